@@ -1,0 +1,115 @@
+use core::fmt;
+
+use crate::DeviceId;
+
+/// Which of a thermostat's three topics.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "the topics the access policy of an account names")]
+pub enum TopicKind {
+    /// `/in`: what the thermostat is told.
+    In,
+    /// `/out`: statuses, acknowledgements, logs.
+    Out,
+    /// `/batch`: binary readings.
+    Batch,
+}
+
+impl TopicKind {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// An MQTT topic of one thermostat, `/v1/dev/{id}/in`, `/out` or `/batch`. No other topic can be built.
+///
+/// ```
+/// use mysa_proto::{Topic, TopicKind};
+///
+/// let topic = Topic::parse(b"/v1/dev/a0b1c2d3e4f6/out").ok_or("not a device topic")?;
+/// assert_eq!((topic.device.as_str(), topic.kind), ("a0b1c2d3e4f6", TopicKind::Out));
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Topic {
+    /// Whose topic it is.
+    pub device: DeviceId,
+    /// Which of the three.
+    pub kind: TopicKind,
+}
+
+impl Topic {
+    const PREFIX: &str = "/v1/dev/";
+
+    /// `/v1/dev/{id}/in`, where commands go.
+    #[must_use]
+    pub const fn incoming(device: DeviceId) -> Self {
+        Self { device, kind: TopicKind::In }
+    }
+
+    /// `/v1/dev/{id}/out`, where the thermostat speaks.
+    #[must_use]
+    pub const fn outgoing(device: DeviceId) -> Self {
+        Self { device, kind: TopicKind::Out }
+    }
+
+    /// `/v1/dev/{id}/batch`, where it leaves its stored readings.
+    #[must_use]
+    pub const fn batch(device: DeviceId) -> Self {
+        Self { device, kind: TopicKind::Batch }
+    }
+
+    /// Reads a topic name. `None` for every topic of another shape.
+    #[must_use]
+    pub fn parse(topic: &[u8]) -> Option<Self> {
+        let rest = topic.strip_prefix(Self::PREFIX.as_bytes())?;
+        let slash = rest.iter().position(|&byte| byte == b'/')?;
+        let (id, suffix) = rest.split_at_checked(slash)?;
+        let kind = match suffix {
+            b"/in" => TopicKind::In,
+            b"/out" => TopicKind::Out,
+            b"/batch" => TopicKind::Batch,
+            _ => return None,
+        };
+        Some(Self { device: DeviceId::new(core::str::from_utf8(id).ok()?)?, kind })
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}/{}", Self::PREFIX, self.device, self.kind.suffix())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+        for topic in [Topic::incoming(device), Topic::outgoing(device), Topic::batch(device)] {
+            assert_eq!(Topic::parse(topic.to_string().as_bytes()), Some(topic));
+        }
+    }
+
+    #[test]
+    fn other_topics_are_not_ours() {
+        for other in [
+            "v1/dev/a/out",
+            "/v1/dev/a/out/",
+            "/v1/dev//out",
+            "/v1/dev/+/out",
+            "/v1/dev/a/shadow",
+            "/v1/dev/a",
+        ] {
+            assert_eq!(Topic::parse(other.as_bytes()), None, "{other}");
+        }
+    }
+}

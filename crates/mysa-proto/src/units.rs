@@ -1,0 +1,172 @@
+use core::fmt;
+
+/// A temperature in hundredths of a degree Celsius, so that equality is exact.
+///
+/// Whole degrees Fahrenheit and the half degrees of a thermostat survive the way there and back:
+///
+/// ```
+/// use mysa_proto::Celsius;
+///
+/// let typed = Celsius::from_fahrenheit(71.0).ok_or("not a temperature")?;
+/// let on_device = typed.to_step(Celsius::from_hundredths(50));
+/// assert_eq!(on_device.as_degrees(), 21.5);
+/// assert_eq!(on_device.to_fahrenheit().round(), 71.0);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Celsius(i32);
+
+impl Celsius {
+    const MIN: f64 = -273.15;
+    const MAX: f64 = 1_000.0;
+
+    /// Takes degrees and rounds to the nearest hundredth. `None` below absolute zero, above 1000 °C, and for NaN.
+    #[must_use]
+    pub fn from_degrees(degrees: f64) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&degrees).then(|| Self(round(degrees * 100.0)))
+    }
+
+    /// Takes degrees Fahrenheit, with the same limits.
+    #[must_use]
+    pub fn from_fahrenheit(degrees: f64) -> Option<Self> {
+        Self::from_degrees((degrees - 32.0) / 1.8)
+    }
+
+    /// Takes hundredths of a degree.
+    #[must_use]
+    pub const fn from_hundredths(hundredths: i32) -> Self {
+        Self(hundredths)
+    }
+
+    /// Degrees Celsius.
+    #[must_use]
+    pub fn as_degrees(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
+    /// Hundredths of a degree Celsius.
+    #[must_use]
+    pub const fn as_hundredths(self) -> i32 {
+        self.0
+    }
+
+    /// Degrees Fahrenheit.
+    #[must_use]
+    pub fn to_fahrenheit(self) -> f64 {
+        (f64::from(self.0) * 9.0 + 16_000.0) / 500.0
+    }
+
+    /// The nearest multiple of `step`; halfway goes up. A step of zero or less leaves the value alone.
+    #[must_use]
+    pub const fn to_step(self, step: Self) -> Self {
+        if step.0 <= 0 {
+            return self;
+        }
+        Self((self.0 + step.0 / 2).div_euclid(step.0) * step.0)
+    }
+
+    /// Whether the value is a multiple of `step`.
+    #[must_use]
+    pub const fn is_on_step(self, step: Self) -> bool {
+        step.0 <= 0 || self.0.rem_euclid(step.0) == 0
+    }
+}
+
+impl fmt::Display for Celsius {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} °C", self.as_degrees())
+    }
+}
+
+/// Nearest integer, halves away from zero. The callers have checked the range.
+#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and the range was checked")]
+const fn round(value: f64) -> i32 {
+    if value < 0.0 { (value - 0.5) as i32 } else { (value + 0.5) as i32 }
+}
+
+macro_rules! quantity {
+    ($(#[$doc:meta])* $name:ident, $from:ident, $as:ident, $range:expr, $unit:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+        pub struct $name(f64);
+
+        impl $name {
+            #[doc = concat!("Takes a number of ", stringify!($as), ". `None` outside the range of the type, and for NaN.")]
+            #[must_use]
+            pub fn $from(value: f64) -> Option<Self> {
+                // Adding zero turns the -0.0 that some firmware prints into 0.0.
+                ($range).contains(&value).then_some(Self(value + 0.0))
+            }
+
+            /// The number in the unit of the constructor.
+            #[must_use]
+            pub const fn $as(self) -> f64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)?;
+                f.write_str($unit)
+            }
+        }
+    };
+}
+
+quantity! {
+    /// Fraction of each control period during which the element conducts; always within `0.0..=1.0`.
+    DutyCycle, from_fraction, as_fraction, 0.0..=1.0, ""
+}
+quantity! {
+    /// Relative humidity in percent; always within `0.0..=100.0`.
+    RelativeHumidity, from_percent, as_percent, 0.0..=100.0, " %"
+}
+quantity! {
+    /// Power in watts; from 0 to a million.
+    Watts, from_watts, as_watts, 0.0..=1e6, " W"
+}
+quantity! {
+    /// Energy in kilowatt-hours; from 0 to a billion.
+    KilowattHours, from_kilowatt_hours, as_kilowatt_hours, 0.0..=1e9, " kWh"
+}
+quantity! {
+    /// Line voltage in volts; from 0 to 1000.
+    Volts, from_volts, as_volts, 0.0..=1_000.0, " V"
+}
+quantity! {
+    /// Current in amperes; from 0 to 1000.
+    Amperes, from_amperes, as_amperes, 0.0..=1_000.0, " A"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_whole_degree_fahrenheit_survives_the_device_grid() {
+        let step = Celsius::from_hundredths(50);
+        for fahrenheit in 40..=90 {
+            let celsius = Celsius::from_fahrenheit(f64::from(fahrenheit)).unwrap().to_step(step);
+            assert!((celsius.to_fahrenheit() - f64::from(fahrenheit)).abs() < 0.5, "{fahrenheit} °F");
+        }
+    }
+
+    #[test]
+    fn every_half_degree_celsius_survives_fahrenheit() {
+        for halves in 10..=80 {
+            let celsius = Celsius::from_hundredths(halves * 50);
+            assert_eq!(Celsius::from_fahrenheit(celsius.to_fahrenheit()), Some(celsius));
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_not_a_number_gets_in() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, -1e9] {
+            assert_eq!(Celsius::from_degrees(bad), None);
+            assert_eq!(DutyCycle::from_fraction(bad), None);
+            assert_eq!(Watts::from_watts(bad), None);
+        }
+        assert_eq!(Celsius::from_degrees(0.0), Some(Celsius::from_hundredths(0)));
+    }
+}
