@@ -1,0 +1,65 @@
+use alloc::string::String;
+
+use zeroize::Zeroize as _;
+
+use crate::secret::Secret;
+
+/// An AWS access key, with the session token if it is a temporary one.
+///
+/// Secret access key and session token are wiped on drop and print as `Secret(..)`; the access key id is a public name.
+///
+/// ```
+/// let credentials = mysa_sigv4::Credentials::new("ASIAEXAMPLE", "k3y", Some("t0ken"));
+/// let printed = format!("{credentials:?}");
+/// assert!(printed.contains("ASIAEXAMPLE") && !printed.contains("k3y") && !printed.contains("t0ken"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    access_key_id: String,
+    /// `AWS4` and the secret access key: the only form in which SigV4 uses it, kept so that signing does not allocate.
+    aws4_secret: Secret,
+    session_token: Option<Secret>,
+}
+
+impl Credentials {
+    /// Takes the three values as AWS hands them out. An empty session token counts as none.
+    #[must_use]
+    pub fn new(
+        access_key_id: impl Into<String>,
+        secret_access_key: impl Into<String>,
+        session_token: Option<&str>,
+    ) -> Self {
+        let mut secret = secret_access_key.into();
+        let mut aws4_secret = String::with_capacity(4 + secret.len());
+        aws4_secret.push_str("AWS4");
+        aws4_secret.push_str(&secret);
+        secret.zeroize();
+        Self {
+            access_key_id: access_key_id.into(),
+            aws4_secret: Secret::new(aws4_secret),
+            session_token: session_token
+                .filter(|token| !token.is_empty())
+                .map(|token| Secret::new(token.into())),
+        }
+    }
+
+    /// The public name of the key.
+    #[must_use]
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// Whether these are temporary credentials, which come with a session token.
+    #[must_use]
+    pub fn has_session_token(&self) -> bool {
+        self.session_token.is_some()
+    }
+
+    pub(crate) fn aws4_secret(&self) -> &[u8] {
+        self.aws4_secret.expose().as_bytes()
+    }
+
+    pub(crate) fn session_token(&self) -> Option<&str> {
+        self.session_token.as_ref().map(Secret::expose)
+    }
+}

@@ -1,0 +1,68 @@
+//! The hashes of SigV4. Everything here that depends on the secret is wiped when dropped.
+
+use core::str;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+/// SHA-256 of nothing: an upgrade request has no body.
+pub(crate) const EMPTY_PAYLOAD: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// The only algorithm there is.
+pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// What ends every scope.
+pub(crate) const TERMINATOR: &str = "aws4_request";
+
+/// 32 bytes in lower-case hexadecimal.
+pub(crate) struct Hex([u8; 64]);
+
+impl Hex {
+    pub(crate) fn of_hash(hash: Sha256) -> Self {
+        Self::of(&hash.finalize().into())
+    }
+
+    fn of(bytes: &[u8; 32]) -> Self {
+        let mut text = [0; 64];
+        // Cannot fail: the output is twice as long as the input.
+        let _ = hex::encode_to_slice(bytes, &mut text);
+        Self(text)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// A day's key for one region and service, with both of its pads already hashed.
+#[derive(Clone)]
+pub(crate) struct SigningKey(Hmac<Sha256>);
+
+impl SigningKey {
+    pub(crate) fn derive(aws4_secret: &[u8], day: &str, region: &str, service: &str) -> Self {
+        let mut key = hmac(aws4_secret, day);
+        for part in [region, service, TERMINATOR] {
+            key = hmac(&*key, part);
+        }
+        Self(keyed(&*key))
+    }
+
+    /// Signs the string to sign, given as the pieces it is made of.
+    pub(crate) fn sign(&self, pieces: &[&str]) -> Hex {
+        let mut mac = self.0.clone();
+        for piece in pieces {
+            mac.update(piece.as_bytes());
+        }
+        Hex::of(&mac.finalize().into_bytes().into())
+    }
+}
+
+fn hmac(key: &[u8], message: &str) -> Zeroizing<[u8; 32]> {
+    let mut mac = keyed(key);
+    mac.update(message.as_bytes());
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC is defined for keys of any length")]
+    Hmac::new_from_slice(key).expect("any length is a key")
+}

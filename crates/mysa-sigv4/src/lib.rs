@@ -1,0 +1,61 @@
+//! Presigned `wss://` URLs for AWS IoT Core, and a verifier for them. No I/O, no clock.
+//!
+//! A browser cannot add headers to a WebSocket upgrade, so AWS lets the signature travel in the query: Signature
+//! Version 4 (SigV4), query form, service `iotdevicegateway`, method GET, path `/mqtt`, only the `Host` header signed.
+//! AWS IoT departs from the general rule in one point: the session token is appended *after* signing
+//! ([`TokenRule::AfterSigning`]).
+//!
+//! ```
+//! use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule, Verifier, Request};
+//! use time::OffsetDateTime;
+//!
+//! let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", Some("a/token=="));
+//! let authority = Authority::new("example.amazonaws.com", None)?;
+//! let now = OffsetDateTime::from_unix_timestamp(1_440_938_160)?;
+//!
+//! let url = Presigner::iot("us-east-1").presign(
+//!     &credentials, &authority, "/mqtt", now, None, TokenRule::AfterSigning,
+//! )?;
+//! // The handshake must send exactly this `Host`, or the signature does not hold.
+//! let host = authority.host_header();
+//!
+//! let request = Request { method: "GET", target: url.target(), headers: &[("Host", host)] };
+//! let verified = Verifier::iot("us-east-1").verify(&request, now, |key_id| {
+//!     (key_id == credentials.access_key_id()).then_some(&credentials)
+//! })?;
+//! assert_eq!(verified.signed_at, now);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! AWS IoT accepts a URL for about five minutes whatever it states, so sign anew for every attempt to connect.
+//! [`DayPresigner`] makes that cheap. Fetching credentials, connecting and retrying are left to the caller.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod authority;
+mod credentials;
+mod date;
+mod day;
+mod encode;
+mod hash;
+mod presign;
+mod query;
+mod refusal;
+mod secret;
+mod url;
+mod verify;
+
+pub use authority::{Authority, InvalidAuthority};
+pub use credentials::Credentials;
+pub use day::DayPresigner;
+pub use presign::{Explanation, MAX_EXPIRES, Method, PresignError, Presigner, TokenRule};
+pub use refusal::Refusal;
+pub use url::{Inspection, PresignedUrl, UNSTATED_VALIDITY, UrlError};
+pub use verify::{MAX_TARGET_LEN, Request, Verified, Verifier};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,363 @@
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::date::AmzDate;
+use crate::encode;
+use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
+use crate::{Authority, Credentials, DayPresigner, PresignedUrl};
+
+/// The longest lifetime a URL may state in `X-Amz-Expires`, in seconds: seven days.
+pub const MAX_EXPIRES: u32 = 604_800;
+
+/// What is done with the session token of temporary credentials.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "it is either under the signature or not")]
+pub enum TokenRule {
+    /// Appended after signing. AWS IoT requires it and answers 403 to a token that was signed.
+    #[default]
+    AfterSigning,
+    /// Part of what is signed: the general rule of SigV4, which services other than IoT follow.
+    Signed,
+}
+
+/// The method of the request that is signed.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Method {
+    /// A WebSocket upgrade.
+    #[default]
+    Get,
+    /// For services other than IoT; the payload is still empty.
+    Post,
+}
+
+impl Method {
+    /// As on the request line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// Signs URLs for one service in one region.
+///
+/// It holds no secrets and computes everything for each URL. To sign often with the same credentials, turn it into a
+/// [`DayPresigner`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Presigner {
+    pub(crate) region: String,
+    pub(crate) service: String,
+    pub(crate) method: Method,
+}
+
+impl Presigner {
+    /// For any service, such as `iotdevicegateway`.
+    #[must_use]
+    pub fn new(region: impl Into<String>, service: impl Into<String>) -> Self {
+        Self { region: region.into(), service: service.into(), method: Method::Get }
+    }
+
+    /// For MQTT over WebSocket to AWS IoT Core.
+    #[must_use]
+    pub fn iot(region: impl Into<String>) -> Self {
+        Self::new(region, "iotdevicegateway")
+    }
+
+    /// Signs another method than GET.
+    #[must_use]
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Signs `wss://{authority}{path}` at `time`.
+    ///
+    /// `expires` is in seconds, `1..=604800`; `None` leaves `X-Amz-Expires` out, as Mysa's own app does. Fractions of
+    /// a second in `time` are dropped. Makes one allocation, the URL.
+    ///
+    /// # Errors
+    ///
+    /// All are the caller's: see [`PresignError`].
+    pub fn presign(
+        &self,
+        credentials: &Credentials,
+        authority: &Authority,
+        path: &str,
+        time: OffsetDateTime,
+        expires: Option<u32>,
+        token_rule: TokenRule,
+    ) -> Result<PresignedUrl, PresignError> {
+        let date = self.check(path, time, expires)?;
+        let token = credentials.session_token();
+        let capacity = self.prefix_len(credentials, authority, path)
+            + TAIL_LEN
+            + token.map_or(0, |token| TOKEN.len() + encode::encoded_len(token.as_bytes()));
+        let mut url = String::with_capacity(capacity);
+        let query_at = self.push_prefix(&mut url, credentials, authority, path, &date);
+        let signed = token.filter(|_| token_rule == TokenRule::Signed);
+        push_rest(&mut url, &date, expires, |url| push_token(url, signed));
+
+        let mut hash = Sha256::new();
+        for piece in self.canonical_pieces(authority, path, url.get(query_at..).unwrap_or_default()) {
+            hash.update(piece.as_bytes());
+        }
+        let key = SigningKey::derive(credentials.aws4_secret(), date.day(), &self.region, &self.service);
+        let signature = key.sign(&self.string_to_sign(&date, Hex::of_hash(hash).as_str()));
+        url.push_str(SIGNATURE);
+        url.push_str(signature.as_str());
+        push_token(&mut url, token.filter(|_| token_rule == TokenRule::AfterSigning));
+        debug_assert!(url.len() <= capacity, "the URL outgrew its allocation");
+        Ok(PresignedUrl::from_signed(url))
+    }
+
+    /// What [`presign`](Self::presign) would hash and sign, to compare with what a server says it expected.
+    ///
+    /// # Errors
+    ///
+    /// As for [`presign`](Self::presign).
+    pub fn explain(
+        &self,
+        credentials: &Credentials,
+        authority: &Authority,
+        path: &str,
+        time: OffsetDateTime,
+        expires: Option<u32>,
+        token_rule: TokenRule,
+    ) -> Result<Explanation, PresignError> {
+        let date = self.check(path, time, expires)?;
+        let signed = credentials.session_token().filter(|_| token_rule == TokenRule::Signed);
+        let mut url = String::new();
+        let query_at = self.push_prefix(&mut url, credentials, authority, path, &date);
+        push_rest(&mut url, &date, expires, |url| push_token(url, signed));
+        let canonical_request =
+            self.canonical_pieces(authority, path, url.get(query_at..).unwrap_or_default()).concat();
+        let hash = Hex::of_hash(Sha256::new_with_prefix(&canonical_request));
+        let string_to_sign = self.string_to_sign(&date, hash.as_str()).concat();
+        Ok(Explanation::new(canonical_request, string_to_sign))
+    }
+
+    /// Fixes everything but the time, so that what stays the same for a day is computed once a day.
+    ///
+    /// # Errors
+    ///
+    /// The path or the scope cannot be signed.
+    pub fn for_days(
+        self,
+        credentials: Credentials,
+        authority: Authority,
+        path: &str,
+        token_rule: TokenRule,
+    ) -> Result<DayPresigner, PresignError> {
+        self.check(path, OffsetDateTime::UNIX_EPOCH, None)?;
+        Ok(DayPresigner::new(self, credentials, authority, path, token_rule))
+    }
+
+    pub(crate) fn check(
+        &self,
+        path: &str,
+        time: OffsetDateTime,
+        expires: Option<u32>,
+    ) -> Result<AmzDate, PresignError> {
+        if !is_plain_path(path) {
+            return Err(PresignError::Path);
+        }
+        if ![&self.region, &self.service].into_iter().all(|part| is_scope_part(part)) {
+            return Err(PresignError::Scope);
+        }
+        date_of(time, expires)
+    }
+
+    /// The URL up to and including the day of `X-Amz-Date`. Returns where its query begins.
+    pub(crate) fn push_prefix(
+        &self,
+        url: &mut String,
+        credentials: &Credentials,
+        authority: &Authority,
+        path: &str,
+        date: &AmzDate,
+    ) -> usize {
+        for part in ["wss://", authority.host_header(), path, "?"] {
+            url.push_str(part);
+        }
+        let query_at = url.len();
+        url.push_str("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=");
+        encode::push(url, credentials.access_key_id().as_bytes());
+        for part in [date.day(), &self.region, &self.service, TERMINATOR] {
+            url.push_str("%2F");
+            encode::push(url, part.as_bytes());
+        }
+        url.push_str("&X-Amz-Date=");
+        url.push_str(date.day());
+        query_at
+    }
+
+    fn prefix_len(&self, credentials: &Credentials, authority: &Authority, path: &str) -> usize {
+        const FIXED: usize = "wss://?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=".len()
+            + "%2FYYYYMMDD%2F%2F%2Faws4_request&X-Amz-Date=YYYYMMDD".len();
+        let encoded = [credentials.access_key_id(), &self.region, &self.service]
+            .map(|part| encode::encoded_len(part.as_bytes()))
+            .iter()
+            .sum::<usize>();
+        FIXED + authority.host_header().len() + path.len() + encoded
+    }
+
+    fn canonical_pieces<'a>(&self, authority: &'a Authority, path: &'a str, query: &'a str) -> [&'a str; 9] {
+        [
+            self.method.as_str(),
+            "\n",
+            path,
+            "\n",
+            query,
+            "\nhost:",
+            authority.host_header(),
+            "\n\nhost\n",
+            EMPTY_PAYLOAD,
+        ]
+    }
+
+    fn string_to_sign<'a>(&'a self, date: &'a AmzDate, hash: &'a str) -> [&'a str; 12] {
+        [
+            ALGORITHM,
+            "\n",
+            date.as_str(),
+            "\n",
+            date.day(),
+            "/",
+            &self.region,
+            "/",
+            &self.service,
+            "/",
+            "aws4_request\n",
+            hash,
+        ]
+    }
+}
+
+/// What is hashed and signed on the way to a signature.
+///
+/// Under [`TokenRule::Signed`] the canonical request holds the session token; it is wiped on drop and not printed, but
+/// whoever reads it out must take care of it.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Explanation {
+    canonical_request: Zeroizing<String>,
+    string_to_sign: String,
+}
+
+impl Explanation {
+    pub(crate) fn new(canonical_request: String, string_to_sign: String) -> Self {
+        Self { canonical_request: Zeroizing::new(canonical_request), string_to_sign }
+    }
+
+    /// Method, path, query, headers and payload hash in their canonical forms.
+    #[must_use]
+    pub fn canonical_request(&self) -> &str {
+        &self.canonical_request
+    }
+
+    /// Algorithm, time, scope and the hash of the canonical request.
+    #[must_use]
+    pub fn string_to_sign(&self) -> &str {
+        &self.string_to_sign
+    }
+}
+
+impl fmt::Debug for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Explanation")
+            .field("canonical_request", &"Secret(..)")
+            .field("string_to_sign", &self.string_to_sign)
+            .finish()
+    }
+}
+
+/// Why a URL was not signed. The caller's mistake in every case: no retry helps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PresignError {
+    /// `X-Amz-Expires` must be from 1 to 604800 seconds.
+    Expires(u32),
+    /// The year, in UTC, is not from 0 to 9999.
+    Date,
+    /// The path does not begin with `/`, or holds what signers and servers normalise differently: bytes outside
+    /// `A-Za-z0-9-_.~/`, empty segments, `.` or `..`.
+    Path,
+    /// Region or service is empty, or holds a slash or a control character.
+    Scope,
+}
+
+impl fmt::Display for PresignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expires(seconds) => write!(f, "a lifetime of {seconds} s is not from 1 to {MAX_EXPIRES} s"),
+            Self::Date => f.write_str("the year is not from 0 to 9999"),
+            Self::Path => f.write_str("the path is not one that every server reads alike"),
+            Self::Scope => f.write_str("region or service is empty, or holds a slash or a control character"),
+        }
+    }
+}
+
+impl core::error::Error for PresignError {}
+
+pub(crate) fn date_of(time: OffsetDateTime, expires: Option<u32>) -> Result<AmzDate, PresignError> {
+    if let Some(seconds) = expires.filter(|seconds| !(1..=MAX_EXPIRES).contains(seconds)) {
+        return Err(PresignError::Expires(seconds));
+    }
+    AmzDate::new(time).ok_or(PresignError::Date)
+}
+
+/// Appends the rest of the signed query, from the time of day on. The token sorts between lifetime and headers.
+pub(crate) fn push_rest(
+    url: &mut String,
+    date: &AmzDate,
+    expires: Option<u32>,
+    push_signed_token: impl FnOnce(&mut String),
+) {
+    url.push_str(date.time_of_day());
+    if let Some(seconds) = expires {
+        // Writing to a string cannot fail.
+        let _ = write!(url, "&X-Amz-Expires={seconds}");
+    }
+    push_signed_token(url);
+    url.push_str("&X-Amz-SignedHeaders=host");
+}
+
+pub(crate) fn push_token(url: &mut String, token: Option<&str>) {
+    if let Some(token) = token {
+        url.push_str(TOKEN);
+        encode::push(url, token.as_bytes());
+    }
+}
+
+pub(crate) const TOKEN: &str = "&X-Amz-Security-Token=";
+pub(crate) const SIGNATURE: &str = "&X-Amz-Signature=";
+/// The most that follows the day, apart from the token.
+pub(crate) const TAIL_LEN: usize =
+    "T000000Z&X-Amz-Expires=604800&X-Amz-SignedHeaders=host".len() + SIGNATURE.len() + 64;
+
+/// Whether signer and server can only read the path in one way: SigV4 has services that normalise and encode it twice
+/// and services that do not, and such a path comes out the same for all.
+fn is_plain_path(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        if matches!(segment, "." | "..")
+            || (segment.is_empty() && !last)
+            || !segment.bytes().all(encode::is_unreserved)
+        {
+            return false;
+        }
+    }
+    true
+}
+
+fn is_scope_part(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c != '/' && !c.is_control())
+}

@@ -1,0 +1,147 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::date::AmzDate;
+use crate::hash::{ALGORITHM, TERMINATOR};
+use crate::{MAX_EXPIRES, Refusal, encode};
+
+/// The parameters of a query in canonical order and encoding. Linear in the query but for the sort.
+pub(crate) struct Query {
+    parameters: Vec<Parameter>,
+}
+
+struct Parameter {
+    /// Canonically encoded, which is how SigV4 sorts.
+    name: String,
+    value: Zeroizing<String>,
+}
+
+impl Query {
+    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
+        let mut parameters = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            parameters.push(Parameter { name: (*recode(name)?).clone(), value: recode(value)? });
+        }
+        parameters.sort_by(|a, b| a.name.cmp(&b.name));
+        if parameters.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
+            return Err(Refusal::DuplicateParameter);
+        }
+        Ok(Self { parameters })
+    }
+
+    /// The decoded value.
+    pub(crate) fn value(&self, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let at = self.parameters.binary_search_by(|parameter| parameter.name.as_str().cmp(name)).ok()?;
+        encode::decode(self.parameters.get(at)?.value.as_bytes()).map(Zeroizing::new)
+    }
+
+    fn require(&self, name: &'static str) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        self.value(name).ok_or(Refusal::MissingParameter(name))
+    }
+
+    /// Feeds the canonical query string, without the signature and, on request, without the token.
+    pub(crate) fn canonical(&self, with_token: bool, mut push: impl FnMut(&str)) {
+        let mut separator = "";
+        for Parameter { name, value } in &self.parameters {
+            if name == "X-Amz-Signature" || (name == "X-Amz-Security-Token" && !with_token) {
+                continue;
+            }
+            for piece in [separator, name, "=", value] {
+                push(piece);
+            }
+            separator = "&";
+        }
+    }
+}
+
+/// What a presigned query states, well formed but not yet believed.
+pub(crate) struct Stated {
+    pub(crate) access_key_id: String,
+    pub(crate) region: String,
+    pub(crate) service: String,
+    pub(crate) date: AmzDate,
+    pub(crate) signed_at: OffsetDateTime,
+    pub(crate) expires: Option<u32>,
+    pub(crate) signed_headers: String,
+    pub(crate) signature: Zeroizing<Vec<u8>>,
+    pub(crate) token: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Stated {
+    pub(crate) fn read(query: &Query) -> Result<Self, Refusal> {
+        let algorithm = query.require("X-Amz-Algorithm")?;
+        let credential = query.require("X-Amz-Credential")?;
+        let date = query.require("X-Amz-Date")?;
+        let signed_headers = query.require("X-Amz-SignedHeaders")?;
+        let signature = query.require("X-Amz-Signature")?;
+        if algorithm.as_slice() != ALGORITHM.as_bytes() {
+            return Err(Refusal::Algorithm);
+        }
+
+        let credential = core::str::from_utf8(&credential).map_err(|_| Refusal::CredentialScope)?;
+        // From the right: an access key id may hold a slash, the parts of a scope may not.
+        let mut parts = credential.rsplitn(5, '/');
+        let (Some(TERMINATOR), Some(service), Some(region), Some(scope_day), Some(access_key_id)) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Refusal::CredentialScope);
+        };
+        if [access_key_id, region, service].contains(&"") {
+            return Err(Refusal::CredentialScope);
+        }
+
+        let (date, signed_at) = AmzDate::parse(&date).ok_or(Refusal::Date)?;
+        if date.day() != scope_day {
+            return Err(Refusal::DateMismatch);
+        }
+
+        let signed_headers = core::str::from_utf8(&signed_headers).map_err(|_| Refusal::SignedHeaders)?;
+        let names = || signed_headers.split(';');
+        let sorted = names().zip(names().skip(1)).all(|(a, b)| a < b);
+        if !sorted || !names().all(is_header_name) || !names().any(|name| name == "host") {
+            return Err(Refusal::SignedHeaders);
+        }
+
+        let expires = match query.value("X-Amz-Expires") {
+            Some(text) => Some(expires(&text).ok_or(Refusal::Expires)?),
+            None => None,
+        };
+        Ok(Self {
+            access_key_id: access_key_id.into(),
+            region: region.into(),
+            service: service.into(),
+            date,
+            signed_at,
+            expires,
+            signed_headers: signed_headers.into(),
+            signature,
+            token: query.value("X-Amz-Security-Token"),
+        })
+    }
+}
+
+/// Decodes and encodes again, so that however it was written it comes out in the one form that is signed.
+fn recode(text: &str) -> Result<Zeroizing<String>, Refusal> {
+    let bytes = Zeroizing::new(encode::decode(text.as_bytes()).ok_or(Refusal::Encoding)?);
+    let mut out = String::with_capacity(encode::encoded_len(&bytes));
+    encode::push(&mut out, &bytes);
+    Ok(Zeroizing::new(out))
+}
+
+/// Lower case, as SigV4 writes them.
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+        })
+}
+
+fn expires(text: &[u8]) -> Option<u32> {
+    let digits =
+        core::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok().filter(|seconds| (1..=MAX_EXPIRES).contains(seconds))
+}

@@ -1,0 +1,270 @@
+use alloc::string::String;
+use core::fmt;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use time::{Duration, OffsetDateTime};
+
+use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
+use crate::query::{Query, Stated};
+use crate::{Credentials, Explanation, Method, Refusal, TokenRule, UNSTATED_VALIDITY};
+
+/// The longest request target that is looked at, in bytes. AWS's session tokens are one or two thousand bytes long.
+pub const MAX_TARGET_LEN: usize = 16 * 1024;
+
+/// A request as it arrived.
+#[derive(Clone, Copy)]
+#[expect(clippy::exhaustive_structs, reason = "a request line and headers are all there is to sign")]
+pub struct Request<'a> {
+    /// As on the request line: `GET`.
+    pub method: &'a str,
+    /// Path and query, still encoded.
+    pub target: &'a str,
+    /// Names in any case, and values. `Host` must be the one really sent.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The query holds signature and token, other headers may hold cookies.
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.target.split('?').next())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks presigned requests as AWS IoT does.
+///
+/// It verifies by what `X-Amz-SignedHeaders` names: AWS's own runtime signs `connection;host`, most others `host`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verifier {
+    region: String,
+    service: String,
+    path: String,
+    method: Method,
+    token_rule: TokenRule,
+    skew: Duration,
+}
+
+/// A request whose signature holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Who signed it.
+    pub access_key_id: String,
+    /// When it was signed, by the client's clock.
+    pub signed_at: OffsetDateTime,
+    /// The last second in which it is accepted.
+    pub valid_until: OffsetDateTime,
+}
+
+impl Verifier {
+    /// For the path `/mqtt`, the method GET, [`TokenRule::AfterSigning`] and clocks that differ by up to 5 minutes.
+    #[must_use]
+    pub fn new(region: impl Into<String>, service: impl Into<String>) -> Self {
+        Self {
+            region: region.into(),
+            service: service.into(),
+            path: "/mqtt".into(),
+            method: Method::Get,
+            token_rule: TokenRule::AfterSigning,
+            skew: Duration::minutes(5),
+        }
+    }
+
+    /// For MQTT over WebSocket, as AWS IoT Core does it.
+    #[must_use]
+    pub fn iot(region: impl Into<String>) -> Self {
+        Self::new(region, "iotdevicegateway")
+    }
+
+    /// Accepts another path, compared byte for byte with what was sent.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Accepts another method.
+    #[must_use]
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Demands another treatment of the session token.
+    #[must_use]
+    pub fn with_token_rule(mut self, token_rule: TokenRule) -> Self {
+        self.token_rule = token_rule;
+        self
+    }
+
+    /// How far in the future a client's clock may be.
+    #[must_use]
+    pub fn with_skew(mut self, skew: Duration) -> Self {
+        self.skew = skew;
+        self
+    }
+
+    /// Decides whether `request`, arriving at `now`, was signed with the credentials that `lookup` finds for its access
+    /// key id.
+    ///
+    /// Valid from 5 minutes before its date until `X-Amz-Expires` seconds after it, or 300 where it states nothing,
+    /// both ends included. Signature and token are compared in constant time. Work is bounded by [`MAX_TARGET_LEN`]
+    /// and by the headers the caller lets through.
+    ///
+    /// # Errors
+    ///
+    /// The first check that fails, see [`Refusal`]; refuse the request.
+    pub fn verify<'c>(
+        &self,
+        request: &Request<'_>,
+        now: OffsetDateTime,
+        lookup: impl FnOnce(&str) -> Option<&'c Credentials>,
+    ) -> Result<Verified, Refusal> {
+        let (query, stated) = self.read(request)?;
+        if stated.region != self.region {
+            return Err(Refusal::Region);
+        }
+        if stated.service != self.service {
+            return Err(Refusal::Service);
+        }
+        let validity = stated.expires.map_or(UNSTATED_VALIDITY, |seconds| Duration::seconds(seconds.into()));
+        let elapsed = now.unix_timestamp() - stated.signed_at.unix_timestamp();
+        if elapsed < -self.skew.whole_seconds() {
+            return Err(Refusal::NotYetValid);
+        }
+        if elapsed > validity.whole_seconds() {
+            return Err(Refusal::Expired);
+        }
+
+        let credentials = lookup(&stated.access_key_id).ok_or(Refusal::UnknownAccessKey)?;
+        let key =
+            SigningKey::derive(credentials.aws4_secret(), stated.date.day(), &stated.region, &stated.service);
+        let holds = |rule| {
+            let mut hash = Sha256::new();
+            self.canonical(request, &query, &stated, rule, |piece| hash.update(piece));
+            let signature = key.sign(&string_to_sign(&stated, Hex::of_hash(hash).as_str()));
+            bool::from(signature.as_str().as_bytes().ct_eq(&stated.signature))
+        };
+        if !holds(self.token_rule) {
+            return Err(match self.token_rule {
+                _ if stated.token.is_none() => Refusal::Signature,
+                TokenRule::AfterSigning if holds(TokenRule::Signed) => Refusal::TokenWasSigned,
+                TokenRule::Signed if holds(TokenRule::AfterSigning) => Refusal::TokenNotSigned,
+                _ => Refusal::Signature,
+            });
+        }
+        match (credentials.session_token(), &stated.token) {
+            (None, None) => {}
+            (Some(known), Some(sent)) if bool::from(known.as_bytes().ct_eq(sent)) => {}
+            (Some(_), Some(_)) => return Err(Refusal::TokenWrong),
+            (Some(_), None) => return Err(Refusal::TokenMissing),
+            (None, Some(_)) => return Err(Refusal::TokenUnexpected),
+        }
+        Ok(Verified {
+            valid_until: stated.signed_at.saturating_add(validity),
+            signed_at: stated.signed_at,
+            access_key_id: stated.access_key_id,
+        })
+    }
+
+    /// What this verifier expects to have been hashed and signed, to compare with what a client computed.
+    ///
+    /// # Errors
+    ///
+    /// The request is malformed, so that nothing can be computed.
+    pub fn explain(&self, request: &Request<'_>) -> Result<Explanation, Refusal> {
+        let (query, stated) = self.read(request)?;
+        let mut canonical = String::new();
+        self.canonical(request, &query, &stated, self.token_rule, |piece| canonical.push_str(piece));
+        let hash = Hex::of_hash(Sha256::new_with_prefix(&canonical));
+        Ok(Explanation::new(canonical, string_to_sign(&stated, hash.as_str()).concat()))
+    }
+
+    fn read(&self, request: &Request<'_>) -> Result<(Query, Stated), Refusal> {
+        if request.target.len() > MAX_TARGET_LEN {
+            return Err(Refusal::TooLong);
+        }
+        if request.method != self.method.as_str() {
+            return Err(Refusal::Method);
+        }
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        if path != self.path {
+            return Err(Refusal::Path);
+        }
+        let query = Query::parse(query)?;
+        let stated = Stated::read(&query)?;
+        let sent =
+            |name: &str| request.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name)).count();
+        if sent("host") != 1 {
+            return Err(Refusal::Host);
+        }
+        if !stated.signed_headers.split(';').all(|name| sent(name) > 0) {
+            return Err(Refusal::SignedHeaders);
+        }
+        Ok((query, stated))
+    }
+
+    fn canonical(
+        &self,
+        request: &Request<'_>,
+        query: &Query,
+        stated: &Stated,
+        rule: TokenRule,
+        mut push: impl FnMut(&str),
+    ) {
+        for piece in [self.method.as_str(), "\n", &self.path, "\n"] {
+            push(piece);
+        }
+        query.canonical(rule == TokenRule::Signed, &mut push);
+        push("\n");
+        for name in stated.signed_headers.split(';') {
+            push(name);
+            let mut before = ":";
+            for (_, value) in request.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name)) {
+                push(before);
+                push_header_value(name, value, &mut push);
+                before = ",";
+            }
+            push("\n");
+        }
+        for piece in ["\n", &stated.signed_headers, "\n", EMPTY_PAYLOAD] {
+            push(piece);
+        }
+    }
+}
+
+/// Trimmed, runs of blanks made one; and the host in lower case, which is how clients sign it however they send it.
+fn push_header_value(name: &str, value: &str, push: &mut impl FnMut(&str)) {
+    let mut before = "";
+    for word in value.split_ascii_whitespace() {
+        push(before);
+        if name == "host" {
+            push(&word.to_ascii_lowercase())
+        } else {
+            push(word)
+        }
+        before = " ";
+    }
+}
+
+fn string_to_sign<'a>(stated: &'a Stated, hash: &'a str) -> [&'a str; 11] {
+    [
+        ALGORITHM,
+        "\n",
+        stated.date.as_str(),
+        "\n",
+        stated.date.day(),
+        "/",
+        &stated.region,
+        "/",
+        &stated.service,
+        SCOPE_END,
+        hash,
+    ]
+}
+
+const SCOPE_END: &str = "/aws4_request\n";
+const _: () = assert!(SCOPE_END.len() == TERMINATOR.len() + 2);
