@@ -15,12 +15,34 @@
 
 extern crate alloc;
 
+mod caps;
+mod change;
+mod check;
+mod command;
+mod fan;
 mod id;
+mod limits;
+mod mode;
+mod model;
+mod refusal;
+mod request;
+mod swing;
 mod time;
 mod topic;
 mod units;
+mod write;
 
+pub use caps::{ModeCaps, SupportedCaps};
+pub use change::{Brightness, Change, Hold, TrackedSensor};
+pub use command::{Agreement, CmdFields, Command, EnvelopeForm, Stamp};
+pub use fan::FanSpeed;
 pub use id::DeviceId;
+pub use limits::Limits;
+pub use mode::{Mode, ModeTable, UnknownModeName};
+pub use model::{BodyType, Control, Family, Model, ModelInfo, Sensor, SetpointRange};
+pub use refusal::{Channel, Refusal};
+pub use request::{encode_echo, encode_live_report, encode_settings_nudge};
+pub use swing::Swing;
 pub use time::UnixTime;
 pub use topic::{Topic, TopicKind};
 pub use units::{Amperes, Celsius, DutyCycle, KilowattHours, RelativeHumidity, Volts, Watts};

@@ -1,0 +1,133 @@
+//! What a change must satisfy on either channel.
+
+use alloc::vec::Vec;
+
+use crate::{
+    Celsius, Change, Channel, Family, FanSpeed, Limits, Mode, ModeTable, Model, Refusal, SetpointRange, Swing,
+};
+
+/// Checks everything that does not depend on how a channel writes it, and moves the setpoint onto the step.
+pub(crate) fn check(
+    channel: Channel,
+    model: &Model,
+    limits: &Limits<'_>,
+    table: &ModeTable,
+    change: Change,
+) -> Result<(Family, Change), Refusal> {
+    let Some(family) = model.family() else {
+        return Err(Refusal::UnknownModel { model: model.as_str().into() });
+    };
+    let controls = family.controls_on(channel);
+    if controls.is_empty() {
+        return Err(Refusal::NoChannel { family, channel });
+    }
+    if change.is_empty() || change.brightness.is_some_and(|brightness| brightness == Default::default()) {
+        return Err(Refusal::NothingToChange);
+    }
+    if let Some(control) = change.controls().find(|control| !controls.contains(control)) {
+        return Err(Refusal::NoControl { family, control, channel });
+    }
+    let modes = modes_on(family, channel, limits, table);
+    if let Some(asked) = change.mode.filter(|mode| !modes.contains(mode)) {
+        return Err(Refusal::ModeNotOffered { asked, offered: modes });
+    }
+
+    // The lists of an air conditioner go by the mode it will be in, numbered as in MQTT messages on either channel.
+    let mode = change.mode.or(limits.mode);
+    let number = mode.and_then(|mode| match channel {
+        Channel::Mqtt => table.number_of(mode, family, None),
+        Channel::Structured => ModeTable::OBSERVED.number_of(mode, family, None),
+    });
+    let setpoint = match change.setpoint {
+        Some(asked) => Some(setpoint(asked, family, limits, mode, number)?),
+        None => None,
+    };
+    if let Some(asked) = change.fan {
+        let offered = match limits.caps {
+            Some(caps) => caps.fan_speeds(mode, number),
+            None if mode == Some(Mode::Dry) => [FanSpeed::AUTO].into(),
+            None => (1..=12).map(FanSpeed::from_code).collect(),
+        };
+        if !(offered.contains(&asked) && asked.is_witnessed()) {
+            return Err(Refusal::FanNotOffered { asked, offered });
+        }
+    }
+    let any_swing = || (1..=10).map(Swing::from_code).collect::<Vec<_>>();
+    for (asked, offered) in [
+        (change.swing_vertical, limits.caps.map(|caps| caps.vertical_swing(number))),
+        (change.swing_horizontal, limits.caps.map(|caps| caps.horizontal_swing(number))),
+    ] {
+        let Some(asked) = asked else { continue };
+        let offered = offered.unwrap_or_else(any_swing);
+        if !(offered.contains(&asked) && asked.is_witnessed()) {
+            return Err(Refusal::SwingNotOffered { asked, offered });
+        }
+    }
+    for asked in
+        change.brightness.iter().flat_map(|brightness| [brightness.active, brightness.idle]).flatten()
+    {
+        if asked > 100 {
+            return Err(Refusal::BrightnessOutOfRange { asked });
+        }
+    }
+    Ok((family, Change { setpoint, ..change }))
+}
+
+/// The modes that can be sent: the family has them, the channel has a number for them, and the unit's own list, if
+/// there is one, holds them. Nothing takes off away.
+pub(crate) fn modes_on(
+    family: Family,
+    channel: Channel,
+    limits: &Limits<'_>,
+    table: &ModeTable,
+) -> Vec<Mode> {
+    let listed = |mode: Mode| {
+        let Some(caps) = limits.caps.filter(|caps| !caps.modes.is_empty()) else { return true };
+        let number = ModeTable::OBSERVED.number_of(mode, family, None);
+        mode == Mode::Off || number.is_some_and(|number| caps.mode(number).is_some())
+    };
+    let numbered = |mode: Mode| match channel {
+        Channel::Mqtt => table.number_of(mode, family, None).is_some(),
+        Channel::Structured => mode.to_structured().is_some(),
+    };
+    family.modes().iter().copied().filter(|&mode| numbered(mode) && listed(mode)).collect()
+}
+
+/// The range of the model, cut down by the unit's own list and by the user's limits.
+pub(crate) fn range(family: Family, limits: &Limits<'_>) -> Option<SetpointRange> {
+    let mut range = family.setpoint_range()?.narrowed(limits.min_setpoint, limits.max_setpoint);
+    if let Some(caps) = limits.caps {
+        if let Some((min, max)) = caps.temperature_range {
+            range = range.narrowed(Some(min), Some(max));
+        }
+        // Only a coarser step narrows.
+        if let Some(step) =
+            caps.temperature_step.filter(|step| *step > range.step && step.is_on_step(range.step))
+        {
+            range.step = step;
+        }
+    }
+    Some(range)
+}
+
+fn setpoint(
+    asked: Celsius,
+    family: Family,
+    limits: &Limits<'_>,
+    mode: Option<Mode>,
+    number: Option<i64>,
+) -> Result<Celsius, Refusal> {
+    let Some(range) = range(family, limits) else {
+        // No family that has the control lacks the range.
+        return Err(Refusal::NothingToChange);
+    };
+    let nearest = range.nearest(asked).ok_or(Refusal::SetpointOutOfRange { asked, range })?;
+    // Off has no list of its own worth the name: the setpoint is for when it is switched on.
+    let listed = limits.caps.zip(number).and_then(|(caps, number)| caps.mode(number));
+    match (listed, mode) {
+        (Some(listed), Some(mode)) if mode != Mode::Off && !listed.temperatures.contains(&nearest) => {
+            Err(Refusal::SetpointNotOffered { asked: nearest, mode, offered: listed.temperatures.clone() })
+        }
+        _ => Ok(nearest),
+    }
+}

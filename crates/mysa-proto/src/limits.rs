@@ -1,0 +1,22 @@
+use crate::{BodyType, Celsius, Mode, SupportedCaps, TrackedSensor};
+
+/// What is known of one thermostat beyond its model, and narrows what it may be told.
+///
+/// All of it is optional, and every part can only forbid: with the default, the bounds of the model hold.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "plain data; `..Limits::default()` fills the rest")]
+pub struct Limits<'a> {
+    /// `MinSetpoint` of the device record: the user's own lower limit.
+    pub min_setpoint: Option<Celsius>,
+    /// `MaxSetpoint` of the device record: the user's own upper limit.
+    pub max_setpoint: Option<Celsius>,
+    /// What an air conditioner offers in each mode.
+    pub caps: Option<&'a SupportedCaps>,
+    /// The mode it is in, where known. Decides which of the `caps` hold for a change that sets no mode.
+    pub mode: Option<Mode>,
+    /// The sensor it tracks, where known: an in-floor thermostat has another number of heat for each.
+    pub tracked_sensor: Option<TrackedSensor>,
+    /// `body.type` to use instead of the model's: a Lite whose record was edited to say `BB-V2-0` still wants
+    /// [`BodyType::BaseboardLite`]. It does not widen what the model allows.
+    pub body_type: Option<BodyType>,
+}

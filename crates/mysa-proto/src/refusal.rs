@@ -1,0 +1,179 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::{Celsius, Control, Family, FanSpeed, Mode, SetpointRange, Swing, UnixTime};
+
+/// Why a wish was not turned into a command. Nothing was sent; the caller asked for something the thermostat does not
+/// take, and the text names what it does take.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The change is empty.
+    NothingToChange,
+    /// The model string is not one we know, so neither the command's type nor the meaning of a mode is.
+    UnknownModel {
+        /// The string.
+        model: String,
+    },
+    /// The family takes no command on this channel.
+    NoChannel {
+        /// Whose.
+        family: Family,
+        /// The channel asked for.
+        channel: Channel,
+    },
+    /// The family has no such control on this channel.
+    NoControl {
+        /// Whose.
+        family: Family,
+        /// What it lacks.
+        control: Control,
+        /// The channel asked for.
+        channel: Channel,
+    },
+    /// The setpoint lies outside the range of the model, or of the limits the user set.
+    SetpointOutOfRange {
+        /// What was asked for.
+        asked: Celsius,
+        /// What is allowed, already narrowed.
+        range: SetpointRange,
+    },
+    /// The air conditioner does not take this setpoint in the mode it is, or will be, in.
+    SetpointNotOffered {
+        /// What was asked for, on the step.
+        asked: Celsius,
+        /// The mode.
+        mode: Mode,
+        /// What it takes; empty if the mode has no setpoint.
+        offered: Vec<Celsius>,
+    },
+    /// The device has no such mode, or the mode table names no number for it.
+    ModeNotOffered {
+        /// What was asked for.
+        asked: Mode,
+        /// What can be sent.
+        offered: Vec<Mode>,
+    },
+    /// The unit does not offer this fan speed in the mode it is, or will be, in.
+    FanNotOffered {
+        /// What was asked for.
+        asked: FanSpeed,
+        /// What it offers.
+        offered: Vec<FanSpeed>,
+    },
+    /// The unit does not offer this direction in the mode it is, or will be, in.
+    SwingNotOffered {
+        /// What was asked for.
+        asked: Swing,
+        /// What it offers.
+        offered: Vec<Swing>,
+    },
+    /// A change needs the mode beside it and the mode is not known.
+    ModeNeeded {
+        /// The control that cannot be set without it.
+        control: Control,
+    },
+    /// A brightness above 100 %.
+    BrightnessOutOfRange {
+        /// What was asked for, in percent.
+        asked: u8,
+    },
+    /// A hold that would end before it begins, or at a time a thermostat cannot be told.
+    HoldEndsInPast {
+        /// When it would end.
+        end: UnixTime,
+        /// When it was asked for.
+        now: UnixTime,
+    },
+    /// A live report of a length no witness has asked for.
+    LiveReportOutOfRange {
+        /// What was asked for, in seconds.
+        asked: u32,
+    },
+}
+
+/// By which way a thermostat is told something.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "the two there are")]
+pub enum Channel {
+    /// Message 44 on `/in`.
+    Mqtt,
+    /// `POST /state/{dev}/update`.
+    Structured,
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Mqtt => "MQTT",
+            Self::Structured => "the structured service",
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingToChange => f.write_str("nothing to change"),
+            Self::UnknownModel { model } => {
+                write!(f, "unknown model {model:?}: known are ")?;
+                list(f, crate::Model::known().iter().map(|info| info.model))
+            }
+            Self::NoChannel { family, channel } => {
+                write!(f, "{family} takes no commands over {channel}")
+            }
+            Self::NoControl { family, control, channel } => {
+                write!(f, "{family} has no {control} over {channel}; it has ")?;
+                list(f, family.controls_on(*channel))
+            }
+            Self::SetpointOutOfRange { asked, range } => {
+                write!(f, "setpoint {asked} is out of range: allowed are {range}")
+            }
+            Self::SetpointNotOffered { mode, offered, .. } if offered.is_empty() => {
+                write!(f, "the device takes no setpoint in mode {mode}")
+            }
+            Self::SetpointNotOffered { asked, mode, offered } => {
+                write!(f, "setpoint {asked} is not offered in mode {mode}: allowed are ")?;
+                list(f, offered.iter().map(|one| one.as_degrees()))?;
+                f.write_str(" °C")
+            }
+            Self::ModeNotOffered { asked, offered } => {
+                write!(f, "{asked} is not a mode of this device: allowed are ")?;
+                list(f, offered)
+            }
+            Self::FanNotOffered { asked, offered } => {
+                write!(f, "fan speed {asked} is not offered: allowed are ")?;
+                list(f, offered)
+            }
+            Self::SwingNotOffered { asked, offered } => {
+                write!(f, "swing {asked} is not offered: allowed are ")?;
+                list(f, offered)
+            }
+            Self::ModeNeeded { control } => {
+                write!(f, "{control} cannot be set while the mode is not known; give a mode with it")
+            }
+            Self::BrightnessOutOfRange { asked } => {
+                write!(f, "brightness {asked} % is out of range: allowed are 0 to 100 %")
+            }
+            Self::HoldEndsInPast { end, now } => {
+                write!(f, "a hold until {end} must end after the present time {now}")
+            }
+            Self::LiveReportOutOfRange { asked } => {
+                write!(f, "a live report of {asked} s is out of range: allowed are 1 to 300 s")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+/// Writes the items with commas between them, or `none`.
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {
+    let mut comma = "";
+    for item in items {
+        write!(f, "{comma}{item}")?;
+        comma = ", ";
+    }
+    if comma.is_empty() { f.write_str("none") } else { Ok(()) }
+}
