@@ -1,0 +1,101 @@
+//! What Cognito may ask for beside the password.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::Asked;
+use crate::http::{HttpRequest, Service};
+use crate::json::Json;
+use crate::sign_in::AwaitAnswer;
+use crate::{Pool, Secret};
+
+/// A challenge that a person can answer. No Mysa client has met one yet; the shapes are AWS's.
+///
+/// It can be answered again if the first answer was wrong ([`Advice::AskForCode`](crate::Advice::AskForCode)).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Challenge {
+    /// What is asked for.
+    pub kind: ChallengeKind,
+    /// Where a code was sent, such as `+*******0000`, as Cognito masks it.
+    pub destination: Option<String>,
+    /// What can be chosen, for [`ChallengeKind::SelectMfaType`].
+    pub choices: Vec<String>,
+    pub(crate) session: Option<Secret>,
+    pub(crate) username: String,
+    pub(crate) pool: Pool,
+}
+
+/// What a person is asked for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ChallengeKind {
+    /// The code in a text message.
+    SmsMfa,
+    /// The code in an e-mail.
+    EmailOtp,
+    /// The same, by the other name that AWS's documentation has for it.
+    EmailMfa,
+    /// The code that an authenticator app shows.
+    SoftwareTokenMfa,
+    /// Which of several ways to take: one of [`Challenge::choices`].
+    SelectMfaType,
+}
+
+impl ChallengeKind {
+    const ALL: [Self; 5] =
+        [Self::SmsMfa, Self::EmailOtp, Self::EmailMfa, Self::SoftwareTokenMfa, Self::SelectMfaType];
+
+    /// `ChallengeName`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SmsMfa => "SMS_MFA",
+            Self::EmailOtp => "EMAIL_OTP",
+            Self::EmailMfa => "EMAIL_MFA",
+            Self::SoftwareTokenMfa => "SOFTWARE_TOKEN_MFA",
+            Self::SelectMfaType => "SELECT_MFA_TYPE",
+        }
+    }
+
+    /// The member of `ChallengeResponses` that carries the answer.
+    #[must_use]
+    pub const fn answer_key(self) -> &'static str {
+        match self {
+            Self::SmsMfa => "SMS_MFA_CODE",
+            Self::EmailOtp => "EMAIL_OTP_CODE",
+            Self::EmailMfa => "EMAIL_MFA_CODE",
+            Self::SoftwareTokenMfa => "SOFTWARE_TOKEN_MFA_CODE",
+            Self::SelectMfaType => "ANSWER",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Challenge {
+    /// Answers with a code, or with one of the choices. Blanks around it are not part of it.
+    pub fn answer(&self, answer: &str) -> (HttpRequest, AwaitAnswer) {
+        let secret_hash = self.pool.secret_hash(&self.username);
+        let request = HttpRequest::new(
+            Service::UserPool,
+            "AWSCognitoIdentityProviderService.RespondToAuthChallenge",
+            &Json::Object(&[
+                ("ChallengeName", Json::Text(self.kind.name())),
+                ("ClientId", Json::Text(&self.pool.client_id)),
+                ("Session", Json::optional(self.session.as_ref().map(Secret::expose))),
+                (
+                    "ChallengeResponses",
+                    Json::Object(&[
+                        ("USERNAME", Json::Text(&self.username)),
+                        (self.kind.answer_key(), Json::Text(answer.trim())),
+                        ("SECRET_HASH", Json::optional(secret_hash.as_deref())),
+                    ]),
+                ),
+            ]),
+        );
+        (request, AwaitAnswer::new(self.pool.clone(), self.username.clone(), Asked::Code))
+    }
+}

@@ -1,0 +1,65 @@
+//! Requests as values.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::Secret;
+use crate::json::Json;
+
+/// Which of the two Cognito services a request is for.
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there are two, and a caller without an address for one must not compile"
+)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Service {
+    /// The user pool (`cognito-idp`): passwords and tokens.
+    UserPool,
+    /// The identity pool (`cognito-identity`): AWS credentials.
+    IdentityPool,
+}
+
+impl Service {
+    /// AWS's own host name for the service, such as `cognito-idp.us-east-1.amazonaws.com`.
+    #[must_use]
+    pub fn host(self, region: &str) -> String {
+        let name = match self {
+            Self::UserPool => "cognito-idp",
+            Self::IdentityPool => "cognito-identity",
+        };
+        format!("{name}.{region}.amazonaws.com")
+    }
+}
+
+/// A request to POST to `/` of its [`Service`], over TLS, unsigned.
+///
+/// Whoever sends it reports status and body to the step that came with it. A failure to get any answer is the
+/// sender's own error: the step can be dropped, or the same request sent again if it can be repeated.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HttpRequest {
+    /// Where it goes.
+    pub service: Service,
+    /// Value of `X-Amz-Target`.
+    pub target: &'static str,
+    /// JSON with secrets in it.
+    pub body: Secret,
+}
+
+impl HttpRequest {
+    pub(crate) fn new(service: Service, target: &'static str, body: &Json<'_>) -> Self {
+        Self { service, target, body: body.to_secret() }
+    }
+
+    /// The two headers Cognito requires.
+    #[must_use]
+    pub fn headers(&self) -> [(&'static str, &'static str); 2] {
+        [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", self.target)]
+    }
+
+    /// The body to send, in the clear.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.body.expose()
+    }
+}

@@ -1,0 +1,107 @@
+//! Writing request bodies into one buffer of the right size, so that no half-grown copy of a secret stays behind on
+//! the heap; and reading replies.
+
+use alloc::string::String;
+use serde::Deserialize;
+
+use crate::{Error, Fault, Secret};
+
+/// What a request body is made of.
+pub(crate) enum Json<'a> {
+    Text(&'a str),
+    Object(&'a [(&'a str, Json<'a>)]),
+    /// A member that is left out.
+    Absent,
+}
+
+impl<'a> Json<'a> {
+    pub(crate) fn optional(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Absent, Self::Text)
+    }
+
+    pub(crate) fn to_secret(&self) -> Secret {
+        let mut length = 0;
+        self.write(&mut |part| length += part.len());
+        let mut out = String::with_capacity(length);
+        self.write(&mut |part| out.push_str(part));
+        Secret::from(out)
+    }
+
+    fn write(&self, out: &mut impl FnMut(&str)) {
+        match self {
+            Self::Text(text) => write_text(text, out),
+            Self::Object(members) => {
+                out("{");
+                let present = members.iter().filter(|(_, value)| !matches!(value, Self::Absent));
+                for (at, (name, value)) in present.enumerate() {
+                    if at > 0 {
+                        out(",");
+                    }
+                    write_text(name, out);
+                    out(":");
+                    value.write(out);
+                }
+                out("}");
+            }
+            Self::Absent => out("null"),
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut impl FnMut(&str)) {
+    out("\"");
+    let mut plain_from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out(&text[plain_from..at]);
+        plain_from = at + 1;
+        match byte {
+            b'"' => out("\\\""),
+            b'\\' => out("\\\\"),
+            _ => {
+                const DIGITS: &str = "0123456789abcdef";
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                out("\\u00");
+                out(&DIGITS[high..=high]);
+                out(&DIGITS[low..=low]);
+            }
+        }
+    }
+    out(&text[plain_from..]);
+    out("\"");
+}
+
+/// Reads the body of a successful reply.
+pub(crate) fn read<'de, T: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        let fault = match error.classify() {
+            _ if body.trim_ascii().is_empty() => Fault::Empty,
+            serde_json::error::Category::Eof => Fault::Truncated,
+            serde_json::error::Category::Data => return Error::Malformed { field: "reply" },
+            _ => Fault::NotJson,
+        };
+        Error::Transport { status, fault }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_comes_back_from_an_ordinary_json_reader() {
+        let every_low: String = (0_u8..=0x7f).map(char::from).collect();
+        for text in ["", "plain", "a\"b\\c", "pässwörd ሴ 🔑", &every_low] {
+            let body =
+                Json::Object(&[("a", Json::Text(text)), ("no", Json::Absent), ("b", Json::Text(text))])
+                    .to_secret();
+            let back: alloc::collections::BTreeMap<String, String> =
+                serde_json::from_str(body.expose()).expect("valid JSON");
+            assert_eq!(back.get("a").map(String::as_str), Some(text));
+            assert_eq!(back.get("b").map(String::as_str), Some(text));
+            assert_eq!(back.len(), 2);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Signing in to AWS Cognito the way the Mysa app does, and trading the tokens for AWS credentials. No I/O, no clock,
+//! no random numbers.
+//!
+//! Each step is a value. It hands out the [`HttpRequest`] to send, is used up by the answer to it, and yields the
+//! next step. Time and entropy are arguments, so the whole chain can be replayed, tested and fuzzed.
+//!
+//! | step | begins with | is answered by |
+//! | --- | --- | --- |
+//! | sign in with a password | [`SignIn::start`] | [`AwaitChallenge::reply`], then [`AwaitAnswer::reply`] |
+//! | answer a code challenge | [`Challenge::answer`] | [`AwaitAnswer::reply`] |
+//! | renew tokens | [`refresh`] | [`AwaitTokens::reply`] |
+//! | sign out | [`revoke`] | [`AwaitRevoked::reply`] |
+//! | learn the identity | [`get_id`] | [`AwaitIdentity::reply`] |
+//! | get AWS credentials | [`get_credentials`] | [`AwaitCredentials::reply`] |
+//!
+//! ```
+//! use mysa_cognito::{Pool, Secret, SignIn, Step};
+//!
+//! let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "19efs8tgqe942atbqmot5m36t3");
+//! let entropy = [7; 32]; // from the operating system, never used twice
+//! let (request, challenge) = SignIn::start(&pool, "user@example.com", Secret::from("Correct-Horse-1"), entropy);
+//! assert_eq!(request.target, "AWSCognitoIdentityProviderService.InitiateAuth");
+//!
+//! // … the caller POSTs `request.body()` and hands in what came back, with the wall clock in Unix seconds.
+//! let answer = br#"{"__type":"TooManyRequestsException","message":"Rate exceeded"}"#;
+//! match challenge.reply(400, answer, 1_767_323_045) {
+//!     Ok(Step::Continue(request, answer)) => { /* send the password claim */ }
+//!     Ok(_) => unreachable!(),
+//!     Err(error) => assert_eq!(error.advice(), mysa_cognito::Advice::Wait),
+//! }
+//! ```
+//!
+//! What this crate leaves to others: sending, retrying with patience, storing the [`StoredSession`], and verifying
+//! the signatures of tokens. Claims are read without verification ([`IdClaims`]).
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod challenge;
+mod error;
+mod group;
+mod http;
+mod identity;
+mod json;
+mod pool;
+mod refresh;
+mod secret;
+#[cfg(feature = "server")]
+pub mod server;
+mod sign_in;
+pub mod srp;
+mod stored;
+mod timestamp;
+mod tokens;
+
+pub use challenge::{Challenge, ChallengeKind};
+pub use error::{Advice, Error, Fault, Refusal, RefusalKind};
+pub use http::{HttpRequest, Service};
+pub use identity::{AwaitCredentials, AwaitIdentity, AwsCredentials, get_credentials, get_id};
+pub use pool::Pool;
+pub use refresh::{AwaitRevoked, AwaitTokens, RefreshWay, refresh, revoke};
+pub use secret::Secret;
+pub use sign_in::{AwaitAnswer, AwaitChallenge, SignIn, Step};
+pub use stored::{StoredError, StoredSession};
+pub use timestamp::timestamp;
+pub use tokens::{IdClaims, RefreshToken, Tokens};

@@ -1,0 +1,112 @@
+//! Renewing tokens, and signing out.
+
+use serde::Deserialize;
+
+use crate::error::{Asked, refused};
+use crate::http::{HttpRequest, Service};
+use crate::json::{self, Json};
+use crate::tokens::Issued;
+use crate::{Error, Pool, RefreshToken, Tokens};
+
+/// Which of Cognito's two ways to renew tokens. A pool that rotates refresh tokens refuses the classic one.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the two actions there are")]
+pub enum RefreshWay {
+    /// `InitiateAuth` with `REFRESH_TOKEN_AUTH`, which every older client uses.
+    #[default]
+    Classic,
+    /// `GetTokensFromRefreshToken`, which the 4.x apps use.
+    Modern,
+}
+
+/// Asks for new tokens.
+pub fn refresh(pool: &Pool, token: &RefreshToken, way: RefreshWay) -> (HttpRequest, AwaitTokens) {
+    let client_id = Json::Text(&pool.client_id);
+    let secret = pool.client_secret.as_ref().map(crate::Secret::expose);
+    let request = match way {
+        RefreshWay::Classic => HttpRequest::new(
+            Service::UserPool,
+            "AWSCognitoIdentityProviderService.InitiateAuth",
+            &Json::Object(&[
+                ("AuthFlow", Json::Text("REFRESH_TOKEN_AUTH")),
+                ("ClientId", client_id),
+                (
+                    "AuthParameters",
+                    Json::Object(&[
+                        ("REFRESH_TOKEN", Json::Text(token.expose())),
+                        // For this flow alone Cognito takes the client secret where a hash stands elsewhere.
+                        ("SECRET_HASH", Json::optional(secret)),
+                    ]),
+                ),
+            ]),
+        ),
+        RefreshWay::Modern => HttpRequest::new(
+            Service::UserPool,
+            "AWSCognitoIdentityProviderService.GetTokensFromRefreshToken",
+            &Json::Object(&[
+                ("ClientId", client_id),
+                ("RefreshToken", Json::Text(token.expose())),
+                ("ClientSecret", Json::optional(secret)),
+            ]),
+        ),
+    };
+    (request, AwaitTokens { _private: () })
+}
+
+/// Waits for the answer to [`refresh`].
+#[derive(Debug)]
+#[must_use]
+pub struct AwaitTokens {
+    _private: (),
+}
+
+impl AwaitTokens {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// Only a refusal that [`Error::needs_sign_in`] is the end of the refresh token; anything else leaves it good.
+    pub fn reply(self, status: u16, body: &[u8]) -> Result<Tokens, Error> {
+        #[derive(Deserialize)]
+        struct Body {
+            #[serde(rename = "AuthenticationResult")]
+            result: Option<Issued>,
+        }
+        if status != 200 {
+            return Err(refused(Asked::Tokens, status, body));
+        }
+        let body: Body = json::read(status, body)?;
+        body.result.ok_or(Error::Malformed { field: "AuthenticationResult" })?.into_tokens()
+    }
+}
+
+/// Ends a refresh token, and with it the access tokens made from it. For signing out.
+pub fn revoke(pool: &Pool, token: &RefreshToken) -> (HttpRequest, AwaitRevoked) {
+    let secret = pool.client_secret.as_ref().map(crate::Secret::expose);
+    let request = HttpRequest::new(
+        Service::UserPool,
+        "AWSCognitoIdentityProviderService.RevokeToken",
+        &Json::Object(&[
+            ("Token", Json::Text(token.expose())),
+            ("ClientId", Json::Text(&pool.client_id)),
+            ("ClientSecret", Json::optional(secret)),
+        ]),
+    );
+    (request, AwaitRevoked { _private: () })
+}
+
+/// Waits for the answer to [`revoke`].
+#[derive(Debug)]
+#[must_use]
+pub struct AwaitRevoked {
+    _private: (),
+}
+
+impl AwaitRevoked {
+    /// Reads the answer. A body is neither needed nor looked at on success.
+    ///
+    /// # Errors
+    /// If the service did not revoke the token; a token that is gone already counts as revoked at Cognito.
+    pub fn reply(self, status: u16, body: &[u8]) -> Result<(), Error> {
+        if status == 200 { Ok(()) } else { Err(refused(Asked::Revocation, status, body)) }
+    }
+}

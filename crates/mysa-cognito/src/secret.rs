@@ -1,0 +1,60 @@
+//! Text that must not be printed.
+
+use alloc::string::String;
+use core::fmt;
+use serde::{Deserialize, Deserializer};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// A password, token or key: printed as `Secret(..)`, compared in constant time, wiped when dropped.
+///
+/// It has no `Display` and is not serialisable by itself; [`Secret::expose`] is the only way to the text.
+///
+/// ```
+/// let secret = mysa_cognito::Secret::from("hunter2");
+/// assert_eq!(format!("{secret:?}"), "Secret(..)");
+/// assert_eq!(secret.expose(), "hunter2");
+/// ```
+#[derive(Clone, Default)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(String::from(text)))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl PartialEq for Secret {
+    /// Takes the same time wherever the texts differ; only their lengths show.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}

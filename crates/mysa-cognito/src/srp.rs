@@ -1,0 +1,282 @@
+//! Secure remote password in Cognito's flavour: SRP-6a over the 3072-bit group, SHA-256, and a signature in place of the
+//! usual proof. The rules are those of the user pool; `tests/vectors.rs` holds the witnesses.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto_bigint::{NonZero, U256, U3072, U6144};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::group::{Element, N, generator_to, power};
+
+/// Why the proof of the password cannot be made.
+///
+/// All of them mean that the values offered are not a user pool's. Nothing was proved, so nothing was given away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SrpError {
+    /// A number is not hexadecimal, is empty, or is longer than any pool sends.
+    BadHex {
+        /// Which one.
+        field: &'static str,
+    },
+    /// The secret block is not base64.
+    BadSecretBlock,
+    /// The other side's public value is a multiple of N: it would fix the key without any password.
+    PublicValueZero,
+    /// The scrambling parameter u is zero.
+    ScramblerZero,
+}
+
+impl fmt::Display for SrpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadHex { field } => write!(f, "{field} is not a hexadecimal number"),
+            Self::BadSecretBlock => f.write_str("SECRET_BLOCK is not base64"),
+            Self::PublicValueZero => f.write_str("the public value is a multiple of N"),
+            Self::ScramblerZero => f.write_str("the scrambling parameter is zero"),
+        }
+    }
+}
+
+impl core::error::Error for SrpError {}
+
+/// The client's half of one exchange: a secret exponent and the public value `A` made from it.
+///
+/// ```
+/// use mysa_cognito::srp::Ephemeral;
+///
+/// let ephemeral = Ephemeral::new(&[7; 32]).ok_or("not random at all")?;
+/// assert_eq!(ephemeral.public_hex().len(), 768);
+/// # Ok::<(), &str>(())
+/// ```
+pub struct Ephemeral {
+    secret: Zeroizing<U3072>,
+    bits: u32,
+    public: U3072,
+}
+
+impl fmt::Debug for Ephemeral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ephemeral").field("secret", &"Secret(..)").finish_non_exhaustive()
+    }
+}
+
+impl Ephemeral {
+    /// Takes random bytes, 32 are enough. `None` for more than 384, and for bytes that are all zero.
+    #[must_use]
+    pub fn new(random: &[u8]) -> Option<Self> {
+        let bits = u32::try_from(random.len()).ok()?.checked_mul(8)?;
+        if bits > U3072::BITS || random.iter().all(|&byte| byte == 0) {
+            return None;
+        }
+        let secret = Zeroizing::new(wide(random));
+        let public = generator_to(&*secret, bits).retrieve();
+        // 2^a is never a multiple of an odd N, so A mod N is not zero.
+        Some(Self { secret, bits, public })
+    }
+
+    /// `A` as the user pool takes it: hexadecimal, lower case, without leading zeros.
+    #[must_use]
+    pub fn public_hex(&self) -> String {
+        unpadded_hex(&self.public)
+    }
+
+    /// The key by which this side proves that it knows the password.
+    ///
+    /// `user_id` is `USER_ID_FOR_SRP` of the challenge, not what was typed; `salt` and `b` are hexadecimal.
+    ///
+    /// # Errors
+    /// If the values offered are not safe to answer.
+    pub fn claim_key(
+        &self,
+        pool_name: &str,
+        user_id: &str,
+        password: &str,
+        salt: &str,
+        b: &str,
+    ) -> Result<ClaimKey, SrpError> {
+        let b = number("SRP_B", b)?;
+        let b_element = element(&b)?;
+        let u = scrambler(&self.public.to_be_bytes(), &b)?;
+        let x = private_key(pool_name, user_id, password, salt)?;
+        // (B - k g^x) ^ (a + u x); the subtraction is modular, so the base cannot be negative.
+        let base = b_element - multiplier() * generator_to(&*x, U256::BITS);
+        let product: Zeroizing<crypto_bigint::U512> = Zeroizing::new(u.concatenating_mul(&*x));
+        let exponent = Zeroizing::new(self.secret.wrapping_add(&product.resize()));
+        let bits = self.bits.max(crypto_bigint::U512::BITS).saturating_add(1).min(U3072::BITS);
+        let mut shared = power(&base, &exponent, bits).retrieve();
+        let key = ClaimKey::derive(&shared, &u);
+        shared.zeroize();
+        Ok(key)
+    }
+}
+
+/// The 16 bytes both sides arrive at if they mean the same password.
+pub struct ClaimKey(Zeroizing<[u8; 16]>);
+
+impl fmt::Debug for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimKey(Secret(..))")
+    }
+}
+
+impl ClaimKey {
+    pub(crate) fn derive(shared: &U3072, u: &U256) -> Self {
+        let shared = Zeroizing::new(pad(&shared.to_be_bytes()));
+        let prk = hmac(&pad(&u.to_be_bytes()), &[&shared]);
+        let block = hmac(prk.as_slice(), &[b"Caldera Derived Key", &[1]]);
+        let mut key = Zeroizing::new([0; 16]);
+        for (to, from) in key.iter_mut().zip(block.as_slice()) {
+            *to = *from;
+        }
+        Self(key)
+    }
+
+    /// The key itself, for comparison with published vectors.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    pub(crate) fn mac(
+        &self,
+        pool_name: &str,
+        user_id: &str,
+        secret_block: &str,
+        timestamp: &str,
+    ) -> Result<Zeroizing<[u8; 32]>, SrpError> {
+        let block = STANDARD.decode(secret_block).map_err(|_| SrpError::BadSecretBlock)?;
+        Ok(hmac(&*self.0, &[pool_name.as_bytes(), user_id.as_bytes(), &block, timestamp.as_bytes()]))
+    }
+
+    /// `PASSWORD_CLAIM_SIGNATURE`, base64, over the challenge's secret block (base64) and a
+    /// [`timestamp`](crate::timestamp).
+    ///
+    /// # Errors
+    /// If the secret block is not base64.
+    pub fn sign(
+        &self,
+        pool_name: &str,
+        user_id: &str,
+        secret_block: &str,
+        timestamp: &str,
+    ) -> Result<String, SrpError> {
+        Ok(STANDARD.encode(self.mac(pool_name, user_id, secret_block, timestamp)?))
+    }
+}
+
+/// `k` = H(pad(N) ‖ pad(2)), the same for everybody.
+pub(crate) fn multiplier() -> Element {
+    let digest = Sha256::new().chain_update([0]).chain_update(N.to_be_bytes()).chain_update([2]).finalize();
+    Element::new(&wide(&digest))
+}
+
+/// `x` = H(pad(salt) ‖ H(pool name ‖ user id ‖ ":" ‖ password)). The salt is read as a number, as AWS's own libraries do.
+pub(crate) fn private_key(
+    pool_name: &str,
+    user_id: &str,
+    password: &str,
+    salt: &str,
+) -> Result<Zeroizing<U256>, SrpError> {
+    let salt = number("SALT", salt)?;
+    let mut inner = Sha256::new();
+    for part in [pool_name, user_id, ":", password] {
+        inner.update(part.as_bytes());
+    }
+    let mut inner = inner.finalize();
+    let mut outer = Sha256::new().chain_update(pad(&salt)).chain_update(inner).finalize();
+    let x = Zeroizing::new(U256::from_be_slice(&outer));
+    inner.zeroize();
+    outer.zeroize();
+    Ok(x)
+}
+
+/// `u` = H(pad(A) ‖ pad(B)).
+pub(crate) fn scrambler(a: &[u8], b: &[u8]) -> Result<U256, SrpError> {
+    let digest = Sha256::new().chain_update(pad(a)).chain_update(pad(b)).finalize();
+    let u = U256::from_be_slice(&digest);
+    if u == U256::ZERO { Err(SrpError::ScramblerZero) } else { Ok(u) }
+}
+
+/// A public value in the group, however large it was sent; refused if it is a multiple of N.
+pub(crate) fn element(number: &[u8]) -> Result<Element, SrpError> {
+    let mut bytes = [0; U6144::BYTES];
+    let (_, low) = bytes.split_at_mut(U6144::BYTES.saturating_sub(number.len()));
+    for (to, from) in low.iter_mut().zip(number) {
+        *to = *from;
+    }
+    let modulus = NonZero::new(N).expect("N is not zero");
+    let reduced = U6144::from_be_slice(&bytes).rem(&modulus);
+    if reduced == U3072::ZERO { Err(SrpError::PublicValueZero) } else { Ok(Element::new(&reduced)) }
+}
+
+/// Reads a hexadecimal number of any parity into bytes.
+pub(crate) fn number(field: &'static str, text: &str) -> Result<Vec<u8>, SrpError> {
+    let bad = SrpError::BadHex { field };
+    if text.is_empty() || text.len() > U6144::BYTES * 2 {
+        return Err(bad);
+    }
+    let digit =
+        |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or(bad);
+    let (odd, even) = text.as_bytes().split_at(text.len() % 2);
+    let mut bytes = Vec::with_capacity(text.len() / 2 + 1);
+    for &byte in odd {
+        bytes.push(digit(byte)?);
+    }
+    for pair in even.chunks_exact(2) {
+        let mut value = 0;
+        for &byte in pair {
+            value = value << 4 | digit(byte)?;
+        }
+        bytes.push(value);
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a non-negative number as Java's `BigInteger` writes it: shortest form, with a zero in front where the
+/// top bit is set. Never padded to the size of N.
+pub(crate) fn pad(number: &[u8]) -> Vec<u8> {
+    let start = number.iter().position(|&byte| byte != 0).unwrap_or(number.len());
+    let digits = number.get(start..).unwrap_or_default();
+    let mut padded = Vec::with_capacity(digits.len() + 1);
+    if digits.first().is_none_or(|&first| first & 0x80 != 0) {
+        padded.push(0);
+    }
+    padded.extend_from_slice(digits);
+    padded
+}
+
+pub(crate) fn unpadded_hex(number: &U3072) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bytes = number.to_be_bytes();
+    let nibbles = bytes.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = nibbles
+        .skip_while(|&nibble| nibble == 0)
+        .filter_map(|nibble| DIGITS.get(usize::from(nibble)).copied().map(char::from))
+        .collect();
+    if hex.is_empty() { "0".into() } else { hex }
+}
+
+/// Big-endian bytes, at most 384 of them, as a number.
+pub(crate) fn wide(bytes: &[u8]) -> U3072 {
+    let mut full = Zeroizing::new([0; U3072::BYTES]);
+    let start = U3072::BYTES.saturating_sub(bytes.len());
+    for (to, from) in full.iter_mut().skip(start).zip(bytes) {
+        *to = *from;
+    }
+    U3072::from_be_slice(&*full)
+}
+
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}

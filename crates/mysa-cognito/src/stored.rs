@@ -1,0 +1,160 @@
+//! What to keep between runs.
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{RefreshToken, Secret};
+
+/// What a caller keeps so that the next start needs no password: every restart that signs in anew is a step towards a
+/// lock-out.
+///
+/// ```
+/// use mysa_cognito::{RefreshToken, Secret, StoredSession};
+///
+/// let mut session = StoredSession::new("ann@example.org", "19efs8tgqe942atbqmot5m36t3");
+/// session.refresh_token = Some(RefreshToken::new(Secret::from("a refresh token")));
+/// let text = session.to_json();
+/// assert_eq!(StoredSession::from_json(text.as_bytes())?, session);
+/// # Ok::<(), mysa_cognito::StoredError>(())
+/// ```
+#[derive(Clone, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct StoredSession {
+    /// User name it belongs to, as it was typed.
+    pub account: String,
+    /// App client that the refresh token was issued to.
+    pub client_id: String,
+    /// Renews the tokens. `None` after it was refused.
+    pub refresh_token: Option<RefreshToken>,
+    /// The user's id in the identity pool.
+    pub identity_id: Option<String>,
+    /// Set when the service refused for good: by this name. Nothing is tried again until a person signs in.
+    pub refused: Option<String>,
+    /// No sign-in before this, in Unix seconds: the wait that a lock-out or a throttle imposed.
+    pub not_before: Option<i64>,
+}
+
+impl fmt::Debug for StoredSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredSession")
+            .field("refresh_token", &self.refresh_token)
+            .field("refused", &self.refused)
+            .field("not_before", &self.not_before)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why stored text is not a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StoredError {
+    /// Not the JSON of a session: damaged, or something else.
+    Unreadable,
+    /// Written by a later version of this crate.
+    Newer {
+        /// The version that it states.
+        version: u32,
+    },
+}
+
+impl fmt::Display for StoredError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str("the stored session cannot be read, sign in again"),
+            Self::Newer { version } => {
+                write!(
+                    f,
+                    "the stored session has version {version}, this program knows {VERSION}; update it or sign in again"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for StoredError {}
+
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    account: &'a str,
+    client_id: &'a str,
+    refresh_token: Option<&'a str>,
+    identity_id: Option<&'a str>,
+    refused: Option<&'a str>,
+    not_before: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    account: String,
+    client_id: String,
+    #[serde(default)]
+    refresh_token: Option<Secret>,
+    #[serde(default)]
+    identity_id: Option<String>,
+    #[serde(default)]
+    refused: Option<String>,
+    #[serde(default)]
+    not_before: Option<i64>,
+}
+
+impl StoredSession {
+    /// An empty session of an account.
+    #[must_use]
+    pub fn new(account: &str, client_id: &str) -> Self {
+        Self {
+            account: account.into(),
+            client_id: client_id.into(),
+            refresh_token: None,
+            identity_id: None,
+            refused: None,
+            not_before: None,
+        }
+    }
+
+    /// JSON with the refresh token in the clear: keep it where only its owner can read it.
+    #[must_use]
+    pub fn to_json(&self) -> Zeroizing<String> {
+        let written = Written {
+            version: VERSION,
+            account: &self.account,
+            client_id: &self.client_id,
+            refresh_token: self.refresh_token.as_ref().map(RefreshToken::expose),
+            identity_id: self.identity_id.as_deref(),
+            refused: self.refused.as_deref(),
+            not_before: self.not_before,
+        };
+        Zeroizing::new(serde_json::to_string(&written).expect("text and numbers are always JSON"))
+    }
+
+    /// Reads what [`StoredSession::to_json`] wrote; members it does not know are passed over.
+    ///
+    /// # Errors
+    /// If it is damaged, or of a later version.
+    pub fn from_json(text: &[u8]) -> Result<Self, StoredError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_slice(text).map_err(|_| StoredError::Unreadable)?;
+        match version {
+            VERSION => {}
+            0 => return Err(StoredError::Unreadable),
+            version => return Err(StoredError::Newer { version }),
+        }
+        let read: Read = serde_json::from_slice(text).map_err(|_| StoredError::Unreadable)?;
+        Ok(Self {
+            account: read.account,
+            client_id: read.client_id,
+            refresh_token: read.refresh_token.map(RefreshToken::new),
+            identity_id: read.identity_id,
+            refused: read.refused,
+            not_before: read.not_before,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! What a sign-in yields.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use crate::{Error, Secret};
+
+/// Tokens of one user, as Cognito hands them out.
+///
+/// Their lifetime counts from the moment they were received, on a clock that is never set: the host's wall clock may be
+/// wrong by more than they live.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Tokens {
+    /// Names the user to REST and to the identity pool.
+    pub id: Secret,
+    /// Speaks for the user to the user pool itself.
+    pub access: Secret,
+    /// Renews the other two. Absent where the old one stays in force; where it is present, rotation has made the old
+    /// one useless, and this one must be kept.
+    pub refresh: Option<RefreshToken>,
+    /// How long `id` and `access` live. 3600 s at Mysa.
+    pub expires_in: Duration,
+    /// What the id token says.
+    pub claims: IdClaims,
+}
+
+/// Renews tokens for about 30 days, for the app client that it was issued to and no other.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RefreshToken(Secret);
+
+impl RefreshToken {
+    /// Takes a token that was kept.
+    #[must_use]
+    pub fn new(token: Secret) -> Self {
+        Self(token)
+    }
+
+    /// The token itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// What an id token says about its user. It was read, not verified: who received it over TLS from the pool may believe
+/// it, nobody else.
+#[derive(Clone, Default, Deserialize, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct IdClaims {
+    /// Id of the user, a UUID: the `src.ref` of commands.
+    #[serde(default)]
+    pub sub: String,
+    /// `cognito:username`; at Mysa the same UUID.
+    #[serde(default, rename = "cognito:username")]
+    pub username: Option<String>,
+    /// E-mail address.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// Issuer, the URL of the pool.
+    #[serde(default)]
+    pub iss: String,
+    /// App client that it was issued to.
+    #[serde(default)]
+    pub aud: Option<String>,
+    /// `id`.
+    #[serde(default)]
+    pub token_use: Option<String>,
+    /// When it lapses, in Unix seconds by the server's clock.
+    #[serde(default)]
+    pub exp: Option<i64>,
+    /// When it was issued, likewise.
+    #[serde(default)]
+    pub iat: Option<i64>,
+    /// When the user last proved who they are, likewise.
+    #[serde(default)]
+    pub auth_time: Option<i64>,
+}
+
+impl fmt::Debug for IdClaims {
+    /// Leaves out the address of the user.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdClaims")
+            .field("sub", &self.sub)
+            .field("iss", &self.iss)
+            .field("exp", &self.exp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IdClaims {
+    /// Reads the claims of a JSON web token. `None` if it is none, or names no user or issuer.
+    #[must_use]
+    pub fn read(token: &str) -> Option<Self> {
+        let mut parts = token.split('.');
+        let (_, claims) = (parts.next()?, parts.next()?);
+        let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
+        let claims: Self = serde_json::from_slice(&claims).ok()?;
+        (!claims.sub.is_empty() && !claims.iss.is_empty()).then_some(claims)
+    }
+
+    /// The key of the identity pool's `Logins`: the issuer without its scheme.
+    #[must_use]
+    pub fn login_key(&self) -> &str {
+        self.iss.strip_prefix("https://").unwrap_or(&self.iss)
+    }
+}
+
+/// `AuthenticationResult` as it comes.
+#[derive(Deserialize)]
+pub(crate) struct Issued {
+    #[serde(rename = "IdToken")]
+    id: Option<Secret>,
+    #[serde(rename = "AccessToken")]
+    access: Option<Secret>,
+    #[serde(rename = "RefreshToken")]
+    refresh: Option<Secret>,
+    #[serde(rename = "ExpiresIn")]
+    expires_in: Option<f64>,
+}
+
+impl Issued {
+    pub(crate) fn into_tokens(self) -> Result<Tokens, Error> {
+        let id = self.id.ok_or(Error::Malformed { field: "IdToken" })?;
+        let access = self.access.ok_or(Error::Malformed { field: "AccessToken" })?;
+        let claims = IdClaims::read(id.expose()).ok_or(Error::Malformed { field: "IdToken" })?;
+        // Without a word on it, an hour: what Cognito gives by default, and what Mysa's pool says.
+        let expires_in = Duration::try_from_secs_f64(self.expires_in.unwrap_or(3_600.0).clamp(0.0, 86_400.0))
+            .unwrap_or(Duration::from_secs(3_600));
+        let refresh = self.refresh.filter(|token| !token.expose().is_empty()).map(RefreshToken);
+        Ok(Tokens { id, access, refresh, expires_in, claims })
+    }
+}

@@ -1,0 +1,98 @@
+//! Both halves of the exchange against each other, and what never may be printed.
+
+use mysa_cognito::server::{ClaimError, Verifier};
+use mysa_cognito::srp::Ephemeral;
+use mysa_cognito::{Pool, RefreshToken, Secret, SignIn, StoredSession, timestamp};
+use proptest::prelude::*;
+
+const POOL: &str = "GUFWfhI7g";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn client_and_server_agree_on_the_right_password_and_on_no_other(
+        password in "\\PC{0,24}| .{0,8} |[\\$#'\"\\\\ ]{1,8}",
+        other in "\\PC{1,24}",
+        user in "[a-f0-9-]{1,36}",
+        salt in "[1-9a-f][0-9a-f]{0,31}",
+        a in prop::collection::vec(any::<u8>(), 32),
+        b in prop::collection::vec(any::<u8>(), 32),
+        now in 0_i64..4_000_000_000,
+    ) {
+        prop_assume!(a.iter().any(|&byte| byte != 0) && password != other);
+        let a = Ephemeral::new(&a).expect("not zero");
+        let verifier = Verifier::new(POOL, &user, &password, &salt).expect("hex");
+        let exchange = verifier.challenge(&a.public_hex(), &b).expect("a public value");
+        let stamp = timestamp(now);
+        let sign = |password: &str| {
+            a.claim_key(POOL, &user, password, &salt, &exchange.public_hex())
+                .and_then(|key| key.sign(POOL, &user, "YmxvY2s=", &stamp))
+                .expect("a claim")
+        };
+        prop_assert_eq!(exchange.check("YmxvY2s=", &stamp, &sign(&password), now), Ok(()));
+        prop_assert_eq!(exchange.check("YmxvY2s=", &stamp, &sign(&other), now), Err(ClaimError::WrongSignature));
+        prop_assert_eq!(exchange.check("YmxvY2s=", &stamp, &sign(&password), now + 301), Err(ClaimError::Skewed));
+        prop_assert_eq!(exchange.check("b3RoZXI=", &stamp, &sign(&password), now), Err(ClaimError::WrongSignature));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_answer_makes_a_step_panic(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client");
+        let (_, wait) = SignIn::start(&pool, "u", Secret::from("p"), [1; 32]);
+        let _ = wait.reply(status, &body, 0);
+        let _ = StoredSession::from_json(&body);
+    }
+}
+
+#[test]
+fn blanks_around_a_password_are_part_of_it() {
+    let verifier = Verifier::new(POOL, "u", " secret ", "1234").expect("hex");
+    let trimmed = Verifier::new(POOL, "u", "secret", "1234").expect("hex");
+    assert_ne!(verifier.verifier_hex(), trimmed.verifier_hex());
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    const CANARY: &str = "canary-7f3a";
+    let secret = || Secret::from(CANARY);
+    let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client").with_client_secret(secret());
+    let (request, wait) = SignIn::start(&pool, "user", secret(), [9; 32]);
+    let mut stored = StoredSession::new("user", "client");
+    stored.refresh_token = Some(RefreshToken::new(secret()));
+    let (refresh_request, _) =
+        mysa_cognito::refresh(&pool, &RefreshToken::new(secret()), mysa_cognito::RefreshWay::Modern);
+    assert!(refresh_request.body().contains(CANARY), "the canary is really there");
+    let body = format!("{{\"__type\":\"NotAuthorizedException\",\"message\":\"{CANARY}\"}}");
+    let printed_wait = format!("{wait:?}");
+    let error = wait.reply(400, body.as_bytes(), 0).expect_err("a refusal");
+    let printed = format!(
+        "{request:?}{refresh_request:?}{printed_wait}{stored:?}{pool:?}{error:?}{error} {:?}",
+        secret()
+    );
+    assert!(!printed.contains(CANARY), "{printed}");
+}
+
+#[test]
+fn a_stored_session_is_read_back_and_damage_is_told_from_a_later_version() {
+    let mut stored = StoredSession::new("ann@example.org", "client");
+    stored.refresh_token = Some(RefreshToken::new(Secret::from("t")));
+    stored.identity_id = Some("us-east-1:x".into());
+    stored.not_before = Some(7);
+    let text = stored.to_json();
+    assert_eq!(StoredSession::from_json(text.as_bytes()), Ok(stored));
+    for end in 0..text.len() {
+        assert_eq!(
+            StoredSession::from_json(&text.as_bytes()[..end]),
+            Err(mysa_cognito::StoredError::Unreadable),
+            "cut at {end}"
+        );
+    }
+    let later = text.replace("\"version\":1", "\"version\":2");
+    assert_eq!(
+        StoredSession::from_json(later.as_bytes()),
+        Err(mysa_cognito::StoredError::Newer { version: 2 })
+    );
+}
