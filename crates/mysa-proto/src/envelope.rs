@@ -1,0 +1,42 @@
+use crate::{DeviceId, JsonStr, MessageId, TopicKind, UnixTime};
+
+/// Which of the two families of messages one belongs to. Their number spaces have nothing to do with each other: `msg`
+/// 40 is a status, `MsgType` 40 unpairs the device.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "every message has one of the two numbers or none")]
+pub enum MessageForm {
+    /// Numbered by `msg`, the fields in `body`.
+    Mcm,
+    /// Numbered by `MsgType`, the fields beside it.
+    Legacy,
+    /// No number; recognised by its fields, or not at all.
+    Bare,
+}
+
+/// What stands around the body of a message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Envelope<'a> {
+    /// The topic it came by.
+    pub topic: TopicKind,
+    /// Which family.
+    pub form: MessageForm,
+    /// `msg` or `MsgType`. 44 for an acknowledgement recognised without one.
+    pub number: Option<i64>,
+    /// Whom the message names as the device it comes from or is for; `None` if it names nobody. Compare with the topic
+    /// by [`Message::is_about`](crate::Message::is_about).
+    pub device: Option<DeviceId>,
+    /// `src.type`: 1 a device, 100 an app, 302 the schedule service.
+    pub src_type: Option<i64>,
+    /// `src.ref`: device id or user id.
+    pub src_ref: Option<JsonStr<'a>>,
+    /// `time`, or `Timestamp`. `None` where the device had no clock and sent 0 or its uptime. By the clock of the
+    /// sender, which may be years wrong.
+    pub time: Option<UnixTime>,
+    /// `id` of this message.
+    pub id: Option<MessageId>,
+    /// `resp_id`: the `id` this answers.
+    pub resp_id: Option<MessageId>,
+    /// `resp`: 2 asks for an answer. Devices answer either way.
+    pub resp: Option<i64>,
+}

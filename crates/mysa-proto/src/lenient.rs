@@ -1,0 +1,172 @@
+//! How the values of fields are read: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
+//! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
+
+use crate::{
+    Amperes, Celsius, DutyCycle, JsonError, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime,
+    Volts, json::Reader,
+};
+
+type Read<T> = Result<Option<T>, JsonError>;
+
+/// The fields of an object, read member by member.
+pub(crate) trait Fields<'a>: Default {
+    /// Every key that [`Fields::field`] knows.
+    const KEYS: &'static [&'static str];
+
+    /// Reads the value of `key`, or leaves it unread and returns `false` if the key is not known. Of a key that
+    /// occurs twice the last one counts.
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, JsonError>;
+
+    /// Reads an object. Anything else, `null` above all, reads as an object without members.
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+        let mut fields = Self::default();
+        reader.object(|reader, key| {
+            if !fields.field(key, reader)? {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(fields)
+    }
+}
+
+/// Declares a struct of optional fields, their keys, and how each is read.
+macro_rules! fields {
+    (
+        $lt:lifetime;
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(<$gen:lifetime>)? {
+            $( $(#[$doc:meta])* $fvis:vis $field:ident: $ty:ty = $($key:literal)|+ => $read:path, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        $vis struct $name $(<$gen>)? { $( $(#[$doc])* $fvis $field: Option<$ty>, )* }
+
+        impl<$lt> $crate::lenient::Fields<$lt> for $name $(<$gen>)? {
+            const KEYS: &'static [&'static str] = &[$($($key),+),*];
+
+            #[inline]
+            fn field(
+                &mut self,
+                key: &str,
+                reader: &mut $crate::json::Reader<$lt>,
+            ) -> Result<bool, $crate::JsonError> {
+                match key {
+                    $( $($key)|+ => self.$field = $read(reader)?, )*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+    };
+}
+pub(crate) use fields;
+
+/// A number, or a string that holds one. Booleans are not numbers.
+#[inline]
+pub(crate) fn number<'a>(reader: &mut Reader<'a>) -> Read<JsonNumber<'a>> {
+    match reader.peek() {
+        Some(b'-' | b'0'..=b'9') => reader.number(),
+        Some(b'"') => Ok(reader.string()?.as_plain().and_then(JsonNumber::new)),
+        _ => {
+            reader.skip()?;
+            Ok(None)
+        }
+    }
+}
+
+/// A finite number other than -1, by which the cloud says "missing".
+#[inline]
+pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
+    #[expect(clippy::float_cmp, reason = "-1 is exact")]
+    Ok(number(reader)?.and_then(JsonNumber::to_f64).filter(|&value| value != -1.0))
+}
+
+/// °C. Beyond -60 to 130 a sensor is broken, not warm.
+#[inline]
+pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
+    Ok(quantity(reader)?.filter(|value| (-60.0..=130.0).contains(value)).and_then(Celsius::from_degrees))
+}
+
+#[inline]
+pub(crate) fn humidity(reader: &mut Reader<'_>) -> Read<RelativeHumidity> {
+    Ok(quantity(reader)?.and_then(RelativeHumidity::from_percent))
+}
+
+#[inline]
+pub(crate) fn duty(reader: &mut Reader<'_>) -> Read<DutyCycle> {
+    Ok(quantity(reader)?.and_then(DutyCycle::from_fraction))
+}
+
+pub(crate) fn volts(reader: &mut Reader<'_>) -> Read<Volts> {
+    Ok(quantity(reader)?.and_then(Volts::from_volts))
+}
+
+pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
+    Ok(quantity(reader)?.and_then(Amperes::from_amperes))
+}
+
+/// A whole number other than -1.
+pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
+    Ok(number(reader)?.and_then(JsonNumber::to_i64).filter(|&value| value != -1))
+}
+
+/// A whole number, -1 included: for the one field, `tm`, where it means something.
+pub(crate) fn any_integer(reader: &mut Reader<'_>) -> Read<i64> {
+    Ok(number(reader)?.and_then(JsonNumber::to_i64))
+}
+
+/// A whole percentage.
+pub(crate) fn percent(reader: &mut Reader<'_>) -> Read<u8> {
+    Ok(integer(reader)?.and_then(|value| u8::try_from(value).ok()).filter(|&value| value <= 100))
+}
+
+/// A count of seconds.
+pub(crate) fn seconds(reader: &mut Reader<'_>) -> Read<u32> {
+    Ok(integer(reader)?.and_then(|value| u32::try_from(value).ok()))
+}
+
+/// 0 or 1, or a boolean.
+pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
+    match reader.peek() {
+        Some(b't' | b'f') => Ok(match reader.value()? {
+            crate::Json::Bool(value) => Some(value),
+            _ => None,
+        }),
+        _ => Ok(match integer(reader)? {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        }),
+    }
+}
+
+/// A time in seconds or milliseconds, perhaps printed as a float.
+#[inline]
+pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
+    Ok(number(reader)?.and_then(JsonNumber::to_i64_floor).and_then(UnixTime::from_wire))
+}
+
+#[inline]
+pub(crate) fn id(reader: &mut Reader<'_>) -> Read<MessageId> {
+    Ok(number(reader)?.and_then(MessageId::from_number))
+}
+
+#[inline]
+pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
+    if reader.peek() == Some(b'"') {
+        return reader.string().map(Some);
+    }
+    reader.skip()?;
+    Ok(None)
+}
+
+/// A nested object; `None` for anything else.
+pub(crate) fn nested<'a, T: Fields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
+    if reader.peek() == Some(b'{') {
+        return T::read(reader).map(Some);
+    }
+    reader.skip()?;
+    Ok(None)
+}

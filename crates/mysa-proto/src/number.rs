@@ -1,0 +1,228 @@
+use core::fmt;
+
+/// A JSON number as the device wrote it. Which type it becomes is for the field that asks: ids exceed what a float
+/// can hold.
+#[derive(Clone, Copy)]
+pub struct JsonNumber<'a> {
+    text: &'a str,
+    /// The digits without the point, and the power of ten they are to be multiplied by; both only if `exact`.
+    digits: u64,
+    power: i32,
+    exact: bool,
+}
+
+impl<'a> JsonNumber<'a> {
+    /// Reads a text that is exactly one JSON number, surrounding white space aside.
+    #[must_use]
+    pub fn new(text: &'a str) -> Option<Self> {
+        let text = text.trim_ascii();
+        Self::read(text).ok().filter(|&(_, used)| used == text.len()).map(|(number, _)| number)
+    }
+
+    /// Reads the number a text begins with, and says how long it is; or, how far into it a digit was missing.
+    #[inline]
+    pub(crate) fn read(text: &'a str) -> Result<(Self, usize), usize> {
+        let bytes = text.as_bytes();
+        let negative = bytes.first() == Some(&b'-');
+        let mut at = usize::from(negative);
+        let (mut digits, mut exact) = (0_u64, true);
+        let mut take = |at: &mut usize| {
+            let start = *at;
+            while let Some(digit @ b'0'..=b'9') = bytes.get(*at) {
+                // Twenty digits may still fit. Beyond, the value is found from the text.
+                if digits < 1_000_000_000_000_000_000 {
+                    digits = digits * 10 + u64::from(digit - b'0');
+                } else if let Some(more) =
+                    digits.checked_mul(10).and_then(|ten| ten.checked_add(u64::from(digit - b'0')))
+                {
+                    digits = more;
+                } else {
+                    exact = false;
+                }
+                *at += 1;
+            }
+            *at - start
+        };
+        if bytes.get(at) == Some(&b'0') {
+            // JSON has no leading zeros; one that stands there ends the number, and what follows is the error.
+            at += 1;
+        } else if take(&mut at) == 0 {
+            return Err(at);
+        }
+        let mut power = 0_i32;
+        if bytes.get(at) == Some(&b'.') {
+            at += 1;
+            let places = take(&mut at);
+            if places == 0 {
+                return Err(at);
+            }
+            power = i32::try_from(places).map_or(i32::MIN / 4, |places| -places);
+        }
+        if let Some(b'e' | b'E') = bytes.get(at) {
+            at += 1;
+            let down = bytes.get(at) == Some(&b'-');
+            if let Some(b'-' | b'+') = bytes.get(at) {
+                at += 1;
+            }
+            let start = at;
+            let mut exponent = 0_i32;
+            while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
+                // Stops growing where every value is zero or infinite anyway.
+                exponent =
+                    exponent.saturating_mul(10).saturating_add(i32::from(digit - b'0')).min(i32::MAX / 4);
+                at += 1;
+            }
+            if at == start {
+                return Err(at);
+            }
+            power = power.saturating_add(if down { -exponent } else { exponent });
+        }
+        Ok((Self { text: text.get(..at).unwrap_or_default(), digits, power, exact }, at))
+    }
+
+    /// The number as it was written.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.text
+    }
+
+    fn is_negative(self) -> bool {
+        self.text.as_bytes().first() == Some(&b'-')
+    }
+
+    /// The nearest float. `None` if there is none, as for `1e999`.
+    #[must_use]
+    #[inline]
+    pub fn to_f64(self) -> Option<f64> {
+        const EXACT: [f64; 23] = [
+            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+            1e18, 1e19, 1e20, 1e21, 1e22,
+        ];
+        // Both operands are exact floats, so one rounding gives the nearest (Clinger's fast path).
+        if self.exact && self.digits <= 1 << 53 {
+            let ten = usize::try_from(self.power.unsigned_abs()).ok().and_then(|power| EXACT.get(power));
+            if let Some(ten) = ten {
+                #[expect(clippy::cast_precision_loss, reason = "at most 2^53")]
+                let digits = self.digits as f64;
+                let value = if self.power < 0 { digits / ten } else { digits * ten };
+                return Some(if self.is_negative() { -value } else { value });
+            }
+        }
+        self.text.parse().ok().filter(|value: &f64| value.is_finite())
+    }
+
+    /// Sign and magnitude, if the number is whole, however it is written (`40`, `40.0`, `4e1`), and below 2^64.
+    #[must_use]
+    #[inline]
+    pub fn to_integer(self) -> Option<(bool, u64)> {
+        let (mut digits, mut power) = (self.exact.then_some(self.digits)?, self.power);
+        while power < 0 && digits != 0 {
+            if digits % 10 != 0 {
+                return None;
+            }
+            (digits, power) = (digits / 10, power + 1);
+        }
+        while power > 0 && digits != 0 {
+            (digits, power) = (digits.checked_mul(10)?, power - 1);
+        }
+        Some((self.is_negative() && digits != 0, digits))
+    }
+
+    /// The number, if it is whole and fits.
+    #[must_use]
+    #[inline]
+    pub fn to_i64(self) -> Option<i64> {
+        let (negative, digits) = self.to_integer()?;
+        if negative { 0_i64.checked_sub_unsigned(digits) } else { i64::try_from(digits).ok() }
+    }
+
+    /// The number without its fraction, if it fits: for times, which some clouds print with one.
+    #[must_use]
+    pub fn to_i64_floor(self) -> Option<i64> {
+        self.to_i64().or_else(|| {
+            const LIMIT: f64 = 9.0e18;
+            let value = self.to_f64().filter(|value| value.abs() < LIMIT)?;
+            #[expect(clippy::cast_possible_truncation, reason = "meant, and in range")]
+            let whole = value as i64;
+            Some(if value < 0.0 { whole - 1 } else { whole })
+        })
+    }
+}
+
+impl fmt::Debug for JsonNumber<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonNumber({})", self.text)
+    }
+}
+
+/// Two numbers are equal if they are written alike.
+impl PartialEq for JsonNumber<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
+    use super::*;
+
+    #[test]
+    fn floats_are_the_nearest_ones() {
+        for text in [
+            "0",
+            "-0",
+            "0.1",
+            "18.9",
+            "22.41",
+            "1.0",
+            "-273.15",
+            "9007199254740993",
+            "1e22",
+            "1e23",
+            "1e-22",
+            "1e-5",
+            "123456789012345678901234567890",
+            "0.000000000000000000000000000001",
+            "1.7976931348623157e308",
+            "5e-324",
+            "1e-999",
+            "1.767323045E9",
+        ] {
+            let number = JsonNumber::new(text).unwrap();
+            assert_eq!(number.to_f64(), text.parse().ok(), "{text}");
+        }
+        assert_eq!(JsonNumber::new("1e999").unwrap().to_f64(), None);
+        assert_eq!(JsonNumber::new("-1e99999999999999999999").unwrap().to_f64(), None);
+        let long: String = format!("0.{}1e{}", "0".repeat(5_000), 5_000);
+        assert_eq!(JsonNumber::new(&long).unwrap().to_f64(), Some(0.1));
+    }
+
+    #[test]
+    fn integers_of_sixty_four_bits_are_exact_however_written() {
+        for (text, value) in [
+            ("18446744073709551615", Some((false, u64::MAX))),
+            ("-7100200300400500904", Some((true, 7_100_200_300_400_500_904))),
+            ("18446744073709551616", None),
+            ("40.0", Some((false, 40))),
+            ("4e1", Some((false, 40))),
+            ("400e-1", Some((false, 40))),
+            ("1.767323045E9", Some((false, 1_767_323_045))),
+            ("40.5", None),
+            ("-0", Some((false, 0))),
+            ("0e999999999999", Some((false, 0))),
+            ("1e999999999999", None),
+        ] {
+            assert_eq!(JsonNumber::new(text).unwrap().to_integer(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_json_does_not_call_a_number_is_none() {
+        for text in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x10", "1 2", "NaN", "--1"] {
+            assert!(JsonNumber::new(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+
+/// A JSON string as the device wrote it: borrowed, its escapes not yet resolved.
+///
+/// Compares with `&str`, prints, and iterates resolved. Most strings hold no escape and are had for free by
+/// [`JsonStr::as_plain`].
+#[derive(Clone, Copy)]
+pub struct JsonStr<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+impl<'a> JsonStr<'a> {
+    /// `raw` is what stands between the quotes.
+    pub(crate) const fn from_raw(raw: &'a str, escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
+    /// The string, if it holds no escape.
+    #[must_use]
+    #[inline]
+    pub const fn as_plain(self) -> Option<&'a str> {
+        if self.escaped { None } else { Some(self.raw) }
+    }
+
+    /// What stands between the quotes, escapes and raw control characters included.
+    #[must_use]
+    pub const fn as_raw(self) -> &'a str {
+        self.raw
+    }
+
+    /// Whether the string is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// The characters with escapes resolved. Half a surrogate pair and a malformed `\u` become U+FFFD; any other
+    /// unknown escape stands for the character behind the backslash.
+    #[must_use]
+    pub fn chars(self) -> Chars<'a> {
+        Chars { rest: self.raw.chars(), escaped: self.escaped }
+    }
+
+    /// The string with escapes resolved; allocates only if there are any.
+    #[must_use]
+    pub fn to_cow(self) -> Cow<'a, str> {
+        match self.as_plain() {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(self.chars().collect::<String>()),
+        }
+    }
+
+    /// The string with escapes resolved, if it fits the buffer.
+    pub(crate) fn decode_into(self, buffer: &mut [u8]) -> Option<&str> {
+        let mut used = 0;
+        for character in self.chars() {
+            used += character.encode_utf8(buffer.get_mut(used..used + character.len_utf8())?).len();
+        }
+        core::str::from_utf8(buffer.get(..used)?).ok()
+    }
+}
+
+impl PartialEq for JsonStr<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.chars().eq(other.chars())
+    }
+}
+
+impl Eq for JsonStr<'_> {}
+
+impl PartialEq<str> for JsonStr<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_plain().map_or_else(|| self.chars().eq(other.chars()), |plain| plain == other)
+    }
+}
+
+impl PartialEq<&str> for JsonStr<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        *self == **other
+    }
+}
+
+impl fmt::Debug for JsonStr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for character in self.chars() {
+            write!(f, "{}", character.escape_debug())?;
+        }
+        f.write_char('"')
+    }
+}
+
+impl fmt::Display for JsonStr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_plain() {
+            Some(plain) => f.pad(plain),
+            None => self.chars().try_for_each(|character| f.write_char(character)),
+        }
+    }
+}
+
+/// The iterator of [`JsonStr::chars`].
+#[derive(Clone, Debug)]
+pub struct Chars<'a> {
+    rest: core::str::Chars<'a>,
+    escaped: bool,
+}
+
+impl Chars<'_> {
+    /// Four hex digits. Leaves the place alone if there are none.
+    fn hex(&mut self) -> Option<u32> {
+        let mut after = self.rest.clone();
+        let mut value = 0;
+        for _ in 0..4 {
+            value = value << 4 | after.next()?.to_digit(16)?;
+        }
+        self.rest = after;
+        Some(value)
+    }
+
+    fn unicode(&mut self) -> char {
+        let Some(first) = self.hex() else { return char::REPLACEMENT_CHARACTER };
+        if !(0xD800..0xDC00).contains(&first) {
+            return char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER);
+        }
+        let mut after = self.clone();
+        if (after.rest.next(), after.rest.next()) == (Some('\\'), Some('u'))
+            && let Some(second @ 0xDC00..0xE000) = after.hex()
+        {
+            *self = after;
+            let code = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+            return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        }
+        char::REPLACEMENT_CHARACTER
+    }
+}
+
+impl Iterator for Chars<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let character = self.rest.next()?;
+        if character != '\\' || !self.escaped {
+            return Some(character);
+        }
+        Some(match self.rest.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => self.unicode(),
+            other => other,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn escapes_are_resolved_and_bad_ones_do_no_harm() {
+        for (raw, expected) in [
+            (r"plain", "plain"),
+            (r#"a\"b\\c\/d"#, "a\"b\\c/d"),
+            (r"\b\f\n\r\t", "\u{8}\u{c}\n\r\t"),
+            (r"\u00e9\ud83d\ude00", "é😀"),
+            (r"\ud83dx", "\u{fffd}x"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\ude00", "\u{fffd}"),
+            (r"\u12", "\u{fffd}12"),
+            (r"C:\x", "C:x"),
+        ] {
+            let text = JsonStr::from_raw(raw, raw.contains('\\'));
+            assert_eq!(text.to_string(), expected, "{raw}");
+            assert_eq!(text, expected, "{raw}");
+            assert_eq!(text.to_cow(), expected, "{raw}");
+            let mut buffer = [0; 32];
+            assert_eq!(text.decode_into(&mut buffer), Some(expected), "{raw}");
+        }
+    }
+}
