@@ -63,8 +63,7 @@ impl ChallengeKind {
     pub const fn answer_key(self) -> &'static str {
         match self {
             Self::SmsMfa => "SMS_MFA_CODE",
-            Self::EmailOtp => "EMAIL_OTP_CODE",
-            Self::EmailMfa => "EMAIL_MFA_CODE",
+            Self::EmailOtp | Self::EmailMfa => "EMAIL_OTP_CODE",
             Self::SoftwareTokenMfa => "SOFTWARE_TOKEN_MFA_CODE",
             Self::SelectMfaType => "ANSWER",
         }

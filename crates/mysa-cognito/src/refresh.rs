@@ -20,27 +20,23 @@ pub enum RefreshWay {
 }
 
 /// Asks for new tokens.
+///
+/// An app client that has a secret is always renewed the modern way: the classic one would need a hash over a user name
+/// that is not known here.
 pub fn refresh(pool: &Pool, token: &RefreshToken, way: RefreshWay) -> (HttpRequest, AwaitTokens) {
     let client_id = Json::Text(&pool.client_id);
     let secret = pool.client_secret.as_ref().map(crate::Secret::expose);
     let request = match way {
-        RefreshWay::Classic => HttpRequest::new(
+        RefreshWay::Classic if secret.is_none() => HttpRequest::new(
             Service::UserPool,
             "AWSCognitoIdentityProviderService.InitiateAuth",
             &Json::Object(&[
                 ("AuthFlow", Json::Text("REFRESH_TOKEN_AUTH")),
                 ("ClientId", client_id),
-                (
-                    "AuthParameters",
-                    Json::Object(&[
-                        ("REFRESH_TOKEN", Json::Text(token.expose())),
-                        // For this flow alone Cognito takes the client secret where a hash stands elsewhere.
-                        ("SECRET_HASH", Json::optional(secret)),
-                    ]),
-                ),
+                ("AuthParameters", Json::Object(&[("REFRESH_TOKEN", Json::Text(token.expose()))])),
             ]),
         ),
-        RefreshWay::Modern => HttpRequest::new(
+        RefreshWay::Classic | RefreshWay::Modern => HttpRequest::new(
             Service::UserPool,
             "AWSCognitoIdentityProviderService.GetTokensFromRefreshToken",
             &Json::Object(&[
@@ -102,11 +98,18 @@ pub struct AwaitRevoked {
 }
 
 impl AwaitRevoked {
-    /// Reads the answer. A body is neither needed nor looked at on success.
+    /// Reads the answer. Success has no body, or an empty JSON object; a web page in its
+    /// place comes from some proxy, and revoked nothing.
     ///
     /// # Errors
     /// If the service did not revoke the token; a token that is gone already counts as revoked at Cognito.
     pub fn reply(self, status: u16, body: &[u8]) -> Result<(), Error> {
-        if status == 200 { Ok(()) } else { Err(refused(Asked::Revocation, status, body)) }
+        if status != 200 {
+            return Err(refused(Asked::Revocation, status, body));
+        }
+        if body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        json::read::<serde::de::IgnoredAny>(status, body).map(|_| ())
     }
 }

@@ -100,7 +100,7 @@ struct Body {
     #[serde(rename = "ChallengeName")]
     challenge: Option<String>,
     #[serde(rename = "ChallengeParameters")]
-    parameters: Option<BTreeMap<String, Secret>>,
+    parameters: Option<BTreeMap<String, serde_json::Value>>,
     #[serde(rename = "Session")]
     session: Option<Secret>,
     #[serde(rename = "AuthenticationResult")]
@@ -109,7 +109,7 @@ struct Body {
 
 impl Body {
     fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.as_ref()?.get(name).map(Secret::expose).filter(|text| !text.is_empty())
+        self.parameters.as_ref()?.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
     fn needed(&self, field: &'static str) -> Result<&str, Error> {

@@ -68,11 +68,12 @@ impl fmt::Debug for Ephemeral {
 }
 
 impl Ephemeral {
-    /// Takes random bytes, 32 are enough. `None` for more than 384, and for bytes that are all zero.
+    /// Takes random bytes, 32 are enough. `None` for more than 383, and for bytes that are all zero.
     #[must_use]
     pub fn new(random: &[u8]) -> Option<Self> {
         let bits = u32::try_from(random.len()).ok()?.checked_mul(8)?;
-        if bits > U3072::BITS || random.iter().all(|&byte| byte == 0) {
+        // One byte less than N, so that adding u x to it later cannot overflow.
+        if bits > U3072::BITS - 8 || random.iter().all(|&byte| byte == 0) {
             return None;
         }
         let secret = Zeroizing::new(wide(random));
@@ -212,7 +213,8 @@ pub(crate) fn element(number: &[u8]) -> Result<Element, SrpError> {
         *to = *from;
     }
     let modulus = NonZero::new(N).expect("N is not zero");
-    let reduced = U6144::from_be_slice(&bytes).rem(&modulus);
+    // Public, so the time may depend on it.
+    let reduced = U6144::from_be_slice(&bytes).rem_vartime(&modulus);
     if reduced == U3072::ZERO { Err(SrpError::PublicValueZero) } else { Ok(Element::new(&reduced)) }
 }
 

@@ -1,0 +1,89 @@
+//! What is believed of an answer, and what is sent in return.
+
+use mysa_cognito::{
+    Pool, RefreshToken, RefreshWay, Secret, SignIn, Step, get_credentials, get_id, refresh, revoke,
+};
+use serde_json::{Value, json};
+
+#[test]
+fn pages_and_cut_bodies_never_speak_about_the_password() {
+    let token = RefreshToken::new(Secret::from("r"));
+    let whole = br#"{"__type":"NotAuthorizedException","message":"no"}"#;
+    let mut bodies: Vec<&[u8]> = vec![b"", b" \n", b"<html>x</html>", b"null", b"[]", b"{}"];
+    bodies.push(b"{\"message\":\"Forbidden\"}");
+    bodies.extend((0..whole.len()).map(|end| &whole[..end]));
+    let file: Value = serde_json::from_str(include_str!("data/cognito.json")).expect("JSON");
+    let reply = file["vectors"][1]["response"]["body"].to_string();
+    let tokens = refresh(&pool(), &token, RefreshWay::Modern).1.reply(200, reply.as_bytes()).expect("tokens");
+    for status in [200, 204, 302, 400, 401, 403, 404, 429, 500, 502, 503] {
+        for body in &bodies {
+            let errors = [
+                SignIn::start(&pool(), "u", Secret::from("p"), [1; 32]).1.reply(status, body, 0).err(),
+                refresh(&pool(), &token, RefreshWay::Classic).1.reply(status, body).err(),
+                get_id("p", &tokens).1.reply(status, body).err(),
+                get_credentials("i", &tokens).1.reply(status, body).err(),
+            ];
+            for error in errors {
+                let error = error.unwrap_or_else(|| panic!("{status} {body:?} was taken for an answer"));
+                assert!(!error.needs_sign_in() && error.retry(), "{status} {body:?}: {error:?}");
+                assert_eq!(error.refusal(), None, "{status} {body:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_of_a_proxy_revokes_nothing() {
+    let token = RefreshToken::new(Secret::from("r"));
+    for (status, body, good) in [(200, "", true), (200, "{}", true), (200, "<html>", false), (503, "", false)]
+    {
+        let reply = revoke(&pool(), &token).1.reply(status, body.as_bytes());
+        assert_eq!(reply.is_ok(), good, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_challenge_is_answered_under_its_own_name_with_its_session() {
+    for (name, key) in [
+        ("SMS_MFA", "SMS_MFA_CODE"),
+        ("EMAIL_OTP", "EMAIL_OTP_CODE"),
+        ("EMAIL_MFA", "EMAIL_OTP_CODE"),
+        ("SOFTWARE_TOKEN_MFA", "SOFTWARE_TOKEN_MFA_CODE"),
+        ("SELECT_MFA_TYPE", "ANSWER"),
+    ] {
+        let offer = json!({
+            "ChallengeName": name,
+            "Session": "s",
+            "ChallengeParameters": { "USER_ID_FOR_SRP": "id", "NEW": 1, "NONE": null },
+        });
+        let (_, wait) = SignIn::start(&pool(), "u", Secret::from("p"), [1; 32]);
+        let step = wait.reply(200, offer.to_string().as_bytes(), 0).expect(name);
+        let Step::Challenge(challenge) = step else { panic!("{name}: {step:?}") };
+        let sent: Value = serde_json::from_str(challenge.answer(" 123456\n").0.body()).expect("JSON");
+        let expected = json!({
+            "ChallengeName": name,
+            "ClientId": "client",
+            "Session": "s",
+            "ChallengeResponses": { "USERNAME": "id", key: "123456" },
+        });
+        assert_eq!(sent, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_client_with_a_secret_is_renewed_the_way_that_takes_it() {
+    let pool = pool().with_client_secret(Secret::from("s"));
+    for way in [RefreshWay::Classic, RefreshWay::Modern] {
+        let (request, _) = refresh(&pool, &RefreshToken::new(Secret::from("r")), way);
+        let sent: Value = serde_json::from_str(request.body()).expect("JSON");
+        assert_eq!(
+            sent,
+            json!({ "ClientId": "client", "RefreshToken": "r", "ClientSecret": "s" }),
+            "{way:?}"
+        );
+    }
+}
+
+fn pool() -> Pool {
+    Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client")
+}
