@@ -123,7 +123,7 @@ impl fmt::Display for Change {
 }
 
 /// What keeps the setpoint from following the schedule.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the three forms the command has")]
 pub enum Hold {
     /// `ho` 1: nothing; the schedule sets it. Also the way to resume.
@@ -204,7 +204,7 @@ impl fmt::Display for TrackedSensor {
 }
 
 /// Display brightness, as `br` of a command and `Brightness` of a device record carry it. What is `None` is not sent.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Brightness::default()` fills the rest")]
 pub struct Brightness {
     /// `a_b`: follow the ambient light.

@@ -1,6 +1,6 @@
 use crate::json::Reader;
 use crate::lenient::{self, Fields as _, fields};
-use crate::{Celsius, JsonError};
+use crate::{Brightness, Celsius, CmdFields, JsonError};
 
 fields! { 'a;
     /// The settings of a device as `msg` 44 carries them, in a command as in its acknowledgement. Codes are kept as
@@ -16,7 +16,7 @@ fields! { 'a;
         /// `lk`: buttons locked.
         pub lock: bool = "lk" => lenient::flag,
         /// `br`: brightness.
-        pub brightness: BrightnessState = "br" => brightness,
+        pub brightness: Brightness = "br" => brightness,
         /// `pr`: wake when somebody comes near.
         pub proximity: bool = "pr" => lenient::flag,
         /// `tr`: tracked sensor, 3 floor, 5 room.
@@ -58,7 +58,8 @@ impl ControlState {
         }) && same(mode, self.mode)
             && same(hold, self.hold)
             && same(lock, self.lock)
-            && brightness.is_none_or(|asked| self.brightness.is_some_and(|here| here.agrees_with(&asked)))
+            && brightness
+                .is_none_or(|asked| self.brightness.is_some_and(|here| brightness_agrees(&asked, &here)))
             && same(proximity, self.proximity)
             && same(tracked_sensor, self.tracked_sensor)
             && same(fan, self.fan)
@@ -69,40 +70,55 @@ impl ControlState {
 }
 
 fields! { 'a;
-    /// Brightness of the display as `br` tells it. Where `br` is a plain number, that is `active`.
-    #[derive(Eq, Hash)]
-    #[non_exhaustive]
-    pub struct BrightnessState {
-        /// `a_b`: follow the ambient light.
-        pub auto: bool = "a_b" => lenient::flag,
-        /// `a_br`: percent while in use.
-        pub active: u8 = "a_br" => lenient::percent,
-        /// `i_br`: percent while idle.
-        pub idle: u8 = "i_br" => lenient::percent,
-        /// `a_dr`: seconds in use.
-        pub active_secs: u32 = "a_dr" => lenient::seconds,
-        /// `i_dr`: seconds idle.
-        pub idle_secs: u32 = "i_dr" => lenient::seconds,
+    struct BrightnessObject {
+        auto: bool = "a_b" => lenient::flag,
+        active: u8 = "a_br" => lenient::percent,
+        idle: u8 = "i_br" => lenient::percent,
+        active_seconds: u16 = "a_dr" => lenient::seconds16,
+        idle_seconds: u16 = "i_dr" => lenient::seconds16,
     }
 }
 
-impl BrightnessState {
-    /// Whether nothing here contradicts `asked`, and the brightness in use is confirmed if it was asked for.
-    fn agrees_with(&self, asked: &Self) -> bool {
-        fn free<T: PartialEq>(asked: Option<T>, here: Option<T>) -> bool {
-            asked.is_none() || here.is_none() || asked == here
+/// Whether nothing seen contradicts what was asked for, and the brightness in use is confirmed if it was asked for.
+fn brightness_agrees(asked: &Brightness, seen: &Brightness) -> bool {
+    fn free<T: PartialEq>(asked: Option<T>, seen: Option<T>) -> bool {
+        asked.is_none() || seen.is_none() || asked == seen
+    }
+    (asked.active.is_none() || asked.active == seen.active)
+        && free(asked.auto, seen.auto)
+        && free(asked.idle, seen.idle)
+        && free(asked.active_seconds, seen.active_seconds)
+        && free(asked.idle_seconds, seen.idle_seconds)
+}
+
+/// An object; or a plain percentage, which is the brightness in use.
+fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, JsonError> {
+    let object = if reader.peek() == Some(b'{') {
+        BrightnessObject::read(reader)?
+    } else {
+        let Some(active) = lenient::percent(reader)? else { return Ok(None) };
+        BrightnessObject { active: Some(active), ..Default::default() }
+    };
+    let BrightnessObject { auto, active, idle, active_seconds, idle_seconds } = object;
+    Ok(Some(Brightness { auto, active, idle, active_seconds, idle_seconds }))
+}
+
+impl From<&CmdFields> for ControlState {
+    /// The settings a command asks for, to be compared with those its acknowledgement shows.
+    fn from(cmd: &CmdFields) -> Self {
+        let flag = |value: i64| value != 0;
+        Self {
+            setpoint: cmd.sp,
+            mode: cmd.md,
+            hold: cmd.ho,
+            lock: cmd.lk.map(flag),
+            brightness: cmd.br,
+            proximity: cmd.pr.map(flag),
+            tracked_sensor: cmd.tr,
+            fan: cmd.fn_,
+            swing_vertical: cmd.ss,
+            swing_horizontal: cmd.ssh,
+            climate_plus: cmd.it.map(flag),
         }
-        (asked.active.is_none() || asked.active == self.active)
-            && free(asked.auto, self.auto)
-            && free(asked.idle, self.idle)
-            && free(asked.active_secs, self.active_secs)
-            && free(asked.idle_secs, self.idle_secs)
     }
-}
-
-fn brightness(reader: &mut Reader<'_>) -> Result<Option<BrightnessState>, JsonError> {
-    if reader.peek() == Some(b'{') {
-        return BrightnessState::read(reader).map(Some);
-    }
-    Ok(lenient::percent(reader)?.map(|active| BrightnessState { active: Some(active), ..Default::default() }))
 }

@@ -127,6 +127,11 @@ pub(crate) fn seconds(reader: &mut Reader<'_>) -> Read<u32> {
     Ok(integer(reader)?.and_then(|value| u32::try_from(value).ok()))
 }
 
+/// A count of seconds, as the settings of the display hold it.
+pub(crate) fn seconds16(reader: &mut Reader<'_>) -> Read<u16> {
+    Ok(integer(reader)?.and_then(|value| u16::try_from(value).ok()))
+}
+
 /// 0 or 1, or a boolean.
 pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
     match reader.peek() {

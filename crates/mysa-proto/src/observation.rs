@@ -1,0 +1,270 @@
+use core::time::Duration;
+
+use crate::{
+    Amperes, Body, Brightness, Celsius, Change, ControlState, DutyCycle, Family, FanSpeed, Hold, Message,
+    Mode, ModeTable, RelativeHumidity, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
+};
+
+/// One reading of the host's two clocks, taken when something arrived.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Received {
+    /// Monotonic time since any origin. Orders arrivals.
+    pub mono: Duration,
+    /// Wall clock. Judges the times that senders claim.
+    pub wall: UnixTime,
+}
+
+/// Where an observation comes from. Of two from the same clock and the same second, the later in this list counts.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "the merge must place every source")]
+pub enum Source {
+    /// Boot messages and log lines: the device is alive.
+    Boot,
+    /// A status: `MsgType` 0, `msg` 16, 17, 30, 31 or 40.
+    Status,
+    /// `MsgType` 1.
+    SetpointChange,
+    /// `msg` 44 from the device.
+    Ack,
+    /// The device record of the REST service (`GET /devices`).
+    RestRecord,
+    /// The device state of the REST service (`GET /devices/state`).
+    RestState,
+    /// The structured state service.
+    Structured,
+}
+
+impl Source {
+    /// Whether its times are read from the clock of the device; otherwise they are the cloud's.
+    #[must_use]
+    pub const fn is_device(self) -> bool {
+        matches!(self, Self::Boot | Self::Status | Self::SetpointChange | Self::Ack)
+    }
+}
+
+/// Declares the fields of a device's state once, for the observation that carries them and the state that keeps them.
+macro_rules! for_each_field {
+    ($do:ident) => {
+        $do! {
+            /// Room temperature, corrected for the heat of the thermostat itself.
+            temperature: Celsius, Temperature;
+            /// Temperature of the thermostat's sensor, uncorrected.
+            sensor_temperature: Celsius, SensorTemperature;
+            /// Temperature of the floor probe.
+            floor_temperature: Celsius, FloorTemperature;
+            /// Relative humidity of the room.
+            humidity: RelativeHumidity, Humidity;
+            /// Target temperature.
+            setpoint: Celsius, Setpoint;
+            /// Operating mode.
+            mode: Mode, Mode;
+            /// Duty cycle of the element.
+            duty: DutyCycle, Duty;
+            /// Whether the relay conducts, where a device tells that instead of a duty cycle.
+            heating: bool, Heating;
+            /// Power, where the cloud tells it.
+            power: Watts, Power;
+            /// Current through the element at the moment.
+            current: Amperes, Current;
+            /// Line voltage.
+            voltage: Volts, Voltage;
+            /// Buttons locked.
+            lock: bool, Lock;
+            /// Brightness of the display.
+            brightness: Brightness, Brightness;
+            /// Display wakes when somebody comes near.
+            proximity: bool, Proximity;
+            /// What keeps the setpoint from following the schedule.
+            hold: Hold, Hold;
+            /// Fan speed.
+            fan: FanSpeed, Fan;
+            /// Vertical direction of the louvres.
+            swing_vertical: Swing, SwingVertical;
+            /// Horizontal direction of the louvres.
+            swing_horizontal: Swing, SwingHorizontal;
+            /// Climate+.
+            climate_plus: bool, ClimatePlus;
+            /// Sensor an in-floor thermostat follows.
+            tracked_sensor: TrackedSensor, TrackedSensor;
+            /// Whether the device is connected to the cloud.
+            connected: bool, Connected;
+            /// Strength of the Wi-Fi signal in dBm.
+            signal: i16, Signal;
+        }
+    };
+}
+pub(crate) use for_each_field;
+
+macro_rules! observation {
+    ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
+        /// What one source said about a device at one time: input of [`DeviceState::observe`](crate::DeviceState::observe).
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[expect(clippy::exhaustive_structs, reason = "plain data; `..Observation::new(…)` fills the rest")]
+        pub struct Observation {
+            /// Who said it.
+            pub source: Source,
+            /// When, by the clock of the source. `None` if it has none.
+            pub at: Option<UnixTime>,
+            /// When it arrived here.
+            pub received: Received,
+            $( $(#[$doc])* pub $field: Option<$ty>, )*
+        }
+
+        impl Observation {
+            /// An observation of nothing.
+            #[must_use]
+            pub const fn new(source: Source, at: Option<UnixTime>, received: Received) -> Self {
+                Self { source, at, received, $($field: None,)* }
+            }
+        }
+    };
+}
+for_each_field!(observation);
+
+impl Observation {
+    /// How far ahead of the host, in seconds, a sender's time may be and still count as a clock. A Lite has claimed
+    /// 2031. (mysa_client.)
+    pub const MAX_AHEAD_SECS: u32 = 60;
+
+    /// The time of the source, if it counts as a clock.
+    #[must_use]
+    pub fn usable_at(&self) -> Option<UnixTime> {
+        let limit = self.received.wall.plus_millis(i64::from(Self::MAX_AHEAD_SECS) * 1_000);
+        self.at.filter(|&at| at <= limit)
+    }
+
+    /// What a message says about the device that sent it. `None` for messages to devices, and for those that say
+    /// nothing about its state.
+    ///
+    /// The caller makes sure that the message [is about](Message::is_about) the device of its topic.
+    #[must_use]
+    pub fn from_message(
+        message: &Message<'_>,
+        table: &ModeTable,
+        family: Option<Family>,
+        received: Received,
+    ) -> Option<Self> {
+        if message.envelope.topic == TopicKind::In {
+            return None;
+        }
+        let at = message.envelope.time;
+        // Whatever it says, it says that the device is connected.
+        let seen = |source| Self { connected: Some(true), ..Self::new(source, at, received) };
+        let setpoint = |setpoint| Self::plausible_setpoint(setpoint, family);
+        let mode = |number: Option<i64>| number.map(|number| table.mode_of(number, family));
+        Some(match &message.body {
+            Body::Status(status) => Self {
+                temperature: status.ambient,
+                floor_temperature: status.floor,
+                humidity: status.humidity,
+                setpoint: setpoint(status.setpoint),
+                duty: status.duty,
+                heating: status.heating,
+                voltage: status.line_voltage,
+                tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
+                ..seen(Source::Status)
+            },
+            Body::FloorStatus(status) => Self {
+                temperature: status.ambient,
+                floor_temperature: status.floor,
+                humidity: status.humidity,
+                setpoint: setpoint(status.setpoint),
+                heating: status.heating,
+                voltage: status.line_voltage,
+                tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
+                ..seen(Source::Status)
+            },
+            Body::V1Status(status) => Self {
+                temperature: status.ambient,
+                sensor_temperature: status.sensor,
+                humidity: status.humidity,
+                setpoint: setpoint(status.setpoint),
+                current: status.current,
+                ..seen(Source::Status)
+            },
+            Body::AcStatus(status) => Self {
+                temperature: status.ambient,
+                humidity: status.humidity,
+                setpoint: setpoint(status.setpoint),
+                mode: mode(status.mode),
+                fan: code(status.fan).map(FanSpeed::from_code),
+                swing_vertical: code(status.swing).map(Swing::from_code),
+                ..seen(Source::Status)
+            },
+            Body::AcState(state) => Self {
+                setpoint: setpoint(state.setpoint),
+                mode: mode(state.mode),
+                fan: code(state.fan).map(FanSpeed::from_code),
+                swing_vertical: code(state.swing).map(Swing::from_code),
+                ..seen(Source::Status)
+            },
+            Body::FloorLine(line) => Self { voltage: line.line_voltage, ..seen(Source::Status) },
+            Body::SetpointChange(change) => {
+                Self { setpoint: setpoint(change.next), ..seen(Source::SetpointChange) }
+            }
+            Body::Ack(ack) => {
+                let state = ack.state.unwrap_or_default();
+                Self { setpoint: setpoint(state.setpoint), ..seen(Source::Ack) }
+                    .with_controls(&state, table, family)
+            }
+            Body::Boot(_) | Body::Firmware(_) | Body::Log(_) => seen(Source::Boot),
+            _ => return None,
+        })
+    }
+
+    /// A command that the device is known to have taken, to be handed to
+    /// [`DeviceState::confirm`](crate::DeviceState::confirm). `at` is the time of the message that proved it, by the
+    /// clock of the device, if it had one.
+    #[must_use]
+    pub const fn from_change(change: &Change, at: Option<UnixTime>, received: Received) -> Self {
+        Self {
+            setpoint: change.setpoint,
+            mode: change.mode,
+            hold: change.hold,
+            lock: change.lock,
+            brightness: change.brightness,
+            proximity: change.proximity,
+            fan: change.fan,
+            swing_vertical: change.swing_vertical,
+            swing_horizontal: change.swing_horizontal,
+            climate_plus: change.climate_plus,
+            tracked_sensor: change.tracked_sensor,
+            ..Self::new(Source::Ack, at, received)
+        }
+    }
+
+    /// An air conditioner writes 0 °C in modes that have no setpoint. (mysa-js-sdk, Mysa_HA.)
+    fn plausible_setpoint(setpoint: Option<Celsius>, family: Option<Family>) -> Option<Celsius> {
+        setpoint.filter(|&setpoint| {
+            family != Some(Family::AirConditioner) || setpoint > Celsius::from_hundredths(0)
+        })
+    }
+
+    fn with_controls(self, state: &ControlState, table: &ModeTable, family: Option<Family>) -> Self {
+        Self {
+            mode: state.mode.map(|number| table.mode_of(number, family)),
+            hold: match state.hold {
+                Some(1) => Some(Hold::FollowSchedule),
+                Some(2) => Some(Hold::Permanent),
+                _ => None,
+            },
+            lock: state.lock,
+            brightness: state.brightness,
+            proximity: state.proximity,
+            fan: code(state.fan).map(FanSpeed::from_code),
+            swing_vertical: code(state.swing_vertical).map(Swing::from_code),
+            swing_horizontal: code(state.swing_horizontal).map(Swing::from_code),
+            climate_plus: state.climate_plus,
+            tracked_sensor: state
+                .tracked_sensor
+                .and_then(TrackedSensor::from_number)
+                .or_else(|| table.tracked_by(state.mode?, family)),
+            ..self
+        }
+    }
+}
+
+fn code(number: Option<i64>) -> Option<u8> {
+    u8::try_from(number?).ok()
+}

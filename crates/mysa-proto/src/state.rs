@@ -1,0 +1,351 @@
+use core::fmt;
+use core::time::Duration;
+
+use crate::observation::for_each_field;
+use crate::{
+    Amperes, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, Observation, Received, RelativeHumidity,
+    Source, Swing, TrackedSensor, UnixTime, Volts, Watts,
+};
+
+/// A field of a device's state: its value, and whose word that is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Field<T> {
+    /// The value.
+    pub value: T,
+    /// Who said so.
+    pub source: Source,
+    /// When, by the clock of the source, if that can be believed.
+    pub at: Option<UnixTime>,
+    /// When it arrived here.
+    pub received: Received,
+}
+
+impl<T> Field<T> {
+    /// How long ago it arrived.
+    #[must_use]
+    pub fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.received.mono)
+    }
+}
+
+/// The signal that something is wrong with the mode: the element draws power although the device is said to be off.
+/// Either the device ignored the command, or the wrong [`ModeTable`](crate::ModeTable) is in use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Contradiction {
+    /// The latest duty cycle, if the device tells one and not only that its relay conducts.
+    pub duty: Option<DutyCycle>,
+    /// Monotonic time of the first observation that contradicted.
+    pub since: Duration,
+    /// Monotonic time of the latest.
+    pub latest: Duration,
+}
+
+impl Contradiction {
+    /// For how long heating must be observed while the mode says off: longer than a command takes to be obeyed, and
+    /// than the few statuses that were under way.
+    pub const AFTER: Duration = Duration::from_secs(60);
+}
+
+/// Time after a confirmed command during which an unstamped answer of the REST service is taken for older than it.
+/// (Mysa_HA.)
+const SETTLE: Duration = Duration::from_secs(90);
+
+macro_rules! state {
+    ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
+        /// Name of a field of a device's state.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[non_exhaustive]
+        pub enum StateField {
+            $( $(#[$doc])* $name, )*
+        }
+
+        impl StateField {
+            /// Every field.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Name in lower case, such as `floor_temperature`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$name => stringify!($field), )* }
+            }
+        }
+
+        /// Everything that is known about a device, merged from all that was observed.
+        ///
+        /// For each field the last word counts. What is last is decided by the times the observations carry and never
+        /// by the order in which they are handed over, so any interleaving of the same observations gives the same
+        /// state, and handing one over twice is the same as once:
+        ///
+        /// 1. Two words from the same clock are ordered by that clock: statuses, setpoint changes and acknowledgements
+        ///    by the device's, REST answers by the cloud's. A time more than [`Observation::MAX_AHEAD_SECS`] ahead of
+        ///    the host is no clock. In the same second [`Source`] decides, then the arrival, then the value.
+        /// 2. Words without a usable time are ordered by arrival.
+        /// 3. The clock of a device cannot be compared with another, since it may be wrong. So the latest word of each
+        ///    clock is placed at its arrival here, which for a message of a device is the moment it was said; that of
+        ///    the cloud, whose answers may be old when they are fetched, at its arrival less the age it claims.
+        /// 4. A word from before a confirmed command has no say over the fields of that command; see
+        ///    [`DeviceState::confirm`].
+        ///
+        /// Time of a clock never goes back: an old word, redelivered or late, changes nothing.
+        #[derive(Clone, Debug, Default)]
+        pub struct DeviceState {
+            $( $field: Slot<$ty>, )*
+            /// By how much, in milliseconds, the device's clock was at most ahead of the host's.
+            lead: i64,
+            watch: Option<Contradiction>,
+        }
+
+        impl DeviceState {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $field(&self) -> Option<Field<$ty>> {
+                    self.$field.current(self.lead)
+                }
+            )*
+
+            fn merge(&mut self, observation: &Observation, floor: Option<Floor>) -> Changes {
+                let at = observation.usable_at();
+                let lead = self.lead;
+                if let Some(at) = at && observation.source.is_device() {
+                    let ahead = at.as_millis().saturating_sub(observation.received.wall.as_millis());
+                    self.lead = self.lead.max(ahead);
+                }
+                let mut changes = Changes::default();
+                $(
+                    if observation.$field.is_some() || lead != self.lead {
+                        let before = self.$field.current(lead).map(|field| field.value);
+                        if let Some(value) = observation.$field {
+                            let (source, received) = (observation.source, observation.received);
+                            self.$field.insert(Field { value, source, at, received });
+                            self.$field.raise(floor);
+                        }
+                        if self.$field.current(self.lead).map(|field| field.value) != before {
+                            changes.insert(StateField::$name);
+                        }
+                    }
+                )*
+                self.watch(observation);
+                changes
+            }
+        }
+    };
+}
+for_each_field!(state);
+
+impl DeviceState {
+    /// A device of which nothing is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Merges one observation, and says which fields have another value than before. Allocates nothing.
+    pub fn observe(&mut self, observation: &Observation) -> Changes {
+        self.merge(observation, None)
+    }
+
+    /// Merges a command that the device is known to have taken; see [`Observation::from_change`]. From then on, no word
+    /// from before the command has a say over its fields:
+    ///
+    /// - of the device: what is stamped before `confirmed.at`, or, if that is not known, before `sent` once the clock
+    ///   of the device is corrected by as much as it has ever been ahead; what has no stamp and arrived before the
+    ///   confirmation;
+    /// - of the cloud: what is stamped before `sent`; what has no stamp and arrived sooner than 90 seconds after the
+    ///   confirmation, since the cloud follows a device with some delay.
+    pub fn confirm(&mut self, confirmed: &Observation, sent: Received) -> Changes {
+        self.merge(confirmed, Some(Floor { sent, received: confirmed.received, at: confirmed.usable_at() }))
+    }
+
+    /// The signal that the device heats although it is said to be off, once that was observed for
+    /// [`Contradiction::AFTER`] on end.
+    ///
+    /// Unlike the rest of the state this depends on the order of arrival: it is about what was seen without
+    /// interruption.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<Contradiction> {
+        self.watch.filter(|watch| watch.latest.saturating_sub(watch.since) >= Contradiction::AFTER)
+    }
+
+    fn watch(&mut self, observation: &Observation) {
+        let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
+        let heating = self.heating().filter(|heating| heating.value);
+        let Some(off) = self.mode().filter(|mode| mode.value == Mode::Off) else {
+            self.watch = None;
+            return;
+        };
+        if duty.is_none() && heating.is_none() {
+            self.watch = None;
+            return;
+        }
+        // Only news counts: neither what has lost to a later word, nor an unstamped answer of the cloud, which may
+        // repeat an old one for ever.
+        let news = |received: Received, at: Option<UnixTime>| {
+            received == observation.received && (at.is_some() || observation.source.is_device())
+        };
+        let said = duty
+            .filter(|duty| observation.duty.is_some() && news(duty.received, duty.at))
+            .map(|duty| said(&duty))
+            .max(
+                heating
+                    .filter(|heating| observation.heating.is_some() && news(heating.received, heating.at))
+                    .map(|heating| said(&heating)),
+            );
+        if let Some(latest) = said.map(|said| Duration::from_nanos(said.try_into().unwrap_or(0))) {
+            let began = latest.max(off.received.mono);
+            let watch = self.watch.unwrap_or(Contradiction { duty: None, since: began, latest });
+            let duty = duty.map(|duty| duty.value);
+            self.watch = Some(Contradiction { duty, since: watch.since, latest: watch.latest.max(latest) });
+        }
+    }
+}
+
+/// Which fields of a state changed.
+#[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
+pub struct Changes(u32);
+
+impl Changes {
+    /// Whether nothing changed.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this field changed.
+    #[must_use]
+    pub const fn contains(self, field: StateField) -> bool {
+        self.0 & Self::bit(field) != 0
+    }
+
+    /// The fields that changed.
+    pub fn iter(self) -> impl Iterator<Item = StateField> {
+        StateField::ALL.iter().copied().filter(move |&field| self.contains(field))
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn insert(&mut self, field: StateField) {
+        self.0 |= Self::bit(field);
+    }
+
+    const fn bit(field: StateField) -> u32 {
+        1 << field as u32
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// A clock by which words can be ordered. The latest word of each is kept.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Clock {
+    CloudArrival,
+    Cloud,
+    DeviceArrival,
+    Device,
+}
+
+impl Clock {
+    const fn of<T>(field: &Field<T>) -> Self {
+        match (field.source.is_device(), field.at.is_some()) {
+            (true, true) => Self::Device,
+            (true, false) => Self::DeviceArrival,
+            (false, true) => Self::Cloud,
+            (false, false) => Self::CloudArrival,
+        }
+    }
+}
+
+/// A confirmed command, behind which its fields do not go.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Floor {
+    sent: Received,
+    received: Received,
+    at: Option<UnixTime>,
+}
+
+/// The latest word of each clock about one field, and the latest confirmed command. Both are maxima of what was ever
+/// handed in, which is why the order of handing in does not matter.
+#[derive(Clone, Copy, Debug)]
+struct Slot<T> {
+    latest: [Option<Field<T>>; 4],
+    floor: Option<Floor>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { latest: [const { None }; 4], floor: None }
+    }
+}
+
+impl<T: Copy + PartialOrd> Slot<T> {
+    fn insert(&mut self, field: Field<T>) {
+        if let Some(latest) = self.latest.get_mut(Clock::of(&field) as usize)
+            && latest.as_ref().is_none_or(|latest| is_later(&field, latest))
+        {
+            *latest = Some(field);
+        }
+    }
+
+    fn raise(&mut self, floor: Option<Floor>) {
+        self.floor = self.floor.max(floor);
+    }
+
+    /// The last word of all that have a say.
+    fn current(&self, lead: i64) -> Option<Field<T>> {
+        let words = self.latest.iter().flatten().filter(|field| self.has_a_say(field, lead));
+        words.max_by_key(|field| (said(field), Clock::of(field))).copied()
+    }
+
+    fn has_a_say(&self, field: &Field<T>, lead: i64) -> bool {
+        let Some(floor) = &self.floor else { return true };
+        match Clock::of(field) {
+            Clock::Device => match floor.at {
+                Some(at) => (field.at, field.source) >= (Some(at), Source::Ack),
+                None => {
+                    // Devices stamp whole seconds, so the lead is known to one second.
+                    let lead = if lead > 0 { lead.saturating_add(1_000) } else { 0 };
+                    field.at.is_some_and(|at| at.plus_millis(lead.saturating_neg()) >= floor.sent.wall)
+                }
+            },
+            Clock::DeviceArrival => field.received.mono >= floor.received.mono,
+            Clock::Cloud => said(field) >= nanos(floor.sent.mono),
+            Clock::CloudArrival => field.received.mono >= floor.received.mono.saturating_add(SETTLE),
+        }
+    }
+}
+
+/// Whether `a` is later than `b`, a word of the same clock. A total order of all that can be told apart.
+fn is_later<T: PartialOrd>(a: &Field<T>, b: &Field<T>) -> bool {
+    let by_clock = a.at.cmp(&b.at);
+    let by_arrival = if a.at.is_some() {
+        a.source.cmp(&b.source).then(a.received.cmp(&b.received))
+    } else {
+        a.received.cmp(&b.received).then(a.source.cmp(&b.source))
+    };
+    // No value is a NaN, so any two compare.
+    let by_value = a.value.partial_cmp(&b.value).unwrap_or(core::cmp::Ordering::Equal);
+    by_clock.then(by_arrival).then(by_value).is_gt()
+}
+
+/// When a word was said, in nanoseconds of the host's monotonic clock.
+fn said<T>(field: &Field<T>) -> i64 {
+    let age = match field.at {
+        Some(at) if !field.source.is_device() => field.received.wall.since(at).unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    nanos(field.received.mono).saturating_sub(nanos(age))
+}
+
+fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
