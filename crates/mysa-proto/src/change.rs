@@ -37,6 +37,10 @@ pub struct Change {
     pub climate_plus: Option<bool>,
     /// Sensor an in-floor thermostat is to follow.
     pub tracked_sensor: Option<TrackedSensor>,
+    /// Both targets of automatic mode. Structured service only.
+    pub auto_setpoints: Option<AutoSetpoints>,
+    /// Correction added to the room temperature, -5 to 5 °C in steps of 0.5. Structured service only.
+    pub temperature_offset: Option<Celsius>,
 }
 
 impl Change {
@@ -79,6 +83,8 @@ impl Change {
             (self.swing_vertical.is_some() || self.swing_horizontal.is_some(), Control::Swing),
             (self.climate_plus.is_some(), Control::ClimatePlus),
             (self.tracked_sensor.is_some(), Control::TrackedSensor),
+            (self.auto_setpoints.is_some(), Control::AutoSetpoints),
+            (self.temperature_offset.is_some(), Control::TemperatureOffset),
         ]
         .into_iter()
         .filter_map(|(touched, control)| touched.then_some(control))
@@ -99,6 +105,8 @@ impl Change {
             swing_horizontal: later.swing_horizontal.or(self.swing_horizontal),
             climate_plus: later.climate_plus.or(self.climate_plus),
             tracked_sensor: later.tracked_sensor.or(self.tracked_sensor),
+            auto_setpoints: later.auto_setpoints.or(self.auto_setpoints),
+            temperature_offset: later.temperature_offset.or(self.temperature_offset),
         }
     }
 }
@@ -118,7 +126,25 @@ impl fmt::Display for Change {
         list.field("horizontal swing", self.swing_horizontal)?;
         list.field("Climate+", self.climate_plus.map(on_off))?;
         list.field("tracked sensor", self.tracked_sensor)?;
+        list.field("setpoints", self.auto_setpoints)?;
+        list.field("temperature offset", self.temperature_offset)?;
         if list.first { list.f.write_str("nothing") } else { Ok(()) }
+    }
+}
+
+/// The two targets of automatic mode, which are always told together.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct AutoSetpoints {
+    /// Heat below this.
+    pub heat: Celsius,
+    /// Cool above this.
+    pub cool: Celsius,
+}
+
+impl fmt::Display for AutoSetpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "heat {} and cool {}", self.heat, self.cool)
     }
 }
 

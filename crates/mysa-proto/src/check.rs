@@ -34,10 +34,7 @@ pub(crate) fn check(
 
     // The lists of an air conditioner go by the mode it will be in, numbered as in MQTT messages on either channel.
     let mode = change.mode.or(limits.mode);
-    let number = mode.and_then(|mode| match channel {
-        Channel::Mqtt => table.number_of(mode, family, None),
-        Channel::Structured => ModeTable::OBSERVED.number_of(mode, family, None),
-    });
+    let number = mode.and_then(|mode| table.number_of(mode, family, None));
     let setpoint = match change.setpoint {
         Some(asked) => Some(setpoint(asked, family, limits, mode, number)?),
         None => None,
@@ -93,9 +90,18 @@ pub(crate) fn modes_on(
     family.modes().iter().copied().filter(|&mode| numbered(mode) && listed(mode)).collect()
 }
 
-/// The range of the model, cut down by the unit's own list and by the user's limits.
-pub(crate) fn range(family: Family, limits: &Limits<'_>) -> Option<SetpointRange> {
+/// The range of the model in a mode, cut down by the unit's own list and by the user's limits.
+pub(crate) fn range(family: Family, limits: &Limits<'_>, mode: Option<Mode>) -> Option<SetpointRange> {
     let mut range = family.setpoint_range()?.narrowed(limits.min_setpoint, limits.max_setpoint);
+    if family == Family::Central {
+        match mode {
+            Some(Mode::Heat | Mode::EmergencyHeat) => {
+                range = range.narrowed(None, Some(Celsius::from_hundredths(3_000)));
+            }
+            Some(Mode::Cool) => range = range.narrowed(Some(Celsius::from_hundredths(1_600)), None),
+            _ => {}
+        }
+    }
     if let Some(caps) = limits.caps {
         if let Some((min, max)) = caps.temperature_range {
             range = range.narrowed(Some(min), Some(max));
@@ -110,14 +116,14 @@ pub(crate) fn range(family: Family, limits: &Limits<'_>) -> Option<SetpointRange
     Some(range)
 }
 
-fn setpoint(
+pub(crate) fn setpoint(
     asked: Celsius,
     family: Family,
     limits: &Limits<'_>,
     mode: Option<Mode>,
     number: Option<i64>,
 ) -> Result<Celsius, Refusal> {
-    let Some(range) = range(family, limits) else {
+    let Some(range) = range(family, limits, mode) else {
         // No family that has the control lacks the range.
         return Err(Refusal::NothingToChange);
     };

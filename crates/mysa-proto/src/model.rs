@@ -69,10 +69,10 @@ impl Family {
         }
     }
 
-    /// Whether `POST /state/{dev}/update` of the structured service reaches it.
+    /// Whether it takes commands on that channel.
     #[must_use]
-    pub const fn has_structured_channel(self) -> bool {
-        !matches!(self, Self::BaseboardV1 | Self::ClimateSensor)
+    pub const fn is_reached_by(self, channel: Channel) -> bool {
+        !self.controls_on(channel).is_empty()
     }
 
     /// Outer bounds of the setpoint, or `None` for a family without one. The device's own limits narrow them.
@@ -117,8 +117,8 @@ impl Family {
     #[must_use]
     pub const fn controls_on(self, channel: Channel) -> &'static [Control] {
         use Control::{
-            Brightness, ClimatePlus, Fan, Hold, Lock, Mode, Proximity, Setpoint, Swing, TemperatureOffset,
-            TrackedSensor,
+            AutoSetpoints, Brightness, ClimatePlus, Fan, Hold, Lock, Mode, Proximity, Setpoint, Swing,
+            TemperatureOffset, TrackedSensor,
         };
         match channel {
             // A field is here for the families a witness has seen it work on.
@@ -134,8 +134,10 @@ impl Family {
                     &[Mode, Setpoint, Lock, Brightness, TemperatureOffset]
                 }
                 Self::InFloor => &[Mode, Setpoint, Lock, Brightness, TrackedSensor, TemperatureOffset],
-                Self::AirConditioner => &[Mode, Setpoint, Lock, Brightness, Fan, Swing, TemperatureOffset],
-                Self::Central => &[Mode, Setpoint, Lock, Brightness, Fan, TemperatureOffset],
+                Self::AirConditioner => {
+                    &[Mode, Setpoint, AutoSetpoints, Lock, Brightness, Fan, Swing, TemperatureOffset]
+                }
+                Self::Central => &[Mode, Setpoint, AutoSetpoints, Lock, Brightness, Fan, TemperatureOffset],
                 Self::BaseboardV1 | Self::ClimateSensor => &[],
             },
         }
@@ -305,6 +307,8 @@ pub enum Control {
     ClimatePlus,
     /// Floor probe or room sensor.
     TrackedSensor,
+    /// Both targets of automatic mode. Structured service only.
+    AutoSetpoints,
     /// Correction added to the room temperature. Structured service only.
     TemperatureOffset,
 }
@@ -324,6 +328,7 @@ impl Control {
             Self::Swing => "swing",
             Self::ClimatePlus => "Climate+",
             Self::TrackedSensor => "tracked sensor",
+            Self::AutoSetpoints => "pair of setpoints",
             Self::TemperatureOffset => "temperature offset",
         }
     }

@@ -69,11 +69,27 @@ pub enum Refusal {
         /// What it offers.
         offered: Vec<Swing>,
     },
-    /// A change needs the mode beside it and the mode is not known.
-    ModeNeeded {
-        /// The control that cannot be set without it.
-        control: Control,
+    /// A setpoint belongs to heating or cooling, and the device is, or will be, in neither as far as is known.
+    SetpointNeedsMode {
+        /// The mode, where known.
+        mode: Option<Mode>,
     },
+    /// A fan speed must be told together with the mode, and that is not known.
+    FanNeedsMode,
+    /// The lower of two setpoints is above the higher.
+    AutoSetpointsCross {
+        /// Heat below.
+        heat: Celsius,
+        /// Cool above.
+        cool: Celsius,
+    },
+    /// The correction of the room temperature is too large or off its step.
+    OffsetOutOfRange {
+        /// What was asked for.
+        asked: Celsius,
+    },
+    /// The structured service takes the brightness in use and idle together, and nothing else about brightness.
+    BrightnessNeedsBoth,
     /// A brightness above 100 %.
     BrightnessOutOfRange {
         /// What was asked for, in percent.
@@ -150,9 +166,25 @@ impl fmt::Display for Refusal {
                 write!(f, "swing {asked} is not offered: allowed are ")?;
                 list(f, offered)
             }
-            Self::ModeNeeded { control } => {
-                write!(f, "{control} cannot be set while the mode is not known; give a mode with it")
+            Self::SetpointNeedsMode { mode: None } => f.write_str(
+                "a setpoint belongs to a mode and the present one is not known: give heat or cool with it",
+            ),
+            Self::SetpointNeedsMode { mode: Some(mode) } => {
+                write!(f, "mode {mode} has no single setpoint: allowed are heat and cool")
             }
+            Self::FanNeedsMode => f.write_str(
+                "a fan speed is told together with the mode and the present one is not known: give it",
+            ),
+            Self::AutoSetpointsCross { heat, cool } => {
+                write!(f, "heating below {heat} and cooling above {cool} cross: heat must not be above cool")
+            }
+            Self::OffsetOutOfRange { asked } => write!(
+                f,
+                "temperature offset {asked} is out of range: allowed are -5 to 5 °C in steps of 0.5"
+            ),
+            Self::BrightnessNeedsBoth => f.write_str(
+                "the structured service takes active and idle brightness together and nothing else of it",
+            ),
             Self::BrightnessOutOfRange { asked } => {
                 write!(f, "brightness {asked} % is out of range: allowed are 0 to 100 %")
             }
