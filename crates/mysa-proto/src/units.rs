@@ -91,6 +91,9 @@ macro_rules! quantity {
         pub struct $name(f64);
 
         impl $name {
+            /// Nothing.
+            pub const ZERO: Self = Self(0.0);
+
             #[doc = concat!("Takes a number of ", stringify!($as), ". `None` outside the range of the type, and for NaN.")]
             #[must_use]
             pub fn $from(value: f64) -> Option<Self> {
