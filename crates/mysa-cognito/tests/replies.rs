@@ -84,6 +84,40 @@ fn a_client_with_a_secret_is_renewed_the_way_that_takes_it() {
     }
 }
 
+#[test]
+fn tokens_credentials_challenges_and_errors_print_no_secret() {
+    const CANARY: &str = "canary-7f3a";
+    let file: Value = serde_json::from_str(include_str!("data/cognito.json")).expect("JSON");
+    let mut reply = file["vectors"][1]["response"]["body"].clone();
+    reply["AuthenticationResult"]["AccessToken"] = json!(CANARY);
+    reply["AuthenticationResult"]["RefreshToken"] = json!(CANARY);
+    let (_, wait) = refresh(&pool(), &RefreshToken::new(Secret::from(CANARY)), RefreshWay::Modern);
+    let tokens = wait.reply(200, reply.to_string().as_bytes()).expect("tokens");
+    assert_eq!(tokens.access.expose(), CANARY);
+
+    let (request, wait) = get_credentials("id", &tokens);
+    let members =
+        json!({ "AccessKeyId": "A", "SecretKey": CANARY, "SessionToken": CANARY, "Expiration": 1.5e9 });
+    let credentials =
+        wait.reply(200, json!({ "Credentials": members }).to_string().as_bytes()).expect("credentials");
+
+    let offer =
+        json!({ "ChallengeName": "SMS_MFA", "Session": CANARY, "ChallengeParameters": {} }).to_string();
+    let (_, wait) = SignIn::start(&pool(), "u", Secret::from(CANARY), [1; 32]);
+    let Ok(Step::Challenge(challenge)) = wait.reply(200, offer.as_bytes(), 0) else { panic!("no challenge") };
+    let (answer, wait) = challenge.answer(CANARY);
+    let refused =
+        json!({ "__type": "InvalidParameterException", "message": format!("Value '{CANARY}' at 'code'") });
+    let printed_wait = format!("{wait:?}");
+    let error = wait.reply(400, refused.to_string().as_bytes()).expect_err("a refusal");
+
+    let printed = format!(
+        "{tokens:?}{credentials:?}{request:?}{challenge:?}{answer:?}{printed_wait}{error:?}{error} {:?}",
+        Step::Done(tokens.clone())
+    );
+    assert!(!printed.contains(CANARY) && !printed.contains(tokens.id.expose()), "{printed}");
+}
+
 fn pool() -> Pool {
     Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client")
 }
