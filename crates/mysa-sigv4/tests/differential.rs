@@ -1,0 +1,165 @@
+//! Beside AWS's own signer for Rust, on random input.
+//!
+//! `aws-sigv4` always states a lifetime when it presigns; URLs without one are left to the vectors.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials as AwsCredentials;
+use aws_sigv4::http_request::{
+    SessionTokenMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4::SigningParams;
+use mysa_sigv4::{
+    Authority, Credentials, MAX_EXPIRES, PresignedUrl, Presigner, Refusal, Request, TokenRule, Verifier,
+};
+use proptest::prelude::*;
+use time::OffsetDateTime;
+
+const YEAR_2100: i64 = 4_102_444_800;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn signatures_equal_those_of_aws_sigv4_and_verify(job in job()) {
+        for rule in [TokenRule::AfterSigning, TokenRule::Signed] {
+            let url = job.presign(rule);
+            let (signature, parameters) = job.by_aws(rule);
+            let needle = format!("&X-Amz-Signature={signature}");
+            prop_assert!(url.as_str().contains(&needle), "{} lacks {needle}", url.as_str());
+
+            let mut days = Presigner::iot(&job.region)
+                .for_days(job.credentials(), job.authority.clone(), &job.path, rule)
+                .expect("a plain path");
+            for time in [job.time - time::Duration::DAY, job.time, job.time] {
+                let _ = days.presign(time, Some(job.expires)).expect("signable");
+            }
+            let by_days = days.presign(job.time, Some(job.expires)).expect("signable");
+            prop_assert_eq!(by_days.as_str(), url.as_str());
+
+            prop_assert_eq!(job.verify(rule, url.target()), Ok(()));
+            // In AWS's order and encoding, too.
+            prop_assert_eq!(job.verify(rule, &format!("{}?{parameters}", job.path)), Ok(()));
+        }
+    }
+
+    /// Whatever is changed in a signed URL, the verifier notices, or the change means nothing.
+    #[test]
+    fn a_changed_byte_is_refused_or_means_the_same(job in job(), at in any::<prop::sample::Index>(), to in 0x21_u8..0x7f) {
+        let url = job.presign(TokenRule::AfterSigning);
+        let mut target = url.target().as_bytes().to_vec();
+        let at = at.index(target.len());
+        let from = std::mem::replace(&mut target[at], to);
+        let target = String::from_utf8(target).expect("ASCII");
+        if job.verify(TokenRule::AfterSigning, &target).is_ok() {
+            // Hexadecimal digits of an escape may be written small.
+            prop_assert!(from == to || from.eq_ignore_ascii_case(&to), "{} for {} at {at}", char::from(to), char::from(from));
+            prop_assert!(from == to || target[..at].ends_with('%') || target[..at - 1].ends_with('%'));
+        }
+    }
+
+    #[test]
+    fn arbitrary_requests_are_decided_without_a_panic(
+        query in "(&?(X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature|Security-Token)|[a-z%+é]{0,3})=?[ -~é]{0,40}){0,9}",
+        value in ".{0,20}",
+    ) {
+        let credentials = Credentials::new("k", "s", None);
+        let target = format!("/mqtt?{query}");
+        let request = Request { method: "GET", target: &target, headers: &[("Host", &value)] };
+        let refused = Verifier::iot("r").verify(&request, OffsetDateTime::UNIX_EPOCH, |_| Some(&credentials));
+        prop_assert!(refused.is_err());
+        let _ = PresignedUrl::parse(&format!("wss://h{target}"));
+        let _ = PresignedUrl::parse(&query);
+        let _ = Authority::parse(&value);
+    }
+}
+
+#[derive(Debug)]
+struct Job {
+    key_id: String,
+    secret: String,
+    token: Option<String>,
+    region: String,
+    authority: Authority,
+    path: String,
+    time: OffsetDateTime,
+    expires: u32,
+}
+
+fn job() -> impl Strategy<Value = Job> {
+    // Every kind of byte that is encoded, and secrets longer than a block of SHA-256. No slash in a path's middle:
+    // empty segments are refused.
+    let key_id = "[A-Z0-9+/=~ é]{1,24}";
+    let secret = "[ -~é]{0,100}";
+    let token = proptest::option::of("[ -~é]{1,300}");
+    let authority =
+        ("[a-z0-9]([a-zA-Z0-9-]{0,20}[a-z0-9])?(\\.[a-z]{2,5}){0,3}", proptest::option::of(1_u16..));
+    let path = "/|(/[A-Za-z0-9_~-]{1,9}){1,3}/?";
+    (key_id, secret, token, "[a-z]{2}-[a-z]{4,9}-[1-9]", authority, path, 0..YEAR_2100, 1..=MAX_EXPIRES)
+        .prop_map(|(key_id, secret, token, region, (host, port), path, time, expires)| Job {
+            key_id,
+            secret,
+            token,
+            region,
+            authority: Authority::new(&host, port).expect("a host"),
+            path,
+            time: OffsetDateTime::from_unix_timestamp(time).expect("a time"),
+            expires,
+        })
+}
+
+impl Job {
+    fn credentials(&self) -> Credentials {
+        Credentials::new(&self.key_id, &self.secret, self.token.as_deref())
+    }
+
+    fn presign(&self, rule: TokenRule) -> PresignedUrl {
+        Presigner::iot(&self.region)
+            .presign(&self.credentials(), &self.authority, &self.path, self.time, Some(self.expires), rule)
+            .expect("signable")
+    }
+
+    /// The signature, and the query as `aws-sigv4` puts it together.
+    fn by_aws(&self, rule: TokenRule) -> (String, String) {
+        let identity = AwsCredentials::from_keys(&self.key_id, &self.secret, self.token.clone()).into();
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(Duration::from_secs(self.expires.into()));
+        settings.session_token_mode = match rule {
+            TokenRule::Signed => SessionTokenMode::Include,
+            TokenRule::AfterSigning => SessionTokenMode::Exclude,
+        };
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name("iotdevicegateway")
+            .time(SystemTime::UNIX_EPOCH + Duration::from_secs(self.time.unix_timestamp().unsigned_abs()))
+            .settings(settings)
+            .build()
+            .expect("complete parameters")
+            .into();
+        let uri = format!("https://{}{}", self.authority, self.path);
+        let host = [("host", self.authority.host_header())];
+        let request =
+            SignableRequest::new("GET", &uri, host.into_iter(), SignableBody::Bytes(&[])).expect("a request");
+        let (instructions, signature) = sign(request, &params).expect("signable").into_parts();
+        let parameters: Vec<String> = instructions
+            .params()
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.replace('%', "%25").replace('&', "%26")))
+            .collect();
+        (signature, parameters.join("&"))
+    }
+
+    fn verify(&self, rule: TokenRule, target: &str) -> Result<(), Refusal> {
+        let credentials = self.credentials();
+        let upper = self.authority.host_header().to_ascii_uppercase();
+        let request =
+            Request { method: "GET", target, headers: &[("HOST", &upper), ("Upgrade", "websocket")] };
+        Verifier::iot(&self.region)
+            .with_path(&self.path)
+            .with_token_rule(rule)
+            .verify(&request, self.time, |id| (id == self.key_id).then_some(&credentials))
+            .map(|verified| assert_eq!(verified.signed_at, self.time))
+    }
+}

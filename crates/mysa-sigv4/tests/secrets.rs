@@ -1,0 +1,80 @@
+//! A canary in every secret, and a look at everything that can be printed.
+
+use std::fmt::{Debug, Write as _};
+
+use mysa_sigv4::{Authority, Credentials, PresignedUrl, Presigner, Request, TokenRule, Verifier};
+use time::OffsetDateTime;
+
+const SECRET: &str = "canarysecretkey";
+const TOKEN: &str = "canarysessiontoken";
+
+#[test]
+fn nothing_that_prints_shows_a_secret() {
+    let credentials = Credentials::new("AKIDEXAMPLE", SECRET, Some(TOKEN));
+    let others = Credentials::new("AKIDEXAMPLE", SECRET, Some("canaryothertoken"));
+    let authority = Authority::new("example.amazonaws.com", None).expect("a host");
+    let time = OffsetDateTime::from_unix_timestamp(1_440_938_160).expect("a time");
+    let presigner = Presigner::iot("us-east-1");
+    let mut printed = Printed(String::new());
+    printed.add(&credentials);
+    printed.add(&presigner);
+
+    for rule in [TokenRule::AfterSigning, TokenRule::Signed] {
+        let url = presigner.presign(&credentials, &authority, "/mqtt", time, None, rule).expect("signable");
+        let signature = url
+            .as_str()
+            .split_once("X-Amz-Signature=")
+            .and_then(|(_, rest)| rest.get(..64))
+            .expect("a signature");
+        assert!(url.as_str().contains(TOKEN), "the canary is in the URL, or this test shows nothing");
+        printed.add(&url);
+        printed.add(&PresignedUrl::parse(url.as_str()));
+        printed.add(&url.inspect());
+        printed.add(&presigner.explain(&credentials, &authority, "/mqtt", time, None, rule));
+        printed.add(&presigner.presign(&credentials, &authority, "/mqtt", time, Some(0), rule));
+        printed.add(&presigner.presign(&credentials, &authority, SECRET, time, None, rule));
+
+        let mut days = presigner
+            .clone()
+            .for_days(credentials.clone(), authority.clone(), "/mqtt", rule)
+            .expect("a plain path");
+        printed.add(&days.presign(time, None));
+        printed.add(&days);
+
+        let headers = [("Host", authority.host_header()), ("Cookie", SECRET)];
+        let request = Request { method: "GET", target: url.target(), headers: &headers };
+        printed.add(&request);
+        for accepted in [TokenRule::AfterSigning, TokenRule::Signed] {
+            let verifier = Verifier::iot("us-east-1").with_token_rule(accepted);
+            printed.add(&verifier);
+            printed.add(&verifier.explain(&request));
+            for known in [Some(&credentials), Some(&others), None] {
+                let outcome = verifier.verify(&request, time, |_| known);
+                printed.add(&outcome);
+                if let Err(refusal) = outcome {
+                    let _ = write!(printed.0, "{refusal}");
+                }
+            }
+        }
+        for broken in ["%", "&X-Amz-Security-Token=x", "&X-Amz-Date=canarydate"] {
+            let error = PresignedUrl::parse(&format!("{}{broken}", url.as_str())).expect_err("broken");
+            printed.add(&error);
+            let _ = write!(printed.0, "{error}");
+        }
+        for secret in ["canary", signature] {
+            assert!(!printed.0.contains(secret), "{secret} is in {}", printed.0);
+        }
+    }
+    // A password in front of the host is none of ours, but a paste may carry one.
+    let pasted = PresignedUrl::parse("wss://user:canary@example.amazonaws.com/mqtt?x");
+    assert!(!format!("{pasted:?}").contains("canary"));
+    assert!(printed.0.contains("AKIDEXAMPLE") && printed.0.contains("Secret(..)"), "{}", printed.0);
+}
+
+struct Printed(String);
+
+impl Printed {
+    fn add(&mut self, value: &dyn Debug) {
+        let _ = write!(self.0, "{value:?}\n{value:#?}\n");
+    }
+}
