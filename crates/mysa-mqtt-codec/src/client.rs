@@ -1,0 +1,262 @@
+//! A client's view: what servers send, and what clients send.
+
+use alloc::vec::Vec;
+
+use crate::connect::{ConnAck, Connect};
+use crate::filter::Filter;
+use crate::frame::Frame;
+use crate::malformed::Malformed;
+use crate::packet::{self, PacketId, QoS, kind};
+use crate::publish::Publish;
+use crate::read::only_packet_id;
+use crate::refusal::Refusal;
+use crate::rules::Rules;
+use crate::suback::SubAck;
+use crate::write::{self, Packet, Sink};
+
+/// A packet a server sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the standard has no others, and a client must handle each")]
+pub enum Inbound<'a> {
+    /// Answer to CONNECT.
+    ConnAck(ConnAck),
+    /// A message.
+    Publish(Publish<'a>),
+    /// QoS 1 is done.
+    PubAck(PacketId),
+    /// QoS 2, first answer.
+    PubRec(PacketId),
+    /// QoS 2, the server lets go of the id.
+    PubRel(PacketId),
+    /// QoS 2 is done.
+    PubComp(PacketId),
+    /// Answer to SUBSCRIBE.
+    SubAck(SubAck<'a>),
+    /// Answer to UNSUBSCRIBE.
+    UnsubAck(PacketId),
+    /// Answer to PINGREQ.
+    PingResp,
+}
+
+/// A packet a client sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the standard has no others")]
+pub enum Outbound<'a> {
+    /// The first packet.
+    Connect(Connect<'a>),
+    /// A message.
+    Publish(Publish<'a>),
+    /// Answer to a PUBLISH with QoS 1.
+    PubAck(PacketId),
+    /// First answer to a PUBLISH with QoS 2.
+    PubRec(PacketId),
+    /// Answer to PUBREC.
+    PubRel(PacketId),
+    /// Answer to PUBREL.
+    PubComp(PacketId),
+    /// Asks for messages.
+    Subscribe {
+        /// Repeated by the SUBACK.
+        id: PacketId,
+        /// One at least, each with the quality of service wanted.
+        filters: &'a [(Filter<'a>, QoS)],
+    },
+    /// Asks for no more messages.
+    Unsubscribe {
+        /// Repeated by the UNSUBACK.
+        id: PacketId,
+        /// One at least.
+        filters: &'a [Filter<'a>],
+    },
+    /// Asks for a PINGRESP.
+    PingReq,
+    /// The last packet.
+    Disconnect,
+}
+
+/// Takes the first packet sent by a server off `input`. `Ok(None)` if it has not all arrived; `input` is then as it was.
+///
+/// # Errors
+/// The rule broken. No further bytes can mend it: close the connection.
+#[inline]
+pub fn decode<'a>(input: &mut &'a [u8], rules: impl Into<Rules>) -> Result<Option<Inbound<'a>>, Malformed> {
+    let rules = rules.into();
+    match Frame::cut(input, rules, check_head)? {
+        Frame::Partial => Ok(None),
+        Frame::Whole { first, body, rest } => {
+            let packet = Inbound::decode_body(first, body, rules)?;
+            *input = rest;
+            Ok(Some(packet))
+        }
+    }
+}
+
+impl<'a> Inbound<'a> {
+    #[inline(always)]
+    pub(crate) fn decode_body(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+        if first >> 4 == kind::PUBLISH {
+            return Publish::decode(first, body, rules).map(Self::Publish);
+        }
+        Self::decode_other(first, body, rules)
+    }
+
+    #[inline(never)]
+    fn decode_other(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+        // The length before the fields, so that a packet in pieces gets the same answer as a whole one.
+        check_head(first, Some(body.len() as u32), rules)?;
+        match first >> 4 {
+            kind::CONNACK => ConnAck::decode(body).map(Self::ConnAck),
+            kind::PUBACK => only_packet_id(body).map(Self::PubAck),
+            kind::PUBREC => only_packet_id(body).map(Self::PubRec),
+            kind::PUBREL => only_packet_id(body).map(Self::PubRel),
+            kind::PUBCOMP => only_packet_id(body).map(Self::PubComp),
+            kind::SUBACK => SubAck::decode(body).map(Self::SubAck),
+            kind::UNSUBACK => only_packet_id(body).map(Self::UnsubAck),
+            _ => Ok(Self::PingResp),
+        }
+    }
+}
+
+/// What first byte and length say against a packet from a server.
+pub(crate) fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
+    let fixed = match first >> 4 {
+        0 | 15 => return Err(Malformed::ReservedPacketType),
+        kind::PUBLISH => return Publish::check_first(first, rules),
+        kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE | kind::PINGREQ | kind::DISCONNECT => {
+            return Err(Malformed::WrongDirection);
+        }
+        kind::SUBACK => None,
+        kind::PINGRESP => Some(0),
+        _ => Some(2),
+    };
+    check_flags_and_length(first, fixed, remaining)
+}
+
+/// For every packet but PUBLISH: the reserved flags, and the length of those that always have the same.
+pub(crate) fn check_flags_and_length(
+    first: u8,
+    fixed: Option<u32>,
+    remaining: Option<u32>,
+) -> Result<(), Malformed> {
+    let flags = if matches!(first >> 4, kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE) { 2 } else { 0 };
+    if first & 0xf != flags {
+        return Err(Malformed::ReservedFlags);
+    }
+    match (fixed, remaining) {
+        (Some(fixed), Some(remaining)) if remaining > fixed => Err(Malformed::TrailingBytes),
+        (Some(fixed), Some(remaining)) if remaining < fixed => Err(Malformed::Truncated),
+        _ => Ok(()),
+    }
+}
+
+impl Outbound<'_> {
+    /// Bytes the packet takes.
+    ///
+    /// # Errors
+    /// Why there must be no such packet.
+    pub fn encoded_len(&self) -> Result<usize, Refusal> {
+        match self {
+            Self::Connect(connect) => write::len(connect),
+            Self::Publish(publish) => write::len(publish),
+            Self::Subscribe { id, filters } => write::len(&Subscribe { id: *id, filters }),
+            Self::Unsubscribe { id, filters } => write::len(&Unsubscribe { id: *id, filters }),
+            Self::PubAck(_) | Self::PubRec(_) | Self::PubRel(_) | Self::PubComp(_) => Ok(4),
+            Self::PingReq | Self::Disconnect => Ok(2),
+        }
+    }
+
+    /// Appends the packet to `out`, whatever is there already.
+    ///
+    /// # Errors
+    /// Why there must be no such packet; `out` is as it was.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match self {
+            Self::Connect(connect) => return write::append(connect, out),
+            Self::Publish(publish) => return write::append(publish, out),
+            Self::Subscribe { id, filters } => return write::append(&Subscribe { id: *id, filters }, out),
+            Self::Unsubscribe { id, filters } => {
+                return write::append(&Unsubscribe { id: *id, filters }, out);
+            }
+            Self::PubAck(id) => out.extend_from_slice(&packet::puback(*id)),
+            Self::PubRec(id) => out.extend_from_slice(&packet::pubrec(*id)),
+            Self::PubRel(id) => out.extend_from_slice(&packet::pubrel(*id)),
+            Self::PubComp(id) => out.extend_from_slice(&packet::pubcomp(*id)),
+            Self::PingReq => out.extend_from_slice(&packet::PINGREQ),
+            Self::Disconnect => out.extend_from_slice(&packet::DISCONNECT),
+        }
+        Ok(())
+    }
+
+    /// Writes the packet to the front of `out` and returns its length.
+    ///
+    /// # Errors
+    /// Why there must be no such packet, or [`Refusal::BufferTooSmall`]; `out` is as it was.
+    pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, Refusal> {
+        match self {
+            Self::Connect(connect) => write::fill(connect, out),
+            Self::Publish(publish) => write::fill(publish, out),
+            Self::Subscribe { id, filters } => write::fill(&Subscribe { id: *id, filters }, out),
+            Self::Unsubscribe { id, filters } => write::fill(&Unsubscribe { id: *id, filters }, out),
+            Self::PubAck(id) => write::copy(&packet::puback(*id), out),
+            Self::PubRec(id) => write::copy(&packet::pubrec(*id), out),
+            Self::PubRel(id) => write::copy(&packet::pubrel(*id), out),
+            Self::PubComp(id) => write::copy(&packet::pubcomp(*id), out),
+            Self::PingReq => write::copy(&packet::PINGREQ, out),
+            Self::Disconnect => write::copy(&packet::DISCONNECT, out),
+        }
+    }
+}
+
+struct Subscribe<'a> {
+    id: PacketId,
+    filters: &'a [(Filter<'a>, QoS)],
+}
+
+impl Packet for Subscribe<'_> {
+    fn first(&self) -> u8 {
+        kind::SUBSCRIBE << 4 | 2
+    }
+
+    fn body_len(&self) -> Result<usize, Refusal> {
+        if self.filters.is_empty() {
+            return Err(Refusal::NoFilters);
+        }
+        Ok(self
+            .filters
+            .iter()
+            .fold(2, |sum: usize, (filter, _)| sum.saturating_add(filter.as_str().len() + 3)))
+    }
+
+    fn write_body(&self, out: &mut impl Sink) {
+        out.put_array(self.id.get().to_be_bytes());
+        for (filter, qos) in self.filters {
+            write::prefixed(filter.as_str().as_bytes(), out);
+            out.put_array([qos.to_byte()]);
+        }
+    }
+}
+
+struct Unsubscribe<'a> {
+    id: PacketId,
+    filters: &'a [Filter<'a>],
+}
+
+impl Packet for Unsubscribe<'_> {
+    fn first(&self) -> u8 {
+        kind::UNSUBSCRIBE << 4 | 2
+    }
+
+    fn body_len(&self) -> Result<usize, Refusal> {
+        if self.filters.is_empty() {
+            return Err(Refusal::NoFilters);
+        }
+        Ok(self.filters.iter().fold(2, |sum: usize, filter| sum.saturating_add(filter.as_str().len() + 2)))
+    }
+
+    fn write_body(&self, out: &mut impl Sink) {
+        out.put_array(self.id.get().to_be_bytes());
+        for filter in self.filters {
+            write::prefixed(filter.as_str().as_bytes(), out);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Limits of a server that are narrower than the standard's.
+
+use crate::client::Outbound;
+use crate::connect::Connect;
+use crate::filter::Filter;
+use crate::packet::{PacketId, QoS};
+use crate::publish::Publish;
+use crate::refusal::Refusal;
+use crate::rules::Rules;
+use crate::text::MAX_TEXT;
+
+/// What a server allows, checked where a packet is built: one that breaks a limit is not made.
+///
+/// ```
+/// use mysa_mqtt_codec::{Filter, PacketId, Profile, QoS, Refusal};
+///
+/// let filters = vec![(Filter::new("/v1/dev/+/out")?, QoS::AtLeastOnce); 9];
+/// let refused = Profile::AWS_IOT.subscribe(PacketId::MIN, &filters);
+/// assert_eq!(refused, Err(Refusal::TooManyFilters { allowed: 8 }));
+/// # Ok::<(), mysa_mqtt_codec::InvalidText>(())
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Profile {
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+    pub filters: usize,
+    /// Bytes of payload in one PUBLISH or will.
+    pub payload: usize,
+    /// Bytes of a topic or filter, less its mandatory part.
+    pub topic: usize,
+    /// Slashes in a topic or filter, less those of its mandatory part.
+    pub slashes: usize,
+    /// Bytes of a client id.
+    pub client_id: usize,
+    /// Whether there is QoS 2.
+    pub exactly_once: bool,
+}
+
+impl Profile {
+    /// What the standard allows.
+    pub const STANDARD: Self = Self {
+        filters: usize::MAX,
+        payload: usize::MAX,
+        topic: MAX_TEXT,
+        slashes: MAX_TEXT,
+        client_id: MAX_TEXT,
+        exactly_once: true,
+    };
+
+    /// What AWS IoT Core documents. It closes the connection, without a reason, when one of these is broken.
+    ///
+    /// The mandatory part of a topic, which does not count, is `$aws/rules/name/` and `$share/name/`.
+    pub const AWS_IOT: Self = Self {
+        filters: 8,
+        payload: 128 * 1_024,
+        topic: 256,
+        slashes: 7,
+        client_id: 128,
+        exactly_once: false,
+    };
+
+    /// Rules for a decoder that takes every packet such a server may send.
+    #[must_use]
+    pub const fn rules(&self) -> Rules {
+        let size = self.payload.saturating_add(MAX_TEXT + 9);
+        Rules::new(if size > u32::MAX as usize { u32::MAX } else { size as u32 })
+    }
+
+    /// A CONNECT within the limits.
+    ///
+    /// # Errors
+    /// The limit, or the rule of the standard, that it breaks.
+    pub fn connect<'a>(&self, connect: Connect<'a>) -> Result<Outbound<'a>, Refusal> {
+        self.checked(Outbound::Connect(connect))
+    }
+
+    /// A PUBLISH within the limits.
+    ///
+    /// # Errors
+    /// The limit, or the rule of the standard, that it breaks.
+    pub fn publish<'a>(&self, publish: Publish<'a>) -> Result<Outbound<'a>, Refusal> {
+        self.checked(Outbound::Publish(publish))
+    }
+
+    /// A SUBSCRIBE within the limits.
+    ///
+    /// # Errors
+    /// The limit, or the rule of the standard, that it breaks.
+    pub fn subscribe<'a>(
+        &self,
+        id: PacketId,
+        filters: &'a [(Filter<'a>, QoS)],
+    ) -> Result<Outbound<'a>, Refusal> {
+        self.checked(Outbound::Subscribe { id, filters })
+    }
+
+    /// An UNSUBSCRIBE within the limits.
+    ///
+    /// # Errors
+    /// The limit, or the rule of the standard, that it breaks.
+    pub fn unsubscribe<'a>(&self, id: PacketId, filters: &'a [Filter<'a>]) -> Result<Outbound<'a>, Refusal> {
+        self.checked(Outbound::Unsubscribe { id, filters })
+    }
+
+    fn checked<'a>(&self, packet: Outbound<'a>) -> Result<Outbound<'a>, Refusal> {
+        self.check(&packet).map(|()| packet)
+    }
+
+    /// Checks a packet against the limits and against the rules an encoder would refuse it by.
+    ///
+    /// # Errors
+    /// The limit or rule that it breaks.
+    pub fn check(&self, packet: &Outbound<'_>) -> Result<(), Refusal> {
+        packet.encoded_len()?;
+        match packet {
+            Outbound::Connect(connect) => {
+                if connect.client_id.as_str().len() > self.client_id {
+                    return Err(Refusal::ClientIdTooLong { allowed: self.client_id });
+                }
+                connect.will.map_or(Ok(()), |will| {
+                    self.check_qos(will.qos)?;
+                    self.check_topic(will.topic.as_bytes())?;
+                    self.check_payload(will.payload)
+                })
+            }
+            Outbound::Publish(publish) => {
+                self.check_qos(publish.delivery.qos())?;
+                self.check_topic(publish.topic.as_bytes())?;
+                self.check_payload(publish.payload)
+            }
+            Outbound::Subscribe { filters, .. } => {
+                self.check_count(filters.len())?;
+                filters.iter().try_for_each(|(filter, qos)| {
+                    self.check_qos(*qos)?;
+                    self.check_topic(filter.as_str().as_bytes())
+                })
+            }
+            Outbound::Unsubscribe { filters, .. } => {
+                self.check_count(filters.len())?;
+                filters.iter().try_for_each(|filter| self.check_topic(filter.as_str().as_bytes()))
+            }
+            Outbound::PubRec(_) | Outbound::PubRel(_) | Outbound::PubComp(_) => {
+                self.check_qos(QoS::ExactlyOnce)
+            }
+            Outbound::PubAck(_) | Outbound::PingReq | Outbound::Disconnect => Ok(()),
+        }
+    }
+
+    fn check_qos(&self, qos: QoS) -> Result<(), Refusal> {
+        if qos == QoS::ExactlyOnce && !self.exactly_once { Err(Refusal::ExactlyOnce) } else { Ok(()) }
+    }
+
+    fn check_count(&self, filters: usize) -> Result<(), Refusal> {
+        if filters > self.filters { Err(Refusal::TooManyFilters { allowed: self.filters }) } else { Ok(()) }
+    }
+
+    fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
+        if payload.len() > self.payload {
+            Err(Refusal::PayloadTooLong { allowed: self.payload })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check_topic(&self, topic: &[u8]) -> Result<(), Refusal> {
+        let topic = without_mandatory_part(topic);
+        if topic.len() > self.topic {
+            return Err(Refusal::TopicTooLong { allowed: self.topic });
+        }
+        if topic.iter().filter(|&&byte| byte == b'/').count() > self.slashes {
+            return Err(Refusal::TopicTooDeep { allowed: self.slashes });
+        }
+        Ok(())
+    }
+}
+
+fn without_mandatory_part(topic: &[u8]) -> &[u8] {
+    [&b"$aws/rules/"[..], b"$share/"]
+        .into_iter()
+        .find_map(|prefix| topic.strip_prefix(prefix))
+        .and_then(|rest| rest.splitn(2, |&byte| byte == b'/').nth(1))
+        .unwrap_or(topic)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::publish::Delivery;
+    use crate::text::ClientId;
+    use crate::topic::Topic;
+
+    fn publish<'a>(topic: &'a str, payload: &'a [u8]) -> Result<(), Refusal> {
+        let publish = Publish::new(Topic::new(topic)?, payload, Delivery::AtLeastOnce(PacketId::MIN));
+        Profile::AWS_IOT.publish(publish).map(|_| ())
+    }
+
+    #[test]
+    fn each_limit_of_aws_iot_holds_at_its_edge_and_not_beyond() {
+        assert_eq!(publish(&"t".repeat(256), &[0; 131_072]), Ok(()));
+        assert_eq!(publish(&"t".repeat(257), b""), Err(Refusal::TopicTooLong { allowed: 256 }));
+        assert_eq!(publish("t", &[0; 131_073]), Err(Refusal::PayloadTooLong { allowed: 131_072 }));
+        assert_eq!(publish("a/b/c/d/e/f/g/h", b""), Ok(()));
+        assert_eq!(publish("a/b/c/d/e/f/g/h/i", b""), Err(Refusal::TopicTooDeep { allowed: 7 }));
+        assert_eq!(publish("$aws/rules/r/a/b/c/d/e/f/g/h", b""), Ok(()), "the mandatory part does not count");
+
+        let id = "c".repeat(129);
+        let connect = |id| Profile::AWS_IOT.connect(Connect::new(ClientId::new(id).unwrap(), 60)).map(|_| ());
+        assert_eq!(connect(&id[1..]), Ok(()));
+        assert_eq!(connect(&id), Err(Refusal::ClientIdTooLong { allowed: 128 }));
+
+        let filter = Filter::new("/v1/dev/+/out").unwrap();
+        let nine = [(filter, QoS::AtLeastOnce); 9];
+        assert!(Profile::AWS_IOT.subscribe(PacketId::MIN, &nine[1..]).is_ok());
+        assert_eq!(
+            Profile::AWS_IOT.subscribe(PacketId::MIN, &nine),
+            Err(Refusal::TooManyFilters { allowed: 8 })
+        );
+        let nine = [filter; 9];
+        assert!(Profile::AWS_IOT.unsubscribe(PacketId::MIN, &nine[1..]).is_ok());
+        assert!(Profile::AWS_IOT.unsubscribe(PacketId::MIN, &nine).is_err());
+        let twice = [(filter, QoS::ExactlyOnce)];
+        assert_eq!(Profile::AWS_IOT.subscribe(PacketId::MIN, &twice), Err(Refusal::ExactlyOnce));
+        assert!(Profile::STANDARD.subscribe(PacketId::MIN, &twice).is_ok());
+        assert_eq!(Profile::STANDARD.subscribe(PacketId::MIN, &[]), Err(Refusal::NoFilters));
+    }
+}

@@ -1,0 +1,149 @@
+//! PUBLISH, the same in both directions.
+
+use alloc::vec::Vec;
+
+use crate::malformed::Malformed;
+use crate::packet::{PacketId, QoS, kind};
+use crate::read::Fields;
+use crate::refusal::Refusal;
+use crate::rules::Rules;
+use crate::topic::Topic;
+use crate::write::{self, Packet, Sink};
+
+/// An application message on its way (3.3).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Publish<'a> {
+    /// Where it is published.
+    pub topic: Topic<'a>,
+    /// The message; any bytes, perhaps none.
+    pub payload: &'a [u8],
+    /// The quality of service, with the packet id if there is one.
+    pub delivery: Delivery,
+    /// Sent before, perhaps. Never with QoS 0 \[MQTT-3.3.1-2\].
+    pub dup: bool,
+    /// From a client: keep it for later subscribers. To a client: it was kept.
+    pub retain: bool,
+}
+
+/// How a message is delivered. A packet id exists exactly if the quality of service is above 0.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the standard has three, and forbids a fourth")]
+pub enum Delivery {
+    /// QoS 0: unanswered.
+    AtMostOnce,
+    /// QoS 1: answered by PUBACK.
+    AtLeastOnce(PacketId),
+    /// QoS 2: answered by PUBREC.
+    ExactlyOnce(PacketId),
+}
+
+impl Delivery {
+    /// The quality of service alone.
+    #[must_use]
+    pub const fn qos(self) -> QoS {
+        match self {
+            Self::AtMostOnce => QoS::AtMostOnce,
+            Self::AtLeastOnce(_) => QoS::AtLeastOnce,
+            Self::ExactlyOnce(_) => QoS::ExactlyOnce,
+        }
+    }
+
+    /// The packet id, if there is one.
+    #[must_use]
+    pub const fn id(self) -> Option<PacketId> {
+        match self {
+            Self::AtMostOnce => None,
+            Self::AtLeastOnce(id) | Self::ExactlyOnce(id) => Some(id),
+        }
+    }
+}
+
+impl<'a> Publish<'a> {
+    /// A message sent for the first time and not retained.
+    #[must_use]
+    pub const fn new(topic: Topic<'a>, payload: &'a [u8], delivery: Delivery) -> Self {
+        Self { topic, payload, delivery, dup: false, retain: false }
+    }
+
+    /// Appends the packet to `out`.
+    ///
+    /// # Errors
+    /// [`Refusal::DupAtMostOnce`] or [`Refusal::PacketTooLong`]; `out` is as it was.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        write::append(self, out)
+    }
+
+    /// Writes the packet to the front of `out` and returns its length.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and [`Refusal::BufferTooSmall`]; `out` is as it was.
+    #[inline]
+    pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, Refusal> {
+        write::fill(self, out)
+    }
+
+    #[inline(always)]
+    pub(crate) fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+        // The first byte before the fields, so that a packet in pieces gets the same answer as a whole one.
+        Self::check_first(first, rules)?;
+        let mut fields = Fields::new(body);
+        let topic = Topic::from_bytes(fields.prefixed()?)?;
+        let delivery = match first & QOS {
+            0 => Delivery::AtMostOnce,
+            0b010 => Delivery::AtLeastOnce(fields.packet_id()?),
+            _ => Delivery::ExactlyOnce(fields.packet_id()?),
+        };
+        Ok(Self {
+            topic,
+            payload: fields.rest(),
+            delivery,
+            dup: first & DUP != 0,
+            retain: first & RETAIN != 0,
+        })
+    }
+
+    /// What the first byte alone says against a PUBLISH.
+    #[inline(always)]
+    pub(crate) fn check_first(first: u8, rules: Rules) -> Result<(), Malformed> {
+        match first & QOS {
+            QOS => Err(Malformed::QosThree),
+            0 if first & DUP != 0 && !rules.dup_at_most_once => Err(Malformed::DupAtMostOnce),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Packet for Publish<'_> {
+    #[inline(always)]
+    fn first(&self) -> u8 {
+        kind::PUBLISH << 4
+            | if self.dup { DUP } else { 0 }
+            | self.delivery.qos().to_byte() << 1
+            | u8::from(self.retain)
+    }
+
+    #[inline(always)]
+    fn body_len(&self) -> Result<usize, Refusal> {
+        let id = match self.delivery {
+            Delivery::AtMostOnce if self.dup => return Err(Refusal::DupAtMostOnce),
+            Delivery::AtMostOnce => 0,
+            Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_) => 2,
+        };
+        // A slice is never longer than half the address space, so this cannot wrap on 64 bits; on 32 it saturates.
+        Ok((2 + id + self.topic.as_bytes().len()).saturating_add(self.payload.len()))
+    }
+
+    #[inline(always)]
+    fn write_body(&self, out: &mut impl Sink) {
+        write::prefixed(self.topic.as_bytes(), out);
+        if let Some(id) = self.delivery.id() {
+            out.put_array(id.get().to_be_bytes());
+        }
+        out.put(self.payload);
+    }
+}
+
+const DUP: u8 = 0b1000;
+const QOS: u8 = 0b0110;
+const RETAIN: u8 = 0b0001;

@@ -1,0 +1,268 @@
+//! The mirror of the crate's root, for brokers and stubs: what clients send, and what servers send.
+//!
+//! ```
+//! use mysa_mqtt_codec::server::{self, Inbound};
+//! use mysa_mqtt_codec::{ConnAck, DISCONNECT, PINGREQ};
+//!
+//! let wire = [PINGREQ, DISCONNECT].concat();
+//! let mut input = &wire[..];
+//! assert_eq!(server::decode(&mut input, 64)?, Some(Inbound::PingReq));
+//! assert_eq!(server::decode(&mut input, 64)?, Some(Inbound::Disconnect));
+//!
+//! let mut reply = Vec::new();
+//! server::Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(&mut reply)?;
+//! assert_eq!(reply, [0x20, 2, 0, 0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::client::check_flags_and_length;
+use crate::connect::{ConnAck, Connect};
+use crate::filter::Filter;
+use crate::frame::Frame;
+use crate::malformed::Malformed;
+use crate::packet::{self, PacketId, QoS, kind};
+use crate::publish::Publish;
+use crate::read::{Fields, only_packet_id};
+use crate::refusal::Refusal;
+use crate::rules::Rules;
+use crate::stream::Carry;
+use crate::suback::SubAck;
+use crate::write;
+
+/// A packet a client sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the standard has no others, and a server must handle each")]
+pub enum Inbound<'a> {
+    /// The first packet.
+    Connect(Connect<'a>),
+    /// A message.
+    Publish(Publish<'a>),
+    /// QoS 1 is done.
+    PubAck(PacketId),
+    /// QoS 2, first answer.
+    PubRec(PacketId),
+    /// QoS 2, the client lets go of the id.
+    PubRel(PacketId),
+    /// QoS 2 is done.
+    PubComp(PacketId),
+    /// Asks for messages.
+    Subscribe(Subscribe<'a>),
+    /// Asks for no more messages.
+    Unsubscribe(Unsubscribe<'a>),
+    /// Asks for a PINGRESP.
+    PingReq,
+    /// The last packet.
+    Disconnect,
+}
+
+/// A packet a server sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the standard has no others")]
+pub enum Outbound<'a> {
+    /// Answer to CONNECT.
+    ConnAck(ConnAck),
+    /// A message.
+    Publish(Publish<'a>),
+    /// Answer to a PUBLISH with QoS 1.
+    PubAck(PacketId),
+    /// First answer to a PUBLISH with QoS 2.
+    PubRec(PacketId),
+    /// Answer to PUBREC.
+    PubRel(PacketId),
+    /// Answer to PUBREL.
+    PubComp(PacketId),
+    /// Answer to SUBSCRIBE.
+    SubAck(SubAck<'a>),
+    /// Answer to UNSUBSCRIBE.
+    UnsubAck(PacketId),
+    /// Answer to PINGREQ.
+    PingResp,
+}
+
+/// A request for messages (3.8), with one filter at least, each checked.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct Subscribe<'a> {
+    /// To be repeated by the SUBACK.
+    pub id: PacketId,
+    filters: &'a [u8],
+}
+
+impl<'a> Subscribe<'a> {
+    /// The filters in order, each with the quality of service wanted.
+    pub fn filters(self) -> impl Iterator<Item = (Filter<'a>, QoS)> + use<'a> {
+        let mut fields = Fields::new(self.filters);
+        // Nothing fails here: all was checked when the packet was read.
+        core::iter::from_fn(move || request(&mut fields).ok())
+    }
+
+    fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields::new(body);
+        let id = fields.packet_id()?;
+        let filters = fields.rest();
+        if filters.is_empty() {
+            return Err(Malformed::SubscribeWithoutFilters);
+        }
+        while !fields.is_empty() {
+            request(&mut fields)?;
+        }
+        Ok(Self { id, filters })
+    }
+}
+
+impl fmt::Debug for Subscribe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subscribe {{ id: {}, filters: ", self.id)?;
+        f.debug_list().entries(self.filters()).finish()?;
+        f.write_str(" }")
+    }
+}
+
+/// A request for no more messages (3.10), with one filter at least, each checked.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct Unsubscribe<'a> {
+    /// To be repeated by the UNSUBACK.
+    pub id: PacketId,
+    filters: &'a [u8],
+}
+
+impl<'a> Unsubscribe<'a> {
+    /// The filters in order.
+    pub fn filters(self) -> impl Iterator<Item = Filter<'a>> + use<'a> {
+        let mut fields = Fields::new(self.filters);
+        core::iter::from_fn(move || filter(&mut fields).ok())
+    }
+
+    fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields::new(body);
+        let id = fields.packet_id()?;
+        let filters = fields.rest();
+        if filters.is_empty() {
+            return Err(Malformed::UnsubscribeWithoutFilters);
+        }
+        while !fields.is_empty() {
+            filter(&mut fields)?;
+        }
+        Ok(Self { id, filters })
+    }
+}
+
+impl fmt::Debug for Unsubscribe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unsubscribe {{ id: {}, filters: ", self.id)?;
+        f.debug_list().entries(self.filters()).finish()?;
+        f.write_str(" }")
+    }
+}
+
+fn filter<'a>(fields: &mut Fields<'a>) -> Result<Filter<'a>, Malformed> {
+    Ok(Filter::from_wire(fields.prefixed()?)?)
+}
+
+fn request<'a>(fields: &mut Fields<'a>) -> Result<(Filter<'a>, QoS), Malformed> {
+    let filter = filter(fields)?;
+    Ok((filter, QoS::from_byte(fields.byte()?).ok_or(Malformed::SubscribeQos)?))
+}
+
+/// Takes the first packet sent by a client off `input`. `Ok(None)` if it has not all arrived; `input` is then as it was.
+///
+/// # Errors
+/// The rule broken. No further bytes can mend it: close the connection.
+pub fn decode<'a>(input: &mut &'a [u8], rules: impl Into<Rules>) -> Result<Option<Inbound<'a>>, Malformed> {
+    let rules = rules.into();
+    match Frame::cut(input, rules, check_head)? {
+        Frame::Partial => Ok(None),
+        Frame::Whole { first, body, rest } => {
+            let packet = Inbound::decode_body(first, body, rules)?;
+            *input = rest;
+            Ok(Some(packet))
+        }
+    }
+}
+
+impl<'a> Inbound<'a> {
+    fn decode_body(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+        check_head(first, Some(body.len() as u32), rules)?;
+        match first >> 4 {
+            kind::CONNECT => Connect::decode(body).map(Self::Connect),
+            kind::PUBLISH => Publish::decode(first, body, rules).map(Self::Publish),
+            kind::PUBACK => only_packet_id(body).map(Self::PubAck),
+            kind::PUBREC => only_packet_id(body).map(Self::PubRec),
+            kind::PUBREL => only_packet_id(body).map(Self::PubRel),
+            kind::PUBCOMP => only_packet_id(body).map(Self::PubComp),
+            kind::SUBSCRIBE => Subscribe::decode(body).map(Self::Subscribe),
+            kind::UNSUBSCRIBE => Unsubscribe::decode(body).map(Self::Unsubscribe),
+            kind::PINGREQ => Ok(Self::PingReq),
+            _ => Ok(Self::Disconnect),
+        }
+    }
+}
+
+fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
+    let fixed = match first >> 4 {
+        0 | 15 => return Err(Malformed::ReservedPacketType),
+        kind::PUBLISH => return Publish::check_first(first, rules),
+        kind::CONNACK | kind::SUBACK | kind::UNSUBACK | kind::PINGRESP => {
+            return Err(Malformed::WrongDirection);
+        }
+        kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE => None,
+        kind::PINGREQ | kind::DISCONNECT => Some(0),
+        _ => Some(2),
+    };
+    check_flags_and_length(first, fixed, remaining)
+}
+
+impl Outbound<'_> {
+    /// Bytes the packet takes.
+    ///
+    /// # Errors
+    /// Why there must be no such packet.
+    pub fn encoded_len(&self) -> Result<usize, Refusal> {
+        match self {
+            Self::Publish(publish) => write::len(publish),
+            Self::SubAck(suback) => write::len(suback),
+            Self::PingResp => Ok(2),
+            _ => Ok(4),
+        }
+    }
+
+    /// Appends the packet to `out`, whatever is there already.
+    ///
+    /// # Errors
+    /// Why there must be no such packet; `out` is as it was.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match self {
+            Self::Publish(publish) => return write::append(publish, out),
+            Self::SubAck(suback) => return write::append(suback, out),
+            Self::PingResp => out.extend_from_slice(&packet::PINGRESP),
+            Self::ConnAck(connack) => out.extend_from_slice(&connack.to_bytes()),
+            Self::PubAck(id) => out.extend_from_slice(&packet::puback(*id)),
+            Self::PubRec(id) => out.extend_from_slice(&packet::pubrec(*id)),
+            Self::PubRel(id) => out.extend_from_slice(&packet::pubrel(*id)),
+            Self::PubComp(id) => out.extend_from_slice(&packet::pubcomp(*id)),
+            Self::UnsubAck(id) => out.extend_from_slice(&packet::unsuback(*id)),
+        }
+        Ok(())
+    }
+}
+
+/// [`Stream`](crate::Stream) for what clients send.
+#[derive(Clone, Debug)]
+pub struct Stream(Carry);
+
+impl Stream {
+    /// An empty stream; see [`Rules::new`] for the limit.
+    pub fn new(rules: impl Into<Rules>) -> Self {
+        Self(Carry::new(rules.into()))
+    }
+
+    /// As [`Stream::next`](crate::Stream::next).
+    ///
+    /// # Errors
+    /// The rule broken, now and at every further call: close the connection.
+    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, Malformed> {
+        self.0.next(input, check_head, Inbound::decode_body)
+    }
+}

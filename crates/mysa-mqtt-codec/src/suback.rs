@@ -1,0 +1,117 @@
+//! SUBACK: what became of each filter asked for.
+
+use core::fmt;
+
+use crate::malformed::Malformed;
+use crate::packet::{PacketId, QoS, kind};
+use crate::read::Fields;
+use crate::refusal::Refusal;
+use crate::write::{Packet, Sink};
+
+/// The answer to a SUBSCRIBE (3.9).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct SubAck<'a> {
+    /// The id of the SUBSCRIBE.
+    pub id: PacketId,
+    /// One code for each filter, in the order of the SUBSCRIBE \[MQTT-3.8.4-5\]. Compare the numbers: a server that
+    /// answers fewer or more has broken the protocol.
+    pub codes: ReturnCodes<'a>,
+}
+
+impl<'a> SubAck<'a> {
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields::new(body);
+        let id = fields.packet_id()?;
+        Ok(Self { id, codes: ReturnCodes::new(fields.rest())? })
+    }
+}
+
+impl Packet for SubAck<'_> {
+    fn first(&self) -> u8 {
+        kind::SUBACK << 4
+    }
+
+    fn body_len(&self) -> Result<usize, Refusal> {
+        Ok(self.codes.len().saturating_add(2))
+    }
+
+    fn write_body(&self, out: &mut impl Sink) {
+        out.put_array(self.id.get().to_be_bytes());
+        out.put(self.codes.as_bytes());
+    }
+}
+
+/// The return codes of a SUBACK: one at least, each valid \[MQTT-3.9.3-2\].
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct ReturnCodes<'a>(&'a [u8]);
+
+impl<'a> ReturnCodes<'a> {
+    /// Checks codes given as bytes; [`SubscribeReturn::to_byte`] makes one.
+    ///
+    /// # Errors
+    /// [`Malformed::SubAckWithoutCodes`] or [`Malformed::SubAckCode`].
+    pub fn new(codes: &'a [u8]) -> Result<Self, Malformed> {
+        if codes.is_empty() {
+            return Err(Malformed::SubAckWithoutCodes);
+        }
+        if codes.iter().any(|&code| SubscribeReturn::from_byte(code).is_none()) {
+            return Err(Malformed::SubAckCode);
+        }
+        Ok(Self(codes))
+    }
+
+    /// The codes as they are on the wire.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// How many there are; never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub const fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The codes in order.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = SubscribeReturn> + use<'a> {
+        self.0.iter().map(|&code| SubscribeReturn::from_byte(code).unwrap_or(SubscribeReturn::Failure))
+    }
+}
+
+impl fmt::Debug for ReturnCodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// What a server made of one filter.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the standard reserves all other codes")]
+pub enum SubscribeReturn {
+    /// Subscribed, with this quality of service at most; it may be lower than asked for \[MQTT-3.8.4-6\].
+    Granted(QoS),
+    /// Not subscribed (0x80).
+    Failure,
+}
+
+impl SubscribeReturn {
+    /// The code on the wire.
+    #[must_use]
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Self::Granted(qos) => qos.to_byte(),
+            Self::Failure => 0x80,
+        }
+    }
+
+    /// `None` for a reserved code.
+    #[must_use]
+    pub const fn from_byte(code: u8) -> Option<Self> {
+        match (code, QoS::from_byte(code)) {
+            (0x80, _) => Some(Self::Failure),
+            (_, Some(qos)) => Some(Self::Granted(qos)),
+            (_, None) => None,
+        }
+    }
+}

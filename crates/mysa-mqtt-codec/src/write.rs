@@ -1,0 +1,156 @@
+//! Writers that every packet shares: to a vector that grows, or to a slice that does not.
+
+use alloc::vec::Vec;
+
+use crate::refusal::Refusal;
+use crate::rules::MAX_REMAINING_LENGTH;
+use crate::text::MAX_TEXT;
+
+/// A packet that can tell its length before it is written.
+pub(crate) trait Packet {
+    /// The first byte.
+    fn first(&self) -> u8;
+    /// The remaining length, or why there must be no such packet.
+    fn body_len(&self) -> Result<usize, Refusal>;
+    /// Writes exactly `body_len` bytes.
+    fn write_body(&self, out: &mut impl Sink);
+}
+
+/// Where bytes go. Room was made before the first one.
+pub(crate) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+
+    /// A length known when compiling becomes a plain store.
+    #[inline(always)]
+    fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.put(&bytes);
+    }
+}
+
+impl Sink for Vec<u8> {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// The unwritten end of a slice.
+struct Cursor<'a>(&'a mut [u8]);
+
+impl Sink for Cursor<'_> {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) {
+        let (front, rest) = core::mem::take(&mut self.0).split_at_mut(bytes.len());
+        front.copy_from_slice(bytes);
+        self.0 = rest;
+    }
+}
+
+/// The length of a whole packet.
+pub(crate) fn len(packet: &impl Packet) -> Result<usize, Refusal> {
+    let body = packet.body_len()?;
+    Ok(1 + length_len(body)? + body)
+}
+
+#[inline(always)]
+pub(crate) fn append(packet: &impl Packet, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let body = packet.body_len()?;
+    let head = 1 + length_len(body)?;
+    out.reserve(head + body);
+    write(packet, body, out);
+    Ok(())
+}
+
+#[inline(always)]
+pub(crate) fn fill(packet: &impl Packet, out: &mut [u8]) -> Result<usize, Refusal> {
+    let body = packet.body_len()?;
+    let needed = 1 + length_len(body)? + body;
+    let out = out.get_mut(..needed).ok_or(Refusal::BufferTooSmall { needed })?;
+    write(packet, body, &mut Cursor(out));
+    Ok(needed)
+}
+
+/// Writes a packet that never varies.
+pub(crate) fn copy(packet: &[u8], out: &mut [u8]) -> Result<usize, Refusal> {
+    let needed = packet.len();
+    out.get_mut(..needed).ok_or(Refusal::BufferTooSmall { needed })?.copy_from_slice(packet);
+    Ok(needed)
+}
+
+/// A field behind its own two-byte length. The checked types keep it below 65 536 bytes.
+#[inline(always)]
+pub(crate) fn prefixed(field: &[u8], out: &mut impl Sink) {
+    debug_assert!(field.len() <= MAX_TEXT, "a field longer than its length can say");
+    out.put_array((field.len() as u16).to_be_bytes());
+    out.put(field);
+}
+
+/// Bytes a field takes with its length.
+pub(crate) const fn prefixed_len(field: &[u8]) -> Result<usize, Refusal> {
+    if field.len() > MAX_TEXT { Err(Refusal::FieldTooLong) } else { Ok(2 + field.len()) }
+}
+
+#[inline(always)]
+fn write(packet: &impl Packet, body: usize, out: &mut impl Sink) {
+    let first = packet.first();
+    let group = |n: u32| (body >> (7 * n)) as u8;
+    match body {
+        0..=0x7f => out.put_array([first, group(0)]),
+        0x80..=0x3fff => out.put_array([first, group(0) | 0x80, group(1)]),
+        0x4000..=0x1f_ffff => out.put_array([first, group(0) | 0x80, group(1) | 0x80, group(2)]),
+        _ => out.put_array([first, group(0) | 0x80, group(1) | 0x80, group(2) | 0x80, group(3)]),
+    }
+    packet.write_body(out);
+}
+
+/// Bytes the remaining length takes in its shortest form (2.2.3).
+#[inline(always)]
+const fn length_len(body: usize) -> Result<usize, Refusal> {
+    match body {
+        0..=0x7f => Ok(1),
+        0x80..=0x3fff => Ok(2),
+        0x4000..=0x1f_ffff => Ok(3),
+        _ if body <= MAX_REMAINING_LENGTH as usize => Ok(4),
+        _ => Err(Refusal::PacketTooLong),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// Only its head is ever written.
+    struct Claims(usize);
+
+    impl Packet for Claims {
+        fn first(&self) -> u8 {
+            0x30
+        }
+        fn body_len(&self) -> Result<usize, Refusal> {
+            Ok(self.0)
+        }
+        fn write_body(&self, _: &mut impl Sink) {}
+    }
+
+    #[test]
+    fn a_length_takes_the_shortest_form_at_every_boundary() {
+        for (body, expected) in [
+            (0, &[0x30, 0][..]),
+            (127, &[0x30, 0x7f]),
+            (128, &[0x30, 0x80, 1]),
+            (16_383, &[0x30, 0xff, 0x7f]),
+            (16_384, &[0x30, 0x80, 0x80, 1]),
+            (2_097_151, &[0x30, 0xff, 0xff, 0x7f]),
+            (2_097_152, &[0x30, 0x80, 0x80, 0x80, 1]),
+            (268_435_455, &[0x30, 0xff, 0xff, 0xff, 0x7f]),
+        ] {
+            let mut out = std::vec::Vec::new();
+            write(&Claims(body), body, &mut out);
+            assert_eq!(out, expected, "{body}");
+            assert_eq!(len(&Claims(body)), Ok(expected.len() + body));
+        }
+        assert_eq!(len(&Claims(268_435_456)), Err(Refusal::PacketTooLong));
+    }
+}
