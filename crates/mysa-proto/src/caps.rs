@@ -1,5 +1,7 @@
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
 
 use crate::{Celsius, FanSpeed, Mode, Swing};
 
@@ -38,6 +40,50 @@ pub struct ModeCaps {
 }
 
 impl SupportedCaps {
+    /// Reads the record of an air conditioner: `SupportedCaps`, where its modes are missing `SupportedModes`, and
+    /// `modifiedKeys` and `CodeNum`. `None` if the record has neither of the first two.
+    ///
+    /// What is no number where a number belongs is left out, so a list may come out shorter, never wrong.
+    ///
+    /// ```
+    /// use mysa_proto::{FanSpeed, SupportedCaps};
+    /// use serde_json::json;
+    ///
+    /// let record = json!({
+    ///     "Model": "AC-V1-0",
+    ///     "SupportedCaps": {"tempRange": [16, 30], "modes": {"4": {"temperatures": [16, 17], "fanSpeeds": [1, 2]}}},
+    /// });
+    /// let caps = record.as_object().and_then(SupportedCaps::from_record).ok_or("no list")?;
+    /// assert_eq!(caps.mode(4).map(|mode| mode.fan_speeds.len()), Some(2));
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn from_record(record: &Map<String, Value>) -> Option<Self> {
+        let caps = record.get("SupportedCaps").and_then(Value::as_object);
+        let supported_modes = record.get("SupportedModes").and_then(Value::as_object);
+        if caps.is_none() && supported_modes.is_none() {
+            return None;
+        }
+        let field = |name: &str| caps.and_then(|caps| caps.get(name));
+        let modes = field("modes").and_then(Value::as_object).filter(|modes| !modes.is_empty());
+        let range = list(field("tempRange"), celsius);
+        Some(Self {
+            temperature_range: match range.as_slice() {
+                [min, max] if min <= max => Some((*min, *max)),
+                _ => None,
+            },
+            temperature_step: field("temperatureStep").and_then(celsius),
+            modes: modes.or(supported_modes).into_iter().flatten().filter_map(ModeCaps::read).collect(),
+            fan_speeds: list(field("fanSpeeds"), |value| code(value).map(FanSpeed::from_code)),
+            modified_keys: list(record.get("modifiedKeys"), code),
+            code_number: match record.get("CodeNum") {
+                Some(Value::String(text)) => Some(text.clone()),
+                Some(Value::Number(number)) => Some(number.to_string()),
+                _ => None,
+            },
+        })
+    }
+
     /// What it offers in the mode with that number. `None` if the record does not list the mode.
     #[must_use]
     pub fn mode(&self, number: i64) -> Option<&ModeCaps> {
@@ -110,6 +156,39 @@ impl SupportedCaps {
     }
 }
 
+impl ModeCaps {
+    fn read((number, mode): (&String, &Value)) -> Option<Self> {
+        let swing = |value: &Value| code(value).map(Swing::from_code);
+        Some(Self {
+            number: number.parse().ok()?,
+            temperatures: list(mode.get("temperatures"), celsius),
+            fan_speeds: list(mode.get("fanSpeeds"), |value| code(value).map(FanSpeed::from_code)),
+            vertical_swing: list(mode.get("verticalSwing"), swing),
+            horizontal_swing: list(mode.get("horizontalSwing"), swing),
+        })
+    }
+}
+
+fn list<T>(value: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Vec<T> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(read).collect()
+}
+
+/// A number, or a string that holds one.
+fn celsius(value: &Value) -> Option<Celsius> {
+    Celsius::from_degrees(match value {
+        Value::String(text) => text.trim().parse().ok()?,
+        other => other.as_f64()?,
+    })
+}
+
+/// A code from 0 to 255; -1 stands for "missing" and is none.
+fn code(value: &Value) -> Option<u8> {
+    match value {
+        Value::String(text) => text.trim().parse().ok(),
+        other => u8::try_from(other.as_i64()?).ok(),
+    }
+}
+
 /// The infrared key of a speed. (mysa_client.)
 const fn fan_key(speed: FanSpeed) -> Option<u8> {
     Some(match speed.code() {
@@ -124,4 +203,67 @@ const fn fan_key(speed: FanSpeed) -> Option<u8> {
         12 => 20,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(record: &Value) -> Option<SupportedCaps> {
+        SupportedCaps::from_record(record.as_object().unwrap())
+    }
+
+    fn codes(speeds: &[FanSpeed]) -> Vec<u8> {
+        speeds.iter().map(|speed| speed.code()).collect()
+    }
+
+    #[test]
+    fn the_list_of_the_mode_comes_before_that_of_the_device_and_that_before_the_union() {
+        let modes = json!({"3": {"fanSpeeds": [2, 4]}, "4": {"fanSpeeds": [1, 2]}});
+        let caps = read(&json!({"SupportedCaps": {"modes": modes, "fanSpeeds": [1, 3, 5]}})).unwrap();
+        assert_eq!(codes(&caps.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
+        assert_eq!(codes(&caps.fan_speeds(Some(Mode::FanOnly), Some(5))), [1, 3, 5]);
+        let caps = read(&json!({"SupportedModes": modes})).unwrap();
+        assert_eq!(codes(&caps.fan_speeds(None, None)), [2, 4, 1]);
+    }
+
+    #[test]
+    fn without_any_list_the_remote_control_decides() {
+        let old = read(&json!({"SupportedCaps": {}, "CodeNum": "1117"})).unwrap();
+        let new = read(&json!({"SupportedCaps": {}, "CodeNum": 1999})).unwrap();
+        assert_eq!(codes(&old.fan_speeds(None, None)), [1, 2, 4, 6]);
+        assert_eq!(codes(&new.fan_speeds(None, None)), [1, 3, 5, 7, 8]);
+        assert_eq!(codes(&new.fan_speeds(Some(Mode::Dry), Some(6))), [1]);
+    }
+
+    #[test]
+    fn a_changed_remote_control_takes_away_what_has_no_key() {
+        let modes = json!({"4": {"fanSpeeds": [1, 2, 4, 6], "verticalSwing": [3], "horizontalSwing": [3]}});
+        let caps = read(&json!({"SupportedCaps": {"modes": modes}, "modifiedKeys": [8, 9, 12]})).unwrap();
+        assert_eq!(codes(&caps.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
+        assert_eq!(caps.vertical_swing(Some(4)), [Swing::AUTO]);
+        assert_eq!(caps.horizontal_swing(Some(4)), []);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_left_out() {
+        assert_eq!(read(&json!({"Model": "BB-V1-1", "CodeNum": "1117"})), None);
+        assert_eq!(read(&json!({"SupportedCaps": null, "SupportedModes": 7})), None);
+        let caps = json!({
+            "tempRange": [30, 16],
+            "temperatureStep": true,
+            "modes": {"4": {"temperatures": ["16", null, 17.5, "x"], "fanSpeeds": [-1, 300, "1", 2.5]}, "x": {}, "5": 3},
+        });
+        let caps = read(&json!({"SupportedCaps": caps})).unwrap();
+        assert_eq!((caps.temperature_range, caps.temperature_step), (None, None));
+        assert_eq!(caps.modes.len(), 2);
+        let cool = caps.mode(4).unwrap();
+        let celsius = [1_600, 1_750].map(Celsius::from_hundredths);
+        assert_eq!(cool.temperatures, celsius);
+        assert_eq!(cool.fan_speeds, vec![FanSpeed::AUTO]);
+    }
 }
