@@ -1,0 +1,50 @@
+//! Counts allocations: none to decode, none to encode into a buffer used before, few and small to carry.
+
+use mysa_mqtt_codec::{Delivery, Malformed, PacketId, Publish, Stream, Topic, decode};
+
+#[test]
+fn decoding_allocates_nothing_and_neither_does_encoding_into_a_used_buffer() {
+    let topic = Topic::new("/v1/dev/a0b1c2d3e4f5/out").unwrap();
+    let publish = Publish::new(topic, &[b'x'; 180], Delivery::AtLeastOnce(PacketId::MIN));
+    let mut wire = Vec::new();
+    publish.encode(&mut wire).unwrap();
+    let mut stream = Stream::new(4_096);
+    let used = allocated(|| {
+        for _ in 0..100 {
+            wire.clear();
+            publish.encode(&mut wire).unwrap();
+            assert_eq!(
+                decode(&mut &wire[..], 4_096).unwrap().is_some(),
+                stream.next(&mut &wire[..]).unwrap().is_some()
+            );
+        }
+    });
+    assert_eq!(used, 0);
+    assert_ne!(allocated(|| drop(vec![0_u8; 64])), 0, "the counter counts");
+}
+
+#[test]
+fn a_length_announced_takes_no_memory_until_its_bytes_arrive() {
+    let mut stream = Stream::new(u32::MAX);
+    let used = allocated(|| {
+        assert_eq!(stream.next(&mut &[0x30, 0xff, 0xff, 0xff, 0x7f][..]), Ok(None));
+    });
+    assert!(used <= 16, "{used}");
+    let used = allocated(|| {
+        for _ in 0..1_000 {
+            assert_eq!(stream.next(&mut &[b'a'][..]), Ok(None));
+        }
+    });
+    // Every growth counted, the sum of a doubling vector is below four times what it ends with.
+    assert!(used <= 4 * 1_024, "{used}");
+    let mut limited = Stream::new(4_096);
+    let used = allocated(|| {
+        assert_eq!(limited.next(&mut &[0x30, 0xff, 0xff, 0xff, 0x7f][..]), Err(Malformed::OverLimit));
+    });
+    assert_eq!(used, 0);
+}
+
+/// Bytes this thread asks for while `run` runs, growth counted anew each time.
+fn allocated(run: impl FnOnce()) -> usize {
+    allocation_counter::measure(run).bytes_total as usize
+}

@@ -1,0 +1,83 @@
+//! Packets of either direction, taken apart and written again.
+
+use mysa_mqtt_codec::{Inbound, Malformed, Rules, decode, server};
+
+/// What one of the two decoders makes of the front of `input`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Packet<'a> {
+    FromServer(Inbound<'a>),
+    FromClient(server::Inbound<'a>),
+}
+
+/// The decoder whose direction the packet type belongs to; PUBLISH and its answers are read by both, and must agree.
+pub(crate) fn read<'a>(
+    input: &mut &'a [u8],
+    rules: impl Into<Rules>,
+) -> Result<Option<Packet<'a>>, Malformed> {
+    let rules = rules.into();
+    let mut second = *input;
+    match decode(input, rules) {
+        Err(Malformed::WrongDirection) => {
+            let read = server::decode(&mut second, rules)?;
+            *input = second;
+            Ok(read.map(Packet::FromClient))
+        }
+        read => {
+            let mirror = server::decode(&mut second, rules);
+            if mirror != Err(Malformed::WrongDirection) {
+                assert_eq!(mirror.map(|packet| packet.is_some()), read.map(|packet| packet.is_some()));
+            }
+            Ok(read?.map(Packet::FromServer))
+        }
+    }
+}
+
+impl Packet<'_> {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match *self {
+            Self::FromServer(packet) => {
+                let packet = match packet {
+                    Inbound::ConnAck(it) => server::Outbound::ConnAck(it),
+                    Inbound::Publish(it) => server::Outbound::Publish(it),
+                    Inbound::PubAck(id) => server::Outbound::PubAck(id),
+                    Inbound::PubRec(id) => server::Outbound::PubRec(id),
+                    Inbound::PubRel(id) => server::Outbound::PubRel(id),
+                    Inbound::PubComp(id) => server::Outbound::PubComp(id),
+                    Inbound::SubAck(it) => server::Outbound::SubAck(it),
+                    Inbound::UnsubAck(id) => server::Outbound::UnsubAck(id),
+                    Inbound::PingResp => server::Outbound::PingResp,
+                };
+                packet.encode(&mut out).unwrap();
+                assert_eq!(packet.encoded_len(), Ok(out.len()));
+            }
+            Self::FromClient(packet) => {
+                use mysa_mqtt_codec::Outbound;
+                let (wanted, unwanted): (Vec<_>, Vec<_>);
+                let packet = match packet {
+                    server::Inbound::Connect(it) => Outbound::Connect(it),
+                    server::Inbound::Publish(it) => Outbound::Publish(it),
+                    server::Inbound::PubAck(id) => Outbound::PubAck(id),
+                    server::Inbound::PubRec(id) => Outbound::PubRec(id),
+                    server::Inbound::PubRel(id) => Outbound::PubRel(id),
+                    server::Inbound::PubComp(id) => Outbound::PubComp(id),
+                    server::Inbound::Subscribe(it) => {
+                        wanted = it.filters().collect();
+                        Outbound::Subscribe { id: it.id, filters: &wanted }
+                    }
+                    server::Inbound::Unsubscribe(it) => {
+                        unwanted = it.filters().collect();
+                        Outbound::Unsubscribe { id: it.id, filters: &unwanted }
+                    }
+                    server::Inbound::PingReq => Outbound::PingReq,
+                    server::Inbound::Disconnect => Outbound::Disconnect,
+                };
+                packet.encode(&mut out).unwrap();
+                let mut slice = vec![0; out.len()];
+                assert_eq!(packet.encode_into(&mut slice), Ok(out.len()));
+                assert_eq!(slice, out);
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,285 @@
+//! Published packets, every case run.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test")]
+
+mod common;
+
+use common::{Packet, read};
+use mysa_mqtt_codec::{ConnAck, Inbound, Malformed, QoS, Stream, server};
+use serde_json::{Value, json};
+
+const LIMIT: u32 = u32::MAX;
+
+#[test]
+fn every_valid_vector_reads_with_its_fields_and_writes_the_same_bytes() {
+    let mut run = 0;
+    for case in vectors().iter().filter(|case| case["kind"] == "valid" || case["kind"] == "encode") {
+        let (name, wire) = (&case["id"], bytes(case));
+        let mut input = &wire[..];
+        let packet = read(&mut input, LIMIT).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let packet = packet.unwrap_or_else(|| panic!("{name}: incomplete"));
+        assert_eq!(input, b"", "{name}");
+        let (seen, expected) = (fields(&packet), case["packet"].as_object().unwrap());
+        for (field, value) in expected {
+            assert_eq!(seen.get(field).unwrap_or(&Value::Null), value, "{name}: {field} of {packet:?}");
+        }
+        assert_eq!(packet.write(), wire, "{name}");
+        for cut in 0..wire.len() {
+            assert_eq!(read(&mut &wire[..cut], LIMIT), Ok(None), "{name} cut to {cut}");
+        }
+        run += 1;
+    }
+    assert_eq!(run, 194);
+}
+
+#[test]
+fn every_invalid_vector_is_refused_with_a_rule() {
+    let mut run = 0;
+    for case in vectors().iter().filter(|case| case["kind"] == "invalid" || case["kind"] == "other-version") {
+        let wire = bytes(case);
+        let error = read(&mut &wire[..], LIMIT).expect_err(&case["id"].to_string());
+        assert!(error.rule().is_some(), "{}", case["id"]);
+        if case["kind"] == "other-version" {
+            assert!(matches!(error, Malformed::ProtocolLevel(3 | 131)), "{}: {error}", case["id"]);
+        }
+        run += 1;
+    }
+    assert_eq!(run, 29);
+}
+
+#[test]
+fn the_packets_of_the_service_read_and_write() {
+    let file: Value = serde_json::from_str(include_str!("data/mqtt_packets.json")).unwrap();
+    for case in file["vectors"].as_array().unwrap() {
+        let (name, wire) = (&case["name"], bytes(case));
+        let packet = read(&mut &wire[..], LIMIT).unwrap_or_else(|error| panic!("{name}: {error}")).unwrap();
+        assert_eq!(packet.write(), wire, "{name}");
+        assert_eq!(fields(&packet)["name"], case["expect"]["packet"], "{name}");
+    }
+    for case in file["streams"].as_array().unwrap() {
+        let mut stream = Stream::new(LIMIT);
+        let mut seen = Vec::new();
+        for frame in case["frames"].as_array().unwrap() {
+            let frame = hex::decode(frame.as_str().unwrap()).unwrap();
+            let mut input = &frame[..];
+            while let Some(packet) = stream.next(&mut input).unwrap() {
+                seen.push(fields(&Packet::FromServer(packet))["name"].clone());
+            }
+        }
+        assert_eq!(&Value::from(seen), &case["expect"], "{}", case["name"]);
+    }
+    for case in file["malformed"].as_array().unwrap() {
+        let wire = bytes(case);
+        let read = read(&mut &wire[..], 131_072 + 512);
+        if case["name"] == "suback-wrong-count" {
+            let Ok(Some(Packet::FromServer(Inbound::SubAck(suback)))) = read else { panic!("{read:?}") };
+            assert_ne!(
+                suback.codes.len() as u64,
+                case["request_filters"].as_u64().unwrap(),
+                "for the session to see"
+            );
+        } else {
+            assert!(read.is_err(), "{}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn cutting_or_lengthening_a_packet_by_a_byte_with_the_length_mended_is_refused() {
+    let mut run = 0;
+    for case in vectors().iter().filter(|case| case["kind"] == "valid") {
+        let wire = bytes(case);
+        let (first, body) = parts(&wire);
+        let publish = first >> 4 == 3;
+        // One code fewer, or one byte of payload fewer, is another valid packet.
+        let divisible = match first >> 4 {
+            3 => case["packet"]["payload_hex"] != "",
+            9 => body.len() > 3,
+            _ => false,
+        };
+        if !body.is_empty() && !divisible {
+            let shorter = mended(first, &body[..body.len() - 1]);
+            assert!(read(&mut &shorter[..], LIMIT).is_err(), "{} shortened", case["id"]);
+            run += 1;
+        }
+        if !publish && first >> 4 != 9 {
+            for extra in [0, 1, b'a', 0xff] {
+                let longer = mended(first, &[body, &[extra]].concat());
+                assert!(read(&mut &longer[..], LIMIT).is_err(), "{} lengthened", case["id"]);
+            }
+            run += 1;
+        }
+    }
+    assert!(run > 150, "{run}");
+}
+
+#[test]
+fn every_first_byte_and_every_connack_is_judged() {
+    for first in 0..=255_u8 {
+        let expected = match first {
+            0x20 | 0x40 | 0x50 | 0x62 | 0x70 | 0xb0 => true,
+            // A topic of no bytes is refused in any PUBLISH, and so are all other types with this body.
+            _ => false,
+        };
+        let wire = [first, 2, 0, u8::from(first >> 4 != 2)];
+        assert_eq!(read(&mut &wire[..], LIMIT).is_ok(), expected, "{first:02x}");
+        let publish = [first, 7, 0, 1, b'a', 0, 1, b'x', b'y'];
+        let accepted = matches!(first, 0x30..=0x35 | 0x3a..=0x3d);
+        assert_eq!(read(&mut &publish[..], LIMIT).is_ok(), accepted, "{first:02x}");
+        if matches!(first & 0xf6, 0x36) {
+            assert_eq!(read(&mut &[first][..], LIMIT), Err(Malformed::QosThree), "before the rest is there");
+        }
+    }
+    let accepted = (0..=u16::MAX).filter(|pair| {
+        let [flags, code] = pair.to_be_bytes();
+        read(&mut &[0x20, 2, flags, code][..], LIMIT).is_ok()
+    });
+    assert_eq!(accepted.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 0x100]);
+    for code in 0..=255 {
+        let valid = matches!(code, 0..=2 | 0x80);
+        assert_eq!(read(&mut &[0x90, 3, 0, 1, code][..], LIMIT).is_ok(), valid, "{code}");
+    }
+}
+
+#[test]
+fn each_rule_is_named() {
+    for (hex, rule) in [
+        ("00", "4.8.0-1"),
+        ("f0", "4.8.0-1"),
+        ("41020001", "2.2.2-2"),
+        ("60020001", "2.2.2-2"),
+        ("30ffffffff", "4.8.0-1"),
+        ("40020000", "2.3.1-1"),
+        ("500103", "4.8.0-1"),
+        ("32050001610000", "2.3.1-1"),
+        ("3004000261c0", "1.5.3-1"),
+        ("30050003eda080", "1.5.3-1"),
+        ("3003000100", "1.5.3-2"),
+        ("30020000", "4.7.3-1"),
+        ("300300012b", "3.3.2-2"),
+        ("3803000161", "3.3.1-2"),
+        ("36", "3.3.1-4"),
+        ("20020105", "3.2.2-4"),
+        ("20020200", "4.8.0-1"),
+        ("9003000103", "3.9.3-2"),
+        ("90020001", "4.8.0-1"),
+        ("82020001", "3.8.3-3"),
+        ("a2020001", "3.10.3-2"),
+        ("820600010001 6103", "3.8.3-4"),
+        ("8207000100026123 00", "4.7.1-2"),
+        ("8207000100022b61 00", "4.7.1-3"),
+        ("100c00044d51545504020000 0000", "3.1.2-1"),
+        ("100c00044d51545405020000 0000", "3.1.2-2"),
+        ("100c00044d51545404030000 0000", "3.1.2-3"),
+        ("100c00044d515454040a0000 0000", "3.1.2-13"),
+        ("100c00044d515454041e0000 0000", "3.1.2-14"),
+        ("100c00044d51545404220000 0000", "3.1.2-15"),
+        ("100c00044d51545404420000 0000", "3.1.2-22"),
+    ] {
+        let wire = hex::decode(hex.replace(' ', "")).unwrap();
+        let error = read(&mut &wire[..], LIMIT).expect_err(hex);
+        assert_eq!(error.rule().and_then(|rule| rule.strip_prefix("MQTT-")), Some(rule), "{hex}: {error}");
+        assert!(error.to_string().ends_with(&format!("[MQTT-{rule}]")), "{error}");
+    }
+    assert_eq!(read(&mut &[0x30, 0x80, 0x80, 0x10][..], 131_584), Err(Malformed::OverLimit));
+}
+
+fn vectors() -> Vec<Value> {
+    serde_json::from_str(include_str!("data/mqtt311_vectors.json")).unwrap()
+}
+
+fn bytes(case: &Value) -> Vec<u8> {
+    hex::decode(case["hex"].as_str().unwrap()).unwrap()
+}
+
+fn parts(wire: &[u8]) -> (u8, &[u8]) {
+    let header = 2 + wire[1..].iter().take_while(|&&byte| byte >= 0x80).count();
+    (wire[0], &wire[header..])
+}
+
+fn mended(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut wire = vec![first];
+    let mut left = body.len();
+    loop {
+        let more = if left > 0x7f { 0x80 } else { 0 };
+        wire.push(left as u8 & 0x7f | more);
+        left >>= 7;
+        if more == 0 {
+            break;
+        }
+    }
+    wire.extend_from_slice(body);
+    wire
+}
+
+/// A packet in the words of the vectors.
+fn fields(packet: &Packet<'_>) -> Value {
+    let with_id = |name: &str, id: mysa_mqtt_codec::PacketId| json!({"name": name, "packet_id": id});
+    let mut seen = match *packet {
+        Packet::FromServer(packet) => match packet {
+            Inbound::ConnAck(ConnAck::Accepted { session_present }) => {
+                json!({"name": "CONNACK", "session_present": session_present, "return_code": 0})
+            }
+            Inbound::ConnAck(ConnAck::Refused(code)) => {
+                json!({"name": "CONNACK", "session_present": false, "return_code": code.to_byte()})
+            }
+            Inbound::Publish(publish) => json!({
+                "name": "PUBLISH", "topic": publish.topic.as_str(), "payload_hex": hex::encode(publish.payload),
+                "qos": publish.delivery.qos().to_byte(), "packet_id": publish.delivery.id(),
+                "dup": publish.dup, "retain": publish.retain,
+            }),
+            Inbound::PubAck(id) => with_id("PUBACK", id),
+            Inbound::PubRec(id) => with_id("PUBREC", id),
+            Inbound::PubRel(id) => with_id("PUBREL", id),
+            Inbound::PubComp(id) => with_id("PUBCOMP", id),
+            Inbound::SubAck(suback) => {
+                json!({"name": "SUBACK", "packet_id": suback.id, "return_codes": suback.codes.as_bytes()})
+            }
+            Inbound::UnsubAck(id) => with_id("UNSUBACK", id),
+            Inbound::PingResp => json!({"name": "PINGRESP"}),
+        },
+        Packet::FromClient(packet) => match packet {
+            server::Inbound::Connect(connect) => json!({
+                "name": "CONNECT", "protocol_level": 4, "client_id": connect.client_id.as_str(),
+                "keep_alive": connect.keep_alive, "clean_session": connect.clean_session,
+                "username": connect.login.map(|login| login.user_name.as_str()),
+                "password_hex": connect.login.and_then(|login| login.password).map(hex::encode),
+                "will": connect.will.map(|will| json!({
+                    "topic": will.topic.as_str(), "message_hex": hex::encode(will.payload),
+                    "qos": will.qos.to_byte(), "retain": will.retain,
+                })),
+            }),
+            server::Inbound::Subscribe(it) => {
+                let each = |(filter, qos): (mysa_mqtt_codec::Filter<'_>, QoS)| json!({"filter": filter.as_str(), "qos": qos.to_byte()});
+                json!({"name": "SUBSCRIBE", "packet_id": it.id, "filters": it.filters().map(each).collect::<Vec<_>>()})
+            }
+            server::Inbound::Unsubscribe(it) => {
+                let each = |filter: mysa_mqtt_codec::Filter<'_>| json!({"filter": filter.as_str()});
+                json!({"name": "UNSUBSCRIBE", "packet_id": it.id, "filters": it.filters().map(each).collect::<Vec<_>>()})
+            }
+            server::Inbound::PingReq => json!({"name": "PINGREQ"}),
+            server::Inbound::Disconnect => json!({"name": "DISCONNECT"}),
+            other => panic!("{other:?} goes both ways"),
+        },
+    };
+    let name = seen["name"].as_str().unwrap();
+    let kinds = [
+        "",
+        "CONNECT",
+        "CONNACK",
+        "PUBLISH",
+        "PUBACK",
+        "PUBREC",
+        "PUBREL",
+        "PUBCOMP",
+        "SUBSCRIBE",
+        "SUBACK",
+        "UNSUBSCRIBE",
+        "UNSUBACK",
+        "PINGREQ",
+        "PINGRESP",
+        "DISCONNECT",
+    ];
+    seen["type"] = kinds.iter().position(|kind| *kind == name).into();
+    seen
+}
