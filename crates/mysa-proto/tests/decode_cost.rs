@@ -1,0 +1,224 @@
+//! What decoding costs, whatever the payload: no allocation, no panic, work linear in the length.
+#![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
+#![allow(clippy::disallowed_methods, reason = "a stopwatch; the crate itself has none")]
+
+mod vectors;
+
+use std::time::{Duration, Instant};
+
+use mysa_proto::{
+    Body, DeviceState, Json, Message, ModeTable, Observation, RawJson, Received, TopicKind, UnixTime,
+};
+use proptest::prelude::*;
+
+#[test]
+fn decoding_allocates_nothing_and_neither_does_observing() {
+    let received = Received { mono: Duration::from_secs(1), wall: UnixTime::from_secs(1_767_323_045) };
+    let mut decoded = 0;
+    for case in vectors::cases(include_str!("data/messages.json")) {
+        let payload = vectors::payload(&case);
+        let mut state = DeviceState::new();
+        let allocations = allocation_counter::measure(|| {
+            for topic in [TopicKind::Out, TopicKind::In] {
+                let message = Message::decode(topic, &payload).unwrap();
+                decoded += message.unknown_fields().count();
+                if let Some(seen) = Observation::from_message(&message, &ModeTable::OBSERVED, None, received)
+                {
+                    decoded += state.observe(&seen).iter().count();
+                }
+            }
+        });
+        assert_eq!(allocations.count_total, 0, "{}", case["name"]);
+    }
+    assert!(decoded > 50, "the measured code was run");
+}
+
+/// Payloads that make careless readers do more than linear work, each of about `len` bytes.
+fn hostile(len: usize) -> Vec<(&'static str, String)> {
+    let status = |value: String| format!(r#"{{"msg":40,"body":{{"ambTemp":{value},"stpt":20}}}}"#);
+    let keys = len / 20;
+    vec![
+        ("open brackets", "[".repeat(len)),
+        ("open objects", "{\"a\":".repeat(len / 5)),
+        (
+            "sixty levels, again and again",
+            status(format!("[{}1]", format!("{}1{},", "[".repeat(60), "]".repeat(60)).repeat(len / 123))),
+        ),
+        ("readings in readings", format!("{{\"msg\":40,\"body\":{}", "{\"reading\":".repeat(len / 11))),
+        ("long digits", status("1".repeat(len))),
+        ("long fraction", status(format!("0.{}", "3".repeat(len)))),
+        ("long exponent", status(format!("1e{}", "9".repeat(len)))),
+        ("balanced exponent", status(format!("{}e-{len}", "7".repeat(len)))),
+        ("digits in a string", status(format!("\"{}\"", "5".repeat(len)))),
+        ("escapes", format!(r#"{{"MsgType":4,"Message":"{}"}}"#, "\\u00e9".repeat(len / 6))),
+        ("backslashes", format!(r#"{{"MsgType":4,"Message":"{}"}}"#, "\\".repeat(len & !1))),
+        ("escaped keys", format!("{{{}\"msg\":40}}", "\"\\u0061aaaaaaaaa\":1,".repeat(keys))),
+        ("many members", format!("{{{}\"msg\":40}}", "\"ambTemp1\":123456,".repeat(keys))),
+        ("bodies before their number", format!("{{{}\"msg\":40}}", "\"body\":{\"hum\":1},".repeat(keys))),
+        ("spaces", format!("{{{}\"msg\":40}}", " ".repeat(len))),
+        ("trailing NULs", format!("{{\"msg\":40}}{}", "\0".repeat(len))),
+        ("commands", format!(r#"{{"msg":44,"body":{{"cmd":[{}{{}}]}}}}"#, "{},".repeat(len / 3))),
+    ]
+}
+
+#[test]
+fn work_is_linear_in_the_length_of_hostile_payloads() {
+    const SMALL: usize = 8_000;
+    const FACTOR: u32 = 16;
+    let small = hostile(SMALL);
+    let large = hostile(SMALL * 16 - 200);
+    for ((name, small), (_, large)) in small.iter().zip(&large) {
+        assert!(large.len() <= Message::MAX_LEN, "{name} is read at all: {}", large.len());
+        // The best of several, so that a neighbour on the machine is not taken for quadratic work.
+        let best = |payload: &str| {
+            (0..7)
+                .map(|_| {
+                    let start = Instant::now();
+                    for topic in [TopicKind::In, TopicKind::Out] {
+                        let _ = std::hint::black_box(Message::decode(topic, payload.as_bytes()));
+                    }
+                    start.elapsed()
+                })
+                .min()
+                .unwrap()
+        };
+        let (few, many) = (best(small), best(large));
+        // Quadratic work would take 256 times as long.
+        let limit = few * FACTOR * 4 + Duration::from_micros(500);
+        assert!(many < limit, "{name}: {few:?} for {} bytes, {many:?} for {}", small.len(), large.len());
+    }
+}
+
+/// Text that is nearly a message: the interesting bytes of JSON and the keys that are known.
+fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![
+        prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "\\",
+            "\\u",
+            "\\ud83d",
+            "-",
+            "-1",
+            "0",
+            "1e",
+            "1e999",
+            "0.5",
+            "40",
+            "44",
+            "null",
+            "true",
+            "nan",
+            "-inf",
+            "\n",
+            "\0",
+            "é",
+            "\u{1}",
+            "\"msg\":",
+            "\"MsgType\":",
+            "\"body\":{",
+            "\"src\":{\"type\":1,\"ref\":\"a\"}",
+            "\"ambTemp\":",
+            "\"reading\":{",
+            "\"state\":{",
+            "\"cmd\":",
+            "\"br\":{",
+            "\"events\":[\"1|0|5|3|20\"]",
+            "\"id\":18446744073709551615",
+            "\"time\":1767323045",
+        ])
+        .prop_map(|token| token.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
+}
+
+/// A message of the vectors with a few bytes changed.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let payloads: Vec<_> =
+        vectors::cases(include_str!("data/messages.json")).iter().map(vectors::payload).collect();
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (prop::sample::select(payloads), changes).prop_map(|(mut payload, changes)| {
+        for (at, byte) in changes {
+            let at = at.index(payload.len());
+            payload[at] = byte;
+        }
+        payload
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_payload_panics_and_whatever_decodes_can_be_walked(
+        payload in prop_oneof![nearly_json(), mutated(), prop::collection::vec(any::<u8>(), 0..200)],
+    ) {
+        for topic in [TopicKind::In, TopicKind::Out, TopicKind::Batch] {
+            let _ = Message::salvage(topic, &payload);
+            match Message::decode(topic, &payload) {
+                Ok(message) => {
+                    message.unknown_fields().for_each(|(key, value)| drop((key.to_string(), value.value())));
+                    match &message.body {
+                        Body::Command(command) => {
+                            command.changes.iter().for_each(|changes| assert!(changes.iter().count() <= payload.len()));
+                        }
+                        Body::Schedule(schedule) => assert!(schedule.events().count() <= payload.len()),
+                        _ => {}
+                    }
+                    prop_assert_eq!(RawJson::new(message.raw.as_str()), Ok(message.raw));
+                }
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_strict_reader_takes_is_taken_with_the_same_values(value in json_value(4)) {
+        let text = value.to_string();
+        let raw = RawJson::new(&text).unwrap();
+        prop_assert_eq!(rebuilt(raw), value);
+    }
+}
+
+fn json_value(depth: u32) -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        prop::num::f64::NORMAL.prop_map(Into::into),
+        (-1_000_000_i32..1_000_000).prop_map(|n| (f64::from(n) / 1000.0).into()),
+        any::<String>().prop_map(Into::into),
+    ];
+    leaf.prop_recursive(depth, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+            prop::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+fn rebuilt(raw: RawJson<'_>) -> serde_json::Value {
+    match raw.value() {
+        Json::Null => serde_json::Value::Null,
+        Json::Bool(value) => value.into(),
+        Json::Number(number) => {
+            let whole = !number.as_str().contains(['.', 'e', 'E']);
+            match number.to_integer() {
+                Some((false, magnitude)) if whole => magnitude.into(),
+                Some((true, _)) if whole => number.to_i64().unwrap().into(),
+                _ => number.to_f64().unwrap().into(),
+            }
+        }
+        Json::String(text) => text.to_string().into(),
+        Json::Array(list) => list.elements().map(rebuilt).collect(),
+        Json::Object(object) => {
+            object.members().map(|(key, value)| (key.to_string(), rebuilt(value))).collect()
+        }
+    }
+}
