@@ -1,0 +1,378 @@
+//! The merge of observations into one state: what wins, and that the order of handing in has no say.
+#![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
+
+use std::time::Duration;
+
+use mysa_proto::{
+    Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Mode, Observation, Received, Source,
+    StateField, UnixTime,
+};
+use proptest::prelude::*;
+
+/// Wall clock of the host when its monotonic clock reads zero.
+const ORIGIN: i64 = 1_767_323_000;
+
+fn celsius(degrees: f64) -> Celsius {
+    Celsius::from_degrees(degrees).unwrap()
+}
+
+fn received(at: u64) -> Received {
+    Received { mono: Duration::from_secs(at), wall: UnixTime::from_secs(ORIGIN + i64::try_from(at).unwrap()) }
+}
+
+/// `stamp` and `arrival` in seconds after the origin.
+fn setpoint(source: Source, stamp: Option<i64>, arrival: u64, degrees: f64) -> Observation {
+    let at = stamp.map(|stamp| UnixTime::from_secs(ORIGIN + stamp));
+    Observation { setpoint: Some(celsius(degrees)), ..Observation::new(source, at, received(arrival)) }
+}
+
+fn shown(state: &DeviceState) -> f64 {
+    state.setpoint().unwrap().value.as_degrees()
+}
+
+fn merged(observations: &[Observation]) -> DeviceState {
+    let mut state = DeviceState::new();
+    observations.iter().for_each(|observation| drop(state.observe(observation)));
+    state
+}
+
+fn drop<T>(_: T) {}
+
+#[test]
+fn a_newer_word_wins_and_tells_what_changed() {
+    let mut state = DeviceState::new();
+    let changes = state.observe(&setpoint(Source::Status, Some(10), 11, 20.0));
+    assert_eq!(changes.iter().collect::<Vec<_>>(), [StateField::Setpoint]);
+    assert_eq!(state.observe(&setpoint(Source::Status, Some(15), 16, 20.0)), Changes::default());
+    assert!(state.observe(&setpoint(Source::Ack, Some(20), 21, 21.5)).contains(StateField::Setpoint));
+    let field = state.setpoint().unwrap();
+    assert_eq!((field.value, field.source), (celsius(21.5), Source::Ack));
+    assert_eq!(field.at, Some(UnixTime::from_secs(ORIGIN + 20)));
+    assert_eq!(field.age(Duration::from_secs(30)), Duration::from_secs(9));
+    assert_eq!(state.temperature(), None);
+}
+
+#[test]
+fn an_old_message_redelivered_changes_nothing() {
+    let mut state = merged(&[setpoint(Source::Status, Some(100), 101, 20.0)]);
+    assert!(state.observe(&setpoint(Source::SetpointChange, Some(40), 200, 17.0)).is_empty());
+    assert_eq!(shown(&state), 20.0);
+}
+
+#[test]
+fn a_rest_snapshot_older_than_the_status_does_not_roll_it_back() {
+    let mut state = merged(&[setpoint(Source::Status, Some(100), 101, 20.0)]);
+    for poll in [110, 170, 230] {
+        assert!(state.observe(&setpoint(Source::RestState, Some(50), poll, 17.0)).is_empty(), "{poll}");
+    }
+    assert!(!state.observe(&setpoint(Source::RestState, Some(235), 240, 18.0)).is_empty());
+}
+
+#[test]
+fn what_has_no_clock_is_ordered_by_arrival() {
+    let state = merged(&[
+        setpoint(Source::RestRecord, None, 110, 18.0),
+        setpoint(Source::Status, Some(100), 101, 20.0),
+        setpoint(Source::Status, None, 105, 19.0),
+    ]);
+    assert_eq!(shown(&state), 18.0);
+}
+
+#[test]
+fn a_time_in_the_future_does_not_freeze_the_state() {
+    let five_years = 5 * 365 * 86_400;
+    let mut state = merged(&[setpoint(Source::Status, Some(five_years), 10, 25.0)]);
+    assert_eq!(shown(&state), 25.0, "the value itself is good");
+    assert_eq!(state.setpoint().unwrap().at, None);
+    state.observe(&setpoint(Source::Status, Some(15), 16, 20.0));
+    assert_eq!(shown(&state), 20.0);
+    for (ahead, counts) in [(60, true), (61, false)] {
+        let seen = setpoint(Source::Status, Some(10 + ahead), 10, 25.0);
+        assert_eq!(seen.usable_at().is_some(), counts, "{ahead} s");
+    }
+}
+
+#[test]
+fn a_device_whose_clock_is_slow_is_still_heard() {
+    let hour = 3_600;
+    let mut state = merged(&[setpoint(Source::RestState, Some(95), 100, 20.0)]);
+    state.observe(&setpoint(Source::Status, Some(110 - hour), 110, 22.0));
+    assert_eq!(shown(&state), 22.0);
+}
+
+#[test]
+fn a_host_whose_clock_is_set_back_still_hears() {
+    let mut state = merged(&[setpoint(Source::RestRecord, None, 100, 20.0)]);
+    let mut late = setpoint(Source::RestRecord, None, 110, 21.0);
+    late.received.wall = UnixTime::from_secs(ORIGIN - 86_400);
+    state.observe(&late);
+    assert_eq!(shown(&state), 21.0);
+}
+
+fn confirm(state: &mut DeviceState, degrees: f64, stamp: Option<i64>, sent: u64, confirmed: u64) -> Changes {
+    let at = stamp.map(|stamp| UnixTime::from_secs(ORIGIN + stamp));
+    let change = Change::setpoint(celsius(degrees));
+    state.confirm(&Observation::from_change(&change, at, received(confirmed)), received(sent))
+}
+
+#[test]
+fn nothing_from_before_a_confirmed_command_rolls_it_back() {
+    let before = [
+        ("a status stamped before the command", setpoint(Source::Status, Some(98), 106, 17.0)),
+        ("a status of the second of the acknowledgement", setpoint(Source::Status, Some(101), 106, 17.0)),
+        ("an acknowledgement of an earlier command", setpoint(Source::Ack, Some(97), 106, 17.0)),
+        ("a setpoint change redelivered", setpoint(Source::SetpointChange, Some(90), 200, 17.0)),
+        ("a REST state of before", setpoint(Source::RestState, Some(99), 120, 17.0)),
+        ("a REST state of long before, fetched late", setpoint(Source::RestState, Some(10), 500, 17.0)),
+        ("an unstamped record soon after", setpoint(Source::RestRecord, None, 160, 17.0)),
+        (
+            "an unstamped status that came before the acknowledgement",
+            setpoint(Source::Status, None, 101, 17.0),
+        ),
+        (
+            "a status with a clock a year ahead that came before",
+            setpoint(Source::Status, Some(31_536_000), 101, 17.0),
+        ),
+    ];
+    for (name, before) in before {
+        for stamp in [Some(101), None] {
+            if stamp.is_none() && before.at == Some(UnixTime::from_secs(ORIGIN + 101)) {
+                // Stamped after the command was sent, and no acknowledgement to say that it is older.
+                continue;
+            }
+            let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
+            confirm(&mut state, 21.5, stamp, 100, 102);
+            assert_eq!(shown(&state), 21.5, "{name}, {stamp:?}");
+            assert!(state.observe(&before).is_empty(), "{name}, {stamp:?}");
+            // Nor if it came first.
+            let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0), before]);
+            confirm(&mut state, 21.5, stamp, 100, 102);
+            assert_eq!(shown(&state), 21.5, "{name} first, {stamp:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fast_clock_does_not_make_an_old_status_new() {
+    // Thirty seconds fast, as the first status shows. The second is from a second before the command.
+    let mut state = merged(&[setpoint(Source::Status, Some(80), 50, 17.0)]);
+    confirm(&mut state, 21.5, None, 100, 102);
+    assert!(state.observe(&setpoint(Source::Status, Some(129), 103, 17.0)).is_empty());
+    assert!(!state.observe(&setpoint(Source::Status, Some(140), 110, 18.0)).is_empty(), "from well after it");
+}
+
+#[test]
+fn news_from_after_a_confirmed_command_is_taken() {
+    for (name, after) in [
+        ("a status", setpoint(Source::Status, Some(103), 104, 18.0)),
+        ("a button", setpoint(Source::SetpointChange, Some(103), 104, 18.0)),
+        ("a stamped REST state", setpoint(Source::RestState, Some(103), 104, 18.0)),
+        ("an unstamped status", setpoint(Source::Status, None, 104, 18.0)),
+        ("an unstamped record of later", setpoint(Source::RestRecord, None, 192, 18.0)),
+    ] {
+        let mut state = DeviceState::new();
+        confirm(&mut state, 21.5, Some(101), 100, 102);
+        assert!(!state.observe(&after).is_empty(), "{name}");
+        assert_eq!(shown(&state), 18.0, "{name}");
+    }
+}
+
+#[test]
+fn a_confirmed_command_protects_only_its_own_fields() {
+    let mut state = DeviceState::new();
+    confirm(&mut state, 21.5, Some(101), 100, 102);
+    let before =
+        Observation { temperature: Some(celsius(19.0)), ..setpoint(Source::Status, Some(99), 103, 17.0) };
+    assert_eq!(state.observe(&before).iter().collect::<Vec<_>>(), [StateField::Temperature]);
+}
+
+fn duty(arrival: u64, duty: f64) -> Observation {
+    let stamp = UnixTime::from_secs(ORIGIN + i64::try_from(arrival).unwrap());
+    Observation {
+        duty: DutyCycle::from_fraction(duty),
+        ..Observation::new(Source::Status, Some(stamp), received(arrival))
+    }
+}
+
+fn switched(mode: Mode) -> DeviceState {
+    let mut state = DeviceState::new();
+    let stamp = UnixTime::from_secs(ORIGIN + 100);
+    state.confirm(&Observation::from_change(&Change::mode(mode), Some(stamp), received(100)), received(99));
+    state
+}
+
+#[test]
+fn heating_that_goes_on_while_off_is_a_contradiction() {
+    let mut state = switched(Mode::Off);
+    for arrival in (102..=161).step_by(1) {
+        state.observe(&duty(arrival, 0.4));
+        assert_eq!(state.contradiction(), None, "{arrival}");
+    }
+    state.observe(&duty(162, 0.4));
+    let found = state.contradiction().unwrap();
+    assert_eq!(found.duty, DutyCycle::from_fraction(0.4));
+    assert_eq!(found.latest - found.since, Contradiction::AFTER);
+    state.observe(&duty(170, 0.0));
+    assert_eq!(state.contradiction(), None, "it stopped");
+}
+
+#[test]
+fn neither_one_late_status_nor_heating_in_another_mode_is_a_contradiction() {
+    let mut state = switched(Mode::Off);
+    state.observe(&duty(102, 1.0));
+    state.observe(&setpoint(Source::Status, Some(900), 901, 20.0));
+    assert_eq!(state.contradiction(), None, "a status without a duty cycle is no evidence");
+    let mut state = switched(Mode::Heat);
+    (102..400).for_each(|arrival| drop(state.observe(&duty(arrival, 1.0))));
+    assert_eq!(state.contradiction(), None);
+    let mut state = switched(Mode::Off);
+    (102..400)
+        .for_each(|arrival| drop(state.observe(&duty(arrival, if arrival % 40 == 0 { 0.0 } else { 1.0 }))));
+    assert_eq!(state.contradiction(), None, "it is off from time to time");
+}
+
+#[test]
+fn a_cached_answer_that_is_fetched_again_is_no_new_evidence() {
+    let mut state = switched(Mode::Off);
+    for poll in 0..20 {
+        let stale = Observation { source: Source::RestRecord, at: None, ..duty(110 + 30 * poll, 1.0) };
+        state.observe(&stale);
+    }
+    assert_eq!(state.contradiction(), None);
+}
+
+/// All that is told of every field. The contradiction is left out: it is about the order of arrival.
+fn everything(state: &DeviceState) -> String {
+    format!(
+        "{:?}",
+        (
+            state.setpoint(),
+            state.mode(),
+            state.temperature(),
+            state.duty(),
+            state.connected(),
+            state.humidity()
+        )
+    )
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Observe(Observation),
+    Confirm(Observation, Received),
+}
+
+fn apply(state: &mut DeviceState, step: &Step) {
+    match step {
+        Step::Observe(observation) => drop(state.observe(observation)),
+        Step::Confirm(confirmed, sent) => drop(state.confirm(confirmed, *sent)),
+    }
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let source = prop::sample::select(vec![
+        Source::Boot,
+        Source::Status,
+        Source::SetpointChange,
+        Source::Ack,
+        Source::RestRecord,
+        Source::RestState,
+        Source::Structured,
+    ]);
+    // Few values, so that times and values tie.
+    let stamp = prop::option::of(prop_oneof![-3_600_i64..-3_590, 0_i64..12, 60_i64..75, Just(150_000_000)]);
+    let wall = prop_oneof![4 => Just(0_i64), 1 => -5_i64..5];
+    (
+        source,
+        stamp,
+        0_u64..12,
+        wall,
+        prop::option::of(0..4),
+        prop::option::of(any::<bool>()),
+        prop::option::of(0..3),
+    )
+        .prop_map(|(source, stamp, arrival, skew, degrees, off, tenths)| {
+            let mut received = received(arrival);
+            received.wall = received.wall.plus_millis(skew * 1_000);
+            Observation {
+                setpoint: degrees.map(|degrees| celsius(18.0 + f64::from(degrees))),
+                mode: off.map(|off| if off { Mode::Off } else { Mode::Heat }),
+                duty: tenths.and_then(|tenths| DutyCycle::from_fraction(f64::from(tenths) / 10.0)),
+                connected: off,
+                ..Observation::new(source, stamp.map(|stamp| UnixTime::from_secs(ORIGIN + stamp)), received)
+            }
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => observation().prop_map(Step::Observe),
+        1 => (observation(), 0_u64..12).prop_map(|(seen, sent)| {
+            let confirmed = Observation { source: Source::Ack, ..seen };
+            Step::Confirm(confirmed, received(sent.min(seen.received.mono.as_secs())))
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_order_of_the_same_steps_gives_the_same_state(
+        (steps, shuffled) in prop::collection::vec(step(), 0..14)
+            .prop_flat_map(|steps| (Just(steps.clone()), Just(steps).prop_shuffle())),
+    ) {
+        let (mut one, mut other) = (DeviceState::new(), DeviceState::new());
+        steps.iter().for_each(|step| apply(&mut one, step));
+        shuffled.iter().for_each(|step| apply(&mut other, step));
+        prop_assert_eq!(everything(&one), everything(&other));
+    }
+
+    #[test]
+    fn twice_is_the_same_as_once(steps in prop::collection::vec(step(), 0..14)) {
+        let mut state = DeviceState::new();
+        steps.iter().for_each(|step| apply(&mut state, step));
+        let once = everything(&state);
+        for step in &steps {
+            let changes = match step {
+                Step::Observe(observation) => state.observe(observation),
+                Step::Confirm(confirmed, sent) => state.confirm(confirmed, *sent),
+            };
+            prop_assert!(changes.is_empty(), "{:?}", changes);
+        }
+        prop_assert_eq!(everything(&state), once);
+    }
+
+    #[test]
+    fn no_source_time_of_a_clock_ever_goes_back(steps in prop::collection::vec(step(), 0..20)) {
+        let mut state = DeviceState::new();
+        let (mut device, mut cloud) = (None, None);
+        for step in &steps {
+            apply(&mut state, step);
+            if let Some(field) = state.setpoint().filter(|field| field.at.is_some()) {
+                let latest = if field.source.is_device() { &mut device } else { &mut cloud };
+                prop_assert!(field.at >= *latest, "{:?} after {:?}", field, latest);
+                *latest = field.at;
+            }
+        }
+    }
+
+    #[test]
+    fn changes_are_exactly_the_values_that_differ(steps in prop::collection::vec(step(), 0..14)) {
+        let mut state = DeviceState::new();
+        for step in &steps {
+            let before = state.clone();
+            let changes = match step {
+                Step::Observe(observation) => state.observe(observation),
+                Step::Confirm(confirmed, sent) => state.confirm(confirmed, *sent),
+            };
+            let value = |state: &DeviceState| (
+                state.setpoint().map(|f| f.value), state.mode().map(|f| f.value), state.duty().map(|f| f.value),
+            );
+            let (was, is) = (value(&before), value(&state));
+            prop_assert_eq!(changes.contains(StateField::Setpoint), was.0 != is.0);
+            prop_assert_eq!(changes.contains(StateField::Mode), was.1 != is.1);
+            prop_assert_eq!(changes.contains(StateField::Duty), was.2 != is.2);
+        }
+    }
+}
