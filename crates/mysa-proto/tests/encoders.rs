@@ -4,7 +4,8 @@
 use mysa_proto::{
     AutoSetpoints, Body, BodyType, Brightness, Celsius, Change, Channel, Command, ControlState, DeviceId,
     EnvelopeForm, Family, FanSpeed, Hold, Limits, Message, Mode, ModeTable, Model, Stamp, StructuredUpdate,
-    Swing, TopicKind, TrackedSensor, UnixTime, encode_echo, encode_live_report, encode_settings_nudge,
+    SupportedCaps, Swing, TopicKind, TrackedSensor, UnixTime, encode_echo, encode_live_report,
+    encode_settings_nudge,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -209,6 +210,69 @@ fn every_refusal_over_mqtt_says_what_is_allowed() {
     }
     let text = command("AC-V1-0", &Limits::default(), &ModeTable::DESIGN_DOCUMENT, Change::mode(Mode::Cool));
     assert_eq!(text.unwrap_err(), "cool is not a mode of this device: allowed are off, heat");
+}
+
+#[test]
+fn an_air_conditioner_is_told_only_what_its_record_lists_for_the_mode() {
+    let record = serde_json::json!({"SupportedCaps": {
+        "tempRange": [16, 30],
+        "modes": {
+            "1": {"temperatures": [], "fanSpeeds": []},
+            "4": {"temperatures": [16, 17, 18, 20], "fanSpeeds": [1, 2, 4], "verticalSwing": [3, 4]},
+            "6": {"temperatures": [], "fanSpeeds": [1, 2]},
+        },
+    }});
+    let caps = SupportedCaps::from_record(record.as_object().unwrap()).unwrap();
+    let none = Change::default();
+    let fan = |code| Change { fan: Some(FanSpeed::from_code(code)), ..none };
+    let swing = |code| Change { swing_vertical: Some(Swing::from_code(code)), ..none };
+    let celsius = |degrees| Change::setpoint(Celsius::from_degrees(degrees).unwrap());
+    for (mode, change, refusal) in [
+        (Mode::Cool, celsius(20.0), None),
+        (
+            Mode::Cool,
+            celsius(19.0),
+            Some("setpoint 19 °C is not offered in mode cool: allowed are 16, 17, 18, 20 °C"),
+        ),
+        (
+            Mode::Cool,
+            celsius(31.0),
+            Some("setpoint 31 °C is out of range: allowed are 16 to 30 °C in steps of 1"),
+        ),
+        (Mode::Dry, celsius(20.0), Some("the device takes no setpoint in mode dry")),
+        (Mode::Off, celsius(19.0), None),
+        (Mode::Dry, Change { mode: Some(Mode::Cool), ..celsius(20.0) }, None),
+        (
+            Mode::Cool,
+            Change { mode: Some(Mode::Dry), ..celsius(20.0) },
+            Some("the device takes no setpoint in mode dry"),
+        ),
+        (Mode::Cool, fan(4), None),
+        (
+            Mode::Cool,
+            fan(6),
+            Some("fan speed 6 (high) is not offered: allowed are 1 (auto), 2 (low), 4 (medium)"),
+        ),
+        (Mode::Dry, fan(1), None),
+        (Mode::Dry, fan(2), Some("fan speed 2 (low) is not offered: allowed are 1 (auto)")),
+        (Mode::Off, fan(1), Some("fan speed 1 (auto) is not offered: allowed are none")),
+        (Mode::Cool, swing(4), None),
+        (
+            Mode::Cool,
+            swing(5),
+            Some("swing 5 (position_2) is not offered: allowed are 3 (auto), 4 (position_1)"),
+        ),
+        (
+            Mode::Cool,
+            Change::mode(Mode::Heat),
+            Some("heat is not a mode of this device: allowed are off, cool, dry"),
+        ),
+        (Mode::Cool, Change::mode(Mode::Off), None),
+    ] {
+        let limits = Limits { caps: Some(&caps), mode: Some(mode), ..Limits::default() };
+        let made = command("AC-V1-0", &limits, &ModeTable::OBSERVED, change);
+        assert_eq!(made.err().as_deref(), refusal, "{mode}: {change}");
+    }
 }
 
 proptest! {
