@@ -1,0 +1,758 @@
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use mysa_proto::{Celsius, DeviceId, UnixTime};
+use mysa_sigv4::{Refusal, Request, Verifier};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::Now;
+use crate::account::Account;
+use crate::broker::{Broker, Context, Output, Policy};
+use crate::device::{self, Device};
+use crate::family::{Family, Mode};
+use crate::fault::{Endpoint, Fault, Faults, Happening, HttpFault, Window};
+use crate::http::{Exception, HttpAnswer, HttpReply, HttpRequest, Reply, header};
+use crate::identity_pool::IdentityPool;
+use crate::rest::is_structured;
+use crate::rng::Rng;
+use crate::spec::{CloudSpec, Names, Rules};
+use crate::thermostat::{Deed, Emission, Heard, Thermostat};
+use crate::token::{HmacSigner, TokenDesk, TokenSigner};
+use crate::user_pool::UserPool;
+use crate::wanted::Wanted;
+use crate::weather::Weather;
+
+/// The whole cloud: sign-in, REST, broker, and the thermostats behind it.
+///
+/// Requests and bytes go in by `handle_*`, each with the cloud's own time; answers come back at once, and what goes out
+/// on WebSocket connections is drained by [`Cloud::poll_output`]. [`Cloud::poll_timeout`] says when to call
+/// [`Cloud::handle_timeout`] next. The same spec, seed and calls give the same bytes on every machine.
+pub struct Cloud {
+    pub(crate) names: Names,
+    pub(crate) rules: Rules,
+    pub(crate) now: Now,
+    pub(crate) pool: UserPool,
+    pub(crate) identities: IdentityPool,
+    pub(crate) homes: Vec<Home>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) by_id: BTreeMap<DeviceId, usize>,
+    pub(crate) broker: Broker,
+    pub(crate) faults: Faults,
+    pub(crate) counters: Counters,
+    pub(crate) frozen: BTreeMap<usize, Value>,
+    pub(crate) schedules: BTreeMap<String, (usize, Value)>,
+    pub(crate) holds: BTreeMap<usize, Value>,
+    pub(crate) forwarded: i64,
+    pub(crate) rng: Rng,
+    agenda: BTreeSet<(Duration, usize)>,
+    emissions: Vec<Emission>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) id: String,
+    pub(crate) zone: String,
+    pub(crate) name: String,
+    pub(crate) time_zone: String,
+    pub(crate) utc_offset: i64,
+    pub(crate) rate: Value,
+    pub(crate) weather: Weather,
+    pub(crate) seed: u64,
+    pub(crate) account: usize,
+}
+
+/// What becomes of a WebSocket upgrade.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a server that misses one must not compile")]
+pub enum Upgrade {
+    /// 101, with `Sec-WebSocket-Protocol: mqtt`. The connection exists from now on.
+    Accept,
+    /// This answer instead.
+    Refuse(HttpReply),
+    /// No answer, ever.
+    Hang,
+}
+
+/// How often each thing has happened, since the birth of the cloud.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// HTTP requests of every kind.
+    pub http_requests: u64,
+    /// Sign-ins by password that were begun.
+    pub sign_ins: u64,
+    /// Claims with a wrong password.
+    pub wrong_passwords: u64,
+    /// Refreshes that were asked for.
+    pub refreshes: u64,
+    /// AWS credentials handed out.
+    pub grants: u64,
+    /// REST requests.
+    pub rest_requests: u64,
+    /// Settings written to device records.
+    pub settings_writes: u64,
+    /// Updates of the structured service that were accepted.
+    pub structured_updates: u64,
+    /// REST requests that would do harm: claims, deletions, firmware.
+    pub dangerous_requests: u64,
+    /// WebSocket upgrades accepted.
+    pub upgrades: u64,
+    /// WebSocket upgrades refused, by a rule or a fault.
+    pub refused_upgrades: u64,
+    /// CONNECTs accepted.
+    pub connects: u64,
+    /// CONNECTs refused because the same client id had sent one within the second before.
+    pub hasty_connects: u64,
+    /// Connections closed because a newer one took their client id.
+    pub kicked: u64,
+    /// Connections closed by a rule or a fault, or by the client's DISCONNECT.
+    pub closed: u64,
+    /// PUBLISH packets from clients.
+    pub publishes: u64,
+    /// PUBLISH packets to clients.
+    pub delivered: u64,
+    /// Messages lost to a bound.
+    pub dropped: u64,
+    /// Most connections that stood at once.
+    pub most_connections: u64,
+}
+
+/// The truth about a thermostat, which no client can see.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Truth {
+    /// Which one.
+    pub id: DeviceId,
+    /// What kind.
+    pub family: Family,
+    /// What it is set to.
+    pub setpoint: Celsius,
+    /// What it is set to do.
+    pub mode: Mode,
+    /// Whether its heater, or compressor, takes power at this moment.
+    pub heating: bool,
+    /// Power it takes at this moment, W.
+    pub watts: f64,
+    /// Power of its heater, W.
+    pub rated_watts: f64,
+    /// Room temperature, °C.
+    pub room: f64,
+    /// Floor temperature where the floor is heated, °C.
+    pub floor: Option<f64>,
+    /// Outdoor temperature, °C.
+    pub outdoors: f64,
+    /// Energy since the birth of the cloud, kWh.
+    pub energy: f64,
+    /// Whether its buttons are locked.
+    pub locked: bool,
+    /// Whether live reporting runs.
+    pub live: bool,
+    /// Whether it left the account by a pairing reset.
+    pub unpaired: bool,
+    /// Times it has booted, the first included.
+    pub boots: u32,
+    /// What it has received.
+    pub heard: Heard,
+    /// Commands and button presses it has acted on or refused.
+    pub deeds: u64,
+}
+
+impl Cloud {
+    /// A cloud that signs its tokens in its own cheap way.
+    #[must_use]
+    pub fn new(spec: CloudSpec, seed: u64, now: Now) -> Self {
+        let mut key = [0; 32];
+        Rng::new(seed).fork(1).fill(&mut key);
+        Self::with_signer(spec, seed, now, Box::new(HmacSigner::new(key)))
+    }
+
+    /// A cloud whose tokens are signed by `signer`.
+    #[must_use]
+    pub fn with_signer(spec: CloudSpec, seed: u64, now: Now, signer: Box<dyn TokenSigner>) -> Self {
+        let root = Rng::new(seed);
+        let mut rng = root.fork(2);
+        let mut accounts = Vec::new();
+        let mut homes: Vec<Home> = Vec::new();
+        let mut devices: Vec<Device> = Vec::new();
+        let mut by_id = BTreeMap::new();
+        let named = |given: &str, rng: &mut Rng| if given.is_empty() { rng.uuid() } else { given.into() };
+        for (index, account_spec) in spec.accounts.into_iter().enumerate() {
+            let user_id: String = named(&account_spec.user_id, &mut rng);
+            let salt = rng.text(b"0123456789abcdef", 32);
+            for home_spec in account_spec.homes {
+                let home = Home {
+                    id: named(&home_spec.id, &mut rng),
+                    zone: rng.uuid(),
+                    name: home_spec.name,
+                    time_zone: home_spec.time_zone,
+                    utc_offset: home_spec.utc_offset.clamp(-86_400, 86_400),
+                    rate: home_spec.rate.into(),
+                    weather: home_spec.weather,
+                    seed: rng.next(),
+                    account: index,
+                };
+                for device_spec in &home_spec.devices {
+                    // A device belongs to one account; whoever names it again comes too late.
+                    if by_id.contains_key(&device_spec.id) {
+                        continue;
+                    }
+                    let own = root.fork(0x1000 + devices.len() as u64);
+                    let thermostat = Thermostat::new(device_spec, home.weather, home.seed, own, now);
+                    let record =
+                        device::record(device_spec, &home.id, &home.zone, &user_id, &home.time_zone, now);
+                    by_id.insert(device_spec.id, devices.len());
+                    let place = (homes.len(), index);
+                    devices.push(Device::new(device_spec, thermostat, record, place, now, spec.history_days));
+                }
+                homes.push(home);
+            }
+            let mut account = Account::new(account_spec.email, user_id, account_spec.password, salt);
+            account.challenges = account_spec.challenges;
+            account.barred = account_spec.barred;
+            accounts.push(account);
+        }
+        let mut cloud = Self {
+            names: spec.names,
+            rules: spec.rules,
+            now,
+            pool: UserPool::new(accounts, TokenDesk::new(signer), root.fork(3)),
+            identities: IdentityPool::new(root.fork(4)),
+            homes,
+            by_id,
+            broker: Broker::default(),
+            faults: Faults::new(spec.faults, now.mono),
+            counters: Counters::default(),
+            frozen: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            forwarded: 0,
+            rng,
+            agenda: BTreeSet::new(),
+            emissions: Vec::new(),
+            devices,
+        };
+        for index in 0..cloud.devices.len() {
+            cloud.reschedule(index);
+        }
+        cloud
+    }
+
+    /// Answers an HTTP request to any of the hosts.
+    pub fn handle_http(&mut self, now: Now, request: &HttpRequest<'_>) -> HttpAnswer {
+        self.advance(now);
+        let now = self.now;
+        self.counters.http_requests += 1;
+        let service = self.service(request.host);
+        let action = request.header("x-amz-target").and_then(|target| target.split_once('.'));
+        let action = action.map_or("", |(_, action)| action);
+        let body = match service {
+            Service::UserPool | Service::IdentityPool => {
+                serde_json::from_slice(request.body).unwrap_or(Value::Null)
+            }
+            _ => Value::Null,
+        };
+        let refreshing = action == "GetTokensFromRefreshToken"
+            || action == "InitiateAuth"
+                && body.get("AuthFlow").and_then(Value::as_str) != Some("USER_SRP_AUTH");
+        let hit = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Any => true,
+            Endpoint::UserPool => service == Service::UserPool,
+            Endpoint::SignIn => service == Service::UserPool && action == "InitiateAuth" && !refreshing,
+            Endpoint::Respond => service == Service::UserPool && action == "RespondToAuthChallenge",
+            Endpoint::Refresh => service == Service::UserPool && refreshing,
+            Endpoint::IdentityPool => service == Service::IdentityPool,
+            Endpoint::Identity => service == Service::IdentityPool && action == "GetId",
+            Endpoint::Credentials => {
+                service == Service::IdentityPool && action == "GetCredentialsForIdentity"
+            }
+            Endpoint::Rest => matches!(service, Service::Rest { .. }),
+            Endpoint::Path(prefix) => {
+                matches!(service, Service::Rest { .. }) && request.path.starts_with(&**prefix)
+            }
+            Endpoint::Structured => matches!(service, Service::Rest { .. }) && is_structured(request.path),
+        };
+        let fault = self.faults.strike(now.mono, |fault| match fault {
+            Fault::Http(endpoint, fault) if hit(endpoint) => Some(fault.clone()),
+            _ => None,
+        });
+        let mut delay = Duration::ZERO;
+        let reply = match fault {
+            None => None,
+            Some(HttpFault::Delay(by)) => {
+                delay = by;
+                None
+            }
+            Some(HttpFault::Hang) => return HttpAnswer::Hang,
+            Some(HttpFault::Reset) => return HttpAnswer::Reset,
+            Some(HttpFault::Status(status)) => Some(Reply::error(status, "simulated")),
+            Some(HttpFault::Throttle(secs)) => {
+                Some(Reply::error(429, "simulated").with("retry-after", alloc::format!("{secs}")))
+            }
+            Some(HttpFault::Exception(name)) => Some(Reply::aws(Err(Exception::new(&name, "simulated")))),
+            Some(HttpFault::Html(status)) => Some(Reply::html(status)),
+            Some(HttpFault::Body(status, bytes)) => Some(Reply::text(status, "application/json", bytes)),
+        };
+        let reply = reply.unwrap_or_else(|| self.serve(now, service, action, request, &body));
+        HttpAnswer::Reply(reply.finish(now, delay))
+    }
+
+    /// Decides on a WebSocket upgrade at the broker's host. `conn` is the caller's number for the connection, never
+    /// used before.
+    pub fn handle_upgrade(&mut self, now: Now, conn: u64, request: &HttpRequest<'_>) -> Upgrade {
+        self.advance(now);
+        let now = self.now;
+        let refused = |cloud: &mut Self, status, message: &str| {
+            cloud.counters.refused_upgrades += 1;
+            Upgrade::Refuse(Reply::error(status, message).finish(now, Duration::ZERO))
+        };
+        if self.faults.strikes(now.mono, &Fault::HangUpgrade) {
+            return Upgrade::Hang;
+        }
+        let fault = self.faults.strike(now.mono, |fault| match fault {
+            Fault::RefuseUpgrade(status) => Some(*status),
+            _ => None,
+        });
+        if let Some(status) = fault {
+            return refused(self, status, "simulated");
+        }
+        if self.service(request.host) != Service::Broker {
+            return refused(self, 404, "there is no WebSocket here");
+        }
+        let offered = header(request.headers, "sec-websocket-protocol").unwrap_or_default();
+        if !offered.split(',').any(|protocol| protocol.trim() == "mqtt") {
+            return refused(self, 426, "the subprotocol mqtt is needed");
+        }
+        let mut headers = request.headers.to_vec();
+        if header(request.headers, "host").is_none() {
+            headers.push(("host", request.host));
+        }
+        let target = alloc::format!("{}?{}", request.path, request.query);
+        let asked = Request { method: request.method, target: &target, headers: &headers };
+        let at =
+            OffsetDateTime::from_unix_timestamp(now.wall.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let verifier = Verifier::iot(self.names.region.as_str());
+        let found = verifier
+            .verify(&asked, at, |key| self.identities.lent(key, now.mono).map(|lent| &lent.credentials));
+        match found {
+            Ok(verified) => match self.identities.lent(&verified.access_key_id, now.mono) {
+                Some(lent) => {
+                    let (account, reach) = (lent.account, lent.reach);
+                    self.broker.accept(conn, account, reach, now.mono);
+                    self.counters.upgrades += 1;
+                    Upgrade::Accept
+                }
+                None => refused(self, 403, "Forbidden"),
+            },
+            Err(refusal) => {
+                let malformed = matches!(
+                    refusal,
+                    Refusal::Encoding
+                        | Refusal::DuplicateParameter
+                        | Refusal::MissingParameter(_)
+                        | Refusal::TooLong
+                );
+                refused(self, if malformed { 400 } else { 403 }, refusal.reason())
+            }
+        }
+    }
+
+    /// Bytes a client sent on its WebSocket connection, framed in any way.
+    pub fn handle_ws_bytes(&mut self, now: Now, conn: u64, bytes: &[u8]) {
+        self.advance(now);
+        let now = self.now;
+        self.with_broker(now.mono, |broker, cx| broker.handle_bytes(cx, conn, bytes));
+        for (topic, payload) in self.broker.take_published() {
+            self.publish_in(now, &topic, &payload);
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_ws_closed(&mut self, now: Now, conn: u64) {
+        self.advance(now);
+        self.broker.forget(conn);
+    }
+
+    /// Lets time pass: rooms cool, thermostats speak, connections lapse. Calling it early, late or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.advance(now);
+    }
+
+    /// The next thing to do on a connection, or `None` until something else happens.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.broker.poll_output()
+    }
+
+    /// When to call [`Cloud::handle_timeout`] next, on the monotonic clock. Already due while output is queued.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.broker.has_output() { Some(self.now.mono) } else { self.next_event() }
+    }
+
+    /// Somebody turns a thermostat by its buttons. `false` if there is none such, it is locked, or has no power.
+    pub fn press(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        setpoint: Option<Celsius>,
+        mode: Option<Mode>,
+    ) -> bool {
+        self.advance(now);
+        let now = self.now;
+        let Some(&index) = self.by_id.get(&device) else { return false };
+        let profile = self.devices[index].thermostat.family.profile();
+        let setpoint = match setpoint {
+            Some(setpoint) => {
+                match crate::wanted::checked_setpoint(setpoint.as_degrees(), profile.setpoint) {
+                    Some(setpoint) => Some(setpoint),
+                    None => return false,
+                }
+            }
+            None => None,
+        };
+        if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
+            return false;
+        }
+        let wanted = Wanted { setpoint, mode, ..Wanted::default() };
+        let faults = self.faults.of_device(now.mono, device);
+        let mut emissions = core::mem::take(&mut self.emissions);
+        let pressed = self.devices[index].thermostat.press(now, &wanted, &faults, &mut emissions);
+        self.emit(now, index, &mut emissions);
+        self.emissions = emissions;
+        self.reschedule(index);
+        pressed
+    }
+
+    /// Makes something happen at once, as [`crate::FaultPlan::events`] does at its time.
+    pub fn act(&mut self, now: Now, happening: Happening) {
+        self.advance(now);
+        self.perform(self.now, happening);
+    }
+
+    /// Adds a fault to a running cloud. Its times run from the cloud's birth, see [`Cloud::age`].
+    pub fn add_fault(&mut self, window: Window) {
+        self.faults.add(window);
+    }
+
+    /// Ends every fault that lasts.
+    pub fn clear_faults(&mut self) {
+        self.faults.clear();
+        self.frozen.clear();
+    }
+
+    /// Time since the birth of the cloud, as of the last call.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.faults.since_birth(self.now.mono)
+    }
+
+    /// The names by which clients find the services.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Every thermostat's id, in the order of the spec.
+    pub fn device_ids(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        self.devices.iter().map(|device| device.thermostat.id)
+    }
+
+    /// The truth about a thermostat as of the last call.
+    #[must_use]
+    pub fn truth(&self, device: DeviceId) -> Option<Truth> {
+        let thermostat = &self.devices.get(*self.by_id.get(&device)?)?.thermostat;
+        let room = thermostat.room.at(self.now);
+        let joules = thermostat.room.meter.total_joules() + room.meter.total_joules();
+        let drive = room.drive();
+        Some(Truth {
+            id: device,
+            family: thermostat.family,
+            setpoint: Celsius::from_degrees(thermostat.settings.degrees())?,
+            mode: thermostat.settings.mode,
+            heating: drive.is_on(self.now.mono),
+            watts: drive.watts(self.now.mono),
+            rated_watts: thermostat.rated,
+            room: room.temperature(),
+            floor: room.floor(),
+            outdoors: room.outdoors(self.now),
+            energy: joules / 3.6e6,
+            locked: thermostat.settings.lock,
+            live: thermostat.is_live(self.now.mono),
+            unpaired: thermostat.unpaired,
+            boots: thermostat.boots,
+            heard: thermostat.heard,
+            deeds: thermostat.deeds_total,
+        })
+    }
+
+    /// The last commands and button presses of a thermostat, the oldest first; at most 256.
+    pub fn deeds(&self, device: DeviceId) -> impl DoubleEndedIterator<Item = &Deed> {
+        let device = self.by_id.get(&device).and_then(|&index| self.devices.get(index));
+        device.into_iter().flat_map(|device| device.thermostat.deeds.iter())
+    }
+
+    /// How often each thing has happened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let broker = self.broker.counts;
+        Counters {
+            sign_ins: self.pool.sign_ins,
+            wrong_passwords: self.pool.wrong_passwords,
+            refreshes: self.pool.refreshes,
+            grants: self.identities.grants,
+            connects: broker.connects,
+            hasty_connects: broker.too_fast,
+            kicked: broker.kicked,
+            closed: broker.closed,
+            publishes: broker.publishes,
+            delivered: broker.delivered,
+            dropped: broker.dropped,
+            most_connections: broker.peak as u64,
+            ..self.counters
+        }
+    }
+
+    /// The connections that have sent CONNECT, and their client ids.
+    pub fn clients(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.broker.clients()
+    }
+
+    /// Subscriptions of all connections together.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.broker.subscriptions()
+    }
+
+    fn serve(
+        &mut self,
+        now: Now,
+        service: Service,
+        action: &str,
+        request: &HttpRequest<'_>,
+        body: &Value,
+    ) -> Reply {
+        match service {
+            Service::UserPool if request.method == "GET" => {
+                let pool = alloc::format!("/{}/.well-known/", self.names.user_pool);
+                match request.path.strip_prefix(&*pool) {
+                    Some("jwks.json") => Reply::text(200, "application/json", self.pool.desk.jwks()),
+                    Some("openid-configuration") => {
+                        let issuer = alloc::format!("https://{}", self.names.issuer());
+                        Reply::ok(&serde_json::json!({
+                            "issuer": issuer, "jwks_uri": alloc::format!("{issuer}/.well-known/jwks.json")
+                        }))
+                    }
+                    _ => Reply::error(404, "Not Found"),
+                }
+            }
+            Service::UserPool => Reply::aws(self.pool.handle(now, action, body, &self.names, &self.rules))
+                .with("access-control-allow-origin", "*"),
+            Service::IdentityPool => {
+                let desk = &self.pool.desk;
+                Reply::aws(self.identities.handle(now, action, body, desk, &self.names, &self.rules))
+                    .with("access-control-allow-origin", "*")
+            }
+            Service::Rest { backend } => {
+                self.counters.rest_requests += 1;
+                self.rest(now, request, backend)
+            }
+            Service::Broker => Reply::error(403, "Forbidden"),
+            Service::Unknown => Reply::error(404, "no such host"),
+        }
+    }
+
+    /// Passes a message on a thermostat's `/in` topic to its listeners and to the thermostat.
+    pub(crate) fn publish_in(&mut self, now: Now, topic: &str, payload: &[u8]) {
+        self.with_broker(now.mono, |broker, cx| broker.publish(cx, topic, payload, true));
+        let index = mysa_proto::Topic::parse(topic.as_bytes())
+            .and_then(|topic| self.by_id.get(&topic.device).copied());
+        if let Some(index) = index {
+            self.devices[index].thermostat.deliver(now, payload);
+            self.reschedule(index);
+        }
+    }
+
+    /// Puts the thermostat's next deadline into the agenda.
+    pub(crate) fn reschedule(&mut self, index: usize) {
+        let device = &mut self.devices[index];
+        let due = device.thermostat.poll_timeout();
+        if due != device.due {
+            self.agenda.remove(&(device.due, index));
+            self.agenda.insert((due, index));
+            device.due = due;
+        }
+    }
+
+    fn next_event(&self) -> Option<Duration> {
+        let device = self.agenda.first().map(|(at, _)| *at);
+        [device, self.broker.poll_timeout(), self.faults.next_edge(self.now.mono)].into_iter().flatten().min()
+    }
+
+    /// Does everything that is due up to `now`, each thing at its own time.
+    fn advance(&mut self, now: Now) {
+        while let Some(next) = self.next_event().filter(|&next| next <= now.mono) {
+            let at = now.at(next.max(self.now.mono));
+            let edge = self.faults.next_edge(self.now.mono).is_some_and(|edge| edge <= at.mono);
+            self.now = at;
+            if edge {
+                self.handle_edge(at);
+            }
+            if self.broker.poll_timeout().is_some_and(|due| due <= at.mono) {
+                self.with_broker(at.mono, Broker::handle_timeout);
+            }
+            while let Some(&(due, index)) = self.agenda.first() {
+                if due > at.mono {
+                    break;
+                }
+                self.step(at, index);
+            }
+        }
+        self.now = now.at(now.mono.max(self.now.mono));
+    }
+
+    fn step(&mut self, now: Now, index: usize) {
+        let device = &mut self.devices[index];
+        let faults = self.faults.of_device(now.mono, device.thermostat.id);
+        let mut emissions = core::mem::take(&mut self.emissions);
+        device.thermostat.handle_timeout(now, &faults, &mut emissions);
+        self.emit(now, index, &mut emissions);
+        self.emissions = emissions;
+        self.reschedule(index);
+    }
+
+    /// A fault begins or ends, or something happens.
+    fn handle_edge(&mut self, now: Now) {
+        if !self.faults.holds(now.mono, |fault| *fault == Fault::FreezeStates) {
+            self.frozen.clear();
+        }
+        while let Some(happening) = self.faults.due(now.mono) {
+            self.perform(now, happening);
+        }
+        for index in 0..self.devices.len() {
+            self.step(now, index);
+        }
+    }
+
+    fn emit(&mut self, now: Now, index: usize, emissions: &mut Vec<Emission>) {
+        for emission in emissions.drain(..) {
+            let device = &mut self.devices[index];
+            let id = device.thermostat.id;
+            match emission {
+                Emission::ReadSettings => {
+                    let record = device.record.clone();
+                    device.thermostat.read_settings(&record);
+                    device.learn(now, crate::thermostat::News::Settings, 0);
+                }
+                Emission::Publish { kind, at_least_once, payload, news } => {
+                    let shift = self.faults.of_device(now.mono, id).clock_shift;
+                    device.learn(now, news, shift);
+                    if device.removed {
+                        continue;
+                    }
+                    let payload = if news == crate::thermostat::News::Readings {
+                        self.faults.mangle(now.mono, id, payload)
+                    } else {
+                        payload
+                    };
+                    let topic = alloc::format!("{}", mysa_proto::Topic { device: id, kind });
+                    self.with_broker(now.mono, |broker, cx| {
+                        broker.publish(cx, &topic, payload.as_bytes(), at_least_once);
+                    });
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, now: Now, happening: Happening) {
+        match happening {
+            Happening::CloseAll(closing) => {
+                self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
+            }
+            Happening::RevokeTokens(name) => _ = self.pool.void_account(&name),
+            Happening::ExpireTokens => self.pool.desk.expire_all(now.mono),
+            Happening::ExpireCredentials => self.identities.expire_all(now.mono),
+            Happening::ChangePassword(name, password) => {
+                if let Some(account) = self.pool.void_account(&name) {
+                    self.pool.accounts[account].set_password(&password);
+                }
+            }
+            Happening::Reboot(id) => {
+                if let Some(&index) = self.by_id.get(&id) {
+                    self.devices[index].thermostat.reboot(now);
+                    self.reschedule(index);
+                }
+            }
+            Happening::Press(id, degrees) => _ = self.press(now, id, Celsius::from_degrees(degrees), None),
+            Happening::PressMode(id, mode) => _ = self.press(now, id, None, Some(mode)),
+            Happening::Publish(topic, payload) => {
+                self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
+                if topic.ends_with("/in") {
+                    let id = mysa_proto::Topic::parse(topic.as_bytes()).map(|topic| topic.device);
+                    if let Some(&index) = id.and_then(|id| self.by_id.get(&id)) {
+                        self.devices[index].thermostat.deliver(now, &payload);
+                        self.reschedule(index);
+                    }
+                }
+            }
+            Happening::Remove(id) => {
+                if let Some(&index) = self.by_id.get(&id) {
+                    self.devices[index].removed = true;
+                }
+            }
+        }
+    }
+
+    fn with_broker<T>(&mut self, now: Duration, act: impl FnOnce(&mut Broker, &mut Context<'_>) -> T) -> T {
+        let policy = Policy { devices: &self.devices, by_id: &self.by_id };
+        let mut context = Context { now, faults: &mut self.faults, rules: &self.rules, policy };
+        act(&mut self.broker, &mut context)
+    }
+
+    fn service(&self, host: &str) -> Service {
+        let host = host.split(':').next().unwrap_or_default();
+        let is = |name: &String| name.eq_ignore_ascii_case(host);
+        if is(&self.names.user_pool_host) {
+            Service::UserPool
+        } else if is(&self.names.identity_host) {
+            Service::IdentityPool
+        } else if is(&self.names.legacy_host) {
+            Service::Rest { backend: false }
+        } else if is(&self.names.backend_host) {
+            Service::Rest { backend: true }
+        } else if is(&self.names.iot_host) {
+            Service::Broker
+        } else {
+            Service::Unknown
+        }
+    }
+
+    /// The cloud's civil time as of the last call.
+    #[must_use]
+    pub const fn wall(&self) -> UnixTime {
+        self.now.wall
+    }
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Accounts and tokens are in there.
+        f.debug_struct("Cloud")
+            .field("now", &self.now)
+            .field("devices", &self.devices.len())
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Service {
+    UserPool,
+    IdentityPool,
+    Rest { backend: bool },
+    Broker,
+    Unknown,
+}

@@ -1,0 +1,304 @@
+use alloc::collections::VecDeque;
+use alloc::string::String;
+
+use mysa_proto::UnixTime;
+use serde_json::{Map, Value, json};
+
+use crate::Now;
+use crate::energy::{BUCKET_SECS, Bucket};
+use crate::family::{Family, Mode, Seen};
+use crate::spec::DeviceSpec;
+use crate::thermostat::{News, Settings, Thermostat};
+use crate::wanted::number;
+
+/// A thermostat as the cloud keeps it: the thing itself, its record, and the cloud's copy of its state.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) thermostat: Thermostat,
+    pub(crate) record: Map<String, Value>,
+    pub(crate) home: usize,
+    pub(crate) account: usize,
+    /// Gone from its account.
+    pub(crate) removed: bool,
+    pub(crate) shadow: Shadow,
+    /// What the structured service was asked for and has not seen reported: section to members.
+    pub(crate) desired: Map<String, Value>,
+    pub(crate) desired_at: i64,
+    pub(crate) changes: VecDeque<Change>,
+    /// When the timer of the thermostat is due in the cloud's agenda.
+    pub(crate) due: core::time::Duration,
+    born: i64,
+    history: i64,
+}
+
+/// What the cloud knows of a device: as of its last message, not as of now.
+#[derive(Clone, Debug)]
+pub(crate) struct Shadow {
+    /// The device's own stamp on its last readings, in seconds.
+    pub(crate) readings_at: i64,
+    /// When they came, by the cloud's clock, in seconds.
+    pub(crate) heard_at: i64,
+    pub(crate) seen: Seen,
+    pub(crate) settings: Settings,
+    pub(crate) settings_at: i64,
+}
+
+/// A change of setpoint or mode that the cloud saw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) at: i64,
+    pub(crate) setpoint: (f64, f64),
+    pub(crate) mode: (Mode, Mode),
+    /// 3: the app, 1: a button.
+    pub(crate) source: u8,
+}
+
+const CHANGES: usize = 512;
+
+impl Device {
+    pub(crate) fn new(
+        spec: &DeviceSpec,
+        thermostat: Thermostat,
+        record: Map<String, Value>,
+        (home, account): (usize, usize),
+        now: Now,
+        history_days: u32,
+    ) -> Self {
+        let at = now.wall.as_secs();
+        let shadow = Shadow {
+            readings_at: at,
+            heard_at: at,
+            seen: thermostat.seen(now),
+            settings: thermostat.settings.clone(),
+            settings_at: at,
+        };
+        let mut device = Self {
+            thermostat,
+            record,
+            home,
+            account,
+            removed: false,
+            shadow,
+            desired: Map::new(),
+            desired_at: at,
+            changes: VecDeque::new(),
+            due: core::time::Duration::MAX,
+            born: at,
+            history: at - i64::from(history_days) * 86_400,
+        };
+        device.record.insert("Name".into(), json!(spec.name));
+        device
+    }
+
+    /// Takes over what a message of the thermostat tells.
+    pub(crate) fn learn(&mut self, now: Now, news: News, clock_shift: i64) {
+        let at = now.wall.as_secs();
+        match news {
+            News::Nothing => return,
+            News::Readings => {
+                self.shadow.seen = self.thermostat.seen(now);
+                self.shadow.readings_at = at + clock_shift;
+            }
+            News::Settings => {}
+        }
+        self.shadow.heard_at = at;
+        let settings = &self.thermostat.settings;
+        let before = &self.shadow.settings;
+        if news == News::Settings && settings != before {
+            if before.setpoint != settings.setpoint || before.mode != settings.mode {
+                if self.changes.len() == CHANGES {
+                    self.changes.pop_front();
+                }
+                let by_button =
+                    self.thermostat.deeds.back().map(|deed| deed.author) == Some(crate::Author::Button);
+                self.changes.push_back(Change {
+                    at,
+                    setpoint: (before.degrees(), settings.degrees()),
+                    mode: (before.mode, settings.mode),
+                    source: if by_button { 1 } else { 3 },
+                });
+            }
+            self.shadow.settings = settings.clone();
+            self.shadow.settings_at = at;
+            self.shadow.seen.setpoint = settings.degrees();
+            self.shadow.seen.mode = settings.mode;
+        }
+    }
+
+    /// Whether the cloud would call it connected: it was heard of within twice its usual pace.
+    pub(crate) fn is_connected(&self, now: Now) -> bool {
+        let patience = 2 * self.thermostat.family.profile().idle_status.as_secs().cast_signed() + 120;
+        self.thermostat.family == Family::Silent || now.wall.as_secs() - self.shadow.heard_at < patience
+    }
+
+    /// The half hour that starts at `start`: measured, or reckoned where it lies before the birth of the cloud.
+    pub(crate) fn half_hour(&self, start: i64, outdoors: impl Fn(UnixTime) -> f64) -> Bucket {
+        if let Some(bucket) = self.thermostat.room.meter.at(start) {
+            return *bucket;
+        }
+        let empty = Bucket { start, ..Bucket::default() };
+        if start + BUCKET_SECS > self.born || start < self.history {
+            return empty;
+        }
+        let thermostat = &self.thermostat;
+        let room = thermostat.room.spec();
+        // At night it is set back by two and a half degrees.
+        let hour = (start + 20 * 3_600).rem_euclid(86_400) / 3_600;
+        let held = thermostat.settings.degrees().min(22.0) - if hour < 6 { 2.5 } else { 0.0 };
+        let needed = ((held - outdoors(UnixTime::from_secs(start))) * room.heat_loss - room.gain).max(0.0);
+        let (performance, used) =
+            if thermostat.family == Family::AirConditioner { (3.0, 1.0) } else { (1.0, 0.8) };
+        let watts = (needed * used / performance).min(thermostat.rated);
+        Bucket {
+            start,
+            joules: watts * BUCKET_SECS as f64,
+            on_secs: if thermostat.rated > 0.0 { BUCKET_SECS as f64 * watts / thermostat.rated } else { 0.0 },
+            warmth: held * 60.0,
+            damp: 40.0 * 60.0,
+            floor: thermostat.room.floor().map_or(0.0, |_| (held + 4.0) * 60.0),
+            samples: 60,
+        }
+    }
+
+    /// A member of `DeviceStatesObj`.
+    pub(crate) fn state(&self, now: Now) -> Value {
+        let Shadow { readings_at: at, seen, settings, settings_at, .. } = &self.shadow;
+        let (at, set) = (*at, *settings_at.max(at));
+        let family = self.thermostat.family;
+        let mut state = Map::new();
+        state.insert("Device".into(), json!(self.thermostat.id.as_str()));
+        state.insert("Timestamp".into(), json!(at));
+        let mut put = |name: &str, value: Value, t: i64| {
+            state.insert(name.into(), json!({ "v": value, "t": t }));
+        };
+        let on_ms = (31_000.0 * seen.duty) as i64;
+        put("OnTime", json!(on_ms), at);
+        put("OffTime", json!(31_000 - on_ms), at);
+        put("SetPoint", number(settings.degrees()), set);
+        put("Brightness", json!(settings.brightness.idle), set);
+        put("ScheduleMode", json!(settings.hold), set);
+        put("HoldTime", json!(settings.until.unwrap_or(-1)), set);
+        put("Rssi", json!(-58), at);
+        put("TstatMode", json!(settings.mode.wire()), set);
+        put("FreeHeap", json!(70_120), at);
+        put("SensorTemp", number(seen.sensor), at);
+        put("Mode", json!(1), at);
+        put("CorrectedTemp", number(seen.room), at);
+        put("HeatSink", number(seen.sensor + 6.0), at);
+        // The one field of the state whose time is in milliseconds.
+        put("Connected", json!(self.is_connected(now)), now.wall.as_millis());
+        put("Humidity", number(seen.humidity), at);
+        put("Lock", json!(u8::from(settings.lock)), set);
+        match family {
+            Family::AirConditioner => {
+                put("FanSpeed", json!(settings.fan), set);
+                put("SwingState", json!(settings.swing), set);
+                put("SwingStateHorizontal", json!(settings.swing_sideways), set);
+                put("IsThermostatic", json!(u8::from(settings.climate_plus)), set);
+                let power = u8::from(settings.mode != Mode::Off);
+                let ac = json!({
+                    "1": power, "2": settings.mode.wire(), "3": number(settings.degrees()), "4": settings.fan,
+                    "5": settings.swing
+                });
+                put("ACState", ac, set);
+            }
+            Family::Floor => {
+                put("Duty", json!(0), at);
+                put("Infloor", number(seen.floor.unwrap_or(seen.room)), at);
+                put("TrackedSensor", json!(settings.tracked), set);
+                put("LineVoltage", number(seen.volts), at);
+            }
+            _ => {
+                put("Duty", number(seen.duty), at);
+                put("Voltage", number(seen.volts), at);
+                // The last current while it was on; nothing at all is measured by a Lite.
+                let amperes = if family == Family::BaseboardV1 { seen.amperes } else { 0.0 };
+                put("Current", number(crate::math::quantise(amperes, 100.0)), at);
+            }
+        }
+        Value::Object(state)
+    }
+
+    pub(crate) fn model(&self) -> &str {
+        self.record.get("Model").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    pub(crate) const fn firmware(&self) -> &'static str {
+        self.thermostat.family.profile().firmware
+    }
+}
+
+/// The record a device is born with.
+pub(crate) fn record(
+    spec: &DeviceSpec,
+    home: &str,
+    zone: &str,
+    owner: &str,
+    time_zone: &str,
+    now: Now,
+) -> Map<String, Value> {
+    let family = Family::of(&spec.model);
+    let mut record = json!({
+        "Id": spec.id.as_str(), "Model": spec.model, "Name": spec.name, "Home": home, "Zone": zone, "Owner": owner,
+        "TimeZone": time_zone, "AllowedUsers": [owner], "Format": "celsius", "MinSetpoint": 5, "MaxSetpoint": 30,
+        "MinBrightness": 40, "MaxBrightness": 90, "ButtonState": "Unlocked", "HeaterType": "convection",
+        "LastPaired": now.wall.as_secs() - 8_640_000, "Mode": { "Id": 1, "LastUpdated": now.wall.as_millis() },
+        "Voltage": 240, "MaxCurrent": 0, "DutyCycleOpt": 0, "ecoMode": "1", "Animation": "none", "ButtonDI": 2010,
+        "ButtonAVE": 2, "ButtonPolling": 130, "ButtonLowPower": 10, "ButtonRepeatDelay": 1, "ButtonRepeatStart": 1,
+        "ButtonThreshold": 35,
+    });
+    let amperes = number(crate::math::quantise(spec.rated_watts / 240.0, 100.0));
+    let more = match family {
+        // One family's rated current comes as text.
+        Family::BaseboardV1 => json!({ "MaxCurrent": amperes_text(&amperes) }),
+        Family::BaseboardV2 => json!({
+            "MaxCurrent": amperes, "DutyCycleOpt": 9, "AutoBrightness": true, "ProximityMode": false,
+            "Brightness": { "a_b": 0, "a_br": 90, "i_br": 40, "a_dr": 60, "i_dr": 30 }, "UserTempOffset": 0,
+        }),
+        Family::Lite => {
+            json!({ "DutyCycleOpt": 8, "ecoMode": 1, "schedGlobalOffset": 0, "UserTempOffset": 0 })
+        }
+        Family::Floor => json!({
+            "MaxSetpoint": 40, "FloorOhms": 10, "FloorType": 1, "IsMysaFloorSensor": true, "MaxFloorTemp": 28,
+            "TrackedSensor": 3, "Tracking": 3,
+        }),
+        Family::AirConditioner => conditioner(),
+        Family::Silent => json!({}),
+    };
+    match (record.as_object_mut(), more) {
+        (Some(record), Value::Object(more)) => {
+            record.extend(more);
+            core::mem::take(record)
+        }
+        _ => Map::new(),
+    }
+}
+
+fn amperes_text(amperes: &Value) -> Value {
+    use alloc::string::ToString as _;
+    json!(amperes.to_string())
+}
+
+fn conditioner() -> Value {
+    let temperatures: alloc::vec::Vec<u8> = (16..=30).collect();
+    let mode = |warm: bool, fan: &[u8], vertical: &[u8]| {
+        json!({
+            "temperatures": if warm { json!(temperatures) } else { json!([]) }, "fanSpeeds": fan,
+            "verticalSwing": vertical, "horizontalSwing": []
+        })
+    };
+    let modes = json!({
+        "1": mode(false, &[], &[]), "2": mode(false, &[1, 2, 4, 6], &[3, 4, 5]),
+        "3": mode(true, &[1, 2, 4, 6], &[3, 4, 5]), "4": mode(true, &[1, 2, 4, 6], &[3, 4, 5]),
+        "5": mode(false, &[2, 4, 6], &[3]), "6": mode(false, &[1], &[3]),
+    });
+    json!({
+        "MinSetpoint": 16, "MaxSetpoint": 30, "CodeNum": "1999", "SetupRequired": false, "IsThermostatic": true,
+        "Brand": { "Brand": "Example", "Id": 42, "remoteModelNumber": "RM-1", "OEMBrand": "Example" },
+        "SupportedCaps": {
+            "tempRange": [16, 30], "modes": modes, "version": "1.2", "keys": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+            "fanSpeeds": [1, 2, 4, 6], "temperatureStep": 1
+        },
+        "SupportedCapsVersion": "1.2", "SupportedModes": modes, "SupportedKeys": [8, 9, 10, 11, 12], "modifiedKeys": [],
+    })
+}

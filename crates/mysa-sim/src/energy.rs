@@ -1,0 +1,139 @@
+use alloc::collections::VecDeque;
+
+use mysa_proto::UnixTime;
+
+/// Seconds a bucket of the meter spans.
+pub(crate) const BUCKET_SECS: i64 = 1_800;
+
+/// What happened in one half hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Bucket {
+    /// Start, in seconds since the epoch.
+    pub(crate) start: i64,
+    /// Electrical energy, J.
+    pub(crate) joules: f64,
+    /// Time the heater was on, s.
+    pub(crate) on_secs: f64,
+    /// Sum of the room temperature over the samples, °C.
+    pub(crate) warmth: f64,
+    /// Sum of the humidity over the samples, %.
+    pub(crate) damp: f64,
+    /// Sum of the floor temperature over the samples, °C.
+    pub(crate) floor: f64,
+    pub(crate) samples: u32,
+}
+
+impl Bucket {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.joules += other.joules;
+        self.on_secs += other.on_secs;
+        self.warmth += other.warmth;
+        self.damp += other.damp;
+        self.floor += other.floor;
+        self.samples = self.samples.saturating_add(other.samples);
+    }
+
+    pub(crate) fn kilowatt_hours(&self) -> f64 {
+        self.joules / 3.6e6
+    }
+
+    /// Mean of a sum over the samples; 0 where there are none.
+    pub(crate) fn mean(&self, sum: f64) -> f64 {
+        if self.samples == 0 { 0.0 } else { sum / f64::from(self.samples) }
+    }
+}
+
+/// The meter of one heater: half hours for two months, and the total for ever.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meter {
+    buckets: VecDeque<Bucket>,
+    total_joules: f64,
+}
+
+impl Meter {
+    /// Half hours kept: 62 days.
+    const CAPACITY: usize = 62 * 48;
+
+    /// Counts energy and on-time that fell into the half hour holding `wall_secs`.
+    pub(crate) fn record(&mut self, wall_secs: i64, joules: f64, on_secs: f64) {
+        self.total_joules += joules;
+        let bucket = self.bucket(wall_secs);
+        bucket.joules += joules;
+        bucket.on_secs += on_secs;
+    }
+
+    pub(crate) fn sample(&mut self, wall_secs: i64, room: f64, humidity: f64, floor: f64) {
+        let bucket = self.bucket(wall_secs);
+        bucket.warmth += room;
+        bucket.damp += humidity;
+        bucket.floor += floor;
+        bucket.samples += 1;
+    }
+
+    pub(crate) const fn total_joules(&self) -> f64 {
+        self.total_joules
+    }
+
+    /// The half hour that starts at `start`, if it is kept.
+    pub(crate) fn at(&self, start: i64) -> Option<&Bucket> {
+        self.buckets
+            .binary_search_by_key(&start, |bucket| bucket.start)
+            .ok()
+            .and_then(|at| self.buckets.get(at))
+    }
+
+    fn bucket(&mut self, wall_secs: i64) -> &mut Bucket {
+        let start = wall_secs.div_euclid(BUCKET_SECS) * BUCKET_SECS;
+        // A clock that was set back goes on counting in the newest half hour: the meter must stay in order.
+        if self.buckets.back().is_none_or(|last| last.start < start) {
+            if self.buckets.len() == Self::CAPACITY {
+                self.buckets.pop_front();
+            }
+            self.buckets.push_back(Bucket { start, ..Bucket::default() });
+        }
+        let last = self.buckets.len() - 1;
+        &mut self.buckets[last]
+    }
+}
+
+/// Start of the half hour that holds `at`, in seconds since the epoch.
+pub(crate) fn bucket_start(at: UnixTime) -> i64 {
+    at.as_secs().div_euclid(BUCKET_SECS) * BUCKET_SECS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_adds_up() {
+        let mut meter = Meter::default();
+        for second in 0..7_200 {
+            meter.record(1_767_322_800 + second, 1_000.0, 1.0);
+        }
+        let sum: f64 = (0..4).filter_map(|n| meter.at(1_767_322_800 + n * 1_800)).map(|b| b.joules).sum();
+        assert_eq!((sum, meter.total_joules()), (7.2e6, 7.2e6));
+        assert_eq!(meter.at(1_767_322_800 + 1_800).map(Bucket::kilowatt_hours), Some(0.5));
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_disorder_the_meter() {
+        let mut meter = Meter::default();
+        meter.record(10_000, 1.0, 0.0);
+        meter.record(1_000, 2.0, 0.0);
+        assert_eq!(meter.at(9_000).map(|bucket| bucket.joules), Some(3.0));
+    }
+
+    #[test]
+    fn the_meter_keeps_two_months() {
+        let mut meter = Meter::default();
+        for n in 0..(Meter::CAPACITY as i64 + 10) {
+            meter.record(n * BUCKET_SECS, 1.0, 0.0);
+        }
+        assert_eq!(
+            (meter.buckets.len(), meter.buckets.front().map(|bucket| bucket.start)),
+            (Meter::CAPACITY, Some(10 * BUCKET_SECS))
+        );
+        assert_eq!(meter.total_joules(), Meter::CAPACITY as f64 + 10.0);
+    }
+}

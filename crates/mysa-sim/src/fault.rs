@@ -1,0 +1,404 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::DeviceId;
+
+use crate::Mode;
+use crate::thermostat::DeviceFaults;
+
+/// What goes wrong, and when. Times run from the birth of the cloud.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FaultPlan {
+    /// Troubles that last.
+    pub windows: Vec<Window>,
+    /// Things that happen once.
+    pub events: Vec<(Duration, Happening)>,
+}
+
+impl FaultPlan {
+    /// Adds a trouble that lasts from `from` until `until`.
+    #[must_use]
+    pub fn with(mut self, from: Duration, until: Duration, fault: Fault) -> Self {
+        self.windows.push(Window::new(from, until, fault));
+        self
+    }
+
+    /// Adds something that happens once.
+    #[must_use]
+    pub fn with_event(mut self, at: Duration, happening: Happening) -> Self {
+        self.events.push((at, happening));
+        self
+    }
+}
+
+/// A fault and the time it lasts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Window {
+    /// First moment, from the birth of the cloud.
+    pub from: Duration,
+    /// First moment after it.
+    pub until: Duration,
+    /// How often it strikes at most; `None` is without limit. Counted where the fault is an answer to something.
+    pub times: Option<u32>,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+impl Window {
+    /// A fault that strikes each time within its window.
+    #[must_use]
+    pub const fn new(from: Duration, until: Duration, fault: Fault) -> Self {
+        Self { from, until, times: None, fault }
+    }
+
+    /// A fault that strikes from now on, at most `times` times.
+    #[must_use]
+    pub const fn times(times: u32, fault: Fault) -> Self {
+        Self { from: Duration::ZERO, until: Duration::MAX, times: Some(times), fault }
+    }
+
+    fn covers(&self, at: Duration) -> bool {
+        self.from <= at && at < self.until && self.times != Some(0)
+    }
+}
+
+/// One thing that goes wrong for a while.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// An HTTP endpoint misbehaves.
+    Http(Endpoint, HttpFault),
+    /// WebSocket upgrades are answered with this status.
+    RefuseUpgrade(u16),
+    /// WebSocket upgrades are never answered.
+    HangUpgrade,
+    /// CONNECT is answered with this return code, and the connection closed.
+    RefuseConnect(u8),
+    /// CONNECT is never answered.
+    IgnoreConnect,
+    /// Each connection is closed this long after its CONNACK.
+    CloseAfterConnect {
+        /// Time from the CONNACK to the end.
+        after: Duration,
+        /// How it ends.
+        closing: Closing,
+    },
+    /// A connection that sends more than `packets` within its first second is closed.
+    CloseOnBurst {
+        /// Packets allowed, CONNECT included.
+        packets: u32,
+        /// How it ends.
+        closing: Closing,
+    },
+    /// The first PUBLISH of a client closes its connection; the message is not passed on.
+    CloseOnPublish(Closing),
+    /// SUBSCRIBE to a topic that ends so (`/batch`) closes the connection.
+    CloseOnSubscribe {
+        /// End of the topic filter; empty for every one.
+        suffix: String,
+        /// How it ends.
+        closing: Closing,
+    },
+    /// Publishes of clients vanish: no PUBACK, not passed on.
+    EatPublishes,
+    /// Publishes of clients are passed on, but PUBACK is not sent.
+    EatPubacks,
+    /// SUBSCRIBE takes effect, but SUBACK is not sent.
+    EatSubacks,
+    /// SUBACK carries these codes, whatever was asked, and be they too few or too many.
+    SubackCodes(Vec<u8>),
+    /// SUBACK carries another packet id than was asked with.
+    SubackWrongId,
+    /// Subscriptions to this device's topics are answered with 0x80.
+    RefuseDevice(DeviceId),
+    /// PINGREQ is not answered.
+    EatPings,
+    /// Nothing a client sends arrives, though the connection stands.
+    BlackholeIn,
+    /// Nothing the broker sends arrives, though the connection stands.
+    BlackholeOut,
+    /// Each message to clients is sent twice.
+    Duplicate,
+    /// Messages to clients that ask for QoS 1 are sent with QoS 1, whatever the thermostat used.
+    RaiseQos,
+    /// The policy denies every publish to clients, as the modern identity pool's does.
+    DenyPublish,
+    /// A thermostat misbehaves; `None` is all of them.
+    Device(Option<DeviceId>, DeviceFault),
+    /// REST lists leave out this device.
+    OmitDevice(DeviceId),
+    /// REST states leave out this device.
+    OmitState(DeviceId),
+    /// REST states stay as they were when the fault began.
+    FreezeStates,
+    /// The structured service accepts updates and does nothing with them.
+    DesiredOnly,
+}
+
+/// What can be wrong with a thermostat.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum DeviceFault {
+    /// Its Wi-Fi is gone; it goes on heating.
+    Offline,
+    /// It has no power. It boots when power comes back.
+    Powerless,
+    /// It pays no heed to commands.
+    IgnoreCommands,
+    /// It pays no heed to requests for live reporting.
+    IgnoreLive,
+    /// It applies commands, but its acknowledgements are lost.
+    DropAcks,
+    /// Its statuses are lost.
+    DropStatuses,
+    /// It acknowledges commands and does not apply them.
+    AckWithoutApplying,
+    /// It acknowledges commands with `success` 0.
+    Refuse,
+    /// Its acknowledgements come this much later.
+    DelayAcks(Duration),
+    /// Its clock is wrong by this many seconds.
+    ClockShift(i64),
+    /// Its statuses end after `"body":`.
+    Truncate,
+    /// This is sent in place of each of its statuses.
+    Replace(String),
+}
+
+/// How an HTTP endpoint misbehaves.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum HttpFault {
+    /// This status with a body of JSON: `{"error":…,"message":…}`.
+    Status(u16),
+    /// Status 429 and `Retry-After` of so many seconds.
+    Throttle(u32),
+    /// An error as AWS's services word it: status 400 and this `__type`.
+    Exception(String),
+    /// This status, and the page of a proxy or a captive portal.
+    Html(u16),
+    /// This status and these bytes.
+    Body(u16, Vec<u8>),
+    /// No answer, ever.
+    Hang,
+    /// The connection is reset.
+    Reset,
+    /// The answer is right, and late.
+    Delay(Duration),
+}
+
+/// Which HTTP requests a fault strikes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Every one.
+    Any,
+    /// The user pool.
+    UserPool,
+    /// The first step of signing in with a password.
+    SignIn,
+    /// An answer to a challenge, the password's proof included.
+    Respond,
+    /// Refreshing, either way.
+    Refresh,
+    /// The identity pool.
+    IdentityPool,
+    /// `GetId`.
+    Identity,
+    /// `GetCredentialsForIdentity`.
+    Credentials,
+    /// Both REST hosts.
+    Rest,
+    /// REST paths that begin so.
+    Path(String),
+    /// Structured routes only.
+    Structured,
+}
+
+/// How a connection ends, as its other end sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a network that misses one must not compile")]
+pub enum Closing {
+    /// A WebSocket close frame with this code, or without any (which a client reports as 1005).
+    Frame(Option<u16>),
+    /// The TCP connection is cut, without a close frame (1006).
+    Cut,
+}
+
+/// One thing that happens once.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Happening {
+    /// Every connection is closed.
+    CloseAll(Closing),
+    /// Every id, access and refresh token of this account is void.
+    RevokeTokens(String),
+    /// Id and access tokens of all accounts expire.
+    ExpireTokens,
+    /// AWS credentials expire. Connections that stand are not cut.
+    ExpireCredentials,
+    /// The password is changed, and tokens are void.
+    ChangePassword(String, String),
+    /// A thermostat starts anew.
+    Reboot(DeviceId),
+    /// Somebody turns a thermostat to so many degrees.
+    Press(DeviceId, f64),
+    /// Somebody switches a thermostat to this mode.
+    PressMode(DeviceId, Mode),
+    /// These bytes are published by somebody on this topic.
+    Publish(String, Vec<u8>),
+    /// The device leaves its account.
+    Remove(DeviceId),
+}
+
+/// The faults of a running cloud.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    windows: Vec<Window>,
+    events: Vec<(Duration, Happening)>,
+    born: Duration,
+}
+
+impl Faults {
+    pub(crate) fn new(plan: FaultPlan, born: Duration) -> Self {
+        let mut events = plan.events;
+        // Stable, so that what was planned first for a moment happens first. Last is next.
+        events.sort_by_key(|(at, _)| *at);
+        events.reverse();
+        Self { windows: plan.windows, events, born }
+    }
+
+    pub(crate) fn add(&mut self, window: Window) {
+        self.windows.push(window);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.windows.clear();
+    }
+
+    pub(crate) fn since_birth(&self, at: Duration) -> Duration {
+        at.saturating_sub(self.born)
+    }
+
+    /// The next thing that happens, if it is due.
+    pub(crate) fn due(&mut self, at: Duration) -> Option<Happening> {
+        let age = self.since_birth(at);
+        self.events.pop_if(|(due, _)| *due <= age).map(|(_, happening)| happening)
+    }
+
+    /// When something happens next, or a window opens or closes.
+    pub(crate) fn next_edge(&self, at: Duration) -> Option<Duration> {
+        let age = self.since_birth(at);
+        let edges =
+            self.windows.iter().flat_map(|window| [window.from, window.until]).filter(|&edge| edge > age);
+        edges
+            .chain(self.events.last().map(|(due, _)| *due))
+            .min()
+            .and_then(|edge| self.born.checked_add(edge))
+    }
+
+    /// The first fault in force that `matches`, counted as having struck.
+    pub(crate) fn strike<T>(&mut self, at: Duration, matches: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        let age = self.since_birth(at);
+        for window in self.windows.iter_mut().filter(|window| window.covers(age)) {
+            if let Some(found) = matches(&window.fault) {
+                window.times = window.times.map(|left| left.saturating_sub(1));
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn strikes(&mut self, at: Duration, fault: &Fault) -> bool {
+        self.strike(at, |candidate| (candidate == fault).then_some(())).is_some()
+    }
+
+    /// Whether `fault` is in force, without counting.
+    pub(crate) fn holds(&self, at: Duration, matches: impl Fn(&Fault) -> bool) -> bool {
+        let age = self.since_birth(at);
+        self.windows.iter().any(|window| window.covers(age) && matches(&window.fault))
+    }
+
+    /// Everything that is wrong with `device`.
+    pub(crate) fn of_device(&self, at: Duration, device: DeviceId) -> DeviceFaults {
+        let age = self.since_birth(at);
+        let mut found = DeviceFaults::default();
+        for window in self.windows.iter().filter(|window| window.covers(age)) {
+            let Fault::Device(whose, fault) = &window.fault else { continue };
+            if whose.is_some_and(|whose| whose != device) {
+                continue;
+            }
+            match fault {
+                DeviceFault::Offline => found.offline = true,
+                DeviceFault::Powerless => found.powerless = true,
+                DeviceFault::IgnoreCommands => found.ignores_commands = true,
+                DeviceFault::IgnoreLive => found.ignores_live = true,
+                DeviceFault::DropAcks => found.drops_acks = true,
+                DeviceFault::DropStatuses => found.drops_statuses = true,
+                DeviceFault::AckWithoutApplying => found.acks_without_applying = true,
+                DeviceFault::Refuse => found.refuses_commands = true,
+                DeviceFault::DelayAcks(delay) => found.ack_delay = *delay,
+                DeviceFault::ClockShift(secs) => found.clock_shift = *secs,
+                DeviceFault::Truncate | DeviceFault::Replace(_) => {}
+            }
+        }
+        found
+    }
+
+    /// What becomes of a status of `device` on its way.
+    pub(crate) fn mangle(&mut self, at: Duration, device: DeviceId, payload: String) -> String {
+        let fault = self.strike(at, |fault| match fault {
+            Fault::Device(whose, fault @ (DeviceFault::Truncate | DeviceFault::Replace(_)))
+                if whose.is_none_or(|whose| whose == device) =>
+            {
+                Some(fault.clone())
+            }
+            _ => None,
+        });
+        match fault {
+            Some(DeviceFault::Replace(text)) => text,
+            Some(_) => {
+                let end = payload.find("\"body\":").map_or(payload.len() / 2, |start| start + 7);
+                payload.get(..end).unwrap_or_default().into()
+            }
+            None => payload,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_fault_lasts_as_long_as_its_window_and_strikes_as_often_as_it_may() {
+        let mut faults =
+            Faults::new(FaultPlan::default().with(SECOND, 3 * SECOND, Fault::EatPings), 10 * SECOND);
+        let mut window = Window::times(2, Fault::EatPubacks);
+        window.until = 100 * SECOND;
+        faults.add(window);
+        for (at, expected) in [(10, false), (11, true), (12, true), (13, false)] {
+            assert_eq!(faults.strikes(at * SECOND, &Fault::EatPings), expected, "{at}");
+        }
+        let struck = (0..5).filter(|_| faults.strikes(20 * SECOND, &Fault::EatPubacks)).count();
+        assert_eq!(struck, 2);
+    }
+
+    #[test]
+    fn what_was_planned_happens_in_order() {
+        let plan = FaultPlan::default()
+            .with_event(5 * SECOND, Happening::ExpireTokens)
+            .with_event(2 * SECOND, Happening::ExpireCredentials);
+        let mut faults = Faults::new(plan, SECOND);
+        assert_eq!(faults.next_edge(SECOND), Some(3 * SECOND));
+        assert_eq!(faults.due(2 * SECOND), None);
+        assert_eq!(faults.due(9 * SECOND), Some(Happening::ExpireCredentials));
+        assert_eq!(faults.due(9 * SECOND), Some(Happening::ExpireTokens));
+        assert_eq!(faults.next_edge(9 * SECOND), None);
+    }
+}

@@ -1,0 +1,250 @@
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::Now;
+use crate::clock::http_date;
+
+/// An HTTP request as it arrived at the listener that answers for every host of the cloud.
+#[derive(Clone, Copy)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct HttpRequest<'a> {
+    /// The `Host` header, with or without a port.
+    pub host: &'a str,
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// Path, still encoded, without the query.
+    pub path: &'a str,
+    /// Query, still encoded, without the question mark; empty if there is none.
+    pub query: &'a str,
+    /// Names in any case, and values.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl<'a> HttpRequest<'a> {
+    /// The first header of this name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        header(self.headers, name)
+    }
+
+    /// The value of a query parameter, percent-decoded.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        self.query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, v)| decoded(v))
+    }
+}
+
+impl fmt::Debug for HttpRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and body hold tokens and passwords' proofs.
+        f.debug_struct("HttpRequest")
+            .field("host", &self.host)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of an HTTP request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a server that misses one must not compile")]
+pub enum HttpAnswer {
+    /// This answer.
+    Reply(HttpReply),
+    /// No answer, ever; keep the connection open until the client gives up.
+    Hang,
+    /// The connection is reset without an answer.
+    Reset,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct HttpReply {
+    /// Status code.
+    pub status: u16,
+    /// Names in lower case, and values. `date` and `content-type` are always among them, `content-length` never.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Time to wait before it is sent.
+    pub delay: Duration,
+}
+
+impl HttpReply {
+    /// The first header of this name, in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Debug for HttpReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The body may hold tokens.
+        f.debug_struct("HttpReply")
+            .field("status", &self.status)
+            .field("len", &self.body.len())
+            .field("delay", &self.delay)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a service of AWS does not do what it is asked: `__type` and `message`.
+#[derive(Debug)]
+pub(crate) struct Exception {
+    pub(crate) name: String,
+    pub(crate) message: String,
+}
+
+impl Exception {
+    pub(crate) fn new(name: &str, message: &str) -> Self {
+        Self { name: name.into(), message: message.into() }
+    }
+
+    pub(crate) fn not_authorized(message: &str) -> Self {
+        Self::new("NotAuthorizedException", message)
+    }
+
+    pub(crate) fn invalid(message: &str) -> Self {
+        Self::new("InvalidParameterException", message)
+    }
+}
+
+/// An answer in the making.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: u16,
+    content_type: &'static str,
+    extra: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::text(status, "application/json; charset=utf-8", body.to_string())
+    }
+
+    pub(crate) fn ok(body: &Value) -> Self {
+        Self::json(200, body)
+    }
+
+    pub(crate) fn text(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type, extra: Vec::new(), body: body.into() }
+    }
+
+    /// An error of the REST service.
+    pub(crate) fn error(status: u16, message: &str) -> Self {
+        let name = match status {
+            400 => "Bad Request",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            409 => "Conflict",
+            413 => "Payload Too Large",
+            415 => "Unsupported Media Type",
+            429 => "Too Many Requests",
+            503 => "Service Unavailable",
+            _ => "Internal Server Error",
+        };
+        Self::json(status, &json!({ "error": name, "message": message }))
+    }
+
+    /// A validation error of the structured service.
+    pub(crate) fn invalid(message: &str) -> Self {
+        let body = json!({
+            "statusCode": 400, "code": "FST_ERR_VALIDATION", "error": "Bad Request", "message": message
+        });
+        Self::json(400, &body)
+    }
+
+    pub(crate) fn aws(result: Result<Value, Exception>) -> Self {
+        const TYPE: &str = "application/x-amz-json-1.1";
+        match result {
+            Ok(body) => Self::text(200, TYPE, body.to_string()),
+            Err(Exception { name, message }) => {
+                let status = if name == "InternalErrorException" { 500 } else { 400 };
+                let body = json!({ "__type": name, "message": message });
+                Self::text(status, TYPE, body.to_string()).with("x-amzn-errortype", name)
+            }
+        }
+    }
+
+    pub(crate) fn html(status: u16) -> Self {
+        let page =
+            "<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body></body></html>";
+        Self::text(status, "text/html", page)
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.extra.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn finish(self, now: Now, delay: Duration) -> HttpReply {
+        let mut headers = self.extra;
+        headers.push(("content-type", self.content_type.into()));
+        headers.push(("date", http_date(now.wall)));
+        HttpReply { status: self.status, headers, body: self.body, delay }
+    }
+}
+
+pub(crate) fn header<'a>(headers: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
+
+/// Undoes percent-encoding; what is not hexadecimal stays as it is.
+pub(crate) fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| core::str::from_utf8(code).ok());
+        match (first, code.and_then(|code| u8::from_str_radix(code, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_signs_that_encode_nothing_stay() {
+        assert_eq!(decoded("a%2Fb%zz%4"), "a/b%zz%4");
+    }
+
+    #[test]
+    fn neither_request_nor_reply_prints_its_secrets() {
+        let request = HttpRequest {
+            host: "h",
+            method: "POST",
+            path: "/",
+            query: "",
+            headers: &[("authorization", "CANARY")],
+            body: b"CANARY",
+        };
+        let now = Now { mono: Duration::ZERO, wall: mysa_proto::UnixTime::from_secs(0) };
+        let reply = Reply::ok(&json!("CANARY")).with("set-cookie", "CANARY").finish(now, Duration::ZERO);
+        let printed = alloc::format!("{request:?} {reply:?}");
+        assert!(!printed.contains("CANARY"), "{printed}");
+    }
+}

@@ -1,0 +1,177 @@
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use core::time::Duration;
+
+use mysa_sigv4::Credentials;
+use serde_json::{Value, json};
+
+use crate::Now;
+use crate::http::Exception;
+use crate::rng::Rng;
+use crate::spec::{Names, Rules};
+use crate::token::{TokenDesk, TokenUse};
+
+/// What the members of an identity pool may do at the broker.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Reach {
+    /// Connect, subscribe, publish, receive.
+    Full,
+    /// Connect and subscribe: every publish is denied, and no message comes.
+    SubscribeOnly,
+}
+
+/// AWS credentials that were handed out.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    pub(crate) credentials: Credentials,
+    pub(crate) account: usize,
+    pub(crate) reach: Reach,
+    pub(crate) expires: Duration,
+}
+
+/// The two identity pools.
+#[derive(Debug)]
+pub(crate) struct IdentityPool {
+    identities: BTreeMap<String, (usize, Reach)>,
+    lent: BTreeMap<String, Lent>,
+    /// Credentials that were handed out.
+    pub(crate) grants: u64,
+    rng: Rng,
+}
+
+/// Credentials remembered; what has expired goes first.
+const REMEMBERED: usize = 1_024;
+
+impl IdentityPool {
+    pub(crate) const fn new(rng: Rng) -> Self {
+        Self { identities: BTreeMap::new(), lent: BTreeMap::new(), grants: 0, rng }
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        now: Now,
+        action: &str,
+        body: &Value,
+        desk: &TokenDesk,
+        names: &Names,
+        rules: &Rules,
+    ) -> Result<Value, Exception> {
+        match action {
+            "GetId" => self.identity(now, body, desk, names),
+            "GetCredentialsForIdentity" => self.credentials(now, body, desk, names, rules),
+            _ => Err(Exception::new("UnknownOperationException", "")),
+        }
+    }
+
+    /// Looks up credentials by their access key id.
+    pub(crate) fn lent(&self, access_key_id: &str, now: Duration) -> Option<&Lent> {
+        self.lent.get(access_key_id).filter(|lent| now < lent.expires)
+    }
+
+    pub(crate) fn expire_all(&mut self, now: Duration) {
+        for lent in self.lent.values_mut() {
+            lent.expires = lent.expires.min(now);
+        }
+    }
+
+    fn identity(
+        &mut self,
+        now: Now,
+        body: &Value,
+        desk: &TokenDesk,
+        names: &Names,
+    ) -> Result<Value, Exception> {
+        let pool = body.get("IdentityPoolId").and_then(Value::as_str).unwrap_or_default();
+        let reach = if pool == names.legacy_identity_pool {
+            Reach::Full
+        } else if pool == names.modern_identity_pool {
+            Reach::SubscribeOnly
+        } else {
+            let message = format!("IdentityPool '{pool}' not found.");
+            return Err(Exception::new("ResourceNotFoundException", &message));
+        };
+        let account = signed_in(now, body, desk, names, reach)?;
+        let known = self.identities.iter().find(|(_, of)| **of == (account, reach)).map(|(id, _)| id.clone());
+        let id = known.unwrap_or_else(|| format!("{}:{}", names.region, self.rng.uuid()));
+        self.identities.insert(id.clone(), (account, reach));
+        Ok(json!({ "IdentityId": id }))
+    }
+
+    fn credentials(
+        &mut self,
+        now: Now,
+        body: &Value,
+        desk: &TokenDesk,
+        names: &Names,
+        rules: &Rules,
+    ) -> Result<Value, Exception> {
+        let id = body.get("IdentityId").and_then(Value::as_str).unwrap_or_default();
+        let Some(&(owner, reach)) = self.identities.get(id) else {
+            return Err(Exception::new("ResourceNotFoundException", &format!("Identity '{id}' not found.")));
+        };
+        let account = signed_in(now, body, desk, names, reach)?;
+        if account != owner {
+            return Err(Exception::not_authorized("Access to Identity is forbidden."));
+        }
+        // Real secrets and tokens hold characters that must be escaped in a URL: so do these.
+        let key = format!("ASIA{}", self.rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
+        let secret = self.rng.text(BASE64, 40);
+        let token =
+            format!("IQoJb3JpZ2luX2VjE{}//+=/{}==", self.rng.text(BASE64, 24), self.rng.text(BASE64, 860));
+        self.grants += 1;
+        if self.lent.len() >= REMEMBERED {
+            self.lent.retain(|_, lent| now.mono < lent.expires);
+            if self.lent.len() >= REMEMBERED {
+                self.lent.pop_first();
+            }
+        }
+        let life = i64::try_from(rules.credential_life.as_millis()).unwrap_or(i64::MAX);
+        // A JSON number of seconds, and with a fraction: whoever reads it as an integer fails here, not in the field.
+        let expiration = now.wall.plus_millis(life).as_millis() as f64 / 1_000.0;
+        let answer = json!({
+            "Credentials": {
+                "AccessKeyId": key, "Expiration": expiration, "SecretKey": secret, "SessionToken": token,
+            },
+            "IdentityId": id,
+        });
+        let lent = Lent {
+            credentials: Credentials::new(key.as_str(), secret.as_str(), Some(token.as_str())),
+            account,
+            reach,
+            expires: now.mono + rules.credential_life,
+        };
+        self.lent.insert(key, lent);
+        Ok(answer)
+    }
+}
+
+/// The account behind the one member of `Logins`.
+fn signed_in(
+    now: Now,
+    body: &Value,
+    desk: &TokenDesk,
+    names: &Names,
+    reach: Reach,
+) -> Result<usize, Exception> {
+    let logins = body.get("Logins").and_then(Value::as_object);
+    let token = logins.and_then(|logins| logins.get(&names.issuer())).and_then(Value::as_str);
+    let Some(token) = token else {
+        return Err(Exception::not_authorized(
+            "Unauthenticated access is not supported for this identity pool.",
+        ));
+    };
+    let Some(issued) = desk.check(token, now.mono) else {
+        let message =
+            if desk.knows(token) { "Invalid login token. Token expired" } else { "Invalid login token." };
+        return Err(Exception::not_authorized(message));
+    };
+    // The modern pool takes tokens of the modern client alone; the legacy pool takes both.
+    let welcome = reach == Reach::Full || issued.client == names.modern_client;
+    if issued.token_use != TokenUse::Id || !welcome {
+        return Err(Exception::not_authorized("Invalid login token. Incorrect token audience."));
+    }
+    Ok(issued.account)
+}
+
+const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

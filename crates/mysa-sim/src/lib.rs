@@ -1,0 +1,72 @@
+//! The Mysa cloud as one state machine: user pool, identity pool, REST service, IoT broker, and thermostats in rooms
+//! that cool when nobody heats them. No I/O, no clock, no randomness but the seed.
+//!
+//! It is a test bench for programs that talk to that cloud: pair it with a client in memory under virtual time, or put
+//! a TLS listener in front of it. Everything that can go wrong is data, see [`FaultPlan`].
+//!
+//! ```
+//! use core::time::Duration;
+//! use mysa_proto::UnixTime;
+//! use mysa_sim::{Cloud, CloudSpec, HttpAnswer, HttpRequest, Now};
+//!
+//! let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+//! let mut cloud = Cloud::new(CloudSpec::demo(), 42, now);
+//!
+//! let request = HttpRequest {
+//!     host: "app-prod.mysa.cloud", method: "GET", path: "/devices", query: "", headers: &[], body: b"",
+//! };
+//! let HttpAnswer::Reply(reply) = cloud.handle_http(now, &request) else { unreachable!() };
+//! assert_eq!(reply.status, 401); // nobody has signed in
+//!
+//! // A day passes. The living room has been heated.
+//! let tomorrow = Now { mono: Duration::from_secs(86_400), wall: UnixTime::from_secs(1_767_409_445) };
+//! cloud.handle_timeout(tomorrow);
+//! let truth = cloud.device_ids().next().and_then(|id| cloud.truth(id)).ok_or("no device")?;
+//! assert!(truth.energy > 1.0 && (truth.room - 20.5).abs() < 1.0, "{truth:?}");
+//! # Ok::<(), &str>(())
+//! ```
+//!
+//! What is observed, and by whom, is in the protocol's fact sheet; what is guessed follows AWS's documentation. Where a
+//! real cloud's behaviour is in doubt, [`Rules`] makes it a setting. The crate shares no decision with the client it
+//! tests: it has its own tables of modes and models, its own writers, its own control.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod account;
+mod broker;
+mod clock;
+mod cloud;
+mod connection;
+mod device;
+mod energy;
+mod family;
+mod fault;
+mod history;
+mod http;
+mod identity_pool;
+mod math;
+mod message;
+mod rest;
+mod rng;
+mod room;
+mod spec;
+mod structured;
+mod thermostat;
+mod token;
+mod user_pool;
+mod wanted;
+mod weather;
+
+pub use broker::Output;
+pub use clock::Now;
+pub use cloud::{Cloud, Counters, Truth, Upgrade};
+pub use family::{Family, Mode};
+pub use fault::{Closing, DeviceFault, Endpoint, Fault, FaultPlan, Happening, HttpFault, Window};
+pub use http::{HttpAnswer, HttpReply, HttpRequest};
+pub use room::RoomSpec;
+pub use spec::{AccountSpec, Barred, ChallengeSpec, CloudSpec, Denial, DeviceSpec, HomeSpec, Names, Rules};
+pub use thermostat::{Author, Deed, Heard};
+pub use token::TokenSigner;
+pub use weather::Weather;

@@ -1,0 +1,303 @@
+//! The REST service: who is asking, which host was asked, and the routes both hosts have.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value, json};
+
+use crate::Now;
+use crate::cloud::Cloud;
+use crate::fault::Fault;
+use crate::http::{HttpRequest, Reply, decoded};
+use crate::token::TokenUse;
+
+/// Largest body that is read.
+const MAX_BODY: usize = 256 * 1024;
+
+/// First segments of the structured routes, which the older host does not have.
+const STRUCTURED: [&str; 13] = [
+    "mobile",
+    "state",
+    "capabilities",
+    "telemetry",
+    "mysa-legacy",
+    "schedule",
+    "linking",
+    "ota",
+    "pairing",
+    "matter",
+    "smart-early-on",
+    "feature-flags",
+    "iot-token",
+];
+
+pub(crate) fn is_structured(path: &str) -> bool {
+    let mut segments = path.trim_matches('/').split('/');
+    let first = segments.next().unwrap_or_default();
+    STRUCTURED.contains(&first)
+        || first == "devices" && path.trim_end_matches('/').ends_with("/firmware-update")
+}
+
+impl Cloud {
+    /// Answers a request to one of the two REST hosts.
+    pub(crate) fn rest(&mut self, now: Now, request: &HttpRequest<'_>, backend: bool) -> Reply {
+        if request.body.len() > MAX_BODY {
+            return Reply::error(413, "the body is too large");
+        }
+        let Some(account) = self.authorised(now, request) else {
+            return Reply::error(401, "Unauthorized");
+        };
+        let segments: Vec<String> = request.path.trim_matches('/').split('/').map(decoded).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let structured = is_structured(request.path);
+        let writes = matches!(request.method, "POST" | "PUT" | "PATCH");
+        let body = if request.body.is_empty() {
+            Value::Null
+        } else {
+            match serde_json::from_slice(request.body) {
+                Ok(body) => body,
+                Err(_) => return Reply::error(400, "the body is not JSON"),
+            }
+        };
+        if !backend && (structured || segments == ["devices", "capabilities"]) {
+            return Reply::error(403, "Forbidden");
+        }
+        if writes && structured && !body.is_object() {
+            return Reply::error(415, "Unsupported Media Type: undefined");
+        }
+        if structured {
+            return self.structured(now, account, request, &segments, &body);
+        }
+        self.legacy(now, account, request.method, &segments, &body)
+    }
+
+    /// The account of the request's id token, however it is spelt.
+    fn authorised(&mut self, now: Now, request: &HttpRequest<'_>) -> Option<usize> {
+        let sent = request.header("authorization")?.trim();
+        let token = match sent.strip_prefix("Bearer ") {
+            Some(token) if self.rules.bearer => token,
+            Some(_) => return None,
+            None => sent,
+        };
+        let issued = self.pool.desk.check(token, now.mono)?;
+        (issued.token_use == TokenUse::Id).then_some(issued.account)
+    }
+
+    /// The account's device of this id.
+    pub(crate) fn owned(&self, account: usize, id: &str) -> Option<usize> {
+        let index = *self.by_id.get(&mysa_proto::DeviceId::new(id)?)?;
+        self.devices.get(index).filter(|device| device.account == account && !device.removed).map(|_| index)
+    }
+
+    /// The account's devices, but those a fault hides.
+    pub(crate) fn listed(&self, now: Now, account: usize, state: bool) -> Vec<usize> {
+        let hidden = |id| {
+            self.faults.holds(now.mono, |fault| match fault {
+                Fault::OmitDevice(device) => !state && *device == id,
+                Fault::OmitState(device) => state && *device == id,
+                _ => false,
+            })
+        };
+        let devices = self.devices.iter().enumerate();
+        devices
+            .filter(|(_, device)| {
+                device.account == account && !device.removed && !hidden(device.thermostat.id)
+            })
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    pub(crate) fn records(&self, now: Now, account: usize) -> Value {
+        let listed = self.listed(now, account, false);
+        let record = |index: usize| {
+            let device = &self.devices[index];
+            (String::from(device.thermostat.id.as_str()), Value::Object(device.record.clone()))
+        };
+        Value::Object(listed.into_iter().map(record).collect())
+    }
+
+    fn legacy(&mut self, now: Now, account: usize, method: &str, segments: &[&str], body: &Value) -> Reply {
+        let missing = || Reply::error(404, "Not Found");
+        match (method, segments) {
+            ("GET", ["devices"]) => Reply::ok(&json!({ "DevicesObj": self.records(now, account) })),
+            ("GET", ["devices", "state"]) => Reply::ok(&self.states(now, account)),
+            ("GET", ["devices", "state", id]) => match self.owned(account, id) {
+                Some(index) => Reply::ok(&json!({ "DeviceState": self.devices[index].state(now) })),
+                None => missing(),
+            },
+            ("GET", ["devices", "capabilities"]) => {
+                let listed = self.listed(now, account, false);
+                let all: Vec<Value> = listed.into_iter().map(|index| self.capabilities(index)).collect();
+                Reply::ok(&json!(all))
+            }
+            ("GET", ["devices", "firmware"]) => Reply::ok(&self.firmware(now, account)),
+            ("GET", ["devices", "update_available", id]) => self.update_available(account, id),
+            ("GET", ["devices", id]) => match self.owned(account, id) {
+                Some(index) => Reply::ok(&json!({ "Device": self.devices[index].record })),
+                None => missing(),
+            },
+            ("DELETE", ["devices", _])
+            | ("POST", ["devices", "purgeadd"] | ["users", _, "updateUserDeviceAccess"]) => {
+                self.counters.dangerous_requests += 1;
+                Reply::error(403, "the simulated cloud does not change who owns what")
+            }
+            ("POST", ["devices", id]) => match (self.owned(account, id), body) {
+                (Some(index), Value::Object(changes)) => {
+                    self.counters.settings_writes += 1;
+                    let record = &mut self.devices[index].record;
+                    // What a device is, a settings write does not change here: that way lies the bricked thermostat.
+                    let fixed = ["Id", "Model", "MaxCurrent", "Current", "Owner", "AllowedUsers"];
+                    let allowed = changes.iter().filter(|(name, _)| !fixed.contains(&name.as_str()));
+                    record.extend(allowed.map(|(name, value)| (name.clone(), value.clone())));
+                    Reply::ok(&json!({ "Device": record }))
+                }
+                (Some(_), _) => Reply::error(415, "a body is needed"),
+                (None, _) => missing(),
+            },
+            ("POST", ["devices"]) => {
+                self.counters.dangerous_requests += 1;
+                let id = body.get("Id").and_then(Value::as_str).unwrap_or_default();
+                match self.owned(account, id) {
+                    Some(index) => Reply::json(409, &Value::Object(self.devices[index].record.clone())),
+                    None => Reply::error(400, "no such thermostat is waiting to be paired"),
+                }
+            }
+            ("GET", ["devices", id, "telemetry_alerts"]) => {
+                self.owned(account, id).map_or_else(missing, |_| Reply::ok(&json!({ "Items": [] })))
+            }
+            ("GET", ["devices", id, "drstate"]) => self
+                .owned(account, id)
+                .map_or_else(missing, |_| Reply::ok(&json!({ "inEvent": false, "state": "none" }))),
+            ("GET", ["homes"]) => {
+                let homes: Vec<Value> = self.homes_of(account).map(|index| self.home(index)).collect();
+                Reply::ok(&json!({ "Homes": homes }))
+            }
+            ("GET", ["homes", id]) => match self.owned_home(account, id) {
+                Some(index) => Reply::ok(&json!({ "Homes": [self.home(index)] })),
+                None => missing(),
+            },
+            ("PUT", ["homes", id]) => match self.owned_home(account, id) {
+                Some(index) => {
+                    let home = &mut self.homes[index];
+                    if let Some(name) = body.get("Name").and_then(Value::as_str) {
+                        home.name = name.into();
+                    }
+                    if let Some(rate) = body.get("ERate") {
+                        home.rate = rate.clone();
+                    }
+                    Reply::ok(&json!({ "Home": self.home(index) }))
+                }
+                None => missing(),
+            },
+            ("GET", ["homes", id, "scenes"]) => match self.owned_home(account, id) {
+                Some(_) => {
+                    let scene = |name: &str| json!({ "Id": format!("{id}_{name}"), "DeviceActions": {} });
+                    Reply::ok(&json!({ "Scenes": [scene("home"), scene("away"), scene("vacation")] }))
+                }
+                None => missing(),
+            },
+            ("GET", ["homes", id, "savedSchedule"]) => self
+                .owned_home(account, id)
+                .map_or_else(missing, |_| Reply::ok(&json!({ "SavedSchedules": [] }))),
+            ("GET", ["users"]) => Reply::ok(&json!({ "User": self.user(account) })),
+            ("GET", ["users", "readingsForUser"]) => Reply::error(500, "Internal Server Error"),
+            ("PATCH", ["users", id]) if *id == self.pool.accounts[account].user_id => Reply::ok(&json!({})),
+            ("GET", ["schedules"]) => Reply::ok(&json!({ "Schedules": [] })),
+            ("GET", ["schedules", "v2", id]) => {
+                self.owned(account, id).map_or_else(missing, |_| Reply::ok(&json!({ "Schedules": [] })))
+            }
+            ("POST", ["energy", kind, id]) => self.energy(account, kind, id, body),
+            ("POST", ["energy", "setpoints", "device", id]) => {
+                self.owned(account, id).map_or_else(missing, |index| Reply::ok(&self.setpoints(index, body)))
+            }
+            ("POST", ["batchReadings", "v2", id]) => {
+                self.owned(account, id).map_or_else(missing, |index| Reply::ok(&self.readings(index, body)))
+            }
+            _ => missing(),
+        }
+    }
+
+    fn states(&mut self, now: Now, account: usize) -> Value {
+        if let Some(frozen) = self.frozen.get(&account) {
+            return frozen.clone();
+        }
+        let listed = self.listed(now, account, true);
+        let state = |index: usize| {
+            let device = &self.devices[index];
+            (String::from(device.thermostat.id.as_str()), device.state(now))
+        };
+        let states = json!({ "DeviceStatesObj": listed.into_iter().map(state).collect::<Map<_, _>>() });
+        if self.faults.holds(now.mono, |fault| *fault == Fault::FreezeStates) {
+            self.frozen.insert(account, states.clone());
+        }
+        states
+    }
+
+    fn firmware(&self, now: Now, account: usize) -> Value {
+        let entry = |index: usize| {
+            let device = &self.devices[index];
+            let id = device.thermostat.id.as_str();
+            (String::from(id), json!({ "Device": id, "InstalledVersion": device.firmware() }))
+        };
+        json!({ "Firmware": self.listed(now, account, false).into_iter().map(entry).collect::<Map<_, _>>() })
+    }
+
+    fn update_available(&self, account: usize, id: &str) -> Reply {
+        let Some(index) = self.owned(account, id) else {
+            // The one answer whose body is a bare JSON string.
+            let text = format!(
+                "Check update failed for {id}. Unable to determine neither installed version nor allowed version"
+            );
+            return Reply::json(500, &json!(text));
+        };
+        let version = self.devices[index].firmware();
+        Reply::ok(&json!({ "update": false, "installedVersion": version, "allowedVersion": version }))
+    }
+
+    pub(crate) fn homes_of(&self, account: usize) -> impl Iterator<Item = usize> + '_ {
+        self.homes.iter().enumerate().filter(move |(_, home)| home.account == account).map(|(index, _)| index)
+    }
+
+    pub(crate) fn owned_home(&self, account: usize, id: &str) -> Option<usize> {
+        self.homes_of(account).find(|&index| self.homes[index].id == id)
+    }
+
+    pub(crate) fn home(&self, index: usize) -> Value {
+        let home = &self.homes[index];
+        let owner = &self.pool.accounts[home.account].user_id;
+        let devices = self.devices.iter().filter(|device| device.home == index && !device.removed);
+        let ids: Vec<&str> = devices.map(|device| device.thermostat.id.as_str()).collect();
+        json!({
+            "Id": home.id, "Name": home.name, "Owner": owner, "AllowedUsers": [owner], "ERate": home.rate,
+            "Address": { "Country": "CA" },
+            "Zones": [{ "Id": home.zone, "Name": "All rooms", "Owner": owner, "DeviceIds": ids }],
+        })
+    }
+
+    pub(crate) fn user(&self, account: usize) -> Value {
+        let homes: Vec<&str> = self.homes_of(account).map(|index| self.homes[index].id.as_str()).collect();
+        let mine = || self.devices.iter().filter(|device| device.account == account && !device.removed);
+        let ids: Vec<&str> = mine().map(|device| device.thermostat.id.as_str()).collect();
+        let mut paired = json!({ "BB": {}, "AC": {}, "INF": {} });
+        for device in mine() {
+            let family = device.model().split('-').next().unwrap_or_default();
+            let since = device.record.get("LastPaired").cloned().unwrap_or(Value::Null);
+            if let Some(group) = paired.get_mut(family).and_then(Value::as_object_mut) {
+                let entry = json!({
+                    "deviceType": device.model(), "firstPairingTimestamp": since, "latestPairingTimestamp": since
+                });
+                group.insert(device.thermostat.id.as_str().into(), entry);
+            }
+        }
+        let person = &self.pool.accounts[account];
+        json!({
+            "Id": person.user_id, "AllowedDevices": ids, "AllowedHomes": homes, "PrimaryHome": homes.first(),
+            "ERate": "0.15", "LanguagePreference": "en", "LastAppVersion": "4.20.1", "MysaIntegration": [],
+            "DevicesPaired": { "State": paired },
+            "CognitoAttrs": [
+                { "Name": "sub", "Value": person.user_id }, { "Name": "email", "Value": person.email }
+            ],
+        })
+    }
+}

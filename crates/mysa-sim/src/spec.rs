@@ -1,0 +1,317 @@
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use mysa_proto::DeviceId;
+
+use crate::fault::FaultPlan;
+use crate::{Mode, RoomSpec, Weather};
+
+/// Everything a simulated cloud is born with. [`CloudSpec::default`] has Mysa's public names and nobody in it;
+/// [`CloudSpec::demo`] has one account with a home of five thermostats.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CloudSpec {
+    /// Who has an account, and what is in their homes.
+    pub accounts: Vec<AccountSpec>,
+    /// Names of pools and hosts.
+    pub names: Names,
+    /// How strict the services are.
+    pub rules: Rules,
+    /// What goes wrong, and when.
+    pub faults: FaultPlan,
+    /// Days of energy history before the birth of the cloud, reckoned from the weather. Default 0.
+    pub history_days: u32,
+}
+
+impl CloudSpec {
+    /// The e-mail address of the account in [`CloudSpec::demo`].
+    pub const DEMO_EMAIL: &str = "user@example.com";
+    /// Its password.
+    pub const DEMO_PASSWORD: &str = "Correct-Horse-1";
+
+    /// One account with one home in Halifax: a thermostat of each family, and a year of energy history.
+    #[must_use]
+    pub fn demo() -> Self {
+        let devices = [
+            ("a0b1c2d3e4f5", "BB-V1-1", "Living room", 1_500.0, 20.5, 60.0),
+            ("a0b1c2d3e4f6", "BB-V2-0", "Kitchen", 1_250.0, 19.0, 48.0),
+            ("a0b1c2d3e4f7", "BB-V2-0-L", "Bedroom", 1_000.0, 18.0, 38.0),
+            ("a0b1c2d3e4f8", "INF-V1-0", "Bathroom", 800.0, 25.0, 26.0),
+            ("a0b1c2d3e4f9", "AC-V1-0", "Office", 900.0, 21.0, 42.0),
+        ];
+        let devices = devices
+            .into_iter()
+            .filter_map(|(id, model, name, watts, setpoint, heat_loss)| {
+                let mut device = DeviceSpec::new(DeviceId::new(id)?, model, name);
+                device.rated_watts = watts;
+                device.setpoint = setpoint;
+                device.room.heat_loss = heat_loss;
+                device.room.capacity = heat_loss * 16_000.0;
+                device.room.temperature = setpoint.min(21.0) - 0.7;
+                Some(device)
+            })
+            .collect();
+        let mut account = AccountSpec::new(Self::DEMO_EMAIL, Self::DEMO_PASSWORD);
+        account.user_id = "11111111-1111-4111-8111-111111111111".into();
+        account.homes = alloc::vec![HomeSpec { devices, ..HomeSpec::new("Maple Street 12") }];
+        Self { accounts: alloc::vec![account], history_days: 365, ..Self::default() }
+    }
+}
+
+/// One person's account.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct AccountSpec {
+    /// What is typed to sign in; compared without regard to case.
+    pub email: String,
+    /// The password.
+    pub password: String,
+    /// The UUID that is the user's name everywhere else. Drawn from the seed where it is empty.
+    pub user_id: String,
+    /// What is asked after the password, in order. Default: nothing.
+    pub challenges: Vec<ChallengeSpec>,
+    /// Why sign-in is refused even with the right password, if it is.
+    pub barred: Option<Barred>,
+    /// The homes. Their devices are the account's.
+    pub homes: Vec<HomeSpec>,
+}
+
+impl AccountSpec {
+    /// An account without homes.
+    #[must_use]
+    pub fn new(email: &str, password: &str) -> Self {
+        Self {
+            email: email.into(),
+            password: password.into(),
+            user_id: String::new(),
+            challenges: Vec::new(),
+            barred: None,
+            homes: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for AccountSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountSpec")
+            .field("user_id", &self.user_id)
+            .field("homes", &self.homes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A question after the password.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ChallengeSpec {
+    /// `SMS_MFA`, answered with this code.
+    Sms(String),
+    /// `EMAIL_OTP`, answered with this code.
+    Email(String),
+    /// `SOFTWARE_TOKEN_MFA`, answered with this code.
+    SoftwareToken(String),
+    /// `SELECT_MFA_TYPE`, offering these; any of them is taken.
+    Select(Vec<String>),
+    /// `NEW_PASSWORD_REQUIRED`: any new password is taken, and is the password from then on.
+    NewPassword,
+    /// A challenge of this name, which nothing answers.
+    Other(String),
+}
+
+/// Why an account cannot sign in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Barred {
+    /// `UserNotConfirmedException`.
+    NotConfirmed,
+    /// `PasswordResetRequiredException`.
+    ResetRequired,
+}
+
+/// One home.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HomeSpec {
+    /// Its UUID. Drawn from the seed where it is empty.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Name of its time zone; days begin by `utc_offset`, all year round.
+    pub time_zone: String,
+    /// Local time less UTC, in seconds.
+    pub utc_offset: i64,
+    /// Price of a kilowatt hour, as the home record has it.
+    pub rate: String,
+    /// The climate outside.
+    pub weather: Weather,
+    /// Its thermostats.
+    pub devices: Vec<DeviceSpec>,
+}
+
+impl HomeSpec {
+    /// A home in Halifax, without devices.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            id: String::new(),
+            name: name.into(),
+            time_zone: "America/Halifax".into(),
+            utc_offset: -4 * 3_600,
+            rate: "0.15".into(),
+            weather: Weather::default(),
+            devices: Vec::new(),
+        }
+    }
+}
+
+/// One thermostat.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceSpec {
+    /// Its id: in lower case, twelve hex digits in every capture.
+    pub id: DeviceId,
+    /// The model string of its record, such as `BB-V2-0`. Unknown ones are listed and do nothing.
+    pub model: String,
+    /// What people call it.
+    pub name: String,
+    /// Power of the heater it switches, W. Default 1500.
+    pub rated_watts: f64,
+    /// Setpoint at the start, °C. Default 20.
+    pub setpoint: f64,
+    /// Mode at the start. Default heat.
+    pub mode: Mode,
+    /// The room it stands in.
+    pub room: RoomSpec,
+}
+
+impl DeviceSpec {
+    /// A thermostat of 1500 W set to 20 °C in an ordinary room.
+    #[must_use]
+    pub fn new(id: DeviceId, model: &str, name: &str) -> Self {
+        Self {
+            id,
+            model: model.into(),
+            name: name.into(),
+            rated_watts: 1_500.0,
+            setpoint: 20.0,
+            mode: Mode::Heat,
+            room: RoomSpec::default(),
+        }
+    }
+}
+
+/// Names by which clients find the services. The defaults are Mysa's public ones.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Names {
+    /// AWS region.
+    pub region: String,
+    /// User pool.
+    pub user_pool: String,
+    /// App client of the older apps.
+    pub legacy_client: String,
+    /// App client of the newer apps.
+    pub modern_client: String,
+    /// Identity pool whose members may publish and receive.
+    pub legacy_identity_pool: String,
+    /// Identity pool whose members may connect and subscribe, no more.
+    pub modern_identity_pool: String,
+    /// Host of the user pool's service.
+    pub user_pool_host: String,
+    /// Host of the identity pool's service.
+    pub identity_host: String,
+    /// REST host of the older apps: legacy routes only.
+    pub legacy_host: String,
+    /// REST host of the newer apps: legacy and structured routes.
+    pub backend_host: String,
+    /// Host of the broker.
+    pub iot_host: String,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let text = |text: &str| text.to_string();
+        Self {
+            region: text("us-east-1"),
+            user_pool: text("us-east-1_GUFWfhI7g"),
+            legacy_client: text("19efs8tgqe942atbqmot5m36t3"),
+            modern_client: text("6cktj934gasnc72f7jo2cmf6rt"),
+            legacy_identity_pool: text("us-east-1:ebd95d52-9995-45da-b059-56b865a18379"),
+            modern_identity_pool: text("us-east-1:e27f246e-ad23-41ce-ac80-eda86f8be424"),
+            user_pool_host: text("cognito-idp.us-east-1.amazonaws.com"),
+            identity_host: text("cognito-identity.us-east-1.amazonaws.com"),
+            legacy_host: text("app-prod.mysa.cloud"),
+            backend_host: text("mysa-backend.mysa.cloud"),
+            iot_host: text("a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com"),
+        }
+    }
+}
+
+impl Names {
+    /// Issuer of the pool's tokens without the scheme, which is also the key of `Logins`.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        alloc::format!("{}/{}", self.user_pool_host, self.user_pool)
+    }
+}
+
+/// How strict the services are. The defaults are what has been observed, or what AWS documents.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rules {
+    /// Life of id and access tokens. Default one hour.
+    pub token_life: Duration,
+    /// Life of refresh tokens. Default 30 days.
+    pub refresh_life: Duration,
+    /// Life of AWS credentials. Default one hour.
+    pub credential_life: Duration,
+    /// Whether each refresh replaces the refresh token, and the classic way of refreshing is refused. Default no.
+    pub rotation: bool,
+    /// Whether `Authorization: Bearer …` is taken as well as the bare id token. Default no: it was seen refused.
+    pub bearer: bool,
+    /// Requests to the user pool that are answered in one second; more are throttled. Default 50.
+    pub sign_in_rate: u32,
+    /// Life of a WebSocket connection. Default 24 hours.
+    pub connection_life: Duration,
+    /// How long the broker waits for a PUBACK before it sends again. Default 5 seconds.
+    pub redelivery: Duration,
+    /// Whether `+` and `#` are granted for the account's own devices. Default no: nobody has shown that they are.
+    pub wildcards: bool,
+    /// What becomes of a subscription the policy does not allow. Default [`Denial::Refuse`].
+    pub denied_subscribe: Denial,
+    /// What becomes of a publish the policy does not allow. Default [`Denial::Disconnect`].
+    pub denied_publish: Denial,
+}
+
+/// How the broker turns something down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Denial {
+    /// Says so in the packet meant for it: 0x80 in a SUBACK. A publish has no such packet, and gets silence.
+    Refuse,
+    /// Drops the connection.
+    Disconnect,
+    /// Says nothing.
+    Silence,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3_600);
+        Self {
+            token_life: hour,
+            refresh_life: 720 * hour,
+            credential_life: hour,
+            rotation: false,
+            bearer: false,
+            sign_in_rate: 50,
+            connection_life: 24 * hour,
+            redelivery: Duration::from_secs(5),
+            wildcards: false,
+            denied_subscribe: Denial::Refuse,
+            denied_publish: Denial::Disconnect,
+        }
+    }
+}

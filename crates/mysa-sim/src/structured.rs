@@ -1,0 +1,481 @@
+//! The structured service of the newer host: desired and reported, section by section.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value, json};
+
+use crate::Now;
+use crate::clock::{iso_millis, parse_iso};
+use crate::cloud::Cloud;
+use crate::family::{Family, Mode};
+use crate::fault::Fault;
+use crate::http::{HttpRequest, Reply};
+use crate::math::quantise;
+use crate::wanted::{Wanted, checked_setpoint, number};
+
+/// Schedules and holds that are kept; more are refused.
+const MAX_SCHEDULES: usize = 256;
+
+impl Cloud {
+    pub(crate) fn structured(
+        &mut self,
+        now: Now,
+        account: usize,
+        request: &HttpRequest<'_>,
+        segments: &[&str],
+        body: &Value,
+    ) -> Reply {
+        let missing = || Reply::error(404, "Not Found");
+        match (request.method, segments) {
+            ("GET", ["mobile", "bootstrap"]) => match request.parameter("versionNumber") {
+                Some(_) => Reply::ok(&self.bootstrap(now, account)),
+                None => Reply::invalid("querystring must have required property 'versionNumber'"),
+            },
+            ("POST", ["state", "batch"]) => self.state_batch(now, account, body),
+            ("POST", ["state", id, "update"]) => match self.owned(account, id) {
+                Some(index) => self.update(now, account, index, body),
+                None => missing(),
+            },
+            ("GET", ["state", "history", id]) => match self.owned(account, id) {
+                Some(index) => {
+                    let time = |name: &str| request.parameter(name).and_then(|text| text.parse::<i64>().ok());
+                    match (time("startTime"), time("endTime")) {
+                        (Some(start), Some(end)) => Reply::ok(&self.state_history(index, start, end)),
+                        _ => Reply::invalid("querystring must have required property 'startTime'"),
+                    }
+                }
+                None => missing(),
+            },
+            ("GET", ["state", id]) => match self.owned(account, id) {
+                Some(index) => Reply::ok(&self.structured_state(now, index)),
+                None => missing(),
+            },
+            ("GET", ["capabilities", id]) => match self.owned(account, id) {
+                Some(index) => Reply::ok(&self.capabilities(index)),
+                None => missing(),
+            },
+            ("POST", ["telemetry", "usage", id]) => match self.owned(account, id) {
+                Some(index) => self.usage(index, body),
+                None => missing(),
+            },
+            ("POST", ["mysa-legacy", "stream", "home", id]) => match self.owned_home(account, id) {
+                Some(home) => self.stream(now, home, body),
+                None => missing(),
+            },
+            ("POST", ["devices", id, "firmware-update"]) => {
+                self.counters.dangerous_requests += 1;
+                self.owned(account, id).map_or_else(missing, |_| Reply::ok(&json!({ "triggered": true })))
+            }
+            (_, ["schedule", ..]) => self.schedule(now, account, request.method, segments, body),
+            ("GET", ["linking"]) => Reply::ok(&json!([])),
+            ("GET", ["smart-early-on", id, "availability"]) => {
+                self.owned(account, id).map_or_else(missing, |_| {
+                    Reply::ok(&json!({ "available": false, "reason": "not supported" }))
+                })
+            }
+            ("GET" | "POST", ["feature-flags", "features", "check"]) => Reply::ok(&json!({ "features": {} })),
+            _ => missing(),
+        }
+    }
+
+    fn bootstrap(&self, now: Now, account: usize) -> Value {
+        let homes: Vec<Value> = self.homes_of(account).map(|index| self.home(index)).collect();
+        let first = homes.first().and_then(|home| home.get("Id")).cloned().unwrap_or(Value::Null);
+        json!({
+            "meta": { "region": self.names.region, "primaryHomeId": first, "activeHomeId": first },
+            "data": { "user": self.user(account), "homes": homes, "devices": self.records(now, account) },
+        })
+    }
+
+    fn state_batch(&self, now: Now, account: usize, body: &Value) -> Reply {
+        let Some(ids) = body.get("deviceIds").and_then(Value::as_array) else {
+            return Reply::invalid("body must have required property 'deviceIds'");
+        };
+        let mut states = Map::new();
+        for id in ids.iter().filter_map(Value::as_str).take(256) {
+            let state = match self.owned(account, id) {
+                Some(index) => json!({ "data": self.structured_state(now, index) }),
+                None => json!({ "error": "PERMISSION_DENIED" }),
+            };
+            states.insert(id.into(), state);
+        }
+        Reply::ok(&Value::Object(states))
+    }
+
+    fn structured_state(&self, now: Now, index: usize) -> Value {
+        let device = &self.devices[index];
+        let thermostat = &device.thermostat;
+        let (seen, settings) = (&device.shadow.seen, &device.shadow.settings);
+        let family = thermostat.family;
+        let (read, set) = (device.shadow.readings_at, device.shadow.settings_at);
+        let degrees = number(settings.degrees());
+        let field = |name: &str| device.record.get(name).cloned().unwrap_or(Value::Null);
+        let mut sections = Map::new();
+        let mut section = |name: &str, members: Value| {
+            let mut reported = members;
+            let mut desired = reported.clone();
+            if let (Some(desired), Some(Value::Object(wish))) =
+                (desired.as_object_mut(), device.desired.get(name))
+            {
+                desired.extend(wish.clone());
+            }
+            let stamp = |members: &mut Value, at: i64| {
+                if let Some(members) = members.as_object_mut() {
+                    members.insert("timestamp".into(), json!(at));
+                }
+            };
+            stamp(&mut reported, set);
+            stamp(&mut desired, if device.desired.contains_key(name) { device.desired_at } else { set });
+            sections.insert(name.into(), json!({ "desired": desired, "reported": reported }));
+        };
+        let limits = |name: &str| field(name);
+        if family == Family::AirConditioner {
+            section("targetCool", json!({ "setpoint": degrees }));
+            section("targetHeat", json!({ "setpoint": degrees }));
+            section(
+                "modes",
+                json!({
+                    "mode": settings.mode.structured(), "fan_mode": fan_to_structured(settings.fan),
+                    "verticalSwingState": settings.swing, "horizontalSwingState": settings.swing_sideways,
+                }),
+            );
+        } else {
+            let members = json!({
+                "setpoint": degrees, "lockoutMin": limits("MinSetpoint"), "lockoutMax": limits("MaxSetpoint")
+            });
+            section("targetHeat", members);
+            section("modes", json!({ "mode": settings.mode.structured() }));
+            section("bbConfig", json!({ "controlType": field("DutyCycleOpt") }));
+        }
+        let format = if field("Format") == json!("fahrenheit") { "F" } else { "C" };
+        section(
+            "physicalInterface",
+            json!({
+                "activeIntensity": settings.brightness.active, "idleIntensity": settings.brightness.idle,
+                "lockout": if settings.lock { 3 } else { 0 }, "format": format, "intensityMode": 0,
+            }),
+        );
+        section("tracking", json!({ "ambientOffset": 0 }));
+        let only = |members: Value| json!({ "reported": members });
+        let name = device.model().split('-').next().unwrap_or_default();
+        sections.insert(
+            "identity".into(),
+            only(
+                json!({ "timestamp": set, "family": name, "model": device.model(), "fw": device.firmware() }),
+            ),
+        );
+        // A Lite measures nothing, and says 0 of everything electrical.
+        let measured = matches!(family, Family::BaseboardV1 | Family::BaseboardV2);
+        let amperes = if measured && seen.on { quantise(seen.amperes, 100.0) } else { 0.0 };
+        sections.insert(
+            "power".into(),
+            only(json!({
+                "timestamp": read, "voltage": number(seen.volts), "current": number(amperes),
+                "wattage": number(quantise(amperes * seen.volts, 1.0)), "dutyCycle": number(if measured { seen.duty } else { 0.0 }),
+            })),
+        );
+        sections.insert("diagnostics".into(), only(json!({ "timestamp": read, "freeHeap": 70_100 })));
+        sections.insert("drState".into(), json!({ "inEvent": false, "state": "none" }));
+        sections.insert(
+            "latestTelemetry".into(),
+            json!({
+                "isConnected": device.is_connected(now), "lastConnected": device.shadow.heard_at,
+                "reading": {
+                    "deviceId": thermostat.id.as_str(), "timestamp": read, "rawTemperature": number(seen.sensor),
+                    "roomTemperature": number(seen.room), "humidity": number(seen.humidity), "heatSetpoint": degrees,
+                    "coolSetpoint": degrees, "effectiveSetpoint": degrees, "onTime": crate::math::round(31.0 * seen.duty),
+                    "coreTemperature": number(seen.sensor + 6.0), "freeHeap": 70_100, "rssi": -55,
+                    // The telemetry's modes are those of the messages, not those of the section.
+                    "mode": settings.mode.wire(), "dutyCycle": number(seen.duty), "voltage": number(seen.volts),
+                    "maxCurrent": 0, "powerConsumed": 0, "instantLoad": 0, "timestampEstimated": false,
+                },
+            }),
+        );
+        Value::Object(sections)
+    }
+
+    /// `POST /state/{dev}/update`. Status 200 says that the wish was noted, no more.
+    fn update(&mut self, now: Now, account: usize, index: usize, body: &Value) -> Reply {
+        let family = self.devices[index].thermostat.family;
+        let Some(sections) = body.as_object().filter(|body| body.contains_key("source")) else {
+            return Reply::invalid("body must have required property 'source'");
+        };
+        let wanted = match wanted_of(sections, family, &self.devices[index].shadow.settings.brightness) {
+            Ok(wanted) => wanted,
+            Err(message) => return Reply::invalid(message),
+        };
+        self.counters.structured_updates += 1;
+        let device = &mut self.devices[index];
+        for (name, members) in sections.iter().filter(|(name, _)| SECTIONS.contains(&name.as_str())) {
+            let known = device.desired.entry(name.clone()).or_insert_with(|| json!({}));
+            if let (Some(known), Some(members)) = (known.as_object_mut(), members.as_object()) {
+                known.extend(members.iter().take(16).map(|(name, value)| (name.clone(), value.clone())));
+            }
+        }
+        device.desired_at = now.wall.as_secs();
+        if !self.faults.strikes(now.mono, &Fault::DesiredOnly) {
+            self.forward(now, account, index, &wanted);
+        }
+        Reply::ok(&json!({ "message": "State updated successfully" }))
+    }
+
+    /// Sends a thermostat what the structured service was asked for, as a service of the cloud would.
+    fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &Wanted) {
+        if *wanted == Wanted::default() {
+            return;
+        }
+        let device = &mut self.devices[index];
+        if device.thermostat.family == Family::Silent {
+            device.thermostat.apply_silently(now, wanted);
+            device.learn(now, crate::thermostat::News::Settings, 0);
+            device.desired.clear();
+            self.reschedule(index);
+            return;
+        }
+        let id = device.thermostat.id;
+        let secs = now.wall.as_secs();
+        self.forwarded += 1;
+        let command = json!({
+            "ver": "1.0", "src": { "type": 100, "ref": self.pool.accounts[account].user_id },
+            "dest": { "type": 1, "ref": id.as_str() }, "time": secs, "Timestamp": secs, "msg": 44,
+            "id": now.wall.as_millis().saturating_mul(1_000) + self.forwarded, "resp": 2,
+            "body": { "ver": 1, "type": device.thermostat.family.profile().body_type, "cmd": [wanted.to_cmd()] },
+        });
+        self.publish_in(now, &format!("/v1/dev/{id}/in"), command.to_string().as_bytes());
+    }
+
+    /// `POST /mysa-legacy/stream/home/{home}`: live reporting for a whole home.
+    fn stream(&mut self, now: Now, home: usize, body: &Value) -> Reply {
+        let timeout = body.get("timeout").and_then(Value::as_u64).unwrap_or(300);
+        let (mut streamed, mut skipped) = (Vec::new(), Vec::new());
+        for index in 0..self.devices.len() {
+            let device = &self.devices[index];
+            if device.home != home || device.removed {
+                continue;
+            }
+            let id = device.thermostat.id;
+            if device.thermostat.family == Family::Silent {
+                skipped.push(id);
+                continue;
+            }
+            streamed.push(id);
+            let secs = now.wall.as_secs();
+            let ask = json!({ "Device": id.as_str(), "MsgType": 11, "Timeout": timeout, "Timestamp": secs });
+            self.publish_in(now, &format!("/v1/dev/{id}/in"), ask.to_string().as_bytes());
+        }
+        let names =
+            |ids: &[mysa_proto::DeviceId]| ids.iter().map(|id| json!(id.as_str())).collect::<Vec<_>>();
+        Reply::ok(&json!({
+            "message": "ok", "streamedDeviceIds": names(&streamed), "skippedDeviceIds": names(&skipped),
+            "failedDeviceIds": [],
+        }))
+    }
+
+    fn schedule(&mut self, now: Now, account: usize, method: &str, segments: &[&str], body: &Value) -> Reply {
+        let missing = || Reply::error(404, "Not Found");
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        match (method, segments) {
+            ("GET", ["schedule"]) => {
+                let mine: Vec<&Value> = self
+                    .schedules
+                    .values()
+                    .filter(|(owner, _)| *owner == account)
+                    .map(|(_, schedule)| schedule)
+                    .collect();
+                if mine.is_empty() { missing() } else { Reply::ok(&json!(mine)) }
+            }
+            ("POST", ["schedule"]) => {
+                if self.schedules.len() >= MAX_SCHEDULES {
+                    return Reply::error(429, "too many schedules");
+                }
+                let id = self.rng.uuid();
+                match schedule_of(&id, now, body) {
+                    Some(schedule) => {
+                        self.schedules.insert(id.clone(), (account, schedule));
+                        Reply::json(201, &json!({ "scheduleId": id }))
+                    }
+                    None => Reply::invalid("body must have required property 'name'"),
+                }
+            }
+            ("PUT", ["schedule", id]) => match (self.schedules.get_mut(*id), schedule_of(id, now, body)) {
+                (Some((owner, kept)), Some(schedule)) if *owner == account => {
+                    *kept = schedule;
+                    Reply::ok(&json!({ "message": "ok" }))
+                }
+                (Some((owner, _)), None) if *owner == account => {
+                    Reply::invalid("body must have all six properties")
+                }
+                _ => missing(),
+            },
+            ("DELETE", ["schedule", id, "attach", device]) => match self.schedules.get_mut(*id) {
+                Some((owner, schedule)) if *owner == account => {
+                    if let Some(ids) = schedule.get_mut("deviceIds").and_then(Value::as_array_mut) {
+                        ids.retain(|id| id.as_str() != Some(device));
+                    }
+                    Reply::ok(&json!({ "message": "ok" }))
+                }
+                _ => missing(),
+            },
+            ("POST", ["schedule", "hold"]) => {
+                let Some(index) = self.owned(account, text("deviceId")) else { return missing() };
+                let kind = text("holdType");
+                if !matches!(kind, "permanent" | "temporary")
+                    || parse_iso(text("startTime")).is_none_or(|at| at <= now.wall)
+                {
+                    return Reply::invalid("startTime must be in the future");
+                }
+                let settings = &self.devices[index].shadow.settings;
+                let state = body.get("state").and_then(Value::as_object).cloned().unwrap_or_default();
+                let family = self.devices[index].thermostat.family;
+                let wanted = match wanted_of(&state, family, &settings.brightness) {
+                    Ok(wanted) => Wanted { hold: Some(2), ..wanted },
+                    Err(message) => return Reply::invalid(message),
+                };
+                let id = self.rng.uuid();
+                self.holds
+                    .insert(index, json!({ "holdId": id, "deviceId": text("deviceId"), "holdType": kind }));
+                self.forward(now, account, index, &wanted);
+                Reply::json(201, &json!({ "holdId": id }))
+            }
+            ("GET", ["schedule", "hold", id]) => {
+                let hold = self.owned(account, id).and_then(|index| self.holds.get(&index));
+                hold.map_or_else(missing, Reply::ok)
+            }
+            ("DELETE", ["schedule", "hold", id]) => {
+                let Some(index) = self.owned(account, id).filter(|index| self.holds.contains_key(index))
+                else {
+                    return missing();
+                };
+                self.holds.remove(&index);
+                self.forward(now, account, index, &Wanted { hold: Some(1), ..Wanted::default() });
+                Reply::ok(&json!({ "message": "ok" }))
+            }
+            ("GET", ["schedule", "compatibility", _]) => Reply::ok(&json!([])),
+            _ => missing(),
+        }
+    }
+
+    pub(crate) fn capabilities(&self, index: usize) -> Value {
+        let device = &self.devices[index];
+        let profile = device.thermostat.family.profile();
+        let (low, high, step) = profile.setpoint;
+        let values = |low: i32, high: i32, step: i32| {
+            (0..=(high - low) / step).map(|n| f64::from(low + n * step) / 100.0).collect::<Vec<f64>>()
+        };
+        let modes: Vec<&str> = profile.modes.iter().map(|mode| mode.name()).collect();
+        let full = device.thermostat.family == Family::BaseboardV2;
+        json!({
+            "version": "1.0",
+            "hardware": {
+                "sensors": {
+                    "internalTemperatureSensor": true,
+                    "externalTemperatureProbeConnector": device.thermostat.family == Family::Floor,
+                    // A Lite reports humidity though its document denies it.
+                    "humiditySensor": device.thermostat.family != Family::Lite, "proximitySensor": full,
+                    "ambientLightSensor": full,
+                },
+                "communication": { "bluetoothModule": true, "wifiModule": true, "nfcChip": true },
+            },
+            "features": {
+                "climateControl": {
+                    "mode": { "userControllable": true, "type": "enum", "validValues": modes },
+                    "heat": {
+                        "stages": 1,
+                        "setpoint": {
+                            "userControllable": true, "type": "float", "validValues": values(low, high, step)
+                        },
+                    },
+                },
+                "sensing": {
+                    "temperature": {
+                        "temperatureOffset": {
+                            "userControllable": true, "type": "float", "validValues": values(-500, 500, 50), "value": 0
+                        },
+                    },
+                },
+                "interface": {
+                    "wakeOnApproach": { "userControllable": full, "type": "boolean" },
+                    "lockout": { "userControllable": true, "type": "integer", "validValues": [0, 3] },
+                    "brightness": { "userControllable": true, "type": "integer" },
+                    "unit": { "userControllable": true, "type": "enum", "validValues": ["C", "F"] },
+                },
+            },
+            "system": {
+                "deviceId": device.thermostat.id.as_str(), "model": device.model(), "firmwareVersion": device.firmware(),
+            },
+        })
+    }
+}
+
+const SECTIONS: [&str; 7] =
+    ["targetHeat", "targetCool", "targetAuto", "modes", "physicalInterface", "tracking", "bbConfig"];
+
+/// The changes an update asks for, or why it is not valid.
+fn wanted_of(
+    sections: &Map<String, Value>,
+    family: Family,
+    lit: &crate::wanted::Brightness,
+) -> Result<Wanted, &'static str> {
+    let member = |section: &str, name: &str| sections.get(section).and_then(|members| members.get(name));
+    let grid = family.profile().setpoint;
+    let mut wanted = Wanted::default();
+    for (section, name) in
+        [("targetHeat", "setpoint"), ("targetCool", "setpoint"), ("targetAuto", "heatSetpoint")]
+    {
+        if let Some(value) = member(section, name) {
+            let degrees = value.as_f64().ok_or("a setpoint is a number")?;
+            wanted.setpoint =
+                Some(checked_setpoint(degrees, grid).ok_or("the setpoint is not valid for this device")?);
+        }
+    }
+    if let Some(value) = member("modes", "mode") {
+        let mode = value.as_i64().and_then(Mode::from_structured).ok_or("there is no such mode")?;
+        wanted.mode = Some(mode).filter(|mode| family.profile().modes.contains(mode));
+        wanted.mode.ok_or("the device does not have this mode")?;
+    }
+    if let Some(value) = member("modes", "fan_mode") {
+        if wanted.mode.is_none() {
+            return Err("fan_mode needs mode beside it");
+        }
+        wanted.fan = Some(value.as_i64().and_then(fan_from_structured).ok_or("there is no such fan speed")?);
+    }
+    let swing =
+        |name: &str| member("modes", name).and_then(Value::as_i64).filter(|swing| (0..=12).contains(swing));
+    wanted.swing = swing("verticalSwingState");
+    wanted.swing_sideways = swing("horizontalSwingState");
+    if let Some(value) = member("physicalInterface", "lockout") {
+        wanted.lock = Some(value.as_i64() == Some(3));
+    }
+    let percent = |name: &str| {
+        let value = member("physicalInterface", name).and_then(Value::as_i64);
+        value.filter(|value| (0..=100).contains(value))
+    };
+    if let (Some(active), Some(idle)) = (percent("activeIntensity"), percent("idleIntensity")) {
+        wanted.brightness = Some(crate::wanted::Brightness { active, idle, ..*lit });
+    }
+    Ok(wanted)
+}
+
+const FANS: [(i64, i64); 12] =
+    [(1, 0), (2, 1), (4, 2), (6, 3), (3, 4), (5, 5), (7, 6), (8, 7), (9, 8), (10, 9), (11, 10), (12, 11)];
+
+fn fan_to_structured(fan: i64) -> i64 {
+    FANS.iter().find(|(code, _)| *code == fan).map_or(0, |(_, speed)| *speed)
+}
+
+fn fan_from_structured(speed: i64) -> Option<i64> {
+    FANS.iter().find(|(_, known)| *known == speed).map(|(code, _)| *code)
+}
+
+/// A schedule as it is listed, if the body has all six properties.
+fn schedule_of(id: &str, now: Now, body: &Value) -> Option<Value> {
+    let at = iso_millis(now.wall);
+    let field = |name: &str| body.get(name).cloned();
+    Some(json!({
+        "id": id, "name": field("name")?, "deviceType": field("deviceType")?, "homeId": field("homeId")?,
+        "reusable": field("reusable")?, "deviceIds": field("deviceIds")?, "events": field("events")?,
+        "createdAt": at, "updatedAt": at,
+    }))
+}

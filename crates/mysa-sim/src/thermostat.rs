@@ -1,0 +1,761 @@
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::{Celsius, DeviceId, TopicKind};
+use serde_json::{Map, Value, json};
+
+use crate::Now;
+use crate::family::{Control, Family, Mode, Profile, Seen, Stamp};
+use crate::math::{floor, round};
+use crate::message::{self, Record};
+use crate::rng::{Rng, hash, unit};
+use crate::room::{Drive, Room};
+use crate::spec::DeviceSpec;
+use crate::wanted::{Brightness, Wanted, number};
+use crate::weather::Weather;
+
+/// What a thermostat is set to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// Hundredths of a degree.
+    pub(crate) setpoint: i32,
+    pub(crate) mode: Mode,
+    /// 1: follows the schedule, 2: holds.
+    pub(crate) hold: i64,
+    pub(crate) until: Option<i64>,
+    pub(crate) lock: bool,
+    pub(crate) brightness: Brightness,
+    pub(crate) proximity: bool,
+    pub(crate) tracked: i64,
+    pub(crate) fan: i64,
+    pub(crate) swing: i64,
+    pub(crate) swing_sideways: i64,
+    pub(crate) climate_plus: bool,
+}
+
+impl Settings {
+    pub(crate) fn degrees(&self) -> f64 {
+        f64::from(self.setpoint) / 100.0
+    }
+
+    fn with(&self, wanted: &Wanted) -> Self {
+        let mut next = self.clone();
+        let mode = wanted.mode.unwrap_or(next.mode);
+        next.setpoint = wanted.setpoint.unwrap_or(next.setpoint);
+        next.mode = mode;
+        if let Some(hold) = wanted.hold {
+            next.hold = hold;
+            next.until = wanted.until.filter(|_| hold == 1);
+        }
+        next.lock = wanted.lock.unwrap_or(next.lock);
+        next.brightness = wanted.brightness.unwrap_or(next.brightness);
+        next.proximity = wanted.proximity.unwrap_or(next.proximity);
+        next.tracked = wanted.tracked.unwrap_or(next.tracked);
+        next.fan = wanted.fan.unwrap_or(next.fan);
+        next.swing = wanted.swing.unwrap_or(next.swing);
+        next.swing_sideways = wanted.swing_sideways.unwrap_or(next.swing_sideways);
+        next.climate_plus = wanted.climate_plus.unwrap_or(next.climate_plus);
+        next
+    }
+}
+
+/// Who changed a thermostat.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Author {
+    /// A command that came over MQTT or from the structured service.
+    App,
+    /// A finger on the thermostat.
+    Button,
+}
+
+/// One command a thermostat acted on, or refused.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Deed {
+    /// When, by the cloud's clocks.
+    pub at: Now,
+    /// Who wanted it.
+    pub author: Author,
+    /// The command's own id, which the acknowledgement carries.
+    pub request: Option<u64>,
+    /// Whether it was applied. Out of range, off the grid or of another family: it was not.
+    pub applied: bool,
+    /// Setpoint asked for, if any.
+    pub setpoint: Option<Celsius>,
+    /// Mode asked for, if any.
+    pub mode: Option<Mode>,
+}
+
+/// How many messages of each kind a thermostat has received.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Heard {
+    /// Commands with the right `body.type`, whether they could be done or not.
+    pub commands: u64,
+    /// Commands with a wrong `body.type` or unreadable, ignored without a word.
+    pub ignored: u64,
+    /// Requests for live reporting.
+    pub live_requests: u64,
+    /// Echo requests.
+    pub echoes: u64,
+    /// Invitations to read the settings again.
+    pub settings_checks: u64,
+    /// Messages that do harm: reboot, pairing reset, firmware update, schedules.
+    pub dangerous: u64,
+    /// Everything else.
+    pub other: u64,
+}
+
+/// What is wrong with a thermostat at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeviceFaults {
+    pub(crate) offline: bool,
+    pub(crate) powerless: bool,
+    pub(crate) ignores_commands: bool,
+    pub(crate) ignores_live: bool,
+    pub(crate) drops_acks: bool,
+    pub(crate) drops_statuses: bool,
+    pub(crate) acks_without_applying: bool,
+    pub(crate) refuses_commands: bool,
+    pub(crate) ack_delay: Duration,
+    pub(crate) clock_shift: i64,
+}
+
+/// What a thermostat puts on the network, or asks of the cloud.
+#[derive(Debug)]
+pub(crate) enum Emission {
+    Publish {
+        kind: TopicKind,
+        at_least_once: bool,
+        payload: String,
+        news: News,
+    },
+    /// It reads its settings from the device record.
+    ReadSettings,
+}
+
+/// What a message tells the cloud's own copy of the device's state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum News {
+    Nothing,
+    Readings,
+    Settings,
+}
+
+#[derive(Debug)]
+enum Job {
+    Deliver(Vec<u8>),
+    Say(Emission),
+    Boot,
+    Hello,
+    Unpair,
+}
+
+/// A thermostat with its heater and its room.
+#[derive(Debug)]
+pub(crate) struct Thermostat {
+    pub(crate) id: DeviceId,
+    pub(crate) family: Family,
+    pub(crate) room: Room,
+    pub(crate) settings: Settings,
+    pub(crate) heard: Heard,
+    pub(crate) deeds: VecDeque<Deed>,
+    pub(crate) deeds_total: u64,
+    pub(crate) boots: u32,
+    pub(crate) volts: f64,
+    pub(crate) rated: f64,
+    pub(crate) unpaired: bool,
+    pub(crate) ip: String,
+    pub(crate) serial: String,
+    floor_limit: f64,
+    control: Control,
+    powered: bool,
+    booting: bool,
+    boot_at: i64,
+    live_until: Duration,
+    next_sample: Duration,
+    next_status: Duration,
+    next_batch: Duration,
+    jobs: BTreeMap<(Duration, u64), Job>,
+    sequence: u64,
+    records: VecDeque<Record>,
+    seed: u64,
+    rng: Rng,
+}
+
+/// Deeds that are remembered; the total is kept for ever.
+const DEEDS: usize = 256;
+/// Jobs that may wait at one thermostat; what comes on top is lost, as in a small device's own queue.
+const JOBS: usize = 64;
+const BATCH_RECORDS: usize = 60;
+
+impl Thermostat {
+    pub(crate) fn new(
+        spec: &DeviceSpec,
+        weather: Weather,
+        climate_seed: u64,
+        mut rng: Rng,
+        now: Now,
+    ) -> Self {
+        let family = Family::of(&spec.model);
+        let profile = family.profile();
+        let (low, high, _) = profile.setpoint;
+        let seed = rng.next();
+        let mut room = Room::new(spec.room, weather, climate_seed, family == Family::Floor, now.mono);
+        // Devices were not all switched on in the same second.
+        let phase = |rng: &mut Rng, period: Duration| now.mono + period.mul_f64(rng.unit());
+        let next_sample = phase(&mut rng, profile.sample);
+        let next_status = phase(&mut rng, profile.idle_status.min(Duration::from_secs(60)));
+        let next_batch = phase(&mut rng, BATCH_PERIOD);
+        let settings = Settings {
+            setpoint: i32::try_from(round(spec.setpoint * 100.0)).unwrap_or(2_000).clamp(low, high),
+            mode: if profile.modes.contains(&spec.mode) { spec.mode } else { Mode::Off },
+            hold: 1,
+            until: None,
+            lock: false,
+            brightness: Brightness { auto: 0, active: 90, idle: 40, active_secs: 60, idle_secs: 30 },
+            proximity: false,
+            tracked: 3,
+            fan: 1,
+            swing: 3,
+            swing_sideways: 3,
+            climate_plus: true,
+        };
+        room.advance(now);
+        let mut this = Self {
+            id: spec.id,
+            family,
+            room,
+            settings,
+            heard: Heard::default(),
+            deeds: VecDeque::new(),
+            deeds_total: 0,
+            boots: 1,
+            volts: 240.0,
+            rated: if spec.rated_watts.is_finite() { spec.rated_watts.max(0.0) } else { 1_500.0 },
+            unpaired: false,
+            ip: alloc::format!("192.0.2.{}", 10 + rng.below(200)),
+            serial: alloc::format!("SN{:08}", rng.below(100_000_000)),
+            floor_limit: 28.0,
+            control: Control::default(),
+            powered: true,
+            booting: false,
+            boot_at: now.wall.as_secs() - 86_400,
+            live_until: Duration::ZERO,
+            next_sample,
+            next_status,
+            next_batch,
+            jobs: BTreeMap::new(),
+            sequence: 0,
+            records: VecDeque::new(),
+            seed,
+            rng,
+        };
+        this.drive(now, true);
+        this
+    }
+
+    /// When [`Thermostat::handle_timeout`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Duration {
+        let job = self.jobs.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
+        self.next_sample.min(self.next_status).min(self.next_batch).min(job)
+    }
+
+    pub(crate) fn is_live(&self, at: Duration) -> bool {
+        at < self.live_until
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        self.look(now, faults);
+        while let Some(entry) = self.jobs.first_entry() {
+            if entry.key().0 > now.mono {
+                break;
+            }
+            let job = entry.remove();
+            self.work(now, faults, job, out);
+        }
+        if self.next_sample <= now.mono {
+            self.next_sample = now.mono + self.profile().sample;
+            self.sample(now, faults);
+        }
+        if self.next_status <= now.mono {
+            self.tell_status(now, faults, out);
+        }
+        if self.next_batch <= now.mono {
+            self.tell_batch(now, faults, out);
+        }
+    }
+
+    /// A message on the thermostat's `/in` topic. It arrives a moment later.
+    pub(crate) fn deliver(&mut self, now: Now, payload: &[u8]) {
+        let latency = Duration::from_millis(40 + self.rng.below(160));
+        self.schedule(now.mono + latency, Job::Deliver(payload.to_vec()));
+    }
+
+    /// Somebody turns it up or down, or off, by its buttons. A locked thermostat does nothing.
+    pub(crate) fn press(
+        &mut self,
+        now: Now,
+        wanted: &Wanted,
+        faults: &DeviceFaults,
+        out: &mut Vec<Emission>,
+    ) -> bool {
+        self.look(now, faults);
+        if self.settings.lock || !self.powered || self.booting {
+            return false;
+        }
+        let before = self.settings.degrees();
+        self.apply(now, wanted, None, Author::Button);
+        if faults.offline || self.unpaired {
+            return true;
+        }
+        if self.profile().tells_setpoint && wanted.setpoint.is_some() {
+            self.tell_setpoint(now, faults, before, 1, out);
+        }
+        if !self.profile().tells_setpoint || wanted.mode.is_some() {
+            let state = self.ack_state(&self.settings, wanted);
+            out.push(self.ack(now, faults, None, true, 1, state));
+        }
+        true
+    }
+
+    pub(crate) fn reboot(&mut self, now: Now) {
+        self.schedule(now.mono, Job::Boot);
+    }
+
+    /// Changes without a message: what the structured service does to a thermostat that MQTT does not reach.
+    pub(crate) fn apply_silently(&mut self, now: Now, wanted: &Wanted) {
+        self.room.advance(now);
+        self.apply(now, wanted, None, Author::App);
+    }
+
+    /// Takes over what the device record says.
+    pub(crate) fn read_settings(&mut self, record: &Map<String, Value>) {
+        let percent =
+            |name: &str| record.get(name).and_then(Value::as_i64).filter(|value| (0..=100).contains(value));
+        let brightness = &mut self.settings.brightness;
+        brightness.active = percent("MaxBrightness").unwrap_or(brightness.active);
+        brightness.idle = percent("MinBrightness").unwrap_or(brightness.idle);
+        self.settings.lock = match record.get("ButtonState") {
+            Some(Value::String(text)) => text.eq_ignore_ascii_case("locked"),
+            Some(value) => value.as_i64() == Some(1),
+            None => self.settings.lock,
+        };
+        if let Some(on) = record.get("ProximityMode").and_then(Value::as_bool) {
+            self.settings.proximity = on;
+        }
+        if let Some(on) = record.get("IsThermostatic").and_then(Value::as_bool) {
+            self.settings.climate_plus = on;
+        }
+        if let Some(tracked) = record.get("TrackedSensor").and_then(Value::as_i64) {
+            self.settings.tracked = tracked;
+        }
+        if let Some(limit) = record.get("MaxFloorTemp").and_then(Value::as_f64) {
+            self.floor_limit = limit;
+        }
+    }
+
+    /// What it sees at the moment its room was last advanced to.
+    pub(crate) fn seen(&self, now: Now) -> Seen {
+        let drive = self.room.drive();
+        let warmth = self.room.temperature();
+        let tenth = if self.family == Family::BaseboardV1 { 20.0 } else { 10.0 };
+        let reading = |value: f64| round(value * tenth) as f64 / tenth;
+        let hours = now.wall.as_secs().div_euclid(3_600);
+        let part = now.wall.as_secs().rem_euclid(3_600) as f64 / 3_600.0;
+        let damp = |hour: i64| 34.0 + 16.0 * unit(hash(self.seed, hour.div_euclid(6).cast_unsigned()));
+        let humidity = damp(hours) * (1.0 - part) + damp(hours + 1) * part;
+        Seen {
+            room: reading(warmth),
+            sensor: reading(warmth + 2.4 + 0.8 * self.control.duty),
+            floor: self.room.floor().map(reading),
+            floor_limit: self.floor_limit,
+            humidity: floor(humidity),
+            setpoint: self.settings.degrees(),
+            mode: self.settings.mode,
+            on: drive.is_on(now.mono),
+            duty: self.control.duty,
+            amperes: self.rated / self.volts,
+            volts: self.volts,
+            rated: self.rated,
+            tracked: self.settings.tracked,
+        }
+    }
+
+    const fn profile(&self) -> &'static Profile {
+        self.family.profile()
+    }
+
+    /// Lets time pass in the room, and notices whether there is power.
+    fn look(&mut self, now: Now, faults: &DeviceFaults) {
+        self.room.advance(now);
+        if faults.powerless == self.powered {
+            self.powered = !faults.powerless;
+            if self.powered {
+                self.schedule(now.mono, Job::Boot);
+            } else {
+                self.room.set_drive(Drive::OFF);
+                self.control = Control::default();
+                self.live_until = Duration::ZERO;
+            }
+        }
+    }
+
+    fn work(&mut self, now: Now, faults: &DeviceFaults, job: Job, out: &mut Vec<Emission>) {
+        let reachable = self.powered && !faults.offline && !self.unpaired && !self.booting;
+        match job {
+            Job::Deliver(payload) if reachable => self.hear(now, faults, &payload, out),
+            Job::Say(emission) if reachable => out.push(emission),
+            Job::Deliver(_) | Job::Say(_) => {}
+            Job::Boot => {
+                self.booting = true;
+                self.live_until = Duration::ZERO;
+                self.control = Control::default();
+                self.room.set_drive(Drive::OFF);
+                self.schedule(now.mono + Duration::from_secs(4), Job::Hello);
+            }
+            Job::Hello => {
+                self.booting = false;
+                if !self.powered {
+                    return;
+                }
+                self.boots = self.boots.saturating_add(1);
+                self.boot_at = now.wall.as_secs() - 4;
+                self.drive(now, true);
+                if !faults.offline && !self.unpaired {
+                    self.tell_boot(now, faults, out);
+                }
+            }
+            Job::Unpair => self.unpaired = true,
+        }
+    }
+
+    fn hear(&mut self, now: Now, faults: &DeviceFaults, payload: &[u8], out: &mut Vec<Emission>) {
+        let Ok(message) = serde_json::from_slice::<Value>(payload) else {
+            self.heard.ignored += 1;
+            return;
+        };
+        let field = |name: &str| message.get(name).and_then(Value::as_i64);
+        match (field("msg"), field("MsgType")) {
+            (Some(44), _) => self.hear_command(now, faults, &message, out),
+            (Some(34), _) => self.heard.dangerous += 1,
+            (None, Some(11)) => {
+                self.heard.live_requests += 1;
+                if !faults.ignores_live {
+                    let secs = field("Timeout").unwrap_or(180).clamp(1, 300).unsigned_abs();
+                    self.live_until = now.mono + Duration::from_secs(secs);
+                    let soon = now.mono + Duration::from_millis(300 + self.rng.below(1_000));
+                    self.next_status = self.next_status.min(soon);
+                }
+            }
+            (None, Some(6)) => match (field("EventType"), field("EchoID")) {
+                (Some(0), _) => {
+                    self.heard.settings_checks += 1;
+                    out.push(Emission::ReadSettings);
+                }
+                (Some(0xffff_ffff), Some(echo)) => {
+                    self.heard.echoes += 1;
+                    self.answer_echo(now, faults, echo);
+                }
+                _ => self.heard.dangerous += 1,
+            },
+            (None, Some(40 | 5)) => {
+                self.heard.dangerous += 1;
+                self.answer_echo(now, faults, field("EchoID").unwrap_or(0));
+                self.schedule(now.mono + Duration::from_secs(30), Job::Unpair);
+            }
+            (None, Some(7)) => {
+                self.heard.dangerous += 1;
+                self.schedule(now.mono + Duration::from_secs(1), Job::Boot);
+            }
+            _ => self.heard.other += 1,
+        }
+    }
+
+    fn hear_command(&mut self, now: Now, faults: &DeviceFaults, message: &Value, out: &mut Vec<Emission>) {
+        let body = message.get("body");
+        let kind = body.and_then(|body| body.get("type")).and_then(Value::as_i64);
+        let wanted = body.and_then(|body| body.get("cmd")).and_then(|cmd| Wanted::read(cmd, self.family));
+        let Some(wanted) =
+            wanted.filter(|_| kind == Some(self.profile().body_type) && self.family != Family::Silent)
+        else {
+            self.heard.ignored += 1;
+            return;
+        };
+        self.heard.commands += 1;
+        if faults.ignores_commands {
+            return;
+        }
+        let request = message.get("id").and_then(Value::as_u64);
+        let before = self.settings.degrees();
+        let (success, state) = match wanted {
+            Ok(wanted) if faults.acks_without_applying => {
+                (true, self.ack_state(&self.settings.with(&wanted), &wanted))
+            }
+            Ok(wanted) if !faults.refuses_commands => {
+                self.apply(now, &wanted, request, Author::App);
+                (true, self.ack_state(&self.settings, &wanted))
+            }
+            refused => {
+                let wanted = refused.unwrap_or_default();
+                self.note(now, &wanted, request, Author::App, false);
+                (false, self.ack_state(&self.settings, &Wanted::default()))
+            }
+        };
+        let after = self.settings.degrees();
+        if self.profile().tells_setpoint && before != after {
+            self.tell_setpoint(now, faults, before, 3, out);
+        }
+        if faults.drops_acks {
+            return;
+        }
+        let latency = Duration::from_millis(80 + self.rng.below(400)) + faults.ack_delay;
+        let ack = self.ack(now, faults, request, success, 3, state);
+        self.schedule(now.mono + latency, Job::Say(ack));
+        if self.family == Family::AirConditioner && success {
+            let mut text = String::new();
+            let state =
+                json!({ "1": u8::from(self.settings.mode != Mode::Off), "2": self.settings.mode.wire() });
+            message::write_ac_state(&mut text, &self.stamp(now, faults), &state.to_string());
+            self.schedule(now.mono + latency, Job::Say(say(TopicKind::Out, text, News::Nothing)));
+        }
+    }
+
+    fn answer_echo(&mut self, now: Now, faults: &DeviceFaults, echo: i64) {
+        let mut text = String::new();
+        message::write_echo(&mut text, &self.stamp(now, faults), echo);
+        let latency = Duration::from_millis(80 + self.rng.below(300));
+        self.schedule(now.mono + latency, Job::Say(say(TopicKind::Out, text, News::Nothing)));
+    }
+
+    fn apply(&mut self, now: Now, wanted: &Wanted, request: Option<u64>, author: Author) {
+        self.settings = self.settings.with(wanted);
+        self.note(now, wanted, request, author, true);
+        self.drive(now, true);
+    }
+
+    fn note(&mut self, at: Now, wanted: &Wanted, request: Option<u64>, author: Author, applied: bool) {
+        if self.deeds.len() == DEEDS {
+            self.deeds.pop_front();
+        }
+        let setpoint = wanted.setpoint.and_then(|value| Celsius::from_degrees(f64::from(value) / 100.0));
+        self.deeds.push_back(Deed { at, author, request, applied, setpoint, mode: wanted.mode });
+        self.deeds_total += 1;
+    }
+
+    /// Lets the controller decide. Its room must have been advanced to `now`.
+    fn drive(&mut self, now: Now, forced: bool) {
+        if !self.powered || self.booting {
+            return;
+        }
+        let seen = self.seen(now);
+        if let Some(drive) = self.family.control(&mut self.control, now.mono, &seen, forced) {
+            self.room.set_drive(drive);
+        }
+    }
+
+    fn sample(&mut self, now: Now, faults: &DeviceFaults) {
+        if !self.powered || self.booting {
+            return;
+        }
+        self.drive(now, false);
+        let seen = self.seen(now);
+        self.room.meter.sample(now.wall.as_secs(), seen.room, seen.humidity, seen.floor.unwrap_or(0.0));
+        if self.profile().batch_version.is_none() || self.family == Family::Silent {
+            return;
+        }
+        let tenths = |value: f64| i16::try_from(round(value * 10.0)).unwrap_or(i16::MAX);
+        let sensed = matches!(self.family, Family::BaseboardV1 | Family::BaseboardV2);
+        let on_tenths = tenths(self.profile().sample.as_secs_f64() * seen.duty);
+        if self.records.len() == BATCH_RECORDS {
+            self.records.pop_front();
+        }
+        self.records.push_back(Record {
+            time: u32::try_from(now.wall.as_secs() + faults.clock_shift).unwrap_or(u32::MAX),
+            sensor: tenths(seen.sensor),
+            ambient: tenths(seen.room),
+            setpoint: tenths(seen.setpoint),
+            humidity: i8::try_from(round(seen.humidity)).unwrap_or(i8::MAX),
+            duty: i8::try_from(round(seen.duty * 100.0)).unwrap_or(100),
+            on_time: on_tenths,
+            off_time: tenths(self.profile().sample.as_secs_f64()) - on_tenths,
+            heat_sink: tenths(seen.sensor + 6.0),
+            free_heap: 7_012,
+            rssi: 58,
+            on: seen.on,
+            volts: if self.family == Family::Lite { 0 } else { tenths(seen.volts / 10.0) },
+            current: if sensed && seen.on { tenths(seen.amperes * 10.0) } else { 0 },
+        });
+    }
+
+    fn tell_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        let profile = self.profile();
+        self.next_status = now.mono
+            + if self.is_live(now.mono) {
+                profile.live_status
+            } else {
+                profile.idle_status.mul_f64(0.9 + 0.2 * self.rng.unit())
+            };
+        let silent =
+            faults.offline || faults.drops_statuses || !self.powered || self.booting || self.unpaired;
+        if silent || self.family == Family::Silent {
+            return;
+        }
+        let mut text = String::with_capacity(192);
+        let stamp = self.stamp(now, faults);
+        self.family.write_status(&mut text, &stamp, &self.seen(now));
+        out.push(say(TopicKind::Out, text, News::Readings));
+    }
+
+    fn tell_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        self.next_batch = now.mono + BATCH_PERIOD.mul_f64(0.8 + 0.4 * self.rng.unit());
+        if faults.offline || !self.powered || self.booting || self.unpaired {
+            return;
+        }
+        let Some(version) = self.profile().batch_version.filter(|_| !self.records.is_empty()) else { return };
+        let mut records = Vec::new();
+        for record in self.records.drain(..) {
+            record.encode(version, &mut records);
+        }
+        let mut text = String::new();
+        message::write_batch(&mut text, &self.stamp(now, faults), &records);
+        out.push(say(TopicKind::Batch, text, News::Readings));
+        if self.family == Family::Floor {
+            let mut text = String::new();
+            message::write_floor_line(&mut text, &self.stamp(now, faults), 239, 241, 1_703);
+            out.push(say(TopicKind::Out, text, News::Nothing));
+        }
+    }
+
+    fn tell_boot(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        let firmware = self.profile().firmware;
+        if matches!(self.family, Family::BaseboardV2 | Family::Lite) {
+            let mut text = String::new();
+            message::write_boot_firmware(&mut text, &self.stamp(now, faults), firmware);
+            out.push(say(TopicKind::Out, text, News::Nothing));
+        }
+        let mut text = String::new();
+        message::write_boot(
+            &mut text,
+            &self.stamp(now, faults),
+            self.boot_at,
+            self.boots,
+            firmware,
+            &self.ip,
+        );
+        out.push(say(TopicKind::Out, text, News::Nothing));
+        for line in [
+            alloc::format!("api got version {firmware}"),
+            alloc::format!("Local IP: {}\nDevice Serial: {}", self.ip, self.serial),
+        ] {
+            let mut text = String::new();
+            message::write_log(&mut text, &self.stamp(now, faults), &line);
+            out.push(say(TopicKind::Out, text, News::Nothing));
+        }
+        self.next_status = now.mono + Duration::from_secs(2);
+    }
+
+    fn tell_setpoint(
+        &mut self,
+        now: Now,
+        faults: &DeviceFaults,
+        before: f64,
+        source: u8,
+        out: &mut Vec<Emission>,
+    ) {
+        let mut text = String::new();
+        let after = self.settings.degrees();
+        message::write_setpoint_change(&mut text, &self.stamp(now, faults), before, after, source);
+        out.push(Emission::Publish {
+            kind: TopicKind::Out,
+            at_least_once: true,
+            payload: text,
+            news: News::Settings,
+        });
+    }
+
+    fn ack(
+        &mut self,
+        now: Now,
+        faults: &DeviceFaults,
+        request: Option<u64>,
+        success: bool,
+        source: u8,
+        state: Value,
+    ) -> Emission {
+        let mut text = String::new();
+        message::open_mcm(
+            &mut text,
+            &self.stamp(now, faults),
+            now.wall.as_secs() + faults.clock_shift,
+            44,
+            request,
+        );
+        let body = json!({
+            "state": state, "success": u8::from(success), "trig_src": source, "type": self.profile().body_type
+        });
+        text.push_str("\"body\":");
+        text.push_str(&body.to_string());
+        text.push('}');
+        let news = if faults.acks_without_applying { News::Nothing } else { News::Settings };
+        say(TopicKind::Out, text, news)
+    }
+
+    /// The `state` of an acknowledgement: what the family always tells, and whatever was asked for.
+    fn ack_state(&self, settings: &Settings, wanted: &Wanted) -> Value {
+        let mut state = Map::new();
+        let mut put = |name: &str, value: Value| {
+            state.insert(name.into(), value);
+        };
+        put("md", json!(settings.mode.wire()));
+        put("sp", number(settings.degrees()));
+        put("ho", json!(settings.hold));
+        put("lk", json!(u8::from(settings.lock)));
+        match wanted.brightness {
+            Some(_) => put("br", settings.brightness.to_json()),
+            None => put("br", json!(settings.brightness.active)),
+        }
+        if wanted.proximity.is_some() {
+            put("pr", json!(u8::from(settings.proximity)));
+        }
+        if self.family == Family::Floor {
+            put("tr", json!(settings.tracked));
+        }
+        if self.family == Family::AirConditioner {
+            // While heating it does not say how fast the fan runs, unless that was the question.
+            if settings.mode != Mode::Heat || wanted.fan.is_some() {
+                put("fn", json!(settings.fan));
+            }
+            put("ss", json!(settings.swing));
+            put("ssh", json!(settings.swing_sideways));
+            put("it", json!(u8::from(settings.climate_plus)));
+        }
+        Value::Object(state)
+    }
+
+    fn stamp(&mut self, now: Now, faults: &DeviceFaults) -> Stamp {
+        // Above 2^53, as the real ones are, and the same in every run.
+        self.sequence += 1;
+        let id = hash(self.seed, self.sequence) >> 2 | 1 << 61;
+        Stamp { device: self.id, time: now.wall.as_secs() + faults.clock_shift, id }
+    }
+
+    fn schedule(&mut self, at: Duration, job: Job) {
+        self.sequence += 1;
+        let precious = matches!(job, Job::Boot | Job::Hello | Job::Unpair);
+        if self.jobs.len() < JOBS || precious && self.jobs.len() < 2 * JOBS {
+            self.jobs.insert((at, self.sequence), job);
+        }
+    }
+}
+
+/// Mean time between two batches.
+const BATCH_PERIOD: Duration = Duration::from_secs(900);
+
+const fn say(kind: TopicKind, payload: String, news: News) -> Emission {
+    Emission::Publish { kind, at_least_once: false, payload, news }
+}

@@ -1,0 +1,161 @@
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// Signs the tokens of the user pool. The core brings a cheap one; a server brings RS256, which third-party programs
+/// check against the pool's published keys.
+pub trait TokenSigner: fmt::Debug + Send {
+    /// `kid` of the tokens' header.
+    fn key_id(&self) -> &str;
+
+    /// `alg` of the tokens' header.
+    fn algorithm(&self) -> &str;
+
+    /// Signature over `header.payload`.
+    fn sign(&self, message: &[u8]) -> Vec<u8>;
+
+    /// The document at `/.well-known/jwks.json`.
+    fn jwks(&self) -> String;
+}
+
+/// HS256 with a key nobody else has: good where nobody checks signatures but the cloud itself.
+pub(crate) struct HmacSigner {
+    key: [u8; 32],
+}
+
+impl HmacSigner {
+    pub(crate) const fn new(key: [u8; 32]) -> Self {
+        Self { key }
+    }
+}
+
+impl fmt::Debug for HmacSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HmacSigner(..)")
+    }
+}
+
+impl TokenSigner for HmacSigner {
+    fn key_id(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn algorithm(&self) -> &'static str {
+        "HS256"
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        // A key of any length will do for HMAC.
+        Hmac::<Sha256>::new_from_slice(&self.key)
+            .map(|mut mac| {
+                mac.update(message);
+                mac.finalize().into_bytes().to_vec()
+            })
+            .unwrap_or_default()
+    }
+
+    fn jwks(&self) -> String {
+        json!({ "keys": [] }).to_string()
+    }
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TokenUse {
+    Id,
+    Access,
+}
+
+/// A token that was handed out.
+#[derive(Clone, Debug)]
+pub(crate) struct Issued {
+    pub(crate) account: usize,
+    pub(crate) client: String,
+    pub(crate) token_use: TokenUse,
+    /// The sign-in it descends from.
+    pub(crate) origin: u64,
+    expires: Duration,
+}
+
+/// Every token that was handed out and may still be good.
+#[derive(Debug)]
+pub(crate) struct TokenDesk {
+    signer: Box<dyn TokenSigner>,
+    issued: BTreeMap<[u8; 32], Issued>,
+}
+
+/// Tokens remembered; a pool that has issued more forgets the ones that expired.
+const REMEMBERED: usize = 4_096;
+
+impl TokenDesk {
+    pub(crate) fn new(signer: Box<dyn TokenSigner>) -> Self {
+        Self { signer, issued: BTreeMap::new() }
+    }
+
+    pub(crate) fn jwks(&self) -> String {
+        self.signer.jwks()
+    }
+
+    /// Signs `claims` and remembers the token.
+    pub(crate) fn issue(&mut self, claims: &Value, issued: Issued, now: Duration) -> String {
+        let header = json!({ "kid": self.signer.key_id(), "alg": self.signer.algorithm() });
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&header), part(claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.signer.sign(message.as_bytes()));
+        let token = format!("{message}.{signature}");
+        if self.issued.len() >= REMEMBERED {
+            self.issued.retain(|_, issued| now < issued.expires);
+            if self.issued.len() >= REMEMBERED {
+                self.issued.pop_first();
+            }
+        }
+        self.issued.insert(digest(&token), issued);
+        token
+    }
+
+    /// What `token` is, if it was handed out here and has not expired.
+    pub(crate) fn check(&self, token: &str, now: Duration) -> Option<&Issued> {
+        self.issued.get(&digest(token)).filter(|issued| now < issued.expires)
+    }
+
+    /// Whether the token was handed out here, expired or not.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.issued.contains_key(&digest(token))
+    }
+
+    pub(crate) fn void(&mut self, which: impl Fn(&Issued) -> bool) {
+        self.issued.retain(|_, issued| !which(issued));
+    }
+
+    pub(crate) fn expire_all(&mut self, now: Duration) {
+        for issued in self.issued.values_mut() {
+            issued.expires = issued.expires.min(now);
+        }
+    }
+}
+
+impl Issued {
+    pub(crate) fn new(
+        account: usize,
+        client: &str,
+        token_use: TokenUse,
+        origin: u64,
+        expires: Duration,
+    ) -> Self {
+        Self { account, client: client.to_string(), token_use, origin, expires }
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}

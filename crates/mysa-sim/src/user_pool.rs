@@ -1,0 +1,485 @@
+use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mysa_cognito::server::{ClaimError, Exchange};
+use serde_json::{Value, json};
+
+use crate::Now;
+use crate::account::Account;
+use crate::http::Exception;
+use crate::rng::Rng;
+use crate::spec::{Barred, ChallengeSpec, Names, Rules};
+use crate::token::{Issued, TokenDesk, TokenUse};
+
+/// The user pool: who may sign in, and with what they may go on.
+#[derive(Debug)]
+pub(crate) struct UserPool {
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) desk: TokenDesk,
+    /// Password sign-ins that were begun, and tokens that were refreshed.
+    pub(crate) sign_ins: u64,
+    pub(crate) refreshes: u64,
+    pub(crate) wrong_passwords: u64,
+    exchanges: VecDeque<Claimed>,
+    sessions: VecDeque<Pending>,
+    refresh: BTreeMap<String, Refresh>,
+    window: (u64, u32),
+    origins: u64,
+    rng: Rng,
+}
+
+#[derive(Debug)]
+struct Claimed {
+    block: String,
+    account: usize,
+    client: String,
+    exchange: Exchange,
+    until: Duration,
+}
+
+#[derive(Debug)]
+struct Pending {
+    session: String,
+    account: usize,
+    client: String,
+    step: usize,
+    tries: u32,
+    until: Duration,
+}
+
+#[derive(Debug)]
+struct Refresh {
+    account: usize,
+    client: String,
+    origin: u64,
+    auth_time: i64,
+    until: Duration,
+}
+
+/// Exchanges, challenge sessions and refresh tokens that are remembered.
+const EXCHANGES: usize = 64;
+const REFRESH_TOKENS: usize = 1_024;
+const CHALLENGE_LIFE: Duration = Duration::from_secs(180);
+
+type Answer = Result<Value, Exception>;
+
+impl UserPool {
+    pub(crate) fn new(accounts: Vec<Account>, desk: TokenDesk, rng: Rng) -> Self {
+        Self {
+            accounts,
+            desk,
+            sign_ins: 0,
+            refreshes: 0,
+            wrong_passwords: 0,
+            exchanges: VecDeque::new(),
+            sessions: VecDeque::new(),
+            refresh: BTreeMap::new(),
+            window: (0, 0),
+            origins: 0,
+            rng,
+        }
+    }
+
+    /// Answers one action of the service.
+    pub(crate) fn handle(
+        &mut self,
+        now: Now,
+        action: &str,
+        body: &Value,
+        names: &Names,
+        rules: &Rules,
+    ) -> Answer {
+        let second = now.mono.as_secs();
+        self.window =
+            if self.window.0 == second { (second, self.window.1.saturating_add(1)) } else { (second, 1) };
+        if self.window.1 > rules.sign_in_rate {
+            return Err(Exception::new("TooManyRequestsException", "Too many requests"));
+        }
+        let pool = Pool { now, names, rules };
+        match action {
+            "InitiateAuth" => self.initiate(&pool, body),
+            "RespondToAuthChallenge" => self.respond(&pool, body),
+            "GetTokensFromRefreshToken" => self.renew(&pool, body, text(body, "RefreshToken"), true),
+            "RevokeToken" => self.revoke(&pool, body),
+            "GlobalSignOut" => self.sign_out(&pool, body),
+            "GetUser" => self.user(&pool, body),
+            _ => Err(Exception::new("UnknownOperationException", "")),
+        }
+    }
+
+    /// Makes every token of an account void. Returns its index.
+    pub(crate) fn void_account(&mut self, name: &str) -> Option<usize> {
+        let account = self.accounts.iter().position(|account| account.is_called(name))?;
+        self.desk.void(|issued| issued.account == account);
+        self.refresh.retain(|_, refresh| refresh.account != account);
+        Some(account)
+    }
+
+    fn initiate(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
+        let parameters = body.get("AuthParameters").unwrap_or(&Value::Null);
+        match text(body, "AuthFlow") {
+            "USER_SRP_AUTH" => self.begin(pool, body, parameters),
+            "REFRESH_TOKEN_AUTH" | "REFRESH_TOKEN" => {
+                self.renew(pool, body, text(parameters, "REFRESH_TOKEN"), false)
+            }
+            "USER_PASSWORD_AUTH" | "CUSTOM_AUTH" | "USER_AUTH" => {
+                Err(Exception::invalid("USER_PASSWORD_AUTH flow not enabled for this client"))
+            }
+            _ => Err(Exception::invalid("Missing required parameter AuthFlow")),
+        }
+    }
+
+    fn begin(&mut self, pool: &Pool<'_>, body: &Value, parameters: &Value) -> Answer {
+        let client = pool.client(body)?;
+        self.sign_ins += 1;
+        let username = text(parameters, "USERNAME");
+        let Some(index) = self.accounts.iter().position(|account| account.is_called(username)) else {
+            return Err(Exception::new("UserNotFoundException", "User does not exist."));
+        };
+        let random = self.rng.bytes(32);
+        let block = STANDARD.encode(self.rng.bytes(192));
+        let account = &mut self.accounts[index];
+        match account.barred {
+            Some(Barred::NotConfirmed) => {
+                return Err(Exception::new("UserNotConfirmedException", "User is not confirmed."));
+            }
+            Some(Barred::ResetRequired) => {
+                let message = "Password reset required for the user";
+                return Err(Exception::new("PasswordResetRequiredException", message));
+            }
+            None => {}
+        }
+        if account.is_locked(pool.now.mono) {
+            return Err(Exception::not_authorized("Password attempts exceeded"));
+        }
+        let user_id = account.user_id.clone();
+        let pool_name = pool.name();
+        let internal = || Exception::new("InternalErrorException", "the account cannot be used");
+        let verifier = account.verifier(pool_name).ok_or_else(internal)?;
+        let exchange = verifier
+            .challenge(text(parameters, "SRP_A"), &random)
+            .map_err(|_| Exception::invalid("Incorrect SRP_A"))?;
+        let answer = json!({
+            "ChallengeName": "PASSWORD_VERIFIER",
+            "ChallengeParameters": {
+                "SALT": verifier.salt(),
+                "SECRET_BLOCK": block,
+                "SRP_B": exchange.public_hex(),
+                "USERNAME": user_id,
+                "USER_ID_FOR_SRP": user_id,
+            }
+        });
+        keep(
+            &mut self.exchanges,
+            Claimed { block, account: index, client, exchange, until: pool.now.mono + CHALLENGE_LIFE },
+        );
+        Ok(answer)
+    }
+
+    fn respond(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
+        let client = pool.client(body)?;
+        let responses = body.get("ChallengeResponses").unwrap_or(&Value::Null);
+        match text(body, "ChallengeName") {
+            "PASSWORD_VERIFIER" => self.claim(pool, client, responses),
+            "" => Err(Exception::invalid("Missing required parameter ChallengeName")),
+            name => self.answer(pool, &client, name, text(body, "Session"), responses),
+        }
+    }
+
+    fn claim(&mut self, pool: &Pool<'_>, client: String, responses: &Value) -> Answer {
+        let refused = || Exception::not_authorized("Incorrect username or password.");
+        let block = text(responses, "PASSWORD_CLAIM_SECRET_BLOCK");
+        let found =
+            self.exchanges.iter().position(|claimed| claimed.block == block && claimed.client == client);
+        // An exchange serves for one claim, or a password could be guessed with a single B.
+        let claimed = found.and_then(|at| self.exchanges.remove(at)).ok_or_else(refused)?;
+        let account = &mut self.accounts[claimed.account];
+        if pool.now.mono >= claimed.until || !account.is_called(text(responses, "USERNAME")) {
+            return Err(refused());
+        }
+        if account.is_locked(pool.now.mono) {
+            return Err(Exception::not_authorized("Password attempts exceeded"));
+        }
+        let (stamp, signature) = (text(responses, "TIMESTAMP"), text(responses, "PASSWORD_CLAIM_SIGNATURE"));
+        match claimed.exchange.check(block, stamp, signature, pool.now.wall.as_secs()) {
+            Ok(()) => account.succeed(),
+            Err(ClaimError::BadTimestamp | ClaimError::BadEncoding) => {
+                return Err(Exception::invalid(
+                    "TIMESTAMP format should be EEE MMM d HH:mm:ss z yyyy in english.",
+                ));
+            }
+            Err(error) => {
+                if error == ClaimError::WrongSignature {
+                    self.wrong_passwords += 1;
+                    account.fail(pool.now.mono);
+                }
+                return Err(refused());
+            }
+        }
+        self.ask(pool, claimed.account, client, 0)
+    }
+
+    /// Asks the account's next question, or hands out tokens.
+    fn ask(&mut self, pool: &Pool<'_>, account: usize, client: String, step: usize) -> Answer {
+        let Some(challenge) = self.accounts[account].challenges.get(step) else {
+            let origin = self.new_origin();
+            let token = self.new_refresh(pool, account, &client, origin, pool.now.wall.as_secs());
+            return Ok(self.tokens(pool, account, &client, origin, pool.now.wall.as_secs(), Some(token)));
+        };
+        let mut parameters = json!({ "USER_ID_FOR_SRP": self.accounts[account].user_id });
+        let name = challenge_name(challenge);
+        let extra = match challenge {
+            ChallengeSpec::Sms(_) => json!({
+                "CODE_DELIVERY_DELIVERY_MEDIUM": "SMS", "CODE_DELIVERY_DESTINATION": "+*******0000"
+            }),
+            ChallengeSpec::Email(_) => json!({
+                "CODE_DELIVERY_DELIVERY_MEDIUM": "EMAIL", "CODE_DELIVERY_DESTINATION": "u***@e***"
+            }),
+            ChallengeSpec::SoftwareToken(_) => json!({ "FRIENDLY_DEVICE_NAME": "phone" }),
+            ChallengeSpec::Select(choices) => json!({ "MFAS_CAN_CHOOSE": json!(choices).to_string() }),
+            ChallengeSpec::NewPassword => json!({ "requiredAttributes": "[]", "userAttributes": "{}" }),
+            ChallengeSpec::Other(_) => json!({}),
+        };
+        if let (Some(parameters), Value::Object(extra)) = (parameters.as_object_mut(), extra) {
+            parameters.extend(extra);
+        }
+        let session = self.rng.text(SESSION_ALPHABET, 240);
+        let answer = json!({ "ChallengeName": name, "Session": session, "ChallengeParameters": parameters });
+        let until = pool.now.mono + CHALLENGE_LIFE;
+        keep(&mut self.sessions, Pending { session, account, client, step, tries: 0, until });
+        Ok(answer)
+    }
+
+    fn answer(
+        &mut self,
+        pool: &Pool<'_>,
+        client: &str,
+        name: &str,
+        session: &str,
+        responses: &Value,
+    ) -> Answer {
+        let stale = || Exception::not_authorized("Invalid session for the user.");
+        let at = self.sessions.iter().position(|pending| pending.session == session).ok_or_else(stale)?;
+        let pending = &mut self.sessions[at];
+        if pool.now.mono >= pending.until || pending.client != client {
+            return Err(Exception::not_authorized("Invalid session for the user, session is expired."));
+        }
+        let account = &mut self.accounts[pending.account];
+        let challenge = account.challenges.get(pending.step).ok_or_else(stale)?;
+        if challenge_name(challenge) != name || !account.is_called(text(responses, "USERNAME")) {
+            return Err(stale());
+        }
+        let right = match challenge {
+            ChallengeSpec::Sms(code) => text(responses, "SMS_MFA_CODE") == code,
+            ChallengeSpec::Email(code) => text(responses, "EMAIL_OTP_CODE") == code,
+            ChallengeSpec::SoftwareToken(code) => text(responses, "SOFTWARE_TOKEN_MFA_CODE") == code,
+            ChallengeSpec::Select(choices) => {
+                choices.iter().any(|choice| text(responses, "ANSWER") == choice)
+            }
+            ChallengeSpec::NewPassword => {
+                let password = text(responses, "NEW_PASSWORD");
+                if password.len() < 8 {
+                    let message = "Password does not conform to policy: Password not long enough";
+                    return Err(Exception::new("InvalidPasswordException", message));
+                }
+                account.set_password(password);
+                true
+            }
+            ChallengeSpec::Other(_) => false,
+        };
+        if !right {
+            pending.tries += 1;
+            if pending.tries >= 3 {
+                self.sessions.remove(at);
+                return Err(stale());
+            }
+            return Err(Exception::new("CodeMismatchException", "Invalid code received for user"));
+        }
+        let (account, step) = (pending.account, pending.step + 1);
+        self.sessions.remove(at);
+        self.ask(pool, account, client.into(), step)
+    }
+
+    fn renew(&mut self, pool: &Pool<'_>, body: &Value, token: &str, modern: bool) -> Answer {
+        let client = pool.client(body)?;
+        self.refreshes += 1;
+        if pool.rules.rotation && !modern {
+            return Err(Exception::not_authorized("Refresh token rotation is enabled for this client."));
+        }
+        let Some(found) = self.refresh.get(token) else {
+            return Err(Exception::not_authorized("Invalid Refresh Token"));
+        };
+        if found.client != client {
+            return Err(Exception::not_authorized("Invalid Refresh Token."));
+        }
+        if pool.now.mono >= found.until {
+            return Err(Exception::not_authorized("Refresh Token has expired"));
+        }
+        let (account, origin, auth_time) = (found.account, found.origin, found.auth_time);
+        let mut fresh = None;
+        if pool.rules.rotation {
+            self.refresh.remove(token);
+            fresh = Some(self.new_refresh(pool, account, &client, origin, auth_time));
+        }
+        Ok(self.tokens(pool, account, &client, origin, auth_time, fresh))
+    }
+
+    fn revoke(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
+        let client = pool.client(body)?;
+        if let Some(found) = self.refresh.get(text(body, "Token")) {
+            if found.client != client {
+                return Err(Exception::new("UnauthorizedException", "Token was not issued to this client."));
+            }
+            let origin = found.origin;
+            self.refresh.retain(|_, refresh| refresh.origin != origin);
+            // Access tokens die with it; id tokens live on until they lapse, as AWS has it.
+            self.desk.void(|issued| issued.origin == origin && issued.token_use == TokenUse::Access);
+        }
+        Ok(json!({}))
+    }
+
+    fn sign_out(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
+        let account = self.bearer(pool, body)?;
+        self.refresh.retain(|_, refresh| refresh.account != account);
+        self.desk.void(|issued| issued.account == account && issued.token_use == TokenUse::Access);
+        Ok(json!({}))
+    }
+
+    fn user(&self, pool: &Pool<'_>, body: &Value) -> Answer {
+        let account = &self.accounts[self.bearer(pool, body)?];
+        Ok(json!({
+            "Username": account.user_id,
+            "UserAttributes": [
+                { "Name": "sub", "Value": account.user_id },
+                { "Name": "email_verified", "Value": "true" },
+                { "Name": "email", "Value": account.email },
+            ],
+        }))
+    }
+
+    fn bearer(&self, pool: &Pool<'_>, body: &Value) -> Result<usize, Exception> {
+        self.desk
+            .check(text(body, "AccessToken"), pool.now.mono)
+            .filter(|issued| issued.token_use == TokenUse::Access)
+            .map(|issued| issued.account)
+            .ok_or_else(|| Exception::not_authorized("Access Token has been revoked"))
+    }
+
+    const fn new_origin(&mut self) -> u64 {
+        self.origins += 1;
+        self.origins
+    }
+
+    fn new_refresh(
+        &mut self,
+        pool: &Pool<'_>,
+        account: usize,
+        client: &str,
+        origin: u64,
+        auth_time: i64,
+    ) -> String {
+        let token = format!("ey{}", self.rng.text(SESSION_ALPHABET, 600));
+        if self.refresh.len() >= REFRESH_TOKENS {
+            self.refresh.retain(|_, refresh| pool.now.mono < refresh.until);
+            if self.refresh.len() >= REFRESH_TOKENS {
+                self.refresh.pop_first();
+            }
+        }
+        let until = pool.now.mono + pool.rules.refresh_life;
+        self.refresh
+            .insert(token.clone(), Refresh { account, client: client.into(), origin, auth_time, until });
+        token
+    }
+
+    fn tokens(
+        &mut self,
+        pool: &Pool<'_>,
+        account: usize,
+        client: &str,
+        origin: u64,
+        auth_time: i64,
+        refresh: Option<String>,
+    ) -> Value {
+        let life = pool.rules.token_life;
+        let (now, expires) = (pool.now.wall.as_secs(), pool.now.mono + life);
+        let exp = now.saturating_add(i64::try_from(life.as_secs()).unwrap_or(i64::MAX));
+        let issuer = format!("https://{}", pool.names.issuer());
+        let (event, jti, jti2) = (self.rng.uuid(), self.rng.uuid(), self.rng.uuid());
+        let origin_jti = Rng::new(origin).uuid();
+        let Account { user_id, email, .. } = &self.accounts[account];
+        let id = json!({
+            "sub": user_id, "email_verified": true, "iss": issuer, "cognito:username": user_id,
+            "origin_jti": origin_jti, "aud": client, "event_id": event, "token_use": "id", "auth_time": auth_time,
+            "exp": exp, "iat": now, "jti": jti, "email": email,
+        });
+        let access = json!({
+            "sub": user_id, "iss": issuer, "client_id": client, "origin_jti": origin_jti, "event_id": event,
+            "token_use": "access", "scope": "aws.cognito.signin.user.admin", "auth_time": auth_time, "exp": exp,
+            "iat": now, "jti": jti2, "username": user_id,
+        });
+        let issued = |token_use| Issued::new(account, client, token_use, origin, expires);
+        let id = self.desk.issue(&id, issued(TokenUse::Id), pool.now.mono);
+        let access = self.desk.issue(&access, issued(TokenUse::Access), pool.now.mono);
+        let mut result = json!({
+            "AccessToken": access, "ExpiresIn": life.as_secs(), "IdToken": id, "TokenType": "Bearer",
+        });
+        if let (Some(refresh), Some(result)) = (refresh, result.as_object_mut()) {
+            result.insert("RefreshToken".into(), json!(refresh));
+        }
+        json!({ "AuthenticationResult": result, "ChallengeParameters": {} })
+    }
+}
+
+/// What every action needs to know.
+struct Pool<'a> {
+    now: Now,
+    names: &'a Names,
+    rules: &'a Rules,
+}
+
+impl Pool<'_> {
+    /// The app client of a request, if it is one of the pool's two.
+    fn client(&self, body: &Value) -> Result<String, Exception> {
+        let client = text(body, "ClientId");
+        if client == self.names.legacy_client || client == self.names.modern_client {
+            return Ok(client.to_string());
+        }
+        let message = format!("User pool client {client} does not exist.");
+        Err(Exception::new("ResourceNotFoundException", &message))
+    }
+
+    /// The part of the pool's id that is hashed with a password.
+    fn name(&self) -> &str {
+        self.names.user_pool.split_once('_').map_or(&*self.names.user_pool, |(_, name)| name)
+    }
+}
+
+fn challenge_name(challenge: &ChallengeSpec) -> &str {
+    match challenge {
+        ChallengeSpec::Sms(_) => "SMS_MFA",
+        ChallengeSpec::Email(_) => "EMAIL_OTP",
+        ChallengeSpec::SoftwareToken(_) => "SOFTWARE_TOKEN_MFA",
+        ChallengeSpec::Select(_) => "SELECT_MFA_TYPE",
+        ChallengeSpec::NewPassword => "NEW_PASSWORD_REQUIRED",
+        ChallengeSpec::Other(name) => name,
+    }
+}
+
+const SESSION_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn keep<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == EXCHANGES {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,197 @@
+use alloc::string::String;
+
+use serde_json::{Map, Value, json};
+
+use crate::family::{Family, Mode};
+use crate::math::round;
+
+/// How the display is lit, as `br` and the device record have it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Brightness {
+    pub(crate) auto: i64,
+    pub(crate) active: i64,
+    pub(crate) idle: i64,
+    pub(crate) active_secs: i64,
+    pub(crate) idle_secs: i64,
+}
+
+impl Brightness {
+    pub(crate) fn to_json(self) -> Value {
+        json!({
+            "a_b": self.auto, "a_br": self.active, "i_br": self.idle, "a_dr": self.active_secs, "i_dr": self.idle_secs
+        })
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let field = |name: &str| value.get(name).and_then(Value::as_i64);
+        let percent = |name: &str| field(name).filter(|value| (0..=100).contains(value));
+        Some(Self {
+            auto: field("a_b").filter(|value| matches!(value, 0 | 1))?,
+            active: percent("a_br")?,
+            idle: percent("i_br")?,
+            active_secs: field("a_dr").unwrap_or(60),
+            idle_secs: field("i_dr").unwrap_or(30),
+        })
+    }
+}
+
+/// The changes one command asks for: the members of a `cmd` object, read and checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Wanted {
+    /// Hundredths of a degree.
+    pub(crate) setpoint: Option<i32>,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) hold: Option<i64>,
+    pub(crate) until: Option<i64>,
+    pub(crate) lock: Option<bool>,
+    pub(crate) brightness: Option<Brightness>,
+    pub(crate) proximity: Option<bool>,
+    pub(crate) tracked: Option<i64>,
+    pub(crate) fan: Option<i64>,
+    pub(crate) swing: Option<i64>,
+    pub(crate) swing_sideways: Option<i64>,
+    pub(crate) climate_plus: Option<bool>,
+}
+
+impl Wanted {
+    /// Reads `cmd`, an array of objects, or the same in a JSON string where the thermostat understands that. The
+    /// inner error says that the thermostat understands the words but will not do it.
+    pub(crate) fn read(cmd: &Value, family: Family) -> Option<Result<Self, ()>> {
+        let profile = family.profile();
+        let parsed;
+        let list = match cmd {
+            Value::Array(list) => list,
+            Value::String(text) if profile.reads_text_cmd => {
+                parsed = serde_json::from_str::<Value>(text).ok()?;
+                parsed.as_array()?
+            }
+            _ => return None,
+        };
+        let mut wanted = Self::default();
+        for object in list {
+            if wanted.take(object.as_object()?, family).is_none() {
+                return Some(Err(()));
+            }
+        }
+        Some(Ok(wanted))
+    }
+
+    fn take(&mut self, cmd: &Map<String, Value>, family: Family) -> Option<()> {
+        let profile = family.profile();
+        let conditioner = family == Family::AirConditioner;
+        for (name, value) in cmd {
+            match name.as_str() {
+                "tm" => self.until = Some(value.as_i64()?).filter(|&until| until > 0),
+                "sp" => self.setpoint = Some(checked_setpoint(value.as_f64()?, profile.setpoint)?),
+                "md" => {
+                    let mode = Mode::from_wire(value.as_i64()?)?;
+                    self.mode = Some(mode).filter(|mode| profile.modes.contains(mode));
+                    self.mode?;
+                }
+                "ho" => self.hold = Some(value.as_i64().filter(|hold| matches!(hold, 1 | 2))?),
+                "lk" => self.lock = Some(flag(value)?),
+                "br" => self.brightness = Some(Brightness::from_json(value)?),
+                "pr" => self.proximity = Some(flag(value)?),
+                "tr" if family == Family::Floor => {
+                    self.tracked = Some(value.as_i64().filter(|tracked| matches!(tracked, 3 | 5))?);
+                }
+                "fn" if conditioner => self.fan = Some(in_range(value, 1..=12)?),
+                "ss" if conditioner => self.swing = Some(in_range(value, 0..=12)?),
+                "ssh" if conditioner => self.swing_sideways = Some(in_range(value, 0..=12)?),
+                "it" if conditioner => self.climate_plus = Some(flag(value)?),
+                "tr" | "fn" | "ss" | "ssh" | "it" => return None,
+                // `stpt` and `a_sp` ride along in one client's commands; what else there is, is not understood.
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// The `cmd` object a cloud service sends for these changes.
+    pub(crate) fn to_cmd(&self) -> Value {
+        let mut cmd = Map::new();
+        cmd.insert("tm".into(), json!(self.until.unwrap_or(-1)));
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                cmd.insert(name.into(), value);
+            }
+        };
+        put("sp", self.setpoint.map(|setpoint| number(f64::from(setpoint) / 100.0)));
+        put("md", self.mode.map(|mode| json!(mode.wire())));
+        put("ho", self.hold.map(|hold| json!(hold)));
+        put("lk", self.lock.map(|lock| json!(u8::from(lock))));
+        put("br", self.brightness.map(Brightness::to_json));
+        put("pr", self.proximity.map(|on| json!(u8::from(on))));
+        put("tr", self.tracked.map(|tracked| json!(tracked)));
+        put("fn", self.fan.map(|fan| json!(fan)));
+        put("ss", self.swing.map(|swing| json!(swing)));
+        put("ssh", self.swing_sideways.map(|swing| json!(swing)));
+        put("it", self.climate_plus.map(|on| json!(u8::from(on))));
+        Value::Object(cmd)
+    }
+}
+
+/// Takes a setpoint in hundredths if it is in range and on the grid `(lowest, highest, step)`.
+pub(crate) fn checked_setpoint(degrees: f64, (low, high, step): (i32, i32, i32)) -> Option<i32> {
+    let hundredths = i32::try_from(round(degrees * 100.0)).ok()?;
+    let exact = (f64::from(hundredths) - degrees * 100.0).abs() < 1e-6;
+    (exact && (low..=high).contains(&hundredths) && (hundredths - low) % step == 0).then_some(hundredths)
+}
+
+/// A JSON number without a useless fraction.
+pub(crate) fn number(value: f64) -> Value {
+    let whole = round(value);
+    if (whole as f64 - value).abs() < 1e-9 { json!(whole) } else { json!(value) }
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match value.as_i64() {
+        Some(0) => Some(false),
+        Some(1) => Some(true),
+        _ => value.as_bool(),
+    }
+}
+
+fn in_range(value: &Value, range: core::ops::RangeInclusive<i64>) -> Option<i64> {
+    value.as_i64().filter(|value| range.contains(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setpoints_off_the_grid_or_out_of_range_are_refused() {
+        let grid = Family::BaseboardV2.profile().setpoint;
+        assert_eq!(checked_setpoint(21.5, grid), Some(2_150));
+        for bad in [21.3, 4.5, 30.5, f64::NAN, f64::INFINITY, -1.0, 1e300] {
+            assert_eq!(checked_setpoint(bad, grid), None, "{bad}");
+        }
+        let whole = Family::AirConditioner.profile().setpoint;
+        assert_eq!((checked_setpoint(22.0, whole), checked_setpoint(22.5, whole)), (Some(2_200), None));
+    }
+
+    #[test]
+    fn a_lite_does_not_read_the_string_form() {
+        let text = json!("[{\"tm\":-1,\"sp\":20}]");
+        assert_eq!(Wanted::read(&text, Family::Lite), None);
+        let wanted = Wanted { setpoint: Some(2_000), ..Wanted::default() };
+        assert_eq!(Wanted::read(&text, Family::BaseboardV2), Some(Ok(wanted)));
+    }
+
+    #[test]
+    fn what_a_service_sends_is_what_a_thermostat_reads() {
+        let wanted = Wanted {
+            setpoint: Some(2_200),
+            mode: Some(Mode::Cool),
+            hold: Some(2),
+            fan: Some(4),
+            swing: Some(3),
+            climate_plus: Some(true),
+            ..Wanted::default()
+        };
+        let cmd = json!([wanted.to_cmd()]);
+        assert_eq!(Wanted::read(&cmd, Family::AirConditioner), Some(Ok(wanted)));
+        assert_eq!(Wanted::read(&cmd, Family::BaseboardV2), Some(Err(())), "a baseboard cannot cool");
+    }
+}
