@@ -27,6 +27,7 @@ pub(crate) fn check(
     if let Some(control) = change.controls().find(|control| !controls.contains(control)) {
         return Err(Refusal::NoControl { family, control, channel });
     }
+    let limits = &limits.of(family);
     let modes = modes_on(family, channel, limits, table);
     if let Some(asked) = change.mode.filter(|mode| !modes.contains(mode)) {
         return Err(Refusal::ModeNotOffered { asked, offered: modes });
@@ -40,22 +41,16 @@ pub(crate) fn check(
         None => None,
     };
     if let Some(asked) = change.fan {
-        let offered = match limits.caps {
-            Some(caps) => caps.fan_speeds(mode, number),
-            None if mode == Some(Mode::Dry) => [FanSpeed::AUTO].into(),
-            None => (1..=12).map(FanSpeed::from_code).collect(),
-        };
+        let offered = fan_speeds(family, limits, mode, number);
         if !(offered.contains(&asked) && asked.is_witnessed()) {
             return Err(Refusal::FanNotOffered { asked, offered });
         }
     }
-    let any_swing = || (1..=10).map(Swing::from_code).collect::<Vec<_>>();
     for (asked, offered) in [
-        (change.swing_vertical, limits.caps.map(|caps| caps.vertical_swing(number))),
-        (change.swing_horizontal, limits.caps.map(|caps| caps.horizontal_swing(number))),
+        (change.swing_vertical, vertical_swing(limits, number)),
+        (change.swing_horizontal, horizontal_swing(limits, number)),
     ] {
         let Some(asked) = asked else { continue };
-        let offered = offered.unwrap_or_else(any_swing);
         if !(offered.contains(&asked) && asked.is_witnessed()) {
             return Err(Refusal::SwingNotOffered { asked, offered });
         }
@@ -68,6 +63,37 @@ pub(crate) fn check(
         }
     }
     Ok((family, Change { setpoint, ..change }))
+}
+
+/// The fan speeds that can be sent, in a mode given also by its number.
+pub(crate) fn fan_speeds(
+    family: Family,
+    limits: &Limits<'_>,
+    mode: Option<Mode>,
+    number: Option<i64>,
+) -> Vec<FanSpeed> {
+    let codes: &[u8] = match (limits.caps, family, mode) {
+        (Some(caps), _, _) => return caps.fan_speeds(mode, number),
+        // Of the numbered generation alone the structured service has a place for each.
+        (None, Family::Central, _) => &[1, 3, 5, 7, 8, 9, 10, 11, 12],
+        (None, _, Some(Mode::Dry)) => &[1],
+        (None, _, _) => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    };
+    codes.iter().copied().map(FanSpeed::from_code).collect()
+}
+
+/// The vertical directions that can be sent.
+pub(crate) fn vertical_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
+    limits.caps.map_or_else(any_swing, |caps| caps.vertical_swing(number))
+}
+
+/// The horizontal directions that can be sent.
+pub(crate) fn horizontal_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
+    limits.caps.map_or_else(any_swing, |caps| caps.horizontal_swing(number))
+}
+
+fn any_swing() -> Vec<Swing> {
+    (1..=10).map(Swing::from_code).collect()
 }
 
 /// The modes that can be sent: the family has them, the channel has a number for them, and the unit's own list, if

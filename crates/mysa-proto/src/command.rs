@@ -160,9 +160,7 @@ impl Command {
             agree(wish.mode, seen.mode, |a, b| a == b),
             agree(wish.hold, seen.hold, same_hold),
             agree(wish.lock, seen.lock, |a, b| a == b),
-            agree(wish.brightness.and_then(|b| b.active), seen.brightness.and_then(|b| b.active), |a, b| {
-                a == b
-            }),
+            wish.brightness.map(|wish| brightness(wish, seen.brightness.unwrap_or_default())),
             agree(wish.proximity, seen.proximity, |a, b| a == b),
             agree(wish.fan, seen.fan, |a, b| a == b),
             agree(wish.swing_vertical, seen.swing_vertical, |a, b| a == b),
@@ -178,6 +176,21 @@ impl Command {
             Agreement::Agrees
         }
     }
+}
+
+/// An acknowledgement may show no more than the brightness in use, so one field that agrees is enough.
+fn brightness(wish: Brightness, seen: Brightness) -> Agreement {
+    let fields = [
+        agree(wish.auto, seen.auto, |a, b| a == b),
+        agree(wish.active, seen.active, |a, b| a == b),
+        agree(wish.idle, seen.idle, |a, b| a == b),
+        agree(wish.active_seconds, seen.active_seconds, |a, b| a == b),
+        agree(wish.idle_seconds, seen.idle_seconds, |a, b| a == b),
+    ];
+    [Agreement::Differs, Agreement::Agrees]
+        .into_iter()
+        .find(|verdict| fields.contains(&Some(*verdict)))
+        .unwrap_or(Agreement::NotSeen)
 }
 
 fn agree<T: Copy>(wish: Option<T>, seen: Option<T>, same: impl Fn(T, T) -> bool) -> Option<Agreement> {

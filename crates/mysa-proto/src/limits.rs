@@ -1,4 +1,4 @@
-use crate::{BodyType, Celsius, Mode, SupportedCaps, TrackedSensor};
+use crate::{BodyType, Celsius, Family, Mode, SupportedCaps, TrackedSensor};
 
 /// What is known of one thermostat beyond its model, and narrows what it may be told.
 ///
@@ -10,7 +10,7 @@ pub struct Limits<'a> {
     pub min_setpoint: Option<Celsius>,
     /// `MaxSetpoint` of the device record: the user's own upper limit.
     pub max_setpoint: Option<Celsius>,
-    /// What an air conditioner offers in each mode.
+    /// What an air conditioner offers in each mode. Ignored on every other device.
     pub caps: Option<&'a SupportedCaps>,
     /// The mode it is in, where known. Decides which of the `caps` hold for a change that sets no mode.
     pub mode: Option<Mode>,
@@ -19,4 +19,11 @@ pub struct Limits<'a> {
     /// `body.type` to use instead of the model's: a Lite whose record was edited to say `BB-V2-0` still wants
     /// [`BodyType::BaseboardLite`]. It does not widen what the model allows.
     pub body_type: Option<BodyType>,
+}
+
+impl Limits<'_> {
+    /// These limits without what does not concern the family.
+    pub(crate) fn of(self, family: Family) -> Self {
+        Self { caps: self.caps.filter(|_| family == Family::AirConditioner), ..self }
+    }
 }

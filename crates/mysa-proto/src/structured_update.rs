@@ -53,7 +53,7 @@ impl StructuredUpdate {
             None => None,
         };
         let auto_setpoints = match change.auto_setpoints {
-            Some(pair) => Some(check_pair(pair, family, limits)?),
+            Some(pair) => Some(check_pair(pair, family, &limits.of(family))?),
             None => None,
         };
         if let Some(asked) = change.temperature_offset {
@@ -75,6 +75,7 @@ impl StructuredUpdate {
         let fan_mode = match change.fan {
             Some(fan) => {
                 // A speed without the mode beside it is not taken.
+                let mode = mode.filter(|mode| family.modes().contains(mode));
                 mode_number = mode.and_then(Mode::to_structured);
                 if mode_number.is_none() {
                     return Err(Refusal::FanNeedsMode);

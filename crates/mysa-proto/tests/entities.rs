@@ -1,0 +1,185 @@
+//! What a bridge shows of each model, and that whatever it lets one write can be written.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+
+use mysa_proto::{
+    Celsius, Change, Command, DeviceId, Entity, EntityFacts, Family, FanSpeed, Limits, Mode, ModeCaps,
+    ModeTable, Model, StructuredUpdate, SupportedCaps, Swing, UnixTime, entities,
+};
+
+const EVERYTHING: EntityFacts =
+    EntityFacts { humidity: true, current: true, voltage: true, rated_power: true, energy_history: true };
+
+#[test]
+fn each_family_shows_what_it_has() {
+    let common = "binary_sensor.connected sensor.last_seen sensor.signal sensor.temperature update.firmware";
+    let heats = "climate.action climate.mode climate.setpoint number.brightness_active number.brightness_idle \
+                 sensor.mode sensor.setpoint switch.lock";
+    let holds = "climate.preset_mode sensor.hold_until";
+    for (model, own) in [
+        ("BB-V1-1", format!("{heats} {holds} sensor.current sensor.duty_cycle sensor.energy sensor.power")),
+        ("BB-V2-0", format!("{heats} {holds} sensor.duty_cycle")),
+        ("BB-V2-0-L", format!("{heats} {holds} sensor.duty_cycle")),
+        ("BB-V3-0", format!("{heats} sensor.duty_cycle")),
+        (
+            "INF-V1-0",
+            format!("{heats} {holds} select.tracked_sensor sensor.floor_temperature sensor.voltage"),
+        ),
+        (
+            "AC-V1-0",
+            format!("{heats} {holds} climate.fan_mode climate.swing_mode climate.swing_horizontal_mode"),
+        ),
+        ("ST-V1-0", format!("{heats} climate.fan_mode")),
+        ("CS-V1-0", String::new()),
+        ("XX-V9-9", String::new()),
+    ] {
+        let list = of(model, &Limits::default(), &EntityFacts::default());
+        let ids: BTreeSet<_> = list.iter().map(|entity| entity.id).collect();
+        let expected: BTreeSet<_> = common.split_whitespace().chain(own.split_whitespace()).collect();
+        assert_eq!(ids, expected, "{model}");
+        assert_eq!(ids.len(), list.len(), "{model}: an id is there twice");
+    }
+}
+
+#[test]
+fn humidity_power_and_energy_are_there_when_they_can_be_known() {
+    for (model, facts, expected) in [
+        (
+            "BB-V2-0",
+            EntityFacts { rated_power: true, ..EntityFacts::default() },
+            "sensor.power sensor.energy",
+        ),
+        ("BB-V2-0", EntityFacts { energy_history: true, ..EntityFacts::default() }, "sensor.energy"),
+        ("AC-V1-0", EntityFacts { rated_power: true, ..EntityFacts::default() }, ""),
+        ("BB-V2-0-L", EntityFacts { humidity: true, ..EntityFacts::default() }, "sensor.humidity"),
+        (
+            "BB-V2-0",
+            EntityFacts { current: true, voltage: true, ..EntityFacts::default() },
+            "sensor.current sensor.voltage",
+        ),
+    ] {
+        let before = of(model, &Limits::default(), &EntityFacts::default());
+        let after = of(model, &Limits::default(), &facts);
+        let new: Vec<_> =
+            after.iter().filter(|entity| !before.contains(entity)).map(|entity| entity.id).collect();
+        let mut new = new.join(" ");
+        if new == "sensor.energy sensor.power" {
+            new = "sensor.power sensor.energy".into();
+        }
+        assert_eq!(new, expected, "{model}");
+    }
+}
+
+#[test]
+fn whatever_can_be_chosen_can_be_commanded_and_reads_back_by_one_name() {
+    let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+    let now = UnixTime::from_secs(1_767_323_045);
+    let caps = caps();
+    for info in Model::known() {
+        let model = Model::Known(info);
+        for caps in [None, Some(&caps)] {
+            for mode in [None, Some(Mode::Off), Some(Mode::Heat), Some(Mode::Cool), Some(Mode::Dry)] {
+                if mode.is_some_and(|mode| !info.family.modes().contains(&mode)) {
+                    continue;
+                }
+                let limits = Limits { caps, mode, ..Limits::default() };
+                for entity in entities(&model, &limits, &ModeTable::OBSERVED, &EVERYTHING) {
+                    let names: BTreeSet<_> = entity.choices.iter().map(|choice| choice.name).collect();
+                    assert_eq!(names.len(), entity.choices.len(), "{} {}: {names:?}", info.model, entity.id);
+                    for choice in &entity.choices {
+                        assert_eq!(choice.change.is_some(), entity.writable, "{} {}", info.model, entity.id);
+                        let Some(change) = choice.change else { continue };
+                        assert!(
+                            can(device, &model, &limits, change, now),
+                            "{} {mode:?} {change}",
+                            info.model
+                        );
+                    }
+                    // A central system takes a setpoint for heating or cooling only.
+                    if entity.id == "climate.setpoint" && model.family() != Some(Family::Central) {
+                        for degrees in entity.range.iter().flat_map(|range| [range.min, range.max]) {
+                            let change = Change::setpoint(Celsius::from_degrees(degrees).unwrap());
+                            assert!(can(device, &model, &limits, change, now), "{} {change}", info.model);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bounds_are_those_of_the_device() {
+    let limits = Limits { max_setpoint: Celsius::from_degrees(28.0), ..Limits::default() };
+    let list = of("INF-V1-0", &limits, &EVERYTHING);
+    let range = entity(&list, "climate.setpoint").range.unwrap();
+    assert_eq!((range.min, range.max, range.step), (5.0, 28.0, 0.5));
+}
+
+#[test]
+fn an_air_conditioner_offers_what_its_record_lists_for_the_mode() {
+    let caps = caps();
+    let names = |list: &[Entity], id: &str| {
+        let choices = entity(list, id).choices.iter();
+        choices.map(|choice| choice.name).collect::<Vec<_>>().join(" ")
+    };
+    let limits = Limits { caps: Some(&caps), mode: Some(Mode::Cool), ..Limits::default() };
+    let cooling = of("AC-V1-0", &limits, &EVERYTHING);
+    assert_eq!(names(&cooling, "climate.mode"), "off heat cool dry");
+    assert_eq!(names(&cooling, "climate.fan_mode"), "auto low medium high");
+    assert_eq!(names(&cooling, "climate.swing_mode"), "auto position_1");
+    assert_eq!(names(&cooling, "climate.action"), "off heating cooling drying idle");
+    assert!(!entity(&cooling, "climate.swing_horizontal_mode").writable);
+    assert!(entity(&cooling, "climate.setpoint").writable);
+    let drying = of("AC-V1-0", &Limits { mode: Some(Mode::Dry), ..limits }, &EVERYTHING);
+    assert_eq!(names(&drying, "climate.fan_mode"), "auto");
+    let setpoint = entity(&drying, "climate.setpoint");
+    assert_eq!((setpoint.range, setpoint.writable), (None, false));
+}
+
+#[test]
+fn nothing_of_an_unknown_model_can_be_written_and_nothing_is_a_button() {
+    assert!(of("XX-V9-9", &Limits::default(), &EVERYTHING).iter().all(|entity| !entity.writable));
+    for info in Model::known() {
+        for entity in of(info.model, &Limits::default(), &EVERYTHING) {
+            assert_ne!(entity.component(), "button");
+            assert!(!(entity.component() == "update" && entity.writable));
+            assert_eq!(format!("{}.{}", entity.component(), entity.key()), entity.id);
+        }
+    }
+}
+
+fn of(model: &str, limits: &Limits<'_>, facts: &EntityFacts) -> Vec<Entity> {
+    entities(&Model::parse(model), limits, &ModeTable::OBSERVED, facts)
+}
+
+fn entity<'a>(list: &'a [Entity], id: &str) -> &'a Entity {
+    list.iter().find(|entity| entity.id == id).unwrap()
+}
+
+/// Whether one of the two channels takes it.
+fn can(device: DeviceId, model: &Model, limits: &Limits<'_>, change: Change, now: UnixTime) -> bool {
+    let mode = limits.mode.or(Some(Mode::Cool)).filter(|_| change.fan.is_some());
+    let with_mode = Change { mode: change.mode.or(mode), ..change };
+    Command::new(device, model, limits, &ModeTable::OBSERVED, change, now).is_ok()
+        || StructuredUpdate::new(model, limits, with_mode).is_ok()
+}
+
+fn caps() -> SupportedCaps {
+    let degrees = (16..=30).map(|degrees| Celsius::from_hundredths(degrees * 100)).collect::<Vec<_>>();
+    let speeds = [1, 2, 4, 6].map(FanSpeed::from_code).to_vec();
+    let swing = [3, 4].map(Swing::from_code).to_vec();
+    let mode = |number, temperatures: &Vec<Celsius>| ModeCaps {
+        number,
+        temperatures: temperatures.clone(),
+        fan_speeds: speeds.clone(),
+        vertical_swing: swing.clone(),
+        ..ModeCaps::default()
+    };
+    SupportedCaps {
+        temperature_range: Some((Celsius::from_hundredths(1_600), Celsius::from_hundredths(3_000))),
+        modes: vec![mode(3, &degrees), mode(4, &degrees), mode(6, &Vec::new())],
+        ..SupportedCaps::default()
+    }
+}
