@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the number whose first byte is next; `None` for `-inf` and its like.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, JsonError> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         match JsonNumber::read(rest) {

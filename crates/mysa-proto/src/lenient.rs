@@ -64,7 +64,7 @@ macro_rules! fields {
 pub(crate) use fields;
 
 /// A number, or a string that holds one. Booleans are not numbers.
-#[inline]
+#[inline(always)]
 pub(crate) fn number<'a>(reader: &mut Reader<'a>) -> Read<JsonNumber<'a>> {
     match reader.peek() {
         Some(b'-' | b'0'..=b'9') => reader.number(),
