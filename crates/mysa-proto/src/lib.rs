@@ -3,13 +3,52 @@
 //! Bytes go in, a typed value comes out, and back. The crates above decide *when* to talk.
 //!
 //! ```
-//! use mysa_proto::{Celsius, DeviceId, DutyCycle, Topic};
+//! use core::time::Duration;
+//! use mysa_proto::{
+//!     Body, Celsius, Change, Command, DeviceState, EnvelopeForm, Limits, Message, Model, ModeTable, Observation,
+//!     Received, Stamp, Topic, UnixTime,
+//! };
 //!
-//! let id = DeviceId::new("A0B1C2D3E4F6").ok_or("not a device id")?;
-//! assert_eq!(Topic::outgoing(id).to_string(), "/v1/dev/a0b1c2d3e4f6/out");
-//! assert_eq!(Celsius::from_degrees(21.5).ok_or("not a temperature")?.to_string(), "21.5 °C");
-//! # Ok::<(), &str>(())
+//! // What a thermostat says...
+//! let topic = Topic::parse(b"/v1/dev/a0b1c2d3e4f6/out").ok_or("not a device topic")?;
+//! let payload = br#"{"src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,"body":{"stpt":20.0}}"#;
+//! let message = Message::decode(topic.kind, payload)?;
+//! assert!(matches!(message.body, Body::Status(_)) && message.is_about(topic.device));
+//!
+//! // ...is merged with all else that is known of it...
+//! let model = Model::parse("BB-V2-0");
+//! let now = Received { mono: Duration::from_secs(7), wall: UnixTime::from_secs(1_767_323_046) };
+//! let mut state = DeviceState::new();
+//! if let Some(seen) = Observation::from_message(&message, &ModeTable::OBSERVED, model.family(), now) {
+//!     state.observe(&seen);
+//! }
+//! assert_eq!(state.setpoint().map(|setpoint| setpoint.value.as_degrees()), Some(20.0));
+//!
+//! // ...and what it is told is checked before it can be written.
+//! let warmer = Change::setpoint(Celsius::from_degrees(21.5).ok_or("not a temperature")?);
+//! let command =
+//!     Command::new(topic.device, &model, &Limits::default(), &ModeTable::OBSERVED, warmer, now.wall)?;
+//! let mut wire = Vec::new();
+//! let stamp = Stamp { id: 1_767_323_046_000, time: now.wall, app_ref: "me", form: EnvelopeForm::Observed };
+//! command.encode(&stamp, &mut wire);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Messages
+//!
+//! [`Message::decode`] reads what comes by MQTT: one pass over the text, borrowed, without allocation. A value that is
+//! absent, `null`, -1, of the wrong type or out of range becomes `None` and never costs the fields beside it; what has
+//! no name here is kept ([`Message::raw`]) and shown ([`Message::unknown_fields`]). [`Message::answers`] tells whether a
+//! command was obeyed.
+//!
+//! # State
+//!
+//! [`DeviceState`] keeps the last word about each field, whoever said it, and tells whose it is and how old. Order of
+//! arrival has no say in it.
+//!
+//! # Sources
+//!
+//! The protocol is undocumented. Each item names its witnesses, the public projects that saw it.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -112,3 +151,7 @@ pub use topic::{Topic, TopicKind};
 pub use trigger::Trigger;
 pub use units::{Amperes, Celsius, DutyCycle, KilowattHours, RelativeHumidity, Volts, Watts};
 pub use v1_status::V1Status;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
