@@ -2,6 +2,7 @@ use alloc::string::String;
 
 use zeroize::Zeroize as _;
 
+use crate::encode;
 use crate::secret::Secret;
 
 /// An AWS access key, with the session token if it is a temporary one.
@@ -18,7 +19,8 @@ pub struct Credentials {
     access_key_id: String,
     /// `AWS4` and the secret access key: the only form in which SigV4 uses it, kept so that signing does not allocate.
     aws4_secret: Secret,
-    session_token: Option<Secret>,
+    /// Percent-encoded, as every URL needs it.
+    encoded_token: Option<Secret>,
 }
 
 impl Credentials {
@@ -37,9 +39,11 @@ impl Credentials {
         Self {
             access_key_id: access_key_id.into(),
             aws4_secret: Secret::new(aws4_secret),
-            session_token: session_token
-                .filter(|token| !token.is_empty())
-                .map(|token| Secret::new(token.into())),
+            encoded_token: session_token.filter(|token| !token.is_empty()).map(|token| {
+                let mut encoded = String::with_capacity(encode::encoded_len(token.as_bytes()));
+                encode::push(&mut encoded, token.as_bytes());
+                Secret::new(encoded)
+            }),
         }
     }
 
@@ -52,14 +56,14 @@ impl Credentials {
     /// Whether these are temporary credentials, which come with a session token.
     #[must_use]
     pub fn has_session_token(&self) -> bool {
-        self.session_token.is_some()
+        self.encoded_token.is_some()
     }
 
     pub(crate) fn aws4_secret(&self) -> &[u8] {
         self.aws4_secret.expose().as_bytes()
     }
 
-    pub(crate) fn session_token(&self) -> Option<&str> {
-        self.session_token.as_ref().map(Secret::expose)
+    pub(crate) fn encoded_token(&self) -> Option<&str> {
+        self.encoded_token.as_ref().map(Secret::expose)
     }
 }

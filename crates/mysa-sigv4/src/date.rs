@@ -10,13 +10,13 @@ impl AmzDate {
     /// Drops fractions of a second. `None` outside the years 0 to 9999 in UTC, which four digits cannot write.
     pub(crate) fn new(time: OffsetDateTime) -> Option<Self> {
         let time = time.checked_to_offset(UtcOffset::UTC)?;
-        let year = u16::try_from(time.year()).ok().filter(|year| *year <= 9999)?;
+        let (year, month, day) = time.date().to_calendar_date();
+        let year = u16::try_from(year).ok().filter(|year| *year <= 9999)?;
         let mut text = *b"00000000T000000Z";
         let [century, year] = [year / 100, year % 100].map(|part| part as u8);
-        let (month, day) = (u8::from(time.month()), time.day());
         let (hour, minute, second) = time.to_hms();
         for (at, value) in
-            [(0, century), (2, year), (4, month), (6, day), (9, hour), (11, minute), (13, second)]
+            [(0, century), (2, year), (4, u8::from(month)), (6, day), (9, hour), (11, minute), (13, second)]
         {
             text[at] += value / 10;
             text[at + 1] += value % 10;
@@ -48,6 +48,10 @@ impl AmzDate {
     /// `YYYYMMDD`.
     pub(crate) fn day(&self) -> &str {
         self.as_str().get(..8).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// `'T'HHMMSS'Z'`.

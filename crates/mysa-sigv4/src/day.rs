@@ -5,8 +5,8 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use crate::date::AmzDate;
-use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
-use crate::presign::{SIGNATURE, TAIL_LEN, date_of, push_rest, push_token};
+use crate::hash::{EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, gather};
+use crate::presign::{SIGNATURE, TAIL_LEN, TOKEN, date_of, push_rest, push_token};
 use crate::secret::Secret;
 use crate::{Authority, Credentials, PresignError, PresignedUrl, Presigner, TokenRule};
 
@@ -47,8 +47,10 @@ struct Day {
     date: AmzDate,
     /// The URL up to and including the day.
     url: String,
-    /// The canonical request as far.
+    /// The canonical request as far, in whole blocks.
     head: Sha256,
+    /// What is left of it.
+    carry: String,
     key: SigningKey,
     /// From the end of the time to the hash of the canonical request.
     scope: String,
@@ -62,10 +64,9 @@ impl DayPresigner {
         path: &str,
         token_rule: TokenRule,
     ) -> Self {
-        let mut token = String::with_capacity(
-            credentials.session_token().map_or(0, |token| "&X-Amz-Security-Token=".len() + 3 * token.len()),
-        );
-        push_token(&mut token, credentials.session_token());
+        let encoded = credentials.encoded_token();
+        let mut token = String::with_capacity(encoded.map_or(0, |encoded| TOKEN.len() + encoded.len()));
+        push_token(&mut token, encoded);
         let after_query = ["\nhost:", authority.host_header(), "\n\nhost\n", EMPTY_PAYLOAD].concat();
         Self {
             presigner,
@@ -90,9 +91,11 @@ impl DayPresigner {
         expires: Option<u32>,
     ) -> Result<PresignedUrl, PresignError> {
         let date = date_of(time, expires)?;
-        let day = match self.day.take().filter(|day| day.date.day() == date.day()) {
-            Some(day) => day,
-            None => self.begin_day(date),
+        let day = match &mut self.day {
+            Some(day) if day.date.as_bytes()[..8] == date.as_bytes()[..8] => day,
+            slot => {
+                slot.insert(Day::begin(&self.presigner, &self.credentials, &self.authority, &self.path, date))
+            }
         };
         let token = self.token.expose();
         let (signed, appended) = match self.token_rule {
@@ -102,17 +105,15 @@ impl DayPresigner {
         let mut url = String::with_capacity(day.url.len() + TAIL_LEN + token.len());
         url.push_str(&day.url);
         push_rest(&mut url, &date, expires, |url| url.push_str(signed));
-        let hash = day
-            .head
-            .clone()
-            .chain_update(url.get(day.url.len()..).unwrap_or_default())
-            .chain_update(&self.after_query);
-        let signature =
-            day.key.sign(&[ALGORITHM, "\n", date.as_str(), &day.scope, Hex::of_hash(hash).as_str()]);
+        let mut hash = day.head.clone();
+        let rest = [&day.carry, url.get(day.url.len()..).unwrap_or_default(), &self.after_query];
+        gather(&rest, |bytes| hash.update(bytes));
+        let hash = Hex::of_hash(hash);
+        let to_sign: [&[u8]; 4] = [TO_SIGN, date.as_bytes(), day.scope.as_bytes(), hash.as_bytes()];
+        let signature = day.key.sign(&to_sign);
         for part in [SIGNATURE, signature.as_str(), appended] {
             url.push_str(part);
         }
-        self.day = Some(day);
         Ok(PresignedUrl::from_signed(url))
     }
 
@@ -121,18 +122,25 @@ impl DayPresigner {
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
+}
 
-    fn begin_day(&self, date: AmzDate) -> Day {
-        let Presigner { region, service, method } = &self.presigner;
+impl Day {
+    fn begin(
+        presigner: &Presigner,
+        credentials: &Credentials,
+        authority: &Authority,
+        path: &str,
+        date: AmzDate,
+    ) -> Self {
+        let Presigner { region, service, method } = presigner;
         let mut url = String::new();
-        let query_at =
-            self.presigner.push_prefix(&mut url, &self.credentials, &self.authority, &self.path, &date);
-        let head = [method.as_str(), "\n", &self.path, "\n", url.get(query_at..).unwrap_or_default()]
-            .iter()
-            .fold(Sha256::new(), |hash, piece| hash.chain_update(piece));
-        let key = SigningKey::derive(self.credentials.aws4_secret(), date.day(), region, service);
+        let query_at = presigner.push_prefix(&mut url, credentials, authority, path, &date);
+        let mut head = [method.as_str(), "\n", path, "\n", url.get(query_at..).unwrap_or_default()].concat();
+        // All of it is ASCII, so that it can be cut anywhere.
+        let carry = head.split_off(head.len() / BLOCK * BLOCK);
+        let key = SigningKey::derive(credentials.aws4_secret(), date.day(), region, service);
         let scope = ["\n", date.day(), "/", region, "/", service, "/", TERMINATOR, "\n"].concat();
-        Day { date, url, head, key, scope }
+        Self { date, url, head: Sha256::new_with_prefix(head), carry, key, scope }
     }
 }
 
@@ -148,3 +156,7 @@ impl fmt::Debug for DayPresigner {
             .finish_non_exhaustive()
     }
 }
+
+const TO_SIGN: &[u8] = b"AWS4-HMAC-SHA256\n";
+/// What SHA-256 takes at a time, in bytes.
+const BLOCK: usize = 64;

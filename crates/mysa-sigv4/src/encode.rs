@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::str;
 
 /// Whether a byte stands for itself.
 pub(crate) const fn is_unreserved(byte: u8) -> bool {
@@ -10,13 +11,18 @@ pub(crate) const fn is_unreserved(byte: u8) -> bool {
 
 /// Appends the encoded form of `bytes`.
 pub(crate) fn push(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        if is_unreserved(*byte) {
-            out.push(char::from(*byte));
-        } else {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let run = rest.iter().position(|byte| !is_unreserved(*byte)).unwrap_or(rest.len());
+        let (plain, after) = rest.split_at(run);
+        // Unreserved bytes are ASCII.
+        out.push_str(str::from_utf8(plain).unwrap_or_default());
+        rest = after;
+        if let Some((byte, after)) = rest.split_first() {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 0xf)]));
+            rest = after;
         }
     }
 }

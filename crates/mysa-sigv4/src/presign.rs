@@ -3,11 +3,11 @@ use core::fmt::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
 use crate::date::AmzDate;
 use crate::encode;
-use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
+use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, gather};
+use crate::secret::Secret;
 use crate::{Authority, Credentials, DayPresigner, PresignedUrl};
 
 /// The longest lifetime a URL may state in `X-Amz-Expires`, in seconds: seven days.
@@ -95,19 +95,18 @@ impl Presigner {
         token_rule: TokenRule,
     ) -> Result<PresignedUrl, PresignError> {
         let date = self.check(path, time, expires)?;
-        let token = credentials.session_token();
+        let token = credentials.encoded_token();
         let capacity = self.prefix_len(credentials, authority, path)
             + TAIL_LEN
-            + token.map_or(0, |token| TOKEN.len() + encode::encoded_len(token.as_bytes()));
+            + token.map_or(0, |token| TOKEN.len() + token.len());
         let mut url = String::with_capacity(capacity);
         let query_at = self.push_prefix(&mut url, credentials, authority, path, &date);
         let signed = token.filter(|_| token_rule == TokenRule::Signed);
         push_rest(&mut url, &date, expires, |url| push_token(url, signed));
 
         let mut hash = Sha256::new();
-        for piece in self.canonical_pieces(authority, path, url.get(query_at..).unwrap_or_default()) {
-            hash.update(piece.as_bytes());
-        }
+        let canonical = self.canonical_pieces(authority, path, url.get(query_at..).unwrap_or_default());
+        gather(&canonical, |bytes| hash.update(bytes));
         let key = SigningKey::derive(credentials.aws4_secret(), date.day(), &self.region, &self.service);
         let signature = key.sign(&self.string_to_sign(&date, Hex::of_hash(hash).as_str()));
         url.push_str(SIGNATURE);
@@ -132,7 +131,7 @@ impl Presigner {
         token_rule: TokenRule,
     ) -> Result<Explanation, PresignError> {
         let date = self.check(path, time, expires)?;
-        let signed = credentials.session_token().filter(|_| token_rule == TokenRule::Signed);
+        let signed = credentials.encoded_token().filter(|_| token_rule == TokenRule::Signed);
         let mut url = String::new();
         let query_at = self.push_prefix(&mut url, credentials, authority, path, &date);
         push_rest(&mut url, &date, expires, |url| push_token(url, signed));
@@ -244,36 +243,27 @@ impl Presigner {
 ///
 /// Under [`TokenRule::Signed`] the canonical request holds the session token; it is wiped on drop and not printed, but
 /// whoever reads it out must take care of it.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Explanation {
-    canonical_request: Zeroizing<String>,
+    canonical_request: Secret,
     string_to_sign: String,
 }
 
 impl Explanation {
     pub(crate) fn new(canonical_request: String, string_to_sign: String) -> Self {
-        Self { canonical_request: Zeroizing::new(canonical_request), string_to_sign }
+        Self { canonical_request: Secret::new(canonical_request), string_to_sign }
     }
 
     /// Method, path, query, headers and payload hash in their canonical forms.
     #[must_use]
     pub fn canonical_request(&self) -> &str {
-        &self.canonical_request
+        self.canonical_request.expose()
     }
 
     /// Algorithm, time, scope and the hash of the canonical request.
     #[must_use]
     pub fn string_to_sign(&self) -> &str {
         &self.string_to_sign
-    }
-}
-
-impl fmt::Debug for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Explanation")
-            .field("canonical_request", &"Secret(..)")
-            .field("string_to_sign", &self.string_to_sign)
-            .finish()
     }
 }
 
@@ -328,10 +318,10 @@ pub(crate) fn push_rest(
     url.push_str("&X-Amz-SignedHeaders=host");
 }
 
-pub(crate) fn push_token(url: &mut String, token: Option<&str>) {
-    if let Some(token) = token {
+pub(crate) fn push_token(url: &mut String, encoded: Option<&str>) {
+    if let Some(token) = encoded {
         url.push_str(TOKEN);
-        encode::push(url, token.as_bytes());
+        url.push_str(token);
     }
 }
 

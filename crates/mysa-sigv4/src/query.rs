@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::date::AmzDate;
 use crate::hash::{ALGORITHM, TERMINATOR};
+use crate::secret::Secret;
 use crate::{MAX_EXPIRES, Refusal, encode};
 
 /// The parameters of a query in canonical order and encoding. Linear in the query but for the sort.
@@ -16,7 +17,7 @@ pub(crate) struct Query {
 struct Parameter {
     /// Canonically encoded, which is how SigV4 sorts.
     name: String,
-    value: Zeroizing<String>,
+    value: Secret,
 }
 
 impl Query {
@@ -24,7 +25,7 @@ impl Query {
         let mut parameters = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            parameters.push(Parameter { name: (*recode(name)?).clone(), value: recode(value)? });
+            parameters.push(Parameter { name: recode(name)?, value: Secret::new(recode(value)?) });
         }
         parameters.sort_by(|a, b| a.name.cmp(&b.name));
         if parameters.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
@@ -33,13 +34,17 @@ impl Query {
         Ok(Self { parameters })
     }
 
-    /// The decoded value.
-    pub(crate) fn value(&self, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+    /// The value in canonical encoding.
+    pub(crate) fn encoded(&self, name: &str) -> Option<&str> {
         let at = self.parameters.binary_search_by(|parameter| parameter.name.as_str().cmp(name)).ok()?;
-        encode::decode(self.parameters.get(at)?.value.as_bytes()).map(Zeroizing::new)
+        self.parameters.get(at).map(|parameter| parameter.value.expose())
     }
 
-    fn require(&self, name: &'static str) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    fn value(&self, name: &str) -> Option<Vec<u8>> {
+        encode::decode(self.encoded(name)?.as_bytes())
+    }
+
+    fn require(&self, name: &'static str) -> Result<Vec<u8>, Refusal> {
         self.value(name).ok_or(Refusal::MissingParameter(name))
     }
 
@@ -47,10 +52,10 @@ impl Query {
     pub(crate) fn canonical(&self, with_token: bool, mut push: impl FnMut(&str)) {
         let mut separator = "";
         for Parameter { name, value } in &self.parameters {
-            if name == "X-Amz-Signature" || (name == "X-Amz-Security-Token" && !with_token) {
+            if name == "X-Amz-Signature" || (name == TOKEN && !with_token) {
                 continue;
             }
-            for piece in [separator, name, "=", value] {
+            for piece in [separator, name, "=", value.expose()] {
                 push(piece);
             }
             separator = "&";
@@ -67,8 +72,7 @@ pub(crate) struct Stated {
     pub(crate) signed_at: OffsetDateTime,
     pub(crate) expires: Option<u32>,
     pub(crate) signed_headers: String,
-    pub(crate) signature: Zeroizing<Vec<u8>>,
-    pub(crate) token: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) signature: Vec<u8>,
 }
 
 impl Stated {
@@ -119,17 +123,19 @@ impl Stated {
             expires,
             signed_headers: signed_headers.into(),
             signature,
-            token: query.value("X-Amz-Security-Token"),
         })
     }
 }
 
+/// The parameter that carries the session token.
+pub(crate) const TOKEN: &str = "X-Amz-Security-Token";
+
 /// Decodes and encodes again, so that however it was written it comes out in the one form that is signed.
-fn recode(text: &str) -> Result<Zeroizing<String>, Refusal> {
+fn recode(text: &str) -> Result<String, Refusal> {
     let bytes = Zeroizing::new(encode::decode(text.as_bytes()).ok_or(Refusal::Encoding)?);
     let mut out = String::with_capacity(encode::encoded_len(&bytes));
     encode::push(&mut out, &bytes);
-    Ok(Zeroizing::new(out))
+    Ok(out)
 }
 
 /// Lower case, as SigV4 writes them.

@@ -2,9 +2,9 @@ use alloc::string::String;
 use core::fmt;
 
 use time::{Duration, OffsetDateTime};
-use zeroize::Zeroizing;
 
-use crate::query::{Query, Stated};
+use crate::query::{Query, Stated, TOKEN};
+use crate::secret::Secret;
 use crate::{Authority, InvalidAuthority, MAX_TARGET_LEN, Refusal};
 
 /// How long a URL without `X-Amz-Expires` is taken to be valid. AWS IoT does not say; reports give five to ten minutes,
@@ -32,11 +32,11 @@ pub const UNSTATED_VALIDITY: Duration = Duration::minutes(5);
 /// # Ok::<(), mysa_sigv4::UrlError>(())
 /// ```
 #[derive(Clone)]
-pub struct PresignedUrl(Zeroizing<String>);
+pub struct PresignedUrl(Secret);
 
 impl PresignedUrl {
     pub(crate) fn from_signed(url: String) -> Self {
-        Self(Zeroizing::new(url))
+        Self(Secret::new(url))
     }
 
     /// Takes a ready-made URL, `wss://` or `https://`, with blanks around it if need be.
@@ -47,7 +47,7 @@ impl PresignedUrl {
     ///
     /// It is not a presigned URL.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
-        let url = Self(Zeroizing::new(url.trim().into()));
+        let url = Self(Secret::new(url.trim().into()));
         url.inspect()?;
         Ok(url)
     }
@@ -55,13 +55,13 @@ impl PresignedUrl {
     /// The whole URL, to connect with. A secret: not for logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.expose()
     }
 
     /// Path and query, as they stand on the request line. A secret as well.
     #[must_use]
     pub fn target(&self) -> &str {
-        let after_scheme = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let after_scheme = self.as_str().split_once("://").map_or("", |(_, rest)| rest);
         after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/")
     }
 
@@ -71,7 +71,7 @@ impl PresignedUrl {
     ///
     /// Only for URLs from outside, and then [`parse`](Self::parse) has already said so.
     pub fn inspect(&self) -> Result<Inspection, UrlError> {
-        let (scheme, rest) = self.0.split_once("://").ok_or(UrlError::Scheme)?;
+        let (scheme, rest) = self.as_str().split_once("://").ok_or(UrlError::Scheme)?;
         if !["wss", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(UrlError::Scheme);
         }
@@ -85,7 +85,8 @@ impl PresignedUrl {
             return Err(UrlError::Query(Refusal::Encoding));
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let stated = Stated::read(&Query::parse(query)?)?;
+        let query = Query::parse(query)?;
+        let stated = Stated::read(&query)?;
         let validity = stated.expires.map_or(UNSTATED_VALIDITY, |seconds| Duration::seconds(seconds.into()));
         Ok(Inspection {
             authority,
@@ -97,14 +98,15 @@ impl PresignedUrl {
             expires: stated.expires,
             lapses_at: stated.signed_at.saturating_add(validity),
             signed_headers: stated.signed_headers,
-            has_session_token: stated.token.is_some(),
+            has_session_token: query.encoded(TOKEN).is_some(),
         })
     }
 }
 
 impl fmt::Debug for PresignedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.split(['?', '#']).next().filter(|shown| !shown.contains('@')).unwrap_or("..");
+        let shown =
+            self.as_str().split(['?', '#']).next().filter(|shown| !shown.contains('@')).unwrap_or("..");
         write!(f, "PresignedUrl({shown}?Secret(..))")
     }
 }

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 
 use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
-use crate::query::{Query, Stated};
+use crate::query::{Query, Stated, TOKEN};
 use crate::{Credentials, Explanation, Method, Refusal, TokenRule, UNSTATED_VALIDITY};
 
 /// The longest request target that is looked at, in bytes. AWS's session tokens are one or two thousand bytes long.
@@ -150,15 +150,15 @@ impl Verifier {
         };
         if !holds(self.token_rule) {
             return Err(match self.token_rule {
-                _ if stated.token.is_none() => Refusal::Signature,
+                _ if query.encoded(TOKEN).is_none() => Refusal::Signature,
                 TokenRule::AfterSigning if holds(TokenRule::Signed) => Refusal::TokenWasSigned,
                 TokenRule::Signed if holds(TokenRule::AfterSigning) => Refusal::TokenNotSigned,
                 _ => Refusal::Signature,
             });
         }
-        match (credentials.session_token(), &stated.token) {
+        match (credentials.encoded_token(), query.encoded(TOKEN)) {
             (None, None) => {}
-            (Some(known), Some(sent)) if bool::from(known.as_bytes().ct_eq(sent)) => {}
+            (Some(known), Some(sent)) if bool::from(known.as_bytes().ct_eq(sent.as_bytes())) => {}
             (Some(_), Some(_)) => return Err(Refusal::TokenWrong),
             (Some(_), None) => return Err(Refusal::TokenMissing),
             (None, Some(_)) => return Err(Refusal::TokenUnexpected),
