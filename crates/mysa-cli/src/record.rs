@@ -1,0 +1,246 @@
+//! One ordered set of named values, told to programs as JSON and to people as lines.
+
+use std::fmt::Write as _;
+
+use mysa_proto::{Json, RawJson};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+/// Version of every JSON document this program writes. It rises when a name or a meaning changes, not when one is added.
+pub(crate) const SCHEMA: i64 = 1;
+
+/// A value as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Number(f64),
+    Text(String),
+    Record(Record),
+    List(Vec<Self>),
+}
+
+/// Named values in the order in which a person wants to read them. The unit is the ending of a name: `temperature_c`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Record(Vec<(String, Value)>);
+
+impl Record {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty document: nothing but the schema's version.
+    pub(crate) fn document() -> Self {
+        let mut document = Self::new();
+        document.put("schema", SCHEMA);
+        document
+    }
+
+    pub(crate) fn put(&mut self, name: &str, value: impl Into<Value>) -> &mut Self {
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Leaves out what is not there.
+    pub(crate) fn put_some<T: Into<Value>>(&mut self, name: &str, value: Option<T>) -> &mut Self {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_fields(self) -> impl Iterator<Item = (String, Value)> {
+        self.0.into_iter()
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// As one line of JSON.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// As indented lines for people, units behind the numbers.
+    pub(crate) fn to_text(&self, indent: usize) -> String {
+        let mut out = String::new();
+        self.write_text(indent, &mut out);
+        out
+    }
+
+    fn write_text(&self, indent: usize, out: &mut String) {
+        let width = self.0.iter().map(|(name, _)| spoken(name).0.len()).max().unwrap_or(0);
+        for (name, value) in &self.0 {
+            let (name, unit) = spoken(name);
+            let _ = match value {
+                Value::Record(record) => {
+                    let _ = writeln!(out, "{:indent$}{name}", "");
+                    record.write_text(indent + 2, out);
+                    continue;
+                }
+                Value::List(list) if list.iter().any(|item| matches!(item, Value::Record(_))) => {
+                    for (number, item) in list.iter().enumerate() {
+                        let _ = writeln!(out, "{:indent$}{name} {}", "", number + 1);
+                        match item {
+                            Value::Record(record) => record.write_text(indent + 2, out),
+                            other => drop(writeln!(out, "{:1$}{2}", "", indent + 2, other.to_text())),
+                        }
+                    }
+                    continue;
+                }
+                value => writeln!(out, "{:indent$}{name:width$}  {}{unit}", "", value.to_text()),
+            };
+        }
+    }
+}
+
+impl Value {
+    /// JSON as a device wrote it, kept as it is: what this program does not understand is shown, not dropped.
+    pub(crate) fn from_raw(raw: RawJson<'_>) -> Self {
+        match raw.value() {
+            Json::Null => Self::Null,
+            Json::Bool(bool) => Self::Bool(bool),
+            Json::Number(number) => match (number.to_i64(), number.to_f64()) {
+                (Some(whole), _) if !number.as_str().contains(['.', 'e', 'E']) => Self::Int(whole),
+                (_, Some(number)) if number.is_finite() && number.abs() < 9e15 => Self::Number(number),
+                _ => Self::Text(number.as_str().to_owned()),
+            },
+            Json::String(text) => Self::Text(text.to_string()),
+            Json::Array(array) => Self::List(array.elements().map(Self::from_raw).collect()),
+            Json::Object(object) => Self::Record(Record(
+                object.members().map(|(name, value)| (name.to_string(), Self::from_raw(value))).collect(),
+            )),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Self::Null => "-".into(),
+            Self::Bool(bool) => if *bool { "yes" } else { "no" }.into(),
+            Self::Int(number) => number.to_string(),
+            Self::Number(number) => number.to_string(),
+            // A log line must not be able to paint on the terminal.
+            Self::Text(text) => printable(text),
+            Self::List(list) => list.iter().map(Self::to_text).collect::<Vec<_>>().join(", "),
+            Self::Record(record) => record.to_json(),
+        }
+    }
+}
+
+/// Text from elsewhere with its control characters made visible.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Splits `temperature_c` into `temperature` and ` °C`.
+fn spoken(name: &str) -> (String, &'static str) {
+    const UNITS: [(&str, &str); 12] = [
+        ("_c", " °C"),
+        ("_pct", " %"),
+        ("_w", " W"),
+        ("_kwh", " kWh"),
+        ("_a", " A"),
+        ("_ma", " mA"),
+        ("_v", " V"),
+        ("_mv", " mV"),
+        ("_dbm", " dBm"),
+        ("_ms", " ms"),
+        ("_s", " s"),
+        ("_bytes", " bytes"),
+    ];
+    let unit = UNITS.iter().find(|(ending, _)| name.ends_with(ending));
+    let (stem, unit) = unit.map_or((name, ""), |(ending, unit)| (&name[..name.len() - ending.len()], *unit));
+    (stem.replace('_', " "), unit)
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(bool) => serializer.serialize_bool(*bool),
+            Self::Int(number) => serializer.serialize_i64(*number),
+            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Record(record) => record.serialize(serializer),
+            Self::List(list) => {
+                let mut sequence = serializer.serialize_seq(Some(list.len()))?;
+                for item in list {
+                    sequence.serialize_element(item)?;
+                }
+                sequence.end()
+            }
+        }
+    }
+}
+
+macro_rules! from {
+    ($($from:ty => $variant:ident),*) => {$(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Self::$variant(value.into())
+            }
+        }
+    )*};
+}
+from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, u16 => Int, u8 => Int, f64 => Number, &str => Text, String => Text,
+      Record => Record, Vec<Value> => List);
+
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_units_where_programs_read_names() {
+        let mut record = Record::document();
+        record.put("temperature_c", 20.5).put("mode", "heat").put("power_w", None::<f64>);
+        assert_eq!(record.to_json(), r#"{"schema":1,"temperature_c":20.5,"mode":"heat","power_w":null}"#);
+        let text = record.to_text(2);
+        assert!(
+            text.contains("  temperature  20.5 °C\n") && text.contains("  mode         heat\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn json_that_is_not_understood_passes_through() {
+        let raw = RawJson::new(r#"{"b":[1,2.5,{"x":null}],"a":12345678901234567890,"t":"é"}"#).unwrap();
+        let Value::Record(record) = Value::from_raw(raw) else { panic!("an object") };
+        assert_eq!(record.to_json(), r#"{"b":[1,2.5,{"x":null}],"a":"12345678901234567890","t":"é"}"#);
+    }
+
+    #[test]
+    fn a_message_cannot_paint_on_the_terminal() {
+        let mut record = Record::new();
+        record.put("message", "\u{1b}[2Jgone\u{9b}1m");
+        assert!(!record.to_text(0).contains(['\u{1b}', '\u{9b}']));
+    }
+}

@@ -1,0 +1,81 @@
+//! `mysa config`.
+
+use crate::args::ConfigAction;
+use crate::config::{self, Config};
+use crate::exit::Result;
+use crate::known;
+use crate::names;
+use crate::places::Places;
+use crate::record::{Record, Value};
+use crate::redact::Redaction;
+use crate::terminal::Terminal;
+
+pub(crate) fn run(
+    terminal: &Terminal,
+    places: &Places,
+    account: Option<&str>,
+    action: &ConfigAction,
+    redaction: &Redaction,
+) -> Result<()> {
+    match action {
+        ConfigAction::Path => {
+            let mut record = Record::document();
+            record.put("settings", places.config.display().to_string());
+            record.put("sessions", places.sessions.display().to_string());
+            terminal.document(&record)
+        }
+        ConfigAction::Show => show(terminal, places, account, redaction),
+        ConfigAction::SetWatts { device, watts } => {
+            let account = account.map(str::to_owned).or(Config::load(&places.config)?.account);
+            let known = known::load(places, account.as_deref());
+            // An id needs no list: the thermostat may never have been seen from here.
+            let (id, name) = match names::find(device, known.iter().map(|(id, name)| (id, name.as_str()))) {
+                Ok(id) => (id, known.iter().find(|known| known.0 == id).map_or("", |known| known.1.as_str())),
+                Err(failure) => match names::as_id(device) {
+                    Some(id) => (id, ""),
+                    None if known.is_empty() => return Err(names::unknown_without_list(device)),
+                    None => return Err(failure),
+                },
+            };
+            config::edit(&places.config, |document| config::set_watts(document, &id, *watts))?;
+            let called = if name.is_empty() { id.to_string() } else { name.to_owned() };
+            terminal.say(match watts {
+                0 => format!("{called}: rated power forgotten"),
+                watts => format!("{called}: power is now reckoned from {watts} W"),
+            });
+            Ok(())
+        }
+        ConfigAction::Set { name, value } => {
+            config::edit(&places.config, |document| config::set(document, name, value))?;
+            terminal.say(format!("kept in {}", places.config.display()));
+            Ok(())
+        }
+    }
+}
+
+fn show(terminal: &Terminal, places: &Places, account: Option<&str>, redaction: &Redaction) -> Result<()> {
+    let config = Config::load(&places.config)?;
+    let account = account.map(str::to_owned).or_else(|| config.account.clone());
+    let known = known::load(places, account.as_deref());
+    let mut record = Record::document();
+    record.put("account", account.map(|account| redaction.email(&account)));
+    record.put("unit", config.unit.name()).put("mode_table", config.mode_table.name());
+    let mut environment = Record::new();
+    for (name, value) in config.environment.fields() {
+        environment.put_some(name, value);
+    }
+    if !environment.is_empty() {
+        record.put("environment", environment);
+    }
+    let devices = config.devices.iter().map(|(id, device)| {
+        let name = known
+            .iter()
+            .find(|known| known.0.as_str().eq_ignore_ascii_case(id))
+            .map(|known| known.1.as_str());
+        let mut record = Record::new();
+        record.put("id", id.as_str()).put_some("name", name).put("rated_power_w", device.rated_watts);
+        Value::Record(record)
+    });
+    record.put("devices", devices.collect::<Vec<_>>());
+    terminal.document(&record)
+}
