@@ -91,6 +91,7 @@ mod pairing_reset;
 mod power;
 mod refusal;
 mod request;
+pub mod rest;
 mod schedule;
 mod setpoint_change;
 mod state;

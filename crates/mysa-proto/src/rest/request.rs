@@ -1,0 +1,280 @@
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+use crate::DeviceId;
+
+/// HTTP method of a [`RestRequest`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the methods of the routes that are offered")]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `POST`; many of the service's reads are one.
+    Post,
+    /// `DELETE`; only to end a hold.
+    Delete,
+}
+
+impl Method {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Which of the two REST hosts.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the hosts an environment names")]
+pub enum RestHost {
+    /// `app-prod.mysa.cloud`, the apps up to 3.x.
+    Legacy,
+    /// `mysa-backend.mysa.cloud`: the legacy routes again, and the structured services, which exist here only.
+    Backend,
+}
+
+/// How the id token stands in the `Authorization` header.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the two forms witnessed")]
+pub enum Auth {
+    /// The bare id token: five client projects agree, one of which found the prefix refused.
+    #[default]
+    Raw,
+    /// `Bearer ` and the id token, as the design document has it.
+    Bearer,
+}
+
+impl Auth {
+    /// The value of the header. It holds the token: do not print it.
+    #[must_use]
+    pub fn header_value(self, id_token: &str) -> String {
+        match self {
+            Self::Raw => id_token.to_owned(),
+            Self::Bearer => format!("Bearer {id_token}"),
+        }
+    }
+}
+
+/// Id of a home, zone, user or schedule. Any text of 1 to 128 bytes without control characters, but not `.` or `..`,
+/// so that it stays one segment of a path whatever it holds.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ResourceId(String);
+
+impl ResourceId {
+    /// Longest id that is taken, in bytes.
+    pub const MAX_LEN: usize = 128;
+
+    /// Takes an id as the service wrote it. `None` if it could not be one segment of a path.
+    #[must_use]
+    pub fn new(id: &str) -> Option<Self> {
+        let fits = !id.is_empty() && id.len() <= Self::MAX_LEN && id != "." && id != "..";
+        (fits && !id.chars().any(char::is_control)).then(|| Self(id.to_owned()))
+    }
+
+    /// The id as the service wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One request to the REST service, without its authorization. Only the functions of [`rest`](super) build one, so
+/// none for a dangerous route exists: firmware updates, edits of the model, claiming and deleting thermostats, and
+/// changes of access have no function.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct RestRequest {
+    pub(super) method: Method,
+    pub(super) host: RestHost,
+    pub(super) hosts: Hosts,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) body: Option<String>,
+    pub(super) writes: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Hosts {
+    /// This one only.
+    One,
+    /// Both.
+    Both,
+    /// Both, but the backend wants a slash at the end of the path.
+    BothSlashOnBackend,
+}
+
+impl RestRequest {
+    pub(super) const fn new(method: Method, host: RestHost, hosts: Hosts, path: String) -> Self {
+        Self { method, host, hosts, path, query: String::new(), body: None, writes: false }
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The host it goes to.
+    #[must_use]
+    pub const fn host(&self) -> RestHost {
+        self.host
+    }
+
+    /// The path, percent-encoded, with its leading slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query, percent-encoded, without the question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        (!self.query.is_empty()).then_some(&*self.query)
+    }
+
+    /// Path and query, as the request line has them.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match self.query() {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// The JSON body.
+    #[must_use]
+    pub fn body(&self) -> Option<&str> {
+        self.body.as_deref()
+    }
+
+    /// Headers to send besides `Authorization`, `Host` and a user agent.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        [("accept", "application/json")]
+            .into_iter()
+            .chain(self.body.is_some().then_some(("content-type", "application/json")))
+    }
+
+    /// Whether it changes something. What does not may be repeated at will.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        self.writes
+    }
+
+    /// The same request for the other host. `None` if only one host has the route.
+    #[must_use]
+    pub fn on_other_host(&self) -> Option<Self> {
+        let mut other = self.clone();
+        other.host = match self.host {
+            RestHost::Legacy => RestHost::Backend,
+            RestHost::Backend => RestHost::Legacy,
+        };
+        match (self.hosts, other.host) {
+            (Hosts::One, _) => return None,
+            (Hosts::Both, _) => {}
+            (Hosts::BothSlashOnBackend, RestHost::Backend) => other.path.push('/'),
+            (Hosts::BothSlashOnBackend, RestHost::Legacy) => {
+                other.path.pop();
+            }
+        }
+        Some(other)
+    }
+
+    pub(super) fn with_body(mut self, body: &serde_json::Value) -> Self {
+        self.body = Some(alloc::string::ToString::to_string(body));
+        self
+    }
+
+    pub(super) fn with_query(mut self, name: &str, value: &str) -> Self {
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        self.query.push_str(name);
+        self.query.push('=');
+        push_encoded(&mut self.query, value);
+        self
+    }
+
+    pub(super) const fn writing(mut self) -> Self {
+        self.writes = true;
+        self
+    }
+}
+
+/// A path of fixed segments and ids.
+pub(super) fn path(parts: &[Segment<'_>]) -> String {
+    let mut path = String::new();
+    for part in parts {
+        path.push('/');
+        match part {
+            Segment::Fixed(text) => path.push_str(text),
+            Segment::Device(device) => path.push_str(device.as_str()),
+            Segment::Id(id) => push_encoded(&mut path, id.as_str()),
+        }
+    }
+    path
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Segment<'a> {
+    Fixed(&'static str),
+    Device(DeviceId),
+    Id(&'a ResourceId),
+}
+
+/// Percent-encodes everything but the unreserved characters [RFC 3986 §2.3].
+fn push_encoded(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for nibble in [byte >> 4, byte & 15] {
+                out.push(char::from(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0')));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_stays_one_segment() {
+        for (id, encoded) in [
+            ("22222222-2222-4222-8222-222222222222", "22222222-2222-4222-8222-222222222222"),
+            ("a/../b?c#d", "a%2F..%2Fb%3Fc%23d"),
+            ("é %", "%C3%A9%20%25"),
+        ] {
+            let id = ResourceId::new(id).unwrap();
+            assert_eq!(path(&[Segment::Fixed("homes"), Segment::Id(&id)]), format!("/homes/{encoded}"));
+        }
+        for bad in ["", ".", "..", "a\nb", &"x".repeat(129)] {
+            assert_eq!(ResourceId::new(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_token_stands_bare_unless_asked_for() {
+        assert_eq!(Auth::default().header_value("x.y.z"), "x.y.z");
+        assert_eq!(Auth::Bearer.header_value("x.y.z"), "Bearer x.y.z");
+    }
+}

@@ -1,0 +1,170 @@
+//! A REST body as a JSON value, whatever small sins its writer committed.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use super::DecodeError;
+
+/// Longest response body that is read, in bytes. The fullest answer witnessed, the device list, takes about 2 KiB per
+/// thermostat.
+pub const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
+
+/// Values nested deeper than this become `null`, the rest of the body stays.
+const MAX_DEPTH: usize = 64;
+
+/// Reads a body. What strict JSON refuses is mended once: raw control characters inside strings, numbers no double
+/// can hold, `NaN`, and nesting past any use. A body that is a JSON text inside a JSON string is opened once.
+///
+/// # Errors
+/// The body is too long, or is not JSON even then.
+pub fn value(body: &[u8]) -> Result<Value, DecodeError> {
+    if body.len() > MAX_BODY_LEN {
+        return Err(DecodeError::TooLong { len: body.len() });
+    }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let value = parse(body)?;
+    match &value {
+        Value::String(inner) if inner.trim_start().starts_with(['{', '[']) => {
+            Ok(parse(inner.as_bytes()).unwrap_or(value))
+        }
+        _ => Ok(value),
+    }
+}
+
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+    match value(body)? {
+        Value::Object(map) => Ok(map),
+        other => Err(DecodeError::wrong_shape("an object", &other)),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Value, DecodeError> {
+    match serde_json::from_slice(body) {
+        Ok(value) => Ok(value),
+        Err(strict) => serde_json::from_slice(&mended(body))
+            .map_err(|_| DecodeError::NotJson { line: strict.line(), column: strict.column() }),
+    }
+}
+
+/// One pass over the body that writes a stricter one. It does not judge: what is no JSON stays none.
+fn mended(body: &[u8]) -> Vec<u8> {
+    let text: Cow<'_, str> = String::from_utf8_lossy(body);
+    let mut out = Vec::with_capacity(text.len() + 16);
+    let mut bytes = text.bytes().peekable();
+    let mut depth = 0_usize;
+    let mut dropped_at: Option<usize> = None;
+    let mut in_string = false;
+    let mut word = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let keep = dropped_at.is_none();
+        if in_string {
+            match byte {
+                b'"' => in_string = false,
+                b'\\' => {
+                    if keep {
+                        out.push(byte);
+                    }
+                    if let Some(next) = bytes.next()
+                        && keep
+                    {
+                        out.push(next);
+                    }
+                    continue;
+                }
+                ..=0x1F => {
+                    if keep {
+                        out.extend_from_slice(b"\\u00");
+                        out.push(b'0' + (byte >> 4));
+                        out.push(
+                            char::from_digit(u32::from(byte & 15), 16).map_or(b'0', |digit| digit as u8),
+                        );
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            if keep {
+                out.push(byte);
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH && keep {
+                    dropped_at = Some(depth);
+                    out.extend_from_slice(b"null");
+                    continue;
+                }
+            }
+            b'}' | b']' => {
+                let closed = dropped_at == Some(depth);
+                depth = depth.saturating_sub(1);
+                if closed {
+                    dropped_at = None;
+                    continue;
+                }
+            }
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' => {
+                word.push(byte);
+                if !bytes.peek().is_some_and(|next| next.is_ascii_alphanumeric() || b"+-.".contains(next)) {
+                    if keep {
+                        out.extend_from_slice(if is_beyond_a_double(&word) { b"null" } else { &word });
+                    }
+                    word.clear();
+                }
+                continue;
+            }
+            _ => {}
+        }
+        if keep {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+fn is_beyond_a_double(word: &[u8]) -> bool {
+    core::str::from_utf8(word)
+        .ok()
+        .and_then(|word| word.parse::<f64>().ok())
+        .is_some_and(|number| !number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_sins_do_not_lose_the_body() {
+        for (body, expect) in [
+            ("\u{feff}{\"a\":1}", "{\"a\":1}"),
+            ("{\"a\":\"x\u{1}\ty\"}", "{\"a\":\"x\\u0001\\ty\"}"),
+            ("{\"a\":1e999,\"b\":[-1e999,2]}", "{\"a\":null,\"b\":[null,2]}"),
+            ("{\"a\":NaN,\"b\":Infinity}", "{\"a\":null,\"b\":null}"),
+            ("\"{\\\"a\\\":1}\"", "{\"a\":1}"),
+            ("\"plain\"", "\"plain\""),
+        ] {
+            assert_eq!(value(body.as_bytes()).unwrap(), parse(expect.as_bytes()).unwrap(), "{body:?}");
+        }
+        assert_eq!(value(b"{\"a\":\"x\xff\"}").unwrap()["a"], "x\u{fffd}");
+    }
+
+    #[test]
+    fn nesting_past_use_loses_only_itself() {
+        let body = alloc::format!("{{\"deep\":{}{},\"b\":2}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(value(body.as_bytes()).unwrap()["b"], 2);
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error_that_says_where() {
+        assert_eq!(value(b"{\n<html>"), Err(DecodeError::NotJson { line: 2, column: 1 }));
+        assert!(matches!(value(b""), Err(DecodeError::NotJson { .. })));
+        let long = alloc::vec![b' '; MAX_BODY_LEN + 1];
+        assert_eq!(value(&long), Err(DecodeError::TooLong { len: MAX_BODY_LEN + 1 }));
+    }
+}

@@ -1,0 +1,192 @@
+//! The writes that are offered. What moves a heater goes through [`StructuredUpdate`], which refuses what the model
+//! does not take.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde_json::{Value, json};
+
+use super::calendar::to_iso;
+use super::request::{Hosts, Segment, path};
+use super::{DisplayUnit, Method, RestHost, RestRequest};
+use crate::{Celsius, DeviceId, StructuredUpdate, UnixTime};
+
+/// Why a setting cannot be written. The caller's to mend.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidSetting {
+    /// A name is 1 to 64 characters, none of them a control character.
+    Name,
+    /// Brightness is 0 to 100 %, idle no brighter than awake.
+    Brightness,
+    /// Setpoint limits are multiples of 0.5 °C from 5 to 40 °C, the lower below the upper.
+    SetpointLimits,
+    /// A hold ends after it begins, which is [`HOLD_LEAD_MILLIS`] from now.
+    HoldEnd,
+}
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "a name is 1 to 64 characters without control characters",
+            Self::Brightness => "brightness is 0 to 100 %, idle no brighter than awake",
+            Self::SetpointLimits => {
+                "setpoint limits are multiples of 0.5 °C from 5 to 40 °C, the lower below the upper"
+            }
+            Self::HoldEnd => "a hold ends later than it begins, ten seconds from now",
+        })
+    }
+}
+
+impl core::error::Error for InvalidSetting {}
+
+fn settings(device: DeviceId, body: &Value) -> RestRequest {
+    let path = path(&[Segment::Fixed("devices"), Segment::Device(device)]);
+    RestRequest::new(Method::Post, RestHost::Legacy, Hosts::BothSlashOnBackend, path)
+        .with_body(body)
+        .writing()
+}
+
+/// `POST /devices/{dev}`: renames a thermostat.
+///
+/// As after every write to this route, the thermostat fetches the record when it is sent the settings nudge
+/// ([`encode_settings_nudge`](crate::encode_settings_nudge)).
+///
+/// # Errors
+/// The name is empty, longer than 64 characters, or holds a control character.
+pub fn set_name(device: DeviceId, name: &str) -> Result<RestRequest, InvalidSetting> {
+    let fits = (1..=64).contains(&name.chars().count())
+        && !name.trim().is_empty()
+        && !name.chars().any(char::is_control);
+    if fits { Ok(settings(device, &json!({ "Name": name }))) } else { Err(InvalidSetting::Name) }
+}
+
+/// `POST /devices/{dev}`: the unit a thermostat shows.
+#[must_use]
+pub fn set_display_unit(device: DeviceId, unit: DisplayUnit) -> RestRequest {
+    let format = match unit {
+        DisplayUnit::Celsius => "celsius",
+        DisplayUnit::Fahrenheit => "fahrenheit",
+    };
+    settings(device, &json!({ "Format": format }))
+}
+
+/// `POST /devices/{dev}`: brightness of the display in percent, idle and awake.
+///
+/// # Errors
+/// Above 100, or idle brighter than awake.
+pub fn set_brightness(device: DeviceId, idle: u8, awake: u8) -> Result<RestRequest, InvalidSetting> {
+    if idle > awake || awake > 100 {
+        return Err(InvalidSetting::Brightness);
+    }
+    Ok(settings(device, &json!({ "MinBrightness": idle, "MaxBrightness": awake })))
+}
+
+/// `POST /devices/{dev}`: locks or unlocks the buttons, as text, the form of the app.
+#[must_use]
+pub fn set_lock(device: DeviceId, locked: bool) -> RestRequest {
+    settings(device, &json!({ "ButtonState": if locked { "Locked" } else { "Unlocked" } }))
+}
+
+/// `POST /devices/{dev}`: eco mode, whose number is inverted on the wire: 0 is on.
+#[must_use]
+pub fn set_eco(device: DeviceId, on: bool) -> RestRequest {
+    settings(device, &json!({ "ecoMode": if on { "0" } else { "1" } }))
+}
+
+/// `POST /devices/{dev}`: the user's limits of the setpoint.
+///
+/// # Errors
+/// Not on the half degree, outside 5 to 40 °C, or the lower not below the upper.
+pub fn set_setpoint_limits(
+    device: DeviceId,
+    min: Celsius,
+    max: Celsius,
+) -> Result<RestRequest, InvalidSetting> {
+    let step = Celsius::from_hundredths(50);
+    let range = Celsius::from_hundredths(500)..=Celsius::from_hundredths(4_000);
+    let fits = |limit: Celsius| limit.is_on_step(step) && range.contains(&limit);
+    if !(fits(min) && fits(max) && min < max) {
+        return Err(InvalidSetting::SetpointLimits);
+    }
+    Ok(settings(device, &json!({ "MinSetpoint": degrees(min), "MaxSetpoint": degrees(max) })))
+}
+
+/// How far ahead a hold begins, in milliseconds: the service wants a start in the future, and clients take 10 s.
+pub const HOLD_LEAD_MILLIS: i64 = 10_000;
+
+/// `POST /schedule/hold`: holds what `update` asks for until somebody resumes the schedule;
+/// [`HoldCreated`](super::HoldCreated). Not idempotent: after a lost answer look at [`hold`](super::hold()) first.
+#[must_use]
+pub fn hold_permanently(device: DeviceId, update: &StructuredUpdate, now: UnixTime) -> RestRequest {
+    new_hold(device, update, now, None)
+}
+
+/// `POST /schedule/hold`: the same until `end`.
+///
+/// # Errors
+/// `end` is not later than the start of the hold.
+pub fn hold_until(
+    device: DeviceId,
+    update: &StructuredUpdate,
+    now: UnixTime,
+    end: UnixTime,
+) -> Result<RestRequest, InvalidSetting> {
+    if end <= now.plus_millis(HOLD_LEAD_MILLIS) {
+        return Err(InvalidSetting::HoldEnd);
+    }
+    Ok(new_hold(device, update, now, Some(end)))
+}
+
+fn new_hold(
+    device: DeviceId,
+    update: &StructuredUpdate,
+    now: UnixTime,
+    end: Option<UnixTime>,
+) -> RestRequest {
+    let mut state = Vec::new();
+    update.encode_state(&mut state);
+    let (kind, end) = match end {
+        None => ("permanent", String::new()),
+        Some(end) => ("temporary", format!("\"endTime\":\"{}\",", to_iso(end))),
+    };
+    let start = to_iso(now.plus_millis(HOLD_LEAD_MILLIS));
+    let body = format!(
+        "{{\"deviceId\":\"{device}\",\"holdType\":\"{kind}\",\"startTime\":\"{start}\",{end}\"state\":{}}}",
+        String::from_utf8_lossy(&state)
+    );
+    let path = path(&[Segment::Fixed("schedule"), Segment::Fixed("hold")]);
+    let mut request = RestRequest::new(Method::Post, RestHost::Backend, Hosts::One, path).writing();
+    request.body = Some(body);
+    request
+}
+
+/// `POST /state/{dev}/update`: the second command channel. An answer of 200 says that the service took it, not that
+/// the thermostat did: only what the structured state then reports is evidence.
+#[must_use]
+pub fn update_state(device: DeviceId, update: &StructuredUpdate) -> RestRequest {
+    let mut body = Vec::new();
+    update.encode(&mut body);
+    let path = path(&[Segment::Fixed("state"), Segment::Device(device), Segment::Fixed("update")]);
+    let mut request = RestRequest::new(Method::Post, RestHost::Backend, Hosts::One, path).writing();
+    request.body = Some(String::from_utf8_lossy(&body).into_owned());
+    request
+}
+
+/// `DELETE /schedule/hold/{dev}`: ends a hold, back to the schedule. 404 if there is none.
+#[must_use]
+pub fn resume(device: DeviceId) -> RestRequest {
+    let path = path(&[Segment::Fixed("schedule"), Segment::Fixed("hold"), Segment::Device(device)]);
+    RestRequest::new(Method::Delete, RestHost::Backend, Hosts::One, path).writing()
+}
+
+/// Whole degrees without a fraction, as the app writes them.
+fn degrees(celsius: Celsius) -> Value {
+    if celsius.is_on_step(Celsius::from_hundredths(100)) {
+        json!(celsius.as_hundredths() / 100)
+    } else {
+        json!(celsius.as_degrees())
+    }
+}
