@@ -1,0 +1,60 @@
+use core::time::Duration;
+
+use crate::entropy::Entropy;
+
+/// Pauses between attempts: the bound doubles up to a cap, and the pause is anything below the bound, so that clients
+/// which failed together do not come back together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The pause after one more failure.
+    pub(crate) fn next(&mut self, first: Duration, cap: Duration, entropy: &mut Entropy) -> Duration {
+        let bound = first.saturating_mul(1 << self.failures.min(20)).min(cap);
+        self.failures = self.failures.saturating_add(1);
+        entropy.up_to(bound)
+    }
+
+    pub(crate) const fn failures(self) -> u32 {
+        self.failures
+    }
+
+    /// To be called when the attempt has proved lasting, not when it has merely succeeded.
+    pub(crate) const fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(2);
+    const CAP: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn pauses_grow_to_the_cap_and_begin_small_after_a_reset() {
+        let mut entropy = Entropy::new([7; 32]);
+        let mut backoff = Backoff::default();
+        for attempt in 0..100_u32 {
+            let pause = backoff.next(FIRST, CAP, &mut entropy);
+            assert!(pause <= FIRST.saturating_mul(1 << attempt.min(20)).min(CAP), "{attempt}: {pause:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next(FIRST, CAP, &mut entropy) <= FIRST);
+    }
+
+    #[test]
+    fn pauses_at_the_cap_are_spread_over_the_whole_of_it() {
+        let mut quarters = [0; 4];
+        for seed in 0..200 {
+            let mut entropy = Entropy::new([seed; 32]);
+            let mut backoff = Backoff { failures: 10 };
+            let pause = backoff.next(FIRST, CAP, &mut entropy).as_secs() / 15;
+            quarters[usize::try_from(pause).unwrap().min(3)] += 1;
+        }
+        assert!(quarters.iter().all(|&count| count > 25), "{quarters:?}");
+    }
+}

@@ -1,0 +1,493 @@
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_mqtt_codec as mqtt;
+use mysa_mqtt_codec::{
+    ClientId, ConnAck, Connect, Delivery, Filter, Inbound, Outbound, PacketId, Profile, Publish, QoS, Stream,
+    SubscribeReturn,
+};
+use mysa_proto::{DeviceId, Topic};
+
+use crate::context::Context;
+use crate::now::earlier;
+use crate::subscription::{Subscription, SubscriptionState, Wanted};
+use crate::{ConnId, Deadline, Wake};
+
+/// One MQTT connection, from dialling to its end.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    /// Which share of the subscriptions it carries.
+    pub(crate) shard: usize,
+    pub(crate) phase: Phase,
+    pub(crate) subscriptions: Vec<Subscription>,
+    unwanted: Vec<Wanted>,
+    pub(crate) in_flight: Vec<InFlight>,
+    /// When it is to be replaced.
+    pub(crate) replace_at: Duration,
+    /// It has been replaced, and goes as soon as nothing is in flight, then at the latest.
+    pub(crate) leave_at: Option<Duration>,
+    /// A packet may be sent from then on; see [`Settings::pace`](crate::Settings::pace).
+    pub(crate) next_send: Duration,
+    stream: Stream,
+    next_packet: u16,
+    last_received: Duration,
+    next_ping: Duration,
+    ping_until: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    Dialling { until: Duration },
+    Connecting { until: Duration },
+    Live { since: Duration },
+}
+
+/// A publish that waits for its acknowledgement.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    packet: PacketId,
+    pub(crate) what: Publishing,
+    bytes: Vec<u8>,
+    pub(crate) sent: Duration,
+    until: Duration,
+    /// How often it may still be sent again.
+    pub(crate) retries: u8,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Publishing {
+    Command { device: DeviceId, stamp: u64 },
+    LiveReport { device: DeviceId },
+}
+
+/// What happened on a connection that others must know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Happened {
+    Live,
+    ConnectRefused,
+    Granted(Wanted),
+    Denied(Wanted),
+    Acknowledged(Publishing),
+    /// Never acknowledged, although the connection was alive.
+    Unanswered(Publishing),
+    /// The connection is of no use any more.
+    Dead,
+}
+
+/// Publishes that may wait for their acknowledgement at one time. AWS allows 100.
+const WINDOW: usize = 50;
+const FILTERS: usize = Profile::AWS_IOT.filters;
+const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// After CONNACK, time for a suspected filter to be asked for alone: a connection that ends sooner did so on its own.
+pub(crate) const SUSPECT_DELAY: Duration = Duration::from_secs(2);
+
+impl Connection {
+    pub(crate) fn new(cx: &Context, id: ConnId, shard: usize, replace_at: Duration) -> Self {
+        Self {
+            id,
+            shard,
+            phase: Phase::Dialling { until: cx.after(cx.settings.connect_timeout) },
+            subscriptions: Vec::new(),
+            unwanted: Vec::new(),
+            in_flight: Vec::new(),
+            replace_at,
+            leave_at: None,
+            next_send: Duration::ZERO,
+            stream: Stream::new(cx.settings.max_packet),
+            next_packet: 1,
+            last_received: cx.mono(),
+            next_ping: Duration::MAX,
+            ping_until: None,
+        }
+    }
+
+    pub(crate) const fn live_since(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Live { since } => Some(since),
+            _ => None,
+        }
+    }
+
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live { .. })
+    }
+
+    /// The WebSocket is open: say CONNECT.
+    pub(crate) fn opened(&mut self, cx: &mut Context) {
+        let Phase::Dialling { until } = self.phase else { return };
+        self.phase = Phase::Connecting { until };
+        let mut name = [0; 37];
+        let client_id = client_id(cx.entropy.bytes(), &mut name);
+        let keep_alive = cx.settings.keep_alive_secs();
+        let sent = cx.outbox.send(self.id, |out| {
+            if let Ok(client_id) = ClientId::new(client_id) {
+                // A client id of 37 letters always fits.
+                let _ = Outbound::Connect(Connect::new(client_id, keep_alive)).encode(out);
+            }
+        });
+        debug_assert!(sent);
+    }
+
+    /// Makes the subscriptions those that are wanted.
+    pub(crate) fn reconcile(&mut self, wanted: &[Wanted]) {
+        let Self { subscriptions, unwanted, .. } = self;
+        subscriptions.retain(|subscription| {
+            let keep = wanted.contains(&subscription.wanted);
+            if !keep && subscription.state == SubscriptionState::Granted {
+                unwanted.push(subscription.wanted);
+            }
+            keep
+        });
+        for &wanted in wanted {
+            if !subscriptions.iter().any(|subscription| subscription.wanted == wanted) {
+                subscriptions.push(Subscription { wanted, state: SubscriptionState::Waiting });
+            }
+            unwanted.retain(|other| *other != wanted);
+        }
+    }
+
+    pub(crate) fn subscription(&self, wanted: Wanted) -> Option<SubscriptionState> {
+        let covers = |other: Wanted| other == wanted || (other == Wanted::Everything);
+        self.subscriptions.iter().find(|subscription| covers(subscription.wanted)).map(|found| found.state)
+    }
+
+    pub(crate) fn has_granted(&self) -> bool {
+        self.subscriptions.iter().any(|found| found.state == SubscriptionState::Granted)
+    }
+
+    /// Every subscription has had its answer.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_live()
+            && self.subscriptions.iter().all(|found| {
+                matches!(found.state, SubscriptionState::Granted | SubscriptionState::Refused { .. })
+            })
+    }
+
+    /// The filters that were asked for and not answered.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = Wanted> + '_ {
+        self.subscriptions
+            .iter()
+            .filter(|found| matches!(found.state, SubscriptionState::Asked { .. }))
+            .map(|found| found.wanted)
+    }
+
+    pub(crate) fn may_send(&self, cx: &Context) -> bool {
+        self.is_live()
+            && self.leave_at.is_none()
+            && self.next_send <= cx.mono()
+            && self.in_flight.len() < WINDOW
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight.len() >= WINDOW
+    }
+
+    fn packet_id(&mut self) -> PacketId {
+        loop {
+            let id = PacketId::new(self.next_packet);
+            self.next_packet = self.next_packet.wrapping_add(1).max(1);
+            if let Some(id) = id
+                && !self.in_flight.iter().any(|waiting| waiting.packet == id)
+                && !self.subscriptions.iter().any(
+                    |found| matches!(found.state, SubscriptionState::Asked { packet, .. } if packet == id),
+                )
+            {
+                return id;
+            }
+        }
+    }
+
+    /// Publishes with QoS 1. False if the driver does not keep up.
+    pub(crate) fn publish(
+        &mut self,
+        cx: &mut Context,
+        device: DeviceId,
+        payload: &[u8],
+        what: Publishing,
+        retries: u8,
+    ) -> bool {
+        let packet = self.packet_id();
+        let topic = alloc::format!("{}", Topic::incoming(device));
+        let mut bytes = Vec::with_capacity(payload.len() + topic.len() + 8);
+        let Ok(topic) = mqtt::Topic::new(&topic) else { return true };
+        let publish = Publish::new(topic, payload, Delivery::AtLeastOnce(packet));
+        if publish.encode(&mut bytes).is_err() {
+            return true;
+        }
+        let (sent, until) = (cx.mono(), cx.after(cx.settings.puback_timeout));
+        let written = cx.outbox.send(self.id, |out| out.extend_from_slice(&bytes));
+        self.in_flight.push(InFlight { packet, what, bytes, sent, until, retries });
+        self.next_send = cx.after(cx.settings.pace);
+        written
+    }
+
+    /// Asks for the next filters, at most eight; a suspected one alone, after all others.
+    pub(crate) fn subscribe(&mut self, cx: &mut Context, suspect: impl Fn(Wanted) -> bool) -> bool {
+        let now = cx.mono();
+        let mut chosen: Vec<Wanted> = Vec::new();
+        let mut suspects = None;
+        for subscription in &mut self.subscriptions {
+            if let SubscriptionState::Refused { retry_at } = subscription.state
+                && retry_at <= now
+            {
+                subscription.state = SubscriptionState::Waiting;
+            }
+            if subscription.state != SubscriptionState::Waiting {
+                continue;
+            }
+            if suspect(subscription.wanted) {
+                suspects = suspects.or(Some(subscription.wanted));
+            } else if chosen.len() < FILTERS {
+                chosen.push(subscription.wanted);
+            }
+        }
+        if chosen.is_empty() {
+            let quiet = self.asked().next().is_none();
+            let waited = self.live_since().is_some_and(|since| since.saturating_add(SUSPECT_DELAY) <= now);
+            match suspects {
+                Some(alone) if quiet && waited => chosen.push(alone),
+                _ => return self.unsubscribe(cx),
+            }
+        }
+        let packet = self.packet_id();
+        let names: Vec<_> = chosen.iter().map(|wanted| alloc::format!("{wanted}")).collect();
+        let filters: Vec<_> =
+            names.iter().filter_map(|name| Some((Filter::new(name).ok()?, QoS::AtLeastOnce))).collect();
+        let until = cx.after(SUBACK_TIMEOUT);
+        for subscription in &mut self.subscriptions {
+            if chosen.contains(&subscription.wanted) {
+                subscription.state = SubscriptionState::Asked { packet, until };
+            }
+        }
+        self.next_send = cx.after(cx.settings.pace);
+        cx.outbox.send(self.id, |out| {
+            // Eight filters are never too long.
+            let _ = Outbound::Subscribe { id: packet, filters: &filters }.encode(out);
+        })
+    }
+
+    fn unsubscribe(&mut self, cx: &mut Context) -> bool {
+        if self.unwanted.is_empty() {
+            return true;
+        }
+        let count = self.unwanted.len().min(FILTERS);
+        let names: Vec<_> = self.unwanted.drain(..count).map(|wanted| alloc::format!("{wanted}")).collect();
+        let filters: Vec<_> = names.iter().filter_map(|name| Filter::new(name).ok()).collect();
+        let packet = self.packet_id();
+        self.next_send = cx.after(cx.settings.pace);
+        cx.outbox.send(self.id, |out| {
+            let _ = Outbound::Unsubscribe { id: packet, filters: &filters }.encode(out);
+        })
+    }
+
+    /// Whether there is anything to ask for, and when that may be.
+    fn subscribe_at(&self, suspect: impl Fn(Wanted) -> bool) -> Option<Duration> {
+        let mut at = (!self.unwanted.is_empty()).then_some(Duration::ZERO);
+        let mut waits = None;
+        for found in &self.subscriptions {
+            let due = match found.state {
+                SubscriptionState::Waiting if suspect(found.wanted) => {
+                    waits = Some(self.live_since().unwrap_or_default().saturating_add(SUSPECT_DELAY));
+                    continue;
+                }
+                SubscriptionState::Waiting => Duration::ZERO,
+                SubscriptionState::Refused { retry_at } => retry_at,
+                SubscriptionState::Asked { .. } | SubscriptionState::Granted => continue,
+            };
+            at = Some(at.map_or(due, |at| at.min(due)));
+        }
+        if self.asked().next().is_none() && at.is_none_or(|at| !at.is_zero()) {
+            at = match (at, waits) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        at.map(|at| at.max(self.next_send))
+    }
+
+    /// Reads what the broker sent. `on_publish` gets topic and payload of every message.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context,
+        mut bytes: &[u8],
+        happened: &mut Vec<Happened>,
+        mut on_publish: impl FnMut(&mut Context, &[u8], &[u8]),
+    ) {
+        if !bytes.is_empty() {
+            self.last_received = cx.mono();
+        }
+        let Self { id, phase, subscriptions, in_flight, stream, ping_until, next_ping, .. } = self;
+        loop {
+            let packet = match stream.next(&mut bytes) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return,
+                Err(_) => return happened.push(Happened::Dead),
+            };
+            match (packet, &*phase) {
+                (Inbound::ConnAck(ConnAck::Accepted { .. }), Phase::Connecting { .. }) => {
+                    *phase = Phase::Live { since: cx.mono() };
+                    *next_ping = cx.after(ping_interval(cx));
+                    happened.push(Happened::Live);
+                }
+                (Inbound::ConnAck(ConnAck::Refused(_)), Phase::Connecting { .. }) => {
+                    return happened.push(Happened::ConnectRefused);
+                }
+                (Inbound::Publish(publish), Phase::Live { .. }) => {
+                    match publish.delivery {
+                        Delivery::AtMostOnce => {}
+                        Delivery::AtLeastOnce(packet) => {
+                            if !cx.outbox.send(*id, |out| out.extend_from_slice(&mqtt::puback(packet))) {
+                                return happened.push(Happened::Dead);
+                            }
+                        }
+                        // Never asked for, and AWS does not have it.
+                        Delivery::ExactlyOnce(_) => return happened.push(Happened::Dead),
+                    }
+                    on_publish(cx, publish.topic.as_bytes(), publish.payload);
+                }
+                (Inbound::PubAck(packet), Phase::Live { .. }) => {
+                    if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
+                        happened.push(Happened::Acknowledged(in_flight.swap_remove(at).what));
+                    }
+                }
+                (Inbound::SubAck(suback), Phase::Live { .. }) => {
+                    let mut codes = suback.codes.iter();
+                    for found in subscriptions.iter_mut() {
+                        let SubscriptionState::Asked { packet, .. } = found.state else { continue };
+                        if packet != suback.id {
+                            continue;
+                        }
+                        // An answer that is too short leaves the rest unanswered, which counts as refused.
+                        let granted = codes.next().is_some_and(|code| code != SubscribeReturn::Failure);
+                        found.state = if granted {
+                            happened.push(Happened::Granted(found.wanted));
+                            SubscriptionState::Granted
+                        } else {
+                            happened.push(Happened::Denied(found.wanted));
+                            SubscriptionState::Refused { retry_at: Duration::MAX }
+                        };
+                    }
+                }
+                (Inbound::PingResp, Phase::Live { .. }) => *ping_until = None,
+                (Inbound::UnsubAck(_), Phase::Live { .. }) => {}
+                // Anything before CONNACK, a second CONNACK, or an answer to what was never sent.
+                _ => return happened.push(Happened::Dead),
+            }
+        }
+    }
+
+    /// Sees to everything that is timed, sending of new things apart.
+    pub(crate) fn step(&mut self, cx: &mut Context, happened: &mut Vec<Happened>) {
+        let now = cx.mono();
+        match self.phase {
+            Phase::Dialling { until } | Phase::Connecting { until } => {
+                if until <= now {
+                    happened.push(Happened::Dead);
+                }
+                return;
+            }
+            Phase::Live { .. } => {}
+        }
+        if self.ping_until.is_some_and(|until| until <= now) {
+            return happened.push(Happened::Dead);
+        }
+        let mut probe = false;
+        let mut kept_up = true;
+        let (id, last_received, timeout) = (self.id, self.last_received, cx.settings.puback_timeout);
+        self.in_flight.retain_mut(|waiting| {
+            if waiting.until > now {
+                return true;
+            }
+            probe |= last_received <= waiting.sent;
+            if waiting.retries == 0 {
+                if last_received > waiting.sent {
+                    happened.push(Happened::Unanswered(waiting.what));
+                    return false;
+                }
+                // Nothing at all was heard since: the ping will tell whether the connection is alive.
+                waiting.until = now.saturating_add(timeout);
+                return true;
+            }
+            waiting.retries -= 1;
+            waiting.until = now.saturating_add(timeout);
+            if let Some(first) = waiting.bytes.first_mut() {
+                // DUP.
+                *first |= 0b1000;
+            }
+            kept_up &= cx.outbox.send(id, |out| out.extend_from_slice(&waiting.bytes));
+            true
+        });
+        if (self.next_ping <= now || probe) && self.ping_until.is_none() {
+            self.ping(cx);
+        }
+        for found in &mut self.subscriptions {
+            if matches!(found.state, SubscriptionState::Asked { until, .. } if until <= now) {
+                found.state = SubscriptionState::Refused { retry_at: Duration::MAX };
+                happened.push(Happened::Denied(found.wanted));
+            }
+        }
+        if !kept_up {
+            happened.push(Happened::Dead);
+        }
+    }
+
+    /// Asks whether the connection is alive.
+    pub(crate) fn ping(&mut self, cx: &mut Context) {
+        if !self.is_live() || self.ping_until.is_some() {
+            return;
+        }
+        let sent = cx.outbox.send(self.id, |out| out.extend_from_slice(&mqtt::PINGREQ));
+        // A driver that does not keep up is found out by the answer that does not come.
+        let _ = sent;
+        self.next_ping = cx.after(ping_interval(cx));
+        self.ping_until = Some(cx.after(cx.settings.ping_timeout));
+    }
+
+    pub(crate) fn set_refused(&mut self, wanted: Wanted, retry_at: Duration) {
+        if let Some(found) = self.subscriptions.iter_mut().find(|found| found.wanted == wanted) {
+            found.state = SubscriptionState::Refused { retry_at };
+        }
+    }
+
+    pub(crate) fn deadline(&self, suspect: impl Fn(Wanted) -> bool) -> Option<Deadline> {
+        let mut due = match self.phase {
+            Phase::Dialling { until } | Phase::Connecting { until } => {
+                return Some(Deadline::new(until, Wake::Handshake));
+            }
+            Phase::Live { .. } => {
+                let at = self.ping_until.unwrap_or(self.next_ping);
+                Some(Deadline::new(at, Wake::KeepAlive))
+            }
+        };
+        for waiting in &self.in_flight {
+            due = earlier(due, Some(Deadline::new(waiting.until, Wake::Publish)));
+        }
+        for found in &self.subscriptions {
+            if let SubscriptionState::Asked { until, .. } = found.state {
+                due = earlier(due, Some(Deadline::new(until, Wake::Subscribe)));
+            }
+        }
+        if let Some(leave_at) = self.leave_at {
+            return earlier(due, Some(Deadline::new(leave_at, Wake::Replace)));
+        }
+        earlier(due, self.subscribe_at(suspect).map(|at| Deadline::new(at, Wake::Subscribe)))
+    }
+}
+
+/// Often enough that a connection which has died is noticed within one and a half keep-alives.
+fn ping_interval(cx: &Context) -> Duration {
+    Duration::from_secs(cx.settings.keep_alive_secs().into()) * 3 / 4
+}
+
+/// `mysa-` and 32 hex digits: unlike any other in this process or elsewhere.
+fn client_id(random: [u8; 16], name: &mut [u8; 37]) -> &str {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let (prefix, digits) = name.split_at_mut(5);
+    prefix.copy_from_slice(b"mysa-");
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(random) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    core::str::from_utf8(name).unwrap_or_default()
+}

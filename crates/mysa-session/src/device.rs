@@ -1,0 +1,237 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::rest::DeviceRecord;
+use mysa_proto::{
+    Celsius, Change, Changes, Contradiction, DeviceId, DeviceState, Family, Limits, Model, SupportedCaps,
+    TrackedSensor,
+};
+
+use crate::wish::Wishes;
+
+/// A thermostat of the account, and all that is known of it.
+#[derive(Debug)]
+pub struct Device {
+    id: DeviceId,
+    name: Option<Box<str>>,
+    home: Option<Box<str>>,
+    model: Model,
+    min_setpoint: Option<Celsius>,
+    max_setpoint: Option<Celsius>,
+    caps: Option<Box<SupportedCaps>>,
+    pub(crate) state: DeviceState,
+    /// When it was last heard of, on the monotonic clock.
+    pub(crate) heard: Option<Duration>,
+    /// Since when it ought to have been heard of.
+    pub(crate) expected: Duration,
+    pub(crate) stale: bool,
+    pub(crate) contradicts: bool,
+    pub(crate) wishes: Wishes,
+    /// When it is next to be asked to report live.
+    pub(crate) lease_at: Option<Duration>,
+    /// Until when it reports live.
+    pub(crate) lease_until: Duration,
+    /// What the application has not been told yet.
+    pub(crate) untold: Untold,
+    /// When the structured service is next to be asked what it reports.
+    pub(crate) judge_at: Option<Duration>,
+    pub(crate) judged: u8,
+}
+
+/// What changed since the last event.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Untold {
+    pub(crate) queued: bool,
+    pub(crate) changes: Changes,
+    pub(crate) about: bool,
+    pub(crate) skipped: u32,
+}
+
+impl Device {
+    pub(crate) fn new(id: DeviceId, model: Model, now: Duration) -> Self {
+        Self {
+            id,
+            name: None,
+            home: None,
+            model,
+            min_setpoint: None,
+            max_setpoint: None,
+            caps: None,
+            state: DeviceState::new(),
+            heard: None,
+            expected: now,
+            stale: false,
+            contradicts: false,
+            wishes: Wishes::default(),
+            lease_at: None,
+            lease_until: Duration::ZERO,
+            untold: Untold::default(),
+            judge_at: None,
+            judged: 0,
+        }
+    }
+
+    /// Takes the record of the account. True if anything about the device is different.
+    pub(crate) fn describe(&mut self, record: &DeviceRecord) -> bool {
+        fn text(text: Option<&str>) -> Option<Box<str>> {
+            text.map(Box::from)
+        }
+        let model = Model::parse(record.model.as_deref().unwrap_or_default());
+        let name = text(record.name.as_deref());
+        let home = text(record.home.as_ref().map(mysa_proto::rest::ResourceId::as_str));
+        let caps = record.supported_caps.clone().map(Box::new);
+        let limits = (record.min_setpoint, record.max_setpoint);
+        let changed = model != self.model
+            || name != self.name
+            || home != self.home
+            || caps != self.caps
+            || limits != (self.min_setpoint, self.max_setpoint);
+        self.model = model;
+        self.name = name;
+        self.home = home;
+        self.caps = caps;
+        (self.min_setpoint, self.max_setpoint) = limits;
+        changed
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// The name its owner gave it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Id of the home it is in.
+    #[must_use]
+    pub fn home(&self) -> Option<&str> {
+        self.home.as_deref()
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Its family, if the model is known.
+    #[must_use]
+    pub const fn family(&self) -> Option<Family> {
+        self.model.family()
+    }
+
+    /// Everything it was observed to say, with sources and ages.
+    #[must_use]
+    pub const fn state(&self) -> &DeviceState {
+        &self.state
+    }
+
+    /// When it was last heard of, on the monotonic clock: when its latest message arrived, or, for what REST told, when
+    /// that was made. `None` if never.
+    #[must_use]
+    pub const fn heard(&self) -> Option<Duration> {
+        self.heard
+    }
+
+    /// Whether nothing was heard of it for longer than it may be silent. What is known of it may no longer hold.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The fields somebody has asked for that have no verdict yet.
+    #[must_use]
+    pub fn pending(&self) -> Change {
+        self.wishes.pending()
+    }
+
+    /// The signal that it heats although its mode says off.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<Contradiction> {
+        self.state.contradiction()
+    }
+
+    /// What narrows the commands it takes.
+    #[must_use]
+    pub fn limits(&self) -> Limits<'_> {
+        let tracked: Option<TrackedSensor> = self.state.tracked_sensor().map(|field| field.value);
+        Limits {
+            min_setpoint: self.min_setpoint,
+            max_setpoint: self.max_setpoint,
+            caps: self.caps.as_deref(),
+            mode: self.state.mode().map(|field| field.value),
+            tracked_sensor: tracked,
+            ..Limits::default()
+        }
+    }
+
+    /// A sign of life from `at`. True if it was stale.
+    pub(crate) fn hear(&mut self, at: Duration) -> bool {
+        self.heard = self.heard.max(Some(at));
+        false
+    }
+
+    /// When it will be stale.
+    pub(crate) fn stale_at(&self, limit: Duration) -> Duration {
+        self.heard.unwrap_or(self.expected).saturating_add(limit)
+    }
+}
+
+/// The account's thermostats, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Devices(Vec<Box<Device>>);
+
+impl Devices {
+    pub(crate) fn position(&self, id: DeviceId) -> Result<usize, usize> {
+        self.0.binary_search_by(|device| device.id.cmp(&id))
+    }
+
+    pub(crate) fn find(&self, id: DeviceId) -> Option<&Device> {
+        self.position(id).ok().and_then(|at| self.0.get(at)).map(|device| &**device)
+    }
+
+    pub(crate) fn find_mut(&mut self, id: DeviceId) -> Option<&mut Device> {
+        self.position(id).ok().and_then(|at| self.0.get_mut(at)).map(|device| &mut **device)
+    }
+
+    /// Adds one that is not there yet.
+    pub(crate) fn add(&mut self, device: Device) {
+        if let Err(at) = self.position(device.id) {
+            self.0.insert(at, Box::new(device));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Box<Device>> {
+        self.position(id).ok().map(|at| self.0.remove(at))
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Device> + Clone {
+        self.0.iter().map(|device| &**device)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
+        self.0.iter_mut().map(|device| &mut **device)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<DeviceId> {
+        self.0.iter().map(|device| device.id).collect()
+    }
+}
+
+impl Device {
+    /// Its name, or its id if it has none.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.name.as_deref().map_or_else(|| alloc::format!("{}", self.id), String::from)
+    }
+}

@@ -1,0 +1,33 @@
+use core::fmt;
+use core::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+/// Random numbers of one session, all drawn from the seed it was given.
+pub(crate) struct Entropy(ChaCha12Rng);
+
+impl Entropy {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self(ChaCha12Rng::from_seed(seed))
+    }
+
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Anything from nothing to `most`.
+    pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
+        Duration::from_millis(self.0.next_u64() % (most + 1))
+    }
+}
+
+impl fmt::Debug for Entropy {
+    /// What comes next must not be known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entropy(..)")
+    }
+}

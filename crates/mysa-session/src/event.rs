@@ -1,0 +1,146 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use mysa_cognito::ChallengeKind;
+use mysa_proto::{Changes, DeviceId, TopicKind};
+
+use crate::{CommandId, HttpFailure, Service, Verdict};
+
+/// News for the application.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A thermostat is in the account's list that was not before.
+    DeviceAdded {
+        /// Which.
+        device: DeviceId,
+    },
+    /// A thermostat is no longer in the list; its state is gone.
+    DeviceRemoved {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Something about a thermostat is different; [`Session::device`](crate::Session::device) has all of it.
+    Device {
+        /// Which.
+        device: DeviceId,
+        /// The fields of its state that differ from what the last event of this kind left.
+        changes: Changes,
+        /// Whether it became live or stale, was renamed, or its subscription was granted or refused.
+        about: bool,
+        /// How many further changes went by since then unseen, because the reader was slow.
+        skipped: u32,
+    },
+    /// A command is decided.
+    Verdict {
+        /// Which command.
+        id: CommandId,
+        /// The thermostat it was for.
+        device: DeviceId,
+        /// What became of it.
+        verdict: Verdict,
+    },
+    /// The degree of service, or its reason, is another.
+    Service(Service),
+    /// A person has to answer: call [`Session::answer_challenge`](crate::Session::answer_challenge).
+    Challenge(Box<ChallengeNeeded>),
+    /// The answer to [`Session::request`](crate::Session::request).
+    Response {
+        /// Which request.
+        id: RequestId,
+        /// What came of it.
+        result: Result<Response, RequestError>,
+    },
+    /// A message as it came, if [`Settings::raw_messages`](crate::Settings::raw_messages) asks for them.
+    Message {
+        /// Whose topic.
+        device: DeviceId,
+        /// Which topic.
+        kind: TopicKind,
+        /// The payload, whole.
+        payload: Vec<u8>,
+    },
+    /// A message that could not be read, such as one cut short by the thermostat. The connection goes on.
+    Unreadable {
+        /// Whose topic.
+        device: DeviceId,
+        /// Length of the payload.
+        len: usize,
+    },
+    /// The duty cycle stays above zero while the mode says off: what is known of the thermostat does not fit together.
+    Contradiction {
+        /// Which thermostat.
+        device: DeviceId,
+    },
+    /// The host's clock is wrong: the cloud's is this far ahead of it. Signatures and stamps are corrected for it.
+    ClockOff {
+        /// Milliseconds; negative if the host is ahead.
+        ahead_ms: i64,
+    },
+    /// Events that were dropped because the reader was slow. States, verdicts and the service never are.
+    Dropped {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// A challenge that waits for a person.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ChallengeNeeded {
+    /// What is asked for.
+    pub kind: ChallengeKind,
+    /// Where a code was sent, as the service masks it.
+    pub destination: Option<String>,
+    /// What can be chosen.
+    pub choices: Vec<String>,
+    /// Whether the last answer was wrong, or too late.
+    pub again: bool,
+}
+
+/// Names a request made by [`Session::request`](crate::Session::request).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub(crate) u64);
+
+/// An answer of the REST service.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Response {
+    /// HTTP status: of the 200s.
+    pub status: u16,
+    /// The body, for the response type of the route to decode.
+    pub body: Vec<u8>,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The service answered no. The status says what: 404 is normal for what does not exist.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The body, which may say more.
+        body: Vec<u8>,
+    },
+    /// There was no answer. If it was a write, it may have had its effect; it is not repeated.
+    Failed(HttpFailure),
+    /// There is nobody to ask as: sign-in is needed, or the session has a captured URL only, or it was shut down.
+    NotSignedIn,
+}
+
+impl core::fmt::Display for RequestError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Refused { status, .. } => write!(f, "the service said no (HTTP {status})"),
+            Self::Failed(HttpFailure::Timeout) => f.write_str("the service did not answer in time"),
+            Self::Failed(HttpFailure::Unreachable) => f.write_str("the service cannot be reached"),
+            Self::Failed(HttpFailure::Tls) => f.write_str("the service could not prove who it is"),
+            Self::Failed(HttpFailure::Broken) => f.write_str("the connection broke"),
+            Self::NotSignedIn => f.write_str("not signed in"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}

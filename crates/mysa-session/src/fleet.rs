@@ -1,0 +1,492 @@
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::{DeviceId, TopicKind, UnixTime};
+use mysa_sigv4::{Authority, PresignedUrl, Presigner, TokenRule};
+use time::OffsetDateTime;
+
+use crate::backoff::Backoff;
+use crate::connection::{Connection, Happened, Phase, Publishing, SUSPECT_DELAY};
+use crate::context::Context;
+use crate::identity::Identity;
+use crate::now::earlier;
+use crate::permission::Permission;
+use crate::subscription::{Records, SubscriptionState, Wanted};
+use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
+
+/// All MQTT connections of the account. One is enough for 50 filters; each further 50 have another.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) connections: Vec<Connection>,
+    shards: Vec<Shard>,
+    pub(crate) permission: Permission,
+    records: Records,
+    wildcard_refused: bool,
+    captured: Option<Captured>,
+    next_id: u32,
+    dialled_at: Option<Duration>,
+    signed_at: i64,
+    /// Upgrades refused in a row.
+    refusals: u32,
+    trouble: Option<Reason>,
+    stopped: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    wanted: Vec<Wanted>,
+    backoff: Backoff,
+    dial_at: Duration,
+}
+
+#[derive(Debug)]
+struct Captured {
+    url: PresignedUrl,
+    authority: Authority,
+    lapses: UnixTime,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ending {
+    /// The broker, or something on the way, ended it.
+    Closed,
+    /// It could not be opened. The status is there if the broker answered.
+    Refused { status: Option<u16> },
+    /// CONNACK said no.
+    ConnectRefused,
+    /// We gave it up: silence, or bytes that are not MQTT.
+    GivenUp,
+}
+
+/// Subscriptions a connection can have. (AWS.)
+const FILTERS_PER_CONNECTION: usize = 50;
+/// A publish may have ended a connection that ended within this time after it.
+const BLAME: Duration = Duration::from_secs(10);
+/// Between two dials, and so between two CONNECTs, and between two signatures.
+const DIAL_SPACING: Duration = Duration::from_millis(1_100);
+/// Refused upgrades in a row from which on it is tried seldom: this account may have no MQTT at all.
+const MANY_REFUSALS: u32 = 6;
+const SELDOM: Duration = Duration::from_secs(15 * 60);
+/// Time a connection that was replaced has for what is in flight.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+impl Fleet {
+    pub(crate) fn new(captured: Option<PresignedUrl>) -> Self {
+        let captured = captured.and_then(|url| {
+            let inspection = url.inspect().ok()?;
+            let lapses = UnixTime::from_secs(inspection.lapses_at.unix_timestamp());
+            Some(Captured { url, authority: inspection.authority, lapses })
+        });
+        Self {
+            connections: Vec::new(),
+            shards: Vec::new(),
+            permission: Permission::default(),
+            records: Records::default(),
+            wildcard_refused: false,
+            captured,
+            next_id: 0,
+            dialled_at: None,
+            signed_at: 0,
+            refusals: 0,
+            trouble: None,
+            stopped: false,
+        }
+    }
+
+    /// Settles what is wanted: the given thermostats, and no others. A filter stays on its connection.
+    pub(crate) fn want(&mut self, cx: &Context, devices: impl Iterator<Item = DeviceId> + Clone) {
+        let choice = cx.settings.subscriptions;
+        let mut wanted: Vec<Wanted> = Vec::new();
+        if choice.wildcard && !self.wildcard_refused && devices.clone().next().is_some() {
+            wanted.push(Wanted::Everything);
+        } else {
+            wanted.extend(devices.clone().map(|device| Wanted::Device(device, TopicKind::Out)));
+        }
+        if choice.batch {
+            wanted.extend(devices.map(|device| Wanted::Device(device, TopicKind::Batch)));
+        }
+        wanted.sort_unstable();
+        self.records.forget(|one| wanted.binary_search(&one).is_ok());
+        for shard in &mut self.shards {
+            shard.wanted.retain(|one| wanted.binary_search(one).is_ok());
+        }
+        for one in wanted {
+            if self.shards.iter().any(|shard| shard.wanted.contains(&one)) {
+                continue;
+            }
+            match self.shards.iter_mut().find(|shard| shard.wanted.len() < FILTERS_PER_CONNECTION) {
+                Some(shard) => shard.wanted.push(one),
+                None => self.shards.push(Shard { wanted: alloc::vec![one], ..Shard::default() }),
+            }
+        }
+        for connection in &mut self.connections {
+            if connection.is_live() && connection.leave_at.is_none() {
+                let wanted = self.shards.get(connection.shard).map_or(&[][..], |shard| &shard.wanted);
+                connection.reconcile(wanted);
+            }
+        }
+    }
+
+    /// Whether credentials are of any use.
+    pub(crate) fn wants_credentials(&self) -> bool {
+        self.captured.is_none() && !self.stopped && self.shards.iter().any(|shard| !shard.wanted.is_empty())
+    }
+
+    /// Every share of the subscriptions has a connection that has them.
+    pub(crate) fn is_live(&self) -> bool {
+        let mut any = false;
+        for (at, shard) in self.shards.iter().enumerate() {
+            if shard.wanted.is_empty() {
+                continue;
+            }
+            any = true;
+            if !self.connections.iter().any(|connection| {
+                connection.shard == at && connection.is_settled() && connection.has_granted()
+            }) {
+                return false;
+            }
+        }
+        any
+    }
+
+    /// Why it is not live.
+    pub(crate) fn trouble(&self) -> Option<Reason> {
+        let refused =
+            self.connections.iter().any(|connection| connection.is_settled() && !connection.has_granted());
+        if refused { Some(Reason::SubscriptionsRefused) } else { self.trouble }
+    }
+
+    /// The captured URL cannot open a connection any more.
+    pub(crate) fn captured_lapsed(&self, cx: &Context) -> bool {
+        let lapsed =
+            self.captured.as_ref().is_some_and(|captured| captured.lapses < cx.time() || self.refusals >= 3);
+        lapsed && self.connections.is_empty()
+    }
+
+    /// The connection by which a thermostat can be spoken to, once its answers can be heard.
+    pub(crate) fn route(&self, device: DeviceId) -> Option<usize> {
+        let wanted = Wanted::Device(device, TopicKind::Out);
+        self.connections.iter().position(|connection| {
+            connection.is_live()
+                && connection.leave_at.is_none()
+                && matches!(
+                    connection.subscription(wanted),
+                    Some(SubscriptionState::Granted | SubscriptionState::Refused { .. })
+                )
+        })
+    }
+
+    /// How the subscription to a thermostat's statuses stands on its connection.
+    pub(crate) fn subscription(&self, device: DeviceId) -> Option<SubscriptionState> {
+        let wanted = Wanted::Device(device, TopicKind::Out);
+        self.connections.iter().rev().find_map(|connection| connection.subscription(wanted))
+    }
+
+    pub(crate) fn position(&self, id: ConnId) -> Option<usize> {
+        self.connections.iter().position(|connection| connection.id == id)
+    }
+
+    /// A newer command took the place of this one: its bytes must not follow.
+    pub(crate) fn give_up(&mut self, stamp: u64) {
+        for waiting in self.connections.iter_mut().flat_map(|connection| connection.in_flight.iter_mut()) {
+            if matches!(waiting.what, Publishing::Command { stamp: other, .. } if other == stamp) {
+                waiting.retries = 0;
+            }
+        }
+    }
+
+    /// Sees to timers, replacements and dials, then lets each connection subscribe.
+    pub(crate) fn step(&mut self, cx: &mut Context, identity: &Identity, happened: &mut Vec<Happened>) {
+        let now = cx.mono();
+        let mut at = 0;
+        while let Some(connection) = self.connections.get_mut(at) {
+            let before = happened.len();
+            connection.step(cx, happened);
+            let leaving = connection
+                .leave_at
+                .is_some_and(|leave_at| leave_at <= now || connection.in_flight.is_empty());
+            if happened.get(before..).is_some_and(|new| new.contains(&Happened::Dead)) {
+                self.end(cx, at, Ending::GivenUp, happened);
+            } else if leaving {
+                self.part(cx, at);
+            } else {
+                at += 1;
+            }
+        }
+        self.reset_stable(cx);
+        self.hand_over(cx);
+        self.dial(cx, identity);
+        for connection in &mut self.connections {
+            let may = connection.is_live() && connection.leave_at.is_none() && connection.next_send <= now;
+            if may && !connection.subscribe(cx, |wanted| self.records.is_suspect(wanted)) {
+                happened.push(Happened::Dead);
+            }
+        }
+    }
+
+    /// Small pauses again for what has proved lasting.
+    fn reset_stable(&mut self, cx: &Context) {
+        for connection in &self.connections {
+            let lasted = connection.live_since().map(|since| cx.mono().saturating_sub(since));
+            if lasted.is_some_and(|lasted| lasted >= cx.settings.stable_after)
+                && let Some(shard) = self.shards.get_mut(connection.shard)
+            {
+                shard.backoff.reset();
+            }
+        }
+    }
+
+    /// A replacement that has its subscriptions relieves the older connection.
+    fn hand_over(&mut self, cx: &Context) {
+        for at in 0..self.connections.len() {
+            let Some(connection) = self.connections.get(at) else { continue };
+            let (shard, id) = (connection.shard, connection.id);
+            if !connection.is_settled() || connection.leave_at.is_some() {
+                continue;
+            }
+            for older in &mut self.connections {
+                if older.shard == shard && older.id < id && older.leave_at.is_none() {
+                    older.leave_at = Some(cx.after(FAREWELL));
+                }
+            }
+        }
+    }
+
+    /// Dials the one connection that is needed most, if it is time and there is something to sign with.
+    fn dial(&mut self, cx: &mut Context, identity: &Identity) {
+        let Some((shard, _)) = self.next_dial(cx, identity).filter(|(_, at)| *at <= cx.mono()) else {
+            return;
+        };
+        let id = ConnId(self.next_id + 1);
+        let Some((url, authority, replace_at)) = self.sign(cx, identity) else { return };
+        self.next_id += 1;
+        self.dialled_at = Some(cx.mono());
+        self.connections.push(Connection::new(cx, id, shard, replace_at));
+        let timeout = cx.settings.connect_timeout;
+        cx.outbox.work(Output::Dial(Dial { conn: id, url, authority, subprotocol: "mqtt", timeout }));
+    }
+
+    /// Which share is to be dialled next, and when. None while another dial is under way.
+    fn next_dial(&self, cx: &Context, identity: &Identity) -> Option<(usize, Duration)> {
+        let opening = |connection: &Connection| !connection.is_live();
+        if self.stopped || self.connections.iter().any(opening) {
+            return None;
+        }
+        if self.captured.is_none() && identity.credentials(cx).is_none() {
+            return None;
+        }
+        if self.captured_lapsed(cx) {
+            return None;
+        }
+        let spaced = self.dialled_at.map_or(Duration::ZERO, |at| at.saturating_add(DIAL_SPACING));
+        let mut best: Option<(usize, Duration)> = None;
+        for (at, shard) in self.shards.iter().enumerate() {
+            if shard.wanted.is_empty() {
+                continue;
+            }
+            let mut own =
+                self.connections.iter().filter(|other| other.shard == at && other.leave_at.is_none());
+            let due = match (own.next(), own.next()) {
+                (None, _) => shard.dial_at,
+                // One to be replaced, if what would sign is better than what signed.
+                (Some(current), None) if self.captured.is_none() && identity.has_fresh_credentials(cx) => {
+                    current.replace_at.max(shard.dial_at)
+                }
+                _ => continue,
+            };
+            let due = due.max(spaced);
+            if best.is_none_or(|(_, earliest)| due < earliest) {
+                best = Some((at, due));
+            }
+        }
+        best
+    }
+
+    fn sign(&mut self, cx: &mut Context, identity: &Identity) -> Option<(PresignedUrl, Authority, Duration)> {
+        if let Some(captured) = &self.captured {
+            return Some((captured.url.clone(), captured.authority.clone(), Duration::MAX));
+        }
+        let (credentials, lapses, renewed) = identity.credentials(cx)?;
+        // A signature covers whole seconds; each must be new, or a refusal could not be told from a stale one.
+        let seconds = cx.time().as_secs();
+        let seconds = if seconds == self.signed_at { seconds + 1 } else { seconds };
+        let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+        let authority = cx.environment.broker.clone();
+        let url = Presigner::iot(cx.environment.region.as_str())
+            .presign(credentials, &authority, "/mqtt", time, None, TokenRule::AfterSigning)
+            .ok()?;
+        self.signed_at = seconds;
+        let jitter = cx.entropy.up_to(Duration::from_secs(60));
+        let mut replace_at = cx.after(cx.settings.connection_life.saturating_sub(jitter));
+        if cx.settings.replace_before_credentials_lapse {
+            // After the renewal of the credentials, and early enough before they lapse.
+            let spread = lapses.saturating_sub(renewed) / 4;
+            let jitter = cx.entropy.up_to(spread);
+            replace_at = replace_at.min(renewed.saturating_add(jitter)).max(cx.after(spread));
+        }
+        Some((url, authority, replace_at))
+    }
+
+    pub(crate) fn handle_opened(&mut self, cx: &mut Context, at: usize) {
+        if let Some(connection) = self.connections.get_mut(at) {
+            connection.opened(cx);
+        }
+    }
+
+    /// Sorts out what happened on a connection; what concerns the session stays in `happened`.
+    pub(crate) fn digest(&mut self, cx: &mut Context, at: usize, happened: &mut Vec<Happened>) {
+        let mut ending = None;
+        for one in happened.iter() {
+            let Some(connection) = self.connections.get_mut(at) else { break };
+            match *one {
+                Happened::Live => {
+                    let wanted = self.shards.get(connection.shard).map_or(&[][..], |shard| &shard.wanted);
+                    connection.reconcile(wanted);
+                    for wanted in wanted {
+                        if let Some(until) =
+                            self.records.barred_until(*wanted).filter(|until| *until > cx.mono())
+                        {
+                            connection.set_refused(*wanted, until);
+                        }
+                    }
+                    connection.next_send = cx.mono();
+                    self.refusals = 0;
+                    self.trouble = None;
+                }
+                Happened::Granted(wanted) => self.records.granted(wanted),
+                Happened::Denied(Wanted::Everything) => self.wildcard_refused = true,
+                Happened::Denied(wanted) => {
+                    let retry_at = self.records.refused(wanted, cx.mono(), cx.settings.quarantine);
+                    connection.set_refused(wanted, retry_at);
+                }
+                Happened::Acknowledged(_) => self.permission.granted(),
+                Happened::Unanswered(what) => self.strike(cx, what),
+                Happened::ConnectRefused => ending = Some(Ending::ConnectRefused),
+                Happened::Dead => ending = Some(Ending::GivenUp),
+            }
+        }
+        if let Some(ending) = ending {
+            self.end(cx, at, ending, happened);
+        }
+    }
+
+    fn strike(&mut self, cx: &Context, what: Publishing) {
+        let command = matches!(what, Publishing::Command { .. });
+        let probe_at = cx.after(cx.settings.read_only_probe);
+        self.permission.strike(command, cx.settings.read_only_after, probe_at);
+    }
+
+    /// A connection is gone, or is to go.
+    pub(crate) fn end(&mut self, cx: &mut Context, at: usize, ending: Ending, happened: &mut Vec<Happened>) {
+        if at >= self.connections.len() {
+            return;
+        }
+        let connection = self.connections.remove(at);
+        let now = cx.mono();
+        if ending == Ending::GivenUp || ending == Ending::ConnectRefused {
+            cx.outbox.work(Output::Close { conn: connection.id });
+        }
+        if connection.leave_at.is_some() {
+            return;
+        }
+        if ending == Ending::Closed {
+            let blamed =
+                connection.in_flight.iter().rfind(|waiting| waiting.sent.saturating_add(BLAME) > now);
+            if let Some(what) = blamed.map(|waiting| waiting.what) {
+                self.strike(cx, what);
+                happened.push(Happened::Unanswered(what));
+            }
+            self.accuse(cx, &connection, now);
+        }
+        match ending {
+            Ending::Refused { status } => {
+                self.refusals = self.refusals.saturating_add(u32::from(status.is_some()));
+                self.trouble = Some(Reason::UpgradeRefused { status });
+            }
+            Ending::ConnectRefused => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.trouble = Some(Reason::ConnectRefused);
+            }
+            Ending::Closed | Ending::GivenUp => self.trouble = Some(Reason::ConnectionLost),
+        }
+        let Some(shard) = self.shards.get_mut(connection.shard) else { return };
+        if connection.live_since().is_some_and(|since| now.saturating_sub(since) >= cx.settings.stable_after)
+        {
+            shard.backoff.reset();
+        }
+        let cap = if self.refusals >= MANY_REFUSALS { SELDOM } else { cx.settings.backoff_cap };
+        let mut pause = shard.backoff.next(cx.settings.backoff_first, cap, &mut cx.entropy);
+        if self.refusals >= MANY_REFUSALS {
+            pause = pause.max(SELDOM / 2);
+        }
+        shard.dial_at = now.saturating_add(pause);
+    }
+
+    /// Filters that were asked for when the connection ended are suspected, if it worked otherwise.
+    fn accuse(&mut self, cx: &Context, connection: &Connection, now: Duration) {
+        let Phase::Live { since } = connection.phase else { return };
+        let asked: Vec<Wanted> = connection.asked().collect();
+        let worked = connection.has_granted() || now.saturating_sub(since) >= SUSPECT_DELAY;
+        let alone = asked.len() == 1 && worked;
+        for wanted in asked {
+            if wanted == Wanted::Everything && (alone || self.records.is_suspect(wanted)) {
+                self.wildcard_refused = true;
+            }
+            self.records.accused(wanted, alone, now, cx.settings.quarantine);
+        }
+    }
+
+    /// Ends a connection in good order.
+    fn part(&mut self, cx: &mut Context, at: usize) {
+        let connection = self.connections.remove(at);
+        if connection.is_live() {
+            // If the driver does not keep up, closing says as much.
+            let _ = cx.outbox.send(connection.id, |out| out.extend_from_slice(&mysa_mqtt_codec::DISCONNECT));
+        }
+        cx.outbox.work(Output::Close { conn: connection.id });
+    }
+
+    /// Ends every connection in good order, and makes no more.
+    pub(crate) fn stop(&mut self, cx: &mut Context) {
+        self.stopped = true;
+        while !self.connections.is_empty() {
+            self.part(cx, 0);
+        }
+    }
+
+    pub(crate) const fn start(&mut self) {
+        self.stopped = false;
+    }
+
+    pub(crate) const fn wildcard_refused(&self) -> bool {
+        self.wildcard_refused
+    }
+
+    /// Upgrades refused so far in a row.
+    pub(crate) const fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
+    /// The host slept, or its network changed: nothing is certain about any connection.
+    pub(crate) fn probe(&mut self, cx: &mut Context) {
+        for connection in &mut self.connections {
+            connection.ping(cx);
+        }
+    }
+
+    pub(crate) fn deadline(&self, cx: &Context, identity: &Identity) -> Option<Deadline> {
+        let mut due = self.next_dial(cx, identity).map(|(_, at)| Deadline::new(at, Wake::Dial));
+        for connection in &self.connections {
+            due = earlier(due, connection.deadline(|wanted| self.records.is_suspect(wanted)));
+            if let Some(since) = connection.live_since()
+                && let Some(shard) = self.shards.get(connection.shard)
+                && shard.backoff.failures() > 0
+            {
+                let stable = since.saturating_add(cx.settings.stable_after);
+                due = earlier(due, Some(Deadline::new(stable, Wake::Dial)));
+            }
+        }
+        due
+    }
+}

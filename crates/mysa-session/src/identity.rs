@@ -1,0 +1,567 @@
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec;
+use core::time::Duration;
+
+use mysa_cognito::{
+    Advice, AwaitAnswer, AwaitChallenge, AwaitCredentials, AwaitIdentity, AwaitRevoked, AwaitTokens,
+    AwsCredentials, Challenge, Error, HttpRequest as Exchange, RefreshWay, RefusalKind, Secret,
+    Service as Which, SignIn, Step, StoredSession, Tokens,
+};
+use mysa_sigv4::Credentials;
+
+use crate::backoff::Backoff;
+use crate::context::{Context, HTTP_SLACK};
+use crate::{ChallengeNeeded, Deadline, Event, HttpAnswer, HttpId, HttpResult, Reason, Wake};
+
+/// The account: who it is, and everything that lapses. One exchange with Cognito at a time, whoever wants its result.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    stored: StoredSession,
+    password: Option<Secret>,
+    way: RefreshWay,
+    tokens: Option<Box<Held<Tokens>>>,
+    credentials: Option<Box<Held<Signer>>>,
+    work: Option<Box<Work>>,
+    challenge: Option<Box<Challenge>>,
+    backoff: Backoff,
+    retry_at: Duration,
+    /// Why nothing goes on until a person acts.
+    blocked: Option<Reason>,
+    /// Why the last exchange failed.
+    trouble: Option<Reason>,
+    /// Failures that may be repeated only once.
+    last_chance: bool,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    value: T,
+    lapses: Duration,
+    margin: Duration,
+}
+
+/// AWS credentials in the form the signer takes.
+#[derive(Debug)]
+struct Signer(Credentials);
+
+#[derive(Debug)]
+struct Work {
+    id: HttpId,
+    sent: Duration,
+    until: Duration,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, in a box, for the length of an exchange")]
+enum Stage {
+    Challenge(AwaitChallenge),
+    Answer(AwaitAnswer, Option<Box<Challenge>>),
+    Tokens(AwaitTokens),
+    Identity(AwaitIdentity),
+    Credentials(AwaitCredentials),
+    Revoked(AwaitRevoked),
+}
+
+/// Pause after a lock-out. Cognito's own grows to 15 minutes.
+const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+impl Identity {
+    pub(crate) fn with_password(username: &str, password: Secret, client_id: &str, way: RefreshWay) -> Self {
+        Self::new(StoredSession::new(username, client_id), Some(password), way)
+    }
+
+    /// A refusal or a pause that an earlier run met is obeyed; a refresh token of another app client is of no use.
+    pub(crate) fn resume(
+        mut stored: StoredSession,
+        password: Option<Secret>,
+        client_id: &str,
+        way: RefreshWay,
+    ) -> Self {
+        if stored.client_id != client_id {
+            stored.client_id = client_id.into();
+            stored.refresh_token = None;
+            stored.identity_id = None;
+        }
+        let refused = stored.refused.is_some();
+        let mut identity = Self::new(stored, password, way);
+        if refused && identity.stored.refresh_token.is_none() {
+            identity.blocked = Some(Reason::Refused(RefusalKind::WrongCredentials));
+        }
+        identity
+    }
+
+    fn new(stored: StoredSession, password: Option<Secret>, way: RefreshWay) -> Self {
+        Self {
+            stored,
+            password,
+            way,
+            tokens: None,
+            credentials: None,
+            work: None,
+            challenge: None,
+            backoff: Backoff::default(),
+            retry_at: Duration::ZERO,
+            blocked: None,
+            trouble: None,
+            last_chance: false,
+        }
+    }
+
+    /// Why a person has to act.
+    pub(crate) const fn blocked(&self) -> Option<Reason> {
+        self.blocked
+    }
+
+    pub(crate) const fn trouble(&self) -> Option<Reason> {
+        self.trouble
+    }
+
+    /// The id token, while it lives.
+    pub(crate) fn id_token(&self, cx: &Context) -> Option<&str> {
+        self.tokens.as_ref().filter(|held| held.lapses > cx.mono()).map(|held| held.value.id.expose())
+    }
+
+    /// The user's id.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.tokens.as_ref().map(|held| held.value.claims.sub.as_str())
+    }
+
+    /// Credentials fit to sign with, and when they lapse and ought to be replaced.
+    pub(crate) fn credentials(&self, cx: &Context) -> Option<(&Credentials, Duration, Duration)> {
+        let held = self.credentials.as_ref()?;
+        let usable = held.lapses.saturating_sub(Duration::from_secs(20)) > cx.mono();
+        usable.then(|| (&held.value.0, held.lapses, held.lapses.saturating_sub(held.margin)))
+    }
+
+    /// Whether credentials are at hand that need no renewal yet.
+    pub(crate) fn has_fresh_credentials(&self, cx: &Context) -> bool {
+        self.credentials.as_ref().is_some_and(|held| held.lapses.saturating_sub(held.margin) > cx.mono())
+    }
+
+    /// The credentials were refused, whatever they say of themselves.
+    pub(crate) fn drop_credentials(&mut self) {
+        self.credentials = None;
+    }
+
+    /// The id token was refused, whatever it says of itself.
+    pub(crate) fn drop_tokens(&mut self) {
+        self.tokens = None;
+    }
+
+    /// The host slept, or its clock was set forward: what lapses may be nearer than the monotonic clock shows.
+    pub(crate) fn age(&mut self, by: Duration) {
+        for lapses in [
+            self.tokens.as_mut().map(|held| &mut held.lapses),
+            self.credentials.as_mut().map(|held| &mut held.lapses),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *lapses = lapses.saturating_sub(by);
+        }
+    }
+
+    /// Whether it can ever work again without a person.
+    pub(crate) const fn challenge_open(&self) -> bool {
+        self.challenge.is_some()
+    }
+
+    /// What is due, and by when. `credentials_wanted` while a connection is to be made or kept.
+    pub(crate) fn deadline(&self, credentials_wanted: bool) -> Option<Deadline> {
+        if let Some(work) = &self.work {
+            return Some(Deadline::new(work.until, Wake::HttpDeadline));
+        }
+        if self.challenge.is_some() || (self.blocked.is_some() && self.tokens.is_none()) {
+            return None;
+        }
+        let due = self.due(credentials_wanted)?;
+        Some(Deadline::new(due.max(self.retry_at), Wake::Identity))
+    }
+
+    /// When something has to be fetched, retries apart.
+    fn due(&self, credentials_wanted: bool) -> Option<Duration> {
+        let renew = |lapses: Duration, margin: Duration| lapses.saturating_sub(margin);
+        let Some(tokens) = &self.tokens else {
+            return self.blocked.is_none().then_some(Duration::ZERO);
+        };
+        let tokens_at = self.blocked.is_none().then(|| renew(tokens.lapses, tokens.margin));
+        let credentials_at = credentials_wanted.then(|| {
+            self.credentials.as_ref().map_or(Duration::ZERO, |held| renew(held.lapses, held.margin))
+        });
+        match (tokens_at, credentials_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Begins what is due.
+    pub(crate) fn step(&mut self, cx: &mut Context, credentials_wanted: bool) {
+        if let Some(work) = &self.work {
+            if work.until > cx.mono() {
+                return;
+            }
+            // The driver never reported.
+            self.work = None;
+            self.pause(cx, Reason::Unreachable);
+        }
+        if self.challenge.is_some() || cx.mono() < self.retry_at {
+            return;
+        }
+        let now = cx.mono();
+        let lapsing = |lapses: Duration, margin: Duration| lapses.saturating_sub(margin) <= now;
+        let tokens_due = self.tokens.as_ref().is_none_or(|held| lapsing(held.lapses, held.margin));
+        if tokens_due && self.blocked.is_none() {
+            self.renew_tokens(cx);
+            return;
+        }
+        let credentials_due = self.credentials.as_ref().is_none_or(|held| lapsing(held.lapses, held.margin));
+        if credentials_wanted && credentials_due && self.id_token(cx).is_some() {
+            self.renew_credentials(cx);
+        }
+    }
+
+    fn renew_tokens(&mut self, cx: &mut Context) {
+        if let Some(token) = &self.stored.refresh_token {
+            let (request, next) = mysa_cognito::refresh(&cx.environment.pool, token, self.way);
+            self.send(cx, &request, Stage::Tokens(next));
+            return;
+        }
+        if self.stored.refused.is_some() {
+            self.block(Reason::Refused(RefusalKind::WrongCredentials));
+            return;
+        }
+        if let Some(not_before) = self.stored.not_before {
+            let wait = not_before.saturating_sub(cx.time().as_secs());
+            if let Ok(wait @ 1..) = u64::try_from(wait) {
+                // A wrong clock must not lock the account for ever.
+                self.retry_at = cx.after(Duration::from_secs(wait).min(LOCK_OUT));
+                self.trouble = Some(Reason::Throttled);
+                return;
+            }
+            self.stored.not_before = None;
+        }
+        let Some(password) = self.password.clone() else {
+            self.block(Reason::NoCredentials);
+            return;
+        };
+        let (request, next) =
+            SignIn::start(&cx.environment.pool, &self.stored.account, password, cx.entropy.bytes());
+        self.send(cx, &request, Stage::Challenge(next));
+    }
+
+    fn renew_credentials(&mut self, cx: &mut Context) {
+        let Some(tokens) = &self.tokens else { return };
+        match &self.stored.identity_id {
+            None => {
+                let (request, next) = mysa_cognito::get_id(&cx.environment.identity_pool, &tokens.value);
+                self.send(cx, &request, Stage::Identity(next));
+            }
+            Some(id) => {
+                let (request, next) = mysa_cognito::get_credentials(id, &tokens.value);
+                self.send(cx, &request, Stage::Credentials(next));
+            }
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context, request: &Exchange, stage: Stage) {
+        let base = match request.service {
+            Which::UserPool => &cx.environment.user_pool_url,
+            Which::IdentityPool => &cx.environment.identity_pool_url,
+        };
+        let mut url = String::from(base.trim_end_matches('/'));
+        url.push('/');
+        let headers = request.headers().map(|(name, value)| (name, Cow::Borrowed(value)));
+        let id =
+            cx.http("POST", url, vec![headers[0].clone(), headers[1].clone()], Some(request.body.clone()));
+        let until = cx.after(cx.settings.http_timeout + HTTP_SLACK);
+        self.work = Some(Box::new(Work { id, sent: cx.mono(), until, stage }));
+    }
+
+    /// When the request was sent, if it is ours.
+    pub(crate) fn sent_at(&self, id: HttpId) -> Option<Duration> {
+        self.work.as_ref().filter(|work| work.id == id).map(|work| work.sent)
+    }
+
+    /// Takes an answer to one of our requests.
+    pub(crate) fn handle_http(&mut self, cx: &mut Context, result: HttpResult<'_>) {
+        let Some(work) = self.work.take() else { return };
+        let HttpResult::Answer(answer) = result else {
+            if !matches!(work.stage, Stage::Revoked(_)) {
+                self.keep_challenge(work.stage);
+                self.pause(cx, Reason::Unreachable);
+            }
+            return;
+        };
+        let HttpAnswer { status, body, .. } = answer;
+        match work.stage {
+            Stage::Challenge(next) => {
+                let reply = next.reply(status, body, cx.time().as_secs());
+                self.sign_in_step(cx, reply, None, answer);
+            }
+            Stage::Answer(next, challenge) => {
+                let reply = next.reply(status, body);
+                self.sign_in_step(cx, reply, challenge, answer);
+            }
+            Stage::Tokens(next) => match next.reply(status, body) {
+                Ok(tokens) => self.signed_in(cx, tokens),
+                Err(error) => self.refresh_failed(cx, &error, answer),
+            },
+            Stage::Identity(next) => match next.reply(status, body) {
+                Ok(identity_id) => {
+                    self.stored.identity_id = Some(identity_id);
+                    self.store(cx);
+                    self.succeeded();
+                }
+                Err(error) => self.exchange_failed(cx, &error, answer),
+            },
+            Stage::Credentials(next) => match next.reply(status, body) {
+                Ok(credentials) => self.hold_credentials(cx, &credentials),
+                Err(error) => self.exchange_failed(cx, &error, answer),
+            },
+            Stage::Revoked(_) => {}
+        }
+    }
+
+    /// An answer to a challenge that never arrived can be given again.
+    fn keep_challenge(&mut self, stage: Stage) {
+        if let Stage::Answer(_, Some(challenge)) = stage {
+            self.challenge = Some(challenge);
+        }
+    }
+
+    fn sign_in_step(
+        &mut self,
+        cx: &mut Context,
+        reply: Result<Step, Error>,
+        challenge: Option<Box<Challenge>>,
+        answer: HttpAnswer<'_>,
+    ) {
+        match reply {
+            Ok(Step::Continue(request, next)) => self.send(cx, &request, Stage::Answer(next, None)),
+            Ok(Step::Done(tokens)) => self.signed_in(cx, tokens),
+            Ok(Step::Challenge(challenge)) => self.ask(cx, Box::new(challenge), false),
+            Ok(Step::Unsupported { .. }) => {
+                self.password = None;
+                self.block(Reason::ChallengeUnsupported);
+            }
+            Err(error) => match (error.advice(), challenge) {
+                (Advice::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
+                // What was answered is lost; only a whole new sign-in goes on, and a person must want it.
+                (Advice::AskForPassword, Some(_)) => self.refused(cx, &error),
+                (Advice::AskForPassword | Advice::GiveUp, None) if error.refusal().is_some() => {
+                    self.refused(cx, &error);
+                }
+                (_, challenge) => {
+                    self.challenge = challenge;
+                    self.put_off(cx, &error, answer);
+                }
+            },
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Context, challenge: Box<Challenge>, again: bool) {
+        let needed = ChallengeNeeded {
+            kind: challenge.kind,
+            destination: challenge.destination.clone(),
+            choices: challenge.choices.clone(),
+            again,
+        };
+        self.challenge = Some(challenge);
+        cx.event(Event::Challenge(Box::new(needed)));
+    }
+
+    /// The service will never take what was sent. It is not sent again, by this run or a later one.
+    fn refused(&mut self, cx: &mut Context, error: &Error) {
+        self.password = None;
+        if let Error::Refused(refusal) = error {
+            self.stored.refused = Some(refusal.name.clone());
+        }
+        self.store(cx);
+        self.block(Reason::Refused(error.refusal().unwrap_or(RefusalKind::Other)));
+    }
+
+    fn refresh_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
+        let modern = matches!(
+            error.refusal(),
+            Some(RefusalKind::RefreshRejected | RefusalKind::ClientBug | RefusalKind::Other)
+        );
+        if modern && self.way == RefreshWay::Classic {
+            // A pool that rotates refresh tokens refuses the classic way.
+            self.way = RefreshWay::Modern;
+            self.retry_at = cx.mono();
+            return;
+        }
+        if error.needs_sign_in() {
+            self.way = cx.settings.refresh_way;
+            self.stored.refresh_token = None;
+            let kind = error.refusal().unwrap_or(RefusalKind::RefreshRejected);
+            if kind == RefusalKind::RefreshRejected && self.password.is_some() {
+                self.retry_at = cx.mono();
+            } else {
+                self.password = None;
+                self.block(Reason::Refused(kind));
+            }
+            self.store(cx);
+        } else {
+            self.put_off(cx, error, answer);
+        }
+    }
+
+    fn exchange_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
+        match error.advice() {
+            Advice::RenewTokens if !self.last_chance => {
+                self.last_chance = true;
+                self.tokens = None;
+                self.retry_at = cx.mono();
+            }
+            Advice::ForgetIdentity => {
+                self.stored.identity_id = None;
+                self.put_off(cx, error, answer);
+            }
+            _ => self.put_off(cx, error, answer),
+        }
+    }
+
+    fn put_off(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
+        let wait = retry_after(answer.retry_after, cx);
+        match error.advice() {
+            Advice::Wait | Advice::GiveUp => {
+                let locked = error.refusal() == Some(RefusalKind::LockedOut);
+                let own = self.backoff.next(FIRST_WAIT, LONGEST_WAIT, &mut cx.entropy);
+                let pause = if locked { LOCK_OUT } else { FIRST_WAIT + own }.max(wait);
+                self.retry_at = cx.after(pause);
+                self.trouble = Some(Reason::Throttled);
+                if locked || error.refusal() == Some(RefusalKind::RateLimited) {
+                    let secs = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
+                    self.stored.not_before = Some(cx.time().as_secs().saturating_add(secs));
+                    self.store(cx);
+                }
+            }
+            _ => {
+                let reason = match error {
+                    Error::Transport { status, .. } => Reason::ServerTrouble { status: *status },
+                    _ => Reason::ServerTrouble { status: answer.status },
+                };
+                self.pause(cx, reason);
+                self.retry_at = self.retry_at.max(cx.after(wait));
+            }
+        }
+    }
+
+    fn pause(&mut self, cx: &mut Context, reason: Reason) {
+        let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
+        // Never at once, whatever chance says.
+        self.retry_at = cx.after(pause.max(Duration::from_millis(500)));
+        self.trouble = Some(reason);
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.retry_at = Duration::ZERO;
+        self.trouble = None;
+    }
+
+    fn block(&mut self, reason: Reason) {
+        self.blocked = Some(reason);
+    }
+
+    fn signed_in(&mut self, cx: &mut Context, tokens: Tokens) {
+        self.succeeded();
+        self.blocked = None;
+        self.challenge = None;
+        let mut changed = self.stored.refused.take().is_some() | self.stored.not_before.take().is_some();
+        if let Some(refresh) = &tokens.refresh
+            && self.stored.refresh_token.as_ref() != Some(refresh)
+        {
+            self.stored.refresh_token = Some(refresh.clone());
+            changed = true;
+        }
+        let life = tokens.expires_in;
+        let margin = cx.settings.renewal_margin.min(life / 4);
+        self.tokens = Some(Box::new(Held { value: tokens, lapses: cx.after(life), margin }));
+        if changed {
+            self.store(cx);
+        }
+    }
+
+    fn hold_credentials(&mut self, cx: &mut Context, credentials: &AwsCredentials) {
+        let left = credentials.expires_at_ms.saturating_sub(cx.time().as_millis());
+        let life = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        if life < Duration::from_secs(30) {
+            // Lapsed on arrival: either clock may be at fault, and asking at once would never end.
+            self.pause(cx, Reason::ServerTrouble { status: 200 });
+            return;
+        }
+        self.succeeded();
+        self.last_chance = false;
+        let signer = Credentials::new(
+            credentials.access_key_id.clone(),
+            credentials.secret_key.expose(),
+            Some(credentials.session_token.expose()),
+        );
+        let margin = cx.settings.renewal_margin.min(life / 4);
+        self.credentials = Some(Box::new(Held { value: Signer(signer), lapses: cx.after(life), margin }));
+    }
+
+    fn store(&self, cx: &mut Context) {
+        cx.outbox.store(self.stored.clone());
+    }
+
+    /// A person gives a password. Whatever was refused before does not count any more.
+    pub(crate) fn sign_in(&mut self, cx: &Context, password: Secret) {
+        self.password = Some(password);
+        self.stored.refused = None;
+        self.stored.not_before = None;
+        self.stored.refresh_token = None;
+        self.challenge = None;
+        self.work = None;
+        self.tokens = None;
+        self.blocked = None;
+        self.trouble = None;
+        self.retry_at = cx.mono();
+    }
+
+    /// A person answers the challenge. False if there is none.
+    pub(crate) fn answer(&mut self, cx: &mut Context, answer: &str) -> bool {
+        let Some(challenge) = self.challenge.take() else { return false };
+        let (request, next) = challenge.answer(answer);
+        self.send(cx, &request, Stage::Answer(next, Some(challenge)));
+        true
+    }
+
+    /// Revokes the refresh token as far as can be, and forgets everything.
+    pub(crate) fn sign_out(&mut self, cx: &mut Context) {
+        if let Some(token) = self.stored.refresh_token.take() {
+            let (request, next) = mysa_cognito::revoke(&cx.environment.pool, &token);
+            self.send(cx, &request, Stage::Revoked(next));
+        } else {
+            self.work = None;
+        }
+        self.password = None;
+        self.tokens = None;
+        self.credentials = None;
+        self.challenge = None;
+        self.stored.identity_id = None;
+        self.blocked = Some(Reason::NoCredentials);
+        cx.outbox.forget();
+    }
+}
+
+/// The pause a `Retry-After` header asks for, at most an hour.
+pub(crate) fn retry_after(header: Option<&str>, cx: &Context) -> Duration {
+    let Some(header) = header.map(str::trim) else { return Duration::ZERO };
+    let secs = match header.parse::<u64>() {
+        Ok(secs) => secs,
+        Err(_) => crate::clock::parse(header)
+            .and_then(|at| at.since(cx.time()))
+            .map_or(0, |wait| wait.as_secs().saturating_add(1)),
+    };
+    Duration::from_secs(secs.min(3_600))
+}

@@ -1,0 +1,175 @@
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use mysa_cognito::StoredSession;
+use mysa_proto::DeviceId;
+
+use crate::{ConnId, Event, HttpId, Output};
+
+/// What waits to be fetched by the driver: work for the network first, then events in order.
+///
+/// Bounded: bytes of one connection are joined and limited, each thermostat has at most one entry among the events, the
+/// service one, verdicts are limited where commands are taken, and of everything else the oldest is dropped and counted.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    work: VecDeque<Output>,
+    store: Option<Box<Keep>>,
+    news: VecDeque<News>,
+    droppable: usize,
+    verdicts: usize,
+    dropped: u64,
+    next_http: u64,
+}
+
+#[derive(Debug)]
+enum Keep {
+    Store(StoredSession),
+    Forget,
+}
+
+/// An event that waits, or the mark that there is something to tell about a thermostat, or about the service.
+#[derive(Debug)]
+pub(crate) enum News {
+    Device(DeviceId),
+    Service,
+    Verdict(Box<Event>),
+    Other(Box<Event>),
+}
+
+/// What is fetched.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Ready(Output),
+    Device(DeviceId),
+    Service,
+}
+
+/// Bytes waiting for one connection, above which the driver is taken to have stopped sending.
+const SEND_LIMIT: usize = 256 * 1024;
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.work.is_empty() && self.store.is_none() && self.news.is_empty() && self.dropped == 0
+    }
+
+    pub(crate) fn http_id(&mut self) -> HttpId {
+        self.next_http += 1;
+        HttpId(self.next_http)
+    }
+
+    pub(crate) fn work(&mut self, output: Output) {
+        self.work.push_back(output);
+    }
+
+    /// Joins bytes to what waits for the same connection. False if the driver does not keep up: the bytes are dropped
+    /// and the connection is of no use any more.
+    #[must_use]
+    pub(crate) fn send(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if let Some(Output::Send { conn: last, bytes }) = self.work.back_mut()
+            && *last == conn
+        {
+            write(bytes);
+            return bytes.len() <= SEND_LIMIT;
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.work.push_back(Output::Send { conn, bytes });
+        true
+    }
+
+    /// What is to be kept; only the latest counts.
+    pub(crate) fn store(&mut self, stored: StoredSession) {
+        self.store = Some(Box::new(Keep::Store(stored)));
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.store = Some(Box::new(Keep::Forget));
+    }
+
+    /// Marks a thermostat; the caller sees to it that each is marked at most once.
+    pub(crate) fn device(&mut self, device: DeviceId) {
+        self.news.push_back(News::Device(device));
+    }
+
+    pub(crate) fn service(&mut self) {
+        if !self.news.iter().any(|news| matches!(news, News::Service)) {
+            self.news.push_back(News::Service);
+        }
+    }
+
+    /// Verdicts that were not fetched yet.
+    pub(crate) const fn unread_verdicts(&self) -> usize {
+        self.verdicts
+    }
+
+    pub(crate) fn verdict(&mut self, event: Event) {
+        self.verdicts += 1;
+        self.news.push_back(News::Verdict(Box::new(event)));
+    }
+
+    pub(crate) fn event(&mut self, event: Event, capacity: usize) {
+        if self.droppable >= capacity.max(1)
+            && let Some(oldest) = self.news.iter().position(|news| matches!(news, News::Other(_)))
+        {
+            self.news.remove(oldest);
+            self.droppable -= 1;
+            self.dropped += 1;
+        }
+        self.droppable += 1;
+        self.news.push_back(News::Other(Box::new(event)));
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        if let Some(output) = self.work.pop_front() {
+            return Some(Next::Ready(output));
+        }
+        if let Some(keep) = self.store.take() {
+            return Some(Next::Ready(match *keep {
+                Keep::Store(stored) => Output::Store(stored),
+                Keep::Forget => Output::Forget,
+            }));
+        }
+        if self.dropped > 0 {
+            let count = core::mem::take(&mut self.dropped);
+            return Some(Next::Ready(Output::Event(Event::Dropped { count })));
+        }
+        Some(match self.news.pop_front()? {
+            News::Device(device) => Next::Device(device),
+            News::Service => Next::Service,
+            News::Verdict(event) => {
+                self.verdicts -= 1;
+                Next::Ready(Output::Event(*event))
+            }
+            News::Other(event) => {
+                self.droppable -= 1;
+                Next::Ready(Output::Event(*event))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_of_the_droppable_events_goes_and_is_counted() {
+        let mut outbox = Outbox::default();
+        for ahead_ms in 0..10 {
+            outbox.event(Event::ClockOff { ahead_ms }, 4);
+        }
+        assert!(matches!(outbox.next(), Some(Next::Ready(Output::Event(Event::Dropped { count: 6 })))));
+        assert!(matches!(outbox.next(), Some(Next::Ready(Output::Event(Event::ClockOff { ahead_ms: 6 })))));
+    }
+
+    #[test]
+    fn bytes_for_one_connection_are_joined_and_limited() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.send(ConnId(1), |bytes| bytes.extend([1, 2])));
+        assert!(outbox.send(ConnId(1), |bytes| bytes.extend([3])));
+        assert!(!outbox.send(ConnId(1), |bytes| bytes.resize(SEND_LIMIT + 1, 0)));
+        assert!(matches!(outbox.next(), Some(Next::Ready(Output::Send { .. }))));
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+use core::time::Duration;
+
+/// Whether this account may publish: learnt, since nobody tells. A broker that denies a publish ends the connection or
+/// says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Permission {
+    strikes: u8,
+    denied: Option<Denied>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Denied {
+    probe_at: Duration,
+    /// Whether a command was among what was denied, not only requests for live reports.
+    by_command: bool,
+}
+
+impl Permission {
+    /// MQTT is known to be read-only.
+    pub(crate) const fn is_denied(&self) -> bool {
+        self.denied.is_some()
+    }
+
+    /// Commands too were tried in vain.
+    pub(crate) const fn is_denied_to_commands(&self) -> bool {
+        matches!(self.denied, Some(Denied { by_command: true, .. }))
+    }
+
+    /// When one harmless publish may be tried to see whether that has changed.
+    pub(crate) const fn probe_at(&self) -> Option<Duration> {
+        match self.denied {
+            Some(denied) => Some(denied.probe_at),
+            None => None,
+        }
+    }
+
+    pub(crate) const fn probed(&mut self, next: Duration) {
+        if let Some(denied) = &mut self.denied {
+            denied.probe_at = next;
+        }
+    }
+
+    /// The broker acknowledged a publish.
+    pub(crate) const fn granted(&mut self) {
+        self.strikes = 0;
+        self.denied = None;
+    }
+
+    /// A publish was followed by the end of the connection, or by nothing although the connection was alive.
+    pub(crate) fn strike(&mut self, command: bool, limit: u8, probe_at: Duration) {
+        self.strikes = self.strikes.saturating_add(1);
+        match &mut self.denied {
+            Some(denied) => denied.by_command |= command,
+            None if self.strikes >= limit.max(1) => {
+                self.denied = Some(Denied { probe_at, by_command: command });
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,309 @@
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_cognito::Secret;
+use mysa_proto::DeviceId;
+use mysa_proto::rest::{self, RestHost, RestRequest};
+
+use crate::backoff::Backoff;
+use crate::context::{Context, HTTP_SLACK};
+use crate::identity::{Identity, retry_after};
+use crate::now::earlier;
+use crate::{Deadline, HttpAnswer, HttpId, HttpResult, Reason, RequestId, Wake};
+
+/// Conversation with the REST service: the polls, commands by the structured service, and what the caller asks for.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pending: Vec<Pending>,
+    waiting: Vec<Waiting>,
+    devices_at: Duration,
+    states_at: Duration,
+    backoff: Backoff,
+    /// Nothing is asked before then: the service said so.
+    not_before: Duration,
+    /// When the states were last read.
+    pub(crate) read_at: Option<Duration>,
+    trouble: Option<Reason>,
+    /// Until when the other host is asked for what both have.
+    other_host_until: Duration,
+}
+
+#[derive(Debug)]
+struct Pending {
+    id: HttpId,
+    request: RestRequest,
+    purpose: Purpose,
+    sent: Duration,
+    until: Duration,
+    /// The id token has been renewed for it once.
+    renewed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    request: RestRequest,
+    purpose: Purpose,
+    renewed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    Devices,
+    States,
+    /// What the structured service reports of a thermostat.
+    Reported(DeviceId),
+    /// A command.
+    Update {
+        device: DeviceId,
+        stamp: u64,
+    },
+    Caller(RequestId),
+}
+
+/// An answer, sorted.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    Refused(u16),
+    Failed,
+    /// It will be asked again with a new token.
+    Again,
+}
+
+/// Requests under way at one time, those of callers included.
+const WINDOW: usize = 8;
+const WAITING: usize = 32;
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How long the other host serves after one has failed. (mysa_client.)
+const OTHER_HOST: Duration = Duration::from_secs(300);
+
+impl Rest {
+    pub(crate) fn new() -> Self {
+        Self {
+            pending: Vec::new(),
+            waiting: Vec::new(),
+            devices_at: Duration::ZERO,
+            states_at: Duration::ZERO,
+            backoff: Backoff::default(),
+            not_before: Duration::ZERO,
+            read_at: None,
+            trouble: None,
+            other_host_until: Duration::ZERO,
+        }
+    }
+
+    pub(crate) const fn trouble(&self) -> Option<Reason> {
+        self.trouble
+    }
+
+    fn has(&self, purpose: Purpose) -> bool {
+        self.pending.iter().any(|pending| pending.purpose == purpose)
+            || self.waiting.iter().any(|waiting| waiting.purpose == purpose)
+    }
+
+    /// Puts a request in line. False if the line is full.
+    pub(crate) fn ask(&mut self, request: RestRequest, purpose: Purpose) -> bool {
+        if self.has(purpose) {
+            return true;
+        }
+        let room = self.waiting.len() < WAITING;
+        if room {
+            self.waiting.push(Waiting { request, purpose, renewed: false });
+        }
+        room
+    }
+
+    /// The states are wanted sooner than the next poll.
+    pub(crate) fn hasten_states(&mut self, at: Duration) {
+        self.states_at = self.states_at.min(at);
+    }
+
+    /// Sends what is due. Returns what has had its time without an answer.
+    pub(crate) fn step(
+        &mut self,
+        cx: &mut Context,
+        identity: &mut Identity,
+        have_devices: bool,
+    ) -> Option<Purpose> {
+        let now = cx.mono();
+        if let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
+            // The driver never reported.
+            let lost = self.pending.swap_remove(at);
+            self.failed(cx, Reason::Unreachable);
+            return Some(lost.purpose);
+        }
+        let token = Secret::from(identity.id_token(cx)?);
+        if self.devices_at.max(self.not_before) <= now && !self.has(Purpose::Devices) {
+            self.push(rest::devices(), Purpose::Devices);
+        }
+        if have_devices && self.states_at.max(self.not_before) <= now && !self.has(Purpose::States) {
+            self.push(rest::devices_state(), Purpose::States);
+        }
+        while self.pending.len() < WINDOW && !self.waiting.is_empty() {
+            let next = self.waiting.remove(0);
+            self.send(cx, &token, next);
+        }
+        None
+    }
+
+    fn push(&mut self, request: RestRequest, purpose: Purpose) {
+        self.waiting.push(Waiting { request, purpose, renewed: false });
+    }
+
+    fn send(&mut self, cx: &mut Context, token: &Secret, next: Waiting) {
+        let Waiting { request, purpose, renewed } = next;
+        let other = if self.other_host_until > cx.mono() { request.on_other_host() } else { None };
+        let wire = other.as_ref().unwrap_or(&request);
+        let base = match wire.host() {
+            RestHost::Legacy => &cx.environment.legacy_url,
+            RestHost::Backend => &cx.environment.backend_url,
+        };
+        let mut url = String::from(base.trim_end_matches('/'));
+        url.push_str(&wire.target());
+        let mut headers: Vec<(&'static str, Cow<'static, str>)> = Vec::with_capacity(4);
+        headers.push(("authorization", cx.settings.authorization.header_value(token.expose()).into()));
+        headers.push(("user-agent", cx.environment.user_agent.clone().into()));
+        headers.extend(wire.headers().map(|(name, value)| (name, Cow::Borrowed(value))));
+        let body = wire.body().map(Secret::from);
+        let id = cx.http(wire.method().as_str(), url, headers, body);
+        let (sent, until) = (cx.mono(), cx.after(cx.settings.http_timeout + HTTP_SLACK));
+        self.pending.push(Pending { id, request, purpose, sent, until, renewed });
+    }
+
+    /// When the request was sent, if it is ours.
+    pub(crate) fn sent_at(&self, id: HttpId) -> Option<Duration> {
+        self.pending.iter().find(|pending| pending.id == id).map(|pending| pending.sent)
+    }
+
+    /// Takes an answer to one of our requests.
+    pub(crate) fn handle_http(
+        &mut self,
+        cx: &mut Context,
+        identity: &mut Identity,
+        id: HttpId,
+        result: HttpResult<'_>,
+    ) -> Option<(Purpose, Outcome)> {
+        let at = self.pending.iter().position(|pending| pending.id == id)?;
+        let pending = self.pending.swap_remove(at);
+        let HttpResult::Answer(answer) = result else {
+            self.failed(cx, Reason::Unreachable);
+            self.try_other_host(cx, &pending);
+            return Some((pending.purpose, Outcome::Failed));
+        };
+        let HttpAnswer { status, .. } = answer;
+        let outcome = match status {
+            200..=299 => {
+                self.backoff.reset();
+                self.trouble = None;
+                Outcome::Done
+            }
+            401 if !pending.renewed => {
+                // It was not carried out, so that even a write may be asked for again. Once.
+                identity.drop_tokens();
+                if self.waiting.len() < WAITING {
+                    let Pending { request, purpose, .. } = pending;
+                    self.waiting.push(Waiting { request, purpose, renewed: true });
+                    return Some((purpose, Outcome::Again));
+                }
+                Outcome::Refused(status)
+            }
+            401 | 429 | 500.. => {
+                self.failed(cx, Reason::ServerTrouble { status });
+                self.not_before = self.not_before.max(cx.after(retry_after(answer.retry_after, cx)));
+                if status == 429 {
+                    self.trouble = Some(Reason::Throttled);
+                } else {
+                    self.try_other_host(cx, &pending);
+                }
+                Outcome::Refused(status)
+            }
+            _ => {
+                if matches!(pending.purpose, Purpose::Devices | Purpose::States) {
+                    self.failed(cx, Reason::ServerTrouble { status });
+                    self.try_other_host(cx, &pending);
+                }
+                Outcome::Refused(status)
+            }
+        };
+        Some((pending.purpose, outcome))
+    }
+
+    /// Both hosts have the old routes; when one fails, the other may do.
+    fn try_other_host(&mut self, cx: &Context, pending: &Pending) {
+        let poll = matches!(pending.purpose, Purpose::Devices | Purpose::States);
+        if poll && self.backoff.failures() >= 3 && self.other_host_until <= cx.mono() {
+            self.other_host_until = cx.after(OTHER_HOST);
+        }
+    }
+
+    fn failed(&mut self, cx: &mut Context, reason: Reason) {
+        self.trouble = Some(reason);
+        let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
+        let at = cx.after(pause.max(Duration::from_millis(500)));
+        self.not_before = self.not_before.max(at);
+    }
+
+    /// The list was read, or could not be.
+    pub(crate) fn devices_done(&mut self, cx: &mut Context, read: bool) {
+        let jitter = cx.entropy.up_to(Duration::from_secs(30));
+        self.devices_at =
+            if read { cx.after(cx.settings.poll_devices + jitter) } else { self.not_before.max(cx.mono()) };
+    }
+
+    /// The states were read, or could not be.
+    pub(crate) fn states_done(&mut self, cx: &mut Context, read: bool, live: bool) {
+        let every = if live { cx.settings.poll_live } else { cx.settings.poll_rest_only };
+        let jitter = cx.entropy.up_to(every / 20);
+        if read {
+            self.read_at = Some(cx.mono());
+            self.states_at = cx.after(every + jitter);
+        } else {
+            self.states_at = self.not_before.max(cx.mono());
+        }
+    }
+
+    /// A body that should have been readable was not.
+    pub(crate) fn unreadable(&mut self, cx: &mut Context, status: u16) {
+        self.failed(cx, Reason::ServerTrouble { status });
+    }
+
+    /// Gives up everything; returns the callers who wait.
+    pub(crate) fn stop(&mut self) -> Vec<RequestId> {
+        let purposes = self.pending.drain(..).map(|pending| pending.purpose);
+        let all = purposes.chain(self.waiting.drain(..).map(|waiting| waiting.purpose));
+        all.filter_map(|purpose| match purpose {
+            Purpose::Caller(id) => Some(id),
+            _ => None,
+        })
+        .collect()
+    }
+
+    pub(crate) fn callers(&self) -> usize {
+        let is_caller = |purpose: &Purpose| matches!(purpose, Purpose::Caller(_));
+        self.pending.iter().filter(|pending| is_caller(&pending.purpose)).count()
+            + self.waiting.iter().filter(|waiting| is_caller(&waiting.purpose)).count()
+    }
+
+    pub(crate) fn deadline(&self, cx: &Context, identity: &Identity, have_devices: bool) -> Option<Deadline> {
+        let mut due = None;
+        for pending in &self.pending {
+            due = earlier(due, Some(Deadline::new(pending.until, Wake::HttpDeadline)));
+        }
+        if identity.id_token(cx).is_none() {
+            return due;
+        }
+        if !self.waiting.is_empty() && self.pending.len() < WINDOW {
+            due = earlier(due, Some(Deadline::new(cx.mono(), Wake::Poll)));
+        }
+        if !self.has(Purpose::Devices) {
+            due = earlier(due, Some(Deadline::new(self.devices_at.max(self.not_before), Wake::Poll)));
+        }
+        if have_devices && !self.has(Purpose::States) {
+            due = earlier(due, Some(Deadline::new(self.states_at.max(self.not_before), Wake::Poll)));
+        }
+        due
+    }
+}

@@ -1,0 +1,512 @@
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use mysa_cognito::{RefusalKind, Secret};
+use mysa_proto::rest::RestRequest;
+use mysa_proto::{Change, DeviceId, DeviceState};
+
+use crate::clock::CloudClock;
+use crate::command::{Busy, CommandId, Expired};
+use crate::connection::Happened;
+use crate::context::Context;
+use crate::device::{Device, Devices};
+use crate::entropy::Entropy;
+use crate::fleet::{Ending, Fleet};
+use crate::identity::Identity;
+use crate::now::earlier;
+use crate::outbox::{Next, Outbox};
+use crate::rest::{Outcome, Purpose, Rest};
+use crate::subscription::SubscriptionState;
+use crate::wish::Decided;
+use crate::{
+    ConnId, Deadline, Environment, Event, HttpAnswer, HttpId, HttpResult, Level, Now, Output, Reason,
+    RequestError, RequestId, Service, Settings, Start, Wake,
+};
+
+/// One account's client. See the [crate's documentation](crate).
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) cx: Context,
+    pub(crate) identity: Identity,
+    pub(crate) rest: Rest,
+    pub(crate) fleet: Fleet,
+    pub(crate) devices: Devices,
+    pub(crate) service: Service,
+    /// Since when statuses have not come by themselves.
+    pub(crate) lost_at: Option<Duration>,
+    /// Signed in or not, this session has no use for REST.
+    pub(crate) captured: bool,
+    /// The device list has been read.
+    pub(crate) listed: bool,
+    pub(crate) ended: bool,
+    pub(crate) stamp: u64,
+    next_command: u64,
+    next_request: u64,
+    due: Option<Deadline>,
+}
+
+/// No challenge waits for an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to add")]
+pub struct NoChallenge;
+
+impl fmt::Display for NoChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no challenge waits for an answer")
+    }
+}
+
+impl core::error::Error for NoChallenge {}
+
+/// Requests of callers that may be under way.
+const CALLERS: usize = 24;
+
+impl Session {
+    /// Begins a session. `seed` comes from the operating system and is never used again: keys for signing in are drawn
+    /// from it.
+    #[must_use]
+    pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
+        let client_id = environment.pool.client_id.clone();
+        let way = settings.refresh_way;
+        let cx = Context {
+            settings,
+            environment,
+            now,
+            entropy: Entropy::new(seed),
+            clock: CloudClock::default(),
+            outbox: Outbox::default(),
+        };
+        let mut devices = Devices::default();
+        let (identity, fleet, captured) = match start {
+            Start::Password { username, password } => {
+                (Identity::with_password(&username, password, &client_id, way), Fleet::new(None), false)
+            }
+            Start::Resume { stored, password } => {
+                (Identity::resume(stored, password, &client_id, way), Fleet::new(None), false)
+            }
+            Start::Captured { url, devices: known } => {
+                for (id, model) in known.into_iter().take(cx.settings.max_devices) {
+                    devices.add(Device::new(id, model, now.mono));
+                }
+                let nobody = mysa_cognito::StoredSession::new("", &client_id);
+                (Identity::resume(nobody, None, &client_id, way), Fleet::new(Some(url)), true)
+            }
+        };
+        let service = Service {
+            level: Level::Offline,
+            reason: Reason::Starting,
+            since: now.mono,
+            since_wall: now.wall,
+        };
+        let mut session = Self {
+            cx,
+            identity,
+            rest: Rest::new(),
+            fleet,
+            devices,
+            service,
+            lost_at: Some(now.mono),
+            captured,
+            listed: captured,
+            ended: false,
+            stamp: 0,
+            next_command: 0,
+            next_request: 0,
+            due: None,
+        };
+        session.want_devices();
+        session.enter(now);
+        session.step();
+        session
+    }
+
+    /// Moves time on. Calling it early, late or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.enter(now);
+        self.step();
+    }
+
+    /// Reports what became of an [`Output::Http`].
+    pub fn handle_http(&mut self, now: Now, id: HttpId, result: HttpResult<'_>) {
+        self.enter(now);
+        let identity_sent = self.identity.sent_at(id);
+        let Some(sent) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
+        if let HttpResult::Answer(HttpAnswer { date: Some(date), .. }) = result {
+            self.learn_date(date, self.cx.mono().saturating_sub(sent));
+        }
+        if identity_sent.is_some() {
+            self.identity.handle_http(&mut self.cx, result);
+        } else if let Some((purpose, outcome)) =
+            self.rest.handle_http(&mut self.cx, &mut self.identity, id, result)
+        {
+            self.rest_outcome(purpose, &outcome, result);
+        }
+        self.step();
+    }
+
+    /// Reports that the WebSocket of an [`Output::Dial`] is open.
+    pub fn handle_ws_opened(&mut self, now: Now, conn: ConnId) {
+        self.enter(now);
+        if let Some(at) = self.fleet.position(conn) {
+            self.fleet.handle_opened(&mut self.cx, at);
+        }
+        self.step();
+    }
+
+    /// Reports that an [`Output::Dial`] failed: with the HTTP status if the upgrade was answered, and its `Date`.
+    pub fn handle_ws_refused(&mut self, now: Now, conn: ConnId, status: Option<u16>, date: Option<&str>) {
+        self.enter(now);
+        if let Some(at) = self.fleet.position(conn) {
+            if let Some(date) = date {
+                self.learn_date(date, Duration::ZERO);
+            }
+            self.end_connection(at, Ending::Refused { status });
+            // Credentials may be no good whatever they say of themselves; but the fault may be elsewhere.
+            if matches!(status, Some(401 | 403)) && self.fleet.refusals() % 4 == 2 {
+                self.identity.drop_credentials();
+            }
+        }
+        self.step();
+    }
+
+    /// Takes the payload of a binary WebSocket frame. A text frame ends the connection: report it as closed, and close.
+    pub fn handle_ws_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+        self.enter(now);
+        let Some(at) = self.fleet.position(conn) else { return };
+        if self.receive(at, bytes) || self.due.is_some_and(|due| due.at <= self.cx.mono()) {
+            self.step();
+        }
+    }
+
+    /// Reports that a WebSocket is closed, by whomever.
+    pub fn handle_ws_closed(&mut self, now: Now, conn: ConnId) {
+        self.enter(now);
+        if let Some(at) = self.fleet.position(conn) {
+            let ending = match self.fleet.connections.get(at).map(crate::connection::Connection::is_live) {
+                Some(true) => Ending::Closed,
+                _ => Ending::Refused { status: None },
+            };
+            self.end_connection(at, ending);
+        }
+        self.step();
+    }
+
+    /// Asks for something to be done. What becomes of it is told by an [`Event::Verdict`], refusals included, within
+    /// `deadline` ([`Settings::command_deadline`] if none is given).
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] if too many commands are unresolved or verdicts unread. Nothing was begun.
+    pub fn command(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        change: Change,
+        deadline: Option<Duration>,
+    ) -> Result<CommandId, Busy> {
+        self.enter(now);
+        let open: usize = self.devices.iter().map(|device| device.wishes.len()).sum();
+        if open + self.cx.outbox.unread_verdicts() >= self.cx.settings.command_capacity {
+            return Err(Busy);
+        }
+        self.next_command += 1;
+        let id = CommandId(self.next_command);
+        self.wish(id, device, change, deadline);
+        self.step();
+        Ok(id)
+    }
+
+    /// Takes a command back. What was not sent yet will not be; what was is unconfirmed from now on.
+    pub fn cancel(&mut self, now: Now, id: CommandId) {
+        self.enter(now);
+        self.resolve(Some(id), Expired::Cancelled);
+        self.step();
+    }
+
+    /// Answers the challenge of an [`Event::Challenge`].
+    ///
+    /// # Errors
+    ///
+    /// [`NoChallenge`] if there is none, or none any more.
+    pub fn answer_challenge(&mut self, now: Now, answer: &str) -> Result<(), NoChallenge> {
+        self.enter(now);
+        let answered = !self.ended && self.identity.answer(&mut self.cx, answer);
+        self.step();
+        if answered { Ok(()) } else { Err(NoChallenge) }
+    }
+
+    /// Signs in anew with a password that a person has just given. What was refused before does not count any more.
+    pub fn sign_in(&mut self, now: Now, password: Secret) {
+        self.enter(now);
+        if !self.ended && !self.captured {
+            self.identity.sign_in(&self.cx, password);
+            self.fleet.start();
+        }
+        self.step();
+    }
+
+    /// Ends all connections, revokes the refresh token as far as that can be done, and asks for what was stored to be
+    /// deleted. Commands are resolved.
+    pub fn sign_out(&mut self, now: Now) {
+        self.enter(now);
+        if !self.ended && !self.captured {
+            self.let_go(Expired::Cancelled);
+            self.identity.sign_out(&mut self.cx);
+        }
+        self.step();
+    }
+
+    /// Sends a request of the caller's to the REST service, authorised. The result comes as an [`Event::Response`].
+    /// A write is never repeated after an answer that leaves its effect open.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] if too many are under way. Nothing was begun.
+    pub fn request(&mut self, now: Now, request: RestRequest) -> Result<RequestId, Busy> {
+        self.enter(now);
+        if self.rest.callers() >= CALLERS {
+            return Err(Busy);
+        }
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        let nobody = self.captured || self.ended || self.service.level == Level::SignInNeeded;
+        if nobody {
+            self.cx.event(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+        } else if !self.rest.ask(request, Purpose::Caller(id)) {
+            return Err(Busy);
+        }
+        self.step();
+        Ok(id)
+    }
+
+    /// Says that the host's network has changed: connections are tried at once instead of at their next ping.
+    pub fn network_changed(&mut self, now: Now) {
+        self.enter(now);
+        self.fleet.probe(&mut self.cx);
+        self.step();
+    }
+
+    /// Ends everything in good order: every command is resolved, MQTT says goodbye, connections close. Fetch the output
+    /// once more; after that the session does nothing.
+    pub fn shutdown(&mut self, now: Now) {
+        self.enter(now);
+        if !self.ended {
+            self.let_go(Expired::ShutDown);
+            self.ended = true;
+        }
+        self.step();
+    }
+
+    /// The next thing to do, or `None` until something else happens.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            return Some(match self.cx.outbox.next()? {
+                Next::Ready(output) => output,
+                Next::Service => Output::Event(Event::Service(self.service)),
+                Next::Device(id) => {
+                    let Some(device) = self.devices.find_mut(id) else { continue };
+                    let untold = core::mem::take(&mut device.untold);
+                    Output::Event(Event::Device {
+                        device: id,
+                        changes: untold.changes,
+                        about: untold.about,
+                        skipped: untold.skipped,
+                    })
+                }
+            });
+        }
+    }
+
+    /// When to call [`Session::handle_timeout`] next, and what for. Already due while output is queued.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        if self.cx.outbox.is_empty() { self.due } else { Some(Deadline::new(self.cx.mono(), Wake::Output)) }
+    }
+
+    /// The degree of service.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The account's thermostats, by id.
+    pub fn devices(&self) -> impl ExactSizeIterator<Item = &Device> {
+        self.devices.iter()
+    }
+
+    /// One thermostat.
+    #[must_use]
+    pub fn device(&self, id: DeviceId) -> Option<&Device> {
+        self.devices.find(id)
+    }
+
+    /// Everything a thermostat was observed to say.
+    #[must_use]
+    pub fn state(&self, id: DeviceId) -> Option<&DeviceState> {
+        self.devices.find(id).map(Device::state)
+    }
+
+    /// Whether the broker has granted the subscription to a thermostat's statuses, on a connection that is up.
+    #[must_use]
+    pub fn is_subscribed(&self, id: DeviceId) -> bool {
+        self.fleet.subscription(id) == Some(SubscriptionState::Granted)
+    }
+
+    /// The user's id, once signed in.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.identity.user()
+    }
+
+    /// The cloud's time, as far as it is known, at a reading of the host's clocks.
+    #[must_use]
+    pub const fn cloud_time(&self, now: Now) -> mysa_proto::UnixTime {
+        self.cx.clock.time(now)
+    }
+
+    /// By how many milliseconds the cloud's clock is ahead of the host's.
+    #[must_use]
+    pub const fn clock_ahead_ms(&self) -> i64 {
+        self.cx.clock.ahead_ms()
+    }
+
+    /// The settings it began with.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.cx.settings
+    }
+
+    fn enter(&mut self, now: Now) {
+        let mono = now.mono.max(self.cx.now.mono);
+        self.cx.now = Now { mono, ..now };
+        let Some(jump_ms) = self.cx.clock.tick(self.cx.now) else { return };
+        if let Ok(ahead) = u64::try_from(jump_ms) {
+            self.identity.age(Duration::from_millis(ahead));
+        }
+        self.fleet.probe(&mut self.cx);
+        self.rest.hasten_states(mono);
+        self.due = Some(Deadline::new(mono, Wake::Work));
+    }
+
+    fn learn_date(&mut self, date: &str, took: Duration) {
+        if let Some(ahead_ms) = self.cx.clock.learn(self.cx.now, date, took) {
+            self.cx.event(Event::ClockOff { ahead_ms });
+        }
+    }
+
+    /// Passes bytes through a connection. True if anything happened that has consequences.
+    fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let Self { cx, fleet, devices, .. } = self;
+        let Some(connection) = fleet.connections.get_mut(at) else { return false };
+        let mut happened = Vec::new();
+        let mut decided = Vec::new();
+        let mut work = false;
+        connection.receive(cx, bytes, &mut happened, |cx, topic, payload| {
+            work |= devices.take_message(cx, topic, payload, &mut decided);
+        });
+        let any = work || !happened.is_empty() || !decided.is_empty();
+        if any {
+            self.fleet.digest(&mut self.cx, at, &mut happened);
+            self.consequences(&happened);
+            self.tell(decided);
+        }
+        any
+    }
+
+    fn end_connection(&mut self, at: usize, ending: Ending) {
+        let mut happened = Vec::new();
+        self.fleet.end(&mut self.cx, at, ending, &mut happened);
+        self.consequences(&happened);
+    }
+
+    /// Everybody goes: commands are resolved, callers told, connections closed.
+    fn let_go(&mut self, why: Expired) {
+        self.resolve(None, why);
+        for id in self.rest.stop() {
+            self.cx.event(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+        }
+        self.fleet.stop(&mut self.cx);
+    }
+
+    /// Passes verdicts on.
+    pub(crate) fn tell(&mut self, decided: Vec<(DeviceId, Decided)>) {
+        for (device, (id, verdict)) in decided {
+            self.cx.outbox.verdict(Event::Verdict { id, device, verdict });
+        }
+    }
+
+    pub(crate) fn want_devices(&mut self) {
+        let Self { cx, fleet, devices, .. } = self;
+        fleet.want(cx, devices.iter().map(Device::id));
+    }
+
+    /// Does all that is due. A few rounds, since one thing leads to another; what is left is due at once.
+    fn step(&mut self) {
+        for _ in 0..4 {
+            if self.ended {
+                self.due = None;
+                self.assess();
+                return;
+            }
+            let mut happened: Vec<Happened> = Vec::new();
+            if !self.captured {
+                let wanted = self.fleet.wants_credentials();
+                self.identity.step(&mut self.cx, wanted);
+                let have_devices = self.devices.len() > 0;
+                if let Some(lost) = self.rest.step(&mut self.cx, &mut self.identity, have_devices) {
+                    let failed = HttpResult::Failed(crate::HttpFailure::Timeout);
+                    self.rest_outcome(lost, &Outcome::Failed, failed);
+                }
+                self.release_callers();
+            }
+            self.send_orders();
+            self.fleet.step(&mut self.cx, &self.identity, &mut happened);
+            self.consequences(&happened);
+            self.judge_orders();
+            self.ask_live_reports();
+            self.find_stale();
+            self.assess();
+            self.due = self.next_due();
+            if self.due.is_none_or(|due| due.at > self.cx.mono()) {
+                return;
+            }
+        }
+    }
+
+    /// Callers of a session that cannot ask any more are told so.
+    fn release_callers(&mut self) {
+        if self.identity.blocked().is_some()
+            && self.identity.id_token(&self.cx).is_none()
+            && self.rest.callers() > 0
+        {
+            for id in self.rest.stop() {
+                self.cx.event(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Deadline> {
+        let mut due = self.fleet.deadline(&self.cx, &self.identity);
+        if !self.captured {
+            due = earlier(due, self.identity.deadline(self.fleet.wants_credentials()));
+            due = earlier(due, self.rest.deadline(&self.cx, &self.identity, self.devices.len() > 0));
+        }
+        due = earlier(due, self.orders_due());
+        earlier(due, self.watch_due())
+    }
+
+    /// Why the identity cannot go on, in the words of the service.
+    pub(crate) fn sign_in_reason(&self) -> Option<Reason> {
+        if self.captured {
+            return self.fleet.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
+        }
+        if self.identity.challenge_open() {
+            return Some(Reason::ChallengeOpen);
+        }
+        match self.identity.blocked()? {
+            Reason::Refused(RefusalKind::LockedOut) => Some(Reason::Throttled),
+            reason => Some(reason),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use mysa_mqtt_codec::PacketId;
+use mysa_proto::{DeviceId, Topic, TopicKind};
+
+/// A filter that is to be subscribed to.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Wanted {
+    /// `/v1/dev/+/out`.
+    Everything,
+    /// One topic of one thermostat of the account. Nothing else can be asked for.
+    Device(DeviceId, TopicKind),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Everything => f.write_str("/v1/dev/+/out"),
+            Self::Device(device, kind) => Topic { device, kind }.fmt(f),
+        }
+    }
+}
+
+/// How one filter stands on one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) wanted: Wanted,
+    pub(crate) state: SubscriptionState,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SubscriptionState {
+    Waiting,
+    Asked {
+        packet: PacketId,
+        until: Duration,
+    },
+    Granted,
+    /// Refused, unanswered or suspected: not asked for before then.
+    Refused {
+        retry_at: Duration,
+    },
+}
+
+/// What is held against a filter, over all connections. Only filters with a record have an entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Record {
+    /// Times it was refused, or found out.
+    refusals: u32,
+    /// Ends of connections while it was the only one asked for.
+    strikes: u8,
+    /// It was among those asked for when a connection ended.
+    suspect: bool,
+    until: Duration,
+}
+
+/// Records of filters that gave trouble.
+#[derive(Debug, Default)]
+pub(crate) struct Records(Vec<(Wanted, Record)>);
+
+/// Longest pause before a refused filter is tried again.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+impl Records {
+    fn record(&mut self, wanted: Wanted) -> &mut Record {
+        let at = match self.0.iter().position(|(other, _)| *other == wanted) {
+            Some(at) => at,
+            None => {
+                self.0.push((wanted, Record::default()));
+                self.0.len() - 1
+            }
+        };
+        &mut self.0[at].1
+    }
+
+    fn find(&self, wanted: Wanted) -> Option<&Record> {
+        self.0.iter().find(|(other, _)| *other == wanted).map(|(_, record)| record)
+    }
+
+    /// Until when it is not to be asked for.
+    pub(crate) fn barred_until(&self, wanted: Wanted) -> Option<Duration> {
+        self.find(wanted).map(|record| record.until).filter(|until| !until.is_zero())
+    }
+
+    pub(crate) fn is_suspect(&self, wanted: Wanted) -> bool {
+        self.find(wanted).is_some_and(|record| record.suspect)
+    }
+
+    pub(crate) fn granted(&mut self, wanted: Wanted) {
+        self.0.retain(|(other, _)| *other != wanted);
+    }
+
+    /// It was refused. Returns when it may be tried again.
+    pub(crate) fn refused(&mut self, wanted: Wanted, now: Duration, first: Duration) -> Duration {
+        let record = self.record(wanted);
+        let pause = first.saturating_mul(1 << record.refusals.min(16)).min(LONGEST);
+        record.refusals = record.refusals.saturating_add(1);
+        record.suspect = false;
+        record.strikes = 0;
+        record.until = now.saturating_add(pause);
+        record.until
+    }
+
+    /// The connection ended while it was asked for, among others or alone.
+    pub(crate) fn accused(&mut self, wanted: Wanted, alone: bool, now: Duration, first: Duration) {
+        let record = self.record(wanted);
+        record.suspect = true;
+        if alone {
+            record.strikes += 1;
+            if record.strikes >= 2 {
+                self.refused(wanted, now, first);
+            }
+        }
+    }
+
+    pub(crate) fn forget(&mut self, keep: impl Fn(Wanted) -> bool) {
+        self.0.retain(|(wanted, _)| keep(*wanted));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_filter_that_ends_two_connections_alone_is_barred_and_the_pause_grows() {
+        let wanted = Wanted::Device(DeviceId::new("a0b1c2d3e4f6").unwrap(), TopicKind::Batch);
+        let mut records = Records::default();
+        records.accused(wanted, false, Duration::ZERO, FIRST);
+        records.accused(wanted, true, Duration::ZERO, FIRST);
+        assert_eq!((records.barred_until(wanted), records.is_suspect(wanted)), (None, true));
+        records.accused(wanted, true, Duration::ZERO, FIRST);
+        assert_eq!(records.barred_until(wanted), Some(FIRST));
+        records.refused(wanted, FIRST, FIRST);
+        assert_eq!(records.barred_until(wanted), Some(FIRST * 3));
+        records.granted(wanted);
+        assert_eq!(records.barred_until(wanted), None);
+    }
+}
