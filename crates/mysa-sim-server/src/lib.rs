@@ -1,0 +1,30 @@
+//! The simulated Mysa cloud on loopback, behind real TLS: a test bench for anything that speaks to Mysa.
+//!
+//! One listener answers for every host of the real cloud, by server name and `Host` header. A program under test needs
+//! its names resolved to the listener and its trust extended to the authority made for the run; nothing else of it is
+//! changed.
+//!
+//! ```
+//! use mysa_sim::{CloudSpec, Names};
+//! use mysa_sim_server::{Certificate, Server};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let certificate = Certificate::for_cloud(&Names::default())?;
+//! let authority = certificate.authority_pem().map(str::to_owned); // for the program under test to trust
+//! let server = Server::start(([127, 0, 0, 1], 0).into(), certificate, CloudSpec::demo(), 1, 1.0).await?;
+//! println!("listening on {}", server.address());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What the cloud does is decided in [`mysa_sim`]; this crate moves bytes and keeps the time.
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod clock;
+mod server;
+mod signer;
+
+pub use certificate::{Certificate, CertificateError};
+pub use server::{Server, StartError};

@@ -1,0 +1,407 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::header::{
+    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use mysa_proto::UnixTime;
+use mysa_sim::{Closing, Cloud, CloudSpec, HttpAnswer, HttpReply, HttpRequest, Now, Output, Upgrade};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+
+use crate::certificate::Certificate;
+use crate::clock::Clock;
+use crate::signer::Rs256;
+
+/// The simulated cloud behind one TLS listener that answers for every host of the real one.
+///
+/// Dropping it stops everything.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Why the server could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Only loopback addresses are served: the cloud accepts a published password.
+    NotLoopback(SocketAddr),
+    /// The address cannot be bound.
+    Bind(SocketAddr, io::Error),
+    /// The certificate and its key do not go together.
+    Tls(tokio_rustls::rustls::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLoopback(address) => {
+                write!(f, "{address} is not a loopback address, and the simulated cloud serves no other")
+            }
+            Self::Bind(address, _) => write!(f, "cannot listen on {address}"),
+            Self::Tls(_) => f.write_str("the certificate and its key cannot be used"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotLoopback(_) => None,
+            Self::Bind(_, error) => Some(error),
+            Self::Tls(error) => Some(error),
+        }
+    }
+}
+
+struct Shared {
+    clock: Clock,
+    state: Mutex<State>,
+    /// The cloud's next deadline may have moved.
+    moved: Notify,
+}
+
+struct State {
+    cloud: Cloud,
+    next_connection: u64,
+    connections: HashMap<u64, mpsc::UnboundedSender<ToClient>>,
+}
+
+enum ToClient {
+    Bytes(Vec<u8>),
+    Close(Closing),
+}
+
+/// No request of a Mysa program comes near this.
+const MAX_BODY: usize = 1 << 20;
+/// Above what AWS takes, so that the simulated broker and not the WebSocket refuses what is too large.
+const MAX_MESSAGE: usize = 512 << 10;
+
+impl Server {
+    /// Starts to listen on a loopback address; port 0 takes a free one. `speed` is how many virtual seconds pass in a
+    /// real one.
+    ///
+    /// # Errors
+    /// If the address is not one of loopback or is taken, or the certificate cannot be used.
+    pub async fn start(
+        address: SocketAddr,
+        certificate: Certificate,
+        spec: CloudSpec,
+        seed: u64,
+        speed: f64,
+    ) -> Result<Self, StartError> {
+        if !address.ip().is_loopback() {
+            return Err(StartError::NotLoopback(address));
+        }
+        let (chain, key) = certificate.into_parts();
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(StartError::Tls)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(StartError::Tls)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"x-amzn-http-ca".to_vec()];
+        let listener = TcpListener::bind(address).await.map_err(|error| StartError::Bind(address, error))?;
+        let address = listener.local_addr().map_err(|error| StartError::Bind(address, error))?;
+
+        let clock = Clock::start(speed);
+        let cloud = Cloud::with_signer(spec, seed, now(&clock), Box::new(Rs256::new()));
+        let state = Mutex::new(State { cloud, next_connection: 0, connections: HashMap::new() });
+        let shared = Arc::new(Shared { clock, state, moved: Notify::new() });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep_time(Arc::clone(&shared)));
+        tasks.spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&shared)));
+        Ok(Self { address, shared, _tasks: tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Looks into the cloud, or does something to it: presses a button, switches a fault on.
+    pub fn with_cloud<T>(&self, visit: impl FnOnce(&mut Cloud, Now) -> T) -> T {
+        self.shared.visit(visit)
+    }
+
+    /// Drops every connection there is, without a word, as a network failure would.
+    pub fn cut_connections(&self) {
+        let mut state = self.shared.lock();
+        for (_, to_client) in state.connections.drain() {
+            let _ = to_client.send(ToClient::Close(Closing::Cut));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.cut_connections();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held is reported by its own task; the cloud itself is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a new connection, under which the cloud can speak to it.
+    fn announce(&self, to_client: mpsc::UnboundedSender<ToClient>) -> u64 {
+        let mut state = self.lock();
+        state.next_connection += 1;
+        let conn = state.next_connection;
+        state.connections.insert(conn, to_client);
+        conn
+    }
+
+    /// One input to the cloud, and the delivery of whatever it causes.
+    fn visit<T>(&self, visit: impl FnOnce(&mut Cloud, Now) -> T) -> T {
+        let mut state = self.lock();
+        let answer = visit(&mut state.cloud, now(&self.clock));
+        while let Some(output) = state.cloud.poll_output() {
+            match output {
+                Output::Send { conn, bytes } => {
+                    if let Some(to_client) = state.connections.get(&conn) {
+                        let _ = to_client.send(ToClient::Bytes(bytes));
+                    }
+                }
+                Output::Close { conn, closing } => {
+                    if let Some(to_client) = state.connections.remove(&conn) {
+                        let _ = to_client.send(ToClient::Close(closing));
+                    }
+                }
+            }
+        }
+        drop(state);
+        self.moved.notify_one();
+        answer
+    }
+}
+
+fn now(clock: &Clock) -> Now {
+    Now { mono: clock.elapsed(), wall: UnixTime::from_millis(clock.unix_millis()) }
+}
+
+async fn keep_time(shared: Arc<Shared>) {
+    loop {
+        let deadline = shared.lock().cloud.poll_timeout();
+        match deadline.map(|at| shared.clock.real(at)) {
+            Some(at) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(at.into()) => shared.visit(|cloud, now| cloud.handle_timeout(now)),
+                    () = shared.moved.notified() => {}
+                }
+            }
+            None => shared.moved.notified().await,
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(clients.spawn(serve(stream, tls.clone(), Arc::clone(&shared)))),
+                // Out of file descriptors, most likely: let some connections end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            Some(_) = clients.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = tls.accept(stream).await else { return };
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { answer(request, shared).await }
+    });
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+}
+
+/// The fault of a connection that is reset: hyper drops it without a word.
+#[derive(Debug)]
+struct Reset;
+
+impl fmt::Display for Reset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection reset on purpose")
+    }
+}
+
+impl std::error::Error for Reset {}
+
+async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Reset> {
+    let wants_websocket = request
+        .headers()
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if wants_websocket { Ok(upgrade(request, shared).await) } else { plain(request, shared).await }
+}
+
+fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
+}
+
+async fn plain(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Reset> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        return Ok(empty(StatusCode::PAYLOAD_TOO_LARGE));
+    };
+    let body = body.to_bytes();
+    let answer =
+        shared.visit(|cloud, now| cloud.handle_http(now, &view(&head, &text_headers(&head.headers), &body)));
+    match answer {
+        HttpAnswer::Reply(reply) => Ok(delayed(reply, &shared).await),
+        // Dropped when the client gives up.
+        HttpAnswer::Hang => std::future::pending().await,
+        HttpAnswer::Reset => Err(Reset),
+    }
+}
+
+fn view<'a>(head: &'a Parts, headers: &'a [(&'a str, &'a str)], body: &'a [u8]) -> HttpRequest<'a> {
+    HttpRequest {
+        host: head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers,
+        body,
+    }
+}
+
+async fn delayed(reply: HttpReply, shared: &Shared) -> Response<Full<Bytes>> {
+    tokio::time::sleep(shared.clock.real_duration(reply.delay)).await;
+    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in reply.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+async fn upgrade(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response<Full<Bytes>> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    let (head, _) = request.into_parts();
+    let Some(key) = head.headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes())) else {
+        return empty(StatusCode::BAD_REQUEST);
+    };
+    let (to_client, from_cloud) = mpsc::unbounded_channel();
+    let conn = shared.announce(to_client);
+    let verdict = shared
+        .visit(|cloud, now| cloud.handle_upgrade(now, conn, &view(&head, &text_headers(&head.headers), &[])));
+    match verdict {
+        Upgrade::Accept => {}
+        Upgrade::Refuse(reply) => {
+            shared.lock().connections.remove(&conn);
+            return delayed(reply, &shared).await;
+        }
+        Upgrade::Hang => {
+            shared.lock().connections.remove(&conn);
+            return std::future::pending().await;
+        }
+    }
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgraded.await {
+            let config = WebSocketConfig::default()
+                .max_message_size(Some(MAX_MESSAGE))
+                .max_frame_size(Some(MAX_MESSAGE));
+            let socket =
+                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+            relay(socket, conn, from_cloud, &shared).await;
+        }
+        shared.lock().connections.remove(&conn);
+        shared.visit(|cloud, now| cloud.handle_ws_closed(now, conn));
+    });
+    let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt"));
+    if let Ok(key) = HeaderValue::try_from(key) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, key);
+    }
+    response
+}
+
+async fn relay<S>(
+    mut socket: WebSocketStream<S>,
+    conn: u64,
+    mut from_cloud: mpsc::UnboundedReceiver<ToClient>,
+    shared: &Shared,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    loop {
+        tokio::select! {
+            message = socket.next() => match message {
+                Some(Ok(Message::Binary(bytes))) => {
+                    shared.visit(|cloud, now| cloud.handle_ws_bytes(now, conn, &bytes));
+                }
+                Some(Ok(Message::Text(_))) => {
+                    let frame = CloseFrame { code: CloseCode::Unsupported, reason: "".into() };
+                    let _ = socket.close(Some(frame)).await;
+                    return;
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+            out = from_cloud.recv() => match out {
+                Some(ToClient::Bytes(bytes)) => {
+                    if socket.send(Message::Binary(bytes.into())).await.is_err() {
+                        return;
+                    }
+                }
+                Some(ToClient::Close(Closing::Frame(code))) => {
+                    let frame = code.map(|code| CloseFrame { code: code.into(), reason: "".into() });
+                    let _ = socket.close(frame).await;
+                    return;
+                }
+                Some(ToClient::Close(Closing::Cut)) | None => return,
+            },
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
