@@ -17,12 +17,9 @@ pub struct Now {
 impl Now {
     /// Both clocks as they were, or will be, when the monotonic one shows `mono`.
     pub(crate) fn at(self, mono: Duration) -> Self {
-        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        let shift = match mono.checked_sub(self.mono) {
-            Some(ahead) => millis(ahead),
-            None => -millis(self.mono.saturating_sub(mono)),
-        };
-        Self { mono, wall: self.wall.plus_millis(shift) }
+        // Whole milliseconds of either clock, so that the answer does not depend on the moment it is reckoned from.
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self { mono, wall: self.wall.plus_millis(millis(mono).saturating_sub(millis(self.mono))) }
     }
 }
 
@@ -145,5 +142,10 @@ mod tests {
         let now = Now { mono: Duration::from_secs(100), wall: UnixTime::from_secs(1_000) };
         assert_eq!(now.at(Duration::from_secs(90)).wall, UnixTime::from_secs(990));
         assert_eq!(now.at(Duration::from_secs(130)).wall, UnixTime::from_secs(1_030));
+        let between = now.at(Duration::from_micros(107_003_900));
+        assert_eq!(
+            between.at(Duration::from_micros(111_004_100)),
+            now.at(Duration::from_micros(111_004_100))
+        );
     }
 }

@@ -35,11 +35,11 @@ impl CloudSpec {
     #[must_use]
     pub fn demo() -> Self {
         let devices = [
-            ("a0b1c2d3e4f5", "BB-V1-1", "Living room", 1_500.0, 20.5, 60.0),
-            ("a0b1c2d3e4f6", "BB-V2-0", "Kitchen", 1_250.0, 19.0, 48.0),
-            ("a0b1c2d3e4f7", "BB-V2-0-L", "Bedroom", 1_000.0, 18.0, 38.0),
-            ("a0b1c2d3e4f8", "INF-V1-0", "Bathroom", 800.0, 25.0, 26.0),
-            ("a0b1c2d3e4f9", "AC-V1-0", "Office", 900.0, 21.0, 42.0),
+            ("a0b1c2d3e4f5", "BB-V1-1", "Living room", 1_500.0, 20.5, 45.0),
+            ("a0b1c2d3e4f6", "BB-V2-0", "Kitchen", 1_250.0, 19.0, 36.0),
+            ("a0b1c2d3e4f7", "BB-V2-0-L", "Bedroom", 1_000.0, 18.0, 30.0),
+            ("a0b1c2d3e4f8", "INF-V1-0", "Bathroom", 800.0, 25.0, 20.0),
+            ("a0b1c2d3e4f9", "AC-V1-0", "Office", 900.0, 21.0, 40.0),
         ];
         let devices = devices
             .into_iter()

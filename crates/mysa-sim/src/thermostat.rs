@@ -594,12 +594,9 @@ impl Thermostat {
 
     fn tell_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         let profile = self.profile();
-        self.next_status = now.mono
-            + if self.is_live(now.mono) {
-                profile.live_status
-            } else {
-                profile.idle_status.mul_f64(0.9 + 0.2 * self.rng.unit())
-            };
+        let period = if self.is_live(now.mono) { profile.live_status } else { profile.idle_status };
+        // Never in step with the heater's own pulses.
+        self.next_status = now.mono + period.mul_f64(0.9 + 0.2 * self.rng.unit());
         let silent =
             faults.offline || faults.drops_statuses || !self.powered || self.booting || self.unpaired;
         if silent || self.family == Family::Silent {
