@@ -1,4 +1,5 @@
 //! What an ordinary client does on an ordinary day.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
 
