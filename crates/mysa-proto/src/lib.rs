@@ -57,6 +57,7 @@ extern crate alloc;
 mod ac_state;
 mod ac_status;
 mod ack;
+mod batch;
 mod batch_message;
 mod boot;
 mod caps;
@@ -109,6 +110,10 @@ mod write;
 pub use ac_state::AcState;
 pub use ac_status::AcStatus;
 pub use ack::{Ack, Answer, SentCommand};
+pub use batch::{
+    BatchCommon, BatchError, BatchProblem, BatchProblemKind, BatchReadings, BatchRecord, BatchTail,
+    BatchVersion,
+};
 pub use batch_message::BatchMessage;
 pub use boot::Boot;
 pub use caps::{ModeCaps, SupportedCaps};

@@ -1,0 +1,636 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::{Amperes, BatchMessage, Celsius, DutyCycle, RelativeHumidity, UnixTime, Volts};
+
+/// What a thermostat stored between two uploads: a sample every 30 s or so, packed, on its topic `/batch`.
+///
+/// Records stand back to back and are found by their length, never by searching, while the framing holds. What does not
+/// decode costs only itself and is listed in [`BatchReadings::problems`]; records and problems together cover every
+/// byte. (Layout: mysotherm, Mysa_HA; they disagree on the scale of the current, where mysotherm's makes a heater.)
+///
+/// ```
+/// use mysa_proto::{BatchReadings, Celsius};
+///
+/// let batch = BatchReadings::from_base64("yqAATTNXaecAzADNACYAAAAsASABZBs5AKA=")?;
+/// assert!(batch.problems.is_empty());
+/// assert_eq!(batch.records[0].common.ambient(), Celsius::from_degrees(20.4));
+/// assert_eq!(batch.to_base64(), "yqAATTNXaecAzADNACYAAAAsASABZBs5AKA=");
+/// # Ok::<(), mysa_proto::BatchError>(())
+/// ```
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct BatchReadings {
+    /// The records whose checksum is right, as they came.
+    pub records: Vec<BatchRecord>,
+    /// What was dropped, as it came.
+    pub problems: Vec<BatchProblem>,
+}
+
+impl BatchReadings {
+    /// Longest batch that is read, in bytes: the broker carries no more.
+    pub const MAX_LEN: usize = 128 * 1024;
+
+    /// Reads what a batch message carries.
+    ///
+    /// # Errors
+    /// It carries no readings, or they are not base64, or too long. Nothing of it can be used.
+    pub fn from_message(message: &BatchMessage<'_>) -> Result<Self, BatchError> {
+        let readings = message.readings.ok_or(BatchError::Missing)?;
+        match readings.as_plain() {
+            Some(text) => Self::from_base64(text),
+            None => Self::from_base64(&readings.chars().take(Self::MAX_LEN * 2).collect::<String>()),
+        }
+    }
+
+    /// Reads base64 of the standard alphabet, padded or not.
+    ///
+    /// # Errors
+    /// It is not base64, or longer than [`BatchReadings::MAX_LEN`] bytes of base64 hold.
+    pub fn from_base64(text: &str) -> Result<Self, BatchError> {
+        let text = text.trim();
+        if text.len() / 4 > Self::MAX_LEN / 3 {
+            return Err(BatchError::TooLong);
+        }
+        let bytes = BASE64.decode(text).map_err(|_| BatchError::NotBase64)?;
+        Ok(Self::decode(&bytes))
+    }
+
+    /// Reads the bytes of a batch, in time linear in their number.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Self {
+        let mut batch = Self::default();
+        let mut offset = 0;
+        while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+            offset += match step(rest) {
+                Step::Record(record) => {
+                    batch.records.push(record);
+                    record.version().record_len()
+                }
+                Step::Problem(kind, len) => {
+                    let raw = rest.get(..len).unwrap_or(rest).to_vec();
+                    batch.problems.push(BatchProblem { offset, kind, raw });
+                    len.max(1)
+                }
+            };
+        }
+        batch
+    }
+
+    /// Appends the records; problems are not written back.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        for record in &self.records {
+            record.encode(out);
+        }
+    }
+
+    /// The records as a batch message carries them.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        BASE64.encode(bytes)
+    }
+
+    /// How many bytes were dropped.
+    #[must_use]
+    pub fn dropped_bytes(&self) -> usize {
+        self.problems.iter().map(|problem| problem.raw.len()).sum()
+    }
+}
+
+/// Layout of a [`BatchRecord`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum BatchVersion {
+    /// 0: baseboard, first generation.
+    V0,
+    /// 1: in-floor heating (mysotherm; another project says a preliminary second generation).
+    V1,
+    /// 3: baseboard, second generation and Lite.
+    V3,
+}
+
+impl BatchVersion {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V0 => 0,
+            Self::V1 => 1,
+            Self::V3 => 3,
+        }
+    }
+
+    /// Length of a record with magic and checksum, in bytes.
+    #[must_use]
+    pub const fn record_len(self) -> usize {
+        match self {
+            Self::V0 => 26,
+            Self::V1 => 28,
+            Self::V3 => 33,
+        }
+    }
+
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::V0),
+            1 => Some(Self::V1),
+            3 => Some(Self::V3),
+            _ => None,
+        }
+    }
+}
+
+/// One sample.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct BatchRecord {
+    /// What every version has.
+    pub common: BatchCommon,
+    /// What its own version adds.
+    pub tail: BatchTail,
+}
+
+/// What a version adds to [`BatchCommon`], in the units of the wire.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum BatchTail {
+    /// Nothing.
+    V0,
+    /// Version 1.
+    V1 {
+        /// Line voltage in volts.
+        volts: i16,
+    },
+    /// Version 3.
+    V3 {
+        /// Line voltage in volts.
+        volts: i16,
+        /// Current in units of 10 mA.
+        centiamperes: i16,
+        /// Three bytes of unknown meaning, usually 0.
+        opaque: [u8; 3],
+    },
+}
+
+/// The part of a sample that every version has, in the units of the wire, with readings in proper units.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "the layout of the wire")]
+pub struct BatchCommon {
+    /// Seconds since the Unix epoch.
+    pub secs: u32,
+    /// Temperature inside the case, tenths of a degree Celsius.
+    pub sensor_tenths: i16,
+    /// Temperature of the room, tenths of a degree Celsius.
+    pub ambient_tenths: i16,
+    /// Setpoint, tenths of a degree Celsius.
+    pub setpoint_tenths: i16,
+    /// Relative humidity, percent.
+    pub humidity_percent: i8,
+    /// Duty cycle, percent.
+    pub duty_percent: i8,
+    /// How long it conducted, units of 100 ms.
+    pub on_tenths: i16,
+    /// How long it did not, units of 100 ms.
+    pub off_tenths: i16,
+    /// Temperature of the heat sink, tenths of a degree Celsius.
+    pub heat_sink_tenths: i16,
+    /// Free memory, units of 10 bytes.
+    pub free_heap_tens: u16,
+    /// Signal strength in dBm with the sign turned; 1 on a second generation means unknown.
+    pub rssi_negated: i8,
+    /// Whether it conducts, 0 or 1.
+    pub on: i8,
+}
+
+impl BatchCommon {
+    /// When the sample was taken. `None` where the device had no clock.
+    #[must_use]
+    pub fn time(&self) -> Option<UnixTime> {
+        UnixTime::from_wire(self.secs.into())
+    }
+
+    /// Temperature inside the case.
+    #[must_use]
+    pub fn sensor(&self) -> Option<Celsius> {
+        tenths(self.sensor_tenths)
+    }
+
+    /// Temperature of the room.
+    #[must_use]
+    pub fn ambient(&self) -> Option<Celsius> {
+        tenths(self.ambient_tenths)
+    }
+
+    /// Setpoint.
+    #[must_use]
+    pub fn setpoint(&self) -> Option<Celsius> {
+        tenths(self.setpoint_tenths)
+    }
+
+    /// Temperature of the heat sink.
+    #[must_use]
+    pub fn heat_sink(&self) -> Option<Celsius> {
+        tenths(self.heat_sink_tenths)
+    }
+
+    /// Relative humidity; `None` outside 0 to 100.
+    #[must_use]
+    pub fn humidity(&self) -> Option<RelativeHumidity> {
+        RelativeHumidity::from_percent(self.humidity_percent.into())
+    }
+
+    /// Duty cycle; `None` outside 0 to 100 %.
+    #[must_use]
+    pub fn duty(&self) -> Option<DutyCycle> {
+        DutyCycle::from_fraction(f64::from(self.duty_percent) / 100.0)
+    }
+
+    /// How long it conducted in the sample's period.
+    #[must_use]
+    pub fn on_time(&self) -> Option<Duration> {
+        u64::try_from(self.on_tenths).ok().map(|tenths| Duration::from_millis(tenths * 100))
+    }
+
+    /// How long it did not conduct in the sample's period.
+    #[must_use]
+    pub fn off_time(&self) -> Option<Duration> {
+        u64::try_from(self.off_tenths).ok().map(|tenths| Duration::from_millis(tenths * 100))
+    }
+
+    /// Free memory in bytes.
+    #[must_use]
+    pub fn free_heap(&self) -> u32 {
+        u32::from(self.free_heap_tens) * 10
+    }
+
+    /// Signal strength in dBm; `None` for −1 dBm and above, which no receiver has.
+    #[must_use]
+    pub fn signal(&self) -> Option<i16> {
+        (self.rssi_negated > 1).then(|| -i16::from(self.rssi_negated))
+    }
+
+    /// Whether it conducts.
+    #[must_use]
+    pub const fn is_on(&self) -> Option<bool> {
+        match self.on {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn read(wire: &mut Wire<'_>) -> Option<Self> {
+        Some(Self {
+            secs: u32::from_le_bytes(wire.take()?),
+            sensor_tenths: i16::from_le_bytes(wire.take()?),
+            ambient_tenths: i16::from_le_bytes(wire.take()?),
+            setpoint_tenths: i16::from_le_bytes(wire.take()?),
+            humidity_percent: i8::from_le_bytes(wire.take()?),
+            duty_percent: i8::from_le_bytes(wire.take()?),
+            on_tenths: i16::from_le_bytes(wire.take()?),
+            off_tenths: i16::from_le_bytes(wire.take()?),
+            heat_sink_tenths: i16::from_le_bytes(wire.take()?),
+            free_heap_tens: u16::from_le_bytes(wire.take()?),
+            rssi_negated: i8::from_le_bytes(wire.take()?),
+            on: i8::from_le_bytes(wire.take()?),
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.secs.to_le_bytes());
+        for tenths in [self.sensor_tenths, self.ambient_tenths, self.setpoint_tenths] {
+            out.extend_from_slice(&tenths.to_le_bytes());
+        }
+        out.extend_from_slice(&self.humidity_percent.to_le_bytes());
+        out.extend_from_slice(&self.duty_percent.to_le_bytes());
+        for tenths in [self.on_tenths, self.off_tenths, self.heat_sink_tenths] {
+            out.extend_from_slice(&tenths.to_le_bytes());
+        }
+        out.extend_from_slice(&self.free_heap_tens.to_le_bytes());
+        out.extend_from_slice(&self.rssi_negated.to_le_bytes());
+        out.extend_from_slice(&self.on.to_le_bytes());
+    }
+}
+
+impl BatchRecord {
+    /// Its layout.
+    #[must_use]
+    pub const fn version(&self) -> BatchVersion {
+        match self.tail {
+            BatchTail::V0 => BatchVersion::V0,
+            BatchTail::V1 { .. } => BatchVersion::V1,
+            BatchTail::V3 { .. } => BatchVersion::V3,
+        }
+    }
+
+    /// Line voltage, where the version has it.
+    #[must_use]
+    pub fn voltage(&self) -> Option<Volts> {
+        match self.tail {
+            BatchTail::V0 => None,
+            BatchTail::V1 { volts } | BatchTail::V3 { volts, .. } => Volts::from_volts(volts.into()),
+        }
+    }
+
+    /// Current, where the version has it. A Lite has no sensor and reports 0.
+    #[must_use]
+    pub fn current(&self) -> Option<Amperes> {
+        match self.tail {
+            BatchTail::V3 { centiamperes, .. } => Amperes::from_amperes(f64::from(centiamperes) / 100.0),
+            _ => None,
+        }
+    }
+
+    /// Appends the record, magic and checksum included.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&MAGIC);
+        out.push(self.version().number());
+        self.common.write(out);
+        match self.tail {
+            BatchTail::V0 => {}
+            BatchTail::V1 { volts } => out.extend_from_slice(&volts.to_le_bytes()),
+            BatchTail::V3 { volts, centiamperes, opaque } => {
+                out.extend_from_slice(&volts.to_le_bytes());
+                out.extend_from_slice(&centiamperes.to_le_bytes());
+                out.extend_from_slice(&opaque);
+            }
+        }
+        out.push(out.get(start..).map_or(0, xor));
+    }
+
+    /// The record at the front of `bytes`, if there is a whole one of a known version with the right checksum.
+    fn at_front(bytes: &[u8]) -> Option<Self> {
+        let version = BatchVersion::from_number(*bytes.strip_prefix(&MAGIC)?.first()?)?;
+        let record = bytes.get(..version.record_len())?;
+        if xor(record) != 0 {
+            return None;
+        }
+        let mut wire = Wire(record.get(3..)?);
+        let common = BatchCommon::read(&mut wire)?;
+        let tail = match version {
+            BatchVersion::V0 => BatchTail::V0,
+            BatchVersion::V1 => BatchTail::V1 { volts: i16::from_le_bytes(wire.take()?) },
+            BatchVersion::V3 => BatchTail::V3 {
+                volts: i16::from_le_bytes(wire.take()?),
+                centiamperes: i16::from_le_bytes(wire.take()?),
+                opaque: wire.take()?,
+            },
+        };
+        Some(Self { common, tail })
+    }
+}
+
+/// A run of bytes that gave no record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BatchProblem {
+    /// Where it begins, in bytes from the front of the batch.
+    pub offset: usize,
+    /// What is wrong.
+    pub kind: BatchProblemKind,
+    /// The bytes, whole.
+    pub raw: Vec<u8>,
+}
+
+/// Why a run of bytes gave no record.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum BatchProblemKind {
+    /// The checksum of a record is wrong. Where the next one stands in its place, only this one is dropped, otherwise
+    /// everything to the next record that checks.
+    Checksum,
+    /// No record begins here.
+    Magic,
+    /// A version this crate does not know; see [`BatchProblem::unverified`].
+    UnknownVersion(u8),
+    /// The batch ends within a record.
+    Truncated {
+        /// How many bytes are missing; `None` where not even the version is there.
+        missing: Option<usize>,
+    },
+}
+
+impl BatchProblem {
+    /// For an unknown version, the part all known versions share. Probably right; nothing checks it.
+    #[must_use]
+    pub fn unverified(&self) -> Option<BatchCommon> {
+        match self.kind {
+            BatchProblemKind::UnknownVersion(_) => BatchCommon::read(&mut Wire(self.raw.get(3..)?)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for BatchProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, kind, raw } = self;
+        let len = raw.len();
+        match kind {
+            BatchProblemKind::Checksum => write!(f, "wrong checksum at byte {offset}, {len} bytes dropped"),
+            BatchProblemKind::Magic => write!(f, "no record at byte {offset}, {len} bytes dropped"),
+            BatchProblemKind::UnknownVersion(version) => {
+                write!(f, "record of unknown version {version} at byte {offset}, {len} bytes")
+            }
+            BatchProblemKind::Truncated { missing: Some(missing) } => {
+                write!(f, "record at byte {offset} ends {missing} bytes early")
+            }
+            BatchProblemKind::Truncated { missing: None } => write!(f, "record at byte {offset} ends early"),
+        }
+    }
+}
+
+/// Why nothing of a batch can be read. The device's fault, or that of whoever carried it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The message carries no readings.
+    Missing,
+    /// The readings are not base64.
+    NotBase64,
+    /// The readings are longer than [`BatchReadings::MAX_LEN`].
+    TooLong,
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the batch message carries no readings"),
+            Self::NotBase64 => f.write_str("the readings of the batch are not base64"),
+            Self::TooLong => {
+                write!(f, "the readings of the batch are longer than {} bytes", BatchReadings::MAX_LEN)
+            }
+        }
+    }
+}
+
+impl core::error::Error for BatchError {}
+
+const MAGIC: [u8; 2] = [0xCA, 0xA0];
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+enum Step {
+    Record(BatchRecord),
+    /// What is wrong, and with how many bytes.
+    Problem(BatchProblemKind, usize),
+}
+
+/// What stands at the front of `rest`, which is not empty.
+fn step(rest: &[u8]) -> Step {
+    if let Some(record) = BatchRecord::at_front(rest) {
+        return Step::Record(record);
+    }
+    if !may_begin_record(rest) {
+        return Step::Problem(BatchProblemKind::Magic, next_record(rest, 1, None));
+    }
+    let Some(&number) = rest.get(2) else {
+        return Step::Problem(BatchProblemKind::Truncated { missing: None }, rest.len());
+    };
+    let Some(version) = BatchVersion::from_number(number) else {
+        return Step::Problem(BatchProblemKind::UnknownVersion(number), next_record(rest, 3, Some(number)));
+    };
+    let len = version.record_len();
+    match rest.get(len..) {
+        None => Step::Problem(BatchProblemKind::Truncated { missing: Some(len - rest.len()) }, rest.len()),
+        Some(next) if may_begin_record(next) => Step::Problem(BatchProblemKind::Checksum, len),
+        Some(_) => Step::Problem(BatchProblemKind::Checksum, next_record(rest, 1, None)),
+    }
+}
+
+/// Whether a record could begin here, as far as there are bytes.
+fn may_begin_record(bytes: &[u8]) -> bool {
+    bytes.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic)
+}
+
+/// How far it is to the next record that checks, or to the next magic with the unknown version `like`; to the end if
+/// there is neither.
+fn next_record(bytes: &[u8], from: usize, like: Option<u8>) -> usize {
+    (from..bytes.len())
+        .find(|at| {
+            bytes.get(*at..).is_some_and(|rest| match rest {
+                [0xCA, 0xA0, version, ..] => like == Some(*version) || BatchRecord::at_front(rest).is_some(),
+                _ => false,
+            })
+        })
+        .unwrap_or(bytes.len())
+}
+
+fn xor(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum ^ byte)
+}
+
+fn tenths(tenths: i16) -> Option<Celsius> {
+    Celsius::from_degrees(f64::from(tenths) / 10.0)
+}
+
+struct Wire<'a>(&'a [u8]);
+
+impl Wire<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(records in prop::collection::vec(record(), 0..8)) {
+            let batch = BatchReadings { records, problems: vec![] };
+            let mut wire = Vec::new();
+            batch.encode(&mut wire);
+            prop_assert_eq!(&BatchReadings::decode(&wire), &batch);
+            prop_assert_eq!(BatchReadings::from_base64(&batch.to_base64()), Ok(batch));
+        }
+
+        #[test]
+        fn records_and_problems_cover_every_byte(pieces in prop::collection::vec(piece(), 0..12)) {
+            let wire = pieces.concat();
+            let batch = BatchReadings::decode(&wire);
+            let mut again = Vec::new();
+            let mut records = batch.records.iter();
+            let mut problems = batch.problems.iter().peekable();
+            while again.len() < wire.len() {
+                match problems.next_if(|problem| problem.offset == again.len()) {
+                    Some(problem) => again.extend_from_slice(&problem.raw),
+                    None => records.next().unwrap().encode(&mut again),
+                }
+            }
+            prop_assert_eq!(again, wire);
+            prop_assert!(records.next().is_none() && problems.next().is_none());
+        }
+
+        #[test]
+        fn a_damaged_byte_costs_one_record(
+            records in prop::collection::vec(record(), 1..8), at in any::<prop::sample::Index>(), flip in 1_u8..,
+        ) {
+            let batch = BatchReadings { records, problems: vec![] };
+            let mut wire = Vec::new();
+            batch.encode(&mut wire);
+            let at = at.index(wire.len());
+            wire[at] ^= flip;
+            let decoded = BatchReadings::decode(&wire);
+            // A version that turned into another known one may swallow the head of the next record.
+            prop_assert!(decoded.records.len() + 2 >= batch.records.len());
+            prop_assert!(decoded.records.iter().all(|record| batch.records.contains(record)));
+            prop_assert!(!decoded.problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_long_batch_is_refused_unread() {
+        let text = "A".repeat(BatchReadings::MAX_LEN / 3 * 4 + 8);
+        assert_eq!(BatchReadings::from_base64(&text), Err(BatchError::TooLong));
+    }
+
+    fn record() -> impl Strategy<Value = BatchRecord> {
+        (prop::array::uniform22(any::<u8>()), 0..3, any::<(i16, i16, [u8; 3])>()).prop_map(
+            |(common, version, (volts, centiamperes, opaque))| BatchRecord {
+                common: BatchCommon::read(&mut Wire(&common)).unwrap(),
+                tail: match version {
+                    0 => BatchTail::V0,
+                    1 => BatchTail::V1 { volts },
+                    _ => BatchTail::V3 { volts, centiamperes, opaque },
+                },
+            },
+        )
+    }
+
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let whole = record().prop_map(|record| {
+            let mut wire = Vec::new();
+            record.encode(&mut wire);
+            wire
+        });
+        let cut = (record(), 0..33_usize).prop_map(|(record, len)| {
+            let mut wire = Vec::new();
+            record.encode(&mut wire);
+            wire.truncate(len);
+            wire
+        });
+        let head = (0..6_u8).prop_map(|version| vec![0xCA, 0xA0, version]);
+        prop_oneof![whole, cut, head, prop::collection::vec(any::<u8>(), 0..40)]
+    }
+}
