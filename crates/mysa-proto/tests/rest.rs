@@ -8,6 +8,7 @@ use mysa_proto::rest::{self, *};
 use mysa_proto::{
     Change, DeviceId, Family, Limits, Mode, ModeTable, Model, StructuredUpdate, TrackedSensor, UnixTime,
 };
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use serde_json::{Value as Json, json};
 
 const NOW: UnixTime = UnixTime::from_secs(1_767_323_045);
@@ -511,4 +512,79 @@ fn observations_keep_the_time_of_each_field() {
     let target = seen.iter().find(|seen| seen.at == Some(UnixTime::from_secs(1_767_322_947))).unwrap();
     assert_eq!((target.mode, target.lock), (Some(Mode::Heat), Some(true)));
     assert!(target.setpoint.is_some() && target.temperature.is_none());
+}
+
+const ENDPOINTS: [&str; 21] = [
+    "GET /devices",
+    "GET /devices/{id}",
+    "GET /devices/state",
+    "GET /devices/state/{id}",
+    "GET /homes",
+    "GET /users",
+    "GET /devices/firmware",
+    "GET /devices/update_available/{id}",
+    "POST /energy/device/{id}",
+    "POST /energy/setpoints/device/{id}",
+    "POST /state/batch",
+    "GET /state/{id}",
+    "GET /capabilities/{id}",
+    "GET /state/history/{id}",
+    "GET /mobile/bootstrap",
+    "POST /mysa-legacy/stream/home/{home}",
+    "GET /schedule",
+    "POST /schedule/hold",
+    "POST /schedules/v2/",
+    "POST /telemetry/usage/{id}",
+    "GET /homes/{home}/scenes",
+];
+
+fn read_by_all(body: &[u8]) {
+    for endpoint in ENDPOINTS {
+        assert!(decode(endpoint, body).is_some(), "{endpoint}");
+    }
+    drop((StoredReadings::decode(body), HoldState::decode(body), Failure::of(500, None, body)));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        read_by_all(&body);
+    }
+
+    // A body of the right shape with one value of the wrong kind.
+    #[test]
+    fn a_strange_value_makes_no_decoder_panic(
+        file in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), strange in strange(),
+    ) {
+        let vectors: Json = serde_json::from_slice(&read("rest_expect.json")).unwrap();
+        let files = vectors["files"].as_array().unwrap();
+        let mut body: Json = serde_json::from_slice(&read(files[file.index(files.len())]["file"].as_str().unwrap())).unwrap();
+        let mut leaves = Vec::new();
+        collect_leaves(&mut body, &mut leaves);
+        if !leaves.is_empty() {
+            let at = place.index(leaves.len());
+            *leaves.swap_remove(at) = strange;
+        }
+        read_by_all(body.to_string().as_bytes());
+    }
+}
+
+fn strange() -> impl Strategy<Value = Json> {
+    prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        ".{0,12}".prop_map(Json::from),
+        Just(json!([])),
+        Just(json!({ "v": { "v": -1 }, "t": "x" })),
+    ]
+}
+
+fn collect_leaves<'a>(value: &'a mut Json, leaves: &mut Vec<&'a mut Json>) {
+    match value {
+        Json::Array(items) => items.iter_mut().for_each(|item| collect_leaves(item, leaves)),
+        Json::Object(map) => map.values_mut().for_each(|item| collect_leaves(item, leaves)),
+        leaf => leaves.push(leaf),
+    }
 }
