@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::connect::{ConnAck, Connect};
 use crate::filter::Filter;
-use crate::frame::Frame;
+use crate::frame::{self, Incoming};
 use crate::malformed::Malformed;
 use crate::packet::{self, PacketId, QoS, kind};
 use crate::publish::Publish;
@@ -78,34 +78,29 @@ pub enum Outbound<'a> {
 ///
 /// # Errors
 /// The rule broken. No further bytes can mend it: close the connection.
-#[inline]
+#[inline(always)]
 pub fn decode<'a>(input: &mut &'a [u8], rules: impl Into<Rules>) -> Result<Option<Inbound<'a>>, Malformed> {
-    let rules = rules.into();
-    match Frame::cut(input, rules, check_head)? {
-        Frame::Partial => Ok(None),
-        Frame::Whole { first, body, rest } => {
-            let packet = Inbound::decode_body(first, body, rules)?;
-            *input = rest;
-            Ok(Some(packet))
-        }
-    }
+    frame::decode(input, rules.into())
 }
 
-impl<'a> Inbound<'a> {
+impl<'a> Incoming<'a> for Inbound<'a> {
     #[inline(always)]
-    pub(crate) fn decode_body(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
-        if first >> 4 == kind::PUBLISH {
-            return Publish::decode(first, body, rules).map(Self::Publish);
+    fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self> {
+        match (first, body) {
+            (0x30..=0x3f, _) => Publish::decode_quickly(first, body).map(Self::Publish),
+            (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
+            (0xd0, []) => Some(Self::PingResp),
+            _ => None,
         }
-        Self::decode_other(first, body, rules)
     }
 
     #[inline(never)]
-    fn decode_other(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+    fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
         // The length before the fields, so that a packet in pieces gets the same answer as a whole one.
-        check_head(first, Some(body.len() as u32), rules)?;
+        Self::check_head(first, Some(body.len() as u32), rules)?;
         match first >> 4 {
             kind::CONNACK => ConnAck::decode(body).map(Self::ConnAck),
+            kind::PUBLISH => Publish::decode(first, body).map(Self::Publish),
             kind::PUBACK => only_packet_id(body).map(Self::PubAck),
             kind::PUBREC => only_packet_id(body).map(Self::PubRec),
             kind::PUBREL => only_packet_id(body).map(Self::PubRel),
@@ -115,21 +110,20 @@ impl<'a> Inbound<'a> {
             _ => Ok(Self::PingResp),
         }
     }
-}
 
-/// What first byte and length say against a packet from a server.
-pub(crate) fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
-    let fixed = match first >> 4 {
-        0 | 15 => return Err(Malformed::ReservedPacketType),
-        kind::PUBLISH => return Publish::check_first(first, rules),
-        kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE | kind::PINGREQ | kind::DISCONNECT => {
-            return Err(Malformed::WrongDirection);
-        }
-        kind::SUBACK => None,
-        kind::PINGRESP => Some(0),
-        _ => Some(2),
-    };
-    check_flags_and_length(first, fixed, remaining)
+    fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
+        let fixed = match first >> 4 {
+            0 | 15 => return Err(Malformed::ReservedPacketType),
+            kind::PUBLISH => return Publish::check_first(first, rules),
+            kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE | kind::PINGREQ | kind::DISCONNECT => {
+                return Err(Malformed::WrongDirection);
+            }
+            kind::SUBACK => None,
+            kind::PINGRESP => Some(0),
+            _ => Some(2),
+        };
+        check_flags_and_length(first, fixed, remaining)
+    }
 }
 
 /// For every packet but PUBLISH: the reserved flags, and the length of those that always have the same.

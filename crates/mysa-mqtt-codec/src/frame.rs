@@ -1,16 +1,75 @@
-//! Where a packet ends: the fixed header (2.2).
+//! Where a packet ends: the fixed header (2.2), and what each direction makes of it.
 
 use crate::malformed::Malformed;
 use crate::rules::Rules;
 
-/// A whole packet cut from the input, or how far it goes.
-pub(crate) enum Frame<'a> {
-    Whole { first: u8, body: &'a [u8], rest: &'a [u8] },
-    Partial,
+/// The packets of one direction, and how they are read.
+pub(crate) trait Incoming<'a>: Sized {
+    /// What the first byte, and the length once it is known, say against a packet.
+    fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed>;
+
+    /// The way nearly every packet goes: one of the frequent types, without fault. Whatever is in doubt is `None`, for
+    /// [`decode`](Self::decode) to say what is wrong. Small enough to be inlined where packets are taken apart, so that
+    /// none is written to memory only to be read back.
+    fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self>;
+
+    fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed>;
 }
 
-/// Which packets flow one way, and what each one's first byte and length must be.
-pub(crate) type CheckHead = fn(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed>;
+/// Takes the first packet off `input`; `None`, and `input` untouched, if it is not all there.
+#[inline(always)]
+pub(crate) fn decode<'a, P: Incoming<'a>>(
+    input: &mut &'a [u8],
+    rules: Rules,
+) -> Result<Option<P>, Malformed> {
+    let (first, body, rest) = match Frame::cut_quickly(input, rules) {
+        Some(Frame { first, body, rest }) => (first, body, rest),
+        None => match Frame::cut::<P>(input, rules)? {
+            Some(Frame { first, body, rest }) => (first, body, rest),
+            None => return Ok(None),
+        },
+    };
+    if let Some(packet) = P::decode_quickly(first, body) {
+        *input = rest;
+        return Ok(Some(packet));
+    }
+    let packet = P::decode(first, body, rules)?;
+    *input = rest;
+    Ok(Some(packet))
+}
+
+/// A whole packet cut from the input.
+pub(crate) struct Frame<'a> {
+    pub(crate) first: u8,
+    pub(crate) body: &'a [u8],
+    pub(crate) rest: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// `None` if the packet is longer than 16 KiB, or not all there, or beyond the limit.
+    #[inline(always)]
+    pub(crate) fn cut_quickly(input: &'a [u8], rules: Rules) -> Option<Self> {
+        let (header, remaining) = match *input {
+            [_, a, ..] if a < 0x80 => (2, usize::from(a)),
+            [_, a, b, ..] if b < 0x80 => (3, usize::from(a & 0x7f) | usize::from(b) << 7),
+            _ => return None,
+        };
+        if header + remaining > rules.limit as usize {
+            return None;
+        }
+        let (packet, rest) = input.split_at_checked(header + remaining)?;
+        Some(Self { first: *packet.first()?, body: packet.get(header..)?, rest })
+    }
+
+    #[inline(never)]
+    pub(crate) fn cut<'p, P: Incoming<'p>>(input: &'a [u8], rules: Rules) -> Result<Option<Self>, Malformed> {
+        let Head::Known { header, remaining } = Head::read::<P>(input, rules)? else { return Ok(None) };
+        let Some((packet, rest)) = input.split_at_checked(header + remaining as usize) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { first: packet[0], body: &packet[header..], rest }))
+    }
+}
 
 /// The fixed header at the front of the input.
 pub(crate) enum Head {
@@ -24,9 +83,9 @@ pub(crate) enum Head {
 
 impl Head {
     /// Reads the header, and judges the packet by it as soon as it can.
-    pub(crate) fn read(input: &[u8], rules: Rules, check: CheckHead) -> Result<Self, Malformed> {
+    pub(crate) fn read<'a, P: Incoming<'a>>(input: &[u8], rules: Rules) -> Result<Self, Malformed> {
         let Some((&first, length)) = input.split_first() else { return Ok(Self::Partial) };
-        check(first, None, rules)?;
+        P::check_head(first, None, rules)?;
         let mut remaining = 0;
         for (at, &byte) in length.iter().take(4).enumerate() {
             remaining |= u32::from(byte & 0x7f) << (7 * at);
@@ -35,41 +94,10 @@ impl Head {
                 if remaining.saturating_add(header as u32) > rules.limit {
                     return Err(Malformed::OverLimit);
                 }
-                check(first, Some(remaining), rules)?;
+                P::check_head(first, Some(remaining), rules)?;
                 return Ok(Self::Known { header, remaining });
             }
         }
         if length.len() < 4 { Ok(Self::Partial) } else { Err(Malformed::RemainingLength) }
-    }
-}
-
-impl<'a> Frame<'a> {
-    /// Cuts the first packet off. The quick way is for packets that are all there; whatever is not goes the careful way.
-    #[inline(always)]
-    pub(crate) fn cut(input: &'a [u8], rules: Rules, check: CheckHead) -> Result<Self, Malformed> {
-        let (header, remaining) = match *input {
-            [_, a, ..] if a < 0x80 => (2, u32::from(a)),
-            [_, a, b, ..] if b < 0x80 => (3, u32::from(a & 0x7f) | u32::from(b) << 7),
-            _ => return Self::cut_carefully(input, rules, check),
-        };
-        if remaining + header as u32 <= rules.limit
-            && let Some((packet, rest)) = input.split_at_checked(header + remaining as usize)
-            && let Some((&first, _)) = packet.split_first()
-            && let Some(body) = packet.get(header..)
-        {
-            return Ok(Self::Whole { first, body, rest });
-        }
-        Self::cut_carefully(input, rules, check)
-    }
-
-    #[inline(never)]
-    fn cut_carefully(input: &'a [u8], rules: Rules, check: CheckHead) -> Result<Self, Malformed> {
-        let Head::Known { header, remaining } = Head::read(input, rules, check)? else {
-            return Ok(Self::Partial);
-        };
-        let Some((packet, rest)) = input.split_at_checked(header + remaining as usize) else {
-            return Ok(Self::Partial);
-        };
-        Ok(Self::Whole { first: packet[0], body: &packet[header..], rest })
     }
 }

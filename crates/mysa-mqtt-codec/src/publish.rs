@@ -56,6 +56,15 @@ impl Delivery {
             Self::AtLeastOnce(id) | Self::ExactlyOnce(id) => Some(id),
         }
     }
+
+    #[inline(always)]
+    fn read(first: u8, fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+        Ok(match first & QOS {
+            0 => Self::AtMostOnce,
+            0b010 => Self::AtLeastOnce(fields.packet_id()?),
+            _ => Self::ExactlyOnce(fields.packet_id()?),
+        })
+    }
 }
 
 impl<'a> Publish<'a> {
@@ -83,24 +92,27 @@ impl<'a> Publish<'a> {
         write::fill(self, out)
     }
 
+    /// `None` if this is not a PUBLISH, or if anything about it is in doubt.
     #[inline(always)]
-    pub(crate) fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
-        // The first byte before the fields, so that a packet in pieces gets the same answer as a whole one.
-        Self::check_first(first, rules)?;
+    pub(crate) fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self> {
+        if first >> 4 != kind::PUBLISH || SOUND_FLAGS >> (first & 0xf) & 1 == 0 {
+            return None;
+        }
+        let mut fields = Fields::new(body);
+        let topic = Topic::from_wire_quickly(fields.prefixed().ok()?)?;
+        Some(Self::with(first, topic, Delivery::read(first, &mut fields).ok()?, fields.rest()))
+    }
+
+    /// The first byte has been checked.
+    pub(crate) fn decode(first: u8, body: &'a [u8]) -> Result<Self, Malformed> {
         let mut fields = Fields::new(body);
         let topic = Topic::from_bytes(fields.prefixed()?)?;
-        let delivery = match first & QOS {
-            0 => Delivery::AtMostOnce,
-            0b010 => Delivery::AtLeastOnce(fields.packet_id()?),
-            _ => Delivery::ExactlyOnce(fields.packet_id()?),
-        };
-        Ok(Self {
-            topic,
-            payload: fields.rest(),
-            delivery,
-            dup: first & DUP != 0,
-            retain: first & RETAIN != 0,
-        })
+        Ok(Self::with(first, topic, Delivery::read(first, &mut fields)?, fields.rest()))
+    }
+
+    #[inline(always)]
+    const fn with(first: u8, topic: Topic<'a>, delivery: Delivery, payload: &'a [u8]) -> Self {
+        Self { topic, payload, delivery, dup: first & DUP != 0, retain: first & RETAIN != 0 }
     }
 
     /// What the first byte alone says against a PUBLISH.
@@ -147,3 +159,5 @@ impl Packet for Publish<'_> {
 const DUP: u8 = 0b1000;
 const QOS: u8 = 0b0110;
 const RETAIN: u8 = 0b0001;
+/// Bit `n` is set if `n` is right as the low half of the first byte: neither QoS 3 nor DUP with QoS 0.
+const SOUND_FLAGS: u16 = 0b0011_1100_0011_1111;

@@ -21,7 +21,7 @@ use core::fmt;
 use crate::client::check_flags_and_length;
 use crate::connect::{ConnAck, Connect};
 use crate::filter::Filter;
-use crate::frame::Frame;
+use crate::frame::{self, Incoming};
 use crate::malformed::Malformed;
 use crate::packet::{self, PacketId, QoS, kind};
 use crate::publish::Publish;
@@ -170,24 +170,28 @@ fn request<'a>(fields: &mut Fields<'a>) -> Result<(Filter<'a>, QoS), Malformed> 
 ///
 /// # Errors
 /// The rule broken. No further bytes can mend it: close the connection.
+#[inline(always)]
 pub fn decode<'a>(input: &mut &'a [u8], rules: impl Into<Rules>) -> Result<Option<Inbound<'a>>, Malformed> {
-    let rules = rules.into();
-    match Frame::cut(input, rules, check_head)? {
-        Frame::Partial => Ok(None),
-        Frame::Whole { first, body, rest } => {
-            let packet = Inbound::decode_body(first, body, rules)?;
-            *input = rest;
-            Ok(Some(packet))
-        }
-    }
+    frame::decode(input, rules.into())
 }
 
-impl<'a> Inbound<'a> {
-    fn decode_body(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
-        check_head(first, Some(body.len() as u32), rules)?;
+impl<'a> Incoming<'a> for Inbound<'a> {
+    #[inline(always)]
+    fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self> {
+        match (first, body) {
+            (0x30..=0x3f, _) => Publish::decode_quickly(first, body).map(Self::Publish),
+            (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
+            (0xc0, []) => Some(Self::PingReq),
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+        Self::check_head(first, Some(body.len() as u32), rules)?;
         match first >> 4 {
             kind::CONNECT => Connect::decode(body).map(Self::Connect),
-            kind::PUBLISH => Publish::decode(first, body, rules).map(Self::Publish),
+            kind::PUBLISH => Publish::decode(first, body).map(Self::Publish),
             kind::PUBACK => only_packet_id(body).map(Self::PubAck),
             kind::PUBREC => only_packet_id(body).map(Self::PubRec),
             kind::PUBREL => only_packet_id(body).map(Self::PubRel),
@@ -198,20 +202,20 @@ impl<'a> Inbound<'a> {
             _ => Ok(Self::Disconnect),
         }
     }
-}
 
-fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
-    let fixed = match first >> 4 {
-        0 | 15 => return Err(Malformed::ReservedPacketType),
-        kind::PUBLISH => return Publish::check_first(first, rules),
-        kind::CONNACK | kind::SUBACK | kind::UNSUBACK | kind::PINGRESP => {
-            return Err(Malformed::WrongDirection);
-        }
-        kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE => None,
-        kind::PINGREQ | kind::DISCONNECT => Some(0),
-        _ => Some(2),
-    };
-    check_flags_and_length(first, fixed, remaining)
+    fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
+        let fixed = match first >> 4 {
+            0 | 15 => return Err(Malformed::ReservedPacketType),
+            kind::PUBLISH => return Publish::check_first(first, rules),
+            kind::CONNACK | kind::SUBACK | kind::UNSUBACK | kind::PINGRESP => {
+                return Err(Malformed::WrongDirection);
+            }
+            kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE => None,
+            kind::PINGREQ | kind::DISCONNECT => Some(0),
+            _ => Some(2),
+        };
+        check_flags_and_length(first, fixed, remaining)
+    }
 }
 
 impl Outbound<'_> {
@@ -262,7 +266,8 @@ impl Stream {
     ///
     /// # Errors
     /// The rule broken, now and at every further call: close the connection.
+    #[inline(always)]
     pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, Malformed> {
-        self.0.next(input, check_head, Inbound::decode_body)
+        self.0.next(input)
     }
 }

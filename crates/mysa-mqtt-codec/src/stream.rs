@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::client::{Inbound, check_head};
-use crate::frame::{CheckHead, Frame, Head};
+use crate::client::Inbound;
+use crate::frame::{Frame, Head, Incoming};
 use crate::malformed::Malformed;
 use crate::rules::Rules;
 
@@ -37,9 +37,9 @@ impl Stream {
     ///
     /// # Errors
     /// The rule broken, now and at every further call: close the connection.
-    #[inline]
+    #[inline(always)]
     pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, Malformed> {
-        self.0.next(input, check_head, Inbound::decode_body)
+        self.0.next(input)
     }
 }
 
@@ -53,14 +53,12 @@ pub(crate) struct Carry {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing is carried.
+    /// Nothing is carried. What is left in the buffer has been handed out and may still be borrowed until the next call.
     Clear,
     /// The carried bytes do not yet tell the packet's length.
     Header,
     /// The body of the carried packet begins at `header`, and `missing` bytes are to come.
     Body { header: u8, missing: u32 },
-    /// The carried packet has been handed out and is still borrowed until the next call.
-    Lent,
     /// A rule was broken.
     Failed(Malformed),
 }
@@ -71,103 +69,99 @@ impl Carry {
     }
 
     #[inline(always)]
-    pub(crate) fn next<'p, 'i: 'p, P>(
+    pub(crate) fn next<'p, 'i: 'p, P: Incoming<'p>>(
         &'p mut self,
         input: &mut &'i [u8],
-        check: CheckHead,
-        decode: impl FnOnce(u8, &'p [u8], Rules) -> Result<P, Malformed>,
     ) -> Result<Option<P>, Malformed> {
         let Self { rules, state, bytes } = self;
-        if !matches!(state, State::Clear) && !collect(*rules, state, bytes, input, check)? {
-            return Ok(None);
-        }
-        let decoded = if matches!(state, State::Clear) {
-            match Frame::cut(input, *rules, check) {
-                Ok(Frame::Whole { first, body, rest }) => {
+        let (first, body): (u8, &'p [u8]) = loop {
+            match *state {
+                State::Clear => match Frame::cut_quickly(input, *rules) {
+                    Some(Frame { first, body, rest }) => {
+                        *input = rest;
+                        break (first, body);
+                    }
+                    None => match begin::<P>(*rules, state, bytes, input)? {
+                        Some(Frame { first, body, .. }) => break (first, body),
+                        None => return Ok(None),
+                    },
+                },
+                State::Body { header, missing } => {
+                    let Some((now, later)) = input.split_at_checked(missing as usize) else {
+                        append(bytes, input);
+                        *state = State::Body { header, missing: missing - input.len() as u32 };
+                        *input = &[];
+                        return Ok(None);
+                    };
+                    append(bytes, now);
+                    *input = later;
+                    *state = State::Clear;
+                    let (Some(&first), Some(body)) = (bytes.first(), bytes.get(usize::from(header)..)) else {
+                        return Ok(None);
+                    };
+                    break (first, body);
+                }
+                State::Header => {
+                    let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
+                    bytes.push(byte);
                     *input = rest;
-                    decode(first, body, *rules)
+                    find_end::<P>(*rules, state, bytes)?;
                 }
-                Ok(Frame::Partial) => {
-                    carry(*rules, state, bytes, input, check);
-                    return Ok(None);
-                }
-                Err(error) => Err(error),
+                State::Failed(error) => return Err(error),
             }
-        } else if let State::Body { header, .. } = *state
-            && let (Some(&first), Some(body)) = (bytes.first(), bytes.get(usize::from(header)..))
-        {
-            *state = State::Lent;
-            decode(first, body, *rules)
-        } else {
-            return Ok(None);
         };
-        decoded.map(Some).inspect_err(|&error| *state = State::Failed(error))
+        if let Some(packet) = P::decode_quickly(first, body) {
+            return Ok(Some(packet));
+        }
+        P::decode(first, body, *rules).map(Some).inspect_err(|&error| *state = State::Failed(error))
     }
 }
 
-/// Begins to carry a packet that is not all there.
-#[inline(never)]
-fn carry(rules: Rules, state: &mut State, bytes: &mut Vec<u8>, input: &mut &[u8], check: CheckHead) {
-    bytes.clear();
-    bytes.extend_from_slice(input);
-    *state = match Head::read(input, rules, check) {
-        _ if input.is_empty() => State::Clear,
-        Ok(Head::Known { header, remaining }) => {
-            State::Body { header: header as u8, missing: remaining - (input.len() - header) as u32 }
-        }
-        Ok(Head::Partial) => State::Header,
-        Err(error) => State::Failed(error),
-    };
-    *input = &[];
+/// A length known to be one becomes a plain store.
+#[inline(always)]
+fn append(bytes: &mut Vec<u8>, new: &[u8]) {
+    if let [byte] = *new { bytes.push(byte) } else { bytes.extend_from_slice(new) }
 }
 
-/// Moves bytes over to the carried packet. True if it is complete, or if nothing is carried any more.
-#[inline]
-fn collect(
+/// A packet that is larger than most, or is not all there and has to be carried.
+#[inline(never)]
+fn begin<'i, 'p, P: Incoming<'p>>(
     rules: Rules,
     state: &mut State,
     bytes: &mut Vec<u8>,
-    input: &mut &[u8],
-    check: CheckHead,
-) -> Result<bool, Malformed> {
-    loop {
-        match state {
-            State::Clear => return Ok(true),
-            State::Failed(error) => return Err(*error),
-            State::Lent => {
-                bytes.clear();
-                *state = State::Clear;
-            }
-            State::Header => {
-                let Some((&byte, rest)) = input.split_first() else { return Ok(false) };
-                bytes.push(byte);
-                *input = rest;
-                match Head::read(bytes, rules, check) {
-                    Ok(Head::Known { header, remaining }) => {
-                        *state = State::Body { header: header as u8, missing: remaining };
-                    }
-                    Ok(Head::Partial) => {}
-                    Err(error) => {
-                        *state = State::Failed(error);
-                        return Err(error);
-                    }
-                }
-            }
-            State::Body { missing: 0, .. } => return Ok(true),
-            State::Body { missing, .. } => {
-                if let [byte] = **input {
-                    bytes.push(byte);
-                    *missing -= 1;
-                    *input = &[];
-                } else {
-                    let take = input.len().min(*missing as usize);
-                    let (now, later) = input.split_at(take);
-                    bytes.extend_from_slice(now);
-                    *missing -= take as u32;
-                    *input = later;
-                }
-                return Ok(*missing == 0);
-            }
+    input: &mut &'i [u8],
+) -> Result<Option<Frame<'i>>, Malformed> {
+    match Frame::cut::<P>(input, rules) {
+        Ok(Some(frame)) => {
+            *input = frame.rest;
+            Ok(Some(frame))
+        }
+        Ok(None) if input.is_empty() => Ok(None),
+        Ok(None) => {
+            bytes.clear();
+            bytes.extend_from_slice(input);
+            *input = &[];
+            find_end::<P>(rules, state, bytes).map(|()| None)
+        }
+        Err(error) => {
+            *state = State::Failed(error);
+            Err(error)
         }
     }
+}
+
+/// Looks whether the carried bytes tell the packet's length by now.
+#[inline(never)]
+fn find_end<'p, P: Incoming<'p>>(rules: Rules, state: &mut State, bytes: &[u8]) -> Result<(), Malformed> {
+    *state = match Head::read::<P>(bytes, rules) {
+        Ok(Head::Known { header, remaining }) => {
+            State::Body { header: header as u8, missing: remaining - (bytes.len() - header) as u32 }
+        }
+        Ok(Head::Partial) => State::Header,
+        Err(error) => {
+            *state = State::Failed(error);
+            return Err(error);
+        }
+    };
+    Ok(())
 }

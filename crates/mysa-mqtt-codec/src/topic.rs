@@ -40,6 +40,12 @@ impl<'a> Topic<'a> {
         if is_plain(name) { Ok(Self(name)) } else { check(name).map(|()| Self(name)) }
     }
 
+    /// `None` if the name is not plainly right.
+    #[inline(always)]
+    pub(crate) fn from_wire_quickly(name: &'a [u8]) -> Option<Self> {
+        is_plain(name).then_some(Self(name))
+    }
+
     /// The bytes of the name.
     #[must_use]
     #[inline]
@@ -85,14 +91,21 @@ impl<'a> TryFrom<&'a str> for Topic<'a> {
 /// True if every byte is ASCII other than NUL, `+` and `#`, and there is one at least. False means "look closer".
 #[inline(always)]
 fn is_plain(name: &[u8]) -> bool {
-    let (words, _) = name.as_chunks::<8>();
-    let Some(last) = name.last_chunk::<8>() else { return is_plain_short(name) };
-    // The last word overlaps the one before unless the length is a multiple of eight.
-    let mut doubts = doubts(u64::from_le_bytes(*last));
-    for word in words {
-        doubts |= self::doubts(u64::from_le_bytes(*word));
+    // Ends that overlap cover the usual lengths without a loop.
+    let (Some(front), Some(back)) = (name.first_chunk::<16>(), name.last_chunk::<16>()) else {
+        return is_plain_short(name);
+    };
+    let mut doubts = doubts_16(front) | doubts_16(back);
+    if name.len() > 32 {
+        doubts |= name.as_chunks::<16>().0.iter().fold(0, |doubts, block| doubts | doubts_16(block));
     }
     doubts == 0
+}
+
+#[inline(always)]
+fn doubts_16(block: &[u8; 16]) -> u64 {
+    let (words, _) = block.as_chunks::<8>();
+    words.iter().fold(0, |doubts, word| doubts | self::doubts(u64::from_le_bytes(*word)))
 }
 
 /// Non-zero if one of eight bytes is NUL, `+`, `#` or not ASCII.
@@ -106,6 +119,7 @@ const fn doubts(word: u64) -> u64 {
     (word | word.wrapping_sub(ONES) | wildcards.wrapping_sub(ONES)) & (0x80 * ONES)
 }
 
+#[inline(never)]
 fn is_plain_short(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&byte| byte.is_ascii() && !matches!(byte, 0 | b'+' | b'#'))
 }
