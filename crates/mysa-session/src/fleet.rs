@@ -201,14 +201,17 @@ impl Fleet {
         let now = cx.mono();
         let mut at = 0;
         while let Some(connection) = self.connections.get_mut(at) {
-            let before = happened.len();
-            connection.step(cx, happened);
+            let mut new = Vec::new();
+            connection.step(cx, &mut new);
             let leaving = connection
                 .leave_at
                 .is_some_and(|leave_at| leave_at <= now || connection.in_flight.is_empty());
-            if happened.get(before..).is_some_and(|new| new.contains(&Happened::Dead)) {
-                self.end(cx, at, Ending::GivenUp, happened);
-            } else if leaving {
+            let ended = self.digest(cx, at, &mut new);
+            happened.append(&mut new);
+            if ended {
+                continue;
+            }
+            if leaving {
                 self.part(cx, at);
             } else {
                 at += 1;
@@ -217,10 +220,13 @@ impl Fleet {
         self.reset_stable(cx);
         self.hand_over(cx);
         self.dial(cx, identity);
-        for connection in &mut self.connections {
+        let mut at = 0;
+        while let Some(connection) = self.connections.get_mut(at) {
             let may = connection.is_live() && connection.leave_at.is_none() && connection.next_send <= now;
             if may && !connection.subscribe(cx, |wanted| self.records.is_suspect(wanted)) {
-                happened.push(Happened::Dead);
+                self.end(cx, at, Ending::GivenUp, happened);
+            } else {
+                at += 1;
             }
         }
     }
@@ -334,8 +340,9 @@ impl Fleet {
         }
     }
 
-    /// Sorts out what happened on a connection; what concerns the session stays in `happened`.
-    pub(crate) fn digest(&mut self, cx: &mut Context, at: usize, happened: &mut Vec<Happened>) {
+    /// Sorts out what happened on a connection; what concerns the session stays in `happened`. True if the connection
+    /// is gone.
+    pub(crate) fn digest(&mut self, cx: &mut Context, at: usize, happened: &mut Vec<Happened>) -> bool {
         let mut ending = None;
         for one in happened.iter() {
             let Some(connection) = self.connections.get_mut(at) else { break };
@@ -369,6 +376,7 @@ impl Fleet {
         if let Some(ending) = ending {
             self.end(cx, at, ending, happened);
         }
+        ending.is_some()
     }
 
     fn strike(&mut self, cx: &Context, what: Publishing) {

@@ -269,7 +269,7 @@ impl Wishes {
             let Some(sent) = &wish.sent else {
                 let left = wish.deadline.saturating_sub(now);
                 let late = TOO_LATE.min(wish.deadline.saturating_sub(wish.asked) / 4);
-                if wish.deadline <= now || (left < late && now > wish.asked) {
+                if wish.deadline <= now || (left <= late && now > wish.asked) {
                     decided.push((wish.id, Verdict::Expired(Expired::Deadline)));
                     return false;
                 }

@@ -1,0 +1,530 @@
+//! A scripted cloud beside a session, under virtual time. It knows just enough of the protocol to answer, and does what
+//! a test tells it to do wrong. The simulated cloud proper is another crate; this one shares no code with anything.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mysa_cognito::{RefreshToken, Secret, StoredSession};
+use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
+use mysa_mqtt_codec::{ConnAck, Delivery, Publish, QoS, ReturnCodes, SubAck, SubscribeReturn, Topic};
+use mysa_proto::{DeviceId, UnixTime};
+use mysa_session::{
+    CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Level, Now, Output,
+    Session, Settings, Start, Verdict,
+};
+
+pub(crate) const START: i64 = 1_767_323_045_000;
+pub(crate) const LATENCY: Duration = Duration::from_millis(40);
+
+pub(crate) struct Rig {
+    pub(crate) session: Session,
+    pub(crate) mono: Duration,
+    /// How far the host's clock is ahead of the truth.
+    pub(crate) host_ahead_ms: i64,
+    pub(crate) events: Vec<(Duration, Event)>,
+    pub(crate) stored: Option<StoredSession>,
+    pub(crate) cloud: Cloud,
+    pub(crate) log: Log,
+    arrivals: BTreeMap<(Duration, u64), Arrival>,
+    sequence: u64,
+}
+
+/// What the cloud does; changed by tests at any time.
+pub(crate) struct Cloud {
+    pub(crate) devices: Vec<(String, String)>,
+    pub(crate) refresh: Reply,
+    pub(crate) credentials_life: i64,
+    pub(crate) rest: Reply,
+    pub(crate) http: bool,
+    pub(crate) upgrade: Option<u16>,
+    pub(crate) puback: bool,
+    pub(crate) close_on_publish: bool,
+    pub(crate) close_after_connack: Option<Duration>,
+    pub(crate) refused_filters: Vec<String>,
+    pub(crate) deadly_filters: Vec<String>,
+    pub(crate) suback: bool,
+    pub(crate) dead: bool,
+    pub(crate) device_acks: bool,
+    pub(crate) device_applies: bool,
+    pub(crate) structured_applies: bool,
+    pub(crate) setpoints: BTreeMap<String, (f64, i64)>,
+    pub(crate) tokens: u32,
+    sockets: BTreeMap<ConnId, Socket>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reply {
+    Good,
+    Status(u16, &'static str),
+    Timeout,
+}
+
+struct Socket {
+    stream: Stream,
+    filters: BTreeSet<String>,
+    client_id: String,
+}
+
+/// What the session did.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) dials: Vec<(Duration, String)>,
+    pub(crate) connects: Vec<(Duration, String)>,
+    pub(crate) subscribes: Vec<(Duration, ConnId, Vec<String>)>,
+    pub(crate) publishes: Vec<(Duration, ConnId, String, String, bool)>,
+    pub(crate) http: Vec<(Duration, String)>,
+    pub(crate) closes: usize,
+    pub(crate) live_at_once: usize,
+}
+
+enum Arrival {
+    Http { id: HttpId, reply: Option<(u16, String)> },
+    Opened(ConnId),
+    Refused(ConnId, u16),
+    Bytes(ConnId, Vec<u8>),
+    Closed(ConnId),
+}
+
+pub(crate) const LITE: &str = "a0b1c2d3e4f7";
+
+pub(crate) fn device(id: &str) -> DeviceId {
+    DeviceId::new(id).unwrap()
+}
+
+pub(crate) fn stored() -> StoredSession {
+    let mut stored = StoredSession::new("ann@example.org", &Environment::mysa().pool.client_id);
+    stored.refresh_token = Some(RefreshToken::new(Secret::from("CANARY-refresh")));
+    stored
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings::default(), Start::Resume { stored: stored(), password: None }, 0)
+    }
+
+    pub(crate) fn with(settings: Settings, start: Start, host_ahead_ms: i64) -> Self {
+        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_millis(START + host_ahead_ms) };
+        let cloud = Cloud {
+            devices: vec![(LITE.into(), "BB-V2-0-L".into())],
+            refresh: Reply::Good,
+            credentials_life: 3_600,
+            rest: Reply::Good,
+            http: true,
+            upgrade: None,
+            puback: true,
+            close_on_publish: false,
+            close_after_connack: None,
+            refused_filters: Vec::new(),
+            deadly_filters: Vec::new(),
+            suback: true,
+            dead: false,
+            device_acks: true,
+            device_applies: true,
+            structured_applies: true,
+            setpoints: BTreeMap::new(),
+            tokens: 0,
+            sockets: BTreeMap::new(),
+        };
+        Self {
+            session: Session::new(settings, Environment::mysa(), start, [7; 32], now),
+            mono: Duration::ZERO,
+            host_ahead_ms,
+            events: Vec::new(),
+            stored: None,
+            cloud,
+            log: Log::default(),
+            arrivals: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    pub(crate) fn live() -> Self {
+        let mut rig = Self::new();
+        rig.run(Duration::from_secs(10));
+        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+        rig
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let millis = i64::try_from(self.mono.as_millis()).unwrap();
+        Now { mono: self.mono, wall: UnixTime::from_millis(START + millis + self.host_ahead_ms) }
+    }
+
+    pub(crate) fn truth_secs(&self) -> i64 {
+        START / 1_000 + i64::try_from(self.mono.as_secs()).unwrap()
+    }
+
+    fn arrive(&mut self, after: Duration, arrival: Arrival) {
+        self.sequence += 1;
+        self.arrivals.insert((self.mono + after, self.sequence), arrival);
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.mono + time;
+        let mut steps_here = 0;
+        loop {
+            self.drain();
+            let timer = self.session.poll_timeout().map(|deadline| deadline.at);
+            let arrival = self.arrivals.keys().next().map(|(at, _)| *at);
+            let Some(next) = [timer, arrival].into_iter().flatten().min().filter(|next| *next <= end) else {
+                self.mono = end;
+                return;
+            };
+            steps_here = if next > self.mono { 0 } else { steps_here + 1 };
+            assert!(steps_here < 200, "no progress at {:?}: {:?}", self.mono, self.session.poll_timeout());
+            self.mono = self.mono.max(next);
+            if arrival.is_some_and(|at| at <= self.mono) {
+                let (_, arrival) = self.arrivals.pop_first().unwrap();
+                self.deliver(arrival);
+            } else {
+                self.session.handle_timeout(self.now());
+            }
+        }
+    }
+
+    fn deliver(&mut self, arrival: Arrival) {
+        let now = self.now();
+        match arrival {
+            Arrival::Http { id, reply: Some((status, body)) } => {
+                let date = http_date(self.truth_secs());
+                let answer =
+                    HttpAnswer { status, date: Some(&date), retry_after: None, body: body.as_bytes() };
+                self.session.handle_http(now, id, HttpResult::Answer(answer));
+            }
+            Arrival::Http { id, reply: None } => {
+                self.session.handle_http(now, id, HttpResult::Failed(HttpFailure::Timeout));
+            }
+            Arrival::Opened(conn) => self.session.handle_ws_opened(now, conn),
+            Arrival::Refused(conn, status) => {
+                let date = http_date(self.truth_secs());
+                self.session.handle_ws_refused(now, conn, Some(status), Some(&date));
+            }
+            Arrival::Bytes(conn, bytes) => self.session.handle_ws_bytes(now, conn, &bytes),
+            Arrival::Closed(conn) => self.session.handle_ws_closed(now, conn),
+        }
+    }
+
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Http(request) => {
+                    let target = request
+                        .headers
+                        .iter()
+                        .find(|(name, _)| *name == "x-amz-target")
+                        .map_or_else(String::new, |(_, value)| value.rsplit('.').next().unwrap().into());
+                    let body = request.body.as_ref().map_or("", |body| body.expose()).to_owned();
+                    let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
+                    let what = format!("{} /{path}{target}", request.method);
+                    self.log.http.push((self.mono, what.clone()));
+                    let (after, reply) = match self.answer(&what, &body) {
+                        Some(reply) => (LATENCY, Some(reply)),
+                        None => (Duration::from_secs(20), None),
+                    };
+                    self.arrive(after, Arrival::Http { id: request.id, reply });
+                }
+                Output::Dial(dial) => {
+                    self.log.dials.push((self.mono, dial.url.as_str().into()));
+                    match self.cloud.upgrade {
+                        Some(status) => self.arrive(LATENCY, Arrival::Refused(dial.conn, status)),
+                        None => {
+                            let socket = Socket {
+                                stream: Stream::new(100_000),
+                                filters: BTreeSet::new(),
+                                client_id: String::new(),
+                            };
+                            self.cloud.sockets.insert(dial.conn, socket);
+                            self.log.live_at_once = self.log.live_at_once.max(self.cloud.sockets.len());
+                            self.arrive(LATENCY, Arrival::Opened(dial.conn));
+                        }
+                    }
+                }
+                Output::Send { conn, bytes } => self.broker(conn, &bytes),
+                Output::Close { conn } => {
+                    self.log.closes += 1;
+                    self.cloud.sockets.remove(&conn);
+                }
+                Output::Store(stored) => self.stored = Some(stored),
+                Output::Forget => self.stored = None,
+                Output::Event(event) => self.events.push((self.mono, event)),
+            }
+        }
+    }
+
+    fn answer(&mut self, what: &str, body: &str) -> Option<(u16, String)> {
+        if !self.cloud.http {
+            return None;
+        }
+        let truth = self.truth_secs();
+        if what.ends_with("InitiateAuth") || what.ends_with("GetTokensFromRefreshToken") {
+            return match self.cloud.refresh {
+                Reply::Good => {
+                    self.cloud.tokens += 1;
+                    Some((200, tokens(self.cloud.tokens)))
+                }
+                Reply::Status(status, body) => Some((status, body.into())),
+                Reply::Timeout => None,
+            };
+        }
+        if what.ends_with("GetId") {
+            return Some((200, r#"{"IdentityId":"us-east-1:identity"}"#.into()));
+        }
+        if what.ends_with("GetCredentialsForIdentity") {
+            let expiration = truth + self.cloud.credentials_life;
+            return Some((
+                200,
+                format!(
+                    r#"{{"IdentityId":"us-east-1:identity","Credentials":{{"AccessKeyId":"ASIAEXAMPLE","SecretKey":"CANARY-secret","SessionToken":"CANARY-token","Expiration":{expiration}.0}}}}"#
+                ),
+            ));
+        }
+        match self.cloud.rest {
+            Reply::Good => {}
+            Reply::Status(status, body) => return Some((status, body.into())),
+            Reply::Timeout => return None,
+        }
+        if what == "GET /devices" {
+            let list: Vec<_> = self
+                .cloud
+                .devices
+                .iter()
+                .map(|(id, model)| format!(r#""{id}":{{"Id":"{id}","Model":"{model}","Name":"Room {id}"}}"#))
+                .collect();
+            return Some((200, format!(r#"{{"DevicesObj":{{{}}}}}"#, list.join(","))));
+        }
+        if what == "GET /devices/state" {
+            let list: Vec<_> = self
+                .cloud
+                .devices
+                .iter()
+                .map(|(id, _)| {
+                    let (setpoint, at) = self.cloud.setpoints.get(id).copied().unwrap_or((19.0, truth - 60));
+                    format!(
+                        r#""{id}":{{"Device":"{id}","Timestamp":{at},"CorrectedTemp":{{"v":19.5,"t":{at}}},"SetPoint":{{"v":{setpoint},"t":{at}}}}}"#
+                    )
+                })
+                .collect();
+            return Some((200, format!(r#"{{"DeviceStatesObj":{{{}}}}}"#, list.join(","))));
+        }
+        if let Some(rest) = what.strip_prefix("POST /state/") {
+            let id = rest.trim_end_matches("/update");
+            if self.cloud.structured_applies
+                && let Some(setpoint) = number_after(body, "\"setpoint\":")
+            {
+                self.cloud.setpoints.insert(id.into(), (setpoint, truth));
+            }
+            return Some((200, r#"{"message":"ok"}"#.into()));
+        }
+        if let Some(id) = what.strip_prefix("GET /state/") {
+            let (setpoint, at) = self.cloud.setpoints.get(id).copied().unwrap_or((19.0, truth - 600));
+            return Some((
+                200,
+                format!(
+                    r#"{{"targetHeat":{{"desired":{{"setpoint":25,"timestamp":{truth}}},"reported":{{"setpoint":{setpoint},"timestamp":{at}}}}}}}"#
+                ),
+            ));
+        }
+        Some((404, "{}".into()))
+    }
+
+    fn broker(&mut self, conn: ConnId, bytes: &[u8]) {
+        if self.cloud.dead {
+            return;
+        }
+        let Some(mut socket) = self.cloud.sockets.remove(&conn) else { return };
+        let mut input = bytes;
+        let mut out = Vec::new();
+        let mut closed = false;
+        let mut acks = Vec::new();
+        while let Some(packet) = socket.stream.next(&mut input).expect("the session speaks MQTT") {
+            match packet {
+                Inbound::Connect(connect) => {
+                    assert!(connect.clean_session);
+                    socket.client_id = connect.client_id.as_str().into();
+                    let twin = self.cloud.sockets.values().any(|other| other.client_id == socket.client_id);
+                    assert!(!twin, "two connections share a client id");
+                    self.log.connects.push((self.mono, socket.client_id.clone()));
+                    Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(&mut out).unwrap();
+                    if let Some(after) = self.cloud.close_after_connack {
+                        self.arrive(LATENCY + after, Arrival::Closed(conn));
+                    }
+                }
+                Inbound::Subscribe(subscribe) => {
+                    let filters: Vec<String> =
+                        subscribe.filters().map(|(filter, _)| filter.as_str().into()).collect();
+                    assert!(filters.len() <= 8, "{} filters in one packet", filters.len());
+                    let codes: Vec<u8> = filters
+                        .iter()
+                        .map(|filter| {
+                            if self.cloud.refused_filters.contains(filter) || socket.filters.len() >= 50 {
+                                SubscribeReturn::Failure.to_byte()
+                            } else {
+                                socket.filters.insert(filter.clone());
+                                QoS::AtLeastOnce.to_byte()
+                            }
+                        })
+                        .collect();
+                    closed |= filters.iter().any(|filter| self.cloud.deadly_filters.contains(filter));
+                    self.log.subscribes.push((self.mono, conn, filters));
+                    if self.cloud.suback && !closed {
+                        let codes = ReturnCodes::new(&codes).unwrap();
+                        Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(&mut out).unwrap();
+                    }
+                }
+                Inbound::Publish(publish) => {
+                    let topic = publish.topic.to_string();
+                    let payload = String::from_utf8(publish.payload.into()).unwrap();
+                    self.log.publishes.push((self.mono, conn, topic.clone(), payload.clone(), publish.dup));
+                    closed |= self.cloud.close_on_publish;
+                    if closed {
+                        continue;
+                    }
+                    if let (true, Some(id)) = (self.cloud.puback, publish.delivery.id()) {
+                        Outbound::PubAck(id).encode(&mut out).unwrap();
+                    }
+                    acks.push((topic, payload));
+                }
+                Inbound::PingReq => Outbound::PingResp.encode(&mut out).unwrap(),
+                Inbound::PubAck(_) | Inbound::Unsubscribe(_) => {}
+                Inbound::Disconnect => closed = true,
+                other => panic!("{other:?}"),
+            }
+        }
+        if !out.is_empty() {
+            self.arrive(LATENCY, Arrival::Bytes(conn, out));
+        }
+        if closed {
+            self.arrive(LATENCY, Arrival::Closed(conn));
+        } else {
+            self.cloud.sockets.insert(conn, socket);
+        }
+        for (topic, payload) in acks {
+            self.thermostat(&topic, &payload);
+        }
+    }
+
+    fn thermostat(&mut self, topic: &str, payload: &str) {
+        let id = topic.trim_start_matches("/v1/dev/").trim_end_matches("/in").to_owned();
+        let (Some(stamp), true) = (number_after(payload, "\"id\":"), payload.contains("\"msg\":44")) else {
+            return;
+        };
+        let setpoint = number_after(payload, "\"sp\":");
+        let truth = self.truth_secs();
+        if let (Some(setpoint), true) = (setpoint, self.cloud.device_applies) {
+            self.cloud.setpoints.insert(id.clone(), (setpoint, truth));
+        }
+        if self.cloud.device_acks {
+            let setpoint = self.cloud.setpoints.get(&id).map_or(19.0, |(setpoint, _)| *setpoint);
+            let mode = number_after(payload, "\"md\":").unwrap_or(3.0);
+            let message = format!(
+                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{truth},"msg":44,"id":7100200300400500700,"resp_id":{stamp},"body":{{"success":1,"type":5,"trig_src":3,"state":{{"md":{mode},"sp":{setpoint},"lk":0,"ho":1,"br":100}}}}}}"#
+            );
+            self.say(&id, &message, Duration::from_millis(300));
+        }
+    }
+
+    /// A message from a thermostat to everybody who listens.
+    pub(crate) fn say(&mut self, id: &str, message: &str, after: Duration) {
+        let topic = format!("/v1/dev/{id}/out");
+        let listeners: Vec<ConnId> = self
+            .cloud
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.filters.contains(&topic) || socket.filters.contains("/v1/dev/+/out"))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in listeners {
+            let mut out = Vec::new();
+            let publish = Publish::new(Topic::new(&topic).unwrap(), message.as_bytes(), Delivery::AtMostOnce);
+            Outbound::Publish(publish).encode(&mut out).unwrap();
+            if !self.cloud.dead {
+                self.arrive(after, Arrival::Bytes(conn, out));
+            }
+        }
+    }
+
+    pub(crate) fn status(&mut self, id: &str, setpoint: f64) {
+        let truth = self.truth_secs();
+        let message = format!(
+            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{truth},"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":{setpoint},"dtyCycle":0.42}}}}"#
+        );
+        self.say(id, &message, LATENCY);
+    }
+
+    /// The connection ends, with nothing said.
+    pub(crate) fn cut(&mut self) {
+        for conn in std::mem::take(&mut self.cloud.sockets).into_keys() {
+            self.arrive(Duration::ZERO, Arrival::Closed(conn));
+        }
+    }
+
+    pub(crate) fn set(&mut self, id: &str, degrees: f64) -> CommandId {
+        let change = mysa_proto::Change::setpoint(mysa_proto::Celsius::from_degrees(degrees).unwrap());
+        let now = self.now();
+        self.session.command(now, device(id), change, None).unwrap()
+    }
+
+    pub(crate) fn verdicts(&self, wanted: CommandId) -> Vec<Verdict> {
+        self.events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Verdict { id, verdict, .. } if *id == wanted => Some(verdict.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn verdict(&self, wanted: CommandId) -> Verdict {
+        let verdicts = self.verdicts(wanted);
+        assert_eq!(verdicts.len(), 1, "{verdicts:?}");
+        verdicts[0].clone()
+    }
+
+    pub(crate) fn levels(&self) -> Vec<Level> {
+        self.events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Service(service) => Some(service.level),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Payloads of commands seen by the broker.
+    pub(crate) fn commands(&self) -> Vec<&(Duration, ConnId, String, String, bool)> {
+        self.log.publishes.iter().filter(|publish| publish.3.contains("\"msg\":44")).collect()
+    }
+
+    pub(crate) fn asked(&self, what: &str) -> usize {
+        self.log.http.iter().filter(|(_, request)| request.ends_with(what)).count()
+    }
+}
+
+pub(crate) fn tokens(number: u32) -> String {
+    let claims = format!(
+        r#"{{"sub":"11111111-1111-4111-8111-111111111111","iss":"https://cognito-idp.us-east-1.amazonaws.com/us-east-1_GUFWfhI7g","token_use":"id","n":{number}}}"#
+    );
+    let id = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
+    format!(
+        r#"{{"AuthenticationResult":{{"IdToken":"{id}","AccessToken":"CANARY-access","ExpiresIn":3600,"TokenType":"Bearer"}},"ChallengeParameters":{{}}}}"#
+    )
+}
+
+pub(crate) fn number_after(text: &str, name: &str) -> Option<f64> {
+    let rest = &text[text.find(name)? + name.len()..];
+    let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
+    rest[..end].trim().parse().ok()
+}
+
+/// As a server writes the `Date` header.
+fn http_date(secs: i64) -> String {
+    let date = time::OffsetDateTime::from_unix_timestamp(secs).unwrap();
+    let day = &format!("{:?}", date.weekday())[..3];
+    let month = &format!("{:?}", date.month())[..3];
+    let (hour, minute, second) = (date.hour(), date.minute(), date.second());
+    format!("{day}, {:02} {month} {} {hour:02}:{minute:02}:{second:02} GMT", date.day(), date.year())
+}

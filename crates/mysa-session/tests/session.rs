@@ -1,0 +1,499 @@
+//! The session beside a scripted cloud: what a home lives through.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_proto::{Celsius, Change, Channel, Mode};
+use mysa_session::{
+    Event, Evidence, Expired, Level, Reached, Reason, Refused, Settings, Start, Subscriptions, Verdict,
+};
+use rig::{LITE, Reply, Rig, device, stored};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn resuming_leads_to_live_statuses_without_a_password() {
+    let mut rig = Rig::live();
+    assert_eq!(rig.log.dials.len(), 1);
+    assert_eq!(rig.log.subscribes[0].2, ["/v1/dev/a0b1c2d3e4f7/out"]);
+    assert!(rig.log.publishes.iter().any(|publish| publish.3.contains("\"MsgType\":11")));
+    rig.events.clear();
+    rig.status(LITE, 20.0);
+    rig.run(secs(1));
+    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })), "{:?}", rig.events);
+    let state = rig.session.state(device(LITE)).unwrap();
+    assert_eq!(state.setpoint().unwrap().value, Celsius::from_hundredths(2_000));
+    assert_eq!(rig.commands().len(), 0);
+}
+
+#[test]
+fn a_command_is_confirmed_by_its_acknowledgement() {
+    let mut rig = Rig::live();
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(5));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Ack, .. }), "{:?}", rig.verdict(id));
+    assert_eq!(rig.commands().len(), 1);
+}
+
+#[test]
+fn a_command_whose_acknowledgement_is_lost_is_confirmed_by_a_later_status() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.run(secs(5));
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(3));
+    assert_eq!(rig.verdicts(id), []);
+    rig.status(LITE, 21.5);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Status, .. }));
+}
+
+#[test]
+fn a_command_the_device_ignores_is_unconfirmed_at_its_deadline_and_sent_once() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(29));
+    assert_eq!(rig.verdicts(id), []);
+    rig.run(secs(2));
+    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { reached: Reached::Service(Channel::Mqtt), .. }));
+    assert_eq!(rig.commands().len(), 1);
+}
+
+#[test]
+fn writes_to_one_thermostat_keep_their_distance_and_the_latest_wins() {
+    let mut rig = Rig::live();
+    let ids: Vec<_> = (0..10).map(|step| rig.set(LITE, 18.0 + f64::from(step) / 2.0)).collect();
+    rig.run(secs(10));
+    let sent = rig.commands();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[1].0 - sent[0].0 >= Duration::from_millis(2_500));
+    assert!(sent[1].3.contains("\"sp\":22.5"), "{}", sent[1].3);
+    for id in &ids[1..9] {
+        assert!(matches!(rig.verdict(*id), Verdict::Superseded { by, reached: None } if by > *id));
+    }
+    assert!(rig.verdict(ids[9]).is_confirmed());
+}
+
+#[test]
+fn wishes_for_different_fields_go_as_one_write() {
+    let mut rig = Rig::live();
+    let now = rig.now();
+    let first = rig.set(LITE, 20.0);
+    let mode = rig.session.command(now, device(LITE), Change::mode(Mode::Heat), None).unwrap();
+    let setpoint = rig.set(LITE, 22.0);
+    rig.run(secs(8));
+    assert_eq!(rig.commands().len(), 2);
+    let together = &rig.commands()[1].3;
+    assert!(together.contains("\"sp\":22") && together.contains("\"md\":3"), "{together}");
+    for id in [first, mode, setpoint] {
+        assert_eq!(rig.verdicts(id).len(), 1);
+    }
+    assert!(rig.verdict(mode).is_confirmed() && rig.verdict(setpoint).is_confirmed());
+}
+
+#[test]
+fn a_cut_connection_is_made_again_and_nothing_is_replayed() {
+    let mut rig = Rig::live();
+    rig.cloud.puback = false;
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(1));
+    rig.cut();
+    rig.cloud.puback = true;
+    rig.run(secs(60));
+    assert_eq!(rig.commands().len(), 1);
+    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { reached: Reached::Wire(_), .. }));
+    assert_eq!(rig.log.connects.len(), 2);
+    assert_ne!(rig.log.connects[0].1, rig.log.connects[1].1);
+    assert_eq!(rig.session.service().level, Level::Live);
+    // The grace hid it.
+    assert_eq!(rig.levels().iter().filter(|level| **level == Level::Live).count(), 1, "{:?}", rig.levels());
+    // Subscribed again, and asked to report live again.
+    assert_eq!(rig.log.subscribes.len(), 2);
+}
+
+#[test]
+fn an_unacknowledged_publish_is_repeated_with_dup_and_never_behind_a_newer_one() {
+    let mut rig = Rig::live();
+    rig.run(secs(5));
+    rig.cloud.puback = false;
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let older = rig.set(LITE, 20.0);
+    rig.run(secs(6));
+    assert!(rig.commands().iter().any(|publish| publish.4), "repeated with DUP");
+    let newer = rig.set(LITE, 22.0);
+    rig.run(secs(60));
+    let first_new = rig.commands().iter().position(|publish| publish.3.contains("\"sp\":22")).unwrap();
+    assert!(rig.commands()[first_new..].iter().all(|publish| publish.3.contains("\"sp\":22")));
+    assert!(matches!(rig.verdict(older), Verdict::Superseded { by, .. } if by == newer));
+}
+
+#[test]
+fn publishes_that_end_the_connection_teach_that_mqtt_is_read_only() {
+    let mut rig = Rig::new();
+    rig.cloud.close_on_publish = true;
+    rig.run(secs(300));
+    assert_eq!(rig.session.service().level, Level::ReadOnly);
+    assert_eq!(rig.session.service().reason, Reason::PublishNotPermitted);
+    assert_eq!(rig.levels().iter().filter(|level| **level == Level::ReadOnly).count(), 1);
+    let connects = rig.log.connects.len();
+    assert!(connects <= 5, "{connects}");
+    // Commands take the other channel from here, and reads go on.
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(20));
+    assert!(
+        matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Reported, .. }),
+        "{:?}",
+        rig.verdict(id)
+    );
+    assert_eq!((rig.commands().len(), rig.asked("/update")), (0, 1));
+    assert_eq!(rig.log.connects.len(), connects);
+    rig.status(LITE, 21.0);
+    rig.run(secs(1));
+    assert_eq!(rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value.as_degrees(), 21.0);
+}
+
+#[test]
+fn what_is_only_desired_does_not_confirm_a_command() {
+    let mut rig = Rig::with(
+        {
+            let mut settings = Settings::default();
+            settings.channel = mysa_session::CommandChannel::Structured;
+            settings
+        },
+        Start::Resume { stored: stored(), password: None },
+        0,
+    );
+    rig.cloud.structured_applies = false;
+    rig.run(secs(10));
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(40));
+    assert!(matches!(
+        rig.verdict(id),
+        Verdict::Unconfirmed { reached: Reached::Service(Channel::Structured), .. }
+    ));
+    assert_eq!((rig.commands().len(), rig.asked("/update")), (0, 1));
+}
+
+#[test]
+fn a_broker_that_swallows_publishes_is_found_out_and_statuses_flow_meanwhile() {
+    let mut rig = Rig::new();
+    rig.cloud.puback = false;
+    rig.cloud.devices = (0..20).map(|n| (format!("a0b1c2d3e4{n:02x}"), "BB-V2-0-L".into())).collect();
+    rig.run(secs(8));
+    rig.status("a0b1c2d3e403", 23.0);
+    rig.run(secs(1));
+    assert_eq!(
+        rig.session.state(device("a0b1c2d3e403")).unwrap().setpoint().unwrap().value.as_degrees(),
+        23.0
+    );
+    rig.run(secs(60));
+    assert_eq!(rig.session.service().reason, Reason::PublishNotPermitted);
+    assert_eq!(rig.log.connects.len(), 1);
+}
+
+#[test]
+fn a_day_and_a_half_of_renewals_leaves_no_gap() {
+    let mut rig = Rig::live();
+    let mut heard = 0;
+    for minute in 0..36 * 60 {
+        rig.status(LITE, if minute % 2 == 0 { 20.0 } else { 21.0 });
+        rig.events.clear();
+        rig.run(secs(60));
+        heard += usize::from(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })));
+        assert_eq!(rig.session.service().level, Level::Live, "minute {minute}");
+    }
+    assert_eq!(heard, 36 * 60);
+    assert!(rig.log.live_at_once == 2, "make before break");
+    let signatures: std::collections::BTreeSet<_> = rig.log.dials.iter().map(|(_, url)| url).collect();
+    assert_eq!(signatures.len(), rig.log.dials.len(), "each dial is signed anew");
+    assert!(rig.asked("InitiateAuth") < 45, "{}", rig.asked("InitiateAuth"));
+    assert!(rig.log.dials.len() < 45, "{}", rig.log.dials.len());
+}
+
+#[test]
+fn credentials_that_lapse_while_the_link_is_down_are_renewed_before_dialling() {
+    let mut rig = Rig::live();
+    rig.cut();
+    rig.cloud.http = false;
+    rig.cloud.upgrade = Some(403);
+    rig.run(secs(61 * 60));
+    let before = rig.log.dials.len();
+    rig.cloud.http = true;
+    rig.cloud.upgrade = None;
+    rig.run(secs(20 * 60));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    assert_eq!(rig.log.dials.len(), before + 1, "the first dial with new credentials succeeds");
+}
+
+#[test]
+fn a_host_clock_twenty_minutes_off_signs_with_the_clouds_time() {
+    for error in [-1_200_000, 1_200_000] {
+        let mut rig =
+            Rig::with(Settings::default(), Start::Resume { stored: stored(), password: None }, error);
+        rig.run(secs(10));
+        assert_eq!(rig.session.service().level, Level::Live);
+        assert!(rig.log.dials[0].1.contains("X-Amz-Date=20260102T0304"), "{}", rig.log.dials[0].1);
+        assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::ClockOff { .. })));
+    }
+}
+
+#[test]
+fn a_half_open_connection_is_noticed_within_one_and_a_half_keep_alives() {
+    let mut rig = Rig::live();
+    rig.cloud.dead = true;
+    let start = rig.mono;
+    while rig.log.closes == 0 {
+        rig.run(secs(1));
+        assert!(rig.mono - start <= secs(90));
+    }
+    rig.cloud.dead = false;
+    rig.run(secs(60));
+    assert_eq!(rig.session.service().level, Level::Live);
+}
+
+#[test]
+fn a_storm_of_closings_costs_few_connections_and_recovery_is_quick() {
+    let mut rig = Rig::live();
+    rig.cloud.close_after_connack = Some(Duration::from_millis(30));
+    rig.cut();
+    rig.run(secs(6 * 3_600));
+    let connects = rig.log.connects.len();
+    assert!((100..1_200).contains(&connects), "{connects}");
+    for pair in rig.log.connects.windows(2) {
+        assert!(pair[1].0 - pair[0].0 >= secs(1));
+    }
+    rig.cloud.close_after_connack = None;
+    rig.run(secs(90));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
+fn two_hundred_devices_share_connections_within_the_brokers_limits() {
+    let mut rig = Rig::new();
+    rig.cloud.devices = (0..120).map(|n| (format!("a0b1c2d3{n:04x}"), "BB-V2-0-L".into())).collect();
+    rig.run(secs(60));
+    assert_eq!(rig.log.connects.len(), 3);
+    assert!(rig.session.devices().all(|device| rig.session.is_subscribed(device.id())));
+    assert_eq!(rig.session.service().level, Level::Live);
+    for pair in rig.log.publishes.windows(2).filter(|pair| pair[0].1 == pair[1].1) {
+        assert!(pair[1].0 - pair[0].0 >= Duration::from_millis(350), "a burst");
+    }
+}
+
+#[test]
+fn one_refused_subscription_does_not_take_the_others_down() {
+    let mut rig = Rig::new();
+    rig.cloud.devices = (0..3).map(|n| (format!("a0b1c2d3e4f{n}"), "BB-V2-0-L".into())).collect();
+    rig.cloud.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
+    rig.run(secs(60));
+    let granted: Vec<_> =
+        (0..3).map(|n| rig.session.is_subscribed(device(&format!("a0b1c2d3e4f{n}")))).collect();
+    assert_eq!(granted, [true, false, true]);
+    assert_eq!(rig.session.service().level, Level::Live);
+    rig.cloud.refused_filters.clear();
+    rig.run(secs(700));
+    assert!(rig.session.is_subscribed(device("a0b1c2d3e4f1")), "tried again, slowly");
+}
+
+#[test]
+fn a_filter_that_ends_connections_is_found_and_left_alone() {
+    let mut settings = Settings::default();
+    settings.subscriptions = Subscriptions::WITH_BATCH;
+    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    rig.cloud.deadly_filters = vec!["/v1/dev/a0b1c2d3e4f7/batch".into()];
+    rig.run(secs(180));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    assert!(rig.session.is_subscribed(device(LITE)));
+    let connects = rig.log.connects.len();
+    assert!(connects <= 4, "{connects}");
+}
+
+#[test]
+fn a_refused_wildcard_gives_way_to_each_devices_own_topic() {
+    for close in [false, true] {
+        let mut settings = Settings::default();
+        settings.subscriptions = Subscriptions::WILDCARD;
+        let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+        let filters = vec!["/v1/dev/+/out".into()];
+        if close {
+            rig.cloud.deadly_filters = filters
+        } else {
+            rig.cloud.refused_filters = filters
+        }
+        rig.run(secs(120));
+        assert_eq!(rig.log.subscribes[0].2, ["/v1/dev/+/out"]);
+        assert_eq!(rig.log.subscribes.last().unwrap().2, ["/v1/dev/a0b1c2d3e4f7/out"]);
+        assert_eq!(rig.session.service().level, Level::Live);
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
+    let mut rig = Rig::new();
+    rig.cloud.upgrade = Some(403);
+    rig.run(secs(24 * 3_600));
+    assert_eq!(rig.session.service().level, Level::RestOnly);
+    assert_eq!(rig.session.service().reason, Reason::UpgradeRefused { status: Some(403) });
+    assert!(rig.log.dials.len() < 250, "{}", rig.log.dials.len());
+    assert_eq!(rig.levels().iter().filter(|level| **level == Level::RestOnly).count(), 1);
+    assert!(rig.asked("/devices/state") > 1_000);
+}
+
+#[test]
+fn a_refused_refresh_without_a_password_asks_for_a_person_once() {
+    let mut rig = Rig::new();
+    rig.cloud.refresh =
+        Reply::Status(400, r#"{"__type":"NotAuthorizedException","message":"Refresh Token has expired"}"#);
+    rig.run(secs(3_600));
+    assert_eq!(rig.levels(), [Level::SignInNeeded]);
+    assert!(rig.log.http.len() <= 2, "{:?}", rig.log.http);
+    assert!(rig.stored.as_ref().unwrap().refresh_token.is_none());
+}
+
+#[test]
+fn a_refused_refresh_with_a_password_leads_to_one_sign_in() {
+    let password = Some("hunter2".into());
+    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: stored(), password }, 0);
+    rig.cloud.refresh = Reply::Status(
+        400,
+        r#"{"__type":"NotAuthorizedException","message":"Incorrect username or password."}"#,
+    );
+    rig.run(secs(3_600));
+    // Two ways to refresh, one sign-in, which the same answer refuses for good.
+    assert_eq!(rig.log.http.len(), 3, "{:?}", rig.log.http);
+    assert!(rig.stored.as_ref().unwrap().refused.is_some());
+    let stored = rig.stored.clone().unwrap();
+    let again = Start::Resume { stored, password: Some("hunter2".into()) };
+    let mut rig = Rig::with(Settings::default(), again, 0);
+    rig.run(secs(3_600));
+    assert_eq!(rig.log.http.len(), 0, "a refusal outlives the process");
+}
+
+#[test]
+fn transient_trouble_never_drops_the_tokens() {
+    for reply in [
+        Reply::Timeout,
+        Reply::Status(500, "{}"),
+        Reply::Status(429, r#"{"__type":"TooManyRequestsException"}"#),
+        Reply::Status(200, "<html>"),
+        Reply::Status(503, ""),
+    ] {
+        let mut rig = Rig::new();
+        rig.cloud.refresh = reply;
+        rig.run(secs(1_800));
+        assert!(rig.log.http.len() < 60, "{reply:?}: {}", rig.log.http.len());
+        assert!(rig.stored.as_ref().is_none_or(|stored| stored.refresh_token.is_some()), "{reply:?}");
+        rig.cloud.refresh = Reply::Good;
+        rig.run(secs(1_800));
+        assert_eq!(rig.session.service().level, Level::Live, "{reply:?}");
+    }
+}
+
+#[test]
+fn a_silent_thermostat_goes_stale_and_comes_back() {
+    let mut rig = Rig::live();
+    rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
+    rig.status(LITE, 20.0);
+    rig.run(secs(500));
+    assert!(!rig.session.device(device(LITE)).unwrap().is_stale());
+    rig.run(secs(200));
+    assert!(rig.session.device(device(LITE)).unwrap().is_stale());
+    rig.status(LITE, 20.0);
+    rig.run(secs(1));
+    assert!(!rig.session.device(device(LITE)).unwrap().is_stale());
+}
+
+#[test]
+fn shutting_down_resolves_every_command_and_says_goodbye() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let sent = rig.set(LITE, 20.0);
+    rig.run(Duration::from_millis(400));
+    let waiting = rig.set(LITE, 22.0);
+    let now = rig.now();
+    rig.session.shutdown(now);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(sent));
+    assert_eq!(rig.verdict(waiting), Verdict::Expired(Expired::ShutDown));
+    assert_eq!(rig.session.poll_timeout(), None);
+    let late = rig.set(LITE, 23.0);
+    rig.run(secs(1));
+    assert_eq!(rig.verdict(late), Verdict::Expired(Expired::ShutDown));
+}
+
+#[test]
+fn commands_without_a_connection_expire_unsent() {
+    let mut rig = Rig::live();
+    rig.cut();
+    rig.cloud.upgrade = Some(503);
+    rig.run(secs(5));
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(60));
+    assert_eq!(rig.verdict(id), Verdict::Expired(Expired::Deadline));
+    rig.cloud.upgrade = None;
+    rig.run(secs(1_800));
+    assert_eq!(rig.commands().len(), 0);
+}
+
+#[test]
+fn what_the_model_does_not_take_is_refused_before_anything_is_sent() {
+    let mut rig = Rig::live();
+    let id = rig.set(LITE, 45.0);
+    let nobody = rig.set("ffffffffffff", 20.0);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(id), Verdict::Refused(Refused::Model(_))));
+    assert_eq!(rig.verdict(nobody), Verdict::Refused(Refused::UnknownDevice));
+    assert_eq!(rig.commands().len(), 0);
+}
+
+#[test]
+fn devices_that_come_and_go_are_announced_once() {
+    let mut rig = Rig::live();
+    rig.cloud.devices.push(("a0b1c2d3e4aa".into(), "BB-V1-1".into()));
+    rig.run(secs(2_000));
+    assert!(rig.session.is_subscribed(device("a0b1c2d3e4aa")));
+    rig.cloud.devices.remove(0);
+    rig.run(secs(2_000));
+    let count = |wanted: &str| {
+        rig.events.iter().filter(|(_, event)| format!("{event:?}").starts_with(wanted)).count()
+    };
+    assert_eq!((count("DeviceAdded"), count("DeviceRemoved")), (2, 1));
+    assert_eq!(rig.session.devices().len(), 1);
+}
+
+#[test]
+fn a_live_report_is_asked_for_again_before_it_lapses_and_after_a_restart_of_the_device() {
+    let mut rig = Rig::live();
+    rig.run(secs(600));
+    let leases = |rig: &Rig| rig.log.publishes.iter().filter(|p| p.3.contains("\"MsgType\":11")).count();
+    let before = leases(&rig);
+    assert!((4..=6).contains(&before), "{before}");
+    let boot = r#"{"device":"a0b1c2d3e4f7","timestamp":1767323105,"MsgType":10,"bootCount":77,"version":"3.17.4.1"}"#;
+    rig.say(LITE, boot, Duration::ZERO);
+    rig.run(secs(8));
+    assert!(leases(&rig) > before);
+}
+
+#[test]
+fn rest_tokens_refused_with_401_are_renewed_once() {
+    let mut rig = Rig::live();
+    let before = rig.asked("InitiateAuth");
+    rig.cloud.rest = Reply::Status(401, "{}");
+    let request = mysa_proto::rest::homes();
+    let now = rig.now();
+    rig.session.request(now, request).unwrap();
+    rig.run(secs(3));
+    assert_eq!(rig.asked("/homes"), 2);
+    assert!(rig.asked("InitiateAuth") <= before + 2);
+    let answered = rig.events.iter().filter(|(_, event)| matches!(event, Event::Response { .. })).count();
+    assert_eq!(answered, 1);
+}
