@@ -252,7 +252,7 @@ pub(crate) fn record(
         // One family's rated current comes as text.
         Family::BaseboardV1 => json!({ "MaxCurrent": amperes_text(&amperes) }),
         Family::BaseboardV2 => json!({
-            "MaxCurrent": amperes, "DutyCycleOpt": 9, "AutoBrightness": true, "ProximityMode": false,
+            "MaxCurrent": amperes, "DutyCycleOpt": 9, "AutoBrightness": true, "ProximityMode": false, "ButtonState": 0,
             "Brightness": { "a_b": 0, "a_br": 90, "i_br": 40, "a_dr": 60, "i_dr": 30 }, "UserTempOffset": 0,
         }),
         Family::Lite => {

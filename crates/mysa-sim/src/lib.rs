@@ -36,6 +36,7 @@ extern crate alloc;
 
 mod account;
 mod broker;
+mod capabilities;
 mod clock;
 mod cloud;
 mod connection;

@@ -270,7 +270,7 @@ impl Cloud {
         let ids: Vec<&str> = devices.map(|device| device.thermostat.id.as_str()).collect();
         json!({
             "Id": home.id, "Name": home.name, "Owner": owner, "AllowedUsers": [owner], "ERate": home.rate,
-            "Address": { "Country": "CA" },
+            "Address": { "PostalCode": "A1A 1A1", "Country": "CA" },
             "Zones": [{ "Id": home.zone, "Name": "All rooms", "Owner": owner, "DeviceIds": ids }],
         })
     }

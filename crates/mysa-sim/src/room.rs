@@ -63,6 +63,8 @@ pub(crate) struct Room {
     temperature: f64,
     drive: Drive,
     at: Duration,
+    /// The hour the outdoor temperature was last reckoned for, and what it was.
+    outside: (i64, f64),
     pub(crate) meter: Meter,
 }
 
@@ -91,6 +93,7 @@ impl Room {
             seed,
             drive: Drive::OFF,
             at,
+            outside: (i64::MIN, 0.0),
             meter: Meter::default(),
         }
     }
@@ -115,6 +118,7 @@ impl Room {
             temperature: self.temperature,
             drive: self.drive,
             at: self.at,
+            outside: self.outside,
             meter: Meter::default(),
         };
         room.advance(now);
@@ -175,7 +179,11 @@ impl Room {
                 moved
             }
         };
-        let rest = self.outdoors(here) + (into_room + self.spec.gain) / self.spec.heat_loss;
+        let hour = here.wall.as_secs().div_euclid(3_600);
+        if self.outside.0 != hour {
+            self.outside = (hour, self.outdoors(here));
+        }
+        let rest = self.outside.1 + (into_room + self.spec.gain) / self.spec.heat_loss;
         self.temperature =
             rest + (self.temperature - rest) * decay(secs * self.spec.heat_loss / self.spec.capacity);
     }

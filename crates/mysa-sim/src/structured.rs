@@ -356,57 +356,6 @@ impl Cloud {
             _ => missing(),
         }
     }
-
-    pub(crate) fn capabilities(&self, index: usize) -> Value {
-        let device = &self.devices[index];
-        let profile = device.thermostat.family.profile();
-        let (low, high, step) = profile.setpoint;
-        let values = |low: i32, high: i32, step: i32| {
-            (0..=(high - low) / step).map(|n| f64::from(low + n * step) / 100.0).collect::<Vec<f64>>()
-        };
-        let modes: Vec<&str> = profile.modes.iter().map(|mode| mode.name()).collect();
-        let full = device.thermostat.family == Family::BaseboardV2;
-        json!({
-            "version": "1.0",
-            "hardware": {
-                "sensors": {
-                    "internalTemperatureSensor": true,
-                    "externalTemperatureProbeConnector": device.thermostat.family == Family::Floor,
-                    // A Lite reports humidity though its document denies it.
-                    "humiditySensor": device.thermostat.family != Family::Lite, "proximitySensor": full,
-                    "ambientLightSensor": full,
-                },
-                "communication": { "bluetoothModule": true, "wifiModule": true, "nfcChip": true },
-            },
-            "features": {
-                "climateControl": {
-                    "mode": { "userControllable": true, "type": "enum", "validValues": modes },
-                    "heat": {
-                        "stages": 1,
-                        "setpoint": {
-                            "userControllable": true, "type": "float", "validValues": values(low, high, step)
-                        },
-                    },
-                },
-                "sensing": {
-                    "temperature": {
-                        "temperatureOffset": {
-                            "userControllable": true, "type": "float", "validValues": values(-500, 500, 50), "value": 0
-                        },
-                    },
-                },
-                "interface": {
-                    "wakeOnApproach": { "userControllable": full, "type": "boolean" },
-                    "lockout": { "userControllable": true, "type": "integer", "validValues": [0, 3] },
-                    "brightness": { "userControllable": true, "type": "integer" },
-                    "unit": { "userControllable": true, "type": "enum", "validValues": ["C", "F"] },
-                },
-            },
-            "system": {
-                "deviceId": device.thermostat.id.as_str(), "model": device.model(), "firmwareVersion": device.firmware(),
-            },
-        })
-    }
 }
 
 const SECTIONS: [&str; 7] =

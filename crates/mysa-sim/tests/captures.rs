@@ -1,0 +1,325 @@
+//! What the simulated cloud says has the shape of what was captured, and reads as what it means.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod rig;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mysa_proto::{Body, Celsius, Message, Topic};
+use mysa_sim::{CloudSpec, Happening};
+use rig::*;
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Where `ours` lacks something `theirs` has, or has it of another type. Lists are compared by their first member.
+fn missing(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (name, value) in theirs {
+                match ours.get(name) {
+                    Some(own) => missing(&format!("{path}.{name}"), own, value, found),
+                    None => found.push(format!("{path}.{name} is absent")),
+                }
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) => {
+            if let (Some(own), Some(value)) = (ours.first(), theirs.first()) {
+                missing(&format!("{path}[0]"), own, value, found);
+            }
+        }
+        (Value::Number(_), Value::Number(_))
+        | (Value::String(_), Value::String(_))
+        | (Value::Bool(_), Value::Bool(_)) => {}
+        (_, Value::Null) => {}
+        // The cloud itself has it both ways: as it was sent, and as a number.
+        _ if path.ends_with(".dayOfWeek") => {}
+        _ => found.push(format!("{path}: {ours} for {theirs}")),
+    }
+}
+
+fn sample(name: &str) -> Value {
+    let path = format!("{}/tests/data/rest/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Raw line feeds are all that keeps some messages from being JSON.
+fn lenient(payload: &str) -> Value {
+    serde_json::from_str(&payload.replace('\n', "\\n")).unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(members) => {
+            let inside = members.iter().flat_map(|(name, value)| {
+                keys(value).into_iter().map(move |inner| format!("{name}.{inner}")).chain([name.clone()])
+            });
+            inside.collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+#[test]
+fn every_message_has_the_members_of_its_capture_and_decodes() {
+    let text =
+        std::fs::read_to_string(format!("{}/tests/data/messages.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let vectors: Value = serde_json::from_str(&text).unwrap();
+    let named = |name: &str| {
+        let vector = vectors["vectors"].as_array().unwrap().iter().find(|vector| vector["name"] == name);
+        lenient(vector.unwrap_or_else(|| panic!("{name}"))["payload"].as_str().unwrap())
+    };
+    let mut spec = CloudSpec::demo();
+    for (n, last) in ["f5", "f6", "f7", "f8", "f9"].into_iter().enumerate() {
+        spec.faults = spec.faults.with_event((100 + n as u32) * SECOND, Happening::Reboot(id(last)));
+        spec.faults = spec.faults.with_event((80 + n as u32) * SECOND, Happening::Press(id(last), 22.0));
+    }
+    let mut rig = Rig::new(spec);
+    rig.connect(1);
+    for n in 5..10 {
+        let topic = |kind: &str| format!("/v1/dev/a0b1c2d3e4f{n}/{kind}");
+        rig.subscribe(1, &[&topic("out"), &topic("batch")]);
+        rig.live(1, id(&format!("f{n}")), 60);
+        let echo = json!({
+            "Timestamp": WALL, "Device": format!("a0b1c2d3e4f{n}"), "MsgType": 6, "EventType": 4_294_967_295_u32, "EchoID": 418_001
+        });
+        rig.publish(1, &topic("in"), echo.to_string().as_bytes());
+    }
+    for (last, kind) in [("f5", 1), ("f6", 4), ("f7", 5), ("f8", 3), ("f9", 2)] {
+        rig.command(1, id(last), kind, 1_767_323_045_678, &json!({ "tm": -1, "sp": 20, "md": 3 }));
+    }
+    rig.command(1, id("f9"), 2, 9, &json!({ "tm": -1, "sp": 22, "md": 4 }));
+    for _ in 0..20 {
+        rig.pass(60 * SECOND);
+        rig.send(1, &mysa_mqtt_codec::PINGREQ);
+    }
+
+    let mut seen = BTreeMap::new();
+    for message in &rig.inbox {
+        let topic = Topic::parse(message.topic.as_bytes()).unwrap();
+        let decoded = Message::decode(topic.kind, &message.payload).unwrap();
+        assert_eq!(decoded.envelope.device.unwrap_or(topic.device), topic.device);
+        let payload = lenient(std::str::from_utf8(&message.payload).unwrap());
+        let truth = rig.cloud.truth(topic.device).unwrap();
+        let model = &topic.device.as_str()[10..];
+        let pressed = payload.get("resp_id").is_none();
+        let (name, capture) = match decoded.body {
+            Body::V1Status(_) => ("status of a V1", "legacy-0-v1-status-heating"),
+            Body::SetpointChange(_) => ("setpoint", "legacy-1-setpoint-change-button"),
+            Body::Log(_) => ("log", "legacy-4-log-version"),
+            Body::EchoReply(reply) => {
+                assert_eq!(reply.echo_id, Some(418_001));
+                seen.insert("echo", ());
+                continue;
+            }
+            Body::Boot(_) => ("boot", "legacy-10-post-boot-lowercase"),
+            Body::BatchReadings(_) => {
+                let records = payload["body"]["readings"].as_str().unwrap();
+                assert!(records.starts_with("yqA"), "the magic of a record");
+                ("batch", "mcm-3-batch-one-v3-record")
+            }
+            Body::FloorLine(_) => ("floor line", "mcm-16-floor-line-voltage"),
+            Body::FloorStatus(_) => ("floor status", "mcm-17-floor-status"),
+            Body::AcStatus(_) => ("conditioner", "mcm-30-ac-status"),
+            Body::AcState(_) => {
+                seen.insert("conditioner state", ());
+                continue;
+            }
+            Body::Status(_) => {
+                assert!(payload["body"]["stpt"].as_f64().and_then(Celsius::from_degrees).is_some());
+                ("status", "mcm-40-v2-status-heating")
+            }
+            Body::Ack(_) if model == "f9" || model == "f8" => {
+                seen.insert("ack with more", ());
+                continue;
+            }
+            Body::Ack(_) if pressed => {
+                seen.insert("button", ());
+                continue;
+            }
+            Body::Ack(_) => ("ack", "mcm-44-ack-app-heat"),
+            Body::Firmware(_) => ("firmware", "mcm-61-boot-firmware"),
+            other => panic!("{other:?} of {truth:?}"),
+        };
+        assert_eq!(keys(&payload), keys(&named(capture)), "{name}: {payload}");
+        let mut found = Vec::new();
+        missing(name, &payload, &named(capture), &mut found);
+        assert!(found.is_empty(), "{found:?}");
+        seen.insert(name, ());
+    }
+    let seen: Vec<&str> = seen.into_keys().collect();
+    assert_eq!(
+        seen,
+        [
+            "ack",
+            "ack with more",
+            "batch",
+            "boot",
+            "button",
+            "conditioner",
+            "conditioner state",
+            "echo",
+            "firmware",
+            "floor line",
+            "floor status",
+            "log",
+            "setpoint",
+            "status",
+            "status of a V1"
+        ]
+    );
+}
+
+#[test]
+fn every_rest_body_has_the_members_of_its_capture() {
+    let mut rig = Rig::demo();
+    rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(22.0), None);
+    rig.cloud.press(at(rig.now), id("f7"), Celsius::from_degrees(19.0), Some(mysa_sim::Mode::Off));
+    rig.pass(Duration::from_secs(3_000));
+    let tokens = rig.sign_in();
+    let home = rig.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
+    let hold = json!({
+        "deviceId": "a0b1c2d3e4f7", "holdType": "permanent", "startTime": "2026-01-02T04:04:15.000Z",
+        "state": { "modes": { "mode": 4 }, "targetHeat": { "setpoint": 21 } }
+    });
+    let day = json!({ "Id": "a0b1c2d3e4f6", "Scope": "Day", "Res": "halfHour", "Timestamp": WALL });
+    let span = json!({ "timezone": "America/Halifax", "start": WALL - 86_400, "end": WALL, "aggregatedReadings": ["oH1"] });
+    let get = |path: &str| ("GET", path.to_owned(), None);
+    let post = |path: &str, body: Value| ("POST", path.to_owned(), Some(body));
+    let cases = [
+        (get("/devices"), 200, "devices"),
+        (get("/devices/a0b1c2d3e4f6"), 200, "device_single"),
+        (get("/devices/state"), 200, "devices_state"),
+        (get("/devices/state/a0b1c2d3e4f6"), 200, "device_state_single"),
+        (get("/homes"), 200, "homes"),
+        (get("/users"), 200, "users"),
+        (get("/devices/firmware"), 200, "firmware"),
+        (get("/devices/update_available/a0b1c2d3e4f6"), 200, "update_available_none"),
+        (get("/devices/update_available/ffffffffffff"), 500, "update_available_unknown_500"),
+        (get("/mobile/bootstrap?versionNumber=4.20.1"), 200, "bootstrap"),
+        (get("/state/a0b1c2d3e4f7"), 200, "state_single"),
+        (
+            get(&format!("/state/history/a0b1c2d3e4f7?startTime={}&endTime={}", WALL - 9, WALL + 9_999)),
+            200,
+            "state_history",
+        ),
+        (post("/state/a0b1c2d3e4f7/update", sample("state_update_setpoint.request")), 200, ""),
+        (post("/state/a0b1c2d3e4f7/update", sample("state_update_off.request")), 200, ""),
+        (post("/state/a0b1c2d3e4f7/update", sample("state_update_lock.request")), 200, ""),
+        (post("/state/a0b1c2d3e4f7/update", sample("state_update_brightness.request")), 200, ""),
+        (get("/capabilities/a0b1c2d3e4f7?includeLegacyBaseboard=true"), 200, "capabilities_lite"),
+        (get(&format!("/homes/{home}/scenes")), 200, "scenes"),
+        (post("/energy/device/a0b1c2d3e4f6", day), 200, "energy_device_day"),
+        (
+            post("/energy/setpoints/device/a0b1c2d3e4f5", json!({ "Scope": "Day", "Timestamp": WALL })),
+            200,
+            "energy_setpoints_device",
+        ),
+        (post("/telemetry/usage/a0b1c2d3e4f6", span), 200, "usage_summary"),
+        (
+            post(&format!("/mysa-legacy/stream/home/{home}"), json!({ "timeout": 300 })),
+            200,
+            "live_stream.response",
+        ),
+        (post("/schedule", sample("schedule_create.request")), 201, "schedule_create.response"),
+        (get("/schedule?homeId=x"), 200, "schedule_list"),
+        (post("/schedule/hold", hold), 201, "hold_create.response"),
+    ];
+    let mut found = Vec::new();
+    for ((method, path, body), status, name) in cases {
+        let (got, reply) = rig.rest(&tokens, BACKEND, method, &path, body.as_ref());
+        assert_eq!(got, status, "{path}: {reply}");
+        if !name.is_empty() {
+            missing(name, &reply, &sample(name), &mut found);
+        }
+    }
+    let ids = json!({ "deviceIds": ["a0b1c2d3e4f7", "a0b1c2d3e4f9", "a0b1c2d3e4fa"] });
+    let (_, batch) = rig.rest(&tokens, BACKEND, "POST", "/state/batch", Some(&ids));
+    for last in ["f7", "f9"] {
+        let id = format!("a0b1c2d3e4{last}");
+        missing("batch", &batch[&id], &sample("state_batch")[&id], &mut found);
+    }
+    assert_eq!(batch["a0b1c2d3e4fa"]["error"], "PERMISSION_DENIED");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_older_host_has_no_structured_routes_and_bearer_is_a_rule() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
+    for route in ["/state/a0b1c2d3e4f7", "/devices/capabilities", "/mobile/bootstrap?versionNumber=4"] {
+        assert_eq!(rig.rest(&tokens, LEGACY, "GET", route, None).0, 403, "{route}");
+    }
+    assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/mobile/bootstrap", None).0, 400);
+    assert_eq!(rig.http(LEGACY, "GET", "/devices", &[], "").status, 401);
+    assert_eq!(
+        rig.http(LEGACY, "GET", "/devices", &[("authorization", tokens.access.expose())], "").status,
+        401
+    );
+    let bearer = format!("Bearer {}", tokens.id.expose());
+    assert_eq!(rig.http(LEGACY, "GET", "/devices", &[("authorization", &bearer)], "").status, 401);
+
+    let mut spec = CloudSpec::demo();
+    spec.rules.bearer = true;
+    let mut rig = Rig::new(spec);
+    let tokens = rig.sign_in();
+    let bearer = format!("Bearer {}", tokens.id.expose());
+    assert_eq!(rig.http(LEGACY, "GET", "/devices", &[("authorization", &bearer)], "").status, 200);
+}
+
+#[test]
+fn a_structured_wish_is_desired_at_once_and_reported_when_the_thermostat_has_it() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let wish = sample("state_update_setpoint.request");
+    let state = |rig: &mut Rig| {
+        let state = rig.get(&tokens, "/state/a0b1c2d3e4f7");
+        let heat = |which: &str| state["targetHeat"][which]["setpoint"].as_f64().unwrap();
+        (heat("desired"), heat("reported"))
+    };
+    rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&wish));
+    assert_eq!(state(&mut rig), (21.0, 18.0));
+    rig.pass(3 * SECOND);
+    assert_eq!(state(&mut rig), (21.0, 21.0));
+    assert_eq!(rig.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 21.0);
+
+    rig.cloud.add_fault(mysa_sim::Window::times(1, mysa_sim::Fault::DesiredOnly));
+    let wish = json!({ "source": 3, "targetHeat": { "setpoint": 23 } });
+    assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&wish)).0, 200);
+    rig.pass(60 * SECOND);
+    assert_eq!(state(&mut rig), (23.0, 21.0), "200 is not applied");
+    let bad = json!({ "source": 3, "targetHeat": { "setpoint": 21.3 } });
+    assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
+}
+
+#[test]
+fn settings_of_the_record_reach_the_thermostat_when_it_is_told_to_look() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let (status, _) = rig.rest(
+        &tokens,
+        LEGACY,
+        "POST",
+        "/devices/a0b1c2d3e4f6",
+        Some(&json!({ "ButtonState": "Locked", "Model": "BB-V9" })),
+    );
+    assert_eq!(status, 200);
+    rig.pass(10 * SECOND);
+    assert!(!rig.cloud.truth(id("f6")).unwrap().locked);
+    rig.connect(1);
+    let nudge = json!({ "Device": "a0b1c2d3e4f6", "EventType": 0, "MsgType": 6, "Timestamp": WALL });
+    rig.publish(1, "/v1/dev/a0b1c2d3e4f6/in", nudge.to_string().as_bytes());
+    rig.pass(SECOND);
+    assert!(rig.cloud.truth(id("f6")).unwrap().locked);
+    assert_eq!(
+        rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"]["Model"],
+        "BB-V2-0",
+        "what it is, it stays"
+    );
+    assert!(
+        !rig.cloud.press(at(rig.now), id("f6"), Celsius::from_degrees(22.0), None),
+        "its buttons are locked"
+    );
+}
