@@ -1,0 +1,32 @@
+//! A Mysa session and the simulated cloud in one virtual world.
+//!
+//! [`World`] pairs the client and the cloud in memory: a seeded network between them delays, cuts, reframes and loses;
+//! time jumps from one deadline to the next, so a day costs milliseconds; after every step the invariants of
+//! [`Violation`] are checked by eyes that share nothing with the client. The same seed gives the same run, byte for byte.
+//!
+//! ```
+//! use std::time::Duration;
+//! use mysa_session::{Level, Settings};
+//! use mysa_sim::CloudSpec;
+//! use mysa_world::{NetSpec, World};
+//!
+//! let mut world = World::new(CloudSpec::demo(), NetSpec::default(), Settings::default(), 1);
+//! world.run_for(Duration::from_secs(60))?;
+//! assert_eq!(world.session.service().level, Level::Live);
+//! assert_eq!(world.session.devices().len(), 5);
+//! # Ok::<(), mysa_world::Violation>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod check;
+mod net;
+mod rng;
+mod traffic;
+mod violation;
+mod wiretap;
+mod world;
+
+pub use net::{Framing, NetSpec, NetTrouble, Trouble};
+pub use rng::Rng;
+pub use violation::Violation;
+pub use world::World;

@@ -1,0 +1,188 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysa_session::{ConnId, HttpFailure, HttpId};
+use mysa_sim::{Closing, HttpReply};
+
+use crate::Rng;
+
+/// How the network between a home and the cloud behaves.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain data; `..NetSpec::default()` fills the rest")]
+pub struct NetSpec {
+    /// Least time on the way, in each direction. Default 20 ms.
+    pub latency: Duration,
+    /// Most that is added to it at random. Default 30 ms.
+    pub jitter: Duration,
+    /// How bytes of a WebSocket arrive. Default whole.
+    pub framing: Framing,
+    /// Troubles that last. Default none.
+    pub troubles: Vec<NetTrouble>,
+}
+
+impl Default for NetSpec {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(20),
+            jitter: Duration::from_millis(30),
+            framing: Framing::Whole,
+            troubles: Vec::new(),
+        }
+    }
+}
+
+/// How the bytes of a WebSocket are cut into frames on their way. MQTT sees a stream whatever it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "plain data")]
+pub enum Framing {
+    /// As they were sent.
+    #[default]
+    Whole,
+    /// Each byte in a frame of its own.
+    Bytes,
+    /// Cut anywhere.
+    Random,
+}
+
+/// A trouble of the network and the time it lasts, from the birth of the world.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct NetTrouble {
+    /// First moment.
+    pub from: Duration,
+    /// First moment after it.
+    pub until: Duration,
+    /// What it is.
+    pub kind: Trouble,
+}
+
+/// What can be wrong with a network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "plain data")]
+pub enum Trouble {
+    /// No route: requests and dials fail at once, open connections are reset at the start.
+    Down,
+    /// Everything vanishes, both ways, without a word.
+    BlackHole,
+    /// What the cloud sends vanishes.
+    Deaf,
+    /// What the home sends vanishes.
+    Mute,
+}
+
+/// Something on its way.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    Request(Box<mysa_session::HttpRequest>),
+    Answer(HttpId, HttpReply),
+    Failure(HttpId, HttpFailure),
+    Upgrade(Box<mysa_session::Dial>),
+    Opened(ConnId),
+    Refused(ConnId, Option<Box<HttpReply>>),
+    ToCloud(ConnId, Vec<u8>),
+    ToClient(ConnId, Vec<u8>),
+    /// The client let go of a connection.
+    ClientClosed(ConnId),
+    /// The cloud did.
+    CloudClosed(ConnId, Closing),
+    /// The connection broke for the client alone, which the cloud does not see.
+    Reset(ConnId),
+}
+
+/// Parcels in the order of their arrival.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) spec: NetSpec,
+    on_the_way: BTreeMap<(Duration, u64), Parcel>,
+    sent: u64,
+    /// The last arrival in each direction of a connection: a stream keeps its order.
+    last: BTreeMap<(ConnId, bool), Duration>,
+    rng: Rng,
+}
+
+impl Net {
+    pub(crate) fn new(spec: NetSpec, rng: Rng) -> Self {
+        Self { spec, on_the_way: BTreeMap::new(), sent: 0, last: BTreeMap::new(), rng }
+    }
+
+    pub(crate) fn trouble(&self, at: Duration) -> Option<Trouble> {
+        self.spec.troubles.iter().find(|trouble| trouble.from <= at && at < trouble.until).map(|t| t.kind)
+    }
+
+    /// The next moment at which a trouble begins.
+    pub(crate) fn next_trouble(&self, after: Duration) -> Option<Duration> {
+        self.spec.troubles.iter().map(|trouble| trouble.from).filter(|&from| from > after).min()
+    }
+
+    fn way(&mut self) -> Duration {
+        let jitter = u64::try_from(self.spec.jitter.as_micros()).unwrap_or(0);
+        self.spec.latency + Duration::from_micros(self.rng.below(jitter + 1))
+    }
+
+    pub(crate) fn send_after(&mut self, at: Duration, parcel: Parcel) {
+        self.sent += 1;
+        self.on_the_way.insert((at, self.sent), parcel);
+    }
+
+    pub(crate) fn send(&mut self, now: Duration, parcel: Parcel) {
+        let at = now + self.way();
+        self.send_after(at, parcel);
+    }
+
+    /// Sends along a connection, behind everything sent before in the same direction.
+    pub(crate) fn stream(&mut self, now: Duration, conn: ConnId, to_cloud: bool, parcel: Parcel) {
+        let way = self.way();
+        let last = self.last.entry((conn, to_cloud)).or_default();
+        *last = (*last).max(now + way);
+        let at = *last;
+        self.send_after(at, parcel);
+    }
+
+    pub(crate) fn forget(&mut self, conn: ConnId) {
+        self.last.remove(&(conn, true));
+        self.last.remove(&(conn, false));
+    }
+
+    pub(crate) fn next_at(&self) -> Option<Duration> {
+        self.on_the_way.keys().next().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn arrived(&mut self, now: Duration) -> Option<Parcel> {
+        let entry = self.on_the_way.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Forgets what was on its way to a client that is no more.
+    pub(crate) fn drop_answers(&mut self) {
+        self.on_the_way.retain(|_, parcel| {
+            matches!(
+                parcel,
+                Parcel::Request(_) | Parcel::Upgrade(_) | Parcel::ToCloud(..) | Parcel::ClientClosed(_)
+            )
+        });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.on_the_way.len()
+    }
+
+    /// Where to cut bytes into frames.
+    pub(crate) fn pieces<'a>(&mut self, bytes: &'a [u8]) -> Vec<&'a [u8]> {
+        match self.spec.framing {
+            Framing::Whole => vec![bytes],
+            Framing::Bytes => bytes.chunks(1).collect(),
+            Framing::Random => {
+                let mut pieces = Vec::new();
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let most = rest.len().min(64) as u64;
+                    let at = usize::try_from(self.rng.between(1, most)).unwrap_or(1);
+                    let (piece, after) = rest.split_at(at);
+                    pieces.push(piece);
+                    rest = after;
+                }
+                pieces
+            }
+        }
+    }
+}

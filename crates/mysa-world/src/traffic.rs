@@ -1,0 +1,320 @@
+//! The traffic between the session and the cloud: what one puts out and the other takes in, through the network.
+
+use std::time::Duration;
+
+use mysa_session::{HttpAnswer, HttpFailure, HttpResult, Output};
+use mysa_sim::{Closing, HttpReply, HttpRequest, Upgrade};
+use sha2::Digest as _;
+
+use crate::World;
+use crate::net::{Parcel, Trouble};
+use crate::violation::Violation;
+use crate::world::Link;
+
+/// Outputs one call may cause.
+const MOST_OUTPUTS: usize = 10_000;
+
+impl World {
+    /// Takes what the session puts out.
+    pub(crate) fn drain_session(&mut self) -> Result<(), Violation> {
+        let mut count = 0;
+        while let Some(output) = self.session.poll_output() {
+            count += 1;
+            if count > MOST_OUTPUTS {
+                return Err(Violation::Unbounded { place: "outputs of one call", size: count });
+            }
+            self.output(output)?;
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, output: Output) -> Result<(), Violation> {
+        let trouble = self.net.trouble(self.now);
+        let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Mute));
+        match output {
+            Output::Http(request) => {
+                self.digest.update(request.url.as_bytes());
+                self.note(format_args!("http {} {}", request.method, request.url));
+                if request.body.as_ref().is_some_and(|body| body.expose().contains("USER_SRP_AUTH")) {
+                    self.count_sign_in()?;
+                }
+                if trouble == Some(Trouble::Down) {
+                    self.net.send(self.now, Parcel::Failure(request.id, HttpFailure::Unreachable));
+                    return Ok(());
+                }
+                // Should request or answer get lost, the request still ends.
+                self.net.send_after(
+                    self.now + request.timeout,
+                    Parcel::Failure(request.id, HttpFailure::Timeout),
+                );
+                if !lost {
+                    self.net.send(self.now, Parcel::Request(Box::new(request)));
+                }
+            }
+            Output::Dial(dial) => {
+                self.note(format_args!("dial {}", dial.conn));
+                self.count_dial()?;
+                let conn = dial.conn;
+                self.dials_ever += 1;
+                self.conns.insert(conn, Link { number: self.dials_ever, open: false });
+                if trouble == Some(Trouble::Down) {
+                    self.net.stream(self.now, conn, false, Parcel::Refused(conn, None));
+                    return Ok(());
+                }
+                self.net.send_after(self.now + dial.timeout, Parcel::Refused(conn, None));
+                if !lost {
+                    self.net.stream(self.now, conn, true, Parcel::Upgrade(Box::new(dial)));
+                }
+            }
+            Output::Send { conn, bytes } => {
+                self.digest.update(&bytes);
+                for told in self.wiretap.bytes(self.now, conn, &bytes, self.settings.write_interval)? {
+                    self.check_told(&told)?;
+                }
+                if self.conns.contains_key(&conn) && !lost && trouble != Some(Trouble::Down) {
+                    self.net.stream(self.now, conn, true, Parcel::ToCloud(conn, bytes));
+                }
+            }
+            Output::Close { conn } => {
+                self.note(format_args!("close {conn}"));
+                self.wiretap.closed(conn);
+                if self.conns.contains_key(&conn) && !lost {
+                    self.net.stream(self.now, conn, true, Parcel::ClientClosed(conn));
+                }
+            }
+            Output::Store(stored) => {
+                if let Some(token) = &stored.refresh_token
+                    && !self.secrets.iter().any(|secret| secret == token.expose())
+                {
+                    self.secrets.push(token.expose().to_owned());
+                }
+                self.stored = Some(stored);
+            }
+            Output::Forget => self.stored = None,
+            Output::Event(event) => self.event(event)?,
+        }
+        Ok(())
+    }
+
+    /// Hands over what has arrived.
+    pub(crate) fn deliver(&mut self, parcel: Parcel) -> Result<(), Violation> {
+        match parcel {
+            Parcel::Request(request) => self.request(&request),
+            Parcel::Answer(id, reply) => {
+                self.note(format_args!("http answer {}", reply.status));
+                self.digest.update(&reply.body);
+                let answer = HttpAnswer {
+                    status: reply.status,
+                    date: reply.header("date"),
+                    retry_after: reply.header("retry-after"),
+                    body: &reply.body,
+                };
+                let now = self.host_now();
+                self.session.handle_http(now, id, HttpResult::Answer(answer));
+                self.overhear(&reply);
+            }
+            Parcel::Failure(id, failure) => {
+                let now = self.host_now();
+                self.session.handle_http(now, id, HttpResult::Failed(failure));
+            }
+            Parcel::Upgrade(dial) => self.upgrade(&dial),
+            Parcel::Opened(conn) => {
+                if let Some(link) = self.conns.get_mut(&conn) {
+                    link.open = true;
+                    self.wiretap.opened(conn);
+                    let now = self.host_now();
+                    self.session.handle_ws_opened(now, conn);
+                }
+            }
+            Parcel::Refused(conn, reply) => {
+                if self.conns.get(&conn).is_some_and(|link| !link.open) {
+                    self.conns.remove(&conn);
+                    self.net.forget(conn);
+                    let status = reply.as_ref().map(|reply| reply.status);
+                    self.note(format_args!("{conn} refused: {status:?}"));
+                    let date = reply.as_ref().and_then(|reply| reply.header("date"));
+                    let now = self.host_now();
+                    self.session.handle_ws_refused(now, conn, status, date);
+                }
+            }
+            Parcel::ToCloud(conn, bytes) => {
+                if let Some(number) = self.conns.get(&conn).map(|link| link.number) {
+                    let now = self.cloud_now();
+                    self.cloud.handle_ws_bytes(now, number, &bytes);
+                    self.drain_cloud();
+                }
+            }
+            Parcel::ToClient(conn, bytes) => {
+                if !self.conns.contains_key(&conn) {
+                    return Ok(());
+                }
+                self.digest.update(&bytes);
+                self.hear(&bytes);
+                for piece in self.net.pieces(&bytes) {
+                    let now = self.host_now();
+                    self.session.handle_ws_bytes(now, conn, piece);
+                }
+            }
+            Parcel::ClientClosed(conn) => {
+                self.net.forget(conn);
+                if let Some(link) = self.conns.remove(&conn) {
+                    let now = self.cloud_now();
+                    self.cloud.handle_ws_closed(now, link.number);
+                    self.drain_cloud();
+                }
+            }
+            Parcel::CloudClosed(conn, closing) => {
+                if self.conns.remove(&conn).is_some() {
+                    self.net.forget(conn);
+                    self.wiretap.closed(conn);
+                    let code = match closing {
+                        Closing::Frame(code) => code,
+                        Closing::Cut => None,
+                    };
+                    self.note(format_args!("{conn} closed by the cloud: {code:?}"));
+                    let now = self.host_now();
+                    self.session.handle_ws_closed(now, conn);
+                }
+            }
+            Parcel::Reset(conn) => {
+                if let Some(link) = self.conns.remove(&conn) {
+                    self.net.forget(conn);
+                    self.wiretap.closed(conn);
+                    self.note(format_args!("{conn} is reset"));
+                    let (now, cloud_now) = (self.host_now(), self.cloud_now());
+                    self.session.handle_ws_closed(now, conn);
+                    // The cloud learns it when it next sends something; at once is as good here.
+                    self.cloud.handle_ws_closed(cloud_now, link.number);
+                    self.drain_cloud();
+                }
+            }
+        }
+        self.drain_session()
+    }
+
+    fn request(&mut self, request: &mysa_session::HttpRequest) {
+        let Some((host, path)) = request.url.strip_prefix("https://").map(|rest| {
+            let at = rest.find('/').unwrap_or(rest.len());
+            rest.split_at(at)
+        }) else {
+            return;
+        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = if path.is_empty() { "/" } else { path };
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let body = request.body.as_ref().map_or("", |body| body.expose());
+        let view = HttpRequest {
+            host,
+            method: request.method,
+            path,
+            query,
+            headers: &headers,
+            body: body.as_bytes(),
+        };
+        let now = self.cloud_now();
+        let answer = self.cloud.handle_http(now, &view);
+        self.drain_cloud();
+        let gone =
+            matches!(self.net.trouble(self.now), Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
+        match answer {
+            mysa_sim::HttpAnswer::Reply(reply) if !gone => {
+                let delay = reply.delay;
+                self.net.send(self.now + delay, Parcel::Answer(request.id, reply));
+            }
+            mysa_sim::HttpAnswer::Reset if !gone => {
+                self.net.send(self.now, Parcel::Failure(request.id, HttpFailure::Broken));
+            }
+            _ => {}
+        }
+    }
+
+    fn upgrade(&mut self, dial: &mysa_session::Dial) {
+        let conn = dial.conn;
+        let Some(number) = self.conns.get(&conn).map(|link| link.number) else { return };
+        let target = dial.url.target();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let host = dial.authority.host_header();
+        let headers = [
+            ("host", host),
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-protocol", dial.subprotocol),
+        ];
+        let view = HttpRequest { host, method: "GET", path, query, headers: &headers, body: b"" };
+        let now = self.cloud_now();
+        let verdict = self.cloud.handle_upgrade(now, number, &view);
+        match verdict {
+            Upgrade::Accept => self.net.stream(self.now, conn, false, Parcel::Opened(conn)),
+            Upgrade::Refuse(reply) => {
+                let delay = reply.delay;
+                self.net.stream(self.now + delay, conn, false, Parcel::Refused(conn, Some(Box::new(reply))));
+            }
+            Upgrade::Hang => {}
+        }
+        self.drain_cloud();
+    }
+
+    /// Takes what the cloud puts out.
+    pub(crate) fn drain_cloud(&mut self) {
+        let trouble = self.net.trouble(self.now);
+        let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
+        while let Some(output) = self.cloud.poll_output() {
+            let number = match &output {
+                mysa_sim::Output::Send { conn, .. } | mysa_sim::Output::Close { conn, .. } => *conn,
+            };
+            let conn = self.conns.iter().find(|(_, link)| link.number == number).map(|(conn, _)| *conn);
+            if let Some(conn) = conn
+                && !lost
+            {
+                let parcel = match output {
+                    mysa_sim::Output::Send { bytes, .. } => Parcel::ToClient(conn, bytes),
+                    mysa_sim::Output::Close { closing, .. } => Parcel::CloudClosed(conn, closing),
+                };
+                self.net.stream(self.now, conn, false, parcel);
+            }
+        }
+    }
+
+    /// Learns the secrets that the cloud hands out, so that it can be seen whether they are printed.
+    fn overhear(&mut self, reply: &HttpReply) {
+        let Ok(text) = std::str::from_utf8(&reply.body) else { return };
+        for name in ["\"SecretKey\":\"", "\"RefreshToken\":\"", "\"AccessToken\":\""] {
+            let Some(at) = text.find(name) else { continue };
+            let value = text.get(at + name.len()..).unwrap_or_default();
+            let value = value.get(..value.find('"').unwrap_or(0)).unwrap_or_default();
+            if value.len() >= 16 {
+                if self.secrets.len() > 16 {
+                    // The password stays.
+                    self.secrets.remove(1);
+                }
+                self.secrets.push(value.to_owned());
+            }
+        }
+    }
+
+    pub(crate) fn count_dial(&mut self) -> Result<(), Violation> {
+        const WINDOW: Duration = Duration::from_secs(60);
+        while self.dials.front().is_some_and(|at| *at + WINDOW < self.now) {
+            self.dials.pop_front();
+        }
+        self.dials.push_back(self.now);
+        // One a second would be too many already; the pauses grow.
+        if self.dials.len() > 40 { Err(Violation::DialStorm { dials: self.dials.len() }) } else { Ok(()) }
+    }
+
+    pub(crate) fn count_sign_in(&mut self) -> Result<(), Violation> {
+        const WINDOW: Duration = Duration::from_secs(3_600);
+        while self.sign_ins.front().is_some_and(|at| *at + WINDOW < self.now) {
+            self.sign_ins.pop_front();
+        }
+        self.sign_ins.push_back(self.now);
+        if self.sign_ins.len() > 60 {
+            Err(Violation::SignInStorm { sign_ins: self.sign_ins.len() })
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,222 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysa_mqtt_codec::Delivery;
+use mysa_mqtt_codec::server::{Inbound, Stream};
+use mysa_proto::{Body, DeviceId, Message, Topic, TopicKind};
+use mysa_session::ConnId;
+
+use crate::violation::Violation;
+
+/// Listens to what a client sends, with eyes of its own, and holds it against the rules.
+#[derive(Debug, Default)]
+pub(crate) struct Wiretap {
+    connections: BTreeMap<ConnId, Tap>,
+    /// When CONNECT was last sent under each client id.
+    connects: BTreeMap<String, Duration>,
+    /// Ids of commands in the order in which they were first sent, by thermostat and field.
+    order: BTreeMap<(DeviceId, &'static str), u64>,
+    sent: BTreeMap<u64, Sent>,
+    /// What each thermostat was told last, for [`Violation::TooFast`].
+    last_write: BTreeMap<DeviceId, (Duration, u64)>,
+    next: u64,
+    pub(crate) commands: u64,
+    pub(crate) publishes: u64,
+    pub(crate) subscribes: u64,
+}
+
+#[derive(Debug)]
+struct Tap {
+    stream: Stream,
+    client_id: Option<String>,
+    filters: usize,
+    open: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    number: u64,
+    conn: ConnId,
+    times: u32,
+}
+
+/// A command as it went over the wire: the number given to it, and what it asks for.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) device: DeviceId,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    /// Whether these bytes were sent before.
+    pub(crate) again: bool,
+}
+
+/// AWS's limits.
+const FILTERS_A_PACKET: usize = 8;
+const FILTERS_A_CONNECTION: usize = 50;
+/// The first time and the retries.
+const MOST_SENDINGS: u32 = 4;
+
+impl Wiretap {
+    pub(crate) fn opened(&mut self, conn: ConnId) {
+        let tap = Tap { stream: Stream::new(160_000), client_id: None, filters: 0, open: true };
+        self.connections.insert(conn, tap);
+    }
+
+    pub(crate) fn closed(&mut self, conn: ConnId) {
+        self.connections.remove(&conn);
+    }
+
+    /// Reads bytes as the client hands them over.
+    pub(crate) fn bytes(
+        &mut self,
+        now: Duration,
+        conn: ConnId,
+        mut bytes: &[u8],
+        write_interval: Duration,
+    ) -> Result<Vec<Told>, Violation> {
+        let mut told = Vec::new();
+        let Some(mut tap) = self.connections.remove(&conn) else { return Ok(told) };
+        if !tap.open {
+            return Err(Violation::AfterTheEnd { conn: conn.to_string() });
+        }
+        loop {
+            let packet = match tap.stream.next(&mut bytes) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(error) => return Err(Violation::BadPacket(error.to_string())),
+            };
+            match packet {
+                Inbound::Connect(connect) => {
+                    let id = connect.client_id.as_str().to_owned();
+                    if self.connections.values().any(|other| other.client_id.as_deref() == Some(&id)) {
+                        return Err(Violation::SharedClientId(id));
+                    }
+                    if let Some(last) = self.connects.get(&id)
+                        && now - *last < Duration::from_secs(1)
+                    {
+                        return Err(Violation::HastyConnect { after: now - *last });
+                    }
+                    self.connects.insert(id.clone(), now);
+                    tap.client_id = Some(id);
+                }
+                Inbound::Subscribe(subscribe) => {
+                    self.subscribes += 1;
+                    let count = subscribe.filters().count();
+                    tap.filters += count;
+                    if count > FILTERS_A_PACKET {
+                        return Err(Violation::TooManyFilters { in_packet: count });
+                    }
+                }
+                Inbound::Unsubscribe(unsubscribe) => {
+                    let count = unsubscribe.filters().count();
+                    tap.filters = tap.filters.saturating_sub(count);
+                    if count > FILTERS_A_PACKET {
+                        return Err(Violation::TooManyFilters { in_packet: count });
+                    }
+                }
+                Inbound::Publish(publish) => {
+                    self.publishes += 1;
+                    let topic = Topic::parse(publish.topic.as_bytes());
+                    let Some(Topic { device, kind: TopicKind::In }) = topic else {
+                        return Err(Violation::ForeignTopic(publish.topic.as_str().to_owned()));
+                    };
+                    if publish.retain || !matches!(publish.delivery, Delivery::AtLeastOnce(_)) {
+                        return Err(Violation::WrongDelivery);
+                    }
+                    let message = Message::decode(TopicKind::In, publish.payload)
+                        .map_err(|error| Violation::BadPayload(error.to_string()))?;
+                    if message.danger().is_some() {
+                        return Err(Violation::Dangerous(format!("{:?}", message.body)));
+                    }
+                    match &message.body {
+                        Body::Command(_) => {
+                            let command =
+                                self.command(now, conn, device, &message, publish.dup, write_interval)?;
+                            told.push(command);
+                        }
+                        Body::LiveReport(_) | Body::Event(_) => {}
+                        other => return Err(Violation::Unexpected(format!("{other:?}"))),
+                    }
+                }
+                Inbound::Disconnect => tap.open = false,
+                _ => {}
+            }
+        }
+        if tap.filters > FILTERS_A_CONNECTION {
+            return Err(Violation::TooManySubscriptions(tap.filters));
+        }
+        self.connections.insert(conn, tap);
+        Ok(told)
+    }
+
+    fn command(
+        &mut self,
+        now: Duration,
+        conn: ConnId,
+        device: DeviceId,
+        message: &Message<'_>,
+        dup: bool,
+        write_interval: Duration,
+    ) -> Result<Told, Violation> {
+        self.commands += 1;
+        let Some(id) = message.envelope.id.and_then(|id| id.as_u64()) else {
+            return Err(Violation::BadPayload("a command without an id".into()));
+        };
+        let fields = fields_of(message.raw.as_str().as_bytes())?;
+        let next = self.next;
+        let again = self.sent.contains_key(&id);
+        if again != dup {
+            return Err(Violation::Resent { id, dup });
+        }
+        let sent = self.sent.entry(id).or_insert(Sent { number: next, conn, times: 0 });
+        sent.times += 1;
+        if sent.conn != conn {
+            return Err(Violation::ReplayedElsewhere { id });
+        }
+        if sent.times > MOST_SENDINGS {
+            return Err(Violation::SentTooOften { id, times: sent.times });
+        }
+        let number = sent.number;
+        if !again {
+            self.next += 1;
+            if let Some((last, _)) = self.last_write.get(&device)
+                && now - *last < write_interval
+            {
+                return Err(Violation::TooFast { after: now - *last });
+            }
+            self.last_write.insert(device, (now, id));
+        }
+        for (field, _) in &fields {
+            let newest = self.order.entry((device, *field)).or_insert(number);
+            if *newest > number {
+                return Err(Violation::OlderAfterNewer { id, field });
+            }
+            *newest = number;
+        }
+        if self.sent.len() > 4_096 {
+            self.sent.pop_first();
+        }
+        Ok(Told { device, fields, again })
+    }
+}
+
+/// What a command asks for, field by field, as it stands on the wire.
+pub(crate) fn fields_of(payload: &[u8]) -> Result<Vec<(&'static str, String)>, Violation> {
+    const FIELDS: [&str; 11] = ["sp", "md", "ho", "lk", "br", "pr", "fn", "ss", "ssh", "it", "tr"];
+    let text = String::from_utf8_lossy(payload);
+    let start = text.find("\"cmd\":[{").ok_or_else(|| Violation::BadPayload(text.to_string()))?;
+    let cmd = text.get(start + 8..).unwrap_or_default();
+    let mut fields = Vec::new();
+    for field in FIELDS {
+        let name = format!("\"{field}\":");
+        if let Some(at) = cmd.find(&name) {
+            let value = cmd.get(at + name.len()..).unwrap_or_default();
+            let end = if value.starts_with('{') {
+                value.find('}').map_or(value.len(), |end| end + 1)
+            } else {
+                value.find([',', '}']).unwrap_or(value.len())
+            };
+            fields.push((field, value.get(..end).unwrap_or_default().to_owned()));
+        }
+    }
+    if fields.is_empty() { Err(Violation::BadPayload(text.to_string())) } else { Ok(fields) }
+}

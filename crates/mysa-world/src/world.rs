@@ -1,0 +1,469 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use mysa_cognito::{Secret, StoredSession};
+use mysa_proto::{Change, DeviceId, EnvelopeForm, Source, Stamp, UnixTime};
+use mysa_session::{CommandId, ConnId, Environment, Event, Now, Session, Settings, Start, Verdict};
+use mysa_sim::{Cloud, CloudSpec};
+use sha2::{Digest as _, Sha256};
+
+use crate::Rng;
+use crate::check::own_mode;
+use crate::net::{Net, NetSpec, Parcel, Trouble};
+use crate::violation::Violation;
+use crate::wiretap::{Wiretap, fields_of};
+
+/// One client, one cloud, the network between them, and one clock over all: time jumps from one deadline to the next, so
+/// a day costs milliseconds. After every step the invariants are checked.
+#[derive(Debug)]
+pub struct World {
+    /// The client.
+    pub session: Session,
+    /// The cloud.
+    pub cloud: Cloud,
+    pub(crate) settings: Settings,
+    pub(crate) net: Net,
+    pub(crate) host: Host,
+    pub(crate) now: Duration,
+    pub(crate) birth: UnixTime,
+    pub(crate) wiretap: Wiretap,
+    pub(crate) conns: BTreeMap<ConnId, Link>,
+    pub(crate) wishes: BTreeMap<(DeviceId, &'static str), String>,
+    pub(crate) open: BTreeMap<CommandId, Given>,
+    pub(crate) verdicts: Vec<(Duration, CommandId, Verdict)>,
+    pub(crate) events: Vec<(Duration, Event)>,
+    pub(crate) stored: Option<StoredSession>,
+    pub(crate) heard: BTreeMap<DeviceId, Duration>,
+    pub(crate) field_times: BTreeMap<(DeviceId, &'static str, Source), UnixTime>,
+    pub(crate) pressed: BTreeMap<DeviceId, Duration>,
+    /// Set where thermostats acknowledge what they do not do.
+    pub(crate) thermostats_lie: bool,
+    pub(crate) printed_at: Duration,
+    pub(crate) dials: VecDeque<Duration>,
+    pub(crate) sign_ins: VecDeque<Duration>,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) digest: Sha256,
+    pub(crate) history: VecDeque<String>,
+    pub(crate) steps: u64,
+    pub(crate) at_this_moment: u32,
+    pub(crate) keep_events: bool,
+    pub(crate) dials_ever: u64,
+    pub(crate) checked_at: Duration,
+}
+
+/// The machine the client runs on.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    /// What its wall clock is ahead of the true time.
+    ahead_ms: i64,
+    /// Time it has slept, which its monotonic clock does not count.
+    slept: Duration,
+    asleep: Option<Sleep>,
+    woke: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sleep {
+    from: Duration,
+    until: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The number the cloud knows it by.
+    pub(crate) number: u64,
+    pub(crate) open: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) device: DeviceId,
+    pub(crate) change: Change,
+    pub(crate) at: Duration,
+    pub(crate) deadline: Duration,
+}
+
+/// Lines of history kept to be shown with a violation.
+const HISTORY: usize = 400;
+/// Steps that may be taken while no time passes.
+const AT_ONE_MOMENT: u32 = 20_000;
+
+impl World {
+    /// A world in which the client signs in with the password of the spec's first account.
+    #[must_use]
+    pub fn new(spec: CloudSpec, net: NetSpec, settings: Settings, seed: u64) -> Self {
+        let account = spec.accounts.first();
+        let start = Start::Password {
+            username: account.map(|account| account.email.clone()).unwrap_or_default(),
+            password: Secret::from(account.map(|account| account.password.as_str()).unwrap_or_default()),
+        };
+        Self::with_start(spec, net, settings, start, seed, 0)
+    }
+
+    /// A world whose client starts in any way, on a host whose wall clock is `ahead_ms` ahead of the truth.
+    #[must_use]
+    pub fn with_start(
+        spec: CloudSpec,
+        net: NetSpec,
+        settings: Settings,
+        start: Start,
+        seed: u64,
+        ahead_ms: i64,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let birth = UnixTime::from_secs(1_767_323_045);
+        let secrets = spec.accounts.iter().map(|account| account.password.clone()).collect();
+        let host = Host { ahead_ms, ..Host::default() };
+        let host_now = Now { mono: Duration::ZERO, wall: birth.plus_millis(ahead_ms) };
+        let session = Session::new(settings.clone(), Environment::mysa(), start, rng.bytes(), host_now);
+        let cloud = Cloud::new(spec, rng.next(), mysa_sim::Now { mono: Duration::ZERO, wall: birth });
+        Self {
+            session,
+            cloud,
+            settings,
+            net: Net::new(net, Rng::new(rng.next())),
+            host,
+            now: Duration::ZERO,
+            birth,
+            wiretap: Wiretap::default(),
+            conns: BTreeMap::new(),
+            wishes: BTreeMap::new(),
+            open: BTreeMap::new(),
+            verdicts: Vec::new(),
+            events: Vec::new(),
+            stored: None,
+            heard: BTreeMap::new(),
+            field_times: BTreeMap::new(),
+            dials: VecDeque::new(),
+            sign_ins: VecDeque::new(),
+            secrets,
+            digest: Sha256::new(),
+            history: VecDeque::new(),
+            steps: 0,
+            at_this_moment: 0,
+            keep_events: true,
+            dials_ever: 0,
+            checked_at: Duration::ZERO,
+            pressed: BTreeMap::new(),
+            thermostats_lie: false,
+            printed_at: Duration::ZERO,
+        }
+    }
+
+    /// Says that thermostats may acknowledge what they do not do: a confirmation then proves nothing to this world.
+    #[must_use]
+    pub fn with_lying_thermostats(mut self) -> Self {
+        self.thermostats_lie = true;
+        self
+    }
+
+    pub(crate) fn was_asleep_since(&self, at: Duration) -> bool {
+        self.host.woke.is_some_and(|woke| woke >= at) || self.host.asleep.is_some()
+    }
+
+    /// Keeps no list of events: for long runs.
+    #[must_use]
+    pub fn without_events(mut self) -> Self {
+        self.keep_events = false;
+        self
+    }
+
+    /// The client ends without a word, and another starts in its place, from what it kept or with the password.
+    pub fn restart(&mut self, start: Start, seed: u64) {
+        self.note("the client is restarted");
+        for (conn, _) in std::mem::take(&mut self.conns) {
+            self.net.send(self.now, Parcel::ClientClosed(conn));
+            self.wiretap.closed(conn);
+        }
+        self.net.drop_answers();
+        self.forget_wishes();
+        let now = self.host_now();
+        self.session =
+            Session::new(self.settings.clone(), Environment::mysa(), start, Rng::new(seed).bytes(), now);
+    }
+
+    /// Time since the birth of the world.
+    #[must_use]
+    pub const fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// True civil time.
+    #[must_use]
+    pub fn wall(&self) -> UnixTime {
+        self.birth.plus_millis(millis(self.now))
+    }
+
+    /// What the client's host believes.
+    #[must_use]
+    pub fn host_now(&self) -> Now {
+        Now {
+            mono: self.now.saturating_sub(self.host.slept),
+            wall: self.wall().plus_millis(self.host.ahead_ms),
+        }
+    }
+
+    pub(crate) fn cloud_now(&self) -> mysa_sim::Now {
+        mysa_sim::Now { mono: self.now, wall: self.wall() }
+    }
+
+    /// Sets the host's wall clock: `ahead_ms` ahead of the truth from now on.
+    pub fn step_clock(&mut self, ahead_ms: i64) {
+        self.note(format_args!("the host's clock is {ahead_ms} ms ahead"));
+        self.host.ahead_ms = ahead_ms;
+    }
+
+    /// Puts the host to sleep: its monotonic clock stops, and nothing on it runs.
+    pub fn suspend(&mut self, time: Duration) {
+        self.note(format_args!("the host sleeps for {time:?}"));
+        self.host.asleep = Some(Sleep { from: self.now, until: self.now + time });
+    }
+
+    /// Replaces the network's behaviour. Troubles count from the birth of the world.
+    pub fn set_net(&mut self, net: NetSpec) {
+        self.net.spec = net;
+    }
+
+    /// Asks for a change, as an application would.
+    ///
+    /// # Errors
+    /// An invariant that was broken by it.
+    pub fn command(
+        &mut self,
+        device: DeviceId,
+        change: Change,
+        deadline: Option<Duration>,
+    ) -> Result<Option<CommandId>, Violation> {
+        let now = self.host_now();
+        self.note(format_args!("asked: {device} {change}"));
+        let id = match self.session.command(now, device, change, deadline) {
+            Ok(id) => id,
+            Err(_) => return Ok(None),
+        };
+        for (field, value) in self.on_the_wire(device, &change) {
+            self.wishes.insert((device, field), value);
+        }
+        let deadline = deadline.unwrap_or(self.settings.command_deadline);
+        self.open.insert(id, Given { device, change, at: self.now, deadline });
+        self.drain_session()?;
+        Ok(Some(id))
+    }
+
+    /// The fields a change would have on the wire, if the model takes it.
+    fn on_the_wire(&self, device: DeviceId, change: &Change) -> Vec<(&'static str, String)> {
+        let Some(known) = self.session.device(device) else { return Vec::new() };
+        let command = mysa_proto::Command::new(
+            device,
+            known.model(),
+            &known.limits(),
+            &self.settings.modes,
+            *change,
+            self.wall(),
+        );
+        let Ok(command) = command else { return Vec::new() };
+        let mut payload = Vec::new();
+        let stamp = Stamp { id: 1, time: self.wall(), app_ref: "x", form: EnvelopeForm::Observed };
+        command.encode(&stamp, &mut payload);
+        fields_of(&payload).unwrap_or_default()
+    }
+
+    /// Presses the buttons of a thermostat.
+    pub fn press(&mut self, device: DeviceId, change: &Change) {
+        self.note(format_args!("pressed: {device} {change}"));
+        let now = self.cloud_now();
+        self.pressed.insert(device, self.now);
+        self.cloud.press(now, device, change.setpoint, change.mode.map(own_mode));
+        self.drain_cloud();
+    }
+
+    /// The verdicts so far.
+    #[must_use]
+    pub fn verdicts(&self) -> &[(Duration, CommandId, Verdict)] {
+        &self.verdicts
+    }
+
+    /// The verdict on a command, if there is one.
+    #[must_use]
+    pub fn verdict(&self, id: CommandId) -> Option<&Verdict> {
+        self.verdicts.iter().find(|(_, of, _)| *of == id).map(|(_, _, verdict)| verdict)
+    }
+
+    /// The events so far.
+    #[must_use]
+    pub fn events(&self) -> &[(Duration, Event)] {
+        &self.events
+    }
+
+    /// What the client last asked to be kept.
+    #[must_use]
+    pub fn stored(&self) -> Option<&StoredSession> {
+        self.stored.as_ref()
+    }
+
+    /// Commands that were sent, each sending counted.
+    #[must_use]
+    pub const fn commands_on_the_wire(&self) -> u64 {
+        self.wiretap.commands
+    }
+
+    /// SUBSCRIBE packets that were sent.
+    #[must_use]
+    pub const fn subscribes_on_the_wire(&self) -> u64 {
+        self.wiretap.subscribes
+    }
+
+    /// PUBLISH packets that were sent, commands and requests alike.
+    #[must_use]
+    pub const fn publishes_on_the_wire(&self) -> u64 {
+        self.wiretap.publishes
+    }
+
+    /// Steps taken.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// A digest of everything that went over the network and every verdict.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut text = String::new();
+        for byte in self.digest.clone().finalize().iter().take(8) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// The last lines of what happened.
+    pub fn history(&self) -> impl Iterator<Item = &str> {
+        self.history.iter().map(String::as_str)
+    }
+
+    pub(crate) fn note(&mut self, line: impl std::fmt::Display) {
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        let now = self.now.as_secs_f64();
+        self.history.push_back(format!("{now:>12.3}  {line}"));
+    }
+
+    /// Runs for a time.
+    ///
+    /// # Errors
+    /// The first invariant that was broken.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
+        let until = self.now + time;
+        self.run_until(until)
+    }
+
+    /// Runs until a moment.
+    ///
+    /// # Errors
+    /// The first invariant that was broken.
+    pub fn run_until(&mut self, until: Duration) -> Result<(), Violation> {
+        while self.step(until)? {}
+        Ok(())
+    }
+
+    /// Runs until something is so, for `limit` at the most; tells whether it is.
+    ///
+    /// # Errors
+    /// The first invariant that was broken.
+    pub fn run_while(&mut self, limit: Duration, wait: impl Fn(&Self) -> bool) -> Result<bool, Violation> {
+        let until = self.now + limit;
+        while wait(self) {
+            if !self.step(until)? {
+                return Ok(!wait(self));
+            }
+        }
+        Ok(true)
+    }
+
+    /// When the session wants to be called, on the world's clock.
+    fn session_due(&self) -> Option<Duration> {
+        let due = self.session.poll_timeout().map(|deadline| deadline.at + self.host.slept);
+        self.host.asleep.map(|sleep| sleep.until).or(due)
+    }
+
+    /// One step: to the next thing that is due, but not beyond `until`. False once `until` is reached.
+    fn step(&mut self, until: Duration) -> Result<bool, Violation> {
+        let due = [
+            self.session_due(),
+            self.cloud.poll_timeout(),
+            self.net.next_at(),
+            self.net.next_trouble(self.now),
+        ];
+        let next = due.into_iter().flatten().min().unwrap_or(until).max(self.now);
+        if next > until {
+            self.now = self.now.max(until);
+            return Ok(false);
+        }
+        self.steps += 1;
+        if next > self.now {
+            self.at_this_moment = 0;
+            let trouble = self.net.trouble(self.now);
+            self.now = next;
+            let begins = self.net.trouble(self.now);
+            if begins == Some(Trouble::Down) && trouble != begins {
+                self.reset_links();
+            }
+        } else {
+            self.at_this_moment += 1;
+            if self.at_this_moment > AT_ONE_MOMENT {
+                let wake = format!("{:?}", self.session.poll_timeout());
+                return Err(Violation::Livelock { wake });
+            }
+        }
+        if let Some(sleep) = self.host.asleep.filter(|sleep| sleep.until <= self.now) {
+            self.host.asleep = None;
+            self.host.slept += self.now - sleep.from;
+            self.host.woke = Some(self.now);
+        }
+        if self.host.asleep.is_none() {
+            while let Some(parcel) = self.net.arrived(self.now) {
+                self.deliver(parcel)?;
+            }
+            if self.session_due().is_some_and(|due| due <= self.now) {
+                let now = self.host_now();
+                self.session.handle_timeout(now);
+            }
+            self.drain_session()?;
+        } else {
+            self.deliver_to_cloud_only()?;
+        }
+        if self.cloud.poll_timeout().is_some_and(|due| due <= self.now) {
+            let now = self.cloud_now();
+            self.cloud.handle_timeout(now);
+        }
+        self.drain_cloud();
+        self.check()?;
+        Ok(true)
+    }
+
+    /// While the host sleeps, what comes for it waits in its buffers.
+    fn deliver_to_cloud_only(&mut self) -> Result<(), Violation> {
+        let resume = self.host.asleep.map_or(self.now, |sleep| sleep.until);
+        while let Some(parcel) = self.net.arrived(self.now) {
+            match parcel {
+                Parcel::Request(_) | Parcel::Upgrade(_) | Parcel::ToCloud(..) | Parcel::ClientClosed(_) => {
+                    self.deliver(parcel)?;
+                }
+                other => self.net.send_after(resume, other),
+            }
+        }
+        Ok(())
+    }
+
+    fn reset_links(&mut self) {
+        self.note("the network is down");
+        let open: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in open {
+            self.net.stream(self.now, conn, false, Parcel::Reset(conn));
+        }
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
