@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::Now;
 use crate::energy::{BUCKET_SECS, Bucket};
 use crate::family::{Family, Mode, Seen};
+use crate::settings::Settings;
 use crate::spec::DeviceSpec;
-use crate::thermostat::{News, Settings, Thermostat};
+use crate::thermostat::{News, Thermostat};
 use crate::wanted::number;
 
 /// A thermostat as the cloud keeps it: the thing itself, its record, and the cloud's copy of its state.

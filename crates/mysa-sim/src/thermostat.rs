@@ -1,3 +1,5 @@
+mod speech;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -7,107 +9,18 @@ use mysa_proto::{Celsius, DeviceId, TopicKind};
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::family::{Control, Family, Mode, Profile, Seen, Stamp};
+use crate::deed::{Author, Deed, Heard};
+use crate::family::{Control, Family, Mode, Profile, Seen};
 use crate::math::{floor, round};
 use crate::message::{self, Record};
 use crate::rng::{Rng, hash, unit};
 use crate::room::{Drive, Room};
+use crate::settings::Settings;
 use crate::spec::DeviceSpec;
-use crate::wanted::{Brightness, Wanted, number};
+use crate::wanted::{Brightness, Wanted};
 use crate::weather::Weather;
 
-/// What a thermostat is set to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
-    /// Hundredths of a degree.
-    pub(crate) setpoint: i32,
-    pub(crate) mode: Mode,
-    /// 1: follows the schedule, 2: holds.
-    pub(crate) hold: i64,
-    pub(crate) until: Option<i64>,
-    pub(crate) lock: bool,
-    pub(crate) brightness: Brightness,
-    pub(crate) proximity: bool,
-    pub(crate) tracked: i64,
-    pub(crate) fan: i64,
-    pub(crate) swing: i64,
-    pub(crate) swing_sideways: i64,
-    pub(crate) climate_plus: bool,
-}
-
-impl Settings {
-    pub(crate) fn degrees(&self) -> f64 {
-        f64::from(self.setpoint) / 100.0
-    }
-
-    fn with(&self, wanted: &Wanted) -> Self {
-        let mut next = self.clone();
-        let mode = wanted.mode.unwrap_or(next.mode);
-        next.setpoint = wanted.setpoint.unwrap_or(next.setpoint);
-        next.mode = mode;
-        if let Some(hold) = wanted.hold {
-            next.hold = hold;
-            next.until = wanted.until.filter(|_| hold == 1);
-        }
-        next.lock = wanted.lock.unwrap_or(next.lock);
-        next.brightness = wanted.brightness.unwrap_or(next.brightness);
-        next.proximity = wanted.proximity.unwrap_or(next.proximity);
-        next.tracked = wanted.tracked.unwrap_or(next.tracked);
-        next.fan = wanted.fan.unwrap_or(next.fan);
-        next.swing = wanted.swing.unwrap_or(next.swing);
-        next.swing_sideways = wanted.swing_sideways.unwrap_or(next.swing_sideways);
-        next.climate_plus = wanted.climate_plus.unwrap_or(next.climate_plus);
-        next
-    }
-}
-
-/// Who changed a thermostat.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Author {
-    /// A command that came over MQTT or from the structured service.
-    App,
-    /// A finger on the thermostat.
-    Button,
-}
-
-/// One command a thermostat acted on, or refused.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Deed {
-    /// When, by the cloud's clocks.
-    pub at: Now,
-    /// Who wanted it.
-    pub author: Author,
-    /// The command's own id, which the acknowledgement carries.
-    pub request: Option<u64>,
-    /// Whether it was applied. Out of range, off the grid or of another family: it was not.
-    pub applied: bool,
-    /// Setpoint asked for, if any.
-    pub setpoint: Option<Celsius>,
-    /// Mode asked for, if any.
-    pub mode: Option<Mode>,
-}
-
-/// How many messages of each kind a thermostat has received.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Heard {
-    /// Commands with the right `body.type`, whether they could be done or not.
-    pub commands: u64,
-    /// Commands with a wrong `body.type` or unreadable, ignored without a word.
-    pub ignored: u64,
-    /// Requests for live reporting.
-    pub live_requests: u64,
-    /// Echo requests.
-    pub echoes: u64,
-    /// Invitations to read the settings again.
-    pub settings_checks: u64,
-    /// Messages that do harm: reboot, pairing reset, firmware update, schedules.
-    pub dangerous: u64,
-    /// Everything else.
-    pub other: u64,
-}
+use self::speech::{BATCH_PERIOD, say};
 
 /// What is wrong with a thermostat at a moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -592,155 +505,6 @@ impl Thermostat {
         });
     }
 
-    fn tell_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
-        let profile = self.profile();
-        let period = if self.is_live(now.mono) { profile.live_status } else { profile.idle_status };
-        // Never in step with the heater's own pulses.
-        self.next_status = now.mono + period.mul_f64(0.9 + 0.2 * self.rng.unit());
-        let silent =
-            faults.offline || faults.drops_statuses || !self.powered || self.booting || self.unpaired;
-        if silent || self.family == Family::Silent {
-            return;
-        }
-        let mut text = String::with_capacity(192);
-        let stamp = self.stamp(now, faults);
-        self.family.write_status(&mut text, &stamp, &self.seen(now));
-        out.push(say(TopicKind::Out, text, News::Readings));
-    }
-
-    fn tell_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
-        self.next_batch = now.mono + BATCH_PERIOD.mul_f64(0.8 + 0.4 * self.rng.unit());
-        if faults.offline || !self.powered || self.booting || self.unpaired {
-            return;
-        }
-        let Some(version) = self.profile().batch_version.filter(|_| !self.records.is_empty()) else { return };
-        let mut records = Vec::new();
-        for record in self.records.drain(..) {
-            record.encode(version, &mut records);
-        }
-        let mut text = String::new();
-        message::write_batch(&mut text, &self.stamp(now, faults), &records);
-        out.push(say(TopicKind::Batch, text, News::Readings));
-        if self.family == Family::Floor {
-            let mut text = String::new();
-            message::write_floor_line(&mut text, &self.stamp(now, faults), 239, 241, 1_703);
-            out.push(say(TopicKind::Out, text, News::Nothing));
-        }
-    }
-
-    fn tell_boot(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
-        let firmware = self.profile().firmware;
-        if matches!(self.family, Family::BaseboardV2 | Family::Lite) {
-            let mut text = String::new();
-            message::write_boot_firmware(&mut text, &self.stamp(now, faults), firmware);
-            out.push(say(TopicKind::Out, text, News::Nothing));
-        }
-        let mut text = String::new();
-        message::write_boot(
-            &mut text,
-            &self.stamp(now, faults),
-            self.boot_at,
-            self.boots,
-            firmware,
-            &self.ip,
-        );
-        out.push(say(TopicKind::Out, text, News::Nothing));
-        for line in [
-            alloc::format!("api got version {firmware}"),
-            alloc::format!("Local IP: {}\nDevice Serial: {}", self.ip, self.serial),
-        ] {
-            let mut text = String::new();
-            message::write_log(&mut text, &self.stamp(now, faults), &line);
-            out.push(say(TopicKind::Out, text, News::Nothing));
-        }
-        self.next_status = now.mono + Duration::from_secs(2);
-    }
-
-    fn tell_setpoint(
-        &mut self,
-        now: Now,
-        faults: &DeviceFaults,
-        before: f64,
-        source: u8,
-        out: &mut Vec<Emission>,
-    ) {
-        let mut text = String::new();
-        let after = self.settings.degrees();
-        message::write_setpoint_change(&mut text, &self.stamp(now, faults), before, after, source);
-        out.push(Emission::Publish {
-            kind: TopicKind::Out,
-            at_least_once: true,
-            payload: text,
-            news: News::Settings,
-        });
-    }
-
-    fn ack(
-        &mut self,
-        now: Now,
-        faults: &DeviceFaults,
-        request: Option<u64>,
-        success: bool,
-        source: u8,
-        state: Value,
-    ) -> Emission {
-        let mut text = String::new();
-        message::open_mcm(
-            &mut text,
-            &self.stamp(now, faults),
-            now.wall.as_secs() + faults.clock_shift,
-            44,
-            request,
-        );
-        let body = json!({
-            "state": state, "success": u8::from(success), "trig_src": source, "type": self.profile().body_type
-        });
-        text.push_str("\"body\":");
-        text.push_str(&body.to_string());
-        text.push('}');
-        let news = if faults.acks_without_applying { News::Nothing } else { News::Settings };
-        say(TopicKind::Out, text, news)
-    }
-
-    /// The `state` of an acknowledgement: what the family always tells, and whatever was asked for.
-    fn ack_state(&self, settings: &Settings, wanted: &Wanted) -> Value {
-        let mut state = Map::new();
-        let mut put = |name: &str, value: Value| {
-            state.insert(name.into(), value);
-        };
-        put("md", json!(settings.mode.wire()));
-        put("sp", number(settings.degrees()));
-        put("ho", json!(settings.hold));
-        put("lk", json!(u8::from(settings.lock)));
-        match wanted.brightness {
-            Some(_) => put("br", settings.brightness.to_json()),
-            None => put("br", json!(settings.brightness.active)),
-        }
-        if wanted.proximity.is_some() {
-            put("pr", json!(u8::from(settings.proximity)));
-        }
-        if self.family == Family::Floor {
-            put("tr", json!(settings.tracked));
-        }
-        if self.family == Family::AirConditioner {
-            // While heating it does not say how fast the fan runs, unless that was the question.
-            if settings.mode != Mode::Heat || wanted.fan.is_some() {
-                put("fn", json!(settings.fan));
-            }
-            put("ss", json!(settings.swing));
-            put("ssh", json!(settings.swing_sideways));
-            put("it", json!(u8::from(settings.climate_plus)));
-        }
-        Value::Object(state)
-    }
-
-    fn stamp(&mut self, now: Now, faults: &DeviceFaults) -> Stamp {
-        // Above 2^53, as the real ones are, and the same in every run.
-        self.sequence += 1;
-        let id = hash(self.seed, self.sequence) >> 2 | 1 << 61;
-        Stamp { device: self.id, time: now.wall.as_secs() + faults.clock_shift, id }
-    }
-
     fn schedule(&mut self, at: Duration, job: Job) {
         self.sequence += 1;
         let precious = matches!(job, Job::Boot | Job::Hello | Job::Unpair);
@@ -748,11 +512,4 @@ impl Thermostat {
             self.jobs.insert((at, self.sequence), job);
         }
     }
-}
-
-/// Mean time between two batches.
-const BATCH_PERIOD: Duration = Duration::from_secs(900);
-
-const fn say(kind: TopicKind, payload: String, news: News) -> Emission {
-    Emission::Publish { kind, at_least_once: false, payload, news }
 }

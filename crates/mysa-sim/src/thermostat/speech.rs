@@ -1,0 +1,175 @@
+//! When a thermostat speaks, and of what.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::TopicKind;
+use serde_json::{Map, Value, json};
+
+use crate::Now;
+use crate::family::{Family, Mode, Stamp};
+use crate::message;
+use crate::rng::hash;
+use crate::settings::Settings;
+use crate::wanted::{Wanted, number};
+
+use super::{DeviceFaults, Emission, News, Thermostat};
+
+impl Thermostat {
+    pub(super) fn tell_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        let profile = self.profile();
+        let period = if self.is_live(now.mono) { profile.live_status } else { profile.idle_status };
+        // Never in step with the heater's own pulses.
+        self.next_status = now.mono + period.mul_f64(0.9 + 0.2 * self.rng.unit());
+        let silent =
+            faults.offline || faults.drops_statuses || !self.powered || self.booting || self.unpaired;
+        if silent || self.family == Family::Silent {
+            return;
+        }
+        let mut text = String::with_capacity(192);
+        let stamp = self.stamp(now, faults);
+        self.family.write_status(&mut text, &stamp, &self.seen(now));
+        out.push(say(TopicKind::Out, text, News::Readings));
+    }
+
+    pub(super) fn tell_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        self.next_batch = now.mono + BATCH_PERIOD.mul_f64(0.8 + 0.4 * self.rng.unit());
+        if faults.offline || !self.powered || self.booting || self.unpaired {
+            return;
+        }
+        let Some(version) = self.profile().batch_version.filter(|_| !self.records.is_empty()) else { return };
+        let mut records = Vec::new();
+        for record in self.records.drain(..) {
+            record.encode(version, &mut records);
+        }
+        let mut text = String::new();
+        message::write_batch(&mut text, &self.stamp(now, faults), &records);
+        out.push(say(TopicKind::Batch, text, News::Readings));
+        if self.family == Family::Floor {
+            let mut text = String::new();
+            message::write_floor_line(&mut text, &self.stamp(now, faults), 239, 241, 1_703);
+            out.push(say(TopicKind::Out, text, News::Nothing));
+        }
+    }
+
+    pub(super) fn tell_boot(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        let firmware = self.profile().firmware;
+        if matches!(self.family, Family::BaseboardV2 | Family::Lite) {
+            let mut text = String::new();
+            message::write_boot_firmware(&mut text, &self.stamp(now, faults), firmware);
+            out.push(say(TopicKind::Out, text, News::Nothing));
+        }
+        let mut text = String::new();
+        message::write_boot(
+            &mut text,
+            &self.stamp(now, faults),
+            self.boot_at,
+            self.boots,
+            firmware,
+            &self.ip,
+        );
+        out.push(say(TopicKind::Out, text, News::Nothing));
+        for line in [
+            alloc::format!("api got version {firmware}"),
+            alloc::format!("Local IP: {}\nDevice Serial: {}", self.ip, self.serial),
+        ] {
+            let mut text = String::new();
+            message::write_log(&mut text, &self.stamp(now, faults), &line);
+            out.push(say(TopicKind::Out, text, News::Nothing));
+        }
+        self.next_status = now.mono + Duration::from_secs(2);
+    }
+
+    pub(super) fn tell_setpoint(
+        &mut self,
+        now: Now,
+        faults: &DeviceFaults,
+        before: f64,
+        source: u8,
+        out: &mut Vec<Emission>,
+    ) {
+        let mut text = String::new();
+        let after = self.settings.degrees();
+        message::write_setpoint_change(&mut text, &self.stamp(now, faults), before, after, source);
+        out.push(Emission::Publish {
+            kind: TopicKind::Out,
+            at_least_once: true,
+            payload: text,
+            news: News::Settings,
+        });
+    }
+
+    pub(super) fn ack(
+        &mut self,
+        now: Now,
+        faults: &DeviceFaults,
+        request: Option<u64>,
+        success: bool,
+        source: u8,
+        state: Value,
+    ) -> Emission {
+        let mut text = String::new();
+        message::open_mcm(
+            &mut text,
+            &self.stamp(now, faults),
+            now.wall.as_secs() + faults.clock_shift,
+            44,
+            request,
+        );
+        let body = json!({
+            "state": state, "success": u8::from(success), "trig_src": source, "type": self.profile().body_type
+        });
+        text.push_str("\"body\":");
+        text.push_str(&body.to_string());
+        text.push('}');
+        let news = if faults.acks_without_applying { News::Nothing } else { News::Settings };
+        say(TopicKind::Out, text, news)
+    }
+
+    /// The `state` of an acknowledgement: what the family always tells, and whatever was asked for.
+    pub(super) fn ack_state(&self, settings: &Settings, wanted: &Wanted) -> Value {
+        let mut state = Map::new();
+        let mut put = |name: &str, value: Value| {
+            state.insert(name.into(), value);
+        };
+        put("md", json!(settings.mode.wire()));
+        put("sp", number(settings.degrees()));
+        put("ho", json!(settings.hold));
+        put("lk", json!(u8::from(settings.lock)));
+        match wanted.brightness {
+            Some(_) => put("br", settings.brightness.to_json()),
+            None => put("br", json!(settings.brightness.active)),
+        }
+        if wanted.proximity.is_some() {
+            put("pr", json!(u8::from(settings.proximity)));
+        }
+        if self.family == Family::Floor {
+            put("tr", json!(settings.tracked));
+        }
+        if self.family == Family::AirConditioner {
+            // While heating it does not say how fast the fan runs, unless that was the question.
+            if settings.mode != Mode::Heat || wanted.fan.is_some() {
+                put("fn", json!(settings.fan));
+            }
+            put("ss", json!(settings.swing));
+            put("ssh", json!(settings.swing_sideways));
+            put("it", json!(u8::from(settings.climate_plus)));
+        }
+        Value::Object(state)
+    }
+
+    pub(super) fn stamp(&mut self, now: Now, faults: &DeviceFaults) -> Stamp {
+        // Above 2^53, as the real ones are, and the same in every run.
+        self.sequence += 1;
+        let id = hash(self.seed, self.sequence) >> 2 | 1 << 61;
+        Stamp { device: self.id, time: now.wall.as_secs() + faults.clock_shift, id }
+    }
+}
+
+/// Mean time between two batches.
+pub(super) const BATCH_PERIOD: Duration = Duration::from_secs(900);
+
+pub(super) const fn say(kind: TopicKind, payload: String, news: News) -> Emission {
+    Emission::Publish { kind, at_least_once: false, payload, news }
+}
