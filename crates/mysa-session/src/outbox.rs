@@ -37,10 +37,10 @@ pub(crate) enum News {
     Other(Box<Event>),
 }
 
-/// What is fetched.
+/// An event that is fetched, or the mark of one.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Ready(Output),
+    Ready(Event),
     Device(DeviceId),
     Service,
 }
@@ -49,8 +49,8 @@ pub(crate) enum Next {
 const SEND_LIMIT: usize = 256 * 1024;
 
 impl Outbox {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.work.is_empty() && self.store.is_none() && self.news.is_empty() && self.dropped == 0
+    pub(crate) fn has_work(&self) -> bool {
+        !self.work.is_empty() || self.store.is_some()
     }
 
     pub(crate) fn http_id(&mut self) -> HttpId {
@@ -120,30 +120,31 @@ impl Outbox {
         self.news.push_back(News::Other(Box::new(event)));
     }
 
-    pub(crate) fn next(&mut self) -> Option<Next> {
-        if let Some(output) = self.work.pop_front() {
-            return Some(Next::Ready(output));
-        }
-        if let Some(keep) = self.store.take() {
-            return Some(Next::Ready(match *keep {
+    /// The next thing that is no event.
+    pub(crate) fn next_work(&mut self) -> Option<Output> {
+        self.work.pop_front().or_else(|| {
+            Some(match *self.store.take()? {
                 Keep::Store(stored) => Output::Store(stored),
                 Keep::Forget => Output::Forget,
-            }));
-        }
+            })
+        })
+    }
+
+    pub(crate) fn next_news(&mut self) -> Option<Next> {
         if self.dropped > 0 {
             let count = core::mem::take(&mut self.dropped);
-            return Some(Next::Ready(Output::Event(Event::Dropped { count })));
+            return Some(Next::Ready(Event::Dropped { count }));
         }
         Some(match self.news.pop_front()? {
             News::Device(device) => Next::Device(device),
             News::Service => Next::Service,
             News::Verdict(event) => {
                 self.verdicts -= 1;
-                Next::Ready(Output::Event(*event))
+                Next::Ready(*event)
             }
             News::Other(event) => {
                 self.droppable -= 1;
-                Next::Ready(Output::Event(*event))
+                Next::Ready(*event)
             }
         })
     }
@@ -159,8 +160,8 @@ mod tests {
         for ahead_ms in 0..10 {
             outbox.event(Event::ClockOff { ahead_ms }, 4);
         }
-        assert!(matches!(outbox.next(), Some(Next::Ready(Output::Event(Event::Dropped { count: 6 })))));
-        assert!(matches!(outbox.next(), Some(Next::Ready(Output::Event(Event::ClockOff { ahead_ms: 6 })))));
+        assert!(matches!(outbox.next_news(), Some(Next::Ready(Event::Dropped { count: 6 }))));
+        assert!(matches!(outbox.next_news(), Some(Next::Ready(Event::ClockOff { ahead_ms: 6 }))));
     }
 
     #[test]
@@ -169,7 +170,7 @@ mod tests {
         assert!(outbox.send(ConnId(1), |bytes| bytes.extend([1, 2])));
         assert!(outbox.send(ConnId(1), |bytes| bytes.extend([3])));
         assert!(!outbox.send(ConnId(1), |bytes| bytes.resize(SEND_LIMIT + 1, 0)));
-        assert!(matches!(outbox.next(), Some(Next::Ready(Output::Send { .. }))));
-        assert!(outbox.is_empty());
+        assert!(matches!(outbox.next_work(), Some(Output::Send { .. })));
+        assert!(!outbox.has_work());
     }
 }

@@ -299,29 +299,43 @@ impl Session {
     }
 
     /// The next thing to do, or `None` until something else happens.
+    ///
+    /// Events come after everything else. A driver whose reader may be slow calls [`Session::poll_io`] instead, and
+    /// fetches events by [`Session::poll_event`] only when the reader can take one: what waits here is bounded.
     pub fn poll_output(&mut self) -> Option<Output> {
+        self.poll_io().or_else(|| self.poll_event().map(Output::Event))
+    }
+
+    /// The next thing to do for the network or the store; never an event.
+    pub fn poll_io(&mut self) -> Option<Output> {
+        self.cx.outbox.next_work()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
         loop {
-            return Some(match self.cx.outbox.next()? {
-                Next::Ready(output) => output,
-                Next::Service => Output::Event(Event::Service(self.service)),
+            return Some(match self.cx.outbox.next_news()? {
+                Next::Ready(event) => event,
+                Next::Service => Event::Service(self.service),
                 Next::Device(id) => {
                     let Some(device) = self.devices.find_mut(id) else { continue };
                     let untold = core::mem::take(&mut device.untold);
-                    Output::Event(Event::Device {
+                    Event::Device {
                         device: id,
                         changes: untold.changes,
                         about: untold.about,
                         skipped: untold.skipped,
-                    })
+                    }
                 }
             });
         }
     }
 
-    /// When to call [`Session::handle_timeout`] next, and what for. Already due while output is queued.
+    /// When to call [`Session::handle_timeout`] next, and what for. Already due while there is something to do; events
+    /// that wait do not count.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        if self.cx.outbox.is_empty() { self.due } else { Some(Deadline::new(self.cx.mono(), Wake::Output)) }
+        if self.cx.outbox.has_work() { Some(Deadline::new(self.cx.mono(), Wake::Output)) } else { self.due }
     }
 
     /// The degree of service.

@@ -1,6 +1,6 @@
 //! A scripted cloud beside a session, under virtual time. It knows just enough of the protocol to answer, and does what
 //! a test tells it to do wrong. The simulated cloud proper is another crate; this one shares no code with anything.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "for tests, each of which uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,6 +28,12 @@ pub(crate) struct Rig {
     pub(crate) stored: Option<StoredSession>,
     pub(crate) cloud: Cloud,
     pub(crate) log: Log,
+    /// Events are left unread.
+    pub(crate) paused: bool,
+    pub(crate) keep_bytes: bool,
+    pub(crate) kept: Vec<(ConnId, Vec<u8>)>,
+    /// Time the truth went on while the monotonic clock stood still.
+    pub(crate) truth_ahead_secs: i64,
     arrivals: BTreeMap<(Duration, u64), Arrival>,
     sequence: u64,
 }
@@ -136,6 +142,10 @@ impl Rig {
             stored: None,
             cloud,
             log: Log::default(),
+            paused: false,
+            keep_bytes: false,
+            kept: Vec::new(),
+            truth_ahead_secs: 0,
             arrivals: BTreeMap::new(),
             sequence: 0,
         }
@@ -154,7 +164,7 @@ impl Rig {
     }
 
     pub(crate) fn truth_secs(&self) -> i64 {
-        START / 1_000 + i64::try_from(self.mono.as_secs()).unwrap()
+        START / 1_000 + i64::try_from(self.mono.as_secs()).unwrap() + self.truth_ahead_secs
     }
 
     fn arrive(&mut self, after: Duration, arrival: Arrival) {
@@ -203,13 +213,20 @@ impl Rig {
                 let date = http_date(self.truth_secs());
                 self.session.handle_ws_refused(now, conn, Some(status), Some(&date));
             }
-            Arrival::Bytes(conn, bytes) => self.session.handle_ws_bytes(now, conn, &bytes),
+            Arrival::Bytes(conn, bytes) => {
+                self.session.handle_ws_bytes(now, conn, &bytes);
+                if self.keep_bytes {
+                    self.kept.push((conn, bytes));
+                }
+            }
             Arrival::Closed(conn) => self.session.handle_ws_closed(now, conn),
         }
     }
 
     pub(crate) fn drain(&mut self) {
-        while let Some(output) = self.session.poll_output() {
+        loop {
+            let next = if self.paused { self.session.poll_io() } else { self.session.poll_output() };
+            let Some(output) = next else { return };
             match output {
                 Output::Http(request) => {
                     let target = request
@@ -453,6 +470,11 @@ impl Rig {
             r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{truth},"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":{setpoint},"dtyCycle":0.42}}}}"#
         );
         self.say(id, &message, LATENCY);
+    }
+
+    /// The connection ends, and nothing tells the session.
+    pub(crate) fn cut_unheard(&mut self) {
+        self.cloud.sockets.clear();
     }
 
     /// The connection ends, with nothing said.

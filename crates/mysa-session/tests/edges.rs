@@ -1,0 +1,442 @@
+//! What a session is not expected to meet, and what it must not cost.
+#![allow(clippy::unwrap_used, reason = "for tests")]
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysa_proto::{Celsius, Change, Mode, Model, UnixTime};
+use mysa_session::{
+    CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Level, Now, Output,
+    Reason, Session, Settings, Start, Verdict,
+};
+use mysa_sigv4::PresignedUrl;
+use proptest::prelude::*;
+use rig::{LITE, Rig, device, stored};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn captured() -> Start {
+    let url = "wss://a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+        &X-Amz-Credential=ASIAEXAMPLE%2F20260102%2Fus-east-1%2Fiotdevicegateway%2Faws4_request\
+        &X-Amz-Date=20260102T030405Z&X-Amz-SignedHeaders=host\
+        &X-Amz-Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
+        &X-Amz-Security-Token=CANARY";
+    let devices = vec![(device(LITE), Model::parse("BB-V2-0-L"))];
+    Start::Captured { url: PresignedUrl::parse(url).unwrap(), devices }
+}
+
+#[test]
+fn a_captured_url_is_enough_to_listen_and_to_command() {
+    let mut rig = Rig::with(Settings::default(), captured(), 0);
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    assert_eq!(rig.log.http.len(), 0);
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(5));
+    assert!(rig.verdict(id).is_confirmed());
+}
+
+#[test]
+fn a_captured_url_that_lapsed_is_said_to_have() {
+    let mut rig = Rig::with(Settings::default(), captured(), 0);
+    rig.run(secs(3_600));
+    assert_eq!(rig.session.service().level, Level::Live, "the connection outlives the URL");
+    rig.cut();
+    rig.run(secs(120));
+    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+    assert_eq!(rig.session.service().reason, Reason::CapturedUrlLapsed);
+    assert_eq!(rig.log.dials.len(), 1);
+}
+
+#[test]
+fn a_host_that_slept_for_two_hours_comes_back_by_itself() {
+    for clock_runs_while_asleep in [false, true] {
+        let mut rig = Rig::live();
+        rig.cut_unheard();
+        if clock_runs_while_asleep {
+            rig.mono += secs(7_200);
+        } else {
+            rig.host_ahead_ms += 7_200_000;
+            rig.truth_ahead_secs += 7_200;
+        }
+        rig.run(secs(90));
+        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+        assert_eq!(rig.log.connects.len(), 2);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_while_running_does_not_break_signing() {
+    for set_ms in [-1_200_000, 1_200_000] {
+        let mut rig = Rig::live();
+        rig.host_ahead_ms += set_ms;
+        rig.run(secs(5));
+        rig.cut();
+        rig.run(secs(30));
+        assert_eq!(rig.session.service().level, Level::Live);
+        let date = rig.log.dials.last().unwrap().1.split("X-Amz-Date=").nth(1).unwrap()[..13].to_owned();
+        assert_eq!(date, "20260102T0304", "{set_ms}");
+    }
+}
+
+#[test]
+fn a_reader_that_stalls_for_an_hour_misses_no_verdict_and_not_the_latest_state() {
+    let mut rig = Rig::live();
+    let mut settings_heard = 0;
+    rig.paused = true;
+    let id = rig.set(LITE, 21.0);
+    for tick in 0..3_600 {
+        rig.status(LITE, if tick % 2 == 0 { 20.0 } else { 21.0 });
+        rig.run(secs(1));
+    }
+    rig.paused = false;
+    rig.run(secs(1));
+    for (_, event) in &rig.events {
+        if let Event::Device { skipped, .. } = event {
+            settings_heard = settings_heard.max(*skipped);
+        }
+    }
+    assert!(settings_heard > 3_000, "{settings_heard}");
+    assert!(rig.verdict(id).is_confirmed());
+    assert!(rig.events.len() < 300, "{}", rig.events.len());
+    assert_eq!(rig.session.service().level, Level::Live, "pings went on");
+}
+
+#[test]
+fn a_status_from_before_a_command_does_not_roll_it_back() {
+    let mut rig = Rig::live();
+    rig.status(LITE, 19.0);
+    rig.run(secs(5));
+    let old = rig.truth_secs() - 3;
+    let id = rig.set(LITE, 22.0);
+    rig.run(secs(2));
+    assert!(rig.verdict(id).is_confirmed());
+    rig.say(
+        LITE,
+        &format!(
+            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{old},"msg":40,"id":7,"body":{{"stpt":19.0}}}}"#
+        ),
+        Duration::ZERO,
+    );
+    rig.run(secs(2));
+    let setpoint = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
+    assert_eq!(setpoint, Celsius::from_hundredths(2_200));
+}
+
+#[test]
+fn an_acknowledgement_without_resp_id_leaves_the_command_open() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(2));
+    let at = rig.truth_secs();
+    let ack = |middle: &str| {
+        format!(
+            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{at},"msg":44,"id":7{middle},"body":{{"success":1,"type":5,"state":{{"md":3,"sp":21.5}}}}}}"#
+        )
+    };
+    rig.say(LITE, &ack(""), Duration::ZERO);
+    rig.say(LITE, &ack(r#","resp_id":12345"#), Duration::ZERO);
+    rig.run(secs(2));
+    assert_eq!(rig.verdicts(id), []);
+}
+
+#[test]
+fn unreadable_messages_are_reported_and_the_connection_stays() {
+    let mut rig = Rig::live();
+    for message in ["", "{\"msg\":40,\"body\":", "\u{1}", "[]", "{\"msg\":\"x\"}"] {
+        rig.say(LITE, message, Duration::ZERO);
+    }
+    rig.status(LITE, 23.0);
+    rig.run(secs(2));
+    assert_eq!(rig.log.connects.len(), 1);
+    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Unreadable { .. })));
+    assert_eq!(rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value.as_degrees(), 23.0);
+}
+
+#[test]
+fn a_session_that_may_not_command_refuses_each_command() {
+    let mut settings = Settings::default();
+    settings.read_only = true;
+    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::ReadOnly);
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(id), Verdict::Refused(_)));
+}
+
+#[test]
+fn nothing_secret_prints() {
+    let mut rig = Rig::live();
+    rig.status(LITE, 20.0);
+    rig.run(secs(1));
+    let printed = format!("{:?} {:?} {:?}", rig.session, rig.events, rig.stored);
+    assert!(!printed.contains("CANARY"), "{printed}");
+    let start = Start::Password { username: "CANARY@example.org".into(), password: "CANARY".into() };
+    let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1) };
+    let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
+    let mut printed = format!("{session:?}");
+    while let Some(output) = session.poll_output() {
+        printed.push_str(&format!("{output:?}"));
+    }
+    assert!(!printed.contains("CANARY"), "{printed}");
+}
+
+#[test]
+fn the_same_inputs_give_the_same_outputs() {
+    let run = || {
+        let mut rig = Rig::new();
+        rig.run(secs(3_600));
+        rig.set(LITE, 21.0);
+        rig.cut();
+        rig.run(secs(3_600));
+        (rig.log.dials, rig.log.publishes, format!("{:?}", rig.events))
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_status_costs_no_allocation() {
+    let mut rig = Rig::live();
+    rig.status(LITE, 20.0);
+    rig.run(secs(1));
+    rig.keep_bytes = true;
+    rig.status(LITE, 20.5);
+    rig.run(secs(1));
+    let (conn, bytes) = rig.kept.pop().unwrap();
+    let now = rig.now();
+    // Once more, to let queues grow to their size.
+    rig.session.handle_ws_bytes(now, conn, &bytes);
+    while rig.session.poll_output().is_some() {}
+    let setpoint = bytes.windows(4).position(|four| four == b"20.5").unwrap();
+    let mut other = bytes.clone();
+    other[setpoint + 1] = b'1';
+    let mut events = 0;
+    let cost = allocation_counter::measure(|| {
+        rig.session.handle_ws_bytes(now, conn, &other);
+        while let Some(Output::Event(Event::Device { .. })) = rig.session.poll_output() {
+            events += 1;
+        }
+    });
+    assert_eq!((events, cost.count_total), (1, 0));
+}
+
+#[test]
+fn a_session_is_small() {
+    let held = |count: u32| {
+        let mut rig = Rig::new();
+        rig.cloud.devices = (0..count).map(|n| (format!("a0b1c2d3{n:04x}"), "BB-V2-0-L".into())).collect();
+        rig.run(secs(1_800));
+        for n in 0..count {
+            rig.status(&format!("a0b1c2d3{n:04x}"), 20.0);
+        }
+        rig.run(secs(2));
+        let session = rig.session;
+        let heap = allocation_counter::measure(|| drop(session)).bytes_current;
+        i64::try_from(size_of::<Session>()).unwrap() - heap
+    };
+    let (five, fifty) = (held(5), held(50));
+    let each = (fifty - five) / 45;
+    println!(
+        "{five} bytes with 5 thermostats, {each} for each further one, {} of them its state",
+        size_of::<mysa_proto::DeviceState>()
+    );
+    assert!(five - 5 * each < 8 * 1_024, "{}", five - 5 * each);
+}
+
+/// One call, with nonsense for arguments.
+#[derive(Clone, Debug)]
+enum Call {
+    Wait(u64),
+    Back,
+    WallJump(i64),
+    Http { status: u16, body: &'static str },
+    HttpFailed,
+    Opened,
+    Refused(Option<u16>),
+    Bytes(Vec<u8>),
+    ConnAck,
+    SubAck(Vec<u8>),
+    PubAck(u16),
+    Closed,
+    Setpoint(i32),
+    Mode,
+    Cancel,
+    SignIn,
+    SignOut,
+    Challenge,
+    Request,
+    NetworkChanged,
+    OldConnection,
+    Drain,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let body = prop_oneof![
+        Just(""),
+        Just("<html>"),
+        Just("{}"),
+        Just(r#"{"__type":"NotAuthorizedException","message":"no"}"#),
+        Just(r#"{"DevicesObj":{"a0b1c2d3e4f7":{"Model":"BB-V2-0-L"},"a0b1c2d3e4f6":{"Model":"AC-V1-0"}}}"#),
+        Just(r#"{"DevicesObj":{}}"#),
+        Just(r#"{"DeviceStatesObj":{"a0b1c2d3e4f7":{"SetPoint":{"v":21,"t":1767323045}}}}"#),
+        Just(
+            r#"{"IdentityId":"x","Credentials":{"AccessKeyId":"A","SecretKey":"S","SessionToken":"T","Expiration":1767329045}}"#
+        ),
+        Just("TOKENS"),
+    ];
+    prop_oneof![
+        6 => prop_oneof![Just(0_u64), 1..100_u64, 1_000..40_000_u64, 3_600_000..90_000_000_u64].prop_map(Call::Wait),
+        1 => Just(Call::Back),
+        1 => any::<i64>().prop_map(Call::WallJump),
+        12 => (prop_oneof![5 => Just(200_u16), 1 => Just(400), 1 => Just(401), 1 => Just(429), 1 => Just(500)], body)
+            .prop_map(|(status, body)| Call::Http { status, body }),
+        1 => Just(Call::HttpFailed),
+        4 => Just(Call::Opened),
+        1 => prop::option::of(any::<u16>()).prop_map(Call::Refused),
+        1 => prop::collection::vec(any::<u8>(), 0..20).prop_map(Call::Bytes),
+        4 => Just(Call::ConnAck),
+        3 => prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(0x80)], 1..9).prop_map(Call::SubAck),
+        3 => (0..20_u16).prop_map(Call::PubAck),
+        1 => Just(Call::Closed),
+        4 => (-10..50_i32).prop_map(Call::Setpoint),
+        1 => Just(Call::Mode),
+        1 => Just(Call::Cancel),
+        1 => Just(Call::SignIn),
+        1 => Just(Call::SignOut),
+        1 => Just(Call::Challenge),
+        1 => Just(Call::Request),
+        1 => Just(Call::NetworkChanged),
+        1 => Just(Call::OldConnection),
+        6 => Just(Call::Drain),
+    ]
+}
+
+#[derive(Default)]
+struct Heard {
+    https: Vec<HttpId>,
+    conns: Vec<ConnId>,
+    verdicts: BTreeMap<CommandId, u32>,
+    packets: u16,
+}
+
+impl Heard {
+    fn drain(&mut self, session: &mut Session) {
+        let mut outputs = 0;
+        while let Some(output) = session.poll_output() {
+            outputs += 1;
+            assert!(outputs < 5_000, "an endless queue");
+            match output {
+                Output::Http(request) => self.https.push(request.id),
+                Output::Dial(dial) => self.conns.push(dial.conn),
+                Output::Send { bytes, .. } => self.packets += u16::from(bytes.first() == Some(&0x82)),
+                Output::Event(Event::Verdict { id, .. }) => *self.verdicts.entry(id).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn calls_in_any_order_are_harmless_and_every_command_has_one_verdict(
+        calls in prop::collection::vec(call(), 0..120)
+    ) {
+        let (mut mono, mut wall) = (Duration::from_secs(1), rig::START);
+        let at = |mono: Duration, wall: i64| Now { mono, wall: UnixTime::from_millis(wall) };
+        let start = Start::Resume { stored: stored(), password: Some("hunter2".into()) };
+        let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], at(mono, wall));
+        let (mut heard, mut given) = (Heard::default(), Vec::new());
+        for call in calls {
+            let now = at(mono, wall);
+            let conn = heard.conns.last().copied();
+            match call {
+                Call::Wait(millis) => {
+                    mono += Duration::from_millis(millis);
+                    wall = wall.saturating_add(i64::try_from(millis).unwrap());
+                    session.handle_timeout(at(mono, wall));
+                    for _ in 0..50 {
+                        heard.drain(&mut session);
+                        session.handle_timeout(at(mono, wall));
+                    }
+                    heard.drain(&mut session);
+                    let due = session.poll_timeout();
+                    prop_assert!(due.is_none_or(|due| due.at > mono), "no progress: {due:?} at {mono:?}");
+                }
+                Call::Back => session.handle_timeout(at(mono / 2, wall)),
+                Call::WallJump(by) => wall = rig::START.saturating_add(by / 1_000),
+                Call::Http { status, body } => {
+                    let body = if body == "TOKENS" { rig::tokens(1) } else { body.into() };
+                    let answer = HttpAnswer { status, body: body.as_bytes(), ..HttpAnswer::default() };
+                    if let Some(id) = heard.https.pop() {
+                        session.handle_http(now, id, HttpResult::Answer(answer));
+                    }
+                }
+                Call::HttpFailed => {
+                    for id in &heard.https {
+                        session.handle_http(now, *id, HttpResult::Failed(HttpFailure::Broken));
+                    }
+                }
+                Call::Opened => conn.into_iter().for_each(|conn| session.handle_ws_opened(now, conn)),
+                Call::Refused(status) => {
+                    conn.into_iter().for_each(|conn| session.handle_ws_refused(now, conn, status, Some("x")));
+                }
+                Call::Bytes(bytes) => {
+                    conn.into_iter().for_each(|conn| session.handle_ws_bytes(now, conn, &bytes));
+                }
+                Call::ConnAck => {
+                    conn.into_iter().for_each(|conn| session.handle_ws_bytes(now, conn, &[0x20, 2, 0, 0]));
+                }
+                Call::SubAck(codes) => {
+                    let len = u8::try_from(codes.len() + 2).unwrap();
+                    let [high, low] = heard.packets.max(1).to_be_bytes();
+                    let mut bytes = vec![0x90, len, high, low];
+                    bytes.extend(codes);
+                    conn.into_iter().for_each(|conn| session.handle_ws_bytes(now, conn, &bytes));
+                }
+                Call::PubAck(packet) => {
+                    let [high, low] = packet.max(1).to_be_bytes();
+                    conn.into_iter()
+                        .for_each(|conn| session.handle_ws_bytes(now, conn, &[0x40, 2, high, low]));
+                }
+                Call::Closed => conn.into_iter().for_each(|conn| session.handle_ws_closed(now, conn)),
+                Call::Setpoint(degrees) => {
+                    let change = Change::setpoint(Celsius::from_hundredths(degrees * 100));
+                    given.extend(session.command(now, device(LITE), change, None));
+                }
+                Call::Mode => {
+                    let change = Change { setpoint: Celsius::from_degrees(20.0), ..Change::mode(Mode::Heat) };
+                    given.extend(session.command(now, device(LITE), change, Some(secs(3))));
+                }
+                Call::Cancel => given.iter().rev().take(2).for_each(|id| session.cancel(now, *id)),
+                Call::SignIn => session.sign_in(now, "hunter2".into()),
+                Call::SignOut => session.sign_out(now),
+                Call::Challenge => drop(session.answer_challenge(now, "123456")),
+                Call::Request => drop(session.request(now, mysa_proto::rest::homes())),
+                Call::NetworkChanged => session.network_changed(now),
+                Call::OldConnection => {
+                    if let Some(old) = heard.conns.first().copied().filter(|old| Some(*old) != conn) {
+                        session.handle_ws_opened(now, old);
+                        session.handle_ws_bytes(now, old, &[0x20, 2, 0, 0, 0xff]);
+                        session.handle_ws_closed(now, old);
+                    }
+                }
+                Call::Drain => heard.drain(&mut session),
+            }
+        }
+        session.shutdown(at(mono, wall));
+        heard.drain(&mut session);
+        for id in given {
+            prop_assert_eq!(heard.verdicts.get(&id), Some(&1), "{:?}", id);
+        }
+        prop_assert_eq!(session.poll_timeout(), None);
+    }
+}
