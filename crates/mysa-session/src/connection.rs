@@ -68,6 +68,8 @@ pub(crate) enum Happened {
     ConnectRefused,
     Granted(Wanted),
     Denied(Wanted),
+    /// SUBACK never came.
+    NoAnswer(Wanted),
     Acknowledged(Publishing),
     /// Never acknowledged, although the connection was alive.
     Unanswered(Publishing),
@@ -424,7 +426,7 @@ impl Connection {
         for found in &mut self.subscriptions {
             if matches!(found.state, SubscriptionState::Asked { until, .. } if until <= now) {
                 found.state = SubscriptionState::Refused { retry_at: Duration::MAX };
-                happened.push(Happened::Denied(found.wanted));
+                happened.push(Happened::NoAnswer(found.wanted));
             }
         }
         if !kept_up {

@@ -38,6 +38,8 @@ pub struct Device {
     /// When the structured service is next to be asked what it reports.
     pub(crate) judge_at: Option<Duration>,
     pub(crate) judged: u8,
+    /// It was missing from the last list of the account.
+    pub(crate) missing: bool,
 }
 
 /// What changed since the last event.
@@ -70,6 +72,7 @@ impl Device {
             untold: Untold::default(),
             judge_at: None,
             judged: 0,
+            missing: false,
         }
     }
 

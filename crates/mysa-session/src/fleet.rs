@@ -362,8 +362,20 @@ impl Fleet {
                     self.trouble = None;
                 }
                 Happened::Granted(wanted) => self.records.granted(wanted),
-                Happened::Denied(Wanted::Everything) => self.wildcard_refused = true,
-                Happened::Denied(wanted) => {
+                // Where nothing at all is answered the connection is to blame, unless that is always so.
+                Happened::NoAnswer(_)
+                    if !connection.has_granted()
+                        && self
+                            .shards
+                            .get(connection.shard)
+                            .is_some_and(|shard| shard.backoff.failures() < 3) =>
+                {
+                    ending = Some(Ending::GivenUp);
+                }
+                Happened::Denied(Wanted::Everything) | Happened::NoAnswer(Wanted::Everything) => {
+                    self.wildcard_refused = true;
+                }
+                Happened::Denied(wanted) | Happened::NoAnswer(wanted) => {
                     let retry_at = self.records.refused(wanted, cx.mono(), cx.settings.quarantine);
                     connection.set_refused(wanted, retry_at);
                 }

@@ -353,7 +353,12 @@ impl Identity {
             }
             Err(error) => match (error.advice(), challenge) {
                 (Advice::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
-                // What was answered is lost; only a whole new sign-in goes on, and a person must want it.
+                // The answer came too late: from the start again, which a person is at hand for.
+                (Advice::AskForPassword, Some(_))
+                    if error.refusal() == Some(RefusalKind::ChallengeLapsed) =>
+                {
+                    self.retry_at = cx.after(Duration::from_secs(1));
+                }
                 (Advice::AskForPassword, Some(_)) => self.refused(cx, &error),
                 (Advice::AskForPassword | Advice::GiveUp, None) if error.refusal().is_some() => {
                     self.refused(cx, &error);
@@ -431,8 +436,10 @@ impl Identity {
 
     fn put_off(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
         let wait = retry_after(answer.retry_after, cx);
+        let second = self.backoff.failures() > 0;
         match error.advice() {
-            Advice::Wait | Advice::GiveUp => {
+            Advice::RetryOnce if !second => self.pause(cx, Reason::ServerTrouble { status: answer.status }),
+            Advice::Wait | Advice::GiveUp | Advice::RetryOnce => {
                 let locked = error.refusal() == Some(RefusalKind::LockedOut);
                 let own = self.backoff.next(FIRST_WAIT, LONGEST_WAIT, &mut cx.entropy);
                 let pause = if locked { LOCK_OUT } else { FIRST_WAIT + own }.max(wait);

@@ -3,8 +3,8 @@ use core::time::Duration;
 
 use mysa_proto::rest::{DeviceList, DeviceStateEntry, DeviceStates, Reading, StructuredState};
 use mysa_proto::{
-    AutoSetpoints, Body, Brightness, Change, Changes, Message, Observation, Received, Source, Topic,
-    TopicKind, UnixTime,
+    AutoSetpoints, Body, Brightness, Change, Changes, DeviceId, Message, Observation, Received, Source,
+    Topic, TopicKind, UnixTime,
 };
 
 use crate::command::Evidence;
@@ -15,7 +15,9 @@ use crate::session::Session;
 use crate::wish::{Answered, Confirmed, Decided};
 use crate::{ConfirmBy, Event, HttpAnswer, HttpResult, RequestError, Response};
 
-/// Times a thermostat that has just started needs before it takes a request for live reports.
+/// When a list from which somebody is missing is read again.
+const SECOND_LIST: Duration = Duration::from_secs(30);
+/// Time a thermostat that has just started needs before it takes a request for live reports.
 const AFTER_BOOT: Duration = Duration::from_secs(3);
 
 impl Devices {
@@ -25,7 +27,7 @@ impl Devices {
         cx: &mut Context,
         topic: &[u8],
         payload: &[u8],
-        decided: &mut Vec<(mysa_proto::DeviceId, Decided)>,
+        decided: &mut Vec<(DeviceId, Decided)>,
     ) -> bool {
         let Some(Topic { device: id, kind }) = Topic::parse(topic) else { return false };
         if kind == TopicKind::In {
@@ -148,8 +150,8 @@ impl Session {
             (_, Outcome::Again) => {}
             (Purpose::Devices, Outcome::Done) => match DeviceList::decode(body) {
                 Ok(list) => {
-                    self.list(&list);
                     self.rest.devices_done(&mut self.cx, true);
+                    self.list(&list);
                 }
                 Err(_) => {
                     self.rest.unreadable(&mut self.cx, status);
@@ -190,8 +192,23 @@ impl Session {
     /// Takes the account's list: whom there is to listen to.
     fn list(&mut self, list: &DeviceList) {
         let now = self.cx.mono();
-        let gone: Vec<_> =
-            self.devices.ids().into_iter().filter(|id| !list.devices.contains_key(id)).collect();
+        let unreadable = |id: DeviceId| {
+            list.rejected.iter().any(|(key, _)| key.as_deref().and_then(DeviceId::new) == Some(id))
+        };
+        let mut gone = Vec::new();
+        let mut doubtful = false;
+        for device in self.devices.iter_mut() {
+            let missing = !list.devices.contains_key(&device.id()) && !unreadable(device.id());
+            // The service has sent lists with holes. Only who is missing twice is gone.
+            if missing && device.missing {
+                gone.push(device.id());
+            }
+            device.missing = missing;
+            doubtful |= missing;
+        }
+        if doubtful {
+            self.rest.hasten_devices(self.cx.after(SECOND_LIST));
+        }
         for id in gone {
             if let Some(mut device) = self.devices.remove(id) {
                 let mut decided = Vec::new();
@@ -262,7 +279,7 @@ impl Session {
     }
 
     /// Only what is reported is evidence; what is desired may sit there unapplied for ever.
-    fn take_reported(&mut self, id: mysa_proto::DeviceId, state: &StructuredState) {
+    fn take_reported(&mut self, id: DeviceId, state: &StructuredState) {
         let received = self.cx.received();
         let Self { cx, devices, .. } = self;
         let Some(device) = devices.find_mut(id) else { return };

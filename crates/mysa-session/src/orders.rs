@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::now::earlier;
 use crate::rest::{Outcome, Purpose};
 use crate::session::Session;
-use crate::{CommandChannel, Deadline, Wake};
+use crate::{CommandChannel, Deadline, Level, Wake};
 
 /// When the REST state is read for a command by MQTT that nothing was heard of, counted from sending it.
 const SECOND_LOOK: Duration = Duration::from_secs(6);
@@ -92,7 +92,10 @@ impl Session {
             }
             CommandChannel::Structured => Ok(Channel::Structured),
             CommandChannel::Auto => {
-                if by_mqtt && !self.fleet.permission.is_denied() {
+                let missing = self.service.level == Level::RestOnly && !self.fleet.is_live();
+                if missing && structured && self.fleet.route(device.id()).is_none() {
+                    Ok(Channel::Structured)
+                } else if by_mqtt && !self.fleet.permission.is_denied() {
                     Ok(Channel::Mqtt)
                 } else if structured {
                     Ok(Channel::Structured)

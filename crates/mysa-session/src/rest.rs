@@ -121,6 +121,10 @@ impl Rest {
         self.states_at = self.states_at.min(at);
     }
 
+    pub(crate) fn hasten_devices(&mut self, at: Duration) {
+        self.devices_at = self.devices_at.min(at);
+    }
+
     /// Sends what is due. Returns what has had its time without an answer.
     pub(crate) fn step(
         &mut self,

@@ -162,6 +162,10 @@ impl Session {
                 self.learn_date(date, Duration::ZERO);
             }
             self.end_connection(at, Ending::Refused { status });
+            // The clock may be wrong; an answer by HTTP tells.
+            if status.is_some() && date.is_none() {
+                self.rest.hasten_states(self.cx.mono());
+            }
             // Credentials may be no good whatever they say of themselves; but the fault may be elsewhere.
             if matches!(status, Some(401 | 403)) && self.fleet.refusals() % 4 == 2 {
                 self.identity.drop_credentials();

@@ -175,7 +175,8 @@ impl Subscriptions {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there are two channels")]
 pub enum CommandChannel {
-    /// MQTT; the structured REST service once MQTT is known to be read-only, and for models that have no other.
+    /// MQTT; the structured REST service while MQTT is missing for long or known to be read-only, and for models that
+    /// have no other.
     #[default]
     Auto,
     /// MQTT only.

@@ -19,8 +19,10 @@ impl Session {
         for one in happened {
             match *one {
                 Happened::Granted(wanted) => self.granted(wanted),
-                Happened::Denied(Wanted::Everything) => self.want_devices(),
-                Happened::Denied(Wanted::Device(id, _)) => {
+                Happened::Denied(Wanted::Everything) | Happened::NoAnswer(Wanted::Everything) => {
+                    self.want_devices();
+                }
+                Happened::Denied(Wanted::Device(id, _)) | Happened::NoAnswer(Wanted::Device(id, _)) => {
                     let Self { cx, devices, .. } = self;
                     if let Some(device) = devices.find_mut(id) {
                         device.tell(cx, Changes::default(), true);

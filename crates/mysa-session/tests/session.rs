@@ -345,6 +345,10 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
     assert!(rig.log.dials.len() < 250, "{}", rig.log.dials.len());
     assert_eq!(rig.levels().iter().filter(|level| **level == Level::RestOnly).count(), 1);
     assert!(rig.asked("/devices/state") > 1_000);
+    // Commands take the channel there is.
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(20));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Reported, .. }));
 }
 
 #[test]
@@ -432,7 +436,10 @@ fn shutting_down_resolves_every_command_and_says_goodbye() {
 
 #[test]
 fn commands_without_a_connection_expire_unsent() {
-    let mut rig = Rig::live();
+    let mut settings = Settings::default();
+    settings.channel = mysa_session::CommandChannel::Mqtt;
+    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    rig.run(secs(10));
     rig.cut();
     rig.cloud.upgrade = Some(503);
     rig.run(secs(5));
@@ -461,6 +468,15 @@ fn devices_that_come_and_go_are_announced_once() {
     rig.cloud.devices.push(("a0b1c2d3e4aa".into(), "BB-V1-1".into()));
     rig.run(secs(2_000));
     assert!(rig.session.is_subscribed(device("a0b1c2d3e4aa")));
+    // A list with a hole in it is no reason to forget anybody.
+    let all = std::mem::take(&mut rig.cloud.devices);
+    while !rig.session.devices().any(|_| rig.log.http.last().unwrap().1 == "GET /devices") {
+        rig.run(secs(1));
+    }
+    rig.run(secs(5));
+    rig.cloud.devices = all;
+    rig.run(secs(100));
+    assert_eq!(rig.session.devices().len(), 2);
     rig.cloud.devices.remove(0);
     rig.run(secs(2_000));
     let count = |wanted: &str| {
@@ -496,4 +512,43 @@ fn rest_tokens_refused_with_401_are_renewed_once() {
     assert!(rig.asked("InitiateAuth") <= before + 2);
     let answered = rig.events.iter().filter(|(_, event)| matches!(event, Event::Response { .. })).count();
     assert_eq!(answered, 1);
+}
+
+#[test]
+fn suback_that_never_comes_costs_a_connection_and_then_only_time() {
+    let mut rig = Rig::new();
+    rig.cloud.suback = false;
+    rig.run(secs(900));
+    assert_eq!(rig.session.service().level, Level::RestOnly);
+    assert!(rig.log.connects.len() < 10, "{}", rig.log.connects.len());
+    rig.cloud.suback = true;
+    rig.run(secs(1_800));
+    assert_eq!(rig.session.service().level, Level::Live);
+}
+
+#[test]
+fn a_code_is_asked_of_a_person_and_a_wrong_one_asked_for_again() {
+    let start = Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
+    let mut rig = Rig::with(Settings::default(), start, 0);
+    rig.cloud.refresh = Reply::Status(
+        200,
+        r#"{"ChallengeName":"SOFTWARE_TOKEN_MFA","Session":"s","ChallengeParameters":{"USER_ID_FOR_SRP":"u"}}"#,
+    );
+    rig.cloud.respond = Reply::Status(400, r#"{"__type":"CodeMismatchException","message":"no"}"#);
+    rig.run(secs(600));
+    assert_eq!(rig.session.service().reason, Reason::ChallengeOpen);
+    assert_eq!(rig.log.http.len(), 1);
+    for (code, again) in [("111111", 2), ("222222", 3)] {
+        let now = rig.now();
+        rig.session.answer_challenge(now, code).unwrap();
+        rig.run(secs(60));
+        let asked = rig.events.iter().filter(|(_, event)| matches!(event, Event::Challenge(_))).count();
+        assert_eq!(asked, again);
+    }
+    rig.cloud.respond = Reply::Good;
+    let now = rig.now();
+    rig.session.answer_challenge(now, "333333").unwrap();
+    rig.run(secs(30));
+    assert_eq!(rig.session.service().level, Level::Live);
+    assert!(rig.session.answer_challenge(rig.now(), "x").is_err());
 }

@@ -42,6 +42,7 @@ pub(crate) struct Rig {
 pub(crate) struct Cloud {
     pub(crate) devices: Vec<(String, String)>,
     pub(crate) refresh: Reply,
+    pub(crate) respond: Reply,
     pub(crate) credentials_life: i64,
     pub(crate) rest: Reply,
     pub(crate) http: bool,
@@ -116,6 +117,7 @@ impl Rig {
         let cloud = Cloud {
             devices: vec![(LITE.into(), "BB-V2-0-L".into())],
             refresh: Reply::Good,
+            respond: Reply::Good,
             credentials_life: 3_600,
             rest: Reply::Good,
             http: true,
@@ -277,8 +279,9 @@ impl Rig {
             return None;
         }
         let truth = self.truth_secs();
-        if what.ends_with("InitiateAuth") || what.ends_with("GetTokensFromRefreshToken") {
-            return match self.cloud.refresh {
+        let refresh = what.ends_with("InitiateAuth") || what.ends_with("GetTokensFromRefreshToken");
+        if refresh || what.ends_with("RespondToAuthChallenge") {
+            return match if refresh { self.cloud.refresh } else { self.cloud.respond } {
                 Reply::Good => {
                     self.cloud.tokens += 1;
                     Some((200, tokens(self.cloud.tokens)))
