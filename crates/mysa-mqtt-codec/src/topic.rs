@@ -91,15 +91,25 @@ impl<'a> TryFrom<&'a str> for Topic<'a> {
 /// True if every byte is ASCII other than NUL, `+` and `#`, and there is one at least. False means "look closer".
 #[inline(always)]
 fn is_plain(name: &[u8]) -> bool {
-    // Ends that overlap cover the usual lengths without a loop.
-    let (Some(front), Some(back)) = (name.first_chunk::<16>(), name.last_chunk::<16>()) else {
-        return is_plain_short(name);
-    };
-    let mut doubts = doubts_16(front) | doubts_16(back);
-    if name.len() > 32 {
-        doubts |= name.as_chunks::<16>().0.iter().fold(0, |doubts, block| doubts | doubts_16(block));
+    // Two ends that overlap, or meet, cover the usual lengths without a loop.
+    match (name.first_chunk::<16>(), name.last_chunk::<16>()) {
+        (Some(front), Some(back)) if name.len() <= 32 => doubts_16(front) | doubts_16(back) == 0,
+        _ => is_plain_of_any_length(name),
     }
-    doubts == 0
+}
+
+#[inline(never)]
+fn is_plain_of_any_length(name: &[u8]) -> bool {
+    let (blocks, rest) = name.as_chunks::<16>();
+    let doubts = blocks.iter().fold(0, |doubts, block| doubts | doubts_16(block));
+    let rest_is_plain = match (name.last_chunk::<16>(), rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        (Some(back), ..) => doubts_16(back) == 0,
+        (None, Some(front), Some(back)) => {
+            self::doubts(u64::from_le_bytes(*front)) | self::doubts(u64::from_le_bytes(*back)) == 0
+        }
+        _ => is_plain_bytewise(rest),
+    };
+    doubts == 0 && rest_is_plain
 }
 
 #[inline(always)]
@@ -119,8 +129,7 @@ const fn doubts(word: u64) -> u64 {
     (word | word.wrapping_sub(ONES) | wildcards.wrapping_sub(ONES)) & (0x80 * ONES)
 }
 
-#[inline(never)]
-fn is_plain_short(name: &[u8]) -> bool {
+fn is_plain_bytewise(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&byte| byte.is_ascii() && !matches!(byte, 0 | b'+' | b'#'))
 }
 
@@ -168,7 +177,7 @@ mod tests {
         for first in 0..=255_u8 {
             for second in [0, 1, b'#', b'$', b'+', b',', 0x7f, 0x80, 0xff] {
                 let name = [b'a', first, second, b'a', b'a', b'a', b'a', b'a', b'a'];
-                assert_eq!(is_plain(&name), is_plain_short(&name), "{first} {second}");
+                assert_eq!(is_plain(&name), is_plain_bytewise(&name), "{first} {second}");
             }
         }
     }
