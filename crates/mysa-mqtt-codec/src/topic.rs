@@ -1,4 +1,4 @@
-//! Topic names, checked in one pass of eight bytes a step.
+//! Topic names, checked in one pass of sixteen bytes a step.
 
 use core::fmt;
 
@@ -92,45 +92,36 @@ impl<'a> TryFrom<&'a str> for Topic<'a> {
 #[inline(always)]
 fn is_plain(name: &[u8]) -> bool {
     // Two ends that overlap, or meet, cover the usual lengths without a loop.
-    match (name.first_chunk::<16>(), name.last_chunk::<16>()) {
-        (Some(front), Some(back)) if name.len() <= 32 => doubts_16(front) | doubts_16(back) == 0,
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(front), Some(back)) if name.len() <= 32 => are_plain(front, back),
         _ => is_plain_of_any_length(name),
     }
 }
 
 #[inline(never)]
 fn is_plain_of_any_length(name: &[u8]) -> bool {
-    let (blocks, rest) = name.as_chunks::<16>();
-    let doubts = blocks.iter().fold(0, |doubts, block| doubts | doubts_16(block));
-    let rest_is_plain = match (name.last_chunk::<16>(), rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
-        (Some(back), ..) => doubts_16(back) == 0,
-        (None, Some(front), Some(back)) => {
-            self::doubts(u64::from_le_bytes(*front)) | self::doubts(u64::from_le_bytes(*back)) == 0
-        }
-        _ => is_plain_bytewise(rest),
-    };
-    doubts == 0 && rest_is_plain
+    match name.last_chunk() {
+        Some(back) => name.as_chunks().0.iter().all(|block| are_plain(block, back)),
+        None => is_plain_bytewise(name),
+    }
 }
 
+/// A loop of fixed length without an early end, which compilers turn into a few vector instructions.
 #[inline(always)]
-fn doubts_16(block: &[u8; 16]) -> u64 {
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().fold(0, |doubts, word| doubts | self::doubts(u64::from_le_bytes(*word)))
+fn are_plain(front: &[u8; 16], back: &[u8; 16]) -> bool {
+    let doubts =
+        front.iter().zip(back).fold(false, |doubt, (&a, &b)| doubt | is_doubtful(a) | is_doubtful(b));
+    !doubts
 }
 
-/// Non-zero if one of eight bytes is NUL, `+`, `#` or not ASCII.
+/// `#` is 0x23 and `+` is 0x2b: with bit 3 set they are the same, and no other byte joins them.
 #[inline(always)]
-const fn doubts(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // `#` is 0x23 and `+` is 0x2b: with bit 3 set they are the same, and no other byte joins them.
-    let wildcards = (word | (8 * ONES)) ^ (0x2b * ONES);
-    // While all bytes are below 0x80, subtracting one sets a byte's top bit if it was zero, or if a borrow came from a
-    // lower byte, which then was zero itself. With a byte above, the answer is "look closer" anyway.
-    (word | word.wrapping_sub(ONES) | wildcards.wrapping_sub(ONES)) & (0x80 * ONES)
+const fn is_doubtful(byte: u8) -> bool {
+    (byte == 0) | (byte | 8 == b'+') | (byte >= 0x80)
 }
 
 fn is_plain_bytewise(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| byte.is_ascii() && !matches!(byte, 0 | b'+' | b'#'))
+    !name.is_empty() && !name.iter().any(|&byte| is_doubtful(byte))
 }
 
 /// The full check, for names that are not plain.
@@ -168,16 +159,6 @@ mod tests {
                     };
                     assert_eq!(Topic::from_bytes(&name), expected, "{byte} at {position} of {length}");
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn two_suspects_side_by_side_do_not_hide_each_other() {
-        for first in 0..=255_u8 {
-            for second in [0, 1, b'#', b'$', b'+', b',', 0x7f, 0x80, 0xff] {
-                let name = [b'a', first, second, b'a', b'a', b'a', b'a', b'a', b'a'];
-                assert_eq!(is_plain(&name), is_plain_bytewise(&name), "{first} {second}");
             }
         }
     }
