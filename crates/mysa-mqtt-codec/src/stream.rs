@@ -57,8 +57,8 @@ enum State {
     Clear,
     /// The carried bytes do not yet tell the packet's length.
     Header,
-    /// The body of the carried packet begins at `header`, and `missing` bytes are to come.
-    Body { header: u8, missing: u32 },
+    /// The body of the carried packet begins at `header` and ends at `end`.
+    Body { header: u8, end: u32 },
     /// A rule was broken.
     Failed(Malformed),
 }
@@ -93,10 +93,11 @@ impl Carry {
                         }
                     },
                 },
-                State::Body { header, missing } => {
-                    let Some((now, later)) = input.split_at_checked(missing as usize) else {
+                State::Body { header, end } => {
+                    // Nothing but the length of the buffer changes from byte to byte.
+                    let missing = end as usize - bytes.len();
+                    let Some((now, later)) = input.split_at_checked(missing) else {
                         append(bytes, input);
-                        *state = State::Body { header, missing: missing - input.len() as u32 };
                         *input = &[];
                         return Ok(None);
                     };
@@ -146,7 +147,7 @@ fn begin<'i, 'p, P: Incoming<'p>>(
             if let Some(frame) = Frame::at(input, header, remaining) {
                 return Ok(Some(frame));
             }
-            State::Body { header: header as u8, missing: remaining - (input.len() - header) as u32 }
+            State::Body { header: header as u8, end: header as u32 + remaining }
         }
         Ok(Head::Partial) => State::Header,
         Err(error) => {
@@ -164,7 +165,7 @@ fn begin<'i, 'p, P: Incoming<'p>>(
 fn find_end<'p, P: Incoming<'p>>(rules: Rules, state: &mut State, bytes: &[u8]) -> Result<(), Malformed> {
     match Head::read::<P>(bytes, rules) {
         Ok(Head::Known { header, remaining }) => {
-            *state = State::Body { header: header as u8, missing: remaining };
+            *state = State::Body { header: header as u8, end: header as u32 + remaining };
         }
         Ok(Head::Partial) => {}
         Err(error) => {
