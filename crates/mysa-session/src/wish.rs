@@ -334,3 +334,71 @@ impl Wish {
         Verdict::Unconfirmed { reached: sent.reached, seen: sent.seen, after: now.saturating_sub(self.asked) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mysa_proto::Celsius;
+
+    use super::*;
+
+    const SENT: UnixTime = UnixTime::from_secs(1_767_323_045);
+    const LATER: Duration = Duration::from_secs(3);
+
+    fn setpoint(degrees: i32) -> Change {
+        Change::setpoint(Celsius::from_hundredths(degrees * 100))
+    }
+
+    fn sent() -> Wishes {
+        let (mut wishes, mut decided) = (Wishes::default(), Vec::new());
+        wishes.add(CommandId(1), setpoint(22), Duration::ZERO, Duration::from_secs(30), &mut decided);
+        wishes.sent(None, 7, Channel::Mqtt, Duration::from_secs(1), SENT, &mut decided);
+        assert_eq!(decided, []);
+        wishes
+    }
+
+    #[test]
+    fn only_what_was_made_after_the_command_is_evidence() {
+        for (at, by, confirms) in [
+            (Some(-60), Evidence::Status, false),
+            (Some(1), Evidence::Status, true),
+            (None, Evidence::Status, true),
+            (Some(-60), Evidence::Rest, false),
+            (Some(1), Evidence::Rest, true),
+            (None, Evidence::Rest, false),
+            (None, Evidence::Reported, false),
+        ] {
+            let (mut wishes, mut decided) = (sent(), Vec::new());
+            let at = at.map(|secs: i64| SENT.plus_millis(secs * 1_000));
+            let confirmed = wishes.seen(&setpoint(22), at, by, LATER, &mut decided);
+            assert_eq!((confirmed.is_some(), decided.len() == 1), (confirms, confirms), "{at:?} {by:?}");
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_must_say_so_and_show_it() {
+        for (success, shows, verdict) in [
+            (Some(true), 22, Some(true)),
+            (Some(true), 20, None),
+            (None, 22, None),
+            (Some(false), 22, Some(false)),
+        ] {
+            let (mut wishes, mut decided) = (sent(), Vec::new());
+            let answered = Answered { stamp: 7, success };
+            wishes.acknowledged(answered, &setpoint(shows), true, LATER, &mut decided);
+            assert_eq!(
+                decided.first().map(|(_, verdict)| verdict.is_confirmed()),
+                verdict,
+                "{success:?} {shows}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_status_that_shows_something_else_is_told_with_the_verdict() {
+        let (mut wishes, mut decided) = (sent(), Vec::new());
+        wishes.seen(&setpoint(19), None, Evidence::Status, LATER, &mut decided);
+        wishes.expire(Duration::from_secs(30), &mut decided);
+        let Some((_, Verdict::Unconfirmed { seen, .. })) = decided.pop() else { panic!("{decided:?}") };
+        assert_eq!(seen, setpoint(19));
+    }
+}

@@ -212,6 +212,7 @@ fn a_day_and_a_half_of_renewals_leaves_no_gap() {
     }
     assert_eq!(heard, 36 * 60);
     assert!(rig.log.live_at_once == 2, "make before break");
+    assert_eq!(rig.open_sockets(), 1, "and break after make");
     let signatures: std::collections::BTreeSet<_> = rig.log.dials.iter().map(|(_, url)| url).collect();
     assert_eq!(signatures.len(), rig.log.dials.len(), "each dial is signed anew");
     assert!(rig.asked("InitiateAuth") < 45, "{}", rig.asked("InitiateAuth"));

@@ -475,6 +475,10 @@ impl Rig {
         self.say(id, &message, LATENCY);
     }
 
+    pub(crate) fn open_sockets(&self) -> usize {
+        self.cloud.sockets.len()
+    }
+
     /// The connection ends, and nothing tells the session.
     pub(crate) fn cut_unheard(&mut self) {
         self.cloud.sockets.clear();
