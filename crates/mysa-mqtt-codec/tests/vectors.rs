@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test")]
 
+#[expect(dead_code, reason = "shared with tests that use other parts")]
 mod common;
 
-use common::{Packet, read};
+use common::{Packet, mended, read};
 use mysa_mqtt_codec::{ConnAck, Inbound, Malformed, QoS, Stream, server};
 use serde_json::{Value, json};
 
@@ -195,21 +196,6 @@ fn bytes(case: &Value) -> Vec<u8> {
 fn parts(wire: &[u8]) -> (u8, &[u8]) {
     let header = 2 + wire[1..].iter().take_while(|&&byte| byte >= 0x80).count();
     (wire[0], &wire[header..])
-}
-
-fn mended(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut wire = vec![first];
-    let mut left = body.len();
-    loop {
-        let more = if left > 0x7f { 0x80 } else { 0 };
-        wire.push(left as u8 & 0x7f | more);
-        left >>= 7;
-        if more == 0 {
-            break;
-        }
-    }
-    wire.extend_from_slice(body);
-    wire
 }
 
 /// A packet in the words of the vectors.

@@ -1,5 +1,7 @@
 //! Packets of either direction, taken apart and written again.
 
+pub(crate) mod spec;
+
 use mysa_mqtt_codec::{Inbound, Malformed, Rules, decode, server};
 
 /// What one of the two decoders makes of the front of `input`.
@@ -80,4 +82,20 @@ impl Packet<'_> {
         }
         out
     }
+}
+
+/// A packet with a length that fits its body.
+pub(crate) fn mended(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut wire = vec![first];
+    let mut left = body.len();
+    loop {
+        let more = if left > 0x7f { 0x80 } else { 0 };
+        wire.push(left as u8 & 0x7f | more);
+        left >>= 7;
+        if more == 0 {
+            break;
+        }
+    }
+    wire.extend_from_slice(body);
+    wire
 }
