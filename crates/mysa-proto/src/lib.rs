@@ -105,6 +105,7 @@ mod topic;
 mod trigger;
 mod units;
 mod v1_status;
+mod words;
 mod write;
 
 pub use ac_state::AcState;

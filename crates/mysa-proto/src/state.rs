@@ -1,7 +1,9 @@
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use crate::observation::for_each_field;
+use crate::words::{Packed, Words};
 use crate::{
     Amperes, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, Observation, Received, RelativeHumidity,
     Source, Swing, TrackedSensor, UnixTime, Volts, Watts,
@@ -89,12 +91,24 @@ macro_rules! state {
         ///    [`DeviceState::confirm`].
         ///
         /// Time of a clock never goes back: an old word, redelivered or late, changes nothing.
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Default)]
         pub struct DeviceState {
-            $( $field: Slot<$ty>, )*
+            /// The latest word of each clock about each field. Both this and the floors are maxima of what was ever
+            /// handed in, which is why the order of handing in does not matter.
+            words: Words,
+            /// The latest confirmed command of each field that was ever commanded.
+            floors: Vec<(StateField, Floor)>,
             /// By how much, in milliseconds, the device's clock was at most ahead of the host's.
             lead: i64,
             watch: Option<Contradiction>,
+        }
+
+        impl fmt::Debug for DeviceState {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut fields = f.debug_struct("DeviceState");
+                $( if let Some(field) = self.$field() { fields.field(stringify!($field), &field); } )*
+                fields.finish_non_exhaustive()
+            }
         }
 
         impl DeviceState {
@@ -102,7 +116,7 @@ macro_rules! state {
                 $(#[$doc])*
                 #[must_use]
                 pub fn $field(&self) -> Option<Field<$ty>> {
-                    self.$field.current(self.lead)
+                    self.last_word(StateField::$name, self.lead)
                 }
             )*
 
@@ -116,14 +130,15 @@ macro_rules! state {
                 let mut changes = Changes::default();
                 $(
                     if observation.$field.is_some() || lead != self.lead {
-                        let before = self.$field.current(lead).map(|field| field.value);
+                        let name = StateField::$name;
+                        let before = self.last_word::<$ty>(name, lead).map(|field| field.value);
                         if let Some(value) = observation.$field {
                             let (source, received) = (observation.source, observation.received);
-                            self.$field.insert(Field { value, source, at, received });
-                            self.$field.raise(floor);
+                            self.words.insert(name, Field { value, source, at, received });
+                            self.raise(name, floor);
                         }
-                        if self.$field.current(self.lead).map(|field| field.value) != before {
-                            changes.insert(StateField::$name);
+                        if self.last_word::<$ty>(name, self.lead).map(|field| field.value) != before {
+                            changes.insert(name);
                         }
                     }
                 )*
@@ -139,10 +154,11 @@ impl DeviceState {
     /// A device of which nothing is known.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { words: Words::with_room(), ..Self::default() }
     }
 
-    /// Merges one observation, and says which fields have another value than before. Allocates nothing.
+    /// Merges one observation, and says which fields have another value than before. Allocates nothing, unless a field
+    /// is heard of for the first time.
     pub fn observe(&mut self, observation: &Observation) -> Changes {
         self.merge(observation, None)
     }
@@ -167,6 +183,23 @@ impl DeviceState {
     #[must_use]
     pub fn contradiction(&self) -> Option<Contradiction> {
         self.watch.filter(|watch| watch.latest.saturating_sub(watch.since) >= Contradiction::AFTER)
+    }
+
+    /// The last word of all that have a say.
+    fn last_word<T: Packed>(&self, name: StateField, lead: i64) -> Option<Field<T>> {
+        let floor = self.floors.iter().find(|(field, _)| *field == name).map(|(_, floor)| floor);
+        self.words
+            .about(name)
+            .filter(|field| floor.is_none_or(|floor| floor.leaves_a_say(field, lead)))
+            .max_by_key(|field| (said(field), Clock::of(field)))
+    }
+
+    fn raise(&mut self, name: StateField, floor: Option<Floor>) {
+        let Some(floor) = floor else { return };
+        match self.floors.iter_mut().find(|(field, _)| *field == name) {
+            Some((_, latest)) => *latest = floor.max(*latest),
+            None => self.floors.push((name, floor)),
+        }
     }
 
     fn watch(&mut self, observation: &Observation) {
@@ -247,7 +280,7 @@ impl fmt::Debug for Changes {
 
 /// A clock by which words can be ordered. The latest word of each is kept.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Clock {
+pub(crate) enum Clock {
     CloudArrival,
     Cloud,
     DeviceArrival,
@@ -255,7 +288,7 @@ enum Clock {
 }
 
 impl Clock {
-    const fn of<T>(field: &Field<T>) -> Self {
+    pub(crate) const fn of<T>(field: &Field<T>) -> Self {
         match (field.source.is_device(), field.at.is_some()) {
             (true, true) => Self::Device,
             (true, false) => Self::DeviceArrival,
@@ -273,41 +306,10 @@ struct Floor {
     at: Option<UnixTime>,
 }
 
-/// The latest word of each clock about one field, and the latest confirmed command. Both are maxima of what was ever
-/// handed in, which is why the order of handing in does not matter.
-#[derive(Clone, Copy, Debug)]
-struct Slot<T> {
-    latest: [Option<Field<T>>; 4],
-    floor: Option<Floor>,
-}
-
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self { latest: [const { None }; 4], floor: None }
-    }
-}
-
-impl<T: Copy + PartialOrd> Slot<T> {
-    fn insert(&mut self, field: Field<T>) {
-        if let Some(latest) = self.latest.get_mut(Clock::of(&field) as usize)
-            && latest.as_ref().is_none_or(|latest| is_later(&field, latest))
-        {
-            *latest = Some(field);
-        }
-    }
-
-    fn raise(&mut self, floor: Option<Floor>) {
-        self.floor = self.floor.max(floor);
-    }
-
-    /// The last word of all that have a say.
-    fn current(&self, lead: i64) -> Option<Field<T>> {
-        let words = self.latest.iter().flatten().filter(|field| self.has_a_say(field, lead));
-        words.max_by_key(|field| (said(field), Clock::of(field))).copied()
-    }
-
-    fn has_a_say(&self, field: &Field<T>, lead: i64) -> bool {
-        let Some(floor) = &self.floor else { return true };
+impl Floor {
+    /// Whether a word counts beside a confirmed command.
+    fn leaves_a_say<T>(&self, field: &Field<T>, lead: i64) -> bool {
+        let floor = self;
         match Clock::of(field) {
             Clock::Device => match floor.at {
                 Some(at) => (field.at, field.source) >= (Some(at), Source::Ack),
@@ -325,7 +327,7 @@ impl<T: Copy + PartialOrd> Slot<T> {
 }
 
 /// Whether `a` is later than `b`, a word of the same clock. A total order of all that can be told apart.
-fn is_later<T: PartialOrd>(a: &Field<T>, b: &Field<T>) -> bool {
+pub(crate) fn is_later<T: PartialOrd>(a: &Field<T>, b: &Field<T>) -> bool {
     let by_clock = a.at.cmp(&b.at);
     let by_arrival = if a.at.is_some() {
         a.source.cmp(&b.source).then(a.received.cmp(&b.received))
