@@ -119,6 +119,8 @@ impl Device {
                     source: if by_button { 1 } else { 3 },
                 });
             }
+            // Whoever changed it, the wish that stood before is no longer the newest.
+            self.desired.clear();
             self.shadow.settings = settings.clone();
             self.shadow.settings_at = at;
             self.shadow.seen.setpoint = settings.degrees();

@@ -290,6 +290,8 @@ fn a_structured_wish_is_desired_at_once_and_reported_when_the_thermostat_has_it(
     assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&wish)).0, 200);
     rig.pass(60 * SECOND);
     assert_eq!(state(&mut rig), (23.0, 21.0), "200 is not applied");
+    rig.cloud.press(at(rig.now), id("f7"), Celsius::from_degrees(19.5), None);
+    assert_eq!(state(&mut rig), (19.5, 19.5), "a finger on the thermostat has the last word");
     let bad = json!({ "source": 3, "targetHeat": { "setpoint": 21.3 } });
     assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
 }
