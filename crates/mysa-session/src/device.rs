@@ -188,7 +188,7 @@ impl Device {
 
 /// The account's thermostats, by id.
 #[derive(Debug, Default)]
-pub(crate) struct Devices(Vec<Box<Device>>);
+pub(crate) struct Devices(Vec<Device>);
 
 impl Devices {
     pub(crate) fn position(&self, id: DeviceId) -> Result<usize, usize> {
@@ -196,30 +196,32 @@ impl Devices {
     }
 
     pub(crate) fn find(&self, id: DeviceId) -> Option<&Device> {
-        self.position(id).ok().and_then(|at| self.0.get(at)).map(|device| &**device)
+        self.position(id).ok().and_then(|at| self.0.get(at))
     }
 
     pub(crate) fn find_mut(&mut self, id: DeviceId) -> Option<&mut Device> {
-        self.position(id).ok().and_then(|at| self.0.get_mut(at)).map(|device| &mut **device)
+        self.position(id).ok().and_then(|at| self.0.get_mut(at))
     }
 
     /// Adds one that is not there yet.
     pub(crate) fn add(&mut self, device: Device) {
         if let Err(at) = self.position(device.id) {
-            self.0.insert(at, Box::new(device));
+            // Lists change seldom, and a device is large.
+            self.0.reserve_exact(1);
+            self.0.insert(at, device);
         }
     }
 
-    pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Box<Device>> {
+    pub(crate) fn remove(&mut self, id: DeviceId) -> Option<Device> {
         self.position(id).ok().map(|at| self.0.remove(at))
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Device> + Clone {
-        self.0.iter().map(|device| &**device)
+        self.0.iter()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Device> {
-        self.0.iter_mut().map(|device| &mut **device)
+        self.0.iter_mut()
     }
 
     pub(crate) fn len(&self) -> usize {
