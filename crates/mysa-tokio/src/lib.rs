@@ -1,0 +1,59 @@
+//! A tokio client for Mysa thermostats: the thin driver of [`mysa_session`].
+//!
+//! It moves bytes, keeps the time and holds the token file. Everything that decides is in the session, which has no I/O
+//! and is tested in virtual time.
+//!
+//! ```no_run
+//! use mysa_tokio::{Celsius, Client, Environment, TokenFile};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder(Environment::mysa())
+//!     .token_file(TokenFile::new("/var/lib/mysa", "ann@example.org"))
+//!     .connect()
+//!     .await?;
+//! for device in client.devices() {
+//!     println!("{}: {:?}", device.label(), device.state.temperature().map(|field| field.value));
+//! }
+//!
+//! let bedroom = client.devices().into_iter().find(|device| device.label() == "Bedroom").ok_or("no bedroom")?;
+//! let verdict = client.set_setpoint(&bedroom.id, Celsius::from_degrees(19.5).ok_or("no temperature")?).await?;
+//! println!("{verdict}"); // confirmed by the thermostat after 1.2 s
+//!
+//! let mut events = client.events();
+//! while let Some(event) = events.next().await {
+//!     println!("{event:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client`] writes; [`Monitor`] has no method that would. Several clients, of several accounts, live side by side in
+//! one process.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod client;
+mod device;
+mod driver;
+mod events;
+mod shared;
+mod token_file;
+mod transport;
+
+pub use builder::{ClientBuilder, ConnectError, StartError};
+pub use client::{AskError, Client, CommandError, Ended, EnergyError, Monitor, NotReady, Pending};
+pub use device::DeviceView;
+pub use events::Events;
+pub use mysa_cognito::{ChallengeKind, RefreshToken, Secret, StoredSession};
+pub use mysa_proto::rest::{self, RestRequest};
+pub use mysa_proto::{
+    Celsius, Change, Changes, DeviceId, DeviceState, FanSpeed, Hold, Mode, ModeTable, Model, Swing,
+    TrackedSensor, Watts,
+};
+pub use mysa_session::{
+    ChallengeNeeded, CommandChannel, CommandId, Environment, Event, Evidence, Expired, Level, Reached,
+    Reason, Refused, RequestError, Response, Service, Settings, Subscriptions, Verdict,
+};
+pub use mysa_sigv4::PresignedUrl;
+pub use token_file::{Loaded, TokenFile, TokenFileError};
+pub use transport::TlsError;

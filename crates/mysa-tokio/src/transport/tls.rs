@@ -1,0 +1,81 @@
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+/// Why no TLS configuration could be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The extra certificate authority is not a PEM certificate.
+    BadAuthority(String),
+    /// The system's store of trusted certificates holds nothing usable, and no extra authority was given.
+    NoRoots,
+    /// The TLS library refused its own settings.
+    Library(rustls::Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadAuthority(why) => write!(f, "the certificate authority given is not a PEM certificate: {why}"),
+            Self::NoRoots => f.write_str(
+                "this system has no trusted root certificates; install its CA bundle or name one with the extra CA setting",
+            ),
+            Self::Library(_) => f.write_str("the TLS library refused its settings"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Library(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// TLS 1.2 and 1.3 with the system's roots and any authorities in `extra` (PEM).
+pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    // What the system store holds but cannot be read is the system's business; what is left decides.
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        let _ = roots.add(certificate);
+    }
+    for pem in extra {
+        let mut found = false;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| TlsError::BadAuthority(error.to_string()))?;
+            roots.add(certificate).map_err(|error| TlsError::BadAuthority(error.to_string()))?;
+            found = true;
+        }
+        if !found {
+            return Err(TlsError::BadAuthority("it holds no certificate".into()));
+        }
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoRoots);
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Library)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_no_authority() {
+        for bad in [&b""[..], b"hello", b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"] {
+            assert!(matches!(tls_config(&[bad.to_vec()]), Err(TlsError::BadAuthority(_))));
+        }
+    }
+}

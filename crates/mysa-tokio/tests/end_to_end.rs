@@ -1,0 +1,269 @@
+//! The client against the simulated cloud, over real TLS, HTTP, WebSocket and MQTT on loopback.
+
+use std::time::Duration;
+
+use mysa_sim::{CloudSpec, Names};
+use mysa_sim_server::{Certificate, Server};
+use mysa_tokio::{
+    Celsius, Client, ClientBuilder, ConnectError, DeviceId, Environment, Event, Level, Mode, NotReady,
+    Reason, Secret, Settings,
+};
+
+/// The V2 baseboard of the demo home.
+const KITCHEN: &str = "a0b1c2d3e4f6";
+
+struct Cloud {
+    server: Server,
+    authority: String,
+}
+
+impl Cloud {
+    async fn start(spec: CloudSpec) -> Self {
+        let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
+        let authority = certificate.authority_pem().expect("made here").to_owned();
+        let server =
+            Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, 1.0).await.expect("a free port");
+        Self { server, authority }
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        Client::builder(Environment::mysa())
+            .extra_ca(self.authority.clone())
+            .connect_to(self.server.address())
+    }
+
+    /// Waits for the cloud to have seen something; the limit only ends a test that has failed.
+    async fn until(&self, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
+        let wait = async {
+            while !self.server.with_cloud(|cloud, _| so(cloud)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    async fn client(&self) -> Client {
+        self.builder()
+            .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
+            .connect()
+            .await
+            .expect("a client")
+    }
+}
+
+fn kitchen() -> DeviceId {
+    DeviceId::new(KITCHEN).expect("an id")
+}
+
+fn celsius(degrees: f64) -> Celsius {
+    Celsius::from_degrees(degrees).expect("a temperature")
+}
+
+/// Waits for something to become so; the limit only ends a test that has failed.
+async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> bool) {
+    let mut events = client.events();
+    let wait = async {
+        while !so(client) {
+            events.next().await.expect("the client goes on");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test]
+async fn the_main_job_works_from_end_to_end() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    assert_eq!(client.devices().len(), 5);
+    until(&client, "live", |client| client.service().level == Level::Live).await;
+    until(&client, "a temperature", |client| {
+        client.state(&kitchen()).is_some_and(|device| device.state.temperature().is_some())
+    })
+    .await;
+
+    let verdict = client.set_setpoint(&kitchen(), celsius(21.5)).await.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+    let verdict = client.set_mode(&kitchen(), Mode::Off).await.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+    let truth = cloud.server.with_cloud(|cloud, _| cloud.truth(kitchen())).expect("a thermostat");
+    assert_eq!((truth.setpoint, truth.mode), (celsius(21.5), mysa_sim::Mode::Off));
+    client.shutdown().await;
+    assert!(client.set_mode(&kitchen(), Mode::Heat).await.is_err(), "the client has ended");
+}
+
+#[tokio::test]
+async fn energy_is_told_day_by_day() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    let end = cloud.server.with_cloud(|_, now| now.wall);
+    let query = mysa_tokio::rest::UsageQuery {
+        time_zone: "America/Halifax".into(),
+        start: end.plus_millis(-7 * 86_400_000),
+        end,
+        buckets: false,
+        raw: false,
+    };
+    let history = client.energy(&kitchen(), &query).await.expect("a history");
+    assert!((6..=8).contains(&history.days.len()), "{} days", history.days.len());
+    assert!(
+        history.energy().is_some_and(|energy| energy.as_kilowatt_hours() > 1.0),
+        "{:?}",
+        history.energy()
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_stored_and_gone_on_from_without_a_password() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    let stored = client.stored_session().expect("a session to keep");
+    client.shutdown().await;
+    let again = cloud.builder().stored(stored, None).connect().await.expect("a client");
+    assert_eq!(again.devices().len(), 5);
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1, "no second sign-in");
+    let stored = again.stored_session().expect("a session to keep");
+    again.sign_out().await.expect("signed out");
+    let refused = cloud.builder().stored(stored, None).connect().await;
+    assert!(
+        matches!(refused, Err(ConnectError::NotReady(NotReady::SignInNeeded(_), _))),
+        "the token was revoked: {refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_made_again() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    until(&client, "live", |client| client.service().level == Level::Live).await;
+    let before = cloud.server.with_cloud(|cloud, _| cloud.counters().connects);
+    cloud.server.cut_connections();
+    let verdict = client.set_setpoint(&kitchen(), celsius(18.5)).deadline(Duration::from_secs(25)).await;
+    assert!(verdict.as_ref().is_ok_and(mysa_tokio::Verdict::is_confirmed), "{verdict:?}");
+    assert!(cloud.server.with_cloud(|cloud, _| cloud.counters().connects) > before);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_as_such() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let refused = cloud.builder().password(CloudSpec::DEMO_EMAIL, "wrong").connect().await;
+    let Err(ConnectError::NotReady(NotReady::SignInNeeded(Reason::Refused(_)), _)) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().wrong_passwords), 1, "tried once");
+}
+
+#[tokio::test]
+async fn an_authority_that_is_not_trusted_is_refused() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = Client::builder(Environment::mysa())
+        .connect_to(cloud.server.address())
+        .extra_ca(
+            Certificate::for_cloud(&Names::default()).expect("another").authority_pem().expect("made here"),
+        )
+        .password(CloudSpec::DEMO_EMAIL, Secret::from(CloudSpec::DEMO_PASSWORD))
+        .connect()
+        .await;
+    assert!(matches!(client, Err(ConnectError::NotReady(NotReady::Offline(_), _))), "{client:?}");
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().http_requests), 0, "nothing was said");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused() {
+    let certificate = Certificate::made_on_the_spot(["other.example.org"]).expect("a certificate");
+    let authority = certificate.authority_pem().expect("made here").to_owned();
+    let server = Server::start(([127, 0, 0, 1], 0).into(), certificate, CloudSpec::demo(), 7, 1.0).await;
+    let server = server.expect("a free port");
+    let client = Client::builder(Environment::mysa())
+        .connect_to(server.address())
+        .extra_ca(authority)
+        .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
+        .connect()
+        .await;
+    assert!(matches!(client, Err(ConnectError::NotReady(NotReady::Offline(_), _))), "{client:?}");
+    assert_eq!(server.with_cloud(|cloud, _| cloud.counters().http_requests), 0, "nothing was said");
+}
+
+#[tokio::test]
+async fn two_clients_of_one_account_do_not_disturb_each_other() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let (one, other) = tokio::join!(cloud.client(), cloud.client());
+    until(&one, "live", |client| client.service().level == Level::Live).await;
+    until(&other, "live", |client| client.service().level == Level::Live).await;
+    let verdict = one.set_setpoint(&kitchen(), celsius(22.0)).await.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+    until(&other, "the other one's setpoint", |client| {
+        client
+            .state(&kitchen())
+            .and_then(|device| device.state.setpoint())
+            .is_some_and(|field| field.value == celsius(22.0))
+    })
+    .await;
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().kicked), 0);
+}
+
+#[tokio::test]
+async fn a_read_only_session_sends_no_command() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let mut settings = Settings::default();
+    settings.read_only = true;
+    let client = cloud
+        .builder()
+        .settings(settings)
+        .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
+        .connect()
+        .await
+        .expect("a client");
+    let verdict = client.set_mode(&kitchen(), Mode::Off).await.expect("a verdict");
+    assert!(matches!(verdict, mysa_tokio::Verdict::Refused(_)), "{verdict}");
+}
+
+#[tokio::test]
+async fn futures_may_be_dropped_at_any_moment() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    until(&client, "live", |client| client.service().level == Level::Live).await;
+    let mut events = client.events();
+    for millis in [0, 1, 5, 20, 60] {
+        let command = client.set_setpoint(&kitchen(), celsius(19.0)).into_future();
+        let _ = tokio::time::timeout(Duration::from_millis(millis), command).await;
+        let _ = tokio::time::timeout(Duration::from_millis(millis), events.next()).await;
+        let _ = tokio::time::timeout(Duration::from_millis(millis), client.ready()).await;
+    }
+    let verdict = client.set_setpoint(&kitchen(), celsius(20.0)).await.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+}
+
+#[tokio::test]
+async fn shutting_down_ends_in_every_phase() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    type Reached = fn(&mysa_sim::Counters) -> u64;
+    let phases: [(&str, Reached); 5] = [
+        ("at once", |_| 1),
+        ("while signing in", |counters| counters.http_requests),
+        ("while listing", |counters| counters.rest_requests),
+        ("while connecting", |counters| counters.upgrades),
+        ("while subscribing", |counters| counters.connects),
+    ];
+    for (phase, reached) in phases {
+        let so_far = cloud.server.with_cloud(|cloud, _| reached(&cloud.counters()));
+        let client = cloud
+            .builder()
+            .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
+            .start()
+            .expect("a client");
+        let mut events = client.events();
+        if phase != "at once" {
+            cloud.until(phase, |cloud| reached(&cloud.counters()) > so_far).await;
+        }
+        let command = tokio::spawn(client.set_mode(&kitchen(), Mode::Heat).into_future());
+        tokio::task::yield_now().await;
+        let end = tokio::time::timeout(Duration::from_secs(5), client.shutdown()).await;
+        end.unwrap_or_else(|_| panic!("{phase}: no end within five seconds"));
+        // The command never reached the wire, or has a verdict that says so.
+        let _ = command.await.expect("no panic");
+        while let Some(event) = events.next().await {
+            assert!(!matches!(event, Event::Dropped { .. }), "{phase}");
+        }
+        cloud.until("everybody has left", |cloud| cloud.clients().count() == 0).await;
+    }
+}
