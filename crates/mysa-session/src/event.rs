@@ -78,7 +78,8 @@ pub enum Event {
         /// Milliseconds; negative if the host is ahead.
         ahead_ms: i64,
     },
-    /// Events that were dropped because the reader was slow. States, verdicts and the service never are.
+    /// Events that were dropped because the reader was slow. States, verdicts, responses, challenges and the service
+    /// never are; what thermostats there are is told by [`Session::devices`](crate::Session::devices).
     Dropped {
         /// How many.
         count: u64,

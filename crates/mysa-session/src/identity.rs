@@ -379,7 +379,7 @@ impl Identity {
             again,
         };
         self.challenge = Some(challenge);
-        cx.event(Event::Challenge(Box::new(needed)));
+        cx.outbox.keep(Event::Challenge(Box::new(needed)));
     }
 
     /// The service will never take what was sent. It is not sent again, by this run or a later one.

@@ -184,7 +184,7 @@ impl Session {
                     (_, HttpResult::Answer(_)) => Err(RequestError::Refused { status, body: body.into() }),
                     (_, HttpResult::Failed(failure)) => Err(RequestError::Failed(failure)),
                 };
-                self.cx.event(Event::Response { id, result });
+                self.cx.outbox.keep(Event::Response { id, result });
             }
         }
     }

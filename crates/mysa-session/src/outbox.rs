@@ -10,7 +10,7 @@ use crate::{ConnId, Event, HttpId, Output};
 /// What waits to be fetched by the driver: work for the network first, then events in order.
 ///
 /// Bounded: bytes of one connection are joined and limited, each thermostat has at most one entry among the events, the
-/// service one, verdicts are limited where commands are taken, and of everything else the oldest is dropped and counted.
+/// service one, verdicts and responses are limited where they begin, and of everything else the oldest is dropped and counted.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     work: VecDeque<Output>,
@@ -18,6 +18,7 @@ pub(crate) struct Outbox {
     news: VecDeque<News>,
     droppable: usize,
     verdicts: usize,
+    responses: usize,
     dropped: u64,
     next_http: u64,
 }
@@ -33,7 +34,7 @@ enum Keep {
 pub(crate) enum News {
     Device(DeviceId),
     Service,
-    Verdict(Box<Event>),
+    Kept(Box<Event>),
     Other(Box<Event>),
 }
 
@@ -103,9 +104,19 @@ impl Outbox {
         self.verdicts
     }
 
-    pub(crate) fn verdict(&mut self, event: Event) {
-        self.verdicts += 1;
-        self.news.push_back(News::Verdict(Box::new(event)));
+    /// Responses that were not fetched yet.
+    pub(crate) const fn unread_responses(&self) -> usize {
+        self.responses
+    }
+
+    /// An event somebody waits for. It is never dropped; that there are not too many is seen to where they begin.
+    pub(crate) fn keep(&mut self, event: Event) {
+        match event {
+            Event::Verdict { .. } => self.verdicts += 1,
+            Event::Response { .. } => self.responses += 1,
+            _ => {}
+        }
+        self.news.push_back(News::Kept(Box::new(event)));
     }
 
     pub(crate) fn event(&mut self, event: Event, capacity: usize) {
@@ -138,8 +149,12 @@ impl Outbox {
         Some(match self.news.pop_front()? {
             News::Device(device) => Next::Device(device),
             News::Service => Next::Service,
-            News::Verdict(event) => {
-                self.verdicts -= 1;
+            News::Kept(event) => {
+                match *event {
+                    Event::Verdict { .. } => self.verdicts -= 1,
+                    Event::Response { .. } => self.responses -= 1,
+                    _ => {}
+                }
                 Next::Ready(*event)
             }
             News::Other(event) => {

@@ -30,7 +30,7 @@ pub enum Level {
     RestOnly,
     /// Nothing is to be had.
     Offline,
-    /// Nothing will be had until a person acts.
+    /// A person has to act. What still works ends within the hour, when tokens and credentials lapse.
     SignInNeeded,
 }
 

@@ -266,17 +266,17 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Busy`] if too many are under way. Nothing was begun.
+    /// [`Busy`] if too many are under way, or too many responses unread. Nothing was begun.
     pub fn request(&mut self, now: Now, request: RestRequest) -> Result<RequestId, Busy> {
         self.enter(now);
-        if self.rest.callers() >= CALLERS {
+        if self.rest.callers() + self.cx.outbox.unread_responses() >= CALLERS {
             return Err(Busy);
         }
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let nobody = self.captured || self.ended || self.service.level == Level::SignInNeeded;
         if nobody {
-            self.cx.event(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+            self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         } else if !self.rest.ask(request, Purpose::Caller(id)) {
             return Err(Busy);
         }
@@ -442,7 +442,7 @@ impl Session {
     fn let_go(&mut self, why: Expired) {
         self.resolve(None, why);
         for id in self.rest.stop() {
-            self.cx.event(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+            self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         }
         self.fleet.stop(&mut self.cx);
     }
@@ -450,7 +450,7 @@ impl Session {
     /// Passes verdicts on.
     pub(crate) fn tell(&mut self, decided: Vec<(DeviceId, Decided)>) {
         for (device, (id, verdict)) in decided {
-            self.cx.outbox.verdict(Event::Verdict { id, device, verdict });
+            self.cx.outbox.keep(Event::Verdict { id, device, verdict });
         }
     }
 
@@ -499,7 +499,7 @@ impl Session {
             && self.rest.callers() > 0
         {
             for id in self.rest.stop() {
-                self.cx.event(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+                self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
             }
         }
     }

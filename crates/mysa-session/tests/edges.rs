@@ -438,3 +438,26 @@ proptest! {
         prop_assert_eq!(session.poll_timeout(), None);
     }
 }
+
+#[test]
+fn what_somebody_waits_for_is_never_dropped_and_never_without_bound() {
+    let mut rig = Rig::live();
+    rig.paused = true;
+    let (mut commands, mut requests) = (Vec::new(), Vec::new());
+    for n in 0..2_000 {
+        let now = rig.now();
+        let change = Change::setpoint(Celsius::from_hundredths(1_500 + n % 20 * 50));
+        commands.extend(rig.session.command(now, device(LITE), change, None));
+        requests.extend(rig.session.request(now, mysa_proto::rest::homes()));
+        rig.say(LITE, "{", Duration::ZERO);
+        rig.run(secs(1));
+    }
+    assert!((100..=512).contains(&commands.len()), "{}", commands.len());
+    assert!((10..=32).contains(&requests.len()), "{}", requests.len());
+    rig.paused = false;
+    rig.run(secs(60));
+    commands.into_iter().for_each(|id| drop(rig.verdict(id)));
+    let answered = rig.events.iter().filter(|(_, event)| matches!(event, Event::Response { .. })).count();
+    assert_eq!(answered, requests.len());
+    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Dropped { count } if *count > 1_000)));
+}
