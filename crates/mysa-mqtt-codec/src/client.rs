@@ -254,3 +254,6 @@ impl Packet for Unsubscribe<'_> {
         }
     }
 }
+
+/// A packet that is handed on is copied: every word counts.
+const _: () = assert!(size_of::<usize>() != 8 || size_of::<Inbound<'_>>() == 40);
