@@ -84,3 +84,7 @@ pub use stream::Stream;
 pub use suback::{ReturnCodes, SubAck, SubscribeReturn};
 pub use text::{ClientId, InvalidText, Text};
 pub use topic::Topic;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
