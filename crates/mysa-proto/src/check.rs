@@ -28,9 +28,12 @@ pub(crate) fn check(
         return Err(Refusal::NoControl { family, control, channel });
     }
     let limits = &limits.of(family);
-    let modes = modes_on(family, channel, limits, table);
-    if let Some(asked) = change.mode.filter(|mode| !modes.contains(mode)) {
-        return Err(Refusal::ModeNotOffered { asked, offered: modes });
+    // Lists are made for what is asked alone: a command for a setpoint allocates nothing.
+    if let Some(asked) = change.mode {
+        let offered = modes_on(family, channel, limits, table);
+        if !offered.contains(&asked) {
+            return Err(Refusal::ModeNotOffered { asked, offered });
+        }
     }
 
     // The lists of an air conditioner go by the mode it will be in, numbered as in MQTT messages on either channel.
@@ -46,15 +49,16 @@ pub(crate) fn check(
             return Err(Refusal::FanNotOffered { asked, offered });
         }
     }
-    for (asked, offered) in [
-        (change.swing_vertical, vertical_swing(limits, number)),
-        (change.swing_horizontal, horizontal_swing(limits, number)),
-    ] {
-        let Some(asked) = asked else { continue };
-        if !(offered.contains(&asked) && asked.is_witnessed()) {
-            return Err(Refusal::SwingNotOffered { asked, offered });
+    let may_swing = |asked: Option<Swing>, list: fn(&Limits<'_>, Option<i64>) -> Vec<Swing>| {
+        let Some(asked) = asked else { return Ok(()) };
+        let offered = list(limits, number);
+        if offered.contains(&asked) && asked.is_witnessed() {
+            return Ok(());
         }
-    }
+        Err(Refusal::SwingNotOffered { asked, offered })
+    };
+    may_swing(change.swing_vertical, vertical_swing)?;
+    may_swing(change.swing_horizontal, horizontal_swing)?;
     for asked in
         change.brightness.iter().flat_map(|brightness| [brightness.active, brightness.idle]).flatten()
     {
