@@ -181,8 +181,13 @@ impl Identity {
         if self.challenge.is_some() || (self.blocked.is_some() && self.tokens.is_none()) {
             return None;
         }
-        let due = self.due(credentials_wanted)?;
-        Some(Deadline::new(due.max(self.retry_at), Wake::Identity))
+        let due = self.due(credentials_wanted).map(|due| due.max(self.retry_at));
+        let end = self.tokens.as_ref().filter(|_| self.blocked.is_some()).map(|held| held.lapses);
+        let at = match (due, end) {
+            (Some(due), Some(end)) => due.min(end),
+            (due, end) => due.or(end)?,
+        };
+        Some(Deadline::new(at, Wake::Identity))
     }
 
     /// When something has to be fetched, retries apart.
@@ -211,10 +216,14 @@ impl Identity {
             self.work = None;
             self.pause(cx, Reason::Unreachable);
         }
-        if self.challenge.is_some() || cx.mono() < self.retry_at {
+        let now = cx.mono();
+        if self.blocked.is_some() && self.tokens.as_ref().is_some_and(|held| held.lapses <= now) {
+            // Nothing will renew them.
+            self.tokens = None;
+        }
+        if self.challenge.is_some() || now < self.retry_at {
             return;
         }
-        let now = cx.mono();
         let lapsing = |lapses: Duration, margin: Duration| lapses.saturating_sub(margin) <= now;
         let tokens_due = self.tokens.as_ref().is_none_or(|held| lapsing(held.lapses, held.margin));
         if tokens_due && self.blocked.is_none() {

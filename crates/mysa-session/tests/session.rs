@@ -553,3 +553,22 @@ fn a_code_is_asked_of_a_person_and_a_wrong_one_asked_for_again() {
     assert_eq!(rig.session.service().level, Level::Live);
     assert!(rig.session.answer_challenge(rig.now(), "x").is_err());
 }
+
+#[test]
+fn a_refresh_token_revoked_in_mid_session_leaves_what_works_until_it_lapses() {
+    let mut rig = Rig::live();
+    rig.cloud.refresh = Reply::Status(
+        400,
+        r#"{"__type":"NotAuthorizedException","message":"Refresh Token has been revoked"}"#,
+    );
+    rig.run(secs(56 * 60));
+    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+    rig.events.clear();
+    rig.status(LITE, 23.5);
+    rig.run(secs(1));
+    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })), "MQTT goes on");
+    let refreshes = rig.asked("InitiateAuth");
+    rig.run(secs(12 * 3_600));
+    assert_eq!(rig.asked("InitiateAuth"), refreshes, "and nobody is pestered");
+    assert_eq!(rig.levels(), []);
+}
