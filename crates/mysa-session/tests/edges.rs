@@ -461,3 +461,57 @@ fn what_somebody_waits_for_is_never_dropped_and_never_without_bound() {
     assert_eq!(answered, requests.len());
     assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Dropped { count } if *count > 1_000)));
 }
+
+#[test]
+fn whatever_goes_wrong_for_a_day_it_is_live_again_an_hour_after() {
+    for seed in 0..60_u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut rig = Rig::new();
+        let mut given = Vec::new();
+        for _ in 0..24 * 12 {
+            let yes = random(4) == 0;
+            match random(14) {
+                0 => rig.cloud.http = !yes,
+                1 => rig.cloud.upgrade = yes.then_some(403),
+                2 => rig.cloud.puback = !yes,
+                3 => rig.cloud.close_on_publish = yes,
+                4 => rig.cloud.close_after_connack = yes.then_some(Duration::from_millis(30)),
+                5 => rig.cloud.suback = !yes,
+                6 => rig.cloud.dead = yes,
+                7 => rig.cloud.device_acks = !yes,
+                8 => rig.cloud.rest = if yes { rig::Reply::Status(500, "{}") } else { rig::Reply::Good },
+                9 => rig.cloud.refresh = if yes { rig::Reply::Timeout } else { rig::Reply::Good },
+                10 => rig.cut(),
+                11 => rig.host_ahead_ms += i64::try_from(random(7_200_000)).unwrap() - 3_600_000,
+                12 => rig.cloud.credentials_life = if yes { 120 } else { 3_600 },
+                _ => given.push(rig.set(LITE, 15.0)),
+            }
+            rig.run(secs(1 + random(600)));
+        }
+        rig.cloud.http = true;
+        rig.cloud.upgrade = None;
+        rig.cloud.puback = true;
+        rig.cloud.close_on_publish = false;
+        rig.cloud.close_after_connack = None;
+        rig.cloud.suback = true;
+        rig.cloud.dead = false;
+        rig.cloud.rest = rig::Reply::Good;
+        rig.cloud.refresh = rig::Reply::Good;
+        rig.cloud.credentials_life = 3_600;
+        rig.run(secs(3_600));
+        let level = rig.session.service().level;
+        assert!(matches!(level, Level::Live | Level::ReadOnly), "seed {seed}: {}", rig.session.service());
+        for id in given {
+            assert_eq!(rig.verdicts(id).len(), 1, "seed {seed}");
+        }
+        for pair in rig.log.connects.windows(2) {
+            assert!(pair[1].0 - pair[0].0 >= secs(1), "seed {seed}");
+        }
+    }
+}

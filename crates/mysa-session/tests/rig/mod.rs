@@ -221,7 +221,10 @@ impl Rig {
                     self.kept.push((conn, bytes));
                 }
             }
-            Arrival::Closed(conn) => self.session.handle_ws_closed(now, conn),
+            Arrival::Closed(conn) => {
+                self.cloud.sockets.remove(&conn);
+                self.session.handle_ws_closed(now, conn);
+            }
         }
     }
 
