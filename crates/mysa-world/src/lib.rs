@@ -18,6 +18,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod campaign;
 mod check;
 mod net;
 mod rng;
@@ -26,6 +27,7 @@ mod violation;
 mod wiretap;
 mod world;
 
+pub use campaign::{Failure, Report, campaign};
 pub use net::{Framing, NetSpec, NetTrouble, Trouble};
 pub use rng::Rng;
 pub use violation::Violation;

@@ -172,6 +172,10 @@ impl World {
     /// The client ends without a word, and another starts in its place, from what it kept or with the password.
     pub fn restart(&mut self, start: Start, seed: u64) {
         self.note("the client is restarted");
+        // A machine that starts is awake.
+        if let Some(sleep) = self.host.asleep.take() {
+            self.host.slept += self.now - sleep.from;
+        }
         for (conn, _) in std::mem::take(&mut self.conns) {
             self.net.send(self.now, Parcel::ClientClosed(conn));
             self.wiretap.closed(conn);
@@ -216,8 +220,10 @@ impl World {
 
     /// Puts the host to sleep: its monotonic clock stops, and nothing on it runs.
     pub fn suspend(&mut self, time: Duration) {
-        self.note(format_args!("the host sleeps for {time:?}"));
-        self.host.asleep = Some(Sleep { from: self.now, until: self.now + time });
+        if self.host.asleep.is_none() {
+            self.note(format_args!("the host sleeps for {time:?}"));
+            self.host.asleep = Some(Sleep { from: self.now, until: self.now + time });
+        }
     }
 
     /// Replaces the network's behaviour. Troubles count from the birth of the world.
@@ -225,7 +231,7 @@ impl World {
         self.net.spec = net;
     }
 
-    /// Asks for a change, as an application would.
+    /// Asks for a change, as an application would. `None` if the session has no room for it, or its host is asleep.
     ///
     /// # Errors
     /// An invariant that was broken by it.
@@ -235,6 +241,9 @@ impl World {
         change: Change,
         deadline: Option<Duration>,
     ) -> Result<Option<CommandId>, Violation> {
+        if self.host.asleep.is_some() {
+            return Ok(None);
+        }
         let now = self.host_now();
         self.note(format_args!("asked: {device} {change}"));
         let id = match self.session.command(now, device, change, deadline) {
