@@ -38,6 +38,7 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 struct Held<T> {
     value: T,
+    since: Duration,
     lapses: Duration,
     margin: Duration,
 }
@@ -150,9 +151,10 @@ impl Identity {
         self.credentials = None;
     }
 
-    /// The id token was refused, whatever it says of itself.
-    pub(crate) fn drop_tokens(&mut self) {
-        self.tokens = None;
+    /// The id token was refused to a request sent at `sent`, whatever it says of itself. A refusal that arrives late is
+    /// about the token before this one, and no reason to renew again.
+    pub(crate) fn drop_tokens(&mut self, sent: Duration) {
+        self.tokens = self.tokens.take().filter(|held| held.since > sent);
     }
 
     /// The host slept, or its clock was set forward: what lapses may be nearer than the monotonic clock shows.
@@ -501,7 +503,8 @@ impl Identity {
         }
         let life = tokens.expires_in;
         let margin = cx.settings.renewal_margin.min(life / 4);
-        self.tokens = Some(Box::new(Held { value: tokens, lapses: cx.after(life), margin }));
+        self.tokens =
+            Some(Box::new(Held { value: tokens, since: cx.mono(), lapses: cx.after(life), margin }));
         if changed {
             self.store(cx);
         }
@@ -523,7 +526,8 @@ impl Identity {
             Some(credentials.session_token.expose()),
         );
         let margin = cx.settings.renewal_margin.min(life / 4);
-        self.credentials = Some(Box::new(Held { value: Signer(signer), lapses: cx.after(life), margin }));
+        let (since, lapses) = (cx.mono(), cx.after(life));
+        self.credentials = Some(Box::new(Held { value: Signer(signer), since, lapses, margin }));
     }
 
     fn store(&self, cx: &mut Context) {

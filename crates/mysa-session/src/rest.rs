@@ -206,7 +206,7 @@ impl Rest {
             }
             401 if !pending.renewed => {
                 // It was not carried out, so that even a write may be asked for again. Once.
-                identity.drop_tokens();
+                identity.drop_tokens(pending.sent);
                 if self.waiting.len() < WAITING {
                     let Pending { request, purpose, .. } = pending;
                     self.waiting.push(Waiting { request, purpose, renewed: true });
