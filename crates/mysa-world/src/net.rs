@@ -152,14 +152,10 @@ impl Net {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
-    /// Forgets what was on its way to a client that is no more.
-    pub(crate) fn drop_answers(&mut self) {
-        self.on_the_way.retain(|_, parcel| {
-            matches!(
-                parcel,
-                Parcel::Request(_) | Parcel::Upgrade(_) | Parcel::ToCloud(..) | Parcel::ClientClosed(_)
-            )
-        });
+    /// Everything that was on its way, in order: one end is no more.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Parcel> + use<> {
+        self.last.clear();
+        std::mem::take(&mut self.on_the_way).into_values()
     }
 
     pub(crate) fn len(&self) -> usize {

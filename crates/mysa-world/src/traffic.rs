@@ -18,7 +18,9 @@ impl World {
     /// Takes what the session puts out.
     pub(crate) fn drain_session(&mut self) -> Result<(), Violation> {
         let mut count = 0;
-        while let Some(output) = self.session.poll_output() {
+        while let Some(output) =
+            if self.reader_stalls { self.session.poll_io() } else { self.session.poll_output() }
+        {
             count += 1;
             if count > MOST_OUTPUTS {
                 return Err(Violation::Unbounded { place: "outputs of one call", size: count });
@@ -35,6 +37,9 @@ impl World {
             Output::Http(request) => {
                 self.digest.update(request.url.as_bytes());
                 self.note(format_args!("http {} {}", request.method, request.url));
+                if self.keep_events {
+                    self.requests.push((self.now, format!("{} {}", request.method, request.url)));
+                }
                 if request.body.as_ref().is_some_and(|body| body.expose().contains("USER_SRP_AUTH")) {
                     self.count_sign_in()?;
                 }
@@ -192,13 +197,12 @@ impl World {
         self.drain_session()
     }
 
-    fn request(&mut self, request: &mysa_session::HttpRequest) {
-        let Some((host, path)) = request.url.strip_prefix("https://").map(|rest| {
+    /// Puts a request before the cloud.
+    pub(crate) fn ask_cloud(&mut self, request: &mysa_session::HttpRequest) -> Option<mysa_sim::HttpAnswer> {
+        let (host, path) = request.url.strip_prefix("https://").map(|rest| {
             let at = rest.find('/').unwrap_or(rest.len());
             rest.split_at(at)
-        }) else {
-            return;
-        };
+        })?;
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = if path.is_empty() { "/" } else { path };
         let headers: Vec<(&str, &str)> =
@@ -215,6 +219,11 @@ impl World {
         let now = self.cloud_now();
         let answer = self.cloud.handle_http(now, &view);
         self.drain_cloud();
+        Some(answer)
+    }
+
+    fn request(&mut self, request: &mysa_session::HttpRequest) {
+        let Some(answer) = self.ask_cloud(request) else { return };
         let gone =
             matches!(self.net.trouble(self.now), Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
         match answer {

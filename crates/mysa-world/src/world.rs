@@ -48,6 +48,9 @@ pub struct World {
     pub(crate) steps: u64,
     pub(crate) at_this_moment: u32,
     pub(crate) keep_events: bool,
+    /// Set while the application reads no events.
+    pub(crate) reader_stalls: bool,
+    pub(crate) requests: Vec<(Duration, String)>,
     pub(crate) dials_ever: u64,
     pub(crate) checked_at: Duration,
 }
@@ -143,6 +146,8 @@ impl World {
             steps: 0,
             at_this_moment: 0,
             keep_events: true,
+            reader_stalls: false,
+            requests: Vec::new(),
             dials_ever: 0,
             checked_at: Duration::ZERO,
             pressed: BTreeMap::new(),
@@ -176,11 +181,25 @@ impl World {
         if let Some(sleep) = self.host.asleep.take() {
             self.host.slept += self.now - sleep.from;
         }
-        for (conn, _) in std::mem::take(&mut self.conns) {
-            self.net.send(self.now, Parcel::ClientClosed(conn));
+        // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
+        for parcel in self.net.take_all() {
+            match parcel {
+                Parcel::Request(request) => _ = self.ask_cloud(&request),
+                Parcel::ToCloud(conn, bytes) => {
+                    if let Some(link) = self.conns.get(&conn) {
+                        let (number, now) = (link.number, self.cloud_now());
+                        self.cloud.handle_ws_bytes(now, number, &bytes);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (conn, link) in std::mem::take(&mut self.conns) {
+            let now = self.cloud_now();
+            self.cloud.handle_ws_closed(now, link.number);
             self.wiretap.closed(conn);
         }
-        self.net.drop_answers();
+        self.drain_cloud();
         self.forget_wishes();
         let now = self.host_now();
         self.session =
@@ -257,6 +276,41 @@ impl World {
         self.open.insert(id, Given { device, change, at: self.now, deadline });
         self.drain_session()?;
         Ok(Some(id))
+    }
+
+    /// Calls the client as an application would, and takes what it puts out: `world.call(|session, now| …)`.
+    ///
+    /// # Errors
+    /// An invariant that was broken by it.
+    pub fn call<T>(&mut self, act: impl FnOnce(&mut Session, Now) -> T) -> Result<T, Violation> {
+        let now = self.host_now();
+        let result = act(&mut self.session, now);
+        self.drain_session()?;
+        Ok(result)
+    }
+
+    /// Something happens in the cloud, now.
+    pub fn happen(&mut self, happening: mysa_sim::Happening) {
+        self.note(format_args!("{happening:?}"));
+        let now = self.cloud_now();
+        if let mysa_sim::Happening::Press(device, _) | mysa_sim::Happening::PressMode(device, _) = &happening
+        {
+            self.pressed.insert(*device, self.now);
+        }
+        self.cloud.act(now, happening);
+        self.drain_cloud();
+    }
+
+    /// Says whether the application reads no events, but lets the client's input and output go on. Once it reads
+    /// again, the next step brings all that waits.
+    pub const fn stall_reader(&mut self, stalls: bool) {
+        self.reader_stalls = stalls;
+    }
+
+    /// The HTTP requests that were sent, as `METHOD URL`, while events are kept.
+    #[must_use]
+    pub fn requests(&self) -> &[(Duration, String)] {
+        &self.requests
     }
 
     /// The fields a change would have on the wire, if the model takes it.

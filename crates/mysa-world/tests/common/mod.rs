@@ -1,0 +1,141 @@
+//! What the named failure tests have in common.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of it; a failing helper is a failing test"
+)]
+
+use std::time::Duration;
+
+use mysa_cognito::{Secret, StoredSession};
+use mysa_proto::{Celsius, Change, DeviceId};
+use mysa_session::{CommandId, Event, Level, Reason, Settings, Start, Verdict};
+use mysa_sim::{CloudSpec, Fault, Happening, Window};
+use mysa_world::{NetSpec, Violation, World};
+
+/// The thermostats of [`CloudSpec::demo`], by family.
+pub(crate) const V1: &str = "a0b1c2d3e4f5";
+pub(crate) const V2: &str = "a0b1c2d3e4f6";
+pub(crate) const LITE: &str = "a0b1c2d3e4f7";
+pub(crate) const FLOOR: &str = "a0b1c2d3e4f8";
+pub(crate) const AC: &str = "a0b1c2d3e4f9";
+pub(crate) const ALL: [&str; 5] = [V1, V2, LITE, FLOOR, AC];
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) fn device(id: &str) -> DeviceId {
+    DeviceId::new(id).unwrap()
+}
+
+pub(crate) fn set(degrees: f64) -> Change {
+    Change::setpoint(Celsius::from_degrees(degrees).unwrap())
+}
+
+/// The demo home, without a past.
+pub(crate) fn demo() -> CloudSpec {
+    let mut spec = CloudSpec::demo();
+    spec.history_days = 0;
+    spec
+}
+
+/// A world in which the demo home is live.
+pub(crate) fn live(settings: Settings, seed: u64) -> World {
+    live_with(demo(), settings, seed)
+}
+
+pub(crate) fn live_with(spec: CloudSpec, settings: Settings, seed: u64) -> World {
+    let mut world = World::new(spec, NetSpec::default(), settings, seed);
+    world.go(secs(30));
+    assert_eq!(world.session.service().level, Level::Live, "{}", world.session.service());
+    world
+}
+
+/// Going on from what the last run kept.
+pub(crate) fn resume(world: &World, password: Option<&str>) -> Start {
+    Start::Resume { stored: world.stored().unwrap().clone(), password: password.map(Secret::from) }
+}
+
+pub(crate) fn resume_stored(stored: &StoredSession, password: Option<&str>) -> Start {
+    Start::Resume { stored: stored.clone(), password: password.map(Secret::from) }
+}
+
+/// What a test does with a world, failing with its history where an invariant is broken.
+pub(crate) trait Drive {
+    fn go(&mut self, time: Duration);
+    /// Runs while `wait` holds, for `limit` at the most; tells whether it ended before.
+    fn go_while(&mut self, limit: Duration, wait: impl Fn(&World) -> bool) -> bool;
+    fn ask(&mut self, id: &str, change: Change) -> CommandId;
+    fn fault(&mut self, time: Duration, fault: Fault);
+    fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>);
+    fn level(&self) -> Level;
+    fn reason(&self) -> Reason;
+    /// How often the application was told of this degree of service.
+    fn told(&self, level: Level) -> usize;
+    fn shown(&self, id: &str) -> Option<f64>;
+    fn verdict_on(&self, id: CommandId) -> &Verdict;
+}
+
+fn held<T>(world: &World, result: Result<T, Violation>) -> T {
+    result.unwrap_or_else(|violation| {
+        for line in world.history() {
+            println!("{line}");
+        }
+        panic!("{violation}")
+    })
+}
+
+impl Drive for World {
+    fn go(&mut self, time: Duration) {
+        let result = self.run_for(time);
+        held(self, result);
+    }
+
+    fn go_while(&mut self, limit: Duration, wait: impl Fn(&World) -> bool) -> bool {
+        let result = self.run_while(limit, wait);
+        held(self, result)
+    }
+
+    fn ask(&mut self, id: &str, change: Change) -> CommandId {
+        let result = self.command(device(id), change, None);
+        held(self, result).unwrap()
+    }
+
+    /// From now on, for `time`.
+    fn fault(&mut self, time: Duration, fault: Fault) {
+        let now = self.now();
+        self.cloud.add_fault(Window::new(now, now + time, fault));
+    }
+
+    /// A message on a thermostat's `/out`, as it is.
+    fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>) {
+        self.happen(Happening::Publish(format!("/v1/dev/{id}/out"), payload.into()));
+    }
+
+    fn level(&self) -> Level {
+        self.session.service().level
+    }
+
+    fn reason(&self) -> Reason {
+        self.session.service().reason
+    }
+
+    fn told(&self, level: Level) -> usize {
+        self.events()
+            .iter()
+            .filter(|(_, event)| matches!(event, Event::Service(service) if service.level == level))
+            .count()
+    }
+
+    fn shown(&self, id: &str) -> Option<f64> {
+        let setpoint = self.session.state(device(id))?.setpoint()?;
+        Some(f64::from(setpoint.value.as_hundredths()) / 100.0)
+    }
+
+    fn verdict_on(&self, id: CommandId) -> &Verdict {
+        self.verdict(id).unwrap_or_else(|| panic!("no verdict on {id}"))
+    }
+}
