@@ -16,7 +16,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let certificate = Certificate::for_cloud(&Names::default())?;
     std::fs::write(&authority, certificate.authority_pem().unwrap_or_default())?;
-    let server = Server::start(address.parse::<SocketAddr>()?, certificate, CloudSpec::demo(), 1, 1.0).await?;
+    let server =
+        Server::start(address.parse::<SocketAddr>()?, certificate, CloudSpec::demo(), 1, 1.0).await?;
     println!(
         "listening on {}, account {}, password {}",
         server.address(),
