@@ -24,6 +24,7 @@ mod net;
 mod rng;
 mod traffic;
 mod violation;
+mod wire;
 mod wiretap;
 mod world;
 
@@ -31,4 +32,5 @@ pub use campaign::{Failure, Report, campaign};
 pub use net::{Framing, NetSpec, NetTrouble, Trouble};
 pub use rng::Rng;
 pub use violation::Violation;
+pub use wire::{Seen, Wire};
 pub use world::World;

@@ -9,6 +9,7 @@ use sha2::Digest as _;
 use crate::World;
 use crate::net::{Parcel, Trouble};
 use crate::violation::Violation;
+use crate::wire::Wire;
 use crate::world::Link;
 
 /// Outputs one call may cause.
@@ -60,6 +61,7 @@ impl World {
                 self.note(format_args!("dial {}", dial.conn));
                 self.count_dial()?;
                 let conn = dial.conn;
+                self.wiretap.see(self.now, conn, Wire::Dial { url: dial.url.as_str().to_owned() });
                 self.dials_ever += 1;
                 self.conns.insert(conn, Link { number: self.dials_ever, open: false });
                 if trouble == Some(Trouble::Down) {

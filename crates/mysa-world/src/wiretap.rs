@@ -7,6 +7,7 @@ use mysa_proto::{Body, DeviceId, Message, Topic, TopicKind};
 use mysa_session::ConnId;
 
 use crate::violation::Violation;
+use crate::wire::{Seen, Wire};
 
 /// Listens to what a client sends, with eyes of its own, and holds it against the rules.
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ pub(crate) struct Wiretap {
     pub(crate) commands: u64,
     pub(crate) publishes: u64,
     pub(crate) subscribes: u64,
+    /// Everything seen, while it is recorded.
+    pub(crate) log: Vec<Seen>,
+    /// Set in long runs: nothing is put into the log.
+    pub(crate) keeps_no_log: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +66,12 @@ impl Wiretap {
         self.connections.insert(conn, tap);
     }
 
+    pub(crate) fn see(&mut self, now: Duration, conn: ConnId, wire: Wire) {
+        if !self.keeps_no_log {
+            self.log.push((now, conn, wire));
+        }
+    }
+
     pub(crate) fn closed(&mut self, conn: ConnId) {
         self.connections.remove(&conn);
     }
@@ -96,11 +107,14 @@ impl Wiretap {
                         return Err(Violation::HastyConnect { after: now - *last });
                     }
                     self.connects.insert(id.clone(), now);
+                    self.see(now, conn, Wire::Connect { client_id: id.clone() });
                     tap.client_id = Some(id);
                 }
                 Inbound::Subscribe(subscribe) => {
                     self.subscribes += 1;
                     let count = subscribe.filters().count();
+                    let names = subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()).collect();
+                    self.see(now, conn, Wire::Subscribe(names));
                     tap.filters += count;
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
@@ -108,6 +122,8 @@ impl Wiretap {
                 }
                 Inbound::Unsubscribe(unsubscribe) => {
                     let count = unsubscribe.filters().count();
+                    let names = unsubscribe.filters().map(|filter| filter.as_str().to_owned()).collect();
+                    self.see(now, conn, Wire::Unsubscribe(names));
                     tap.filters = tap.filters.saturating_sub(count);
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
@@ -119,7 +135,10 @@ impl Wiretap {
                     let Some(Topic { device, kind: TopicKind::In }) = topic else {
                         return Err(Violation::ForeignTopic(publish.topic.as_str().to_owned()));
                     };
-                    if publish.retain || !matches!(publish.delivery, Delivery::AtLeastOnce(_)) {
+                    let Delivery::AtLeastOnce(packet) = publish.delivery else {
+                        return Err(Violation::WrongDelivery);
+                    };
+                    if publish.retain {
                         return Err(Violation::WrongDelivery);
                     }
                     let message = Message::decode(TopicKind::In, publish.payload)
@@ -127,6 +146,13 @@ impl Wiretap {
                     if message.danger().is_some() {
                         return Err(Violation::Dangerous(format!("{:?}", message.body)));
                     }
+                    let seen = Wire::Publish {
+                        packet: packet.get(),
+                        topic: publish.topic.as_str().to_owned(),
+                        dup: publish.dup,
+                        command: matches!(message.body, Body::Command(_)),
+                    };
+                    self.see(now, conn, seen);
                     match &message.body {
                         Body::Command(_) => {
                             let command =
@@ -137,7 +163,12 @@ impl Wiretap {
                         other => return Err(Violation::Unexpected(format!("{other:?}"))),
                     }
                 }
-                Inbound::Disconnect => tap.open = false,
+                Inbound::Disconnect => {
+                    tap.open = false;
+                    self.see(now, conn, Wire::Disconnect);
+                }
+                Inbound::PingReq => self.see(now, conn, Wire::Ping),
+                Inbound::PubAck(packet) => self.see(now, conn, Wire::PubAck(packet.get())),
                 _ => {}
             }
         }

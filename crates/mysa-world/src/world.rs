@@ -52,6 +52,7 @@ pub struct World {
     pub(crate) reader_stalls: bool,
     pub(crate) requests: Vec<(Duration, String)>,
     pub(crate) dials_ever: u64,
+    pub(crate) rivals: u64,
     pub(crate) checked_at: Duration,
 }
 
@@ -149,6 +150,7 @@ impl World {
             reader_stalls: false,
             requests: Vec::new(),
             dials_ever: 0,
+            rivals: 0,
             checked_at: Duration::ZERO,
             pressed: BTreeMap::new(),
             thermostats_lie: false,
@@ -171,6 +173,7 @@ impl World {
     #[must_use]
     pub fn without_events(mut self) -> Self {
         self.keep_events = false;
+        self.wiretap.keeps_no_log = true;
         self
     }
 
