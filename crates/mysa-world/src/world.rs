@@ -71,6 +71,8 @@ pub(crate) struct Host {
 struct Sleep {
     from: Duration,
     until: Duration,
+    /// Whether the monotonic clock goes on.
+    counted: bool,
 }
 
 #[derive(Debug)]
@@ -181,9 +183,7 @@ impl World {
     pub fn restart(&mut self, start: Start, seed: u64) {
         self.note("the client is restarted");
         // A machine that starts is awake.
-        if let Some(sleep) = self.host.asleep.take() {
-            self.host.slept += self.now - sleep.from;
-        }
+        self.wake();
         // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
         for parcel in self.net.take_all() {
             match parcel {
@@ -242,9 +242,26 @@ impl World {
 
     /// Puts the host to sleep: its monotonic clock stops, and nothing on it runs.
     pub fn suspend(&mut self, time: Duration) {
+        self.sleep(time, false);
+    }
+
+    /// Puts the host to sleep as a system does whose monotonic clock counts sleep: nothing runs, and then it is later.
+    pub fn freeze(&mut self, time: Duration) {
+        self.sleep(time, true);
+    }
+
+    fn sleep(&mut self, time: Duration, counted: bool) {
         if self.host.asleep.is_none() {
             self.note(format_args!("the host sleeps for {time:?}"));
-            self.host.asleep = Some(Sleep { from: self.now, until: self.now + time });
+            self.host.asleep = Some(Sleep { from: self.now, until: self.now + time, counted });
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(sleep) = self.host.asleep.take()
+            && !sleep.counted
+        {
+            self.host.slept += self.now - sleep.from;
         }
     }
 
@@ -481,9 +498,8 @@ impl World {
                 return Err(Violation::Livelock { wake });
             }
         }
-        if let Some(sleep) = self.host.asleep.filter(|sleep| sleep.until <= self.now) {
-            self.host.asleep = None;
-            self.host.slept += self.now - sleep.from;
+        if self.host.asleep.is_some_and(|sleep| sleep.until <= self.now) {
+            self.wake();
             self.host.woke = Some(self.now);
         }
         if self.host.asleep.is_none() {
