@@ -209,6 +209,8 @@ impl Client {
     /// # Errors
     /// If the client has ended.
     pub async fn answer_challenge(&self, answer: &str) -> Result<(), Ended> {
+        // At once, so that who waits for readiness next is not shown the question just answered.
+        self.shared.answered();
         self.ask(Ask::AnswerChallenge { answer: Secret::from(answer) }).await
     }
 

@@ -220,7 +220,6 @@ impl Driver {
                 Err(Busy) => drop(response.send(Err(AskError::Busy))),
             },
             Ask::AnswerChallenge { answer } => {
-                self.shared.answered();
                 // An answer to a challenge that has gone meanwhile changes nothing.
                 let _ = self.session.answer_challenge(now, answer.expose());
             }
@@ -256,24 +255,28 @@ impl Driver {
                 Output::Event(event) => self.publish(event),
             }
         }
+        // Only now: half a list of thermostats is of no use to who waits for it.
+        self.shared.announce();
     }
 
+    /// Shows the event to every handle before whoever asked for it is answered, and may look.
     fn publish(&mut self, event: Event) {
-        match &event {
+        if !matches!(event, Event::Response { .. }) {
+            self.shared.publish(&self.session, self.clock.now().mono, &event);
+        }
+        match event {
             Event::Verdict { id, verdict, .. } => {
-                if let Some(waiting) = self.verdicts.remove(id) {
-                    let _ = waiting.send(Ok(verdict.clone()));
+                if let Some(waiting) = self.verdicts.remove(&id) {
+                    let _ = waiting.send(Ok(verdict));
                 }
             }
             Event::Response { id, result } => {
-                if let Some(waiting) = self.responses.remove(id) {
-                    let _ = waiting.send(result.clone().map_err(AskError::Request));
+                if let Some(waiting) = self.responses.remove(&id) {
+                    let _ = waiting.send(result.map_err(AskError::Request));
                 }
-                return;
             }
             _ => {}
         }
-        self.shared.publish(&self.session, self.clock.now().mono, &event);
     }
 
     fn tell(&self, conn: ConnId, what: ToServer) {

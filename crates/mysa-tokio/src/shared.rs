@@ -78,7 +78,10 @@ impl Shared {
             _ => {}
         }
         known.subscribers.retain(|subscriber| subscriber.push(event));
-        drop(known);
+    }
+
+    /// Wakes whoever waits for something to be different.
+    pub(crate) fn announce(&self) {
         self.changes.send_replace(());
     }
 
@@ -121,6 +124,8 @@ impl Shared {
         }
         let Service { level, reason, .. } = known.service;
         match (level, reason) {
+            // Answered, and the answer is on its way.
+            (Level::SignInNeeded, Reason::ChallengeOpen) => None,
             (Level::SignInNeeded, _) => Some(Err(NotReady::SignInNeeded(reason))),
             (_, Reason::NoDevices) => Some(Ok(())),
             _ if !known.devices.is_empty() => Some(Ok(())),
