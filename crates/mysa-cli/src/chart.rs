@@ -28,7 +28,11 @@ pub(crate) fn terminal(bars: &[Bar], unit: &str, width: usize) -> String {
 }
 
 /// `fraction` of `columns`, to an eighth of a column.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the columns of a terminal")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the columns of a terminal"
+)]
 fn blocks(fraction: f64, columns: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (fraction.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
@@ -136,7 +140,8 @@ mod tests {
 
     #[test]
     fn charts_end_at_round_numbers() {
-        for (value, ceiling) in [(0.0, 0.1), (0.3, 0.4), (1.0, 1.0), (7.3, 8.0), (8.1, 10.0), (130.0, 200.0)] {
+        for (value, ceiling) in [(0.0, 0.1), (0.3, 0.4), (1.0, 1.0), (7.3, 8.0), (8.1, 10.0), (130.0, 200.0)]
+        {
             assert!((nice_ceiling(value) - ceiling).abs() < 1e-9, "{value}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use mysa_proto::{DeviceId, ModeTable, Watts};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use crate::exit::{Exit, Failure, Result};
+use crate::whole_file;
 
 /// The settings file. Everything has a default; a name that means nothing is an error, not silence.
 #[derive(Debug, Default, Deserialize)]
@@ -124,7 +125,6 @@ impl Config {
     }
 
     /// What the heaters behind this thermostat draw.
-    #[allow(dead_code, reason = "for the commands that show power")]
     pub(crate) fn rated_watts(&self, device: &DeviceId) -> Option<Watts> {
         let (_, config) = self.devices.iter().find(|(id, _)| DeviceId::new(id).as_ref() == Some(device))?;
         Watts::from_watts(f64::from(config.rated_watts?))
@@ -146,7 +146,7 @@ pub(crate) fn edit(path: &Path, change: impl FnOnce(&mut DocumentMut) -> Result<
     change(&mut document)?;
     let text = document.to_string();
     Config::parse(&text).map_err(Failure::usage)?;
-    write_whole(path, &text)
+    whole_file::write(path, &text, whole_file::ANYBODY)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
 }
 
@@ -184,23 +184,6 @@ fn table<'a>(parent: &'a mut Table, name: &str) -> Result<&'a mut Table> {
         .or_insert_with(|| Item::Table(Table::new()))
         .as_table_mut()
         .ok_or_else(|| Failure::usage(format!("{name} is not a group of settings")))
-}
-
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 #[cfg(test)]

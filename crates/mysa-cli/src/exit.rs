@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 /// How the command ended, for scripts. Documented in `mysa --help` and in the README.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(dead_code, reason = "the commands that talk to the cloud end with these")]
 pub(crate) enum Exit {
     /// Something went wrong that has no code of its own.
     Failed = 1,

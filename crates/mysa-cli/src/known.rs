@@ -1,12 +1,16 @@
 //! The thermostats seen at the last sign-in, kept so that names work without the cloud.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use mysa_proto::DeviceId;
+use mysa_tokio::DeviceView;
 use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
+use crate::record::SCHEMA;
+use crate::whole_file;
 
 /// A thermostat as far as it has to be known to name it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -34,7 +38,7 @@ pub(crate) fn load(places: &Places, account: Option<&str>) -> Vec<(DeviceId, Str
                 .flatten()
                 .flatten()
                 .map(|entry| entry.path())
-                .filter(|path| path.to_string_lossy().ends_with(ENDING))
+                .filter(|path| is_list(path))
                 .collect();
             files.sort();
             files
@@ -49,6 +53,28 @@ pub(crate) fn load(places: &Places, account: Option<&str>) -> Vec<(DeviceId, Str
     devices.sort();
     devices.dedup_by(|a, b| a.0 == b.0);
     devices
+}
+
+/// Replaces what is kept of an account.
+pub(crate) fn store(places: &Places, account: &str, devices: &[DeviceView]) -> io::Result<()> {
+    let devices = devices.iter().map(|view| KnownDevice {
+        id: view.id.to_string(),
+        name: view.name.clone().unwrap_or_default(),
+        model: view.model.as_str().to_owned(),
+    });
+    let kept = Kept { schema: SCHEMA, devices: devices.collect() };
+    fs::create_dir_all(&places.sessions)?;
+    whole_file::write(&file(places, account), &serde_json::to_string(&kept)?, whole_file::OWNER_ONLY)
+}
+
+/// Forgets it.
+pub(crate) fn forget(places: &Places, account: &str) {
+    let _ = fs::remove_file(file(places, account));
+}
+
+/// Whether this is one of these lists, and not a session.
+pub(crate) fn is_list(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(ENDING)
 }
 
 /// Beside the session of the account, under the same name.

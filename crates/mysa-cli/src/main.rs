@@ -1,33 +1,50 @@
 //! The `mysa` command. Data goes to standard output, everything else to standard error.
 
 mod args;
+mod chart;
+mod cloud;
 mod config;
 mod decode;
+mod demo;
+mod energy;
 mod exit;
+mod faults;
+mod home_file;
 mod known;
+mod login;
 mod names;
 mod places;
 mod presign;
+mod raw;
 mod record;
 mod redact;
+mod set;
 mod settings;
+mod sim;
+mod status;
+mod table;
+mod temperature;
 mod terminal;
+mod view;
+mod watch;
 mod when;
+mod whole_file;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Global};
+use crate::cloud::Context;
 use crate::config::Config;
-use crate::exit::Result;
+use crate::exit::{Exit, Failure, Result};
 use crate::places::Places;
 use crate::redact::Redaction;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let terminal = Terminal::new(cli.global.json, cli.global.quiet);
+    let terminal = Terminal::new(cli.global.json, cli.global.verbose, cli.global.quiet);
     match run(&terminal, cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -54,5 +71,68 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
             clap_complete::generate(args.shell, &mut Cli::command(), "mysa", &mut script);
             terminal.print(&String::from_utf8_lossy(&script))
         }
+        command => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .map_err(|error| Failure::from((Exit::Failed, error)))?;
+            let result =
+                runtime.block_on(until_interrupted(online(terminal, &cli.global, command, &mut redaction)));
+            // A prompt that was broken off still waits for its line.
+            runtime.shutdown_background();
+            result
+        }
     }
+}
+
+/// Ends early on Ctrl-C. What is dropped with the future closes its connections.
+async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+async fn online(
+    terminal: &Terminal,
+    global: &Global,
+    command: Command,
+    redaction: &mut Redaction,
+) -> Result<()> {
+    match command {
+        Command::Sim(args) => return sim::run(terminal, &args).await,
+        Command::Demo(args) => return demo::run(terminal, &args).await,
+        _ => {}
+    }
+    let context = context(global)?;
+    match command {
+        Command::Login(args) => login::login(terminal, &context, &args, redaction).await,
+        Command::Logout(args) => login::logout(terminal, &context, &args, redaction).await,
+        Command::Devices => status::devices(terminal, &context).await,
+        Command::Status(args) => status::status(terminal, &context, &args, redaction).await,
+        Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
+        Command::Set(args) => set::run(terminal, &context, &args.device, &args.change, &args.sending).await,
+        Command::Mode(args) => {
+            let change = args::Change { mode: Some(args.mode), ..args::Change::default() };
+            set::run(terminal, &context, &args.device, &change, &args.sending).await
+        }
+        Command::Energy(args) => energy::run(terminal, &context, &args).await,
+        Command::Raw(args) => raw::run(terminal, &context, &args, redaction).await,
+        // The others need no cloud, and have been done.
+        _ => Ok(()),
+    }
+}
+
+fn context(global: &Global) -> Result<Context> {
+    let places = Places::find(global.config.clone())?;
+    let config = Config::load(&places.config)?;
+    Ok(Context {
+        environment: cloud::environment(&config)?,
+        places,
+        config,
+        account: global.account.clone(),
+        authority: global.ca.clone(),
+        connect_to: global.connect_to,
+    })
 }

@@ -15,7 +15,11 @@ pub(crate) enum Wanted {
 
 /// Reads `20.5`, `20.5C`, `69F`, `+0.5`, `-1F`. Without a letter it is in the unit of the settings.
 pub(crate) fn parse(text: &str, unit: Unit) -> Result<Wanted> {
-    let bad = || Failure::usage(format!("'{text}' is not a temperature; write 20.5, 20.5C, 69F, or a step such as +0.5"));
+    let bad = || {
+        Failure::usage(format!(
+            "'{text}' is not a temperature; write 20.5, 20.5C, 69F, or a step such as +0.5"
+        ))
+    };
     let trimmed = text.trim();
     let (number, unit) = match trimmed.char_indices().next_back() {
         Some((at, 'c' | 'C')) => (&trimmed[..at], Unit::Celsius),
@@ -24,7 +28,8 @@ pub(crate) fn parse(text: &str, unit: Unit) -> Result<Wanted> {
     };
     let number = number.trim_end_matches(['°', ' ']);
     // Only what a person writes: no exponent, no `inf`.
-    if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ',')) {
+    if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ','))
+    {
         return Err(bad());
     }
     let value: f64 = number.replace(',', ".").parse().map_err(|_| bad())?;

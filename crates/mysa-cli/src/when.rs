@@ -5,6 +5,8 @@ use std::time::Duration;
 use mysa_proto::UnixTime;
 use time::OffsetDateTime;
 
+use crate::exit::{Failure, Result};
+
 /// `2026-01-02T03:04:05Z`, to the second.
 pub(crate) fn iso(time: UnixTime) -> String {
     OffsetDateTime::from_unix_timestamp(time.as_secs()).map_or_else(|_| time.to_string(), civil)
@@ -25,6 +27,14 @@ pub(crate) fn span(seconds: i64) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
     }
+}
+
+/// Seconds of the command line.
+pub(crate) fn seconds(seconds: f64, option: &str) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|span| *span <= Duration::from_secs(366 * 86_400))
+        .ok_or_else(|| Failure::usage(format!("{option} takes seconds, not {seconds}")))
 }
 
 /// The wall clock.

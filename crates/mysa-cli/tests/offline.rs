@@ -125,6 +125,37 @@ fn packets_in_hex_are_explained_in_both_directions() {
 }
 
 #[test]
+fn batch_readings_are_explained_alone_and_inside_their_message() {
+    let home = Home::new();
+    for vector in vectors("batch") {
+        let (name, expect) = (&vector["name"], &vector["expect"]);
+        let (Some(hex), Some(records)) = (vector["hex"].as_str(), expect["records"].as_array()) else {
+            continue;
+        };
+        let ran = home.run_with(&["decode", "--json", "--as", "batch"], hex);
+        let shown = ran.json();
+        let readings: Vec<_> = shown.iter().filter(|record| record["error"].is_null()).collect();
+        assert_eq!(readings.len(), records.len(), "{name}: {ran:?}");
+        assert_eq!(ran.code, i32::from(readings.len() != shown.len()), "{name}");
+        for (ours, theirs) in readings.iter().zip(records) {
+            assert_eq!(
+                (&ours["batch_version"], &ours["temperature_c"]),
+                (&theirs["version"], &theirs["ambient_c"]),
+                "{name}"
+            );
+        }
+        if let (Some(payload), Some(base64)) = (vector["payload"].as_str(), vector["readings_b64"].as_str()) {
+            let inside = home.run_with(&["decode", "--json"], payload).ok().json().remove(0);
+            assert_eq!(inside["readings"].as_array().map(Vec::len), Some(records.len()), "{name}");
+            let alone = home.run_with(&["decode", "--json", "--as", "batch"], base64).json();
+            assert_eq!(alone.len(), shown.len(), "{name}");
+        }
+    }
+    let found = home.run_with(&["decode", "--json"], "yqAATTNXaecAzADNACYAAAAsASABZBs5AKA=").ok().json();
+    assert_eq!(found[0]["batch_version"], 0, "told by its first bytes");
+}
+
+#[test]
 fn captures_of_three_tools_are_told_apart() {
     let home = Home::new();
     let payload =

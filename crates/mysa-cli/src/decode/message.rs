@@ -1,10 +1,11 @@
 //! A message of a thermostat as a record.
 
 use mysa_proto::{
-    Body, Celsius, ControlState, Danger, DecodeError, EventKind, Message, MessageForm, Mode, ModeTable,
-    Topic, TopicKind, TrackedSensor, Trigger,
+    BatchReadings, Body, Celsius, ControlState, Danger, DecodeError, EventKind, Message, MessageForm, Mode,
+    ModeTable, Topic, TopicKind, TrackedSensor, Trigger,
 };
 
+use super::batch;
 use crate::record::{Record, Value};
 use crate::when;
 
@@ -176,9 +177,13 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
         }
         Body::LiveReport(report) => drop(record.put_some("timeout_s", report.timeout_secs)),
         Body::PairingReset(reset) => drop(record.put_some("echo_id", reset.echo_id)),
-        Body::BatchReadings(batch) => {
-            record.put_some("readings_base64", batch.readings.map(|text| text.to_string()));
-        }
+        Body::BatchReadings(message) => match BatchReadings::from_message(message) {
+            Ok(readings) => batch::put(&readings, record),
+            Err(error) => {
+                record.put("problem", error.to_string());
+                record.put_some("readings_base64", message.readings.map(|text| text.to_string()));
+            }
+        },
         Body::FloorLine(line) => {
             record.put_some("line_voltage_v", line.line_voltage.map(mysa_proto::Volts::as_volts));
             record.put_some(

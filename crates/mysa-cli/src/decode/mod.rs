@@ -1,5 +1,6 @@
 //! `mysa decode`: what a capture says, without an account.
 
+mod batch;
 mod capture;
 mod message;
 mod packet;
@@ -90,6 +91,12 @@ fn explain(
         Some(DecodeKind::Packet) => {
             packets(text.and_then(hex_bytes).or_else(|| text.and_then(base64_bytes)), bytes, table)
         }
+        Some(DecodeKind::Batch) => Ok(batch::explain(
+            &text
+                .and_then(hex_bytes)
+                .or_else(|| text.and_then(base64_bytes))
+                .unwrap_or_else(|| bytes.to_vec()),
+        )),
         Some(DecodeKind::Capture) => {
             let text = text.ok_or_else(|| Failure::usage("a capture is text; this is not UTF-8"))?;
             capture::explain(text, table).ok_or_else(|| {
@@ -131,6 +138,10 @@ fn packets(unpacked: Option<Vec<u8>>, bytes: &[u8], table: &ModeTable) -> Result
     let bytes = unpacked.as_deref().unwrap_or(bytes);
     if bytes.is_empty() {
         return Err(Failure::usage("there is nothing to explain: the input is empty"));
+    }
+    // A ping request, which starts with the same four bits, has no flags.
+    if bytes.starts_with(&batch::MAGIC) {
+        return Ok(batch::explain(bytes));
     }
     Ok(packet::explain(bytes, table))
 }

@@ -96,6 +96,9 @@ impl Ran {
     }
 }
 
+/// No command takes longer, unless it hangs.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(40);
+
 /// Runs a prepared command.
 pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     let mut child = command
@@ -107,7 +110,17 @@ pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_vec();
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    // A command that hangs fails its test, not the whole run.
+    let id = child.id().to_string();
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &id]).status();
+        }
+    });
     let output = child.wait_with_output().expect("the command ends");
+    drop(done);
+    watchdog.join().expect("the watchdog ends");
     writer.join().expect("the writer ends");
     Ran {
         code: output.status.code().unwrap_or(-1),

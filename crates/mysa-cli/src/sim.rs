@@ -1,0 +1,122 @@
+//! `mysa sim`.
+
+use std::fs;
+
+use mysa_sim::{AccountSpec, CloudSpec};
+use mysa_sim_server::{Certificate, Server};
+
+use crate::args::Sim;
+use crate::exit::{Exit, Failure, Result};
+use crate::faults;
+use crate::home_file;
+use crate::record::{Record, Value};
+use crate::terminal::Terminal;
+use crate::whole_file;
+
+/// Runs the simulated cloud until the caller drops the future.
+pub(crate) async fn run(terminal: &Terminal, args: &Sim) -> Result<()> {
+    if args.fault.iter().any(|fault| fault == "list") {
+        return list(terminal);
+    }
+    if !(args.speed.is_finite() && (0.01..=10_000.0).contains(&args.speed)) {
+        return Err(Failure::usage("--speed is a factor from 0.01 to 10000"));
+    }
+    let mut spec = match &args.home {
+        Some(path) => home_file::parse(&fs::read_to_string(path).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+        })?)
+        .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,
+        None => CloudSpec::demo(),
+    };
+    spec.faults = faults::plan(&args.fault, &spec)?;
+    let certificate = certificate(args, &spec)?;
+    let authority = certificate.authority_pem().map(str::to_owned);
+    let accounts = spec.accounts.clone();
+    let server =
+        Server::start(args.listen, certificate, spec, args.seed, args.speed).await.map_err(|error| {
+            match error {
+                mysa_sim_server::StartError::NotLoopback(_) => Failure::from((Exit::Usage, error)),
+                error => Failure::from((Exit::Failed, error)),
+            }
+        })?;
+    if let Some(pem) = &authority {
+        whole_file::write(&args.ca_out, pem, whole_file::ANYBODY).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot write {}: {error}", args.ca_out.display()))
+        })?;
+    }
+    announce(terminal, args, &server, &accounts, authority.is_some())?;
+    std::future::pending().await
+}
+
+fn certificate(args: &Sim, spec: &CloudSpec) -> Result<Certificate> {
+    let (Some(chain), Some(key)) = (&args.cert, &args.key) else {
+        return Certificate::for_cloud(&spec.names).map_err(|error| (Exit::Failed, error).into());
+    };
+    let read = |path: &std::path::Path| {
+        fs::read(path)
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display())))
+    };
+    Certificate::from_pem(&read(chain)?, &read(key)?).map_err(|error| (Exit::Failed, error).into())
+}
+
+/// Everything another program needs to use it. The passwords are made up and meant to be seen.
+fn announce(
+    terminal: &Terminal,
+    args: &Sim,
+    server: &Server,
+    accounts: &[AccountSpec],
+    made: bool,
+) -> Result<()> {
+    let address = server.address().to_string();
+    let ca = made.then(|| args.ca_out.display().to_string());
+    if terminal.json {
+        let mut record = Record::document();
+        record.put("address", address.as_str()).put("ca", ca);
+        let accounts = accounts.iter().map(|account| {
+            let mut shown = Record::new();
+            let devices = account.homes.iter().flat_map(|home| &home.devices);
+            let devices = devices.map(|device| Value::Text(device.id.to_string()));
+            shown.put("email", account.email.as_str()).put("password", account.password.as_str());
+            shown.put("devices", devices.collect::<Vec<_>>());
+            Value::Record(shown)
+        });
+        record.put("accounts", accounts.collect::<Vec<_>>());
+        return terminal.line(record.to_json());
+    }
+    terminal.line(format!("simulated cloud on {address}, {} seconds in one", args.speed))?;
+    for account in accounts {
+        terminal.line(format!("  account   {}", account.email))?;
+        terminal.line(format!("  password  {}", account.password))?;
+        for device in account.homes.iter().flat_map(|home| &home.devices) {
+            terminal.line(format!("    {}  {:<9}  {}", device.id, device.model, device.name))?;
+        }
+    }
+    let trust = match &ca {
+        Some(path) => {
+            terminal.line(format!("  trust     {path}"))?;
+            format!("--ca {path} ")
+        }
+        None => String::new(),
+    };
+    if let Some(account) = accounts.first() {
+        terminal.say(format!(
+            "\nIn another terminal:\n  mysa {trust}--connect-to {address} login {}\n  mysa {trust}--connect-to {address} watch\n\
+             Stop with Ctrl-C.",
+            account.email
+        ));
+    }
+    Ok(())
+}
+
+fn list(terminal: &Terminal) -> Result<()> {
+    for (name, what) in faults::all() {
+        if terminal.json {
+            let mut record = Record::document();
+            record.put("fault", name).put("description", what);
+            terminal.line(record.to_json())?;
+        } else {
+            terminal.line(format!("{name:<22} {what}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! Columns that line up.
+
+use crate::record::printable;
+
+/// Rows under their heads, cut to `width` columns. Without heads, pass none.
+pub(crate) fn render(heads: &[&str], rows: &[Vec<String>], width: usize) -> Vec<String> {
+    let columns = heads.len();
+    let cells = |row: &[String]| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>();
+    let mut lines: Vec<Vec<String>> = vec![heads.iter().map(|&head| head.to_owned()).collect()];
+    lines.extend(rows.iter().map(|row| cells(row)));
+    let widths: Vec<usize> = (0..columns)
+        .map(|at| {
+            lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    lines
+        .iter()
+        .map(|line| {
+            let mut text = String::new();
+            for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
+                let gap = if at == 0 { "" } else { "  " };
+                text.push_str(&format!("{gap}{cell:width$}"));
+            }
+            cut(text.trim_end(), width)
+        })
+        .collect()
+}
+
+/// At most `width` characters; what is cut off shows.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_long_lines_are_cut() {
+        let rows = [vec!["Küche".to_owned(), "20.5 °C".into()], vec!["Bedroom".into(), "\u{1b}[2J".into()]];
+        let lines = render(&["NAME", "ROOM"], &rows, 40);
+        assert_eq!(lines, ["NAME     ROOM", "Küche    20.5 °C", "Bedroom  \\u{1b}[2J"]);
+        assert_eq!(render(&["NAME", "ROOM"], &rows, 10).last().map(String::as_str), Some("Bedroom  …"));
+    }
+}

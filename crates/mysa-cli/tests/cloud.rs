@@ -1,0 +1,550 @@
+//! The command against a simulated cloud behind real TLS: every subcommand and every exit code.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Home, Ran, finish};
+use mysa_proto::{Celsius, DeviceId, UnixTime};
+use mysa_session::{Environment, HttpAnswer, HttpResult, Now, Output, Session, Settings, Start};
+use mysa_sim::{
+    ChallengeSpec, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpFault, HttpRequest, Window,
+};
+use mysa_sim_server::{Certificate, Server};
+
+const LIVING: &str = "a0b1c2d3e4f5";
+const BEDROOM: &str = "a0b1c2d3e4f7";
+
+/// A simulated cloud, and a home folder to talk to it from.
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    home: Home,
+    connect_to: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(CloudSpec::demo())
+    }
+
+    fn with(spec: CloudSpec) -> Self {
+        Self::faster(spec, 1.0)
+    }
+
+    fn faster(spec: CloudSpec, speed: f64) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let certificate = Certificate::for_cloud(&spec.names).unwrap();
+        let home = Home::new();
+        home.write("ca.pem", certificate.authority_pem().unwrap());
+        home.write("password", format!("{}\n", CloudSpec::DEMO_PASSWORD));
+        let start = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, speed);
+        let server = runtime.block_on(start).unwrap();
+        let connect_to = server.address().to_string();
+        Self { runtime, server: Some(server), home, connect_to }
+    }
+
+    fn signed_in() -> Self {
+        let bench = Self::new();
+        bench.log_in().ok();
+        bench
+    }
+
+    fn log_in(&self) -> Ran {
+        self.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"])
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(args);
+        command.env("MYSA_CONNECT_TO", &self.connect_to).env("MYSA_CA", self.home.path("ca.pem"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        finish(self.command(args), b"")
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    fn fault(&self, fault: Fault) {
+        self.server().with_cloud(|cloud, _| cloud.add_fault(Window::times(u32::MAX, fault)));
+    }
+
+    fn device_fault(&self, id: &str, fault: DeviceFault) {
+        self.fault(Fault::Device(DeviceId::new(id), fault));
+    }
+
+    /// Degrees the thermostat is really set to.
+    fn setpoint(&self, id: &str) -> f64 {
+        let id = DeviceId::new(id).unwrap();
+        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().setpoint.as_degrees())
+    }
+
+    fn mode(&self, id: &str) -> mysa_sim::Mode {
+        let id = DeviceId::new(id).unwrap();
+        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().mode)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // Its tasks are the runtime's.
+        let _inside = self.runtime.enter();
+        self.server = None;
+    }
+}
+
+#[test]
+fn the_main_job_from_sign_in_to_sign_out() {
+    let bench = Bench::new();
+    let ran = bench.log_in().ok();
+    assert!(ran.out.is_empty() && ran.err.contains("thermostats: 5"), "{ran:?}");
+    let session = bench.home.path(".local/state/mysa/user@example.com.json");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&session).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let stored = std::fs::read_to_string(&session).unwrap();
+    assert!(!stored.contains(CloudSpec::DEMO_PASSWORD));
+
+    let devices = bench.run(&["devices", "--json"]).ok().json().remove(0);
+    let names: Vec<_> = devices["devices"].as_array().unwrap().iter().map(|device| &device["name"]).collect();
+    assert_eq!(devices["schema"], 1);
+    assert_eq!(names.len(), 5);
+    assert!(bench.run(&["devices"]).ok().out.contains("Living room"));
+
+    // Names work without the cloud from here on.
+    bench.home.run(&["config", "set-watts", "Bedroom", "1000"]).ok();
+
+    let status = bench.run(&["status", "--json"]).ok().json().remove(0);
+    assert_eq!(status["service"], "live", "{status}");
+    assert!(!status.to_string().contains("user@"), "{status}");
+    let bedroom =
+        status["devices"].as_array().unwrap().iter().find(|device| device["id"] == BEDROOM).unwrap();
+    assert_eq!(
+        (&bedroom["power_basis"], &bedroom["link"]),
+        (&"estimated".into(), &"live".into()),
+        "{bedroom}"
+    );
+    assert!(bedroom["temperature_c"].is_number() && bedroom["power_w"].is_number(), "{bedroom}");
+
+    let ran = bench.run(&["set", "living", "--temp", "22.5"]).ok();
+    assert!(ran.out.contains("20.5 °C → 22.5 °C") && ran.out.contains("confirmed by"), "{ran:?}");
+    assert_eq!(bench.setpoint(LIVING), 22.5);
+    let ran = bench.run(&["set", "living", "--temp", "-1", "--json"]).ok().json().remove(0);
+    assert_eq!(
+        (&ran["verdict"], &ran["requested"]["setpoint_c"]),
+        (&"confirmed".into(), &21.5.into()),
+        "{ran}"
+    );
+    assert_eq!(bench.setpoint(LIVING), 21.5);
+    let ran = bench.run(&["mode", "bedroom", "off"]).ok();
+    assert!(ran.out.contains("mode: heat → off"), "{ran:?}");
+    assert_eq!(bench.mode(BEDROOM), mysa_sim::Mode::Off);
+
+    let raw = bench.run(&["raw", "/devices", "--json"]).ok().out;
+    assert!(raw.contains("DevicesObj") && !raw.contains(LIVING) && raw.contains("dev-1"), "{raw}");
+    assert!(bench.run(&["raw", "/devices", "--show-private"]).ok().out.contains(LIVING));
+    bench.run(&["raw", "/no/such/route"]).fails(1);
+    bench.run(&["raw", "/iot-token"]).fails(2);
+
+    let ran = bench.run(&["logout"]).ok();
+    assert!(ran.err.contains("signed out"), "{ran:?}");
+    assert!(!session.exists());
+    bench.run(&["status"]).fails(4);
+}
+
+#[test]
+fn energy_comes_as_chart_csv_json_and_svg() {
+    let bench = Bench::signed_in();
+    let chart = bench.run(&["energy"]).ok().out;
+    assert!(chart.contains('█') && chart.contains("total") && chart.lines().count() == 16, "{chart}");
+    let months = bench.run(&["energy", "living", "--by", "month", "--json"]).ok().json().remove(0);
+    let values = months["devices"][0]["energy"].as_array().unwrap();
+    assert_eq!(values.len(), 12);
+    assert!(
+        values.iter().all(|month| month["energy_kwh"].as_f64().is_some_and(|energy| energy >= 0.0)),
+        "{months}"
+    );
+    let ran = bench.run(&["energy", "--csv", "-", "--svg", "chart.svg"]).ok();
+    let rows: Vec<&str> = ran.out.split("\r\n").collect();
+    assert_eq!(rows.len(), 16, "a head, 14 days and the end: {}", ran.out);
+    assert_eq!(rows[0].matches("kWh").count(), 5);
+    let svg = std::fs::read_to_string(bench.home.path("chart.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("Living room"));
+    bench.run(&["energy", "--from", "2026-02-30"]).fails(2);
+    bench.run(&["energy", "--from", "2026-02-02", "--to", "2026-02-01"]).fails(2);
+}
+
+#[test]
+fn watching_tells_what_changes_and_ends_when_told() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["watch", "--count", "8", "--json"]).ok();
+    let devices: Vec<_> = ran.json().into_iter().filter(|event| event["event"] == "device").collect();
+    assert_eq!(devices.len(), 8);
+    assert!(
+        devices.iter().all(|event| event["schema"] == 1 && event["temperature_c"].is_number()),
+        "{ran:?}"
+    );
+    let lines = bench.run(&["watch", "living", "--count", "2"]).ok().out;
+    assert_eq!(lines.lines().count(), 2);
+    assert!(lines.contains("Living room") && lines.contains("power"), "{lines}");
+    // Time is up without the changes asked for.
+    bench.run(&["watch", "living", "--count", "10000", "--timeout", "2"]).fails(9);
+    // Time is up, and that was all that was asked for.
+    bench.run(&["watch", "living", "--timeout", "1"]).ok();
+    bench.run(&["watch", "nobody"]).fails(2);
+}
+
+#[test]
+fn watching_survives_a_cut_and_says_so() {
+    let bench = Bench::signed_in();
+    let mut child = bench
+        .command(&["watch", "--json", "--timeout", "20"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let live = |line: &str| line.contains("\"service\":\"live\"");
+    assert!(lines.by_ref().map(Result::unwrap).take(200).any(|line| live(&line)));
+    bench.server().cut_connections();
+    bench.server().with_cloud(|cloud, now| {
+        cloud.press(now, DeviceId::new(LIVING).unwrap(), Celsius::from_degrees(17.0), None)
+    });
+    let pressed = |line: &String| line.contains(LIVING) && line.contains("\"setpoint_c\":17.0");
+    assert!(lines.by_ref().map(Result::unwrap).take(500).any(|line| pressed(&line)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_captured_url_is_enough_to_watch() {
+    let bench = Bench::new();
+    let url = captured(&bench);
+    let args =
+        ["watch", "--url", "-", "--count", "1", "--timeout", "20", "--json", &format!("{LIVING}=BB-V1-1")];
+    let ran = finish(bench.command(&args), url.as_bytes()).ok();
+    let last = ran.json().pop().unwrap();
+    assert!(last["id"] == LIVING && last["current_a"].is_number(), "{ran:?}");
+    assert!(!ran.out.contains("X-Amz") && !ran.err.contains("X-Amz"), "{ran:?}");
+    finish(bench.command(&["watch", "--url", "-", "Living room"]), url.as_bytes()).fails(2);
+    bench.run(&["watch", "--url", &url]).fails(2);
+}
+
+/// A presigned URL of this cloud, as somebody might have captured one.
+fn captured(bench: &Bench) -> String {
+    let began = Instant::now();
+    let now = |wall: UnixTime| Now { mono: began.elapsed(), wall };
+    let wall = bench.server().with_cloud(|_, now| now.wall);
+    let start =
+        Start::Password { username: CloudSpec::DEMO_EMAIL.into(), password: CloudSpec::DEMO_PASSWORD.into() };
+    let mut session = Session::new(Settings::default(), Environment::mysa(), start, [3; 32], now(wall));
+    for _ in 0..1_000 {
+        match session.poll_output() {
+            Some(Output::Dial(dial)) => return dial.url.as_str().to_owned(),
+            Some(Output::Http(request)) => {
+                let (host, target) = request.url.strip_prefix("https://").unwrap().split_once('/').unwrap();
+                let (path, query) = target.split_once('?').unwrap_or((target, ""));
+                let headers: Vec<(&str, &str)> =
+                    request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+                let body =
+                    request.body.as_ref().map(|body| body.expose().as_bytes().to_vec()).unwrap_or_default();
+                let path = format!("/{path}");
+                let request_view = HttpRequest {
+                    host,
+                    method: request.method,
+                    path: &path,
+                    query,
+                    headers: &headers,
+                    body: &body,
+                };
+                let answer = bench.server().with_cloud(|cloud, now| cloud.handle_http(now, &request_view));
+                let mysa_sim::HttpAnswer::Reply(reply) = answer else { panic!("no faults are planned") };
+                let answer =
+                    HttpAnswer { status: reply.status, date: None, retry_after: None, body: &reply.body };
+                session.handle_http(now(wall), request.id, HttpResult::Answer(answer));
+            }
+            Some(_) => {}
+            None => {
+                let due = session.poll_timeout().map_or(Duration::ZERO, |deadline| deadline.at);
+                std::thread::sleep(due.saturating_sub(began.elapsed()));
+                session.handle_timeout(now(wall));
+            }
+        }
+    }
+    panic!("the session never dialled")
+}
+
+#[test]
+fn a_dry_run_shows_the_payload_and_sends_nothing() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["set", "living", "--temp", "23", "--mode", "heat", "--dry-run"]).ok();
+    assert!(ran.out.contains(&format!("/v1/dev/{LIVING}/in")) && ran.out.contains("\"sp\":23"), "{ran:?}");
+    let json = bench.run(&["set", "living", "--temp", "23", "--dry-run", "--json"]).ok().json().remove(0);
+    assert_eq!(json["dry_run"], true);
+    assert_eq!(bench.setpoint(LIVING), 20.5);
+    bench.run(&["set", "living", "--temp", "99", "--dry-run"]).fails(7);
+}
+
+#[test]
+fn no_wait_says_sent() {
+    let bench = Bench::signed_in();
+    bench.device_fault(BEDROOM, DeviceFault::IgnoreCommands);
+    let ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait"]).ok();
+    assert!(ran.out.contains("sent; its effect was not waited for"), "{ran:?}");
+}
+
+#[test]
+fn what_the_thermostat_or_the_model_refuses_ends_with_seven() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["set", "living", "--temp", "45"]).fails(7);
+    assert!(ran.err.contains("refused"), "{ran:?}");
+    bench.run(&["mode", "living", "cool"]).fails(7);
+    bench.run(&["set", "living", "--fan", "low"]).fails(7);
+    bench.device_fault(BEDROOM, DeviceFault::Refuse);
+    let ran = bench.run(&["set", "bedroom", "--temp", "19", "--json"]).fails(7);
+    assert_eq!(ran.json()[0]["verdict"], "refused");
+    assert_eq!(bench.setpoint(LIVING), 20.5);
+}
+
+#[test]
+fn a_command_without_an_answer_ends_with_six() {
+    let bench = Bench::signed_in();
+    bench.device_fault(LIVING, DeviceFault::IgnoreCommands);
+    let ran = bench.run(&["set", "living", "--temp", "23", "--wait", "4", "--json"]).fails(6);
+    assert_eq!(ran.json()[0]["verdict"], "unconfirmed", "{ran:?}");
+    assert!(ran.err.contains("unconfirmed after 4.0 s"), "{ran:?}");
+}
+
+#[test]
+fn a_thermostat_that_is_gone_ends_with_five() {
+    let mut spec = CloudSpec::demo();
+    let offline = Fault::Device(DeviceId::new(LIVING), DeviceFault::Offline);
+    spec.faults = spec.faults.with(Duration::ZERO, Duration::MAX, offline);
+    // The cloud needs many minutes to notice.
+    let bench = Bench::faster(spec, 400.0);
+    std::thread::sleep(Duration::from_secs(4));
+    bench.log_in().ok();
+    let ran = bench.run(&["status", "living", "--wait", "0.5"]).fails(5);
+    assert!(ran.err.contains("Living room is"), "{ran:?}");
+    // Who asks for all of them is told in the table.
+    bench.run(&["status", "--wait", "0.5"]).ok();
+}
+
+#[test]
+fn refused_sign_in_ends_with_four() {
+    let bench = Bench::new();
+    bench.run(&["devices"]).fails(4);
+    bench.home.write("wrong", "not it\n");
+    let ran = bench.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "wrong"]).fails(4);
+    assert!(ran.err.contains("wrong user name or password") && !ran.err.contains("not it"), "{ran:?}");
+    bench.log_in().ok();
+    bench
+        .server()
+        .with_cloud(|cloud, now| cloud.act(now, Happening::RevokeTokens(CloudSpec::DEMO_EMAIL.into())));
+    let ran = bench.run(&["devices"]).fails(4);
+    assert!(ran.err.contains("mysa login"), "{ran:?}");
+}
+
+#[test]
+fn the_password_comes_from_standard_input_too_and_never_from_an_argument() {
+    let bench = Bench::new();
+    let args = ["login", CloudSpec::DEMO_EMAIL, "--password-stdin"];
+    finish(bench.command(&args), format!("{}\r\n", CloudSpec::DEMO_PASSWORD).as_bytes()).ok();
+    bench.run(&["login", CloudSpec::DEMO_EMAIL, "--password", "x"]).fails(2);
+    // No terminal to ask on.
+    bench.run(&["login", CloudSpec::DEMO_EMAIL]).fails(2);
+    finish(bench.command(&args), b"\n").fails(2);
+}
+
+#[test]
+fn a_code_is_asked_for_where_the_account_has_one() {
+    let mut spec = CloudSpec::demo();
+    spec.accounts[0].challenges = vec![ChallengeSpec::Sms("246810".into())];
+    let bench = Bench::with(spec);
+    let args = ["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"];
+    let ran = finish(bench.command(&args), b"000000\n246810\n").ok();
+    assert!(ran.err.contains("Code of the text message") && ran.err.contains("That was not it"), "{ran:?}");
+    bench.run(&["devices"]).ok();
+}
+
+#[test]
+fn a_cloud_that_is_down_ends_with_eight() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
+    bench.run(&["devices"]).fails(8);
+    let mut command = bench.command(&["devices"]);
+    command.env("MYSA_CONNECT_TO", "127.0.0.1:1");
+    finish(command, b"").fails(8);
+}
+
+#[test]
+fn a_certificate_nobody_vouches_for_is_refused() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"]);
+    command.env_remove("MYSA_CA");
+    let ran = finish(command, b"").fails(8);
+    assert!(!bench.home.path(".local/state/mysa/user@example.com.json").exists(), "{ran:?}");
+}
+
+#[test]
+fn an_exposed_session_file_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bench = Bench::signed_in();
+    let session = bench.home.path(".local/state/mysa/user@example.com.json");
+    std::fs::set_permissions(&session, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = bench.run(&["devices"]).fails(1);
+    assert!(ran.err.contains("chmod 600"), "{ran:?}");
+}
+
+#[test]
+fn interruption_ends_with_130() {
+    let bench = Bench::signed_in();
+    let mut child = bench
+        .command(&["watch", "--json", "--timeout", "20"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_watch_quietly() {
+    let bench = Bench::signed_in();
+    let mut child = bench
+        .command(&["watch", "--json", "--timeout", "20"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0; 8]).unwrap();
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.is_empty()), (Some(0), true), "{output:?}");
+}
+
+#[test]
+fn two_accounts_are_told_apart() {
+    let mut spec = CloudSpec::demo();
+    let mut other = mysa_sim::AccountSpec::new("bob@example.com", CloudSpec::DEMO_PASSWORD);
+    let mut home = mysa_sim::HomeSpec::new("Cottage");
+    home.devices.push(mysa_sim::DeviceSpec::new(DeviceId::new("b0b1c2d3e4f5").unwrap(), "BB-V2-0", "Hall"));
+    other.homes.push(home);
+    spec.accounts.push(other);
+    let bench = Bench::with(spec);
+    bench.log_in().ok();
+    bench.run(&["login", "bob@example.com", "--password-file", "password"]).ok();
+    let ran = bench.run(&["devices"]).fails(2);
+    assert!(ran.err.contains("bob@example.com") && ran.err.contains("--account"), "{ran:?}");
+    assert!(bench.run(&["devices", "--account", "Bob@Example.com"]).ok().out.contains("Hall"));
+    bench.home.run(&["config", "set", "account", CloudSpec::DEMO_EMAIL]).ok();
+    assert!(bench.run(&["devices"]).ok().out.contains("Kitchen"));
+    bench.run(&["set", "hall", "--temp", "20", "--account", "bob@example.com"]).ok();
+    assert_eq!(bench.setpoint("b0b1c2d3e4f5"), 20.0);
+}
+
+/// `mysa sim` in the background.
+struct Sim {
+    child: Child,
+    home: Home,
+    said: serde_json::Value,
+}
+
+impl Sim {
+    fn start(home: Home, args: &[&str]) -> Self {
+        let mut all = vec!["sim", "--listen", "127.0.0.1:0", "--json"];
+        all.extend(args);
+        let mut child = home.command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let said = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
+        Self { child, home, said }
+    }
+
+    fn run(&self, args: &[&str], input: &str) -> Ran {
+        let mut command = self.home.command(args);
+        command.env("MYSA_CONNECT_TO", self.said["address"].as_str().unwrap()).env("MYSA_CA", "ca.pem");
+        finish(command, input.as_bytes())
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_simulated_cloud_says_how_to_use_it_and_ends_when_interrupted() {
+    let home = Home::new();
+    home.write(
+        "home.toml",
+        "[[account]]\nemail = \"ann@example.org\"\npassword = \" pw \"\n[[account.home]]\nname = \"Cottage\"\n\
+         [[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"Hall\"\nsetpoint-c = 18\n",
+    );
+    let mut sim =
+        Sim::start(home, &["--home", "home.toml", "--ca-out", "ca.pem", "--speed", "2", "--fault", "cut@9"]);
+    let account = &sim.said["accounts"][0];
+    assert_eq!(
+        (account["email"].as_str(), account["password"].as_str()),
+        (Some("ann@example.org"), Some(" pw "))
+    );
+    sim.run(&["login", "ann@example.org", "--password-stdin"], " pw \n").ok();
+    let ran = sim.run(&["set", "hall", "--temp", "+0.5"], "").ok();
+    assert!(ran.out.contains("18.0 °C → 18.5 °C"), "{ran:?}");
+    interrupt(&sim.child);
+    assert_eq!(sim.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn the_simulated_cloud_refuses_what_it_cannot_do() {
+    let home = Home::new();
+    home.run(&["sim", "--listen", "0.0.0.0:0"]).fails(2);
+    home.run(&["sim", "--fault", "rain"]).fails(2);
+    home.run(&["sim", "--speed", "0"]).fails(2);
+    home.run(&["sim", "--home", "missing.toml"]).fails(1);
+    home.run(&["sim", "--cert", "chain.pem"]).fails(2);
+    assert!(home.run(&["sim", "--fault", "list"]).ok().out.contains("drop-acks"));
+}
+
+#[test]
+fn the_demo_does_the_main_job_within_thirty_seconds() {
+    let home = Home::new();
+    let began = Instant::now();
+    let mut command = home.command(&["demo", "--json"]);
+    // It needs nothing of its surroundings.
+    command.env_remove("HOME");
+    let ran = finish(command, b"").ok();
+    assert!(began.elapsed() < Duration::from_secs(30));
+    let events = ran.json();
+    let verdicts: Vec<_> = events
+        .iter()
+        .filter(|event| event["what"] == "verdict")
+        .map(|event| event["value"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts.len(), 3);
+    assert!(verdicts.iter().all(|verdict| verdict.starts_with("confirmed")), "{verdicts:?}");
+    let bases: Vec<_> = events.iter().filter_map(|event| event["power_basis"].as_str()).collect();
+    assert!(bases.contains(&"measured") && bases.contains(&"estimated"), "{bases:?}");
+    assert!(events.iter().any(|event| event["what"] == "mended by itself after"));
+    assert_eq!(events.iter().filter(|event| event["event"] == "energy").count(), 14);
+}
