@@ -1,0 +1,143 @@
+//! The client's MQTT against brokers that nobody here wrote: mosquitto, and aedes with one byte in each WebSocket frame.
+//!
+//! TLS ends in a small proxy of this file; WebSocket and MQTT are the broker's. A thermostat of a few lines speaks to the
+//! broker over plain TCP. Where a broker is not installed its tests say that they are skipped.
+
+mod foreign;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use foreign::{Broker, Proxy, Thermostat};
+use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
+use mysa_tokio::{Celsius, Client, DeviceId, Environment, Level, Model, PresignedUrl, Reached, Verdict};
+use time::OffsetDateTime;
+
+const HOST: &str = "broker.example.org";
+const KITCHEN: &str = "a0b1c2d3e4f6";
+
+fn kitchen() -> DeviceId {
+    DeviceId::new(KITCHEN).expect("an id")
+}
+
+fn celsius(degrees: f64) -> Celsius {
+    Celsius::from_degrees(degrees).expect("a temperature")
+}
+
+/// Written past the test harness, which shows nothing that a passing test prints.
+fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}
+
+fn captured() -> PresignedUrl {
+    let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("token"));
+    let authority = Authority::new(HOST, None).expect("a host");
+    Presigner::iot("us-east-1")
+        .presign(&credentials, &authority, "/mqtt", OffsetDateTime::now_utc(), None, TokenRule::AfterSigning)
+        .expect("a URL")
+}
+
+fn client(proxy: &Proxy) -> Client {
+    Client::builder(Environment::mysa())
+        .captured(captured(), vec![(kitchen(), Model::parse("BB-V2-0"))])
+        .extra_ca(proxy.authority())
+        .connect_to(proxy.address())
+        .start()
+        .expect("a client")
+}
+
+/// Waits for something to become so; the limit only ends a test that has failed.
+async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> bool) {
+    let mut events = client.events();
+    let wait = async {
+        while !so(client) {
+            events.next().await.expect("the client goes on");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+fn setpoint(client: &Client) -> Option<Celsius> {
+    Some(client.state(&kitchen())?.state.setpoint()?.value)
+}
+
+/// Statuses arrive, a command reaches the broker and the thermostat, and each verdict says how far it got.
+async fn the_main_job(broker: &Broker) {
+    let proxy = Proxy::start(HOST, broker.websocket()).await;
+    let client = client(&proxy);
+    until(&client, "live", |client| client.service().level == Level::Live).await;
+
+    let mut thermostat = Thermostat::connect(broker.plain(), KITCHEN).await;
+    thermostat.report(19.0).await;
+    until(&client, "a status", |client| setpoint(client) == Some(celsius(19.0))).await;
+
+    let unanswered = client.set_setpoint(&kitchen(), celsius(20.0)).deadline(Duration::from_secs(1));
+    let (heard, verdict) = tokio::join!(thermostat.command(), unanswered);
+    assert_eq!(heard.setpoint, 20.0);
+    let verdict = verdict.expect("a verdict");
+    let taken = Reached::Service(mysa_proto::Channel::Mqtt);
+    assert!(
+        matches!(verdict, Verdict::Unconfirmed { reached, .. } if reached == taken),
+        "the broker took it and the thermostat was silent: {verdict:?}"
+    );
+
+    let answered = async {
+        let heard = thermostat.command().await;
+        assert_eq!(heard.setpoint, 21.5);
+        thermostat.acknowledge(&heard).await;
+    };
+    let ((), verdict) = tokio::join!(answered, client.set_setpoint(&kitchen(), celsius(21.5)));
+    let verdict = verdict.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict:?}");
+    assert_eq!(setpoint(&client), Some(celsius(21.5)));
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn mosquitto_carries_statuses_and_commands() {
+    let Some(broker) = Broker::mosquitto().await else {
+        return skipped("mosquitto is not installed (apt-get install mosquitto)");
+    };
+    the_main_job(&broker).await;
+}
+
+#[tokio::test]
+async fn packets_that_come_byte_by_byte_from_aedes_are_put_together() {
+    let Some(broker) = Broker::aedes().await else {
+        return skipped("aedes is not installed (.ci/interop/fetch)");
+    };
+    the_main_job(&broker).await;
+}
+
+#[tokio::test]
+async fn mosquitto_may_restart() {
+    let Some(mut broker) = Broker::mosquitto().await else {
+        return skipped("mosquitto is not installed (apt-get install mosquitto)");
+    };
+    let proxy = Proxy::start(HOST, broker.websocket()).await;
+    let client = client(&proxy);
+    until(&client, "live", |client| client.service().level == Level::Live).await;
+    let mut thermostat = Thermostat::connect(broker.plain(), KITCHEN).await;
+    thermostat.report(19.0).await;
+    until(&client, "a status", |client| setpoint(client) == Some(celsius(19.0))).await;
+
+    broker.restart().await;
+    let mut thermostat = Thermostat::connect(broker.plain(), KITCHEN).await;
+    // A status sent before the client is back reaches nobody, so it is repeated as a thermostat repeats it.
+    let repeated = async {
+        loop {
+            thermostat.report(22.0).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = repeated => {}
+        () = until(&client, "a status after the restart", |client| setpoint(client) == Some(celsius(22.0))) => {}
+    }
+    let answered = async {
+        let heard = thermostat.command().await;
+        thermostat.acknowledge(&heard).await;
+    };
+    let ((), verdict) = tokio::join!(answered, client.set_setpoint(&kitchen(), celsius(17.0)));
+    assert!(verdict.as_ref().is_ok_and(Verdict::is_confirmed), "{verdict:?}");
+}

@@ -1,0 +1,44 @@
+// aedes, a broker in JavaScript, over plain TCP and over WebSocket with every byte in a frame of its own. Prints the two
+// ports; ends when standard input does.
+'use strict';
+
+const http = require('node:http');
+const net = require('node:net');
+const { Duplex } = require('node:stream');
+const { Aedes } = require('aedes');
+const { WebSocketServer } = require('ws');
+
+function byteByByte(socket) {
+  const stream = new Duplex({
+    read() {},
+    write(chunk, _, done) {
+      for (const byte of chunk) socket.send(Buffer.of(byte), { binary: true });
+      done();
+    },
+    destroy(error, done) {
+      socket.terminate();
+      done(error);
+    },
+  });
+  socket.on('message', (bytes) => stream.push(bytes));
+  socket.on('close', () => stream.push(null));
+  socket.on('error', () => stream.destroy());
+  stream.on('error', () => socket.terminate());
+  return stream;
+}
+
+async function main() {
+  const broker = await Aedes.createBroker();
+  const web = http.createServer();
+  new WebSocketServer({ server: web, handleProtocols: (offered) => offered.has('mqtt') && 'mqtt' })
+    .on('connection', (socket, request) => broker.handle(byteByByte(socket), request));
+  const plain = net.createServer(broker.handle);
+  await Promise.all([web, plain].map((server) => new Promise((up) => { server.listen(0, '127.0.0.1', up); })));
+  console.log(`${web.address().port} ${plain.address().port}`);
+  process.stdin.on('end', () => process.exit(0)).resume();
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});

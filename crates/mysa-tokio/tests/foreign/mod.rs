@@ -1,0 +1,10 @@
+//! What stands around the client in the tests against brokers: the broker's process, a proxy that ends TLS, and a
+//! thermostat on the broker's plain port.
+
+mod broker;
+mod proxy;
+mod thermostat;
+
+pub(crate) use broker::Broker;
+pub(crate) use proxy::Proxy;
+pub(crate) use thermostat::Thermostat;
