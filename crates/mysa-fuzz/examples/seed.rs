@@ -1,0 +1,300 @@
+//! Writes the seeds of the corpora from the vectors of the crates: `cargo run -p mysa-fuzz --example seed`.
+//!
+//! What the fuzzer added stays; a seed is named `seed-` and a number, and is written anew.
+
+#![allow(clippy::unwrap_used, reason = "run by hand, from the repository")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+fn main() {
+    let mut seeds = Seeds::default();
+    mqtt(&mut seeds);
+    messages(&mut seeds);
+    rest(&mut seeds);
+    sign_in(&mut seeds);
+    presign(&mut seeds);
+    scripts(&mut seeds);
+    seeds.write();
+}
+
+#[derive(Default)]
+struct Seeds(Vec<(&'static str, Vec<u8>)>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, parts: &[&[u8]]) {
+        let bytes = parts.concat();
+        let known = self.0.iter().any(|(name, seed)| *name == target && *seed == bytes);
+        if bytes.len() <= 16 * 1024 && !known {
+            self.0.push((target, bytes));
+        }
+    }
+
+    fn write(&self) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+        for (target, _) in mysa_fuzz::TARGETS {
+            let dir = corpus.join(target);
+            fs::create_dir_all(&dir).unwrap();
+            for entry in fs::read_dir(&dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.file_name().unwrap().to_str().unwrap().starts_with("seed-") {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+            for (number, (_, seed)) in self.0.iter().filter(|(name, _)| name == target).enumerate() {
+                fs::write(dir.join(format!("seed-{number:03}")), seed).unwrap();
+            }
+        }
+    }
+}
+
+fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn vectors(path: &str) -> Value {
+    serde_json::from_slice(&fs::read(data(path)).unwrap()).unwrap()
+}
+
+/// Every text under one of these names, wherever it stands.
+fn texts<'a>(value: &'a Value, names: &[&str], found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if names.contains(&name.as_str()) => found.push(text),
+                    _ => texts(value, names, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| texts(item, names, found)),
+        _ => {}
+    }
+}
+
+fn mqtt(seeds: &mut Seeds) {
+    let files =
+        ["mysa-mqtt-codec/tests/data/mqtt311_vectors.json", "mysa-mqtt-codec/tests/data/mqtt_packets.json"];
+    for file in files.map(vectors) {
+        let mut found = Vec::new();
+        texts(&file, &["hex"], &mut found);
+        for wire in found.into_iter().filter_map(|hex| hex::decode(hex).ok()) {
+            let to_server = matches!(wire.first().unwrap_or(&0) >> 4, 1 | 8 | 10 | 12 | 14);
+            if !to_server {
+                seeds.add("mqtt_from_server", &[&[0, 3], &wire]);
+            }
+            if to_server || (3..8).contains(&(wire.first().unwrap_or(&0) >> 4)) {
+                seeds.add("mqtt_from_client", &[&[0, 3], &wire]);
+            }
+        }
+    }
+}
+
+fn messages(seeds: &mut Seeds) {
+    for name in ["messages", "json_quirks", "ack_matching", "batch"] {
+        let file = vectors(&format!("mysa-proto/tests/data/{name}.json"));
+        for case in file["vectors"].as_array().unwrap() {
+            let Some(payload) = case["payload"].as_str() else { continue };
+            let kind = match case["topic"].as_str().unwrap_or_default().rsplit('/').next() {
+                Some("in") => 1,
+                Some("batch") => 2,
+                _ => 0,
+            };
+            seeds.add("message", &[&[kind], payload.as_bytes()]);
+            seeds.add("json", &[payload.as_bytes()]);
+            if let Some(bytes) = case["hex"].as_str().and_then(|hex| hex::decode(hex).ok()) {
+                seeds.add("batch", &[&bytes]);
+            }
+        }
+    }
+}
+
+fn rest(seeds: &mut Seeds) {
+    let mut files: Vec<_> = fs::read_dir(data("mysa-proto/tests/data/rest"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        let body = fs::read(&file).unwrap();
+        let decoder = match name.split(['.', '_']).next().unwrap() {
+            "devices" if name.contains("state") => 1,
+            "devices" => 0,
+            "device" if name.contains("state") => 3,
+            "device" => 2,
+            "homes" => 4,
+            "users" => 5,
+            "firmware" => 6,
+            "update" => 7,
+            "capabilities" => 8,
+            "state" if name.contains("batch") => 18,
+            "state" if name.contains("history") => 19,
+            "state" => 9,
+            "energy" if name.contains("setpoints") => 17,
+            "energy" | "usage" => 10,
+            "hold" => 12,
+            "schedules" => 13,
+            "live" => 14,
+            "scenes" => 15,
+            "schedule" => 16,
+            "batch" => 20,
+            "bootstrap" => 21,
+            _ => 22,
+        };
+        seeds.add("rest", &[&[decoder], &body]);
+        seeds.add("rest", &[&[22], &body]);
+        seeds.add("json", &[&body]);
+    }
+    seeds.add("rest", &[&[0x86], br#"{"error":"Not Found","message":"no such device"}"#]);
+    seeds.add("rest", &[&[0x8a], b"120"]);
+    seeds.add("rest", &[&[0x8d], b"Fri, 02 Jan 2026 03:04:05 GMT"]);
+}
+
+fn sign_in(seeds: &mut Seeds) {
+    for name in ["cognito", "identity"] {
+        let file = vectors(&format!("mysa-cognito/tests/data/{name}.json"));
+        for case in file["vectors"].as_array().unwrap() {
+            let response = &case["response"];
+            let status = match response["status"].as_u64() {
+                Some(200) | None => 0,
+                Some(400) => 1,
+                Some(429) => 5,
+                _ => 6,
+            };
+            let body = match &response["body"] {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                body => body.to_string(),
+            };
+            let target = case["request"]["headers"]["x-amz-target"].as_str().unwrap_or_default();
+            let step = match target.rsplit('.').next() {
+                Some("RespondToAuthChallenge") => 1,
+                Some("GetTokensFromRefreshToken") => 3,
+                Some("GetId") => 4,
+                Some("GetCredentialsForIdentity") => 5,
+                Some("RevokeToken") => 6,
+                _ if case["name"].as_str().unwrap_or_default().contains("refresh") => 2,
+                _ => 0,
+            };
+            seeds.add("cognito", &[&[step, status], body.as_bytes()]);
+        }
+    }
+    let stored = json!({
+        "version": 1, "account": "ann@example.org", "client_id": "19efs8tgqe942atbqmot5m36t3",
+        "refresh_token": "eyJjdHkiOiJKV1QiLCJlbmMiOiJBMjU2R0NNIn0.abc.def", "identity_id": "us-east-1:1",
+        "refused": null, "not_before": 1_767_323_045,
+    });
+    seeds.add("stored", &[stored.to_string().as_bytes()]);
+    for (name, value) in [
+        ("version", json!(2)),
+        ("version", json!(0)),
+        ("refresh_token", Value::Null),
+        ("refused", json!("NotAuthorizedException")),
+        ("account", json!("Ånn \"quoted\"\n")),
+        ("not_before", json!(-1)),
+        ("later", json!([1, {"a": 2}])),
+    ] {
+        let mut other = stored.clone();
+        other[name] = value;
+        seeds.add("stored", &[other.to_string().as_bytes()]);
+    }
+}
+
+fn presign(seeds: &mut Seeds) {
+    for name in ["iot_presign_vectors", "iot_verify_vectors", "sigv4"] {
+        let file = vectors(&format!("mysa-sigv4/tests/data/{name}.json"));
+        let mut found = Vec::new();
+        texts(&file, &["url", "target", "expected", "final_url", "signed_url"], &mut found);
+        let mut urls: Vec<_> = found.into_iter().filter(|text| text.contains("X-Amz-")).collect();
+        urls.truncate(24);
+        urls.into_iter().for_each(|url| seeds.add("presigned_url", &[url.as_bytes()]));
+    }
+    let key = b"\x13AKIDEXAMPLE00000001";
+    let token = b"\x01\x14a/token+with==signs!";
+    let secret = b"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let time = (1_767_323_045_u32 - 946_684_800).to_le_bytes();
+    for (port, expires, rule, flip) in [
+        (&b"\0"[..], &b"\0"[..], 0, [10, 0, 1]),
+        (b"\x01\xbb\x01", b"\x01\x2c\x01", 0, [200, 0, 0x20]),
+        (b"\0", b"\x01\x2c\x01", 1, [90, 1, 2]),
+    ] {
+        seeds.add("presign", &[&[0], port, expires, &[rule], &time, &flip, key, token, secret]);
+        seeds.add("presign", &[&[1], port, expires, &[rule], &time, &flip, key, b"\0", secret]);
+    }
+}
+
+/// Sequences of choices, written by hand.
+fn scripts(seeds: &mut Seeds) {
+    let setpoint: &[u8] = &[1, 0x34, 0x08];
+    for model in 0..14 {
+        seeds.add("command", &[&[model], setpoint, &[1, 2, 1, 1, 1, 1], &[0; 16], b"user"]);
+        seeds.add("command", &[&[model], &[0, 1, 0, 0, 1, 1], &[0; 24]]);
+        seeds.add("command", &[&[model], &[0, 0, 0, 0, 0, 0, 1, 3, 1, 4], &[0; 24]]);
+    }
+    let word = |kind: u8, source: u8, at: u8, arrival: u8, degrees: u8| {
+        [
+            kind,
+            source,
+            1,
+            at,
+            arrival,
+            0,
+            1,
+            degrees,
+            1,
+            degrees & 1,
+            1,
+            degrees,
+            0,
+            1,
+            1,
+            arrival.saturating_sub(1),
+        ]
+    };
+    seeds.add("state", &[&word(0, 1, 110, 11, 1), &word(0, 3, 109, 12, 2), &word(0, 5, 60, 20, 3)]);
+    seeds.add("state", &[&word(0, 1, 110, 11, 1), &word(7, 3, 112, 13, 2), &word(0, 1, 111, 14, 1)]);
+    seeds.add(
+        "state",
+        &[&word(7, 6, 250, 11, 1), &word(7, 4, 0, 13, 2), &word(0, 0, 255, 14, 1), &word(1, 2, 1, 1, 0)],
+    );
+
+    // Resume, answer what is asked, open, be honest, command, be honest.
+    let live: &[u8] = &[0x30, 0x30, 0x30, 0x30, 0x30, 0x30, 0x70, 0x98, 0x9f, 0x98, 0x18, 0x30, 0x30, 0x98];
+    let command: &[u8] = &[0xc8, 0, 0, 1, 0xc4, 0x09, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let status: &[u8] = &[0xd8, 160, 0, 0];
+    let ack: &[u8] = &[0xd9, 160, 1, 1, 3, 0, 0];
+    for choice in [2, 3, 1, 0, 6, 0x12, 0x3a, 10] {
+        seeds.add(
+            "session",
+            &[&[choice], live, command, &[0x98], status, &[0x98], ack, &[0x18, 0x98, 0x07, 0xff, 0xff]],
+        );
+    }
+    seeds.add("session", &[&[2], live, command, command, &[0xe8, 0], &[0xc0, 0], &[0x18], live, status]);
+    seeds.add("session", &[&[2], live, &[0xfa], status, command, status, &[0xfa], &[0x07, 0xff, 0xff], live]);
+    seeds.add(
+        "session",
+        &[&[2, 0x60, 0, 1, 0, 0, 4], b"null", live, &[0x68, 0, 0], &[0xf0, 0, 0, 9], live, &[0xff]],
+    );
+    seeds.add(
+        "session",
+        &[&[1, 0x70, 0x98], command, &[0x98], status, &[0xb8, 0, 4, 0xd0, 0, 0x20, 1], command],
+    );
+    seeds.add("session", &[&[2], live, &[0xec, 1, 0x30, 0xf4, 0xf6, 0xf8, 1, b'1', 0xfe], live]);
+
+    let join: &[u8] = &[0x70, 0xb2, 0, 0];
+    let set: &[u8] = &[0xca, 0, 0, 1, 2, 3, 4, 1, 0xd0, 0x03, 3];
+    seeds.add("sim", &[&[1], join, set, &[0x20, 0x20, 0x03, 0xff, 0xff]]);
+    seeds.add("sim", &[&[1], join, &[0xc9, 0, 0, 0x2c, 1], &[0x07, 0xff, 0xff, 0x20], set]);
+    seeds.add("sim", &[&[1, 0x30, 0, 0, 0, 1, 0, 6, 1, 0, 0x30, 1, 0, 0, 2, 0, 6, 1, 0, 0x90, 0], join, set]);
+    seeds.add(
+        "sim",
+        &[&[0, 0x30, 2, 1, 0, 0, 0, 0, 0, 0, 40], br#"{"AuthFlow":"USER_SRP_AUTH","ClientId":"x"}"#],
+    );
+    seeds.add("sim", &[&[0, 0x60, 3], b"a=b", &[1, 0xa0, 1, 2, 0xc0, 0], set]);
+    seeds.add("sim", &[&[1], join, &[0x72, 0xa0, 0, 3, 0xc0, 0, 0, 0xf9, 0xa0, 0, 2, 0xe0, 0], set]);
+    let update = br#"{"state":{"mode":{"mode":"heat"},"targetHeat":{"setpoint":21}}}"#;
+    seeds.add("sim", &[&[1, 0x30, 1, 1, 0, 8, 0, 6, 1, update.len() as u8], update, join]);
+}

@@ -1,0 +1,107 @@
+use mysa_proto::{
+    Body, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, FanSpeed, Hold, Limits, Message,
+    Mode, ModeTable, Model, Stamp, StructuredUpdate, Swing, TopicKind, TrackedSensor, UnixTime,
+};
+use serde_json::Value;
+
+use crate::script::Script;
+
+const NOW: UnixTime = UnixTime::from_millis(1_767_323_045_678);
+
+/// The command encoder. Whatever is asked of whatever model is refused, or written as strict JSON that our own reader
+/// gives back: for the device, with the settings asked for, inside the range of the model, and no danger to it.
+pub fn command(data: &[u8]) {
+    let mut script = Script::new(data);
+    let Some(device) = DeviceId::new("a0b1c2d3e4f6") else { return };
+    let mut models: Vec<_> = Model::known().iter().map(|info| info.model).collect();
+    models.push("ZZ-V9-9");
+    let model = Model::parse(script.pick(&models));
+    let change = change(&mut script);
+    let limits = Limits {
+        min_setpoint: script.option(celsius),
+        max_setpoint: script.option(celsius),
+        mode: script.option(mode),
+        tracked_sensor: script.option(|script| script.pick(&[TrackedSensor::Floor, TrackedSensor::Ambient])),
+        ..Limits::default()
+    };
+    let table = if script.flag() { ModeTable::DESIGN_DOCUMENT } else { ModeTable::OBSERVED };
+    let form =
+        script.pick(&[EnvelopeForm::Observed, EnvelopeForm::CmdAsString, EnvelopeForm::DesignDocument]);
+    let id = u64::from(script.u32());
+    let app_ref = script.text();
+
+    if let Ok(update) = StructuredUpdate::new(&model, &limits, change) {
+        let mut out = Vec::new();
+        update.encode(&mut out);
+        let body: Value = serde_json::from_slice(&out).unwrap_or_else(|error| panic!("{error}: {out:?}"));
+        assert!(body.as_object().is_some_and(|body| !body.is_empty()), "{body}");
+    }
+    let command = match Command::new(device, &model, &limits, &table, change, NOW) {
+        Ok(command) => command,
+        Err(refusal) => return assert!(!refusal.to_string().is_empty()),
+    };
+    let mut wire = b"before".to_vec();
+    command.encode(&Stamp { id, time: NOW, app_ref: &app_ref, form }, &mut wire);
+    let payload = wire.strip_prefix(b"before").unwrap_or_else(|| panic!("what was there is gone"));
+    assert!(serde_json::from_slice::<Value>(payload).is_ok_and(|value| value.is_object()));
+
+    let message = Message::decode(TopicKind::In, payload).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(message.danger(), None);
+    assert!(message.is_about(device));
+    let Body::Command(read) = &message.body else { panic!("{message:?}") };
+    let entries: Vec<_> = read.changes.iter().flat_map(|changes| changes.iter()).collect();
+    let [entry] = entries[..] else { panic!("{entries:?}") };
+    let fields = command.fields();
+    assert_eq!(entry.control.setpoint, fields.sp);
+    assert_eq!(entry.control.mode, fields.md);
+    assert_eq!((entry.control.hold, entry.control.fan), (fields.ho, fields.fn_));
+    assert!(entry.control.agrees_with(&entry.control));
+    if let (Some(asked), Some(sent)) = (change.setpoint, fields.sp) {
+        let family = command.family();
+        let Some(range) = family.setpoint_range() else { panic!("{family:?} has no setpoint") };
+        assert!(range.contains(sent), "{sent} for {family:?}");
+        assert!(limits.min_setpoint.is_none_or(|min| sent >= min || min > range.max), "{sent} {limits:?}");
+        assert!(limits.max_setpoint.is_none_or(|max| sent <= max || max < range.min), "{sent} {limits:?}");
+        assert!(asked.as_hundredths().abs_diff(sent.as_hundredths()) <= 50, "{asked} {sent}");
+    }
+    // What was not asked for is not written.
+    assert!(change.setpoint.is_some() || fields.sp.is_none(), "{change:?} {fields:?}");
+    assert!(change.lock.is_some() || entry.control.lock.is_none(), "{change:?} {fields:?}");
+}
+
+pub(crate) fn change(script: &mut Script<'_>) -> Change {
+    let swing = |script: &mut Script<'_>| Swing::from_code(script.byte());
+    Change {
+        setpoint: script.option(celsius),
+        mode: script.option(mode),
+        hold: script.option(|script| match script.byte() % 3 {
+            0 => Hold::FollowSchedule,
+            1 => Hold::Permanent,
+            _ => Hold::Until(UnixTime::from_secs(i64::from(script.u32()))),
+        }),
+        lock: script.option(Script::flag),
+        brightness: script.option(|script| Brightness {
+            idle: script.option(Script::byte),
+            active: script.option(Script::byte),
+            ..Brightness::default()
+        }),
+        proximity: script.option(Script::flag),
+        fan: script.option(|script| FanSpeed::from_code(script.byte())),
+        swing_vertical: script.option(swing),
+        swing_horizontal: script.option(swing),
+        climate_plus: script.option(Script::flag),
+        ..Change::default()
+    }
+}
+
+/// From -5 to 60 °C in steps of a hundredth, and now and then far outside.
+fn celsius(script: &mut Script<'_>) -> Celsius {
+    let raw = i32::from(script.u16());
+    Celsius::from_hundredths(if raw < 6_500 { raw - 500 } else { (raw - 6_500) * 40_000 })
+}
+
+fn mode(script: &mut Script<'_>) -> Mode {
+    let choice = script.byte();
+    let named = Mode::NAMED;
+    named.get(usize::from(choice)).copied().unwrap_or(Mode::Other(i64::from(choice)))
+}

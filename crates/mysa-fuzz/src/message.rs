@@ -1,0 +1,76 @@
+use core::time::Duration;
+
+use mysa_proto::{
+    BatchReadings, Body, DeviceId, DeviceState, Family, Message, MessageForm, ModeTable, Observation,
+    RawJson, Received, TopicKind, UnixTime,
+};
+
+use crate::script::Script;
+
+/// The message decoder. Decoding is total; what is read is in range; blanks around a payload change nothing; what is
+/// unknown is shown whole; what is salvaged of a whole message is its envelope; nothing a device says is a danger.
+pub fn message(data: &[u8]) {
+    let mut script = Script::new(data);
+    let choice = script.byte();
+    let topic = [TopicKind::Out, TopicKind::In, TopicKind::Batch][usize::from(choice & 3) % 3];
+    let payload = script.rest();
+    let message = match Message::decode(topic, payload) {
+        Ok(message) => message,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            let _ = Message::salvage(topic, payload);
+            return;
+        }
+    };
+    assert_eq!(message.envelope.topic, topic);
+    assert!(!format!("{message:?}").is_empty());
+    assert_eq!(RawJson::new(message.raw.as_str()), Ok(message.raw));
+    if payload.len() < Message::MAX_LEN - 2 {
+        let padded = [b" ", payload, b"\n"].concat();
+        assert_eq!(Message::decode(topic, &padded).as_ref(), Ok(&message), "blanks around it");
+    }
+    // The number of a bare body is guessed from the whole of it, so it cannot be salvaged.
+    if message.envelope.form != MessageForm::Bare {
+        assert_eq!(Message::salvage(topic, payload).as_ref(), Some(&message.envelope));
+    }
+
+    let unknown = message.unknown_fields().count();
+    let inside = message.raw_body.map_or(0, |body| body.members().count());
+    assert!(unknown <= message.raw.members().count() + inside);
+    for (key, value) in message.unknown_fields() {
+        assert_eq!(RawJson::new(value.as_str()), Ok(value), "{key}");
+    }
+    if topic != TopicKind::In {
+        assert_eq!(message.danger(), None);
+    }
+    if let Body::BatchReadings(batch) = &message.body {
+        let _ = BatchReadings::from_message(batch);
+    }
+    let Some(device) = DeviceId::new("a0b1c2d3e4f6") else { return };
+    let _ = message.is_about(device);
+
+    let received = Received { mono: Duration::from_secs(60), wall: UnixTime::from_secs(1_767_323_045) };
+    for family in [None, Some(Family::BaseboardV2), Some(Family::AirConditioner), Some(Family::InFloor)] {
+        let seen = Observation::from_message(&message, &ModeTable::OBSERVED, family, received);
+        let Some(seen) = seen else { continue };
+        assert_ne!(topic, TopicKind::In, "what is sent to a device is not its state");
+        in_range(&seen);
+        let mut state = DeviceState::new();
+        state.observe(&seen);
+        assert!(state.observe(&seen).is_empty(), "twice is once");
+        assert_eq!(state.setpoint().map(|field| field.value), seen.setpoint);
+        assert_eq!(state.temperature().map(|field| field.value), seen.temperature);
+        assert_eq!(state.mode().map(|field| field.value), seen.mode);
+    }
+}
+
+fn in_range(seen: &Observation) {
+    assert!(seen.duty.is_none_or(|duty| (0.0..=1.0).contains(&duty.as_fraction())), "{seen:?}");
+    assert!(seen.humidity.is_none_or(|it| (0.0..=100.0).contains(&it.as_percent())), "{seen:?}");
+    assert!(seen.current.is_none_or(|it| it.as_amperes() >= 0.0 && it.as_amperes().is_finite()), "{seen:?}");
+    assert!(seen.voltage.is_none_or(|it| it.as_volts() >= 0.0 && it.as_volts().is_finite()), "{seen:?}");
+    for celsius in [seen.temperature, seen.floor_temperature].into_iter().flatten() {
+        assert!((-100.0..=200.0).contains(&celsius.as_degrees()), "{seen:?}");
+    }
+    assert!(seen.setpoint.is_none_or(|it| (0.0..=60.0).contains(&it.as_degrees())), "{seen:?}");
+}

@@ -1,0 +1,415 @@
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use mysa_cognito::{RefreshToken, Secret, StoredSession};
+use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
+use mysa_mqtt_codec::{
+    ConnAck, Delivery, PacketId, Publish, QoS, ReturnCodes, SubAck, Topic, puback, unsuback,
+};
+use mysa_proto::rest::{self, RestRequest};
+use mysa_proto::{DeviceId, Model, UnixTime};
+use mysa_session::{
+    CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Now, Output, Session,
+    Settings, Start, Subscriptions,
+};
+use mysa_sigv4::PresignedUrl;
+
+use crate::cognito::TOKENS;
+use crate::command::change;
+use crate::script::Script;
+
+const START: i64 = 1_767_323_045_000;
+const DEVICE: &str = "a0b1c2d3e4f7";
+const DATES: [Option<&str>; 4] =
+    [None, Some("Fri, 02 Jan 2026 03:04:05 GMT"), Some("Fri, 02 Jan 2026 04:04:05 GMT"), Some("yesterday")];
+
+/// The session, fed with any sequence of inputs: time, answers honest and made up, frames, wishes. Every command has at
+/// most one verdict, by its deadline if time is told, and exactly one after shutdown; nothing is sent on a connection that
+/// is not open; no thermostat is told anything unless somebody asked; the session settles; what it queues is bounded.
+pub fn session(data: &[u8]) {
+    let mut script = Script::new(data);
+    let Some(mut rig) = Rig::new(&mut script) else { return };
+    rig.settle();
+    for _ in 0..96 {
+        if script.is_empty() {
+            break;
+        }
+        rig.step(&mut script);
+        rig.settle();
+    }
+    rig.finish();
+}
+
+struct Rig {
+    session: Session,
+    mono: Duration,
+    wall_ahead: i64,
+    http: Vec<(HttpId, String)>,
+    conns: BTreeMap<ConnId, Conn>,
+    /// Of each command: until when it must have a verdict, and whether it has one.
+    commands: BTreeMap<CommandId, (Duration, bool)>,
+    asked: bool,
+    paused: bool,
+}
+
+#[derive(Default)]
+struct Conn {
+    open: bool,
+    stream: Option<Stream>,
+    /// What an honest broker would say next.
+    honest: Vec<u8>,
+}
+
+impl Rig {
+    fn new(script: &mut Script<'_>) -> Option<Self> {
+        let choice = script.byte();
+        let mut settings = Settings::default();
+        settings.raw_messages = choice & 4 != 0;
+        settings.read_only = choice & 0x38 == 0x38;
+        settings.live_reports = choice & 8 == 0;
+        if choice & 0x10 != 0 {
+            settings.subscriptions = Subscriptions::WILDCARD;
+        }
+        settings.event_capacity = 16;
+        settings.command_capacity = 8;
+        let environment = Environment::mysa();
+        let start = match choice & 3 {
+            0 => Start::Password { username: "ann@example.org".into(), password: Secret::from("p") },
+            1 => Start::Captured {
+                url: PresignedUrl::parse(CAPTURED).ok()?,
+                devices: vec![(DeviceId::new(DEVICE)?, Model::parse("BB-V2-0-L"))],
+            },
+            with_password => {
+                let mut stored = StoredSession::new("ann@example.org", &environment.pool.client_id);
+                stored.refresh_token = Some(RefreshToken::new(Secret::from("refresh")));
+                Start::Resume { stored, password: (with_password == 3).then(|| Secret::from("p")) }
+            }
+        };
+        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_millis(START) };
+        Some(Self {
+            session: Session::new(settings, environment, start, [7; 32], now),
+            mono: Duration::ZERO,
+            wall_ahead: 0,
+            http: Vec::new(),
+            conns: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            asked: false,
+            paused: false,
+        })
+    }
+
+    fn now(&self) -> Now {
+        let millis = i64::try_from(self.mono.as_millis()).unwrap_or(i64::MAX / 2);
+        Now { mono: self.mono, wall: UnixTime::from_millis(START + millis + self.wall_ahead) }
+    }
+
+    fn step(&mut self, script: &mut Script<'_>) {
+        let op = script.byte();
+        match op {
+            0..0x18 => {
+                self.mono += Duration::from_millis(u64::from(script.u16()) << (op & 7));
+                self.session.handle_timeout(self.now());
+                self.read();
+                self.check_deadlines();
+            }
+            0x18..0x30 => {
+                let Some(deadline) = self.session.poll_timeout() else { return };
+                self.mono = self.mono.max(deadline.at);
+                self.session.handle_timeout(self.now());
+                self.read();
+                self.check_deadlines();
+            }
+            0x30..0x60 => self.answer_honestly(),
+            0x60..0x68 => {
+                let Some(at) = chosen(script, self.http.len()) else { return };
+                let (id, _) = self.http.remove(at);
+                let status = script.pick(&[200, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
+                let date = script.pick(&DATES);
+                let retry_after = script.option(Script::text);
+                let body = script.bytes();
+                let answer = HttpAnswer { status, date, retry_after: retry_after.as_deref(), body };
+                self.session.handle_http(self.now(), id, HttpResult::Answer(answer));
+            }
+            0x68..0x70 => {
+                let Some(at) = chosen(script, self.http.len()) else { return };
+                let (id, _) = self.http.remove(at);
+                let failure = script.pick(&[
+                    HttpFailure::Timeout,
+                    HttpFailure::Unreachable,
+                    HttpFailure::Tls,
+                    HttpFailure::Broken,
+                ]);
+                self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
+                // An answer that comes again is nobody's.
+                self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
+            }
+            0x70..0x90 => {
+                let now = self.now();
+                for (id, conn) in &mut self.conns {
+                    if !conn.open {
+                        (conn.open, conn.stream) = (true, Some(Stream::new(1 << 20)));
+                        self.session.handle_ws_opened(now, *id);
+                    }
+                }
+            }
+            0x90..0x98 => {
+                let Some(id) = self.conn(script) else { return };
+                let status = script.option(|script| 300 + u16::from(script.byte()));
+                self.conns.remove(&id);
+                self.session.handle_ws_refused(self.now(), id, status, script.pick(&DATES));
+            }
+            0x98..0xb8 => {
+                let now = self.now();
+                for (id, conn) in &mut self.conns {
+                    let bytes = core::mem::take(&mut conn.honest);
+                    for chunk in bytes.chunks(usize::from(op & 7) * 3 + 1) {
+                        self.session.handle_ws_bytes(now, *id, chunk);
+                    }
+                }
+            }
+            0xb8..0xc0 => {
+                let Some(id) = self.conn(script) else { return };
+                let bytes = script.bytes();
+                self.session.handle_ws_bytes(self.now(), id, bytes);
+            }
+            0xc0..0xc8 => {
+                let Some(id) = self.conn(script) else { return };
+                self.conns.remove(&id);
+                self.session.handle_ws_closed(self.now(), id);
+            }
+            0xc8..0xd8 => {
+                let id = if script.byte() == 0xff { "b0b1c2d3e4f7" } else { DEVICE };
+                let Some(device) = DeviceId::new(id) else { return };
+                let deadline = script.option(|script| Duration::from_millis(script.u16().into()));
+                let due = self.mono + deadline.unwrap_or(self.session.settings().command_deadline);
+                self.asked = true;
+                if let Ok(id) = self.session.command(self.now(), device, change(script), deadline) {
+                    assert!(self.commands.insert(id, (due, false)).is_none(), "{id:?} given twice");
+                }
+            }
+            0xd8..0xe8 => self.say(script, op),
+            0xe8..0xec => {
+                let Some(at) = chosen(script, self.commands.len()) else { return };
+                let id = self.commands.keys().nth(at).copied();
+                id.into_iter().for_each(|id| self.session.cancel(self.now(), id));
+            }
+            0xec..0xf0 => {
+                let request: RestRequest = if script.flag() { rest::homes() } else { rest::devices() };
+                let _ = self.session.request(self.now(), request);
+            }
+            0xf0..0xf4 => {
+                self.wall_ahead += (i64::from(script.u16()) - 0x8000) << (script.byte() % 20);
+                self.wall_ahead = self.wall_ahead.clamp(-4_000_000_000_000, 4_000_000_000_000);
+            }
+            0xf4..0xf6 => self.session.network_changed(self.now()),
+            0xf6..0xf8 => self.session.sign_in(self.now(), Secret::from("p")),
+            0xf8..0xfa => drop(self.session.answer_challenge(self.now(), &script.text())),
+            0xfa..0xfe => self.paused = !self.paused,
+            0xfe => self.session.sign_out(self.now()),
+            _ => self.session.shutdown(self.now()),
+        }
+    }
+
+    fn conn(&self, script: &mut Script<'_>) -> Option<ConnId> {
+        self.conns.keys().nth(chosen(script, self.conns.len())?).copied()
+    }
+
+    /// A thermostat speaks, well formed or not, of itself or of another.
+    fn say(&mut self, script: &mut Script<'_>, op: u8) {
+        let degrees = f64::from(script.byte()) / 8.0;
+        let time = (START + self.wall_ahead) / 1_000 + i64::try_from(self.mono.as_secs()).unwrap_or(0);
+        let payload = match op & 3 {
+            0 => format!(
+                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{DEVICE}"}},"time":{time},"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":{degrees},"dtyCycle":0.42}}}}"#
+            )
+            .into_bytes(),
+            1 => format!(
+                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{DEVICE}"}},"time":{time},"msg":44,"id":8,"resp_id":{},"body":{{"success":{},"type":5,"trig_src":3,"state":{{"md":{},"sp":{degrees},"lk":0,"ho":1,"br":100}}}}}}"#,
+                START + i64::from(script.byte()),
+                script.byte() & 1,
+                script.byte() % 4,
+            )
+            .into_bytes(),
+            _ => script.bytes().to_vec(),
+        };
+        let topics =
+            ["/v1/dev/a0b1c2d3e4f7/out", "/v1/dev/a0b1c2d3e4f7/batch", "/v1/dev/b0b1c2d3e4f7/out", "x"];
+        let delivery = match script.option(Script::u16).and_then(PacketId::new) {
+            Some(id) => Delivery::AtLeastOnce(id),
+            None => Delivery::AtMostOnce,
+        };
+        let Ok(topic) = Topic::new(script.pick(&topics)) else { return };
+        let mut bytes = Vec::new();
+        if Publish::new(topic, &payload, delivery).encode(&mut bytes).is_err() {
+            return;
+        }
+        let now = self.now();
+        for id in self.conns.keys() {
+            self.session.handle_ws_bytes(now, *id, &bytes);
+        }
+    }
+
+    fn answer_honestly(&mut self) {
+        let Some((id, what)) = self.http.pop() else { return };
+        let now = self.now();
+        let secs = now.wall.as_secs();
+        let body: Vec<u8> = match what.as_str() {
+            it if it.ends_with("InitiateAuth") || it.ends_with("RefreshToken") => TOKENS.into(),
+            it if it.ends_with("GetId") => br#"{"IdentityId":"us-east-1:identity"}"#.into(),
+            it if it.ends_with("ForIdentity") => format!(
+                r#"{{"IdentityId":"us-east-1:identity","Credentials":{{"AccessKeyId":"ASIAEXAMPLE","SecretKey":"s","SessionToken":"t","Expiration":{}.0}}}}"#,
+                secs + 3_600
+            )
+            .into(),
+            "GET /devices" => {
+                format!(r#"{{"DevicesObj":{{"{DEVICE}":{{"Id":"{DEVICE}","Model":"BB-V2-0-L","Name":"Hall"}}}}}}"#).into()
+            }
+            "GET /devices/state" => format!(
+                r#"{{"DeviceStatesObj":{{"{DEVICE}":{{"Device":"{DEVICE}","Timestamp":{secs},"SetPoint":{{"v":19,"t":{secs}}}}}}}}}"#
+            )
+            .into(),
+            _ => b"{}".into(),
+        };
+        let answer = HttpAnswer { status: 200, body: &body, ..HttpAnswer::default() };
+        self.session.handle_http(now, id, HttpResult::Answer(answer));
+    }
+
+    /// Fetches everything, then lets the session do what is due at once. It must come to rest.
+    fn settle(&mut self) {
+        for round in 0.. {
+            self.read();
+            if self.session.poll_timeout().is_none_or(|deadline| deadline.at > self.mono) {
+                return;
+            }
+            assert!(round < 200, "no rest: {:?}", self.session.poll_timeout());
+            self.session.handle_timeout(self.now());
+        }
+    }
+
+    fn read(&mut self) {
+        let mut queued = 0;
+        loop {
+            let output = if self.paused { self.session.poll_io() } else { self.session.poll_output() };
+            let Some(output) = output else { return };
+            queued += 1;
+            assert!(queued < 1_000, "the queue has no bound");
+            match output {
+                Output::Http(request) => {
+                    let target = request.headers.iter().find(|(name, _)| *name == "x-amz-target");
+                    let target = target.map_or("", |(_, value)| value.rsplit('.').next().unwrap_or(""));
+                    let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
+                    let write = request.method != "GET" && path.starts_with("state/");
+                    assert!(self.asked || !write, "a write nobody asked for: {}", request.url);
+                    self.http.push((request.id, format!("{} /{path}{target}", request.method)));
+                    assert!(self.http.len() < 64, "{:?}", self.http);
+                }
+                Output::Dial(dial) => {
+                    assert!(self.conns.insert(dial.conn, Conn::default()).is_none());
+                    assert!(self.conns.len() <= 8, "{} connections", self.conns.len());
+                }
+                Output::Send { conn, bytes } => {
+                    assert!(self.asked || !contains(&bytes, b"\"msg\":44"), "a command nobody asked for");
+                    let Some(state) = self.conns.get_mut(&conn) else {
+                        panic!("sent on {conn}, which is gone")
+                    };
+                    assert!(state.open, "sent on {conn}, which is not open");
+                    state.take(&bytes);
+                }
+                Output::Close { conn } => drop(self.conns.remove(&conn)),
+                Output::Event(Event::Verdict { id, .. }) => {
+                    let Some((_, resolved)) = self.commands.get_mut(&id) else {
+                        panic!("a verdict on {id:?}")
+                    };
+                    assert!(!core::mem::replace(resolved, true), "two verdicts on {id:?}");
+                }
+                Output::Store(_) | Output::Forget | Output::Event(_) => {}
+            }
+        }
+    }
+
+    /// Time was told, and everything read: what is due has a verdict.
+    fn check_deadlines(&mut self) {
+        if !self.paused {
+            for (id, (due, resolved)) in &self.commands {
+                assert!(*resolved || *due > self.mono, "{id:?} was due at {due:?}, it is {:?}", self.mono);
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.paused = false;
+        self.session.shutdown(self.now());
+        self.settle();
+        for (id, (_, resolved)) in &self.commands {
+            assert!(resolved, "no verdict on {id:?}");
+        }
+        assert!(self.session.poll_output().is_none());
+        let _ = format!("{:?}", self.session);
+    }
+}
+
+impl Conn {
+    /// What the session says must be MQTT; an honest broker answers.
+    fn take(&mut self, bytes: &[u8]) {
+        let Some(stream) = &mut self.stream else { return };
+        let mut input = bytes;
+        while let Some(packet) =
+            stream.next(&mut input).unwrap_or_else(|error| panic!("{error}: {bytes:02x?}"))
+        {
+            let out = &mut self.honest;
+            match packet {
+                Inbound::Connect(_) => {
+                    let _ = Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(out);
+                }
+                Inbound::Subscribe(subscribe) => {
+                    let codes = vec![QoS::AtLeastOnce.to_byte(); subscribe.filters().count()];
+                    if let Ok(codes) = ReturnCodes::new(&codes) {
+                        let _ = Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(out);
+                    }
+                }
+                Inbound::Publish(publish) => {
+                    out.extend(publish.delivery.id().map(puback).into_iter().flatten());
+                }
+                Inbound::Unsubscribe(unsubscribe) => out.extend(unsuback(unsubscribe.id)),
+                Inbound::PingReq => out.extend(mysa_mqtt_codec::PINGRESP),
+                _ => {}
+            }
+            assert!(self.honest.len() < 1 << 16);
+        }
+    }
+}
+
+fn chosen(script: &mut Script<'_>, len: usize) -> Option<usize> {
+    (len > 0).then(|| usize::from(script.byte()) % len)
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+const CAPTURED: &str = "wss://a1-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+    &X-Amz-Credential=ASIAEXAMPLE%2F20260102%2Fus-east-1%2Fiotdevicegateway%2Faws4_request\
+    &X-Amz-Date=20260102T030405Z&X-Amz-SignedHeaders=host\
+    &X-Amz-Signature=1fe633a074b36e4d8c61d883dd7a15f69abbed73dc2ffde30680297bae6e616d";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mysa_session::Level;
+
+    #[test]
+    fn the_first_seed_comes_to_live_service_and_a_verdict() {
+        let seed = include_bytes!("../../../fuzz/corpus/session/seed-000");
+        let mut script = Script::new(seed);
+        let mut rig = Rig::new(&mut script).unwrap();
+        rig.settle();
+        let mut live = false;
+        while !script.is_empty() {
+            rig.step(&mut script);
+            rig.settle();
+            live |= rig.session.service().level == Level::Live;
+        }
+        assert!(live, "{}", rig.session.service());
+        assert!(rig.commands.values().any(|(_, resolved)| *resolved), "{:?}", rig.commands);
+    }
+}

@@ -1,0 +1,111 @@
+use core::time::Duration;
+
+use mysa_proto::{
+    Celsius, Change, DeviceState, DutyCycle, Mode, Observation, Received, RelativeHumidity, Source, UnixTime,
+};
+
+use crate::script::Script;
+
+const ORIGIN: i64 = 1_767_323_000;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Observe(Observation),
+    Confirm(Observation, Received),
+}
+
+/// The merge of observations. Any order of the same words gives the same state; hearing them twice changes nothing; the
+/// changes told are those that show.
+pub fn state(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut steps = Vec::new();
+    while !script.is_empty() && steps.len() < 40 {
+        steps.push(step(&mut script));
+    }
+    let mut state = DeviceState::new();
+    for step in &steps {
+        let before = format!("{state:?}");
+        if apply(&mut state, step) {
+            assert_ne!(format!("{state:?}"), before, "a change that does not show");
+        }
+    }
+    let once = format!("{state:?}");
+    for step in &steps {
+        assert!(!apply(&mut state, step), "twice is once: {step:?}");
+    }
+    assert_eq!(format!("{state:?}"), once);
+
+    // Backwards, the even before the odd, and by an order that depends on the input.
+    let sum = data.iter().fold(7_usize, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let mut shuffled = steps.clone();
+    for at in 1..shuffled.len() {
+        shuffled.swap(at, sum.rotate_left(at as u32) % (at + 1));
+    }
+    let (even, odd): (Vec<_>, Vec<_>) = steps.iter().enumerate().partition(|(at, _)| at % 2 == 0);
+    let orders = [
+        steps.iter().rev().copied().collect(),
+        even.into_iter().chain(odd).map(|(_, step)| *step).collect(),
+        shuffled,
+    ];
+    for order in orders {
+        let mut other = DeviceState::new();
+        order.iter().for_each(|step| {
+            apply(&mut other, step);
+        });
+        assert_eq!(format!("{other:?}"), once, "{order:?}");
+    }
+}
+
+fn apply(state: &mut DeviceState, step: &Step) -> bool {
+    let changes = match step {
+        Step::Observe(observation) => state.observe(observation),
+        Step::Confirm(confirmed, sent) => state.confirm(confirmed, *sent),
+    };
+    !changes.is_empty()
+}
+
+fn step(script: &mut Script<'_>) -> Step {
+    let kind = script.byte();
+    let source = script.pick(&[
+        Source::Boot,
+        Source::Status,
+        Source::SetpointChange,
+        Source::Ack,
+        Source::RestRecord,
+        Source::RestState,
+        Source::Structured,
+    ]);
+    // Few values, so that times and values tie; now and then one that is far away.
+    let at = script.option(|script| match i64::from(script.byte()) {
+        near @ 0..200 => UnixTime::from_secs(ORIGIN + near - 100),
+        far => UnixTime::from_millis((far - 220) << (far - 200)),
+    });
+    let mut received = received(script.byte());
+    received.wall = received.wall.plus_millis(i64::from(script.byte() as i8) / 32 * 1_000);
+    let change = Change {
+        setpoint: script.option(|script| Celsius::from_hundredths(1_800 + i32::from(script.byte() % 4) * 50)),
+        mode: script.option(|script| if script.flag() { Mode::Off } else { Mode::Heat }),
+        ..Change::default()
+    };
+    let seen = Observation {
+        source,
+        duty: script.option(Script::byte).and_then(|it| DutyCycle::from_fraction(f64::from(it % 3) / 2.0)),
+        humidity: script
+            .option(Script::byte)
+            .and_then(|it| RelativeHumidity::from_percent(f64::from(it % 3))),
+        connected: script.option(Script::flag),
+        ..Observation::from_change(&change, at, received)
+    };
+    if kind & 7 != 7 {
+        return Step::Observe(seen);
+    }
+    // A command is sent before it is confirmed.
+    let sent = seen.received.mono.as_secs().min(u64::from(script.byte()));
+    let sent = self::received(u8::try_from(sent).unwrap_or(0));
+    Step::Confirm(Observation { source: Source::Ack, ..seen }, sent)
+}
+
+fn received(secs: u8) -> Received {
+    let secs = secs % 120;
+    Received { mono: Duration::from_secs(secs.into()), wall: UnixTime::from_secs(ORIGIN + i64::from(secs)) }
+}

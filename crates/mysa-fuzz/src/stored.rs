@@ -1,0 +1,21 @@
+use mysa_cognito::StoredSession;
+
+/// The content of a token file. What is read is written again to text that reads the same; a file cut short, as a crash
+/// may leave it, is never taken for a whole one.
+pub fn stored(data: &[u8]) {
+    match StoredSession::from_json(data) {
+        Ok(session) => {
+            let text = session.to_json();
+            assert_eq!(StoredSession::from_json(text.as_bytes()).as_ref(), Ok(&session));
+            for end in 0..text.len() {
+                assert!(StoredSession::from_json(&text.as_bytes()[..end]).is_err(), "cut at {end}");
+            }
+            if let Some(token) = session.refresh_token.as_ref().map(|token| token.expose())
+                && token.len() > 12
+            {
+                assert!(!format!("{session:?}").contains(token), "a secret prints");
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
