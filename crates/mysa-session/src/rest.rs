@@ -199,11 +199,8 @@ impl Rest {
         };
         let HttpAnswer { status, .. } = answer;
         let outcome = match status {
-            200..=299 => {
-                self.backoff.reset();
-                self.trouble = None;
-                Outcome::Done
-            }
+            // Whether it is well is seen from what it holds: a captive portal answers 200 to everything.
+            200..=299 => Outcome::Done,
             401 if !pending.renewed => {
                 // It was not carried out, so that even a write may be asked for again. Once.
                 identity.drop_tokens(pending.sent);
@@ -250,8 +247,16 @@ impl Rest {
         self.not_before = self.not_before.max(at);
     }
 
+    fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.trouble = None;
+    }
+
     /// The list was read, or could not be.
     pub(crate) fn devices_done(&mut self, cx: &mut Context, read: bool) {
+        if read {
+            self.succeeded();
+        }
         let jitter = cx.entropy.up_to(Duration::from_secs(30));
         self.devices_at =
             if read { cx.after(cx.settings.poll_devices + jitter) } else { self.not_before.max(cx.mono()) };
@@ -262,6 +267,7 @@ impl Rest {
         let every = if live { cx.settings.poll_live } else { cx.settings.poll_rest_only };
         let jitter = cx.entropy.up_to(every / 20);
         if read {
+            self.succeeded();
             self.read_at = Some(cx.mono());
             self.states_at = cx.after(every + jitter);
         } else {

@@ -403,6 +403,17 @@ fn transient_trouble_never_drops_the_tokens() {
 }
 
 #[test]
+fn a_portal_that_answers_everything_with_200_is_asked_with_growing_pauses() {
+    let mut rig = Rig::new();
+    rig.cloud.rest = Reply::Status(200, "<html>");
+    rig.run(secs(600));
+    assert!((3..40).contains(&rig.asked("/devices")), "{}", rig.asked("/devices"));
+    rig.cloud.rest = Reply::Good;
+    rig.run(secs(600));
+    assert_eq!(rig.session.service().level, Level::Live);
+}
+
+#[test]
 fn a_silent_thermostat_goes_stale_and_comes_back() {
     let mut rig = Rig::live();
     rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
