@@ -50,6 +50,7 @@ pub struct World {
     pub(crate) keep_events: bool,
     /// Set while the application reads no events.
     pub(crate) reader_stalls: bool,
+    pub(crate) reader_back: Option<Duration>,
     pub(crate) requests: Vec<(Duration, String)>,
     pub(crate) dials_ever: u64,
     pub(crate) rivals: u64,
@@ -150,6 +151,7 @@ impl World {
             at_this_moment: 0,
             keep_events: true,
             reader_stalls: false,
+            reader_back: None,
             requests: Vec::new(),
             dials_ever: 0,
             rivals: 0,
@@ -167,8 +169,12 @@ impl World {
         self
     }
 
+    /// Whether nobody could have taken a verdict at some time since.
     pub(crate) fn was_asleep_since(&self, at: Duration) -> bool {
-        self.host.woke.is_some_and(|woke| woke >= at) || self.host.asleep.is_some()
+        self.host.woke.is_some_and(|woke| woke >= at)
+            || self.host.asleep.is_some()
+            || self.reader_stalls
+            || self.reader_back.is_some_and(|back| back >= at)
     }
 
     /// Keeps no list of events: for long runs.
@@ -311,7 +317,15 @@ impl World {
 
     /// Something happens in the cloud, now.
     pub fn happen(&mut self, happening: mysa_sim::Happening) {
-        self.note(format_args!("{happening:?}"));
+        match &happening {
+            mysa_sim::Happening::Publish(topic, payload) => {
+                self.note(format_args!(
+                    "{topic}: {}",
+                    String::from_utf8_lossy(payload.get(..500).unwrap_or(payload))
+                ));
+            }
+            other => self.note(format_args!("{other:?}")),
+        }
         let now = self.cloud_now();
         if let mysa_sim::Happening::Press(device, _) | mysa_sim::Happening::PressMode(device, _) = &happening
         {
@@ -325,6 +339,7 @@ impl World {
     /// again, the next step brings all that waits.
     pub const fn stall_reader(&mut self, stalls: bool) {
         self.reader_stalls = stalls;
+        self.reader_back = Some(self.now);
     }
 
     /// The HTTP requests that were sent, as `METHOD URL`, while events are kept.
