@@ -34,6 +34,7 @@ Examples:
   mysa watch                                 a table on a terminal, lines on a pipe
   mysa watch living bedroom --json           one JSON object a line
   mysa watch --count 1 --json living         the state now
+  mysa watch --capture session.jsonl         and later: mysa decode session.jsonl
   mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from standard input; no account";
 
 const SET: &str = "\
@@ -115,7 +116,7 @@ pub(crate) struct Global {
     /// Print ids, addresses and other private things in full
     #[arg(long, global = true)]
     pub(crate) show_private: bool,
-    /// Say more on standard error; twice for every step
+    /// Say more on standard error
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Say nothing on standard error but errors
@@ -197,6 +198,9 @@ pub(crate) struct Watch {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<f64>,
+    /// Keep every message as it came in this file, for `mysa decode`; it holds ids in full
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capture: Option<PathBuf>,
     /// Use a captured presigned URL instead of an account; `-` reads it from standard input
     #[arg(long, value_name = "URL", requires = "devices")]
     pub(crate) url: Option<String>,

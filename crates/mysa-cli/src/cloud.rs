@@ -101,8 +101,10 @@ impl Context {
     /// Goes on from the stored session and waits until the thermostats are listed.
     pub(crate) async fn connect(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
         let cloud = self.resume(settings)?;
-        terminal.detail("connecting");
-        cloud.listed().await?;
+        terminal.progress("connecting");
+        let listed = cloud.listed().await;
+        terminal.progress("");
+        listed?;
         cloud.keep_list(self, terminal);
         Ok(cloud)
     }
@@ -267,6 +269,12 @@ pub(crate) fn not_ready(why: &NotReady) -> Failure {
         NotReady::SignInNeeded(reason) => {
             Failure::new(Exit::SignIn, format!("sign-in needed: {reason}; run `mysa login`"))
         }
+        NotReady::Offline(reason @ Reason::Unreachable) => Failure::new(
+            Exit::Unreachable,
+            format!(
+                "{reason}: there is no network, or whoever answers has no certificate that is trusted here"
+            ),
+        ),
         NotReady::Offline(reason) => Failure::new(Exit::Unreachable, reason.to_string()),
         _ => Failure::new(Exit::Failed, why.to_string()),
     }

@@ -122,7 +122,7 @@ pub(crate) async fn read(
     let mut failed = None;
     for (number, id) in chosen.iter().enumerate() {
         let Some(view) = cloud.client.state(id) else { continue };
-        terminal.detail(format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
+        terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
         let mut meter = Meter { id: *id, name: view.label(), days: BTreeMap::new() };
         let time_zone = zones.get(id).cloned().unwrap_or_else(|| "UTC".into());
         // A day more at each end: the days asked for are those of the thermostat's zone.
@@ -139,6 +139,7 @@ pub(crate) async fn read(
         }
         meters.push(meter);
     }
+    terminal.progress("");
     match failed {
         Some(failure) if meters.iter().all(|meter| meter.days.is_empty()) => Err(failure),
         Some(failure) => {

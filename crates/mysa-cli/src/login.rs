@@ -44,8 +44,10 @@ pub(crate) async fn login(
     settings.live_reports = false;
     let builder = context.builder(settings)?.password(&email, Secret::from(password.as_str()));
     let cloud = Cloud::start(builder.token_file(file.clone()), email)?;
-    terminal.say("signing in");
-    signed_in(&cloud).await?;
+    terminal.progress("signing in");
+    let signed_in = signed_in(&cloud, terminal).await;
+    terminal.progress("");
+    signed_in?;
     cloud.keep_list(context, terminal);
     let count = cloud.client.devices().len();
     let account = redaction.email(&cloud.account);
@@ -67,13 +69,14 @@ pub(crate) async fn login(
     Ok(())
 }
 
-async fn signed_in(cloud: &Cloud) -> Result<()> {
+async fn signed_in(cloud: &Cloud, terminal: &Terminal) -> Result<()> {
     let mut answers = 0;
     loop {
         match timeout(Duration::from_secs(60), cloud.client.ready()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(NotReady::Challenge(challenge))) if answers < ANSWERS => {
                 answers += 1;
+                terminal.progress("");
                 let answer = ask(&question(&challenge))?;
                 let ended = |error| Failure::from((Exit::Failed, error));
                 cloud.client.answer_challenge(&answer).await.map_err(ended)?;

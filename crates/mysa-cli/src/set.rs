@@ -46,13 +46,14 @@ pub(crate) async fn run(
         cloud.close(terminal).await;
         return shown;
     }
-    terminal.detail("waiting for the thermostat");
+    terminal.progress("waiting for the thermostat");
     // An answer can only be heard once the thermostat is listened to. Where that cannot be had, the command goes out all
     // the same, with the time that is left.
     let until = Instant::now() + wait;
     cloud.live((wait / 2).min(Duration::from_secs(10))).await;
     let within = if sending.no_wait { NO_WAIT } else { until.saturating_duration_since(Instant::now()) };
     let verdict = send(&cloud, &view, change, within).await;
+    terminal.progress("");
     let latest = cloud.client.state(&view.id).unwrap_or_else(|| view.clone());
     let level = cloud.client.service().level;
     cloud.close(terminal).await;

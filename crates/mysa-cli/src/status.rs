@@ -63,8 +63,9 @@ pub(crate) async fn status(
     let chosen = cloud.choose(&args.devices)?;
     cloud.known(wait).await;
     if !wait.is_zero() {
-        terminal.say("listening");
+        terminal.progress("listening");
         heard(&cloud, &chosen, wait).await;
+        terminal.progress("");
     }
     show(terminal, context, &cloud, &chosen, redaction)?;
     let silent: Vec<String> = chosen

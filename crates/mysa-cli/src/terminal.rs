@@ -70,7 +70,18 @@ impl Terminal {
         }
     }
 
-    /// The same, only with `-v`.
+    /// What takes its time, on a line of standard error that goes away again: for people only. Nothing ends it.
+    pub(crate) fn progress(&self, text: &str) {
+        if self.verbosity >= 0 && io::stderr().is_terminal() {
+            let text = crate::table::cut(&printable(text), self.width().saturating_sub(2));
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\u{1b}[K{text}").and_then(|()| err.flush());
+        } else if !text.is_empty() {
+            self.detail(text);
+        }
+    }
+
+    /// A word on standard error, only with `-v`.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
         if self.verbosity >= 1 {
             let _ = writeln!(io::stderr(), "{}", text.as_ref());
@@ -118,6 +129,7 @@ impl Terminal {
 
     /// What went wrong, on standard error whatever else is silenced. Text from elsewhere cannot paint on the terminal.
     pub(crate) fn error(&self, failure: &Failure) {
+        self.progress("");
         let _ = writeln!(io::stderr(), "mysa: {}", printable(&failure.to_string()));
     }
 }

@@ -1,8 +1,11 @@
 //! `mysa watch`.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mysa_proto::{Changes, DeviceId, Model};
+use mysa_proto::{Changes, DeviceId, Model, Topic};
 use mysa_tokio::{Event, Level, Service};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -17,6 +20,7 @@ use crate::table;
 use crate::terminal::Terminal;
 use crate::view;
 use crate::when;
+use crate::whole_file;
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -26,7 +30,9 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let timeout = args.timeout.map(|seconds| when::seconds(seconds, "--timeout")).transpose()?;
     let (cloud, chosen) = open(terminal, context, args).await?;
+    let capture = args.capture.as_deref().map(Capture::create).transpose()?;
     let mut watching = Watching {
+        capture,
         terminal,
         context,
         cloud: &cloud,
@@ -52,7 +58,8 @@ pub(crate) async fn run(
 }
 
 async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(Cloud, Vec<DeviceId>)> {
-    let settings = context.settings();
+    let mut settings = context.settings();
+    settings.raw_messages = args.capture.is_some();
     let Some(url) = &args.url else {
         let cloud = context.connect(terminal, settings).await?;
         cloud.known(STATES_WITHIN).await;
@@ -82,7 +89,39 @@ enum End {
     TimeOut,
 }
 
+/// Messages as they came, one JSON object a line.
+struct Capture {
+    file: File,
+    path: PathBuf,
+}
+
+impl Capture {
+    fn create(path: &Path) -> Result<Self> {
+        let file = whole_file::create(path, whole_file::OWNER_ONLY);
+        let path = path.to_owned();
+        match file {
+            Ok(file) => Ok(Self { file, path }),
+            Err(error) => {
+                Err(Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
+            }
+        }
+    }
+
+    fn keep(&mut self, topic: Topic, payload: &[u8]) -> Result<()> {
+        let mut entry = Record::new();
+        entry.put("time", when::iso(when::now())).put("topic", topic.to_string());
+        match std::str::from_utf8(payload) {
+            Ok(text) => entry.put("payload", text),
+            Err(_) => entry.put("payload_hex", hex::encode(payload)),
+        };
+        writeln!(self.file, "{}", entry.to_json()).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot write {}: {error}", self.path.display()))
+        })
+    }
+}
+
 struct Watching<'a> {
+    capture: Option<Capture>,
     terminal: &'a Terminal,
     context: &'a Context,
     cloud: &'a Cloud,
@@ -143,6 +182,11 @@ impl Watching<'_> {
                             Exit::SignIn,
                             format!("{}; run `mysa login`", service.reason),
                         ));
+                    }
+                }
+                Some(Event::Message { device, kind, payload }) => {
+                    if let Some(capture) = &mut self.capture {
+                        capture.keep(Topic { device, kind }, &payload)?;
                     }
                 }
                 Some(Event::Dropped { count }) => {

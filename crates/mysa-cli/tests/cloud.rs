@@ -69,6 +69,12 @@ impl Bench {
         finish(self.command(args), b"")
     }
 
+    /// A watch that goes on in the background.
+    fn watching(&self) -> Child {
+        let mut command = self.command(&["watch", "--json", "--timeout", "20"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }
@@ -205,14 +211,19 @@ fn watching_tells_what_changes_and_ends_when_told() {
 }
 
 #[test]
+fn what_was_captured_can_be_decoded_later() {
+    let bench = Bench::signed_in();
+    bench.run(&["watch", "--capture", "session.jsonl", "--timeout", "4"]).ok();
+    let shown = bench.home.run(&["decode", "session.jsonl", "--json"]).ok();
+    let kinds: Vec<_> = shown.json().into_iter().map(|message| message["message"].clone()).collect();
+    assert!(kinds.contains(&"v1_status".into()) && kinds.contains(&"status".into()), "{kinds:?}");
+    assert!(!shown.out.contains(LIVING), "{}", shown.out);
+}
+
+#[test]
 fn watching_survives_a_cut_and_says_so() {
     let bench = Bench::signed_in();
-    let mut child = bench
-        .command(&["watch", "--json", "--timeout", "20"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = bench.watching();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let live = |line: &str| line.contains("\"service\":\"live\"");
     assert!(lines.by_ref().map(Result::unwrap).take(200).any(|line| live(&line)));
@@ -409,12 +420,7 @@ fn an_exposed_session_file_is_refused() {
 #[test]
 fn interruption_ends_with_130() {
     let bench = Bench::signed_in();
-    let mut child = bench
-        .command(&["watch", "--json", "--timeout", "20"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = bench.watching();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
     interrupt(&child);
@@ -428,12 +434,7 @@ fn interrupt(child: &Child) {
 #[test]
 fn a_reader_that_goes_away_ends_the_watch_quietly() {
     let bench = Bench::signed_in();
-    let mut child = bench
-        .command(&["watch", "--json", "--timeout", "20"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = bench.watching();
     let mut out = child.stdout.take().unwrap();
     out.read_exact(&mut [0; 8]).unwrap();
     drop(out);
