@@ -134,5 +134,10 @@ pub(crate) async fn logout(
         terminal.say(format!("signed out {}", redaction.email(&account)));
     }
     known::forget(&context.places, &account);
+    if terminal.json {
+        let mut record = Record::document();
+        record.put("account", redaction.email(&account)).put("revoked", !args.local);
+        return terminal.line(record.to_json());
+    }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(
 /// What a request that failed means for whoever asked.
 pub(crate) fn failure(error: AskError) -> Failure {
     let exit = match &error {
-        AskError::Request(RequestError::Refused { status: 401 | 403, .. } | RequestError::NotSignedIn) => {
+        AskError::Request(RequestError::Refused { status: 401, .. } | RequestError::NotSignedIn) => {
             Exit::SignIn
         }
         AskError::Request(RequestError::Refused { status: 500.., .. } | RequestError::Failed(_)) => {

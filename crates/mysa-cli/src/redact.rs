@@ -42,9 +42,6 @@ impl Redaction {
     /// thermostat's id, every dotted quad for an address, everything around an `@` for an e-mail address; UUIDs, MAC
     /// addresses, serial numbers, keys, signatures and tokens go by their look.
     pub(crate) fn text(&mut self, text: &str) -> String {
-        if self.off {
-            return text.to_owned();
-        }
         let mut out = String::with_capacity(text.len());
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '@' | '_' | '+' | '-' | ':');
         let mut rest = text;
@@ -71,9 +68,6 @@ impl Redaction {
     }
 
     fn value(&mut self, value: Value) -> Value {
-        if self.off {
-            return value;
-        }
         match value {
             Value::Text(text) => Value::Text(self.text(&text)),
             Value::List(list) => Value::List(list.into_iter().map(|item| self.value(item)).collect()),
@@ -81,7 +75,10 @@ impl Redaction {
                 let mut out = Record::new();
                 for (name, value) in record.into_fields() {
                     let value = match value {
-                        Value::Text(_) | Value::Int(_) | Value::Number(_) if is_private(&name) => {
+                        Value::Text(_) if is_named(&name, SECRET) => Value::Text("(secret)".into()),
+                        Value::Text(_) | Value::Int(_) | Value::Number(_)
+                            if !self.off && is_named(&name, PRIVATE) =>
+                        {
                             Value::Text("(private)".into())
                         }
                         other => self.value(other),
@@ -99,6 +96,12 @@ impl Redaction {
         let tail = &word[trimmed.len()..];
         let bare: String = trimmed.chars().filter(|&c| c != ':' && c != '-').collect();
         let hex = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_secret(trimmed, before) || (hex && bare.len() == 64) {
+            return "(secret)".into();
+        }
+        if self.off {
+            return word.to_owned();
+        }
         let is_mac = hex && bare.len() == 12 && trimmed.len() == 17;
         if let Some(id) = DeviceId::new(if is_mac { &bare } else { trimmed })
             && (is_mac
@@ -124,14 +127,6 @@ impl Redaction {
         {
             return format!("x:x{tail}");
         }
-        let is_key = ["AKIA", "ASIA"].iter().any(|start| trimmed.starts_with(start)) && trimmed.len() == 20;
-        let is_token =
-            ["eyJ", "IQoJ", "FwoG"].iter().any(|start| trimmed.starts_with(start)) && trimmed.len() > 24;
-        let is_signature = hex && bare.len() == 64;
-        let is_secret_value = before.ends_with("Security-Token=") || before.ends_with("Signature=");
-        if is_key || is_token || is_signature || is_secret_value {
-            return "(secret)".into();
-        }
         if before.to_ascii_lowercase().trim_end().ends_with("serial:") {
             return "(serial)".into();
         }
@@ -139,43 +134,58 @@ impl Redaction {
     }
 }
 
-/// Names of the REST service and of what stands around captures, whose values say who and where somebody is.
-fn is_private(name: &str) -> bool {
-    const NAMES: [&str; 29] = [
-        "email",
-        "firstname",
-        "lastname",
-        "givenname",
-        "familyname",
-        "phone",
-        "phonenumber",
-        "address",
-        "street",
-        "streetaddress",
-        "city",
-        "zip",
-        "zipcode",
-        "postalcode",
-        "postcode",
-        "lat",
-        "latitude",
-        "lng",
-        "lon",
-        "long",
-        "longitude",
-        "ssid",
-        "serial",
-        "serialnumber",
-        "password",
-        "token",
-        "accesstoken",
-        "refreshtoken",
-        "idtoken",
-    ];
+/// Keys and tokens of AWS, and what follows their names in a URL. Shown by no option.
+fn is_secret(word: &str, before: &str) -> bool {
+    let is_key = ["AKIA", "ASIA"].iter().any(|start| word.starts_with(start)) && word.len() == 20;
+    let is_token = ["eyJ", "IQoJ", "FwoG"].iter().any(|start| word.starts_with(start)) && word.len() > 24;
+    is_key || is_token || before.ends_with("Security-Token=") || before.ends_with("Signature=")
+}
+
+fn is_named(name: &str, names: &[&str]) -> bool {
     let plain: String =
         name.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
-    NAMES.contains(&plain.as_str())
+    names.contains(&plain.as_str())
 }
+
+const SECRET: &[&str] = &[
+    "password",
+    "token",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "secret",
+    "secretkey",
+    "secretaccesskey",
+    "sessiontoken",
+];
+
+/// Names of the REST service whose values say who and where somebody is.
+const PRIVATE: &[&str] = &[
+    "email",
+    "firstname",
+    "lastname",
+    "givenname",
+    "familyname",
+    "phone",
+    "phonenumber",
+    "address",
+    "street",
+    "streetaddress",
+    "city",
+    "zip",
+    "zipcode",
+    "postalcode",
+    "postcode",
+    "lat",
+    "latitude",
+    "lng",
+    "lon",
+    "long",
+    "longitude",
+    "ssid",
+    "serial",
+    "serialnumber",
+];
 
 #[cfg(test)]
 mod tests {
@@ -229,7 +239,15 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_turned_off() {
-        assert_eq!(Redaction::new(true).text("a0b1c2d3e4f6 192.0.2.17"), "a0b1c2d3e4f6 192.0.2.17");
+    fn it_can_be_turned_off_but_for_secrets() {
+        let mut open = Redaction::new(true);
+        assert_eq!(
+            open.text("a0b1c2d3e4f6 192.0.2.17 ann@example.org"),
+            "a0b1c2d3e4f6 192.0.2.17 ann@example.org"
+        );
+        assert_eq!(open.text("&X-Amz-Signature=1fe633a0"), "&X-Amz-Signature=(secret)");
+        let mut record = Record::new();
+        record.put("IdToken", "canary").put("City", "Halifax");
+        assert_eq!(open.record(record).to_json(), r#"{"IdToken":"(secret)","City":"Halifax"}"#);
     }
 }

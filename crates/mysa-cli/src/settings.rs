@@ -38,6 +38,11 @@ pub(crate) fn run(
                 },
             };
             config::edit(&places.config, |document| config::set_watts(document, &id, *watts))?;
+            if terminal.json {
+                let mut record = Record::document();
+                record.put("id", id.as_str()).put("rated_power_w", (*watts > 0).then_some(*watts));
+                return terminal.line(record.to_json());
+            }
             let called = if name.is_empty() { id.to_string() } else { name.to_owned() };
             terminal.say(match watts {
                 0 => format!("{called}: rated power forgotten"),
@@ -47,6 +52,11 @@ pub(crate) fn run(
         }
         ConfigAction::Set { name, value } => {
             config::edit(&places.config, |document| config::set(document, name, value))?;
+            if terminal.json {
+                let mut record = Record::document();
+                record.put("name", name.as_str()).put("value", value.as_str());
+                return terminal.line(record.to_json());
+            }
             terminal.say(format!("kept in {}", places.config.display()));
             Ok(())
         }

@@ -162,8 +162,8 @@ fn the_main_job_from_sign_in_to_sign_out() {
     bench.run(&["raw", "/no/such/route"]).fails(1);
     bench.run(&["raw", "/iot-token"]).fails(2);
 
-    let ran = bench.run(&["logout"]).ok();
-    assert!(ran.err.contains("signed out"), "{ran:?}");
+    let ran = bench.run(&["logout", "--json"]).ok();
+    assert!(ran.err.contains("signed out") && ran.json()[0]["revoked"] == true, "{ran:?}");
     assert!(!session.exists());
     bench.run(&["status"]).fails(4);
 }
