@@ -493,3 +493,36 @@ fn client_id(random: [u8; 16], name: &mut [u8; 37]) -> &str {
     }
     core::str::from_utf8(name).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use mysa_proto::UnixTime;
+
+    use super::*;
+    use crate::clock::CloudClock;
+    use crate::entropy::Entropy;
+    use crate::outbox::Outbox;
+    use crate::{Environment, Now, Settings};
+
+    #[test]
+    fn packet_ids_wrap_around_those_that_still_wait() {
+        let mut cx = Context {
+            settings: Settings::default(),
+            environment: Environment::mysa(),
+            now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },
+            entropy: Entropy::new([1; 32]),
+            clock: CloudClock::default(),
+            outbox: Outbox::default(),
+        };
+        let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
+        let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+        for _ in 0..WINDOW {
+            connection.publish(&mut cx, device, b"{}", Publishing::LiveReport { device }, 0);
+        }
+        let held: Vec<u16> = connection.in_flight.iter().map(|waiting| waiting.packet.get()).collect();
+        assert_eq!(held, (1..=50).collect::<Vec<u16>>());
+        let given: Vec<u16> = (0..2 * 65_535).map(|_| connection.packet_id().get()).collect();
+        assert!(given.iter().all(|id| !held.contains(id)));
+        assert_eq!((given[0], given[65_484], given[65_485]), (51, 65_535, 51));
+    }
+}

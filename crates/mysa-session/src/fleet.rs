@@ -421,7 +421,9 @@ impl Fleet {
         }
         match ending {
             Ending::Refused { status } => {
-                self.refusals = self.refusals.saturating_add(u32::from(status.is_some()));
+                // A broker in trouble says nothing about this account.
+                let counts = status.is_some_and(|status| status < 500 && status != 429);
+                self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::UpgradeRefused { status });
             }
             Ending::ConnectRefused => {

@@ -109,8 +109,10 @@ impl Records {
         record.suspect = true;
         if alone {
             record.strikes += 1;
-            if record.strikes >= 2 {
+            // What was barred before needs no second proof: each costs the connection of the others.
+            if record.strikes >= 2 || record.refusals > 0 {
                 self.refused(wanted, now, first);
+                self.record(wanted).suspect = true;
             }
         }
     }
@@ -135,7 +137,9 @@ mod tests {
         assert_eq!((records.barred_until(wanted), records.is_suspect(wanted)), (None, true));
         records.accused(wanted, true, Duration::ZERO, FIRST);
         assert_eq!(records.barred_until(wanted), Some(FIRST));
-        records.refused(wanted, FIRST, FIRST);
+        // It is still asked for alone, and the next time is enough.
+        assert!(records.is_suspect(wanted));
+        records.accused(wanted, true, FIRST, FIRST);
         assert_eq!(records.barred_until(wanted), Some(FIRST * 3));
         records.granted(wanted);
         assert_eq!(records.barred_until(wanted), None);

@@ -353,6 +353,20 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
 }
 
 #[test]
+fn an_upgrade_refused_by_a_broker_in_trouble_is_soon_tried_again() {
+    for status in [429, 500, 503] {
+        let mut rig = Rig::live();
+        rig.cloud.upgrade = Some(status);
+        rig.cut();
+        rig.run(secs(3_600));
+        assert_eq!(rig.session.service().reason, Reason::UpgradeRefused { status: Some(status) });
+        rig.cloud.upgrade = None;
+        rig.run(secs(70));
+        assert_eq!(rig.session.service().level, Level::Live, "{status}: {}", rig.session.service());
+    }
+}
+
+#[test]
 fn a_refused_refresh_without_a_password_asks_for_a_person_once() {
     let mut rig = Rig::new();
     rig.cloud.refresh =
