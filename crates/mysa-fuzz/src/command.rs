@@ -97,7 +97,7 @@ pub(crate) fn change(script: &mut Script<'_>) -> Change {
 /// From -5 to 60 °C in steps of a hundredth, and now and then far outside.
 fn celsius(script: &mut Script<'_>) -> Celsius {
     let raw = i32::from(script.u16());
-    Celsius::from_hundredths(if raw < 6_500 { raw - 500 } else { (raw - 6_500) * 40_000 })
+    Celsius::from_hundredths(if raw < 6_500 { raw - 500 } else { (raw - 6_500) * 30_000 })
 }
 
 fn mode(script: &mut Script<'_>) -> Mode {
