@@ -37,6 +37,16 @@ struct Shard {
     wanted: Vec<Wanted>,
     backoff: Backoff,
     dial_at: Duration,
+    /// When a connection last failed.
+    failed_at: Duration,
+}
+
+impl Shard {
+    /// Whether a connection that has been live since then says anything about the failures since: not the old one
+    /// that is to be replaced, while its replacements fail one after the other.
+    fn is_proved_by(&self, live_since: Duration) -> bool {
+        self.backoff.failures() > 0 && live_since >= self.failed_at
+    }
 }
 
 #[derive(Debug)]
@@ -234,9 +244,10 @@ impl Fleet {
     /// Small pauses again for what has proved lasting.
     fn reset_stable(&mut self, cx: &Context) {
         for connection in &self.connections {
-            let lasted = connection.live_since().map(|since| cx.mono().saturating_sub(since));
-            if lasted.is_some_and(|lasted| lasted >= cx.settings.stable_after)
+            if let Some(since) = connection.live_since()
+                && cx.mono().saturating_sub(since) >= cx.settings.stable_after
                 && let Some(shard) = self.shards.get_mut(connection.shard)
+                && shard.is_proved_by(since)
             {
                 shard.backoff.reset();
             }
@@ -443,6 +454,7 @@ impl Fleet {
             pause = pause.max(SELDOM / 2);
         }
         shard.dial_at = now.saturating_add(pause);
+        shard.failed_at = now;
     }
 
     /// Filters that were asked for when the connection ended are suspected, if it worked otherwise.
@@ -503,7 +515,7 @@ impl Fleet {
             due = earlier(due, connection.deadline(|wanted| self.records.is_suspect(wanted)));
             if let Some(since) = connection.live_since()
                 && let Some(shard) = self.shards.get(connection.shard)
-                && shard.backoff.failures() > 0
+                && shard.is_proved_by(since)
             {
                 let stable = since.saturating_add(cx.settings.stable_after);
                 due = earlier(due, Some(Deadline::new(stable, Wake::Dial)));

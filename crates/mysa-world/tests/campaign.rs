@@ -1,6 +1,10 @@
 //! A slice of the random campaign; `simulate` runs the whole.
 
-use mysa_world::campaign;
+use std::time::Duration;
+
+use mysa_session::Settings;
+use mysa_sim::{CloudSpec, Fault, FaultPlan};
+use mysa_world::{NetSpec, World, campaign};
 
 #[test]
 fn random_homes_live_through_random_trouble() {
@@ -18,4 +22,18 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!(one, other);
     }
     assert_ne!(campaign(3, 4).unwrap().digest, campaign(17, 4).unwrap().digest);
+}
+
+#[test]
+fn replacements_that_cannot_subscribe_are_dialled_ever_less_often() {
+    // Credentials lapse after an hour, so a replacement is dialled before; while the old connection lives on.
+    let hour = Duration::from_secs(3_600);
+    let mut spec = CloudSpec::demo();
+    spec.faults = FaultPlan::default().with(hour / 2, 2 * hour, Fault::EatSubacks);
+    let mut world = World::new(spec, NetSpec::default(), Settings::default(), 1);
+    world.run_for(hour / 2).unwrap();
+    let before = world.cloud.counters().upgrades;
+    world.run_for(hour).unwrap();
+    let dials = world.cloud.counters().upgrades - before;
+    assert!((2..=70).contains(&dials), "{dials} connections in an hour");
 }
