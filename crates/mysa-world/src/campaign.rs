@@ -357,6 +357,7 @@ impl Plan {
             }
         }
         world.run_until(self.length.max(world.now()))?;
+        world.wake();
         world.cloud.clear_faults();
         world.set_net(NetSpec::default());
         world.run_for(QUIET)?;

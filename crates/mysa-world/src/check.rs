@@ -67,6 +67,8 @@ impl World {
                 self.verdicts.push((self.now, *id, verdict.clone()));
             }
             Event::Device { device, .. } => self.check_times(*device)?,
+            // Its state is gone with it.
+            Event::DeviceRemoved { device } => self.field_times.retain(|(of, ..), _| of != device),
             Event::Service(service) => self.note(format_args!("service: {service}")),
             _ => {}
         }
@@ -171,6 +173,8 @@ impl World {
     pub(crate) fn forget_wishes(&mut self) {
         self.open.clear();
         self.wishes.clear();
+        // What it knew it has to learn anew, be it from an older source.
+        self.field_times.clear();
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mysa_mqtt_codec::Delivery;
@@ -34,7 +34,7 @@ pub(crate) struct Wiretap {
 struct Tap {
     stream: Stream,
     client_id: Option<String>,
-    filters: usize,
+    filters: BTreeSet<String>,
     open: bool,
 }
 
@@ -62,7 +62,7 @@ const MOST_SENDINGS: u32 = 4;
 
 impl Wiretap {
     pub(crate) fn opened(&mut self, conn: ConnId) {
-        let tap = Tap { stream: Stream::new(160_000), client_id: None, filters: 0, open: true };
+        let tap = Tap { stream: Stream::new(160_000), client_id: None, filters: BTreeSet::new(), open: true };
         self.connections.insert(conn, tap);
     }
 
@@ -115,7 +115,7 @@ impl Wiretap {
                     let count = subscribe.filters().count();
                     let names = subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()).collect();
                     self.see(now, conn, Wire::Subscribe(names));
-                    tap.filters += count;
+                    tap.filters.extend(subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()));
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
                     }
@@ -124,7 +124,9 @@ impl Wiretap {
                     let count = unsubscribe.filters().count();
                     let names = unsubscribe.filters().map(|filter| filter.as_str().to_owned()).collect();
                     self.see(now, conn, Wire::Unsubscribe(names));
-                    tap.filters = tap.filters.saturating_sub(count);
+                    for filter in unsubscribe.filters() {
+                        tap.filters.remove(filter.as_str());
+                    }
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
                     }
@@ -172,8 +174,8 @@ impl Wiretap {
                 _ => {}
             }
         }
-        if tap.filters > FILTERS_A_CONNECTION {
-            return Err(Violation::TooManySubscriptions(tap.filters));
+        if tap.filters.len() > FILTERS_A_CONNECTION {
+            return Err(Violation::TooManySubscriptions(tap.filters.len()));
         }
         self.connections.insert(conn, tap);
         Ok(told)

@@ -263,7 +263,8 @@ impl World {
         }
     }
 
-    fn wake(&mut self) {
+    /// Wakes the host, if it is asleep.
+    pub fn wake(&mut self) {
         if let Some(sleep) = self.host.asleep.take()
             && !sleep.counted
         {
