@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Secret};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::args::{Login, Logout};
 use crate::cloud::{Cloud, Context, not_ready};
@@ -16,12 +17,14 @@ use crate::terminal::{PasswordSource, Terminal, ask, password};
 /// More often than this, a person cannot mistype a code by accident.
 const ANSWERS: usize = 5;
 
-pub(crate) async fn login(
-    terminal: &Terminal,
-    context: &Context,
-    args: &Login,
-    redaction: &Redaction,
-) -> Result<()> {
+/// Who signs in, as typed.
+pub(crate) struct Who {
+    email: String,
+    password: Zeroizing<String>,
+}
+
+/// Takes e-mail address and password from where the arguments say.
+pub(crate) fn ask_who(context: &Context, args: &Login) -> Result<Who> {
     let email = match args.email.as_ref().or(context.account.as_ref()).or(context.config.account.as_ref()) {
         Some(email) => email.clone(),
         None if args.password_stdin => {
@@ -34,7 +37,16 @@ pub(crate) async fn login(
         None if args.password_stdin => PasswordSource::Stdin,
         None => PasswordSource::Prompt,
     };
-    let password = password(&source)?;
+    Ok(Who { email, password: password(&source)? })
+}
+
+pub(crate) async fn login(
+    terminal: &Terminal,
+    context: &Context,
+    who: Who,
+    redaction: &Redaction,
+) -> Result<()> {
+    let Who { email, password } = who;
     let file = context.token_file(&email);
     // Whatever was there before is replaced, but a file others can read is not written over in silence.
     if let Err(error) = file.load() {
@@ -77,7 +89,11 @@ async fn signed_in(cloud: &Cloud, terminal: &Terminal) -> Result<()> {
             Ok(Err(NotReady::Challenge(challenge))) if answers < ANSWERS => {
                 answers += 1;
                 terminal.progress("");
-                let answer = ask(&question(&challenge))?;
+                // On a thread of its own, so that Ctrl-C is heard meanwhile.
+                let question = question(&challenge);
+                let answer = tokio::task::spawn_blocking(move || ask(&question))
+                    .await
+                    .map_err(|error| Failure::from((Exit::Failed, error)))??;
                 let ended = |error| Failure::from((Exit::Failed, error));
                 cloud.client.answer_challenge(&answer).await.map_err(ended)?;
             }

@@ -44,7 +44,12 @@ use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let terminal = Terminal::new(cli.global.json, cli.global.verbose, cli.global.quiet);
+    // `mysa set … | head -1` must send what it was asked to, and tell by its exit code how that went.
+    let outlives_reader = matches!(
+        cli.command,
+        Command::Set(_) | Command::Mode(_) | Command::Login(_) | Command::Logout(_) | Command::Config(_)
+    );
+    let terminal = Terminal::new(cli.global.json, cli.global.verbose, cli.global.quiet, outlives_reader);
     match run(&terminal, cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -72,13 +77,23 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
             terminal.print(&String::from_utf8_lossy(&script))
         }
         command => {
+            // Asked before the runtime takes over the keyboard's interrupt.
+            let who = match &command {
+                Command::Login(args) => Some(login::ask_who(&context(&cli.global)?, args)?),
+                _ => None,
+            };
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
                 .build()
                 .map_err(|error| Failure::from((Exit::Failed, error)))?;
-            let result =
-                runtime.block_on(until_interrupted(online(terminal, &cli.global, command, &mut redaction)));
+            let result = runtime.block_on(until_interrupted(online(
+                terminal,
+                &cli.global,
+                command,
+                who,
+                &mut redaction,
+            )));
             // A prompt that was broken off still waits for its line.
             runtime.shutdown_background();
             result
@@ -98,6 +113,7 @@ async fn online(
     terminal: &Terminal,
     global: &Global,
     command: Command,
+    who: Option<login::Who>,
     redaction: &mut Redaction,
 ) -> Result<()> {
     match command {
@@ -107,7 +123,10 @@ async fn online(
     }
     let context = context(global)?;
     match command {
-        Command::Login(args) => login::login(terminal, &context, &args, redaction).await,
+        Command::Login(_) => match who {
+            Some(who) => login::login(terminal, &context, who, redaction).await,
+            None => Ok(()),
+        },
         Command::Logout(args) => login::logout(terminal, &context, &args, redaction).await,
         Command::Devices => status::devices(terminal, &context).await,
         Command::Status(args) => status::status(terminal, &context, &args, redaction).await,

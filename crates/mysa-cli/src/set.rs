@@ -1,5 +1,6 @@
 //! `mysa set` and `mysa mode`.
 
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use mysa_proto::rest::{self, DeviceList};
@@ -13,7 +14,7 @@ use crate::args::{Change as Wanted, Sending, Sensor};
 use crate::cloud::{Cloud, Context};
 use crate::config::Unit;
 use crate::exit::{Exit, Failure, Result};
-use crate::record::Record;
+use crate::record::{Record, printable};
 use crate::temperature::{self, Wanted as WantedTemperature};
 use crate::terminal::Terminal;
 use crate::view::Link;
@@ -82,7 +83,11 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            eprintln!("mysa: broken off before a verdict: the command may take effect on {}", self.0);
+            let name = printable(&self.0);
+            let _ = writeln!(
+                io::stderr(),
+                "\nmysa: broken off before a verdict: the command may take effect on {name}"
+            );
         }
     }
 }

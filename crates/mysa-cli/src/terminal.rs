@@ -18,14 +18,16 @@ pub(crate) struct Terminal {
     verbosity: i8,
     is_terminal: bool,
     color: bool,
+    /// Whether to go on when nobody reads standard output any more, since the work is not done by what is printed.
+    outlives_reader: bool,
 }
 
 impl Terminal {
-    pub(crate) fn new(json: bool, verbose: u8, quiet: bool) -> Self {
+    pub(crate) fn new(json: bool, verbose: u8, quiet: bool, outlives_reader: bool) -> Self {
         let verbosity = if quiet { -1 } else { i8::try_from(verbose).unwrap_or(i8::MAX) };
         let is_terminal = io::stdout().is_terminal();
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, verbosity, is_terminal, color: is_terminal && !no_color }
+        Self { json, verbosity, is_terminal, color: is_terminal && !no_color, outlives_reader }
     }
 
     /// Whether a person looks at standard output.
@@ -55,6 +57,7 @@ impl Terminal {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
             // The reader has what it wanted: `mysa watch | head -3` is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => {

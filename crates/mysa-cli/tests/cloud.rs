@@ -443,6 +443,30 @@ fn a_reader_that_goes_away_ends_the_watch_quietly() {
 }
 
 #[test]
+fn a_command_is_sent_whether_or_not_anybody_reads_about_it() {
+    let bench = Bench::signed_in();
+    let mut command = bench.command(&["set", "living", "--temp", "19"]);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(bench.setpoint(LIVING), 19.0);
+}
+
+#[test]
+fn a_command_that_is_interrupted_warns_that_it_may_take_effect() {
+    let bench = Bench::signed_in();
+    bench.device_fault(LIVING, DeviceFault::IgnoreCommands);
+    let mut command = bench.command(&["set", "living", "--temp", "19"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(130) && said.contains("may take effect on Living room"), "{said}");
+}
+
+#[test]
 fn two_accounts_are_told_apart() {
     let mut spec = CloudSpec::demo();
     let mut other = mysa_sim::AccountSpec::new("bob@example.com", CloudSpec::DEMO_PASSWORD);
