@@ -1,0 +1,90 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::{env, fs, io};
+
+use mysa_session::{Environment, Start};
+use mysa_tokio::{Client, ClientBuilder};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::Error;
+
+/// An account, and the way to its cloud.
+#[derive(Clone)]
+pub struct Account {
+    username: String,
+    password: String,
+    connect_to: Option<SocketAddr>,
+    extra_ca: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("connect_to", &self.connect_to).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// A variable is missing, or says nothing that can be used.
+    pub fn from_env() -> Result<Self, Error> {
+        let needed = |name: &str| env::var(name).map_err(|_| format!("set {name}"));
+        Ok(Self {
+            username: needed("MYSA_USERNAME")?,
+            password: needed("MYSA_PASSWORD")?,
+            connect_to: env::var("MYSA_CONNECT_TO").ok().map(|address| address.parse()).transpose()?,
+            extra_ca: env::var_os("MYSA_EXTRA_CA").map(fs::read).transpose()?,
+        })
+    }
+
+    /// For mysa-tokio.
+    pub fn client(&self) -> ClientBuilder {
+        let mut client =
+            Client::builder(Environment::mysa()).password(&self.username, self.password.as_str());
+        if let Some(address) = self.connect_to {
+            client = client.connect_to(address);
+        }
+        if let Some(pem) = &self.extra_ca {
+            client = client.extra_ca(pem.clone());
+        }
+        client
+    }
+
+    /// For a session.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        Start::Password { username: self.username.clone(), password: self.password.as_str().into() }
+    }
+
+    /// Where to connect to for a host: there, or where everything is.
+    ///
+    /// # Errors
+    /// The name has no address.
+    pub fn address(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+        use std::net::ToSocketAddrs as _;
+        match self.connect_to {
+            Some(address) => Ok(address),
+            None => (host, port).to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Trust in the system's roots and the extra one.
+    ///
+    /// # Errors
+    /// The extra one is no certificate.
+    pub fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in self.extra_ca.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem)) {
+            roots.add(certificate?)?;
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
+}

@@ -1,0 +1,153 @@
+//! A session on threads: std, rustls and tungstenite, and no runtime at all.
+//!
+//! `blocking NAME DEGREES` gives a thermostat a setpoint and prints the verdict. One thread holds the session; one lives
+//! for each HTTP request, and one for each WebSocket.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use mysa_examples::{Account, Answer, Clock, Errand, Error, Input, refusal, request_bytes, upgrade};
+use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use tungstenite::Message;
+
+#[derive(Clone)]
+struct Way {
+    account: Account,
+    tls: Arc<ClientConfig>,
+}
+
+fn main() -> Result<(), Error> {
+    let mut errand = Errand::from_args()?;
+    let account = Account::from_env()?;
+    let way = Way { tls: account.tls()?, account };
+    let (clock, mut seed) = (Clock::start(), [0; 32]);
+    getrandom::fill(&mut seed)?;
+    let mut session =
+        Session::new(Settings::default(), Environment::mysa(), way.account.start(), seed, clock.now());
+    let (to_session, inputs) = mpsc::channel::<Input>();
+    let mut sockets = HashMap::new();
+
+    loop {
+        while let Some(output) = session.poll_output() {
+            let (way, to_session) = (way.clone(), to_session.clone());
+            match output {
+                Output::Http(request) => {
+                    thread::spawn(move || to_session.send(Input::Http(request.id, http(&way, &request))));
+                }
+                Output::Dial(dial) => {
+                    let (to_socket, outgoing) = mpsc::channel();
+                    sockets.insert(dial.conn, to_socket);
+                    thread::spawn(move || websocket(&way, &dial, &to_session, &outgoing));
+                }
+                Output::Send { conn, bytes } => {
+                    let _ = sockets.get(&conn).map(|socket| socket.send(bytes));
+                }
+                Output::Close { conn } => drop(sockets.remove(&conn)),
+                // What a real program would keep in a file, to go on from without a password.
+                Output::Store(_) | Output::Forget => {}
+                Output::Event(event) => {
+                    if let Some(verdict) = errand.take(&mut session, clock.now(), event)? {
+                        println!("{verdict}");
+                        return if verdict.is_confirmed() { Ok(()) } else { Err("not confirmed".into()) };
+                    }
+                }
+            }
+        }
+        match inputs.recv_timeout(clock.until_due(&session)) {
+            Ok(input) => input.give(&mut session, clock.now()),
+            Err(_) => session.handle_timeout(clock.now()),
+        }
+    }
+}
+
+fn connect(
+    way: &Way,
+    host: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<StreamOwned<ClientConnection, TcpStream>, Error> {
+    let tcp = TcpStream::connect_timeout(&way.account.address(host, port)?, limit)?;
+    tcp.set_read_timeout(Some(limit))?;
+    tcp.set_nodelay(true)?;
+    let connection = ClientConnection::new(Arc::clone(&way.tls), ServerName::try_from(host.to_owned())?)?;
+    Ok(StreamOwned::new(connection, tcp))
+}
+
+fn http(way: &Way, request: &HttpRequest) -> Result<Answer, HttpFailure> {
+    let (host, bytes) = request_bytes(request).ok_or(HttpFailure::Unreachable)?;
+    let mut stream = connect(way, host, 443, request.timeout).map_err(|_| HttpFailure::Unreachable)?;
+    // From here on it may have reached the service, and a session does not repeat what may have been done.
+    stream.write_all(&bytes).map_err(|_| HttpFailure::Broken)?;
+    let mut received = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let count = match stream.read(&mut part) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(_) => return Err(HttpFailure::Broken),
+        };
+        received.extend_from_slice(&part[..count]);
+        match Answer::parse(&received, count == 0) {
+            Some(answer) => return Ok(answer),
+            None if count == 0 => return Err(HttpFailure::Broken),
+            None => {}
+        }
+    }
+}
+
+fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing: &mpsc::Receiver<Vec<u8>>) {
+    let conn = dial.conn;
+    let opened = || -> Result<_, (Option<u16>, Option<String>)> {
+        let stream = connect(way, dial.authority.host(), dial.authority.port(), dial.timeout)
+            .map_err(|_| (None, None))?;
+        match tungstenite::client(upgrade(dial).map_err(|_| (None, None))?, stream) {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::HandshakeError::Failure(error)) => Err(refusal(&error)),
+            Err(tungstenite::HandshakeError::Interrupted(_)) => Err((None, None)),
+        }
+    };
+    let mut socket = match opened() {
+        Ok(socket) => socket,
+        Err((status, date)) => {
+            let _ = to_session.send(Input::Refused(conn, status, date));
+            return;
+        }
+    };
+    // One thread reads and writes, so it looks up from reading now and then.
+    let _ = socket.get_ref().sock.set_read_timeout(Some(Duration::from_millis(20)));
+    let _ = to_session.send(Input::Opened(conn));
+    loop {
+        loop {
+            match outgoing.try_recv() {
+                Ok(bytes) => {
+                    if socket.send(Message::binary(bytes)).is_err() {
+                        let _ = to_session.send(Input::Closed(conn));
+                        return;
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    // The session has done with it.
+                    let _ = socket.close(None).and_then(|()| socket.flush());
+                    return;
+                }
+            }
+        }
+        match socket.read() {
+            Ok(Message::Binary(bytes)) => drop(to_session.send(Input::Bytes(conn, bytes.into()))),
+            Ok(_) => {}
+            Err(tungstenite::Error::Io(error))
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(_) => {
+                let _ = to_session.send(Input::Closed(conn));
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `replay FILE.har`: plays a captured session back, without a network.
+//!
+//! The file is what a browser's developer tools export while the web app runs ("Save all as HAR"): the presigned URL, the
+//! list of thermostats and every WebSocket message with its time. The session lives through it in virtual time, so an
+//! evening takes milliseconds, and its view of every thermostat can be seen to change.
+
+use std::time::Duration;
+use std::{env, fs};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mysa_examples::Error;
+use mysa_mqtt_codec::server::{self, Outbound};
+use mysa_mqtt_codec::{ConnAck, Inbound, Profile, Publish, ReturnCodes, Stream, SubAck};
+use mysa_proto::rest::DeviceList;
+use mysa_proto::{DeviceId, Model, UnixTime};
+use mysa_session::{ConnId, Environment, Event, Now, Output, Session, Settings, Start};
+use mysa_sigv4::PresignedUrl;
+use serde_json::Value;
+
+fn main() -> Result<(), Error> {
+    let capture: Value = serde_json::from_slice(&fs::read(env::args().nth(1).ok_or("give a HAR file")?)?)?;
+    let entries = capture["log"]["entries"].as_array().ok_or("that is no HAR file")?;
+    let with = |start: &str, end: &str| {
+        let mut urls = entries.iter().filter_map(|entry| Some((entry, entry["request"]["url"].as_str()?)));
+        urls.find(|(_, url)| url.starts_with(start) && url.ends_with(end)).map(|(entry, _)| entry)
+    };
+    let list = with("https://", "/devices").ok_or("the list of thermostats was not captured")?;
+    let list = DeviceList::decode(list["response"]["content"]["text"].as_str().unwrap_or("").as_bytes())?;
+    let devices = list
+        .devices
+        .iter()
+        .map(|(id, record)| (*id, Model::parse(record.model.as_deref().unwrap_or(""))))
+        .collect();
+    let socket = with("wss://", "").ok_or("no WebSocket was captured")?;
+    let url = PresignedUrl::parse(socket["request"]["url"].as_str().unwrap_or(""))?;
+    let messages = socket["_webSocketMessages"].as_array().ok_or("no messages were captured")?;
+    let begin = messages.first().and_then(|message| message["time"].as_f64()).ok_or("it is empty")?;
+
+    let mut player = Player::new(Start::Captured { url, devices }, begin);
+    let mut stream = Stream::new(Profile::AWS_IOT.rules());
+    for message in messages.iter().filter(|message| message["type"] == "receive") {
+        let data = BASE64_STANDARD.decode(message["data"].as_str().unwrap_or(""))?;
+        player.advance(message["time"].as_f64().unwrap_or(begin))?;
+        let mut rest = &data[..];
+        // The broker's part was for another client; only what thermostats said is played back.
+        while let Some(packet) = stream.next(&mut rest)? {
+            if let Inbound::Publish(publish) = packet {
+                player.hear(publish)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Player {
+    session: Session,
+    conn: Option<ConnId>,
+    broker: server::Stream,
+    begin: UnixTime,
+    now: Duration,
+}
+
+impl Player {
+    /// `begin` is in seconds since 1970, as in the file.
+    fn new(start: Start, begin: f64) -> Self {
+        let begin = UnixTime::from_secs(0).plus_millis((begin * 1e3) as i64);
+        let now = Now { mono: Duration::ZERO, wall: begin };
+        let mut settings = Settings::default();
+        settings.read_only = true;
+        settings.live_reports = false;
+        let session = Session::new(settings, Environment::mysa(), start, [7; 32], now);
+        Self { session, conn: None, broker: server::Stream::new(160_000), begin, now: Duration::ZERO }
+    }
+
+    fn clock(&self) -> Now {
+        Now { mono: self.now, wall: self.begin.plus_millis(self.now.as_millis() as i64) }
+    }
+
+    /// Lets time pass, with all that falls due.
+    fn advance(&mut self, to: f64) -> Result<(), Error> {
+        let to = UnixTime::from_secs(0).plus_millis((to * 1e3) as i64).as_millis() - self.begin.as_millis();
+        let to = Duration::from_millis(to.try_into()?);
+        self.drain()?;
+        while let Some(deadline) = self.session.poll_timeout().filter(|deadline| deadline.at <= to) {
+            self.now = self.now.max(deadline.at);
+            self.session.handle_timeout(self.clock());
+            self.drain()?;
+        }
+        self.now = self.now.max(to);
+        Ok(())
+    }
+
+    fn hear(&mut self, publish: Publish<'_>) -> Result<(), Error> {
+        let Some(conn) = self.conn else { return Ok(()) };
+        let mut bytes = Vec::new();
+        Outbound::Publish(publish).encode(&mut bytes)?;
+        self.session.handle_ws_bytes(self.clock(), conn, &bytes);
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<(), Error> {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Dial(dial) => {
+                    self.conn = Some(dial.conn);
+                    self.session.handle_ws_opened(self.clock(), dial.conn);
+                }
+                Output::Send { conn, bytes } => {
+                    let mut answer = Vec::new();
+                    let mut rest = &bytes[..];
+                    while let Some(packet) = self.broker.next(&mut rest)? {
+                        reply(&packet, &mut answer)?;
+                    }
+                    self.session.handle_ws_bytes(self.clock(), conn, &answer);
+                }
+                Output::Event(Event::Device { device, .. }) => self.show(device),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, id: DeviceId) {
+        let Some(state) = self.session.state(id) else { return };
+        let (Some(temperature), Some(setpoint)) = (state.temperature(), state.setpoint()) else { return };
+        let (at, temperature, setpoint) = (self.now.as_secs_f64(), temperature.value, setpoint.value);
+        println!("{at:>8.1} s  {id}  {temperature} in the room  {setpoint} wanted");
+    }
+}
+
+/// A broker that grants everything.
+fn reply(packet: &server::Inbound<'_>, answer: &mut Vec<u8>) -> Result<(), Error> {
+    match packet {
+        server::Inbound::Connect(_) => {
+            Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(answer)?;
+        }
+        server::Inbound::Subscribe(subscribe) => {
+            let codes = vec![1; subscribe.filters().count()];
+            let codes = ReturnCodes::new(&codes)?;
+            Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(answer)?;
+        }
+        server::Inbound::PingReq => Outbound::PingResp.encode(answer)?,
+        _ => {}
+    }
+    Ok(())
+}

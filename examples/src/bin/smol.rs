@@ -1,0 +1,161 @@
+//! A session on smol: the same state machine, another runtime.
+//!
+//! `smol NAME DEGREES` gives a thermostat a setpoint and prints the verdict.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use async_tungstenite::WebSocketStream;
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use futures_util::StreamExt as _;
+use mysa_examples::{Account, Answer, Clock, Errand, Error, Input, refusal, request_bytes, upgrade};
+use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
+use rustls::pki_types::ServerName;
+use smol::channel::{self, Receiver, Sender};
+use smol::future::FutureExt as _;
+use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use smol::net::TcpStream;
+use smol::{Timer, future};
+use tungstenite::Message;
+
+#[derive(Clone)]
+struct Way {
+    account: Arc<Account>,
+    tls: TlsConnector,
+}
+
+fn main() -> Result<(), Error> {
+    smol::block_on(run())
+}
+
+async fn run() -> Result<(), Error> {
+    let mut errand = Errand::from_args()?;
+    let account = Arc::new(Account::from_env()?);
+    let way = Way { tls: account.tls()?.into(), account };
+    let (clock, mut seed) = (Clock::start(), [0; 32]);
+    getrandom::fill(&mut seed)?;
+    let mut session =
+        Session::new(Settings::default(), Environment::mysa(), way.account.start(), seed, clock.now());
+    let (to_session, inputs) = channel::bounded::<Input>(64);
+    let mut sockets = HashMap::new();
+
+    loop {
+        while let Some(output) = session.poll_output() {
+            let (way, to_session) = (way.clone(), to_session.clone());
+            match output {
+                Output::Http(request) => smol::spawn(async move {
+                    let timeout = async {
+                        Timer::after(request.timeout).await;
+                        Err(HttpFailure::Timeout)
+                    };
+                    let result = http(&way, &request).or(timeout).await;
+                    let _ = to_session.send(Input::Http(request.id, result)).await;
+                })
+                .detach(),
+                Output::Dial(dial) => {
+                    // Bounded by the session: it counts what waits for a connection.
+                    let (to_socket, outgoing) = channel::unbounded();
+                    sockets.insert(dial.conn, to_socket);
+                    smol::spawn(websocket(way, dial, to_session, outgoing)).detach();
+                }
+                Output::Send { conn, bytes } => {
+                    let _ = sockets.get(&conn).map(|socket| socket.try_send(bytes));
+                }
+                Output::Close { conn } => drop(sockets.remove(&conn)),
+                Output::Store(_) | Output::Forget => {}
+                Output::Event(event) => {
+                    if let Some(verdict) = errand.take(&mut session, clock.now(), event)? {
+                        println!("{verdict}");
+                        return if verdict.is_confirmed() { Ok(()) } else { Err("not confirmed".into()) };
+                    }
+                }
+            }
+        }
+        let input = async { inputs.recv().await.ok() };
+        let due = async {
+            Timer::after(clock.until_due(&session)).await;
+            None
+        };
+        match input.or(due).await {
+            Some(input) => input.give(&mut session, clock.now()),
+            None => session.handle_timeout(clock.now()),
+        }
+    }
+}
+
+async fn connect(way: &Way, host: &str, port: u16) -> Result<TlsStream<TcpStream>, Error> {
+    let (account, name) = (Arc::clone(&way.account), host.to_owned());
+    let address = smol::unblock(move || account.address(&name, port)).await?;
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    Ok(way.tls.connect(ServerName::try_from(host.to_owned())?, tcp).await?)
+}
+
+async fn http(way: &Way, request: &HttpRequest) -> Result<Answer, HttpFailure> {
+    let (host, bytes) = request_bytes(request).ok_or(HttpFailure::Unreachable)?;
+    let mut stream = connect(way, host, 443).await.map_err(|_| HttpFailure::Unreachable)?;
+    // From here on it may have reached the service, and a session does not repeat what may have been done.
+    stream.write_all(&bytes).await.map_err(|_| HttpFailure::Broken)?;
+    stream.flush().await.map_err(|_| HttpFailure::Broken)?;
+    let mut received = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let count = match stream.read(&mut part).await {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(_) => return Err(HttpFailure::Broken),
+        };
+        received.extend_from_slice(&part[..count]);
+        match Answer::parse(&received, count == 0) {
+            Some(answer) => return Ok(answer),
+            None if count == 0 => return Err(HttpFailure::Broken),
+            None => {}
+        }
+    }
+}
+
+async fn open(way: &Way, dial: &Dial) -> Result<WebSocketStream<TlsStream<TcpStream>>, Input> {
+    let refused = |(status, date)| Input::Refused(dial.conn, status, date);
+    let dialling = async {
+        let stream = connect(way, dial.authority.host(), dial.authority.port())
+            .await
+            .map_err(|_| refused((None, None)))?;
+        let request = upgrade(dial).map_err(|_| refused((None, None)))?;
+        let opened = async_tungstenite::client_async(request, stream).await;
+        opened.map(|(socket, _)| socket).map_err(|error| refused(refusal(&error)))
+    };
+    let timeout = async {
+        Timer::after(dial.timeout).await;
+        Err(refused((None, None)))
+    };
+    dialling.or(timeout).await
+}
+
+async fn websocket(way: Way, dial: Dial, to_session: Sender<Input>, outgoing: Receiver<Vec<u8>>) {
+    let conn = dial.conn;
+    let socket = match open(&way, &dial).await {
+        Ok(socket) => socket,
+        Err(refused) => return drop(to_session.send(refused).await),
+    };
+    let _ = to_session.send(Input::Opened(conn)).await;
+    let (mut sink, mut stream) = socket.split();
+    let reading = async {
+        while let Some(Ok(message)) = stream.next().await {
+            if let Message::Binary(bytes) = message {
+                let _ = to_session.send(Input::Bytes(conn, bytes.into())).await;
+            }
+        }
+    };
+    let writing = async {
+        while let Ok(bytes) = outgoing.recv().await {
+            if sink.send(Message::binary(bytes)).await.is_err() {
+                return;
+            }
+        }
+        let _ = sink.close(None).await;
+    };
+    future::or(reading, writing).await;
+    let _ = to_session.send(Input::Closed(conn)).await;
+}

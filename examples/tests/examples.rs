@@ -1,0 +1,145 @@
+//! Every example is run as a user would run it: those that need a cloud against the simulated one on loopback.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use mysa_proto::{Celsius, DeviceId};
+use mysa_sim::{CloudSpec, Names};
+use mysa_sim_server::{Certificate, Server};
+
+const KITCHEN: &str = "a0b1c2d3e4f6";
+
+/// The simulated cloud on threads of its own.
+struct Cloud {
+    server: Server,
+    authority: PathBuf,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Cloud {
+    fn start(name: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("threads");
+        let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
+        let authority = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
+        std::fs::write(&authority, certificate.authority_pem().expect("made here")).expect("a file");
+        let starting = Server::start(([127, 0, 0, 1], 0).into(), certificate, CloudSpec::demo(), 7, 1.0);
+        let server = runtime.block_on(starting).expect("a free port");
+        Self { server, authority, _runtime: runtime }
+    }
+
+    fn example(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .env("MYSA_USERNAME", CloudSpec::DEMO_EMAIL)
+            .env("MYSA_PASSWORD", CloudSpec::DEMO_PASSWORD)
+            .env("MYSA_CONNECT_TO", self.server.address().to_string())
+            .env("MYSA_EXTRA_CA", &self.authority);
+        command
+    }
+
+    fn setpoint(&self) -> f64 {
+        let id = DeviceId::new(KITCHEN).expect("an id");
+        let truth = self.server.with_cloud(|cloud, _| cloud.truth(id)).expect("a thermostat");
+        Celsius::as_degrees(truth.setpoint)
+    }
+}
+
+fn succeeds(mut command: Command) -> String {
+    let output = command.output().expect("an example");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Each way of driving a session does the same job.
+fn sets_a_setpoint(name: &str, program: &str) {
+    let cloud = Cloud::start(name);
+    let text = succeeds(cloud.example(program, &["Kitchen", "22.5"]));
+    assert!(text.contains("confirmed by"), "{text}");
+    assert_eq!(cloud.setpoint(), 22.5);
+    let refused = cloud.example(program, &["Kitchen", "45"]).output().expect("an example");
+    assert!(!refused.status.success(), "45 °C is beyond any thermostat");
+    assert_eq!(cloud.setpoint(), 22.5);
+}
+
+#[test]
+fn set_on_tokio_sets_a_setpoint() {
+    sets_a_setpoint("set", env!("CARGO_BIN_EXE_set"));
+}
+
+#[test]
+fn a_session_on_smol_sets_a_setpoint() {
+    sets_a_setpoint("smol", env!("CARGO_BIN_EXE_smol"));
+}
+
+#[test]
+fn a_session_on_blocking_threads_sets_a_setpoint() {
+    sets_a_setpoint("blocking", env!("CARGO_BIN_EXE_blocking"));
+}
+
+/// Killed when the test is over, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn watch_shows_temperatures_as_they_come() {
+    let cloud = Cloud::start("watch");
+    let mut command = cloud.example(env!("CARGO_BIN_EXE_watch"), &[]);
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("an example"));
+    let lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
+    let seen =
+        lines.map_while(Result::ok).find(|line| line.starts_with("Kitchen: ") && line.contains(" of "));
+    assert!(seen.is_some(), "it ended without a temperature");
+}
+
+#[test]
+fn home_automation_lowers_the_setpoint_while_the_room_is_empty() {
+    let cloud = Cloud::start("home_automation");
+    let before = cloud.setpoint();
+    let mut command = cloud.example(env!("CARGO_BIN_EXE_home_automation"), &["Kitchen", "15"]);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = Running(command.spawn().expect("an example"));
+    let mut sensor = running.0.stdin.take().expect("piped");
+    let mut said = BufReader::new(running.0.stdout.take().expect("piped")).lines();
+    for (word, expected) in [("empty", 15.0), ("back", before)] {
+        writeln!(sensor, "{word}").expect("it listens");
+        let verdict = said.next().expect("a verdict").expect("text");
+        assert!(verdict.contains("confirmed by"), "{verdict}");
+        assert_eq!(cloud.setpoint(), expected, "{word}");
+    }
+    drop(sensor);
+    assert!(running.0.wait().expect("an end").success());
+}
+
+#[test]
+fn replay_tells_what_a_capture_holds() {
+    let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/data/evening.har");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
+    command.arg(capture);
+    let text = succeeds(command);
+    assert_eq!(text.lines().filter(|line| line.contains(KITCHEN)).count(), 12, "{text}");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("116.5 s") && last.contains("16.85 °C in the room") && last.contains("16 °C wanted"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_fleet_is_live_within_a_minute_and_every_session_is_small() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+    command.args(["25", "2"]);
+    let text = succeeds(command);
+    let kib = text.split("memory: ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a number");
+    assert!((1.0..64.0).contains(&kib.parse::<f64>().expect("a number")), "{text}");
+    println!("{text}");
+}
