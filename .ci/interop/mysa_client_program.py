@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import os
 
 import aiohttp
+import boto3
 from mysa_client.cloud import Mode, MysaAuth, MysaClient, MysaInvalidCredentialsError, MysaNotFoundError
 from mysa_client.mqtt import MysaMqttClient
+from mysa_client.mqtt.auth import get_identity_credentials
 
 EMAIL, PASSWORD = os.environ["MYSA_EMAIL"], os.environ["MYSA_PASSWORD"]
 KITCHEN, BEDROOM = "a0b1c2d3e4f6", "a0b1c2d3e4f7"
@@ -98,6 +100,24 @@ async def mode(client: MysaClient, device: str) -> Mode | None:
     return (await client.get_state(device)).mode
 
 
+def serial(id_token: str) -> str:
+    """As other programs ask AWS's control plane for it; mysa-client itself does not."""
+    credentials = get_identity_credentials(
+        id_token,
+        region="us-east-1",
+        identity_pool_id="us-east-1:ebd95d52-9995-45da-b059-56b865a18379",
+        user_pool_id="us-east-1_GUFWfhI7g",
+    )
+    iot = boto3.client(
+        "iot",
+        region_name="us-east-1",
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        aws_session_token=credentials.session_token,
+    )
+    return iot.describe_thing(thingName=KITCHEN)["attributes"]["Serial"]
+
+
 async def mqtt(auth: MysaAuth, models: dict[str, str]) -> None:
     async with MysaMqttClient(auth.async_get_id_token, {KITCHEN: models[KITCHEN], BEDROOM: models[BEDROOM]}) as client:
         assert client.connected
@@ -134,6 +154,7 @@ async def main() -> None:
         assert await auth.async_get_id_token(force_refresh=True) != first
         told("tokens renewed")
         models = await rest(MysaClient(session, auth, user_agent=AGENT))
+        told(f"serial number: {serial(await auth.async_get_id_token())}")
         await mqtt(auth, models)
     told("mysa-client: all done")
 

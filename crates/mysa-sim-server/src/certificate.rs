@@ -69,6 +69,7 @@ impl Certificate {
             &names.legacy_host,
             &names.backend_host,
             &names.iot_host,
+            &names.iot_control_host,
         ])
     }
 

@@ -369,8 +369,13 @@ impl Cloud {
         request: &HttpRequest<'_>,
         body: &Value,
     ) -> Reply {
+        // A HEAD is a GET whose body the server keeps to itself.
+        let method = if request.method == "HEAD" { "GET" } else { request.method };
+        let request = &HttpRequest { method, ..*request };
         match service {
-            Service::UserPool if request.method == "GET" => {
+            // A browser asks before it signs in; only AWS's hosts let it.
+            Service::UserPool | Service::IdentityPool if method == "OPTIONS" => Reply::preflight(),
+            Service::UserPool if method == "GET" => {
                 let pool = alloc::format!("/{}/.well-known/", self.names.user_pool);
                 match request.path.strip_prefix(&*pool) {
                     Some("jwks.json") => Reply::text(200, "application/json", self.pool.desk.jwks()),
@@ -395,6 +400,7 @@ impl Cloud {
                 self.rest(now, request, backend)
             }
             Service::Broker => Reply::error(403, "Forbidden"),
+            Service::Things => self.things(now, request),
             Service::Unknown => Reply::error(404, "no such host"),
         }
     }
@@ -559,6 +565,8 @@ impl Cloud {
             Service::Rest { backend: true }
         } else if is(&self.names.iot_host) {
             Service::Broker
+        } else if is(&self.names.iot_control_host) {
+            Service::Things
         } else {
             Service::Unknown
         }
@@ -582,5 +590,6 @@ enum Service {
     IdentityPool,
     Rest { backend: bool },
     Broker,
+    Things,
     Unknown,
 }

@@ -180,6 +180,15 @@ impl Reply {
         }
     }
 
+    /// Lets a page of any origin call a service of AWS.
+    pub(crate) fn preflight() -> Self {
+        const HEADERS: &str = "authorization,cache-control,content-type,x-amz-target,x-amz-user-agent";
+        Self::text(200, "text/plain", "")
+            .with("access-control-allow-origin", "*")
+            .with("access-control-allow-methods", "POST")
+            .with("access-control-allow-headers", HEADERS)
+    }
+
     pub(crate) fn html(status: u16) -> Self {
         let page =
             "<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body></body></html>";

@@ -57,6 +57,7 @@ mod settings;
 mod spec;
 mod structured;
 mod thermostat;
+mod things;
 mod token;
 mod truth;
 mod user_pool;

@@ -228,6 +228,8 @@ pub struct Names {
     pub backend_host: String,
     /// Host of the broker.
     pub iot_host: String,
+    /// Host of AWS IoT's control plane, which some clients ask for serial numbers.
+    pub iot_control_host: String,
 }
 
 impl Default for Names {
@@ -245,6 +247,7 @@ impl Default for Names {
             legacy_host: text("app-prod.mysa.cloud"),
             backend_host: text("mysa-backend.mysa.cloud"),
             iot_host: text("a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com"),
+            iot_control_host: text("iot.us-east-1.amazonaws.com"),
         }
     }
 }

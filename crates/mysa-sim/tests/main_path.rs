@@ -182,6 +182,44 @@ fn an_upgrade_needs_signature_subprotocol_and_fresh_credentials() {
 }
 
 #[test]
+fn head_is_answered_as_get_and_a_browser_may_ask_before_it_signs_in() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    assert_eq!(rig.rest(&tokens, LEGACY, "HEAD", "/devices", None).0, 200);
+    assert_eq!(rig.rest(&tokens, LEGACY, "HEAD", "/nothing", None).0, 404);
+    for host in [IDP, IDENTITY] {
+        let reply = rig.http(host, "OPTIONS", "/", &[("Origin", "https://example.org")], "");
+        assert_eq!(reply.status, 200, "{host}");
+        assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "{host}");
+        assert!(reply.header("access-control-allow-headers").is_some_and(|all| all.contains("x-amz-target")));
+    }
+    assert_ne!(rig.http(LEGACY, "OPTIONS", "/devices", &[], "").status, 200, "the REST hosts let no page in");
+}
+
+#[test]
+fn a_serial_number_is_told_to_whoever_owns_the_thermostat() {
+    const CONTROL: &str = "iot.us-east-1.amazonaws.com";
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let credentials = rig.credentials(LEGACY_POOL, &tokens);
+    let scope = "20260102/us-east-1/iot/aws4_request, SignedHeaders=host;x-amz-date, Signature=00";
+    let signed = format!("AWS4-HMAC-SHA256 Credential={}/{scope}", credentials.access_key_id);
+    let authorization = [("Authorization", signed.as_str())];
+    let reply = rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &authorization, "");
+    let thing: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((reply.status, &thing["thingName"]), (200, &json!("a0b1c2d3e4f6")));
+    assert!(thing["attributes"]["Serial"].as_str().is_some_and(|serial| serial.starts_with("SN")), "{thing}");
+
+    assert_eq!(rig.http(CONTROL, "GET", "/things/ffffffffffff", &authorization, "").status, 403);
+    assert_eq!(rig.http(CONTROL, "GET", "/things/", &authorization, "").status, 404);
+    assert_eq!(rig.http(CONTROL, "DELETE", "/things/a0b1c2d3e4f6", &authorization, "").status, 404);
+    assert_eq!(rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &[], "").status, 403);
+    rig.now = Duration::from_secs(3_601);
+    let lapsed = rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &authorization, "");
+    assert_eq!(lapsed.status, 403, "credentials last an hour");
+}
+
+#[test]
 fn a_stranger_sees_nothing() {
     let mut spec = CloudSpec::demo();
     spec.accounts.push(mysa_sim::AccountSpec::new("other@example.com", "Another-Horse-2"));
