@@ -537,13 +537,13 @@ fn f48_every_failure_of_every_endpoint_passes() {
             let case = format!("{endpoint:?} {fault:?}");
             let mut spec = demo();
             let strikes = Fault::Http(endpoint.clone(), fault);
-            spec.faults = spec.faults.with(Duration::ZERO, secs(600), strikes);
+            spec.faults = spec.faults.with(Duration::ZERO, secs(300), strikes);
             let mut world = World::new(spec, NetSpec::default(), Settings::default(), 48);
-            world.go(secs(600));
-            // Ten minutes of failures, politely: not even one request in four seconds.
-            assert!(world.requests().len() < 150, "{case}: {}", world.requests().len());
+            world.go(secs(300));
+            // Five minutes of failures, politely: not even one request in three seconds.
+            assert!(world.requests().len() < 100, "{case}: {}", world.requests().len());
             assert_eq!(world.told(Level::SignInNeeded), 0, "{case}: no refusal of the password");
-            world.go(secs(1_200));
+            world.go(secs(900));
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
             let bound = if matches!(endpoint, Endpoint::Respond | Endpoint::Any) { 30 } else { 20 };
             assert!(world.cloud.counters().sign_ins <= bound, "{case}: {}", world.cloud.counters().sign_ins);
@@ -616,7 +616,7 @@ fn f49_no_trouble_ends_the_session() {
             _ => None,
         });
         assert_eq!(told, Some(world.level()), "{fault:?}: what is the case was told");
-        world.go(3 * HOUR);
+        world.go(HOUR);
         // Where publishing was denied it is tried again only after hours.
         let well = matches!(world.level(), Level::Live | Level::ReadOnly);
         assert!(well, "{fault:?}: {}", world.session.service());
