@@ -474,3 +474,48 @@ fn f48_a_write_is_never_replayed_after_an_ambiguous_failure() {
         assert_eq!(world.level(), Level::Live, "{name}: {}", world.session.service());
     }
 }
+
+#[test]
+fn f30_an_older_snapshot_is_not_newer_because_the_thermostats_clock_is_slow() {
+    let mut spec = demo();
+    let slow = Fault::Device(Some(device(V2)), DeviceFault::ClockShift(-300));
+    spec.faults = spec.faults.with(Duration::ZERO, 24 * HOUR, slow);
+    for seed in 0..3 {
+        let mut world = live_with(spec.clone(), Settings::default(), seed);
+        world.go(secs(400));
+        world.press(device(V2), &set(19.5));
+        world.go(secs(100));
+        // The cloud's stamp on this is later than the thermostat's on what comes.
+        world.fault(HOUR, Fault::FreezeStates);
+        let shown = RefCell::new(Vec::new());
+        watch(&mut world, secs(1), &shown);
+        let id = world.ask(V2, set(22.5));
+        watch(&mut world, secs(1_200), &shown);
+        assert!(world.verdict_on(id).is_confirmed(), "seed {seed}: {}", world.verdict_on(id));
+        assert_eq!(*shown.borrow(), [19.5, 22.5], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_newer_wish_takes_the_place_of_one_that_waits() {
+    for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
+        let mut world = live(by(channel), 9);
+        let mut ids = Vec::new();
+        for degrees in 20..=25 {
+            ids.push(world.ask(V2, set(f64::from(degrees))));
+            world.go(Duration::from_millis(300));
+        }
+        world.go(secs(60));
+        let last = *ids.last().unwrap();
+        assert!(world.verdict_on(last).is_confirmed(), "{channel:?}: {}", world.verdict_on(last));
+        for id in ids.iter().filter(|id| **id != last) {
+            // The first went at once, and may have been confirmed before the next was asked for.
+            let fair = world.verdict_on(*id).is_confirmed() && *id == ids[0]
+                || matches!(world.verdict_on(*id), Verdict::Superseded { .. });
+            assert!(fair, "{channel:?} {id}: {}", world.verdict_on(*id));
+        }
+        // The first and the last, and nothing between.
+        let deeds: Vec<_> = world.cloud.deeds(device(V2)).map(|deed| deed.setpoint).collect();
+        assert_eq!(deeds, [set(20.0).setpoint, set(25.0).setpoint], "{channel:?}");
+    }
+}
