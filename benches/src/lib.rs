@@ -1,6 +1,8 @@
 //! A small harness for honest comparisons: every contestant runs in the same process, in interleaved rounds, and the
 //! table gives medians and ratios, since wall time on a shared machine wanders from minute to minute.
 
+pub mod way;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
