@@ -141,6 +141,8 @@ impl Connection {
             }
             keep
         });
+        // A session has one connection for a long time, and many of them may be kept in one process.
+        subscriptions.reserve_exact(wanted.len().saturating_sub(subscriptions.len()));
         for &wanted in wanted {
             if !subscriptions.iter().any(|subscription| subscription.wanted == wanted) {
                 subscriptions.push(Subscription { wanted, state: SubscriptionState::Waiting });
@@ -351,6 +353,9 @@ impl Connection {
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
                     if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
                         happened.push(Happened::Acknowledged(in_flight.swap_remove(at).what));
+                        if in_flight.is_empty() {
+                            *in_flight = Vec::new();
+                        }
                     }
                 }
                 (Inbound::SubAck(suback), Phase::Live { .. }) => {

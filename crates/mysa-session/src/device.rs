@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::wish::Wishes;
 pub struct Device {
     id: DeviceId,
     name: Option<Box<str>>,
-    home: Option<Box<str>>,
+    /// Shared by all thermostats of the home.
+    home: Option<Arc<str>>,
     model: Model,
     min_setpoint: Option<Celsius>,
     max_setpoint: Option<Celsius>,
@@ -76,14 +78,20 @@ impl Device {
         }
     }
 
-    /// Takes the record of the account. True if anything about the device is different.
-    pub(crate) fn describe(&mut self, record: &DeviceRecord) -> bool {
+    /// Takes the record of the account. True if anything about the device is different. `homes` are those met so far.
+    pub(crate) fn describe(&mut self, record: &DeviceRecord, homes: &mut Vec<Arc<str>>) -> bool {
         fn text(text: Option<&str>) -> Option<Box<str>> {
             text.map(Box::from)
         }
         let model = Model::parse(record.model.as_deref().unwrap_or_default());
         let name = text(record.name.as_deref());
-        let home = text(record.home.as_ref().map(mysa_proto::rest::ResourceId::as_str));
+        let home = record.home.as_ref().map(|home| {
+            let known = homes.iter().find(|known| known.as_ref() == home.as_str()).cloned();
+            known.unwrap_or_else(|| {
+                homes.push(Arc::from(home.as_str()));
+                homes.last().cloned().unwrap_or_default()
+            })
+        });
         let caps = record.supported_caps.clone().map(Box::new);
         let limits = (record.min_setpoint, record.max_setpoint);
         let changed = model != self.model

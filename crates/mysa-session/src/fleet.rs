@@ -127,8 +127,14 @@ impl Fleet {
             }
             match self.shards.iter_mut().find(|shard| shard.wanted.len() < FILTERS_PER_CONNECTION) {
                 Some(shard) => shard.wanted.push(one),
-                None => self.shards.push(Shard { wanted: alloc::vec![one], ..Shard::default() }),
+                None => {
+                    self.shards.reserve_exact(1);
+                    self.shards.push(Shard { wanted: alloc::vec![one], ..Shard::default() });
+                }
             }
+        }
+        for shard in &mut self.shards {
+            shard.wanted.shrink_to_fit();
         }
         for connection in &mut self.connections {
             if connection.is_live() && connection.leave_at.is_none() {
@@ -279,6 +285,7 @@ impl Fleet {
         let Some((url, authority, replace_at)) = self.sign(cx, identity) else { return };
         self.next_id += 1;
         self.dialled_at = Some(cx.mono());
+        self.connections.reserve_exact(1);
         self.connections.push(Connection::new(cx, id, shard, replace_at));
         let timeout = cx.settings.connect_timeout;
         cx.outbox.work(Output::Dial(Dial { conn: id, url, authority, subprotocol: "mqtt", timeout }));

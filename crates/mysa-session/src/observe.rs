@@ -217,6 +217,7 @@ impl Session {
                 self.cx.event(Event::DeviceRemoved { device: id });
             }
         }
+        let mut homes = Vec::new();
         for (id, record) in list.devices.iter().take(self.cx.settings.max_devices) {
             let known = self.devices.find(*id).is_some();
             if !known {
@@ -226,7 +227,7 @@ impl Session {
             }
             let Self { cx, devices, .. } = self;
             if let Some(device) = devices.find_mut(*id)
-                && device.describe(record)
+                && device.describe(record, &mut homes)
             {
                 device.tell(cx, Changes::default(), true);
             }

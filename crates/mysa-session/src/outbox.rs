@@ -46,6 +46,8 @@ pub(crate) enum Next {
     Service,
 }
 
+/// Room for events that is kept while there are none, so that the common ones do not allocate.
+const NEWS_KEPT: usize = 4;
 /// Bytes waiting for one connection, above which the driver is taken to have stopped sending.
 const SEND_LIMIT: usize = 256 * 1024;
 
@@ -133,11 +135,15 @@ impl Outbox {
 
     /// The next thing that is no event.
     pub(crate) fn next_work(&mut self) -> Option<Output> {
-        self.work.pop_front().or_else(|| {
-            Some(match *self.store.take()? {
-                Keep::Store(stored) => Output::Store(stored),
-                Keep::Forget => Output::Forget,
-            })
+        let work = self.work.pop_front();
+        if work.is_some() {
+            return work;
+        }
+        // Most of the time there is none, and an output is large.
+        self.work = VecDeque::new();
+        Some(match *self.store.take()? {
+            Keep::Store(stored) => Output::Store(stored),
+            Keep::Forget => Output::Forget,
         })
     }
 
@@ -146,7 +152,11 @@ impl Outbox {
             let count = core::mem::take(&mut self.dropped);
             return Some(Next::Ready(Event::Dropped { count }));
         }
-        Some(match self.news.pop_front()? {
+        let news = self.news.pop_front()?;
+        if self.news.is_empty() && self.news.capacity() > NEWS_KEPT {
+            self.news.shrink_to(NEWS_KEPT);
+        }
+        Some(match news {
             News::Device(device) => Next::Device(device),
             News::Service => Next::Service,
             News::Kept(event) => {

@@ -150,6 +150,10 @@ impl Rest {
             let next = self.waiting.remove(0);
             self.send(cx, &token, next);
         }
+        if self.waiting.is_empty() {
+            // Minutes pass until the next.
+            self.waiting = Vec::new();
+        }
         None
     }
 
@@ -192,6 +196,9 @@ impl Rest {
     ) -> Option<(Purpose, Outcome)> {
         let at = self.pending.iter().position(|pending| pending.id == id)?;
         let pending = self.pending.swap_remove(at);
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
         let HttpResult::Answer(answer) = result else {
             self.failed(cx, Reason::Unreachable);
             self.try_other_host(cx, &pending);
