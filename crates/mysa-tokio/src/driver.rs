@@ -109,7 +109,7 @@ pub(crate) struct Transport {
     pub(crate) tls: Arc<ClientConfig>,
 }
 
-/// After an input from outside, at most so many outputs are handled before the next input is looked at.
+/// Inputs from outside that may wait for the driver; then the sockets do.
 const FROM_WORLD: usize = 64;
 /// How long revoking the refresh token may take.
 const SIGN_OUT_LIMIT: Duration = Duration::from_secs(10);
@@ -232,6 +232,8 @@ impl Driver {
         }
     }
 
+    /// Does all that the session asks for, the network first. Events are taken at once too, since commands and requests
+    /// wait for theirs; a slow reader of [`Events`](crate::Events) has a bounded queue of its own, which nobody waits on.
     fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {

@@ -9,7 +9,8 @@ use mysa_session::Event;
 /// What happens on an account, as a stream.
 ///
 /// It is bounded: where the reader is slow, the news of one thermostat is merged into one event that says how many it
-/// stands for, and what cannot be merged is dropped from the oldest on and counted by an [`Event::Dropped`].
+/// stands for, so the latest is never lost; likewise the degree of service. What cannot be merged is dropped from the
+/// oldest on, verdicts last of all, and counted by an [`Event::Dropped`].
 /// [`Monitor::state`](crate::Monitor::state) has the latest state at any time. The stream ends with the client.
 #[derive(Debug)]
 pub struct Events {
@@ -64,8 +65,7 @@ impl Queue {
     fn push(&mut self, event: &Event) {
         if !self.merge(event) {
             if self.waiting.len() >= CAPACITY {
-                self.waiting.pop_front();
-                self.dropped += 1;
+                self.drop_one();
             }
             self.waiting.push_back(event.clone());
         }
@@ -87,14 +87,27 @@ impl Queue {
                 *all_skipped = all_skipped.saturating_add(*skipped).saturating_add(1);
                 true
             }
-            Event::Service(service) => match self.waiting.back_mut() {
-                Some(Event::Service(waiting)) => {
-                    *waiting = *service;
-                    true
-                }
-                _ => false,
-            },
+            Event::Service(service) => {
+                let waiting = self.waiting.iter_mut().find_map(|waiting| match waiting {
+                    Event::Service(waiting) => Some(waiting),
+                    _ => None,
+                });
+                waiting.map(|waiting| *waiting = *service).is_some()
+            }
             _ => false,
+        }
+    }
+
+    /// Makes room. What stands for the latest of something stays: there is one for each thermostat at the most, and one
+    /// for the service.
+    fn drop_one(&mut self) {
+        let latest = |event: &Event| matches!(event, Event::Device { .. } | Event::Service(_));
+        let light = |event: &Event| !latest(event) && !matches!(event, Event::Verdict { .. });
+        let oldest = self.waiting.iter().position(light);
+        let oldest = oldest.or_else(|| self.waiting.iter().position(|event| !latest(event)));
+        if let Some(oldest) = oldest {
+            self.waiting.remove(oldest);
+            self.dropped += 1;
         }
     }
 }
@@ -123,5 +136,60 @@ impl Events {
     /// The next event, or `None` once the client has ended. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
         futures_util::StreamExt::next(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysa_proto::{Changes, DeviceId};
+
+    use super::*;
+
+    fn of(device: u64) -> Event {
+        let device = DeviceId::new(&format!("a0b1c2d3{device:04x}")).expect("an id");
+        Event::Device { device, changes: Changes::default(), about: true, skipped: 0 }
+    }
+
+    async fn read(mut events: Events, subscriber: Subscriber) -> Vec<Event> {
+        subscriber.end();
+        let mut all = Vec::new();
+        while let Some(event) = events.next().await {
+            all.push(event);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_loses_no_thermostat_and_is_told_how_much_it_lost() {
+        let (subscriber, events) = subscription();
+        for number in 0..2_000 {
+            subscriber.push(&of(number % 3));
+            subscriber.push(&Event::ClockOff { ahead_ms: number as i64 });
+        }
+        let all = read(events, subscriber).await;
+        assert_eq!(all.len(), 1 + CAPACITY);
+        let lost = 2_000 + 3 - CAPACITY as u64;
+        assert!(matches!(all[0], Event::Dropped { count } if count == lost), "{:?}", all[0]);
+        let skipped: Vec<u32> = all
+            .iter()
+            .filter_map(|event| match event {
+                Event::Device { skipped, .. } => Some(*skipped),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(skipped, [666, 666, 665], "one event for each, which counts the others");
+        assert!(matches!(all.last(), Some(Event::ClockOff { ahead_ms: 1_999 })), "the oldest go first");
+    }
+
+    #[tokio::test]
+    async fn more_thermostats_than_the_queue_is_long_are_all_told_of() {
+        let (subscriber, events) = subscription();
+        for _ in 0..2 {
+            for number in 0..CAPACITY as u64 + 100 {
+                subscriber.push(&of(number));
+            }
+        }
+        let all = read(events, subscriber).await;
+        assert_eq!(all.len(), CAPACITY + 100);
     }
 }

@@ -119,6 +119,11 @@ impl Shared {
         if known.ended {
             return Some(Err(NotReady::Ended));
         }
+        // Tokens that can no longer be renewed do not end a connection that is up: what is heard there is good.
+        let heard = || known.devices.values().any(|device| device.heard.is_some() && !device.stale);
+        if known.service.level == Level::SignInNeeded && heard() {
+            return Some(Ok(()));
+        }
         if let Some(challenge) = &known.challenge {
             return Some(Err(NotReady::Challenge(Box::new(challenge.clone()))));
         }
@@ -152,5 +157,53 @@ impl Shared {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysa_proto::{DeviceState, Model, UnixTime};
+    use mysa_session::{Environment, Now, Settings, Start};
+
+    use super::*;
+
+    /// A client whose refresh token was refused, with a thermostat or without.
+    fn refused(device: Option<(Option<Duration>, bool)>) -> Shared {
+        let start = Start::Resume { stored: StoredSession::new("ann@example.org", "client"), password: None };
+        let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+        let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
+        let shared = Shared::new(&session, None);
+        let mut known = shared.lock();
+        known.service.level = Level::SignInNeeded;
+        if let Some((heard, stale)) = device {
+            let id = DeviceId::new("a0b1c2d3e4f6").expect("an id");
+            let view = DeviceView {
+                id,
+                name: None,
+                home: None,
+                model: Model::parse("BB-V2-0-L"),
+                state: DeviceState::new(),
+                heard,
+                stale,
+                pending: mysa_proto::Change::default(),
+                taken_at: Duration::ZERO,
+            };
+            known.devices.insert(id, view);
+        }
+        drop(known);
+        shared
+    }
+
+    #[test]
+    fn a_client_that_still_hears_its_thermostats_is_ready_though_a_sign_in_is_due() {
+        let ready = |device| refused(device).readiness().map(|ready| ready.is_ok());
+        assert_eq!(
+            ready(Some((Some(Duration::ZERO), false))),
+            Some(true),
+            "heard on a connection that is up"
+        );
+        assert_eq!(ready(Some((Some(Duration::ZERO), true))), Some(false), "heard, but not for long");
+        assert_eq!(ready(Some((None, false))), Some(false), "never heard");
+        assert_eq!(ready(None), Some(false), "not even listed");
     }
 }
