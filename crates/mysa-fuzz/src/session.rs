@@ -48,6 +48,8 @@ struct Rig {
     conns: BTreeMap<ConnId, Conn>,
     /// Of each command: until when it must have a verdict, and whether it has one.
     commands: BTreeMap<CommandId, (Duration, bool)>,
+    /// A person who types a password begins a new sign-in each time, whatever became of the last.
+    sign_ins: usize,
     asked: bool,
     paused: bool,
 }
@@ -93,6 +95,7 @@ impl Rig {
             http: Vec::new(),
             conns: BTreeMap::new(),
             commands: BTreeMap::new(),
+            sign_ins: 0,
             asked: false,
             paused: false,
         })
@@ -202,7 +205,10 @@ impl Rig {
                 self.wall_ahead = self.wall_ahead.clamp(-4_000_000_000_000, 4_000_000_000_000);
             }
             0xf4..0xf6 => self.session.network_changed(self.now()),
-            0xf6..0xf8 => self.session.sign_in(self.now(), Secret::from("p")),
+            0xf6..0xf8 => {
+                self.sign_ins += 1;
+                self.session.sign_in(self.now(), Secret::from("p"));
+            }
             0xf8..0xfa => drop(self.session.answer_challenge(self.now(), &script.text())),
             0xfa..0xfe => self.paused = !self.paused,
             0xfe => self.session.sign_out(self.now()),
@@ -301,7 +307,7 @@ impl Rig {
                     let write = request.method != "GET" && path.starts_with("state/");
                     assert!(self.asked || !write, "a write nobody asked for: {}", request.url);
                     self.http.push((request.id, format!("{} /{path}{target}", request.method)));
-                    assert!(self.http.len() < 64, "{:?}", self.http);
+                    assert!(self.http.len() < 64 + self.sign_ins, "{:?}", self.http);
                 }
                 Output::Dial(dial) => {
                     assert!(self.conns.insert(dial.conn, Conn::default()).is_none());
