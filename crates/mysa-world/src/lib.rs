@@ -28,6 +28,9 @@ mod wire;
 mod wiretap;
 mod world;
 
+#[doc = include_str!("../FAILURES.md")]
+pub mod failures {}
+
 pub use campaign::{Failure, Report, campaign};
 pub use net::{Framing, NetSpec, NetTrouble, Trouble};
 pub use rng::Rng;

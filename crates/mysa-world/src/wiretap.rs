@@ -253,3 +253,6 @@ pub(crate) fn fields_of(payload: &[u8]) -> Result<Vec<(&'static str, String)>, V
     }
     if fields.is_empty() { Err(Violation::BadPayload(text.to_string())) } else { Ok(fields) }
 }
+
+#[cfg(test)]
+mod tests;
