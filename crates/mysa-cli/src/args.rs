@@ -107,7 +107,7 @@ pub(crate) struct Global {
     /// Settings file
     #[arg(long, global = true, env = "MYSA_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// A further certificate authority to trust, PEM
+    /// A further certificate authority to trust, PEM; for `sim`, where to write its own
     #[arg(long, global = true, env = "MYSA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Connect to this address whatever host a URL names; names and certificates are checked as ever
@@ -380,9 +380,6 @@ pub(crate) struct Sim {
     /// Loopback address and port
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
-    /// Where to write the certificate authority to trust
-    #[arg(long, value_name = "FILE", default_value = "mysa-sim-ca.pem")]
-    pub(crate) ca_out: PathBuf,
     /// Use this certificate chain, PEM, instead of one made on the spot
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,

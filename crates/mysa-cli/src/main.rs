@@ -117,7 +117,7 @@ async fn online(
     redaction: &mut Redaction,
 ) -> Result<()> {
     match command {
-        Command::Sim(args) => return sim::run(terminal, &args).await,
+        Command::Sim(args) => return sim::run(terminal, &args, global.ca.as_deref()).await,
         Command::Demo(args) => return demo::run(terminal, &args).await,
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! `mysa sim`.
 
-use std::fs;
+use std::path::Path;
+use std::{env, fs};
 
 use mysa_sim::{AccountSpec, CloudSpec};
 use mysa_sim_server::{Certificate, Server};
@@ -14,7 +15,10 @@ use crate::terminal::Terminal;
 use crate::whole_file;
 
 /// Runs the simulated cloud until the caller drops the future.
-pub(crate) async fn run(terminal: &Terminal, args: &Sim) -> Result<()> {
+pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> Result<()> {
+    // Only what was typed names a file to write: what the environment names is trusted by other programs.
+    let typed = ca.filter(|ca| env::var_os("MYSA_CA").is_none_or(|trusted| trusted != ca.as_os_str()));
+    let ca_out = typed.unwrap_or(Path::new("mysa-sim-ca.pem"));
     if args.fault.iter().any(|fault| fault == "list") {
         return list(terminal);
     }
@@ -40,11 +44,11 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim) -> Result<()> {
             }
         })?;
     if let Some(pem) = &authority {
-        whole_file::write(&args.ca_out, pem, whole_file::ANYBODY).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot write {}: {error}", args.ca_out.display()))
+        whole_file::write(ca_out, pem, whole_file::ANYBODY).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot write {}: {error}", ca_out.display()))
         })?;
     }
-    announce(terminal, args, &server, &accounts, authority.is_some())?;
+    announce(terminal, args, &server, &accounts, authority.is_some().then_some(ca_out))?;
     std::future::pending().await
 }
 
@@ -65,10 +69,10 @@ fn announce(
     args: &Sim,
     server: &Server,
     accounts: &[AccountSpec],
-    made: bool,
+    ca: Option<&Path>,
 ) -> Result<()> {
     let address = server.address().to_string();
-    let ca = made.then(|| args.ca_out.display().to_string());
+    let ca = ca.map(|ca| ca.display().to_string());
     if terminal.json {
         let mut record = Record::document();
         record.put("address", address.as_str()).put("ca", ca);

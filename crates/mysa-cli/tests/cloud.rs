@@ -527,7 +527,7 @@ fn the_simulated_cloud_says_how_to_use_it_and_ends_when_interrupted() {
          [[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"Hall\"\nsetpoint-c = 18\n",
     );
     let mut sim =
-        Sim::start(home, &["--home", "home.toml", "--ca-out", "ca.pem", "--speed", "2", "--fault", "cut@9"]);
+        Sim::start(home, &["--home", "home.toml", "--ca", "ca.pem", "--speed", "2", "--fault", "cut@9"]);
     let account = &sim.said["accounts"][0];
     assert_eq!(
         (account["email"].as_str(), account["password"].as_str()),
