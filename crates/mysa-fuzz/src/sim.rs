@@ -21,7 +21,7 @@ const HOSTS: [&str; 6] =
 
 /// The simulated cloud, whoever its clients are: requests, upgrades and bytes of any kind, in any order, signed in or
 /// not. What it sends is MQTT; on a connection that has ended it sends nothing; what it says in JSON is JSON; every
-/// thermostat keeps within what one can be set to, and only an author who may has changed it; its outputs are bounded.
+/// thermostat keeps within what one can be set to and hears no stranger; outputs are bounded.
 pub fn sim(data: &[u8]) {
     let mut script = Script::new(data);
     let mut rig = Rig::new(script.flag());
