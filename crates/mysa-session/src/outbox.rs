@@ -48,6 +48,8 @@ pub(crate) enum Next {
 
 /// Room for events that is kept while there are none, so that the common ones do not allocate.
 const NEWS_KEPT: usize = 4;
+/// Room for work that is kept while there is none: enough for the acknowledgement of a status.
+const WORK_KEPT: usize = 1;
 /// Bytes waiting for one connection, above which the driver is taken to have stopped sending.
 const SEND_LIMIT: usize = 256 * 1024;
 
@@ -140,7 +142,9 @@ impl Outbox {
             return work;
         }
         // Most of the time there is none, and an output is large.
-        self.work = VecDeque::new();
+        if self.work.capacity() > WORK_KEPT {
+            self.work.shrink_to(WORK_KEPT);
+        }
         Some(match *self.store.take()? {
             Keep::Store(stored) => Output::Store(stored),
             Keep::Forget => Output::Forget,
