@@ -16,6 +16,8 @@ use crate::world::Given;
 const VERDICT_SLACK: Duration = Duration::from_secs(2);
 /// How often the costlier invariants are looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Time by which staleness may be told too late.
+const STALENESS_SLACK: Duration = Duration::from_secs(120);
 /// How often everything is printed to look for secrets.
 const PRINT_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -156,6 +158,7 @@ impl World {
         if self.net.len() > 20_000 {
             return Err(Violation::Unbounded { place: "network", size: self.net.len() });
         }
+        self.check_staleness()?;
         if self.now >= self.printed_at + PRINT_EVERY {
             self.printed_at = self.now;
             let printed = format!("{:?}", self.session);
@@ -164,6 +167,20 @@ impl World {
             }
             if self.secrets.iter().any(|secret| !secret.is_empty() && printed.contains(secret.as_str())) {
                 return Err(Violation::SecretPrinted { place: "the session" });
+            }
+        }
+        Ok(())
+    }
+
+    /// A thermostat is shown as live only while something was heard: from it, or of it by REST.
+    fn check_staleness(&self) -> Result<(), Violation> {
+        let limit = self.settings.stale_after_quiet + STALENESS_SLACK;
+        for device in self.session.devices().filter(|device| !device.is_stale()) {
+            let id = device.id();
+            let heard = self.heard.get(&id).copied().unwrap_or_default();
+            let silent = self.now - heard.max(self.answered_at).max(self.awake_since());
+            if silent > limit {
+                return Err(Violation::FalselyLive { device: id, silent });
             }
         }
         Ok(())

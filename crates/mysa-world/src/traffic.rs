@@ -110,6 +110,9 @@ impl World {
             Parcel::Answer(id, reply) => {
                 self.note(format_args!("http answer {}", reply.status));
                 self.digest.update(&reply.body);
+                if reply.status == 200 {
+                    self.answered_at = self.now;
+                }
                 let answer = HttpAnswer {
                     status: reply.status,
                     date: reply.header("date"),

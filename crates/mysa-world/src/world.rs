@@ -40,6 +40,8 @@ pub struct World {
     /// Set where thermostats acknowledge what they do not do.
     pub(crate) thermostats_lie: bool,
     pub(crate) printed_at: Duration,
+    /// When REST last answered anything, and when the client was born.
+    pub(crate) answered_at: Duration,
     pub(crate) dials: VecDeque<Duration>,
     pub(crate) sign_ins: VecDeque<Duration>,
     pub(crate) secrets: Vec<String>,
@@ -159,6 +161,7 @@ impl World {
             pressed: BTreeMap::new(),
             thermostats_lie: false,
             printed_at: Duration::ZERO,
+            answered_at: Duration::ZERO,
         }
     }
 
@@ -170,6 +173,11 @@ impl World {
     }
 
     /// Whether nobody could have taken a verdict at some time since.
+    /// Since when the host has been awake; now, while it sleeps.
+    pub(crate) fn awake_since(&self) -> Duration {
+        if self.host.asleep.is_some() { self.now } else { self.host.woke.unwrap_or_default() }
+    }
+
     pub(crate) fn was_asleep_since(&self, at: Duration) -> bool {
         self.host.woke.is_some_and(|woke| woke >= at)
             || self.host.asleep.is_some()
@@ -188,6 +196,7 @@ impl World {
     /// The client ends without a word, and another starts in its place, from what it kept or with the password.
     pub fn restart(&mut self, start: Start, seed: u64) {
         self.note("the client is restarted");
+        self.answered_at = self.now;
         // A machine that starts is awake.
         self.wake();
         // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
@@ -265,10 +274,11 @@ impl World {
 
     /// Wakes the host, if it is asleep.
     pub fn wake(&mut self) {
-        if let Some(sleep) = self.host.asleep.take()
-            && !sleep.counted
-        {
-            self.host.slept += self.now - sleep.from;
+        if let Some(sleep) = self.host.asleep.take() {
+            self.host.woke = Some(self.now);
+            if !sleep.counted {
+                self.host.slept += self.now - sleep.from;
+            }
         }
     }
 
@@ -516,7 +526,6 @@ impl World {
         }
         if self.host.asleep.is_some_and(|sleep| sleep.until <= self.now) {
             self.wake();
-            self.host.woke = Some(self.now);
         }
         if self.host.asleep.is_none() {
             while let Some(parcel) = self.net.arrived(self.now) {
