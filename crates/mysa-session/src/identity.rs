@@ -1,3 +1,5 @@
+mod answers;
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -5,15 +7,17 @@ use alloc::vec;
 use core::time::Duration;
 
 use mysa_cognito::{
-    Advice, AwaitAnswer, AwaitChallenge, AwaitCredentials, AwaitIdentity, AwaitRevoked, AwaitTokens,
-    AwsCredentials, Challenge, Error, HttpRequest as Exchange, RefreshWay, RefusalKind, Secret,
-    Service as Which, SignIn, Step, StoredSession, Tokens,
+    AwaitAnswer, AwaitChallenge, AwaitCredentials, AwaitIdentity, AwaitRevoked, AwaitTokens, Challenge,
+    HttpRequest as Exchange, RefreshWay, RefusalKind, Secret, Service as Which, SignIn, StoredSession,
+    Tokens,
 };
 use mysa_sigv4::Credentials;
 
+pub(crate) use answers::retry_after;
+
 use crate::backoff::Backoff;
 use crate::context::{Context, HTTP_SLACK};
-use crate::{ChallengeNeeded, Deadline, Event, HttpAnswer, HttpId, HttpResult, Reason, Wake};
+use crate::{Deadline, HttpId, Reason, Wake};
 
 /// The account: who it is, and everything that lapses. One exchange with Cognito at a time, whoever wants its result.
 #[derive(Debug)]
@@ -65,13 +69,6 @@ enum Stage {
     Credentials(AwaitCredentials),
     Revoked(AwaitRevoked),
 }
-
-/// Pause after a lock-out. Cognito's own grows to 15 minutes.
-const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-const FIRST_WAIT: Duration = Duration::from_secs(60);
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 impl Identity {
     pub(crate) fn with_password(username: &str, password: Secret, client_id: &str, way: RefreshWay) -> Self {
@@ -252,7 +249,7 @@ impl Identity {
             let wait = not_before.saturating_sub(cx.time().as_secs());
             if let Ok(wait @ 1..) = u64::try_from(wait) {
                 // A wrong clock must not lock the account for ever.
-                self.retry_at = cx.after(Duration::from_secs(wait).min(LOCK_OUT));
+                self.retry_at = cx.after(Duration::from_secs(wait).min(answers::LOCK_OUT));
                 self.trouble = Some(Reason::Throttled);
                 return;
             }
@@ -300,236 +297,6 @@ impl Identity {
         self.work.as_ref().filter(|work| work.id == id).map(|work| work.sent)
     }
 
-    /// Takes an answer to one of our requests.
-    pub(crate) fn handle_http(&mut self, cx: &mut Context, result: HttpResult<'_>) {
-        let Some(work) = self.work.take() else { return };
-        let HttpResult::Answer(answer) = result else {
-            if !matches!(work.stage, Stage::Revoked(_)) {
-                self.keep_challenge(work.stage);
-                self.pause(cx, Reason::Unreachable);
-            }
-            return;
-        };
-        let HttpAnswer { status, body, .. } = answer;
-        match work.stage {
-            Stage::Challenge(next) => {
-                let reply = next.reply(status, body, cx.time().as_secs());
-                self.sign_in_step(cx, reply, None, answer);
-            }
-            Stage::Answer(next, challenge) => {
-                let reply = next.reply(status, body);
-                self.sign_in_step(cx, reply, challenge, answer);
-            }
-            Stage::Tokens(next) => match next.reply(status, body) {
-                Ok(tokens) => self.signed_in(cx, tokens),
-                Err(error) => self.refresh_failed(cx, &error, answer),
-            },
-            Stage::Identity(next) => match next.reply(status, body) {
-                Ok(identity_id) => {
-                    self.stored.identity_id = Some(identity_id);
-                    self.store(cx);
-                    self.succeeded();
-                }
-                Err(error) => self.exchange_failed(cx, &error, answer),
-            },
-            Stage::Credentials(next) => match next.reply(status, body) {
-                Ok(credentials) => self.hold_credentials(cx, &credentials),
-                Err(error) => self.exchange_failed(cx, &error, answer),
-            },
-            Stage::Revoked(_) => {}
-        }
-    }
-
-    /// An answer to a challenge that never arrived can be given again.
-    fn keep_challenge(&mut self, stage: Stage) {
-        if let Stage::Answer(_, Some(challenge)) = stage {
-            self.challenge = Some(challenge);
-        }
-    }
-
-    fn sign_in_step(
-        &mut self,
-        cx: &mut Context,
-        reply: Result<Step, Error>,
-        challenge: Option<Box<Challenge>>,
-        answer: HttpAnswer<'_>,
-    ) {
-        match reply {
-            Ok(Step::Continue(request, next)) => self.send(cx, &request, Stage::Answer(next, None)),
-            Ok(Step::Done(tokens)) => self.signed_in(cx, tokens),
-            Ok(Step::Challenge(challenge)) => self.ask(cx, Box::new(challenge), false),
-            Ok(Step::Unsupported { .. }) => {
-                self.password = None;
-                self.block(Reason::ChallengeUnsupported);
-            }
-            Err(error) => match (error.advice(), challenge) {
-                (Advice::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
-                // The answer came too late: from the start again, which a person is at hand for.
-                (Advice::AskForPassword, Some(_))
-                    if error.refusal() == Some(RefusalKind::ChallengeLapsed) =>
-                {
-                    self.retry_at = cx.after(Duration::from_secs(1));
-                }
-                (Advice::AskForPassword, Some(_)) => self.refused(cx, &error),
-                (Advice::AskForPassword | Advice::GiveUp, None) if error.refusal().is_some() => {
-                    self.refused(cx, &error);
-                }
-                (_, challenge) => {
-                    self.challenge = challenge;
-                    self.put_off(cx, &error, answer);
-                }
-            },
-        }
-    }
-
-    fn ask(&mut self, cx: &mut Context, challenge: Box<Challenge>, again: bool) {
-        let needed = ChallengeNeeded {
-            kind: challenge.kind,
-            destination: challenge.destination.clone(),
-            choices: challenge.choices.clone(),
-            again,
-        };
-        self.challenge = Some(challenge);
-        cx.outbox.keep(Event::Challenge(Box::new(needed)));
-    }
-
-    /// The service will never take what was sent. It is not sent again, by this run or a later one.
-    fn refused(&mut self, cx: &mut Context, error: &Error) {
-        self.password = None;
-        if let Error::Refused(refusal) = error {
-            self.stored.refused = Some(refusal.name.clone());
-        }
-        self.store(cx);
-        self.block(Reason::Refused(error.refusal().unwrap_or(RefusalKind::Other)));
-    }
-
-    fn refresh_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
-        let modern = matches!(
-            error.refusal(),
-            Some(RefusalKind::RefreshRejected | RefusalKind::ClientBug | RefusalKind::Other)
-        );
-        if modern && self.way == RefreshWay::Classic {
-            // A pool that rotates refresh tokens refuses the classic way.
-            self.way = RefreshWay::Modern;
-            self.retry_at = cx.mono();
-            return;
-        }
-        if error.needs_sign_in() {
-            self.way = cx.settings.refresh_way;
-            self.stored.refresh_token = None;
-            let kind = error.refusal().unwrap_or(RefusalKind::RefreshRejected);
-            if kind == RefusalKind::RefreshRejected && self.password.is_some() {
-                self.retry_at = cx.mono();
-            } else {
-                self.password = None;
-                self.block(Reason::Refused(kind));
-            }
-            self.store(cx);
-        } else {
-            self.put_off(cx, error, answer);
-        }
-    }
-
-    fn exchange_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
-        match error.advice() {
-            Advice::RenewTokens if !self.last_chance => {
-                self.last_chance = true;
-                self.tokens = None;
-                self.retry_at = cx.mono();
-            }
-            Advice::ForgetIdentity => {
-                self.stored.identity_id = None;
-                self.put_off(cx, error, answer);
-            }
-            _ => self.put_off(cx, error, answer),
-        }
-    }
-
-    fn put_off(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
-        let wait = retry_after(answer.retry_after, cx);
-        let second = self.backoff.failures() > 0;
-        match error.advice() {
-            Advice::RetryOnce if !second => self.pause(cx, Reason::ServerTrouble { status: answer.status }),
-            Advice::Wait | Advice::GiveUp | Advice::RetryOnce => {
-                let locked = error.refusal() == Some(RefusalKind::LockedOut);
-                let own = self.backoff.next(FIRST_WAIT, LONGEST_WAIT, &mut cx.entropy);
-                let pause = if locked { LOCK_OUT } else { FIRST_WAIT + own }.max(wait);
-                self.retry_at = cx.after(pause);
-                self.trouble = Some(Reason::Throttled);
-                if locked || error.refusal() == Some(RefusalKind::RateLimited) {
-                    let secs = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
-                    self.stored.not_before = Some(cx.time().as_secs().saturating_add(secs));
-                    self.store(cx);
-                }
-            }
-            _ => {
-                let reason = match error {
-                    Error::Transport { status, .. } => Reason::ServerTrouble { status: *status },
-                    _ => Reason::ServerTrouble { status: answer.status },
-                };
-                self.pause(cx, reason);
-                self.retry_at = self.retry_at.max(cx.after(wait));
-            }
-        }
-    }
-
-    fn pause(&mut self, cx: &mut Context, reason: Reason) {
-        let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
-        // Never at once, whatever chance says.
-        self.retry_at = cx.after(pause.max(Duration::from_millis(500)));
-        self.trouble = Some(reason);
-    }
-
-    fn succeeded(&mut self) {
-        self.backoff.reset();
-        self.retry_at = Duration::ZERO;
-        self.trouble = None;
-    }
-
-    fn block(&mut self, reason: Reason) {
-        self.blocked = Some(reason);
-    }
-
-    fn signed_in(&mut self, cx: &mut Context, tokens: Tokens) {
-        self.succeeded();
-        self.blocked = None;
-        self.challenge = None;
-        let mut changed = self.stored.refused.take().is_some() | self.stored.not_before.take().is_some();
-        if let Some(refresh) = &tokens.refresh
-            && self.stored.refresh_token.as_ref() != Some(refresh)
-        {
-            self.stored.refresh_token = Some(refresh.clone());
-            changed = true;
-        }
-        let life = tokens.expires_in;
-        let margin = cx.settings.renewal_margin.min(life / 4);
-        self.tokens =
-            Some(Box::new(Held { value: tokens, since: cx.mono(), lapses: cx.after(life), margin }));
-        if changed {
-            self.store(cx);
-        }
-    }
-
-    fn hold_credentials(&mut self, cx: &mut Context, credentials: &AwsCredentials) {
-        let left = credentials.expires_at_ms.saturating_sub(cx.time().as_millis());
-        let life = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        if life < Duration::from_secs(30) {
-            // Lapsed on arrival: either clock may be at fault, and asking at once would never end.
-            self.pause(cx, Reason::ServerTrouble { status: 200 });
-            return;
-        }
-        self.succeeded();
-        self.last_chance = false;
-        let signer = Credentials::new(
-            credentials.access_key_id.clone(),
-            credentials.secret_key.expose(),
-            Some(credentials.session_token.expose()),
-        );
-        let margin = cx.settings.renewal_margin.min(life / 4);
-        let (since, lapses) = (cx.mono(), cx.after(life));
-        self.credentials = Some(Box::new(Held { value: Signer(signer), since, lapses, margin }));
-    }
-
     fn store(&self, cx: &mut Context) {
         cx.outbox.store(self.stored.clone());
     }
@@ -572,16 +339,4 @@ impl Identity {
         self.blocked = Some(Reason::NoCredentials);
         cx.outbox.forget();
     }
-}
-
-/// The pause a `Retry-After` header asks for, at most an hour.
-pub(crate) fn retry_after(header: Option<&str>, cx: &Context) -> Duration {
-    let Some(header) = header.map(str::trim) else { return Duration::ZERO };
-    let secs = match header.parse::<u64>() {
-        Ok(secs) => secs,
-        Err(_) => crate::clock::parse(header)
-            .and_then(|at| at.since(cx.time()))
-            .map_or(0, |wait| wait.as_secs().saturating_add(1)),
-    };
-    Duration::from_secs(secs.min(3_600))
 }
