@@ -3,8 +3,8 @@ use core::time::Duration;
 
 use mysa_mqtt_codec as mqtt;
 use mysa_mqtt_codec::{
-    ClientId, ConnAck, Connect, Delivery, Filter, Inbound, Outbound, PacketId, Profile, Publish, QoS, Stream,
-    SubscribeReturn,
+    ClientId, ConnAck, Connect, ConnectRefusal, Delivery, Filter, Inbound, Outbound, PacketId, Profile,
+    Publish, QoS, Stream, SubscribeReturn,
 };
 use mysa_proto::{DeviceId, Topic};
 
@@ -65,7 +65,7 @@ pub(crate) enum Publishing {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Happened {
     Live,
-    ConnectRefused,
+    ConnectRefused(ConnectRefusal),
     Granted(Wanted),
     Denied(Wanted),
     /// SUBACK never came.
@@ -334,8 +334,8 @@ impl Connection {
                     *next_ping = cx.after(ping_interval(cx));
                     happened.push(Happened::Live);
                 }
-                (Inbound::ConnAck(ConnAck::Refused(_)), Phase::Connecting { .. }) => {
-                    return happened.push(Happened::ConnectRefused);
+                (Inbound::ConnAck(ConnAck::Refused(refusal)), Phase::Connecting { .. }) => {
+                    return happened.push(Happened::ConnectRefused(refusal));
                 }
                 (Inbound::Publish(publish), Phase::Live { .. }) => {
                     match publish.delivery {
@@ -454,6 +454,15 @@ impl Connection {
     pub(crate) fn set_refused(&mut self, wanted: Wanted, retry_at: Duration) {
         if let Some(found) = self.subscriptions.iter_mut().find(|found| found.wanted == wanted) {
             found.state = SubscriptionState::Refused { retry_at };
+        }
+    }
+
+    /// What was refused is asked for again at `at`, if it was not to be sooner.
+    pub(crate) fn hasten(&mut self, at: Duration) {
+        for found in &mut self.subscriptions {
+            if let SubscriptionState::Refused { retry_at } = &mut found.state {
+                *retry_at = at.min(*retry_at);
+            }
         }
     }
 

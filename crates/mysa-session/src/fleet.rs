@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use mysa_mqtt_codec::ConnectRefusal;
 use mysa_proto::{DeviceId, TopicKind, UnixTime};
 use mysa_sigv4::{Authority, PresignedUrl, Presigner, TokenRule};
 use time::OffsetDateTime;
@@ -64,7 +65,7 @@ pub(crate) enum Ending {
     /// It could not be opened. The status is there if the broker answered.
     Refused { status: Option<u16> },
     /// CONNACK said no.
-    ConnectRefused,
+    ConnectRefused(ConnectRefusal),
     /// We gave it up: silence, or bytes that are not MQTT.
     GivenUp,
 }
@@ -78,6 +79,9 @@ const DIAL_SPACING: Duration = Duration::from_millis(1_100);
 /// Refused upgrades in a row from which on it is tried seldom: this account may have no MQTT at all.
 const MANY_REFUSALS: u32 = 6;
 const SELDOM: Duration = Duration::from_secs(15 * 60);
+/// Longest pause before a refused filter is tried again where nothing at all is granted: the pause is time without
+/// statuses then, and asking disturbs nobody.
+const DEAF: Duration = Duration::from_secs(15 * 60);
 /// Time a connection that was replaced has for what is in flight.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -219,6 +223,9 @@ impl Fleet {
         while let Some(connection) = self.connections.get_mut(at) {
             let mut new = Vec::new();
             connection.step(cx, &mut new);
+            if connection.is_settled() && !connection.has_granted() {
+                connection.hasten(cx.after(DEAF));
+            }
             let leaving = connection
                 .leave_at
                 .is_some_and(|leave_at| leave_at <= now || connection.in_flight.is_empty());
@@ -399,7 +406,7 @@ impl Fleet {
                 }
                 Happened::Acknowledged(_) => self.permission.granted(),
                 Happened::Unanswered(what) => self.strike(cx, what),
-                Happened::ConnectRefused => ending = Some(Ending::ConnectRefused),
+                Happened::ConnectRefused(refusal) => ending = Some(Ending::ConnectRefused(refusal)),
                 Happened::Dead => ending = Some(Ending::GivenUp),
             }
         }
@@ -422,7 +429,7 @@ impl Fleet {
         }
         let connection = self.connections.remove(at);
         let now = cx.mono();
-        if ending == Ending::GivenUp || ending == Ending::ConnectRefused {
+        if matches!(ending, Ending::GivenUp | Ending::ConnectRefused(_)) {
             cx.outbox.work(Output::Close { conn: connection.id });
         }
         if connection.leave_at.is_some() {
@@ -444,9 +451,10 @@ impl Fleet {
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::UpgradeRefused { status });
             }
-            Ending::ConnectRefused => {
-                self.refusals = self.refusals.saturating_add(1);
-                self.trouble = Some(Reason::ConnectRefused);
+            Ending::ConnectRefused(refusal) => {
+                let counts = refusal != ConnectRefusal::Unavailable;
+                self.refusals = self.refusals.saturating_add(u32::from(counts));
+                self.trouble = Some(Reason::ConnectRefused(refusal));
             }
             Ending::Closed | Ending::GivenUp => self.trouble = Some(Reason::ConnectionLost),
         }

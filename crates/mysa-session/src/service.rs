@@ -2,6 +2,7 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_cognito::RefusalKind;
+use mysa_mqtt_codec::ConnectRefusal;
 use mysa_proto::UnixTime;
 
 /// How much of the cloud is to be had just now, why, and since when.
@@ -56,11 +57,9 @@ pub enum Reason {
         status: Option<u16>,
     },
     /// The broker's CONNACK said no.
-    ConnectRefused,
+    ConnectRefused(ConnectRefusal),
     /// Every subscription was refused.
     SubscriptionsRefused,
-    /// Another program uses the same client id, time and again.
-    TakenOver,
     /// The cloud cannot be reached over HTTP.
     Unreachable,
     /// The cloud answers, but not usefully.
@@ -109,9 +108,10 @@ impl fmt::Display for Reason {
                 return write!(f, "the broker refused the WebSocket (HTTP {status})");
             }
             Self::UpgradeRefused { status: None } => "the broker cannot be reached",
-            Self::ConnectRefused => "the broker refused the connection",
+            Self::ConnectRefused(refusal) => {
+                return write!(f, "the broker refused the connection ({refusal})");
+            }
             Self::SubscriptionsRefused => "the broker refused every subscription",
-            Self::TakenOver => "another program keeps taking over the connection",
             Self::Unreachable => "the cloud cannot be reached",
             Self::ServerTrouble { status } => return write!(f, "the cloud is in trouble (HTTP {status})"),
             Self::Throttled => "the cloud asked for a pause",

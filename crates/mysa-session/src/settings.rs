@@ -78,7 +78,8 @@ pub struct Settings {
     pub poll_rest_only: Duration,
     /// Time between two readings of the device list. Default: 15 min.
     pub poll_devices: Duration,
-    /// Pause before a subscription that was refused is tried again; it doubles up to a day. Default: 10 min.
+    /// Pause before a subscription that was refused is tried again; it doubles up to a day, or, while every subscription
+    /// of its connection is refused, up to a quarter of an hour. Default: 10 min.
     pub quarantine: Duration,
     /// Pause before MQTT, found read-only, is tried for publishing again. Default: 6 h.
     pub read_only_probe: Duration,

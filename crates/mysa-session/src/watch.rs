@@ -39,7 +39,7 @@ impl Session {
                         device.lease_until = until;
                     }
                 }
-                Happened::Live | Happened::ConnectRefused | Happened::Unanswered(_) | Happened::Dead => {}
+                Happened::Live | Happened::ConnectRefused(_) | Happened::Unanswered(_) | Happened::Dead => {}
             }
         }
         if self.fleet.wildcard_refused() && self.cx.settings.subscriptions.wildcard {

@@ -9,7 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
 use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
-use mysa_mqtt_codec::{ConnAck, Delivery, Publish, QoS, ReturnCodes, SubAck, SubscribeReturn, Topic};
+use mysa_mqtt_codec::{
+    ConnAck, ConnectRefusal, Delivery, Publish, QoS, ReturnCodes, SubAck, SubscribeReturn, Topic,
+};
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_session::{
     CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Level, Now, Output,
@@ -47,6 +49,8 @@ pub(crate) struct Cloud {
     pub(crate) rest: Reply,
     pub(crate) http: bool,
     pub(crate) upgrade: Option<u16>,
+    /// What CONNACK says, if not yes.
+    pub(crate) connack: Option<ConnectRefusal>,
     pub(crate) puback: bool,
     pub(crate) close_on_publish: bool,
     pub(crate) close_after_connack: Option<Duration>,
@@ -122,6 +126,7 @@ impl Rig {
             rest: Reply::Good,
             http: true,
             upgrade: None,
+            connack: None,
             puback: true,
             close_on_publish: false,
             close_after_connack: None,
@@ -371,7 +376,10 @@ impl Rig {
                     let twin = self.cloud.sockets.values().any(|other| other.client_id == socket.client_id);
                     assert!(!twin, "two connections share a client id");
                     self.log.connects.push((self.mono, socket.client_id.clone()));
-                    Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(&mut out).unwrap();
+                    let accepted = ConnAck::Accepted { session_present: false };
+                    let connack = self.cloud.connack.map_or(accepted, ConnAck::Refused);
+                    closed |= self.cloud.connack.is_some();
+                    Outbound::ConnAck(connack).encode(&mut out).unwrap();
                     if let Some(after) = self.cloud.close_after_connack {
                         self.arrive(LATENCY + after, Arrival::Closed(conn));
                     }
