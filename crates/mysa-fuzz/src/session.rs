@@ -81,11 +81,10 @@ impl Rig {
                 url: PresignedUrl::parse(CAPTURED).ok()?,
                 devices: vec![(DeviceId::new(DEVICE)?, Model::parse("BB-V2-0-L"))],
             },
-            with_password => {
-                let mut stored = StoredSession::new("ann@example.org", &environment.pool.client_id);
-                stored.refresh_token = Some(RefreshToken::new(Secret::from("refresh")));
-                Start::Resume { stored, password: (with_password == 3).then(|| Secret::from("p")) }
-            }
+            with_password => Start::Resume {
+                stored: stored("refresh"),
+                password: (with_password == 3).then(|| Secret::from("p")),
+            },
         };
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_millis(START) };
         Some(Self {
@@ -210,7 +209,12 @@ impl Rig {
                 self.session.sign_in(self.now(), Secret::from("p"));
             }
             0xf8..0xfa => drop(self.session.answer_challenge(self.now(), &script.text())),
-            0xfa..0xfe => self.paused = !self.paused,
+            0xfa..0xfc => {
+                // What is kept, asked for or not: nothing, this process's own, or what another one has put there.
+                let kept = script.option(|script| stored(script.pick(&["refresh", "renewed elsewhere"])));
+                self.session.handle_stored(self.now(), kept);
+            }
+            0xfc..0xfe => self.paused = !self.paused,
             0xfe => self.session.sign_out(self.now()),
             _ => self.session.shutdown(self.now()),
         }
@@ -328,7 +332,7 @@ impl Rig {
                     };
                     assert!(!core::mem::replace(resolved, true), "two verdicts on {id:?}");
                 }
-                Output::Store(_) | Output::Forget | Output::Event(_) => {}
+                Output::Store(_) | Output::Forget | Output::Load | Output::Event(_) => {}
             }
         }
     }
@@ -383,6 +387,12 @@ impl Conn {
             assert!(self.honest.len() < 1 << 16);
         }
     }
+}
+
+fn stored(token: &str) -> StoredSession {
+    let mut stored = StoredSession::new("ann@example.org", &Environment::mysa().pool.client_id);
+    stored.refresh_token = Some(RefreshToken::new(Secret::from(token)));
+    stored
 }
 
 fn chosen(script: &mut Script<'_>, len: usize) -> Option<usize> {

@@ -1,4 +1,5 @@
 mod answers;
+mod shelf;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -15,6 +16,8 @@ use mysa_sigv4::Credentials;
 
 pub(crate) use answers::retry_after;
 
+use shelf::Shelf;
+
 use crate::backoff::Backoff;
 use crate::context::{Context, HTTP_SLACK};
 use crate::{Deadline, HttpId, Reason, Wake};
@@ -23,6 +26,7 @@ use crate::{Deadline, HttpId, Reason, Wake};
 #[derive(Debug)]
 pub(crate) struct Identity {
     stored: StoredSession,
+    shelf: Shelf,
     password: Option<Secret>,
     way: RefreshWay,
     tokens: Option<Box<Held<Tokens>>>,
@@ -98,6 +102,7 @@ impl Identity {
     fn new(stored: StoredSession, password: Option<Secret>, way: RefreshWay) -> Self {
         Self {
             stored,
+            shelf: Shelf::default(),
             password,
             way,
             tokens: None,
@@ -177,6 +182,9 @@ impl Identity {
         if let Some(work) = &self.work {
             return Some(Deadline::new(work.until, Wake::HttpDeadline));
         }
+        if let Some(until) = self.shelf.asked_until() {
+            return Some(Deadline::new(until, Wake::Identity));
+        }
         if self.challenge.is_some() || (self.blocked.is_some() && self.tokens.is_none()) {
             return None;
         }
@@ -216,6 +224,13 @@ impl Identity {
             self.pause(cx, Reason::Unreachable);
         }
         let now = cx.mono();
+        if let Some(until) = self.shelf.asked_until() {
+            if until > now {
+                return;
+            }
+            // The driver never reported.
+            self.handle_stored(cx, None);
+        }
         if self.blocked.is_some() && self.tokens.as_ref().is_some_and(|held| held.lapses <= now) {
             // Nothing will renew them.
             self.tokens = None;
@@ -237,6 +252,10 @@ impl Identity {
 
     fn renew_tokens(&mut self, cx: &mut Context) {
         if let Some(token) = &self.stored.refresh_token {
+            if !self.shelf.take_read(cx.mono()) {
+                self.look(cx);
+                return;
+            }
             let (request, next) = mysa_cognito::refresh(&cx.environment.pool, token, self.way);
             self.send(cx, &request, Stage::Tokens(next));
             return;
@@ -309,6 +328,7 @@ impl Identity {
         self.stored.refresh_token = None;
         self.challenge = None;
         self.work = None;
+        self.shelf = Shelf::default();
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
@@ -325,6 +345,7 @@ impl Identity {
 
     /// Revokes the refresh token as far as can be, and forgets everything.
     pub(crate) fn sign_out(&mut self, cx: &mut Context) {
+        self.shelf = Shelf::default();
         if let Some(token) = self.stored.refresh_token.take() {
             let (request, next) = mysa_cognito::revoke(&cx.environment.pool, &token);
             self.send(cx, &request, Stage::Revoked(next));

@@ -15,6 +15,7 @@ use crate::{ConnId, Event, HttpId, Output};
 pub(crate) struct Outbox {
     work: VecDeque<Output>,
     store: Option<Box<Keep>>,
+    load: bool,
     news: VecDeque<News>,
     droppable: usize,
     verdicts: usize,
@@ -55,7 +56,7 @@ const SEND_LIMIT: usize = 256 * 1024;
 
 impl Outbox {
     pub(crate) fn has_work(&self) -> bool {
-        !self.work.is_empty() || self.store.is_some()
+        !self.work.is_empty() || self.store.is_some() || self.load
     }
 
     pub(crate) fn http_id(&mut self) -> HttpId {
@@ -90,6 +91,11 @@ impl Outbox {
 
     pub(crate) fn forget(&mut self) {
         self.store = Some(Box::new(Keep::Forget));
+    }
+
+    /// What is kept is to be read, after anything that is to be kept before.
+    pub(crate) fn load(&mut self) {
+        self.load = true;
     }
 
     /// Marks a thermostat; the caller sees to it that each is marked at most once.
@@ -145,10 +151,11 @@ impl Outbox {
         if self.work.capacity() > WORK_KEPT {
             self.work.shrink_to(WORK_KEPT);
         }
-        Some(match *self.store.take()? {
-            Keep::Store(stored) => Output::Store(stored),
-            Keep::Forget => Output::Forget,
-        })
+        match self.store.take().map(|keep| *keep) {
+            Some(Keep::Store(stored)) => Some(Output::Store(stored)),
+            Some(Keep::Forget) => Some(Output::Forget),
+            None => core::mem::take(&mut self.load).then_some(Output::Load),
+        }
     }
 
     pub(crate) fn next_news(&mut self) -> Option<Next> {

@@ -34,6 +34,10 @@ pub enum Output {
     Store(StoredSession),
     /// Delete what was kept.
     Forget,
+    /// Read what is kept, and report by [`Session::handle_stored`](crate::Session::handle_stored), with nothing if
+    /// nothing is kept: another process of the same account may have renewed it. Asked before the refresh token is used,
+    /// and when it was refused.
+    Load,
     /// For the application.
     Event(Event),
 }

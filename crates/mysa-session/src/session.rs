@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use mysa_cognito::{RefusalKind, Secret};
+use mysa_cognito::{RefusalKind, Secret, StoredSession};
 use mysa_proto::rest::RestRequest;
 use mysa_proto::{Change, DeviceId, DeviceState};
 
@@ -89,7 +89,7 @@ impl Session {
                 for (id, model) in known.into_iter().take(cx.settings.max_devices) {
                     devices.add(Device::new(id, model, now.mono));
                 }
-                let nobody = mysa_cognito::StoredSession::new("", &client_id);
+                let nobody = StoredSession::new("", &client_id);
                 (Identity::resume(nobody, None, &client_id, way), Fleet::new(Some(url)), true)
             }
         };
@@ -142,6 +142,14 @@ impl Session {
         {
             self.rest_outcome(purpose, &outcome, result);
         }
+        self.step();
+    }
+
+    /// Reports what is kept, as an [`Output::Load`] asked; `None` if nothing is, or it cannot be read. If another process
+    /// of the account has renewed it, the session goes on from there.
+    pub fn handle_stored(&mut self, now: Now, stored: Option<StoredSession>) {
+        self.enter(now);
+        self.identity.handle_stored(&mut self.cx, stored);
         self.step();
     }
 

@@ -6,6 +6,7 @@ mod rig;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mysa_cognito::{RefreshToken, Secret};
 use mysa_proto::{Celsius, Change, Mode, Model, UnixTime};
 use mysa_session::{
     CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Level, Now, Output,
@@ -272,6 +273,7 @@ enum Call {
     Request,
     NetworkChanged,
     OldConnection,
+    Stored(Option<&'static str>),
     Drain,
 }
 
@@ -312,6 +314,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => Just(Call::Request),
         1 => Just(Call::NetworkChanged),
         1 => Just(Call::OldConnection),
+        3 => prop::option::of(prop_oneof![Just("CANARY-refresh"), Just("another")]).prop_map(Call::Stored),
         6 => Just(Call::Drain),
     ]
 }
@@ -426,6 +429,14 @@ proptest! {
                         session.handle_ws_bytes(now, old, &[0x20, 2, 0, 0, 0xff]);
                         session.handle_ws_closed(now, old);
                     }
+                }
+                Call::Stored(token) => {
+                    let kept = token.map(|token| {
+                        let mut kept = stored();
+                        kept.refresh_token = Some(RefreshToken::new(Secret::from(token)));
+                        kept
+                    });
+                    session.handle_stored(now, kept);
                 }
                 Call::Drain => heard.drain(&mut session),
             }

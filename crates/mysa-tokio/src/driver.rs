@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
-use mysa_cognito::Secret;
+use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::rest::RestRequest;
 use mysa_proto::{Change, DeviceId, UnixTime};
 use mysa_session::{
@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::client::AskError;
 use crate::shared::Shared;
-use crate::token_file::TokenFile;
+use crate::token_file::{Loaded, TokenFile};
 use crate::transport::{DialFailure, HttpClient, HttpReply, Route, WebSocket, dial};
 
 /// What a handle asks of the driver.
@@ -254,11 +254,27 @@ impl Driver {
                     self.shared.note_store(result.and_then(Result::err));
                     self.shared.set_stored(None);
                 }
+                Output::Load => {
+                    let kept = self.kept();
+                    self.session.handle_stored(self.clock.now(), kept);
+                }
                 Output::Event(event) => self.publish(event),
             }
         }
         // Only now: half a list of thermostats is of no use to who waits for it.
         self.shared.announce();
+    }
+
+    /// What the token file holds, if there is one.
+    fn kept(&self) -> Option<StoredSession> {
+        match self.token_file.as_ref()?.load() {
+            Ok(Loaded::Session(stored)) => Some(*stored),
+            Ok(Loaded::Nothing | Loaded::SetAside(_)) => None,
+            Err(error) => {
+                self.shared.note_store(Some(error));
+                None
+            }
+        }
     }
 
     /// Shows the event to every handle before whoever asked for it is answered, and may look.

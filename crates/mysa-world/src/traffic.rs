@@ -98,6 +98,10 @@ impl World {
                 self.stored = Some(stored);
             }
             Output::Forget => self.stored = None,
+            Output::Load => {
+                let (now, stored) = (self.host_now(), self.stored.clone());
+                self.session.handle_stored(now, stored);
+            }
             Output::Event(event) => self.event(event)?,
         }
         Ok(())

@@ -51,6 +51,7 @@ fn main() -> Result<(), Error> {
                 Output::Close { conn } => drop(sockets.remove(&conn)),
                 // What a real program would keep in a file, to go on from without a password.
                 Output::Store(_) | Output::Forget => {}
+                Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
                     if let Some(verdict) = errand.take(&mut session, clock.now(), event)? {
                         println!("{verdict}");

@@ -184,7 +184,11 @@ impl Fleet {
         let begin = clock_gettime(ClockId::ThreadCPUTime);
         input(&mut member.session, now);
         while let Some(output) = member.session.poll_output() {
-            outputs.push(output);
+            match output {
+                // Nothing is kept: the fleet lives in one process.
+                Output::Load => member.session.handle_stored(now, None),
+                output => outputs.push(output),
+            }
         }
         let due = member.session.poll_timeout().map(|deadline| deadline.at);
         let end = clock_gettime(ClockId::ThreadCPUTime);
@@ -217,7 +221,7 @@ impl Fleet {
                 }
             }
             Output::Event(Event::Device { .. }) => self.meter.events += 1,
-            Output::Store(_) | Output::Forget | Output::Event(_) => {}
+            Output::Store(_) | Output::Forget | Output::Load | Output::Event(_) => {}
         }
     }
 

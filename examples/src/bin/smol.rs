@@ -65,6 +65,7 @@ async fn run() -> Result<(), Error> {
                 }
                 Output::Close { conn } => drop(sockets.remove(&conn)),
                 Output::Store(_) | Output::Forget => {}
+                Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
                     if let Some(verdict) = errand.take(&mut session, clock.now(), event)? {
                         println!("{verdict}");

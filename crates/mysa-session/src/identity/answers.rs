@@ -134,18 +134,22 @@ impl Identity {
         }
         if error.needs_sign_in() {
             self.way = cx.settings.refresh_way;
-            self.stored.refresh_token = None;
-            let kind = error.refusal().unwrap_or(RefusalKind::RefreshRejected);
-            if kind == RefusalKind::RefreshRejected && self.password.is_some() {
-                self.retry_at = cx.mono();
-            } else {
-                self.password = None;
-                self.block(Reason::Refused(kind));
-            }
-            self.store(cx);
+            self.doubt(cx, error.refusal().unwrap_or(RefusalKind::RefreshRejected));
         } else {
             self.put_off(cx, error, answer);
         }
+    }
+
+    /// The refresh token is of no use any more.
+    pub(super) fn refresh_refused(&mut self, cx: &mut Context, kind: RefusalKind) {
+        self.stored.refresh_token = None;
+        if kind == RefusalKind::RefreshRejected && self.password.is_some() {
+            self.retry_at = cx.mono();
+        } else {
+            self.password = None;
+            self.block(Reason::Refused(kind));
+        }
+        self.store(cx);
     }
 
     fn exchange_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {

@@ -44,6 +44,8 @@ pub(crate) struct Rig {
 pub(crate) struct Cloud {
     pub(crate) devices: Vec<(String, String)>,
     pub(crate) refresh: Reply,
+    /// Refresh tokens that the pool takes, if it does not take all.
+    pub(crate) accepted: Option<Vec<&'static str>>,
     pub(crate) respond: Reply,
     pub(crate) credentials_life: i64,
     pub(crate) rest: Reply,
@@ -121,6 +123,7 @@ impl Rig {
         let cloud = Cloud {
             devices: vec![(LITE.into(), "BB-V2-0-L".into())],
             refresh: Reply::Good,
+            accepted: None,
             respond: Reply::Good,
             credentials_life: 3_600,
             rest: Reply::Good,
@@ -277,6 +280,10 @@ impl Rig {
                 }
                 Output::Store(stored) => self.stored = Some(stored),
                 Output::Forget => self.stored = None,
+                Output::Load => {
+                    let (now, stored) = (self.now(), self.stored.clone());
+                    self.session.handle_stored(now, stored);
+                }
                 Output::Event(event) => self.events.push((self.mono, event)),
             }
         }
@@ -289,6 +296,10 @@ impl Rig {
         let truth = self.truth_secs();
         let refresh = what.ends_with("InitiateAuth") || what.ends_with("GetTokensFromRefreshToken");
         if refresh || what.ends_with("RespondToAuthChallenge") {
+            let known = |accepted: &Vec<&str>| accepted.iter().any(|token| body.contains(*token));
+            if refresh && !self.cloud.accepted.as_ref().is_none_or(known) {
+                return Some((400, r#"{"__type":"NotAuthorizedException","message":"Invalid"}"#.into()));
+            }
             return match if refresh { self.cloud.refresh } else { self.cloud.respond } {
                 Reply::Good => {
                     self.cloud.tokens += 1;
