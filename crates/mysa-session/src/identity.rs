@@ -35,6 +35,8 @@ pub(crate) struct Identity {
     challenge: Option<Box<Challenge>>,
     backoff: Backoff,
     retry_at: Duration,
+    /// When a password was last used.
+    signed_in_at: Option<Duration>,
     /// Why nothing goes on until a person acts.
     blocked: Option<Reason>,
     /// Why the last exchange failed.
@@ -74,6 +76,9 @@ enum Stage {
     Revoked(AwaitRevoked),
 }
 
+/// Between two sign-ins, whoever asks for them: each that fails is a step towards a lock-out.
+const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
+
 impl Identity {
     pub(crate) fn with_password(username: &str, password: Secret, client_id: &str, way: RefreshWay) -> Self {
         Self::new(StoredSession::new(username, client_id), Some(password), way)
@@ -111,6 +116,7 @@ impl Identity {
             challenge: None,
             backoff: Backoff::default(),
             retry_at: Duration::ZERO,
+            signed_in_at: None,
             blocked: None,
             trouble: None,
             last_chance: false,
@@ -278,6 +284,7 @@ impl Identity {
             self.block(Reason::NoCredentials);
             return;
         };
+        self.signed_in_at = Some(cx.mono());
         let (request, next) =
             SignIn::start(&cx.environment.pool, &self.stored.account, password, cx.entropy.bytes());
         self.send(cx, &request, Stage::Challenge(next));
@@ -332,7 +339,8 @@ impl Identity {
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
-        self.retry_at = cx.mono();
+        let spaced = self.signed_in_at.map_or(Duration::ZERO, |at| at.saturating_add(SIGN_IN_SPACING));
+        self.retry_at = spaced.max(cx.mono());
     }
 
     /// A person answers the challenge. False if there is none.

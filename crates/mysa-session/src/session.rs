@@ -248,7 +248,8 @@ impl Session {
         if answered { Ok(()) } else { Err(NoChallenge) }
     }
 
-    /// Signs in anew with a password that a person has just given. What was refused before does not count any more.
+    /// Signs in anew with a password that a person has just given. What was refused before does not count any more. It
+    /// begins at once, or two seconds after the last sign-in began; of several passwords until then, the last counts.
     pub fn sign_in(&mut self, now: Now, password: Secret) {
         self.enter(now);
         if !self.ended && !self.captured {

@@ -1,5 +1,4 @@
 //! What the session makes of a broker that says no.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod rig;
 
@@ -53,4 +52,21 @@ fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_th
         rig.run(if seldom { secs(16 * 60) } else { secs(75) });
         assert_eq!(rig.session.service().level, Level::Live, "{refusal}");
     }
+}
+
+#[test]
+fn sign_ins_in_a_row_are_spaced_and_the_last_password_counts() {
+    let mut rig = Rig::new();
+    rig.cloud.accepted = Some(Vec::new());
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+    let before = rig.asked("InitiateAuth");
+    for _ in 0..64 {
+        let now = rig.now();
+        rig.session.sign_in(now, "hunter2".into());
+        rig.run(Duration::from_millis(100));
+    }
+    rig.run(secs(10));
+    let asked = rig.asked("InitiateAuth") - before;
+    assert!((1..=5).contains(&asked), "{asked} sign-ins for 64 in 6.4 seconds");
 }
