@@ -226,8 +226,12 @@ impl Connection {
         written
     }
 
-    /// Asks for the next filters, at most eight; a suspected one alone, after all others.
+    /// Gives up filters that are not wanted any more, or asks for the next, at most eight; a suspected one alone, after
+    /// all others. On a full connection the old ones must make room first.
     pub(crate) fn subscribe(&mut self, cx: &mut Context, suspect: impl Fn(Wanted) -> bool) -> bool {
+        if !self.unwanted.is_empty() {
+            return self.unsubscribe(cx);
+        }
         let now = cx.mono();
         let mut chosen: Vec<Wanted> = Vec::new();
         let mut suspects = None;
@@ -251,7 +255,7 @@ impl Connection {
             let waited = self.live_since().is_some_and(|since| since.saturating_add(SUSPECT_DELAY) <= now);
             match suspects {
                 Some(alone) if quiet && waited => chosen.push(alone),
-                _ => return self.unsubscribe(cx),
+                _ => return true,
             }
         }
         let packet = self.packet_id();
@@ -272,9 +276,6 @@ impl Connection {
     }
 
     fn unsubscribe(&mut self, cx: &mut Context) -> bool {
-        if self.unwanted.is_empty() {
-            return true;
-        }
         let count = self.unwanted.len().min(FILTERS);
         let names: Vec<_> = self.unwanted.drain(..count).map(|wanted| alloc::format!("{wanted}")).collect();
         let filters: Vec<_> = names.iter().filter_map(|name| Filter::new(name).ok()).collect();

@@ -39,6 +39,24 @@ fn one_that_is_refused_beside_others_is_asked_for_ever_more_seldom() {
     assert!(asked.count() <= 8, "{:?}", rig.log.subscribes);
 }
 
+/// The broker takes 50 filters a connection.
+#[test]
+fn on_a_full_connection_the_old_filter_goes_before_the_new_one_comes() {
+    let mut rig = Rig::new();
+    rig.cloud.devices = (0..50).map(|n| (format!("a0b1c2d3e4{n:02x}"), "BB-V2-0-L".into())).collect();
+    rig.run(secs(60));
+    let lists = rig.asked("GET /devices");
+    rig.cloud.devices.remove(0);
+    while rig.asked("GET /devices") == lists {
+        rig.run(secs(1));
+    }
+    // It is believed to be gone once a second list says so; by then another has its place.
+    rig.cloud.devices.push((LITE.into(), "BB-V2-0-L".into()));
+    rig.run(secs(60));
+    assert_eq!((rig.session.devices().len(), rig.log.connects.len()), (50, 1));
+    assert!(rig.session.is_subscribed(device(LITE)));
+}
+
 #[test]
 fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_the_account_seldom() {
     for (refusal, seldom) in [(ConnectRefusal::Unavailable, false), (ConnectRefusal::NotAuthorized, true)] {

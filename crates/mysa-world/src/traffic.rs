@@ -163,6 +163,7 @@ impl World {
                     return Ok(());
                 }
                 self.digest.update(&bytes);
+                self.wiretap.answered(conn, &bytes);
                 self.hear(&bytes);
                 for piece in self.net.pieces(&bytes) {
                     let now = self.host_now();

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mysa_mqtt_codec::Delivery;
 use mysa_mqtt_codec::server::{Inbound, Stream};
+use mysa_mqtt_codec::{Delivery, Inbound as Answer, PacketId, SubscribeReturn};
 use mysa_proto::{Body, DeviceId, Message, Topic, TopicKind};
 use mysa_session::ConnId;
 
@@ -34,7 +34,11 @@ pub(crate) struct Wiretap {
 struct Tap {
     stream: Stream,
     client_id: Option<String>,
+    /// Filters asked for, save those that were refused.
     filters: BTreeSet<String>,
+    asked: BTreeMap<PacketId, Vec<String>>,
+    /// What the broker says; nothing any more once that is no MQTT.
+    answers: Option<mysa_mqtt_codec::Stream>,
     open: bool,
 }
 
@@ -62,7 +66,14 @@ const MOST_SENDINGS: u32 = 4;
 
 impl Wiretap {
     pub(crate) fn opened(&mut self, conn: ConnId) {
-        let tap = Tap { stream: Stream::new(160_000), client_id: None, filters: BTreeSet::new(), open: true };
+        let tap = Tap {
+            stream: Stream::new(160_000),
+            client_id: None,
+            filters: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            answers: Some(mysa_mqtt_codec::Stream::new(160_000)),
+            open: true,
+        };
         self.connections.insert(conn, tap);
     }
 
@@ -113,9 +124,11 @@ impl Wiretap {
                 Inbound::Subscribe(subscribe) => {
                     self.subscribes += 1;
                     let count = subscribe.filters().count();
-                    let names = subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()).collect();
-                    self.see(now, conn, Wire::Subscribe(names));
-                    tap.filters.extend(subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()));
+                    let names: Vec<String> =
+                        subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()).collect();
+                    self.see(now, conn, Wire::Subscribe(Vec::clone(&names)));
+                    tap.filters.extend(names.iter().cloned());
+                    tap.asked.insert(subscribe.id, names);
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
                     }
@@ -179,6 +192,30 @@ impl Wiretap {
         }
         self.connections.insert(conn, tap);
         Ok(told)
+    }
+
+    /// Reads bytes as they reach the client: a filter that was refused takes no place on its connection.
+    pub(crate) fn answered(&mut self, conn: ConnId, mut bytes: &[u8]) {
+        let Some(tap) = self.connections.get_mut(&conn) else { return };
+        let Some(answers) = &mut tap.answers else { return };
+        loop {
+            match answers.next(&mut bytes) {
+                Ok(Some(Answer::SubAck(suback))) => {
+                    let asked = tap.asked.remove(&suback.id).unwrap_or_default();
+                    for (filter, code) in asked.iter().zip(suback.codes.iter()) {
+                        if code == SubscribeReturn::Failure {
+                            tap.filters.remove(filter);
+                        }
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(_) => {
+                    tap.answers = None;
+                    return;
+                }
+            }
+        }
     }
 
     fn command(

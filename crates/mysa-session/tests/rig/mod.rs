@@ -431,7 +431,13 @@ impl Rig {
                     acks.push((topic, payload));
                 }
                 Inbound::PingReq => Outbound::PingResp.encode(&mut out).unwrap(),
-                Inbound::PubAck(_) | Inbound::Unsubscribe(_) => {}
+                Inbound::Unsubscribe(unsubscribe) => {
+                    for filter in unsubscribe.filters() {
+                        socket.filters.remove(filter.as_str());
+                    }
+                    Outbound::UnsubAck(unsubscribe.id).encode(&mut out).unwrap();
+                }
+                Inbound::PubAck(_) => {}
                 Inbound::Disconnect => closed = true,
                 other => panic!("{other:?}"),
             }

@@ -110,6 +110,16 @@ fn every_rule_about_connections_is_seen_broken() {
     let mut many: Vec<_> = (0..6).map(|n| (n as u64, 0, subscribe(8 * n..8 * n + 8))).collect();
     many.push((9, 0, subscribe(48..51)));
     assert!(matches!(heard(&many), Violation::TooManySubscriptions(51)));
+    // One that was refused takes no place.
+    let mut tap = Wiretap::default();
+    tap.opened(conns[0]);
+    for (n, (_, _, bytes)) in many.iter().enumerate() {
+        assert!(tap.bytes(Duration::from_secs(n as u64), conns[0], bytes, INTERVAL).is_ok(), "{n}");
+        if n == 0 {
+            let refused = [0x90, 10, bytes[3], bytes[4], 0x80, 1, 1, 1, 1, 1, 1, 1];
+            tap.answered(conns[0], &refused);
+        }
+    }
     let after = heard(&[(0, 0, connect("one")), (1, 0, DISCONNECT.to_vec()), (2, 0, subscribe(0..1))]);
     assert!(matches!(after, Violation::AfterTheEnd { .. }));
     assert!(matches!(heard(&[(0, 0, vec![0xf0, 0])]), Violation::BadPacket(_)));
