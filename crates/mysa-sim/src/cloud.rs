@@ -223,19 +223,22 @@ impl Cloud {
     pub fn handle_upgrade(&mut self, now: Now, conn: u64, request: &HttpRequest<'_>) -> Upgrade {
         self.advance(now);
         let now = self.now;
-        let refused = |cloud: &mut Self, status, message: &str| {
+        let answered = |cloud: &mut Self, reply: Reply| {
             cloud.counters.refused_upgrades += 1;
-            Upgrade::Refuse(Reply::error(status, message).finish(now, Duration::ZERO))
+            Upgrade::Refuse(reply.finish(now, Duration::ZERO))
         };
+        let refused =
+            |cloud: &mut Self, status, message: &str| answered(cloud, Reply::error(status, message));
         if self.faults.strikes(now.mono, &Fault::HangUpgrade) {
             return Upgrade::Hang;
         }
         let fault = self.faults.strike(now.mono, |fault| match fault {
-            Fault::RefuseUpgrade(status) => Some(*status),
+            Fault::RefuseUpgrade(status) => Some(Reply::error(*status, "simulated")),
+            Fault::UpgradePage(status) => Some(Reply::html(*status)),
             _ => None,
         });
-        if let Some(status) = fault {
-            return refused(self, status, "simulated");
+        if let Some(reply) = fault {
+            return answered(self, reply);
         }
         if self.service(request.host) != Service::Broker {
             return refused(self, 404, "there is no WebSocket here");

@@ -73,6 +73,8 @@ pub enum Fault {
     Http(Endpoint, HttpFault),
     /// WebSocket upgrades are answered with this status.
     RefuseUpgrade(u16),
+    /// WebSocket upgrades are answered with this status and the page of a proxy or a captive portal.
+    UpgradePage(u16),
     /// WebSocket upgrades are never answered.
     HangUpgrade,
     /// CONNECT is answered with this return code, and the connection closed.

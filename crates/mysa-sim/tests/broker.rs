@@ -295,6 +295,11 @@ fn faults_of_connecting_do_what_they_say() {
     };
     let (_, upgrade) = dial(Fault::RefuseUpgrade(403));
     assert!(matches!(upgrade, mysa_sim::Upgrade::Refuse(reply) if reply.status == 403));
+    let (_, upgrade) = dial(Fault::UpgradePage(200));
+    let page = |reply: &mysa_sim::HttpReply| {
+        reply.status == 200 && reply.header("content-type") == Some("text/html")
+    };
+    assert!(matches!(upgrade, mysa_sim::Upgrade::Refuse(reply) if page(&reply)));
     assert_eq!(dial(Fault::HangUpgrade).1, mysa_sim::Upgrade::Hang);
     let (rig, _) = dial(Fault::RefuseConnect(5));
     assert_eq!((&rig.bytes[..], rig.closed.len()), (&[0x20, 2, 0, 5][..], 1));
