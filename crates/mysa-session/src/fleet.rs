@@ -456,6 +456,10 @@ impl Fleet {
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::ConnectRefused(refusal));
             }
+            // What was never live was not lost.
+            Ending::GivenUp if !connection.is_live() => {
+                self.trouble = Some(Reason::UpgradeRefused { status: None });
+            }
             Ending::Closed | Ending::GivenUp => self.trouble = Some(Reason::ConnectionLost),
         }
         let Some(shard) = self.shards.get_mut(connection.shard) else { return };

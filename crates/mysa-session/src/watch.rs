@@ -134,8 +134,11 @@ impl Session {
         if !other && reason == self.service.reason {
             return;
         }
-        // Reasons of a lasting degree may alternate; who was told of the degree need not hear of each.
-        let telling = other || matches!(level, Level::Offline | Level::SignInNeeded);
+        // Reasons of a lasting degree may alternate; who was told of the degree need not hear of each. But that it has
+        // only just begun is no reason to leave anybody with.
+        let telling = other
+            || matches!(level, Level::Offline | Level::SignInNeeded)
+            || self.service.reason == Reason::Starting;
         let (since, since_wall) =
             if other { (now, self.cx.time()) } else { (self.service.since, self.service.since_wall) };
         let came_back = other && self.service.level == Level::Live || level == Level::RestOnly;

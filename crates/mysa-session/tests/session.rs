@@ -344,7 +344,12 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
     assert_eq!(rig.session.service().level, Level::RestOnly);
     assert_eq!(rig.session.service().reason, Reason::UpgradeRefused { status: Some(403) });
     assert!(rig.log.dials.len() < 250, "{}", rig.log.dials.len());
-    assert_eq!(rig.levels().iter().filter(|level| **level == Level::RestOnly).count(), 1);
+    let told = rig.events.iter().filter_map(|(_, event)| match event {
+        Event::Service(service) if service.level == Level::RestOnly => Some(service.reason),
+        _ => None,
+    });
+    let refused = Reason::UpgradeRefused { status: Some(403) };
+    assert!(told.eq([Reason::Starting, refused]), "told as soon as it is so, then why, and no more");
     assert!(rig.asked("/devices/state") > 1_000);
     // Commands take the channel there is.
     let id = rig.set(LITE, 21.0);
