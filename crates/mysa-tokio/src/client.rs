@@ -250,7 +250,8 @@ impl Monitor {
     ///
     /// # Errors
     /// What stands in the way, as soon as it is known that waiting alone will not help. [`NotReady::Offline`] is told
-    /// after the first round of failures; waiting again goes on from there.
+    /// once, after the first round of failures; waiting again goes on until the cloud can be reached, or is out of reach
+    /// for another reason.
     pub async fn ready(&self) -> Result<(), NotReady> {
         let mut changes = self.shared.changes();
         loop {

@@ -24,6 +24,8 @@ pub(crate) struct Known {
     pub(crate) stored: Option<StoredSession>,
     pub(crate) store_failure: Option<Arc<TokenFileError>>,
     challenge: Option<ChallengeNeeded>,
+    /// Whoever waited was told that the cloud cannot be reached, and why; to wait again is to wait for other news.
+    told_offline: bool,
     ended: bool,
     subscribers: Vec<Subscriber>,
 }
@@ -45,6 +47,7 @@ impl Shared {
             stored,
             store_failure: None,
             challenge: None,
+            told_offline: false,
             ended: false,
             subscribers: Vec::new(),
         };
@@ -70,6 +73,7 @@ impl Shared {
             Event::DeviceRemoved { device } => drop(known.devices.remove(device)),
             Event::Service(service) => {
                 known.service = *service;
+                known.told_offline = false;
                 if service.level != Level::SignInNeeded {
                     known.challenge = None;
                 }
@@ -113,9 +117,9 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Whether waiting has come to an end, and how.
+    /// Whether waiting has come to an end, and how. That the cloud cannot be reached is told once.
     pub(crate) fn readiness(&self) -> Option<Result<(), NotReady>> {
-        let known = self.lock();
+        let mut known = self.lock();
         if known.ended {
             return Some(Err(NotReady::Ended));
         }
@@ -135,6 +139,7 @@ impl Shared {
             (_, Reason::NoDevices) => Some(Ok(())),
             _ if !known.devices.is_empty() => Some(Ok(())),
             (Level::Offline, Reason::Starting) => None,
+            (Level::Offline, _) if std::mem::replace(&mut known.told_offline, true) => None,
             (Level::Offline, _) => Some(Err(NotReady::Offline(reason))),
             _ => None,
         }
