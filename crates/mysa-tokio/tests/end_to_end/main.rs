@@ -1,81 +1,24 @@
 //! The client against the simulated cloud, over real TLS, HTTP, WebSocket and MQTT on loopback.
 
+mod lapses;
+mod rig;
+mod troubles;
+mod wire;
+
 use std::time::Duration;
 
 use mysa_sim::{CloudSpec, Names};
 use mysa_sim_server::{Certificate, Server};
-use mysa_tokio::{
-    Celsius, Client, ClientBuilder, ConnectError, DeviceId, Environment, Event, Level, Mode, NotReady,
-    Reason, Secret, Settings,
-};
+use mysa_tokio::{Client, ConnectError, Environment, Event, Mode, NotReady, Reason, Secret, Settings};
 
-/// The V2 baseboard of the demo home.
-const KITCHEN: &str = "a0b1c2d3e4f6";
-
-struct Cloud {
-    server: Server,
-    authority: String,
-}
-
-impl Cloud {
-    async fn start(spec: CloudSpec) -> Self {
-        let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
-        let authority = certificate.authority_pem().expect("made here").to_owned();
-        let server =
-            Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, 1.0).await.expect("a free port");
-        Self { server, authority }
-    }
-
-    fn builder(&self) -> ClientBuilder {
-        Client::builder(Environment::mysa())
-            .extra_ca(self.authority.clone())
-            .connect_to(self.server.address())
-    }
-
-    /// Waits for the cloud to have seen something; the limit only ends a test that has failed.
-    async fn until(&self, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
-        let wait = async {
-            while !self.server.with_cloud(|cloud, _| so(cloud)) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
-    }
-
-    async fn client(&self) -> Client {
-        self.builder()
-            .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
-            .connect()
-            .await
-            .expect("a client")
-    }
-}
-
-fn kitchen() -> DeviceId {
-    DeviceId::new(KITCHEN).expect("an id")
-}
-
-fn celsius(degrees: f64) -> Celsius {
-    Celsius::from_degrees(degrees).expect("a temperature")
-}
-
-/// Waits for something to become so; the limit only ends a test that has failed.
-async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> bool) {
-    let mut events = client.events();
-    let wait = async {
-        while !so(client) {
-            events.next().await.expect("the client goes on");
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
+use rig::{Cloud, becomes_live, celsius, kitchen, until};
 
 #[tokio::test]
 async fn the_main_job_works_from_end_to_end() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     assert_eq!(client.devices().len(), 5);
-    until(&client, "live", |client| client.service().level == Level::Live).await;
+    becomes_live(&client).await;
     until(&client, "a temperature", |client| {
         client.state(&kitchen()).is_some_and(|device| device.state.temperature().is_some())
     })
@@ -134,7 +77,7 @@ async fn a_session_is_stored_and_gone_on_from_without_a_password() {
 async fn a_cut_connection_is_made_again() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
-    until(&client, "live", |client| client.service().level == Level::Live).await;
+    becomes_live(&client).await;
     let before = cloud.server.with_cloud(|cloud, _| cloud.counters().connects);
     cloud.server.cut_connections();
     let verdict = client.set_setpoint(&kitchen(), celsius(18.5)).deadline(Duration::from_secs(25)).await;
@@ -187,8 +130,8 @@ async fn a_certificate_for_another_host_is_refused() {
 async fn two_clients_of_one_account_do_not_disturb_each_other() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let (one, other) = tokio::join!(cloud.client(), cloud.client());
-    until(&one, "live", |client| client.service().level == Level::Live).await;
-    until(&other, "live", |client| client.service().level == Level::Live).await;
+    becomes_live(&one).await;
+    becomes_live(&other).await;
     let verdict = one.set_setpoint(&kitchen(), celsius(22.0)).await.expect("a verdict");
     assert!(verdict.is_confirmed(), "{verdict}");
     until(&other, "the other one's setpoint", |client| {
@@ -206,13 +149,7 @@ async fn a_read_only_session_sends_no_command() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let mut settings = Settings::default();
     settings.read_only = true;
-    let client = cloud
-        .builder()
-        .settings(settings)
-        .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
-        .connect()
-        .await
-        .expect("a client");
+    let client = cloud.client_with(settings).await;
     let verdict = client.set_mode(&kitchen(), Mode::Off).await.expect("a verdict");
     assert!(matches!(verdict, mysa_tokio::Verdict::Refused(_)), "{verdict}");
 }
@@ -221,7 +158,7 @@ async fn a_read_only_session_sends_no_command() {
 async fn futures_may_be_dropped_at_any_moment() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
-    until(&client, "live", |client| client.service().level == Level::Live).await;
+    becomes_live(&client).await;
     let mut events = client.events();
     for millis in [0, 1, 5, 20, 60] {
         let command = client.set_setpoint(&kitchen(), celsius(19.0)).into_future();
@@ -246,11 +183,7 @@ async fn shutting_down_ends_in_every_phase() {
     ];
     for (phase, reached) in phases {
         let so_far = cloud.server.with_cloud(|cloud, _| reached(&cloud.counters()));
-        let client = cloud
-            .builder()
-            .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
-            .start()
-            .expect("a client");
+        let client = cloud.signing_in().start().expect("a client");
         let mut events = client.events();
         if phase != "at once" {
             cloud.until(phase, |cloud| reached(&cloud.counters()) > so_far).await;

@@ -1,0 +1,90 @@
+//! What lapses, and what a person is asked for: tokens, credentials, codes.
+
+use std::time::Duration;
+
+use mysa_sim::{ChallengeSpec, CloudSpec, Happening};
+use mysa_tokio::{ChallengeKind, Client, ConnectError, NotReady, rest};
+
+use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard};
+
+/// Everything goes on as before: REST answers, a command is confirmed, what is done at the thermostat is heard. Nobody
+/// has signed in a second time.
+async fn all_goes_on(cloud: &Cloud, client: &Client) {
+    let listed = client.request(rest::devices()).await;
+    assert!(listed.is_ok(), "{listed:?}");
+    let verdict = client.set_setpoint(&kitchen(), celsius(21.5)).await.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+    presses_are_heard(cloud, client, 23.0).await;
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1, "nobody signed in again");
+}
+
+#[tokio::test]
+async fn tokens_are_renewed_before_they_lapse_and_the_watch_goes_on() {
+    let mut spec = CloudSpec::demo();
+    spec.rules.token_life = Duration::from_secs(2);
+    let cloud = Cloud::start(spec).await;
+    let client = cloud.client().await;
+    becomes_live(&client).await;
+    cloud.until("two renewals", |cloud| cloud.counters().refreshes >= 2).await;
+    all_goes_on(&cloud, &client).await;
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().connects), 1, "the connection stood");
+}
+
+#[tokio::test]
+async fn tokens_that_lapse_unannounced_are_renewed_by_the_first_request_that_is_refused() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    becomes_live(&client).await;
+    cloud.server.with_cloud(|cloud, now| cloud.act(now, Happening::ExpireTokens));
+    all_goes_on(&cloud, &client).await;
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().refreshes), 1);
+}
+
+/// The connection outlives the credentials that signed it; they are missed when it is made again.
+async fn credentials_lapse(and_tokens: bool) {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client_with(hasty()).await;
+    becomes_live(&client).await;
+    let before = cloud.server.with_cloud(|cloud, now| {
+        cloud.act(now, Happening::ExpireCredentials);
+        if and_tokens {
+            cloud.act(now, Happening::ExpireTokens);
+        }
+        cloud.counters()
+    });
+    presses_are_heard(&cloud, &client, 17.0).await;
+    cloud.server.cut_connections();
+    all_goes_on(&cloud, &client).await;
+    let after = cloud.server.with_cloud(|cloud, _| cloud.counters());
+    assert_eq!(after.grants, before.grants + 1, "new credentials, once");
+    assert_eq!(after.connects, before.connects + 1);
+    assert_eq!(after.refreshes, u64::from(and_tokens));
+}
+
+#[tokio::test]
+async fn credentials_that_have_lapsed_are_replaced_when_the_connection_is_made_again() {
+    credentials_lapse(false).await;
+}
+
+#[tokio::test]
+async fn tokens_and_credentials_may_have_lapsed_together() {
+    credentials_lapse(true).await;
+}
+
+#[tokio::test]
+async fn a_code_that_is_asked_for_is_answered_through_the_client() {
+    let mut spec = CloudSpec::demo();
+    spec.accounts[0].challenges = vec![ChallengeSpec::Sms("123456".into())];
+    let cloud = Cloud::start(spec).await;
+    let asked = cloud.signing_in().connect().await;
+    let Err(ConnectError::NotReady(NotReady::Challenge(needed), client)) = asked else { panic!("{asked:?}") };
+    assert_eq!((needed.kind, needed.again), (ChallengeKind::SmsMfa, false));
+
+    client.answer_challenge("000000").await.expect("the client goes on");
+    let asked = client.ready().await;
+    assert!(matches!(&asked, Err(NotReady::Challenge(needed)) if needed.again), "{asked:?}");
+    client.answer_challenge("123456").await.expect("the client goes on");
+    client.ready().await.expect("signed in");
+    assert_eq!(client.devices().len(), 5);
+    all_goes_on(&cloud, &client).await;
+}

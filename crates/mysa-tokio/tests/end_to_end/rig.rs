@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use mysa_sim::{CloudSpec, Names};
+use mysa_sim_server::{Certificate, Server};
+use mysa_tokio::{Celsius, Client, ClientBuilder, DeviceId, Environment, Level, Settings};
+
+/// The V2 baseboard of the demo home.
+const KITCHEN: &str = "a0b1c2d3e4f6";
+
+/// The simulated cloud behind TLS on a port of its own.
+pub(crate) struct Cloud {
+    pub(crate) server: Server,
+    authority: String,
+}
+
+impl Cloud {
+    pub(crate) async fn start(spec: CloudSpec) -> Self {
+        let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
+        let authority = certificate.authority_pem().expect("made here").to_owned();
+        let server =
+            Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, 1.0).await.expect("a free port");
+        Self { server, authority }
+    }
+
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        self.builder_of(Environment::mysa())
+    }
+
+    pub(crate) fn builder_of(&self, environment: Environment) -> ClientBuilder {
+        Client::builder(environment).extra_ca(self.authority.clone()).connect_to(self.server.address())
+    }
+
+    /// With the account's password.
+    pub(crate) fn signing_in(&self) -> ClientBuilder {
+        self.builder().password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
+    }
+
+    /// Waits for the cloud to have seen something; the limit only ends a test that has failed.
+    pub(crate) async fn until(&self, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
+        let wait = async {
+            while !self.server.with_cloud(|cloud, _| so(cloud)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        self.client_with(Settings::default()).await
+    }
+
+    pub(crate) async fn client_with(&self, settings: Settings) -> Client {
+        self.signing_in().settings(settings).connect().await.expect("a client")
+    }
+
+    /// Somebody turns the kitchen's thermostat to so many degrees.
+    pub(crate) fn press(&self, degrees: f64) {
+        let pressed =
+            |cloud: &mut mysa_sim::Cloud, now| cloud.press(now, kitchen(), Some(celsius(degrees)), None);
+        assert!(self.server.with_cloud(pressed), "it can be turned");
+    }
+}
+
+pub(crate) fn kitchen() -> DeviceId {
+    DeviceId::new(KITCHEN).expect("an id")
+}
+
+pub(crate) fn celsius(degrees: f64) -> Celsius {
+    Celsius::from_degrees(degrees).expect("a temperature")
+}
+
+/// Waits for something to become so; the limit only ends a test that has failed.
+pub(crate) async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> bool) {
+    let mut events = client.events();
+    let wait = async {
+        while !so(client) {
+            events.next().await.expect("the client goes on");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+pub(crate) async fn becomes_live(client: &Client) {
+    until(client, "live", |client| client.service().level == Level::Live).await;
+}
+
+/// What somebody does at the thermostat is heard.
+pub(crate) async fn presses_are_heard(cloud: &Cloud, client: &Client, degrees: f64) {
+    cloud.press(degrees);
+    until(client, "the setpoint that was pressed", |client| {
+        let state = client.state(&kitchen()).map(|device| device.state);
+        state.and_then(|state| state.setpoint()).is_some_and(|field| field.value == celsius(degrees))
+    })
+    .await;
+}
+
+/// Settings of a client that does not wait long before it tries again.
+pub(crate) fn hasty() -> Settings {
+    let mut settings = Settings::default();
+    settings.backoff_first = Duration::from_millis(50);
+    settings.backoff_cap = Duration::from_millis(100);
+    settings
+}

@@ -1,0 +1,180 @@
+//! A broker that refuses, a cloud that is silent, a network that cuts.
+
+use std::time::{Duration, Instant};
+
+use mysa_sim::{CloudSpec, Fault, Window};
+use mysa_tokio::{Client, ConnectError, Environment, Event, Level, NotReady, Reason, Settings, Verdict};
+use tokio::net::TcpListener;
+
+use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard, until};
+use crate::wire::{Cut, Wire};
+
+/// Until it is lifted.
+fn lasting(fault: Fault) -> Window {
+    Window::new(Duration::ZERO, Duration::MAX, fault)
+}
+
+/// The upgrade is refused in this way: commands take the structured service, and MQTT comes back when it can.
+async fn upgrade_is_refused(fault: Fault, status: Option<u16>) {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(fault)));
+    let mut settings = hasty();
+    settings.connect_timeout = Duration::from_millis(300);
+    let client = cloud.client_with(settings).await;
+    until(&client, "REST only, and why", |client| {
+        let service = client.service();
+        service.level == Level::RestOnly && service.reason == Reason::UpgradeRefused { status }
+    })
+    .await;
+
+    let command = tokio::spawn(client.set_setpoint(&kitchen(), celsius(21.5)).into_future());
+    cloud.until("the command, by REST", |cloud| cloud.counters().structured_updates == 1).await;
+    cloud.server.with_cloud(|cloud, _| cloud.clear_faults());
+    let verdict = command.await.expect("no panic").expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+
+    becomes_live(&client).await;
+    presses_are_heard(&cloud, &client, 23.0).await;
+    let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
+    assert_eq!((counters.structured_updates, counters.sign_ins), (1, 1));
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_forbidden_leaves_rest() {
+    upgrade_is_refused(Fault::RefuseUpgrade(403), Some(403)).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_not_found_leaves_rest() {
+    upgrade_is_refused(Fault::RefuseUpgrade(404), Some(404)).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_answered_with_a_web_page_leaves_rest() {
+    upgrade_is_refused(Fault::UpgradePage(200), Some(200)).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_never_answered_leaves_rest() {
+    upgrade_is_refused(Fault::HangUpgrade, None).await;
+}
+
+/// Counts how often the service was said to be read-only, until the client ends.
+async fn count_read_only(client: &Client) -> tokio::task::JoinHandle<u32> {
+    let mut events = client.events();
+    tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(event) = events.next().await {
+            count += u32::from(matches!(event, Event::Service(service) if service.level == Level::ReadOnly));
+        }
+        count
+    })
+}
+
+/// The broker ends the connection at the first publish: from then on nothing is published, and commands take REST.
+async fn becomes_read_only(cloud: &Cloud, client: &Client) {
+    let read_only = count_read_only(client).await;
+    until(client, "read-only", |client| {
+        let service = client.service();
+        service.level == Level::ReadOnly && service.reason == Reason::PublishNotPermitted
+    })
+    .await;
+    let publishes = cloud.server.with_cloud(|cloud, _| cloud.counters().publishes);
+    let verdict = client.set_setpoint(&kitchen(), celsius(21.5)).await.expect("a verdict");
+    assert!(verdict.is_confirmed(), "{verdict}");
+    let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
+    assert_eq!((counters.publishes, counters.structured_updates), (publishes, 1));
+    let truth = cloud.server.with_cloud(|cloud, _| cloud.truth(kitchen())).expect("a thermostat");
+    assert_eq!(truth.setpoint, celsius(21.5));
+    client.shutdown().await;
+    assert_eq!(read_only.await.expect("no panic"), 1, "said once");
+}
+
+fn hasty_to_conclude() -> Settings {
+    let mut settings = hasty();
+    settings.read_only_after = 1;
+    settings
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_publish_is_read_only_and_goes_on_hearing() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(Fault::DenyPublish)));
+    let client = cloud.client_with(hasty_to_conclude()).await;
+    let watcher = client.read_only();
+    until(&client, "read-only", |client| client.service().level == Level::ReadOnly).await;
+    presses_are_heard(&cloud, &client, 23.0).await;
+    assert!(watcher.is_live());
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn commands_of_an_account_that_may_not_publish_take_rest() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(Fault::DenyPublish)));
+    becomes_read_only(&cloud, &cloud.client_with(hasty_to_conclude()).await).await;
+}
+
+#[tokio::test]
+async fn commands_of_a_member_of_the_modern_identity_pool_take_rest() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.builder_of(Environment::mysa_modern());
+    let client = client.password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
+    let client = client.settings(hasty_to_conclude()).connect().await.expect("a client");
+    becomes_read_only(&cloud, &client).await;
+}
+
+#[tokio::test]
+async fn a_cloud_that_never_answers_is_given_up_on_in_time() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let mut settings = hasty();
+    settings.http_timeout = Duration::from_millis(200);
+    let started = Instant::now();
+    let client = cloud
+        .signing_in()
+        .connect_to(silent.local_addr().expect("an address"))
+        .settings(settings)
+        .connect()
+        .await;
+    assert!(
+        matches!(client, Err(ConnectError::NotReady(NotReady::Offline(Reason::Unreachable), _))),
+        "{client:?}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn handshakes_that_are_cut_are_tried_again() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let wire = Wire::to(cloud.server.address()).await;
+    wire.cut(Cut::Handshakes);
+    let client = cloud.signing_in().connect_to(wire.address()).settings(hasty()).connect().await;
+    let Err(ConnectError::NotReady(NotReady::Offline(Reason::Unreachable), client)) = client else {
+        panic!("{client:?}")
+    };
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().http_requests), 0, "nothing was said");
+    wire.cut(Cut::Nothing);
+    client.ready().await.expect("signed in");
+    becomes_live(&client).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_cut_off_is_no_message_and_the_connection_is_made_again() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let wire = Wire::to(cloud.server.address()).await;
+    let client = cloud.signing_in().connect_to(wire.address()).settings(hasty()).connect().await;
+    let client = client.expect("a client");
+    becomes_live(&client).await;
+    let mut events = client.events();
+    wire.cut(Cut::NextRecord);
+    cloud.press(17.0);
+    let verdict = client.set_setpoint(&kitchen(), celsius(21.5)).await;
+    assert!(verdict.as_ref().is_ok_and(Verdict::is_confirmed), "{verdict:?}");
+    assert!(wire.has_cut(), "the connection was cut within a record");
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().connects), 2);
+    client.shutdown().await;
+    while let Some(event) = events.next().await {
+        assert!(!matches!(event, Event::Unreadable { .. }), "{event:?}");
+    }
+}
