@@ -11,6 +11,7 @@ use crate::Now;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CloudClock {
     ahead_ms: i64,
+    checked: bool,
     last: Option<Now>,
 }
 
@@ -29,6 +30,11 @@ impl CloudClock {
     /// How far the cloud's clock is ahead of the host's.
     pub(crate) const fn ahead_ms(&self) -> i64 {
         self.ahead_ms
+    }
+
+    /// Whether it was ever compared with the cloud's.
+    pub(crate) const fn is_checked(&self) -> bool {
+        self.checked
     }
 
     /// Notes both clocks, and says by how much the wall clock has run ahead of the other since the last call, if that
@@ -52,6 +58,7 @@ impl CloudClock {
     /// Learns from the `Date` of an answer that took `took`. Returns the new lead if it changed.
     pub(crate) fn learn(&mut self, now: Now, date: &str, took: Duration) -> Option<i64> {
         let date = parse(date)?;
+        self.checked = true;
         let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         // The date was written at some moment while the answer was under way.
         let late = date.as_millis().saturating_add(took).saturating_sub(self.time(now).as_millis());

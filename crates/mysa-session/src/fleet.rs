@@ -177,6 +177,13 @@ impl Fleet {
         if refused { Some(Reason::SubscriptionsRefused) } else { self.trouble }
     }
 
+    /// Connections that failed in a row, and when the next is dialled.
+    pub(crate) fn failing(&self) -> Option<(u32, Duration)> {
+        let failing =
+            |shard: &Shard| (shard.backoff.failures() > 0).then(|| (shard.backoff.failures(), shard.dial_at));
+        self.trouble.and_then(|_| self.shards.iter().filter_map(failing).max())
+    }
+
     /// The captured URL cannot open a connection any more.
     pub(crate) fn captured_lapsed(&self, cx: &Context) -> bool {
         let lapsed =

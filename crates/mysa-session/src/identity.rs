@@ -132,6 +132,11 @@ impl Identity {
         self.trouble
     }
 
+    /// Failures in a row, and when it is tried again.
+    pub(crate) fn failing(&self) -> Option<(u32, Duration)> {
+        self.trouble.map(|_| (self.backoff.failures(), self.retry_at))
+    }
+
     /// The id token, while it lives.
     pub(crate) fn id_token(&self, cx: &Context) -> Option<&str> {
         self.tokens.as_ref().filter(|held| held.lapses > cx.mono()).map(|held| held.value.id.expose())

@@ -51,6 +51,7 @@ mod command;
 mod connection;
 mod context;
 mod device;
+mod diagnosis;
 mod entropy;
 mod environment;
 mod event;
@@ -74,6 +75,7 @@ mod wish;
 
 pub use command::{Busy, CommandId, Evidence, Expired, Reached, Refused, Verdict};
 pub use device::Device;
+pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;
 pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response};
 pub use now::{Deadline, Now, Wake};

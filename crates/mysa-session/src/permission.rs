@@ -1,10 +1,14 @@
 use core::time::Duration;
 
+use crate::Publishes;
+
 /// Whether this account may publish: learnt, since nobody tells. A broker that denies a publish ends the connection or
 /// says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Permission {
     strikes: u8,
+    /// The last publish that was followed by anything was acknowledged.
+    shown: bool,
     denied: Option<Denied>,
 }
 
@@ -19,6 +23,15 @@ impl Permission {
     /// MQTT is known to be read-only.
     pub(crate) const fn is_denied(&self) -> bool {
         self.denied.is_some()
+    }
+
+    /// What is known of it, for a report.
+    pub(crate) const fn known(&self) -> Publishes {
+        match (self.denied, self.shown) {
+            (Some(_), _) => Publishes::Denied,
+            (None, true) => Publishes::Acknowledged,
+            (None, false) => Publishes::Unknown,
+        }
     }
 
     /// Commands too were tried in vain.
@@ -43,12 +56,14 @@ impl Permission {
     /// The broker acknowledged a publish.
     pub(crate) const fn granted(&mut self) {
         self.strikes = 0;
+        self.shown = true;
         self.denied = None;
     }
 
     /// A publish was followed by the end of the connection, or by nothing although the connection was alive.
     pub(crate) fn strike(&mut self, command: bool, limit: u8, probe_at: Duration) {
         self.strikes = self.strikes.saturating_add(1);
+        self.shown = false;
         match &mut self.denied {
             Some(denied) => denied.by_command |= command,
             None if self.strikes >= limit.max(1) => {

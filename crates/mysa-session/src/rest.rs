@@ -99,6 +99,11 @@ impl Rest {
         self.trouble
     }
 
+    /// Failures in a row, and when it is tried again.
+    pub(crate) fn failing(&self) -> Option<(u32, Duration)> {
+        self.trouble.map(|_| (self.backoff.failures(), self.not_before))
+    }
+
     fn has(&self, purpose: Purpose) -> bool {
         self.pending.iter().any(|pending| pending.purpose == purpose)
             || self.waiting.iter().any(|waiting| waiting.purpose == purpose)

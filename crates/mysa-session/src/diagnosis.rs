@@ -1,0 +1,109 @@
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::DeviceId;
+
+use crate::connection::Phase;
+use crate::device::Device;
+use crate::session::Session;
+use crate::subscription::SubscriptionState;
+use crate::{Now, Reason};
+
+/// How far a session has come with each step on the way to live statuses: for a report to a person. Nothing decides by it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// How far the cloud's clock is ahead of the host's, in milliseconds; 0 if they agree within two seconds. `None`
+    /// until an answer has carried a date.
+    pub clock_ahead_ms: Option<i64>,
+    /// An id token is at hand.
+    pub signed_in: bool,
+    /// AWS credentials that can sign are at hand.
+    pub credentials: bool,
+    /// How far the MQTT connection is; of several, the furthest.
+    pub handshake: Handshake,
+    /// Why the last connection ended or did not come about, until one is live again.
+    pub trouble: Option<Reason>,
+    /// What the broker said to the subscription for each thermostat's statuses.
+    pub subscriptions: Vec<(DeviceId, Subscribed)>,
+    /// Whether the broker takes what is published.
+    pub publishing: Publishes,
+    /// Attempts that failed one after the other, at whatever fails most.
+    pub failures: u32,
+    /// Time until that is tried again; zero while it is being tried.
+    pub retry_in: Option<Duration>,
+}
+
+/// Steps of an MQTT connection.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "the protocol has these steps")]
+pub enum Handshake {
+    /// There is no connection.
+    None,
+    /// TCP, TLS and the upgrade to WebSocket are under way.
+    Dialling,
+    /// The WebSocket is open; CONNECT was sent.
+    Upgraded,
+    /// CONNACK accepted it.
+    Accepted,
+}
+
+/// How a subscription stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no further answer")]
+pub enum Subscribed {
+    /// Not asked for yet, or not answered.
+    Waiting,
+    /// Granted.
+    Granted,
+    /// Refused, or never answered. It is tried again later.
+    Refused,
+}
+
+/// Whether the broker takes what is published. Learnt, since nobody tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "it does, it does not, or it is not known")]
+pub enum Publishes {
+    /// Nothing was published, or nothing is known of it yet.
+    Unknown,
+    /// What was published last was acknowledged.
+    Acknowledged,
+    /// What was published was followed by silence or by the end of the connection, often enough to count.
+    Denied,
+}
+
+impl Session {
+    /// How far it has come. Cheap, and changes nothing.
+    #[must_use]
+    pub fn diagnosis(&self, now: Now) -> Diagnosis {
+        let Self { cx, identity, rest, fleet, devices, .. } = self;
+        let steps = fleet.connections.iter().map(|connection| match connection.phase {
+            Phase::Dialling { .. } => Handshake::Dialling,
+            Phase::Connecting { .. } => Handshake::Upgraded,
+            Phase::Live { .. } => Handshake::Accepted,
+        });
+        let subscriptions = devices.iter().map(Device::id).map(|id| {
+            let said = match fleet.subscription(id) {
+                Some(SubscriptionState::Granted) => Subscribed::Granted,
+                Some(SubscriptionState::Refused { .. }) => Subscribed::Refused,
+                Some(SubscriptionState::Waiting | SubscriptionState::Asked { .. }) | None => {
+                    Subscribed::Waiting
+                }
+            };
+            (id, said)
+        });
+        let failing = [identity.failing(), rest.failing(), fleet.failing()];
+        let worst = failing.into_iter().flatten().max_by_key(|(failures, _)| *failures);
+        Diagnosis {
+            clock_ahead_ms: cx.clock.is_checked().then(|| cx.clock.ahead_ms()),
+            signed_in: identity.id_token(cx).is_some(),
+            credentials: identity.credentials(cx).is_some(),
+            handshake: steps.max().unwrap_or(Handshake::None),
+            trouble: fleet.trouble(),
+            subscriptions: subscriptions.collect(),
+            publishing: fleet.permission.known(),
+            failures: worst.map_or(0, |(failures, _)| failures),
+            retry_in: worst.map(|(_, at)| at.saturating_sub(now.mono)),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a session tells of itself to somebody who wants to know why it does not work.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_session::{Handshake, Publishes, Reason, Settings, Start, Subscribed};
+use rig::{LITE, Reply, Rig, device, stored};
+
+const MINUTES_20: i64 = 20 * 60_000;
+
+fn resumed(host_ahead_ms: i64) -> Rig {
+    Rig::with(Settings::default(), Start::Resume { stored: stored(), password: None }, host_ahead_ms)
+}
+
+#[test]
+fn a_session_that_is_live_has_done_every_step() {
+    let rig = Rig::live();
+    let seen = rig.session.diagnosis(rig.now());
+    assert_eq!(seen.clock_ahead_ms, Some(0));
+    assert!(seen.signed_in && seen.credentials, "{seen:?}");
+    assert_eq!((seen.handshake, seen.trouble), (Handshake::Accepted, None));
+    assert_eq!(seen.subscriptions, [(device(LITE), Subscribed::Granted)]);
+    assert_eq!(seen.publishing, Publishes::Acknowledged);
+    assert_eq!((seen.failures, seen.retry_in), (0, None));
+}
+
+#[test]
+fn a_session_that_has_not_begun_has_done_none() {
+    let rig = resumed(0);
+    let seen = rig.session.diagnosis(rig.now());
+    assert_eq!((seen.clock_ahead_ms, seen.signed_in, seen.credentials), (None, false, false));
+    assert_eq!((seen.handshake, seen.publishing), (Handshake::None, Publishes::Unknown));
+    assert_eq!(seen.subscriptions, []);
+}
+
+#[test]
+fn the_error_of_the_clock_is_told() {
+    let mut rig = resumed(MINUTES_20);
+    rig.run(Duration::from_secs(10));
+    let ahead = rig.session.diagnosis(rig.now()).clock_ahead_ms.unwrap();
+    assert!((ahead + MINUTES_20).abs() < 2_000, "{ahead}");
+}
+
+#[test]
+fn a_step_that_fails_is_named_and_counted() {
+    let mut rig = resumed(0);
+    rig.cloud.upgrade = Some(403);
+    rig.run(Duration::from_secs(20));
+    let seen = rig.session.diagnosis(rig.now());
+    assert_eq!(seen.trouble, Some(Reason::UpgradeRefused { status: Some(403) }));
+    assert!(seen.failures >= 2 && seen.retry_in.is_some() && seen.signed_in, "{seen:?}");
+    rig.run(Duration::from_secs(600));
+    let later = rig.session.diagnosis(rig.now());
+    assert!(later.failures > seen.failures, "{later:?}");
+
+    let mut rig = resumed(0);
+    rig.cloud.refresh = Reply::Timeout;
+    rig.run(Duration::from_secs(120));
+    let seen = rig.session.diagnosis(rig.now());
+    assert!(!seen.signed_in && seen.failures >= 2, "{seen:?}");
+}
+
+#[test]
+fn what_the_broker_refuses_is_told_by_subscription_and_for_publishing() {
+    let mut rig = resumed(0);
+    rig.cloud.refused_filters = vec![format!("/v1/dev/{LITE}/out")];
+    rig.run(Duration::from_secs(10));
+    let seen = rig.session.diagnosis(rig.now());
+    assert_eq!(seen.subscriptions, [(device(LITE), Subscribed::Refused)]);
+    assert_eq!(seen.trouble, Some(Reason::SubscriptionsRefused));
+
+    let mut rig = resumed(0);
+    rig.cloud.close_on_publish = true;
+    rig.run(Duration::from_secs(600));
+    assert_eq!(rig.session.diagnosis(rig.now()).publishing, Publishes::Denied);
+}
