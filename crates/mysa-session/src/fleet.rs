@@ -76,6 +76,8 @@ const FILTERS_PER_CONNECTION: usize = 50;
 const BLAME: Duration = Duration::from_secs(10);
 /// Between two dials, and so between two CONNECTs, and between two signatures.
 const DIAL_SPACING: Duration = Duration::from_millis(1_100);
+/// Seconds a signature may be ahead of the clock so as to be new. AWS allows five minutes.
+const AHEAD: i64 = 30;
 /// Refused upgrades in a row from which on it is tried seldom: this account may have no MQTT at all.
 const MANY_REFUSALS: u32 = 6;
 const SELDOM: Duration = Duration::from_secs(15 * 60);
@@ -341,14 +343,20 @@ impl Fleet {
         best
     }
 
-    fn sign(&mut self, cx: &mut Context, identity: &Identity) -> Option<(PresignedUrl, Authority, Duration)> {
+    /// A URL to dial with the credentials at hand, where to, and when that connection is to be replaced.
+    pub(crate) fn sign(
+        &mut self,
+        cx: &mut Context,
+        identity: &Identity,
+    ) -> Option<(PresignedUrl, Authority, Duration)> {
         if let Some(captured) = &self.captured {
             return Some((captured.url.clone(), captured.authority.clone(), Duration::MAX));
         }
         let (credentials, lapses, renewed) = identity.credentials(cx)?;
         // A signature covers whole seconds; each must be new, or a refusal could not be told from a stale one.
         let seconds = cx.time().as_secs();
-        let seconds = if seconds == self.signed_at { seconds + 1 } else { seconds };
+        let ahead = self.signed_at.saturating_sub(seconds);
+        let seconds = if (0..AHEAD).contains(&ahead) { self.signed_at + 1 } else { seconds };
         let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
         let authority = cx.environment.broker.clone();
         let url = Presigner::iot(cx.environment.region.as_str())

@@ -5,6 +5,7 @@ use core::time::Duration;
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
 use mysa_proto::rest::RestRequest;
 use mysa_proto::{Change, DeviceId, DeviceState};
+use mysa_sigv4::PresignedUrl;
 
 use crate::clock::CloudClock;
 use crate::command::{Busy, CommandId, Expired};
@@ -309,6 +310,17 @@ impl Session {
             self.ended = true;
         }
         self.step();
+    }
+
+    /// Signs a URL for another MQTT program to connect with, by the cloud's own time. It is not one of those that this
+    /// session dials. A session that has a captured URL has only that one to give.
+    ///
+    /// `None` while there is nothing to sign with: nobody is signed in yet, or there is no thermostat to listen to.
+    pub fn presign(&mut self, now: Now) -> Option<PresignedUrl> {
+        self.enter(now);
+        let signed = self.fleet.sign(&mut self.cx, &self.identity);
+        self.step();
+        signed.map(|(url, ..)| url)
     }
 
     /// The next thing to do, or `None` until something else happens.

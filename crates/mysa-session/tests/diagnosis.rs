@@ -1,4 +1,4 @@
-//! What a session tells of itself to somebody who wants to know why it does not work.
+//! What a session tells of itself to somebody who wants to know why it does not work, and the URLs it signs for others.
 
 mod rig;
 
@@ -74,4 +74,26 @@ fn what_the_broker_refuses_is_told_by_subscription_and_for_publishing() {
     rig.cloud.close_on_publish = true;
     rig.run(Duration::from_secs(600));
     assert_eq!(rig.session.diagnosis(rig.now()).publishing, Publishes::Denied);
+}
+
+#[test]
+fn a_url_for_others_is_signed_by_the_clouds_clock_and_is_none_of_its_own() {
+    let mut rig = resumed(MINUTES_20);
+    assert!(rig.session.presign(rig.now()).is_none(), "nobody is signed in");
+    rig.run(Duration::from_secs(10));
+    let mut given = Vec::new();
+    for _ in 0..3 {
+        let url = rig.session.presign(rig.now()).unwrap();
+        let seen = url.inspect().unwrap();
+        assert!((seen.signed_at.unix_timestamp() - rig.truth_secs()).abs() <= 3, "{seen:?}");
+        assert!(!format!("{url:?}").contains("Signature"));
+        given.push(url.as_str().to_owned());
+    }
+    rig.cut();
+    rig.run(Duration::from_secs(60));
+    given.extend(rig.log.dials.iter().map(|(_, url)| url.clone()));
+    let all = given.len();
+    given.sort();
+    given.dedup();
+    assert!(all >= 5 && given.len() == all, "one of {all} was given twice");
 }
