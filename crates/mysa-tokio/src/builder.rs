@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::client::{Client, NotReady};
 use crate::driver::{Clock, Driver, Transport};
+use crate::probe::Prober;
 use crate::shared::Shared;
 use crate::token_file::{Loaded, TokenFile, TokenFileError};
 use crate::transport::{HttpClient, Route, TlsError, tls_config};
@@ -154,6 +155,14 @@ impl ClientBuilder {
     pub fn connect_to(mut self, address: SocketAddr) -> Self {
         self.connect_to = Some(address);
         self
+    }
+
+    /// Something that looks whether hosts can be reached the way this client would reach them.
+    ///
+    /// # Errors
+    /// There is nothing to check certificates with.
+    pub fn prober(&self) -> Result<Prober, TlsError> {
+        Ok(Prober::new(Route::new(self.connect_to), tls_config(&self.authorities)?))
     }
 
     /// Starts the client on the tokio runtime of the caller and returns at once; [`Monitor::ready`](crate::Monitor::ready)

@@ -9,8 +9,9 @@ use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::rest::{self, History, RestRequest, UsageQuery};
 use mysa_proto::{Celsius, Change, DeviceId, Mode};
 use mysa_session::{
-    Busy, ChallengeNeeded, Environment, Level, Reason, RequestError, Response, Service, Verdict,
+    Busy, ChallengeNeeded, Diagnosis, Environment, Level, Reason, RequestError, Response, Service, Verdict,
 };
+use mysa_sigv4::PresignedUrl;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::builder::ClientBuilder;
@@ -214,6 +215,20 @@ impl Client {
         self.ask(Ask::AnswerChallenge { answer: Secret::from(answer) }).await
     }
 
+    /// Signs a URL that another MQTT program can connect with in the name of this account, by the cloud's own time.
+    /// Waits until there is something to sign with, so put a limit on it; that may be never for an account without
+    /// thermostats. A client that was given a captured URL has only that one to give.
+    ///
+    /// Whoever holds the URL can connect while it is valid, which is five minutes or so: it is a secret.
+    ///
+    /// # Errors
+    /// If the client has ended.
+    pub async fn presign(&self) -> Result<PresignedUrl, Ended> {
+        let (url, answer) = oneshot::channel();
+        self.ask(Ask::Presign { url }).await?;
+        answer.await.map_err(|_| Ended)
+    }
+
     /// Revokes the refresh token, forgets the stored session and ends the client.
     ///
     /// # Errors
@@ -317,6 +332,16 @@ impl Monitor {
     pub async fn energy(&self, device: &DeviceId, query: &UsageQuery) -> Result<History, EnergyError> {
         let response = self.request(rest::usage(*device, query)).await.map_err(EnergyError::Ask)?;
         History::decode(&response.body).map_err(EnergyError::Decode)
+    }
+
+    /// How far the client has come on the way to live statuses, for a report to a person.
+    ///
+    /// # Errors
+    /// If the client has ended.
+    pub async fn diagnosis(&self) -> Result<Diagnosis, Ended> {
+        let (diagnosis, answer) = oneshot::channel();
+        self.ask(Ask::Diagnose { diagnosis }).await?;
+        answer.await.map_err(|_| Ended)
     }
 
     /// Why the session could not be kept in the token file the last time it had to be, if it could not.

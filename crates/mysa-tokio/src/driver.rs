@@ -7,9 +7,10 @@ use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::rest::RestRequest;
 use mysa_proto::{Change, DeviceId, UnixTime};
 use mysa_session::{
-    Busy, CommandId, ConnId, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpResult, Now,
-    Output, RequestId, Response, Session, Verdict,
+    Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
+    HttpResult, Now, Output, RequestId, Response, Session, Verdict,
 };
+use mysa_sigv4::PresignedUrl;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::ClientConfig;
@@ -37,6 +38,12 @@ pub(crate) enum Ask {
     },
     AnswerChallenge {
         answer: Secret,
+    },
+    Presign {
+        url: oneshot::Sender<PresignedUrl>,
+    },
+    Diagnose {
+        diagnosis: oneshot::Sender<Diagnosis>,
     },
     SignOut,
     Shutdown,
@@ -99,6 +106,8 @@ pub(crate) struct Driver {
     /// Set once somebody signs out: when to end, answered or not.
     leave_at: Option<tokio::time::Instant>,
     responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, AskError>>>,
+    /// Who waits for something to sign a URL with.
+    presigns: Vec<oneshot::Sender<PresignedUrl>>,
 }
 
 /// The way to the world, cheap to clone.
@@ -141,6 +150,7 @@ impl Driver {
             leave_at: None,
             verdicts: BTreeMap::new(),
             responses: BTreeMap::new(),
+            presigns: Vec::new(),
         }
     }
 
@@ -223,6 +233,11 @@ impl Driver {
                 // An answer to a challenge that has gone meanwhile changes nothing.
                 let _ = self.session.answer_challenge(now, answer.expose());
             }
+            Ask::Presign { url } => {
+                self.presigns.retain(|waiting| !waiting.is_closed());
+                self.presigns.push(url);
+            }
+            Ask::Diagnose { diagnosis } => drop(diagnosis.send(self.session.diagnosis(now))),
             Ask::SignOut => {
                 self.session.sign_out(now);
                 // The refresh token is revoked by a last exchange; then this is over.
@@ -235,6 +250,7 @@ impl Driver {
     /// Does all that the session asks for, the network first. Events are taken at once too, since commands and requests
     /// wait for theirs; a slow reader of [`Events`](crate::Events) has a bounded queue of its own, which nobody waits on.
     fn drain(&mut self) {
+        self.presign();
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Http(request) => self.exchange(request),
@@ -274,6 +290,16 @@ impl Driver {
                 self.shared.note_store(Some(error));
                 None
             }
+        }
+    }
+
+    fn presign(&mut self) {
+        if self.presigns.is_empty() {
+            return;
+        }
+        let Some(url) = self.session.presign(self.clock.now()) else { return };
+        for waiting in self.presigns.drain(..) {
+            let _ = waiting.send(url.clone());
         }
     }
 

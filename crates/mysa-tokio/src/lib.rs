@@ -36,6 +36,7 @@ mod client;
 mod device;
 mod driver;
 mod events;
+mod probe;
 mod shared;
 mod token_file;
 mod transport;
@@ -51,9 +52,11 @@ pub use mysa_proto::{
     TrackedSensor, Watts,
 };
 pub use mysa_session::{
-    ChallengeNeeded, CommandChannel, CommandId, Environment, Event, Evidence, Expired, Level, Reached,
-    Reason, Refused, RequestError, Response, Service, Settings, Subscriptions, Verdict,
+    ChallengeNeeded, CommandChannel, CommandId, Diagnosis, Environment, Event, Evidence, Expired, Handshake,
+    Level, Publishes, Reached, Reason, Refused, RequestError, Response, Service, Settings, Subscribed,
+    Subscriptions, Verdict,
 };
 pub use mysa_sigv4::PresignedUrl;
+pub use probe::{Probe, ProbeError, Prober};
 pub use token_file::{Loaded, TokenFile, TokenFileError};
 pub use transport::TlsError;

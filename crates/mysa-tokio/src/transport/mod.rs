@@ -9,4 +9,4 @@ pub(crate) use http::{HttpClient, HttpReply};
 pub(crate) use route::Route;
 pub use tls::TlsError;
 pub(crate) use tls::tls_config;
-pub(crate) use websocket::{DialFailure, WebSocket, dial};
+pub(crate) use websocket::{DialFailure, WebSocket, connect, dial, is_certificate};

@@ -76,7 +76,7 @@ async fn open(route: Route, tls: &Arc<ClientConfig>, target: &Dial) -> Result<We
 }
 
 /// Tries the addresses in turn; a dead IPv6 route must not hide a good IPv4 one.
-async fn connect(route: Route, host: &str, port: u16) -> io::Result<TcpStream> {
+pub(crate) async fn connect(route: Route, host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in route.resolve(host, port).await? {
         match tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(address)).await {
@@ -88,7 +88,7 @@ async fn connect(route: Route, host: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn is_certificate(error: &io::Error) -> bool {
+pub(crate) fn is_certificate(error: &io::Error) -> bool {
     use tokio_rustls::rustls::Error;
     error
         .get_ref()

@@ -1,0 +1,97 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::transport::{Route, connect, is_certificate};
+
+/// Looks whether a host can be reached: name, TCP, TLS. It sends nothing beyond the handshake.
+#[derive(Clone, Debug)]
+pub struct Prober {
+    route: Route,
+    tls: Arc<ClientConfig>,
+}
+
+/// A host that can be reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Probe {
+    /// How many addresses its name has; 1 where every connection goes to a given address.
+    pub addresses: usize,
+    /// Time from the first packet to the end of the TLS handshake, name resolution left out.
+    pub took: Duration,
+}
+
+/// Why a host cannot be reached.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// Its name has no address, or could not be asked for.
+    Name(io::Error),
+    /// None of its addresses takes a connection.
+    Connect(io::Error),
+    /// Its certificate is not trusted, is not valid now, or names another host.
+    Untrusted(io::Error),
+    /// The TLS handshake failed.
+    Tls(io::Error),
+    /// No answer in time.
+    Timeout,
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name(_) => "its name cannot be resolved",
+            Self::Connect(_) => "it takes no connection",
+            Self::Untrusted(_) => "its certificate is not trusted",
+            Self::Tls(_) => "the TLS handshake failed",
+            Self::Timeout => "it does not answer",
+        })
+    }
+}
+
+impl std::error::Error for ProbeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Name(error) | Self::Connect(error) | Self::Untrusted(error) | Self::Tls(error) => {
+                Some(error)
+            }
+            Self::Timeout => None,
+        }
+    }
+}
+
+impl Prober {
+    pub(crate) fn new(route: Route, tls: Arc<ClientConfig>) -> Self {
+        Self { route, tls }
+    }
+
+    /// Reaches for a host, within `limit`.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub async fn probe(&self, host: &str, port: u16, limit: Duration) -> Result<Probe, ProbeError> {
+        timeout(limit, self.reach(host, port)).await.unwrap_or(Err(ProbeError::Timeout))
+    }
+
+    async fn reach(&self, host: &str, port: u16) -> Result<Probe, ProbeError> {
+        let no_name = || ProbeError::Name(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        let addresses = self.route.resolve(host, port).await.map_err(ProbeError::Name)?.len();
+        if addresses == 0 {
+            return Err(no_name());
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| no_name())?;
+        let began = Instant::now();
+        let tcp = connect(self.route, host, port).await.map_err(ProbeError::Connect)?;
+        match TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await {
+            Ok(_) => Ok(Probe { addresses, took: began.elapsed() }),
+            Err(error) if is_certificate(&error) => Err(ProbeError::Untrusted(error)),
+            Err(error) => Err(ProbeError::Tls(error)),
+        }
+    }
+}
