@@ -3,7 +3,7 @@
 
 mod rig;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mysa_proto::Celsius;
 use mysa_sim::{CloudSpec, DeviceFault, DeviceSpec, Fault, Happening, Mode};
@@ -216,24 +216,6 @@ fn the_same_seed_gives_the_same_bytes() {
     assert!(first.1 > 80_000, "{}", first.1);
     assert!(first == second);
     assert!(first != other);
-}
-
-#[test]
-#[ignore = "a measurement: cargo test --release -p mysa-sim --test homes -- --ignored --nocapture"]
-#[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
-fn a_day_of_five_thermostats_in_live_reporting_takes_a_moment() {
-    for devices in [5, 50] {
-        let start = Instant::now();
-        let (bytes, messages) = a_day(devices, 0);
-        let spent = start.elapsed();
-        println!("{devices} devices, a day, live: {spent:?}, {messages} messages, {} bytes", bytes.len());
-    }
-    let mut spec = CloudSpec::demo();
-    spec.history_days = 0;
-    let mut rig = Rig::new(spec);
-    let start = Instant::now();
-    rig.pass(DAY);
-    println!("5 devices, a day, nobody listening: {:?}", start.elapsed());
 }
 
 /// Requests that are almost right.
