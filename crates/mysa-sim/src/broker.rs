@@ -15,6 +15,7 @@ use crate::device::Device;
 use crate::fault::{Closing, Fault, Faults};
 use crate::identity_pool::Reach;
 use crate::spec::{Denial, Rules};
+use crate::subscriptions::{Absent, BACKLOG};
 
 /// Something the cloud wants done on a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,6 +77,8 @@ pub(crate) struct Broker {
     /// What clients published and may: topic and payload, for the cloud to pass on.
     published: Vec<(String, Vec<u8>)>,
     last_connect: BTreeMap<String, Duration>,
+    /// Clients that are to be remembered while they are away.
+    absent: BTreeMap<String, Absent>,
     pub(crate) counts: BrokerCounts,
 }
 
@@ -86,6 +89,8 @@ const MAX_CLIENT_ID: usize = 128;
 const MAX_IN_FLIGHT: usize = 100;
 const MAX_PUBLISHES: u32 = 100;
 const RESEND_FOR: Duration = Duration::from_secs(3_600);
+/// Messages kept for a client go out at ten a second.
+const BACKLOG_PACE: Duration = Duration::from_millis(100);
 /// Outputs that may wait for a driver; more are lost, as in a socket nobody reads.
 const MAX_OUTPUTS: usize = 65_536;
 const MAX_CLIENTS: usize = 1_024;
@@ -122,16 +127,23 @@ impl Broker {
     }
 
     pub(crate) fn subscriptions(&self) -> usize {
-        self.connections.values().map(Connection::subscriptions).sum()
+        self.connections.values().map(|connection| connection.subscriptions.len()).sum()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
         self.connections.values().map(Connection::deadline).min()
     }
 
-    /// The client is gone.
-    pub(crate) fn forget(&mut self, conn: u64) {
-        self.connections.remove(&conn);
+    /// The client is gone; if it is to be remembered, then for so long.
+    pub(crate) fn forget(&mut self, conn: u64, until: Duration) {
+        if let Some(connection) = self.connections.remove(&conn) {
+            self.remember(connection, until);
+        }
+    }
+
+    fn remember(&mut self, connection: Connection, until: Duration) {
+        let room = self.absent.len() < MAX_CLIENTS;
+        self.absent.extend(connection.into_absent(until).filter(|_| room));
     }
 
     pub(crate) fn close_all(&mut self, cx: &mut Context<'_>, closing: Closing) {
@@ -159,6 +171,7 @@ impl Broker {
                     connection.heard = cx.now;
                     if let Err(closing) = self.handle_packet(cx, conn, &mut connection, packet) {
                         self.counts.closed += 1;
+                        self.remember(connection, cx.now + cx.rules.session_life);
                         self.output(cx, Output::Close { conn, closing });
                         return;
                     }
@@ -166,6 +179,7 @@ impl Broker {
                 Ok(None) => break,
                 Err(_) => {
                     self.counts.closed += 1;
+                    self.remember(connection, cx.now + cx.rules.session_life);
                     self.output(cx, Output::Close { conn, closing: Closing::Frame(None) });
                     return;
                 }
@@ -206,7 +220,8 @@ impl Broker {
         let mut sends = Vec::new();
         for (&conn, connection) in &mut self.connections {
             let welcome = connection.reach == Reach::Full && cx.policy.owns(connection.account, own.device);
-            let Some(wanted) = connection.wants(topic).filter(|_| welcome && connection.client.is_some())
+            let Some(wanted) =
+                connection.subscriptions.wants(topic).filter(|_| welcome && connection.client.is_some())
             else {
                 continue;
             };
@@ -239,12 +254,38 @@ impl Broker {
             self.counts.delivered += 1;
             self.output(cx, Output::Send { conn, bytes });
         }
+        if !(at_least_once || raise) {
+            return;
+        }
+        self.absent.retain(|_, absent| cx.now < absent.until);
+        for absent in self.absent.values_mut() {
+            let welcome = absent.reach == Reach::Full && cx.policy.owns(absent.account, own.device);
+            if welcome && absent.subscriptions.wants(topic) == Some(true) {
+                if absent.backlog.len() < BACKLOG {
+                    absent.backlog.push_back((topic.into(), payload.into()));
+                } else {
+                    self.counts.dropped += 1;
+                }
+            }
+        }
     }
 
     fn resend(&mut self, cx: &mut Context<'_>, conn: u64) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.in_flight.retain(|_, waiting| waiting.give_up_at > cx.now);
         let mut sends = Vec::new();
+        while connection.backlog_at <= cx.now && connection.in_flight.len() < MAX_IN_FLIGHT {
+            let (Some((topic, payload)), Some(id)) = (connection.backlog.pop_front(), connection.next_id())
+            else {
+                break;
+            };
+            sends.extend(packet(&topic, &payload, Delivery::AtLeastOnce(id), false));
+            let resend_at = cx.now + cx.rules.redelivery.max(BACKLOG_PACE);
+            let give_up_at = cx.now + RESEND_FOR;
+            connection.in_flight.insert(id, InFlight { topic, payload, resend_at, give_up_at });
+            connection.backlog_at = cx.now + BACKLOG_PACE;
+        }
+        connection.backlog_at = connection.backlog_at.max(cx.now + BACKLOG_PACE);
         for (id, waiting) in
             connection.in_flight.iter_mut().filter(|(_, waiting)| waiting.resend_at <= cx.now)
         {
@@ -257,7 +298,7 @@ impl Broker {
     }
 
     fn close(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing) {
-        self.connections.remove(&conn);
+        self.forget(conn, cx.now + cx.rules.session_life);
         self.output(cx, Output::Close { conn, closing });
     }
 
@@ -315,7 +356,7 @@ impl Broker {
                     return Err(RULE);
                 }
                 for filter in unsubscribe.filters() {
-                    connection.unsubscribe(filter.as_str());
+                    connection.subscriptions.remove(filter.as_str());
                 }
                 self.send(cx, conn, &unsuback(unsubscribe.id));
                 Ok(())
@@ -381,6 +422,15 @@ impl Broker {
             self.counts.kicked += 1;
             self.close(cx, older, rule);
         }
+        let kept = self.absent.remove(&name).filter(|absent| {
+            !connect.clean_session && absent.account == connection.account && cx.now < absent.until
+        });
+        let session_present = kept.is_some();
+        if let Some(Absent { subscriptions, backlog, .. }) = kept {
+            (connection.subscriptions, connection.backlog) = (subscriptions, backlog);
+            connection.backlog_at = cx.now + BACKLOG_PACE;
+        }
+        connection.lasting = !connect.clean_session;
         connection.client = Some(name);
         let keep_alive = match connect.keep_alive {
             0 | 1_201.. => 1_200,
@@ -393,7 +443,7 @@ impl Broker {
             _ => None,
         });
         self.counts.connects += 1;
-        self.send(cx, conn, &ConnAck::Accepted { session_present: false }.to_bytes());
+        self.send(cx, conn, &ConnAck::Accepted { session_present }.to_bytes());
         Ok(())
     }
 
@@ -467,7 +517,7 @@ impl Broker {
                 return Err(rule);
             }
             let granted = match (may_subscribe(cx, connection, filter), cx.rules.denied_subscribe) {
-                (true, _) => connection.subscribe(filter, qos == QoS::AtLeastOnce),
+                (true, _) => connection.subscriptions.add(filter, qos == QoS::AtLeastOnce),
                 (false, Denial::Refuse) => false,
                 (false, Denial::Disconnect) => return Err(rule),
                 (false, Denial::Silence) => {

@@ -294,7 +294,7 @@ impl Cloud {
     /// The connection is gone.
     pub fn handle_ws_closed(&mut self, now: Now, conn: u64) {
         self.advance(now);
-        self.broker.forget(conn);
+        self.broker.forget(conn, self.now.mono + self.rules.session_life);
     }
 
     /// Lets time pass: rooms cool, thermostats speak, connections lapse. Calling it early, late or twice is harmless.

@@ -1,13 +1,14 @@
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use mysa_mqtt_codec::PacketId;
 use mysa_mqtt_codec::server::Stream;
-use mysa_mqtt_codec::{Filter, PacketId, Topic};
 
 use crate::fault::Closing;
 use crate::identity_pool::Reach;
+use crate::subscriptions::{Absent, Subscriptions};
 
 /// Largest packet that is read: 128 KiB of payload, and room for the topic.
 const MAX_PACKET: u32 = 128 * 1024 + 1_024;
@@ -30,8 +31,12 @@ pub(crate) struct Connection {
     pub(crate) packets: u32,
     pub(crate) publishes: (u64, u32),
     pub(crate) in_flight: BTreeMap<PacketId, InFlight>,
-    exact: BTreeMap<String, bool>,
-    wild: Vec<(String, bool)>,
+    pub(crate) subscriptions: Subscriptions,
+    /// It did not ask for a clean session.
+    pub(crate) lasting: bool,
+    /// What came for it while it was away, and when the next of it is sent.
+    pub(crate) backlog: VecDeque<(String, Vec<u8>)>,
+    pub(crate) backlog_at: Duration,
     last_id: u16,
 }
 
@@ -43,9 +48,6 @@ pub(crate) struct InFlight {
     pub(crate) resend_at: Duration,
     pub(crate) give_up_at: Duration,
 }
-
-/// Subscriptions a connection may have.
-const MAX_SUBSCRIPTIONS: usize = 50;
 
 impl Connection {
     pub(crate) fn new(account: usize, reach: Reach, now: Duration) -> Self {
@@ -62,8 +64,10 @@ impl Connection {
             packets: 0,
             publishes: (0, 0),
             in_flight: BTreeMap::new(),
-            exact: BTreeMap::new(),
-            wild: Vec::new(),
+            subscriptions: Subscriptions::default(),
+            lasting: false,
+            backlog: VecDeque::new(),
+            backlog_at: Duration::ZERO,
             last_id: 0,
         }
     }
@@ -73,42 +77,8 @@ impl Connection {
         let silence = self.heard.saturating_add(self.keep_alive + self.keep_alive / 2);
         let resend = self.in_flight.values().map(|waiting| waiting.resend_at).min().unwrap_or(Duration::MAX);
         let doom = self.doomed.map_or(Duration::MAX, |(at, _)| at);
-        self.ends.min(silence).min(resend).min(doom)
-    }
-
-    pub(crate) fn subscriptions(&self) -> usize {
-        self.exact.len() + self.wild.len()
-    }
-
-    /// Notes a subscription; `false` if there are too many.
-    pub(crate) fn subscribe(&mut self, filter: Filter<'_>, at_least_once: bool) -> bool {
-        let text = filter.as_str();
-        self.unsubscribe(text);
-        if self.subscriptions() >= MAX_SUBSCRIPTIONS {
-            return false;
-        }
-        if filter.has_wildcard() {
-            self.wild.push((text.into(), at_least_once));
-        } else {
-            self.exact.insert(text.into(), at_least_once);
-        }
-        true
-    }
-
-    pub(crate) fn unsubscribe(&mut self, filter: &str) {
-        self.exact.remove(filter);
-        self.wild.retain(|(known, _)| known != filter);
-    }
-
-    /// Whether it wants messages on `topic`, and if so whether with QoS 1.
-    pub(crate) fn wants(&self, topic: &str) -> Option<bool> {
-        if let Some(&at_least_once) = self.exact.get(topic) {
-            return Some(at_least_once);
-        }
-        let topic = Topic::new(topic).ok()?;
-        let matching =
-            |(filter, _): &&(String, bool)| Filter::new(filter).is_ok_and(|filter| filter.matches(topic));
-        self.wild.iter().find(matching).map(|(_, at_least_once)| *at_least_once)
+        let backlog = if self.backlog.is_empty() { Duration::MAX } else { self.backlog_at };
+        self.ends.min(silence).min(resend).min(doom).min(backlog)
     }
 
     /// A packet id that is not in use.
@@ -120,5 +90,17 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// What is kept of it once it has ended; `None` if it asked for a clean session.
+    pub(crate) fn into_absent(self, until: Duration) -> Option<(String, Absent)> {
+        let client = self.client.filter(|_| self.lasting)?;
+        // What was sent and not acknowledged is sent again.
+        let sent = self.in_flight.into_values().map(|waiting| (waiting.topic, waiting.payload));
+        let Self { account, reach, subscriptions, .. } = self;
+        Some((
+            client,
+            Absent { account, reach, subscriptions, backlog: sent.chain(self.backlog).collect(), until },
+        ))
     }
 }

@@ -56,6 +56,7 @@ mod room;
 mod settings;
 mod spec;
 mod structured;
+mod subscriptions;
 mod thermostat;
 mod things;
 mod token;

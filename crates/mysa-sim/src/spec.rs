@@ -278,6 +278,9 @@ pub struct Rules {
     pub sign_in_rate: u32,
     /// Life of a WebSocket connection. Default 24 hours.
     pub connection_life: Duration,
+    /// How long the broker remembers a client that connected without asking for a clean session, counted from the end of
+    /// its connection. Default one hour.
+    pub session_life: Duration,
     /// How long the broker waits for a PUBACK before it sends again. Default 5 seconds.
     pub redelivery: Duration,
     /// Whether `+` and `#` are granted for the account's own devices. Default no: nobody has shown that they are.
@@ -311,6 +314,7 @@ impl Default for Rules {
             bearer: false,
             sign_in_rate: 50,
             connection_life: 24 * hour,
+            session_life: hour,
             redelivery: Duration::from_secs(5),
             wildcards: false,
             denied_subscribe: Denial::Refuse,

@@ -377,3 +377,52 @@ fn faults_of_thermostats_do_what_they_say() {
     assert_eq!(command(Some(DeviceFault::Truncate)), (vec![1], 0, 23.0));
     assert_eq!(command(Some(DeviceFault::IgnoreLive)).0, [1]);
 }
+
+/// AWS documents it: the session lasts an hour, and what was kept comes at ten messages a second.
+#[test]
+fn a_client_that_asks_for_no_clean_session_is_remembered_for_an_hour() {
+    const OUT: &str = "/v1/dev/a0b1c2d3e4f5/out";
+    let mut rig = Rig::demo();
+    assert!(!rig.connect_again(1, "lasting"), "nothing to remember yet");
+    assert_eq!(rig.subscribe(1, &[OUT]), [1]);
+    rig.send(1, &DISCONNECT);
+    for degrees in [18.0, 18.5, 19.0] {
+        rig.pass(2 * SECOND);
+        assert!(rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(degrees), None));
+    }
+    assert!(rig.inbox.is_empty());
+    let back = rig.now;
+    assert!(rig.connect_again(2, "lasting"));
+    rig.pass(SECOND);
+    let kept: Vec<_> = rig.inbox.iter().filter(|message| message.qos1).collect();
+    assert_eq!(
+        kept.iter().map(|message| message.json()["Next"].as_f64().unwrap()).collect::<Vec<_>>(),
+        [18.0, 18.5, 19.0]
+    );
+    let apart = Duration::from_millis(100);
+    assert!(kept.iter().zip(1..).all(|(message, nth)| message.at == back + nth * apart && !message.dup));
+
+    rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(20.0), None);
+    rig.drain();
+    assert_eq!(rig.inbox.last().unwrap().json()["Next"], 20.0, "subscribed as before");
+    rig.cloud.handle_ws_closed(at(rig.now), 2);
+    rig.pass(3_600 * SECOND);
+    assert!(!rig.connect_again(3, "lasting"), "an hour is over");
+}
+
+#[test]
+fn what_is_remembered_of_a_client_is_forgotten_for_a_clean_session() {
+    let mut rig = Rig::demo();
+    rig.connect_again(1, "lasting");
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/out"]);
+    rig.pass(2 * SECOND);
+    assert!(rig.connect_again(2, "lasting"), "the older connection was closed for it");
+    assert_eq!(rig.closed.len(), 1);
+    rig.pass(2 * SECOND);
+    rig.connect_with(3, LEGACY_POOL, LEGACY_CLIENT, "lasting");
+    rig.pass(2 * SECOND);
+    rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(20.0), None);
+    rig.drain();
+    assert!(rig.inbox.iter().all(|message| !message.qos1), "nobody is subscribed");
+    assert!(!rig.connect_again(4, "lasting"));
+}

@@ -250,13 +250,32 @@ impl Rig {
         upgrade
     }
 
-    /// Dials with fresh credentials, sends CONNECT, and sees CONNACK.
-    pub fn connect_with(&mut self, conn: u64, pool: &str, client: &str, name: &str) {
+    /// Dials with fresh credentials.
+    pub fn dial(&mut self, conn: u64, pool: &str, client: &str) {
         let tokens = self.sign_in_as(client);
         let credentials = self.credentials(pool, &tokens);
         let target = self.presign(&credentials);
         assert_eq!(self.upgrade(conn, &target, "mqtt"), Upgrade::Accept);
+    }
+
+    /// Dials with fresh credentials, sends CONNECT, and sees CONNACK.
+    pub fn connect_with(&mut self, conn: u64, pool: &str, client: &str, name: &str) {
+        self.dial(conn, pool, client);
         self.send(conn, &connect(name, 60));
+    }
+
+    /// Dials and connects without asking for a clean session. Returns whether the broker remembers one.
+    pub fn connect_again(&mut self, conn: u64, name: &str) -> bool {
+        self.dial(conn, LEGACY_POOL, LEGACY_CLIENT);
+        let mut bytes = Vec::new();
+        let request = Connect { clean_session: false, ..Connect::new(ClientId::new(name).unwrap(), 60) };
+        Outbound::Connect(request).encode(&mut bytes).unwrap();
+        self.bytes.clear();
+        self.send(conn, &bytes);
+        match self.bytes[..] {
+            [0x20, 2, present, 0] => present == 1,
+            ref other => panic!("{other:?}"),
+        }
     }
 
     pub fn connect(&mut self, conn: u64) {

@@ -1,0 +1,70 @@
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_mqtt_codec::{Filter, Topic};
+
+use crate::identity_pool::Reach;
+
+/// What a client has subscribed to, and whether with QoS 1.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    exact: BTreeMap<String, bool>,
+    wild: Vec<(String, bool)>,
+}
+
+/// Subscriptions a connection may have.
+const MAX_SUBSCRIPTIONS: usize = 50;
+
+impl Subscriptions {
+    pub(crate) fn len(&self) -> usize {
+        self.exact.len() + self.wild.len()
+    }
+
+    /// Notes a subscription; `false` if there are too many.
+    pub(crate) fn add(&mut self, filter: Filter<'_>, at_least_once: bool) -> bool {
+        let text = filter.as_str();
+        self.remove(text);
+        if self.len() >= MAX_SUBSCRIPTIONS {
+            return false;
+        }
+        if filter.has_wildcard() {
+            self.wild.push((text.into(), at_least_once));
+        } else {
+            self.exact.insert(text.into(), at_least_once);
+        }
+        true
+    }
+
+    pub(crate) fn remove(&mut self, filter: &str) {
+        self.exact.remove(filter);
+        self.wild.retain(|(known, _)| known != filter);
+    }
+
+    /// Whether messages on `topic` are wanted, and if so whether with QoS 1.
+    pub(crate) fn wants(&self, topic: &str) -> Option<bool> {
+        if let Some(&at_least_once) = self.exact.get(topic) {
+            return Some(at_least_once);
+        }
+        let topic = Topic::new(topic).ok()?;
+        let matching =
+            |(filter, _): &&(String, bool)| Filter::new(filter).is_ok_and(|filter| filter.matches(topic));
+        self.wild.iter().find(matching).map(|(_, at_least_once)| *at_least_once)
+    }
+}
+
+/// What is kept of a client that connected without asking for a clean session, while it is away.
+#[derive(Debug)]
+pub(crate) struct Absent {
+    pub(crate) account: usize,
+    pub(crate) reach: Reach,
+    pub(crate) subscriptions: Subscriptions,
+    /// Messages with QoS 1: topic and payload.
+    pub(crate) backlog: VecDeque<(String, Vec<u8>)>,
+    /// When it is forgotten.
+    pub(crate) until: Duration,
+}
+
+/// Messages kept for one client.
+pub(crate) const BACKLOG: usize = 1_024;
