@@ -50,6 +50,7 @@ mod http;
 mod identity_pool;
 mod math;
 mod message;
+mod preferences;
 mod rest;
 mod rng;
 mod room;

@@ -15,6 +15,9 @@ use crate::token::TokenUse;
 /// Largest body that is read.
 const MAX_BODY: usize = 256 * 1024;
 
+/// The scenes that every home has, by the end of their ids.
+const SCENES: [&str; 3] = ["home", "away", "vacation"];
+
 /// First segments of the structured routes, which the older host does not have.
 const STRUCTURED: [&str; 13] = [
     "mobile",
@@ -192,21 +195,23 @@ impl Cloud {
             },
             ("GET", ["homes", id, "scenes"]) => match self.owned_home(account, id) {
                 Some(_) => {
-                    let scene = |name: &str| json!({ "Id": format!("{id}_{name}"), "DeviceActions": {} });
-                    Reply::ok(&json!({ "Scenes": [scene("home"), scene("away"), scene("vacation")] }))
+                    Reply::ok(&json!({ "Scenes": SCENES.map(|name| self.scene(&format!("{id}_{name}"))) }))
                 }
                 None => missing(),
             },
+            ("PATCH", ["scene", id]) => self.change_scene(account, id, body),
             ("GET", ["homes", id, "savedSchedule"]) => self
                 .owned_home(account, id)
                 .map_or_else(missing, |_| Reply::ok(&json!({ "SavedSchedules": [] }))),
             ("GET", ["users"]) => Reply::ok(&json!({ "User": self.user(account) })),
             ("GET", ["users", "readingsForUser"]) => Reply::error(500, "Internal Server Error"),
+            ("GET", ["users", id]) if *id == self.pool.accounts[account].user_id => {
+                Reply::ok(&json!({ "User": self.user(account) }))
+            }
             ("PATCH", ["users", id]) if *id == self.pool.accounts[account].user_id => Reply::ok(&json!({})),
             ("GET", ["schedules"]) => Reply::ok(&json!({ "Schedules": [] })),
-            ("GET", ["schedules", "v2", id]) => {
-                self.owned(account, id).map_or_else(missing, |_| Reply::ok(&json!({ "Schedules": [] })))
-            }
+            // A single schedule, of which there is none.
+            ("GET", ["schedules", "v2", _]) => missing(),
             ("POST", ["energy", kind, id]) => self.energy(account, kind, id, body),
             ("POST", ["energy", "setpoints", "device", id]) => {
                 self.owned(account, id).map_or_else(missing, |index| Reply::ok(&self.setpoints(index, body)))
@@ -216,6 +221,24 @@ impl Cloud {
             }
             _ => missing(),
         }
+    }
+
+    fn scene(&self, id: &str) -> Value {
+        self.scenes.get(id).cloned().unwrap_or_else(|| json!({ "Id": id, "DeviceActions": {} }))
+    }
+
+    /// Replaces what a scene holds. It is kept, not applied.
+    fn change_scene(&mut self, account: usize, id: &str, body: &Value) -> Reply {
+        let home = id.rsplit_once('_').filter(|(_, name)| SCENES.contains(name));
+        if home.and_then(|(home, _)| self.owned_home(account, home)).is_none() {
+            return Reply::error(404, "Not Found");
+        }
+        let Some(actions) = body.get("DeviceActions").filter(|actions| actions.is_object()) else {
+            return Reply::error(400, "DeviceActions are missing");
+        };
+        let all = body.get("AllDevices").and_then(Value::as_bool).unwrap_or_default();
+        self.scenes.insert(id.into(), json!({ "Id": id, "DeviceActions": actions, "AllDevices": all }));
+        Reply::json(202, &json!({}))
     }
 
     fn states(&mut self, now: Now, account: usize) -> Value {

@@ -13,6 +13,7 @@ use crate::family::{Family, Mode};
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
+use crate::preferences::recorded;
 use crate::wanted::{Wanted, checked_setpoint, number};
 
 /// Schedules and holds that are kept; more are refused.
@@ -157,7 +158,10 @@ impl Cloud {
                 "lockout": if settings.lock { 3 } else { 0 }, "format": format, "intensityMode": 0,
             }),
         );
-        section("tracking", json!({ "ambientOffset": 0 }));
+        section(
+            "tracking",
+            json!({ "ambientOffset": field("UserTempOffset").as_f64().map_or(json!(0), number) }),
+        );
         let only = |members: Value| json!({ "reported": members });
         let name = device.model().split('-').next().unwrap_or_default();
         sections.insert(
@@ -206,6 +210,10 @@ impl Cloud {
             Ok(wanted) => wanted,
             Err(message) => return Reply::invalid(message),
         };
+        let recorded = match recorded(sections, family.profile().setpoint) {
+            Ok(recorded) => recorded,
+            Err(message) => return Reply::invalid(message),
+        };
         self.counters.structured_updates += 1;
         let device = &mut self.devices[index];
         for (name, members) in sections.iter().filter(|(name, _)| SECTIONS.contains(&name.as_str())) {
@@ -216,6 +224,10 @@ impl Cloud {
         }
         device.desired_at = now.wall.as_secs();
         if !self.faults.strikes(now.mono, &Fault::DesiredOnly) {
+            if !recorded.is_empty() {
+                device.record.extend(recorded);
+                device.shadow.settings_at = now.wall.as_secs();
+            }
             self.forward(now, account, index, &wanted);
         }
         Reply::ok(&json!({ "message": "State updated successfully" }))

@@ -296,6 +296,74 @@ fn a_structured_wish_is_desired_at_once_and_reported_when_the_thermostat_has_it(
     assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
 }
 
+/// mysa-client writes and reads them so.
+#[test]
+fn settings_that_are_written_by_section_are_reported_and_recorded() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let cases = [
+        ("targetHeat", "lockoutMin", json!(10), "MinSetpoint", json!(10)),
+        ("targetHeat", "lockoutMax", json!(24.5), "MaxSetpoint", json!(24.5)),
+        ("tracking", "ambientOffset", json!(-1.5), "UserTempOffset", json!(-1.5)),
+        ("physicalInterface", "format", json!("F"), "Format", json!("fahrenheit")),
+        ("bbConfig", "controlType", json!(8), "DutyCycleOpt", json!(8)),
+    ];
+    for (section, member, value, field, recorded) in cases {
+        let wish = json!({ "source": 3, section: { member: value } });
+        assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&wish)).0, 200);
+        let state = rig.get(&tokens, "/state/a0b1c2d3e4f6");
+        assert_eq!(state[section]["reported"][member], value, "{section}.{member}");
+        assert_eq!(rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"][field], recorded, "{field}");
+    }
+    assert_eq!(rig.cloud.truth(id("f6")).unwrap().heard.commands, 0, "no thermostat is told");
+    for (section, member, value) in [
+        ("targetHeat", "lockoutMin", json!(4)),
+        ("tracking", "ambientOffset", json!(5.5)),
+        ("tracking", "ambientOffset", json!(0.3)),
+        ("physicalInterface", "format", json!("K")),
+        ("bbConfig", "controlType", json!(3)),
+    ] {
+        let wish = json!({ "source": 3, section: { member: value } });
+        let (status, reply) = rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&wish));
+        assert_eq!((status, &reply["code"]), (400, &json!("FST_ERR_VALIDATION")), "{section}.{member}");
+    }
+}
+
+/// mysa-client changes scenes so; the answer is 202.
+#[test]
+fn a_scene_keeps_what_it_is_given_and_applies_nothing() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let home = rig.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
+    let away = format!("{home}_away");
+    let actions = json!({ "a0b1c2d3e4f7": { "type": 3, "mode": 4, "setpoint": 16 } });
+    let change = json!({ "DeviceActions": actions, "AllDevices": false });
+    let patch = |rig: &mut Rig, scene: &str| {
+        rig.rest(&tokens, BACKEND, "PATCH", &format!("/scene/{scene}"), Some(&change)).0
+    };
+    assert_eq!(patch(&mut rig, &away), 202);
+    let scenes = rig.get(&tokens, &format!("/homes/{home}/scenes"));
+    assert_eq!(scenes["Scenes"][1], json!({ "Id": away, "DeviceActions": actions, "AllDevices": false }));
+    assert_eq!(scenes["Scenes"][0]["DeviceActions"], json!({}));
+    for other in [format!("{home}_party"), "22222222-2222-4222-8222-222222222222_away".into()] {
+        assert_eq!(patch(&mut rig, &other), 404, "{other}");
+    }
+    assert_eq!(rig.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 18.0);
+}
+
+/// mysotherm knows the route of one user; mysa-client takes 404 for a thermostat without an older schedule.
+#[test]
+fn one_user_is_read_by_id_and_a_schedule_that_is_not_there_is_not_found() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let user = rig.get(&tokens, "/users");
+    let id = user["User"]["Id"].as_str().unwrap();
+    assert_eq!(rig.get(&tokens, &format!("/users/{id}")), user);
+    let other = "/users/22222222-2222-4222-8222-222222222222";
+    assert_eq!(rig.rest(&tokens, LEGACY, "GET", other, None).0, 404);
+    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/schedules/v2/a0b1c2d3e4f6", None).0, 404);
+}
+
 #[test]
 fn settings_of_the_record_reach_the_thermostat_when_it_is_told_to_look() {
     let mut rig = Rig::demo();
