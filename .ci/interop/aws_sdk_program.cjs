@@ -92,11 +92,11 @@ async function main() {
   })
     .with_endpoint(ENDPOINT)
     .with_client_id(`interop-${crypto.randomUUID()}`)
-    .with_clean_session(true)
+    .with_clean_session(false)
     .with_keep_alive_seconds(30)
     .build();
   const connection = new mqtt.MqttClient().new_connection(config);
-  await within('connected', connection.connect());
+  assert.equal(await within('connected', connection.connect()), false, 'a session of a client that was never here');
   told('MQTT connected by the CRT');
 
   const heard = [];
@@ -134,8 +134,14 @@ async function main() {
   assert.equal(answer.body.state.sp, 23.5);
   told(`confirmed: ${JSON.stringify(answer.body)}`);
   await message('a status with the new setpoint', ({ msg, body }) => msg === 40 && body.stpt === 23.5);
-  await within('UNSUBACK', connection.unsubscribe(`/v1/dev/${KITCHEN}/out`));
   await within('disconnected', connection.disconnect());
+  const second = new mqtt.MqttClient().new_connection(config);
+  const again = new Promise((hear) => { second.on('message', hear); });
+  assert.equal(await within('connected again', second.connect()), true, 'the session is not remembered');
+  await within('a message without a new subscription', again);
+  told('the session is remembered');
+  await within('UNSUBACK', second.unsubscribe(`/v1/dev/${KITCHEN}/out`));
+  await within('disconnected', second.disconnect());
   told('aws-sdk: all done');
 }
 

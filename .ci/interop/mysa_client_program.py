@@ -6,7 +6,7 @@ import os
 
 import aiohttp
 import boto3
-from mysa_client.cloud import Mode, MysaAuth, MysaClient, MysaInvalidCredentialsError, MysaNotFoundError
+from mysa_client.cloud import ButtonLock, Mode, MysaAuth, MysaClient, MysaInvalidCredentialsError, MysaNotFoundError
 from mysa_client.mqtt import MysaMqttClient
 from mysa_client.mqtt.auth import get_identity_credentials
 
@@ -67,6 +67,18 @@ async def rest(client: MysaClient) -> dict[str, str]:
     await becomes("kitchen mode by REST", lambda: mode(client, KITCHEN), Mode.HEAT)
     await client.update_settings(KITCHEN, {"Format": "fahrenheit"})
     assert (await client.get_device(KITCHEN)).display_unit == "F"
+    for what, change, section, member, value in [
+        ("lock", client.set_button_lock(KITCHEN, ButtonLock.LOCKED), "physicalInterface", "lockout", 3),
+        ("no lock", client.set_button_lock(KITCHEN, ButtonLock.UNLOCKED), "physicalInterface", "lockout", 0),
+        ("brightness", client.set_display_brightness(KITCHEN, active=70, idle=20), "physicalInterface", "idleIntensity", 20),
+        ("unit", client.set_display_unit(KITCHEN, "C", route="S"), "physicalInterface", "format", "C"),
+        ("least setpoint", client.set_setpoint_limit(KITCHEN, 7, minimum=True), "targetHeat", "lockoutMin", 7),
+        ("greatest setpoint", client.set_setpoint_limit(KITCHEN, 25, minimum=False), "targetHeat", "lockoutMax", 25),
+        ("offset", client.set_temperature_offset(KITCHEN, 1.5), "tracking", "ambientOffset", 1.5),
+        ("heater", client.set_heater_type(KITCHEN, 9, route="S"), "bbConfig", "controlType", 9),
+    ]:
+        await change
+        await becomes(what, lambda: reported(client, section, member), value)
 
     now = datetime.now(UTC)
     usage = await client.get_usage(KITCHEN, "America/Halifax", now - timedelta(days=3), now)
@@ -78,8 +90,15 @@ async def rest(client: MysaClient) -> dict[str, str]:
     assert await client.get_hold(BEDROOM) is not None
     await client.resume_schedule(BEDROOM)
     assert await client.get_hold(BEDROOM) is None
-    assert isinstance(await client.get_schedules(home), list)
-    assert isinstance(await client.get_shortcuts(home), list)
+    event = {"executionTime": "06:00:00", "dayOfWeek": "1", "clientKey": "a", "state": {"targetHeat": {"setpoint": 20}}}
+    schedule = await client.create_schedule(home_id=home, device_id=KITCHEN, device_type="BB-V2-0", events=[event])
+    assert schedule in {known["id"] for known in await client.get_all_schedules(home)}
+    await client.delete_schedule(schedule, KITCHEN)
+    away = next(scene for scene in await client.get_shortcuts(home) if scene["Id"].endswith("_away"))
+    actions = {BEDROOM: {"type": 3, "mode": 4, "setpoint": 16}}
+    await client.update_shortcut(away["Id"], actions, all_devices=False)
+    assert actions in [scene["DeviceActions"] for scene in await client.get_shortcuts(home)]
+    told("schedules and scenes")
     live = await client.start_live_mode(home)
     assert KITCHEN in live, live
     try:
@@ -94,6 +113,10 @@ async def rest(client: MysaClient) -> dict[str, str]:
 async def setpoint(client: MysaClient, device: str) -> float | None:
     state = await client.get_state(device)
     return state.setpoint_for(Mode.HEAT)
+
+
+async def reported(client: MysaClient, section: str, member: str):
+    return (await client._request("GET", f"/state/{KITCHEN}"))[section]["reported"][member]
 
 
 async def mode(client: MysaClient, device: str) -> Mode | None:
