@@ -9,7 +9,6 @@ mod demo;
 mod energy;
 mod exit;
 mod faults;
-mod home_file;
 mod known;
 mod login;
 mod names;
@@ -36,7 +35,6 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command, Global};
 use crate::cloud::Context;
-use crate::config::Config;
 use crate::exit::{Exit, Failure, Result};
 use crate::places::Places;
 use crate::redact::Redaction;
@@ -64,7 +62,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
     let places = || Places::find(cli.global.config.clone());
     match cli.command {
         Command::Decode(args) => {
-            let table = Config::load(&places()?.config)?.mode_table.table();
+            let table = config::load(&places()?.config)?.mode_table.table();
             decode::run(terminal, &args, &table, &mut redaction)
         }
         Command::Presign(args) => presign::inspect(terminal, &args.inspect, when::now()),
@@ -145,7 +143,7 @@ async fn online(
 
 fn context(global: &Global) -> Result<Context> {
     let places = Places::find(global.config.clone())?;
-    let config = Config::load(&places.config)?;
+    let config = config::load(&places.config)?;
     Ok(Context {
         environment: cloud::environment(&config)?,
         places,

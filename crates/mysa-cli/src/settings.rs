@@ -1,7 +1,7 @@
 //! `mysa config`.
 
 use crate::args::ConfigAction;
-use crate::config::{self, Config};
+use crate::config;
 use crate::exit::Result;
 use crate::known;
 use crate::names;
@@ -26,7 +26,7 @@ pub(crate) fn run(
         }
         ConfigAction::Show => show(terminal, places, account, redaction),
         ConfigAction::SetWatts { device, watts } => {
-            let account = account.map(str::to_owned).or(Config::load(&places.config)?.account);
+            let account = account.map(str::to_owned).or(config::load(&places.config)?.account);
             let known = known::load(places, account.as_deref());
             // An id needs no list: the thermostat may never have been seen from here.
             let (id, name) = match names::find(device, known.iter().map(|(id, name)| (id, name.as_str()))) {
@@ -37,7 +37,7 @@ pub(crate) fn run(
                     None => return Err(failure),
                 },
             };
-            config::edit(&places.config, |document| config::set_watts(document, &id, *watts))?;
+            config::edit(&places.config, |file| file.set_watts(&id, *watts))?;
             if terminal.json {
                 let mut record = Record::document();
                 record.put("id", id.as_str()).put("rated_power_w", (*watts > 0).then_some(*watts));
@@ -51,7 +51,7 @@ pub(crate) fn run(
             Ok(())
         }
         ConfigAction::Set { name, value } => {
-            config::edit(&places.config, |document| config::set(document, name, value))?;
+            config::edit(&places.config, |file| file.set(name, value))?;
             if terminal.json {
                 let mut record = Record::document();
                 record.put("name", name.as_str()).put("value", value.as_str());
@@ -64,7 +64,7 @@ pub(crate) fn run(
 }
 
 fn show(terminal: &Terminal, places: &Places, account: Option<&str>, redaction: &Redaction) -> Result<()> {
-    let config = Config::load(&places.config)?;
+    let config = config::load(&places.config)?;
     let account = account.map(str::to_owned).or_else(|| config.account.clone());
     let known = known::load(places, account.as_deref());
     let mut record = Record::document();
@@ -77,11 +77,9 @@ fn show(terminal: &Terminal, places: &Places, account: Option<&str>, redaction: 
     if !environment.is_empty() {
         record.put("environment", environment);
     }
-    let devices = config.devices.iter().map(|(id, device)| {
-        let name = known
-            .iter()
-            .find(|known| known.0.as_str().eq_ignore_ascii_case(id))
-            .map(|known| known.1.as_str());
+    let rated = config.devices.iter().filter(|(_, device)| device.rated_watts.is_some());
+    let devices = rated.map(|(id, device)| {
+        let name = known.iter().find(|known| known.0 == *id).map(|known| known.1.as_str());
         let mut record = Record::new();
         record.put("id", id.as_str()).put_some("name", name).put("rated_power_w", device.rated_watts);
         Value::Record(record)

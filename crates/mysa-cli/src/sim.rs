@@ -9,7 +9,6 @@ use mysa_sim_server::{Certificate, Server};
 use crate::args::Sim;
 use crate::exit::{Exit, Failure, Result};
 use crate::faults;
-use crate::home_file;
 use crate::record::{Record, Value};
 use crate::terminal::Terminal;
 use crate::whole_file;
@@ -26,7 +25,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> R
         return Err(Failure::usage("--speed is a factor from 0.01 to 10000"));
     }
     let mut spec = match &args.home {
-        Some(path) => home_file::parse(&fs::read_to_string(path).map_err(|error| {
+        Some(path) => mysa_config::home(&fs::read_to_string(path).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
         })?)
         .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,

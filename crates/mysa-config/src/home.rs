@@ -1,10 +1,12 @@
-//! Accounts and homes of the simulated cloud from a file.
-
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::str::FromStr as _;
 
 use mysa_proto::DeviceId;
 use mysa_sim::{AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode};
 use serde::Deserialize;
+
+use crate::ConfigError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -49,54 +51,68 @@ struct Device {
     mode: Option<String>,
 }
 
-/// Reads the file.
+/// The longest history that is made up, in days.
+const HISTORY: u32 = 3_650;
+const UTC_OFFSET_S: RangeInclusive<f64> = -43_200.0..=50_400.0;
+const OUTDOOR_C: RangeInclusive<f64> = -60.0..=60.0;
+const RATED_W: RangeInclusive<f64> = 0.0..=20_000.0;
+const SETPOINT_C: RangeInclusive<f64> = 0.0..=45.0;
+const ROOM_C: RangeInclusive<f64> = -40.0..=60.0;
+
+/// Reads accounts, homes and thermostats for the simulated cloud.
 ///
 /// # Errors
 /// What is wrong, and where.
-pub(crate) fn parse(text: &str) -> Result<CloudSpec, String> {
-    let file: File = toml_edit::de::from_str(text).map_err(|error| error.to_string().trim().to_owned())?;
+pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
+    let file: File = toml_edit::de::from_str(text)
+        .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
     let mut spec = CloudSpec::default();
-    spec.history_days = file.history_days.min(3_650);
+    spec.history_days = file.history_days.min(HISTORY);
+    let mut emails = BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for account in file.accounts {
+        if !emails.insert(account.email.to_lowercase()) {
+            return Err(ConfigError::AccountTwice(account.email));
+        }
         let mut made = AccountSpec::new(&account.email, &account.password);
         made.challenges = account.sms_code.map(ChallengeSpec::Sms).into_iter().collect();
         for home in account.homes {
-            made.homes.push(self::home(home)?);
+            made.homes.push(one_home(home, &mut ids)?);
         }
         spec.accounts.push(made);
     }
     if spec.accounts.is_empty() {
-        return Err("there is no [[account]]".into());
+        return Err(ConfigError::NoAccount);
     }
     Ok(spec)
 }
 
-fn home(home: Home) -> Result<HomeSpec, String> {
+fn one_home(home: Home, ids: &mut BTreeSet<DeviceId>) -> Result<HomeSpec, ConfigError> {
     let mut made = HomeSpec::new(&home.name);
     made.time_zone = home.time_zone.unwrap_or(made.time_zone);
     made.utc_offset = home.utc_offset_s.unwrap_or(made.utc_offset);
     made.weather.mean = home.mean_outdoor_c.unwrap_or(made.weather.mean);
+    in_range("utc-offset-s", &home.name, made.utc_offset as f64, UTC_OFFSET_S)?;
+    in_range("mean-outdoor-c", &home.name, made.weather.mean, OUTDOOR_C)?;
     for device in home.devices {
-        made.devices.push(self::device(device)?);
+        let made_device = one_device(device)?;
+        if !ids.insert(made_device.id) {
+            return Err(ConfigError::DeviceTwice(made_device.id.to_string()));
+        }
+        made.devices.push(made_device);
     }
     Ok(made)
 }
 
-fn device(device: Device) -> Result<DeviceSpec, String> {
-    let id = DeviceId::from_str(&device.id).map_err(|error| format!("'{}': {error}", device.id))?;
+fn one_device(device: Device) -> Result<DeviceSpec, ConfigError> {
+    let id = DeviceId::from_str(&device.id).map_err(|_| ConfigError::NoDeviceId(device.id))?;
     let mut made = DeviceSpec::new(id, &device.model, &device.name);
     made.rated_watts = device.rated_w.unwrap_or(made.rated_watts);
     made.setpoint = device.setpoint_c.unwrap_or(made.setpoint);
     made.room.temperature = device.room_c.unwrap_or(made.room.temperature);
-    for (name, value, range) in [
-        ("rated-w", made.rated_watts, 0.0..=20_000.0),
-        ("setpoint-c", made.setpoint, 0.0..=45.0),
-        ("room-c", made.room.temperature, -40.0..=60.0),
-    ] {
-        if !range.contains(&value) {
-            return Err(format!("{name} of '{}' is out of range: {value}", device.name));
-        }
-    }
+    in_range("rated-w", &device.name, made.rated_watts, RATED_W)?;
+    in_range("setpoint-c", &device.name, made.setpoint, SETPOINT_C)?;
+    in_range("room-c", &device.name, made.room.temperature, ROOM_C)?;
     made.mode = match device.mode.as_deref() {
         None | Some("heat") => Mode::Heat,
         Some("off") => Mode::Off,
@@ -104,11 +120,17 @@ fn device(device: Device) -> Result<DeviceSpec, String> {
         Some("cool") => Mode::Cool,
         Some("fan") => Mode::FanOnly,
         Some("dry") => Mode::Dry,
-        Some(other) => {
-            return Err(format!("'{other}' is no mode; there are off, heat, auto, cool, fan and dry"));
-        }
+        Some(other) => return Err(ConfigError::NoMode(other.to_owned())),
     };
     Ok(made)
+}
+
+fn in_range(name: &'static str, of: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), ConfigError> {
+    // Nothing that is no number is inside.
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfRange { name, of: of.to_owned(), value: value.to_string() })
 }
 
 #[cfg(test)]
@@ -119,7 +141,7 @@ mod tests {
         history-days = 30
         [[account]]
         email = "ann@example.org"
-        password = "pw"
+        password = "canary"
         sms-code = "123456"
         [[account.home]]
         name = "Cottage"
@@ -130,11 +152,14 @@ mod tests {
         name = "Hall"
         rated-w = 2000
         mode = "off"
+        [[account]]
+        email = "bob@example.org"
+        password = "other"
     "#;
 
     #[test]
     fn a_file_makes_a_cloud() {
-        let spec = parse(FILE).unwrap();
+        let spec = home(FILE).unwrap();
         let account = &spec.accounts[0];
         let device = &account.homes[0].devices[0];
         assert_eq!((spec.history_days, account.email.as_str()), (30, "ann@example.org"));
@@ -146,16 +171,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn what_is_wrong_is_named_and_nothing_else_of_the_file() {
         for (from, to, named) in [
-            ("history-days", "history", "history"),
+            ("history-days", "history", "line 2: "),
             ("A0B1C2D3E4F5", "a/b", "a/b"),
             ("2000", "-1", "rated-w"),
+            ("2000", "nan", "rated-w"),
+            ("3600", "1000000", "utc-offset-s"),
+            ("utc-offset-s = 3600", "mean-outdoor-c = inf", "mean-outdoor-c"),
             ("\"off\"", "\"sauna\"", "sauna"),
+            ("bob@", "ANN@", "twice"),
         ] {
-            let why = parse(&FILE.replace(from, to)).unwrap_err();
+            let why = home(&FILE.replace(from, to)).unwrap_err().to_string();
             assert!(why.contains(named), "{why}");
+            assert!(!why.contains("canary") && !why.contains('\n'), "{why}");
         }
-        assert!(parse("account = []").is_err());
+        assert_eq!(home("account = []").unwrap_err(), ConfigError::NoAccount);
+        let device =
+            "[[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"Attic\"\n";
+        let twice = FILE.replace("[[account.home.device]]", &format!("{device}[[account.home.device]]"));
+        assert!(matches!(home(&twice), Err(ConfigError::DeviceTwice(_))));
     }
 }
