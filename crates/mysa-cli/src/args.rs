@@ -19,7 +19,7 @@ Examples:
 
 Exit codes:
   0 done   1 failed   2 wrong usage   4 sign-in needed or refused   5 thermostat offline or silent
-  6 sent but unconfirmed   7 refused   8 network or cloud down   9 out of time   130 interrupted";
+  6 sent but unconfirmed   7 refused   8 network or cloud down   9 out of time   130 interrupted   143 terminated";
 
 const LOGIN: &str = "\
 Examples:

@@ -15,6 +15,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure, Result};
+use crate::goodbye::Goodbyes;
 use crate::known;
 use crate::names;
 use crate::places::Places;
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) account: Option<String>,
     pub(crate) authority: Option<PathBuf>,
     pub(crate) connect_to: Option<SocketAddr>,
+    /// Where clients are noted that are to end in good order.
+    pub(crate) goodbyes: Goodbyes,
 }
 
 /// A client, and when its clock began.
@@ -113,7 +116,7 @@ impl Context {
     pub(crate) fn resume(&self, settings: Settings) -> Result<Cloud> {
         let account = self.account()?;
         let builder = self.builder(settings)?.token_file(self.token_file(&account));
-        Cloud::start(builder, account)
+        Cloud::start(builder, account, &self.goodbyes)
     }
 }
 
@@ -154,10 +157,13 @@ pub(crate) fn environment(config: &Config) -> Result<Environment> {
 }
 
 impl Cloud {
-    pub(crate) fn start(builder: ClientBuilder, account: String) -> Result<Self> {
+    pub(crate) fn start(builder: ClientBuilder, account: String, goodbyes: &Goodbyes) -> Result<Self> {
         let started = Instant::now();
         match builder.start() {
-            Ok(client) => Ok(Self { client, account, started }),
+            Ok(client) => {
+                goodbyes.add(&client);
+                Ok(Self { client, account, started })
+            }
             Err(StartError::NothingToStartFrom) => Err(nobody()),
             Err(error @ StartError::SetAside(_)) => Err((Exit::SignIn, error).into()),
             Err(error) => Err((Exit::Failed, error).into()),

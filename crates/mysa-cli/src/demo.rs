@@ -14,6 +14,7 @@ use crate::cloud::Cloud;
 use crate::config::Unit;
 use crate::energy;
 use crate::exit::{Exit, Failure, Result};
+use crate::goodbye::Goodbyes;
 use crate::record::Record;
 use crate::table;
 use crate::temperature;
@@ -23,14 +24,14 @@ use crate::view;
 /// The whole of it ends within this, whatever happens.
 const WITHIN: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(terminal: &Terminal, args: &Demo) -> Result<()> {
-    match timeout(WITHIN, play(terminal, args)).await {
+pub(crate) async fn run(terminal: &Terminal, args: &Demo, goodbyes: &Goodbyes) -> Result<()> {
+    match timeout(WITHIN, play(terminal, args, goodbyes)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::new(Exit::TimedOut, "the demo did not end within 30 seconds")),
     }
 }
 
-async fn play(terminal: &Terminal, args: &Demo) -> Result<()> {
+async fn play(terminal: &Terminal, args: &Demo, goodbyes: &Goodbyes) -> Result<()> {
     let stage = Stage { terminal, began: Instant::now() };
     stage.head("A simulated Mysa cloud starts in this process: sign-in, REST and MQTT behind TLS")?;
     let spec = CloudSpec::demo();
@@ -59,7 +60,7 @@ async fn play(terminal: &Terminal, args: &Demo) -> Result<()> {
         .extra_ca(authority)
         .connect_to(server.address())
         .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
-    let cloud = Cloud::start(builder, CloudSpec::DEMO_EMAIL.into())?;
+    let cloud = Cloud::start(builder, CloudSpec::DEMO_EMAIL.into(), goodbyes)?;
     cloud.listed().await?;
     stage.done("signed in as", CloudSpec::DEMO_EMAIL)?;
 
@@ -224,7 +225,8 @@ impl Stage<'_> {
             .iter()
             .map(|view| view::row(view, cloud.age(view), watts(view.id), Unit::Celsius))
             .collect();
-        let lines = table::render(&view::HEADS, &rows, self.terminal.table_width().saturating_sub(2));
+        let lines =
+            table::render(&view::HEADS, &rows, self.terminal.table_width().saturating_sub(2));
         let mut frame = if drawn > 0 { format!("\u{1b}[{drawn}A") } else { String::new() };
         let clear = if self.terminal.is_terminal() { "\u{1b}[K" } else { "" };
         for line in &lines {

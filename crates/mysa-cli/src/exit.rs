@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     TimedOut = 9,
     /// Interrupted from the keyboard.
     Interrupted = 130,
+    /// Told to end, as a service manager does.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {

@@ -55,7 +55,7 @@ pub(crate) async fn login(
     let mut settings = context.settings();
     settings.live_reports = false;
     let builder = context.builder(settings)?.password(&email, Secret::from(password.as_str()));
-    let cloud = Cloud::start(builder.token_file(file.clone()), email)?;
+    let cloud = Cloud::start(builder.token_file(file.clone()), email, &context.goodbyes)?;
     terminal.progress("signing in");
     let signed_in = signed_in(&cloud, terminal).await;
     terminal.progress("");
@@ -138,7 +138,7 @@ pub(crate) async fn logout(
         let mut settings = context.settings();
         settings.live_reports = false;
         let builder = context.builder(settings)?.token_file(file.clone());
-        let cloud = Cloud::start(builder, account.clone())?;
+        let cloud = Cloud::start(builder, account.clone(), &context.goodbyes)?;
         let ended = timeout(Duration::from_secs(20), cloud.client.sign_out()).await;
         if !matches!(ended, Ok(Ok(()))) {
             return Err(Failure::new(

@@ -9,6 +9,7 @@ mod demo;
 mod energy;
 mod exit;
 mod faults;
+mod goodbye;
 mod known;
 mod login;
 mod names;
@@ -36,6 +37,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::args::{Cli, Command, Global};
 use crate::cloud::Context;
 use crate::exit::{Exit, Failure, Result};
+use crate::goodbye::{Goodbyes, until_told};
 use crate::places::Places;
 use crate::redact::Redaction;
 use crate::terminal::Terminal;
@@ -85,25 +87,13 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 .enable_all()
                 .build()
                 .map_err(|error| Failure::from((Exit::Failed, error)))?;
-            let result = runtime.block_on(until_interrupted(online(
-                terminal,
-                &cli.global,
-                command,
-                who,
-                &mut redaction,
-            )));
+            let goodbyes = Goodbyes::default();
+            let work = online(terminal, &cli.global, command, who, &mut redaction, &goodbyes);
+            let result = runtime.block_on(until_told(work, &goodbyes));
             // A prompt that was broken off still waits for its line.
             runtime.shutdown_background();
             result
         }
-    }
-}
-
-/// Ends early on Ctrl-C. What is dropped with the future closes its connections.
-async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::select! {
-        result = work => result,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "interrupted")),
     }
 }
 
@@ -113,13 +103,14 @@ async fn online(
     command: Command,
     who: Option<login::Who>,
     redaction: &mut Redaction,
+    goodbyes: &Goodbyes,
 ) -> Result<()> {
     match command {
         Command::Sim(args) => return sim::run(terminal, &args, global.ca.as_deref()).await,
-        Command::Demo(args) => return demo::run(terminal, &args).await,
+        Command::Demo(args) => return demo::run(terminal, &args, goodbyes).await,
         _ => {}
     }
-    let context = context(global)?;
+    let context = Context { goodbyes: goodbyes.clone(), ..context(global)? };
     match command {
         Command::Login(_) => match who {
             Some(who) => login::login(terminal, &context, who, redaction).await,
@@ -151,5 +142,6 @@ fn context(global: &Global) -> Result<Context> {
         account: global.account.clone(),
         authority: global.ca.clone(),
         connect_to: global.connect_to,
+        goodbyes: Goodbyes::default(),
     })
 }

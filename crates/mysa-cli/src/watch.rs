@@ -69,7 +69,8 @@ async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(C
     let url = read_url(url)?;
     let devices = args.devices.iter().map(|text| captured_device(text)).collect::<Result<Vec<_>>>()?;
     let chosen = devices.iter().map(|(id, _)| *id).collect();
-    Ok((Cloud::start(context.builder(settings)?.captured(url, devices), String::new())?, chosen))
+    let builder = context.builder(settings)?.captured(url, devices);
+    Ok((Cloud::start(builder, String::new(), &context.goodbyes)?, chosen))
 }
 
 /// How long the first states are waited for before watching begins without them.

@@ -2,110 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod bench;
+#[path = "../common/mod.rs"]
 mod common;
+mod signals;
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Home, Ran, finish};
-use mysa_proto::{Celsius, DeviceId, UnixTime};
-use mysa_session::{Environment, HttpAnswer, HttpResult, Now, Output, Session, Settings, Start};
-use mysa_sim::{
-    ChallengeSpec, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpFault, HttpRequest, Window,
-};
-use mysa_sim_server::{Certificate, Server};
-
-const LIVING: &str = "a0b1c2d3e4f5";
-const BEDROOM: &str = "a0b1c2d3e4f7";
-
-/// A simulated cloud, and a home folder to talk to it from.
-struct Bench {
-    runtime: tokio::runtime::Runtime,
-    server: Option<Server>,
-    home: Home,
-    connect_to: String,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::with(CloudSpec::demo())
-    }
-
-    fn with(spec: CloudSpec) -> Self {
-        Self::faster(spec, 1.0)
-    }
-
-    fn faster(spec: CloudSpec, speed: f64) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let certificate = Certificate::for_cloud(&spec.names).unwrap();
-        let home = Home::new();
-        home.write("ca.pem", certificate.authority_pem().unwrap());
-        home.write("password", format!("{}\n", CloudSpec::DEMO_PASSWORD));
-        let start = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, speed);
-        let server = runtime.block_on(start).unwrap();
-        let connect_to = server.address().to_string();
-        Self { runtime, server: Some(server), home, connect_to }
-    }
-
-    fn signed_in() -> Self {
-        let bench = Self::new();
-        bench.log_in().ok();
-        bench
-    }
-
-    fn log_in(&self) -> Ran {
-        self.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"])
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.home.command(args);
-        command.env("MYSA_CONNECT_TO", &self.connect_to).env("MYSA_CA", self.home.path("ca.pem"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        finish(self.command(args), b"")
-    }
-
-    /// A watch that goes on in the background.
-    fn watching(&self) -> Child {
-        let mut command = self.command(&["watch", "--json", "--timeout", "20"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
-    }
-
-    fn fault(&self, fault: Fault) {
-        self.server().with_cloud(|cloud, _| cloud.add_fault(Window::times(u32::MAX, fault)));
-    }
-
-    fn device_fault(&self, id: &str, fault: DeviceFault) {
-        self.fault(Fault::Device(DeviceId::new(id), fault));
-    }
-
-    /// Degrees the thermostat is really set to.
-    fn setpoint(&self, id: &str) -> f64 {
-        let id = DeviceId::new(id).unwrap();
-        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().setpoint.as_degrees())
-    }
-
-    fn mode(&self, id: &str) -> mysa_sim::Mode {
-        let id = DeviceId::new(id).unwrap();
-        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().mode)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // Its tasks are the runtime's.
-        let _inside = self.runtime.enter();
-        self.server = None;
-    }
-}
+use bench::{BEDROOM, Bench, LIVING, Sim, signal};
+use common::{Home, finish};
+use mysa_proto::{Celsius, DeviceId};
+use mysa_sim::{ChallengeSpec, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpFault};
 
 #[test]
 fn the_main_job_from_sign_in_to_sign_out() {
@@ -238,64 +147,6 @@ fn watching_survives_a_cut_and_says_so() {
 }
 
 #[test]
-fn a_captured_url_is_enough_to_watch() {
-    let bench = Bench::new();
-    let url = captured(&bench);
-    let args =
-        ["watch", "--url", "-", "--count", "1", "--timeout", "20", "--json", &format!("{LIVING}=BB-V1-1")];
-    let ran = finish(bench.command(&args), url.as_bytes()).ok();
-    let last = ran.json().pop().unwrap();
-    assert!(last["id"] == LIVING && last["current_a"].is_number(), "{ran:?}");
-    assert!(!ran.out.contains("X-Amz") && !ran.err.contains("X-Amz"), "{ran:?}");
-    finish(bench.command(&["watch", "--url", "-", "Living room"]), url.as_bytes()).fails(2);
-    bench.run(&["watch", "--url", &url]).fails(2);
-}
-
-/// A presigned URL of this cloud, as somebody might have captured one.
-fn captured(bench: &Bench) -> String {
-    let began = Instant::now();
-    let now = |wall: UnixTime| Now { mono: began.elapsed(), wall };
-    let wall = bench.server().with_cloud(|_, now| now.wall);
-    let start =
-        Start::Password { username: CloudSpec::DEMO_EMAIL.into(), password: CloudSpec::DEMO_PASSWORD.into() };
-    let mut session = Session::new(Settings::default(), Environment::mysa(), start, [3; 32], now(wall));
-    for _ in 0..1_000 {
-        match session.poll_output() {
-            Some(Output::Dial(dial)) => return dial.url.as_str().to_owned(),
-            Some(Output::Http(request)) => {
-                let (host, target) = request.url.strip_prefix("https://").unwrap().split_once('/').unwrap();
-                let (path, query) = target.split_once('?').unwrap_or((target, ""));
-                let headers: Vec<(&str, &str)> =
-                    request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-                let body =
-                    request.body.as_ref().map(|body| body.expose().as_bytes().to_vec()).unwrap_or_default();
-                let path = format!("/{path}");
-                let request_view = HttpRequest {
-                    host,
-                    method: request.method,
-                    path: &path,
-                    query,
-                    headers: &headers,
-                    body: &body,
-                };
-                let answer = bench.server().with_cloud(|cloud, now| cloud.handle_http(now, &request_view));
-                let mysa_sim::HttpAnswer::Reply(reply) = answer else { panic!("no faults are planned") };
-                let answer =
-                    HttpAnswer { status: reply.status, date: None, retry_after: None, body: &reply.body };
-                session.handle_http(now(wall), request.id, HttpResult::Answer(answer));
-            }
-            Some(_) => {}
-            None => {
-                let due = session.poll_timeout().map_or(Duration::ZERO, |deadline| deadline.at);
-                std::thread::sleep(due.saturating_sub(began.elapsed()));
-                session.handle_timeout(now(wall));
-            }
-        }
-    }
-    panic!("the session never dialled")
-}
-
-#[test]
 fn a_dry_run_shows_the_payload_and_sends_nothing() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["set", "living", "--temp", "23", "--mode", "heat", "--dry-run"]).ok();
@@ -418,20 +269,6 @@ fn an_exposed_session_file_is_refused() {
 }
 
 #[test]
-fn interruption_ends_with_130() {
-    let bench = Bench::signed_in();
-    let mut child = bench.watching();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    lines.next().unwrap().unwrap();
-    interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-}
-
-fn interrupt(child: &Child) {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-}
-
-#[test]
 fn a_reader_that_goes_away_ends_the_watch_quietly() {
     let bench = Bench::signed_in();
     let mut child = bench.watching();
@@ -454,19 +291,6 @@ fn a_command_is_sent_whether_or_not_anybody_reads_about_it() {
 }
 
 #[test]
-fn a_command_that_is_interrupted_warns_that_it_may_take_effect() {
-    let bench = Bench::signed_in();
-    bench.device_fault(LIVING, DeviceFault::IgnoreCommands);
-    let mut command = bench.command(&["set", "living", "--temp", "19"]);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    interrupt(&child);
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(130) && said.contains("may take effect on Living room"), "{said}");
-}
-
-#[test]
 fn two_accounts_are_told_apart() {
     let mut spec = CloudSpec::demo();
     let mut other = mysa_sim::AccountSpec::new("bob@example.com", CloudSpec::DEMO_PASSWORD);
@@ -484,38 +308,6 @@ fn two_accounts_are_told_apart() {
     assert!(bench.run(&["devices"]).ok().out.contains("Kitchen"));
     bench.run(&["set", "hall", "--temp", "20", "--account", "bob@example.com"]).ok();
     assert_eq!(bench.setpoint("b0b1c2d3e4f5"), 20.0);
-}
-
-/// `mysa sim` in the background.
-struct Sim {
-    child: Child,
-    home: Home,
-    said: serde_json::Value,
-}
-
-impl Sim {
-    fn start(home: Home, args: &[&str]) -> Self {
-        let mut all = vec!["sim", "--listen", "127.0.0.1:0", "--json"];
-        all.extend(args);
-        let mut child = home.command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut first = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let said = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
-        Self { child, home, said }
-    }
-
-    fn run(&self, args: &[&str], input: &str) -> Ran {
-        let mut command = self.home.command(args);
-        command.env("MYSA_CONNECT_TO", self.said["address"].as_str().unwrap()).env("MYSA_CA", "ca.pem");
-        finish(command, input.as_bytes())
-    }
-}
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -536,7 +328,7 @@ fn the_simulated_cloud_says_how_to_use_it_and_ends_when_interrupted() {
     sim.run(&["login", "ann@example.org", "--password-stdin"], " pw \n").ok();
     let ran = sim.run(&["set", "hall", "--temp", "+0.5"], "").ok();
     assert!(ran.out.contains("18.0 °C → 18.5 °C"), "{ran:?}");
-    interrupt(&sim.child);
+    signal(&sim.child, "INT");
     assert_eq!(sim.child.wait().unwrap().code(), Some(130));
 }
 

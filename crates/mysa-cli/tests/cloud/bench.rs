@@ -1,0 +1,139 @@
+//! A simulated cloud behind real TLS, and the command in a home that knows it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use mysa_proto::DeviceId;
+use mysa_sim::{CloudSpec, DeviceFault, Fault, Window};
+use mysa_sim_server::{Certificate, Server};
+
+use crate::common::{Home, Ran, finish};
+
+pub(crate) const LIVING: &str = "a0b1c2d3e4f5";
+pub(crate) const BEDROOM: &str = "a0b1c2d3e4f7";
+
+/// A simulated cloud, and a home folder to talk to it from.
+pub(crate) struct Bench {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    pub(crate) home: Home,
+    connect_to: String,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(CloudSpec::demo())
+    }
+
+    pub(crate) fn with(spec: CloudSpec) -> Self {
+        Self::faster(spec, 1.0)
+    }
+
+    pub(crate) fn faster(spec: CloudSpec, speed: f64) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let certificate = Certificate::for_cloud(&spec.names).unwrap();
+        let home = Home::new();
+        home.write("ca.pem", certificate.authority_pem().unwrap());
+        home.write("password", format!("{}\n", CloudSpec::DEMO_PASSWORD));
+        let start = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, speed);
+        let server = runtime.block_on(start).unwrap();
+        let connect_to = server.address().to_string();
+        Self { runtime, server: Some(server), home, connect_to }
+    }
+
+    pub(crate) fn signed_in() -> Self {
+        let bench = Self::new();
+        bench.log_in().ok();
+        bench
+    }
+
+    pub(crate) fn log_in(&self) -> Ran {
+        self.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"])
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.home.command(args);
+        command.env("MYSA_CONNECT_TO", &self.connect_to).env("MYSA_CA", self.home.path("ca.pem"));
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        finish(self.command(args), b"")
+    }
+
+    /// A watch that goes on in the background.
+    pub(crate) fn watching(&self) -> Child {
+        let mut command = self.command(&["watch", "--json", "--timeout", "20"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.server().with_cloud(|cloud, _| cloud.add_fault(Window::times(u32::MAX, fault)));
+    }
+
+    pub(crate) fn device_fault(&self, id: &str, fault: DeviceFault) {
+        self.fault(Fault::Device(DeviceId::new(id), fault));
+    }
+
+    /// Degrees the thermostat is really set to.
+    pub(crate) fn setpoint(&self, id: &str) -> f64 {
+        let id = DeviceId::new(id).unwrap();
+        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().setpoint.as_degrees())
+    }
+
+    pub(crate) fn mode(&self, id: &str) -> mysa_sim::Mode {
+        let id = DeviceId::new(id).unwrap();
+        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().mode)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // Its tasks are the runtime's.
+        let _inside = self.runtime.enter();
+        self.server = None;
+    }
+}
+
+/// `mysa sim` in the background.
+pub(crate) struct Sim {
+    pub(crate) child: Child,
+    home: Home,
+    pub(crate) said: serde_json::Value,
+}
+
+impl Sim {
+    pub(crate) fn start(home: Home, args: &[&str]) -> Self {
+        let mut all = vec!["sim", "--listen", "127.0.0.1:0", "--json"];
+        all.extend(args);
+        let mut child = home.command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let said = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
+        Self { child, home, said }
+    }
+
+    pub(crate) fn run(&self, args: &[&str], input: &str) -> Ran {
+        let mut command = self.home.command(args);
+        command.env("MYSA_CONNECT_TO", self.said["address"].as_str().unwrap()).env("MYSA_CA", "ca.pem");
+        finish(command, input.as_bytes())
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal, such as `INT`.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+}

@@ -1,0 +1,77 @@
+//! Ends that come from outside.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use mysa_sim::DeviceFault;
+
+use crate::bench::{Bench, LIVING, Sim, signal};
+use crate::common::Home;
+
+/// The two that ask for an orderly end, and what the program ends with.
+const SIGNALS: [(&str, i32); 2] = [("INT", 130), ("TERM", 143)];
+
+/// Waits for something the cloud sees; the limit only ends a test that has failed.
+fn wait_for(bench: &Bench, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !bench.server().with_cloud(|cloud, _| so(cloud)) {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_watch_that_is_told_to_end_says_goodbye_to_the_broker() {
+    let bench = Bench::signed_in();
+    for (name, code) in SIGNALS {
+        let mut child = bench.watching();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().map(Result::unwrap).any(|line| line.contains("\"service\":\"live\"")));
+        let before = bench.server().with_cloud(|cloud, _| cloud.counters().closed);
+        signal(&child, name);
+        // Whatever it still says has room.
+        assert!(lines.all(|line| line.is_ok()));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
+        wait_for(&bench, "DISCONNECT", |cloud| cloud.counters().closed == before + 1);
+        assert_eq!(bench.server().with_cloud(|cloud, _| cloud.clients().count()), 0);
+    }
+}
+
+#[test]
+fn a_command_that_is_broken_off_warns_that_it_may_take_effect() {
+    let bench = Bench::signed_in();
+    bench.device_fault(LIVING, DeviceFault::IgnoreCommands);
+    for (name, code) in SIGNALS {
+        let commands = |cloud: &mysa_sim::Cloud| {
+            cloud.device_ids().filter_map(|id| cloud.truth(id)).map(|truth| truth.heard.commands).sum::<u64>()
+        };
+        let before = bench.server().with_cloud(|cloud, _| commands(cloud));
+        let mut command = bench.command(&["set", "living", "--temp", "19"]);
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for(&bench, "the command", |cloud| commands(cloud) > before);
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("may take effect on Living room"), "{said}");
+    }
+}
+
+#[test]
+fn the_simulated_cloud_and_the_demo_end_when_told() {
+    for (name, code) in SIGNALS {
+        let mut sim = Sim::start(Home::new(), &[]);
+        signal(&sim.child, name);
+        assert_eq!(sim.child.wait().unwrap().code(), Some(code), "{name}");
+    }
+    let home = Home::new();
+    let mut child =
+        home.command(&["demo", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    signal(&child, "TERM");
+    assert!(lines.all(|line| line.is_ok()));
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
