@@ -116,7 +116,7 @@ pub(crate) struct Global {
     /// Print ids, addresses and other private things in full
     #[arg(long, global = true)]
     pub(crate) show_private: bool,
-    /// Say more on standard error
+    /// Say more on standard error; twice, of every message
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Say nothing on standard error but errors

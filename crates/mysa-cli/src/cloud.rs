@@ -211,6 +211,11 @@ impl Cloud {
         }
     }
 
+    /// Time since the client was started, on the clock of [`mysa_tokio::Service::since`].
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Age of what is known of a thermostat.
     pub(crate) fn age(&self, view: &DeviceView) -> Option<Duration> {
         Some(view.heard? + self.started.elapsed().saturating_sub(view.taken_at))

@@ -226,7 +226,7 @@ impl Stage<'_> {
             .map(|view| view::row(view, cloud.age(view), watts(view.id), Unit::Celsius))
             .collect();
         let lines =
-            table::render(&view::HEADS, &rows, self.terminal.table_width().saturating_sub(2));
+            table::fit(&view::HEADS, &rows, self.terminal.table_width().saturating_sub(2), &view::LEAST);
         let mut frame = if drawn > 0 { format!("\u{1b}[{drawn}A") } else { String::new() };
         let clear = if self.terminal.is_terminal() { "\u{1b}[K" } else { "" };
         for line in &lines {

@@ -1,6 +1,7 @@
 //! The `mysa` command. Data goes to standard output, everything else to standard error.
 
 mod args;
+mod capture;
 mod chart;
 mod cloud;
 mod config;
@@ -13,6 +14,7 @@ mod goodbye;
 mod known;
 mod login;
 mod names;
+mod news;
 mod places;
 mod presign;
 mod raw;

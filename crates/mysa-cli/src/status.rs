@@ -130,7 +130,7 @@ fn show(
             view::row(view, cloud.age(view), context.config.rated_watts(&view.id), context.config.unit)
         })
         .collect();
-    for line in table::render(&view::HEADS, &rows, usize::MAX) {
+    for line in table::fit(&view::HEADS, &rows, terminal.table_width(), &view::LEAST) {
         terminal.line(line)?;
     }
     Ok(())

@@ -36,9 +36,36 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// The same, with the columns of `order` left out one after the other until what is left fits.
+pub(crate) fn fit(heads: &[&str], rows: &[Vec<String>], width: usize, order: &[usize]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for left_out in 0..=order.len() {
+        let kept = |at: &usize| order.get(..left_out).is_none_or(|gone| !gone.contains(at));
+        let heads: Vec<&str> =
+            heads.iter().enumerate().filter(|(at, _)| kept(at)).map(|(_, head)| *head).collect();
+        let row = |row: &Vec<String>| {
+            row.iter().enumerate().filter(|(at, _)| kept(at)).map(|(_, cell)| cell.clone()).collect()
+        };
+        lines = render(&heads, &rows.iter().map(row).collect::<Vec<_>>(), usize::MAX);
+        if lines.iter().all(|line| line.chars().count() <= width) {
+            break;
+        }
+    }
+    lines.iter().map(|line| cut(line, width)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_left_out_in_its_order() {
+        let rows = [vec!["Hall".to_owned(), "44 %".into(), "live".into()]];
+        let heads = ["NAME", "HUM", "LINK"];
+        assert_eq!(fit(&heads, &rows, 16, &[1]), ["NAME  HUM   LINK", "Hall  44 %  live"]);
+        assert_eq!(fit(&heads, &rows, 15, &[1]), ["NAME  LINK", "Hall  live"]);
+        assert_eq!(fit(&heads, &rows, 7, &[1]), ["NAME  …", "Hall  …"]);
+    }
 
     #[test]
     fn columns_line_up_and_long_lines_are_cut() {

@@ -91,6 +91,11 @@ impl Terminal {
         }
     }
 
+    /// Whether every message is to be told of: `-vv`.
+    pub(crate) fn is_tracing(&self) -> bool {
+        self.verbosity >= 2
+    }
+
     /// Columns of the terminal, or what `COLUMNS` says, or 80.
     pub(crate) fn width(&self) -> usize {
         let from_variable = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());

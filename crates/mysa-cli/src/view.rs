@@ -62,6 +62,16 @@ impl Link {
             Self::Unheard => "unheard",
         }
     }
+
+    /// What that means.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Live => "it is heard as often as it should be",
+            Self::Silent => "nothing was heard of it for longer than it may be silent",
+            Self::Offline => "the cloud has lost it",
+            Self::Unheard => "nothing was ever heard of it",
+        }
+    }
 }
 
 /// Everything that is known, by names that stay. What is not known is `null`.
@@ -97,6 +107,9 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
 
 /// The heads of [`row`].
 pub(crate) const HEADS: [&str; 9] = ["NAME", "ROOM", "SET", "HUM", "MODE", "DUTY", "POWER", "AGE", "LINK"];
+
+/// Columns that a narrow terminal does without, the first to go first: humidity, duty, age, mode.
+pub(crate) const LEAST: [usize; 4] = [3, 5, 7, 4];
 
 /// One line of a table.
 pub(crate) fn row(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>, unit: Unit) -> Vec<String> {

@@ -1,8 +1,6 @@
 //! `mysa watch`.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use mysa_proto::{Changes, DeviceId, Model, Topic};
@@ -10,17 +8,18 @@ use mysa_tokio::{Event, Level, Service};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::args::Watch;
+use crate::capture::Capture;
 use crate::cloud::{Cloud, Context};
 use crate::exit::{Exit, Failure, Result};
 use crate::names;
+use crate::news::{self, News, Note};
 use crate::presign::read_url;
-use crate::record::Record;
+use crate::record::{Record, printable};
 use crate::redact::Redaction;
 use crate::table;
 use crate::terminal::Terminal;
-use crate::view;
+use crate::view::{self, Link};
 use crate::when;
-use crate::whole_file;
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -31,19 +30,24 @@ pub(crate) async fn run(
     let timeout = args.timeout.map(|seconds| when::seconds(seconds, "--timeout")).transpose()?;
     let (cloud, chosen) = open(terminal, context, args).await?;
     let capture = args.capture.as_deref().map(Capture::create).transpose()?;
+    let service = cloud.client.service();
     let mut watching = Watching {
         capture,
         terminal,
         context,
         cloud: &cloud,
-        chosen: &chosen,
+        chosen,
+        all: args.devices.is_empty(),
         title: if args.url.is_some() { "captured URL".to_owned() } else { redaction.email(&cloud.account) },
+        table: terminal.is_terminal() && !terminal.json,
+        news: News::new(cloud.elapsed(), service.level, service.reason),
         drawn: 0,
         left: args.count,
     };
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let ended = watching.run(deadline).await;
-    let heard = chosen.iter().any(|id| cloud.client.state(id).is_some_and(|view| view.heard.is_some()));
+    let heard =
+        watching.chosen.iter().any(|id| cloud.client.state(id).is_some_and(|view| view.heard.is_some()));
     let left = watching.left.filter(|&left| left > 0);
     cloud.close(terminal).await;
     match (ended?, left) {
@@ -59,7 +63,7 @@ pub(crate) async fn run(
 
 async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(Cloud, Vec<DeviceId>)> {
     let mut settings = context.settings();
-    settings.raw_messages = args.capture.is_some();
+    settings.raw_messages = args.capture.is_some() || terminal.is_tracing();
     let Some(url) = &args.url else {
         let cloud = context.connect(terminal, settings).await?;
         cloud.known(STATES_WITHIN).await;
@@ -90,44 +94,18 @@ enum End {
     TimeOut,
 }
 
-/// Messages as they came, one JSON object a line.
-struct Capture {
-    file: File,
-    path: PathBuf,
-}
-
-impl Capture {
-    fn create(path: &Path) -> Result<Self> {
-        let file = whole_file::create(path, whole_file::OWNER_ONLY);
-        let path = path.to_owned();
-        match file {
-            Ok(file) => Ok(Self { file, path }),
-            Err(error) => {
-                Err(Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
-            }
-        }
-    }
-
-    fn keep(&mut self, topic: Topic, payload: &[u8]) -> Result<()> {
-        let mut entry = Record::new();
-        entry.put("time", when::iso(when::now())).put("topic", topic.to_string());
-        match std::str::from_utf8(payload) {
-            Ok(text) => entry.put("payload", text),
-            Err(_) => entry.put("payload_hex", hex::encode(payload)),
-        };
-        writeln!(self.file, "{}", entry.to_json()).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot write {}: {error}", self.path.display()))
-        })
-    }
-}
-
 struct Watching<'a> {
     capture: Option<Capture>,
     terminal: &'a Terminal,
     context: &'a Context,
     cloud: &'a Cloud,
-    chosen: &'a [DeviceId],
+    chosen: Vec<DeviceId>,
+    /// Whatever comes to the account later is watched too.
+    all: bool,
     title: String,
+    /// A table on a terminal, lines otherwise.
+    table: bool,
+    news: News,
     /// Lines of the table that stand on the terminal.
     drawn: usize,
     /// Changes still to be shown.
@@ -137,13 +115,14 @@ struct Watching<'a> {
 impl Watching<'_> {
     async fn run(&mut self, deadline: Option<Instant>) -> Result<End> {
         let mut events = self.cloud.client.events();
-        let table = self.terminal.is_terminal() && !self.terminal.json;
-        if table {
+        if self.table {
             self.draw()?;
         } else {
-            self.service(self.cloud.client.service(), false)?;
-            for id in self.chosen {
-                if self.device(*id, None)? {
+            let service = self.cloud.client.service();
+            self.service(service, Note::Now { state: service.level, was: None }).await?;
+            for id in self.chosen.clone() {
+                self.link(id)?;
+                if self.device(id, None)? {
                     return Ok(End::Enough);
                 }
             }
@@ -151,73 +130,96 @@ impl Watching<'_> {
         // Ages move on without news. On a pipe only what happens is told.
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stale = false;
         loop {
+            let still =
+                self.news.due().filter(|_| !self.table).map(|at| at.saturating_sub(self.cloud.elapsed()));
+            let still_at = still.map(|wait| Instant::now() + wait);
             let event = tokio::select! {
                 event = events.next() => event,
-                _ = tick.tick(), if table => {
+                _ = tick.tick(), if self.table => {
                     self.draw()?;
+                    continue;
+                }
+                () = sleep_until(still_at.unwrap_or_else(Instant::now)), if still_at.is_some() => {
+                    self.repeat().await?;
                     continue;
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => return Ok(End::TimeOut),
             };
-            match event {
-                Some(Event::Device { device, changes, about, .. }) if self.chosen.contains(&device) => {
-                    if changes.is_empty() && !about {
-                        continue;
-                    }
-                    if table {
-                        stale = true;
-                        if self.counted() {
-                            self.draw()?;
-                            return Ok(End::Enough);
-                        }
-                    } else if self.device(device, Some(changes))? {
-                        return Ok(End::Enough);
-                    }
-                }
-                Some(Event::Service(service)) => {
-                    self.service(service, table)?;
-                    if service.level == Level::SignInNeeded {
-                        return Err(Failure::new(
-                            Exit::SignIn,
-                            format!("{}; run `mysa login`", service.reason),
-                        ));
-                    }
-                }
-                Some(Event::Message { device, kind, payload }) => {
-                    if let Some(capture) = &mut self.capture {
-                        capture.keep(Topic { device, kind }, &payload)?;
-                    }
-                }
-                Some(Event::Dropped { count }) => {
-                    self.terminal.detail(format!("{count} events went by unseen"));
-                }
-                Some(Event::Contradiction { device }) => {
-                    let name = self
-                        .cloud
-                        .client
-                        .state(&device)
-                        .map_or_else(|| device.to_string(), |view| view.label());
-                    self.note(&format!("{name} heats although its mode is off"))?;
-                }
-                Some(Event::ClockOff { ahead_ms }) => {
-                    self.note(&format!("this computer's clock is wrong by {} s", -ahead_ms / 1_000))?;
-                }
-                Some(_) => {}
-                None => return Err(Failure::new(Exit::Failed, "the client has ended")),
-            }
-            if table && stale {
-                stale = false;
-                self.draw()?;
+            let Some(event) = event else { return Err(Failure::new(Exit::Failed, "the client has ended")) };
+            if self.take(event).await? {
+                return Ok(End::Enough);
             }
         }
+    }
+
+    /// Shows what happened; true if that was enough.
+    async fn take(&mut self, event: Event) -> Result<bool> {
+        match event {
+            Event::Device { device, changes, about, .. } if self.chosen.contains(&device) => {
+                if changes.is_empty() && !about {
+                    return Ok(false);
+                }
+                if self.table {
+                    let enough = self.counted();
+                    self.draw()?;
+                    return Ok(enough);
+                }
+                self.link(device)?;
+                return self.device(device, Some(changes));
+            }
+            Event::Service(service) => {
+                let note = self.news.service(self.cloud.elapsed(), service.level, service.reason);
+                if self.table {
+                    self.draw()?;
+                } else if let Some(note) = note {
+                    self.service(service, note).await?;
+                }
+                if service.level == Level::SignInNeeded {
+                    return Err(Failure::new(Exit::SignIn, format!("{}; run `mysa login`", service.reason)));
+                }
+            }
+            Event::Message { device, kind, payload } => {
+                let topic = Topic { device, kind };
+                if self.aside() && self.terminal.is_tracing() {
+                    self.note_line(&format!("{topic}  {} bytes", payload.len()));
+                }
+                if let Some(capture) = &mut self.capture {
+                    capture.keep(topic, &payload)?;
+                }
+            }
+            Event::DeviceAdded { device } if self.all && !self.chosen.contains(&device) => {
+                self.chosen.push(device);
+                self.detail(&format!("{} has joined the account", self.name(device)));
+            }
+            Event::DeviceRemoved { device } => {
+                self.chosen.retain(|id| *id != device);
+                self.news.forget(device);
+                self.note(&format!("{device} has left the account"))?;
+            }
+            Event::Unreadable { device, len } => {
+                self.detail(&format!("{}: a message of {len} bytes cannot be read", self.name(device)));
+            }
+            Event::Dropped { count } => self.detail(&format!("{count} events went by unseen")),
+            Event::Contradiction { device } => {
+                self.note(&format!("{} heats although its mode is off", self.name(device)))?;
+            }
+            Event::ClockOff { ahead_ms } => {
+                self.note(&format!("this computer's clock is wrong by {} s", -ahead_ms / 1_000))?;
+            }
+            _ => {}
+        }
+        Ok(false)
     }
 
     /// One more change was shown; true if that was the last one wanted.
     fn counted(&mut self) -> bool {
         self.left = self.left.map(|left| left.saturating_sub(1));
         self.left == Some(0)
+    }
+
+    fn name(&self, id: DeviceId) -> String {
+        self.cloud.client.state(&id).map_or_else(|| id.to_string(), |view| printable(&view.label()))
     }
 
     /// One line about one thermostat.
@@ -230,8 +232,7 @@ impl Watching<'_> {
         let rated = self.context.config.rated_watts(&id);
         let age = self.cloud.age(&view);
         if self.terminal.json {
-            let mut document = Record::document();
-            document.put("event", "device").put("time", when::iso(when::now()));
+            let mut document = event("device");
             if let Some(changes) = changes {
                 let names = changes.iter().map(|field| field.name().into()).collect::<Vec<_>>();
                 document.put("changed", names);
@@ -248,31 +249,108 @@ impl Watching<'_> {
             };
             self.terminal.line(format!(
                 "{time}  {}  room {room}  setpoint {setpoint}  humidity {humidity}  mode {mode}  duty {duty}  power {power}  age {age}  {link}",
-                crate::record::printable(name)
+                printable(name)
             ))?;
         }
         Ok(self.counted())
     }
 
-    fn service(&mut self, service: Service, table: bool) -> Result<()> {
+    /// Looks whether a thermostat has fallen silent, or recovered.
+    fn link(&mut self, id: DeviceId) -> Result<()> {
+        let Some(view) = self.cloud.client.state(&id) else { return Ok(()) };
+        match self.news.device(self.cloud.elapsed(), id, Link::of(&view)) {
+            Some(note) => self.linked(id, note),
+            None => Ok(()),
+        }
+    }
+
+    fn linked(&self, id: DeviceId, note: Note<Link>) -> Result<()> {
+        let name = self.name(id);
         if self.terminal.json {
-            let mut document = Record::document();
-            document.put("event", "service").put("time", when::iso(when::now()));
-            document.put("service", service.level.to_string()).put("reason", service.reason.to_string());
+            let mut document = event(if matches!(note, Note::Now { .. }) { "link" } else { "still" });
+            document
+                .put("id", id.as_str())
+                .put("name", self.cloud.client.state(&id).and_then(|view| view.name));
+            match note {
+                Note::Now { state, was } => {
+                    document.put("link", state.name());
+                    document.put("was", was.map(|(was, _)| was.name()));
+                    document.put_some("lasted_s", was.map(|(_, lasted)| whole(lasted)));
+                }
+                Note::Still { state, lasted } => {
+                    document.put("link", state.name()).put("lasted_s", whole(lasted));
+                }
+            }
             return self.terminal.line(document.to_json());
         }
-        if table { self.draw() } else { self.note(&service.to_string()) }
+        self.note_line(&format!("{name} is {}", news::said_link(note)));
+        Ok(())
+    }
+
+    /// Tells again what has not changed for the better.
+    async fn repeat(&mut self) -> Result<()> {
+        let now = self.cloud.elapsed();
+        if let Some(note) = self.news.service_still(now) {
+            self.service(self.cloud.client.service(), note).await?;
+        }
+        for (id, note) in self.news.devices_still(now) {
+            self.linked(id, note)?;
+        }
+        Ok(())
+    }
+
+    /// One line about the service.
+    async fn service(&self, service: Service, note: Note<Level>) -> Result<()> {
+        let tried = match note {
+            Note::Still { .. } => self.cloud.client.diagnosis().await.ok(),
+            Note::Now { .. } => None,
+        };
+        let (failures, retry_in) = tried.map_or((0, None), |tried| (tried.failures, tried.retry_in));
+        if self.terminal.json {
+            let mut document = event(if matches!(note, Note::Now { .. }) { "service" } else { "still" });
+            document.put("service", service.level.to_string()).put("reason", service.reason.to_string());
+            match note {
+                Note::Now { was, .. } => {
+                    document.put_some("was", was.map(|(was, _)| was.to_string()));
+                    document.put_some("lasted_s", was.map(|(_, lasted)| whole(lasted)));
+                }
+                Note::Still { lasted, .. } => {
+                    document.put("lasted_s", whole(lasted)).put("failures", failures);
+                    document.put("retry_in_s", retry_in.map(whole));
+                }
+            }
+            return self.terminal.line(document.to_json());
+        }
+        self.note_line(&news::said_service(&service, note, failures, retry_in));
+        Ok(())
     }
 
     /// Something that is no data: above the table, or on standard error.
     fn note(&mut self, text: &str) -> Result<()> {
-        if self.terminal.is_terminal() && !self.terminal.json && self.drawn > 0 {
+        if self.table && self.drawn > 0 {
+            let text = table::cut(text, self.terminal.width());
             self.terminal.print(&format!("\u{1b}[{}A\u{1b}[J{text}\n", self.drawn))?;
             self.drawn = 0;
             return self.draw();
         }
-        self.terminal.say(format!("{}  {text}", when::iso(when::now())));
+        self.note_line(text);
         Ok(())
+    }
+
+    fn note_line(&self, text: &str) {
+        self.terminal.say(format!("{}  {text}", when::iso(when::now())));
+    }
+
+    /// Whether lines on standard error leave the table alone.
+    fn aside(&self) -> bool {
+        !self.table || !std::io::stderr().is_terminal()
+    }
+
+    /// The same with `-v`, unless it would tear the table.
+    fn detail(&self, text: &str) {
+        if self.aside() {
+            self.terminal.detail(format!("{}  {text}", when::iso(when::now())));
+        }
     }
 
     /// The table, over the one that stands there.
@@ -287,12 +365,14 @@ impl Watching<'_> {
             })
             .collect();
         let service = self.cloud.client.service();
-        let title = table::cut(&format!("{}  {service}", self.title), width);
+        let lasted = when::span(whole(self.cloud.elapsed().saturating_sub(service.since)));
+        let since = if service.level == Level::Live { String::new() } else { format!(", for {lasted}") };
+        let title = table::cut(&format!("{}  {service}{since}", self.title), width);
         let mut lines = vec![self.terminal.paint(service.level, &title)];
-        let mut body = table::render(&view::HEADS, &rows, width).into_iter();
+        let mut body = table::fit(&view::HEADS, &rows, width, &view::LEAST).into_iter();
         lines.extend(body.next().map(|heads| self.terminal.bold(&heads)));
-        lines.extend(body.zip(&views).map(|(line, view)| match view::Link::of(view) {
-            view::Link::Live => line,
+        lines.extend(body.zip(&views).map(|(line, view)| match Link::of(view) {
+            Link::Live => line,
             _ => self.terminal.dim(&line),
         }));
         // What has scrolled off cannot be drawn over.
@@ -313,4 +393,15 @@ impl Watching<'_> {
         self.drawn = lines.len();
         self.terminal.print(&frame)
     }
+}
+
+/// The head of a line of JSON.
+fn event(name: &str) -> Record {
+    let mut document = Record::document();
+    document.put("event", name).put("time", when::iso(when::now()));
+    document
+}
+
+fn whole(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
 }

@@ -27,8 +27,12 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     written
 }
 
-/// An empty file, in place of what was there.
+/// An empty file, in place of what was there: whoever could read that cannot read this because of it.
 pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|what| what.is_file());
+    if is_file {
+        fs::remove_file(path)?;
+    }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -36,4 +40,25 @@ pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
     #[cfg(not(unix))]
     let _ = mode;
     options.open(path)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_could_read_is_replaced_by_one_they_cannot() {
+        let path = std::env::temp_dir().join(format!("mysa-whole-file-{}", std::process::id()));
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        create(&path, OWNER_ONLY).unwrap().write_all(b"new").unwrap();
+        assert_eq!((mode(), fs::read_to_string(&path).unwrap()), (0o600, "new".into()));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&path, "newer", OWNER_ONLY).unwrap();
+        assert_eq!((mode(), fs::read_to_string(&path).unwrap()), (0o600, "newer".into()));
+        fs::remove_file(&path).unwrap();
+    }
 }

@@ -5,6 +5,7 @@
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod outage;
 mod signals;
 
 use std::io::{BufRead as _, BufReader, Read as _};

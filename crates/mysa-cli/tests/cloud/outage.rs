@@ -1,0 +1,25 @@
+//! What `mysa watch` says on a pipe while something does not work. How often it says it again is tested where that is
+//! decided, in virtual time.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use mysa_sim::Fault;
+
+use crate::bench::Bench;
+
+#[test]
+fn an_outage_and_its_end_are_one_line_each() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::RefuseUpgrade(503));
+    let mut command = bench.command(&["watch", "living", "--timeout", "60"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let lost = said.next().unwrap();
+    assert!(lost.contains("  REST only: "), "{lost}");
+    bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+    let back = said.next().unwrap();
+    assert!(back.contains("  live"), "{back}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
