@@ -59,6 +59,17 @@ Examples:
 
 Private things are replaced unless --show-private is given.";
 
+const PRESIGN: &str = "\
+Examples:
+  mysa presign --out url.txt                 a URL for another MQTT program, in a file for you alone
+  mysa presign --print | other-program --url-from-stdin
+  mysa presign --inspect - < url.txt         what a URL says of itself; no account needed
+  mysa presign --endpoint a1b2-ats.iot.us-east-1.amazonaws.com --region us-east-1 --out url.txt
+                                             with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+
+Whoever has the URL can connect in your name until it lapses, in five minutes or so; the connection lasts up to a day.
+The other program connects by WebSocket, subprotocol mqtt, with a client id of its own.";
+
 const DECODE: &str = "\
 Examples:
   mysa decode capture.har                    WebSocket frames of a browser's archive
@@ -146,7 +157,7 @@ pub(crate) enum Command {
     Raw(Raw),
     /// Explain a payload, a batch record, an MQTT packet or a captured session; no account needed
     Decode(Decode),
-    /// Explain a captured presigned URL; no account needed
+    /// Sign a URL for another MQTT program, or explain one
     Presign(Presign),
     /// Run the simulated cloud on this machine
     Sim(Sim),
@@ -368,10 +379,30 @@ pub(crate) enum DecodeKind {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = PRESIGN, group(clap::ArgGroup::new("what").required(true)))]
 pub(crate) struct Presign {
+    /// Write a fresh URL to this file, readable by its owner alone
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print a fresh URL on standard output. It is a secret
+    #[arg(long, group = "what")]
+    pub(crate) print: bool,
     /// Explain this URL; `-` reads it from standard input
-    #[arg(long, value_name = "URL")]
-    pub(crate) inspect: String,
+    #[arg(long, value_name = "URL", group = "what")]
+    pub(crate) inspect: Option<String>,
+    /// Sign for this broker with the AWS keys in the environment, instead of for the account that is signed in
+    #[arg(long, value_name = "HOST", conflicts_with = "inspect")]
+    pub(crate) endpoint: Option<String>,
+    /// AWS region of the broker; by default the one in its name
+    #[arg(long, value_name = "REGION", requires = "endpoint")]
+    pub(crate) region: Option<String>,
+}
+
+impl Presign {
+    /// Whether the account has to be asked.
+    pub(crate) fn is_online(&self) -> bool {
+        self.inspect.is_none() && self.endpoint.is_none()
+    }
 }
 
 #[derive(Args, Debug)]

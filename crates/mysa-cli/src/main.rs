@@ -69,7 +69,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
             let table = config::load(&places()?.config)?.mode_table.table();
             decode::run(terminal, &args, &table, &mut redaction)
         }
-        Command::Presign(args) => presign::inspect(terminal, &args.inspect, when::now()),
+        Command::Presign(args) if !args.is_online() => presign::offline(terminal, &args, when::now()),
         Command::Config(args) => {
             settings::run(terminal, &places()?, cli.global.account.as_deref(), &args.action, &redaction)
         }
@@ -128,6 +128,7 @@ async fn online(
             set::run(terminal, &context, &args.device, &change, &args.sending).await
         }
         Command::Energy(args) => energy::run(terminal, &context, &args).await,
+        Command::Presign(args) => presign::online(terminal, &context, &args).await,
         Command::Raw(args) => raw::run(terminal, &context, &args, redaction).await,
         // The others need no cloud, and have been done.
         _ => Ok(()),

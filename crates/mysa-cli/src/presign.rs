@@ -1,14 +1,26 @@
 //! `mysa presign`.
 
+use std::env;
 use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
 
 use mysa_proto::UnixTime;
-use mysa_sigv4::{Inspection, PresignedUrl};
+use mysa_sigv4::{Authority, Credentials, Inspection, PresignedUrl, Presigner, TokenRule};
+use mysa_tokio::Level;
+use time::OffsetDateTime;
+use tokio::time::timeout;
 
+use crate::args::Presign;
+use crate::cloud::Context;
 use crate::exit::{Exit, Failure, Result};
 use crate::record::Record;
 use crate::terminal::Terminal;
-use crate::when::{civil, span};
+use crate::when::{civil, now as clock, span};
+use crate::whole_file;
+
+/// Time to get AWS credentials once the account is signed in.
+const SIGN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Reads a presigned URL that was given as an argument, or from standard input for `-`, where it stays out of the list
 /// of processes and the history of the shell.
@@ -25,10 +37,93 @@ pub(crate) fn read_url(argument: &str) -> Result<PresignedUrl> {
     PresignedUrl::parse(&text).map_err(|error| (Exit::Usage, error).into())
 }
 
-/// Explains a captured URL. The signature and the token are never shown.
-pub(crate) fn inspect(terminal: &Terminal, argument: &str, now: UnixTime) -> Result<()> {
-    let seen = read_url(argument)?.inspect().map_err(|error| Failure::from((Exit::Usage, error)))?;
-    terminal.document(&record(&seen, now))
+/// What needs no account: explains a URL, or signs one with keys from the environment.
+pub(crate) fn offline(terminal: &Terminal, args: &Presign, now: UnixTime) -> Result<()> {
+    if let Some(argument) = &args.inspect {
+        // The signature and the token are never shown.
+        let seen = read_url(argument)?.inspect().map_err(|error| Failure::from((Exit::Usage, error)))?;
+        return terminal.document(&record(&seen, now));
+    }
+    let endpoint = args.endpoint.as_deref().unwrap_or_default();
+    let key = |name: &str| {
+        env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("{name} is not set: with --endpoint, AWS keys come from the environment"))
+        })
+    };
+    let token = env::var("AWS_SESSION_TOKEN").ok();
+    let credentials =
+        Credentials::new(key("AWS_ACCESS_KEY_ID")?, key("AWS_SECRET_ACCESS_KEY")?, token.as_deref());
+    let region = match (&args.region, region_in(endpoint)) {
+        (Some(region), _) => region.clone(),
+        (None, Some(region)) => region.to_owned(),
+        (None, None) => {
+            return Err(Failure::usage(format!("'{endpoint}' names no AWS region: give --region")));
+        }
+    };
+    let authority = Authority::parse(endpoint)
+        .map_err(|error| Failure::usage(format!("--endpoint {endpoint}: {error}")))?;
+    let time = OffsetDateTime::from_unix_timestamp(now.as_secs())
+        .map_err(|_| Failure::new(Exit::Failed, "the clock of this computer is out of this world"))?;
+    let url = Presigner::iot(region)
+        .presign(&credentials, &authority, "/mqtt", time, None, TokenRule::AfterSigning)
+        .map_err(|error| Failure::from((Exit::Usage, error)))?;
+    give(terminal, args, &url)
+}
+
+/// `us-east-1` of `a1b2-ats.iot.us-east-1.amazonaws.com`.
+fn region_in(endpoint: &str) -> Option<&str> {
+    endpoint.split_once(".iot.")?.1.split_once(".amazonaws.com").map(|(region, _)| region)
+}
+
+/// Signs a URL for the account that is signed in.
+pub(crate) async fn online(terminal: &Terminal, context: &Context, args: &Presign) -> Result<()> {
+    let mut settings = context.settings();
+    settings.live_reports = false;
+    let cloud = context.connect(terminal, settings).await?;
+    if cloud.client.devices().is_empty() {
+        cloud.close(terminal).await;
+        return Err(Failure::new(
+            Exit::Failed,
+            "the account has no thermostats, so there is nothing to listen to",
+        ));
+    }
+    terminal.progress("waiting for credentials");
+    let signed = timeout(SIGN_WITHIN, cloud.client.presign()).await;
+    terminal.progress("");
+    let service = cloud.client.service();
+    cloud.close(terminal).await;
+    match signed {
+        Ok(Ok(url)) => give(terminal, args, &url),
+        Ok(Err(ended)) => Err((Exit::Failed, ended).into()),
+        Err(_) => {
+            let exit = if service.level == Level::SignInNeeded { Exit::SignIn } else { Exit::Unreachable };
+            Err(Failure::new(exit, format!("there are no credentials to sign with: {service}")))
+        }
+    }
+}
+
+/// Hands a URL over where the arguments say, and nowhere else.
+fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
+    let seen = url.inspect().map_err(|error| Failure::from((Exit::Failed, error)))?;
+    let mut record = record(&seen, clock());
+    let Some(path) = &args.out else {
+        terminal.say(format!(
+            "this URL is a secret: whoever has it can connect in your name until {}",
+            civil(seen.lapses_at)
+        ));
+        if terminal.json {
+            record.put("url", url.as_str());
+            return terminal.line(record.to_json());
+        }
+        return terminal.line(url.as_str());
+    };
+    if path == Path::new("-") {
+        return Err(Failure::usage("a URL goes to standard output by --print alone"));
+    }
+    whole_file::write(path, &format!("{}\n", url.as_str()), whole_file::OWNER_ONLY)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))?;
+    record.put("file", path.display().to_string());
+    terminal.document(&record)
 }
 
 fn record(seen: &Inspection, now: UnixTime) -> Record {
@@ -71,5 +166,11 @@ mod tests {
         assert!(!shown.contains("1fe633a0") && !shown.contains("canary"), "{shown}");
         let shown = record(&seen, UnixTime::from_secs(1_767_333_045)).to_json();
         assert!(shown.contains("\"lapsed\":true") && shown.contains("lapsed 2 h ago"), "{shown}");
+    }
+
+    #[test]
+    fn the_region_is_in_the_name_of_the_broker() {
+        assert_eq!(region_in("a1b2-ats.iot.eu-west-1.amazonaws.com:443"), Some("eu-west-1"));
+        assert_eq!(region_in("iot.example.org"), None);
     }
 }

@@ -226,6 +226,29 @@ fn a_captured_url_is_explained_without_its_secrets() {
 }
 
 #[test]
+fn keys_in_the_environment_sign_a_url_without_an_account() {
+    let home = Home::new();
+    let endpoint = "a1b2-ats.iot.eu-west-1.amazonaws.com";
+    let args = ["presign", "--endpoint", endpoint, "--print"];
+    home.run(&args).fails(2);
+    let keys = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "canary-key");
+        command.env("AWS_SESSION_TOKEN", "canary+token");
+        finish(command, b"")
+    };
+    let ran = keys(&args).ok();
+    assert!(!ran.out.contains("canary-key") && !ran.err.contains("canary"), "{ran:?}");
+    let seen = home.run_with(&["presign", "--inspect", "-", "--json"], &ran.out).ok().json().remove(0);
+    assert_eq!((&seen["endpoint"], &seen["region"]), (&endpoint.into(), &"eu-west-1".into()));
+    assert_eq!((&seen["lapsed"], &seen["has_session_token"]), (&Value::Bool(false), &Value::Bool(true)));
+    let ran = keys(&["presign", "--endpoint", "iot.example.org", "--out", "url.txt"]).fails(2);
+    assert!(ran.err.contains("--region"), "{ran:?}");
+    keys(&["presign", "--endpoint", "iot.example.org", "--region", "us-east-1", "--out", "url.txt"]).ok();
+    keys(&["presign", "--endpoint", "x y", "--region", "us-east-1", "--print"]).fails(2);
+}
+
+#[test]
 fn settings_go_where_the_xdg_rules_say() {
     let home = Home::new();
     let shown = home.run(&["config", "path", "--json"]).ok().json().remove(0);

@@ -6,6 +6,7 @@ mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod outage;
+mod presign;
 mod signals;
 
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -38,7 +38,9 @@ impl Home {
         for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR", "COLUMNS"] {
             command.env_remove(variable);
         }
-        for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("MYSA_")) {
+        for (variable, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("MYSA_") || name.starts_with("AWS_"))
+        {
             command.env_remove(variable);
         }
         command.args(args).env("HOME", &self.0).current_dir(&self.0);
