@@ -70,6 +70,12 @@ Examples:
 Whoever has the URL can connect in your name until it lapses, in five minutes or so; the connection lasts up to a day.
 The other program connects by WebSocket, subprotocol mqtt, with a client id of its own.";
 
+const MAN: &str = "\
+Examples:
+  mysa man | man -l -                        read it
+  mysa man set                               the page of one command
+  mysa man --dir ~/.local/share/man/man1     write all pages";
+
 const DECODE: &str = "\
 Examples:
   mysa decode capture.har                    WebSocket frames of a browser's archive
@@ -167,6 +173,8 @@ pub(crate) enum Command {
     Config(Config),
     /// Print a completion script for a shell
     Completions(Completions),
+    /// Print the manual page
+    Man(Man),
 }
 
 #[derive(Args, Debug)]
@@ -470,4 +478,14 @@ pub(crate) enum ConfigAction {
 pub(crate) struct Completions {
     /// Shell
     pub(crate) shell: Shell,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = MAN)]
+pub(crate) struct Man {
+    /// Command whose page is wanted; the whole program by default
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands to this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) dir: Option<PathBuf>,
 }

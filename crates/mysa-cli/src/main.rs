@@ -13,6 +13,7 @@ mod faults;
 mod goodbye;
 mod known;
 mod login;
+mod man;
 mod names;
 mod news;
 mod places;
@@ -76,8 +77,9 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "mysa", &mut script);
-            terminal.print(&String::from_utf8_lossy(&script))
+            terminal.text("script", &String::from_utf8_lossy(&script))
         }
+        Command::Man(args) => man::run(terminal, &args),
         command => {
             // Asked before the runtime takes over the keyboard's interrupt.
             let who = match &command {

@@ -47,6 +47,16 @@ impl Terminal {
         self.print(&shown.to_text(0))
     }
 
+    /// A text for other programs as it is, or as the one value of a document.
+    pub(crate) fn text(&self, name: &str, text: &str) -> Result<()> {
+        if !self.json {
+            return self.print(text);
+        }
+        let mut record = Record::document();
+        record.put(name, text);
+        self.line(record.to_json())
+    }
+
     /// A line of data. Ends the program quietly when nobody reads any more.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<()> {
         self.print(&format!("{}\n", text.as_ref()))

@@ -249,6 +249,25 @@ fn keys_in_the_environment_sign_a_url_without_an_account() {
 }
 
 #[test]
+fn every_command_has_its_manual_page() {
+    let home = Home::new();
+    let page = home.run(&["man"]).ok().out;
+    assert!(
+        page.starts_with(".ie") && page.contains(".TH MYSA 1") && page.contains("mysa\\-decode(1)"),
+        "{page}"
+    );
+    let page = home.run(&["man", "set"]).ok().out;
+    assert!(page.contains(".TH MYSA-SET 1") && page.contains("dry\\-run"), "{page}");
+    home.run(&["man", "dance"]).fails(2);
+    home.run(&["man", "--dir", "pages"]).ok();
+    for name in ["mysa", "mysa-watch", "mysa-config-set-watts"] {
+        assert!(home.path(format!("pages/{name}.1")).exists(), "{name}");
+    }
+    home.write("file", "");
+    home.run(&["man", "--dir", "file"]).fails(1);
+}
+
+#[test]
 fn settings_go_where_the_xdg_rules_say() {
     let home = Home::new();
     let shown = home.run(&["config", "path", "--json"]).ok().json().remove(0);
