@@ -70,6 +70,11 @@ Examples:
 Whoever has the URL can connect in your name until it lapses, in five minutes or so; the connection lasts up to a day.
 The other program connects by WebSocket, subprotocol mqtt, with a client id of its own.";
 
+const DOCTOR: &str = "\
+Looks at every step from the files here to the word of each thermostat, and says what to do about what fails. What it
+prints holds nothing private and can be attached to a bug report. It sends thermostats nothing but the request to report
+live that `mysa watch` sends too. The exit code is that of the first step that failed.";
+
 const MAN: &str = "\
 Examples:
   mysa man | man -l -                        read it
@@ -165,6 +170,9 @@ pub(crate) enum Command {
     Decode(Decode),
     /// Sign a URL for another MQTT program, or explain one
     Presign(Presign),
+    /// Check every step from here to the thermostats, and say what to do
+    #[command(after_help = DOCTOR)]
+    Doctor,
     /// Run the simulated cloud on this machine
     Sim(Sim),
     /// Do the main job on a simulated cloud, start to end

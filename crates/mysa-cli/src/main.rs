@@ -7,6 +7,7 @@ mod cloud;
 mod config;
 mod decode;
 mod demo;
+mod doctor;
 mod energy;
 mod exit;
 mod faults;
@@ -112,6 +113,7 @@ async fn online(
     match command {
         Command::Sim(args) => return sim::run(terminal, &args, global.ca.as_deref()).await,
         Command::Demo(args) => return demo::run(terminal, &args, goodbyes).await,
+        Command::Doctor => return doctor::run(terminal, global, redaction, goodbyes).await,
         _ => {}
     }
     let context = Context { goodbyes: goodbyes.clone(), ..context(global)? };
@@ -137,7 +139,7 @@ async fn online(
     }
 }
 
-fn context(global: &Global) -> Result<Context> {
+pub(crate) fn context(global: &Global) -> Result<Context> {
     let places = Places::find(global.config.clone())?;
     let config = config::load(&places.config)?;
     Ok(Context {

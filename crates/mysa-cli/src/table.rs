@@ -54,6 +54,21 @@ pub(crate) fn fit(heads: &[&str], rows: &[Vec<String>], width: usize, order: &[u
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
+/// Words in lines of at most `width` characters, if the words are not longer than that themselves.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +80,12 @@ mod tests {
         assert_eq!(fit(&heads, &rows, 16, &[1]), ["NAME  HUM   LINK", "Hall  44 %  live"]);
         assert_eq!(fit(&heads, &rows, 15, &[1]), ["NAME  LINK", "Hall  live"]);
         assert_eq!(fit(&heads, &rows, 7, &[1]), ["NAME  …", "Hall  …"]);
+    }
+
+    #[test]
+    fn words_go_to_the_next_line_whole() {
+        assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrap("incomprehensible", 7), ["incomprehensible"]);
     }
 
     #[test]
