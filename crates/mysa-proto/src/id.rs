@@ -20,18 +20,21 @@ impl DeviceId {
     /// ASCII letters, digits, `-` and `_`.
     #[must_use]
     pub fn new(id: &str) -> Option<Self> {
+        Self::from_bytes(id.as_bytes())
+    }
+
+    pub(crate) fn from_bytes(id: &[u8]) -> Option<Self> {
         let mut bytes = [0; Self::MAX_LEN];
-        let len = id.len();
-        if len == 0 || len > Self::MAX_LEN {
+        if id.is_empty() || id.len() > Self::MAX_LEN {
             return None;
         }
-        for (to, from) in bytes.iter_mut().zip(id.bytes()) {
-            if !(from.is_ascii_alphanumeric() || from == b'-' || from == b'_') {
+        for (to, from) in bytes.iter_mut().zip(id) {
+            *to = FOLDED[usize::from(*from)];
+            if *to == 0 {
                 return None;
             }
-            *to = from.to_ascii_lowercase();
         }
-        u8::try_from(len).ok().map(|len| Self { bytes, len })
+        u8::try_from(id.len()).ok().map(|len| Self { bytes, len })
     }
 
     /// The id in lower case.
@@ -43,6 +46,19 @@ impl DeviceId {
             .unwrap_or_default()
     }
 }
+
+/// What each byte is in an id; 0 for what cannot be in one. An id is built twice for each message.
+const FOLDED: [u8; 256] = {
+    let mut folded = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            folded[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    folded
+};
 
 /// The error of [`DeviceId::from_str`]: the text is empty, too long, or holds a character no id may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -75,7 +75,7 @@ impl Topic {
             b"/batch" => TopicKind::Batch,
             _ => return None,
         };
-        Some(Self { device: DeviceId::new(core::str::from_utf8(id).ok()?)?, kind })
+        Some(Self { device: DeviceId::from_bytes(id)?, kind })
     }
 }
 
