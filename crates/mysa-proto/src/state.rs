@@ -3,7 +3,9 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::observation::for_each_field;
-use crate::words::{Packed, Words};
+use crate::packed::{Pack, Packed};
+use crate::stamp::{Clock, Stamp, nanos};
+use crate::words::{Telling, Word, Words};
 use crate::{
     Amperes, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, Observation, Received, RelativeHumidity,
     Source, Swing, TrackedSensor, UnixTime, Volts, Watts,
@@ -28,6 +30,10 @@ impl<T> Field<T> {
     #[must_use]
     pub fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(self.received.mono)
+    }
+
+    const fn stamp(&self) -> Stamp {
+        Stamp { source: self.source, at: self.at, received: self.received }
     }
 }
 
@@ -116,30 +122,27 @@ macro_rules! state {
                 $(#[$doc])*
                 #[must_use]
                 pub fn $field(&self) -> Option<Field<$ty>> {
-                    self.last_word(StateField::$name, self.lead)
+                    self.field(StateField::$name)
                 }
             )*
 
             fn merge(&mut self, observation: &Observation, floor: Option<Floor>) -> Changes {
-                let at = observation.usable_at();
+                let stamp = Stamp::of(observation);
                 let lead = self.lead;
-                if let Some(at) = at && observation.source.is_device() {
-                    let ahead = at.as_millis().saturating_sub(observation.received.wall.as_millis());
-                    self.lead = self.lead.max(ahead);
+                if let Some(at) = stamp.at && stamp.source.is_device() {
+                    let ahead = at.as_millis().saturating_sub(stamp.received.wall.as_millis());
+                    self.lead = lead.max(ahead);
                 }
+                // The lead matters beside confirmed commands alone.
+                let moved = self.lead != lead && !self.floors.is_empty();
+                let mut telling = Telling::new(stamp);
                 let mut changes = Changes::default();
                 $(
-                    if observation.$field.is_some() || lead != self.lead {
-                        let name = StateField::$name;
-                        let before = self.last_word::<$ty>(name, lead).map(|field| field.value);
-                        if let Some(value) = observation.$field {
-                            let (source, received) = (observation.source, observation.received);
-                            self.words.insert(name, Field { value, source, at, received });
-                            self.raise(name, floor);
-                        }
-                        if self.last_word::<$ty>(name, self.lead).map(|field| field.value) != before {
-                            changes.insert(name);
-                        }
+                    let value = observation.$field.map(Pack::pack);
+                    if (value.is_some() || moved)
+                        && self.merge_field(StateField::$name, value, &mut telling, floor.as_ref(), lead)
+                    {
+                        changes.insert(StateField::$name);
                     }
                 )*
                 self.watch(observation);
@@ -185,17 +188,46 @@ impl DeviceState {
         self.watch.filter(|watch| watch.latest.saturating_sub(watch.since) >= Contradiction::AFTER)
     }
 
-    /// The last word of all that have a say.
-    fn last_word<T: Packed>(&self, name: StateField, lead: i64) -> Option<Field<T>> {
-        let floor = self.floors.iter().find(|(field, _)| *field == name).map(|(_, floor)| floor);
-        self.words
-            .about(name)
-            .filter(|field| floor.is_none_or(|floor| floor.leaves_a_say(field, lead)))
-            .max_by_key(|field| (said(field), Clock::of(field)))
+    fn field<T: Pack>(&self, name: StateField) -> Option<Field<T>> {
+        let word = self.last_word(name, self.words.about(name), self.lead)?;
+        let Stamp { source, at, received } = *self.words.stamp(word)?;
+        Some(Field { value: T::unpack(word.value())?, source, at, received })
     }
 
-    fn raise(&mut self, name: StateField, floor: Option<Floor>) {
-        let Some(floor) = floor else { return };
+    /// The last word of those about a field that have a say.
+    fn last_word<'a>(&self, name: StateField, about: &'a [Word], lead: i64) -> Option<&'a Word> {
+        // Most fields are spoken of by one clock, and were never commanded.
+        if let ([only], true) = (about, self.floors.is_empty()) {
+            return Some(only);
+        }
+        let floor = self.floors.iter().find(|(field, _)| *field == name).map(|(_, floor)| floor);
+        let stamped = about.iter().filter_map(|word| Some((word, self.words.stamp(word)?)));
+        let heard = stamped.filter(|(_, stamp)| floor.is_none_or(|floor| floor.leaves_a_say(stamp, lead)));
+        let placed = |stamp: &Stamp| (stamp.said(), stamp.clock());
+        let last = heard.reduce(|last, next| if placed(next.1) >= placed(last.1) { next } else { last });
+        last.map(|(word, _)| word)
+    }
+
+    /// Takes a word about a field, if there is one. True if the value is another than it was with `lead`.
+    fn merge_field(
+        &mut self,
+        name: StateField,
+        value: Option<Packed>,
+        telling: &mut Telling,
+        floor: Option<&Floor>,
+        lead: i64,
+    ) -> bool {
+        let mut places = self.words.find_next(name, telling);
+        let before = self.last_word(name, self.words.at(places.clone()), lead).map(Word::value);
+        if let Some(value) = value {
+            places = self.words.keep(name, places, value, telling);
+            self.raise(name, floor);
+        }
+        self.last_word(name, self.words.at(places), self.lead).map(Word::value) != before
+    }
+
+    fn raise(&mut self, name: StateField, floor: Option<&Floor>) {
+        let Some(&floor) = floor else { return };
         match self.floors.iter_mut().find(|(field, _)| *field == name) {
             Some((_, latest)) => *latest = floor.max(*latest),
             None => self.floors.push((name, floor)),
@@ -203,30 +235,28 @@ impl DeviceState {
     }
 
     fn watch(&mut self, observation: &Observation) {
-        let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
-        let heating = self.heating().filter(|heating| heating.value);
         let Some(off) = self.mode().filter(|mode| mode.value == Mode::Off) else {
             self.watch = None;
             return;
         };
+        let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
+        let heating = self.heating().filter(|heating| heating.value);
         if duty.is_none() && heating.is_none() {
             self.watch = None;
             return;
         }
         // Only news counts: neither what has lost to a later word, nor an unstamped answer of the cloud, which may
         // repeat an old one for ever.
-        let news = |received: Received, at: Option<UnixTime>| {
-            received == observation.received && (at.is_some() || observation.source.is_device())
+        let said = |stamp: Stamp| {
+            let news = stamp.received == observation.received
+                && (stamp.at.is_some() || observation.source.is_device());
+            news.then(|| stamp.said())
         };
-        let said = duty
-            .filter(|duty| observation.duty.is_some() && news(duty.received, duty.at))
-            .map(|duty| said(&duty))
-            .max(
-                heating
-                    .filter(|heating| observation.heating.is_some() && news(heating.received, heating.at))
-                    .map(|heating| said(&heating)),
-            );
-        if let Some(latest) = said.map(|said| Duration::from_nanos(said.try_into().unwrap_or(0))) {
+        let duty_said = duty.filter(|_| observation.duty.is_some()).and_then(|duty| said(duty.stamp()));
+        let heating_said =
+            heating.filter(|_| observation.heating.is_some()).and_then(|heating| said(heating.stamp()));
+        if let Some(latest) = duty_said.max(heating_said) {
+            let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
             let began = latest.max(off.received.mono);
             let watch = self.watch.unwrap_or(Contradiction { duty: None, since: began, latest });
             let duty = duty.map(|duty| duty.value);
@@ -278,26 +308,6 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// A clock by which words can be ordered. The latest word of each is kept.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Clock {
-    CloudArrival,
-    Cloud,
-    DeviceArrival,
-    Device,
-}
-
-impl Clock {
-    pub(crate) const fn of<T>(field: &Field<T>) -> Self {
-        match (field.source.is_device(), field.at.is_some()) {
-            (true, true) => Self::Device,
-            (true, false) => Self::DeviceArrival,
-            (false, true) => Self::Cloud,
-            (false, false) => Self::CloudArrival,
-        }
-    }
-}
-
 /// A confirmed command, behind which its fields do not go.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Floor {
@@ -308,46 +318,20 @@ struct Floor {
 
 impl Floor {
     /// Whether a word counts beside a confirmed command.
-    fn leaves_a_say<T>(&self, field: &Field<T>, lead: i64) -> bool {
+    fn leaves_a_say(&self, stamp: &Stamp, lead: i64) -> bool {
         let floor = self;
-        match Clock::of(field) {
+        match stamp.clock() {
             Clock::Device => match floor.at {
-                Some(at) => (field.at, field.source) >= (Some(at), Source::Ack),
+                Some(at) => (stamp.at, stamp.source) >= (Some(at), Source::Ack),
                 None => {
                     // Devices stamp whole seconds, so the lead is known to one second.
                     let lead = if lead > 0 { lead.saturating_add(1_000) } else { 0 };
-                    field.at.is_some_and(|at| at.plus_millis(lead.saturating_neg()) >= floor.sent.wall)
+                    stamp.at.is_some_and(|at| at.plus_millis(lead.saturating_neg()) >= floor.sent.wall)
                 }
             },
-            Clock::DeviceArrival => field.received.mono >= floor.received.mono,
-            Clock::Cloud => said(field) >= nanos(floor.sent.mono),
-            Clock::CloudArrival => field.received.mono >= floor.received.mono.saturating_add(SETTLE),
+            Clock::DeviceArrival => stamp.received.mono >= floor.received.mono,
+            Clock::Cloud => stamp.said() >= nanos(floor.sent.mono),
+            Clock::CloudArrival => stamp.received.mono >= floor.received.mono.saturating_add(SETTLE),
         }
     }
-}
-
-/// Whether `a` is later than `b`, a word of the same clock. A total order of all that can be told apart.
-pub(crate) fn is_later<T: PartialOrd>(a: &Field<T>, b: &Field<T>) -> bool {
-    let by_clock = a.at.cmp(&b.at);
-    let by_arrival = if a.at.is_some() {
-        a.source.cmp(&b.source).then(a.received.cmp(&b.received))
-    } else {
-        a.received.cmp(&b.received).then(a.source.cmp(&b.source))
-    };
-    // No value is a NaN, so any two compare.
-    let by_value = a.value.partial_cmp(&b.value).unwrap_or(core::cmp::Ordering::Equal);
-    by_clock.then(by_arrival).then(by_value).is_gt()
-}
-
-/// When a word was said, in nanoseconds of the host's monotonic clock.
-fn said<T>(field: &Field<T>) -> i64 {
-    let age = match field.at {
-        Some(at) if !field.source.is_device() => field.received.wall.since(at).unwrap_or_default(),
-        _ => Duration::ZERO,
-    };
-    nanos(field.received.mono).saturating_sub(nanos(age))
-}
-
-fn nanos(time: Duration) -> i64 {
-    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }

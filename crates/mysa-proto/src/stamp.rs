@@ -1,0 +1,60 @@
+use core::cmp::Ordering;
+use core::time::Duration;
+
+use crate::{Observation, Received, Source, UnixTime};
+
+/// Who said something, and when. All that one observation says has the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Stamp {
+    pub(crate) received: Received,
+    /// By the clock of the source, if that can be believed.
+    pub(crate) at: Option<UnixTime>,
+    pub(crate) source: Source,
+}
+
+/// A clock by which words can be ordered. The latest word of each is kept.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Clock {
+    CloudArrival,
+    Cloud,
+    DeviceArrival,
+    Device,
+}
+
+impl Stamp {
+    pub(crate) fn of(observation: &Observation) -> Self {
+        let Observation { source, received, .. } = *observation;
+        Self { received, at: observation.usable_at(), source }
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        match (self.source.is_device(), self.at.is_some()) {
+            (true, true) => Clock::Device,
+            (true, false) => Clock::DeviceArrival,
+            (false, true) => Clock::Cloud,
+            (false, false) => Clock::CloudArrival,
+        }
+    }
+
+    /// The order of two words of the same clock.
+    pub(crate) fn cmp_on_clock(&self, other: &Self) -> Ordering {
+        self.at.cmp(&other.at).then_with(|| {
+            let (by_source, by_arrival) =
+                (self.source.cmp(&other.source), self.received.cmp(&other.received));
+            if self.at.is_some() { by_source.then(by_arrival) } else { by_arrival.then(by_source) }
+        })
+    }
+
+    /// When it was said, in nanoseconds of the host's monotonic clock.
+    pub(crate) fn said(&self) -> i64 {
+        let age = match self.at {
+            Some(at) if !self.source.is_device() => self.received.wall.since(at).unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        nanos(self.received.mono).saturating_sub(nanos(age))
+    }
+}
+
+pub(crate) fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
