@@ -1,8 +1,8 @@
 use alloc::borrow::Cow;
 
-use crate::json::Reader;
+use crate::json::{Reader, Stop};
 use crate::lenient::{self, Fields};
-use crate::{ControlState, Json, JsonError, RawJson};
+use crate::{ControlState, Json, RawJson};
 
 /// `msg` 44, to a device: a command, our own or somebody else's, as a client sees it that listens to `/in`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +55,7 @@ pub struct CommandEntry {
 impl<'a> Fields<'a> for CommandEntry {
     const KEYS: &'static [&'static str] = &["tm"];
 
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, JsonError> {
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         if key == "tm" {
             self.tm = lenient::any_integer(reader)?;
             return Ok(true);

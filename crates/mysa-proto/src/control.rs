@@ -1,6 +1,6 @@
-use crate::json::Reader;
+use crate::json::{Reader, Stop};
 use crate::lenient::{self, Fields as _, fields};
-use crate::{Brightness, Celsius, CmdFields, JsonError};
+use crate::{Brightness, Celsius, CmdFields};
 
 fields! { 'a;
     /// The settings of a device as `msg` 44 carries them, in a command as in its acknowledgement. Codes are kept as
@@ -92,7 +92,7 @@ fn brightness_agrees(asked: &Brightness, seen: &Brightness) -> bool {
 }
 
 /// An object; or a plain percentage, which is the brightness in use.
-fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, JsonError> {
+fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
     let object = if reader.peek() == Some(b'{') {
         BrightnessObject::read(reader)?
     } else {

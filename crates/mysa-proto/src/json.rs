@@ -42,9 +42,8 @@ impl<'a> RawJson<'a> {
     /// Says where the text stops being JSON.
     pub fn new(text: &'a str) -> Result<Self, JsonError> {
         let mut reader = Reader::new(text);
-        let value = reader.skip()?;
-        reader.end()?;
-        Ok(value)
+        let value = reader.skip().and_then(|value| reader.end().map(|()| value));
+        value.map_err(|Stop| reader.error())
     }
 
     /// The text, without surrounding white space. It is JSON, save that control characters may stand raw in strings.
@@ -70,11 +69,6 @@ impl<'a> RawJson<'a> {
     #[must_use]
     pub const fn elements(self) -> Elements<'a> {
         Elements { rest: Reader::new(self.0), started: false }
-    }
-
-    /// Takes a text that has been read already.
-    pub(crate) const fn trusted(text: &'a str) -> Self {
-        Self(text)
     }
 
     pub(crate) const fn reader(self) -> Reader<'a> {
@@ -173,15 +167,27 @@ impl core::error::Error for JsonError {}
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// What is wrong at this place, once reading has stopped.
+    fault: Fault,
+}
+
+/// Reading has stopped; [`Reader::error`] says why. An error that carries nothing lets values come in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop;
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Unexpected(&'static str),
+    TooDeep,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, fault: Fault::Unexpected("") }
     }
 
     /// The next byte that is not white space, which stays unread.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         loop {
@@ -204,7 +210,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks that nothing follows but white space and the NUL some C code sends along.
-    pub(crate) fn end(&mut self) -> Result<(), JsonError> {
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
         while let Some(byte) = self.peek() {
             if byte != 0 {
                 return Err(self.unexpected("the end"));
@@ -214,14 +220,21 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The error for what stands at the reader's place.
+    /// Stops at what stands at the reader's place.
     #[cold]
-    pub(crate) fn unexpected(&self, expected: &'static str) -> JsonError {
+    pub(crate) fn unexpected(&mut self, expected: &'static str) -> Stop {
+        self.fault = Fault::Unexpected(expected);
+        Stop
+    }
+
+    /// Why reading has stopped.
+    #[cold]
+    pub(crate) fn error(&self) -> JsonError {
         let at = self.at.min(self.text.len());
-        if at == self.text.len() {
-            JsonError::Truncated { at, expected }
-        } else {
-            JsonError::Syntax { at, expected }
+        match self.fault {
+            Fault::TooDeep => JsonError::TooDeep { at },
+            Fault::Unexpected(expected) if at == self.text.len() => JsonError::Truncated { at, expected },
+            Fault::Unexpected(expected) => JsonError::Syntax { at, expected },
         }
     }
 
@@ -230,14 +243,18 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, &str) -> Result<(), JsonError>,
-    ) -> Result<bool, JsonError> {
+        mut each: impl FnMut(&mut Self, &str) -> Result<(), Stop>,
+    ) -> Result<bool, Stop> {
         if self.peek() != Some(b'{') {
             self.skip()?;
             return Ok(false);
         }
-        let mut started = false;
-        while self.advance(b'{', b'}', &mut started)? {
+        self.at += 1;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(true);
+        }
+        loop {
             let key = self.key()?;
             if let Some(key) = key.as_plain() {
                 each(self, key)?;
@@ -245,13 +262,20 @@ impl<'a> Reader<'a> {
                 let mut buffer = [0; 32];
                 each(self, key.decode_into(&mut buffer).unwrap_or_else(|| key.as_raw()))?;
             }
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(true);
+                }
+                _ => return Err(self.unexpected("',' or '}'")),
+            }
         }
-        Ok(true)
     }
 
     /// Steps over a bracket or comma: `true` if a member or element follows.
     #[inline]
-    fn advance(&mut self, open: u8, close: u8, started: &mut bool) -> Result<bool, JsonError> {
+    fn advance(&mut self, open: u8, close: u8, started: &mut bool) -> Result<bool, Stop> {
         let first = !*started;
         *started = true;
         if first {
@@ -280,7 +304,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a key and its colon.
     #[inline]
-    fn key(&mut self) -> Result<JsonStr<'a>, JsonError> {
+    fn key(&mut self) -> Result<JsonStr<'a>, Stop> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a key"));
         }
@@ -294,7 +318,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the string whose opening quote is next.
     #[inline]
-    pub(crate) fn string(&mut self) -> Result<JsonStr<'a>, JsonError> {
+    pub(crate) fn string(&mut self) -> Result<JsonStr<'a>, Stop> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
         let (mut at, mut escaped) = (start, false);
@@ -316,7 +340,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the number whose first byte is next; `None` for `-inf` and its like.
     #[inline(always)]
-    pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, JsonError> {
+    pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, Stop> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         match JsonNumber::read(rest) {
             Ok((number, used)) => {
@@ -332,7 +356,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads any value; arrays and objects are stepped over.
-    pub(crate) fn value(&mut self) -> Result<Json<'a>, JsonError> {
+    pub(crate) fn value(&mut self) -> Result<Json<'a>, Stop> {
         Ok(match self.peek() {
             Some(b'"') => Json::String(self.string()?),
             Some(b'-' | b'0'..=b'9') => self.number()?.map_or(Json::Null, Json::Number),
@@ -343,14 +367,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over any value.
-    pub(crate) fn skip(&mut self) -> Result<RawJson<'a>, JsonError> {
+    pub(crate) fn skip(&mut self) -> Result<RawJson<'a>, Stop> {
         self.peek();
         let start = self.at;
         self.value()?;
         Ok(RawJson(self.text.get(start..self.at).unwrap_or_default()))
     }
 
-    fn literal(&mut self) -> Result<Json<'a>, JsonError> {
+    fn literal(&mut self) -> Result<Json<'a>, Stop> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         for (word, value) in [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))]
         {
@@ -379,7 +403,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over an array or object without recursion. One bit for each level remembers which of the two it is.
-    fn nested(&mut self) -> Result<RawJson<'a>, JsonError> {
+    fn nested(&mut self) -> Result<RawJson<'a>, Stop> {
         let start = self.at;
         let (mut objects, mut depth) = (0_u64, 0_u32);
         loop {
@@ -387,7 +411,8 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
-                        return Err(JsonError::TooDeep { at: self.at });
+                        self.fault = Fault::TooDeep;
+                        return Err(Stop);
                     }
                     let object = open == b'{';
                     (objects, depth) = (objects << 1 | u64::from(object), depth + 1);

@@ -2,11 +2,11 @@
 //! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
 
 use crate::{
-    Amperes, Celsius, DutyCycle, JsonError, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime,
-    Volts, json::Reader,
+    Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts,
+    json::{Reader, Stop},
 };
 
-type Read<T> = Result<Option<T>, JsonError>;
+pub(crate) type Read<T> = Result<Option<T>, Stop>;
 
 /// The fields of an object, read member by member.
 pub(crate) trait Fields<'a>: Default {
@@ -15,10 +15,10 @@ pub(crate) trait Fields<'a>: Default {
 
     /// Reads the value of `key`, or leaves it unread and returns `false` if the key is not known. Of a key that
     /// occurs twice the last one counts.
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, JsonError>;
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
     /// Reads an object. Anything else, `null` above all, reads as an object without members.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
         let mut fields = Self::default();
         reader.object(|reader, key| {
             if !fields.field(key, reader)? {
@@ -51,7 +51,7 @@ macro_rules! fields {
                 &mut self,
                 key: &str,
                 reader: &mut $crate::json::Reader<$lt>,
-            ) -> Result<bool, $crate::JsonError> {
+            ) -> Result<bool, $crate::json::Stop> {
                 match key {
                     $( $($key)|+ => self.$field = $read(reader)?, )*
                     _ => return Ok(false),

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use crate::json::{Members, Reader};
+use crate::json::{Members, Reader, Stop};
 use crate::legacy::Flat;
 use crate::lenient::{self, Fields};
 use crate::{
@@ -156,20 +156,16 @@ impl<'a> Message<'a> {
     /// If the payload is not a JSON object. Keep the connection: devices send such payloads, and the next will be
     /// well. [`Message::salvage`] tells what could still be read.
     pub fn decode(topic: TopicKind, payload: &'a [u8]) -> Result<Self, DecodeError> {
-        let text = Self::text(payload)?;
-        let mut top = Top::default();
-        let mut reader = Reader::new(text);
-        match reader.peek() {
-            Some(b'{') => top.read(&mut reader, topic)?,
-            None => return Err(DecodeError::Empty),
-            Some(_) => {
-                reader.skip()?;
-                reader.end()?;
-                return Err(DecodeError::NotAnObject);
-            }
+        let mut reader = Reader::new(Self::text(payload)?);
+        if reader.peek().is_none() {
+            return Err(DecodeError::Empty);
         }
-        reader.end()?;
-        top.finish(topic, RawJson::trusted(text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\0')))
+        let mut top = Top::default();
+        match top.read_whole(&mut reader, topic) {
+            Ok(Some(raw)) => top.finish(topic, raw),
+            Ok(None) => Err(DecodeError::NotAnObject),
+            Err(Stop) => Err(reader.error().into()),
+        }
     }
 
     /// What could be read of the envelope of a payload that [`Message::decode`] refuses because it was cut off or
@@ -355,13 +351,23 @@ lenient::fields! { 'a;
 }
 
 impl<'a> Top<'a> {
-    fn read(&mut self, reader: &mut Reader<'a>, topic: TopicKind) -> Result<(), JsonError> {
-        reader.object(|reader, key| self.member(reader, key, topic)).map(|_| ())
+    /// Reads a text that holds one value. `None` if it is no object.
+    fn read_whole(&mut self, reader: &mut Reader<'a>, topic: TopicKind) -> lenient::Read<RawJson<'a>> {
+        let start = reader.place();
+        let object = self.read(reader, topic)?;
+        let raw = reader.since(start);
+        reader.end()?;
+        Ok(object.then_some(raw))
+    }
+
+    fn read(&mut self, reader: &mut Reader<'a>, topic: TopicKind) -> Result<bool, Stop> {
+        reader.object(|reader, key| self.member(reader, key, topic))
     }
 
     #[inline]
-    fn member(&mut self, reader: &mut Reader<'a>, key: &str, topic: TopicKind) -> Result<(), JsonError> {
+    fn member(&mut self, reader: &mut Reader<'a>, key: &str, topic: TopicKind) -> Result<(), Stop> {
         match key {
+            "ver" => drop(reader.skip()?),
             "src" => self.src = Party::read(reader)?,
             "dest" => self.dest = Party::read(reader)?,
             "time" | "ts" => self.time = lenient::time(reader)?,
@@ -422,9 +428,9 @@ impl<'a> Top<'a> {
 
     fn finish(self, topic: TopicKind, raw: RawJson<'a>) -> Result<Message<'a>, DecodeError> {
         let mut envelope = self.envelope(topic);
-        let again = |number| match self.raw_body {
-            Some(body) => read_body(number, topic, &mut body.reader()),
-            None => read_body(number, topic, &mut Reader::new("null")),
+        let again = |number| {
+            let mut reader = self.raw_body.map_or(Reader::new("null"), RawJson::reader);
+            read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
         };
         let mut body = match (envelope.form, envelope.number) {
             (MessageForm::Legacy, Some(number)) => legacy_body(number, &self.flat),
@@ -493,7 +499,7 @@ fn legacy_body<'a>(number: i64, flat: &Flat<'a>) -> Body<'a> {
     }
 }
 
-fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Result<Body<'a>, JsonError> {
+fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Result<Body<'a>, Stop> {
     Ok(match number {
         3 => Body::BatchReadings(BatchMessage::read(reader)?),
         16 => Body::FloorLine(FloorLine::read(reader)?),
@@ -538,7 +544,7 @@ impl<'a> Fields<'a> for StatusBody {
     ];
 
     #[inline]
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, JsonError> {
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         if key != "reading" {
             return self.0.field(key, reader);
         }
@@ -562,7 +568,7 @@ struct ControlBody<'a> {
 impl<'a> Fields<'a> for ControlBody<'a> {
     const KEYS: &'static [&'static str] = &["cmd"];
 
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, JsonError> {
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         if key != "cmd" {
             return self.ack.field(key, reader);
         }

@@ -1,6 +1,6 @@
-use crate::json::{Elements, Reader};
+use crate::json::{Elements, Reader, Stop};
 use crate::lenient::{self, fields};
-use crate::{Celsius, Json, JsonError, JsonNumber, JsonStr, RawJson, UnixTime};
+use crate::{Celsius, Json, JsonNumber, JsonStr, RawJson, UnixTime};
 
 fields! { 'a;
     /// `msg` 34, to a device: the week's schedule, which replaces the one it has. Nothing in this crate can write one.
@@ -20,7 +20,7 @@ fields! { 'a;
     }
 }
 
-fn array<'a>(reader: &mut Reader<'a>) -> Result<Option<RawJson<'a>>, JsonError> {
+fn array<'a>(reader: &mut Reader<'a>) -> Result<Option<RawJson<'a>>, Stop> {
     let open = reader.peek();
     let raw = reader.skip()?;
     Ok((open == Some(b'[')).then_some(raw))
