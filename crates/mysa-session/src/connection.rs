@@ -220,7 +220,7 @@ impl Connection {
             return true;
         }
         let (sent, until) = (cx.mono(), cx.after(cx.settings.puback_timeout));
-        let written = cx.outbox.send(self.id, |out| out.extend_from_slice(&bytes));
+        let written = cx.outbox.append(self.id, &bytes);
         self.in_flight.push(InFlight { packet, what, bytes, sent, until, retries });
         self.next_send = cx.after(cx.settings.pace);
         written
@@ -342,7 +342,7 @@ impl Connection {
                     match publish.delivery {
                         Delivery::AtMostOnce => {}
                         Delivery::AtLeastOnce(packet) => {
-                            if !cx.outbox.send(*id, |out| out.extend_from_slice(&mqtt::puback(packet))) {
+                            if !cx.outbox.append(*id, &mqtt::puback(packet)) {
                                 return happened.push(Happened::Dead);
                             }
                         }
@@ -423,7 +423,7 @@ impl Connection {
                 // DUP.
                 *first |= 0b1000;
             }
-            kept_up &= cx.outbox.send(id, |out| out.extend_from_slice(&waiting.bytes));
+            kept_up &= cx.outbox.append(id, &waiting.bytes);
             true
         });
         if (self.next_ping <= now || probe) && self.ping_until.is_none() {
@@ -445,7 +445,7 @@ impl Connection {
         if !self.is_live() || self.ping_until.is_some() {
             return;
         }
-        let sent = cx.outbox.send(self.id, |out| out.extend_from_slice(&mqtt::PINGREQ));
+        let sent = cx.outbox.append(self.id, &mqtt::PINGREQ);
         // A driver that does not keep up is found out by the answer that does not come.
         let _ = sent;
         self.next_ping = cx.after(ping_interval(cx));

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use mysa_cognito::StoredSession;
 use mysa_proto::DeviceId;
 
-use crate::{ConnId, Event, HttpId, Output};
+use crate::{ConnId, Event, HttpId, Output, Packets};
 
 /// What waits to be fetched by the driver: work for the network first, then events in order.
 ///
@@ -71,14 +71,24 @@ impl Outbox {
     /// Joins bytes to what waits for the same connection. False if the driver does not keep up: the bytes are dropped
     /// and the connection is of no use any more.
     #[must_use]
+    pub(crate) fn append(&mut self, conn: ConnId, more: &[u8]) -> bool {
+        self.join(conn, |bytes| bytes.extend_from_slice(more))
+    }
+
+    /// The same, for what writes to a `Vec`.
+    #[must_use]
     pub(crate) fn send(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.join(conn, |bytes| bytes.append_by(write))
+    }
+
+    fn join(&mut self, conn: ConnId, write: impl FnOnce(&mut Packets)) -> bool {
         if let Some(Output::Send { conn: last, bytes }) = self.work.back_mut()
             && *last == conn
         {
             write(bytes);
             return bytes.len() <= SEND_LIMIT;
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Packets::new();
         write(&mut bytes);
         self.work.push_back(Output::Send { conn, bytes });
         true
@@ -204,7 +214,7 @@ mod tests {
     fn bytes_for_one_connection_are_joined_and_limited() {
         let mut outbox = Outbox::default();
         assert!(outbox.send(ConnId(1), |bytes| bytes.extend([1, 2])));
-        assert!(outbox.send(ConnId(1), |bytes| bytes.extend([3])));
+        assert!(outbox.append(ConnId(1), &[3]));
         assert!(!outbox.send(ConnId(1), |bytes| bytes.resize(SEND_LIMIT + 1, 0)));
         assert!(matches!(outbox.next_work(), Some(Output::Send { .. })));
         assert!(!outbox.has_work());

@@ -7,7 +7,7 @@ use core::time::Duration;
 use mysa_cognito::{Secret, StoredSession};
 use mysa_sigv4::{Authority, PresignedUrl};
 
-use crate::Event;
+use crate::{Event, Packets};
 
 /// Something for the driver to do.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub enum Output {
     Send {
         /// On which connection. Of one that is gone, drop it.
         conn: ConnId,
-        /// Whole MQTT packets.
-        bytes: Vec<u8>,
+        /// Its payload.
+        bytes: Packets,
     },
     /// Close a WebSocket, or stop opening it, after what was given to send. Nothing about it need be reported.
     Close {

@@ -255,7 +255,7 @@ impl Driver {
             match output {
                 Output::Http(request) => self.exchange(request),
                 Output::Dial(target) => self.dial(target),
-                Output::Send { conn, bytes } => self.tell(conn, ToServer::Bytes(bytes)),
+                Output::Send { conn, bytes } => self.tell(conn, ToServer::Bytes(bytes.into())),
                 Output::Close { conn } => {
                     self.tell(conn, ToServer::Close);
                     self.connections.remove(&conn);

@@ -79,7 +79,7 @@ impl World {
                     self.check_told(&told)?;
                 }
                 if self.conns.contains_key(&conn) && !lost && trouble != Some(Trouble::Down) {
-                    self.net.stream(self.now, conn, true, Parcel::ToCloud(conn, bytes));
+                    self.net.stream(self.now, conn, true, Parcel::ToCloud(conn, bytes.into()));
                 }
             }
             Output::Close { conn } => {

@@ -46,7 +46,7 @@ fn main() -> Result<(), Error> {
                     thread::spawn(move || websocket(&way, &dial, &to_session, &outgoing));
                 }
                 Output::Send { conn, bytes } => {
-                    let _ = sockets.get(&conn).map(|socket| socket.send(bytes));
+                    let _ = sockets.get(&conn).map(|socket| socket.send(bytes.into()));
                 }
                 Output::Close { conn } => drop(sockets.remove(&conn)),
                 // What a real program would keep in a file, to go on from without a password.

@@ -61,7 +61,7 @@ async fn run() -> Result<(), Error> {
                     smol::spawn(websocket(way, dial, to_session, outgoing)).detach();
                 }
                 Output::Send { conn, bytes } => {
-                    let _ = sockets.get(&conn).map(|socket| socket.try_send(bytes));
+                    let _ = sockets.get(&conn).map(|socket| socket.try_send(bytes.into()));
                 }
                 Output::Close { conn } => drop(sockets.remove(&conn)),
                 Output::Store(_) | Output::Forget => {}

@@ -1,0 +1,97 @@
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::ops::Deref;
+
+/// Whole MQTT packets, to be sent as the payload of one binary WebSocket frame: a `[u8]`, and a `Vec<u8>` by `into`.
+///
+/// Up to fifteen bytes need no allocation. Most of what a session sends is the acknowledgement of a status, four bytes.
+#[derive(Clone)]
+pub struct Packets(Bytes);
+
+#[derive(Clone)]
+enum Bytes {
+    Short([u8; SHORT], u8),
+    Long(Vec<u8>),
+}
+
+/// As many as fit beside their number where the alternative is a `Vec`.
+const SHORT: usize = 15;
+
+impl Packets {
+    pub(crate) const fn new() -> Self {
+        Self(Bytes::Short([0; SHORT], 0))
+    }
+
+    pub(crate) fn extend_from_slice(&mut self, more: &[u8]) {
+        if let Bytes::Short(bytes, len) = &mut self.0 {
+            let end = usize::from(*len) + more.len();
+            if let (Some(room), Ok(end)) = (bytes.get_mut(usize::from(*len)..end), u8::try_from(end)) {
+                room.copy_from_slice(more);
+                *len = end;
+                return;
+            }
+        }
+        self.append_by(|bytes| bytes.extend_from_slice(more));
+    }
+
+    /// For what can append to a `Vec` only.
+    pub(crate) fn append_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::from(mem::replace(self, Self::new()));
+        write(&mut bytes);
+        self.0 = Bytes::Long(bytes);
+    }
+}
+
+impl Deref for Packets {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Short(bytes, len) => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Bytes::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Packets {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Packets> for Vec<u8> {
+    fn from(packets: Packets) -> Self {
+        match packets.0 {
+            Bytes::Short(..) => packets.to_vec(),
+            Bytes::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Packets {
+    /// A command in them is nobody's secret, but a log is no place for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packets({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stay_in_order_when_they_outgrow_their_place() {
+        assert_eq!(size_of::<Packets>(), size_of::<Vec<u8>>());
+        let (mut packets, mut expected) = (Packets::new(), Vec::new());
+        for chunk in [&[][..], &[1, 2, 3, 4], &[5; 11], &[], &[6], &[7; 40]] {
+            packets.extend_from_slice(chunk);
+            expected.extend_from_slice(chunk);
+            assert_eq!(packets[..], expected);
+            assert_eq!(matches!(packets.0, Bytes::Short(..)), expected.len() <= SHORT);
+        }
+        packets.append_by(|bytes| bytes.push(8));
+        expected.push(8);
+        assert_eq!(Vec::from(packets), expected);
+    }
+}
