@@ -24,7 +24,7 @@ fn kept(token: &str) -> StoredSession {
 }
 
 #[test]
-fn f26_a_token_that_another_process_renewed_is_taken_up_before_the_next_refresh() {
+fn a_token_that_another_process_renewed_is_taken_up_before_the_next_refresh() {
     let mut rig = Rig::live();
     let refreshes = rig.asked("InitiateAuth");
     // The other process used the token, which is dead from then on, and kept the next.
@@ -36,7 +36,7 @@ fn f26_a_token_that_another_process_renewed_is_taken_up_before_the_next_refresh(
 }
 
 #[test]
-fn f26_a_token_that_another_process_renewed_in_the_same_moment_is_looked_for_again() {
+fn a_token_that_another_process_renewed_in_the_same_moment_is_looked_for_again() {
     for after in [Duration::ZERO, secs(2)] {
         let mut rig = Rig::new();
         rig.stored = Some(stored());

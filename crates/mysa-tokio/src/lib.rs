@@ -45,16 +45,16 @@ pub use builder::{ClientBuilder, ConnectError, StartError};
 pub use client::{AskError, Client, CommandError, Ended, EnergyError, Monitor, NotReady, Pending};
 pub use device::DeviceView;
 pub use events::Events;
-pub use mysa_cognito::{ChallengeKind, RefreshToken, Secret, StoredSession};
+pub use mysa_cognito::{ChallengeKind, RefreshToken, RefreshWay, Secret, StoredSession};
 pub use mysa_proto::rest::{self, RestRequest};
 pub use mysa_proto::{
-    Celsius, Change, Changes, DeviceId, DeviceState, FanSpeed, Hold, Mode, ModeTable, Model, Swing,
-    TrackedSensor, Watts,
+    Celsius, Change, Changes, DeviceId, DeviceState, EnvelopeForm, FanSpeed, Hold, Mode, ModeTable, Model,
+    Swing, TrackedSensor, Watts,
 };
 pub use mysa_session::{
-    ChallengeNeeded, CommandChannel, CommandId, Diagnosis, Environment, Event, Evidence, Expired, Handshake,
-    Level, Publishes, Reached, Reason, Refused, RequestError, Response, Service, Settings, Subscribed,
-    Subscriptions, Verdict,
+    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, Diagnosis, Environment, Event, Evidence, Expired,
+    Handshake, Level, Publishes, Reached, Reason, Refused, RequestError, Response, Service, Settings,
+    Subscribed, Subscriptions, Verdict,
 };
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mysa_sim::{ChallengeSpec, CloudSpec, Happening};
-use mysa_tokio::{ChallengeKind, Client, ConnectError, NotReady, rest};
+use mysa_tokio::{
+    ChallengeKind, Client, ConnectError, Level, NotReady, RefreshWay, Settings, TokenFile, rest,
+};
 
 use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard};
 
@@ -69,6 +71,35 @@ async fn credentials_that_have_lapsed_are_replaced_when_the_connection_is_made_a
 #[tokio::test]
 async fn tokens_and_credentials_may_have_lapsed_together() {
     credentials_lapse(true).await;
+}
+
+/// Each use of a refresh token ends it; both clients need the next one several times, often in the same moment.
+#[tokio::test]
+async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
+    let mut spec = CloudSpec::demo();
+    spec.rules.rotation = true;
+    spec.rules.token_life = Duration::from_secs(2);
+    let cloud = Cloud::start(spec).await;
+    let mut settings = Settings::default();
+    settings.refresh_way = RefreshWay::Modern;
+    let folder = std::env::temp_dir().join(format!("mysa-shared-{}", std::process::id()));
+    let file = TokenFile::new(&folder, CloudSpec::DEMO_EMAIL);
+    let first = cloud.signing_in().settings(settings.clone()).token_file(file.clone());
+    let first = first.connect().await.expect("a client");
+    let second = cloud.builder().settings(settings).token_file(file);
+    let second = second.connect().await.expect("a client without a password");
+    becomes_live(&first).await;
+    becomes_live(&second).await;
+    cloud.until("ten renewals", |cloud| cloud.counters().refreshes >= 10).await;
+    for client in [&first, &second] {
+        assert_ne!(client.service().level, Level::SignInNeeded, "{}", client.service());
+        presses_are_heard(&cloud, client, 17.5).await;
+        presses_are_heard(&cloud, client, 18.5).await;
+    }
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1);
+    first.shutdown().await;
+    second.shutdown().await;
+    std::fs::remove_dir_all(folder).expect("no one else uses it");
 }
 
 #[tokio::test]
