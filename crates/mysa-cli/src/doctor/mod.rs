@@ -303,7 +303,7 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
         return Ok(true);
     }
     let found = seen.trouble.map_or_else(|| service.to_string(), |trouble| trouble.to_string());
-    let refused = seen.trouble == Some(Reason::ConnectRefused);
+    let refused = matches!(seen.trouble, Some(Reason::ConnectRefused(_)));
     if refused || furthest >= Handshake::Upgraded {
         report.good(UPGRADE, "accepted")?;
         let exit = if refused { Exit::Refused } else { Exit::Unreachable };
