@@ -108,14 +108,14 @@ const MAX_MESSAGE: usize = 512 << 10;
 
 impl Server {
     /// Starts to listen on a loopback address; port 0 takes a free one. `speed` is how many virtual seconds pass in a
-    /// real one.
+    /// real one. The broker is as much more patient with its clients, whose clocks do not run faster.
     ///
     /// # Errors
     /// If the address is not one of loopback or is taken, or the certificate cannot be used.
     pub async fn start(
         address: SocketAddr,
         certificate: Certificate,
-        spec: CloudSpec,
+        mut spec: CloudSpec,
         seed: u64,
         speed: f64,
     ) -> Result<Self, StartError> {
@@ -133,6 +133,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(|error| StartError::Bind(address, error))?;
         let address = listener.local_addr().map_err(|error| StartError::Bind(address, error))?;
 
+        spec.rules.patience *= speed.max(1.0);
         let clock = Clock::start(speed);
         let cloud = Cloud::with_signer(spec, seed, now(&clock), Box::new(Rs256::new()));
         let state = Mutex::new(State { cloud, next_connection: 0, connections: HashMap::new() });

@@ -87,6 +87,7 @@ const MAX_TOPIC: usize = 256;
 const MAX_SLASHES: usize = 7;
 const MAX_CLIENT_ID: usize = 128;
 const MAX_IN_FLIGHT: usize = 100;
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const MAX_PUBLISHES: u32 = 100;
 const RESEND_FOR: Duration = Duration::from_secs(3_600);
 /// Messages kept for a client go out at ten a second.
@@ -104,8 +105,9 @@ pub(crate) struct Context<'a> {
 }
 
 impl Broker {
-    pub(crate) fn accept(&mut self, conn: u64, account: usize, reach: Reach, now: Duration) {
-        self.connections.insert(conn, Connection::new(account, reach, now));
+    pub(crate) fn accept(&mut self, conn: u64, account: usize, reach: Reach, now: Duration, rules: &Rules) {
+        let connect_by = now + rules.for_client(CONNECT_WITHIN);
+        self.connections.insert(conn, Connection::new(account, reach, now, connect_by));
         self.counts.peak = self.counts.peak.max(self.connections.len());
     }
 
@@ -237,7 +239,7 @@ impl Broker {
                         InFlight {
                             topic: topic.into(),
                             payload: payload.into(),
-                            resend_at: cx.now + cx.rules.redelivery,
+                            resend_at: cx.now + cx.rules.for_client(cx.rules.redelivery),
                             give_up_at: cx.now + RESEND_FOR,
                         },
                     );
@@ -280,7 +282,7 @@ impl Broker {
                 break;
             };
             sends.extend(packet(&topic, &payload, Delivery::AtLeastOnce(id), false));
-            let resend_at = cx.now + cx.rules.redelivery.max(BACKLOG_PACE);
+            let resend_at = cx.now + cx.rules.for_client(cx.rules.redelivery).max(BACKLOG_PACE);
             let give_up_at = cx.now + RESEND_FOR;
             connection.in_flight.insert(id, InFlight { topic, payload, resend_at, give_up_at });
             connection.backlog_at = cx.now + BACKLOG_PACE;
@@ -289,7 +291,8 @@ impl Broker {
         for (id, waiting) in
             connection.in_flight.iter_mut().filter(|(_, waiting)| waiting.resend_at <= cx.now)
         {
-            waiting.resend_at = cx.now + cx.rules.redelivery.max(Duration::from_millis(100));
+            waiting.resend_at =
+                cx.now + cx.rules.for_client(cx.rules.redelivery).max(Duration::from_millis(100));
             sends.extend(packet(&waiting.topic, &waiting.payload, Delivery::AtLeastOnce(*id), true));
         }
         for bytes in sends {
@@ -436,7 +439,7 @@ impl Broker {
             0 | 1_201.. => 1_200,
             asked => asked.max(30),
         };
-        connection.keep_alive = Duration::from_secs(keep_alive.into());
+        connection.keep_alive = cx.rules.for_client(Duration::from_secs(keep_alive.into()));
         connection.ends = connection.opened.saturating_add(cx.rules.connection_life);
         connection.doomed = cx.faults.strike(cx.now, |fault| match fault {
             Fault::CloseAfterConnect { after, closing } => Some((cx.now + *after, *closing)),

@@ -264,7 +264,7 @@ impl Cloud {
             Ok(verified) => match self.identities.lent(&verified.access_key_id, now.mono) {
                 Some(lent) => {
                     let (account, reach) = (lent.account, lent.reach);
-                    self.broker.accept(conn, account, reach, now.mono);
+                    self.broker.accept(conn, account, reach, now.mono, &self.rules);
                     self.counters.upgrades += 1;
                     Upgrade::Accept
                 }

@@ -50,16 +50,17 @@ pub(crate) struct InFlight {
 }
 
 impl Connection {
-    pub(crate) fn new(account: usize, reach: Reach, now: Duration) -> Self {
+    /// `connect_by` is when CONNECT must have come.
+    pub(crate) fn new(account: usize, reach: Reach, now: Duration, connect_by: Duration) -> Self {
         Self {
             account,
             reach,
             stream: Stream::new(MAX_PACKET),
             client: None,
-            keep_alive: Duration::from_secs(1_200),
+            keep_alive: connect_by.saturating_sub(now),
             opened: now,
             heard: now,
-            ends: now + Duration::from_secs(10),
+            ends: connect_by,
             doomed: None,
             packets: 0,
             publishes: (0, 0),

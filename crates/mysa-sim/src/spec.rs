@@ -283,6 +283,9 @@ pub struct Rules {
     pub session_life: Duration,
     /// How long the broker waits for a PUBACK before it sends again. Default 5 seconds.
     pub redelivery: Duration,
+    /// Factor on the time that clients are given for CONNECT and PUBACK, and on the silence that their keep-alive allows
+    /// them: how much faster the cloud's clock runs than theirs. Default 1.
+    pub patience: f64,
     /// Whether `+` and `#` are granted for the account's own devices. Default no: nobody has shown that they are.
     pub wildcards: bool,
     /// What becomes of a subscription the policy does not allow. Default [`Denial::Refuse`].
@@ -303,6 +306,14 @@ pub enum Denial {
     Silence,
 }
 
+impl Rules {
+    /// So much time of a client, by the cloud's clock.
+    pub(crate) fn for_client(&self, time: Duration) -> Duration {
+        let secs = time.as_secs_f64() * self.patience;
+        Duration::try_from_secs_f64(secs).unwrap_or(time)
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         let hour = Duration::from_secs(3_600);
@@ -316,6 +327,7 @@ impl Default for Rules {
             connection_life: 24 * hour,
             session_life: hour,
             redelivery: Duration::from_secs(5),
+            patience: 1.0,
             wildcards: false,
             denied_subscribe: Denial::Refuse,
             denied_publish: Denial::Disconnect,

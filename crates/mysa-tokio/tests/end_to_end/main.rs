@@ -11,7 +11,7 @@ use mysa_sim::{CloudSpec, Names};
 use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Client, ConnectError, Environment, Event, Mode, NotReady, Reason, Secret, Settings};
 
-use rig::{Cloud, becomes_live, celsius, kitchen, until};
+use rig::{Cloud, KITCHEN, becomes_live, celsius, kitchen, presses_are_heard, until};
 
 #[tokio::test]
 async fn the_main_job_works_from_end_to_end() {
@@ -32,6 +32,39 @@ async fn the_main_job_works_from_end_to_end() {
     assert_eq!((truth.setpoint, truth.mode), (celsius(21.5), mysa_sim::Mode::Off));
     client.shutdown().await;
     assert!(client.set_mode(&kitchen(), Mode::Heat).await.is_err(), "the client has ended");
+}
+
+/// What somebody writes who has read no more than the names.
+#[tokio::test]
+async fn what_a_stranger_tries_first_works() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.signing_in().connect().await?;
+    let mut events = client.events();
+    let watching = tokio::spawn(async move {
+        loop {
+            match events.next().await {
+                Some(Event::Verdict { device, verdict, .. }) => return Some((device, verdict.to_string())),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+    });
+    let kitchen = client.devices().into_iter().find(|device| device.name.as_deref() == Some("Kitchen"));
+    let kitchen = kitchen.ok_or("no kitchen")?;
+    assert_eq!(kitchen.id, KITCHEN.parse::<mysa_tokio::DeviceId>()?);
+    let setting = tokio::spawn({
+        let client = client.clone();
+        async move { client.set_setpoint(&kitchen.id, celsius(21.0)).deadline(Duration::from_secs(20)).await }
+    });
+    let verdict = setting.await??;
+    assert!(verdict.is_confirmed(), "{verdict}");
+    assert_eq!(watching.await?, Some((kitchen.id, verdict.to_string())));
+    tokio::time::timeout(Duration::from_secs(5), client.ready()).await??;
+    let homes = client.read_only().request(mysa_tokio::rest::homes()).await?;
+    assert!(String::from_utf8(homes.body)?.contains("Maple Street 12"));
+    drop(client);
+    cloud.until("everybody has left", |cloud| cloud.clients().count() == 0).await;
+    Ok(())
 }
 
 #[tokio::test]
@@ -83,6 +116,19 @@ async fn a_cut_connection_is_made_again() {
     let verdict = client.set_setpoint(&kitchen(), celsius(18.5)).deadline(Duration::from_secs(25)).await;
     assert!(verdict.as_ref().is_ok_and(mysa_tokio::Verdict::is_confirmed), "{verdict:?}");
     assert!(cloud.server.with_cloud(|cloud, _| cloud.counters().connects) > before);
+}
+
+#[tokio::test]
+async fn a_cloud_whose_clock_runs_fast_keeps_its_connections() {
+    let cloud = Cloud::start_at(CloudSpec::demo(), 100.0).await;
+    let client = cloud.client().await;
+    becomes_live(&client).await;
+    // Longer than the keep-alive allows a client to be silent.
+    let until = cloud.server.with_cloud(|cloud, _| cloud.age()) + Duration::from_secs(100);
+    cloud.until("a hundred seconds", |cloud| cloud.age() >= until).await;
+    presses_are_heard(&cloud, &client, 23.0).await;
+    let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
+    assert_eq!((counters.connects, counters.closed), (1, 0));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Celsius, Client, ClientBuilder, DeviceId, Environment, Level, Settings};
 
 /// The V2 baseboard of the demo home.
-const KITCHEN: &str = "a0b1c2d3e4f6";
+pub(crate) const KITCHEN: &str = "a0b1c2d3e4f6";
 
 /// The simulated cloud behind TLS on a port of its own.
 pub(crate) struct Cloud {
@@ -15,10 +15,16 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) async fn start(spec: CloudSpec) -> Self {
+        Self::start_at(spec, 1.0).await
+    }
+
+    /// With a clock that runs so much faster than the client's.
+    pub(crate) async fn start_at(spec: CloudSpec, speed: f64) -> Self {
         let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
         let authority = certificate.authority_pem().expect("made here").to_owned();
-        let server =
-            Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, 1.0).await.expect("a free port");
+        let server = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, speed)
+            .await
+            .expect("a free port");
         Self { server, authority }
     }
 
