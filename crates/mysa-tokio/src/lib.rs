@@ -3,12 +3,22 @@
 //! It moves bytes, keeps the time and holds the token file. Everything that decides is in the session, which has no I/O
 //! and is tested in virtual time.
 //!
-//! ```no_run
-//! use mysa_tokio::{Celsius, Client, Environment, TokenFile};
+//! ```
+//! use mysa_tokio::{Celsius, Client, Environment};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # use mysa_sim::{CloudSpec, Names};
+//! # use mysa_sim_server::{Certificate, Server};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // Run by the tests, against the simulated cloud.
+//! # let certificate = Certificate::for_cloud(&Names::default())?;
+//! # let authority = certificate.authority_pem().unwrap_or_default().to_owned();
+//! # let cloud = Server::start(([127, 0, 0, 1], 0).into(), certificate, CloudSpec::demo(), 1, 1.0).await?;
+//! # let password = CloudSpec::DEMO_PASSWORD;
 //! let client = Client::builder(Environment::mysa())
-//!     .token_file(TokenFile::new("/var/lib/mysa", "ann@example.org"))
+//!     .password("user@example.com", password)
+//! #   .extra_ca(authority)
+//! #   .connect_to(cloud.address())
 //!     .connect()
 //!     .await?;
 //! for device in client.devices() {
@@ -18,14 +28,18 @@
 //! let bedroom = client.devices().into_iter().find(|device| device.label() == "Bedroom").ok_or("no bedroom")?;
 //! let verdict = client.set_setpoint(&bedroom.id, Celsius::from_degrees(19.5).ok_or("no temperature")?).await?;
 //! println!("{verdict}"); // confirmed by the thermostat after 1.2 s
+//! # assert!(verdict.is_confirmed());
 //!
 //! let mut events = client.events();
 //! while let Some(event) = events.next().await {
 //!     println!("{event:?}");
+//! #   break;
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`TokenFile`] keeps the session, so that the password is needed once.
 //!
 //! [`Client`] writes; [`Monitor`] has no method that would. Several clients, of several accounts, live side by side in
 //! one process.
