@@ -5,7 +5,7 @@
 //! changed.
 //!
 //! ```
-//! use mysa_sim::{CloudSpec, Names};
+//! use mysa_sim::{CloudSpec, Fault, Happening, Names, Window};
 //! use mysa_sim_server::{Certificate, Server};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -13,6 +13,13 @@
 //! let authority = certificate.authority_pem().map(str::to_owned); // for the program under test to trust
 //! let server = Server::start(([127, 0, 0, 1], 0).into(), certificate, CloudSpec::demo(), 1, 1.0).await?;
 //! println!("listening on {}", server.address());
+//!
+//! server.with_cloud(|cloud, now| {
+//!     cloud.add_fault(Window::times(2, Fault::RefuseUpgrade(403)));
+//!     cloud.act(now, Happening::ExpireTokens);
+//! });
+//! server.cut_connections();
+//! assert_eq!(server.with_cloud(|cloud, _| cloud.counters().connects), 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
