@@ -8,18 +8,20 @@ use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
-  mysa demo                                  everything once, on a simulated cloud, no account needed
-  mysa login                                 sign in and keep the session
-  mysa devices                               what the account has
-  mysa watch                                 live temperatures, duty and power
-  mysa set \"living\" --temp 20.5              by the beginning of its name; waits for the thermostat's answer
+  mysa demo                        everything once, on a simulated cloud
+  mysa login                       sign in and keep the session
+  mysa devices                     what the account has
+  mysa watch                       live temperatures, duty and power
+  mysa set \"living\" --temp 20.5    by the beginning of its name
   mysa mode bedroom off
   mysa energy --by month --svg energy.svg
-  mysa decode capture.har                    explain a captured session, private things replaced
+  mysa decode capture.har          explain a captured session
+  mysa doctor                      what does not work, and what to do
 
 Exit codes:
-  0 done   1 failed   2 wrong usage   4 sign-in needed or refused   5 thermostat offline or silent
-  6 sent but unconfirmed   7 refused   8 network or cloud down   9 out of time   130 interrupted   143 terminated";
+  0 done   1 failed   2 wrong usage   4 sign-in needed or refused
+  5 thermostat offline or silent   6 sent but unconfirmed   7 refused
+  8 network or cloud down   9 out of time   130 interrupted   143 terminated";
 
 const LOGIN: &str = "\
 Examples:
@@ -61,19 +63,24 @@ Private things are replaced unless --show-private is given.";
 
 const PRESIGN: &str = "\
 Examples:
-  mysa presign --out url.txt                 a URL for another MQTT program, in a file for you alone
-  mysa presign --print | other-program --url-from-stdin
-  mysa presign --inspect - < url.txt         what a URL says of itself; no account needed
-  mysa presign --endpoint a1b2-ats.iot.us-east-1.amazonaws.com --region us-east-1 --out url.txt
-                                             with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+  mysa presign --out url.txt             in a file for you alone
+  mysa presign --print | other-program
+  mysa presign --inspect - < url.txt     what a URL says of itself
+  mysa presign --endpoint a1b2-ats.iot.us-east-1.amazonaws.com --out url.txt
+                                         with AWS_ACCESS_KEY_ID,
+                                         AWS_SECRET_ACCESS_KEY and
+                                         AWS_SESSION_TOKEN; no account
 
-Whoever has the URL can connect in your name until it lapses, in five minutes or so; the connection lasts up to a day.
-The other program connects by WebSocket, subprotocol mqtt, with a client id of its own.";
+Whoever has the URL can connect in your name until it lapses, in five minutes
+or so; the connection lasts up to a day. The other program connects by
+WebSocket, subprotocol mqtt, with a client id of its own.";
 
 const DOCTOR: &str = "\
-Looks at every step from the files here to the word of each thermostat, and says what to do about what fails. What it
-prints holds nothing private and can be attached to a bug report. It sends thermostats nothing but the request to report
-live that `mysa watch` sends too. The exit code is that of the first step that failed.";
+Looks at every step from the files here to the word of each thermostat, and
+says what to do about what fails. What it prints holds nothing private and can
+be attached to a bug report. It sends thermostats nothing but the request to
+report live that `mysa watch` sends too. The exit code is that of the first
+step that failed.";
 
 const MAN: &str = "\
 Examples:
@@ -107,9 +114,9 @@ A home file:
   name = \"Hall\"
   rated-w = 1500";
 
-/// Mysa thermostats from a terminal. Unofficial; not affiliated with Mysa.
+/// Mysa thermostats from a terminal. Unofficial; not affiliated with Mysa
 #[derive(Debug, Parser)]
-#[command(name = "mysa", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "mysa", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -253,7 +253,10 @@ fn every_command_has_its_manual_page() {
     let home = Home::new();
     let page = home.run(&["man"]).ok().out;
     assert!(
-        page.starts_with(".ie") && page.contains(".TH MYSA 1") && page.contains("mysa\\-doctor(1)"),
+        page.starts_with(".ie")
+            && page.contains(".SH EXAMPLES")
+            && page.contains(".TH MYSA 1")
+            && page.contains("mysa\\-doctor(1)"),
         "{page}"
     );
     let page = home.run(&["man", "set"]).ok().out;
