@@ -1,7 +1,7 @@
 //! `mysa energy`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mysa_proto::rest::{self, DeviceList, History, UsageQuery};
 use mysa_proto::{DeviceId, KilowattHours, UnixTime};
@@ -26,6 +26,10 @@ pub(crate) struct Meter {
 
 pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -> Result<()> {
     let (from, to) = span(args)?;
+    let to_output = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+    if [to_output(&args.csv), to_output(&args.svg), terminal.json].into_iter().filter(|on| *on).count() > 1 {
+        return Err(Failure::usage("only one of --json, --csv and --svg can go to standard output"));
+    }
     let mut settings = context.settings();
     settings.live_reports = false;
     let cloud = context.connect(terminal, settings).await?;

@@ -93,6 +93,7 @@ impl Record {
                     }
                     continue;
                 }
+                Value::Null => writeln!(out, "{:indent$}{name:width$}  -", ""),
                 value => writeln!(out, "{:indent$}{name:width$}  {}{unit}", "", value.to_text()),
             };
         }
@@ -225,7 +226,9 @@ mod tests {
         assert_eq!(record.to_json(), r#"{"schema":1,"temperature_c":20.5,"mode":"heat","power_w":null}"#);
         let text = record.to_text(2);
         assert!(
-            text.contains("  temperature  20.5 °C\n") && text.contains("  mode         heat\n"),
+            text.contains("  temperature  20.5 °C\n")
+                && text.contains("  mode         heat\n")
+                && text.contains("  power        -\n"),
             "{text}"
         );
     }

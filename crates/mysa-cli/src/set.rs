@@ -125,7 +125,11 @@ fn typed(wanted: &Wanted, unit: Unit) -> Result<Typed> {
 /// The name of a mode; `fan` means fan only.
 pub(crate) fn mode(text: &str) -> Result<Mode> {
     let text = if text.eq_ignore_ascii_case("fan") { "fan_only" } else { text };
-    text.parse().map_err(|error| Failure::usage(format!("'{text}': {error}")))
+    text.parse().map_err(|_| {
+        Failure::usage(format!(
+            "'{text}' is no mode; there are off and heat, and for air conditioners auto, cool, dry and fan"
+        ))
+    })
 }
 
 fn fan(text: &str) -> Result<FanSpeed> {

@@ -6,6 +6,7 @@ mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod doctor;
+mod json;
 mod outage;
 mod presign;
 mod signals;
@@ -98,6 +99,7 @@ fn energy_comes_as_chart_csv_json_and_svg() {
     assert_eq!(rows[0].matches("kWh").count(), 5);
     let svg = std::fs::read_to_string(bench.home.path("chart.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("Living room"));
+    bench.run(&["energy", "--csv", "-", "--json"]).fails(2);
     bench.run(&["energy", "--from", "2026-02-30"]).fails(2);
     bench.run(&["energy", "--from", "2026-02-02", "--to", "2026-02-01"]).fails(2);
 }

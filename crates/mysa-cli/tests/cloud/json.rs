@@ -1,0 +1,79 @@
+//! `--json` is understood everywhere.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::bench::{Bench, Sim};
+use crate::common::{Home, Ran, finish};
+
+/// Every line is an object of this schema, and nothing else is on standard output.
+fn is_json(ran: &Ran, command: &str) -> Vec<Value> {
+    let documents = ran.json();
+    assert!(!documents.is_empty(), "{command}: {ran:?}");
+    for document in &documents {
+        assert_eq!(document["schema"], 1, "{command}: {document}");
+    }
+    documents
+}
+
+#[test]
+fn every_command_writes_json() {
+    let bench = Bench::new();
+    bench.home.write("packet", "c0 00");
+    let url = bench.home.path("url.txt");
+    let account = mysa_sim::CloudSpec::DEMO_EMAIL;
+    let mut walked = BTreeSet::new();
+    for args in [
+        &["login", account, "--password-file", "password"][..],
+        &["devices"],
+        &["status"],
+        &["watch", "--count", "2"],
+        &["set", "living", "--temp", "21"],
+        &["set", "living", "--temp", "21", "--dry-run"],
+        &["mode", "bedroom", "off"],
+        &["energy"],
+        &["decode", "packet"],
+        &["presign", "--out", "url.txt"],
+        &["presign", "--inspect", "-"],
+        &["doctor"],
+        &["config", "path"],
+        &["config", "show"],
+        &["config", "set-watts", "living", "1500"],
+        &["config", "set", "unit", "celsius"],
+        &["completions", "bash"],
+        &["man"],
+        &["man", "--dir", "man"],
+        &["sim", "--fault", "list"],
+        &["demo"],
+        &["logout", "--local"],
+    ] {
+        let all: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        let input = std::fs::read(&url).unwrap_or_default();
+        let ran = finish(bench.command(&all), &input).ok();
+        is_json(&ran, &args.join(" "));
+        walked.insert(args[0].to_owned());
+    }
+    bench.log_in().ok();
+    is_json(&bench.run(&["logout", "--json"]).ok(), "logout");
+
+    // The body of the service is passed on as it is, in one line, so it has no schema of ours.
+    bench.log_in().ok();
+    let raw = bench.run(&["raw", "/devices", "--json"]).ok().json();
+    assert!(raw.len() == 1 && raw[0].is_object());
+    walked.insert("raw".into());
+    let sim = Sim::start(Home::new(), &[]);
+    assert_eq!(sim.said["schema"], 1);
+
+    let help = bench.home.run(&["--help"]).ok().out;
+    let commands: BTreeSet<String> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        // What a description goes on with is further in.
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned))
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(walked, commands, "a command that nobody asked for JSON");
+}
