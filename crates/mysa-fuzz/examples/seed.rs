@@ -16,6 +16,7 @@ fn main() {
     rest(&mut seeds);
     sign_in(&mut seeds);
     presign(&mut seeds);
+    config(&mut seeds);
     scripts(&mut seeds);
     seeds.write();
 }
@@ -223,6 +224,33 @@ fn presign(seeds: &mut Seeds) {
     ] {
         seeds.add("presign", &[&[0], port, expires, &[rule], &time, &flip, key, token, secret]);
         seeds.add("presign", &[&[1], port, expires, &[rule], &time, &flip, key, b"\0", secret]);
+    }
+}
+
+/// Settings and homes, written by hand.
+fn config(seeds: &mut Seeds) {
+    for (change, text) in [
+        ([1, 0, 4, 200], "# mine\naccount = \"ann@example.org\" # me\nunit = \"fahrenheit\"\n"),
+        ([1, 6, 5, 0], "[devices] # all\n[devices.A0B1C2D3E4F5] # this\nrated-watts = 1500 # label\n"),
+        ([2, 7, 6, 9], "devices.a0b1c2d3e4f5.rated-watts = 1\ndevices.a1.rated-watts = 2\n"),
+        (
+            [2, 3, 4, 9],
+            "environment = { region = \"us-east-1\", iot-endpoint = \"a1-ats.iot.example.org\" }\n",
+        ),
+        ([3, 2, 3, 0], "mode-table = 'observed'\n\n[environment]\n# none\nuser-pool = \"us-east-1_x\"\n"),
+        ([3, 1, 1, 7], "unit = \"kelvin\""),
+        ([1, 11, 0, 1], "devices = {}\r\n# end"),
+    ] {
+        seeds.add("config", &[&change, text.as_bytes()]);
+    }
+    let home = "history-days = 30\n[[account]]\nemail = \"ann@example.org\"\npassword = \"secret\"\nsms-code = \"1\"\n\
+                [[account.home]]\nname = \"Cottage\"\ntime-zone = \"America/Halifax\"\nutc-offset-s = -14400\n\
+                mean-outdoor-c = 4.5\n[[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\n\
+                name = \"Hall\"\nrated-w = 1500\nsetpoint-c = 18\nroom-c = 17.5\nmode = \"off\"\n";
+    for (from, to) in
+        [("x", "x"), ("1500", "nan"), ("\"off\"", "\"dry\""), ("BB-V1-1", "AC-V1-0"), ("4.5", "inf")]
+    {
+        seeds.add("config", &[&[0], home.replace(from, to).as_bytes()]);
     }
 }
 

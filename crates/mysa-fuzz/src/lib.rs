@@ -16,6 +16,7 @@
 mod batch;
 mod cognito;
 mod command;
+mod config;
 mod json;
 mod message;
 mod mqtt;
@@ -30,6 +31,7 @@ mod stored;
 pub use batch::batch;
 pub use cognito::cognito;
 pub use command::command;
+pub use config::config;
 pub use json::json;
 pub use message::message;
 pub use mqtt::{mqtt_from_client, mqtt_from_server};
@@ -56,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("presigned_url", presigned_url),
     ("presign", presign),
     ("stored", stored),
+    ("config", config),
     ("state", state),
     ("session", session),
     ("sim", sim),

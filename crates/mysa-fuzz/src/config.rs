@@ -1,0 +1,148 @@
+use mysa_config::{Config, ConfigError, ConfigFile};
+use mysa_proto::{DeviceId, UnixTime};
+use mysa_sim::{Cloud, Now};
+
+use crate::script::Script;
+
+/// The files the command reads. The first byte chooses between the settings and a home of the simulated cloud; for the
+/// settings, what follows chooses a change that is made to them.
+///
+/// Settings that are read and written again, with or without a change, read the same but for what was changed; every
+/// comment is kept; a change that is refused changes nothing. A home that is taken has thermostats within their range,
+/// each once, and a cloud can be born from it. An error is one short line.
+pub fn config(data: &[u8]) {
+    let mut script = Script::new(data);
+    match script.byte() % 4 {
+        0 => home(script.rest()),
+        _ => settings(&mut script),
+    }
+}
+
+/// Names that can be set, and some that cannot.
+const NAMES: [&str; 12] = [
+    "account",
+    "unit",
+    "mode-table",
+    "environment.region",
+    "environment.iot-endpoint",
+    "environment.rest-host",
+    "devices.a0b1c2d3e4f5.rated-watts",
+    "devices.A1.rated-watts",
+    "devices.a/1.rated-watts",
+    "environment",
+    "colour",
+    "",
+];
+const VALUES: [&str; 10] = [
+    "",
+    "celsius",
+    "fahrenheit",
+    "design-document",
+    "ann@example.org",
+    "1500",
+    "0",
+    "-1",
+    "\"]\n[x",
+    "é\u{1b}",
+];
+
+fn settings(script: &mut Script<'_>) {
+    let (name, value, watts) = (script.pick(&NAMES), script.pick(&VALUES), u32::from(script.byte()));
+    let Ok(text) = str::from_utf8(script.rest()) else { return };
+    let read = Config::parse(text);
+    let mut file = match ConfigFile::parse(text) {
+        Ok(file) => file,
+        Err(error) => return is_short(&error),
+    };
+    let before = read.expect("a file that can be changed can be read");
+    assert_eq!(*file.config(), before);
+    assert_eq!(Config::parse(&file.to_string()).as_ref(), Ok(&before), "written again it reads otherwise");
+
+    let id = DeviceId::new("a0b1c2d3e4f5").expect("an id");
+    match file.set_watts(&id, watts) {
+        Ok(()) => {
+            let mut expected = before.clone();
+            let rated = (watts > 0).then_some(watts);
+            if rated.is_some() || expected.devices.contains_key(&id) {
+                expected.devices.entry(id).or_default().rated_watts = rated;
+            }
+            assert_eq!(*file.config(), expected, "{file}");
+            check(text, &file, watts == 0);
+        }
+        Err(error) => panic!("{error}: watts can be put down in every settings file: {text}"),
+    }
+
+    let mut file = ConfigFile::parse(text).expect("as before");
+    match file.set(name, value) {
+        Ok(()) => {
+            assert!(changes_only(&before, file.config(), name), "{name} = {value}: {file}");
+            check(text, &file, value.is_empty() || value == "0");
+        }
+        Err(error) => {
+            is_short(&error);
+            assert_eq!(*file.config(), before);
+            assert_eq!(file.to_string(), ConfigFile::parse(text).expect("as before").to_string());
+        }
+    }
+}
+
+/// What was written says what it says, and no comment of the owner's is lost. One goes with a value that is forgotten.
+fn check(text: &str, file: &ConfigFile, forgotten: bool) {
+    let written = file.to_string();
+    assert_eq!(Config::parse(&written).as_ref(), Ok(file.config()), "{written}");
+    // What stands in a text of several lines may only look like a comment.
+    let certain = !text.contains("\"\"\"") && !text.contains("'''") && !forgotten;
+    let (before, after) = (comments(text), comments(&written));
+    assert!(!certain || before.iter().all(|comment| after.contains(comment)), "{text}\n->\n{written}");
+}
+
+/// Lines that are nothing but a comment.
+fn comments(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.trim().strip_prefix('#')).map(str::trim).collect()
+}
+
+/// Whether the two differ in nothing but what has this name.
+fn changes_only(before: &Config, after: &Config, name: &str) -> bool {
+    let (mut before, mut after) = (before.clone(), after.clone());
+    for config in [&mut before, &mut after] {
+        match name.split('.').collect::<Vec<_>>().as_slice() {
+            ["account"] => config.account = None,
+            ["unit"] => config.unit = mysa_config::Unit::default(),
+            ["mode-table"] => config.mode_table = mysa_config::ModeTableName::default(),
+            ["environment", "region"] => config.environment.region = None,
+            ["environment", "iot-endpoint"] => config.environment.iot_endpoint = None,
+            ["environment", "rest-host"] => config.environment.rest_host = None,
+            ["devices", id, _] => drop(DeviceId::new(id).and_then(|id| config.devices.remove(&id))),
+            _ => return false,
+        }
+    }
+    before == after
+}
+
+fn home(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let mut spec = match mysa_config::home(text) {
+        Ok(spec) => spec,
+        Err(error) => return is_short(&error),
+    };
+    assert!(!spec.accounts.is_empty());
+    let homes = || spec.accounts.iter().flat_map(|account| &account.homes);
+    let devices: Vec<_> = homes().flat_map(|home| &home.devices).collect();
+    for device in &devices {
+        assert!((0.0..=20_000.0).contains(&device.rated_watts), "{}", device.rated_watts);
+        assert!((0.0..=45.0).contains(&device.setpoint), "{}", device.setpoint);
+        assert!((-40.0..=60.0).contains(&device.room.temperature), "{}", device.room.temperature);
+        assert_eq!(devices.iter().filter(|other| other.id == device.id).count(), 1, "{} twice", device.id);
+    }
+    assert!(homes().all(|home| (-60.0..=60.0).contains(&home.weather.mean)));
+    // A history of years takes seconds.
+    spec.history_days = spec.history_days.min(1);
+    let now = Now { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+    let _ = Cloud::new(spec, 1, now);
+}
+
+/// One line, and no more of the file than a few words.
+fn is_short(error: &ConfigError) {
+    let said = error.to_string();
+    assert!(!said.is_empty() && !said.contains('\n') && said.chars().count() <= 240, "{said}");
+}
