@@ -55,7 +55,8 @@ pub(crate) async fn login(
     let mut settings = context.settings();
     settings.live_reports = false;
     let builder = context.builder(settings)?.password(&email, Secret::from(password.as_str()));
-    let cloud = Cloud::start(builder.token_file(file.clone()), email, &context.goodbyes)?;
+    // Without the file: a password that was mistyped is no reason to lose the session that is there.
+    let cloud = Cloud::start(builder, email, &context.goodbyes)?;
     terminal.progress("signing in");
     let signed_in = signed_in(&cloud, terminal).await;
     terminal.progress("");
@@ -63,21 +64,19 @@ pub(crate) async fn login(
     cloud.keep_list(context, terminal);
     let count = cloud.client.devices().len();
     let account = redaction.email(&cloud.account);
-    let kept = cloud.client.store_failure().is_none();
+    let stored = cloud.client.stored_session();
     cloud.close(terminal).await;
+    let stored = stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud gave no session to keep"))?;
+    file.save(&stored).map_err(|error| Failure::from((Exit::Failed, error)))?;
     if terminal.json {
         let mut record = Record::document();
         record.put("account", account).put("devices", i64::try_from(count).unwrap_or(i64::MAX));
-        record.put("session", kept.then(|| file.path().display().to_string()));
+        record.put("session", file.path().display().to_string());
         return terminal.line(record.to_json());
     }
     terminal.say(format!("signed in as {account}; thermostats: {count}"));
-    if kept {
-        terminal.say(format!(
-            "the session is kept in {}, for you alone; the password is not",
-            file.path().display()
-        ));
-    }
+    terminal
+        .say(format!("the session is kept in {}, for you alone; the password is not", file.path().display()));
     Ok(())
 }
 

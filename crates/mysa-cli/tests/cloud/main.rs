@@ -215,6 +215,8 @@ fn refused_sign_in_ends_with_four() {
     let ran = bench.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "wrong"]).fails(4);
     assert!(ran.err.contains("wrong user name or password") && !ran.err.contains("not it"), "{ran:?}");
     bench.log_in().ok();
+    bench.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "wrong"]).fails(4);
+    bench.run(&["devices"]).ok();
     bench
         .server()
         .with_cloud(|cloud, now| cloud.act(now, Happening::RevokeTokens(CloudSpec::DEMO_EMAIL.into())));
