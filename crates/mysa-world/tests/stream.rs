@@ -97,15 +97,20 @@ fn f17_bad_and_oversized_packets_end_the_connection_and_claims_cost_no_memory() 
 /// A page of HTML in place of the upgrade is, for the session, the status it came with.
 #[test]
 fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
-    for status in [403, 426, 404, 200] {
+    for (status, fault) in [
+        (403, Fault::RefuseUpgrade(403)),
+        (426, Fault::RefuseUpgrade(426)),
+        (404, Fault::RefuseUpgrade(404)),
+        (200, Fault::UpgradePage(200)),
+    ] {
         let mut spec = lites(4);
-        spec.faults = spec.faults.with(Duration::ZERO, DAY, Fault::RefuseUpgrade(status));
+        spec.faults = spec.faults.with(Duration::ZERO, DAY, fault);
         let mut world = World::new(spec, NetSpec::default(), Settings::default(), 44);
         world.go(secs(3_000));
         let case = format!("{status}: {}", world.session.service());
         assert_eq!(world.level(), Level::RestOnly, "{case}");
         assert_eq!(world.reason(), Reason::UpgradeRefused { status: Some(status) }, "{case}");
-        assert_eq!(world.told(Level::RestOnly), 1, "{case}");
+        assert_eq!(world.told(Level::RestOnly), 2, "{case}: as soon as states are fetched, then why");
         // Read by REST, and no older than its interval.
         world.press(device(&lite(2)), &set(17.5));
         world.go(secs(90));
@@ -116,7 +121,7 @@ fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
         world.go(6 * HOUR);
         let dials = dials_since(&world, start).len();
         assert!((6..=60).contains(&dials), "{case}: {dials} dials");
-        assert_eq!(world.told(Level::RestOnly), 1, "{case}");
+        assert_eq!(world.told(Level::RestOnly), 2, "{case}: not of each dial");
         // Once it is let in, it is live.
         world.cloud.clear_faults();
         world.go(secs(20 * 60));
