@@ -51,6 +51,8 @@ struct Rig {
     /// A person who types a password begins a new sign-in each time, whatever became of the last.
     sign_ins: usize,
     asked: bool,
+    /// The driver was asked for what is kept.
+    load: bool,
     paused: bool,
 }
 
@@ -96,6 +98,7 @@ impl Rig {
             commands: BTreeMap::new(),
             sign_ins: 0,
             asked: false,
+            load: false,
             paused: false,
         })
     }
@@ -260,6 +263,10 @@ impl Rig {
     }
 
     fn answer_honestly(&mut self) {
+        if core::mem::take(&mut self.load) {
+            self.session.handle_stored(self.now(), None);
+            self.read();
+        }
         let Some((id, what)) = self.http.pop() else { return };
         let now = self.now();
         let secs = now.wall.as_secs();
@@ -332,7 +339,8 @@ impl Rig {
                     };
                     assert!(!core::mem::replace(resolved, true), "two verdicts on {id:?}");
                 }
-                Output::Store(_) | Output::Forget | Output::Load | Output::Event(_) => {}
+                Output::Load => self.load = true,
+                Output::Store(_) | Output::Forget | Output::Event(_) => {}
             }
         }
     }
