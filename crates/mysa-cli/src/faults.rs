@@ -62,6 +62,16 @@ const ALL: &[(&str, &str, Kind)] = &[
         "WebSocket upgrades are answered with 403",
         Kind::Lasting(|| Fault::RefuseUpgrade(403)),
     ),
+    (
+        "upgrade-page",
+        "WebSocket upgrades are answered with a proxy's page",
+        Kind::Lasting(|| Fault::UpgradePage(200)),
+    ),
+    (
+        "broker-unavailable",
+        "the broker answers CONNECT that it is out of service",
+        Kind::Lasting(|| Fault::RefuseConnect(3)),
+    ),
     ("hang-upgrade", "WebSocket upgrades are never answered", Kind::Lasting(|| Fault::HangUpgrade)),
     (
         "refuse-connect",
