@@ -443,6 +443,7 @@ impl Fleet {
             return;
         }
         let connection = self.connections.remove(at);
+        cx.outbox.drop_sends(connection.id);
         let now = cx.mono();
         if matches!(ending, Ending::GivenUp | Ending::ConnectRefused(_)) {
             cx.outbox.work(Output::Close { conn: connection.id });

@@ -94,6 +94,11 @@ impl Outbox {
         true
     }
 
+    /// What waits for a connection that has ended.
+    pub(crate) fn drop_sends(&mut self, conn: ConnId) {
+        self.work.retain(|output| !matches!(output, Output::Send { conn: other, .. } if *other == conn));
+    }
+
     /// What is to be kept; only the latest counts.
     pub(crate) fn store(&mut self, stored: StoredSession) {
         self.store = Some(Box::new(Keep::Store(stored)));

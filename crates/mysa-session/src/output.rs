@@ -20,7 +20,7 @@ pub enum Output {
     Dial(Dial),
     /// Send one binary WebSocket frame.
     Send {
-        /// On which connection. Of one that is gone, drop it.
+        /// On which connection. It was open when the session was last called; of one that has ended since, drop it.
         conn: ConnId,
         /// Its payload.
         bytes: Packets,
