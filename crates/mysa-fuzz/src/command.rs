@@ -59,10 +59,18 @@ pub fn command(data: &[u8]) {
     if let (Some(asked), Some(sent)) = (change.setpoint, fields.sp) {
         let family = command.family();
         let Some(range) = family.setpoint_range() else { panic!("{family:?} has no setpoint") };
-        assert!(range.contains(sent), "{sent} for {family:?}");
-        assert!(limits.min_setpoint.is_none_or(|min| sent >= min || min > range.max), "{sent} {limits:?}");
-        assert!(limits.max_setpoint.is_none_or(|max| sent <= max || max < range.min), "{sent} {limits:?}");
-        assert!(asked.as_hundredths().abs_diff(sent.as_hundredths()) <= 50, "{asked} {sent}");
+        let (min, max) = (limits.min_setpoint, limits.max_setpoint);
+        let allowed = |setpoint: Celsius| {
+            range.contains(setpoint)
+                && min.is_none_or(|min| setpoint >= min || min > range.max)
+                && max.is_none_or(|max| setpoint <= max || max < range.min)
+        };
+        assert!(allowed(sent), "{sent} for {family:?} {limits:?}");
+        // The nearest on the step; of two, the one that the limits leave.
+        let (asked, off) = (asked.as_hundredths(), asked.as_hundredths() - sent.as_hundredths());
+        let step = range.step.as_hundredths();
+        let next = Celsius::from_hundredths(sent.as_hundredths() + off.signum() * step);
+        assert!(2 * off.abs() <= step || (off.abs() < step && !allowed(next)), "{asked} {sent} {limits:?}");
     }
     // What was not asked for is not written.
     assert!(change.setpoint.is_some() || fields.sp.is_none(), "{change:?} {fields:?}");
