@@ -182,10 +182,9 @@ impl Device {
         }
     }
 
-    /// A sign of life from `at`. True if it was stale.
-    pub(crate) fn hear(&mut self, at: Duration) -> bool {
+    /// A sign of life from `at`.
+    pub(crate) fn hear(&mut self, at: Duration) {
         self.heard = self.heard.max(Some(at));
-        false
     }
 
     /// When it will be stale.
