@@ -1,14 +1,15 @@
 use core::time::Duration;
 
 use mysa_proto::{
-    BatchReadings, Body, DeviceId, DeviceState, Family, Message, MessageForm, ModeTable, Observation,
+    BatchReadings, Body, DeviceId, DeviceState, Family, Json, Message, MessageForm, ModeTable, Observation,
     RawJson, Received, TopicKind, UnixTime,
 };
 
 use crate::script::Script;
 
 /// The message decoder. Decoding is total; what is read is in range; blanks around a payload change nothing; what is
-/// unknown is shown whole; what is salvaged of a whole message is its envelope; nothing a device says is a danger.
+/// unknown is shown whole; what is salvaged of a whole message is its envelope; the same message written in another way
+/// says the same; nothing a device says is a danger.
 pub fn message(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
@@ -28,6 +29,12 @@ pub fn message(data: &[u8]) {
     if payload.len() < Message::MAX_LEN - 2 {
         let padded = [b" ", payload, b"\n"].concat();
         assert_eq!(Message::decode(topic, &padded).as_ref(), Ok(&message), "blanks around it");
+    }
+    let other = written_otherwise(message.raw, 0);
+    if other.len() <= Message::MAX_LEN {
+        let other = Message::decode(topic, other.as_bytes());
+        let other = other.as_ref().map(|other| (&other.envelope, &other.body));
+        assert_eq!(other, Ok((&message.envelope, &message.body)), "written in another way");
     }
     // The number of a bare body is guessed from the whole of it, so it cannot be salvaged.
     if message.envelope.form != MessageForm::Bare {
@@ -62,6 +69,38 @@ pub fn message(data: &[u8]) {
         assert_eq!(state.temperature().map(|field| field.value), seen.temperature);
         assert_eq!(state.mode().map(|field| field.value), seen.mode);
     }
+}
+
+/// The same object with escapes in its keys, blanks around them, and exponents: nothing that a reader can take a short
+/// way for. What is kept as it was written stays as it is.
+fn written_otherwise(object: RawJson<'_>, depth: u32) -> String {
+    let mut text = String::from("{");
+    for (key, value) in object.members() {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str("\n\"");
+        for character in key.chars() {
+            // Beyond the basic plane there are pairs.
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+        text.push_str("\"\t: ");
+        match value.value() {
+            Json::Number(number) if !number.as_str().contains(['e', 'E']) => {
+                text.push_str(&format!("{value}E+0"));
+            }
+            // No deeper than anything this crate reads.
+            Json::Object(_) if depth < 3 && key != "cmd" => {
+                text.push_str(&written_otherwise(value, depth + 1));
+            }
+            _ => text.push_str(value.as_str()),
+        }
+    }
+    text.push_str("\r}");
+    text
 }
 
 fn in_range(seen: &Observation) {

@@ -1,7 +1,7 @@
 use alloc::borrow::Cow;
 
-use crate::json::{Reader, Stop};
 use crate::lenient::{self, Fields};
+use crate::reader::{Reader, Stop};
 use crate::{ControlState, Json, RawJson};
 
 /// `msg` 44, to a device: a command, our own or somebody else's, as a client sees it that listens to `/in`.

@@ -1,5 +1,5 @@
-use crate::json::{Reader, Stop};
 use crate::lenient::{self, Fields as _, fields};
+use crate::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields};
 
 fields! { 'a;

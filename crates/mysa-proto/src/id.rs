@@ -28,13 +28,13 @@ impl DeviceId {
         if id.is_empty() || id.len() > Self::MAX_LEN {
             return None;
         }
+        let mut seen = 0;
         for (to, from) in bytes.iter_mut().zip(id) {
             *to = FOLDED[usize::from(*from)];
-            if *to == 0 {
-                return None;
-            }
+            seen |= *to;
         }
-        u8::try_from(id.len()).ok().map(|len| Self { bytes, len })
+        let len = u8::try_from(id.len()).ok()?;
+        (seen < INVALID).then_some(Self { bytes, len })
     }
 
     /// The id in lower case.
@@ -47,9 +47,9 @@ impl DeviceId {
     }
 }
 
-/// What each byte is in an id; 0 for what cannot be in one. An id is built twice for each message.
-const FOLDED: [u8; 256] = {
-    let mut folded = [0; 256];
+/// What each byte is in an id; [`INVALID`] for what cannot be in one. An id is built twice for each message.
+static FOLDED: [u8; 256] = {
+    let mut folded = [INVALID; 256];
     let mut byte = 0_u8;
     while byte < 128 {
         if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
@@ -59,6 +59,9 @@ const FOLDED: [u8; 256] = {
     }
     folded
 };
+
+/// More than any byte of an id.
+const INVALID: u8 = 0x80;
 
 /// The error of [`DeviceId::from_str`]: the text is empty, too long, or holds a character no id may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,9 +1,10 @@
 //! How the values of fields are read: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
 //! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
 
+use crate::number::PlainNumber;
+use crate::reader::{Reader, Stop};
 use crate::{
     Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts,
-    json::{Reader, Stop},
 };
 
 pub(crate) type Read<T> = Result<Option<T>, Stop>;
@@ -17,16 +18,38 @@ pub(crate) trait Fields<'a>: Default {
     /// occurs twice the last one counts.
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
+    /// Reads members for as long as they come in the order of [`Fields::KEYS`], none of which needs to be there. True
+    /// if more members follow.
+    ///
+    /// Devices write the keys of a message always in the same order, so that each is told by one comparison.
+    #[inline(always)]
+    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        Ok(true)
+    }
+
     /// Reads an object. Anything else, `null` above all, reads as an object without members.
     fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
         let mut fields = Self::default();
-        reader.object(|reader, key| {
-            if !fields.field(key, reader)? {
+        if reader.peek() != Some(b'{') {
+            reader.skip()?;
+            return Ok(fields);
+        }
+        let mut more = reader.open()? && fields.in_order(reader)?;
+        while more {
+            fields.member(reader)?;
+            more = reader.more()?;
+        }
+        Ok(fields)
+    }
+
+    /// Reads a member, whichever it is.
+    fn member(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        reader.member(|reader, key| {
+            if !self.field(key, reader)? {
                 reader.skip()?;
             }
             Ok(())
-        })?;
-        Ok(fields)
+        })
     }
 }
 
@@ -50,12 +73,21 @@ macro_rules! fields {
             fn field(
                 &mut self,
                 key: &str,
-                reader: &mut $crate::json::Reader<$lt>,
-            ) -> Result<bool, $crate::json::Stop> {
+                reader: &mut $crate::reader::Reader<$lt>,
+            ) -> Result<bool, $crate::reader::Stop> {
                 match key {
                     $( $($key)|+ => self.$field = $read(reader)?, )*
                     _ => return Ok(false),
                 }
+                Ok(true)
+            }
+
+            #[inline(always)]
+            fn in_order(
+                &mut self,
+                reader: &mut $crate::reader::Reader<$lt>,
+            ) -> Result<bool, $crate::reader::Stop> {
+                $crate::lenient::members! { reader; $($($key => self.$field = $read(reader)?;)+)* }
                 Ok(true)
             }
         }
@@ -63,9 +95,36 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
+/// Reads members that come in this order; each may be missing. Returns if the object has ended.
+macro_rules! members {
+    ($reader:ident; $($key:literal => $read:expr;)*) => {$(
+        if $reader.is_key($crate::lenient::quoted!($key)) {
+            $read;
+            if !$reader.more()? {
+                return Ok(false);
+            }
+        }
+    )*};
+}
+pub(crate) use members;
+
+/// A key as it mostly stands in the text: in quotes, the colon right behind it.
+macro_rules! quoted {
+    ($key:literal) => {
+        const {
+            const TEXT: &str = concat!("\"", $key, "\":");
+            match TEXT.as_bytes().first_chunk::<{ TEXT.len() }>() {
+                Some(key) => key,
+                None => unreachable!(),
+            }
+        }
+    };
+}
+pub(crate) use quoted;
+
 /// A number, or a string that holds one. Booleans are not numbers.
-#[inline(always)]
-pub(crate) fn number<'a>(reader: &mut Reader<'a>) -> Read<JsonNumber<'a>> {
+#[inline(never)]
+fn number<'a>(reader: &mut Reader<'a>) -> Read<JsonNumber<'a>> {
     match reader.peek() {
         Some(b'-' | b'0'..=b'9') => reader.number(),
         Some(b'"') => Ok(reader.string()?.as_plain().and_then(JsonNumber::new)),
@@ -77,15 +136,22 @@ pub(crate) fn number<'a>(reader: &mut Reader<'a>) -> Read<JsonNumber<'a>> {
 }
 
 /// A finite number other than -1, by which the cloud says "missing".
-#[inline]
 pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
+    let value = match reader.plain_number(PlainNumber::to_f64) {
+        Some(value) => Some(value),
+        None => number(reader)?.and_then(JsonNumber::to_f64),
+    };
     #[expect(clippy::float_cmp, reason = "-1 is exact")]
-    Ok(number(reader)?.and_then(JsonNumber::to_f64).filter(|&value| value != -1.0))
+    Ok(value.filter(|&value| value != -1.0))
 }
 
 /// °C. Beyond -60 to 130 a sensor is broken, not warm.
-#[inline]
 pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
+    if let Some(hundredths) = reader.plain_number(PlainNumber::to_hundredths) {
+        return Ok(Some(hundredths)
+            .filter(|hundredths| (-6_000..=13_000).contains(hundredths) && *hundredths != -100)
+            .map(Celsius::from_hundredths));
+    }
     Ok(quantity(reader)?.filter(|value| (-60.0..=130.0).contains(value)).and_then(Celsius::from_degrees))
 }
 
@@ -109,12 +175,16 @@ pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
 
 /// A whole number other than -1.
 pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
-    Ok(number(reader)?.and_then(JsonNumber::to_i64).filter(|&value| value != -1))
+    Ok(any_integer(reader)?.filter(|&value| value != -1))
 }
 
 /// A whole number, -1 included: for the one field, `tm`, where it means something.
+#[inline(always)]
 pub(crate) fn any_integer(reader: &mut Reader<'_>) -> Read<i64> {
-    Ok(number(reader)?.and_then(JsonNumber::to_i64))
+    match reader.plain_whole() {
+        Some(value) => Ok(i64::try_from(value).ok()),
+        None => Ok(number(reader)?.and_then(JsonNumber::to_i64)),
+    }
 }
 
 /// A whole percentage.
@@ -148,14 +218,19 @@ pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
 }
 
 /// A time in seconds or milliseconds, perhaps printed as a float.
-#[inline]
 pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
-    Ok(number(reader)?.and_then(JsonNumber::to_i64_floor).and_then(UnixTime::from_wire))
+    let number = match reader.plain_whole() {
+        Some(value) => i64::try_from(value).ok(),
+        None => number(reader)?.and_then(JsonNumber::to_i64_floor),
+    };
+    Ok(number.and_then(UnixTime::from_wire))
 }
 
-#[inline]
 pub(crate) fn id(reader: &mut Reader<'_>) -> Read<MessageId> {
-    Ok(number(reader)?.and_then(MessageId::from_number))
+    match reader.plain_whole() {
+        Some(id) => Ok(Some(MessageId::new(id))),
+        None => Ok(number(reader)?.and_then(MessageId::from_number)),
+    }
 }
 
 #[inline]

@@ -1,13 +1,13 @@
 use core::fmt;
 
-use crate::json::{Members, Reader, Stop};
-use crate::legacy::Flat;
-use crate::lenient::{self, Fields};
+use crate::json::Members;
+use crate::lenient::Fields;
+use crate::reader::Reader;
+use crate::top::{self, StatusBody, Top};
 use crate::{
-    AcState, AcStatus, Ack, Answer, BatchMessage, Boot, Changeset, CommandMessage, DeviceId, EchoReply,
-    Envelope, Event, EventKind, FirmwareReport, FloorLine, FloorStatus, JsonError, JsonStr, LiveReport, Log,
-    MessageForm, MessageId, PairingReset, RawJson, ScheduleMessage, SentCommand, SetpointChange, Status,
-    TopicKind, UnixTime, V1Status,
+    AcState, AcStatus, Ack, Answer, BatchMessage, Boot, CommandMessage, DeviceId, EchoReply, Envelope, Event,
+    EventKind, FirmwareReport, FloorLine, FloorStatus, JsonError, JsonStr, LiveReport, Log, MessageId,
+    PairingReset, RawJson, ScheduleMessage, SentCommand, SetpointChange, Status, TopicKind, V1Status,
 };
 
 /// One message of a device topic, borrowed from the payload.
@@ -157,15 +157,7 @@ impl<'a> Message<'a> {
     /// well. [`Message::salvage`] tells what could still be read.
     pub fn decode(topic: TopicKind, payload: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(Self::text(payload)?);
-        if reader.peek().is_none() {
-            return Err(DecodeError::Empty);
-        }
-        let mut top = Top::default();
-        match top.read_whole(&mut reader, topic) {
-            Ok(Some(raw)) => top.finish(topic, raw),
-            Ok(None) => Err(DecodeError::NotAnObject),
-            Err(Stop) => Err(reader.error().into()),
-        }
+        top::message(topic, &mut reader)
     }
 
     /// What could be read of the envelope of a payload that [`Message::decode`] refuses because it was cut off or
@@ -176,14 +168,8 @@ impl<'a> Message<'a> {
             Ok(text) => text,
             Err(error) => core::str::from_utf8(payload.get(..error.valid_up_to())?).ok()?,
         };
-        let mut top = Top::default();
         let mut reader = Reader::new(text);
-        if reader.peek() != Some(b'{') {
-            return None;
-        }
-        // What was read before the error is what is asked for.
-        let _ = top.read(&mut reader, topic);
-        Some(top.envelope(topic))
+        (reader.peek() == Some(b'{')).then(|| Top::salvage(topic, &mut reader))
     }
 
     fn text(payload: &'a [u8]) -> Result<&'a str, DecodeError> {
@@ -303,7 +289,7 @@ impl Body<'_> {
 }
 
 /// `src.type` of a device.
-const SRC_DEVICE: i64 = 1;
+pub(crate) const SRC_DEVICE: i64 = 1;
 
 const FLOOR_KEYS_BESIDE: &[&str] = &["heatStat", "lineVtg"];
 
@@ -323,256 +309,3 @@ const ENVELOPE_KEYS: &[&str] = &[
     "device",
     "body",
 ];
-
-/// Everything that can stand at the top of a message.
-#[derive(Default)]
-struct Top<'a> {
-    src: Party<'a>,
-    dest: Party<'a>,
-    time: Option<UnixTime>,
-    timestamp: Option<UnixTime>,
-    msg: Option<i64>,
-    msg_type: Option<i64>,
-    id: Option<MessageId>,
-    resp: Option<i64>,
-    resp_id: Option<MessageId>,
-    device: Option<JsonStr<'a>>,
-    flat: Flat<'a>,
-    raw_body: Option<RawJson<'a>>,
-    /// The body, and the number it was read as.
-    body: Option<(i64, Body<'a>)>,
-}
-
-lenient::fields! { 'a;
-    struct Party<'a> {
-        kind: i64 = "type" => lenient::integer,
-        name: JsonStr<'a> = "ref" => lenient::text,
-    }
-}
-
-impl<'a> Top<'a> {
-    /// Reads a text that holds one value. `None` if it is no object.
-    fn read_whole(&mut self, reader: &mut Reader<'a>, topic: TopicKind) -> lenient::Read<RawJson<'a>> {
-        let start = reader.place();
-        let object = self.read(reader, topic)?;
-        let raw = reader.since(start);
-        reader.end()?;
-        Ok(object.then_some(raw))
-    }
-
-    fn read(&mut self, reader: &mut Reader<'a>, topic: TopicKind) -> Result<bool, Stop> {
-        reader.object(|reader, key| self.member(reader, key, topic))
-    }
-
-    #[inline]
-    fn member(&mut self, reader: &mut Reader<'a>, key: &str, topic: TopicKind) -> Result<(), Stop> {
-        match key {
-            "ver" => drop(reader.skip()?),
-            "src" => self.src = Party::read(reader)?,
-            "dest" => self.dest = Party::read(reader)?,
-            "time" | "ts" => self.time = lenient::time(reader)?,
-            "Timestamp" | "timestamp" => self.timestamp = lenient::time(reader)?,
-            "msg" => self.msg = lenient::integer(reader)?,
-            "MsgType" => self.msg_type = lenient::integer(reader)?,
-            "id" => self.id = lenient::id(reader)?,
-            "resp" => self.resp = lenient::integer(reader)?,
-            "resp_id" => self.resp_id = lenient::id(reader)?,
-            "Device" | "device" => self.device = lenient::text(reader)?,
-            "body" => {
-                let start = reader.place();
-                self.body = match self.msg {
-                    Some(number) => Some((number, read_body(number, topic, reader)?)),
-                    None => {
-                        reader.skip()?;
-                        None
-                    }
-                };
-                self.raw_body = Some(reader.since(start));
-            }
-            _ => {
-                if !self.flat.field(key, reader)? {
-                    reader.skip()?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
-        let party = match topic {
-            TopicKind::In => self.dest,
-            TopicKind::Out | TopicKind::Batch => self.src,
-        };
-        let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(self.device);
-        let (form, number) = match (self.msg, self.msg_type) {
-            (Some(number), _) => (MessageForm::Mcm, Some(number)),
-            (None, Some(number)) => (MessageForm::Legacy, Some(number)),
-            (None, None) => (MessageForm::Bare, None),
-        };
-        Envelope {
-            topic,
-            form,
-            number,
-            device: named.and_then(|name| DeviceId::new(name.as_plain()?)),
-            src_type: self.src.kind,
-            src_ref: self.src.name,
-            time: match form {
-                MessageForm::Legacy => self.timestamp.or(self.time),
-                MessageForm::Mcm | MessageForm::Bare => self.time.or(self.timestamp),
-            },
-            id: self.id,
-            resp_id: self.resp_id,
-            resp: self.resp,
-        }
-    }
-
-    fn finish(self, topic: TopicKind, raw: RawJson<'a>) -> Result<Message<'a>, DecodeError> {
-        let mut envelope = self.envelope(topic);
-        let again = |number| {
-            let mut reader = self.raw_body.map_or(Reader::new("null"), RawJson::reader);
-            read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
-        };
-        let mut body = match (envelope.form, envelope.number) {
-            (MessageForm::Legacy, Some(number)) => legacy_body(number, &self.flat),
-            (_, Some(number)) => match self.body {
-                Some((read_as, body)) if read_as == number => body,
-                _ => again(number)?,
-            },
-            (_, None) => {
-                let body = self.recognise(topic, again)?;
-                if matches!(body, Body::Ack(_) | Body::Command(_)) {
-                    envelope.number = Some(44);
-                }
-                body
-            }
-        };
-        match &mut body {
-            Body::FloorStatus(status) => {
-                status.heating = status.heating.or(self.flat.heat_stat);
-                status.line_voltage = status.line_voltage.or(self.flat.line_voltage);
-            }
-            Body::Status(status) => {
-                status.heating = status.heating.or(self.flat.heat_stat);
-                status.line_voltage = status.line_voltage.or(self.flat.line_voltage);
-            }
-            Body::Firmware(report) => report.version = report.version.or(self.flat.version),
-            Body::BatchReadings(batch) => batch.readings = batch.readings.or(self.flat.readings),
-            _ => {}
-        }
-        Ok(Message { envelope, body, raw, raw_body: self.raw_body })
-    }
-
-    /// A message without a number: the acknowledgement the design document shows, and the readings of older firmware.
-    fn recognise(
-        &self,
-        topic: TopicKind,
-        read: impl Fn(i64) -> Result<Body<'a>, JsonError>,
-    ) -> Result<Body<'a>, JsonError> {
-        if let Body::BatchReadings(batch) = read(3)?
-            && (batch.readings.is_some() || self.flat.readings.is_some())
-        {
-            return Ok(Body::BatchReadings(batch));
-        }
-        Ok(match read(44)? {
-            Body::Ack(ack) if topic == TopicKind::Out && ack.success.is_some() && ack.state.is_some() => {
-                Body::Ack(ack)
-            }
-            Body::Command(command) if command.changes.is_some() => Body::Command(command),
-            _ => Body::Unknown,
-        })
-    }
-}
-
-fn legacy_body<'a>(number: i64, flat: &Flat<'a>) -> Body<'a> {
-    match number {
-        0 => Body::V1Status(V1Status::from_flat(flat)),
-        1 => Body::SetpointChange(SetpointChange::from_flat(flat)),
-        4 => Body::Log(Log::from_flat(flat)),
-        5 => Body::EchoReply(EchoReply::from_flat(flat)),
-        6 => Body::Event(Event::from_flat(flat)),
-        7 => Body::Reboot,
-        10 => Body::Boot(Boot::from_flat(flat)),
-        11 => Body::LiveReport(LiveReport::from_flat(flat)),
-        20 => Body::StatusCheck,
-        40 => Body::PairingReset(PairingReset::from_flat(flat)),
-        _ => Body::Unknown,
-    }
-}
-
-fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Result<Body<'a>, Stop> {
-    Ok(match number {
-        3 => Body::BatchReadings(BatchMessage::read(reader)?),
-        16 => Body::FloorLine(FloorLine::read(reader)?),
-        17 => Body::FloorStatus(FloorStatus::read(reader)?),
-        30 => Body::AcStatus(AcStatus::read(reader)?),
-        31 => Body::AcState(AcState::read(reader)?),
-        34 => Body::Schedule(ScheduleMessage::read(reader)?),
-        40 => Body::Status(StatusBody::read(reader)?.0),
-        44 => {
-            let body = ControlBody::read(reader)?;
-            let answer = body.ack.success.is_some() || body.ack.state.is_some();
-            if body.cmd.is_some() || (topic == TopicKind::In && !answer) {
-                let changes = body.cmd.and_then(Changeset::new);
-                Body::Command(CommandMessage { body_type: body.ack.body_type, changes })
-            } else {
-                Body::Ack(body.ack)
-            }
-        }
-        61 => Body::Firmware(FirmwareReport::read(reader)?),
-        _ => {
-            reader.skip()?;
-            Body::Unknown
-        }
-    })
-}
-
-/// A status whose fields may stand in `reading`.
-#[derive(Default)]
-struct StatusBody(Status);
-
-impl<'a> Fields<'a> for StatusBody {
-    const KEYS: &'static [&'static str] = &[
-        "ambTemp",
-        "hum",
-        "stpt",
-        "dtyCycle",
-        "flrSnsrTemp",
-        "heatStat",
-        "trackedSnsr",
-        "lineVtg",
-        "reading",
-    ];
-
-    #[inline]
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key != "reading" {
-            return self.0.field(key, reader);
-        }
-        reader.object(|reader, key| {
-            if !self.0.field(key, reader)? {
-                reader.skip()?;
-            }
-            Ok(())
-        })?;
-        Ok(true)
-    }
-}
-
-/// `msg` 44 before it is known which way it goes.
-#[derive(Default)]
-struct ControlBody<'a> {
-    ack: Ack,
-    cmd: Option<RawJson<'a>>,
-}
-
-impl<'a> Fields<'a> for ControlBody<'a> {
-    const KEYS: &'static [&'static str] = &["cmd"];
-
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key != "cmd" {
-            return self.ack.field(key, reader);
-        }
-        self.cmd = Some(reader.skip()?);
-        Ok(true)
-    }
-}

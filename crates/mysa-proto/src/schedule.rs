@@ -1,5 +1,6 @@
-use crate::json::{Elements, Reader, Stop};
+use crate::json::Elements;
 use crate::lenient::{self, fields};
+use crate::reader::{Reader, Stop};
 use crate::{Celsius, Json, JsonNumber, JsonStr, RawJson, UnixTime};
 
 fields! { 'a;

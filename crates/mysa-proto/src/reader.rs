@@ -1,0 +1,428 @@
+use crate::json::MAX_DEPTH;
+use crate::number::PlainNumber;
+use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
+
+/// A place in a JSON text. Every method that reads a value leaves the reader behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    /// What was not read yet: the end of the text.
+    rest: &'a [u8],
+    /// What is wrong at this place, once reading has stopped.
+    fault: Fault,
+}
+
+/// Reading has stopped; [`Reader::error`] says why. An error that carries nothing lets values come in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop;
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Unexpected(&'static str),
+    TooDeep,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { text, rest: text.as_bytes(), fault: Fault::Unexpected("") }
+    }
+
+    /// The next byte that is not white space, which stays unread.
+    #[inline(always)]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match *self.rest {
+                [byte @ b'!'..=u8::MAX, ..] => return Some(byte),
+                [b' ' | b'\t' | b'\n' | b'\r', ref rest @ ..] => self.rest = rest,
+                [byte, ..] => return Some(byte),
+                [] => return None,
+            }
+        }
+    }
+
+    /// Steps over bytes that have been looked at.
+    #[inline(always)]
+    fn step(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    #[inline(always)]
+    const fn at(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    /// The place of the next value, for [`Reader::since`].
+    #[inline]
+    pub(crate) fn place(&mut self) -> usize {
+        self.peek();
+        self.at()
+    }
+
+    /// The value that was read since `start`.
+    #[inline]
+    pub(crate) fn since(&self, start: usize) -> RawJson<'a> {
+        RawJson(self.text.get(start..self.at()).unwrap_or_default())
+    }
+
+    /// Checks that nothing follows but white space and the NUL some C code sends along.
+    #[inline]
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
+        while let Some(byte) = self.peek() {
+            if byte != 0 {
+                return Err(self.unexpected("the end"));
+            }
+            self.step(1);
+        }
+        Ok(())
+    }
+
+    /// Stops at what stands at the reader's place.
+    #[cold]
+    pub(crate) fn unexpected(&mut self, expected: &'static str) -> Stop {
+        self.fault = Fault::Unexpected(expected);
+        Stop
+    }
+
+    /// Why reading has stopped.
+    #[cold]
+    pub(crate) fn error(&self) -> JsonError {
+        let at = self.at();
+        match self.fault {
+            Fault::TooDeep => JsonError::TooDeep { at },
+            Fault::Unexpected(expected) if self.rest.is_empty() => JsonError::Truncated { at, expected },
+            Fault::Unexpected(expected) => JsonError::Syntax { at, expected },
+        }
+    }
+
+    /// Walks an object. `each` must read the value of its key, or return an error. Any other value is skipped, and
+    /// the result is `false`.
+    #[inline]
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &str) -> Result<(), Stop>,
+    ) -> Result<bool, Stop> {
+        if self.peek() != Some(b'{') {
+            self.skip()?;
+            return Ok(false);
+        }
+        let mut more = self.open()?;
+        while more {
+            self.member(&mut each)?;
+            more = self.more()?;
+        }
+        Ok(true)
+    }
+
+    /// Steps into the object whose bracket is next. True if it has members.
+    #[inline(always)]
+    pub(crate) fn open(&mut self) -> Result<bool, Stop> {
+        self.step(1);
+        let more = self.peek() != Some(b'}');
+        self.step(usize::from(!more));
+        Ok(more)
+    }
+
+    /// Behind a member of an object: true if another follows.
+    #[inline(always)]
+    pub(crate) fn more(&mut self) -> Result<bool, Stop> {
+        match *self.rest {
+            [b',', ref rest @ ..] => {
+                self.rest = rest;
+                Ok(true)
+            }
+            [b'}', ref rest @ ..] => {
+                self.rest = rest;
+                Ok(false)
+            }
+            _ => self.more_after_space(),
+        }
+    }
+
+    #[inline(never)]
+    fn more_after_space(&mut self) -> Result<bool, Stop> {
+        let more = match self.peek() {
+            Some(b',') => true,
+            Some(b'}') => false,
+            _ => return Err(self.unexpected("',' or '}'")),
+        };
+        self.step(1);
+        Ok(more)
+    }
+
+    /// Steps over the next key if it is this one. It is given with quotes and colon, and if it is written in another
+    /// way, [`Reader::member`] reads it.
+    #[inline(always)]
+    pub(crate) fn is_key<const N: usize>(&mut self, key: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk::<N>() {
+            Some((next, rest)) if next == key => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads a member, whatever its key.
+    #[inline]
+    pub(crate) fn member<T>(
+        &mut self,
+        each: impl FnOnce(&mut Self, &str) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let key = self.key()?;
+        if let Some(key) = key.as_plain() {
+            return each(self, key);
+        }
+        let mut buffer = [0; 32];
+        each(self, key.decode_into(&mut buffer).unwrap_or_else(|| key.as_raw()))
+    }
+
+    /// Steps over a bracket or comma: `true` if a member or element follows.
+    #[inline]
+    pub(crate) fn advance(&mut self, open: u8, close: u8, started: &mut bool) -> Result<bool, Stop> {
+        let first = !*started;
+        *started = true;
+        if first {
+            if self.peek() != Some(open) {
+                return Err(self.unexpected("an object or array"));
+            }
+            self.step(1);
+            if self.peek() == Some(close) {
+                self.step(1);
+                return Ok(false);
+            }
+            return Ok(true);
+        }
+        match self.peek() {
+            Some(b',') => {
+                self.step(1);
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.step(1);
+                Ok(false)
+            }
+            _ => Err(self.unexpected(if close == b'}' { "',' or '}'" } else { "',' or ']'" })),
+        }
+    }
+
+    /// Reads a key and its colon.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<JsonStr<'a>, Stop> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key"));
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("':'"));
+        }
+        self.step(1);
+        Ok(key)
+    }
+
+    /// Reads the string whose opening quote is next.
+    #[inline(always)]
+    pub(crate) fn string(&mut self) -> Result<JsonStr<'a>, Stop> {
+        let inside = self.rest.get(1..).unwrap_or_default();
+        match inside.get(plain_length(inside)..) {
+            Some([b'"', behind @ ..]) => {
+                let (start, end) = (self.at() + 1, self.text.len() - behind.len() - 1);
+                self.rest = behind;
+                Ok(JsonStr::from_raw(self.text.get(start..end).unwrap_or_default(), false))
+            }
+            _ => self.escaped_string(),
+        }
+    }
+
+    /// Reads a string with escapes, or without an end.
+    #[inline(never)]
+    fn escaped_string(&mut self) -> Result<JsonStr<'a>, Stop> {
+        self.step(1);
+        let start = self.at();
+        loop {
+            self.step(plain_length(self.rest));
+            match *self.rest {
+                // Whatever follows the backslash belongs to the string, a quote above all.
+                [b'\\', _, ref behind @ ..] => self.rest = behind,
+                [b'"', ref behind @ ..] => {
+                    let raw = self.text.get(start..self.at()).unwrap_or_default();
+                    self.rest = behind;
+                    return Ok(JsonStr::from_raw(raw, true));
+                }
+                _ => {
+                    self.rest = &[];
+                    return Err(self.unexpected("the rest of a string"));
+                }
+            }
+        }
+    }
+
+    /// Reads the number whose first byte is next; `None` for `-inf` and its like.
+    #[inline(never)]
+    pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, Stop> {
+        let rest = self.text.get(self.at()..).unwrap_or_default();
+        match JsonNumber::read(rest) {
+            Ok((number, used)) => {
+                self.step(used);
+                Ok(Some(number))
+            }
+            Err(_) if rest.starts_with('-') && self.not_a_number(1) => Ok(None),
+            Err(used) => {
+                self.step(used);
+                Err(self.unexpected("a digit"))
+            }
+        }
+    }
+
+    /// Reads the number that is next if it is written plainly, as nearly all are, and `make` can make something of it.
+    /// If not, it stays unread: [`Reader::number`] knows all numbers.
+    #[inline(always)]
+    pub(crate) fn plain_number<T>(&mut self, make: impl FnOnce(PlainNumber) -> Option<T>) -> Option<T> {
+        let (number, rest) = PlainNumber::read(self.rest)?;
+        let made = make(number)?;
+        self.rest = rest;
+        Some(made)
+    }
+
+    /// The same for a whole number that is not negative.
+    #[inline(always)]
+    pub(crate) fn plain_whole(&mut self) -> Option<u64> {
+        let (number, rest) = PlainNumber::read_whole(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
+    /// Reads any value; arrays and objects are stepped over.
+    pub(crate) fn value(&mut self) -> Result<Json<'a>, Stop> {
+        Ok(match self.peek() {
+            Some(b'"') => Json::String(self.string()?),
+            Some(b'-' | b'0'..=b'9') => self.number()?.map_or(Json::Null, Json::Number),
+            Some(b'{') => Json::Object(self.nested()?),
+            Some(b'[') => Json::Array(self.nested()?),
+            _ => self.literal()?,
+        })
+    }
+
+    /// Steps over any value, most likely a string.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Result<(), Stop> {
+        if self.peek() == Some(b'"') { self.string().map(drop) } else { self.value().map(drop) }
+    }
+
+    /// Steps over any value.
+    pub(crate) fn skip(&mut self) -> Result<RawJson<'a>, Stop> {
+        let start = self.place();
+        self.value()?;
+        Ok(self.since(start))
+    }
+
+    fn literal(&mut self) -> Result<Json<'a>, Stop> {
+        let rest = self.rest;
+        for (word, value) in
+            [(&b"null"[..], Json::Null), (b"true", Json::Bool(true)), (b"false", Json::Bool(false))]
+        {
+            if rest.starts_with(word) {
+                self.step(word.len());
+                return Ok(value);
+            }
+            if !rest.is_empty() && word.starts_with(rest) {
+                self.rest = &[];
+                return Err(self.unexpected("the rest of a literal"));
+            }
+        }
+        if self.not_a_number(0) { Ok(Json::Null) } else { Err(self.unexpected("a value")) }
+    }
+
+    /// Steps over the literals that C and JavaScript print for a float that is no number.
+    fn not_a_number(&mut self, sign: usize) -> bool {
+        let rest = self.rest.get(sign..).unwrap_or_default();
+        for word in ["nan", "NaN", "NAN", "infinity", "Infinity", "inf", "Inf", "INF"] {
+            if rest.starts_with(word.as_bytes()) {
+                self.step(sign + word.len());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Steps over an array or object without recursion. One bit for each level remembers which of the two it is.
+    fn nested(&mut self) -> Result<RawJson<'a>, Stop> {
+        let start = self.at();
+        let (mut objects, mut depth) = (0_u64, 0_u32);
+        loop {
+            // A value is due.
+            match self.peek() {
+                Some(open @ (b'{' | b'[')) => {
+                    if depth == MAX_DEPTH {
+                        self.fault = Fault::TooDeep;
+                        return Err(Stop);
+                    }
+                    let object = open == b'{';
+                    (objects, depth) = (objects << 1 | u64::from(object), depth + 1);
+                    self.step(1);
+                    if self.peek() == Some(if object { b'}' } else { b']' }) {
+                        (objects, depth) = (objects >> 1, depth - 1);
+                        self.step(1);
+                    } else {
+                        if object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                }
+                _ => {
+                    self.literal()?;
+                }
+            }
+            // A value has ended: close what it ends.
+            loop {
+                if depth == 0 {
+                    return Ok(self.since(start));
+                }
+                let object = objects & 1 == 1;
+                match (self.peek(), object) {
+                    (Some(b','), _) => {
+                        self.step(1);
+                        if object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    (Some(b'}'), true) | (Some(b']'), false) => {
+                        (objects, depth) = (objects >> 1, depth - 1);
+                        self.step(1);
+                    }
+                    (_, true) => return Err(self.unexpected("',' or '}'")),
+                    (_, false) => return Err(self.unexpected("',' or ']'")),
+                }
+            }
+        }
+    }
+}
+
+/// Length of the part of a string before the first quote or backslash.
+#[inline(always)]
+fn plain_length(bytes: &[u8]) -> usize {
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    /// Marks the bytes that are zero. Of several, the lowest for certain.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & u64::from_ne_bytes([0x80; 8])
+    }
+    let mut at = 0;
+    while let Some(&eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let eight = u64::from_le_bytes(eight);
+        let found = zeros(eight ^ QUOTES) | zeros(eight ^ BACKSLASHES);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count()
+}

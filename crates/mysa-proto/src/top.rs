@@ -1,0 +1,385 @@
+//! How a message is read: what stands around its body first, in whatever order it comes.
+
+use crate::legacy::Flat;
+use crate::lenient::{self, Fields, members, quoted};
+use crate::message::SRC_DEVICE;
+use crate::reader::{Reader, Stop};
+use crate::{
+    AcState, AcStatus, Ack, BatchMessage, Body, Boot, Changeset, CommandMessage, DecodeError, DeviceId,
+    EchoReply, Envelope, Event, FirmwareReport, FloorLine, FloorStatus, JsonError, JsonStr, LiveReport, Log,
+    Message, MessageForm, MessageId, PairingReset, RawJson, ScheduleMessage, SetpointChange, Status,
+    TopicKind, UnixTime, V1Status,
+};
+
+/// What can stand at the top of a message, the fields of `MsgType` messages apart.
+#[derive(Default)]
+pub(crate) struct Top<'a> {
+    src: Party<'a>,
+    dest: Party<'a>,
+    time: Option<UnixTime>,
+    timestamp: Option<UnixTime>,
+    msg: Option<i64>,
+    msg_type: Option<i64>,
+    id: Option<MessageId>,
+    resp: Option<i64>,
+    resp_id: Option<MessageId>,
+    device: Option<JsonStr<'a>>,
+    raw_body: Option<RawJson<'a>>,
+    /// The body, and the number it was read as.
+    body: Option<(i64, Body<'a>)>,
+}
+
+lenient::fields! { 'a;
+    struct Party<'a> {
+        kind: i64 = "type" => lenient::integer,
+        name: JsonStr<'a> = "ref" => lenient::text,
+    }
+}
+
+/// Reads a text that holds one message.
+#[inline]
+pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
+    if reader.peek() != Some(b'{') {
+        return Err(no_object(reader));
+    }
+    let start = reader.place();
+    let mut top = Top::default();
+    let more = reader.open().and_then(|more| Ok(more && top.in_order(reader)?));
+    let more = more.map_err(|Stop| reader.error())?;
+    let Some(number) = top.msg.filter(|_| more && reader.is_key(quoted!("body"))) else {
+        return others(top, topic, start, more, reader);
+    };
+    let body_start = reader.place();
+    let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
+    let raw_body = Some(reader.since(body_start));
+    if reader.more().map_err(|Stop| reader.error())? {
+        return others(Top { body: Some((number, body)), raw_body, ..top }, topic, start, true, reader);
+    }
+    let raw = reader.since(start);
+    reader.end().map_err(|Stop| reader.error())?;
+    Ok(Message { envelope: top.envelope(topic), body, raw, raw_body })
+}
+
+#[cold]
+fn no_object(reader: &mut Reader<'_>) -> DecodeError {
+    if reader.peek().is_none() {
+        return DecodeError::Empty;
+    }
+    match reader.skip().and_then(|_| reader.end()) {
+        Ok(()) => DecodeError::NotAnObject,
+        Err(Stop) => reader.error().into(),
+    }
+}
+
+/// Reads what is left of a message in which a member came that comes elsewhere or not at all in most.
+#[inline(never)]
+fn others<'a>(
+    mut top: Top<'a>,
+    topic: TopicKind,
+    start: usize,
+    more: bool,
+    reader: &mut Reader<'a>,
+) -> Result<Message<'a>, DecodeError> {
+    let mut flat = Flat::default();
+    if more && top.legacy_in_order(&mut flat, reader).map_err(|Stop| reader.error())? {
+        top.others(topic, &mut flat, reader).map_err(|Stop| reader.error())?;
+    }
+    let raw = reader.since(start);
+    reader.end().map_err(|Stop| reader.error())?;
+    let envelope = top.envelope(topic);
+    top.finish(envelope, raw, &flat)
+}
+
+impl<'a> Top<'a> {
+    /// Reads an object as far as it can be read.
+    pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
+        let mut top = Self::default();
+        // What was read before the error is what is asked for.
+        if let Ok(true) = reader.open() {
+            let _ = top.others(topic, &mut Flat::default(), reader);
+        }
+        top.envelope(topic)
+    }
+
+    /// Reads members before the body for as long as they come as devices write them. True if more members follow.
+    #[inline(always)]
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        members! { reader;
+            "ver" => reader.pass()?;
+            "src" => self.src = Party::read(reader)?;
+            "time" => self.time = lenient::time(reader)?;
+            "msg" => self.msg = lenient::integer(reader)?;
+            "id" => self.id = lenient::id(reader)?;
+            "resp_id" => self.resp_id = lenient::id(reader)?;
+        }
+        Ok(true)
+    }
+
+    /// The same for the members of `MsgType` messages, which devices sort.
+    fn legacy_in_order(&mut self, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        members! { reader;
+            "ComboTemp" => flat.combo_temp = lenient::celsius(reader)?;
+            "Current" => flat.current = lenient::amperes(reader)?;
+            "Device" => self.device = lenient::text(reader)?;
+            "Humidity" => flat.humidity = lenient::humidity(reader)?;
+            "Level" => flat.level = lenient::text(reader)?;
+            "MainTemp" => flat.main_temp = lenient::celsius(reader)?;
+            "Message" => flat.message = lenient::text(reader)?;
+            "MsgType" => self.msg_type = lenient::integer(reader)?;
+            "Next" => flat.next = lenient::celsius(reader)?;
+            "Prev" => flat.prev = lenient::celsius(reader)?;
+            "SetPoint" => flat.set_point = lenient::celsius(reader)?;
+            "Source" => flat.source = lenient::integer(reader)?;
+            "Stream" => flat.stream = lenient::integer(reader)?;
+            "ThermistorTemp" => flat.thermistor_temp = lenient::celsius(reader)?;
+            "Timestamp" => self.timestamp = lenient::time(reader)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads members in any order.
+    fn others(&mut self, topic: TopicKind, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        loop {
+            reader.member(|reader, key| {
+                match key {
+                    "ver" => reader.pass()?,
+                    "src" => self.src = Party::read(reader)?,
+                    "dest" => self.dest = Party::read(reader)?,
+                    "time" | "ts" => self.time = lenient::time(reader)?,
+                    "Timestamp" | "timestamp" => self.timestamp = lenient::time(reader)?,
+                    "msg" => self.msg = lenient::integer(reader)?,
+                    "MsgType" => self.msg_type = lenient::integer(reader)?,
+                    "id" => self.id = lenient::id(reader)?,
+                    "resp" => self.resp = lenient::integer(reader)?,
+                    "resp_id" => self.resp_id = lenient::id(reader)?,
+                    "Device" | "device" => self.device = lenient::text(reader)?,
+                    "body" => self.body(topic, reader)?,
+                    _ => {
+                        if !flat.field(key, reader)? {
+                            reader.skip()?;
+                        }
+                    }
+                }
+                Ok(())
+            })?;
+            if !reader.more()? {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn body(&mut self, topic: TopicKind, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        let start = reader.place();
+        self.body = match self.msg {
+            Some(number) => Some((number, read_body(number, topic, reader)?)),
+            None => {
+                reader.skip()?;
+                None
+            }
+        };
+        self.raw_body = Some(reader.since(start));
+        Ok(())
+    }
+
+    fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
+        let party = match topic {
+            TopicKind::In => &self.dest,
+            TopicKind::Out | TopicKind::Batch => &self.src,
+        };
+        let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(self.device);
+        let (form, number) = match (self.msg, self.msg_type) {
+            (Some(number), _) => (MessageForm::Mcm, Some(number)),
+            (None, Some(number)) => (MessageForm::Legacy, Some(number)),
+            (None, None) => (MessageForm::Bare, None),
+        };
+        Envelope {
+            topic,
+            form,
+            number,
+            device: named.and_then(|name| DeviceId::new(name.as_plain()?)),
+            src_type: self.src.kind,
+            src_ref: self.src.name,
+            time: match form {
+                MessageForm::Legacy => self.timestamp.or(self.time),
+                MessageForm::Mcm | MessageForm::Bare => self.time.or(self.timestamp),
+            },
+            id: self.id,
+            resp_id: self.resp_id,
+            resp: self.resp,
+        }
+    }
+
+    #[inline(never)]
+    fn finish(
+        self,
+        mut envelope: Envelope<'a>,
+        raw: RawJson<'a>,
+        flat: &Flat<'a>,
+    ) -> Result<Message<'a>, DecodeError> {
+        let raw_body = self.raw_body;
+        let topic = envelope.topic;
+        let again = |number| {
+            let mut reader = raw_body.map_or(Reader::new("null"), RawJson::reader);
+            read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
+        };
+        let mut body = match (envelope.form, envelope.number) {
+            (MessageForm::Legacy, Some(number)) => legacy_body(number, flat),
+            (_, Some(number)) => match self.body {
+                Some((read_as, body)) if read_as == number => body,
+                _ => again(number)?,
+            },
+            (_, None) => {
+                let body = recognise(topic, again, flat.readings.is_some())?;
+                if matches!(body, Body::Ack(_) | Body::Command(_)) {
+                    envelope.number = Some(44);
+                }
+                body
+            }
+        };
+        adopt(&mut body, flat);
+        Ok(Message { envelope, body, raw, raw_body })
+    }
+}
+
+/// Fills in what stands beside the body of some firmware's messages.
+fn adopt<'a>(body: &mut Body<'a>, flat: &Flat<'a>) {
+    match body {
+        Body::FloorStatus(status) => {
+            status.heating = status.heating.or(flat.heat_stat);
+            status.line_voltage = status.line_voltage.or(flat.line_voltage);
+        }
+        Body::Status(status) => {
+            status.heating = status.heating.or(flat.heat_stat);
+            status.line_voltage = status.line_voltage.or(flat.line_voltage);
+        }
+        Body::Firmware(report) => report.version = report.version.or(flat.version),
+        Body::BatchReadings(batch) => batch.readings = batch.readings.or(flat.readings),
+        _ => {}
+    }
+}
+
+/// A message without a number: the acknowledgement the design document shows, and the readings of older firmware, which
+/// may stand beside the body.
+fn recognise<'a>(
+    topic: TopicKind,
+    read: impl Fn(i64) -> Result<Body<'a>, JsonError>,
+    readings_beside: bool,
+) -> Result<Body<'a>, JsonError> {
+    if let Body::BatchReadings(batch) = read(3)?
+        && (batch.readings.is_some() || readings_beside)
+    {
+        return Ok(Body::BatchReadings(batch));
+    }
+    Ok(match read(44)? {
+        Body::Ack(ack) if topic == TopicKind::Out && ack.success.is_some() && ack.state.is_some() => {
+            Body::Ack(ack)
+        }
+        Body::Command(command) if command.changes.is_some() => Body::Command(command),
+        _ => Body::Unknown,
+    })
+}
+
+fn legacy_body<'a>(number: i64, flat: &Flat<'a>) -> Body<'a> {
+    match number {
+        0 => Body::V1Status(V1Status::from_flat(flat)),
+        1 => Body::SetpointChange(SetpointChange::from_flat(flat)),
+        4 => Body::Log(Log::from_flat(flat)),
+        5 => Body::EchoReply(EchoReply::from_flat(flat)),
+        6 => Body::Event(Event::from_flat(flat)),
+        7 => Body::Reboot,
+        10 => Body::Boot(Boot::from_flat(flat)),
+        11 => Body::LiveReport(LiveReport::from_flat(flat)),
+        20 => Body::StatusCheck,
+        40 => Body::PairingReset(PairingReset::from_flat(flat)),
+        _ => Body::Unknown,
+    }
+}
+
+fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Result<Body<'a>, Stop> {
+    Ok(match number {
+        3 => Body::BatchReadings(BatchMessage::read(reader)?),
+        16 => Body::FloorLine(FloorLine::read(reader)?),
+        17 => Body::FloorStatus(FloorStatus::read(reader)?),
+        30 => Body::AcStatus(AcStatus::read(reader)?),
+        31 => Body::AcState(AcState::read(reader)?),
+        34 => Body::Schedule(ScheduleMessage::read(reader)?),
+        40 => Body::Status(StatusBody::read(reader)?.0),
+        44 => {
+            let body = ControlBody::read(reader)?;
+            let answer = body.ack.success.is_some() || body.ack.state.is_some();
+            if body.cmd.is_some() || (topic == TopicKind::In && !answer) {
+                let changes = body.cmd.and_then(Changeset::new);
+                Body::Command(CommandMessage { body_type: body.ack.body_type, changes })
+            } else {
+                Body::Ack(body.ack)
+            }
+        }
+        61 => Body::Firmware(FirmwareReport::read(reader)?),
+        _ => {
+            reader.skip()?;
+            Body::Unknown
+        }
+    })
+}
+
+/// A status whose fields may stand in `reading`.
+#[derive(Default)]
+pub(crate) struct StatusBody(Status);
+
+impl<'a> Fields<'a> for StatusBody {
+    const KEYS: &'static [&'static str] = &[
+        "ambTemp",
+        "hum",
+        "stpt",
+        "dtyCycle",
+        "flrSnsrTemp",
+        "heatStat",
+        "trackedSnsr",
+        "lineVtg",
+        "reading",
+    ];
+
+    #[inline(always)]
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        self.0.in_order(reader)
+    }
+
+    #[inline]
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key != "reading" {
+            return self.0.field(key, reader);
+        }
+        reader.object(|reader, key| {
+            if !self.0.field(key, reader)? {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}
+
+/// `msg` 44 before it is known which way it goes.
+#[derive(Default)]
+struct ControlBody<'a> {
+    ack: Ack,
+    cmd: Option<RawJson<'a>>,
+}
+
+impl<'a> Fields<'a> for ControlBody<'a> {
+    const KEYS: &'static [&'static str] = &["cmd"];
+
+    #[inline(always)]
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        self.ack.in_order(reader)
+    }
+
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key != "cmd" {
+            return self.ack.field(key, reader);
+        }
+        self.cmd = Some(reader.skip()?);
+        Ok(true)
+    }
+}
