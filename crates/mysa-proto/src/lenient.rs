@@ -3,9 +3,7 @@
 
 use crate::number::PlainNumber;
 use crate::reader::{Reader, Stop};
-use crate::{
-    Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts,
-};
+use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts};
 
 pub(crate) type Read<T> = Result<Option<T>, Stop>;
 
