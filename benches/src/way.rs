@@ -131,16 +131,17 @@ impl Ours {
         self.now = later(self.now, Duration::from_micros(1));
         self.session.handle_ws_bytes(self.now, self.conn, frame);
         let mut taken = Taken::default();
-        while let Some(output) = self.session.poll_output() {
-            match output {
-                Output::Event(Event::Device { device, .. }) => {
-                    taken.news += 1;
-                    let state = self.session.state(device);
-                    let temperature = state.and_then(|state| state.temperature());
-                    taken.degrees = temperature.map_or(0.0, |field| field.value.as_degrees());
-                }
-                Output::Send { bytes, .. } => taken.sent += bytes.len(),
-                _ => {}
+        while let Some(output) = self.session.poll_io() {
+            if let Output::Send { bytes, .. } = output {
+                taken.sent += bytes.len();
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Device { device, .. } = event {
+                taken.news += 1;
+                let state = self.session.state(device);
+                let temperature = state.and_then(|state| state.temperature());
+                taken.degrees = temperature.map_or(0.0, |field| field.value.as_degrees());
             }
         }
         taken.deadline = self.session.poll_timeout().map(|deadline| deadline.at);

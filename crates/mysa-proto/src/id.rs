@@ -1,3 +1,4 @@
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
@@ -6,10 +7,12 @@ use core::str::FromStr;
 /// In every capture it is the Wi-Fi MAC, twelve hex digits without separators. It is kept in lower case, since a
 /// thermostat ignores what is published to an upper-case topic; building one from either case gives equal values. Only
 /// ASCII letters, digits, `-` and `_` can be in one, so no value can change the shape of a topic.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Eq, Hash)]
+#[expect(clippy::derived_hash_with_manual_eq, reason = "both go by every byte")]
+#[repr(align(8))]
 pub struct DeviceId {
-    bytes: [u8; Self::MAX_LEN],
-    len: u8,
+    /// With zeros behind it, which cannot be in one.
+    bytes: [u8; 40],
 }
 
 impl DeviceId {
@@ -23,45 +26,99 @@ impl DeviceId {
         Self::from_bytes(id.as_bytes())
     }
 
+    // An id is built twice for each message, and is compared at once. So it is made eight bytes at a time: what is
+    // written byte by byte and read back as wide words makes the processor wait.
+    #[inline]
     pub(crate) fn from_bytes(id: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MAX_LEN];
         if id.is_empty() || id.len() > Self::MAX_LEN {
             return None;
         }
-        let mut seen = 0;
-        for (to, from) in bytes.iter_mut().zip(id) {
-            *to = FOLDED[usize::from(*from)];
-            seen |= *to;
+        let mut bytes = [0; 40];
+        let (eights, rest) = id.as_chunks::<8>();
+        let mut places = bytes.as_chunks_mut::<8>().0.iter_mut();
+        for (from, to) in eights.iter().zip(&mut places) {
+            *to = fold(u64::from_le_bytes(*from))?.to_le_bytes();
         }
-        let len = u8::try_from(id.len()).ok()?;
-        (seen < INVALID).then_some(Self { bytes, len })
+        if !rest.is_empty() {
+            // The last eight bytes, without those that have been taken already.
+            let taken = 64 - 8 * rest.len();
+            let last = match id.last_chunk::<8>() {
+                Some(last) => fold(u64::from_le_bytes(*last))? >> taken,
+                None => fold(padded(rest))? << taken >> taken,
+            };
+            *places.next()? = last.to_le_bytes();
+        }
+        Some(Self { bytes })
     }
 
     /// The id in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.bytes
-            .get(..usize::from(self.len))
-            .and_then(|id| core::str::from_utf8(id).ok())
-            .unwrap_or_default()
+        let end = self.bytes.iter().position(|&byte| byte == 0).unwrap_or(self.bytes.len());
+        self.bytes.get(..end).and_then(|id| core::str::from_utf8(id).ok()).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn word(&self, at: usize) -> u64 {
+        self.bytes.as_chunks::<8>().0.get(at).map_or(0, |word| u64::from_be_bytes(*word))
     }
 }
 
-/// What each byte is in an id; [`INVALID`] for what cannot be in one. An id is built twice for each message.
-static FOLDED: [u8; 256] = {
-    let mut folded = [INVALID; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
-            folded[byte as usize] = byte.to_ascii_lowercase();
-        }
-        byte += 1;
+/// Eight bytes of an id, the first of them lowest, in lower case. `None` if one of them cannot be in an id.
+#[inline(always)]
+const fn fold(bytes: u64) -> Option<u64> {
+    const HIGH: u64 = each(0x80);
+    /// Marks the bytes from `low` to `high`, if all are ASCII.
+    const fn between(bytes: u64, low: u8, high: u8) -> u64 {
+        bytes.wrapping_add(each(0x80 - low)) & !bytes.wrapping_add(each(0x7F - high)) & HIGH
     }
-    folded
-};
+    if bytes & HIGH != 0 {
+        return None;
+    }
+    // In every capture there is nothing else.
+    let plain = between(bytes, b'0', b'9') | between(bytes, b'a', b'z');
+    if plain == HIGH {
+        return Some(bytes);
+    }
+    let upper = between(bytes, b'A', b'Z');
+    let other = between(bytes, b'-', b'-') | between(bytes, b'_', b'_');
+    if plain | upper | other == HIGH { Some(bytes | upper >> 2) } else { None }
+}
 
-/// More than any byte of an id.
-const INVALID: u8 = 0x80;
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Fewer than eight bytes, the first of them lowest, and digits behind them.
+#[cold]
+fn padded(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(each(b'0'), |word, &byte| word << 8 | u64::from(byte))
+}
+
+// By words, since a call of `memcmp` costs more than the comparison.
+impl PartialEq for DeviceId {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let differ = |at| self.word(at) ^ other.word(at);
+        differ(0) | differ(1) | differ(2) | differ(3) | differ(4) == 0
+    }
+}
+
+/// As the texts are ordered.
+impl Ord for DeviceId {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let differs = (0..5).find(|&at| self.word(at) != other.word(at));
+        differs.map_or(Ordering::Equal, |at| self.word(at).cmp(&other.word(at)))
+    }
+}
+
+impl PartialOrd for DeviceId {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// The error of [`DeviceId::from_str`]: the text is empty, too long, or holds a character no id may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,6 +161,30 @@ mod tests {
     fn case_is_folded_when_an_id_is_built() {
         assert_eq!(DeviceId::new("A0B1C2D3E4F6"), DeviceId::new("a0b1c2d3e4f6"));
         assert_eq!(DeviceId::new("A0B1C2D3E4F6").unwrap().as_str(), "a0b1c2d3e4f6");
+    }
+
+    #[test]
+    fn ids_are_ordered_as_their_texts_are() {
+        let mut texts = [
+            "a0b1c2d3e4f6",
+            "a0b1c2d3e4f7",
+            "b",
+            "a0b1c2d3e4f",
+            "0123456789abcdef",
+            "0123456789abcdef0",
+            "0123456789abcdef-",
+            "0123456789abcdef-0123456789abcdef-01234",
+            "0123456789abcdef-0123456789abcdef-01235",
+            "_",
+            "-",
+        ];
+        texts.sort_unstable();
+        for (at, one) in texts.iter().enumerate() {
+            for (other_at, other) in texts.iter().enumerate() {
+                let (id, other_id) = (DeviceId::new(one).unwrap(), DeviceId::new(other).unwrap());
+                assert_eq!(id.cmp(&other_id), at.cmp(&other_at), "{one} and {other}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How the values of fields are read: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
 //! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
 
-use crate::number::PlainNumber;
+use crate::plain_number::PlainNumber;
 use crate::reader::{Reader, Stop};
 use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts};
 
@@ -120,37 +120,45 @@ macro_rules! quoted {
 }
 pub(crate) use quoted;
 
-/// A number, or a string that holds one. Booleans are not numbers.
+/// What is not written as a plain number: any other number, or a string that holds one. Booleans are not numbers.
+#[cold]
 #[inline(never)]
-fn number<'a>(reader: &mut Reader<'a>) -> Read<JsonNumber<'a>> {
-    match reader.peek() {
-        Some(b'-' | b'0'..=b'9') => reader.number(),
-        Some(b'"') => Ok(reader.string()?.as_plain().and_then(JsonNumber::new)),
+fn otherwise<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<T>) -> Read<T> {
+    let number = match reader.peek() {
+        Some(b'-' | b'0'..=b'9') => reader.number()?,
+        Some(b'"') => reader.string()?.as_plain().and_then(JsonNumber::new),
         _ => {
             reader.skip()?;
-            Ok(None)
+            None
         }
-    }
+    };
+    Ok(number.and_then(make))
 }
 
 /// A finite number other than -1, by which the cloud says "missing".
 pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
-    let value = match reader.plain_number(PlainNumber::to_f64) {
-        Some(value) => Some(value),
-        None => number(reader)?.and_then(JsonNumber::to_f64),
-    };
-    #[expect(clippy::float_cmp, reason = "-1 is exact")]
-    Ok(value.filter(|&value| value != -1.0))
+    match reader.plain_number(PlainNumber::to_f64) {
+        Some(value) => Ok(known(value)),
+        None => otherwise(reader, |number| number.to_f64().and_then(known)),
+    }
+}
+
+#[expect(clippy::float_cmp, reason = "-1 is exact")]
+fn known(value: f64) -> Option<f64> {
+    (value != -1.0).then_some(value)
 }
 
 /// °C. Beyond -60 to 130 a sensor is broken, not warm.
 pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
-    if let Some(hundredths) = reader.plain_number(PlainNumber::to_hundredths) {
-        return Ok(Some(hundredths)
-            .filter(|hundredths| (-6_000..=13_000).contains(hundredths) && *hundredths != -100)
-            .map(Celsius::from_hundredths));
+    match reader.plain_number(PlainNumber::to_hundredths) {
+        Some(-100) => Ok(None),
+        Some(hundredths @ -6_000..=13_000) => Ok(Some(Celsius::from_hundredths(hundredths))),
+        Some(_) => Ok(None),
+        None => otherwise(reader, |number| {
+            let degrees = number.to_f64().and_then(known)?;
+            (-60.0..=130.0).contains(&degrees).then(|| Celsius::from_degrees(degrees))?
+        }),
     }
-    Ok(quantity(reader)?.filter(|value| (-60.0..=130.0).contains(value)).and_then(Celsius::from_degrees))
 }
 
 #[inline]
@@ -173,16 +181,15 @@ pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
 
 /// A whole number other than -1.
 pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
-    Ok(any_integer(reader)?.filter(|&value| value != -1))
+    match reader.plain_whole() {
+        Some(value) => Ok(i64::try_from(value).ok()),
+        None => otherwise(reader, |number| number.to_i64().filter(|&value| value != -1)),
+    }
 }
 
 /// A whole number, -1 included: for the one field, `tm`, where it means something.
-#[inline(always)]
 pub(crate) fn any_integer(reader: &mut Reader<'_>) -> Read<i64> {
-    match reader.plain_whole() {
-        Some(value) => Ok(i64::try_from(value).ok()),
-        None => Ok(number(reader)?.and_then(JsonNumber::to_i64)),
-    }
+    otherwise(reader, JsonNumber::to_i64)
 }
 
 /// A whole percentage.
@@ -217,17 +224,16 @@ pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
 
 /// A time in seconds or milliseconds, perhaps printed as a float.
 pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
-    let number = match reader.plain_whole() {
-        Some(value) => i64::try_from(value).ok(),
-        None => number(reader)?.and_then(JsonNumber::to_i64_floor),
-    };
-    Ok(number.and_then(UnixTime::from_wire))
+    match reader.plain_whole() {
+        Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
+        None => otherwise(reader, |number| number.to_i64_floor().and_then(UnixTime::from_wire)),
+    }
 }
 
 pub(crate) fn id(reader: &mut Reader<'_>) -> Read<MessageId> {
     match reader.plain_whole() {
         Some(id) => Ok(Some(MessageId::new(id))),
-        None => Ok(number(reader)?.and_then(MessageId::from_number)),
+        None => otherwise(reader, MessageId::from_number),
     }
 }
 

@@ -90,6 +90,7 @@ mod number;
 mod observation;
 mod packed;
 mod pairing_reset;
+mod plain_number;
 mod power;
 mod reader;
 mod refusal;

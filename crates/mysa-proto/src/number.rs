@@ -139,114 +139,15 @@ impl<'a> JsonNumber<'a> {
     }
 }
 
-/// A number written without exponent, in at most nineteen digits: in registers, all its parts at hand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlainNumber {
-    negative: bool,
-    /// The digits without the point.
-    digits: u64,
-    /// How many of them stand behind the point.
-    places: usize,
-}
-
-impl PlainNumber {
-    /// Reads the number a text begins with, if it is plain, and says what follows.
-    #[inline(always)]
-    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (negative, unsigned) = match *bytes {
-            [b'-', ref unsigned @ ..] => (true, unsigned),
-            _ => (false, bytes),
-        };
-        let (mut digits, mut at) = run_of_digits(unsigned, 0, 0);
-        // JSON has no leading zeros.
-        if at == 0 || at > 1 && unsigned.first() == Some(&b'0') {
-            return None;
-        }
-        let mut places = 0;
-        if unsigned.get(at) == Some(&b'.') {
-            let point = at + 1;
-            (digits, at) = run_of_digits(unsigned, point, digits);
-            places = at - point;
-            if places == 0 {
-                return None;
-            }
-        }
-        let rest = unsigned.get(at..)?;
-        // Nineteen digits cannot overflow. The point is counted along, and does no harm.
-        if at > 19 || matches!(rest, [b'e' | b'E', ..]) {
-            return None;
-        }
-        Some((Self { negative, digits, places }, rest))
-    }
-
-    /// The same for whole numbers that are not negative, of which the long ones are read eight digits at a time.
-    #[inline(always)]
-    pub(crate) fn read_whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
-        let (mut digits, mut rest) = (0_u64, bytes);
-        while let Some((eight, behind)) = rest.split_first_chunk()
-            && let Some(value) = eight_digits(*eight)
-        {
-            (digits, rest) = (digits.wrapping_mul(100_000_000).wrapping_add(value), behind);
-        }
-        let (digits, more) = run_of_digits(rest, 0, digits);
-        let rest = rest.get(more..)?;
-        let len = bytes.len() - rest.len();
-        if len == 0 || len > 19 || len > 1 && bytes.first() == Some(&b'0') {
-            return None;
-        }
-        if let [b'.' | b'e' | b'E', ..] = rest { None } else { Some((digits, rest)) }
-    }
-
-    #[inline(always)]
-    pub(crate) fn to_f64(self) -> Option<f64> {
-        // Both operands are exact floats, so one rounding gives the nearest (Clinger's fast path).
-        if self.digits > 1 << 53 {
-            return None;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^53")]
-        let value = self.digits as f64 / EXACT.get(self.places)?;
-        Some(if self.negative { -value } else { value })
-    }
-
-    /// Hundredths, if that is exact.
-    #[inline(always)]
-    pub(crate) fn to_hundredths(self) -> Option<i32> {
-        let hundredths = match self.places {
-            0 => self.digits.checked_mul(100)?,
-            1 => self.digits.checked_mul(10)?,
-            2 => self.digits,
-            _ => return None,
-        };
-        let hundredths = i32::try_from(hundredths).ok()?;
-        Some(if self.negative { -hundredths } else { hundredths })
-    }
-}
-
 /// Powers of ten that are exact floats.
-const EXACT: [f64; 23] = [
+pub(crate) const EXACT: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
 
-/// The value of eight digits, if they all are.
-#[inline(always)]
-fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
-    // The first digit is the lowest byte.
-    let digits = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
-    // Marks in the highest bit of each byte what is more than nine. What runs over into the next was marked itself.
-    let more = digits | digits.wrapping_add(u64::from_ne_bytes([0x80 - 10; 8]));
-    if more & u64::from_ne_bytes([0x80; 8]) != 0 {
-        return None;
-    }
-    // Neighbours are joined: to pairs, to fours, to eight.
-    let pairs = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
-    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
-    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
-}
-
 /// Takes digits for as long as there are any. Wraps, which is for the caller to notice.
 #[inline]
-fn run_of_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (u64, usize) {
+pub(crate) fn run_of_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (u64, usize) {
     while let Some(&byte) = bytes.get(at) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {

@@ -1,5 +1,5 @@
 use crate::json::MAX_DEPTH;
-use crate::number::PlainNumber;
+use crate::plain_number::PlainNumber;
 use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
 
 /// A place in a JSON text. Every method that reads a value leaves the reader behind it.

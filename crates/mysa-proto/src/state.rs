@@ -135,13 +135,19 @@ macro_rules! state {
                 }
                 // The lead matters beside confirmed commands alone.
                 let moved = self.lead != lead && !self.floors.is_empty();
+                let commanded = floor.is_some() || !self.floors.is_empty();
                 let mut telling = Telling::new(stamp);
                 let mut changes = Changes::default();
                 $(
                     let value = observation.$field.map(Pack::pack);
-                    if (value.is_some() || moved)
-                        && self.merge_field(StateField::$name, value, &mut telling, floor.as_ref(), lead)
-                    {
+                    let plain = value.filter(|_| !commanded);
+                    let changed = plain
+                        .and_then(|value| self.words.replace_only(StateField::$name, value, &mut telling))
+                        .unwrap_or_else(|| {
+                            (value.is_some() || moved)
+                                && self.merge_field(StateField::$name, value, &mut telling, floor.as_ref(), lead)
+                        });
+                    if changed {
                         changes.insert(StateField::$name);
                     }
                 )*
@@ -235,6 +241,11 @@ impl DeviceState {
     }
 
     fn watch(&mut self, observation: &Observation) {
+        // Most thermostats do not tell their mode of themselves.
+        if self.words.about(StateField::Mode).is_empty() {
+            self.watch = None;
+            return;
+        }
         let Some(off) = self.mode().filter(|mode| mode.value == Mode::Off) else {
             self.watch = None;
             return;

@@ -67,12 +67,11 @@ impl Topic {
     #[must_use]
     pub fn parse(topic: &[u8]) -> Option<Self> {
         let rest = topic.strip_prefix(Self::PREFIX.as_bytes())?;
-        let slash = rest.iter().position(|&byte| byte == b'/')?;
-        let (id, suffix) = rest.split_at_checked(slash)?;
-        let kind = match suffix {
-            b"/in" => TopicKind::In,
-            b"/out" => TopicKind::Out,
-            b"/batch" => TopicKind::Batch,
+        // What is left in front of it is no id if it holds another slash.
+        let (id, kind) = match rest {
+            [id @ .., b'/', b'o', b'u', b't'] => (id, TopicKind::Out),
+            [id @ .., b'/', b'b', b'a', b't', b'c', b'h'] => (id, TopicKind::Batch),
+            [id @ .., b'/', b'i', b'n'] => (id, TopicKind::In),
             _ => return None,
         };
         Some(Self { device: DeviceId::from_bytes(id)?, kind })

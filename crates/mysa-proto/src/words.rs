@@ -33,15 +33,17 @@ pub(crate) struct Telling {
     clock: Clock,
     /// The place of the stamp, once a word has needed it.
     place: Option<u8>,
-    /// The place of the stamp it was last compared with, and how: what was said at once is often replaced at once.
+    /// The place of the stamp it was last compared with, and how.
     compared: Option<(u8, Ordering)>,
+    /// The place of a stamp that is earlier, and of its own: what was said at once is often replaced at once.
+    replaces: Option<(u8, u8)>,
     /// The words before this place are about earlier fields.
     from: usize,
 }
 
 impl Telling {
     pub(crate) fn new(stamp: Stamp) -> Self {
-        Self { clock: stamp.clock(), stamp, place: None, compared: None, from: 0 }
+        Self { clock: stamp.clock(), stamp, place: None, compared: None, replaces: None, from: 0 }
     }
 
     /// How it stands to a word of the same clock.
@@ -86,9 +88,58 @@ impl Words {
         self.words.get(places).unwrap_or_default()
     }
 
+    /// Takes a word about the next field of a telling where there is but one word about it, of the same clock. True if
+    /// the value is another than before; `None`, and nothing done, where it is not so.
+    pub(crate) fn replace_only(
+        &mut self,
+        field: StateField,
+        value: Packed,
+        telling: &mut Telling,
+    ) -> Option<bool> {
+        let at = loop {
+            let word = self.words.get(telling.from)?;
+            if word.field >= field {
+                break telling.from;
+            }
+            telling.from += 1;
+        };
+        if self.words.get(at + 1).is_some_and(|next| next.field == field) {
+            return None;
+        }
+        let only =
+            self.words.get_mut(at).filter(|only| only.field == field && only.clock == telling.clock)?;
+        match telling.replaces {
+            Some((stamp, by)) if only.stamp == stamp => {
+                let changed = only.value() != value;
+                *only = Word { bits: value.bits, tag: value.tag, stamp: by, ..*only };
+                Some(changed)
+            }
+            _ => Some(self.replace(at, value, telling)),
+        }
+    }
+
+    /// Replaces a word of the same clock if it is earlier. True if the value is another than before.
+    #[inline(never)]
+    fn replace(&mut self, at: usize, value: Packed, telling: &mut Telling) -> bool {
+        let Some(&word) = self.words.get(at) else { return false };
+        let order = telling.cmp_with(word.stamp, &self.stamps);
+        if order.then_with(|| value.cmp(&word.value())).is_le() {
+            return false;
+        }
+        let stamp = self.place_of(telling);
+        if order.is_gt() {
+            telling.replaces = Some((word.stamp, stamp));
+        }
+        if let Some(place) = self.words.get_mut(at) {
+            *place = Word { bits: value.bits, tag: value.tag, stamp, ..word };
+        }
+        word.value() != value
+    }
+
     fn find(&self, field: StateField, from: usize) -> Range<usize> {
-        let later = self.words.get(from..).unwrap_or_default();
-        let start = from + later.iter().take_while(|word| word.field < field).count();
+        let mut later = self.words.iter().enumerate().skip(from);
+        let start = later.find(|(_, word)| word.field >= field);
+        let start = start.map_or(self.words.len(), |(at, _)| at);
         let about = self.words.get(start..).unwrap_or_default();
         start..start + about.iter().take_while(|word| word.field == field).count()
     }
@@ -116,10 +167,7 @@ impl Words {
             return places;
         }
         let replaces = before.is_some();
-        let stamp = match telling.place {
-            Some(place) => place,
-            None => *telling.place.insert(self.place(&telling.stamp)),
-        };
+        let stamp = self.place_of(telling);
         let word = Word { bits: value.bits, tag: value.tag, field, clock, stamp };
         if let Some(latest) = self.words.get_mut(at).filter(|_| replaces) {
             *latest = word;
@@ -128,6 +176,13 @@ impl Words {
         self.words.reserve_exact(1);
         self.words.insert(at, word);
         places.start..places.end + 1
+    }
+
+    fn place_of(&mut self, telling: &mut Telling) -> u8 {
+        match telling.place {
+            Some(place) => place,
+            None => *telling.place.insert(self.place(&telling.stamp)),
+        }
     }
 
     /// The place of a stamp: where it is already, where one stood that is not needed any more, or a new one. There are

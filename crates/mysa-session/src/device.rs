@@ -193,13 +193,25 @@ impl Device {
     }
 }
 
+const FEW: usize = 8;
+
 /// The account's thermostats, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Devices(Vec<Device>);
 
 impl Devices {
     pub(crate) fn position(&self, id: DeviceId) -> Result<usize, usize> {
-        self.0.binary_search_by(|device| device.id.cmp(&id))
+        // In most homes it is quicker to look at each.
+        if self.0.len() <= FEW
+            && let Some(at) = self.0.iter().position(|device| device.id == id)
+        {
+            return Ok(at);
+        }
+        let at = self.0.partition_point(|device| device.id < id);
+        match self.0.get(at) {
+            Some(device) if device.id == id => Ok(at),
+            _ => Err(at),
+        }
     }
 
     pub(crate) fn find(&self, id: DeviceId) -> Option<&Device> {

@@ -41,7 +41,9 @@ impl Devices {
         let now = cx.mono();
         device.hear(now);
         let woken = device.stale;
-        let Ok(message) = Message::decode(kind, payload) else {
+        // By reference, since a message is large.
+        let message = Message::decode(kind, payload);
+        let Ok(message) = &message else {
             cx.event(Event::Unreadable { device: id, len: payload.len() });
             return woken;
         };
@@ -50,7 +52,7 @@ impl Devices {
         }
         let received = cx.received();
         let family = device.family();
-        let Some(observation) = Observation::from_message(&message, &cx.settings.modes, family, received)
+        let Some(observation) = Observation::from_message(message, &cx.settings.modes, family, received)
         else {
             return woken;
         };

@@ -39,14 +39,6 @@ pub(crate) enum News {
     Other(Box<Event>),
 }
 
-/// An event that is fetched, or the mark of one.
-#[derive(Debug)]
-pub(crate) enum Next {
-    Ready(Event),
-    Device(DeviceId),
-    Service,
-}
-
 /// Room for events that is kept while there are none, so that the common ones do not allocate.
 const NEWS_KEPT: usize = 4;
 /// Room for work that is kept while there is none: enough for the acknowledgement of a status.
@@ -158,46 +150,42 @@ impl Outbox {
 
     /// The next thing that is no event.
     pub(crate) fn next_work(&mut self) -> Option<Output> {
-        let work = self.work.pop_front();
-        if work.is_some() {
-            return work;
+        if let Some(work) = self.work.pop_front() {
+            return Some(work);
         }
         // Most of the time there is none, and an output is large.
         if self.work.capacity() > WORK_KEPT {
             self.work.shrink_to(WORK_KEPT);
         }
-        match self.store.take().map(|keep| *keep) {
-            Some(Keep::Store(stored)) => Some(Output::Store(stored)),
-            Some(Keep::Forget) => Some(Output::Forget),
-            None => core::mem::take(&mut self.load).then_some(Output::Load),
+        if let Some(keep) = self.store.take() {
+            return Some(match *keep {
+                Keep::Store(stored) => Output::Store(stored),
+                Keep::Forget => Output::Forget,
+            });
         }
+        if core::mem::take(&mut self.load) { Some(Output::Load) } else { None }
     }
 
-    pub(crate) fn next_news(&mut self) -> Option<Next> {
-        if self.dropped > 0 {
-            let count = core::mem::take(&mut self.dropped);
-            return Some(Next::Ready(Event::Dropped { count }));
-        }
+    /// How many events were dropped since the last call.
+    pub(crate) const fn take_dropped(&mut self) -> u64 {
+        core::mem::replace(&mut self.dropped, 0)
+    }
+
+    pub(crate) fn next_news(&mut self) -> Option<News> {
         let news = self.news.pop_front()?;
         if self.news.is_empty() && self.news.capacity() > NEWS_KEPT {
             self.news.shrink_to(NEWS_KEPT);
         }
-        Some(match news {
-            News::Device(device) => Next::Device(device),
-            News::Service => Next::Service,
-            News::Kept(event) => {
-                match *event {
-                    Event::Verdict { .. } => self.verdicts -= 1,
-                    Event::Response { .. } => self.responses -= 1,
-                    _ => {}
-                }
-                Next::Ready(*event)
-            }
-            News::Other(event) => {
-                self.droppable -= 1;
-                Next::Ready(*event)
-            }
-        })
+        match &news {
+            News::Device(_) | News::Service => {}
+            News::Kept(event) => match **event {
+                Event::Verdict { .. } => self.verdicts -= 1,
+                Event::Response { .. } => self.responses -= 1,
+                _ => {}
+            },
+            News::Other(_) => self.droppable -= 1,
+        }
+        Some(news)
     }
 }
 
@@ -211,8 +199,9 @@ mod tests {
         for ahead_ms in 0..10 {
             outbox.event(Event::ClockOff { ahead_ms }, 4);
         }
-        assert!(matches!(outbox.next_news(), Some(Next::Ready(Event::Dropped { count: 6 }))));
-        assert!(matches!(outbox.next_news(), Some(Next::Ready(Event::ClockOff { ahead_ms: 6 }))));
+        assert_eq!((outbox.take_dropped(), outbox.take_dropped()), (6, 0));
+        let Some(News::Other(oldest)) = outbox.next_news() else { panic!("four are left") };
+        assert!(matches!(*oldest, Event::ClockOff { ahead_ms: 6 }));
     }
 
     #[test]

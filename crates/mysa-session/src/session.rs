@@ -11,12 +11,12 @@ use crate::clock::CloudClock;
 use crate::command::{Busy, CommandId, Expired};
 use crate::connection::Happened;
 use crate::context::Context;
-use crate::device::{Device, Devices};
+use crate::device::{Device, Devices, Untold};
 use crate::entropy::Entropy;
 use crate::fleet::{Ending, Fleet};
 use crate::identity::Identity;
 use crate::now::earlier;
-use crate::outbox::{Next, Outbox};
+use crate::outbox::{News, Outbox};
 use crate::rest::{Outcome, Purpose, Rest};
 use crate::subscription::SubscriptionState;
 use crate::wish::Decided;
@@ -338,21 +338,20 @@ impl Session {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        let count = self.cx.outbox.take_dropped();
+        if count > 0 {
+            return Some(Event::Dropped { count });
+        }
         loop {
-            return Some(match self.cx.outbox.next_news()? {
-                Next::Ready(event) => event,
-                Next::Service => Event::Service(self.service),
-                Next::Device(id) => {
-                    let Some(device) = self.devices.find_mut(id) else { continue };
-                    let untold = core::mem::take(&mut device.untold);
-                    Event::Device {
-                        device: id,
-                        changes: untold.changes,
-                        about: untold.about,
-                        skipped: untold.skipped,
-                    }
+            match self.cx.outbox.next_news()? {
+                News::Kept(event) | News::Other(event) => return Some(*event),
+                News::Service => return Some(Event::Service(self.service)),
+                News::Device(device) => {
+                    let Some(known) = self.devices.find_mut(device) else { continue };
+                    let Untold { changes, about, skipped, .. } = core::mem::take(&mut known.untold);
+                    return Some(Event::Device { device, changes, about, skipped });
                 }
-            });
+            }
         }
     }
 
