@@ -163,6 +163,27 @@ mod tests {
         assert_eq!(DeviceId::new("A0B1C2D3E4F6").unwrap().as_str(), "a0b1c2d3e4f6");
     }
 
+    /// Every byte at every place of an id of every length, beside one byte at a time.
+    #[test]
+    fn each_byte_of_an_id_is_taken_folded_or_refused() {
+        for len in 0..=DeviceId::MAX_LEN + 1 {
+            for at in 0..len.max(1) {
+                for byte in 0..=u8::MAX {
+                    let mut id = b"a0B1c2D3-4F6_zZ9a0B1c2D3-4F6_zZ9a0B1c2D3"[..len].to_vec();
+                    if let Some(place) = id.get_mut(at) {
+                        *place = byte;
+                    }
+                    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                    let taken = (1..=DeviceId::MAX_LEN).contains(&len) && id.iter().all(good);
+                    let made = DeviceId::from_bytes(&id);
+                    assert_eq!(made.is_some(), taken, "{}", id.escape_ascii());
+                    id.make_ascii_lowercase();
+                    assert!(made.is_none_or(|made| made.as_str().as_bytes() == id), "{}", id.escape_ascii());
+                }
+            }
+        }
+    }
+
     #[test]
     fn ids_are_ordered_as_their_texts_are() {
         let mut texts = [

@@ -16,13 +16,13 @@ pub(crate) trait Fields<'a>: Default {
     /// occurs twice the last one counts.
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
-    /// Reads members for as long as they come in the order of [`Fields::KEYS`], none of which needs to be there. True
-    /// if more members follow.
+    /// Reads members from the opening bracket on for as long as they come in the order of [`Fields::KEYS`], none of which
+    /// needs to be there. Returns what stands before the next: see [`Reader::is_member`].
     ///
     /// Devices write the keys of a message always in the same order, so that each is told by one comparison.
     #[inline(always)]
-    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        Ok(true)
+    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<u8, Stop> {
+        Ok(b'{')
     }
 
     /// Reads an object. Anything else, `null` above all, reads as an object without members.
@@ -32,10 +32,10 @@ pub(crate) trait Fields<'a>: Default {
             reader.skip()?;
             return Ok(fields);
         }
-        let mut more = reader.open()? && fields.in_order(reader)?;
-        while more {
+        let mut before = fields.in_order(reader)?;
+        while reader.next_member(before)? {
             fields.member(reader)?;
-            more = reader.more()?;
+            before = b',';
         }
         Ok(fields)
     }
@@ -84,23 +84,22 @@ macro_rules! fields {
             fn in_order(
                 &mut self,
                 reader: &mut $crate::reader::Reader<$lt>,
-            ) -> Result<bool, $crate::reader::Stop> {
-                $crate::lenient::members! { reader; $($($key => self.$field = $read(reader)?;)+)* }
-                Ok(true)
+            ) -> Result<u8, $crate::reader::Stop> {
+                let mut before = b'{';
+                $crate::lenient::members! { reader, before; $($($key => self.$field = $read(reader)?;)+)* }
+                Ok(before)
             }
         }
     };
 }
 pub(crate) use fields;
 
-/// Reads members that come in this order; each may be missing. Returns if the object has ended.
+/// Reads members that come in this order; each may be missing. `before` is what stands before the next.
 macro_rules! members {
-    ($reader:ident; $($key:literal => $read:expr;)*) => {$(
-        if $reader.is_key($crate::lenient::quoted!($key)) {
+    ($reader:ident, $before:ident; $($key:literal => $read:expr;)*) => {$(
+        if $reader.is_member($before, $crate::lenient::quoted!($key)) {
             $read;
-            if !$reader.more()? {
-                return Ok(false);
-            }
+            $before = b',';
         }
     )*};
 }
@@ -237,7 +236,7 @@ pub(crate) fn id(reader: &mut Reader<'_>) -> Read<MessageId> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
     if reader.peek() == Some(b'"') {
         return reader.string().map(Some);

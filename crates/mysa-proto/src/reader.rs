@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
 
     /// Steps over bytes that have been looked at.
     #[inline(always)]
-    fn step(&mut self, count: usize) {
+    pub(crate) fn step(&mut self, count: usize) {
         self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
@@ -105,42 +105,26 @@ impl<'a> Reader<'a> {
             self.skip()?;
             return Ok(false);
         }
-        let mut more = self.open()?;
-        while more {
+        let mut before = b'{';
+        while self.next_member(before)? {
             self.member(&mut each)?;
-            more = self.more()?;
+            before = b',';
         }
         Ok(true)
     }
 
-    /// Steps into the object whose bracket is next. True if it has members.
-    #[inline(always)]
-    pub(crate) fn open(&mut self) -> Result<bool, Stop> {
-        self.step(1);
-        let more = self.peek() != Some(b'}');
-        self.step(usize::from(!more));
-        Ok(more)
-    }
-
-    /// Behind a member of an object: true if another follows.
-    #[inline(always)]
-    pub(crate) fn more(&mut self) -> Result<bool, Stop> {
-        match *self.rest {
-            [b',', ref rest @ ..] => {
-                self.rest = rest;
-                Ok(true)
-            }
-            [b'}', ref rest @ ..] => {
-                self.rest = rest;
-                Ok(false)
-            }
-            _ => self.more_after_space(),
+    /// Steps over what stands before the next member: the opening bracket or a comma. False if it was the last, and the
+    /// object has ended.
+    #[inline]
+    pub(crate) fn next_member(&mut self, before: u8) -> Result<bool, Stop> {
+        let found = self.peek();
+        if found == Some(b'{') && before == b'{' {
+            self.step(1);
+            let more = self.peek() != Some(b'}');
+            self.step(usize::from(!more));
+            return Ok(more);
         }
-    }
-
-    #[inline(never)]
-    fn more_after_space(&mut self) -> Result<bool, Stop> {
-        let more = match self.peek() {
+        let more = match found {
             Some(b',') => true,
             Some(b'}') => false,
             _ => return Err(self.unexpected("',' or '}'")),
@@ -149,17 +133,20 @@ impl<'a> Reader<'a> {
         Ok(more)
     }
 
-    /// Steps over the next key if it is this one. It is given with quotes and colon, and if it is written in another
-    /// way, [`Reader::member`] reads it.
+    /// Steps over what stands before the next member and over its key, if that is this one. `before` is the opening
+    /// bracket or a comma; the key is given with its quotes and colon. If there are blanks or escapes, they are not, and
+    /// [`Reader::member`] reads them.
     #[inline(always)]
-    pub(crate) fn is_key<const N: usize>(&mut self, key: &[u8; N]) -> bool {
-        match self.rest.split_first_chunk::<N>() {
-            Some((next, rest)) if next == key => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
+    pub(crate) fn is_member<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
+        if let [first, member @ ..] = self.rest
+            && *first == before
+            && let Some((next, rest)) = member.split_first_chunk()
+            && next == key
+        {
+            self.rest = rest;
+            return true;
         }
+        false
     }
 
     /// Reads a member, whatever its key.

@@ -44,17 +44,17 @@ pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<M
     }
     let start = reader.place();
     let mut top = Top::default();
-    let more = reader.open().and_then(|more| Ok(more && top.in_order(reader)?));
-    let more = more.map_err(|Stop| reader.error())?;
-    let Some(number) = top.msg.filter(|_| more && reader.is_key(quoted!("body"))) else {
-        return others(top, topic, start, more, reader);
+    let before = top.in_order(reader).map_err(|Stop| reader.error())?;
+    let Some(number) = top.msg.filter(|_| reader.is_member(before, quoted!("body"))) else {
+        return others(top, topic, start, before, reader);
     };
     let body_start = reader.place();
     let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
     let raw_body = Some(reader.since(body_start));
-    if reader.more().map_err(|Stop| reader.error())? {
-        return others(Top { body: Some((number, body)), raw_body, ..top }, topic, start, true, reader);
+    if reader.peek() != Some(b'}') {
+        return others(Top { body: Some((number, body)), raw_body, ..top }, topic, start, b',', reader);
     }
+    reader.step(1);
     let raw = reader.since(start);
     reader.end().map_err(|Stop| reader.error())?;
     Ok(Message { envelope: top.envelope(topic), body, raw, raw_body })
@@ -77,13 +77,13 @@ fn others<'a>(
     mut top: Top<'a>,
     topic: TopicKind,
     start: usize,
-    more: bool,
+    before: u8,
     reader: &mut Reader<'a>,
 ) -> Result<Message<'a>, DecodeError> {
     let mut flat = Flat::default();
-    if more && top.legacy_in_order(&mut flat, reader).map_err(|Stop| reader.error())? {
-        top.others(topic, &mut flat, reader).map_err(|Stop| reader.error())?;
-    }
+    top.legacy_in_order(before, &mut flat, reader)
+        .and_then(|before| top.others(topic, before, &mut flat, reader))
+        .map_err(|Stop| reader.error())?;
     let raw = reader.since(start);
     reader.end().map_err(|Stop| reader.error())?;
     let envelope = top.envelope(topic);
@@ -95,16 +95,15 @@ impl<'a> Top<'a> {
     pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
         let mut top = Self::default();
         // What was read before the error is what is asked for.
-        if let Ok(true) = reader.open() {
-            let _ = top.others(topic, &mut Flat::default(), reader);
-        }
+        let _ = top.others(topic, b'{', &mut Flat::default(), reader);
         top.envelope(topic)
     }
 
-    /// Reads members before the body for as long as they come as devices write them. True if more members follow.
+    /// Reads members before the body for as long as they come as devices write them. Returns what stands before the next.
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        members! { reader;
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
+        let mut before = b'{';
+        members! { reader, before;
             "ver" => reader.pass()?;
             "src" => self.src = Party::read(reader)?;
             "time" => self.time = lenient::time(reader)?;
@@ -112,12 +111,17 @@ impl<'a> Top<'a> {
             "id" => self.id = lenient::id(reader)?;
             "resp_id" => self.resp_id = lenient::id(reader)?;
         }
-        Ok(true)
+        Ok(before)
     }
 
     /// The same for the members of `MsgType` messages, which devices sort.
-    fn legacy_in_order(&mut self, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        members! { reader;
+    fn legacy_in_order(
+        &mut self,
+        mut before: u8,
+        flat: &mut Flat<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<u8, Stop> {
+        members! { reader, before;
             "ComboTemp" => flat.combo_temp = lenient::celsius(reader)?;
             "Current" => flat.current = lenient::amperes(reader)?;
             "Device" => self.device = lenient::text(reader)?;
@@ -134,12 +138,19 @@ impl<'a> Top<'a> {
             "ThermistorTemp" => flat.thermistor_temp = lenient::celsius(reader)?;
             "Timestamp" => self.timestamp = lenient::time(reader)?;
         }
-        Ok(true)
+        Ok(before)
     }
 
     /// Reads members in any order.
-    fn others(&mut self, topic: TopicKind, flat: &mut Flat<'a>, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        loop {
+    fn others(
+        &mut self,
+        topic: TopicKind,
+        mut before: u8,
+        flat: &mut Flat<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), Stop> {
+        while reader.next_member(before)? {
+            before = b',';
             reader.member(|reader, key| {
                 match key {
                     "ver" => reader.pass()?,
@@ -162,10 +173,8 @@ impl<'a> Top<'a> {
                 }
                 Ok(())
             })?;
-            if !reader.more()? {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     #[inline]
@@ -341,7 +350,7 @@ impl<'a> Fields<'a> for StatusBody {
     ];
 
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
         self.0.in_order(reader)
     }
 
@@ -371,7 +380,7 @@ impl<'a> Fields<'a> for ControlBody<'a> {
     const KEYS: &'static [&'static str] = &["cmd"];
 
     #[inline(always)]
-    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
         self.ack.in_order(reader)
     }
 

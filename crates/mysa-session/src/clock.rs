@@ -41,7 +41,7 @@ impl CloudClock {
     /// is more than drift.
     pub(crate) fn tick(&mut self, now: Now) -> Option<i64> {
         let last = self.last.replace(now)?;
-        let mono = i64::try_from(now.mono.saturating_sub(last.mono).as_millis()).unwrap_or(i64::MAX);
+        let mono = millis(now.mono.saturating_sub(last.mono));
         let wall = now.wall.as_millis().saturating_sub(last.wall.as_millis());
         let jump = wall.saturating_sub(mono);
         if jump.saturating_abs() <= JUMP_MS {
@@ -59,7 +59,7 @@ impl CloudClock {
     pub(crate) fn learn(&mut self, now: Now, date: &str, took: Duration) -> Option<i64> {
         let date = parse(date)?;
         self.checked = true;
-        let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+        let took = millis(took);
         // The date was written at some moment while the answer was under way.
         let late = date.as_millis().saturating_add(took).saturating_sub(self.time(now).as_millis());
         let early = date.as_millis().saturating_sub(self.time(now).as_millis());
@@ -70,6 +70,12 @@ impl CloudClock {
         self.ahead_ms = seen.saturating_sub(now.wall.as_millis());
         Some(self.ahead_ms)
     }
+}
+
+/// Whole milliseconds. Saturates.
+fn millis(time: Duration) -> i64 {
+    let whole = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
+    whole.saturating_add(time.subsec_millis().into())
 }
 
 /// Reads `Fri, 02 Jan 2026 03:04:05 GMT`, the one form RFC 9110 lets a server write.

@@ -41,7 +41,7 @@ impl Devices {
         let now = cx.mono();
         device.hear(now);
         let woken = device.stale;
-        // By reference, since a message is large.
+        // By reference, since a message is large, and so is an observation.
         let message = Message::decode(kind, payload);
         let Ok(message) = &message else {
             cx.event(Event::Unreadable { device: id, len: payload.len() });
@@ -52,16 +52,14 @@ impl Devices {
         }
         let received = cx.received();
         let family = device.family();
-        let Some(observation) = Observation::from_message(message, &cx.settings.modes, family, received)
-        else {
-            return woken;
-        };
+        let observation = Observation::from_message(message, &cx.settings.modes, family, received);
+        let Some(observation) = &observation else { return woken };
         let mut work = woken;
         let before = decided.len();
         let mut confirmed = None;
         if !device.wishes.is_empty() {
             let mut own = Vec::new();
-            let seen = change_of(&observation);
+            let seen = change_of(observation);
             confirmed = match &message.body {
                 Body::Ack(ack) => {
                     // One that answers no command of ours proves nothing about ours.
@@ -83,7 +81,7 @@ impl Devices {
             device.lease_until = Duration::ZERO;
             work = true;
         }
-        let mut changes = device.state.observe(&observation);
+        let mut changes = device.state.observe(observation);
         if let Some(confirmed) = confirmed {
             changes = changes.union(confirm(device, &confirmed, observation.usable_at(), received));
         }
