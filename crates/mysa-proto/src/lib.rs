@@ -59,6 +59,8 @@ mod ac_status;
 mod ack;
 mod batch;
 mod batch_message;
+mod batch_problem;
+mod batch_record;
 mod boot;
 mod caps;
 mod change;
@@ -116,11 +118,10 @@ mod write;
 pub use ac_state::AcState;
 pub use ac_status::AcStatus;
 pub use ack::{Ack, Answer, SentCommand};
-pub use batch::{
-    BatchCommon, BatchError, BatchProblem, BatchProblemKind, BatchReadings, BatchRecord, BatchTail,
-    BatchVersion,
-};
+pub use batch::{BatchError, BatchReadings};
 pub use batch_message::BatchMessage;
+pub use batch_problem::{BatchProblem, BatchProblemKind};
+pub use batch_record::{BatchCommon, BatchRecord, BatchTail, BatchVersion};
 pub use boot::Boot;
 pub use caps::{ModeCaps, SupportedCaps};
 pub use change::{AutoSetpoints, Brightness, Change, Hold, TrackedSensor};
