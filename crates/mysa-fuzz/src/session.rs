@@ -44,7 +44,8 @@ struct Rig {
     session: Session,
     mono: Duration,
     wall_ahead: i64,
-    http: Vec<(HttpId, String)>,
+    /// Requests without an answer, and when the session gives each up: a driver would have told by then.
+    http: Vec<(HttpId, String, Duration)>,
     conns: BTreeMap<ConnId, Conn>,
     /// Of each command: until when it must have a verdict, and whether it has one.
     commands: BTreeMap<CommandId, (Duration, bool)>,
@@ -127,7 +128,7 @@ impl Rig {
             0x30..0x60 => self.answer_honestly(),
             0x60..0x68 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
-                let (id, _) = self.http.remove(at);
+                let (id, ..) = self.http.remove(at);
                 let status = script.pick(&[200, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
                 let date = script.pick(&DATES);
                 let retry_after = script.option(Script::text);
@@ -137,7 +138,7 @@ impl Rig {
             }
             0x68..0x70 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
-                let (id, _) = self.http.remove(at);
+                let (id, ..) = self.http.remove(at);
                 let failure = script.pick(&[
                     HttpFailure::Timeout,
                     HttpFailure::Unreachable,
@@ -267,7 +268,7 @@ impl Rig {
             self.session.handle_stored(self.now(), None);
             self.read();
         }
-        let Some((id, what)) = self.http.pop() else { return };
+        let Some((id, what, _)) = self.http.pop() else { return };
         let now = self.now();
         let secs = now.wall.as_secs();
         let body: Vec<u8> = match what.as_str() {
@@ -317,8 +318,10 @@ impl Rig {
                     let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
                     let write = request.method != "GET" && path.starts_with("state/");
                     assert!(self.asked || !write, "a write nobody asked for: {}", request.url);
-                    self.http.push((request.id, format!("{} /{path}{target}", request.method)));
-                    assert!(self.http.len() < 64 + self.sign_ins, "{:?}", self.http);
+                    let given_up = self.mono + request.timeout + Duration::from_secs(5);
+                    self.http.push((request.id, format!("{} /{path}{target}", request.method), given_up));
+                    let waiting = self.http.iter().filter(|(.., given_up)| *given_up > self.mono).count();
+                    assert!(waiting < 32 + self.sign_ins, "{:?}", self.http);
                 }
                 Output::Dial(dial) => {
                     assert!(self.conns.insert(dial.conn, Conn::default()).is_none());
