@@ -47,7 +47,9 @@ impl ConfigFile {
         let path: Vec<&str> = name.split('.').collect();
         let no_setting = || ConfigError::NoSetting(name.to_owned());
         match path.as_slice() {
-            ["account" | "unit" | "mode-table"] => {}
+            ["account"] => {}
+            ["unit"] => one_of("unit", text, &["celsius", "fahrenheit"])?,
+            ["mode-table"] => one_of("mode-table", text, &["observed", "design-document"])?,
             [
                 "environment",
                 "region" | "user-pool" | "client-id" | "identity-pool" | "iot-endpoint" | "rest-host"
@@ -98,6 +100,14 @@ impl fmt::Display for ConfigFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.document.fmt(f)
     }
+}
+
+/// Checks a value that is one of a few, or nothing.
+fn one_of(name: &'static str, value: &str, values: &'static [&'static str]) -> Result<(), ConfigError> {
+    if value.is_empty() || values.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::NoValue { name, value: value.to_owned(), values })
 }
 
 /// The key under which a group stands already: ids may be in either case.
@@ -178,6 +188,20 @@ mod tests {
             assert_eq!(file.config().rated_watts(&device()), Watts::from_watts(900.0), "{file}");
             let comments = |text: &str| text.matches('#').count();
             assert_eq!(comments(text), comments(&file.to_string()), "{file}");
+        }
+    }
+
+    #[test]
+    fn each_of_a_few_values_is_taken_and_named_beside_any_other() {
+        for (name, values) in
+            [("unit", ["celsius", "fahrenheit"]), ("mode-table", ["observed", "design-document"])]
+        {
+            let mut file = file("");
+            for value in values {
+                file.set(name, value).unwrap();
+            }
+            let said = file.set(name, "kelvin").unwrap_err().to_string();
+            assert!(values.iter().all(|value| said.contains(value)) && said.contains("kelvin"), "{said}");
         }
     }
 

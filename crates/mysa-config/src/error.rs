@@ -18,6 +18,15 @@ pub enum ConfigError {
     DeviceTwice(String),
     /// There is no setting of this name.
     NoSetting(String),
+    /// A setting that has one of a few values cannot have this one.
+    NoValue {
+        /// The setting.
+        name: &'static str,
+        /// What it was to be.
+        value: String,
+        /// What it can be.
+        values: &'static [&'static str],
+    },
     /// Something stands where a group of settings is meant to be.
     NotAGroup(String),
     /// Rated power is a whole number of watts.
@@ -65,6 +74,9 @@ impl fmt::Display for ConfigError {
                  region, user-pool, client-id, identity-pool, iot-endpoint, rest-host or backend-host",
                 short(name, WORDS)
             ),
+            Self::NoValue { name, value, values } => {
+                write!(f, "{name} cannot be '{}': it is {}", short(value, WORDS), values.join(" or "))
+            }
             Self::NotAGroup(name) => write!(f, "{} is not a group of settings", short(name, WORDS)),
             Self::NotWatts(text) => write!(f, "'{}' is not a whole number of watts", short(text, WORDS)),
             Self::OutOfRange { name, of, value } => {
