@@ -114,6 +114,8 @@ A home file:
   name = \"Hall\"
   rated-w = 1500";
 
+const EVERYWHERE: &str = "Options of every command";
+
 /// Mysa thermostats from a terminal. Unofficial; not affiliated with Mysa
 #[derive(Debug, Parser)]
 #[command(name = "mysa", version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -128,28 +130,28 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// E-mail address of the account; by default the only one that is signed in, or the one in the settings
-    #[arg(long, global = true, env = "MYSA_ACCOUNT", value_name = "EMAIL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_ACCOUNT", value_name = "EMAIL")]
     pub(crate) account: Option<String>,
     /// One JSON document on standard output; one object a line for streams
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Settings file
-    #[arg(long, global = true, env = "MYSA_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// A further certificate authority to trust, PEM; for `sim`, where to write its own
-    #[arg(long, global = true, env = "MYSA_CA", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Connect to this address whatever host a URL names; names and certificates are checked as ever
-    #[arg(long, global = true, env = "MYSA_CONNECT_TO", value_name = "ADDR:PORT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CONNECT_TO", value_name = "ADDR:PORT")]
     pub(crate) connect_to: Option<SocketAddr>,
     /// Print ids, addresses and other private things in full
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) show_private: bool,
     /// Say more on standard error; twice, of every message
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Say nothing on standard error but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
 

@@ -11,6 +11,7 @@ use mysa_tokio::{
     Client, ClientBuilder, DeviceView, Environment, Level, NotReady, Reason, Settings, StartError,
     StoredSession, TokenFile,
 };
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use crate::config::Config;
@@ -20,6 +21,7 @@ use crate::known;
 use crate::names;
 use crate::places::Places;
 use crate::terminal::Terminal;
+use crate::trace;
 
 /// Everything a command that talks to the cloud needs to know before it does.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Cloud {
     pub(crate) client: Client,
     pub(crate) account: String,
     started: Instant,
+    /// Tells what happens, until the client has ended.
+    trace: Option<JoinHandle<()>>,
 }
 
 /// How long signing in and listing may take before it counts as failed. Each request has 20 s.
@@ -101,9 +105,24 @@ impl Context {
         settings
     }
 
-    /// Goes on from the stored session and waits until the thermostats are listed.
-    pub(crate) async fn connect(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
-        let cloud = self.resume(settings)?;
+    /// Goes on from the stored session and waits until the thermostats are listed. With `-v`, everything that happens
+    /// from then on is told.
+    pub(crate) async fn connect(&self, terminal: &Terminal, mut settings: Settings) -> Result<Cloud> {
+        settings.raw_messages |= terminal.is_tracing();
+        let mut cloud = self.resume(settings)?;
+        if terminal.is_verbose() {
+            let monitor = cloud.client.read_only();
+            cloud.trace = Some(tokio::spawn(trace::follow(*terminal, monitor, cloud.client.events())));
+        }
+        self.ready(terminal, cloud).await
+    }
+
+    /// The same for who tells what happens in another way.
+    pub(crate) async fn connect_silently(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
+        self.ready(terminal, self.resume(settings)?).await
+    }
+
+    async fn ready(&self, terminal: &Terminal, cloud: Cloud) -> Result<Cloud> {
         terminal.progress("connecting");
         let listed = cloud.listed().await;
         terminal.progress("");
@@ -162,7 +181,7 @@ impl Cloud {
         match builder.start() {
             Ok(client) => {
                 goodbyes.add(&client);
-                Ok(Self { client, account, started })
+                Ok(Self { client, account, started, trace: None })
             }
             Err(StartError::NothingToStartFrom) => Err(nobody()),
             Err(error @ StartError::SetAside(_)) => Err((Exit::SignIn, error).into()),
@@ -256,6 +275,9 @@ impl Cloud {
     pub(crate) async fn close(self, terminal: &Terminal) {
         let failure = self.client.store_failure();
         let _ = timeout(Duration::from_secs(5), self.client.shutdown()).await;
+        if let Some(trace) = self.trace {
+            let _ = timeout(Duration::from_secs(1), trace).await;
+        }
         if let Some(failure) = failure {
             terminal.say(format!("the session cannot be kept: {failure}"));
         }

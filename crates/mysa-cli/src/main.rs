@@ -29,6 +29,7 @@ mod status;
 mod table;
 mod temperature;
 mod terminal;
+mod trace;
 mod view;
 mod watch;
 mod when;

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::record::{Record, printable};
 
 /// Where data goes, and what may be said beside it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
     pub(crate) json: bool,
     /// -1 says nothing but errors, 1 and more says every step.
@@ -96,9 +96,16 @@ impl Terminal {
 
     /// A word on standard error, only with `-v`.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
-        if self.verbosity >= 1 {
-            let _ = writeln!(io::stderr(), "{}", text.as_ref());
+        if self.is_verbose() {
+            // In place of what takes its time, if that is told of.
+            let clear = if io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
+            let _ = writeln!(io::stderr(), "{clear}{}", text.as_ref());
         }
+    }
+
+    /// Whether steps are to be told of: `-v`.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity >= 1
     }
 
     /// Whether every message is to be told of: `-vv`.

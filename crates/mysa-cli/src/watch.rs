@@ -65,7 +65,7 @@ async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(C
     let mut settings = context.settings();
     settings.raw_messages = args.capture.is_some() || terminal.is_tracing();
     let Some(url) = &args.url else {
-        let cloud = context.connect(terminal, settings).await?;
+        let cloud = context.connect_silently(terminal, settings).await?;
         cloud.known(STATES_WITHIN).await;
         let chosen = cloud.choose(&args.devices)?;
         return Ok((cloud, chosen));

@@ -152,6 +152,21 @@ fn watching_survives_a_cut_and_says_so() {
 }
 
 #[test]
+fn verbose_tells_on_standard_error_what_happens_and_twice_of_every_message() {
+    let bench = Bench::signed_in();
+    let quiet = bench.run(&["set", "living", "--temp", "22"]).ok();
+    let told = bench.run(&["-v", "set", "living", "--temp", "22.5"]).ok();
+    let all = bench.run(&["-vv", "set", "living", "--temp", "23"]).ok();
+    for ran in [&told, &all] {
+        assert!(ran.err.contains("live") && ran.err.contains("setpoint"), "{ran:?}");
+        assert!(ran.err.contains("Living room: confirmed by "), "{ran:?}");
+        assert_eq!(ran.out.lines().count(), quiet.out.lines().count(), "{ran:?}");
+    }
+    assert!(!told.err.contains(" bytes") && !quiet.err.contains("changed"), "{told:?} {quiet:?}");
+    assert!(all.err.contains(&format!("/v1/dev/{LIVING}/out  ")), "{all:?}");
+}
+
+#[test]
 fn a_dry_run_shows_the_payload_and_sends_nothing() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["set", "living", "--temp", "23", "--mode", "heat", "--dry-run"]).ok();
