@@ -104,12 +104,12 @@ impl<'a> Top<'a> {
     fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
         let mut before = b'{';
         members! { reader, before;
-            "ver" => reader.pass()?;
-            "src" => self.src = Party::read(reader)?;
-            "time" => self.time = lenient::time(reader)?;
-            "msg" => self.msg = lenient::integer(reader)?;
-            "id" => self.id = lenient::id(reader)?;
-            "resp_id" => self.resp_id = lenient::id(reader)?;
+            "ver" => self.field("ver", reader)?;
+            "src" => self.field("src", reader)?;
+            "time" => self.field("time", reader)?;
+            "msg" => self.field("msg", reader)?;
+            "id" => self.field("id", reader)?;
+            "resp_id" => self.field("resp_id", reader)?;
         }
         Ok(before)
     }
@@ -122,21 +122,21 @@ impl<'a> Top<'a> {
         reader: &mut Reader<'a>,
     ) -> Result<u8, Stop> {
         members! { reader, before;
-            "ComboTemp" => flat.combo_temp = lenient::celsius(reader)?;
-            "Current" => flat.current = lenient::amperes(reader)?;
-            "Device" => self.device = lenient::text(reader)?;
-            "Humidity" => flat.humidity = lenient::humidity(reader)?;
-            "Level" => flat.level = lenient::text(reader)?;
-            "MainTemp" => flat.main_temp = lenient::celsius(reader)?;
-            "Message" => flat.message = lenient::text(reader)?;
-            "MsgType" => self.msg_type = lenient::integer(reader)?;
-            "Next" => flat.next = lenient::celsius(reader)?;
-            "Prev" => flat.prev = lenient::celsius(reader)?;
-            "SetPoint" => flat.set_point = lenient::celsius(reader)?;
-            "Source" => flat.source = lenient::integer(reader)?;
-            "Stream" => flat.stream = lenient::integer(reader)?;
-            "ThermistorTemp" => flat.thermistor_temp = lenient::celsius(reader)?;
-            "Timestamp" => self.timestamp = lenient::time(reader)?;
+            "ComboTemp" => flat.field("ComboTemp", reader)?;
+            "Current" => flat.field("Current", reader)?;
+            "Device" => self.field("Device", reader)?;
+            "Humidity" => flat.field("Humidity", reader)?;
+            "Level" => flat.field("Level", reader)?;
+            "MainTemp" => flat.field("MainTemp", reader)?;
+            "Message" => flat.field("Message", reader)?;
+            "MsgType" => self.field("MsgType", reader)?;
+            "Next" => flat.field("Next", reader)?;
+            "Prev" => flat.field("Prev", reader)?;
+            "SetPoint" => flat.field("SetPoint", reader)?;
+            "Source" => flat.field("Source", reader)?;
+            "Stream" => flat.field("Stream", reader)?;
+            "ThermistorTemp" => flat.field("ThermistorTemp", reader)?;
+            "Timestamp" => self.field("Timestamp", reader)?;
         }
         Ok(before)
     }
@@ -152,29 +152,37 @@ impl<'a> Top<'a> {
         while reader.next_member(before)? {
             before = b',';
             reader.member(|reader, key| {
-                match key {
-                    "ver" => reader.pass()?,
-                    "src" => self.src = Party::read(reader)?,
-                    "dest" => self.dest = Party::read(reader)?,
-                    "time" | "ts" => self.time = lenient::time(reader)?,
-                    "Timestamp" | "timestamp" => self.timestamp = lenient::time(reader)?,
-                    "msg" => self.msg = lenient::integer(reader)?,
-                    "MsgType" => self.msg_type = lenient::integer(reader)?,
-                    "id" => self.id = lenient::id(reader)?,
-                    "resp" => self.resp = lenient::integer(reader)?,
-                    "resp_id" => self.resp_id = lenient::id(reader)?,
-                    "Device" | "device" => self.device = lenient::text(reader)?,
-                    "body" => self.body(topic, reader)?,
-                    _ => {
-                        if !flat.field(key, reader)? {
-                            reader.skip()?;
-                        }
-                    }
+                if key == "body" {
+                    return self.body(topic, reader);
+                }
+                if !self.field(key, reader)? && !flat.field(key, reader)? {
+                    reader.skip()?;
                 }
                 Ok(())
             })?;
         }
         Ok(())
+    }
+
+    /// Reads the value of a key that stands beside the body of any message. False, and nothing read, for others.
+    // Where the key is a literal, nothing is left of the comparison.
+    #[inline(always)]
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        match key {
+            "ver" => reader.pass()?,
+            "src" => self.src = Party::read(reader)?,
+            "dest" => self.dest = Party::read(reader)?,
+            "time" | "ts" => self.time = lenient::time(reader)?,
+            "Timestamp" | "timestamp" => self.timestamp = lenient::time(reader)?,
+            "msg" => self.msg = lenient::integer(reader)?,
+            "MsgType" => self.msg_type = lenient::integer(reader)?,
+            "id" => self.id = lenient::id(reader)?,
+            "resp" => self.resp = lenient::integer(reader)?,
+            "resp_id" => self.resp_id = lenient::id(reader)?,
+            "Device" | "device" => self.device = lenient::text(reader)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     #[inline]

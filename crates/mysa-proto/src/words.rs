@@ -160,21 +160,13 @@ impl Words {
         let clock = telling.clock;
         let earlier = self.at(places.clone()).iter().take_while(|word| word.clock < clock).count();
         let at = places.start + earlier;
-        let before = self.words.get(at).filter(|word| places.contains(&at) && word.clock == clock);
-        if let Some(before) = before
-            && telling.cmp_with(before.stamp, &self.stamps).then_with(|| value.cmp(&before.value())).is_le()
-        {
+        if self.words.get(at).is_some_and(|word| places.contains(&at) && word.clock == clock) {
+            self.replace(at, value, telling);
             return places;
         }
-        let replaces = before.is_some();
         let stamp = self.place_of(telling);
-        let word = Word { bits: value.bits, tag: value.tag, field, clock, stamp };
-        if let Some(latest) = self.words.get_mut(at).filter(|_| replaces) {
-            *latest = word;
-            return places;
-        }
         self.words.reserve_exact(1);
-        self.words.insert(at, word);
+        self.words.insert(at, Word { bits: value.bits, tag: value.tag, field, clock, stamp });
         places.start..places.end + 1
     }
 
