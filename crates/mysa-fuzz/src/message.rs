@@ -1,13 +1,13 @@
 use core::time::Duration;
 
 use mysa_proto::{
-    BatchReadings, Body, DeviceId, DeviceState, Family, Json, Message, MessageForm, ModeTable, Observation,
-    RawJson, Received, TopicKind, UnixTime,
+    BatchReadings, Body, DecodeError, DeviceId, DeviceState, Family, Json, Message, MessageForm, ModeTable,
+    Observation, RawJson, Received, TopicKind, UnixTime,
 };
 
 use crate::script::Script;
 
-/// The message decoder. Decoding is total; what is read is in range; blanks around a payload change nothing; what is
+/// The message decoder. Decoding is total; what is read is UTF-8 and in range; blanks around a payload change nothing; what is
 /// unknown is shown whole; what is salvaged of a whole message is its envelope; the same message written in another way
 /// says the same; nothing a device says is a danger.
 pub fn message(data: &[u8]) {
@@ -19,10 +19,15 @@ pub fn message(data: &[u8]) {
         Ok(message) => message,
         Err(error) => {
             assert!(!error.to_string().is_empty());
+            if let DecodeError::NotUtf8 { at } = error {
+                assert_eq!(str::from_utf8(payload).err().map(|error| error.valid_up_to()), Some(at));
+            }
             let _ = Message::salvage(topic, payload);
             return;
         }
     };
+    assert!(str::from_utf8(payload).is_ok_and(|text| text.contains(message.raw.as_str())));
+    assert!(!message.raw.as_str().is_empty());
     assert_eq!(message.envelope.topic, topic);
     assert!(!format!("{message:?}").is_empty());
     assert_eq!(RawJson::new(message.raw.as_str()), Ok(message.raw));

@@ -8,6 +8,7 @@
 use core::fmt;
 
 use crate::reader::{Reader, Stop};
+use crate::text::as_text;
 use crate::{JsonNumber, JsonStr};
 
 /// Deepest nesting that is read. Devices nest three levels.
@@ -33,7 +34,10 @@ pub enum Json<'a> {
 
 /// A well-formed JSON value kept as the text the device wrote.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub struct RawJson<'a>(pub(crate) &'a str);
+pub struct RawJson<'a>(
+    /// UTF-8.
+    pub(crate) &'a [u8],
+);
 
 impl<'a> RawJson<'a> {
     /// Reads a text that holds exactly one JSON value.
@@ -42,7 +46,7 @@ impl<'a> RawJson<'a> {
     ///
     /// Says where the text stops being JSON.
     pub fn new(text: &'a str) -> Result<Self, JsonError> {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text.as_bytes());
         let value = reader.skip().and_then(|value| reader.end().map(|()| value));
         value.map_err(|Stop| reader.error())
     }
@@ -50,7 +54,7 @@ impl<'a> RawJson<'a> {
     /// The text, without surrounding white space. It is JSON, save that control characters may stand raw in strings.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
-        self.0
+        as_text(self.0)
     }
 
     /// The value itself.
@@ -79,13 +83,13 @@ impl<'a> RawJson<'a> {
 
 impl fmt::Debug for RawJson<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RawJson({})", self.0.escape_debug())
+        write!(f, "RawJson({})", self.as_str().escape_debug())
     }
 }
 
 impl fmt::Display for RawJson<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -156,8 +156,11 @@ impl<'a> Message<'a> {
     /// If the payload is not a JSON object. Keep the connection: devices send such payloads, and the next will be
     /// well. [`Message::salvage`] tells what could still be read.
     pub fn decode(topic: TopicKind, payload: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(Self::text(payload)?);
-        top::message(topic, &mut reader)
+        if payload.len() > Self::MAX_LEN {
+            return Err(DecodeError::TooLarge { len: payload.len() });
+        }
+        top::message(topic, &mut Reader::new(payload))
+            .map_err(|error| Self::not_utf8(payload).unwrap_or(error))
     }
 
     /// What could be read of the envelope of a payload that [`Message::decode`] refuses because it was cut off or
@@ -168,15 +171,15 @@ impl<'a> Message<'a> {
             Ok(text) => text,
             Err(error) => core::str::from_utf8(payload.get(..error.valid_up_to())?).ok()?,
         };
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text.as_bytes());
         (reader.peek() == Some(b'{')).then(|| Top::salvage(topic, &mut reader))
     }
 
-    fn text(payload: &'a [u8]) -> Result<&'a str, DecodeError> {
-        if payload.len() > Self::MAX_LEN {
-            return Err(DecodeError::TooLarge { len: payload.len() });
-        }
-        core::str::from_utf8(payload).map_err(|error| match error.error_len() {
+    /// Why a payload is no text, if it is none: that comes before whatever else is wrong with it.
+    #[cold]
+    fn not_utf8(payload: &[u8]) -> Option<DecodeError> {
+        let error = core::str::from_utf8(payload).err()?;
+        Some(match error.error_len() {
             // The cut went through a character.
             None => JsonError::Truncated { at: payload.len(), expected: "the rest of a character" }.into(),
             Some(_) => DecodeError::NotUtf8 { at: error.valid_up_to() },

@@ -3,9 +3,11 @@ use crate::plain_number::PlainNumber;
 use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
 
 /// A place in a JSON text. Every method that reads a value leaves the reader behind it.
+///
+/// What was read is UTF-8: strings are checked as they are read, and beside them JSON is ASCII.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
-    text: &'a str,
+    text: &'a [u8],
     /// What was not read yet: the end of the text.
     rest: &'a [u8],
     /// What is wrong at this place, once reading has stopped.
@@ -23,8 +25,8 @@ enum Fault {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, rest: text.as_bytes(), fault: Fault::Unexpected("") }
+    pub(crate) const fn new(text: &'a [u8]) -> Self {
+        Self { text, rest: text, fault: Fault::Unexpected("") }
     }
 
     /// The next byte that is not white space, which stays unread.
@@ -210,28 +212,31 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<JsonStr<'a>, Stop> {
         let inside = self.rest.get(1..).unwrap_or_default();
-        match inside.get(plain_length(inside)..) {
-            Some([b'"', behind @ ..]) => {
-                let (start, end) = (self.at() + 1, self.text.len() - behind.len() - 1);
+        let (length, ascii) = plain_length(inside);
+        match inside.split_at_checked(length) {
+            Some((raw, [b'"', behind @ ..])) if ascii || core::str::from_utf8(raw).is_ok() => {
                 self.rest = behind;
-                Ok(JsonStr::from_raw(self.text.get(start..end).unwrap_or_default(), false))
+                Ok(JsonStr::from_raw(raw, false))
             }
             _ => self.escaped_string(),
         }
     }
 
-    /// Reads a string with escapes, or without an end.
+    /// Reads a string with escapes, without an end, or that is no UTF-8.
     #[inline(never)]
     fn escaped_string(&mut self) -> Result<JsonStr<'a>, Stop> {
         self.step(1);
         let start = self.at();
         loop {
-            self.step(plain_length(self.rest));
+            self.step(plain_length(self.rest).0);
             match *self.rest {
                 // Whatever follows the backslash belongs to the string, a quote above all.
                 [b'\\', _, ref behind @ ..] => self.rest = behind,
                 [b'"', ref behind @ ..] => {
                     let raw = self.text.get(start..self.at()).unwrap_or_default();
+                    if core::str::from_utf8(raw).is_err() {
+                        return Err(self.unexpected("UTF-8"));
+                    }
                     self.rest = behind;
                     return Ok(JsonStr::from_raw(raw, true));
                 }
@@ -246,13 +251,13 @@ impl<'a> Reader<'a> {
     /// Reads the number whose first byte is next; `None` for `-inf` and its like.
     #[inline(never)]
     pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, Stop> {
-        let rest = self.text.get(self.at()..).unwrap_or_default();
+        let rest = self.rest;
         match JsonNumber::read(rest) {
             Ok((number, used)) => {
                 self.step(used);
                 Ok(Some(number))
             }
-            Err(_) if rest.starts_with('-') && self.not_a_number(1) => Ok(None),
+            Err(_) if rest.starts_with(b"-") && self.not_a_number(1) => Ok(None),
             Err(used) => {
                 self.step(used);
                 Err(self.unexpected("a digit"))
@@ -392,24 +397,26 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Length of the part of a string before the first quote or backslash.
+/// Length of the part of a string before the first quote or backslash, and whether it is ASCII for certain.
 #[inline(always)]
-fn plain_length(bytes: &[u8]) -> usize {
+fn plain_length(bytes: &[u8]) -> (usize, bool) {
     const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
     const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     /// Marks the bytes that are zero. Of several, the lowest for certain.
     const fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & u64::from_ne_bytes([0x80; 8])
+        word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & HIGH
     }
-    let mut at = 0;
+    let (mut at, mut seen) = (0, 0);
     while let Some(&eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let eight = u64::from_le_bytes(eight);
+        seen |= eight;
         let found = zeros(eight ^ QUOTES) | zeros(eight ^ BACKSLASHES);
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return (at + found.trailing_zeros() as usize / 8, seen & HIGH == 0);
         }
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count()
+    (at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count(), false)
 }

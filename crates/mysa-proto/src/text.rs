@@ -8,13 +8,14 @@ use core::fmt::{self, Write as _};
 /// [`JsonStr::as_plain`].
 #[derive(Clone, Copy)]
 pub struct JsonStr<'a> {
-    raw: &'a str,
+    /// UTF-8. Who only compares bytes is spared the check that makes it a `str`.
+    raw: &'a [u8],
     escaped: bool,
 }
 
 impl<'a> JsonStr<'a> {
-    /// `raw` is what stands between the quotes.
-    pub(crate) const fn from_raw(raw: &'a str, escaped: bool) -> Self {
+    /// `raw` is what stands between the quotes, and UTF-8.
+    pub(crate) const fn from_raw(raw: &'a [u8], escaped: bool) -> Self {
         Self { raw, escaped }
     }
 
@@ -22,13 +23,19 @@ impl<'a> JsonStr<'a> {
     #[must_use]
     #[inline]
     pub const fn as_plain(self) -> Option<&'a str> {
-        if self.escaped { None } else { Some(self.raw) }
+        if self.escaped { None } else { Some(self.as_raw()) }
     }
 
     /// What stands between the quotes, escapes and raw control characters included.
     #[must_use]
     pub const fn as_raw(self) -> &'a str {
-        self.raw
+        as_text(self.raw)
+    }
+
+    /// The bytes of the string, if it holds no escape.
+    #[inline]
+    pub(crate) const fn plain_bytes(self) -> Option<&'a [u8]> {
+        if self.escaped { None } else { Some(self.raw) }
     }
 
     /// Whether the string is empty.
@@ -41,7 +48,7 @@ impl<'a> JsonStr<'a> {
     /// unknown escape stands for the character behind the backslash.
     #[must_use]
     pub fn chars(self) -> Chars<'a> {
-        Chars { rest: self.raw.chars(), escaped: self.escaped }
+        Chars { rest: self.as_raw().chars(), escaped: self.escaped }
     }
 
     /// The string with escapes resolved; allocates only if there are any.
@@ -60,6 +67,14 @@ impl<'a> JsonStr<'a> {
             used += character.encode_utf8(buffer.get_mut(used..used + character.len_utf8())?).len();
         }
         core::str::from_utf8(buffer.get(..used)?).ok()
+    }
+}
+
+/// The text of bytes that were read as UTF-8.
+pub(crate) const fn as_text(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => "",
     }
 }
 
@@ -177,7 +192,7 @@ mod tests {
             (r"\u12", "\u{fffd}12"),
             (r"C:\x", "C:x"),
         ] {
-            let text = JsonStr::from_raw(raw, raw.contains('\\'));
+            let text = JsonStr::from_raw(raw.as_bytes(), raw.contains('\\'));
             assert_eq!(text.to_string(), expected, "{raw}");
             assert_eq!(text, expected, "{raw}");
             assert_eq!(text.to_cow(), expected, "{raw}");

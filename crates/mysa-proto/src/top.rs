@@ -214,7 +214,7 @@ impl<'a> Top<'a> {
             topic,
             form,
             number,
-            device: named.and_then(|name| DeviceId::new(name.as_plain()?)),
+            device: named.and_then(|name| DeviceId::from_bytes(name.plain_bytes()?)),
             src_type: self.src.kind,
             src_ref: self.src.name,
             time: match form {
@@ -237,7 +237,7 @@ impl<'a> Top<'a> {
         let raw_body = self.raw_body;
         let topic = envelope.topic;
         let again = |number| {
-            let mut reader = raw_body.map_or(Reader::new("null"), RawJson::reader);
+            let mut reader = raw_body.map_or(Reader::new(b"null"), RawJson::reader);
             read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
         };
         let mut body = match (envelope.form, envelope.number) {

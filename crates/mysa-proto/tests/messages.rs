@@ -554,6 +554,42 @@ fn a_message_cut_at_any_byte_is_truncated_there() {
     }
 }
 
+/// Wherever it is, even where it would go unread: in a key, a value, a number, or behind a cut.
+#[test]
+fn a_byte_that_is_no_text_is_the_error_whatever_else_is_wrong() {
+    for case in cases(include_str!("data/messages.json")) {
+        let whole = payload(&case);
+        for at in 0..whole.len() {
+            for byte in [0x80, 0xC3, 0xE2, 0xFF] {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                for bytes in [&bytes[..], &bytes[..=at]] {
+                    let error = std::str::from_utf8(bytes).unwrap_err();
+                    let expected = match error.error_len() {
+                        Some(_) => DecodeError::NotUtf8 { at: error.valid_up_to() },
+                        None => DecodeError::Json(JsonError::Truncated {
+                            at: bytes.len(),
+                            expected: "the rest of a character",
+                        }),
+                    };
+                    assert_eq!(
+                        Message::decode(TopicKind::Out, bytes),
+                        Err(expected),
+                        "{}",
+                        bytes.escape_ascii()
+                    );
+                }
+            }
+        }
+    }
+    for text in ["\u{e9}", "\u{20ac}", "\u{1f525}"] {
+        for around in [r#"{"msg":40,"src":{"ref":"*"},"body":{}}"#, r#"{"*":1}"#, r#"{"x":["*\n"]}"#] {
+            let bytes = around.replace('*', text);
+            assert_eq!(Message::decode(TopicKind::Out, bytes.as_bytes()).unwrap().raw.as_str(), bytes);
+        }
+    }
+}
+
 #[test]
 fn settings_of_an_acknowledgement_become_settings_of_the_device() {
     let payload = br#"{"msg":44,"time":1767323045,"src":{"type":1,"ref":"a0b1c2d3e4f9"},
