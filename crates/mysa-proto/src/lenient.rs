@@ -179,7 +179,16 @@ pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
 }
 
 /// A whole number other than -1.
+#[inline]
 pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
+    match reader.small_whole() {
+        Some(small) => Ok(Some(small.into())),
+        None => large_integer(reader),
+    }
+}
+
+#[inline(never)]
+fn large_integer(reader: &mut Reader<'_>) -> Read<i64> {
     match reader.plain_whole() {
         Some(value) => Ok(i64::try_from(value).ok()),
         None => otherwise(reader, |number| number.to_i64().filter(|&value| value != -1)),

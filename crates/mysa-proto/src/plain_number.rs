@@ -12,9 +12,35 @@ pub(crate) struct PlainNumber {
 }
 
 impl PlainNumber {
+    /// Reads a number such as `18.9` or `1.0`, as nearly all that thermostats write are: one place behind one or two
+    /// digits, and no more behind it.
+    #[inline(always)]
+    fn read_short(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (four, behind) = bytes.split_first_chunk()?;
+        let four = u32::from_le_bytes(*four);
+        let (digits, rest) = if let Some(digits) = like(four, *b"00.0") {
+            let [ten, one, _, tenth] = digits.map(u64::from);
+            // JSON has no leading zeros.
+            if ten == 0 {
+                return None;
+            }
+            (ten * 100 + one * 10 + tenth, behind)
+        } else {
+            let [one, _, tenth, _] = like(four & 0x00FF_FFFF, *b"0.0\0")?.map(u64::from);
+            (one * 10 + tenth, bytes.get(3..)?)
+        };
+        let number = Self { negative: false, digits, places: 1 };
+        matches!(rest, [b',' | b'}', ..]).then_some((number, rest))
+    }
+
     /// Reads the number a text begins with, if it is plain, and says what follows.
     #[inline(always)]
     pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        Self::read_short(bytes).or_else(|| Self::read_any(bytes))
+    }
+
+    #[inline(always)]
+    fn read_any(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (negative, unsigned) = match *bytes {
             [b'-', ref unsigned @ ..] => (true, unsigned),
             _ => (false, bytes),
@@ -39,6 +65,19 @@ impl PlainNumber {
             return None;
         }
         Some((Self { negative, digits, places }, rest))
+    }
+
+    /// Reads a whole number of one or two digits, and no more behind it, as numbers of messages are.
+    #[inline(always)]
+    pub(crate) fn read_small(bytes: &[u8]) -> Option<(u8, &[u8])> {
+        let (small, rest) = match *bytes {
+            [one @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => (one - b'0', rest),
+            [ten @ b'1'..=b'9', one @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => {
+                ((ten - b'0') * 10 + (one - b'0'), rest)
+            }
+            _ => return None,
+        };
+        Some((small, rest))
     }
 
     /// The same for whole numbers that are not negative, of which the long ones are read eight digits at a time.
@@ -81,6 +120,25 @@ impl PlainNumber {
         };
         let hundredths = i32::try_from(hundredths).ok()?;
         Some(if self.negative { -hundredths } else { hundredths })
+    }
+}
+
+/// The digits in four bytes of which those are digits that are zeros in the pattern, and the others like there.
+#[inline(always)]
+const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
+    let mut mask = [0; 4];
+    let mut at = 0;
+    while at < 4 {
+        mask[at] = if pattern[at] == b'0' { 0x0F } else { 0 };
+        at += 1;
+    }
+    let mask = u32::from_le_bytes(mask);
+    let digits = bytes & mask;
+    // What is more than nine overflows into the half of its byte that is masked out.
+    if bytes & !mask == u32::from_le_bytes(pattern) && (digits + (mask / 15) * 6) & !mask == 0 {
+        Some(digits.to_le_bytes())
+    } else {
+        None
     }
 }
 
@@ -138,6 +196,34 @@ mod tests {
         ) {
             agrees(&text, &behind);
             agrees(&text, "");
+        }
+    }
+
+    /// The general reader is asked where the number ends, and what it is.
+    #[test]
+    fn every_short_text_is_read_as_the_general_reader_does_or_left_to_it() {
+        // With the characters before and behind the digits.
+        const CHARACTERS: &[u8] = b"019/:.-e,} \"";
+        let mut text = [0; 5];
+        for number in 0..CHARACTERS.len().pow(5) {
+            let mut rest = number;
+            for byte in &mut text {
+                (*byte, rest) = (CHARACTERS[rest % CHARACTERS.len()], rest / CHARACTERS.len());
+            }
+            let shown = text.escape_ascii();
+            let general = JsonNumber::read(&text).ok();
+            let behind = |rest: &[u8]| Some(text.len() - rest.len());
+            if let Some((plain, rest)) = PlainNumber::read(&text) {
+                assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
+                assert_eq!(plain.to_f64(), general.and_then(|(number, _)| number.to_f64()), "{shown}");
+            }
+            let whole = PlainNumber::read_whole(&text);
+            let small = PlainNumber::read_small(&text).map(|(small, rest)| (u64::from(small), rest));
+            for (digits, rest) in whole.into_iter().chain(small) {
+                assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
+                let expected = general.and_then(|(number, _)| number.to_integer());
+                assert_eq!(Some((false, digits)), expected, "{shown}");
+            }
         }
     }
 

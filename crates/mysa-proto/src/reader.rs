@@ -275,6 +275,14 @@ impl<'a> Reader<'a> {
         Some(made)
     }
 
+    /// The same for a whole number of one or two digits.
+    #[inline(always)]
+    pub(crate) fn small_whole(&mut self) -> Option<u8> {
+        let (number, rest) = PlainNumber::read_small(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
     /// The same for a whole number that is not negative.
     #[inline(always)]
     pub(crate) fn plain_whole(&mut self) -> Option<u64> {
