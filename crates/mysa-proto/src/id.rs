@@ -30,25 +30,39 @@ impl DeviceId {
     // written byte by byte and read back as wide words makes the processor wait.
     #[inline]
     pub(crate) fn from_bytes(id: &[u8]) -> Option<Self> {
+        let (Some(first), Some(last), 8..=16) = (id.first_chunk(), id.last_chunk(), id.len()) else {
+            return Self::of_unusual_length(id);
+        };
+        // A MAC is of this length: the last eight bytes, without those that are in the first.
+        let taken = 8 * (16 - id.len() as u32);
+        let first = fold(u64::from_le_bytes(*first))?;
+        let last = fold(u64::from_le_bytes(*last))?.unbounded_shr(taken);
+        Some(Self::from_words([first, last, 0, 0, 0]))
+    }
+
+    #[inline(never)]
+    fn of_unusual_length(id: &[u8]) -> Option<Self> {
         if id.is_empty() || id.len() > Self::MAX_LEN {
             return None;
         }
+        let mut words = [0; 5];
+        for (word, eight) in words.iter_mut().zip(id.chunks(8)) {
+            // Behind the id a digit takes the place of the zeros, which cannot be in one.
+            let mut bytes = [b'0'; 8];
+            bytes.get_mut(..eight.len())?.copy_from_slice(eight);
+            let taken = 64 - 8 * eight.len() as u32;
+            *word = fold(u64::from_le_bytes(bytes))? << taken >> taken;
+        }
+        Some(Self::from_words(words))
+    }
+
+    #[inline(always)]
+    fn from_words(words: [u64; 5]) -> Self {
         let mut bytes = [0; 40];
-        let (eights, rest) = id.as_chunks::<8>();
-        let mut places = bytes.as_chunks_mut::<8>().0.iter_mut();
-        for (from, to) in eights.iter().zip(&mut places) {
-            *to = fold(u64::from_le_bytes(*from))?.to_le_bytes();
+        for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
         }
-        if !rest.is_empty() {
-            // The last eight bytes, without those that have been taken already.
-            let taken = 64 - 8 * rest.len();
-            let last = match id.last_chunk::<8>() {
-                Some(last) => fold(u64::from_le_bytes(*last))? >> taken,
-                None => fold(padded(rest))? << taken >> taken,
-            };
-            *places.next()? = last.to_le_bytes();
-        }
-        Some(Self { bytes })
+        Self { bytes }
     }
 
     /// The id in lower case.
@@ -89,18 +103,13 @@ const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Fewer than eight bytes, the first of them lowest, and digits behind them.
-#[cold]
-fn padded(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(each(b'0'), |word, &byte| word << 8 | u64::from(byte))
-}
-
-// By words, since a call of `memcmp` costs more than the comparison.
+// By words, since a call of `memcmp` costs more than the comparison. The ids of a home begin with the same bytes, those of
+// the manufacturer.
 impl PartialEq for DeviceId {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        let differ = |at| self.word(at) ^ other.word(at);
-        differ(0) | differ(1) | differ(2) | differ(3) | differ(4) == 0
+        let same = |at| self.word(at) == other.word(at);
+        same(1) && same(0) && same(2) && same(3) && same(4)
     }
 }
 
