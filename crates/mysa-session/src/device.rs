@@ -200,18 +200,16 @@ const FEW: usize = 8;
 pub(crate) struct Devices(Vec<Device>);
 
 impl Devices {
-    pub(crate) fn position(&self, id: DeviceId) -> Result<usize, usize> {
+    /// Where it is, or belongs.
+    #[inline]
+    fn position(&self, id: DeviceId) -> Result<usize, usize> {
         // In most homes it is quicker to look at each.
         if self.0.len() <= FEW
             && let Some(at) = self.0.iter().position(|device| device.id == id)
         {
             return Ok(at);
         }
-        let at = self.0.partition_point(|device| device.id < id);
-        match self.0.get(at) {
-            Some(device) if device.id == id => Ok(at),
-            _ => Err(at),
-        }
+        self.0.binary_search_by(|device| device.id.cmp(&id))
     }
 
     pub(crate) fn find(&self, id: DeviceId) -> Option<&Device> {
