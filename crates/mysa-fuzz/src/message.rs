@@ -1,8 +1,8 @@
 use core::time::Duration;
 
 use mysa_proto::{
-    BatchReadings, Body, DecodeError, DeviceId, DeviceState, Family, Json, Message, MessageForm, ModeTable,
-    Observation, RawJson, Received, TopicKind, UnixTime,
+    BatchReadings, Body, Celsius, DecodeError, DeviceId, DeviceState, Family, Json, Message, MessageForm,
+    ModeTable, Observation, RawJson, Received, TopicKind, UnixTime,
 };
 
 use crate::script::Script;
@@ -64,15 +64,41 @@ pub fn message(data: &[u8]) {
     let received = Received { mono: Duration::from_secs(60), wall: UnixTime::from_secs(1_767_323_045) };
     for family in [None, Some(Family::BaseboardV2), Some(Family::AirConditioner), Some(Family::InFloor)] {
         let seen = Observation::from_message(&message, &ModeTable::OBSERVED, family, received);
-        let Some(seen) = seen else { continue };
+        let Some(seen) = seen else {
+            let mut state = DeviceState::new();
+            assert_eq!(state.observe_message(&message, &ModeTable::OBSERVED, family, received), None);
+            continue;
+        };
         assert_ne!(topic, TopicKind::In, "what is sent to a device is not its state");
         in_range(&seen);
+        merged_at_once(&message, &seen, family);
         let mut state = DeviceState::new();
         state.observe(&seen);
         assert!(state.observe(&seen).is_empty(), "twice is once");
         assert_eq!(state.setpoint().map(|field| field.value), seen.setpoint);
         assert_eq!(state.temperature().map(|field| field.value), seen.temperature);
         assert_eq!(state.mode().map(|field| field.value), seen.mode);
+    }
+}
+
+/// A message that is merged without becoming an observation first does the same, whatever it comes after.
+fn merged_at_once(message: &Message<'_>, seen: &Observation, family: Option<Family>) {
+    let earlier = |millis: i64, observation: &Observation| Observation {
+        at: observation.at.map(|at| at.plus_millis(-millis)),
+        ..*observation
+    };
+    let before = Observation { temperature: Celsius::from_degrees(4.25), ..earlier(1_000, seen) };
+    let nothing = Observation::new(seen.source, seen.at, seen.received);
+    let pressed = Observation { setpoint: Celsius::from_degrees(21.5), ..earlier(500, &nothing) };
+    for history in [&[][..], &[before], &[earlier(2_000, seen), earlier(1_000, seen)], &[before, pressed]] {
+        let (mut state, mut other) = (DeviceState::new(), DeviceState::new());
+        for observation in history {
+            state.observe(observation);
+            other.observe(observation);
+        }
+        let changes = other.observe_message(message, &ModeTable::OBSERVED, family, seen.received);
+        assert_eq!(changes, Some(state.observe(seen)));
+        assert_eq!(format!("{other:?}"), format!("{state:?}"));
     }
 }
 

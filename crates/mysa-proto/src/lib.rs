@@ -74,6 +74,7 @@ mod entity;
 mod envelope;
 mod event;
 mod fan;
+mod field_set;
 mod firmware_report;
 mod floor_line;
 mod floor_status;

@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use crate::{
     Amperes, Body, Brightness, Celsius, Change, ControlState, DutyCycle, Family, FanSpeed, Hold, Message,
-    Mode, ModeTable, RelativeHumidity, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
+    Mode, ModeTable, RelativeHumidity, Status, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
 };
 
 /// One reading of the host's two clocks, taken when something arrived.
@@ -154,17 +154,7 @@ impl Observation {
         let setpoint = |setpoint| Self::plausible_setpoint(setpoint, family);
         let mode = |number: Option<i64>| number.map(|number| table.mode_of(number, family));
         Some(match &message.body {
-            Body::Status(status) => Self {
-                temperature: status.ambient,
-                floor_temperature: status.floor,
-                humidity: status.humidity,
-                setpoint: setpoint(status.setpoint),
-                duty: status.duty,
-                heating: status.heating,
-                voltage: status.line_voltage,
-                tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
-                ..seen(Source::Status)
-            },
+            Body::Status(status) => Self::from_status(status, at, family, received),
             Body::FloorStatus(status) => Self {
                 temperature: status.ambient,
                 floor_temperature: status.floor,
@@ -211,6 +201,27 @@ impl Observation {
             Body::Boot(_) | Body::Firmware(_) | Body::Log(_) => seen(Source::Boot),
             _ => return None,
         })
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_status(
+        status: &Status,
+        at: Option<UnixTime>,
+        family: Option<Family>,
+        received: Received,
+    ) -> Self {
+        Self {
+            temperature: status.ambient,
+            floor_temperature: status.floor,
+            humidity: status.humidity,
+            setpoint: Self::plausible_setpoint(status.setpoint, family),
+            duty: status.duty,
+            heating: status.heating,
+            voltage: status.line_voltage,
+            tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
+            connected: Some(true),
+            ..Self::new(Source::Status, at, received)
+        }
     }
 
     /// A command that the device is known to have taken, to be handed to

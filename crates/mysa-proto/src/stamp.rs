@@ -45,6 +45,11 @@ impl Stamp {
         })
     }
 
+    /// Its place among the stamps of all clocks.
+    pub(crate) fn placed(&self) -> (i64, Clock) {
+        (self.said(), self.clock())
+    }
+
     /// When it was said, in nanoseconds of the host's monotonic clock.
     pub(crate) fn said(&self) -> i64 {
         let age = match self.at {

@@ -2,13 +2,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::field_set::FieldSet;
 use crate::observation::for_each_field;
 use crate::packed::{Pack, Packed};
 use crate::stamp::{Clock, Stamp, nanos};
 use crate::words::{Telling, Word, Words};
 use crate::{
-    Amperes, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, Observation, Received, RelativeHumidity,
-    Source, Swing, TrackedSensor, UnixTime, Volts, Watts,
+    Amperes, Body, Brightness, Celsius, DutyCycle, Family, FanSpeed, Hold, Message, Mode, ModeTable,
+    Observation, Received, RelativeHumidity, Source, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
 };
 
 /// A field of a device's state: its value, and whose word that is.
@@ -126,32 +127,54 @@ macro_rules! state {
                 }
             )*
 
+            /// Merges an observation of the fields that were observed together last time too, as of most statuses.
+            /// `None`, and nothing done, if anything about it is out of the ordinary.
+            #[inline(always)]
+            fn follow(&mut self, observation: &Observation) -> Option<Changes> {
+                let stamp = Stamp::of(observation);
+                let mut told = FieldSet::default();
+                $( if observation.$field.is_some() { told.insert(StateField::$name); } )*
+                let lead = self.lead_with(&stamp);
+                let Self { words, floors, .. } = self;
+                // The lead matters beside confirmed commands alone.
+                if lead != self.lead && !floors.is_empty() {
+                    return None;
+                }
+                let mut words = words.follow(told, &stamp, |stamp| {
+                    let mut floors = floors.iter().filter(|(field, _)| told.contains(*field));
+                    floors.all(|(_, floor)| floor.leaves_a_say(stamp, lead))
+                })?;
+                let mut changes = Changes::default();
+                $(
+                    if let Some(value) = observation.$field
+                        && let Some(word) = words.next()
+                        && word.set(value.pack())
+                    {
+                        changes.insert(StateField::$name);
+                    }
+                )*
+                drop(words);
+                self.lead = lead;
+                self.watch = self.watched(&stamp, observation.duty.is_some(), observation.heating.is_some());
+                Some(changes)
+            }
+
             fn merge(&mut self, observation: &Observation, floor: Option<Floor>) -> Changes {
                 let stamp = Stamp::of(observation);
                 let lead = self.lead;
-                if let Some(at) = stamp.at && stamp.source.is_device() {
-                    let ahead = at.as_millis().saturating_sub(stamp.received.wall.as_millis());
-                    self.lead = lead.max(ahead);
-                }
-                // The lead matters beside confirmed commands alone.
+                self.lead = self.lead_with(&stamp);
                 let moved = self.lead != lead && !self.floors.is_empty();
-                let commanded = floor.is_some() || !self.floors.is_empty();
                 let mut telling = Telling::new(stamp);
                 let mut changes = Changes::default();
                 $(
                     let value = observation.$field.map(Pack::pack);
-                    let plain = value.filter(|_| !commanded);
-                    let changed = plain
-                        .and_then(|value| self.words.replace_only(StateField::$name, value, &mut telling))
-                        .unwrap_or_else(|| {
-                            (value.is_some() || moved)
-                                && self.merge_field(StateField::$name, value, &mut telling, floor.as_ref(), lead)
-                        });
-                    if changed {
+                    if (value.is_some() || moved)
+                        && self.merge_field(StateField::$name, value, &mut telling, floor.as_ref(), lead)
+                    {
                         changes.insert(StateField::$name);
                     }
                 )*
-                self.watch(observation);
+                self.watch = self.watched(&stamp, observation.duty.is_some(), observation.heating.is_some());
                 changes
             }
         }
@@ -169,7 +192,43 @@ impl DeviceState {
     /// Merges one observation, and says which fields have another value than before. Allocates nothing, unless a field
     /// is heard of for the first time.
     pub fn observe(&mut self, observation: &Observation) -> Changes {
-        self.merge(observation, None)
+        self.follow(observation).unwrap_or_else(|| self.merge(observation, None))
+    }
+
+    /// Merges what a message says about the device that sent it, and says which fields have another value than before.
+    /// `None` if it says nothing. The same as [`DeviceState::observe`] after [`Observation::from_message`], which see, but
+    /// for the observation that is not made: a status costs half.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use mysa_proto::{DeviceState, Message, ModeTable, Received, StateField, TopicKind, UnixTime};
+    ///
+    /// let payload = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,
+    ///     "id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}"#;
+    /// let message = Message::decode(TopicKind::Out, payload)?;
+    /// let received = Received { mono: Duration::from_secs(5), wall: UnixTime::from_secs(1_767_323_046) };
+    /// let mut state = DeviceState::new();
+    /// let changes = state.observe_message(&message, &ModeTable::OBSERVED, None, received);
+    /// assert!(changes.is_some_and(|changes| changes.contains(StateField::Setpoint)));
+    /// assert_eq!(state.setpoint().map(|setpoint| setpoint.value.as_degrees()), Some(20.0));
+    /// # Ok::<(), mysa_proto::DecodeError>(())
+    /// ```
+    pub fn observe_message(
+        &mut self,
+        message: &Message<'_>,
+        table: &ModeTable,
+        family: Option<Family>,
+        received: Received,
+    ) -> Option<Changes> {
+        // Most messages are statuses. What those do not tell is not asked for.
+        if let (Body::Status(status), TopicKind::Out) = (&message.body, message.envelope.topic) {
+            let followed =
+                self.follow(&Observation::from_status(status, message.envelope.time, family, received));
+            if followed.is_some() {
+                return followed;
+            }
+        }
+        Observation::from_message(message, table, family, received).map(|seen| self.merge(&seen, None))
     }
 
     /// Merges a command that the device is known to have taken; see [`Observation::from_change`]. From then on, no word
@@ -209,8 +268,7 @@ impl DeviceState {
         let floor = self.floors.iter().find(|(field, _)| *field == name).map(|(_, floor)| floor);
         let stamped = about.iter().filter_map(|word| Some((word, self.words.stamp(word)?)));
         let heard = stamped.filter(|(_, stamp)| floor.is_none_or(|floor| floor.leaves_a_say(stamp, lead)));
-        let placed = |stamp: &Stamp| (stamp.said(), stamp.clock());
-        let last = heard.reduce(|last, next| if placed(next.1) >= placed(last.1) { next } else { last });
+        let last = heard.reduce(|last, next| if next.1.placed() >= last.1.placed() { next } else { last });
         last.map(|(word, _)| word)
     }
 
@@ -240,57 +298,63 @@ impl DeviceState {
         }
     }
 
-    fn watch(&mut self, observation: &Observation) {
-        // Most thermostats do not tell their mode of themselves.
-        if self.words.about(StateField::Mode).is_empty() {
-            self.watch = None;
-            return;
+    /// By how much the device's clock was at most ahead, this stamp included.
+    fn lead_with(&self, stamp: &Stamp) -> i64 {
+        match stamp.at {
+            Some(at) if stamp.source.is_device() => {
+                self.lead.max(at.as_millis().saturating_sub(stamp.received.wall.as_millis()))
+            }
+            _ => self.lead,
         }
-        let Some(off) = self.mode().filter(|mode| mode.value == Mode::Off) else {
-            self.watch = None;
-            return;
-        };
+    }
+
+    /// What is to be thought of the contradiction after something was told.
+    #[inline(always)]
+    fn watched(&self, told: &Stamp, duty_told: bool, heating_told: bool) -> Option<Contradiction> {
+        // Most thermostats do not tell their mode of themselves.
+        if self.words.mention(StateField::Mode) { self.weigh(told, duty_told, heating_told) } else { None }
+    }
+
+    #[inline(never)]
+    fn weigh(&self, told: &Stamp, duty_told: bool, heating_told: bool) -> Option<Contradiction> {
+        let off = self.mode().filter(|mode| mode.value == Mode::Off)?;
         let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
         let heating = self.heating().filter(|heating| heating.value);
         if duty.is_none() && heating.is_none() {
-            self.watch = None;
-            return;
+            return None;
         }
         // Only news counts: neither what has lost to a later word, nor an unstamped answer of the cloud, which may
         // repeat an old one for ever.
         let said = |stamp: Stamp| {
-            let news = stamp.received == observation.received
-                && (stamp.at.is_some() || observation.source.is_device());
+            let news = stamp.received == told.received && (stamp.at.is_some() || told.source.is_device());
             news.then(|| stamp.said())
         };
-        let duty_said = duty.filter(|_| observation.duty.is_some()).and_then(|duty| said(duty.stamp()));
-        let heating_said =
-            heating.filter(|_| observation.heating.is_some()).and_then(|heating| said(heating.stamp()));
-        if let Some(latest) = duty_said.max(heating_said) {
-            let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
-            let began = latest.max(off.received.mono);
-            let watch = self.watch.unwrap_or(Contradiction { duty: None, since: began, latest });
-            let duty = duty.map(|duty| duty.value);
-            self.watch = Some(Contradiction { duty, since: watch.since, latest: watch.latest.max(latest) });
-        }
+        let duty_said = duty.filter(|_| duty_told).and_then(|duty| said(duty.stamp()));
+        let heating_said = heating.filter(|_| heating_told).and_then(|heating| said(heating.stamp()));
+        let Some(latest) = duty_said.max(heating_said) else { return self.watch };
+        let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
+        let began = latest.max(off.received.mono);
+        let watch = self.watch.unwrap_or(Contradiction { duty: None, since: began, latest });
+        let duty = duty.map(|duty| duty.value);
+        Some(Contradiction { duty, since: watch.since, latest: watch.latest.max(latest) })
     }
 }
 
 /// Which fields of a state changed.
 #[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
-pub struct Changes(u32);
+pub struct Changes(FieldSet);
 
 impl Changes {
     /// Whether nothing changed.
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0.is_empty()
     }
 
     /// Whether this field changed.
     #[must_use]
     pub const fn contains(self, field: StateField) -> bool {
-        self.0 & Self::bit(field) != 0
+        self.0.contains(field)
     }
 
     /// The fields that changed.
@@ -301,15 +365,11 @@ impl Changes {
     /// Both together.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        Self(self.0.union(other.0))
     }
 
     const fn insert(&mut self, field: StateField) {
-        self.0 |= Self::bit(field);
-    }
-
-    const fn bit(field: StateField) -> u32 {
-        1 << field as u32
+        self.0.insert(field);
     }
 }
 

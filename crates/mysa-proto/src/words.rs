@@ -3,6 +3,7 @@ use core::cmp::Ordering;
 use core::ops::Range;
 
 use crate::StateField;
+use crate::field_set::FieldSet;
 use crate::packed::Packed;
 use crate::stamp::{Clock, Stamp};
 
@@ -13,7 +14,7 @@ pub(crate) struct Words {
     /// In the order of fields, those about one field in the order of clocks.
     words: Vec<Word>,
     /// Who said it and when, shared by all that was said at once.
-    stamps: Vec<Stamp>,
+    sayings: Vec<Saying>,
 }
 
 /// A value, and where the rest about it is found.
@@ -23,53 +24,88 @@ pub(crate) struct Word {
     tag: u8,
     field: StateField,
     clock: Clock,
-    stamp: u8,
+    /// The place of its saying.
+    saying: u8,
+}
+
+/// What was said at once, as far as nothing later has replaced it.
+#[derive(Clone, Copy)]
+struct Saying {
+    stamp: Stamp,
+    /// The fields of its words. A saying without any is room for another.
+    fields: FieldSet,
 }
 
 /// What is said at once, on its way into [`Words`] field by field. Fields are handed in in their order, so that the words
 /// are walked through once for all of them.
 pub(crate) struct Telling {
     stamp: Stamp,
-    clock: Clock,
-    /// The place of the stamp, once a word has needed it.
+    /// The place of the saying, once a word has needed it.
     place: Option<u8>,
-    /// The place of the stamp it was last compared with, and how.
-    compared: Option<(u8, Ordering)>,
-    /// The place of a stamp that is earlier, and of its own: what was said at once is often replaced at once.
-    replaces: Option<(u8, u8)>,
     /// The words before this place are about earlier fields.
     from: usize,
 }
 
 impl Telling {
-    pub(crate) fn new(stamp: Stamp) -> Self {
-        Self { clock: stamp.clock(), stamp, place: None, compared: None, replaces: None, from: 0 }
-    }
-
-    /// How it stands to a word of the same clock.
-    fn cmp_with(&mut self, place: u8, stamps: &[Stamp]) -> Ordering {
-        if let Some((compared, order)) = self.compared
-            && compared == place
-        {
-            return order;
-        }
-        let order =
-            stamps.get(usize::from(place)).map_or(Ordering::Greater, |other| self.stamp.cmp_on_clock(other));
-        self.compared = Some((place, order));
-        order
+    pub(crate) const fn new(stamp: Stamp) -> Self {
+        Self { stamp, place: None, from: 0 }
     }
 }
 
 impl Word {
+    #[inline]
     pub(crate) const fn value(&self) -> Packed {
         Packed { tag: self.tag, bits: self.bits }
+    }
+
+    /// True if the value is another than before.
+    #[inline]
+    pub(crate) fn set(&mut self, value: Packed) -> bool {
+        let changed = self.value() != value;
+        (self.tag, self.bits) = (value.tag, value.bits);
+        changed
     }
 }
 
 impl Words {
     /// None, with room for what a status and an acknowledgement say.
     pub(crate) fn with_room() -> Self {
-        Self { words: Vec::with_capacity(12), stamps: Vec::with_capacity(3) }
+        Self { words: Vec::with_capacity(12), sayings: Vec::with_capacity(3) }
+    }
+
+    /// Replaces the words of one saying by those of a later one about the same fields, which is how most statuses follow
+    /// each other. They are returned in the order of fields, to be given their values. `None`, and nothing done, if there
+    /// is no such saying, or if words of another clock come after either; or if one of the two does not count.
+    #[inline(always)]
+    pub(crate) fn follow(
+        &mut self,
+        fields: FieldSet,
+        stamp: &Stamp,
+        counts: impl Fn(&Stamp) -> bool,
+    ) -> Option<impl Iterator<Item = &mut Word>> {
+        let Self { words, sayings } = self;
+        let clock = stamp.clock();
+        let same = |(_, other): &(usize, &Saying)| other.fields == fields && other.stamp.clock() == clock;
+        let (place, Saying { stamp: before, .. }) = sayings.iter().enumerate().find(same)?;
+        for Saying { stamp: other, fields: shared } in sayings.iter() {
+            if shared.meets(fields)
+                && other.clock() != clock
+                && (other.placed() > before.placed() || other.placed() > stamp.placed())
+            {
+                return None;
+            }
+        }
+        if stamp.cmp_on_clock(before).is_le() || !counts(before) || !counts(stamp) {
+            return None;
+        }
+        sayings.get_mut(place)?.stamp = *stamp;
+        Some(words.iter_mut().filter(move |word| usize::from(word.saying) == place))
+    }
+
+    /// Whether anything was said about a field.
+    #[inline]
+    pub(crate) fn mention(&self, field: StateField) -> bool {
+        self.sayings.iter().any(|saying| saying.fields.contains(field))
     }
 
     /// All that was said about a field.
@@ -88,54 +124,6 @@ impl Words {
         self.words.get(places).unwrap_or_default()
     }
 
-    /// Takes a word about the next field of a telling where there is but one word about it, of the same clock. True if
-    /// the value is another than before; `None`, and nothing done, where it is not so.
-    pub(crate) fn replace_only(
-        &mut self,
-        field: StateField,
-        value: Packed,
-        telling: &mut Telling,
-    ) -> Option<bool> {
-        let at = loop {
-            let word = self.words.get(telling.from)?;
-            if word.field >= field {
-                break telling.from;
-            }
-            telling.from += 1;
-        };
-        if self.words.get(at + 1).is_some_and(|next| next.field == field) {
-            return None;
-        }
-        let only =
-            self.words.get_mut(at).filter(|only| only.field == field && only.clock == telling.clock)?;
-        match telling.replaces {
-            Some((stamp, by)) if only.stamp == stamp => {
-                let changed = only.value() != value;
-                *only = Word { bits: value.bits, tag: value.tag, stamp: by, ..*only };
-                Some(changed)
-            }
-            _ => Some(self.replace(at, value, telling)),
-        }
-    }
-
-    /// Replaces a word of the same clock if it is earlier. True if the value is another than before.
-    #[inline(never)]
-    fn replace(&mut self, at: usize, value: Packed, telling: &mut Telling) -> bool {
-        let Some(&word) = self.words.get(at) else { return false };
-        let order = telling.cmp_with(word.stamp, &self.stamps);
-        if order.then_with(|| value.cmp(&word.value())).is_le() {
-            return false;
-        }
-        let stamp = self.place_of(telling);
-        if order.is_gt() {
-            telling.replaces = Some((word.stamp, stamp));
-        }
-        if let Some(place) = self.words.get_mut(at) {
-            *place = Word { bits: value.bits, tag: value.tag, stamp, ..word };
-        }
-        word.value() != value
-    }
-
     fn find(&self, field: StateField, from: usize) -> Range<usize> {
         let mut later = self.words.iter().enumerate().skip(from);
         let start = later.find(|(_, word)| word.field >= field);
@@ -145,7 +133,7 @@ impl Words {
     }
 
     pub(crate) fn stamp(&self, word: &Word) -> Option<&Stamp> {
-        self.stamps.get(usize::from(word.stamp))
+        self.sayings.get(usize::from(word.saying)).map(|saying| &saying.stamp)
     }
 
     /// Keeps a word about the field at these places, if it is later than the one it would replace. Returns the places of
@@ -157,43 +145,55 @@ impl Words {
         value: Packed,
         telling: &mut Telling,
     ) -> Range<usize> {
-        let clock = telling.clock;
+        let clock = telling.stamp.clock();
         let earlier = self.at(places.clone()).iter().take_while(|word| word.clock < clock).count();
         let at = places.start + earlier;
-        if self.words.get(at).is_some_and(|word| places.contains(&at) && word.clock == clock) {
-            self.replace(at, value, telling);
+        if let Some(&word) = self.words.get(at).filter(|word| places.contains(&at) && word.clock == clock) {
+            let order =
+                self.stamp(&word).map_or(Ordering::Greater, |stamp| telling.stamp.cmp_on_clock(stamp));
+            if order.then_with(|| value.cmp(&word.value())).is_gt() {
+                if let Some(before) = self.sayings.get_mut(usize::from(word.saying)) {
+                    before.fields.remove(field);
+                }
+                let saying = self.say(field, telling);
+                if let Some(word) = self.words.get_mut(at) {
+                    *word = Word { bits: value.bits, tag: value.tag, field, clock, saying };
+                }
+            }
             return places;
         }
-        let stamp = self.place_of(telling);
+        let saying = self.say(field, telling);
         self.words.reserve_exact(1);
-        self.words.insert(at, Word { bits: value.bits, tag: value.tag, field, clock, stamp });
+        self.words.insert(at, Word { bits: value.bits, tag: value.tag, field, clock, saying });
         places.start..places.end + 1
     }
 
-    fn place_of(&mut self, telling: &mut Telling) -> u8 {
-        match telling.place {
-            Some(place) => place,
-            None => *telling.place.insert(self.place(&telling.stamp)),
+    /// Adds a field to a saying, and says where that is.
+    fn say(&mut self, field: StateField, telling: &mut Telling) -> u8 {
+        let place = *telling.place.get_or_insert_with(|| self.place(telling.stamp));
+        if let Some(saying) = self.sayings.get_mut(usize::from(place)) {
+            saying.fields.insert(field);
         }
+        place
     }
 
-    /// The place of a stamp: where it is already, where one stood that is not needed any more, or a new one. There are
-    /// never more than words, of which there are fewer than 256.
-    fn place(&mut self, stamp: &Stamp) -> u8 {
-        let Self { words, stamps } = self;
-        let place = stamps.iter().rposition(|other| other == stamp).or_else(|| {
-            let free =
-                (0_u8..).zip(stamps.iter_mut()).find(|(at, _)| words.iter().all(|word| word.stamp != *at));
-            free.map(|(at, place)| {
-                *place = *stamp;
-                usize::from(at)
-            })
-        });
-        let place = place.unwrap_or_else(|| {
-            stamps.reserve_exact(1);
-            stamps.push(*stamp);
-            stamps.len() - 1
-        });
+    /// The place of a saying: where it is already, where one was of which nothing is left, or a new one. There are never
+    /// more than words, of which there are fewer than 256.
+    fn place(&mut self, stamp: Stamp) -> u8 {
+        let sayings = &mut self.sayings;
+        let there = sayings.iter().position(|saying| saying.stamp == stamp && !saying.fields.is_empty());
+        let place = there.or_else(|| sayings.iter().position(|saying| saying.fields.is_empty()));
+        let place = place.unwrap_or(sayings.len());
+        if there.is_none() {
+            let saying = Saying { stamp, fields: FieldSet::default() };
+            match sayings.get_mut(place) {
+                Some(room) => *room = saying,
+                None => {
+                    sayings.reserve_exact(1);
+                    sayings.push(saying);
+                }
+            }
+        }
         u8::try_from(place).unwrap_or(u8::MAX)
     }
 }

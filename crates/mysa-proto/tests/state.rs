@@ -186,6 +186,38 @@ fn a_confirmed_command_protects_only_its_own_fields() {
     assert_eq!(state.observe(&before).iter().collect::<Vec<_>>(), [StateField::Temperature]);
 }
 
+/// The status that comes next tells the same fields as the one that has no say.
+#[test]
+fn a_value_that_comes_to_count_is_a_change() {
+    let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
+    confirm(&mut state, 21.5, None, 100, 102);
+    // From before the command, and long under way.
+    assert!(state.observe(&setpoint(Source::Status, Some(90), 110, 17.0)).is_empty());
+    assert_eq!(shown(&state), 21.5);
+    let changes = state.observe(&setpoint(Source::Status, Some(115), 116, 17.0));
+    assert_eq!((changes.contains(StateField::Setpoint), shown(&state)), (true, 17.0));
+}
+
+#[test]
+fn a_clock_that_shows_itself_ahead_takes_back_what_it_said_too_soon() {
+    let mut state = merged(&[duty(50, 0.5)]);
+    confirm(&mut state, 21.5, None, 100, 102);
+    assert!(!state.observe(&setpoint(Source::Status, Some(110), 110, 17.0)).is_empty());
+    // Thirty seconds ahead: what it stamped 110 was said before the command.
+    let late = Observation { at: Some(UnixTime::from_secs(ORIGIN + 150)), ..duty(120, 0.5) };
+    assert_eq!(state.observe(&late).iter().collect::<Vec<_>>(), [StateField::Setpoint]);
+    assert_eq!(shown(&state), 21.5);
+}
+
+#[test]
+fn how_far_a_clock_is_ahead_is_learnt_from_every_status() {
+    let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
+    state.observe(&setpoint(Source::Status, Some(90), 60, 17.0));
+    confirm(&mut state, 21.5, None, 100, 102);
+    assert!(state.observe(&setpoint(Source::Status, Some(129), 103, 17.0)).is_empty(), "said at 99");
+    assert!(!state.observe(&setpoint(Source::Status, Some(140), 110, 17.0)).is_empty());
+}
+
 fn duty(arrival: u64, duty: f64) -> Observation {
     let stamp = UnixTime::from_secs(ORIGIN + i64::try_from(arrival).unwrap());
     Observation {
@@ -341,6 +373,26 @@ proptest! {
             prop_assert!(changes.is_empty(), "{:?}", changes);
         }
         prop_assert_eq!(everything(&state), once);
+    }
+
+    #[test]
+    fn what_is_said_at_once_counts_as_if_it_were_said_field_by_field(
+        steps in prop::collection::vec(step(), 0..14),
+    ) {
+        let (mut whole, mut parts) = (DeviceState::new(), DeviceState::new());
+        for step in &steps {
+            apply(&mut whole, step);
+            let Step::Observe(seen) = step else {
+                apply(&mut parts, step);
+                continue;
+            };
+            let nothing = Observation::new(seen.source, seen.at, seen.received);
+            parts.observe(&Observation { setpoint: seen.setpoint, ..nothing });
+            parts.observe(&Observation { mode: seen.mode, ..nothing });
+            parts.observe(&Observation { duty: seen.duty, ..nothing });
+            parts.observe(&Observation { connected: seen.connected, ..nothing });
+            prop_assert_eq!(everything(&whole), everything(&parts));
+        }
     }
 
     #[test]

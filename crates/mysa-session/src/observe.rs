@@ -52,28 +52,7 @@ impl Devices {
         }
         let received = cx.received();
         let family = device.family();
-        let observation = Observation::from_message(message, &cx.settings.modes, family, received);
-        let Some(observation) = &observation else { return woken };
         let mut work = woken;
-        let before = decided.len();
-        let mut confirmed = None;
-        if !device.wishes.is_empty() {
-            let mut own = Vec::new();
-            let seen = change_of(observation);
-            confirmed = match &message.body {
-                Body::Ack(ack) => {
-                    // One that answers no command of ours proves nothing about ours.
-                    message.envelope.resp_id.and_then(|stamp| stamp.as_u64()).and_then(|stamp| {
-                        let answered = Answered { stamp, success: ack.success };
-                        let confirms = cx.settings.confirm_by == ConfirmBy::Ack;
-                        device.wishes.acknowledged(answered, &seen, confirms, now, &mut own)
-                    })
-                }
-                _ => device.wishes.seen(&seen, observation.usable_at(), Evidence::Status, now, &mut own),
-            };
-            decided.extend(own.into_iter().map(|one| (id, one)));
-        }
-        work |= decided.len() != before;
         if matches!(message.body, Body::Boot(_) | Body::Firmware(_)) && cx.settings.live_reports {
             // It has forgotten that it was asked to report live.
             let jitter = cx.entropy.up_to(AFTER_BOOT);
@@ -81,13 +60,49 @@ impl Devices {
             device.lease_until = Duration::ZERO;
             work = true;
         }
-        let mut changes = device.state.observe(observation);
-        if let Some(confirmed) = confirmed {
-            changes = changes.union(confirm(device, &confirmed, observation.usable_at(), received));
-        }
+        let before = decided.len();
+        let seen = if device.wishes.is_empty() {
+            device.state.observe_message(message, &cx.settings.modes, family, received)
+        } else {
+            let observation = Observation::from_message(message, &cx.settings.modes, family, received);
+            observation.map(|seen| device.take_answer(message, &seen, cx.settings.confirm_by, decided))
+        };
+        let Some(changes) = seen else { return work };
         device.tell(cx, changes, false);
         contradicts(device, cx);
-        work
+        work || decided.len() != before
+    }
+}
+
+impl Device {
+    /// Merges what a message says that may be about a command under way.
+    fn take_answer(
+        &mut self,
+        message: &Message<'_>,
+        observation: &Observation,
+        confirm_by: ConfirmBy,
+        decided: &mut Vec<(DeviceId, Decided)>,
+    ) -> Changes {
+        let received = observation.received;
+        let mut own = Vec::new();
+        let seen = change_of(observation);
+        let confirmed = match &message.body {
+            Body::Ack(ack) => {
+                // One that answers no command of ours proves nothing about ours.
+                message.envelope.resp_id.and_then(|stamp| stamp.as_u64()).and_then(|stamp| {
+                    let answered = Answered { stamp, success: ack.success };
+                    let confirms = confirm_by == ConfirmBy::Ack;
+                    self.wishes.acknowledged(answered, &seen, confirms, received.mono, &mut own)
+                })
+            }
+            _ => self.wishes.seen(&seen, observation.usable_at(), Evidence::Status, received.mono, &mut own),
+        };
+        decided.extend(own.into_iter().map(|one| (self.id(), one)));
+        let changes = self.state.observe(observation);
+        match confirmed {
+            Some(confirmed) => changes.union(confirm(self, &confirmed, observation.usable_at(), received)),
+            None => changes,
+        }
     }
 }
 
