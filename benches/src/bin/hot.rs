@@ -1,12 +1,13 @@
 //! `hot PATH TIMES`: one hot path, so often, for `benches/instructions` to count instructions of.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use mysa_benches::way::{Home, Ours};
 use mysa_mqtt_codec::{Inbound, Profile, Stream};
 use mysa_proto::{
-    Celsius, Change, Command, DeviceId, EnvelopeForm, Limits, Message, ModeTable, Model, Stamp, TopicKind,
-    UnixTime,
+    Celsius, Change, Command, DeviceId, DeviceState, DutyCycle, EnvelopeForm, Family, Limits, Message, Mode,
+    ModeTable, Model, Observation, Received, RelativeHumidity, Source, Stamp, TopicKind, UnixTime,
 };
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 
@@ -14,6 +15,29 @@ type Error = Box<dyn std::error::Error>;
 
 const STATUS: &[u8] = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,"id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}"#;
 const NOW: UnixTime = UnixTime::from_secs(1_767_323_046);
+
+fn at(mono: Duration) -> Received {
+    Received { mono, wall: NOW.plus_millis(mono.as_millis() as i64) }
+}
+
+/// A thermostat of which the cloud has told each field with its own time, and that has taken a command.
+fn known() -> DeviceState {
+    let mut state = DeviceState::new();
+    let told = |secs: i64| {
+        Observation::new(Source::RestState, Some(NOW.plus_millis(-1_000 * secs)), at(Duration::ZERO))
+    };
+    let setpoint = Some(Celsius::from_hundredths(1_900));
+    state.observe(&Observation { temperature: setpoint, ..told(5) });
+    state.observe(&Observation { humidity: RelativeHumidity::from_percent(41.0), ..told(6) });
+    state.observe(&Observation { setpoint, ..told(7) });
+    state.observe(&Observation { duty: DutyCycle::from_fraction(0.0), ..told(8) });
+    state.observe(&Observation { mode: Some(Mode::Heat), ..told(9) });
+    state.observe(&Observation { connected: Some(true), ..told(10) });
+    let taken = Change::setpoint(Celsius::from_hundredths(2_000));
+    let (sent, confirmed) = (at(Duration::from_secs(300)), at(Duration::from_secs(301)));
+    state.confirm(&Observation::from_change(&taken, Some(confirmed.wall), confirmed), sent);
+    state
+}
 
 fn main() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
@@ -34,6 +58,21 @@ fn main() -> Result<(), Error> {
         "decode-status" => {
             for _ in 0..times {
                 black_box(Message::decode(TopicKind::Out, black_box(STATUS))?);
+            }
+        }
+        "merge-status" => {
+            let mut message = Message::decode(TopicKind::Out, STATUS)?;
+            let mut state = known();
+            for second in 0..times {
+                let after = Duration::from_secs(600 + u64::from(second));
+                message.envelope.time = Some(NOW.plus_millis(1_000 * i64::from(second) + 599_000));
+                let family = Some(Family::BaseboardV2);
+                black_box(state.observe_message(
+                    black_box(&message),
+                    &ModeTable::OBSERVED,
+                    family,
+                    at(after),
+                ));
             }
         }
         "presign-cached" => {

@@ -87,10 +87,11 @@ impl Words {
         let clock = stamp.clock();
         let same = |(_, other): &(usize, &Saying)| other.fields == fields && other.stamp.clock() == clock;
         let (place, Saying { stamp: before, .. }) = sayings.iter().enumerate().find(same)?;
+        let mut earliest = None;
         for Saying { stamp: other, fields: shared } in sayings.iter() {
             if shared.meets(fields)
                 && other.clock() != clock
-                && (other.placed() > before.placed() || other.placed() > stamp.placed())
+                && other.placed() > *earliest.get_or_insert_with(|| before.placed().min(stamp.placed()))
             {
                 return None;
             }
