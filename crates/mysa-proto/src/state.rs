@@ -255,7 +255,7 @@ impl DeviceState {
 
     fn field<T: Pack>(&self, name: StateField) -> Option<Field<T>> {
         let word = self.last_word(name, self.words.about(name), self.lead)?;
-        let Stamp { source, at, received } = *self.words.stamp(word)?;
+        let Stamp { source, at, received } = self.words.stamp(word)?;
         Some(Field { value: T::unpack(word.value())?, source, at, received })
     }
 

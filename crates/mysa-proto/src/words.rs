@@ -2,10 +2,10 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Range;
 
-use crate::StateField;
 use crate::field_set::FieldSet;
 use crate::packed::Packed;
 use crate::stamp::{Clock, Stamp};
+use crate::{Received, Source, StateField, UnixTime};
 
 /// The latest word of each clock about each field, in little room: a device is one of thousands, says much at a time and
 /// is never heard on most of the eighty-eight things it could be heard on.
@@ -28,12 +28,29 @@ pub(crate) struct Word {
     saying: u8,
 }
 
-/// What was said at once, as far as nothing later has replaced it.
+/// What was said at once, as far as nothing later has replaced it. A stamp and its fields in the room of a stamp: the cloud
+/// says each of many fields at a time of its own.
 #[derive(Clone, Copy)]
 struct Saying {
-    stamp: Stamp,
+    received: Received,
+    at: Option<UnixTime>,
+    source: Source,
     /// The fields of its words. A saying without any is room for another.
     fields: FieldSet,
+}
+
+impl Saying {
+    #[inline(always)]
+    const fn new(stamp: Stamp, fields: FieldSet) -> Self {
+        let Stamp { received, at, source } = stamp;
+        Self { received, at, source, fields }
+    }
+
+    #[inline(always)]
+    const fn stamp(&self) -> Stamp {
+        let Self { received, at, source, .. } = *self;
+        Stamp { received, at, source }
+    }
 }
 
 /// What is said at once, on its way into [`Words`] field by field. Fields are handed in in their order, so that the words
@@ -85,21 +102,28 @@ impl Words {
     ) -> Option<impl Iterator<Item = &mut Word>> {
         let Self { words, sayings } = self;
         let clock = stamp.clock();
-        let same = |(_, other): &(usize, &Saying)| other.fields == fields && other.stamp.clock() == clock;
-        let (place, Saying { stamp: before, .. }) = sayings.iter().enumerate().find(same)?;
+        let same = |(_, other): &(usize, &Saying)| other.fields == fields && other.stamp().clock() == clock;
+        let (place, before) =
+            sayings.iter().enumerate().find(same).map(|(at, saying)| (at, saying.stamp()))?;
         let mut earliest = None;
-        for Saying { stamp: other, fields: shared } in sayings.iter() {
-            if shared.meets(fields)
-                && other.clock() != clock
-                && other.placed() > *earliest.get_or_insert_with(|| before.placed().min(stamp.placed()))
+        for other in sayings.iter() {
+            let of_same_clock = other.stamp().clock() == clock;
+            // What is said at once is one saying.
+            if of_same_clock && other.stamp() == *stamp {
+                return None;
+            }
+            if !of_same_clock
+                && other.fields.meets(fields)
+                && other.stamp().placed()
+                    > *earliest.get_or_insert_with(|| before.placed().min(stamp.placed()))
             {
                 return None;
             }
         }
-        if stamp.cmp_on_clock(before).is_le() || !counts(before) || !counts(stamp) {
+        if stamp.cmp_on_clock(&before).is_le() || !counts(&before) || !counts(stamp) {
             return None;
         }
-        sayings.get_mut(place)?.stamp = *stamp;
+        *sayings.get_mut(place)? = Saying::new(*stamp, fields);
         Some(words.iter_mut().filter(move |word| usize::from(word.saying) == place))
     }
 
@@ -133,8 +157,9 @@ impl Words {
         start..start + about.iter().take_while(|word| word.field == field).count()
     }
 
-    pub(crate) fn stamp(&self, word: &Word) -> Option<&Stamp> {
-        self.sayings.get(usize::from(word.saying)).map(|saying| &saying.stamp)
+    #[inline]
+    pub(crate) fn stamp(&self, word: &Word) -> Option<Stamp> {
+        self.sayings.get(usize::from(word.saying)).map(Saying::stamp)
     }
 
     /// Keeps a word about the field at these places, if it is later than the one it would replace. Returns the places of
@@ -151,7 +176,7 @@ impl Words {
         let at = places.start + earlier;
         if let Some(&word) = self.words.get(at).filter(|word| places.contains(&at) && word.clock == clock) {
             let order =
-                self.stamp(&word).map_or(Ordering::Greater, |stamp| telling.stamp.cmp_on_clock(stamp));
+                self.stamp(&word).map_or(Ordering::Greater, |stamp| telling.stamp.cmp_on_clock(&stamp));
             if order.then_with(|| value.cmp(&word.value())).is_gt() {
                 if let Some(before) = self.sayings.get_mut(usize::from(word.saying)) {
                     before.fields.remove(field);
@@ -182,11 +207,11 @@ impl Words {
     /// more than words, of which there are fewer than 256.
     fn place(&mut self, stamp: Stamp) -> u8 {
         let sayings = &mut self.sayings;
-        let there = sayings.iter().position(|saying| saying.stamp == stamp && !saying.fields.is_empty());
+        let there = sayings.iter().position(|saying| saying.stamp() == stamp && !saying.fields.is_empty());
         let place = there.or_else(|| sayings.iter().position(|saying| saying.fields.is_empty()));
         let place = place.unwrap_or(sayings.len());
         if there.is_none() {
-            let saying = Saying { stamp, fields: FieldSet::default() };
+            let saying = Saying::new(stamp, FieldSet::default());
             match sayings.get_mut(place) {
                 Some(room) => *room = saying,
                 None => {
@@ -196,5 +221,41 @@ impl Words {
             }
         }
         u8::try_from(place).unwrap_or(u8::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    /// As the answers of the cloud are merged, field by field.
+    #[test]
+    fn what_was_said_at_one_time_shares_one_stamp_however_it_came() {
+        const FIELDS: [StateField; 4] =
+            [StateField::Temperature, StateField::Setpoint, StateField::Mode, StateField::Signal];
+        let mut words = Words::default();
+        for poll in 0..50 {
+            let time = UnixTime::from_secs(1_767_323_045 + poll);
+            let received = Received { mono: Duration::from_secs(poll.unsigned_abs()), wall: time };
+            let stamp = Stamp { received, at: Some(time), source: Source::RestState };
+            for field in FIELDS {
+                let mut told = FieldSet::default();
+                told.insert(field);
+                let value = Packed { tag: 0, bits: poll.unsigned_abs() };
+                if let Some(mut follow) = words.follow(told, &stamp, |_| true) {
+                    assert!(follow.next().is_some_and(|word| word.set(value)));
+                    continue;
+                }
+                let mut telling = Telling::new(stamp);
+                let places = words.find_next(field, &mut telling);
+                words.keep(field, places, value, &mut telling);
+            }
+            let stamps: Vec<_> = words.words.iter().map(|word| words.stamp(word)).collect();
+            assert_eq!(stamps, [Some(stamp); FIELDS.len()]);
+            // That of the answer before is room for the next.
+            assert!(words.sayings.len() <= 2, "{poll}");
+        }
     }
 }
