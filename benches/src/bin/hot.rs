@@ -104,8 +104,8 @@ fn main() -> Result<(), Error> {
                 black_box(&out);
             }
         }
-        "way" => {
-            let (mut home, mut ours) = (Home::new(false), Ours::new());
+        "way-acknowledged" | "way" => {
+            let (mut home, mut ours) = (Home::new(path == "way-acknowledged"), Ours::new());
             for _ in 0..times {
                 black_box(ours.take(home.speak()));
             }

@@ -232,6 +232,14 @@ pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
 
 /// A time in seconds or milliseconds, perhaps printed as a float.
 pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
+    match reader.ten_whole() {
+        Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
+        None => unusual_time(reader),
+    }
+}
+
+#[inline(never)]
+fn unusual_time(reader: &mut Reader<'_>) -> Read<UnixTime> {
     match reader.plain_whole() {
         Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
         None => otherwise(reader, |number| number.to_i64_floor().and_then(UnixTime::from_wire)),

@@ -80,6 +80,21 @@ impl PlainNumber {
         Some((small, rest))
     }
 
+    /// Reads a whole number of ten digits, and no more behind it, as times are.
+    #[inline(always)]
+    pub(crate) fn read_ten(bytes: &[u8]) -> Option<(u64, &[u8])> {
+        let (eight, [ten @ b'0'..=b'9', one @ b'0'..=b'9', behind @ ..]) = bytes.split_first_chunk::<8>()?
+        else {
+            return None;
+        };
+        // JSON has no leading zeros.
+        if eight.starts_with(b"0") || !matches!(behind, [b',' | b'}', ..]) {
+            return None;
+        }
+        let last = u64::from(ten - b'0') * 10 + u64::from(one - b'0');
+        Some((eight_digits(*eight)? * 100 + last, behind))
+    }
+
     /// The same for whole numbers that are not negative, of which the long ones are read eight digits at a time.
     #[inline(always)]
     pub(crate) fn read_whole(bytes: &[u8]) -> Option<(u64, &[u8])> {

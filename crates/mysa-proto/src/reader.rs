@@ -283,6 +283,14 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
+    /// The same for a whole number of ten digits.
+    #[inline(always)]
+    pub(crate) fn ten_whole(&mut self) -> Option<u64> {
+        let (number, rest) = PlainNumber::read_ten(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
     /// The same for a whole number that is not negative.
     #[inline(always)]
     pub(crate) fn plain_whole(&mut self) -> Option<u64> {

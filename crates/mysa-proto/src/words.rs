@@ -102,28 +102,31 @@ impl Words {
     ) -> Option<impl Iterator<Item = &mut Word>> {
         let Self { words, sayings } = self;
         let clock = stamp.clock();
-        let same = |(_, other): &(usize, &Saying)| other.fields == fields && other.stamp().clock() == clock;
-        let (place, before) =
-            sayings.iter().enumerate().find(same).map(|(at, saying)| (at, saying.stamp()))?;
-        let mut earliest = None;
-        for other in sayings.iter() {
-            let of_same_clock = other.stamp().clock() == clock;
-            // What is said at once is one saying.
-            if of_same_clock && other.stamp() == *stamp {
-                return None;
-            }
-            if !of_same_clock
-                && other.fields.meets(fields)
-                && other.stamp().placed()
-                    > *earliest.get_or_insert_with(|| before.placed().min(stamp.placed()))
-            {
+        let (mut follows, mut latest) = (None, None);
+        for (place, saying) in sayings.iter().enumerate() {
+            let other = saying.stamp();
+            if other.clock() != clock {
+                if saying.fields.meets(fields) {
+                    latest = latest.max(Some(other.placed()));
+                }
+            } else if saying.fields == fields {
+                follows = Some(place);
+            } else if other == *stamp {
+                // What is said at once is one saying.
                 return None;
             }
         }
-        if stamp.cmp_on_clock(&before).is_le() || !counts(&before) || !counts(stamp) {
+        let place = follows?;
+        let saying = sayings.get_mut(place)?;
+        let before = saying.stamp();
+        if stamp.cmp_on_clock(&before).is_le()
+            || latest.is_some_and(|latest| latest > before.placed() || latest > stamp.placed())
+            || !counts(&before)
+            || !counts(stamp)
+        {
             return None;
         }
-        *sayings.get_mut(place)? = Saying::new(*stamp, fields);
+        *saying = Saying::new(*stamp, fields);
         Some(words.iter_mut().filter(move |word| usize::from(word.saying) == place))
     }
 
