@@ -28,16 +28,23 @@ pub(crate) trait Fields<'a>: Default {
     /// Reads an object. Anything else, `null` above all, reads as an object without members.
     fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
         let mut fields = Self::default();
+        fields.fill(reader)?;
+        Ok(fields)
+    }
+
+    /// The same, into fields that hold nothing yet.
+    #[inline(always)]
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         if reader.peek() != Some(b'{') {
             reader.skip()?;
-            return Ok(fields);
+            return Ok(());
         }
-        let mut before = fields.in_order(reader)?;
+        let mut before = self.in_order(reader)?;
         while reader.next_member(before)? {
-            fields.member(reader)?;
+            self.member(reader)?;
             before = b',';
         }
-        Ok(fields)
+        Ok(())
     }
 
     /// Reads a member, whichever it is.

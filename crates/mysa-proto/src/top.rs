@@ -170,7 +170,10 @@ impl<'a> Top<'a> {
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         match key {
             "ver" => reader.pass()?,
-            "src" => self.src = Party::read(reader)?,
+            "src" => {
+                self.src = Party::default();
+                self.src.fill(reader)?;
+            }
             "dest" => self.dest = Party::read(reader)?,
             "time" | "ts" => self.time = lenient::time(reader)?,
             "Timestamp" | "timestamp" => self.timestamp = lenient::time(reader)?,
