@@ -149,8 +149,9 @@ const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
     }
     let mask = u32::from_le_bytes(mask);
     let digits = bytes & mask;
-    // What is more than nine overflows into the half of its byte that is masked out.
-    if bytes & !mask == u32::from_le_bytes(pattern) && (digits + (mask / 15) * 6) & !mask == 0 {
+    // With six added, what is more than nine overflows into the half of its byte that is masked out.
+    let six = mask / 0x0F * 6;
+    if bytes & !mask == u32::from_le_bytes(pattern) && (digits + six) & !mask == 0 {
         Some(digits.to_le_bytes())
     } else {
         None
@@ -197,7 +198,8 @@ mod tests {
                 assert_eq!(f64::from(hundredths) / 100.0, degrees, "{text}");
             }
         }
-        if let Some((digits, rest)) = PlainNumber::read_whole(whole.as_bytes()) {
+        let ten = PlainNumber::read_ten(whole.as_bytes());
+        for (digits, rest) in PlainNumber::read_whole(whole.as_bytes()).into_iter().chain(ten) {
             assert_eq!(rest, behind.as_bytes(), "{text}");
             assert_eq!(general.expect(text).to_integer(), Some((false, digits)), "{text}");
         }
@@ -206,11 +208,31 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_read_the_short_way_is_read_the_same_way(
-            text in "-?(0|[1-9][0-9]{0,20}|[0-9]{1,4})(\\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?",
+            text in "-?(0|[1-9][0-9]{0,20}|[0-9]{9,11}|[0-9]{1,4})(\\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?",
             behind in "(,|}|]| ,)[\"a-z0-9.}]{0,9}",
         ) {
             agrees(&text, &behind);
             agrees(&text, "");
+        }
+    }
+
+    #[test]
+    fn a_time_is_ten_digits_and_nothing_else() {
+        for (text, time) in [
+            ("1767323045,", Some(1_767_323_045)),
+            ("9999999999}", Some(9_999_999_999)),
+            ("0767323045,", None),
+            ("1767323045", None),
+            ("1767323045 ", None),
+            ("17673230456,", None),
+            ("176732304,", None),
+            ("1767323045.5,", None),
+            ("1767323045e1,", None),
+            ("17673230:5,", None),
+            ("1767323/45,", None),
+            ("-767323045,", None),
+        ] {
+            assert_eq!(PlainNumber::read_ten(text.as_bytes()).map(|(time, _)| time), time, "{text}");
         }
     }
 
