@@ -10,7 +10,7 @@ use std::time::Duration;
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{Celsius, Change, DeviceId};
 use mysa_session::{CommandId, Event, Level, Reason, Settings, Start, Verdict};
-use mysa_sim::{CloudSpec, Fault, Happening, Window};
+use mysa_sim::{CloudSpec, DeviceFault, Fault, Happening, Window};
 use mysa_world::{NetSpec, Violation, World};
 
 /// The thermostats of [`CloudSpec::demo`], by family.
@@ -52,6 +52,27 @@ pub(crate) fn live_with(spec: CloudSpec, settings: Settings, seed: u64) -> World
     world.go(secs(30));
     assert_eq!(world.session.service().level, Level::Live, "{}", world.session.service());
     world
+}
+
+/// Settings that pass on every message as it came.
+pub(crate) fn raw() -> Settings {
+    let mut settings = Settings::default();
+    settings.raw_messages = true;
+    settings
+}
+
+/// A status of a V2 thermostat, or of the floor's, with this in its body.
+pub(crate) fn status(world: &World, id: &str, body: &str) -> String {
+    let (time, number) = (world.wall().as_secs(), if id == FLOOR { 17 } else { 40 });
+    format!(
+        r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{time},"msg":{number},"id":7,"body":{{{body}}}}}"#
+    )
+}
+
+/// A thermostat that says only what the test says in its stead.
+pub(crate) fn mute(world: &mut World, id: &str) {
+    world.fault(1_000 * HOUR, Fault::Device(Some(device(id)), DeviceFault::DropStatuses));
+    world.fault(1_000 * HOUR, Fault::FreezeStates);
 }
 
 /// Going on from what the last run kept.

@@ -1,0 +1,208 @@
+//! What becomes of a command, beside a scripted cloud.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_proto::{Change, Channel, Mode};
+use mysa_session::{Evidence, Expired, Level, Reached, Reason, Refused, Settings, Start, Verdict};
+use rig::{LITE, Rig, device, stored};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn a_command_is_confirmed_by_its_acknowledgement() {
+    let mut rig = Rig::live();
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(5));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Ack, .. }), "{:?}", rig.verdict(id));
+    assert_eq!(rig.commands().len(), 1);
+}
+
+#[test]
+fn a_command_whose_acknowledgement_is_lost_is_confirmed_by_a_later_status() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.run(secs(5));
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(3));
+    assert_eq!(rig.verdicts(id), []);
+    rig.status(LITE, 21.5);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Status, .. }));
+}
+
+#[test]
+fn a_command_the_device_ignores_is_unconfirmed_at_its_deadline_and_sent_once() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(29));
+    assert_eq!(rig.verdicts(id), []);
+    rig.run(secs(2));
+    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { reached: Reached::Service(Channel::Mqtt), .. }));
+    assert_eq!(rig.commands().len(), 1);
+}
+
+#[test]
+fn writes_to_one_thermostat_keep_their_distance_and_the_latest_wins() {
+    let mut rig = Rig::live();
+    let ids: Vec<_> = (0..10).map(|step| rig.set(LITE, 18.0 + f64::from(step) / 2.0)).collect();
+    rig.run(secs(10));
+    let sent = rig.commands();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[1].0 - sent[0].0 >= Duration::from_millis(2_500));
+    assert!(sent[1].3.contains("\"sp\":22.5"), "{}", sent[1].3);
+    for id in &ids[1..9] {
+        assert!(matches!(rig.verdict(*id), Verdict::Superseded { by, reached: None } if by > *id));
+    }
+    assert!(rig.verdict(ids[9]).is_confirmed());
+}
+
+#[test]
+fn wishes_for_different_fields_go_as_one_write() {
+    let mut rig = Rig::live();
+    let now = rig.now();
+    let first = rig.set(LITE, 20.0);
+    let mode = rig.session.command(now, device(LITE), Change::mode(Mode::Heat), None).unwrap();
+    let setpoint = rig.set(LITE, 22.0);
+    rig.run(secs(8));
+    assert_eq!(rig.commands().len(), 2);
+    let together = &rig.commands()[1].3;
+    assert!(together.contains("\"sp\":22") && together.contains("\"md\":3"), "{together}");
+    for id in [first, mode, setpoint] {
+        assert_eq!(rig.verdicts(id).len(), 1);
+    }
+    assert!(rig.verdict(mode).is_confirmed() && rig.verdict(setpoint).is_confirmed());
+}
+
+#[test]
+fn an_unacknowledged_publish_is_repeated_with_dup_and_never_behind_a_newer_one() {
+    let mut rig = Rig::live();
+    rig.run(secs(5));
+    rig.cloud.puback = false;
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let older = rig.set(LITE, 20.0);
+    rig.run(secs(6));
+    assert!(rig.commands().iter().any(|publish| publish.4), "repeated with DUP");
+    let newer = rig.set(LITE, 22.0);
+    rig.run(secs(60));
+    let first_new = rig.commands().iter().position(|publish| publish.3.contains("\"sp\":22")).unwrap();
+    assert!(rig.commands()[first_new..].iter().all(|publish| publish.3.contains("\"sp\":22")));
+    assert!(matches!(rig.verdict(older), Verdict::Superseded { by, .. } if by == newer));
+}
+
+#[test]
+fn publishes_that_end_the_connection_teach_that_mqtt_is_read_only() {
+    let mut rig = Rig::new();
+    rig.cloud.close_on_publish = true;
+    rig.run(secs(300));
+    assert_eq!(rig.session.service().level, Level::ReadOnly);
+    assert_eq!(rig.session.service().reason, Reason::PublishNotPermitted);
+    assert_eq!(rig.levels().iter().filter(|level| **level == Level::ReadOnly).count(), 1);
+    let connects = rig.log.connects.len();
+    assert!(connects <= 5, "{connects}");
+    // Commands take the other channel from here, and reads go on.
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(20));
+    assert!(
+        matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Reported, .. }),
+        "{:?}",
+        rig.verdict(id)
+    );
+    assert_eq!((rig.commands().len(), rig.asked("/update")), (0, 1));
+    assert_eq!(rig.log.connects.len(), connects);
+    rig.status(LITE, 21.0);
+    rig.run(secs(1));
+    assert_eq!(rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value.as_degrees(), 21.0);
+}
+
+#[test]
+fn what_is_only_desired_does_not_confirm_a_command() {
+    let mut rig = Rig::with(
+        {
+            let mut settings = Settings::default();
+            settings.channel = mysa_session::CommandChannel::Structured;
+            settings
+        },
+        Start::Resume { stored: stored(), password: None },
+        0,
+    );
+    rig.cloud.structured_applies = false;
+    rig.run(secs(10));
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(40));
+    assert!(matches!(
+        rig.verdict(id),
+        Verdict::Unconfirmed { reached: Reached::Service(Channel::Structured), .. }
+    ));
+    assert_eq!((rig.commands().len(), rig.asked("/update")), (0, 1));
+}
+
+#[test]
+fn a_broker_that_swallows_publishes_is_found_out_and_statuses_flow_meanwhile() {
+    let mut rig = Rig::new();
+    rig.cloud.puback = false;
+    rig.cloud.devices = (0..20).map(|n| (format!("a0b1c2d3e4{n:02x}"), "BB-V2-0-L".into())).collect();
+    rig.run(secs(8));
+    rig.status("a0b1c2d3e403", 23.0);
+    rig.run(secs(1));
+    assert_eq!(
+        rig.session.state(device("a0b1c2d3e403")).unwrap().setpoint().unwrap().value.as_degrees(),
+        23.0
+    );
+    rig.run(secs(60));
+    assert_eq!(rig.session.service().reason, Reason::PublishNotPermitted);
+    assert_eq!(rig.log.connects.len(), 1);
+}
+
+#[test]
+fn shutting_down_resolves_every_command_and_says_goodbye() {
+    let mut rig = Rig::live();
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let sent = rig.set(LITE, 20.0);
+    rig.run(Duration::from_millis(400));
+    let waiting = rig.set(LITE, 22.0);
+    let now = rig.now();
+    rig.session.shutdown(now);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(sent));
+    assert_eq!(rig.verdict(waiting), Verdict::Expired(Expired::ShutDown));
+    assert_eq!(rig.session.poll_timeout(), None);
+    let late = rig.set(LITE, 23.0);
+    rig.run(secs(1));
+    assert_eq!(rig.verdict(late), Verdict::Expired(Expired::ShutDown));
+}
+
+#[test]
+fn commands_without_a_connection_expire_unsent() {
+    let mut settings = Settings::default();
+    settings.channel = mysa_session::CommandChannel::Mqtt;
+    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    rig.run(secs(10));
+    rig.cut();
+    rig.cloud.upgrade = Some(503);
+    rig.run(secs(5));
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(60));
+    assert_eq!(rig.verdict(id), Verdict::Expired(Expired::Deadline));
+    rig.cloud.upgrade = None;
+    rig.run(secs(1_800));
+    assert_eq!(rig.commands().len(), 0);
+}
+
+#[test]
+fn what_the_model_does_not_take_is_refused_before_anything_is_sent() {
+    let mut rig = Rig::live();
+    let id = rig.set(LITE, 45.0);
+    let nobody = rig.set("ffffffffffff", 20.0);
+    rig.run(secs(1));
+    assert!(matches!(rig.verdict(id), Verdict::Refused(Refused::Model(_))));
+    assert_eq!(rig.verdict(nobody), Verdict::Refused(Refused::UnknownDevice));
+    assert_eq!(rig.commands().len(), 0);
+}
