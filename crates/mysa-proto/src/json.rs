@@ -52,6 +52,8 @@ impl<'a> RawJson<'a> {
     }
 
     /// The text, without surrounding white space. It is JSON, save that control characters may stand raw in strings.
+    ///
+    /// Each call walks the text once: that it is UTF-8 is known, but cannot be said without unsafe code.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         as_text(self.0)

@@ -4,8 +4,8 @@ use core::fmt::{self, Write as _};
 
 /// A JSON string as the device wrote it: borrowed, its escapes not yet resolved.
 ///
-/// Compares with `&str`, prints, and iterates resolved. Most strings hold no escape and are had for free by
-/// [`JsonStr::as_plain`].
+/// Compares with `&str`, prints, and iterates resolved. Most strings hold no escape and are had without a
+/// copy by [`JsonStr::as_plain`].
 #[derive(Clone, Copy)]
 pub struct JsonStr<'a> {
     /// UTF-8. Who only compares bytes is spared the check that makes it a `str`.
