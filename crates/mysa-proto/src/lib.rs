@@ -5,8 +5,8 @@
 //! ```
 //! use core::time::Duration;
 //! use mysa_proto::{
-//!     Body, Celsius, Change, Command, DeviceState, EnvelopeForm, Limits, Message, Model, ModeTable, Observation,
-//!     Received, Stamp, Topic, UnixTime,
+//!     Body, Celsius, Change, Command, DeviceState, EnvelopeForm, Limits, Message, Model, ModeTable, Received,
+//!     Stamp, StateField, Topic, UnixTime,
 //! };
 //!
 //! // What a thermostat says...
@@ -19,9 +19,8 @@
 //! let model = Model::parse("BB-V2-0");
 //! let now = Received { mono: Duration::from_secs(7), wall: UnixTime::from_secs(1_767_323_046) };
 //! let mut state = DeviceState::new();
-//! if let Some(seen) = Observation::from_message(&message, &ModeTable::OBSERVED, model.family(), now) {
-//!     state.observe(&seen);
-//! }
+//! let changes = state.observe_message(&message, &ModeTable::OBSERVED, model.family(), now);
+//! assert!(changes.is_some_and(|changes| changes.contains(StateField::Setpoint)));
 //! assert_eq!(state.setpoint().map(|setpoint| setpoint.value.as_degrees()), Some(20.0));
 //!
 //! // ...and what it is told is checked before it can be written.
