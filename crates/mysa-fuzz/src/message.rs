@@ -7,9 +7,9 @@ use mysa_proto::{
 
 use crate::script::Script;
 
-/// The message decoder. Decoding is total; what is read is UTF-8 and in range; blanks around a payload change nothing; what is
-/// unknown is shown whole; what is salvaged of a whole message is its envelope; the same message written in another way
-/// says the same; nothing a device says is a danger.
+/// The message decoder. Decoding is total; what is read is UTF-8 and in range; blanks around a payload change nothing;
+/// what is unknown is shown whole; what is salvaged of a whole message is its envelope; the same message written in another
+/// way says the same; nothing a device says is a danger.
 pub fn message(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
