@@ -32,11 +32,13 @@ impl Account {
     /// A variable is missing, or says nothing that can be used.
     pub fn from_env() -> Result<Self, Error> {
         let needed = |name: &str| env::var(name).map_err(|_| format!("set {name}"));
+        let connect_to = env::var("MYSA_CONNECT_TO").ok().map(|address| address.parse());
+        let extra_ca = env::var_os("MYSA_EXTRA_CA").map(fs::read);
         Ok(Self {
             username: needed("MYSA_USERNAME")?,
             password: needed("MYSA_PASSWORD")?,
-            connect_to: env::var("MYSA_CONNECT_TO").ok().map(|address| address.parse()).transpose()?,
-            extra_ca: env::var_os("MYSA_EXTRA_CA").map(fs::read).transpose()?,
+            connect_to: connect_to.transpose().map_err(|error| format!("MYSA_CONNECT_TO: {error}"))?,
+            extra_ca: extra_ca.transpose().map_err(|error| format!("MYSA_EXTRA_CA: {error}"))?,
         })
     }
 

@@ -1,7 +1,7 @@
 use mysa_proto::{Celsius, Change};
 use mysa_session::{CommandId, Event, Level, Now, Session, Verdict};
 
-use crate::Error;
+use crate::{Error, name_and_setpoint};
 
 /// One thing to do with a session: once it is live, give a thermostat a setpoint, and wait for the verdict.
 #[derive(Debug)]
@@ -17,11 +17,7 @@ impl Errand {
     /// # Errors
     /// They are not there, or it is no temperature.
     pub fn from_args() -> Result<Self, Error> {
-        let mut args = std::env::args().skip(1);
-        let (Some(thermostat), Some(degrees)) = (args.next(), args.next()) else {
-            return Err("give a thermostat's name and a setpoint in degrees Celsius".into());
-        };
-        let setpoint = Celsius::from_degrees(degrees.parse()?).ok_or("that is no temperature")?;
+        let (thermostat, setpoint) = name_and_setpoint(std::env::args().skip(1))?;
         Ok(Self { thermostat, setpoint, given: None })
     }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod args;
 mod clock;
 mod errand;
 mod http1;
@@ -13,6 +14,7 @@ mod input;
 mod upgrade;
 
 pub use account::Account;
+pub use args::name_and_setpoint;
 pub use clock::Clock;
 pub use errand::Errand;
 pub use http1::{Answer, request_bytes};

@@ -143,3 +143,37 @@ fn a_fleet_is_live_within_a_minute_and_every_session_is_small() {
     assert!((1.0..64.0).contains(&kib.parse::<f64>().expect("a number")), "{text}");
     println!("{text}");
 }
+
+#[test]
+fn what_is_wrong_with_a_command_line_is_named() {
+    let none = "give a thermostat's name and a setpoint in degrees Celsius";
+    let warm = "warm is no temperature in degrees Celsius";
+    let [set, smol, blocking, automation] = [
+        env!("CARGO_BIN_EXE_set"),
+        env!("CARGO_BIN_EXE_smol"),
+        env!("CARGO_BIN_EXE_blocking"),
+        env!("CARGO_BIN_EXE_home_automation"),
+    ];
+    let (watch, replay) = (env!("CARGO_BIN_EXE_watch"), env!("CARGO_BIN_EXE_replay"));
+    let fleet = env!("CARGO_BIN_EXE_fleet");
+    let numbers = "give a number of sessions and one of minutes, or neither";
+    for (program, args, wrong) in [
+        (set, &[][..], none),
+        (set, &["Kitchen", "warm"], warm),
+        (smol, &["Kitchen", "warm"], warm),
+        (blocking, &["Kitchen", "NaN"], "NaN is no temperature in degrees Celsius"),
+        (automation, &["Kitchen"], none),
+        (watch, &[], "MYSA_CONNECT_TO: invalid socket address syntax"),
+        (replay, &[], "give a HAR file"),
+        (replay, &["nowhere.har"], "nowhere.har cannot be read"),
+        (replay, &["Cargo.toml"], "Cargo.toml is no HAR file"),
+        (fleet, &["many"], numbers),
+        (fleet, &["1", "0"], numbers),
+    ] {
+        let mut command = Command::new(program);
+        command.args(args).env("MYSA_USERNAME", "ann@example.org").env("MYSA_PASSWORD", "secret");
+        let output = command.env("MYSA_CONNECT_TO", "here").output().expect("an example");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(wrong), "{command:?}: {said}");
+    }
+}

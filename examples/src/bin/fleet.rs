@@ -20,8 +20,11 @@ const BIRTH: UnixTime = UnixTime::from_secs(1_767_323_045);
 
 fn main() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
-    let sessions: usize = args.next().map_or(Ok(1_000), |arg| arg.parse())?;
-    let minutes: u64 = args.next().map_or(Ok(10), |arg| arg.parse())?;
+    let mut number = |preset| {
+        let arg = args.next().map(|arg| arg.parse::<u32>().ok().filter(|number| *number > 0));
+        arg.unwrap_or(Some(preset)).ok_or("give a number of sessions and one of minutes, or neither")
+    };
+    let (sessions, minutes) = (number(1_000)? as usize, u64::from(number(10)?));
     let mut fleet = Fleet::new(sessions)?;
 
     fleet.run_until(Duration::from_secs(60));

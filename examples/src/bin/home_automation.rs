@@ -3,7 +3,7 @@
 //! `home_automation NAME DEGREES` reads what a presence sensor says, one word a line: `empty` or `back`. While nobody is
 //! there the thermostat's setpoint is the one given; afterwards it is what it was before.
 
-use mysa_examples::{Account, Error};
+use mysa_examples::{Account, Error, name_and_setpoint};
 use mysa_tokio::{Celsius, Client, DeviceId, Verdict};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -12,10 +12,7 @@ const TRIES: u32 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let mut args = std::env::args().skip(1);
-    let name = args.next().ok_or("give a thermostat's name")?;
-    let degrees: f64 = args.next().ok_or("give a setpoint in degrees Celsius")?.parse()?;
-    let lowered = Celsius::from_degrees(degrees).ok_or("that is no temperature")?;
+    let (name, lowered) = name_and_setpoint(std::env::args().skip(1))?;
 
     let client = Account::from_env()?.client().connect().await?;
     let device = client.devices().into_iter().find(|device| device.label() == name);

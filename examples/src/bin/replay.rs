@@ -19,8 +19,11 @@ use mysa_sigv4::PresignedUrl;
 use serde_json::Value;
 
 fn main() -> Result<(), Error> {
-    let capture: Value = serde_json::from_slice(&fs::read(env::args().nth(1).ok_or("give a HAR file")?)?)?;
-    let entries = capture["log"]["entries"].as_array().ok_or("that is no HAR file")?;
+    let path = env::args().nth(1).ok_or("give a HAR file")?;
+    let capture = fs::read(&path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    let capture: Value =
+        serde_json::from_slice(&capture).map_err(|error| format!("{path} is no HAR file: {error}"))?;
+    let entries = capture["log"]["entries"].as_array().ok_or_else(|| format!("{path} is no HAR file"))?;
     let with = |start: &str, end: &str| {
         let mut urls = entries.iter().filter_map(|entry| Some((entry, entry["request"]["url"].as_str()?)));
         urls.find(|(_, url)| url.starts_with(start) && url.ends_with(end)).map(|(entry, _)| entry)
