@@ -35,6 +35,9 @@ pub struct StoredSession {
     pub refused: Option<String>,
     /// No sign-in before this, in Unix seconds: the wait that a lock-out or a throttle imposed.
     pub not_before: Option<i64>,
+    /// When the broker was last found to deny publishing to this account, in Unix seconds. `None` if it was never
+    /// found, or was permitted since. A permission can change, so the older it is, the less it says.
+    pub publish_denied_at: Option<i64>,
 }
 
 impl fmt::Debug for StoredSession {
@@ -43,6 +46,7 @@ impl fmt::Debug for StoredSession {
             .field("refresh_token", &self.refresh_token)
             .field("refused", &self.refused)
             .field("not_before", &self.not_before)
+            .field("publish_denied_at", &self.publish_denied_at)
             .finish_non_exhaustive()
     }
 }
@@ -87,6 +91,8 @@ struct Written<'a> {
     identity_id: Option<&'a str>,
     refused: Option<&'a str>,
     not_before: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish_denied_at: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +107,8 @@ struct Read {
     refused: Option<String>,
     #[serde(default)]
     not_before: Option<i64>,
+    #[serde(default)]
+    publish_denied_at: Option<i64>,
 }
 
 impl StoredSession {
@@ -114,6 +122,7 @@ impl StoredSession {
             identity_id: None,
             refused: None,
             not_before: None,
+            publish_denied_at: None,
         }
     }
 
@@ -128,6 +137,7 @@ impl StoredSession {
             identity_id: self.identity_id.as_deref(),
             refused: self.refused.as_deref(),
             not_before: self.not_before,
+            publish_denied_at: self.publish_denied_at,
         };
         Zeroizing::new(serde_json::to_string(&written).expect("text and numbers are always JSON"))
     }
@@ -155,6 +165,7 @@ impl StoredSession {
             identity_id: read.identity_id,
             refused: read.refused,
             not_before: read.not_before,
+            publish_denied_at: read.publish_denied_at,
         })
     }
 }

@@ -81,6 +81,7 @@ fn a_stored_session_is_read_back_and_damage_is_told_from_a_later_version() {
     stored.refresh_token = Some(RefreshToken::new(Secret::from("t")));
     stored.identity_id = Some("us-east-1:x".into());
     stored.not_before = Some(7);
+    stored.publish_denied_at = Some(1_767_323_045);
     let text = stored.to_json();
     assert_eq!(StoredSession::from_json(text.as_bytes()), Ok(stored));
     for end in 0..text.len() {
@@ -95,4 +96,13 @@ fn a_stored_session_is_read_back_and_damage_is_told_from_a_later_version() {
         StoredSession::from_json(later.as_bytes()),
         Err(mysa_cognito::StoredError::Newer { version: 2 })
     );
+}
+
+#[test]
+fn a_session_of_an_earlier_program_is_read_without_what_that_did_not_know() {
+    let text = br#"{"version":1,"account":"ann@example.org","client_id":"client","refresh_token":"t",
+        "identity_id":null,"refused":null,"not_before":7}"#;
+    let stored = StoredSession::from_json(text).expect("version 1 stays readable");
+    assert_eq!((stored.not_before, stored.publish_denied_at), (Some(7), None));
+    assert!(!stored.to_json().contains("publish_denied_at"), "nothing is written of what is not known");
 }
