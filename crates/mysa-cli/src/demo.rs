@@ -10,16 +10,16 @@ use time::{Date, OffsetDateTime};
 use tokio::time::timeout;
 
 use crate::args::{Demo, Period};
-use crate::cloud::Cloud;
-use crate::config::Unit;
-use crate::energy;
-use crate::exit::{Exit, Failure, Result};
-use crate::goodbye::Goodbyes;
-use crate::record::Record;
-use crate::table;
-use crate::temperature;
-use crate::terminal::Terminal;
-use crate::view;
+use crate::commands::energy;
+use crate::output::record::Record;
+use crate::output::table;
+use crate::output::temperature;
+use crate::output::terminal::Terminal;
+use crate::output::view;
+use crate::support::cloud::Cloud;
+use crate::support::config::Unit;
+use crate::support::exit::{Exit, Failure, Result};
+use crate::support::shutdown::Goodbyes;
 
 /// The whole of it ends within this, whatever happens.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -273,7 +273,7 @@ impl Stage<'_> {
 
     async fn energy(&self, cloud: &Cloud) -> Result<()> {
         let ids = cloud.choose(&[])?;
-        let now = OffsetDateTime::from_unix_timestamp(crate::when::now().as_secs());
+        let now = OffsetDateTime::from_unix_timestamp(crate::output::timefmt::now().as_secs());
         let today = now.map_or(Date::MIN, |now| now.date());
         let from = today.saturating_sub(time::Duration::days(13));
         let meters = energy::read(self.terminal, cloud, &ids, from, today).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, FaultPlan, Happening, HttpFault};
 
-use crate::exit::{Failure, Result};
+use crate::support::exit::{Failure, Result};
 
 enum Kind {
     /// Lasts from its time on.

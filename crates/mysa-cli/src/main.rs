@@ -1,51 +1,26 @@
 //! The `mysa` command. Data goes to standard output, everything else to standard error.
 
 mod args;
-mod capture;
-mod chart;
-mod cloud;
-mod config;
-mod decode;
+mod commands;
 mod demo;
-mod doctor;
-mod energy;
-mod exit;
 mod faults;
-mod goodbye;
-mod known;
-mod login;
-mod man;
-mod names;
-mod news;
-mod places;
-mod presign;
-mod raw;
-mod record;
-mod redact;
-mod set;
-mod settings;
+mod output;
 mod sim;
-mod status;
-mod table;
-mod temperature;
-mod terminal;
-mod trace;
-mod view;
-mod watch;
-mod when;
-mod whole_file;
+mod support;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command, Global};
-use crate::cloud::Context;
-use crate::exit::{Exit, Failure, Result};
-use crate::goodbye::{Goodbyes, until_told};
-use crate::places::Places;
-use crate::redact::Redaction;
-use crate::terminal::Terminal;
+use crate::commands::{decode, doctor, energy, login, man, presign, raw, set, status, watch};
+use crate::output::redact::Redaction;
+use crate::output::terminal::Terminal;
+use crate::output::timefmt;
+use crate::support::cloud::Context;
+use crate::support::exit::{Exit, Failure, Result};
+use crate::support::paths::Places;
+use crate::support::shutdown::{Goodbyes, until_told};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -69,13 +44,17 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
     let places = || Places::find(cli.global.config.clone());
     match cli.command {
         Command::Decode(args) => {
-            let table = config::load(&places()?.config)?.mode_table.table();
+            let table = support::config::load(&places()?.config)?.mode_table.table();
             decode::run(terminal, &args, &table, &mut redaction)
         }
-        Command::Presign(args) if !args.is_online() => presign::offline(terminal, &args, when::now()),
-        Command::Config(args) => {
-            settings::run(terminal, &places()?, cli.global.account.as_deref(), &args.action, &redaction)
-        }
+        Command::Presign(args) if !args.is_online() => presign::offline(terminal, &args, timefmt::now()),
+        Command::Config(args) => commands::config::run(
+            terminal,
+            &places()?,
+            cli.global.account.as_deref(),
+            &args.action,
+            &redaction,
+        ),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "mysa", &mut script);
@@ -142,9 +121,9 @@ async fn online(
 
 pub(crate) fn context(global: &Global) -> Result<Context> {
     let places = Places::find(global.config.clone())?;
-    let config = config::load(&places.config)?;
+    let config = support::config::load(&places.config)?;
     Ok(Context {
-        environment: cloud::environment(&config)?,
+        environment: support::cloud::environment(&config)?,
         places,
         config,
         account: global.account.clone(),

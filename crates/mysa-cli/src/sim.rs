@@ -7,11 +7,11 @@ use mysa_sim::{AccountSpec, CloudSpec};
 use mysa_sim_server::{Certificate, Server};
 
 use crate::args::Sim;
-use crate::exit::{Exit, Failure, Result};
 use crate::faults;
-use crate::record::{Record, Value};
-use crate::terminal::Terminal;
-use crate::whole_file;
+use crate::output::record::{Record, Value};
+use crate::output::terminal::Terminal;
+use crate::support::atomic_file;
+use crate::support::exit::{Exit, Failure, Result};
 
 /// Runs the simulated cloud until the caller drops the future.
 pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> Result<()> {
@@ -43,7 +43,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> R
             }
         })?;
     if let Some(pem) = &authority {
-        whole_file::write(ca_out, pem, whole_file::ANYBODY).map_err(|error| {
+        atomic_file::write(ca_out, pem, atomic_file::ANYBODY).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot write {}: {error}", ca_out.display()))
         })?;
     }

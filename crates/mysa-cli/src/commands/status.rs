@@ -1,0 +1,137 @@
+//! `mysa devices` and `mysa status`.
+
+use std::time::Duration;
+
+use mysa_proto::{DeviceId, Family};
+use tokio::time::{Instant, sleep_until};
+
+use crate::args::Status;
+use crate::output::record::{Record, Value};
+use crate::output::redact::Redaction;
+use crate::output::table;
+use crate::output::terminal::Terminal;
+use crate::output::timefmt;
+use crate::output::view::{self, Link};
+use crate::support::cloud::{Cloud, Context};
+use crate::support::exit::{Exit, Failure, Result};
+
+pub(crate) async fn devices(terminal: &Terminal, context: &Context) -> Result<()> {
+    let mut settings = context.settings();
+    settings.live_reports = false;
+    let cloud = context.connect(terminal, settings).await?;
+    let views = cloud.client.devices();
+    if terminal.json {
+        let mut record = Record::document();
+        let devices = views.iter().map(|view| {
+            let mut device = Record::new();
+            device
+                .put("id", view.id.as_str())
+                .put("name", view.name.as_deref())
+                .put("model", view.model.as_str());
+            device.put("family", view.model.family().map(Family::name));
+            device.put("home_id", view.home.as_deref());
+            device
+                .put("rated_power_w", context.config.rated_watts(&view.id).map(mysa_proto::Watts::as_watts));
+            Value::Record(device)
+        });
+        record.put("devices", devices.collect::<Vec<_>>());
+        terminal.line(record.to_json())?;
+    } else {
+        let rows: Vec<Vec<String>> = views
+            .iter()
+            .map(|view| {
+                let family = view.model.family().map_or("unknown model, shown only", Family::name);
+                vec![view.label(), view.id.to_string(), view.model.as_str().to_owned(), family.to_owned()]
+            })
+            .collect();
+        for line in table::render(&["NAME", "ID", "MODEL", "WHAT IT IS"], &rows, usize::MAX) {
+            terminal.line(line)?;
+        }
+    }
+    cloud.close(terminal).await;
+    Ok(())
+}
+
+pub(crate) async fn status(
+    terminal: &Terminal,
+    context: &Context,
+    args: &Status,
+    redaction: &Redaction,
+) -> Result<()> {
+    let wait = timefmt::seconds(args.wait, "--wait")?;
+    let cloud = context.connect(terminal, context.settings()).await?;
+    let chosen = cloud.choose(&args.devices)?;
+    cloud.known(wait).await;
+    if !wait.is_zero() {
+        terminal.progress("listening");
+        heard(&cloud, &chosen, wait).await;
+        terminal.progress("");
+    }
+    show(terminal, context, &cloud, &chosen, redaction)?;
+    let silent: Vec<String> = chosen
+        .iter()
+        .filter_map(|id| cloud.client.state(id))
+        .filter(|view| Link::of(view) != Link::Live)
+        .map(|view| format!("{} is {}", view.label(), Link::of(&view).name()))
+        .collect();
+    cloud.close(terminal).await;
+    // Only who asked for a certain thermostat is told by the exit code.
+    if args.devices.is_empty() || silent.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::DeviceSilent, silent.join("; ")))
+}
+
+/// Waits until every thermostat has spoken, or time is up.
+async fn heard(cloud: &Cloud, chosen: &[DeviceId], wait: Duration) {
+    let deadline = Instant::now() + wait;
+    let mut events = cloud.client.events();
+    let fresh = |id: &DeviceId| {
+        let view = cloud.client.state(id);
+        view.is_none_or(|view| match view.model.family() {
+            None => true,
+            // Its current, and so its power, is told live alone.
+            Some(Family::BaseboardV1) => view.state.current().is_some(),
+            Some(_) => cloud.age(&view).is_some_and(|age| age < Duration::from_secs(30)),
+        })
+    };
+    while !(cloud.client.is_live() && chosen.iter().all(fresh)) {
+        tokio::select! {
+            event = events.next() => if event.is_none() { return },
+            () = sleep_until(deadline) => return,
+        }
+    }
+}
+
+fn show(
+    terminal: &Terminal,
+    context: &Context,
+    cloud: &Cloud,
+    chosen: &[DeviceId],
+    redaction: &Redaction,
+) -> Result<()> {
+    let service = cloud.client.service();
+    let views: Vec<_> = chosen.iter().filter_map(|id| cloud.client.state(id)).collect();
+    if terminal.json {
+        let mut record = Record::document();
+        record.put("account", redaction.email(&cloud.account));
+        record.put("service", service.level.to_string()).put("reason", service.reason.to_string());
+        record.put("since", timefmt::iso(service.since_wall));
+        let devices = views.iter().map(|view| {
+            Value::Record(view::record(view, cloud.age(view), context.config.rated_watts(&view.id)))
+        });
+        record.put("devices", devices.collect::<Vec<_>>());
+        return terminal.line(record.to_json());
+    }
+    terminal.line(format!("{}  {service}", redaction.email(&cloud.account)))?;
+    let rows: Vec<Vec<String>> = views
+        .iter()
+        .map(|view| {
+            view::row(view, cloud.age(view), context.config.rated_watts(&view.id), context.config.unit)
+        })
+        .collect();
+    for line in table::fit(&view::HEADS, &rows, terminal.table_width(), &view::LEAST) {
+        terminal.line(line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,407 @@
+//! `mysa watch`.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use mysa_proto::{Changes, DeviceId, Model, Topic};
+use mysa_tokio::{Event, Level, Service};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::args::Watch;
+use crate::commands::presign::read_url;
+use crate::output::record::{Record, printable};
+use crate::output::redact::Redaction;
+use crate::output::status_log::{self, News, Note};
+use crate::output::table;
+use crate::output::terminal::Terminal;
+use crate::output::timefmt;
+use crate::output::view::{self, Link};
+use crate::support::capture::Capture;
+use crate::support::cloud::{Cloud, Context};
+use crate::support::exit::{Exit, Failure, Result};
+use crate::support::resolve;
+
+pub(crate) async fn run(
+    terminal: &Terminal,
+    context: &Context,
+    args: &Watch,
+    redaction: &Redaction,
+) -> Result<()> {
+    let timeout = args.timeout.map(|seconds| timefmt::seconds(seconds, "--timeout")).transpose()?;
+    let (cloud, chosen) = open(terminal, context, args).await?;
+    let capture = args.capture.as_deref().map(Capture::create).transpose()?;
+    let service = cloud.client.service();
+    let mut watching = Watching {
+        capture,
+        terminal,
+        context,
+        cloud: &cloud,
+        chosen,
+        all: args.devices.is_empty(),
+        title: if args.url.is_some() { "captured URL".to_owned() } else { redaction.email(&cloud.account) },
+        table: terminal.is_terminal() && !terminal.json,
+        news: News::new(cloud.elapsed(), service.level, service.reason),
+        drawn: 0,
+        left: args.count,
+    };
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let ended = watching.run(deadline).await;
+    let heard =
+        watching.chosen.iter().any(|id| cloud.client.state(id).is_some_and(|view| view.heard.is_some()));
+    let left = watching.left.filter(|&left| left > 0);
+    cloud.close(terminal).await;
+    match (ended?, left) {
+        (End::TimeOut, Some(left)) => {
+            Err(Failure::new(Exit::TimedOut, format!("out of time with {left} changes to go")))
+        }
+        (End::TimeOut, None) if !heard => {
+            Err(Failure::new(Exit::TimedOut, "out of time, and nothing was heard"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(Cloud, Vec<DeviceId>)> {
+    let mut settings = context.settings();
+    settings.raw_messages = args.capture.is_some() || terminal.is_tracing();
+    let Some(url) = &args.url else {
+        let cloud = context.connect_silently(terminal, settings).await?;
+        cloud.known(STATES_WITHIN).await;
+        let chosen = cloud.choose(&args.devices)?;
+        return Ok((cloud, chosen));
+    };
+    let url = read_url(url)?;
+    let devices = args.devices.iter().map(|text| captured_device(text)).collect::<Result<Vec<_>>>()?;
+    let chosen = devices.iter().map(|(id, _)| *id).collect();
+    let builder = context.builder(settings)?.captured(url, devices);
+    Ok((Cloud::start(builder, String::new(), &context.goodbyes)?, chosen))
+}
+
+/// How long the first states are waited for before watching begins without them.
+const STATES_WITHIN: Duration = Duration::from_secs(5);
+
+/// `ID` or `ID=MODEL`: with a captured URL there is no list to look a name up in.
+fn captured_device(text: &str) -> Result<(DeviceId, Model)> {
+    let (id, model) = text.split_once('=').unwrap_or((text, ""));
+    let id = resolve::as_id(id).ok_or_else(|| {
+        Failure::usage(format!("'{id}' is no id; with a captured URL, name thermostats as ID or ID=MODEL"))
+    })?;
+    Ok((id, Model::parse(model)))
+}
+
+enum End {
+    Enough,
+    TimeOut,
+}
+
+struct Watching<'a> {
+    capture: Option<Capture>,
+    terminal: &'a Terminal,
+    context: &'a Context,
+    cloud: &'a Cloud,
+    chosen: Vec<DeviceId>,
+    /// Whatever comes to the account later is watched too.
+    all: bool,
+    title: String,
+    /// A table on a terminal, lines otherwise.
+    table: bool,
+    news: News,
+    /// Lines of the table that stand on the terminal.
+    drawn: usize,
+    /// Changes still to be shown.
+    left: Option<u64>,
+}
+
+impl Watching<'_> {
+    async fn run(&mut self, deadline: Option<Instant>) -> Result<End> {
+        let mut events = self.cloud.client.events();
+        if self.table {
+            self.draw()?;
+        } else {
+            let service = self.cloud.client.service();
+            self.service(service, Note::Now { state: service.level, was: None }).await?;
+            for id in self.chosen.clone() {
+                self.link(id)?;
+                if self.device(id, None)? {
+                    return Ok(End::Enough);
+                }
+            }
+        }
+        // Ages move on without news. On a pipe only what happens is told.
+        let mut tick = interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let still =
+                self.news.due().filter(|_| !self.table).map(|at| at.saturating_sub(self.cloud.elapsed()));
+            let still_at = still.map(|wait| Instant::now() + wait);
+            let event = tokio::select! {
+                event = events.next() => event,
+                _ = tick.tick(), if self.table => {
+                    self.draw()?;
+                    continue;
+                }
+                () = sleep_until(still_at.unwrap_or_else(Instant::now)), if still_at.is_some() => {
+                    self.repeat().await?;
+                    continue;
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => return Ok(End::TimeOut),
+            };
+            let Some(event) = event else { return Err(Failure::new(Exit::Failed, "the client has ended")) };
+            if self.take(event).await? {
+                return Ok(End::Enough);
+            }
+        }
+    }
+
+    /// Shows what happened; true if that was enough.
+    async fn take(&mut self, event: Event) -> Result<bool> {
+        match event {
+            Event::Device { device, changes, about, .. } if self.chosen.contains(&device) => {
+                if changes.is_empty() && !about {
+                    return Ok(false);
+                }
+                if self.table {
+                    let enough = self.counted();
+                    self.draw()?;
+                    return Ok(enough);
+                }
+                self.link(device)?;
+                return self.device(device, Some(changes));
+            }
+            Event::Service(service) => {
+                let note = self.news.service(self.cloud.elapsed(), service.level, service.reason);
+                if self.table {
+                    self.draw()?;
+                } else if let Some(note) = note {
+                    self.service(service, note).await?;
+                }
+                if service.level == Level::SignInNeeded {
+                    return Err(Failure::new(Exit::SignIn, format!("{}; run `mysa login`", service.reason)));
+                }
+            }
+            Event::Message { device, kind, payload } => {
+                let topic = Topic { device, kind };
+                if self.aside() && self.terminal.is_tracing() {
+                    self.note_line(&format!("{topic}  {} bytes", payload.len()));
+                }
+                if let Some(capture) = &mut self.capture {
+                    capture.keep(topic, &payload)?;
+                }
+            }
+            Event::DeviceAdded { device } if self.all && !self.chosen.contains(&device) => {
+                self.chosen.push(device);
+                self.detail(&format!("{} has joined the account", self.name(device)));
+            }
+            Event::DeviceRemoved { device } => {
+                self.chosen.retain(|id| *id != device);
+                self.news.forget(device);
+                self.note(&format!("{device} has left the account"))?;
+            }
+            Event::Unreadable { device, len } => {
+                self.detail(&format!("{}: a message of {len} bytes cannot be read", self.name(device)));
+            }
+            Event::Dropped { count } => self.detail(&format!("{count} events went by unseen")),
+            Event::Contradiction { device } => {
+                self.note(&format!("{} heats although its mode is off", self.name(device)))?;
+            }
+            Event::ClockOff { ahead_ms } => {
+                self.note(&format!("this computer's clock is wrong by {} s", -ahead_ms / 1_000))?;
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// One more change was shown; true if that was the last one wanted.
+    fn counted(&mut self) -> bool {
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        self.left == Some(0)
+    }
+
+    fn name(&self, id: DeviceId) -> String {
+        self.cloud.client.state(&id).map_or_else(|| id.to_string(), |view| printable(&view.label()))
+    }
+
+    /// One line about one thermostat.
+    fn device(&mut self, id: DeviceId, changes: Option<Changes>) -> Result<bool> {
+        let Some(view) = self.cloud.client.state(&id) else { return Ok(false) };
+        if view.heard.is_none() && changes.is_none_or(Changes::is_empty) {
+            // Nothing to tell yet.
+            return Ok(false);
+        }
+        let rated = self.context.config.rated_watts(&id);
+        let age = self.cloud.age(&view);
+        if self.terminal.json {
+            let mut document = event("device");
+            if let Some(changes) = changes {
+                let names = changes.iter().map(|field| field.name().into()).collect::<Vec<_>>();
+                document.put("changed", names);
+            }
+            for (name, value) in view::record(&view, age, rated).into_fields() {
+                document.put(&name, value);
+            }
+            self.terminal.line(document.to_json())?;
+        } else {
+            let time = timefmt::iso(timefmt::now());
+            let rows = [view::row(&view, age, rated, self.context.config.unit)];
+            let [name, room, setpoint, humidity, mode, duty, power, age, link] = rows[0].as_slice() else {
+                return Ok(false);
+            };
+            self.terminal.line(format!(
+                "{time}  {}  room {room}  setpoint {setpoint}  humidity {humidity}  mode {mode}  duty {duty}  power {power}  age {age}  {link}",
+                printable(name)
+            ))?;
+        }
+        Ok(self.counted())
+    }
+
+    /// Looks whether a thermostat has fallen silent, or recovered.
+    fn link(&mut self, id: DeviceId) -> Result<()> {
+        let Some(view) = self.cloud.client.state(&id) else { return Ok(()) };
+        match self.news.device(self.cloud.elapsed(), id, Link::of(&view)) {
+            Some(note) => self.linked(id, note),
+            None => Ok(()),
+        }
+    }
+
+    fn linked(&self, id: DeviceId, note: Note<Link>) -> Result<()> {
+        let name = self.name(id);
+        if self.terminal.json {
+            let mut document = event(if matches!(note, Note::Now { .. }) { "link" } else { "still" });
+            document
+                .put("id", id.as_str())
+                .put("name", self.cloud.client.state(&id).and_then(|view| view.name));
+            match note {
+                Note::Now { state, was } => {
+                    document.put("link", state.name());
+                    document.put("was", was.map(|(was, _)| was.name()));
+                    document.put_some("lasted_s", was.map(|(_, lasted)| whole(lasted)));
+                }
+                Note::Still { state, lasted } => {
+                    document.put("link", state.name()).put("lasted_s", whole(lasted));
+                }
+            }
+            return self.terminal.line(document.to_json());
+        }
+        self.note_line(&format!("{name} is {}", status_log::said_link(note)));
+        Ok(())
+    }
+
+    /// Tells again what has not changed for the better.
+    async fn repeat(&mut self) -> Result<()> {
+        let now = self.cloud.elapsed();
+        if let Some(note) = self.news.service_still(now) {
+            self.service(self.cloud.client.service(), note).await?;
+        }
+        for (id, note) in self.news.devices_still(now) {
+            self.linked(id, note)?;
+        }
+        Ok(())
+    }
+
+    /// One line about the service.
+    async fn service(&self, service: Service, note: Note<Level>) -> Result<()> {
+        let tried = match note {
+            Note::Still { .. } => self.cloud.client.diagnosis().await.ok(),
+            Note::Now { .. } => None,
+        };
+        let (failures, retry_in) = tried.map_or((0, None), |tried| (tried.failures, tried.retry_in));
+        if self.terminal.json {
+            let mut document = event(if matches!(note, Note::Now { .. }) { "service" } else { "still" });
+            document.put("service", service.level.to_string()).put("reason", service.reason.to_string());
+            match note {
+                Note::Now { was, .. } => {
+                    document.put_some("was", was.map(|(was, _)| was.to_string()));
+                    document.put_some("lasted_s", was.map(|(_, lasted)| whole(lasted)));
+                }
+                Note::Still { lasted, .. } => {
+                    document.put("lasted_s", whole(lasted)).put("failures", failures);
+                    document.put("retry_in_s", retry_in.map(whole));
+                }
+            }
+            return self.terminal.line(document.to_json());
+        }
+        self.note_line(&status_log::said_service(&service, note, failures, retry_in));
+        Ok(())
+    }
+
+    /// Something that is no data: above the table, or on standard error.
+    fn note(&mut self, text: &str) -> Result<()> {
+        if self.table && self.drawn > 0 {
+            let text = table::cut(text, self.terminal.width());
+            self.terminal.print(&format!("\u{1b}[{}A\u{1b}[J{text}\n", self.drawn))?;
+            self.drawn = 0;
+            return self.draw();
+        }
+        self.note_line(text);
+        Ok(())
+    }
+
+    fn note_line(&self, text: &str) {
+        self.terminal.say(format!("{}  {text}", timefmt::iso(timefmt::now())));
+    }
+
+    /// Whether lines on standard error leave the table alone.
+    fn aside(&self) -> bool {
+        !self.table || !std::io::stderr().is_terminal()
+    }
+
+    /// The same with `-v`, unless it would tear the table.
+    fn detail(&self, text: &str) {
+        if self.aside() {
+            self.terminal.detail(format!("{}  {text}", timefmt::iso(timefmt::now())));
+        }
+    }
+
+    /// The table, over the one that stands there.
+    fn draw(&mut self) -> Result<()> {
+        let width = self.terminal.width();
+        let views: Vec<_> = self.chosen.iter().filter_map(|id| self.cloud.client.state(id)).collect();
+        let rows: Vec<Vec<String>> = views
+            .iter()
+            .map(|view| {
+                let rated = self.context.config.rated_watts(&view.id);
+                view::row(view, self.cloud.age(view), rated, self.context.config.unit)
+            })
+            .collect();
+        let service = self.cloud.client.service();
+        let lasted = timefmt::span(whole(self.cloud.elapsed().saturating_sub(service.since)));
+        let since = if service.level == Level::Live { String::new() } else { format!(", for {lasted}") };
+        let title = table::cut(&format!("{}  {service}{since}", self.title), width);
+        let mut lines = vec![self.terminal.paint(service.level, &title)];
+        let mut body = table::fit(&view::HEADS, &rows, width, &view::LEAST).into_iter();
+        lines.extend(body.next().map(|heads| self.terminal.bold(&heads)));
+        lines.extend(body.zip(&views).map(|(line, view)| match Link::of(view) {
+            Link::Live => line,
+            _ => self.terminal.dim(&line),
+        }));
+        // What has scrolled off cannot be drawn over.
+        let room = self.terminal.height().saturating_sub(2).max(3);
+        if lines.len() > room {
+            let left_out = lines.len() - room + 1;
+            lines.truncate(room - 1);
+            lines.push(format!("… and {left_out} more; make the window taller, or name the ones to watch"));
+        }
+        let up = if self.drawn > 0 { format!("\u{1b}[{}A", self.drawn) } else { String::new() };
+        // Cleared line by line, so that nothing flickers.
+        let mut frame = up;
+        for line in &lines {
+            frame.push_str(line);
+            frame.push_str("\u{1b}[K\n");
+        }
+        frame.push_str("\u{1b}[J");
+        self.drawn = lines.len();
+        self.terminal.print(&frame)
+    }
+}
+
+/// The head of a line of JSON.
+fn event(name: &str) -> Record {
+    let mut document = Record::document();
+    document.put("event", name).put("time", timefmt::iso(timefmt::now()));
+    document
+}
+
+fn whole(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,12 @@
+//! What is printed: tables, charts, JSON records, redaction, and the terminal itself.
+
+pub(crate) mod chart;
+pub(crate) mod record;
+pub(crate) mod redact;
+pub(crate) mod status_log;
+pub(crate) mod table;
+pub(crate) mod temperature;
+pub(crate) mod terminal;
+pub(crate) mod timefmt;
+pub(crate) mod trace;
+pub(crate) mod view;

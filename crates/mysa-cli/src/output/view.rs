@@ -1,0 +1,150 @@
+//! A thermostat as it is shown: as a record for programs, as a row for people.
+
+use std::time::Duration;
+
+use mysa_proto::{Load, LoadCurrent, Power, Source, Watts};
+use mysa_tokio::DeviceView;
+
+use crate::output::record::Record;
+use crate::output::temperature;
+use crate::support::config::Unit;
+
+/// What the thermostat draws, and how that is known.
+pub(crate) fn power(view: &DeviceView, rated: Option<Watts>) -> Power {
+    let Some(family) = view.model.family() else { return Power::Unknown };
+    let state = &view.state;
+    let current = state.current().map(|field| match field.source {
+        Source::Status => LoadCurrent::Live(field.value),
+        _ => LoadCurrent::WhileOn(field.value),
+    });
+    Power::of(
+        family,
+        &Load {
+            current,
+            voltage: state.voltage().map(|field| field.value),
+            duty: state.duty().map(|field| field.value),
+            relay: state.heating().map(|field| field.value),
+            rated,
+        },
+    )
+}
+
+/// Whether what is shown of it is to be believed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Link {
+    Live,
+    /// Nothing was heard for longer than it may be silent.
+    Silent,
+    /// The cloud says that it has lost it.
+    Offline,
+    /// Nothing was ever heard of it.
+    Unheard,
+}
+
+impl Link {
+    pub(crate) fn of(view: &DeviceView) -> Self {
+        if view.state.connected().is_some_and(|field| !field.value) {
+            Self::Offline
+        } else if view.heard.is_none() {
+            Self::Unheard
+        } else if view.stale {
+            Self::Silent
+        } else {
+            Self::Live
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Silent => "silent",
+            Self::Offline => "offline",
+            Self::Unheard => "unheard",
+        }
+    }
+
+    /// What that means.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Live => "it is heard as often as it should be",
+            Self::Silent => "nothing was heard of it for longer than it may be silent",
+            Self::Offline => "the cloud has lost it",
+            Self::Unheard => "nothing was ever heard of it",
+        }
+    }
+}
+
+/// Everything that is known, by names that stay. What is not known is `null`.
+pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>) -> Record {
+    let state = &view.state;
+    let power = power(view, rated);
+    let mut record = Record::new();
+    record.put("id", view.id.as_str()).put("name", view.name.as_deref()).put("model", view.model.as_str());
+    record.put("family", view.model.family().map(mysa_proto::Family::name));
+    record.put("link", Link::of(view).name()).put("age_s", age.map(|age| tenths(age.as_secs_f64())));
+    record.put("temperature_c", state.temperature().map(|field| field.value.as_degrees()));
+    record.put("setpoint_c", state.setpoint().map(|field| field.value.as_degrees()));
+    record.put("humidity_pct", state.humidity().map(|field| field.value.as_percent()));
+    record.put("mode", state.mode().map(|field| field.value.to_string()));
+    record.put("duty_pct", state.duty().map(|field| tenths(field.value.as_fraction() * 100.0)));
+    record
+        .put("power_w", power.watts().map(|watts| tenths(watts.as_watts())))
+        .put("power_basis", power.basis());
+    record.put("rated_power_w", rated.map(Watts::as_watts));
+    record.put_some("floor_temperature_c", state.floor_temperature().map(|field| field.value.as_degrees()));
+    record.put_some("heating", state.heating().map(|field| field.value));
+    record.put_some("current_a", state.current().map(|field| field.value.as_amperes()));
+    record.put_some("voltage_v", state.voltage().map(|field| field.value.as_volts()));
+    record.put_some("locked", state.lock().map(|field| field.value));
+    record.put_some("hold", state.hold().map(|field| field.value.to_string()));
+    record.put_some("fan", state.fan().map(|field| field.value.to_string()));
+    record.put_some("signal_dbm", state.signal().map(|field| i64::from(field.value)));
+    if !view.pending.is_empty() {
+        record.put("pending", view.pending.to_string());
+    }
+    record
+}
+
+/// The heads of [`row`].
+pub(crate) const HEADS: [&str; 9] = ["NAME", "ROOM", "SET", "HUM", "MODE", "DUTY", "POWER", "AGE", "LINK"];
+
+/// Columns that a narrow terminal does without, the first to go first: humidity, duty, age, mode.
+pub(crate) const LEAST: [usize; 4] = [3, 5, 7, 4];
+
+/// One line of a table.
+pub(crate) fn row(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>, unit: Unit) -> Vec<String> {
+    let state = &view.state;
+    let shown = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    vec![
+        view.label(),
+        shown(state.temperature().map(|field| temperature::show(field.value, unit))),
+        shown(state.setpoint().map(|field| temperature::show(field.value, unit))),
+        shown(state.humidity().map(|field| format!("{:.0} %", field.value.as_percent()))),
+        shown(state.mode().map(|field| field.value.to_string())),
+        shown(state.duty().map(|field| format!("{:.0} %", field.value.as_fraction() * 100.0))),
+        said_power(power(view, rated)),
+        shown(age.map(said_age)),
+        Link::of(view).name().to_owned(),
+    ]
+}
+
+/// `750 W measured`, or that it is unknown: never a bare number.
+pub(crate) fn said_power(power: Power) -> String {
+    match power.watts() {
+        Some(watts) => format!("{:.0} W {}", watts.as_watts(), power.basis()),
+        None => power.basis().to_owned(),
+    }
+}
+
+pub(crate) fn said_age(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..100 => format!("{seconds} s"),
+        seconds @ 100..6_000 => format!("{} min", seconds / 60),
+        seconds @ 6_000..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}

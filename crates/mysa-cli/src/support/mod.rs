@@ -1,0 +1,11 @@
+//! What the subcommands share: the client, files and paths, device names, exit codes, orderly shutdown.
+
+pub(crate) mod atomic_file;
+pub(crate) mod capture;
+pub(crate) mod cloud;
+pub(crate) mod config;
+pub(crate) mod device_cache;
+pub(crate) mod exit;
+pub(crate) mod paths;
+pub(crate) mod resolve;
+pub(crate) mod shutdown;
