@@ -59,7 +59,7 @@ pub use error::{Advice, Error, Fault, Refusal, RefusalKind};
 pub use http::{HttpRequest, Service};
 pub use identity::{AwaitCredentials, AwaitIdentity, AwsCredentials, get_credentials, get_id};
 pub use pool::Pool;
-pub use refresh::{AwaitRevoked, AwaitTokens, RefreshWay, refresh, revoke};
+pub use refresh::{AwaitRevoked, AwaitTokens, RefreshFlow, refresh, revoke};
 pub use secret::Secret;
 pub use sign_in::{AwaitAnswer, AwaitChallenge, SignIn, Step};
 pub use stored::{StoredError, StoredSession};

@@ -8,26 +8,26 @@ use crate::json::{self, Json};
 use crate::tokens::Issued;
 use crate::{Error, Pool, RefreshToken, Tokens};
 
-/// Which of Cognito's two ways to renew tokens. A pool that rotates refresh tokens refuses the classic one.
+/// The API action that renews tokens. A pool that rotates refresh tokens refuses `InitiateAuth`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the two actions there are")]
-pub enum RefreshWay {
+pub enum RefreshFlow {
     /// `InitiateAuth` with `REFRESH_TOKEN_AUTH`, which every older client uses.
     #[default]
-    Classic,
+    InitiateAuth,
     /// `GetTokensFromRefreshToken`, which the 4.x apps use.
-    Modern,
+    GetTokensFromRefreshToken,
 }
 
 /// Asks for new tokens.
 ///
-/// An app client that has a secret is always renewed the modern way: the classic one would need a hash over a user name
-/// that is not known here.
-pub fn refresh(pool: &Pool, token: &RefreshToken, way: RefreshWay) -> (HttpRequest, AwaitTokens) {
+/// An app client that has a secret is always renewed by `GetTokensFromRefreshToken`: `InitiateAuth` would need a hash
+/// over a user name that is not known here.
+pub fn refresh(pool: &Pool, token: &RefreshToken, flow: RefreshFlow) -> (HttpRequest, AwaitTokens) {
     let client_id = Json::Text(&pool.client_id);
     let secret = pool.client_secret.as_ref().map(crate::Secret::expose);
-    let request = match way {
-        RefreshWay::Classic if secret.is_none() => HttpRequest::new(
+    let request = match flow {
+        RefreshFlow::InitiateAuth if secret.is_none() => HttpRequest::new(
             Service::UserPool,
             "AWSCognitoIdentityProviderService.InitiateAuth",
             &Json::Object(&[
@@ -36,7 +36,7 @@ pub fn refresh(pool: &Pool, token: &RefreshToken, way: RefreshWay) -> (HttpReque
                 ("AuthParameters", Json::Object(&[("REFRESH_TOKEN", Json::Text(token.expose()))])),
             ]),
         ),
-        RefreshWay::Classic | RefreshWay::Modern => HttpRequest::new(
+        RefreshFlow::InitiateAuth | RefreshFlow::GetTokensFromRefreshToken => HttpRequest::new(
             Service::UserPool,
             "AWSCognitoIdentityProviderService.GetTokensFromRefreshToken",
             &Json::Object(&[

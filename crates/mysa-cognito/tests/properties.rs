@@ -62,8 +62,11 @@ fn no_secret_is_ever_printed() {
     let (request, wait) = SignIn::start(&pool, "user", secret(), [9; 32]);
     let mut stored = StoredSession::new("user", "client");
     stored.refresh_token = Some(RefreshToken::new(secret()));
-    let (refresh_request, _) =
-        mysa_cognito::refresh(&pool, &RefreshToken::new(secret()), mysa_cognito::RefreshWay::Modern);
+    let (refresh_request, _) = mysa_cognito::refresh(
+        &pool,
+        &RefreshToken::new(secret()),
+        mysa_cognito::RefreshFlow::GetTokensFromRefreshToken,
+    );
     assert!(refresh_request.body().contains(CANARY), "the canary is really there");
     let body = format!("{{\"__type\":\"NotAuthorizedException\",\"message\":\"{CANARY}\"}}");
     let printed_wait = format!("{wait:?}");

@@ -1,7 +1,7 @@
 //! What is believed of an answer, and what is sent in return.
 
 use mysa_cognito::{
-    Pool, RefreshToken, RefreshWay, Secret, SignIn, Step, get_credentials, get_id, refresh, revoke,
+    Pool, RefreshFlow, RefreshToken, Secret, SignIn, Step, get_credentials, get_id, refresh, revoke,
 };
 use serde_json::{Value, json};
 
@@ -14,12 +14,15 @@ fn pages_and_cut_bodies_never_speak_about_the_password() {
     bodies.extend((0..whole.len()).map(|end| &whole[..end]));
     let file: Value = serde_json::from_str(include_str!("data/cognito.json")).expect("JSON");
     let reply = file["vectors"][1]["response"]["body"].to_string();
-    let tokens = refresh(&pool(), &token, RefreshWay::Modern).1.reply(200, reply.as_bytes()).expect("tokens");
+    let tokens = refresh(&pool(), &token, RefreshFlow::GetTokensFromRefreshToken)
+        .1
+        .reply(200, reply.as_bytes())
+        .expect("tokens");
     for status in [200, 204, 302, 400, 401, 403, 404, 429, 500, 502, 503] {
         for body in &bodies {
             let errors = [
                 SignIn::start(&pool(), "u", Secret::from("p"), [1; 32]).1.reply(status, body, 0).err(),
-                refresh(&pool(), &token, RefreshWay::Classic).1.reply(status, body).err(),
+                refresh(&pool(), &token, RefreshFlow::InitiateAuth).1.reply(status, body).err(),
                 get_id("p", &tokens).1.reply(status, body).err(),
                 get_credentials("i", &tokens).1.reply(status, body).err(),
             ];
@@ -73,7 +76,7 @@ fn a_challenge_is_answered_under_its_own_name_with_its_session() {
 #[test]
 fn a_client_with_a_secret_is_renewed_the_way_that_takes_it() {
     let pool = pool().with_client_secret(Secret::from("s"));
-    for way in [RefreshWay::Classic, RefreshWay::Modern] {
+    for way in [RefreshFlow::InitiateAuth, RefreshFlow::GetTokensFromRefreshToken] {
         let (request, _) = refresh(&pool, &RefreshToken::new(Secret::from("r")), way);
         let sent: Value = serde_json::from_str(request.body()).expect("JSON");
         assert_eq!(
@@ -91,7 +94,8 @@ fn tokens_credentials_challenges_and_errors_print_no_secret() {
     let mut reply = file["vectors"][1]["response"]["body"].clone();
     reply["AuthenticationResult"]["AccessToken"] = json!(CANARY);
     reply["AuthenticationResult"]["RefreshToken"] = json!(CANARY);
-    let (_, wait) = refresh(&pool(), &RefreshToken::new(Secret::from(CANARY)), RefreshWay::Modern);
+    let (_, wait) =
+        refresh(&pool(), &RefreshToken::new(Secret::from(CANARY)), RefreshFlow::GetTokensFromRefreshToken);
     let tokens = wait.reply(200, reply.to_string().as_bytes()).expect("tokens");
     assert_eq!(tokens.access.expose(), CANARY);
 

@@ -3,7 +3,7 @@
 use mysa_cognito::server::Verifier;
 use mysa_cognito::srp::{Ephemeral, SrpError};
 use mysa_cognito::{
-    Advice, AwaitCredentials, Error, Pool, RefreshToken, RefreshWay, RefusalKind, Secret, SignIn, Step,
+    Advice, AwaitCredentials, Error, Pool, RefreshFlow, RefreshToken, RefusalKind, Secret, SignIn, Step,
     Tokens, get_credentials, get_id, refresh, timestamp,
 };
 use serde_json::{Value, json};
@@ -246,7 +246,11 @@ fn cognito_exchanges_are_written_and_read_as_recorded() {
                 }
             }
             _ if name.starts_with("refresh-") => {
-                let way = if name.contains("modern") { RefreshWay::Modern } else { RefreshWay::Classic };
+                let way = if name.contains("modern") {
+                    RefreshFlow::GetTokensFromRefreshToken
+                } else {
+                    RefreshFlow::InitiateAuth
+                };
                 let (request, wait) = refresh(&pool, &token, way);
                 if case["request"].is_object() {
                     check_request(name, &request, &case["request"]);
@@ -283,7 +287,7 @@ fn cognito_exchanges_are_written_and_read_as_recorded() {
                 let expect = &case["expect"];
                 // The same refusal of a refresh and of a password differ only in what was asked.
                 let error = if expect["error"] == "refresh_rejected" {
-                    refresh(&pool, &token, RefreshWay::Classic).1.reply(status, &body).expect_err(name)
+                    refresh(&pool, &token, RefreshFlow::InitiateAuth).1.reply(status, &body).expect_err(name)
                 } else {
                     claim(None).1.reply(status, &body).expect_err(name)
                 };
@@ -314,7 +318,7 @@ fn identity_exchanges_are_written_and_read_as_recorded() {
     let (status, body) = response(signed_in.expect("a refresh"));
     let pool = Pool::new("us-east-1", POOL, LEGACY);
     let token = RefreshToken::new(Secret::from("x"));
-    let tokens = refresh(&pool, &token, RefreshWay::Classic).1.reply(status, &body).expect("tokens");
+    let tokens = refresh(&pool, &token, RefreshFlow::InitiateAuth).1.reply(status, &body).expect("tokens");
 
     let file = read(include_str!("data/identity.json"));
     for case in cases(&file, "vectors") {
@@ -370,7 +374,8 @@ fn what_is_not_the_services_word_is_no_refusal() {
         (503, ""),
         (302, ""),
     ] {
-        let error = refresh(&pool, &token, RefreshWay::Modern).1.reply(status, body.as_bytes());
+        let error =
+            refresh(&pool, &token, RefreshFlow::GetTokensFromRefreshToken).1.reply(status, body.as_bytes());
         let error = error.expect_err(body);
         assert!(!error.needs_sign_in(), "{status} {body}: {error:?}");
         assert_eq!(error.advice(), Advice::Retry, "{status} {body}: {error:?}");

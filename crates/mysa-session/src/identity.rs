@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use mysa_cognito::{
     AwaitAnswer, AwaitChallenge, AwaitCredentials, AwaitIdentity, AwaitRevoked, AwaitTokens, Challenge,
-    HttpRequest as Exchange, RefreshWay, RefusalKind, Secret, Service as Which, SignIn, StoredSession,
+    HttpRequest as Exchange, RefreshFlow, RefusalKind, Secret, Service as Which, SignIn, StoredSession,
     Tokens,
 };
 use mysa_sigv4::Credentials;
@@ -28,7 +28,7 @@ pub(crate) struct Identity {
     stored: StoredSession,
     shelf: Shelf,
     password: Option<Secret>,
-    way: RefreshWay,
+    way: RefreshFlow,
     tokens: Option<Box<Held<Tokens>>>,
     credentials: Option<Box<Held<Signer>>>,
     work: Option<Box<Work>>,
@@ -80,7 +80,7 @@ enum Stage {
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
 
 impl Identity {
-    pub(crate) fn with_password(username: &str, password: Secret, client_id: &str, way: RefreshWay) -> Self {
+    pub(crate) fn with_password(username: &str, password: Secret, client_id: &str, way: RefreshFlow) -> Self {
         Self::new(StoredSession::new(username, client_id), Some(password), way)
     }
 
@@ -89,7 +89,7 @@ impl Identity {
         mut stored: StoredSession,
         password: Option<Secret>,
         client_id: &str,
-        way: RefreshWay,
+        way: RefreshFlow,
     ) -> Self {
         if stored.client_id != client_id {
             stored.client_id = client_id.into();
@@ -104,7 +104,7 @@ impl Identity {
         identity
     }
 
-    fn new(stored: StoredSession, password: Option<Secret>, way: RefreshWay) -> Self {
+    fn new(stored: StoredSession, password: Option<Secret>, way: RefreshFlow) -> Self {
         Self {
             stored,
             shelf: Shelf::default(),

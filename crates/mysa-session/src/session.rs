@@ -69,7 +69,7 @@ impl Session {
     #[must_use]
     pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
         let client_id = environment.pool.client_id.clone();
-        let way = settings.refresh_way;
+        let way = settings.refresh_flow;
         let cx = Context {
             settings,
             environment,

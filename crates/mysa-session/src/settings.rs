@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use mysa_cognito::RefreshWay;
+use mysa_cognito::RefreshFlow;
 use mysa_proto::rest::Auth;
 use mysa_proto::{EnvelopeForm, ModeTable};
 
@@ -28,8 +28,9 @@ pub struct Settings {
     pub confirm_by: ConfirmBy,
     /// How the `Authorization` header of REST is written. Default: the bare id token.
     pub authorization: Auth,
-    /// How tokens are renewed. Default: the classic way; a pool that refuses it is asked the modern way once.
-    pub refresh_way: RefreshWay,
+    /// The API action that renews tokens. Default: `InitiateAuth`; a pool that refuses it is asked once by
+    /// `GetTokensFromRefreshToken`.
+    pub refresh_flow: RefreshFlow,
     /// Time a command has unless its caller says otherwise. Default: 30 s.
     pub command_deadline: Duration,
     /// Least time between two writes to one thermostat. At least 2 s. Default: 2.5 s.
@@ -107,7 +108,7 @@ impl Default for Settings {
             read_only: false,
             confirm_by: ConfirmBy::Ack,
             authorization: Auth::Raw,
-            refresh_way: RefreshWay::Classic,
+            refresh_flow: RefreshFlow::InitiateAuth,
             command_deadline: secs(30),
             write_interval: Duration::from_millis(2_500),
             puback_timeout: secs(5),

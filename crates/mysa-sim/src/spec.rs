@@ -270,7 +270,7 @@ pub struct Rules {
     pub refresh_life: Duration,
     /// Life of AWS credentials. Default one hour.
     pub credential_life: Duration,
-    /// Whether each refresh replaces the refresh token, and the classic way of refreshing is refused. Default no.
+    /// Whether each refresh replaces the refresh token, and refreshing by `InitiateAuth` is refused. Default no.
     pub rotation: bool,
     /// Whether `Authorization: Bearer …` is taken as well as the bare id token. Default no: it was seen refused.
     pub bearer: bool,

@@ -5,7 +5,7 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_cognito::{RefreshWay, refresh, revoke};
+use mysa_cognito::{RefreshFlow, refresh, revoke};
 use mysa_proto::Celsius;
 use mysa_sim::{CloudSpec, Mode, Upgrade};
 use rig::*;
@@ -118,7 +118,7 @@ fn tokens_are_refreshed_in_both_ways_and_revoked() {
     let pool = mysa_cognito::Pool::new("us-east-1", "us-east-1_GUFWfhI7g", LEGACY_CLIENT);
     let tokens = rig.sign_in();
     let first = tokens.refresh.clone().unwrap();
-    for way in [RefreshWay::Classic, RefreshWay::Modern] {
+    for way in [RefreshFlow::InitiateAuth, RefreshFlow::GetTokensFromRefreshToken] {
         let (request, wait) = refresh(&pool, &first, way);
         let (status, body) = rig.aws(&request);
         let fresh = wait.reply(status, &body).unwrap();
@@ -129,7 +129,7 @@ fn tokens_are_refreshed_in_both_ways_and_revoked() {
     let (request, wait) = revoke(&pool, &first);
     let (status, body) = rig.aws(&request);
     wait.reply(status, &body).unwrap();
-    let (request, wait) = refresh(&pool, &first, RefreshWay::Classic);
+    let (request, wait) = refresh(&pool, &first, RefreshFlow::InitiateAuth);
     let (status, body) = rig.aws(&request);
     assert!(wait.reply(status, &body).is_err_and(|error| error.needs_sign_in()));
 }

@@ -5,7 +5,7 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_cognito::{Challenge, Pool, RefreshWay, RefusalKind, Step, Tokens, refresh};
+use mysa_cognito::{Challenge, Pool, RefreshFlow, RefusalKind, Step, Tokens, refresh};
 use mysa_sim::{
     Barred, ChallengeSpec, CloudSpec, Endpoint, Fault, Happening, HttpAnswer, HttpFault, HttpRequest, Window,
 };
@@ -28,7 +28,7 @@ fn renew(
     rig: &mut Rig,
     tokens: &Tokens,
     client: &str,
-    way: RefreshWay,
+    way: RefreshFlow,
 ) -> Result<Tokens, mysa_cognito::Error> {
     let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", client);
     let (request, wait) = refresh(&pool, tokens.refresh.as_ref().unwrap(), way);
@@ -116,23 +116,26 @@ fn rotation_replaces_the_refresh_token_and_bars_the_classic_way() {
     spec.rules.rotation = true;
     let mut rig = Rig::new(spec);
     let tokens = rig.sign_in();
-    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Classic).is_err());
-    let fresh = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Modern).unwrap();
+    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).is_err());
+    let fresh = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).unwrap();
     assert!(fresh.refresh.is_some());
-    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Modern).is_err(), "the old one is spent");
-    assert!(renew(&mut rig, &fresh, LEGACY_CLIENT, RefreshWay::Modern).is_ok());
+    assert!(
+        renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).is_err(),
+        "the old one is spent"
+    );
+    assert!(renew(&mut rig, &fresh, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).is_ok());
 }
 
 #[test]
 fn refresh_tokens_are_bound_to_their_client_and_last_thirty_days() {
     let mut rig = Rig::demo();
     let tokens = rig.sign_in();
-    assert!(renew(&mut rig, &tokens, MODERN_CLIENT, RefreshWay::Modern).is_err());
+    assert!(renew(&mut rig, &tokens, MODERN_CLIENT, RefreshFlow::GetTokensFromRefreshToken).is_err());
     rig.pass(Duration::from_secs(30 * 86_400 - 1));
-    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Classic).unwrap().refresh.is_none());
+    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).unwrap().refresh.is_none());
     rig.pass(SECOND);
     assert!(
-        renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Classic)
+        renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth)
             .is_err_and(|error| error.needs_sign_in())
     );
 }
@@ -149,7 +152,7 @@ fn tokens_and_credentials_can_be_voided_from_outside() {
     );
     rig.cloud.act(at(rig.now), Happening::ExpireTokens);
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
-    let tokens = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Modern).unwrap();
+    let tokens = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).unwrap();
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
     rig.cloud.act(at(rig.now), Happening::ChangePassword(EMAIL.into(), "Another-Horse-2".into()));
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
@@ -210,7 +213,8 @@ fn every_http_fault_strikes_where_it_is_aimed() {
         [(Endpoint::Refresh, "NotAuthorizedException"), (Endpoint::Refresh, "InternalErrorException")]
     {
         rig.cloud.add_fault(Window::times(1, Fault::Http(endpoint, HttpFault::Exception(name.into()))));
-        let error = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshWay::Modern).unwrap_err();
+        let error =
+            renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).unwrap_err();
         assert_eq!(error.needs_sign_in(), name == "NotAuthorizedException");
     }
 }

@@ -59,7 +59,7 @@ pub use builder::{ClientBuilder, ConnectError, StartError};
 pub use client::{AskError, Client, CommandError, Ended, EnergyError, Monitor, NotReady, Pending};
 pub use device::DeviceView;
 pub use events::Events;
-pub use mysa_cognito::{ChallengeKind, RefreshToken, RefreshWay, Secret, StoredSession};
+pub use mysa_cognito::{ChallengeKind, RefreshFlow, RefreshToken, Secret, StoredSession};
 pub use mysa_proto::rest::{self, RestRequest};
 pub use mysa_proto::{
     Celsius, Change, Changes, DeviceId, DeviceState, EnvelopeForm, FanSpeed, Hold, Mode, ModeTable, Model,

@@ -1,5 +1,5 @@
 use mysa_cognito::{
-    Error, Pool, RefreshToken, RefreshWay, Secret, SignIn, Step, Tokens, get_credentials, get_id, refresh,
+    Error, Pool, RefreshFlow, RefreshToken, Secret, SignIn, Step, Tokens, get_credentials, get_id, refresh,
     revoke,
 };
 
@@ -28,8 +28,10 @@ pub fn cognito(data: &[u8]) {
             let (Some(one), Some(two)) = (reply(), reply()) else { panic!("no challenge") };
             check_step(status, body, &one, &two);
         }
-        2 => both(status, body, || refresh(&pool, &token, RefreshWay::Classic).1.reply(status, body)),
-        3 => both(status, body, || refresh(&pool, &token, RefreshWay::Modern).1.reply(status, body)),
+        2 => both(status, body, || refresh(&pool, &token, RefreshFlow::InitiateAuth).1.reply(status, body)),
+        3 => both(status, body, || {
+            refresh(&pool, &token, RefreshFlow::GetTokensFromRefreshToken).1.reply(status, body)
+        }),
         4 => both(status, body, || get_id("pool", &tokens()).1.reply(status, body)),
         5 => both(status, body, || get_credentials("id", &tokens()).1.reply(status, body)),
         _ => both(status, body, || revoke(&pool, &token).1.reply(status, body)),
@@ -88,7 +90,7 @@ fn answered() -> Option<mysa_cognito::AwaitAnswer> {
 fn tokens() -> Tokens {
     let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client");
     let token = RefreshToken::new(Secret::from("refresh"));
-    let (_, wait) = refresh(&pool, &token, RefreshWay::Classic);
+    let (_, wait) = refresh(&pool, &token, RefreshFlow::InitiateAuth);
     match wait.reply(200, TOKENS) {
         Ok(tokens) => tokens,
         Err(error) => panic!("{error}"),

@@ -108,7 +108,7 @@ impl Rig {
         let second = "AWSCognitoIdentityProviderService.RespondToAuthChallenge";
         let (status, body) = self.aws(IDP, second, SECOND.get()?)?;
         let token = mysa_cognito::RefreshToken::new(Secret::from("r"));
-        let (_, wait) = mysa_cognito::refresh(&pool, &token, mysa_cognito::RefreshWay::Classic);
+        let (_, wait) = mysa_cognito::refresh(&pool, &token, mysa_cognito::RefreshFlow::InitiateAuth);
         wait.reply(status, &body).ok()
     }
 

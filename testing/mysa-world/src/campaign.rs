@@ -177,7 +177,7 @@ impl Plan {
         settings.subscriptions.wildcard = rng.one_in(8);
         settings.subscriptions.batch = rng.one_in(8);
         if spec.rules.rotation {
-            settings.refresh_way = mysa_cognito::RefreshWay::Modern;
+            settings.refresh_flow = mysa_cognito::RefreshFlow::GetTokensFromRefreshToken;
         }
         let mut plan = Self {
             spec,

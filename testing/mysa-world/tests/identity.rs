@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Drive as _, HOUR, demo, live, live_with, resume, resume_stored, secs};
-use mysa_cognito::{RefreshWay, Secret, StoredSession};
+use mysa_cognito::{RefreshFlow, Secret, StoredSession};
 use mysa_proto::rest;
 use mysa_session::{Event, Level, Reason, RequestId, Settings, Start};
 use mysa_sim::{Barred, CloudSpec, Endpoint, Fault, Happening, HttpFault};
@@ -250,7 +250,8 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
         let mut spec = demo();
         spec.rules.rotation = rotation;
         let mut settings = Settings::default();
-        settings.refresh_way = if rotation { RefreshWay::Modern } else { RefreshWay::Classic };
+        settings.refresh_flow =
+            if rotation { RefreshFlow::GetTokensFromRefreshToken } else { RefreshFlow::InitiateAuth };
         let mut world = live_with(spec, settings, 32);
         world.go(secs(60));
         if let Some(late) = late {

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use mysa_cognito::{Advice, AwsCredentials, Challenge, Error, RefreshWay, RefusalKind, Step, Tokens};
+use mysa_cognito::{Advice, AwsCredentials, Challenge, Error, RefreshFlow, RefusalKind, Step, Tokens};
 use mysa_sigv4::Credentials;
 
 use super::{Held, Identity, Signer, Stage};
@@ -126,14 +126,14 @@ impl Identity {
             error.refusal(),
             Some(RefusalKind::RefreshRejected | RefusalKind::ClientBug | RefusalKind::Other)
         );
-        if modern && self.way == RefreshWay::Classic {
-            // A pool that rotates refresh tokens refuses the classic way.
-            self.way = RefreshWay::Modern;
+        if modern && self.way == RefreshFlow::InitiateAuth {
+            // A pool that rotates refresh tokens refuses `InitiateAuth`.
+            self.way = RefreshFlow::GetTokensFromRefreshToken;
             self.retry_at = cx.mono();
             return;
         }
         if error.needs_sign_in() {
-            self.way = cx.settings.refresh_way;
+            self.way = cx.settings.refresh_flow;
             self.doubt(cx, error.refusal().unwrap_or(RefusalKind::RefreshRejected));
         } else {
             self.put_off(cx, error, answer);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_sim::{ChallengeSpec, CloudSpec, Happening};
 use mysa_tokio::{
-    ChallengeKind, Client, ConnectError, Level, NotReady, RefreshWay, Settings, TokenFile, rest,
+    ChallengeKind, Client, ConnectError, Level, NotReady, RefreshFlow, Settings, TokenFile, rest,
 };
 
 use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard};
@@ -81,7 +81,7 @@ async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
     spec.rules.token_life = Duration::from_secs(2);
     let cloud = Cloud::start(spec).await;
     let mut settings = Settings::default();
-    settings.refresh_way = RefreshWay::Modern;
+    settings.refresh_flow = RefreshFlow::GetTokensFromRefreshToken;
     let folder = std::env::temp_dir().join(format!("mysa-shared-{}", std::process::id()));
     let file = TokenFile::new(&folder, CloudSpec::DEMO_EMAIL);
     let first = cloud.signing_in().settings(settings.clone()).token_file(file.clone());
