@@ -11,7 +11,7 @@ use crate::{Pool, Secret};
 
 /// A challenge that a person can answer. No Mysa client has met one yet; the shapes are AWS's.
 ///
-/// It can be answered again if the first answer was wrong ([`Advice::AskForCode`](crate::Advice::AskForCode)).
+/// It can be answered again if the first answer was wrong ([`Recovery::AskForCode`](crate::Recovery::AskForCode)).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Challenge {

@@ -121,7 +121,7 @@ pub enum RefusalKind {
 /// What to do next.
 #[expect(clippy::exhaustive_enums, reason = "a caller that has no plan for one must not compile")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Advice {
+pub enum Recovery {
     /// Sign in with a password: the one a person gives, or, after a failed refresh, the one kept for it. Never the
     /// same one that was just refused.
     AskForPassword,
@@ -144,12 +144,12 @@ pub enum Advice {
 impl Error {
     /// What to do next.
     #[must_use]
-    pub fn advice(&self) -> Advice {
+    pub fn recovery(&self) -> Recovery {
         match self {
-            Self::Refused(refusal) => refusal.kind.advice(),
-            Self::Transport { status: 429, .. } => Advice::Wait,
-            Self::Transport { .. } | Self::Malformed { .. } => Advice::Retry,
-            Self::Srp(_) => Advice::GiveUp,
+            Self::Refused(refusal) => refusal.kind.recovery(),
+            Self::Transport { status: 429, .. } => Recovery::Wait,
+            Self::Transport { .. } | Self::Malformed { .. } => Recovery::Retry,
+            Self::Srp(_) => Recovery::GiveUp,
         }
     }
 
@@ -173,7 +173,7 @@ impl Error {
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn retry(&self) -> bool {
-        matches!(self.advice(), Advice::Retry | Advice::RetryOnce | Advice::Wait)
+        matches!(self.recovery(), Recovery::Retry | Recovery::RetryOnce | Recovery::Wait)
     }
 
     /// The kind of refusal, if it is one.
@@ -189,23 +189,23 @@ impl Error {
 impl RefusalKind {
     /// What to do about it.
     #[must_use]
-    pub fn advice(self) -> Advice {
+    pub fn recovery(self) -> Recovery {
         match self {
             Self::WrongCredentials | Self::NoSuchUser | Self::RefreshRejected | Self::ChallengeLapsed => {
-                Advice::AskForPassword
+                Recovery::AskForPassword
             }
-            Self::WrongMfaCode | Self::MfaCodeExpired => Advice::AskForCode,
-            Self::LoginTokenRejected => Advice::RenewTokens,
-            Self::IdentityUnknown => Advice::ForgetIdentity,
-            Self::ServerHook => Advice::RetryOnce,
+            Self::WrongMfaCode | Self::MfaCodeExpired => Recovery::AskForCode,
+            Self::LoginTokenRejected => Recovery::RenewTokens,
+            Self::IdentityUnknown => Recovery::ForgetIdentity,
+            Self::ServerHook => Recovery::RetryOnce,
             // Of an unknown refusal it is not known that it is final; hammering it would be worse than waiting.
-            Self::LockedOut | Self::RateLimited | Self::Blocked | Self::Other => Advice::Wait,
+            Self::LockedOut | Self::RateLimited | Self::Blocked | Self::Other => Recovery::Wait,
             Self::AccountNotConfirmed
             | Self::PasswordResetRequired
             | Self::ClientBug
             | Self::WrongAppClient
             | Self::LoginLinkedElsewhere
-            | Self::PoolMisconfigured => Advice::GiveUp,
+            | Self::PoolMisconfigured => Recovery::GiveUp,
         }
     }
 

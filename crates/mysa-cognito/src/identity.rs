@@ -32,7 +32,7 @@ impl AwaitIdentity {
     /// Reads the identity id, such as `us-east-1:66666666-6666-4666-8666-666666666666`.
     ///
     /// # Errors
-    /// See [`Error::advice`].
+    /// See [`Error::recovery`].
     pub fn reply(self, status: u16, body: &[u8]) -> Result<String, Error> {
         #[derive(Deserialize)]
         struct Body {
@@ -97,7 +97,7 @@ impl AwaitCredentials {
     /// Reads the credentials.
     ///
     /// # Errors
-    /// See [`Error::advice`].
+    /// See [`Error::recovery`].
     pub fn reply(self, status: u16, body: &[u8]) -> Result<AwsCredentials, Error> {
         #[derive(Deserialize)]
         struct Body {

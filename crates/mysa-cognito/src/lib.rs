@@ -26,7 +26,7 @@
 //! match challenge.reply(400, answer, 1_767_323_045) {
 //!     Ok(Step::Continue(request, answer)) => { /* send the password claim */ }
 //!     Ok(_) => unreachable!(),
-//!     Err(error) => assert_eq!(error.advice(), mysa_cognito::Advice::Wait),
+//!     Err(error) => assert_eq!(error.recovery(), mysa_cognito::Recovery::Wait),
 //! }
 //! ```
 //!
@@ -55,7 +55,7 @@ mod timestamp;
 mod tokens;
 
 pub use challenge::{Challenge, ChallengeKind};
-pub use error::{Advice, Error, Fault, Refusal, RefusalKind};
+pub use error::{Error, Fault, Recovery, Refusal, RefusalKind};
 pub use http::{HttpRequest, Service};
 pub use identity::{AwaitCredentials, AwaitIdentity, AwsCredentials, get_credentials, get_id};
 pub use pool::Pool;

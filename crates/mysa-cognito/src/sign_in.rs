@@ -142,7 +142,7 @@ impl AwaitChallenge {
     /// wrong by some minutes for a wrong password.
     ///
     /// # Errors
-    /// See [`Error::advice`].
+    /// See [`Error::recovery`].
     pub fn reply(self, status: u16, body: &[u8], now: i64) -> Result<Step, Error> {
         if status != 200 {
             return Err(refused(Asked::Password, status, body));
@@ -206,7 +206,7 @@ impl AwaitAnswer {
     /// Reads the answer.
     ///
     /// # Errors
-    /// See [`Error::advice`].
+    /// See [`Error::recovery`].
     pub fn reply(self, status: u16, body: &[u8]) -> Result<Step, Error> {
         if status != 200 {
             return Err(refused(self.asked, status, body));

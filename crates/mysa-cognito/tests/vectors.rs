@@ -3,7 +3,7 @@
 use mysa_cognito::server::Verifier;
 use mysa_cognito::srp::{Ephemeral, SrpError};
 use mysa_cognito::{
-    Advice, AwaitCredentials, Error, Pool, RefreshFlow, RefreshToken, RefusalKind, Secret, SignIn, Step,
+    AwaitCredentials, Error, Pool, Recovery, RefreshFlow, RefreshToken, RefusalKind, Secret, SignIn, Step,
     Tokens, get_credentials, get_id, refresh, timestamp,
 };
 use serde_json::{Value, json};
@@ -378,6 +378,6 @@ fn what_is_not_the_services_word_is_no_refusal() {
             refresh(&pool, &token, RefreshFlow::GetTokensFromRefreshToken).1.reply(status, body.as_bytes());
         let error = error.expect_err(body);
         assert!(!error.needs_sign_in(), "{status} {body}: {error:?}");
-        assert_eq!(error.advice(), Advice::Retry, "{status} {body}: {error:?}");
+        assert_eq!(error.recovery(), Recovery::Retry, "{status} {body}: {error:?}");
     }
 }

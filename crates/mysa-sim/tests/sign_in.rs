@@ -167,7 +167,7 @@ fn too_many_requests_in_a_second_are_throttled() {
     let mut rig = Rig::new(spec);
     rig.sign_in();
     let error = rig.try_sign_in(LEGACY_CLIENT, EMAIL, PASSWORD).unwrap_err();
-    assert_eq!(error.advice(), mysa_cognito::Advice::Wait);
+    assert_eq!(error.recovery(), mysa_cognito::Recovery::Wait);
     rig.pass(SECOND);
     rig.sign_in();
 }

@@ -63,7 +63,7 @@ fn check_step(status: u16, body: &[u8], one: &Result<Step, Error>, two: &Result<
 
 fn check_error(body: &[u8], error: &Error) {
     assert!(!error.to_string().is_empty());
-    let _ = error.advice();
+    let _ = error.recovery();
     assert!(!(error.needs_sign_in() && error.retry()), "{error:?}");
     if error.refusal().is_some() {
         // Text that nobody reads may hold any bytes.

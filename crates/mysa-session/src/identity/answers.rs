@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use mysa_cognito::{Advice, AwsCredentials, Challenge, Error, RefreshFlow, RefusalKind, Step, Tokens};
+use mysa_cognito::{AwsCredentials, Challenge, Error, Recovery, RefreshFlow, RefusalKind, Step, Tokens};
 use mysa_sigv4::Credentials;
 
 use super::{Held, Identity, Signer, Stage};
@@ -80,16 +80,16 @@ impl Identity {
                 self.password = None;
                 self.block(Reason::ChallengeUnsupported);
             }
-            Err(error) => match (error.advice(), challenge) {
-                (Advice::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
+            Err(error) => match (error.recovery(), challenge) {
+                (Recovery::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
                 // The answer came too late: from the start again, which a person is at hand for.
-                (Advice::AskForPassword, Some(_))
+                (Recovery::AskForPassword, Some(_))
                     if error.refusal() == Some(RefusalKind::ChallengeLapsed) =>
                 {
                     self.retry_at = cx.after(Duration::from_secs(1));
                 }
-                (Advice::AskForPassword, Some(_)) => self.refused(cx, &error),
-                (Advice::AskForPassword | Advice::GiveUp, None) if error.refusal().is_some() => {
+                (Recovery::AskForPassword, Some(_)) => self.refused(cx, &error),
+                (Recovery::AskForPassword | Recovery::GiveUp, None) if error.refusal().is_some() => {
                     self.refused(cx, &error);
                 }
                 (_, challenge) => {
@@ -153,13 +153,13 @@ impl Identity {
     }
 
     fn exchange_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
-        match error.advice() {
-            Advice::RenewTokens if !self.last_chance => {
+        match error.recovery() {
+            Recovery::RenewTokens if !self.last_chance => {
                 self.last_chance = true;
                 self.tokens = None;
                 self.retry_at = cx.mono();
             }
-            Advice::ForgetIdentity => {
+            Recovery::ForgetIdentity => {
                 self.stored.identity_id = None;
                 self.put_off(cx, error, answer);
             }
@@ -170,9 +170,9 @@ impl Identity {
     fn put_off(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
         let wait = retry_after(answer.retry_after, cx);
         let second = self.backoff.failures() > 0;
-        match error.advice() {
-            Advice::RetryOnce if !second => self.pause(cx, Reason::ServerTrouble { status: answer.status }),
-            Advice::Wait | Advice::GiveUp | Advice::RetryOnce => {
+        match error.recovery() {
+            Recovery::RetryOnce if !second => self.pause(cx, Reason::ServerTrouble { status: answer.status }),
+            Recovery::Wait | Recovery::GiveUp | Recovery::RetryOnce => {
                 let locked = error.refusal() == Some(RefusalKind::LockedOut);
                 let own = self.backoff.next(FIRST_WAIT, LONGEST_WAIT, &mut cx.entropy);
                 let pause = if locked { LOCK_OUT } else { FIRST_WAIT + own }.max(wait);
