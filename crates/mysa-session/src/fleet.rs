@@ -91,7 +91,7 @@ impl Fleet {
     pub(crate) fn new(captured: Option<PresignedUrl>) -> Self {
         let captured = captured.and_then(|url| {
             let inspection = url.inspect().ok()?;
-            let lapses = UnixTime::from_secs(inspection.lapses_at.unix_timestamp());
+            let lapses = UnixTime::from_secs(inspection.expires_at.unix_timestamp());
             Some(Captured { url, authority: inspection.authority, lapses })
         });
         Self {

@@ -28,7 +28,7 @@ pub const UNSTATED_VALIDITY: Duration = Duration::minutes(5);
 /// let inspection = url.inspect()?;
 /// assert_eq!(inspection.access_key_id, "ASIAEXAMPLE");
 /// assert_eq!(inspection.authority.host_header(), "a1-ats.iot.us-east-1.amazonaws.com");
-/// assert_eq!(inspection.lapses_at.unix_timestamp(), 1_767_323_045 + 300);
+/// assert_eq!(inspection.expires_at.unix_timestamp(), 1_767_323_045 + 300);
 /// # Ok::<(), mysa_sigv4::UrlError>(())
 /// ```
 #[derive(Clone)]
@@ -96,7 +96,7 @@ impl PresignedUrl {
             service: stated.service,
             signed_at: stated.signed_at,
             expires: stated.expires,
-            lapses_at: stated.signed_at.saturating_add(validity),
+            expires_at: stated.signed_at.saturating_add(validity),
             signed_headers: stated.signed_headers,
             has_session_token: query.encoded(TOKEN).is_some(),
         })
@@ -131,7 +131,7 @@ pub struct Inspection {
     pub expires: Option<u32>,
     /// The last second in which it claims to be valid, [`UNSTATED_VALIDITY`] after signing if it states nothing. AWS
     /// IoT may refuse it sooner.
-    pub lapses_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
     /// The headers under the signature, joined by semicolons. Each must be sent as it was signed.
     pub signed_headers: String,
     /// Whether a session token comes with it, as it must for temporary credentials (`ASIA…`).

@@ -44,7 +44,7 @@ fn iot_presign_vectors_are_inspected_and_verified() {
         assert_eq!((seen.path.as_str(), seen.signed_headers.as_str()), (job.path, "host"), "{name}");
         assert_eq!((seen.signed_at, seen.expires), (job.time, job.expires), "{name}");
         assert_eq!(
-            (seen.lapses_at - job.time).whole_seconds(),
+            (seen.expires_at - job.time).whole_seconds(),
             i64::from(job.expires.unwrap_or(300)),
             "{name}"
         );

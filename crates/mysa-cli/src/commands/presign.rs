@@ -109,7 +109,7 @@ fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
     let Some(path) = &args.out else {
         terminal.say(format!(
             "this URL is a secret: whoever has it can connect in your name until {}",
-            civil(seen.lapses_at)
+            civil(seen.expires_at)
         ));
         if terminal.json {
             record.put("url", url.as_str());
@@ -127,12 +127,12 @@ fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
 }
 
 fn record(seen: &Inspection, now: UnixTime) -> Record {
-    let left = seen.lapses_at.unix_timestamp().saturating_sub(now.as_secs());
+    let left = seen.expires_at.unix_timestamp().saturating_sub(now.as_secs());
     let mut record = Record::document();
     record.put("endpoint", seen.authority.host_header()).put("path", seen.path.as_str());
     record.put("access_key_id", seen.access_key_id.as_str());
     record.put("region", seen.region.as_str()).put("service", seen.service.as_str());
-    record.put("signed_at", civil(seen.signed_at)).put("lapses_at", civil(seen.lapses_at));
+    record.put("signed_at", civil(seen.signed_at)).put("expires_at", civil(seen.expires_at));
     record.put("lapsed", left < 0);
     record.put(
         "standing",

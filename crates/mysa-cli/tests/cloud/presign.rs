@@ -41,7 +41,7 @@ fn a_url_in_a_file_is_for_its_owner_alone() {
         (&document["schema"], &document["file"], &document["lapsed"]),
         (&1.into(), &"url.txt".into(), &false.into())
     );
-    assert!(document["lapses_at"].is_string() && document["has_session_token"] == true, "{document}");
+    assert!(document["expires_at"].is_string() && document["has_session_token"] == true, "{document}");
     assert!(!ran.out.contains("X-Amz") && !ran.err.contains("X-Amz"), "{ran:?}");
     #[cfg(unix)]
     {
