@@ -39,7 +39,6 @@ extern crate alloc;
 
 mod challenge;
 mod error;
-mod group;
 mod http;
 mod identity;
 mod json;
@@ -48,9 +47,9 @@ mod refresh;
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;
+mod session_store;
 mod sign_in;
 pub mod srp;
-mod stored;
 mod timestamp;
 mod tokens;
 
@@ -61,7 +60,7 @@ pub use identity::{AwaitCredentials, AwaitIdentity, AwsCredentials, get_credenti
 pub use pool::Pool;
 pub use refresh::{AwaitRevoked, AwaitTokens, RefreshFlow, refresh, revoke};
 pub use secret::Secret;
+pub use session_store::{StoredError, StoredSession};
 pub use sign_in::{AwaitAnswer, AwaitChallenge, SignIn, Step};
-pub use stored::{StoredError, StoredSession};
 pub use timestamp::timestamp;
 pub use tokens::{IdClaims, RefreshToken, Tokens};

@@ -9,7 +9,7 @@ use crypto_bigint::{U256, U3072};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::group::{Element, generator_to, power};
+use crate::srp::modp_group::{Element, generator_to, power};
 use crate::srp::{
     ClaimKey, SrpError, element, multiplier, number, private_key, scrambler, unpadded_hex, wide,
 };

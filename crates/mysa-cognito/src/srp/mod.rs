@@ -1,6 +1,8 @@
 //! Secure remote password in Cognito's flavour: SRP-6a over the 3072-bit group, SHA-256, and a signature in place of the
 //! usual proof. The rules are those of the user pool; `tests/vectors.rs` holds the witnesses.
 
+pub(crate) mod modp_group;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -12,7 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::group::{Element, N, generator_to, power};
+use self::modp_group::{Element, N, generator_to, power};
 
 /// Why the proof of the password cannot be made.
 ///
