@@ -6,10 +6,10 @@ use mysa_proto::{DeviceId, TopicKind, UnixTime};
 use mysa_sigv4::{Authority, PresignedUrl, Presigner, TokenRule};
 use time::OffsetDateTime;
 
+use crate::auth::Identity;
 use crate::backoff::Backoff;
 use crate::connection::{Connection, Happened, Phase, Publishing, SUSPECT_DELAY};
 use crate::context::Context;
-use crate::identity::Identity;
 use crate::now::earlier;
 use crate::permission::Permission;
 use crate::subscription::{Records, SubscriptionState, Wanted};

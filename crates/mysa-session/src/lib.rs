@@ -45,6 +45,7 @@
 
 extern crate alloc;
 
+mod auth;
 mod backoff;
 mod clock;
 mod command;
@@ -57,7 +58,6 @@ mod environment;
 mod event;
 mod fields;
 mod fleet;
-mod identity;
 mod now;
 mod observe;
 mod orders;

@@ -7,9 +7,9 @@ use mysa_cognito::Secret;
 use mysa_proto::DeviceId;
 use mysa_proto::rest::{self, RestHost, RestRequest};
 
+use crate::auth::{Identity, retry_after};
 use crate::backoff::Backoff;
 use crate::context::{Context, HTTP_SLACK};
-use crate::identity::{Identity, retry_after};
 use crate::now::earlier;
 use crate::{Deadline, HttpAnswer, HttpId, HttpResult, Reason, RequestId, Wake};
 

@@ -7,6 +7,7 @@ use mysa_proto::rest::RestRequest;
 use mysa_proto::{Change, DeviceId, DeviceState};
 use mysa_sigv4::PresignedUrl;
 
+use crate::auth::Identity;
 use crate::clock::CloudClock;
 use crate::command::{Busy, CommandId, Expired};
 use crate::connection::Happened;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::device::{Device, Devices, Untold};
 use crate::entropy::Entropy;
 use crate::fleet::{Ending, Fleet};
-use crate::identity::Identity;
 use crate::now::earlier;
 use crate::outbox::{News, Outbox};
 use crate::rest::{Outcome, Purpose, Rest};

@@ -1,5 +1,5 @@
-mod answers;
-mod shelf;
+mod responses;
+mod session_store;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -14,9 +14,9 @@ use mysa_cognito::{
 };
 use mysa_sigv4::Credentials;
 
-pub(crate) use answers::retry_after;
+pub(crate) use responses::retry_after;
 
-use shelf::Shelf;
+use session_store::SessionStore;
 
 use crate::backoff::Backoff;
 use crate::context::{Context, HTTP_SLACK};
@@ -26,7 +26,7 @@ use crate::{Deadline, HttpId, Reason, Wake};
 #[derive(Debug)]
 pub(crate) struct Identity {
     stored: StoredSession,
-    shelf: Shelf,
+    session_store: SessionStore,
     password: Option<Secret>,
     way: RefreshFlow,
     tokens: Option<Box<Held<Tokens>>>,
@@ -107,7 +107,7 @@ impl Identity {
     fn new(stored: StoredSession, password: Option<Secret>, way: RefreshFlow) -> Self {
         Self {
             stored,
-            shelf: Shelf::default(),
+            session_store: SessionStore::default(),
             password,
             way,
             tokens: None,
@@ -193,7 +193,7 @@ impl Identity {
         if let Some(work) = &self.work {
             return Some(Deadline::new(work.until, Wake::HttpDeadline));
         }
-        if let Some(until) = self.shelf.asked_until() {
+        if let Some(until) = self.session_store.asked_until() {
             return Some(Deadline::new(until, Wake::Identity));
         }
         if self.challenge.is_some() || (self.blocked.is_some() && self.tokens.is_none()) {
@@ -235,7 +235,7 @@ impl Identity {
             self.pause(cx, Reason::Unreachable);
         }
         let now = cx.mono();
-        if let Some(until) = self.shelf.asked_until() {
+        if let Some(until) = self.session_store.asked_until() {
             if until > now {
                 return;
             }
@@ -263,7 +263,7 @@ impl Identity {
 
     fn renew_tokens(&mut self, cx: &mut Context) {
         if let Some(token) = &self.stored.refresh_token {
-            if !self.shelf.take_read(cx.mono()) {
+            if !self.session_store.take_read(cx.mono()) {
                 self.look(cx);
                 return;
             }
@@ -279,7 +279,7 @@ impl Identity {
             let wait = not_before.saturating_sub(cx.time().as_secs());
             if let Ok(wait @ 1..) = u64::try_from(wait) {
                 // A wrong clock must not lock the account for ever.
-                self.retry_at = cx.after(Duration::from_secs(wait).min(answers::LOCK_OUT));
+                self.retry_at = cx.after(Duration::from_secs(wait).min(responses::LOCK_OUT));
                 self.trouble = Some(Reason::Throttled);
                 return;
             }
@@ -340,7 +340,7 @@ impl Identity {
         self.stored.refresh_token = None;
         self.challenge = None;
         self.work = None;
-        self.shelf = Shelf::default();
+        self.session_store = SessionStore::default();
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
@@ -358,7 +358,7 @@ impl Identity {
 
     /// Revokes the refresh token as far as can be, and forgets everything.
     pub(crate) fn sign_out(&mut self, cx: &mut Context) {
-        self.shelf = Shelf::default();
+        self.session_store = SessionStore::default();
         if let Some(token) = self.stored.refresh_token.take() {
             let (request, next) = mysa_cognito::revoke(&cx.environment.pool, &token);
             self.send(cx, &request, Stage::Revoked(next));

@@ -12,7 +12,7 @@ use crate::context::Context;
 
 /// How far what is held is known to be what is kept.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct SessionStore {
     state: State,
     /// The token held was refused, for this reason, and what is kept has been looked at so often since.
     doubt: Option<(RefusalKind, u8)>,
@@ -33,7 +33,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a refusal, time for another process to keep what it was given for the same token, before the second look.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 
-impl Shelf {
+impl SessionStore {
     pub(super) const fn asked_until(&self) -> Option<Duration> {
         match self.state {
             State::Asked { until } => Some(until),
@@ -50,35 +50,35 @@ impl Shelf {
 impl Identity {
     /// Asks for what is kept.
     pub(super) fn look(&mut self, cx: &mut Context) {
-        self.shelf.state = State::Asked { until: cx.after(READ_TIMEOUT) };
+        self.session_store.state = State::Asked { until: cx.after(READ_TIMEOUT) };
         cx.outbox.load();
     }
 
     /// The refresh token was refused: is there another by now?
     pub(super) fn doubt(&mut self, cx: &mut Context, why: RefusalKind) {
-        self.shelf.doubt = Some((why, 0));
+        self.session_store.doubt = Some((why, 0));
         self.look(cx);
     }
 
     /// Takes what is kept, if it was asked for.
     pub(crate) fn handle_stored(&mut self, cx: &mut Context, stored: Option<StoredSession>) {
-        if self.shelf.asked_until().is_none() {
+        if self.session_store.asked_until().is_none() {
             return;
         }
-        self.shelf.state = State::Read { until: cx.after(READ_TIMEOUT) };
+        self.session_store.state = State::Read { until: cx.after(READ_TIMEOUT) };
         let other = stored.filter(|other| {
             other.account.eq_ignore_ascii_case(&self.stored.account)
                 && other.client_id == self.stored.client_id
                 && other.refresh_token.is_some()
                 && other.refresh_token != self.stored.refresh_token
         });
-        match (other, self.shelf.doubt.take()) {
+        match (other, self.session_store.doubt.take()) {
             (Some(other), _) => {
                 self.stored = other;
                 self.retry_at = cx.mono();
             }
             (None, Some((why, 0))) => {
-                self.shelf = Shelf { state: State::Unread, doubt: Some((why, 1)) };
+                self.session_store = SessionStore { state: State::Unread, doubt: Some((why, 1)) };
                 self.retry_at = cx.after(SECOND_LOOK);
             }
             (None, Some((why, _))) => self.refresh_refused(cx, why),
