@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use mysa_benches::way::{Home, Ours};
-use mysa_mqtt_codec::{Inbound, Profile, Stream};
+use mysa_mqtt_codec::{BrokerLimits, Inbound, Stream};
 use mysa_proto::{
     Celsius, Change, Command, DeviceId, DeviceState, DutyCycle, EnvelopeForm, Family, Limits, Message, Mode,
     ModeTable, Model, Observation, Received, RelativeHumidity, Source, Stamp, TopicKind, UnixTime,
@@ -46,7 +46,7 @@ fn main() -> Result<(), Error> {
     match path.as_str() {
         "decode-publish" => {
             let mut home = Home::new(true);
-            let mut stream = Stream::new(Profile::AWS_IOT.rules());
+            let mut stream = Stream::new(BrokerLimits::AWS_IOT.decode_options());
             for _ in 0..times {
                 let mut bytes = black_box(home.speak());
                 let Some(Inbound::Publish(publish)) = stream.next(&mut bytes)? else {

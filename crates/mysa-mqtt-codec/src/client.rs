@@ -3,14 +3,13 @@
 use alloc::vec::Vec;
 
 use crate::connect::{ConnAck, Connect};
+use crate::error::{DecodeError, EncodeError};
 use crate::filter::Filter;
 use crate::frame::{self, Incoming};
-use crate::malformed::Malformed;
+use crate::options::DecodeOptions;
 use crate::packet::{self, PacketId, QoS, kind};
 use crate::publish::Publish;
 use crate::read::only_packet_id;
-use crate::refusal::Refusal;
-use crate::rules::Rules;
 use crate::suback::SubAck;
 use crate::write::{self, Packet, Sink};
 
@@ -79,15 +78,18 @@ pub enum Outbound<'a> {
 /// # Errors
 /// The rule broken. No further bytes can mend it: close the connection.
 #[inline(always)]
-pub fn decode<'a>(input: &mut &'a [u8], rules: impl Into<Rules>) -> Result<Option<Inbound<'a>>, Malformed> {
-    frame::decode(input, rules.into())
+pub fn decode<'a>(
+    input: &mut &'a [u8],
+    options: impl Into<DecodeOptions>,
+) -> Result<Option<Inbound<'a>>, DecodeError> {
+    frame::decode(input, options.into())
 }
 
 impl<'a> Incoming<'a> for Inbound<'a> {
     #[inline(always)]
-    fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self> {
+    fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
         match (first, body) {
-            (0x30..=0x3f, _) => Publish::decode_quickly(first, body).map(Self::Publish),
+            (0x30..=0x3f, _) => Publish::decode_fast(first, body).map(Self::Publish),
             (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
             (0xd0, []) => Some(Self::PingResp),
             _ => None,
@@ -95,9 +97,9 @@ impl<'a> Incoming<'a> for Inbound<'a> {
     }
 
     #[inline(never)]
-    fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
+    fn decode(first: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
         // The length before the fields, so that a packet in pieces gets the same answer as a whole one.
-        Self::check_head(first, Some(body.len() as u32), rules)?;
+        Self::check_head(first, Some(body.len() as u32), options)?;
         match first >> 4 {
             kind::CONNACK => ConnAck::decode(body).map(Self::ConnAck),
             kind::PUBLISH => Publish::decode(first, body).map(Self::Publish),
@@ -111,12 +113,12 @@ impl<'a> Incoming<'a> for Inbound<'a> {
         }
     }
 
-    fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
+    fn check_head(first: u8, remaining: Option<u32>, options: DecodeOptions) -> Result<(), DecodeError> {
         let fixed = match first >> 4 {
-            0 | 15 => return Err(Malformed::ReservedPacketType),
-            kind::PUBLISH => return Publish::check_first(first, rules),
+            0 | 15 => return Err(DecodeError::ReservedPacketType),
+            kind::PUBLISH => return Publish::check_first(first, options),
             kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE | kind::PINGREQ | kind::DISCONNECT => {
-                return Err(Malformed::WrongDirection);
+                return Err(DecodeError::WrongDirection);
             }
             kind::SUBACK => None,
             kind::PINGRESP => Some(0),
@@ -131,14 +133,14 @@ pub(crate) fn check_flags_and_length(
     first: u8,
     fixed: Option<u32>,
     remaining: Option<u32>,
-) -> Result<(), Malformed> {
+) -> Result<(), DecodeError> {
     let flags = if matches!(first >> 4, kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE) { 2 } else { 0 };
     if first & 0xf != flags {
-        return Err(Malformed::ReservedFlags);
+        return Err(DecodeError::ReservedFlags);
     }
     match (fixed, remaining) {
-        (Some(fixed), Some(remaining)) if remaining > fixed => Err(Malformed::TrailingBytes),
-        (Some(fixed), Some(remaining)) if remaining < fixed => Err(Malformed::Truncated),
+        (Some(fixed), Some(remaining)) if remaining > fixed => Err(DecodeError::TrailingBytes),
+        (Some(fixed), Some(remaining)) if remaining < fixed => Err(DecodeError::Truncated),
         _ => Ok(()),
     }
 }
@@ -148,7 +150,7 @@ impl Outbound<'_> {
     ///
     /// # Errors
     /// Why there must be no such packet.
-    pub fn encoded_len(&self) -> Result<usize, Refusal> {
+    pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         match self {
             Self::Connect(connect) => write::len(connect),
             Self::Publish(publish) => write::len(publish),
@@ -163,7 +165,7 @@ impl Outbound<'_> {
     ///
     /// # Errors
     /// Why there must be no such packet; `out` is as it was.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
             Self::Connect(connect) => return write::append(connect, out),
             Self::Publish(publish) => return write::append(publish, out),
@@ -184,8 +186,8 @@ impl Outbound<'_> {
     /// Writes the packet to the front of `out` and returns its length.
     ///
     /// # Errors
-    /// Why there must be no such packet, or [`Refusal::BufferTooSmall`]; `out` is as it was.
-    pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, Refusal> {
+    /// Why there must be no such packet, or [`EncodeError::BufferTooSmall`]; `out` is as it was.
+    pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         match self {
             Self::Connect(connect) => write::fill(connect, out),
             Self::Publish(publish) => write::fill(publish, out),
@@ -211,9 +213,9 @@ impl Packet for Subscribe<'_> {
         kind::SUBSCRIBE << 4 | 2
     }
 
-    fn body_len(&self) -> Result<usize, Refusal> {
+    fn body_len(&self) -> Result<usize, EncodeError> {
         if self.filters.is_empty() {
-            return Err(Refusal::NoFilters);
+            return Err(EncodeError::NoFilters);
         }
         Ok(self
             .filters
@@ -240,9 +242,9 @@ impl Packet for Unsubscribe<'_> {
         kind::UNSUBSCRIBE << 4 | 2
     }
 
-    fn body_len(&self) -> Result<usize, Refusal> {
+    fn body_len(&self) -> Result<usize, EncodeError> {
         if self.filters.is_empty() {
-            return Err(Refusal::NoFilters);
+            return Err(EncodeError::NoFilters);
         }
         Ok(self.filters.iter().fold(2, |sum: usize, filter| sum.saturating_add(filter.as_str().len() + 2)))
     }

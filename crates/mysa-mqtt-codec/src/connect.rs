@@ -2,10 +2,9 @@
 
 use core::fmt;
 
-use crate::malformed::Malformed;
+use crate::error::{DecodeError, EncodeError};
 use crate::packet::{QoS, kind};
 use crate::read::Fields;
-use crate::refusal::Refusal;
 use crate::text::{ClientId, Text};
 use crate::topic::Topic;
 use crate::write::{self, Packet, Sink};
@@ -64,18 +63,18 @@ impl<'a> Connect<'a> {
 
     /// An empty client id without a clean session is read, not refused: the server owes it a CONNACK with
     /// [`ConnectRefusal::ClientId`] \[MQTT-3.1.3-8\].
-    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
         let name = fields.prefixed()?;
         if name != PROTOCOL_NAME && name != OLD_PROTOCOL_NAME {
-            return Err(Malformed::ProtocolName);
+            return Err(DecodeError::ProtocolName);
         }
         let level = fields.byte()?;
         if level != PROTOCOL_LEVEL {
-            return Err(Malformed::ProtocolLevel(level));
+            return Err(DecodeError::ProtocolLevel(level));
         }
         if name != PROTOCOL_NAME {
-            return Err(Malformed::ProtocolName);
+            return Err(DecodeError::ProtocolName);
         }
         let flags = fields.byte()?;
         check_flags(flags)?;
@@ -85,7 +84,7 @@ impl<'a> Connect<'a> {
             Some(Will {
                 topic: Topic::from_bytes(fields.prefixed()?)?,
                 payload: fields.prefixed()?,
-                qos: QoS::from_byte(flags >> WILL_QOS_SHIFT & 3).ok_or(Malformed::WillQosThree)?,
+                qos: QoS::from_byte(flags >> WILL_QOS_SHIFT & 3).ok_or(DecodeError::WillQosThree)?,
                 retain: flags & WILL_RETAIN != 0,
             })
         } else {
@@ -114,19 +113,19 @@ impl<'a> Connect<'a> {
     }
 }
 
-fn check_flags(flags: u8) -> Result<(), Malformed> {
+fn check_flags(flags: u8) -> Result<(), DecodeError> {
     let has_will = flags & WILL != 0;
     let will_qos = flags >> WILL_QOS_SHIFT & 3;
     if flags & 1 != 0 {
-        Err(Malformed::ConnectReservedFlag)
+        Err(DecodeError::ConnectReservedFlag)
     } else if !has_will && will_qos != 0 {
-        Err(Malformed::WillQosWithoutWill)
+        Err(DecodeError::WillQosWithoutWill)
     } else if will_qos == 3 {
-        Err(Malformed::WillQosThree)
+        Err(DecodeError::WillQosThree)
     } else if !has_will && flags & WILL_RETAIN != 0 {
-        Err(Malformed::WillRetainWithoutWill)
+        Err(DecodeError::WillRetainWithoutWill)
     } else if flags & PASSWORD != 0 && flags & USER_NAME == 0 {
-        Err(Malformed::PasswordWithoutUserName)
+        Err(DecodeError::PasswordWithoutUserName)
     } else {
         Ok(())
     }
@@ -137,9 +136,9 @@ impl Packet for Connect<'_> {
         kind::CONNECT << 4
     }
 
-    fn body_len(&self) -> Result<usize, Refusal> {
+    fn body_len(&self) -> Result<usize, EncodeError> {
         if self.client_id.as_str().is_empty() && !self.clean_session {
-            return Err(Refusal::EmptyClientId);
+            return Err(EncodeError::EmptyClientId);
         }
         let mut len = 10 + write::prefixed_len(self.client_id.as_str().as_bytes())?;
         if let Some(will) = &self.will {
@@ -230,12 +229,12 @@ impl ConnAck {
         }
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
         let (flags, code) = (fields.byte()?, fields.byte()?);
         fields.end()?;
         if flags > 1 {
-            return Err(Malformed::ConnAckFlags);
+            return Err(DecodeError::ConnAckFlags);
         }
         let refusal = match code {
             0 => return Ok(Self::Accepted { session_present: flags == 1 }),
@@ -244,9 +243,9 @@ impl ConnAck {
             3 => ConnectRefusal::Unavailable,
             4 => ConnectRefusal::BadLogin,
             5 => ConnectRefusal::NotAuthorized,
-            _ => return Err(Malformed::ConnAckCode),
+            _ => return Err(DecodeError::ConnAckCode),
         };
-        if flags == 0 { Ok(Self::Refused(refusal)) } else { Err(Malformed::SessionPresentOnRefusal) }
+        if flags == 0 { Ok(Self::Refused(refusal)) } else { Err(DecodeError::SessionPresentOnRefusal) }
     }
 }
 

@@ -1,39 +1,39 @@
 //! Where a packet ends: the fixed header (2.2), and what each direction makes of it.
 
-use crate::malformed::Malformed;
-use crate::rules::Rules;
+use crate::error::DecodeError;
+use crate::options::DecodeOptions;
 
 /// The packets of one direction, and how they are read.
 pub(crate) trait Incoming<'a>: Sized {
     /// What the first byte, and the length once it is known, say against a packet.
-    fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed>;
+    fn check_head(first: u8, remaining: Option<u32>, options: DecodeOptions) -> Result<(), DecodeError>;
 
     /// The way nearly every packet goes: one of the frequent types, without fault. Whatever is in doubt is `None`, for
     /// [`decode`](Self::decode) to say what is wrong. Small enough to be inlined where packets are taken apart, so that
     /// none is written to memory only to be read back.
-    fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self>;
+    fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self>;
 
-    fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed>;
+    fn decode(first: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError>;
 }
 
 /// Takes the first packet off `input`; `None`, and `input` untouched, if it is not all there.
 #[inline(always)]
 pub(crate) fn decode<'a, P: Incoming<'a>>(
     input: &mut &'a [u8],
-    rules: Rules,
-) -> Result<Option<P>, Malformed> {
-    let (first, body, rest) = match Frame::cut_quickly(input, rules) {
+    options: DecodeOptions,
+) -> Result<Option<P>, DecodeError> {
+    let (first, body, rest) = match Frame::cut_fast(input, options) {
         Some(Frame { first, body, rest }) => (first, body, rest),
-        None => match Frame::cut::<P>(input, rules)? {
+        None => match Frame::cut::<P>(input, options)? {
             Some(Frame { first, body, rest }) => (first, body, rest),
             None => return Ok(None),
         },
     };
-    if let Some(packet) = P::decode_quickly(first, body) {
+    if let Some(packet) = P::decode_fast(first, body) {
         *input = rest;
         return Ok(Some(packet));
     }
-    let packet = P::decode(first, body, rules)?;
+    let packet = P::decode(first, body, options)?;
     *input = rest;
     Ok(Some(packet))
 }
@@ -48,21 +48,24 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// `None` if the packet is longer than 16 KiB, or not all there, or beyond the limit.
     #[inline(always)]
-    pub(crate) fn cut_quickly(input: &'a [u8], rules: Rules) -> Option<Self> {
+    pub(crate) fn cut_fast(input: &'a [u8], options: DecodeOptions) -> Option<Self> {
         let (header, remaining) = match *input {
             [_, a, ..] if a < 0x80 => (2, u32::from(a)),
             [_, a, b, ..] if b < 0x80 => (3, u32::from(a & 0x7f) | u32::from(b) << 7),
             _ => return None,
         };
-        if header as u32 + remaining > rules.limit {
+        if header as u32 + remaining > options.limit {
             return None;
         }
         Self::at(input, header, remaining)
     }
 
     #[inline(never)]
-    fn cut<'p, P: Incoming<'p>>(input: &'a [u8], rules: Rules) -> Result<Option<Self>, Malformed> {
-        match Head::read::<P>(input, rules)? {
+    fn cut<'p, P: Incoming<'p>>(
+        input: &'a [u8],
+        options: DecodeOptions,
+    ) -> Result<Option<Self>, DecodeError> {
+        match Head::read::<P>(input, options)? {
             Head::Known { header, remaining } => Ok(Self::at(input, header, remaining)),
             Head::Partial => Ok(None),
         }
@@ -89,21 +92,24 @@ pub(crate) enum Head {
 impl Head {
     /// Reads the header, and judges the packet by it as soon as it can.
     #[inline]
-    pub(crate) fn read<'a, P: Incoming<'a>>(input: &[u8], rules: Rules) -> Result<Self, Malformed> {
+    pub(crate) fn read<'a, P: Incoming<'a>>(
+        input: &[u8],
+        options: DecodeOptions,
+    ) -> Result<Self, DecodeError> {
         let Some((&first, length)) = input.split_first() else { return Ok(Self::Partial) };
         let mut remaining = 0;
         for (at, &byte) in length.iter().take(4).enumerate() {
             remaining |= u32::from(byte & 0x7f) << (7 * at);
             if byte < 0x80 {
                 let header = at + 2;
-                if remaining.saturating_add(header as u32) <= rules.limit {
-                    return P::check_head(first, Some(remaining), rules)
+                if remaining.saturating_add(header as u32) <= options.limit {
+                    return P::check_head(first, Some(remaining), options)
                         .map(|()| Self::Known { header, remaining });
                 }
-                return P::check_head(first, None, rules).and(Err(Malformed::OverLimit));
+                return P::check_head(first, None, options).and(Err(DecodeError::OverLimit));
             }
         }
-        P::check_head(first, None, rules)?;
-        if length.len() < 4 { Ok(Self::Partial) } else { Err(Malformed::RemainingLength) }
+        P::check_head(first, None, options)?;
+        if length.len() < 4 { Ok(Self::Partial) } else { Err(DecodeError::RemainingLength) }
     }
 }

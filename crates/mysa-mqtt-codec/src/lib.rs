@@ -30,11 +30,11 @@
 //!
 //! # What "strict" means
 //!
-//! What the standard lets a receiver check in the bytes alone is checked, and [`Malformed`] names the rule. Such an error
+//! What the standard lets a receiver check in the bytes alone is checked, and [`DecodeError`] names the rule. Such an error
 //! is final: the connection must be closed \[MQTT-4.8.0-1\]. Bytes that have not arrived yet are not an error. Three
 //! points the standard leaves open, or that peers treat differently, are decided here once:
 //!
-//! - **DUP with QoS 0** breaks \[MQTT-3.3.1-2\] and is refused, unless [`Rules::tolerate_dup_at_most_once`] is set.
+//! - **DUP with QoS 0** breaks \[MQTT-3.3.1-2\] and is refused, unless [`DecodeOptions::tolerate_dup_at_most_once`] is set.
 //! - **Control characters in topics** are allowed: the standard only advises against them. NUL is refused.
 //! - **A remaining length not in its shortest form** is accepted, since only MQTT 5 forbids it; never written.
 //!
@@ -54,15 +54,14 @@ extern crate alloc;
 
 mod client;
 mod connect;
+mod error;
 mod filter;
 mod frame;
-mod malformed;
+mod limits;
+mod options;
 mod packet;
-mod profile;
 mod publish;
 mod read;
-mod refusal;
-mod rules;
 pub mod server;
 mod stream;
 mod suback;
@@ -72,14 +71,13 @@ mod write;
 
 pub use client::{Inbound, Outbound, decode};
 pub use connect::{ConnAck, Connect, ConnectRefusal, Login, Will};
+pub use error::{DecodeError, EncodeError};
 pub use filter::Filter;
-pub use malformed::Malformed;
+pub use limits::BrokerLimits;
+pub use options::{DecodeOptions, MAX_REMAINING_LENGTH};
 pub use packet::{DISCONNECT, PINGREQ, PINGRESP};
 pub use packet::{PacketId, QoS, puback, pubcomp, pubrec, pubrel, unsuback};
-pub use profile::Profile;
 pub use publish::{Delivery, Publish};
-pub use refusal::Refusal;
-pub use rules::{MAX_REMAINING_LENGTH, Rules};
 pub use stream::Stream;
 pub use suback::{ReturnCodes, SubAck, SubscribeReturn};
 pub use text::{ClientId, InvalidText, Text};

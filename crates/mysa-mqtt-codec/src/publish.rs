@@ -2,11 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::malformed::Malformed;
+use crate::error::{DecodeError, EncodeError};
+use crate::options::DecodeOptions;
 use crate::packet::{PacketId, QoS, kind};
 use crate::read::Fields;
-use crate::refusal::Refusal;
-use crate::rules::Rules;
 use crate::topic::Topic;
 use crate::write::{self, Packet, Sink};
 
@@ -58,7 +57,7 @@ impl Delivery {
     }
 
     #[inline(always)]
-    fn read(first: u8, fields: &mut Fields<'_>) -> Result<Self, Malformed> {
+    fn read(first: u8, fields: &mut Fields<'_>) -> Result<Self, DecodeError> {
         Ok(match first & QOS {
             0 => Self::AtMostOnce,
             0b010 => Self::AtLeastOnce(fields.packet_id()?),
@@ -77,34 +76,34 @@ impl<'a> Publish<'a> {
     /// Appends the packet to `out`.
     ///
     /// # Errors
-    /// [`Refusal::DupAtMostOnce`] or [`Refusal::PacketTooLong`]; `out` is as it was.
+    /// [`EncodeError::DupAtMostOnce`] or [`EncodeError::PacketTooLong`]; `out` is as it was.
     #[inline]
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         write::append(self, out)
     }
 
     /// Writes the packet to the front of `out` and returns its length.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), and [`Refusal::BufferTooSmall`]; `out` is as it was.
+    /// As [`encode`](Self::encode), and [`EncodeError::BufferTooSmall`]; `out` is as it was.
     #[inline]
-    pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, Refusal> {
+    pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         write::fill(self, out)
     }
 
     /// `None` if this is not a PUBLISH, or if anything about it is in doubt.
     #[inline(always)]
-    pub(crate) fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self> {
+    pub(crate) fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
         if first >> 4 != kind::PUBLISH || SOUND_FLAGS >> (first & 0xf) & 1 == 0 {
             return None;
         }
         let mut fields = Fields::new(body);
-        let topic = Topic::from_wire_quickly(fields.prefixed().ok()?)?;
+        let topic = Topic::from_wire_fast(fields.prefixed().ok()?)?;
         Some(Self::with(first, topic, Delivery::read(first, &mut fields).ok()?, fields.rest()))
     }
 
     /// The first byte has been checked.
-    pub(crate) fn decode(first: u8, body: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(first: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
         let topic = Topic::from_bytes(fields.prefixed()?)?;
         Ok(Self::with(first, topic, Delivery::read(first, &mut fields)?, fields.rest()))
@@ -117,10 +116,10 @@ impl<'a> Publish<'a> {
 
     /// What the first byte alone says against a PUBLISH.
     #[inline(always)]
-    pub(crate) fn check_first(first: u8, rules: Rules) -> Result<(), Malformed> {
+    pub(crate) fn check_first(first: u8, options: DecodeOptions) -> Result<(), DecodeError> {
         match first & QOS {
-            QOS => Err(Malformed::QosThree),
-            0 if first & DUP != 0 && !rules.dup_at_most_once => Err(Malformed::DupAtMostOnce),
+            QOS => Err(DecodeError::QosThree),
+            0 if first & DUP != 0 && !options.dup_at_most_once => Err(DecodeError::DupAtMostOnce),
             _ => Ok(()),
         }
     }
@@ -136,9 +135,9 @@ impl Packet for Publish<'_> {
     }
 
     #[inline(always)]
-    fn body_len(&self) -> Result<usize, Refusal> {
+    fn body_len(&self) -> Result<usize, EncodeError> {
         let id = match self.delivery {
-            Delivery::AtMostOnce if self.dup => return Err(Refusal::DupAtMostOnce),
+            Delivery::AtMostOnce if self.dup => return Err(EncodeError::DupAtMostOnce),
             Delivery::AtMostOnce => 0,
             Delivery::AtLeastOnce(_) | Delivery::ExactlyOnce(_) => 2,
         };

@@ -1,6 +1,6 @@
 //! Field readers that every packet shares. None can read past the body it was given.
 
-use crate::malformed::Malformed;
+use crate::error::DecodeError;
 use crate::packet::PacketId;
 
 /// What is left of a packet's body.
@@ -13,29 +13,29 @@ impl<'a> Fields<'a> {
     }
 
     #[inline(always)]
-    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
-        let (&byte, rest) = self.0.split_first().ok_or(Malformed::Truncated)?;
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
+        let (&byte, rest) = self.0.split_first().ok_or(DecodeError::Truncated)?;
         self.0 = rest;
         Ok(byte)
     }
 
     #[inline(always)]
-    pub(crate) fn word(&mut self) -> Result<u16, Malformed> {
-        let (word, rest) = self.0.split_first_chunk::<2>().ok_or(Malformed::Truncated)?;
+    pub(crate) fn word(&mut self) -> Result<u16, DecodeError> {
+        let (word, rest) = self.0.split_first_chunk::<2>().ok_or(DecodeError::Truncated)?;
         self.0 = rest;
         Ok(u16::from_be_bytes(*word))
     }
 
     #[inline(always)]
-    pub(crate) fn packet_id(&mut self) -> Result<PacketId, Malformed> {
-        PacketId::new(self.word()?).ok_or(Malformed::ZeroPacketId)
+    pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
+        PacketId::new(self.word()?).ok_or(DecodeError::ZeroPacketId)
     }
 
     /// A field behind its own two-byte length (1.5.3).
     #[inline(always)]
-    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = usize::from(self.word()?);
-        let (field, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
+        let (field, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated)?;
         self.0 = rest;
         Ok(field)
     }
@@ -53,14 +53,14 @@ impl<'a> Fields<'a> {
 
     /// Nothing may be left.
     #[inline(always)]
-    pub(crate) const fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed::TrailingBytes) }
+    pub(crate) const fn end(&self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
     }
 }
 
 /// The body of a packet that holds a packet id and nothing else.
 #[inline(always)]
-pub(crate) fn only_packet_id(body: &[u8]) -> Result<PacketId, Malformed> {
+pub(crate) fn only_packet_id(body: &[u8]) -> Result<PacketId, DecodeError> {
     let mut fields = Fields::new(body);
     let id = fields.packet_id()?;
     fields.end().map(|()| id)

@@ -20,14 +20,13 @@ use core::fmt;
 
 use crate::client::check_flags_and_length;
 use crate::connect::{ConnAck, Connect};
+use crate::error::{DecodeError, EncodeError};
 use crate::filter::Filter;
 use crate::frame::{self, Incoming};
-use crate::malformed::Malformed;
+use crate::options::DecodeOptions;
 use crate::packet::{self, PacketId, QoS, kind};
 use crate::publish::Publish;
 use crate::read::{Fields, only_packet_id};
-use crate::refusal::Refusal;
-use crate::rules::Rules;
 use crate::stream::Carry;
 use crate::suback::SubAck;
 use crate::write;
@@ -98,12 +97,12 @@ impl<'a> Subscribe<'a> {
         core::iter::from_fn(move || request(&mut fields).ok())
     }
 
-    fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+    fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
         let id = fields.packet_id()?;
         let filters = fields.rest();
         if filters.is_empty() {
-            return Err(Malformed::SubscribeWithoutFilters);
+            return Err(DecodeError::SubscribeWithoutFilters);
         }
         while !fields.is_empty() {
             request(&mut fields)?;
@@ -135,12 +134,12 @@ impl<'a> Unsubscribe<'a> {
         core::iter::from_fn(move || filter(&mut fields).ok())
     }
 
-    fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+    fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
         let id = fields.packet_id()?;
         let filters = fields.rest();
         if filters.is_empty() {
-            return Err(Malformed::UnsubscribeWithoutFilters);
+            return Err(DecodeError::UnsubscribeWithoutFilters);
         }
         while !fields.is_empty() {
             filter(&mut fields)?;
@@ -157,13 +156,13 @@ impl fmt::Debug for Unsubscribe<'_> {
     }
 }
 
-fn filter<'a>(fields: &mut Fields<'a>) -> Result<Filter<'a>, Malformed> {
+fn filter<'a>(fields: &mut Fields<'a>) -> Result<Filter<'a>, DecodeError> {
     Ok(Filter::from_wire(fields.prefixed()?)?)
 }
 
-fn request<'a>(fields: &mut Fields<'a>) -> Result<(Filter<'a>, QoS), Malformed> {
+fn request<'a>(fields: &mut Fields<'a>) -> Result<(Filter<'a>, QoS), DecodeError> {
     let filter = filter(fields)?;
-    Ok((filter, QoS::from_byte(fields.byte()?).ok_or(Malformed::SubscribeQos)?))
+    Ok((filter, QoS::from_byte(fields.byte()?).ok_or(DecodeError::SubscribeQos)?))
 }
 
 /// Takes the first packet sent by a client off `input`. `Ok(None)` if it has not all arrived; `input` is then as it was.
@@ -171,15 +170,18 @@ fn request<'a>(fields: &mut Fields<'a>) -> Result<(Filter<'a>, QoS), Malformed> 
 /// # Errors
 /// The rule broken. No further bytes can mend it: close the connection.
 #[inline(always)]
-pub fn decode<'a>(input: &mut &'a [u8], rules: impl Into<Rules>) -> Result<Option<Inbound<'a>>, Malformed> {
-    frame::decode(input, rules.into())
+pub fn decode<'a>(
+    input: &mut &'a [u8],
+    options: impl Into<DecodeOptions>,
+) -> Result<Option<Inbound<'a>>, DecodeError> {
+    frame::decode(input, options.into())
 }
 
 impl<'a> Incoming<'a> for Inbound<'a> {
     #[inline(always)]
-    fn decode_quickly(first: u8, body: &'a [u8]) -> Option<Self> {
+    fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
         match (first, body) {
-            (0x30..=0x3f, _) => Publish::decode_quickly(first, body).map(Self::Publish),
+            (0x30..=0x3f, _) => Publish::decode_fast(first, body).map(Self::Publish),
             (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
             (0xc0, []) => Some(Self::PingReq),
             _ => None,
@@ -187,8 +189,8 @@ impl<'a> Incoming<'a> for Inbound<'a> {
     }
 
     #[inline(never)]
-    fn decode(first: u8, body: &'a [u8], rules: Rules) -> Result<Self, Malformed> {
-        Self::check_head(first, Some(body.len() as u32), rules)?;
+    fn decode(first: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
+        Self::check_head(first, Some(body.len() as u32), options)?;
         match first >> 4 {
             kind::CONNECT => Connect::decode(body).map(Self::Connect),
             kind::PUBLISH => Publish::decode(first, body).map(Self::Publish),
@@ -203,12 +205,12 @@ impl<'a> Incoming<'a> for Inbound<'a> {
         }
     }
 
-    fn check_head(first: u8, remaining: Option<u32>, rules: Rules) -> Result<(), Malformed> {
+    fn check_head(first: u8, remaining: Option<u32>, options: DecodeOptions) -> Result<(), DecodeError> {
         let fixed = match first >> 4 {
-            0 | 15 => return Err(Malformed::ReservedPacketType),
-            kind::PUBLISH => return Publish::check_first(first, rules),
+            0 | 15 => return Err(DecodeError::ReservedPacketType),
+            kind::PUBLISH => return Publish::check_first(first, options),
             kind::CONNACK | kind::SUBACK | kind::UNSUBACK | kind::PINGRESP => {
-                return Err(Malformed::WrongDirection);
+                return Err(DecodeError::WrongDirection);
             }
             kind::CONNECT | kind::SUBSCRIBE | kind::UNSUBSCRIBE => None,
             kind::PINGREQ | kind::DISCONNECT => Some(0),
@@ -223,7 +225,7 @@ impl Outbound<'_> {
     ///
     /// # Errors
     /// Why there must be no such packet.
-    pub fn encoded_len(&self) -> Result<usize, Refusal> {
+    pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         match self {
             Self::Publish(publish) => write::len(publish),
             Self::SubAck(suback) => write::len(suback),
@@ -236,7 +238,7 @@ impl Outbound<'_> {
     ///
     /// # Errors
     /// Why there must be no such packet; `out` is as it was.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
             Self::Publish(publish) => return write::append(publish, out),
             Self::SubAck(suback) => return write::append(suback, out),
@@ -257,9 +259,9 @@ impl Outbound<'_> {
 pub struct Stream(Carry);
 
 impl Stream {
-    /// An empty stream; see [`Rules::new`] for the limit.
-    pub fn new(rules: impl Into<Rules>) -> Self {
-        Self(Carry::new(rules.into()))
+    /// An empty stream; see [`DecodeOptions::new`] for the limit.
+    pub fn new(options: impl Into<DecodeOptions>) -> Self {
+        Self(Carry::new(options.into()))
     }
 
     /// As [`Stream::next`](crate::Stream::next).
@@ -267,7 +269,7 @@ impl Stream {
     /// # Errors
     /// The rule broken, now and at every further call: close the connection.
     #[inline(always)]
-    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, Malformed> {
+    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, DecodeError> {
         self.0.next(input)
     }
 }

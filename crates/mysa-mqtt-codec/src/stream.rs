@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::client::Inbound;
+use crate::error::DecodeError;
 use crate::frame::{Frame, Head, Incoming};
-use crate::malformed::Malformed;
-use crate::rules::Rules;
+use crate::options::DecodeOptions;
 
 /// Cuts the packets a server sends out of a byte stream that arrives in any pieces.
 ///
@@ -13,7 +13,7 @@ use crate::rules::Rules;
 /// that grows with the bytes received and never beyond the limit.
 ///
 /// ```
-/// use mysa_mqtt_codec::{Inbound, Malformed, Stream};
+/// use mysa_mqtt_codec::{Inbound, DecodeError, Stream};
 ///
 /// let mut stream = Stream::new(64);
 /// for chunk in [&[0xd0][..], &[0, 0xd0, 0, 0x40, 2, 0], &[7]] {
@@ -22,15 +22,15 @@ use crate::rules::Rules;
 ///         println!("{packet:?}");
 ///     }
 /// }
-/// # Ok::<(), Malformed>(())
+/// # Ok::<(), DecodeError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Stream(Carry);
 
 impl Stream {
-    /// An empty stream; see [`Rules::new`] for the limit.
-    pub fn new(rules: impl Into<Rules>) -> Self {
-        Self(Carry::new(rules.into()))
+    /// An empty stream; see [`DecodeOptions::new`] for the limit.
+    pub fn new(options: impl Into<DecodeOptions>) -> Self {
+        Self(Carry::new(options.into()))
     }
 
     /// Takes the next packet off `input`. `Ok(None)` if `input` is used up: call again with the next chunk.
@@ -38,7 +38,7 @@ impl Stream {
     /// # Errors
     /// The rule broken, now and at every further call: close the connection.
     #[inline(always)]
-    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, Malformed> {
+    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, DecodeError> {
         self.0.next(input)
     }
 }
@@ -46,7 +46,7 @@ impl Stream {
 /// The part of a packet that came in earlier chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct Carry {
-    rules: Rules,
+    options: DecodeOptions,
     state: State,
     bytes: Vec<u8>,
 }
@@ -60,29 +60,29 @@ enum State {
     /// The body of the carried packet begins at `header` and ends at `end`.
     Body { header: u8, end: u32 },
     /// A rule was broken.
-    Failed(Malformed),
+    Failed(DecodeError),
 }
 
 impl Carry {
-    pub(crate) const fn new(rules: Rules) -> Self {
-        Self { rules, state: State::Clear, bytes: Vec::new() }
+    pub(crate) const fn new(options: DecodeOptions) -> Self {
+        Self { options, state: State::Clear, bytes: Vec::new() }
     }
 
     #[inline(always)]
     pub(crate) fn next<'p, 'i: 'p, P: Incoming<'p>>(
         &'p mut self,
         input: &mut &'i [u8],
-    ) -> Result<Option<P>, Malformed> {
-        let Self { rules, state, bytes } = self;
+    ) -> Result<Option<P>, DecodeError> {
+        let Self { options, state, bytes } = self;
         let (first, body): (u8, &'p [u8]) = loop {
             match *state {
-                State::Clear => match Frame::cut_quickly(input, *rules) {
+                State::Clear => match Frame::cut_fast(input, *options) {
                     Some(Frame { first, body, rest }) => {
                         *input = rest;
                         break (first, body);
                     }
                     // By value: a chunk that stays in registers makes the loop over its packets a third faster.
-                    None => match begin::<P>(*rules, state, bytes, input)? {
+                    None => match begin::<P>(*options, state, bytes, input)? {
                         Some(Frame { first, body, rest }) => {
                             *input = rest;
                             break (first, body);
@@ -113,15 +113,15 @@ impl Carry {
                     let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
                     bytes.push(byte);
                     *input = rest;
-                    find_end::<P>(*rules, state, bytes)?;
+                    find_end::<P>(*options, state, bytes)?;
                 }
                 State::Failed(error) => return Err(error),
             }
         };
-        if let Some(packet) = P::decode_quickly(first, body) {
+        if let Some(packet) = P::decode_fast(first, body) {
             return Ok(Some(packet));
         }
-        P::decode(first, body, *rules).map(Some).inspect_err(|&error| *state = State::Failed(error))
+        P::decode(first, body, *options).map(Some).inspect_err(|&error| *state = State::Failed(error))
     }
 }
 
@@ -134,15 +134,15 @@ fn append(bytes: &mut Vec<u8>, new: &[u8]) {
 /// A packet that is larger than most, or is not all there and has to be carried.
 #[inline(never)]
 fn begin<'i, 'p, P: Incoming<'p>>(
-    rules: Rules,
+    options: DecodeOptions,
     state: &mut State,
     bytes: &mut Vec<u8>,
     input: &'i [u8],
-) -> Result<Option<Frame<'i>>, Malformed> {
+) -> Result<Option<Frame<'i>>, DecodeError> {
     if input.is_empty() {
         return Ok(None);
     }
-    *state = match Head::read::<P>(input, rules) {
+    *state = match Head::read::<P>(input, options) {
         Ok(Head::Known { header, remaining }) => {
             if let Some(frame) = Frame::at(input, header, remaining) {
                 return Ok(Some(frame));
@@ -162,8 +162,12 @@ fn begin<'i, 'p, P: Incoming<'p>>(
 
 /// Looks whether the carried bytes tell the packet's length by now. They end with its header at most.
 #[inline(never)]
-fn find_end<'p, P: Incoming<'p>>(rules: Rules, state: &mut State, bytes: &[u8]) -> Result<(), Malformed> {
-    match Head::read::<P>(bytes, rules) {
+fn find_end<'p, P: Incoming<'p>>(
+    options: DecodeOptions,
+    state: &mut State,
+    bytes: &[u8],
+) -> Result<(), DecodeError> {
+    match Head::read::<P>(bytes, options) {
         Ok(Head::Known { header, remaining }) => {
             *state = State::Body { header: header as u8, end: header as u32 + remaining };
         }

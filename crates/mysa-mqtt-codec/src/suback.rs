@@ -2,10 +2,9 @@
 
 use core::fmt;
 
-use crate::malformed::Malformed;
+use crate::error::{DecodeError, EncodeError};
 use crate::packet::{PacketId, QoS, kind};
 use crate::read::Fields;
-use crate::refusal::Refusal;
 use crate::write::{Packet, Sink};
 
 /// The answer to a SUBSCRIBE (3.9).
@@ -19,7 +18,7 @@ pub struct SubAck<'a> {
 }
 
 impl<'a> SubAck<'a> {
-    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
         let id = fields.packet_id()?;
         Ok(Self { id, codes: ReturnCodes::new(fields.rest())? })
@@ -31,7 +30,7 @@ impl Packet for SubAck<'_> {
         kind::SUBACK << 4
     }
 
-    fn body_len(&self) -> Result<usize, Refusal> {
+    fn body_len(&self) -> Result<usize, EncodeError> {
         Ok(self.codes.len().saturating_add(2))
     }
 
@@ -49,13 +48,13 @@ impl<'a> ReturnCodes<'a> {
     /// Checks codes given as bytes; [`SubscribeReturn::to_byte`] makes one.
     ///
     /// # Errors
-    /// [`Malformed::SubAckWithoutCodes`] or [`Malformed::SubAckCode`].
-    pub fn new(codes: &'a [u8]) -> Result<Self, Malformed> {
+    /// [`DecodeError::SubAckWithoutCodes`] or [`DecodeError::SubAckCode`].
+    pub fn new(codes: &'a [u8]) -> Result<Self, DecodeError> {
         if codes.is_empty() {
-            return Err(Malformed::SubAckWithoutCodes);
+            return Err(DecodeError::SubAckWithoutCodes);
         }
         if codes.iter().any(|&code| SubscribeReturn::from_byte(code).is_none()) {
-            return Err(Malformed::SubAckCode);
+            return Err(DecodeError::SubAckCode);
         }
         Ok(Self(codes))
     }

@@ -42,7 +42,7 @@ impl<'a> Topic<'a> {
 
     /// `None` if the name is not plainly right.
     #[inline(always)]
-    pub(crate) fn from_wire_quickly(name: &'a [u8]) -> Option<Self> {
+    pub(crate) fn from_wire_fast(name: &'a [u8]) -> Option<Self> {
         is_plain(name).then_some(Self(name))
     }
 

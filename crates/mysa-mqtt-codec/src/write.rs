@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::refusal::Refusal;
-use crate::rules::MAX_REMAINING_LENGTH;
+use crate::error::EncodeError;
+use crate::options::MAX_REMAINING_LENGTH;
 use crate::text::MAX_TEXT;
 
 /// A packet that can tell its length before it is written.
@@ -11,7 +11,7 @@ pub(crate) trait Packet {
     /// The first byte.
     fn first(&self) -> u8;
     /// The remaining length, or why there must be no such packet.
-    fn body_len(&self) -> Result<usize, Refusal>;
+    fn body_len(&self) -> Result<usize, EncodeError>;
     /// Writes exactly `body_len` bytes.
     fn write_body(&self, out: &mut impl Sink);
 }
@@ -47,13 +47,13 @@ impl Sink for Cursor<'_> {
 }
 
 /// The length of a whole packet.
-pub(crate) fn len(packet: &impl Packet) -> Result<usize, Refusal> {
+pub(crate) fn len(packet: &impl Packet) -> Result<usize, EncodeError> {
     let body = packet.body_len()?;
     Ok(1 + length_len(body)? + body)
 }
 
 #[inline(always)]
-pub(crate) fn append(packet: &impl Packet, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) fn append(packet: &impl Packet, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let body = packet.body_len()?;
     let head = 1 + length_len(body)?;
     out.reserve(head + body);
@@ -62,18 +62,18 @@ pub(crate) fn append(packet: &impl Packet, out: &mut Vec<u8>) -> Result<(), Refu
 }
 
 #[inline(always)]
-pub(crate) fn fill(packet: &impl Packet, out: &mut [u8]) -> Result<usize, Refusal> {
+pub(crate) fn fill(packet: &impl Packet, out: &mut [u8]) -> Result<usize, EncodeError> {
     let body = packet.body_len()?;
     let needed = 1 + length_len(body)? + body;
-    let out = out.get_mut(..needed).ok_or(Refusal::BufferTooSmall { needed })?;
+    let out = out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed })?;
     write(packet, body, &mut Cursor(out));
     Ok(needed)
 }
 
 /// Writes a packet that never varies.
-pub(crate) fn copy(packet: &[u8], out: &mut [u8]) -> Result<usize, Refusal> {
+pub(crate) fn copy(packet: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
     let needed = packet.len();
-    out.get_mut(..needed).ok_or(Refusal::BufferTooSmall { needed })?.copy_from_slice(packet);
+    out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed })?.copy_from_slice(packet);
     Ok(needed)
 }
 
@@ -86,8 +86,8 @@ pub(crate) fn prefixed(field: &[u8], out: &mut impl Sink) {
 }
 
 /// Bytes a field takes with its length.
-pub(crate) const fn prefixed_len(field: &[u8]) -> Result<usize, Refusal> {
-    if field.len() > MAX_TEXT { Err(Refusal::FieldTooLong) } else { Ok(2 + field.len()) }
+pub(crate) const fn prefixed_len(field: &[u8]) -> Result<usize, EncodeError> {
+    if field.len() > MAX_TEXT { Err(EncodeError::FieldTooLong) } else { Ok(2 + field.len()) }
 }
 
 #[inline(always)]
@@ -105,13 +105,13 @@ fn write(packet: &impl Packet, body: usize, out: &mut impl Sink) {
 
 /// Bytes the remaining length takes in its shortest form (2.2.3).
 #[inline(always)]
-const fn length_len(body: usize) -> Result<usize, Refusal> {
+const fn length_len(body: usize) -> Result<usize, EncodeError> {
     match body {
         0..=0x7f => Ok(1),
         0x80..=0x3fff => Ok(2),
         0x4000..=0x1f_ffff => Ok(3),
         _ if body <= MAX_REMAINING_LENGTH as usize => Ok(4),
-        _ => Err(Refusal::PacketTooLong),
+        _ => Err(EncodeError::PacketTooLong),
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
         fn first(&self) -> u8 {
             0x30
         }
-        fn body_len(&self) -> Result<usize, Refusal> {
+        fn body_len(&self) -> Result<usize, EncodeError> {
             Ok(self.0)
         }
         fn write_body(&self, _: &mut impl Sink) {}
@@ -151,6 +151,6 @@ mod tests {
             assert_eq!(out, expected, "{body}");
             assert_eq!(len(&Claims(body)), Ok(expected.len() + body));
         }
-        assert_eq!(len(&Claims(268_435_456)), Err(Refusal::PacketTooLong));
+        assert_eq!(len(&Claims(268_435_456)), Err(EncodeError::PacketTooLong));
     }
 }

@@ -1,6 +1,6 @@
 //! Counts allocations: none to decode, none to encode into a buffer used before, few and small to carry.
 
-use mysa_mqtt_codec::{Delivery, Malformed, PacketId, Publish, Stream, Topic, decode};
+use mysa_mqtt_codec::{DecodeError, Delivery, PacketId, Publish, Stream, Topic, decode};
 
 #[test]
 fn decoding_allocates_nothing_and_neither_does_encoding_into_a_used_buffer() {
@@ -39,7 +39,7 @@ fn a_length_announced_takes_no_memory_until_its_bytes_arrive() {
     assert!(used <= 4 * 1_024, "{used}");
     let mut limited = Stream::new(4_096);
     let used = allocated(|| {
-        assert_eq!(limited.next(&mut &[0x30, 0xff, 0xff, 0xff, 0x7f][..]), Err(Malformed::OverLimit));
+        assert_eq!(limited.next(&mut &[0x30, 0xff, 0xff, 0xff, 0x7f][..]), Err(DecodeError::OverLimit));
     });
     assert_eq!(used, 0);
 }

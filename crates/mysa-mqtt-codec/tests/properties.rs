@@ -6,7 +6,7 @@ mod common;
 
 use common::spec::{Spec, spec};
 use common::{Packet, mended, read};
-use mysa_mqtt_codec::{Malformed, Rules, Stream, server};
+use mysa_mqtt_codec::{DecodeError, DecodeOptions, Stream, server};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -65,11 +65,11 @@ proptest! {
         wire in prop_oneof![vec(any::<u8>(), 0..64), damaged()],
         tolerant in any::<bool>(),
     ) {
-        let rules = if tolerant { Rules::new(LIMIT).tolerate_dup_at_most_once() } else { Rules::new(LIMIT) };
-        for read in [|input: &mut &[u8], rules| mysa_mqtt_codec::decode(input, rules).map(|it| it.is_some()),
-                     |input: &mut &[u8], rules| server::decode(input, rules).map(|it| it.is_some())] {
+        let options = if tolerant { DecodeOptions::new(LIMIT).tolerate_dup_at_most_once() } else { DecodeOptions::new(LIMIT) };
+        for read in [|input: &mut &[u8], options| mysa_mqtt_codec::decode(input, options).map(|it| it.is_some()),
+                     |input: &mut &[u8], options| server::decode(input, options).map(|it| it.is_some())] {
             let mut input = &wire[..];
-            let result = read(&mut input, rules);
+            let result = read(&mut input, options);
             prop_assert!(wire.ends_with(input));
             prop_assert_eq!(result == Ok(true), input.len() < wire.len(), "only a packet is taken off");
         }
@@ -117,7 +117,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn client_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option<Malformed>) {
+fn client_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option<DecodeError>) {
     let (mut stream, mut seen) = (Stream::new(limit), Vec::new());
     for mut chunk in chunks(wire, sizes) {
         loop {
@@ -135,7 +135,7 @@ fn client_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option
     (seen, None)
 }
 
-fn server_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option<Malformed>) {
+fn server_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option<DecodeError>) {
     let (mut stream, mut seen) = (server::Stream::new(limit), Vec::new());
     for mut chunk in chunks(wire, sizes) {
         loop {

@@ -7,7 +7,7 @@ mod common;
 
 use common::{Packet, mended, read};
 use mysa_mqtt_codec::{
-    ClientId, ConnAck, Connect, Delivery, Filter, Inbound, Login, Malformed, Outbound, PacketId, Publish,
+    ClientId, ConnAck, Connect, DecodeError, Delivery, Filter, Inbound, Login, Outbound, PacketId, Publish,
     QoS, ReturnCodes, Stream, SubAck, Text, Topic, Will, server,
 };
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn every_invalid_vector_is_refused_with_a_rule() {
         let error = read(&mut &wire[..], LIMIT).expect_err(&case["id"].to_string());
         assert!(error.rule().is_some(), "{}", case["id"]);
         if case["kind"] == "other-version" {
-            assert!(matches!(error, Malformed::ProtocolLevel(3 | 131)), "{}: {error}", case["id"]);
+            assert!(matches!(error, DecodeError::ProtocolLevel(3 | 131)), "{}: {error}", case["id"]);
         }
         run += 1;
     }
@@ -162,7 +162,11 @@ fn every_first_byte_and_every_connack_is_judged() {
         let accepted = matches!(first, 0x30..=0x35 | 0x3a..=0x3d);
         assert_eq!(read(&mut &publish[..], LIMIT).is_ok(), accepted, "{first:02x}");
         if matches!(first & 0xf6, 0x36) {
-            assert_eq!(read(&mut &[first][..], LIMIT), Err(Malformed::QosThree), "before the rest is there");
+            assert_eq!(
+                read(&mut &[first][..], LIMIT),
+                Err(DecodeError::QosThree),
+                "before the rest is there"
+            );
         }
     }
     let accepted = (0..=u16::MAX).filter(|pair| {
@@ -216,7 +220,7 @@ fn each_rule_is_named() {
         assert_eq!(error.rule().and_then(|rule| rule.strip_prefix("MQTT-")), Some(rule), "{hex}: {error}");
         assert!(error.to_string().ends_with(&format!("[MQTT-{rule}]")), "{error}");
     }
-    assert_eq!(read(&mut &[0x30, 0x80, 0x80, 0x10][..], 131_584), Err(Malformed::OverLimit));
+    assert_eq!(read(&mut &[0x30, 0x80, 0x80, 0x10][..], 131_584), Err(DecodeError::OverLimit));
 }
 
 fn vectors() -> Vec<Value> {

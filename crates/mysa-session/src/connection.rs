@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use mysa_mqtt_codec as mqtt;
 use mysa_mqtt_codec::{
-    ClientId, ConnAck, Connect, ConnectRefusal, Delivery, Filter, Inbound, Outbound, PacketId, Profile,
+    BrokerLimits, ClientId, ConnAck, Connect, ConnectRefusal, Delivery, Filter, Inbound, Outbound, PacketId,
     Publish, QoS, Stream, SubscribeReturn,
 };
 use mysa_proto::{DeviceId, Topic};
@@ -79,7 +79,7 @@ pub(crate) enum Happened {
 
 /// Publishes that may wait for their acknowledgement at one time. AWS allows 100.
 const WINDOW: usize = 50;
-const FILTERS: usize = Profile::AWS_IOT.filters;
+const FILTERS: usize = BrokerLimits::AWS_IOT.max_filters;
 const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After CONNACK, time for a suspected filter to be asked for alone: a connection that ends sooner did so on its own.
 pub(crate) const SUSPECT_DELAY: Duration = Duration::from_secs(2);

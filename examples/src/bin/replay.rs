@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mysa_examples::Error;
 use mysa_mqtt_codec::server::{self, Outbound};
-use mysa_mqtt_codec::{ConnAck, Inbound, Profile, Publish, ReturnCodes, Stream, SubAck};
+use mysa_mqtt_codec::{BrokerLimits, ConnAck, Inbound, Publish, ReturnCodes, Stream, SubAck};
 use mysa_proto::rest::DeviceList;
 use mysa_proto::{DeviceId, Model, UnixTime};
 use mysa_session::{ConnId, Environment, Event, Now, Output, Session, Settings, Start};
@@ -41,7 +41,7 @@ fn main() -> Result<(), Error> {
     let begin = messages.first().and_then(|message| message["time"].as_f64()).ok_or("it is empty")?;
 
     let mut player = Player::new(Start::Captured { url, devices }, begin);
-    let mut stream = Stream::new(Profile::AWS_IOT.rules());
+    let mut stream = Stream::new(BrokerLimits::AWS_IOT.decode_options());
     for message in messages.iter().filter(|message| message["type"] == "receive") {
         let data = BASE64_STANDARD.decode(message["data"].as_str().unwrap_or(""))?;
         player.advance(message["time"].as_f64().unwrap_or(begin))?;

@@ -1,10 +1,10 @@
 use bytes::BytesMut;
-use mysa_mqtt_codec::{Inbound, Malformed, Outbound, QoS, Rules, Stream, decode, server};
+use mysa_mqtt_codec::{DecodeError, DecodeOptions, Inbound, Outbound, QoS, Stream, decode, server};
 
 use crate::script::Script;
 
 /// What a stream gave: each packet as it is written again, then the error that ended it.
-type Seen = (Vec<Vec<u8>>, Option<Malformed>);
+type Seen = (Vec<Vec<u8>>, Option<DecodeError>);
 
 macro_rules! direction {
     ($(#[$doc:meta])* $name:ident, $stream:ty, $decode:path, $write:path, $check:path) => {
@@ -13,13 +13,13 @@ macro_rules! direction {
             let mut script = Script::new(data);
             let choice = script.byte();
             let limit = if choice & 2 == 0 { 1 << 20 } else { 64 };
-            let rules = Rules::new(limit);
-            let rules = if choice & 1 == 0 { rules } else { rules.tolerate_dup_at_most_once() };
+            let options = DecodeOptions::new(limit);
+            let options = if choice & 1 == 0 { options } else { options.tolerate_dup_at_most_once() };
             let size = usize::from(script.byte());
             let wire = script.rest();
 
             let seen = |size: usize| -> Seen {
-                let (mut stream, mut packets) = (<$stream>::new(rules), Vec::new());
+                let (mut stream, mut packets) = (<$stream>::new(options), Vec::new());
                 for mut chunk in wire.chunks(size.max(1)) {
                     loop {
                         match stream.next(&mut chunk) {
@@ -44,7 +44,7 @@ macro_rules! direction {
             let mut packets = 0;
             loop {
                 let before = input;
-                let Ok(Some(packet)) = $decode(&mut input, rules) else {
+                let Ok(Some(packet)) = $decode(&mut input, options) else {
                     assert_eq!(input, before, "only a packet is taken off");
                     break;
                 };
@@ -52,7 +52,7 @@ macro_rules! direction {
                 assert!(!taken.is_empty() && taken.len() <= limit as usize + 5);
                 let again = $write(&packet);
                 if !again.starts_with(b"unwritable") {
-                    assert_eq!($decode(&mut &again[..], rules), Ok(Some(packet)), "{again:02x?}");
+                    assert_eq!($decode(&mut &again[..], options), Ok(Some(packet)), "{again:02x?}");
                     assert!(again.len() <= taken.len(), "the shortest form is written");
                 }
                 $check(&packet, taken);

@@ -2,7 +2,7 @@
 
 pub(crate) mod spec;
 
-use mysa_mqtt_codec::{Inbound, Malformed, Rules, decode, server};
+use mysa_mqtt_codec::{DecodeError, DecodeOptions, Inbound, decode, server};
 
 /// What one of the two decoders makes of the front of `input`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,19 +14,19 @@ pub(crate) enum Packet<'a> {
 /// The decoder whose direction the packet type belongs to; PUBLISH and its answers are read by both, and must agree.
 pub(crate) fn read<'a>(
     input: &mut &'a [u8],
-    rules: impl Into<Rules>,
-) -> Result<Option<Packet<'a>>, Malformed> {
-    let rules = rules.into();
+    options: impl Into<DecodeOptions>,
+) -> Result<Option<Packet<'a>>, DecodeError> {
+    let options = options.into();
     let mut second = *input;
-    match decode(input, rules) {
-        Err(Malformed::WrongDirection) => {
-            let read = server::decode(&mut second, rules)?;
+    match decode(input, options) {
+        Err(DecodeError::WrongDirection) => {
+            let read = server::decode(&mut second, options)?;
             *input = second;
             Ok(read.map(Packet::FromClient))
         }
         read => {
-            let mirror = server::decode(&mut second, rules);
-            if mirror != Err(Malformed::WrongDirection) {
+            let mirror = server::decode(&mut second, options);
+            if mirror != Err(DecodeError::WrongDirection) {
                 assert_eq!(mirror.map(|packet| packet.is_some()), read.map(|packet| packet.is_some()));
             }
             Ok(read?.map(Packet::FromServer))

@@ -1,6 +1,6 @@
 //! MQTT packets as records.
 
-use mysa_mqtt_codec::{Inbound, Malformed, Publish, decode, server};
+use mysa_mqtt_codec::{DecodeError, Inbound, Publish, decode, server};
 use mysa_proto::{ModeTable, Topic};
 
 use super::message;
@@ -16,7 +16,7 @@ pub(crate) fn explain(mut bytes: &[u8], table: &ModeTable) -> Vec<Record> {
     while !bytes.is_empty() {
         let before = bytes;
         let read = match decode(&mut bytes, LIMIT) {
-            Err(Malformed::WrongDirection) => {
+            Err(DecodeError::WrongDirection) => {
                 bytes = before;
                 server::decode(&mut bytes, LIMIT)
                     .map(|packet| packet.map(|packet| from_client(packet, table)))

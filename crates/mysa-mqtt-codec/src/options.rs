@@ -8,21 +8,21 @@ pub const MAX_REMAINING_LENGTH: u32 = 268_435_455;
 /// A plain number converts into rules with that limit, so `decode(&mut input, 4_096)` is enough in most places.
 ///
 /// ```
-/// use mysa_mqtt_codec::{Malformed, Rules, decode};
+/// use mysa_mqtt_codec::{DecodeError, DecodeOptions, decode};
 ///
 /// let dup_with_qos_0 = [0x38, 4, 0, 1, b'a', b'x'];
-/// assert_eq!(decode(&mut &dup_with_qos_0[..], 64), Err(Malformed::DupAtMostOnce));
-/// let rules = Rules::new(64).tolerate_dup_at_most_once();
+/// assert_eq!(decode(&mut &dup_with_qos_0[..], 64), Err(DecodeError::DupAtMostOnce));
+/// let rules = DecodeOptions::new(64).tolerate_dup_at_most_once();
 /// assert!(decode(&mut &dup_with_qos_0[..], rules)?.is_some());
-/// # Ok::<(), Malformed>(())
+/// # Ok::<(), DecodeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rules {
+pub struct DecodeOptions {
     pub(crate) limit: u32,
     pub(crate) dup_at_most_once: bool,
 }
 
-impl Rules {
+impl DecodeOptions {
     /// Strict rules. `limit` is the size of the largest packet taken, in bytes, its fixed header included. It is checked
     /// as soon as the length is known, before anything is stored.
     #[must_use]
@@ -39,7 +39,7 @@ impl Rules {
     }
 }
 
-impl From<u32> for Rules {
+impl From<u32> for DecodeOptions {
     fn from(limit: u32) -> Self {
         Self::new(limit)
     }

@@ -2,75 +2,75 @@
 
 use crate::client::Outbound;
 use crate::connect::Connect;
+use crate::error::EncodeError;
 use crate::filter::Filter;
+use crate::options::DecodeOptions;
 use crate::packet::{PacketId, QoS};
 use crate::publish::Publish;
-use crate::refusal::Refusal;
-use crate::rules::Rules;
 use crate::text::MAX_TEXT;
 
 /// What a server allows, checked where a packet is built: one that breaks a limit is not made.
 ///
 /// ```
-/// use mysa_mqtt_codec::{Filter, PacketId, Profile, QoS, Refusal};
+/// use mysa_mqtt_codec::{Filter, PacketId, BrokerLimits, QoS, EncodeError};
 ///
 /// let filters = vec![(Filter::new("/v1/dev/+/out")?, QoS::AtLeastOnce); 9];
-/// let refused = Profile::AWS_IOT.subscribe(PacketId::MIN, &filters);
-/// assert_eq!(refused, Err(Refusal::TooManyFilters { allowed: 8 }));
+/// let refused = BrokerLimits::AWS_IOT.subscribe(PacketId::MIN, &filters);
+/// assert_eq!(refused, Err(EncodeError::TooManyFilters { allowed: 8 }));
 /// # Ok::<(), mysa_mqtt_codec::InvalidText>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Profile {
+pub struct BrokerLimits {
     /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
-    pub filters: usize,
+    pub max_filters: usize,
     /// Bytes of payload in one PUBLISH or will.
-    pub payload: usize,
+    pub max_payload: usize,
     /// Bytes of a topic or filter, less its mandatory part.
-    pub topic: usize,
+    pub max_topic: usize,
     /// Slashes in a topic or filter, less those of its mandatory part.
-    pub slashes: usize,
+    pub max_slashes: usize,
     /// Bytes of a client id.
-    pub client_id: usize,
+    pub max_client_id: usize,
     /// Whether there is QoS 2.
-    pub exactly_once: bool,
+    pub qos2: bool,
 }
 
-impl Profile {
+impl BrokerLimits {
     /// What the standard allows.
     pub const STANDARD: Self = Self {
-        filters: usize::MAX,
-        payload: usize::MAX,
-        topic: MAX_TEXT,
-        slashes: MAX_TEXT,
-        client_id: MAX_TEXT,
-        exactly_once: true,
+        max_filters: usize::MAX,
+        max_payload: usize::MAX,
+        max_topic: MAX_TEXT,
+        max_slashes: MAX_TEXT,
+        max_client_id: MAX_TEXT,
+        qos2: true,
     };
 
     /// What AWS IoT Core documents. It closes the connection, without a reason, when one of these is broken.
     ///
     /// The mandatory part of a topic, which does not count, is `$aws/rules/name/` and `$share/name/`.
     pub const AWS_IOT: Self = Self {
-        filters: 8,
-        payload: 128 * 1_024,
-        topic: 256,
-        slashes: 7,
-        client_id: 128,
-        exactly_once: false,
+        max_filters: 8,
+        max_payload: 128 * 1_024,
+        max_topic: 256,
+        max_slashes: 7,
+        max_client_id: 128,
+        qos2: false,
     };
 
-    /// Rules for a decoder that takes every packet such a server may send.
+    /// DecodeOptions for a decoder that takes every packet such a server may send.
     #[must_use]
-    pub const fn rules(&self) -> Rules {
-        let size = self.payload.saturating_add(MAX_TEXT + 9);
-        Rules::new(if size > u32::MAX as usize { u32::MAX } else { size as u32 })
+    pub const fn decode_options(&self) -> DecodeOptions {
+        let size = self.max_payload.saturating_add(MAX_TEXT + 9);
+        DecodeOptions::new(if size > u32::MAX as usize { u32::MAX } else { size as u32 })
     }
 
     /// A CONNECT within the limits.
     ///
     /// # Errors
     /// The limit, or the rule of the standard, that it breaks.
-    pub fn connect<'a>(&self, connect: Connect<'a>) -> Result<Outbound<'a>, Refusal> {
+    pub fn connect<'a>(&self, connect: Connect<'a>) -> Result<Outbound<'a>, EncodeError> {
         self.checked(Outbound::Connect(connect))
     }
 
@@ -78,7 +78,7 @@ impl Profile {
     ///
     /// # Errors
     /// The limit, or the rule of the standard, that it breaks.
-    pub fn publish<'a>(&self, publish: Publish<'a>) -> Result<Outbound<'a>, Refusal> {
+    pub fn publish<'a>(&self, publish: Publish<'a>) -> Result<Outbound<'a>, EncodeError> {
         self.checked(Outbound::Publish(publish))
     }
 
@@ -90,7 +90,7 @@ impl Profile {
         &self,
         id: PacketId,
         filters: &'a [(Filter<'a>, QoS)],
-    ) -> Result<Outbound<'a>, Refusal> {
+    ) -> Result<Outbound<'a>, EncodeError> {
         self.checked(Outbound::Subscribe { id, filters })
     }
 
@@ -98,11 +98,15 @@ impl Profile {
     ///
     /// # Errors
     /// The limit, or the rule of the standard, that it breaks.
-    pub fn unsubscribe<'a>(&self, id: PacketId, filters: &'a [Filter<'a>]) -> Result<Outbound<'a>, Refusal> {
+    pub fn unsubscribe<'a>(
+        &self,
+        id: PacketId,
+        filters: &'a [Filter<'a>],
+    ) -> Result<Outbound<'a>, EncodeError> {
         self.checked(Outbound::Unsubscribe { id, filters })
     }
 
-    fn checked<'a>(&self, packet: Outbound<'a>) -> Result<Outbound<'a>, Refusal> {
+    fn checked<'a>(&self, packet: Outbound<'a>) -> Result<Outbound<'a>, EncodeError> {
         self.check(&packet).map(|()| packet)
     }
 
@@ -110,12 +114,12 @@ impl Profile {
     ///
     /// # Errors
     /// The limit or rule that it breaks.
-    pub fn check(&self, packet: &Outbound<'_>) -> Result<(), Refusal> {
+    pub fn check(&self, packet: &Outbound<'_>) -> Result<(), EncodeError> {
         packet.encoded_len()?;
         match packet {
             Outbound::Connect(connect) => {
-                if connect.client_id.as_str().len() > self.client_id {
-                    return Err(Refusal::ClientIdTooLong { allowed: self.client_id });
+                if connect.client_id.as_str().len() > self.max_client_id {
+                    return Err(EncodeError::ClientIdTooLong { allowed: self.max_client_id });
                 }
                 connect.will.map_or(Ok(()), |will| {
                     self.check_qos(will.qos)?;
@@ -146,29 +150,33 @@ impl Profile {
         }
     }
 
-    fn check_qos(&self, qos: QoS) -> Result<(), Refusal> {
-        if qos == QoS::ExactlyOnce && !self.exactly_once { Err(Refusal::ExactlyOnce) } else { Ok(()) }
+    fn check_qos(&self, qos: QoS) -> Result<(), EncodeError> {
+        if qos == QoS::ExactlyOnce && !self.qos2 { Err(EncodeError::ExactlyOnce) } else { Ok(()) }
     }
 
-    fn check_count(&self, filters: usize) -> Result<(), Refusal> {
-        if filters > self.filters { Err(Refusal::TooManyFilters { allowed: self.filters }) } else { Ok(()) }
-    }
-
-    fn check_payload(&self, payload: &[u8]) -> Result<(), Refusal> {
-        if payload.len() > self.payload {
-            Err(Refusal::PayloadTooLong { allowed: self.payload })
+    fn check_count(&self, filters: usize) -> Result<(), EncodeError> {
+        if filters > self.max_filters {
+            Err(EncodeError::TooManyFilters { allowed: self.max_filters })
         } else {
             Ok(())
         }
     }
 
-    fn check_topic(&self, topic: &[u8]) -> Result<(), Refusal> {
-        let topic = without_mandatory_part(topic);
-        if topic.len() > self.topic {
-            return Err(Refusal::TopicTooLong { allowed: self.topic });
+    fn check_payload(&self, payload: &[u8]) -> Result<(), EncodeError> {
+        if payload.len() > self.max_payload {
+            Err(EncodeError::PayloadTooLong { allowed: self.max_payload })
+        } else {
+            Ok(())
         }
-        if topic.iter().filter(|&&byte| byte == b'/').count() > self.slashes {
-            return Err(Refusal::TopicTooDeep { allowed: self.slashes });
+    }
+
+    fn check_topic(&self, topic: &[u8]) -> Result<(), EncodeError> {
+        let topic = without_mandatory_part(topic);
+        if topic.len() > self.max_topic {
+            return Err(EncodeError::TopicTooLong { allowed: self.max_topic });
+        }
+        if topic.iter().filter(|&&byte| byte == b'/').count() > self.max_slashes {
+            return Err(EncodeError::TopicTooDeep { allowed: self.max_slashes });
         }
         Ok(())
     }
@@ -191,38 +199,39 @@ mod tests {
     use crate::text::ClientId;
     use crate::topic::Topic;
 
-    fn publish<'a>(topic: &'a str, payload: &'a [u8]) -> Result<(), Refusal> {
+    fn publish<'a>(topic: &'a str, payload: &'a [u8]) -> Result<(), EncodeError> {
         let publish = Publish::new(Topic::new(topic)?, payload, Delivery::AtLeastOnce(PacketId::MIN));
-        Profile::AWS_IOT.publish(publish).map(|_| ())
+        BrokerLimits::AWS_IOT.publish(publish).map(|_| ())
     }
 
     #[test]
     fn each_limit_of_aws_iot_holds_at_its_edge_and_not_beyond() {
         assert_eq!(publish(&"t".repeat(256), &[0; 131_072]), Ok(()));
-        assert_eq!(publish(&"t".repeat(257), b""), Err(Refusal::TopicTooLong { allowed: 256 }));
-        assert_eq!(publish("t", &[0; 131_073]), Err(Refusal::PayloadTooLong { allowed: 131_072 }));
+        assert_eq!(publish(&"t".repeat(257), b""), Err(EncodeError::TopicTooLong { allowed: 256 }));
+        assert_eq!(publish("t", &[0; 131_073]), Err(EncodeError::PayloadTooLong { allowed: 131_072 }));
         assert_eq!(publish("a/b/c/d/e/f/g/h", b""), Ok(()));
-        assert_eq!(publish("a/b/c/d/e/f/g/h/i", b""), Err(Refusal::TopicTooDeep { allowed: 7 }));
+        assert_eq!(publish("a/b/c/d/e/f/g/h/i", b""), Err(EncodeError::TopicTooDeep { allowed: 7 }));
         assert_eq!(publish("$aws/rules/r/a/b/c/d/e/f/g/h", b""), Ok(()), "the mandatory part does not count");
 
         let id = "c".repeat(129);
-        let connect = |id| Profile::AWS_IOT.connect(Connect::new(ClientId::new(id).unwrap(), 60)).map(|_| ());
+        let connect =
+            |id| BrokerLimits::AWS_IOT.connect(Connect::new(ClientId::new(id).unwrap(), 60)).map(|_| ());
         assert_eq!(connect(&id[1..]), Ok(()));
-        assert_eq!(connect(&id), Err(Refusal::ClientIdTooLong { allowed: 128 }));
+        assert_eq!(connect(&id), Err(EncodeError::ClientIdTooLong { allowed: 128 }));
 
         let filter = Filter::new("/v1/dev/+/out").unwrap();
         let nine = [(filter, QoS::AtLeastOnce); 9];
-        assert!(Profile::AWS_IOT.subscribe(PacketId::MIN, &nine[1..]).is_ok());
+        assert!(BrokerLimits::AWS_IOT.subscribe(PacketId::MIN, &nine[1..]).is_ok());
         assert_eq!(
-            Profile::AWS_IOT.subscribe(PacketId::MIN, &nine),
-            Err(Refusal::TooManyFilters { allowed: 8 })
+            BrokerLimits::AWS_IOT.subscribe(PacketId::MIN, &nine),
+            Err(EncodeError::TooManyFilters { allowed: 8 })
         );
         let nine = [filter; 9];
-        assert!(Profile::AWS_IOT.unsubscribe(PacketId::MIN, &nine[1..]).is_ok());
-        assert!(Profile::AWS_IOT.unsubscribe(PacketId::MIN, &nine).is_err());
+        assert!(BrokerLimits::AWS_IOT.unsubscribe(PacketId::MIN, &nine[1..]).is_ok());
+        assert!(BrokerLimits::AWS_IOT.unsubscribe(PacketId::MIN, &nine).is_err());
         let twice = [(filter, QoS::ExactlyOnce)];
-        assert_eq!(Profile::AWS_IOT.subscribe(PacketId::MIN, &twice), Err(Refusal::ExactlyOnce));
-        assert!(Profile::STANDARD.subscribe(PacketId::MIN, &twice).is_ok());
-        assert_eq!(Profile::STANDARD.subscribe(PacketId::MIN, &[]), Err(Refusal::NoFilters));
+        assert_eq!(BrokerLimits::AWS_IOT.subscribe(PacketId::MIN, &twice), Err(EncodeError::ExactlyOnce));
+        assert!(BrokerLimits::STANDARD.subscribe(PacketId::MIN, &twice).is_ok());
+        assert_eq!(BrokerLimits::STANDARD.subscribe(PacketId::MIN, &[]), Err(EncodeError::NoFilters));
     }
 }
