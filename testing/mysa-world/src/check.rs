@@ -8,8 +8,8 @@ use mysa_session::{CommandId, Event, Verdict};
 use sha2::Digest as _;
 
 use crate::World;
+use crate::observer::ObservedCommand;
 use crate::violation::Violation;
-use crate::wiretap::Told;
 use crate::world::Given;
 
 /// Time a verdict may come after its deadline.
@@ -23,22 +23,22 @@ const PRINT_EVERY: Duration = Duration::from_secs(3_600);
 
 impl World {
     /// A command on the wire must be what the newest wish for each of its fields asks for.
-    pub(crate) fn check_told(&mut self, told: &Told) -> Result<(), Violation> {
+    pub(crate) fn check_command(&mut self, command: &ObservedCommand) -> Result<(), Violation> {
         self.note(format_args!(
             "told {} {:?}{}",
-            told.device,
-            told.fields,
-            if told.again { " again" } else { "" }
+            command.device,
+            command.fields,
+            if command.again { " again" } else { "" }
         ));
-        if told.again {
-            // The same bytes as before; the wiretap has seen to it that no newer ones were sent meanwhile.
+        if command.again {
+            // The same bytes as before; the observer has seen to it that no newer ones were sent meanwhile.
             return Ok(());
         }
-        for (field, value) in &told.fields {
-            let wanted = self.wishes.get(&(told.device, *field));
+        for (field, value) in &command.fields {
+            let wanted = self.wishes.get(&(command.device, *field));
             if wanted != Some(value) {
                 return Err(Violation::Unwanted {
-                    device: told.device,
+                    device: command.device,
                     field,
                     told: value.clone(),
                     wanted: wanted.cloned(),

@@ -21,11 +21,11 @@
 mod campaign;
 mod check;
 mod net;
+mod observer;
 mod rng;
 mod traffic;
 mod violation;
 mod wire;
-mod wiretap;
 mod world;
 
 #[doc = include_str!("../FAILURES.md")]

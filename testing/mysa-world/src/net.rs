@@ -72,7 +72,7 @@ pub enum Trouble {
 
 /// Something on its way.
 #[derive(Debug)]
-pub(crate) enum Parcel {
+pub(crate) enum Packet {
     Request(Box<mysa_session::HttpRequest>),
     Answer(HttpId, HttpReply),
     Failure(HttpId, HttpFailure),
@@ -89,11 +89,11 @@ pub(crate) enum Parcel {
     Reset(ConnId),
 }
 
-/// Parcels in the order of their arrival.
+/// Packets in the order of their arrival.
 #[derive(Debug)]
 pub(crate) struct Net {
     pub(crate) spec: NetSpec,
-    on_the_way: BTreeMap<(Duration, u64), Parcel>,
+    in_transit: BTreeMap<(Duration, u64), Packet>,
     sent: u64,
     /// The last arrival in each direction of a connection: a stream keeps its order.
     last: BTreeMap<(ConnId, bool), Duration>,
@@ -102,7 +102,7 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(spec: NetSpec, rng: Rng) -> Self {
-        Self { spec, on_the_way: BTreeMap::new(), sent: 0, last: BTreeMap::new(), rng }
+        Self { spec, in_transit: BTreeMap::new(), sent: 0, last: BTreeMap::new(), rng }
     }
 
     pub(crate) fn trouble(&self, at: Duration) -> Option<Trouble> {
@@ -114,28 +114,28 @@ impl Net {
         self.spec.troubles.iter().map(|trouble| trouble.from).filter(|&from| from > after).min()
     }
 
-    fn way(&mut self) -> Duration {
+    fn delay(&mut self) -> Duration {
         let jitter = u64::try_from(self.spec.jitter.as_micros()).unwrap_or(0);
         self.spec.latency + Duration::from_micros(self.rng.below(jitter + 1))
     }
 
-    pub(crate) fn send_after(&mut self, at: Duration, parcel: Parcel) {
+    pub(crate) fn send_after(&mut self, at: Duration, packet: Packet) {
         self.sent += 1;
-        self.on_the_way.insert((at, self.sent), parcel);
+        self.in_transit.insert((at, self.sent), packet);
     }
 
-    pub(crate) fn send(&mut self, now: Duration, parcel: Parcel) {
-        let at = now + self.way();
-        self.send_after(at, parcel);
+    pub(crate) fn send(&mut self, now: Duration, packet: Packet) {
+        let at = now + self.delay();
+        self.send_after(at, packet);
     }
 
     /// Sends along a connection, behind everything sent before in the same direction.
-    pub(crate) fn stream(&mut self, now: Duration, conn: ConnId, to_cloud: bool, parcel: Parcel) {
-        let way = self.way();
+    pub(crate) fn stream(&mut self, now: Duration, conn: ConnId, to_cloud: bool, packet: Packet) {
+        let delay = self.delay();
         let last = self.last.entry((conn, to_cloud)).or_default();
-        *last = (*last).max(now + way);
+        *last = (*last).max(now + delay);
         let at = *last;
-        self.send_after(at, parcel);
+        self.send_after(at, packet);
     }
 
     pub(crate) fn forget(&mut self, conn: ConnId) {
@@ -144,22 +144,22 @@ impl Net {
     }
 
     pub(crate) fn next_at(&self) -> Option<Duration> {
-        self.on_the_way.keys().next().map(|(at, _)| *at)
+        self.in_transit.keys().next().map(|(at, _)| *at)
     }
 
-    pub(crate) fn arrived(&mut self, now: Duration) -> Option<Parcel> {
-        let entry = self.on_the_way.first_entry()?;
+    pub(crate) fn arrived(&mut self, now: Duration) -> Option<Packet> {
+        let entry = self.in_transit.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
     /// Everything that was on its way, in order: one end is no more.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Parcel> + use<> {
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Packet> + use<> {
         self.last.clear();
-        std::mem::take(&mut self.on_the_way).into_values()
+        std::mem::take(&mut self.in_transit).into_values()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.on_the_way.len()
+        self.in_transit.len()
     }
 
     /// Where to cut bytes into frames.

@@ -7,7 +7,7 @@ use mysa_sim::{Closing, HttpReply, HttpRequest, Upgrade};
 use sha2::Digest as _;
 
 use crate::World;
-use crate::net::{Parcel, Trouble};
+use crate::net::{Packet, Trouble};
 use crate::violation::Violation;
 use crate::wire::Wire;
 use crate::world::Link;
@@ -45,48 +45,48 @@ impl World {
                     self.count_sign_in()?;
                 }
                 if trouble == Some(Trouble::Down) {
-                    self.net.send(self.now, Parcel::Failure(request.id, HttpFailure::Unreachable));
+                    self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
                     return Ok(());
                 }
                 // Should request or answer get lost, the request still ends.
                 self.net.send_after(
                     self.now + request.timeout,
-                    Parcel::Failure(request.id, HttpFailure::Timeout),
+                    Packet::Failure(request.id, HttpFailure::Timeout),
                 );
                 if !lost {
-                    self.net.send(self.now, Parcel::Request(Box::new(request)));
+                    self.net.send(self.now, Packet::Request(Box::new(request)));
                 }
             }
             Output::Dial(dial) => {
                 self.note(format_args!("dial {}", dial.conn));
                 self.count_dial()?;
                 let conn = dial.conn;
-                self.wiretap.see(self.now, conn, Wire::Dial { url: dial.url.as_str().to_owned() });
+                self.observer.see(self.now, conn, Wire::Dial { url: dial.url.as_str().to_owned() });
                 self.dials_ever += 1;
                 self.conns.insert(conn, Link { number: self.dials_ever, open: false });
                 if trouble == Some(Trouble::Down) {
-                    self.net.stream(self.now, conn, false, Parcel::Refused(conn, None));
+                    self.net.stream(self.now, conn, false, Packet::Refused(conn, None));
                     return Ok(());
                 }
-                self.net.send_after(self.now + dial.timeout, Parcel::Refused(conn, None));
+                self.net.send_after(self.now + dial.timeout, Packet::Refused(conn, None));
                 if !lost {
-                    self.net.stream(self.now, conn, true, Parcel::Upgrade(Box::new(dial)));
+                    self.net.stream(self.now, conn, true, Packet::Upgrade(Box::new(dial)));
                 }
             }
             Output::Send { conn, bytes } => {
                 self.digest.update(&bytes);
-                for told in self.wiretap.bytes(self.now, conn, &bytes, self.settings.write_interval)? {
-                    self.check_told(&told)?;
+                for command in self.observer.bytes(self.now, conn, &bytes, self.settings.write_interval)? {
+                    self.check_command(&command)?;
                 }
                 if self.conns.contains_key(&conn) && !lost && trouble != Some(Trouble::Down) {
-                    self.net.stream(self.now, conn, true, Parcel::ToCloud(conn, bytes.into()));
+                    self.net.stream(self.now, conn, true, Packet::ToCloud(conn, bytes.into()));
                 }
             }
             Output::Close { conn } => {
                 self.note(format_args!("close {conn}"));
-                self.wiretap.closed(conn);
+                self.observer.closed(conn);
                 if self.conns.contains_key(&conn) && !lost {
-                    self.net.stream(self.now, conn, true, Parcel::ClientClosed(conn));
+                    self.net.stream(self.now, conn, true, Packet::ClientClosed(conn));
                 }
             }
             Output::Store(stored) => {
@@ -108,10 +108,10 @@ impl World {
     }
 
     /// Hands over what has arrived.
-    pub(crate) fn deliver(&mut self, parcel: Parcel) -> Result<(), Violation> {
-        match parcel {
-            Parcel::Request(request) => self.request(&request),
-            Parcel::Answer(id, reply) => {
+    pub(crate) fn deliver(&mut self, packet: Packet) -> Result<(), Violation> {
+        match packet {
+            Packet::Request(request) => self.request(&request),
+            Packet::Answer(id, reply) => {
                 self.note(format_args!("http answer {}", reply.status));
                 self.digest.update(&reply.body);
                 if reply.status == 200 {
@@ -127,20 +127,20 @@ impl World {
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
                 self.overhear(&reply);
             }
-            Parcel::Failure(id, failure) => {
+            Packet::Failure(id, failure) => {
                 let now = self.host_now();
                 self.session.handle_http(now, id, HttpResult::Failed(failure));
             }
-            Parcel::Upgrade(dial) => self.upgrade(&dial),
-            Parcel::Opened(conn) => {
+            Packet::Upgrade(dial) => self.upgrade(&dial),
+            Packet::Opened(conn) => {
                 if let Some(link) = self.conns.get_mut(&conn) {
                     link.open = true;
-                    self.wiretap.opened(conn);
+                    self.observer.opened(conn);
                     let now = self.host_now();
                     self.session.handle_ws_opened(now, conn);
                 }
             }
-            Parcel::Refused(conn, reply) => {
+            Packet::Refused(conn, reply) => {
                 if self.conns.get(&conn).is_some_and(|link| !link.open) {
                     self.conns.remove(&conn);
                     self.net.forget(conn);
@@ -151,26 +151,26 @@ impl World {
                     self.session.handle_ws_refused(now, conn, status, date);
                 }
             }
-            Parcel::ToCloud(conn, bytes) => {
+            Packet::ToCloud(conn, bytes) => {
                 if let Some(number) = self.conns.get(&conn).map(|link| link.number) {
                     let now = self.cloud_now();
                     self.cloud.handle_ws_bytes(now, number, &bytes);
                     self.drain_cloud();
                 }
             }
-            Parcel::ToClient(conn, bytes) => {
+            Packet::ToClient(conn, bytes) => {
                 if !self.conns.contains_key(&conn) {
                     return Ok(());
                 }
                 self.digest.update(&bytes);
-                self.wiretap.answered(conn, &bytes);
+                self.observer.answered(conn, &bytes);
                 self.hear(&bytes);
                 for piece in self.net.pieces(&bytes) {
                     let now = self.host_now();
                     self.session.handle_ws_bytes(now, conn, piece);
                 }
             }
-            Parcel::ClientClosed(conn) => {
+            Packet::ClientClosed(conn) => {
                 self.net.forget(conn);
                 if let Some(link) = self.conns.remove(&conn) {
                     let now = self.cloud_now();
@@ -178,10 +178,10 @@ impl World {
                     self.drain_cloud();
                 }
             }
-            Parcel::CloudClosed(conn, closing) => {
+            Packet::CloudClosed(conn, closing) => {
                 if self.conns.remove(&conn).is_some() {
                     self.net.forget(conn);
-                    self.wiretap.closed(conn);
+                    self.observer.closed(conn);
                     let code = match closing {
                         Closing::Frame(code) => code,
                         Closing::Cut => None,
@@ -191,10 +191,10 @@ impl World {
                     self.session.handle_ws_closed(now, conn);
                 }
             }
-            Parcel::Reset(conn) => {
+            Packet::Reset(conn) => {
                 if let Some(link) = self.conns.remove(&conn) {
                     self.net.forget(conn);
-                    self.wiretap.closed(conn);
+                    self.observer.closed(conn);
                     self.note(format_args!("{conn} is reset"));
                     let (now, cloud_now) = (self.host_now(), self.cloud_now());
                     self.session.handle_ws_closed(now, conn);
@@ -239,10 +239,10 @@ impl World {
         match answer {
             mysa_sim::HttpAnswer::Reply(reply) if !gone => {
                 let delay = reply.delay;
-                self.net.send(self.now + delay, Parcel::Answer(request.id, reply));
+                self.net.send(self.now + delay, Packet::Answer(request.id, reply));
             }
             mysa_sim::HttpAnswer::Reset if !gone => {
-                self.net.send(self.now, Parcel::Failure(request.id, HttpFailure::Broken));
+                self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Broken));
             }
             _ => {}
         }
@@ -266,10 +266,10 @@ impl World {
         let now = self.cloud_now();
         let verdict = self.cloud.handle_upgrade(now, number, &view);
         match verdict {
-            Upgrade::Accept => self.net.stream(self.now, conn, false, Parcel::Opened(conn)),
+            Upgrade::Accept => self.net.stream(self.now, conn, false, Packet::Opened(conn)),
             Upgrade::Refuse(reply) => {
                 let delay = reply.delay;
-                self.net.stream(self.now + delay, conn, false, Parcel::Refused(conn, Some(Box::new(reply))));
+                self.net.stream(self.now + delay, conn, false, Packet::Refused(conn, Some(Box::new(reply))));
             }
             Upgrade::Hang => {}
         }
@@ -288,11 +288,11 @@ impl World {
             if let Some(conn) = conn
                 && !lost
             {
-                let parcel = match output {
-                    mysa_sim::Output::Send { bytes, .. } => Parcel::ToClient(conn, bytes),
-                    mysa_sim::Output::Close { closing, .. } => Parcel::CloudClosed(conn, closing),
+                let packet = match output {
+                    mysa_sim::Output::Send { bytes, .. } => Packet::ToClient(conn, bytes),
+                    mysa_sim::Output::Close { closing, .. } => Packet::CloudClosed(conn, closing),
                 };
-                self.net.stream(self.now, conn, false, parcel);
+                self.net.stream(self.now, conn, false, packet);
             }
         }
     }

@@ -4,7 +4,7 @@ use mysa_mqtt_codec::{ClientId, Connect};
 use mysa_session::ConnId;
 use mysa_sim::{Cloud, HttpRequest, Upgrade};
 
-/// Something a client did on a connection, as the wiretap saw it.
+/// Something a client did on a connection, as the observer saw it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Wire {
@@ -44,20 +44,20 @@ pub enum Wire {
 /// An entry of [`World::wire`](crate::World::wire): when, on which connection, what.
 pub type Seen = (Duration, ConnId, Wire);
 
-/// Connections of a rival get numbers far from those of the client.
-const RIVALS: u64 = 1 << 40;
+/// Connections of a duplicate client get numbers far from those of the client.
+const DUPLICATE_CLIENTS: u64 = 1 << 40;
 
 impl crate::World {
     /// What the client did on its connections, in order, while events are kept.
     #[must_use]
     pub fn wire(&self) -> &[Seen] {
-        &self.wiretap.log
+        &self.observer.log
     }
 
     /// Another program of the same account, with the client's own signature, connects under this client id, and falls
     /// silent. True if the broker let it in.
-    pub fn rival(&mut self, client_id: &str) -> bool {
-        let url = self.wiretap.log.iter().rev().find_map(|(_, _, wire)| match wire {
+    pub fn duplicate_client(&mut self, client_id: &str) -> bool {
+        let url = self.observer.log.iter().rev().find_map(|(_, _, wire)| match wire {
             Wire::Dial { url } => Some(url.clone()),
             _ => None,
         });
@@ -76,12 +76,12 @@ impl crate::World {
             ("sec-websocket-protocol", "mqtt"),
         ];
         let view = HttpRequest { host, method: "GET", path: "/mqtt", query, headers: &headers, body: b"" };
-        self.rivals += 1;
-        let (number, now) = (RIVALS + self.rivals, self.cloud_now());
+        self.duplicate_clients += 1;
+        let (number, now) = (DUPLICATE_CLIENTS + self.duplicate_clients, self.cloud_now());
         if !matches!(self.cloud.handle_upgrade(now, number, &view), Upgrade::Accept) {
             return false;
         }
-        self.note(format_args!("a rival connects as {client_id}"));
+        self.note(format_args!("a duplicate client connects as {client_id}"));
         let mut bytes = Vec::new();
         let Ok(client_id) = ClientId::new(client_id) else { return false };
         if mysa_mqtt_codec::Outbound::Connect(Connect::new(client_id, 1_200)).encode(&mut bytes).is_err() {

@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Rng;
 use crate::check::own_mode;
-use crate::net::{Net, NetSpec, Parcel, Trouble};
+use crate::net::{Net, NetSpec, Packet, Trouble};
+use crate::observer::{Observer, fields_of};
 use crate::violation::Violation;
-use crate::wiretap::{Wiretap, fields_of};
 
 /// One client, one cloud, the network between them, and one clock over all: time jumps from one deadline to the next, so
 /// a day costs milliseconds. After every step the invariants are checked.
@@ -27,7 +27,7 @@ pub struct World {
     pub(crate) host: Host,
     pub(crate) now: Duration,
     pub(crate) birth: UnixTime,
-    pub(crate) wiretap: Wiretap,
+    pub(crate) observer: Observer,
     pub(crate) conns: BTreeMap<ConnId, Link>,
     pub(crate) wishes: BTreeMap<(DeviceId, &'static str), String>,
     pub(crate) open: BTreeMap<CommandId, Given>,
@@ -55,7 +55,7 @@ pub struct World {
     pub(crate) reader_back: Option<Duration>,
     pub(crate) requests: Vec<(Duration, String)>,
     pub(crate) dials_ever: u64,
-    pub(crate) rivals: u64,
+    pub(crate) duplicate_clients: u64,
     pub(crate) checked_at: Duration,
 }
 
@@ -135,7 +135,7 @@ impl World {
             host,
             now: Duration::ZERO,
             birth,
-            wiretap: Wiretap::default(),
+            observer: Observer::default(),
             conns: BTreeMap::new(),
             wishes: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -156,7 +156,7 @@ impl World {
             reader_back: None,
             requests: Vec::new(),
             dials_ever: 0,
-            rivals: 0,
+            duplicate_clients: 0,
             checked_at: Duration::ZERO,
             pressed: BTreeMap::new(),
             thermostats_lie: false,
@@ -189,7 +189,7 @@ impl World {
     #[must_use]
     pub fn without_events(mut self) -> Self {
         self.keep_events = false;
-        self.wiretap.keeps_no_log = true;
+        self.observer.keeps_no_log = true;
         self
     }
 
@@ -200,10 +200,10 @@ impl World {
         // A machine that starts is awake.
         self.wake();
         // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
-        for parcel in self.net.take_all() {
-            match parcel {
-                Parcel::Request(request) => _ = self.ask_cloud(&request),
-                Parcel::ToCloud(conn, bytes) => {
+        for packet in self.net.take_all() {
+            match packet {
+                Packet::Request(request) => _ = self.ask_cloud(&request),
+                Packet::ToCloud(conn, bytes) => {
                     if let Some(link) = self.conns.get(&conn) {
                         let (number, now) = (link.number, self.cloud_now());
                         self.cloud.handle_ws_bytes(now, number, &bytes);
@@ -215,7 +215,7 @@ impl World {
         for (conn, link) in std::mem::take(&mut self.conns) {
             let now = self.cloud_now();
             self.cloud.handle_ws_closed(now, link.number);
-            self.wiretap.closed(conn);
+            self.observer.closed(conn);
         }
         self.drain_cloud();
         self.forget_wishes();
@@ -413,19 +413,19 @@ impl World {
     /// Commands that were sent, each sending counted.
     #[must_use]
     pub const fn commands_on_the_wire(&self) -> u64 {
-        self.wiretap.commands
+        self.observer.commands
     }
 
     /// SUBSCRIBE packets that were sent.
     #[must_use]
     pub const fn subscribes_on_the_wire(&self) -> u64 {
-        self.wiretap.subscribes
+        self.observer.subscribes
     }
 
     /// PUBLISH packets that were sent, commands and requests alike.
     #[must_use]
     pub const fn publishes_on_the_wire(&self) -> u64 {
-        self.wiretap.publishes
+        self.observer.publishes
     }
 
     /// Steps taken.
@@ -528,8 +528,8 @@ impl World {
             self.wake();
         }
         if self.host.asleep.is_none() {
-            while let Some(parcel) = self.net.arrived(self.now) {
-                self.deliver(parcel)?;
+            while let Some(packet) = self.net.arrived(self.now) {
+                self.deliver(packet)?;
             }
             if self.session_due().is_some_and(|due| due <= self.now) {
                 let now = self.host_now();
@@ -551,10 +551,10 @@ impl World {
     /// While the host sleeps, what comes for it waits in its buffers.
     fn deliver_to_cloud_only(&mut self) -> Result<(), Violation> {
         let resume = self.host.asleep.map_or(self.now, |sleep| sleep.until);
-        while let Some(parcel) = self.net.arrived(self.now) {
-            match parcel {
-                Parcel::Request(_) | Parcel::Upgrade(_) | Parcel::ToCloud(..) | Parcel::ClientClosed(_) => {
-                    self.deliver(parcel)?;
+        while let Some(packet) = self.net.arrived(self.now) {
+            match packet {
+                Packet::Request(_) | Packet::Upgrade(_) | Packet::ToCloud(..) | Packet::ClientClosed(_) => {
+                    self.deliver(packet)?;
                 }
                 other => self.net.send_after(resume, other),
             }
@@ -566,7 +566,7 @@ impl World {
         self.note("the network is down");
         let open: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in open {
-            self.net.stream(self.now, conn, false, Parcel::Reset(conn));
+            self.net.stream(self.now, conn, false, Packet::Reset(conn));
         }
     }
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
-#[path = "common/tap.rs"]
-mod tap;
+#[path = "common/wire.rs"]
+mod wire;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use mysa_proto::Celsius;
 use mysa_session::{ConfirmBy, ConnId, Event, Evidence, Level, Settings, Verdict};
 use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, Happening, HttpFault};
 use mysa_world::{Trouble, Wire, World};
-use tap::{all_well, commands_only, connects, dials, live_requests, subscribes, trouble};
+use wire::{all_well, commands_only, connects, dials, live_requests, subscribes, trouble};
 
 const STEP: Duration = Duration::from_millis(400);
 
@@ -21,7 +21,7 @@ fn setpoint(degrees: f64) -> Celsius {
     Celsius::from_degrees(degrees).unwrap()
 }
 
-/// The wiretap sees to it that no byte of the older follows one of the newer, on whatever connection.
+/// The observer sees to it that no byte of the older follows one of the newer, on whatever connection.
 #[test]
 fn f09_a_lost_puback_never_replays_an_older_wish() {
     let mut superseded = 0;
@@ -127,10 +127,10 @@ fn f11_duplicate_client_id_is_yielded_and_never_fought_over() {
     let mut world = live(Settings::default(), 27);
     for n in 1..=8_u64 {
         let (_, _, taken) = connects(&world).pop().unwrap();
-        assert!(world.rival(&taken), "{n}");
+        assert!(world.duplicate_client(&taken), "{n}");
         world.go(secs(90));
         assert!(all_well(&world), "{n}: {}", world.session.service());
-        // The rival was never thrown out in its turn.
+        // The duplicate client was never thrown out in its turn.
         assert_eq!(world.cloud.counters().kicked, n);
         assert!(world.cloud.clients().any(|(_, name)| name == taken), "{n}");
     }

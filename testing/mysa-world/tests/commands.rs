@@ -312,7 +312,7 @@ fn f41_nothing_dangerous_is_ever_sent() {
         world.ask(id, set(if id == AC { 22.0 } else { 25.0 }));
         world.go(HOUR);
     }
-    // The wiretap has failed the run if any of it went over the wire; this is what the thermostats say.
+    // The observer has failed the run if any of it went over the wire; this is what the thermostats say.
     for id in ALL {
         let truth = world.cloud.truth(device(id)).unwrap();
         assert_eq!((truth.heard.dangerous, truth.unpaired), (0, false), "{id}");

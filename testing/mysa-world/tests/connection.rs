@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
-#[path = "common/tap.rs"]
-mod tap;
+#[path = "common/wire.rs"]
+mod wire;
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use mysa_session::Start;
 use mysa_session::{Level, Reached, Reason, Settings, Verdict};
 use mysa_sim::{Closing, CloudSpec, Endpoint, Fault, Happening, HttpFault, Window};
 use mysa_world::{NetSpec, Trouble, World};
-use tap::{
+use wire::{
     all_well, commands_only, connects, dials, dials_since, each_dial_is_signed_anew, lite, lites, query,
     subscribes, trouble,
 };
@@ -229,7 +229,7 @@ fn f05_a_laptop_that_slept_comes_back_by_itself() {
     }
 }
 
-/// The wiretap holds every packet against 8 filters, and every connection against 50; here it is seen that nothing is
+/// The observer holds every packet against 8 filters, and every connection against 50; here it is seen that nothing is
 /// left out. A thermostat has two topics that can be listened to: a third, `/in`, is for commands.
 #[test]
 fn f06_more_than_eight_filters_and_more_than_fifty_are_spread() {
@@ -293,7 +293,7 @@ fn f07_a_partial_suback_concerns_its_device_only() {
         assert_eq!(world.subscribes_on_the_wire(), subscribes, "{case}");
         world.go(secs(300));
         assert_eq!(granted(&world), [true; 3], "{case}");
-        assert_eq!(tap::dials(&world).len(), dials, "{case}");
+        assert_eq!(wire::dials(&world).len(), dials, "{case}");
     }
 }
 

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
-#[path = "common/tap.rs"]
-mod tap;
+#[path = "common/wire.rs"]
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use common::{ALL, Drive, HOUR, V1, V2, demo, device, live, secs, set};
 use mysa_session::{ConnId, Level, Reason, Settings, Subscriptions};
 use mysa_sim::{Closing, Fault, Happening};
 use mysa_world::{Framing, NetSpec, Trouble, Wire, World};
-use tap::{all_well, commands_only, connects, dials, dials_since, lite, lites, subscribes, trouble};
+use wire::{all_well, commands_only, connects, dials, dials_since, lite, lites, subscribes, trouble};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

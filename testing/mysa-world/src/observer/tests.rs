@@ -24,15 +24,15 @@ fn conns() -> Vec<ConnId> {
     conns.into_iter().collect()
 }
 
-/// What the wiretap says of these packets, each with the second at which it is sent and its connection.
+/// What the observer says of these packets, each with the second at which it is sent and its connection.
 fn heard(packets: &[(u64, usize, Vec<u8>)]) -> Violation {
     let conns = conns();
-    let mut tap = Wiretap::default();
+    let mut observer = Observer::default();
     for conn in &conns {
-        tap.opened(*conn);
+        observer.opened(*conn);
     }
     for (n, (at, conn, bytes)) in packets.iter().enumerate() {
-        match tap.bytes(Duration::from_secs(*at), conns[*conn], bytes, INTERVAL) {
+        match observer.bytes(Duration::from_secs(*at), conns[*conn], bytes, INTERVAL) {
             Ok(_) => {}
             Err(violation) => {
                 assert_eq!(n + 1, packets.len(), "{violation} came too early");
@@ -95,29 +95,29 @@ fn inward(payload: &str) -> Vec<u8> {
 #[test]
 fn every_rule_about_connections_is_seen_broken() {
     assert!(matches!(heard(&[(0, 0, connect("one")), (2, 1, connect("one"))]), Violation::SharedClientId(_)));
-    let mut tap = Wiretap::default();
+    let mut observer = Observer::default();
     let conns = conns();
     for (n, conn) in conns.iter().take(2).enumerate() {
-        tap.opened(*conn);
-        let found = tap.bytes(Duration::from_millis(900 * n as u64), *conn, &connect("one"), INTERVAL);
+        observer.opened(*conn);
+        let found = observer.bytes(Duration::from_millis(900 * n as u64), *conn, &connect("one"), INTERVAL);
         assert_eq!(found.is_err(), n == 1);
         if let Err(violation) = found {
             assert_eq!(violation, Violation::HastyConnect { after: Duration::from_millis(900) });
         }
-        tap.closed(*conn);
+        observer.closed(*conn);
     }
     assert!(matches!(heard(&[(0, 0, subscribe(0..9))]), Violation::TooManyFilters { in_packet: 9 }));
     let mut many: Vec<_> = (0..6).map(|n| (n as u64, 0, subscribe(8 * n..8 * n + 8))).collect();
     many.push((9, 0, subscribe(48..51)));
     assert!(matches!(heard(&many), Violation::TooManySubscriptions(51)));
     // One that was refused takes no place.
-    let mut tap = Wiretap::default();
-    tap.opened(conns[0]);
+    let mut observer = Observer::default();
+    observer.opened(conns[0]);
     for (n, (_, _, bytes)) in many.iter().enumerate() {
-        assert!(tap.bytes(Duration::from_secs(n as u64), conns[0], bytes, INTERVAL).is_ok(), "{n}");
+        assert!(observer.bytes(Duration::from_secs(n as u64), conns[0], bytes, INTERVAL).is_ok(), "{n}");
         if n == 0 {
             let refused = [0x90, 10, bytes[3], bytes[4], 0x80, 1, 1, 1, 1, 1, 1, 1];
-            tap.answered(conns[0], &refused);
+            observer.answered(conns[0], &refused);
         }
     }
     let after = heard(&[(0, 0, connect("one")), (1, 0, DISCONNECT.to_vec()), (2, 0, subscribe(0..1))]);

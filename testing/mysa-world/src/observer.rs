@@ -9,16 +9,16 @@ use mysa_session::ConnId;
 use crate::violation::Violation;
 use crate::wire::{Seen, Wire};
 
-/// Listens to what a client sends, with eyes of its own, and holds it against the rules.
+/// Observes what a client sends and checks it against the rules, with a decoder of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Wiretap {
-    connections: BTreeMap<ConnId, Tap>,
+pub(crate) struct Observer {
+    connections: BTreeMap<ConnId, ObservedConnection>,
     /// When CONNECT was last sent under each client id.
     connects: BTreeMap<String, Duration>,
     /// Ids of commands in the order in which they were first sent, by thermostat and field.
     order: BTreeMap<(DeviceId, &'static str), u64>,
     sent: BTreeMap<u64, Sent>,
-    /// What each thermostat was told last, for [`Violation::TooFast`].
+    /// What each thermostat was sent last, for [`Violation::TooFast`].
     last_write: BTreeMap<DeviceId, (Duration, u64)>,
     next: u64,
     pub(crate) commands: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Wiretap {
 }
 
 #[derive(Debug)]
-struct Tap {
+struct ObservedConnection {
     stream: Stream,
     client_id: Option<String>,
     /// Filters asked for, save those that were refused.
@@ -51,7 +51,7 @@ struct Sent {
 
 /// A command as it went over the wire: the number given to it, and what it asks for.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct ObservedCommand {
     pub(crate) device: DeviceId,
     pub(crate) fields: Vec<(&'static str, String)>,
     /// Whether these bytes were sent before.
@@ -64,9 +64,9 @@ const FILTERS_A_CONNECTION: usize = 50;
 /// The first time and the retries.
 const MOST_SENDINGS: u32 = 4;
 
-impl Wiretap {
+impl Observer {
     pub(crate) fn opened(&mut self, conn: ConnId) {
-        let tap = Tap {
+        let observed = ObservedConnection {
             stream: Stream::new(160_000),
             client_id: None,
             filters: BTreeSet::new(),
@@ -74,7 +74,7 @@ impl Wiretap {
             answers: Some(mysa_mqtt_codec::Stream::new(160_000)),
             open: true,
         };
-        self.connections.insert(conn, tap);
+        self.connections.insert(conn, observed);
     }
 
     pub(crate) fn see(&mut self, now: Duration, conn: ConnId, wire: Wire) {
@@ -94,14 +94,14 @@ impl Wiretap {
         conn: ConnId,
         mut bytes: &[u8],
         write_interval: Duration,
-    ) -> Result<Vec<Told>, Violation> {
-        let mut told = Vec::new();
-        let Some(mut tap) = self.connections.remove(&conn) else { return Ok(told) };
-        if !tap.open {
+    ) -> Result<Vec<ObservedCommand>, Violation> {
+        let mut commands = Vec::new();
+        let Some(mut observed) = self.connections.remove(&conn) else { return Ok(commands) };
+        if !observed.open {
             return Err(Violation::AfterTheEnd { conn: conn.to_string() });
         }
         loop {
-            let packet = match tap.stream.next(&mut bytes) {
+            let packet = match observed.stream.next(&mut bytes) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
                 Err(error) => return Err(Violation::BadPacket(error.to_string())),
@@ -119,7 +119,7 @@ impl Wiretap {
                     }
                     self.connects.insert(id.clone(), now);
                     self.see(now, conn, Wire::Connect { client_id: id.clone() });
-                    tap.client_id = Some(id);
+                    observed.client_id = Some(id);
                 }
                 Inbound::Subscribe(subscribe) => {
                     self.subscribes += 1;
@@ -127,8 +127,8 @@ impl Wiretap {
                     let names: Vec<String> =
                         subscribe.filters().map(|(filter, _)| filter.as_str().to_owned()).collect();
                     self.see(now, conn, Wire::Subscribe(Vec::clone(&names)));
-                    tap.filters.extend(names.iter().cloned());
-                    tap.asked.insert(subscribe.id, names);
+                    observed.filters.extend(names.iter().cloned());
+                    observed.asked.insert(subscribe.id, names);
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
                     }
@@ -138,7 +138,7 @@ impl Wiretap {
                     let names = unsubscribe.filters().map(|filter| filter.as_str().to_owned()).collect();
                     self.see(now, conn, Wire::Unsubscribe(names));
                     for filter in unsubscribe.filters() {
-                        tap.filters.remove(filter.as_str());
+                        observed.filters.remove(filter.as_str());
                     }
                     if count > FILTERS_A_PACKET {
                         return Err(Violation::TooManyFilters { in_packet: count });
@@ -172,14 +172,14 @@ impl Wiretap {
                         Body::Command(_) => {
                             let command =
                                 self.command(now, conn, device, &message, publish.dup, write_interval)?;
-                            told.push(command);
+                            commands.push(command);
                         }
                         Body::LiveReport(_) | Body::Event(_) => {}
                         other => return Err(Violation::Unexpected(format!("{other:?}"))),
                     }
                 }
                 Inbound::Disconnect => {
-                    tap.open = false;
+                    observed.open = false;
                     self.see(now, conn, Wire::Disconnect);
                 }
                 Inbound::PingReq => self.see(now, conn, Wire::Ping),
@@ -187,31 +187,31 @@ impl Wiretap {
                 _ => {}
             }
         }
-        if tap.filters.len() > FILTERS_A_CONNECTION {
-            return Err(Violation::TooManySubscriptions(tap.filters.len()));
+        if observed.filters.len() > FILTERS_A_CONNECTION {
+            return Err(Violation::TooManySubscriptions(observed.filters.len()));
         }
-        self.connections.insert(conn, tap);
-        Ok(told)
+        self.connections.insert(conn, observed);
+        Ok(commands)
     }
 
     /// Reads bytes as they reach the client: a filter that was refused takes no place on its connection.
     pub(crate) fn answered(&mut self, conn: ConnId, mut bytes: &[u8]) {
-        let Some(tap) = self.connections.get_mut(&conn) else { return };
-        let Some(answers) = &mut tap.answers else { return };
+        let Some(observed) = self.connections.get_mut(&conn) else { return };
+        let Some(answers) = &mut observed.answers else { return };
         loop {
             match answers.next(&mut bytes) {
                 Ok(Some(Answer::SubAck(suback))) => {
-                    let asked = tap.asked.remove(&suback.id).unwrap_or_default();
+                    let asked = observed.asked.remove(&suback.id).unwrap_or_default();
                     for (filter, code) in asked.iter().zip(suback.codes.iter()) {
                         if code == SubscribeReturn::Failure {
-                            tap.filters.remove(filter);
+                            observed.filters.remove(filter);
                         }
                     }
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(_) => {
-                    tap.answers = None;
+                    observed.answers = None;
                     return;
                 }
             }
@@ -226,7 +226,7 @@ impl Wiretap {
         message: &Message<'_>,
         dup: bool,
         write_interval: Duration,
-    ) -> Result<Told, Violation> {
+    ) -> Result<ObservedCommand, Violation> {
         self.commands += 1;
         let Some(id) = message.envelope.id.and_then(|id| id.as_u64()) else {
             return Err(Violation::BadPayload("a command without an id".into()));
@@ -265,7 +265,7 @@ impl Wiretap {
         if self.sent.len() > 4_096 {
             self.sent.pop_first();
         }
-        Ok(Told { device, fields, again })
+        Ok(ObservedCommand { device, fields, again })
     }
 }
 
