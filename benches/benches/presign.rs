@@ -38,12 +38,13 @@ fn main() {
     let time = OffsetDateTime::from_unix_timestamp(UNIX).unwrap();
     let presigner = Presigner::iot(REGION);
     let rule = TokenRule::AfterSigning;
-    let mut days = presigner.clone().for_days(credentials.clone(), authority.clone(), "/mqtt", rule).unwrap();
+    let mut cached =
+        presigner.clone().into_cached(credentials.clone(), authority.clone(), "/mqtt", rule).unwrap();
     let whole = || presigner.presign(&credentials, &authority, "/mqtt", time, Some(EXPIRES), rule).unwrap();
 
     let signature = AwsSigv4::new(&token).sign().0;
     assert!(whole().as_str().contains(&signature), "the same work: {signature}");
-    assert_eq!(days.presign(time, Some(EXPIRES)).unwrap().as_str(), whole().as_str());
+    assert_eq!(cached.presign(time, Some(EXPIRES)).unwrap().as_str(), whole().as_str());
 
     let aws = AwsSigv4::new(&token);
     let reqsign = Reqsign::new(&token);
@@ -66,7 +67,9 @@ fn main() {
         "{}",
         Contest::new("A further URL on the same day", "URL")
             .entry("8 bare SHA-256 compressions", 1, compress::<CACHED>)
-            .entry("mysa-sigv4 `DayPresigner`", 1, || days.presign(black_box(time), Some(EXPIRES)).unwrap())
+            .entry("mysa-sigv4 `CachedPresigner`", 1, || cached
+                .presign(black_box(time), Some(EXPIRES))
+                .unwrap())
             .entry("aws-sigv4, signature alone", 1, || aws.sign())
             .entry("aws-sigv4, whole URL", 1, || aws.url())
             .run()

@@ -84,7 +84,7 @@ fn main() -> Result<(), Error> {
             let authority = Authority::new("example.amazonaws.com", None)?;
             let presigner = Presigner::iot("us-east-1");
             let mut presigner =
-                presigner.for_days(credentials, authority, "/mqtt", TokenRule::AfterSigning)?;
+                presigner.into_cached(credentials, authority, "/mqtt", TokenRule::AfterSigning)?;
             let time = time::OffsetDateTime::from_unix_timestamp(NOW.as_secs())?;
             for _ in 0..times {
                 black_box(presigner.presign(black_box(time), None)?);

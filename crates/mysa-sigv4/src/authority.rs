@@ -1,6 +1,8 @@
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
+use crate::InvalidAuthority;
+
 /// The host that is signed, which is also the `Host` header the handshake must send.
 ///
 /// Lower case; the port is left out when it is 443 and kept otherwise. Both sides of the connection compute the
@@ -81,18 +83,6 @@ impl fmt::Display for Authority {
         f.write_str(&self.text)
     }
 }
-
-/// The text is not a host that can be signed. The caller's mistake; signing would only give a URL nobody accepts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct InvalidAuthority;
-
-impl fmt::Display for InvalidAuthority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a host name, an IPv4 address or a bracketed IPv6 address with an optional port")
-    }
-}
-
-impl core::error::Error for InvalidAuthority {}
 
 fn is_host(host: &str) -> bool {
     let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

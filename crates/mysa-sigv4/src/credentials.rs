@@ -2,7 +2,7 @@ use alloc::string::String;
 
 use zeroize::Zeroize as _;
 
-use crate::encode;
+use crate::percent;
 use crate::secret::Secret;
 
 /// An AWS access key, with the session token if it is a temporary one.
@@ -40,8 +40,8 @@ impl Credentials {
             access_key_id: access_key_id.into(),
             aws4_secret: Secret::new(aws4_secret),
             encoded_token: session_token.filter(|token| !token.is_empty()).map(|token| {
-                let mut encoded = String::with_capacity(encode::encoded_len(token.as_bytes()));
-                encode::push(&mut encoded, token.as_bytes());
+                let mut encoded = String::with_capacity(percent::encoded_len(token.as_bytes()));
+                percent::push(&mut encoded, token.as_bytes());
                 Secret::new(encoded)
             }),
         }

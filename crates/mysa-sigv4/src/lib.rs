@@ -28,7 +28,7 @@
 //! ```
 //!
 //! AWS IoT accepts a URL for about five minutes whatever it states, so sign anew for every attempt to connect.
-//! [`DayPresigner`] makes that cheap. Fetching credentials, connecting and retrying are left to the caller.
+//! [`CachedPresigner`] makes that cheap. Fetching credentials, connecting and retrying are left to the caller.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,24 +36,24 @@
 extern crate alloc;
 
 mod authority;
+mod cached;
+mod canonical;
 mod credentials;
 mod date;
-mod day;
-mod encode;
-mod hash;
+mod error;
+mod percent;
 mod presign;
-mod query;
-mod refusal;
 mod secret;
+mod signing_key;
 mod url;
 mod verify;
 
-pub use authority::{Authority, InvalidAuthority};
+pub use authority::Authority;
+pub use cached::CachedPresigner;
 pub use credentials::Credentials;
-pub use day::DayPresigner;
-pub use presign::{Explanation, MAX_EXPIRES, Method, PresignError, Presigner, TokenRule};
-pub use refusal::Refusal;
-pub use url::{Inspection, PresignedUrl, UNSTATED_VALIDITY, UrlError};
+pub use error::{InvalidAuthority, PresignError, UrlError, VerifyError};
+pub use presign::{Explanation, MAX_EXPIRES, Method, Presigner, TokenRule};
+pub use url::{DEFAULT_VALIDITY, Inspection, PresignedUrl};
 pub use verify::{MAX_TARGET_LEN, Request, Verified, Verifier};
 
 #[cfg(doctest)]

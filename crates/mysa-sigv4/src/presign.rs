@@ -1,14 +1,14 @@
 use alloc::string::String;
-use core::fmt::{self, Write as _};
+use core::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use crate::date::AmzDate;
-use crate::encode;
-use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, gather};
+use crate::percent;
 use crate::secret::Secret;
-use crate::{Authority, Credentials, DayPresigner, PresignedUrl};
+use crate::signing_key::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, update_all};
+use crate::{Authority, CachedPresigner, Credentials, PresignError, PresignedUrl};
 
 /// The longest lifetime a URL may state in `X-Amz-Expires`, in seconds: seven days.
 pub const MAX_EXPIRES: u32 = 604_800;
@@ -49,7 +49,7 @@ impl Method {
 /// Signs URLs for one service in one region.
 ///
 /// It holds no secrets and computes everything for each URL. To sign often with the same credentials, turn it into a
-/// [`DayPresigner`].
+/// [`CachedPresigner`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Presigner {
     pub(crate) region: String,
@@ -106,7 +106,7 @@ impl Presigner {
 
         let mut hash = Sha256::new();
         let canonical = self.canonical_pieces(authority, path, url.get(query_at..).unwrap_or_default());
-        gather(&canonical, |bytes| hash.update(bytes));
+        update_all(&canonical, |bytes| hash.update(bytes));
         let key = SigningKey::derive(credentials.aws4_secret(), date.day(), &self.region, &self.service);
         let signature = key.sign(&self.string_to_sign(&date, Hex::of_hash(hash).as_str()));
         url.push_str(SIGNATURE);
@@ -147,15 +147,15 @@ impl Presigner {
     /// # Errors
     ///
     /// The path or the scope cannot be signed.
-    pub fn for_days(
+    pub fn into_cached(
         self,
         credentials: Credentials,
         authority: Authority,
         path: &str,
         token_rule: TokenRule,
-    ) -> Result<DayPresigner, PresignError> {
+    ) -> Result<CachedPresigner, PresignError> {
         self.check(path, OffsetDateTime::UNIX_EPOCH, None)?;
-        Ok(DayPresigner::new(self, credentials, authority, path, token_rule))
+        Ok(CachedPresigner::new(self, credentials, authority, path, token_rule))
     }
 
     pub(crate) fn check(
@@ -187,10 +187,10 @@ impl Presigner {
         }
         let query_at = url.len();
         url.push_str("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=");
-        encode::push(url, credentials.access_key_id().as_bytes());
+        percent::push(url, credentials.access_key_id().as_bytes());
         for part in [date.day(), &self.region, &self.service, TERMINATOR] {
             url.push_str("%2F");
-            encode::push(url, part.as_bytes());
+            percent::push(url, part.as_bytes());
         }
         url.push_str("&X-Amz-Date=");
         url.push_str(date.day());
@@ -201,7 +201,7 @@ impl Presigner {
         const FIXED: usize = "wss://?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=".len()
             + "%2FYYYYMMDD%2F%2F%2Faws4_request&X-Amz-Date=YYYYMMDD".len();
         let encoded = [credentials.access_key_id(), &self.region, &self.service]
-            .map(|part| encode::encoded_len(part.as_bytes()))
+            .map(|part| percent::encoded_len(part.as_bytes()))
             .iter()
             .sum::<usize>();
         FIXED + authority.host_header().len() + path.len() + encoded
@@ -267,34 +267,6 @@ impl Explanation {
     }
 }
 
-/// Why a URL was not signed. The caller's mistake in every case: no retry helps.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum PresignError {
-    /// `X-Amz-Expires` must be from 1 to 604800 seconds.
-    Expires(u32),
-    /// The year, in UTC, is not from 0 to 9999.
-    Date,
-    /// The path does not begin with `/`, or holds what signers and servers normalise differently: bytes outside
-    /// `A-Za-z0-9-_.~/`, empty segments, `.` or `..`.
-    Path,
-    /// Region or service is empty, or holds a slash or a control character.
-    Scope,
-}
-
-impl fmt::Display for PresignError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Expires(seconds) => write!(f, "a lifetime of {seconds} s is not from 1 to {MAX_EXPIRES} s"),
-            Self::Date => f.write_str("the year is not from 0 to 9999"),
-            Self::Path => f.write_str("the path is not one that every server reads alike"),
-            Self::Scope => f.write_str("region or service is empty, or holds a slash or a control character"),
-        }
-    }
-}
-
-impl core::error::Error for PresignError {}
-
 pub(crate) fn date_of(time: OffsetDateTime, expires: Option<u32>) -> Result<AmzDate, PresignError> {
     if let Some(seconds) = expires.filter(|seconds| !(1..=MAX_EXPIRES).contains(seconds)) {
         return Err(PresignError::Expires(seconds));
@@ -340,7 +312,7 @@ fn is_plain_path(path: &str) -> bool {
         let last = segments.peek().is_none();
         if matches!(segment, "." | "..")
             || (segment.is_empty() && !last)
-            || !segment.bytes().all(encode::is_unreserved)
+            || !segment.bytes().all(percent::is_unreserved)
         {
             return false;
         }

@@ -3,13 +3,13 @@ use core::fmt;
 
 use time::{Duration, OffsetDateTime};
 
-use crate::query::{Query, Stated, TOKEN};
+use crate::canonical::{PresignedQuery, Query, TOKEN};
 use crate::secret::Secret;
-use crate::{Authority, InvalidAuthority, MAX_TARGET_LEN, Refusal};
+use crate::{Authority, MAX_TARGET_LEN, UrlError, VerifyError};
 
 /// How long a URL without `X-Amz-Expires` is taken to be valid. AWS IoT does not say; reports give five to ten minutes,
 /// whatever the URL states.
-pub const UNSTATED_VALIDITY: Duration = Duration::minutes(5);
+pub const DEFAULT_VALIDITY: Duration = Duration::minutes(5);
 
 /// A presigned URL. Whoever holds it can connect in the signer's name while it is valid, so it is wiped on drop and
 /// printed only without its query.
@@ -79,15 +79,15 @@ impl PresignedUrl {
         let authority = Authority::parse(authority)?;
         let target = self.target();
         if target.len() > MAX_TARGET_LEN {
-            return Err(UrlError::Query(Refusal::TooLong));
+            return Err(UrlError::Query(VerifyError::TooLong));
         }
         if target.contains('#') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(UrlError::Query(Refusal::Encoding));
+            return Err(UrlError::Query(VerifyError::Encoding));
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query = Query::parse(query)?;
-        let stated = Stated::read(&query)?;
-        let validity = stated.expires.map_or(UNSTATED_VALIDITY, |seconds| Duration::seconds(seconds.into()));
+        let stated = PresignedQuery::read(&query)?;
+        let validity = stated.expires.map_or(DEFAULT_VALIDITY, |seconds| Duration::seconds(seconds.into()));
         Ok(Inspection {
             authority,
             path: path.into(),
@@ -129,55 +129,11 @@ pub struct Inspection {
     pub signed_at: OffsetDateTime,
     /// Lifetime in seconds, if it states one.
     pub expires: Option<u32>,
-    /// The last second in which it claims to be valid, [`UNSTATED_VALIDITY`] after signing if it states nothing. AWS
+    /// The last second in which it claims to be valid, [`DEFAULT_VALIDITY`] after signing if it states nothing. AWS
     /// IoT may refuse it sooner.
     pub expires_at: OffsetDateTime,
     /// The headers under the signature, joined by semicolons. Each must be sent as it was signed.
     pub signed_headers: String,
     /// Whether a session token comes with it, as it must for temporary credentials (`ASIA…`).
     pub has_session_token: bool,
-}
-
-/// Why text is not a presigned URL. The fault of whoever wrote it; get a new one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum UrlError {
-    /// It does not begin with `wss://` or `https://`.
-    Scheme,
-    /// There is no proper host.
-    Authority(InvalidAuthority),
-    /// The query is not that of a presigned URL.
-    Query(Refusal),
-}
-
-impl From<InvalidAuthority> for UrlError {
-    fn from(cause: InvalidAuthority) -> Self {
-        Self::Authority(cause)
-    }
-}
-
-impl From<Refusal> for UrlError {
-    fn from(cause: Refusal) -> Self {
-        Self::Query(cause)
-    }
-}
-
-impl fmt::Display for UrlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheme => "the URL does not begin with wss:// or https://",
-            Self::Authority(_) => "the URL has no proper host",
-            Self::Query(_) => "the URL is not a presigned one",
-        })
-    }
-}
-
-impl core::error::Error for UrlError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Scheme => None,
-            Self::Authority(cause) => Some(cause),
-            Self::Query(cause) => Some(cause),
-        }
-    }
 }

@@ -5,9 +5,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::hash::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
-use crate::query::{Query, Stated, TOKEN};
-use crate::{Credentials, Explanation, Method, Refusal, TokenRule, UNSTATED_VALIDITY};
+use crate::canonical::{PresignedQuery, Query, TOKEN};
+use crate::signing_key::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
+use crate::{Credentials, DEFAULT_VALIDITY, Explanation, Method, TokenRule, VerifyError};
 
 /// The longest request target that is looked at, in bytes. AWS's session tokens are one or two thousand bytes long.
 pub const MAX_TARGET_LEN: usize = 16 * 1024;
@@ -116,30 +116,30 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The first check that fails, see [`Refusal`]; refuse the request.
+    /// The first check that fails, see [`VerifyError`]; refuse the request.
     pub fn verify<'c>(
         &self,
         request: &Request<'_>,
         now: OffsetDateTime,
         lookup: impl FnOnce(&str) -> Option<&'c Credentials>,
-    ) -> Result<Verified, Refusal> {
+    ) -> Result<Verified, VerifyError> {
         let (query, stated) = self.read(request)?;
         if stated.region != self.region {
-            return Err(Refusal::Region);
+            return Err(VerifyError::Region);
         }
         if stated.service != self.service {
-            return Err(Refusal::Service);
+            return Err(VerifyError::Service);
         }
-        let validity = stated.expires.map_or(UNSTATED_VALIDITY, |seconds| Duration::seconds(seconds.into()));
+        let validity = stated.expires.map_or(DEFAULT_VALIDITY, |seconds| Duration::seconds(seconds.into()));
         let elapsed = now.unix_timestamp() - stated.signed_at.unix_timestamp();
         if elapsed < -self.skew.whole_seconds() {
-            return Err(Refusal::NotYetValid);
+            return Err(VerifyError::NotYetValid);
         }
         if elapsed > validity.whole_seconds() {
-            return Err(Refusal::Expired);
+            return Err(VerifyError::Expired);
         }
 
-        let credentials = lookup(&stated.access_key_id).ok_or(Refusal::UnknownAccessKey)?;
+        let credentials = lookup(&stated.access_key_id).ok_or(VerifyError::UnknownAccessKey)?;
         let key =
             SigningKey::derive(credentials.aws4_secret(), stated.date.day(), &stated.region, &stated.service);
         let holds = |rule| {
@@ -150,18 +150,18 @@ impl Verifier {
         };
         if !holds(self.token_rule) {
             return Err(match self.token_rule {
-                _ if query.encoded(TOKEN).is_none() => Refusal::Signature,
-                TokenRule::AfterSigning if holds(TokenRule::Signed) => Refusal::TokenWasSigned,
-                TokenRule::Signed if holds(TokenRule::AfterSigning) => Refusal::TokenNotSigned,
-                _ => Refusal::Signature,
+                _ if query.encoded(TOKEN).is_none() => VerifyError::Signature,
+                TokenRule::AfterSigning if holds(TokenRule::Signed) => VerifyError::TokenWasSigned,
+                TokenRule::Signed if holds(TokenRule::AfterSigning) => VerifyError::TokenNotSigned,
+                _ => VerifyError::Signature,
             });
         }
         match (credentials.encoded_token(), query.encoded(TOKEN)) {
             (None, None) => {}
             (Some(known), Some(sent)) if bool::from(known.as_bytes().ct_eq(sent.as_bytes())) => {}
-            (Some(_), Some(_)) => return Err(Refusal::TokenWrong),
-            (Some(_), None) => return Err(Refusal::TokenMissing),
-            (None, Some(_)) => return Err(Refusal::TokenUnexpected),
+            (Some(_), Some(_)) => return Err(VerifyError::TokenWrong),
+            (Some(_), None) => return Err(VerifyError::TokenMissing),
+            (None, Some(_)) => return Err(VerifyError::TokenUnexpected),
         }
         Ok(Verified {
             valid_until: stated.signed_at.saturating_add(validity),
@@ -175,7 +175,7 @@ impl Verifier {
     /// # Errors
     ///
     /// The request is malformed, so that nothing can be computed.
-    pub fn explain(&self, request: &Request<'_>) -> Result<Explanation, Refusal> {
+    pub fn explain(&self, request: &Request<'_>) -> Result<Explanation, VerifyError> {
         let (query, stated) = self.read(request)?;
         let mut canonical = String::new();
         self.canonical(request, &query, &stated, self.token_rule, |piece| canonical.push_str(piece));
@@ -183,26 +183,26 @@ impl Verifier {
         Ok(Explanation::new(canonical, string_to_sign(&stated, hash.as_str()).concat()))
     }
 
-    fn read(&self, request: &Request<'_>) -> Result<(Query, Stated), Refusal> {
+    fn read(&self, request: &Request<'_>) -> Result<(Query, PresignedQuery), VerifyError> {
         if request.target.len() > MAX_TARGET_LEN {
-            return Err(Refusal::TooLong);
+            return Err(VerifyError::TooLong);
         }
         if request.method != self.method.as_str() {
-            return Err(Refusal::Method);
+            return Err(VerifyError::Method);
         }
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
         if path != self.path {
-            return Err(Refusal::Path);
+            return Err(VerifyError::Path);
         }
         let query = Query::parse(query)?;
-        let stated = Stated::read(&query)?;
+        let stated = PresignedQuery::read(&query)?;
         let sent =
             |name: &str| request.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name)).count();
         if sent("host") != 1 {
-            return Err(Refusal::Host);
+            return Err(VerifyError::Host);
         }
         if !stated.signed_headers.split(';').all(|name| sent(name) > 0) {
-            return Err(Refusal::SignedHeaders);
+            return Err(VerifyError::SignedHeaders);
         }
         Ok((query, stated))
     }
@@ -211,7 +211,7 @@ impl Verifier {
         &self,
         request: &Request<'_>,
         query: &Query,
-        stated: &Stated,
+        stated: &PresignedQuery,
         rule: TokenRule,
         mut push: impl FnMut(&str),
     ) {
@@ -250,7 +250,7 @@ fn push_header_value(name: &str, value: &str, push: &mut impl FnMut(&str)) {
     }
 }
 
-fn string_to_sign<'a>(stated: &'a Stated, hash: &'a str) -> [&'a str; 11] {
+fn string_to_sign<'a>(stated: &'a PresignedQuery, hash: &'a str) -> [&'a str; 11] {
     [
         ALGORITHM,
         "\n",

@@ -23,7 +23,7 @@ fn a_url_is_one_allocation_with_and_without_the_days_cache() {
                 assert_eq!(plain.count_total, 1, "{name}: {plain:?}");
 
                 let mut days = presigner
-                    .for_days(credentials.clone(), authority.clone(), "/mqtt", rule)
+                    .into_cached(credentials.clone(), authority.clone(), "/mqtt", rule)
                     .expect("a plain path");
                 let first = days.presign(time, expires).expect("signable");
                 let cached = allocation_counter::measure(|| {

@@ -10,7 +10,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use mysa_sigv4::{
-    Authority, Credentials, MAX_EXPIRES, PresignedUrl, Presigner, Refusal, Request, TokenRule, Verifier,
+    Authority, Credentials, MAX_EXPIRES, PresignedUrl, Presigner, Request, TokenRule, Verifier, VerifyError,
 };
 use proptest::prelude::*;
 use time::OffsetDateTime;
@@ -29,7 +29,7 @@ proptest! {
             prop_assert!(url.as_str().contains(&needle), "{} lacks {needle}", url.as_str());
 
             let mut days = Presigner::iot(&job.region)
-                .for_days(job.credentials(), job.authority.clone(), &job.path, rule)
+                .into_cached(job.credentials(), job.authority.clone(), &job.path, rule)
                 .expect("a plain path");
             for time in [job.time - time::Duration::DAY, job.time, job.time] {
                 let _ = days.presign(time, Some(job.expires)).expect("signable");
@@ -151,7 +151,7 @@ impl Job {
         (signature, parameters.join("&"))
     }
 
-    fn verify(&self, rule: TokenRule, target: &str) -> Result<(), Refusal> {
+    fn verify(&self, rule: TokenRule, target: &str) -> Result<(), VerifyError> {
         let credentials = self.credentials();
         let upper = self.authority.host_header().to_ascii_uppercase();
         let request =

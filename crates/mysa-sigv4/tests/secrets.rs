@@ -36,7 +36,7 @@ fn nothing_that_prints_shows_a_secret() {
 
         let mut days = presigner
             .clone()
-            .for_days(credentials.clone(), authority.clone(), "/mqtt", rule)
+            .into_cached(credentials.clone(), authority.clone(), "/mqtt", rule)
             .expect("a plain path");
         printed.add(&days.presign(time, None));
         printed.add(&days);

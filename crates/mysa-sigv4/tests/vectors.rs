@@ -1,8 +1,8 @@
 //! Published and computed vectors, every case of every file.
 
 use mysa_sigv4::{
-    Authority, Credentials, Explanation, Method, PresignedUrl, Presigner, Refusal, Request, TokenRule,
-    Verifier,
+    Authority, Credentials, Explanation, Method, PresignedUrl, Presigner, Request, TokenRule, Verifier,
+    VerifyError,
 };
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -58,8 +58,8 @@ fn iot_presign_vectors_are_inspected_and_verified() {
         let Some(signed) = case["expected_token_signed"]["url"].as_str() else { continue };
         let signed = PresignedUrl::parse(signed).expect(name);
         assert_eq!(job.verify(TokenRule::Signed, signed.target()), Ok(()), "{name}");
-        assert_eq!(job.verify(IOT, signed.target()), Err(Refusal::TokenWasSigned), "{name}");
-        assert_eq!(job.verify(TokenRule::Signed, url.target()), Err(Refusal::TokenNotSigned), "{name}");
+        assert_eq!(job.verify(IOT, signed.target()), Err(VerifyError::TokenWasSigned), "{name}");
+        assert_eq!(job.verify(TokenRule::Signed, url.target()), Err(VerifyError::TokenNotSigned), "{name}");
     }
 }
 
@@ -86,7 +86,7 @@ fn iot_verify_vectors_are_decided_as_they_say() {
         let outcome = match outcome {
             Ok(_) => "ok",
             // The file has one name for the two halves of a request line.
-            Err(Refusal::Method | Refusal::Path) => "bad-request-line",
+            Err(VerifyError::Method | VerifyError::Path) => "bad-request-line",
             Err(refusal) => refusal.reason(),
         };
         assert_eq!(outcome, text(&case["expect"]), "{name}");
@@ -114,9 +114,9 @@ fn the_protocols_worked_examples_come_out_and_the_wrong_ones_do_not() {
             .verify(&get(target, &job.headers()), job.time, |_| Some(&job.credentials))
             .expect_err(name);
         let expected = match name {
-            "token-inside-the-signature" => Refusal::TokenWasSigned,
-            "host-with-port" => Refusal::Signature,
-            "wrong-service-name" => Refusal::Service,
+            "token-inside-the-signature" => VerifyError::TokenWasSigned,
+            "host-with-port" => VerifyError::Signature,
+            "wrong-service-name" => VerifyError::Service,
             other => panic!("say how {other} is to be refused"),
         };
         assert_eq!(refusal, expected, "{name}");
@@ -230,7 +230,7 @@ impl<'a> Job<'a> {
         assert_eq!(self.url(rule).as_str(), text(&expected["url"]), "{name}");
         let mut days = self
             .presigner()
-            .for_days(self.credentials.clone(), self.authority.clone(), self.path, rule)
+            .into_cached(self.credentials.clone(), self.authority.clone(), self.path, rule)
             .expect(name);
         for turn in 0..2 {
             let url = days.presign(self.time, self.expires).expect(name);
@@ -251,7 +251,7 @@ impl<'a> Job<'a> {
         [("host", self.authority.host_header())]
     }
 
-    fn verify(&self, rule: TokenRule, target: &str) -> Result<(), Refusal> {
+    fn verify(&self, rule: TokenRule, target: &str) -> Result<(), VerifyError> {
         self.verifier(rule)
             .verify(&get(target, &self.headers()), self.time, |id| {
                 (id == self.credentials.access_key_id()).then_some(&self.credentials)

@@ -1,8 +1,8 @@
 //! What the verifier decides beyond the vectors.
 
 use mysa_sigv4::{
-    Authority, Credentials, MAX_EXPIRES, MAX_TARGET_LEN, PresignError, PresignedUrl, Presigner, Refusal,
-    Request, TokenRule, UrlError, Verifier,
+    Authority, Credentials, MAX_EXPIRES, MAX_TARGET_LEN, PresignError, PresignedUrl, Presigner, Request,
+    TokenRule, UrlError, Verifier, VerifyError,
 };
 use time::OffsetDateTime;
 
@@ -21,7 +21,7 @@ fn a_request_is_verified_by_the_headers_it_says_it_signed() {
     let upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Host", HOST)];
     assert_eq!(verify(&target, &upgrade, NOW, Some(&credentials)), Ok(()));
     let other = [("Connection", "close"), ("Host", HOST)];
-    assert_eq!(verify(&target, &other, NOW, Some(&credentials)), Err(Refusal::Signature));
+    assert_eq!(verify(&target, &other, NOW, Some(&credentials)), Err(VerifyError::Signature));
     for (connection, canonical) in [
         ("Upgrade", "connection:Upgrade\n"),
         ("  Upgrade ", "connection:Upgrade\n"),
@@ -40,8 +40,8 @@ fn a_request_is_verified_by_the_headers_it_says_it_signed() {
     let request = Request { method: "GET", target: &target, headers: &two };
     let explained = Verifier::iot("us-east-1").explain(&request).expect("well formed");
     assert!(explained.canonical_request().contains("\nconnection:a,b\nhost:"), "{explained:?}");
-    assert_eq!(verify(&target, &two, NOW, Some(&credentials)), Err(Refusal::Signature));
-    assert_eq!(verify(&target, &[("Host", HOST)], NOW, Some(&credentials)), Err(Refusal::SignedHeaders));
+    assert_eq!(verify(&target, &two, NOW, Some(&credentials)), Err(VerifyError::Signature));
+    assert_eq!(verify(&target, &[("Host", HOST)], NOW, Some(&credentials)), Err(VerifyError::SignedHeaders));
 }
 
 #[test]
@@ -49,51 +49,55 @@ fn every_malformed_query_has_its_own_reason() {
     let long = "x".repeat(MAX_TARGET_LEN);
     let credential = |scope: &str| format!("AKID%2F{}", scope.replace('/', "%2F"));
     for (name, value, refusal) in [
-        ("X-Amz-Algorithm", "AWS4-ECDSA-P256-SHA256", Refusal::Algorithm),
-        ("X-Amz-Algorithm", "", Refusal::Algorithm),
-        ("X-Amz-Credential", "", Refusal::CredentialScope),
-        ("X-Amz-Credential", &credential("/us-east-1/iotdevicegateway/aws4_request"), Refusal::DateMismatch),
+        ("X-Amz-Algorithm", "AWS4-ECDSA-P256-SHA256", VerifyError::Algorithm),
+        ("X-Amz-Algorithm", "", VerifyError::Algorithm),
+        ("X-Amz-Credential", "", VerifyError::CredentialScope),
+        (
+            "X-Amz-Credential",
+            &credential("/us-east-1/iotdevicegateway/aws4_request"),
+            VerifyError::DateMismatch,
+        ),
         (
             "X-Amz-Credential",
             &credential("20260101/us-east-1/iotdevicegateway/aws4_request"),
-            Refusal::DateMismatch,
+            VerifyError::DateMismatch,
         ),
         (
             "X-Amz-Credential",
             &credential("20260102//iotdevicegateway/aws4_request"),
-            Refusal::CredentialScope,
+            VerifyError::CredentialScope,
         ),
-        ("X-Amz-Credential", &credential("20260102/us-east-1//aws4_request"), Refusal::CredentialScope),
+        ("X-Amz-Credential", &credential("20260102/us-east-1//aws4_request"), VerifyError::CredentialScope),
         (
             "X-Amz-Credential",
             &credential("20260102/us-east-1/iotdevicegateway/AWS4_REQUEST"),
-            Refusal::CredentialScope,
+            VerifyError::CredentialScope,
         ),
-        ("X-Amz-Credential", "%FF%2F20260102%2Fr%2Fs%2Faws4_request", Refusal::CredentialScope),
+        ("X-Amz-Credential", "%FF%2F20260102%2Fr%2Fs%2Faws4_request", VerifyError::CredentialScope),
         (
             "X-Amz-Credential",
             &credential("20260102/eu-west-1/iotdevicegateway/aws4_request"),
-            Refusal::Region,
+            VerifyError::Region,
         ),
-        ("X-Amz-Credential", &credential("20260102/us-east-1/iotdata/aws4_request"), Refusal::Service),
-        ("X-Amz-Date", "20260102T030460Z", Refusal::Date),
-        ("X-Amz-Date", "20261302T030405Z", Refusal::Date),
-        ("X-Amz-SignedHeaders", "", Refusal::SignedHeaders),
-        ("X-Amz-SignedHeaders", "Host", Refusal::SignedHeaders),
-        ("X-Amz-SignedHeaders", "connection", Refusal::SignedHeaders),
-        ("X-Amz-SignedHeaders", "host%3Bconnection", Refusal::SignedHeaders),
-        ("X-Amz-SignedHeaders", "host%3Bhost", Refusal::SignedHeaders),
-        ("X-Amz-SignedHeaders", "host%3B", Refusal::SignedHeaders),
-        ("X-Amz-SignedHeaders", "host%0Ax", Refusal::SignedHeaders),
-        ("X-Amz-Expires", "", Refusal::Expires),
-        ("X-Amz-Expires", "-1", Refusal::Expires),
-        ("X-Amz-Expires", " 60", Refusal::Expires),
-        ("X-Amz-Expires", "99999999999999999999", Refusal::Expires),
-        ("X-Amz-Expires", "%D9%A1", Refusal::Expires),
-        ("X-Amz-Signature", "", Refusal::Signature),
-        ("X-Amz-Signature", "%", Refusal::Encoding),
-        ("%58-Amz-Date", "20260102T030405Z", Refusal::DuplicateParameter),
-        ("pad", &long, Refusal::TooLong),
+        ("X-Amz-Credential", &credential("20260102/us-east-1/iotdata/aws4_request"), VerifyError::Service),
+        ("X-Amz-Date", "20260102T030460Z", VerifyError::Date),
+        ("X-Amz-Date", "20261302T030405Z", VerifyError::Date),
+        ("X-Amz-SignedHeaders", "", VerifyError::SignedHeaders),
+        ("X-Amz-SignedHeaders", "Host", VerifyError::SignedHeaders),
+        ("X-Amz-SignedHeaders", "connection", VerifyError::SignedHeaders),
+        ("X-Amz-SignedHeaders", "host%3Bconnection", VerifyError::SignedHeaders),
+        ("X-Amz-SignedHeaders", "host%3Bhost", VerifyError::SignedHeaders),
+        ("X-Amz-SignedHeaders", "host%3B", VerifyError::SignedHeaders),
+        ("X-Amz-SignedHeaders", "host%0Ax", VerifyError::SignedHeaders),
+        ("X-Amz-Expires", "", VerifyError::Expires),
+        ("X-Amz-Expires", "-1", VerifyError::Expires),
+        ("X-Amz-Expires", " 60", VerifyError::Expires),
+        ("X-Amz-Expires", "99999999999999999999", VerifyError::Expires),
+        ("X-Amz-Expires", "%D9%A1", VerifyError::Expires),
+        ("X-Amz-Signature", "", VerifyError::Signature),
+        ("X-Amz-Signature", "%", VerifyError::Encoding),
+        ("%58-Amz-Date", "20260102T030405Z", VerifyError::DuplicateParameter),
+        ("pad", &long, VerifyError::TooLong),
     ] {
         let mut changes = vec![("X-Amz-Signature", "00")];
         changes.push((name, value));
@@ -105,7 +109,7 @@ fn every_malformed_query_has_its_own_reason() {
     {
         let target = query(&[("X-Amz-Signature", "00")]).replace(missing, "x");
         let outcome = verify(&target, &[("Host", HOST)], NOW, None);
-        assert_eq!(outcome, Err(Refusal::MissingParameter(missing)));
+        assert_eq!(outcome, Err(VerifyError::MissingParameter(missing)));
     }
 }
 
@@ -114,12 +118,12 @@ fn there_must_be_one_host_header() {
     let target = signed(None, None);
     let credentials = credentials(None);
     assert_eq!(verify(&target, &[("hOsT", HOST)], NOW, Some(&credentials)), Ok(()));
-    assert_eq!(verify(&target, &[], NOW, Some(&credentials)), Err(Refusal::Host));
+    assert_eq!(verify(&target, &[], NOW, Some(&credentials)), Err(VerifyError::Host));
     assert_eq!(
         verify(&target, &[("Host", HOST), ("host", HOST)], NOW, Some(&credentials)),
-        Err(Refusal::Host)
+        Err(VerifyError::Host)
     );
-    assert_eq!(verify(&target, &[("Host", "")], NOW, Some(&credentials)), Err(Refusal::Signature));
+    assert_eq!(verify(&target, &[("Host", "")], NOW, Some(&credentials)), Err(VerifyError::Signature));
 }
 
 #[test]
@@ -128,10 +132,10 @@ fn the_session_token_must_be_the_one_that_came_with_the_key() {
     for (sent, known, outcome) in [
         (None, None, Ok(())),
         (Some("t"), Some("t"), Ok(())),
-        (None, Some("t"), Err(Refusal::TokenMissing)),
-        (Some("t"), None, Err(Refusal::TokenUnexpected)),
-        (Some("t"), Some("T"), Err(Refusal::TokenWrong)),
-        (Some("t"), Some("tt"), Err(Refusal::TokenWrong)),
+        (None, Some("t"), Err(VerifyError::TokenMissing)),
+        (Some("t"), None, Err(VerifyError::TokenUnexpected)),
+        (Some("t"), Some("T"), Err(VerifyError::TokenWrong)),
+        (Some("t"), Some("tt"), Err(VerifyError::TokenWrong)),
     ] {
         assert_eq!(
             verify(&signed(sent, None), &host, NOW, Some(&credentials(known))),
@@ -139,7 +143,7 @@ fn the_session_token_must_be_the_one_that_came_with_the_key() {
             "{sent:?} {known:?}"
         );
     }
-    assert_eq!(verify(&signed(None, None), &host, NOW, None), Err(Refusal::UnknownAccessKey));
+    assert_eq!(verify(&signed(None, None), &host, NOW, None), Err(VerifyError::UnknownAccessKey));
 }
 
 #[test]
@@ -148,11 +152,11 @@ fn a_url_is_valid_from_the_skew_before_to_its_lifetime_after_both_included() {
     for (expires, last) in [(None, 300), (Some(1), 1), (Some(600), 600), (Some(MAX_EXPIRES), 604_800)] {
         let target = signed(None, expires);
         for (offset, outcome) in [
-            (-301, Err(Refusal::NotYetValid)),
+            (-301, Err(VerifyError::NotYetValid)),
             (-300, Ok(())),
             (0, Ok(())),
             (last, Ok(())),
-            (last + 1, Err(Refusal::Expired)),
+            (last + 1, Err(VerifyError::Expired)),
         ] {
             assert_eq!(
                 verify(&target, &host, NOW + offset, Some(&credentials)),
@@ -182,7 +186,7 @@ fn what_cannot_be_signed_is_refused() {
         assert_eq!(presign(Presigner::iot(region), "/mqtt", None), Err(PresignError::Scope), "{region:?}");
     }
     let year_0 = OffsetDateTime::from_unix_timestamp(-62_167_219_201).expect("a time");
-    let days = iot().for_days(credentials.clone(), authority.clone(), "/mqtt", TokenRule::AfterSigning);
+    let days = iot().into_cached(credentials.clone(), authority.clone(), "/mqtt", TokenRule::AfterSigning);
     assert_eq!(days.expect("a plain path").presign(year_0, None).map(drop), Err(PresignError::Date));
 }
 
@@ -198,10 +202,10 @@ fn what_is_not_a_presigned_url_is_refused() {
         (good.replace("wss://", ""), UrlError::Scheme),
         (good.replace("wss:", "ws:"), UrlError::Scheme),
         (good.replace("wss:", "file:"), UrlError::Scheme),
-        (format!("wss://{HOST}/mqtt"), UrlError::Query(Refusal::MissingParameter("X-Amz-Algorithm"))),
-        (format!("{good}#x"), UrlError::Query(Refusal::Encoding)),
-        (good.replace("X-Amz-Date", "X-Amz- Date"), UrlError::Query(Refusal::Encoding)),
-        (format!("{good}&X-Amz-Date=20260102T030405Z"), UrlError::Query(Refusal::DuplicateParameter)),
+        (format!("wss://{HOST}/mqtt"), UrlError::Query(VerifyError::MissingParameter("X-Amz-Algorithm"))),
+        (format!("{good}#x"), UrlError::Query(VerifyError::Encoding)),
+        (good.replace("X-Amz-Date", "X-Amz- Date"), UrlError::Query(VerifyError::Encoding)),
+        (format!("{good}&X-Amz-Date=20260102T030405Z"), UrlError::Query(VerifyError::DuplicateParameter)),
     ] {
         assert_eq!(PresignedUrl::parse(&url).err(), Some(error), "{url}");
     }
@@ -252,7 +256,7 @@ fn verify(
     headers: &[(&str, &str)],
     now: i64,
     known: Option<&Credentials>,
-) -> Result<(), Refusal> {
+) -> Result<(), VerifyError> {
     let request = Request { method: "GET", target, headers };
     Verifier::iot("us-east-1").verify(&request, at(now), |_| known).map(drop)
 }

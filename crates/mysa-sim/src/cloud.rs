@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_proto::{Celsius, DeviceId};
-use mysa_sigv4::{Refusal, Request, Verifier};
+use mysa_sigv4::{Request, Verifier, VerifyError};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -273,10 +273,10 @@ impl Cloud {
             Err(refusal) => {
                 let malformed = matches!(
                     refusal,
-                    Refusal::Encoding
-                        | Refusal::DuplicateParameter
-                        | Refusal::MissingParameter(_)
-                        | Refusal::TooLong
+                    VerifyError::Encoding
+                        | VerifyError::DuplicateParameter
+                        | VerifyError::MissingParameter(_)
+                        | VerifyError::TooLong
                 );
                 refused(self, if malformed { 400 } else { 403 }, refusal.reason())
             }

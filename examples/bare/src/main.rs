@@ -87,7 +87,7 @@ fn work() -> Result<Allocations, &'static str> {
         Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", Some("a/token=="));
     let authority = Authority::new("example.amazonaws.com", None).map_err(|_| "authority")?;
     let mut presigner = Presigner::iot("us-east-1")
-        .for_days(credentials, authority, "/mqtt", TokenRule::AfterSigning)
+        .into_cached(credentials, authority, "/mqtt", TokenRule::AfterSigning)
         .map_err(|_| "presigner")?;
     let at = |secs| OffsetDateTime::from_unix_timestamp(secs).map_err(|_| "time");
     let (first, second) = (at(1_767_323_046)?, at(1_767_323_106)?);

@@ -1,4 +1,6 @@
-use mysa_sigv4::{Authority, Credentials, PresignedUrl, Presigner, Refusal, Request, TokenRule, Verifier};
+use mysa_sigv4::{
+    Authority, Credentials, PresignedUrl, Presigner, Request, TokenRule, Verifier, VerifyError,
+};
 use time::OffsetDateTime;
 
 use crate::script::Script;
@@ -37,7 +39,7 @@ pub fn presigned_url(data: &[u8]) {
     let verdict = verifier.verify(&request, now, |_| Some(&credentials));
     assert!(verdict.is_err(), "a forgery is taken");
     if verifier.explain(&request).is_err() {
-        assert_ne!(verdict, Err(Refusal::Signature), "what cannot be explained is malformed");
+        assert_ne!(verdict, Err(VerifyError::Signature), "what cannot be explained is malformed");
     }
 }
 
@@ -71,12 +73,12 @@ pub fn presign(data: &[u8]) {
         Ok(verified) => {
             assert_eq!((verified.access_key_id.as_str(), verified.signed_at), (key_id.as_str(), time));
             let late = verified.valid_until + time::Duration::SECOND;
-            assert_eq!(verify(url.target(), host_header, late), Err(Refusal::Expired));
+            assert_eq!(verify(url.target(), host_header, late), Err(VerifyError::Expired));
         }
         Err(refusal) => {
             // Too long to be looked at, or for a name no scope can hold.
             assert!(
-                refusal == Refusal::TooLong || key_id.is_empty(),
+                refusal == VerifyError::TooLong || key_id.is_empty(),
                 "{refusal:?} for what was just signed: {key_id:?} {token:?}"
             );
             return;

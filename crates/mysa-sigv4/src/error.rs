@@ -1,11 +1,15 @@
+//! Errors of signing, of reading a URL and of verifying a request.
+
 use core::fmt;
+
+use crate::MAX_EXPIRES;
 
 /// Why a presigned request is not accepted. The client's fault in every case; AWS itself says 403 to all of them.
 ///
 /// The checks run in this order: form, scope, time, key, signature, token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum VerifyError {
     /// The request target is longer than [`MAX_TARGET_LEN`](crate::MAX_TARGET_LEN).
     TooLong,
     /// The method is not the one this verifier is for.
@@ -56,7 +60,7 @@ pub enum Refusal {
     TokenWrong,
 }
 
-impl Refusal {
+impl VerifyError {
     /// A short name for logs and counters, such as `signature-mismatch`.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -89,7 +93,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "the request target is too long",
@@ -122,4 +126,88 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl core::error::Error for Refusal {}
+impl core::error::Error for VerifyError {}
+
+/// Why a URL was not signed. The caller's mistake in every case: no retry helps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum PresignError {
+    /// `X-Amz-Expires` must be from 1 to 604800 seconds.
+    Expires(u32),
+    /// The year, in UTC, is not from 0 to 9999.
+    Date,
+    /// The path does not begin with `/`, or holds what signers and servers normalise differently: bytes outside
+    /// `A-Za-z0-9-_.~/`, empty segments, `.` or `..`.
+    Path,
+    /// Region or service is empty, or holds a slash or a control character.
+    Scope,
+}
+
+impl fmt::Display for PresignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expires(seconds) => write!(f, "a lifetime of {seconds} s is not from 1 to {MAX_EXPIRES} s"),
+            Self::Date => f.write_str("the year is not from 0 to 9999"),
+            Self::Path => f.write_str("the path is not one that every server reads alike"),
+            Self::Scope => f.write_str("region or service is empty, or holds a slash or a control character"),
+        }
+    }
+}
+
+impl core::error::Error for PresignError {}
+
+/// Why text is not a presigned URL. The fault of whoever wrote it; get a new one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It does not begin with `wss://` or `https://`.
+    Scheme,
+    /// There is no proper host.
+    Authority(InvalidAuthority),
+    /// The query is not that of a presigned URL.
+    Query(VerifyError),
+}
+
+impl From<InvalidAuthority> for UrlError {
+    fn from(cause: InvalidAuthority) -> Self {
+        Self::Authority(cause)
+    }
+}
+
+impl From<VerifyError> for UrlError {
+    fn from(cause: VerifyError) -> Self {
+        Self::Query(cause)
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the URL does not begin with wss:// or https://",
+            Self::Authority(_) => "the URL has no proper host",
+            Self::Query(_) => "the URL is not a presigned one",
+        })
+    }
+}
+
+impl core::error::Error for UrlError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Scheme => None,
+            Self::Authority(cause) => Some(cause),
+            Self::Query(cause) => Some(cause),
+        }
+    }
+}
+
+/// The text is not a host that can be signed. The caller's mistake; signing would only give a URL nobody accepts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InvalidAuthority;
+
+impl fmt::Display for InvalidAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a host name, an IPv4 address or a bracketed IPv6 address with an optional port")
+    }
+}
+
+impl core::error::Error for InvalidAuthority {}

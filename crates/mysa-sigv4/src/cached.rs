@@ -5,9 +5,9 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use crate::date::AmzDate;
-use crate::hash::{EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, gather};
 use crate::presign::{SIGNATURE, TAIL_LEN, TOKEN, date_of, push_rest, push_token};
 use crate::secret::Secret;
+use crate::signing_key::{EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, update_all};
 use crate::{Authority, Credentials, PresignError, PresignedUrl, Presigner, TokenRule};
 
 /// Signs URLs for one endpoint with one set of credentials, and keeps what stays the same for a UTC day: the signing
@@ -20,7 +20,7 @@ use crate::{Authority, Credentials, PresignError, PresignedUrl, Presigner, Token
 /// let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None);
 /// let authority = Authority::new("example.amazonaws.com", None)?;
 /// let mut presigner =
-///     Presigner::iot("us-east-1").for_days(credentials, authority, "/mqtt", TokenRule::AfterSigning)?;
+///     Presigner::iot("us-east-1").into_cached(credentials, authority, "/mqtt", TokenRule::AfterSigning)?;
 /// let before_midnight = OffsetDateTime::from_unix_timestamp(1_767_225_599)?;
 /// let after = OffsetDateTime::from_unix_timestamp(1_767_225_600)?;
 /// assert!(presigner.presign(before_midnight, None)?.as_str().contains("%2F20251231%2F"));
@@ -28,7 +28,7 @@ use crate::{Authority, Credentials, PresignError, PresignedUrl, Presigner, Token
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct DayPresigner {
+pub struct CachedPresigner {
     presigner: Presigner,
     credentials: Credentials,
     authority: Authority,
@@ -56,7 +56,7 @@ struct Day {
     scope: String,
 }
 
-impl DayPresigner {
+impl CachedPresigner {
     pub(crate) fn new(
         presigner: Presigner,
         credentials: Credentials,
@@ -107,7 +107,7 @@ impl DayPresigner {
         push_rest(&mut url, &date, expires, |url| url.push_str(signed));
         let mut hash = day.head.clone();
         let rest = [&day.carry, url.get(day.url.len()..).unwrap_or_default(), &self.after_query];
-        gather(&rest, |bytes| hash.update(bytes));
+        update_all(&rest, |bytes| hash.update(bytes));
         let hash = Hex::of_hash(hash);
         let to_sign: [&[u8]; 4] = [TO_SIGN, date.as_bytes(), day.scope.as_bytes(), hash.as_bytes()];
         let signature = day.key.sign(&to_sign);
@@ -144,9 +144,9 @@ impl Day {
     }
 }
 
-impl fmt::Debug for DayPresigner {
+impl fmt::Debug for CachedPresigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DayPresigner")
+        f.debug_struct("CachedPresigner")
             .field("presigner", &self.presigner)
             .field("credentials", &self.credentials)
             .field("authority", &self.authority)

@@ -5,9 +5,9 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::date::AmzDate;
-use crate::hash::{ALGORITHM, TERMINATOR};
 use crate::secret::Secret;
-use crate::{MAX_EXPIRES, Refusal, encode};
+use crate::signing_key::{ALGORITHM, TERMINATOR};
+use crate::{MAX_EXPIRES, VerifyError, percent};
 
 /// The parameters of a query in canonical order and encoding. Linear in the query but for the sort.
 pub(crate) struct Query {
@@ -21,7 +21,7 @@ struct Parameter {
 }
 
 impl Query {
-    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(query: &str) -> Result<Self, VerifyError> {
         let mut parameters = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -29,7 +29,7 @@ impl Query {
         }
         parameters.sort_by(|a, b| a.name.cmp(&b.name));
         if parameters.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
-            return Err(Refusal::DuplicateParameter);
+            return Err(VerifyError::DuplicateParameter);
         }
         Ok(Self { parameters })
     }
@@ -41,11 +41,11 @@ impl Query {
     }
 
     fn value(&self, name: &str) -> Option<Vec<u8>> {
-        encode::decode(self.encoded(name)?.as_bytes())
+        percent::decode(self.encoded(name)?.as_bytes())
     }
 
-    fn require(&self, name: &'static str) -> Result<Vec<u8>, Refusal> {
-        self.value(name).ok_or(Refusal::MissingParameter(name))
+    fn require(&self, name: &'static str) -> Result<Vec<u8>, VerifyError> {
+        self.value(name).ok_or(VerifyError::MissingParameter(name))
     }
 
     /// Feeds the canonical query string, without the signature and, on request, without the token.
@@ -64,7 +64,7 @@ impl Query {
 }
 
 /// What a presigned query states, well formed but not yet believed.
-pub(crate) struct Stated {
+pub(crate) struct PresignedQuery {
     pub(crate) access_key_id: String,
     pub(crate) region: String,
     pub(crate) service: String,
@@ -75,43 +75,43 @@ pub(crate) struct Stated {
     pub(crate) signature: Vec<u8>,
 }
 
-impl Stated {
-    pub(crate) fn read(query: &Query) -> Result<Self, Refusal> {
+impl PresignedQuery {
+    pub(crate) fn read(query: &Query) -> Result<Self, VerifyError> {
         let algorithm = query.require("X-Amz-Algorithm")?;
         let credential = query.require("X-Amz-Credential")?;
         let date = query.require("X-Amz-Date")?;
         let signed_headers = query.require("X-Amz-SignedHeaders")?;
         let signature = query.require("X-Amz-Signature")?;
         if algorithm.as_slice() != ALGORITHM.as_bytes() {
-            return Err(Refusal::Algorithm);
+            return Err(VerifyError::Algorithm);
         }
 
-        let credential = core::str::from_utf8(&credential).map_err(|_| Refusal::CredentialScope)?;
+        let credential = core::str::from_utf8(&credential).map_err(|_| VerifyError::CredentialScope)?;
         // From the right: an access key id may hold a slash, the parts of a scope may not.
         let mut parts = credential.rsplitn(5, '/');
         let (Some(TERMINATOR), Some(service), Some(region), Some(scope_day), Some(access_key_id)) =
             (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(Refusal::CredentialScope);
+            return Err(VerifyError::CredentialScope);
         };
         if [access_key_id, region, service].contains(&"") {
-            return Err(Refusal::CredentialScope);
+            return Err(VerifyError::CredentialScope);
         }
 
-        let (date, signed_at) = AmzDate::parse(&date).ok_or(Refusal::Date)?;
+        let (date, signed_at) = AmzDate::parse(&date).ok_or(VerifyError::Date)?;
         if date.day() != scope_day {
-            return Err(Refusal::DateMismatch);
+            return Err(VerifyError::DateMismatch);
         }
 
-        let signed_headers = core::str::from_utf8(&signed_headers).map_err(|_| Refusal::SignedHeaders)?;
+        let signed_headers = core::str::from_utf8(&signed_headers).map_err(|_| VerifyError::SignedHeaders)?;
         let names = || signed_headers.split(';');
         let sorted = names().zip(names().skip(1)).all(|(a, b)| a < b);
         if !sorted || !names().all(is_header_name) || !names().any(|name| name == "host") {
-            return Err(Refusal::SignedHeaders);
+            return Err(VerifyError::SignedHeaders);
         }
 
         let expires = match query.value("X-Amz-Expires") {
-            Some(text) => Some(expires(&text).ok_or(Refusal::Expires)?),
+            Some(text) => Some(expires(&text).ok_or(VerifyError::Expires)?),
             None => None,
         };
         Ok(Self {
@@ -131,10 +131,10 @@ impl Stated {
 pub(crate) const TOKEN: &str = "X-Amz-Security-Token";
 
 /// Decodes and encodes again, so that however it was written it comes out in the one form that is signed.
-fn recode(text: &str) -> Result<String, Refusal> {
-    let bytes = Zeroizing::new(encode::decode(text.as_bytes()).ok_or(Refusal::Encoding)?);
-    let mut out = String::with_capacity(encode::encoded_len(&bytes));
-    encode::push(&mut out, &bytes);
+fn recode(text: &str) -> Result<String, VerifyError> {
+    let bytes = Zeroizing::new(percent::decode(text.as_bytes()).ok_or(VerifyError::Encoding)?);
+    let mut out = String::with_capacity(percent::encoded_len(&bytes));
+    percent::push(&mut out, &bytes);
     Ok(out)
 }
 

@@ -56,14 +56,14 @@ impl SigningKey {
     /// Signs the string to sign, given as the pieces it is made of.
     pub(crate) fn sign(&self, pieces: &[impl AsRef<[u8]>]) -> Hex {
         let mut mac = self.0.clone();
-        gather(pieces, |bytes| mac.update(bytes));
+        update_all(pieces, |bytes| mac.update(bytes));
         Hex::of(&mac.finalize().into_bytes().into())
     }
 }
 
 /// Feeds small pieces as one large one: a hash takes whole blocks from where they lie, but copies and counts what comes
 /// in crumbs, which here costs as much as hashing.
-pub(crate) fn gather(pieces: &[impl AsRef<[u8]>], mut update: impl FnMut(&[u8])) {
+pub(crate) fn update_all(pieces: &[impl AsRef<[u8]>], mut update: impl FnMut(&[u8])) {
     let mut buffer = [0; 256];
     let mut filled = 0;
     for piece in pieces.iter().map(AsRef::as_ref) {
