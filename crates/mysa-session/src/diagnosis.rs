@@ -3,10 +3,10 @@ use core::time::Duration;
 
 use mysa_proto::DeviceId;
 
-use crate::connection::Phase;
-use crate::device::Device;
+use crate::devices::Device;
+use crate::mqtt::connection::Phase;
+use crate::mqtt::subscription::SubscriptionState;
 use crate::session::Session;
-use crate::subscription::SubscriptionState;
 use crate::{Now, Reason};
 
 /// How far a session has come with each step on the way to live statuses: for a report to a person. Nothing decides by it.

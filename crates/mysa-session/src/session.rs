@@ -9,17 +9,18 @@ use mysa_sigv4::PresignedUrl;
 
 use crate::auth::Identity;
 use crate::clock::CloudClock;
-use crate::command::{Busy, CommandId, Expired};
-use crate::connection::Happened;
+use crate::commands::book::Decided;
+use crate::commands::verdict::{Busy, CommandId, Expired};
 use crate::context::Context;
-use crate::device::{Device, Devices, Untold};
+use crate::devices::{Device, Devices, Untold};
 use crate::entropy::Entropy;
-use crate::fleet::{Ending, Fleet};
+use crate::auth::Identity;
+use crate::mqtt::connection::Happened;
+use crate::mqtt::pool::{Ending, Fleet};
+use crate::mqtt::subscription::SubscriptionState;
 use crate::now::earlier;
 use crate::outbox::{News, Outbox};
 use crate::rest::{Outcome, Purpose, Rest};
-use crate::subscription::SubscriptionState;
-use crate::wish::Decided;
 use crate::{
     ConnId, Deadline, Environment, Event, HttpAnswer, HttpId, HttpResult, Level, Now, Output, Reason,
     RequestError, RequestId, Service, Settings, Start, Wake,
@@ -196,10 +197,11 @@ impl Session {
     pub fn handle_ws_closed(&mut self, now: Now, conn: ConnId) {
         self.enter(now);
         if let Some(at) = self.fleet.position(conn) {
-            let ending = match self.fleet.connections.get(at).map(crate::connection::Connection::is_live) {
-                Some(true) => Ending::Closed,
-                _ => Ending::Refused { status: None },
-            };
+            let ending =
+                match self.fleet.connections.get(at).map(crate::mqtt::connection::Connection::is_live) {
+                    Some(true) => Ending::Closed,
+                    _ => Ending::Refused { status: None },
+                };
             self.end_connection(at, ending);
         }
         self.step();

@@ -7,12 +7,12 @@ use mysa_proto::{
     Topic, TopicKind, UnixTime,
 };
 
-use crate::command::Evidence;
+use crate::commands::book::{Answered, Confirmed, Decided};
+use crate::commands::verdict::Evidence;
 use crate::context::Context;
-use crate::device::{Device, Devices};
+use crate::devices::{Device, Devices};
 use crate::rest::{Outcome, Purpose};
 use crate::session::Session;
-use crate::wish::{Answered, Confirmed, Decided};
 use crate::{ConfirmBy, Event, HttpAnswer, HttpResult, RequestError, Response};
 
 /// When a list from which somebody is missing is read again.

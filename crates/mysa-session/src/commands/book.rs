@@ -3,8 +3,8 @@ use core::time::Duration;
 
 use mysa_proto::{Agreement, Change, Channel, Received, UnixTime};
 
-use crate::command::{CommandId, Evidence, Expired, Reached, Refused, Verdict};
-use crate::fields;
+use crate::commands::fields;
+use crate::commands::verdict::{CommandId, Evidence, Expired, Reached, Refused, Verdict};
 
 /// The commands of one thermostat that have no verdict yet. For each field there is one wish: the newest.
 #[derive(Debug, Default)]

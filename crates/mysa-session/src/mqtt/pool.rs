@@ -8,11 +8,12 @@ use time::OffsetDateTime;
 
 use crate::auth::Identity;
 use crate::backoff::Backoff;
-use crate::connection::{Connection, Happened, Phase, Publishing, SUSPECT_DELAY};
 use crate::context::Context;
+use crate::auth::Identity;
+use crate::mqtt::connection::{Connection, Happened, Phase, Publishing, SUSPECT_DELAY};
+use crate::mqtt::permission::Permission;
+use crate::mqtt::subscription::{Records, SubscriptionState, Wanted};
 use crate::now::earlier;
-use crate::permission::Permission;
-use crate::subscription::{Records, SubscriptionState, Wanted};
 use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
 
 /// All MQTT connections of the account. One is enough for 50 filters; each further 50 have another.

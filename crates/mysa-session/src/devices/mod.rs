@@ -1,3 +1,6 @@
+mod ingest;
+mod lease;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -10,7 +13,7 @@ use mysa_proto::{
     TrackedSensor,
 };
 
-use crate::wish::Wishes;
+use crate::commands::book::Wishes;
 
 /// A thermostat of the account, and all that is known of it.
 #[derive(Debug)]

@@ -3,11 +3,11 @@ use core::time::Duration;
 
 use mysa_proto::{Changes, Channel, Family, encode_live_report};
 
-use crate::connection::{Happened, Publishing};
-use crate::device::Device;
+use crate::devices::Device;
+use crate::mqtt::connection::{Happened, Publishing};
+use crate::mqtt::subscription::Wanted;
 use crate::now::earlier;
 use crate::session::Session;
-use crate::subscription::Wanted;
 use crate::{Deadline, Level, Reason, Service, Settings, Wake};
 
 /// Time over which the requests for live reports of a new connection are spread.

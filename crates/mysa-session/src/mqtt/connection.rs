@@ -9,8 +9,8 @@ use mysa_mqtt_codec::{
 use mysa_proto::{DeviceId, Topic};
 
 use crate::context::Context;
+use crate::mqtt::subscription::{Subscription, SubscriptionState, Wanted};
 use crate::now::earlier;
-use crate::subscription::{Subscription, SubscriptionState, Wanted};
 use crate::{ConnId, Deadline, Wake};
 
 /// One MQTT connection, from dialling to its end.

@@ -5,9 +5,9 @@ use core::time::Duration;
 use mysa_proto::rest;
 use mysa_proto::{Change, Channel, Command, DeviceId, Refusal, Stamp, StructuredUpdate};
 
-use crate::command::{CommandId, Expired, Refused, Verdict};
-use crate::connection::Publishing;
-use crate::device::Device;
+use crate::commands::verdict::{CommandId, Expired, Refused, Verdict};
+use crate::devices::Device;
+use crate::mqtt::connection::Publishing;
 use crate::now::earlier;
 use crate::rest::{Outcome, Purpose};
 use crate::session::Session;
@@ -193,7 +193,7 @@ impl Session {
         }
         self.tell(decided.into_iter().map(|one| (id, one)).collect());
         if !kept_up {
-            self.fleet.digest(&mut self.cx, at, &mut alloc::vec![crate::connection::Happened::Dead]);
+            self.fleet.digest(&mut self.cx, at, &mut alloc::vec![crate::mqtt::connection::Happened::Dead]);
         }
     }
 
