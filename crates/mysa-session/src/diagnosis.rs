@@ -76,14 +76,14 @@ impl Session {
     /// How far it has come. Cheap, and changes nothing.
     #[must_use]
     pub fn diagnosis(&self, now: Now) -> Diagnosis {
-        let Self { cx, identity, rest, fleet, devices, .. } = self;
-        let steps = fleet.connections.iter().map(|connection| match connection.phase {
+        let Self { cx, identity, rest, mqtt, devices, .. } = self;
+        let steps = mqtt.connections.iter().map(|connection| match connection.phase {
             Phase::Dialling { .. } => Handshake::Dialling,
             Phase::Connecting { .. } => Handshake::Upgraded,
             Phase::Live { .. } => Handshake::Accepted,
         });
         let subscriptions = devices.iter().map(Device::id).map(|id| {
-            let said = match fleet.subscription(id) {
+            let said = match mqtt.subscription(id) {
                 Some(SubscriptionState::Granted) => Subscribed::Granted,
                 Some(SubscriptionState::Refused { .. }) => Subscribed::Refused,
                 Some(SubscriptionState::Waiting | SubscriptionState::Asked { .. }) | None => {
@@ -92,16 +92,16 @@ impl Session {
             };
             (id, said)
         });
-        let failing = [identity.failing(), rest.failing(), fleet.failing()];
+        let failing = [identity.failing(), rest.failing(), mqtt.failing()];
         let worst = failing.into_iter().flatten().max_by_key(|(failures, _)| *failures);
         Diagnosis {
             clock_ahead_ms: cx.clock.is_checked().then(|| cx.clock.ahead_ms()),
             signed_in: identity.id_token(cx).is_some(),
             credentials: identity.credentials(cx).is_some(),
             handshake: steps.max().unwrap_or(Handshake::None),
-            trouble: fleet.trouble(),
+            trouble: mqtt.trouble(),
             subscriptions: subscriptions.collect(),
-            publishing: fleet.permission.known(),
+            publishing: mqtt.permission.known(),
             failures: worst.map_or(0, |(failures, _)| failures),
             retry_in: worst.map(|(_, at)| at.saturating_sub(now.mono)),
         }

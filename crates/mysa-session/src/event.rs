@@ -7,7 +7,7 @@ use mysa_proto::{Changes, DeviceId, TopicKind};
 
 use crate::{CommandId, HttpFailure, Service, Verdict};
 
-/// News for the application.
+/// Something the application should know.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {

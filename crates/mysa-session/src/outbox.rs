@@ -14,9 +14,9 @@ use crate::{ConnId, Event, HttpId, Output, Packets};
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     work: VecDeque<Output>,
-    store: Option<Box<Keep>>,
+    store: Option<Box<StoreOp>>,
     load: bool,
-    news: VecDeque<News>,
+    queue: VecDeque<QueuedEvent>,
     droppable: usize,
     verdicts: usize,
     responses: usize,
@@ -25,14 +25,14 @@ pub(crate) struct Outbox {
 }
 
 #[derive(Debug)]
-enum Keep {
+enum StoreOp {
     Store(StoredSession),
     Forget,
 }
 
 /// An event that waits, or the mark that there is something to tell about a thermostat, or about the service.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum QueuedEvent {
     Device(DeviceId),
     Service,
     Kept(Box<Event>),
@@ -40,7 +40,7 @@ pub(crate) enum News {
 }
 
 /// Room for events that is kept while there are none, so that the common ones do not allocate.
-const NEWS_KEPT: usize = 4;
+const EVENTS_KEPT: usize = 4;
 /// Room for work that is kept while there is none: enough for the acknowledgement of a status.
 const WORK_KEPT: usize = 1;
 /// Bytes waiting for one connection, above which the driver is taken to have stopped sending.
@@ -93,11 +93,11 @@ impl Outbox {
 
     /// What is to be kept; only the latest counts.
     pub(crate) fn store(&mut self, stored: StoredSession) {
-        self.store = Some(Box::new(Keep::Store(stored)));
+        self.store = Some(Box::new(StoreOp::Store(stored)));
     }
 
     pub(crate) fn forget(&mut self) {
-        self.store = Some(Box::new(Keep::Forget));
+        self.store = Some(Box::new(StoreOp::Forget));
     }
 
     /// What is kept is to be read, after anything that is to be kept before.
@@ -107,12 +107,12 @@ impl Outbox {
 
     /// Marks a thermostat; the caller sees to it that each is marked at most once.
     pub(crate) fn device(&mut self, device: DeviceId) {
-        self.news.push_back(News::Device(device));
+        self.queue.push_back(QueuedEvent::Device(device));
     }
 
     pub(crate) fn service(&mut self) {
-        if !self.news.iter().any(|news| matches!(news, News::Service)) {
-            self.news.push_back(News::Service);
+        if !self.queue.iter().any(|queue| matches!(queue, QueuedEvent::Service)) {
+            self.queue.push_back(QueuedEvent::Service);
         }
     }
 
@@ -133,19 +133,19 @@ impl Outbox {
             Event::Response { .. } => self.responses += 1,
             _ => {}
         }
-        self.news.push_back(News::Kept(Box::new(event)));
+        self.queue.push_back(QueuedEvent::Kept(Box::new(event)));
     }
 
     pub(crate) fn event(&mut self, event: Event, capacity: usize) {
         if self.droppable >= capacity.max(1)
-            && let Some(oldest) = self.news.iter().position(|news| matches!(news, News::Other(_)))
+            && let Some(oldest) = self.queue.iter().position(|queue| matches!(queue, QueuedEvent::Other(_)))
         {
-            self.news.remove(oldest);
+            self.queue.remove(oldest);
             self.droppable -= 1;
             self.dropped += 1;
         }
         self.droppable += 1;
-        self.news.push_back(News::Other(Box::new(event)));
+        self.queue.push_back(QueuedEvent::Other(Box::new(event)));
     }
 
     /// The next thing that is no event.
@@ -159,8 +159,8 @@ impl Outbox {
         }
         if let Some(keep) = self.store.take() {
             return Some(match *keep {
-                Keep::Store(stored) => Output::Store(stored),
-                Keep::Forget => Output::Forget,
+                StoreOp::Store(stored) => Output::Store(stored),
+                StoreOp::Forget => Output::Forget,
             });
         }
         if core::mem::take(&mut self.load) { Some(Output::Load) } else { None }
@@ -171,21 +171,21 @@ impl Outbox {
         core::mem::replace(&mut self.dropped, 0)
     }
 
-    pub(crate) fn next_news(&mut self) -> Option<News> {
-        let news = self.news.pop_front()?;
-        if self.news.is_empty() && self.news.capacity() > NEWS_KEPT {
-            self.news.shrink_to(NEWS_KEPT);
+    pub(crate) fn next_event(&mut self) -> Option<QueuedEvent> {
+        let queue = self.queue.pop_front()?;
+        if self.queue.is_empty() && self.queue.capacity() > EVENTS_KEPT {
+            self.queue.shrink_to(EVENTS_KEPT);
         }
-        match &news {
-            News::Device(_) | News::Service => {}
-            News::Kept(event) => match **event {
+        match &queue {
+            QueuedEvent::Device(_) | QueuedEvent::Service => {}
+            QueuedEvent::Kept(event) => match **event {
                 Event::Verdict { .. } => self.verdicts -= 1,
                 Event::Response { .. } => self.responses -= 1,
                 _ => {}
             },
-            News::Other(_) => self.droppable -= 1,
+            QueuedEvent::Other(_) => self.droppable -= 1,
         }
-        Some(news)
+        Some(queue)
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
             outbox.event(Event::ClockOff { ahead_ms }, 4);
         }
         assert_eq!((outbox.take_dropped(), outbox.take_dropped()), (6, 0));
-        let Some(News::Other(oldest)) = outbox.next_news() else { panic!("four are left") };
+        let Some(QueuedEvent::Other(oldest)) = outbox.next_event() else { panic!("four are left") };
         assert!(matches!(*oldest, Event::ClockOff { ahead_ms: 6 }));
     }
 

@@ -122,11 +122,11 @@ impl Rest {
     }
 
     /// The states are wanted sooner than the next poll.
-    pub(crate) fn hasten_states(&mut self, at: Duration) {
+    pub(crate) fn schedule_states_no_later_than(&mut self, at: Duration) {
         self.states_at = self.states_at.min(at);
     }
 
-    pub(crate) fn hasten_devices(&mut self, at: Duration) {
+    pub(crate) fn schedule_devices_no_later_than(&mut self, at: Duration) {
         self.devices_at = self.devices_at.min(at);
     }
 

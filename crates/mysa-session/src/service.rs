@@ -11,7 +11,7 @@ use mysa_proto::UnixTime;
 pub struct Service {
     /// The degree.
     pub level: Level,
-    /// Why it is not a higher one, or [`Reason::Well`].
+    /// Why it is not a higher one, or [`Reason::Healthy`].
     pub reason: Reason,
     /// Since when, on the monotonic clock.
     pub since: Duration,
@@ -40,7 +40,7 @@ pub enum Level {
 #[non_exhaustive]
 pub enum Reason {
     /// Nothing is wrong.
-    Well,
+    Healthy,
     /// The session has just begun.
     Starting,
     /// The account has no thermostats.
@@ -98,7 +98,7 @@ impl fmt::Display for Level {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Well => "nothing is wrong",
+            Self::Healthy => "nothing is wrong",
             Self::Starting => "the session is starting",
             Self::NoDevices => "the account has no thermostats",
             Self::ReadOnlyByChoice => "commands were switched off",
@@ -130,7 +130,7 @@ impl fmt::Display for Reason {
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
-            Reason::Well => write!(f, "{}", self.level),
+            Reason::Healthy => write!(f, "{}", self.level),
             reason => write!(f, "{}: {reason}", self.level),
         }
     }

@@ -12,14 +12,13 @@ use crate::clock::CloudClock;
 use crate::commands::book::Decided;
 use crate::commands::verdict::{Busy, CommandId, Expired};
 use crate::context::Context;
-use crate::devices::{Device, Devices, Untold};
+use crate::devices::{Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
-use crate::auth::Identity;
-use crate::mqtt::connection::Happened;
-use crate::mqtt::pool::{Ending, Fleet};
+use crate::mqtt::connection::ConnectionEvent;
+use crate::mqtt::pool::{CloseReason, ConnectionPool};
 use crate::mqtt::subscription::SubscriptionState;
 use crate::now::earlier;
-use crate::outbox::{News, Outbox};
+use crate::outbox::{Outbox, QueuedEvent};
 use crate::rest::{Outcome, Purpose, Rest};
 use crate::{
     ConnId, Deadline, Environment, Event, HttpAnswer, HttpId, HttpResult, Level, Now, Output, Reason,
@@ -32,7 +31,7 @@ pub struct Session {
     pub(crate) cx: Context,
     pub(crate) identity: Identity,
     pub(crate) rest: Rest,
-    pub(crate) fleet: Fleet,
+    pub(crate) mqtt: ConnectionPool,
     pub(crate) devices: Devices,
     pub(crate) service: Service,
     /// Since when statuses have not come by themselves.
@@ -80,19 +79,21 @@ impl Session {
             outbox: Outbox::default(),
         };
         let mut devices = Devices::default();
-        let (identity, fleet, captured) = match start {
-            Start::Password { username, password } => {
-                (Identity::with_password(&username, password, &client_id, way), Fleet::new(None), false)
-            }
+        let (identity, mqtt, captured) = match start {
+            Start::Password { username, password } => (
+                Identity::with_password(&username, password, &client_id, way),
+                ConnectionPool::new(None),
+                false,
+            ),
             Start::Resume { stored, password } => {
-                (Identity::resume(stored, password, &client_id, way), Fleet::new(None), false)
+                (Identity::resume(stored, password, &client_id, way), ConnectionPool::new(None), false)
             }
             Start::Captured { url, devices: known } => {
                 for (id, model) in known.into_iter().take(cx.settings.max_devices) {
                     devices.add(Device::new(id, model, now.mono));
                 }
                 let nobody = StoredSession::new("", &client_id);
-                (Identity::resume(nobody, None, &client_id, way), Fleet::new(Some(url)), true)
+                (Identity::resume(nobody, None, &client_id, way), ConnectionPool::new(Some(url)), true)
             }
         };
         let service = Service {
@@ -105,7 +106,7 @@ impl Session {
             cx,
             identity,
             rest: Rest::new(),
-            fleet,
+            mqtt,
             devices,
             service,
             lost_at: Some(now.mono),
@@ -118,20 +119,20 @@ impl Session {
             due: None,
         };
         session.want_devices();
-        session.enter(now);
+        session.advance_clock(now);
         session.step();
         session
     }
 
     /// Moves time on. Calling it early, late or twice is harmless.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.enter(now);
+        self.advance_clock(now);
         self.step();
     }
 
     /// Reports what became of an [`Output::Http`].
     pub fn handle_http(&mut self, now: Now, id: HttpId, result: HttpResult<'_>) {
-        self.enter(now);
+        self.advance_clock(now);
         let identity_sent = self.identity.sent_at(id);
         let Some(sent) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
         if let HttpResult::Answer(HttpAnswer { date: Some(date), .. }) = result {
@@ -150,34 +151,34 @@ impl Session {
     /// Reports what is kept, as an [`Output::Load`] asked; `None` if nothing is, or it cannot be read. If another process
     /// of the account has renewed it, the session goes on from there.
     pub fn handle_stored(&mut self, now: Now, stored: Option<StoredSession>) {
-        self.enter(now);
+        self.advance_clock(now);
         self.identity.handle_stored(&mut self.cx, stored);
         self.step();
     }
 
     /// Reports that the WebSocket of an [`Output::Dial`] is open.
     pub fn handle_ws_opened(&mut self, now: Now, conn: ConnId) {
-        self.enter(now);
-        if let Some(at) = self.fleet.position(conn) {
-            self.fleet.handle_opened(&mut self.cx, at);
+        self.advance_clock(now);
+        if let Some(at) = self.mqtt.position(conn) {
+            self.mqtt.handle_opened(&mut self.cx, at);
         }
         self.step();
     }
 
     /// Reports that an [`Output::Dial`] failed: with the HTTP status if the upgrade was answered, and its `Date`.
     pub fn handle_ws_refused(&mut self, now: Now, conn: ConnId, status: Option<u16>, date: Option<&str>) {
-        self.enter(now);
-        if let Some(at) = self.fleet.position(conn) {
+        self.advance_clock(now);
+        if let Some(at) = self.mqtt.position(conn) {
             if let Some(date) = date {
                 self.learn_date(date, Duration::ZERO);
             }
-            self.end_connection(at, Ending::Refused { status });
+            self.end_connection(at, CloseReason::Refused { status });
             // The clock may be wrong; an answer by HTTP tells.
             if status.is_some() && date.is_none() {
-                self.rest.hasten_states(self.cx.mono());
+                self.rest.schedule_states_no_later_than(self.cx.mono());
             }
             // Credentials may be no good whatever they say of themselves; but the fault may be elsewhere.
-            if matches!(status, Some(401 | 403)) && self.fleet.refusals() % 4 == 2 {
+            if matches!(status, Some(401 | 403)) && self.mqtt.refusals() % 4 == 2 {
                 self.identity.drop_credentials();
             }
         }
@@ -186,8 +187,8 @@ impl Session {
 
     /// Takes the payload of a binary WebSocket frame. A text frame ends the connection: report it as closed, and close.
     pub fn handle_ws_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
-        self.enter(now);
-        let Some(at) = self.fleet.position(conn) else { return };
+        self.advance_clock(now);
+        let Some(at) = self.mqtt.position(conn) else { return };
         if self.receive(at, bytes) || self.due.is_some_and(|due| due.at <= self.cx.mono()) {
             self.step();
         }
@@ -195,13 +196,13 @@ impl Session {
 
     /// Reports that a WebSocket is closed, by whomever.
     pub fn handle_ws_closed(&mut self, now: Now, conn: ConnId) {
-        self.enter(now);
-        if let Some(at) = self.fleet.position(conn) {
-            let ending =
-                match self.fleet.connections.get(at).map(crate::mqtt::connection::Connection::is_live) {
-                    Some(true) => Ending::Closed,
-                    _ => Ending::Refused { status: None },
-                };
+        self.advance_clock(now);
+        if let Some(at) = self.mqtt.position(conn) {
+            let ending = match self.mqtt.connections.get(at).map(crate::mqtt::connection::Connection::is_live)
+            {
+                Some(true) => CloseReason::Closed,
+                _ => CloseReason::Refused { status: None },
+            };
             self.end_connection(at, ending);
         }
         self.step();
@@ -220,7 +221,7 @@ impl Session {
         change: Change,
         deadline: Option<Duration>,
     ) -> Result<CommandId, Busy> {
-        self.enter(now);
+        self.advance_clock(now);
         let open: usize = self.devices.iter().map(|device| device.wishes.len()).sum();
         if open + self.cx.outbox.unread_verdicts() >= self.cx.settings.command_capacity {
             return Err(Busy);
@@ -234,7 +235,7 @@ impl Session {
 
     /// Takes a command back. What was not sent yet will not be; what was is unconfirmed from now on.
     pub fn cancel(&mut self, now: Now, id: CommandId) {
-        self.enter(now);
+        self.advance_clock(now);
         self.resolve(Some(id), Expired::Cancelled);
         self.step();
     }
@@ -245,7 +246,7 @@ impl Session {
     ///
     /// [`NoChallenge`] if there is none, or none any more.
     pub fn answer_challenge(&mut self, now: Now, answer: &str) -> Result<(), NoChallenge> {
-        self.enter(now);
+        self.advance_clock(now);
         let answered = !self.ended && self.identity.answer(&mut self.cx, answer);
         self.step();
         if answered { Ok(()) } else { Err(NoChallenge) }
@@ -254,10 +255,10 @@ impl Session {
     /// Signs in anew with a password that a person has just given. What was refused before does not count any more. It
     /// begins at once, or two seconds after the last sign-in began; of several passwords until then, the last counts.
     pub fn sign_in(&mut self, now: Now, password: Secret) {
-        self.enter(now);
+        self.advance_clock(now);
         if !self.ended && !self.captured {
             self.identity.sign_in(&self.cx, password);
-            self.fleet.start();
+            self.mqtt.start();
         }
         self.step();
     }
@@ -265,9 +266,9 @@ impl Session {
     /// Ends all connections, revokes the refresh token as far as that can be done, and asks for what was stored to be
     /// deleted. Commands are resolved.
     pub fn sign_out(&mut self, now: Now) {
-        self.enter(now);
+        self.advance_clock(now);
         if !self.ended && !self.captured {
-            self.let_go(Expired::Cancelled);
+            self.close_all(Expired::Cancelled);
             self.identity.sign_out(&mut self.cx);
         }
         self.step();
@@ -280,7 +281,7 @@ impl Session {
     ///
     /// [`Busy`] if too many are under way, or too many responses unread. Nothing was begun.
     pub fn request(&mut self, now: Now, request: RestRequest) -> Result<RequestId, Busy> {
-        self.enter(now);
+        self.advance_clock(now);
         if self.rest.callers() + self.cx.outbox.unread_responses() >= CALLERS {
             return Err(Busy);
         }
@@ -298,17 +299,17 @@ impl Session {
 
     /// Says that the host's network has changed: connections are tried at once instead of at their next ping.
     pub fn network_changed(&mut self, now: Now) {
-        self.enter(now);
-        self.fleet.probe(&mut self.cx);
+        self.advance_clock(now);
+        self.mqtt.probe(&mut self.cx);
         self.step();
     }
 
     /// Ends everything in good order: every command is resolved, MQTT says goodbye, connections close. Fetch the output
     /// once more; after that the session does nothing.
     pub fn shutdown(&mut self, now: Now) {
-        self.enter(now);
+        self.advance_clock(now);
         if !self.ended {
-            self.let_go(Expired::ShutDown);
+            self.close_all(Expired::ShutDown);
             self.ended = true;
         }
         self.step();
@@ -319,8 +320,8 @@ impl Session {
     ///
     /// `None` while there is nothing to sign with: nobody is signed in yet, or there is no thermostat to listen to.
     pub fn presign(&mut self, now: Now) -> Option<PresignedUrl> {
-        self.enter(now);
-        let signed = self.fleet.sign(&mut self.cx, &self.identity);
+        self.advance_clock(now);
+        let signed = self.mqtt.sign(&mut self.cx, &self.identity);
         self.step();
         signed.map(|(url, ..)| url)
     }
@@ -345,12 +346,12 @@ impl Session {
             return Some(Event::Dropped { count });
         }
         loop {
-            match self.cx.outbox.next_news()? {
-                News::Kept(event) | News::Other(event) => return Some(*event),
-                News::Service => return Some(Event::Service(self.service)),
-                News::Device(device) => {
+            match self.cx.outbox.next_event()? {
+                QueuedEvent::Kept(event) | QueuedEvent::Other(event) => return Some(*event),
+                QueuedEvent::Service => return Some(Event::Service(self.service)),
+                QueuedEvent::Device(device) => {
                     let Some(known) = self.devices.find_mut(device) else { continue };
-                    let Untold { changes, about, skipped, .. } = core::mem::take(&mut known.untold);
+                    let PendingNotice { changes, about, skipped, .. } = core::mem::take(&mut known.notice);
                     return Some(Event::Device { device, changes, about, skipped });
                 }
             }
@@ -390,7 +391,7 @@ impl Session {
     /// Whether the broker has granted the subscription to a thermostat's statuses, on a connection that is up.
     #[must_use]
     pub fn is_subscribed(&self, id: DeviceId) -> bool {
-        self.fleet.subscription(id) == Some(SubscriptionState::Granted)
+        self.mqtt.subscription(id) == Some(SubscriptionState::Granted)
     }
 
     /// The user's id, once signed in.
@@ -417,15 +418,15 @@ impl Session {
         &self.cx.settings
     }
 
-    fn enter(&mut self, now: Now) {
+    fn advance_clock(&mut self, now: Now) {
         let mono = now.mono.max(self.cx.now.mono);
         self.cx.now = Now { mono, ..now };
         let Some(jump_ms) = self.cx.clock.tick(self.cx.now) else { return };
         if let Ok(ahead) = u64::try_from(jump_ms) {
             self.identity.age(Duration::from_millis(ahead));
         }
-        self.fleet.probe(&mut self.cx);
-        self.rest.hasten_states(mono);
+        self.mqtt.probe(&mut self.cx);
+        self.rest.schedule_states_no_later_than(mono);
         self.due = Some(Deadline::new(mono, Wake::Work));
     }
 
@@ -435,38 +436,38 @@ impl Session {
         }
     }
 
-    /// Passes bytes through a connection. True if anything happened that has consequences.
+    /// Passes bytes through a connection. True if anything came of it that others must act on.
     fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let Self { cx, fleet, devices, .. } = self;
-        let Some(connection) = fleet.connections.get_mut(at) else { return false };
-        let mut happened = Vec::new();
+        let Self { cx, mqtt, devices, .. } = self;
+        let Some(connection) = mqtt.connections.get_mut(at) else { return false };
+        let mut events = Vec::new();
         let mut decided = Vec::new();
         let mut work = false;
-        connection.receive(cx, bytes, &mut happened, |cx, topic, payload| {
+        connection.receive(cx, bytes, &mut events, |cx, topic, payload| {
             work |= devices.take_message(cx, topic, payload, &mut decided);
         });
-        let any = work || !happened.is_empty() || !decided.is_empty();
+        let any = work || !events.is_empty() || !decided.is_empty();
         if any {
-            self.fleet.digest(&mut self.cx, at, &mut happened);
-            self.consequences(&happened);
+            self.mqtt.apply_events(&mut self.cx, at, &mut events);
+            self.apply_connection_events(&events);
             self.tell(decided);
         }
         any
     }
 
-    fn end_connection(&mut self, at: usize, ending: Ending) {
-        let mut happened = Vec::new();
-        self.fleet.end(&mut self.cx, at, ending, &mut happened);
-        self.consequences(&happened);
+    fn end_connection(&mut self, at: usize, ending: CloseReason) {
+        let mut events = Vec::new();
+        self.mqtt.end(&mut self.cx, at, ending, &mut events);
+        self.apply_connection_events(&events);
     }
 
     /// Everybody goes: commands are resolved, callers told, connections closed.
-    fn let_go(&mut self, why: Expired) {
+    fn close_all(&mut self, why: Expired) {
         self.resolve(None, why);
         for id in self.rest.stop() {
             self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         }
-        self.fleet.stop(&mut self.cx);
+        self.mqtt.stop(&mut self.cx);
     }
 
     /// Passes verdicts on.
@@ -477,8 +478,8 @@ impl Session {
     }
 
     pub(crate) fn want_devices(&mut self) {
-        let Self { cx, fleet, devices, .. } = self;
-        fleet.want(cx, devices.iter().map(Device::id));
+        let Self { cx, mqtt, devices, .. } = self;
+        mqtt.want(cx, devices.iter().map(Device::id));
     }
 
     /// Does all that is due. A few rounds, since one thing leads to another; what is left is due at once.
@@ -486,12 +487,12 @@ impl Session {
         for _ in 0..4 {
             if self.ended {
                 self.due = None;
-                self.assess();
+                self.update_service();
                 return;
             }
-            let mut happened: Vec<Happened> = Vec::new();
+            let mut events: Vec<ConnectionEvent> = Vec::new();
             if !self.captured {
-                let wanted = self.fleet.wants_credentials();
+                let wanted = self.mqtt.wants_credentials();
                 self.identity.step(&mut self.cx, wanted);
                 let have_devices = self.devices.len() > 0;
                 if let Some(lost) = self.rest.step(&mut self.cx, &mut self.identity, have_devices) {
@@ -501,12 +502,12 @@ impl Session {
                 self.release_callers();
             }
             self.send_orders();
-            self.fleet.step(&mut self.cx, &self.identity, &mut happened);
-            self.consequences(&happened);
+            self.mqtt.step(&mut self.cx, &self.identity, &mut events);
+            self.apply_connection_events(&events);
             self.judge_orders();
             self.ask_live_reports();
             self.find_stale();
-            self.assess();
+            self.update_service();
             self.due = self.next_due();
             if self.due.is_none_or(|due| due.at > self.cx.mono()) {
                 return;
@@ -527,9 +528,9 @@ impl Session {
     }
 
     fn next_due(&self) -> Option<Deadline> {
-        let mut due = self.fleet.deadline(&self.cx, &self.identity);
+        let mut due = self.mqtt.deadline(&self.cx, &self.identity);
         if !self.captured {
-            due = earlier(due, self.identity.deadline(self.fleet.wants_credentials()));
+            due = earlier(due, self.identity.deadline(self.mqtt.wants_credentials()));
             due = earlier(due, self.rest.deadline(&self.cx, &self.identity, self.devices.len() > 0));
         }
         due = earlier(due, self.orders_due());
@@ -539,7 +540,7 @@ impl Session {
     /// Why the identity cannot go on, in the words of the service.
     pub(crate) fn sign_in_reason(&self) -> Option<Reason> {
         if self.captured {
-            return self.fleet.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
+            return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
         }
         if self.identity.challenge_open() {
             return Some(Reason::ChallengeOpen);

@@ -5,7 +5,7 @@ mod rig;
 use std::time::Duration;
 
 use mysa_proto::{Change, Channel, Mode};
-use mysa_session::{Evidence, Expired, Level, Reached, Reason, Refused, Settings, Start, Verdict};
+use mysa_session::{DeliveryStage, Evidence, Expired, Level, Reason, Refused, Settings, Start, Verdict};
 use rig::{LITE, Rig, device, stored};
 
 const fn secs(secs: u64) -> Duration {
@@ -43,7 +43,10 @@ fn a_command_the_device_ignores_is_unconfirmed_at_its_deadline_and_sent_once() {
     rig.run(secs(29));
     assert_eq!(rig.verdicts(id), []);
     rig.run(secs(2));
-    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { reached: Reached::Service(Channel::Mqtt), .. }));
+    assert!(matches!(
+        rig.verdict(id),
+        Verdict::Unconfirmed { reached: DeliveryStage::Service(Channel::Mqtt), .. }
+    ));
     assert_eq!(rig.commands().len(), 1);
 }
 
@@ -138,7 +141,7 @@ fn what_is_only_desired_does_not_confirm_a_command() {
     rig.run(secs(40));
     assert!(matches!(
         rig.verdict(id),
-        Verdict::Unconfirmed { reached: Reached::Service(Channel::Structured), .. }
+        Verdict::Unconfirmed { reached: DeliveryStage::Service(Channel::Structured), .. }
     ));
     assert_eq!((rig.commands().len(), rig.asked("/update")), (0, 1));
 }

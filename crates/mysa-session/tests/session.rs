@@ -5,7 +5,7 @@ mod rig;
 use std::time::Duration;
 
 use mysa_proto::Celsius;
-use mysa_session::{Event, Evidence, Level, Reached, Reason, Settings, Start, Subscriptions, Verdict};
+use mysa_session::{DeliveryStage, Event, Evidence, Level, Reason, Settings, Start, Subscriptions, Verdict};
 use rig::{LITE, Reply, Rig, device, stored};
 
 const fn secs(secs: u64) -> Duration {
@@ -39,7 +39,7 @@ fn a_cut_connection_is_made_again_and_nothing_is_replayed() {
     rig.cloud.puback = true;
     rig.run(secs(60));
     assert_eq!(rig.commands().len(), 1);
-    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { reached: Reached::Wire(_), .. }));
+    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { reached: DeliveryStage::Wire(_), .. }));
     assert_eq!(rig.log.connects.len(), 2);
     assert_ne!(rig.log.connects[0].1, rig.log.connects[1].1);
     assert_eq!(rig.session.service().level, Level::Live);

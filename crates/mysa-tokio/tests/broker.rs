@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use foreign::{Broker, Proxy, Thermostat};
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
-use mysa_tokio::{Celsius, Client, DeviceId, Environment, Level, Model, PresignedUrl, Reached, Verdict};
+use mysa_tokio::{
+    Celsius, Client, DeliveryStage, DeviceId, Environment, Level, Model, PresignedUrl, Verdict,
+};
 use time::OffsetDateTime;
 
 const HOST: &str = "broker.example.org";
@@ -75,7 +77,7 @@ async fn the_main_job(broker: &Broker) {
     let (heard, verdict) = tokio::join!(thermostat.command(), unanswered);
     assert_eq!(heard.setpoint, 20.0);
     let verdict = verdict.expect("a verdict");
-    let taken = Reached::Service(mysa_proto::Channel::Mqtt);
+    let taken = DeliveryStage::Service(mysa_proto::Channel::Mqtt);
     assert!(
         matches!(verdict, Verdict::Unconfirmed { reached, .. } if reached == taken),
         "the broker took it and the thermostat was silent: {verdict:?}"

@@ -12,7 +12,7 @@ use common::{
 use mysa_proto::rest;
 use mysa_proto::{Change, FanSpeed, Mode, Model, Refusal};
 use mysa_session::{
-    CommandChannel, Event, Evidence, Expired, Level, Reached, Reason, Refused, RequestError, Settings,
+    CommandChannel, DeliveryStage, Event, Evidence, Expired, Level, Reason, Refused, RequestError, Settings,
     Verdict,
 };
 use mysa_sim::{Closing, DeviceFault, DeviceSpec, Endpoint, Fault, Happening, HttpFault};
@@ -324,8 +324,12 @@ fn f41_nothing_dangerous_is_ever_sent() {
 fn f42_what_is_only_stored_is_no_success() {
     let ignored = Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands);
     for (channel, fault, reached) in [
-        (CommandChannel::Structured, Fault::DesiredOnly, Reached::Service(mysa_proto::Channel::Structured)),
-        (CommandChannel::Mqtt, ignored, Reached::Service(mysa_proto::Channel::Mqtt)),
+        (
+            CommandChannel::Structured,
+            Fault::DesiredOnly,
+            DeliveryStage::Service(mysa_proto::Channel::Structured),
+        ),
+        (CommandChannel::Mqtt, ignored, DeliveryStage::Service(mysa_proto::Channel::Mqtt)),
     ] {
         let mut world = live(by(channel), 42);
         world.fault(24 * HOUR, fault);

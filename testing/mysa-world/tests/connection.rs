@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{AC, ALL, Drive, HOUR, LITE, V1, V2, demo, device, live, live_with, secs, set};
 use mysa_cognito::Secret;
 use mysa_session::Start;
-use mysa_session::{Level, Reached, Reason, Settings, Verdict};
+use mysa_session::{DeliveryStage, Level, Reason, Settings, Verdict};
 use mysa_sim::{Closing, CloudSpec, Endpoint, Fault, Happening, HttpFault, Window};
 use mysa_world::{NetSpec, Trouble, World};
 use wire::{
@@ -33,7 +33,7 @@ fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
             // One attempt, not repeated on the new connection.
             assert_eq!(world.commands_on_the_wire(), u64::try_from(n).unwrap(), "{closing:?}");
             assert!(
-                matches!(world.verdict_on(id), Verdict::Unconfirmed { reached: Reached::Wire(_), .. }),
+                matches!(world.verdict_on(id), Verdict::Unconfirmed { reached: DeliveryStage::Wire(_), .. }),
                 "{closing:?}: {:?}",
                 world.verdict_on(id)
             );
@@ -61,7 +61,7 @@ fn f01_publish_not_permitted_by_silence_is_learnt_without_losing_the_connection(
     for n in 1..=3 {
         let id = world.ask(V2, set(20.0 + f64::from(n)));
         world.go(secs(60));
-        assert!(matches!(world.verdict_on(id), Verdict::Unconfirmed { reached: Reached::Wire(_), .. }));
+        assert!(matches!(world.verdict_on(id), Verdict::Unconfirmed { reached: DeliveryStage::Wire(_), .. }));
     }
     assert_eq!((world.level(), world.reason()), (Level::ReadOnly, Reason::PublishNotPermitted));
     assert_eq!((world.told(Level::ReadOnly), connects(&world).len()), (1, start));
@@ -102,7 +102,7 @@ fn f02_storm_of_bursts_is_avoided_by_pacing() {
     let mut world = live_with(spec, Settings::default(), 4);
     world.go(HOUR);
     assert!(all_well(&world), "{}", world.session.service());
-    assert_eq!(world.reason(), Reason::Well);
+    assert_eq!(world.reason(), Reason::Healthy);
     let sent: Vec<_> =
         world.wire().iter().filter(|(_, _, wire)| !matches!(wire, mysa_world::Wire::PubAck(_))).collect();
     for (n, (at, conn, wire)) in sent.iter().enumerate() {

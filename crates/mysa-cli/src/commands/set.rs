@@ -357,7 +357,7 @@ fn name(verdict: &Verdict) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use mysa_tokio::{Evidence, Reached};
+    use mysa_tokio::{DeliveryStage, Evidence};
 
     use super::*;
 
@@ -365,8 +365,11 @@ mod tests {
     fn every_verdict_has_its_exit_code() {
         let after = Duration::from_secs(1);
         let confirmed = Verdict::Confirmed { by: Evidence::Ack, after };
-        let unconfirmed =
-            Verdict::Unconfirmed { reached: Reached::Service(Channel::Mqtt), seen: Change::default(), after };
+        let unconfirmed = Verdict::Unconfirmed {
+            reached: DeliveryStage::Service(Channel::Mqtt),
+            seen: Change::default(),
+            after,
+        };
         let expired = Verdict::Expired(Expired::Deadline);
         for (verdict, link, level, code) in [
             (&confirmed, Link::Offline, Level::Live, None),

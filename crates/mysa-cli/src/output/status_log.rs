@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn live() -> News {
-        News::new(secs(0), Level::Live, Reason::Well)
+        News::new(secs(0), Level::Live, Reason::Healthy)
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         }
         assert_eq!(told[..3], [secs(10 + MINUTE), secs(10 + 3 * MINUTE), secs(10 + 7 * MINUTE)]);
         assert!(told.len() < 9 * 24 + 10, "{} lines", told.len());
-        let back = news.service(secs(9 * DAY), Level::Live, Reason::Well);
+        let back = news.service(secs(9 * DAY), Level::Live, Reason::Healthy);
         let was = Some((Level::Offline, secs(9 * DAY - 10)));
         assert_eq!(back, Some(Note::Now { state: Level::Live, was }));
         assert_eq!(news.due(), None);

@@ -4,7 +4,7 @@ use core::time::Duration;
 use mysa_proto::{Agreement, Change, Channel, Received, UnixTime};
 
 use crate::commands::fields;
-use crate::commands::verdict::{CommandId, Evidence, Expired, Reached, Refused, Verdict};
+use crate::commands::verdict::{CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
 
 /// The commands of one thermostat that have no verdict yet. For each field there is one wish: the newest.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ struct Sent {
     stamp: u64,
     at: Duration,
     wall: UnixTime,
-    reached: Reached,
+    reached: DeliveryStage,
     seen: Change,
 }
 
@@ -139,7 +139,7 @@ impl Wishes {
         self.last_write = Some(now);
         self.wishes.retain_mut(|wish| {
             if goes(wish) {
-                let (reached, seen) = (Reached::Wire(channel), Change::default());
+                let (reached, seen) = (DeliveryStage::Wire(channel), Change::default());
                 wish.sent = Some(Sent { stamp, at: now, wall, reached, seen });
                 return true;
             }
@@ -159,7 +159,7 @@ impl Wishes {
     pub(crate) fn taken(&mut self, stamp: u64, channel: Channel) {
         for sent in self.wishes.iter_mut().filter_map(|wish| wish.sent.as_mut()) {
             if sent.stamp == stamp {
-                sent.reached = sent.reached.max(Reached::Service(channel));
+                sent.reached = sent.reached.max(DeliveryStage::Service(channel));
             }
         }
     }
@@ -210,7 +210,7 @@ impl Wishes {
                 decided.push((wish.id, Verdict::Refused(Refused::Device)));
                 return false;
             }
-            sent.reached = Reached::Thermostat;
+            sent.reached = DeliveryStage::Thermostat;
             sent.seen = sent.seen.then(fields::within(seen, &wish.change));
             if !confirms || answered.success != Some(true) {
                 return true;
@@ -322,8 +322,8 @@ impl Wishes {
         self.wishes.iter().filter_map(|wish| {
             let sent = wish.sent.as_ref()?;
             match sent.reached {
-                Reached::Wire(channel) | Reached::Service(channel) => Some((sent.at, channel)),
-                Reached::Thermostat => Some((sent.at, Channel::Mqtt)),
+                DeliveryStage::Wire(channel) | DeliveryStage::Service(channel) => Some((sent.at, channel)),
+                DeliveryStage::Thermostat => Some((sent.at, Channel::Mqtt)),
             }
         })
     }

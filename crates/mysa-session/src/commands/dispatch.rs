@@ -16,7 +16,7 @@ use crate::{CommandChannel, Deadline, Level, Wake};
 /// When the REST state is read for a command by MQTT that nothing was heard of, counted from sending it.
 const SECOND_LOOK: Duration = Duration::from_secs(6);
 /// Pauses between readings of what the structured service reports after a command.
-const LOOKS: [Duration; 4] =
+const STATE_POLL_DELAYS: [Duration; 4] =
     [Duration::from_millis(1_500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
 
 impl Session {
@@ -35,7 +35,7 @@ impl Session {
                 let mut decided = Vec::new();
                 if let Some(device) = self.devices.find_mut(device) {
                     for stamp in device.wishes.overtaken(&change) {
-                        self.fleet.give_up(stamp);
+                        self.mqtt.give_up(stamp);
                     }
                     device.wishes.add(id, change, now, deadline, &mut decided);
                 }
@@ -84,7 +84,7 @@ impl Session {
             !self.captured && family.is_some_and(|family| family.is_reached_by(Channel::Structured));
         match self.cx.settings.channel {
             CommandChannel::Mqtt => {
-                if self.fleet.permission.is_denied_to_commands() {
+                if self.mqtt.permission.is_denied_to_commands() {
                     Err(Refused::NotPermitted)
                 } else {
                     Ok(Channel::Mqtt)
@@ -92,14 +92,14 @@ impl Session {
             }
             CommandChannel::Structured => Ok(Channel::Structured),
             CommandChannel::Auto => {
-                let missing = self.service.level == Level::RestOnly && !self.fleet.is_live();
-                if missing && structured && self.fleet.route(device.id()).is_none() {
+                let missing = self.service.level == Level::RestOnly && !self.mqtt.is_live();
+                if missing && structured && self.mqtt.route(device.id()).is_none() {
                     Ok(Channel::Structured)
-                } else if by_mqtt && !self.fleet.permission.is_denied() {
+                } else if by_mqtt && !self.mqtt.permission.is_denied() {
                     Ok(Channel::Mqtt)
                 } else if structured {
                     Ok(Channel::Structured)
-                } else if by_mqtt && !self.fleet.permission.is_denied_to_commands() {
+                } else if by_mqtt && !self.mqtt.permission.is_denied_to_commands() {
                     Ok(Channel::Mqtt)
                 } else {
                     Err(Refused::NotPermitted)
@@ -163,12 +163,12 @@ impl Session {
     }
 
     fn publish_order(&mut self, id: DeviceId, change: Change, alone: Option<CommandId>) {
-        let Some(at) = self.fleet.route(id) else { return };
-        if !self.fleet.connections.get(at).is_some_and(|connection| connection.may_send(&self.cx)) {
+        let Some(at) = self.mqtt.route(id) else { return };
+        if !self.mqtt.connections.get(at).is_some_and(|connection| connection.may_send(&self.cx)) {
             return;
         }
         let stamp = self.next_stamp();
-        let Self { cx, identity, fleet, devices, .. } = self;
+        let Self { cx, identity, mqtt, devices, .. } = self;
         let Some(device) = devices.find_mut(id) else { return };
         let time = cx.time();
         let Ok(command) =
@@ -180,20 +180,24 @@ impl Session {
         let mut payload = Vec::with_capacity(320);
         command.encode(&Stamp { id: stamp, time, app_ref, form: cx.settings.envelope }, &mut payload);
         for older in device.wishes.overtaken(&change) {
-            fleet.give_up(older);
+            mqtt.give_up(older);
         }
-        let Some(connection) = fleet.connections.get_mut(at) else { return };
+        let Some(connection) = mqtt.connections.get_mut(at) else { return };
         let what = Publishing::Command { device: id, stamp };
         let retries = cx.settings.publish_retries;
         let kept_up = connection.publish(cx, id, &payload, what, retries);
         let mut decided = Vec::new();
         device.wishes.sent(alone, stamp, Channel::Mqtt, cx.mono(), time, &mut decided);
         if !self.captured {
-            self.rest.hasten_states(self.cx.after(SECOND_LOOK));
+            self.rest.schedule_states_no_later_than(self.cx.after(SECOND_LOOK));
         }
         self.tell(decided.into_iter().map(|one| (id, one)).collect());
         if !kept_up {
-            self.fleet.digest(&mut self.cx, at, &mut alloc::vec![crate::mqtt::connection::Happened::Dead]);
+            self.mqtt.apply_events(
+                &mut self.cx,
+                at,
+                &mut alloc::vec![crate::mqtt::connection::ConnectionEvent::Dead],
+            );
         }
     }
 
@@ -202,11 +206,11 @@ impl Session {
             return;
         }
         let stamp = self.next_stamp();
-        let Self { cx, rest, devices, fleet, .. } = self;
+        let Self { cx, rest, devices, mqtt, .. } = self;
         let Some(device) = devices.find_mut(id) else { return };
         let Ok(update) = StructuredUpdate::new(device.model(), &device.limits(), change) else { return };
         for older in device.wishes.overtaken(&change) {
-            fleet.give_up(older);
+            mqtt.give_up(older);
         }
         if !rest.ask(rest::update_state(id, &update), Purpose::Update { device: id, stamp }) {
             return;
@@ -220,7 +224,7 @@ impl Session {
 
     /// The structured service has answered a command, or not.
     pub(crate) fn updated(&mut self, id: DeviceId, stamp: u64, outcome: &Outcome) {
-        let first = self.cx.after(LOOKS[0]);
+        let first = self.cx.after(STATE_POLL_DELAYS[0]);
         let Some(device) = self.devices.find_mut(id) else { return };
         let mut decided = Vec::new();
         match outcome {
@@ -246,7 +250,8 @@ impl Session {
                 continue;
             }
             let waits = device.wishes.unanswered().any(|(_, channel)| channel == Channel::Structured);
-            let pause = LOOKS[usize::from(device.judged.saturating_add(1)).min(LOOKS.len() - 1)];
+            let pause = STATE_POLL_DELAYS
+                [usize::from(device.judged.saturating_add(1)).min(STATE_POLL_DELAYS.len() - 1)];
             device.judged = device.judged.saturating_add(1);
             device.judge_at = waits.then(|| now.saturating_add(pause));
             if waits {
@@ -289,9 +294,9 @@ impl Session {
                 Err(_) => Some(Duration::ZERO),
                 Ok(Channel::Structured) => self.identity.id_token(&self.cx).map(|_| Duration::ZERO),
                 Ok(Channel::Mqtt) => self
-                    .fleet
+                    .mqtt
                     .route(device.id())
-                    .and_then(|at| self.fleet.connections.get(at))
+                    .and_then(|at| self.mqtt.connections.get(at))
                     .filter(|connection| !connection.is_full())
                     .map(|connection| connection.next_send),
             };

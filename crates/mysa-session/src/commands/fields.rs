@@ -31,14 +31,14 @@ pub(crate) fn within(change: &Change, other: &Change) -> Change {
 pub(crate) fn compare(wish: &Change, seen: &Change) -> (Change, Agreement) {
     let mut open = *wish;
     let mut differs = false;
-    macro_rules! strike {
+    macro_rules! record_failure {
         ($($field:ident)*) => {
             $(if let (Some(wished), Some(found)) = (wish.$field, seen.$field) {
                 if Same::same(&wished, &found) { open.$field = None } else { differs = true }
             })*
         };
     }
-    each_field!(strike);
+    each_field!(record_failure);
     let agreement = if differs {
         Agreement::Differs
     } else if open.is_empty() {

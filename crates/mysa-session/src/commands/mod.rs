@@ -5,4 +5,4 @@ mod dispatch;
 pub(crate) mod fields;
 pub(crate) mod verdict;
 
-pub use verdict::{Busy, CommandId, Evidence, Expired, Reached, Refused, Verdict};
+pub use verdict::{Busy, CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};

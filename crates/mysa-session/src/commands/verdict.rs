@@ -42,7 +42,7 @@ pub enum Verdict {
     /// It was sent, and whether it holds is not known.
     Unconfirmed {
         /// How far it was seen to get.
-        reached: Reached,
+        reached: DeliveryStage,
         /// What the thermostat was seen to hold since, in the fields that were asked for.
         seen: Change,
         /// How long it was waited for.
@@ -55,7 +55,7 @@ pub enum Verdict {
         /// The newer one.
         by: CommandId,
         /// How far it had got; `None` if it was never sent.
-        reached: Option<Reached>,
+        reached: Option<DeliveryStage>,
     },
     /// It was never sent.
     Expired(Expired),
@@ -86,7 +86,7 @@ pub enum Evidence {
 /// How far a command was seen to get.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the three stations between us and the relay")]
-pub enum Reached {
+pub enum DeliveryStage {
     /// It was handed to the connection.
     Wire(Channel),
     /// The broker, or the REST service, has taken it.
@@ -158,7 +158,7 @@ impl fmt::Display for Evidence {
     }
 }
 
-impl fmt::Display for Reached {
+impl fmt::Display for DeliveryStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Wire(_) => "it was sent, and nothing was heard of it",

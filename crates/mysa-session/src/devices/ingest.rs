@@ -124,13 +124,13 @@ impl Device {
         if changes.is_empty() && !about {
             return;
         }
-        let untold = &mut self.untold;
-        untold.changes = untold.changes.union(changes);
-        untold.about |= about;
-        if untold.queued {
-            untold.skipped = untold.skipped.saturating_add(1);
+        let notice = &mut self.notice;
+        notice.changes = notice.changes.union(changes);
+        notice.about |= about;
+        if notice.queued {
+            notice.skipped = notice.skipped.saturating_add(1);
         } else {
-            untold.queued = true;
+            notice.queued = true;
             cx.outbox.device(self.id());
         }
     }
@@ -179,11 +179,11 @@ impl Session {
                 if !read {
                     self.rest.unreadable(&mut self.cx, status);
                 }
-                let live = self.fleet.is_live();
+                let live = self.mqtt.is_live();
                 self.rest.states_done(&mut self.cx, read, live);
             }
             (Purpose::States, _) => {
-                let live = self.fleet.is_live();
+                let live = self.mqtt.is_live();
                 self.rest.states_done(&mut self.cx, false, live);
             }
             (Purpose::Reported(id), Outcome::Done) => {
@@ -222,7 +222,7 @@ impl Session {
             doubtful |= missing;
         }
         if doubtful {
-            self.rest.hasten_devices(self.cx.after(SECOND_LIST));
+            self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
         }
         for id in gone {
             if let Some(mut device) = self.devices.remove(id) {
@@ -248,7 +248,7 @@ impl Session {
             }
         }
         if !self.listed {
-            self.rest.hasten_states(now);
+            self.rest.schedule_states_no_later_than(now);
         }
         self.listed = true;
         self.want_devices();

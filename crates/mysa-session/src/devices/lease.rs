@@ -4,8 +4,8 @@ use core::time::Duration;
 use mysa_proto::{Changes, Channel, Family, encode_live_report};
 
 use crate::devices::Device;
-use crate::mqtt::connection::{Happened, Publishing};
-use crate::mqtt::subscription::Wanted;
+use crate::mqtt::connection::{ConnectionEvent, Publishing};
+use crate::mqtt::subscription::TopicFilter;
 use crate::now::earlier;
 use crate::session::Session;
 use crate::{Deadline, Level, Reason, Service, Settings, Wake};
@@ -14,47 +14,52 @@ use crate::{Deadline, Level, Reason, Service, Settings, Wake};
 const SPREAD: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Draws the consequences of what happened on connections.
-    pub(crate) fn consequences(&mut self, happened: &[Happened]) {
-        for one in happened {
+    /// Passes on what happened on connections.
+    pub(crate) fn apply_connection_events(&mut self, events: &[ConnectionEvent]) {
+        for one in events {
             match *one {
-                Happened::Granted(wanted) => self.granted(wanted),
-                Happened::Denied(Wanted::Everything) | Happened::NoAnswer(Wanted::Everything) => {
+                ConnectionEvent::Granted(wanted) => self.granted(wanted),
+                ConnectionEvent::Denied(TopicFilter::Everything)
+                | ConnectionEvent::NoAnswer(TopicFilter::Everything) => {
                     self.want_devices();
                 }
-                Happened::Denied(Wanted::Device(id, _)) | Happened::NoAnswer(Wanted::Device(id, _)) => {
+                ConnectionEvent::Denied(TopicFilter::Device(id, _))
+                | ConnectionEvent::NoAnswer(TopicFilter::Device(id, _)) => {
                     let Self { cx, devices, .. } = self;
                     if let Some(device) = devices.find_mut(id) {
                         device.tell(cx, Changes::default(), true);
                     }
                 }
-                Happened::Acknowledged(Publishing::Command { device, stamp }) => {
+                ConnectionEvent::Acknowledged(Publishing::Command { device, stamp }) => {
                     if let Some(device) = self.devices.find_mut(device) {
                         device.wishes.taken(stamp, Channel::Mqtt);
                     }
                 }
-                Happened::Acknowledged(Publishing::LiveReport { device }) => {
+                ConnectionEvent::Acknowledged(Publishing::LiveReport { device }) => {
                     let until = self.cx.after(self.cx.settings.live_report);
                     if let Some(device) = self.devices.find_mut(device) {
                         device.lease_until = until;
                     }
                 }
-                Happened::Live | Happened::ConnectRefused(_) | Happened::Unanswered(_) | Happened::Dead => {}
+                ConnectionEvent::Live
+                | ConnectionEvent::ConnectRefused(_)
+                | ConnectionEvent::Unanswered(_)
+                | ConnectionEvent::Dead => {}
             }
         }
-        if self.fleet.wildcard_refused() && self.cx.settings.subscriptions.wildcard {
+        if self.mqtt.wildcard_refused() && self.cx.settings.subscriptions.wildcard {
             self.cx.settings.subscriptions.wildcard = false;
             self.want_devices();
         }
     }
 
     /// A subscription holds, so that live reports would be heard.
-    fn granted(&mut self, wanted: Wanted) {
+    fn granted(&mut self, wanted: TopicFilter) {
         let Self { cx, devices, .. } = self;
         for device in devices.iter_mut() {
             let covered = match wanted {
-                Wanted::Everything => true,
-                Wanted::Device(id, kind) => id == device.id() && kind == mysa_proto::TopicKind::Out,
+                TopicFilter::Everything => true,
+                TopicFilter::Device(id, kind) => id == device.id() && kind == mysa_proto::TopicKind::Out,
             };
             if covered {
                 let spread = cx.entropy.up_to(SPREAD);
@@ -67,19 +72,18 @@ impl Session {
     /// Asks thermostats to report live, as the pace of their connection allows.
     pub(crate) fn ask_live_reports(&mut self) {
         let now = self.cx.mono();
-        if self.fleet.permission.is_denied()
-            && self.fleet.permission.probe_at().is_none_or(|probe_at| probe_at > now)
+        if self.mqtt.permission.is_denied()
+            && self.mqtt.permission.probe_at().is_none_or(|probe_at| probe_at > now)
         {
             return;
         }
         let seconds = u32::try_from(self.cx.settings.live_report.as_secs()).unwrap_or(180).clamp(1, 300);
-        let Self { cx, fleet, devices, .. } = self;
+        let Self { cx, mqtt, devices, .. } = self;
         for device in devices.iter_mut() {
             if device.lease_at.is_none_or(|at| at > now) {
                 continue;
             }
-            let Some(connection) = fleet.route(device.id()).and_then(|at| fleet.connections.get_mut(at))
-            else {
+            let Some(connection) = mqtt.route(device.id()).and_then(|at| mqtt.connections.get_mut(at)) else {
                 continue;
             };
             if !connection.may_send(cx) {
@@ -94,9 +98,9 @@ impl Session {
             let _ = connection.publish(cx, device.id(), &payload, what, 0);
             let early = cx.entropy.up_to(cx.settings.live_report_renewal / 10);
             device.lease_at = Some(cx.after(cx.settings.live_report_renewal).saturating_sub(early));
-            if fleet.permission.is_denied() {
+            if mqtt.permission.is_denied() {
                 // One is enough to see whether publishing is possible again.
-                fleet.permission.probed(cx.after(cx.settings.read_only_probe));
+                mqtt.permission.probed(cx.after(cx.settings.read_only_probe));
                 return;
             }
         }
@@ -116,7 +120,7 @@ impl Session {
     }
 
     /// Settles the degree of service.
-    pub(crate) fn assess(&mut self) {
+    pub(crate) fn update_service(&mut self) {
         let now = self.cx.mono();
         let (level, reason) = self.level();
         self.lost_at = match level {
@@ -147,7 +151,7 @@ impl Session {
             self.cx.outbox.service();
         }
         if came_back && other && !self.captured {
-            self.rest.hasten_states(now);
+            self.rest.schedule_states_no_later_than(now);
         }
     }
 
@@ -158,13 +162,13 @@ impl Session {
         if let Some(reason) = self.sign_in_reason() {
             return (Level::SignInNeeded, reason);
         }
-        if self.fleet.is_live() {
+        if self.mqtt.is_live() {
             return if self.cx.settings.read_only {
                 (Level::ReadOnly, Reason::ReadOnlyByChoice)
-            } else if self.fleet.permission.is_denied() {
+            } else if self.mqtt.permission.is_denied() {
                 (Level::ReadOnly, Reason::PublishNotPermitted)
             } else {
-                (Level::Live, Reason::Well)
+                (Level::Live, Reason::Healthy)
             };
         }
         let every = self.cx.settings.poll_rest_only.max(Duration::from_secs(30));
@@ -172,7 +176,7 @@ impl Session {
         if self.listed && !self.captured && self.devices.len() == 0 && self.rest.trouble().is_none() {
             return (Level::RestOnly, Reason::NoDevices);
         }
-        let trouble = self.fleet.trouble();
+        let trouble = self.mqtt.trouble();
         if fetched {
             return (Level::RestOnly, trouble.unwrap_or(Reason::Starting));
         }
@@ -182,8 +186,8 @@ impl Session {
 
     pub(crate) fn watch_due(&self) -> Option<Deadline> {
         let now = self.cx.mono();
-        let denied = self.fleet.permission.is_denied();
-        let probe_at = self.fleet.permission.probe_at();
+        let denied = self.mqtt.permission.is_denied();
+        let probe_at = self.mqtt.permission.probe_at();
         let mut due = None;
         for device in self.devices.iter() {
             if !device.stale {
@@ -199,8 +203,7 @@ impl Session {
                 due = earlier(due, Some(Deadline::new(now, Wake::Staleness)));
             }
             let Some(lease_at) = device.lease_at else { continue };
-            let Some(connection) =
-                self.fleet.route(device.id()).and_then(|at| self.fleet.connections.get(at))
+            let Some(connection) = self.mqtt.route(device.id()).and_then(|at| self.mqtt.connections.get(at))
             else {
                 continue;
             };

@@ -39,7 +39,7 @@ pub struct Device {
     /// Until when it reports live.
     pub(crate) lease_until: Duration,
     /// What the application has not been told yet.
-    pub(crate) untold: Untold,
+    pub(crate) notice: PendingNotice,
     /// When the structured service is next to be asked what it reports.
     pub(crate) judge_at: Option<Duration>,
     pub(crate) judged: u8,
@@ -49,7 +49,7 @@ pub struct Device {
 
 /// What changed since the last event.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Untold {
+pub(crate) struct PendingNotice {
     pub(crate) queued: bool,
     pub(crate) changes: Changes,
     pub(crate) about: bool,
@@ -74,7 +74,7 @@ impl Device {
             wishes: Wishes::default(),
             lease_at: None,
             lease_until: Duration::ZERO,
-            untold: Untold::default(),
+            notice: PendingNotice::default(),
             judge_at: None,
             judged: 0,
             missing: false,

@@ -9,7 +9,7 @@ use mysa_mqtt_codec::{
 use mysa_proto::{DeviceId, Topic};
 
 use crate::context::Context;
-use crate::mqtt::subscription::{Subscription, SubscriptionState, Wanted};
+use crate::mqtt::subscription::{Subscription, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::{ConnId, Deadline, Wake};
 
@@ -21,7 +21,7 @@ pub(crate) struct Connection {
     pub(crate) shard: usize,
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
-    unwanted: Vec<Wanted>,
+    unwanted: Vec<TopicFilter>,
     pub(crate) in_flight: Vec<InFlight>,
     /// When it is to be replaced.
     pub(crate) replace_at: Duration,
@@ -61,15 +61,15 @@ pub(crate) enum Publishing {
     LiveReport { device: DeviceId },
 }
 
-/// What happened on a connection that others must know.
+/// Something that happened on a connection and concerns others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Happened {
+pub(crate) enum ConnectionEvent {
     Live,
     ConnectRefused(ConnectRefusal),
-    Granted(Wanted),
-    Denied(Wanted),
+    Granted(TopicFilter),
+    Denied(TopicFilter),
     /// SUBACK never came.
-    NoAnswer(Wanted),
+    NoAnswer(TopicFilter),
     Acknowledged(Publishing),
     /// Never acknowledged, although the connection was alive.
     Unanswered(Publishing),
@@ -132,7 +132,7 @@ impl Connection {
     }
 
     /// Makes the subscriptions those that are wanted.
-    pub(crate) fn reconcile(&mut self, wanted: &[Wanted]) {
+    pub(crate) fn reconcile(&mut self, wanted: &[TopicFilter]) {
         let Self { subscriptions, unwanted, .. } = self;
         subscriptions.retain(|subscription| {
             let keep = wanted.contains(&subscription.wanted);
@@ -151,8 +151,8 @@ impl Connection {
         }
     }
 
-    pub(crate) fn subscription(&self, wanted: Wanted) -> Option<SubscriptionState> {
-        let covers = |other: Wanted| other == wanted || (other == Wanted::Everything);
+    pub(crate) fn subscription(&self, wanted: TopicFilter) -> Option<SubscriptionState> {
+        let covers = |other: TopicFilter| other == wanted || (other == TopicFilter::Everything);
         self.subscriptions.iter().find(|subscription| covers(subscription.wanted)).map(|found| found.state)
     }
 
@@ -169,7 +169,7 @@ impl Connection {
     }
 
     /// The filters that were asked for and not answered.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = Wanted> + '_ {
+    pub(crate) fn asked(&self) -> impl Iterator<Item = TopicFilter> + '_ {
         self.subscriptions
             .iter()
             .filter(|found| matches!(found.state, SubscriptionState::Asked { .. }))
@@ -228,12 +228,12 @@ impl Connection {
 
     /// Gives up filters that are not wanted any more, or asks for the next, at most eight; a suspected one alone, after
     /// all others. On a full connection the old ones must make room first.
-    pub(crate) fn subscribe(&mut self, cx: &mut Context, suspect: impl Fn(Wanted) -> bool) -> bool {
+    pub(crate) fn subscribe(&mut self, cx: &mut Context, suspect: impl Fn(TopicFilter) -> bool) -> bool {
         if !self.unwanted.is_empty() {
             return self.unsubscribe(cx);
         }
         let now = cx.mono();
-        let mut chosen: Vec<Wanted> = Vec::new();
+        let mut chosen: Vec<TopicFilter> = Vec::new();
         let mut suspects = None;
         for subscription in &mut self.subscriptions {
             if let SubscriptionState::Refused { retry_at } = subscription.state
@@ -287,7 +287,7 @@ impl Connection {
     }
 
     /// Whether there is anything to ask for, and when that may be.
-    fn subscribe_at(&self, suspect: impl Fn(Wanted) -> bool) -> Option<Duration> {
+    fn subscribe_at(&self, suspect: impl Fn(TopicFilter) -> bool) -> Option<Duration> {
         let mut at = (!self.unwanted.is_empty()).then_some(Duration::ZERO);
         let mut waits = None;
         for found in &self.subscriptions {
@@ -316,7 +316,7 @@ impl Connection {
         &mut self,
         cx: &mut Context,
         mut bytes: &[u8],
-        happened: &mut Vec<Happened>,
+        events: &mut Vec<ConnectionEvent>,
         mut on_publish: impl FnMut(&mut Context, &[u8], &[u8]),
     ) {
         if !bytes.is_empty() {
@@ -327,33 +327,33 @@ impl Connection {
             let packet = match stream.next(&mut bytes) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return,
-                Err(_) => return happened.push(Happened::Dead),
+                Err(_) => return events.push(ConnectionEvent::Dead),
             };
             match (packet, &*phase) {
                 (Inbound::ConnAck(ConnAck::Accepted { .. }), Phase::Connecting { .. }) => {
                     *phase = Phase::Live { since: cx.mono() };
                     *next_ping = cx.after(ping_interval(cx));
-                    happened.push(Happened::Live);
+                    events.push(ConnectionEvent::Live);
                 }
                 (Inbound::ConnAck(ConnAck::Refused(refusal)), Phase::Connecting { .. }) => {
-                    return happened.push(Happened::ConnectRefused(refusal));
+                    return events.push(ConnectionEvent::ConnectRefused(refusal));
                 }
                 (Inbound::Publish(publish), Phase::Live { .. }) => {
                     match publish.delivery {
                         Delivery::AtMostOnce => {}
                         Delivery::AtLeastOnce(packet) => {
                             if !cx.outbox.append(*id, &mqtt::puback(packet)) {
-                                return happened.push(Happened::Dead);
+                                return events.push(ConnectionEvent::Dead);
                             }
                         }
                         // Never asked for, and AWS does not have it.
-                        Delivery::ExactlyOnce(_) => return happened.push(Happened::Dead),
+                        Delivery::ExactlyOnce(_) => return events.push(ConnectionEvent::Dead),
                     }
                     on_publish(cx, publish.topic.as_bytes(), publish.payload);
                 }
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
                     if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
-                        happened.push(Happened::Acknowledged(in_flight.swap_remove(at).what));
+                        events.push(ConnectionEvent::Acknowledged(in_flight.swap_remove(at).what));
                         if in_flight.is_empty() {
                             *in_flight = Vec::new();
                         }
@@ -369,10 +369,10 @@ impl Connection {
                         // An answer that is too short leaves the rest unanswered, which counts as refused.
                         let granted = codes.next().is_some_and(|code| code != SubscribeReturn::Failure);
                         found.state = if granted {
-                            happened.push(Happened::Granted(found.wanted));
+                            events.push(ConnectionEvent::Granted(found.wanted));
                             SubscriptionState::Granted
                         } else {
-                            happened.push(Happened::Denied(found.wanted));
+                            events.push(ConnectionEvent::Denied(found.wanted));
                             SubscriptionState::Refused { retry_at: Duration::MAX }
                         };
                     }
@@ -380,25 +380,25 @@ impl Connection {
                 (Inbound::PingResp, Phase::Live { .. }) => *ping_until = None,
                 (Inbound::UnsubAck(_), Phase::Live { .. }) => {}
                 // Anything before CONNACK, a second CONNACK, or an answer to what was never sent.
-                _ => return happened.push(Happened::Dead),
+                _ => return events.push(ConnectionEvent::Dead),
             }
         }
     }
 
     /// Sees to everything that is timed, sending of new things apart.
-    pub(crate) fn step(&mut self, cx: &mut Context, happened: &mut Vec<Happened>) {
+    pub(crate) fn step(&mut self, cx: &mut Context, events: &mut Vec<ConnectionEvent>) {
         let now = cx.mono();
         match self.phase {
             Phase::Dialling { until } | Phase::Connecting { until } => {
                 if until <= now {
-                    happened.push(Happened::Dead);
+                    events.push(ConnectionEvent::Dead);
                 }
                 return;
             }
             Phase::Live { .. } => {}
         }
         if self.ping_until.is_some_and(|until| until <= now) {
-            return happened.push(Happened::Dead);
+            return events.push(ConnectionEvent::Dead);
         }
         let mut probe = false;
         let mut kept_up = true;
@@ -410,7 +410,7 @@ impl Connection {
             probe |= last_received <= waiting.sent;
             if waiting.retries == 0 {
                 if last_received > waiting.sent {
-                    happened.push(Happened::Unanswered(waiting.what));
+                    events.push(ConnectionEvent::Unanswered(waiting.what));
                     return false;
                 }
                 // Nothing at all was heard since: the ping will tell whether the connection is alive.
@@ -432,11 +432,11 @@ impl Connection {
         for found in &mut self.subscriptions {
             if matches!(found.state, SubscriptionState::Asked { until, .. } if until <= now) {
                 found.state = SubscriptionState::Refused { retry_at: Duration::MAX };
-                happened.push(Happened::NoAnswer(found.wanted));
+                events.push(ConnectionEvent::NoAnswer(found.wanted));
             }
         }
         if !kept_up {
-            happened.push(Happened::Dead);
+            events.push(ConnectionEvent::Dead);
         }
     }
 
@@ -452,14 +452,14 @@ impl Connection {
         self.ping_until = Some(cx.after(cx.settings.ping_timeout));
     }
 
-    pub(crate) fn set_refused(&mut self, wanted: Wanted, retry_at: Duration) {
+    pub(crate) fn set_refused(&mut self, wanted: TopicFilter, retry_at: Duration) {
         if let Some(found) = self.subscriptions.iter_mut().find(|found| found.wanted == wanted) {
             found.state = SubscriptionState::Refused { retry_at };
         }
     }
 
     /// What was refused is asked for again at `at`, if it was not to be sooner.
-    pub(crate) fn hasten(&mut self, at: Duration) {
+    pub(crate) fn schedule_retries_no_later_than(&mut self, at: Duration) {
         for found in &mut self.subscriptions {
             if let SubscriptionState::Refused { retry_at } = &mut found.state {
                 *retry_at = at.min(*retry_at);
@@ -467,7 +467,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn deadline(&self, suspect: impl Fn(Wanted) -> bool) -> Option<Deadline> {
+    pub(crate) fn deadline(&self, suspect: impl Fn(TopicFilter) -> bool) -> Option<Deadline> {
         let mut due = match self.phase {
             Phase::Dialling { until } | Phase::Connecting { until } => {
                 return Some(Deadline::new(until, Wake::Handshake));

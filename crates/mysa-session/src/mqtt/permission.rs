@@ -6,7 +6,7 @@ use crate::Publishes;
 /// says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Permission {
-    strikes: u8,
+    failures: u8,
     /// The last publish that was followed by anything was acknowledged.
     shown: bool,
     denied: Option<Denied>,
@@ -55,18 +55,18 @@ impl Permission {
 
     /// The broker acknowledged a publish.
     pub(crate) const fn granted(&mut self) {
-        self.strikes = 0;
+        self.failures = 0;
         self.shown = true;
         self.denied = None;
     }
 
     /// A publish was followed by the end of the connection, or by nothing although the connection was alive.
-    pub(crate) fn strike(&mut self, command: bool, limit: u8, probe_at: Duration) {
-        self.strikes = self.strikes.saturating_add(1);
+    pub(crate) fn record_failure(&mut self, command: bool, limit: u8, probe_at: Duration) {
+        self.failures = self.failures.saturating_add(1);
         self.shown = false;
         match &mut self.denied {
             Some(denied) => denied.by_command |= command,
-            None if self.strikes >= limit.max(1) => {
+            None if self.failures >= limit.max(1) => {
                 self.denied = Some(Denied { probe_at, by_command: command });
             }
             None => {}

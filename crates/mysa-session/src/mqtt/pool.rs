@@ -9,16 +9,15 @@ use time::OffsetDateTime;
 use crate::auth::Identity;
 use crate::backoff::Backoff;
 use crate::context::Context;
-use crate::auth::Identity;
-use crate::mqtt::connection::{Connection, Happened, Phase, Publishing, SUSPECT_DELAY};
+use crate::mqtt::connection::{Connection, ConnectionEvent, Phase, Publishing, SUSPECT_DELAY};
 use crate::mqtt::permission::Permission;
-use crate::mqtt::subscription::{Records, SubscriptionState, Wanted};
+use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
 
 /// All MQTT connections of the account. One is enough for 50 filters; each further 50 have another.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct ConnectionPool {
     pub(crate) connections: Vec<Connection>,
     shards: Vec<Shard>,
     pub(crate) permission: Permission,
@@ -36,7 +35,7 @@ pub(crate) struct Fleet {
 
 #[derive(Debug, Default)]
 struct Shard {
-    wanted: Vec<Wanted>,
+    wanted: Vec<TopicFilter>,
     backoff: Backoff,
     dial_at: Duration,
     /// When a connection last failed.
@@ -60,7 +59,7 @@ struct Captured {
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ending {
+pub(crate) enum CloseReason {
     /// The broker, or something on the way, ended it.
     Closed,
     /// It could not be opened. The status is there if the broker answered.
@@ -74,21 +73,21 @@ pub(crate) enum Ending {
 /// Subscriptions a connection can have. (AWS.)
 const FILTERS_PER_CONNECTION: usize = 50;
 /// A publish may have ended a connection that ended within this time after it.
-const BLAME: Duration = Duration::from_secs(10);
+const PUBLISH_BLAME_WINDOW: Duration = Duration::from_secs(10);
 /// Between two dials, and so between two CONNECTs, and between two signatures.
 const DIAL_SPACING: Duration = Duration::from_millis(1_100);
 /// Seconds a signature may be ahead of the clock so as to be new. AWS allows five minutes.
-const AHEAD: i64 = 30;
+const MAX_SIGNATURE_LEAD_SECS: i64 = 30;
 /// Refused upgrades in a row from which on it is tried seldom: this account may have no MQTT at all.
 const MANY_REFUSALS: u32 = 6;
-const SELDOM: Duration = Duration::from_secs(15 * 60);
+const SLOW_RETRY: Duration = Duration::from_secs(15 * 60);
 /// Longest pause before a refused filter is tried again where nothing at all is granted: the pause is time without
 /// statuses then, and asking disturbs nobody.
-const DEAF: Duration = Duration::from_secs(15 * 60);
+const UNSUBSCRIBED_RETRY: Duration = Duration::from_secs(15 * 60);
 /// Time a connection that was replaced has for what is in flight.
-const FAREWELL: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Fleet {
+impl ConnectionPool {
     pub(crate) fn new(captured: Option<PresignedUrl>) -> Self {
         let captured = captured.and_then(|url| {
             let inspection = url.inspect().ok()?;
@@ -114,14 +113,14 @@ impl Fleet {
     /// Settles what is wanted: the given thermostats, and no others. A filter stays on its connection.
     pub(crate) fn want(&mut self, cx: &Context, devices: impl Iterator<Item = DeviceId> + Clone) {
         let choice = cx.settings.subscriptions;
-        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut wanted: Vec<TopicFilter> = Vec::new();
         if choice.wildcard && !self.wildcard_refused && devices.clone().next().is_some() {
-            wanted.push(Wanted::Everything);
+            wanted.push(TopicFilter::Everything);
         } else {
-            wanted.extend(devices.clone().map(|device| Wanted::Device(device, TopicKind::Out)));
+            wanted.extend(devices.clone().map(|device| TopicFilter::Device(device, TopicKind::Out)));
         }
         if choice.batch {
-            wanted.extend(devices.map(|device| Wanted::Device(device, TopicKind::Batch)));
+            wanted.extend(devices.map(|device| TopicFilter::Device(device, TopicKind::Batch)));
         }
         wanted.sort_unstable();
         self.records.forget(|one| wanted.binary_search(&one).is_ok());
@@ -196,7 +195,7 @@ impl Fleet {
 
     /// The connection by which a thermostat can be spoken to, once its answers can be heard.
     pub(crate) fn route(&self, device: DeviceId) -> Option<usize> {
-        let wanted = Wanted::Device(device, TopicKind::Out);
+        let wanted = TopicFilter::Device(device, TopicKind::Out);
         self.connections.iter().position(|connection| {
             connection.is_live()
                 && connection.leave_at.is_none()
@@ -209,7 +208,7 @@ impl Fleet {
 
     /// How the subscription to a thermostat's statuses stands on its connection.
     pub(crate) fn subscription(&self, device: DeviceId) -> Option<SubscriptionState> {
-        let wanted = Wanted::Device(device, TopicKind::Out);
+        let wanted = TopicFilter::Device(device, TopicKind::Out);
         self.connections.iter().rev().find_map(|connection| connection.subscription(wanted))
     }
 
@@ -227,20 +226,20 @@ impl Fleet {
     }
 
     /// Sees to timers, replacements and dials, then lets each connection subscribe.
-    pub(crate) fn step(&mut self, cx: &mut Context, identity: &Identity, happened: &mut Vec<Happened>) {
+    pub(crate) fn step(&mut self, cx: &mut Context, identity: &Identity, events: &mut Vec<ConnectionEvent>) {
         let now = cx.mono();
         let mut at = 0;
         while let Some(connection) = self.connections.get_mut(at) {
             let mut new = Vec::new();
             connection.step(cx, &mut new);
             if connection.is_settled() && !connection.has_granted() {
-                connection.hasten(cx.after(DEAF));
+                connection.schedule_retries_no_later_than(cx.after(UNSUBSCRIBED_RETRY));
             }
             let leaving = connection
                 .leave_at
                 .is_some_and(|leave_at| leave_at <= now || connection.in_flight.is_empty());
-            let ended = self.digest(cx, at, &mut new);
-            happened.append(&mut new);
+            let ended = self.apply_events(cx, at, &mut new);
+            events.append(&mut new);
             if ended {
                 continue;
             }
@@ -257,7 +256,7 @@ impl Fleet {
         while let Some(connection) = self.connections.get_mut(at) {
             let may = connection.is_live() && connection.leave_at.is_none() && connection.next_send <= now;
             if may && !connection.subscribe(cx, |wanted| self.records.is_suspect(wanted)) {
-                self.end(cx, at, Ending::GivenUp, happened);
+                self.end(cx, at, CloseReason::GivenUp, events);
             } else {
                 at += 1;
             }
@@ -287,7 +286,7 @@ impl Fleet {
             }
             for older in &mut self.connections {
                 if older.shard == shard && older.id < id && older.leave_at.is_none() {
-                    older.leave_at = Some(cx.after(FAREWELL));
+                    older.leave_at = Some(cx.after(DRAIN_TIMEOUT));
                 }
             }
         }
@@ -357,7 +356,8 @@ impl Fleet {
         // A signature covers whole seconds; each must be new, or a refusal could not be told from a stale one.
         let seconds = cx.time().as_secs();
         let ahead = self.signed_at.saturating_sub(seconds);
-        let seconds = if (0..AHEAD).contains(&ahead) { self.signed_at + 1 } else { seconds };
+        let seconds =
+            if (0..MAX_SIGNATURE_LEAD_SECS).contains(&ahead) { self.signed_at + 1 } else { seconds };
         let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
         let authority = cx.environment.broker.clone();
         let url = Presigner::iot(cx.environment.region.as_str())
@@ -381,19 +381,24 @@ impl Fleet {
         }
     }
 
-    /// Sorts out what happened on a connection; what concerns the session stays in `happened`. True if the connection
+    /// Applies what happened on a connection; what concerns the session stays in `events`. True if the connection
     /// is gone.
-    pub(crate) fn digest(&mut self, cx: &mut Context, at: usize, happened: &mut Vec<Happened>) -> bool {
+    pub(crate) fn apply_events(
+        &mut self,
+        cx: &mut Context,
+        at: usize,
+        events: &mut Vec<ConnectionEvent>,
+    ) -> bool {
         let mut ending = None;
-        for one in happened.iter() {
+        for one in events.iter() {
             let Some(connection) = self.connections.get_mut(at) else { break };
             match *one {
-                Happened::Live => {
+                ConnectionEvent::Live => {
                     let wanted = self.shards.get(connection.shard).map_or(&[][..], |shard| &shard.wanted);
                     connection.reconcile(wanted);
                     for wanted in wanted {
                         if let Some(until) =
-                            self.records.barred_until(*wanted).filter(|until| *until > cx.mono())
+                            self.records.blocked_until(*wanted).filter(|until| *until > cx.mono())
                         {
                             connection.set_refused(*wanted, until);
                         }
@@ -402,108 +407,119 @@ impl Fleet {
                     self.refusals = 0;
                     self.trouble = None;
                 }
-                Happened::Granted(wanted) => self.records.granted(wanted),
+                ConnectionEvent::Granted(wanted) => self.records.granted(wanted),
                 // Where nothing at all is answered the connection is to blame, unless that is always so.
-                Happened::NoAnswer(_)
+                ConnectionEvent::NoAnswer(_)
                     if !connection.has_granted()
                         && self
                             .shards
                             .get(connection.shard)
                             .is_some_and(|shard| shard.backoff.failures() < 3) =>
                 {
-                    ending = Some(Ending::GivenUp);
+                    ending = Some(CloseReason::GivenUp);
                 }
-                Happened::Denied(Wanted::Everything) | Happened::NoAnswer(Wanted::Everything) => {
+                ConnectionEvent::Denied(TopicFilter::Everything)
+                | ConnectionEvent::NoAnswer(TopicFilter::Everything) => {
                     self.wildcard_refused = true;
                 }
-                Happened::Denied(wanted) | Happened::NoAnswer(wanted) => {
+                ConnectionEvent::Denied(wanted) | ConnectionEvent::NoAnswer(wanted) => {
                     let retry_at = self.records.refused(wanted, cx.mono(), cx.settings.quarantine);
                     connection.set_refused(wanted, retry_at);
                 }
-                Happened::Acknowledged(_) => self.permission.granted(),
-                Happened::Unanswered(what) => self.strike(cx, what),
-                Happened::ConnectRefused(refusal) => ending = Some(Ending::ConnectRefused(refusal)),
-                Happened::Dead => ending = Some(Ending::GivenUp),
+                ConnectionEvent::Acknowledged(_) => self.permission.granted(),
+                ConnectionEvent::Unanswered(what) => self.record_failure(cx, what),
+                ConnectionEvent::ConnectRefused(refusal) => {
+                    ending = Some(CloseReason::ConnectRefused(refusal))
+                }
+                ConnectionEvent::Dead => ending = Some(CloseReason::GivenUp),
             }
         }
         if let Some(ending) = ending {
-            self.end(cx, at, ending, happened);
+            self.end(cx, at, ending, events);
         }
         ending.is_some()
     }
 
-    fn strike(&mut self, cx: &Context, what: Publishing) {
+    fn record_failure(&mut self, cx: &Context, what: Publishing) {
         let command = matches!(what, Publishing::Command { .. });
         let probe_at = cx.after(cx.settings.read_only_probe);
-        self.permission.strike(command, cx.settings.read_only_after, probe_at);
+        self.permission.record_failure(command, cx.settings.read_only_after, probe_at);
     }
 
     /// A connection is gone, or is to go.
-    pub(crate) fn end(&mut self, cx: &mut Context, at: usize, ending: Ending, happened: &mut Vec<Happened>) {
+    pub(crate) fn end(
+        &mut self,
+        cx: &mut Context,
+        at: usize,
+        ending: CloseReason,
+        events: &mut Vec<ConnectionEvent>,
+    ) {
         if at >= self.connections.len() {
             return;
         }
         let connection = self.connections.remove(at);
         cx.outbox.drop_sends(connection.id);
         let now = cx.mono();
-        if matches!(ending, Ending::GivenUp | Ending::ConnectRefused(_)) {
+        if matches!(ending, CloseReason::GivenUp | CloseReason::ConnectRefused(_)) {
             cx.outbox.work(Output::Close { conn: connection.id });
         }
         if connection.leave_at.is_some() {
             return;
         }
-        if ending == Ending::Closed {
-            let blamed =
-                connection.in_flight.iter().rfind(|waiting| waiting.sent.saturating_add(BLAME) > now);
+        if ending == CloseReason::Closed {
+            let blamed = connection
+                .in_flight
+                .iter()
+                .rfind(|waiting| waiting.sent.saturating_add(PUBLISH_BLAME_WINDOW) > now);
             if let Some(what) = blamed.map(|waiting| waiting.what) {
-                self.strike(cx, what);
-                happened.push(Happened::Unanswered(what));
+                self.record_failure(cx, what);
+                events.push(ConnectionEvent::Unanswered(what));
             }
-            self.accuse(cx, &connection, now);
+            self.suspect_filters(cx, &connection, now);
         }
         match ending {
-            Ending::Refused { status } => {
+            CloseReason::Refused { status } => {
                 // A broker in trouble says nothing about this account.
                 let counts = status.is_some_and(|status| status < 500 && status != 429);
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::UpgradeRefused { status });
             }
-            Ending::ConnectRefused(refusal) => {
+            CloseReason::ConnectRefused(refusal) => {
                 let counts = refusal != ConnectRefusal::Unavailable;
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::ConnectRefused(refusal));
             }
             // What was never live was not lost.
-            Ending::GivenUp if !connection.is_live() => {
+            CloseReason::GivenUp if !connection.is_live() => {
                 self.trouble = Some(Reason::UpgradeRefused { status: None });
             }
-            Ending::Closed | Ending::GivenUp => self.trouble = Some(Reason::ConnectionLost),
+            CloseReason::Closed | CloseReason::GivenUp => self.trouble = Some(Reason::ConnectionLost),
         }
         let Some(shard) = self.shards.get_mut(connection.shard) else { return };
         if connection.live_since().is_some_and(|since| now.saturating_sub(since) >= cx.settings.stable_after)
         {
             shard.backoff.reset();
         }
-        let cap = if self.refusals >= MANY_REFUSALS { SELDOM } else { cx.settings.backoff_cap };
+        let cap = if self.refusals >= MANY_REFUSALS { SLOW_RETRY } else { cx.settings.backoff_cap };
         let mut pause = shard.backoff.next(cx.settings.backoff_first, cap, &mut cx.entropy);
         if self.refusals >= MANY_REFUSALS {
-            pause = pause.max(SELDOM / 2);
+            pause = pause.max(SLOW_RETRY / 2);
         }
         shard.dial_at = now.saturating_add(pause);
         shard.failed_at = now;
     }
 
     /// Filters that were asked for when the connection ended are suspected, if it worked otherwise.
-    fn accuse(&mut self, cx: &Context, connection: &Connection, now: Duration) {
+    fn suspect_filters(&mut self, cx: &Context, connection: &Connection, now: Duration) {
         let Phase::Live { since } = connection.phase else { return };
-        let asked: Vec<Wanted> = connection.asked().collect();
+        let asked: Vec<TopicFilter> = connection.asked().collect();
         let worked = connection.has_granted() || now.saturating_sub(since) >= SUSPECT_DELAY;
         let alone = asked.len() == 1 && worked;
         for wanted in asked {
-            if wanted == Wanted::Everything && (alone || self.records.is_suspect(wanted)) {
+            if wanted == TopicFilter::Everything && (alone || self.records.is_suspect(wanted)) {
                 self.wildcard_refused = true;
             }
-            self.records.accused(wanted, alone, now, cx.settings.quarantine);
+            self.records.suspect(wanted, alone, now, cx.settings.quarantine);
         }
     }
 

@@ -7,14 +7,14 @@ use mysa_proto::{DeviceId, Topic, TopicKind};
 
 /// A filter that is to be subscribed to.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Wanted {
+pub(crate) enum TopicFilter {
     /// `/v1/dev/+/out`.
     Everything,
     /// One topic of one thermostat of the account. Nothing else can be asked for.
     Device(DeviceId, TopicKind),
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for TopicFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Everything => f.write_str("/v1/dev/+/out"),
@@ -26,7 +26,7 @@ impl fmt::Display for Wanted {
 /// How one filter stands on one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: TopicFilter,
     pub(crate) state: SubscriptionState,
 }
 
@@ -50,7 +50,7 @@ struct Record {
     /// Times it was refused, or found out.
     refusals: u32,
     /// Ends of connections while it was the only one asked for.
-    strikes: u8,
+    failures: u8,
     /// It was among those asked for when a connection ended.
     suspect: bool,
     until: Duration,
@@ -58,13 +58,13 @@ struct Record {
 
 /// Records of filters that gave trouble.
 #[derive(Debug, Default)]
-pub(crate) struct Records(Vec<(Wanted, Record)>);
+pub(crate) struct Records(Vec<(TopicFilter, Record)>);
 
 /// Longest pause before a refused filter is tried again.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
 impl Records {
-    fn record(&mut self, wanted: Wanted) -> &mut Record {
+    fn record(&mut self, wanted: TopicFilter) -> &mut Record {
         let at = match self.0.iter().position(|(other, _)| *other == wanted) {
             Some(at) => at,
             None => {
@@ -75,49 +75,49 @@ impl Records {
         &mut self.0[at].1
     }
 
-    fn find(&self, wanted: Wanted) -> Option<&Record> {
+    fn find(&self, wanted: TopicFilter) -> Option<&Record> {
         self.0.iter().find(|(other, _)| *other == wanted).map(|(_, record)| record)
     }
 
     /// Until when it is not to be asked for.
-    pub(crate) fn barred_until(&self, wanted: Wanted) -> Option<Duration> {
+    pub(crate) fn blocked_until(&self, wanted: TopicFilter) -> Option<Duration> {
         self.find(wanted).map(|record| record.until).filter(|until| !until.is_zero())
     }
 
-    pub(crate) fn is_suspect(&self, wanted: Wanted) -> bool {
+    pub(crate) fn is_suspect(&self, wanted: TopicFilter) -> bool {
         self.find(wanted).is_some_and(|record| record.suspect)
     }
 
-    pub(crate) fn granted(&mut self, wanted: Wanted) {
+    pub(crate) fn granted(&mut self, wanted: TopicFilter) {
         self.0.retain(|(other, _)| *other != wanted);
     }
 
     /// It was refused. Returns when it may be tried again.
-    pub(crate) fn refused(&mut self, wanted: Wanted, now: Duration, first: Duration) -> Duration {
+    pub(crate) fn refused(&mut self, wanted: TopicFilter, now: Duration, first: Duration) -> Duration {
         let record = self.record(wanted);
         let pause = first.saturating_mul(1 << record.refusals.min(16)).min(LONGEST);
         record.refusals = record.refusals.saturating_add(1);
         record.suspect = false;
-        record.strikes = 0;
+        record.failures = 0;
         record.until = now.saturating_add(pause);
         record.until
     }
 
     /// The connection ended while it was asked for, among others or alone.
-    pub(crate) fn accused(&mut self, wanted: Wanted, alone: bool, now: Duration, first: Duration) {
+    pub(crate) fn suspect(&mut self, wanted: TopicFilter, alone: bool, now: Duration, first: Duration) {
         let record = self.record(wanted);
         record.suspect = true;
         if alone {
-            record.strikes += 1;
+            record.failures += 1;
             // What was barred before needs no second proof: each costs the connection of the others.
-            if record.strikes >= 2 || record.refusals > 0 {
+            if record.failures >= 2 || record.refusals > 0 {
                 self.refused(wanted, now, first);
                 self.record(wanted).suspect = true;
             }
         }
     }
 
-    pub(crate) fn forget(&mut self, keep: impl Fn(Wanted) -> bool) {
+    pub(crate) fn forget(&mut self, keep: impl Fn(TopicFilter) -> bool) {
         self.0.retain(|(wanted, _)| keep(*wanted));
     }
 }
@@ -130,18 +130,18 @@ mod tests {
 
     #[test]
     fn a_filter_that_ends_two_connections_alone_is_barred_and_the_pause_grows() {
-        let wanted = Wanted::Device(DeviceId::new("a0b1c2d3e4f6").unwrap(), TopicKind::Batch);
+        let wanted = TopicFilter::Device(DeviceId::new("a0b1c2d3e4f6").unwrap(), TopicKind::Batch);
         let mut records = Records::default();
-        records.accused(wanted, false, Duration::ZERO, FIRST);
-        records.accused(wanted, true, Duration::ZERO, FIRST);
-        assert_eq!((records.barred_until(wanted), records.is_suspect(wanted)), (None, true));
-        records.accused(wanted, true, Duration::ZERO, FIRST);
-        assert_eq!(records.barred_until(wanted), Some(FIRST));
+        records.suspect(wanted, false, Duration::ZERO, FIRST);
+        records.suspect(wanted, true, Duration::ZERO, FIRST);
+        assert_eq!((records.blocked_until(wanted), records.is_suspect(wanted)), (None, true));
+        records.suspect(wanted, true, Duration::ZERO, FIRST);
+        assert_eq!(records.blocked_until(wanted), Some(FIRST));
         // It is still asked for alone, and the next time is enough.
         assert!(records.is_suspect(wanted));
-        records.accused(wanted, true, FIRST, FIRST);
-        assert_eq!(records.barred_until(wanted), Some(FIRST * 3));
+        records.suspect(wanted, true, FIRST, FIRST);
+        assert_eq!(records.blocked_until(wanted), Some(FIRST * 3));
         records.granted(wanted);
-        assert_eq!(records.barred_until(wanted), None);
+        assert_eq!(records.blocked_until(wanted), None);
     }
 }

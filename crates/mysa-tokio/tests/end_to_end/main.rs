@@ -219,8 +219,8 @@ async fn futures_may_be_dropped_at_any_moment() {
 #[tokio::test]
 async fn shutting_down_ends_in_every_phase() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
-    type Reached = fn(&mysa_sim::Counters) -> u64;
-    let phases: [(&str, Reached); 5] = [
+    type DeliveryStage = fn(&mysa_sim::Counters) -> u64;
+    let phases: [(&str, DeliveryStage); 5] = [
         ("at once", |_| 1),
         ("while signing in", |counters| counters.http_requests),
         ("while listing", |counters| counters.rest_requests),
