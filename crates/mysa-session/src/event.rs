@@ -129,6 +129,8 @@ pub enum RequestError {
     Failed(HttpFailure),
     /// There is nobody to ask as: sign-in is needed, or the session has a captured URL only, or it was shut down.
     NotSignedIn,
+    /// The session is [`read_only`](crate::Settings::read_only) and the request was a write: nothing was sent.
+    ReadOnly,
 }
 
 impl core::fmt::Display for RequestError {
@@ -140,6 +142,7 @@ impl core::fmt::Display for RequestError {
             Self::Failed(HttpFailure::Tls) => f.write_str("the service could not prove who it is"),
             Self::Failed(HttpFailure::Broken) => f.write_str("the connection broke"),
             Self::NotSignedIn => f.write_str("not signed in"),
+            Self::ReadOnly => f.write_str("this session is read-only: it sends no writes"),
         }
     }
 }

@@ -146,10 +146,10 @@ impl Rest {
         }
         let token = Secret::from(identity.id_token(cx)?);
         if self.devices_at.max(self.not_before) <= now && !self.has(Purpose::Devices) {
-            self.push(rest::devices(), Purpose::Devices);
+            self.push(rest::devices().into_request(), Purpose::Devices);
         }
         if have_devices && self.states_at.max(self.not_before) <= now && !self.has(Purpose::States) {
-            self.push(rest::devices_state(), Purpose::States);
+            self.push(rest::devices_state().into_request(), Purpose::States);
         }
         while self.pending.len() < WINDOW && !self.waiting.is_empty() {
             let next = self.waiting.remove(0);

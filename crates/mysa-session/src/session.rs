@@ -3,7 +3,7 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
-use mysa_proto::rest::RestRequest;
+use mysa_proto::rest::{ReadRequest, RestRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId, DeviceState};
 use mysa_sigv4::PresignedUrl;
 
@@ -274,22 +274,42 @@ impl Session {
         self.step();
     }
 
-    /// Sends a request of the caller's to the REST service, authorised. The result comes as an [`Event::Response`].
-    /// A write is never repeated after an answer that leaves its effect open.
+    /// Sends the caller's read to the REST service, authorised. The result comes as an [`Event::Response`].
     ///
     /// # Errors
     ///
     /// [`Busy`] if too many are under way, or too many responses unread. Nothing was begun.
-    pub fn request(&mut self, now: Now, request: RestRequest) -> Result<RequestId, Busy> {
+    pub fn request(&mut self, now: Now, request: ReadRequest) -> Result<RequestId, Busy> {
         self.advance_clock(now);
+        self.caller_request(request.into_request(), None)
+    }
+
+    /// Sends the caller's write of harmless settings to the REST service, authorised. The result comes as an
+    /// [`Event::Response`]. It is never repeated after an answer that leaves its effect open. A session that is
+    /// [`read_only`](Settings::read_only) sends nothing and reports [`RequestError::ReadOnly`].
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] as for [`Session::request`].
+    pub fn write_settings(&mut self, now: Now, write: SettingsWrite) -> Result<RequestId, Busy> {
+        self.advance_clock(now);
+        let refused = self.cx.settings.read_only.then_some(RequestError::ReadOnly);
+        self.caller_request(write.into_request(), refused)
+    }
+
+    fn caller_request(
+        &mut self,
+        request: RestRequest,
+        refused: Option<RequestError>,
+    ) -> Result<RequestId, Busy> {
         if self.rest.callers() + self.cx.outbox.unread_responses() >= CALLERS {
             return Err(Busy);
         }
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let nobody = self.captured || self.ended || self.service.level == Level::SignInNeeded;
-        if nobody {
-            self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+        if let Some(error) = refused.or(nobody.then_some(RequestError::NotSignedIn)) {
+            self.cx.outbox.keep(Event::Response { id, result: Err(error) });
         } else if !self.rest.ask(request, Purpose::Caller(id)) {
             return Err(Busy);
         }

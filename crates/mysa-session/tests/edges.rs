@@ -173,6 +173,27 @@ fn a_session_that_may_not_command_refuses_each_command() {
 }
 
 #[test]
+fn a_session_that_may_not_command_writes_no_settings_either() {
+    use mysa_proto::rest;
+    use mysa_session::RequestError;
+
+    for (read_only, sent) in [(true, 0), (false, 1)] {
+        let mut settings = Settings::default();
+        settings.read_only = read_only;
+        let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+        rig.run(secs(10));
+        let now = rig.now();
+        let write = rig.session.write_settings(now, rest::set_lock(device(LITE), true)).unwrap();
+        rig.run(secs(2));
+        assert_eq!(rig.asked(&format!("/devices/{LITE}")), sent);
+        let refused = rig.events.iter().any(|(_, event)| {
+            matches!(event, Event::Response { id, result: Err(RequestError::ReadOnly) } if *id == write)
+        });
+        assert_eq!(refused, read_only);
+    }
+}
+
+#[test]
 fn nothing_secret_prints() {
     let mut rig = Rig::live();
     rig.status(LITE, 20.0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysa_cognito::{Secret, StoredSession};
-use mysa_proto::rest::{self, History, RestRequest, UsageQuery};
+use mysa_proto::rest::{self, History, ReadRequest, SettingsWrite, UsageQuery};
 use mysa_proto::{Celsius, Change, DeviceId, Mode};
 use mysa_session::{
     Busy, ChallengeNeeded, Diagnosis, Environment, Level, Reason, RequestError, Response, Service, Verdict,
@@ -31,6 +31,12 @@ pub struct Client {
 }
 
 /// A client that cannot write: it has no method that would.
+///
+/// ```compile_fail,E0599
+/// # async fn example(monitor: mysa_tokio::Monitor, id: mysa_tokio::DeviceId) {
+/// monitor.write_settings(mysa_tokio::rest::set_lock(id, true)).await;
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Monitor {
     pub(crate) shared: Arc<Shared>,
@@ -83,7 +89,7 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// Why a request of [`Monitor::request`] has no answer.
+/// Why a request of [`Monitor::request`] or [`Client::write_settings`] has no answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AskError {
@@ -205,6 +211,17 @@ impl Client {
         Pending { asks: self.asks.clone(), device: *device, change, deadline: None }
     }
 
+    /// Writes harmless settings of a thermostat to the REST service, with the account's token: its name, its lock, the
+    /// brightness of its display. It is sent once: after [`RequestError::Failed`] it may or may not have had its effect.
+    ///
+    /// # Errors
+    /// What the service refused, or that it could not be asked; [`RequestError::ReadOnly`] if the client is read-only.
+    pub async fn write_settings(&self, write: SettingsWrite) -> Result<Response, AskError> {
+        let (response, answer) = oneshot::channel();
+        self.ask(Ask::WriteSettings { write, response }).await.map_err(|Ended| AskError::Ended)?;
+        answer.await.unwrap_or(Err(AskError::Ended))
+    }
+
     /// Answers a challenge, such as with the code of a text message. Then wait for [`Monitor::ready`] again.
     ///
     /// # Errors
@@ -315,11 +332,11 @@ impl Monitor {
         self.shared.subscribe()
     }
 
-    /// Asks the REST service anything that can be read, with the account's token.
+    /// Sends a read to the REST service, with the account's token.
     ///
     /// # Errors
     /// What the service refused, or that it could not be asked.
-    pub async fn request(&self, request: RestRequest) -> Result<Response, AskError> {
+    pub async fn request(&self, request: ReadRequest) -> Result<Response, AskError> {
         let (response, answer) = oneshot::channel();
         self.ask(Ask::Request { request, response }).await.map_err(|Ended| AskError::Ended)?;
         answer.await.unwrap_or(Err(AskError::Ended))

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use mysa_cognito::{Secret, StoredSession};
-use mysa_proto::rest::RestRequest;
+use mysa_proto::rest::{ReadRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId, UnixTime};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
@@ -33,7 +33,11 @@ pub(crate) enum Ask {
         verdict: oneshot::Sender<Result<Verdict, Busy>>,
     },
     Request {
-        request: RestRequest,
+        request: ReadRequest,
+        response: oneshot::Sender<Result<Response, AskError>>,
+    },
+    WriteSettings {
+        write: SettingsWrite,
         response: oneshot::Sender<Result<Response, AskError>>,
     },
     AnswerChallenge {
@@ -225,10 +229,14 @@ impl Driver {
                     Err(busy) => drop(verdict.send(Err(busy))),
                 }
             }
-            Ask::Request { request, response } => match self.session.request(now, request) {
-                Ok(id) => drop(self.responses.insert(id, response)),
-                Err(Busy) => drop(response.send(Err(AskError::Busy))),
-            },
+            Ask::Request { request, response } => {
+                let begun = self.session.request(now, request);
+                self.await_response(begun, response);
+            }
+            Ask::WriteSettings { write, response } => {
+                let begun = self.session.write_settings(now, write);
+                self.await_response(begun, response);
+            }
             Ask::AnswerChallenge { answer } => {
                 // An answer to a challenge that has gone meanwhile changes nothing.
                 let _ = self.session.answer_challenge(now, answer.expose());
@@ -244,6 +252,17 @@ impl Driver {
                 self.leave_at = Some(tokio::time::Instant::now() + SIGN_OUT_LIMIT);
             }
             Ask::Shutdown => {}
+        }
+    }
+
+    fn await_response(
+        &mut self,
+        begun: Result<RequestId, Busy>,
+        response: oneshot::Sender<Result<Response, AskError>>,
+    ) {
+        match begun {
+            Ok(id) => drop(self.responses.insert(id, response)),
+            Err(Busy) => drop(response.send(Err(AskError::Busy))),
         }
     }
 

@@ -60,7 +60,7 @@ pub use client::{AskError, Client, CommandError, Ended, EnergyError, Monitor, No
 pub use device::DeviceView;
 pub use events::Events;
 pub use mysa_cognito::{ChallengeKind, RefreshFlow, RefreshToken, Secret, StoredSession};
-pub use mysa_proto::rest::{self, RestRequest};
+pub use mysa_proto::rest::{self, HeaterWrite, ReadRequest, RestRequest, SettingsWrite};
 pub use mysa_proto::{
     Celsius, Change, Changes, DeviceId, DeviceState, EnvelopeForm, FanSpeed, Hold, Mode, ModeTable, Model,
     Swing, TrackedSensor, Watts,

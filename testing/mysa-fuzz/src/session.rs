@@ -6,7 +6,7 @@ use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
 use mysa_mqtt_codec::{
     ConnAck, Delivery, PacketId, Publish, QoS, ReturnCodes, SubAck, Topic, puback, unsuback,
 };
-use mysa_proto::rest::{self, RestRequest};
+use mysa_proto::rest::{self, ReadRequest};
 use mysa_proto::{DeviceId, Model, UnixTime};
 use mysa_session::{
     CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Now, Output, Session,
@@ -200,7 +200,7 @@ impl Rig {
                 id.into_iter().for_each(|id| self.session.cancel(self.now(), id));
             }
             0xec..0xf0 => {
-                let request: RestRequest = if script.flag() { rest::homes() } else { rest::devices() };
+                let request: ReadRequest = if script.flag() { rest::homes() } else { rest::devices() };
                 let _ = self.session.request(self.now(), request);
             }
             0xf0..0xf4 => {

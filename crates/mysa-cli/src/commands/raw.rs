@@ -1,7 +1,7 @@
 //! `mysa raw`.
 
 use mysa_proto::RawJson;
-use mysa_proto::rest::{RestHost, RestRequest};
+use mysa_proto::rest::{ReadRequest, RestHost};
 use mysa_tokio::{AskError, RequestError};
 
 use crate::args::{Host, Raw};
@@ -21,7 +21,7 @@ pub(crate) async fn run(
         Host::Legacy => RestHost::Legacy,
         Host::Backend => RestHost::Backend,
     };
-    let request = RestRequest::get(host, &args.path).ok_or_else(|| {
+    let request = ReadRequest::get(host, &args.path).ok_or_else(|| {
         Failure::usage(format!(
             "'{}' is not a path that can be read: it starts with a slash, holds no blanks, and is not one that hands out credentials",
             args.path

@@ -1,13 +1,14 @@
 //! Requests to the REST service and what its answers hold.
 //!
-//! A function builds each request as a value ([`RestRequest`]): method, host, path, query and body. The caller adds
-//! the authorization ([`Auth`]) and sends it. A status outside 200 to 299 goes to [`Failure::of`]; any other body goes
+//! A function builds each request as a value of one of three types: [`ReadRequest`], [`SettingsWrite`] for what cannot
+//! move a heater, and [`HeaterWrite`] for what may. Each holds a [`RestRequest`]: method, host, path, query and body. The
+//! caller adds the authorization ([`Auth`]) and sends it. A status outside 200 to 299 goes to [`Failure::of`]; any other body goes
 //! to `decode` of the type the function names.
 //!
 //! ```
 //! use mysa_proto::rest::{self, DeviceStates, Failure};
 //!
-//! let request = rest::devices_state();
+//! let request = rest::devices_state().into_request();
 //! assert_eq!((request.method().as_str(), request.target().as_str()), ("GET", "/devices/state"));
 //!
 //! let (status, body) = (200, br#"{"DeviceStatesObj":{"a0b1c2d3e4f6":{"Duty":{"v":47,"t":1767323040}}}}"#);
@@ -31,6 +32,7 @@ mod calendar;
 mod capabilities;
 mod device_record;
 mod device_states;
+mod effect;
 mod energy;
 mod error;
 mod fields;
@@ -60,6 +62,7 @@ pub use calendar::http_date;
 pub use capabilities::{Capabilities, ValueRange};
 pub use device_record::{DeviceList, DeviceRecord, DisplayUnit};
 pub use device_states::{DeviceStateEntry, DeviceStates, Reading};
+pub use effect::{HeaterWrite, ReadRequest, SettingsWrite};
 pub use energy::{EnergyQuery, Resolution, Scope};
 pub use error::{DecodeError, Failure, FailureKind, Retry, RetryAfter};
 pub use firmware::{Firmware, UpdateAvailable};

@@ -96,9 +96,12 @@ impl fmt::Display for ResourceId {
     }
 }
 
-/// One request to the REST service, without its authorization. Only the functions of [`rest`](super) and
-/// [`RestRequest::get`] build one, so none for a dangerous route exists: firmware updates, edits of the model, claiming and deleting thermostats, and
-/// changes of access have no function.
+/// Wire description of one request to the REST service, without its authorization.
+///
+/// It is the inside of a [`ReadRequest`](super::ReadRequest), a [`SettingsWrite`](super::SettingsWrite) or a
+/// [`HeaterWrite`](super::HeaterWrite). Only the functions of [`rest`](super) build those, so no request for a dangerous
+/// route exists: firmware updates, edits of the model, claiming and deleting thermostats, and changes of access have no
+/// function.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RestRequest {
     pub(super) method: Method,
@@ -107,7 +110,6 @@ pub struct RestRequest {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) body: Option<String>,
-    pub(super) writes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -122,37 +124,7 @@ pub(super) enum Hosts {
 
 impl RestRequest {
     pub(super) const fn new(method: Method, host: RestHost, hosts: Hosts, path: String) -> Self {
-        Self { method, host, hosts, path, query: String::new(), body: None, writes: false }
-    }
-
-    /// `GET` of any path, query included, for looking into what the service has: `None` for what is no path, and for
-    /// the routes that hand out credentials. No `GET` of this service changes anything, as far as is known.
-    ///
-    /// ```
-    /// use mysa_proto::rest::{RestHost, RestRequest};
-    ///
-    /// let request = RestRequest::get(RestHost::Backend, "/schedule?homeId=7").ok_or("not a path")?;
-    /// assert_eq!((request.path(), request.query()), ("/schedule", Some("homeId=7")));
-    /// # Ok::<(), &str>(())
-    /// ```
-    #[must_use]
-    pub fn get(host: RestHost, target: &str) -> Option<Self> {
-        let plain = target.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\\\"<>".contains(&byte));
-        if !plain || !target.starts_with('/') || target.len() > 2_048 {
-            return None;
-        }
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut segments = path.split('/').skip(1);
-        // Percent-encoding could hide the names, and no path of this service needs it.
-        let hides = path.contains('%') || segments.clone().any(|part| part == "." || part == "..");
-        let hands_out = segments
-            .any(|part| ["iot-token", "matter"].iter().any(|secret| part.eq_ignore_ascii_case(secret)));
-        if hides || hands_out {
-            return None;
-        }
-        let mut request = Self::new(Method::Get, host, Hosts::One, path.to_owned());
-        request.query = query.to_owned();
-        Some(request)
+        Self { method, host, hosts, path, query: String::new(), body: None }
     }
 
     /// The method.
@@ -201,12 +173,6 @@ impl RestRequest {
             .chain(self.body.is_some().then_some(("content-type", "application/json")))
     }
 
-    /// Whether it changes something. What does not may be repeated at will.
-    #[must_use]
-    pub const fn is_write(&self) -> bool {
-        self.writes
-    }
-
     /// The same request for the other host. `None` if only one host has the route.
     #[must_use]
     pub fn on_other_host(&self) -> Option<Self> {
@@ -238,11 +204,6 @@ impl RestRequest {
         self.query.push_str(name);
         self.query.push('=');
         push_encoded(&mut self.query, value);
-        self
-    }
-
-    pub(super) const fn writing(mut self) -> Self {
-        self.writes = true;
         self
     }
 }
@@ -299,32 +260,6 @@ mod tests {
         }
         for bad in ["", ".", "..", "a\nb", &"x".repeat(129)] {
             assert_eq!(ResourceId::new(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_free_path_reads_and_hands_out_no_credentials() {
-        let get = |target| RestRequest::get(RestHost::Legacy, target);
-        for target in ["/devices", "/homes/7?a=b&c=%20d", "/"] {
-            let request = get(target).unwrap();
-            assert_eq!((request.method(), request.is_write()), (Method::Get, false));
-            assert_eq!(request.target(), target);
-        }
-        for bad in [
-            "",
-            "devices",
-            "/a b",
-            "/a\r\nx: y",
-            "/a#b",
-            "/é",
-            "/a/../iot-token",
-            "/iot-token",
-            "/IoT-Token?x",
-            "/v2/matter/qr",
-            "/iot%2dtoken",
-            "https://example.org/",
-        ] {
-            assert_eq!(get(bad), None, "{bad}");
         }
     }
 

@@ -1,11 +1,14 @@
-//! The routes that read.
+//! Routes that read, and the request for live reporting.
 
 use alloc::string::ToString;
 
 use serde_json::json;
 
 use super::request::{Hosts, Segment, path};
-use super::{EnergyQuery, Method, ResourceId, RestHost, RestRequest, StoredReadingsQuery, UsageQuery};
+use super::{
+    EnergyQuery, Method, ReadRequest, ResourceId, RestHost, RestRequest, SettingsWrite, StoredReadingsQuery,
+    UsageQuery,
+};
 use crate::{DeviceId, UnixTime};
 
 const fn legacy(method: Method, path: alloc::string::String) -> RestRequest {
@@ -20,8 +23,8 @@ macro_rules! routes {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $kind:ident),*) = $host:ident $method:ident [$($part:tt),*];)*) => {$(
         $(#[$doc])*
         #[must_use]
-        pub fn $name($($arg: routes!(@type $kind)),*) -> RestRequest {
-            $host(Method::$method, path(&[$(routes!(@part $part)),*]))
+        pub fn $name($($arg: routes!(@type $kind)),*) -> ReadRequest {
+            ReadRequest($host(Method::$method, path(&[$(routes!(@part $part)),*])))
         }
     )*};
     (@type device) => { DeviceId };
@@ -85,120 +88,154 @@ routes! {
 
 /// `POST /energy/device/{dev}`: energy of one thermostat; [`History`](super::History).
 #[must_use]
-pub fn energy_device(device: DeviceId, query: &EnergyQuery) -> RestRequest {
-    legacy(Method::Post, path(&[Segment::Fixed("energy"), Segment::Fixed("device"), Segment::Device(device)]))
-        .with_body(&query.body(device.as_str()))
+pub fn energy_device(device: DeviceId, query: &EnergyQuery) -> ReadRequest {
+    ReadRequest(
+        legacy(
+            Method::Post,
+            path(&[Segment::Fixed("energy"), Segment::Fixed("device"), Segment::Device(device)]),
+        )
+        .with_body(&query.body(device.as_str())),
+    )
 }
 
 /// `POST /energy/zone/{zone}`; [`History`](super::History).
 #[must_use]
-pub fn energy_zone(zone: &ResourceId, query: &EnergyQuery) -> RestRequest {
-    legacy(Method::Post, path(&[Segment::Fixed("energy"), Segment::Fixed("zone"), Segment::Id(zone)]))
-        .with_body(&query.body(zone.as_str()))
+pub fn energy_zone(zone: &ResourceId, query: &EnergyQuery) -> ReadRequest {
+    ReadRequest(
+        legacy(Method::Post, path(&[Segment::Fixed("energy"), Segment::Fixed("zone"), Segment::Id(zone)]))
+            .with_body(&query.body(zone.as_str())),
+    )
 }
 
 /// `POST /energy/home/{home}`; [`History`](super::History).
 #[must_use]
-pub fn energy_home(home: &ResourceId, query: &EnergyQuery) -> RestRequest {
-    legacy(Method::Post, path(&[Segment::Fixed("energy"), Segment::Fixed("home"), Segment::Id(home)]))
-        .with_body(&query.body(home.as_str()))
+pub fn energy_home(home: &ResourceId, query: &EnergyQuery) -> ReadRequest {
+    ReadRequest(
+        legacy(Method::Post, path(&[Segment::Fixed("energy"), Segment::Fixed("home"), Segment::Id(home)]))
+            .with_body(&query.body(home.as_str())),
+    )
 }
 
 /// `POST /energy/v3/{home}/home`: whole-home energy, the method and order one client knows; 404 on an account without
 /// current sensors. [`History`](super::History).
 #[must_use]
-pub fn energy_v3_whole_home(home: &ResourceId, query: &EnergyQuery) -> RestRequest {
+pub fn energy_v3_whole_home(home: &ResourceId, query: &EnergyQuery) -> ReadRequest {
     let path =
         path(&[Segment::Fixed("energy"), Segment::Fixed("v3"), Segment::Id(home), Segment::Fixed("home")]);
-    legacy(Method::Post, path).with_body(&query.body(home.as_str()))
+    ReadRequest(legacy(Method::Post, path).with_body(&query.body(home.as_str())))
 }
 
 /// `POST /energy/setpoints/device/{dev}`: setpoint changes of the day that holds `at`, in `time_zone` (a name of the
 /// tz database, as in `Home` and device records); [`SetpointHistory`](super::SetpointHistory).
 #[must_use]
-pub fn energy_setpoints(device: DeviceId, at: UnixTime, time_zone: &str) -> RestRequest {
+pub fn energy_setpoints(device: DeviceId, at: UnixTime, time_zone: &str) -> ReadRequest {
     let body = json!({ "Scope": "Day", "Timestamp": at.as_secs(), "PhoneTimezone": time_zone });
     let fixed = Segment::Fixed;
-    legacy(
-        Method::Post,
-        path(&[fixed("energy"), fixed("setpoints"), fixed("device"), Segment::Device(device)]),
+    ReadRequest(
+        legacy(
+            Method::Post,
+            path(&[fixed("energy"), fixed("setpoints"), fixed("device"), Segment::Device(device)]),
+        )
+        .with_body(&body),
     )
-    .with_body(&body)
 }
 
 /// `POST /batchReadings/v2/{dev}`: stored readings in time-keyed buckets, whose keys differ between the hosts;
 /// [`StoredReadings`](super::StoredReadings). One witness.
 #[must_use]
-pub fn stored_readings(device: DeviceId, query: &StoredReadingsQuery) -> RestRequest {
+pub fn stored_readings(device: DeviceId, query: &StoredReadingsQuery) -> ReadRequest {
     let fixed = Segment::Fixed;
-    legacy(Method::Post, path(&[fixed("batchReadings"), fixed("v2"), Segment::Device(device)]))
-        .with_body(&query.body())
+    ReadRequest(
+        legacy(Method::Post, path(&[fixed("batchReadings"), fixed("v2"), Segment::Device(device)]))
+            .with_body(&query.body()),
+    )
 }
 
 /// `GET /mobile/bootstrap?versionNumber=`: user, homes and devices in one; [`Bootstrap`](super::Bootstrap). The version
 /// is one of the app, such as [`APP_VERSION`](super::APP_VERSION); without it the service answers 400.
 #[must_use]
-pub fn bootstrap(app_version: &str) -> RestRequest {
-    backend(Method::Get, path(&[Segment::Fixed("mobile"), Segment::Fixed("bootstrap")]))
-        .with_query("versionNumber", app_version)
+pub fn bootstrap(app_version: &str) -> ReadRequest {
+    ReadRequest(
+        backend(Method::Get, path(&[Segment::Fixed("mobile"), Segment::Fixed("bootstrap")]))
+            .with_query("versionNumber", app_version),
+    )
 }
 
 /// `POST /state/batch`: the structured state of several thermostats; [`StateBatch`](super::StateBatch).
 #[must_use]
-pub fn state_batch(devices: &[DeviceId]) -> RestRequest {
+pub fn state_batch(devices: &[DeviceId]) -> ReadRequest {
     let ids: alloc::vec::Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
-    backend(Method::Post, path(&[Segment::Fixed("state"), Segment::Fixed("batch")]))
-        .with_body(&json!({ "deviceIds": ids }))
+    ReadRequest(
+        backend(Method::Post, path(&[Segment::Fixed("state"), Segment::Fixed("batch")]))
+            .with_body(&json!({ "deviceIds": ids })),
+    )
 }
 
 /// `GET /state/history/{dev}?startTime=&endTime=`: who changed what; [`StateHistory`](super::StateHistory).
 #[must_use]
-pub fn state_history(device: DeviceId, start: UnixTime, end: UnixTime) -> RestRequest {
-    backend(Method::Get, path(&[Segment::Fixed("state"), Segment::Fixed("history"), Segment::Device(device)]))
+pub fn state_history(device: DeviceId, start: UnixTime, end: UnixTime) -> ReadRequest {
+    ReadRequest(
+        backend(
+            Method::Get,
+            path(&[Segment::Fixed("state"), Segment::Fixed("history"), Segment::Device(device)]),
+        )
         .with_query("startTime", &start.as_secs().to_string())
-        .with_query("endTime", &end.as_secs().to_string())
+        .with_query("endTime", &end.as_secs().to_string()),
+    )
 }
 
 /// `GET /capabilities/{dev}` with the switches that include the older models;
 /// [`Capabilities`](super::Capabilities).
 #[must_use]
-pub fn capabilities(device: DeviceId) -> RestRequest {
-    including_legacy(backend(Method::Get, path(&[Segment::Fixed("capabilities"), Segment::Device(device)])))
+pub fn capabilities(device: DeviceId) -> ReadRequest {
+    ReadRequest(including_legacy(backend(
+        Method::Get,
+        path(&[Segment::Fixed("capabilities"), Segment::Device(device)]),
+    )))
 }
 
 /// `POST /telemetry/usage/{dev}`; [`History`](super::History).
 #[must_use]
-pub fn usage(device: DeviceId, query: &UsageQuery) -> RestRequest {
-    backend(
-        Method::Post,
-        path(&[Segment::Fixed("telemetry"), Segment::Fixed("usage"), Segment::Device(device)]),
+pub fn usage(device: DeviceId, query: &UsageQuery) -> ReadRequest {
+    ReadRequest(
+        backend(
+            Method::Post,
+            path(&[Segment::Fixed("telemetry"), Segment::Fixed("usage"), Segment::Device(device)]),
+        )
+        .with_body(&query.body()),
     )
-    .with_body(&query.body())
 }
 
 /// `GET /schedule?homeId=`; [`Schedules`](super::Schedules). 404 if there is none.
 #[must_use]
-pub fn schedules(home: &ResourceId) -> RestRequest {
-    including_legacy(
+pub fn schedules(home: &ResourceId) -> ReadRequest {
+    ReadRequest(including_legacy(
         backend(Method::Get, path(&[Segment::Fixed("schedule")])).with_query("homeId", home.as_str()),
-    )
+    ))
 }
 
 /// `GET /feature-flags/features/check?versionNumber=`. One witness.
 #[must_use]
-pub fn feature_flags(app_version: &str) -> RestRequest {
+pub fn feature_flags(app_version: &str) -> ReadRequest {
     let fixed = Segment::Fixed;
-    backend(Method::Get, path(&[fixed("feature-flags"), fixed("features"), fixed("check")]))
-        .with_query("versionNumber", app_version)
+    ReadRequest(
+        backend(Method::Get, path(&[fixed("feature-flags"), fixed("features"), fixed("check")]))
+            .with_query("versionNumber", app_version),
+    )
 }
 
 /// `POST /mysa-legacy/stream/home/{home}`: live reporting of a whole home for so many seconds, as the MQTT request
 /// does for one thermostat; [`LiveStream`](super::LiveStream). The app asks for 300 and renews after about 250.
 #[must_use]
-pub fn live_stream(home: &ResourceId, seconds: u32) -> RestRequest {
+pub fn live_stream(home: &ResourceId, seconds: u32) -> SettingsWrite {
     let fixed = Segment::Fixed;
-    backend(Method::Post, path(&[fixed("mysa-legacy"), fixed("stream"), fixed("home"), Segment::Id(home)]))
-        .with_body(&json!({ "timeout": seconds }))
+    SettingsWrite(
+        backend(
+            Method::Post,
+            path(&[fixed("mysa-legacy"), fixed("stream"), fixed("home"), Segment::Id(home)]),
+        )
+        .with_body(&json!({ "timeout": seconds })),
+    )
 }
 
 fn including_legacy(request: RestRequest) -> RestRequest {

@@ -1,5 +1,5 @@
-//! The writes that are offered. What moves a heater goes through [`StructuredUpdate`], which refuses what the model
-//! does not take.
+//! The writes on offer. A setting that moves a heater goes through [`StructuredUpdate`], which refuses what the model
+//! does not support.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::calendar::to_iso;
 use super::request::{Hosts, Segment, path};
-use super::{DisplayUnit, Method, RestHost, RestRequest};
+use super::{DisplayUnit, HeaterWrite, Method, RestHost, RestRequest, SettingsWrite};
 use crate::{Celsius, DeviceId, StructuredUpdate, UnixTime};
 
 /// Why a setting cannot be written. The caller's to mend.
@@ -44,9 +44,7 @@ impl core::error::Error for InvalidSetting {}
 
 fn settings(device: DeviceId, body: &Value) -> RestRequest {
     let path = path(&[Segment::Fixed("devices"), Segment::Device(device)]);
-    RestRequest::new(Method::Post, RestHost::Legacy, Hosts::BothSlashOnBackend, path)
-        .with_body(body)
-        .writing()
+    RestRequest::new(Method::Post, RestHost::Legacy, Hosts::BothSlashOnBackend, path).with_body(body)
 }
 
 /// `POST /devices/{dev}`: renames a thermostat.
@@ -56,44 +54,48 @@ fn settings(device: DeviceId, body: &Value) -> RestRequest {
 ///
 /// # Errors
 /// The name is empty, longer than 64 characters, or holds a control character.
-pub fn set_name(device: DeviceId, name: &str) -> Result<RestRequest, InvalidSetting> {
+pub fn set_name(device: DeviceId, name: &str) -> Result<SettingsWrite, InvalidSetting> {
     let fits = (1..=64).contains(&name.chars().count())
         && !name.trim().is_empty()
         && !name.chars().any(char::is_control);
-    if fits { Ok(settings(device, &json!({ "Name": name }))) } else { Err(InvalidSetting::Name) }
+    if fits {
+        Ok(SettingsWrite(settings(device, &json!({ "Name": name }))))
+    } else {
+        Err(InvalidSetting::Name)
+    }
 }
 
 /// `POST /devices/{dev}`: the unit a thermostat shows.
 #[must_use]
-pub fn set_display_unit(device: DeviceId, unit: DisplayUnit) -> RestRequest {
+pub fn set_display_unit(device: DeviceId, unit: DisplayUnit) -> SettingsWrite {
     let format = match unit {
         DisplayUnit::Celsius => "celsius",
         DisplayUnit::Fahrenheit => "fahrenheit",
     };
-    settings(device, &json!({ "Format": format }))
+    SettingsWrite(settings(device, &json!({ "Format": format })))
 }
 
 /// `POST /devices/{dev}`: brightness of the display in percent, idle and awake.
 ///
 /// # Errors
 /// Above 100, or idle brighter than awake.
-pub fn set_brightness(device: DeviceId, idle: u8, awake: u8) -> Result<RestRequest, InvalidSetting> {
+pub fn set_brightness(device: DeviceId, idle: u8, awake: u8) -> Result<SettingsWrite, InvalidSetting> {
     if idle > awake || awake > 100 {
         return Err(InvalidSetting::Brightness);
     }
-    Ok(settings(device, &json!({ "MinBrightness": idle, "MaxBrightness": awake })))
+    Ok(SettingsWrite(settings(device, &json!({ "MinBrightness": idle, "MaxBrightness": awake }))))
 }
 
 /// `POST /devices/{dev}`: locks or unlocks the buttons, as text, the form of the app.
 #[must_use]
-pub fn set_lock(device: DeviceId, locked: bool) -> RestRequest {
-    settings(device, &json!({ "ButtonState": if locked { "Locked" } else { "Unlocked" } }))
+pub fn set_lock(device: DeviceId, locked: bool) -> SettingsWrite {
+    SettingsWrite(settings(device, &json!({ "ButtonState": if locked { "Locked" } else { "Unlocked" } })))
 }
 
 /// `POST /devices/{dev}`: eco mode, whose number is inverted on the wire: 0 is on.
 #[must_use]
-pub fn set_eco(device: DeviceId, on: bool) -> RestRequest {
-    settings(device, &json!({ "ecoMode": if on { "0" } else { "1" } }))
+pub fn set_eco(device: DeviceId, on: bool) -> HeaterWrite {
+    HeaterWrite(settings(device, &json!({ "ecoMode": if on { "0" } else { "1" } })))
 }
 
 /// `POST /devices/{dev}`: the user's limits of the setpoint.
@@ -104,14 +106,14 @@ pub fn set_setpoint_limits(
     device: DeviceId,
     min: Celsius,
     max: Celsius,
-) -> Result<RestRequest, InvalidSetting> {
+) -> Result<SettingsWrite, InvalidSetting> {
     let step = Celsius::from_hundredths(50);
     let range = Celsius::from_hundredths(500)..=Celsius::from_hundredths(4_000);
     let fits = |limit: Celsius| limit.is_on_step(step) && range.contains(&limit);
     if !(fits(min) && fits(max) && min < max) {
         return Err(InvalidSetting::SetpointLimits);
     }
-    Ok(settings(device, &json!({ "MinSetpoint": degrees(min), "MaxSetpoint": degrees(max) })))
+    Ok(SettingsWrite(settings(device, &json!({ "MinSetpoint": degrees(min), "MaxSetpoint": degrees(max) }))))
 }
 
 /// How far ahead a hold begins, in milliseconds: the service wants a start in the future, and clients take 10 s.
@@ -120,7 +122,7 @@ pub const HOLD_LEAD_MILLIS: i64 = 10_000;
 /// `POST /schedule/hold`: holds what `update` asks for until somebody resumes the schedule;
 /// [`HoldCreated`](super::HoldCreated). Not idempotent: after a lost answer look at [`hold`](super::hold()) first.
 #[must_use]
-pub fn hold_permanently(device: DeviceId, update: &StructuredUpdate, now: UnixTime) -> RestRequest {
+pub fn hold_permanently(device: DeviceId, update: &StructuredUpdate, now: UnixTime) -> HeaterWrite {
     new_hold(device, update, now, None)
 }
 
@@ -133,7 +135,7 @@ pub fn hold_until(
     update: &StructuredUpdate,
     now: UnixTime,
     end: UnixTime,
-) -> Result<RestRequest, InvalidSetting> {
+) -> Result<HeaterWrite, InvalidSetting> {
     if end <= now.plus_millis(HOLD_LEAD_MILLIS) {
         return Err(InvalidSetting::HoldEnd);
     }
@@ -145,7 +147,7 @@ fn new_hold(
     update: &StructuredUpdate,
     now: UnixTime,
     end: Option<UnixTime>,
-) -> RestRequest {
+) -> HeaterWrite {
     let mut state = Vec::new();
     update.encode_state(&mut state);
     let (kind, end) = match end {
@@ -158,28 +160,28 @@ fn new_hold(
         String::from_utf8_lossy(&state)
     );
     let path = path(&[Segment::Fixed("schedule"), Segment::Fixed("hold")]);
-    let mut request = RestRequest::new(Method::Post, RestHost::Backend, Hosts::One, path).writing();
+    let mut request = RestRequest::new(Method::Post, RestHost::Backend, Hosts::One, path);
     request.body = Some(body);
-    request
+    HeaterWrite(request)
 }
 
 /// `POST /state/{dev}/update`: the second command channel. An answer of 200 says that the service took it, not that
 /// the thermostat did: only what the structured state then reports is evidence.
 #[must_use]
-pub fn update_state(device: DeviceId, update: &StructuredUpdate) -> RestRequest {
+pub fn update_state(device: DeviceId, update: &StructuredUpdate) -> HeaterWrite {
     let mut body = Vec::new();
     update.encode(&mut body);
     let path = path(&[Segment::Fixed("state"), Segment::Device(device), Segment::Fixed("update")]);
-    let mut request = RestRequest::new(Method::Post, RestHost::Backend, Hosts::One, path).writing();
+    let mut request = RestRequest::new(Method::Post, RestHost::Backend, Hosts::One, path);
     request.body = Some(String::from_utf8_lossy(&body).into_owned());
-    request
+    HeaterWrite(request)
 }
 
 /// `DELETE /schedule/hold/{dev}`: ends a hold, back to the schedule. 404 if there is none.
 #[must_use]
-pub fn resume(device: DeviceId) -> RestRequest {
+pub fn resume(device: DeviceId) -> HeaterWrite {
     let path = path(&[Segment::Fixed("schedule"), Segment::Fixed("hold"), Segment::Device(device)]);
-    RestRequest::new(Method::Delete, RestHost::Backend, Hosts::One, path).writing()
+    HeaterWrite(RestRequest::new(Method::Delete, RestHost::Backend, Hosts::One, path))
 }
 
 /// Whole degrees without a fraction, as the app writes them.

@@ -212,7 +212,7 @@ impl Session {
         for older in device.wishes.overtaken(&change) {
             mqtt.give_up(older);
         }
-        if !rest.ask(rest::update_state(id, &update), Purpose::Update { device: id, stamp }) {
+        if !rest.ask(rest::update_state(id, &update).into_request(), Purpose::Update { device: id, stamp }) {
             return;
         }
         let mut decided = Vec::new();
@@ -255,7 +255,7 @@ impl Session {
             device.judged = device.judged.saturating_add(1);
             device.judge_at = waits.then(|| now.saturating_add(pause));
             if waits {
-                self.rest.ask(rest::structured_state(id), Purpose::Reported(id));
+                self.rest.ask(rest::structured_state(id).into_request(), Purpose::Reported(id));
             }
         }
     }

@@ -198,6 +198,8 @@ async fn a_read_only_session_sends_no_command() {
     let client = cloud.client_with(settings).await;
     let verdict = client.set_mode(&kitchen(), Mode::Off).await.expect("a verdict");
     assert!(matches!(verdict, mysa_tokio::Verdict::Refused(_)), "{verdict}");
+    let written = client.write_settings(mysa_tokio::rest::set_lock(kitchen(), true)).await;
+    assert_eq!(written, Err(mysa_tokio::AskError::Request(mysa_tokio::RequestError::ReadOnly)));
 }
 
 #[tokio::test]
