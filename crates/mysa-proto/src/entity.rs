@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::check::{fan_speeds, horizontal_swing, modes_on, range, vertical_swing};
+use crate::command::validate::{fan_speeds, horizontal_swing, modes_on, range, vertical_swing};
 use crate::{
     Change, Channel, Control, Family, FanSpeed, Hold, Limits, Mode, ModeTable, Model, Sensor, SetpointRange,
     Swing, TrackedSensor,

@@ -53,117 +53,42 @@
 
 extern crate alloc;
 
-mod ac_state;
-mod ac_status;
-mod ack;
-mod batch;
-mod batch_message;
-mod batch_problem;
-mod batch_record;
-mod boot;
-mod caps;
-mod change;
-mod check;
 mod command;
-mod command_message;
-mod control;
-mod echo;
-mod energy;
 mod entity;
-mod envelope;
-mod event;
-mod fan;
-mod field_set;
-mod firmware_report;
-mod floor_line;
-mod floor_status;
 mod id;
 mod json;
-mod legacy;
-mod lenient;
-mod limits;
-mod live_report;
-mod log;
 mod message;
-mod message_id;
-mod mode;
 mod model;
-mod number;
-mod observation;
-mod packed;
-mod pairing_reset;
-mod plain_number;
 mod power;
-mod reader;
-mod refusal;
-mod request;
 pub mod rest;
-mod schedule;
-mod setpoint_change;
-mod stamp;
 mod state;
-mod status;
-mod structured_update;
-mod swing;
-mod text;
 mod time;
-mod top;
 mod topic;
-mod trigger;
 mod units;
-mod v1_status;
-mod words;
-mod write;
 
-pub use ac_state::AcState;
-pub use ac_status::AcStatus;
-pub use ack::{Ack, Answer, SentCommand};
-pub use batch::{BatchError, BatchReadings};
-pub use batch_message::BatchMessage;
-pub use batch_problem::{BatchProblem, BatchProblemKind};
-pub use batch_record::{BatchCommon, BatchRecord, BatchTail, BatchVersion};
-pub use boot::Boot;
-pub use caps::{ModeCaps, SupportedCaps};
-pub use change::{AutoSetpoints, Brightness, Change, Hold, TrackedSensor};
-pub use command::{Agreement, CmdFields, Command, EnvelopeForm, Stamp};
-pub use command_message::{Changeset, CommandEntry, CommandMessage};
-pub use control::ControlState;
-pub use echo::EchoReply;
-pub use energy::EnergyMeter;
+pub use command::{
+    Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, EnvelopeForm, Hold, Refusal,
+    Stamp, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report, encode_settings_nudge,
+};
 pub use entity::{Category, Choice, Entity, EntityFacts, Span, entities};
-pub use envelope::{Envelope, MessageForm};
-pub use event::{Event, EventKind};
-pub use fan::FanSpeed;
-pub use firmware_report::FirmwareReport;
-pub use floor_line::FloorLine;
-pub use floor_status::FloorStatus;
 pub use id::DeviceId;
-pub use json::{Elements, Json, JsonError, Members, RawJson};
-pub use limits::Limits;
-pub use live_report::LiveReport;
-pub use log::Log;
-pub use message::{Body, Danger, DecodeError, Message, UnknownFields};
-pub use message_id::MessageId;
-pub use mode::{Mode, ModeTable, UnknownModeName};
-pub use model::{BodyType, Control, Family, Model, ModelInfo, Sensor, SetpointRange};
-pub use number::JsonNumber;
-pub use observation::{Observation, Received, Source};
-pub use pairing_reset::PairingReset;
-pub use power::{Load, LoadCurrent, Power, average_power, rated_power};
-pub use refusal::{Channel, Refusal};
-pub use request::{encode_echo, encode_live_report, encode_settings_nudge};
-pub use schedule::{ScheduleEvent, ScheduleEvents, ScheduleMessage};
-pub use setpoint_change::SetpointChange;
-pub use state::{Changes, Contradiction, DeviceState, Field, StateField};
-pub use status::Status;
-pub use structured_update::StructuredUpdate;
-pub use swing::Swing;
-pub use text::{Chars, JsonStr};
+pub use json::{Chars, Elements, Json, JsonError, JsonNumber, JsonStr, Members, RawJson};
+pub use message::{
+    AcState, AcStatus, Ack, Answer, BatchCommon, BatchError, BatchMessage, BatchProblem, BatchProblemKind,
+    BatchReadings, BatchRecord, BatchTail, BatchVersion, Body, Boot, Changeset, CommandEntry, CommandMessage,
+    ControlState, Danger, DecodeError, EchoReply, Envelope, Event, EventKind, FirmwareReport, FloorLine,
+    FloorStatus, LiveReport, Log, Message, MessageForm, MessageId, PairingReset, ScheduleEvent,
+    ScheduleEvents, ScheduleMessage, SentCommand, SetpointChange, Status, Trigger, UnknownFields, V1Status,
+};
+pub use model::{
+    BodyType, Control, Family, FanSpeed, Limits, Mode, ModeCaps, ModeTable, Model, ModelInfo, Sensor,
+    SetpointRange, SupportedCaps, Swing, UnknownModeName,
+};
+pub use power::{EnergyMeter, Load, LoadCurrent, Power, average_power, rated_power};
+pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Received, Source, StateField};
 pub use time::UnixTime;
 pub use topic::{Topic, TopicKind};
-pub use trigger::Trigger;
 pub use units::{Amperes, Celsius, DutyCycle, KilowattHours, RelativeHumidity, Volts, Watts};
-pub use v1_status::V1Status;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -27,66 +27,25 @@
 //! Routes that claim, delete or update a thermostat, edit its model, or change who may use it, have no function here,
 //! nor have those that hand out credentials (`/iot-token`, `/matter/qr`).
 
-mod bootstrap;
+mod body;
 mod calendar;
-mod capabilities;
-mod device_record;
-mod device_states;
 mod effect;
-mod energy;
 mod error;
 mod fields;
-mod firmware;
-mod history;
-mod hold;
-mod home;
-mod legacy_schedule;
-mod live_stream;
 mod observe;
 mod request;
 mod routes;
-mod scene;
-mod schedule;
-mod setpoint_history;
-mod state_batch;
-mod state_history;
-mod stored_readings;
-mod structured_state;
-mod text;
-mod usage;
-mod user;
+mod types;
 mod writes;
 
-pub use bootstrap::{APP_VERSION, Bootstrap};
+pub use body::{MAX_BODY_LEN, value};
 pub use calendar::http_date;
-pub use capabilities::{Capabilities, ValueRange};
-pub use device_record::{DeviceList, DeviceRecord, DisplayUnit};
-pub use device_states::{DeviceStateEntry, DeviceStates, Reading};
 pub use effect::{HeaterWrite, ReadRequest, SettingsWrite};
-pub use energy::{EnergyQuery, Resolution, Scope};
 pub use error::{DecodeError, Failure, FailureKind, Retry, RetryAfter};
-pub use firmware::{Firmware, UpdateAvailable};
-pub use history::{Day, History, Period, RawReading};
-pub use hold::{HoldCreated, HoldState};
-pub use home::{Home, Homes, Zone};
-pub use legacy_schedule::{LegacyEvent, LegacySchedule};
-pub use live_stream::LiveStream;
 pub use request::{Auth, Method, ResourceId, RestHost, RestRequest};
 pub use routes::*;
-pub use scene::{Scene, Scenes};
-pub use schedule::{Schedule, ScheduleEvent, Schedules};
 pub use serde_json::{Map, Value};
-pub use setpoint_history::{SetpointEntry, SetpointHistory};
-pub use state_batch::StateBatch;
-pub use state_history::{HistoryPoint, StateHistory};
-pub use stored_readings::{StoredReading, StoredReadings, StoredReadingsQuery};
-pub use structured_state::{
-    AutoTarget, DemandResponse, HvacActivity, HvacConfig, Identity, Interface, Modes, PowerSection, Section,
-    StructuredState, Target, Telemetry, Tracking,
-};
-pub use text::{MAX_BODY_LEN, value};
-pub use usage::UsageQuery;
-pub use user::{PairedDevice, User};
+pub use types::*;
 pub use writes::{
     HOLD_LEAD_MILLIS, InvalidSetting, hold_permanently, hold_until, resume, set_brightness, set_display_unit,
     set_eco, set_lock, set_name, set_setpoint_limits, update_state,

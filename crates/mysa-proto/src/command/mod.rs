@@ -1,0 +1,319 @@
+mod change;
+mod error;
+mod request;
+mod structured;
+pub(crate) mod validate;
+
+pub use change::{AutoSetpoints, Brightness, Change, Hold, TrackedSensor};
+pub use error::{Channel, Refusal};
+pub use request::{encode_echo, encode_live_report, encode_settings_nudge};
+pub use structured::StructuredUpdate;
+
+use alloc::vec::Vec;
+
+use crate::command::validate::check;
+use crate::json::writer::{self, Object};
+use crate::{BodyType, Celsius, DeviceId, Family, Limits, ModeTable, Model, UnixTime};
+
+/// Message 44 to a thermostat, checked against its model. What cannot be right cannot be built.
+///
+/// ```
+/// use mysa_proto::{
+///     Celsius, Change, Command, DeviceId, EnvelopeForm, Limits, Mode, Model, ModeTable, Stamp, UnixTime,
+/// };
+///
+/// let device = DeviceId::new("a0b1c2d3e4f6").ok_or("not a device id")?;
+/// let model = Model::parse("BB-V2-0");
+/// let change = Change { mode: Some(Mode::Heat), setpoint: Celsius::from_degrees(21.5), ..Change::default() };
+/// let now = UnixTime::from_millis(1_767_323_045_678);
+/// let command = Command::new(device, &model, &Limits::default(), &ModeTable::OBSERVED, change, now)?;
+///
+/// let stamp = Stamp { id: 1_767_323_045_678, time: now, app_ref: "me", form: EnvelopeForm::Observed };
+/// let mut payload = Vec::new();
+/// command.encode(&stamp, &mut payload);
+/// assert!(String::from_utf8(payload)?.ends_with(r#""cmd":[{"tm":-1,"sp":21.5,"md":3}]}}"#));
+///
+/// let absurd = Change::setpoint(Celsius::from_degrees(90.0).ok_or("not a temperature")?);
+/// let refusal = Command::new(device, &model, &Limits::default(), &ModeTable::OBSERVED, absurd, now).unwrap_err();
+/// assert_eq!(
+///     refusal.to_string(),
+///     "setpoint 90 °C is out of range: allowed are 5 to 30 °C in steps of 0.5",
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Command {
+    device: DeviceId,
+    family: Family,
+    body_type: BodyType,
+    change: Change,
+    mode_number: Option<i64>,
+}
+
+impl Command {
+    /// Checks a wish and makes it a command. The setpoint moves to the nearest step of the model; halfway goes up.
+    ///
+    /// `table` is the one the account's thermostats were found to use, [`ModeTable::OBSERVED`] unless told otherwise;
+    /// `now` is the time of the wish, against which the end of a hold is held.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] says what the thermostat would take instead. Nothing is assumed of an unknown model.
+    pub fn new(
+        device: DeviceId,
+        model: &Model,
+        limits: &Limits<'_>,
+        table: &ModeTable,
+        change: Change,
+        now: UnixTime,
+    ) -> Result<Self, Refusal> {
+        let (family, change) = check(Channel::Mqtt, model, limits, table, change)?;
+        let Some(own_type) = family.body_type() else {
+            return Err(Refusal::NoChannel { family, channel: Channel::Mqtt });
+        };
+        if let Some(Hold::Until(end)) = change.hold {
+            // The thermostat is told whole seconds.
+            if UnixTime::from_secs(end.as_secs()) <= now {
+                return Err(Refusal::HoldEndsInPast { end, now });
+            }
+        }
+        let tracked = change.tracked_sensor.or(limits.tracked_sensor);
+        let mode_number = change.mode.and_then(|mode| table.number_of(mode, family, tracked));
+        Ok(Self { device, family, body_type: limits.body_type.unwrap_or(own_type), change, mode_number })
+    }
+
+    /// The thermostat it is for.
+    #[must_use]
+    pub const fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The family it was checked against.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// What it asks for, the setpoint on the model's step.
+    #[must_use]
+    pub const fn change(&self) -> &Change {
+        &self.change
+    }
+
+    /// The `cmd` object, as its acknowledgement will echo it.
+    #[must_use]
+    pub fn fields(&self) -> CmdFields {
+        let change = &self.change;
+        let (until, hold) = match change.hold {
+            Some(Hold::FollowSchedule) => (None, Some(1)),
+            Some(Hold::Permanent) => (None, Some(2)),
+            Some(Hold::Until(end)) => (Some(end.as_secs()), Some(1)),
+            None => (None, None),
+        };
+        CmdFields {
+            tm: until.unwrap_or(-1),
+            sp: change.setpoint,
+            md: self.mode_number,
+            ho: hold,
+            lk: change.lock.map(i64::from),
+            br: change.brightness,
+            pr: change.proximity.map(i64::from),
+            fn_: change.fan.map(|fan| fan.code().into()),
+            ss: change.swing_vertical.map(|swing| swing.code().into()),
+            ssh: change.swing_horizontal.map(|swing| swing.code().into()),
+            it: change.climate_plus.map(i64::from),
+            tr: change.tracked_sensor.map(|sensor| sensor.number()),
+        }
+    }
+
+    /// Appends the payload to publish to [`Topic::incoming`](crate::Topic::incoming) with QoS 1, not retained.
+    pub fn encode(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+        let seconds = stamp.time.as_secs();
+        let mut envelope = Object::begin(out);
+        envelope.string("ver", "1.0");
+        address(envelope.name("src"), 100, stamp.app_ref);
+        address(envelope.name("dest"), 1, self.device.as_str());
+        envelope.integer("time", seconds);
+        if stamp.form != EnvelopeForm::DesignDocument {
+            envelope.integer("Timestamp", seconds);
+        }
+        envelope.integer("msg", 44);
+        writer::unsigned(envelope.name("id"), stamp.id);
+        envelope.integer("resp", 2);
+        let mut body = Object::begin(envelope.name("body"));
+        body.integer("ver", 1);
+        body.integer("type", self.body_type.number());
+        let cmd = body.name("cmd");
+        if stamp.form == EnvelopeForm::CmdAsString {
+            let mut inner = Vec::new();
+            self.fields().encode(&mut inner);
+            // Nothing in it is but digits, letters and JSON punctuation.
+            writer::string(cmd, core::str::from_utf8(&inner).unwrap_or_default());
+        } else {
+            self.fields().encode(cmd);
+        }
+        body.end();
+        envelope.end();
+    }
+
+    /// Compares the command with what was seen afterwards, field by field. Setpoints agree within 0.01 °C.
+    #[must_use]
+    pub fn agreement(&self, seen: &Change) -> Agreement {
+        let wish = &self.change;
+        let close = |a: Celsius, b: Celsius| a.as_hundredths().abs_diff(b.as_hundredths()) <= 1;
+        // A temporary hold is reported by the same number as following the schedule.
+        let same_hold = |a, b| (a == Hold::Permanent) == (b == Hold::Permanent);
+        let fields = [
+            agree(wish.setpoint, seen.setpoint, close),
+            agree(wish.mode, seen.mode, |a, b| a == b),
+            agree(wish.hold, seen.hold, same_hold),
+            agree(wish.lock, seen.lock, |a, b| a == b),
+            wish.brightness.map(|wish| brightness(wish, seen.brightness.unwrap_or_default())),
+            agree(wish.proximity, seen.proximity, |a, b| a == b),
+            agree(wish.fan, seen.fan, |a, b| a == b),
+            agree(wish.swing_vertical, seen.swing_vertical, |a, b| a == b),
+            agree(wish.swing_horizontal, seen.swing_horizontal, |a, b| a == b),
+            agree(wish.climate_plus, seen.climate_plus, |a, b| a == b),
+            agree(wish.tracked_sensor, seen.tracked_sensor, |a, b| a == b),
+        ];
+        if fields.contains(&Some(Agreement::Differs)) {
+            Agreement::Differs
+        } else if fields.contains(&Some(Agreement::NotSeen)) {
+            Agreement::NotSeen
+        } else {
+            Agreement::Agrees
+        }
+    }
+}
+
+/// An acknowledgement may show no more than the brightness in use, so one field that agrees is enough.
+fn brightness(wish: Brightness, seen: Brightness) -> Agreement {
+    let fields = [
+        agree(wish.auto, seen.auto, |a, b| a == b),
+        agree(wish.active, seen.active, |a, b| a == b),
+        agree(wish.idle, seen.idle, |a, b| a == b),
+        agree(wish.active_seconds, seen.active_seconds, |a, b| a == b),
+        agree(wish.idle_seconds, seen.idle_seconds, |a, b| a == b),
+    ];
+    [Agreement::Differs, Agreement::Agrees]
+        .into_iter()
+        .find(|verdict| fields.contains(&Some(*verdict)))
+        .unwrap_or(Agreement::NotSeen)
+}
+
+fn agree<T: Copy>(wish: Option<T>, seen: Option<T>, same: impl Fn(T, T) -> bool) -> Option<Agreement> {
+    let wish = wish?;
+    Some(match seen {
+        None => Agreement::NotSeen,
+        Some(seen) if same(wish, seen) => Agreement::Agrees,
+        Some(_) => Agreement::Differs,
+    })
+}
+
+/// How what was seen compares with what was asked for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the three outcomes")]
+pub enum Agreement {
+    /// Every field asked for was seen, with its value.
+    Agrees,
+    /// Some field asked for was not seen; none was seen with another value.
+    NotSeen,
+    /// Some field asked for was seen with another value.
+    Differs,
+}
+
+/// What a command carries beside its content.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Stamp<'a> {
+    /// Unique among the commands of this client; the acknowledgement carries it as `resp_id`. The vendor's app uses
+    /// the clock in milliseconds.
+    pub id: u64,
+    /// When it is sent; told in whole seconds.
+    pub time: UnixTime,
+    /// Who sends it: the id of the user (`sub` of the id token).
+    pub app_ref: &'a str,
+    /// How the envelope is written.
+    pub form: EnvelopeForm,
+}
+
+/// How the envelope of a command is written.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum EnvelopeForm {
+    /// As four projects and a capture of the vendor's app have it: with `Timestamp`.
+    #[default]
+    Observed,
+    /// As the design document and two projects have it: without `Timestamp`. It works as well.
+    DesignDocument,
+    /// With `cmd` as a string of JSON instead of an array; the vendor's app sends it beside the other. One Lite
+    /// ignored it. (mysa_client.) For experiments.
+    CmdAsString,
+}
+
+/// The one object in the `cmd` array of a command, as its numbers are on the wire.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CmdFields {
+    /// -1 for now; otherwise the end of a hold in seconds since the epoch.
+    pub tm: i64,
+    /// Setpoint.
+    pub sp: Option<Celsius>,
+    /// Number of the mode.
+    pub md: Option<i64>,
+    /// 1 follow the schedule, or hold until `tm`; 2 permanent hold.
+    pub ho: Option<i64>,
+    /// Button lock, 0 or 1.
+    pub lk: Option<i64>,
+    /// Brightness.
+    pub br: Option<Brightness>,
+    /// Wake on approach, 0 or 1.
+    pub pr: Option<i64>,
+    /// `fn`: fan speed.
+    pub fn_: Option<i64>,
+    /// Vertical swing.
+    pub ss: Option<i64>,
+    /// Horizontal swing.
+    pub ssh: Option<i64>,
+    /// Climate+, 0 or 1.
+    pub it: Option<i64>,
+    /// Tracked sensor, 3 floor or 5 ambient.
+    pub tr: Option<i64>,
+}
+
+impl CmdFields {
+    /// Appends the array with this one object.
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        let mut cmd = Object::begin(out);
+        cmd.integer("tm", self.tm);
+        cmd.celsius_if("sp", self.sp);
+        cmd.integer_if("md", self.md);
+        cmd.integer_if("ho", self.ho);
+        cmd.integer_if("lk", self.lk);
+        if let Some(brightness) = self.br {
+            let mut br = Object::begin(cmd.name("br"));
+            br.integer_if("a_b", brightness.auto.map(i64::from));
+            br.integer_if("a_br", brightness.active.map(i64::from));
+            br.integer_if("i_br", brightness.idle.map(i64::from));
+            br.integer_if("a_dr", brightness.active_seconds.map(i64::from));
+            br.integer_if("i_dr", brightness.idle_seconds.map(i64::from));
+            br.end();
+        }
+        cmd.integer_if("pr", self.pr);
+        cmd.integer_if("fn", self.fn_);
+        cmd.integer_if("ss", self.ss);
+        cmd.integer_if("ssh", self.ssh);
+        cmd.integer_if("it", self.it);
+        cmd.integer_if("tr", self.tr);
+        cmd.end();
+        out.push(b']');
+    }
+}
+
+fn address(out: &mut Vec<u8>, kind: i64, reference: &str) {
+    let mut address = Object::begin(out);
+    address.integer("type", kind);
+    address.string("ref", reference);
+    address.end();
+}

@@ -1,0 +1,279 @@
+//! How the values of fields are read: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
+//! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
+
+use crate::json::plain_number::PlainNumber;
+use crate::json::reader::{Reader, Stop};
+use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts};
+
+pub(crate) type Read<T> = Result<Option<T>, Stop>;
+
+/// The fields of an object, read member by member.
+pub(crate) trait Fields<'a>: Default {
+    /// Every key that [`Fields::field`] knows.
+    const KEYS: &'static [&'static str];
+
+    /// Reads the value of `key`, or leaves it unread and returns `false` if the key is not known. Of a key that
+    /// occurs twice the last one counts.
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
+
+    /// Reads members from the opening bracket on for as long as they come in the order of [`Fields::KEYS`], none of which
+    /// needs to be there. Returns what stands before the next: see [`Reader::is_member`].
+    ///
+    /// Devices write the keys of a message always in the same order, so that each is told by one comparison.
+    #[inline(always)]
+    fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<u8, Stop> {
+        Ok(b'{')
+    }
+
+    /// Reads an object. Anything else, `null` above all, reads as an object without members.
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
+        let mut fields = Self::default();
+        fields.fill(reader)?;
+        Ok(fields)
+    }
+
+    /// The same, into fields that hold nothing yet.
+    #[inline(always)]
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        if reader.peek() != Some(b'{') {
+            reader.skip()?;
+            return Ok(());
+        }
+        let mut before = self.in_order(reader)?;
+        while reader.next_member(before)? {
+            self.member(reader)?;
+            before = b',';
+        }
+        Ok(())
+    }
+
+    /// Reads a member, whichever it is.
+    fn member(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        reader.member(|reader, key| {
+            if !self.field(key, reader)? {
+                reader.skip()?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Declares a struct of optional fields, their keys, and how each is read.
+macro_rules! fields {
+    (
+        $lt:lifetime;
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(<$gen:lifetime>)? {
+            $( $(#[$doc:meta])* $fvis:vis $field:ident: $ty:ty = $($key:literal)|+ => $read:path, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        $vis struct $name $(<$gen>)? { $( $(#[$doc])* $fvis $field: Option<$ty>, )* }
+
+        impl<$lt> $crate::json::field::Fields<$lt> for $name $(<$gen>)? {
+            const KEYS: &'static [&'static str] = &[$($($key),+),*];
+
+            #[inline]
+            fn field(
+                &mut self,
+                key: &str,
+                reader: &mut $crate::json::reader::Reader<$lt>,
+            ) -> Result<bool, $crate::json::reader::Stop> {
+                match key {
+                    $( $($key)|+ => self.$field = $read(reader)?, )*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+
+            #[inline(always)]
+            fn in_order(
+                &mut self,
+                reader: &mut $crate::json::reader::Reader<$lt>,
+            ) -> Result<u8, $crate::json::reader::Stop> {
+                let mut before = b'{';
+                $crate::json::field::members! { reader, before; $($($key => self.$field = $read(reader)?;)+)* }
+                Ok(before)
+            }
+        }
+    };
+}
+pub(crate) use fields;
+
+/// Reads members that come in this order; each may be missing. `before` is what stands before the next.
+macro_rules! members {
+    ($reader:ident, $before:ident; $($key:literal => $read:expr;)*) => {$(
+        if $reader.is_member($before, $crate::json::field::quoted!($key)) {
+            $read;
+            $before = b',';
+        }
+    )*};
+}
+pub(crate) use members;
+
+/// A key as it mostly stands in the text: in quotes, the colon right behind it.
+macro_rules! quoted {
+    ($key:literal) => {
+        const {
+            const TEXT: &str = concat!("\"", $key, "\":");
+            match TEXT.as_bytes().first_chunk::<{ TEXT.len() }>() {
+                Some(key) => key,
+                None => unreachable!(),
+            }
+        }
+    };
+}
+pub(crate) use quoted;
+
+/// What is not written as a plain number: any other number, or a string that holds one. Booleans are not numbers.
+#[cold]
+#[inline(never)]
+fn otherwise<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<T>) -> Read<T> {
+    let number = match reader.peek() {
+        Some(b'-' | b'0'..=b'9') => reader.number()?,
+        Some(b'"') => reader.string()?.as_plain().and_then(JsonNumber::new),
+        _ => {
+            reader.skip()?;
+            None
+        }
+    };
+    Ok(number.and_then(make))
+}
+
+/// A finite number other than -1, by which the cloud says "missing".
+pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
+    match reader.plain_number(PlainNumber::to_f64) {
+        Some(value) => Ok(known(value)),
+        None => otherwise(reader, |number| number.to_f64().and_then(known)),
+    }
+}
+
+#[expect(clippy::float_cmp, reason = "-1 is exact")]
+fn known(value: f64) -> Option<f64> {
+    (value != -1.0).then_some(value)
+}
+
+/// °C. Beyond -60 to 130 a sensor is broken, not warm.
+pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
+    match reader.plain_number(PlainNumber::to_hundredths) {
+        Some(-100) => Ok(None),
+        Some(hundredths @ -6_000..=13_000) => Ok(Some(Celsius::from_hundredths(hundredths))),
+        Some(_) => Ok(None),
+        None => otherwise(reader, |number| {
+            let degrees = number.to_f64().and_then(known)?;
+            (-60.0..=130.0).contains(&degrees).then(|| Celsius::from_degrees(degrees))?
+        }),
+    }
+}
+
+#[inline]
+pub(crate) fn humidity(reader: &mut Reader<'_>) -> Read<RelativeHumidity> {
+    Ok(quantity(reader)?.and_then(RelativeHumidity::from_percent))
+}
+
+#[inline]
+pub(crate) fn duty(reader: &mut Reader<'_>) -> Read<DutyCycle> {
+    Ok(quantity(reader)?.and_then(DutyCycle::from_fraction))
+}
+
+pub(crate) fn volts(reader: &mut Reader<'_>) -> Read<Volts> {
+    Ok(quantity(reader)?.and_then(Volts::from_volts))
+}
+
+pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
+    Ok(quantity(reader)?.and_then(Amperes::from_amperes))
+}
+
+/// A whole number other than -1.
+#[inline]
+pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
+    match reader.small_whole() {
+        Some(small) => Ok(Some(small.into())),
+        None => large_integer(reader),
+    }
+}
+
+#[inline(never)]
+fn large_integer(reader: &mut Reader<'_>) -> Read<i64> {
+    match reader.plain_whole() {
+        Some(value) => Ok(i64::try_from(value).ok()),
+        None => otherwise(reader, |number| number.to_i64().filter(|&value| value != -1)),
+    }
+}
+
+/// A whole number, -1 included: for the one field, `tm`, where it means something.
+pub(crate) fn any_integer(reader: &mut Reader<'_>) -> Read<i64> {
+    otherwise(reader, JsonNumber::to_i64)
+}
+
+/// A whole percentage.
+pub(crate) fn percent(reader: &mut Reader<'_>) -> Read<u8> {
+    Ok(integer(reader)?.and_then(|value| u8::try_from(value).ok()).filter(|&value| value <= 100))
+}
+
+/// A count of seconds.
+pub(crate) fn seconds(reader: &mut Reader<'_>) -> Read<u32> {
+    Ok(integer(reader)?.and_then(|value| u32::try_from(value).ok()))
+}
+
+/// A count of seconds, as the settings of the display hold it.
+pub(crate) fn seconds16(reader: &mut Reader<'_>) -> Read<u16> {
+    Ok(integer(reader)?.and_then(|value| u16::try_from(value).ok()))
+}
+
+/// 0 or 1, or a boolean.
+pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
+    match reader.peek() {
+        Some(b't' | b'f') => Ok(match reader.value()? {
+            crate::Json::Bool(value) => Some(value),
+            _ => None,
+        }),
+        _ => Ok(match integer(reader)? {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        }),
+    }
+}
+
+/// A time in seconds or milliseconds, perhaps printed as a float.
+pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
+    match reader.ten_whole() {
+        Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
+        None => unusual_time(reader),
+    }
+}
+
+#[inline(never)]
+fn unusual_time(reader: &mut Reader<'_>) -> Read<UnixTime> {
+    match reader.plain_whole() {
+        Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
+        None => otherwise(reader, |number| number.to_i64_floor().and_then(UnixTime::from_wire)),
+    }
+}
+
+pub(crate) fn id(reader: &mut Reader<'_>) -> Read<MessageId> {
+    match reader.plain_whole() {
+        Some(id) => Ok(Some(MessageId::new(id))),
+        None => otherwise(reader, MessageId::from_number),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
+    if reader.peek() == Some(b'"') {
+        return reader.string().map(Some);
+    }
+    reader.skip()?;
+    Ok(None)
+}
+
+/// A nested object; `None` for anything else.
+pub(crate) fn nested<'a, T: Fields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
+    if reader.peek() == Some(b'{') {
+        return T::read(reader).map(Some);
+    }
+    reader.skip()?;
+    Ok(None)
+}

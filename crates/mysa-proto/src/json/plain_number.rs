@@ -1,0 +1,290 @@
+use crate::json::number::{EXACT, run_of_digits};
+
+/// A number written without exponent, in at most nineteen digits, as nearly all are: read in registers, without its text.
+/// [`JsonNumber`](crate::JsonNumber) reads the others, and every number the same way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlainNumber {
+    negative: bool,
+    /// The digits without the point.
+    digits: u64,
+    /// How many of them stand behind the point.
+    places: usize,
+}
+
+impl PlainNumber {
+    /// Reads a number such as `18.9` or `1.0`, as nearly all that thermostats write are: one place behind one or two
+    /// digits, and no more behind it.
+    #[inline(always)]
+    fn read_short(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (four, behind) = bytes.split_first_chunk()?;
+        let four = u32::from_le_bytes(*four);
+        let (digits, rest) = if let Some(digits) = like(four, *b"00.0") {
+            let [ten, one, _, tenth] = digits.map(u64::from);
+            // JSON has no leading zeros.
+            if ten == 0 {
+                return None;
+            }
+            (ten * 100 + one * 10 + tenth, behind)
+        } else {
+            let [one, _, tenth, _] = like(four & 0x00FF_FFFF, *b"0.0\0")?.map(u64::from);
+            (one * 10 + tenth, bytes.get(3..)?)
+        };
+        let number = Self { negative: false, digits, places: 1 };
+        matches!(rest, [b',' | b'}', ..]).then_some((number, rest))
+    }
+
+    /// Reads the number a text begins with, if it is plain, and says what follows.
+    #[inline(always)]
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        Self::read_short(bytes).or_else(|| Self::read_any(bytes))
+    }
+
+    #[inline(always)]
+    fn read_any(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (negative, unsigned) = match *bytes {
+            [b'-', ref unsigned @ ..] => (true, unsigned),
+            _ => (false, bytes),
+        };
+        let (mut digits, mut at) = run_of_digits(unsigned, 0, 0);
+        // JSON has no leading zeros.
+        if at == 0 || at > 1 && unsigned.first() == Some(&b'0') {
+            return None;
+        }
+        let mut places = 0;
+        if unsigned.get(at) == Some(&b'.') {
+            let point = at + 1;
+            (digits, at) = run_of_digits(unsigned, point, digits);
+            places = at - point;
+            if places == 0 {
+                return None;
+            }
+        }
+        let rest = unsigned.get(at..)?;
+        // Nineteen digits cannot overflow. The point is counted along, and does no harm.
+        if at > 19 || matches!(rest, [b'e' | b'E', ..]) {
+            return None;
+        }
+        Some((Self { negative, digits, places }, rest))
+    }
+
+    /// Reads a whole number of one or two digits, and no more behind it, as numbers of messages are.
+    #[inline(always)]
+    pub(crate) fn read_small(bytes: &[u8]) -> Option<(u8, &[u8])> {
+        let (small, rest) = match *bytes {
+            [one @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => (one - b'0', rest),
+            [ten @ b'1'..=b'9', one @ b'0'..=b'9', ref rest @ ..] if matches!(rest, [b',' | b'}', ..]) => {
+                ((ten - b'0') * 10 + (one - b'0'), rest)
+            }
+            _ => return None,
+        };
+        Some((small, rest))
+    }
+
+    /// Reads a whole number of ten digits, and no more behind it, as times are.
+    #[inline(always)]
+    pub(crate) fn read_ten(bytes: &[u8]) -> Option<(u64, &[u8])> {
+        let (eight, [ten @ b'0'..=b'9', one @ b'0'..=b'9', behind @ ..]) = bytes.split_first_chunk::<8>()?
+        else {
+            return None;
+        };
+        // JSON has no leading zeros.
+        if eight.starts_with(b"0") || !matches!(behind, [b',' | b'}', ..]) {
+            return None;
+        }
+        let last = u64::from(ten - b'0') * 10 + u64::from(one - b'0');
+        Some((eight_digits(*eight)? * 100 + last, behind))
+    }
+
+    /// The same for whole numbers that are not negative, of which the long ones are read eight digits at a time.
+    #[inline(always)]
+    pub(crate) fn read_whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
+        let (mut digits, mut rest) = (0_u64, bytes);
+        while let Some((eight, behind)) = rest.split_first_chunk()
+            && let Some(value) = eight_digits(*eight)
+        {
+            (digits, rest) = (digits.wrapping_mul(100_000_000).wrapping_add(value), behind);
+        }
+        let (digits, more) = run_of_digits(rest, 0, digits);
+        let rest = rest.get(more..)?;
+        let len = bytes.len() - rest.len();
+        if len == 0 || len > 19 || len > 1 && bytes.first() == Some(&b'0') {
+            return None;
+        }
+        if let [b'.' | b'e' | b'E', ..] = rest { None } else { Some((digits, rest)) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn to_f64(self) -> Option<f64> {
+        // Both operands are exact floats, so one rounding gives the nearest (Clinger's fast path).
+        if self.digits > 1 << 53 {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^53")]
+        let value = self.digits as f64 / EXACT.get(self.places)?;
+        Some(if self.negative { -value } else { value })
+    }
+
+    /// Hundredths, if that is exact.
+    #[inline(always)]
+    pub(crate) fn to_hundredths(self) -> Option<i32> {
+        let hundredths = match self.places {
+            0 => self.digits.checked_mul(100)?,
+            1 => self.digits.checked_mul(10)?,
+            2 => self.digits,
+            _ => return None,
+        };
+        let hundredths = i32::try_from(hundredths).ok()?;
+        Some(if self.negative { -hundredths } else { hundredths })
+    }
+}
+
+/// The digits in four bytes of which those are digits that are zeros in the pattern, and the others like there.
+#[inline(always)]
+const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
+    let mut mask = [0; 4];
+    let mut at = 0;
+    while at < 4 {
+        mask[at] = if pattern[at] == b'0' { 0x0F } else { 0 };
+        at += 1;
+    }
+    let mask = u32::from_le_bytes(mask);
+    let digits = bytes & mask;
+    // With six added, what is more than nine overflows into the half of its byte that is masked out.
+    let six = mask / 0x0F * 6;
+    if bytes & !mask == u32::from_le_bytes(pattern) && (digits + six) & !mask == 0 {
+        Some(digits.to_le_bytes())
+    } else {
+        None
+    }
+}
+
+/// The value of eight digits, if they all are.
+#[inline(always)]
+fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
+    // The first digit is the lowest byte.
+    let digits = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
+    // Marks in the highest bit of each byte what is more than nine. What runs over into the next was marked itself.
+    let more = digits | digits.wrapping_add(u64::from_ne_bytes([0x80 - 10; 8]));
+    if more & u64::from_ne_bytes([0x80; 8]) != 0 {
+        return None;
+    }
+    // Neighbours become pairs, pairs fours, and fours the value.
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::JsonNumber;
+
+    fn agrees(text: &str, behind: &str) {
+        let whole = format!("{text}{behind}");
+        let general = JsonNumber::new(text);
+        if let Some((plain, rest)) = PlainNumber::read(whole.as_bytes()) {
+            let general = general.expect(text);
+            assert_eq!(rest, behind.as_bytes(), "{text}");
+            if let Some(value) = plain.to_f64() {
+                assert_eq!(Some(value), general.to_f64(), "{text}");
+            }
+            if let Some(hundredths) = plain.to_hundredths() {
+                let degrees = general.to_f64().unwrap();
+                assert_eq!(f64::from(hundredths) / 100.0, degrees, "{text}");
+            }
+        }
+        let ten = PlainNumber::read_ten(whole.as_bytes());
+        for (digits, rest) in PlainNumber::read_whole(whole.as_bytes()).into_iter().chain(ten) {
+            assert_eq!(rest, behind.as_bytes(), "{text}");
+            assert_eq!(general.expect(text).to_integer(), Some((false, digits)), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_the_short_way_is_read_the_same_way(
+            text in "-?(0|[1-9][0-9]{0,20}|[0-9]{9,11}|[0-9]{1,4})(\\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?",
+            behind in "(,|}|]| ,)[\"a-z0-9.}]{0,9}",
+        ) {
+            agrees(&text, &behind);
+            agrees(&text, "");
+        }
+    }
+
+    #[test]
+    fn a_time_is_ten_digits_and_nothing_else() {
+        for (text, time) in [
+            ("1767323045,", Some(1_767_323_045)),
+            ("9999999999}", Some(9_999_999_999)),
+            ("0767323045,", None),
+            ("1767323045", None),
+            ("1767323045 ", None),
+            ("17673230456,", None),
+            ("176732304,", None),
+            ("1767323045.5,", None),
+            ("1767323045e1,", None),
+            ("17673230:5,", None),
+            ("1767323/45,", None),
+            ("-767323045,", None),
+        ] {
+            assert_eq!(PlainNumber::read_ten(text.as_bytes()).map(|(time, _)| time), time, "{text}");
+        }
+    }
+
+    /// The general reader is asked where the number ends, and what it is.
+    #[test]
+    fn every_short_text_is_read_as_the_general_reader_does_or_left_to_it() {
+        // With the characters before and behind the digits.
+        const CHARACTERS: &[u8] = b"019/:.-e,} \"";
+        let mut text = [0; 5];
+        for number in 0..CHARACTERS.len().pow(5) {
+            let mut rest = number;
+            for byte in &mut text {
+                (*byte, rest) = (CHARACTERS[rest % CHARACTERS.len()], rest / CHARACTERS.len());
+            }
+            let shown = text.escape_ascii();
+            let general = JsonNumber::read(&text).ok();
+            let behind = |rest: &[u8]| Some(text.len() - rest.len());
+            if let Some((plain, rest)) = PlainNumber::read(&text) {
+                assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
+                assert_eq!(plain.to_f64(), general.and_then(|(number, _)| number.to_f64()), "{shown}");
+            }
+            let whole = PlainNumber::read_whole(&text);
+            let small = PlainNumber::read_small(&text).map(|(small, rest)| (u64::from(small), rest));
+            for (digits, rest) in whole.into_iter().chain(small) {
+                assert_eq!(behind(rest), general.map(|(_, used)| used), "{shown}");
+                let expected = general.and_then(|(number, _)| number.to_integer());
+                assert_eq!(Some((false, digits)), expected, "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_thermostats_write_is_plain() {
+        for (text, value) in
+            [("18.9", 18.9), ("-0.0", 0.0), ("21", 21.0), ("-7.25", -7.25), ("1767323045", 1_767_323_045.0)]
+        {
+            for behind in [",\"stpt\":20.0}", "}", ""] {
+                let whole = format!("{text}{behind}");
+                let (plain, rest) = PlainNumber::read(whole.as_bytes()).unwrap();
+                assert_eq!((plain.to_f64(), rest), (Some(value), behind.as_bytes()), "{whole}");
+            }
+        }
+        for id in [0, 7, 12_345_678, 123_456_789, 7_100_200_300_400_500_611, 9_999_999_999_999_999_999] {
+            for behind in [",\"body\":{}}", "}", ""] {
+                let whole = format!("{id}{behind}");
+                assert_eq!(
+                    PlainNumber::read_whole(whole.as_bytes()),
+                    Some((id, behind.as_bytes())),
+                    "{whole}"
+                );
+            }
+        }
+        assert_eq!(PlainNumber::read_whole(u128::MAX.to_string().as_bytes()), None);
+    }
+}

@@ -1,0 +1,438 @@
+use crate::json::MAX_DEPTH;
+use crate::json::plain_number::PlainNumber;
+use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
+
+/// A place in a JSON text. Every method that reads a value leaves the reader behind it.
+///
+/// What was read is UTF-8: strings are checked as they are read, and beside them JSON is ASCII.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    text: &'a [u8],
+    /// What was not read yet: the end of the text.
+    rest: &'a [u8],
+    /// What is wrong at this place, once reading has stopped.
+    fault: Fault,
+}
+
+/// Reading has stopped; [`Reader::error`] says why. An error that carries nothing lets values come in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop;
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Unexpected(&'static str),
+    TooDeep,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(text: &'a [u8]) -> Self {
+        Self { text, rest: text, fault: Fault::Unexpected("") }
+    }
+
+    /// The next byte that is not white space, which stays unread.
+    #[inline(always)]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match *self.rest {
+                [byte @ b'!'..=u8::MAX, ..] => return Some(byte),
+                [b' ' | b'\t' | b'\n' | b'\r', ref rest @ ..] => self.rest = rest,
+                [byte, ..] => return Some(byte),
+                [] => return None,
+            }
+        }
+    }
+
+    /// Steps over bytes that have been looked at.
+    #[inline(always)]
+    pub(crate) fn step(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    #[inline(always)]
+    const fn at(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    /// The place of the next value, for [`Reader::since`].
+    #[inline]
+    pub(crate) fn place(&mut self) -> usize {
+        self.peek();
+        self.at()
+    }
+
+    /// The value that was read since `start`.
+    #[inline]
+    pub(crate) fn since(&self, start: usize) -> RawJson<'a> {
+        RawJson(self.text.get(start..self.at()).unwrap_or_default())
+    }
+
+    /// Checks that nothing follows but white space and the NUL some C code sends along.
+    #[inline]
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
+        while let Some(byte) = self.peek() {
+            if byte != 0 {
+                return Err(self.unexpected("the end"));
+            }
+            self.step(1);
+        }
+        Ok(())
+    }
+
+    /// Stops at what stands at the reader's place.
+    #[cold]
+    pub(crate) fn unexpected(&mut self, expected: &'static str) -> Stop {
+        self.fault = Fault::Unexpected(expected);
+        Stop
+    }
+
+    /// Why reading has stopped.
+    #[cold]
+    pub(crate) fn error(&self) -> JsonError {
+        let at = self.at();
+        match self.fault {
+            Fault::TooDeep => JsonError::TooDeep { at },
+            Fault::Unexpected(expected) if self.rest.is_empty() => JsonError::Truncated { at, expected },
+            Fault::Unexpected(expected) => JsonError::Syntax { at, expected },
+        }
+    }
+
+    /// Walks an object. `each` must read the value of its key, or return an error. Any other value is skipped, and
+    /// the result is `false`.
+    #[inline]
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &str) -> Result<(), Stop>,
+    ) -> Result<bool, Stop> {
+        if self.peek() != Some(b'{') {
+            self.skip()?;
+            return Ok(false);
+        }
+        let mut before = b'{';
+        while self.next_member(before)? {
+            self.member(&mut each)?;
+            before = b',';
+        }
+        Ok(true)
+    }
+
+    /// Steps over what stands before the next member: the opening bracket or a comma. False if it was the last, and the
+    /// object has ended.
+    #[inline]
+    pub(crate) fn next_member(&mut self, before: u8) -> Result<bool, Stop> {
+        let found = self.peek();
+        if found == Some(b'{') && before == b'{' {
+            self.step(1);
+            let more = self.peek() != Some(b'}');
+            self.step(usize::from(!more));
+            return Ok(more);
+        }
+        let more = match found {
+            Some(b',') => true,
+            Some(b'}') => false,
+            _ => return Err(self.unexpected("',' or '}'")),
+        };
+        self.step(1);
+        Ok(more)
+    }
+
+    /// Steps over what stands before the next member and over its key, if that is this one. `before` is the opening
+    /// bracket or a comma; the key is given with its quotes and colon. If there are blanks or escapes, they are not, and
+    /// [`Reader::member`] reads them.
+    #[inline(always)]
+    pub(crate) fn is_member<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
+        if let [first, member @ ..] = self.rest
+            && *first == before
+            && let Some((next, rest)) = member.split_first_chunk()
+            && next == key
+        {
+            self.rest = rest;
+            return true;
+        }
+        false
+    }
+
+    /// Reads a member, whatever its key.
+    #[inline]
+    pub(crate) fn member<T>(
+        &mut self,
+        each: impl FnOnce(&mut Self, &str) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let key = self.key()?;
+        if let Some(key) = key.as_plain() {
+            return each(self, key);
+        }
+        let mut buffer = [0; 32];
+        each(self, key.decode_into(&mut buffer).unwrap_or_else(|| key.as_raw()))
+    }
+
+    /// Steps over a bracket or comma: `true` if a member or element follows.
+    #[inline]
+    pub(crate) fn advance(&mut self, open: u8, close: u8, started: &mut bool) -> Result<bool, Stop> {
+        let first = !*started;
+        *started = true;
+        if first {
+            if self.peek() != Some(open) {
+                return Err(self.unexpected("an object or array"));
+            }
+            self.step(1);
+            if self.peek() == Some(close) {
+                self.step(1);
+                return Ok(false);
+            }
+            return Ok(true);
+        }
+        match self.peek() {
+            Some(b',') => {
+                self.step(1);
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.step(1);
+                Ok(false)
+            }
+            _ => Err(self.unexpected(if close == b'}' { "',' or '}'" } else { "',' or ']'" })),
+        }
+    }
+
+    /// Reads a key and its colon.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<JsonStr<'a>, Stop> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key"));
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("':'"));
+        }
+        self.step(1);
+        Ok(key)
+    }
+
+    /// Reads the string whose opening quote is next.
+    #[inline(always)]
+    pub(crate) fn string(&mut self) -> Result<JsonStr<'a>, Stop> {
+        let inside = self.rest.get(1..).unwrap_or_default();
+        let (length, ascii) = plain_length(inside);
+        match inside.split_at_checked(length) {
+            Some((raw, [b'"', behind @ ..])) if ascii || core::str::from_utf8(raw).is_ok() => {
+                self.rest = behind;
+                Ok(JsonStr::from_raw(raw, false))
+            }
+            _ => self.escaped_string(),
+        }
+    }
+
+    /// Reads a string with escapes, without an end, or that is no UTF-8.
+    #[inline(never)]
+    fn escaped_string(&mut self) -> Result<JsonStr<'a>, Stop> {
+        self.step(1);
+        let start = self.at();
+        loop {
+            self.step(plain_length(self.rest).0);
+            match *self.rest {
+                // Whatever follows the backslash belongs to the string, a quote above all.
+                [b'\\', _, ref behind @ ..] => self.rest = behind,
+                [b'"', ref behind @ ..] => {
+                    let raw = self.text.get(start..self.at()).unwrap_or_default();
+                    if core::str::from_utf8(raw).is_err() {
+                        return Err(self.unexpected("UTF-8"));
+                    }
+                    self.rest = behind;
+                    return Ok(JsonStr::from_raw(raw, true));
+                }
+                _ => {
+                    self.rest = &[];
+                    return Err(self.unexpected("the rest of a string"));
+                }
+            }
+        }
+    }
+
+    /// Reads the number whose first byte is next; `None` for `-inf` and its like.
+    #[inline(never)]
+    pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, Stop> {
+        let rest = self.rest;
+        match JsonNumber::read(rest) {
+            Ok((number, used)) => {
+                self.step(used);
+                Ok(Some(number))
+            }
+            Err(_) if rest.starts_with(b"-") && self.not_a_number(1) => Ok(None),
+            Err(used) => {
+                self.step(used);
+                Err(self.unexpected("a digit"))
+            }
+        }
+    }
+
+    /// Reads the number that is next if it is written plainly, as nearly all are, and `make` can make something of it.
+    /// If not, it stays unread: [`Reader::number`] knows all numbers.
+    #[inline(always)]
+    pub(crate) fn plain_number<T>(&mut self, make: impl FnOnce(PlainNumber) -> Option<T>) -> Option<T> {
+        let (number, rest) = PlainNumber::read(self.rest)?;
+        let made = make(number)?;
+        self.rest = rest;
+        Some(made)
+    }
+
+    /// The same for a whole number of one or two digits.
+    #[inline(always)]
+    pub(crate) fn small_whole(&mut self) -> Option<u8> {
+        let (number, rest) = PlainNumber::read_small(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
+    /// The same for a whole number of ten digits.
+    #[inline(always)]
+    pub(crate) fn ten_whole(&mut self) -> Option<u64> {
+        let (number, rest) = PlainNumber::read_ten(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
+    /// The same for a whole number that is not negative.
+    #[inline(always)]
+    pub(crate) fn plain_whole(&mut self) -> Option<u64> {
+        let (number, rest) = PlainNumber::read_whole(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
+    /// Reads any value; arrays and objects are stepped over.
+    pub(crate) fn value(&mut self) -> Result<Json<'a>, Stop> {
+        Ok(match self.peek() {
+            Some(b'"') => Json::String(self.string()?),
+            Some(b'-' | b'0'..=b'9') => self.number()?.map_or(Json::Null, Json::Number),
+            Some(b'{') => Json::Object(self.nested()?),
+            Some(b'[') => Json::Array(self.nested()?),
+            _ => self.literal()?,
+        })
+    }
+
+    /// Steps over any value, most likely a string.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Result<(), Stop> {
+        if self.peek() == Some(b'"') { self.string().map(drop) } else { self.value().map(drop) }
+    }
+
+    /// Steps over any value.
+    pub(crate) fn skip(&mut self) -> Result<RawJson<'a>, Stop> {
+        let start = self.place();
+        self.value()?;
+        Ok(self.since(start))
+    }
+
+    fn literal(&mut self) -> Result<Json<'a>, Stop> {
+        let rest = self.rest;
+        for (word, value) in
+            [(&b"null"[..], Json::Null), (b"true", Json::Bool(true)), (b"false", Json::Bool(false))]
+        {
+            if rest.starts_with(word) {
+                self.step(word.len());
+                return Ok(value);
+            }
+            if !rest.is_empty() && word.starts_with(rest) {
+                self.rest = &[];
+                return Err(self.unexpected("the rest of a literal"));
+            }
+        }
+        if self.not_a_number(0) { Ok(Json::Null) } else { Err(self.unexpected("a value")) }
+    }
+
+    /// Steps over the literals that C and JavaScript print for a float that is no number.
+    fn not_a_number(&mut self, sign: usize) -> bool {
+        let rest = self.rest.get(sign..).unwrap_or_default();
+        for word in ["nan", "NaN", "NAN", "infinity", "Infinity", "inf", "Inf", "INF"] {
+            if rest.starts_with(word.as_bytes()) {
+                self.step(sign + word.len());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Steps over an array or object without recursion. One bit for each level remembers which of the two it is.
+    fn nested(&mut self) -> Result<RawJson<'a>, Stop> {
+        let start = self.at();
+        let (mut objects, mut depth) = (0_u64, 0_u32);
+        loop {
+            // A value is due.
+            match self.peek() {
+                Some(open @ (b'{' | b'[')) => {
+                    if depth == MAX_DEPTH {
+                        self.fault = Fault::TooDeep;
+                        return Err(Stop);
+                    }
+                    let object = open == b'{';
+                    (objects, depth) = (objects << 1 | u64::from(object), depth + 1);
+                    self.step(1);
+                    if self.peek() == Some(if object { b'}' } else { b']' }) {
+                        (objects, depth) = (objects >> 1, depth - 1);
+                        self.step(1);
+                    } else {
+                        if object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number()?;
+                }
+                _ => {
+                    self.literal()?;
+                }
+            }
+            // A value has ended: close what it ends.
+            loop {
+                if depth == 0 {
+                    return Ok(self.since(start));
+                }
+                let object = objects & 1 == 1;
+                match (self.peek(), object) {
+                    (Some(b','), _) => {
+                        self.step(1);
+                        if object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    (Some(b'}'), true) | (Some(b']'), false) => {
+                        (objects, depth) = (objects >> 1, depth - 1);
+                        self.step(1);
+                    }
+                    (_, true) => return Err(self.unexpected("',' or '}'")),
+                    (_, false) => return Err(self.unexpected("',' or ']'")),
+                }
+            }
+        }
+    }
+}
+
+/// Length of the part of a string before the first quote or backslash, and whether it is ASCII for certain.
+#[inline(always)]
+fn plain_length(bytes: &[u8]) -> (usize, bool) {
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    /// Marks the bytes that are zero. Of several, the lowest for certain.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & HIGH
+    }
+    let (mut at, mut seen) = (0, 0);
+    while let Some(&eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let eight = u64::from_le_bytes(eight);
+        seen |= eight;
+        let found = zeros(eight ^ QUOTES) | zeros(eight ^ BACKSLASHES);
+        if found != 0 {
+            return (at + found.trailing_zeros() as usize / 8, seen & HIGH == 0);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    (at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count(), false)
+}

@@ -1,0 +1,405 @@
+//! How a message is read: what stands around its body first, in whatever order it comes.
+
+use crate::json::field::{self, Fields, members, quoted};
+use crate::json::reader::{Reader, Stop};
+use crate::message::SRC_DEVICE;
+use crate::message::legacy::Flat;
+use crate::{
+    AcState, AcStatus, Ack, BatchMessage, Body, Boot, Changeset, CommandMessage, DecodeError, DeviceId,
+    EchoReply, Envelope, Event, FirmwareReport, FloorLine, FloorStatus, JsonError, JsonStr, LiveReport, Log,
+    Message, MessageForm, MessageId, PairingReset, RawJson, ScheduleMessage, SetpointChange, Status,
+    TopicKind, UnixTime, V1Status,
+};
+
+/// What can stand at the top of a message, the fields of `MsgType` messages apart.
+#[derive(Default)]
+pub(crate) struct Top<'a> {
+    src: Party<'a>,
+    dest: Party<'a>,
+    time: Option<UnixTime>,
+    timestamp: Option<UnixTime>,
+    msg: Option<i64>,
+    msg_type: Option<i64>,
+    id: Option<MessageId>,
+    resp: Option<i64>,
+    resp_id: Option<MessageId>,
+    device: Option<JsonStr<'a>>,
+    raw_body: Option<RawJson<'a>>,
+    /// The body, and the number it was read as.
+    body: Option<(i64, Body<'a>)>,
+}
+
+field::fields! { 'a;
+    struct Party<'a> {
+        kind: i64 = "type" => field::integer,
+        name: JsonStr<'a> = "ref" => field::text,
+    }
+}
+
+/// Reads a text that holds one message.
+#[inline]
+pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
+    if reader.peek() != Some(b'{') {
+        return Err(no_object(reader));
+    }
+    let start = reader.place();
+    let mut top = Top::default();
+    let before = top.in_order(reader).map_err(|Stop| reader.error())?;
+    let Some(number) = top.msg.filter(|_| reader.is_member(before, quoted!("body"))) else {
+        return others(top, topic, start, before, reader);
+    };
+    let body_start = reader.place();
+    let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
+    let raw_body = Some(reader.since(body_start));
+    if reader.peek() != Some(b'}') {
+        return others(Top { body: Some((number, body)), raw_body, ..top }, topic, start, b',', reader);
+    }
+    reader.step(1);
+    let raw = reader.since(start);
+    reader.end().map_err(|Stop| reader.error())?;
+    Ok(Message { envelope: top.envelope(topic), body, raw, raw_body })
+}
+
+#[cold]
+fn no_object(reader: &mut Reader<'_>) -> DecodeError {
+    if reader.peek().is_none() {
+        return DecodeError::Empty;
+    }
+    match reader.skip().and_then(|_| reader.end()) {
+        Ok(()) => DecodeError::NotAnObject,
+        Err(Stop) => reader.error().into(),
+    }
+}
+
+/// Reads what is left of a message in which a member came that comes elsewhere or not at all in most.
+#[inline(never)]
+fn others<'a>(
+    mut top: Top<'a>,
+    topic: TopicKind,
+    start: usize,
+    before: u8,
+    reader: &mut Reader<'a>,
+) -> Result<Message<'a>, DecodeError> {
+    let mut flat = Flat::default();
+    top.legacy_in_order(before, &mut flat, reader)
+        .and_then(|before| top.others(topic, before, &mut flat, reader))
+        .map_err(|Stop| reader.error())?;
+    let raw = reader.since(start);
+    reader.end().map_err(|Stop| reader.error())?;
+    let envelope = top.envelope(topic);
+    top.finish(envelope, raw, &flat)
+}
+
+impl<'a> Top<'a> {
+    /// Reads an object as far as it can be read.
+    pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
+        let mut top = Self::default();
+        // What was read before the error is what is asked for.
+        let _ = top.others(topic, b'{', &mut Flat::default(), reader);
+        top.envelope(topic)
+    }
+
+    /// Reads members before the body for as long as they come as devices write them. Returns what stands before the next.
+    #[inline(always)]
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
+        let mut before = b'{';
+        members! { reader, before;
+            "ver" => self.field("ver", reader)?;
+            "src" => self.field("src", reader)?;
+            "time" => self.field("time", reader)?;
+            "msg" => self.field("msg", reader)?;
+            "id" => self.field("id", reader)?;
+            "resp_id" => self.field("resp_id", reader)?;
+        }
+        Ok(before)
+    }
+
+    /// The same for the members of `MsgType` messages, which devices sort.
+    fn legacy_in_order(
+        &mut self,
+        mut before: u8,
+        flat: &mut Flat<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<u8, Stop> {
+        members! { reader, before;
+            "ComboTemp" => flat.field("ComboTemp", reader)?;
+            "Current" => flat.field("Current", reader)?;
+            "Device" => self.field("Device", reader)?;
+            "Humidity" => flat.field("Humidity", reader)?;
+            "Level" => flat.field("Level", reader)?;
+            "MainTemp" => flat.field("MainTemp", reader)?;
+            "Message" => flat.field("Message", reader)?;
+            "MsgType" => self.field("MsgType", reader)?;
+            "Next" => flat.field("Next", reader)?;
+            "Prev" => flat.field("Prev", reader)?;
+            "SetPoint" => flat.field("SetPoint", reader)?;
+            "Source" => flat.field("Source", reader)?;
+            "Stream" => flat.field("Stream", reader)?;
+            "ThermistorTemp" => flat.field("ThermistorTemp", reader)?;
+            "Timestamp" => self.field("Timestamp", reader)?;
+        }
+        Ok(before)
+    }
+
+    /// Reads members in any order.
+    fn others(
+        &mut self,
+        topic: TopicKind,
+        mut before: u8,
+        flat: &mut Flat<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), Stop> {
+        while reader.next_member(before)? {
+            before = b',';
+            reader.member(|reader, key| {
+                if key == "body" {
+                    return self.body(topic, reader);
+                }
+                if !self.field(key, reader)? && !flat.field(key, reader)? {
+                    reader.skip()?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads the value of a key that stands beside the body of any message. False, and nothing read, for others.
+    // Where the key is a literal, nothing is left of the comparison.
+    #[inline(always)]
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        match key {
+            "ver" => reader.pass()?,
+            "src" => {
+                self.src = Party::default();
+                self.src.fill(reader)?;
+            }
+            "dest" => self.dest = Party::read(reader)?,
+            "time" | "ts" => self.time = field::time(reader)?,
+            "Timestamp" | "timestamp" => self.timestamp = field::time(reader)?,
+            "msg" => self.msg = field::integer(reader)?,
+            "MsgType" => self.msg_type = field::integer(reader)?,
+            "id" => self.id = field::id(reader)?,
+            "resp" => self.resp = field::integer(reader)?,
+            "resp_id" => self.resp_id = field::id(reader)?,
+            "Device" | "device" => self.device = field::text(reader)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn body(&mut self, topic: TopicKind, reader: &mut Reader<'a>) -> Result<(), Stop> {
+        let start = reader.place();
+        self.body = match self.msg {
+            Some(number) => Some((number, read_body(number, topic, reader)?)),
+            None => {
+                reader.skip()?;
+                None
+            }
+        };
+        self.raw_body = Some(reader.since(start));
+        Ok(())
+    }
+
+    fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
+        let party = match topic {
+            TopicKind::In => &self.dest,
+            TopicKind::Out | TopicKind::Batch => &self.src,
+        };
+        let named = party.name.filter(|_| party.kind.is_none_or(|kind| kind == SRC_DEVICE)).or(self.device);
+        let (form, number) = match (self.msg, self.msg_type) {
+            (Some(number), _) => (MessageForm::Mcm, Some(number)),
+            (None, Some(number)) => (MessageForm::Legacy, Some(number)),
+            (None, None) => (MessageForm::Bare, None),
+        };
+        Envelope {
+            topic,
+            form,
+            number,
+            device: named.and_then(|name| DeviceId::from_bytes(name.plain_bytes()?)),
+            src_type: self.src.kind,
+            src_ref: self.src.name,
+            time: match form {
+                MessageForm::Legacy => self.timestamp.or(self.time),
+                MessageForm::Mcm | MessageForm::Bare => self.time.or(self.timestamp),
+            },
+            id: self.id,
+            resp_id: self.resp_id,
+            resp: self.resp,
+        }
+    }
+
+    #[inline(never)]
+    fn finish(
+        self,
+        mut envelope: Envelope<'a>,
+        raw: RawJson<'a>,
+        flat: &Flat<'a>,
+    ) -> Result<Message<'a>, DecodeError> {
+        let raw_body = self.raw_body;
+        let topic = envelope.topic;
+        let again = |number| {
+            let mut reader = raw_body.map_or(Reader::new(b"null"), RawJson::reader);
+            read_body(number, topic, &mut reader).map_err(|Stop| reader.error())
+        };
+        let mut body = match (envelope.form, envelope.number) {
+            (MessageForm::Legacy, Some(number)) => legacy_body(number, flat),
+            (_, Some(number)) => match self.body {
+                Some((read_as, body)) if read_as == number => body,
+                _ => again(number)?,
+            },
+            (_, None) => {
+                let body = recognise(topic, again, flat.readings.is_some())?;
+                if matches!(body, Body::Ack(_) | Body::Command(_)) {
+                    envelope.number = Some(44);
+                }
+                body
+            }
+        };
+        adopt(&mut body, flat);
+        Ok(Message { envelope, body, raw, raw_body })
+    }
+}
+
+/// Fills in what stands beside the body of some firmware's messages.
+fn adopt<'a>(body: &mut Body<'a>, flat: &Flat<'a>) {
+    match body {
+        Body::FloorStatus(status) => {
+            status.heating = status.heating.or(flat.heat_stat);
+            status.line_voltage = status.line_voltage.or(flat.line_voltage);
+        }
+        Body::Status(status) => {
+            status.heating = status.heating.or(flat.heat_stat);
+            status.line_voltage = status.line_voltage.or(flat.line_voltage);
+        }
+        Body::Firmware(report) => report.version = report.version.or(flat.version),
+        Body::BatchReadings(batch) => batch.readings = batch.readings.or(flat.readings),
+        _ => {}
+    }
+}
+
+/// A message without a number: the acknowledgement the design document shows, and the readings of older firmware, which
+/// may stand beside the body.
+fn recognise<'a>(
+    topic: TopicKind,
+    read: impl Fn(i64) -> Result<Body<'a>, JsonError>,
+    readings_beside: bool,
+) -> Result<Body<'a>, JsonError> {
+    if let Body::BatchReadings(batch) = read(3)?
+        && (batch.readings.is_some() || readings_beside)
+    {
+        return Ok(Body::BatchReadings(batch));
+    }
+    Ok(match read(44)? {
+        Body::Ack(ack) if topic == TopicKind::Out && ack.success.is_some() && ack.state.is_some() => {
+            Body::Ack(ack)
+        }
+        Body::Command(command) if command.changes.is_some() => Body::Command(command),
+        _ => Body::Unknown,
+    })
+}
+
+fn legacy_body<'a>(number: i64, flat: &Flat<'a>) -> Body<'a> {
+    match number {
+        0 => Body::V1Status(V1Status::from_flat(flat)),
+        1 => Body::SetpointChange(SetpointChange::from_flat(flat)),
+        4 => Body::Log(Log::from_flat(flat)),
+        5 => Body::EchoReply(EchoReply::from_flat(flat)),
+        6 => Body::Event(Event::from_flat(flat)),
+        7 => Body::Reboot,
+        10 => Body::Boot(Boot::from_flat(flat)),
+        11 => Body::LiveReport(LiveReport::from_flat(flat)),
+        20 => Body::StatusCheck,
+        40 => Body::PairingReset(PairingReset::from_flat(flat)),
+        _ => Body::Unknown,
+    }
+}
+
+fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Result<Body<'a>, Stop> {
+    Ok(match number {
+        3 => Body::BatchReadings(BatchMessage::read(reader)?),
+        16 => Body::FloorLine(FloorLine::read(reader)?),
+        17 => Body::FloorStatus(FloorStatus::read(reader)?),
+        30 => Body::AcStatus(AcStatus::read(reader)?),
+        31 => Body::AcState(AcState::read(reader)?),
+        34 => Body::Schedule(ScheduleMessage::read(reader)?),
+        40 => Body::Status(StatusBody::read(reader)?.0),
+        44 => {
+            let body = ControlBody::read(reader)?;
+            let answer = body.ack.success.is_some() || body.ack.state.is_some();
+            if body.cmd.is_some() || (topic == TopicKind::In && !answer) {
+                let changes = body.cmd.and_then(Changeset::new);
+                Body::Command(CommandMessage { body_type: body.ack.body_type, changes })
+            } else {
+                Body::Ack(body.ack)
+            }
+        }
+        61 => Body::Firmware(FirmwareReport::read(reader)?),
+        _ => {
+            reader.skip()?;
+            Body::Unknown
+        }
+    })
+}
+
+/// A status whose fields may stand in `reading`.
+#[derive(Default)]
+pub(crate) struct StatusBody(Status);
+
+impl<'a> Fields<'a> for StatusBody {
+    const KEYS: &'static [&'static str] = &[
+        "ambTemp",
+        "hum",
+        "stpt",
+        "dtyCycle",
+        "flrSnsrTemp",
+        "heatStat",
+        "trackedSnsr",
+        "lineVtg",
+        "reading",
+    ];
+
+    #[inline(always)]
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
+        self.0.in_order(reader)
+    }
+
+    #[inline]
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key != "reading" {
+            return self.0.field(key, reader);
+        }
+        reader.object(|reader, key| {
+            if !self.0.field(key, reader)? {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}
+
+/// `msg` 44 before it is known which way it goes.
+#[derive(Default)]
+struct ControlBody<'a> {
+    ack: Ack,
+    cmd: Option<RawJson<'a>>,
+}
+
+impl<'a> Fields<'a> for ControlBody<'a> {
+    const KEYS: &'static [&'static str] = &["cmd"];
+
+    #[inline(always)]
+    fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
+        self.ack.in_order(reader)
+    }
+
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key != "cmd" {
+            return self.ack.field(key, reader);
+        }
+        self.cmd = Some(reader.skip()?);
+        Ok(true)
+    }
+}

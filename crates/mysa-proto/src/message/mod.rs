@@ -1,0 +1,364 @@
+mod ac_state;
+mod ac_status;
+mod ack;
+mod batch;
+mod batch_message;
+mod batch_problem;
+mod batch_record;
+mod boot;
+mod command_message;
+mod control;
+mod decode;
+mod echo;
+mod envelope;
+mod event;
+mod firmware_report;
+mod floor_line;
+mod floor_status;
+mod legacy;
+mod live_report;
+mod log;
+mod message_id;
+mod pairing_reset;
+mod schedule;
+mod setpoint_change;
+mod status;
+mod trigger;
+mod v1_status;
+
+pub use ac_state::AcState;
+pub use ac_status::AcStatus;
+pub use ack::{Ack, Answer, SentCommand};
+pub use batch::{BatchError, BatchReadings};
+pub use batch_message::BatchMessage;
+pub use batch_problem::{BatchProblem, BatchProblemKind};
+pub use batch_record::{BatchCommon, BatchRecord, BatchTail, BatchVersion};
+pub use boot::Boot;
+pub use command_message::{Changeset, CommandEntry, CommandMessage};
+pub use control::ControlState;
+pub use echo::EchoReply;
+pub use envelope::{Envelope, MessageForm};
+pub use event::{Event, EventKind};
+pub use firmware_report::FirmwareReport;
+pub use floor_line::FloorLine;
+pub use floor_status::FloorStatus;
+pub use live_report::LiveReport;
+pub use log::Log;
+pub use message_id::MessageId;
+pub use pairing_reset::PairingReset;
+pub use schedule::{ScheduleEvent, ScheduleEvents, ScheduleMessage};
+pub use setpoint_change::SetpointChange;
+pub use status::Status;
+pub use trigger::Trigger;
+pub use v1_status::V1Status;
+
+use core::fmt;
+
+use crate::json::Members;
+use crate::json::field::Fields;
+use crate::json::reader::Reader;
+use crate::{DeviceId, JsonError, JsonStr, RawJson, TopicKind};
+use decode::{StatusBody, Top};
+
+/// One message of a device topic, borrowed from the payload.
+///
+/// ```
+/// use mysa_proto::{Body, Message, TopicKind};
+///
+/// let payload = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,
+///     "id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0,"new":[1]}}"#;
+/// let message = Message::decode(TopicKind::Out, payload)?;
+/// let Body::Status(status) = &message.body else { return Err("not a status".into()) };
+/// assert_eq!(status.ambient.map(|celsius| celsius.as_degrees()), Some(18.9));
+/// assert_eq!(message.unknown_fields().map(|(key, _)| key.as_raw()).collect::<Vec<_>>(), ["new"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Message<'a> {
+    /// What stands around the body.
+    pub envelope: Envelope<'a>,
+    /// What it says.
+    pub body: Body<'a>,
+    /// The whole payload.
+    pub raw: RawJson<'a>,
+    /// The value of `body`, if there is one.
+    pub raw_body: Option<RawJson<'a>>,
+}
+
+/// What a message says, by form and number.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Body<'a> {
+    /// `MsgType` 0, from the device.
+    V1Status(V1Status),
+    /// `MsgType` 1, from the device.
+    SetpointChange(SetpointChange),
+    /// `MsgType` 4, from the device.
+    Log(Log<'a>),
+    /// `MsgType` 5, from the device.
+    EchoReply(EchoReply),
+    /// `MsgType` 6, to the device.
+    Event(Event),
+    /// `MsgType` 7, to the device: restart, by one reading; dump stored readings, by another. Has no fields.
+    Reboot,
+    /// `MsgType` 10, from the device.
+    Boot(Boot<'a>),
+    /// `MsgType` 11, to the device.
+    LiveReport(LiveReport),
+    /// `MsgType` 20, seen both from and to devices. Has no fields.
+    StatusCheck,
+    /// `MsgType` 40, to the device.
+    PairingReset(PairingReset),
+    /// `msg` 3, from the device.
+    BatchReadings(BatchMessage<'a>),
+    /// `msg` 16, from the device.
+    FloorLine(FloorLine),
+    /// `msg` 17, from the device.
+    FloorStatus(FloorStatus),
+    /// `msg` 30, from the device.
+    AcStatus(AcStatus),
+    /// `msg` 31, from the device.
+    AcState(AcState),
+    /// `msg` 34, to the device.
+    Schedule(ScheduleMessage<'a>),
+    /// `msg` 40, from the device.
+    Status(Status),
+    /// `msg` 44, to the device.
+    Command(CommandMessage<'a>),
+    /// `msg` 44, from the device.
+    Ack(Ack),
+    /// `msg` 61, from the device.
+    Firmware(FirmwareReport<'a>),
+    /// Anything else; [`Message::raw`] is all there is to know.
+    Unknown,
+}
+
+/// Why a message must never be sent on a whim; see [`Message::danger`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Danger {
+    /// `MsgType` 40, and by one witness 5: the device forgets its account.
+    Unpairs,
+    /// `MsgType` 7: the device restarts.
+    Restarts,
+    /// `MsgType` 6 with `EventType` 2: the device replaces its firmware.
+    UpdatesFirmware,
+    /// `msg` 34: the device's schedule is replaced.
+    ReplacesSchedule,
+}
+
+/// Why a payload is no message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// There is nothing in it.
+    Empty,
+    /// It is longer than AWS IoT carries, so it was not looked at.
+    TooLarge {
+        /// Its length in bytes; the limit is [`Message::MAX_LEN`].
+        len: usize,
+    },
+    /// It is not UTF-8 from this byte on.
+    NotUtf8 {
+        /// Offset of the byte.
+        at: usize,
+    },
+    /// It is JSON, but no object.
+    NotAnObject,
+    /// It is not JSON, or was cut off, as devices do every few days.
+    Json(JsonError),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the payload is empty"),
+            Self::TooLarge { len } => {
+                write!(f, "the payload has {len} bytes, more than the {} a broker carries", Message::MAX_LEN)
+            }
+            Self::NotUtf8 { at } => write!(f, "the payload is not UTF-8 at byte {at}"),
+            Self::NotAnObject => f.write_str("the payload is JSON but no object"),
+            Self::Json(error) => write!(f, "the payload is {error}"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+impl From<JsonError> for DecodeError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Longest payload that is read, in bytes: what AWS IoT Core carries.
+    pub const MAX_LEN: usize = 128 * 1024;
+
+    /// Reads one payload.
+    ///
+    /// The text is gone through once, and nothing is allocated save for the changes of a command wrapped in a string.
+    /// Only where a `body` stands before its `msg` is that body read again.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not a JSON object. Keep the connection: devices send such payloads, and the next will be
+    /// well. [`Message::salvage`] tells what could still be read.
+    pub fn decode(topic: TopicKind, payload: &'a [u8]) -> Result<Self, DecodeError> {
+        if payload.len() > Self::MAX_LEN {
+            return Err(DecodeError::TooLarge { len: payload.len() });
+        }
+        decode::message(topic, &mut Reader::new(payload))
+            .map_err(|error| Self::not_utf8(payload).unwrap_or(error))
+    }
+
+    /// What could be read of the envelope of a payload that [`Message::decode`] refuses because it was cut off or
+    /// is no JSON: often enough to tell whose it was and what it answered.
+    #[must_use]
+    pub fn salvage(topic: TopicKind, payload: &'a [u8]) -> Option<Envelope<'a>> {
+        let text = match core::str::from_utf8(payload.get(..Self::MAX_LEN).unwrap_or(payload)) {
+            Ok(text) => text,
+            Err(error) => core::str::from_utf8(payload.get(..error.valid_up_to())?).ok()?,
+        };
+        let mut reader = Reader::new(text.as_bytes());
+        (reader.peek() == Some(b'{')).then(|| Top::salvage(topic, &mut reader))
+    }
+
+    /// Why a payload is no text, if it is none: that comes before whatever else is wrong with it.
+    #[cold]
+    fn not_utf8(payload: &[u8]) -> Option<DecodeError> {
+        let error = core::str::from_utf8(payload).err()?;
+        Some(match error.error_len() {
+            // The cut went through a character.
+            None => JsonError::Truncated { at: payload.len(), expected: "the rest of a character" }.into(),
+            Some(_) => DecodeError::NotUtf8 { at: error.valid_up_to() },
+        })
+    }
+
+    /// Whether the message may be merged into the state of `device`: it names that device, or none.
+    #[must_use]
+    pub fn is_about(&self, device: DeviceId) -> bool {
+        self.envelope.device.is_none_or(|named| named == device)
+    }
+
+    /// What the message says about a command that waits for its acknowledgement.
+    ///
+    /// Confirmed needs all of: on `/out`, from the device itself or without sender, `resp_id` equal to the id of
+    /// the command, `success`, and every commanded field in `state` with the same value.
+    #[must_use]
+    pub fn answers(&self, sent: &SentCommand) -> Answer {
+        let (Body::Ack(ack), TopicKind::Out) = (&self.body, self.envelope.topic) else {
+            return Answer::NotAnAck;
+        };
+        if !self.is_about(sent.device)
+            || self.envelope.src_type.is_some_and(|kind| kind != SRC_DEVICE)
+            || self.envelope.resp_id != Some(MessageId::new(sent.id))
+        {
+            return Answer::NotThisRequest;
+        }
+        match ack.success {
+            Some(false) => Answer::Rejected,
+            Some(true) if ack.state.is_some_and(|state| state.agrees_with(&sent.asked)) => Answer::Confirmed,
+            _ => Answer::Unconfirmed,
+        }
+    }
+
+    /// What harm sending this message to a device would do. `None` for what comes from devices, and for the rest.
+    #[must_use]
+    pub fn danger(&self) -> Option<Danger> {
+        if self.envelope.topic != TopicKind::In {
+            return None;
+        }
+        match &self.body {
+            Body::PairingReset(_) | Body::EchoReply(_) => Some(Danger::Unpairs),
+            Body::Reboot => Some(Danger::Restarts),
+            Body::Event(event) if event.kind() == Some(EventKind::FirmwareTrigger) => {
+                Some(Danger::UpdatesFirmware)
+            }
+            Body::Schedule(_) => Some(Danger::ReplacesSchedule),
+            _ => None,
+        }
+    }
+
+    /// The members this crate has no name for, beside the body and in it: what firmware has added since.
+    pub fn unknown_fields(&self) -> UnknownFields<'a> {
+        let (beside, inside) = self.body.keys();
+        UnknownFields {
+            beside: self.raw.members(),
+            inside: self.raw_body.map(RawJson::members),
+            known: [ENVELOPE_KEYS, beside],
+            known_inside: inside,
+        }
+    }
+}
+
+/// The iterator of [`Message::unknown_fields`].
+#[derive(Clone, Debug)]
+pub struct UnknownFields<'a> {
+    beside: Members<'a>,
+    inside: Option<Members<'a>>,
+    known: [&'static [&'static str]; 2],
+    known_inside: &'static [&'static str],
+}
+
+impl<'a> Iterator for UnknownFields<'a> {
+    type Item = (JsonStr<'a>, RawJson<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let known = self.known;
+        let beside =
+            self.beside.find(|(key, _)| !known.iter().any(|known| known.iter().any(|known| key == known)));
+        let inside = self.known_inside;
+        beside.or_else(|| self.inside.as_mut()?.find(|(key, _)| !inside.iter().any(|known| key == known)))
+    }
+}
+
+impl Body<'_> {
+    /// The keys known beside `body` and in it.
+    fn keys(&self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::V1Status(_) => (V1Status::KEYS, &[]),
+            Self::SetpointChange(_) => (SetpointChange::KEYS, &[]),
+            Self::Log(_) => (Log::KEYS, &[]),
+            Self::EchoReply(_) => (EchoReply::KEYS, &[]),
+            Self::Event(_) => (Event::KEYS, &[]),
+            Self::Boot(_) => (Boot::KEYS, &[]),
+            Self::LiveReport(_) => (LiveReport::KEYS, &[]),
+            Self::PairingReset(_) => (PairingReset::KEYS, &[]),
+            Self::Reboot | Self::StatusCheck | Self::Unknown => (&[], &[]),
+            Self::BatchReadings(_) => (&["readings", "ts"], BatchMessage::KEYS),
+            Self::FloorLine(_) => (&[], FloorLine::KEYS),
+            Self::FloorStatus(_) => (FLOOR_KEYS_BESIDE, FloorStatus::KEYS),
+            Self::AcStatus(_) => (&[], AcStatus::KEYS),
+            Self::AcState(_) => (&[], AcState::KEYS),
+            Self::Schedule(_) => (&[], ScheduleMessage::KEYS),
+            Self::Status(_) => (FLOOR_KEYS_BESIDE, StatusBody::KEYS),
+            Self::Command(_) => (&[], &["ver", "type", "cmd"]),
+            Self::Ack(_) => (&[], Ack::KEYS),
+            Self::Firmware(_) => (&["version"], FirmwareReport::KEYS),
+        }
+    }
+}
+
+/// `src.type` of a device.
+pub(crate) const SRC_DEVICE: i64 = 1;
+
+const FLOOR_KEYS_BESIDE: &[&str] = &["heatStat", "lineVtg"];
+
+const ENVELOPE_KEYS: &[&str] = &[
+    "ver",
+    "src",
+    "dest",
+    "time",
+    "Timestamp",
+    "timestamp",
+    "msg",
+    "MsgType",
+    "id",
+    "resp",
+    "resp_id",
+    "Device",
+    "device",
+    "body",
+];

@@ -1,0 +1,516 @@
+mod caps;
+mod fan;
+mod limits;
+mod mode;
+mod swing;
+
+pub use caps::{ModeCaps, SupportedCaps};
+pub use fan::FanSpeed;
+pub use limits::Limits;
+pub use mode::{Mode, ModeTable, UnknownModeName};
+pub use swing::Swing;
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::{Celsius, Channel};
+
+/// A kind of hardware that shares wiring, sensors and command dialect.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Family {
+    /// Baseboard V1: triac, humidity and current sensor.
+    BaseboardV1,
+    /// Baseboard V2: relay, humidity, proximity, ambient light.
+    BaseboardV2,
+    /// Baseboard Lite: V2 without proximity, ambient light and current sensor.
+    BaseboardLite,
+    /// Baseboard V3: structured service only. (Known from the vendor's app.)
+    BaseboardV3,
+    /// In-floor: floor probe, leak breaker, line voltage.
+    InFloor,
+    /// Mini-split air conditioner, driven by infrared.
+    AirConditioner,
+    /// Central heating and cooling: structured service only. (Known from the vendor's app.)
+    Central,
+    /// Climate sensor: controls nothing.
+    ClimateSensor,
+}
+
+impl Family {
+    /// Short code, such as `BB2` or `LITE`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BaseboardV1 => "BB1",
+            Self::BaseboardV2 => "BB2",
+            Self::BaseboardLite => "LITE",
+            Self::BaseboardV3 => "BB3",
+            Self::InFloor => "INF",
+            Self::AirConditioner => "AC",
+            Self::Central => "HVAC",
+            Self::ClimateSensor => "SENSOR",
+        }
+    }
+
+    /// Human name, such as `Baseboard V2`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BaseboardV1 => "Baseboard V1",
+            Self::BaseboardV2 => "Baseboard V2",
+            Self::BaseboardLite => "Baseboard Lite",
+            Self::BaseboardV3 => "Baseboard V3",
+            Self::InFloor => "In-floor V1",
+            Self::AirConditioner => "Mini-split AC V1",
+            Self::Central => "Central HVAC",
+            Self::ClimateSensor => "Climate sensor",
+        }
+    }
+
+    /// `body.type` of a command, or `None` where the family takes none.
+    #[must_use]
+    pub const fn body_type(self) -> Option<BodyType> {
+        match self {
+            Self::BaseboardV1 => Some(BodyType::BaseboardV1),
+            Self::AirConditioner => Some(BodyType::AirConditioner),
+            Self::InFloor => Some(BodyType::InFloor),
+            Self::BaseboardV2 => Some(BodyType::BaseboardV2),
+            Self::BaseboardLite => Some(BodyType::BaseboardLite),
+            Self::BaseboardV3 | Self::Central | Self::ClimateSensor => None,
+        }
+    }
+
+    /// Whether it takes commands on that channel.
+    #[must_use]
+    pub const fn is_reached_by(self, channel: Channel) -> bool {
+        !self.controls_on(channel).is_empty()
+    }
+
+    /// Outer bounds of the setpoint, or `None` for a family without one. The device's own limits narrow them.
+    #[must_use]
+    pub const fn setpoint_range(self) -> Option<SetpointRange> {
+        let (min, max, step) = match self {
+            Self::BaseboardV1 | Self::BaseboardV2 | Self::BaseboardLite | Self::BaseboardV3 => {
+                (500, 3_000, 50)
+            }
+            Self::InFloor => (500, 4_000, 50),
+            Self::AirConditioner => (1_600, 3_100, 100),
+            Self::Central => (500, 3_700, 50),
+            Self::ClimateSensor => return None,
+        };
+        Some(SetpointRange {
+            min: Celsius::from_hundredths(min),
+            max: Celsius::from_hundredths(max),
+            step: Celsius::from_hundredths(step),
+        })
+    }
+
+    /// The modes it can be told, [`Mode::Off`] first. Empty for a sensor.
+    #[must_use]
+    pub const fn modes(self) -> &'static [Mode] {
+        match self {
+            Self::BaseboardV1
+            | Self::BaseboardV2
+            | Self::BaseboardLite
+            | Self::BaseboardV3
+            | Self::InFloor => &[Mode::Off, Mode::Heat],
+            Self::AirConditioner => {
+                &[Mode::Off, Mode::Auto, Mode::Heat, Mode::Cool, Mode::FanOnly, Mode::Dry]
+            }
+            Self::Central => {
+                &[Mode::Off, Mode::Auto, Mode::Heat, Mode::Cool, Mode::FanOnly, Mode::EmergencyHeat]
+            }
+            Self::ClimateSensor => &[],
+        }
+    }
+
+    /// What it can be told on a channel. Empty where the channel does not reach it.
+    #[must_use]
+    pub const fn controls_on(self, channel: Channel) -> &'static [Control] {
+        use Control::{
+            AutoSetpoints, Brightness, ClimatePlus, Fan, Hold, Lock, Mode, Proximity, Setpoint, Swing,
+            TemperatureOffset, TrackedSensor,
+        };
+        match channel {
+            // A field is here for the families a witness has seen it work on.
+            Channel::Mqtt => match self {
+                Self::BaseboardV1 | Self::BaseboardLite => &[Mode, Setpoint, Hold, Lock],
+                Self::BaseboardV2 => &[Mode, Setpoint, Hold, Lock, Brightness, Proximity],
+                Self::InFloor => &[Mode, Setpoint, Hold, Lock, TrackedSensor],
+                Self::AirConditioner => &[Mode, Setpoint, Hold, Fan, Swing, ClimatePlus],
+                Self::BaseboardV3 | Self::Central | Self::ClimateSensor => &[],
+            },
+            Channel::Structured => match self {
+                Self::BaseboardV2 | Self::BaseboardLite | Self::BaseboardV3 => {
+                    &[Mode, Setpoint, Lock, Brightness, TemperatureOffset]
+                }
+                Self::InFloor => &[Mode, Setpoint, Lock, Brightness, TrackedSensor, TemperatureOffset],
+                Self::AirConditioner => {
+                    &[Mode, Setpoint, AutoSetpoints, Lock, Brightness, Fan, Swing, TemperatureOffset]
+                }
+                Self::Central => &[Mode, Setpoint, AutoSetpoints, Lock, Brightness, Fan, TemperatureOffset],
+                Self::BaseboardV1 | Self::ClimateSensor => &[],
+            },
+        }
+    }
+
+    /// What it measures and reports.
+    #[must_use]
+    pub const fn sensors(self) -> &'static [Sensor] {
+        use Sensor::{Current, Duty, Floor, Humidity, Relay, Temperature, Voltage};
+        match self {
+            Self::BaseboardV1 => &[Temperature, Humidity, Current, Duty],
+            Self::BaseboardV2 | Self::BaseboardLite | Self::BaseboardV3 => &[Temperature, Humidity, Duty],
+            Self::InFloor => &[Temperature, Humidity, Floor, Voltage, Relay],
+            Self::AirConditioner | Self::Central | Self::ClimateSensor => &[Temperature, Humidity],
+        }
+    }
+
+    /// Whether it has that control on that channel.
+    #[must_use]
+    pub fn has(self, control: Control, channel: Channel) -> bool {
+        self.controls_on(channel).contains(&control)
+    }
+
+    /// Whether it has that sensor.
+    #[must_use]
+    pub fn senses(self, sensor: Sensor) -> bool {
+        self.sensors().contains(&sensor)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// `body.type` of a command. A thermostat ignores a command of another type without a word.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "a type nobody has seen work must not be sent")]
+pub enum BodyType {
+    /// 1.
+    BaseboardV1,
+    /// 2.
+    AirConditioner,
+    /// 3.
+    InFloor,
+    /// 4.
+    BaseboardV2,
+    /// 5.
+    BaseboardLite,
+}
+
+impl BodyType {
+    /// The number on the wire, 1 to 5.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::BaseboardV1 => 1,
+            Self::AirConditioner => 2,
+            Self::InFloor => 3,
+            Self::BaseboardV2 => 4,
+            Self::BaseboardLite => 5,
+        }
+    }
+
+    /// Reads a number of the wire. `None` outside 1 to 5.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Option<Self> {
+        Some(match number {
+            1 => Self::BaseboardV1,
+            2 => Self::AirConditioner,
+            3 => Self::InFloor,
+            4 => Self::BaseboardV2,
+            5 => Self::BaseboardLite,
+            _ => return None,
+        })
+    }
+}
+
+/// The setpoints a thermostat takes: multiples of `step` from `min` to `max`, both included.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct SetpointRange {
+    /// Lowest.
+    pub min: Celsius,
+    /// Highest.
+    pub max: Celsius,
+    /// Distance between two neighbours: 0.5 °C, on an air conditioner 1 °C.
+    pub step: Celsius,
+}
+
+impl SetpointRange {
+    /// This range cut down to what lies between two further bounds, each of them optional. Never wider.
+    #[must_use]
+    pub fn narrowed(self, min: Option<Celsius>, max: Option<Celsius>) -> Self {
+        Self {
+            min: min.map_or(self.min, |min| min.max(self.min)),
+            max: max.map_or(self.max, |max| max.min(self.max)),
+            step: self.step,
+        }
+    }
+
+    /// The setpoint to send for the wish `asked`: the nearest multiple of the step inside the range, halfway goes up.
+    /// `None` if the wish itself lies outside, or if the range holds no multiple of the step.
+    ///
+    /// ```
+    /// use mysa_proto::{Celsius, Family};
+    ///
+    /// let range = Family::BaseboardV2.setpoint_range().ok_or("no setpoint")?;
+    /// let celsius = |degrees| Celsius::from_degrees(degrees).ok_or("not a temperature");
+    /// assert_eq!(range.nearest(celsius(21.3)?), Some(celsius(21.5)?));
+    /// assert_eq!(range.nearest(celsius(30.1)?), None);
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn nearest(self, asked: Celsius) -> Option<Celsius> {
+        if asked < self.min || asked > self.max {
+            return None;
+        }
+        let step = self.step.as_hundredths().max(1);
+        let lowest = -(-self.min.as_hundredths()).div_euclid(step) * step;
+        let highest = self.max.as_hundredths().div_euclid(step) * step;
+        let nearest = asked.to_step(self.step).as_hundredths();
+        (lowest <= highest).then(|| Celsius::from_hundredths(nearest.clamp(lowest, highest)))
+    }
+
+    /// Whether the value can be sent as it is.
+    #[must_use]
+    pub fn contains(self, value: Celsius) -> bool {
+        self.min <= value && value <= self.max && value.is_on_step(self.step)
+    }
+}
+
+impl fmt::Display for SetpointRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} to {} °C in steps of {}",
+            self.min.as_degrees(),
+            self.max.as_degrees(),
+            self.step.as_degrees()
+        )
+    }
+}
+
+/// Something a thermostat can be told.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Control {
+    /// Target temperature.
+    Setpoint,
+    /// Operating mode.
+    Mode,
+    /// Keep the setpoint against the schedule, or follow the schedule again.
+    Hold,
+    /// Button lock.
+    Lock,
+    /// Display brightness.
+    Brightness,
+    /// Display wakes when somebody comes near.
+    Proximity,
+    /// Fan speed.
+    Fan,
+    /// Direction of the louvres.
+    Swing,
+    /// Climate+: the thermostat's own sensor drives the air conditioner.
+    ClimatePlus,
+    /// Floor probe or room sensor.
+    TrackedSensor,
+    /// Both targets of automatic mode. Structured service only.
+    AutoSetpoints,
+    /// Correction added to the room temperature. Structured service only.
+    TemperatureOffset,
+}
+
+impl Control {
+    /// Name in plain words, lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Setpoint => "setpoint",
+            Self::Mode => "mode",
+            Self::Hold => "hold",
+            Self::Lock => "button lock",
+            Self::Brightness => "brightness",
+            Self::Proximity => "proximity",
+            Self::Fan => "fan",
+            Self::Swing => "swing",
+            Self::ClimatePlus => "Climate+",
+            Self::TrackedSensor => "tracked sensor",
+            Self::AutoSetpoints => "pair of setpoints",
+            Self::TemperatureOffset => "temperature offset",
+        }
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something a thermostat measures.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Sensor {
+    /// Room temperature.
+    Temperature,
+    /// Relative humidity. The Lite reports it although its capability document denies it.
+    Humidity,
+    /// Floor temperature.
+    Floor,
+    /// Current of the load, instantaneous in message 0.
+    Current,
+    /// Line voltage.
+    Voltage,
+    /// Duty cycle that can be trusted.
+    Duty,
+    /// State of the relay (`heatStat`).
+    Relay,
+}
+
+/// What is known of one model string.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// The model string, upper case.
+    pub model: &'static str,
+    /// Its family, which tells everything else.
+    pub family: Family,
+}
+
+/// The model of a device, as `Model` of its record names it.
+///
+/// ```
+/// use mysa_proto::{Family, Model};
+///
+/// assert_eq!(Model::parse(" bb-v2-0-l ").family(), Some(Family::BaseboardLite));
+/// assert_eq!(Model::parse("XX-V9-9").family(), None);
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a model is known or it is not")]
+pub enum Model {
+    /// One of the strings we know.
+    Known(&'static ModelInfo),
+    /// Any other, trimmed. Nothing is assumed about it and nothing can be commanded.
+    Unknown(String),
+}
+
+impl Model {
+    /// Looks a model string up, without regard to case and surrounding white space.
+    #[must_use]
+    pub fn parse(model: &str) -> Self {
+        let model = model.trim();
+        MODELS
+            .iter()
+            .find(|info| info.model.eq_ignore_ascii_case(model))
+            .map_or_else(|| Self::Unknown(model.into()), Self::Known)
+    }
+
+    /// Every model string we know.
+    #[must_use]
+    pub const fn known() -> &'static [ModelInfo] {
+        &MODELS
+    }
+
+    /// The model string: upper case if known, as it came if not.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(info) => info.model,
+            Self::Unknown(model) => model,
+        }
+    }
+
+    /// The family, if the model is known.
+    #[must_use]
+    pub const fn family(&self) -> Option<Family> {
+        match self {
+            Self::Known(info) => Some(info.family),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+const fn model(model: &'static str, family: Family) -> ModelInfo {
+    ModelInfo { model, family }
+}
+
+/// The list is used rather than prefixes: `BB-V2-0-LTE` is a Lite, and a prefix of tomorrow's model proves nothing.
+static MODELS: [ModelInfo; 25] = [
+    model("BB-V1-0", Family::BaseboardV1),
+    model("BB-V1-1", Family::BaseboardV1),
+    model("V1-0", Family::BaseboardV1),
+    model("V1-1", Family::BaseboardV1),
+    model("V1", Family::BaseboardV1),
+    model("BB-V2-0", Family::BaseboardV2),
+    model("BB-V2", Family::BaseboardV2),
+    model("V2-0", Family::BaseboardV2),
+    model("V2", Family::BaseboardV2),
+    model("BB-V2-0-L", Family::BaseboardLite),
+    model("BB-V2-0-LTE", Family::BaseboardLite),
+    model("V2-0-L", Family::BaseboardLite),
+    model("V2-0-LTE", Family::BaseboardLite),
+    model("V2-L", Family::BaseboardLite),
+    model("BB-V3-0", Family::BaseboardV3),
+    model("INF-V1-0", Family::InFloor),
+    model("INF-V1", Family::InFloor),
+    model("AC-V1-0", Family::AirConditioner),
+    model("AC-V1-1", Family::AirConditioner),
+    model("AC-V1", Family::AirConditioner),
+    model("ST-V1-0", Family::Central),
+    model("ST-V1", Family::Central),
+    model("LV", Family::Central),
+    model("CS-V1-0", Family::ClimateSensor),
+    model("CS-V1", Family::ClimateSensor),
+];
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_model_is_kept_and_assumed_nothing_about() {
+        for other in ["XX-V9-9", "", "BB-V2-1", "BB-V2-0-X", "BB", "AC-V2-0"] {
+            let model = Model::parse(other);
+            assert_eq!(model, Model::Unknown(other.into()));
+            assert_eq!((model.family(), model.as_str()), (None, other));
+        }
+    }
+
+    #[test]
+    fn each_string_is_listed_once_and_reads_back_in_either_case() {
+        for info in Model::known() {
+            let lower = info.model.to_ascii_lowercase();
+            assert_eq!(Model::parse(&format!("\t{lower} ")), Model::Known(info), "{}", info.model);
+        }
+    }
+
+    #[test]
+    fn a_user_limit_off_the_grid_is_never_passed() {
+        let range = Family::BaseboardV1.setpoint_range().unwrap();
+        let range = range.narrowed(Celsius::from_degrees(10.2), Celsius::from_degrees(29.4));
+        assert_eq!(range.nearest(Celsius::from_degrees(29.4).unwrap()), Celsius::from_degrees(29.0));
+        assert_eq!(range.nearest(Celsius::from_degrees(10.2).unwrap()), Celsius::from_degrees(10.5));
+        assert_eq!(range.nearest(Celsius::from_degrees(29.45).unwrap()), None);
+        let none = range.narrowed(Celsius::from_degrees(20.1), Celsius::from_degrees(20.4));
+        assert_eq!(none.nearest(Celsius::from_degrees(20.2).unwrap()), None);
+    }
+
+    #[test]
+    fn a_range_can_only_be_narrowed() {
+        let range = Family::BaseboardV1.setpoint_range().unwrap();
+        assert_eq!(range.narrowed(Celsius::from_degrees(-10.0), Celsius::from_degrees(90.0)), range);
+    }
+}

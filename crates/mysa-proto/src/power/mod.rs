@@ -1,0 +1,192 @@
+mod meter;
+
+pub use meter::EnergyMeter;
+
+use crate::{Amperes, DutyCycle, Family, Volts, Watts};
+
+/// What a thermostat draws, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a reader must say which it shows")]
+pub enum Power {
+    /// From the thermostat's own current sensor.
+    Measured(Watts),
+    /// From how long it heats and a rated power or a current of the past.
+    Estimated(Watts),
+    /// Not to be had: no sensor, and no rated power was given. Never a default.
+    Unknown,
+}
+
+impl Power {
+    /// The watts, however they are known.
+    #[must_use]
+    pub const fn watts(self) -> Option<Watts> {
+        match self {
+            Self::Measured(watts) | Self::Estimated(watts) => Some(watts),
+            Self::Unknown => None,
+        }
+    }
+
+    /// `measured`, `estimated` or `unknown`.
+    #[must_use]
+    pub const fn basis(self) -> &'static str {
+        match self {
+            Self::Measured(_) => "measured",
+            Self::Estimated(_) => "estimated",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The rule for each family:
+    ///
+    /// * Baseboard V1, live: current × voltage, measured. A current of zero is zero at any voltage.
+    /// * Baseboard V1, REST: current × voltage × duty, estimated, since the current is the last one while it heated.
+    /// * Baseboard V2 and Lite: duty × rated power, [rounded](rated_power), estimated. A Lite's electrical fields are
+    ///   always zero and say nothing, so they are not looked at.
+    /// * In-floor: the relay × rated power, estimated. Its duty cycle is junk.
+    /// * Everything else, and whatever lacks a value it needs: unknown. A rated power of zero counts as not given.
+    ///
+    /// (The design document, mysa2mqtt, mysotherm, Mysa_HA, each for the families it had.)
+    ///
+    /// ```
+    /// use mysa_proto::{DutyCycle, Family, Load, Power, Watts};
+    ///
+    /// let duty = DutyCycle::from_fraction(0.42);
+    /// let load = Load { duty, rated: Watts::from_watts(1000.0), ..Load::default() };
+    /// let watts = Power::of(Family::BaseboardV2, &load).watts().map(Watts::as_watts);
+    /// assert_eq!(watts, Some(420.0));
+    /// assert_eq!(Power::of(Family::BaseboardV2, &Load { duty, ..Load::default() }), Power::Unknown);
+    /// ```
+    #[must_use]
+    pub fn of(family: Family, load: &Load) -> Self {
+        let rated = load.rated.filter(|rated| rated.as_watts() > 0.0);
+        match family {
+            Family::BaseboardV1 => match (load.current, load.voltage, load.duty) {
+                (Some(LoadCurrent::Live(current)), _, _) if current.as_amperes() == 0.0 => {
+                    Self::Measured(Watts::ZERO)
+                }
+                (Some(LoadCurrent::Live(current)), Some(voltage), _) => {
+                    product(voltage.as_volts() * current.as_amperes()).map_or(Self::Unknown, Self::Measured)
+                }
+                (Some(LoadCurrent::WhileOn(current)), Some(voltage), Some(duty)) => {
+                    average_power(voltage, current, duty).map_or(Self::Unknown, Self::Estimated)
+                }
+                _ => Self::Unknown,
+            },
+            Family::BaseboardV2 | Family::BaseboardLite => match (load.duty, rated) {
+                (Some(duty), Some(rated)) => Self::Estimated(rated_power(duty, rated)),
+                _ => Self::Unknown,
+            },
+            Family::InFloor => match (load.relay, rated) {
+                (Some(true), Some(rated)) => Self::Estimated(rated),
+                (Some(false), Some(_)) => Self::Estimated(Watts::ZERO),
+                _ => Self::Unknown,
+            },
+            Family::BaseboardV3 | Family::AirConditioner | Family::Central | Family::ClimateSensor => {
+                Self::Unknown
+            }
+        }
+    }
+}
+
+/// What is known of a load. What is absent is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data; `..Load::default()` fills the rest")]
+pub struct Load {
+    /// Current, with what it stands for.
+    pub current: Option<LoadCurrent>,
+    /// Line voltage, measured or as the device record has it.
+    pub voltage: Option<Volts>,
+    /// Duty cycle.
+    pub duty: Option<DutyCycle>,
+    /// Relay of an in-floor thermostat (`heatStat`).
+    pub relay: Option<bool>,
+    /// Rated power of the heater, as its owner gave it.
+    pub rated: Option<Watts>,
+}
+
+/// A current, which means one thing in message 0 and another in the REST state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the two meanings a current has")]
+pub enum LoadCurrent {
+    /// Flowing now: zero while the heater is off. (Message 0.)
+    Live(Amperes),
+    /// The last or highest while the heater was on; it stays while the heater is off. (REST state.)
+    WhileOn(Amperes),
+}
+
+/// Rated power × duty, rounded to the nearest watt; a half goes to the even neighbour, as the design document's
+/// Python does it.
+///
+/// ```
+/// use mysa_proto::{DutyCycle, Watts, rated_power};
+///
+/// let half = DutyCycle::from_fraction(0.5).ok_or("not a duty cycle")?;
+/// let watts = |watts| Watts::from_watts(watts).ok_or("not a power");
+/// assert_eq!(rated_power(half, watts(1001.0)?), watts(500.0)?);
+/// assert_eq!(rated_power(half, watts(1003.0)?), watts(502.0)?);
+/// # Ok::<(), &str>(())
+/// ```
+#[must_use]
+pub fn rated_power(duty: DutyCycle, rated: Watts) -> Watts {
+    // The duty is at most one, so the product is within the range of the type.
+    product(round_half_even(duty.as_fraction() * rated.as_watts())).unwrap_or(rated)
+}
+
+/// Voltage × current × duty: the mean power of a load that draws the current while it is on. `None` only if it exceeds
+/// what [`Watts`] holds. Fits the batch readings of a Baseboard V2 as well.
+#[must_use]
+pub fn average_power(voltage: Volts, current: Amperes, duty: DutyCycle) -> Option<Watts> {
+    product(voltage.as_volts() * current.as_amperes() * duty.as_fraction())
+}
+
+fn product(watts: f64) -> Option<Watts> {
+    Watts::from_watts(watts)
+}
+
+/// For what lies between zero and a million.
+fn round_half_even(value: f64) -> f64 {
+    // Adding and taking away 2^52 leaves no bits for a fraction, and the addition rounds as the hardware does: to even.
+    const NO_FRACTION: f64 = 4_503_599_627_370_496.0;
+    (value + NO_FRACTION) - NO_FRACTION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_watt_goes_to_the_even_neighbour() {
+        for (value, rounded) in [
+            (0.0, 0.0),
+            (0.5, 0.0),
+            (1.5, 2.0),
+            (2.5, 2.0),
+            (0.499_999_999_9, 0.0),
+            (0.500_000_000_1, 1.0),
+            (999_999.5, 1_000_000.0),
+            (420.0, 420.0),
+        ] {
+            assert_eq!(round_half_even(value), rounded, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_rated_power_of_zero_is_not_a_rated_power() {
+        let load = Load {
+            duty: DutyCycle::from_fraction(1.0),
+            relay: Some(true),
+            rated: Watts::from_watts(0.0),
+            ..Load::default()
+        };
+        for family in [Family::BaseboardV2, Family::BaseboardLite, Family::InFloor] {
+            assert_eq!(Power::of(family, &load), Power::Unknown, "{family}");
+        }
+    }
+
+    #[test]
+    fn no_current_is_no_power_at_any_voltage() {
+        let current = Amperes::from_amperes(0.0).map(LoadCurrent::Live);
+        let load = Load { current, ..Load::default() };
+        assert_eq!(Power::of(Family::BaseboardV1, &load), Power::Measured(Watts::ZERO));
+    }
+}

@@ -1,0 +1,98 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use crate::Celsius;
+use crate::rest::fields::{self, Fields};
+use crate::rest::{DecodeError, body};
+
+/// What one thermostat can do: the answer to [`capabilities`](crate::rest::capabilities()).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// `system.model`.
+    pub model: Option<String>,
+    /// `system.firmwareVersion`.
+    pub firmware: Option<String>,
+    /// `features.climateControl.mode.validValues`, as named there: `off`, `heat` and so on.
+    pub modes: Vec<String>,
+    /// Setpoints of `features.climateControl.heat`.
+    pub heat_setpoint: Option<ValueRange>,
+    /// Setpoints of `features.climateControl.cool`.
+    pub cool_setpoint: Option<ValueRange>,
+    /// `features.sensing.temperature.temperatureOffset`.
+    pub offset: Option<ValueRange>,
+    /// `features.interface.lockout`: the numbers it takes.
+    pub lockout: Vec<i64>,
+    /// `features.sensing.humidity`. It is false on a Lite, which does report humidity.
+    pub humidity_flag: Option<bool>,
+    /// The whole document.
+    pub document: Map<String, Value>,
+}
+
+/// Evenly spaced temperatures, or differences.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct ValueRange {
+    /// The lowest.
+    pub min: Celsius,
+    /// The highest.
+    pub max: Celsius,
+    /// The smallest distance between two of them; `None` if there is one only.
+    pub step: Option<Celsius>,
+}
+
+impl Capabilities {
+    /// Reads the body, bare or under `data`.
+    ///
+    /// # Errors
+    /// Not JSON, or not an object.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut map = body::object(body)?;
+        let document = Fields::from(core::mem::take(&mut map))
+            .take_object("data")
+            .map_or_else(|| body::object(body), |data| Ok(data.rest()))?;
+        let at = |path: &[&str]| {
+            let (first, rest) = path.split_first()?;
+            rest.iter().try_fold(document.get(*first)?, |value, name| value.get(*name))
+        };
+        let texts = |value: &Value| value.as_array().into_iter().flatten().filter_map(fields::text).collect();
+        let climate = ["features", "climateControl"];
+        let setpoint = |side| at(&[climate[0], climate[1], side, "setpoint"]).and_then(ValueRange::of);
+        Ok(Self {
+            model: at(&["system", "model"]).and_then(fields::text),
+            firmware: at(&["system", "firmwareVersion"]).and_then(fields::text),
+            modes: at(&[climate[0], climate[1], "mode", "validValues"]).map(texts).unwrap_or_default(),
+            heat_setpoint: setpoint("heat"),
+            cool_setpoint: setpoint("cool"),
+            offset: at(&["features", "sensing", "temperature", "temperatureOffset"]).and_then(ValueRange::of),
+            lockout: at(&["features", "interface", "lockout", "validValues"])
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(fields::integer)
+                .collect(),
+            humidity_flag: at(&["features", "sensing", "humidity"]).and_then(fields::flag),
+            document,
+        })
+    }
+}
+
+impl ValueRange {
+    fn of(value: &Value) -> Option<Self> {
+        let mut values: Vec<Celsius> =
+            value.get("validValues")?.as_array()?.iter().filter_map(fields::celsius).collect();
+        values.sort_unstable();
+        values.dedup();
+        let gap = |pair: &[Celsius]| match pair {
+            [low, high] => Some(high.as_hundredths() - low.as_hundredths()),
+            _ => None,
+        };
+        Some(Self {
+            min: *values.first()?,
+            max: *values.last()?,
+            step: values.windows(2).filter_map(gap).min().map(Celsius::from_hundredths),
+        })
+    }
+}

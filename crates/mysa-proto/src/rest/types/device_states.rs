@@ -1,0 +1,219 @@
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use crate::rest::fields::{self, Fields};
+use crate::rest::types::device_record::{locked, tracked_sensor};
+use crate::rest::{DecodeError, body};
+use crate::{
+    Amperes, Celsius, DeviceId, DutyCycle, FanSpeed, RelativeHumidity, Swing, TrackedSensor, UnixTime, Volts,
+};
+
+/// A value of the REST state and the time the service gives for it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Reading<T> {
+    /// The value.
+    pub value: T,
+    /// When it was taken; `None` where the service gives no time, or none that is one.
+    pub at: Option<UnixTime>,
+}
+
+impl<T> Reading<T> {
+    /// How far ahead of the present a time may be before it counts as no clock, in milliseconds. A Lite has reported
+    /// the year 2031.
+    pub const MAX_AHEAD_MILLIS: i64 = 60_000;
+
+    /// Its time, unless that lies more than a minute ahead of `now`.
+    #[must_use]
+    pub fn usable_time(&self, now: UnixTime) -> Option<UnixTime> {
+        self.at.filter(|at| *at <= now.plus_millis(Self::MAX_AHEAD_MILLIS))
+    }
+}
+
+/// The last state of one thermostat as the service keeps it, a member of `DeviceStatesObj`. −1 stands for a missing
+/// value in every field; a temperature of exactly 0 counts only with a time of its own within an hour of the entry's.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceStateEntry {
+    /// The key of the entry, or its `Device`.
+    pub id: DeviceId,
+    /// `Timestamp` of the whole entry.
+    pub at: Option<UnixTime>,
+    /// `CorrectedTemp`: the room.
+    pub temperature: Option<Reading<Celsius>>,
+    /// `SensorTemp`: inside the case, warm.
+    pub sensor_temperature: Option<Reading<Celsius>>,
+    /// `HeatSink`: inside the case, hot.
+    pub heat_sink: Option<Reading<Celsius>>,
+    /// `Humidity`.
+    pub humidity: Option<Reading<RelativeHumidity>>,
+    /// `SetPoint`. 0 stands for none, as air conditioners report it in modes without one.
+    pub setpoint: Option<Reading<Celsius>>,
+    /// `TstatMode`, a number of [`ModeTable`](crate::ModeTable). The field `Mode` is another enumeration and stays in
+    /// [`DeviceStateEntry::extra`].
+    pub mode_number: Option<Reading<i64>>,
+    /// `Duty`, a fraction or, above 1, a percentage; it lags.
+    pub duty: Option<Reading<DutyCycle>>,
+    /// `Current` while it last heated: above zero while the heater is off, meaningless on a Lite.
+    pub last_current: Option<Reading<Amperes>>,
+    /// `Voltage`, or `LineVoltage` of in-floor heating.
+    pub voltage: Option<Reading<Volts>>,
+    /// `Connected`; may be true beside stale readings.
+    pub connected: Option<Reading<bool>>,
+    /// `Rssi`, in dBm.
+    pub signal: Option<Reading<i64>>,
+    /// `Brightness` in percent.
+    pub brightness: Option<Reading<u8>>,
+    /// `Lock`.
+    pub locked: Option<Reading<bool>>,
+    /// `ScheduleMode`, a hint: 1 follows the schedule, 2 holds.
+    pub schedule_mode: Option<Reading<i64>>,
+    /// `HoldTime`, a hint.
+    pub hold_time: Option<Reading<i64>>,
+    /// `FanSpeed`; air conditioners.
+    pub fan: Option<Reading<FanSpeed>>,
+    /// `SwingState`; air conditioners.
+    pub swing_vertical: Option<Reading<Swing>>,
+    /// `SwingStateHorizontal`; air conditioners.
+    pub swing_horizontal: Option<Reading<Swing>>,
+    /// `IsThermostatic`: Climate+; air conditioners.
+    pub climate_plus: Option<Reading<bool>>,
+    /// `Infloor`: the floor probe.
+    pub floor_temperature: Option<Reading<Celsius>>,
+    /// `TrackedSensor`; in-floor heating.
+    pub tracked_sensor: Option<Reading<TrackedSensor>>,
+    /// `OnTime`; whether seconds or milliseconds is not known.
+    pub on_time: Option<Reading<i64>>,
+    /// `OffTime`; whether seconds or milliseconds is not known.
+    pub off_time: Option<Reading<i64>>,
+    /// `FreeHeap` in bytes.
+    pub free_heap: Option<Reading<i64>>,
+    /// The fields without a place above, and those whose value could not be read.
+    pub extra: Map<String, Value>,
+}
+
+impl DeviceStateEntry {
+    /// Reads the answer to [`device_state`](crate::rest::device_state).
+    ///
+    /// # Errors
+    /// Not JSON, or no entry that names its `Device`.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let map = body::object(body)?;
+        let entry = match map.get("DeviceState") {
+            Some(Value::Object(entry)) => entry.clone(),
+            _ => map,
+        };
+        Self::of(None, Value::Object(entry))
+            .map_err(|value| DecodeError::wrong_shape("a device state with its Device", &value))
+    }
+
+    fn of(key: Option<DeviceId>, value: Value) -> Result<Self, Value> {
+        let Value::Object(map) = value else { return Err(value) };
+        let written = ["Device", "device"].iter().find_map(|name| DeviceId::new(map.get(*name)?.as_str()?));
+        let Some(id) = key.or(written) else { return Err(Value::Object(map)) };
+        let mut fields = Fields::from(map);
+        if written == Some(id) {
+            fields.take_value("Device");
+            fields.take_value("device");
+        }
+        let at = fields.take(&["Timestamp", "timestamp"], fields::time);
+        let zero_is_one = |reading: &Reading<Celsius>| {
+            reading.value.as_hundredths() != 0
+                || reading.at.is_some_and(|own| at.is_none_or(|at| own.plus_millis(3_600_000) >= at))
+        };
+        Ok(Self {
+            id,
+            at,
+            temperature: fields.reading("CorrectedTemp", fields::celsius).filter(zero_is_one),
+            sensor_temperature: fields.reading("SensorTemp", fields::celsius).filter(zero_is_one),
+            heat_sink: fields.reading("HeatSink", fields::celsius).filter(zero_is_one),
+            humidity: fields.reading("Humidity", fields::humidity),
+            setpoint: fields
+                .reading("SetPoint", fields::celsius)
+                .filter(|setpoint| setpoint.value.as_hundredths() > 0),
+            mode_number: fields.reading("TstatMode", fields::integer),
+            duty: fields.reading("Duty", fields::duty),
+            last_current: fields.reading("Current", fields::amperes),
+            voltage: fields
+                .reading("LineVoltage", fields::volts)
+                .or_else(|| fields.reading("Voltage", fields::volts)),
+            connected: fields.reading("Connected", fields::flag),
+            signal: fields.reading("Rssi", fields::integer).filter(|signal| signal.value < 0),
+            brightness: fields.reading("Brightness", fields::percent),
+            locked: fields.reading("Lock", locked),
+            schedule_mode: fields.reading("ScheduleMode", fields::integer),
+            hold_time: fields.reading("HoldTime", fields::integer),
+            fan: fields.reading("FanSpeed", code).map(|fan| fan.map(FanSpeed::from_code)),
+            swing_vertical: fields.reading("SwingState", code).map(|swing| swing.map(Swing::from_code)),
+            swing_horizontal: fields
+                .reading("SwingStateHorizontal", code)
+                .map(|swing| swing.map(Swing::from_code)),
+            climate_plus: fields.reading("IsThermostatic", fields::flag),
+            floor_temperature: fields.reading("Infloor", fields::celsius).filter(zero_is_one),
+            tracked_sensor: fields.reading("TrackedSensor", tracked_sensor),
+            on_time: fields.reading("OnTime", fields::integer),
+            off_time: fields.reading("OffTime", fields::integer),
+            free_heap: fields.reading("FreeHeap", fields::integer),
+            extra: fields.rest(),
+        })
+    }
+}
+
+impl<T> Reading<T> {
+    fn map<U>(self, change: impl Fn(T) -> U) -> Reading<U> {
+        Reading { value: change(self.value), at: self.at }
+    }
+}
+
+fn code(value: &Value) -> Option<u8> {
+    fields::integer(value).and_then(|code| u8::try_from(code).ok())
+}
+
+/// The last state of every thermostat: the answer to [`devices_state`](crate::rest::devices_state).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceStates {
+    /// The entries.
+    pub states: BTreeMap<DeviceId, DeviceStateEntry>,
+    /// What stood among them and is no entry, with its key where it had one.
+    pub rejected: Vec<(Option<String>, Value)>,
+    /// What stood beside the entries.
+    pub extra: Map<String, Value>,
+}
+
+impl DeviceStates {
+    /// Reads the body: `DeviceStatesObj` by id, or `DeviceStates`, each as an object or as a list. An entry that
+    /// cannot be read goes to [`DeviceStates::rejected`] and costs no other.
+    ///
+    /// # Errors
+    /// Not JSON, or neither member is there.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut map = body::object(body)?;
+        let entries: Vec<(Option<String>, Value)> =
+            match map.remove("DeviceStatesObj").or_else(|| map.remove("DeviceStates")) {
+                Some(Value::Object(map)) => map.into_iter().map(|(key, value)| (Some(key), value)).collect(),
+                Some(Value::Array(items)) => items.into_iter().map(|value| (None, value)).collect(),
+                Some(other) => return Err(DecodeError::wrong_shape("the states by device", &other)),
+                None => return Err(DecodeError::wrong_shape("DeviceStatesObj", &Value::Object(map))),
+            };
+        let mut states = Self { extra: map, ..Self::default() };
+        for (key, value) in entries {
+            let id = key.as_deref().map(DeviceId::new);
+            let entry = match id {
+                Some(None) => Err(value),
+                Some(id) => DeviceStateEntry::of(id, value),
+                None => DeviceStateEntry::of(None, value),
+            };
+            match entry {
+                Ok(entry) => {
+                    states.states.insert(entry.id, entry);
+                }
+                Err(value) => states.rejected.push((key, value)),
+            }
+        }
+        Ok(states)
+    }
+}

@@ -1,0 +1,78 @@
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use serde_json::{Map, Value};
+
+use crate::DeviceId;
+use crate::rest::fields::Fields;
+use crate::rest::{DecodeError, body};
+
+/// Installed firmware of every thermostat: the answer to [`firmware`](crate::rest::firmware()).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Firmware {
+    /// `InstalledVersion` by device; `None` where the service knows none.
+    pub installed: BTreeMap<DeviceId, Option<String>>,
+    /// What stood beside or among them and is none.
+    pub extra: Map<String, Value>,
+}
+
+impl Firmware {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// Not JSON, or no `Firmware`.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut map = body::object(body)?;
+        let entries = match map.remove("Firmware") {
+            Some(Value::Object(entries)) => entries,
+            _ => return Err(DecodeError::wrong_shape("Firmware", &Value::Object(map))),
+        };
+        let mut firmware = Self { extra: map, ..Self::default() };
+        for (key, entry) in entries {
+            match (DeviceId::new(&key), entry) {
+                (Some(id), Value::Object(entry)) => {
+                    firmware.installed.insert(id, Fields::from(entry).text("InstalledVersion"));
+                }
+                (Some(id), Value::Null) => {
+                    firmware.installed.insert(id, None);
+                }
+                (_, other) => {
+                    firmware.extra.insert(key, other);
+                }
+            }
+        }
+        Ok(firmware)
+    }
+}
+
+/// Whether the service offers newer firmware: the answer to [`update_available`](crate::rest::update_available()). Installing
+/// it is left to the vendor's app.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct UpdateAvailable {
+    /// `update`.
+    pub update: Option<bool>,
+    /// `installedVersion`.
+    pub installed: Option<String>,
+    /// `allowedVersion`.
+    pub allowed: Option<String>,
+    /// The members without a place above.
+    pub extra: Map<String, Value>,
+}
+
+impl UpdateAvailable {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// Not JSON, or not an object.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut fields = Fields::from(body::object(body)?);
+        Ok(Self {
+            update: fields.flag("update"),
+            installed: fields.text("installedVersion"),
+            allowed: fields.text("allowedVersion"),
+            extra: fields.rest(),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use crate::rest::fields::{self, Fields};
+use crate::rest::{DecodeError, ResourceId, body};
+use crate::{Celsius, DeviceId, Family, Mode, ModeTable};
+
+/// A schedule of the second generation: the answer to [`schedules_v2`](crate::rest::schedules_v2). One witness.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LegacySchedule {
+    /// `Schedule.Id`.
+    pub id: Option<ResourceId>,
+    /// `Schedule.Version`.
+    pub version: Option<String>,
+    /// `Schedule.Owner`.
+    pub owner: Option<ResourceId>,
+    /// `Schedule.Events`, in order of weekday and minute.
+    pub events: Vec<LegacyEvent>,
+    /// `Devices`.
+    pub devices: Vec<DeviceId>,
+    /// `Model`.
+    pub model: Option<String>,
+    /// The members without a place above, and the events that could not be read.
+    pub extra: Map<String, Value>,
+}
+
+/// One event of a [`LegacySchedule`], `mode|setpoint|fan|brightness|tracking|lower|upper` with `%` for what it leaves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct LegacyEvent {
+    /// 0 for Sunday to 6.
+    pub weekday: u8,
+    /// Minute of the local day, 0 to 1439.
+    pub minute: u16,
+    /// The kind of thermostat it is for, such as `BB2L`.
+    pub key: String,
+    /// Mode, a number of [`ModeTable`].
+    pub mode_number: Option<i64>,
+    /// Setpoint.
+    pub setpoint: Option<Celsius>,
+    /// Fan speed.
+    pub fan: Option<i64>,
+    /// Brightness.
+    pub brightness: Option<i64>,
+    /// Tracked sensor.
+    pub tracking: Option<i64>,
+    /// Lower limit.
+    pub lower: Option<Celsius>,
+    /// Upper limit.
+    pub upper: Option<Celsius>,
+}
+
+impl LegacyEvent {
+    /// What its number means in a table.
+    #[must_use]
+    pub fn mode(&self, table: &ModeTable, family: Option<Family>) -> Option<Mode> {
+        self.mode_number.map(|number| table.mode_of(number, family))
+    }
+
+    fn of(weekday: u8, minute: u16, key: &str, text: &str) -> Option<Self> {
+        let mut parts = text.split('|').map(str::trim);
+        let mut next = || parts.next().map(|part| (part != "%" && !part.is_empty()).then_some(part));
+        let integer = |part: Option<&str>| part.and_then(|part| part.parse::<i64>().ok());
+        let celsius =
+            |part: Option<&str>| part.and_then(|part| part.parse().ok()).and_then(Celsius::from_degrees);
+        Some(Self {
+            weekday,
+            minute,
+            key: key.into(),
+            mode_number: integer(next()?),
+            setpoint: celsius(next()?),
+            fan: integer(next().flatten()),
+            brightness: integer(next().flatten()),
+            tracking: integer(next().flatten()),
+            lower: celsius(next().flatten()),
+            upper: celsius(next().flatten()),
+        })
+    }
+}
+
+impl LegacySchedule {
+    /// Reads the body: `Schedule` with what stands beside it, or a bare schedule.
+    ///
+    /// # Errors
+    /// Not JSON, or no `Events` by weekday.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut outer = Fields::from(body::object(body)?);
+        let devices = outer.devices("Devices").unwrap_or_default();
+        let model = outer.text("Model");
+        let (mut schedule, mut extra) = match outer.take_object("Schedule") {
+            Some(schedule) => (schedule, outer.rest()),
+            None => (outer, Map::new()),
+        };
+        let Some(days) = schedule.take_object("Events") else {
+            return Err(DecodeError::wrong_shape("Events", &Value::Object(schedule.rest())));
+        };
+        let mut events = Vec::new();
+        for (day, minutes) in days.rest() {
+            let weekday = day.parse().ok().filter(|day: &u8| *day < 7);
+            let (Some(weekday), Value::Object(minutes)) = (weekday, &minutes) else {
+                extra.insert(day, minutes);
+                continue;
+            };
+            for (minute, actions) in minutes {
+                let Some(minute) = minute.parse().ok().filter(|minute: &u16| *minute < 1_440) else {
+                    continue;
+                };
+                for (key, action) in actions.as_object().into_iter().flatten() {
+                    events.extend(
+                        fields::text(action).and_then(|text| LegacyEvent::of(weekday, minute, key, &text)),
+                    );
+                }
+            }
+        }
+        events.sort_by_key(|event| (event.weekday, event.minute));
+        let (id, version, owner) = (schedule.id("Id"), schedule.text("Version"), schedule.id("Owner"));
+        extra.extend(schedule.rest());
+        Ok(Self { id, version, owner, events, devices, model, extra })
+    }
+}

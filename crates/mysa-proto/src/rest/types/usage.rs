@@ -1,0 +1,48 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value, json};
+
+use crate::UnixTime;
+
+/// What to ask [`usage`](crate::rest::usage()) for: the local days that touch `start..end`, each with its sums and
+/// averages of heating time, energy, temperature, humidity and count of readings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct UsageQuery {
+    /// Time zone whose days are meant, a name of the tz database.
+    pub time_zone: String,
+    /// From here.
+    pub start: UnixTime,
+    /// To here.
+    pub end: UnixTime,
+    /// Whether to have the buckets of half an hour within each day as well.
+    pub buckets: bool,
+    /// Whether to have the single readings as well: temperature, humidity and setpoint. Many; for short spans.
+    pub raw: bool,
+}
+
+impl UsageQuery {
+    pub(in crate::rest) fn body(&self) -> Value {
+        const ATTRIBUTES: [(&str, &str); 5] =
+            [("oH1", "sum"), ("k", "sum"), ("t", "average"), ("h", "average"), ("n", "sum")];
+        let summary: Map<String, Value> =
+            ATTRIBUTES.into_iter().map(|(name, process)| (name.into(), process.into())).collect();
+        let mut body = json!({
+            "timezone": self.time_zone,
+            "start": self.start.as_secs(),
+            "end": self.end.as_secs(),
+            "summary": summary,
+        });
+        if let Some(body) = body.as_object_mut() {
+            if self.buckets {
+                let names: Vec<&str> = ATTRIBUTES.into_iter().map(|(name, _)| name).collect();
+                body.insert("aggregatedReadings".into(), json!(names));
+            }
+            if self.raw {
+                body.insert("rawReadings".into(), json!(["t", "c", "h", "i", "s", "hs"]));
+            }
+        }
+        body
+    }
+}
