@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use mysa_mqtt_codec::server::{Inbound, Outbound, Subscribe};
 use mysa_mqtt_codec::{
-    ConnAck, Connect, ConnectRefusal, Delivery, Filter, PINGRESP, PacketId, Publish, QoS, ReturnCodes,
-    SubAck, Topic, puback, unsuback,
+    ConnAck, Connect, ConnectRefusal, DecodeError, Delivery, Filter, PINGRESP, PacketId, Publish, QoS,
+    ReturnCodes, SubAck, Topic, puback, unsuback,
 };
 use mysa_proto::{DeviceId, TopicKind};
 
 use crate::connection::{Connection, InFlight};
 use crate::device::Device;
-use crate::fault::{Closing, Fault, Faults};
+use crate::fault::{Closing, DeliveryFaults, Fault, Faults};
 use crate::identity_pool::Reach;
 use crate::spec::{Denial, Rules};
 use crate::subscriptions::{Absent, BACKLOG};
@@ -74,9 +74,11 @@ pub(crate) struct BrokerCounts {
 pub(crate) struct Broker {
     connections: BTreeMap<u64, Connection>,
     outputs: VecDeque<Output>,
-    /// What clients published and may: topic and payload, for the cloud to pass on.
-    published: Vec<(String, Vec<u8>)>,
+    /// What clients published and may: connection, topic and payload, for the cloud to pass on.
+    published: Vec<(u64, String, Vec<u8>)>,
     last_connect: BTreeMap<String, Duration>,
+    /// Granted subscriptions that a retained message is to follow: connection, device, age of the message.
+    retained: Vec<(u64, DeviceId, Option<Duration>)>,
     /// Clients that are to be remembered while they are away.
     absent: BTreeMap<String, Absent>,
     pub(crate) counts: BrokerCounts,
@@ -95,6 +97,8 @@ const BACKLOG_PACE: Duration = Duration::from_millis(100);
 /// Outputs that may wait for a driver; more are lost, as in a socket nobody reads.
 const MAX_OUTPUTS: usize = 65_536;
 const MAX_CLIENTS: usize = 1_024;
+/// Bytes of one client that wait while the broker reads nothing.
+const MAX_HELD: usize = 1 << 20;
 
 /// What the broker has beside itself while it decides.
 pub(crate) struct Context<'a> {
@@ -119,8 +123,38 @@ impl Broker {
         !self.outputs.is_empty()
     }
 
-    pub(crate) fn take_published(&mut self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn take_published(&mut self) -> Vec<(u64, String, Vec<u8>)> {
         core::mem::take(&mut self.published)
+    }
+
+    pub(crate) fn take_retained(&mut self) -> Vec<(u64, DeviceId, Option<Duration>)> {
+        core::mem::take(&mut self.retained)
+    }
+
+    /// Sends a message with the RETAIN flag to one connection.
+    pub(crate) fn send_retained(&mut self, cx: &mut Context<'_>, conn: u64, topic: &str, payload: &[u8]) {
+        let Ok(topic) = Topic::new(topic) else { return };
+        let publish = Publish { retain: true, ..Publish::new(topic, payload, Delivery::AtMostOnce) };
+        let mut bytes = Vec::new();
+        if publish.encode(&mut bytes).is_ok() {
+            self.output(cx, Output::Send { conn, bytes });
+        }
+    }
+
+    /// Handles what clients sent while nothing was read. Whoever sent more than the broker holds is cut.
+    pub(crate) fn read_again(&mut self, cx: &mut Context<'_>) {
+        let waiting = |connection: &Connection| !connection.held.is_empty();
+        let conns = self.connections.iter().filter(|(_, connection)| waiting(connection));
+        for conn in conns.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            let Some(connection) = self.connections.get_mut(&conn) else { continue };
+            let held = core::mem::take(&mut connection.held);
+            if held.len() > MAX_HELD {
+                self.counts.closed += 1;
+                self.close(cx, conn, Closing::Cut);
+            } else {
+                self.handle_bytes(cx, conn, &held);
+            }
+        }
     }
 
     /// Client ids of the connections that have sent CONNECT.
@@ -163,6 +197,13 @@ impl Broker {
             self.output(cx, Output::Close { conn, closing: Closing::Cut });
             return;
         };
+        if cx.faults.holds(cx.now, |fault| *fault == Fault::StopReading) {
+            // One byte more than the bound is kept: that is how an overflow is known afterwards.
+            let room = (MAX_HELD + 1).saturating_sub(connection.held.len()).min(bytes.len());
+            connection.held.extend_from_slice(bytes.get(..room).unwrap_or_default());
+            self.connections.insert(conn, connection);
+            return;
+        }
         let mut input = bytes;
         // The decoder is taken out while what it lends is looked at.
         let empty = mysa_mqtt_codec::server::Stream::new(0);
@@ -179,7 +220,12 @@ impl Broker {
                     }
                 }
                 Ok(None) => break,
-                Err(_) => {
+                Err(error) => {
+                    if let (DecodeError::ProtocolLevel(_), None) = (error, &connection.client) {
+                        // [MQTT-3.1.2-2]
+                        let refused = ConnAck::Refused(ConnectRefusal::ProtocolLevel);
+                        self.send(cx, conn, &refused.to_bytes());
+                    }
                     self.counts.closed += 1;
                     self.remember(connection, cx.now + cx.rules.session_life);
                     self.output(cx, Output::Close { conn, closing: Closing::Frame(None) });
@@ -198,8 +244,16 @@ impl Broker {
             .filter(|(_, connection)| connection.deadline() <= cx.now)
             .map(|(conn, _)| *conn)
             .collect();
+        let reads = !cx.faults.holds(cx.now, |fault| *fault == Fault::StopReading);
         for conn in due {
             let Some(connection) = self.connections.get_mut(&conn) else { continue };
+            if !reads {
+                // Who is not listened to is not silent.
+                connection.heard = cx.now;
+                if connection.client.is_none() {
+                    connection.ends = cx.now + cx.rules.for_client(CONNECT_WITHIN);
+                }
+            }
             let silent =
                 connection.heard.saturating_add(connection.keep_alive + connection.keep_alive / 2) <= cx.now;
             if let Some((_, closing)) = connection.doomed.filter(|(at, _)| *at <= cx.now) {
@@ -217,8 +271,12 @@ impl Broker {
     /// Sends a message to whoever wants it and may have it.
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>, topic: &str, payload: &[u8], at_least_once: bool) {
         let Some(own) = mysa_proto::Topic::parse(topic.as_bytes()) else { return };
-        let raise = cx.faults.holds(cx.now, |fault| *fault == Fault::RaiseQos);
-        let copies = if cx.faults.holds(cx.now, |fault| *fault == Fault::Duplicate) { 2 } else { 1 };
+        let DeliveryFaults { raise_qos: raise, duplicate, nothing } =
+            cx.faults.of_delivery(cx.now, own.device);
+        if nothing {
+            return;
+        }
+        let copies = if duplicate { 2 } else { 1 };
         let mut sends = Vec::new();
         for (&conn, connection) in &mut self.connections {
             let welcome = connection.reach == Reach::Full && cx.policy.owns(connection.account, own.device);
@@ -392,6 +450,18 @@ impl Broker {
         if cx.faults.strikes(cx.now, &Fault::IgnoreConnect) {
             return Ok(());
         }
+        let closing = cx.faults.strike(cx.now, |fault| match fault {
+            Fault::CloseOnConnect(closing) => Some(*closing),
+            _ => None,
+        });
+        if let Some(closing) = closing {
+            return Err(closing);
+        }
+        if connect.client_id.as_str().is_empty() && !connect.clean_session {
+            // [MQTT-3.1.3-8]
+            self.send(cx, conn, &ConnAck::Refused(ConnectRefusal::ClientId).to_bytes());
+            return Err(rule);
+        }
         let code = cx.faults.strike(cx.now, |fault| match fault {
             Fault::RefuseConnect(code) => Some(*code),
             _ => None,
@@ -484,7 +554,7 @@ impl Broker {
                 Denial::Refuse | Denial::Silence => Ok(()),
             };
         }
-        self.published.push((topic.into(), publish.payload.into()));
+        self.published.push((conn, topic.into(), publish.payload.into()));
         if let (Delivery::AtLeastOnce(id), false) =
             (publish.delivery, cx.faults.strikes(cx.now, &Fault::EatPubacks))
         {
@@ -504,8 +574,13 @@ impl Broker {
         if subscribe.filters().count() > MAX_FILTERS {
             return Err(rule);
         }
+        let granted_at_most = cx.faults.strike(cx.now, |fault| match fault {
+            Fault::GrantFirst(count) => Some(*count),
+            _ => None,
+        });
         let mut codes = Vec::new();
         let mut silent = false;
+        let mut retained = Vec::new();
         for (filter, qos) in subscribe.filters() {
             let closing = cx.faults.strike(cx.now, |fault| match fault {
                 Fault::CloseOnSubscribe { suffix, closing } if filter.as_str().ends_with(&**suffix) => {
@@ -519,7 +594,9 @@ impl Broker {
             if qos == QoS::ExactlyOnce || is_too_long(filter.as_str()) {
                 return Err(rule);
             }
-            let granted = match (may_subscribe(cx, connection, filter), cx.rules.denied_subscribe) {
+            let allowed = granted_at_most.is_none_or(|count| codes.len() < count)
+                && may_subscribe(cx, connection, filter);
+            let granted = match (allowed, cx.rules.denied_subscribe) {
                 (true, _) => connection.subscriptions.add(filter, qos == QoS::AtLeastOnce),
                 (false, Denial::Refuse) => false,
                 (false, Denial::Disconnect) => return Err(rule),
@@ -529,6 +606,15 @@ impl Broker {
                 }
             };
             codes.push(if granted { qos.to_byte() } else { 0x80 });
+            let topic = mysa_proto::Topic::parse(filter.as_str().as_bytes());
+            retained.extend(topic.filter(|topic| granted && topic.kind == TopicKind::Out));
+        }
+        for topic in retained {
+            let age = cx.faults.strike(cx.now, |fault| match fault {
+                Fault::Retained(age) => Some(*age),
+                _ => None,
+            });
+            self.retained.extend(age.map(|age| (conn, topic.device, age)));
         }
         if silent || cx.faults.strikes(cx.now, &Fault::EatSubacks) {
             return Ok(());

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use mysa_proto::{Celsius, DeviceId};
+use mysa_proto::{DeviceId, TopicKind};
 use mysa_sigv4::{Request, Verifier, VerifyError};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -13,19 +13,18 @@ use time::OffsetDateTime;
 use crate::Now;
 use crate::account::Account;
 use crate::broker::{Broker, Context, Output, Policy};
+use crate::deed::Origin;
 use crate::device::{self, Device};
-use crate::family::Mode;
-use crate::fault::{Endpoint, Fault, Faults, Happening, HttpFault, Window};
-use crate::http::{Exception, HttpAnswer, HttpReply, HttpRequest, Reply, header};
+use crate::endpoint::{Endpoint, Service, Target};
+use crate::fault::{Fault, Faults, HttpFault, Window};
+use crate::http::{CachedReply, Exception, HttpAnswer, HttpReply, HttpRequest, Reply, header};
 use crate::identity_pool::IdentityPool;
-use crate::rest::is_structured;
 use crate::rng::Rng;
 use crate::spec::{CloudSpec, Names, Rules};
 use crate::thermostat::{Emission, Thermostat};
 use crate::token::{HmacSigner, TokenDesk, TokenSigner};
 use crate::truth::Counters;
 use crate::user_pool::UserPool;
-use crate::wanted::Wanted;
 use crate::weather::Weather;
 
 /// The whole cloud: sign-in, REST, broker, and the thermostats behind it.
@@ -51,8 +50,12 @@ pub struct Cloud {
     pub(crate) scenes: BTreeMap<String, Value>,
     pub(crate) forwarded: i64,
     pub(crate) rng: Rng,
+    /// Answers that a cache repeats while a fault lasts, by account, host, path and query.
+    cached: BTreeMap<(usize, String), CachedReply>,
+    /// The last command of each account that got through while a fault drops bursts.
+    last_commands: BTreeMap<usize, (DeviceId, Duration)>,
     agenda: BTreeSet<(Duration, usize)>,
-    emissions: Vec<Emission>,
+    pub(crate) emissions: Vec<Emission>,
 }
 
 #[derive(Debug)]
@@ -151,6 +154,8 @@ impl Cloud {
             scenes: BTreeMap::new(),
             forwarded: 0,
             rng,
+            cached: BTreeMap::new(),
+            last_commands: BTreeMap::new(),
             agenda: BTreeSet::new(),
             emissions: Vec::new(),
             devices,
@@ -167,57 +172,78 @@ impl Cloud {
         let now = self.now;
         self.counters.http_requests += 1;
         let service = self.service(request.host);
-        let action = request.header("x-amz-target").and_then(|target| target.split_once('.'));
-        let action = action.map_or("", |(_, action)| action);
         let body = match service {
             Service::UserPool | Service::IdentityPool => {
                 serde_json::from_slice(request.body).unwrap_or(Value::Null)
             }
             _ => Value::Null,
         };
-        let refreshing = action == "GetTokensFromRefreshToken"
-            || action == "InitiateAuth"
-                && body.get("AuthFlow").and_then(Value::as_str) != Some("USER_SRP_AUTH");
-        let hit = |endpoint: &Endpoint| match endpoint {
-            Endpoint::Any => true,
-            Endpoint::UserPool => service == Service::UserPool,
-            Endpoint::SignIn => service == Service::UserPool && action == "InitiateAuth" && !refreshing,
-            Endpoint::Respond => service == Service::UserPool && action == "RespondToAuthChallenge",
-            Endpoint::Refresh => service == Service::UserPool && refreshing,
-            Endpoint::IdentityPool => service == Service::IdentityPool,
-            Endpoint::Identity => service == Service::IdentityPool && action == "GetId",
-            Endpoint::Credentials => {
-                service == Service::IdentityPool && action == "GetCredentialsForIdentity"
-            }
-            Endpoint::Rest => matches!(service, Service::Rest { .. }),
-            Endpoint::Path(prefix) => {
-                matches!(service, Service::Rest { .. }) && request.path.starts_with(&**prefix)
-            }
-            Endpoint::Structured => matches!(service, Service::Rest { .. }) && is_structured(request.path),
-        };
+        let target = Target::new(service, request, &body);
         let fault = self.faults.strike(now.mono, |fault| match fault {
-            Fault::Http(endpoint, fault) if hit(endpoint) => Some(fault.clone()),
+            Fault::Http(endpoint, fault) if target.is_at(endpoint) => Some(fault.clone()),
             _ => None,
         });
         let mut delay = Duration::ZERO;
         let reply = match fault {
-            None => None,
+            None => self.serve(now, target, request, &body),
             Some(HttpFault::Delay(by)) => {
                 delay = by;
-                None
+                self.serve(now, target, request, &body)
             }
-            Some(HttpFault::Hang) => return HttpAnswer::Hang,
-            Some(HttpFault::Reset) => return HttpAnswer::Reset,
-            Some(HttpFault::Status(status)) => Some(Reply::error(status, "simulated")),
-            Some(HttpFault::Throttle(secs)) => {
-                Some(Reply::error(429, "simulated").with("retry-after", alloc::format!("{secs}")))
+            Some(HttpFault::Cached(age)) => self.serve_cached(now, target, request, age),
+            Some(HttpFault::AfterServing(fault)) => {
+                let served = self.serve(now, target, request, &body);
+                match failed(service, *fault) {
+                    Failed::Reply(reply) => reply,
+                    Failed::Answer(answer) => return answer,
+                    Failed::Late(by) => {
+                        delay = by;
+                        served
+                    }
+                }
             }
-            Some(HttpFault::Exception(name)) => Some(Reply::aws(Err(Exception::new(&name, "simulated")))),
-            Some(HttpFault::Html(status)) => Some(Reply::html(status)),
-            Some(HttpFault::Body(status, bytes)) => Some(Reply::text(status, "application/json", bytes)),
+            Some(fault) => match failed(service, fault) {
+                Failed::Reply(reply) => reply,
+                Failed::Answer(answer) => return answer,
+                Failed::Late(_) => self.serve(now, target, request, &body),
+            },
         };
-        let reply = reply.unwrap_or_else(|| self.serve(now, service, action, request, &body));
-        HttpAnswer::Reply(reply.finish(now, delay))
+        let shift = self.date_shift(now, |endpoint| target.is_at(endpoint));
+        HttpAnswer::Reply(reply.finish(now, shift, delay))
+    }
+
+    /// The error of the `Date` header where a fault makes it wrong, in seconds.
+    fn date_shift(&mut self, now: Now, is_at: impl Fn(&Endpoint) -> bool) -> i64 {
+        let shift = self.faults.strike(now.mono, |fault| match fault {
+            Fault::DateShift(endpoint, secs) if is_at(endpoint) => Some(*secs),
+            _ => None,
+        });
+        shift.unwrap_or(0)
+    }
+
+    /// Answers as a cache between client and service does: what it has, it repeats.
+    fn serve_cached(
+        &mut self,
+        now: Now,
+        target: Target<'_>,
+        request: &HttpRequest<'_>,
+        age: Duration,
+    ) -> Reply {
+        let account = self.authorised(now, request).filter(|_| request.method == "GET");
+        let Some(account) = account else { return self.serve(now, target, request, &Value::Null) };
+        let key = (account, alloc::format!("{}{}?{}", request.host, request.path, request.query));
+        if let Some(kept) = self.cached.get(&key) {
+            return kept.repeated(now);
+        }
+        let reply = self.serve(now, target, request, &Value::Null);
+        match CachedReply::new(&reply, now, age).filter(|_| self.cached.len() < MAX_CACHED) {
+            Some(kept) => {
+                let repeated = kept.repeated(now);
+                self.cached.insert(key, kept);
+                repeated
+            }
+            None => reply,
+        }
     }
 
     /// Decides on a WebSocket upgrade at the broker's host. `conn` is the caller's number for the connection, never
@@ -227,7 +253,9 @@ impl Cloud {
         let now = self.now;
         let answered = |cloud: &mut Self, reply: Reply| {
             cloud.counters.refused_upgrades += 1;
-            Upgrade::Refuse(reply.finish(now, Duration::ZERO))
+            let shift =
+                cloud.date_shift(now, |endpoint| matches!(endpoint, Endpoint::Any | Endpoint::Broker));
+            Upgrade::Refuse(reply.finish(now, shift, Duration::ZERO))
         };
         let refused =
             |cloud: &mut Self, status, message: &str| answered(cloud, Reply::error(status, message));
@@ -288,8 +316,23 @@ impl Cloud {
         self.advance(now);
         let now = self.now;
         self.with_broker(now.mono, |broker, cx| broker.handle_bytes(cx, conn, bytes));
-        for (topic, payload) in self.broker.take_published() {
-            self.publish_in(now, &topic, &payload);
+        self.after_bytes(now);
+    }
+
+    /// Passes on what clients published, and sends what the broker retains for them.
+    fn after_bytes(&mut self, now: Now) {
+        for (conn, topic, payload) in self.broker.take_published() {
+            self.publish_in(now, Origin::Mqtt { conn }, &topic, &payload);
+        }
+        for (conn, id, age) in self.broker.take_retained() {
+            let Some(&index) = self.by_id.get(&id) else { continue };
+            let payload = self.devices[index].thermostat.retained_status(now, age);
+            let topic = alloc::format!("{}", mysa_proto::Topic { device: id, kind: TopicKind::Out });
+            if !payload.is_empty() {
+                self.with_broker(now.mono, |broker, cx| {
+                    broker.send_retained(cx, conn, &topic, payload.as_bytes());
+                });
+            }
         }
     }
 
@@ -315,46 +358,6 @@ impl Cloud {
         if self.broker.has_output() { Some(self.now.mono) } else { self.next_event() }
     }
 
-    /// Somebody turns a thermostat by its buttons. `false` if there is none such, it is locked, or has no power.
-    pub fn press(
-        &mut self,
-        now: Now,
-        device: DeviceId,
-        setpoint: Option<Celsius>,
-        mode: Option<Mode>,
-    ) -> bool {
-        self.advance(now);
-        let now = self.now;
-        let Some(&index) = self.by_id.get(&device) else { return false };
-        let profile = self.devices[index].thermostat.family.profile();
-        let setpoint = match setpoint {
-            Some(setpoint) => {
-                match crate::wanted::checked_setpoint(setpoint.as_degrees(), profile.setpoint) {
-                    Some(setpoint) => Some(setpoint),
-                    None => return false,
-                }
-            }
-            None => None,
-        };
-        if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
-            return false;
-        }
-        let wanted = Wanted { setpoint, mode, ..Wanted::default() };
-        let faults = self.faults.of_device(now.mono, device);
-        let mut emissions = core::mem::take(&mut self.emissions);
-        let pressed = self.devices[index].thermostat.press(now, &wanted, &faults, &mut emissions);
-        self.emit(now, index, &mut emissions);
-        self.emissions = emissions;
-        self.reschedule(index);
-        pressed
-    }
-
-    /// Makes something happen at once, as [`crate::FaultPlan::events`] does at its time.
-    pub fn act(&mut self, now: Now, happening: Happening) {
-        self.advance(now);
-        self.perform(self.now, happening);
-    }
-
     /// Adds a fault to a running cloud. Its times run from the cloud's birth, see [`Cloud::age`].
     pub fn add_fault(&mut self, window: Window) {
         self.faults.add(window);
@@ -363,17 +366,35 @@ impl Cloud {
     /// Ends every fault that lasts.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
-        self.frozen.clear();
+        self.after_faults(self.now);
     }
 
-    fn serve(
-        &mut self,
-        now: Now,
-        service: Service,
-        action: &str,
-        request: &HttpRequest<'_>,
-        body: &Value,
-    ) -> Reply {
+    /// Whether the broker reads what clients send. A driver that can leave it in the socket does so while this is
+    /// `false`, see [`Fault::StopReading`].
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        !self.faults.holds(self.now.mono, |fault| *fault == Fault::StopReading)
+    }
+
+    /// Undoes what faults have left behind that are over now.
+    fn after_faults(&mut self, now: Now) {
+        if !self.faults.holds(now.mono, |fault| *fault == Fault::FreezeStates) {
+            self.frozen.clear();
+        }
+        if !self.faults.holds(now.mono, |fault| matches!(fault, Fault::Http(_, HttpFault::Cached(_)))) {
+            self.cached.clear();
+        }
+        if !self.faults.holds(now.mono, |fault| matches!(fault, Fault::DropBursts(_))) {
+            self.last_commands.clear();
+        }
+        if self.is_reading() {
+            self.with_broker(now.mono, Broker::read_again);
+            self.after_bytes(now);
+        }
+    }
+
+    fn serve(&mut self, now: Now, target: Target<'_>, request: &HttpRequest<'_>, body: &Value) -> Reply {
+        let Target { service, action, .. } = target;
         // A HEAD is a GET whose body the server keeps to itself.
         let method = if request.method == "HEAD" { "GET" } else { request.method };
         let request = &HttpRequest { method, ..*request };
@@ -404,21 +425,52 @@ impl Cloud {
                 self.counters.rest_requests += 1;
                 self.rest(now, request, backend)
             }
-            Service::Broker => Reply::error(403, "Forbidden"),
+            Service::Broker => Reply::aws_error(service, 403, "ForbiddenException", "Forbidden"),
             Service::Things => self.things(now, request),
             Service::Unknown => Reply::error(404, "no such host"),
         }
     }
 
     /// Passes a message on a thermostat's `/in` topic to its listeners and to the thermostat.
-    pub(crate) fn publish_in(&mut self, now: Now, topic: &str, payload: &[u8]) {
-        self.with_broker(now.mono, |broker, cx| broker.publish(cx, topic, payload, true));
+    pub(crate) fn publish_in(&mut self, now: Now, origin: Origin, topic: &str, payload: &[u8]) {
         let index = mysa_proto::Topic::parse(topic.as_bytes())
             .and_then(|topic| self.by_id.get(&topic.device).copied());
+        if index.is_some_and(|index| self.is_dropped_burst(now, index, payload)) {
+            self.counters.dropped_bursts += 1;
+            return;
+        }
+        self.with_broker(now.mono, |broker, cx| broker.publish(cx, topic, payload, true));
         if let Some(index) = index {
-            self.devices[index].thermostat.deliver(now, payload);
+            let thermostat = &mut self.devices[index].thermostat;
+            let reorders = self.faults.of_device(now.mono, thermostat.id).reorders;
+            thermostat.deliver(now, origin, payload, reorders);
             self.reschedule(index);
         }
+    }
+
+    /// Whether a fault drops this command because it follows one to another device too soon.
+    fn is_dropped_burst(&mut self, now: Now, index: usize, payload: &[u8]) -> bool {
+        let is_command = || {
+            let message = serde_json::from_slice::<Value>(payload).ok();
+            message.is_some_and(|message| message.get("msg").and_then(Value::as_i64) == Some(44))
+        };
+        if !self.faults.holds(now.mono, |fault| matches!(fault, Fault::DropBursts(_))) || !is_command() {
+            return false;
+        }
+        let (id, account) = (self.devices[index].thermostat.id, self.devices[index].account);
+        let last = self.last_commands.get(&account).copied();
+        let dropped = self.faults.strike(now.mono, |fault| match (fault, last) {
+            (Fault::DropBursts(within), Some((other, at)))
+                if other != id && now.mono < at.saturating_add(*within) =>
+            {
+                Some(())
+            }
+            _ => None,
+        });
+        if dropped.is_none() {
+            self.last_commands.insert(account, (id, now.mono));
+        }
+        dropped.is_some()
     }
 
     /// Puts the thermostat's next deadline into the agenda.
@@ -438,7 +490,7 @@ impl Cloud {
     }
 
     /// Does everything that is due up to `now`, each thing at its own time.
-    fn advance(&mut self, now: Now) {
+    pub(crate) fn advance(&mut self, now: Now) {
         while let Some(next) = self.next_event().filter(|&next| next <= now.mono) {
             let at = now.at(next.max(self.now.mono));
             let edge = self.faults.next_edge(self.now.mono).is_some_and(|edge| edge <= at.mono);
@@ -471,9 +523,7 @@ impl Cloud {
 
     /// A fault begins or ends, or something happens.
     fn handle_edge(&mut self, now: Now) {
-        if !self.faults.holds(now.mono, |fault| *fault == Fault::FreezeStates) {
-            self.frozen.clear();
-        }
+        self.after_faults(now);
         while let Some(happening) = self.faults.due(now.mono) {
             self.perform(now, happening);
         }
@@ -482,14 +532,14 @@ impl Cloud {
         }
     }
 
-    fn emit(&mut self, now: Now, index: usize, emissions: &mut Vec<Emission>) {
+    pub(crate) fn emit(&mut self, now: Now, index: usize, emissions: &mut Vec<Emission>) {
         for emission in emissions.drain(..) {
             let device = &mut self.devices[index];
             let id = device.thermostat.id;
             match emission {
                 Emission::ReadSettings => {
                     let record = device.record.clone();
-                    device.thermostat.read_settings(&record);
+                    device.thermostat.read_settings(now, &record);
                     device.learn(now, crate::thermostat::News::Settings, 0);
                 }
                 Emission::Publish { kind, at_least_once, payload, news } => {
@@ -512,46 +562,11 @@ impl Cloud {
         }
     }
 
-    fn perform(&mut self, now: Now, happening: Happening) {
-        match happening {
-            Happening::CloseAll(closing) => {
-                self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
-            }
-            Happening::RevokeTokens(name) => _ = self.pool.void_account(&name),
-            Happening::ExpireTokens => self.pool.desk.expire_all(now.mono),
-            Happening::ExpireCredentials => self.identities.expire_all(now.mono),
-            Happening::ChangePassword(name, password) => {
-                if let Some(account) = self.pool.void_account(&name) {
-                    self.pool.accounts[account].set_password(&password);
-                }
-            }
-            Happening::Reboot(id) => {
-                if let Some(&index) = self.by_id.get(&id) {
-                    self.devices[index].thermostat.reboot(now);
-                    self.reschedule(index);
-                }
-            }
-            Happening::Press(id, degrees) => _ = self.press(now, id, Celsius::from_degrees(degrees), None),
-            Happening::PressMode(id, mode) => _ = self.press(now, id, None, Some(mode)),
-            Happening::Publish(topic, payload) => {
-                self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
-                if topic.ends_with("/in") {
-                    let id = mysa_proto::Topic::parse(topic.as_bytes()).map(|topic| topic.device);
-                    if let Some(&index) = id.and_then(|id| self.by_id.get(&id)) {
-                        self.devices[index].thermostat.deliver(now, &payload);
-                        self.reschedule(index);
-                    }
-                }
-            }
-            Happening::Remove(id) => {
-                if let Some(&index) = self.by_id.get(&id) {
-                    self.devices[index].removed = true;
-                }
-            }
-        }
-    }
-
-    fn with_broker<T>(&mut self, now: Duration, act: impl FnOnce(&mut Broker, &mut Context<'_>) -> T) -> T {
+    pub(crate) fn with_broker<T>(
+        &mut self,
+        now: Duration,
+        act: impl FnOnce(&mut Broker, &mut Context<'_>) -> T,
+    ) -> T {
         let policy = Policy { devices: &self.devices, by_id: &self.by_id };
         let mut context = Context { now, faults: &mut self.faults, rules: &self.rules, policy };
         act(&mut self.broker, &mut context)
@@ -589,12 +604,29 @@ impl fmt::Debug for Cloud {
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Service {
-    UserPool,
-    IdentityPool,
-    Rest { backend: bool },
-    Broker,
-    Things,
-    Unknown,
+/// Answers that a cache keeps at most.
+const MAX_CACHED: usize = 64;
+
+/// What a fault makes of an answer.
+enum Failed {
+    Reply(Reply),
+    Answer(HttpAnswer),
+    Late(Duration),
+}
+
+fn failed(service: Service, fault: HttpFault) -> Failed {
+    Failed::Reply(match fault {
+        HttpFault::Hang => return Failed::Answer(HttpAnswer::Hang),
+        HttpFault::Reset => return Failed::Answer(HttpAnswer::Reset),
+        HttpFault::Delay(by) => return Failed::Late(by),
+        // One fault does not hold another of these.
+        HttpFault::AfterServing(_) | HttpFault::Cached(_) => return Failed::Late(Duration::ZERO),
+        HttpFault::Status(status) => Reply::failure(service, status),
+        HttpFault::Throttle(secs) => {
+            Reply::failure(service, 429).with("retry-after", alloc::format!("{secs}"))
+        }
+        HttpFault::Exception(name) => Reply::aws(Err(Exception::new(&name, "simulated"))),
+        HttpFault::Html(status) => Reply::html(status),
+        HttpFault::Body(status, bytes) => Reply::text(status, "application/json", bytes),
+    })
 }

@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     /// What came for it while it was away, and when the next of it is sent.
     pub(crate) backlog: VecDeque<(String, Vec<u8>)>,
     pub(crate) backlog_at: Duration,
+    /// What came while the broker read nothing.
+    pub(crate) held: Vec<u8>,
     last_id: u16,
 }
 
@@ -69,6 +71,7 @@ impl Connection {
             lasting: false,
             backlog: VecDeque::new(),
             backlog_at: Duration::ZERO,
+            held: Vec::new(),
             last_id: 0,
         }
     }

@@ -3,32 +3,74 @@ use mysa_proto::Celsius;
 use crate::Now;
 use crate::family::Mode;
 
-/// Who changed a thermostat.
+/// Who changed a thermostat, or tried to. It is known by the path of the command, not by what the command says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Author {
-    /// A command that came over MQTT or from the structured service.
-    App,
-    /// A finger on the thermostat.
+pub enum Origin {
+    /// A command that a client published over MQTT.
+    Mqtt {
+        /// The client's connection.
+        conn: u64,
+    },
+    /// A command that the structured service forwarded.
+    Rest,
+    /// A person at the thermostat.
     Button,
+    /// The schedule service, see [`Happening::Schedule`](crate::Happening::Schedule).
+    Schedule,
+    /// Another app, see [`Happening::OtherApp`](crate::Happening::OtherApp) and
+    /// [`Happening::Publish`](crate::Happening::Publish).
+    OtherApp,
+    /// The device record, which the thermostat reads when a message asks it to.
+    Record,
+}
+
+/// What a thermostat is set to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HeldSettings {
+    /// Setpoint.
+    pub setpoint: Celsius,
+    /// Mode.
+    pub mode: Mode,
+    /// Whether the buttons are locked.
+    pub lock: bool,
+    /// Brightness of the display in use and at rest, %.
+    pub brightness: (u8, u8),
+    /// Whether it holds its setpoint rather than follows the schedule.
+    pub hold: bool,
+    /// Fan speed of an air conditioner, as messages have it.
+    pub fan: i64,
+    /// Vertical and horizontal swing of an air conditioner, as messages have them.
+    pub swing: (i64, i64),
+    /// Number of times a setting has changed. A command for what is so already does not count.
+    pub revision: u64,
 }
 
 /// One command a thermostat acted on, or refused.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Deed {
-    /// When, by the cloud's clocks.
+    /// When the thermostat acted, by the cloud's clocks.
     pub at: Now,
+    /// When the broker or the REST service took the command. The same as `at` at a button.
+    pub taken_at: Now,
     /// Who wanted it.
-    pub author: Author,
+    pub origin: Origin,
     /// The command's own id, which the acknowledgement carries.
     pub request: Option<u64>,
-    /// Whether it was applied. Out of range, off the grid or of another family: it was not.
+    /// Whether it was applied. A command that is out of range, off the grid or of another family is not.
     pub applied: bool,
     /// Setpoint asked for, if any.
     pub setpoint: Option<Celsius>,
     /// Mode asked for, if any.
     pub mode: Option<Mode>,
+    /// Lock asked for, if any.
+    pub lock: Option<bool>,
+    /// Brightness in use and at rest asked for, %, if any.
+    pub brightness: Option<(u8, u8)>,
+    /// What the thermostat was set to afterwards.
+    pub held: HeldSettings,
 }
 
 /// How many messages of each kind a thermostat has received.

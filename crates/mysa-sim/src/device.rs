@@ -5,6 +5,7 @@ use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
+use crate::deed::Origin;
 use crate::energy::{BUCKET_SECS, Bucket};
 use crate::family::{Family, Mode, Seen};
 use crate::settings::Settings;
@@ -50,9 +51,12 @@ pub(crate) struct Change {
     pub(crate) at: i64,
     pub(crate) setpoint: (f64, f64),
     pub(crate) mode: (Mode, Mode),
-    /// 3: the app, 1: a button.
+    /// 3: the app, 1: a button, 0: the schedule.
     pub(crate) source: u8,
 }
+
+/// `source` of a change by the schedule: no number is known for it.
+pub(crate) const SCHEDULE: u8 = 0;
 
 const CHANGES: usize = 512;
 
@@ -110,13 +114,16 @@ impl Device {
                 if self.changes.len() == CHANGES {
                     self.changes.pop_front();
                 }
-                let by_button =
-                    self.thermostat.deeds.back().map(|deed| deed.author) == Some(crate::Author::Button);
+                let origin = self.thermostat.deeds.back().map(|deed| deed.origin);
                 self.changes.push_back(Change {
                     at,
                     setpoint: (before.degrees(), settings.degrees()),
                     mode: (before.mode, settings.mode),
-                    source: if by_button { 1 } else { 3 },
+                    source: match origin {
+                        Some(Origin::Button) => 1,
+                        Some(Origin::Schedule) => SCHEDULE,
+                        _ => 3,
+                    },
                 });
             }
             // Whoever changed it, the wish that stood before is no longer the newest.

@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -5,6 +6,7 @@ use core::time::Duration;
 use mysa_proto::DeviceId;
 
 use crate::Mode;
+use crate::endpoint::Endpoint;
 use crate::thermostat::DeviceFaults;
 
 /// What goes wrong, and when. Times run from the birth of the cloud.
@@ -81,6 +83,8 @@ pub enum Fault {
     RefuseConnect(u8),
     /// CONNECT is never answered.
     IgnoreConnect,
+    /// CONNECT ends the connection without a CONNACK, as AWS is reported to do where `iot:Connect` is denied.
+    CloseOnConnect(Closing),
     /// Each connection is closed this long after its CONNACK.
     CloseAfterConnect {
         /// Time from the CONNACK to the end.
@@ -116,6 +120,19 @@ pub enum Fault {
     SubackWrongId,
     /// Subscriptions to this device's topics are answered with 0x80.
     RefuseDevice(DeviceId),
+    /// Only so many filters of each SUBSCRIBE are granted, the first ones; the rest are answered with 0x80.
+    GrantFirst(usize),
+    /// Subscriptions are granted, but no message of this device is delivered; `None` is all of them.
+    DeliverNothing(Option<DeviceId>),
+    /// A granted subscription to a thermostat's `/out` topic is followed by a retained status of so long ago, set one
+    /// degree higher and in a room one degree colder than now; `None` is a status whose `time` is 0.
+    Retained(Option<Duration>),
+    /// A command that follows a command to another device of the account within this time vanishes: PUBACK is sent, and
+    /// neither the device nor a subscriber receives it. The time runs from the last command that got through.
+    DropBursts(Duration),
+    /// The broker reads nothing: what clients send waits, and is handled when the fault ends. Messages to clients go
+    /// out, and nobody is dropped for silence.
+    StopReading,
     /// PINGREQ is not answered.
     EatPings,
     /// Nothing a client sends arrives, though the connection stands.
@@ -138,6 +155,8 @@ pub enum Fault {
     FreezeStates,
     /// The structured service accepts updates and does nothing with them.
     DesiredOnly,
+    /// The `Date` header of these answers is wrong by so many seconds.
+    DateShift(Endpoint, i64),
 }
 
 /// What can be wrong with a thermostat.
@@ -162,6 +181,8 @@ pub enum DeviceFault {
     Refuse,
     /// Its acknowledgements come this much later.
     DelayAcks(Duration),
+    /// Messages to it overtake each other, and so do its acknowledgements.
+    Reorder,
     /// Its clock is wrong by this many seconds.
     ClockShift(i64),
     /// Its statuses end after `"body":`.
@@ -190,34 +211,11 @@ pub enum HttpFault {
     Reset,
     /// The answer is right, and late.
     Delay(Duration),
-}
-
-/// Which HTTP requests a fault strikes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Endpoint {
-    /// Every one.
-    Any,
-    /// The user pool.
-    UserPool,
-    /// The first step of signing in with a password.
-    SignIn,
-    /// An answer to a challenge, the password's proof included.
-    Respond,
-    /// Refreshing, either way.
-    Refresh,
-    /// The identity pool.
-    IdentityPool,
-    /// `GetId`.
-    Identity,
-    /// `GetCredentialsForIdentity`.
-    Credentials,
-    /// Both REST hosts.
-    Rest,
-    /// REST paths that begin so.
-    Path(String),
-    /// Structured routes only.
-    Structured,
+    /// The request is carried out, and this happens to its answer.
+    AfterServing(Box<HttpFault>),
+    /// Successful answers to GET come from a cache: the first one is kept and repeated while the fault lasts. `Date` and
+    /// `Age` say that it was so old when it was kept.
+    Cached(Duration),
 }
 
 /// How a connection ends, as its other end sees it.
@@ -250,10 +248,22 @@ pub enum Happening {
     Press(DeviceId, f64),
     /// Somebody switches a thermostat to this mode.
     PressMode(DeviceId, Mode),
+    /// The schedule service sends a thermostat a command for so many degrees, and for this mode if there is one.
+    Schedule(DeviceId, f64, Option<Mode>),
+    /// Another app of the account sends a thermostat a command for so many degrees, a mode, or both.
+    OtherApp(DeviceId, Option<f64>, Option<Mode>),
     /// These bytes are published by somebody on this topic.
     Publish(String, Vec<u8>),
     /// The device leaves its account.
     Remove(DeviceId),
+}
+
+/// What is wrong with the delivery of messages to clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeliveryFaults {
+    pub(crate) raise_qos: bool,
+    pub(crate) duplicate: bool,
+    pub(crate) nothing: bool,
 }
 
 /// The faults of a running cloud.
@@ -324,6 +334,23 @@ impl Faults {
         self.windows.iter().any(|window| window.covers(age) && matches(&window.fault))
     }
 
+    /// What is wrong with the delivery of messages of `device`, in one pass: this runs for every message.
+    pub(crate) fn of_delivery(&self, at: Duration, device: DeviceId) -> DeliveryFaults {
+        let age = self.since_birth(at);
+        let mut found = DeliveryFaults::default();
+        for window in self.windows.iter().filter(|window| window.covers(age)) {
+            match &window.fault {
+                Fault::RaiseQos => found.raise_qos = true,
+                Fault::Duplicate => found.duplicate = true,
+                Fault::DeliverNothing(whose) if whose.is_none_or(|whose| whose == device) => {
+                    found.nothing = true;
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// Everything that is wrong with `device`.
     pub(crate) fn of_device(&self, at: Duration, device: DeviceId) -> DeviceFaults {
         let age = self.since_birth(at);
@@ -343,6 +370,7 @@ impl Faults {
                 DeviceFault::AckWithoutApplying => found.acks_without_applying = true,
                 DeviceFault::Refuse => found.refuses_commands = true,
                 DeviceFault::DelayAcks(delay) => found.ack_delay = *delay,
+                DeviceFault::Reorder => found.reorders = true,
                 DeviceFault::ClockShift(secs) => found.clock_shift = *secs,
                 DeviceFault::Truncate | DeviceFault::Replace(_) => {}
             }

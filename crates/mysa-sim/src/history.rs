@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{Civil, days_of};
 use crate::cloud::Cloud;
+use crate::device::SCHEDULE;
 use crate::energy::{BUCKET_SECS, Bucket, bucket_start};
 use crate::http::Reply;
 use crate::math::{quantise, round};
@@ -226,7 +227,11 @@ impl Cloud {
     pub(crate) fn state_history(&self, index: usize, start: i64, end: i64) -> Value {
         let changes =
             || self.devices[index].changes.iter().filter(|change| (start..=end).contains(&change.at));
-        let source = |source: u8| if source == 1 { "device" } else { "app" };
+        let source = |source: u8| match source {
+            1 => "device",
+            SCHEDULE => "schedule",
+            _ => "app",
+        };
         let setpoints: Vec<Value> = changes()
             .filter(|change| change.setpoint.0 != change.setpoint.1)
             .map(|c| json!({ "timestamp": c.at, "value": number(c.setpoint.1), "source": source(c.source) }))

@@ -5,8 +5,11 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
+use mysa_proto::UnixTime;
+
 use crate::Now;
 use crate::clock::http_date;
+use crate::endpoint::Service;
 
 /// An HTTP request as it arrived at the listener that answers for every host of the cloud.
 #[derive(Clone, Copy)]
@@ -86,6 +89,18 @@ impl HttpReply {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
+
+    /// The `Date` header: when the answer was made, by the clock of whoever made it.
+    #[must_use]
+    pub fn date(&self) -> Option<&str> {
+        self.header("date")
+    }
+
+    /// The `Age` header: seconds the answer has been in a cache. Only answers from a cache have it.
+    #[must_use]
+    pub fn age(&self) -> Option<&str> {
+        self.header("age")
+    }
 }
 
 impl fmt::Debug for HttpReply {
@@ -127,6 +142,8 @@ pub(crate) struct Reply {
     content_type: &'static str,
     extra: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// When it was made, if not now.
+    made_at: Option<UnixTime>,
 }
 
 impl Reply {
@@ -139,7 +156,7 @@ impl Reply {
     }
 
     pub(crate) fn text(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type, extra: Vec::new(), body: body.into() }
+        Self { status, content_type, extra: Vec::new(), body: body.into(), made_at: None }
     }
 
     /// An error of the REST service.
@@ -180,6 +197,32 @@ impl Reply {
         }
     }
 
+    /// An error as a service of AWS words it. Its REST services name it in the header alone.
+    pub(crate) fn aws_error(service: Service, status: u16, name: &str, message: &str) -> Self {
+        const TYPE: &str = "application/x-amz-json-1.1";
+        let (content_type, body) = match service {
+            Service::UserPool | Service::IdentityPool => {
+                (TYPE, json!({ "__type": name, "message": message }))
+            }
+            _ => ("application/json", json!({ "message": message })),
+        };
+        Self::text(status, content_type, body.to_string()).with("x-amzn-errortype", name)
+    }
+
+    /// The answer of a service that fails with this status, as the service words it.
+    pub(crate) fn failure(service: Service, status: u16) -> Self {
+        let name = match status {
+            429 => "TooManyRequestsException",
+            503 => "ServiceUnavailableException",
+            500..=599 => "InternalErrorException",
+            _ => "ForbiddenException",
+        };
+        match service.is_aws() {
+            true => Self::aws_error(service, status, name, "simulated"),
+            false => Self::error(status, "simulated"),
+        }
+    }
+
     /// Lets a page of any origin call a service of AWS.
     pub(crate) fn preflight() -> Self {
         const HEADERS: &str = "authorization,cache-control,content-type,x-amz-target,x-amz-user-agent";
@@ -200,11 +243,44 @@ impl Reply {
         self
     }
 
-    pub(crate) fn finish(self, now: Now, delay: Duration) -> HttpReply {
+    /// The whole answer; its `Date` is wrong by `shift` seconds.
+    pub(crate) fn finish(self, now: Now, shift: i64, delay: Duration) -> HttpReply {
         let mut headers = self.extra;
         headers.push(("content-type", self.content_type.into()));
-        headers.push(("date", http_date(now.wall)));
+        let made_at = self.made_at.unwrap_or(now.wall);
+        headers.push(("date", http_date(made_at.plus_millis(shift.saturating_mul(1_000)))));
         HttpReply { status: self.status, headers, body: self.body, delay }
+    }
+}
+
+/// An answer that a cache keeps.
+#[derive(Debug)]
+pub(crate) struct CachedReply {
+    content_type: &'static str,
+    body: Vec<u8>,
+    made_at: UnixTime,
+    kept_at: Duration,
+    age: Duration,
+}
+
+impl CachedReply {
+    /// Keeps a successful answer as if it had been made `age` ago.
+    pub(crate) fn new(reply: &Reply, now: Now, age: Duration) -> Option<Self> {
+        let millis = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        (reply.status == 200).then(|| Self {
+            content_type: reply.content_type,
+            body: reply.body.clone(),
+            made_at: now.wall.plus_millis(millis.saturating_neg()),
+            kept_at: now.mono,
+            age,
+        })
+    }
+
+    pub(crate) fn repeated(&self, now: Now) -> Reply {
+        let age = self.age.saturating_add(now.mono.saturating_sub(self.kept_at));
+        let mut reply = Reply::text(200, self.content_type, self.body.clone());
+        reply.made_at = Some(self.made_at);
+        reply.with("age", age.as_secs().to_string())
     }
 }
 
@@ -252,7 +328,7 @@ mod tests {
             body: b"CANARY",
         };
         let now = Now { mono: Duration::ZERO, wall: mysa_proto::UnixTime::from_secs(0) };
-        let reply = Reply::ok(&json!("CANARY")).with("set-cookie", "CANARY").finish(now, Duration::ZERO);
+        let reply = Reply::ok(&json!("CANARY")).with("set-cookie", "CANARY").finish(now, 0, Duration::ZERO);
         let printed = alloc::format!("{request:?} {reply:?}");
         assert!(!printed.contains("CANARY"), "{printed}");
     }

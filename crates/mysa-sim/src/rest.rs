@@ -42,6 +42,21 @@ pub(crate) fn is_structured(path: &str) -> bool {
         || first == "devices" && path.trim_end_matches('/').ends_with("/firmware-update")
 }
 
+/// Whether a request changes something. A POST that reads, or asks for live reports, does not.
+pub(crate) fn is_write(method: &str, path: &str) -> bool {
+    let mut segments = path.trim_matches('/').split('/');
+    let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    match method {
+        "POST" => {
+            let reads =
+                matches!(first, "energy" | "batchReadings" | "telemetry" | "mysa-legacy" | "feature-flags");
+            !(reads || first == "state" && second == "batch")
+        }
+        "PUT" | "PATCH" | "DELETE" => true,
+        _ => false,
+    }
+}
+
 impl Cloud {
     /// Answers a request to one of the two REST hosts.
     pub(crate) fn rest(&mut self, now: Now, request: &HttpRequest<'_>, backend: bool) -> Reply {
@@ -76,7 +91,7 @@ impl Cloud {
     }
 
     /// The account of the request's id token, however it is spelt.
-    fn authorised(&mut self, now: Now, request: &HttpRequest<'_>) -> Option<usize> {
+    pub(crate) fn authorised(&mut self, now: Now, request: &HttpRequest<'_>) -> Option<usize> {
         let sent = request.header("authorization")?.trim();
         let token = match sent.strip_prefix("Bearer ") {
             Some(token) if self.rules.bearer => token,
@@ -153,6 +168,17 @@ impl Cloud {
                     let fixed = ["Id", "Model", "MaxCurrent", "Current", "Owner", "AllowedUsers"];
                     let allowed = changes.iter().filter(|(name, _)| !fixed.contains(&name.as_str()));
                     record.extend(allowed.map(|(name, value)| (name.clone(), value.clone())));
+                    if let Some(lock) = changes.get("Lock") {
+                        // Some clients write the lock by this name; the thermostat reads the other.
+                        let locked = lock.as_i64() == Some(1) || lock.as_bool() == Some(true);
+                        let state = match record.get("ButtonState") {
+                            Some(Value::String(_)) | None => {
+                                json!(if locked { "Locked" } else { "Unlocked" })
+                            }
+                            Some(_) => json!(u8::from(locked)),
+                        };
+                        record.insert("ButtonState".into(), state);
+                    }
                     Reply::ok(&json!({ "Device": record }))
                 }
                 (Some(_), _) => Reply::error(415, "a body is needed"),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Now;
 use crate::clock::{iso_millis, parse_iso};
 use crate::cloud::Cloud;
+use crate::deed::Origin;
 use crate::family::{Family, Mode};
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
@@ -255,7 +256,7 @@ impl Cloud {
             "id": now.wall.as_millis().saturating_mul(1_000) + self.forwarded, "resp": 2,
             "body": { "ver": 1, "type": device.thermostat.family.profile().body_type, "cmd": [wanted.to_cmd()] },
         });
-        self.publish_in(now, &format!("/v1/dev/{id}/in"), command.to_string().as_bytes());
+        self.publish_in(now, Origin::Rest, &format!("/v1/dev/{id}/in"), command.to_string().as_bytes());
     }
 
     /// `POST /mysa-legacy/stream/home/{home}`: live reporting for a whole home.
@@ -275,7 +276,7 @@ impl Cloud {
             streamed.push(id);
             let secs = now.wall.as_secs();
             let ask = json!({ "Device": id.as_str(), "MsgType": 11, "Timeout": timeout, "Timestamp": secs });
-            self.publish_in(now, &format!("/v1/dev/{id}/in"), ask.to_string().as_bytes());
+            self.publish_in(now, Origin::Rest, &format!("/v1/dev/{id}/in"), ask.to_string().as_bytes());
         }
         let names =
             |ids: &[mysa_proto::DeviceId]| ids.iter().map(|id| json!(id.as_str())).collect::<Vec<_>>();

@@ -1,5 +1,6 @@
 mod speech;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use mysa_proto::{Celsius, DeviceId, TopicKind};
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::deed::{Author, Deed, Heard};
+use crate::deed::{Deed, Heard, HeldSettings, Origin};
 use crate::family::{Control, Family, Mode, Profile, Seen};
 use crate::math::{floor, round};
 use crate::message::{self, Record};
@@ -34,6 +35,7 @@ pub(crate) struct DeviceFaults {
     pub(crate) acks_without_applying: bool,
     pub(crate) refuses_commands: bool,
     pub(crate) ack_delay: Duration,
+    pub(crate) reorders: bool,
     pub(crate) clock_shift: i64,
 }
 
@@ -58,9 +60,17 @@ pub(crate) enum News {
     Settings,
 }
 
+/// A message on its way to a thermostat.
+#[derive(Debug)]
+struct Delivery {
+    payload: Vec<u8>,
+    origin: Origin,
+    taken_at: Now,
+}
+
 #[derive(Debug)]
 enum Job {
-    Deliver(Vec<u8>),
+    Deliver(Box<Delivery>),
     Say(Emission),
     Boot,
     Hello,
@@ -77,6 +87,7 @@ pub(crate) struct Thermostat {
     pub(crate) heard: Heard,
     pub(crate) deeds: VecDeque<Deed>,
     pub(crate) deeds_total: u64,
+    revision: u64,
     pub(crate) boots: u32,
     pub(crate) volts: f64,
     pub(crate) rated: f64,
@@ -94,9 +105,20 @@ pub(crate) struct Thermostat {
     next_batch: Duration,
     jobs: BTreeMap<(Duration, u64), Job>,
     sequence: u64,
+    /// When the last message on its way arrives, and the last acknowledgement goes out: none may overtake them.
+    last_delivery: Duration,
+    last_ack: Duration,
     records: VecDeque<Record>,
     seed: u64,
     rng: Rng,
+}
+
+/// Where a change comes from.
+#[derive(Clone, Copy, Debug)]
+struct Command {
+    request: Option<u64>,
+    origin: Origin,
+    taken_at: Now,
 }
 
 /// Deeds that are remembered; the total is kept for ever.
@@ -146,6 +168,7 @@ impl Thermostat {
             heard: Heard::default(),
             deeds: VecDeque::new(),
             deeds_total: 0,
+            revision: 0,
             boots: 1,
             volts: 240.0,
             rated: if spec.rated_watts.is_finite() { spec.rated_watts.max(0.0) } else { 1_500.0 },
@@ -163,6 +186,8 @@ impl Thermostat {
             next_batch,
             jobs: BTreeMap::new(),
             sequence: 0,
+            last_delivery: Duration::ZERO,
+            last_ack: Duration::ZERO,
             records: VecDeque::new(),
             seed,
             rng,
@@ -203,10 +228,13 @@ impl Thermostat {
         }
     }
 
-    /// A message on the thermostat's `/in` topic. It arrives a moment later.
-    pub(crate) fn deliver(&mut self, now: Now, payload: &[u8]) {
+    /// A message on the thermostat's `/in` topic. It arrives a moment later, and not before the message that was sent
+    /// before it, as the broker keeps the order of a topic.
+    pub(crate) fn deliver(&mut self, now: Now, origin: Origin, payload: &[u8], reorders: bool) {
         let latency = Duration::from_millis(40 + self.rng.below(160));
-        self.schedule(now.mono + latency, Job::Deliver(payload.to_vec()));
+        let at = in_order(&mut self.last_delivery, now.mono + latency, reorders);
+        let delivery = Delivery { payload: payload.to_vec(), origin, taken_at: now };
+        self.schedule(at, Job::Deliver(Box::new(delivery)));
     }
 
     /// Somebody turns it up or down, or off, by its buttons. A locked thermostat does nothing.
@@ -222,7 +250,7 @@ impl Thermostat {
             return false;
         }
         let before = self.settings.degrees();
-        self.apply(now, wanted, None, Author::Button);
+        self.apply(now, wanted, &Command { request: None, origin: Origin::Button, taken_at: now });
         if faults.offline || self.unpaired {
             return true;
         }
@@ -231,7 +259,7 @@ impl Thermostat {
         }
         if !self.profile().tells_setpoint || wanted.mode.is_some() {
             let state = self.ack_state(&self.settings, wanted);
-            out.push(self.ack(now, faults, None, true, 1, state));
+            out.push(self.ack(now, faults, None, true, Some(1), state));
         }
         true
     }
@@ -243,13 +271,14 @@ impl Thermostat {
     /// Changes without a message: what the structured service does to a thermostat that MQTT does not reach.
     pub(crate) fn apply_silently(&mut self, now: Now, wanted: &Wanted) {
         self.room.advance(now);
-        self.apply(now, wanted, None, Author::App);
+        self.apply(now, wanted, &Command { request: None, origin: Origin::Rest, taken_at: now });
     }
 
     /// Takes over what the device record says.
-    pub(crate) fn read_settings(&mut self, record: &Map<String, Value>) {
+    pub(crate) fn read_settings(&mut self, now: Now, record: &Map<String, Value>) {
         let percent =
             |name: &str| record.get(name).and_then(Value::as_i64).filter(|value| (0..=100).contains(value));
+        let before = self.settings.clone();
         let brightness = &mut self.settings.brightness;
         brightness.active = percent("MaxBrightness").unwrap_or(brightness.active);
         brightness.idle = percent("MinBrightness").unwrap_or(brightness.idle);
@@ -269,6 +298,30 @@ impl Thermostat {
         }
         if let Some(limit) = record.get("MaxFloorTemp").and_then(Value::as_f64) {
             self.floor_limit = limit;
+        }
+        if self.settings != before {
+            self.revision += 1;
+            let (lock, brightness) = (self.settings.lock, self.settings.brightness);
+            let wanted = Wanted {
+                lock: Some(lock).filter(|&lock| lock != before.lock),
+                brightness: Some(brightness).filter(|&brightness| brightness != before.brightness),
+                ..Wanted::default()
+            };
+            self.note(now, &wanted, &Command { request: None, origin: Origin::Record, taken_at: now }, true);
+        }
+    }
+
+    pub(crate) fn held(&self) -> HeldSettings {
+        let settings = &self.settings;
+        HeldSettings {
+            setpoint: Celsius::from_hundredths(settings.setpoint),
+            mode: settings.mode,
+            lock: settings.lock,
+            brightness: settings.brightness.percents(),
+            hold: settings.hold == 2,
+            fan: settings.fan,
+            swing: (settings.swing, settings.swing_sideways),
+            revision: self.revision,
         }
     }
 
@@ -321,7 +374,7 @@ impl Thermostat {
     fn work(&mut self, now: Now, faults: &DeviceFaults, job: Job, out: &mut Vec<Emission>) {
         let reachable = self.powered && !faults.offline && !self.unpaired && !self.booting;
         match job {
-            Job::Deliver(payload) if reachable => self.hear(now, faults, &payload, out),
+            Job::Deliver(delivery) if reachable => self.hear(now, faults, &delivery, out),
             Job::Say(emission) if reachable => out.push(emission),
             Job::Deliver(_) | Job::Say(_) => {}
             Job::Boot => {
@@ -347,14 +400,14 @@ impl Thermostat {
         }
     }
 
-    fn hear(&mut self, now: Now, faults: &DeviceFaults, payload: &[u8], out: &mut Vec<Emission>) {
-        let Ok(message) = serde_json::from_slice::<Value>(payload) else {
+    fn hear(&mut self, now: Now, faults: &DeviceFaults, delivery: &Delivery, out: &mut Vec<Emission>) {
+        let Ok(message) = serde_json::from_slice::<Value>(&delivery.payload) else {
             self.heard.ignored += 1;
             return;
         };
         let field = |name: &str| message.get(name).and_then(Value::as_i64);
         match (field("msg"), field("MsgType")) {
-            (Some(44), _) => self.hear_command(now, faults, &message, out),
+            (Some(44), _) => self.hear_command(now, faults, delivery, &message, out),
             (Some(34), _) => self.heard.dangerous += 1,
             (None, Some(11)) => {
                 self.heard.live_requests += 1;
@@ -389,7 +442,14 @@ impl Thermostat {
         }
     }
 
-    fn hear_command(&mut self, now: Now, faults: &DeviceFaults, message: &Value, out: &mut Vec<Emission>) {
+    fn hear_command(
+        &mut self,
+        now: Now,
+        faults: &DeviceFaults,
+        delivery: &Delivery,
+        message: &Value,
+        out: &mut Vec<Emission>,
+    ) {
         let body = message.get("body");
         let kind = body.and_then(|body| body.get("type")).and_then(Value::as_i64);
         let wanted = body.and_then(|body| body.get("cmd")).and_then(|cmd| Wanted::read(cmd, self.family));
@@ -404,37 +464,42 @@ impl Thermostat {
             return;
         }
         let request = message.get("id").and_then(Value::as_u64);
+        let command = Command { request, origin: delivery.origin, taken_at: delivery.taken_at };
         let before = self.settings.degrees();
         let (success, state) = match wanted {
             Ok(wanted) if faults.acks_without_applying => {
                 (true, self.ack_state(&self.settings.with(&wanted), &wanted))
             }
             Ok(wanted) if !faults.refuses_commands => {
-                self.apply(now, &wanted, request, Author::App);
+                self.apply(now, &wanted, &command);
                 (true, self.ack_state(&self.settings, &wanted))
             }
             refused => {
                 let wanted = refused.unwrap_or_default();
-                self.note(now, &wanted, request, Author::App, false);
+                self.note(now, &wanted, &command, false);
                 (false, self.ack_state(&self.settings, &Wanted::default()))
             }
         };
         let after = self.settings.degrees();
+        let by_schedule = command.origin == Origin::Schedule;
         if self.profile().tells_setpoint && before != after {
-            self.tell_setpoint(now, faults, before, 3, out);
+            self.tell_setpoint(now, faults, before, if by_schedule { 1 } else { 3 }, out);
         }
         if faults.drops_acks {
             return;
         }
         let latency = Duration::from_millis(80 + self.rng.below(400)) + faults.ack_delay;
-        let ack = self.ack(now, faults, request, success, 3, state);
-        self.schedule(now.mono + latency, Job::Say(ack));
+        // No capture has an acknowledgement of a schedule's command, so no number is known for it.
+        let trigger = (!by_schedule).then_some(3);
+        let ack = self.ack(now, faults, request, success, trigger, state);
+        let at = in_order(&mut self.last_ack, now.mono + latency, faults.reorders);
+        self.schedule(at, Job::Say(ack));
         if self.family == Family::AirConditioner && success {
             let mut text = String::new();
             let state =
                 json!({ "1": u8::from(self.settings.mode != Mode::Off), "2": self.settings.mode.wire() });
             message::write_ac_state(&mut text, &self.stamp(now, faults), &state.to_string());
-            self.schedule(now.mono + latency, Job::Say(say(TopicKind::Out, text, News::Nothing)));
+            self.schedule(at, Job::Say(say(TopicKind::Out, text, News::Nothing)));
         }
     }
 
@@ -445,18 +510,31 @@ impl Thermostat {
         self.schedule(now.mono + latency, Job::Say(say(TopicKind::Out, text, News::Nothing)));
     }
 
-    fn apply(&mut self, now: Now, wanted: &Wanted, request: Option<u64>, author: Author) {
-        self.settings = self.settings.with(wanted);
-        self.note(now, wanted, request, author, true);
+    fn apply(&mut self, now: Now, wanted: &Wanted, command: &Command) {
+        let next = self.settings.with(wanted);
+        self.revision += u64::from(next != self.settings);
+        self.settings = next;
+        self.note(now, wanted, command, true);
         self.drive(now, true);
     }
 
-    fn note(&mut self, at: Now, wanted: &Wanted, request: Option<u64>, author: Author, applied: bool) {
+    fn note(&mut self, at: Now, wanted: &Wanted, command: &Command, applied: bool) {
         if self.deeds.len() == DEEDS {
             self.deeds.pop_front();
         }
-        let setpoint = wanted.setpoint.and_then(|value| Celsius::from_degrees(f64::from(value) / 100.0));
-        self.deeds.push_back(Deed { at, author, request, applied, setpoint, mode: wanted.mode });
+        let Command { request, origin, taken_at } = *command;
+        self.deeds.push_back(Deed {
+            at,
+            taken_at,
+            origin,
+            request,
+            applied,
+            setpoint: wanted.setpoint.map(Celsius::from_hundredths),
+            mode: wanted.mode,
+            lock: wanted.lock,
+            brightness: wanted.brightness.map(Brightness::percents),
+            held: self.held(),
+        });
         self.deeds_total += 1;
     }
 
@@ -512,4 +590,13 @@ impl Thermostat {
             self.jobs.insert((at, self.sequence), job);
         }
     }
+}
+
+/// The time of the next message: `at`, or that of the message before it if that is later.
+fn in_order(last: &mut Duration, at: Duration, reorders: bool) -> Duration {
+    if reorders {
+        return at;
+    }
+    *last = at.max(*last);
+    *last
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use mysa_proto::{Celsius, DeviceId, UnixTime};
 
 use crate::cloud::Cloud;
-use crate::deed::{Deed, Heard};
+use crate::deed::{Deed, Heard, HeldSettings};
 use crate::family::{Family, Mode};
 use crate::spec::Names;
 
@@ -49,6 +49,8 @@ pub struct Counters {
     pub delivered: u64,
     /// Messages lost to a bound.
     pub dropped: u64,
+    /// Commands that a fault dropped because they followed one to another device too soon.
+    pub dropped_bursts: u64,
     /// Most connections that stood at once.
     pub most_connections: u64,
 }
@@ -137,6 +139,12 @@ impl Cloud {
             heard: thermostat.heard,
             deeds: thermostat.deeds_total,
         })
+    }
+
+    /// What a thermostat is set to as of the last call. Cheap: nothing is computed, unlike for [`Cloud::truth`].
+    #[must_use]
+    pub fn held(&self, device: DeviceId) -> Option<HeldSettings> {
+        Some(self.devices.get(*self.by_id.get(&device)?)?.thermostat.held())
     }
 
     /// The last commands and button presses of a thermostat, the oldest first; at most 256.

@@ -22,6 +22,12 @@ impl Brightness {
         })
     }
 
+    /// In use and at rest, %.
+    pub(crate) fn percents(self) -> (u8, u8) {
+        let percent = |value: i64| u8::try_from(value).unwrap_or(100);
+        (percent(self.active), percent(self.idle))
+    }
+
     fn from_json(value: &Value) -> Option<Self> {
         let field = |name: &str| value.get(name).and_then(Value::as_i64);
         let percent = |name: &str| field(name).filter(|value| (0..=100).contains(value));

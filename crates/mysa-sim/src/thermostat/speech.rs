@@ -100,13 +100,14 @@ impl Thermostat {
         });
     }
 
+    /// An acknowledgement. `source` is its `trig_src`, if it has one.
     pub(super) fn ack(
         &mut self,
         now: Now,
         faults: &DeviceFaults,
         request: Option<u64>,
         success: bool,
-        source: u8,
+        source: Option<u8>,
         state: Value,
     ) -> Emission {
         let mut text = String::new();
@@ -117,9 +118,11 @@ impl Thermostat {
             44,
             request,
         );
-        let body = json!({
-            "state": state, "success": u8::from(success), "trig_src": source, "type": self.profile().body_type
-        });
+        let mut body =
+            json!({ "state": state, "success": u8::from(success), "type": self.profile().body_type });
+        if let (Some(source), Some(body)) = (source, body.as_object_mut()) {
+            body.insert("trig_src".into(), json!(source));
+        }
         text.push_str("\"body\":");
         text.push_str(&body.to_string());
         text.push('}');
@@ -157,6 +160,20 @@ impl Thermostat {
             put("it", json!(u8::from(settings.climate_plus)));
         }
         Value::Object(state)
+    }
+
+    /// A status of `age` ago as the broker retains it, one degree higher and colder than now; without an age, its time
+    /// is 0.
+    pub(crate) fn retained_status(&mut self, now: Now, age: Option<Duration>) -> String {
+        let mut stamp = self.stamp(now, &DeviceFaults::default());
+        let secs = |age: Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        stamp.time = age.map_or(0, |age| stamp.time.saturating_sub(secs(age)));
+        let mut seen = self.seen(now);
+        seen.setpoint += 1.0;
+        seen.room -= 1.0;
+        let mut text = String::new();
+        self.family.write_status(&mut text, &stamp, &seen);
+        text
     }
 
     pub(super) fn stamp(&mut self, now: Now, faults: &DeviceFaults) -> Stamp {

@@ -1,0 +1,129 @@
+//! Things that happen once: somebody presses a button, connections are cut, tokens expire.
+
+use alloc::format;
+use alloc::string::ToString as _;
+
+use mysa_proto::{Celsius, DeviceId};
+use serde_json::json;
+
+use crate::Now;
+use crate::cloud::Cloud;
+use crate::deed::Origin;
+use crate::family::{Family, Mode};
+use crate::fault::Happening;
+use crate::wanted::Wanted;
+
+impl Cloud {
+    /// Somebody turns a thermostat by its buttons. `false` if there is none such, it is locked, or has no power.
+    pub fn press(
+        &mut self,
+        now: Now,
+        device: DeviceId,
+        setpoint: Option<Celsius>,
+        mode: Option<Mode>,
+    ) -> bool {
+        self.advance(now);
+        let now = self.now;
+        let Some(&index) = self.by_id.get(&device) else { return false };
+        let profile = self.devices[index].thermostat.family.profile();
+        let setpoint = match setpoint {
+            Some(setpoint) => {
+                match crate::wanted::checked_setpoint(setpoint.as_degrees(), profile.setpoint) {
+                    Some(setpoint) => Some(setpoint),
+                    None => return false,
+                }
+            }
+            None => None,
+        };
+        if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
+            return false;
+        }
+        let wanted = Wanted { setpoint, mode, ..Wanted::default() };
+        let faults = self.faults.of_device(now.mono, device);
+        let mut emissions = core::mem::take(&mut self.emissions);
+        let pressed = self.devices[index].thermostat.press(now, &wanted, &faults, &mut emissions);
+        self.emit(now, index, &mut emissions);
+        self.emissions = emissions;
+        self.reschedule(index);
+        pressed
+    }
+
+    /// Makes something happen at once, as [`crate::FaultPlan::events`] does at its time.
+    pub fn act(&mut self, now: Now, happening: Happening) {
+        self.advance(now);
+        self.perform(self.now, happening);
+    }
+
+    pub(crate) fn perform(&mut self, now: Now, happening: Happening) {
+        match happening {
+            Happening::CloseAll(closing) => {
+                self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
+            }
+            Happening::RevokeTokens(name) => _ = self.pool.void_account(&name),
+            Happening::ExpireTokens => self.pool.desk.expire_all(now.mono),
+            Happening::ExpireCredentials => self.identities.expire_all(now.mono),
+            Happening::ChangePassword(name, password) => {
+                if let Some(account) = self.pool.void_account(&name) {
+                    self.pool.accounts[account].set_password(&password);
+                }
+            }
+            Happening::Reboot(id) => {
+                if let Some(&index) = self.by_id.get(&id) {
+                    self.devices[index].thermostat.reboot(now);
+                    self.reschedule(index);
+                }
+            }
+            Happening::Press(id, degrees) => _ = self.press(now, id, Celsius::from_degrees(degrees), None),
+            Happening::PressMode(id, mode) => _ = self.press(now, id, None, Some(mode)),
+            Happening::Schedule(id, degrees, mode) => {
+                self.send_command(now, id, Origin::Schedule, &wanted(Some(degrees), mode));
+            }
+            Happening::OtherApp(id, degrees, mode) => {
+                self.send_command(now, id, Origin::OtherApp, &wanted(degrees, mode));
+            }
+            Happening::Publish(topic, payload) => {
+                if topic.ends_with("/in") {
+                    self.publish_in(now, Origin::OtherApp, &topic, &payload);
+                } else {
+                    self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
+                }
+            }
+            Happening::Remove(id) => {
+                if let Some(&index) = self.by_id.get(&id) {
+                    self.devices[index].removed = true;
+                }
+            }
+        }
+    }
+
+    /// Sends a thermostat the command of a schedule or of another app. Both pass through the broker like any other.
+    fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &Wanted) {
+        let Some(&index) = self.by_id.get(&id) else { return };
+        let device = &self.devices[index];
+        if device.thermostat.family == Family::Silent {
+            return;
+        }
+        self.forwarded += 1;
+        let secs = now.wall.as_secs();
+        let (source, request) = match origin {
+            // The schedule service counts its messages by seconds; two of one second would share an id.
+            Origin::Schedule => (json!({ "type": 302, "ref": "" }), secs + self.forwarded),
+            _ => {
+                let user = &self.pool.accounts[device.account].user_id;
+                (json!({ "type": 100, "ref": user }), now.wall.as_millis() + self.forwarded)
+            }
+        };
+        let command = json!({
+            "ver": "1.0", "src": source, "dest": { "type": 1, "ref": id.as_str() }, "time": secs, "msg": 44,
+            "id": request, "resp": 2,
+            "body": { "ver": 1, "type": device.thermostat.family.profile().body_type, "cmd": [wanted.to_cmd()] },
+        });
+        self.publish_in(now, origin, &format!("/v1/dev/{id}/in"), command.to_string().as_bytes());
+    }
+}
+
+/// The command for so many degrees and a mode. What a thermostat does not do, it refuses itself.
+fn wanted(degrees: Option<f64>, mode: Option<Mode>) -> Wanted {
+    let setpoint = degrees.and_then(Celsius::from_degrees).map(Celsius::as_hundredths);
+    Wanted { setpoint, mode, ..Wanted::default() }
+}

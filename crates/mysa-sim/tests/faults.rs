@@ -1,0 +1,478 @@
+//! Order of messages, and each fault that commands and answers can meet.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_cognito::Tokens;
+use mysa_mqtt_codec::PINGREQ;
+use mysa_proto::{Celsius, DeviceId};
+use mysa_sim::{
+    Closing, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpAnswer, HttpFault, HttpReply,
+    HttpRequest, Mode, Origin, Window,
+};
+use rig::*;
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const V2: &str = "a0b1c2d3e4f6";
+
+fn connected() -> Rig {
+    let mut rig = Rig::demo();
+    rig.connect(1);
+    rig.pass(2 * SECOND);
+    rig
+}
+
+fn with(fault: Fault) -> Rig {
+    let mut rig = connected();
+    rig.cloud.add_fault(Window::new(Duration::ZERO, Duration::MAX, fault));
+    rig
+}
+
+fn setpoint(rig: &Rig, last: &str) -> f64 {
+    rig.cloud.held(id(last)).unwrap().setpoint.as_degrees()
+}
+
+/// Sends heat and, within a tenth of a second, off, sixty times. Returns how often the thermostat ended in heat, and
+/// whether each ack came after that of the command before it.
+fn heat_then_off(rig: &mut Rig) -> (u32, bool) {
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
+    let mut heating = 0;
+    for round in 0..60 {
+        rig.command(1, id("f6"), 4, 2 * round, &json!({ "tm": -1, "md": 3 }));
+        rig.pass((10 + round as u32 * 3 % 90) * MILLISECOND);
+        rig.command(1, id("f6"), 4, 2 * round + 1, &json!({ "tm": -1, "md": 1 }));
+        rig.pass(2 * SECOND);
+        rig.send(1, &PINGREQ);
+        heating += u32::from(rig.cloud.held(id("f6")).unwrap().mode == Mode::Heat);
+    }
+    let acks: Vec<u64> = rig.inbox.iter().filter_map(|message| message.json()["resp_id"].as_u64()).collect();
+    assert_eq!(acks.len(), 120);
+    (heating, acks.is_sorted())
+}
+
+#[test]
+fn commands_to_one_thermostat_and_their_acks_stay_in_order() {
+    assert_eq!(heat_then_off(&mut connected()), (0, true));
+}
+
+#[test]
+fn a_fault_lets_commands_overtake_each_other() {
+    let (heating, in_order) = heat_then_off(&mut with(Fault::Device(None, DeviceFault::Reorder)));
+    assert!(heating > 0 && !in_order, "{heating}");
+}
+
+#[test]
+fn commands_forwarded_by_the_rest_service_stay_in_order() {
+    let mut rig = connected();
+    let tokens = rig.sign_in();
+    for round in 0..40 {
+        for mode in [4, 0] {
+            let body = json!({ "source": 3, "modes": { "mode": mode } });
+            let (status, _) = rig.rest(&tokens, BACKEND, "POST", &format!("/state/{V2}/update"), Some(&body));
+            assert_eq!(status, 200);
+            rig.pass((10 + round * 2) * MILLISECOND);
+        }
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.cloud.held(id("f6")).unwrap().mode, Mode::Off, "{round}");
+    }
+}
+
+/// What REST tells of a setting is never ahead of the thermostat.
+#[test]
+fn rest_never_shows_a_setting_before_the_thermostat_has_it() {
+    let mut rig = connected();
+    let tokens = rig.sign_in();
+    for round in 0..20 {
+        let degrees = 15.0 + f64::from(round) / 2.0;
+        if round % 2 == 0 {
+            rig.command(1, id("f6"), 4, 100 + round as u64, &json!({ "tm": -1, "sp": degrees }));
+        } else {
+            let body = json!({ "source": 3, "targetHeat": { "setpoint": degrees } });
+            rig.rest(&tokens, BACKEND, "POST", &format!("/state/{V2}/update"), Some(&body));
+        }
+        let mut shown = false;
+        for _ in 0..80 {
+            let state = rig.get(&tokens, &format!("/devices/state/{V2}"));
+            let structured = rig.get(&tokens, &format!("/state/{V2}"));
+            let reported = &structured["targetHeat"]["reported"]["setpoint"];
+            let shows = state["DeviceState"]["SetPoint"]["v"] == degrees || *reported == degrees;
+            shown |= shows;
+            assert!(!shows || setpoint(&rig, "f6") == degrees, "{round}");
+            rig.pass(20 * MILLISECOND);
+        }
+        assert!(shown, "{round}");
+        rig.send(1, &PINGREQ);
+    }
+}
+
+/// Asks the structured service for 23 degrees, and reads the state.
+fn write_and_read(fault: HttpFault) -> (HttpAnswer, f64, u16) {
+    let mut rig = with(Fault::Http(Endpoint::StructuredWrite, fault));
+    let tokens = rig.sign_in();
+    let answer = ask(&mut rig, &tokens, "POST", &format!("/state/{V2}/update"), SET_23);
+    rig.pass(2 * SECOND);
+    let read = reply(ask(&mut rig, &tokens, "POST", "/state/batch", r#"{"deviceIds":[]}"#));
+    (answer, setpoint(&rig, "f6"), read.status)
+}
+
+const SET_23: &str = r#"{"source":3,"targetHeat":{"setpoint":23}}"#;
+
+fn ask(rig: &mut Rig, tokens: &Tokens, method: &str, path: &str, body: &str) -> HttpAnswer {
+    ask_host(rig, tokens, BACKEND, method, path, body)
+}
+
+fn ask_host(rig: &mut Rig, tokens: &Tokens, host: &str, method: &str, path: &str, body: &str) -> HttpAnswer {
+    let headers = [("authorization", tokens.id.expose())];
+    let body = body.as_bytes();
+    let request = HttpRequest { host, method, path, query: "", headers: &headers, body };
+    let answer = rig.cloud.handle_http(at(rig.now), &request);
+    rig.drain();
+    answer
+}
+
+fn reply(answer: HttpAnswer) -> HttpReply {
+    match answer {
+        HttpAnswer::Reply(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_write_can_fail_alone_and_in_each_way() {
+    for status in [401, 403, 500, 503] {
+        let (answer, held, read) = write_and_read(HttpFault::Status(status));
+        assert_eq!((reply(answer).status, held, read), (status, 19.0, 200));
+    }
+    assert_eq!(write_and_read(HttpFault::Hang), (HttpAnswer::Hang, 19.0, 200));
+    assert_eq!(write_and_read(HttpFault::Reset), (HttpAnswer::Reset, 19.0, 200));
+}
+
+#[test]
+fn a_write_can_be_carried_out_and_its_answer_lost() {
+    let after = |fault| write_and_read(HttpFault::AfterServing(Box::new(fault)));
+    assert_eq!(after(HttpFault::Hang), (HttpAnswer::Hang, 23.0, 200));
+    assert_eq!(after(HttpFault::Reset), (HttpAnswer::Reset, 23.0, 200));
+    let (answer, held, read) = after(HttpFault::Status(502));
+    assert_eq!((reply(answer).status, held, read), (502, 23.0, 200));
+    let (answer, held, _) = after(HttpFault::Delay(SECOND));
+    let answer = reply(answer);
+    assert_eq!((answer.status, answer.delay, held), (200, SECOND, 23.0));
+}
+
+#[test]
+fn every_route_that_changes_something_is_a_write_and_no_other() {
+    let mut rig = connected();
+    let tokens = rig.sign_in();
+    let mut is_struck = |endpoint: &Endpoint, method: &str, path: &str| {
+        rig.cloud.add_fault(Window::times(1, Fault::Http(endpoint.clone(), HttpFault::Reset)));
+        let struck = ask(&mut rig, &tokens, method, path, "{}") == HttpAnswer::Reset;
+        rig.cloud.clear_faults();
+        struck
+    };
+    for (method, path, write, structured) in [
+        ("POST", "/devices/a0b1c2d3e4f6", true, false),
+        ("DELETE", "/devices/a0b1c2d3e4f6", true, false),
+        ("PUT", "/homes/x", true, false),
+        ("PATCH", "/scene/x", true, false),
+        ("POST", "/state/a0b1c2d3e4f6/update", true, true),
+        ("POST", "/schedule/hold", true, true),
+        ("PUT", "/schedule/x", true, true),
+        ("DELETE", "/schedule/hold/a0b1c2d3e4f6", true, true),
+        ("POST", "/state/batch", false, false),
+        ("POST", "/telemetry/usage/a0b1c2d3e4f6", false, false),
+        ("POST", "/energy/device/a0b1c2d3e4f6", false, false),
+        ("POST", "/batchReadings/v2/a0b1c2d3e4f6", false, false),
+        ("POST", "/mysa-legacy/stream/home/x", false, false),
+        ("GET", "/state/a0b1c2d3e4f6", false, false),
+    ] {
+        assert_eq!(is_struck(&Endpoint::Write, method, path), write, "{method} {path}");
+        assert_eq!(is_struck(&Endpoint::StructuredWrite, method, path), structured, "{method} {path}");
+    }
+}
+
+#[test]
+fn one_rest_host_can_fail_alone() {
+    for (endpoint, failing, other) in
+        [(Endpoint::LegacyHost, LEGACY, BACKEND), (Endpoint::BackendHost, BACKEND, LEGACY)]
+    {
+        let mut rig = with(Fault::Http(endpoint, HttpFault::Status(410)));
+        let tokens = rig.sign_in();
+        assert_eq!(reply(ask_host(&mut rig, &tokens, failing, "GET", "/devices", "")).status, 410);
+        assert_eq!(reply(ask_host(&mut rig, &tokens, other, "GET", "/devices", "")).status, 200);
+    }
+}
+
+#[test]
+fn aws_words_its_own_failures() {
+    let mut rig = with(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
+    for host in [IDP, IDENTITY] {
+        let reply = rig.http(host, "POST", "/", &[], "{}");
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!((reply.status, &body["__type"]), (503, &json!("ServiceUnavailableException")));
+        assert_eq!(reply.header("x-amzn-errortype"), Some("ServiceUnavailableException"));
+    }
+    let reply = rig.http(LEGACY, "GET", "/devices", &[], "");
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((reply.header("x-amzn-errortype"), &body["error"]), (None, &json!("Service Unavailable")));
+    rig.cloud.clear_faults();
+    let reply = rig.http(IOT, "POST", "/topics/x", &[], "");
+    assert_eq!((reply.status, reply.header("x-amzn-errortype")), (403, Some("ForbiddenException")));
+}
+
+#[test]
+fn the_date_can_be_wrong_on_one_host_or_on_all() {
+    let mut rig = with(Fault::DateShift(Endpoint::LegacyHost, -86_400));
+    let mut date = |host| rig.http(host, "GET", "/devices", &[], "").date().unwrap().to_owned();
+    assert_eq!(date(LEGACY), "Thu, 01 Jan 2026 03:04:07 GMT");
+    assert_eq!(date(BACKEND), "Fri, 02 Jan 2026 03:04:07 GMT");
+    let mut rig = with(Fault::DateShift(Endpoint::Any, 9 * 3_600));
+    for host in [LEGACY, BACKEND, IDP] {
+        let reply = rig.http(host, "GET", "/devices", &[], "");
+        assert_eq!(reply.date(), Some("Fri, 02 Jan 2026 12:04:07 GMT"), "{host}");
+    }
+    let mysa_sim::Upgrade::Refuse(reply) = rig.upgrade(9, "/mqtt?", "mqtt") else { panic!("it is refused") };
+    assert_eq!(reply.date(), Some("Fri, 02 Jan 2026 12:04:07 GMT"));
+}
+
+#[test]
+fn a_cache_repeats_the_first_answer_and_says_how_old_it_is() {
+    let hours = 9 * 3_600;
+    let mut rig = with(Fault::Http(Endpoint::Rest, HttpFault::Cached(hours * SECOND)));
+    let tokens = rig.sign_in();
+    let first = reply(ask(&mut rig, &tokens, "GET", "/devices/state", ""));
+    assert_eq!((first.date(), first.age()), (Some("Thu, 01 Jan 2026 18:04:07 GMT"), Some("32400")));
+    assert_eq!(reply(ask(&mut rig, &tokens, "POST", &format!("/state/{V2}/update"), SET_23)).age(), None);
+    rig.pass(100 * SECOND);
+    assert_eq!(setpoint(&rig, "f6"), 23.0, "a write passes through the cache");
+    let second = reply(ask(&mut rig, &tokens, "GET", "/devices/state", ""));
+    assert_eq!((second.date(), second.age()), (first.date(), Some("32500")));
+    assert_eq!(second.body, first.body);
+    rig.cloud.clear_faults();
+    let fresh = reply(ask(&mut rig, &tokens, "GET", "/devices/state", ""));
+    assert_eq!((fresh.date(), fresh.age()), (Some("Fri, 02 Jan 2026 03:05:47 GMT"), None));
+    assert_ne!(fresh.body, first.body);
+}
+
+#[test]
+fn a_burst_of_commands_reaches_its_first_device_alone() {
+    let mut rig = with(Fault::DropBursts(4 * SECOND));
+    let topics = ["/v1/dev/a0b1c2d3e4f5/in", "/v1/dev/a0b1c2d3e4f6/in", "/v1/dev/a0b1c2d3e4f7/in"];
+    rig.subscribe(1, &topics);
+    let kinds = [("f5", 1), ("f6", 4), ("f7", 5)];
+    for (last, kind) in kinds {
+        rig.command(1, id(last), kind, 1, &json!({ "tm": -1, "sp": 23 }));
+        rig.live(1, id(last), 60);
+    }
+    rig.pass(SECOND);
+    let held = |rig: &Rig| kinds.map(|(last, _)| setpoint(rig, last));
+    assert_eq!((rig.pubacks.len(), held(&rig)), (6, [23.0, 19.0, 18.0]), "each is acknowledged");
+    let commands = rig.inbox.iter().filter(|message| message.json()["msg"] == 44);
+    assert_eq!(commands.count(), 1, "what is dropped, a subscriber does not see either");
+    assert!(rig.cloud.truth(id("f7")).unwrap().live, "only commands are dropped");
+    rig.command(1, id("f5"), 1, 2, &json!({ "tm": -1, "sp": 24 }));
+    rig.pass(4 * SECOND);
+    rig.command(1, id("f6"), 4, 3, &json!({ "tm": -1, "sp": 23 }));
+    rig.pass(4 * SECOND);
+    rig.command(1, id("f7"), 5, 4, &json!({ "tm": -1, "sp": 23 }));
+    rig.pass(SECOND);
+    assert_eq!(held(&rig), [24.0, 23.0, 23.0], "one after the other they get through");
+    assert_eq!(rig.cloud.counters().dropped_bursts, 2);
+}
+
+#[test]
+fn a_connect_can_be_answered_by_the_end_of_the_connection() {
+    for closing in [Closing::Cut, Closing::Frame(None)] {
+        let mut rig = Rig::demo();
+        rig.cloud.add_fault(Window::new(Duration::ZERO, Duration::MAX, Fault::CloseOnConnect(closing)));
+        rig.connect_with(1, LEGACY_POOL, LEGACY_CLIENT, "c");
+        assert_eq!((rig.bytes.len(), rig.closed.clone()), (0, vec![(1, closing)]));
+    }
+}
+
+#[test]
+fn a_connect_that_breaks_the_standard_is_refused_by_its_code() {
+    let level_3 = [0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0];
+    let level_5 = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0];
+    let nameless = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60, 0, 0];
+    let anonymous = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 0];
+    for (bytes, code, closed) in
+        [(&level_3[..], 1, 1), (&level_5, 1, 1), (&nameless, 2, 1), (&anonymous, 0, 0)]
+    {
+        let mut rig = Rig::demo();
+        rig.dial(1, LEGACY_POOL, LEGACY_CLIENT);
+        rig.cloud.handle_ws_bytes(at(rig.now), 1, bytes);
+        let mut sent = Vec::new();
+        while let Some(output) = rig.cloud.poll_output() {
+            match output {
+                mysa_sim::Output::Send { bytes, .. } => sent.extend(bytes),
+                mysa_sim::Output::Close { conn, closing } => rig.closed.push((conn, closing)),
+            }
+        }
+        assert_eq!((&sent[..], rig.closed.len()), (&[0x20, 2, 0, code][..], closed), "{bytes:?}");
+    }
+}
+
+#[test]
+fn subscriptions_can_be_granted_and_nothing_delivered() {
+    for (whose, others_hear) in [(None, false), (Some(id("f6")), true)] {
+        let mut rig = with(Fault::DeliverNothing(whose));
+        assert_eq!(rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/out", "/v1/dev/a0b1c2d3e4f6/out"]), [1, 1]);
+        rig.live(1, id("f5"), 60);
+        rig.live(1, id("f6"), 60);
+        rig.pass(30 * SECOND);
+        let hears =
+            |last: &str| rig.inbox.iter().any(|message| message.topic.ends_with(&format!("{last}/out")));
+        assert_eq!((hears("f5"), hears("f6"), rig.pubacks.len()), (others_hear, false, 2));
+    }
+}
+
+#[test]
+fn some_filters_of_a_subscription_can_be_granted() {
+    let mut rig = with(Fault::GrantFirst(1));
+    let topics = ["/v1/dev/a0b1c2d3e4f5/out", "/v1/dev/a0b1c2d3e4f6/out", "/v1/dev/a0b1c2d3e4f7/out"];
+    assert_eq!(rig.subscribe(1, &topics), [1, 0x80, 0x80]);
+    assert_eq!(rig.cloud.subscriptions(), 1);
+}
+
+#[test]
+fn a_broker_that_stops_reading_handles_later_what_it_was_sent() {
+    let mut rig = connected();
+    let until = rig.now + 300 * SECOND;
+    rig.cloud.add_fault(Window::new(Duration::ZERO, until, Fault::StopReading));
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
+    let puback = rig.command(1, id("f6"), 4, 3, &json!({ "tm": -1, "sp": 23 }));
+    rig.send(1, &PINGREQ);
+    rig.pass(299 * SECOND);
+    assert!(!rig.cloud.is_reading());
+    assert_eq!((rig.subacks.len(), rig.pubacks.len(), rig.pongs, setpoint(&rig, "f6")), (0, 0, 0, 19.0));
+    assert!(rig.closed.is_empty(), "nobody is dropped for silence meanwhile");
+    rig.pass(2 * SECOND);
+    assert!(rig.cloud.is_reading());
+    assert_eq!((rig.subacks.len(), rig.pubacks.clone(), rig.pongs), (1, vec![puback], 1));
+    assert_eq!(setpoint(&rig, "f6"), 23.0);
+}
+
+#[test]
+fn a_broker_that_stops_reading_holds_a_bounded_amount() {
+    let mut rig = with(Fault::StopReading);
+    for _ in 0..20 {
+        rig.send(1, &vec![0; 60_000]);
+    }
+    rig.cloud.clear_faults();
+    rig.drain();
+    assert_eq!(rig.closed, [(1, Closing::Cut)]);
+}
+
+#[test]
+fn a_retained_status_of_yesterday_follows_a_subscription() {
+    for (age, time) in [(Some(86_400 * SECOND), WALL + 2 - 86_400), (None, 0)] {
+        let mut rig = with(Fault::Retained(age));
+        rig.bytes.clear();
+        rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out", "/v1/dev/a0b1c2d3e4f6/in"]);
+        let [message] = &rig.inbox[..] else { panic!("{:?}", rig.inbox) };
+        let status = message.json();
+        assert_eq!((&status["msg"], status["time"].as_i64()), (&json!(40), Some(time)));
+        assert_eq!(status["body"]["stpt"], 20, "the thermostat is set to 19");
+        assert!(rig.bytes.contains(&0x31), "a PUBLISH with the RETAIN flag");
+    }
+}
+
+/// The records of what was done to a thermostat: who, by which command, and what it was set to then.
+fn records(rig: &Rig, device: DeviceId) -> Vec<(Origin, Option<u64>, f64, Mode, u64)> {
+    let records = rig.cloud.deeds(device).filter(|deed| deed.applied);
+    records
+        .map(|deed| {
+            let held = deed.held;
+            (deed.origin, deed.request, held.setpoint.as_degrees(), held.mode, held.revision)
+        })
+        .collect()
+}
+
+#[test]
+fn who_changed_a_thermostat_is_recorded() {
+    let mut rig = connected();
+    let tokens = rig.sign_in();
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
+    let taken = rig.now;
+    rig.command(1, id("f6"), 4, 77, &json!({ "tm": -1, "sp": 21 }));
+    rig.pass(2 * SECOND);
+    ask(&mut rig, &tokens, "POST", &format!("/state/{V2}/update"), SET_23);
+    rig.pass(2 * SECOND);
+    assert!(rig.cloud.press(at(rig.now), id("f6"), Celsius::from_degrees(18.0), None));
+    rig.cloud.act(at(rig.now), Happening::Schedule(id("f6"), 17.0, Some(Mode::Heat)));
+    rig.pass(2 * SECOND);
+    rig.cloud.act(at(rig.now), Happening::OtherApp(id("f6"), None, Some(Mode::Off)));
+    rig.pass(2 * SECOND);
+    rig.command(1, id("f6"), 4, 78, &json!({ "tm": -1, "md": 1 }));
+    rig.pass(2 * SECOND);
+    ask(&mut rig, &tokens, "POST", &format!("/devices/{V2}"), r#"{"Lock":1,"MaxBrightness":70}"#);
+    rig.publish(1, &format!("/v1/dev/{V2}/in"), br#"{"Device":"a0b1c2d3e4f6","MsgType":6,"EventType":0}"#);
+    rig.pass(2 * SECOND);
+    let mqtt = Origin::Mqtt { conn: 1 };
+    let found = records(&rig, id("f6"));
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|(origin, request, degrees, mode, revision)| {
+            (origin, request.filter(|_| origin == mqtt), degrees, mode, revision)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (mqtt, Some(77), 21.0, Mode::Heat, 1),
+            (Origin::Rest, None, 23.0, Mode::Heat, 2),
+            (Origin::Button, None, 18.0, Mode::Heat, 3),
+            (Origin::Schedule, None, 17.0, Mode::Heat, 4),
+            (Origin::OtherApp, None, 17.0, Mode::Off, 5),
+            (mqtt, Some(78), 17.0, Mode::Off, 5),
+            (Origin::Record, None, 17.0, Mode::Off, 6),
+        ],
+        "asking for what is so already is recorded, and no change"
+    );
+    let first = rig.cloud.deeds(id("f6")).next().unwrap();
+    assert!(first.taken_at.mono == taken && first.at.mono > taken);
+    let held = rig.cloud.held(id("f6")).unwrap();
+    assert!(held.lock && held.brightness == (70, 40), "{held:?}");
+    let last = rig.cloud.deeds(id("f6")).next_back().unwrap();
+    assert_eq!((last.lock, last.brightness), (Some(true), Some((70, 40))));
+    let acks: Vec<(i64, Value)> = rig
+        .inbox
+        .iter()
+        .map(Received::json)
+        .filter(|message| message["msg"] == 44 && message["resp_id"].is_u64())
+        .map(|message| (message["resp_id"].as_i64().unwrap(), message["body"]["trig_src"].clone()))
+        .collect();
+    assert_eq!(acks.len(), 5, "{acks:?}");
+    assert_eq!(acks[2].1, Value::Null, "no number is known for a schedule");
+    assert!((acks[2].0 - WALL).abs() < 60, "the schedule service counts in seconds");
+}
+
+#[test]
+fn a_schedule_and_another_app_are_planned_like_any_other_trouble() {
+    let mut spec = CloudSpec::demo();
+    spec.faults = spec
+        .faults
+        .with_event(10 * SECOND, Happening::Schedule(id("f5"), 17.0, None))
+        .with_event(20 * SECOND, Happening::OtherApp(id("f5"), Some(22.5), Some(Mode::Off)));
+    let mut rig = Rig::new(spec);
+    rig.connect(1);
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/in", "/v1/dev/a0b1c2d3e4f5/out"]);
+    rig.pass(12 * SECOND);
+    assert_eq!(setpoint(&rig, "f5"), 17.0);
+    let messages: Vec<Value> = rig.inbox.iter().map(Received::json).collect();
+    assert!(messages.iter().any(|message| message["src"]["type"] == 302 && message["msg"] == 44));
+    assert!(messages.iter().any(|message| message["MsgType"] == 1 && message["Source"] == 1));
+    rig.pass(10 * SECOND);
+    let held = rig.cloud.held(id("f5")).unwrap();
+    assert_eq!((held.setpoint.as_degrees(), held.mode), (22.5, Mode::Off));
+    let tokens = rig.sign_in();
+    let path = format!("/state/history/a0b1c2d3e4f5?startTime={WALL}&endTime={}", WALL + 60);
+    let history = rig.get(&tokens, &path);
+    let sources: Vec<&Value> =
+        history["heatSetpoint"].as_array().unwrap().iter().map(|entry| &entry["source"]).collect();
+    assert_eq!(sources, ["schedule", "app"]);
+}
