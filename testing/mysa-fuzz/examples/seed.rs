@@ -1,6 +1,7 @@
-//! Writes the seeds of the corpora from the vectors of the crates: `cargo run -p mysa-fuzz --example seed`.
+//! Writes the seeds of the corpora from the vectors of the crates:
+//! `fuzz/unpack && cargo run -p mysa-fuzz --example seed && fuzz/pack`.
 //!
-//! What the fuzzer added stays; a seed is named `seed-` and a number, and is written anew.
+//! Replaces the files named `seed-` and a number; inputs that the fuzzer found stay.
 
 #![allow(clippy::unwrap_used, reason = "run by hand, from the repository")]
 
@@ -37,8 +38,9 @@ impl Seeds {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
         for (target, _) in mysa_fuzz::TARGETS {
             let dir = corpus.join(target);
-            fs::create_dir_all(&dir).unwrap();
-            for entry in fs::read_dir(&dir).unwrap() {
+            let entries = fs::read_dir(&dir);
+            // An empty folder would be packed as a corpus of seeds alone.
+            for entry in entries.unwrap_or_else(|_| panic!("{} is absent: run fuzz/unpack", dir.display())) {
                 let path = entry.unwrap().path();
                 if path.file_name().unwrap().to_str().unwrap().starts_with("seed-") {
                     fs::remove_file(path).unwrap();
@@ -52,7 +54,7 @@ impl Seeds {
 }
 
 fn data(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates").join(path)
 }
 
 fn vectors(path: &str) -> Value {

@@ -1,13 +1,13 @@
-//! What must hold for any bytes that come from outside: one function for each reader, for the fuzzer and for
+//! Assertions about everything that reads untrusted bytes: one function for each reader, for the fuzzer and for
 //! `cargo test`.
 //!
-//! A target takes bytes and panics if something it asserts does not hold. Where more than one value is needed, the
-//! first bytes choose among them and the rest is the input proper, so that a fuzzer can vary both and a file of the
-//! corpus can be written by hand.
+//! A target takes bytes and panics if one of its assertions fails. Where a target needs more than one value, the first
+//! bytes select among them and the rest is the input proper, so that a fuzzer can vary both and a seed can be written
+//! by hand.
 //!
 //! ```
 //! for (name, target) in mysa_fuzz::TARGETS {
-//!     target(b""); // no input is input too
+//!     target(b""); // an empty input is valid
 //!     assert!(!name.is_empty());
 //! }
 //! ```
@@ -17,6 +17,7 @@ mod batch;
 mod cognito;
 mod command;
 mod config;
+pub mod corpus;
 mod json;
 mod message;
 mod mqtt;
@@ -42,7 +43,7 @@ pub use sim::sim;
 pub use state::state;
 pub use stored::stored;
 
-/// A reader and what must hold for it.
+/// Function that feeds bytes to one reader and panics if an assertion fails.
 pub type Target = fn(&[u8]);
 
 /// Every target under the name of its fuzz target, corpus and dictionary.

@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn the_first_seed_comes_to_live_service_and_a_verdict() {
-        let seed = include_bytes!("../../../fuzz/corpus/session/seed-000");
+        let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/session.ar"), "seed-000");
         let mut script = Script::new(seed);
         let mut rig = Rig::new(&mut script).unwrap();
         rig.settle();

@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn the_first_seed_signs_in_connects_and_commands() {
-        let seed = include_bytes!("../../../fuzz/corpus/sim/seed-000");
+        let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/sim.ar"), "seed-000");
         let mut script = Script::new(seed);
         let mut rig = Rig::new(script.flag());
         while !script.is_empty() {

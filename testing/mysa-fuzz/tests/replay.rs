@@ -1,32 +1,29 @@
-//! Every file of the corpora and every past crash, without a fuzzer.
+//! Runs every committed input of the corpora and every past crash through its target, without a fuzzer.
 
 use std::fs;
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
-use mysa_fuzz::TARGETS;
+use mysa_fuzz::{TARGETS, Target, corpus};
 
-fn fuzz() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
-    files
+#[test]
+fn every_input_of_the_corpora_holds() {
+    for (name, target) in TARGETS {
+        let path = archive(name);
+        let bytes = read(&path);
+        let inputs = corpus::inputs(&bytes).unwrap_or_else(|problem| panic!("{}: {problem}", path.display()));
+        assert!(inputs.len() >= 3, "{}: run the example `seed`", path.display());
+        for (input, data) in inputs {
+            replay(*target, data, &format!("{input} of {}", path.display()));
+        }
+    }
 }
 
 #[test]
-fn every_file_of_the_corpora_and_every_past_crash_holds() {
+fn every_past_crash_holds() {
     for (name, target) in TARGETS {
-        for kind in ["corpus", "crashes"] {
-            for file in files(&fuzz().join(kind).join(name)) {
-                let data = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-                if let Err(panic) = std::panic::catch_unwind(|| target(&data)) {
-                    eprintln!("{} breaks {name}", file.display());
-                    std::panic::resume_unwind(panic);
-                }
-            }
+        for path in files(&fuzz().join("crashes").join(name)) {
+            replay(*target, &read(&path), &path.display().to_string());
         }
     }
 }
@@ -35,26 +32,52 @@ fn every_file_of_the_corpora_and_every_past_crash_holds() {
 fn every_target_has_a_fuzz_target_a_corpus_and_a_dictionary() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     for (name, _) in TARGETS {
-        let dir = fuzz().join("corpus").join(name);
-        assert!(files(&dir).len() >= 3, "{}: run the example `seed`", dir.display());
+        assert!(archive(name).exists(), "{name}");
         let dictionary = fs::read_to_string(fuzz().join(format!("dict/{name}.dict"))).unwrap();
         assert!(dictionary.lines().filter(|line| line.contains("=\"")).count() >= 3, "{name}");
         assert!(fuzz().join(format!("fuzz_targets/{name}.rs")).exists(), "{name}");
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
     }
-    let known = |dir: &Path| TARGETS.iter().any(|(name, _)| dir.ends_with(name));
-    for kind in ["corpus", "crashes"] {
-        for dir in files(&fuzz().join(kind)) {
-            assert!(known(&dir), "{} belongs to no target, so nothing replays it", dir.display());
-        }
+    for path in archives().into_iter().chain(files(&fuzz().join("crashes"))) {
+        let known = TARGETS.iter().any(|(name, _)| path.file_stem().is_some_and(|stem| stem == *name));
+        assert!(known, "{} belongs to no target, so nothing replays it", path.display());
     }
 }
 
 #[test]
 fn the_corpora_are_small_enough_to_keep() {
-    let size = |dir: &Path| -> u64 {
-        files(dir).iter().flat_map(|dir| files(dir)).map(|file| fs::metadata(file).unwrap().len()).sum()
-    };
-    let (corpus, crashes) = (size(&fuzz().join("corpus")), size(&fuzz().join("crashes")));
-    assert!(corpus + crashes < 2 << 20, "{corpus} + {crashes} bytes: run fuzz/minimise");
+    let crashes = files(&fuzz().join("crashes")).into_iter().flat_map(|dir| files(&dir));
+    let size: u64 = archives().into_iter().chain(crashes).map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(size < 2 << 20, "{size} bytes: run fuzz/minimise");
+}
+
+fn replay(target: Target, data: &[u8], what: &str) {
+    if let Err(panic) = catch_unwind(|| target(data)) {
+        eprintln!("{what} breaks its target");
+        resume_unwind(panic);
+    }
+}
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+}
+
+fn archive(target: &str) -> PathBuf {
+    fuzz().join("corpus").join(target).with_extension("ar")
+}
+
+/// The committed archives, without the folders that `fuzz/unpack` makes beside them.
+fn archives() -> Vec<PathBuf> {
+    files(&fuzz().join("corpus")).into_iter().filter(|path| path.is_file()).collect()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    files
 }
