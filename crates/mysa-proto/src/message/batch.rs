@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::message::batch_record::MAGIC;
-use crate::{BatchMessage, BatchProblem, BatchProblemKind, BatchRecord, BatchVersion};
+use crate::json::field::{self, fields};
+use crate::message::batch_record::{MAGIC, Wire};
+use crate::{BatchCommon, BatchRecord, BatchVersion, JsonStr};
 
 /// What a thermostat stored between two uploads: a sample every 30 s or so, packed, on its topic `/batch`.
 ///
@@ -182,6 +183,74 @@ fn next_record(bytes: &[u8], from: usize, like: Option<u8>) -> usize {
             })
         })
         .unwrap_or(bytes.len())
+}
+
+fields! { 'a;
+    /// `msg` 3: readings the device has stored, packed. (mysotherm, Mysa_HA.)
+    #[non_exhaustive]
+    pub struct BatchMessage<'a> {
+        /// `readings`: records in base64.
+        pub readings: JsonStr<'a> = "readings" => field::text,
+    }
+}
+
+/// A run of bytes that gave no record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BatchProblem {
+    /// Where it begins, in bytes from the front of the batch.
+    pub offset: usize,
+    /// What is wrong.
+    pub kind: BatchProblemKind,
+    /// The bytes, whole.
+    pub raw: Vec<u8>,
+}
+
+/// Why a run of bytes gave no record.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum BatchProblemKind {
+    /// The checksum of a record is wrong. Where the next one stands in its place, only this one is dropped, otherwise
+    /// everything to the next record that checks.
+    Checksum,
+    /// No record begins here.
+    Magic,
+    /// A version this crate does not know; see [`BatchProblem::unverified`].
+    UnknownVersion(u8),
+    /// The batch ends within a record.
+    Truncated {
+        /// How many bytes are missing; `None` where not even the version is there.
+        missing: Option<usize>,
+    },
+}
+
+impl BatchProblem {
+    /// For an unknown version, the part all known versions share. Probably right; nothing checks it.
+    #[must_use]
+    pub fn unverified(&self) -> Option<BatchCommon> {
+        match self.kind {
+            BatchProblemKind::UnknownVersion(_) => BatchCommon::read(&mut Wire(self.raw.get(3..)?)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for BatchProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, kind, raw } = self;
+        let len = raw.len();
+        match kind {
+            BatchProblemKind::Checksum => write!(f, "wrong checksum at byte {offset}, {len} bytes dropped"),
+            BatchProblemKind::Magic => write!(f, "no record at byte {offset}, {len} bytes dropped"),
+            BatchProblemKind::UnknownVersion(version) => {
+                write!(f, "record of unknown version {version} at byte {offset}, {len} bytes")
+            }
+            BatchProblemKind::Truncated { missing: Some(missing) } => {
+                write!(f, "record at byte {offset} ends {missing} bytes early")
+            }
+            BatchProblemKind::Truncated { missing: None } => write!(f, "record at byte {offset} ends early"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-use crate::json::field::{self, Fields as _, fields};
+use alloc::borrow::Cow;
+
+use crate::json::field::{self, Fields, fields};
 use crate::json::reader::{Reader, Stop};
-use crate::{Brightness, Celsius, CmdFields};
+use crate::{Brightness, Celsius, CmdFields, DeviceId, Json, RawJson};
 
 fields! { 'a;
     /// The settings of a device as `msg` 44 carries them, in a command as in its acknowledgement. Codes are kept as
@@ -119,6 +121,142 @@ impl From<&CmdFields> for ControlState {
             swing_vertical: cmd.ss,
             swing_horizontal: cmd.ssh,
             climate_plus: cmd.it.map(flag),
+        }
+    }
+}
+
+/// `msg` 44, to a device: a command, our own or somebody else's, as a client sees it that listens to `/in`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CommandMessage<'a> {
+    /// `type`: kind of device the command is written for.
+    pub body_type: Option<i64>,
+    /// `cmd`; `None` where it holds no command.
+    pub changes: Option<Changeset<'a>>,
+}
+
+/// The list in `cmd`: an array in our own commands, one object in sloppy ones, and a string that holds the array in
+/// every second one of the vendor's app, which is decoded once more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changeset<'a> {
+    json: Cow<'a, str>,
+}
+
+impl<'a> Changeset<'a> {
+    pub(crate) fn new(cmd: RawJson<'a>) -> Option<Self> {
+        let json = match cmd.value() {
+            Json::String(text) => text.to_cow(),
+            _ => Cow::Borrowed(cmd.as_str()),
+        };
+        matches!(RawJson::new(&json).ok()?.value(), Json::Array(_) | Json::Object(_)).then_some(Self { json })
+    }
+
+    /// The changes, one for each object.
+    pub fn iter(&self) -> impl Iterator<Item = CommandEntry> + '_ {
+        let json = RawJson::new(&self.json).ok();
+        let single = json.filter(|json| matches!(json.value(), Json::Object(_)));
+        let list = json.into_iter().flat_map(RawJson::elements);
+        single
+            .into_iter()
+            .chain(list)
+            .filter_map(|entry| field::nested::<CommandEntry>(&mut entry.reader()).ok().flatten())
+    }
+}
+
+/// One object of `cmd`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CommandEntry {
+    /// `tm`: -1 now; else seconds since the epoch, until which (mysotherm) or at which (mysa_client) it holds.
+    pub tm: Option<i64>,
+    /// What is to change.
+    pub control: ControlState,
+}
+
+impl<'a> Fields<'a> for CommandEntry {
+    const KEYS: &'static [&'static str] = &["tm"];
+
+    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key == "tm" {
+            self.tm = field::any_integer(reader)?;
+            return Ok(true);
+        }
+        self.control.field(key, reader)
+    }
+}
+
+fields! { 'a;
+    /// `msg` 44, from a device: what it has done with a command, and the settings it has now. Also sent unasked after
+    /// a button was pressed. (Every witness.)
+    #[non_exhaustive]
+    pub struct Ack {
+        /// `success`: whether it was applied.
+        pub success: bool = "success" => field::flag,
+        /// `trig_src` as it came; see [`Ack::trigger`].
+        pub trigger_source: i64 = "trig_src" => field::integer,
+        /// `type`: the one of the command, repeated.
+        pub body_type: i64 = "type" => field::integer,
+        /// `state`: the settings now.
+        pub state: ControlState = "state" => field::nested,
+    }
+}
+
+impl Ack {
+    /// Who made the device change.
+    #[must_use]
+    pub fn trigger(&self) -> Option<Trigger> {
+        self.trigger_source.map(Trigger::from_number)
+    }
+}
+
+/// A command that waits for its acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct SentCommand {
+    /// Where it was sent.
+    pub device: DeviceId,
+    /// The `id` it carried.
+    pub id: u64,
+    /// What it asked for.
+    pub asked: ControlState,
+}
+
+/// What a message says about a [`SentCommand`]; see [`Message::answers`](crate::Message::answers).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a new verdict must not be missed")]
+pub enum Answer {
+    /// The device has applied it, and shows every field that was asked for.
+    Confirmed,
+    /// The device refused it.
+    Rejected,
+    /// The device answered, but does not say or does not show that it applied it.
+    Unconfirmed,
+    /// An acknowledgement, but of another command, of another device, or of none.
+    NotThisRequest,
+    /// No acknowledgement: a status, or the command itself as it is seen on `/in`.
+    NotAnAck,
+}
+
+/// Who made a thermostat change something: `trig_src` of an acknowledgement, `Source` of a setpoint change.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Trigger {
+    /// 1: a button of the thermostat. Nobody asked over the network.
+    Button,
+    /// 3: the app, or a client such as this one.
+    App,
+    /// A number that no witness names.
+    Other(i64),
+}
+
+impl Trigger {
+    /// Reads the number.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        match number {
+            1 => Self::Button,
+            3 => Self::App,
+            other => Self::Other(other),
         }
     }
 }

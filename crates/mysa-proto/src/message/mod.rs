@@ -1,56 +1,21 @@
-mod ac_state;
-mod ac_status;
-mod ack;
 mod batch;
-mod batch_message;
-mod batch_problem;
 mod batch_record;
-mod boot;
-mod command_message;
 mod control;
 mod decode;
-mod echo;
 mod envelope;
-mod event;
-mod firmware_report;
-mod floor_line;
-mod floor_status;
 mod legacy;
-mod live_report;
-mod log;
-mod message_id;
-mod pairing_reset;
 mod schedule;
-mod setpoint_change;
 mod status;
-mod trigger;
-mod v1_status;
 
-pub use ac_state::AcState;
-pub use ac_status::AcStatus;
-pub use ack::{Ack, Answer, SentCommand};
-pub use batch::{BatchError, BatchReadings};
-pub use batch_message::BatchMessage;
-pub use batch_problem::{BatchProblem, BatchProblemKind};
+pub use batch::{BatchError, BatchMessage, BatchProblem, BatchProblemKind, BatchReadings};
 pub use batch_record::{BatchCommon, BatchRecord, BatchTail, BatchVersion};
-pub use boot::Boot;
-pub use command_message::{Changeset, CommandEntry, CommandMessage};
-pub use control::ControlState;
-pub use echo::EchoReply;
-pub use envelope::{Envelope, MessageForm};
-pub use event::{Event, EventKind};
-pub use firmware_report::FirmwareReport;
-pub use floor_line::FloorLine;
-pub use floor_status::FloorStatus;
-pub use live_report::LiveReport;
-pub use log::Log;
-pub use message_id::MessageId;
-pub use pairing_reset::PairingReset;
+pub use control::{Ack, Answer, Changeset, CommandEntry, CommandMessage, ControlState, SentCommand, Trigger};
+pub use envelope::{Envelope, MessageForm, MessageId};
+pub use legacy::{
+    Boot, EchoReply, Event, EventKind, LiveReport, Log, PairingReset, SetpointChange, V1Status,
+};
 pub use schedule::{ScheduleEvent, ScheduleEvents, ScheduleMessage};
-pub use setpoint_change::SetpointChange;
-pub use status::Status;
-pub use trigger::Trigger;
-pub use v1_status::V1Status;
+pub use status::{AcState, AcStatus, FirmwareReport, FloorLine, FloorStatus, Status};
 
 use core::fmt;
 

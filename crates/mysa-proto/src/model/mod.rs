@@ -1,14 +1,10 @@
-mod caps;
-mod fan;
+mod ac;
 mod limits;
 mod mode;
-mod swing;
 
-pub use caps::{ModeCaps, SupportedCaps};
-pub use fan::FanSpeed;
+pub use ac::{FanSpeed, ModeCaps, SupportedCaps, Swing};
 pub use limits::Limits;
 pub use mode::{Mode, ModeTable, UnknownModeName};
-pub use swing::Swing;
 
 use alloc::string::String;
 use core::fmt;

@@ -1,9 +1,10 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::{Celsius, FanSpeed, Mode, Swing};
+use crate::{Celsius, Mode};
 
 /// What an air conditioner's remote control can do, mode by mode: `SupportedCaps` of its device record.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -205,6 +206,158 @@ const fn fan_key(speed: FanSpeed) -> Option<u8> {
     })
 }
 
+/// Fan speed of an air conditioner, as `fn` of a command and the device record number it.
+///
+/// Four witnesses name the numbers differently, by two generations of remote: 1/2/4/6 are auto, low, medium, high, and
+/// 1/3/5/7/8 auto and four numbered speeds. [`FanSpeed::name`] follows the two that agree (mysa-js-sdk, mysa_client).
+/// The number itself is always kept; what a unit offers is in its [`SupportedCaps`](crate::SupportedCaps).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FanSpeed(u8);
+
+impl FanSpeed {
+    /// 1, on which all witnesses agree.
+    pub const AUTO: Self = Self(1);
+
+    /// Takes a number as it is on the wire.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Self {
+        Self(code)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// Whether any witness has seen the number: 1 to 12.
+    #[must_use]
+    pub const fn is_witnessed(self) -> bool {
+        matches!(self.0, 1..=12)
+    }
+
+    /// Name in lower case: `auto`, `low`, `medium`, `high`, `max`, `speed_5` to `speed_7`, `sleep`. `None` for a
+    /// number no witness names. Two generations share a name (2 and 3 are both `low`); no unit is known to mix them.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            1 => "auto",
+            2 | 3 => "low",
+            4 | 5 => "medium",
+            6 | 7 => "high",
+            8 => "max",
+            9 => "speed_5",
+            10 => "speed_6",
+            11 => "speed_7",
+            12 => "sleep",
+            _ => return None,
+        })
+    }
+
+    /// `modes.fan_mode` of the structured service for an air conditioner. `None` for a number it has no place for.
+    /// (mysa_client.)
+    #[must_use]
+    pub const fn to_structured(self) -> Option<i64> {
+        Some(match self.0 {
+            1 => 0,
+            2 => 1,
+            4 => 2,
+            6 => 3,
+            3 => 4,
+            5 => 5,
+            7 => 6,
+            8 => 7,
+            9 => 8,
+            10 => 9,
+            11 => 10,
+            12 => 11,
+            _ => return None,
+        })
+    }
+
+    /// Reads `modes.fan_mode` of an air conditioner; the inverse of [`FanSpeed::to_structured`].
+    #[must_use]
+    pub fn from_structured(number: i64) -> Option<Self> {
+        (1..=12).map(Self).find(|speed| speed.to_structured() == Some(number))
+    }
+}
+
+impl fmt::Display for FanSpeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{} ({name})", self.0),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Direction of an air conditioner's louvres, as `ss` (vertical) and `ssh` (horizontal) number it.
+///
+/// 3 is automatic and 4 to 9 are positions, from the top down or from the left to the right. (Mysa_HA on its own unit,
+/// mysa_client; one other document counts differently.) The structured service adds 1 off, 2 on and 10 position 7.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Swing(u8);
+
+impl Swing {
+    /// 3: the louvres sweep.
+    pub const AUTO: Self = Self(3);
+
+    /// A fixed position from 1 (top or left) to 6 (bottom or right). `None` for any other.
+    #[must_use]
+    pub const fn position(position: u8) -> Option<Self> {
+        match position {
+            1..=6 => Some(Self(position + 3)),
+            _ => None,
+        }
+    }
+
+    /// Takes a number as it is on the wire.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Self {
+        Self(code)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// Whether the number is one that can be commanded without knowing the unit: 1 to 10. 0 is invalid, 11 toggles
+    /// (so that sending it twice undoes it), 12 means not applicable.
+    #[must_use]
+    pub const fn is_witnessed(self) -> bool {
+        matches!(self.0, 1..=10)
+    }
+
+    /// Name in lower case: `off`, `on`, `auto`, `position_1` to `position_7`. `None` for any other number.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            1 => "off",
+            2 => "on",
+            3 => "auto",
+            4 => "position_1",
+            5 => "position_2",
+            6 => "position_3",
+            7 => "position_4",
+            8 => "position_5",
+            9 => "position_6",
+            10 => "position_7",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Swing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{} ({name})", self.0),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -265,5 +418,21 @@ mod tests {
         let celsius = [1_600, 1_750].map(Celsius::from_hundredths);
         assert_eq!(cool.temperatures, celsius);
         assert_eq!(cool.fan_speeds, vec![FanSpeed::AUTO]);
+    }
+
+    #[test]
+    fn the_structured_numbers_read_back() {
+        for code in 0..=u8::MAX {
+            let speed = FanSpeed::from_code(code);
+            let back = speed.to_structured().and_then(FanSpeed::from_structured);
+            assert_eq!(back, speed.is_witnessed().then_some(speed), "{code}");
+        }
+    }
+
+    #[test]
+    fn positions_count_from_four() {
+        assert_eq!(Swing::position(1).map(Swing::code), Some(4));
+        assert_eq!(Swing::position(6).and_then(Swing::name), Some("position_6"));
+        assert_eq!((Swing::position(0), Swing::position(7)), (None, None));
     }
 }
