@@ -202,6 +202,7 @@ impl Crowd {
                     let answer = HttpAnswer {
                         status: reply.status,
                         date: reply.header("date"),
+                        age: reply.header("age"),
                         retry_after: None,
                         body: &reply.body,
                     };

@@ -24,6 +24,8 @@ pub struct Answer {
     pub status: u16,
     /// The `Date` header.
     pub date: Option<String>,
+    /// The `Age` header.
+    pub age: Option<String>,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
     /// The body.
@@ -50,7 +52,8 @@ impl Answer {
         } else {
             ended.then(|| rest.to_vec())?
         };
-        Some(Self { status: head.code?, date: header("date"), retry_after: header("retry-after"), body })
+        let (date, age, retry_after) = (header("date"), header("age"), header("retry-after"));
+        Some(Self { status: head.code?, date, age, retry_after, body })
     }
 }
 

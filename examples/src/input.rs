@@ -26,6 +26,7 @@ impl Input {
                 let answer = HttpAnswer {
                     status: answer.status,
                     date: answer.date.as_deref(),
+                    age: answer.age.as_deref(),
                     retry_after: answer.retry_after.as_deref(),
                     body: &answer.body,
                 };

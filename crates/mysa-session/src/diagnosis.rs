@@ -14,7 +14,7 @@ use crate::{Now, Reason};
 #[non_exhaustive]
 pub struct Diagnosis {
     /// How far the cloud's clock is ahead of the host's, in milliseconds; 0 if they agree within two seconds. `None`
-    /// until an answer has carried a date.
+    /// until the date of an answer agrees with that.
     pub clock_ahead_ms: Option<i64>,
     /// An id token is at hand.
     pub signed_in: bool,

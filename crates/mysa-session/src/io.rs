@@ -102,6 +102,8 @@ pub struct HttpAnswer<'a> {
     pub status: u16,
     /// The `Date` header.
     pub date: Option<&'a str>,
+    /// The `Age` header: the answer comes out of a cache, and its date is that much older.
+    pub age: Option<&'a str>,
     /// The `Retry-After` header.
     pub retry_after: Option<&'a str>,
     /// The body. A driver need not pass on more than 8 MiB.
@@ -114,6 +116,7 @@ impl fmt::Debug for HttpAnswer<'_> {
         f.debug_struct("HttpAnswer")
             .field("status", &self.status)
             .field("date", &self.date)
+            .field("age", &self.age)
             .field("retry_after", &self.retry_after)
             .field("body_len", &self.body.len())
             .finish()

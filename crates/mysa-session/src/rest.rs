@@ -9,6 +9,7 @@ use mysa_proto::rest::{self, RestHost, RestRequest};
 
 use crate::auth::{Identity, retry_after};
 use crate::backoff::Backoff;
+use crate::clock::ClockSource;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
 use crate::{Deadline, HttpAnswer, HttpId, HttpResult, Reason, RequestId, Wake};
@@ -35,6 +36,7 @@ struct Pending {
     id: HttpId,
     request: RestRequest,
     purpose: Purpose,
+    source: ClockSource,
     sent: Duration,
     until: Duration,
     /// The id token has been renewed for it once.
@@ -170,9 +172,9 @@ impl Rest {
         let Waiting { request, purpose, renewed } = next;
         let other = if self.other_host_until > cx.mono() { request.on_other_host() } else { None };
         let wire = other.as_ref().unwrap_or(&request);
-        let base = match wire.host() {
-            RestHost::Legacy => &cx.environment.legacy_url,
-            RestHost::Backend => &cx.environment.backend_url,
+        let (base, source) = match wire.host() {
+            RestHost::Legacy => (&cx.environment.legacy_url, ClockSource::LegacyRest),
+            RestHost::Backend => (&cx.environment.backend_url, ClockSource::BackendRest),
         };
         let mut url = String::from(base.trim_end_matches('/'));
         url.push_str(&wire.target());
@@ -183,12 +185,12 @@ impl Rest {
         let body = wire.body().map(Secret::from);
         let id = cx.http(wire.method().as_str(), url, headers, body);
         let (sent, until) = (cx.mono(), cx.after(cx.settings.http_timeout + HTTP_SLACK));
-        self.pending.push(Pending { id, request, purpose, sent, until, renewed });
+        self.pending.push(Pending { id, request, purpose, source, sent, until, renewed });
     }
 
-    /// When the request was sent, if it is ours.
-    pub(crate) fn sent_at(&self, id: HttpId) -> Option<Duration> {
-        self.pending.iter().find(|pending| pending.id == id).map(|pending| pending.sent)
+    /// When the request was sent and to which host, if it is ours.
+    pub(crate) fn sent_at(&self, id: HttpId) -> Option<(Duration, ClockSource)> {
+        self.pending.iter().find(|pending| pending.id == id).map(|pending| (pending.sent, pending.source))
     }
 
     /// Takes an answer to one of our requests.

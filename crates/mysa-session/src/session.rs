@@ -8,7 +8,7 @@ use mysa_proto::{Change, DeviceId, DeviceState};
 use mysa_sigv4::PresignedUrl;
 
 use crate::auth::Identity;
-use crate::clock::CloudClock;
+use crate::clock::{ClockSource, CloudClock, Learned};
 use crate::commands::book::Decided;
 use crate::commands::verdict::{Busy, CommandId, Expired};
 use crate::context::Context;
@@ -60,6 +60,8 @@ impl fmt::Display for NoChallenge {
 
 impl core::error::Error for NoChallenge {}
 
+/// Pause before the request whose answer is to settle what the time is: `Date` has whole seconds.
+const SECOND_OPINION: Duration = Duration::from_secs(2);
 /// Requests of callers that may be under way.
 const CALLERS: usize = 24;
 
@@ -134,16 +136,19 @@ impl Session {
     pub fn handle_http(&mut self, now: Now, id: HttpId, result: HttpResult<'_>) {
         self.advance_clock(now);
         let identity_sent = self.identity.sent_at(id);
-        let Some(sent) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
-        if let HttpResult::Answer(HttpAnswer { date: Some(date), .. }) = result {
-            self.learn_date(date, self.cx.mono().saturating_sub(sent));
-        }
+        let Some((sent, source)) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
+        let took = self.cx.mono().saturating_sub(sent);
+        let doubt = matches!(result, HttpResult::Answer(answer) if self.learn_date(source, answer, took));
         if identity_sent.is_some() {
             self.identity.handle_http(&mut self.cx, result);
         } else if let Some((purpose, outcome)) =
             self.rest.handle_http(&mut self.cx, &mut self.identity, id, result)
         {
             self.rest_outcome(purpose, &outcome, result);
+        }
+        if doubt {
+            // Only a second answer with another `Date` tells whether the host or the answer has the wrong time.
+            self.rest.schedule_states_no_later_than(self.cx.after(SECOND_OPINION));
         }
         self.step();
     }
@@ -169,9 +174,8 @@ impl Session {
     pub fn handle_ws_refused(&mut self, now: Now, conn: ConnId, status: Option<u16>, date: Option<&str>) {
         self.advance_clock(now);
         if let Some(at) = self.mqtt.position(conn) {
-            if let Some(date) = date {
-                self.learn_date(date, Duration::ZERO);
-            }
+            let answer = HttpAnswer { date, ..HttpAnswer::default() };
+            self.learn_date(ClockSource::Broker, answer, Duration::ZERO);
             self.end_connection(at, CloseReason::Refused { status });
             // The clock may be wrong; an answer by HTTP tells.
             if status.is_some() && date.is_none() {
@@ -426,6 +430,13 @@ impl Session {
         self.cx.clock.time(now)
     }
 
+    /// The earliest and the latest time that the cloud may have at a reading of the host's clocks. `None` until two
+    /// answers agree on it: of two hosts, or of one host at two times.
+    #[must_use]
+    pub fn cloud_time_bounds(&self, now: Now) -> Option<(mysa_proto::UnixTime, mysa_proto::UnixTime)> {
+        self.cx.clock.is_corroborated().then(|| self.cx.clock.bounds(now))
+    }
+
     /// By how many milliseconds the cloud's clock is ahead of the host's.
     #[must_use]
     pub const fn clock_ahead_ms(&self) -> i64 {
@@ -450,9 +461,16 @@ impl Session {
         self.due = Some(Deadline::new(mono, Wake::Work));
     }
 
-    fn learn_date(&mut self, date: &str, took: Duration) {
-        if let Some(ahead_ms) = self.cx.clock.learn(self.cx.now, date, took) {
-            self.cx.event(Event::ClockOff { ahead_ms });
+    /// Learns the cloud's time from an answer. True if it takes a second one to believe it.
+    fn learn_date(&mut self, source: ClockSource, answer: HttpAnswer<'_>, took: Duration) -> bool {
+        let Some(date) = answer.date else { return false };
+        match self.cx.clock.learn(self.cx.now, source, date, answer.age, took) {
+            Learned::Nothing => false,
+            Learned::Doubt => true,
+            Learned::Moved(ahead_ms) => {
+                self.cx.event(Event::ClockOff { ahead_ms });
+                false
+            }
         }
     }
 

@@ -4,7 +4,7 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_session::{Handshake, Publishes, Reason, Settings, Start, Subscribed};
+use mysa_session::{Event, Handshake, Publishes, Reason, Settings, Start, Subscribed};
 use rig::{LITE, Reply, Rig, device, stored};
 
 const MINUTES_20: i64 = 20 * 60_000;
@@ -40,6 +40,25 @@ fn the_error_of_the_clock_is_told() {
     rig.run(Duration::from_secs(10));
     let ahead = rig.session.diagnosis(rig.now()).clock_ahead_ms.unwrap();
     assert!((ahead + MINUTES_20).abs() < 2_000, "{ahead}");
+}
+
+#[test]
+fn rest_answers_out_of_a_cache_or_of_a_host_with_a_wrong_clock_move_nothing() {
+    for host_ahead_ms in [0, MINUTES_20] {
+        for rest_date in [(-32_400, Some("32400")), (-32_400, None), (32_400, None)] {
+            let mut rig = resumed(host_ahead_ms);
+            rig.cloud.rest_date = rest_date;
+            rig.run(Duration::from_secs(7_200));
+            let ahead = rig.session.diagnosis(rig.now()).clock_ahead_ms.unwrap();
+            assert!((ahead + host_ahead_ms).abs() < 2_000, "{rest_date:?}: {ahead}");
+            let moves =
+                rig.events.iter().filter(|(_, event)| matches!(event, Event::ClockOff { .. })).count();
+            assert_eq!(moves, usize::from(host_ahead_ms != 0), "{rest_date:?}");
+            let (low, high) = rig.session.cloud_time_bounds(rig.now()).unwrap();
+            let truth = rig.truth_secs() * 1_000;
+            assert!(low.as_millis() <= truth && truth <= high.as_millis(), "{rest_date:?}: {low:?} {high:?}");
+        }
+    }
 }
 
 #[test]

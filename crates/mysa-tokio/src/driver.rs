@@ -212,6 +212,7 @@ impl Driver {
             Ok(reply) => HttpResult::Answer(HttpAnswer {
                 status: reply.status,
                 date: reply.date.as_deref(),
+                age: reply.age.as_deref(),
                 retry_after: reply.retry_after.as_deref(),
                 body: &reply.body,
             }),

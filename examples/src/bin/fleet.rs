@@ -297,6 +297,7 @@ fn give(session: &mut Session, now: Now, parcel: Parcel) {
             let answer = HttpAnswer {
                 status: reply.status,
                 date: reply.header("date"),
+                age: reply.header("age"),
                 retry_after: reply.header("retry-after"),
                 body: &reply.body,
             };

@@ -131,9 +131,18 @@ impl Rig {
                 let (id, ..) = self.http.remove(at);
                 let status = script.pick(&[200, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
                 let date = script.pick(&DATES);
+                let age = script.pick(&[
+                    None,
+                    None,
+                    None,
+                    Some("0"),
+                    Some("86400"),
+                    Some("4294967296"),
+                    Some("-1"),
+                ]);
                 let retry_after = script.option(Script::text);
                 let body = script.bytes();
-                let answer = HttpAnswer { status, date, retry_after: retry_after.as_deref(), body };
+                let answer = HttpAnswer { status, date, age, retry_after: retry_after.as_deref(), body };
                 self.session.handle_http(self.now(), id, HttpResult::Answer(answer));
             }
             0x68..0x70 => {

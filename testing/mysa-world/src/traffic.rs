@@ -120,6 +120,7 @@ impl World {
                 let answer = HttpAnswer {
                     status: reply.status,
                     date: reply.header("date"),
+                    age: reply.header("age"),
                     retry_after: reply.header("retry-after"),
                     body: &reply.body,
                 };

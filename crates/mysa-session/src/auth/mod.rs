@@ -19,6 +19,7 @@ pub(crate) use responses::retry_after;
 use session_store::SessionStore;
 
 use crate::backoff::Backoff;
+use crate::clock::ClockSource;
 use crate::context::{Context, HTTP_SLACK};
 use crate::{Deadline, HttpId, Reason, Wake};
 
@@ -60,6 +61,7 @@ struct Signer(Credentials);
 #[derive(Debug)]
 struct Work {
     id: HttpId,
+    source: ClockSource,
     sent: Duration,
     until: Duration,
     stage: Stage,
@@ -310,9 +312,9 @@ impl Identity {
     }
 
     fn send(&mut self, cx: &mut Context, request: &Exchange, stage: Stage) {
-        let base = match request.service {
-            Which::UserPool => &cx.environment.user_pool_url,
-            Which::IdentityPool => &cx.environment.identity_pool_url,
+        let (base, source) = match request.service {
+            Which::UserPool => (&cx.environment.user_pool_url, ClockSource::UserPool),
+            Which::IdentityPool => (&cx.environment.identity_pool_url, ClockSource::IdentityPool),
         };
         let mut url = String::from(base.trim_end_matches('/'));
         url.push('/');
@@ -320,12 +322,12 @@ impl Identity {
         let id =
             cx.http("POST", url, vec![headers[0].clone(), headers[1].clone()], Some(request.body.clone()));
         let until = cx.after(cx.settings.http_timeout + HTTP_SLACK);
-        self.work = Some(Box::new(Work { id, sent: cx.mono(), until, stage }));
+        self.work = Some(Box::new(Work { id, source, sent: cx.mono(), until, stage }));
     }
 
-    /// When the request was sent, if it is ours.
-    pub(crate) fn sent_at(&self, id: HttpId) -> Option<Duration> {
-        self.work.as_ref().filter(|work| work.id == id).map(|work| work.sent)
+    /// When the request was sent and to which host, if it is ours.
+    pub(crate) fn sent_at(&self, id: HttpId) -> Option<(Duration, ClockSource)> {
+        self.work.as_ref().filter(|work| work.id == id).map(|work| (work.sent, work.source))
     }
 
     fn store(&self, cx: &mut Context) {

@@ -7,6 +7,7 @@ use mysa_cognito::{AwsCredentials, Challenge, Error, Recovery, RefreshFlow, Refu
 use mysa_sigv4::Credentials;
 
 use super::{Held, Identity, Signer, Stage};
+use crate::clock::ClockSource;
 use crate::context::Context;
 use crate::{ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason};
 
@@ -31,7 +32,9 @@ impl Identity {
         let HttpAnswer { status, body, .. } = answer;
         match work.stage {
             Stage::Challenge(next) => {
-                let reply = next.reply(status, body, cx.time().as_secs());
+                // The pool judges the stamp of the claim by its own clock, which may be all that was heard yet.
+                let time = cx.clock.time_of(ClockSource::UserPool, cx.now);
+                let reply = next.reply(status, body, time.as_secs());
                 self.sign_in_step(cx, reply, None, answer);
             }
             Stage::Answer(next, challenge) => {
@@ -233,7 +236,8 @@ impl Identity {
     }
 
     fn hold_credentials(&mut self, cx: &mut Context, credentials: &AwsCredentials) {
-        let left = credentials.expires_at_ms.saturating_sub(cx.time().as_millis());
+        let time = cx.clock.time_of(ClockSource::IdentityPool, cx.now);
+        let left = credentials.expires_at_ms.saturating_sub(time.as_millis());
         let life = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         if life < Duration::from_secs(30) {
             // Lapsed on arrival: either clock may be at fault, and asking at once would never end.

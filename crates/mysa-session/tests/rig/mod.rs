@@ -49,6 +49,8 @@ pub(crate) struct Cloud {
     pub(crate) respond: Reply,
     pub(crate) credentials_life: i64,
     pub(crate) rest: Reply,
+    /// Seconds that the `Date` of REST answers is ahead of the truth, and their `Age`.
+    pub(crate) rest_date: (i64, Option<&'static str>),
     pub(crate) http: bool,
     pub(crate) upgrade: Option<u16>,
     /// What CONNACK says, if not yes.
@@ -94,7 +96,7 @@ pub(crate) struct Log {
 }
 
 enum Arrival {
-    Http { id: HttpId, reply: Option<(u16, String)> },
+    Http { id: HttpId, date: (i64, Option<&'static str>), reply: Option<(u16, String)> },
     Opened(ConnId),
     Refused(ConnId, u16),
     Bytes(ConnId, Vec<u8>),
@@ -127,6 +129,7 @@ impl Rig {
             respond: Reply::Good,
             credentials_life: 3_600,
             rest: Reply::Good,
+            rest_date: (0, None),
             http: true,
             upgrade: None,
             connack: None,
@@ -209,13 +212,18 @@ impl Rig {
     fn deliver(&mut self, arrival: Arrival) {
         let now = self.now();
         match arrival {
-            Arrival::Http { id, reply: Some((status, body)) } => {
-                let date = http_date(self.truth_secs());
-                let answer =
-                    HttpAnswer { status, date: Some(&date), retry_after: None, body: body.as_bytes() };
+            Arrival::Http { id, date: (ahead, age), reply: Some((status, body)) } => {
+                let date = http_date(self.truth_secs() + ahead);
+                let answer = HttpAnswer {
+                    status,
+                    date: Some(&date),
+                    age,
+                    body: body.as_bytes(),
+                    ..HttpAnswer::default()
+                };
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
             }
-            Arrival::Http { id, reply: None } => {
+            Arrival::Http { id, reply: None, .. } => {
                 self.session.handle_http(now, id, HttpResult::Failed(HttpFailure::Timeout));
             }
             Arrival::Opened(conn) => self.session.handle_ws_opened(now, conn),
@@ -255,7 +263,8 @@ impl Rig {
                         Some(reply) => (LATENCY, Some(reply)),
                         None => (Duration::from_secs(20), None),
                     };
-                    self.arrive(after, Arrival::Http { id: request.id, reply });
+                    let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
+                    self.arrive(after, Arrival::Http { id: request.id, date, reply });
                 }
                 Output::Dial(dial) => {
                     self.log.dials.push((self.mono, dial.url.as_str().into()));

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::{AGE, DATE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -26,6 +26,7 @@ pub(crate) struct HttpClient {
 pub(crate) struct HttpReply {
     pub(crate) status: u16,
     pub(crate) date: Option<String>,
+    pub(crate) age: Option<String>,
     pub(crate) retry_after: Option<String>,
     pub(crate) body: Bytes,
 }
@@ -65,6 +66,7 @@ impl HttpClient {
         Ok(HttpReply {
             status: head.status.as_u16(),
             date: text(DATE),
+            age: text(AGE),
             retry_after: text(RETRY_AFTER),
             body: body.to_bytes(),
         })
