@@ -1,4 +1,4 @@
-//! A client's view: what servers send, and what clients send.
+//! Packets as a client sees them: inbound from a server, outbound to it.
 
 use alloc::vec::Vec;
 
@@ -10,10 +10,12 @@ use crate::options::DecodeOptions;
 use crate::packet::{self, PacketId, QoS, kind};
 use crate::publish::Publish;
 use crate::read::only_packet_id;
+use crate::role::Client;
+use crate::stream::PacketStream;
 use crate::suback::SubAck;
 use crate::write::{self, Packet, Sink};
 
-/// A packet a server sends.
+/// Packet that a server sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard has no others, and a client must handle each")]
 pub enum Inbound<'a> {
@@ -21,13 +23,13 @@ pub enum Inbound<'a> {
     ConnAck(ConnAck),
     /// A message.
     Publish(Publish<'a>),
-    /// QoS 1 is done.
+    /// QoS 1 delivery is complete.
     PubAck(PacketId),
-    /// QoS 2, first answer.
+    /// First answer of QoS 2.
     PubRec(PacketId),
-    /// QoS 2, the server lets go of the id.
+    /// Second step of QoS 2: the server releases the packet id.
     PubRel(PacketId),
-    /// QoS 2 is done.
+    /// QoS 2 delivery is complete.
     PubComp(PacketId),
     /// Answer to SUBSCRIBE.
     SubAck(SubAck<'a>),
@@ -37,7 +39,7 @@ pub enum Inbound<'a> {
     PingResp,
 }
 
-/// A packet a client sends.
+/// Packet that a client sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard has no others")]
 pub enum Outbound<'a> {
@@ -53,30 +55,34 @@ pub enum Outbound<'a> {
     PubRel(PacketId),
     /// Answer to PUBREL.
     PubComp(PacketId),
-    /// Asks for messages.
+    /// Subscribes to filters.
     Subscribe {
         /// Repeated by the SUBACK.
         id: PacketId,
-        /// One at least, each with the quality of service wanted.
+        /// At least one filter, each with the requested quality of service.
         filters: &'a [(Filter<'a>, QoS)],
     },
-    /// Asks for no more messages.
+    /// Unsubscribes from filters.
     Unsubscribe {
         /// Repeated by the UNSUBACK.
         id: PacketId,
-        /// One at least.
+        /// At least one filter.
         filters: &'a [Filter<'a>],
     },
-    /// Asks for a PINGRESP.
+    /// Requests a PINGRESP.
     PingReq,
     /// The last packet.
     Disconnect,
 }
 
-/// Takes the first packet sent by a server off `input`. `Ok(None)` if it has not all arrived; `input` is then as it was.
+/// Incremental decoder for what servers send.
+pub type Stream = PacketStream<Client>;
+
+/// Decodes the first packet of a server's stream and removes it from `input`. `Ok(None)` if it is incomplete; `input` is
+/// then unchanged.
 ///
 /// # Errors
-/// The rule broken. No further bytes can mend it: close the connection.
+/// The rule broken. Further bytes cannot fix it: close the connection.
 #[inline(always)]
 pub fn decode<'a>(
     input: &mut &'a [u8],
@@ -98,7 +104,7 @@ impl<'a> Incoming<'a> for Inbound<'a> {
 
     #[inline(never)]
     fn decode(first: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
-        // The length before the fields, so that a packet in pieces gets the same answer as a whole one.
+        // Check the length before the fields: a packet in pieces must give the same error as a whole one.
         Self::check_head(first, Some(body.len() as u32), options)?;
         match first >> 4 {
             kind::CONNACK => ConnAck::decode(body).map(Self::ConnAck),
@@ -128,7 +134,7 @@ impl<'a> Incoming<'a> for Inbound<'a> {
     }
 }
 
-/// For every packet but PUBLISH: the reserved flags, and the length of those that always have the same.
+/// Checks the reserved flags of every packet except PUBLISH, and the length of packets of a fixed size.
 pub(crate) fn check_flags_and_length(
     first: u8,
     fixed: Option<u32>,
@@ -146,10 +152,10 @@ pub(crate) fn check_flags_and_length(
 }
 
 impl Outbound<'_> {
-    /// Bytes the packet takes.
+    /// Length of the packet in bytes.
     ///
     /// # Errors
-    /// Why there must be no such packet.
+    /// The rule that the packet breaks.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         match self {
             Self::Connect(connect) => write::len(connect),
@@ -161,10 +167,10 @@ impl Outbound<'_> {
         }
     }
 
-    /// Appends the packet to `out`, whatever is there already.
+    /// Appends the packet to `out`.
     ///
     /// # Errors
-    /// Why there must be no such packet; `out` is as it was.
+    /// The rule that the packet breaks; `out` is unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
             Self::Connect(connect) => return write::append(connect, out),
@@ -186,7 +192,7 @@ impl Outbound<'_> {
     /// Writes the packet to the front of `out` and returns its length.
     ///
     /// # Errors
-    /// Why there must be no such packet, or [`EncodeError::BufferTooSmall`]; `out` is as it was.
+    /// The rule that the packet breaks, or [`EncodeError::BufferTooSmall`]; `out` is unchanged.
     pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         match self {
             Self::Connect(connect) => write::fill(connect, out),
@@ -257,5 +263,5 @@ impl Packet for Unsubscribe<'_> {
     }
 }
 
-/// A packet that is handed on is copied: every word counts.
+/// A packet is copied whenever it is passed on, so its size is a cost of every call.
 const _: () = assert!(size_of::<usize>() != 8 || size_of::<Inbound<'_>>() == 40);

@@ -1,4 +1,4 @@
-//! CONNECT and CONNACK: how a connection begins.
+//! CONNECT and CONNACK.
 
 use core::fmt;
 
@@ -9,41 +9,41 @@ use crate::text::{ClientId, Text};
 use crate::topic::Topic;
 use crate::write::{self, Packet, Sink};
 
-/// The first packet of a client (3.1). Protocol name and level are always those of MQTT 3.1.1.
+/// First packet of a client (3.1). Protocol name and level are always those of MQTT 3.1.1.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Connect<'a> {
-    /// The name the session goes by.
+    /// Name of the session.
     pub client_id: ClientId<'a>,
-    /// Longest silence of the client, in seconds; 0 for no limit.
+    /// Longest time between two packets of the client, in seconds; 0 disables the check.
     pub keep_alive: u16,
-    /// Begin a new session and keep nothing of it afterwards.
+    /// True to discard earlier session state and to keep none after the connection.
     pub clean_session: bool,
-    /// Message the server publishes if the client vanishes.
+    /// Message that the server publishes if the connection ends without DISCONNECT.
     pub will: Option<Will<'a>>,
-    /// User name, perhaps with a password.
+    /// User name, with or without a password.
     pub login: Option<Login<'a>>,
 }
 
-/// Message a server publishes for a client that vanished without DISCONNECT (3.1.2.5).
+/// Message that a server publishes if a connection ends without DISCONNECT (3.1.2.5).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Will<'a> {
-    /// Where it is published. A valid topic name, since a server could not publish it otherwise.
+    /// Topic it is published to. A valid topic name, since a server could not publish it otherwise.
     pub topic: Topic<'a>,
-    /// The message, at most 65 535 bytes.
+    /// Payload, at most 65 535 bytes.
     pub payload: &'a [u8],
     /// The quality of service it is published with.
     pub qos: QoS,
-    /// Keep it for later subscribers.
+    /// True to retain it for later subscribers.
     pub retain: bool,
 }
 
-/// User name and password (3.1.2.8). There is no password without a user name \[MQTT-3.1.2-22\]. An empty one is not an
+/// User name and password (3.1.2.8). A password requires a user name \[MQTT-3.1.2-22\]. An empty password differs from an
 /// absent one.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Login<'a> {
     /// The user name.
     pub user_name: Text<'a>,
-    /// Any bytes, at most 65 535. Never printed.
+    /// Password: any bytes, at most 65 535. Never printed.
     pub password: Option<&'a [u8]>,
 }
 
@@ -55,13 +55,13 @@ impl fmt::Debug for Login<'_> {
 }
 
 impl<'a> Connect<'a> {
-    /// A clean session without will and login.
+    /// A CONNECT with a clean session, without will and login. `keep_alive` is in seconds.
     #[must_use]
     pub const fn new(client_id: ClientId<'a>, keep_alive: u16) -> Self {
         Self { client_id, keep_alive, clean_session: true, will: None, login: None }
     }
 
-    /// An empty client id without a clean session is read, not refused: the server owes it a CONNACK with
+    /// Accepts an empty client id without a clean session: the server must answer it by a CONNACK with
     /// [`ConnectRefusal::ClientId`] \[MQTT-3.1.3-8\].
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body);
@@ -168,30 +168,30 @@ impl Packet for Connect<'_> {
     }
 }
 
-/// A server's answer to CONNECT (3.2). A refusal cannot report a session \[MQTT-3.2.2-4\].
+/// Answer of a server to CONNECT (3.2). A refusal cannot report a session \[MQTT-3.2.2-4\].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard reserves everything else")]
 pub enum ConnAck {
     /// Connected.
     Accepted {
-        /// The server has kept a session for this client id.
+        /// True if the server has session state for this client id.
         session_present: bool,
     },
     /// Not connected; the server closes the connection \[MQTT-3.2.2-5\].
     Refused(ConnectRefusal),
 }
 
-/// Why a server refuses a connection (3.2.2.3).
+/// Return code of a CONNACK that refuses the connection (3.2.2.3).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard reserves all other codes")]
 pub enum ConnectRefusal {
-    /// 1: it does not speak this level of the protocol.
+    /// 1: the server does not support this protocol level.
     ProtocolLevel = 1,
-    /// 2: it does not allow this client id.
+    /// 2: the server rejects the client id.
     ClientId = 2,
     /// 3: the service is unavailable.
     Unavailable = 3,
-    /// 4: user name or password are malformed.
+    /// 4: the user name or password is malformed.
     BadLogin = 4,
     /// 5: the client is not authorised.
     NotAuthorized = 5,
@@ -250,7 +250,7 @@ impl ConnAck {
 }
 
 const PROTOCOL_NAME: &[u8] = b"MQTT";
-/// Of MQTT 3.1. It comes with level 3, which names the trouble better.
+/// Protocol name of MQTT 3.1. Its level 3 makes the better error.
 const OLD_PROTOCOL_NAME: &[u8] = b"MQIsdp";
 const PROTOCOL_LEVEL: u8 = 4;
 const CLEAN_SESSION: u8 = 1 << 1;

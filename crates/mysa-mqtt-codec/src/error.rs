@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::text::InvalidText;
 
-/// The rule that received bytes break. The fault is the peer's and final: close the connection \[MQTT-4.8.0-1\].
+/// Rule that received bytes break. The fault is the peer's, and it is final: close the connection \[MQTT-4.8.0-1\].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DecodeError {
@@ -18,9 +18,9 @@ pub enum DecodeError {
     QosThree,
     /// DUP is set on a PUBLISH with QoS 0; see [`DecodeOptions::tolerate_dup_at_most_once`](crate::DecodeOptions::tolerate_dup_at_most_once).
     DupAtMostOnce,
-    /// The remaining length goes on after its fourth byte (2.2.3).
+    /// The remaining length has more than four bytes (2.2.3).
     RemainingLength,
-    /// The packet is larger than the limit set by the caller. No rule of the standard.
+    /// The packet is larger than the caller's limit, see [`DecodeOptions`](crate::DecodeOptions).
     OverLimit,
     /// A packet id of 0.
     ZeroPacketId,
@@ -34,7 +34,7 @@ pub enum DecodeError {
     ConnAckFlags,
     /// A CONNACK return code above 5 (3.2.2.3).
     ConnAckCode,
-    /// A CONNACK that refuses and yet reports a present session.
+    /// A CONNACK that refuses the connection but reports a present session.
     SessionPresentOnRefusal,
     /// A SUBACK return code other than 0, 1, 2 and 128.
     SubAckCode,
@@ -64,8 +64,8 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The mark of the normative statement broken, such as `MQTT-2.2.2-2`. What the standard states in a table or in
-    /// prose without a mark goes under the general `MQTT-4.8.0-1`. `None` for [`OverLimit`](Self::OverLimit) alone.
+    /// Mark of the normative statement that is broken, such as `MQTT-2.2.2-2`. Rules that the standard states in a table
+    /// or in prose without a mark fall under `MQTT-4.8.0-1`. `None` only for [`OverLimit`](Self::OverLimit).
     #[must_use]
     pub const fn rule(self) -> Option<&'static str> {
         Some(match self {
@@ -113,15 +113,15 @@ impl fmt::Display for DecodeError {
             Self::ReservedFlags => "wrong reserved flags in the first byte",
             Self::QosThree => "publish with both qos bits set",
             Self::DupAtMostOnce => "publish with dup set at qos 0",
-            Self::RemainingLength => "remaining length of more than four bytes",
-            Self::OverLimit => return f.write_str("packet larger than the limit set"),
+            Self::RemainingLength => "remaining length has more than four bytes",
+            Self::OverLimit => return f.write_str("packet larger than the limit"),
             Self::ZeroPacketId => "packet id 0",
             Self::Truncated => "field runs past the end of its packet",
             Self::TrailingBytes => "bytes left over after the last field",
             Self::Text(text) => return text.fmt(f),
             Self::ConnAckFlags => "reserved flag set in connack",
             Self::ConnAckCode => "reserved return code in connack",
-            Self::SessionPresentOnRefusal => "connack refuses and reports a present session",
+            Self::SessionPresentOnRefusal => "connack refuses the connection but reports a present session",
             Self::SubAckCode => "reserved return code in suback",
             Self::SubAckWithoutCodes => "suback without return codes",
             Self::SubscribeWithoutFilters => "subscribe without filters",
@@ -144,15 +144,15 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A packet the caller asked for that must not be sent. Nothing has been written. The fault is the caller's.
+/// Reason why a packet cannot be built or written. The fault is the caller's; nothing has been written.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum EncodeError {
-    /// The packet would be longer than four length bytes can say (2.2.3).
+    /// The packet is longer than a remaining length of four bytes can express (2.2.3).
     PacketTooLong,
-    /// The buffer given has no room for the packet.
+    /// The buffer is too small for the packet.
     BufferTooSmall {
-        /// Bytes the packet takes.
+        /// Length of the packet in bytes.
         needed: usize,
     },
     /// DUP on a PUBLISH with QoS 0 \[MQTT-3.3.1-2\].
@@ -165,32 +165,32 @@ pub enum EncodeError {
     FieldTooLong,
     /// A topic, filter or client id is not valid.
     Text(InvalidText),
-    /// The profile allows fewer filters in one packet.
+    /// More filters in one packet than the [`BrokerLimits`](crate::BrokerLimits) allow.
     TooManyFilters {
-        /// How many it allows.
+        /// Largest number allowed.
         allowed: usize,
     },
-    /// The profile allows only shorter payloads.
+    /// The payload is longer than the broker's limit.
     PayloadTooLong {
-        /// How many bytes it allows.
+        /// Largest length allowed, in bytes.
         allowed: usize,
     },
-    /// The profile allows only shorter topics and filters.
+    /// The topic or filter is longer than the broker's limit.
     TopicTooLong {
-        /// How many bytes it allows.
+        /// Largest length allowed, in bytes.
         allowed: usize,
     },
-    /// The profile allows fewer levels in topics and filters.
+    /// The topic or filter has more levels than the broker's limit.
     TopicTooDeep {
-        /// How many slashes it allows.
+        /// Largest number of slashes allowed.
         allowed: usize,
     },
-    /// The profile allows only shorter client ids.
+    /// The client id is longer than the broker's limit.
     ClientIdTooLong {
-        /// How many bytes it allows.
+        /// Largest length allowed, in bytes.
         allowed: usize,
     },
-    /// The profile has no QoS 2.
+    /// The broker does not support QoS 2.
     ExactlyOnce,
 }
 
@@ -204,10 +204,10 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PacketTooLong => f.write_str("packet would be longer than 256 MiB"),
-            Self::BufferTooSmall { needed } => write!(f, "buffer too small, {needed} bytes needed"),
+            Self::BufferTooSmall { needed } => write!(f, "buffer too small: {needed} bytes needed"),
             Self::DupAtMostOnce => f.write_str("dup must not be set at qos 0 [MQTT-3.3.1-2]"),
-            Self::NoFilters => f.write_str("at least one filter is needed [MQTT-3.8.3-3]"),
-            Self::EmptyClientId => f.write_str("an empty client id needs a clean session [MQTT-3.1.3-7]"),
+            Self::NoFilters => f.write_str("no filters: at least one is required [MQTT-3.8.3-3]"),
+            Self::EmptyClientId => f.write_str("an empty client id requires a clean session [MQTT-3.1.3-7]"),
             Self::FieldTooLong => f.write_str("field longer than 65535 bytes"),
             Self::Text(text) => text.fmt(f),
             Self::TooManyFilters { allowed } => write!(f, "more than {allowed} filters in one packet"),

@@ -1,12 +1,12 @@
-//! Topic filters and what they match (4.7).
+//! Topic filters and their matching rules (4.7).
 
 use core::fmt;
 
 use crate::text::{InvalidText, MAX_TEXT};
 use crate::topic::Topic;
 
-/// A topic filter: a topic name whose levels may be `+` (any one level) and whose last may be `#` (the level above and
-/// everything below it). Checked once, when it is made.
+/// Topic filter: a topic name whose levels may be `+` (any one level) and whose last level may be `#` (the parent level
+/// and everything below it). Checked when it is constructed.
 ///
 /// ```
 /// use mysa_mqtt_codec::{Filter, InvalidText, Topic};
@@ -24,7 +24,7 @@ impl<'a> Filter<'a> {
     /// Checks a filter.
     ///
     /// # Errors
-    /// What is wrong with it; no SUBSCRIBE can carry it.
+    /// The rule that the filter breaks.
     pub fn new(filter: &'a str) -> Result<Self, InvalidText> {
         check(filter).map(|()| Self(filter))
     }
@@ -33,7 +33,7 @@ impl<'a> Filter<'a> {
         Self::new(core::str::from_utf8(bytes).map_err(|_| InvalidText::NotUtf8)?)
     }
 
-    /// The filter itself.
+    /// The filter as a string.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         self.0
@@ -47,8 +47,8 @@ impl<'a> Filter<'a> {
 
     /// True if a message published to `topic` reaches a subscription to this filter.
     ///
-    /// A wildcard in the first level does not match a topic that begins with `$` \[MQTT-4.7.2-1\]. Takes one walk over
-    /// both and never backtracks.
+    /// A wildcard in the first level does not match a topic that begins with `$` \[MQTT-4.7.2-1\]. One pass over both,
+    /// without backtracking.
     #[must_use]
     pub fn matches(self, topic: Topic<'_>) -> bool {
         let (filter, topic) = (self.0.as_bytes(), topic.as_bytes());
@@ -58,7 +58,7 @@ impl<'a> Filter<'a> {
         let mut levels = topic.split(|&byte| byte == b'/');
         for wanted in filter.split(|&byte| byte == b'/') {
             match (wanted, levels.next()) {
-                // Also where no level is left: `sport/#` matches `sport`.
+                // Matches even if no level is left: `sport/#` matches `sport`.
                 (b"#", _) => return true,
                 (b"+", Some(_)) => {}
                 (wanted, Some(level)) if wanted == level => {}
@@ -70,7 +70,7 @@ impl<'a> Filter<'a> {
 }
 
 impl<'a> From<Topic<'a>> for Filter<'a> {
-    /// Every topic name is a filter that matches itself alone.
+    /// A topic name is a filter that matches only itself.
     fn from(topic: Topic<'a>) -> Self {
         Self(topic.as_str())
     }

@@ -1,22 +1,22 @@
-//! Where a packet ends: the fixed header (2.2), and what each direction makes of it.
+//! Framing: the fixed header (2.2) and the length of a packet.
 
 use crate::error::DecodeError;
 use crate::options::DecodeOptions;
 
-/// The packets of one direction, and how they are read.
-pub(crate) trait Incoming<'a>: Sized {
-    /// What the first byte, and the length once it is known, say against a packet.
+/// Packets of one direction and their decoder.
+pub trait Incoming<'a>: Sized {
+    /// Checks the first byte, and the remaining length once it is known.
     fn check_head(first: u8, remaining: Option<u32>, options: DecodeOptions) -> Result<(), DecodeError>;
 
-    /// The way nearly every packet goes: one of the frequent types, without fault. Whatever is in doubt is `None`, for
-    /// [`decode`](Self::decode) to say what is wrong. Small enough to be inlined where packets are taken apart, so that
-    /// none is written to memory only to be read back.
+    /// Fast path: decodes a valid packet of a frequent type. `None` for everything else, including every error, which
+    /// [`decode`](Self::decode) then names. Small enough to be inlined into the caller's `match`, so that the packet
+    /// stays in registers.
     fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self>;
 
     fn decode(first: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError>;
 }
 
-/// Takes the first packet off `input`; `None`, and `input` untouched, if it is not all there.
+/// Takes the first packet off `input`; `None`, with `input` unchanged, if it is incomplete.
 #[inline(always)]
 pub(crate) fn decode<'a, P: Incoming<'a>>(
     input: &mut &'a [u8],
@@ -38,7 +38,7 @@ pub(crate) fn decode<'a, P: Incoming<'a>>(
     Ok(Some(packet))
 }
 
-/// A whole packet cut from the input.
+/// A complete packet, split from the input.
 pub(crate) struct Frame<'a> {
     pub(crate) first: u8,
     pub(crate) body: &'a [u8],
@@ -46,7 +46,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// `None` if the packet is longer than 16 KiB, or not all there, or beyond the limit.
+    /// Fast path: `None` if the packet is longer than 16 KiB, incomplete or beyond the limit.
     #[inline(always)]
     pub(crate) fn cut_fast(input: &'a [u8], options: DecodeOptions) -> Option<Self> {
         let (header, remaining) = match *input {
@@ -71,7 +71,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The packet whose header has been read, if it is all there.
+    /// The packet whose header has been read, if it is complete.
     #[inline(always)]
     pub(crate) fn at(input: &'a [u8], header: usize, remaining: u32) -> Option<Self> {
         let (packet, rest) = input.split_at_checked(header + remaining as usize)?;
@@ -81,7 +81,7 @@ impl<'a> Frame<'a> {
 
 /// The fixed header at the front of the input.
 pub(crate) enum Head {
-    /// Header and body together take this many bytes.
+    /// Lengths of header and body in bytes.
     Known {
         header: usize,
         remaining: u32,
@@ -90,7 +90,7 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    /// Reads the header, and judges the packet by it as soon as it can.
+    /// Reads the header and checks it as early as possible, so that an invalid packet fails before its body arrives.
     #[inline]
     pub(crate) fn read<'a, P: Incoming<'a>>(
         input: &[u8],

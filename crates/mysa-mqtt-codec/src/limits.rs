@@ -1,4 +1,4 @@
-//! Limits of a server that are narrower than the standard's.
+//! Limits of a broker that are narrower than the standard's.
 
 use crate::client::Outbound;
 use crate::connect::Connect;
@@ -9,7 +9,7 @@ use crate::packet::{PacketId, QoS};
 use crate::publish::Publish;
 use crate::text::MAX_TEXT;
 
-/// What a server allows, checked where a packet is built: one that breaks a limit is not made.
+/// Limits of a broker, checked when a packet is built.
 ///
 /// ```
 /// use mysa_mqtt_codec::{Filter, PacketId, BrokerLimits, QoS, EncodeError};
@@ -22,22 +22,22 @@ use crate::text::MAX_TEXT;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BrokerLimits {
-    /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+    /// Largest number of filters in one SUBSCRIBE or UNSUBSCRIBE.
     pub max_filters: usize,
-    /// Bytes of payload in one PUBLISH or will.
+    /// Largest payload of a PUBLISH or will, in bytes.
     pub max_payload: usize,
-    /// Bytes of a topic or filter, less its mandatory part.
+    /// Longest topic or filter, in bytes, without its mandatory part.
     pub max_topic: usize,
-    /// Slashes in a topic or filter, less those of its mandatory part.
+    /// Largest number of slashes in a topic or filter, without its mandatory part.
     pub max_slashes: usize,
-    /// Bytes of a client id.
+    /// Longest client id, in bytes.
     pub max_client_id: usize,
-    /// Whether there is QoS 2.
+    /// True if the broker supports QoS 2.
     pub qos2: bool,
 }
 
 impl BrokerLimits {
-    /// What the standard allows.
+    /// Limits of the standard itself.
     pub const STANDARD: Self = Self {
         max_filters: usize::MAX,
         max_payload: usize::MAX,
@@ -47,9 +47,10 @@ impl BrokerLimits {
         qos2: true,
     };
 
-    /// What AWS IoT Core documents. It closes the connection, without a reason, when one of these is broken.
+    /// Limits that AWS IoT Core documents (service quotas, "message broker"). It closes the connection without a reason
+    /// when a packet breaks one.
     ///
-    /// The mandatory part of a topic, which does not count, is `$aws/rules/name/` and `$share/name/`.
+    /// The mandatory part of a topic, which does not count, is `$aws/rules/name/` or `$share/name/`.
     pub const AWS_IOT: Self = Self {
         max_filters: 8,
         max_payload: 128 * 1_024,
@@ -59,33 +60,33 @@ impl BrokerLimits {
         qos2: false,
     };
 
-    /// DecodeOptions for a decoder that takes every packet such a server may send.
+    /// Options for a decoder that accepts every packet such a broker may send.
     #[must_use]
     pub const fn decode_options(&self) -> DecodeOptions {
         let size = self.max_payload.saturating_add(MAX_TEXT + 9);
         DecodeOptions::new(if size > u32::MAX as usize { u32::MAX } else { size as u32 })
     }
 
-    /// A CONNECT within the limits.
+    /// Builds a CONNECT within the limits.
     ///
     /// # Errors
-    /// The limit, or the rule of the standard, that it breaks.
+    /// The limit or the rule of the standard that the packet breaks.
     pub fn connect<'a>(&self, connect: Connect<'a>) -> Result<Outbound<'a>, EncodeError> {
         self.checked(Outbound::Connect(connect))
     }
 
-    /// A PUBLISH within the limits.
+    /// Builds a PUBLISH within the limits.
     ///
     /// # Errors
-    /// The limit, or the rule of the standard, that it breaks.
+    /// The limit or the rule of the standard that the packet breaks.
     pub fn publish<'a>(&self, publish: Publish<'a>) -> Result<Outbound<'a>, EncodeError> {
         self.checked(Outbound::Publish(publish))
     }
 
-    /// A SUBSCRIBE within the limits.
+    /// Builds a SUBSCRIBE within the limits.
     ///
     /// # Errors
-    /// The limit, or the rule of the standard, that it breaks.
+    /// The limit or the rule of the standard that the packet breaks.
     pub fn subscribe<'a>(
         &self,
         id: PacketId,
@@ -94,10 +95,10 @@ impl BrokerLimits {
         self.checked(Outbound::Subscribe { id, filters })
     }
 
-    /// An UNSUBSCRIBE within the limits.
+    /// Builds an UNSUBSCRIBE within the limits.
     ///
     /// # Errors
-    /// The limit, or the rule of the standard, that it breaks.
+    /// The limit or the rule of the standard that the packet breaks.
     pub fn unsubscribe<'a>(
         &self,
         id: PacketId,
@@ -110,10 +111,10 @@ impl BrokerLimits {
         self.check(&packet).map(|()| packet)
     }
 
-    /// Checks a packet against the limits and against the rules an encoder would refuse it by.
+    /// Checks a packet against the limits and against the encoder's own rules.
     ///
     /// # Errors
-    /// The limit or rule that it breaks.
+    /// The limit or rule that the packet breaks.
     pub fn check(&self, packet: &Outbound<'_>) -> Result<(), EncodeError> {
         packet.encoded_len()?;
         match packet {

@@ -1,19 +1,19 @@
-//! What a decoder lets through besides the standard's rules.
+//! Settings of a decoder.
 
-/// The largest remaining length four bytes can express (2.2.3): 256 MiB less one byte.
+/// Largest remaining length that four bytes can express (2.2.3): 256 MiB less one byte.
 pub const MAX_REMAINING_LENGTH: u32 = 268_435_455;
 
-/// The size limit of a decoder, and what it tolerates.
+/// Size limit and tolerances of a decoder.
 ///
-/// A plain number converts into rules with that limit, so `decode(&mut input, 4_096)` is enough in most places.
+/// A plain number converts into options with that limit: `decode(&mut input, 4_096)`.
 ///
 /// ```
 /// use mysa_mqtt_codec::{DecodeError, DecodeOptions, decode};
 ///
 /// let dup_with_qos_0 = [0x38, 4, 0, 1, b'a', b'x'];
 /// assert_eq!(decode(&mut &dup_with_qos_0[..], 64), Err(DecodeError::DupAtMostOnce));
-/// let rules = DecodeOptions::new(64).tolerate_dup_at_most_once();
-/// assert!(decode(&mut &dup_with_qos_0[..], rules)?.is_some());
+/// let options = DecodeOptions::new(64).tolerate_dup_at_most_once();
+/// assert!(decode(&mut &dup_with_qos_0[..], options)?.is_some());
 /// # Ok::<(), DecodeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,8 +23,8 @@ pub struct DecodeOptions {
 }
 
 impl DecodeOptions {
-    /// Strict rules. `limit` is the size of the largest packet taken, in bytes, its fixed header included. It is checked
-    /// as soon as the length is known, before anything is stored.
+    /// Strict options. `limit` is the size of the largest packet accepted, in bytes, its fixed header included. It is
+    /// checked as soon as the length is known, before anything is stored.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
         Self { limit, dup_at_most_once: false }

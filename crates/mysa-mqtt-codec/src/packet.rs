@@ -1,19 +1,20 @@
-//! What several packet types share, and the packets whose bytes are always the same.
+//! Types shared by several packets, and packets of constant bytes.
 
+use core::fmt;
 use core::num::NonZeroU16;
 
-/// Number of a packet that expects an answer; never 0 \[MQTT-2.3.1-1\].
+/// Packet id: number of a packet that expects an answer; never 0 \[MQTT-2.3.1-1\].
 pub type PacketId = NonZeroU16;
 
-/// A quality of service: how often a message is delivered.
+/// Quality of service (4.3).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the standard has three, and forbids a fourth")]
 pub enum QoS {
-    /// 0: once or not at all.
+    /// 0: at most once.
     AtMostOnce = 0,
-    /// 1: once or more.
+    /// 1: at least once.
     AtLeastOnce = 1,
-    /// 2: once.
+    /// 2: exactly once.
     ExactlyOnce = 2,
 }
 
@@ -36,40 +37,52 @@ impl QoS {
     }
 }
 
-/// A whole PINGREQ.
+impl From<QoS> for u8 {
+    fn from(qos: QoS) -> Self {
+        qos.to_byte()
+    }
+}
+
+impl fmt::Display for QoS {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_byte().fmt(f)
+    }
+}
+
+/// Complete PINGREQ packet.
 pub const PINGREQ: [u8; 2] = [kind::PINGREQ << 4, 0];
 
-/// A whole PINGRESP.
+/// Complete PINGRESP packet.
 pub const PINGRESP: [u8; 2] = [kind::PINGRESP << 4, 0];
 
-/// A whole DISCONNECT.
+/// Complete DISCONNECT packet.
 pub const DISCONNECT: [u8; 2] = [kind::DISCONNECT << 4, 0];
 
-/// A whole PUBACK.
+/// Complete PUBACK packet.
 #[must_use]
 pub const fn puback(id: PacketId) -> [u8; 4] {
     acknowledgement(kind::PUBACK << 4, id)
 }
 
-/// A whole PUBREC.
+/// Complete PUBREC packet.
 #[must_use]
 pub const fn pubrec(id: PacketId) -> [u8; 4] {
     acknowledgement(kind::PUBREC << 4, id)
 }
 
-/// A whole PUBREL.
+/// Complete PUBREL packet.
 #[must_use]
 pub const fn pubrel(id: PacketId) -> [u8; 4] {
     acknowledgement(kind::PUBREL << 4 | 2, id)
 }
 
-/// A whole PUBCOMP.
+/// Complete PUBCOMP packet.
 #[must_use]
 pub const fn pubcomp(id: PacketId) -> [u8; 4] {
     acknowledgement(kind::PUBCOMP << 4, id)
 }
 
-/// A whole UNSUBACK.
+/// Complete UNSUBACK packet.
 #[must_use]
 pub const fn unsuback(id: PacketId) -> [u8; 4] {
     acknowledgement(kind::UNSUBACK << 4, id)

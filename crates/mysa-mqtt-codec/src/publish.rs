@@ -9,35 +9,35 @@ use crate::read::Fields;
 use crate::topic::Topic;
 use crate::write::{self, Packet, Sink};
 
-/// An application message on its way (3.3).
+/// Application message (3.3).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Publish<'a> {
-    /// Where it is published.
+    /// Topic it is published to.
     pub topic: Topic<'a>,
-    /// The message; any bytes, perhaps none.
+    /// Payload: any bytes, possibly none.
     pub payload: &'a [u8],
-    /// The quality of service, with the packet id if there is one.
+    /// Quality of service, with the packet id if there is one.
     pub delivery: Delivery,
-    /// Sent before, perhaps. Never with QoS 0 \[MQTT-3.3.1-2\].
+    /// True if it may have been sent before. Never with QoS 0 \[MQTT-3.3.1-2\].
     pub dup: bool,
-    /// From a client: keep it for later subscribers. To a client: it was kept.
+    /// From a client: retain it for later subscribers. From a server: it was retained.
     pub retain: bool,
 }
 
-/// How a message is delivered. A packet id exists exactly if the quality of service is above 0.
+/// Quality of service of a message. A packet id exists exactly if it is above 0 \[MQTT-2.3.1-5\].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard has three, and forbids a fourth")]
 pub enum Delivery {
-    /// QoS 0: unanswered.
+    /// QoS 0: not acknowledged.
     AtMostOnce,
-    /// QoS 1: answered by PUBACK.
+    /// QoS 1: acknowledged by PUBACK.
     AtLeastOnce(PacketId),
-    /// QoS 2: answered by PUBREC.
+    /// QoS 2: acknowledged by PUBREC.
     ExactlyOnce(PacketId),
 }
 
 impl Delivery {
-    /// The quality of service alone.
+    /// The quality of service.
     #[must_use]
     pub const fn qos(self) -> QoS {
         match self {
@@ -76,7 +76,7 @@ impl<'a> Publish<'a> {
     /// Appends the packet to `out`.
     ///
     /// # Errors
-    /// [`EncodeError::DupAtMostOnce`] or [`EncodeError::PacketTooLong`]; `out` is as it was.
+    /// [`EncodeError::DupAtMostOnce`] or [`EncodeError::PacketTooLong`]; `out` is unchanged.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         write::append(self, out)
@@ -85,16 +85,16 @@ impl<'a> Publish<'a> {
     /// Writes the packet to the front of `out` and returns its length.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), and [`EncodeError::BufferTooSmall`]; `out` is as it was.
+    /// As [`encode`](Self::encode), and [`EncodeError::BufferTooSmall`]; `out` is unchanged.
     #[inline]
     pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         write::fill(self, out)
     }
 
-    /// `None` if this is not a PUBLISH, or if anything about it is in doubt.
+    /// Fast path: `None` if this is not a PUBLISH, or not a plainly valid one.
     #[inline(always)]
     pub(crate) fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
-        if first >> 4 != kind::PUBLISH || SOUND_FLAGS >> (first & 0xf) & 1 == 0 {
+        if first >> 4 != kind::PUBLISH || VALID_FLAGS >> (first & 0xf) & 1 == 0 {
             return None;
         }
         let mut fields = Fields::new(body);
@@ -114,7 +114,7 @@ impl<'a> Publish<'a> {
         Self { topic, payload, delivery, dup: first & DUP != 0, retain: first & RETAIN != 0 }
     }
 
-    /// What the first byte alone says against a PUBLISH.
+    /// Checks the first byte of a PUBLISH.
     #[inline(always)]
     pub(crate) fn check_first(first: u8, options: DecodeOptions) -> Result<(), DecodeError> {
         match first & QOS {
@@ -158,5 +158,5 @@ impl Packet for Publish<'_> {
 const DUP: u8 = 0b1000;
 const QOS: u8 = 0b0110;
 const RETAIN: u8 = 0b0001;
-/// Bit `n` is set if `n` is right as the low half of the first byte: neither QoS 3 nor DUP with QoS 0.
-const SOUND_FLAGS: u16 = 0b0011_1100_0011_1111;
+/// Bit `n` is set if `n` is valid as the low half of the first byte: neither QoS 3 nor DUP with QoS 0.
+const VALID_FLAGS: u16 = 0b0011_1100_0011_1111;

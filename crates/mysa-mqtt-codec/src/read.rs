@@ -1,9 +1,9 @@
-//! Field readers that every packet shares. None can read past the body it was given.
+//! Field readers shared by all packets. None can read past the packet's body.
 
 use crate::error::DecodeError;
 use crate::packet::PacketId;
 
-/// What is left of a packet's body.
+/// Unread rest of a packet's body.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
         PacketId::new(self.word()?).ok_or(DecodeError::ZeroPacketId)
     }
 
-    /// A field behind its own two-byte length (1.5.3).
+    /// Reads a field with a two-byte length prefix (1.5.3).
     #[inline(always)]
     pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = usize::from(self.word()?);
@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
         Ok(field)
     }
 
-    /// Everything that is left.
+    /// The unread rest.
     #[inline(always)]
     pub(crate) const fn rest(&self) -> &'a [u8] {
         self.0
@@ -51,14 +51,14 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 
-    /// Nothing may be left.
+    /// Fails if bytes are left over.
     #[inline(always)]
     pub(crate) const fn end(&self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
     }
 }
 
-/// The body of a packet that holds a packet id and nothing else.
+/// Reads a body that consists of a packet id.
 #[inline(always)]
 pub(crate) fn only_packet_id(body: &[u8]) -> Result<PacketId, DecodeError> {
     let mut fields = Fields::new(body);

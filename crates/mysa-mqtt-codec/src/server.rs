@@ -1,4 +1,4 @@
-//! The mirror of the crate's root, for brokers and stubs: what clients send, and what servers send.
+//! Packets as a server sees them, for brokers and test stubs: the mirror of the crate root.
 //!
 //! ```
 //! use mysa_mqtt_codec::server::{self, Inbound};
@@ -27,11 +27,12 @@ use crate::options::DecodeOptions;
 use crate::packet::{self, PacketId, QoS, kind};
 use crate::publish::Publish;
 use crate::read::{Fields, only_packet_id};
-use crate::stream::Carry;
+use crate::role::Server;
+use crate::stream::PacketStream;
 use crate::suback::SubAck;
 use crate::write;
 
-/// A packet a client sends.
+/// Packet that a client sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard has no others, and a server must handle each")]
 pub enum Inbound<'a> {
@@ -39,25 +40,25 @@ pub enum Inbound<'a> {
     Connect(Connect<'a>),
     /// A message.
     Publish(Publish<'a>),
-    /// QoS 1 is done.
+    /// QoS 1 delivery is complete.
     PubAck(PacketId),
-    /// QoS 2, first answer.
+    /// First answer of QoS 2.
     PubRec(PacketId),
-    /// QoS 2, the client lets go of the id.
+    /// Second step of QoS 2: the client releases the packet id.
     PubRel(PacketId),
-    /// QoS 2 is done.
+    /// QoS 2 delivery is complete.
     PubComp(PacketId),
-    /// Asks for messages.
+    /// Subscribes to filters.
     Subscribe(Subscribe<'a>),
-    /// Asks for no more messages.
+    /// Unsubscribes from filters.
     Unsubscribe(Unsubscribe<'a>),
-    /// Asks for a PINGRESP.
+    /// Requests a PINGRESP.
     PingReq,
     /// The last packet.
     Disconnect,
 }
 
-/// A packet a server sends.
+/// Packet that a server sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard has no others")]
 pub enum Outbound<'a> {
@@ -81,19 +82,19 @@ pub enum Outbound<'a> {
     PingResp,
 }
 
-/// A request for messages (3.8), with one filter at least, each checked.
+/// Subscription request (3.8) with at least one valid filter.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Subscribe<'a> {
-    /// To be repeated by the SUBACK.
+    /// Packet id, repeated by the SUBACK.
     pub id: PacketId,
     filters: &'a [u8],
 }
 
 impl<'a> Subscribe<'a> {
-    /// The filters in order, each with the quality of service wanted.
+    /// Filters in order, each with the requested quality of service.
     pub fn filters(self) -> impl Iterator<Item = (Filter<'a>, QoS)> + use<'a> {
         let mut fields = Fields::new(self.filters);
-        // Nothing fails here: all was checked when the packet was read.
+        // Cannot fail: `decode` checked every filter.
         core::iter::from_fn(move || request(&mut fields).ok())
     }
 
@@ -119,16 +120,16 @@ impl fmt::Debug for Subscribe<'_> {
     }
 }
 
-/// A request for no more messages (3.10), with one filter at least, each checked.
+/// Request to unsubscribe (3.10) with at least one valid filter.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Unsubscribe<'a> {
-    /// To be repeated by the UNSUBACK.
+    /// Packet id, repeated by the UNSUBACK.
     pub id: PacketId,
     filters: &'a [u8],
 }
 
 impl<'a> Unsubscribe<'a> {
-    /// The filters in order.
+    /// Filters in order.
     pub fn filters(self) -> impl Iterator<Item = Filter<'a>> + use<'a> {
         let mut fields = Fields::new(self.filters);
         core::iter::from_fn(move || filter(&mut fields).ok())
@@ -165,10 +166,11 @@ fn request<'a>(fields: &mut Fields<'a>) -> Result<(Filter<'a>, QoS), DecodeError
     Ok((filter, QoS::from_byte(fields.byte()?).ok_or(DecodeError::SubscribeQos)?))
 }
 
-/// Takes the first packet sent by a client off `input`. `Ok(None)` if it has not all arrived; `input` is then as it was.
+/// Decodes the first packet of a client's stream and removes it from `input`. `Ok(None)` if it is incomplete; `input` is
+/// then unchanged.
 ///
 /// # Errors
-/// The rule broken. No further bytes can mend it: close the connection.
+/// The rule broken. Further bytes cannot fix it: close the connection.
 #[inline(always)]
 pub fn decode<'a>(
     input: &mut &'a [u8],
@@ -221,10 +223,10 @@ impl<'a> Incoming<'a> for Inbound<'a> {
 }
 
 impl Outbound<'_> {
-    /// Bytes the packet takes.
+    /// Length of the packet in bytes.
     ///
     /// # Errors
-    /// Why there must be no such packet.
+    /// The rule that the packet breaks.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         match self {
             Self::Publish(publish) => write::len(publish),
@@ -234,10 +236,10 @@ impl Outbound<'_> {
         }
     }
 
-    /// Appends the packet to `out`, whatever is there already.
+    /// Appends the packet to `out`.
     ///
     /// # Errors
-    /// Why there must be no such packet; `out` is as it was.
+    /// The rule that the packet breaks; `out` is unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
             Self::Publish(publish) => return write::append(publish, out),
@@ -254,22 +256,5 @@ impl Outbound<'_> {
     }
 }
 
-/// [`Stream`](crate::Stream) for what clients send.
-#[derive(Clone, Debug)]
-pub struct Stream(Carry);
-
-impl Stream {
-    /// An empty stream; see [`DecodeOptions::new`] for the limit.
-    pub fn new(options: impl Into<DecodeOptions>) -> Self {
-        Self(Carry::new(options.into()))
-    }
-
-    /// As [`Stream::next`](crate::Stream::next).
-    ///
-    /// # Errors
-    /// The rule broken, now and at every further call: close the connection.
-    #[inline(always)]
-    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, DecodeError> {
-        self.0.next(input)
-    }
-}
+/// Incremental decoder for what clients send.
+pub type Stream = PacketStream<Server>;

@@ -1,19 +1,23 @@
-//! Packets out of chunks that end anywhere.
+//! Reassembly: packets out of chunks that end anywhere.
 
 use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
 
-use crate::client::Inbound;
 use crate::error::DecodeError;
 use crate::frame::{Frame, Head, Incoming};
 use crate::options::DecodeOptions;
+use crate::role::Role;
 
-/// Cuts the packets a server sends out of a byte stream that arrives in any pieces.
+/// Incremental decoder: takes a byte stream in chunks of any size and yields its packets.
 ///
-/// A packet that lies whole within a chunk is lent from the chunk; one that straddles chunks is collected first, in memory
-/// that grows with the bytes received and never beyond the limit.
+/// A packet that lies whole within a chunk borrows from the chunk. A packet that straddles chunks is copied into a buffer,
+/// which grows with the bytes received and never beyond the limit of the [`DecodeOptions`].
+///
+/// [`Stream`](crate::Stream) reads what a server sends, [`server::Stream`](crate::server::Stream) what a client sends.
 ///
 /// ```
-/// use mysa_mqtt_codec::{Inbound, DecodeError, Stream};
+/// use mysa_mqtt_codec::{DecodeError, Inbound, Stream};
 ///
 /// let mut stream = Stream::new(64);
 /// for chunk in [&[0xd0][..], &[0, 0xd0, 0, 0x40, 2, 0], &[7]] {
@@ -24,56 +28,53 @@ use crate::options::DecodeOptions;
 /// }
 /// # Ok::<(), DecodeError>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Stream(Carry);
-
-impl Stream {
-    /// An empty stream; see [`DecodeOptions::new`] for the limit.
-    pub fn new(options: impl Into<DecodeOptions>) -> Self {
-        Self(Carry::new(options.into()))
-    }
-
-    /// Takes the next packet off `input`. `Ok(None)` if `input` is used up: call again with the next chunk.
-    ///
-    /// # Errors
-    /// The rule broken, now and at every further call: close the connection.
-    #[inline(always)]
-    pub fn next<'p, 'i: 'p>(&'p mut self, input: &mut &'i [u8]) -> Result<Option<Inbound<'p>>, DecodeError> {
-        self.0.next(input)
-    }
-}
-
-/// The part of a packet that came in earlier chunks.
-#[derive(Clone, Debug)]
-pub(crate) struct Carry {
+#[derive(Clone)]
+pub struct PacketStream<R> {
     options: DecodeOptions,
     state: State,
     bytes: Vec<u8>,
+    role: PhantomData<R>,
+}
+
+impl<R> fmt::Debug for PacketStream<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The buffered bytes stay out: part of a CONNECT may be its password.
+        f.debug_struct("PacketStream")
+            .field("options", &self.options)
+            .field("state", &self.state)
+            .field("buffered", &self.bytes.len())
+            .finish()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing is carried. What is left in the buffer has been handed out and may still be borrowed until the next call.
+    /// The buffer holds no partial packet. Its content may still be borrowed by the packet returned last.
     Clear,
-    /// The carried bytes do not yet tell the packet's length.
+    /// The buffered bytes do not contain the whole fixed header yet.
     Header,
-    /// The body of the carried packet begins at `header` and ends at `end`.
+    /// The body of the buffered packet begins at `header` and ends at `end`.
     Body { header: u8, end: u32 },
-    /// A rule was broken.
+    /// A rule was broken; every further call returns this error.
     Failed(DecodeError),
 }
 
-impl Carry {
-    pub(crate) const fn new(options: DecodeOptions) -> Self {
-        Self { options, state: State::Clear, bytes: Vec::new() }
+impl<R: Role> PacketStream<R> {
+    /// An empty stream. A plain number is the limit in bytes, see [`DecodeOptions::new`].
+    pub fn new(options: impl Into<DecodeOptions>) -> Self {
+        Self { options: options.into(), state: State::Clear, bytes: Vec::new(), role: PhantomData }
     }
 
+    /// Takes the next packet off `input`. `Ok(None)` means that `input` is used up: call again with the next chunk.
+    ///
+    /// # Errors
+    /// The rule broken, now and at every further call: close the connection \[MQTT-4.8.0-1\].
     #[inline(always)]
-    pub(crate) fn next<'p, 'i: 'p, P: Incoming<'p>>(
+    pub fn next<'p, 'i: 'p>(
         &'p mut self,
         input: &mut &'i [u8],
-    ) -> Result<Option<P>, DecodeError> {
-        let Self { options, state, bytes } = self;
+    ) -> Result<Option<R::Inbound<'p>>, DecodeError> {
+        let Self { options, state, bytes, .. } = self;
         let (first, body): (u8, &'p [u8]) = loop {
             match *state {
                 State::Clear => match Frame::cut_fast(input, *options) {
@@ -81,8 +82,8 @@ impl Carry {
                         *input = rest;
                         break (first, body);
                     }
-                    // By value: a chunk that stays in registers makes the loop over its packets a third faster.
-                    None => match begin::<P>(*options, state, bytes, input)? {
+                    // `input` is passed by value: kept in registers, the loop over a chunk's packets is a third faster.
+                    None => match begin::<R::Inbound<'p>>(*options, state, bytes, input)? {
                         Some(Frame { first, body, rest }) => {
                             *input = rest;
                             break (first, body);
@@ -94,7 +95,7 @@ impl Carry {
                     },
                 },
                 State::Body { header, end } => {
-                    // Nothing but the length of the buffer changes from byte to byte.
+                    // Counts the missing bytes instead of parsing the header again for every chunk.
                     let missing = end as usize - bytes.len();
                     let Some((now, later)) = input.split_at_checked(missing) else {
                         append(bytes, input);
@@ -113,25 +114,27 @@ impl Carry {
                     let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
                     bytes.push(byte);
                     *input = rest;
-                    find_end::<P>(*options, state, bytes)?;
+                    find_end::<R::Inbound<'p>>(*options, state, bytes)?;
                 }
                 State::Failed(error) => return Err(error),
             }
         };
-        if let Some(packet) = P::decode_fast(first, body) {
+        if let Some(packet) = R::Inbound::decode_fast(first, body) {
             return Ok(Some(packet));
         }
-        P::decode(first, body, *options).map(Some).inspect_err(|&error| *state = State::Failed(error))
+        R::Inbound::decode(first, body, *options)
+            .map(Some)
+            .inspect_err(|&error| *state = State::Failed(error))
     }
 }
 
-/// A length known to be one becomes a plain store.
+/// A single byte, the usual case of byte-wise transports, becomes a plain store.
 #[inline(always)]
 fn append(bytes: &mut Vec<u8>, new: &[u8]) {
     if let [byte] = *new { bytes.push(byte) } else { bytes.extend_from_slice(new) }
 }
 
-/// A packet that is larger than most, or is not all there and has to be carried.
+/// Slow path: a packet that is large, invalid, or incomplete and has to be buffered.
 #[inline(never)]
 fn begin<'i, 'p, P: Incoming<'p>>(
     options: DecodeOptions,
@@ -160,7 +163,7 @@ fn begin<'i, 'p, P: Incoming<'p>>(
     Ok(None)
 }
 
-/// Looks whether the carried bytes tell the packet's length by now. They end with its header at most.
+/// Checks whether the buffered bytes contain the whole fixed header. They contain nothing beyond it.
 #[inline(never)]
 fn find_end<'p, P: Incoming<'p>>(
     options: DecodeOptions,
@@ -178,4 +181,26 @@ fn find_end<'p, P: Incoming<'p>>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use crate::server::Stream;
+    use crate::{ClientId, Connect, Login, Outbound, Text};
+
+    #[test]
+    fn a_password_that_is_only_partly_received_is_never_printed() {
+        let mut connect = Connect::new(ClientId::new("c").unwrap(), 60);
+        connect.login = Some(Login { user_name: Text::new("user").unwrap(), password: Some(b"canary") });
+        let mut wire = std::vec::Vec::new();
+        Outbound::Connect(connect).encode(&mut wire).unwrap();
+        let mut stream = Stream::new(64);
+        assert_eq!(stream.next(&mut &wire[..wire.len() - 1]), Ok(None));
+        assert!(stream.bytes.ends_with(b"canar"), "the canary is buffered, or this test shows nothing");
+        let shown = std::format!("{stream:?}");
+        let bytes = std::format!("{:?}", b"canar");
+        assert!(!shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+    }
 }

@@ -1,4 +1,4 @@
-//! SUBACK: what became of each filter asked for.
+//! SUBACK: the result of each requested filter.
 
 use core::fmt;
 
@@ -7,13 +7,13 @@ use crate::packet::{PacketId, QoS, kind};
 use crate::read::Fields;
 use crate::write::{Packet, Sink};
 
-/// The answer to a SUBSCRIBE (3.9).
+/// Answer to a SUBSCRIBE (3.9).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct SubAck<'a> {
-    /// The id of the SUBSCRIBE.
+    /// Packet id of the SUBSCRIBE.
     pub id: PacketId,
-    /// One code for each filter, in the order of the SUBSCRIBE \[MQTT-3.8.4-5\]. Compare the numbers: a server that
-    /// answers fewer or more has broken the protocol.
+    /// One code for each filter, in the order of the SUBSCRIBE \[MQTT-3.8.4-5\]. The caller compares the numbers: fewer or
+    /// more codes than filters are a protocol error.
     pub codes: ReturnCodes<'a>,
 }
 
@@ -40,12 +40,12 @@ impl Packet for SubAck<'_> {
     }
 }
 
-/// The return codes of a SUBACK: one at least, each valid \[MQTT-3.9.3-2\].
+/// Return codes of a SUBACK: at least one, each valid \[MQTT-3.9.3-2\].
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct ReturnCodes<'a>(&'a [u8]);
 
 impl<'a> ReturnCodes<'a> {
-    /// Checks codes given as bytes; [`SubscribeReturn::to_byte`] makes one.
+    /// Checks codes given as bytes, see [`SubscribeReturn::to_byte`].
     ///
     /// # Errors
     /// [`DecodeError::SubAckWithoutCodes`] or [`DecodeError::SubAckCode`].
@@ -59,20 +59,20 @@ impl<'a> ReturnCodes<'a> {
         Ok(Self(codes))
     }
 
-    /// The codes as they are on the wire.
+    /// Codes as on the wire.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// How many there are; never 0.
+    /// Number of codes; never 0.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub const fn len(self) -> usize {
         self.0.len()
     }
 
-    /// The codes in order.
+    /// Codes in order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = SubscribeReturn> + use<'a> {
         self.0.iter().map(|&code| SubscribeReturn::from_byte(code).unwrap_or(SubscribeReturn::Failure))
     }
@@ -84,11 +84,11 @@ impl fmt::Debug for ReturnCodes<'_> {
     }
 }
 
-/// What a server made of one filter.
+/// Result of one filter of a SUBSCRIBE.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard reserves all other codes")]
 pub enum SubscribeReturn {
-    /// Subscribed, with this quality of service at most; it may be lower than asked for \[MQTT-3.8.4-6\].
+    /// Subscribed with this maximum quality of service, which may be lower than requested \[MQTT-3.8.4-6\].
     Granted(QoS),
     /// Not subscribed (0x80).
     Failure,

@@ -1,12 +1,12 @@
-//! Strings as MQTT defines them, and what can be wrong with one.
+//! Strings as MQTT defines them (1.5.3).
 
 use core::fmt;
 
-/// Why a string is not fit for its place in a packet.
+/// Reason why a string is invalid in its place in a packet.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum InvalidText {
-    /// Ill-formed UTF-8, a surrogate included.
+    /// Ill-formed UTF-8, including surrogates.
     NotUtf8,
     /// It contains U+0000.
     Nul,
@@ -23,7 +23,7 @@ pub enum InvalidText {
 }
 
 impl InvalidText {
-    /// The mark of the normative statement broken.
+    /// Mark of the normative statement that is broken.
     #[must_use]
     pub const fn rule(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl fmt::Display for InvalidText {
 
 impl core::error::Error for InvalidText {}
 
-/// A string of a packet (1.5.3): at most 65 535 bytes, no U+0000. User names are of this kind.
+/// String of a packet (1.5.3), such as a user name: at most 65 535 bytes, without U+0000.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Text<'a>(&'a str);
 
@@ -63,7 +63,7 @@ impl<'a> Text<'a> {
     /// Checks a string.
     ///
     /// # Errors
-    /// What is wrong with it; no packet can carry it.
+    /// The rule that the string breaks.
     pub fn new(text: &'a str) -> Result<Self, InvalidText> {
         if text.len() > MAX_TEXT {
             return Err(InvalidText::TooLong);
@@ -85,9 +85,23 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The name a client connects under: a string of 0 to 65 535 bytes without U+0000.
+impl<'a> TryFrom<&'a str> for Text<'a> {
+    type Error = InvalidText;
+
+    fn try_from(text: &'a str) -> Result<Self, InvalidText> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Name that a client connects under: 0 to 65 535 bytes without U+0000.
 ///
-/// The empty one asks the server to make up a name and needs a clean session \[MQTT-3.1.3-7\].
+/// An empty client id asks the server to assign one and requires a clean session \[MQTT-3.1.3-7\].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ClientId<'a>(Text<'a>);
 
@@ -95,7 +109,7 @@ impl<'a> ClientId<'a> {
     /// Checks a client id.
     ///
     /// # Errors
-    /// What is wrong with it; no CONNECT can carry it.
+    /// The rule that the string breaks.
     pub fn new(id: &'a str) -> Result<Self, InvalidText> {
         Text::new(id).map(Self)
     }
@@ -111,7 +125,21 @@ impl<'a> ClientId<'a> {
     }
 }
 
-/// The longest string a two-byte length can announce.
+impl<'a> TryFrom<&'a str> for ClientId<'a> {
+    type Error = InvalidText;
+
+    fn try_from(text: &'a str) -> Result<Self, InvalidText> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for ClientId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Longest string that a two-byte length can express.
 pub(crate) const MAX_TEXT: usize = 65_535;
 
 #[cfg(test)]

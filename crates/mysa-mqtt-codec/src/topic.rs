@@ -1,12 +1,12 @@
-//! Topic names, checked in one pass of sixteen bytes a step.
+//! Topic names, checked in one pass over 16 bytes at a time.
 
 use core::fmt;
 
 use crate::text::{InvalidText, MAX_TEXT};
 
-/// A topic name: 1 to 65 535 bytes of UTF-8 without U+0000, `+` and `#`. Checked once, when it is made.
+/// Topic name: 1 to 65 535 bytes of UTF-8 without U+0000, `+` and `#`. Checked when it is constructed.
 ///
-/// Compared byte for byte, as the standard asks \[MQTT-4.7.3-4\].
+/// Compared byte for byte \[MQTT-4.7.3-4\].
 ///
 /// ```
 /// use mysa_mqtt_codec::{InvalidText, Topic};
@@ -23,7 +23,7 @@ impl<'a> Topic<'a> {
     /// Checks a topic name.
     ///
     /// # Errors
-    /// What is wrong with it; no PUBLISH can carry it.
+    /// The rule that the name breaks.
     pub fn new(name: &'a str) -> Result<Self, InvalidText> {
         Self::from_bytes(name.as_bytes())
     }
@@ -31,7 +31,7 @@ impl<'a> Topic<'a> {
     /// Checks a topic name given as bytes.
     ///
     /// # Errors
-    /// What is wrong with it; no PUBLISH can carry it.
+    /// The rule that the name breaks.
     #[inline]
     pub fn from_bytes(name: &'a [u8]) -> Result<Self, InvalidText> {
         if name.len() > MAX_TEXT {
@@ -40,7 +40,7 @@ impl<'a> Topic<'a> {
         if is_plain(name) { Ok(Self(name)) } else { check(name).map(|()| Self(name)) }
     }
 
-    /// `None` if the name is not plainly right.
+    /// Fast path: `None` if the name needs the full check.
     #[inline(always)]
     pub(crate) fn from_wire_fast(name: &'a [u8]) -> Option<Self> {
         is_plain(name).then_some(Self(name))
@@ -53,8 +53,8 @@ impl<'a> Topic<'a> {
         self.0
     }
 
-    /// The name as a string. This walks the bytes once more, for want of unsafe code: compare with
-    /// [`as_bytes`](Self::as_bytes) where speed matters.
+    /// The name as a string. Validates UTF-8 again, because the crate has no unsafe code: where speed matters, compare
+    /// [`as_bytes`](Self::as_bytes).
     #[must_use]
     #[inline]
     pub fn as_str(self) -> &'a str {
@@ -88,10 +88,11 @@ impl<'a> TryFrom<&'a str> for Topic<'a> {
     }
 }
 
-/// True if every byte is ASCII other than NUL, `+` and `#`, and there is one at least. False means "look closer".
+/// True if the name is not empty and every byte is ASCII other than NUL, `+` and `#`. False means that the full check
+/// must decide.
 #[inline(always)]
 fn is_plain(name: &[u8]) -> bool {
-    // Two ends that overlap, or meet, cover the usual lengths without a loop.
+    // First and last 16 bytes overlap or meet, which covers the usual lengths without a loop.
     match (name.first_chunk(), name.last_chunk()) {
         (Some(front), Some(back)) if name.len() <= 32 => are_plain(front, back),
         _ => is_plain_of_any_length(name),
@@ -106,7 +107,7 @@ fn is_plain_of_any_length(name: &[u8]) -> bool {
     }
 }
 
-/// A loop of fixed length without an early end, which compilers turn into a few vector instructions.
+/// A loop of fixed length without early exit compiles to a few vector instructions.
 #[inline(always)]
 fn are_plain(front: &[u8; 16], back: &[u8; 16]) -> bool {
     let doubts =
@@ -114,7 +115,7 @@ fn are_plain(front: &[u8; 16], back: &[u8; 16]) -> bool {
     !doubts
 }
 
-/// `#` is 0x23 and `+` is 0x2b: with bit 3 set they are the same, and no other byte joins them.
+/// `#` is 0x23 and `+` is 0x2b: with bit 3 set both are 0x2b, and no other byte is.
 #[inline(always)]
 const fn is_doubtful(byte: u8) -> bool {
     (byte == 0) | (byte | 8 == b'+') | (byte >= 0x80)

@@ -1,4 +1,4 @@
-//! Writers that every packet shares: to a vector that grows, or to a slice that does not.
+//! Writers shared by all packets, to a `Vec<u8>` or to a slice.
 
 use alloc::vec::Vec;
 
@@ -6,21 +6,21 @@ use crate::error::EncodeError;
 use crate::options::MAX_REMAINING_LENGTH;
 use crate::text::MAX_TEXT;
 
-/// A packet that can tell its length before it is written.
+/// Packet whose length is known before it is written.
 pub(crate) trait Packet {
     /// The first byte.
     fn first(&self) -> u8;
-    /// The remaining length, or why there must be no such packet.
+    /// The remaining length, or the rule that the packet breaks.
     fn body_len(&self) -> Result<usize, EncodeError>;
     /// Writes exactly `body_len` bytes.
     fn write_body(&self, out: &mut impl Sink);
 }
 
-/// Where bytes go. Room was made before the first one.
+/// Destination of bytes. The caller has reserved enough room.
 pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 
-    /// A length known when compiling becomes a plain store.
+    /// A constant length becomes a plain store.
     #[inline(always)]
     fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
         self.put(&bytes);
@@ -34,7 +34,7 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// The unwritten end of a slice.
+/// Unwritten rest of a slice.
 struct Cursor<'a>(&'a mut [u8]);
 
 impl Sink for Cursor<'_> {
@@ -46,7 +46,7 @@ impl Sink for Cursor<'_> {
     }
 }
 
-/// The length of a whole packet.
+/// Length of the whole packet in bytes.
 pub(crate) fn len(packet: &impl Packet) -> Result<usize, EncodeError> {
     let body = packet.body_len()?;
     Ok(1 + length_len(body)? + body)
@@ -70,22 +70,22 @@ pub(crate) fn fill(packet: &impl Packet, out: &mut [u8]) -> Result<usize, Encode
     Ok(needed)
 }
 
-/// Writes a packet that never varies.
+/// Writes a packet of constant bytes.
 pub(crate) fn copy(packet: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
     let needed = packet.len();
     out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed })?.copy_from_slice(packet);
     Ok(needed)
 }
 
-/// A field behind its own two-byte length. The checked types keep it below 65 536 bytes.
+/// Writes a field with a two-byte length prefix. The checked types keep it below 65 536 bytes.
 #[inline(always)]
 pub(crate) fn prefixed(field: &[u8], out: &mut impl Sink) {
-    debug_assert!(field.len() <= MAX_TEXT, "a field longer than its length can say");
+    debug_assert!(field.len() <= MAX_TEXT, "a field longer than its prefix can express");
     out.put_array((field.len() as u16).to_be_bytes());
     out.put(field);
 }
 
-/// Bytes a field takes with its length.
+/// Length of a field with its prefix.
 pub(crate) const fn prefixed_len(field: &[u8]) -> Result<usize, EncodeError> {
     if field.len() > MAX_TEXT { Err(EncodeError::FieldTooLong) } else { Ok(2 + field.len()) }
 }
@@ -103,7 +103,7 @@ fn write(packet: &impl Packet, body: usize, out: &mut impl Sink) {
     packet.write_body(out);
 }
 
-/// Bytes the remaining length takes in its shortest form (2.2.3).
+/// Length of the remaining length in its shortest form (2.2.3).
 #[inline(always)]
 const fn length_len(body: usize) -> Result<usize, EncodeError> {
     match body {

@@ -52,13 +52,13 @@ fn every_invalid_vector_is_refused_with_a_rule() {
 }
 
 #[test]
-fn every_packet_that_must_not_be_written_is_refused_or_cannot_be_said() {
+fn every_packet_that_must_not_be_written_is_rejected_or_cannot_be_represented() {
     let reasons = [
         ("mp-1", "no such packet"),
         ("mp-56", "packet would be longer than 256 MiB"),
         ("mp-75", "not a filter"),
         ("mp-85", "not this protocol"),
-        ("mp-87", "an empty client id needs a clean session [MQTT-3.1.3-7]"),
+        ("mp-87", "an empty client id requires a clean session [MQTT-3.1.3-7]"),
         ("mp-89", "not a keep-alive"),
         ("mp-91", "a will needs a topic"),
         ("mp-93", "not a user name"),
@@ -78,7 +78,10 @@ fn every_packet_that_must_not_be_written_is_refused_or_cannot_be_said() {
     }
     let connect = json!({"cmd": "connect", "protocolId": "MQTT", "protocolVersion": 4, "clientId": "c", "keepalive": 30,
         "clean": true, "will": {"topic": "t", "payload": "p"}, "username": "u", "password": "p"});
-    assert!(write(&connect).is_ok(), "what is whole is written: the refusals above have their reasons");
+    assert!(
+        write(&connect).is_ok(),
+        "a complete packet is written, so each rejection above has its own reason"
+    );
     assert_eq!(write(&json!({"cmd": "puback", "messageId": 7})), Ok(vec![0x40, 2, 0, 7]));
 }
 
