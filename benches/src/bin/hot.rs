@@ -7,7 +7,7 @@ use mysa_benches::way::{Home, Ours};
 use mysa_mqtt_codec::{BrokerLimits, Inbound, Stream};
 use mysa_proto::{
     Celsius, Change, Command, DeviceId, DeviceState, DutyCycle, EnvelopeForm, Family, Limits, Message, Mode,
-    ModeTable, Model, Observation, Received, RelativeHumidity, Source, Stamp, TopicKind, UnixTime,
+    ModeTable, Model, Now, Observation, RelativeHumidity, Source, Stamp, TopicKind, UnixTime,
 };
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 
@@ -16,8 +16,8 @@ type Error = Box<dyn std::error::Error>;
 const STATUS: &[u8] = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,"id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}"#;
 const NOW: UnixTime = UnixTime::from_secs(1_767_323_046);
 
-fn at(mono: Duration) -> Received {
-    Received { mono, wall: NOW.plus_millis(mono.as_millis() as i64) }
+fn at(mono: Duration) -> Now {
+    Now { mono, wall: NOW.plus_millis(mono.as_millis() as i64) }
 }
 
 /// A thermostat of which the cloud has told each field with its own time, and that has taken a command.

@@ -5,7 +5,7 @@
 //! ```
 //! use core::time::Duration;
 //! use mysa_proto::{
-//!     Body, Celsius, Change, Command, DeviceState, EnvelopeForm, Limits, Message, Model, ModeTable, Received,
+//!     Body, Celsius, Change, Command, DeviceState, EnvelopeForm, Limits, Message, Model, ModeTable, Now,
 //!     Stamp, StateField, Topic, UnixTime,
 //! };
 //!
@@ -17,7 +17,7 @@
 //!
 //! // ...is merged with all else that is known of it...
 //! let model = Model::parse("BB-V2-0");
-//! let now = Received { mono: Duration::from_secs(7), wall: UnixTime::from_secs(1_767_323_046) };
+//! let now = Now { mono: Duration::from_secs(7), wall: UnixTime::from_secs(1_767_323_046) };
 //! let mut state = DeviceState::new();
 //! let changes = state.observe_message(&message, &ModeTable::OBSERVED, model.family(), now);
 //! assert!(changes.is_some_and(|changes| changes.contains(StateField::Setpoint)));
@@ -85,8 +85,8 @@ pub use model::{
     SetpointRange, SupportedCaps, Swing, UnknownModeName,
 };
 pub use power::{EnergyMeter, Load, LoadCurrent, Power, average_power, rated_power};
-pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Received, Source, StateField};
-pub use time::UnixTime;
+pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Source, StateField};
+pub use time::{Now, UnixTime};
 pub use topic::{Topic, TopicKind};
 pub use units::{Amperes, Celsius, DutyCycle, KilowattHours, RelativeHumidity, Volts, Watts};
 

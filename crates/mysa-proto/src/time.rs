@@ -1,6 +1,16 @@
 use core::fmt;
 use core::time::Duration;
 
+/// One reading of two clocks. They travel together so that neither can stand in for the other.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Now {
+    /// Time since any origin, on a clock that is never set. Timers run on it, and it orders arrivals.
+    pub mono: Duration,
+    /// Wall clock of the host, right or wrong; or, where the function says so, the cloud's as far as it is known.
+    pub wall: UnixTime,
+}
+
 /// An instant of civil time, in milliseconds since the Unix epoch.
 ///
 /// The cloud mixes seconds and milliseconds, sometimes inside one object, and sends 0 or a small number where it has

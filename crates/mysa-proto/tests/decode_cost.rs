@@ -7,13 +7,13 @@ mod vectors;
 use std::time::{Duration, Instant};
 
 use mysa_proto::{
-    Body, DeviceState, Json, Message, ModeTable, Observation, RawJson, Received, TopicKind, UnixTime,
+    Body, DeviceState, Json, Message, ModeTable, Now, Observation, RawJson, TopicKind, UnixTime,
 };
 use proptest::prelude::*;
 
 #[test]
 fn decoding_allocates_nothing_and_neither_does_observing() {
-    let received = Received { mono: Duration::from_secs(1), wall: UnixTime::from_secs(1_767_323_045) };
+    let received = Now { mono: Duration::from_secs(1), wall: UnixTime::from_secs(1_767_323_045) };
     let mut decoded = 0;
     for case in vectors::cases(include_str!("data/messages.json")) {
         let payload = vectors::payload(&case);

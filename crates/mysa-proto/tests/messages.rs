@@ -5,7 +5,7 @@ mod vectors;
 
 use mysa_proto::{
     Ack, Answer, Body, Brightness, ControlState, Danger, DecodeError, DeviceId, EventKind, Hold, JsonError,
-    JsonStr, Message, MessageForm, Mode, ModeTable, Observation, Received, SentCommand, Topic, TopicKind,
+    JsonStr, Message, MessageForm, Mode, ModeTable, Now, Observation, SentCommand, Topic, TopicKind,
     TrackedSensor, Trigger, UnixTime,
 };
 use serde_json::{Map, Value, json};
@@ -118,7 +118,7 @@ fn check(case: &Value) {
     }
     if let Some(fresh) = expect.get("fresh") {
         let wall = UnixTime::from_secs(case["now_s"].as_i64().unwrap());
-        let received = Received { mono: core::time::Duration::ZERO, wall };
+        let received = Now { mono: core::time::Duration::ZERO, wall };
         let observation = Observation::from_message(&message, &ModeTable::OBSERVED, None, received).unwrap();
         assert_eq!(observation.usable_at().is_some(), *fresh, "{name}");
     }
@@ -531,7 +531,7 @@ fn settings_of_an_acknowledgement_become_settings_of_the_device() {
     let payload = br#"{"msg":44,"time":1767323045,"src":{"type":1,"ref":"a0b1c2d3e4f9"},
         "body":{"success":1,"state":{"md":4,"sp":0,"ho":2,"fn":5,"ss":6,"ssh":4,"it":1,"lk":1}}}"#;
     let message = Message::decode(TopicKind::Out, payload).unwrap();
-    let received = Received { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+    let received = Now { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
     let family = mysa_proto::Family::AirConditioner;
     let seen = Observation::from_message(&message, &ModeTable::OBSERVED, Some(family), received).unwrap();
     assert_eq!((seen.mode, seen.hold, seen.lock), (Some(Mode::Cool), Some(Hold::Permanent), Some(true)));

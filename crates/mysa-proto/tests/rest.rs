@@ -527,7 +527,7 @@ fn a_temperature_of_zero_needs_a_recent_time_of_its_own() {
 
 #[test]
 fn observations_keep_the_time_of_each_field() {
-    let received = mysa_proto::Received { mono: core::time::Duration::ZERO, wall: NOW };
+    let received = mysa_proto::Now { mono: core::time::Duration::ZERO, wall: NOW };
     let states = DeviceStates::decode(&read("rest/devices_state_quirks.json")).unwrap();
     let entry = &states.states[&id("a0b1c2d3e4f6")];
     let seen = entry.observations(&ModeTable::OBSERVED, Some(Family::BaseboardV2), received);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mysa_proto::{
-    Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Mode, Observation, Received, Source,
+    Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Mode, Now, Observation, Source,
     StateField, UnixTime,
 };
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ fn celsius(degrees: f64) -> Celsius {
     Celsius::from_degrees(degrees).unwrap()
 }
 
-fn received(at: u64) -> Received {
-    Received { mono: Duration::from_secs(at), wall: UnixTime::from_secs(ORIGIN + i64::try_from(at).unwrap()) }
+fn received(at: u64) -> Now {
+    Now { mono: Duration::from_secs(at), wall: UnixTime::from_secs(ORIGIN + i64::try_from(at).unwrap()) }
 }
 
 /// `stamp` and `arrival` in seconds after the origin.
@@ -291,7 +291,7 @@ fn everything(state: &DeviceState) -> String {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Observe(Observation),
-    Confirm(Observation, Received),
+    Confirm(Observation, Now),
 }
 
 fn apply(state: &mut DeviceState, step: &Step) {

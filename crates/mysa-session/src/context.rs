@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_cognito::Secret;
-use mysa_proto::{Received, UnixTime};
+use mysa_proto::UnixTime;
 
 use crate::clock::CloudClock;
 use crate::entropy::Entropy;
@@ -31,8 +31,8 @@ impl Context {
         self.clock.time(self.now)
     }
 
-    pub(crate) const fn received(&self) -> Received {
-        Received { mono: self.now.mono, wall: self.time() }
+    pub(crate) const fn received(&self) -> Now {
+        Now { mono: self.now.mono, wall: self.time() }
     }
 
     /// When something that may take `time` is given up.

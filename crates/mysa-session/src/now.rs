@@ -1,23 +1,10 @@
 use core::time::Duration;
 
-use mysa_proto::UnixTime;
-
-/// One reading of both clocks. They travel together so that neither can stand in for the other.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct Now {
-    /// Time since any origin, on a clock that is never set. Every timer runs on it. A value below an earlier one counts
-    /// as the earlier one.
-    pub mono: Duration,
-    /// The host's wall clock, right or wrong: its error is learnt from the `Date` headers of the cloud.
-    pub wall: UnixTime,
-}
-
 /// When to call [`Session::handle_timeout`](crate::Session::handle_timeout) next, and what for.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Deadline {
-    /// On the monotonic clock of [`Now`]. It may be past.
+    /// On the monotonic clock of [`Now`](crate::Now). It may be past.
     pub at: Duration,
     /// What is due then.
     pub wake: Wake,

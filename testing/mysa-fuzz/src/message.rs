@@ -2,7 +2,7 @@ use core::time::Duration;
 
 use mysa_proto::{
     BatchReadings, Body, Celsius, DecodeError, DeviceId, DeviceState, Family, Json, Message, MessageForm,
-    ModeTable, Observation, RawJson, Received, TopicKind, UnixTime,
+    ModeTable, Now, Observation, RawJson, TopicKind, UnixTime,
 };
 
 use crate::script::Script;
@@ -61,7 +61,7 @@ pub fn message(data: &[u8]) {
     let Some(device) = DeviceId::new("a0b1c2d3e4f6") else { return };
     let _ = message.is_about(device);
 
-    let received = Received { mono: Duration::from_secs(60), wall: UnixTime::from_secs(1_767_323_045) };
+    let received = Now { mono: Duration::from_secs(60), wall: UnixTime::from_secs(1_767_323_045) };
     for family in [None, Some(Family::BaseboardV2), Some(Family::AirConditioner), Some(Family::InFloor)] {
         let seen = Observation::from_message(&message, &ModeTable::OBSERVED, family, received);
         let Some(seen) = seen else {

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use mysa_proto::{
-    Celsius, Change, DeviceState, DutyCycle, Mode, Observation, Received, RelativeHumidity, Source, UnixTime,
+    Celsius, Change, DeviceState, DutyCycle, Mode, Now, Observation, RelativeHumidity, Source, UnixTime,
 };
 
 use crate::script::Script;
@@ -11,7 +11,7 @@ const ORIGIN: i64 = 1_767_323_000;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Observe(Observation),
-    Confirm(Observation, Received),
+    Confirm(Observation, Now),
 }
 
 /// The merge of observations. Any order of the same words gives the same state; hearing them twice changes nothing; the
@@ -105,7 +105,7 @@ fn step(script: &mut Script<'_>) -> Step {
     Step::Confirm(Observation { source: Source::Ack, ..seen }, sent)
 }
 
-fn received(secs: u8) -> Received {
+fn received(secs: u8) -> Now {
     let secs = secs % 120;
-    Received { mono: Duration::from_secs(secs.into()), wall: UnixTime::from_secs(ORIGIN + i64::from(secs)) }
+    Now { mono: Duration::from_secs(secs.into()), wall: UnixTime::from_secs(ORIGIN + i64::from(secs)) }
 }

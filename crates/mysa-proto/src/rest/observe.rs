@@ -5,16 +5,16 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{DeviceRecord, DeviceStateEntry, Reading, StructuredState};
-use crate::{Family, Mode, ModeTable, Observation, Received, Source, UnixTime};
+use crate::{Family, Mode, ModeTable, Now, Observation, Source, UnixTime};
 
 struct ByTime {
     source: Source,
-    received: Received,
+    received: Now,
     at: BTreeMap<Option<UnixTime>, Observation>,
 }
 
 impl ByTime {
-    const fn new(source: Source, received: Received) -> Self {
+    const fn new(source: Source, received: Now) -> Self {
         Self { source, received, at: BTreeMap::new() }
     }
 
@@ -37,12 +37,7 @@ impl DeviceStateEntry {
     /// What it says, one observation for each time in it. The current is left out: it is that of the last heating, not
     /// of now.
     #[must_use]
-    pub fn observations(
-        &self,
-        table: &ModeTable,
-        family: Option<Family>,
-        received: Received,
-    ) -> Vec<Observation> {
+    pub fn observations(&self, table: &ModeTable, family: Option<Family>, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::RestState, received);
         by_time.put(self.temperature, |to, value| to.temperature = Some(value));
         by_time.put(self.sensor_temperature, |to, value| to.sensor_temperature = Some(value));
@@ -68,7 +63,7 @@ impl DeviceRecord {
     /// What it says of the thermostat's present state: lock, proximity, Climate+ and tracked sensor. A record has no
     /// time.
     #[must_use]
-    pub const fn observation(&self, received: Received) -> Observation {
+    pub const fn observation(&self, received: Now) -> Observation {
         Observation {
             lock: self.locked,
             proximity: self.proximity,
@@ -83,7 +78,7 @@ impl StructuredState {
     /// What it reports, one observation for each time in it. Wishes are left out, and so are voltage and current,
     /// whose zeros mean no sensor.
     #[must_use]
-    pub fn observations(&self, received: Received) -> Vec<Observation> {
+    pub fn observations(&self, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::Structured, received);
         by_time.put(self.mode(), |to, value: Mode| to.mode = Some(value));
         by_time.put(self.setpoint(), |to, value| to.setpoint = Some(value));

@@ -4,7 +4,7 @@ mod packed;
 mod provenance;
 mod registers;
 
-pub use observation::{Observation, Received, Source};
+pub use observation::{Observation, Source};
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,7 +16,7 @@ use crate::state::packed::{Pack, Packed};
 use crate::state::provenance::{Clock, Stamp, nanos};
 use crate::state::registers::{Telling, Word, Words};
 use crate::{
-    Amperes, Body, Brightness, Celsius, DutyCycle, Family, FanSpeed, Hold, Message, Mode, ModeTable,
+    Amperes, Body, Brightness, Celsius, DutyCycle, Family, FanSpeed, Hold, Message, Mode, ModeTable, Now,
     RelativeHumidity, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
 };
 
@@ -31,7 +31,7 @@ pub struct Field<T> {
     /// When, by the clock of the source, if that can be believed.
     pub at: Option<UnixTime>,
     /// When it arrived here.
-    pub received: Received,
+    pub received: Now,
 }
 
 impl<T> Field<T> {
@@ -209,12 +209,12 @@ impl DeviceState {
     ///
     /// ```
     /// use core::time::Duration;
-    /// use mysa_proto::{DeviceState, Message, ModeTable, Received, StateField, TopicKind, UnixTime};
+    /// use mysa_proto::{DeviceState, Message, ModeTable, Now, StateField, TopicKind, UnixTime};
     ///
     /// let payload = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,
     ///     "id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}"#;
     /// let message = Message::decode(TopicKind::Out, payload)?;
-    /// let received = Received { mono: Duration::from_secs(5), wall: UnixTime::from_secs(1_767_323_046) };
+    /// let received = Now { mono: Duration::from_secs(5), wall: UnixTime::from_secs(1_767_323_046) };
     /// let mut state = DeviceState::new();
     /// let changes = state.observe_message(&message, &ModeTable::OBSERVED, None, received);
     /// assert!(changes.is_some_and(|changes| changes.contains(StateField::Setpoint)));
@@ -226,7 +226,7 @@ impl DeviceState {
         message: &Message<'_>,
         table: &ModeTable,
         family: Option<Family>,
-        received: Received,
+        received: Now,
     ) -> Option<Changes> {
         // Most messages are statuses. What those do not tell is not asked for.
         if let (Body::Status(status), TopicKind::Out) = (&message.body, message.envelope.topic) {
@@ -247,7 +247,7 @@ impl DeviceState {
     ///   confirmation;
     /// - of the cloud: what is stamped before `sent`; what has no stamp and arrived sooner than 90 seconds after the
     ///   confirmation, since the cloud follows a device with some delay.
-    pub fn confirm(&mut self, confirmed: &Observation, sent: Received) -> Changes {
+    pub fn confirm(&mut self, confirmed: &Observation, sent: Now) -> Changes {
         self.merge(confirmed, Some(Floor { sent, received: confirmed.received, at: confirmed.usable_at() }))
     }
 
@@ -390,8 +390,8 @@ impl fmt::Debug for Changes {
 /// A confirmed command, behind which its fields do not go.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Floor {
-    sent: Received,
-    received: Received,
+    sent: Now,
+    received: Now,
     at: Option<UnixTime>,
 }
 

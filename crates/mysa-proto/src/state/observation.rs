@@ -1,19 +1,7 @@
-use core::time::Duration;
-
 use crate::{
     Amperes, Body, Brightness, Celsius, Change, ControlState, DutyCycle, Family, FanSpeed, Hold, Message,
-    Mode, ModeTable, RelativeHumidity, Status, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
+    Mode, ModeTable, Now, RelativeHumidity, Status, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
 };
-
-/// One reading of the host's two clocks, taken when something arrived.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct Received {
-    /// Monotonic time since any origin. Orders arrivals.
-    pub mono: Duration,
-    /// Wall clock. Judges the times that senders claim.
-    pub wall: UnixTime,
-}
 
 /// Where an observation comes from. Of two from the same clock and the same second, the later in this list counts.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -107,14 +95,14 @@ macro_rules! observation {
             /// When, by the clock of the source. `None` if it has none.
             pub at: Option<UnixTime>,
             /// When it arrived here.
-            pub received: Received,
+            pub received: Now,
             $( $(#[$doc])* pub $field: Option<$ty>, )*
         }
 
         impl Observation {
             /// An observation of nothing.
             #[must_use]
-            pub const fn new(source: Source, at: Option<UnixTime>, received: Received) -> Self {
+            pub const fn new(source: Source, at: Option<UnixTime>, received: Now) -> Self {
                 Self { source, at, received, $($field: None,)* }
             }
         }
@@ -143,7 +131,7 @@ impl Observation {
         message: &Message<'_>,
         table: &ModeTable,
         family: Option<Family>,
-        received: Received,
+        received: Now,
     ) -> Option<Self> {
         if message.envelope.topic == TopicKind::In {
             return None;
@@ -208,7 +196,7 @@ impl Observation {
         status: &Status,
         at: Option<UnixTime>,
         family: Option<Family>,
-        received: Received,
+        received: Now,
     ) -> Self {
         Self {
             temperature: status.ambient,
@@ -228,7 +216,7 @@ impl Observation {
     /// [`DeviceState::confirm`](crate::DeviceState::confirm). `at` is the time of the message that proved it, by the
     /// clock of the device, if it had one.
     #[must_use]
-    pub const fn from_change(change: &Change, at: Option<UnixTime>, received: Received) -> Self {
+    pub const fn from_change(change: &Change, at: Option<UnixTime>, received: Now) -> Self {
         Self {
             setpoint: change.setpoint,
             mode: change.mode,

@@ -1,12 +1,12 @@
 use core::cmp::Ordering;
 use core::time::Duration;
 
-use crate::{Observation, Received, Source, UnixTime};
+use crate::{Now, Observation, Source, UnixTime};
 
 /// Who said something, and when. All that one observation says has the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Stamp {
-    pub(crate) received: Received,
+    pub(crate) received: Now,
     /// By the clock of the source, if that can be believed.
     pub(crate) at: Option<UnixTime>,
     pub(crate) source: Source,

@@ -5,7 +5,7 @@ use core::ops::Range;
 use crate::state::field_set::FieldSet;
 use crate::state::packed::Packed;
 use crate::state::provenance::{Clock, Stamp};
-use crate::{Received, Source, StateField, UnixTime};
+use crate::{Now, Source, StateField, UnixTime};
 
 /// The latest word of each clock about each field, in little room: a device is one of thousands, says much at a time and
 /// is never heard on most of the eighty-eight things it could be heard on.
@@ -32,7 +32,7 @@ pub(crate) struct Word {
 /// says each of many fields at a time of its own.
 #[derive(Clone, Copy)]
 struct Saying {
-    received: Received,
+    received: Now,
     at: Option<UnixTime>,
     source: Source,
     /// The fields of its words. A saying without any is room for another.
@@ -241,7 +241,7 @@ mod tests {
         let mut words = Words::default();
         for poll in 0..50 {
             let time = UnixTime::from_secs(1_767_323_045 + poll);
-            let received = Received { mono: Duration::from_secs(poll.unsigned_abs()), wall: time };
+            let received = Now { mono: Duration::from_secs(poll.unsigned_abs()), wall: time };
             let stamp = Stamp { received, at: Some(time), source: Source::RestState };
             for field in FIELDS {
                 let mut told = FieldSet::default();

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Agreement, Change, Channel, Received, UnixTime};
+use mysa_proto::{Agreement, Change, Channel, Now, UnixTime};
 
 use crate::commands::fields;
 use crate::commands::verdict::{CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
@@ -40,7 +40,7 @@ pub(crate) type Decided = (CommandId, Verdict);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Confirmed {
     pub(crate) change: Change,
-    pub(crate) since: Received,
+    pub(crate) since: Now,
 }
 
 /// What the device answered to a command.
@@ -201,7 +201,7 @@ impl Wishes {
         decided: &mut Vec<Decided>,
     ) -> Option<Confirmed> {
         let mut confirmed = Change::default();
-        let mut since = Received { mono: now, wall: UnixTime::from_secs(0) };
+        let mut since = Now { mono: now, wall: UnixTime::from_secs(0) };
         self.wishes.retain_mut(|wish| {
             let Some(sent) = wish.sent.as_mut().filter(|sent| sent.stamp == answered.stamp) else {
                 return true;
@@ -217,7 +217,7 @@ impl Wishes {
             }
             if fields::compare(&wish.change, seen).1 == Agreement::Agrees {
                 confirmed = confirmed.then(wish.change);
-                since = Received { mono: sent.at, wall: sent.wall };
+                since = Now { mono: sent.at, wall: sent.wall };
                 let after = now.saturating_sub(wish.asked);
                 decided.push((wish.id, Verdict::Confirmed { by: Evidence::Ack, after }));
                 return false;
@@ -237,7 +237,7 @@ impl Wishes {
         decided: &mut Vec<Decided>,
     ) -> Option<Confirmed> {
         let mut confirmed = Change::default();
-        let mut since = Received { mono: now, wall: UnixTime::from_secs(0) };
+        let mut since = Now { mono: now, wall: UnixTime::from_secs(0) };
         self.wishes.retain_mut(|wish| {
             let Some(sent) = &mut wish.sent else { return true };
             let later = match at {
@@ -251,7 +251,7 @@ impl Wishes {
             let (open, _) = fields::compare(&wish.change, seen);
             sent.seen = sent.seen.then(fields::within(seen, &wish.change));
             confirmed = confirmed.then(fields::without(&wish.change, &open));
-            since = Received { mono: sent.at, wall: sent.wall };
+            since = Now { mono: sent.at, wall: sent.wall };
             wish.change = open;
             if open.is_empty() {
                 let after = now.saturating_sub(wish.asked);

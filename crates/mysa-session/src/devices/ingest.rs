@@ -3,8 +3,8 @@ use core::time::Duration;
 
 use mysa_proto::rest::{DeviceList, DeviceStateEntry, DeviceStates, Reading, StructuredState};
 use mysa_proto::{
-    AutoSetpoints, Body, Brightness, Change, Changes, DeviceId, Message, Observation, Received, Source,
-    Topic, TopicKind, UnixTime,
+    AutoSetpoints, Body, Brightness, Change, Changes, DeviceId, Message, Now, Observation, Source, Topic,
+    TopicKind, UnixTime,
 };
 
 use crate::commands::book::{Answered, Confirmed, Decided};
@@ -106,7 +106,7 @@ impl Device {
     }
 }
 
-fn confirm(device: &mut Device, confirmed: &Confirmed, at: Option<UnixTime>, received: Received) -> Changes {
+fn confirm(device: &mut Device, confirmed: &Confirmed, at: Option<UnixTime>, received: Now) -> Changes {
     device.state.confirm(&Observation::from_change(&confirmed.change, at, received), confirmed.since)
 }
 
@@ -362,7 +362,7 @@ fn reported(state: &StructuredState) -> Vec<(Change, Option<UnixTime>)> {
 /// Makes one observation of each reading, since each has its own time.
 fn each_reading(
     entry: &DeviceStateEntry,
-    received: Received,
+    received: Now,
     mode_of: impl Fn(i64) -> mysa_proto::Mode,
     mut observe: impl FnMut(Observation),
 ) {
