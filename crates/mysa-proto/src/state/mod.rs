@@ -13,7 +13,7 @@ use core::time::Duration;
 use crate::state::field_set::FieldSet;
 use crate::state::observation::for_each_field;
 use crate::state::packed::{Pack, Packed};
-use crate::state::provenance::{Clock, Stamp, nanos};
+use crate::state::provenance::{Clock, Provenance, nanos};
 use crate::state::registers::{Telling, Word, Words};
 use crate::{
     Amperes, Body, Brightness, Celsius, DutyCycle, Family, FanSpeed, Hold, Message, Mode, ModeTable, Now,
@@ -41,8 +41,8 @@ impl<T> Field<T> {
         now.saturating_sub(self.received.mono)
     }
 
-    const fn stamp(&self) -> Stamp {
-        Stamp { source: self.source, at: self.at, received: self.received }
+    const fn stamp(&self) -> Provenance {
+        Provenance { source: self.source, at: self.at, received: self.received }
     }
 }
 
@@ -139,7 +139,7 @@ macro_rules! state {
             /// `None`, and nothing done, if anything about it is out of the ordinary.
             #[inline(always)]
             fn follow(&mut self, observation: &Observation) -> Option<Changes> {
-                let stamp = Stamp::of(observation);
+                let stamp = Provenance::of(observation);
                 let mut told = FieldSet::default();
                 $( if observation.$field.is_some() { told.insert(StateField::$name); } )*
                 let lead = self.lead_with(&stamp);
@@ -168,7 +168,7 @@ macro_rules! state {
             }
 
             fn merge(&mut self, observation: &Observation, floor: Option<Floor>) -> Changes {
-                let stamp = Stamp::of(observation);
+                let stamp = Provenance::of(observation);
                 let lead = self.lead;
                 self.lead = self.lead_with(&stamp);
                 let moved = self.lead != lead && !self.floors.is_empty();
@@ -263,7 +263,7 @@ impl DeviceState {
 
     fn field<T: Pack>(&self, name: StateField) -> Option<Field<T>> {
         let word = self.last_word(name, self.words.about(name), self.lead)?;
-        let Stamp { source, at, received } = self.words.stamp(word)?;
+        let Provenance { source, at, received } = self.words.stamp(word)?;
         Some(Field { value: T::unpack(word.value())?, source, at, received })
     }
 
@@ -307,7 +307,7 @@ impl DeviceState {
     }
 
     /// By how much the device's clock was at most ahead, this stamp included.
-    fn lead_with(&self, stamp: &Stamp) -> i64 {
+    fn lead_with(&self, stamp: &Provenance) -> i64 {
         match stamp.at {
             Some(at) if stamp.source.is_device() => {
                 self.lead.max(at.as_millis().saturating_sub(stamp.received.wall.as_millis()))
@@ -318,13 +318,13 @@ impl DeviceState {
 
     /// What is to be thought of the contradiction after something was told.
     #[inline(always)]
-    fn watched(&self, told: &Stamp, duty_told: bool, heating_told: bool) -> Option<Contradiction> {
+    fn watched(&self, told: &Provenance, duty_told: bool, heating_told: bool) -> Option<Contradiction> {
         // Most thermostats do not tell their mode of themselves.
         if self.words.mention(StateField::Mode) { self.weigh(told, duty_told, heating_told) } else { None }
     }
 
     #[inline(never)]
-    fn weigh(&self, told: &Stamp, duty_told: bool, heating_told: bool) -> Option<Contradiction> {
+    fn weigh(&self, told: &Provenance, duty_told: bool, heating_told: bool) -> Option<Contradiction> {
         let off = self.mode().filter(|mode| mode.value == Mode::Off)?;
         let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
         let heating = self.heating().filter(|heating| heating.value);
@@ -333,7 +333,7 @@ impl DeviceState {
         }
         // Only news counts: neither what has lost to a later word, nor an unstamped answer of the cloud, which may
         // repeat an old one for ever.
-        let said = |stamp: Stamp| {
+        let said = |stamp: Provenance| {
             let news = stamp.received == told.received && (stamp.at.is_some() || told.source.is_device());
             news.then(|| stamp.said())
         };
@@ -397,7 +397,7 @@ struct Floor {
 
 impl Floor {
     /// Whether a word counts beside a confirmed command.
-    fn leaves_a_say(&self, stamp: &Stamp, lead: i64) -> bool {
+    fn leaves_a_say(&self, stamp: &Provenance, lead: i64) -> bool {
         let floor = self;
         match stamp.clock() {
             Clock::Device => match floor.at {

@@ -5,7 +5,7 @@ use crate::{Now, Observation, Source, UnixTime};
 
 /// Who said something, and when. All that one observation says has the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Stamp {
+pub(crate) struct Provenance {
     pub(crate) received: Now,
     /// By the clock of the source, if that can be believed.
     pub(crate) at: Option<UnixTime>,
@@ -21,7 +21,7 @@ pub(crate) enum Clock {
     Device,
 }
 
-impl Stamp {
+impl Provenance {
     pub(crate) fn of(observation: &Observation) -> Self {
         let Observation { source, received, .. } = *observation;
         Self { received, at: observation.usable_at(), source }

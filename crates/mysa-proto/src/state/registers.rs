@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::state::field_set::FieldSet;
 use crate::state::packed::Packed;
-use crate::state::provenance::{Clock, Stamp};
+use crate::state::provenance::{Clock, Provenance};
 use crate::{Now, Source, StateField, UnixTime};
 
 /// The latest word of each clock about each field, in little room: a device is one of thousands, says much at a time and
@@ -41,22 +41,22 @@ struct Saying {
 
 impl Saying {
     #[inline(always)]
-    const fn new(stamp: Stamp, fields: FieldSet) -> Self {
-        let Stamp { received, at, source } = stamp;
+    const fn new(stamp: Provenance, fields: FieldSet) -> Self {
+        let Provenance { received, at, source } = stamp;
         Self { received, at, source, fields }
     }
 
     #[inline(always)]
-    const fn stamp(&self) -> Stamp {
+    const fn stamp(&self) -> Provenance {
         let Self { received, at, source, .. } = *self;
-        Stamp { received, at, source }
+        Provenance { received, at, source }
     }
 }
 
 /// What is said at once, on its way into [`Words`] field by field. Fields are handed in in their order, so that the words
 /// are walked through once for all of them.
 pub(crate) struct Telling {
-    stamp: Stamp,
+    stamp: Provenance,
     /// The place of the saying, once a word has needed it.
     place: Option<u8>,
     /// The words before this place are about earlier fields.
@@ -64,7 +64,7 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
-    pub(crate) const fn new(stamp: Stamp) -> Self {
+    pub(crate) const fn new(stamp: Provenance) -> Self {
         Self { stamp, place: None, from: 0 }
     }
 }
@@ -97,8 +97,8 @@ impl Words {
     pub(crate) fn follow(
         &mut self,
         fields: FieldSet,
-        stamp: &Stamp,
-        counts: impl Fn(&Stamp) -> bool,
+        stamp: &Provenance,
+        counts: impl Fn(&Provenance) -> bool,
     ) -> Option<impl Iterator<Item = &mut Word>> {
         let Self { words, sayings } = self;
         let clock = stamp.clock();
@@ -161,7 +161,7 @@ impl Words {
     }
 
     #[inline]
-    pub(crate) fn stamp(&self, word: &Word) -> Option<Stamp> {
+    pub(crate) fn stamp(&self, word: &Word) -> Option<Provenance> {
         self.sayings.get(usize::from(word.saying)).map(Saying::stamp)
     }
 
@@ -208,7 +208,7 @@ impl Words {
 
     /// The place of a saying: where it is already, where one was of which nothing is left, or a new one. There are never
     /// more than words, of which there are fewer than 256.
-    fn place(&mut self, stamp: Stamp) -> u8 {
+    fn place(&mut self, stamp: Provenance) -> u8 {
         let sayings = &mut self.sayings;
         let there = sayings.iter().position(|saying| saying.stamp() == stamp && !saying.fields.is_empty());
         let place = there.or_else(|| sayings.iter().position(|saying| saying.fields.is_empty()));
@@ -242,7 +242,7 @@ mod tests {
         for poll in 0..50 {
             let time = UnixTime::from_secs(1_767_323_045 + poll);
             let received = Now { mono: Duration::from_secs(poll.unsigned_abs()), wall: time };
-            let stamp = Stamp { received, at: Some(time), source: Source::RestState };
+            let stamp = Provenance { received, at: Some(time), source: Source::RestState };
             for field in FIELDS {
                 let mut told = FieldSet::default();
                 told.insert(field);
