@@ -6,8 +6,8 @@ use std::time::Duration;
 use mysa_benches::way::{Home, Ours};
 use mysa_mqtt_codec::{BrokerLimits, Inbound, Stream};
 use mysa_proto::{
-    Celsius, Change, Command, DeviceId, DeviceState, DutyCycle, EnvelopeForm, Family, Limits, Message, Mode,
-    ModeTable, Model, Now, Observation, RelativeHumidity, Source, Stamp, TopicKind, UnixTime,
+    Celsius, Change, Command, DeviceId, DeviceState, DutyCycle, EnvelopeForm, EnvelopeMeta, Family, Limits,
+    Message, Mode, ModeTable, Model, Now, Observation, RelativeHumidity, Source, TopicKind, UnixTime,
 };
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 
@@ -94,8 +94,12 @@ fn main() -> Result<(), Error> {
             let device = DeviceId::new("a0b1c2d3e4f6").ok_or("no id")?;
             let (model, limits) = (Model::parse("BB-V2-0"), Limits::default());
             let change = Change::setpoint(Celsius::from_hundredths(2_150));
-            let stamp =
-                Stamp { id: 1_767_323_046_000, time: NOW, app_ref: "hot", form: EnvelopeForm::Observed };
+            let stamp = EnvelopeMeta {
+                id: 1_767_323_046_000,
+                time: NOW,
+                app_ref: "hot",
+                form: EnvelopeForm::Observed,
+            };
             let mut out = Vec::with_capacity(512);
             for _ in 0..times {
                 out.clear();

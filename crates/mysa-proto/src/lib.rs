@@ -6,7 +6,7 @@
 //! use core::time::Duration;
 //! use mysa_proto::{
 //!     Body, Celsius, Change, Command, DeviceState, EnvelopeForm, Limits, Message, Model, ModeTable, Now,
-//!     Stamp, StateField, Topic, UnixTime,
+//!     EnvelopeMeta, StateField, Topic, UnixTime,
 //! };
 //!
 //! // What a thermostat says...
@@ -28,7 +28,7 @@
 //! let command =
 //!     Command::new(topic.device, &model, &Limits::default(), &ModeTable::OBSERVED, warmer, now.wall)?;
 //! let mut wire = Vec::new();
-//! let stamp = Stamp { id: 1_767_323_046_000, time: now.wall, app_ref: "me", form: EnvelopeForm::Observed };
+//! let stamp = EnvelopeMeta { id: 1_767_323_046_000, time: now.wall, app_ref: "me", form: EnvelopeForm::Observed };
 //! command.encode(&stamp, &mut wire);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -67,8 +67,8 @@ mod topic;
 mod units;
 
 pub use command::{
-    Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, EnvelopeForm, Hold, Refusal,
-    Stamp, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report, encode_settings_nudge,
+    Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, EnvelopeForm, EnvelopeMeta,
+    Hold, Refusal, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report, encode_settings_nudge,
 };
 pub use entity::{Category, Choice, Entity, EntityFacts, Span, entities};
 pub use id::DeviceId;

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mysa_proto::{
-    BodyType, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, FanSpeed, Hold, Limits,
-    ModeTable, Model, Stamp, Swing, TrackedSensor, UnixTime, encode_echo, encode_live_report,
+    BodyType, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold,
+    Limits, ModeTable, Model, Swing, TrackedSensor, UnixTime, encode_echo, encode_live_report,
     encode_settings_nudge,
 };
 use serde_json::Value;
@@ -72,7 +72,7 @@ fn payload(input: &Value) -> Result<Vec<u8>, String> {
                 .map_err(|refusal| refusal.to_string())?;
             let id = u64::try_from(now.as_millis()).unwrap();
             let app_ref = input["user_ref"].as_str().unwrap();
-            command.encode(&Stamp { id, time: now, app_ref, form }, &mut out);
+            command.encode(&EnvelopeMeta { id, time: now, app_ref, form }, &mut out);
         }
         "live_request" => {
             let seconds =

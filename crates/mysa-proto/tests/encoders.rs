@@ -3,9 +3,9 @@
 
 use mysa_proto::{
     AutoSetpoints, Body, BodyType, Brightness, Celsius, Change, Channel, Command, ControlState, DeviceId,
-    EnvelopeForm, Family, FanSpeed, Hold, Limits, Message, Mode, ModeTable, Model, Stamp, StructuredUpdate,
-    SupportedCaps, Swing, TopicKind, TrackedSensor, UnixTime, encode_echo, encode_live_report,
-    encode_settings_nudge,
+    EnvelopeForm, EnvelopeMeta, Family, FanSpeed, Hold, Limits, Message, Mode, ModeTable, Model,
+    StructuredUpdate, SupportedCaps, Swing, TopicKind, TrackedSensor, UnixTime, encode_echo,
+    encode_live_report, encode_settings_nudge,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -112,7 +112,8 @@ fn a_reference_cannot_break_out_of_its_string() {
     let command = command("BB-V2-0", &Limits::default(), &ModeTable::OBSERVED, setpoint).unwrap();
     let app_ref = "\"},\"MsgType\":40,\"x\":{\"\\\n\u{0}é";
     let mut out = Vec::new();
-    command.encode(&Stamp { id: u64::MAX, time: NOW, app_ref, form: EnvelopeForm::Observed }, &mut out);
+    command
+        .encode(&EnvelopeMeta { id: u64::MAX, time: NOW, app_ref, form: EnvelopeForm::Observed }, &mut out);
     let json: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(json["src"]["ref"], app_ref);
     assert_eq!(json["id"], u64::MAX);
@@ -132,7 +133,7 @@ fn the_form_of_the_design_document_lacks_the_timestamp_and_nothing_else() {
         command("BB-V1-1", &Limits::default(), &ModeTable::OBSERVED, Change::mode(Mode::Off)).unwrap();
     let encode = |form| {
         let mut out = Vec::new();
-        command.encode(&Stamp { id: 7, time: NOW, app_ref: "me", form }, &mut out);
+        command.encode(&EnvelopeMeta { id: 7, time: NOW, app_ref: "me", form }, &mut out);
         serde_json::from_slice::<Value>(&out).unwrap()
     };
     let mut observed = encode(EnvelopeForm::Observed);
@@ -295,7 +296,7 @@ proptest! {
             return Ok(());
         };
         let mut out = Vec::new();
-        command.encode(&Stamp { id, time: NOW, app_ref: &app_ref, form }, &mut out);
+        command.encode(&EnvelopeMeta { id, time: NOW, app_ref: &app_ref, form }, &mut out);
         let message = Message::decode(TopicKind::In, &out).unwrap();
         prop_assert!(message.danger().is_none());
         let Body::Command(body) = &message.body else { panic!("{message:?}") };
@@ -409,6 +410,6 @@ fn command(model: &str, limits: &Limits<'_>, table: &ModeTable, change: Change) 
 
 fn json(command: &Command) -> Value {
     let mut out = Vec::new();
-    command.encode(&Stamp { id: 1, time: NOW, app_ref: "me", form: EnvelopeForm::Observed }, &mut out);
+    command.encode(&EnvelopeMeta { id: 1, time: NOW, app_ref: "me", form: EnvelopeForm::Observed }, &mut out);
     serde_json::from_slice(&out).unwrap()
 }

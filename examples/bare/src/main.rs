@@ -13,7 +13,8 @@ mod freestanding;
 use alloc::vec::Vec;
 
 use mysa_proto::{
-    Body, Celsius, Change, Command, EnvelopeForm, Limits, Message, ModeTable, Model, Stamp, Topic, UnixTime,
+    Body, Celsius, Change, Command, EnvelopeForm, EnvelopeMeta, Limits, Message, ModeTable, Model, Topic,
+    UnixTime,
 };
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 use talc::{TalcLock, source::Claim};
@@ -74,7 +75,8 @@ fn work() -> Result<Allocations, &'static str> {
         let command =
             Command::new(device, &model, &limits, &ModeTable::OBSERVED, Change::setpoint(warmer), NOW)
                 .ok()?;
-        let stamp = Stamp { id: 1_767_323_046_000, time: NOW, app_ref: "bare", form: EnvelopeForm::Observed };
+        let stamp =
+            EnvelopeMeta { id: 1_767_323_046_000, time: NOW, app_ref: "bare", form: EnvelopeForm::Observed };
         command.encode(&stamp, &mut wire);
         Some(())
     });

@@ -1,6 +1,6 @@
 use mysa_proto::{
-    Body, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, FanSpeed, Hold, Limits, Message,
-    Mode, ModeTable, Model, Stamp, StructuredUpdate, Swing, TopicKind, TrackedSensor, UnixTime,
+    Body, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold, Limits,
+    Message, Mode, ModeTable, Model, StructuredUpdate, Swing, TopicKind, TrackedSensor, UnixTime,
 };
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ pub fn command(data: &[u8]) {
         Err(refusal) => return assert!(!refusal.to_string().is_empty()),
     };
     let mut wire = b"before".to_vec();
-    command.encode(&Stamp { id, time: NOW, app_ref: &app_ref, form }, &mut wire);
+    command.encode(&EnvelopeMeta { id, time: NOW, app_ref: &app_ref, form }, &mut wire);
     let payload = wire.strip_prefix(b"before").unwrap_or_else(|| panic!("what was there is gone"));
     assert!(serde_json::from_slice::<Value>(payload).is_ok_and(|value| value.is_object()));
 

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use mysa_cognito::{Secret, StoredSession};
-use mysa_proto::{Change, DeviceId, EnvelopeForm, Source, Stamp, UnixTime};
+use mysa_proto::{Change, DeviceId, EnvelopeForm, EnvelopeMeta, Source, UnixTime};
 use mysa_session::{CommandId, ConnId, Environment, Event, Now, Session, Settings, Start, Verdict};
 use mysa_sim::{Cloud, CloudSpec};
 use sha2::{Digest as _, Sha256};
@@ -372,7 +372,7 @@ impl World {
         );
         let Ok(command) = command else { return Vec::new() };
         let mut payload = Vec::new();
-        let stamp = Stamp { id: 1, time: self.wall(), app_ref: "x", form: EnvelopeForm::Observed };
+        let stamp = EnvelopeMeta { id: 1, time: self.wall(), app_ref: "x", form: EnvelopeForm::Observed };
         command.encode(&stamp, &mut payload);
         fields_of(&payload).unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mysa_proto::rest::{self, DeviceList};
 use mysa_proto::{
-    Brightness, Celsius, Channel, Command, EnvelopeForm, FanSpeed, Hold, Limits, Mode, Stamp,
+    Brightness, Celsius, Channel, Command, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold, Limits, Mode,
     StructuredUpdate, SupportedCaps, Swing, TrackedSensor,
 };
 use mysa_tokio::{Change, DeviceView, Expired, Level, Refused, Verdict};
@@ -251,8 +251,10 @@ async fn dry_run(
         let now = timefmt::now();
         let command = Command::new(view.id, &view.model, &limits, &table, change, now).map_err(refused)?;
         let id = u64::try_from(now.as_millis()).unwrap_or_default();
-        command
-            .encode(&Stamp { id, time: now, app_ref: "USER-ID", form: EnvelopeForm::Observed }, &mut payload);
+        command.encode(
+            &EnvelopeMeta { id, time: now, app_ref: "USER-ID", form: EnvelopeForm::Observed },
+            &mut payload,
+        );
         format!("/v1/dev/{}/in", view.id)
     } else {
         StructuredUpdate::new(&view.model, &limits, change).map_err(refused)?.encode(&mut payload);

@@ -19,7 +19,7 @@ use crate::{BodyType, Celsius, DeviceId, Family, Limits, ModeTable, Model, UnixT
 ///
 /// ```
 /// use mysa_proto::{
-///     Celsius, Change, Command, DeviceId, EnvelopeForm, Limits, Mode, Model, ModeTable, Stamp, UnixTime,
+///     Celsius, Change, Command, DeviceId, EnvelopeForm, Limits, Mode, Model, ModeTable, EnvelopeMeta, UnixTime,
 /// };
 ///
 /// let device = DeviceId::new("a0b1c2d3e4f6").ok_or("not a device id")?;
@@ -28,7 +28,7 @@ use crate::{BodyType, Celsius, DeviceId, Family, Limits, ModeTable, Model, UnixT
 /// let now = UnixTime::from_millis(1_767_323_045_678);
 /// let command = Command::new(device, &model, &Limits::default(), &ModeTable::OBSERVED, change, now)?;
 ///
-/// let stamp = Stamp { id: 1_767_323_045_678, time: now, app_ref: "me", form: EnvelopeForm::Observed };
+/// let stamp = EnvelopeMeta { id: 1_767_323_045_678, time: now, app_ref: "me", form: EnvelopeForm::Observed };
 /// let mut payload = Vec::new();
 /// command.encode(&stamp, &mut payload);
 /// assert!(String::from_utf8(payload)?.ends_with(r#""cmd":[{"tm":-1,"sp":21.5,"md":3}]}}"#));
@@ -127,7 +127,7 @@ impl Command {
     }
 
     /// Appends the payload to publish to [`Topic::incoming`](crate::Topic::incoming) with QoS 1, not retained.
-    pub fn encode(&self, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
+    pub fn encode(&self, stamp: &EnvelopeMeta<'_>, out: &mut Vec<u8>) {
         let seconds = stamp.time.as_secs();
         let mut envelope = Object::begin(out);
         envelope.string("ver", "1.0");
@@ -225,7 +225,7 @@ pub enum Agreement {
 /// What a command carries beside its content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
-pub struct Stamp<'a> {
+pub struct EnvelopeMeta<'a> {
     /// Unique among the commands of this client; the acknowledgement carries it as `resp_id`. The vendor's app uses
     /// the clock in milliseconds.
     pub id: u64,

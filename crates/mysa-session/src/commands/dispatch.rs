@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::rest;
-use mysa_proto::{Change, Channel, Command, DeviceId, Refusal, Stamp, StructuredUpdate};
+use mysa_proto::{Change, Channel, Command, DeviceId, EnvelopeMeta, Refusal, StructuredUpdate};
 
 use crate::commands::verdict::{CommandId, Expired, Refused, Verdict};
 use crate::devices::Device;
@@ -178,7 +178,7 @@ impl Session {
         };
         let app_ref = cx.settings.app_ref.or(identity.user()).unwrap_or("mysa-session");
         let mut payload = Vec::with_capacity(320);
-        command.encode(&Stamp { id: stamp, time, app_ref, form: cx.settings.envelope }, &mut payload);
+        command.encode(&EnvelopeMeta { id: stamp, time, app_ref, form: cx.settings.envelope }, &mut payload);
         for older in device.wishes.overtaken(&change) {
             mqtt.give_up(older);
         }
