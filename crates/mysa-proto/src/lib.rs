@@ -68,7 +68,8 @@ mod units;
 
 pub use command::{
     Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, EnvelopeForm, EnvelopeMeta,
-    Hold, Refusal, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report, encode_settings_nudge,
+    Hold, InvalidCommand, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report,
+    encode_settings_nudge,
 };
 pub use entity::{Category, Choice, Entity, EntityFacts, Span, entities};
 pub use id::DeviceId;

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mysa_proto::{
-    AutoSetpoints, Brightness, Celsius, Change, FanSpeed, Hold, Limits, Mode, ModeCaps, Model, Refusal,
-    StructuredUpdate, SupportedCaps, Swing, TrackedSensor,
+    AutoSetpoints, Brightness, Celsius, Change, FanSpeed, Hold, InvalidCommand, Limits, Mode, ModeCaps,
+    Model, StructuredUpdate, SupportedCaps, Swing, TrackedSensor,
 };
 use serde_json::{Value, json};
 
@@ -112,7 +112,7 @@ fn a_setpoint_goes_to_the_section_of_the_mode() {
     assert_eq!(write("AC-V1-0", Some(Mode::Heat)), Ok(heat));
     assert_eq!(write("AC-V1-0", Some(Mode::Cool)), Ok(cool));
     for mode in [None, Some(Mode::Off), Some(Mode::Auto), Some(Mode::Dry)] {
-        assert_eq!(write("AC-V1-0", mode), Err(Refusal::SetpointNeedsMode { mode }));
+        assert_eq!(write("AC-V1-0", mode), Err(InvalidCommand::SetpointNeedsMode { mode }));
     }
 }
 
@@ -240,8 +240,8 @@ fn the_lists_of_an_air_conditioner_hold_here_as_well() {
         StructuredUpdate::new(&Model::parse("AC-V1-0"), &limits, change).map(|update| body(&update))
     };
     assert_eq!(with(Mode::Cool, 1), Ok(json!({"source": 3, "modes": {"mode": 3, "fan_mode": 0}})));
-    assert!(matches!(with(Mode::Cool, 2), Err(Refusal::FanNotOffered { .. })));
-    assert!(matches!(with(Mode::Heat, 1), Err(Refusal::ModeNotOffered { .. })));
+    assert!(matches!(with(Mode::Cool, 2), Err(InvalidCommand::FanNotOffered { .. })));
+    assert!(matches!(with(Mode::Heat, 1), Err(InvalidCommand::ModeNotOffered { .. })));
 }
 
 fn body(update: &StructuredUpdate) -> Value {

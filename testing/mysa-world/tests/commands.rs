@@ -10,7 +10,7 @@ use common::{
     AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, demo, device, live, live_with, resume, secs, set,
 };
 use mysa_proto::rest;
-use mysa_proto::{Change, FanSpeed, Mode, Model, Refusal};
+use mysa_proto::{Change, FanSpeed, InvalidCommand, Mode, Model};
 use mysa_session::{
     CommandChannel, DeliveryStage, Event, Evidence, Expired, Level, Reason, Refused, RequestError, Settings,
     Verdict,
@@ -192,7 +192,7 @@ fn f32_every_model_is_told_by_its_own_number_and_an_unknown_one_is_told_nothing(
         let Verdict::Refused(Refused::Model(refusal)) = world.verdict_on(command) else {
             panic!("{model:?}: {}", world.verdict_on(command));
         };
-        assert!(matches!(**refusal, Refusal::UnknownModel { .. }), "{model:?}: {refusal}");
+        assert!(matches!(**refusal, InvalidCommand::UnknownModel { .. }), "{model:?}: {refusal}");
     }
     assert_eq!(world.commands_on_the_wire(), before);
 }
@@ -208,7 +208,7 @@ fn f32_a_model_that_takes_no_command_by_mqtt_is_sent_none() {
     let Verdict::Refused(Refused::Model(refusal)) = world.verdict_on(id) else {
         panic!("{}", world.verdict_on(id));
     };
-    assert!(matches!(**refusal, Refusal::NoChannel { .. }), "{refusal}");
+    assert!(matches!(**refusal, InvalidCommand::NoChannel { .. }), "{refusal}");
     assert_eq!(world.commands_on_the_wire(), 0);
 }
 
@@ -238,7 +238,7 @@ fn f33_an_air_conditioner_is_asked_only_for_what_its_record_lists() {
             let Verdict::Refused(Refused::Model(refusal)) = verdict else {
                 panic!("{mode:?} {code}: {verdict}")
             };
-            let Refusal::FanNotOffered { offered, .. } = *refusal else {
+            let InvalidCommand::FanNotOffered { offered, .. } = *refusal else {
                 panic!("{mode:?} {code}: {refusal}")
             };
             let offered: Vec<u8> = offered.iter().map(|fan| fan.code()).collect();

@@ -244,7 +244,8 @@ async fn dry_run(
         ..Limits::default()
     };
     let mut payload = Vec::new();
-    let refused = |refusal: mysa_proto::Refusal| Failure::new(Exit::Refused, format!("refused: {refusal}"));
+    let refused =
+        |refusal: mysa_proto::InvalidCommand| Failure::new(Exit::Refused, format!("refused: {refusal}"));
     let by_mqtt = view.model.family().is_none_or(|family| family.is_reached_by(Channel::Mqtt));
     let to = if by_mqtt {
         let table = context.config.mode_table.table();

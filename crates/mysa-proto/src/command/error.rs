@@ -8,7 +8,7 @@ use crate::{Celsius, Control, Family, FanSpeed, Mode, SetpointRange, Swing, Unix
 /// take, and the text names what it does take.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum InvalidCommand {
     /// The change is empty.
     NothingToChange,
     /// The model string is not one we know, so neither the command's type nor the meaning of a mode is.
@@ -128,7 +128,7 @@ impl fmt::Display for Channel {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for InvalidCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingToChange => f.write_str("nothing to change"),
@@ -198,7 +198,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl core::error::Error for Refusal {}
+impl core::error::Error for InvalidCommand {}
 
 /// Writes the items with commas between them, or `none`.
 fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {

@@ -5,7 +5,7 @@ mod structured;
 pub(crate) mod validate;
 
 pub use change::{AutoSetpoints, Brightness, Change, Hold, TrackedSensor};
-pub use error::{Channel, Refusal};
+pub use error::{Channel, InvalidCommand};
 pub use request::{encode_echo, encode_live_report, encode_settings_nudge};
 pub use structured::StructuredUpdate;
 
@@ -58,7 +58,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] says what the thermostat would take instead. Nothing is assumed of an unknown model.
+    /// The [`InvalidCommand`] says what the thermostat would take instead. Nothing is assumed of an unknown model.
     pub fn new(
         device: DeviceId,
         model: &Model,
@@ -66,15 +66,15 @@ impl Command {
         table: &ModeTable,
         change: Change,
         now: UnixTime,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, InvalidCommand> {
         let (family, change) = check(Channel::Mqtt, model, limits, table, change)?;
         let Some(own_type) = family.body_type() else {
-            return Err(Refusal::NoChannel { family, channel: Channel::Mqtt });
+            return Err(InvalidCommand::NoChannel { family, channel: Channel::Mqtt });
         };
         if let Some(Hold::Until(end)) = change.hold {
             // The thermostat is told whole seconds.
             if UnixTime::from_secs(end.as_secs()) <= now {
-                return Err(Refusal::HoldEndsInPast { end, now });
+                return Err(InvalidCommand::HoldEndsInPast { end, now });
             }
         }
         let tracked = change.tracked_sensor.or(limits.tracked_sensor);

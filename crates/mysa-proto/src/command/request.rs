@@ -4,22 +4,22 @@
 use alloc::vec::Vec;
 
 use crate::json::writer::Object;
-use crate::{DeviceId, Refusal, UnixTime};
+use crate::{DeviceId, InvalidCommand, UnixTime};
 
 /// Appends message 11: report live, about every five seconds, for `seconds` from 1 to 300. To be published to `/in` with
 /// QoS 1. The vendor's app asks for 180 s and renews after 150 s. (mysa_client; mysa-js-sdk asks for 300 s.)
 ///
 /// # Errors
 ///
-/// [`Refusal::LiveReportOutOfRange`] for any other length; nothing is appended.
+/// [`InvalidCommand::LiveReportOutOfRange`] for any other length; nothing is appended.
 pub fn encode_live_report(
     device: DeviceId,
     seconds: u32,
     time: UnixTime,
     out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+) -> Result<(), InvalidCommand> {
     if !(1..=300).contains(&seconds) {
-        return Err(Refusal::LiveReportOutOfRange { asked: seconds });
+        return Err(InvalidCommand::LiveReportOutOfRange { asked: seconds });
     }
     let mut message = begin(device, 11, time, out);
     message.integer("Timeout", seconds.into());

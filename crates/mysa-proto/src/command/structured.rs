@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use crate::command::validate::{check, setpoint};
 use crate::json::writer::{self, Object};
 use crate::{
-    AutoSetpoints, Celsius, Change, Channel, Family, FanSpeed, Limits, Mode, ModeTable, Model, Refusal,
+    AutoSetpoints, Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model,
 };
 
 /// The body of `POST /state/{dev}/update`, the command channel of the structured service, checked against the model.
@@ -19,7 +19,7 @@ use crate::{
 /// let mut body = Vec::new();
 /// update.encode(&mut body);
 /// assert_eq!(body, br#"{"source":3,"modes":{"mode":4},"targetHeat":{"setpoint":21}}"#);
-/// # Ok::<(), mysa_proto::Refusal>(())
+/// # Ok::<(), mysa_proto::InvalidCommand>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StructuredUpdate {
@@ -44,8 +44,8 @@ impl StructuredUpdate {
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] says what the thermostat would take instead.
-    pub fn new(model: &Model, limits: &Limits<'_>, change: Change) -> Result<Self, Refusal> {
+    /// The [`InvalidCommand`] says what the thermostat would take instead.
+    pub fn new(model: &Model, limits: &Limits<'_>, change: Change) -> Result<Self, InvalidCommand> {
         let (family, change) = check(Channel::Structured, model, limits, &ModeTable::OBSERVED, change)?;
         let mode = change.mode.or(limits.mode);
         let target = match change.setpoint {
@@ -59,7 +59,7 @@ impl StructuredUpdate {
         if let Some(asked) = change.temperature_offset {
             let step = Celsius::from_hundredths(50);
             if !(asked.as_hundredths().unsigned_abs() <= 500 && asked.is_on_step(step)) {
-                return Err(Refusal::OffsetOutOfRange { asked });
+                return Err(InvalidCommand::OffsetOutOfRange { asked });
             }
         }
         if let Some(brightness) = change.brightness {
@@ -68,7 +68,7 @@ impl StructuredUpdate {
                 || brightness.active_seconds.is_some()
                 || brightness.idle_seconds.is_some();
             if !both || more {
-                return Err(Refusal::BrightnessNeedsBoth);
+                return Err(InvalidCommand::BrightnessNeedsBoth);
             }
         }
         let mut mode_number = change.mode.and_then(Mode::to_structured);
@@ -78,7 +78,7 @@ impl StructuredUpdate {
                 let mode = mode.filter(|mode| family.modes().contains(mode));
                 mode_number = mode.and_then(Mode::to_structured);
                 if mode_number.is_none() {
-                    return Err(Refusal::FanNeedsMode);
+                    return Err(InvalidCommand::FanNeedsMode);
                 }
                 Some(fan_mode(fan, family)?)
             }
@@ -161,38 +161,42 @@ impl StructuredUpdate {
 }
 
 /// A device that only heats has one target; on the others the mode decides.
-fn target(family: Family, mode: Option<Mode>) -> Result<Target, Refusal> {
+fn target(family: Family, mode: Option<Mode>) -> Result<Target, InvalidCommand> {
     if !family.modes().contains(&Mode::Cool) {
         return Ok(Target::Heat);
     }
     match mode {
         Some(Mode::Heat | Mode::EmergencyHeat) => Ok(Target::Heat),
         Some(Mode::Cool) => Ok(Target::Cool),
-        _ => Err(Refusal::SetpointNeedsMode { mode }),
+        _ => Err(InvalidCommand::SetpointNeedsMode { mode }),
     }
 }
 
-fn check_pair(pair: AutoSetpoints, family: Family, limits: &Limits<'_>) -> Result<AutoSetpoints, Refusal> {
+fn check_pair(
+    pair: AutoSetpoints,
+    family: Family,
+    limits: &Limits<'_>,
+) -> Result<AutoSetpoints, InvalidCommand> {
     let heat = setpoint(pair.heat, family, limits, Some(Mode::Heat), None)?;
     let cool = setpoint(pair.cool, family, limits, Some(Mode::Cool), None)?;
     if heat > cool {
-        return Err(Refusal::AutoSetpointsCross { heat, cool });
+        return Err(InvalidCommand::AutoSetpointsCross { heat, cool });
     }
     Ok(AutoSetpoints { heat, cool })
 }
 
 /// An air conditioner numbers its speeds by its remote control; every other device has 1 to 7, 8 sleep and 9 automatic.
-fn fan_mode(asked: FanSpeed, family: Family) -> Result<i64, Refusal> {
+fn fan_mode(asked: FanSpeed, family: Family) -> Result<i64, InvalidCommand> {
     const OTHERS: [(u8, i64); 9] =
         [(1, 9), (3, 1), (5, 2), (7, 3), (8, 4), (9, 5), (10, 6), (11, 7), (12, 8)];
     if family == Family::AirConditioner {
-        return asked.to_structured().ok_or_else(|| Refusal::FanNotOffered {
+        return asked.to_structured().ok_or_else(|| InvalidCommand::FanNotOffered {
             asked,
             offered: (1..=12).map(FanSpeed::from_code).collect(),
         });
     }
     OTHERS.iter().find(|(code, _)| *code == asked.code()).map(|(_, number)| *number).ok_or_else(|| {
-        Refusal::FanNotOffered {
+        InvalidCommand::FanNotOffered {
             asked,
             offered: OTHERS.iter().map(|(code, _)| FanSpeed::from_code(*code)).collect(),
         }

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Celsius, Change, Channel, Family, FanSpeed, Limits, Mode, ModeTable, Model, Refusal, SetpointRange, Swing,
+    Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model,
+    SetpointRange, Swing,
 };
 
 /// Checks everything that does not depend on how a channel writes it, and moves the setpoint onto the step.
@@ -13,26 +14,26 @@ pub(crate) fn check(
     limits: &Limits<'_>,
     table: &ModeTable,
     change: Change,
-) -> Result<(Family, Change), Refusal> {
+) -> Result<(Family, Change), InvalidCommand> {
     let Some(family) = model.family() else {
-        return Err(Refusal::UnknownModel { model: model.as_str().into() });
+        return Err(InvalidCommand::UnknownModel { model: model.as_str().into() });
     };
     let controls = family.controls_on(channel);
     if controls.is_empty() {
-        return Err(Refusal::NoChannel { family, channel });
+        return Err(InvalidCommand::NoChannel { family, channel });
     }
     if change.is_empty() || change.brightness.is_some_and(|brightness| brightness == Default::default()) {
-        return Err(Refusal::NothingToChange);
+        return Err(InvalidCommand::NothingToChange);
     }
     if let Some(control) = change.controls().find(|control| !controls.contains(control)) {
-        return Err(Refusal::NoControl { family, control, channel });
+        return Err(InvalidCommand::NoControl { family, control, channel });
     }
     let limits = &limits.of(family);
     // Lists are made for what is asked alone: a command for a setpoint allocates nothing.
     if let Some(asked) = change.mode {
         let offered = modes_on(family, channel, limits, table);
         if !offered.contains(&asked) {
-            return Err(Refusal::ModeNotOffered { asked, offered });
+            return Err(InvalidCommand::ModeNotOffered { asked, offered });
         }
     }
 
@@ -46,7 +47,7 @@ pub(crate) fn check(
     if let Some(asked) = change.fan {
         let offered = fan_speeds(family, limits, mode, number);
         if !(offered.contains(&asked) && asked.is_witnessed()) {
-            return Err(Refusal::FanNotOffered { asked, offered });
+            return Err(InvalidCommand::FanNotOffered { asked, offered });
         }
     }
     let may_swing = |asked: Option<Swing>, list: fn(&Limits<'_>, Option<i64>) -> Vec<Swing>| {
@@ -55,7 +56,7 @@ pub(crate) fn check(
         if offered.contains(&asked) && asked.is_witnessed() {
             return Ok(());
         }
-        Err(Refusal::SwingNotOffered { asked, offered })
+        Err(InvalidCommand::SwingNotOffered { asked, offered })
     };
     may_swing(change.swing_vertical, vertical_swing)?;
     may_swing(change.swing_horizontal, horizontal_swing)?;
@@ -63,7 +64,7 @@ pub(crate) fn check(
         change.brightness.iter().flat_map(|brightness| [brightness.active, brightness.idle]).flatten()
     {
         if asked > 100 {
-            return Err(Refusal::BrightnessOutOfRange { asked });
+            return Err(InvalidCommand::BrightnessOutOfRange { asked });
         }
     }
     Ok((family, Change { setpoint, ..change }))
@@ -152,17 +153,21 @@ pub(crate) fn setpoint(
     limits: &Limits<'_>,
     mode: Option<Mode>,
     number: Option<i64>,
-) -> Result<Celsius, Refusal> {
+) -> Result<Celsius, InvalidCommand> {
     let Some(range) = range(family, limits, mode) else {
         // No family that has the control lacks the range.
-        return Err(Refusal::NothingToChange);
+        return Err(InvalidCommand::NothingToChange);
     };
-    let nearest = range.nearest(asked).ok_or(Refusal::SetpointOutOfRange { asked, range })?;
+    let nearest = range.nearest(asked).ok_or(InvalidCommand::SetpointOutOfRange { asked, range })?;
     // Off has no list of its own worth the name: the setpoint is for when it is switched on.
     let listed = limits.caps.zip(number).and_then(|(caps, number)| caps.mode(number));
     match (listed, mode) {
         (Some(listed), Some(mode)) if mode != Mode::Off && !listed.temperatures.contains(&nearest) => {
-            Err(Refusal::SetpointNotOffered { asked: nearest, mode, offered: listed.temperatures.clone() })
+            Err(InvalidCommand::SetpointNotOffered {
+                asked: nearest,
+                mode,
+                offered: listed.temperatures.clone(),
+            })
         }
         _ => Ok(nearest),
     }

@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::rest;
-use mysa_proto::{Change, Channel, Command, DeviceId, EnvelopeMeta, Refusal, StructuredUpdate};
+use mysa_proto::{Change, Channel, Command, DeviceId, EnvelopeMeta, InvalidCommand, StructuredUpdate};
 
 use crate::commands::verdict::{CommandId, Expired, Refused, Verdict};
 use crate::devices::Device;
@@ -63,7 +63,7 @@ impl Session {
             .map_err(|refusal| Verdict::Refused(Refused::Model(Box::new(refusal))))
     }
 
-    fn fit(&self, device: &Device, change: Change, channel: Channel) -> Result<Change, Refusal> {
+    fn fit(&self, device: &Device, change: Change, channel: Channel) -> Result<Change, InvalidCommand> {
         match channel {
             Channel::Mqtt => {
                 let (modes, now) = (&self.cx.settings.modes, self.cx.time());

@@ -2,7 +2,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
-use mysa_proto::{Change, Channel, Refusal};
+use mysa_proto::{Change, Channel, InvalidCommand};
 
 /// Names a command within one session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -102,7 +102,7 @@ pub enum Refused {
     /// We did: no such thermostat in the account.
     UnknownDevice,
     /// We did, before sending: the model does not do that.
-    Model(Box<Refusal>),
+    Model(Box<InvalidCommand>),
     /// The caller chose [`Settings::read_only`](crate::Settings::read_only).
     ReadOnlyByChoice,
     /// MQTT takes no commands from this account, and there is no other channel for this model.
