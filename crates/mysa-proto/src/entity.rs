@@ -152,7 +152,7 @@ fn climate(family: Family, limits: &Limits<'_>, table: &ModeTable, list: &mut Ve
     };
     // The present mode of an air conditioner may have no setpoint.
     let number = limits.mode.and_then(|mode| table.number_of(mode, family, None));
-    let listed = limits.caps.zip(number).and_then(|(caps, number)| caps.mode(number));
+    let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number));
     let without_setpoint =
         limits.mode != Some(Mode::Off) && listed.is_some_and(|mode| mode.temperatures.is_empty());
     list.push(Entity {

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mysa_proto::{
-    AutoSetpoints, Body, BodyType, Brightness, Celsius, Change, Channel, Command, ControlState, DeviceId,
-    EnvelopeForm, EnvelopeMeta, Family, FanSpeed, Hold, Limits, Message, Mode, ModeTable, Model,
-    StructuredUpdate, SupportedCaps, Swing, TopicKind, TrackedSensor, UnixTime, encode_echo,
+    AcCapabilities, AutoSetpoints, Body, BodyType, Brightness, Celsius, Change, Channel, Command,
+    ControlState, DeviceId, EnvelopeForm, EnvelopeMeta, Family, FanSpeed, Hold, Limits, Message, Mode,
+    ModeTable, Model, StructuredUpdate, Swing, TopicKind, TrackedSensor, UnixTime, encode_echo,
     encode_live_report, encode_settings_nudge,
 };
 use proptest::prelude::*;
@@ -223,7 +223,7 @@ fn an_air_conditioner_is_told_only_what_its_record_lists_for_the_mode() {
             "6": {"temperatures": [], "fanSpeeds": [1, 2]},
         },
     }});
-    let caps = SupportedCaps::from_record(record.as_object().unwrap()).unwrap();
+    let ac = AcCapabilities::from_record(record.as_object().unwrap()).unwrap();
     let none = Change::default();
     let fan = |code| Change { fan: Some(FanSpeed::from_code(code)), ..none };
     let swing = |code| Change { swing_vertical: Some(Swing::from_code(code)), ..none };
@@ -270,7 +270,7 @@ fn an_air_conditioner_is_told_only_what_its_record_lists_for_the_mode() {
         ),
         (Mode::Cool, Change::mode(Mode::Off), None),
     ] {
-        let limits = Limits { caps: Some(&caps), mode: Some(mode), ..Limits::default() };
+        let limits = Limits { ac: Some(&ac), mode: Some(mode), ..Limits::default() };
         let made = command("AC-V1-0", &limits, &ModeTable::OBSERVED, change);
         assert_eq!(made.err().as_deref(), refusal, "{mode}: {change}");
     }

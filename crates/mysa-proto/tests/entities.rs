@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use mysa_proto::{
-    Celsius, Change, Command, DeviceId, Entity, EntityFacts, Family, FanSpeed, Limits, Mode, ModeCaps,
-    ModeTable, Model, StructuredUpdate, SupportedCaps, Swing, UnixTime, entities,
+    AcCapabilities, AcModeCapabilities, Celsius, Change, Command, DeviceId, Entity, EntityFacts, Family,
+    FanSpeed, Limits, Mode, ModeTable, Model, StructuredUpdate, Swing, UnixTime, entities,
 };
 
 const EVERYTHING: EntityFacts =
@@ -75,15 +75,15 @@ fn humidity_power_and_energy_are_there_when_they_can_be_known() {
 fn whatever_can_be_chosen_can_be_commanded_and_reads_back_by_one_name() {
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     let now = UnixTime::from_secs(1_767_323_045);
-    let caps = caps();
+    let ac = ac();
     for info in Model::known() {
         let model = Model::Known(info);
-        for caps in [None, Some(&caps)] {
+        for ac in [None, Some(&ac)] {
             for mode in [None, Some(Mode::Off), Some(Mode::Heat), Some(Mode::Cool), Some(Mode::Dry)] {
                 if mode.is_some_and(|mode| !info.family.modes().contains(&mode)) {
                     continue;
                 }
-                let limits = Limits { caps, mode, ..Limits::default() };
+                let limits = Limits { ac, mode, ..Limits::default() };
                 for entity in entities(&model, &limits, &ModeTable::OBSERVED, &EVERYTHING) {
                     let names: BTreeSet<_> = entity.choices.iter().map(|choice| choice.name).collect();
                     assert_eq!(names.len(), entity.choices.len(), "{} {}: {names:?}", info.model, entity.id);
@@ -119,12 +119,12 @@ fn the_bounds_are_those_of_the_device() {
 
 #[test]
 fn an_air_conditioner_offers_what_its_record_lists_for_the_mode() {
-    let caps = caps();
+    let ac = ac();
     let names = |list: &[Entity], id: &str| {
         let choices = entity(list, id).choices.iter();
         choices.map(|choice| choice.name).collect::<Vec<_>>().join(" ")
     };
-    let limits = Limits { caps: Some(&caps), mode: Some(Mode::Cool), ..Limits::default() };
+    let limits = Limits { ac: Some(&ac), mode: Some(Mode::Cool), ..Limits::default() };
     let cooling = of("AC-V1-0", &limits, &EVERYTHING);
     assert_eq!(names(&cooling, "climate.mode"), "off heat cool dry");
     assert_eq!(names(&cooling, "climate.fan_mode"), "auto low medium high");
@@ -166,20 +166,20 @@ fn can(device: DeviceId, model: &Model, limits: &Limits<'_>, change: Change, now
         || StructuredUpdate::new(model, limits, with_mode).is_ok()
 }
 
-fn caps() -> SupportedCaps {
+fn ac() -> AcCapabilities {
     let degrees = (16..=30).map(|degrees| Celsius::from_hundredths(degrees * 100)).collect::<Vec<_>>();
     let speeds = [1, 2, 4, 6].map(FanSpeed::from_code).to_vec();
     let swing = [3, 4].map(Swing::from_code).to_vec();
-    let mode = |number, temperatures: &Vec<Celsius>| ModeCaps {
+    let mode = |number, temperatures: &Vec<Celsius>| AcModeCapabilities {
         number,
         temperatures: temperatures.clone(),
         fan_speeds: speeds.clone(),
         vertical_swing: swing.clone(),
-        ..ModeCaps::default()
+        ..AcModeCapabilities::default()
     };
-    SupportedCaps {
+    AcCapabilities {
         temperature_range: Some((Celsius::from_hundredths(1_600), Celsius::from_hundredths(3_000))),
         modes: vec![mode(3, &degrees), mode(4, &degrees), mode(6, &Vec::new())],
-        ..SupportedCaps::default()
+        ..AcCapabilities::default()
     }
 }

@@ -48,10 +48,10 @@ fn agrees(expected: &Json, found: &Json) -> bool {
 }
 
 fn record(record: &DeviceRecord) -> Json {
-    let caps = record.supported_caps.as_ref();
-    let fans: BTreeMap<String, Vec<u8>> = caps
+    let ac = record.ac_capabilities.as_ref();
+    let fans: BTreeMap<String, Vec<u8>> = ac
         .into_iter()
-        .flat_map(|caps| &caps.modes)
+        .flat_map(|ac| &ac.modes)
         .map(|mode| (mode.number.to_string(), mode.fan_speeds.iter().map(|fan| fan.code()).collect()))
         .collect();
     json!({

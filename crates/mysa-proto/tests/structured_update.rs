@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mysa_proto::{
-    AutoSetpoints, Brightness, Celsius, Change, FanSpeed, Hold, InvalidCommand, Limits, Mode, ModeCaps,
-    Model, StructuredUpdate, SupportedCaps, Swing, TrackedSensor,
+    AcCapabilities, AcModeCapabilities, AutoSetpoints, Brightness, Celsius, Change, FanSpeed, Hold,
+    InvalidCommand, Limits, Mode, Model, StructuredUpdate, Swing, TrackedSensor,
 };
 use serde_json::{Value, json};
 
@@ -230,11 +230,15 @@ fn what_this_channel_does_not_take_is_refused_with_a_reason() {
 
 #[test]
 fn the_lists_of_an_air_conditioner_hold_here_as_well() {
-    let caps = SupportedCaps {
-        modes: vec![ModeCaps { number: 4, fan_speeds: vec![FanSpeed::AUTO], ..ModeCaps::default() }],
-        ..SupportedCaps::default()
+    let ac = AcCapabilities {
+        modes: vec![AcModeCapabilities {
+            number: 4,
+            fan_speeds: vec![FanSpeed::AUTO],
+            ..AcModeCapabilities::default()
+        }],
+        ..AcCapabilities::default()
     };
-    let limits = Limits { caps: Some(&caps), ..Limits::default() };
+    let limits = Limits { ac: Some(&ac), ..Limits::default() };
     let with = |mode, fan| {
         let change = Change { mode: Some(mode), fan: Some(FanSpeed::from_code(fan)), ..Change::default() };
         StructuredUpdate::new(&Model::parse("AC-V1-0"), &limits, change).map(|update| body(&update))

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mysa_proto::rest::{self, DeviceList};
 use mysa_proto::{
-    Brightness, Celsius, Channel, Command, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold, Limits, Mode,
-    StructuredUpdate, SupportedCaps, Swing, TrackedSensor,
+    AcCapabilities, Brightness, Celsius, Channel, Command, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold,
+    Limits, Mode, StructuredUpdate, Swing, TrackedSensor,
 };
 use mysa_tokio::{Change, DeviceView, Expired, Level, Refused, Verdict};
 
@@ -234,11 +234,11 @@ async fn dry_run(
             .and_then(|list| list.devices.into_values().find(|record| record.id == view.id)),
         Err(_) => None,
     };
-    let caps: Option<SupportedCaps> = record.as_ref().and_then(|record| record.supported_caps.clone());
+    let ac: Option<AcCapabilities> = record.as_ref().and_then(|record| record.ac_capabilities.clone());
     let limits = Limits {
         min_setpoint: record.as_ref().and_then(|record| record.min_setpoint),
         max_setpoint: record.as_ref().and_then(|record| record.max_setpoint),
-        caps: caps.as_ref(),
+        ac: ac.as_ref(),
         mode: view.state.mode().map(|field| field.value),
         tracked_sensor: view.state.tracked_sensor().map(|field| field.value),
         ..Limits::default()

@@ -77,8 +77,8 @@ pub(crate) fn fan_speeds(
     mode: Option<Mode>,
     number: Option<i64>,
 ) -> Vec<FanSpeed> {
-    let codes: &[u8] = match (limits.caps, family, mode) {
-        (Some(caps), _, _) => return caps.fan_speeds(mode, number),
+    let codes: &[u8] = match (limits.ac, family, mode) {
+        (Some(ac), _, _) => return ac.fan_speeds(mode, number),
         // Of the numbered generation alone the structured service has a place for each.
         (None, Family::Central, _) => &[1, 3, 5, 7, 8, 9, 10, 11, 12],
         (None, _, Some(Mode::Dry)) => &[1],
@@ -89,12 +89,12 @@ pub(crate) fn fan_speeds(
 
 /// The vertical directions that can be sent.
 pub(crate) fn vertical_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
-    limits.caps.map_or_else(any_swing, |caps| caps.vertical_swing(number))
+    limits.ac.map_or_else(any_swing, |ac| ac.vertical_swing(number))
 }
 
 /// The horizontal directions that can be sent.
 pub(crate) fn horizontal_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
-    limits.caps.map_or_else(any_swing, |caps| caps.horizontal_swing(number))
+    limits.ac.map_or_else(any_swing, |ac| ac.horizontal_swing(number))
 }
 
 fn any_swing() -> Vec<Swing> {
@@ -110,9 +110,9 @@ pub(crate) fn modes_on(
     table: &ModeTable,
 ) -> Vec<Mode> {
     let listed = |mode: Mode| {
-        let Some(caps) = limits.caps.filter(|caps| !caps.modes.is_empty()) else { return true };
+        let Some(ac) = limits.ac.filter(|ac| !ac.modes.is_empty()) else { return true };
         let number = ModeTable::OBSERVED.number_of(mode, family, None);
-        mode == Mode::Off || number.is_some_and(|number| caps.mode(number).is_some())
+        mode == Mode::Off || number.is_some_and(|number| ac.mode(number).is_some())
     };
     let numbered = |mode: Mode| match channel {
         Channel::Mqtt => table.number_of(mode, family, None).is_some(),
@@ -133,13 +133,13 @@ pub(crate) fn range(family: Family, limits: &Limits<'_>, mode: Option<Mode>) -> 
             _ => {}
         }
     }
-    if let Some(caps) = limits.caps {
-        if let Some((min, max)) = caps.temperature_range {
+    if let Some(ac) = limits.ac {
+        if let Some((min, max)) = ac.temperature_range {
             range = range.narrowed(Some(min), Some(max));
         }
         // Only a coarser step narrows.
         if let Some(step) =
-            caps.temperature_step.filter(|step| *step > range.step && step.is_on_step(range.step))
+            ac.temperature_step.filter(|step| *step > range.step && step.is_on_step(range.step))
         {
             range.step = step;
         }
@@ -160,7 +160,7 @@ pub(crate) fn setpoint(
     };
     let nearest = range.nearest(asked).ok_or(InvalidCommand::SetpointOutOfRange { asked, range })?;
     // Off has no list of its own worth the name: the setpoint is for when it is switched on.
-    let listed = limits.caps.zip(number).and_then(|(caps, number)| caps.mode(number));
+    let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number));
     match (listed, mode) {
         (Some(listed), Some(mode)) if mode != Mode::Off && !listed.temperatures.contains(&nearest) => {
             Err(InvalidCommand::SetpointNotOffered {

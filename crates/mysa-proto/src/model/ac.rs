@@ -8,14 +8,14 @@ use crate::{Celsius, Mode};
 
 /// What an air conditioner's remote control can do, mode by mode: `SupportedCaps` of its device record.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "plain data; `..SupportedCaps::default()` fills the rest")]
-pub struct SupportedCaps {
+#[expect(clippy::exhaustive_structs, reason = "plain data; `..AcCapabilities::default()` fills the rest")]
+pub struct AcCapabilities {
     /// `tempRange`: lowest and highest setpoint.
     pub temperature_range: Option<(Celsius, Celsius)>,
     /// `temperatureStep`.
     pub temperature_step: Option<Celsius>,
     /// `modes` (or `SupportedModes` of the record), in the order it has there.
-    pub modes: Vec<ModeCaps>,
+    pub modes: Vec<AcModeCapabilities>,
     /// `fanSpeeds` of the whole device.
     pub fan_speeds: Vec<FanSpeed>,
     /// `modifiedKeys` of the record: if not empty, the keys the remote control really has.
@@ -26,8 +26,8 @@ pub struct SupportedCaps {
 
 /// What an air conditioner offers in one mode.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "plain data; `..ModeCaps::default()` fills the rest")]
-pub struct ModeCaps {
+#[expect(clippy::exhaustive_structs, reason = "plain data; `..AcModeCapabilities::default()` fills the rest")]
+pub struct AcModeCapabilities {
     /// Number of the mode, as MQTT messages number it.
     pub number: i64,
     /// Setpoints it takes; empty where the mode has none.
@@ -40,32 +40,32 @@ pub struct ModeCaps {
     pub horizontal_swing: Vec<Swing>,
 }
 
-impl SupportedCaps {
+impl AcCapabilities {
     /// Reads the record of an air conditioner: `SupportedCaps`, where its modes are missing `SupportedModes`, and
     /// `modifiedKeys` and `CodeNum`. `None` if the record has neither of the first two.
     ///
     /// What is no number where a number belongs is left out, so a list may come out shorter, never wrong.
     ///
     /// ```
-    /// use mysa_proto::{FanSpeed, SupportedCaps};
+    /// use mysa_proto::{FanSpeed, AcCapabilities};
     /// use serde_json::json;
     ///
     /// let record = json!({
     ///     "Model": "AC-V1-0",
     ///     "SupportedCaps": {"tempRange": [16, 30], "modes": {"4": {"temperatures": [16, 17], "fanSpeeds": [1, 2]}}},
     /// });
-    /// let caps = record.as_object().and_then(SupportedCaps::from_record).ok_or("no list")?;
-    /// assert_eq!(caps.mode(4).map(|mode| mode.fan_speeds.len()), Some(2));
+    /// let ac = record.as_object().and_then(AcCapabilities::from_record).ok_or("no list")?;
+    /// assert_eq!(ac.mode(4).map(|mode| mode.fan_speeds.len()), Some(2));
     /// # Ok::<(), &str>(())
     /// ```
     #[must_use]
     pub fn from_record(record: &Map<String, Value>) -> Option<Self> {
-        let caps = record.get("SupportedCaps").and_then(Value::as_object);
+        let ac = record.get("SupportedCaps").and_then(Value::as_object);
         let supported_modes = record.get("SupportedModes").and_then(Value::as_object);
-        if caps.is_none() && supported_modes.is_none() {
+        if ac.is_none() && supported_modes.is_none() {
             return None;
         }
-        let field = |name: &str| caps.and_then(|caps| caps.get(name));
+        let field = |name: &str| ac.and_then(|ac| ac.get(name));
         let modes = field("modes").and_then(Value::as_object).filter(|modes| !modes.is_empty());
         let range = list(field("tempRange"), celsius);
         Some(Self {
@@ -74,7 +74,12 @@ impl SupportedCaps {
                 _ => None,
             },
             temperature_step: field("temperatureStep").and_then(celsius),
-            modes: modes.or(supported_modes).into_iter().flatten().filter_map(ModeCaps::read).collect(),
+            modes: modes
+                .or(supported_modes)
+                .into_iter()
+                .flatten()
+                .filter_map(AcModeCapabilities::read)
+                .collect(),
             fan_speeds: list(field("fanSpeeds"), |value| code(value).map(FanSpeed::from_code)),
             modified_keys: list(record.get("modifiedKeys"), code),
             code_number: match record.get("CodeNum") {
@@ -87,7 +92,7 @@ impl SupportedCaps {
 
     /// What it offers in the mode with that number. `None` if the record does not list the mode.
     #[must_use]
-    pub fn mode(&self, number: i64) -> Option<&ModeCaps> {
+    pub fn mode(&self, number: i64) -> Option<&AcModeCapabilities> {
         self.modes.iter().find(|mode| mode.number == number)
     }
 
@@ -136,7 +141,12 @@ impl SupportedCaps {
         self.swing(number, &[15, 41, 42], |mode| &mode.horizontal_swing)
     }
 
-    fn swing(&self, number: Option<i64>, keys: &[u8], list: impl Fn(&ModeCaps) -> &Vec<Swing>) -> Vec<Swing> {
+    fn swing(
+        &self,
+        number: Option<i64>,
+        keys: &[u8],
+        list: impl Fn(&AcModeCapabilities) -> &Vec<Swing>,
+    ) -> Vec<Swing> {
         if !self.modified_keys.is_empty() && !keys.iter().any(|key| self.modified_keys.contains(key)) {
             return Vec::new();
         }
@@ -146,7 +156,7 @@ impl SupportedCaps {
         }
     }
 
-    fn union<T: Copy + PartialEq>(&self, list: impl Fn(&ModeCaps) -> &Vec<T>) -> Vec<T> {
+    fn union<T: Copy + PartialEq>(&self, list: impl Fn(&AcModeCapabilities) -> &Vec<T>) -> Vec<T> {
         let mut union = Vec::new();
         for item in self.modes.iter().flat_map(list) {
             if !union.contains(item) {
@@ -157,7 +167,7 @@ impl SupportedCaps {
     }
 }
 
-impl ModeCaps {
+impl AcModeCapabilities {
     fn read((number, mode): (&String, &Value)) -> Option<Self> {
         let swing = |value: &Value| code(value).map(Swing::from_code);
         Some(Self {
@@ -210,7 +220,7 @@ const fn fan_key(speed: FanSpeed) -> Option<u8> {
 ///
 /// Four witnesses name the numbers differently, by two generations of remote: 1/2/4/6 are auto, low, medium, high, and
 /// 1/3/5/7/8 auto and four numbered speeds. [`FanSpeed::name`] follows the two that agree (mysa-js-sdk, mysa_client).
-/// The number itself is always kept; what a unit offers is in its [`SupportedCaps`](crate::SupportedCaps).
+/// The number itself is always kept; what a unit offers is in its [`AcCapabilities`](crate::AcCapabilities).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FanSpeed(u8);
 
@@ -366,8 +376,8 @@ mod tests {
 
     use super::*;
 
-    fn read(record: &Value) -> Option<SupportedCaps> {
-        SupportedCaps::from_record(record.as_object().unwrap())
+    fn read(record: &Value) -> Option<AcCapabilities> {
+        AcCapabilities::from_record(record.as_object().unwrap())
     }
 
     fn codes(speeds: &[FanSpeed]) -> Vec<u8> {
@@ -377,11 +387,11 @@ mod tests {
     #[test]
     fn the_list_of_the_mode_comes_before_that_of_the_device_and_that_before_the_union() {
         let modes = json!({"3": {"fanSpeeds": [2, 4]}, "4": {"fanSpeeds": [1, 2]}});
-        let caps = read(&json!({"SupportedCaps": {"modes": modes, "fanSpeeds": [1, 3, 5]}})).unwrap();
-        assert_eq!(codes(&caps.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
-        assert_eq!(codes(&caps.fan_speeds(Some(Mode::FanOnly), Some(5))), [1, 3, 5]);
-        let caps = read(&json!({"SupportedModes": modes})).unwrap();
-        assert_eq!(codes(&caps.fan_speeds(None, None)), [2, 4, 1]);
+        let ac = read(&json!({"SupportedCaps": {"modes": modes, "fanSpeeds": [1, 3, 5]}})).unwrap();
+        assert_eq!(codes(&ac.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
+        assert_eq!(codes(&ac.fan_speeds(Some(Mode::FanOnly), Some(5))), [1, 3, 5]);
+        let ac = read(&json!({"SupportedModes": modes})).unwrap();
+        assert_eq!(codes(&ac.fan_speeds(None, None)), [2, 4, 1]);
     }
 
     #[test]
@@ -396,25 +406,25 @@ mod tests {
     #[test]
     fn a_changed_remote_control_takes_away_what_has_no_key() {
         let modes = json!({"4": {"fanSpeeds": [1, 2, 4, 6], "verticalSwing": [3], "horizontalSwing": [3]}});
-        let caps = read(&json!({"SupportedCaps": {"modes": modes}, "modifiedKeys": [8, 9, 12]})).unwrap();
-        assert_eq!(codes(&caps.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
-        assert_eq!(caps.vertical_swing(Some(4)), [Swing::AUTO]);
-        assert_eq!(caps.horizontal_swing(Some(4)), []);
+        let ac = read(&json!({"SupportedCaps": {"modes": modes}, "modifiedKeys": [8, 9, 12]})).unwrap();
+        assert_eq!(codes(&ac.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
+        assert_eq!(ac.vertical_swing(Some(4)), [Swing::AUTO]);
+        assert_eq!(ac.horizontal_swing(Some(4)), []);
     }
 
     #[test]
     fn what_is_not_a_number_is_left_out() {
         assert_eq!(read(&json!({"Model": "BB-V1-1", "CodeNum": "1117"})), None);
         assert_eq!(read(&json!({"SupportedCaps": null, "SupportedModes": 7})), None);
-        let caps = json!({
+        let ac = json!({
             "tempRange": [30, 16],
             "temperatureStep": true,
             "modes": {"4": {"temperatures": ["16", null, 17.5, "x"], "fanSpeeds": [-1, 300, "1", 2.5]}, "x": {}, "5": 3},
         });
-        let caps = read(&json!({"SupportedCaps": caps})).unwrap();
-        assert_eq!((caps.temperature_range, caps.temperature_step), (None, None));
-        assert_eq!(caps.modes.len(), 2);
-        let cool = caps.mode(4).unwrap();
+        let ac = read(&json!({"SupportedCaps": ac})).unwrap();
+        assert_eq!((ac.temperature_range, ac.temperature_step), (None, None));
+        assert_eq!(ac.modes.len(), 2);
+        let cool = ac.mode(4).unwrap();
         let celsius = [1_600, 1_750].map(Celsius::from_hundredths);
         assert_eq!(cool.temperatures, celsius);
         assert_eq!(cool.fan_speeds, vec![FanSpeed::AUTO]);

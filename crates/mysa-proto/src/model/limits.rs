@@ -1,4 +1,4 @@
-use crate::{BodyType, Celsius, Family, Mode, SupportedCaps, TrackedSensor};
+use crate::{AcCapabilities, BodyType, Celsius, Family, Mode, TrackedSensor};
 
 /// What is known of one thermostat beyond its model, and narrows what it may be told.
 ///
@@ -11,8 +11,8 @@ pub struct Limits<'a> {
     /// `MaxSetpoint` of the device record: the user's own upper limit.
     pub max_setpoint: Option<Celsius>,
     /// What an air conditioner offers in each mode. Ignored on every other device.
-    pub caps: Option<&'a SupportedCaps>,
-    /// The mode it is in, where known. Decides which of the `caps` hold for a change that sets no mode.
+    pub ac: Option<&'a AcCapabilities>,
+    /// The mode it is in, where known. Decides which of the `ac` hold for a change that sets no mode.
     pub mode: Option<Mode>,
     /// The sensor it tracks, where known: an in-floor thermostat has another number of heat for each.
     pub tracked_sensor: Option<TrackedSensor>,
@@ -24,6 +24,6 @@ pub struct Limits<'a> {
 impl Limits<'_> {
     /// These limits without what does not concern the family.
     pub(crate) fn of(self, family: Family) -> Self {
-        Self { caps: self.caps.filter(|_| family == Family::AirConditioner), ..self }
+        Self { ac: self.ac.filter(|_| family == Family::AirConditioner), ..self }
     }
 }

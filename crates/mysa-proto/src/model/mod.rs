@@ -2,7 +2,7 @@ mod ac;
 mod limits;
 mod mode;
 
-pub use ac::{FanSpeed, ModeCaps, SupportedCaps, Swing};
+pub use ac::{AcCapabilities, AcModeCapabilities, FanSpeed, Swing};
 pub use limits::Limits;
 pub use mode::{Mode, ModeTable, UnknownModeName};
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use mysa_proto::rest::DeviceRecord;
 use mysa_proto::{
-    Celsius, Change, Changes, Contradiction, DeviceId, DeviceState, Family, Limits, Model, SupportedCaps,
+    AcCapabilities, Celsius, Change, Changes, Contradiction, DeviceId, DeviceState, Family, Limits, Model,
     TrackedSensor,
 };
 
@@ -25,7 +25,7 @@ pub struct Device {
     model: Model,
     min_setpoint: Option<Celsius>,
     max_setpoint: Option<Celsius>,
-    caps: Option<Box<SupportedCaps>>,
+    ac: Option<Box<AcCapabilities>>,
     pub(crate) state: DeviceState,
     /// When it was last heard of, on the monotonic clock.
     pub(crate) heard: Option<Duration>,
@@ -65,7 +65,7 @@ impl Device {
             model,
             min_setpoint: None,
             max_setpoint: None,
-            caps: None,
+            ac: None,
             state: DeviceState::new(),
             heard: None,
             expected: now,
@@ -95,17 +95,17 @@ impl Device {
                 homes.last().cloned().unwrap_or_default()
             })
         });
-        let caps = record.supported_caps.clone().map(Box::new);
+        let ac = record.ac_capabilities.clone().map(Box::new);
         let limits = (record.min_setpoint, record.max_setpoint);
         let changed = model != self.model
             || name != self.name
             || home != self.home
-            || caps != self.caps
+            || ac != self.ac
             || limits != (self.min_setpoint, self.max_setpoint);
         self.model = model;
         self.name = name;
         self.home = home;
-        self.caps = caps;
+        self.ac = ac;
         (self.min_setpoint, self.max_setpoint) = limits;
         changed
     }
@@ -178,7 +178,7 @@ impl Device {
         Limits {
             min_setpoint: self.min_setpoint,
             max_setpoint: self.max_setpoint,
-            caps: self.caps.as_deref(),
+            ac: self.ac.as_deref(),
             mode: self.state.mode().map(|field| field.value),
             tracked_sensor: tracked,
             ..Limits::default()

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, ResourceId, body};
-use crate::{Amperes, Celsius, DeviceId, SupportedCaps, TrackedSensor, UnixTime, Volts};
+use crate::{AcCapabilities, Amperes, Celsius, DeviceId, TrackedSensor, UnixTime, Volts};
 
 /// Unit a thermostat shows. The wire is in degrees Celsius whatever it says.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -96,7 +96,7 @@ pub struct DeviceRecord {
     /// `CodeNum`, the remote control an air conditioner's controller imitates.
     pub code_number: Option<String>,
     /// What the remote control can do; air conditioners. The members it is read from stay in `extra`.
-    pub supported_caps: Option<SupportedCaps>,
+    pub ac_capabilities: Option<AcCapabilities>,
     /// `TrackedSensor`; in-floor heating.
     pub tracked_sensor: Option<TrackedSensor>,
     /// `MaxFloorTemp`; in-floor heating.
@@ -129,7 +129,7 @@ impl DeviceRecord {
         if written == Some(id) {
             fields.take_value("Id");
         }
-        let supported_caps = SupportedCaps::from_record(fields.as_map());
+        let ac_capabilities = AcCapabilities::from_record(fields.as_map());
         Ok(Self {
             id,
             model: fields.text("Model"),
@@ -159,7 +159,7 @@ impl DeviceRecord {
             climate_plus: fields.flag("IsThermostatic"),
             setup_required: fields.flag("SetupRequired"),
             code_number: fields.text("CodeNum"),
-            supported_caps,
+            ac_capabilities,
             tracked_sensor: fields.take(&["TrackedSensor"], tracked_sensor),
             max_floor_temperature: fields.celsius("MaxFloorTemp"),
             extra: fields.rest(),
