@@ -1,13 +1,13 @@
 use alloc::string::String;
 use core::fmt::{self, Write as _};
+use core::str::FromStr;
 
 use crate::InvalidAuthority;
 
-/// The host that is signed, which is also the `Host` header the handshake must send.
+/// Host and port of an endpoint: the value that is signed and that the handshake must send as its `Host` header.
 ///
-/// Lower case; the port is left out when it is 443 and kept otherwise. Both sides of the connection compute the
-/// signature over this text, so a WebSocket library that adds `:443` of its own breaks it: set the header to
-/// [`host_header`](Self::host_header).
+/// Lower case, without the port if it is 443. Client and server both sign this text. A WebSocket library that adds
+/// `:443` itself breaks the signature: set the header to [`host_header`](Self::host_header).
 ///
 /// ```
 /// use mysa_sigv4::Authority;
@@ -28,8 +28,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// The host is empty, longer than 255 bytes, not ASCII (write it in Punycode), or holds something that does not
-    /// belong in a host, such as a port.
+    /// The host is empty, longer than 255 bytes, not ASCII (use Punycode), or contains something else, such as a port.
     pub fn new(host: &str, port: Option<u16>) -> Result<Self, InvalidAuthority> {
         if !is_host(host) {
             return Err(InvalidAuthority);
@@ -38,17 +37,17 @@ impl Authority {
         text.push_str(host);
         text.make_ascii_lowercase();
         if let Some(port) = port.filter(|port| *port != 443) {
-            // Writing to a string cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(text, ":{port}");
         }
         Ok(Self { text, host_len: host.len() })
     }
 
-    /// Takes `host` or `host:port`, as it stands in a URL.
+    /// Parses `host` or `host:port`, as in a URL.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new); or the port is not a number from 0 to 65535.
+    /// Those of [`new`](Self::new), or the port is not a number from 0 to 65535.
     pub fn parse(text: &str) -> Result<Self, InvalidAuthority> {
         let Some((host, port)) = text.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
             return Self::new(text, None);
@@ -59,22 +58,30 @@ impl Authority {
         Self::new(host, Some(port.parse().map_err(|_| InvalidAuthority)?))
     }
 
-    /// What the `Host` header of the upgrade request must say, byte for byte.
+    /// Value of the `Host` header in the upgrade request, byte for byte.
     #[must_use]
     pub fn host_header(&self) -> &str {
         &self.text
     }
 
-    /// The host alone, lower case; what to look up and what the certificate must name.
+    /// Host in lower case, for the DNS lookup and the certificate check.
     #[must_use]
     pub fn host(&self) -> &str {
         self.text.get(..self.host_len).unwrap_or(&self.text)
     }
 
-    /// The port to connect to: 443 unless another was given.
+    /// Port to connect to; 443 by default.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.text.get(self.host_len + 1..).and_then(|port| port.parse().ok()).unwrap_or(443)
+    }
+}
+
+impl FromStr for Authority {
+    type Err = InvalidAuthority;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAuthority> {
+        Self::parse(text)
     }
 }
 
@@ -118,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_host_is_refused() {
+    fn text_that_is_not_a_host_is_rejected() {
         let long = "a".repeat(256);
         for text in [
             "",

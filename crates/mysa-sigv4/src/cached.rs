@@ -10,8 +10,8 @@ use crate::secret::Secret;
 use crate::signing_key::{EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, update_all};
 use crate::{Authority, Credentials, PresignError, PresignedUrl, Presigner, TokenRule};
 
-/// Signs URLs for one endpoint with one set of credentials, and keeps what stays the same for a UTC day: the signing
-/// key, the head of the canonical request half hashed, and the fixed parts of the URL.
+/// Presigner for one endpoint and one set of credentials that caches the work of a UTC day: the signing key, the hash
+/// state after the fixed head of the canonical request, and the fixed parts of the URL.
 ///
 /// ```
 /// use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
@@ -34,25 +34,25 @@ pub struct CachedPresigner {
     authority: Authority,
     path: String,
     token_rule: TokenRule,
-    /// `&X-Amz-Security-Token=` and the encoded token, or nothing.
+    /// `&X-Amz-Security-Token=` and the encoded token, or empty.
     token: Secret,
     /// `\nhost:`, the host and the end of the canonical request.
     after_query: String,
     day: Option<Day>,
 }
 
-/// What changes at midnight UTC.
+/// Values that change at midnight UTC.
 #[derive(Clone)]
 struct Day {
     date: AmzDate,
     /// The URL up to and including the day.
     url: String,
-    /// The canonical request as far, in whole blocks.
+    /// Hash state after the head of the canonical request, in whole blocks.
     head: Sha256,
-    /// What is left of it.
+    /// Rest of the head, shorter than a block.
     carry: String,
     key: SigningKey,
-    /// From the end of the time to the hash of the canonical request.
+    /// The string to sign between the time and the hash of the canonical request.
     scope: String,
 }
 
@@ -80,11 +80,11 @@ impl CachedPresigner {
         }
     }
 
-    /// Signs for `time`. Makes one allocation, the URL, unless the UTC date is another than at the last call.
+    /// Signs for `time`. Allocates once, for the URL, unless the UTC date differs from that of the last call.
     ///
     /// # Errors
     ///
-    /// The lifetime or the date cannot be written; see [`PresignError`].
+    /// [`PresignError::Expires`] or [`PresignError::Date`].
     pub fn presign(
         &mut self,
         time: OffsetDateTime,
@@ -117,7 +117,7 @@ impl CachedPresigner {
         Ok(PresignedUrl::from_signed(url))
     }
 
-    /// The endpoint, with the `Host` header to send.
+    /// Endpoint, with the `Host` header to send.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
@@ -136,7 +136,7 @@ impl Day {
         let mut url = String::new();
         let query_at = presigner.push_prefix(&mut url, credentials, authority, path, &date);
         let mut head = [method.as_str(), "\n", path, "\n", url.get(query_at..).unwrap_or_default()].concat();
-        // All of it is ASCII, so that it can be cut anywhere.
+        // The head is ASCII, so it can be split at any byte.
         let carry = head.split_off(head.len() / BLOCK * BLOCK);
         let key = SigningKey::derive(credentials.aws4_secret(), date.day(), region, service);
         let scope = ["\n", date.day(), "/", region, "/", service, "/", TERMINATOR, "\n"].concat();
@@ -158,5 +158,5 @@ impl fmt::Debug for CachedPresigner {
 }
 
 const TO_SIGN: &[u8] = b"AWS4-HMAC-SHA256\n";
-/// What SHA-256 takes at a time, in bytes.
+/// Block size of SHA-256 in bytes.
 const BLOCK: usize = 64;

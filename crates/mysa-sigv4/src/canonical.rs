@@ -1,3 +1,5 @@
+//! The canonical query of a presigned request, and what it states.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -9,13 +11,13 @@ use crate::secret::Secret;
 use crate::signing_key::{ALGORITHM, TERMINATOR};
 use crate::{MAX_EXPIRES, VerifyError, percent};
 
-/// The parameters of a query in canonical order and encoding. Linear in the query but for the sort.
+/// Parameters of a query in canonical order and encoding. Takes `n log n` time in their number.
 pub(crate) struct Query {
     parameters: Vec<Parameter>,
 }
 
 struct Parameter {
-    /// Canonically encoded, which is how SigV4 sorts.
+    /// In canonical encoding, by which SigV4 sorts.
     name: String,
     value: Secret,
 }
@@ -48,7 +50,7 @@ impl Query {
         self.value(name).ok_or(VerifyError::MissingParameter(name))
     }
 
-    /// Feeds the canonical query string, without the signature and, on request, without the token.
+    /// Passes the canonical query string to `push`: without the signature, and with the token only if `with_token`.
     pub(crate) fn canonical(&self, with_token: bool, mut push: impl FnMut(&str)) {
         let mut separator = "";
         for Parameter { name, value } in &self.parameters {
@@ -63,7 +65,7 @@ impl Query {
     }
 }
 
-/// What a presigned query states, well formed but not yet believed.
+/// Parameters of a presigned query: syntactically valid, not yet verified.
 pub(crate) struct PresignedQuery {
     pub(crate) access_key_id: String,
     pub(crate) region: String,
@@ -87,7 +89,7 @@ impl PresignedQuery {
         }
 
         let credential = core::str::from_utf8(&credential).map_err(|_| VerifyError::CredentialScope)?;
-        // From the right: an access key id may hold a slash, the parts of a scope may not.
+        // Split from the right: an access key id may contain a slash, the parts of a scope may not.
         let mut parts = credential.rsplitn(5, '/');
         let (Some(TERMINATOR), Some(service), Some(region), Some(scope_day), Some(access_key_id)) =
             (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
@@ -127,10 +129,10 @@ impl PresignedQuery {
     }
 }
 
-/// The parameter that carries the session token.
+/// Parameter that carries the session token.
 pub(crate) const TOKEN: &str = "X-Amz-Security-Token";
 
-/// Decodes and encodes again, so that however it was written it comes out in the one form that is signed.
+/// Decodes and encodes again: clients may encode in several ways, only one of them is signed.
 fn recode(text: &str) -> Result<String, VerifyError> {
     let bytes = Zeroizing::new(percent::decode(text.as_bytes()).ok_or(VerifyError::Encoding)?);
     let mut out = String::with_capacity(percent::encoded_len(&bytes));
@@ -138,7 +140,7 @@ fn recode(text: &str) -> Result<String, VerifyError> {
     Ok(out)
 }
 
-/// Lower case, as SigV4 writes them.
+/// SigV4 signs header names in lower case.
 fn is_header_name(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|byte| {

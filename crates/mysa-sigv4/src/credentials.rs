@@ -5,9 +5,9 @@ use zeroize::Zeroize as _;
 use crate::percent;
 use crate::secret::Secret;
 
-/// An AWS access key, with the session token if it is a temporary one.
+/// AWS access key, with a session token if it is temporary.
 ///
-/// Secret access key and session token are wiped on drop and print as `Secret(..)`; the access key id is a public name.
+/// Secret access key and session token are wiped on drop and print as `Secret(..)`; the access key id is public.
 ///
 /// ```
 /// let credentials = mysa_sigv4::Credentials::new("ASIAEXAMPLE", "k3y", Some("t0ken"));
@@ -17,14 +17,14 @@ use crate::secret::Secret;
 #[derive(Clone, Debug)]
 pub struct Credentials {
     access_key_id: String,
-    /// `AWS4` and the secret access key: the only form in which SigV4 uses it, kept so that signing does not allocate.
+    /// `AWS4` and the secret access key: the form in which SigV4 uses it. Kept so that signing does not allocate.
     aws4_secret: Secret,
-    /// Percent-encoded, as every URL needs it.
+    /// Percent-encoded, the form that URLs contain.
     encoded_token: Option<Secret>,
 }
 
 impl Credentials {
-    /// Takes the three values as AWS hands them out. An empty session token counts as none.
+    /// Takes the three values as AWS returns them. An empty session token is treated as absent.
     #[must_use]
     pub fn new(
         access_key_id: impl Into<String>,
@@ -47,13 +47,13 @@ impl Credentials {
         }
     }
 
-    /// The public name of the key.
+    /// Public id of the key.
     #[must_use]
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// Whether these are temporary credentials, which come with a session token.
+    /// True for temporary credentials, which have a session token.
     #[must_use]
     pub fn has_session_token(&self) -> bool {
         self.encoded_token.is_some()

@@ -1,67 +1,67 @@
-//! Errors of signing, of reading a URL and of verifying a request.
+//! Errors of signing, parsing and verifying.
 
 use core::fmt;
 
 use crate::MAX_EXPIRES;
 
-/// Why a presigned request is not accepted. The client's fault in every case; AWS itself says 403 to all of them.
+/// Reason why a presigned request is rejected. Always the client's fault; AWS answers all of them by 403.
 ///
-/// The checks run in this order: form, scope, time, key, signature, token.
+/// Checks run in this order: syntax, scope, time, key, signature, token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The request target is longer than [`MAX_TARGET_LEN`](crate::MAX_TARGET_LEN).
     TooLong,
-    /// The method is not the one this verifier is for.
+    /// The method is not the one that the verifier accepts.
     Method,
-    /// The path is not the one this verifier is for.
+    /// The path is not the one that the verifier accepts.
     Path,
     /// A percent sign is not followed by two hexadecimal digits.
     Encoding,
-    /// A parameter occurs twice, so that two readers could see two different requests.
+    /// A parameter occurs twice. Two parsers could choose different ones.
     DuplicateParameter,
-    /// This parameter is needed.
+    /// A required parameter is absent.
     MissingParameter(&'static str),
     /// `X-Amz-Algorithm` is not `AWS4-HMAC-SHA256`.
     Algorithm,
     /// `X-Amz-Credential` is not `key/date/region/service/aws4_request`.
     CredentialScope,
-    /// `X-Amz-Date` is not of the form `YYYYMMDDTHHMMSSZ`, or there is no such time.
+    /// `X-Amz-Date` does not have the form `YYYYMMDDTHHMMSSZ`, or is not a valid time.
     Date,
-    /// `X-Amz-Date` and the date of the scope are two different days.
+    /// `X-Amz-Date` and the date in the scope differ.
     DateMismatch,
-    /// `X-Amz-SignedHeaders` leaves out `host`, is not in canonical form, or names a header that was not sent.
+    /// `X-Amz-SignedHeaders` lacks `host`, is not in canonical form, or names a header that was not sent.
     SignedHeaders,
     /// `X-Amz-Expires` is not a whole number of seconds from 1 to 604800.
     Expires,
-    /// The request has no `Host` header, or several.
+    /// The request has no `Host` header, or more than one.
     Host,
     /// The scope names another region.
     Region,
     /// The scope names another service.
     Service,
-    /// Signed further in the future than clocks may differ.
+    /// Signed further in the future than the allowed clock skew.
     NotYetValid,
-    /// Its time is over.
+    /// The URL has expired.
     Expired,
-    /// Nobody here has this access key id.
+    /// The access key id is unknown.
     UnknownAccessKey,
-    /// The signature is not the one these credentials give for this request.
+    /// The signature does not match the request and the credentials.
     Signature,
-    /// The signature holds if the session token is counted in, which IoT does not do.
+    /// The signature covers the session token. AWS IoT does not sign it.
     TokenWasSigned,
-    /// The signature holds if the session token is left out, which only IoT does.
+    /// The signature does not cover the session token. Services other than AWS IoT sign it.
     TokenNotSigned,
-    /// These are temporary credentials, and their session token is absent.
+    /// The session token of temporary credentials is absent.
     TokenMissing,
-    /// There is a session token, but these credentials have none.
+    /// A session token was sent, but the credentials have none.
     TokenUnexpected,
     /// The session token belongs to other credentials.
     TokenWrong,
 }
 
 impl VerifyError {
-    /// A short name for logs and counters, such as `signature-mismatch`.
+    /// Short name for logs and counters, such as `signature-mismatch`.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -97,30 +97,28 @@ impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "the request target is too long",
-            Self::Method => "the request has another method than is signed here",
-            Self::Path => "the request has another path than is signed here",
+            Self::Method => "the method is not the expected one",
+            Self::Path => "the path is not the expected one",
             Self::Encoding => "a percent sign is not followed by two hexadecimal digits",
             Self::DuplicateParameter => "a query parameter occurs twice",
             Self::MissingParameter(name) => return write!(f, "the query lacks {name}"),
             Self::Algorithm => "the algorithm is not AWS4-HMAC-SHA256",
             Self::CredentialScope => "the credential is not key/date/region/service/aws4_request",
-            Self::Date => "the date is malformed or does not exist",
-            Self::DateMismatch => "the date and the date of the scope differ",
-            Self::SignedHeaders => {
-                "the signed headers leave out host, are not canonical, or were not all sent"
-            }
-            Self::Expires => "the lifetime is not from 1 to 604800 whole seconds",
-            Self::Host => "the request has no host header, or several",
-            Self::Region => "the scope names another region",
-            Self::Service => "the scope names another service",
-            Self::NotYetValid => "signed too far in the future; the client's clock is ahead",
-            Self::Expired => "the URL has lapsed; sign anew, or set the client's clock",
-            Self::UnknownAccessKey => "the access key is not known",
+            Self::Date => "the date is not a valid time of the form YYYYMMDDTHHMMSSZ",
+            Self::DateMismatch => "the date differs from the date in the scope",
+            Self::SignedHeaders => "the signed headers lack host, are not canonical, or were not all sent",
+            Self::Expires => "the lifetime is not a whole number of seconds from 1 to 604800",
+            Self::Host => "the request does not have exactly one host header",
+            Self::Region => "the region in the scope is not the expected one",
+            Self::Service => "the service in the scope is not the expected one",
+            Self::NotYetValid => "signed in the future: check the client's clock",
+            Self::Expired => "the URL has expired: sign a new one, or check the client's clock",
+            Self::UnknownAccessKey => "the access key id is unknown",
             Self::Signature => "the signature does not match this request",
             Self::TokenWasSigned => "the session token was signed, but must be appended after signing",
             Self::TokenNotSigned => "the session token was appended after signing, but must be signed",
             Self::TokenMissing => "the session token of these temporary credentials is absent",
-            Self::TokenUnexpected => "these credentials have no session token, but one was sent",
+            Self::TokenUnexpected => "a session token was sent, but the credentials have none",
             Self::TokenWrong => "the session token belongs to other credentials",
         })
     }
@@ -128,43 +126,47 @@ impl fmt::Display for VerifyError {
 
 impl core::error::Error for VerifyError {}
 
-/// Why a URL was not signed. The caller's mistake in every case: no retry helps.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Reason why a URL cannot be signed. Always the caller's mistake: a retry does not help.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum PresignError {
-    /// `X-Amz-Expires` must be from 1 to 604800 seconds.
+    /// The lifetime is not from 1 to 604800 seconds.
     Expires(u32),
     /// The year, in UTC, is not from 0 to 9999.
     Date,
-    /// The path does not begin with `/`, or holds what signers and servers normalise differently: bytes outside
+    /// The path does not begin with `/`, or contains what signers and servers normalise differently: bytes outside
     /// `A-Za-z0-9-_.~/`, empty segments, `.` or `..`.
     Path,
-    /// Region or service is empty, or holds a slash or a control character.
+    /// Region or service is empty, or contains a slash or a control character.
     Scope,
 }
 
 impl fmt::Display for PresignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expires(seconds) => write!(f, "a lifetime of {seconds} s is not from 1 to {MAX_EXPIRES} s"),
-            Self::Date => f.write_str("the year is not from 0 to 9999"),
-            Self::Path => f.write_str("the path is not one that every server reads alike"),
-            Self::Scope => f.write_str("region or service is empty, or holds a slash or a control character"),
+            Self::Expires(seconds) => {
+                write!(f, "invalid lifetime of {seconds} s: expected 1 to {MAX_EXPIRES} s")
+            }
+            Self::Date => f.write_str("invalid date: expected a year from 0 to 9999"),
+            Self::Path => f.write_str("invalid path: expected / and segments of A-Z a-z 0-9 - _ . ~"),
+            Self::Scope => {
+                f.write_str("region or service is empty, or contains a slash or a control character")
+            }
         }
     }
 }
 
 impl core::error::Error for PresignError {}
 
-/// Why text is not a presigned URL. The fault of whoever wrote it; get a new one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Reason why a text is not a presigned URL.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// It does not begin with `wss://` or `https://`.
+    /// The scheme is not `wss://` or `https://`.
     Scheme,
-    /// There is no proper host.
+    /// The host or port is invalid.
     Authority(InvalidAuthority),
-    /// The query is not that of a presigned URL.
+    /// The path or query is not that of a presigned URL.
     Query(VerifyError),
 }
 
@@ -183,9 +185,9 @@ impl From<VerifyError> for UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "the URL does not begin with wss:// or https://",
-            Self::Authority(_) => "the URL has no proper host",
-            Self::Query(_) => "the URL is not a presigned one",
+            Self::Scheme => "not a presigned URL: expected wss:// or https://",
+            Self::Authority(_) => "not a presigned URL: invalid host or port",
+            Self::Query(_) => "not a presigned URL: invalid query",
         })
     }
 }
@@ -200,13 +202,13 @@ impl core::error::Error for UrlError {
     }
 }
 
-/// The text is not a host that can be signed. The caller's mistake; signing would only give a URL nobody accepts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The text is not a host with an optional port. The caller's mistake.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct InvalidAuthority;
 
 impl fmt::Display for InvalidAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a host name, an IPv4 address or a bracketed IPv6 address with an optional port")
+        f.write_str("invalid host: expected a host name, an IPv4 address or a bracketed IPv6 address, and an optional port")
     }
 }
 

@@ -1,9 +1,9 @@
 //! Presigned `wss://` URLs for AWS IoT Core, and a verifier for them. No I/O, no clock.
 //!
-//! A browser cannot add headers to a WebSocket upgrade, so AWS lets the signature travel in the query: Signature
-//! Version 4 (SigV4), query form, service `iotdevicegateway`, method GET, path `/mqtt`, only the `Host` header signed.
-//! AWS IoT departs from the general rule in one point: the session token is appended *after* signing
-//! ([`TokenRule::AfterSigning`]).
+//! A browser cannot add headers to a WebSocket upgrade, so AWS accepts the signature in the query: Signature Version 4
+//! ([SigV4](https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html)), query form, service
+//! `iotdevicegateway`, method GET, path `/mqtt`, with only the `Host` header signed. AWS IoT deviates from the general
+//! rule in one point: the session token is appended *after* signing ([`TokenRule::AfterSigning`]).
 //!
 //! ```
 //! use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule, Verifier, Request};
@@ -16,7 +16,7 @@
 //! let url = Presigner::iot("us-east-1").presign(
 //!     &credentials, &authority, "/mqtt", now, None, TokenRule::AfterSigning,
 //! )?;
-//! // The handshake must send exactly this `Host`, or the signature does not hold.
+//! // The handshake must send exactly this `Host`, or the signature does not match.
 //! let host = authority.host_header();
 //!
 //! let request = Request { method: "GET", target: url.target(), headers: &[("Host", host)] };
@@ -27,8 +27,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! AWS IoT accepts a URL for about five minutes whatever it states, so sign anew for every attempt to connect.
-//! [`CachedPresigner`] makes that cheap. Fetching credentials, connecting and retrying are left to the caller.
+//! AWS IoT accepts a URL for about five minutes, whatever lifetime it states: sign a new one for every connection attempt.
+//! [`CachedPresigner`] makes that cheap. Fetching credentials, connecting and retrying are the caller's tasks.
 
 #![no_std]
 #![forbid(unsafe_code)]

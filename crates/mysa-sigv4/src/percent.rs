@@ -1,10 +1,13 @@
-//! The percent-encoding of SigV4: every byte outside `A-Za-z0-9-_.~` becomes `%XX`, upper case, once.
+//! Percent-encoding of SigV4: every byte outside `A-Za-z0-9-_.~` becomes `%XX` in upper case, once.
+//!
+//! Not the crate `percent-encoding`: its decoder keeps invalid sequences, which a verifier must reject, and encoding is
+//! on the hot path of presigning.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::str;
 
-/// Whether a byte stands for itself.
+/// True for bytes that are not encoded.
 pub(crate) const fn is_unreserved(byte: u8) -> bool {
     UNRESERVED[byte as usize]
 }
@@ -27,12 +30,12 @@ pub(crate) fn push(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// How many bytes [`push`] appends.
+/// Number of bytes that [`push`] appends.
 pub(crate) fn encoded_len(bytes: &[u8]) -> usize {
     bytes.len() + 2 * bytes.iter().filter(|byte| !is_unreserved(**byte)).count()
 }
 
-/// Undoes percent-encoding, upper or lower case. `+` is a plus: this is not the encoding of HTML forms.
+/// Decodes upper- and lower-case sequences. `+` stays a plus: this is not the encoding of HTML forms.
 ///
 /// `None` if a percent sign is not followed by two hexadecimal digits.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {

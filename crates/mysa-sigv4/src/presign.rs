@@ -10,28 +10,28 @@ use crate::secret::Secret;
 use crate::signing_key::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, update_all};
 use crate::{Authority, CachedPresigner, Credentials, PresignError, PresignedUrl};
 
-/// The longest lifetime a URL may state in `X-Amz-Expires`, in seconds: seven days.
+/// Longest lifetime in `X-Amz-Expires`, in seconds: seven days (AWS, "Authenticating requests: using query parameters").
 pub const MAX_EXPIRES: u32 = 604_800;
 
-/// What is done with the session token of temporary credentials.
+/// Treatment of the session token of temporary credentials.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "it is either under the signature or not")]
+#[expect(clippy::exhaustive_enums, reason = "the token is either signed or not")]
 pub enum TokenRule {
-    /// Appended after signing. AWS IoT requires it and answers 403 to a token that was signed.
+    /// Appended after signing. AWS IoT requires this and answers 403 to a signed token.
     #[default]
     AfterSigning,
-    /// Part of what is signed: the general rule of SigV4, which services other than IoT follow.
+    /// Signed with the rest of the query: the general rule of SigV4, which other services follow.
     Signed,
 }
 
-/// The method of the request that is signed.
+/// Method of the signed request.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Method {
-    /// A WebSocket upgrade.
+    /// WebSocket upgrade.
     #[default]
     Get,
-    /// For services other than IoT; the payload is still empty.
+    /// For services other than AWS IoT; the payload is empty too.
     Post,
 }
 
@@ -46,9 +46,9 @@ impl Method {
     }
 }
 
-/// Signs URLs for one service in one region.
+/// Presigner for one service in one region.
 ///
-/// It holds no secrets and computes everything for each URL. To sign often with the same credentials, turn it into a
+/// Holds no secrets and computes everything for each URL. To sign often with the same credentials, convert it to a
 /// [`CachedPresigner`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Presigner {
@@ -79,12 +79,12 @@ impl Presigner {
 
     /// Signs `wss://{authority}{path}` at `time`.
     ///
-    /// `expires` is in seconds, `1..=604800`; `None` leaves `X-Amz-Expires` out, as Mysa's own app does. Fractions of
-    /// a second in `time` are dropped. Makes one allocation, the URL.
+    /// `expires` is in seconds, `1..=604800`; `None` omits `X-Amz-Expires`, as Mysa's own app does. Fractions of a second
+    /// in `time` are dropped. Allocates once, for the URL.
     ///
     /// # Errors
     ///
-    /// All are the caller's: see [`PresignError`].
+    /// See [`PresignError`].
     pub fn presign(
         &self,
         credentials: &Credentials,
@@ -116,11 +116,11 @@ impl Presigner {
         Ok(PresignedUrl::from_signed(url))
     }
 
-    /// What [`presign`](Self::presign) would hash and sign, to compare with what a server says it expected.
+    /// Canonical request and string to sign of [`presign`](Self::presign), to compare with those a server expects.
     ///
     /// # Errors
     ///
-    /// As for [`presign`](Self::presign).
+    /// Those of [`presign`](Self::presign).
     pub fn explain(
         &self,
         credentials: &Credentials,
@@ -142,11 +142,11 @@ impl Presigner {
         Ok(Explanation::new(canonical_request, string_to_sign))
     }
 
-    /// Fixes everything but the time, so that what stays the same for a day is computed once a day.
+    /// Converts to a presigner that computes the daily values once a day.
     ///
     /// # Errors
     ///
-    /// The path or the scope cannot be signed.
+    /// [`PresignError::Path`] or [`PresignError::Scope`].
     pub fn into_cached(
         self,
         credentials: Credentials,
@@ -173,7 +173,7 @@ impl Presigner {
         date_of(time, expires)
     }
 
-    /// The URL up to and including the day of `X-Amz-Date`. Returns where its query begins.
+    /// Appends the URL up to and including the day of `X-Amz-Date`. Returns the offset of its query.
     pub(crate) fn push_prefix(
         &self,
         url: &mut String,
@@ -239,10 +239,10 @@ impl Presigner {
     }
 }
 
-/// What is hashed and signed on the way to a signature.
+/// Intermediate texts of a signature, for debugging.
 ///
-/// Under [`TokenRule::Signed`] the canonical request holds the session token; it is wiped on drop and not printed, but
-/// whoever reads it out must take care of it.
+/// Under [`TokenRule::Signed`] the canonical request contains the session token. It is wiped on drop and not printed, but
+/// the result of [`canonical_request`](Self::canonical_request) is a secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Explanation {
     canonical_request: Secret,
@@ -274,7 +274,7 @@ pub(crate) fn date_of(time: OffsetDateTime, expires: Option<u32>) -> Result<AmzD
     AmzDate::new(time).ok_or(PresignError::Date)
 }
 
-/// Appends the rest of the signed query, from the time of day on. The token sorts between lifetime and headers.
+/// Appends the rest of the signed query after the day. The token sorts between lifetime and signed headers.
 pub(crate) fn push_rest(
     url: &mut String,
     date: &AmzDate,
@@ -283,7 +283,7 @@ pub(crate) fn push_rest(
 ) {
     url.push_str(date.time_of_day());
     if let Some(seconds) = expires {
-        // Writing to a string cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(url, "&X-Amz-Expires={seconds}");
     }
     push_signed_token(url);
@@ -299,12 +299,12 @@ pub(crate) fn push_token(url: &mut String, encoded: Option<&str>) {
 
 pub(crate) const TOKEN: &str = "&X-Amz-Security-Token=";
 pub(crate) const SIGNATURE: &str = "&X-Amz-Signature=";
-/// The most that follows the day, apart from the token.
+/// Largest length of what follows the day, without the token.
 pub(crate) const TAIL_LEN: usize =
     "T000000Z&X-Amz-Expires=604800&X-Amz-SignedHeaders=host".len() + SIGNATURE.len() + 64;
 
-/// Whether signer and server can only read the path in one way: SigV4 has services that normalise and encode it twice
-/// and services that do not, and such a path comes out the same for all.
+/// True if every service canonicalises the path to itself. Some services of SigV4 normalise paths and encode them twice,
+/// others do not.
 fn is_plain_path(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let mut segments = rest.split('/').peekable();

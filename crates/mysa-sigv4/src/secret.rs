@@ -5,7 +5,7 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 /// Text that is wiped on drop and never printed.
 ///
-/// Whoever fills it allocates all of it beforehand, so that growing leaves no copies behind.
+/// Build the `String` with its final capacity: growing it would leave unwiped copies behind.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct Secret(String);
 
@@ -14,7 +14,7 @@ impl Secret {
         Self(text)
     }
 
-    /// Named so that every place where a secret is read can be found.
+    /// Reads the secret. The name makes every such place easy to find.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -22,7 +22,7 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        // As a slice: wiping a `String` goes byte by byte, which for a URL takes as long as signing it.
+        // Wipes a slice, not the `String`, which `zeroize` wipes byte by byte: for a URL as slow as signing it.
         self.0.as_mut_str().zeroize();
     }
 }

@@ -1,5 +1,6 @@
 use alloc::string::String;
 use core::fmt;
+use core::str::FromStr;
 
 use time::{Duration, OffsetDateTime};
 
@@ -7,14 +8,14 @@ use crate::canonical::{PresignedQuery, Query, TOKEN};
 use crate::secret::Secret;
 use crate::{Authority, MAX_TARGET_LEN, UrlError, VerifyError};
 
-/// How long a URL without `X-Amz-Expires` is taken to be valid. AWS IoT does not say; reports give five to ten minutes,
-/// whatever the URL states.
+/// Assumed lifetime of a URL without `X-Amz-Expires`. AWS IoT documents none; reports give five to ten minutes, whatever
+/// the URL states.
 pub const DEFAULT_VALIDITY: Duration = Duration::minutes(5);
 
-/// A presigned URL. Whoever holds it can connect in the signer's name while it is valid, so it is wiped on drop and
-/// printed only without its query.
+/// Presigned URL, from a presigner or captured from another client.
 ///
-/// It comes from a presigner, or from outside: a URL captured from the vendor's app can be looked into and used.
+/// A secret: anyone who has it can connect as the signer until it expires. It is wiped on drop, `Debug` omits its query,
+/// and it has no `Display`: read it with [`as_str`](Self::as_str).
 ///
 /// ```
 /// use mysa_sigv4::PresignedUrl;
@@ -39,37 +40,37 @@ impl PresignedUrl {
         Self(Secret::new(url))
     }
 
-    /// Takes a ready-made URL, `wss://` or `https://`, with blanks around it if need be.
+    /// Parses a `wss://` or `https://` URL; surrounding whitespace is ignored.
     ///
-    /// The signature cannot be checked without the secret key; AWS will.
+    /// The signature is not checked: that requires the secret key.
     ///
     /// # Errors
     ///
-    /// It is not a presigned URL.
+    /// The text is not a presigned URL.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let url = Self(Secret::new(url.trim().into()));
         url.inspect()?;
         Ok(url)
     }
 
-    /// The whole URL, to connect with. A secret: not for logs.
+    /// The whole URL, to connect with. A secret: keep it out of logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.expose()
     }
 
-    /// Path and query, as they stand on the request line. A secret as well.
+    /// Path and query, as on the request line. A secret too.
     #[must_use]
     pub fn target(&self) -> &str {
         let after_scheme = self.as_str().split_once("://").map_or("", |(_, rest)| rest);
         after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/")
     }
 
-    /// What the URL states about itself.
+    /// Public parts of the URL, such as key id, times and region.
     ///
     /// # Errors
     ///
-    /// Only for URLs from outside, and then [`parse`](Self::parse) has already said so.
+    /// None in practice: presigners make valid URLs, and [`parse`](Self::parse) rejects others.
     pub fn inspect(&self) -> Result<Inspection, UrlError> {
         let (scheme, rest) = self.as_str().split_once("://").ok_or(UrlError::Scheme)?;
         if !["wss", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
@@ -103,6 +104,14 @@ impl PresignedUrl {
     }
 }
 
+impl FromStr for PresignedUrl {
+    type Err = UrlError;
+
+    fn from_str(url: &str) -> Result<Self, UrlError> {
+        Self::parse(url)
+    }
+}
+
 impl fmt::Debug for PresignedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown =
@@ -111,29 +120,29 @@ impl fmt::Debug for PresignedUrl {
     }
 }
 
-/// What a presigned URL says about itself. Holds nothing secret.
+/// Public parts of a presigned URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// Where to connect, and which `Host` header to send.
+    /// Endpoint, with the `Host` header to send.
     pub authority: Authority,
     /// `/mqtt` for AWS IoT.
     pub path: String,
-    /// The public name of the key that signed it.
+    /// Public id of the key that signed it.
     pub access_key_id: String,
-    /// From the scope.
+    /// Region in the scope.
     pub region: String,
-    /// From the scope; `iotdevicegateway` for MQTT over WebSocket.
+    /// Service in the scope; `iotdevicegateway` for MQTT over WebSocket.
     pub service: String,
-    /// When it was signed, by the signer's clock.
+    /// Time of signing, by the signer's clock.
     pub signed_at: OffsetDateTime,
-    /// Lifetime in seconds, if it states one.
+    /// Stated lifetime in seconds.
     pub expires: Option<u32>,
-    /// The last second in which it claims to be valid, [`DEFAULT_VALIDITY`] after signing if it states nothing. AWS
-    /// IoT may refuse it sooner.
+    /// Last second of validity: the stated lifetime, or else [`DEFAULT_VALIDITY`], after signing. AWS IoT may reject it
+    /// earlier.
     pub expires_at: OffsetDateTime,
-    /// The headers under the signature, joined by semicolons. Each must be sent as it was signed.
+    /// Signed headers, joined by semicolons. Each must be sent as it was signed.
     pub signed_headers: String,
-    /// Whether a session token comes with it, as it must for temporary credentials (`ASIA…`).
+    /// True if it has a session token, as temporary credentials (`ASIA…`) require.
     pub has_session_token: bool,
 }

@@ -9,24 +9,24 @@ use crate::canonical::{PresignedQuery, Query, TOKEN};
 use crate::signing_key::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
 use crate::{Credentials, DEFAULT_VALIDITY, Explanation, Method, TokenRule, VerifyError};
 
-/// The longest request target that is looked at, in bytes. AWS's session tokens are one or two thousand bytes long.
+/// Longest accepted request target in bytes. AWS's session tokens are 1 to 2 KB long.
 pub const MAX_TARGET_LEN: usize = 16 * 1024;
 
-/// A request as it arrived.
+/// HTTP request as received.
 #[derive(Clone, Copy)]
 #[expect(clippy::exhaustive_structs, reason = "a request line and headers are all there is to sign")]
 pub struct Request<'a> {
-    /// As on the request line: `GET`.
+    /// Method, as on the request line: `GET`.
     pub method: &'a str,
-    /// Path and query, still encoded.
+    /// Path and query, still percent-encoded.
     pub target: &'a str,
-    /// Names in any case, and values. `Host` must be the one really sent.
+    /// Header names in any case, and values, exactly as received.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The query holds signature and token, other headers may hold cookies.
+        // The query contains signature and token, headers may contain cookies.
         f.debug_struct("Request")
             .field("method", &self.method)
             .field("path", &self.target.split('?').next())
@@ -34,9 +34,9 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// Checks presigned requests as AWS IoT does.
+/// Verifier of presigned requests, as AWS IoT checks them.
 ///
-/// It verifies by what `X-Amz-SignedHeaders` names: AWS's own runtime signs `connection;host`, most others `host`.
+/// Verifies the headers that `X-Amz-SignedHeaders` names: AWS's own runtime signs `connection;host`, most clients `host`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verifier {
     region: String,
@@ -47,20 +47,20 @@ pub struct Verifier {
     skew: Duration,
 }
 
-/// A request whose signature holds.
+/// Result of a successful verification.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Who signed it.
+    /// Id of the key that signed the request.
     pub access_key_id: String,
-    /// When it was signed, by the client's clock.
+    /// Time of signing, by the client's clock.
     pub signed_at: OffsetDateTime,
-    /// The last second in which it is accepted.
+    /// Last second in which the request is accepted.
     pub valid_until: OffsetDateTime,
 }
 
 impl Verifier {
-    /// For the path `/mqtt`, the method GET, [`TokenRule::AfterSigning`] and clocks that differ by up to 5 minutes.
+    /// A verifier for path `/mqtt`, method GET, [`TokenRule::AfterSigning`] and a clock skew of 5 minutes.
     #[must_use]
     pub fn new(region: impl Into<String>, service: impl Into<String>) -> Self {
         Self {
@@ -93,30 +93,29 @@ impl Verifier {
         self
     }
 
-    /// Demands another treatment of the session token.
+    /// Requires another treatment of the session token.
     #[must_use]
     pub fn with_token_rule(mut self, token_rule: TokenRule) -> Self {
         self.token_rule = token_rule;
         self
     }
 
-    /// How far in the future a client's clock may be.
+    /// Sets how far in the future a request may be signed.
     #[must_use]
     pub fn with_skew(mut self, skew: Duration) -> Self {
         self.skew = skew;
         self
     }
 
-    /// Decides whether `request`, arriving at `now`, was signed with the credentials that `lookup` finds for its access
-    /// key id.
+    /// Verifies `request`, received at `now`, with the credentials that `lookup` returns for its access key id.
     ///
-    /// Valid from 5 minutes before its date until `X-Amz-Expires` seconds after it, or 300 where it states nothing,
-    /// both ends included. Signature and token are compared in constant time. Work is bounded by [`MAX_TARGET_LEN`]
-    /// and by the headers the caller lets through.
+    /// A request is valid from the clock skew before its date until `X-Amz-Expires` seconds after it, or
+    /// [`DEFAULT_VALIDITY`] if it states none, both ends included. Signature and token are compared in constant time.
+    /// Work is bounded by [`MAX_TARGET_LEN`] and the size of the headers.
     ///
     /// # Errors
     ///
-    /// The first check that fails, see [`VerifyError`]; refuse the request.
+    /// The first check that fails: reject the request.
     pub fn verify<'c>(
         &self,
         request: &Request<'_>,
@@ -170,11 +169,11 @@ impl Verifier {
         })
     }
 
-    /// What this verifier expects to have been hashed and signed, to compare with what a client computed.
+    /// Canonical request and string to sign that this verifier computes, to compare with those of a client.
     ///
     /// # Errors
     ///
-    /// The request is malformed, so that nothing can be computed.
+    /// The request is malformed.
     pub fn explain(&self, request: &Request<'_>) -> Result<Explanation, VerifyError> {
         let (query, stated) = self.read(request)?;
         let mut canonical = String::new();
@@ -236,7 +235,8 @@ impl Verifier {
     }
 }
 
-/// Trimmed, runs of blanks made one; and the host in lower case, which is how clients sign it however they send it.
+/// Trims the value and collapses whitespace, as SigV4 requires; lower-cases the host, which clients sign in lower case
+/// however they send it.
 fn push_header_value(name: &str, value: &str, push: &mut impl FnMut(&str)) {
     let mut before = "";
     for word in value.split_ascii_whitespace() {
