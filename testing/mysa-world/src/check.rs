@@ -4,48 +4,191 @@ use std::time::Duration;
 
 use mysa_mqtt_codec::{Inbound, decode};
 use mysa_proto::{DeviceId, Field, Mode, Source, Topic, UnixTime};
-use mysa_session::{CommandId, Event, Verdict};
+use mysa_session::{CommandId, Event, HttpId, Verdict};
 use sha2::Digest as _;
 
 use crate::World;
-use crate::observer::ObservedCommand;
+use crate::coverage::SessionState;
+use crate::ledger::{Carrier, Ledger, Truth};
 use crate::violation::Violation;
-use crate::world::Given;
+use crate::writes::{self, Asked, Request, Setting};
 
 /// Time a verdict may come after its deadline.
 const VERDICT_SLACK: Duration = Duration::from_secs(2);
 /// How often the costlier invariants are looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// Time by which staleness may be told too late.
+/// Time by which staleness may be reported too late.
 const STALENESS_SLACK: Duration = Duration::from_secs(120);
 /// How often everything is printed to look for secrets.
 const PRINT_EVERY: Duration = Duration::from_secs(3_600);
+/// Bytes that may wait on one connection to the cloud.
+const MOST_BYTES: usize = 256 << 10;
+/// Time after which a connection that says nothing should have been closed: pings go out at least every 45 s.
+const SILENCE: Duration = Duration::from_secs(180);
+/// HTTP requests within a minute.
+const MOST_REQUESTS: usize = 300;
+/// Time for which somebody else's change may still be on its way to a thermostat.
+const IN_TRANSIT: Duration = Duration::from_secs(5);
+
+/// A setting that was confirmed, and that nobody has touched since.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    command: CommandId,
+    asked: Asked,
+}
+
+/// An HTTP request under way, as far as the checks have to know it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HttpKind {
+    SignIn,
+    Renewal,
+    Other,
+}
 
 impl World {
-    /// A command on the wire must be what the newest wish for each of its fields asks for.
-    pub(crate) fn check_command(&mut self, command: &ObservedCommand) -> Result<(), Violation> {
+    /// Checks a command on a connection.
+    pub(crate) fn check_command(
+        &mut self,
+        command: &crate::observer::ObservedCommand,
+    ) -> Result<u64, Violation> {
         self.note(format_args!(
-            "told {} {:?}{}",
+            "sent to {} as {}: {:?}{}",
             command.device,
-            command.fields,
-            if command.again { " again" } else { "" }
+            command.id,
+            command.settings,
+            if command.again { " (DUP)" } else { "" }
         ));
-        if command.again {
-            // The same bytes as before; the observer has seen to it that no newer ones were sent meanwhile.
-            return Ok(());
+        self.transmit(
+            command.device,
+            Carrier::Message { id: command.id, again: command.again },
+            &command.settings,
+        )
+    }
+
+    fn transmit(
+        &mut self,
+        device: DeviceId,
+        carrier: Carrier,
+        settings: &writes::Settings,
+    ) -> Result<u64, Violation> {
+        if self.settings.read_only {
+            return Err(Violation::WriteWhileReadOnly(format!("{device}: {settings:?}")));
         }
-        for (field, value) in &command.fields {
-            let wanted = self.wishes.get(&(command.device, *field));
-            if wanted != Some(value) {
-                return Err(Violation::Unwanted {
-                    device: command.device,
-                    field,
-                    told: value.clone(),
-                    wanted: wanted.cloned(),
-                });
+        let number = self.ledger.transmit(self.now, device, carrier, settings)?;
+        for (setting, _) in settings {
+            self.settled.remove(&(device, *setting));
+        }
+        self.sample(device);
+        Ok(number)
+    }
+
+    /// Checks an HTTP request. Returns the command in it: its thermostat and the number of the transmission; and
+    /// whether it changes anything.
+    pub(crate) fn check_request(
+        &mut self,
+        request: &mysa_session::HttpRequest,
+    ) -> Result<(Option<(DeviceId, u64)>, bool), Violation> {
+        const WINDOW: Duration = Duration::from_secs(60);
+        while self.requests_at.front().is_some_and(|at| *at + WINDOW < self.now) {
+            self.requests_at.pop_front();
+        }
+        self.requests_at.push_back(self.now);
+        if self.requests_at.len() > MOST_REQUESTS {
+            return Err(Violation::RequestStorm { requests: self.requests_at.len() });
+        }
+        let header = |name: &str| {
+            request.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
+        };
+        let body = request.body.as_ref().map_or("", |body| body.expose());
+        let class = writes::classify(request.method, &request.url, header("x-amz-target"), body);
+        let kind = match &class {
+            Request::SignIn { .. } => HttpKind::SignIn,
+            Request::Refresh | Request::Credentials => HttpKind::Renewal,
+            _ => HttpKind::Other,
+        };
+        self.http.insert(request.id, kind);
+        if let Some(token) = header("authorization") {
+            token.clone_into(&mut self.authorization);
+        }
+        let read_only = |path: &str| Violation::WriteWhileReadOnly(path.to_owned());
+        match class {
+            Request::SignIn { first: true } => {
+                self.count_sign_in()?;
+                if self.forbids_needless_sign_ins && std::mem::take(&mut self.tokens_good) {
+                    return Err(Violation::NeedlessSignIn);
+                }
             }
+            Request::Update(device) => {
+                if self.settings.read_only {
+                    return Err(read_only(&request.url));
+                }
+                let settings = writes::from_update(body.as_bytes())?;
+                self.note(format_args!("requested of {device}: {settings:?}"));
+                let number = self.transmit(device, Carrier::Request(request.id), &settings)?;
+                return Ok((Some((device, number)), true));
+            }
+            Request::Write(path) => {
+                if self.settings.read_only {
+                    return Err(read_only(path));
+                }
+                self.ledger.write(request.id, path)?;
+                return Ok((None, true));
+            }
+            Request::Foreign => return Err(Violation::UnaskedRequest { what: request.url.clone() }),
+            _ => {}
         }
-        Ok(())
+        Ok((None, false))
+    }
+
+    /// A request has its answer, or will have none.
+    pub(crate) fn check_answer(&mut self, id: HttpId, status: Result<u16, bool>) {
+        self.http.remove(&id);
+        let done = match status {
+            Ok(status) => !matches!(status, 300..=399 | 401 | 403 | 404 | 405 | 410 | 429),
+            Err(may_be_done) => may_be_done,
+        };
+        self.ledger.answered(id, done);
+    }
+
+    /// A command reaches the cloud. One that a newer command overtook on its way undoes the newer: nobody could help it.
+    pub(crate) fn arrived(&mut self, device: DeviceId, number: u64) {
+        let newest = self.arrivals.entry(device).or_default();
+        if number < *newest {
+            self.settled.retain(|(of, _), _| *of != device);
+        }
+        *newest = number.max(*newest);
+    }
+
+    /// Somebody else changes a thermostat.
+    pub(crate) fn foreign(&mut self, device: DeviceId) {
+        self.foreign_at.insert(device, self.now);
+        self.settled.retain(|(of, _), _| *of != device);
+    }
+
+    /// What is true of a thermostat.
+    pub(crate) fn truth(&self, device: DeviceId) -> Option<Truth> {
+        let truth = self.cloud.truth(device)?;
+        Some(Truth {
+            setpoint: truth.setpoint.as_hundredths().into(),
+            mode: truth.mode.wire().into(),
+            lock: truth.locked,
+        })
+    }
+
+    pub(crate) fn sample(&mut self, device: DeviceId) {
+        if let Some(truth) = self.truth(device) {
+            self.ledger.sample(device, &truth);
+        }
+    }
+
+    /// Looks at the thermostats whose commands are open.
+    pub(crate) fn sample_all(&mut self) {
+        let mut open = std::mem::take(&mut self.open_devices);
+        self.ledger.to_be_sampled(&mut open);
+        for device in &open {
+            self.sample(*device);
+        }
+        self.open_devices = open;
     }
 
     pub(crate) fn event(&mut self, event: Event) -> Result<(), Violation> {
@@ -53,19 +196,7 @@ impl World {
             Event::Verdict { id, device, verdict } => {
                 self.digest.update(format!("{id}{verdict:?}"));
                 self.note(format_args!("verdict on {id} for {device}: {verdict}"));
-                let Some(given) = self.open.remove(id) else {
-                    let known = self.verdicts.iter().any(|(_, of, _)| of == id);
-                    let what = format!("{id}: {verdict}");
-                    return Err(if known {
-                        Violation::SecondVerdict(what)
-                    } else {
-                        Violation::ForeignVerdict(what)
-                    });
-                };
-                if self.now > given.at + given.deadline + VERDICT_SLACK && !self.was_asleep_since(given.at) {
-                    return Err(Violation::NoVerdict(format!("{id} came late: {verdict}")));
-                }
-                self.check_confirmation(*id, &given, verdict)?;
+                self.check_verdict(*id, verdict)?;
                 self.verdicts.push((self.now, *id, verdict.clone()));
             }
             Event::Device { device, .. } => self.check_times(*device)?,
@@ -80,35 +211,40 @@ impl World {
         Ok(())
     }
 
-    /// What was confirmed must be true, unless somebody changed it since, or the thermostat lies.
-    fn check_confirmation(
-        &mut self,
-        id: CommandId,
-        given: &Given,
-        verdict: &Verdict,
-    ) -> Result<(), Violation> {
-        if !verdict.is_confirmed() || self.thermostats_lie {
+    fn check_verdict(&mut self, id: CommandId, verdict: &Verdict) -> Result<(), Violation> {
+        let (device, issued) = self.ledger.decide(id, verdict)?;
+        let late = self.now > issued.at + issued.deadline + VERDICT_SLACK;
+        let (at, sent, change) = (issued.at, issued.sent, issued.change);
+        let was_true = Ledger::was_true(issued);
+        let settled: Vec<(Setting, Asked)> =
+            issued.newest_settings().map(|(setting, asked)| (setting, asked.clone())).collect();
+        if late && !self.was_asleep_since(at) {
+            return Err(Violation::NoVerdict(format!("{id} came late: {verdict}")));
+        }
+        if !verdict.is_confirmed() || self.may_lie(device) {
             return Ok(());
         }
-        let newer = self.open.values().any(|other| other.device == given.device);
-        let pressed = self.pressed.get(&given.device).is_some_and(|at| *at >= given.at);
-        let Some(truth) = self.cloud.truth(given.device) else { return Ok(()) };
-        if newer || pressed {
-            return Ok(());
+        let Some(truth) = self.truth(device) else { return Ok(()) };
+        if !was_true {
+            return Err(Violation::FalseConfirmation {
+                device,
+                command: format!("{id}: {change}"),
+                truth: format!("{truth:?}"),
+            });
         }
-        let setpoint_holds = given.change.setpoint.is_none_or(|wish| {
-            // The model's own step may have moved it.
-            truth.setpoint.as_hundredths().abs_diff(wish.as_hundredths()) <= 50
-        });
-        let mode_holds = given.change.mode.is_none_or(|wish| truth.mode == own_mode(wish));
-        if setpoint_holds && mode_holds {
-            return Ok(());
+        let touched =
+            self.foreign_at.get(&device).is_some_and(|then| *then + IN_TRANSIT >= sent.unwrap_or(at));
+        for (setting, asked) in settled {
+            if !touched && truth.value(setting).is_some() && self.ledger.is_newest(id, setting) {
+                self.settled.insert((device, setting), Settled { command: id, asked });
+            }
         }
-        Err(Violation::FalseConfirmation {
-            device: given.device,
-            wish: format!("{id}: {}", given.change),
-            truth: format!("{:?} at {}", truth.mode, truth.setpoint),
-        })
+        Ok(())
+    }
+
+    /// Whether what a thermostat acknowledges may be untrue.
+    fn may_lie(&self, device: DeviceId) -> bool {
+        self.thermostats_lie || self.lying.contains(&device)
     }
 
     /// No field's time goes back within its source.
@@ -133,31 +269,49 @@ impl World {
         Ok(())
     }
 
-    /// Looks into what the cloud sends, to know by itself of whom something was heard.
-    pub(crate) fn hear(&mut self, mut bytes: &[u8]) {
+    /// Reads what the cloud sends, to know independently which thermostats spoke.
+    pub(crate) fn read_messages(&mut self, mut bytes: &[u8]) {
         while let Ok(Some(packet)) = decode(&mut bytes, 1 << 20) {
             if let Inbound::Publish(publish) = packet
                 && let Some(topic) = Topic::parse(publish.topic.as_bytes())
             {
-                self.heard.insert(topic.device, self.now);
+                self.last_message.insert(topic.device, self.now);
             }
         }
     }
 
     /// After every step.
     pub(crate) fn check(&mut self) -> Result<(), Violation> {
+        self.sample_all();
+        if self.records_coverage {
+            self.note_coverage();
+        }
         if self.now < self.checked_at + CHECK_EVERY {
             return Ok(());
         }
+        self.check_now()
+    }
+
+    /// Looks at everything, however lately that was done.
+    ///
+    /// # Errors
+    /// The first invariant that was broken.
+    pub fn check_now(&mut self) -> Result<(), Violation> {
         self.checked_at = self.now;
-        if let Some((id, given)) = self.open.iter().find(|(_, given)| {
-            self.now > given.at + given.deadline + VERDICT_SLACK && !self.was_asleep_since(given.at)
+        if let Some((device, issued)) = self.ledger.undecided().find(|(_, issued)| {
+            self.now > issued.at + issued.deadline + VERDICT_SLACK && !self.was_asleep_since(issued.at)
         }) {
-            return Err(Violation::NoVerdict(format!("{id} for {}: {}", given.device, given.change)));
+            return Err(Violation::NoVerdict(format!("{} for {device}: {}", issued.id, issued.change)));
         }
         if self.net.len() > 20_000 {
             return Err(Violation::Unbounded { place: "network", size: self.net.len() });
         }
+        let bytes = self.net.most_bytes_to_cloud();
+        if bytes > MOST_BYTES {
+            return Err(Violation::Unbounded { place: "bytes on one connection", size: bytes });
+        }
+        self.check_connections()?;
+        self.check_settled()?;
         self.check_staleness()?;
         if self.now >= self.printed_at + PRINT_EVERY {
             self.printed_at = self.now;
@@ -172,13 +326,49 @@ impl World {
         Ok(())
     }
 
-    /// A thermostat is shown as live only while something was heard: from it, or of it by REST.
+    /// A connection that was given up is closed.
+    fn check_connections(&self) -> Result<(), Violation> {
+        // A hundred filters and more for each device, fifty on a connection, and each may be in the middle of being
+        // replaced.
+        let most = 4 + self.cloud.device_ids().count() / 8;
+        if self.dialled > most {
+            return Err(Violation::Unbounded { place: "connections", size: self.dialled });
+        }
+        let keep_alive = self.settings.keep_alive.clamp(Duration::from_secs(30), Duration::from_secs(1_200));
+        let silence = SILENCE.max(keep_alive * 2);
+        if let Some((conn, at)) = self.observer.most_silent()
+            && !self.was_asleep_since(at)
+            && self.now.saturating_sub(at) > silence
+        {
+            let silent = self.now.saturating_sub(at);
+            return Err(Violation::NotClosed { conn: conn.to_string(), silent });
+        }
+        Ok(())
+    }
+
+    /// A thermostat holds the newest confirmed command unless somebody else touched it.
+    fn check_settled(&self) -> Result<(), Violation> {
+        for ((device, setting), Settled { command, asked }) in &self.settled {
+            let Some(truth) = self.truth(*device) else { continue };
+            let Some(value) = truth.value(*setting) else { continue };
+            if !asked.accepts(&value) && !self.may_lie(*device) {
+                return Err(Violation::Undone {
+                    device: *device,
+                    setting: format!("{setting:?}"),
+                    what: format!("{command} asked for {asked:?}, and {value:?} is true"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A thermostat is shown as live only while something was received: from it, or of it by REST.
     fn check_staleness(&self) -> Result<(), Violation> {
         let limit = self.settings.stale_after_quiet + STALENESS_SLACK;
         for device in self.session.devices().filter(|device| !device.is_stale()) {
             let id = device.id();
-            let heard = self.heard.get(&id).copied().unwrap_or_default();
-            let silent = self.now - heard.max(self.answered_at).max(self.awake_since());
+            let last = self.last_message.get(&id).copied().unwrap_or_default();
+            let silent = self.now - last.max(self.answered_at).max(self.awake_since());
             if silent > limit {
                 return Err(Violation::FalselyLive { device: id, silent });
             }
@@ -187,15 +377,39 @@ impl World {
     }
 
     /// Forgets what an application asked for before: another one runs now.
-    pub(crate) fn forget_wishes(&mut self) {
-        self.open.clear();
-        self.wishes.clear();
+    pub(crate) fn forget_commands(&mut self) {
+        self.ledger = Ledger::default();
+        self.settled.clear();
+        self.http.clear();
         // What it knew it has to learn anew, be it from an older source.
         self.field_times.clear();
     }
+
+    /// The states the session is in, as bits of [`SessionState`].
+    pub(crate) fn states(&self) -> u64 {
+        if self.is_asleep() {
+            return SessionState::Asleep.bit();
+        }
+        let mut states = 0;
+        let mut set = |holds: bool, state: SessionState| states |= if holds { state.bit() } else { 0 };
+        let http = |kind: HttpKind| self.http.values().any(|other| *other == kind);
+        let phases = self.observer.phases();
+        let commands = self.ledger.waiting + self.ledger.in_flight > 0;
+        set(http(HttpKind::SignIn), SessionState::SigningIn);
+        set(http(HttpKind::Renewal), SessionState::Renewing);
+        set(self.dialled > 0 && self.conns.values().any(|link| !link.open), SessionState::Dialling);
+        set(phases.connecting, SessionState::Connecting);
+        set(phases.subscribing, SessionState::Subscribing);
+        set(phases.live && !phases.subscribing && !commands, SessionState::LiveIdle);
+        set(self.ledger.waiting > 0, SessionState::CommandWaiting);
+        set(self.ledger.in_flight > 0, SessionState::CommandInFlight);
+        set(self.ledger.writes_by_rest(), SessionState::WriteByRest);
+        set(self.conns.is_empty(), SessionState::Backoff);
+        states
+    }
 }
 
-/// The simulated cloud has its own word for each mode.
+/// The simulated cloud has its own name for each mode.
 pub(crate) fn own_mode(mode: Mode) -> mysa_sim::Mode {
     match mode {
         Mode::Off => mysa_sim::Mode::Off,

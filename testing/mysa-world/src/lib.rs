@@ -20,6 +20,8 @@
 
 mod campaign;
 mod check;
+mod coverage;
+mod ledger;
 mod net;
 mod observer;
 mod rng;
@@ -27,11 +29,13 @@ mod traffic;
 mod violation;
 mod wire;
 mod world;
+mod writes;
 
 #[doc = include_str!("../FAILURES.md")]
 pub mod failures {}
 
 pub use campaign::{Failure, Report, campaign};
+pub use coverage::{Coverage, SessionState, TroubleKind};
 pub use net::{Framing, NetSpec, NetTrouble, Trouble};
 pub use rng::Rng;
 pub use violation::Violation;

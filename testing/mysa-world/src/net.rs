@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mysa_proto::DeviceId;
 use mysa_session::{ConnId, HttpFailure, HttpId};
 use mysa_sim::{Closing, HttpReply};
 
@@ -68,18 +69,24 @@ pub enum Trouble {
     Deaf,
     /// What the home sends vanishes.
     Mute,
+    /// What the home sends on open connections is held back, and arrives when the trouble ends.
+    HeldBack,
+    /// Requests that change something are held back, and arrive when the trouble ends.
+    WritesHeldBack,
 }
 
 /// Something on its way.
 #[derive(Debug)]
 pub(crate) enum Packet {
-    Request(Box<mysa_session::HttpRequest>),
+    /// A request, and the command in it.
+    Request(Box<mysa_session::HttpRequest>, Option<(DeviceId, u64)>),
     Answer(HttpId, HttpReply),
     Failure(HttpId, HttpFailure),
     Upgrade(Box<mysa_session::Dial>),
     Opened(ConnId),
     Refused(ConnId, Option<Box<HttpReply>>),
-    ToCloud(ConnId, Vec<u8>),
+    /// Bytes on a connection, and the commands in them: each thermostat and the number of the transmission.
+    ToCloud(ConnId, Vec<u8>, Vec<(DeviceId, u64)>),
     ToClient(ConnId, Vec<u8>),
     /// The client let go of a connection.
     ClientClosed(ConnId),
@@ -105,8 +112,30 @@ impl Net {
         Self { spec, in_transit: BTreeMap::new(), sent: 0, last: BTreeMap::new(), rng }
     }
 
+    /// The trouble in force in which something is lost.
     pub(crate) fn trouble(&self, at: Duration) -> Option<Trouble> {
-        self.spec.troubles.iter().find(|trouble| trouble.from <= at && at < trouble.until).map(|t| t.kind)
+        let covers = |trouble: &&NetTrouble| {
+            let holds_back = matches!(trouble.kind, Trouble::HeldBack | Trouble::WritesHeldBack);
+            trouble.from <= at && at < trouble.until && !holds_back
+        };
+        self.spec.troubles.iter().find(covers).map(|trouble| trouble.kind)
+    }
+
+    /// When what a trouble of this kind holds back at this moment is let go.
+    pub(crate) fn held_until(&self, at: Duration, kind: Trouble) -> Option<Duration> {
+        let held = |trouble: &&NetTrouble| trouble.kind == kind && trouble.from <= at && at < trouble.until;
+        self.spec.troubles.iter().filter(held).map(|trouble| trouble.until).max()
+    }
+
+    /// Bytes that wait on one connection to the cloud.
+    pub(crate) fn most_bytes_to_cloud(&self) -> usize {
+        let mut sums: BTreeMap<ConnId, usize> = BTreeMap::new();
+        for packet in self.in_transit.values() {
+            if let Packet::ToCloud(conn, bytes, _) = packet {
+                *sums.entry(*conn).or_default() += bytes.len();
+            }
+        }
+        sums.into_values().max().unwrap_or(0)
     }
 
     /// The next moment at which a trouble begins.
@@ -132,8 +161,9 @@ impl Net {
     /// Sends along a connection, behind everything sent before in the same direction.
     pub(crate) fn stream(&mut self, now: Duration, conn: ConnId, to_cloud: bool, packet: Packet) {
         let delay = self.delay();
+        let held = if to_cloud { self.held_until(now, Trouble::HeldBack) } else { None };
         let last = self.last.entry((conn, to_cloud)).or_default();
-        *last = (*last).max(now + delay);
+        *last = (*last).max(now.max(held.unwrap_or_default()) + delay);
         let at = *last;
         self.send_after(at, packet);
     }

@@ -8,6 +8,7 @@ use mysa_session::ConnId;
 
 use crate::violation::Violation;
 use crate::wire::{Seen, Wire};
+use crate::writes::{self, Settings};
 
 /// Observes what a client sends and checks it against the rules, with a decoder of its own.
 #[derive(Debug, Default)]
@@ -15,12 +16,9 @@ pub(crate) struct Observer {
     connections: BTreeMap<ConnId, ObservedConnection>,
     /// When CONNECT was last sent under each client id.
     connects: BTreeMap<String, Duration>,
-    /// Ids of commands in the order in which they were first sent, by thermostat and field.
-    order: BTreeMap<(DeviceId, &'static str), u64>,
     sent: BTreeMap<u64, Sent>,
     /// What each thermostat was sent last, for [`Violation::TooFast`].
-    last_write: BTreeMap<DeviceId, (Duration, u64)>,
-    next: u64,
+    last_write: BTreeMap<DeviceId, Duration>,
     pub(crate) commands: u64,
     pub(crate) publishes: u64,
     pub(crate) subscribes: u64,
@@ -40,20 +38,33 @@ struct ObservedConnection {
     /// What the broker says; nothing any more once that is no MQTT.
     answers: Option<mysa_mqtt_codec::Stream>,
     open: bool,
+    /// CONNACK has reached the client.
+    accepted: bool,
+    /// When it last said anything.
+    last_sent: Duration,
+}
+
+/// How far the connections of the client have got.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Phases {
+    pub(crate) connecting: bool,
+    pub(crate) subscribing: bool,
+    pub(crate) live: bool,
 }
 
 #[derive(Debug)]
 struct Sent {
-    number: u64,
     conn: ConnId,
     times: u32,
 }
 
-/// A command as it went over the wire: the number given to it, and what it asks for.
+/// A command as it went over the wire.
 #[derive(Debug)]
 pub(crate) struct ObservedCommand {
     pub(crate) device: DeviceId,
-    pub(crate) fields: Vec<(&'static str, String)>,
+    /// The id in its envelope.
+    pub(crate) id: u64,
+    pub(crate) settings: Settings,
     /// Whether these bytes were sent before.
     pub(crate) again: bool,
 }
@@ -65,7 +76,7 @@ const FILTERS_A_CONNECTION: usize = 50;
 const MOST_SENDINGS: u32 = 4;
 
 impl Observer {
-    pub(crate) fn opened(&mut self, conn: ConnId) {
+    pub(crate) fn opened(&mut self, now: Duration, conn: ConnId) {
         let observed = ObservedConnection {
             stream: Stream::new(160_000),
             client_id: None,
@@ -73,6 +84,8 @@ impl Observer {
             asked: BTreeMap::new(),
             answers: Some(mysa_mqtt_codec::Stream::new(160_000)),
             open: true,
+            accepted: false,
+            last_sent: now,
         };
         self.connections.insert(conn, observed);
     }
@@ -97,6 +110,7 @@ impl Observer {
     ) -> Result<Vec<ObservedCommand>, Violation> {
         let mut commands = Vec::new();
         let Some(mut observed) = self.connections.remove(&conn) else { return Ok(commands) };
+        observed.last_sent = now;
         if !observed.open {
             return Err(Violation::AfterTheEnd { conn: conn.to_string() });
         }
@@ -208,6 +222,7 @@ impl Observer {
                         }
                     }
                 }
+                Ok(Some(Answer::ConnAck(_))) => observed.accepted = true,
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(_) => {
@@ -216,6 +231,21 @@ impl Observer {
                 }
             }
         }
+    }
+
+    pub(crate) fn phases(&self) -> Phases {
+        let mut phases = Phases::default();
+        for connection in self.connections.values() {
+            phases.connecting |= !connection.accepted;
+            phases.subscribing |= connection.accepted && !connection.asked.is_empty();
+            phases.live |= connection.accepted;
+        }
+        phases
+    }
+
+    /// The connection that has said nothing for longest, and since when.
+    pub(crate) fn most_silent(&self) -> Option<(ConnId, Duration)> {
+        self.connections.iter().map(|(conn, of)| (*conn, of.last_sent)).min_by_key(|(_, at)| *at)
     }
 
     fn command(
@@ -231,13 +261,12 @@ impl Observer {
         let Some(id) = message.envelope.id.and_then(|id| id.as_u64()) else {
             return Err(Violation::BadPayload("a command without an id".into()));
         };
-        let fields = fields_of(message.raw.as_str().as_bytes())?;
-        let next = self.next;
+        let settings = writes::from_message(message.raw.as_str().as_bytes())?;
         let again = self.sent.contains_key(&id);
         if again != dup {
             return Err(Violation::Resent { id, dup });
         }
-        let sent = self.sent.entry(id).or_insert(Sent { number: next, conn, times: 0 });
+        let sent = self.sent.entry(id).or_insert(Sent { conn, times: 0 });
         sent.times += 1;
         if sent.conn != conn {
             return Err(Violation::ReplayedElsewhere { id });
@@ -245,50 +274,19 @@ impl Observer {
         if sent.times > MOST_SENDINGS {
             return Err(Violation::SentTooOften { id, times: sent.times });
         }
-        let number = sent.number;
         if !again {
-            self.next += 1;
-            if let Some((last, _)) = self.last_write.get(&device)
+            if let Some(last) = self.last_write.get(&device)
                 && now - *last < write_interval
             {
                 return Err(Violation::TooFast { after: now - *last });
             }
-            self.last_write.insert(device, (now, id));
-        }
-        for (field, _) in &fields {
-            let newest = self.order.entry((device, *field)).or_insert(number);
-            if *newest > number {
-                return Err(Violation::OlderAfterNewer { id, field });
-            }
-            *newest = number;
+            self.last_write.insert(device, now);
         }
         if self.sent.len() > 4_096 {
             self.sent.pop_first();
         }
-        Ok(ObservedCommand { device, fields, again })
+        Ok(ObservedCommand { device, id, settings, again })
     }
-}
-
-/// What a command asks for, field by field, as it stands on the wire.
-pub(crate) fn fields_of(payload: &[u8]) -> Result<Vec<(&'static str, String)>, Violation> {
-    const FIELDS: [&str; 11] = ["sp", "md", "ho", "lk", "br", "pr", "fn", "ss", "ssh", "it", "tr"];
-    let text = String::from_utf8_lossy(payload);
-    let start = text.find("\"cmd\":[{").ok_or_else(|| Violation::BadPayload(text.to_string()))?;
-    let cmd = text.get(start + 8..).unwrap_or_default();
-    let mut fields = Vec::new();
-    for field in FIELDS {
-        let name = format!("\"{field}\":");
-        if let Some(at) = cmd.find(&name) {
-            let value = cmd.get(at + name.len()..).unwrap_or_default();
-            let end = if value.starts_with('{') {
-                value.find('}').map_or(value.len(), |end| end + 1)
-            } else {
-                value.find([',', '}']).unwrap_or(value.len())
-            };
-            fields.push((field, value.get(..end).unwrap_or_default().to_owned()));
-        }
-    }
-    if fields.is_empty() { Err(Violation::BadPayload(text.to_string())) } else { Ok(fields) }
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use mysa_session::{HttpAnswer, HttpFailure, HttpResult, Output};
+use mysa_proto::DeviceId;
+use mysa_session::{ConnId, HttpAnswer, HttpFailure, HttpResult, Output};
 use mysa_sim::{Closing, HttpReply, HttpRequest, Upgrade};
 use sha2::Digest as _;
 
 use crate::World;
+use crate::check::HttpKind;
 use crate::net::{Packet, Trouble};
 use crate::violation::Violation;
 use crate::wire::Wire;
@@ -35,35 +37,15 @@ impl World {
         let trouble = self.net.trouble(self.now);
         let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Mute));
         match output {
-            Output::Http(request) => {
-                self.digest.update(request.url.as_bytes());
-                self.note(format_args!("http {} {}", request.method, request.url));
-                if self.keep_events {
-                    self.requests.push((self.now, format!("{} {}", request.method, request.url)));
-                }
-                if request.body.as_ref().is_some_and(|body| body.expose().contains("USER_SRP_AUTH")) {
-                    self.count_sign_in()?;
-                }
-                if trouble == Some(Trouble::Down) {
-                    self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
-                    return Ok(());
-                }
-                // Should request or answer get lost, the request still ends.
-                self.net.send_after(
-                    self.now + request.timeout,
-                    Packet::Failure(request.id, HttpFailure::Timeout),
-                );
-                if !lost {
-                    self.net.send(self.now, Packet::Request(Box::new(request)));
-                }
-            }
+            Output::Http(request) => self.send_request(request, lost, trouble == Some(Trouble::Down))?,
             Output::Dial(dial) => {
                 self.note(format_args!("dial {}", dial.conn));
                 self.count_dial()?;
                 let conn = dial.conn;
                 self.observer.see(self.now, conn, Wire::Dial { url: dial.url.as_str().to_owned() });
                 self.dials_ever += 1;
-                self.conns.insert(conn, Link { number: self.dials_ever, open: false });
+                self.dialled += 1;
+                self.conns.insert(conn, Link { number: self.dials_ever, open: false, held: true });
                 if trouble == Some(Trouble::Down) {
                     self.net.stream(self.now, conn, false, Packet::Refused(conn, None));
                     return Ok(());
@@ -75,16 +57,18 @@ impl World {
             }
             Output::Send { conn, bytes } => {
                 self.digest.update(&bytes);
+                let mut carried = Vec::new();
                 for command in self.observer.bytes(self.now, conn, &bytes, self.settings.write_interval)? {
-                    self.check_command(&command)?;
+                    carried.push((command.device, self.check_command(&command)?));
                 }
                 if self.conns.contains_key(&conn) && !lost && trouble != Some(Trouble::Down) {
-                    self.net.stream(self.now, conn, true, Packet::ToCloud(conn, bytes.into()));
+                    self.net.stream(self.now, conn, true, Packet::ToCloud(conn, bytes.into(), carried));
                 }
             }
             Output::Close { conn } => {
                 self.note(format_args!("close {conn}"));
                 self.observer.closed(conn);
+                self.end_dialled(conn);
                 if self.conns.contains_key(&conn) && !lost {
                     self.net.stream(self.now, conn, true, Packet::ClientClosed(conn));
                 }
@@ -95,7 +79,11 @@ impl World {
                 {
                     self.secrets.push(token.expose().to_owned());
                 }
-                self.stored = Some(stored);
+                if self.disk_full {
+                    self.note("the disk is full: nothing is stored");
+                } else {
+                    self.stored = Some(stored);
+                }
             }
             Output::Forget => self.stored = None,
             Output::Load => {
@@ -110,13 +98,14 @@ impl World {
     /// Hands over what has arrived.
     pub(crate) fn deliver(&mut self, packet: Packet) -> Result<(), Violation> {
         match packet {
-            Packet::Request(request) => self.request(&request),
+            Packet::Request(request, command) => self.request(&request, command),
             Packet::Answer(id, reply) => {
                 self.note(format_args!("http answer {}", reply.status));
                 self.digest.update(&reply.body);
                 if reply.status == 200 {
                     self.answered_at = self.now;
                 }
+                self.check_answer(id, Ok(reply.status));
                 let answer = HttpAnswer {
                     status: reply.status,
                     date: reply.header("date"),
@@ -126,9 +115,11 @@ impl World {
                 };
                 let now = self.host_now();
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
-                self.overhear(&reply);
+                self.learn_secrets(&reply);
             }
             Packet::Failure(id, failure) => {
+                let may_be_done = !matches!(failure, HttpFailure::Unreachable | HttpFailure::Tls);
+                self.check_answer(id, Err(may_be_done));
                 let now = self.host_now();
                 self.session.handle_http(now, id, HttpResult::Failed(failure));
             }
@@ -136,13 +127,14 @@ impl World {
             Packet::Opened(conn) => {
                 if let Some(link) = self.conns.get_mut(&conn) {
                     link.open = true;
-                    self.observer.opened(conn);
+                    self.observer.opened(self.now, conn);
                     let now = self.host_now();
                     self.session.handle_ws_opened(now, conn);
                 }
             }
             Packet::Refused(conn, reply) => {
                 if self.conns.get(&conn).is_some_and(|link| !link.open) {
+                    self.end_dialled(conn);
                     self.conns.remove(&conn);
                     self.net.forget(conn);
                     let status = reply.as_ref().map(|reply| reply.status);
@@ -152,7 +144,10 @@ impl World {
                     self.session.handle_ws_refused(now, conn, status, date);
                 }
             }
-            Packet::ToCloud(conn, bytes) => {
+            Packet::ToCloud(conn, bytes, commands) => {
+                for (device, number) in commands {
+                    self.arrived(device, number);
+                }
                 if let Some(number) = self.conns.get(&conn).map(|link| link.number) {
                     let now = self.cloud_now();
                     self.cloud.handle_ws_bytes(now, number, &bytes);
@@ -165,7 +160,7 @@ impl World {
                 }
                 self.digest.update(&bytes);
                 self.observer.answered(conn, &bytes);
-                self.hear(&bytes);
+                self.read_messages(&bytes);
                 for piece in self.net.pieces(&bytes) {
                     let now = self.host_now();
                     self.session.handle_ws_bytes(now, conn, piece);
@@ -180,6 +175,7 @@ impl World {
                 }
             }
             Packet::CloudClosed(conn, closing) => {
+                self.end_dialled(conn);
                 if self.conns.remove(&conn).is_some() {
                     self.net.forget(conn);
                     self.observer.closed(conn);
@@ -193,6 +189,7 @@ impl World {
                 }
             }
             Packet::Reset(conn) => {
+                self.end_dialled(conn);
                 if let Some(link) = self.conns.remove(&conn) {
                     self.net.forget(conn);
                     self.observer.closed(conn);
@@ -233,19 +230,64 @@ impl World {
         Some(answer)
     }
 
-    fn request(&mut self, request: &mysa_session::HttpRequest) {
+    /// Takes an HTTP request of the session.
+    fn send_request(
+        &mut self,
+        request: mysa_session::HttpRequest,
+        lost: bool,
+        down: bool,
+    ) -> Result<(), Violation> {
+        self.digest.update(request.url.as_bytes());
+        self.note(format_args!("http {} {}", request.method, request.url));
+        if self.keep_events {
+            self.requests.push((self.now, format!("{} {}", request.method, request.url)));
+        }
+        let (command, writes) = self.check_request(&request)?;
+        if down {
+            self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
+            return Ok(());
+        }
+        // Should request or answer get lost, the request still ends.
+        self.net.send_after(self.now + request.timeout, Packet::Failure(request.id, HttpFailure::Timeout));
+        if lost {
+            return Ok(());
+        }
+        let held = self.net.held_until(self.now, Trouble::WritesHeldBack).filter(|_| writes);
+        self.net.send(held.unwrap_or(self.now), Packet::Request(Box::new(request), command));
+        Ok(())
+    }
+
+    fn request(&mut self, request: &mysa_session::HttpRequest, command: Option<(DeviceId, u64)>) {
+        if let Some((device, number)) = command {
+            self.arrived(device, number);
+        }
+        let renews = self.http.get(&request.id) == Some(&HttpKind::Renewal);
         let Some(answer) = self.ask_cloud(request) else { return };
+        if renews && self.rotation {
+            // Until the new token has arrived, nobody has it.
+            self.tokens_good = false;
+        }
         let gone =
             matches!(self.net.trouble(self.now), Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
         match answer {
-            mysa_sim::HttpAnswer::Reply(reply) if !gone => {
+            _ if gone => {}
+            mysa_sim::HttpAnswer::Reply(reply) => {
                 let delay = reply.delay;
                 self.net.send(self.now + delay, Packet::Answer(request.id, reply));
             }
-            mysa_sim::HttpAnswer::Reset if !gone => {
+            mysa_sim::HttpAnswer::Reset => {
                 self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Broken));
             }
-            _ => {}
+            mysa_sim::HttpAnswer::Hang => {}
+        }
+    }
+
+    /// The session has no socket for this connection any more.
+    fn end_dialled(&mut self, conn: ConnId) {
+        if let Some(link) = self.conns.get_mut(&conn)
+            && std::mem::take(&mut link.held)
+        {
+            self.dialled -= 1;
         }
     }
 
@@ -299,8 +341,9 @@ impl World {
     }
 
     /// Learns the secrets that the cloud hands out, so that it can be seen whether they are printed.
-    fn overhear(&mut self, reply: &HttpReply) {
+    fn learn_secrets(&mut self, reply: &HttpReply) {
         let Ok(text) = std::str::from_utf8(&reply.body) else { return };
+        self.tokens_good |= text.contains("\"IdToken\":\"");
         for name in ["\"SecretKey\":\"", "\"RefreshToken\":\"", "\"AccessToken\":\""] {
             let Some(at) = text.find(name) else { continue };
             let value = text.get(at + name.len()..).unwrap_or_default();

@@ -24,12 +24,57 @@ pub enum Violation {
         /// Sign-ins within an hour.
         sign_ins: usize,
     },
-    /// I3: bytes of a command after those of a newer one for the same field.
+    /// I3: bytes of a command, on any channel, although a newer one asks for the same setting.
     OlderAfterNewer {
-        /// Id of the older.
-        id: u64,
-        /// Field of the command.
-        field: &'static str,
+        /// The older command.
+        command: String,
+        /// The newer one.
+        newer: String,
+        /// The setting that both ask for.
+        setting: String,
+    },
+    /// I3: bytes of a command, on any channel, after its verdict.
+    AfterVerdict {
+        /// The command.
+        command: String,
+        /// A setting in it.
+        setting: String,
+    },
+    /// I3: bytes of a command when more real time than its deadline has passed.
+    TooLate {
+        /// The command.
+        command: String,
+        /// Time since its deadline.
+        late: Duration,
+    },
+    /// I3: a command by more fresh ids, or requests, than it may be asked again.
+    AskedTooOften {
+        /// The command.
+        command: String,
+        /// How many.
+        times: usize,
+    },
+    /// I3: a command by MQTT after it had gone by REST.
+    SwitchedBack {
+        /// The command.
+        command: String,
+    },
+    /// I3: a write by REST repeated although the one before may have been carried out.
+    RepeatedAfterOpenEnd {
+        /// The command, or the path of a write that is none.
+        what: String,
+    },
+    /// I3: two commands for one thermostat under way by REST at once.
+    ParallelWrites {
+        /// The thermostat.
+        device: DeviceId,
+    },
+    /// A write by a session that is read-only.
+    WriteWhileReadOnly(String),
+    /// A request that changes something, or goes to a foreign host, and that nobody asked for.
+    UnaskedRequest {
+        /// Its path or URL.
+        what: String,
     },
     /// I3: a command sent more often than its policy allows.
     SentTooOften {
@@ -55,16 +100,14 @@ pub enum Violation {
         /// Time since the one before.
         after: Duration,
     },
-    /// A command on the wire that nobody asked for, or no longer.
-    Unwanted {
+    /// A setting on the wire that no command asks for.
+    Unasked {
         /// The thermostat.
         device: DeviceId,
-        /// Field of the command.
-        field: &'static str,
+        /// The setting.
+        setting: String,
         /// Its value on the wire.
-        told: String,
-        /// What the newest wish for it is.
-        wanted: Option<String>,
+        value: String,
     },
     /// I4: a second verdict.
     SecondVerdict(String),
@@ -98,14 +141,37 @@ pub enum Violation {
         /// Time since anything was heard.
         silent: Duration,
     },
-    /// A thermostat does not do what was confirmed.
+    /// A command was confirmed that was true of its thermostat at no moment since its sending.
     FalseConfirmation {
         /// The thermostat.
         device: DeviceId,
         /// What was confirmed.
-        wish: String,
+        command: String,
         /// What is true.
         truth: String,
+    },
+    /// A thermostat does not hold the newest confirmed command, although nobody else touched it since.
+    Undone {
+        /// The thermostat.
+        device: DeviceId,
+        /// The setting.
+        setting: String,
+        /// What was confirmed, and what is true.
+        what: String,
+    },
+    /// A password was sent although the refresh token is good.
+    NeedlessSignIn,
+    /// A connection that says nothing for minutes, not even a ping, and is not closed.
+    NotClosed {
+        /// The connection.
+        conn: String,
+        /// Time since it last said anything.
+        silent: Duration,
+    },
+    /// HTTP requests without end.
+    RequestStorm {
+        /// Requests within a minute.
+        requests: usize,
     },
     /// More than eight topic filters in one packet.
     TooManyFilters {

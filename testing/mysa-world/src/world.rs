@@ -1,18 +1,21 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use mysa_cognito::{Secret, StoredSession};
-use mysa_proto::{Change, DeviceId, EnvelopeForm, EnvelopeMeta, Source, UnixTime};
-use mysa_session::{CommandId, ConnId, Environment, Event, Now, Session, Settings, Start, Verdict};
+use mysa_proto::{Change, DeviceId, Source, Topic, TopicKind, UnixTime};
+use mysa_session::{CommandId, ConnId, Environment, Event, HttpId, Now, Session, Settings, Start, Verdict};
 use mysa_sim::{Cloud, CloudSpec};
 use sha2::{Digest as _, Sha256};
 
 use crate::Rng;
-use crate::check::own_mode;
+use crate::check::{HttpKind, Settled, own_mode};
+use crate::coverage::{Coverage, TroubleKind};
+use crate::ledger::Ledger;
 use crate::net::{Net, NetSpec, Packet, Trouble};
-use crate::observer::{Observer, fields_of};
+use crate::observer::Observer;
 use crate::violation::Violation;
+use crate::writes::{self, Setting};
 
 /// One client, one cloud, the network between them, and one clock over all: time jumps from one deadline to the next, so
 /// a day costs milliseconds. After every step the invariants are checked.
@@ -29,16 +32,42 @@ pub struct World {
     pub(crate) birth: UnixTime,
     pub(crate) observer: Observer,
     pub(crate) conns: BTreeMap<ConnId, Link>,
-    pub(crate) wishes: BTreeMap<(DeviceId, &'static str), String>,
-    pub(crate) open: BTreeMap<CommandId, Given>,
+    pub(crate) ledger: Ledger,
+    /// Confirmed settings that nobody has touched since.
+    pub(crate) settled: BTreeMap<(DeviceId, Setting), Settled>,
+    /// When somebody else last changed each thermostat.
+    pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
+    /// Number of the newest transmission that has reached the cloud for each thermostat.
+    pub(crate) arrivals: BTreeMap<DeviceId, u64>,
+    /// HTTP requests whose answer has not reached the client.
+    pub(crate) http: BTreeMap<HttpId, HttpKind>,
+    /// When HTTP requests were sent within the last minute.
+    pub(crate) requests_at: VecDeque<Duration>,
+    /// The last `Authorization` of the client.
+    pub(crate) authorization: String,
+    /// The refresh token that the client, or what it stores, has last been given is good.
+    pub(crate) tokens_good: bool,
+    pub(crate) forbids_needless_sign_ins: bool,
+    /// Set where refresh tokens are used once.
+    pub(crate) rotation: bool,
+    pub(crate) disk_full: bool,
+    /// Connections that the client has dialled and not closed.
+    pub(crate) dialled: usize,
+    pub(crate) open_devices: Vec<DeviceId>,
+    pub(crate) coverage: Coverage,
+    pub(crate) records_coverage: bool,
+    /// Kinds of trouble in force, and the times of those that last.
+    pub(crate) planned: Vec<(Duration, Duration, TroubleKind)>,
     pub(crate) verdicts: Vec<(Duration, CommandId, Verdict)>,
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) stored: Option<StoredSession>,
-    pub(crate) heard: BTreeMap<DeviceId, Duration>,
+    /// When each thermostat's last message reached the client.
+    pub(crate) last_message: BTreeMap<DeviceId, Duration>,
     pub(crate) field_times: BTreeMap<(DeviceId, &'static str, Source), UnixTime>,
-    pub(crate) pressed: BTreeMap<DeviceId, Duration>,
     /// Set where thermostats acknowledge what they do not do.
     pub(crate) thermostats_lie: bool,
+    /// Thermostats that acknowledge what they do not do.
+    pub(crate) lying: BTreeSet<DeviceId>,
     pub(crate) printed_at: Duration,
     /// When REST last answered anything, and when the client was born.
     pub(crate) answered_at: Duration,
@@ -83,14 +112,8 @@ pub(crate) struct Link {
     /// The number the cloud knows it by.
     pub(crate) number: u64,
     pub(crate) open: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Given {
-    pub(crate) device: DeviceId,
-    pub(crate) change: Change,
-    pub(crate) at: Duration,
-    pub(crate) deadline: Duration,
+    /// The client has a socket for it.
+    pub(crate) held: bool,
 }
 
 /// Lines of history kept to be shown with a violation.
@@ -126,6 +149,7 @@ impl World {
         let host = Host { ahead_ms, ..Host::default() };
         let host_now = Now { mono: Duration::ZERO, wall: birth.plus_millis(ahead_ms) };
         let session = Session::new(settings.clone(), Environment::mysa(), start, rng.bytes(), host_now);
+        let rotation = spec.rules.rotation;
         let cloud = Cloud::new(spec, rng.next(), mysa_sim::Now { mono: Duration::ZERO, wall: birth });
         Self {
             session,
@@ -137,12 +161,26 @@ impl World {
             birth,
             observer: Observer::default(),
             conns: BTreeMap::new(),
-            wishes: BTreeMap::new(),
-            open: BTreeMap::new(),
+            ledger: Ledger::default(),
+            settled: BTreeMap::new(),
+            foreign_at: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            http: BTreeMap::new(),
+            requests_at: VecDeque::new(),
+            authorization: String::new(),
+            tokens_good: false,
+            forbids_needless_sign_ins: false,
+            rotation,
+            disk_full: false,
+            dialled: 0,
+            open_devices: Vec::new(),
+            coverage: Coverage::default(),
+            records_coverage: false,
+            planned: Vec::new(),
             verdicts: Vec::new(),
             events: Vec::new(),
             stored: None,
-            heard: BTreeMap::new(),
+            last_message: BTreeMap::new(),
             field_times: BTreeMap::new(),
             dials: VecDeque::new(),
             sign_ins: VecDeque::new(),
@@ -158,7 +196,7 @@ impl World {
             dials_ever: 0,
             duplicate_clients: 0,
             checked_at: Duration::ZERO,
-            pressed: BTreeMap::new(),
+            lying: BTreeSet::new(),
             thermostats_lie: false,
             printed_at: Duration::ZERO,
             answered_at: Duration::ZERO,
@@ -172,12 +210,12 @@ impl World {
         self
     }
 
-    /// Whether nobody could have taken a verdict at some time since.
     /// Since when the host has been awake; now, while it sleeps.
     pub(crate) fn awake_since(&self) -> Duration {
         if self.host.asleep.is_some() { self.now } else { self.host.woke.unwrap_or_default() }
     }
 
+    /// Whether nobody could have taken a verdict at some time since.
     pub(crate) fn was_asleep_since(&self, at: Duration) -> bool {
         self.host.woke.is_some_and(|woke| woke >= at)
             || self.host.asleep.is_some()
@@ -196,14 +234,15 @@ impl World {
     /// The client ends without a word, and another starts in its place, from what it kept or with the password.
     pub fn restart(&mut self, start: Start, seed: u64) {
         self.note("the client is restarted");
+        self.strike(TroubleKind::Restart);
         self.answered_at = self.now;
         // A machine that starts is awake.
         self.wake();
         // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
         for packet in self.net.take_all() {
             match packet {
-                Packet::Request(request) => _ = self.ask_cloud(&request),
-                Packet::ToCloud(conn, bytes) => {
+                Packet::Request(request, _) => _ = self.ask_cloud(&request),
+                Packet::ToCloud(conn, bytes, _) => {
                     if let Some(link) = self.conns.get(&conn) {
                         let (number, now) = (link.number, self.cloud_now());
                         self.cloud.handle_ws_bytes(now, number, &bytes);
@@ -218,7 +257,9 @@ impl World {
             self.observer.closed(conn);
         }
         self.drain_cloud();
-        self.forget_wishes();
+        self.dialled = 0;
+        self.tokens_good = false;
+        self.forget_commands();
         let now = self.host_now();
         self.session =
             Session::new(self.settings.clone(), Environment::mysa(), start, Rng::new(seed).bytes(), now);
@@ -252,6 +293,10 @@ impl World {
     /// Sets the host's wall clock: `ahead_ms` ahead of the truth from now on.
     pub fn step_clock(&mut self, ahead_ms: i64) {
         self.note(format_args!("the host's clock is {ahead_ms} ms ahead"));
+        self.strike(TroubleKind::ClockStep);
+        if ahead_ms < self.host.ahead_ms {
+            self.ledger.clock_set_back();
+        }
         self.host.ahead_ms = ahead_ms;
     }
 
@@ -267,9 +312,14 @@ impl World {
 
     fn sleep(&mut self, time: Duration, counted: bool) {
         if self.host.asleep.is_none() {
-            self.note(format_args!("the host sleeps for {time:?}"));
+            self.note(format_args!("the host sleeps for {time:?}, counted: {counted}"));
+            self.strike(if counted { TroubleKind::Freeze } else { TroubleKind::Suspend });
             self.host.asleep = Some(Sleep { from: self.now, until: self.now + time, counted });
         }
+    }
+
+    pub(crate) const fn is_asleep(&self) -> bool {
+        self.host.asleep.is_some()
     }
 
     /// Wakes the host, if it is asleep.
@@ -306,13 +356,32 @@ impl World {
             Ok(id) => id,
             Err(_) => return Ok(None),
         };
-        for (field, value) in self.on_the_wire(device, &change) {
-            self.wishes.insert((device, field), value);
-        }
         let deadline = deadline.unwrap_or(self.settings.command_deadline);
-        self.open.insert(id, Given { device, change, at: self.now, deadline });
+        let conditioner =
+            self.cloud.truth(device).is_some_and(|truth| truth.family == mysa_sim::Family::AirConditioner);
+        let settings = writes::asked(&change, if conditioner { 100 } else { 50 });
+        self.ledger.issue(id, device, change, settings, (self.now, deadline));
+        self.sample(device);
         self.drain_session()?;
+        self.ledger.overtake(id);
         Ok(Some(id))
+    }
+
+    /// Takes a command back, as an application would.
+    ///
+    /// # Errors
+    /// An invariant that was broken by it.
+    pub fn cancel(&mut self, id: CommandId) -> Result<(), Violation> {
+        if self.host.asleep.is_some() {
+            return Ok(());
+        }
+        self.note(format_args!("taken back: {id}"));
+        self.call(|session, now| session.cancel(now, id))
+    }
+
+    /// Says that the test asks for one write that is no command, by the path of its request.
+    pub fn expect_write(&mut self, path: &str) {
+        self.ledger.expect(path);
     }
 
     /// Calls the client as an application would, and takes what it puts out: `world.call(|session, now| …)`.
@@ -338,9 +407,22 @@ impl World {
             other => self.note(format_args!("{other:?}")),
         }
         let now = self.cloud_now();
-        if let mysa_sim::Happening::Press(device, _) | mysa_sim::Happening::PressMode(device, _) = &happening
-        {
-            self.pressed.insert(*device, self.now);
+        match &happening {
+            mysa_sim::Happening::Press(device, _)
+            | mysa_sim::Happening::PressMode(device, _)
+            | mysa_sim::Happening::Schedule(device, ..)
+            | mysa_sim::Happening::OtherApp(device, ..) => {
+                self.foreign(*device);
+            }
+            mysa_sim::Happening::Publish(topic, _) => {
+                if let Some(Topic { device, kind: TopicKind::In }) = Topic::parse(topic.as_bytes()) {
+                    self.foreign(device);
+                }
+            }
+            mysa_sim::Happening::RevokeTokens(_) | mysa_sim::Happening::ChangePassword(..) => {
+                self.tokens_good = false;
+            }
+            _ => {}
         }
         self.cloud.act(now, happening);
         self.drain_cloud();
@@ -359,29 +441,12 @@ impl World {
         &self.requests
     }
 
-    /// The fields a change would have on the wire, if the model takes it.
-    fn on_the_wire(&self, device: DeviceId, change: &Change) -> Vec<(&'static str, String)> {
-        let Some(known) = self.session.device(device) else { return Vec::new() };
-        let command = mysa_proto::Command::new(
-            device,
-            known.model(),
-            &known.limits(),
-            &self.settings.modes,
-            *change,
-            self.wall(),
-        );
-        let Ok(command) = command else { return Vec::new() };
-        let mut payload = Vec::new();
-        let stamp = EnvelopeMeta { id: 1, time: self.wall(), app_ref: "x", form: EnvelopeForm::Observed };
-        command.encode(&stamp, &mut payload);
-        fields_of(&payload).unwrap_or_default()
-    }
-
     /// Presses the buttons of a thermostat.
     pub fn press(&mut self, device: DeviceId, change: &Change) {
         self.note(format_args!("pressed: {device} {change}"));
         let now = self.cloud_now();
-        self.pressed.insert(device, self.now);
+        self.strike(TroubleKind::Person);
+        self.foreign(device);
         self.cloud.press(now, device, change.setpoint, change.mode.map(own_mode));
         self.drain_cloud();
     }
@@ -553,13 +618,28 @@ impl World {
         let resume = self.host.asleep.map_or(self.now, |sleep| sleep.until);
         while let Some(packet) = self.net.arrived(self.now) {
             match packet {
-                Packet::Request(_) | Packet::Upgrade(_) | Packet::ToCloud(..) | Packet::ClientClosed(_) => {
+                Packet::Request(..) | Packet::Upgrade(_) | Packet::ToCloud(..) | Packet::ClientClosed(_) => {
                     self.deliver(packet)?;
                 }
                 other => self.net.send_after(resume, other),
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn note_coverage(&mut self) {
+        let (now, states) = (self.now, self.states());
+        let active = self.planned.iter().filter(|(from, until, _)| *from <= now && now < *until);
+        let troubles = active.fold(0, |all, (_, _, kind)| all | kind.bit());
+        self.coverage.see(troubles, states);
+    }
+
+    /// Something happens at once.
+    pub(crate) fn strike(&mut self, kind: TroubleKind) {
+        if self.records_coverage {
+            let states = self.states();
+            self.coverage.strike(kind, states);
+        }
     }
 
     fn reset_links(&mut self) {

@@ -440,6 +440,7 @@ fn f48_a_write_is_never_replayed_after_an_ambiguous_failure() {
         let id = world.ask(V2, set(24.0));
         let request = rest::set_name(device(V2), "Galley").unwrap();
         world.fault(secs(60), Fault::Http(Endpoint::Path(format!("/devices/{V2}")), fault.clone()));
+        world.expect_write(&format!("/devices/{V2}"));
         let write = world.call(|session, now| session.write_settings(now, request)).unwrap().unwrap();
         world.go(HOUR);
         let sent = |end: &str| {

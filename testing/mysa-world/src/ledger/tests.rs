@@ -1,0 +1,241 @@
+use mysa_proto::{Celsius, Mode};
+use mysa_session::{DeliveryStage, Evidence, Expired};
+
+use super::*;
+use crate::writes::asked;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn device() -> DeviceId {
+    DeviceId::new("a0b1c2d3e4f6").unwrap()
+}
+
+/// Names of commands and requests, which only a session gives out.
+struct Names {
+    commands: Vec<CommandId>,
+    requests: Vec<HttpId>,
+}
+
+fn names() -> Names {
+    let mut world = crate::World::new(
+        mysa_sim::CloudSpec::demo(),
+        crate::NetSpec::default(),
+        mysa_session::Settings::default(),
+        1,
+    );
+    let now = world.host_now();
+    let mut commands = Vec::new();
+    for _ in 0..4 {
+        commands.push(world.session.command(now, device(), Change::default(), None).unwrap());
+    }
+    let mut requests = Vec::new();
+    while requests.len() < 4 {
+        while let Some(output) = world.session.poll_output() {
+            if let mysa_session::Output::Http(request) = output {
+                requests.push(request.id);
+                let result = mysa_session::HttpResult::Failed(mysa_session::HttpFailure::Broken);
+                let now = world.host_now();
+                world.session.handle_http(now, request.id, result);
+            }
+        }
+        let due = world.session.poll_timeout().unwrap().at;
+        world.now = due.max(world.now);
+        let now = world.host_now();
+        world.session.handle_timeout(now);
+    }
+    Names { commands, requests }
+}
+
+fn setpoint(degrees: i32) -> Change {
+    Change::setpoint(Celsius::from_hundredths(degrees * 100))
+}
+
+fn wire(change: &Change) -> Settings {
+    let wire = |(setting, asked)| match asked {
+        Asked::Exactly(value) => (setting, value),
+        other => panic!("{other:?}"),
+    };
+    asked(change, 50).into_iter().map(wire).collect()
+}
+
+const fn message(id: u64) -> Carrier {
+    Carrier::Message { id, again: false }
+}
+
+const fn repeat(id: u64) -> Carrier {
+    Carrier::Message { id, again: true }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A ledger in which these commands were asked for, one a second.
+fn ledger(names: &Names, changes: &[Change]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for (n, (id, change)) in names.commands.iter().zip(changes).enumerate() {
+        let times = (secs(n as u64), DEADLINE);
+        ledger.issue(*id, device(), *change, asked(change, 50), times);
+        ledger.overtake(*id);
+    }
+    ledger
+}
+
+fn send(ledger: &mut Ledger, at: u64, carrier: Carrier, change: &Change) -> Result<u64, Violation> {
+    ledger.transmit(secs(at), device(), carrier, &wire(change))
+}
+
+fn confirmed() -> Verdict {
+    Verdict::Confirmed { by: Evidence::Ack, after: secs(1) }
+}
+
+#[test]
+fn a_value_that_no_command_asks_for_is_seen() {
+    let names = names();
+    let mut empty = Ledger::default();
+    assert!(matches!(send(&mut empty, 1, message(1), &setpoint(20)), Err(Violation::Unasked { .. })));
+    let mut one = ledger(&names, &[setpoint(20)]);
+    for wrong in [setpoint(21), Change::mode(Mode::Off), Change { mode: Some(Mode::Heat), ..setpoint(20) }] {
+        assert!(matches!(send(&mut one, 1, message(1), &wrong), Err(Violation::Unasked { .. })), "{wrong}");
+    }
+    send(&mut one, 1, message(1), &setpoint(20)).unwrap();
+    // One that was taken back before it was sent is as if nobody had asked.
+    let mut gone = ledger(&names, &[setpoint(20)]);
+    gone.decide(names.commands[0], &Verdict::Expired(Expired::Cancelled)).unwrap();
+    assert!(matches!(send(&mut gone, 1, message(1), &setpoint(20)), Err(Violation::Unasked { .. })));
+}
+
+#[test]
+fn an_older_command_after_a_newer_one_is_seen_on_every_channel() {
+    let names = names();
+    for (first, second) in
+        [(message(1), repeat(1)), (message(1), message(3)), (message(1), request(&names, 0))]
+    {
+        let mut ledger = ledger(&names, &[setpoint(20)]);
+        send(&mut ledger, 1, first, &setpoint(20)).unwrap();
+        let newer = setpoint(22);
+        ledger.issue(names.commands[1], device(), newer, asked(&newer, 50), (secs(2), DEADLINE));
+        ledger.overtake(names.commands[1]);
+        let found = send(&mut ledger, 3, second, &setpoint(20));
+        assert!(matches!(found, Err(Violation::OlderAfterNewer { .. })), "{second:?}: {found:?}");
+        send(&mut ledger, 3, message(2), &newer).unwrap();
+        let found = send(&mut ledger, 4, second, &setpoint(20));
+        assert!(matches!(found, Err(Violation::OlderAfterNewer { .. })), "{second:?}: {found:?}");
+    }
+}
+
+fn request(names: &Names, n: usize) -> Carrier {
+    Carrier::Request(names.requests[n])
+}
+
+#[test]
+fn a_transmission_after_the_verdict_is_seen() {
+    let names = names();
+    let open = Verdict::Unconfirmed {
+        reached: DeliveryStage::Wire(mysa_proto::Channel::Mqtt),
+        seen: Change::default(),
+        after: DEADLINE,
+    };
+    for verdict in [confirmed(), open] {
+        for carrier in [message(2), request(&names, 0)] {
+            let mut ledger = ledger(&names, &[setpoint(20)]);
+            send(&mut ledger, 1, message(1), &setpoint(20)).unwrap();
+            ledger.decide(names.commands[0], &verdict).unwrap();
+            let found = send(&mut ledger, 2, carrier, &setpoint(20));
+            assert!(matches!(found, Err(Violation::AfterVerdict { .. })), "{carrier:?}: {found:?}");
+            assert!(matches!(ledger.decide(names.commands[0], &verdict), Err(Violation::SecondVerdict(_))));
+        }
+    }
+}
+
+#[test]
+fn a_transmission_past_the_deadline_is_seen() {
+    let names = names();
+    let mut ledger_one = ledger(&names, &[setpoint(20)]);
+    send(&mut ledger_one, 30, message(1), &setpoint(20)).unwrap();
+    assert_eq!(
+        send(&mut ledger_one, 31, repeat(1), &setpoint(20)),
+        Err(Violation::TooLate { command: names.commands[0].to_string(), late: secs(1) })
+    );
+    // Nobody can count who had his clock set back.
+    let mut set_back = ledger(&names, &[setpoint(20)]);
+    set_back.clock_set_back();
+    send(&mut set_back, 31, message(1), &setpoint(20)).unwrap();
+}
+
+#[test]
+fn a_command_is_asked_again_three_times_by_mqtt_and_goes_to_the_other_channel_once() {
+    let names = names();
+    let mut ledger_one = ledger(&names, &[setpoint(20)]);
+    for id in 1..=4 {
+        send(&mut ledger_one, id, message(id), &setpoint(20)).unwrap();
+        send(&mut ledger_one, id, repeat(id), &setpoint(20)).unwrap();
+    }
+    let found = send(&mut ledger_one, 5, message(5), &setpoint(20));
+    assert!(matches!(found, Err(Violation::AskedTooOften { times: 5, .. })), "{found:?}");
+    let mut switched = ledger(&names, &[setpoint(20)]);
+    send(&mut switched, 1, message(1), &setpoint(20)).unwrap();
+    send(&mut switched, 2, request(&names, 0), &setpoint(20)).unwrap();
+    let found = send(&mut switched, 3, message(2), &setpoint(20));
+    assert!(matches!(found, Err(Violation::SwitchedBack { .. })), "{found:?}");
+}
+
+#[test]
+fn a_request_is_repeated_only_if_it_was_not_carried_out_and_never_beside_another() {
+    let names = names();
+    let mut parallel = ledger(&names, &[setpoint(20)]);
+    send(&mut parallel, 1, request(&names, 0), &setpoint(20)).unwrap();
+    let newer = setpoint(22);
+    parallel.issue(names.commands[1], device(), newer, asked(&newer, 50), (secs(2), DEADLINE));
+    let found = send(&mut parallel, 3, request(&names, 1), &newer);
+    assert_eq!(found, Err(Violation::ParallelWrites { device: device() }));
+    for done in [false, true] {
+        let mut ledger = ledger(&names, &[setpoint(20)]);
+        send(&mut ledger, 1, request(&names, 0), &setpoint(20)).unwrap();
+        ledger.answered(names.requests[0], done);
+        let found = send(&mut ledger, 2, request(&names, 1), &setpoint(20));
+        let seen = matches!(found, Err(Violation::RepeatedAfterOpenEnd { .. }));
+        assert_eq!(seen, done, "{found:?}");
+    }
+    for done in [false, true] {
+        let mut ledger = Ledger::default();
+        let path = "/devices/a0b1c2d3e4f6";
+        assert!(matches!(ledger.write(names.requests[0], path), Err(Violation::UnaskedRequest { .. })));
+        ledger.expect(path);
+        ledger.write(names.requests[0], path).unwrap();
+        ledger.answered(names.requests[0], done);
+        let found = ledger.write(names.requests[1], path);
+        assert_eq!(matches!(found, Err(Violation::RepeatedAfterOpenEnd { .. })), done, "{found:?}");
+    }
+}
+
+#[test]
+fn a_confirmed_command_was_true_as_a_whole_at_one_moment_since_its_sending() {
+    let names = names();
+    let both = Change { mode: Some(Mode::Heat), ..setpoint(22) };
+    let truth = |degrees: i64, mode: i64| Truth { setpoint: degrees * 100, mode, lock: false };
+    for (before, after, expected) in [
+        (vec![], vec![truth(22, 3)], true),
+        (vec![truth(22, 3)], vec![truth(16, 3)], false),
+        (vec![], vec![truth(22, 1), truth(16, 3)], false),
+        (vec![], vec![Truth { setpoint: 2_150, mode: 3, lock: false }], false),
+        (vec![], vec![], false),
+    ] {
+        let mut ledger = ledger(&names, &[both]);
+        for truth in &before {
+            ledger.sample(device(), truth);
+        }
+        send(&mut ledger, 1, message(1), &both).unwrap();
+        for truth in &after {
+            ledger.sample(device(), truth);
+        }
+        let (_, issued) = ledger.decide(names.commands[0], &confirmed()).unwrap();
+        assert_eq!(Ledger::was_true(issued), expected, "{before:?} {after:?}");
+    }
+    // What a newer command asks for is not the older one's any more.
+    let mut two = ledger(&names, &[both, setpoint(18)]);
+    send(&mut two, 2, message(1), &Change { mode: Some(Mode::Heat), ..setpoint(18) }).unwrap();
+    two.sample(device(), &truth(18, 3));
+    let (_, issued) = two.decide(names.commands[0], &confirmed()).unwrap();
+    assert!(Ledger::was_true(issued));
+}
