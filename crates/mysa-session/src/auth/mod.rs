@@ -54,6 +54,19 @@ struct Held<T> {
     margin: Duration,
 }
 
+impl<T> Held<T> {
+    const fn renewal(&self) -> Duration {
+        self.lapses.saturating_sub(self.margin)
+    }
+}
+
+impl Held<Signer> {
+    /// When the next ones are to be fetched.
+    fn refetch(&self) -> Duration {
+        self.renewal().max(self.since.saturating_add(CREDENTIALS_SPACING))
+    }
+}
+
 /// AWS credentials in the form the signer takes.
 #[derive(Debug)]
 struct Signer(Credentials);
@@ -78,6 +91,10 @@ enum Stage {
     Revoked(AwaitRevoked),
 }
 
+/// Time between two requests for credentials, however short their life.
+const CREDENTIALS_SPACING: Duration = Duration::from_secs(60);
+/// Time that a connection stays before it is replaced because its credentials expire. It outlives them, so this does no harm.
+const SHORTEST_CONNECTION: Duration = Duration::from_secs(300);
 /// Between two sign-ins, whoever asks for them: each that fails is a step towards a lock-out.
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
 
@@ -149,16 +166,17 @@ impl Identity {
         self.tokens.as_ref().map(|held| held.value.claims.sub.as_str())
     }
 
-    /// Credentials fit to sign with, and when they lapse and ought to be replaced.
+    /// Credentials fit to sign with, when they expire, and when a connection that they signed ought to be replaced.
     pub(crate) fn credentials(&self, cx: &Context) -> Option<(&Credentials, Duration, Duration)> {
         let held = self.credentials.as_ref()?;
         let usable = held.lapses.saturating_sub(Duration::from_secs(20)) > cx.mono();
-        usable.then(|| (&held.value.0, held.lapses, held.lapses.saturating_sub(held.margin)))
+        let replaced = held.renewal().max(cx.after(SHORTEST_CONNECTION));
+        usable.then_some((&held.value.0, held.lapses, replaced))
     }
 
     /// Whether credentials are at hand that need no renewal yet.
     pub(crate) fn has_fresh_credentials(&self, cx: &Context) -> bool {
-        self.credentials.as_ref().is_some_and(|held| held.lapses.saturating_sub(held.margin) > cx.mono())
+        self.credentials.as_ref().is_some_and(|held| held.renewal() > cx.mono())
     }
 
     /// The credentials were refused, whatever they say of themselves.
@@ -212,14 +230,12 @@ impl Identity {
 
     /// When something has to be fetched, retries apart.
     fn due(&self, credentials_wanted: bool) -> Option<Duration> {
-        let renew = |lapses: Duration, margin: Duration| lapses.saturating_sub(margin);
         let Some(tokens) = &self.tokens else {
             return self.blocked.is_none().then_some(Duration::ZERO);
         };
-        let tokens_at = self.blocked.is_none().then(|| renew(tokens.lapses, tokens.margin));
-        let credentials_at = credentials_wanted.then(|| {
-            self.credentials.as_ref().map_or(Duration::ZERO, |held| renew(held.lapses, held.margin))
-        });
+        let tokens_at = self.blocked.is_none().then(|| tokens.renewal());
+        let credentials_at = credentials_wanted
+            .then(|| self.credentials.as_ref().map_or(Duration::ZERO, |held| held.refetch()));
         match (tokens_at, credentials_at) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -251,13 +267,12 @@ impl Identity {
         if self.challenge.is_some() || now < self.retry_at {
             return;
         }
-        let lapsing = |lapses: Duration, margin: Duration| lapses.saturating_sub(margin) <= now;
-        let tokens_due = self.tokens.as_ref().is_none_or(|held| lapsing(held.lapses, held.margin));
+        let tokens_due = self.tokens.as_ref().is_none_or(|held| held.renewal() <= now);
         if tokens_due && self.blocked.is_none() {
             self.renew_tokens(cx);
             return;
         }
-        let credentials_due = self.credentials.as_ref().is_none_or(|held| lapsing(held.lapses, held.margin));
+        let credentials_due = self.credentials.as_ref().is_none_or(|held| held.refetch() <= now);
         if credentials_wanted && credentials_due && self.id_token(cx).is_some() {
             self.renew_credentials(cx);
         }

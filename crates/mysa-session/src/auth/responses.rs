@@ -18,6 +18,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
+/// Tokens that are said to live for less are used for this long all the same, so that they are not renewed in a loop;
+/// REST answers 401 where they are really not accepted any more.
+const SHORTEST_TOKEN_LIFE: Duration = Duration::from_secs(300);
+/// Credentials are replaced after this long, however long they are said to live.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+
 impl Identity {
     /// Takes an answer to one of our requests.
     pub(crate) fn handle_http(&mut self, cx: &mut Context, result: HttpResult<'_>) {
@@ -226,7 +232,7 @@ impl Identity {
             self.stored.refresh_token = Some(refresh.clone());
             changed = true;
         }
-        let life = tokens.expires_in;
+        let life = tokens.expires_in.max(SHORTEST_TOKEN_LIFE);
         let margin = cx.settings.renewal_margin.min(life / 4);
         self.tokens =
             Some(Box::new(Held { value: tokens, since: cx.mono(), lapses: cx.after(life), margin }));
@@ -238,7 +244,7 @@ impl Identity {
     fn hold_credentials(&mut self, cx: &mut Context, credentials: &AwsCredentials) {
         let time = cx.clock.time_of(ClockSource::IdentityPool, cx.now);
         let left = credentials.expires_at_ms.saturating_sub(time.as_millis());
-        let life = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let life = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(LONGEST_LIFE);
         if life < Duration::from_secs(30) {
             // Lapsed on arrival: either clock may be at fault, and asking at once would never end.
             self.pause(cx, Reason::ServerTrouble { status: 200 });

@@ -48,6 +48,10 @@ pub(crate) struct Cloud {
     pub(crate) accepted: Option<Vec<&'static str>>,
     pub(crate) respond: Reply,
     pub(crate) credentials_life: i64,
+    /// `Expiration` of credentials as it is written, in place of one by their life.
+    pub(crate) expiration: Option<&'static str>,
+    /// `ExpiresIn` of tokens as it is written.
+    pub(crate) expires_in: &'static str,
     pub(crate) rest: Reply,
     /// Seconds that the `Date` of REST answers is ahead of the truth, and their `Age`.
     pub(crate) rest_date: (i64, Option<&'static str>),
@@ -128,6 +132,8 @@ impl Rig {
             accepted: None,
             respond: Reply::Good,
             credentials_life: 3_600,
+            expiration: None,
+            expires_in: "3600",
             rest: Reply::Good,
             rest_date: (0, None),
             http: true,
@@ -312,7 +318,7 @@ impl Rig {
             return match if refresh { self.cloud.refresh } else { self.cloud.respond } {
                 Reply::Good => {
                     self.cloud.tokens += 1;
-                    Some((200, tokens(self.cloud.tokens)))
+                    Some((200, tokens(self.cloud.tokens).replace("3600", self.cloud.expires_in)))
                 }
                 Reply::Status(status, body) => Some((status, body.into())),
                 Reply::Timeout => None,
@@ -322,11 +328,12 @@ impl Rig {
             return Some((200, r#"{"IdentityId":"us-east-1:identity"}"#.into()));
         }
         if what.ends_with("GetCredentialsForIdentity") {
-            let expiration = truth + self.cloud.credentials_life;
+            let expiration = format!("{}.0", truth + self.cloud.credentials_life);
+            let expiration = self.cloud.expiration.unwrap_or(&expiration);
             return Some((
                 200,
                 format!(
-                    r#"{{"IdentityId":"us-east-1:identity","Credentials":{{"AccessKeyId":"ASIAEXAMPLE","SecretKey":"CANARY-secret","SessionToken":"CANARY-token","Expiration":{expiration}.0}}}}"#
+                    r#"{{"IdentityId":"us-east-1:identity","Credentials":{{"AccessKeyId":"ASIAEXAMPLE","SecretKey":"CANARY-secret","SessionToken":"CANARY-token","Expiration":{expiration}}}}}"#
                 ),
             ));
         }

@@ -1,0 +1,93 @@
+//! What the cloud says of the lives of tokens and credentials, and the requests that follow from it.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_session::Level;
+use rig::{Reply, Rig};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Requests of the second hour: token refreshes, credentials, dials, and all HTTP requests.
+fn second_hour(rig: &mut Rig) -> [usize; 4] {
+    let counts = |rig: &Rig| {
+        [
+            rig.asked("InitiateAuth") + rig.asked("GetTokensFromRefreshToken"),
+            rig.asked("GetCredentialsForIdentity"),
+            rig.log.dials.len(),
+            rig.log.http.len(),
+        ]
+    };
+    rig.run(HOUR);
+    let before = counts(rig);
+    rig.run(HOUR);
+    let after = counts(rig);
+    core::array::from_fn(|at| after[at] - before[at])
+}
+
+#[test]
+fn a_token_life_of_any_length_means_few_refreshes_and_a_live_service() {
+    for expires_in in [
+        "0",
+        "-1",
+        "-1e300",
+        "1",
+        "0.5",
+        "59",
+        "60.75",
+        "300",
+        "3600",
+        "86400",
+        "3153600000",
+        "1e300",
+        "null",
+    ] {
+        let mut rig = Rig::new();
+        rig.cloud.expires_in = expires_in;
+        let [refreshes, credentials, dials, http] = second_hour(&mut rig);
+        assert!(refreshes <= 20, "{expires_in}: {refreshes}");
+        assert!(credentials <= 2 && dials <= 2 && http <= 60, "{expires_in}: {credentials} {dials} {http}");
+        assert_eq!(rig.session.service().level, Level::Live, "{expires_in}");
+    }
+}
+
+#[test]
+fn a_life_of_credentials_of_any_length_means_few_requests() {
+    for life in [-86_400, -1, 0, 1, 29, 31, 60, 119, 300, 600, 3_600, 86_400, 3_153_600_000] {
+        let mut rig = Rig::new();
+        rig.cloud.credentials_life = life;
+        let [refreshes, credentials, dials, http] = second_hour(&mut rig);
+        assert!(credentials <= 60 && dials <= 13, "{life}: {credentials} {dials}");
+        assert!(refreshes <= 2 && http - credentials <= 100, "{life}: {refreshes} {http}");
+        if life > 30 {
+            assert_eq!(rig.session.service().level, Level::Live, "{life}");
+        }
+    }
+}
+
+#[test]
+fn an_expiration_that_is_no_time_means_few_requests() {
+    for expiration in ["0", "-1", "-1e300", "1.5", "1e15", "1e300", "null"] {
+        let mut rig = Rig::new();
+        rig.cloud.expiration = Some(expiration);
+        let [refreshes, credentials, dials, http] = second_hour(&mut rig);
+        assert!(refreshes <= 2 && credentials <= 60 && dials <= 2, "{expiration}: {credentials} {dials}");
+        assert!(http - credentials <= 100, "{expiration}: {http}");
+        // What lies in the far future is good for now.
+        let far = expiration.starts_with("1e");
+        let level = if far { Level::Live } else { Level::RestOnly };
+        assert_eq!(rig.session.service().level, level, "{expiration}");
+    }
+}
+
+#[test]
+fn tokens_that_no_service_takes_mean_few_refreshes() {
+    for expires_in in ["0", "3600"] {
+        let mut rig = Rig::new();
+        rig.cloud.expires_in = expires_in;
+        rig.cloud.rest = Reply::Status(401, "{}");
+        let [refreshes, _, _, http] = second_hour(&mut rig);
+        assert!(refreshes <= 80 && http <= 250, "{expires_in}: {refreshes} {http}");
+    }
+}
