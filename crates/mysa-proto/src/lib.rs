@@ -67,8 +67,8 @@ mod topic;
 mod units;
 
 pub use command::{
-    Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, EnvelopeForm, EnvelopeMeta,
-    Hold, InvalidCommand, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report,
+    Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, Comparison, EnvelopeForm,
+    EnvelopeMeta, Hold, InvalidCommand, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report,
     encode_settings_nudge,
 };
 pub use entity::{Category, Choice, Entity, EntityFacts, Span, entities};
@@ -86,7 +86,7 @@ pub use model::{
     ModelInfo, Sensor, SetpointRange, Swing, UnknownModeName,
 };
 pub use power::{EnergyMeter, Load, LoadCurrent, Power, average_power, rated_power};
-pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Source, StateField};
+pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Provenance, Source, StateField};
 pub use time::{Now, UnixTime};
 pub use topic::{Topic, TopicKind};
 pub use units::{Amperes, Celsius, DutyCycle, KilowattHours, RelativeHumidity, Volts, Watts};

@@ -339,11 +339,14 @@ proptest! {
         let info = Model::parse(model);
         let made = Command::new(device(), &info, &Limits::default(), &ModeTable::OBSERVED, change, NOW);
         let Ok(command) = made else { return Ok(()) };
-        use mysa_proto::Agreement::{Agrees, Differs, NotSeen};
-        prop_assert_eq!(command.agreement(command.change()), Agrees);
-        prop_assert_eq!(command.agreement(&Change::default()), NotSeen);
-        if let (Some(asked), Some(mode)) = (command.change().mode, seen.mode) {
-            prop_assert!(asked == mode || command.agreement(&seen) == Differs);
+        let asked = command.change();
+        prop_assert!(asked.compare(asked).is_met());
+        let unseen = asked.compare(&Change::default());
+        prop_assert_eq!((unseen.unmet, unseen.differs), (*asked, false));
+        let comparison = asked.compare(&seen);
+        prop_assert_eq!(comparison.unmet.within(asked), comparison.unmet);
+        if let (Some(asked), Some(mode)) = (asked.mode, seen.mode) {
+            prop_assert!(asked == mode || comparison.differs);
         }
     }
 }

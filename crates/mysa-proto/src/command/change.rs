@@ -1,46 +1,231 @@
 use core::fmt;
 
-use crate::{Celsius, Control, FanSpeed, Mode, Swing, UnixTime};
+use crate::{
+    Celsius, Control, DeviceState, FanSpeed, Mode, Now, Observation, Provenance, Source, Swing, UnixTime,
+};
 
-/// What somebody wants a thermostat to do: any number of fields at once, sent as one command.
-///
-/// It is a wish, not yet a command: [`Command::new`](crate::Command::new) checks it against the model.
-///
-/// ```
-/// use mysa_proto::{Celsius, Change, Mode};
-///
-/// let change = Change { mode: Some(Mode::Heat), setpoint: Celsius::from_degrees(21.5), ..Change::default() };
-/// assert_eq!(change.to_string(), "mode heat, setpoint 21.5 °C");
-/// ```
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "plain data; `..Change::default()` fills the rest")]
-pub struct Change {
-    /// Target temperature. It is moved to the nearest step of the model.
-    pub setpoint: Option<Celsius>,
+/// One value of a setting: how it is compared with what a thermostat shows, and how it is written for people.
+pub(crate) trait Setting: Copy + PartialEq {
+    /// True if a thermostat that shows `seen` holds this value.
+    fn is_met_by(self, seen: Self) -> bool {
+        self == seen
+    }
+
+    /// Writes the value for people.
+    fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl Setting for bool {
+    fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(on_off(self))
+    }
+}
+
+impl Setting for Celsius {
+    /// Some firmware prints 21.504 for 21.5.
+    fn is_met_by(self, seen: Self) -> bool {
+        self.as_hundredths().abs_diff(seen.as_hundredths()) <= 1
+    }
+
+    fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self, f)
+    }
+}
+
+impl Setting for AutoSetpoints {
+    fn is_met_by(self, seen: Self) -> bool {
+        self.heat.is_met_by(seen.heat) && self.cool.is_met_by(seen.cool)
+    }
+
+    fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self, f)
+    }
+}
+
+impl Setting for Hold {
+    /// A thermostat reports a temporary hold by the same number as following the schedule.
+    fn is_met_by(self, seen: Self) -> bool {
+        (self == Self::Permanent) == (seen == Self::Permanent)
+    }
+
+    fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self, f)
+    }
+}
+
+impl Setting for Brightness {
+    /// An acknowledgement may show no more than the brightness in use. So that must be seen if it was asked for, and
+    /// nothing else that is seen may contradict.
+    fn is_met_by(self, seen: Self) -> bool {
+        fn not_contradicted<T: PartialEq>(asked: Option<T>, seen: Option<T>) -> bool {
+            asked.is_none() || seen.is_none() || asked == seen
+        }
+        (self.active.is_none() || self.active == seen.active)
+            && not_contradicted(self.auto, seen.auto)
+            && not_contradicted(self.idle, seen.idle)
+            && not_contradicted(self.active_seconds, seen.active_seconds)
+            && not_contradicted(self.idle_seconds, seen.idle_seconds)
+    }
+
+    fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self, f)
+    }
+}
+
+macro_rules! exact_settings {
+    ($($type:ty,)*) => {$(
+        impl Setting for $type {
+            fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self, f)
+            }
+        }
+    )*};
+}
+exact_settings! { Mode, FanSpeed, Swing, TrackedSensor, }
+
+/// The one table of settings. Everything that goes through them one by one is made from it.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $type:ty, $control:ident, $label:literal;)*) => {
+        /// Requested settings of a thermostat: any number of fields at once, sent as one command.
+        ///
+        /// It is not checked yet: [`Command::new`](crate::Command::new) checks it against the model.
+        ///
+        /// ```
+        /// use mysa_proto::{Celsius, Change, Mode};
+        ///
+        /// let change = Change { mode: Some(Mode::Heat), setpoint: Celsius::from_degrees(21.5), ..Change::default() };
+        /// assert_eq!(change.to_string(), "mode heat, setpoint 21.5 °C");
+        /// ```
+        #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+        #[expect(clippy::exhaustive_structs, reason = "plain data; `..Change::default()` fills the rest")]
+        pub struct Change {
+            $( $(#[$doc])* pub $field: Option<$type>, )*
+        }
+
+        impl Change {
+            /// The controls it touches, each once.
+            pub fn controls(&self) -> impl Iterator<Item = Control> {
+                let touched = [$( self.$field.is_some().then_some(Control::$control) ),*];
+                let mut last = None;
+                // Settings of one control stand side by side in the table.
+                touched.into_iter().flatten().filter(move |&control| last.replace(control) != Some(control))
+            }
+
+            /// This change with the fields of a later one laid over it.
+            #[must_use]
+            pub fn then(self, later: Self) -> Self {
+                Self { $( $field: later.$field.or(self.$field), )* }
+            }
+
+            /// This change without the fields that `other` sets.
+            #[must_use]
+            pub fn without(self, other: &Self) -> Self {
+                Self { $( $field: if other.$field.is_some() { None } else { self.$field }, )* }
+            }
+
+            /// Only those fields of this change that `other` sets as well.
+            #[must_use]
+            pub fn within(self, other: &Self) -> Self {
+                Self { $( $field: if other.$field.is_some() { self.$field } else { None }, )* }
+            }
+
+            /// Compares what was asked for with what a thermostat shows.
+            ///
+            /// This is the one rule by which a command counts as obeyed. Values are equal, with three exceptions:
+            /// temperatures agree within 0.01 °C, of a hold only its permanence is compared, and of the brightness
+            /// only the parts that are seen, of which the one in use must be.
+            ///
+            /// ```
+            /// use mysa_proto::{Celsius, Change, Mode};
+            ///
+            /// let asked = Change { mode: Some(Mode::Heat), ..Change::setpoint(Celsius::from_hundredths(2_150)) };
+            /// let comparison = asked.compare(&Change::setpoint(Celsius::from_hundredths(2_151)));
+            /// assert_eq!((comparison.unmet, comparison.differs), (Change::mode(Mode::Heat), false));
+            /// ```
+            #[must_use]
+            pub fn compare(&self, seen: &Self) -> Comparison {
+                let mut comparison = Comparison { unmet: *self, differs: false };
+                $(
+                    if let (Some(asked), Some(seen)) = (self.$field, seen.$field) {
+                        if asked.is_met_by(seen) {
+                            comparison.unmet.$field = None;
+                        } else {
+                            comparison.differs = true;
+                        }
+                    }
+                )*
+                comparison
+            }
+        }
+
+        impl fmt::Display for Change {
+            /// For people: `mode heat, setpoint 21.5 °C`, or `nothing`.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut list = List { f, first: true };
+                $( list.field($label, self.$field.map(Shown))?; )*
+                if list.first { list.f.write_str("nothing") } else { Ok(()) }
+            }
+        }
+
+        impl Observation {
+            /// A command that the device is known to have taken, to be handed to [`DeviceState::confirm`]. `at` is the
+            /// time of the message that proved it, by the clock of the device, if it had one.
+            #[must_use]
+            pub const fn from_change(change: &Change, at: Option<UnixTime>, received: Now) -> Self {
+                Self { $( $field: change.$field, )* ..Self::new(Source::Ack, at, received) }
+            }
+
+            /// The settings it shows.
+            #[must_use]
+            pub const fn settings(&self) -> Change {
+                Change { $( $field: self.$field, )* }
+            }
+        }
+
+        impl DeviceState {
+            /// The settings it shows whose provenance satisfies `counts`.
+            pub fn settings(&self, counts: impl Fn(&Provenance) -> bool) -> Change {
+                Change {
+                    $( $field: self.$field().filter(|field| counts(&field.provenance())).map(|field| field.value), )*
+                }
+            }
+
+            /// The provenance of the settings it shows, for those that `of` sets, in the order of [`Change`]'s fields.
+            pub fn provenance_of(&self, of: &Change) -> impl Iterator<Item = Provenance> {
+                let all = [$( of.$field.and_then(|_| self.$field()).map(|field| field.provenance()) ),*];
+                all.into_iter().flatten()
+            }
+        }
+    };
+}
+
+settings! {
     /// Operating mode.
-    pub mode: Option<Mode>,
+    mode: Mode, Mode, "mode";
+    /// Target temperature. It is moved to the nearest step of the model.
+    setpoint: Celsius, Setpoint, "setpoint";
     /// Hold or resume.
-    pub hold: Option<Hold>,
+    hold: Hold, Hold, "hold";
     /// Button lock: `true` locks.
-    pub lock: Option<bool>,
+    lock: bool, Lock, "button lock";
     /// Display brightness.
-    pub brightness: Option<Brightness>,
+    brightness: Brightness, Brightness, "brightness";
     /// Wake the display when somebody comes near.
-    pub proximity: Option<bool>,
+    proximity: bool, Proximity, "proximity";
     /// Fan speed.
-    pub fan: Option<FanSpeed>,
+    fan: FanSpeed, Fan, "fan";
     /// Vertical direction of the louvres.
-    pub swing_vertical: Option<Swing>,
+    swing_vertical: Swing, Swing, "vertical swing";
     /// Horizontal direction of the louvres.
-    pub swing_horizontal: Option<Swing>,
+    swing_horizontal: Swing, Swing, "horizontal swing";
     /// Climate+: let the thermostat's own sensor drive the air conditioner.
-    pub climate_plus: Option<bool>,
+    climate_plus: bool, ClimatePlus, "Climate+";
     /// Sensor an in-floor thermostat is to follow.
-    pub tracked_sensor: Option<TrackedSensor>,
+    tracked_sensor: TrackedSensor, TrackedSensor, "tracked sensor";
     /// Both targets of automatic mode. Structured service only.
-    pub auto_setpoints: Option<AutoSetpoints>,
+    auto_setpoints: AutoSetpoints, AutoSetpoints, "setpoints";
     /// Correction added to the room temperature, -5 to 5 °C in steps of 0.5. Structured service only.
-    pub temperature_offset: Option<Celsius>,
+    temperature_offset: Celsius, TemperatureOffset, "temperature offset";
 }
 
 impl Change {
@@ -56,84 +241,41 @@ impl Change {
         Self { mode: Some(mode), ..Self::default() }
     }
 
-    /// A setpoint `by` above (or, if negative, below) the present one, and nothing else. `None` if the sum is no
-    /// temperature.
+    /// A setpoint `by` above (or, if negative, below) the present one, and nothing else. `None` if the sum is below
+    /// absolute zero or too large for [`Celsius`].
     #[must_use]
     pub fn setpoint_moved(present: Celsius, by: Celsius) -> Option<Self> {
         let sum = present.as_hundredths().checked_add(by.as_hundredths())?;
         Celsius::from_degrees(f64::from(sum) / 100.0).map(Self::setpoint)
     }
 
-    /// Whether nothing is to change.
+    /// True if no field is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    /// The controls it touches.
-    pub fn controls(&self) -> impl Iterator<Item = Control> {
-        [
-            (self.mode.is_some(), Control::Mode),
-            (self.setpoint.is_some(), Control::Setpoint),
-            (self.hold.is_some(), Control::Hold),
-            (self.lock.is_some(), Control::Lock),
-            (self.brightness.is_some(), Control::Brightness),
-            (self.proximity.is_some(), Control::Proximity),
-            (self.fan.is_some(), Control::Fan),
-            (self.swing_vertical.is_some() || self.swing_horizontal.is_some(), Control::Swing),
-            (self.climate_plus.is_some(), Control::ClimatePlus),
-            (self.tracked_sensor.is_some(), Control::TrackedSensor),
-            (self.auto_setpoints.is_some(), Control::AutoSetpoints),
-            (self.temperature_offset.is_some(), Control::TemperatureOffset),
-        ]
-        .into_iter()
-        .filter_map(|(touched, control)| touched.then_some(control))
-    }
-
-    /// This change with the fields of a later one laid over it.
-    #[must_use]
-    pub fn then(self, later: Self) -> Self {
-        Self {
-            setpoint: later.setpoint.or(self.setpoint),
-            mode: later.mode.or(self.mode),
-            hold: later.hold.or(self.hold),
-            lock: later.lock.or(self.lock),
-            brightness: later.brightness.or(self.brightness),
-            proximity: later.proximity.or(self.proximity),
-            fan: later.fan.or(self.fan),
-            swing_vertical: later.swing_vertical.or(self.swing_vertical),
-            swing_horizontal: later.swing_horizontal.or(self.swing_horizontal),
-            climate_plus: later.climate_plus.or(self.climate_plus),
-            tracked_sensor: later.tracked_sensor.or(self.tracked_sensor),
-            auto_setpoints: later.auto_setpoints.or(self.auto_setpoints),
-            temperature_offset: later.temperature_offset.or(self.temperature_offset),
-        }
-    }
 }
 
-impl fmt::Display for Change {
-    /// For people: `mode heat, setpoint 21.5 °C`, or `nothing`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = List { f, first: true };
-        list.field("mode", self.mode)?;
-        list.field("setpoint", self.setpoint)?;
-        list.field("hold", self.hold)?;
-        list.field("button lock", self.lock.map(on_off))?;
-        list.field("brightness", self.brightness)?;
-        list.field("proximity", self.proximity.map(on_off))?;
-        list.field("fan", self.fan)?;
-        list.field("vertical swing", self.swing_vertical)?;
-        list.field("horizontal swing", self.swing_horizontal)?;
-        list.field("Climate+", self.climate_plus.map(on_off))?;
-        list.field("tracked sensor", self.tracked_sensor)?;
-        list.field("setpoints", self.auto_setpoints)?;
-        list.field("temperature offset", self.temperature_offset)?;
-        if list.first { list.f.write_str("nothing") } else { Ok(()) }
-    }
-}
-
-/// The two targets of automatic mode, which are always told together.
+/// Result of [`Change::compare`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Comparison {
+    /// The fields asked for that were not seen with their value.
+    pub unmet: Change,
+    /// True if some of these were seen with another value.
+    pub differs: bool,
+}
+
+impl Comparison {
+    /// True if every field asked for was seen with its value.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.unmet.is_empty()
+    }
+}
+
+/// The two targets of automatic mode, which are always sent together.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct AutoSetpoints {
     /// Heat below this.
@@ -148,13 +290,13 @@ impl fmt::Display for AutoSetpoints {
     }
 }
 
-/// What keeps the setpoint from following the schedule.
+/// Hold of the setpoint against the schedule.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the three forms the command has")]
 pub enum Hold {
-    /// `ho` 1: nothing; the schedule sets it. Also the way to resume.
+    /// `ho` 1: no hold; the schedule sets the setpoint. It also ends a hold.
     FollowSchedule,
-    /// `ho` 2: a person, until somebody changes it.
+    /// `ho` 2: hold until somebody changes it.
     Permanent,
     /// `ho` 1 with an end in `tm`, in whole seconds. (mysotherm; mysa_client reads `tm` as the time of execution.)
     Until(UnixTime),
@@ -170,7 +312,7 @@ impl fmt::Display for Hold {
     }
 }
 
-/// Which sensor drives an in-floor thermostat.
+/// Sensor that drives an in-floor thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the hardware has two")]
 pub enum TrackedSensor {
@@ -260,6 +402,15 @@ const fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
+/// Displays the value of a setting.
+struct Shown<T>(T);
+
+impl<T: Setting> fmt::Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
+}
+
 /// Writes the present fields with commas between them.
 struct List<'a, 'b> {
     f: &'a mut fmt::Formatter<'b>,
@@ -288,6 +439,94 @@ mod tests {
         assert_eq!(both.to_string(), "mode heat, setpoint 21.5 °C, button lock on");
         assert_eq!(Change::default().to_string(), "nothing");
         assert!(Change::default().then(Change::default()).is_empty());
+    }
+
+    fn hundredths(hundredths: i32) -> Celsius {
+        Celsius::from_hundredths(hundredths)
+    }
+
+    fn heat_to(setpoint: i32) -> Change {
+        Change { mode: Some(Mode::Heat), ..Change::setpoint(hundredths(setpoint)) }
+    }
+
+    #[test]
+    fn fields_seen_to_hold_are_struck_off_one_by_one() {
+        let asked = heat_to(2_150);
+        let first = asked.compare(&Change::setpoint(hundredths(2_151)));
+        assert_eq!(first, Comparison { unmet: Change::mode(Mode::Heat), differs: false });
+        assert!(!first.is_met());
+        assert!(first.unmet.compare(&heat_to(1)).is_met());
+        let other = first.unmet.compare(&Change::mode(Mode::Off));
+        assert_eq!(other, Comparison { unmet: Change::mode(Mode::Heat), differs: true });
+        assert!(asked.compare(&Change::setpoint(hundredths(2_152))).differs);
+    }
+
+    #[test]
+    fn a_later_change_takes_only_its_own_fields() {
+        let later = Change::setpoint(hundredths(2_000));
+        assert_eq!(heat_to(2_150).without(&later), Change::mode(Mode::Heat));
+        assert_eq!(heat_to(2_150).within(&later), Change::setpoint(hundredths(2_150)));
+    }
+
+    #[test]
+    fn of_a_hold_only_its_permanence_is_compared() {
+        let hold = |hold| Change { hold: Some(hold), ..Change::default() };
+        let until = Hold::Until(UnixTime::from_secs(1_767_323_045));
+        for (asked, seen, met) in [
+            (until, Hold::FollowSchedule, true),
+            (Hold::FollowSchedule, until, true),
+            (Hold::Permanent, Hold::FollowSchedule, false),
+            (until, Hold::Permanent, false),
+        ] {
+            assert_eq!(hold(asked).compare(&hold(seen)).is_met(), met, "{asked} {seen}");
+        }
+    }
+
+    #[test]
+    fn of_the_brightness_the_part_in_use_must_be_seen() {
+        let part = |active, idle| Brightness { active, idle, ..Brightness::default() };
+        for (asked, seen, met) in [
+            (part(Some(80), Some(20)), part(Some(80), None), true),
+            (part(Some(80), None), part(None, Some(20)), false),
+            (part(None, Some(20)), part(Some(80), None), true),
+            (part(Some(80), Some(20)), part(Some(80), Some(30)), false),
+        ] {
+            assert_eq!(asked.is_met_by(seen), met, "{asked} / {seen}");
+        }
+    }
+
+    #[test]
+    fn both_directions_of_the_louvres_are_one_control() {
+        let change = Change {
+            swing_vertical: Some(Swing::AUTO),
+            swing_horizontal: Some(Swing::AUTO),
+            ..heat_to(2_100)
+        };
+        assert!(change.controls().eq([Control::Mode, Control::Setpoint, Control::Swing]));
+    }
+
+    #[test]
+    fn an_observation_shows_every_setting_it_was_made_of() {
+        let change = Change {
+            hold: Some(Hold::Permanent),
+            lock: Some(true),
+            auto_setpoints: Some(AutoSetpoints { heat: hundredths(1_900), cool: hundredths(2_500) }),
+            temperature_offset: Some(hundredths(-50)),
+            ..heat_to(2_100)
+        };
+        let now = Now { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+        let observation = Observation::from_change(&change, None, now);
+        assert_eq!(observation.settings(), change);
+        let mut state = DeviceState::new();
+        state.observe(&observation);
+        assert_eq!(state.settings(|_| true), change);
+        assert_eq!(state.settings(|provenance| provenance.at.is_some()), Change::default());
+        let setpoint = Change::setpoint(hundredths(0));
+        assert!(state.provenance_of(&setpoint).eq([Provenance {
+            source: Source::Ack,
+            at: None,
+            received: now
+        }]));
     }
 
     #[test]

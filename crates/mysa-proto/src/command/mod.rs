@@ -1,10 +1,10 @@
-mod change;
+pub(crate) mod change;
 mod error;
 mod request;
 mod structured;
 pub(crate) mod validate;
 
-pub use change::{AutoSetpoints, Brightness, Change, Hold, TrackedSensor};
+pub use change::{AutoSetpoints, Brightness, Change, Comparison, Hold, TrackedSensor};
 pub use error::{Channel, InvalidCommand};
 pub use request::{encode_echo, encode_live_report, encode_settings_nudge};
 pub use structured::StructuredUpdate;
@@ -155,59 +155,6 @@ impl Command {
         body.end();
         envelope.end();
     }
-
-    /// Compares the command with what was seen afterwards, field by field. Setpoints agree within 0.01 °C.
-    #[must_use]
-    pub fn agreement(&self, seen: &Change) -> Agreement {
-        let wish = &self.change;
-        let close = |a: Celsius, b: Celsius| a.as_hundredths().abs_diff(b.as_hundredths()) <= 1;
-        // A temporary hold is reported by the same number as following the schedule.
-        let same_hold = |a, b| (a == Hold::Permanent) == (b == Hold::Permanent);
-        let fields = [
-            agree(wish.setpoint, seen.setpoint, close),
-            agree(wish.mode, seen.mode, |a, b| a == b),
-            agree(wish.hold, seen.hold, same_hold),
-            agree(wish.lock, seen.lock, |a, b| a == b),
-            wish.brightness.map(|wish| brightness(wish, seen.brightness.unwrap_or_default())),
-            agree(wish.proximity, seen.proximity, |a, b| a == b),
-            agree(wish.fan, seen.fan, |a, b| a == b),
-            agree(wish.swing_vertical, seen.swing_vertical, |a, b| a == b),
-            agree(wish.swing_horizontal, seen.swing_horizontal, |a, b| a == b),
-            agree(wish.climate_plus, seen.climate_plus, |a, b| a == b),
-            agree(wish.tracked_sensor, seen.tracked_sensor, |a, b| a == b),
-        ];
-        if fields.contains(&Some(Agreement::Differs)) {
-            Agreement::Differs
-        } else if fields.contains(&Some(Agreement::NotSeen)) {
-            Agreement::NotSeen
-        } else {
-            Agreement::Agrees
-        }
-    }
-}
-
-/// An acknowledgement may show no more than the brightness in use, so one field that agrees is enough.
-fn brightness(wish: Brightness, seen: Brightness) -> Agreement {
-    let fields = [
-        agree(wish.auto, seen.auto, |a, b| a == b),
-        agree(wish.active, seen.active, |a, b| a == b),
-        agree(wish.idle, seen.idle, |a, b| a == b),
-        agree(wish.active_seconds, seen.active_seconds, |a, b| a == b),
-        agree(wish.idle_seconds, seen.idle_seconds, |a, b| a == b),
-    ];
-    [Agreement::Differs, Agreement::Agrees]
-        .into_iter()
-        .find(|verdict| fields.contains(&Some(*verdict)))
-        .unwrap_or(Agreement::NotSeen)
-}
-
-fn agree<T: Copy>(wish: Option<T>, seen: Option<T>, same: impl Fn(T, T) -> bool) -> Option<Agreement> {
-    let wish = wish?;
-    Some(match seen {
-        None => Agreement::NotSeen,
-        Some(seen) if same(wish, seen) => Agreement::Agrees,
-        Some(_) => Agreement::Differs,
-    })
 }
 
 /// How what was seen compares with what was asked for.

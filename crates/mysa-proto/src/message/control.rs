@@ -1,5 +1,6 @@
 use alloc::borrow::Cow;
 
+use crate::command::change::Setting;
 use crate::json::field::{self, Fields, fields};
 use crate::json::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields, DeviceId, Json, RawJson};
@@ -35,12 +36,15 @@ fields! { 'a;
 }
 
 impl ControlState {
-    /// Whether every field `asked` names is here with the same value; 0.01 °C apart counts as the same. (Rule of
-    /// mysa_client.)
+    /// True if every field that `asked` sets is here with the same value; temperature and brightness are compared as by
+    /// [`Change::compare`](crate::Change::compare).
     #[must_use]
     pub fn agrees_with(&self, asked: &Self) -> bool {
         fn same<T: PartialEq>(asked: Option<T>, here: Option<T>) -> bool {
             asked.is_none() || asked == here
+        }
+        fn met<T: Setting>(asked: Option<T>, here: Option<T>) -> bool {
+            asked.is_none_or(|asked| here.is_some_and(|here| asked.is_met_by(here)))
         }
         let Self {
             setpoint,
@@ -55,13 +59,11 @@ impl ControlState {
             swing_horizontal,
             climate_plus,
         } = *asked;
-        setpoint.is_none_or(|asked| {
-            self.setpoint.is_some_and(|here| here.as_hundredths().abs_diff(asked.as_hundredths()) <= 1)
-        }) && same(mode, self.mode)
+        met(setpoint, self.setpoint)
+            && same(mode, self.mode)
             && same(hold, self.hold)
             && same(lock, self.lock)
-            && brightness
-                .is_none_or(|asked| self.brightness.is_some_and(|here| brightness_agrees(&asked, &here)))
+            && met(brightness, self.brightness)
             && same(proximity, self.proximity)
             && same(tracked_sensor, self.tracked_sensor)
             && same(fan, self.fan)
@@ -79,18 +81,6 @@ fields! { 'a;
         active_seconds: u16 = "a_dr" => field::seconds16,
         idle_seconds: u16 = "i_dr" => field::seconds16,
     }
-}
-
-/// Whether nothing seen contradicts what was asked for, and the brightness in use is confirmed if it was asked for.
-fn brightness_agrees(asked: &Brightness, seen: &Brightness) -> bool {
-    fn free<T: PartialEq>(asked: Option<T>, seen: Option<T>) -> bool {
-        asked.is_none() || seen.is_none() || asked == seen
-    }
-    (asked.active.is_none() || asked.active == seen.active)
-        && free(asked.auto, seen.auto)
-        && free(asked.idle, seen.idle)
-        && free(asked.active_seconds, seen.active_seconds)
-        && free(asked.idle_seconds, seen.idle_seconds)
 }
 
 /// An object; or a plain percentage, which is the brightness in use.

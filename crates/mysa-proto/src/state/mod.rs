@@ -5,6 +5,7 @@ mod provenance;
 mod registers;
 
 pub use observation::{Observation, Source};
+pub use provenance::Provenance;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,11 +14,11 @@ use core::time::Duration;
 use crate::state::field_set::FieldSet;
 use crate::state::observation::for_each_field;
 use crate::state::packed::{Pack, Packed};
-use crate::state::provenance::{Clock, Provenance, nanos};
+use crate::state::provenance::{Clock, nanos};
 use crate::state::registers::{Telling, Word, Words};
 use crate::{
-    Amperes, Body, Brightness, Celsius, DutyCycle, Family, FanSpeed, Hold, Message, Mode, ModeTable, Now,
-    RelativeHumidity, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
+    Amperes, AutoSetpoints, Body, Brightness, Celsius, DutyCycle, Family, FanSpeed, Hold, Message, Mode,
+    ModeTable, Now, RelativeHumidity, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
 };
 
 /// A field of a device's state: its value, and whose word that is.
@@ -41,7 +42,9 @@ impl<T> Field<T> {
         now.saturating_sub(self.received.mono)
     }
 
-    const fn stamp(&self) -> Provenance {
+    /// Its source and times.
+    #[must_use]
+    pub const fn provenance(&self) -> Provenance {
         Provenance { source: self.source, at: self.at, received: self.received }
     }
 }
@@ -337,8 +340,8 @@ impl DeviceState {
             let news = stamp.received == told.received && (stamp.at.is_some() || told.source.is_device());
             news.then(|| stamp.said())
         };
-        let duty_said = duty.filter(|_| duty_told).and_then(|duty| said(duty.stamp()));
-        let heating_said = heating.filter(|_| heating_told).and_then(|heating| said(heating.stamp()));
+        let duty_said = duty.filter(|_| duty_told).and_then(|duty| said(duty.provenance()));
+        let heating_said = heating.filter(|_| heating_told).and_then(|heating| said(heating.provenance()));
         let Some(latest) = duty_said.max(heating_said) else { return self.watch };
         let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
         let began = latest.max(off.received.mono);

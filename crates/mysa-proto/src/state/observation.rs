@@ -1,6 +1,7 @@
 use crate::{
-    Amperes, Body, Brightness, Celsius, Change, ControlState, DutyCycle, Family, FanSpeed, Hold, Message,
-    Mode, ModeTable, Now, RelativeHumidity, Status, Swing, TopicKind, TrackedSensor, UnixTime, Volts, Watts,
+    Amperes, AutoSetpoints, Body, Brightness, Celsius, ControlState, DutyCycle, Family, FanSpeed, Hold,
+    Message, Mode, ModeTable, Now, RelativeHumidity, Status, Swing, TopicKind, TrackedSensor, UnixTime,
+    Volts, Watts,
 };
 
 /// Where an observation comes from. Of two from the same clock and the same second, the later in this list counts.
@@ -75,6 +76,10 @@ macro_rules! for_each_field {
             climate_plus: bool, ClimatePlus;
             /// Sensor an in-floor thermostat follows.
             tracked_sensor: TrackedSensor, TrackedSensor;
+            /// Both targets of automatic mode, where the cloud tells them.
+            auto_setpoints: AutoSetpoints, AutoSetpoints;
+            /// Correction added to the room temperature, where the cloud tells it.
+            temperature_offset: Celsius, TemperatureOffset;
             /// Whether the device is connected to the cloud.
             connected: bool, Connected;
             /// Strength of the Wi-Fi signal in dBm.
@@ -209,27 +214,6 @@ impl Observation {
             tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
             connected: Some(true),
             ..Self::new(Source::Status, at, received)
-        }
-    }
-
-    /// A command that the device is known to have taken, to be handed to
-    /// [`DeviceState::confirm`](crate::DeviceState::confirm). `at` is the time of the message that proved it, by the
-    /// clock of the device, if it had one.
-    #[must_use]
-    pub const fn from_change(change: &Change, at: Option<UnixTime>, received: Now) -> Self {
-        Self {
-            setpoint: change.setpoint,
-            mode: change.mode,
-            hold: change.hold,
-            lock: change.lock,
-            brightness: change.brightness,
-            proximity: change.proximity,
-            fan: change.fan,
-            swing_vertical: change.swing_vertical,
-            swing_horizontal: change.swing_horizontal,
-            climate_plus: change.climate_plus,
-            tracked_sensor: change.tracked_sensor,
-            ..Self::new(Source::Ack, at, received)
         }
     }
 

@@ -1,6 +1,6 @@
 use crate::{
-    Amperes, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, RelativeHumidity, Swing, TrackedSensor,
-    UnixTime, Volts, Watts,
+    Amperes, AutoSetpoints, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, RelativeHumidity, Swing,
+    TrackedSensor, UnixTime, Volts, Watts,
 };
 
 /// A value of any field, in nine bytes. Of one field, two are equal if the values are; and as the values are ordered, so
@@ -27,6 +27,14 @@ const fn number(bits: u64) -> i64 {
 }
 
 const SIGN: u64 = 1 << 63;
+
+const fn ordered_half(number: i32) -> u32 {
+    number.cast_unsigned() ^ (1 << 31)
+}
+
+const fn half(bits: u32) -> i32 {
+    (bits ^ (1 << 31)).cast_signed()
+}
 
 const fn tagged(tag: u8) -> Packed {
     Packed { tag, bits: 0 }
@@ -77,6 +85,14 @@ pack! {
     i16: value => plain(ordered(value.into())), packed => number(packed.bits).try_into().ok();
     Celsius: value => plain(ordered(value.as_hundredths().into())),
         packed => number(packed.bits).try_into().ok().map(Self::from_hundredths);
+    AutoSetpoints: value => {
+            let [heat, cool] = [value.heat, value.cool].map(|celsius| ordered_half(celsius.as_hundredths()));
+            plain(u64::from(heat) << 32 | u64::from(cool))
+        },
+        packed => {
+            let [heat, cool] = [(packed.bits >> 32) as u32, packed.bits as u32].map(half).map(Celsius::from_hundredths);
+            Some(Self { heat, cool })
+        };
     FanSpeed: value => tagged(value.code()), packed => Some(Self::from_code(packed.tag));
     Swing: value => tagged(value.code()), packed => Some(Self::from_code(packed.tag));
     TrackedSensor: value => plain(ordered(value.number())), packed => Self::from_number(number(packed.bits));
@@ -141,6 +157,11 @@ mod tests {
         survive([false, true]);
         survive([i16::MIN, -60, 0, i16::MAX]);
         survive([i32::MIN, -1, 0, 2_150, i32::MAX].map(Celsius::from_hundredths));
+        let pair = |heat, cool| AutoSetpoints {
+            heat: Celsius::from_hundredths(heat),
+            cool: Celsius::from_hundredths(cool),
+        };
+        survive([pair(i32::MIN, i32::MAX), pair(-1, 7), pair(0, -1), pair(0, 0), pair(1_900, 2_500)]);
         survive([0.0, 0.42, 1.0].into_iter().filter_map(DutyCycle::from_fraction));
         survive([0, 1, 255].map(FanSpeed::from_code));
         survive([0, 3, 255].map(Swing::from_code));

@@ -3,13 +3,16 @@ use core::time::Duration;
 
 use crate::{Now, Observation, Source, UnixTime};
 
-/// Who said something, and when. All that one observation says has the same.
+/// Source and times of a value. Everything one observation says has the same.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Provenance {
-    pub(crate) received: Now,
-    /// By the clock of the source, if that can be believed.
-    pub(crate) at: Option<UnixTime>,
-    pub(crate) source: Source,
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Provenance {
+    /// The source.
+    pub source: Source,
+    /// Time of the value by the clock of the source, if that clock is plausible.
+    pub at: Option<UnixTime>,
+    /// Time of its arrival here.
+    pub received: Now,
 }
 
 /// A clock by which words can be ordered. The latest word of each is kept.
