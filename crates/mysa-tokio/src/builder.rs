@@ -10,11 +10,13 @@ use mysa_sigv4::PresignedUrl;
 use tokio::sync::mpsc;
 
 use crate::client::{Client, NotReady};
-use crate::driver::{Clock, Driver, Transport};
+use crate::clock::Clock;
+use crate::driver::{Driver, Transport};
 use crate::probe::Prober;
+use crate::resources::Gauges;
 use crate::shared::Shared;
 use crate::token_file::{Loaded, TokenFile, TokenFileError};
-use crate::transport::{HttpClient, Route, TlsError, tls_config};
+use crate::transport::{Connector, TlsError, tls_config};
 
 /// Describes a client before it is started.
 #[derive(Debug)]
@@ -162,7 +164,8 @@ impl ClientBuilder {
     /// # Errors
     /// There is nothing to check certificates with.
     pub fn prober(&self) -> Result<Prober, TlsError> {
-        Ok(Prober::new(Route::new(self.connect_to), tls_config(&self.authorities)?))
+        let connector = Connector::new(self.connect_to, Gauges::default().sockets);
+        Ok(Prober::new(connector, tls_config(&self.authorities)?))
     }
 
     /// Starts the client on the tokio runtime of the caller and returns at once; [`Monitor::ready`](crate::Monitor::ready)
@@ -185,13 +188,14 @@ impl ClientBuilder {
             _ => None,
         };
         let tls = tls_config(&self.authorities).map_err(StartError::Tls)?;
-        let route = Route::new(self.connect_to);
+        let gauges = Gauges::default();
+        let connector = Connector::new(self.connect_to, gauges.sockets.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::NoEntropy)?;
         let clock = Clock::start();
         let session = Session::new(self.settings, self.environment, start, seed, clock.now());
-        let shared = Arc::new(Shared::new(&session, stored));
-        let transport = Transport { http: HttpClient::new(route, &tls), route, tls };
+        let shared = Arc::new(Shared::new(&session, stored, gauges.clone()));
+        let transport = Transport::new(connector, tls, gauges);
         let (to_driver, asks) = mpsc::channel(64);
         let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), asks);
         tokio::spawn(driver.run());

@@ -15,9 +15,11 @@ use mysa_sigv4::PresignedUrl;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::builder::ClientBuilder;
+use crate::clock::{Clock, ClockSource};
 use crate::device::DeviceView;
 use crate::driver::Ask;
 use crate::events::Events;
+use crate::resources::Resources;
 use crate::shared::Shared;
 use crate::token_file::TokenFileError;
 
@@ -359,6 +361,18 @@ impl Monitor {
         let (diagnosis, answer) = oneshot::channel();
         self.ask(Ask::Diagnose { diagnosis }).await?;
         answer.await.map_err(|_| Ended)
+    }
+
+    /// The sockets, tasks and bytes that the client holds just now. All are bounded, whatever a peer does.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        self.shared.gauges.read()
+    }
+
+    /// The clock that the client counts its deadlines on, which says whether they hold through a suspend.
+    #[must_use]
+    pub fn clock(&self) -> ClockSource {
+        Clock::SOURCE
     }
 
     /// Why the session could not be kept in the token file the last time it had to be, if it could not.

@@ -1,27 +1,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::rest::{ReadRequest, SettingsWrite};
-use mysa_proto::{Change, DeviceId, UnixTime};
+use mysa_proto::{Change, DeviceId};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
-    HttpResult, Now, Output, RequestId, Response, Session, Verdict,
+    HttpResult, Level, Output, RequestId, Response, Session, Verdict,
 };
 use mysa_sigv4::PresignedUrl;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_rustls::rustls::ClientConfig;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::client::AskError;
+use crate::clock::Clock;
+use crate::resources::Gauges;
 use crate::shared::Shared;
 use crate::token_file::{Loaded, TokenFile};
-use crate::transport::{DialFailure, HttpClient, HttpReply, Route, WebSocket, dial};
+use crate::transport::{
+    Connector, DialFailure, Ending, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link, relay,
+};
 
 /// What a handle asks of the driver.
 #[derive(Debug)]
@@ -53,42 +53,33 @@ pub(crate) enum Ask {
     Shutdown,
 }
 
-/// What the tasks that hold sockets tell the driver.
-enum FromWorld {
-    Http(HttpId, Result<HttpReply, HttpFailure>),
+/// What a task that holds a connection reports while it runs.
+#[derive(Debug)]
+enum IoEvent {
     Opened(ConnId),
-    Refused(ConnId, DialFailure),
-    Bytes(ConnId, bytes::Bytes),
+    Received(ConnId, Received),
     Closed(ConnId),
 }
 
-enum ToServer {
-    Bytes(Vec<u8>),
-    Close,
+/// What a task reports with its end.
+enum Outcome {
+    Http(HttpId, Result<HttpReply, HttpFailure>),
+    Refused(ConnId, DialFailure),
+    /// The connection is gone, and whoever had to know was told.
+    Gone,
 }
 
-/// Both clocks of this host.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    origin: Instant,
+/// What a task is for.
+enum Subject {
+    Http(HttpId, AbortHandle),
+    Connection(ConnId),
 }
 
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { origin: Instant::now() }
-    }
-
-    pub(crate) fn now(self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = UnixTime::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX));
-        Now { mono: self.origin.elapsed(), wall }
-    }
-
-    fn instant(self, mono: Duration) -> tokio::time::Instant {
-        // A deadline too far for the clock is none: another input comes first.
-        let far = self.origin + Duration::from_secs(86_400 * 365);
-        self.origin.checked_add(mono).map_or(far, |at| at.min(far)).into()
-    }
+/// A connection as the driver sees it.
+struct Connection {
+    link: Link,
+    /// Whether the session was told that bytes wait to be written.
+    blocked: bool,
 }
 
 /// The loop between one session and the world. It moves bytes, keeps the time, and decides nothing.
@@ -99,14 +90,15 @@ pub(crate) struct Driver {
     token_file: Option<TokenFile>,
     shared: Arc<Shared>,
     asks: mpsc::Receiver<Ask>,
-    to_driver: mpsc::Sender<FromWorld>,
-    from_world: mpsc::Receiver<FromWorld>,
-    /// Every task that holds a socket. They end with the driver.
-    tasks: JoinSet<()>,
-    connections: BTreeMap<ConnId, mpsc::UnboundedSender<ToServer>>,
+    to_driver: mpsc::Sender<IoEvent>,
+    from_tasks: mpsc::Receiver<IoEvent>,
+    /// Every task that holds a socket, and what it is for. They end with the driver.
+    tasks: JoinSet<Outcome>,
+    subjects: BTreeMap<Id, Subject>,
+    connections: BTreeMap<ConnId, Connection>,
+    /// Notified when a connection has written all it was given.
+    written: Arc<Notify>,
     verdicts: BTreeMap<CommandId, oneshot::Sender<Result<Verdict, Busy>>>,
-    /// HTTP requests under way.
-    exchanges: usize,
     /// Set once somebody signs out: when to end, answered or not.
     leave_at: Option<tokio::time::Instant>,
     responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, AskError>>>,
@@ -114,16 +106,27 @@ pub(crate) struct Driver {
     presigns: Vec<oneshot::Sender<PresignedUrl>>,
 }
 
-/// The way to the world, cheap to clone.
+/// The way to the network, cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) http: HttpClient,
-    pub(crate) route: Route,
+    pub(crate) connector: Connector,
     pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) gauges: Gauges,
 }
 
-/// Inputs from outside that may wait for the driver; then the sockets do.
-const FROM_WORLD: usize = 64;
+impl Transport {
+    pub(crate) fn new(connector: Connector, tls: Arc<ClientConfig>, gauges: Gauges) -> Self {
+        Self { http: HttpClient::new(connector.clone(), &tls), connector, tls, gauges }
+    }
+}
+
+/// Events of connections that may wait for the driver; then the connections wait.
+const IO_EVENTS: usize = 64;
+/// Longest sleep while time matters. Timers of tokio count the monotonic clock, which stands still in suspend, and
+/// deadlines count a clock that does not. So a sleep that spans a suspend ends late, by up to what was left of it: this
+/// much, of which nothing is noticed before a resume anyway.
+const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// How long revoking the refresh token may take.
 const SIGN_OUT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
@@ -138,7 +141,7 @@ impl Driver {
         shared: Arc<Shared>,
         asks: mpsc::Receiver<Ask>,
     ) -> Self {
-        let (to_driver, from_world) = mpsc::channel(FROM_WORLD);
+        let (to_driver, from_tasks) = mpsc::channel(IO_EVENTS);
         Self {
             session,
             clock,
@@ -147,10 +150,11 @@ impl Driver {
             shared,
             asks,
             to_driver,
-            from_world,
+            from_tasks,
             tasks: JoinSet::new(),
+            subjects: BTreeMap::new(),
             connections: BTreeMap::new(),
-            exchanges: 0,
+            written: Arc::default(),
             leave_at: None,
             verdicts: BTreeMap::new(),
             responses: BTreeMap::new(),
@@ -162,52 +166,81 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.drain();
-            if self.leave_at.is_some() && self.exchanges == 0 {
+            if self.leave_at.is_some() && self.exchanges() == 0 {
                 break;
             }
-            let deadline = self.session.poll_timeout().map(|deadline| self.clock.instant(deadline.at));
+            let sleep = self.sleep();
             tokio::select! {
-                input = self.from_world.recv() => if let Some(input) = input { self.handle(input) },
+                event = self.from_tasks.recv() => if let Some(event) = event { self.handle(event) },
+                Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended),
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Shutdown) | None => break,
                     Some(ask) => self.ask(ask),
                 },
-                () = sleep_until(deadline) => self.session.handle_timeout(self.clock.now()),
+                () = sleep_for(sleep) => self.session.handle_timeout(self.clock.now()),
                 () = sleep_until(self.leave_at) => break,
-                Some(_) = self.tasks.join_next() => {}
+                () = self.written.notified() => {}
             }
         }
         self.session.shutdown(self.clock.now());
         self.drain();
-        // The last words (DISCONNECT, the closing handshake) are given a moment to reach the wire.
+        // Everything is decided now. What an HTTP request has not sent yet must not leave after that.
+        for subject in self.subjects.values() {
+            if let Subject::Http(_, task) = subject {
+                task.abort();
+            }
+        }
+        // The last words of connections (DISCONNECT, the closing handshake) are given a moment to reach the wire.
         self.connections.clear();
         let goodbye = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(SHUTDOWN_LIMIT, goodbye).await;
     }
 
-    fn handle(&mut self, input: FromWorld) {
+    /// How long to sleep if nothing happens.
+    fn sleep(&self) -> Option<Duration> {
+        let due =
+            self.session.poll_timeout().map(|deadline| deadline.at.saturating_sub(self.clock.now().mono));
+        let attentive = !self.verdicts.is_empty() || self.session.service().level <= Level::ReadOnly;
+        if attentive { Some(due.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)) } else { due }
+    }
+
+    fn handle(&mut self, event: IoEvent) {
         let now = self.clock.now();
-        match input {
-            FromWorld::Http(id, result) => self.answered(id, result),
-            FromWorld::Opened(conn) => self.session.handle_ws_opened(now, conn),
-            FromWorld::Refused(conn, failure) => {
-                self.connections.remove(&conn);
-                let (status, date) = match &failure {
-                    DialFailure::Refused { status, date } => (Some(*status), date.as_deref()),
-                    DialFailure::Untrusted | DialFailure::Unreachable => (None, None),
-                };
-                self.session.handle_ws_refused(now, conn, status, date);
-            }
-            FromWorld::Bytes(conn, bytes) => self.session.handle_ws_bytes(now, conn, &bytes),
-            FromWorld::Closed(conn) => {
-                self.connections.remove(&conn);
-                self.session.handle_ws_closed(now, conn);
-            }
+        match event {
+            IoEvent::Opened(conn) => self.session.handle_ws_opened(now, conn),
+            IoEvent::Received(conn, received) => self.session.handle_ws_bytes(now, conn, &received.bytes),
+            IoEvent::Closed(conn) => self.closed(conn),
         }
     }
 
+    fn closed(&mut self, conn: ConnId) {
+        self.connections.remove(&conn);
+        self.session.handle_ws_closed(self.clock.now(), conn);
+    }
+
+    fn task_ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let subject = self.subjects.remove(&id);
+        match (ended, subject) {
+            (Ok((_, Outcome::Http(id, result))), _) => self.answered(id, result),
+            (Ok((_, Outcome::Refused(conn, failure))), _) => self.refused(conn, &failure),
+            (Ok((_, Outcome::Gone)), _) | (Err(_), None) => {}
+            // A task that panicked: the session learns what it would learn from a broken socket, and goes on.
+            (Err(_), Some(Subject::Http(id, _))) => self.answered(id, Err(HttpFailure::Broken)),
+            (Err(_), Some(Subject::Connection(conn))) => self.closed(conn),
+        }
+    }
+
+    fn refused(&mut self, conn: ConnId, failure: &DialFailure) {
+        self.connections.remove(&conn);
+        let (status, date) = match failure {
+            DialFailure::Refused { status, date } => (Some(*status), date.as_deref()),
+            DialFailure::Untrusted | DialFailure::Unreachable => (None, None),
+        };
+        self.session.handle_ws_refused(self.clock.now(), conn, status, date);
+    }
+
     fn answered(&mut self, id: HttpId, result: Result<HttpReply, HttpFailure>) {
-        self.exchanges -= 1;
         let result = match &result {
             Ok(reply) => HttpResult::Answer(HttpAnswer {
                 status: reply.status,
@@ -219,6 +252,11 @@ impl Driver {
             Err(failure) => HttpResult::Failed(*failure),
         };
         self.session.handle_http(self.clock.now(), id, result);
+    }
+
+    /// HTTP requests under way.
+    fn exchanges(&self) -> usize {
+        self.subjects.values().filter(|subject| matches!(subject, Subject::Http(..))).count()
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -271,15 +309,21 @@ impl Driver {
     /// wait for theirs; a slow reader of [`Events`](crate::Events) has a bounded queue of its own, which nobody waits on.
     fn drain(&mut self) {
         self.presign();
+        while self.work() || self.report_blocked() {}
+        // Only now: half a list of thermostats is of no use to who waits for it.
+        self.shared.announce();
+    }
+
+    /// Does what the session asks for. False if that is nothing.
+    fn work(&mut self) -> bool {
+        let mut any = false;
         while let Some(output) = self.session.poll_output() {
+            any = true;
             match output {
                 Output::Http(request) => self.exchange(request),
                 Output::Dial(target) => self.dial(target),
-                Output::Send { conn, bytes } => self.tell(conn, ToServer::Bytes(bytes.into())),
-                Output::Close { conn } => {
-                    self.tell(conn, ToServer::Close);
-                    self.connections.remove(&conn);
-                }
+                Output::Send { conn, bytes } => self.send(conn, bytes.into()),
+                Output::Close { conn } => drop(self.connections.remove(&conn)),
                 Output::Store(stored) => {
                     let result = self.token_file.as_ref().map(|file| file.save(&stored));
                     self.shared.note_store(result.and_then(Result::err));
@@ -297,9 +341,33 @@ impl Driver {
                 Output::Event(event) => self.publish(event),
             }
         }
-        // Only now: half a list of thermostats is of no use to who waits for it.
-        self.shared.announce();
+        any
     }
+
+    /// Tells the session which connections have bytes that are not written, and which have no more of them. False if
+    /// there is nothing new.
+    fn report_blocked(&mut self) -> bool {
+        let mut changed = Vec::new();
+        for (conn, connection) in &mut self.connections {
+            let blocked = connection.link.is_blocked();
+            if std::mem::replace(&mut connection.blocked, blocked) != blocked {
+                changed.push((*conn, blocked));
+            }
+        }
+        for (conn, blocked) in &changed {
+            self.set_blocked(*conn, *blocked);
+        }
+        !changed.is_empty()
+    }
+
+    /// While a connection is blocked, no command's bytes are made for it: they would wait here, where nobody can take
+    /// them back.
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "the session takes no word of it yet"
+    )]
+    fn set_blocked(&mut self, _conn: ConnId, _blocked: bool) {}
 
     /// What the token file holds, if there is one.
     fn kept(&self) -> Option<StoredSession> {
@@ -343,28 +411,36 @@ impl Driver {
         }
     }
 
-    fn tell(&self, conn: ConnId, what: ToServer) {
+    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
         // A connection whose task has ended reports that itself.
-        if let Some(connection) = self.connections.get(&conn) {
-            let _ = connection.send(what);
+        let Some(connection) = self.connections.get(&conn) else { return };
+        if connection.link.send(bytes).is_err() {
+            self.closed(conn);
         }
     }
 
     fn exchange(&mut self, request: HttpRequest) {
-        self.exchanges += 1;
-        let (http, to_driver) = (self.transport.http.clone(), self.to_driver.clone());
-        self.tasks.spawn(async move {
-            let id = request.id;
-            let result = http.send(request).await;
-            let _ = to_driver.send(FromWorld::Http(id, result)).await;
+        let id = request.id;
+        let http = self.transport.http.clone();
+        let held = self.transport.gauges.tasks.hold(1);
+        let task = self.tasks.spawn(async move {
+            let _held = held;
+            Outcome::Http(id, http.send(request).await)
         });
+        self.subjects.insert(task.id(), Subject::Http(id, task));
     }
 
     fn dial(&mut self, target: Dial) {
-        let (to_connection, from_driver) = mpsc::unbounded_channel();
-        self.connections.insert(target.conn, to_connection);
+        let (conn, gauges) = (target.conn, &self.transport.gauges);
+        let (link, outgoing) = link(&gauges.to_send, &self.written);
+        self.connections.insert(conn, Connection { link, blocked: false });
+        let held = gauges.tasks.hold(1);
         let (transport, to_driver) = (self.transport.clone(), self.to_driver.clone());
-        self.tasks.spawn(connection(transport, target, from_driver, to_driver));
+        let task = self.tasks.spawn(async move {
+            let _held = held;
+            connection(transport, target, outgoing, to_driver).await
+        });
+        self.subjects.insert(task.id(), Subject::Connection(conn));
     }
 }
 
@@ -372,24 +448,29 @@ impl Driver {
 async fn connection(
     transport: Transport,
     target: Dial,
-    mut from_driver: mpsc::UnboundedReceiver<ToServer>,
-    to_driver: mpsc::Sender<FromWorld>,
-) {
+    outgoing: Outgoing,
+    to_driver: mpsc::Sender<IoEvent>,
+) -> Outcome {
     let conn = target.conn;
     let dialled = tokio::select! {
-        dialled = dial(transport.route, &transport.tls, &target) => dialled,
-        // Nothing is sent before the connection is open, so this is its end.
-        _ = from_driver.recv() => return,
+        dialled = dial(&transport.connector, &transport.tls, &target) => dialled,
+        // Nothing is sent before the connection is open.
+        _ = outgoing.ended() => return Outcome::Gone,
     };
-    match dialled {
-        Ok(socket) => {
-            if to_driver.send(FromWorld::Opened(conn)).await.is_ok() {
-                relay(socket, conn, from_driver, &to_driver).await;
-                let _ = to_driver.send(FromWorld::Closed(conn)).await;
-            }
-        }
-        Err(failure) => drop(to_driver.send(FromWorld::Refused(conn, failure)).await),
+    let socket = match dialled {
+        Ok(socket) => socket,
+        Err(failure) => return Outcome::Refused(conn, failure),
+    };
+    if to_driver.send(IoEvent::Opened(conn)).await.is_err() {
+        return Outcome::Gone;
     }
+    let wrap = |received| IoEvent::Received(conn, received);
+    let (ending, sink, source) = relay(socket, &outgoing, &transport.gauges.received, &to_driver, wrap).await;
+    if matches!(ending, Ending::ClosedByPeer | Ending::Broken) {
+        let _ = to_driver.send(IoEvent::Closed(conn)).await;
+    }
+    close(ending, sink, source, &outgoing).await;
+    Outcome::Gone
 }
 
 impl Drop for Driver {
@@ -406,37 +487,13 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-/// Carries bytes both ways until either side ends it.
-async fn relay(
-    mut socket: WebSocket,
-    conn: ConnId,
-    mut from_driver: mpsc::UnboundedReceiver<ToServer>,
-    to_driver: &mpsc::Sender<FromWorld>,
-) {
-    loop {
-        tokio::select! {
-            message = socket.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => {
-                    if to_driver.send(FromWorld::Bytes(conn, bytes)).await.is_err() {
-                        return;
-                    }
-                }
-                // Text is no MQTT: the connection is of no further use.
-                Some(Ok(Message::Text(_) | Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
-            },
-            word = from_driver.recv() => match word {
-                Some(ToServer::Bytes(bytes)) => {
-                    if socket.send(Message::Binary(bytes.into())).await.is_err() {
-                        return;
-                    }
-                }
-                Some(ToServer::Close) | None => {
-                    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-                    let _ = socket.close(Some(frame)).await;
-                    return;
-                }
-            },
-        }
+async fn sleep_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

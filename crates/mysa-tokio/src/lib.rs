@@ -47,16 +47,19 @@
 
 mod builder;
 mod client;
+mod clock;
 mod device;
 mod driver;
 mod events;
 mod probe;
+mod resources;
 mod shared;
 mod token_file;
 mod transport;
 
 pub use builder::{ClientBuilder, ConnectError, StartError};
 pub use client::{AskError, Client, CommandError, Ended, EnergyError, Monitor, NotReady, Pending};
+pub use clock::ClockSource;
 pub use device::DeviceView;
 pub use events::Events;
 pub use mysa_cognito::{ChallengeKind, RefreshFlow, RefreshToken, Secret, StoredSession};
@@ -72,5 +75,6 @@ pub use mysa_session::{
 };
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};
+pub use resources::Resources;
 pub use token_file::{Loaded, TokenFile, TokenFileError};
 pub use transport::TlsError;

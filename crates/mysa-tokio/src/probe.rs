@@ -8,12 +8,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::transport::{Route, connect, is_certificate};
+use crate::transport::{Connector, is_certificate};
 
 /// Looks whether a host can be reached: name, TCP, TLS. It sends nothing beyond the handshake.
 #[derive(Clone, Debug)]
 pub struct Prober {
-    route: Route,
+    connector: Connector,
     tls: Arc<ClientConfig>,
 }
 
@@ -67,8 +67,8 @@ impl std::error::Error for ProbeError {
 }
 
 impl Prober {
-    pub(crate) fn new(route: Route, tls: Arc<ClientConfig>) -> Self {
-        Self { route, tls }
+    pub(crate) fn new(connector: Connector, tls: Arc<ClientConfig>) -> Self {
+        Self { connector, tls }
     }
 
     /// Reaches for a host, within `limit`.
@@ -81,13 +81,13 @@ impl Prober {
 
     async fn reach(&self, host: &str, port: u16) -> Result<Probe, ProbeError> {
         let no_name = || ProbeError::Name(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        let addresses = self.route.resolve(host, port).await.map_err(ProbeError::Name)?.len();
+        let addresses = self.connector.resolve(host, port).await.map_err(ProbeError::Name)?.len();
         if addresses == 0 {
             return Err(no_name());
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| no_name())?;
         let began = Instant::now();
-        let tcp = connect(self.route, host, port).await.map_err(ProbeError::Connect)?;
+        let tcp = self.connector.connect(host, port).await.map_err(ProbeError::Connect)?;
         match TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await {
             Ok(_) => Ok(Probe { addresses, took: began.elapsed() }),
             Err(error) if is_certificate(&error) => Err(ProbeError::Untrusted(error)),

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use crate::client::NotReady;
 use crate::device::DeviceView;
 use crate::events::{Events, Subscriber, subscription};
+use crate::resources::Gauges;
 use crate::token_file::TokenFileError;
 
 /// What the driver knows and every handle may look at.
 pub(crate) struct Shared {
+    pub(crate) gauges: Gauges,
     known: Mutex<Known>,
     changes: watch::Sender<()>,
 }
@@ -40,7 +42,7 @@ impl Known {
 }
 
 impl Shared {
-    pub(crate) fn new(session: &Session, stored: Option<StoredSession>) -> Self {
+    pub(crate) fn new(session: &Session, stored: Option<StoredSession>, gauges: Gauges) -> Self {
         let known = Known {
             devices: BTreeMap::new(),
             service: *session.service(),
@@ -51,7 +53,7 @@ impl Shared {
             ended: false,
             subscribers: Vec::new(),
         };
-        Self { known: Mutex::new(known), changes: watch::Sender::new(()) }
+        Self { gauges, known: Mutex::new(known), changes: watch::Sender::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -177,7 +179,7 @@ mod tests {
         let start = Start::Resume { stored: StoredSession::new("ann@example.org", "client"), password: None };
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
         let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
-        let shared = Shared::new(&session, None);
+        let shared = Shared::new(&session, None, Gauges::default());
         let mut known = shared.lock();
         known.service.level = Level::SignInNeeded;
         if let Some((heard, stale)) = device {

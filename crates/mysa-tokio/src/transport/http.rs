@@ -4,21 +4,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AGE, DATE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio_rustls::rustls::ClientConfig;
 
 use mysa_session::{HttpFailure, HttpRequest};
 
-use super::Route;
+use super::Connector;
 
 /// HTTP/1.1 over TLS with a pool of connections, a time limit and a size limit.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector<Route>>, Full<Bytes>>,
+    client: Client<HttpsConnector<Connector>, Full<Bytes>>,
 }
 
 /// What came back.
@@ -28,26 +27,25 @@ pub(crate) struct HttpReply {
     pub(crate) date: Option<String>,
     pub(crate) age: Option<String>,
     pub(crate) retry_after: Option<String>,
-    pub(crate) body: Bytes,
+    pub(crate) body: Vec<u8>,
 }
 
 /// The largest real answer, a year of readings, is a tenth of this.
 const MAX_BODY: usize = 8 << 20;
+/// Connections kept for the next request, of each host.
+const IDLE_CONNECTIONS: usize = 2;
 
 impl HttpClient {
-    pub(crate) fn new(route: Route, tls: &Arc<ClientConfig>) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(route);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(Duration::from_secs(15)));
+    pub(crate) fn new(connector: Connector, tls: &Arc<ClientConfig>) -> Self {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(ClientConfig::clone(tls))
             .https_only()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(https);
         Self { client }
     }
@@ -60,15 +58,23 @@ impl HttpClient {
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpReply, HttpFailure> {
         let answer = self.client.request(written(&request)?).await.map_err(|error| failure(&error))?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| HttpFailure::Broken)?;
+        let (head, mut incoming) = answer.into_parts();
+        // Joined piece by piece, so that a body in a million pieces takes no more memory than its length.
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let Ok(piece) = frame.map_err(|_| HttpFailure::Broken)?.into_data() else { continue };
+            if body.len() + piece.len() > MAX_BODY {
+                return Err(HttpFailure::Broken);
+            }
+            body.extend_from_slice(&piece);
+        }
         let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Ok(HttpReply {
             status: head.status.as_u16(),
             date: text(DATE),
             age: text(AGE),
             retry_after: text(RETRY_AFTER),
-            body: body.to_bytes(),
+            body,
         })
     }
 }

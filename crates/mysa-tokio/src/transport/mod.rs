@@ -1,12 +1,19 @@
-//! Bytes to and from the world: name resolution, TLS, HTTP, WebSocket. Nothing here decides anything.
+//! Bytes to and from the network: name resolution, TCP, TLS, HTTP, WebSocket. Nothing here decides anything, and every
+//! buffer, wait and number of sockets has a bound.
 
+mod connect;
+mod guard;
 mod http;
-mod route;
+mod link;
+mod relay;
 mod tls;
 mod websocket;
 
+pub(crate) use connect::{ConnectFailure, Connector};
+pub(crate) use guard::Guarded;
 pub(crate) use http::{HttpClient, HttpReply};
-pub(crate) use route::Route;
+pub(crate) use link::{Link, Outgoing, link};
+pub(crate) use relay::{Ending, Received, close, relay};
 pub use tls::TlsError;
-pub(crate) use tls::tls_config;
-pub(crate) use websocket::{DialFailure, WebSocket, connect, dial, is_certificate};
+pub(crate) use tls::{is_certificate, tls_config};
+pub(crate) use websocket::{DialFailure, dial};

@@ -68,6 +68,12 @@ pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsErro
     Ok(Arc::new(config))
 }
 
+/// Whether a handshake failed because of the peer's certificate.
+pub(crate) fn is_certificate(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    inner.is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,23 +1,19 @@
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::DATE;
 use mysa_session::Dial;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::http::{Request, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::Route;
+use super::connect::Io;
+use super::link::MAX_CHUNK;
+use super::{ConnectFailure, Connector, is_certificate};
 
-pub(crate) type WebSocket = WebSocketStream<TlsStream<TcpStream>>;
+pub(crate) type WebSocket = WebSocketStream<Box<dyn Io>>;
 
 /// Why no WebSocket was opened. It never holds the URL, which is a secret.
 #[derive(Debug)]
@@ -30,20 +26,38 @@ pub(crate) enum DialFailure {
     Unreachable,
 }
 
-/// AWS closes what exceeds 128 KiB; room for a batch of packets in one message.
+/// Largest message taken. AWS closes what exceeds 128 KiB; there is room for a batch of packets in one message.
 const MAX_MESSAGE: usize = 1 << 20;
+/// Bytes that a WebSocket may hold for its socket: one frame of ours, and the pongs to a peer that sends pings and does
+/// not read. What exceeds it is not kept; of pongs the latest stands for all (RFC 6455, 5.5.3).
+const WRITE_BUFFER: usize = 2 * MAX_CHUNK;
+const READ_BUFFER: usize = 16 * 1024;
+
+/// Limits of every WebSocket.
+pub(super) fn limits() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER)
+}
 
 pub(crate) async fn dial(
-    route: Route,
+    connector: &Connector,
     tls: &Arc<ClientConfig>,
     target: &Dial,
 ) -> Result<WebSocket, DialFailure> {
-    tokio::time::timeout(target.timeout, open(route, tls, target))
+    tokio::time::timeout(target.timeout, open(connector, tls, target))
         .await
         .unwrap_or(Err(DialFailure::Unreachable))
 }
 
-async fn open(route: Route, tls: &Arc<ClientConfig>, target: &Dial) -> Result<WebSocket, DialFailure> {
+async fn open(
+    connector: &Connector,
+    tls: &Arc<ClientConfig>,
+    target: &Dial,
+) -> Result<WebSocket, DialFailure> {
     let uri: Uri = target.url.as_str().parse().map_err(|_| DialFailure::Unreachable)?;
     let (host, port) = (target.authority.host(), target.authority.port());
     let request = Request::get(uri)
@@ -57,15 +71,11 @@ async fn open(route: Route, tls: &Arc<ClientConfig>, target: &Dial) -> Result<We
         .body(())
         .map_err(|_| DialFailure::Unreachable)?;
 
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| DialFailure::Unreachable)?;
-    let tcp = connect(route, host, port).await.map_err(|_| DialFailure::Unreachable)?;
-    let _ = tcp.set_nodelay(true);
-    let stream = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await.map_err(|error| {
-        if is_certificate(&error) { DialFailure::Untrusted } else { DialFailure::Unreachable }
+    let stream = connector.secure(tls, host, port).await.map_err(|failure| match failure {
+        ConnectFailure::Tls(error) if is_certificate(&error) => DialFailure::Untrusted,
+        ConnectFailure::Tls(_) | ConnectFailure::Tcp => DialFailure::Unreachable,
     })?;
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-    match client_async_with_config(request, stream, Some(config)).await {
+    match client_async_with_config(request, stream, Some(limits())).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(answer)) => Err(DialFailure::Refused {
             status: answer.status().as_u16(),
@@ -73,25 +83,4 @@ async fn open(route: Route, tls: &Arc<ClientConfig>, target: &Dial) -> Result<We
         }),
         Err(_) => Err(DialFailure::Unreachable),
     }
-}
-
-/// Tries the addresses in turn; a dead IPv6 route must not hide a good IPv4 one.
-pub(crate) async fn connect(route: Route, host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in route.resolve(host, port).await? {
-        match tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(last)
-}
-
-pub(crate) fn is_certificate(error: &io::Error) -> bool {
-    use tokio_rustls::rustls::Error;
-    error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Error>())
-        .is_some_and(|error| matches!(error, Error::InvalidCertificate(_)))
 }

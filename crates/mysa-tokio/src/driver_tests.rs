@@ -1,0 +1,249 @@
+//! The driver over pipes in memory, on tokio's paused clock: an hour takes a moment, and nothing depends on the speed of
+//! the machine.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mysa_proto::{Celsius, Model};
+use mysa_session::{Environment, Expired, Settings, Start};
+use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
+use time::OffsetDateTime;
+use tokio::io::DuplexStream;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response as Upgrade};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+
+use super::*;
+use crate::client::Client;
+
+const CONNECT: u8 = 1;
+const PUBLISH: u8 = 3;
+const SUBSCRIBE: u8 = 8;
+const PING: u8 = 12;
+const KITCHEN: &str = "a0b1c2d3e4f6";
+
+/// A client of one thermostat with a captured URL, and the peers' ends of its connections.
+struct Harness {
+    client: Client,
+    peers: mpsc::UnboundedReceiver<DuplexStream>,
+    suspended: Arc<Mutex<Duration>>,
+}
+
+fn kitchen() -> DeviceId {
+    DeviceId::new(KITCHEN).expect("an id")
+}
+
+fn captured() -> PresignedUrl {
+    let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("token"));
+    let authority = Authority::new("broker.example.org", None).expect("a host");
+    let now = OffsetDateTime::from_unix_timestamp(1_767_323_045).expect("a time");
+    Presigner::iot("us-east-1")
+        .presign(&credentials, &authority, "/mqtt", now, Some(86_400), TokenRule::AfterSigning)
+        .expect("a URL")
+}
+
+impl Harness {
+    fn start() -> Self {
+        let (to_peers, peers) = mpsc::unbounded_channel();
+        let suspended = Arc::default();
+        let clock = Clock::paused(&suspended);
+        let start = Start::Captured { url: captured(), devices: vec![(kitchen(), Model::parse("BB-V2-0"))] };
+        let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], clock.now());
+        let gauges = Gauges::default();
+        let shared = Arc::new(Shared::new(&session, None, gauges.clone()));
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let connector = Connector::in_memory(to_peers, gauges.sockets.clone());
+        let transport = Transport::new(connector, Arc::new(tls), gauges);
+        let (to_driver, asks) = mpsc::channel(64);
+        let driver = Driver::new(session, clock, transport, None, Arc::clone(&shared), asks);
+        tokio::spawn(driver.run());
+        Self { client: Client::new(shared, to_driver), peers, suspended }
+    }
+
+    async fn accept(&mut self) -> Broker {
+        let stream = self.peers.recv().await.expect("the client goes on");
+        Broker::accept(stream).await.expect("an upgrade")
+    }
+}
+
+/// As much of a broker as it takes to be subscribed to.
+struct Broker {
+    socket: WebSocketStream<DuplexStream>,
+}
+
+impl Broker {
+    async fn accept(stream: DuplexStream) -> Option<Self> {
+        #[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "what the library asks for")]
+        fn mqtt(_: &Request, mut answer: Upgrade) -> Result<Upgrade, ErrorResponse> {
+            answer.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
+            Ok(answer)
+        }
+        Some(Self { socket: tokio_tungstenite::accept_hdr_async(stream, mqtt).await.ok()? })
+    }
+
+    /// Answers until the subscription is granted.
+    async fn grant(&mut self) -> Option<()> {
+        loop {
+            if self.answer().await? == SUBSCRIBE {
+                return Some(());
+            }
+        }
+    }
+
+    /// Answers the packets of one frame, and returns the kind of the last.
+    async fn answer(&mut self) -> Option<u8> {
+        let Some(Ok(Message::Binary(frame))) = self.socket.next().await else { return None };
+        let (mut rest, mut kind) = (&frame[..], 0);
+        while let [first, more @ ..] = rest {
+            let mut len = 0;
+            let digits = more.iter().position(|digit| digit & 0x80 == 0)? + 1;
+            for (at, digit) in more[..digits].iter().enumerate() {
+                len |= usize::from(digit & 0x7f) << (7 * at);
+            }
+            let body = &more[digits..digits + len];
+            rest = &more[digits + len..];
+            kind = first >> 4;
+            match kind {
+                CONNECT => self.send(&[0x20, 2, 0, 0]).await?,
+                SUBSCRIBE => self.send(&[0x90, 3, body[0], body[1], 1]).await?,
+                PUBLISH => {
+                    let id = 2 + usize::from(body[0]) * 256 + usize::from(body[1]);
+                    self.send(&[0x40, 2, body[id], body[id + 1]]).await?;
+                }
+                PING => self.send(&[0xd0, 0]).await?,
+                _ => {}
+            }
+        }
+        Some(kind)
+    }
+
+    async fn send(&mut self, packet: &[u8]) -> Option<()> {
+        self.socket.send(Message::Binary(packet.to_vec().into())).await.ok()
+    }
+
+    /// Sends pings for as long as the other end reads them, and reads nothing itself.
+    async fn flood(self) {
+        // Underneath the WebSocket, which would read the answers while it writes.
+        let mut stream = self.socket.into_inner();
+        let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
+        while tokio::io::AsyncWriteExt::write_all(&mut stream, &ping).await.is_ok() {
+            // So that virtual time passes.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_brokers_that_never_read_costs_two_sockets_and_no_memory() {
+    let mut harness = Harness::start();
+    let client = harness.client.clone();
+    let commands = tokio::spawn({
+        let client = client.clone();
+        async move {
+            for degrees in [18.0, 22.0].into_iter().cycle() {
+                let setpoint = Celsius::from_degrees(degrees).expect("a temperature");
+                let Ok(verdict) = client.set_setpoint(&kitchen(), setpoint).await else { return };
+                assert!(!verdict.is_confirmed(), "{verdict}");
+                // Once the session takes the account for read-only, verdicts come at once.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    });
+    let dialled = AtomicU32::new(0);
+    let brokers = async {
+        while let Some(stream) = harness.peers.recv().await {
+            tokio::spawn(async move {
+                let mut broker = Broker::accept(stream).await?;
+                broker.grant().await?;
+                broker.flood().await;
+                Some(())
+            });
+            dialled.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let mut most = crate::Resources::default();
+    let watch = async {
+        for _ in 0..3_600 * 4 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let now = client.resources();
+            most.sockets = most.sockets.max(now.sockets);
+            most.tasks = most.tasks.max(now.tasks);
+            most.bytes_to_send = most.bytes_to_send.max(now.bytes_to_send);
+            most.bytes_received = most.bytes_received.max(now.bytes_received);
+        }
+    };
+    tokio::select! {
+        () = brokers => panic!("the client has ended"),
+        () = watch => {}
+    }
+    let dialled = dialled.load(Ordering::Relaxed);
+    assert!((40..400).contains(&dialled), "given up and dialled again, not in a loop: {dialled}");
+    assert!(most.sockets <= 2 && most.tasks <= 2, "{most:?}");
+    assert!(most.bytes_to_send <= 4 * 1_024 && most.bytes_received <= 1_024, "{most:?}");
+    let began = tokio::time::Instant::now();
+    client.shutdown().await;
+    assert!(began.elapsed() <= Duration::from_secs(2), "{:?}", began.elapsed());
+    commands.await.expect("no panic");
+    assert_eq!(client.resources(), crate::Resources::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_whose_time_passed_in_a_suspend_expires_unsent_soon_after_it() {
+    let mut harness = Harness::start();
+    let client = harness.client.clone();
+    let change = client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
+    let command = tokio::spawn(change.deadline(Duration::from_secs(600)).into_future());
+    // Nobody answers the upgrade, so the command waits.
+    let silent = harness.peers.recv().await.expect("it dials");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    *harness.suspended.lock().expect("no panic") += Duration::from_secs(8 * 3_600);
+    let resumed = tokio::time::Instant::now();
+    let verdict = command.await.expect("no panic").expect("a verdict");
+    assert_eq!(verdict, Verdict::Expired(Expired::Deadline));
+    assert!(resumed.elapsed() <= Duration::from_secs(15), "{:?}", resumed.elapsed());
+    drop(silent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspend_is_noticed_while_live_though_no_timer_is_due() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    broker.grant().await.expect("a subscription");
+    // Until a ping is answered, and the time for that is over: for half a minute there is nothing to do.
+    while broker.answer().await.expect("a connection") != PING {}
+    assert!(harness.client.is_live());
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    *harness.suspended.lock().expect("no panic") += Duration::from_secs(8 * 3_600);
+    let resumed = tokio::time::Instant::now();
+    // The connection is tried at once, or replaced: either way something is heard of the client.
+    tokio::select! {
+        _ = broker.answer() => {}
+        _ = harness.peers.recv() => {}
+    }
+    assert!(resumed.elapsed() <= Duration::from_secs(15), "{:?}", resumed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_last_reaches_a_peer_that_reads() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    broker.grant().await.expect("a subscription");
+    let client = harness.client.clone();
+    let shutdown = tokio::spawn(async move { client.shutdown().await });
+    let mut heard = Vec::new();
+    while let Some(Ok(message)) = broker.socket.next().await {
+        heard.push(message);
+    }
+    shutdown.await.expect("no panic");
+    let [.., Message::Binary(goodbye), Message::Close(Some(_))] = &heard[..] else { panic!("{heard:?}") };
+    assert!(goodbye.ends_with(&[0xe0, 0]), "DISCONNECT goes before the closing frame: {goodbye:?}");
+}

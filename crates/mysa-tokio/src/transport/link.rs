@@ -1,0 +1,207 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::resources::{Gauge, Held};
+
+/// The driver's end of what is to be sent on one connection. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+}
+
+/// The connection's end.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Wakes the connection when there is something to send.
+    more: Notify,
+    /// Wakes the connection when the driver ends it.
+    ended: Notify,
+    /// Wakes the driver when all is written.
+    written: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    chunks: VecDeque<Vec<u8>>,
+    /// Bytes in `chunks`, and those that the connection has taken and not yet written.
+    unwritten: Held,
+    end: Option<LinkEnd>,
+}
+
+/// How the driver ends a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LinkEnd {
+    /// What was given to send goes first, if the peer takes it at once.
+    Close,
+    /// Nothing more is sent.
+    Abort,
+}
+
+/// More waits for a connection than it may: its peer does not read.
+#[derive(Debug)]
+pub(crate) struct Overflow;
+
+/// Bytes that may wait for one connection.
+pub(crate) const SEND_LIMIT: usize = 256 * 1024;
+/// Largest chunk, which becomes one WebSocket frame. What is longer is cut: packets and frames need not coincide
+/// [MQTT-6.0.0-4].
+pub(super) const MAX_CHUNK: usize = 64 * 1024;
+/// What a chunk costs beside its bytes, so that many small ones count.
+const CHUNK_OVERHEAD: usize = 64;
+
+/// A queue of what is to be sent on one connection. `written` is notified whenever it becomes empty.
+pub(crate) fn link(to_send: &Gauge, written: &Arc<Notify>) -> (Link, Outgoing) {
+    let queue = Queue { chunks: VecDeque::new(), unwritten: to_send.hold(0), end: None };
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(queue),
+        more: Notify::new(),
+        ended: Notify::new(),
+        written: Arc::clone(written),
+    });
+    (Link { shared: Arc::clone(&shared) }, Outgoing { shared })
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Every change below is whole by itself.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, end: LinkEnd) {
+        let mut queue = self.lock();
+        if end == LinkEnd::Abort {
+            queue.chunks.clear();
+            queue.unwritten.set(0);
+        }
+        queue.end = queue.end.or(Some(end));
+        drop(queue);
+        self.more.notify_one();
+        self.ended.notify_one();
+    }
+}
+
+impl Link {
+    /// Hands over bytes.
+    ///
+    /// # Errors
+    /// If too much waits already. The connection is aborted then.
+    pub(crate) fn send(&self, bytes: Vec<u8>) -> Result<(), Overflow> {
+        let mut queue = self.shared.lock();
+        let chunks = bytes.len().div_ceil(MAX_CHUNK);
+        let unwritten = queue.unwritten.amount() + bytes.len() + chunks * CHUNK_OVERHEAD;
+        if unwritten > SEND_LIMIT {
+            drop(queue);
+            self.shared.end(LinkEnd::Abort);
+            return Err(Overflow);
+        }
+        queue.unwritten.set(unwritten);
+        if bytes.len() <= MAX_CHUNK {
+            queue.chunks.push_back(bytes);
+        } else {
+            queue.chunks.extend(bytes.chunks(MAX_CHUNK).map(<[u8]>::to_vec));
+        }
+        drop(queue);
+        self.shared.more.notify_one();
+        Ok(())
+    }
+
+    /// Whether anything handed over is not written yet.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.shared.lock().unwritten.amount() > 0
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.end(LinkEnd::Close);
+    }
+}
+
+impl Outgoing {
+    /// The next chunk to write, once there is one. Dropping the future loses nothing.
+    pub(crate) async fn next(&self) -> Vec<u8> {
+        loop {
+            if let Some(chunk) = self.take() {
+                return chunk;
+            }
+            self.shared.more.notified().await;
+        }
+    }
+
+    /// The next chunk to write, if there is one.
+    pub(crate) fn take(&self) -> Option<Vec<u8>> {
+        self.shared.lock().chunks.pop_front()
+    }
+
+    /// Notes that every chunk taken so far is written.
+    pub(crate) fn written(&self) {
+        let mut queue = self.shared.lock();
+        let waiting: usize = queue.chunks.iter().map(|chunk| chunk.len() + CHUNK_OVERHEAD).sum();
+        if queue.unwritten.amount() == waiting {
+            return;
+        }
+        queue.unwritten.set(waiting);
+        drop(queue);
+        if waiting == 0 {
+            self.shared.written.notify_one();
+        }
+    }
+
+    /// Waits until the driver ends the connection.
+    pub(crate) async fn ended(&self) -> LinkEnd {
+        loop {
+            if let Some(end) = self.shared.lock().end {
+                return end;
+            }
+            self.shared.ended.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::Gauges;
+
+    #[tokio::test]
+    async fn a_queue_that_overflows_is_emptied_and_aborts_its_connection() {
+        let (gauges, written) = (Gauges::default(), Arc::default());
+        let (link, outgoing) = link(&gauges.to_send, &written);
+        let mut taken = 0;
+        while link.send(vec![0; 2]).is_ok() {
+            taken += 1;
+            assert!(gauges.read().bytes_to_send <= SEND_LIMIT);
+        }
+        assert_eq!(taken, SEND_LIMIT / (2 + CHUNK_OVERHEAD), "small ones count with what they cost");
+        assert_eq!(outgoing.ended().await, LinkEnd::Abort);
+        assert_eq!((outgoing.take(), gauges.read().bytes_to_send), (None, 0));
+        drop(link);
+        assert_eq!(outgoing.ended().await, LinkEnd::Abort, "it stays so");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_blocked_until_what_it_took_is_written() {
+        let (gauges, written) = (Gauges::default(), Arc::<Notify>::default());
+        let (link, outgoing) = link(&gauges.to_send, &written);
+        assert!(!link.is_blocked());
+        link.send(vec![1]).expect("there is room");
+        link.send(vec![2]).expect("there is room");
+        assert_eq!(outgoing.next().await, [1]);
+        outgoing.written();
+        assert_eq!(outgoing.next().await, [2]);
+        assert!(link.is_blocked(), "taken is not written");
+        outgoing.written();
+        written.notified().await;
+        assert!(!link.is_blocked());
+        drop(link);
+        assert_eq!(outgoing.ended().await, LinkEnd::Close);
+    }
+}
