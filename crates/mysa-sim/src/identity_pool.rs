@@ -139,7 +139,7 @@ impl IdentityPool {
             credentials: Credentials::new(key.as_str(), secret.as_str(), Some(token.as_str())),
             account,
             reach,
-            expires: now.mono + rules.credential_life,
+            expires: now.mono.saturating_add(rules.credential_life),
         };
         self.lent.insert(key, lent);
         Ok(answer)
@@ -161,7 +161,7 @@ fn signed_in(
             "Unauthenticated access is not supported for this identity pool.",
         ));
     };
-    let Some(issued) = desk.check(token, now.mono) else {
+    let Some(issued) = desk.check(token, now) else {
         let message =
             if desk.knows(token) { "Invalid login token. Token expired" } else { "Invalid login token." };
         return Err(Exception::not_authorized(message));

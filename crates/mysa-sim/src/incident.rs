@@ -60,7 +60,7 @@ impl Cloud {
                 self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
             }
             Happening::RevokeTokens(name) => _ = self.pool.void_account(&name),
-            Happening::ExpireTokens => self.pool.desk.expire_all(now.mono),
+            Happening::ExpireTokens => self.pool.desk.expire_all(),
             Happening::ExpireCredentials => self.identities.expire_all(now.mono),
             Happening::ChangePassword(name, password) => {
                 if let Some(account) = self.pool.void_account(&name) {

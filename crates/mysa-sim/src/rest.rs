@@ -98,7 +98,7 @@ impl Cloud {
             Some(_) => return None,
             None => sent,
         };
-        let issued = self.pool.desk.check(token, now.mono)?;
+        let issued = self.pool.desk.check(token, now)?;
         (issued.token_use == TokenUse::Id).then_some(issued.account)
     }
 

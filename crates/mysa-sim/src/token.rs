@@ -4,13 +4,14 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+use crate::Now;
 
 /// Signs the tokens of the user pool. The core brings a cheap one; a server brings RS256, which third-party programs
 /// check against the pool's published keys.
@@ -84,7 +85,10 @@ pub(crate) struct Issued {
     pub(crate) token_use: TokenUse,
     /// The sign-in it descends from.
     pub(crate) origin: u64,
-    expires: Duration,
+    /// Its `exp` claim, seconds since the Unix epoch.
+    exp: i64,
+    /// Set when it was made void before its time.
+    void: bool,
 }
 
 /// Every token that was handed out and may still be good.
@@ -107,14 +111,14 @@ impl TokenDesk {
     }
 
     /// Signs `claims` and remembers the token.
-    pub(crate) fn issue(&mut self, claims: &Value, issued: Issued, now: Duration) -> String {
+    pub(crate) fn issue(&mut self, claims: &Value, issued: Issued, now: Now) -> String {
         let header = json!({ "kid": self.signer.key_id(), "alg": self.signer.algorithm() });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(&header), part(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.signer.sign(message.as_bytes()));
         let token = format!("{message}.{signature}");
         if self.issued.len() >= REMEMBERED {
-            self.issued.retain(|_, issued| now < issued.expires);
+            self.issued.retain(|_, issued| issued.is_good(now));
             if self.issued.len() >= REMEMBERED {
                 self.issued.pop_first();
             }
@@ -123,9 +127,9 @@ impl TokenDesk {
         token
     }
 
-    /// What `token` is, if it was handed out here and has not expired.
-    pub(crate) fn check(&self, token: &str, now: Duration) -> Option<&Issued> {
-        self.issued.get(&digest(token)).filter(|issued| now < issued.expires)
+    /// What `token` is, if it was handed out here and is good by its own `exp`.
+    pub(crate) fn check(&self, token: &str, now: Now) -> Option<&Issued> {
+        self.issued.get(&digest(token)).filter(|issued| issued.is_good(now))
     }
 
     /// Whether the token was handed out here, expired or not.
@@ -137,22 +141,21 @@ impl TokenDesk {
         self.issued.retain(|_, issued| !which(issued));
     }
 
-    pub(crate) fn expire_all(&mut self, now: Duration) {
+    /// Makes every token void before its time. A client cannot foresee it: `exp` lies ahead.
+    pub(crate) fn expire_all(&mut self) {
         for issued in self.issued.values_mut() {
-            issued.expires = issued.expires.min(now);
+            issued.void = true;
         }
     }
 }
 
 impl Issued {
-    pub(crate) fn new(
-        account: usize,
-        client: &str,
-        token_use: TokenUse,
-        origin: u64,
-        expires: Duration,
-    ) -> Self {
-        Self { account, client: client.to_string(), token_use, origin, expires }
+    pub(crate) fn new(account: usize, client: &str, token_use: TokenUse, origin: u64, exp: i64) -> Self {
+        Self { account, client: client.to_string(), token_use, origin, exp, void: false }
+    }
+
+    const fn is_good(&self, now: Now) -> bool {
+        now.wall.as_secs() < self.exp && !self.void
     }
 }
 

@@ -365,7 +365,7 @@ impl UserPool {
 
     fn bearer(&self, pool: &Pool<'_>, body: &Value) -> Result<usize, Exception> {
         self.desk
-            .check(text(body, "AccessToken"), pool.now.mono)
+            .check(text(body, "AccessToken"), pool.now)
             .filter(|issued| issued.token_use == TokenUse::Access)
             .map(|issued| issued.account)
             .ok_or_else(|| Exception::not_authorized("Access Token has been revoked"))
@@ -391,7 +391,7 @@ impl UserPool {
                 self.refresh.pop_first();
             }
         }
-        let until = pool.now.mono + pool.rules.refresh_life;
+        let until = pool.now.mono.saturating_add(pool.rules.refresh_life);
         self.refresh
             .insert(token.clone(), Refresh { account, client: client.into(), origin, auth_time, until });
         token
@@ -407,7 +407,7 @@ impl UserPool {
         refresh: Option<String>,
     ) -> Value {
         let life = pool.rules.token_life;
-        let (now, expires) = (pool.now.wall.as_secs(), pool.now.mono + life);
+        let now = pool.now.wall.as_secs();
         let exp = now.saturating_add(i64::try_from(life.as_secs()).unwrap_or(i64::MAX));
         let issuer = format!("https://{}", pool.names.issuer());
         let (event, jti, jti2) = (self.rng.uuid(), self.rng.uuid(), self.rng.uuid());
@@ -423,9 +423,9 @@ impl UserPool {
             "token_use": "access", "scope": "aws.cognito.signin.user.admin", "auth_time": auth_time, "exp": exp,
             "iat": now, "jti": jti2, "username": user_id,
         });
-        let issued = |token_use| Issued::new(account, client, token_use, origin, expires);
-        let id = self.desk.issue(&id, issued(TokenUse::Id), pool.now.mono);
-        let access = self.desk.issue(&access, issued(TokenUse::Access), pool.now.mono);
+        let issued = |token_use| Issued::new(account, client, token_use, origin, exp);
+        let id = self.desk.issue(&id, issued(TokenUse::Id), pool.now);
+        let access = self.desk.issue(&access, issued(TokenUse::Access), pool.now);
         let mut result = json!({
             "AccessToken": access, "ExpiresIn": life.as_secs(), "IdToken": id, "TokenType": "Bearer",
         });

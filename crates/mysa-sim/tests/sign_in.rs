@@ -244,3 +244,45 @@ fn nothing_prints_a_secret() {
         assert!(!printed.contains(secret));
     }
 }
+
+/// A third-party program reads `exp`, and finds that it holds.
+#[test]
+fn an_id_token_is_good_until_the_second_of_its_exp() {
+    let mut spec = CloudSpec::demo();
+    spec.rules.token_life = 40 * SECOND;
+    spec.rules.credential_life = 20 * SECOND;
+    let mut rig = Rig::new(spec);
+    rig.pass(Duration::from_millis(400));
+    let tokens = rig.sign_in();
+    assert_eq!(tokens.claims.exp, Some(WALL + 40));
+    let credentials = rig.credentials(LEGACY_POOL, &tokens);
+    let target = rig.presign(&credentials);
+    rig.pass(Duration::from_millis(19_900));
+    assert_eq!(rig.upgrade(1, &target, "mqtt"), mysa_sim::Upgrade::Accept);
+    rig.pass(Duration::from_millis(200));
+    assert!(
+        matches!(rig.upgrade(2, &target, "mqtt"), mysa_sim::Upgrade::Refuse(reply) if reply.status == 403)
+    );
+    rig.pass(Duration::from_millis(19_400));
+    rig.get(&tokens, "/devices");
+    rig.pass(Duration::from_millis(100));
+    assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/devices", None).0, 401);
+}
+
+#[test]
+fn a_lifetime_of_any_length_is_taken() {
+    for life in [Duration::ZERO, SECOND, 3_000_000_000 * SECOND, Duration::MAX] {
+        let mut spec = CloudSpec::demo();
+        (spec.rules.token_life, spec.rules.credential_life) = (life, life);
+        spec.rules.refresh_life = life;
+        let mut rig = Rig::new(spec);
+        rig.pass(SECOND);
+        let tokens = rig.sign_in();
+        assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/devices", None).0 == 200, !life.is_zero(), "{life:?}");
+        if life < Duration::MAX && !life.is_zero() {
+            rig.credentials(LEGACY_POOL, &tokens);
+        }
+        rig.pass(2 * SECOND);
+        assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/devices", None).0 == 200, life > SECOND, "{life:?}");
+    }
+}
