@@ -221,8 +221,10 @@ impl Device {
             _ => {
                 put("Duty", number(seen.duty), at);
                 put("Voltage", number(seen.volts), at);
-                // The last current while it was on; nothing at all is measured by a Lite.
-                let amperes = if family == Family::BaseboardV1 { seen.amperes } else { 0.0 };
+                // The last current while it was on, so that volts, amperes and duty give the power drawn. A Lite
+                // measures nothing at all.
+                let measured = matches!(family, Family::BaseboardV1 | Family::BaseboardV2);
+                let amperes = if measured { seen.amperes } else { 0.0 };
                 put("Current", number(crate::math::quantise(amperes, 100.0)), at);
             }
         }

@@ -393,3 +393,31 @@ fn settings_of_the_record_reach_the_thermostat_when_it_is_told_to_look() {
         "its buttons are locked"
     );
 }
+
+#[test]
+fn a_baseboard_that_measures_reports_the_power_it_draws() {
+    for (last, kind) in [("f5", 1), ("f6", 4)] {
+        let mut rig = Rig::demo();
+        let tokens = rig.sign_in();
+        rig.connect(1);
+        rig.command(1, id(last), kind, 1, &json!({ "tm": -1, "sp": 30 }));
+        rig.live(1, id(last), 300);
+        rig.pass(std::time::Duration::from_secs(80));
+        let path = format!("/devices/state/a0b1c2d3e4{last}");
+        let state = rig.get(&tokens, &path);
+        let field = |name: &str| state["DeviceState"][name]["v"].as_f64().unwrap();
+        let told = field("Voltage") * field("Current") * field("Duty");
+        let drawn = rig.cloud.truth(id(last)).unwrap().watts;
+        assert!(
+            drawn > 1_000.0 && (told - drawn).abs() < 0.01 * drawn,
+            "{last}: {told} W told, {drawn} W drawn"
+        );
+    }
+}
+
+#[test]
+fn a_small_home_has_four_thermostats() {
+    let spec = mysa_sim::CloudSpec::small();
+    let homes: Vec<_> = spec.accounts.iter().flat_map(|account| &account.homes).collect();
+    assert_eq!(homes.iter().map(|home| home.devices.len()).collect::<Vec<_>>(), [4]);
+}
