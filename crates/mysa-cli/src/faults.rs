@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, FaultPlan, Happening, HttpFault};
+use mysa_proto::DeviceId;
+use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpFault, Mode, Rules};
 
 use crate::support::exit::{Failure, Result};
 
@@ -11,6 +12,26 @@ enum Kind {
     Lasting(fn() -> Fault),
     /// Happens once, at its time.
     Once(fn(&CloudSpec) -> Vec<Happening>),
+    /// Is so from the start to the end.
+    Rule(fn(&mut Rules)),
+}
+
+const DAY: i64 = 86_400;
+
+/// A fault of writes to the structured service.
+const fn of_writes(fault: HttpFault) -> Fault {
+    Fault::Http(Endpoint::StructuredWrite, fault)
+}
+
+/// The write is carried out, and this becomes of its answer.
+fn after_writes(fault: HttpFault) -> Fault {
+    of_writes(HttpFault::AfterServing(Box::new(fault)))
+}
+
+/// One incident for each thermostat.
+fn of_each_device(spec: &CloudSpec, incident: impl Fn(DeviceId) -> Happening) -> Vec<Happening> {
+    let homes = spec.accounts.iter().flat_map(|account| &account.homes);
+    homes.flat_map(|home| &home.devices).map(|device| incident(device.id)).collect()
 }
 
 const ALL: &[(&str, &str, Kind)] = &[
@@ -47,6 +68,96 @@ const ALL: &[(&str, &str, Kind)] = &[
         Kind::Lasting(|| Fault::Http(Endpoint::Rest, HttpFault::Throttle(30))),
     ),
     (
+        "refresh-down",
+        "token refresh is answered with 503",
+        Kind::Lasting(|| Fault::Http(Endpoint::Refresh, HttpFault::Status(503))),
+    ),
+    (
+        "refresh-hang",
+        "token refresh is never answered",
+        Kind::Lasting(|| Fault::Http(Endpoint::Refresh, HttpFault::Hang)),
+    ),
+    (
+        "write-401",
+        "writes to the structured service are answered with 401",
+        Kind::Lasting(|| of_writes(HttpFault::Status(401))),
+    ),
+    (
+        "write-403",
+        "writes to the structured service are answered with 403",
+        Kind::Lasting(|| of_writes(HttpFault::Status(403))),
+    ),
+    (
+        "write-503",
+        "writes to the structured service are answered with 503",
+        Kind::Lasting(|| of_writes(HttpFault::Status(503))),
+    ),
+    (
+        "write-hang",
+        "writes to the structured service are never answered, nor carried out",
+        Kind::Lasting(|| of_writes(HttpFault::Hang)),
+    ),
+    (
+        "write-reset",
+        "the connection of a write to the structured service is reset; it is not carried out",
+        Kind::Lasting(|| of_writes(HttpFault::Reset)),
+    ),
+    (
+        "write-lost-answer",
+        "writes to the structured service are carried out and never answered",
+        Kind::Lasting(|| after_writes(HttpFault::Hang)),
+    ),
+    (
+        "write-reset-after",
+        "writes to the structured service are carried out, then the connection is reset",
+        Kind::Lasting(|| after_writes(HttpFault::Reset)),
+    ),
+    (
+        "write-503-after",
+        "writes to the structured service are carried out and answered with 503",
+        Kind::Lasting(|| after_writes(HttpFault::Status(503))),
+    ),
+    (
+        "desired-only",
+        "writes to the structured service are accepted and reach no thermostat",
+        Kind::Lasting(|| Fault::DesiredOnly),
+    ),
+    (
+        "legacy-host-gone",
+        "the older REST host answers 410",
+        Kind::Lasting(|| Fault::Http(Endpoint::LegacyHost, HttpFault::Status(410))),
+    ),
+    (
+        "backend-host-gone",
+        "the newer REST host answers 410",
+        Kind::Lasting(|| Fault::Http(Endpoint::BackendHost, HttpFault::Status(410))),
+    ),
+    (
+        "date-behind",
+        "the Date header of every host is a day behind",
+        Kind::Lasting(|| Fault::DateShift(Endpoint::Any, -DAY)),
+    ),
+    (
+        "date-ahead",
+        "the Date header of every host is nine hours ahead",
+        Kind::Lasting(|| Fault::DateShift(Endpoint::Any, 9 * 3_600)),
+    ),
+    (
+        "date-behind-one-host",
+        "the Date header of the older REST host is a day behind",
+        Kind::Lasting(|| Fault::DateShift(Endpoint::LegacyHost, -DAY)),
+    ),
+    (
+        "date-ahead-one-host",
+        "the Date header of the newer REST host is nine hours ahead",
+        Kind::Lasting(|| Fault::DateShift(Endpoint::BackendHost, 9 * 3_600)),
+    ),
+    (
+        "cached",
+        "REST answers come from a cache, first made nine hours ago, with an Age header",
+        Kind::Lasting(|| Fault::Http(Endpoint::Rest, HttpFault::Cached(Duration::from_secs(9 * 3_600)))),
+    ),
+    (
         "portal",
         "a captive portal answers everything with a page",
         Kind::Lasting(|| Fault::Http(Endpoint::Any, HttpFault::Html(200))),
@@ -79,6 +190,12 @@ const ALL: &[(&str, &str, Kind)] = &[
         Kind::Lasting(|| Fault::RefuseConnect(5)),
     ),
     (
+        "close-on-connect",
+        "the broker ends a connection at its CONNECT, without a CONNACK",
+        Kind::Lasting(|| Fault::CloseOnConnect(Closing::Cut)),
+    ),
+    ("ignore-connect", "the broker never answers a CONNECT", Kind::Lasting(|| Fault::IgnoreConnect)),
+    (
         "deny-publish",
         "the policy allows no publish, as the newer apps' does",
         Kind::Lasting(|| Fault::DenyPublish),
@@ -91,8 +208,36 @@ const ALL: &[(&str, &str, Kind)] = &[
     ("eat-publishes", "what clients publish vanishes", Kind::Lasting(|| Fault::EatPublishes)),
     ("eat-pubacks", "publishes arrive, their PUBACK does not", Kind::Lasting(|| Fault::EatPubacks)),
     ("eat-subacks", "subscriptions hold, their SUBACK does not arrive", Kind::Lasting(|| Fault::EatSubacks)),
+    (
+        "grant-first",
+        "one filter of each SUBSCRIBE is granted, the others are refused",
+        Kind::Lasting(|| Fault::GrantFirst(1)),
+    ),
+    (
+        "deliver-nothing",
+        "subscriptions are granted, and no message is delivered",
+        Kind::Lasting(|| Fault::DeliverNothing(None)),
+    ),
+    (
+        "retained-status",
+        "a subscription is followed by a retained status of yesterday",
+        Kind::Lasting(|| Fault::Retained(Some(Duration::from_secs(DAY.unsigned_abs())))),
+    ),
+    (
+        "retained-timeless",
+        "a subscription is followed by a retained status whose time is 0",
+        Kind::Lasting(|| Fault::Retained(None)),
+    ),
+    (
+        "drop-bursts",
+        "commands within four seconds of one to another thermostat vanish, though acknowledged",
+        Kind::Lasting(|| Fault::DropBursts(Duration::from_secs(4))),
+    ),
+    ("stop-reading", "the broker reads nothing that clients send", Kind::Lasting(|| Fault::StopReading)),
     ("eat-pings", "pings are not answered", Kind::Lasting(|| Fault::EatPings)),
     ("blackhole", "nothing the broker sends arrives", Kind::Lasting(|| Fault::BlackholeOut)),
+    ("blackhole-in", "nothing that clients send arrives", Kind::Lasting(|| Fault::BlackholeIn)),
+    ("raise-qos", "messages to clients that ask for QoS 1 have QoS 1", Kind::Lasting(|| Fault::RaiseQos)),
     ("duplicate", "every message comes twice", Kind::Lasting(|| Fault::Duplicate)),
     ("offline", "the thermostats have no Wi-Fi", Kind::Lasting(|| Fault::Device(None, DeviceFault::Offline))),
     (
@@ -102,8 +247,23 @@ const ALL: &[(&str, &str, Kind)] = &[
     ),
     (
         "ignore-commands",
-        "the thermostats pay no heed to commands",
+        "the thermostats ignore commands",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::IgnoreCommands)),
+    ),
+    (
+        "ignore-live",
+        "the thermostats ignore requests for live reporting",
+        Kind::Lasting(|| Fault::Device(None, DeviceFault::IgnoreLive)),
+    ),
+    (
+        "delay-acks",
+        "the thermostats' acknowledgements come ten seconds late",
+        Kind::Lasting(|| Fault::Device(None, DeviceFault::DelayAcks(Duration::from_secs(10)))),
+    ),
+    (
+        "reorder",
+        "commands to a thermostat, and its acknowledgements, overtake each other",
+        Kind::Lasting(|| Fault::Device(None, DeviceFault::Reorder)),
     ),
     (
         "refuse-commands",
@@ -146,14 +306,28 @@ const ALL: &[(&str, &str, Kind)] = &[
             spec.accounts.iter().map(|account| Happening::RevokeTokens(account.email.clone())).collect()
         }),
     ),
+    ("reboot", "every thermostat starts anew", Kind::Once(|spec| of_each_device(spec, Happening::Reboot))),
     (
-        "reboot",
-        "every thermostat starts anew",
-        Kind::Once(|spec| {
-            let homes = spec.accounts.iter().flat_map(|account| &account.homes);
-            homes.flat_map(|home| &home.devices).map(|device| Happening::Reboot(device.id)).collect()
-        }),
+        "press",
+        "a person sets every thermostat to 16 degrees",
+        Kind::Once(|spec| of_each_device(spec, |id| Happening::Press(id, 16.0))),
     ),
+    (
+        "press-off",
+        "a person switches every thermostat off",
+        Kind::Once(|spec| of_each_device(spec, |id| Happening::PressMode(id, Mode::Off))),
+    ),
+    (
+        "schedule",
+        "the schedule service sets every thermostat to 17 degrees",
+        Kind::Once(|spec| of_each_device(spec, |id| Happening::Schedule(id, 17.0, None))),
+    ),
+    (
+        "other-app",
+        "another app sets every thermostat to 22 degrees",
+        Kind::Once(|spec| of_each_device(spec, |id| Happening::OtherApp(id, Some(22.0), None))),
+    ),
+    ("rotate-tokens", "each refresh replaces the refresh token", Kind::Rule(|rules| rules.rotation = true)),
 ];
 
 /// Names and what they mean.
@@ -161,31 +335,46 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALL.iter().map(|(name, what, _)| (*name, *what))
 }
 
-/// Reads `NAME`, `NAME@FROM` and `NAME@FROM-UNTIL`, times in virtual seconds from the start.
-pub(crate) fn plan(wanted: &[String], spec: &CloudSpec) -> Result<FaultPlan> {
-    let mut plan = FaultPlan::default();
+/// Adds faults to a cloud. Reads `NAME`, `NAME@FROM` and `NAME@FROM-UNTIL`, times in virtual seconds from the start.
+pub(crate) fn plan(wanted: &[String], spec: &mut CloudSpec) -> Result<()> {
     for text in wanted {
-        let (name, times) = text.split_once('@').unwrap_or((text, "0"));
-        let (from, until) = match times.split_once('-') {
+        let (name, times) =
+            text.split_once('@').map_or((text.as_str(), None), |(name, times)| (name, Some(times)));
+        let (from, until) = match times.map(|times| times.split_once('-').unwrap_or((times, ""))) {
+            None => (Duration::ZERO, None),
+            Some((from, "")) if !text.ends_with('-') => (seconds(from, text)?, None),
             Some((from, until)) => (seconds(from, text)?, Some(seconds(until, text)?)),
-            None => (seconds(times, text)?, None),
         };
         let (_, _, kind) = ALL.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
             Failure::usage(format!("no fault is called '{name}'; `mysa sim --fault list` shows them"))
         })?;
-        plan = match kind {
-            Kind::Lasting(fault) => plan.with(from, until.unwrap_or(Duration::MAX), fault()),
+        match kind {
+            Kind::Lasting(fault) => {
+                let until = until.unwrap_or(Duration::MAX);
+                if until <= from {
+                    return Err(Failure::usage(format!("'{text}': the fault ends before it begins")));
+                }
+                spec.faults = std::mem::take(&mut spec.faults).with(from, until, fault());
+            }
             Kind::Once(_) if until.is_some() => {
                 return Err(Failure::usage(format!(
                     "'{name}' happens once: give it one time, as in {name}@60"
                 )));
             }
             Kind::Once(happenings) => {
-                happenings(spec).into_iter().fold(plan, |plan, happening| plan.with_event(from, happening))
+                for happening in happenings(spec) {
+                    spec.faults = std::mem::take(&mut spec.faults).with_event(from, happening);
+                }
             }
-        };
+            Kind::Rule(_) if times.is_some() => {
+                return Err(Failure::usage(format!(
+                    "'{name}' lasts from the start to the end: give it no time"
+                )));
+            }
+            Kind::Rule(change) => change(&mut spec.rules),
+        }
     }
-    Ok(plan)
+    Ok(())
 }
 
 fn seconds(text: &str, whole: &str) -> Result<Duration> {
@@ -199,25 +388,42 @@ fn seconds(text: &str, whole: &str) -> Result<Duration> {
 mod tests {
     use super::*;
 
-    fn read(texts: &[&str]) -> Result<FaultPlan> {
-        plan(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), &CloudSpec::demo())
+    fn read(texts: &[&str]) -> Result<CloudSpec> {
+        let mut spec = CloudSpec::demo();
+        plan(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>(), &mut spec)?;
+        Ok(spec)
     }
 
     #[test]
     fn faults_have_times() {
-        let plan = read(&["offline@5-7.5", "cut@3", "deny-publish", "reboot@9"]).unwrap();
-        let spans: Vec<_> = plan.windows.iter().map(|window| (window.from, window.until)).collect();
+        let spec = read(&["offline@5-7.5", "cut@3", "deny-publish", "reboot@9", "rotate-tokens"]).unwrap();
+        let spans: Vec<_> = spec.faults.windows.iter().map(|window| (window.from, window.until)).collect();
         assert_eq!(
             spans,
             [(Duration::from_secs(5), Duration::from_millis(7_500)), (Duration::ZERO, Duration::MAX)]
         );
-        assert_eq!(plan.events.len(), 6, "a cut, and a reboot for each thermostat");
+        assert_eq!(spec.faults.events.len(), 6, "a cut, and a reboot for each thermostat");
+        assert!(spec.rules.rotation);
     }
 
     #[test]
     fn what_is_no_fault_is_refused() {
-        for text in ["rain", "cut@x", "cut@1-2", "offline@-3", ""] {
+        for text in
+            ["rain", "cut@x", "cut@1-2", "offline@-3", "", "offline@5-3", "offline@5-", "rotate-tokens@5"]
+        {
             assert!(read(&[text]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_used_once_and_works() {
+        let names: Vec<&str> = all().map(|(name, _)| name).collect();
+        let unique: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(unique.len(), names.len());
+        for name in names {
+            let spec = read(&[name]).unwrap();
+            let does_something = !spec.faults.windows.is_empty() || !spec.faults.events.is_empty();
+            assert!(does_something || spec.rules.rotation, "{name}");
         }
     }
 }

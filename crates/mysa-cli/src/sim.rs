@@ -31,7 +31,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> R
         .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,
         None => CloudSpec::demo(),
     };
-    spec.faults = faults::plan(&args.fault, &spec)?;
+    faults::plan(&args.fault, &mut spec)?;
     let certificate = certificate(args, &spec)?;
     let authority = certificate.authority_pem().map(str::to_owned);
     let accounts = spec.accounts.clone();
