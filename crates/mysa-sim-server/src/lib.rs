@@ -30,8 +30,10 @@
 
 mod certificate;
 mod clock;
+mod limits;
 mod server;
 mod signer;
 
 pub use certificate::{Certificate, CertificateError};
+pub use limits::Limits;
 pub use server::{Server, StartError};

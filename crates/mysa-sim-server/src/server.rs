@@ -8,18 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{
-    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use mysa_proto::UnixTime;
 use mysa_sim::{Closing, Cloud, CloudSpec, HttpAnswer, HttpReply, HttpRequest, Now, Output, Upgrade};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -32,6 +32,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use crate::certificate::Certificate;
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::signer::Rs256;
 
 /// The simulated cloud behind one TLS listener that answers for every host of the real one.
@@ -85,24 +86,56 @@ impl std::error::Error for StartError {
 
 struct Shared {
     clock: Clock,
+    limits: Limits,
     state: Mutex<State>,
     /// The cloud's next deadline may have moved.
     moved: Notify,
+    /// Whether the broker reads its sockets.
+    reading: watch::Sender<bool>,
 }
 
 struct State {
     cloud: Cloud,
     next_connection: u64,
-    connections: HashMap<u64, mpsc::UnboundedSender<ToClient>>,
+    connections: HashMap<u64, Outgoing>,
+}
+
+impl State {
+    fn deliver(&mut self, conn: u64, message: ToClient) {
+        let Some(outgoing) = self.connections.get(&conn) else { return };
+        // Full: the client reads no more. Closed: it is gone, and its own task says so to the cloud.
+        if outgoing.queue.try_send(message).is_err() {
+            self.connections.remove(&conn);
+        }
+    }
+}
+
+/// The way to a client. Dropping it cuts the connection, even one that is blocked in a write.
+struct Outgoing {
+    queue: mpsc::Sender<ToClient>,
+    _cut: watch::Sender<()>,
+}
+
+/// The other end of [`Outgoing`].
+struct FromCloud {
+    queue: mpsc::Receiver<ToClient>,
+    cut: watch::Receiver<()>,
 }
 
 enum ToClient {
     Bytes(Vec<u8>),
-    Close(Closing),
+    /// A close frame with this code, or without any.
+    Close(Option<u16>),
 }
 
 /// No request of a Mysa program comes near this.
 const MAX_BODY: usize = 1 << 20;
+/// Connections beyond the limit that are answered with 503 at once; the next ones are dropped.
+const MAX_REFUSALS: usize = 16;
+/// Messages that wait for one client. One that reads no more is cut.
+const MAX_QUEUE: usize = 4_096;
+/// Real time for the close of a connection; then it is cut.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Above what AWS takes, so that the simulated broker and not the WebSocket refuses what is too large.
 const MAX_MESSAGE: usize = 512 << 10;
 
@@ -115,9 +148,24 @@ impl Server {
     pub async fn start(
         address: SocketAddr,
         certificate: Certificate,
+        spec: CloudSpec,
+        seed: u64,
+        speed: f64,
+    ) -> Result<Self, StartError> {
+        Self::start_with(address, certificate, spec, seed, speed, Limits::default()).await
+    }
+
+    /// Starts with other limits than the default ones, see [`Server::start`].
+    ///
+    /// # Errors
+    /// If the address is not one of loopback or is taken, or the certificate cannot be used.
+    pub async fn start_with(
+        address: SocketAddr,
+        certificate: Certificate,
         mut spec: CloudSpec,
         seed: u64,
         speed: f64,
+        limits: Limits,
     ) -> Result<Self, StartError> {
         if !address.ip().is_loopback() {
             return Err(StartError::NotLoopback(address));
@@ -137,7 +185,13 @@ impl Server {
         let clock = Clock::start(speed);
         let cloud = Cloud::with_signer(spec, seed, now(&clock), Box::new(Rs256::new()));
         let state = Mutex::new(State { cloud, next_connection: 0, connections: HashMap::new() });
-        let shared = Arc::new(Shared { clock, state, moved: Notify::new() });
+        let shared = Arc::new(Shared {
+            clock,
+            limits,
+            state,
+            moved: Notify::new(),
+            reading: watch::Sender::new(true),
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_time(Arc::clone(&shared)));
         tasks.spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&shared)));
@@ -157,10 +211,7 @@ impl Server {
 
     /// Drops every connection there is, without a word, as a network failure would.
     pub fn cut_connections(&self) {
-        let mut state = self.shared.lock();
-        for (_, to_client) in state.connections.drain() {
-            let _ = to_client.send(ToClient::Close(Closing::Cut));
-        }
+        self.shared.lock().connections.clear();
     }
 }
 
@@ -176,13 +227,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number for a new connection, under which the cloud can speak to it.
-    fn announce(&self, to_client: mpsc::UnboundedSender<ToClient>) -> u64 {
+    /// A number for a new connection, under which the cloud can send to it.
+    fn announce(&self) -> (u64, FromCloud) {
+        let (sender, queue) = mpsc::channel(MAX_QUEUE);
+        let (cut_sender, cut) = watch::channel(());
         let mut state = self.lock();
         state.next_connection += 1;
         let conn = state.next_connection;
-        state.connections.insert(conn, to_client);
-        conn
+        state.connections.insert(conn, Outgoing { queue: sender, _cut: cut_sender });
+        (conn, FromCloud { queue, cut })
     }
 
     /// One input to the cloud, and the delivery of whatever it causes.
@@ -190,20 +243,20 @@ impl Shared {
         let mut state = self.lock();
         let answer = visit(&mut state.cloud, now(&self.clock));
         while let Some(output) = state.cloud.poll_output() {
-            match output {
-                Output::Send { conn, bytes } => {
-                    if let Some(to_client) = state.connections.get(&conn) {
-                        let _ = to_client.send(ToClient::Bytes(bytes));
-                    }
+            let (conn, message) = match output {
+                Output::Send { conn, bytes } => (conn, ToClient::Bytes(bytes)),
+                // Nothing comes after it, so that the client is forgotten when it has taken this.
+                Output::Close { conn, closing: Closing::Frame(code) } => (conn, ToClient::Close(code)),
+                Output::Close { conn, closing: Closing::Cut } => {
+                    state.connections.remove(&conn);
+                    continue;
                 }
-                Output::Close { conn, closing } => {
-                    if let Some(to_client) = state.connections.remove(&conn) {
-                        let _ = to_client.send(ToClient::Close(closing));
-                    }
-                }
-            }
+            };
+            state.deliver(conn, message);
         }
+        let reads = state.cloud.is_reading();
         drop(state);
+        self.reading.send_if_modified(|known| std::mem::replace(known, reads) != reads);
         self.moved.notify_one();
         answer
     }
@@ -230,10 +283,21 @@ async fn keep_time(shared: Arc<Shared>) {
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
     let mut clients = JoinSet::new();
+    let room = Arc::new(Semaphore::new(shared.limits.connections));
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(clients.spawn(serve(stream, tls.clone(), Arc::clone(&shared)))),
+                Ok((stream, _)) => {
+                    let admitted = Arc::clone(&room).try_acquire_owned().map(|permit| (permit, false));
+                    let admitted =
+                        admitted.or_else(|_| Arc::clone(&refusals).try_acquire_owned().map(|permit| (permit, true)));
+                    // Without either permit the connection is dropped.
+                    if let Ok((permit, full)) = admitted {
+                        let place = Place { _permit: permit, full };
+                        clients.spawn(serve(stream, tls.clone(), Arc::clone(&shared), Arc::new(place)));
+                    }
+                }
                 // Out of file descriptors, most likely: let some connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
@@ -242,14 +306,25 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
+/// A connection's share of the limit. It is held until the connection, or the WebSocket it became, ends.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    /// Beyond the limit: every request is refused.
+    full: bool,
+}
+
+async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, place: Arc<Place>) {
     let _ = stream.set_nodelay(true);
-    let Ok(stream) = tls.accept(stream).await else { return };
+    let handshake = tokio::time::timeout(shared.limits.handshake, tls.accept(stream));
+    let Ok(Ok(stream)) = handshake.await else { return };
+    let header = shared.limits.header;
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { answer(request, shared).await }
+        let (shared, place) = (Arc::clone(&shared), Arc::clone(&place));
+        async move { answer(request, shared, place).await }
     });
     let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
         .await;
@@ -267,12 +342,19 @@ impl fmt::Display for Reset {
 
 impl std::error::Error for Reset {}
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Reset> {
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+    place: Arc<Place>,
+) -> Result<Response<Full<Bytes>>, Reset> {
+    if place.full {
+        return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
+    }
     let wants_websocket = request
         .headers()
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if wants_websocket { Ok(upgrade(request, shared).await) } else { plain(request, shared).await }
+    if wants_websocket { Ok(upgrade(request, shared, place).await) } else { plain(request, shared).await }
 }
 
 fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
@@ -281,10 +363,11 @@ fn text_headers(headers: &HeaderMap) -> Vec<(&str, &str)> {
 
 async fn plain(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Reset> {
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-        return Ok(empty(StatusCode::PAYLOAD_TOO_LARGE));
+    let body = match tokio::time::timeout(shared.limits.body, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")),
+        Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     };
-    let body = body.to_bytes();
     let answer =
         shared.visit(|cloud, now| cloud.handle_http(now, &view(&head, &text_headers(&head.headers), &body)));
     match answer {
@@ -318,14 +401,17 @@ async fn delayed(reply: HttpReply, shared: &Shared) -> Response<Full<Bytes>> {
     response
 }
 
-async fn upgrade(mut request: Request<Incoming>, shared: Arc<Shared>) -> Response<Full<Bytes>> {
+async fn upgrade(
+    mut request: Request<Incoming>,
+    shared: Arc<Shared>,
+    place: Arc<Place>,
+) -> Response<Full<Bytes>> {
     let upgraded = hyper::upgrade::on(&mut request);
     let (head, _) = request.into_parts();
     let Some(key) = head.headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes())) else {
         return empty(StatusCode::BAD_REQUEST);
     };
-    let (to_client, from_cloud) = mpsc::unbounded_channel();
-    let conn = shared.announce(to_client);
+    let (conn, from_cloud) = shared.announce();
     let verdict = shared
         .visit(|cloud, now| cloud.handle_upgrade(now, conn, &view(&head, &text_headers(&head.headers), &[])));
     match verdict {
@@ -350,6 +436,7 @@ async fn upgrade(mut request: Request<Incoming>, shared: Arc<Shared>) -> Respons
         }
         shared.lock().connections.remove(&conn);
         shared.visit(|cloud, now| cloud.handle_ws_closed(now, conn));
+        drop(place);
     });
     let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
@@ -362,23 +449,38 @@ async fn upgrade(mut request: Request<Incoming>, shared: Arc<Shared>) -> Respons
     response
 }
 
-async fn relay<S>(
+/// Passes messages both ways until either end closes, or the cloud cuts the connection.
+async fn relay<S>(socket: WebSocketStream<S>, conn: u64, from_cloud: FromCloud, shared: &Shared)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let FromCloud { queue, mut cut } = from_cloud;
+    tokio::select! {
+        () = exchange(socket, conn, queue, shared) => {}
+        // A client that does not read blocks the write of the other branch for ever.
+        _ = cut.changed() => {}
+    }
+}
+
+async fn exchange<S>(
     mut socket: WebSocketStream<S>,
     conn: u64,
-    mut from_cloud: mpsc::UnboundedReceiver<ToClient>,
+    mut from_cloud: mpsc::Receiver<ToClient>,
     shared: &Shared,
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
+    let mut reading = shared.reading.subscribe();
     loop {
+        let reads = *reading.borrow_and_update();
         tokio::select! {
-            message = socket.next() => match message {
+            message = socket.next(), if reads => match message {
                 Some(Ok(Message::Binary(bytes))) => {
                     shared.visit(|cloud, now| cloud.handle_ws_bytes(now, conn, &bytes));
                 }
                 Some(Ok(Message::Text(_))) => {
                     let frame = CloseFrame { code: CloseCode::Unsupported, reason: "".into() };
-                    let _ = socket.close(Some(frame)).await;
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.close(Some(frame))).await;
                     return;
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -390,19 +492,98 @@ async fn relay<S>(
                         return;
                     }
                 }
-                Some(ToClient::Close(Closing::Frame(code))) => {
+                Some(ToClient::Close(code)) => {
                     let frame = code.map(|code| CloseFrame { code: code.into(), reason: "".into() });
-                    let _ = socket.close(frame).await;
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.close(frame)).await;
                     return;
                 }
-                Some(ToClient::Close(Closing::Cut)) | None => return,
+                None => return,
             },
+            _ = reading.changed() => {}
         }
     }
+}
+
+/// An answer of the listener itself, after which the connection ends.
+fn refusal(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    let body =
+        format!("{{\"error\":\"{}\",\"message\":\"{why}\"}}", status.canonical_reason().unwrap_or_default());
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use mysa_sim::{Fault, Window};
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    fn shared() -> Arc<Shared> {
+        let clock = Clock::start(1.0);
+        let cloud = Cloud::new(CloudSpec::demo(), 1, now(&clock));
+        let state = Mutex::new(State { cloud, next_connection: 0, connections: HashMap::new() });
+        let reading = watch::Sender::new(true);
+        Arc::new(Shared { clock, limits: Limits::default(), state, moved: Notify::new(), reading })
+    }
+
+    /// A relay on a connection that the cloud does not know: whatever it reads makes the cloud cut it.
+    async fn relayed(shared: &Arc<Shared>) -> (u64, DuplexStream, JoinHandle<()>) {
+        let (client, server) = duplex(64);
+        let (conn, from_cloud) = shared.announce();
+        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let shared = Arc::clone(shared);
+        let task = tokio::spawn(async move { relay(socket, conn, from_cloud, &shared).await });
+        (conn, client, task)
+    }
+
+    /// A masked binary frame of one byte.
+    const FRAME: [u8; 7] = [0x82, 0x81, 0, 0, 0, 0, 0xc0];
+
+    #[tokio::test]
+    async fn a_broker_that_stops_reading_leaves_the_bytes_in_the_socket() {
+        let shared = shared();
+        let fault = Window::new(Duration::ZERO, Duration::MAX, Fault::StopReading);
+        shared.visit(|cloud, _| cloud.add_fault(fault));
+        let (_, mut client, mut task) = relayed(&shared).await;
+        client.write_all(&FRAME).await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut task).await;
+        assert!(early.is_err(), "nothing was read, so nobody was cut");
+        shared.visit(|cloud, _| cloud.clear_faults());
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_can_be_cut() {
+        let shared = shared();
+        let (conn, client, task) = relayed(&shared).await;
+        // More than the socket takes: the relay blocks in its write.
+        shared.lock().deliver(conn, ToClient::Bytes(vec![0; 10_000]));
+        tokio::task::yield_now().await;
+        shared.lock().connections.remove(&conn);
+        task.await.unwrap();
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn the_queue_of_a_client_that_reads_nothing_is_bounded() {
+        let shared = shared();
+        let (conn, _client, task) = relayed(&shared).await;
+        for _ in 0..2 * MAX_QUEUE {
+            shared.lock().deliver(conn, ToClient::Bytes(vec![0; 100]));
+        }
+        assert!(shared.lock().connections.is_empty());
+        task.await.unwrap();
+    }
 }

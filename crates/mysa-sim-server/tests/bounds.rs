@@ -1,0 +1,116 @@
+//! What the listener does with clients that are slow, too many or deaf.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Names, Window};
+use mysa_sim_server::{Certificate, Limits, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+struct Bench {
+    server: Server,
+    tls: TlsConnector,
+}
+
+impl Bench {
+    async fn new(limits: Limits) -> Self {
+        let certificate = Certificate::for_cloud(&Names::default()).unwrap();
+        let authority = certificate.authority_pem().unwrap().to_owned();
+        let address = ([127, 0, 0, 1], 0).into();
+        let spec = CloudSpec::demo();
+        let server = Server::start_with(address, certificate, spec, 1, 1.0, limits).await.unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { server, tls: TlsConnector::from(Arc::new(config)) }
+    }
+
+    async fn dial(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.server.address()).await.unwrap();
+        self.tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    }
+
+    /// Sends `request` and reads until the listener closes.
+    async fn answer(&self, request: &str) -> String {
+        let mut stream = self.dial().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+const GET: &str = "GET /devices HTTP/1.1\r\nHost: app-prod.mysa.cloud\r\nConnection: close\r\n\r\n";
+
+fn limits() -> Limits {
+    Limits::default()
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_the_connection() {
+    let mut limits = limits();
+    limits.header = Duration::from_millis(50);
+    let bench = Bench::new(limits).await;
+    assert_eq!(bench.answer("GET /devices HTTP/1.1\r\nHost: app").await, "");
+    assert!(bench.answer(GET).await.starts_with("HTTP/1.1 401"));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_with_408() {
+    let mut limits = limits();
+    limits.body = Duration::from_millis(50);
+    let bench = Bench::new(limits).await;
+    let head = "POST /devices HTTP/1.1\r\nHost: app-prod.mysa.cloud\r\nContent-Length: 10\r\n\r\n{";
+    let answer = bench.answer(head).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("did not arrive in time"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_ends_the_connection() {
+    let mut limits = limits();
+    limits.handshake = Duration::from_millis(50);
+    let bench = Bench::new(limits).await;
+    let mut stream = TcpStream::connect(bench.server.address()).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_is_refused_until_another_ends() {
+    let mut limits = limits();
+    limits.connections = 2;
+    let bench = Bench::new(limits).await;
+    let (first, second) = (bench.dial().await, bench.dial().await);
+    let answer = bench.answer(GET).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too many connections"), "{answer}");
+    drop((first, second));
+    while !bench.answer(GET).await.starts_with("HTTP/1.1 401") {}
+}
+
+#[tokio::test]
+async fn what_a_fault_says_of_date_and_age_reaches_the_client() {
+    let bench = Bench::new(limits()).await;
+    let fault = Fault::DateShift(Endpoint::LegacyHost, -86_400 * 400);
+    let dated = |answer: &str| {
+        let line = answer.lines().find(|line| line.starts_with("date: ")).map(str::to_owned);
+        line.unwrap()
+    };
+    let true_date = dated(&bench.answer(GET).await);
+    bench.server.with_cloud(|cloud, _| cloud.add_fault(Window::new(Duration::ZERO, Duration::MAX, fault)));
+    let wrong = dated(&bench.answer(GET).await);
+    assert_ne!(true_date.split(' ').nth(4), wrong.split(' ').nth(4), "another year: {true_date} {wrong}");
+    let reset = Fault::Http(Endpoint::Any, HttpFault::Reset);
+    bench.server.with_cloud(|cloud, _| cloud.add_fault(Window::times(1, reset)));
+    assert_eq!(bench.answer(GET).await, "");
+}
