@@ -100,6 +100,7 @@ Examples:
   mysa sim                                   a home of five thermostats on 127.0.0.1:8443
   mysa sim --speed 60 --fault cut@600 --fault drop-acks@900-1200
   mysa sim --home home.toml --listen 127.0.0.1:0
+  mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
 
 A home file:
   history-days = 30
@@ -442,12 +443,18 @@ pub(crate) struct Sim {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Accounts, homes and thermostats, TOML; a home of five by default
+    /// Accounts, homes and thermostats, TOML; `small` for a home of four; a home of five by default
     #[arg(long, value_name = "FILE")]
     pub(crate) home: Option<PathBuf>,
     /// How many virtual seconds pass in a real one
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub(crate) speed: f64,
+    /// Life of id and access tokens, in virtual seconds; an hour by default
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_155_760_000))]
+    pub(crate) token_life: Option<u64>,
+    /// Life of AWS credentials, in virtual seconds; an hour by default
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_155_760_000))]
+    pub(crate) credential_life: Option<u64>,
     /// Something that goes wrong, as NAME or NAME@SECONDS; may be given several times. `list` shows them
     #[arg(long, value_name = "FAULT")]
     pub(crate) fault: Vec<String>,

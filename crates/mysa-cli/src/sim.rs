@@ -1,6 +1,7 @@
 //! `mysa sim`.
 
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs};
 
 use mysa_sim::{AccountSpec, CloudSpec};
@@ -24,14 +25,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> R
     if !(args.speed.is_finite() && (0.01..=10_000.0).contains(&args.speed)) {
         return Err(Failure::usage("--speed is a factor from 0.01 to 10000"));
     }
-    let mut spec = match &args.home {
-        Some(path) => mysa_config::home(&fs::read_to_string(path).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
-        })?)
-        .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,
-        None => CloudSpec::demo(),
-    };
-    faults::plan(&args.fault, &mut spec)?;
+    let spec = spec(args)?;
     let certificate = certificate(args, &spec)?;
     let authority = certificate.authority_pem().map(str::to_owned);
     let accounts = spec.accounts.clone();
@@ -49,6 +43,26 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> R
     }
     announce(terminal, args, &server, &accounts, authority.is_some().then_some(ca_out))?;
     std::future::pending().await
+}
+
+/// The cloud that the arguments describe.
+fn spec(args: &Sim) -> Result<CloudSpec> {
+    let mut spec = match &args.home {
+        Some(name) if name == Path::new("small") => CloudSpec::small(),
+        Some(path) => mysa_config::home(&fs::read_to_string(path).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+        })?)
+        .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,
+        None => CloudSpec::demo(),
+    };
+    if let Some(secs) = args.token_life {
+        spec.rules.token_life = Duration::from_secs(secs);
+    }
+    if let Some(secs) = args.credential_life {
+        spec.rules.credential_life = Duration::from_secs(secs);
+    }
+    faults::plan(&args.fault, &mut spec)?;
+    Ok(spec)
 }
 
 fn certificate(args: &Sim, spec: &CloudSpec) -> Result<Certificate> {
@@ -122,4 +136,33 @@ fn list(terminal: &Terminal) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn read(args: &[&str]) -> Result<CloudSpec> {
+        let cli = Cli::try_parse_from(["mysa", "sim"].iter().chain(args)).unwrap();
+        let Command::Sim(args) = cli.command else { panic!("it is `mysa sim`") };
+        spec(&args)
+    }
+
+    fn devices(spec: &CloudSpec) -> usize {
+        spec.accounts.iter().flat_map(|account| &account.homes).map(|home| home.devices.len()).sum()
+    }
+
+    #[test]
+    fn options_describe_the_cloud() {
+        let usual = read(&[]).unwrap();
+        assert_eq!((devices(&usual), usual.rules.token_life), (5, Duration::from_secs(3_600)));
+        let spec = read(&["--home", "small", "--token-life", "120", "--credential-life", "60"]).unwrap();
+        assert_eq!(devices(&spec), 4);
+        assert_eq!(spec.rules.token_life, Duration::from_secs(120));
+        assert_eq!(spec.rules.credential_life, Duration::from_secs(60));
+        assert!(read(&["--home", "/nowhere/home.toml"]).is_err());
+    }
 }
