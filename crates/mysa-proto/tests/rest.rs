@@ -534,13 +534,13 @@ fn observations_keep_the_time_of_each_field() {
     let at = |secs| seen.iter().find(|seen| seen.at == Some(UnixTime::from_secs(secs)));
     assert_eq!(at(1_767_323_040).unwrap().mode, Some(Mode::Heat));
     assert_eq!(at(1_924_992_000).unwrap().connected, Some(false));
-    assert_eq!(
-        seen.iter().find(|seen| seen.at.is_none()).unwrap().temperature,
-        entry.temperature.map(|t| t.value)
-    );
+    // A value without a time of its own cannot be later than the entry.
+    assert_eq!(entry.temperature.unwrap().at, None);
+    let temperature = seen.iter().find(|seen| seen.temperature.is_some()).unwrap();
+    assert_eq!((temperature.temperature, temperature.at), (entry.temperature.map(|t| t.value), entry.at));
 
     let state = StructuredState::decode(&read("rest/state_future_telemetry.json")).unwrap();
-    let seen = state.observations(received);
+    let seen = state.observations(Some(Family::BaseboardLite), received);
     let target = seen.iter().find(|seen| seen.at == Some(UnixTime::from_secs(1_767_322_947))).unwrap();
     assert_eq!((target.mode, target.lock), (Some(Mode::Heat), Some(true)));
     assert!(target.setpoint.is_some() && target.temperature.is_none());

@@ -1,7 +1,7 @@
 pub(crate) mod change;
 mod error;
 mod request;
-mod structured;
+pub(crate) mod structured;
 pub(crate) mod validate;
 
 pub use change::{AutoSetpoints, Brightness, Change, Comparison, Hold, TrackedSensor};

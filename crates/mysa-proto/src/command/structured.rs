@@ -185,20 +185,23 @@ fn check_pair(
     Ok(AutoSetpoints { heat, cool })
 }
 
+/// Fan speeds of every device but an air conditioner, as [`FanSpeed`] and as the structured service number them: 1 to 7,
+/// 8 sleep and 9 automatic.
+pub(crate) const NUMBERED_SPEEDS: [(u8, i64); 9] =
+    [(1, 9), (3, 1), (5, 2), (7, 3), (8, 4), (9, 5), (10, 6), (11, 7), (12, 8)];
+
 /// An air conditioner numbers its speeds by its remote control; every other device has 1 to 7, 8 sleep and 9 automatic.
 fn fan_mode(asked: FanSpeed, family: Family) -> Result<i64, InvalidCommand> {
-    const OTHERS: [(u8, i64); 9] =
-        [(1, 9), (3, 1), (5, 2), (7, 3), (8, 4), (9, 5), (10, 6), (11, 7), (12, 8)];
     if family == Family::AirConditioner {
         return asked.to_structured().ok_or_else(|| InvalidCommand::FanNotOffered {
             asked,
             offered: (1..=12).map(FanSpeed::from_code).collect(),
         });
     }
-    OTHERS.iter().find(|(code, _)| *code == asked.code()).map(|(_, number)| *number).ok_or_else(|| {
-        InvalidCommand::FanNotOffered {
+    NUMBERED_SPEEDS.iter().find(|(code, _)| *code == asked.code()).map(|(_, number)| *number).ok_or_else(
+        || InvalidCommand::FanNotOffered {
             asked,
-            offered: OTHERS.iter().map(|(code, _)| FanSpeed::from_code(*code)).collect(),
-        }
-    })
+            offered: NUMBERED_SPEEDS.iter().map(|(code, _)| FanSpeed::from_code(*code)).collect(),
+        },
+    )
 }
