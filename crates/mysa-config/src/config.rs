@@ -3,31 +3,35 @@ use std::collections::BTreeMap;
 use mysa_proto::{DeviceId, ModeTable, Watts};
 use serde::Deserialize;
 
-use crate::ConfigError;
+use crate::{ConfigError, endpoint};
 
-/// The settings of the command. Everything has a default.
+/// Settings of the `mysa` command. Every field has a default.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The account used where `--account` does not say.
+    /// Account to use when `--account` is not given, as [`normalize_account`] returns it.
     pub account: Option<String>,
-    /// How temperatures are shown.
+    /// Unit of the temperatures that are shown.
     pub unit: Unit,
-    /// Which numbers mean which modes.
+    /// Channel that commands take.
+    pub channel: ChannelName,
+    /// Table of mode numbers.
     pub mode_table: ModeTableName,
-    /// Endpoints other than Mysa's own.
+    /// Endpoints that differ from Mysa's own.
     pub environment: Endpoints,
-    /// What is known of a thermostat that the cloud does not know.
+    /// Facts about thermostats that the cloud does not provide.
     pub devices: BTreeMap<DeviceId, DeviceConfig>,
 }
 
-/// As it stands in the file.
+/// The settings file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     account: Option<String>,
     #[serde(default)]
     unit: Unit,
+    #[serde(default)]
+    channel: ChannelName,
     #[serde(default)]
     mode_table: ModeTableName,
     #[serde(default)]
@@ -36,7 +40,7 @@ struct File {
     devices: BTreeMap<String, DeviceConfig>,
 }
 
-/// Unit of temperatures that are shown, and of those typed without a letter.
+/// Unit of temperatures that are shown, and of those typed without a unit.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::exhaustive_enums, reason = "people use these two")]
@@ -46,6 +50,20 @@ pub enum Unit {
     Celsius,
     /// °F
     Fahrenheit,
+}
+
+/// Name of a channel for commands.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::exhaustive_enums, reason = "the cloud has these two channels")]
+pub enum ChannelName {
+    /// MQTT where it works, otherwise REST.
+    #[default]
+    Auto,
+    /// MQTT only.
+    Mqtt,
+    /// REST only.
+    Rest,
 }
 
 /// Name of a table of mode numbers.
@@ -60,38 +78,45 @@ pub enum ModeTableName {
     DesignDocument,
 }
 
-/// Parts of the cloud's address that differ from Mysa's own.
+/// Endpoints and ids that differ from Mysa's own.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Endpoints {
     /// AWS region.
     pub region: Option<String>,
-    /// Id of the user pool.
+    /// Id of the Cognito user pool.
     pub user_pool: Option<String>,
+    /// URL of the Cognito user pool service, starting with `https://`.
+    pub user_pool_url: Option<String>,
     /// Id of the app client.
     pub client_id: Option<String>,
-    /// Id of the identity pool.
+    /// Id of the Cognito identity pool.
     pub identity_pool: Option<String>,
-    /// Host of the MQTT broker.
+    /// URL of the Cognito identity pool service, starting with `https://`.
+    pub identity_pool_url: Option<String>,
+    /// Host of the MQTT broker, with an optional port.
     pub iot_endpoint: Option<String>,
-    /// Host of the legacy REST service.
+    /// Host of the legacy REST service, with an optional port.
     pub rest_host: Option<String>,
-    /// Host of the modern REST service.
+    /// Host of the modern REST service, with an optional port.
     pub backend_host: Option<String>,
 }
 
-/// What is known of one thermostat.
+/// Facts about one thermostat.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct DeviceConfig {
-    /// What the heaters behind it draw, in watts.
+    /// Power of the heaters that it switches, in watts.
     pub rated_watts: Option<u32>,
 }
 
 impl Unit {
-    /// As it is written in the file.
+    /// Names of all units, as the settings file has them.
+    pub const NAMES: &'static [&'static str] = &["celsius", "fahrenheit"];
+
+    /// The name in the settings file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -101,8 +126,26 @@ impl Unit {
     }
 }
 
+impl ChannelName {
+    /// Names of all channels, as the settings file has them.
+    pub const NAMES: &'static [&'static str] = &["auto", "mqtt", "rest"];
+
+    /// The name in the settings file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Mqtt => "mqtt",
+            Self::Rest => "rest",
+        }
+    }
+}
+
 impl ModeTableName {
-    /// As it is written in the file.
+    /// Names of all tables, as the settings file has them.
+    pub const NAMES: &'static [&'static str] = &["observed", "design-document"];
+
+    /// The name in the settings file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -111,7 +154,7 @@ impl ModeTableName {
         }
     }
 
-    /// The table itself.
+    /// The table of that name.
     #[must_use]
     pub const fn table(self) -> ModeTable {
         match self {
@@ -122,45 +165,83 @@ impl ModeTableName {
 }
 
 impl Endpoints {
-    /// The parts by name.
+    /// Names and values of all fields, named as in the settings file.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Option<&str>); 7] {
+    pub fn fields(&self) -> [(&'static str, Option<&str>); 9] {
         [
             ("region", self.region.as_deref()),
-            ("user_pool", self.user_pool.as_deref()),
-            ("client_id", self.client_id.as_deref()),
-            ("identity_pool", self.identity_pool.as_deref()),
-            ("iot_endpoint", self.iot_endpoint.as_deref()),
-            ("rest_host", self.rest_host.as_deref()),
-            ("backend_host", self.backend_host.as_deref()),
+            ("user-pool", self.user_pool.as_deref()),
+            ("user-pool-url", self.user_pool_url.as_deref()),
+            ("client-id", self.client_id.as_deref()),
+            ("identity-pool", self.identity_pool.as_deref()),
+            ("identity-pool-url", self.identity_pool_url.as_deref()),
+            ("iot-endpoint", self.iot_endpoint.as_deref()),
+            ("rest-host", self.rest_host.as_deref()),
+            ("backend-host", self.backend_host.as_deref()),
         ]
+    }
+
+    /// Checks the form of every value.
+    fn check(&self) -> Result<(), ConfigError> {
+        self.fields().into_iter().filter_map(|(name, value)| Some((name, value?))).try_for_each(
+            |(name, value)| {
+                let expected = endpoint::check(name, value);
+                expected.map_err(|expected| ConfigError::InvalidEndpoint {
+                    name,
+                    value: value.to_owned(),
+                    expected,
+                })
+            },
+        )
     }
 }
 
 impl Config {
-    /// Reads a file; an empty one has every default.
+    /// Parses a settings file. An empty text has every default.
     ///
     /// # Errors
-    /// The place, and what is wrong there.
+    /// The first invalid line, and why it is invalid.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let file: File = toml_edit::de::from_str(text)
             .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
         let mut devices = BTreeMap::new();
         for (name, settings) in file.devices {
-            let id = DeviceId::new(&name).ok_or_else(|| ConfigError::NoDeviceId(name.clone()))?;
+            let id = DeviceId::new(&name).ok_or_else(|| ConfigError::InvalidDeviceId(name.clone()))?;
             if devices.insert(id, settings).is_some() {
-                return Err(ConfigError::DeviceTwice(name));
+                return Err(ConfigError::DuplicateDevice(name));
             }
         }
-        let File { account, unit, mode_table, environment, .. } = file;
-        Ok(Self { account, unit, mode_table, environment, devices })
+        let File { account, unit, channel, mode_table, environment, .. } = file;
+        let account = match account {
+            Some(text) => Some(normalize_account(&text).ok_or(ConfigError::InvalidAccount(text))?),
+            None => None,
+        };
+        environment.check()?;
+        Ok(Self { account, unit, channel, mode_table, environment, devices })
     }
 
-    /// What the heaters behind this thermostat draw.
+    /// Power of the heaters that this thermostat switches, if the settings have it.
     #[must_use]
     pub fn rated_watts(&self, device: &DeviceId) -> Option<Watts> {
         Watts::from_watts(f64::from(self.devices.get(device)?.rated_watts?))
     }
+}
+
+/// Normalizes the name of an account: removes white space and control characters at both ends, such as the carriage
+/// return of a file with Windows line ends. Letters keep their case, because a user pool may distinguish it.
+///
+/// `None` if nothing is left, or if a control character remains inside.
+///
+/// ```
+/// use mysa_config::normalize_account;
+///
+/// assert_eq!(normalize_account(" ann@example.org\r\n").as_deref(), Some("ann@example.org"));
+/// assert_eq!(normalize_account("\t"), None);
+/// ```
+#[must_use]
+pub fn normalize_account(text: &str) -> Option<String> {
+    let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    (!trimmed.is_empty() && !trimmed.contains(char::is_control)).then(|| trimmed.to_owned())
 }
 
 #[cfg(test)]
@@ -168,13 +249,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_means_nothing_is_an_error() {
+    fn an_unknown_name_or_an_invalid_value_is_an_error() {
         for bad in [
             "colour = \"red\"",
             "unit = \"kelvin\"",
             "[devices.\"a/b\"]\nrated-watts = 1",
             "[devices.a1]\n[devices.A1]\n",
             "account = 7",
+            "account = \"\\t\"",
+            "channel = \"smoke\"",
+            "[environment]\niot-endpoint = \"wss://example.org/mqtt\"",
             "[environment]\nhost = \"x\"",
         ] {
             assert!(Config::parse(bad).is_err(), "{bad}");
@@ -183,11 +267,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_its_line_in_one_short_line() {
+    fn an_error_names_the_line_and_stays_short() {
         let long = "x".repeat(5_000);
         let said = Config::parse(&format!("# one\nunit = \"{long}\"\n")).unwrap_err().to_string();
         assert!(said.starts_with("line 2: ") && said.chars().count() < 200 && !said.contains('\n'), "{said}");
         let said = Config::parse("unit = \"celsius\"\nunit = ").unwrap_err().to_string();
         assert!(said.starts_with("line 2: "), "{said}");
+    }
+
+    #[test]
+    fn an_account_is_normalized() {
+        for text in [r"ann@example.org\r", r" ann@example.org ", r"\u00a0ann@example.org\u0000"] {
+            let config = Config::parse(&format!("account = \"{text}\"")).unwrap();
+            assert_eq!(config.account.as_deref(), Some("ann@example.org"), "{text}");
+        }
+        assert_eq!(normalize_account("Ann@Example.org").as_deref(), Some("Ann@Example.org"));
+        assert_eq!(normalize_account("ann\nbob"), None);
     }
 }

@@ -3,9 +3,9 @@ use std::fmt;
 use mysa_proto::DeviceId;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use crate::{Config, ConfigError};
+use crate::{ChannelName, Config, ConfigError, Endpoints, ModeTableName, Unit, normalize_account};
 
-/// A settings file that can be changed, and keeps what its owner wrote around the values.
+/// An editable settings file. Changes keep the comments and the order of the rest.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     document: DocumentMut,
@@ -13,10 +13,10 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Takes a file as it is.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// It is no settings file: it is left to its owner to mend.
+    /// The text is not a valid settings file.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let document = text
             .parse::<DocumentMut>()
@@ -24,48 +24,79 @@ impl ConfigFile {
         Ok(Self { document, config: Config::parse(text)? })
     }
 
-    /// What it says.
+    /// The settings in the file.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Puts down what the heaters behind a thermostat draw; 0 forgets it.
+    /// The value in force of a setting, by its dotted name: the one in the file, or the default. `None` if it is not set
+    /// and has no default.
     ///
     /// # Errors
-    /// Something else stands in its place.
+    /// There is no setting of this name.
+    pub fn get(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let config = &self.config;
+        let unknown = || ConfigError::UnknownSetting(name.to_owned());
+        let path: Vec<&str> = name.split('.').collect();
+        Ok(match path.as_slice() {
+            ["account"] => config.account.clone(),
+            ["unit"] => Some(config.unit.name().to_owned()),
+            ["channel"] => Some(config.channel.name().to_owned()),
+            ["mode-table"] => Some(config.mode_table.name().to_owned()),
+            ["environment", field] => {
+                let fields = config.environment.fields();
+                let (_, value) = fields.into_iter().find(|(name, _)| name == field).ok_or_else(unknown)?;
+                value.map(str::to_owned)
+            }
+            ["devices", id, "rated-watts"] => {
+                let id = DeviceId::new(id).ok_or_else(unknown)?;
+                config.devices.get(&id).and_then(|device| device.rated_watts).map(|watts| watts.to_string())
+            }
+            _ => return Err(unknown()),
+        })
+    }
+
+    /// Sets the rated power of a thermostat in watts; 0 removes it.
+    ///
+    /// # Errors
+    /// Another value has the name of the group.
     pub fn set_watts(&mut self, device: &DeviceId, watts: u32) -> Result<(), ConfigError> {
         let watts = (watts > 0).then(|| i64::from(watts).into());
         self.put(&["devices", device.as_str(), "rated-watts"], watts)
     }
 
-    /// Puts down a setting by its dotted name; an empty value forgets it.
+    /// Sets a setting by its dotted name; an empty value removes it.
     ///
     /// # Errors
-    /// There is no such setting, or it cannot have this value. The file stays as it was.
+    /// There is no such setting, or the value is invalid for it. The file stays as it was.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let path: Vec<&str> = name.split('.').collect();
-        let no_setting = || ConfigError::NoSetting(name.to_owned());
+        let unknown = || ConfigError::UnknownSetting(name.to_owned());
+        let mut value = text.to_owned();
         match path.as_slice() {
-            ["account"] => {}
-            ["unit"] => one_of("unit", text, &["celsius", "fahrenheit"])?,
-            ["mode-table"] => one_of("mode-table", text, &["observed", "design-document"])?,
-            [
-                "environment",
-                "region" | "user-pool" | "client-id" | "identity-pool" | "iot-endpoint" | "rest-host"
-                | "backend-host",
-            ] => {}
-            ["devices", id, "rated-watts"] => {
-                let id = DeviceId::new(id).ok_or_else(no_setting)?;
-                let watts = if text.is_empty() { Ok(0) } else { text.parse() };
-                return self.set_watts(&id, watts.map_err(|_| ConfigError::NotWatts(text.to_owned()))?);
+            ["account"] if !text.is_empty() => {
+                value =
+                    normalize_account(text).ok_or_else(|| ConfigError::InvalidAccount(text.to_owned()))?;
             }
-            _ => return Err(no_setting()),
+            ["account"] => {}
+            ["unit"] => one_of("unit", text, Unit::NAMES)?,
+            ["channel"] => one_of("channel", text, ChannelName::NAMES)?,
+            ["mode-table"] => one_of("mode-table", text, ModeTableName::NAMES)?,
+            // `put` checks the value, as it does for a file that somebody wrote by hand.
+            ["environment", field] if Endpoints::default().fields().iter().any(|(name, _)| name == field) => {
+            }
+            ["devices", id, "rated-watts"] => {
+                let id = DeviceId::new(id).ok_or_else(unknown)?;
+                let watts = if text.is_empty() { Ok(0) } else { text.parse() };
+                return self.set_watts(&id, watts.map_err(|_| ConfigError::InvalidWatts(text.to_owned()))?);
+            }
+            _ => return Err(unknown()),
         }
-        self.put(&path, (!text.is_empty()).then(|| text.into()))
+        self.put(&path, (!value.is_empty()).then(|| value.into()))
     }
 
-    /// Changes a copy, and takes it over if it is a settings file still.
+    /// Changes a copy, and keeps it if the result is a valid settings file.
     fn put(&mut self, path: &[&str], value: Option<Value>) -> Result<(), ConfigError> {
         let Some((last, groups)) = path.split_last() else { return Ok(()) };
         let mut document = self.document.clone();
@@ -80,9 +111,9 @@ impl ConfigFile {
                 let group = new_group(inline, at.is_dotted(), groups.last() != Some(name));
                 at.entry(&key).or_insert(group);
             }
-            let item = at.get_mut(&key).ok_or_else(|| ConfigError::NotAGroup((*name).to_owned()))?;
+            let item = at.get_mut(&key).ok_or_else(|| ConfigError::NotATable((*name).to_owned()))?;
             inline = item.is_inline_table();
-            at = item.as_table_like_mut().ok_or_else(|| ConfigError::NotAGroup((*name).to_owned()))?;
+            at = item.as_table_like_mut().ok_or_else(|| ConfigError::NotATable((*name).to_owned()))?;
         }
         match (value, at.get_mut(last)) {
             (None, _) => drop(at.remove(last)),
@@ -96,28 +127,28 @@ impl ConfigFile {
 }
 
 impl fmt::Display for ConfigFile {
-    /// The whole file.
+    /// Writes the text of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.document.fmt(f)
     }
 }
 
-/// Checks a value that is one of a few, or nothing.
+/// Checks a value of a fixed list; an empty one removes the setting.
 fn one_of(name: &'static str, value: &str, values: &'static [&'static str]) -> Result<(), ConfigError> {
     if value.is_empty() || values.contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::NoValue { name, value: value.to_owned(), values })
+    Err(ConfigError::InvalidValue { name, value: value.to_owned(), values })
 }
 
-/// The key under which a group stands already: ids may be in either case.
+/// The key of an existing table. Device ids match in either case.
 fn key_in(table: &dyn TableLike, name: &str) -> String {
     let id = DeviceId::new(name);
     let same = |key: &&str| *key == name || (id.is_some() && DeviceId::new(key) == id);
     table.iter().map(|(key, _)| key).find(same).unwrap_or(name).to_owned()
 }
 
-/// A group in the manner of the one it stands in. One that only holds groups needs no line of its own.
+/// A new table in the style of its parent. A table that only holds tables needs no header line.
 fn new_group(inline: bool, dotted: bool, only_groups: bool) -> Item {
     if inline {
         return Item::Value(Value::InlineTable(InlineTable::new()));
@@ -128,7 +159,7 @@ fn new_group(inline: bool, dotted: bool, only_groups: bool) -> Item {
     Item::Table(table)
 }
 
-/// Puts a value in the place of another, between the same blanks and comments.
+/// Replaces a value and keeps the white space and comments around it.
 fn replace(item: &mut Item, mut value: Value) {
     if let Some(old) = item.as_value() {
         *value.decor_mut() = old.decor().clone();
@@ -151,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn watts_are_kept_beside_what_the_owner_wrote() {
+    fn setting_watts_keeps_the_rest_of_the_file() {
         let mut file = file("# mine\nunit = \"fahrenheit\" # yes\n");
         file.set_watts(&device(), 1_500).unwrap();
         let text = file.to_string();
@@ -162,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_go_by_dotted_names() {
+    fn settings_have_dotted_names() {
         let mut file = file("");
         file.set("environment.iot-endpoint", "iot.example.org").unwrap();
         file.set("account", "ann@example.org").unwrap();
@@ -174,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_group_can_be_changed() {
+    fn every_form_of_a_table_can_be_changed() {
         for text in [
             "devices.a0b1c2d3e4f6.rated-watts = 1 # old\n",
             "devices = { A0B1C2D3E4F6 = { rated-watts = 1 } }\n",
@@ -192,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_a_few_values_is_taken_and_named_beside_any_other() {
+    fn a_value_of_a_list_is_accepted_and_others_name_the_list() {
         for (name, values) in
             [("unit", ["celsius", "fahrenheit"]), ("mode-table", ["observed", "design-document"])]
         {
@@ -206,13 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_changes_nothing() {
+    fn a_refused_value_changes_nothing() {
         let mut file = file("unit = \"celsius\"\n");
         for (name, value) in [
             ("colour", "red"),
             ("colour", ""),
             ("unit", "kelvin"),
             ("unit.sub", "x"),
+            ("channel", "smoke"),
+            ("account", "ann\nbob"),
+            ("environment.iot-endpoint", "wss://iot.example.org/mqtt"),
+            ("environment.user-pool-url", "http://example.org"),
             ("environment", ""),
             ("environment.", "x"),
             ("devices.x/y.rated-watts", "3"),
@@ -222,6 +257,28 @@ mod tests {
         ] {
             assert!(file.set(name, value).is_err(), "{name}");
             assert_eq!(file.to_string(), "unit = \"celsius\"\n");
+        }
+    }
+
+    #[test]
+    fn get_returns_the_value_in_force() {
+        let mut file = file("account = \"ann@example.org\\r\"\n");
+        file.set("environment.user-pool-url", "https://idp.example.org").unwrap();
+        file.set("devices.A0B1C2D3E4F6.rated-watts", "1500").unwrap();
+        for (name, value) in [
+            ("account", Some("ann@example.org")),
+            ("unit", Some("celsius")),
+            ("channel", Some("auto")),
+            ("mode-table", Some("observed")),
+            ("environment.user-pool-url", Some("https://idp.example.org")),
+            ("environment.region", None),
+            ("devices.a0b1c2d3e4f6.rated-watts", Some("1500")),
+            ("devices.a0b1c2d3e4f7.rated-watts", None),
+        ] {
+            assert_eq!(file.get(name).unwrap().as_deref(), value, "{name}");
+        }
+        for unknown in ["", "colour", "environment", "environment.host", "devices.a1.watts"] {
+            assert!(file.get(unknown).is_err(), "{unknown}");
         }
     }
 }

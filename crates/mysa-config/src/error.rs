@@ -1,100 +1,115 @@
 use std::fmt;
 use std::ops::Range;
 
-/// What is wrong with a file, or with a change to it. One line, with no more of the file than a few words.
+/// An invalid file, or an invalid change to one. The text is one line and quotes at most a few words of the file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// It is not TOML, or holds what it may not hold.
+    /// The text is not TOML, or a value has the wrong type.
     Toml {
-        /// Line, from 1; 0 if it is about the whole file.
+        /// Line, from 1; 0 if the error is about the whole file.
         line: usize,
-        /// What is wrong.
+        /// What is invalid.
         why: String,
     },
-    /// A group of `devices` is not named after a device.
-    NoDeviceId(String),
-    /// Two groups of `devices`, or two thermostats of a home, have the same id.
-    DeviceTwice(String),
+    /// A table of `devices` is not named after a device id.
+    InvalidDeviceId(String),
+    /// A device id occurs twice.
+    DuplicateDevice(String),
     /// There is no setting of this name.
-    NoSetting(String),
-    /// A setting that has one of a few values cannot have this one.
-    NoValue {
-        /// The setting.
+    UnknownSetting(String),
+    /// The value is not in the list of the setting.
+    InvalidValue {
+        /// Name of the setting.
         name: &'static str,
-        /// What it was to be.
+        /// The value given.
         value: String,
-        /// What it can be.
+        /// The valid values.
         values: &'static [&'static str],
     },
-    /// Something stands where a group of settings is meant to be.
-    NotAGroup(String),
-    /// Rated power is a whole number of watts.
-    NotWatts(String),
-    /// A number of a home file is outside the range it can have.
-    OutOfRange {
-        /// Its name in the file.
+    /// The name of an account is empty or contains control characters.
+    InvalidAccount(String),
+    /// The value of an `environment` setting is not a host or URL of the form it needs.
+    InvalidEndpoint {
+        /// Name of the setting.
         name: &'static str,
-        /// Whose it is.
+        /// The value given.
+        value: String,
+        /// What the setting needs.
+        expected: &'static str,
+    },
+    /// A value has the name of a table.
+    NotATable(String),
+    /// Rated power is not a whole number of watts.
+    InvalidWatts(String),
+    /// A number of a home file is out of range.
+    OutOfRange {
+        /// Name in the file.
+        name: &'static str,
+        /// Name of the home or device.
         of: String,
         /// The number.
         value: String,
     },
-    /// No mode of this name.
-    NoMode(String),
-    /// The home file names nobody.
-    NoAccount,
+    /// There is no mode of this name.
+    UnknownMode(String),
+    /// The home file has no account.
+    MissingAccount,
     /// Two accounts have the same e-mail address.
-    AccountTwice(String),
+    DuplicateAccount(String),
 }
 
-/// More of a text is not repeated.
-const WORDS: usize = 60;
+/// Longest quotation from a file, in characters.
+const MAX_QUOTE: usize = 60;
 
 impl ConfigError {
     pub(crate) fn toml(text: &str, span: Option<Range<usize>>, why: &str) -> Self {
         let before = span.and_then(|span| text.get(..span.start));
         let line = before.map_or(0, |before| before.bytes().filter(|&byte| byte == b'\n').count() + 1);
-        Self::Toml { line, why: short(why, 2 * WORDS) }
+        Self::Toml { line, why: shorten(why, 2 * MAX_QUOTE) }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quote = |text: &str| shorten(text, MAX_QUOTE);
         match self {
             Self::Toml { line: 0, why } => f.write_str(why),
             Self::Toml { line, why } => write!(f, "line {line}: {why}"),
-            Self::NoDeviceId(name) => {
-                write!(f, "devices.{} is not named after a device id", short(name, WORDS))
+            Self::InvalidDeviceId(name) => write!(f, "invalid device id in devices.{}", quote(name)),
+            Self::DuplicateDevice(id) => write!(f, "duplicate device {}", quote(id)),
+            Self::UnknownSetting(name) => {
+                write!(f, "unknown setting '{}'; `mysa config --help` lists the settings", quote(name))
             }
-            Self::DeviceTwice(id) => write!(f, "{} is there twice", short(id, WORDS)),
-            Self::NoSetting(name) => write!(
-                f,
-                "'{}' is no setting; there are account, unit, mode-table, devices.ID.rated-watts, and environment. with \
-                 region, user-pool, client-id, identity-pool, iot-endpoint, rest-host or backend-host",
-                short(name, WORDS)
-            ),
-            Self::NoValue { name, value, values } => {
-                write!(f, "{name} cannot be '{}': it is {}", short(value, WORDS), values.join(" or "))
+            Self::InvalidValue { name, value, values } => {
+                write!(f, "invalid {name} '{}': expected {}", quote(value), values.join(" or "))
             }
-            Self::NotAGroup(name) => write!(f, "{} is not a group of settings", short(name, WORDS)),
-            Self::NotWatts(text) => write!(f, "'{}' is not a whole number of watts", short(text, WORDS)),
+            Self::InvalidAccount(text) => {
+                write!(f, "invalid account {:?}: expected an e-mail address", quote(text))
+            }
+            Self::InvalidEndpoint { name, value, expected } => {
+                write!(f, "invalid environment.{name} '{}': expected {expected}", quote(value))
+            }
+            Self::NotATable(name) => write!(f, "{} is a value, expected a table", quote(name)),
+            Self::InvalidWatts(text) => {
+                write!(f, "invalid rated power '{}': expected a whole number of watts", quote(text))
+            }
             Self::OutOfRange { name, of, value } => {
-                write!(f, "{name} of '{}' is out of range: {}", short(of, WORDS), short(value, WORDS))
+                write!(f, "{name} of '{}' is out of range: {}", quote(of), quote(value))
             }
-            Self::NoMode(name) => {
-                write!(f, "'{}' is no mode; there are off, heat, auto, cool, fan and dry", short(name, WORDS))
+            Self::UnknownMode(name) => {
+                write!(f, "unknown mode '{}': expected off, heat, auto, cool, fan or dry", quote(name))
             }
-            Self::NoAccount => f.write_str("there is no [[account]]"),
-            Self::AccountTwice(email) => write!(f, "the account {} is there twice", short(email, WORDS)),
+            Self::MissingAccount => f.write_str("the file has no [[account]]"),
+            Self::DuplicateAccount(email) => write!(f, "duplicate account {}", quote(email)),
         }
     }
 }
 
 impl std::error::Error for ConfigError {}
 
-/// The first line of a text, and not too much of it.
-fn short(text: &str, most: usize) -> String {
+/// The first line of a text, cut to `most` characters.
+fn shorten(text: &str, most: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     if line.chars().count() <= most {
         return line.to_owned();

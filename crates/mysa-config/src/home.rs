@@ -22,7 +22,7 @@ struct File {
 struct Account {
     email: String,
     password: String,
-    /// Code asked for after the password.
+    /// Code of the SMS challenge after the password.
     sms_code: Option<String>,
     #[serde(default, rename = "home")]
     homes: Vec<Home>,
@@ -51,7 +51,7 @@ struct Device {
     mode: Option<String>,
 }
 
-/// The longest history that is made up, in days.
+/// Longest generated history, in days.
 const HISTORY: u32 = 3_650;
 const UTC_OFFSET_S: RangeInclusive<f64> = -43_200.0..=50_400.0;
 const OUTDOOR_C: RangeInclusive<f64> = -60.0..=60.0;
@@ -59,10 +59,10 @@ const RATED_W: RangeInclusive<f64> = 0.0..=20_000.0;
 const SETPOINT_C: RangeInclusive<f64> = 0.0..=45.0;
 const ROOM_C: RangeInclusive<f64> = -40.0..=60.0;
 
-/// Reads accounts, homes and thermostats for the simulated cloud.
+/// Parses a home file: accounts, homes and thermostats of the simulated cloud.
 ///
 /// # Errors
-/// What is wrong, and where.
+/// The first invalid value, and where it is.
 pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
     let file: File = toml_edit::de::from_str(text)
         .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
@@ -72,7 +72,7 @@ pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
     let mut ids = BTreeSet::new();
     for account in file.accounts {
         if !emails.insert(account.email.to_lowercase()) {
-            return Err(ConfigError::AccountTwice(account.email));
+            return Err(ConfigError::DuplicateAccount(account.email));
         }
         let mut made = AccountSpec::new(&account.email, &account.password);
         made.challenges = account.sms_code.map(ChallengeSpec::Sms).into_iter().collect();
@@ -82,7 +82,7 @@ pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
         spec.accounts.push(made);
     }
     if spec.accounts.is_empty() {
-        return Err(ConfigError::NoAccount);
+        return Err(ConfigError::MissingAccount);
     }
     Ok(spec)
 }
@@ -97,7 +97,7 @@ fn one_home(home: Home, ids: &mut BTreeSet<DeviceId>) -> Result<HomeSpec, Config
     for device in home.devices {
         let made_device = one_device(device)?;
         if !ids.insert(made_device.id) {
-            return Err(ConfigError::DeviceTwice(made_device.id.to_string()));
+            return Err(ConfigError::DuplicateDevice(made_device.id.to_string()));
         }
         made.devices.push(made_device);
     }
@@ -105,7 +105,7 @@ fn one_home(home: Home, ids: &mut BTreeSet<DeviceId>) -> Result<HomeSpec, Config
 }
 
 fn one_device(device: Device) -> Result<DeviceSpec, ConfigError> {
-    let id = DeviceId::from_str(&device.id).map_err(|_| ConfigError::NoDeviceId(device.id))?;
+    let id = DeviceId::from_str(&device.id).map_err(|_| ConfigError::InvalidDeviceId(device.id))?;
     let mut made = DeviceSpec::new(id, &device.model, &device.name);
     made.rated_watts = device.rated_w.unwrap_or(made.rated_watts);
     made.setpoint = device.setpoint_c.unwrap_or(made.setpoint);
@@ -120,13 +120,13 @@ fn one_device(device: Device) -> Result<DeviceSpec, ConfigError> {
         Some("cool") => Mode::Cool,
         Some("fan") => Mode::FanOnly,
         Some("dry") => Mode::Dry,
-        Some(other) => return Err(ConfigError::NoMode(other.to_owned())),
+        Some(other) => return Err(ConfigError::UnknownMode(other.to_owned())),
     };
     Ok(made)
 }
 
 fn in_range(name: &'static str, of: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), ConfigError> {
-    // Nothing that is no number is inside.
+    // NaN is in no range.
     if range.contains(&value) {
         return Ok(());
     }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_nothing_else_of_the_file() {
+    fn an_error_quotes_only_the_invalid_value() {
         for (from, to, named) in [
             ("history-days", "history", "line 2: "),
             ("A0B1C2D3E4F5", "a/b", "a/b"),
@@ -180,16 +180,16 @@ mod tests {
             ("3600", "1000000", "utc-offset-s"),
             ("utc-offset-s = 3600", "mean-outdoor-c = inf", "mean-outdoor-c"),
             ("\"off\"", "\"sauna\"", "sauna"),
-            ("bob@", "ANN@", "twice"),
+            ("bob@", "ANN@", "duplicate"),
         ] {
             let why = home(&FILE.replace(from, to)).unwrap_err().to_string();
             assert!(why.contains(named), "{why}");
             assert!(!why.contains("canary") && !why.contains('\n'), "{why}");
         }
-        assert_eq!(home("account = []").unwrap_err(), ConfigError::NoAccount);
+        assert_eq!(home("account = []").unwrap_err(), ConfigError::MissingAccount);
         let device =
             "[[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"Attic\"\n";
         let twice = FILE.replace("[[account.home.device]]", &format!("{device}[[account.home.device]]"));
-        assert!(matches!(home(&twice), Err(ConfigError::DeviceTwice(_))));
+        assert!(matches!(home(&twice), Err(ConfigError::DuplicateDevice(_))));
     }
 }

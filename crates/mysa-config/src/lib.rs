@@ -1,5 +1,5 @@
-//! The files that the `mysa` command reads, as text: its [`Config`], and a [`home`] for the simulated cloud. It opens
-//! no file.
+//! Parser for the files that the `mysa` command reads: its settings ([`Config`]) and the homes of the simulated cloud
+//! ([`home`]). It works on text and opens no file.
 //!
 //! ```
 //! use mysa_config::Config;
@@ -10,16 +10,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Everything has a default; a name that means nothing is an error, not silence. Errors are one short line and never
-//! repeat more than a few words of the file, which may hold a password.
+//! Every setting has a default, and an unknown name is an error. Error texts are one short line and quote at most a few
+//! words of the file, because a home file holds passwords.
 #![forbid(unsafe_code)]
 
 mod config;
 mod config_file;
+mod endpoint;
 mod error;
 mod home;
 
-pub use config::{Config, DeviceConfig, Endpoints, ModeTableName, Unit};
+pub use config::{ChannelName, Config, DeviceConfig, Endpoints, ModeTableName, Unit, normalize_account};
 pub use config_file::ConfigFile;
 pub use error::ConfigError;
 pub use home::home;
