@@ -8,15 +8,16 @@ use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
 Examples:
-  mysa demo                        everything once, on a simulated cloud
-  mysa login                       sign in and keep the session
-  mysa devices                     what the account has
-  mysa watch                       live temperatures, duty and power
-  mysa set \"living\" --temp 20.5    by the beginning of its name
-  mysa mode bedroom off
+  mysa demo                        show everything once, on a simulated cloud
+  mysa login ann@example.org       sign in and store the session
+  mysa devices                     list the thermostats
+  mysa watch                       follow temperature, duty and power live
+  mysa set living --temp 20.5      set a thermostat by the start of its name
+  mysa set --all --temp 17         set every thermostat
+  mysa mode bedroom off            change the mode
   mysa energy --by month --svg energy.svg
   mysa decode capture.har          explain a captured session
-  mysa doctor                      what does not work, and what to do
+  mysa doctor                      find out what does not work, and why
 
 Exit codes:
   0 done   1 failed   2 wrong usage   4 sign-in needed or refused
@@ -25,73 +26,113 @@ Exit codes:
 
 const LOGIN: &str = "\
 Examples:
-  mysa login ann@example.org                         asks for the password, without showing it
+  mysa login ann@example.org                  prompt for the password
   mysa login ann@example.org --password-file pw.txt
   pass show mysa | mysa login ann@example.org --password-stdin
 
-The password is used once and not kept; what is kept is a session that `mysa logout` revokes.";
+The password is used once and not stored. `mysa logout` revokes the stored
+session.";
 
 const WATCH: &str = "\
 Examples:
-  mysa watch                                 a table on a terminal, lines on a pipe
-  mysa watch living bedroom --json           one JSON object a line
+  mysa watch                                 a table, or lines on a pipe
+  mysa watch living bedroom --json           one JSON object per line
   mysa watch --count 1 --json living         the state now
-  mysa watch --capture session.jsonl         and later: mysa decode session.jsonl
-  mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from standard input; no account";
+  mysa watch --capture session.jsonl         later: mysa decode session.jsonl
+  mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from stdin";
 
 const SET: &str = "\
 Examples:
   mysa set living --temp 20.5
   mysa set living --temp +0.5 --wait 40
-  mysa set bathroom --temp 77F --hold on
+  mysa set living bedroom --temp 68F --hold on
+  mysa set --all --temp 17
+  mysa set bedroom --temp 21 --channel rest
   mysa set office --mode cool --temp 22 --fan low --dry-run
 
-Ends with 0 only if the thermostat has shown that it holds what was asked for.";
+Exits 0 only if the thermostat confirmed the change. With several thermostats
+the exit code is the first of 4, 8, 1, 2, 7, 9, 5, 6 that occurred for any of
+them, and --json prints one document with an array of all results.
+
+A setpoint is sent in the steps of the thermostat, 0.5 \u{b0}C or 1 \u{b0}C. A relative
+value such as +0.2 moves it by at least one step in that direction.";
+
+const MODE: &str = "\
+Examples:
+  mysa mode bedroom off
+  mysa mode living bedroom heat
+  mysa mode --all off
+
+Exits 0 only if the thermostat confirmed the change. For several thermostats see
+`mysa set --help`.";
 
 const ENERGY: &str = "\
 Examples:
   mysa energy                                the last two weeks as a chart
   mysa energy living --by month
-  mysa energy --from 2026-01-01 --to 2026-01-31 --csv january.csv --svg january.svg";
+  mysa energy --from 2026-01-01 --to 2026-01-31 --csv january.csv
+  mysa energy --by month --svg year.svg";
 
 const RAW: &str = "\
 Examples:
   mysa raw /devices/state
   mysa raw --host backend /state/a0b1c2d3e4f5
 
-Private things are replaced unless --show-private is given.";
+Private values are replaced unless --show-private is given.";
 
 const PRESIGN: &str = "\
 Examples:
-  mysa presign --out url.txt             in a file for you alone
+  mysa presign --out url.txt             write a URL to a private file
   mysa presign --print | other-program
-  mysa presign --inspect - < url.txt     what a URL says of itself
+  mysa presign --inspect - < url.txt     explain a URL
   mysa presign --endpoint a1b2-ats.iot.us-east-1.amazonaws.com --out url.txt
-                                         with AWS_ACCESS_KEY_ID,
+                                         sign with AWS_ACCESS_KEY_ID,
                                          AWS_SECRET_ACCESS_KEY and
-                                         AWS_SESSION_TOKEN; no account
+                                         AWS_SESSION_TOKEN, without an account
 
-Whoever has the URL can connect in your name until it lapses, in five minutes
-or so; the connection lasts up to a day. The other program connects by
-WebSocket, subprotocol mqtt, with a client id of its own.";
+Anyone who has the URL can connect as this account until it expires, after about
+five minutes; the connection lasts up to a day. Connect by WebSocket with the
+subprotocol mqtt and a client id of your own.";
 
 const DOCTOR: &str = "\
-Looks at every step from the files here to the word of each thermostat, and
-says what to do about what fails. What it prints holds nothing private and can
-be attached to a bug report. It sends thermostats nothing but the request to
-report live that `mysa watch` sends too. The exit code is that of the first
-step that failed.";
+Checks every step from the files on this computer to the last message of each
+thermostat, and says how to fix what fails. The output holds nothing private and
+can be attached to a bug report. Thermostats are sent nothing but the request to
+report live, as by `mysa watch`. The exit code is that of the first step that
+failed.
+
+Examples:
+  mysa doctor
+  mysa doctor --json";
 
 const MAN: &str = "\
 Examples:
-  mysa man | man -l -                        read it
+  mysa man | man -l -                        read the manual
   mysa man set                               the page of one command
   mysa man --dir ~/.local/share/man/man1     write all pages";
 
+const CONFIG: &str = "\
+Settings:
+  account                  account to use if several are signed in
+  unit                     celsius or fahrenheit
+  channel                  channel for commands: auto, mqtt or rest
+  mode-table               numbers of the modes: observed or design-document
+  devices.ID.rated-watts   power of the heaters behind a thermostat
+  environment.NAME         another cloud: region, user-pool, user-pool-url,
+                           client-id, identity-pool, identity-pool-url,
+                           iot-endpoint, rest-host or backend-host
+
+Examples:
+  mysa config set unit fahrenheit
+  mysa config get unit
+  mysa config set channel auto
+  mysa config set-watts living 1500
+  mysa config show";
+
 const DECODE: &str = "\
 Examples:
-  mysa decode capture.har                    WebSocket frames of a browser's archive
-  mosquitto_sub -v … | mysa decode --json
+  mysa decode capture.har                    WebSocket frames in a HAR file
+  mosquitto_sub -v -t '/v1/dev/#' | mysa decode --json
   echo '20 02 00 00' | mysa decode           MQTT packets in hex
   mysa decode --as batch readings.b64";
 
@@ -117,7 +158,7 @@ A home file:
 
 const EVERYWHERE: &str = "Options of every command";
 
-/// Mysa thermostats from a terminal. Unofficial; not affiliated with Mysa
+/// Control Mysa thermostats from a terminal. Unofficial; not affiliated with Mysa
 #[derive(Debug, Parser)]
 #[command(name = "mysa", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -127,71 +168,76 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command understands.
+/// Parses the name of an account; the one place where names that users type are normalized.
+fn account(text: &str) -> Result<String, String> {
+    mysa_config::normalize_account(text).ok_or_else(|| "expected an e-mail address".into())
+}
+
+/// Options that every command has.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
-    /// E-mail address of the account; by default the only one that is signed in, or the one in the settings
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_ACCOUNT", value_name = "EMAIL")]
+    /// E-mail address of the account [default: the one in the settings, or the only one that is signed in]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_ACCOUNT", value_name = "EMAIL", value_parser = account)]
     pub(crate) account: Option<String>,
-    /// One JSON document on standard output; one object a line for streams
+    /// Print one JSON document; one object per line for streams
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Settings file
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// A further certificate authority to trust, PEM; for `sim`, where to write its own
+    /// Also trust this certificate authority, a PEM file; for `sim`, the file to write its own to
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Connect to this address whatever host a URL names; names and certificates are checked as ever
+    /// Connect to this address for every host; names and certificates are still checked
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CONNECT_TO", value_name = "ADDR:PORT")]
     pub(crate) connect_to: Option<SocketAddr>,
-    /// Print ids, addresses and other private things in full
+    /// Print ids, addresses and other private values in full
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) show_private: bool,
-    /// Say more on standard error; twice, of every message
+    /// Log progress to standard error; -vv logs every message
     #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Say nothing on standard error but errors
+    /// Print only errors on standard error
     #[arg(short, long, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Sign in and keep the session
+    /// Sign in and store the session
     Login(Login),
-    /// Sign out: revoke the session and forget it
+    /// Sign out: revoke the session and remove it
     Logout(Logout),
-    /// List the account's thermostats
+    /// List the thermostats of the account
     Devices,
-    /// Show the account, the link to the cloud, and what the thermostats last said
+    /// Show the account, the connection, and the state of the thermostats
     Status(Status),
-    /// Follow the thermostats live
+    /// Follow the state of the thermostats live
     Watch(Watch),
-    /// Change a thermostat and wait for its answer
+    /// Change the settings of thermostats and wait for their confirmation
     Set(Set),
-    /// Change a thermostat's mode and wait for its answer
+    /// Change the mode of thermostats and wait for their confirmation
     Mode(Mode),
-    /// Energy by day or month, as a chart, CSV, JSON or SVG
+    /// Show energy by day or month, as a chart, CSV, JSON or SVG
     Energy(Energy),
-    /// Read any route of the REST service
+    /// Read a route of the REST service
     Raw(Raw),
-    /// Explain a payload, a batch record, an MQTT packet or a captured session; no account needed
+    /// Explain a payload, a batch record, an MQTT packet or a captured session; needs no account
     Decode(Decode),
-    /// Sign a URL for another MQTT program, or explain one
+    /// Sign a URL for another MQTT client, or explain one
     Presign(Presign),
-    /// Check every step from here to the thermostats, and say what to do
+    /// Check every step from this computer to the thermostats
     #[command(after_help = DOCTOR)]
     Doctor,
     /// Run the simulated cloud on this machine
     Sim(Sim),
-    /// Do the main job on a simulated cloud, start to end
+    /// Show the main commands on a simulated cloud
     Demo(Demo),
     /// Show and change the settings
     Config(Config),
     /// Print a completion script for a shell
     Completions(Completions),
-    /// Print the manual page
+    /// Print the manual pages
     Man(Man),
 }
 
@@ -199,6 +245,7 @@ pub(crate) enum Command {
 #[command(after_help = LOGIN)]
 pub(crate) struct Login {
     /// E-mail address of the account
+    #[arg(value_parser = account)]
     pub(crate) email: Option<String>,
     /// Read the password from a file
     #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
@@ -210,16 +257,16 @@ pub(crate) struct Login {
 
 #[derive(Args, Debug)]
 pub(crate) struct Logout {
-    /// Forget the session here without telling the cloud
+    /// Remove the session from this computer without revoking it
     #[arg(long)]
     pub(crate) local: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Status {
-    /// Thermostats, by id or the beginning of a name; all by default
+    /// Thermostats, by id or the start of the name [default: all]
     pub(crate) devices: Vec<String>,
-    /// How long to wait for live reports, in seconds
+    /// Time limit for live reports, in seconds
     #[arg(long, default_value_t = 8.0, value_name = "SECONDS")]
     pub(crate) wait: f64,
 }
@@ -227,7 +274,7 @@ pub(crate) struct Status {
 #[derive(Args, Debug)]
 #[command(after_help = WATCH)]
 pub(crate) struct Watch {
-    /// Thermostats, by id or the beginning of a name; all by default. With --url, ID or ID=MODEL
+    /// Thermostats, by id or the start of the name [default: all]. With --url, ID or ID=MODEL
     pub(crate) devices: Vec<String>,
     /// Stop after this many changes
     #[arg(long, value_name = "N")]
@@ -235,26 +282,37 @@ pub(crate) struct Watch {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<f64>,
-    /// Keep every message as it came in this file, for `mysa decode`; it holds ids in full
+    /// Append every message as it arrives to this file, for `mysa decode`; it holds ids in full
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
-    /// Use a captured presigned URL instead of an account; `-` reads it from standard input
+    /// Connect with a captured presigned URL instead of an account; `-` reads it from standard input
     #[arg(long, value_name = "URL", requires = "devices")]
     pub(crate) url: Option<String>,
+}
+
+/// The thermostats that a command is for.
+#[derive(Args, Debug)]
+pub(crate) struct Targets {
+    /// Thermostats, by id or the start of the name
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) devices: Vec<String>,
+    /// All thermostats of the account
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Args, Debug)]
 #[command(after_help = SET)]
 pub(crate) struct Set {
-    /// Thermostat, by id or the beginning of its name
-    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) targets: Targets,
     #[command(flatten)]
     pub(crate) change: Change,
     #[command(flatten)]
     pub(crate) sending: Sending,
 }
 
-/// What is to change. At least one.
+/// Settings to change, at least one.
 #[derive(Args, Debug, Default)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Change {
@@ -264,16 +322,16 @@ pub(crate) struct Change {
     /// Mode: off, heat, and for air conditioners auto, cool, dry, fan
     #[arg(long, short, value_name = "MODE")]
     pub(crate) mode: Option<String>,
-    /// Hold the setpoint, or follow the schedule again
+    /// Hold the setpoint, or follow the schedule
     #[arg(long, value_enum)]
     pub(crate) hold: Option<OnOff>,
     /// Lock the buttons
     #[arg(long, value_enum)]
     pub(crate) lock: Option<OnOff>,
-    /// Brightness of the display in use, percent
+    /// Brightness of the display while in use, in percent
     #[arg(long, value_name = "PERCENT")]
     pub(crate) brightness: Option<u8>,
-    /// Wake the display on approach
+    /// Wake the display when somebody comes near
     #[arg(long, value_enum)]
     pub(crate) proximity: Option<OnOff>,
     /// Fan speed of an air conditioner
@@ -285,20 +343,23 @@ pub(crate) struct Change {
     /// Horizontal swing of an air conditioner, by number
     #[arg(long, value_name = "SWING")]
     pub(crate) swing_horizontal: Option<String>,
-    /// Let an air conditioner follow the thermostat's own sensor
+    /// Climate+: control the air conditioner by the sensor of the thermostat
     #[arg(long, value_enum)]
     pub(crate) climate_plus: Option<OnOff>,
-    /// Sensor an in-floor thermostat follows
+    /// Sensor that an in-floor thermostat regulates by
     #[arg(long, value_enum)]
     pub(crate) sensor: Option<Sensor>,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = MODE, override_usage = "mysa mode [OPTIONS] <DEVICES>... <MODE>\n       mysa mode [OPTIONS] --all <MODE>")]
 pub(crate) struct Mode {
-    /// Thermostat, by id or the beginning of its name
-    pub(crate) device: String,
-    /// off, heat, and for air conditioners auto, cool, dry, fan
-    pub(crate) mode: String,
+    /// Thermostats, by id or the start of the name; then the mode: off, heat, and for air conditioners auto, cool, dry, fan
+    #[arg(required = true, value_name = "DEVICES|MODE")]
+    pub(crate) words: Vec<String>,
+    /// All thermostats of the account
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) sending: Sending,
 }
@@ -306,15 +367,39 @@ pub(crate) struct Mode {
 /// How a command is sent.
 #[derive(Args, Debug)]
 pub(crate) struct Sending {
-    /// How long to wait for the thermostat's answer, in seconds
-    #[arg(long, default_value_t = 20.0, value_name = "SECONDS", conflicts_with = "no_wait")]
-    pub(crate) wait: f64,
-    /// Do not wait for the thermostat's answer; say only that the command was taken by the cloud
+    /// Time limit for the whole command, in seconds [default: 20, and 2 more for each further thermostat]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait")]
+    pub(crate) wait: Option<f64>,
+    /// Do not wait for the thermostat; print how far the command got
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// Show what would be sent, and send nothing
+    /// Print what would be sent, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Channel for the command [default: the one in the settings]
+    #[arg(long, value_enum)]
+    pub(crate) channel: Option<Channel>,
+}
+
+/// Channel for commands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Channel {
+    /// MQTT where it works, otherwise REST
+    Auto,
+    /// MQTT only
+    Mqtt,
+    /// REST only
+    Rest,
+}
+
+impl From<Channel> for mysa_config::ChannelName {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::Auto => Self::Auto,
+            Channel::Mqtt => Self::Mqtt,
+            Channel::Rest => Self::Rest,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -338,15 +423,15 @@ pub(crate) enum Sensor {
 #[derive(Args, Debug)]
 #[command(after_help = ENERGY)]
 pub(crate) struct Energy {
-    /// Thermostats, by id or the beginning of a name; all by default
+    /// Thermostats, by id or the start of the name [default: all]
     pub(crate) devices: Vec<String>,
-    /// One bar a day or a month
+    /// Length of a period
     #[arg(long, value_enum, default_value_t = Period::Day)]
     pub(crate) by: Period,
-    /// First day, YYYY-MM-DD; by default two weeks or twelve months ago
+    /// First day, YYYY-MM-DD [default: two weeks or twelve months ago]
     #[arg(long, value_name = "DATE")]
     pub(crate) from: Option<String>,
-    /// Last day, YYYY-MM-DD; by default today
+    /// Last day, YYYY-MM-DD [default: today]
     #[arg(long, value_name = "DATE")]
     pub(crate) to: Option<String>,
     /// Write CSV to a file, `-` for standard output
@@ -366,9 +451,9 @@ pub(crate) enum Period {
 #[derive(Args, Debug)]
 #[command(after_help = RAW)]
 pub(crate) struct Raw {
-    /// Path with its query, such as /devices/state. Only GET is offered: nothing can be changed this way
+    /// Path with its query, such as /devices/state. Always a GET request, so it changes nothing
     pub(crate) path: String,
-    /// Which of the two hosts
+    /// Host of the REST service
     #[arg(long, value_enum, default_value_t = Host::Legacy)]
     pub(crate) host: Host,
 }
@@ -382,12 +467,12 @@ pub(crate) enum Host {
 #[derive(Args, Debug)]
 #[command(after_help = DECODE)]
 pub(crate) struct Decode {
-    /// File to read; standard input by default
+    /// File to read [default: standard input]
     pub(crate) file: Option<PathBuf>,
-    /// What it holds; found out by looking if not given
+    /// Kind of the content [default: detected]
     #[arg(long = "as", value_enum, value_name = "KIND")]
     pub(crate) kind: Option<DecodeKind>,
-    /// Topic on which the payload was seen; guessed from the payload if not given
+    /// Topic of the payload [default: detected from the payload]
     #[arg(long, value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
 }
@@ -407,25 +492,25 @@ pub(crate) enum DecodeKind {
 #[derive(Args, Debug)]
 #[command(after_help = PRESIGN, group(clap::ArgGroup::new("what").required(true)))]
 pub(crate) struct Presign {
-    /// Write a fresh URL to this file, readable by its owner alone
+    /// Write a new URL to this file, which only its owner can read
     #[arg(long, value_name = "FILE", group = "what")]
     pub(crate) out: Option<PathBuf>,
-    /// Print a fresh URL on standard output. It is a secret
+    /// Print a new URL on standard output. It is a secret
     #[arg(long, group = "what")]
     pub(crate) print: bool,
     /// Explain this URL; `-` reads it from standard input
     #[arg(long, value_name = "URL", group = "what")]
     pub(crate) inspect: Option<String>,
-    /// Sign for this broker with the AWS keys in the environment, instead of for the account that is signed in
+    /// Sign for this broker with the AWS keys of the environment instead of the account
     #[arg(long, value_name = "HOST", conflicts_with = "inspect")]
     pub(crate) endpoint: Option<String>,
-    /// AWS region of the broker; by default the one in its name
+    /// AWS region of the broker [default: the one in its name]
     #[arg(long, value_name = "REGION", requires = "endpoint")]
     pub(crate) region: Option<String>,
 }
 
 impl Presign {
-    /// Whether the account has to be asked.
+    /// Whether a connection to the cloud is needed.
     pub(crate) fn is_online(&self) -> bool {
         self.inspect.is_none() && self.endpoint.is_none()
     }
@@ -471,6 +556,7 @@ pub(crate) struct Demo {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = CONFIG)]
 pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) action: ConfigAction,
@@ -478,18 +564,23 @@ pub(crate) struct Config {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigAction {
-    /// Print where settings and sessions are kept
+    /// Print the paths of the settings and sessions
     Path,
     /// Print the settings in force
     Show,
-    /// Keep the rated power of the heaters behind a thermostat; 0 forgets it
+    /// Set the rated power of the heaters behind a thermostat; 0 removes it
     SetWatts {
-        /// Thermostat, by id or the beginning of its name
+        /// Thermostat, by id or the start of its name
         device: String,
-        /// Watts on the heaters' labels, added up
+        /// Sum of the watts on the labels of the heaters
         watts: u32,
     },
-    /// Set one setting, such as account, unit or environment.iot-endpoint; an empty value forgets it
+    /// Print the value of one setting
+    Get {
+        /// Name of the setting
+        name: String,
+    },
+    /// Set one setting; an empty value removes it
     Set {
         /// Name of the setting
         name: String,
@@ -507,7 +598,7 @@ pub(crate) struct Completions {
 #[derive(Args, Debug)]
 #[command(after_help = MAN)]
 pub(crate) struct Man {
-    /// Command whose page is wanted; the whole program by default
+    /// Command [default: the whole program]
     pub(crate) command: Option<String>,
     /// Write the pages of all commands to this folder
     #[arg(long, value_name = "DIR", conflicts_with = "command")]

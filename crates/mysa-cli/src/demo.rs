@@ -19,19 +19,19 @@ use crate::output::view;
 use crate::support::cloud::Cloud;
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::shutdown::Goodbyes;
+use crate::support::shutdown::OpenClients;
 
 /// The whole of it ends within this, whatever happens.
 const WITHIN: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(terminal: &Terminal, args: &Demo, goodbyes: &Goodbyes) -> Result<()> {
-    match timeout(WITHIN, play(terminal, args, goodbyes)).await {
+pub(crate) async fn run(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> Result<()> {
+    match timeout(WITHIN, play(terminal, args, open_clients)).await {
         Ok(result) => result,
         Err(_) => Err(Failure::new(Exit::TimedOut, "the demo did not end within 30 seconds")),
     }
 }
 
-async fn play(terminal: &Terminal, args: &Demo, goodbyes: &Goodbyes) -> Result<()> {
+async fn play(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> Result<()> {
     let stage = Stage { terminal, began: Instant::now() };
     stage.head("A simulated Mysa cloud starts in this process: sign-in, REST and MQTT behind TLS")?;
     let spec = CloudSpec::demo();
@@ -60,7 +60,7 @@ async fn play(terminal: &Terminal, args: &Demo, goodbyes: &Goodbyes) -> Result<(
         .extra_ca(authority)
         .connect_to(server.address())
         .password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
-    let cloud = Cloud::start(builder, CloudSpec::DEMO_EMAIL.into(), goodbyes)?;
+    let cloud = Cloud::start(builder, CloudSpec::DEMO_EMAIL.into(), open_clients)?;
     cloud.listed().await?;
     stage.done("signed in as", CloudSpec::DEMO_EMAIL)?;
 
@@ -226,7 +226,7 @@ impl Stage<'_> {
             .map(|view| view::row(view, cloud.age(view), watts(view.id), Unit::Celsius))
             .collect();
         let lines =
-            table::fit(&view::HEADS, &rows, self.terminal.table_width().saturating_sub(2), &view::LEAST);
+            table::fit(&view::HEADS, &rows, self.terminal.table_width().saturating_sub(2), &view::DROP_ORDER);
         let mut frame = if drawn > 0 { format!("\u{1b}[{drawn}A") } else { String::new() };
         let clear = if self.terminal.is_terminal() { "\u{1b}[K" } else { "" };
         for line in &lines {

@@ -10,21 +10,23 @@ mod support;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use crate::args::{Cli, Command, Global};
-use crate::commands::{decode, doctor, energy, login, man, presign, raw, set, status, watch};
+use crate::commands::{
+    completions, decode, devices, doctor, energy, login, logout, man, mode, presign, raw, set, status, watch,
+};
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::cloud::Context;
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::paths::Places;
-use crate::support::shutdown::{Goodbyes, until_told};
+use crate::support::paths::Paths;
+use crate::support::shutdown::{OpenClients, until_signal};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // `mysa set … | head -1` must send what it was asked to, and tell by its exit code how that went.
+    // `mysa set … | head -1` has to finish its work and report it by the exit code.
     let outlives_reader = matches!(
         cli.command,
         Command::Set(_) | Command::Mode(_) | Command::Login(_) | Command::Logout(_) | Command::Config(_)
@@ -41,30 +43,26 @@ fn main() -> ExitCode {
 
 fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
     let mut redaction = Redaction::new(cli.global.show_private);
-    let places = || Places::find(cli.global.config.clone());
+    let paths = || Paths::find(cli.global.config.clone());
     match cli.command {
         Command::Decode(args) => {
-            let table = support::config::load(&places()?.config)?.mode_table.table();
+            let table = support::config::load(&paths()?)?.mode_table.table();
             decode::run(terminal, &args, &table, &mut redaction)
         }
         Command::Presign(args) if !args.is_online() => presign::offline(terminal, &args, timefmt::now()),
         Command::Config(args) => commands::config::run(
             terminal,
-            &places()?,
+            &paths()?,
             cli.global.account.as_deref(),
             &args.action,
             &redaction,
         ),
-        Command::Completions(args) => {
-            let mut script = Vec::new();
-            clap_complete::generate(args.shell, &mut Cli::command(), "mysa", &mut script);
-            terminal.text("script", &String::from_utf8_lossy(&script))
-        }
+        Command::Completions(args) => completions::run(terminal, &args),
         Command::Man(args) => man::run(terminal, &args),
         command => {
-            // Asked before the runtime takes over the keyboard's interrupt.
-            let who = match &command {
-                Command::Login(args) => Some(login::ask_who(&context(&cli.global)?, args)?),
+            // Before the runtime starts: while it runs, Ctrl-C does not interrupt a prompt.
+            let credentials = match &command {
+                Command::Login(args) => Some(login::read_credentials(&context(&cli.global)?, args)?),
                 _ => None,
             };
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,10 +70,10 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 .enable_all()
                 .build()
                 .map_err(|error| Failure::from((Exit::Failed, error)))?;
-            let goodbyes = Goodbyes::default();
-            let work = online(terminal, &cli.global, command, who, &mut redaction, &goodbyes);
-            let result = runtime.block_on(until_told(work, &goodbyes));
-            // A prompt that was broken off still waits for its line.
+            let open_clients = OpenClients::default();
+            let work = online(terminal, &cli.global, command, credentials, &mut redaction, &open_clients);
+            let result = runtime.block_on(until_signal(work, &open_clients));
+            // An interrupted prompt still waits for its line on a blocking thread.
             runtime.shutdown_background();
             result
         }
@@ -86,49 +84,46 @@ async fn online(
     terminal: &Terminal,
     global: &Global,
     command: Command,
-    who: Option<login::Who>,
+    credentials: Option<login::Credentials>,
     redaction: &mut Redaction,
-    goodbyes: &Goodbyes,
+    open_clients: &OpenClients,
 ) -> Result<()> {
     match command {
         Command::Sim(args) => return sim::run(terminal, &args, global.ca.as_deref()).await,
-        Command::Demo(args) => return demo::run(terminal, &args, goodbyes).await,
-        Command::Doctor => return doctor::run(terminal, global, redaction, goodbyes).await,
+        Command::Demo(args) => return demo::run(terminal, &args, open_clients).await,
+        Command::Doctor => return doctor::run(terminal, global, redaction, open_clients).await,
         _ => {}
     }
-    let context = Context { goodbyes: goodbyes.clone(), ..context(global)? };
+    let context = Context { open_clients: open_clients.clone(), ..context(global)? };
     match command {
-        Command::Login(_) => match who {
-            Some(who) => login::login(terminal, &context, who, redaction).await,
+        Command::Login(_) => match credentials {
+            Some(credentials) => login::login(terminal, &context, credentials, redaction).await,
             None => Ok(()),
         },
-        Command::Logout(args) => login::logout(terminal, &context, &args, redaction).await,
-        Command::Devices => status::devices(terminal, &context).await,
-        Command::Status(args) => status::status(terminal, &context, &args, redaction).await,
+        Command::Logout(args) => logout::run(terminal, &context, &args, redaction).await,
+        Command::Devices => devices::run(terminal, &context).await,
+        Command::Status(args) => status::run(terminal, &context, &args, redaction).await,
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
-        Command::Set(args) => set::run(terminal, &context, &args.device, &args.change, &args.sending).await,
-        Command::Mode(args) => {
-            let change = args::Change { mode: Some(args.mode), ..args::Change::default() };
-            set::run(terminal, &context, &args.device, &change, &args.sending).await
-        }
+        Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,
+        Command::Mode(args) => mode::run(terminal, &context, &args).await,
         Command::Energy(args) => energy::run(terminal, &context, &args).await,
         Command::Presign(args) => presign::online(terminal, &context, &args).await,
         Command::Raw(args) => raw::run(terminal, &context, &args, redaction).await,
-        // The others need no cloud, and have been done.
+        // `run` handles the commands that need no cloud.
         _ => Ok(()),
     }
 }
 
 pub(crate) fn context(global: &Global) -> Result<Context> {
-    let places = Places::find(global.config.clone())?;
-    let config = support::config::load(&places.config)?;
+    let paths = Paths::find(global.config.clone())?;
+    let config = support::config::load(&paths)?;
     Ok(Context {
         environment: support::cloud::environment(&config)?,
-        places,
+        paths,
         config,
         account: global.account.clone(),
         authority: global.ca.clone(),
         connect_to: global.connect_to,
-        goodbyes: Goodbyes::default(),
+        open_clients: OpenClients::default(),
     })
 }

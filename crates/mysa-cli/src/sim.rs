@@ -37,7 +37,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> R
             }
         })?;
     if let Some(pem) = &authority {
-        atomic_file::write(ca_out, pem, atomic_file::ANYBODY).map_err(|error| {
+        atomic_file::write(ca_out, pem, atomic_file::PUBLIC).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot write {}: {error}", ca_out.display()))
         })?;
     }

@@ -10,17 +10,17 @@ use time::{Date, Duration, Month, OffsetDateTime};
 use crate::args::{Energy, Period};
 use crate::commands::raw;
 use crate::output::chart::{self, Bar};
-use crate::output::record::{Record, Value};
+use crate::output::record::{Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::support::atomic_file;
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Energy of one thermostat, day by day.
+/// Daily energy of one thermostat.
 pub(crate) struct Meter {
     pub(crate) id: DeviceId,
     pub(crate) name: String,
-    /// By the days of its own time zone; a day without an entry was not recorded.
+    /// By local day. A day without an entry was not recorded.
     pub(crate) days: BTreeMap<Date, KilowattHours>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -
     terminal.print(&drawn(&meters, &bars(&meters, &periods, args.by), terminal.width()))
 }
 
-/// The first and the last day meant.
+/// The first and the last day of the report.
 fn span(args: &Energy) -> Result<(Date, Date)> {
     let today = OffsetDateTime::from_unix_timestamp(crate::output::timefmt::now().as_secs())
         .map_or(Date::MIN, |now| now.date());
@@ -71,7 +71,7 @@ fn span(args: &Energy) -> Result<(Date, Date)> {
         return Err(Failure::usage(format!("the first day, {from}, is after the last, {to}")));
     }
     if (to - from).whole_days() > 3_660 {
-        return Err(Failure::usage("that is more than ten years"));
+        return Err(Failure::usage("the time span is longer than ten years"));
     }
     Ok((from, to))
 }
@@ -88,7 +88,7 @@ fn date(text: &str) -> Result<Date> {
         .and_then(|((year, month), day)| {
             Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()
         })
-        .ok_or_else(|| Failure::usage(format!("'{text}' is no day; write YYYY-MM-DD")))
+        .ok_or_else(|| Failure::usage(format!("invalid day '{text}': expected YYYY-MM-DD")))
 }
 
 fn next_month(day: Date) -> Date {
@@ -113,7 +113,7 @@ pub(crate) fn periods(by: Period, from: Date, to: Date) -> Vec<Date> {
     periods
 }
 
-/// Asks for each thermostat's days. One that has no history is left empty; if none can be asked, that is a failure.
+/// Reads the days of each thermostat. One without a history is empty; an error is returned only if there is no data.
 pub(crate) async fn read(
     terminal: &Terminal,
     cloud: &Cloud,
@@ -129,7 +129,7 @@ pub(crate) async fn read(
         terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
         let mut meter = Meter { id: *id, name: view.label(), days: BTreeMap::new() };
         let time_zone = zones.get(id).cloned().unwrap_or_else(|| "UTC".into());
-        // A day more at each end: the days asked for are those of the thermostat's zone.
+        // One more day at each end, because the days are those of the thermostat's time zone.
         let (start, end) = (from.saturating_sub(Duration::days(1)), to.saturating_add(Duration::days(2)));
         let query =
             UsageQuery { time_zone, start: midnight(start), end: midnight(end), buckets: false, raw: false };
@@ -147,14 +147,14 @@ pub(crate) async fn read(
     match failed {
         Some(failure) if meters.iter().all(|meter| meter.days.is_empty()) => Err(failure),
         Some(failure) => {
-            terminal.say(format!("some of it is missing: {failure}"));
+            terminal.say(format!("the energy of some thermostats is missing: {failure}"));
             Ok(meters)
         }
         None => Ok(meters),
     }
 }
 
-/// The time zones the records name.
+/// Time zones in the device records.
 async fn zones(cloud: &Cloud) -> BTreeMap<DeviceId, String> {
     let Ok(response) = cloud.client.request(rest::devices()).await else { return BTreeMap::new() };
     let Ok(list) = DeviceList::decode(&response.body) else { return BTreeMap::new() };
@@ -191,8 +191,8 @@ impl Meter {
     }
 }
 
-/// The day that begins at this local midnight. Right for every zone from 10 hours behind UTC to 13 ahead: from Hawaii,
-/// where it is 10:00 UTC of the same day, to New Zealand's summer, where it is 11:00 UTC of the day before.
+/// The day that starts at this local midnight. Correct for time zones from UTC-10 to UTC+13: midnight is 10:00 UTC of the
+/// same day in Hawaii, and 11:00 UTC of the previous day in the summer of New Zealand.
 fn local_day(midnight: UnixTime) -> Option<Date> {
     let at = OffsetDateTime::from_unix_timestamp(midnight.as_secs()).ok()?;
     Some(at.saturating_add(Duration::hours(13)).date())
@@ -212,26 +212,26 @@ pub(crate) fn bars(meters: &[Meter], periods: &[Date], by: Period) -> Vec<Bar> {
 
 fn title(meters: &[Meter]) -> String {
     let names: Vec<&str> = meters.iter().map(|meter| meter.name.as_str()).collect();
-    format!("Energy: {}", names.join(", "))
+    printable(&format!("Energy: {}", names.join(", ")))
 }
 
-/// The chart, and the total below it.
+/// A chart with the total below it.
 pub(crate) fn drawn(meters: &[Meter], bars: &[Bar], width: usize) -> String {
     let total: f64 = bars.iter().filter_map(|bar| bar.value).sum();
-    let mut text = format!("{}\n", crate::output::record::printable(&title(meters)));
+    let mut text = format!("{}\n", title(meters));
     text.push_str(&chart::terminal(bars, "kWh", width));
     text.push_str(&format!("total {total:.1} kWh\n"));
     text
 }
 
-/// One row a period, one column a thermostat. Nothing recorded is an empty cell, not a zero.
+/// One row per period and one column per thermostat. A period without data is an empty cell, not a zero.
 fn csv(meters: &[Meter], periods: &[Date], by: Period) -> String {
     let mut text = match by {
         Period::Day => "day".to_owned(),
         Period::Month => "month".to_owned(),
     };
     for meter in meters {
-        text.push_str(&format!(",{}", quoted(&format!("{} ({}) kWh", meter.name, meter.id))));
+        text.push_str(&format!(",{}", quoted(&printable(&format!("{} ({}) kWh", meter.name, meter.id)))));
     }
     text.push_str("\r\n");
     for period in periods {
@@ -247,7 +247,7 @@ fn csv(meters: &[Meter], periods: &[Date], by: Period) -> String {
     text
 }
 
-/// A cell that no spreadsheet takes for several, or for a formula.
+/// A quoted cell that no spreadsheet reads as a formula.
 fn quoted(cell: &str) -> String {
     let shield = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{shield}{}\"", cell.replace('"', "\"\""))
@@ -283,7 +283,7 @@ fn write(terminal: &Terminal, path: &Path, text: &str) -> Result<()> {
     if path == Path::new("-") {
         return terminal.print(text);
     }
-    atomic_file::write(path, text, atomic_file::ANYBODY)
+    atomic_file::write(path, text, atomic_file::PUBLIC)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))?;
     terminal.say(format!("written to {}", path.display()));
     Ok(())
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_recorded_is_no_zero() {
+    fn a_period_without_data_is_not_zero() {
         let meters = [
             meter("a, \"b\"", &[("2026-01-01", 2.0), ("2026-01-03", 0.0)]),
             meter("=c", &[("2026-01-01", 1.5)]),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_read_as_written() {
+    fn an_invalid_day_is_refused() {
         for bad in ["2026-13-01", "2026-02-30", "yesterday", "26-01-01", "2026-1", ""] {
             assert!(date(bad).is_err(), "{bad}");
         }

@@ -1,72 +1,75 @@
-//! `mysa login` and `mysa logout`.
+//! `mysa login`.
 
 use std::time::Duration;
 
+use mysa_config::normalize_account;
 use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Secret};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::args::{Login, Logout};
+use crate::args::Login;
 use crate::output::record::Record;
 use crate::output::redact::Redaction;
-use crate::output::terminal::{PasswordSource, Terminal, ask, password};
-use crate::support::cloud::{Cloud, Context, not_ready};
-use crate::support::device_cache;
+use crate::output::terminal::{PasswordSource, Terminal, prompt, read_password};
+use crate::support::cloud::{Cloud, Context, no_answer};
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::reachability::describe_reason;
 
-/// More often than this, a person cannot mistype a code by accident.
-const ANSWERS: usize = 5;
+/// Codes that may be tried. The service closes the challenge after a few as well.
+const MAX_ATTEMPTS: usize = 5;
 
-/// Who signs in, as typed.
-pub(crate) struct Who {
+/// E-mail address and password as they were typed.
+pub(crate) struct Credentials {
     email: String,
     password: Zeroizing<String>,
 }
 
-/// Takes e-mail address and password from where the arguments say.
-pub(crate) fn ask_who(context: &Context, args: &Login) -> Result<Who> {
+/// Reads the e-mail address and the password from where the arguments say.
+pub(crate) fn read_credentials(context: &Context, args: &Login) -> Result<Credentials> {
     let email = match args.email.as_ref().or(context.account.as_ref()).or(context.config.account.as_ref()) {
         Some(email) => email.clone(),
         None if args.password_stdin => {
-            return Err(Failure::usage("give the e-mail address: `mysa login EMAIL`"));
+            return Err(Failure::usage("the e-mail address is missing: `mysa login EMAIL`"));
         }
-        None => ask("E-mail address")?,
+        None => normalize_account(&prompt("E-mail address")?)
+            .ok_or_else(|| Failure::usage("invalid e-mail address"))?,
     };
     let source = match &args.password_file {
         Some(path) => PasswordSource::File(path),
         None if args.password_stdin => PasswordSource::Stdin,
         None => PasswordSource::Prompt,
     };
-    Ok(Who { email, password: password(&source)? })
+    Ok(Credentials { email, password: read_password(&source)? })
 }
 
 pub(crate) async fn login(
     terminal: &Terminal,
     context: &Context,
-    who: Who,
+    credentials: Credentials,
     redaction: &Redaction,
 ) -> Result<()> {
-    let Who { email, password } = who;
+    let Credentials { email, password } = credentials;
     let file = context.token_file(&email);
-    // Whatever was there before is replaced, but a file others can read is not written over in silence.
+    // The new session replaces the old one, but a file that others can read is reported first.
     if let Err(error) = file.load() {
         return Err((Exit::Failed, error).into());
     }
     let mut settings = context.settings();
     settings.live_reports = false;
     let builder = context.builder(settings)?.password(&email, Secret::from(password.as_str()));
-    // Without the file: a password that was mistyped is no reason to lose the session that is there.
-    let cloud = Cloud::start(builder, email, &context.goodbyes)?;
+    // The client does not use the file, so that a mistyped password does not cost the stored session.
+    let cloud = Cloud::start(builder, email, &context.open_clients)?;
     terminal.progress("signing in");
-    let signed_in = signed_in(&cloud, terminal).await;
+    let signed_in = wait_until_signed_in(context, &cloud, terminal).await;
     terminal.progress("");
     signed_in?;
-    cloud.keep_list(context, terminal);
+    cloud.cache_devices(context, terminal);
     let count = cloud.client.devices().len();
     let account = redaction.email(&cloud.account);
     let stored = cloud.client.stored_session();
     cloud.close(terminal).await;
-    let stored = stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud gave no session to keep"))?;
+    let stored =
+        stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud returned no session to store"))?;
     file.save(&stored).map_err(|error| Failure::from((Exit::Failed, error)))?;
     if terminal.json {
         let mut record = Record::document();
@@ -75,84 +78,48 @@ pub(crate) async fn login(
         return terminal.line(record.to_json());
     }
     terminal.say(format!("signed in as {account}; thermostats: {count}"));
-    terminal
-        .say(format!("the session is kept in {}, for you alone; the password is not", file.path().display()));
+    terminal.say(format!("the session is stored in {}; the password is not stored", file.path().display()));
     Ok(())
 }
 
-async fn signed_in(cloud: &Cloud, terminal: &Terminal) -> Result<()> {
+/// Waits for the sign-in and prompts for codes on the way.
+async fn wait_until_signed_in(context: &Context, cloud: &Cloud, terminal: &Terminal) -> Result<()> {
     let mut answers = 0;
     loop {
         match timeout(Duration::from_secs(60), cloud.client.ready()).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(NotReady::Challenge(challenge))) if answers < ANSWERS => {
+            Ok(Err(NotReady::Challenge(challenge))) if answers < MAX_ATTEMPTS => {
                 answers += 1;
                 terminal.progress("");
-                // On a thread of its own, so that Ctrl-C is heard meanwhile.
+                // On a blocking thread, so that Ctrl-C still works.
                 let question = question(&challenge);
-                let answer = tokio::task::spawn_blocking(move || ask(&question))
+                let answer = tokio::task::spawn_blocking(move || prompt(&question))
                     .await
                     .map_err(|error| Failure::from((Exit::Failed, error)))??;
                 let ended = |error| Failure::from((Exit::Failed, error));
                 cloud.client.answer_challenge(&answer).await.map_err(ended)?;
             }
             Ok(Err(NotReady::Challenge(_))) => {
-                return Err(Failure::new(Exit::SignIn, "the code was wrong too often"));
+                return Err(Failure::new(Exit::SignIn, "too many wrong codes"));
             }
             Ok(Err(NotReady::SignInNeeded(reason))) => {
+                let reason = describe_reason(reason);
                 return Err(Failure::new(Exit::SignIn, format!("sign-in refused: {reason}")));
             }
-            Ok(Err(why)) => return Err(not_ready(&why)),
-            Err(_) => {
-                return Err(Failure::new(Exit::Unreachable, "the cloud did not answer within a minute"));
-            }
+            Ok(Err(why)) => return Err(context.explain(&cloud.client, &why).await),
+            Err(_) => return Err(no_answer()),
         }
     }
 }
 
 fn question(challenge: &ChallengeNeeded) -> String {
-    let again = if challenge.again { "That was not it. " } else { "" };
+    let again = if challenge.again { "Wrong code. " } else { "" };
     let to = challenge.destination.as_ref().map(|place| format!(" sent to {place}")).unwrap_or_default();
     match challenge.kind {
-        ChallengeKind::SmsMfa => format!("{again}Code of the text message{to}"),
-        ChallengeKind::EmailOtp | ChallengeKind::EmailMfa => format!("{again}Code of the e-mail{to}"),
-        ChallengeKind::SoftwareTokenMfa => format!("{again}Code of the authenticator app"),
-        ChallengeKind::SelectMfaType => format!("{again}Which way ({})", challenge.choices.join(", ")),
+        ChallengeKind::SmsMfa => format!("{again}Code from the text message{to}"),
+        ChallengeKind::EmailOtp | ChallengeKind::EmailMfa => format!("{again}Code from the e-mail{to}"),
+        ChallengeKind::SoftwareTokenMfa => format!("{again}Code from the authenticator app"),
+        ChallengeKind::SelectMfaType => format!("{again}Method ({})", challenge.choices.join(", ")),
         _ => format!("{again}Answer{to}"),
     }
-}
-
-pub(crate) async fn logout(
-    terminal: &Terminal,
-    context: &Context,
-    args: &Logout,
-    redaction: &Redaction,
-) -> Result<()> {
-    let account = context.account()?;
-    let file = context.token_file(&account);
-    if args.local {
-        file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
-        terminal.say("the session is forgotten here; it was not revoked");
-    } else {
-        let mut settings = context.settings();
-        settings.live_reports = false;
-        let builder = context.builder(settings)?.token_file(file.clone());
-        let cloud = Cloud::start(builder, account.clone(), &context.goodbyes)?;
-        let ended = timeout(Duration::from_secs(20), cloud.client.sign_out()).await;
-        if !matches!(ended, Ok(Ok(()))) {
-            return Err(Failure::new(
-                Exit::Unreachable,
-                "the cloud did not answer, so the session may not be revoked; `mysa logout --local` forgets it here alone",
-            ));
-        }
-        file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
-        terminal.say(format!("signed out {}", redaction.email(&account)));
-    }
-    device_cache::forget(&context.places, &account);
-    if terminal.json {
-        let mut record = Record::document();
-        record.put("account", redaction.email(&account)).put("revoked", !args.local);
-        return terminal.line(record.to_json());
-    }
-    Ok(())
 }

@@ -1,11 +1,15 @@
 //! The subcommands, one module each.
 
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod decode;
+pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod energy;
 pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod man;
+pub(crate) mod mode;
 pub(crate) mod presign;
 pub(crate) mod raw;
 pub(crate) mod set;

@@ -5,7 +5,7 @@ use mysa_proto::rest::{ReadRequest, RestHost};
 use mysa_tokio::{AskError, RequestError};
 
 use crate::args::{Host, Raw};
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{Record, Value, escape_json, printable};
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::cloud::Context;
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     };
     let request = ReadRequest::get(host, &args.path).ok_or_else(|| {
         Failure::usage(format!(
-            "'{}' is not a path that can be read: it starts with a slash, holds no blanks, and is not one that hands out credentials",
+            "invalid path '{}': expected a path that starts with a slash, has no white space, and returns no credentials",
             args.path
         ))
     })?;
@@ -46,16 +46,16 @@ pub(crate) async fn run(
             } else {
                 serde_json::to_string_pretty(&body)
             };
-            terminal.line(text.map_err(|error| Failure::from((Exit::Failed, error)))?)
+            terminal.line(escape_json(&text.map_err(|error| Failure::from((Exit::Failed, error)))?))
         }
         Err(_) => {
-            terminal.say(format!("the answer (HTTP {}) is no JSON", response.status));
+            terminal.say(format!("the answer (HTTP {}) is not JSON", response.status));
             terminal.line(printable(&redaction.text(&text)))
         }
     }
 }
 
-/// What a request that failed means for whoever asked.
+/// Gives a failed request its exit code.
 pub(crate) fn failure(error: AskError) -> Failure {
     let exit = match &error {
         AskError::Request(RequestError::Refused { status: 401, .. } | RequestError::NotSignedIn) => {

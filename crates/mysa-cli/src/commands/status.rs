@@ -1,4 +1,4 @@
-//! `mysa devices` and `mysa status`.
+//! `mysa status`.
 
 use std::time::Duration;
 
@@ -15,44 +15,7 @@ use crate::output::view::{self, Link};
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::{Exit, Failure, Result};
 
-pub(crate) async fn devices(terminal: &Terminal, context: &Context) -> Result<()> {
-    let mut settings = context.settings();
-    settings.live_reports = false;
-    let cloud = context.connect(terminal, settings).await?;
-    let views = cloud.client.devices();
-    if terminal.json {
-        let mut record = Record::document();
-        let devices = views.iter().map(|view| {
-            let mut device = Record::new();
-            device
-                .put("id", view.id.as_str())
-                .put("name", view.name.as_deref())
-                .put("model", view.model.as_str());
-            device.put("family", view.model.family().map(Family::name));
-            device.put("home_id", view.home.as_deref());
-            device
-                .put("rated_power_w", context.config.rated_watts(&view.id).map(mysa_proto::Watts::as_watts));
-            Value::Record(device)
-        });
-        record.put("devices", devices.collect::<Vec<_>>());
-        terminal.line(record.to_json())?;
-    } else {
-        let rows: Vec<Vec<String>> = views
-            .iter()
-            .map(|view| {
-                let family = view.model.family().map_or("unknown model, shown only", Family::name);
-                vec![view.label(), view.id.to_string(), view.model.as_str().to_owned(), family.to_owned()]
-            })
-            .collect();
-        for line in table::render(&["NAME", "ID", "MODEL", "WHAT IT IS"], &rows, usize::MAX) {
-            terminal.line(line)?;
-        }
-    }
-    cloud.close(terminal).await;
-    Ok(())
-}
-
-pub(crate) async fn status(
+pub(crate) async fn run(
     terminal: &Terminal,
     context: &Context,
     args: &Status,
@@ -61,10 +24,10 @@ pub(crate) async fn status(
     let wait = timefmt::seconds(args.wait, "--wait")?;
     let cloud = context.connect(terminal, context.settings()).await?;
     let chosen = cloud.choose(&args.devices)?;
-    cloud.known(wait).await;
+    cloud.wait_for_states(wait).await;
     if !wait.is_zero() {
         terminal.progress("listening");
-        heard(&cloud, &chosen, wait).await;
+        wait_for_reports(&cloud, &chosen, wait).await;
         terminal.progress("");
     }
     show(terminal, context, &cloud, &chosen, redaction)?;
@@ -72,25 +35,25 @@ pub(crate) async fn status(
         .iter()
         .filter_map(|id| cloud.client.state(id))
         .filter(|view| Link::of(view) != Link::Live)
-        .map(|view| format!("{} is {}", view.label(), Link::of(&view).name()))
+        .map(|view| format!("{} is {}", view::label(&view), Link::of(&view).name()))
         .collect();
     cloud.close(terminal).await;
-    // Only who asked for a certain thermostat is told by the exit code.
+    // The exit code counts only thermostats that were named.
     if args.devices.is_empty() || silent.is_empty() {
         return Ok(());
     }
     Err(Failure::new(Exit::DeviceSilent, silent.join("; ")))
 }
 
-/// Waits until every thermostat has spoken, or time is up.
-async fn heard(cloud: &Cloud, chosen: &[DeviceId], wait: Duration) {
-    let deadline = Instant::now() + wait;
+/// Waits until every thermostat has reported, at most for `limit`.
+async fn wait_for_reports(cloud: &Cloud, chosen: &[DeviceId], limit: Duration) {
+    let deadline = Instant::now() + limit;
     let mut events = cloud.client.events();
     let fresh = |id: &DeviceId| {
         let view = cloud.client.state(id);
         view.is_none_or(|view| match view.model.family() {
             None => true,
-            // Its current, and so its power, is told live alone.
+            // Only live reports have its current, and so its power.
             Some(Family::BaseboardV1) => view.state.current().is_some(),
             Some(_) => cloud.age(&view).is_some_and(|age| age < Duration::from_secs(30)),
         })
@@ -130,7 +93,7 @@ fn show(
             view::row(view, cloud.age(view), context.config.rated_watts(&view.id), context.config.unit)
         })
         .collect();
-    for line in table::fit(&view::HEADS, &rows, terminal.table_width(), &view::LEAST) {
+    for line in table::fit(&view::HEADS, &rows, terminal.table_width(), &view::DROP_ORDER) {
         terminal.line(line)?;
     }
     Ok(())

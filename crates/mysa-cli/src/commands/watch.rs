@@ -7,11 +7,13 @@ use mysa_proto::{Changes, DeviceId, Model, Topic};
 use mysa_tokio::{Event, Level, Service};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::args::Watch;
 use crate::commands::presign::read_url;
 use crate::output::record::{Record, printable};
 use crate::output::redact::Redaction;
-use crate::output::status_log::{self, News, Note};
+use crate::output::status_log::{self, Entry, StatusLog};
 use crate::output::table;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
@@ -29,7 +31,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let timeout = args.timeout.map(|seconds| timefmt::seconds(seconds, "--timeout")).transpose()?;
     let (cloud, chosen) = open(terminal, context, args).await?;
-    let capture = args.capture.as_deref().map(Capture::create).transpose()?;
+    let capture = args.capture.as_deref().map(Capture::open).transpose()?;
     let service = cloud.client.service();
     let mut watching = Watching {
         capture,
@@ -39,9 +41,9 @@ pub(crate) async fn run(
         chosen,
         all: args.devices.is_empty(),
         title: if args.url.is_some() { "captured URL".to_owned() } else { redaction.email(&cloud.account) },
-        table: terminal.is_terminal() && !terminal.json,
-        news: News::new(cloud.elapsed(), service.level, service.reason),
-        drawn: 0,
+        table: terminal.can_redraw(),
+        log: StatusLog::new(cloud.elapsed(), service.level, service.reason),
+        drawn: Vec::new(),
         left: args.count,
     };
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -52,10 +54,10 @@ pub(crate) async fn run(
     cloud.close(terminal).await;
     match (ended?, left) {
         (End::TimeOut, Some(left)) => {
-            Err(Failure::new(Exit::TimedOut, format!("out of time with {left} changes to go")))
+            Err(Failure::new(Exit::TimedOut, format!("time-out: {left} more changes were expected")))
         }
         (End::TimeOut, None) if !heard => {
-            Err(Failure::new(Exit::TimedOut, "out of time, and nothing was heard"))
+            Err(Failure::new(Exit::TimedOut, "time-out: no thermostat reported"))
         }
         _ => Ok(()),
     }
@@ -65,8 +67,8 @@ async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(C
     let mut settings = context.settings();
     settings.raw_messages = args.capture.is_some() || terminal.is_tracing();
     let Some(url) = &args.url else {
-        let cloud = context.connect_silently(terminal, settings).await?;
-        cloud.known(STATES_WITHIN).await;
+        let cloud = context.connect_untraced(terminal, settings).await?;
+        cloud.wait_for_states(STATES_TIMEOUT).await;
         let chosen = cloud.choose(&args.devices)?;
         return Ok((cloud, chosen));
     };
@@ -74,21 +76,22 @@ async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(C
     let devices = args.devices.iter().map(|text| captured_device(text)).collect::<Result<Vec<_>>>()?;
     let chosen = devices.iter().map(|(id, _)| *id).collect();
     let builder = context.builder(settings)?.captured(url, devices);
-    Ok((Cloud::start(builder, String::new(), &context.goodbyes)?, chosen))
+    Ok((Cloud::start(builder, String::new(), &context.open_clients)?, chosen))
 }
 
-/// How long the first states are waited for before watching begins without them.
-const STATES_WITHIN: Duration = Duration::from_secs(5);
+/// Time limit for the first states. The watch starts without those that are missing.
+const STATES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `ID` or `ID=MODEL`: with a captured URL there is no list to look a name up in.
+/// Parses `ID` or `ID=MODEL`. With a captured URL there is no list of names.
 fn captured_device(text: &str) -> Result<(DeviceId, Model)> {
     let (id, model) = text.split_once('=').unwrap_or((text, ""));
     let id = resolve::as_id(id).ok_or_else(|| {
-        Failure::usage(format!("'{id}' is no id; with a captured URL, name thermostats as ID or ID=MODEL"))
+        Failure::usage(format!("invalid device id '{id}': with --url, expected ID or ID=MODEL"))
     })?;
     Ok((id, Model::parse(model)))
 }
 
+/// Why a watch ended.
 enum End {
     Enough,
     TimeOut,
@@ -100,15 +103,15 @@ struct Watching<'a> {
     context: &'a Context,
     cloud: &'a Cloud,
     chosen: Vec<DeviceId>,
-    /// Whatever comes to the account later is watched too.
+    /// Whether to watch thermostats that join the account later.
     all: bool,
     title: String,
-    /// A table on a terminal, lines otherwise.
+    /// Whether to redraw a table; otherwise lines are printed.
     table: bool,
-    news: News,
-    /// Lines of the table that stand on the terminal.
-    drawn: usize,
-    /// Changes still to be shown.
+    log: StatusLog,
+    /// Width in columns of each line of the table on the terminal.
+    drawn: Vec<usize>,
+    /// Number of changes left until the end, with `--count`.
     left: Option<u64>,
 }
 
@@ -119,7 +122,7 @@ impl Watching<'_> {
             self.draw()?;
         } else {
             let service = self.cloud.client.service();
-            self.service(service, Note::Now { state: service.level, was: None }).await?;
+            self.service(service, Entry::Changed { state: service.level, was: None }).await?;
             for id in self.chosen.clone() {
                 self.link(id)?;
                 if self.device(id, None)? {
@@ -127,12 +130,12 @@ impl Watching<'_> {
                 }
             }
         }
-        // Ages move on without news. On a pipe only what happens is told.
+        // The ages in the table grow without events. Lines are printed only for events.
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let still =
-                self.news.due().filter(|_| !self.table).map(|at| at.saturating_sub(self.cloud.elapsed()));
+                self.log.due().filter(|_| !self.table).map(|at| at.saturating_sub(self.cloud.elapsed()));
             let still_at = still.map(|wait| Instant::now() + wait);
             let event = tokio::select! {
                 event = events.next() => event,
@@ -153,7 +156,7 @@ impl Watching<'_> {
         }
     }
 
-    /// Shows what happened; true if that was enough.
+    /// Shows an event. Returns whether the watch is complete.
     async fn take(&mut self, event: Event) -> Result<bool> {
         match event {
             Event::Device { device, changes, about, .. } if self.chosen.contains(&device) => {
@@ -169,7 +172,7 @@ impl Watching<'_> {
                 return self.device(device, Some(changes));
             }
             Event::Service(service) => {
-                let note = self.news.service(self.cloud.elapsed(), service.level, service.reason);
+                let note = self.log.service(self.cloud.elapsed(), service.level, service.reason);
                 if self.table {
                     self.draw()?;
                 } else if let Some(note) = note {
@@ -185,7 +188,7 @@ impl Watching<'_> {
                     self.note_line(&format!("{topic}  {} bytes", payload.len()));
                 }
                 if let Some(capture) = &mut self.capture {
-                    capture.keep(topic, &payload)?;
+                    capture.append(topic, &payload)?;
                 }
             }
             Event::DeviceAdded { device } if self.all && !self.chosen.contains(&device) => {
@@ -194,13 +197,13 @@ impl Watching<'_> {
             }
             Event::DeviceRemoved { device } => {
                 self.chosen.retain(|id| *id != device);
-                self.news.forget(device);
+                self.log.forget(device);
                 self.note(&format!("{device} has left the account"))?;
             }
             Event::Unreadable { device, len } => {
                 self.detail(&format!("{}: a message of {len} bytes cannot be read", self.name(device)));
             }
-            Event::Dropped { count } => self.detail(&format!("{count} events went by unseen")),
+            Event::Dropped { count } => self.detail(&format!("{count} events were dropped")),
             Event::Contradiction { device } => {
                 self.note(&format!("{} heats although its mode is off", self.name(device)))?;
             }
@@ -212,21 +215,20 @@ impl Watching<'_> {
         Ok(false)
     }
 
-    /// One more change was shown; true if that was the last one wanted.
+    /// Counts a change that was shown. Returns whether it was the last one.
     fn counted(&mut self) -> bool {
         self.left = self.left.map(|left| left.saturating_sub(1));
         self.left == Some(0)
     }
 
     fn name(&self, id: DeviceId) -> String {
-        self.cloud.client.state(&id).map_or_else(|| id.to_string(), |view| printable(&view.label()))
+        self.cloud.client.state(&id).map_or_else(|| id.to_string(), |view| view::label(&view))
     }
 
-    /// One line about one thermostat.
+    /// Prints the line of one thermostat.
     fn device(&mut self, id: DeviceId, changes: Option<Changes>) -> Result<bool> {
         let Some(view) = self.cloud.client.state(&id) else { return Ok(false) };
         if view.heard.is_none() && changes.is_none_or(Changes::is_empty) {
-            // Nothing to tell yet.
             return Ok(false);
         }
         let rated = self.context.config.rated_watts(&id);
@@ -255,82 +257,82 @@ impl Watching<'_> {
         Ok(self.counted())
     }
 
-    /// Looks whether a thermostat has fallen silent, or recovered.
+    /// Logs a thermostat that fell silent or recovered.
     fn link(&mut self, id: DeviceId) -> Result<()> {
         let Some(view) = self.cloud.client.state(&id) else { return Ok(()) };
-        match self.news.device(self.cloud.elapsed(), id, Link::of(&view)) {
+        match self.log.device(self.cloud.elapsed(), id, Link::of(&view)) {
             Some(note) => self.linked(id, note),
             None => Ok(()),
         }
     }
 
-    fn linked(&self, id: DeviceId, note: Note<Link>) -> Result<()> {
+    fn linked(&self, id: DeviceId, note: Entry<Link>) -> Result<()> {
         let name = self.name(id);
         if self.terminal.json {
-            let mut document = event(if matches!(note, Note::Now { .. }) { "link" } else { "still" });
+            let mut document = event(if matches!(note, Entry::Changed { .. }) { "link" } else { "still" });
             document
                 .put("id", id.as_str())
                 .put("name", self.cloud.client.state(&id).and_then(|view| view.name));
             match note {
-                Note::Now { state, was } => {
+                Entry::Changed { state, was } => {
                     document.put("link", state.name());
                     document.put("was", was.map(|(was, _)| was.name()));
                     document.put_some("lasted_s", was.map(|(_, lasted)| whole(lasted)));
                 }
-                Note::Still { state, lasted } => {
+                Entry::Still { state, lasted } => {
                     document.put("link", state.name()).put("lasted_s", whole(lasted));
                 }
             }
             return self.terminal.line(document.to_json());
         }
-        self.note_line(&format!("{name} is {}", status_log::said_link(note)));
+        self.note_line(&format!("{name} is {}", status_log::describe_link(note)));
         Ok(())
     }
 
-    /// Tells again what has not changed for the better.
+    /// Logs the states that still last.
     async fn repeat(&mut self) -> Result<()> {
         let now = self.cloud.elapsed();
-        if let Some(note) = self.news.service_still(now) {
+        if let Some(note) = self.log.service_still(now) {
             self.service(self.cloud.client.service(), note).await?;
         }
-        for (id, note) in self.news.devices_still(now) {
+        for (id, note) in self.log.devices_still(now) {
             self.linked(id, note)?;
         }
         Ok(())
     }
 
-    /// One line about the service.
-    async fn service(&self, service: Service, note: Note<Level>) -> Result<()> {
+    /// Logs the state of the service.
+    async fn service(&self, service: Service, note: Entry<Level>) -> Result<()> {
         let tried = match note {
-            Note::Still { .. } => self.cloud.client.diagnosis().await.ok(),
-            Note::Now { .. } => None,
+            Entry::Still { .. } => self.cloud.client.diagnosis().await.ok(),
+            Entry::Changed { .. } => None,
         };
         let (failures, retry_in) = tried.map_or((0, None), |tried| (tried.failures, tried.retry_in));
         if self.terminal.json {
-            let mut document = event(if matches!(note, Note::Now { .. }) { "service" } else { "still" });
+            let mut document = event(if matches!(note, Entry::Changed { .. }) { "service" } else { "still" });
             document.put("service", service.level.to_string()).put("reason", service.reason.to_string());
             match note {
-                Note::Now { was, .. } => {
+                Entry::Changed { was, .. } => {
                     document.put_some("was", was.map(|(was, _)| was.to_string()));
                     document.put_some("lasted_s", was.map(|(_, lasted)| whole(lasted)));
                 }
-                Note::Still { lasted, .. } => {
+                Entry::Still { lasted, .. } => {
                     document.put("lasted_s", whole(lasted)).put("failures", failures);
                     document.put("retry_in_s", retry_in.map(whole));
                 }
             }
             return self.terminal.line(document.to_json());
         }
-        self.note_line(&status_log::said_service(&service, note, failures, retry_in));
+        self.note_line(&status_log::describe_service(&service, note, failures, retry_in));
         Ok(())
     }
 
-    /// Something that is no data: above the table, or on standard error.
+    /// Prints a message above the table, or on standard error.
     fn note(&mut self, text: &str) -> Result<()> {
-        if self.table && self.drawn > 0 {
-            let text = table::cut(text, self.terminal.width());
-            self.terminal.print(&format!("\u{1b}[{}A\u{1b}[J{text}\n", self.drawn))?;
-            self.drawn = 0;
+        if self.table && !self.drawn.is_empty() {
+            let text = table::cut(&printable(text), self.terminal.width());
+            self.terminal.print(&format!("{}\u{1b}[J{text}\n", self.cursor_up()))?;
+            self.drawn.clear();
             return self.draw();
         }
         self.note_line(text);
@@ -341,19 +343,19 @@ impl Watching<'_> {
         self.terminal.say(format!("{}  {text}", timefmt::iso(timefmt::now())));
     }
 
-    /// Whether lines on standard error leave the table alone.
+    /// Whether lines on standard error do not disturb the table.
     fn aside(&self) -> bool {
         !self.table || !std::io::stderr().is_terminal()
     }
 
-    /// The same with `-v`, unless it would tear the table.
+    /// Prints a message with `-v`, unless it would disturb the table.
     fn detail(&self, text: &str) {
         if self.aside() {
             self.terminal.detail(format!("{}  {text}", timefmt::iso(timefmt::now())));
         }
     }
 
-    /// The table, over the one that stands there.
+    /// Draws the table over the previous one.
     fn draw(&mut self) -> Result<()> {
         let width = self.terminal.width();
         let views: Vec<_> = self.chosen.iter().filter_map(|id| self.cloud.client.state(id)).collect();
@@ -367,35 +369,49 @@ impl Watching<'_> {
         let service = self.cloud.client.service();
         let lasted = timefmt::span(whole(self.cloud.elapsed().saturating_sub(service.since)));
         let since = if service.level == Level::Live { String::new() } else { format!(", for {lasted}") };
-        let title = table::cut(&format!("{}  {service}{since}", self.title), width);
-        let mut lines = vec![self.terminal.paint(service.level, &title)];
-        let mut body = table::fit(&view::HEADS, &rows, width, &view::LEAST).into_iter();
-        lines.extend(body.next().map(|heads| self.terminal.bold(&heads)));
-        lines.extend(body.zip(&views).map(|(line, view)| match Link::of(view) {
-            Link::Live => line,
-            _ => self.terminal.dim(&line),
-        }));
-        // What has scrolled off cannot be drawn over.
-        let room = self.terminal.height().saturating_sub(2).max(3);
+        let title = table::cut(&printable(&format!("{}  {service}{since}", self.title)), width);
+        let mut lines = vec![title];
+        lines.extend(table::fit(&view::HEADS, &rows, width, &view::DROP_ORDER));
+        // Lines that scrolled off cannot be overwritten; the cursor needs one line.
+        let room = self.terminal.height().saturating_sub(1).max(1);
         if lines.len() > room {
             let left_out = lines.len() - room + 1;
             lines.truncate(room - 1);
-            lines.push(format!("… and {left_out} more; make the window taller, or name the ones to watch"));
+            let more = format!("… and {left_out} more; enlarge the window, or name the thermostats to watch");
+            lines.push(table::cut(&more, width));
         }
-        let up = if self.drawn > 0 { format!("\u{1b}[{}A", self.drawn) } else { String::new() };
-        // Cleared line by line, so that nothing flickers.
-        let mut frame = up;
+        let widths = lines.iter().map(|line| line.width()).collect();
+        // Styled after everything that measures the text.
+        for (at, line) in lines.iter_mut().enumerate() {
+            *line = match at.checked_sub(2).and_then(|at| views.get(at)).map(Link::of) {
+                None if at == 0 => self.terminal.paint(service.level, line),
+                None if at == 1 => self.terminal.bold(line),
+                Some(Link::Live) | None => continue,
+                Some(_) => self.terminal.dim(line),
+            };
+        }
+        let mut frame = self.cursor_up();
+        // Each line is cleared on its own, so that the table does not flicker.
         for line in &lines {
             frame.push_str(line);
             frame.push_str("\u{1b}[K\n");
         }
         frame.push_str("\u{1b}[J");
-        self.drawn = lines.len();
+        self.drawn = widths;
         self.terminal.print(&frame)
+    }
+
+    /// Moves the cursor to the start of the table. In a window that became narrower, its lines have wrapped.
+    fn cursor_up(&self) -> String {
+        let width = self.terminal.width();
+        match self.drawn.iter().map(|columns| table::lines_taken(*columns, width)).sum::<usize>() {
+            0 => String::new(),
+            up => format!("\u{1b}[{up}A"),
+        }
     }
 }
 
-/// The head of a line of JSON.
+/// The start of a JSON line.
 fn event(name: &str) -> Record {
     let mut document = Record::document();
     document.put("event", name).put("time", timefmt::iso(timefmt::now()));

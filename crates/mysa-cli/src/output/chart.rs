@@ -1,17 +1,22 @@
-//! Charts for the terminal and as SVG.
+//! Bar charts for the terminal and as SVG.
 
 use std::fmt::Write as _;
 
-/// One bar: what stands beside it, and its height; `None` where nothing was recorded.
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::output::record::printable;
+use crate::output::table::pad;
+
+/// One bar: its label, and its value or `None` if nothing was recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bar {
     pub(crate) label: String,
     pub(crate) value: Option<f64>,
 }
 
-/// Horizontal bars for a terminal `width` columns wide, one a line, with the number behind it.
+/// Horizontal bars with their values, one per line, for a terminal of `width` columns.
 pub(crate) fn terminal(bars: &[Bar], unit: &str, width: usize) -> String {
-    let label_width = bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
+    let label_width = bars.iter().map(|bar| bar.label.width()).max().unwrap_or(0);
     let most = bars.iter().filter_map(|bar| bar.value).fold(0.0, f64::max);
     let room = width.saturating_sub(label_width + unit.len() + 12).clamp(10, 100);
     let mut out = String::new();
@@ -19,9 +24,9 @@ pub(crate) fn terminal(bars: &[Bar], unit: &str, width: usize) -> String {
         let _ = match bar.value {
             Some(value) => {
                 let blocks = blocks(if most > 0.0 { value / most } else { 0.0 }, room);
-                writeln!(out, "{:label_width$}  {blocks} {value:.2} {unit}", bar.label)
+                writeln!(out, "{}  {blocks} {value:.2} {unit}", pad(&bar.label, label_width))
             }
-            None => writeln!(out, "{:label_width$}  (nothing recorded)", bar.label),
+            None => writeln!(out, "{}  (nothing recorded)", pad(&bar.label, label_width)),
         };
     }
     out
@@ -92,7 +97,7 @@ const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 40.0;
 
-/// The next of 1, 2, 4, 8, 10, 20… so that the lines of a chart carry round numbers.
+/// The next of 1, 2, 4, 8, 10, 20…, so that the grid lines have round values.
 fn nice_ceiling(value: f64) -> f64 {
     let mut scale = 0.1;
     while scale < 1e9 {
@@ -106,8 +111,9 @@ fn nice_ceiling(value: f64) -> f64 {
     value
 }
 
+/// Text for an SVG document. Control characters are not allowed in XML, not even escaped.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -121,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_bar_fills_the_room_and_half_of_it_half() {
+    fn bars_are_proportional_to_their_values() {
         let lines: Vec<String> = terminal(&bars(), "kWh", 60).lines().map(str::to_owned).collect();
         let blocks = |line: &str| line.chars().filter(|&c| c == '█').count();
         assert_eq!(blocks(&lines[0]), 2 * blocks(&lines[1]));
@@ -134,6 +140,7 @@ mod tests {
     fn an_svg_has_a_bar_for_each_value_and_escapes_names() {
         let drawing = svg("A & <b>", &bars(), "kWh");
         assert!(drawing.contains("A &amp; &lt;b&gt;"));
+        assert!(!svg("a\u{1b}\u{202e}", &bars(), "kWh").contains(['\u{1b}', '\u{202e}']));
         assert_eq!(drawing.matches("<title>").count(), 3);
         assert!(!drawing.contains("NaN") && !svg("", &[], "kWh").contains("NaN"));
     }

@@ -1,14 +1,14 @@
-//! One ordered set of named values, told to programs as JSON and to people as lines.
+//! Ordered named values, printed as JSON for programs and as lines for people.
 
 use std::fmt::Write as _;
 
 use mysa_proto::{Json, RawJson};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// Version of every JSON document this program writes. It rises when a name or a meaning changes, not when one is added.
+/// Schema version of every JSON document. It rises when a name or a meaning changes, not when a field is added.
 pub(crate) const SCHEMA: i64 = 1;
 
-/// A value as it is shown.
+/// A value of a [`Record`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -20,7 +20,7 @@ pub(crate) enum Value {
     List(Vec<Self>),
 }
 
-/// Named values in the order in which a person wants to read them. The unit is the ending of a name: `temperature_c`.
+/// Named values in reading order. A name ends in its unit, as in `temperature_c`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Record(Vec<(String, Value)>);
 
@@ -29,7 +29,7 @@ impl Record {
         Self::default()
     }
 
-    /// An empty document: nothing but the schema's version.
+    /// A document that holds only the schema version.
     pub(crate) fn document() -> Self {
         let mut document = Self::new();
         document.put("schema", SCHEMA);
@@ -41,7 +41,7 @@ impl Record {
         self
     }
 
-    /// Leaves out what is not there.
+    /// Adds a value if there is one.
     pub(crate) fn put_some<T: Into<Value>>(&mut self, name: &str, value: Option<T>) -> &mut Self {
         if let Some(value) = value {
             self.put(name, value);
@@ -61,12 +61,12 @@ impl Record {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// As one line of JSON.
+    /// Returns one line of JSON, in which every character that could act on a terminal is escaped.
     pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        escape_json(&serde_json::to_string(self).unwrap_or_default())
     }
 
-    /// As indented lines for people, units behind the numbers.
+    /// Returns indented lines for people, with units after the numbers.
     pub(crate) fn to_text(&self, indent: usize) -> String {
         let mut out = String::new();
         self.write_text(indent, &mut out);
@@ -101,7 +101,7 @@ impl Record {
 }
 
 impl Value {
-    /// JSON as a device wrote it, kept as it is: what this program does not understand is shown, not dropped.
+    /// Converts JSON of a device without loss, so that fields this program does not know are shown as well.
     pub(crate) fn from_raw(raw: RawJson<'_>) -> Self {
         match raw.value() {
             Json::Null => Self::Null,
@@ -125,7 +125,6 @@ impl Value {
             Self::Bool(bool) => if *bool { "yes" } else { "no" }.into(),
             Self::Int(number) => number.to_string(),
             Self::Number(number) => number.to_string(),
-            // A log line must not be able to paint on the terminal.
             Self::Text(text) => printable(text),
             Self::List(list) => list.iter().map(Self::to_text).collect::<Vec<_>>().join(", "),
             Self::Record(record) => record.to_json(),
@@ -133,17 +132,44 @@ impl Value {
     }
 }
 
-/// Text from elsewhere with its control characters made visible.
+/// Returns a text from elsewhere with every character escaped that could act on a terminal or reorder a line. The
+/// result is one line.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if is_unsafe(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Escapes the same characters in a text that is JSON already. They occur only inside its strings, apart from the line
+/// breaks of indented JSON, which are kept.
+pub(crate) fn escape_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_unsafe(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a character controls the terminal, changes the direction of the text around it, or is invisible. The joiners
+/// U+200C and U+200D are kept: scripts and emoji need them.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Splits `temperature_c` into `temperature` and ` °C`.
@@ -234,16 +260,31 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_not_understood_passes_through() {
+    fn unknown_json_is_kept() {
         let raw = RawJson::new(r#"{"b":[1,2.5,{"x":null}],"a":12345678901234567890,"t":"é"}"#).unwrap();
         let Value::Record(record) = Value::from_raw(raw) else { panic!("an object") };
         assert_eq!(record.to_json(), r#"{"b":[1,2.5,{"x":null}],"a":"12345678901234567890","t":"é"}"#);
     }
 
     #[test]
-    fn a_message_cannot_paint_on_the_terminal() {
+    fn a_message_cannot_control_the_terminal() {
         let mut record = Record::new();
         record.put("message", "\u{1b}[2Jgone\u{9b}1m");
         assert!(!record.to_text(0).contains(['\u{1b}', '\u{9b}']));
+    }
+
+    #[test]
+    fn json_holds_no_raw_character_that_acts_on_a_terminal() {
+        let name =
+            "a\u{1b}[2J\u{7}\u{9b}1m\u{7f}\u{202e}\u{2028}\u{e0041}\u{feff} \u{1f468}\u{200d}\u{1f469} é";
+        let mut record = Record::new();
+        record.put("name", name);
+        let json = record.to_json();
+        assert!(!json.chars().any(is_unsafe), "{json}");
+        assert!(json.contains("é") && json.contains('\u{200d}'), "{json}");
+        let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(parsed["name"], name);
+        assert!(!printable(name).chars().any(is_unsafe));
+        assert_eq!(escape_json("{\n  \"a\": 1\n}"), "{\n  \"a\": 1\n}");
     }
 }

@@ -1,17 +1,17 @@
-//! Columns that line up.
+//! Aligned columns, measured in terminal columns: a wide character such as 暖 takes two, a combining accent none.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::output::record::printable;
 
-/// Rows under their heads, cut to `width` columns. Without heads, pass none.
+/// Formats rows under their heads, each line cut to `width` columns. Cells are escaped.
 pub(crate) fn render(heads: &[&str], rows: &[Vec<String>], width: usize) -> Vec<String> {
     let columns = heads.len();
     let cells = |row: &[String]| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>();
     let mut lines: Vec<Vec<String>> = vec![heads.iter().map(|&head| head.to_owned()).collect()];
     lines.extend(rows.iter().map(|row| cells(row)));
     let widths: Vec<usize> = (0..columns)
-        .map(|at| {
-            lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
+        .map(|at| lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.width()).max().unwrap_or(0))
         .collect();
     lines
         .iter()
@@ -19,47 +19,64 @@ pub(crate) fn render(heads: &[&str], rows: &[Vec<String>], width: usize) -> Vec<
             let mut text = String::new();
             for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
                 let gap = if at == 0 { "" } else { "  " };
-                text.push_str(&format!("{gap}{cell:width$}"));
+                text.push_str(gap);
+                text.push_str(&pad(cell, *width));
             }
             cut(text.trim_end(), width)
         })
         .collect()
 }
 
-/// At most `width` characters; what is cut off shows.
+/// The text with spaces after it, up to `width` columns.
+pub(crate) fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+/// The text cut to at most `width` columns, with an ellipsis if something is missing.
 pub(crate) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
+    let mut short = String::new();
+    let mut left = width.saturating_sub(1);
+    for c in text.chars() {
+        let columns = c.width().unwrap_or(0);
+        if columns > left {
+            break;
+        }
+        left -= columns;
+        short.push(c);
+    }
+    if width > 0 {
+        short.push('…');
+    }
     short
 }
 
-/// The same, with the columns of `order` left out one after the other until what is left fits.
+/// Formats rows like [`render`], and drops the columns of `order` one after the other until the rest fits.
 pub(crate) fn fit(heads: &[&str], rows: &[Vec<String>], width: usize, order: &[usize]) -> Vec<String> {
     let mut lines = Vec::new();
-    for left_out in 0..=order.len() {
-        let kept = |at: &usize| order.get(..left_out).is_none_or(|gone| !gone.contains(at));
+    for dropped in 0..=order.len() {
+        let is_kept = |at: &usize| order.get(..dropped).is_none_or(|gone| !gone.contains(at));
         let heads: Vec<&str> =
-            heads.iter().enumerate().filter(|(at, _)| kept(at)).map(|(_, head)| *head).collect();
+            heads.iter().enumerate().filter(|(at, _)| is_kept(at)).map(|(_, head)| *head).collect();
         let row = |row: &Vec<String>| {
-            row.iter().enumerate().filter(|(at, _)| kept(at)).map(|(_, cell)| cell.clone()).collect()
+            row.iter().enumerate().filter(|(at, _)| is_kept(at)).map(|(_, cell)| cell.clone()).collect()
         };
         lines = render(&heads, &rows.iter().map(row).collect::<Vec<_>>(), usize::MAX);
-        if lines.iter().all(|line| line.chars().count() <= width) {
+        if lines.iter().all(|line| line.width() <= width) {
             break;
         }
     }
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
-/// Words in lines of at most `width` characters, if the words are not longer than that themselves.
+/// Breaks a text into lines of at most `width` columns, at white space only.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+            Some(line) if line.width() + 1 + word.width() <= width => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -69,12 +86,17 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Number of terminal lines that a line takes after wrapping at `width` columns.
+pub(crate) fn lines_taken(columns: usize, width: usize) -> usize {
+    columns.div_ceil(width.max(1)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_left_out_in_its_order() {
+    fn columns_are_dropped_in_order() {
         let rows = [vec!["Hall".to_owned(), "44 %".into(), "live".into()]];
         let heads = ["NAME", "HUM", "LINK"];
         assert_eq!(fit(&heads, &rows, 16, &[1]), ["NAME  HUM   LINK", "Hall  44 %  live"]);
@@ -83,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn words_go_to_the_next_line_whole() {
+    fn words_are_not_broken() {
         assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
         assert_eq!(wrap("incomprehensible", 7), ["incomprehensible"]);
     }
@@ -94,5 +116,29 @@ mod tests {
         let lines = render(&["NAME", "ROOM"], &rows, 40);
         assert_eq!(lines, ["NAME     ROOM", "Küche    20.5 °C", "Bedroom  \\u{1b}[2J"]);
         assert_eq!(render(&["NAME", "ROOM"], &rows, 10).last().map(String::as_str), Some("Bedroom  …"));
+    }
+
+    #[test]
+    fn columns_are_measured_as_a_terminal_shows_them() {
+        let rows = [
+            vec!["暖房".to_owned(), "1".into()],
+            vec!["e\u{301}te\u{301}".into(), "2".into()],
+            vec!["Hall".into(), "3".into()],
+        ];
+        assert_eq!(
+            render(&["N", "X"], &rows, 40),
+            ["N     X", "暖房  1", "e\u{301}te\u{301}   2", "Hall  3"]
+        );
+        // A character of two columns is not split.
+        assert_eq!(cut("暖房機", 4), "暖…");
+        assert_eq!(cut("暖房機", 5), "暖房…");
+        assert_eq!(cut("暖房機", 6), "暖房機");
+        assert_eq!((cut("ab", 0), cut("ab", 1)), (String::new(), "…".into()));
+    }
+
+    #[test]
+    fn a_wrapped_line_counts_more_than_once() {
+        assert_eq!([0, 1, 80, 81, 160, 161].map(|columns| lines_taken(columns, 80)), [1, 1, 1, 2, 2, 3]);
+        assert_eq!(lines_taken(5, 0), 5);
     }
 }

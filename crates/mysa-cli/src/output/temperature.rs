@@ -1,23 +1,31 @@
-//! Temperatures as typed and shown.
+//! Temperatures as they are typed and shown.
 
 use mysa_proto::Celsius;
 
 use crate::support::config::Unit;
 use crate::support::exit::{Failure, Result};
 
-/// A temperature as typed: a value, or a step from where the setpoint is.
+/// A temperature as it was typed, with the unit to answer in.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Wanted {
+pub(crate) struct Typed {
+    pub(crate) amount: Amount,
+    /// The unit that was typed, or that of the settings.
+    pub(crate) unit: Unit,
+}
+
+/// A value, or a step from the present setpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Amount {
     To(Celsius),
     /// Hundredths of a degree Celsius, with sign.
     By(i32),
 }
 
-/// Reads `20.5`, `20.5C`, `69F`, `+0.5`, `-1F`. Without a letter it is in the unit of the settings.
-pub(crate) fn parse(text: &str, unit: Unit) -> Result<Wanted> {
+/// Parses `20.5`, `20.5C`, `69F`, `+0.5`, `-1F`. Without a letter the unit is that of the settings.
+pub(crate) fn parse(text: &str, unit: Unit) -> Result<Typed> {
     let bad = || {
         Failure::usage(format!(
-            "'{text}' is not a temperature; write 20.5, 20.5C, 69F, or a step such as +0.5"
+            "invalid temperature '{text}': expected a value such as 20.5, 20.5C or 69F, or a step such as +0.5"
         ))
     };
     let trimmed = text.trim();
@@ -27,7 +35,7 @@ pub(crate) fn parse(text: &str, unit: Unit) -> Result<Wanted> {
         _ => (trimmed, unit),
     };
     let number = number.trim_end_matches(['°', ' ']);
-    // Only what a person writes: no exponent, no `inf`.
+    // `f64::from_str` also accepts exponents, `inf` and `NaN`.
     if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ','))
     {
         return Err(bad());
@@ -41,16 +49,17 @@ pub(crate) fn parse(text: &str, unit: Unit) -> Result<Wanted> {
             return Err(bad());
         }
         let hundredths = magnitude.as_hundredths();
-        return Ok(Wanted::By(if value < 0.0 { -hundredths } else { hundredths }));
+        let amount = Amount::By(if value < 0.0 { -hundredths } else { hundredths });
+        return Ok(Typed { amount, unit });
     }
     let celsius = match unit {
         Unit::Celsius => Celsius::from_degrees(value),
         Unit::Fahrenheit => Celsius::from_fahrenheit(value),
     };
-    celsius.map(Wanted::To).ok_or_else(bad)
+    celsius.map(|celsius| Typed { amount: Amount::To(celsius), unit }).ok_or_else(bad)
 }
 
-/// A temperature as shown: one decimal, with its unit.
+/// A temperature with its unit, to a tenth of a degree.
 pub(crate) fn show(celsius: Celsius, unit: Unit) -> String {
     match unit {
         Unit::Celsius => format!("{:.1} °C", celsius.as_degrees()),
@@ -63,27 +72,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temperatures_are_read_as_people_write_them() {
-        let to = |hundredths| Wanted::To(Celsius::from_hundredths(hundredths));
-        for (text, wanted) in [
-            ("20.5", to(2_050)),
-            ("20,5", to(2_050)),
-            (" 20.5C", to(2_050)),
-            ("20.5 °C", to(2_050)),
-            ("68F", to(2_000)),
-            ("68 °f", to(2_000)),
-            ("+0.5", Wanted::By(50)),
-            ("-1", Wanted::By(-100)),
-            ("+1.8F", Wanted::By(100)),
+    fn temperatures_are_parsed_as_people_type_them() {
+        let to = |hundredths| Amount::To(Celsius::from_hundredths(hundredths));
+        for (text, amount, unit) in [
+            ("20.5", to(2_050), Unit::Celsius),
+            ("20,5", to(2_050), Unit::Celsius),
+            (" 20.5C", to(2_050), Unit::Celsius),
+            ("20.5 °C", to(2_050), Unit::Celsius),
+            ("68F", to(2_000), Unit::Fahrenheit),
+            ("68 °f", to(2_000), Unit::Fahrenheit),
+            ("+0.5", Amount::By(50), Unit::Celsius),
+            ("-1", Amount::By(-100), Unit::Celsius),
+            ("+1.8F", Amount::By(100), Unit::Fahrenheit),
         ] {
-            assert_eq!(parse(text, Unit::Celsius).ok(), Some(wanted), "{text}");
+            assert_eq!(parse(text, Unit::Celsius).ok(), Some(Typed { amount, unit }), "{text}");
         }
-        assert_eq!(parse("68", Unit::Fahrenheit).ok(), Some(to(2_000)));
+        let typed = Typed { amount: to(2_000), unit: Unit::Fahrenheit };
+        assert_eq!(parse("68", Unit::Fahrenheit).ok(), Some(typed));
     }
 
     #[test]
-    fn what_is_no_temperature_is_refused() {
-        for text in ["", "C", "warm", "NaN", "inf", "1e3", "20.5K", "+0", "--1", "1.2.3", "99999999"] {
+    fn an_invalid_temperature_is_refused() {
+        for text in
+            ["", "C", "warm", "NaN", "inf", "1e3", "20.5K", "+0", "-0.001", "--1", "1.2.3", "99999999"]
+        {
             assert!(parse(text, Unit::Celsius).is_err(), "{text}");
         }
     }

@@ -1,41 +1,63 @@
-//! Standard output, standard error, and questions.
+//! Standard output, standard error, and prompts.
 
 use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use mysa_tokio::Level;
 use zeroize::Zeroizing;
 
 use crate::output::record::{Record, printable};
+use crate::output::table;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Where data goes, and what may be said beside it.
+/// The standard streams: data goes to standard output, everything else to standard error.
+///
+/// Text may come from the cloud. [`Terminal::say`], [`Terminal::detail`], [`Terminal::progress`] and
+/// [`Terminal::error`] escape it; [`Terminal::line`] and [`Terminal::print`] expect it escaped by
+/// [`printable`], because their text may hold styles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
     pub(crate) json: bool,
-    /// -1 says nothing but errors, 1 and more says every step.
+    /// -1 with `--quiet`, otherwise the number of `-v`.
     verbosity: i8,
     is_terminal: bool,
-    color: bool,
-    /// Whether to go on when nobody reads standard output any more, since the work is not done by what is printed.
+    /// Whether standard output understands escape sequences that move the cursor.
+    has_cursor: bool,
+    has_color: bool,
+    /// Whether the work goes on after the reader of standard output has closed it, because printing is not its purpose.
     outlives_reader: bool,
 }
 
 impl Terminal {
     pub(crate) fn new(json: bool, verbose: u8, quiet: bool, outlives_reader: bool) -> Self {
         let verbosity = if quiet { -1 } else { i8::try_from(verbose).unwrap_or(i8::MAX) };
-        let is_terminal = io::stdout().is_terminal();
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, verbosity, is_terminal, color: is_terminal && !no_color, outlives_reader }
+        let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        Self {
+            json,
+            verbosity,
+            is_terminal,
+            has_cursor: is_terminal && !is_dumb(),
+            // Considers NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
+            has_color: AutoStream::choice(&stdout) != ColorChoice::Never,
+            outlives_reader,
+        }
     }
 
-    /// Whether a person looks at standard output.
+    /// Whether standard output is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// A whole answer: one line of JSON, or lines for people without the number of the schema.
+    /// Whether a table on standard output can be redrawn in place.
+    pub(crate) fn can_redraw(&self) -> bool {
+        self.has_cursor && !self.json
+    }
+
+    /// Prints a whole answer: one line of JSON, or lines for people without the schema version.
     pub(crate) fn document(&self, record: &Record) -> Result<()> {
         if self.json {
             return self.line(record.to_json());
@@ -47,7 +69,7 @@ impl Terminal {
         self.print(&shown.to_text(0))
     }
 
-    /// A text for other programs as it is, or as the one value of a document.
+    /// Prints a text for other programs unchanged, or as the single value of a JSON document.
     pub(crate) fn text(&self, name: &str, text: &str) -> Result<()> {
         if !self.json {
             return self.print(text);
@@ -57,18 +79,18 @@ impl Terminal {
         self.line(record.to_json())
     }
 
-    /// A line of data. Ends the program quietly when nobody reads any more.
+    /// Prints a line of data. Exits quietly when the reader has closed the pipe.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<()> {
         self.print(&format!("{}\n", text.as_ref()))
     }
 
-    /// Data as it is, flushed, so that a reader behind a pipe sees it now.
+    /// Prints data unchanged and flushes it, so that a reader behind a pipe gets it at once.
     pub(crate) fn print(&self, text: &str) -> Result<()> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.outlives_reader => Ok(()),
-            // The reader has what it wanted: `mysa watch | head -3` is no failure.
+            // `mysa watch | head -3` succeeds.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => {
                 Err(Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")))
@@ -76,90 +98,113 @@ impl Terminal {
         }
     }
 
-    /// A word to the person at the keyboard, on standard error.
+    /// Prints a message on standard error, unless `--quiet` is given.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if self.verbosity >= 0 {
-            let _ = writeln!(io::stderr(), "{}", text.as_ref());
+            let _ = writeln!(io::stderr(), "{}", printable(text.as_ref()));
         }
     }
 
-    /// What takes its time, on a line of standard error that goes away again: for people only. Nothing ends it.
+    /// Shows what is in progress on a line of standard error that the next message replaces; an empty text clears it.
+    /// Only on a terminal; elsewhere it is a detail.
     pub(crate) fn progress(&self, text: &str) {
-        if self.verbosity >= 0 && io::stderr().is_terminal() {
-            let text = crate::output::table::cut(&printable(text), self.width().saturating_sub(2));
+        if self.verbosity >= 0 && can_clear_line() {
+            let text = table::cut(&printable(text), self.width().saturating_sub(2));
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r\u{1b}[K{text}").and_then(|()| err.flush());
+            let _ = write!(err, "{CLEAR_LINE}{text}").and_then(|()| err.flush());
         } else if !text.is_empty() {
             self.detail(text);
         }
     }
 
-    /// A word on standard error, only with `-v`.
+    /// Prints a message on standard error, only with `-v`.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
         if self.is_verbose() {
-            // In place of what takes its time, if that is told of.
-            let clear = if io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
-            let _ = writeln!(io::stderr(), "{clear}{}", text.as_ref());
+            // Replaces the progress line, if there is one.
+            let clear = if can_clear_line() { CLEAR_LINE } else { "" };
+            let _ = writeln!(io::stderr(), "{clear}{}", printable(text.as_ref()));
         }
     }
 
-    /// Whether steps are to be told of: `-v`.
+    /// Whether `-v` was given.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbosity >= 1
     }
 
-    /// Whether every message is to be told of: `-vv`.
+    /// Whether `-vv` was given.
     pub(crate) fn is_tracing(&self) -> bool {
         self.verbosity >= 2
     }
 
-    /// Columns of the terminal, or what `COLUMNS` says, or 80.
+    /// Width in columns: that of the terminal, at most `COLUMNS` if it is set; 80 if neither is known.
     pub(crate) fn width(&self) -> usize {
-        let from_variable = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let from_terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        from_variable.or_else(from_terminal).unwrap_or(80)
+        let variable = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok());
+        let variable = variable.filter(|&columns| columns > 0);
+        let size = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        match (variable, size) {
+            // A line wider than the window would wrap, and a redrawn table would leave lines behind.
+            (Some(columns), Some(width)) if self.is_terminal => columns.min(width),
+            (Some(columns), _) => columns,
+            (None, Some(width)) => width,
+            (None, None) => 80,
+        }
     }
 
-    /// Columns for a table: nothing is cut for a reader that is no terminal.
+    /// Width for a table. Nothing is cut when standard output is not a terminal.
     pub(crate) fn table_width(&self) -> usize {
         if self.is_terminal { self.width() } else { usize::MAX }
     }
 
-    /// Lines of the terminal.
+    /// Height of the terminal in lines; 24 if it is not known.
     pub(crate) fn height(&self) -> usize {
         terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0))
     }
 
     pub(crate) fn bold(&self, text: &str) -> String {
-        self.styled("1", text)
+        self.styled(Style::new().bold(), text)
     }
 
     pub(crate) fn dim(&self, text: &str) -> String {
-        self.styled("2", text)
+        self.styled(Style::new().dimmed(), text)
     }
 
-    /// Green while all is well, red where nothing comes, yellow between.
+    /// Colors a text by the service level: green when live, yellow when limited, red when offline.
     pub(crate) fn paint(&self, level: Level, text: &str) -> String {
         let color = match level {
-            Level::Live => "32",
-            Level::ReadOnly | Level::RestOnly => "33",
-            Level::Offline | Level::SignInNeeded => "31",
+            Level::Live => AnsiColor::Green,
+            Level::ReadOnly | Level::RestOnly => AnsiColor::Yellow,
+            Level::Offline | Level::SignInNeeded => AnsiColor::Red,
         };
-        self.styled(color, text)
+        self.styled(color.on_default(), text)
     }
 
-    fn styled(&self, style: &str, text: &str) -> String {
-        if self.color { format!("\u{1b}[{style}m{text}\u{1b}[0m") } else { text.to_owned() }
+    fn styled(&self, style: Style, text: &str) -> String {
+        if self.has_color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// What went wrong, on standard error whatever else is silenced. Text from elsewhere cannot paint on the terminal.
+    /// Prints an error on standard error, also with `--quiet`. A failure that was reported before has no text.
     pub(crate) fn error(&self, failure: &Failure) {
         self.progress("");
-        let _ = writeln!(io::stderr(), "mysa: {}", printable(&failure.to_string()));
+        let text = failure.to_string();
+        if !text.is_empty() {
+            let _ = writeln!(io::stderr(), "mysa: {}", printable(&text));
+        }
     }
 }
 
-/// Where a password comes from. Never an argument: those are visible to every user of the machine.
+/// Returns to the first column and clears the line.
+const CLEAR_LINE: &str = "\r\u{1b}[K";
+
+/// Whether the terminal understands no escape sequences.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+fn can_clear_line() -> bool {
+    io::stderr().is_terminal() && !is_dumb()
+}
+
+/// Where a password comes from. Never an argument: other users of the machine can see arguments.
 #[derive(Debug)]
 pub(crate) enum PasswordSource<'a> {
     Prompt,
@@ -167,13 +212,12 @@ pub(crate) enum PasswordSource<'a> {
     Stdin,
 }
 
-/// Reads a password. One final newline is taken off a file's or a pipe's; nothing else is touched, since blanks are
-/// part of a password.
-pub(crate) fn password(source: &PasswordSource<'_>) -> Result<Zeroizing<String>> {
+/// Reads a password. One final newline of a file or a pipe is removed; white space is part of a password.
+pub(crate) fn read_password(source: &PasswordSource<'_>) -> Result<Zeroizing<String>> {
     let read = match source {
         PasswordSource::Prompt if !io::stdin().is_terminal() => {
             return Err(Failure::usage(
-                "standard input is no terminal to ask for the password on; use --password-file or --password-stdin",
+                "cannot prompt for a password: standard input is not a terminal; use --password-file or --password-stdin",
             ));
         }
         PasswordSource::Prompt => rpassword::prompt_password("Password: "),
@@ -198,10 +242,11 @@ fn without_final_newline(text: &str) -> &str {
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// Asks a question on standard error and reads a line.
-pub(crate) fn ask(question: &str) -> Result<String> {
+/// Prints a question on standard error and reads one line.
+pub(crate) fn prompt(question: &str) -> Result<String> {
     let mut answer = String::new();
-    let read = write!(io::stderr(), "{question}: ")
+    // A question may quote the cloud, such as the masked phone number that a code was sent to.
+    let read = write!(io::stderr(), "{}: ", printable(question))
         .and_then(|()| io::stderr().flush())
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
     match read {
@@ -216,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_newline_of_a_password_is_not_part_of_it() {
+    fn only_the_final_newline_of_a_password_is_removed() {
         for (text, password) in [
             ("secret\n", "secret"),
             ("secret\r\n", "secret"),

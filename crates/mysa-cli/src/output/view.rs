@@ -1,15 +1,20 @@
-//! A thermostat as it is shown: as a record for programs, as a row for people.
+//! A thermostat as a record for programs and as a table row for people.
 
 use std::time::Duration;
 
 use mysa_proto::{Load, LoadCurrent, Power, Source, Watts};
 use mysa_tokio::DeviceView;
 
-use crate::output::record::Record;
+use crate::output::record::{Record, printable};
 use crate::output::temperature;
 use crate::support::config::Unit;
 
-/// What the thermostat draws, and how that is known.
+/// The name of a thermostat, or its id if it has none, escaped for a terminal.
+pub(crate) fn label(view: &DeviceView) -> String {
+    printable(&view.label())
+}
+
+/// Power that the thermostat switches, and whether it is measured or estimated.
 pub(crate) fn power(view: &DeviceView, rated: Option<Watts>) -> Power {
     let Some(family) = view.model.family() else { return Power::Unknown };
     let state = &view.state;
@@ -29,15 +34,15 @@ pub(crate) fn power(view: &DeviceView, rated: Option<Watts>) -> Power {
     )
 }
 
-/// Whether what is shown of it is to be believed.
+/// Whether the state of a thermostat is current.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Link {
     Live,
-    /// Nothing was heard for longer than it may be silent.
+    /// Nothing was heard for longer than the report interval allows.
     Silent,
-    /// The cloud says that it has lost it.
+    /// The cloud reports that it lost the connection to it.
     Offline,
-    /// Nothing was ever heard of it.
+    /// Nothing was heard of it yet.
     Unheard,
 }
 
@@ -63,18 +68,18 @@ impl Link {
         }
     }
 
-    /// What that means.
+    /// The state in words, to follow "NAME is LINK:".
     pub(crate) fn meaning(self) -> &'static str {
         match self {
-            Self::Live => "it is heard as often as it should be",
-            Self::Silent => "nothing was heard of it for longer than it may be silent",
-            Self::Offline => "the cloud has lost it",
-            Self::Unheard => "nothing was ever heard of it",
+            Self::Live => "it reports as often as expected",
+            Self::Silent => "it has not reported for longer than expected",
+            Self::Offline => "the cloud lost the connection to it",
+            Self::Unheard => "it has not reported yet",
         }
     }
 }
 
-/// Everything that is known, by names that stay. What is not known is `null`.
+/// The whole state for programs, by stable names. Unknown values are `null`.
 pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>) -> Record {
     let state = &view.state;
     let power = power(view, rated);
@@ -105,38 +110,38 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
     record
 }
 
-/// The heads of [`row`].
+/// Column heads of [`row`].
 pub(crate) const HEADS: [&str; 9] = ["NAME", "ROOM", "SET", "HUM", "MODE", "DUTY", "POWER", "AGE", "LINK"];
 
-/// Columns that a narrow terminal does without, the first to go first: humidity, duty, age, mode.
-pub(crate) const LEAST: [usize; 4] = [3, 5, 7, 4];
+/// Columns that a narrow terminal drops, in this order: humidity, duty, age, mode.
+pub(crate) const DROP_ORDER: [usize; 4] = [3, 5, 7, 4];
 
-/// One line of a table.
+/// One row of the table.
 pub(crate) fn row(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>, unit: Unit) -> Vec<String> {
     let state = &view.state;
     let shown = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     vec![
-        view.label(),
+        label(view),
         shown(state.temperature().map(|field| temperature::show(field.value, unit))),
         shown(state.setpoint().map(|field| temperature::show(field.value, unit))),
         shown(state.humidity().map(|field| format!("{:.0} %", field.value.as_percent()))),
         shown(state.mode().map(|field| field.value.to_string())),
         shown(state.duty().map(|field| format!("{:.0} %", field.value.as_fraction() * 100.0))),
-        said_power(power(view, rated)),
-        shown(age.map(said_age)),
+        describe_power(power(view, rated)),
+        shown(age.map(describe_age)),
         Link::of(view).name().to_owned(),
     ]
 }
 
-/// `750 W measured`, or that it is unknown: never a bare number.
-pub(crate) fn said_power(power: Power) -> String {
+/// `750 W measured`, or `unknown`. Never a number without its basis.
+pub(crate) fn describe_power(power: Power) -> String {
     match power.watts() {
         Some(watts) => format!("{:.0} W {}", watts.as_watts(), power.basis()),
         None => power.basis().to_owned(),
     }
 }
 
-pub(crate) fn said_age(age: Duration) -> String {
+pub(crate) fn describe_age(age: Duration) -> String {
     match age.as_secs() {
         seconds @ 0..100 => format!("{seconds} s"),
         seconds @ 100..6_000 => format!("{} min", seconds / 60),

@@ -1,15 +1,16 @@
-//! The way from the settings to a client that is signed in.
+//! From the settings to a signed-in client.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use mysa_config::{ChannelName, normalize_account};
 use mysa_proto::DeviceId;
 use mysa_sigv4::Authority;
 use mysa_tokio::{
-    Client, ClientBuilder, DeviceView, Environment, Level, NotReady, Reason, Settings, StartError,
-    StoredSession, TokenFile,
+    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Level, NotReady, Reason, Settings,
+    StartError, StoredSession, TokenFile,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
@@ -19,39 +20,43 @@ use crate::output::trace;
 use crate::support::config::Config;
 use crate::support::device_cache;
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::paths::Places;
+use crate::support::paths::Paths;
+use crate::support::reachability;
 use crate::support::resolve;
-use crate::support::shutdown::Goodbyes;
+use crate::support::shutdown::OpenClients;
 
-/// Everything a command that talks to the cloud needs to know before it does.
+/// Everything that a command needs before it talks to the cloud.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) places: Places,
+    pub(crate) paths: Paths,
     pub(crate) config: Config,
     pub(crate) environment: Environment,
-    /// From `--account` or the variable.
+    /// Account from `--account` or `MYSA_ACCOUNT`.
     pub(crate) account: Option<String>,
     pub(crate) authority: Option<PathBuf>,
     pub(crate) connect_to: Option<SocketAddr>,
-    /// Where clients are noted that are to end in good order.
-    pub(crate) goodbyes: Goodbyes,
+    /// The clients to close when the program is interrupted.
+    pub(crate) open_clients: OpenClients,
 }
 
-/// A client, and when its clock began.
+/// A running client.
 #[derive(Debug)]
 pub(crate) struct Cloud {
     pub(crate) client: Client,
     pub(crate) account: String,
     started: Instant,
-    /// Tells what happens, until the client has ended.
+    /// Task that logs events until the client ends, with `-v`.
     trace: Option<JoinHandle<()>>,
 }
 
-/// How long signing in and listing may take before it counts as failed. Each request has 20 s.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Time limit for signing in and listing the thermostats. Each request has 20 s.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time limit for closing a client.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Context {
-    /// Whose session is meant: the one named, the one in the settings, or the only one there is.
+    /// The account to use: the one that is named, the one of the settings, or the only one that is signed in.
     pub(crate) fn account(&self) -> Result<String> {
         if let Some(account) = self.account.as_ref().or(self.config.account.as_ref()) {
             return Ok(account.clone());
@@ -60,35 +65,37 @@ impl Context {
         match (accounts.pop(), accounts.as_slice()) {
             (Some(only), []) => Ok(only),
             (Some(last), others) => Err(Failure::usage(format!(
-                "several accounts are signed in: {}, {last}; say which with --account, or once with `mysa config set account EMAIL`",
+                "several accounts are signed in: {}, {last}; choose one with --account, or permanently with `mysa config set account EMAIL`",
                 others.join(", ")
             ))),
-            (None, _) => Err(nobody()),
+            (None, _) => Err(not_signed_in()),
         }
     }
 
+    /// Accounts with a stored session, sorted.
     fn stored_accounts(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.places.sessions).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.paths.sessions).into_iter().flatten().flatten();
         let mut accounts: Vec<String> = entries
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .filter(|path| !device_cache::is_list(path))
-            .filter_map(|path| Some(StoredSession::from_json(&fs::read(path).ok()?).ok()?.account))
+            .filter(|path| !device_cache::is_cache(path))
+            .filter_map(|path| StoredSession::from_json(&fs::read(path).ok()?).ok())
+            .filter_map(|stored| normalize_account(&stored.account))
             .collect();
         accounts.sort();
         accounts
     }
 
     pub(crate) fn token_file(&self, account: &str) -> TokenFile {
-        TokenFile::new(&self.places.sessions, account)
+        TokenFile::new(&self.paths.sessions, account)
     }
 
-    /// A builder with everything but the way to sign in.
+    /// A client builder with everything but the sign-in.
     pub(crate) fn builder(&self, settings: Settings) -> Result<ClientBuilder> {
         let mut builder = Client::builder(self.environment.clone()).settings(settings);
         if let Some(path) = &self.authority {
             let pem = fs::read(path).map_err(|error| {
-                Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+                Failure::new(Exit::Failed, format!("cannot read --ca {}: {error}", path.display()))
             })?;
             builder = builder.extra_ca(pem);
         }
@@ -98,15 +105,15 @@ impl Context {
         Ok(builder)
     }
 
-    /// What the session decides by.
+    /// Settings of the session.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::default();
         settings.modes = self.config.mode_table.table();
+        settings.channel = command_channel(self.config.channel);
         settings
     }
 
-    /// Goes on from the stored session and waits until the thermostats are listed. With `-v`, everything that happens
-    /// from then on is told.
+    /// Resumes the stored session and waits until the thermostats are listed. With `-v`, logs every later event.
     pub(crate) async fn connect(&self, terminal: &Terminal, mut settings: Settings) -> Result<Cloud> {
         settings.raw_messages |= terminal.is_tracing();
         let mut cloud = self.resume(settings)?;
@@ -117,33 +124,94 @@ impl Context {
         self.ready(terminal, cloud).await
     }
 
-    /// The same for who tells what happens in another way.
-    pub(crate) async fn connect_silently(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
+    /// Like [`Self::connect`], for a command that logs events itself.
+    pub(crate) async fn connect_untraced(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
         self.ready(terminal, self.resume(settings)?).await
     }
 
     async fn ready(&self, terminal: &Terminal, cloud: Cloud) -> Result<Cloud> {
         terminal.progress("connecting");
-        let listed = cloud.listed().await;
+        let ready = timeout(READY_TIMEOUT, cloud.client.ready()).await;
         terminal.progress("");
-        listed?;
-        cloud.keep_list(self, terminal);
+        match ready {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Err(self.explain(&cloud.client, &why).await),
+            Err(_) => return Err(no_answer()),
+        }
+        cloud.cache_devices(self, terminal);
         Ok(cloud)
     }
 
-    /// The same without waiting.
+    /// Resumes the stored session without waiting.
     pub(crate) fn resume(&self, settings: Settings) -> Result<Cloud> {
         let account = self.account()?;
         let builder = self.builder(settings)?.token_file(self.token_file(&account));
-        Cloud::start(builder, account, &self.goodbyes)
+        Cloud::start(builder, account, &self.open_clients).map_err(|failure| match failure {
+            StartFailure::NotSignedIn => self.not_signed_in(),
+            StartFailure::Other(failure) => failure,
+        })
+    }
+
+    /// Names the accounts that are signed in, if the wrong one was asked for.
+    fn not_signed_in(&self) -> Failure {
+        let accounts = self.stored_accounts();
+        match (self.account.as_ref().or(self.config.account.as_ref()), accounts.is_empty()) {
+            (Some(account), false) => Failure::new(
+                Exit::SignIn,
+                format!(
+                    "{account} is not signed in; signed in: {}; choose with --account, or run `mysa login {account}`",
+                    accounts.join(", ")
+                ),
+            ),
+            _ => not_signed_in(),
+        }
+    }
+
+    /// Finds out why a client is not ready. When the cloud cannot be reached, each host is probed for the cause.
+    pub(crate) async fn explain(&self, client: &Client, why: &NotReady) -> Failure {
+        match why {
+            NotReady::Offline(Reason::Unreachable) => {
+                let prober = self.builder(self.settings()).and_then(|builder| {
+                    builder.prober().map_err(|error| Failure::from((Exit::Failed, error)))
+                });
+                let cause = match prober {
+                    Ok(prober) => reachability::first_problem(&prober, &self.environment).await,
+                    Err(failure) => return failure,
+                };
+                let cause = cause.unwrap_or_else(|| Reason::Unreachable.to_string());
+                Failure::new(Exit::Unreachable, cause)
+            }
+            NotReady::Offline(Reason::Throttled) => {
+                let retry_in = client.diagnosis().await.ok().and_then(|diagnosis| diagnosis.retry_in);
+                let wait = retry_in.map_or_else(
+                    || "try again later".to_owned(),
+                    |wait| format!("try again in {} s", wait.as_secs().max(1)),
+                );
+                Failure::new(Exit::Unreachable, format!("too many requests: {wait}"))
+            }
+            _ => not_ready(why),
+        }
     }
 }
 
-pub(crate) fn nobody() -> Failure {
-    Failure::new(Exit::SignIn, "nobody is signed in; run `mysa login`")
+/// The session's name for a channel.
+pub(crate) fn command_channel(name: ChannelName) -> CommandChannel {
+    match name {
+        ChannelName::Auto => CommandChannel::Auto,
+        ChannelName::Mqtt => CommandChannel::Mqtt,
+        ChannelName::Rest => CommandChannel::Structured,
+    }
 }
 
-/// Where the cloud is, by the settings.
+fn not_signed_in() -> Failure {
+    Failure::new(Exit::SignIn, "not signed in; run `mysa login`")
+}
+
+pub(crate) fn no_answer() -> Failure {
+    Failure::new(Exit::Unreachable, "the cloud did not answer within a minute")
+}
+
+/// The cloud's endpoints by the settings.
 pub(crate) fn environment(config: &Config) -> Result<Environment> {
     let mut environment = Environment::mysa();
     let set = &config.environment;
@@ -157,12 +225,19 @@ pub(crate) fn environment(config: &Config) -> Result<Environment> {
         let client = set.client_id.as_deref().unwrap_or(&environment.pool.client_id);
         environment.pool = mysa_cognito::Pool::new(&environment.region, pool, client);
     }
+    let base = |url: &String| url.trim_end_matches('/').to_owned();
+    if let Some(url) = &set.user_pool_url {
+        environment.user_pool_url = base(url);
+    }
     if let Some(pool) = &set.identity_pool {
         environment.identity_pool.clone_from(pool);
     }
+    if let Some(url) = &set.identity_pool_url {
+        environment.identity_pool_url = base(url);
+    }
     if let Some(endpoint) = &set.iot_endpoint {
         environment.broker = Authority::parse(endpoint).map_err(|error| {
-            Failure::new(Exit::Failed, format!("environment.iot-endpoint in the settings: {error}"))
+            Failure::new(Exit::Failed, format!("invalid environment.iot-endpoint in the settings: {error}"))
         })?;
     }
     if let Some(host) = &set.rest_host {
@@ -175,32 +250,53 @@ pub(crate) fn environment(config: &Config) -> Result<Environment> {
     Ok(environment)
 }
 
+/// Why a client did not start.
+pub(crate) enum StartFailure {
+    /// There is no stored session.
+    NotSignedIn,
+    Other(Failure),
+}
+
+impl From<StartFailure> for Failure {
+    fn from(failure: StartFailure) -> Self {
+        match failure {
+            StartFailure::NotSignedIn => not_signed_in(),
+            StartFailure::Other(failure) => failure,
+        }
+    }
+}
+
 impl Cloud {
-    pub(crate) fn start(builder: ClientBuilder, account: String, goodbyes: &Goodbyes) -> Result<Self> {
+    pub(crate) fn start(
+        builder: ClientBuilder,
+        account: String,
+        open_clients: &OpenClients,
+    ) -> std::result::Result<Self, StartFailure> {
         let started = Instant::now();
+        let other = |exit, error| Err(StartFailure::Other((exit, error).into()));
         match builder.start() {
             Ok(client) => {
-                goodbyes.add(&client);
+                open_clients.add(&client);
                 Ok(Self { client, account, started, trace: None })
             }
-            Err(StartError::NothingToStartFrom) => Err(nobody()),
-            Err(error @ StartError::SetAside(_)) => Err((Exit::SignIn, error).into()),
-            Err(error) => Err((Exit::Failed, error).into()),
+            Err(StartError::NothingToStartFrom) => Err(StartFailure::NotSignedIn),
+            Err(error @ StartError::SetAside(_)) => other(Exit::SignIn, error),
+            Err(error) => other(Exit::Failed, error),
         }
     }
 
-    /// Waits until the thermostats are listed. The first round of failures ends it.
+    /// Waits until the thermostats are listed, or until the first round of attempts has failed.
     pub(crate) async fn listed(&self) -> Result<()> {
-        match timeout(READY_WITHIN, self.client.ready()).await {
+        match timeout(READY_TIMEOUT, self.client.ready()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(why)) => Err(not_ready(&why)),
-            Err(_) => Err(Failure::new(Exit::Unreachable, "the cloud did not answer within a minute")),
+            Err(_) => Err(no_answer()),
         }
     }
 
-    /// Waits until something is known of every thermostat of a known model, or until `within` is over.
-    pub(crate) async fn known(&self, within: Duration) {
-        let deadline = tokio::time::Instant::now() + within;
+    /// Waits until the state of every thermostat of a known model is known, at most for `limit`.
+    pub(crate) async fn wait_for_states(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
         let mut events = self.client.events();
         let is_known = |view: &DeviceView| view.model.family().is_none() || view.state.setpoint().is_some();
         while !self.client.devices().iter().all(is_known) {
@@ -211,15 +307,15 @@ impl Cloud {
         }
     }
 
-    /// Waits until statuses come by themselves, or until it is clear that they will not, or until `within` is over.
-    pub(crate) async fn live(&self, within: Duration) {
-        let deadline = tokio::time::Instant::now() + within;
+    /// Waits until statuses arrive by MQTT, until it is clear that they will not, or at most for `limit`.
+    pub(crate) async fn live(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
         let mut events = self.client.events();
         loop {
             let service = self.client.service();
             if service.level <= Level::ReadOnly
                 || service.level == Level::SignInNeeded
-                || settled(service.reason)
+                || is_permanent(service.reason)
             {
                 return;
             }
@@ -235,20 +331,21 @@ impl Cloud {
         self.started.elapsed()
     }
 
-    /// Age of what is known of a thermostat.
+    /// Age of the state of a thermostat.
     pub(crate) fn age(&self, view: &DeviceView) -> Option<Duration> {
         Some(view.heard? + self.started.elapsed().saturating_sub(view.taken_at))
     }
 
-    /// The thermostats that were named, or all of them.
-    pub(crate) fn choose(&self, wanted: &[String]) -> Result<Vec<DeviceId>> {
+    /// The thermostats that are named, each once; all of them if none is named.
+    pub(crate) fn choose(&self, names: &[String]) -> Result<Vec<DeviceId>> {
         let views = self.client.devices();
-        if wanted.is_empty() {
+        if names.is_empty() {
             return Ok(views.iter().map(|view| view.id).collect());
         }
         let mut chosen = Vec::new();
-        for name in wanted {
-            let id = find(name, &views)?;
+        for name in names {
+            let devices = views.iter().map(|view| (&view.id, view.name.as_deref().unwrap_or_default()));
+            let id = resolve::find(name, devices)?;
             if !chosen.contains(&id) {
                 chosen.push(id);
             }
@@ -256,40 +353,33 @@ impl Cloud {
         Ok(chosen)
     }
 
-    /// The one thermostat that was named.
-    pub(crate) fn one(&self, wanted: &str) -> Result<DeviceView> {
-        let id = find(wanted, &self.client.devices())?;
-        self.client
-            .state(&id)
-            .ok_or_else(|| Failure::new(Exit::Failed, "the thermostat has just left the account"))
-    }
-
-    /// Keeps the names for commands that do without the cloud.
-    pub(crate) fn keep_list(&self, context: &Context, terminal: &Terminal) {
-        if let Err(error) = device_cache::store(&context.places, &self.account, &self.client.devices()) {
-            terminal.detail(format!("the list of thermostats cannot be kept: {error}"));
+    /// Stores the names of the thermostats for commands that work without the cloud.
+    pub(crate) fn cache_devices(&self, context: &Context, terminal: &Terminal) {
+        if let Err(error) = device_cache::store(&context.paths, &self.account, &self.client.devices()) {
+            terminal.detail(format!("cannot store the list of thermostats: {error}"));
         }
     }
 
-    /// Says goodbye.
+    /// Closes the client in order: DISCONNECT, then the connection.
     pub(crate) async fn close(self, terminal: &Terminal) {
+        self.close_within(terminal, CLOSE_TIMEOUT).await;
+    }
+
+    /// Like [`Self::close`], with a time limit of the caller.
+    pub(crate) async fn close_within(self, terminal: &Terminal, limit: Duration) {
         let failure = self.client.store_failure();
-        let _ = timeout(Duration::from_secs(5), self.client.shutdown()).await;
+        let _ = timeout(limit, self.client.shutdown()).await;
         if let Some(trace) = self.trace {
-            let _ = timeout(Duration::from_secs(1), trace).await;
+            let _ = timeout(Duration::from_secs(1).min(limit), trace).await;
         }
         if let Some(failure) = failure {
-            terminal.say(format!("the session cannot be kept: {failure}"));
+            terminal.say(format!("cannot store the session: {failure}"));
         }
     }
 }
 
-fn find(wanted: &str, views: &[DeviceView]) -> Result<DeviceId> {
-    resolve::find(wanted, views.iter().map(|view| (&view.id, view.name.as_deref().unwrap_or_default())))
-}
-
-/// Reasons that waiting does not change.
-fn settled(reason: Reason) -> bool {
+/// Whether waiting cannot change the reason.
+fn is_permanent(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::NoDevices | Reason::ReadOnlyByChoice | Reason::SubscriptionsRefused | Reason::ShutDown
@@ -298,17 +388,14 @@ fn settled(reason: Reason) -> bool {
 
 pub(crate) fn not_ready(why: &NotReady) -> Failure {
     match why {
-        NotReady::Challenge(_) => Failure::new(Exit::SignIn, "the account asks for a code; run `mysa login`"),
-        NotReady::SignInNeeded(reason) => {
-            Failure::new(Exit::SignIn, format!("sign-in needed: {reason}; run `mysa login`"))
+        NotReady::Challenge(_) => {
+            Failure::new(Exit::SignIn, "the account requires a code to sign in; run `mysa login`")
         }
-        NotReady::Offline(reason @ Reason::Unreachable) => Failure::new(
-            Exit::Unreachable,
-            format!(
-                "{reason}: there is no network, or whoever answers has no certificate that is trusted here"
-            ),
+        NotReady::SignInNeeded(reason) => Failure::new(
+            Exit::SignIn,
+            format!("sign-in required: {}", reachability::describe_reason(*reason)),
         ),
-        NotReady::Offline(reason) => Failure::new(Exit::Unreachable, reason.to_string()),
+        NotReady::Offline(reason) => Failure::new(Exit::Unreachable, reachability::describe_reason(*reason)),
         _ => Failure::new(Exit::Failed, why.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! The thermostats seen at the last sign-in, kept so that names work without the cloud.
+//! Stored list of each account's thermostats, so that names work without the cloud.
 
 use std::fs;
 use std::io;
@@ -10,42 +10,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::output::record::SCHEMA;
 use crate::support::atomic_file;
-use crate::support::paths::Places;
+use crate::support::paths::Paths;
 
-/// A thermostat as far as it has to be known to name it.
+/// One thermostat of the list.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct KnownDevice {
+pub(crate) struct CachedDevice {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) model: String,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-struct Kept {
+struct CacheFile {
     schema: i64,
-    devices: Vec<KnownDevice>,
+    devices: Vec<CachedDevice>,
 }
 
-const ENDING: &str = ".devices.json";
+const SUFFIX: &str = ".devices.json";
 
-/// What is kept of an account, or of all accounts. Nothing here is worth a failure: ids work without it.
-pub(crate) fn load(places: &Places, account: Option<&str>) -> Vec<(DeviceId, String)> {
+/// Ids and names of an account's thermostats, or those of all accounts. An unreadable list counts as empty, because ids
+/// work without it.
+pub(crate) fn load(paths: &Paths, account: Option<&str>) -> Vec<(DeviceId, String)> {
     let files: Vec<PathBuf> = match account {
-        Some(account) => vec![file(places, account)],
+        Some(account) => vec![file(paths, account)],
         None => {
-            let mut files: Vec<_> = fs::read_dir(&places.sessions)
+            let mut files: Vec<_> = fs::read_dir(&paths.sessions)
                 .into_iter()
                 .flatten()
                 .flatten()
                 .map(|entry| entry.path())
-                .filter(|path| is_list(path))
+                .filter(|path| is_cache(path))
                 .collect();
             files.sort();
             files
         }
     };
-    let kept =
-        files.iter().filter_map(|path| serde_json::from_str::<Kept>(&fs::read_to_string(path).ok()?).ok());
+    let kept = files
+        .iter()
+        .filter_map(|path| serde_json::from_str::<CacheFile>(&fs::read_to_string(path).ok()?).ok());
     let mut devices: Vec<(DeviceId, String)> = kept
         .flat_map(|kept| kept.devices)
         .filter_map(|device| Some((DeviceId::new(&device.id)?, device.name)))
@@ -55,37 +57,37 @@ pub(crate) fn load(places: &Places, account: Option<&str>) -> Vec<(DeviceId, Str
     devices
 }
 
-/// Replaces what is kept of an account.
-pub(crate) fn store(places: &Places, account: &str, devices: &[DeviceView]) -> io::Result<()> {
-    let devices = devices.iter().map(|view| KnownDevice {
+/// Replaces the list of an account.
+pub(crate) fn store(paths: &Paths, account: &str, devices: &[DeviceView]) -> io::Result<()> {
+    let devices = devices.iter().map(|view| CachedDevice {
         id: view.id.to_string(),
         name: view.name.clone().unwrap_or_default(),
         model: view.model.as_str().to_owned(),
     });
-    let kept = Kept { schema: SCHEMA, devices: devices.collect() };
-    fs::create_dir_all(&places.sessions)?;
-    atomic_file::write(&file(places, account), &serde_json::to_string(&kept)?, atomic_file::OWNER_ONLY)
+    let kept = CacheFile { schema: SCHEMA, devices: devices.collect() };
+    fs::create_dir_all(&paths.sessions)?;
+    atomic_file::write(&file(paths, account), &serde_json::to_string(&kept)?, atomic_file::OWNER_ONLY)
 }
 
-/// Forgets it.
-pub(crate) fn forget(places: &Places, account: &str) {
-    let _ = fs::remove_file(file(places, account));
+/// Removes the list of an account.
+pub(crate) fn forget(paths: &Paths, account: &str) {
+    let _ = fs::remove_file(file(paths, account));
 }
 
-/// Whether this is one of these lists, and not a session.
-pub(crate) fn is_list(path: &Path) -> bool {
-    path.to_string_lossy().ends_with(ENDING)
+/// Whether the path is such a list and not a session.
+pub(crate) fn is_cache(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(SUFFIX)
 }
 
-/// Beside the session of the account, under the same name.
-fn file(places: &Places, account: &str) -> PathBuf {
-    places.sessions.join(format!("{}{ENDING}", file_stem(account)))
+/// The path of the list: next to the session file of the account, with the same stem.
+fn file(paths: &Paths, account: &str) -> PathBuf {
+    paths.sessions.join(format!("{}{SUFFIX}", file_stem(account)))
 }
 
-/// The account, case folded, with every byte a file system may dislike written as `%` and two hex digits.
+/// The account in lower case, with every byte that is not safe in a file name as `%` and two hex digits.
 fn file_stem(account: &str) -> String {
     let mut name = String::new();
-    for byte in account.trim().to_lowercase().bytes() {
+    for byte in account.to_lowercase().bytes() {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'@' | b'-' | b'_' | b'+' => name.push(char::from(byte)),
             b'.' if !name.is_empty() => name.push('.'),

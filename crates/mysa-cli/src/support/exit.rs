@@ -1,31 +1,52 @@
-//! How the program ends.
+//! Exit codes, and the failure that carries one.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// How the command ended, for scripts. Documented in `mysa --help` and in the README.
+/// Exit code of a command that did not succeed. `mysa --help` and the README document them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Exit {
-    /// Something went wrong that has no code of its own.
+    /// A failure without a code of its own.
     Failed = 1,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage = 2,
     /// Nobody is signed in, or the sign-in was refused.
     SignIn = 4,
-    /// The thermostat is offline, or has not spoken for too long.
+    /// The thermostat is offline or silent.
     DeviceSilent = 5,
-    /// The command was sent, and nothing shows what it achieved.
+    /// The command was sent, and its effect is unknown.
     Unconfirmed = 6,
-    /// The command was refused: by us, by the account's policy, or by the thermostat.
+    /// The command was refused: by this program, by the account's policy, or by the thermostat.
     Refused = 7,
     /// The network or the cloud is down.
     Unreachable = 8,
-    /// The time given was not enough.
+    /// The time limit has passed.
     TimedOut = 9,
     /// Interrupted from the keyboard.
     Interrupted = 130,
-    /// Told to end, as a service manager does.
+    /// Terminated by SIGTERM, as a service manager does.
     Terminated = 143,
+}
+
+/// The order in which a command for several thermostats chooses its exit code: the first of these that occurred. What
+/// certainly failed comes before what is only unconfirmed.
+const SEVERITY: [Exit; 8] = [
+    Exit::SignIn,
+    Exit::Unreachable,
+    Exit::Failed,
+    Exit::Usage,
+    Exit::Refused,
+    Exit::TimedOut,
+    Exit::DeviceSilent,
+    Exit::Unconfirmed,
+];
+
+impl Exit {
+    /// The worst of several codes, by [`SEVERITY`]. `None` if all went well.
+    pub(crate) fn worst(codes: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let rank = |code: &Self| SEVERITY.iter().position(|listed| listed == code).unwrap_or(0);
+        codes.into_iter().min_by_key(rank)
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -34,7 +55,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A failure as the user reads it: what happened and what to do, and the exit code.
+/// What failed, why, and what to do; with the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -57,14 +78,18 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error of the layers below, with the causes it names.
+/// An error of a lower layer, with its chain of causes.
 impl<E: std::error::Error> From<(Exit, E)> for Failure {
     fn from((exit, error): (Exit, E)) -> Self {
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
+            let cause_text = cause.to_string();
+            // Some errors repeat their cause in their own text.
+            if !message.contains(&cause_text) {
+                message.push_str(": ");
+                message.push_str(&cause_text);
+            }
             source = cause.source();
         }
         Self { exit, message }
@@ -72,3 +97,16 @@ impl<E: std::error::Error> From<(Exit, E)> for Failure {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_code_is_the_first_in_the_documented_order() {
+        assert_eq!(Exit::worst([]), None);
+        assert_eq!(Exit::worst([Exit::Unconfirmed, Exit::Refused, Exit::DeviceSilent]), Some(Exit::Refused));
+        assert_eq!(Exit::worst([Exit::Unconfirmed, Exit::TimedOut]), Some(Exit::TimedOut));
+        assert_eq!(Exit::worst([Exit::Refused, Exit::SignIn, Exit::Unreachable]), Some(Exit::SignIn));
+    }
+}

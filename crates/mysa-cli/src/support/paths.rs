@@ -1,32 +1,38 @@
-//! Where things are kept.
+//! Paths of the settings file and the stored sessions.
 
 use std::env;
 use std::path::PathBuf;
 
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Where settings and sessions are kept, by the XDG base directory rules.
+/// Where settings and sessions are stored, by the XDG base directory specification.
 #[derive(Debug)]
-pub(crate) struct Places {
-    /// `$XDG_CONFIG_HOME/mysa/config.toml`, or what `--config` says.
+pub(crate) struct Paths {
+    /// `$XDG_CONFIG_HOME/mysa/config.toml`, or the file given by `--config`.
     pub(crate) config: PathBuf,
+    /// Whether `--config` or `MYSA_CONFIG` named the settings file, so that a missing file is an error.
+    pub(crate) is_config_named: bool,
     /// `$XDG_STATE_HOME/mysa`: one session file for each account.
     pub(crate) sessions: PathBuf,
 }
 
-impl Places {
+impl Paths {
     pub(crate) fn find(config: Option<PathBuf>) -> Result<Self> {
         let base = |variable: &str, below_home: &str| {
-            // The rules say that a relative path is to be ignored.
+            // The specification says to ignore relative paths.
             let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
             set.or_else(|| env::home_dir().map(|home| home.join(below_home))).ok_or_else(|| {
-                Failure::new(Exit::Failed, format!("neither HOME nor {variable} says where to keep files"))
+                Failure::new(
+                    Exit::Failed,
+                    format!("no directory to store files in: neither HOME nor {variable} is set"),
+                )
             })
         };
+        let is_config_named = config.is_some();
         let config = match config {
             Some(path) => path,
             None => base("XDG_CONFIG_HOME", ".config")?.join("mysa").join("config.toml"),
         };
-        Ok(Self { config, sessions: base("XDG_STATE_HOME", ".local/state")?.join("mysa") })
+        Ok(Self { config, is_config_named, sessions: base("XDG_STATE_HOME", ".local/state")?.join("mysa") })
     }
 }

@@ -1,13 +1,13 @@
-//! Thermostats by name.
+//! Finds thermostats by name or id.
 
 use mysa_proto::DeviceId;
 
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Finds the one thermostat that `wanted` means: by id, by name, or by the beginning of its name, whatever the case.
+/// Finds a thermostat by its id, its name, or the start of its name, ignoring case.
 ///
 /// # Errors
-/// If it means none, or several: then the message lists them.
+/// No thermostat matches, or several do; the message lists them.
 pub(crate) fn find<'a>(
     wanted: &str,
     devices: impl Iterator<Item = (&'a DeviceId, &'a str)> + Clone,
@@ -27,28 +27,28 @@ pub(crate) fn find<'a>(
         [(id, _)] => Ok(*id),
         [] => Err(Failure::new(
             Exit::Usage,
-            format!("no thermostat is called '{wanted}'; there are: {}", list(devices)),
+            format!("no thermostat matches '{wanted}'; the account has: {}", list(devices)),
         )),
         several => Err(Failure::new(
             Exit::Usage,
             format!(
-                "'{wanted}' may mean {}; give more of the name, or the id",
+                "'{wanted}' matches several thermostats: {}; type more of the name, or the id",
                 list(several.iter().map(|(id, name)| (id, *name)))
             ),
         )),
     }
 }
 
-/// A name nobody has, but which can only be an id: twelve hex digits.
+/// Parses a device id: twelve hex digits. Used where there is no list of names.
 pub(crate) fn as_id(wanted: &str) -> Option<DeviceId> {
     let is_id = wanted.len() == 12 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     DeviceId::new(wanted).filter(|_| is_id)
 }
 
-/// Names are known from the last sign-in only.
+/// The error for a name when no list of thermostats is stored.
 pub(crate) fn unknown_without_list(wanted: &str) -> Failure {
     Failure::usage(format!(
-        "'{wanted}' is not an id, and no list of thermostats is kept here to look for its name in; give the id, or sign in first"
+        "'{wanted}' is not a device id, and names are known only after a sign in; use the id, or run `mysa login` first"
     ))
 }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_a_name_and_the_beginning_of_one_find_a_thermostat() {
+    fn a_thermostat_is_found_by_id_name_and_prefix() {
         for (wanted, id) in [
             ("A0B1C2D3E4F8", "a0b1c2d3e4f8"),
             ("living ROOM", "a0b1c2d3e4f5"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_several_or_none_is_refused_with_the_list() {
+    fn an_ambiguous_or_unknown_name_is_refused_with_the_list() {
         let several = found("living").unwrap_err();
         assert!(several.contains("a0b1c2d3e4f5") && several.contains("a0b1c2d3e4f6"), "{several}");
         assert!(!several.contains("Böden"), "{several}");

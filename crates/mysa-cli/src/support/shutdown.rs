@@ -1,4 +1,4 @@
-//! An orderly end, whatever asks for it.
+//! Orderly shutdown on Ctrl-C and SIGTERM.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,47 +9,50 @@ use tokio::time::timeout;
 
 use crate::support::exit::{Exit, Failure, Result};
 
-/// The clients at work, each of which has something to say before it ends.
+/// The clients that are open. Each one sends DISCONNECT before the program ends.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Goodbyes(Arc<Mutex<Vec<Client>>>);
+pub(crate) struct OpenClients(Arc<Mutex<Vec<Client>>>);
 
-/// How long the goodbyes may take altogether.
-const LIMIT: Duration = Duration::from_secs(2);
+/// Time limit for closing all clients.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Goodbyes {
+impl OpenClients {
     pub(crate) fn add(&self, client: &Client) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(client.clone());
     }
 
-    /// Resolves open commands, says DISCONNECT, closes.
-    async fn say(&self) {
+    /// Resolves open commands, sends DISCONNECT and closes the connections.
+    async fn close_all(&self) {
         let clients = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let all = async {
             for client in clients {
                 client.shutdown().await;
             }
         };
-        let _ = timeout(LIMIT, all).await;
+        let _ = timeout(CLOSE_TIMEOUT, all).await;
     }
 }
 
-/// Works to the end, or until Ctrl-C or SIGTERM; then it is broken off, and says goodbye. A second signal cuts that
-/// short.
-pub(crate) async fn until_told(work: impl Future<Output = Result<()>>, goodbyes: &Goodbyes) -> Result<()> {
+/// Runs `work` to its end, or until Ctrl-C or SIGTERM. A signal cancels the work and closes the clients; a second signal
+/// ends the program at once.
+pub(crate) async fn until_signal(
+    work: impl Future<Output = Result<()>>,
+    open_clients: &OpenClients,
+) -> Result<()> {
     let failure = tokio::select! {
-        // First, so that it listens before anything is done.
+        // Polled first, so that the handlers are installed before the work starts.
         biased;
-        failure = told() => failure,
+        failure = signal_received() => failure,
         result = work => return result,
     };
     tokio::select! {
-        () = goodbyes.say() => {}
-        _ = told() => {}
+        () = open_clients.close_all() => {}
+        _ = signal_received() => {}
     }
     Err(failure)
 }
 
-async fn told() -> Failure {
+async fn signal_received() -> Failure {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => Failure::new(Exit::Interrupted, "interrupted"),
         () = terminated() => Failure::new(Exit::Terminated, "terminated"),

@@ -11,6 +11,7 @@ use crate::common::{Home, Ran, finish};
 
 pub(crate) const LIVING: &str = "a0b1c2d3e4f5";
 pub(crate) const BEDROOM: &str = "a0b1c2d3e4f7";
+pub(crate) const OFFICE: &str = "a0b1c2d3e4f9";
 
 /// A simulated cloud, and a home folder to talk to it from.
 pub(crate) struct Bench {

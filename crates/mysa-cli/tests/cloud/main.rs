@@ -6,10 +6,14 @@ mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod doctor;
+mod errors;
+mod examples;
 mod json;
 mod outage;
 mod presign;
+mod set;
 mod signals;
+mod text;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
@@ -257,7 +261,7 @@ fn a_code_is_asked_for_where_the_account_has_one() {
     let bench = Bench::with(spec);
     let args = ["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"];
     let ran = finish(bench.command(&args), b"000000\n246810\n").ok();
-    assert!(ran.err.contains("Code of the text message") && ran.err.contains("That was not it"), "{ran:?}");
+    assert!(ran.err.contains("Code from the text message") && ran.err.contains("Wrong code"), "{ran:?}");
     bench.run(&["devices"]).ok();
 }
 

@@ -18,8 +18,8 @@ use crate::output::terminal::Terminal;
 use crate::output::view::{self, Link};
 use crate::support::cloud::{Cloud, Context, not_ready};
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::paths::Places;
-use crate::support::shutdown::Goodbyes;
+use crate::support::paths::Paths;
+use crate::support::shutdown::OpenClients;
 
 use report::Report;
 
@@ -43,11 +43,11 @@ pub(crate) async fn run(
     terminal: &Terminal,
     global: &Global,
     redaction: &mut Redaction,
-    goodbyes: &Goodbyes,
+    open_clients: &OpenClients,
 ) -> Result<()> {
     let mut report = Report::new(terminal, redaction)?;
     if let Some(context) = files(&mut report, global)? {
-        let context = Context { goodbyes: goodbyes.clone(), ..context };
+        let context = Context { open_clients: open_clients.clone(), ..context };
         let account = session_file(&mut report, &context)?;
         hosts(&mut report, &context).await?;
         match account {
@@ -61,8 +61,8 @@ pub(crate) async fn run(
 /// The settings, and what follows from them.
 fn files(report: &mut Report<'_>, global: &Global) -> Result<Option<Context>> {
     const STEP: &str = "settings file";
-    let places = match Places::find(global.config.clone()) {
-        Ok(places) => places,
+    let paths = match Paths::find(global.config.clone()) {
+        Ok(paths) => paths,
         Err(failure) => {
             report.fail(STEP, failure.exit, failure.to_string(), "Set HOME, or the variable named.")?;
             return Ok(None);
@@ -70,13 +70,13 @@ fn files(report: &mut Report<'_>, global: &Global) -> Result<Option<Context>> {
     };
     match crate::context(global) {
         Ok(context) => {
-            let there = places.config.exists();
+            let there = paths.config.exists();
             report.good(STEP, if there { "read" } else { "there is none: every setting has its default" })?;
             Ok(Some(context))
         }
         Err(failure) => {
             // Its path has the user's name in it.
-            let found = failure.to_string().replace(&places.config.display().to_string(), "it");
+            let found = failure.to_string().replace(&paths.config.display().to_string(), "it");
             report.fail(STEP, failure.exit, found, "Mend the file that `mysa config path` names.")?;
             Ok(None)
         }
@@ -215,7 +215,7 @@ async fn online(
     // One publish that comes to nothing is enough to tell; nobody's command depends on it.
     settings.read_only_after = 1;
     let builder = context.builder(settings)?.token_file(context.token_file(&account));
-    let cloud = Cloud::start(builder, account, &context.goodbyes)?;
+    let cloud = Cloud::start(builder, account, &context.open_clients)?;
     let result = steps(report, &cloud).await;
     cloud.close(terminal).await;
     result
@@ -379,7 +379,7 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
         let step = format!("{name} ({})", view.model);
         let heard = cloud
             .age(&view)
-            .map_or_else(|| "never heard".into(), |age| format!("heard {} ago", view::said_age(age)));
+            .map_or_else(|| "never heard".into(), |age| format!("heard {} ago", view::describe_age(age)));
         match Link::of(&view) {
             _ if view.model.family().is_none() => {
                 let advice = "Please report it: its states are shown as far as they can be read, commands are refused.";

@@ -1,0 +1,51 @@
+//! `mysa logout`.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::args::Logout;
+use crate::output::record::Record;
+use crate::output::redact::Redaction;
+use crate::output::terminal::Terminal;
+use crate::support::cloud::{Cloud, Context};
+use crate::support::device_cache;
+use crate::support::exit::{Exit, Failure, Result};
+
+/// Time limit for revoking the session.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+pub(crate) async fn run(
+    terminal: &Terminal,
+    context: &Context,
+    args: &Logout,
+    redaction: &Redaction,
+) -> Result<()> {
+    let account = context.account()?;
+    let file = context.token_file(&account);
+    if args.local {
+        file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
+        terminal.say("the session was removed from this computer; it was not revoked");
+    } else {
+        let mut settings = context.settings();
+        settings.live_reports = false;
+        let builder = context.builder(settings)?.token_file(file.clone());
+        let cloud = Cloud::start(builder, account.clone(), &context.open_clients)?;
+        let ended = timeout(REVOKE_TIMEOUT, cloud.client.sign_out()).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                "the cloud did not answer, so the session may still be valid; `mysa logout --local` removes it from this computer",
+            ));
+        }
+        file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
+        terminal.say(format!("signed out {}", redaction.email(&account)));
+    }
+    device_cache::forget(&context.paths, &account);
+    if terminal.json {
+        let mut record = Record::document();
+        record.put("account", redaction.email(&account)).put("revoked", !args.local);
+        return terminal.line(record.to_json());
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! `mysa set`: one change for one or several thermostats, and a verdict for each.
+
+mod dry_run;
+mod plan;
+mod report;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysa_proto::{Channel, DeviceId};
+use mysa_tokio::{CommandError, Verdict};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::args::{Change, Sending, Targets};
+use crate::output::record::printable;
+use crate::output::terminal::Terminal;
+use crate::output::timefmt;
+use crate::output::view;
+use crate::support::cloud::{Cloud, Context, command_channel};
+use crate::support::exit::{Exit, Failure, Result};
+
+use plan::{Plan, Request};
+use report::Report;
+
+/// Time limit of the whole command if `--wait` does not give one.
+const DEFAULT_WAIT: Duration = Duration::from_secs(20);
+/// Addition for each further thermostat. The session sends their commands a second apart.
+const WAIT_PER_FURTHER_DEVICE: Duration = Duration::from_secs(2);
+/// Time for the broker to accept a command with `--no-wait`. It usually answers within 0.2 s.
+const NO_WAIT: Duration = Duration::from_millis(1_500);
+/// Longest wait for the present states, which a step and the value "before" need.
+const STATES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for the connection on which the confirmation arrives.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that the session gets to deliver its verdicts after the deadline it was given.
+const VERDICT_GRACE: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run(
+    terminal: &Terminal,
+    context: &Context,
+    targets: &Targets,
+    change: &Change,
+    sending: &Sending,
+) -> Result<()> {
+    let limit = sending.wait.map(|seconds| timefmt::seconds(seconds, "--wait")).transpose()?;
+    // An invalid option is refused before anything is sent.
+    let request = Request::parse(change, context.config.unit)?;
+    let mut settings = context.settings();
+    if let Some(channel) = sending.channel {
+        settings.channel = command_channel(channel.into());
+    }
+    let started = Instant::now();
+    let connecting = context.connect(terminal, settings);
+    let cloud = match limit {
+        Some(limit) => timeout(limit, connecting).await.unwrap_or_else(|_| {
+            terminal.progress("");
+            let seconds = limit.as_secs_f64();
+            Err(Failure::new(
+                Exit::TimedOut,
+                format!("time-out: the cloud did not answer within {seconds} s; nothing was sent"),
+            ))
+        })?,
+        None => connecting.await?,
+    };
+    let result = change_all(terminal, context, &cloud, targets, &request, sending, started, limit).await;
+    match limit {
+        // The time is up: a peer that does not answer the goodbye must not prolong it.
+        Some(_) => cloud.close_within(terminal, VERDICT_GRACE).await,
+        None => cloud.close(terminal).await,
+    }
+    result
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step of `run`, apart so that the client is always closed")]
+async fn change_all(
+    terminal: &Terminal,
+    context: &Context,
+    cloud: &Cloud,
+    targets: &Targets,
+    request: &Request,
+    sending: &Sending,
+    started: Instant,
+    limit: Option<Duration>,
+) -> Result<()> {
+    let chosen = choose(terminal, cloud, targets)?;
+    let further = u32::try_from(chosen.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let limit =
+        limit.unwrap_or_else(|| DEFAULT_WAIT.saturating_add(WAIT_PER_FURTHER_DEVICE.saturating_mul(further)));
+    let deadline = started + limit;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    cloud.wait_for_states(STATES_TIMEOUT.min(left())).await;
+
+    let is_single = !targets.all && targets.devices.len() == 1;
+    let mut report = Report::new(terminal, cloud, is_single, sending.no_wait);
+    let mut plans = BTreeMap::new();
+    for id in chosen {
+        let Some(view) = cloud.client.state(&id) else { continue };
+        match Plan::new(request, view.clone()) {
+            Ok(plan) => {
+                report.plan(&plan)?;
+                plans.insert(id, plan);
+            }
+            Err(failure) => report.failure(&view, failure)?,
+        }
+    }
+    if sending.dry_run {
+        for plan in plans.values() {
+            let shown = dry_run::show(context, cloud, plan).await;
+            report.dry_run(plan, shown)?;
+        }
+        return report.finish();
+    }
+
+    terminal.progress("waiting for confirmation");
+    // The confirmation arrives on the live connection. If there is none in time, the command is sent all the same.
+    cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
+    let deadline = match sending.no_wait {
+        true => Instant::now() + NO_WAIT + WAIT_PER_FURTHER_DEVICE.saturating_mul(further),
+        false => deadline,
+    };
+    send(&mut report, cloud, plans, deadline).await?;
+    terminal.progress("");
+    report.finish()
+}
+
+/// The thermostats that are meant. With `--all`, devices that take no commands at all are left out.
+fn choose(terminal: &Terminal, cloud: &Cloud, targets: &Targets) -> Result<Vec<DeviceId>> {
+    let mut chosen = cloud.choose(&targets.devices)?;
+    if targets.all {
+        chosen.retain(|id| {
+            let Some(view) = cloud.client.state(id) else { return false };
+            let takes_commands = view.model.family().is_none_or(|family| {
+                family.is_reached_by(Channel::Mqtt) || family.is_reached_by(Channel::Structured)
+            });
+            if !takes_commands {
+                terminal.detail(format!("{} takes no commands", view::label(&view)));
+            }
+            takes_commands
+        });
+        if chosen.is_empty() {
+            return Err(Failure::new(Exit::Failed, "the account has no thermostats"));
+        }
+    }
+    Ok(chosen)
+}
+
+/// Sends all commands and reports each verdict as it arrives.
+async fn send(
+    report: &mut Report<'_>,
+    cloud: &Cloud,
+    plans: BTreeMap<DeviceId, Plan>,
+    deadline: Instant,
+) -> Result<()> {
+    let mut undecided = Undecided(plans.iter().map(|(id, plan)| (*id, plan.label())).collect());
+    let mut commands: JoinSet<(DeviceId, std::result::Result<Verdict, CommandError>)> = JoinSet::new();
+    for (id, plan) in &plans {
+        let (id, within) = (*id, deadline.saturating_duration_since(Instant::now()));
+        let pending = cloud.client.command(&id, plan.sent).deadline(within);
+        commands.spawn(async move { (id, pending.await) });
+    }
+    // The session decides every command by its deadline. This limit is for a driver that hangs.
+    let guard = deadline + VERDICT_GRACE;
+    while let Ok(Some(joined)) = timeout_at(guard, commands.join_next()).await {
+        let (id, verdict) = joined.map_err(|error| Failure::from((Exit::Failed, error)))?;
+        undecided.0.remove(&id);
+        let Some(plan) = plans.get(&id) else { continue };
+        match verdict {
+            Ok(verdict) => report.verdict(plan, &verdict)?,
+            Err(error) => report.failure(&plan.view, (Exit::Failed, error).into())?,
+        }
+    }
+    for (id, _) in std::mem::take(&mut undecided.0) {
+        let Some(plan) = plans.get(&id) else { continue };
+        let text = "time-out: there is no verdict, and the command may still take effect";
+        report.failure(&plan.view, Failure::new(Exit::TimedOut, text))?;
+    }
+    Ok(())
+}
+
+/// Thermostats whose command has no verdict yet. Dropped early, it warns that the commands may still take effect.
+struct Undecided(BTreeMap<DeviceId, String>);
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            let names: Vec<String> = self.0.values().map(|name| printable(name)).collect();
+            let names = names.join(", ");
+            eprintln!("\nmysa: interrupted before a verdict: the command may take effect on {names}");
+        }
+    }
+}

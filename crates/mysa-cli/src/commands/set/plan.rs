@@ -1,0 +1,314 @@
+//! What was asked for, and what a thermostat will be sent for it.
+
+use mysa_proto::{Brightness, Celsius, Family, FanSpeed, Hold, Mode, Swing, TrackedSensor};
+use mysa_tokio::{Change, DeviceView};
+
+use crate::args::{Change as ChangeArgs, Sensor};
+use crate::output::record::{Record, Value};
+use crate::output::temperature::{self, Amount};
+use crate::output::view;
+use crate::support::config::Unit;
+use crate::support::exit::{Exit, Failure, Result};
+
+/// The options of `mysa set`, parsed, before the thermostat is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Request {
+    temperature: Option<Amount>,
+    change: Change,
+    /// Unit of the temperature that was typed; otherwise that of the settings.
+    pub(crate) unit: Unit,
+}
+
+impl Request {
+    pub(crate) fn parse(args: &ChangeArgs, unit: Unit) -> Result<Self> {
+        let typed = args.temp.as_deref().map(|text| temperature::parse(text, unit)).transpose()?;
+        let change = Change {
+            mode: args.mode.as_deref().map(mode).transpose()?,
+            hold: args.hold.map(|hold| if hold.is_on() { Hold::Permanent } else { Hold::FollowSchedule }),
+            lock: args.lock.map(|lock| lock.is_on()),
+            brightness: args
+                .brightness
+                .map(|active| Brightness { active: Some(active), ..Brightness::default() }),
+            proximity: args.proximity.map(|proximity| proximity.is_on()),
+            fan: args.fan.as_deref().map(fan).transpose()?,
+            swing_vertical: args.swing.as_deref().map(swing).transpose()?,
+            swing_horizontal: args.swing_horizontal.as_deref().map(swing).transpose()?,
+            climate_plus: args.climate_plus.map(|climate| climate.is_on()),
+            tracked_sensor: args.sensor.map(|sensor| match sensor {
+                Sensor::Floor => TrackedSensor::Floor,
+                Sensor::Room => TrackedSensor::Ambient,
+            }),
+            ..Change::default()
+        };
+        Ok(Self {
+            temperature: typed.map(|typed| typed.amount),
+            change,
+            unit: typed.map_or(unit, |typed| typed.unit),
+        })
+    }
+}
+
+/// The request for one thermostat: what it holds, what is asked, and what is sent after the device's grid.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) view: DeviceView,
+    pub(crate) unit: Unit,
+    /// Present values of the fields that are asked for, as far as they are known.
+    pub(crate) before: Change,
+    pub(crate) asked: Change,
+    /// What is sent: a setpoint is moved to the nearest step of the device. A value that the device does not take is left
+    /// as it is, and the session refuses it.
+    pub(crate) sent: Change,
+}
+
+impl Plan {
+    /// Resolves a step against the present setpoint and moves the setpoint to the grid.
+    pub(crate) fn new(request: &Request, view: DeviceView) -> Result<Self> {
+        let family = view.model.family();
+        let (asked, sent) = match request.temperature {
+            None => (None, None),
+            Some(Amount::To(celsius)) => (Some(celsius), Some(on_grid(family, celsius))),
+            Some(Amount::By(hundredths)) => {
+                let present = view.state.setpoint().map(|field| field.value);
+                let Some(present) = present else {
+                    return Err(Failure::new(
+                        Exit::DeviceSilent,
+                        "the setpoint is not known, so a step cannot be applied to it",
+                    ));
+                };
+                let (asked, sent) = step(family, present, hundredths)?;
+                (Some(asked), Some(sent))
+            }
+        };
+        let asked = Change { setpoint: asked, ..request.change };
+        let sent = Change { setpoint: sent, ..request.change };
+        Ok(Self { before: held(&view, &asked), view, unit: request.unit, asked, sent })
+    }
+
+    pub(crate) fn label(&self) -> String {
+        view::label(&self.view)
+    }
+
+    /// One line for each field: `setpoint: 20.5 °C → 20.3 °C, sent as 20.5 °C`.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let (before, sent) = (texts(&self.before, self.unit), texts(&self.sent, self.unit));
+        texts(&self.asked, self.unit)
+            .into_iter()
+            .zip(before)
+            .zip(sent)
+            .filter_map(|(((name, asked), (_, before)), (_, sent))| {
+                let before = before.unwrap_or_else(|| "unknown".into());
+                Some(format!("{name}: {before} → {}, sent as {}", asked?, sent?))
+            })
+            .collect()
+    }
+}
+
+/// The values that a thermostat holds now, in the fields that `asked` has.
+pub(crate) fn held(view: &DeviceView, asked: &Change) -> Change {
+    /// The present value of a field, if it was asked for.
+    macro_rules! present {
+        ($asked:ident, $state:ident) => {
+            asked.$asked.and_then(|_| view.state.$state().map(|field| field.value))
+        };
+    }
+    let brightness = present!(brightness, brightness)
+        .map(|brightness| Brightness { active: brightness.active, ..Brightness::default() });
+    Change {
+        setpoint: present!(setpoint, setpoint),
+        mode: present!(mode, mode),
+        hold: present!(hold, hold),
+        lock: present!(lock, lock),
+        brightness: brightness.filter(|brightness| brightness.active.is_some()),
+        proximity: present!(proximity, proximity),
+        fan: present!(fan, fan),
+        swing_vertical: present!(swing_vertical, swing_vertical),
+        swing_horizontal: present!(swing_horizontal, swing_horizontal),
+        climate_plus: present!(climate_plus, climate_plus),
+        tracked_sensor: present!(tracked_sensor, tracked_sensor),
+        ..Change::default()
+    }
+}
+
+/// The nearest setpoint that the family takes; the value itself if it is out of range, so that it is refused by name.
+fn on_grid(family: Option<Family>, asked: Celsius) -> Celsius {
+    family.and_then(Family::setpoint_range).and_then(|range| range.nearest(asked)).unwrap_or(asked)
+}
+
+/// A setpoint `by` hundredths from the present one: as asked, and on the grid in the direction of the step, so that a
+/// small step moves the setpoint by one grid step instead of none.
+fn step(family: Option<Family>, present: Celsius, by: i32) -> Result<(Celsius, Celsius)> {
+    let out_of_scale = || Failure::usage("the step leads to no temperature");
+    let asked = present.as_hundredths().checked_add(by).ok_or_else(out_of_scale)?;
+    let grid = family.and_then(Family::setpoint_range).map_or(1, |range| range.step.as_hundredths().max(1));
+    let below = asked.div_euclid(grid) * grid;
+    let sent =
+        if by > 0 && below != asked { below.checked_add(grid).ok_or_else(out_of_scale)? } else { below };
+    let celsius = |hundredths: i32| Celsius::from_degrees(f64::from(hundredths) / 100.0);
+    celsius(asked).zip(celsius(sent)).ok_or_else(out_of_scale)
+}
+
+/// The fields of a change as texts. The list always has the same names in the same order.
+fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
+    let on = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let percent = |brightness: Brightness| Some(format!("{} %", brightness.active?));
+    [
+        ("setpoint", change.setpoint.map(|celsius| temperature::show(celsius, unit))),
+        ("mode", change.mode.map(|mode| mode.to_string())),
+        ("hold", change.hold.map(|hold| hold.to_string())),
+        ("lock", change.lock.map(on)),
+        ("brightness", change.brightness.and_then(percent)),
+        ("proximity", change.proximity.map(on)),
+        ("fan", change.fan.map(|fan| fan.to_string())),
+        ("vertical swing", change.swing_vertical.map(|swing| swing.to_string())),
+        ("horizontal swing", change.swing_horizontal.map(|swing| swing.to_string())),
+        ("Climate+", change.climate_plus.map(on)),
+        ("sensor", change.tracked_sensor.map(|sensor| sensor.to_string())),
+    ]
+}
+
+/// `setpoint 20.5 °C, mode heat`; fields of `asked` that are not known are named as such.
+pub(crate) fn summary(change: &Change, asked: &Change, unit: Unit) -> String {
+    let values = texts(change, unit).into_iter().zip(texts(asked, unit));
+    let parts = values.filter_map(|((name, value), (_, asked))| {
+        asked.map(|_| format!("{name} {}", value.unwrap_or_else(|| "unknown".into())))
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The fields of a change for programs. Every field of `asked` is there; a value that is not known is `null`.
+pub(crate) fn record(change: &Change, asked: &Change, unit: Unit) -> Record {
+    let fields: [(&str, bool, Value); 11] = [
+        ("setpoint_c", asked.setpoint.is_some(), change.setpoint.map(Celsius::as_degrees).into()),
+        ("mode", asked.mode.is_some(), change.mode.map(|mode| mode.to_string()).into()),
+        ("hold", asked.hold.is_some(), change.hold.map(|hold| hold.to_string()).into()),
+        ("locked", asked.lock.is_some(), change.lock.into()),
+        (
+            "brightness_active_pct",
+            asked.brightness.is_some(),
+            change.brightness.and_then(|brightness| brightness.active).into(),
+        ),
+        ("proximity", asked.proximity.is_some(), change.proximity.into()),
+        ("fan", asked.fan.is_some(), change.fan.map(|fan| fan.to_string()).into()),
+        (
+            "vertical_swing",
+            asked.swing_vertical.is_some(),
+            change.swing_vertical.map(|swing| swing.to_string()).into(),
+        ),
+        (
+            "horizontal_swing",
+            asked.swing_horizontal.is_some(),
+            change.swing_horizontal.map(|swing| swing.to_string()).into(),
+        ),
+        ("climate_plus", asked.climate_plus.is_some(), change.climate_plus.into()),
+        (
+            "tracked_sensor",
+            asked.tracked_sensor.is_some(),
+            change.tracked_sensor.map(|sensor| sensor.to_string()).into(),
+        ),
+    ];
+    let mut record = Record::new();
+    for (name, _, value) in fields.into_iter().filter(|(_, is_asked, _)| *is_asked) {
+        record.put(name, value);
+        if name == "setpoint_c" && unit == Unit::Fahrenheit {
+            let fahrenheit = change.setpoint.map(|celsius| (celsius.to_fahrenheit() * 10.0).round() / 10.0);
+            record.put("setpoint_f", fahrenheit);
+        }
+    }
+    record
+}
+
+/// Parses the name of a mode; `fan` means fan only.
+pub(crate) fn mode(text: &str) -> Result<Mode> {
+    let name = if text.eq_ignore_ascii_case("fan") { "fan_only" } else { text };
+    name.parse().map_err(|_| {
+        Failure::usage(format!(
+            "invalid mode '{text}': expected off or heat, and for air conditioners also auto, cool, dry or fan"
+        ))
+    })
+}
+
+fn fan(text: &str) -> Result<FanSpeed> {
+    let by_number = text.parse().ok().map(FanSpeed::from_code).filter(|speed| speed.is_witnessed());
+    let named =
+        || (1..=12).map(FanSpeed::from_code).find(|speed| speed.name() == Some(&*text.to_ascii_lowercase()));
+    by_number.or_else(named).ok_or_else(|| {
+        let names: Vec<&str> =
+            [1, 2, 4, 6, 8].iter().filter_map(|&code| FanSpeed::from_code(code).name()).collect();
+        Failure::usage(format!(
+            "invalid fan speed '{text}': expected {} or a number from 1 to 12",
+            names.join(", ")
+        ))
+    })
+}
+
+fn swing(text: &str) -> Result<Swing> {
+    let number: Option<u8> = text.parse().ok();
+    number.map(Swing::from_code).filter(|swing| swing.is_witnessed()).ok_or_else(|| {
+        Failure::usage(format!("invalid swing '{text}': expected a number of the air conditioner such as 1"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn celsius(hundredths: i32) -> Celsius {
+        Celsius::from_hundredths(hundredths)
+    }
+
+    #[test]
+    fn a_step_rounds_in_its_own_direction() {
+        for (family, present, by, sent) in [
+            (Family::BaseboardV1, 2_050, 50, 2_100),
+            (Family::BaseboardV1, 2_050, 20, 2_100),
+            (Family::BaseboardV1, 2_050, -20, 2_000),
+            (Family::BaseboardV1, 2_050, -50, 2_000),
+            (Family::BaseboardV1, 2_030, 10, 2_050),
+            (Family::AirConditioner, 2_100, -50, 2_000),
+            (Family::AirConditioner, 2_100, 50, 2_200),
+            (Family::AirConditioner, 2_100, 100, 2_200),
+        ] {
+            let (asked, moved) = step(Some(family), celsius(present), by).unwrap();
+            assert_eq!((asked, moved), (celsius(present + by), celsius(sent)), "{family} {present} {by}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_leaves_the_scale_is_refused() {
+        let bb = Some(Family::BaseboardV1);
+        assert_eq!(step(bb, celsius(i32::MAX), 50).unwrap_err().exit, Exit::Usage);
+        assert_eq!(step(bb, celsius(-27_300), -100).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn an_absolute_value_goes_to_the_nearest_step() {
+        assert_eq!(on_grid(Some(Family::BaseboardV1), celsius(2_030)), celsius(2_050));
+        assert_eq!(on_grid(Some(Family::AirConditioner), celsius(2_140)), celsius(2_100));
+        // Out of range, or of an unknown model: unchanged, so that the refusal names what was asked.
+        assert_eq!(on_grid(Some(Family::BaseboardV1), celsius(9_900)), celsius(9_900));
+        assert_eq!(on_grid(None, celsius(2_033)), celsius(2_033));
+    }
+
+    #[test]
+    fn records_name_every_field_that_was_asked() {
+        let asked = Change { lock: Some(true), ..Change::setpoint(celsius(2_056)) };
+        let known = Change::setpoint(celsius(2_050));
+        assert_eq!(record(&known, &asked, Unit::Celsius).to_json(), r#"{"setpoint_c":20.5,"locked":null}"#);
+        assert_eq!(
+            record(&known, &asked, Unit::Fahrenheit).to_json(),
+            r#"{"setpoint_c":20.5,"setpoint_f":68.9,"locked":null}"#
+        );
+        assert_eq!(summary(&known, &asked, Unit::Fahrenheit), "setpoint 68.9 °F, lock unknown");
+    }
+
+    #[test]
+    fn modes_and_fan_speeds_are_parsed_by_name_and_number() {
+        assert_eq!(mode("FAN").ok(), Some(Mode::FanOnly));
+        assert_eq!(fan("high").ok(), Some(FanSpeed::from_code(6)));
+        assert_eq!(fan("12").ok(), Some(FanSpeed::from_code(12)));
+        for bad in ["hurricane", "0", "13", ""] {
+            assert!(fan(bad).is_err() && swing(bad).is_err() && mode(bad).is_err(), "{bad}");
+        }
+    }
+}

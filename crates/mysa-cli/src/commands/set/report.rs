@@ -1,0 +1,371 @@
+//! What `mysa set` prints: the plan, the verdicts, and the exit code.
+
+use mysa_proto::InvalidCommand;
+use mysa_tokio::{Change, DeliveryStage, DeviceView, Expired, Level, Reason, Refused, Verdict};
+
+use super::dry_run::Payload;
+use super::plan::{self, Plan};
+use crate::output::record::{Record, Value, printable};
+use crate::output::temperature;
+use crate::output::terminal::Terminal;
+use crate::output::view::{self, Link};
+use crate::support::cloud::Cloud;
+use crate::support::config::Unit;
+use crate::support::exit::{Exit, Failure, Result};
+
+/// Prints verdicts as they arrive. What failed goes to standard error, so nothing is printed twice; with `--json`, one
+/// document at the end holds everything.
+pub(crate) struct Report<'a> {
+    terminal: &'a Terminal,
+    cloud: &'a Cloud,
+    /// Whether one thermostat was named: then the document is its result, and not a list.
+    is_single: bool,
+    no_wait: bool,
+    results: Vec<Record>,
+    failures: Vec<Failure>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(terminal: &'a Terminal, cloud: &'a Cloud, is_single: bool, no_wait: bool) -> Self {
+        Self { terminal, cloud, is_single, no_wait, results: Vec::new(), failures: Vec::new() }
+    }
+
+    /// Prints what is asked and what is sent.
+    pub(crate) fn plan(&self, plan: &Plan) -> Result<()> {
+        if self.terminal.json {
+            return Ok(());
+        }
+        self.terminal.line(format!("{} ({})", plan.label(), printable(plan.view.model.as_str())))?;
+        plan.lines().iter().try_for_each(|line| self.terminal.line(format!("  {line}")))
+    }
+
+    /// Prints the outcome of one command.
+    pub(crate) fn verdict(&mut self, plan: &Plan, verdict: &Verdict) -> Result<()> {
+        let latest = self.cloud.client.state(&plan.view.id).unwrap_or_else(|| plan.view.clone());
+        let service = self.cloud.client.service();
+        let outcome =
+            Outcome::of(verdict, self.no_wait, Link::of(&latest), (service.level, service.reason), plan.unit);
+        let held = plan::held(&latest, &plan.asked);
+        let mut record = document(&plan.view);
+        put_amounts(&mut record, plan, was_sent(verdict).then_some(&plan.sent));
+        record.put("held", plan::record(&held, &plan.asked, plan.unit));
+        record.put("verdict", outcome.name).put("said", outcome.text.as_str());
+        if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
+            record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
+        }
+        if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
+            record.put("reached", stage_name(*reached));
+            record.put("seen", plan::record(seen, &plan.asked, plan.unit));
+        }
+        record.put("link", Link::of(&latest).name());
+        record.put("exit_code", outcome.exit.map_or(0, |exit| exit as u8));
+        self.results.push(record);
+        let held = plan::summary(&held, &plan.asked, plan.unit);
+        let text = match outcome.name {
+            "sent" => outcome.text,
+            _ => format!("{}; it holds {held}{}", outcome.text, outcome.hint),
+        };
+        match outcome.exit {
+            None => self.good(&plan.view, &text),
+            Some(exit) => self.bad(&plan.view, Failure::new(exit, text)),
+        }
+    }
+
+    /// Prints why a command has no verdict.
+    pub(crate) fn failure(&mut self, view: &DeviceView, failure: Failure) -> Result<()> {
+        let mut record = document(view);
+        record.put("verdict", "failed").put("said", failure.to_string());
+        record.put("exit_code", failure.exit as u8);
+        self.results.push(record);
+        self.bad(view, failure)
+    }
+
+    /// Prints the payload that would be sent.
+    pub(crate) fn dry_run(&mut self, plan: &Plan, payload: Result<Payload>) -> Result<()> {
+        let Payload { to, text, sent } = match payload {
+            Ok(payload) => payload,
+            Err(failure) => return self.failure(&plan.view, failure),
+        };
+        let mut record = document(&plan.view);
+        put_amounts(&mut record, plan, Some(&sent));
+        record.put("dry_run", true).put("to", to.as_str()).put("payload", text.as_str());
+        self.results.push(record);
+        if self.terminal.json {
+            return Ok(());
+        }
+        self.terminal.line(format!("  would be sent to {to}:\n  {}", printable(&text)))?;
+        self.terminal.say("nothing was sent");
+        Ok(())
+    }
+
+    fn good(&self, view: &DeviceView, text: &str) -> Result<()> {
+        if self.terminal.json {
+            return Ok(());
+        }
+        self.terminal.progress("");
+        match self.is_single {
+            true => self.terminal.line(format!("  {text}")),
+            false => self.terminal.line(format!("{}: {text}", view::label(view))),
+        }
+    }
+
+    /// One failure of several is printed at once; the only one ends the program and is printed there.
+    fn bad(&mut self, view: &DeviceView, failure: Failure) -> Result<()> {
+        if self.is_single {
+            self.failures.push(failure);
+        } else {
+            let exit = failure.exit;
+            self.terminal.error(&Failure::new(exit, format!("{}: {failure}", view::label(view))));
+            self.failures.push(Failure::new(exit, ""));
+        }
+        Ok(())
+    }
+
+    /// Prints the document, and ends with the worst exit code.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let worst = Exit::worst(self.failures.iter().map(|failure| failure.exit));
+        if self.terminal.json {
+            let document = if self.is_single {
+                self.results.pop().unwrap_or_else(Record::document)
+            } else {
+                let mut document = Record::document();
+                document.put("exit_code", worst.map_or(0, |exit| exit as u8));
+                let results = self.results.into_iter().map(|result| {
+                    let mut device = Record::new();
+                    for (name, value) in result.into_fields().filter(|(name, _)| name != "schema") {
+                        device.put(&name, value);
+                    }
+                    Value::Record(device)
+                });
+                document.put("devices", results.collect::<Vec<_>>());
+                document
+            };
+            self.terminal.line(document.to_json())?;
+        }
+        match worst {
+            None => Ok(()),
+            Some(worst) => {
+                let at = self.failures.iter().position(|failure| failure.exit == worst).unwrap_or(0);
+                Err(self.failures.swap_remove(at))
+            }
+        }
+    }
+}
+
+fn document(view: &DeviceView) -> Record {
+    let mut document = Record::document();
+    document.put("id", view.id.as_str()).put("name", view.name.as_deref());
+    document
+}
+
+/// Before, requested and sent. Nothing was sent if `sent` is `None`.
+fn put_amounts(record: &mut Record, plan: &Plan, sent: Option<&Change>) {
+    record.put("before", plan::record(&plan.before, &plan.asked, plan.unit));
+    record.put("requested", plan::record(&plan.asked, &plan.asked, plan.unit));
+    record.put("sent", sent.map(|sent| plan::record(sent, &plan.asked, plan.unit)));
+}
+
+/// Whether the bytes of the command left this computer.
+fn was_sent(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Confirmed { .. }
+        | Verdict::Unconfirmed { .. }
+        | Verdict::Refused(Refused::Device | Refused::Service { .. }) => true,
+        Verdict::Superseded { reached, .. } => reached.is_some(),
+        Verdict::Refused(_) | Verdict::Expired(_) => false,
+    }
+}
+
+/// A verdict as it is reported.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    /// For programs.
+    name: &'static str,
+    text: String,
+    /// What to do, or what explains it.
+    hint: String,
+    /// `None` if all is well.
+    exit: Option<Exit>,
+}
+
+impl Outcome {
+    fn of(
+        verdict: &Verdict,
+        no_wait: bool,
+        link: Link,
+        (level, reason): (Level, Reason),
+        unit: Unit,
+    ) -> Self {
+        if let (true, Verdict::Unconfirmed { reached, .. }) = (no_wait, verdict) {
+            return Self::sent(*reached);
+        }
+        let exit = exit(verdict, link, level, reason);
+        let hint = match (exit, link) {
+            (Some(Exit::DeviceSilent), link) => format!("; the thermostat is {}", link.name()),
+            (Some(Exit::Unconfirmed), _) => "; check with `mysa status`".into(),
+            _ => String::new(),
+        };
+        Self { name: name(verdict), text: describe(verdict, unit), hint, exit }
+    }
+
+    /// The stage that a command reached when its confirmation is not waited for.
+    fn sent(reached: DeliveryStage) -> Self {
+        let (text, exit) = match reached {
+            DeliveryStage::Wire(channel) => {
+                (format!("sent by {channel}, and nobody has accepted it yet"), Some(Exit::Unconfirmed))
+            }
+            DeliveryStage::Service(channel) => {
+                (format!("sent; its effect was not waited for: accepted by {channel}"), None)
+            }
+            DeliveryStage::Thermostat => {
+                ("sent; its effect was not waited for: received by the thermostat".to_owned(), None)
+            }
+        };
+        Self { name: "sent", text, hint: String::new(), exit }
+    }
+}
+
+/// The exit code of a verdict; `None` if all is well.
+fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<Exit> {
+    Some(match verdict {
+        Verdict::Confirmed { .. } => return None,
+        Verdict::Unconfirmed { .. } if link != Link::Live => Exit::DeviceSilent,
+        Verdict::Unconfirmed { .. } | Verdict::Superseded { .. } => Exit::Unconfirmed,
+        Verdict::Refused(Refused::UnknownDevice) => Exit::Usage,
+        Verdict::Refused(_) => Exit::Refused,
+        Verdict::Expired(Expired::Deadline) if level == Level::SignInNeeded => Exit::SignIn,
+        // Without a failure so far, the time was too short; with one, the cloud is down.
+        Verdict::Expired(Expired::Deadline) if level > Level::ReadOnly && reason != Reason::Starting => {
+            Exit::Unreachable
+        }
+        Verdict::Expired(_) => Exit::TimedOut,
+    })
+}
+
+fn name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Confirmed { .. } => "confirmed",
+        Verdict::Unconfirmed { .. } => "unconfirmed",
+        Verdict::Refused(_) => "refused",
+        Verdict::Superseded { .. } => "superseded",
+        Verdict::Expired(_) => "expired",
+    }
+}
+
+fn stage_name(stage: DeliveryStage) -> &'static str {
+    match stage {
+        DeliveryStage::Wire(_) => "wire",
+        DeliveryStage::Service(_) => "service",
+        DeliveryStage::Thermostat => "thermostat",
+    }
+}
+
+/// A verdict in words, with temperatures in the user's unit.
+fn describe(verdict: &Verdict, unit: Unit) -> String {
+    match verdict {
+        Verdict::Refused(Refused::Model(refusal)) => format!("refused: {}", describe_refusal(refusal, unit)),
+        verdict => verdict.to_string(),
+    }
+}
+
+/// A refusal in words, with temperatures in the user's unit.
+pub(crate) fn describe_refusal(refusal: &InvalidCommand, unit: Unit) -> String {
+    let show = |celsius| temperature::show(celsius, unit);
+    match refusal {
+        InvalidCommand::SetpointOutOfRange { asked, range } if unit == Unit::Fahrenheit => format!(
+            "setpoint {} is out of range: allowed are {} to {} in steps of {:.1} °F",
+            show(*asked),
+            show(range.min),
+            show(range.max),
+            range.step.as_degrees() * 1.8
+        ),
+        InvalidCommand::SetpointNotOffered { asked, mode, offered }
+            if unit == Unit::Fahrenheit && !offered.is_empty() =>
+        {
+            let offered: Vec<String> = offered.iter().map(|one| show(*one)).collect();
+            format!(
+                "setpoint {} is not offered in mode {mode}: allowed are {}",
+                show(*asked),
+                offered.join(", ")
+            )
+        }
+        refusal => refusal.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mysa_proto::{Celsius, Channel, Family, Mode};
+    use mysa_tokio::Evidence;
+
+    use super::*;
+
+    fn unconfirmed(reached: DeliveryStage) -> Verdict {
+        Verdict::Unconfirmed { reached, seen: Change::default(), after: Duration::from_secs(1) }
+    }
+
+    #[test]
+    fn only_a_command_that_somebody_accepted_counts_as_sent() {
+        for (stage, exit) in [
+            (DeliveryStage::Wire(Channel::Mqtt), Some(Exit::Unconfirmed)),
+            (DeliveryStage::Service(Channel::Mqtt), None),
+            (DeliveryStage::Service(Channel::Structured), None),
+            (DeliveryStage::Thermostat, None),
+        ] {
+            let outcome = Outcome::sent(stage);
+            assert_eq!((outcome.name, outcome.exit), ("sent", exit), "{stage:?}");
+        }
+        assert!(Outcome::sent(DeliveryStage::Service(Channel::Mqtt)).text.contains("MQTT"));
+    }
+
+    #[test]
+    fn refusals_are_in_the_unit_that_was_typed() {
+        let range = Family::BaseboardV1.setpoint_range().unwrap();
+        let refusal = InvalidCommand::SetpointOutOfRange { asked: Celsius::from_hundredths(3_500), range };
+        let text = describe_refusal(&refusal, Unit::Fahrenheit);
+        assert_eq!(
+            text,
+            "setpoint 95.0 °F is out of range: allowed are 41.0 °F to 86.0 °F in steps of 0.9 °F"
+        );
+        assert!(describe_refusal(&refusal, Unit::Celsius).contains("35"), "{refusal}");
+        let offered = vec![Celsius::from_hundredths(2_000)];
+        let asked = Celsius::from_hundredths(2_100);
+        let refusal = InvalidCommand::SetpointNotOffered { asked, mode: Mode::Cool, offered };
+        let text = describe_refusal(&refusal, Unit::Fahrenheit);
+        assert!(text.contains("69.8 °F") && text.contains("68.0 °F") && !text.contains("°C"), "{text}");
+    }
+
+    #[test]
+    fn a_command_that_was_never_sent_has_no_sent_amount() {
+        assert!(was_sent(&unconfirmed(DeliveryStage::Wire(Channel::Mqtt))));
+        assert!(was_sent(&Verdict::Refused(Refused::Device)));
+        assert!(!was_sent(&Verdict::Refused(Refused::NotPermitted)));
+        assert!(!was_sent(&Verdict::Expired(Expired::Deadline)));
+    }
+
+    #[test]
+    fn every_verdict_has_its_exit_code() {
+        let confirmed = Verdict::Confirmed { by: Evidence::Ack, after: Duration::from_secs(1) };
+        let unconfirmed = unconfirmed(DeliveryStage::Service(Channel::Mqtt));
+        let expired = Verdict::Expired(Expired::Deadline);
+        let refused = |by| Verdict::Refused(by);
+        let down = Reason::Unreachable;
+        for (verdict, link, (level, reason), code) in [
+            (&confirmed, Link::Offline, (Level::Live, Reason::Healthy), None),
+            (&unconfirmed, Link::Live, (Level::Live, Reason::Healthy), Some(Exit::Unconfirmed)),
+            (&unconfirmed, Link::Offline, (Level::Live, Reason::Healthy), Some(Exit::DeviceSilent)),
+            (&unconfirmed, Link::Silent, (Level::Live, Reason::Healthy), Some(Exit::DeviceSilent)),
+            (&refused(Refused::Device), Link::Live, (Level::Live, Reason::Healthy), Some(Exit::Refused)),
+            (&refused(Refused::NotPermitted), Link::Live, (Level::ReadOnly, down), Some(Exit::Refused)),
+            (&expired, Link::Live, (Level::Live, Reason::Healthy), Some(Exit::TimedOut)),
+            (&expired, Link::Live, (Level::RestOnly, down), Some(Exit::Unreachable)),
+            (&expired, Link::Live, (Level::Offline, down), Some(Exit::Unreachable)),
+            (&expired, Link::Live, (Level::Offline, Reason::Starting), Some(Exit::TimedOut)),
+            (&expired, Link::Live, (Level::SignInNeeded, Reason::NoCredentials), Some(Exit::SignIn)),
+        ] {
+            assert_eq!(exit(verdict, link, level, reason), code, "{verdict}, {}, {level}", link.name());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Every example of every help text, run as it is written.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+
+use mysa_sim::CloudSpec;
+
+use crate::bench::Bench;
+use crate::common::{Ran, finish};
+
+/// The commands under "Examples:", without their descriptions.
+fn examples(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        // A line that is further in continues a description.
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .map(|line| line.split("   ").next().unwrap_or(line).trim().to_owned())
+        .collect()
+}
+
+/// Names of the subcommands in a help text.
+fn subcommands(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// A home with every file and program that the examples use.
+fn bench() -> Bench {
+    let mut spec = CloudSpec::demo();
+    spec.accounts[0].email = "ann@example.org".into();
+    let bench = Bench::with(spec);
+    let home = &bench.home;
+    home.write("pw.txt", format!("{}\n", CloudSpec::DEMO_PASSWORD));
+    home.write("readings.b64", "yqAATTNXaecAzADNACYAAAAsASABZBs5AKA=");
+    let frame =
+        r#"{"log":{"entries":[{"_webSocketMessages":[{"type":"receive","opcode":2,"data":"IAIAAA=="}]}]}}"#;
+    home.write("capture.har", frame);
+    let program = |name: &str, script: &str| {
+        let path = home.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("mysa", &format!("exec '{}' \"$@\"", env!("CARGO_BIN_EXE_mysa")));
+    program("pass", &format!("echo '{}'", CloudSpec::DEMO_PASSWORD));
+    program("other-program", "cat >/dev/null");
+    program("man", "cat >/dev/null");
+    let message = r#"/v1/dev/a0b1c2d3e4f5/out {"Device":"a0b1c2d3e4f5","MsgType":0}"#;
+    program("mosquitto_sub", &format!("echo '{message}'"));
+    bench
+}
+
+fn shell(bench: &Bench, line: &str) -> Ran {
+    let mut command = std::process::Command::new("sh");
+    // What the command would inherit, from the bench.
+    for (name, value) in bench.command(&[]).get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let path = format!("{}:{}", bench.home.path("bin").display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "canary");
+    command.args(["-c", line]).current_dir(bench.home.path(""));
+    finish(command, b"")
+}
+
+#[test]
+fn every_example_of_every_help_text_works() {
+    let bench = bench();
+    let help = bench.home.run(&["--help"]).ok().out;
+    let mut lines: Vec<String> = Vec::new();
+    // The sign-in first, since the others need it.
+    for name in std::iter::once("login".to_owned()).chain(subcommands(&help)) {
+        lines.extend(examples(&bench.home.run(&[&name, "--help"]).ok().out));
+    }
+    lines.extend(examples(&help));
+    let mut seen = BTreeSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
+    assert!(lines.len() > 30, "{lines:?}");
+    assert!(lines.iter().all(|line| line.len() <= 78), "an example is wider than a terminal: {lines:?}");
+
+    let sim_help = bench.home.run(&["sim", "--help"]).ok().out;
+    let home_file =
+        sim_help.lines().skip_while(|line| *line != "  A home file:" && *line != "A home file:").skip(1);
+    let home_file: Vec<&str> = home_file.take_while(|line| !line.is_empty()).collect();
+    bench.home.write("home.toml", home_file.join("\n"));
+
+    for line in &lines {
+        let ran = match line.as_str() {
+            // Runs for half a minute, and is run by other tests.
+            "mysa demo" => continue,
+            // There is no terminal to prompt on.
+            line if line == "mysa login ann@example.org" => {
+                let ran = shell(&bench, line).fails(2);
+                assert!(ran.err.contains("cannot prompt for a password"), "{ran:?}");
+                continue;
+            }
+            // Runs until it is interrupted.
+            line if line.starts_with("mysa sim") => {
+                let line = line.replace("mysa sim", "timeout -s INT 2 mysa sim");
+                let line =
+                    if line.contains("--listen") { line } else { format!("{line} --listen 127.0.0.1:0") };
+                let ran = shell(&bench, &line);
+                assert!(ran.out.contains("simulated cloud on"), "{line}: {ran:?}");
+                continue;
+            }
+            line if line.starts_with("mysa watch --url") => {
+                shell(&bench, &format!("mysa presign --print | {line} --count 1 --timeout 30"))
+            }
+            line if line.starts_with("mysa watch") && !line.contains("--count") => {
+                shell(&bench, &format!("{line} --count 1 --timeout 30"))
+            }
+            line => shell(&bench, line),
+        };
+        // Nothing was recorded at the time of some examples, and a URL that signs with made-up keys is one all the same.
+        assert_eq!(ran.code, 0, "{line}: {ran:?}");
+    }
+}

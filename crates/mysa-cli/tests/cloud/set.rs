@@ -1,0 +1,134 @@
+//! `mysa set` and `mysa mode`: several thermostats, amounts, channels, and time limits.
+
+use mysa_sim::{CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Mode};
+use serde_json::Value;
+
+use crate::bench::{BEDROOM, Bench, LIVING, OFFICE};
+
+#[test]
+fn several_thermostats_get_one_verdict_each() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["set", "living", "bedroom", "--temp", "21", "--json"]).ok();
+    let documents = ran.json();
+    assert_eq!(documents.len(), 1, "{ran:?}");
+    let devices = documents[0]["devices"].as_array().unwrap();
+    assert_eq!((&documents[0]["schema"], &documents[0]["exit_code"]), (&1.into(), &0.into()));
+    let mut ids: Vec<&str> = devices.iter().map(|device| device["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [LIVING, BEDROOM]);
+    assert!(devices.iter().all(|device| device["verdict"] == "confirmed"), "{ran:?}");
+    assert_eq!((bench.setpoint(LIVING), bench.setpoint(BEDROOM)), (21.0, 21.0));
+
+    // Each verdict is printed once: the good one with the data, the bad one as an error.
+    bench.device_fault(BEDROOM, DeviceFault::Refuse);
+    let ran = bench.run(&["set", "living", "bedroom", "--temp", "20"]).fails(7);
+    assert_eq!(ran.out.matches("Living room: confirmed").count(), 1, "{ran:?}");
+    assert_eq!(ran.err.matches("Bedroom: refused").count(), 1, "{ran:?}");
+    assert!(!ran.out.contains("refused") && ran.err.lines().count() == 1, "{ran:?}");
+    assert_eq!((bench.setpoint(LIVING), bench.setpoint(BEDROOM)), (20.0, 21.0));
+}
+
+#[test]
+fn all_thermostats_are_changed_by_one_command() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["mode", "--all", "off", "--json"]).ok();
+    assert_eq!(ran.json()[0]["devices"].as_array().map(Vec::len), Some(5), "{ran:?}");
+    assert!([LIVING, BEDROOM, OFFICE].iter().all(|id| bench.mode(id) == Mode::Off));
+    bench.run(&["mode", "living", "bedroom", "heat"]).ok();
+    assert_eq!((bench.mode(LIVING), bench.mode(OFFICE)), (Mode::Heat, Mode::Off));
+    for args in [
+        &["mode", "living"][..],
+        &["mode", "--all"],
+        &["mode", "--all", "living", "off"],
+        &["set", "living", "--all", "--temp", "20"],
+        &["set", "--temp", "20"],
+        &["set", "living", "bedroom"],
+        &["set", "living", "nowhere", "--temp", "23"],
+    ] {
+        bench.run(args).fails(2);
+    }
+    assert_eq!(bench.setpoint(LIVING), 20.5);
+}
+
+/// Before, requested, sent and held.
+fn amounts(document: &Value) -> [f64; 4] {
+    ["before", "requested", "sent", "held"].map(|name| document[name]["setpoint_c"].as_f64().unwrap())
+}
+
+#[test]
+fn what_was_asked_sent_and_held_is_named() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["set", "living", "--temp", "20.8"]).ok();
+    assert!(ran.out.contains("setpoint: 20.5 °C → 20.8 °C, sent as 21.0 °C"), "{ran:?}");
+    assert!(ran.out.contains("it holds setpoint 21.0 °C"), "{ran:?}");
+    let ran = bench.run(&["set", "living", "--temp", "20.3", "--json"]).ok();
+    assert_eq!(amounts(&ran.json()[0]), [21.0, 20.3, 20.5, 20.5], "{ran:?}");
+    // A step goes in its own direction, also where the device takes whole degrees only.
+    let ran = bench.run(&["set", "office", "--temp", "-0.5", "--json"]).ok();
+    assert_eq!(amounts(&ran.json()[0]), [21.0, 20.5, 20.0, 20.0], "{ran:?}");
+    let ran = bench.run(&["set", "living", "--temp", "+0.2", "--json"]).ok();
+    assert_eq!(amounts(&ran.json()[0]), [20.5, 20.7, 21.0, 21.0], "{ran:?}");
+    // A step beyond the range is refused and moves nothing.
+    bench.run(&["set", "living", "--temp", "30"]).ok();
+    let ran = bench.run(&["set", "living", "--temp", "+0.2", "--json"]).fails(7);
+    let document = &ran.json()[0];
+    assert!(document["sent"].is_null() && document["held"]["setpoint_c"] == 30.0, "{ran:?}");
+    assert_eq!(bench.setpoint(LIVING), 30.0);
+}
+
+#[test]
+fn fahrenheit_is_answered_in_fahrenheit() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["set", "living", "--temp", "70F"]).ok();
+    assert!(ran.out.contains("68.9 °F → 70.0 °F, sent as 69.8 °F"), "{ran:?}");
+    assert!(ran.out.contains("it holds setpoint 69.8 °F") && !ran.out.contains("°C"), "{ran:?}");
+    let ran = bench.run(&["set", "living", "--temp", "120F"]).fails(7);
+    assert!(ran.err.contains("120.0 °F is out of range") && !ran.err.contains("°C"), "{ran:?}");
+    let document = bench.run(&["set", "living", "--temp", "68F", "--json"]).ok().json().remove(0);
+    assert_eq!(
+        (&document["held"]["setpoint_f"], &document["held"]["setpoint_c"]),
+        (&68.0.into(), &20.0.into()),
+        "{document}"
+    );
+}
+
+#[test]
+fn without_waiting_only_what_somebody_accepted_counts_as_sent() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::EatPublishes);
+    let ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait", "--channel", "mqtt"]).fails(6);
+    assert!(ran.err.contains("nobody has accepted it"), "{ran:?}");
+    assert!(!ran.out.contains("sent; "), "{ran:?}");
+}
+
+#[test]
+fn the_channel_can_be_chosen() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::RefuseUpgrade(503));
+    bench.run(&["set", "bedroom", "--temp", "19", "--channel", "rest"]).ok();
+    assert_eq!(bench.setpoint(BEDROOM), 19.0);
+    let ran = bench.run(&["set", "bedroom", "--temp", "22", "--channel", "mqtt", "--wait", "2"]);
+    assert!(ran.code != 0 && bench.setpoint(BEDROOM) == 19.0, "{ran:?}");
+    bench.home.run(&["config", "set", "channel", "rest"]).ok();
+    bench.run(&["set", "bedroom", "--temp", "20"]).ok();
+    assert_eq!(bench.setpoint(BEDROOM), 20.0);
+    bench.home.run(&["config", "set", "channel", "smoke"]).fails(2);
+    bench.run(&["set", "bedroom", "--temp", "20", "--channel", "smoke"]).fails(2);
+}
+
+#[test]
+fn the_time_limit_ends_a_command_whatever_hangs() {
+    for fault in [
+        Fault::Http(Endpoint::Any, HttpFault::Hang),
+        Fault::Http(Endpoint::Rest, HttpFault::Hang),
+        Fault::HangUpgrade,
+        Fault::IgnoreConnect,
+    ] {
+        let bench = Bench::with(CloudSpec::demo());
+        bench.log_in().ok();
+        bench.fault(fault.clone());
+        let ran = bench.run(&["set", "living", "--temp", "22", "--channel", "mqtt", "--wait", "2"]).fails(9);
+        assert_eq!(ran.err.lines().count(), 1, "{fault:?}: {ran:?}");
+        assert_eq!(bench.setpoint(LIVING), 20.5, "{fault:?}");
+    }
+}

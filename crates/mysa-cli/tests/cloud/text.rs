@@ -1,0 +1,92 @@
+//! Text from the cloud on every output of every command.
+
+use mysa_sim::CloudSpec;
+
+use crate::bench::{Bench, LIVING};
+use crate::common::Ran;
+
+/// Clears the screen, rings the bell, reverses the line, breaks it, and is two columns wide in places.
+const CANARY: &str = "Ca\u{1b}[2Jn\u{7}a\u{202e}r\u{9b}1my\n<b>&\"\u{2028}\u{7f}暖";
+
+/// No character that controls a terminal or reorders a line, apart from the ends of lines.
+#[track_caller]
+fn is_harmless(ran: &Ran, command: &str) {
+    let is_bad = |c: char| {
+        (c.is_control() && c != '\n' && c != '\r')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    for (stream, text) in [("stdout", &ran.out), ("stderr", &ran.err)] {
+        let found = text.chars().find(|&c| is_bad(c));
+        assert_eq!(found, None, "{command}: {stream}: {}", text.escape_debug());
+        assert!(!text.contains("my\n"), "{command}: {stream}: the line break is raw: {text}");
+    }
+}
+
+fn bench() -> Bench {
+    let mut spec = CloudSpec::demo();
+    spec.accounts[0].homes[0].name = CANARY.into();
+    for device in &mut spec.accounts[0].homes[0].devices {
+        device.name = format!("{CANARY} {}", device.id);
+    }
+    Bench::with(spec)
+}
+
+#[test]
+fn a_hostile_name_is_escaped_by_every_command() {
+    let bench = bench();
+    is_harmless(&bench.log_in().ok(), "login");
+    let mut shown = 0;
+    for args in [
+        &["devices"][..],
+        &["status"],
+        &["watch", "--count", "3"],
+        &["-v", "set", LIVING, "--temp", "21"],
+        &["set", LIVING, "a0b1c2d3e4f7", "--temp", "22"],
+        &["set", LIVING, "--temp", "21", "--dry-run"],
+        &["set", LIVING, "--temp", "99"],
+        &["set", "ca", "--temp", "21"],
+        &["mode", LIVING, "heat"],
+        &["energy"],
+        &["energy", "--csv", "-"],
+        &["energy", "--svg", "-"],
+        &["doctor"],
+        &["doctor", "--show-private"],
+        &["raw", "/devices"],
+        &["raw", "/devices", "--show-private"],
+        &["config", "set-watts", LIVING, "1000"],
+        &["config", "show"],
+        &["presign", "--print"],
+        &["logout", "--local"],
+    ] {
+        for json in [false, true] {
+            if json && args.contains(&"-") {
+                continue;
+            }
+            let mut all = args.to_vec();
+            all.extend(json.then_some("--json"));
+            if args[0] == "logout" {
+                bench.log_in().ok();
+            }
+            let ran = bench.run(&all);
+            let command = all.join(" ");
+            assert!(ran.code == 0 || ran.code == 2 || ran.code == 7, "{command}: {ran:?}");
+            is_harmless(&ran, &command);
+            shown += usize::from(ran.out.contains("暖") || ran.err.contains("暖"));
+            if json && ran.code == 0 {
+                ran.json();
+            }
+        }
+    }
+    assert!(shown > 20, "the name is shown {shown} times");
+}
+
+#[test]
+fn a_dumb_terminal_and_a_pipe_get_no_escape_sequences() {
+    let bench = Bench::signed_in();
+    for (name, value) in [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm-256color")] {
+        let mut command = bench.command(&["doctor"]);
+        command.env(name, value);
+        let ran = crate::common::finish(command, b"").ok();
+        assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "{name}={value}: {ran:?}");
+    }
+}
