@@ -11,21 +11,21 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::Now;
-use crate::account::Account;
+use crate::auth::account::Account;
+use crate::auth::identity_pool::IdentityPool;
+use crate::auth::token::{HmacSigner, TokenDesk, TokenSigner};
+use crate::auth::user_pool::UserPool;
 use crate::broker::{Broker, Context, Output, Policy};
-use crate::deed::Origin;
+use crate::device::command_record::Origin;
+use crate::device::thermostat::{Emission, Thermostat};
+use crate::device::weather::Weather;
 use crate::device::{self, Device};
 use crate::endpoint::{Endpoint, Service, Target};
 use crate::fault::{Fault, Faults, HttpFault, Window};
 use crate::http::{CachedReply, Exception, HttpAnswer, HttpReply, HttpRequest, Reply, header};
-use crate::identity_pool::IdentityPool;
 use crate::rng::Rng;
 use crate::spec::{CloudSpec, Names, Rules};
-use crate::thermostat::{Emission, Thermostat};
-use crate::token::{HmacSigner, TokenDesk, TokenSigner};
 use crate::truth::Counters;
-use crate::user_pool::UserPool;
-use crate::weather::Weather;
 
 /// The whole cloud: sign-in, REST, broker, and the thermostats behind it.
 ///
@@ -426,7 +426,7 @@ impl Cloud {
                 self.rest(now, request, backend)
             }
             Service::Broker => Reply::aws_error(service, 403, "ForbiddenException", "Forbidden"),
-            Service::Things => self.things(now, request),
+            Service::Things => self.describe_thing(now, request),
             Service::Unknown => Reply::error(404, "no such host"),
         }
     }
@@ -540,7 +540,7 @@ impl Cloud {
                 Emission::ReadSettings => {
                     let record = device.record.clone();
                     device.thermostat.read_settings(now, &record);
-                    device.learn(now, crate::thermostat::News::Settings, 0);
+                    device.learn(now, crate::device::thermostat::News::Settings, 0);
                 }
                 Emission::Publish { kind, at_least_once, payload, news } => {
                     let shift = self.faults.of_device(now.mono, id).clock_shift;
@@ -548,7 +548,7 @@ impl Cloud {
                     if device.removed {
                         continue;
                     }
-                    let payload = if news == crate::thermostat::News::Readings {
+                    let payload = if news == crate::device::thermostat::News::Readings {
                         self.faults.mangle(now.mono, id, payload)
                     } else {
                         payload

@@ -6,8 +6,8 @@ use core::time::Duration;
 use mysa_proto::DeviceId;
 
 use crate::Mode;
+use crate::device::thermostat::DeviceFaults;
 use crate::endpoint::Endpoint;
-use crate::thermostat::DeviceFaults;
 
 /// What goes wrong, and when. Times run from the birth of the cloud.
 #[derive(Clone, Debug, Default)]

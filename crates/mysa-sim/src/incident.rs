@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::Now;
 use crate::cloud::Cloud;
-use crate::deed::Origin;
-use crate::family::{Family, Mode};
+use crate::device::command_record::Origin;
+use crate::device::family::{Family, Mode};
+use crate::device::parsed_command::Wanted;
 use crate::fault::Happening;
-use crate::wanted::Wanted;
 
 impl Cloud {
     /// Somebody turns a thermostat by its buttons. `false` if there is none such, it is locked, or has no power.
@@ -28,7 +28,8 @@ impl Cloud {
         let profile = self.devices[index].thermostat.family.profile();
         let setpoint = match setpoint {
             Some(setpoint) => {
-                match crate::wanted::checked_setpoint(setpoint.as_degrees(), profile.setpoint) {
+                match crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), profile.setpoint)
+                {
                     Some(setpoint) => Some(setpoint),
                     None => return false,
                 }

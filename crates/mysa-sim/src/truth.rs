@@ -5,8 +5,8 @@ use core::time::Duration;
 use mysa_proto::{Celsius, DeviceId, UnixTime};
 
 use crate::cloud::Cloud;
-use crate::deed::{Deed, Heard, HeldSettings};
-use crate::family::{Family, Mode};
+use crate::device::command_record::{Deed, Heard, HeldSettings};
+use crate::device::family::{Family, Mode};
 use crate::spec::Names;
 
 /// How often each thing has happened, since the birth of the cloud.

@@ -1,5 +1,11 @@
 //! The REST service: who is asking, which host was asked, and the routes both hosts have.
 
+pub(crate) mod capabilities;
+pub(crate) mod describe_thing;
+pub(crate) mod history;
+pub(crate) mod preferences;
+pub(crate) mod structured;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,10 +13,10 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
+use crate::auth::token::TokenUse;
 use crate::cloud::Cloud;
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply, decoded};
-use crate::token::TokenUse;
 
 /// Largest body that is read.
 const MAX_BODY: usize = 256 * 1024;

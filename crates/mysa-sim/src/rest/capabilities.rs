@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
-use crate::family::Family;
+use crate::device::family::Family;
 
 impl Cloud {
     pub(crate) fn capabilities(&self, index: usize) -> Value {

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Mode, Profile, Pulse, Seen, Stamp};
-use crate::message::Cents;
+use crate::device::message::Cents;
 
 pub(super) const PROFILE: Profile = Profile {
     body_type: 1,

@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::Now;
 use crate::clock::{iso_millis, parse_iso};
 use crate::cloud::Cloud;
-use crate::deed::Origin;
-use crate::family::{Family, Mode};
+use crate::device::command_record::Origin;
+use crate::device::family::{Family, Mode};
+use crate::device::parsed_command::{Wanted, checked_setpoint, number};
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
-use crate::preferences::recorded;
-use crate::wanted::{Wanted, checked_setpoint, number};
+use crate::rest::preferences::recorded;
 
 /// Schedules and holds that are kept; more are refused.
 const MAX_SCHEDULES: usize = 256;
@@ -242,7 +242,7 @@ impl Cloud {
         let device = &mut self.devices[index];
         if device.thermostat.family == Family::Silent {
             device.thermostat.apply_silently(now, wanted);
-            device.learn(now, crate::thermostat::News::Settings, 0);
+            device.learn(now, crate::device::thermostat::News::Settings, 0);
             device.desired.clear();
             self.reschedule(index);
             return;
@@ -378,7 +378,7 @@ const SECTIONS: [&str; 7] =
 fn wanted_of(
     sections: &Map<String, Value>,
     family: Family,
-    lit: &crate::wanted::Brightness,
+    lit: &crate::device::parsed_command::Brightness,
 ) -> Result<Wanted, &'static str> {
     let member = |section: &str, name: &str| sections.get(section).and_then(|members| members.get(name));
     let grid = family.profile().setpoint;
@@ -415,7 +415,7 @@ fn wanted_of(
         value.filter(|value| (0..=100).contains(value))
     };
     if let (Some(active), Some(idle)) = (percent("activeIntensity"), percent("idleIntensity")) {
-        wanted.brightness = Some(crate::wanted::Brightness { active, idle, ..*lit });
+        wanted.brightness = Some(crate::device::parsed_command::Brightness { active, idle, ..*lit });
     }
     Ok(wanted)
 }

@@ -1,9 +1,9 @@
 use core::time::Duration;
 
 use crate::Now;
-use crate::energy::{BUCKET_SECS, Meter};
+use crate::device::energy::{BUCKET_SECS, Meter};
+use crate::device::weather::Weather;
 use crate::math::decay;
-use crate::weather::Weather;
 
 /// A room as heat sees it: one lump of warm things behind a wall, and for floor heating a slab in between.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::clock::{Civil, days_of};
 use crate::cloud::Cloud;
 use crate::device::SCHEDULE;
-use crate::energy::{BUCKET_SECS, Bucket, bucket_start};
+use crate::device::energy::{BUCKET_SECS, Bucket, bucket_start};
+use crate::device::parsed_command::number;
 use crate::http::Reply;
 use crate::math::{quantise, round};
-use crate::wanted::number;
 
 const DAY: i64 = 86_400;
 /// Longest stretch that is added up in one answer.

@@ -7,10 +7,10 @@ use mysa_sigv4::Credentials;
 use serde_json::{Value, json};
 
 use crate::Now;
+use crate::auth::token::{TokenDesk, TokenUse};
 use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{Names, Rules};
-use crate::token::{TokenDesk, TokenUse};
 
 /// What the members of an identity pool may do at the broker.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

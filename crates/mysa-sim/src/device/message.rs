@@ -7,7 +7,7 @@ use core::fmt::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::family::Stamp;
+use crate::device::family::Stamp;
 use crate::math::round;
 
 /// A number with at most two decimals, written as short as a thermostat writes it: `19.65`, `20.5`, `21`.

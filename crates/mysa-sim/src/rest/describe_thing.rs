@@ -11,7 +11,7 @@ use crate::http::{HttpRequest, Reply, decoded};
 impl Cloud {
     /// Answers a request to the control plane. It is let in by the access key alone: what the signature in the header
     /// covers is not checked, since nothing can be changed here.
-    pub(crate) fn things(&self, now: Now, request: &HttpRequest<'_>) -> Reply {
+    pub(crate) fn describe_thing(&self, now: Now, request: &HttpRequest<'_>) -> Reply {
         let refused = |status, name, message: &str| {
             Reply::json(status, &json!({ "message": message })).with("x-amzn-errortype", name)
         };

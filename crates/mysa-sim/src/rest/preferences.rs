@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use serde_json::{Map, Value, json};
 
-use crate::wanted::{checked_setpoint, number};
+use crate::device::parsed_command::{checked_setpoint, number};
 
 /// Heater profiles that a record may name: `DutyCycleOpt`.
 const HEATERS: [i64; 7] = [0, 4, 5, 6, 7, 8, 9];

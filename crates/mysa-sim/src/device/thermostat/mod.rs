@@ -1,4 +1,4 @@
-mod speech;
+mod outbound;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -10,18 +10,18 @@ use mysa_proto::{Celsius, DeviceId, TopicKind};
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::deed::{Deed, Heard, HeldSettings, Origin};
-use crate::family::{Control, Family, Mode, Profile, Seen};
+use crate::device::command_record::{Deed, Heard, HeldSettings, Origin};
+use crate::device::family::{Control, Family, Mode, Profile, Seen};
+use crate::device::message::{self, Record};
+use crate::device::parsed_command::{Brightness, Wanted};
+use crate::device::room::{Drive, Room};
+use crate::device::settings::Settings;
+use crate::device::weather::Weather;
 use crate::math::{floor, round};
-use crate::message::{self, Record};
 use crate::rng::{Rng, hash, unit};
-use crate::room::{Drive, Room};
-use crate::settings::Settings;
 use crate::spec::DeviceSpec;
-use crate::wanted::{Brightness, Wanted};
-use crate::weather::Weather;
 
-use self::speech::{BATCH_PERIOD, say};
+use self::outbound::{BATCH_PERIOD, say};
 
 /// What is wrong with a thermostat at a moment.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,7 +2,7 @@ use alloc::string::String;
 
 use serde_json::{Map, Value, json};
 
-use crate::family::{Family, Mode};
+use crate::device::family::{Family, Mode};
 use crate::math::round;
 
 /// How the display is lit, as `br` and the device record have it.

@@ -1,3 +1,8 @@
+//! The MQTT broker.
+
+pub(crate) mod connection;
+pub(crate) mod subscriptions;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -10,12 +15,12 @@ use mysa_mqtt_codec::{
 };
 use mysa_proto::{DeviceId, TopicKind};
 
-use crate::connection::{Connection, InFlight};
+use crate::auth::identity_pool::Reach;
+use crate::broker::connection::{Connection, InFlight};
+use crate::broker::subscriptions::{Absent, BACKLOG};
 use crate::device::Device;
 use crate::fault::{Closing, DeliveryFaults, Fault, Faults};
-use crate::identity_pool::Reach;
 use crate::spec::{Denial, Rules};
-use crate::subscriptions::{Absent, BACKLOG};
 
 /// Something the cloud wants done on a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use mysa_mqtt_codec::{Filter, Topic};
 
-use crate::identity_pool::Reach;
+use crate::auth::identity_pool::Reach;
 
 /// What a client has subscribed to, and whether with QoS 1.
 #[derive(Debug, Default)]

@@ -11,11 +11,11 @@ use mysa_cognito::server::{ClaimError, Exchange};
 use serde_json::{Value, json};
 
 use crate::Now;
-use crate::account::Account;
+use crate::auth::account::Account;
+use crate::auth::token::{Issued, TokenDesk, TokenUse};
 use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{Barred, ChallengeSpec, Names, Rules};
-use crate::token::{Issued, TokenDesk, TokenUse};
 
 /// The user pool: who may sign in, and with what they may go on.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-use crate::family::Mode;
-use crate::wanted::{Brightness, Wanted};
+use crate::device::family::Mode;
+use crate::device::parsed_command::{Brightness, Wanted};
 
 /// What a thermostat is set to.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,9 +6,9 @@ use core::time::Duration;
 use mysa_mqtt_codec::PacketId;
 use mysa_mqtt_codec::server::Stream;
 
+use crate::auth::identity_pool::Reach;
+use crate::broker::subscriptions::{Absent, Subscriptions};
 use crate::fault::Closing;
-use crate::identity_pool::Reach;
-use crate::subscriptions::{Absent, Subscriptions};
 
 /// Largest packet that is read: 128 KiB of payload, and room for the topic.
 const MAX_PACKET: u32 = 128 * 1024 + 1_024;

@@ -1,3 +1,15 @@
+//! The thermostats, their rooms, and what the cloud knows of them.
+
+pub(crate) mod command_record;
+pub(crate) mod energy;
+pub(crate) mod family;
+pub(crate) mod message;
+pub(crate) mod parsed_command;
+pub(crate) mod room;
+pub(crate) mod settings;
+pub(crate) mod thermostat;
+pub(crate) mod weather;
+
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
@@ -5,13 +17,13 @@ use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::deed::Origin;
-use crate::energy::{BUCKET_SECS, Bucket};
-use crate::family::{Family, Mode, Seen};
-use crate::settings::Settings;
+use crate::device::command_record::Origin;
+use crate::device::energy::{BUCKET_SECS, Bucket};
+use crate::device::family::{Family, Mode, Seen};
+use crate::device::parsed_command::number;
+use crate::device::settings::Settings;
+use crate::device::thermostat::{News, Thermostat};
 use crate::spec::DeviceSpec;
-use crate::thermostat::{News, Thermostat};
-use crate::wanted::number;
 
 /// A thermostat as the cloud keeps it: the thing itself, its record, and the cloud's copy of its state.
 #[derive(Debug)]

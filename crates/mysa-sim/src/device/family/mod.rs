@@ -11,8 +11,8 @@ use core::time::Duration;
 
 use mysa_proto::DeviceId;
 
+use crate::device::room::Drive;
 use crate::math::quantise;
-use crate::room::Drive;
 
 /// What a thermostat is set to do.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -5,8 +5,8 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Control, Mode, Profile, Seen, Stamp};
-use crate::message::{Cents, open_mcm};
-use crate::room::Drive;
+use crate::device::message::{Cents, open_mcm};
+use crate::device::room::Drive;
 
 pub(super) const PROFILE: Profile = Profile {
     body_type: 3,

@@ -1,29 +1,26 @@
-//! Baseboard V2: a relay, on below the setpoint and off above it.
+//! Baseboard V2 Lite: a relay switched in tenths of a period of ten samples. It measures nothing electrical.
 
 use alloc::string::String;
 use core::fmt::Write;
 use core::time::Duration;
 
-use super::{Control, Mode, Profile, Seen, Stamp};
-use crate::message::{Cents, open_mcm};
-use crate::room::Drive;
+use super::{Mode, Profile, Pulse, Seen, Stamp};
+use crate::device::message::{Cents, open_mcm};
 
 pub(super) const PROFILE: Profile = Profile {
-    body_type: 4,
-    sample: Duration::from_secs(30),
-    idle_status: Duration::from_secs(900),
+    body_type: 5,
+    sample: Duration::from_secs(31),
+    idle_status: Duration::from_secs(1_200),
     live_status: Duration::from_secs(5),
     batch_version: Some(3),
     setpoint: (500, 3_000, 50),
     modes: &[Mode::Off, Mode::Heat],
-    tells_setpoint: false,
-    reads_text_cmd: true,
-    firmware: "3.17.4.1",
+    tells_setpoint: true,
+    reads_text_cmd: false,
+    firmware: "3.17.5.13",
 };
 
-pub(super) fn control(control: &mut Control, seen: &Seen) -> Drive {
-    control.bang(seen, seen.room, 0.15)
-}
+pub(super) const PULSE: Pulse = Pulse { period: Duration::from_secs(310), gain: 0.6, steps: 10.0 };
 
 pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
     open_mcm(out, stamp, stamp.time, 40, None);
@@ -33,6 +30,6 @@ pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
         Cents::of(seen.room),
         Cents::of(seen.humidity),
         Cents::of(seen.setpoint),
-        if seen.on { "1.0" } else { "0.0" },
+        Cents::of(seen.duty),
     );
 }

@@ -8,11 +8,11 @@ use mysa_proto::TopicKind;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::family::{Family, Mode, Stamp};
-use crate::message;
+use crate::device::family::{Family, Mode, Stamp};
+use crate::device::message;
+use crate::device::parsed_command::{Wanted, number};
+use crate::device::settings::Settings;
 use crate::rng::hash;
-use crate::settings::Settings;
-use crate::wanted::{Wanted, number};
 
 use super::{DeviceFaults, Emission, News, Thermostat};
 

@@ -1,7 +1,7 @@
 use mysa_proto::Celsius;
 
 use crate::Now;
-use crate::family::Mode;
+use crate::device::family::Mode;
 
 /// Who changed a thermostat, or tried to. It is known by the path of the command, not by what the command says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
