@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::Now;
 use crate::auth::account::Account;
 use crate::auth::identity_pool::IdentityPool;
-use crate::auth::token::{HmacSigner, TokenDesk, TokenSigner};
+use crate::auth::token::{HmacSigner, TokenIssuer, TokenSigner};
 use crate::auth::user_pool::UserPool;
 use crate::broker::{Broker, Context, Output, Policy};
 use crate::device::command_record::Origin;
@@ -141,7 +141,7 @@ impl Cloud {
             names: spec.names,
             rules: spec.rules,
             now,
-            pool: UserPool::new(accounts, TokenDesk::new(signer), root.fork(3)),
+            pool: UserPool::new(accounts, TokenIssuer::new(signer), root.fork(3)),
             identities: IdentityPool::new(root.fork(4)),
             homes,
             by_id,
@@ -404,7 +404,7 @@ impl Cloud {
             Service::UserPool if method == "GET" => {
                 let pool = alloc::format!("/{}/.well-known/", self.names.user_pool);
                 match request.path.strip_prefix(&*pool) {
-                    Some("jwks.json") => Reply::text(200, "application/json", self.pool.desk.jwks()),
+                    Some("jwks.json") => Reply::text(200, "application/json", self.pool.tokens.jwks()),
                     Some("openid-configuration") => {
                         let issuer = alloc::format!("https://{}", self.names.issuer());
                         Reply::ok(&serde_json::json!({
@@ -417,8 +417,8 @@ impl Cloud {
             Service::UserPool => Reply::aws(self.pool.handle(now, action, body, &self.names, &self.rules))
                 .with("access-control-allow-origin", "*"),
             Service::IdentityPool => {
-                let desk = &self.pool.desk;
-                Reply::aws(self.identities.handle(now, action, body, desk, &self.names, &self.rules))
+                let tokens = &self.pool.tokens;
+                Reply::aws(self.identities.handle(now, action, body, tokens, &self.names, &self.rules))
                     .with("access-control-allow-origin", "*")
             }
             Service::Rest { backend } => {

@@ -10,7 +10,7 @@ use crate::Now;
 use crate::cloud::Cloud;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
-use crate::device::parsed_command::Wanted;
+use crate::device::parsed_command::ParsedCommand;
 use crate::fault::Happening;
 
 impl Cloud {
@@ -39,7 +39,7 @@ impl Cloud {
         if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
             return false;
         }
-        let wanted = Wanted { setpoint, mode, ..Wanted::default() };
+        let wanted = ParsedCommand { setpoint, mode, ..ParsedCommand::default() };
         let faults = self.faults.of_device(now.mono, device);
         let mut emissions = core::mem::take(&mut self.emissions);
         let pressed = self.devices[index].thermostat.press(now, &wanted, &faults, &mut emissions);
@@ -61,7 +61,7 @@ impl Cloud {
                 self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
             }
             Happening::RevokeTokens(name) => _ = self.pool.void_account(&name),
-            Happening::ExpireTokens => self.pool.desk.expire_all(),
+            Happening::ExpireTokens => self.pool.tokens.expire_all(),
             Happening::ExpireCredentials => self.identities.expire_all(now.mono),
             Happening::ChangePassword(name, password) => {
                 if let Some(account) = self.pool.void_account(&name) {
@@ -98,7 +98,7 @@ impl Cloud {
     }
 
     /// Sends a thermostat the command of a schedule or of another app. Both pass through the broker like any other.
-    fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &Wanted) {
+    fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &ParsedCommand) {
         let Some(&index) = self.by_id.get(&id) else { return };
         let device = &self.devices[index];
         if device.thermostat.family == Family::Silent {
@@ -124,7 +124,7 @@ impl Cloud {
 }
 
 /// The command for so many degrees and a mode. What a thermostat does not do, it refuses itself.
-fn wanted(degrees: Option<f64>, mode: Option<Mode>) -> Wanted {
+fn wanted(degrees: Option<f64>, mode: Option<Mode>) -> ParsedCommand {
     let setpoint = degrees.and_then(Celsius::from_degrees).map(Celsius::as_hundredths);
-    Wanted { setpoint, mode, ..Wanted::default() }
+    ParsedCommand { setpoint, mode, ..ParsedCommand::default() }
 }

@@ -7,7 +7,7 @@ use mysa_sigv4::Credentials;
 use serde_json::{Value, json};
 
 use crate::Now;
-use crate::auth::token::{TokenDesk, TokenUse};
+use crate::auth::token::{TokenIssuer, TokenUse};
 use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{Names, Rules};
@@ -53,13 +53,13 @@ impl IdentityPool {
         now: Now,
         action: &str,
         body: &Value,
-        desk: &TokenDesk,
+        tokens: &TokenIssuer,
         names: &Names,
         rules: &Rules,
     ) -> Result<Value, Exception> {
         match action {
-            "GetId" => self.identity(now, body, desk, names),
-            "GetCredentialsForIdentity" => self.credentials(now, body, desk, names, rules),
+            "GetId" => self.identity(now, body, tokens, names),
+            "GetCredentialsForIdentity" => self.credentials(now, body, tokens, names, rules),
             _ => Err(Exception::new("UnknownOperationException", "")),
         }
     }
@@ -79,7 +79,7 @@ impl IdentityPool {
         &mut self,
         now: Now,
         body: &Value,
-        desk: &TokenDesk,
+        tokens: &TokenIssuer,
         names: &Names,
     ) -> Result<Value, Exception> {
         let pool = body.get("IdentityPoolId").and_then(Value::as_str).unwrap_or_default();
@@ -91,7 +91,7 @@ impl IdentityPool {
             let message = format!("IdentityPool '{pool}' not found.");
             return Err(Exception::new("ResourceNotFoundException", &message));
         };
-        let account = signed_in(now, body, desk, names, reach)?;
+        let account = signed_in(now, body, tokens, names, reach)?;
         let known = self.identities.iter().find(|(_, of)| **of == (account, reach)).map(|(id, _)| id.clone());
         let id = known.unwrap_or_else(|| format!("{}:{}", names.region, self.rng.uuid()));
         self.identities.insert(id.clone(), (account, reach));
@@ -102,7 +102,7 @@ impl IdentityPool {
         &mut self,
         now: Now,
         body: &Value,
-        desk: &TokenDesk,
+        tokens: &TokenIssuer,
         names: &Names,
         rules: &Rules,
     ) -> Result<Value, Exception> {
@@ -110,7 +110,7 @@ impl IdentityPool {
         let Some(&(owner, reach)) = self.identities.get(id) else {
             return Err(Exception::new("ResourceNotFoundException", &format!("Identity '{id}' not found.")));
         };
-        let account = signed_in(now, body, desk, names, reach)?;
+        let account = signed_in(now, body, tokens, names, reach)?;
         if account != owner {
             return Err(Exception::not_authorized("Access to Identity is forbidden."));
         }
@@ -150,7 +150,7 @@ impl IdentityPool {
 fn signed_in(
     now: Now,
     body: &Value,
-    desk: &TokenDesk,
+    tokens: &TokenIssuer,
     names: &Names,
     reach: Reach,
 ) -> Result<usize, Exception> {
@@ -161,9 +161,9 @@ fn signed_in(
             "Unauthenticated access is not supported for this identity pool.",
         ));
     };
-    let Some(issued) = desk.check(token, now) else {
+    let Some(issued) = tokens.check(token, now) else {
         let message =
-            if desk.knows(token) { "Invalid login token. Token expired" } else { "Invalid login token." };
+            if tokens.knows(token) { "Invalid login token. Token expired" } else { "Invalid login token." };
         return Err(Exception::not_authorized(message));
     };
     // The modern pool takes tokens of the modern client alone; the legacy pool takes both.

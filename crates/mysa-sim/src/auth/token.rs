@@ -93,7 +93,7 @@ pub(crate) struct Issued {
 
 /// Every token that was handed out and may still be good.
 #[derive(Debug)]
-pub(crate) struct TokenDesk {
+pub(crate) struct TokenIssuer {
     signer: Box<dyn TokenSigner>,
     issued: BTreeMap<[u8; 32], Issued>,
 }
@@ -101,7 +101,7 @@ pub(crate) struct TokenDesk {
 /// Tokens remembered; a pool that has issued more forgets the ones that expired.
 const REMEMBERED: usize = 4_096;
 
-impl TokenDesk {
+impl TokenIssuer {
     pub(crate) fn new(signer: Box<dyn TokenSigner>) -> Self {
         Self { signer, issued: BTreeMap::new() }
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Now;
 use crate::auth::account::Account;
-use crate::auth::token::{Issued, TokenDesk, TokenUse};
+use crate::auth::token::{Issued, TokenIssuer, TokenUse};
 use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{Barred, ChallengeSpec, Names, Rules};
@@ -21,7 +21,7 @@ use crate::spec::{Barred, ChallengeSpec, Names, Rules};
 #[derive(Debug)]
 pub(crate) struct UserPool {
     pub(crate) accounts: Vec<Account>,
-    pub(crate) desk: TokenDesk,
+    pub(crate) tokens: TokenIssuer,
     /// Password sign-ins that were begun, and tokens that were refreshed.
     pub(crate) sign_ins: u64,
     pub(crate) refreshes: u64,
@@ -70,10 +70,10 @@ const CHALLENGE_LIFE: Duration = Duration::from_secs(180);
 type Answer = Result<Value, Exception>;
 
 impl UserPool {
-    pub(crate) fn new(accounts: Vec<Account>, desk: TokenDesk, rng: Rng) -> Self {
+    pub(crate) fn new(accounts: Vec<Account>, tokens: TokenIssuer, rng: Rng) -> Self {
         Self {
             accounts,
-            desk,
+            tokens,
             sign_ins: 0,
             refreshes: 0,
             wrong_passwords: 0,
@@ -116,7 +116,7 @@ impl UserPool {
     /// Makes every token of an account void. Returns its index.
     pub(crate) fn void_account(&mut self, name: &str) -> Option<usize> {
         let account = self.accounts.iter().position(|account| account.is_called(name))?;
-        self.desk.void(|issued| issued.account == account);
+        self.tokens.void(|issued| issued.account == account);
         self.refresh.retain(|_, refresh| refresh.account != account);
         Some(account)
     }
@@ -339,7 +339,7 @@ impl UserPool {
             let origin = found.origin;
             self.refresh.retain(|_, refresh| refresh.origin != origin);
             // Access tokens die with it; id tokens live on until they lapse, as AWS has it.
-            self.desk.void(|issued| issued.origin == origin && issued.token_use == TokenUse::Access);
+            self.tokens.void(|issued| issued.origin == origin && issued.token_use == TokenUse::Access);
         }
         Ok(json!({}))
     }
@@ -347,7 +347,7 @@ impl UserPool {
     fn sign_out(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
         let account = self.bearer(pool, body)?;
         self.refresh.retain(|_, refresh| refresh.account != account);
-        self.desk.void(|issued| issued.account == account && issued.token_use == TokenUse::Access);
+        self.tokens.void(|issued| issued.account == account && issued.token_use == TokenUse::Access);
         Ok(json!({}))
     }
 
@@ -364,7 +364,7 @@ impl UserPool {
     }
 
     fn bearer(&self, pool: &Pool<'_>, body: &Value) -> Result<usize, Exception> {
-        self.desk
+        self.tokens
             .check(text(body, "AccessToken"), pool.now)
             .filter(|issued| issued.token_use == TokenUse::Access)
             .map(|issued| issued.account)
@@ -424,8 +424,8 @@ impl UserPool {
             "iat": now, "jti": jti2, "username": user_id,
         });
         let issued = |token_use| Issued::new(account, client, token_use, origin, exp);
-        let id = self.desk.issue(&id, issued(TokenUse::Id), pool.now);
-        let access = self.desk.issue(&access, issued(TokenUse::Access), pool.now);
+        let id = self.tokens.issue(&id, issued(TokenUse::Id), pool.now);
+        let access = self.tokens.issue(&access, issued(TokenUse::Access), pool.now);
         let mut result = json!({
             "AccessToken": access, "ExpiresIn": life.as_secs(), "IdToken": id, "TokenType": "Bearer",
         });

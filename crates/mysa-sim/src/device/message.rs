@@ -11,15 +11,15 @@ use crate::device::family::Stamp;
 use crate::math::round;
 
 /// A number with at most two decimals, written as short as a thermostat writes it: `19.65`, `20.5`, `21`.
-pub(crate) struct Cents(i64);
+pub(crate) struct Hundredths(i64);
 
-impl Cents {
+impl Hundredths {
     pub(crate) fn of(value: f64) -> Self {
         Self(round(value * 100.0))
     }
 }
 
-impl fmt::Display for Cents {
+impl fmt::Display for Hundredths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < 0 {
             f.write_char('-')?;
@@ -53,8 +53,8 @@ pub(crate) fn write_setpoint_change(out: &mut String, stamp: &Stamp, before: f64
         out,
         "{{\"Device\":\"{}\",\"MsgType\":1,\"Next\":{},\"Prev\":{},\"Source\":{source},\"Timestamp\":{}}}",
         stamp.device.as_str(),
-        Cents::of(after),
-        Cents::of(before),
+        Hundredths::of(after),
+        Hundredths::of(before),
         stamp.time
     );
 }
@@ -185,7 +185,7 @@ mod tests {
         for (value, text) in
             [(19.65, "19.65"), (20.5, "20.5"), (21.0, "21"), (-0.05, "-0.05"), (0.0, "0"), (-12.0, "-12")]
         {
-            assert_eq!(format!("{}", Cents::of(value)), text);
+            assert_eq!(format!("{}", Hundredths::of(value)), text);
         }
     }
 

@@ -43,7 +43,7 @@ impl Brightness {
 
 /// The changes one command asks for: the members of a `cmd` object, read and checked.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Wanted {
+pub(crate) struct ParsedCommand {
     /// Hundredths of a degree.
     pub(crate) setpoint: Option<i32>,
     pub(crate) mode: Option<Mode>,
@@ -59,7 +59,7 @@ pub(crate) struct Wanted {
     pub(crate) climate_plus: Option<bool>,
 }
 
-impl Wanted {
+impl ParsedCommand {
     /// Reads `cmd`, an array of objects, or the same in a JSON string where the thermostat understands that. The
     /// inner error says that the thermostat understands the words but will not do it.
     pub(crate) fn read(cmd: &Value, family: Family) -> Option<Result<Self, ()>> {
@@ -180,24 +180,24 @@ mod tests {
     #[test]
     fn a_lite_does_not_read_the_string_form() {
         let text = json!("[{\"tm\":-1,\"sp\":20}]");
-        assert_eq!(Wanted::read(&text, Family::Lite), None);
-        let wanted = Wanted { setpoint: Some(2_000), ..Wanted::default() };
-        assert_eq!(Wanted::read(&text, Family::BaseboardV2), Some(Ok(wanted)));
+        assert_eq!(ParsedCommand::read(&text, Family::Lite), None);
+        let wanted = ParsedCommand { setpoint: Some(2_000), ..ParsedCommand::default() };
+        assert_eq!(ParsedCommand::read(&text, Family::BaseboardV2), Some(Ok(wanted)));
     }
 
     #[test]
     fn what_a_service_sends_is_what_a_thermostat_reads() {
-        let wanted = Wanted {
+        let wanted = ParsedCommand {
             setpoint: Some(2_200),
             mode: Some(Mode::Cool),
             hold: Some(2),
             fan: Some(4),
             swing: Some(3),
             climate_plus: Some(true),
-            ..Wanted::default()
+            ..ParsedCommand::default()
         };
         let cmd = json!([wanted.to_cmd()]);
-        assert_eq!(Wanted::read(&cmd, Family::AirConditioner), Some(Ok(wanted)));
-        assert_eq!(Wanted::read(&cmd, Family::BaseboardV2), Some(Err(())), "a baseboard cannot cool");
+        assert_eq!(ParsedCommand::read(&cmd, Family::AirConditioner), Some(Ok(wanted)));
+        assert_eq!(ParsedCommand::read(&cmd, Family::BaseboardV2), Some(Err(())), "a baseboard cannot cool");
     }
 }

@@ -1,5 +1,5 @@
 use crate::device::family::Mode;
-use crate::device::parsed_command::{Brightness, Wanted};
+use crate::device::parsed_command::{Brightness, ParsedCommand};
 
 /// What a thermostat is set to.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl Settings {
     }
 
     /// The same with what is wanted.
-    pub(crate) fn with(&self, wanted: &Wanted) -> Self {
+    pub(crate) fn with(&self, wanted: &ParsedCommand) -> Self {
         let mut next = self.clone();
         let mode = wanted.mode.unwrap_or(next.mode);
         next.setpoint = wanted.setpoint.unwrap_or(next.setpoint);

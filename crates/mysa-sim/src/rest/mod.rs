@@ -104,7 +104,7 @@ impl Cloud {
             Some(_) => return None,
             None => sent,
         };
-        let issued = self.pool.desk.check(token, now)?;
+        let issued = self.pool.tokens.check(token, now)?;
         (issued.token_use == TokenUse::Id).then_some(issued.account)
     }
 

@@ -11,7 +11,7 @@ use crate::clock::{iso_millis, parse_iso};
 use crate::cloud::Cloud;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
-use crate::device::parsed_command::{Wanted, checked_setpoint, number};
+use crate::device::parsed_command::{ParsedCommand, checked_setpoint, number};
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
@@ -235,8 +235,8 @@ impl Cloud {
     }
 
     /// Sends a thermostat what the structured service was asked for, as a service of the cloud would.
-    fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &Wanted) {
-        if *wanted == Wanted::default() {
+    fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &ParsedCommand) {
+        if *wanted == ParsedCommand::default() {
             return;
         }
         let device = &mut self.devices[index];
@@ -343,7 +343,7 @@ impl Cloud {
                 let state = body.get("state").and_then(Value::as_object).cloned().unwrap_or_default();
                 let family = self.devices[index].thermostat.family;
                 let wanted = match wanted_of(&state, family, &settings.brightness) {
-                    Ok(wanted) => Wanted { hold: Some(2), ..wanted },
+                    Ok(wanted) => ParsedCommand { hold: Some(2), ..wanted },
                     Err(message) => return Reply::invalid(message),
                 };
                 let id = self.rng.uuid();
@@ -362,7 +362,12 @@ impl Cloud {
                     return missing();
                 };
                 self.holds.remove(&index);
-                self.forward(now, account, index, &Wanted { hold: Some(1), ..Wanted::default() });
+                self.forward(
+                    now,
+                    account,
+                    index,
+                    &ParsedCommand { hold: Some(1), ..ParsedCommand::default() },
+                );
                 Reply::ok(&json!({ "message": "ok" }))
             }
             ("GET", ["schedule", "compatibility", _]) => Reply::ok(&json!([])),
@@ -379,10 +384,10 @@ fn wanted_of(
     sections: &Map<String, Value>,
     family: Family,
     lit: &crate::device::parsed_command::Brightness,
-) -> Result<Wanted, &'static str> {
+) -> Result<ParsedCommand, &'static str> {
     let member = |section: &str, name: &str| sections.get(section).and_then(|members| members.get(name));
     let grid = family.profile().setpoint;
-    let mut wanted = Wanted::default();
+    let mut wanted = ParsedCommand::default();
     for (section, name) in
         [("targetHeat", "setpoint"), ("targetCool", "setpoint"), ("targetAuto", "heatSetpoint")]
     {

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Control, Mode, Profile, Seen, Stamp};
-use crate::device::message::{Cents, open_mcm};
+use crate::device::message::{Hundredths, open_mcm};
 use crate::device::room::Drive;
 
 pub(super) const PROFILE: Profile = Profile {
@@ -16,7 +16,7 @@ pub(super) const PROFILE: Profile = Profile {
     batch_version: None,
     setpoint: (1_600, 3_000, 100),
     modes: &[Mode::Off, Mode::Auto, Mode::Heat, Mode::Cool, Mode::FanOnly, Mode::Dry],
-    tells_setpoint: false,
+    reports_setpoint: false,
     reads_text_cmd: true,
     firmware: "1.0.0",
 };
@@ -53,9 +53,9 @@ pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
     let _ = write!(
         out,
         "\"body\":{{\"ambTemp\":{},\"hum\":{},\"stpt\":{},\"mode\":{}}}}}",
-        Cents::of(seen.room),
-        Cents::of(seen.humidity),
-        Cents::of(setpoint),
+        Hundredths::of(seen.room),
+        Hundredths::of(seen.humidity),
+        Hundredths::of(setpoint),
         seen.mode.wire(),
     );
 }

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Mode, Profile, Pulse, Seen, Stamp};
-use crate::device::message::Cents;
+use crate::device::message::Hundredths;
 
 pub(super) const PROFILE: Profile = Profile {
     body_type: 1,
@@ -15,7 +15,7 @@ pub(super) const PROFILE: Profile = Profile {
     batch_version: Some(0),
     setpoint: (500, 3_000, 50),
     modes: &[Mode::Off, Mode::Heat],
-    tells_setpoint: true,
+    reports_setpoint: true,
     reads_text_cmd: true,
     firmware: "3.16.2.3",
 };
@@ -28,12 +28,12 @@ pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
         out,
         "{{\"ComboTemp\":{},\"Current\":{},\"Device\":\"{}\",\"Humidity\":{},\"MainTemp\":{},\"MsgType\":0,\
          \"SetPoint\":{},\"Stream\":1,\"ThermistorTemp\":0.0,\"Timestamp\":{}}}",
-        Cents::of(seen.sensor),
-        Cents::of(current),
+        Hundredths::of(seen.sensor),
+        Hundredths::of(current),
         stamp.device.as_str(),
-        Cents::of(seen.humidity),
-        Cents::of(seen.room),
-        Cents::of(seen.setpoint),
+        Hundredths::of(seen.humidity),
+        Hundredths::of(seen.room),
+        Hundredths::of(seen.setpoint),
         stamp.time,
     );
 }

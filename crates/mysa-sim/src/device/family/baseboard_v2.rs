@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Control, Mode, Profile, Seen, Stamp};
-use crate::device::message::{Cents, open_mcm};
+use crate::device::message::{Hundredths, open_mcm};
 use crate::device::room::Drive;
 
 pub(super) const PROFILE: Profile = Profile {
@@ -16,7 +16,7 @@ pub(super) const PROFILE: Profile = Profile {
     batch_version: Some(3),
     setpoint: (500, 3_000, 50),
     modes: &[Mode::Off, Mode::Heat],
-    tells_setpoint: false,
+    reports_setpoint: false,
     reads_text_cmd: true,
     firmware: "3.17.4.1",
 };
@@ -30,9 +30,9 @@ pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
     let _ = write!(
         out,
         "\"body\":{{\"ambTemp\":{},\"hum\":{},\"stpt\":{},\"dtyCycle\":{}}}}}",
-        Cents::of(seen.room),
-        Cents::of(seen.humidity),
-        Cents::of(seen.setpoint),
+        Hundredths::of(seen.room),
+        Hundredths::of(seen.humidity),
+        Hundredths::of(seen.setpoint),
         if seen.on { "1.0" } else { "0.0" },
     );
 }

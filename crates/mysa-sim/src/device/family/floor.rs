@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Control, Mode, Profile, Seen, Stamp};
-use crate::device::message::{Cents, open_mcm};
+use crate::device::message::{Hundredths, open_mcm};
 use crate::device::room::Drive;
 
 pub(super) const PROFILE: Profile = Profile {
@@ -17,7 +17,7 @@ pub(super) const PROFILE: Profile = Profile {
     setpoint: (500, 4_000, 50),
     // Mode 5 is "heat, led by the room" here.
     modes: &[Mode::Off, Mode::Heat, Mode::FanOnly],
-    tells_setpoint: false,
+    reports_setpoint: false,
     reads_text_cmd: true,
     firmware: "1.4.2.0",
 };
@@ -41,12 +41,12 @@ pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
         out,
         "\"body\":{{\"ambTemp\":{},\"flrSnsrTemp\":{},\"hum\":{},\"stpt\":{},\"heatStat\":{},\"trackedSnsr\":{},\
          \"lineVtg\":{},\"dutyCycle\":0.5187}}}}",
-        Cents::of(seen.room),
-        Cents::of(seen.floor.unwrap_or(seen.room)),
-        Cents::of(seen.humidity),
-        Cents::of(seen.setpoint),
+        Hundredths::of(seen.room),
+        Hundredths::of(seen.floor.unwrap_or(seen.room)),
+        Hundredths::of(seen.humidity),
+        Hundredths::of(seen.setpoint),
         u8::from(seen.on),
         seen.tracked,
-        Cents::of(seen.volts),
+        Hundredths::of(seen.volts),
     );
 }

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{Mode, Profile, Pulse, Seen, Stamp};
-use crate::device::message::{Cents, open_mcm};
+use crate::device::message::{Hundredths, open_mcm};
 
 pub(super) const PROFILE: Profile = Profile {
     body_type: 5,
@@ -15,7 +15,7 @@ pub(super) const PROFILE: Profile = Profile {
     batch_version: Some(3),
     setpoint: (500, 3_000, 50),
     modes: &[Mode::Off, Mode::Heat],
-    tells_setpoint: true,
+    reports_setpoint: true,
     reads_text_cmd: false,
     firmware: "3.17.5.13",
 };
@@ -27,9 +27,9 @@ pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
     let _ = write!(
         out,
         "\"body\":{{\"ambTemp\":{},\"hum\":{},\"stpt\":{},\"dtyCycle\":{}}}}}",
-        Cents::of(seen.room),
-        Cents::of(seen.humidity),
-        Cents::of(seen.setpoint),
-        Cents::of(seen.duty),
+        Hundredths::of(seen.room),
+        Hundredths::of(seen.humidity),
+        Hundredths::of(seen.setpoint),
+        Hundredths::of(seen.duty),
     );
 }

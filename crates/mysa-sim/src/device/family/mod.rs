@@ -187,7 +187,7 @@ pub(crate) struct Profile {
     pub(crate) setpoint: (i32, i32, i32),
     pub(crate) modes: &'static [Mode],
     /// Whether it announces a new setpoint by `MsgType` 1.
-    pub(crate) tells_setpoint: bool,
+    pub(crate) reports_setpoint: bool,
     /// Whether it understands `cmd` written as a JSON string.
     pub(crate) reads_text_cmd: bool,
     /// Firmware it runs.

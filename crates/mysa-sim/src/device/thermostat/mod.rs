@@ -13,7 +13,7 @@ use crate::Now;
 use crate::device::command_record::{Deed, Heard, HeldSettings, Origin};
 use crate::device::family::{Control, Family, Mode, Profile, Seen};
 use crate::device::message::{self, Record};
-use crate::device::parsed_command::{Brightness, Wanted};
+use crate::device::parsed_command::{Brightness, ParsedCommand};
 use crate::device::room::{Drive, Room};
 use crate::device::settings::Settings;
 use crate::device::weather::Weather;
@@ -21,7 +21,7 @@ use crate::math::{floor, round};
 use crate::rng::{Rng, hash, unit};
 use crate::spec::DeviceSpec;
 
-use self::outbound::{BATCH_PERIOD, say};
+use self::outbound::{BATCH_PERIOD, publication};
 
 /// What is wrong with a thermostat at a moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +71,7 @@ struct Delivery {
 #[derive(Debug)]
 enum Job {
     Deliver(Box<Delivery>),
-    Say(Emission),
+    Publish(Emission),
     Boot,
     Hello,
     Unpair,
@@ -221,10 +221,10 @@ impl Thermostat {
             self.sample(now, faults);
         }
         if self.next_status <= now.mono {
-            self.tell_status(now, faults, out);
+            self.report_status(now, faults, out);
         }
         if self.next_batch <= now.mono {
-            self.tell_batch(now, faults, out);
+            self.report_batch(now, faults, out);
         }
     }
 
@@ -241,7 +241,7 @@ impl Thermostat {
     pub(crate) fn press(
         &mut self,
         now: Now,
-        wanted: &Wanted,
+        wanted: &ParsedCommand,
         faults: &DeviceFaults,
         out: &mut Vec<Emission>,
     ) -> bool {
@@ -254,10 +254,10 @@ impl Thermostat {
         if faults.offline || self.unpaired {
             return true;
         }
-        if self.profile().tells_setpoint && wanted.setpoint.is_some() {
-            self.tell_setpoint(now, faults, before, 1, out);
+        if self.profile().reports_setpoint && wanted.setpoint.is_some() {
+            self.report_setpoint(now, faults, before, 1, out);
         }
-        if !self.profile().tells_setpoint || wanted.mode.is_some() {
+        if !self.profile().reports_setpoint || wanted.mode.is_some() {
             let state = self.ack_state(&self.settings, wanted);
             out.push(self.ack(now, faults, None, true, Some(1), state));
         }
@@ -269,7 +269,7 @@ impl Thermostat {
     }
 
     /// Changes without a message: what the structured service does to a thermostat that MQTT does not reach.
-    pub(crate) fn apply_silently(&mut self, now: Now, wanted: &Wanted) {
+    pub(crate) fn apply_silently(&mut self, now: Now, wanted: &ParsedCommand) {
         self.room.advance(now);
         self.apply(now, wanted, &Command { request: None, origin: Origin::Rest, taken_at: now });
     }
@@ -302,10 +302,10 @@ impl Thermostat {
         if self.settings != before {
             self.revision += 1;
             let (lock, brightness) = (self.settings.lock, self.settings.brightness);
-            let wanted = Wanted {
+            let wanted = ParsedCommand {
                 lock: Some(lock).filter(|&lock| lock != before.lock),
                 brightness: Some(brightness).filter(|&brightness| brightness != before.brightness),
-                ..Wanted::default()
+                ..ParsedCommand::default()
             };
             self.note(now, &wanted, &Command { request: None, origin: Origin::Record, taken_at: now }, true);
         }
@@ -374,9 +374,9 @@ impl Thermostat {
     fn work(&mut self, now: Now, faults: &DeviceFaults, job: Job, out: &mut Vec<Emission>) {
         let reachable = self.powered && !faults.offline && !self.unpaired && !self.booting;
         match job {
-            Job::Deliver(delivery) if reachable => self.hear(now, faults, &delivery, out),
-            Job::Say(emission) if reachable => out.push(emission),
-            Job::Deliver(_) | Job::Say(_) => {}
+            Job::Deliver(delivery) if reachable => self.handle_message(now, faults, &delivery, out),
+            Job::Publish(emission) if reachable => out.push(emission),
+            Job::Deliver(_) | Job::Publish(_) => {}
             Job::Boot => {
                 self.booting = true;
                 self.live_until = Duration::ZERO;
@@ -393,21 +393,27 @@ impl Thermostat {
                 self.boot_at = now.wall.as_secs() - 4;
                 self.drive(now, true);
                 if !faults.offline && !self.unpaired {
-                    self.tell_boot(now, faults, out);
+                    self.report_boot(now, faults, out);
                 }
             }
             Job::Unpair => self.unpaired = true,
         }
     }
 
-    fn hear(&mut self, now: Now, faults: &DeviceFaults, delivery: &Delivery, out: &mut Vec<Emission>) {
+    fn handle_message(
+        &mut self,
+        now: Now,
+        faults: &DeviceFaults,
+        delivery: &Delivery,
+        out: &mut Vec<Emission>,
+    ) {
         let Ok(message) = serde_json::from_slice::<Value>(&delivery.payload) else {
             self.heard.ignored += 1;
             return;
         };
         let field = |name: &str| message.get(name).and_then(Value::as_i64);
         match (field("msg"), field("MsgType")) {
-            (Some(44), _) => self.hear_command(now, faults, delivery, &message, out),
+            (Some(44), _) => self.handle_command(now, faults, delivery, &message, out),
             (Some(34), _) => self.heard.dangerous += 1,
             (None, Some(11)) => {
                 self.heard.live_requests += 1;
@@ -442,7 +448,7 @@ impl Thermostat {
         }
     }
 
-    fn hear_command(
+    fn handle_command(
         &mut self,
         now: Now,
         faults: &DeviceFaults,
@@ -452,7 +458,8 @@ impl Thermostat {
     ) {
         let body = message.get("body");
         let kind = body.and_then(|body| body.get("type")).and_then(Value::as_i64);
-        let wanted = body.and_then(|body| body.get("cmd")).and_then(|cmd| Wanted::read(cmd, self.family));
+        let wanted =
+            body.and_then(|body| body.get("cmd")).and_then(|cmd| ParsedCommand::read(cmd, self.family));
         let Some(wanted) =
             wanted.filter(|_| kind == Some(self.profile().body_type) && self.family != Family::Silent)
         else {
@@ -477,13 +484,13 @@ impl Thermostat {
             refused => {
                 let wanted = refused.unwrap_or_default();
                 self.note(now, &wanted, &command, false);
-                (false, self.ack_state(&self.settings, &Wanted::default()))
+                (false, self.ack_state(&self.settings, &ParsedCommand::default()))
             }
         };
         let after = self.settings.degrees();
         let by_schedule = command.origin == Origin::Schedule;
-        if self.profile().tells_setpoint && before != after {
-            self.tell_setpoint(now, faults, before, if by_schedule { 1 } else { 3 }, out);
+        if self.profile().reports_setpoint && before != after {
+            self.report_setpoint(now, faults, before, if by_schedule { 1 } else { 3 }, out);
         }
         if faults.drops_acks {
             return;
@@ -493,13 +500,13 @@ impl Thermostat {
         let trigger = (!by_schedule).then_some(3);
         let ack = self.ack(now, faults, request, success, trigger, state);
         let at = in_order(&mut self.last_ack, now.mono + latency, faults.reorders);
-        self.schedule(at, Job::Say(ack));
+        self.schedule(at, Job::Publish(ack));
         if self.family == Family::AirConditioner && success {
             let mut text = String::new();
             let state =
                 json!({ "1": u8::from(self.settings.mode != Mode::Off), "2": self.settings.mode.wire() });
             message::write_ac_state(&mut text, &self.stamp(now, faults), &state.to_string());
-            self.schedule(at, Job::Say(say(TopicKind::Out, text, News::Nothing)));
+            self.schedule(at, Job::Publish(publication(TopicKind::Out, text, News::Nothing)));
         }
     }
 
@@ -507,10 +514,10 @@ impl Thermostat {
         let mut text = String::new();
         message::write_echo(&mut text, &self.stamp(now, faults), echo);
         let latency = Duration::from_millis(80 + self.rng.below(300));
-        self.schedule(now.mono + latency, Job::Say(say(TopicKind::Out, text, News::Nothing)));
+        self.schedule(now.mono + latency, Job::Publish(publication(TopicKind::Out, text, News::Nothing)));
     }
 
-    fn apply(&mut self, now: Now, wanted: &Wanted, command: &Command) {
+    fn apply(&mut self, now: Now, wanted: &ParsedCommand, command: &Command) {
         let next = self.settings.with(wanted);
         self.revision += u64::from(next != self.settings);
         self.settings = next;
@@ -518,7 +525,7 @@ impl Thermostat {
         self.drive(now, true);
     }
 
-    fn note(&mut self, at: Now, wanted: &Wanted, command: &Command, applied: bool) {
+    fn note(&mut self, at: Now, wanted: &ParsedCommand, command: &Command, applied: bool) {
         if self.deeds.len() == DEEDS {
             self.deeds.pop_front();
         }

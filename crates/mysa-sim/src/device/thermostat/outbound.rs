@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 use crate::Now;
 use crate::device::family::{Family, Mode, Stamp};
 use crate::device::message;
-use crate::device::parsed_command::{Wanted, number};
+use crate::device::parsed_command::{ParsedCommand, number};
 use crate::device::settings::Settings;
 use crate::rng::hash;
 
 use super::{DeviceFaults, Emission, News, Thermostat};
 
 impl Thermostat {
-    pub(super) fn tell_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+    pub(super) fn report_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         let profile = self.profile();
         let period = if self.is_live(now.mono) { profile.live_status } else { profile.idle_status };
         // Never in step with the heater's own pulses.
@@ -30,10 +30,10 @@ impl Thermostat {
         let mut text = String::with_capacity(192);
         let stamp = self.stamp(now, faults);
         self.family.write_status(&mut text, &stamp, &self.seen(now));
-        out.push(say(TopicKind::Out, text, News::Readings));
+        out.push(publication(TopicKind::Out, text, News::Readings));
     }
 
-    pub(super) fn tell_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+    pub(super) fn report_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         self.next_batch = now.mono + BATCH_PERIOD.mul_f64(0.8 + 0.4 * self.rng.unit());
         if faults.offline || !self.powered || self.booting || self.unpaired {
             return;
@@ -45,20 +45,20 @@ impl Thermostat {
         }
         let mut text = String::new();
         message::write_batch(&mut text, &self.stamp(now, faults), &records);
-        out.push(say(TopicKind::Batch, text, News::Readings));
+        out.push(publication(TopicKind::Batch, text, News::Readings));
         if self.family == Family::Floor {
             let mut text = String::new();
             message::write_floor_line(&mut text, &self.stamp(now, faults), 239, 241, 1_703);
-            out.push(say(TopicKind::Out, text, News::Nothing));
+            out.push(publication(TopicKind::Out, text, News::Nothing));
         }
     }
 
-    pub(super) fn tell_boot(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+    pub(super) fn report_boot(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         let firmware = self.profile().firmware;
         if matches!(self.family, Family::BaseboardV2 | Family::Lite) {
             let mut text = String::new();
             message::write_boot_firmware(&mut text, &self.stamp(now, faults), firmware);
-            out.push(say(TopicKind::Out, text, News::Nothing));
+            out.push(publication(TopicKind::Out, text, News::Nothing));
         }
         let mut text = String::new();
         message::write_boot(
@@ -69,19 +69,19 @@ impl Thermostat {
             firmware,
             &self.ip,
         );
-        out.push(say(TopicKind::Out, text, News::Nothing));
+        out.push(publication(TopicKind::Out, text, News::Nothing));
         for line in [
             alloc::format!("api got version {firmware}"),
             alloc::format!("Local IP: {}\nDevice Serial: {}", self.ip, self.serial),
         ] {
             let mut text = String::new();
             message::write_log(&mut text, &self.stamp(now, faults), &line);
-            out.push(say(TopicKind::Out, text, News::Nothing));
+            out.push(publication(TopicKind::Out, text, News::Nothing));
         }
         self.next_status = now.mono + Duration::from_secs(2);
     }
 
-    pub(super) fn tell_setpoint(
+    pub(super) fn report_setpoint(
         &mut self,
         now: Now,
         faults: &DeviceFaults,
@@ -127,11 +127,11 @@ impl Thermostat {
         text.push_str(&body.to_string());
         text.push('}');
         let news = if faults.acks_without_applying { News::Nothing } else { News::Settings };
-        say(TopicKind::Out, text, news)
+        publication(TopicKind::Out, text, news)
     }
 
     /// The `state` of an acknowledgement: what the family always tells, and whatever was asked for.
-    pub(super) fn ack_state(&self, settings: &Settings, wanted: &Wanted) -> Value {
+    pub(super) fn ack_state(&self, settings: &Settings, wanted: &ParsedCommand) -> Value {
         let mut state = Map::new();
         let mut put = |name: &str, value: Value| {
             state.insert(name.into(), value);
@@ -187,6 +187,6 @@ impl Thermostat {
 /// Mean time between two batches.
 pub(super) const BATCH_PERIOD: Duration = Duration::from_secs(900);
 
-pub(super) const fn say(kind: TopicKind, payload: String, news: News) -> Emission {
+pub(super) const fn publication(kind: TopicKind, payload: String, news: News) -> Emission {
     Emission::Publish { kind, at_least_once: false, payload, news }
 }
