@@ -5,7 +5,7 @@ use core::time::Duration;
 use mysa_proto::{Celsius, DeviceId, UnixTime};
 
 use crate::cloud::Cloud;
-use crate::device::command_record::{Deed, Heard, HeldSettings};
+use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts};
 use crate::device::family::{Family, Mode};
 use crate::spec::Names;
 
@@ -58,7 +58,7 @@ pub struct Counters {
 /// The truth about a thermostat, which no client can see.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Truth {
+pub struct GroundTruth {
     /// Which one.
     pub id: DeviceId,
     /// What kind.
@@ -90,9 +90,9 @@ pub struct Truth {
     /// Times it has booted, the first included.
     pub boots: u32,
     /// What it has received.
-    pub heard: Heard,
+    pub messages: MessageCounts,
     /// Commands and button presses it has acted on or refused.
-    pub deeds: u64,
+    pub commands: u64,
 }
 
 impl Cloud {
@@ -115,12 +115,12 @@ impl Cloud {
 
     /// The truth about a thermostat as of the last call.
     #[must_use]
-    pub fn truth(&self, device: DeviceId) -> Option<Truth> {
+    pub fn truth(&self, device: DeviceId) -> Option<GroundTruth> {
         let thermostat = &self.devices.get(*self.by_id.get(&device)?)?.thermostat;
         let room = thermostat.room.at(self.now);
         let joules = thermostat.room.meter.total_joules() + room.meter.total_joules();
         let drive = room.drive();
-        Some(Truth {
+        Some(GroundTruth {
             id: device,
             family: thermostat.family,
             setpoint: Celsius::from_degrees(thermostat.settings.degrees())?,
@@ -136,8 +136,8 @@ impl Cloud {
             live: thermostat.is_live(self.now.mono),
             unpaired: thermostat.unpaired,
             boots: thermostat.boots,
-            heard: thermostat.heard,
-            deeds: thermostat.deeds_total,
+            messages: thermostat.messages,
+            commands: thermostat.record_count,
         })
     }
 
@@ -148,9 +148,9 @@ impl Cloud {
     }
 
     /// The last commands and button presses of a thermostat, the oldest first; at most 256.
-    pub fn deeds(&self, device: DeviceId) -> impl DoubleEndedIterator<Item = &Deed> {
+    pub fn command_records(&self, device: DeviceId) -> impl DoubleEndedIterator<Item = &CommandRecord> {
         let device = self.by_id.get(&device).and_then(|&index| self.devices.get(index));
-        device.into_iter().flat_map(|device| device.thermostat.deeds.iter())
+        device.into_iter().flat_map(|device| device.thermostat.command_records.iter())
     }
 
     /// How often each thing has happened.

@@ -206,7 +206,7 @@ fn faults_of_the_broker_do_what_they_say() {
     let command = |rig: &mut Rig| rig.command(1, id("f6"), 4, 3, &json!({ "tm": -1, "sp": 20 }));
     let heard = |rig: &mut Rig| {
         rig.pass(SECOND);
-        rig.cloud.truth(id("f6")).unwrap().heard.commands
+        rig.cloud.truth(id("f6")).unwrap().messages.commands
     };
 
     let mut rig = fault(Fault::CloseOnPublish(Closing::Cut));

@@ -315,7 +315,7 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
         assert_eq!(state[section]["reported"][member], value, "{section}.{member}");
         assert_eq!(rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"][field], recorded, "{field}");
     }
-    assert_eq!(rig.cloud.truth(id("f6")).unwrap().heard.commands, 0, "no thermostat is told");
+    assert_eq!(rig.cloud.truth(id("f6")).unwrap().messages.commands, 0, "no thermostat is told");
     for (section, member, value) in [
         ("targetHeat", "lockoutMin", json!(4)),
         ("tracking", "ambientOffset", json!(5.5)),

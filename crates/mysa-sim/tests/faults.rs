@@ -383,11 +383,11 @@ fn a_retained_status_of_yesterday_follows_a_subscription() {
 
 /// The records of what was done to a thermostat: who, by which command, and what it was set to then.
 fn records(rig: &Rig, device: DeviceId) -> Vec<(Origin, Option<u64>, f64, Mode, u64)> {
-    let records = rig.cloud.deeds(device).filter(|deed| deed.applied);
+    let records = rig.cloud.command_records(device).filter(|record| record.applied);
     records
-        .map(|deed| {
-            let held = deed.held;
-            (deed.origin, deed.request, held.setpoint.as_degrees(), held.mode, held.revision)
+        .map(|record| {
+            let held = record.held;
+            (record.origin, record.request, held.setpoint.as_degrees(), held.mode, held.revision)
         })
         .collect()
 }
@@ -433,11 +433,11 @@ fn who_changed_a_thermostat_is_recorded() {
         ],
         "asking for what is so already is recorded, and no change"
     );
-    let first = rig.cloud.deeds(id("f6")).next().unwrap();
+    let first = rig.cloud.command_records(id("f6")).next().unwrap();
     assert!(first.taken_at.mono == taken && first.at.mono > taken);
     let held = rig.cloud.held(id("f6")).unwrap();
     assert!(held.lock && held.brightness == (70, 40), "{held:?}");
-    let last = rig.cloud.deeds(id("f6")).next_back().unwrap();
+    let last = rig.cloud.command_records(id("f6")).next_back().unwrap();
     assert_eq!((last.lock, last.brightness), (Some(true), Some((70, 40))));
     let acks: Vec<(i64, Value)> = rig
         .inbox

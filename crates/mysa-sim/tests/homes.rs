@@ -168,8 +168,8 @@ fn dangerous_messages_do_what_they_threaten_and_are_counted() {
     }
     rig.pass(40 * SECOND);
     let (rebooted, lost) = (rig.cloud.truth(id("f6")).unwrap(), rig.cloud.truth(id("f7")).unwrap());
-    assert_eq!((rebooted.boots, rebooted.heard.dangerous), (2, 1));
-    assert_eq!((lost.unpaired, lost.heard.dangerous), (true, 1));
+    assert_eq!((rebooted.boots, rebooted.messages.dangerous), (2, 1));
+    assert_eq!((lost.unpaired, lost.messages.dangerous), (true, 1));
 }
 
 /// A day with a client that asks for live reports and changes its mind every hour.

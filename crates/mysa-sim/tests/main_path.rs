@@ -58,7 +58,7 @@ fn a_client_signs_in_lists_devices_watches_and_sets_a_temperature() {
     rig.pass(2 * SECOND);
     let truth = rig.cloud.truth(id("f6")).unwrap();
     assert_eq!((truth.mode, truth.heating, truth.watts), (Mode::Off, false, 0.0), "off is off at once");
-    assert_eq!(rig.cloud.deeds(id("f6")).count(), 2);
+    assert_eq!(rig.cloud.command_records(id("f6")).count(), 2);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_command_with_a_wrong_type_is_acknowledged_by_the_broker_alone() {
     rig.pass(10 * SECOND);
     assert!(rig.inbox.iter().all(|message| message.json()["msg"] != 44));
     let truth = rig.cloud.truth(id("f7")).unwrap();
-    assert_eq!((truth.setpoint.as_degrees(), truth.heard.ignored, truth.heard.commands), (18.0, 1, 0));
+    assert_eq!((truth.setpoint.as_degrees(), truth.messages.ignored, truth.messages.commands), (18.0, 1, 0));
 }
 
 #[test]
@@ -237,5 +237,5 @@ fn a_stranger_sees_nothing() {
     rig.command(1, id("f5"), 1, 5, &json!({ "tm": -1, "sp": 30 }));
     assert_eq!(rig.closed.len(), 1);
     rig.pass(5 * SECOND);
-    assert_eq!(rig.cloud.truth(id("f5")).unwrap().heard.commands, 0);
+    assert_eq!(rig.cloud.truth(id("f5")).unwrap().messages.commands, 0);
 }

@@ -317,7 +317,7 @@ impl Rig {
             assert!(truth.room.is_finite() && truth.energy.is_finite() && truth.watts >= 0.0, "{truth:?}");
             assert!(truth.watts <= truth.rated_watts.max(4_000.0) * 1.2, "{truth:?}");
             if self.signed_in.is_none() {
-                assert_eq!(truth.heard.commands, 0, "told by a stranger: {truth:?}");
+                assert_eq!(truth.messages.commands, 0, "told by a stranger: {truth:?}");
             }
         }
     }
@@ -358,7 +358,7 @@ mod tests {
         let counters = rig.cloud.counters();
         assert_eq!((counters.connects, counters.publishes), (1, 1), "{counters:?}");
         let heard =
-            rig.cloud.device_ids().filter_map(|id| rig.cloud.truth(id)).map(|truth| truth.heard.commands);
+            rig.cloud.device_ids().filter_map(|id| rig.cloud.truth(id)).map(|truth| truth.messages.commands);
         assert_eq!(heard.sum::<u64>(), 1);
     }
 }

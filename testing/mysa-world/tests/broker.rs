@@ -53,7 +53,7 @@ fn f09_a_lost_puback_never_replays_an_older_wish() {
                     assert_eq!(truth.setpoint, setpoint(22.0), "{at}");
                 }
                 let done: Vec<Celsius> =
-                    world.cloud.deeds(device(V2)).filter_map(|deed| deed.setpoint).collect();
+                    world.cloud.command_records(device(V2)).filter_map(|deed| deed.setpoint).collect();
                 let last_old = done.iter().rposition(|done| *done == setpoint(20.0));
                 let first_new = done.iter().position(|done| *done == setpoint(22.0));
                 assert!(first_new.is_none() || last_old < first_new, "{at}: {done:?}");

@@ -248,7 +248,7 @@ fn f33_an_air_conditioner_is_asked_only_for_what_its_record_lists() {
 }
 
 fn told(world: &World) -> u64 {
-    let commands = |id: &str| world.cloud.truth(device(id)).map_or(0, |truth| truth.heard.commands);
+    let commands = |id: &str| world.cloud.truth(device(id)).map_or(0, |truth| truth.messages.commands);
     ALL.iter().map(|id| commands(id)).sum::<u64>() + world.cloud.counters().structured_updates
 }
 
@@ -315,7 +315,7 @@ fn f41_nothing_dangerous_is_ever_sent() {
     // The observer has failed the run if any of it went over the wire; this is what the thermostats say.
     for id in ALL {
         let truth = world.cloud.truth(device(id)).unwrap();
-        assert_eq!((truth.heard.dangerous, truth.unpaired), (0, false), "{id}");
+        assert_eq!((truth.messages.dangerous, truth.unpaired), (0, false), "{id}");
     }
     assert_eq!(world.cloud.counters().dangerous_requests, 0);
 }
@@ -520,7 +520,7 @@ fn a_newer_wish_takes_the_place_of_one_that_waits() {
             assert!(fair, "{channel:?} {id}: {}", world.verdict_on(*id));
         }
         // The first and the last, and nothing between.
-        let deeds: Vec<_> = world.cloud.deeds(device(V2)).map(|deed| deed.setpoint).collect();
+        let deeds: Vec<_> = world.cloud.command_records(device(V2)).map(|deed| deed.setpoint).collect();
         assert_eq!(deeds, [set(20.0).setpoint, set(25.0).setpoint], "{channel:?}");
     }
 }

@@ -44,7 +44,11 @@ fn a_command_that_is_broken_off_warns_that_it_may_take_effect() {
     bench.device_fault(LIVING, DeviceFault::IgnoreCommands);
     for (name, code) in SIGNALS {
         let commands = |cloud: &mysa_sim::Cloud| {
-            cloud.device_ids().filter_map(|id| cloud.truth(id)).map(|truth| truth.heard.commands).sum::<u64>()
+            cloud
+                .device_ids()
+                .filter_map(|id| cloud.truth(id))
+                .map(|truth| truth.messages.commands)
+                .sum::<u64>()
         };
         let before = bench.server().with_cloud(|cloud, _| commands(cloud));
         let mut command = bench.command(&["set", "living", "--temp", "19"]);

@@ -50,7 +50,7 @@ pub struct HeldSettings {
 /// One command a thermostat acted on, or refused.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Deed {
+pub struct CommandRecord {
     /// When the thermostat acted, by the cloud's clocks.
     pub at: Now,
     /// When the broker or the REST service took the command. The same as `at` at a button.
@@ -76,7 +76,7 @@ pub struct Deed {
 /// How many messages of each kind a thermostat has received.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Heard {
+pub struct MessageCounts {
     /// Commands with the right `body.type`, whether they could be done or not.
     pub commands: u64,
     /// Commands with a wrong `body.type` or unreadable, ignored without a word.

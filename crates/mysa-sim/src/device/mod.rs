@@ -126,7 +126,7 @@ impl Device {
                 if self.changes.len() == CHANGES {
                     self.changes.pop_front();
                 }
-                let origin = self.thermostat.deeds.back().map(|deed| deed.origin);
+                let origin = self.thermostat.command_records.back().map(|record| record.origin);
                 self.changes.push_back(Change {
                     at,
                     setpoint: (before.degrees(), settings.degrees()),

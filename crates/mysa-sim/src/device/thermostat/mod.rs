@@ -10,7 +10,7 @@ use mysa_proto::{Celsius, DeviceId, TopicKind};
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::device::command_record::{Deed, Heard, HeldSettings, Origin};
+use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts, Origin};
 use crate::device::family::{Control, Family, Mode, Profile, Seen};
 use crate::device::message::{self, Record};
 use crate::device::parsed_command::{Brightness, ParsedCommand};
@@ -84,9 +84,9 @@ pub(crate) struct Thermostat {
     pub(crate) family: Family,
     pub(crate) room: Room,
     pub(crate) settings: Settings,
-    pub(crate) heard: Heard,
-    pub(crate) deeds: VecDeque<Deed>,
-    pub(crate) deeds_total: u64,
+    pub(crate) messages: MessageCounts,
+    pub(crate) command_records: VecDeque<CommandRecord>,
+    pub(crate) record_count: u64,
     revision: u64,
     pub(crate) boots: u32,
     pub(crate) volts: f64,
@@ -121,8 +121,8 @@ struct Command {
     taken_at: Now,
 }
 
-/// Deeds that are remembered; the total is kept for ever.
-const DEEDS: usize = 256;
+/// Command records that are remembered; the total is kept for ever.
+const RECORDS: usize = 256;
 /// Jobs that may wait at one thermostat; what comes on top is lost, as in a small device's own queue.
 const JOBS: usize = 64;
 const BATCH_RECORDS: usize = 60;
@@ -165,9 +165,9 @@ impl Thermostat {
             family,
             room,
             settings,
-            heard: Heard::default(),
-            deeds: VecDeque::new(),
-            deeds_total: 0,
+            messages: MessageCounts::default(),
+            command_records: VecDeque::new(),
+            record_count: 0,
             revision: 0,
             boots: 1,
             volts: 240.0,
@@ -408,15 +408,15 @@ impl Thermostat {
         out: &mut Vec<Emission>,
     ) {
         let Ok(message) = serde_json::from_slice::<Value>(&delivery.payload) else {
-            self.heard.ignored += 1;
+            self.messages.ignored += 1;
             return;
         };
         let field = |name: &str| message.get(name).and_then(Value::as_i64);
         match (field("msg"), field("MsgType")) {
             (Some(44), _) => self.handle_command(now, faults, delivery, &message, out),
-            (Some(34), _) => self.heard.dangerous += 1,
+            (Some(34), _) => self.messages.dangerous += 1,
             (None, Some(11)) => {
-                self.heard.live_requests += 1;
+                self.messages.live_requests += 1;
                 if !faults.ignores_live {
                     let secs = field("Timeout").unwrap_or(180).clamp(1, 300).unsigned_abs();
                     self.live_until = now.mono + Duration::from_secs(secs);
@@ -426,25 +426,25 @@ impl Thermostat {
             }
             (None, Some(6)) => match (field("EventType"), field("EchoID")) {
                 (Some(0), _) => {
-                    self.heard.settings_checks += 1;
+                    self.messages.settings_checks += 1;
                     out.push(Emission::ReadSettings);
                 }
                 (Some(0xffff_ffff), Some(echo)) => {
-                    self.heard.echoes += 1;
+                    self.messages.echoes += 1;
                     self.answer_echo(now, faults, echo);
                 }
-                _ => self.heard.dangerous += 1,
+                _ => self.messages.dangerous += 1,
             },
             (None, Some(40 | 5)) => {
-                self.heard.dangerous += 1;
+                self.messages.dangerous += 1;
                 self.answer_echo(now, faults, field("EchoID").unwrap_or(0));
                 self.schedule(now.mono + Duration::from_secs(30), Job::Unpair);
             }
             (None, Some(7)) => {
-                self.heard.dangerous += 1;
+                self.messages.dangerous += 1;
                 self.schedule(now.mono + Duration::from_secs(1), Job::Boot);
             }
-            _ => self.heard.other += 1,
+            _ => self.messages.other += 1,
         }
     }
 
@@ -463,10 +463,10 @@ impl Thermostat {
         let Some(wanted) =
             wanted.filter(|_| kind == Some(self.profile().body_type) && self.family != Family::Silent)
         else {
-            self.heard.ignored += 1;
+            self.messages.ignored += 1;
             return;
         };
-        self.heard.commands += 1;
+        self.messages.commands += 1;
         if faults.ignores_commands {
             return;
         }
@@ -526,11 +526,11 @@ impl Thermostat {
     }
 
     fn note(&mut self, at: Now, wanted: &ParsedCommand, command: &Command, applied: bool) {
-        if self.deeds.len() == DEEDS {
-            self.deeds.pop_front();
+        if self.command_records.len() == RECORDS {
+            self.command_records.pop_front();
         }
         let Command { request, origin, taken_at } = *command;
-        self.deeds.push_back(Deed {
+        self.command_records.push_back(CommandRecord {
             at,
             taken_at,
             origin,
@@ -542,7 +542,7 @@ impl Thermostat {
             brightness: wanted.brightness.map(Brightness::percents),
             held: self.held(),
         });
-        self.deeds_total += 1;
+        self.record_count += 1;
     }
 
     /// Lets the controller decide. Its room must have been advanced to `now`.
