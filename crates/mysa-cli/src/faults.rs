@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mysa_proto::DeviceId;
-use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpFault, Mode, Rules};
+use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Incident, Mode, Rules};
 
 use crate::support::exit::{Failure, Result};
 
@@ -11,7 +11,7 @@ enum Kind {
     /// Lasts from its time on.
     Lasting(fn() -> Fault),
     /// Happens once, at its time.
-    Once(fn(&CloudSpec) -> Vec<Happening>),
+    Once(fn(&CloudSpec) -> Vec<Incident>),
     /// Is so from the start to the end.
     Rule(fn(&mut Rules)),
 }
@@ -29,7 +29,7 @@ fn after_writes(fault: HttpFault) -> Fault {
 }
 
 /// One incident for each thermostat.
-fn of_each_device(spec: &CloudSpec, incident: impl Fn(DeviceId) -> Happening) -> Vec<Happening> {
+fn of_each_device(spec: &CloudSpec, incident: impl Fn(DeviceId) -> Incident) -> Vec<Incident> {
     let homes = spec.accounts.iter().flat_map(|account| &account.homes);
     homes.flat_map(|home| &home.devices).map(|device| incident(device.id)).collect()
 }
@@ -291,41 +291,41 @@ const ALL: &[(&str, &str, Kind)] = &[
         "the thermostats' clocks are an hour ahead",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::ClockShift(3_600))),
     ),
-    ("cut", "every connection is cut, once", Kind::Once(|_| vec![Happening::CloseAll(Closing::Cut)])),
+    ("cut", "every connection is cut, once", Kind::Once(|_| vec![Incident::CloseAll(Closing::Cut)])),
     (
         "close",
         "every connection is closed properly, once",
-        Kind::Once(|_| vec![Happening::CloseAll(Closing::Frame(Some(1_000)))]),
+        Kind::Once(|_| vec![Incident::CloseAll(Closing::Frame(Some(1_000)))]),
     ),
-    ("expire-tokens", "id and access tokens expire", Kind::Once(|_| vec![Happening::ExpireTokens])),
-    ("expire-credentials", "AWS credentials expire", Kind::Once(|_| vec![Happening::ExpireCredentials])),
+    ("expire-tokens", "id and access tokens expire", Kind::Once(|_| vec![Incident::ExpireTokens])),
+    ("expire-credentials", "AWS credentials expire", Kind::Once(|_| vec![Incident::ExpireCredentials])),
     (
         "revoke",
         "every token of every account is void",
         Kind::Once(|spec| {
-            spec.accounts.iter().map(|account| Happening::RevokeTokens(account.email.clone())).collect()
+            spec.accounts.iter().map(|account| Incident::RevokeTokens(account.email.clone())).collect()
         }),
     ),
-    ("reboot", "every thermostat starts anew", Kind::Once(|spec| of_each_device(spec, Happening::Reboot))),
+    ("reboot", "every thermostat starts anew", Kind::Once(|spec| of_each_device(spec, Incident::Reboot))),
     (
         "press",
         "a person sets every thermostat to 16 degrees",
-        Kind::Once(|spec| of_each_device(spec, |id| Happening::Press(id, 16.0))),
+        Kind::Once(|spec| of_each_device(spec, |id| Incident::Press(id, 16.0))),
     ),
     (
         "press-off",
         "a person switches every thermostat off",
-        Kind::Once(|spec| of_each_device(spec, |id| Happening::PressMode(id, Mode::Off))),
+        Kind::Once(|spec| of_each_device(spec, |id| Incident::PressMode(id, Mode::Off))),
     ),
     (
         "schedule",
         "the schedule service sets every thermostat to 17 degrees",
-        Kind::Once(|spec| of_each_device(spec, |id| Happening::Schedule(id, 17.0, None))),
+        Kind::Once(|spec| of_each_device(spec, |id| Incident::Schedule(id, 17.0, None))),
     ),
     (
         "other-app",
         "another app sets every thermostat to 22 degrees",
-        Kind::Once(|spec| of_each_device(spec, |id| Happening::OtherApp(id, Some(22.0), None))),
+        Kind::Once(|spec| of_each_device(spec, |id| Incident::OtherApp(id, Some(22.0), None))),
     ),
     ("rotate-tokens", "each refresh replaces the refresh token", Kind::Rule(|rules| rules.rotation = true)),
 ];
@@ -361,9 +361,9 @@ pub(crate) fn plan(wanted: &[String], spec: &mut CloudSpec) -> Result<()> {
                     "'{name}' happens once: give it one time, as in {name}@60"
                 )));
             }
-            Kind::Once(happenings) => {
-                for happening in happenings(spec) {
-                    spec.faults = std::mem::take(&mut spec.faults).with_event(from, happening);
+            Kind::Once(incidents) => {
+                for incident in incidents(spec) {
+                    spec.faults = std::mem::take(&mut spec.faults).with_event(from, incident);
                 }
             }
             Kind::Rule(_) if times.is_some() => {

@@ -5,7 +5,7 @@
 //! changed.
 //!
 //! ```
-//! use mysa_sim::{CloudSpec, Fault, Happening, Names, Window};
+//! use mysa_sim::{CloudSpec, Fault, Incident, Names, Window};
 //! use mysa_sim_server::{Certificate, Server};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -16,7 +16,7 @@
 //!
 //! server.with_cloud(|cloud, now| {
 //!     cloud.add_fault(Window::times(2, Fault::RefuseUpgrade(403)));
-//!     cloud.act(now, Happening::ExpireTokens);
+//!     cloud.act(now, Incident::ExpireTokens);
 //! });
 //! server.cut_connections();
 //! assert_eq!(server.with_cloud(|cloud, _| cloud.counters().connects), 0);

@@ -16,7 +16,7 @@ pub struct FaultPlan {
     /// Troubles that last.
     pub windows: Vec<Window>,
     /// Things that happen once.
-    pub events: Vec<(Duration, Happening)>,
+    pub events: Vec<(Duration, Incident)>,
 }
 
 impl FaultPlan {
@@ -29,8 +29,8 @@ impl FaultPlan {
 
     /// Adds something that happens once.
     #[must_use]
-    pub fn with_event(mut self, at: Duration, happening: Happening) -> Self {
-        self.events.push((at, happening));
+    pub fn with_event(mut self, at: Duration, incident: Incident) -> Self {
+        self.events.push((at, incident));
         self
     }
 }
@@ -231,7 +231,7 @@ pub enum Closing {
 /// One thing that happens once.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Happening {
+pub enum Incident {
     /// Every connection is closed.
     CloseAll(Closing),
     /// Every id, access and refresh token of this account is void.
@@ -270,7 +270,7 @@ pub(crate) struct DeliveryFaults {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     windows: Vec<Window>,
-    events: Vec<(Duration, Happening)>,
+    events: Vec<(Duration, Incident)>,
     born: Duration,
 }
 
@@ -296,9 +296,9 @@ impl Faults {
     }
 
     /// The next thing that happens, if it is due.
-    pub(crate) fn due(&mut self, at: Duration) -> Option<Happening> {
+    pub(crate) fn due(&mut self, at: Duration) -> Option<Incident> {
         let age = self.since_birth(at);
-        self.events.pop_if(|(due, _)| *due <= age).map(|(_, happening)| happening)
+        self.events.pop_if(|(due, _)| *due <= age).map(|(_, incident)| incident)
     }
 
     /// When something happens next, or a window opens or closes.
@@ -422,13 +422,13 @@ mod tests {
     #[test]
     fn what_was_planned_happens_in_order() {
         let plan = FaultPlan::default()
-            .with_event(5 * SECOND, Happening::ExpireTokens)
-            .with_event(2 * SECOND, Happening::ExpireCredentials);
+            .with_event(5 * SECOND, Incident::ExpireTokens)
+            .with_event(2 * SECOND, Incident::ExpireCredentials);
         let mut faults = Faults::new(plan, SECOND);
         assert_eq!(faults.next_edge(SECOND), Some(3 * SECOND));
         assert_eq!(faults.due(2 * SECOND), None);
-        assert_eq!(faults.due(9 * SECOND), Some(Happening::ExpireCredentials));
-        assert_eq!(faults.due(9 * SECOND), Some(Happening::ExpireTokens));
+        assert_eq!(faults.due(9 * SECOND), Some(Incident::ExpireCredentials));
+        assert_eq!(faults.due(9 * SECOND), Some(Incident::ExpireTokens));
         assert_eq!(faults.next_edge(9 * SECOND), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::cloud::Cloud;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
 use crate::device::parsed_command::ParsedCommand;
-use crate::fault::Happening;
+use crate::fault::Incident;
 
 impl Cloud {
     /// Somebody turns a thermostat by its buttons. `false` if there is none such, it is locked, or has no power.
@@ -50,46 +50,46 @@ impl Cloud {
     }
 
     /// Makes something happen at once, as [`crate::FaultPlan::events`] does at its time.
-    pub fn act(&mut self, now: Now, happening: Happening) {
+    pub fn act(&mut self, now: Now, incident: Incident) {
         self.advance(now);
-        self.perform(self.now, happening);
+        self.perform(self.now, incident);
     }
 
-    pub(crate) fn perform(&mut self, now: Now, happening: Happening) {
-        match happening {
-            Happening::CloseAll(closing) => {
+    pub(crate) fn perform(&mut self, now: Now, incident: Incident) {
+        match incident {
+            Incident::CloseAll(closing) => {
                 self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
             }
-            Happening::RevokeTokens(name) => _ = self.pool.void_account(&name),
-            Happening::ExpireTokens => self.pool.tokens.expire_all(),
-            Happening::ExpireCredentials => self.identities.expire_all(now.mono),
-            Happening::ChangePassword(name, password) => {
+            Incident::RevokeTokens(name) => _ = self.pool.void_account(&name),
+            Incident::ExpireTokens => self.pool.tokens.expire_all(),
+            Incident::ExpireCredentials => self.identities.expire_all(now.mono),
+            Incident::ChangePassword(name, password) => {
                 if let Some(account) = self.pool.void_account(&name) {
                     self.pool.accounts[account].set_password(&password);
                 }
             }
-            Happening::Reboot(id) => {
+            Incident::Reboot(id) => {
                 if let Some(&index) = self.by_id.get(&id) {
                     self.devices[index].thermostat.reboot(now);
                     self.reschedule(index);
                 }
             }
-            Happening::Press(id, degrees) => _ = self.press(now, id, Celsius::from_degrees(degrees), None),
-            Happening::PressMode(id, mode) => _ = self.press(now, id, None, Some(mode)),
-            Happening::Schedule(id, degrees, mode) => {
+            Incident::Press(id, degrees) => _ = self.press(now, id, Celsius::from_degrees(degrees), None),
+            Incident::PressMode(id, mode) => _ = self.press(now, id, None, Some(mode)),
+            Incident::Schedule(id, degrees, mode) => {
                 self.send_command(now, id, Origin::Schedule, &wanted(Some(degrees), mode));
             }
-            Happening::OtherApp(id, degrees, mode) => {
+            Incident::OtherApp(id, degrees, mode) => {
                 self.send_command(now, id, Origin::OtherApp, &wanted(degrees, mode));
             }
-            Happening::Publish(topic, payload) => {
+            Incident::Publish(topic, payload) => {
                 if topic.ends_with("/in") {
                     self.publish_in(now, Origin::OtherApp, &topic, &payload);
                 } else {
                     self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
                 }
             }
-            Happening::Remove(id) => {
+            Incident::Remove(id) => {
                 if let Some(&index) = self.by_id.get(&id) {
                     self.devices[index].removed = true;
                 }

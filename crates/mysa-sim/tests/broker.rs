@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mysa_mqtt_codec::{DISCONNECT, Filter, Outbound, PINGREQ, QoS};
 use mysa_proto::Celsius;
-use mysa_sim::{Closing, CloudSpec, DeviceFault, Fault, Happening, Window};
+use mysa_sim::{Closing, CloudSpec, DeviceFault, Fault, Incident, Window};
 use rig::*;
 use serde_json::json;
 
@@ -326,9 +326,9 @@ fn things_happen_at_their_time() {
     let mut spec = CloudSpec::demo();
     spec.faults = spec
         .faults
-        .with_event(10 * SECOND, Happening::Press(id("f6"), 23.0))
-        .with_event(20 * SECOND, Happening::Publish("/v1/dev/a0b1c2d3e4f6/out".into(), b"anything".to_vec()))
-        .with_event(30 * SECOND, Happening::CloseAll(Closing::Frame(Some(1001))));
+        .with_event(10 * SECOND, Incident::Press(id("f6"), 23.0))
+        .with_event(20 * SECOND, Incident::Publish("/v1/dev/a0b1c2d3e4f6/out".into(), b"anything".to_vec()))
+        .with_event(30 * SECOND, Incident::CloseAll(Closing::Frame(Some(1001))));
     let mut rig = Rig::new(spec);
     rig.connect(1);
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mysa_proto::{Body, Celsius, Message, Topic};
-use mysa_sim::{CloudSpec, Happening};
+use mysa_sim::{CloudSpec, Incident};
 use rig::*;
 use serde_json::{Value, json};
 
@@ -72,8 +72,8 @@ fn every_message_has_the_members_of_its_capture_and_decodes() {
     };
     let mut spec = CloudSpec::demo();
     for (n, last) in ["f5", "f6", "f7", "f8", "f9"].into_iter().enumerate() {
-        spec.faults = spec.faults.with_event((100 + n as u32) * SECOND, Happening::Reboot(id(last)));
-        spec.faults = spec.faults.with_event((80 + n as u32) * SECOND, Happening::Press(id(last), 22.0));
+        spec.faults = spec.faults.with_event((100 + n as u32) * SECOND, Incident::Reboot(id(last)));
+        spec.faults = spec.faults.with_event((80 + n as u32) * SECOND, Incident::Press(id(last), 22.0));
     }
     let mut rig = Rig::new(spec);
     rig.connect(1);

@@ -9,8 +9,8 @@ use mysa_cognito::Tokens;
 use mysa_mqtt_codec::PINGREQ;
 use mysa_proto::{Celsius, DeviceId};
 use mysa_sim::{
-    Closing, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpAnswer, HttpFault, HttpReply,
-    HttpRequest, Mode, Origin, Window,
+    Closing, CloudSpec, DeviceFault, Endpoint, Fault, HttpAnswer, HttpFault, HttpReply, HttpRequest,
+    Incident, Mode, Origin, Window,
 };
 use rig::*;
 use serde_json::{Value, json};
@@ -403,9 +403,9 @@ fn who_changed_a_thermostat_is_recorded() {
     ask(&mut rig, &tokens, "POST", &format!("/state/{V2}/update"), SET_23);
     rig.pass(2 * SECOND);
     assert!(rig.cloud.press(at(rig.now), id("f6"), Celsius::from_degrees(18.0), None));
-    rig.cloud.act(at(rig.now), Happening::Schedule(id("f6"), 17.0, Some(Mode::Heat)));
+    rig.cloud.act(at(rig.now), Incident::Schedule(id("f6"), 17.0, Some(Mode::Heat)));
     rig.pass(2 * SECOND);
-    rig.cloud.act(at(rig.now), Happening::OtherApp(id("f6"), None, Some(Mode::Off)));
+    rig.cloud.act(at(rig.now), Incident::OtherApp(id("f6"), None, Some(Mode::Off)));
     rig.pass(2 * SECOND);
     rig.command(1, id("f6"), 4, 78, &json!({ "tm": -1, "md": 1 }));
     rig.pass(2 * SECOND);
@@ -456,8 +456,8 @@ fn a_schedule_and_another_app_are_planned_like_any_other_trouble() {
     let mut spec = CloudSpec::demo();
     spec.faults = spec
         .faults
-        .with_event(10 * SECOND, Happening::Schedule(id("f5"), 17.0, None))
-        .with_event(20 * SECOND, Happening::OtherApp(id("f5"), Some(22.5), Some(Mode::Off)));
+        .with_event(10 * SECOND, Incident::Schedule(id("f5"), 17.0, None))
+        .with_event(20 * SECOND, Incident::OtherApp(id("f5"), Some(22.5), Some(Mode::Off)));
     let mut rig = Rig::new(spec);
     rig.connect(1);
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/in", "/v1/dev/a0b1c2d3e4f5/out"]);

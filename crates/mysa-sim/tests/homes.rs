@@ -6,7 +6,7 @@ mod rig;
 use std::time::Duration;
 
 use mysa_proto::Celsius;
-use mysa_sim::{CloudSpec, DeviceFault, DeviceSpec, Fault, Happening, Mode};
+use mysa_sim::{CloudSpec, DeviceFault, DeviceSpec, Fault, Incident, Mode};
 use proptest::prelude::*;
 use rig::*;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn live_reporting_ends_with_its_lease_and_with_a_reboot() {
     rig.send(1, &mysa_mqtt_codec::PINGREQ);
     assert!(count(&mut rig, 60 * SECOND) <= 2);
     rig.live(1, id("f5"), 180);
-    rig.cloud.act(at(rig.now), Happening::Reboot(id("f5")));
+    rig.cloud.act(at(rig.now), Incident::Reboot(id("f5")));
     rig.inbox.clear();
     rig.pass(10 * SECOND);
     let boot: Vec<Vec<u8>> = rig.inbox.iter().map(|message| message.payload.clone()).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mysa_cognito::{Challenge, Pool, RefreshFlow, RefusalKind, Step, Tokens, refresh};
 use mysa_sim::{
-    Barred, ChallengeSpec, CloudSpec, Endpoint, Fault, Happening, HttpAnswer, HttpFault, HttpRequest, Window,
+    Barred, ChallengeSpec, CloudSpec, Endpoint, Fault, HttpAnswer, HttpFault, HttpRequest, Incident, Window,
 };
 use rig::*;
 use serde_json::{Value, json};
@@ -145,16 +145,16 @@ fn tokens_and_credentials_can_be_voided_from_outside() {
     let mut rig = Rig::demo();
     let tokens = rig.sign_in();
     let credentials = rig.credentials(LEGACY_POOL, &tokens);
-    rig.cloud.act(at(rig.now), Happening::ExpireCredentials);
+    rig.cloud.act(at(rig.now), Incident::ExpireCredentials);
     let target = rig.presign(&credentials);
     assert!(
         matches!(rig.upgrade(1, &target, "mqtt"), mysa_sim::Upgrade::Refuse(reply) if reply.status == 403)
     );
-    rig.cloud.act(at(rig.now), Happening::ExpireTokens);
+    rig.cloud.act(at(rig.now), Incident::ExpireTokens);
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
     let tokens = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).unwrap();
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
-    rig.cloud.act(at(rig.now), Happening::ChangePassword(EMAIL.into(), "Another-Horse-2".into()));
+    rig.cloud.act(at(rig.now), Incident::ChangePassword(EMAIL.into(), "Another-Horse-2".into()));
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
     refusal(&mut rig, EMAIL, PASSWORD);
     assert!(rig.try_sign_in(LEGACY_CLIENT, EMAIL, "Another-Horse-2").is_ok());

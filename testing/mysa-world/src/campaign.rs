@@ -7,7 +7,7 @@ use std::time::Duration;
 use mysa_proto::{Celsius, Change, DeviceId, Mode};
 use mysa_session::{Level, Settings, Start};
 use mysa_sim::{
-    AccountSpec, Closing, CloudSpec, DeviceFault, DeviceSpec, Endpoint, Fault, Happening, HomeSpec, HttpFault,
+    AccountSpec, Closing, CloudSpec, DeviceFault, DeviceSpec, Endpoint, Fault, HomeSpec, HttpFault, Incident,
 };
 
 use crate::net::{Framing, NetSpec, NetTrouble, Trouble};
@@ -236,14 +236,14 @@ impl Plan {
             return;
         }
         if rng.one_in(4) {
-            let happening = match rng.below(6) {
-                0 => Happening::RevokeTokens(EMAIL.into()),
-                1 => Happening::ExpireTokens,
-                2 => Happening::ExpireCredentials,
-                _ => Happening::CloseAll(closing(rng)),
+            let incident = match rng.below(6) {
+                0 => Incident::RevokeTokens(EMAIL.into()),
+                1 => Incident::ExpireTokens,
+                2 => Incident::ExpireCredentials,
+                _ => Incident::CloseAll(closing(rng)),
             };
             let plan = std::mem::take(&mut self.spec.faults);
-            self.spec.faults = plan.with_event(from, happening);
+            self.spec.faults = plan.with_event(from, incident);
             return;
         }
         let fault = self.fault(rng);

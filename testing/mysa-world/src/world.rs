@@ -396,9 +396,9 @@ impl World {
     }
 
     /// Something happens in the cloud, now.
-    pub fn happen(&mut self, happening: mysa_sim::Happening) {
-        match &happening {
-            mysa_sim::Happening::Publish(topic, payload) => {
+    pub fn happen(&mut self, incident: mysa_sim::Incident) {
+        match &incident {
+            mysa_sim::Incident::Publish(topic, payload) => {
                 self.note(format_args!(
                     "{topic}: {}",
                     String::from_utf8_lossy(payload.get(..500).unwrap_or(payload))
@@ -407,24 +407,24 @@ impl World {
             other => self.note(format_args!("{other:?}")),
         }
         let now = self.cloud_now();
-        match &happening {
-            mysa_sim::Happening::Press(device, _)
-            | mysa_sim::Happening::PressMode(device, _)
-            | mysa_sim::Happening::Schedule(device, ..)
-            | mysa_sim::Happening::OtherApp(device, ..) => {
+        match &incident {
+            mysa_sim::Incident::Press(device, _)
+            | mysa_sim::Incident::PressMode(device, _)
+            | mysa_sim::Incident::Schedule(device, ..)
+            | mysa_sim::Incident::OtherApp(device, ..) => {
                 self.foreign(*device);
             }
-            mysa_sim::Happening::Publish(topic, _) => {
+            mysa_sim::Incident::Publish(topic, _) => {
                 if let Some(Topic { device, kind: TopicKind::In }) = Topic::parse(topic.as_bytes()) {
                     self.foreign(device);
                 }
             }
-            mysa_sim::Happening::RevokeTokens(_) | mysa_sim::Happening::ChangePassword(..) => {
+            mysa_sim::Incident::RevokeTokens(_) | mysa_sim::Incident::ChangePassword(..) => {
                 self.tokens_good = false;
             }
             _ => {}
         }
-        self.cloud.act(now, happening);
+        self.cloud.act(now, incident);
         self.drain_cloud();
     }
 

@@ -9,7 +9,7 @@ use common::{
     AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, demo, device, live, mute, raw, secs, set, status,
 };
 use mysa_session::{Event, Level, Settings, Verdict};
-use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, Happening, HttpFault};
+use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{Framing, NetSpec, NetTrouble, Rng, Trouble, World};
 
 #[test]
@@ -71,7 +71,7 @@ fn f46_a_thermostat_without_power_is_stale_and_nothing_else_is() {
     // Neither REST nor MQTT: that is said.
     world.fault(HOUR, Fault::Http(Endpoint::Rest, HttpFault::Hang));
     world.fault(HOUR, Fault::RefuseUpgrade(503));
-    world.happen(Happening::CloseAll(Closing::Cut));
+    world.happen(Incident::CloseAll(Closing::Cut));
     world.go(secs(1_200));
     assert_eq!(world.level(), Level::Offline, "{}", world.session.service());
     world.go(2 * HOUR);
@@ -110,7 +110,7 @@ fn f47_devices_that_come_and_go_are_announced_once() {
         world.fault(secs(20), Fault::OmitDevice(device(V1)));
         world.go(HOUR);
     }
-    world.happen(Happening::Remove(device(AC)));
+    world.happen(Incident::Remove(device(AC)));
     world.go(2 * HOUR);
     assert_eq!(world.session.devices().len(), 4);
     for (id, expected) in [(V1, (1, 0)), (V2, (1, 0)), (LITE, (1, 0)), (FLOOR, (1, 0)), (AC, (1, 1))] {
@@ -168,7 +168,7 @@ fn f48_every_failure_of_every_endpoint_passes() {
 fn f48_a_pause_that_is_asked_for_is_kept() {
     let mut world = live(Settings::default(), 48);
     world.fault(secs(60), Fault::Http(Endpoint::Path("/devices/state".into()), HttpFault::Throttle(1_800)));
-    world.happen(Happening::CloseAll(Closing::Cut));
+    world.happen(Incident::CloseAll(Closing::Cut));
     world.fault(2 * HOUR, Fault::RefuseUpgrade(503));
     let polls = |world: &World| {
         let states = |request: &str| request.contains("/devices/state");
@@ -218,10 +218,10 @@ fn f49_no_trouble_ends_the_session() {
         );
         world.go(secs(30));
         world.fault(secs(900), fault.clone());
-        world.happen(Happening::CloseAll(Closing::Cut));
+        world.happen(Incident::CloseAll(Closing::Cut));
         world.go(secs(300));
         let id = world.ask(V2, set(22.0));
-        world.happen(Happening::CloseAll(Closing::Frame(None)));
+        world.happen(Incident::CloseAll(Closing::Frame(None)));
         world.go(secs(600));
         _ = world.verdict_on(id);
         let told = world.events().iter().rev().find_map(|(_, event)| match event {

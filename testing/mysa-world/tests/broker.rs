@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{ALL, Drive, HOUR, LITE, V1, V2, demo, device, live, secs, set};
 use mysa_proto::Celsius;
 use mysa_session::{ConfirmBy, ConnId, Event, Evidence, Level, Settings, Verdict};
-use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, Happening, HttpFault};
+use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{Trouble, Wire, World};
 use wire::{all_well, commands_only, connects, dials, live_requests, subscribes, trouble};
 
@@ -39,7 +39,7 @@ fn f09_a_lost_puback_never_replays_an_older_wish() {
                 world.go(STEP * newer_after);
                 let newer = world.ask(V2, set(22.0));
                 world.go(STEP * cut_after);
-                world.happen(Happening::CloseAll(Closing::Cut));
+                world.happen(Incident::CloseAll(Closing::Cut));
                 world.go(secs(60));
                 let at = format!("newer after {newer_after}, cut after {cut_after}, {puback_arrives}");
                 assert!(
@@ -189,9 +189,9 @@ fn f12_reconnected_is_never_deaf_whichever_step_fails() {
     for fault in cases {
         let mut world = live(Settings::default(), 29);
         world.fault(secs(300), fault.clone());
-        world.happen(Happening::ExpireTokens);
-        world.happen(Happening::ExpireCredentials);
-        world.happen(Happening::CloseAll(Closing::Cut));
+        world.happen(Incident::ExpireTokens);
+        world.happen(Incident::ExpireCredentials);
+        world.happen(Incident::CloseAll(Closing::Cut));
         world.go(secs(300));
         let barred = matches!(
             fault,
@@ -229,8 +229,8 @@ fn f13_live_lease_is_asked_for_again_after_a_blip_and_a_reboot() {
         world.run_until(first + secs(10)).unwrap();
         let start = world.now();
         match case {
-            "blip" => world.happen(Happening::CloseAll(Closing::Frame(None))),
-            _ => world.happen(Happening::Reboot(device(LITE))),
+            "blip" => world.happen(Incident::CloseAll(Closing::Frame(None))),
+            _ => world.happen(Incident::Reboot(device(LITE))),
         }
         world.go(secs(40));
         let again: Vec<_> = live_requests(&world).into_iter().filter(|(at, ..)| *at > start).collect();
@@ -260,7 +260,7 @@ fn f13_live_lease_is_not_asked_for_where_nothing_may_be_published() {
     let publishes = world.publishes_on_the_wire();
     assert!(publishes <= 6, "{publishes}");
     for _ in 0..10 {
-        world.happen(Happening::CloseAll(Closing::Cut));
+        world.happen(Incident::CloseAll(Closing::Cut));
         world.go(secs(600));
     }
     assert_eq!(world.publishes_on_the_wire(), publishes);
@@ -327,7 +327,7 @@ fn f14_flood_of_twins_is_seen_once() {
 fn f15_late_events_of_a_discarded_connection_change_nothing() {
     let mut world = live(commands_only(), 35);
     let old: ConnId = connects(&world)[0].1;
-    world.happen(Happening::CloseAll(Closing::Cut));
+    world.happen(Incident::CloseAll(Closing::Cut));
     world.go(secs(60));
     assert!(all_well(&world));
     let (known, shown) = (dials(&world).len(), world.shown(V2));

@@ -15,7 +15,7 @@ use mysa_session::{
     CommandChannel, DeliveryStage, Event, Evidence, Expired, Level, Reason, Refused, RequestError, Settings,
     Verdict,
 };
-use mysa_sim::{Closing, DeviceFault, DeviceSpec, Endpoint, Fault, Happening, HttpFault};
+use mysa_sim::{Closing, DeviceFault, DeviceSpec, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{NetSpec, NetTrouble, Trouble, World};
 
 fn by(channel: CommandChannel) -> Settings {
@@ -260,7 +260,7 @@ fn f40_starting_stopping_and_reconnecting_tell_thermostats_nothing() {
     };
     let before = truth(&world);
     for run in 0..8 {
-        world.happen(Happening::CloseAll(if run % 2 == 0 {
+        world.happen(Incident::CloseAll(if run % 2 == 0 {
             Closing::Cut
         } else {
             Closing::Frame(Some(1001))
@@ -302,7 +302,7 @@ fn f41_nothing_dangerous_is_ever_sent() {
     let mut world = live(Settings::default(), 41);
     for round in 0..24 {
         let id = ALL[round % ALL.len()];
-        world.happen(Happening::Reboot(device(id)));
+        world.happen(Incident::Reboot(device(id)));
         // What others say must not be taken up either.
         for message in
             [r#"{"MsgType":40}"#, r#"{"MsgType":7,"Device":"x"}"#, r#"{"MsgType":6,"EventType":2}"#]

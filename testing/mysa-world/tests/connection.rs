@@ -11,7 +11,7 @@ use common::{AC, ALL, Drive, HOUR, LITE, V1, V2, demo, device, live, live_with, 
 use mysa_cognito::Secret;
 use mysa_session::Start;
 use mysa_session::{DeliveryStage, Level, Reason, Settings, Verdict};
-use mysa_sim::{Closing, CloudSpec, Endpoint, Fault, Happening, HttpFault, Window};
+use mysa_sim::{Closing, CloudSpec, Endpoint, Fault, HttpFault, Incident, Window};
 use mysa_world::{NetSpec, Trouble, World};
 use wire::{
     all_well, commands_only, connects, dials, dials_since, each_dial_is_signed_anew, lite, lites, query,
@@ -254,7 +254,7 @@ fn f06_unsubscribing_keeps_to_eight_filters_too() {
     let mut world = World::new(lites(40), NetSpec::default(), commands_only(), 12);
     world.go(secs(60));
     for n in 0..20 {
-        world.happen(Happening::Remove(device(&lite(n))));
+        world.happen(Incident::Remove(device(&lite(n))));
     }
     world.go(HOUR);
     let given_up: Vec<usize> = world
@@ -366,7 +366,7 @@ fn f19_a_clock_that_is_set_while_running_breaks_no_signature() {
         let mut world = live(Settings::default(), 17);
         world.go(secs(100));
         world.step_clock(minutes * 60_000);
-        world.happen(Happening::CloseAll(Closing::Cut));
+        world.happen(Incident::CloseAll(Closing::Cut));
         world.go(secs(90));
         assert!(all_well(&world), "{minutes} min: {}", world.session.service());
         let id = world.ask(LITE, set(21.0));

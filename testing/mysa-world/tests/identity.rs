@@ -9,13 +9,13 @@ use common::{Drive as _, HOUR, demo, live, live_with, resume, resume_stored, sec
 use mysa_cognito::{RefreshFlow, Secret, StoredSession};
 use mysa_proto::rest;
 use mysa_session::{Event, Level, Reason, RequestId, Settings, Start};
-use mysa_sim::{Barred, CloudSpec, Endpoint, Fault, Happening, HttpFault};
+use mysa_sim::{Barred, CloudSpec, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{NetSpec, NetTrouble, Trouble, World};
 
 const PASSWORD: Option<&str> = Some(CloudSpec::DEMO_PASSWORD);
 
 fn revoke(world: &mut World) {
-    world.happen(Happening::RevokeTokens(CloudSpec::DEMO_EMAIL.into()));
+    world.happen(Incident::RevokeTokens(CloudSpec::DEMO_EMAIL.into()));
 }
 
 /// A live world that goes on from a stored session, with or without a password beside it.
@@ -90,7 +90,7 @@ fn f23_refresh_token_revoked_during_an_open_connection() {
 fn f23_password_changed_elsewhere_is_tried_once_and_given_up() {
     let mut world = resumed(demo(), PASSWORD, 25);
     world.go(secs(600));
-    world.happen(Happening::ChangePassword(CloudSpec::DEMO_EMAIL.into(), "Another-Horse-2".into()));
+    world.happen(Incident::ChangePassword(CloudSpec::DEMO_EMAIL.into(), "Another-Horse-2".into()));
     world.go(24 * HOUR);
     assert_eq!(world.cloud.counters().wrong_passwords, 1);
     assert_eq!((world.level(), world.told(Level::SignInNeeded)), (Level::SignInNeeded, 1));
@@ -257,7 +257,7 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
         if let Some(late) = late {
             world.fault(secs(1), Fault::Http(Endpoint::Path("/users".into()), HttpFault::Delay(late)));
         }
-        world.happen(Happening::ExpireTokens);
+        world.happen(Incident::ExpireTokens);
         let before = world.cloud.counters();
         let mut ids = Vec::new();
         for n in 0..50 {

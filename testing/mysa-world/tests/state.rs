@@ -12,14 +12,14 @@ use mysa_proto::{
     Amperes, Celsius, EnergyMeter, Family, KilowattHours, Load, LoadCurrent, Power, Volts, Watts,
 };
 use mysa_session::{Event, Level, Settings, Verdict};
-use mysa_sim::{DeviceFault, Fault, Happening};
+use mysa_sim::{DeviceFault, Fault, Incident};
 use mysa_world::{Rng, World};
 
 /// The messages that came in a while, the first of each kind and thermostat.
 fn corpus(world: &mut World) -> Vec<(String, Vec<u8>)> {
     for id in ALL {
         world.ask(id, set(if id == AC { 22.0 } else { 25.0 }));
-        world.happen(Happening::Reboot(device(id)));
+        world.happen(Incident::Reboot(device(id)));
     }
     world.go(HOUR);
     let mut found = BTreeMap::new();

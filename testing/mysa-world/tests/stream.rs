@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{ALL, Drive, HOUR, V1, V2, demo, device, live, secs, set};
 use mysa_session::{ConnId, Level, Reason, Settings, Subscriptions};
-use mysa_sim::{Closing, Fault, Happening};
+use mysa_sim::{Closing, Fault, Incident};
 use mysa_world::{Framing, NetSpec, Trouble, Wire, World};
 use wire::{all_well, commands_only, connects, dials, dials_since, lite, lites, subscribes, trouble};
 
@@ -32,7 +32,7 @@ fn f16_packet_id_collisions_leave_no_permanent_wait() {
         asked.push(world.ask(&lite(n), set(21.0)));
     }
     world.go(secs(10));
-    world.happen(Happening::CloseAll(Closing::Cut));
+    world.happen(Incident::CloseAll(Closing::Cut));
     world.go(secs(60));
     assert!(asked.iter().all(|id| world.verdict(*id).is_some()));
     assert_eq!(world.level(), Level::Live, "{}", world.session.service());
@@ -136,7 +136,7 @@ fn f20_backoff_begins_small_again_after_a_stable_while() {
         let mut world = live(commands_only(), seed);
         let closing = Closing::Frame(None);
         world.fault(DAY, Fault::CloseAfterConnect { after: Duration::from_millis(40), closing });
-        world.happen(Happening::CloseAll(closing));
+        world.happen(Incident::CloseAll(closing));
         assert!(world.go_while(5 * HOUR, |world| dials(world).len() < 100), "{seed}");
         let gaps: Vec<Duration> = dials(&world).windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         let late = &gaps[50..];
@@ -147,7 +147,7 @@ fn f20_backoff_begins_small_again_after_a_stable_while() {
         world.go(secs(660));
         assert_eq!(world.level(), Level::Live, "{seed}");
         let (start, known) = (world.now(), dials(&world).len());
-        world.happen(Happening::CloseAll(closing));
+        world.happen(Incident::CloseAll(closing));
         assert!(world.go_while(secs(60), |world| dials(world).len() == known));
         let pause = world.now() - start;
         assert!(pause <= settings.backoff_first + Duration::from_millis(100), "{seed}: {pause:?}");
@@ -162,7 +162,7 @@ fn f20_backoff_has_jitter_so_that_clients_do_not_come_back_together() {
         let mut world = live(commands_only(), seed);
         let (start, known) = (world.now(), dials(&world).len());
         world.fault(DAY, Fault::RefuseUpgrade(503));
-        world.happen(Happening::CloseAll(Closing::Cut));
+        world.happen(Incident::CloseAll(Closing::Cut));
         assert!(world.go_while(secs(60), |world| dials(world).len() < known + 2));
         let after: Vec<Duration> = dials_since(&world, start).into_iter().map(|(at, _)| at).collect();
         let pause = after[1] - after[0];
@@ -179,7 +179,7 @@ fn f20_backoff_has_jitter_so_that_clients_do_not_come_back_together() {
 fn f21_overlapping_wishes_make_one_dial() {
     let mut world = live(Settings::default(), 51);
     world.fault(secs(18), Fault::HangUpgrade);
-    world.happen(Happening::CloseAll(Closing::Cut));
+    world.happen(Incident::CloseAll(Closing::Cut));
     let known = dials(&world).len();
     assert!(world.go_while(secs(5), |world| dials(world).len() == known));
     let begun = world.now();
@@ -199,7 +199,7 @@ fn f21_overlapping_needs_of_credentials_make_one_request() {
     let mut world = live(Settings::default(), 52);
     let grants = world.cloud.counters().grants;
     trouble(&mut world, secs(2), Trouble::Down);
-    world.happen(Happening::ExpireCredentials);
+    world.happen(Incident::ExpireCredentials);
     world.go(secs(65 * 60));
     assert!(all_well(&world));
     let asked = world.requests().iter().filter(|(_, line)| line.contains("cognito-identity")).count();
@@ -213,7 +213,7 @@ fn f22_wildcard_or_foreign_topics_are_never_asked_for() {
         let mut settings = Settings::default();
         settings.subscriptions.batch = batch;
         let mut world = live(settings, 53);
-        world.happen(Happening::CloseAll(Closing::Cut));
+        world.happen(Incident::CloseAll(Closing::Cut));
         world.go(2 * HOUR);
         let mut allowed: BTreeMap<String, u32> = BTreeMap::new();
         for id in ALL {

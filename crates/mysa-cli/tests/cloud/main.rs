@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bench::{BEDROOM, Bench, LIVING, Sim, signal};
 use common::{Home, finish};
 use mysa_proto::{Celsius, DeviceId};
-use mysa_sim::{ChallengeSpec, CloudSpec, DeviceFault, Endpoint, Fault, Happening, HttpFault};
+use mysa_sim::{ChallengeSpec, CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 
 #[test]
 fn the_main_job_from_sign_in_to_sign_out() {
@@ -238,7 +238,7 @@ fn refused_sign_in_ends_with_four() {
     bench.run(&["devices"]).ok();
     bench
         .server()
-        .with_cloud(|cloud, now| cloud.act(now, Happening::RevokeTokens(CloudSpec::DEMO_EMAIL.into())));
+        .with_cloud(|cloud, now| cloud.act(now, Incident::RevokeTokens(CloudSpec::DEMO_EMAIL.into())));
     let ran = bench.run(&["devices"]).fails(4);
     assert!(ran.err.contains("mysa login"), "{ran:?}");
 }

@@ -16,10 +16,10 @@ pub enum Origin {
     Rest,
     /// A person at the thermostat.
     Button,
-    /// The schedule service, see [`Happening::Schedule`](crate::Happening::Schedule).
+    /// The schedule service, see [`Incident::Schedule`](crate::Incident::Schedule).
     Schedule,
-    /// Another app, see [`Happening::OtherApp`](crate::Happening::OtherApp) and
-    /// [`Happening::Publish`](crate::Happening::Publish).
+    /// Another app, see [`Incident::OtherApp`](crate::Incident::OtherApp) and
+    /// [`Incident::Publish`](crate::Incident::Publish).
     OtherApp,
     /// The device record, which the thermostat reads when a message asks it to.
     Record,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_sim::{ChallengeSpec, CloudSpec, Happening};
+use mysa_sim::{ChallengeSpec, CloudSpec, Incident};
 use mysa_tokio::{
     ChallengeKind, Client, ConnectError, Level, NotReady, RefreshFlow, Settings, TokenFile, rest,
 };
@@ -37,7 +37,7 @@ async fn tokens_that_lapse_unannounced_are_renewed_by_the_first_request_that_is_
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     becomes_live(&client).await;
-    cloud.server.with_cloud(|cloud, now| cloud.act(now, Happening::ExpireTokens));
+    cloud.server.with_cloud(|cloud, now| cloud.act(now, Incident::ExpireTokens));
     all_goes_on(&cloud, &client).await;
     assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().refreshes), 1);
 }
@@ -48,9 +48,9 @@ async fn credentials_lapse(and_tokens: bool) {
     let client = cloud.client_with(hasty()).await;
     becomes_live(&client).await;
     let before = cloud.server.with_cloud(|cloud, now| {
-        cloud.act(now, Happening::ExpireCredentials);
+        cloud.act(now, Incident::ExpireCredentials);
         if and_tokens {
-            cloud.act(now, Happening::ExpireTokens);
+            cloud.act(now, Incident::ExpireTokens);
         }
         cloud.counters()
     });

@@ -17,7 +17,7 @@ fn conns() -> Vec<ConnId> {
     for _ in 0..2 {
         world.run_for(Duration::from_secs(60)).unwrap();
         let now = world.cloud_now();
-        world.cloud.act(now, mysa_sim::Happening::CloseAll(mysa_sim::Closing::Cut));
+        world.cloud.act(now, mysa_sim::Incident::CloseAll(mysa_sim::Closing::Cut));
         world.drain_cloud();
     }
     let conns: BTreeSet<ConnId> = world.wire().iter().map(|(_, conn, _)| *conn).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{Celsius, Change, DeviceId};
 use mysa_session::{CommandId, Event, Level, Reason, Settings, Start, Verdict};
-use mysa_sim::{CloudSpec, DeviceFault, Fault, Happening, Window};
+use mysa_sim::{CloudSpec, DeviceFault, Fault, Incident, Window};
 use mysa_world::{NetSpec, Violation, World};
 
 /// The thermostats of [`CloudSpec::demo`], by family.
@@ -133,7 +133,7 @@ impl Drive for World {
 
     /// A message on a thermostat's `/out`, as it is.
     fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>) {
-        self.happen(Happening::Publish(format!("/v1/dev/{id}/out"), payload.into()));
+        self.happen(Incident::Publish(format!("/v1/dev/{id}/out"), payload.into()));
     }
 
     fn level(&self) -> Level {
