@@ -134,7 +134,7 @@ impl Cloud {
             }
             let mut account = Account::new(account_spec.email, user_id, account_spec.password, salt);
             account.challenges = account_spec.challenges;
-            account.barred = account_spec.barred;
+            account.status = account_spec.status;
             accounts.push(account);
         }
         let mut cloud = Self {

@@ -60,5 +60,7 @@ pub use device::weather::Weather;
 pub use endpoint::Endpoint;
 pub use fault::{Closing, DeviceFault, Fault, FaultPlan, HttpFault, Incident, Window};
 pub use http::{HttpAnswer, HttpReply, HttpRequest};
-pub use spec::{AccountSpec, Barred, ChallengeSpec, CloudSpec, Denial, DeviceSpec, HomeSpec, Names, Rules};
+pub use spec::{
+    AccountSpec, AccountStatus, ChallengeSpec, CloudSpec, Denial, DeviceSpec, HomeSpec, Names, Rules,
+};
 pub use truth::{Counters, GroundTruth};

@@ -85,8 +85,8 @@ pub struct AccountSpec {
     pub user_id: String,
     /// What is asked after the password, in order. Default: nothing.
     pub challenges: Vec<ChallengeSpec>,
-    /// Why sign-in is refused even with the right password, if it is.
-    pub barred: Option<Barred>,
+    /// Whether it can sign in. Default: it can.
+    pub status: AccountStatus,
     /// The homes. Their devices are the account's.
     pub homes: Vec<HomeSpec>,
 }
@@ -100,7 +100,7 @@ impl AccountSpec {
             password: password.into(),
             user_id: String::new(),
             challenges: Vec::new(),
-            barred: None,
+            status: AccountStatus::Confirmed,
             homes: Vec::new(),
         }
     }
@@ -133,13 +133,16 @@ pub enum ChallengeSpec {
     Other(String),
 }
 
-/// Why an account cannot sign in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// State of an account at the user pool.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Barred {
-    /// `UserNotConfirmedException`.
-    NotConfirmed,
-    /// `PasswordResetRequiredException`.
+pub enum AccountStatus {
+    /// It can sign in.
+    #[default]
+    Confirmed,
+    /// Sign-in ends in `UserNotConfirmedException`, even with the right password.
+    Unconfirmed,
+    /// Sign-in ends in `PasswordResetRequiredException`, even with the right password.
     ResetRequired,
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mysa_cognito::{Challenge, Pool, RefreshFlow, RefusalKind, Step, Tokens, refresh};
 use mysa_sim::{
-    Barred, ChallengeSpec, CloudSpec, Endpoint, Fault, HttpAnswer, HttpFault, HttpRequest, Incident, Window,
+    AccountStatus, ChallengeSpec, CloudSpec, Endpoint, Fault, HttpAnswer, HttpFault, HttpRequest, Incident,
+    Window,
 };
 use rig::*;
 use serde_json::{Value, json};
@@ -66,9 +67,9 @@ fn names_are_looked_up_without_regard_to_case_and_strangers_are_named_as_such() 
         matches!(error, mysa_cognito::Error::Refused(refusal) if refusal.kind == RefusalKind::NoSuchUser)
     );
     assert!(rig.try_sign_in("no-such-client", EMAIL, PASSWORD).is_err());
-    for barred in [Barred::NotConfirmed, Barred::ResetRequired] {
+    for status in [AccountStatus::Unconfirmed, AccountStatus::ResetRequired] {
         let mut spec = CloudSpec::demo();
-        spec.accounts[0].barred = Some(barred);
+        spec.accounts[0].status = status;
         refusal(&mut Rig::new(spec), EMAIL, PASSWORD);
     }
 }

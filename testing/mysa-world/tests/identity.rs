@@ -9,7 +9,7 @@ use common::{Drive as _, HOUR, demo, live, live_with, resume, resume_stored, sec
 use mysa_cognito::{RefreshFlow, Secret, StoredSession};
 use mysa_proto::rest;
 use mysa_session::{Event, Level, Reason, RequestId, Settings, Start};
-use mysa_sim::{Barred, CloudSpec, Endpoint, Fault, HttpFault, Incident};
+use mysa_sim::{AccountStatus, CloudSpec, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{NetSpec, NetTrouble, Trouble, World};
 
 const PASSWORD: Option<&str> = Some(CloudSpec::DEMO_PASSWORD);
@@ -193,10 +193,11 @@ fn f25_a_hundred_restarts_in_an_hour_are_one_sign_in() {
 
 #[test]
 fn f25_a_definite_refusal_outlives_the_process_until_a_person_acts() {
-    for barred in [None, Some(Barred::ResetRequired), Some(Barred::NotConfirmed)] {
+    for status in [AccountStatus::Confirmed, AccountStatus::ResetRequired, AccountStatus::Unconfirmed] {
         let mut spec = demo();
-        spec.accounts[0].barred = barred;
-        let wrong = Secret::from(if barred.is_some() { CloudSpec::DEMO_PASSWORD } else { "wrong horse" });
+        spec.accounts[0].status = status;
+        let barred = status != AccountStatus::Confirmed;
+        let wrong = Secret::from(if barred { CloudSpec::DEMO_PASSWORD } else { "wrong horse" });
         let start = Start::Password { username: CloudSpec::DEMO_EMAIL.into(), password: wrong.clone() };
         let mut world = World::with_start(spec, NetSpec::default(), Settings::default(), start, 30, 0);
         world.go(secs(36));
@@ -205,10 +206,10 @@ fn f25_a_definite_refusal_outlives_the_process_until_a_person_acts() {
                 Start::Resume { stored: world.stored().unwrap().clone(), password: Some(wrong.clone()) };
             world.restart(start, run);
             world.go(secs(36));
-            assert_eq!(world.level(), Level::SignInNeeded, "{barred:?}");
+            assert_eq!(world.level(), Level::SignInNeeded, "{status:?}");
         }
-        assert_eq!(world.cloud.counters().sign_ins, 1, "{barred:?}");
-        if barred.is_none() {
+        assert_eq!(world.cloud.counters().sign_ins, 1, "{status:?}");
+        if !barred {
             let right = Secret::from(CloudSpec::DEMO_PASSWORD);
             world.call(|session, now| session.sign_in(now, right)).unwrap();
             world.go(secs(60));

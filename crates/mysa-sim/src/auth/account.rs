@@ -4,14 +4,14 @@ use core::time::Duration;
 
 use mysa_cognito::server::Verifier;
 
-use crate::spec::{Barred, ChallengeSpec};
+use crate::spec::{AccountStatus, ChallengeSpec};
 
 /// One person's account at the user pool.
 pub(crate) struct Account {
     pub(crate) email: String,
     pub(crate) user_id: String,
     pub(crate) challenges: Vec<ChallengeSpec>,
-    pub(crate) barred: Option<Barred>,
+    pub(crate) status: AccountStatus,
     password: String,
     salt: String,
     verifier: Option<Verifier>,
@@ -31,7 +31,7 @@ impl Account {
             email,
             user_id,
             challenges: Vec::new(),
-            barred: None,
+            status: AccountStatus::Confirmed,
             password,
             salt,
             verifier: None,

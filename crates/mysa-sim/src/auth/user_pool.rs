@@ -15,7 +15,7 @@ use crate::auth::account::Account;
 use crate::auth::token::{Issued, TokenIssuer, TokenUse};
 use crate::http::Exception;
 use crate::rng::Rng;
-use crate::spec::{Barred, ChallengeSpec, Names, Rules};
+use crate::spec::{AccountStatus, ChallengeSpec, Names, Rules};
 
 /// The user pool: who may sign in, and with what they may go on.
 #[derive(Debug)]
@@ -145,15 +145,15 @@ impl UserPool {
         let random = self.rng.bytes(32);
         let block = STANDARD.encode(self.rng.bytes(192));
         let account = &mut self.accounts[index];
-        match account.barred {
-            Some(Barred::NotConfirmed) => {
+        match account.status {
+            AccountStatus::Unconfirmed => {
                 return Err(Exception::new("UserNotConfirmedException", "User is not confirmed."));
             }
-            Some(Barred::ResetRequired) => {
+            AccountStatus::ResetRequired => {
                 let message = "Password reset required for the user";
                 return Err(Exception::new("PasswordResetRequiredException", message));
             }
-            None => {}
+            AccountStatus::Confirmed => {}
         }
         if account.is_locked(pool.now.mono) {
             return Err(Exception::not_authorized("Password attempts exceeded"));
