@@ -178,7 +178,7 @@ fn f32_every_model_is_told_by_its_own_number_and_an_unknown_one_is_told_nothing(
         let command = world.ask(id, set(degrees));
         world.go(secs(20));
         assert!(world.verdict_on(command).is_confirmed(), "{id}: {}", world.verdict_on(command));
-        let heard = world.cloud.truth(device(id)).unwrap().heard;
+        let heard = world.cloud.truth(device(id)).unwrap().messages;
         assert_eq!((heard.commands, heard.ignored), (1, 0), "{id}");
     }
     let before = world.commands_on_the_wire();

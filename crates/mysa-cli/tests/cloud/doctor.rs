@@ -60,7 +60,7 @@ fn a_healthy_account_passes_every_step_and_nothing_private_is_told() {
     }
     is_fit_to_share(&ran, &bench);
     let commands = bench.server().with_cloud(|cloud, _| {
-        cloud.device_ids().filter_map(|id| cloud.truth(id)).map(|truth| truth.heard).collect::<Vec<_>>()
+        cloud.device_ids().filter_map(|id| cloud.truth(id)).map(|truth| truth.messages).collect::<Vec<_>>()
     });
     assert!(commands.iter().all(|heard| heard.commands + heard.echoes + heard.other == 0), "{commands:?}");
     let ran = bench.run(&["doctor"]).ok();

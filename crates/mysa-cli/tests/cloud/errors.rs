@@ -1,6 +1,6 @@
 //! Errors that name their cause.
 
-use mysa_sim::{Barred, CloudSpec, Endpoint, Fault, HttpFault};
+use mysa_sim::{AccountStatus, CloudSpec, Endpoint, Fault, HttpFault};
 
 use crate::bench::Bench;
 use crate::common::{Ran, finish};
@@ -14,11 +14,11 @@ fn is_said_once(ran: &Ran) {
 #[test]
 fn refusals_of_the_sign_in_have_their_own_words() {
     for (status, words) in [
-        (Barred::ResetRequired, "password reset is required"),
-        (Barred::NotConfirmed, "account is not confirmed"),
+        (AccountStatus::ResetRequired, "password reset is required"),
+        (AccountStatus::Unconfirmed, "account is not confirmed"),
     ] {
         let mut spec = CloudSpec::demo();
-        spec.accounts[0].barred = Some(status);
+        spec.accounts[0].status = status;
         let ran = Bench::with(spec).log_in().fails(4);
         assert!(ran.err.contains(words), "{ran:?}");
         is_said_once(&ran);
