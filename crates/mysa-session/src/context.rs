@@ -31,6 +31,12 @@ impl Context {
         self.clock.time(self.now)
     }
 
+    /// The cloud's time where several answers agree on it, else the latest that it may be: one odd answer must not make an
+    /// old state look new.
+    pub(crate) fn latest_time(&self) -> UnixTime {
+        if self.clock.is_corroborated() { self.time() } else { self.clock.bounds(self.now).1 }
+    }
+
     pub(crate) const fn received(&self) -> Now {
         Now { mono: self.now.mono, wall: self.time() }
     }
@@ -44,6 +50,19 @@ impl Context {
         self.outbox.event(event, self.settings.event_capacity);
     }
 
+    /// A request, to be sent at once.
+    pub(crate) fn http_request(
+        &mut self,
+        method: &'static str,
+        url: alloc::string::String,
+        headers: Vec<(&'static str, Cow<'static, str>)>,
+        body: Option<Secret>,
+    ) -> HttpRequest {
+        let (id, timeout) = (self.outbox.http_id(), self.settings.http_timeout);
+        HttpRequest { id, method, url, headers, body, timeout }
+    }
+
+    /// Sends a request. Returns the id that its answer will carry.
     pub(crate) fn http(
         &mut self,
         method: &'static str,
@@ -51,9 +70,9 @@ impl Context {
         headers: Vec<(&'static str, Cow<'static, str>)>,
         body: Option<Secret>,
     ) -> HttpId {
-        let id = self.outbox.http_id();
-        let timeout = self.settings.http_timeout;
-        self.outbox.work(Output::Http(HttpRequest { id, method, url, headers, body, timeout }));
+        let request = self.http_request(method, url, headers, body);
+        let id = request.id;
+        self.outbox.output(Output::Http(request));
         id
     }
 }

@@ -65,7 +65,7 @@ mod session;
 mod settings;
 mod start;
 
-pub use commands::{Busy, CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
+pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict};
 pub use devices::Device;
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;

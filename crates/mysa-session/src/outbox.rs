@@ -3,6 +3,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use mysa_cognito::StoredSession;
+use mysa_mqtt_codec::PacketId;
 use mysa_proto::DeviceId;
 
 use crate::{ConnId, Event, HttpId, Output, Packets};
@@ -13,7 +14,7 @@ use crate::{ConnId, Event, HttpId, Output, Packets};
 /// service one, verdicts and responses are limited where they begin, and of everything else the oldest is dropped and counted.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    work: VecDeque<Output>,
+    work: VecDeque<Work>,
     store: Option<Box<StoreOp>>,
     load: bool,
     queue: VecDeque<QueuedEvent>,
@@ -22,6 +23,26 @@ pub(crate) struct Outbox {
     responses: usize,
     dropped: u64,
     next_http: u64,
+}
+
+/// Something to do for the network.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Output(Output),
+    /// A transmission for the first time. Its bytes are made when the driver takes it.
+    Publish {
+        conn: ConnId,
+        serial: u64,
+    },
+    /// A publish that was not acknowledged, again.
+    Repeat {
+        conn: ConnId,
+        packet: PacketId,
+    },
+    /// A transmission by the structured service.
+    Update {
+        serial: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -56,8 +77,12 @@ impl Outbox {
         HttpId(self.next_http)
     }
 
-    pub(crate) fn work(&mut self, output: Output) {
-        self.work.push_back(output);
+    pub(crate) fn push(&mut self, work: Work) {
+        self.work.push_back(work);
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.push(Work::Output(output));
     }
 
     /// Joins bytes to what waits for the same connection. False if the driver does not keep up: the bytes are dropped
@@ -74,7 +99,7 @@ impl Outbox {
     }
 
     fn join(&mut self, conn: ConnId, write: impl FnOnce(&mut Packets)) -> bool {
-        if let Some(Output::Send { conn: last, bytes }) = self.work.back_mut()
+        if let Some(Work::Output(Output::Send { conn: last, bytes })) = self.work.back_mut()
             && *last == conn
         {
             write(bytes);
@@ -82,13 +107,18 @@ impl Outbox {
         }
         let mut bytes = Packets::new();
         write(&mut bytes);
-        self.work.push_back(Output::Send { conn, bytes });
+        self.output(Output::Send { conn, bytes });
         true
     }
 
-    /// What waits for a connection that has ended.
-    pub(crate) fn drop_sends(&mut self, conn: ConnId) {
-        self.work.retain(|output| !matches!(output, Output::Send { conn: other, .. } if *other == conn));
+    /// Drops what waits for a connection that has ended.
+    pub(crate) fn drop_sends(&mut self, ended: ConnId) {
+        self.work.retain(|work| match work {
+            Work::Output(Output::Send { conn, .. })
+            | Work::Publish { conn, .. }
+            | Work::Repeat { conn, .. } => *conn != ended,
+            _ => true,
+        });
     }
 
     /// What is to be kept; only the latest counts.
@@ -148,8 +178,8 @@ impl Outbox {
         self.queue.push_back(QueuedEvent::Other(Box::new(event)));
     }
 
-    /// The next thing that is no event.
-    pub(crate) fn next_work(&mut self) -> Option<Output> {
+    /// The next thing to do that is no event.
+    pub(crate) fn next_work(&mut self) -> Option<Work> {
         if let Some(work) = self.work.pop_front() {
             return Some(work);
         }
@@ -158,12 +188,12 @@ impl Outbox {
             self.work.shrink_to(WORK_KEPT);
         }
         if let Some(keep) = self.store.take() {
-            return Some(match *keep {
+            return Some(Work::Output(match *keep {
                 StoreOp::Store(stored) => Output::Store(stored),
                 StoreOp::Forget => Output::Forget,
-            });
+            }));
         }
-        if core::mem::take(&mut self.load) { Some(Output::Load) } else { None }
+        core::mem::take(&mut self.load).then_some(Work::Output(Output::Load))
     }
 
     /// How many events were dropped since the last call.
@@ -210,7 +240,7 @@ mod tests {
         assert!(outbox.send(ConnId(1), |bytes| bytes.extend([1, 2])));
         assert!(outbox.append(ConnId(1), &[3]));
         assert!(!outbox.send(ConnId(1), |bytes| bytes.resize(SEND_LIMIT + 1, 0)));
-        assert!(matches!(outbox.next_work(), Some(Output::Send { .. })));
+        assert!(matches!(outbox.next_work(), Some(Work::Output(Output::Send { .. }))));
         assert!(!outbox.has_work());
     }
 }

@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::clock::ClockSource;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
-use crate::{Deadline, HttpAnswer, HttpId, HttpResult, Reason, RequestId, Wake};
+use crate::{Deadline, HttpAnswer, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake};
 
 /// Conversation with the REST service: the polls, commands by the structured service, and what the caller asks for.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ pub(crate) struct Rest {
 #[derive(Debug)]
 struct Pending {
     id: HttpId,
-    request: RestRequest,
+    /// The request, unless it is that of a command: whether that may be asked for again is for the command book to say.
+    request: Option<RestRequest>,
     purpose: Purpose,
     source: ClockSource,
     sent: Duration,
@@ -48,6 +49,8 @@ struct Waiting {
     request: RestRequest,
     purpose: Purpose,
     renewed: bool,
+    /// When it is given up unsent, by either clock. A write that waits for a token must not be done hours later.
+    until: Now,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,11 +59,8 @@ pub(crate) enum Purpose {
     States,
     /// What the structured service reports of a thermostat.
     Reported(DeviceId),
-    /// A command.
-    Update {
-        device: DeviceId,
-        stamp: u64,
-    },
+    /// A command: the number of its transmission.
+    Update(u64),
     Caller(RequestId),
 }
 
@@ -69,13 +69,18 @@ pub(crate) enum Purpose {
 pub(crate) enum Outcome {
     Done,
     Refused(u16),
+    /// There was no answer, or the request was given up before it was sent.
     Failed,
-    /// It will be asked again with a new token.
-    Again,
+    /// The token was refused, so that nothing was done. All but commands will be asked again with a new one.
+    TokenRefused,
 }
 
-/// Requests under way at one time, those of callers included.
+/// Requests under way at one time, those of callers included and those of commands not.
 const WINDOW: usize = 8;
+/// Requests for commands under way at one time. They have places of their own, so that reads never delay a command.
+const COMMAND_WINDOW: usize = 4;
+/// Time a request waits for its turn, or for a token.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 const WAITING: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -112,15 +117,21 @@ impl Rest {
     }
 
     /// Puts a request in line. False if the line is full.
-    pub(crate) fn ask(&mut self, request: RestRequest, purpose: Purpose) -> bool {
+    pub(crate) fn ask(&mut self, cx: &Context, request: RestRequest, purpose: Purpose) -> bool {
         if self.has(purpose) {
             return true;
         }
         let room = self.waiting.len() < WAITING;
         if room {
-            self.waiting.push(Waiting { request, purpose, renewed: false });
+            self.push(cx, request, purpose, false);
         }
         room
+    }
+
+    /// Whether a request for a command can be sent.
+    pub(crate) fn has_room_for_command(&self) -> bool {
+        let commands = self.pending.iter().filter(|pending| matches!(pending.purpose, Purpose::Update(_)));
+        commands.count() < COMMAND_WINDOW
     }
 
     /// The states are wanted sooner than the next poll.
@@ -146,16 +157,24 @@ impl Rest {
             self.failed(cx, Reason::Unreachable);
             return Some(lost.purpose);
         }
+        let waited = |waiting: &Waiting| waiting.until.mono <= now || waiting.until.wall <= cx.now.wall;
+        if let Some(at) = self.waiting.iter().position(waited) {
+            return Some(self.waiting.remove(at).purpose);
+        }
         let token = Secret::from(identity.id_token(cx)?);
         if self.devices_at.max(self.not_before) <= now && !self.has(Purpose::Devices) {
-            self.push(rest::devices().into_request(), Purpose::Devices);
+            self.push(cx, rest::devices().into_request(), Purpose::Devices, false);
         }
         if have_devices && self.states_at.max(self.not_before) <= now && !self.has(Purpose::States) {
-            self.push(rest::devices_state().into_request(), Purpose::States);
+            self.push(cx, rest::devices_state().into_request(), Purpose::States, false);
         }
-        while self.pending.len() < WINDOW && !self.waiting.is_empty() {
-            let next = self.waiting.remove(0);
-            self.send(cx, &token, next);
+        while self.has_room() && !self.waiting.is_empty() {
+            let Waiting { request, purpose, renewed, .. } = self.waiting.remove(0);
+            let http = self.request(cx, &token, &request, purpose, renewed);
+            if let Some(pending) = self.pending.last_mut() {
+                pending.request = Some(request);
+            }
+            cx.outbox.output(Output::Http(http));
         }
         if self.waiting.is_empty() {
             // Minutes pass until the next.
@@ -164,14 +183,40 @@ impl Rest {
         None
     }
 
-    fn push(&mut self, request: RestRequest, purpose: Purpose) {
-        self.waiting.push(Waiting { request, purpose, renewed: false });
+    fn push(&mut self, cx: &Context, request: RestRequest, purpose: Purpose, renewed: bool) {
+        let wall = cx.now.wall.plus_millis(i64::try_from(WAIT_LIMIT.as_millis()).unwrap_or(i64::MAX));
+        let until = Now { mono: cx.after(WAIT_LIMIT), wall };
+        self.waiting.push(Waiting { request, purpose, renewed, until });
     }
 
-    fn send(&mut self, cx: &mut Context, token: &Secret, next: Waiting) {
-        let Waiting { request, purpose, renewed } = next;
+    fn has_room(&self) -> bool {
+        let commands = self.pending.iter().filter(|pending| matches!(pending.purpose, Purpose::Update(_)));
+        self.pending.len() - commands.count() < WINDOW
+    }
+
+    /// The request of a command, to be sent at once. `renewed` if its token was refused before.
+    pub(crate) fn update(
+        &mut self,
+        cx: &mut Context,
+        token: &Secret,
+        request: &RestRequest,
+        serial: u64,
+        renewed: bool,
+    ) -> HttpRequest {
+        self.request(cx, token, request, Purpose::Update(serial), renewed)
+    }
+
+    /// Makes an HTTP request, and waits for its answer from now on.
+    fn request(
+        &mut self,
+        cx: &mut Context,
+        token: &Secret,
+        request: &RestRequest,
+        purpose: Purpose,
+        renewed: bool,
+    ) -> HttpRequest {
         let other = if self.other_host_until > cx.mono() { request.on_other_host() } else { None };
-        let wire = other.as_ref().unwrap_or(&request);
+        let wire = other.as_ref().unwrap_or(request);
         let (base, source) = match wire.host() {
             RestHost::Legacy => (&cx.environment.legacy_url, ClockSource::LegacyRest),
             RestHost::Backend => (&cx.environment.backend_url, ClockSource::BackendRest),
@@ -183,9 +228,10 @@ impl Rest {
         headers.push(("user-agent", cx.environment.user_agent.clone().into()));
         headers.extend(wire.headers().map(|(name, value)| (name, Cow::Borrowed(value))));
         let body = wire.body().map(Secret::from);
-        let id = cx.http(wire.method().as_str(), url, headers, body);
+        let http = cx.http_request(wire.method().as_str(), url, headers, body);
         let (sent, until) = (cx.mono(), cx.after(cx.settings.http_timeout + HTTP_SLACK));
-        self.pending.push(Pending { id, request, purpose, source, sent, until, renewed });
+        self.pending.push(Pending { id: http.id, request: None, purpose, source, sent, until, renewed });
+        http
     }
 
     /// When the request was sent and to which host, if it is ours.
@@ -218,12 +264,14 @@ impl Rest {
             401 if !pending.renewed => {
                 // It was not carried out, so that even a write may be asked for again. Once.
                 identity.drop_tokens(pending.sent);
-                if self.waiting.len() < WAITING {
-                    let Pending { request, purpose, .. } = pending;
-                    self.waiting.push(Waiting { request, purpose, renewed: true });
-                    return Some((purpose, Outcome::Again));
+                match pending.request {
+                    None => return Some((pending.purpose, Outcome::TokenRefused)),
+                    Some(request) if self.waiting.len() < WAITING => {
+                        self.push(cx, request, pending.purpose, true);
+                        return Some((pending.purpose, Outcome::TokenRefused));
+                    }
+                    Some(_) => Outcome::Refused(status),
                 }
-                Outcome::Refused(status)
             }
             401 | 429 | 500.. => {
                 self.failed(cx, Reason::ServerTrouble { status });
@@ -294,6 +342,21 @@ impl Rest {
         self.failed(cx, Reason::ServerTrouble { status });
     }
 
+    /// Gives up what callers wait for; returns who they are.
+    pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
+        let mut callers = Vec::new();
+        let mut keep = |purpose: &Purpose| match *purpose {
+            Purpose::Caller(id) => {
+                callers.push(id);
+                false
+            }
+            _ => true,
+        };
+        self.pending.retain(|pending| keep(&pending.purpose));
+        self.waiting.retain(|waiting| keep(&waiting.purpose));
+        callers
+    }
+
     /// Gives up everything; returns the callers who wait.
     pub(crate) fn stop(&mut self) -> Vec<RequestId> {
         let purposes = self.pending.drain(..).map(|pending| pending.purpose);
@@ -316,10 +379,13 @@ impl Rest {
         for pending in &self.pending {
             due = earlier(due, Some(Deadline::new(pending.until, Wake::HttpDeadline)));
         }
+        for waiting in &self.waiting {
+            due = earlier(due, Some(Deadline::new(waiting.until.mono, Wake::HttpDeadline)));
+        }
         if identity.id_token(cx).is_none() {
             return due;
         }
-        if !self.waiting.is_empty() && self.pending.len() < WINDOW {
+        if !self.waiting.is_empty() && self.has_room() {
             due = earlier(due, Some(Deadline::new(cx.mono(), Wake::Poll)));
         }
         if !self.has(Purpose::Devices) {

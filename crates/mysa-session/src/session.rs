@@ -1,28 +1,32 @@
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
+use mysa_mqtt_codec::PacketId;
 use mysa_proto::rest::{ReadRequest, RestRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId, DeviceState};
 use mysa_sigv4::PresignedUrl;
 
 use crate::auth::Identity;
 use crate::clock::{ClockSource, CloudClock, Learned};
-use crate::commands::book::Decided;
-use crate::commands::verdict::{Busy, CommandId, Expired};
+use crate::commands::book::{CommandBook, Decision, OpenCommand, Payload, SentAt};
+use crate::commands::dispatch::Routes;
+use crate::commands::fields;
 use crate::context::Context;
 use crate::devices::{Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
-use crate::mqtt::connection::ConnectionEvent;
+use crate::mqtt::connection::{Connection, ConnectionEvent};
 use crate::mqtt::pool::{CloseReason, ConnectionPool};
 use crate::mqtt::subscription::SubscriptionState;
 use crate::now::earlier;
-use crate::outbox::{Outbox, QueuedEvent};
+use crate::outbox::{Outbox, QueuedEvent, Work};
 use crate::rest::{Outcome, Purpose, Rest};
 use crate::{
-    ConnId, Deadline, Environment, Event, HttpAnswer, HttpId, HttpResult, Level, Now, Output, Reason,
-    RequestError, RequestId, Service, Settings, Start, Wake,
+    Busy, CommandId, ConnId, Deadline, Environment, Event, Expired, HttpAnswer, HttpId, HttpRequest,
+    HttpResult, Level, Now, Output, Packets, Preview, Reason, Refused, RequestError, RequestId, Service,
+    Settings, Start, Verdict, Wake,
 };
 
 /// One account's client. See the [crate's documentation](crate).
@@ -33,6 +37,7 @@ pub struct Session {
     pub(crate) rest: Rest,
     pub(crate) mqtt: ConnectionPool,
     pub(crate) devices: Devices,
+    pub(crate) commands: CommandBook,
     pub(crate) service: Service,
     /// Since when statuses have not come by themselves.
     pub(crate) lost_at: Option<Duration>,
@@ -41,8 +46,6 @@ pub struct Session {
     /// The device list has been read.
     pub(crate) listed: bool,
     pub(crate) ended: bool,
-    pub(crate) stamp: u64,
-    next_command: u64,
     next_request: u64,
     due: Option<Deadline>,
 }
@@ -62,6 +65,8 @@ impl core::error::Error for NoChallenge {}
 
 /// Pause before the request whose answer is to settle what the time is: `Date` has whole seconds.
 const SECOND_OPINION: Duration = Duration::from_secs(2);
+/// When the REST state is read for a command by MQTT that nothing was heard of, counted from sending it.
+const STATE_CHECK_DELAY: Duration = Duration::from_secs(6);
 /// Requests of callers that may be under way.
 const CALLERS: usize = 24;
 
@@ -110,16 +115,18 @@ impl Session {
             rest: Rest::new(),
             mqtt,
             devices,
+            commands: CommandBook::default(),
             service,
             lost_at: Some(now.mono),
             captured,
             listed: captured,
             ended: false,
-            stamp: 0,
-            next_command: 0,
             next_request: 0,
             due: None,
         };
+        if let Some(at) = session.identity.publish_denied_at() {
+            session.mqtt.remember_denial(&session.cx, at);
+        }
         session.want_devices();
         session.advance_clock(now);
         session.step();
@@ -202,8 +209,7 @@ impl Session {
     pub fn handle_ws_closed(&mut self, now: Now, conn: ConnId) {
         self.advance_clock(now);
         if let Some(at) = self.mqtt.position(conn) {
-            let ending = match self.mqtt.connections.get(at).map(crate::mqtt::connection::Connection::is_live)
-            {
+            let ending = match self.mqtt.connections.get(at).map(Connection::is_live) {
                 Some(true) => CloseReason::Closed,
                 _ => CloseReason::Refused { status: None },
             };
@@ -226,21 +232,110 @@ impl Session {
         deadline: Option<Duration>,
     ) -> Result<CommandId, Busy> {
         self.advance_clock(now);
-        let open: usize = self.devices.iter().map(|device| device.wishes.len()).sum();
-        if open + self.cx.outbox.unread_verdicts() >= self.cx.settings.command_capacity {
+        if !self.has_room_for_commands(1) {
             return Err(Busy);
         }
-        self.next_command += 1;
-        let id = CommandId(self.next_command);
-        self.wish(id, device, change, deadline);
+        let deadline = deadline.unwrap_or(self.cx.settings.command_deadline);
+        let id = self.begin(device, change, deadline);
         self.step();
         Ok(id)
+    }
+
+    /// Asks several thermostats for the same change. Each has a command of its own, with a verdict of its own; the ids are
+    /// in the order of `devices`.
+    ///
+    /// They are sent [`Settings::device_spacing`] apart, and each has that much more time than the one before: `deadline`
+    /// is that of the first.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] if too many commands would be undecided or verdicts unread. Nothing was begun.
+    pub fn command_many(
+        &mut self,
+        now: Now,
+        devices: &[DeviceId],
+        change: Change,
+        deadline: Option<Duration>,
+    ) -> Result<Vec<CommandId>, Busy> {
+        self.advance_clock(now);
+        if !self.has_room_for_commands(devices.len()) {
+            return Err(Busy);
+        }
+        let mut deadline = deadline.unwrap_or(self.cx.settings.command_deadline);
+        let mut ids = Vec::with_capacity(devices.len());
+        for device in devices {
+            ids.push(self.begin(*device, change, deadline));
+            deadline = deadline.saturating_add(self.cx.settings.device_spacing);
+        }
+        self.step();
+        Ok(ids)
+    }
+
+    fn has_room_for_commands(&self, more: usize) -> bool {
+        let undecided = self.commands.len() + self.cx.outbox.unread_verdicts();
+        undecided + more <= self.cx.settings.command_capacity
+    }
+
+    /// Checks a change and takes it into the book, or refuses it.
+    fn begin(&mut self, device: DeviceId, change: Change, deadline: Duration) -> CommandId {
+        let id = self.commands.next_id();
+        let mut decisions = Vec::new();
+        let checked = if self.ended {
+            Err(Verdict::Expired(Expired::ShutDown))
+        } else {
+            let (cx, routes, _) = self.routes();
+            routes.check(cx, device, change).map(|payload| *payload.change()).map_err(Verdict::Refused)
+        };
+        match checked {
+            Ok(change) => {
+                let known = self.devices.find(device);
+                let already_so = known.is_some_and(|device| !device.is_stale() && device.holds(&change));
+                self.commands.add(id, device, change, already_so, self.cx.now, deadline, &mut decisions);
+            }
+            Err(verdict) => {
+                decisions.push(Decision { id, device, verdict, confirmed: None, by_second_channel: false });
+            }
+        }
+        self.emit(decisions);
+        self.update_pending(device);
+        id
+    }
+
+    /// What [`Session::command`] would send if it was called now. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] as the verdict of the command would be.
+    pub fn preview(&mut self, now: Now, device: DeviceId, change: Change) -> Result<Preview, Refused> {
+        self.advance_clock(now);
+        let (cx, routes, _) = self.routes();
+        let payload = routes.check(cx, device, change)?;
+        let payload_text = String::from_utf8_lossy(&payload.example(cx)).into_owned();
+        let before = self.devices.find(device).map(Device::held).unwrap_or_default();
+        Ok(Preview {
+            channel: payload.channel(),
+            change: *payload.change(),
+            before: fields::within(&before, payload.change()),
+            payload: payload_text,
+        })
     }
 
     /// Takes a command back. What was not sent yet will not be; what was is unconfirmed from now on.
     pub fn cancel(&mut self, now: Now, id: CommandId) {
         self.advance_clock(now);
-        self.resolve(Some(id), Expired::Cancelled);
+        self.give_up(|command| command.id == id, Expired::Cancelled);
+        self.step();
+    }
+
+    /// Reports that the driver has bytes of a connection that its peer does not take, or that they are gone. While it is
+    /// blocked no command's bytes are made for it: what waits is the command, which can still be taken back.
+    pub fn handle_ws_blocked(&mut self, now: Now, conn: ConnId, blocked: bool) {
+        self.advance_clock(now);
+        if let Some(at) = self.mqtt.position(conn)
+            && let Some(connection) = self.mqtt.connections.get_mut(at)
+        {
+            connection.set_blocked(blocked);
+        }
         self.step();
     }
 
@@ -314,7 +409,7 @@ impl Session {
         let nobody = self.captured || self.ended || self.service.level == Level::SignInNeeded;
         if let Some(error) = refused.or(nobody.then_some(RequestError::NotSignedIn)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(error) });
-        } else if !self.rest.ask(request, Purpose::Caller(id)) {
+        } else if !self.rest.ask(&self.cx, request, Purpose::Caller(id)) {
             return Err(Busy);
         }
         self.step();
@@ -359,8 +454,99 @@ impl Session {
     }
 
     /// The next thing to do for the network or the store; never an event.
+    ///
+    /// The bytes of a command are made here, when the driver takes them, and only if it is undecided, the newest for its
+    /// fields and in time by the last [`Now`] that the session was given.
     pub fn poll_io(&mut self) -> Option<Output> {
-        self.cx.outbox.next_work()
+        loop {
+            match self.cx.outbox.next_work()? {
+                Work::Output(output) => return Some(output),
+                Work::Publish { conn, serial } => {
+                    if let Some(bytes) = self.publish(conn, serial) {
+                        return Some(Output::Send { conn, bytes });
+                    }
+                }
+                Work::Repeat { conn, packet } => {
+                    if let Some(bytes) = self.repeat_publish(conn, packet) {
+                        return Some(Output::Send { conn, bytes });
+                    }
+                }
+                Work::Update { serial } => {
+                    if let Some(request) = self.update(serial) {
+                        return Some(Output::Http(request));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bytes of a command that its connection takes now.
+    fn publish(&mut self, conn: ConnId, serial: u64) -> Option<Packets> {
+        let sent = self.sent_now();
+        let Self { cx, mqtt, commands, .. } = self;
+        let connection = mqtt
+            .position(conn)
+            .and_then(|at| mqtt.connections.get_mut(at))
+            .filter(|connection| connection.is_live() && connection.is_ready());
+        let Some(connection) = connection else {
+            commands.unqueue(serial);
+            return None;
+        };
+        let mut decisions = Vec::new();
+        let taken = commands.take(serial, sent, cx.now, &mut decisions);
+        let bytes = taken.map(|(device, payload)| {
+            let mut body = Vec::with_capacity(320);
+            payload.encode_mqtt(serial, cx, &mut body);
+            // Where there is another channel it is tried after one repeat: the command has little time.
+            let retries = cx.settings.publish_retries;
+            connection.publish_command(cx, device, &body, serial, retries)
+        });
+        if bytes.is_some() && !self.captured {
+            let at = self.cx.after(STATE_CHECK_DELAY);
+            self.rest.schedule_states_no_later_than(at);
+        }
+        self.emit(decisions);
+        self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
+        bytes
+    }
+
+    /// The bytes of a publish that is repeated now, if its command still lives.
+    fn repeat_publish(&mut self, conn: ConnId, packet: PacketId) -> Option<Packets> {
+        let Self { cx, mqtt, commands, .. } = self;
+        let connection = mqtt.position(conn).and_then(|at| mqtt.connections.get_mut(at))?;
+        let serial = connection.command_in_flight(packet)?;
+        let Some((device, payload)) = commands.repeat(serial, cx.now).filter(|_| !connection.is_blocked())
+        else {
+            return None;
+        };
+        let mut body = Vec::with_capacity(320);
+        payload.encode_mqtt(serial, cx, &mut body);
+        Some(Connection::repeated(device, &body, packet))
+    }
+
+    /// The request of a command by the structured service, as it is sent now.
+    fn update(&mut self, serial: u64) -> Option<HttpRequest> {
+        let sent = self.sent_now();
+        let Self { cx, identity, rest, commands, .. } = self;
+        let Some(token) = identity.id_token(cx).map(Secret::from) else {
+            commands.unqueue(serial);
+            return None;
+        };
+        let renewed = commands.is_token_retry(serial);
+        let mut decisions = Vec::new();
+        let taken = commands.take(serial, sent, cx.now, &mut decisions);
+        let request = taken.and_then(|(device, payload)| {
+            let Payload::Structured(update) = payload else { return None };
+            let request = mysa_proto::rest::update_state(device, &update);
+            Some(rest.update(cx, &token, request.as_request(), serial, renewed))
+        });
+        self.emit(decisions);
+        self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
+        request
+    }
+
+    fn sent_now(&self) -> SentAt {
+        SentAt::new(self.cx.mono(), self.cx.time(), self.cx.latest_time())
     }
 
     /// The next event.
@@ -476,42 +662,132 @@ impl Session {
 
     /// Passes bytes through a connection. True if anything came of it that others must act on.
     fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let Self { cx, mqtt, devices, .. } = self;
+        let Self { cx, mqtt, devices, commands, .. } = self;
         let Some(connection) = mqtt.connections.get_mut(at) else { return false };
         let mut events = Vec::new();
-        let mut decided = Vec::new();
+        let mut decisions = Vec::new();
         let mut work = false;
-        connection.receive(cx, bytes, &mut events, |cx, topic, payload| {
-            work |= devices.take_message(cx, topic, payload, &mut decided);
+        connection.receive(cx, bytes, &mut events, |cx, message| {
+            work |= devices.take_message(cx, commands, message, &mut decisions);
         });
-        let any = work || !events.is_empty() || !decided.is_empty();
+        let any = work || !events.is_empty() || !decisions.is_empty();
         if any {
             self.mqtt.apply_events(&mut self.cx, at, &mut events);
             self.apply_connection_events(&events);
-            self.tell(decided);
+            self.emit(decisions);
         }
         any
     }
 
     fn end_connection(&mut self, at: usize, ending: CloseReason) {
-        let mut events = Vec::new();
-        self.mqtt.end(&mut self.cx, at, ending, &mut events);
-        self.apply_connection_events(&events);
+        self.mqtt.end(&mut self.cx, at, ending);
+        self.apply_ended_connections();
     }
 
-    /// Everybody goes: commands are resolved, callers told, connections closed.
+    /// What was to be sent on a connection that has ended waits again; what the broker had not acknowledged goes by the
+    /// other channel, if there is one.
+    fn apply_ended_connections(&mut self) {
+        for conn in self.mqtt.take_ended() {
+            for serial in self.commands.connection_ended(conn) {
+                self.publish_failed(serial);
+            }
+        }
+    }
+
+    pub(crate) fn publish_failed(&mut self, serial: u64) {
+        let Some(device) = self.commands.device_of(serial) else { return };
+        let (cx, routes, commands) = self.routes();
+        let second = routes.has_second_channel(cx, device);
+        let mut decisions = Vec::new();
+        commands.publish_failed(serial, second, &mut decisions);
+        self.emit(decisions);
+    }
+
+    /// Everybody goes: commands are decided, callers told, connections closed.
     fn close_all(&mut self, why: Expired) {
-        self.resolve(None, why);
+        self.give_up(|_| true, why);
+        self.commands.requests_dropped();
         for id in self.rest.stop() {
             self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         }
         self.mqtt.stop(&mut self.cx);
+        self.apply_ended_connections();
     }
 
-    /// Passes verdicts on.
-    pub(crate) fn tell(&mut self, decided: Vec<(DeviceId, Decided)>) {
-        for (device, (id, verdict)) in decided {
+    /// Decides the chosen commands at once.
+    pub(crate) fn give_up(&mut self, chosen: impl Fn(&OpenCommand) -> bool, why: Expired) {
+        let Self { cx, commands, devices, .. } = self;
+        let mut decisions = Vec::new();
+        commands.give_up(chosen, why, cx.now, |command| devices.seen_since(command), &mut decisions);
+        self.emit(decisions);
+    }
+
+    /// Decides the commands that have had their time.
+    fn expire_commands(&mut self) {
+        let Self { cx, commands, devices, .. } = self;
+        if commands.is_empty() {
+            return;
+        }
+        let mut decisions = Vec::new();
+        commands.expire(cx.now, |command| devices.seen_since(command), &mut decisions);
+        self.emit(decisions);
+    }
+
+    /// Queues what may be sent, and asks for the evidence that is due.
+    fn dispatch_commands(&mut self) {
+        if self.commands.is_empty() {
+            return;
+        }
+        let mut decisions = Vec::new();
+        let (cx, mut routes, commands) = self.routes();
+        commands.dispatch(cx, &mut routes, &mut decisions);
+        self.emit(decisions);
+        let now = self.cx.mono();
+        for device in self.commands.due_looks(now) {
+            let request = mysa_proto::rest::structured_state(device).into_request();
+            self.rest.ask(&self.cx, request, Purpose::Reported(device));
+        }
+    }
+
+    /// The ways to the thermostats, and the book, as a dispatch needs them.
+    fn routes(&mut self) -> (&mut Context, Routes<'_>, &mut CommandBook) {
+        let Self { cx, identity, rest, mqtt, devices, commands, service, captured, .. } = self;
+        let routes =
+            Routes { auth: identity, rest, mqtt, devices, level: service.level, captured: *captured };
+        (cx, routes, commands)
+    }
+
+    /// Passes verdicts on, with what is known to hold because of them. Nothing more is transmitted for what is decided.
+    pub(crate) fn emit(&mut self, decisions: Vec<Decision>) {
+        if decisions.is_empty() {
+            return;
+        }
+        for Decision { id, device, verdict, confirmed, by_second_channel } in decisions {
+            if let Some(confirmed) = confirmed {
+                let Self { cx, devices, .. } = self;
+                if let Some(device) = devices.find_mut(device) {
+                    device.confirm(cx, &confirmed);
+                }
+                if by_second_channel && self.mqtt.permission.is_doubtful() {
+                    let probe_at = self.cx.after(self.cx.settings.read_only_probe);
+                    self.mqtt.permission.deny(self.cx.time(), probe_at);
+                }
+            }
             self.cx.outbox.keep(Event::Verdict { id, device, verdict });
+            self.update_pending(device);
+        }
+        for serial in self.commands.retire() {
+            if let Some(at) = self.mqtt.release(serial) {
+                self.end_connection(at, CloseReason::GivenUp);
+            }
+        }
+    }
+
+    /// Lets a thermostat show what is asked of it and not decided.
+    fn update_pending(&mut self, device: DeviceId) {
+        let pending = self.commands.pending(device);
+        if let Some(device) = self.devices.find_mut(device) {
+            device.pending = pending;
         }
     }
 
@@ -539,10 +815,12 @@ impl Session {
                 }
                 self.release_callers();
             }
-            self.send_orders();
+            self.expire_commands();
+            self.dispatch_commands();
             self.mqtt.step(&mut self.cx, &self.identity, &mut events);
             self.apply_connection_events(&events);
-            self.judge_orders();
+            self.apply_ended_connections();
+            self.keep_permission();
             self.ask_live_reports();
             self.find_stale();
             self.update_service();
@@ -559,19 +837,31 @@ impl Session {
             && self.identity.id_token(&self.cx).is_none()
             && self.rest.callers() > 0
         {
-            for id in self.rest.stop() {
+            for id in self.rest.drop_callers() {
                 self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
             }
         }
     }
 
-    fn next_due(&self) -> Option<Deadline> {
+    /// Keeps what was learnt of the permission to publish with the stored session.
+    fn keep_permission(&mut self) {
+        if self.captured || !self.mqtt.permission.is_known() {
+            return;
+        }
+        let denied_at = self.mqtt.permission.denied_at().map(mysa_proto::UnixTime::as_secs);
+        self.identity.set_publish_denied_at(&mut self.cx, denied_at);
+    }
+
+    fn next_due(&mut self) -> Option<Deadline> {
         let mut due = self.mqtt.deadline(&self.cx, &self.identity);
         if !self.captured {
             due = earlier(due, self.identity.deadline(self.mqtt.wants_credentials()));
             due = earlier(due, self.rest.deadline(&self.cx, &self.identity, self.devices.len() > 0));
         }
-        due = earlier(due, self.orders_due());
+        if !self.commands.is_empty() {
+            let (cx, routes, commands) = self.routes();
+            due = earlier(due, commands.due(cx, &routes));
+        }
         earlier(due, self.watch_due())
     }
 

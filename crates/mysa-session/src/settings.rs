@@ -35,6 +35,14 @@ pub struct Settings {
     pub command_deadline: Duration,
     /// Least time between two writes to one thermostat. At least 2 s. Default: 2.5 s.
     pub write_interval: Duration,
+    /// Least time between commands to two different thermostats: several commanded at once have been seen to be lost
+    /// (Mysa_HA, four thermostats). Default: 1 s.
+    pub device_spacing: Duration,
+    /// Time after which a command that the broker accepted, and of which nothing was heard, is sent again with an id of
+    /// its own. Default: 6 s.
+    pub command_repeat_after: Duration,
+    /// How often a command is sent again so. Default: 3.
+    pub command_repeats: u8,
     /// Time a published message has to be acknowledged by the broker before it is sent once more. Default: 5 s.
     pub puback_timeout: Duration,
     /// How often an unacknowledged command is sent again on the same connection, with DUP. Default: 2.
@@ -84,6 +92,8 @@ pub struct Settings {
     pub quarantine: Duration,
     /// Pause before MQTT, found read-only, is tried for publishing again. Default: 6 h.
     pub read_only_probe: Duration,
+    /// How long it is believed that the account may not publish, as an earlier run found. Default: 24 h.
+    pub denial_life: Duration,
     /// Events kept for a slow reader, verdicts and one entry for each thermostat apart. Default: 64.
     pub event_capacity: usize,
     /// Commands that may be unresolved or have unread verdicts. Default: 512.
@@ -111,6 +121,9 @@ impl Default for Settings {
             refresh_flow: RefreshFlow::InitiateAuth,
             command_deadline: secs(30),
             write_interval: Duration::from_millis(2_500),
+            device_spacing: secs(1),
+            command_repeat_after: secs(6),
+            command_repeats: 3,
             puback_timeout: secs(5),
             publish_retries: 2,
             read_only_after: 3,
@@ -135,6 +148,7 @@ impl Default for Settings {
             poll_devices: secs(900),
             quarantine: secs(600),
             read_only_probe: secs(6 * 3_600),
+            denial_life: secs(24 * 3_600),
             event_capacity: 64,
             command_capacity: 512,
             max_packet: 160_000,
@@ -173,12 +187,12 @@ impl Subscriptions {
     pub const WITH_BATCH: Self = Self { wildcard: false, batch: true };
 }
 
-/// Which way commands take. One command never takes both.
+/// Channel that commands take.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there are two channels")]
 pub enum CommandChannel {
-    /// MQTT; the structured REST service while MQTT is missing for long or known to be read-only, and for models that
-    /// have no other.
+    /// MQTT; the structured REST service while MQTT is missing for long or known to be read-only, for models that have no
+    /// other, and once for a command that MQTT has failed.
     #[default]
     Auto,
     /// MQTT only.

@@ -35,7 +35,7 @@ fn a_command_whose_acknowledgement_is_lost_is_confirmed_by_a_later_status() {
 }
 
 #[test]
-fn a_command_the_device_ignores_is_unconfirmed_at_its_deadline_and_sent_once() {
+fn a_command_the_device_ignores_is_asked_again_three_times_and_unconfirmed_at_its_deadline() {
     let mut rig = Rig::live();
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
@@ -47,13 +47,21 @@ fn a_command_the_device_ignores_is_unconfirmed_at_its_deadline_and_sent_once() {
         rig.verdict(id),
         Verdict::Unconfirmed { reached: DeliveryStage::Service(Channel::Mqtt), .. }
     ));
-    assert_eq!(rig.commands().len(), 1);
+    let ids: std::collections::BTreeSet<_> =
+        rig.commands().iter().map(|publish| publish.3.split("\"id\":").nth(1).map(str::to_owned)).collect();
+    assert_eq!((rig.commands().len(), ids.len()), (4, 4), "each with an id of its own");
 }
 
 #[test]
 fn writes_to_one_thermostat_keep_their_distance_and_the_latest_wins() {
     let mut rig = Rig::live();
-    let ids: Vec<_> = (0..10).map(|step| rig.set(LITE, 18.0 + f64::from(step) / 2.0)).collect();
+    let ids: Vec<_> = (0..10)
+        .map(|step| {
+            let id = rig.set(LITE, 18.0 + f64::from(step) / 2.0);
+            rig.run(Duration::ZERO);
+            id
+        })
+        .collect();
     rig.run(secs(10));
     let sent = rig.commands();
     assert_eq!(sent.len(), 2, "{sent:?}");
@@ -70,6 +78,7 @@ fn wishes_for_different_fields_go_as_one_write() {
     let mut rig = Rig::live();
     let now = rig.now();
     let first = rig.set(LITE, 20.0);
+    rig.run(Duration::ZERO);
     let mode = rig.session.command(now, device(LITE), Change::mode(Mode::Heat), None).unwrap();
     let setpoint = rig.set(LITE, 22.0);
     rig.run(secs(8));

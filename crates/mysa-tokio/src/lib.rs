@@ -69,9 +69,9 @@ pub use mysa_proto::{
     Swing, TrackedSensor, Watts,
 };
 pub use mysa_session::{
-    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, DeliveryStage, Diagnosis, Environment, Event,
-    Evidence, Expired, Handshake, Level, Publishes, Reason, Refused, RequestError, Response, Service,
-    Settings, Subscribed, Subscriptions, Verdict,
+    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, DeliveryStage, Diagnosis, Effect, Environment,
+    Event, Evidence, Expired, Handshake, Level, Preview, Publishes, Reason, Refused, RequestError, Response,
+    Service, Settings, Subscribed, Subscriptions, Verdict,
 };
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};

@@ -87,7 +87,8 @@ fn f10_device_that_pays_no_heed_leaves_the_command_unconfirmed() {
     assert!(matches!(world.verdict_on(id), Verdict::Unconfirmed { .. }), "{:?}", world.verdict_on(id));
     let (at, ..) = world.verdicts()[0];
     assert!((secs(30)..=secs(31)).contains(&(at - asked)), "{:?}", at - asked);
-    assert_eq!((world.commands_on_the_wire(), world.shown(V2)), (1, before));
+    // It is asked again while there is time, each time with an id of its own.
+    assert_eq!((world.commands_on_the_wire(), world.shown(V2)), (4, before));
 }
 
 /// An acknowledgement that quotes the new value is proof by default, and the verdict is given at once; what a status

@@ -470,7 +470,10 @@ fn f48_a_write_is_never_replayed_after_an_ambiguous_failure() {
         let verdict = world.verdict_on(id);
         if matches!(fault, HttpFault::Delay(_)) {
             assert!(
-                matches!(verdict, Verdict::Confirmed { by: Evidence::Reported | Evidence::Status, .. }),
+                matches!(
+                    verdict,
+                    Verdict::Confirmed { by: Evidence::Ack | Evidence::Reported | Evidence::Status, .. }
+                ),
                 "{verdict}"
             );
         } else {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{AC, ALL, Drive, HOUR, LITE, V1, V2, demo, device, live, live_with, secs, set};
 use mysa_cognito::Secret;
 use mysa_session::Start;
-use mysa_session::{DeliveryStage, Level, Reason, Settings, Verdict};
+use mysa_session::{CommandChannel, DeliveryStage, Level, Reason, Settings, Verdict};
 use mysa_sim::{Closing, CloudSpec, Endpoint, Fault, HttpFault, Incident, Window};
 use mysa_world::{NetSpec, Trouble, World};
 use wire::{
@@ -24,7 +24,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[test]
 fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
     for closing in [Closing::Frame(None), Closing::Frame(Some(1_000)), Closing::Cut] {
-        let mut world = live(commands_only(), 1);
+        let mut settings = commands_only();
+        settings.channel = CommandChannel::Mqtt;
+        let mut world = live(settings, 1);
         world.fault(DAY, Fault::CloseOnPublish(closing));
         let start = connects(&world).len();
         for n in 1..=3 {
@@ -55,7 +57,9 @@ fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
 
 #[test]
 fn f01_publish_not_permitted_by_silence_is_learnt_without_losing_the_connection() {
-    let mut world = live(commands_only(), 2);
+    let mut settings = commands_only();
+    settings.channel = CommandChannel::Mqtt;
+    let mut world = live(settings, 2);
     world.fault(DAY, Fault::EatPublishes);
     let start = connects(&world).len();
     for n in 1..=3 {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::{ALL, Drive, HOUR, V1, V2, demo, device, live, secs, set};
-use mysa_session::{ConnId, Level, Reason, Settings, Subscriptions};
+use mysa_session::{CommandChannel, ConnId, Level, Reason, Settings, Subscriptions};
 use mysa_sim::{Closing, Fault, Incident};
 use mysa_world::{Framing, NetSpec, Trouble, Wire, World};
 use wire::{all_well, commands_only, connects, dials, dials_since, lite, lites, subscribes, trouble};
@@ -22,6 +22,8 @@ fn f16_packet_id_collisions_leave_no_permanent_wait() {
     let mut settings = commands_only();
     settings.pace = Duration::from_millis(20);
     settings.command_capacity = 200;
+    settings.channel = CommandChannel::Mqtt;
+    settings.device_spacing = Duration::from_millis(20);
     // Fifty publishes without an answer are no reason here to stop publishing.
     settings.read_only_after = u8::MAX;
     let mut world = World::new(lites(50), NetSpec::default(), settings, 41);

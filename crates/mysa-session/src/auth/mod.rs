@@ -12,6 +12,7 @@ use mysa_cognito::{
     HttpRequest as Exchange, RefreshFlow, RefusalKind, Secret, Service as Which, SignIn, StoredSession,
     Tokens,
 };
+use mysa_proto::UnixTime;
 use mysa_sigv4::Credentials;
 
 pub(crate) use responses::retry_after;
@@ -347,6 +348,19 @@ impl Identity {
 
     fn store(&self, cx: &mut Context) {
         cx.outbox.store(self.stored.clone());
+    }
+
+    /// When an earlier run found that this account may not publish.
+    pub(crate) fn publish_denied_at(&self) -> Option<UnixTime> {
+        self.stored.publish_denied_at.map(UnixTime::from_secs)
+    }
+
+    /// Keeps when it was found that this account may not publish, or that it may.
+    pub(crate) fn set_publish_denied_at(&mut self, cx: &mut Context, at: Option<i64>) {
+        if self.stored.publish_denied_at != at && self.stored.refresh_token.is_some() {
+            self.stored.publish_denied_at = at;
+            self.store(cx);
+        }
     }
 
     /// A person gives a password. Whatever was refused before does not count any more.

@@ -1,404 +1,991 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Agreement, Change, Channel, Now, UnixTime};
+use mysa_proto::{
+    Agreement, Change, Channel, Command, DeviceId, DeviceState, Field, Now, Source, StructuredUpdate,
+    UnixTime,
+};
 
+use crate::ConnId;
 use crate::commands::fields;
-use crate::commands::verdict::{CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
+use crate::commands::verdict::{CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
 
-/// The commands of one thermostat that have no verdict yet. For each field there is one wish: the newest.
+/// Every command of the account that has no verdict yet, and every transmission that was made for one.
+///
+/// The book is the one owner of what may be written. Other queues hold the serial number of a transmission, never its
+/// bytes: whoever is about to hand bytes to a transport asks the book first, and gets nothing once a command is decided,
+/// overtaken or too late.
 #[derive(Debug, Default)]
-pub(crate) struct Wishes {
-    wishes: Vec<Wish>,
-    last_write: Option<Duration>,
+pub(crate) struct CommandBook {
+    /// In the order in which they were asked for.
+    commands: Vec<OpenCommand>,
+    transmissions: Vec<Transmission>,
+    /// When each thermostat was last written to, as far as that still delays another write.
+    writes: Vec<(DeviceId, Duration)>,
+    last_command: u64,
+    last_serial: u64,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
+/// A command without a verdict.
+#[derive(Debug)]
+pub(crate) struct OpenCommand {
     pub(crate) id: CommandId,
-    /// What is still to be done, or to be seen.
+    pub(crate) device: DeviceId,
+    /// The fields that are asked for and that no newer command has taken over on the wire.
     pub(crate) change: Change,
-    asked: Duration,
-    deadline: Duration,
-    sent: Option<Sent>,
+    asked: Now,
+    deadline: Deadline,
+    /// The thermostat was known to hold all of it when it was asked for.
+    already_so: bool,
+    next: NextStep,
+    /// A newer command asks for one of its fields: it is not transmitted again.
+    overtaken: bool,
+    first_sent: Option<SentAt>,
+    reached: Option<DeliveryStage>,
+    /// Times it was asked again with a fresh id.
+    repeats: u8,
+    /// When it is asked again, unless something is heard of it.
+    repeat_at: Option<Duration>,
+    structured: StructuredAttempt,
+    /// Its transmission by MQTT was followed by the end of the connection, or by nothing at all.
+    mqtt_failed: bool,
+    /// Fields that no state of the device has, as the structured service reported them after the sending.
+    reported: Change,
 }
 
-#[derive(Clone, Debug)]
-struct Sent {
-    /// The `id` it carried, or the number of the REST request.
-    stamp: u64,
-    at: Duration,
+/// When a command is too late, by either clock. The monotonic clock may stand still while the host sleeps, and the wall
+/// clock may be set: whichever says so first counts.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    mono: Duration,
     wall: UnixTime,
-    reached: DeliveryStage,
-    seen: Change,
+    /// Time before the deadline within which nothing is sent any more: nobody would see what came of it.
+    margin: Duration,
 }
 
-/// A verdict and whose it is.
-pub(crate) type Decided = (CommandId, Verdict);
+impl Deadline {
+    fn has_passed(&self, now: Now) -> bool {
+        self.mono <= now.mono || self.wall <= now.wall
+    }
 
-/// Fields now known to hold, and when they had been asked for on the wire.
+    fn is_too_late_to_send(&self, now: Now) -> bool {
+        self.last_send() <= now.mono || self.wall.plus_millis(-millis(self.margin)) <= now.wall
+    }
+
+    const fn last_send(&self) -> Duration {
+        self.mono.saturating_sub(self.margin)
+    }
+}
+
+/// What has to be done for a command next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum NextStep {
+    /// It waits for a transmission.
+    Transmit,
+    /// The transmission of this number waits for the transport.
+    Queued(u64),
+    /// Evidence.
+    Observe,
+}
+
+/// Whether the structured service was tried for a command: it is tried once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum StructuredAttempt {
+    No,
+    /// The service refused the token, so that nothing was done. It is asked once more with a new one.
+    TokenRefused,
+    Made,
+}
+
+/// The moment of a first transmission.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentAt {
+    mono: Duration,
+    /// The cloud's time, as far as it is known.
+    wall: UnixTime,
+    /// The latest that the cloud's time may have been.
+    latest: UnixTime,
+}
+
+/// One message, or one request, for the commands of one thermostat.
+#[derive(Debug)]
+struct Transmission {
+    /// The id on the wire, or the number of the request.
+    serial: u64,
+    device: DeviceId,
+    payload: Payload,
+    commands: Vec<CommandId>,
+    conn: Option<ConnId>,
+    state: TransmissionState,
+    /// It repeats a request whose token was refused.
+    token_retry: bool,
+    queued_at: Duration,
+    /// When the structured service is next asked what it reports, and how often it was.
+    look_at: Option<Duration>,
+    looks: u8,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum TransmissionState {
+    Queued,
+    Sent,
+    Answered,
+}
+
+/// A checked change, from which the bytes are made whenever the transport takes them.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// With the time and the sender that the message carries: a repeat has the same bytes.
+    Mqtt {
+        command: Command,
+        time: UnixTime,
+        app_ref: Box<str>,
+    },
+    Structured(StructuredUpdate),
+}
+
+impl Payload {
+    pub(crate) const fn channel(&self) -> Channel {
+        match self {
+            Self::Mqtt { .. } => Channel::Mqtt,
+            Self::Structured(_) => Channel::Structured,
+        }
+    }
+
+    pub(crate) const fn change(&self) -> &Change {
+        match self {
+            Self::Mqtt { command, .. } => command.change(),
+            Self::Structured(update) => update.change(),
+        }
+    }
+}
+
+/// A verdict, and what is known to hold because of it.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub(crate) id: CommandId,
+    pub(crate) device: DeviceId,
+    pub(crate) verdict: Verdict,
+    pub(crate) confirmed: Option<Confirmed>,
+    /// MQTT had failed it, and the structured service was tried.
+    pub(crate) by_second_channel: bool,
+}
+
+/// Fields that are confirmed, and when they were first sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Confirmed {
     pub(crate) change: Change,
     pub(crate) since: Now,
+    /// When the device showed it, by its own clock, if it was the device.
+    pub(crate) at: Option<UnixTime>,
 }
 
-/// What the device answered to a command.
+/// Answer of a thermostat to a command.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answered {
-    pub(crate) stamp: u64,
+pub(crate) struct Acknowledgement {
+    pub(crate) serial: u64,
     pub(crate) success: Option<bool>,
+    pub(crate) at: Option<UnixTime>,
+    /// Whether it is enough to confirm, or a later status is asked for.
+    pub(crate) confirms: bool,
 }
 
-/// Stamps have whole seconds, and clocks differ a little.
-const SLACK_MS: i64 = 2_000;
-/// A command with less time left than this is too late to send: there would be nobody to see what became of it.
+/// What a REST body tells beside the fields of the state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RestWitness {
+    pub(crate) by: Evidence,
+    /// When the cloud last heard the device, if it says so.
+    pub(crate) alive_at: Option<UnixTime>,
+    /// Fields that no state of the device has, and when the device reported them.
+    pub(crate) reported: Option<(Change, UnixTime)>,
+}
+
+/// How the structured service answered a request for a command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StructuredAnswer {
+    Accepted,
+    /// Nothing was done: the token was not accepted.
+    TokenRefused,
+    Refused(u16),
+    /// It may have been done, or not.
+    Open,
+}
+
+/// A device stamps whole seconds: what is stamped with one was made before its end.
+const DEVICE_STAMP_MS: i64 = 999;
+/// The cloud stamps whole seconds too, often those of the very second of the command, and nothing comes after it; and its
+/// time is known to a second or two.
+const CLOUD_STAMP_MS: i64 = 2_000;
+/// How long a write is remembered: longer than any distance between writes.
+const WRITES_KEPT: Duration = Duration::from_secs(3_600);
+/// A command with less time left than this is too late to send.
 const TOO_LATE: Duration = Duration::from_secs(2);
+/// Pauses between readings of what the structured service reports after a command. A thermostat obeys within seconds.
+const STATE_POLL_DELAYS: [Duration; 4] =
+    [Duration::from_millis(1_500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
 
-impl Wishes {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wishes.is_empty()
+impl CommandBook {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.commands.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.wishes.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.commands.len()
     }
 
-    /// The fields somebody has asked for and that are not decided.
-    pub(crate) fn pending(&self) -> Change {
-        self.wishes.iter().fold(Change::default(), |all, wish| all.then(wish.change))
+    pub(crate) fn has_open(&self, device: DeviceId) -> bool {
+        self.commands.iter().any(|command| command.device == device)
     }
 
-    /// Takes a new wish. It takes over its fields from older ones that wait; those that keep none are superseded.
+    /// The fields of a thermostat that are asked for and not decided.
+    pub(crate) fn pending(&self, device: DeviceId) -> Change {
+        let of_device = self.commands.iter().filter(|command| command.device == device);
+        of_device.fold(Change::default(), |all, command| all.then(command.change))
+    }
+
+    pub(crate) const fn next_id(&mut self) -> CommandId {
+        self.last_command += 1;
+        CommandId(self.last_command)
+    }
+
+    /// A number no other transmission of this session has; the clock in milliseconds, as the vendor's app has it.
+    pub(crate) fn next_serial(&mut self, time: UnixTime) -> u64 {
+        let clock = u64::try_from(time.as_millis()).unwrap_or(0);
+        self.last_serial = clock.max(self.last_serial + 1);
+        self.last_serial
+    }
+
+    /// Takes a new command. It takes over its fields from older ones that were not sent; those that keep none are
+    /// superseded. Those that were sent are not transmitted again.
     pub(crate) fn add(
         &mut self,
         id: CommandId,
+        device: DeviceId,
         change: Change,
-        now: Duration,
-        deadline: Duration,
-        decided: &mut Vec<Decided>,
+        already_so: bool,
+        asked: Now,
+        time: Duration,
+        decisions: &mut Vec<Decision>,
     ) {
-        self.wishes.retain_mut(|wish| {
-            if wish.sent.is_some() {
-                return true;
+        let mut unqueued = Vec::new();
+        for older in self.commands.iter_mut().filter(|command| command.device == device) {
+            if fields::within(&older.change, &change).is_empty() {
+                continue;
             }
-            wish.change = fields::without(&wish.change, &change);
-            if wish.change.is_empty() {
-                decided.push((wish.id, Verdict::Superseded { by: id, reached: None }));
-                return false;
-            }
-            true
-        });
-        self.wishes.push(Wish { id, change, asked: now, deadline, sent: None });
-    }
-
-    /// Stamps of sent commands that this change overtakes: they must not be repeated on the wire.
-    pub(crate) fn overtaken(&self, change: &Change) -> impl Iterator<Item = u64> + '_ {
-        let change = *change;
-        self.wishes
-            .iter()
-            .filter(move |wish| !fields::within(&wish.change, &change).is_empty())
-            .filter_map(|wish| wish.sent.as_ref().map(|sent| sent.stamp))
-    }
-
-    /// When something may be sent, if anything waits.
-    pub(crate) fn send_at(&self, interval: Duration) -> Option<Duration> {
-        self.wishes
-            .iter()
-            .any(|wish| wish.sent.is_none())
-            .then(|| self.last_write.map_or(Duration::ZERO, |last| last.saturating_add(interval)))
-    }
-
-    /// All that waits, as one change.
-    pub(crate) fn waiting(&self) -> Change {
-        self.wishes
-            .iter()
-            .filter(|wish| wish.sent.is_none())
-            .fold(Change::default(), |all, wish| all.then(wish.change))
-    }
-
-    /// The oldest that waits, alone.
-    pub(crate) fn first_waiting(&self) -> Option<(CommandId, Change)> {
-        self.wishes.iter().find(|wish| wish.sent.is_none()).map(|wish| (wish.id, wish.change))
-    }
-
-    /// Everything that waits, or only `alone`, has been handed to a channel. What had been sent before for the same
-    /// fields can no longer be judged: it is superseded.
-    pub(crate) fn sent(
-        &mut self,
-        alone: Option<CommandId>,
-        stamp: u64,
-        channel: Channel,
-        now: Duration,
-        wall: UnixTime,
-        decided: &mut Vec<Decided>,
-    ) {
-        let goes = |wish: &Wish| wish.sent.is_none() && alone.is_none_or(|id| id == wish.id);
-        let mut going: Vec<(CommandId, Change)> = Vec::new();
-        going.extend(self.wishes.iter().filter(|wish| goes(wish)).map(|wish| (wish.id, wish.change)));
-        self.last_write = Some(now);
-        self.wishes.retain_mut(|wish| {
-            if goes(wish) {
-                let (reached, seen) = (DeliveryStage::Wire(channel), Change::default());
-                wish.sent = Some(Sent { stamp, at: now, wall, reached, seen });
-                return true;
-            }
-            let Some(before) = &wish.sent else { return true };
-            for (by, change) in &going {
-                wish.change = fields::without(&wish.change, change);
-                if wish.change.is_empty() {
-                    decided.push((wish.id, Verdict::Superseded { by: *by, reached: Some(before.reached) }));
-                    return false;
+            match older.next {
+                // It was sent, and evidence may still come, until the newer one is on the wire.
+                NextStep::Observe => older.overtaken = true,
+                NextStep::Transmit => older.change = fields::without(&older.change, &change),
+                NextStep::Queued(serial) => {
+                    older.change = fields::without(&older.change, &change);
+                    unqueued.push(serial);
                 }
             }
-            true
+        }
+        for serial in unqueued {
+            self.unqueue(serial);
+        }
+        self.decide(decisions, |command| {
+            (command.device == device && command.change.is_empty())
+                .then(|| (Verdict::Superseded { by: id, reached: command.reached }, None))
+        });
+        let deadline = Deadline {
+            mono: asked.mono.saturating_add(time),
+            wall: asked.wall.plus_millis(millis(time)),
+            margin: TOO_LATE.min(time / 4),
+        };
+        self.commands.push(OpenCommand {
+            id,
+            device,
+            change,
+            asked,
+            deadline,
+            already_so,
+            next: NextStep::Transmit,
+            overtaken: false,
+            first_sent: None,
+            reached: None,
+            repeats: 0,
+            repeat_at: None,
+            structured: StructuredAttempt::No,
+            mqtt_failed: false,
+            reported: Change::default(),
         });
     }
 
-    /// The broker, or the REST service, has taken it.
-    pub(crate) fn taken(&mut self, stamp: u64, channel: Channel) {
-        for sent in self.wishes.iter_mut().filter_map(|wish| wish.sent.as_mut()) {
-            if sent.stamp == stamp {
-                sent.reached = sent.reached.max(DeliveryStage::Service(channel));
+    /// The thermostats with commands that wait for a transmission, the one asked first first.
+    pub(crate) fn waiting_devices(&self) -> Vec<DeviceId> {
+        let mut devices = Vec::new();
+        for command in self.commands.iter().filter(|command| command.next == NextStep::Transmit) {
+            if !devices.contains(&command.device) {
+                devices.push(command.device);
+            }
+        }
+        devices
+    }
+
+    fn waiting(&self, device: DeviceId) -> impl Iterator<Item = &OpenCommand> {
+        self.commands
+            .iter()
+            .filter(move |command| command.device == device && command.next == NextStep::Transmit)
+    }
+
+    /// All that waits for one thermostat, as one change.
+    pub(crate) fn waiting_change(&self, device: DeviceId) -> Change {
+        self.waiting(device).fold(Change::default(), |all, command| all.then(command.change))
+    }
+
+    /// The oldest that waits for a thermostat, alone.
+    pub(crate) fn first_waiting(&self, device: DeviceId) -> Option<(CommandId, Change)> {
+        self.waiting(device).next().map(|command| (command.id, command.change))
+    }
+
+    /// Since when the oldest of them has waited, and until when it can.
+    pub(crate) fn waiting_since(&self, device: DeviceId) -> Option<(Duration, Duration)> {
+        self.waiting(device).next().map(|command| (command.asked.mono, command.deadline.last_send()))
+    }
+
+    /// Whether what waits for a thermostat has to go by the structured service: MQTT failed it, or the service has asked
+    /// for a new token.
+    pub(crate) fn needs_structured(&self, device: DeviceId) -> bool {
+        self.waiting(device)
+            .any(|command| command.mqtt_failed || command.structured == StructuredAttempt::TokenRefused)
+    }
+
+    /// Whether a write of the thermostat by the structured service waits for its answer. The next one is not sent
+    /// before: the service could carry them out in either order.
+    pub(crate) fn is_structured_busy(&self, device: DeviceId) -> bool {
+        self.transmissions.iter().any(|transmission| {
+            transmission.device == device
+                && transmission.payload.channel() == Channel::Structured
+                && transmission.state != TransmissionState::Answered
+        })
+    }
+
+    /// When the thermostat may be written to: writes to one keep a distance, and so do those to several.
+    pub(crate) fn send_at(&self, device: DeviceId, interval: Duration, spacing: Duration) -> Duration {
+        let queued = self
+            .transmissions
+            .iter()
+            .filter(|transmission| transmission.state == TransmissionState::Queued)
+            .map(|transmission| (transmission.device, transmission.queued_at));
+        let after = |(written, at): (DeviceId, Duration)| {
+            at.saturating_add(if written == device { interval } else { spacing })
+        };
+        self.writes.iter().copied().chain(queued).map(after).max().unwrap_or_default()
+    }
+
+    /// Prepares a transmission for all that waits for a thermostat, or for `alone` of it. Its bytes are made when the
+    /// transport takes them.
+    pub(crate) fn queue(
+        &mut self,
+        serial: u64,
+        device: DeviceId,
+        alone: Option<CommandId>,
+        payload: Payload,
+        conn: Option<ConnId>,
+        now: Duration,
+    ) {
+        let mut commands = Vec::new();
+        let mut token_retry = false;
+        for command in self.commands.iter_mut().filter(|command| {
+            command.device == device
+                && command.next == NextStep::Transmit
+                && alone.is_none_or(|id| id == command.id)
+        }) {
+            command.next = NextStep::Queued(serial);
+            token_retry |= command.structured == StructuredAttempt::TokenRefused;
+            commands.push(command.id);
+        }
+        self.transmissions.push(Transmission {
+            serial,
+            device,
+            payload,
+            commands,
+            conn,
+            state: TransmissionState::Queued,
+            token_retry,
+            queued_at: now,
+            look_at: None,
+            looks: 0,
+        });
+    }
+
+    fn transmission(&self, serial: u64) -> Option<&Transmission> {
+        self.transmissions.iter().find(|transmission| transmission.serial == serial)
+    }
+
+    fn transmission_mut(&mut self, serial: u64) -> Option<&mut Transmission> {
+        self.transmissions.iter_mut().find(|transmission| transmission.serial == serial)
+    }
+
+    /// Whether every command of a transmission is undecided, the newest for its fields, and in time.
+    fn is_alive(&self, transmission: &Transmission, now: Now) -> bool {
+        transmission.commands.iter().all(|id| {
+            self.commands.iter().any(|command| {
+                command.id == *id && !command.overtaken && !command.deadline.is_too_late_to_send(now)
+            })
+        })
+    }
+
+    /// The thermostat that a transmission is for.
+    pub(crate) fn device_of(&self, serial: u64) -> Option<DeviceId> {
+        self.transmission(serial).map(|transmission| transmission.device)
+    }
+
+    /// The payload of a transmission that the transport takes now, for the first time. `None`, and nothing may be sent,
+    /// once anything is against it.
+    pub(crate) fn take(
+        &mut self,
+        serial: u64,
+        sent: SentAt,
+        now: Now,
+        decisions: &mut Vec<Decision>,
+    ) -> Option<(DeviceId, Payload)> {
+        let transmission = self.transmission(serial)?;
+        if transmission.state != TransmissionState::Queued || !self.is_alive(transmission, now) {
+            self.unqueue(serial);
+            return None;
+        }
+        let (device, channel) = (transmission.device, transmission.payload.channel());
+        let (payload, change) = (transmission.payload.clone(), *transmission.payload.change());
+        let newest = transmission.commands.iter().copied().max()?;
+        for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {
+            if command.reached.is_some() && channel == Channel::Mqtt {
+                command.repeats = command.repeats.saturating_add(1);
+            }
+            command.next = NextStep::Observe;
+            command.first_sent.get_or_insert(sent);
+            command.reached = command.reached.max(Some(DeliveryStage::Wire(channel)));
+            command.repeat_at = None;
+            if channel == Channel::Structured {
+                command.structured = StructuredAttempt::Made;
+            }
+        }
+        if let Some(transmission) = self.transmission_mut(serial) {
+            transmission.state = TransmissionState::Sent;
+        }
+        self.writes.retain(|(written, at)| *written != device && at.saturating_add(WRITES_KEPT) > now.mono);
+        self.writes.push((device, now.mono));
+        // What was sent before for the same fields can no longer be judged.
+        let carried = self.transmission(serial).map(|found| found.commands.clone()).unwrap_or_default();
+        for command in self.commands.iter_mut() {
+            let older =
+                command.device == device && command.first_sent.is_some() && !carried.contains(&command.id);
+            if older {
+                command.change = fields::without(&command.change, &change);
+            }
+        }
+        self.decide(decisions, |command| {
+            (command.device == device && command.change.is_empty())
+                .then(|| (Verdict::Superseded { by: newest, reached: command.reached }, None))
+        });
+        Some((device, payload))
+    }
+
+    /// The payload of a transmission that the transport repeats, with the same id. `None`, and it may not be, once a
+    /// command of it is decided, overtaken or too late.
+    pub(crate) fn repeat(&self, serial: u64, now: Now) -> Option<(DeviceId, Payload)> {
+        let transmission = self.transmission(serial)?;
+        let alive = transmission.state == TransmissionState::Sent && self.is_alive(transmission, now);
+        // What goes by another channel from now on is not repeated on this one.
+        let elsewhere = self
+            .commands
+            .iter()
+            .any(|command| transmission.commands.contains(&command.id) && command.mqtt_failed);
+        (alive && !elsewhere).then(|| (transmission.device, transmission.payload.clone()))
+    }
+
+    /// Takes a transmission back that the transport has not taken. Its commands wait again.
+    pub(crate) fn unqueue(&mut self, serial: u64) {
+        for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {
+            command.next = NextStep::Transmit;
+        }
+        self.transmissions.retain(|transmission| {
+            transmission.serial != serial || transmission.state != TransmissionState::Queued
+        });
+    }
+
+    /// The broker has accepted a publish.
+    pub(crate) fn accepted_by_broker(&mut self, serial: u64, now: Duration, repeat_after: Duration) {
+        let Some(transmission) = self.transmission_mut(serial) else { return };
+        transmission.state = TransmissionState::Answered;
+        let ids = transmission.commands.clone();
+        for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            command.reached = command.reached.max(Some(DeliveryStage::Service(Channel::Mqtt)));
+            if command.next == NextStep::Observe && command.reached < Some(DeliveryStage::Thermostat) {
+                command.repeat_at = Some(now.saturating_add(repeat_after));
             }
         }
     }
 
-    /// The service said no.
-    pub(crate) fn refused(&mut self, stamp: u64, refused: &Refused, decided: &mut Vec<Decided>) {
-        self.wishes.retain(|wish| {
-            let ours = wish.sent.as_ref().is_some_and(|sent| sent.stamp == stamp);
-            if ours {
-                decided.push((wish.id, Verdict::Refused(refused.clone())));
-            }
-            !ours
-        });
+    /// A connection has ended: what was to be sent on it waits again. Returns the transmissions of which the broker had
+    /// acknowledged nothing.
+    pub(crate) fn connection_ended(&mut self, conn: ConnId) -> Vec<u64> {
+        let on_it = |state| {
+            move |transmission: &&Transmission| transmission.conn == Some(conn) && transmission.state == state
+        };
+        let queued: Vec<u64> = self
+            .transmissions
+            .iter()
+            .filter(on_it(TransmissionState::Queued))
+            .map(|one| one.serial)
+            .collect();
+        for serial in queued {
+            self.unqueue(serial);
+        }
+        self.transmissions.iter().filter(on_it(TransmissionState::Sent)).map(|one| one.serial).collect()
     }
 
-    /// What waits cannot be sent at all.
-    pub(crate) fn refuse_waiting(
+    /// A publish was followed by the end of its connection, or by nothing although the connection is alive. Its commands
+    /// go by the structured service, once, if they may.
+    pub(crate) fn publish_failed(
         &mut self,
-        alone: Option<CommandId>,
-        refused: &Refused,
-        decided: &mut Vec<Decided>,
+        serial: u64,
+        has_second_channel: bool,
+        decisions: &mut Vec<Decision>,
     ) {
-        self.wishes.retain(|wish| {
-            let ours = wish.sent.is_none() && alone.is_none_or(|id| id == wish.id);
-            if ours {
-                decided.push((wish.id, Verdict::Refused(refused.clone())));
+        let Some(transmission) = self.transmission_mut(serial) else { return };
+        transmission.state = TransmissionState::Answered;
+        let (device, ids) = (transmission.device, transmission.commands.clone());
+        if !has_second_channel {
+            return;
+        }
+        for id in ids {
+            let Some(at) = self.commands.iter().position(|command| command.id == id) else { continue };
+            let newer = self.commands.iter().skip(at + 1).filter(|command| command.device == device);
+            let (taken, by) = newer.fold((Change::default(), None), |(all, _), command| {
+                (all.then(command.change), Some(command.id))
+            });
+            let Some(command) = self.commands.get_mut(at) else { continue };
+            if command.next != NextStep::Observe || command.structured != StructuredAttempt::No {
+                continue;
             }
-            !ours
-        });
+            let left = fields::without(&command.change, &taken);
+            command.mqtt_failed = true;
+            command.repeat_at = None;
+            match by {
+                Some(by) if left.is_empty() => {
+                    let reached = command.reached;
+                    self.decide(decisions, |other| {
+                        (other.id == id).then_some((Verdict::Superseded { by, reached }, None))
+                    });
+                }
+                _ => {
+                    command.change = left;
+                    command.overtaken = false;
+                    command.next = NextStep::Transmit;
+                }
+            }
+        }
     }
 
-    /// The device acknowledged a command, and showed `seen`. Returns what is confirmed by it.
+    /// The structured service has answered, or the request was given up. `first_look` is when its state is first read.
+    pub(crate) fn structured_answered(
+        &mut self,
+        serial: u64,
+        answer: StructuredAnswer,
+        now: Duration,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(transmission) = self.transmission_mut(serial) else { return };
+        transmission.state = TransmissionState::Answered;
+        transmission.look_at = Some(now.saturating_add(STATE_POLL_DELAYS[0]));
+        let ids = transmission.commands.clone();
+        for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            match answer {
+                StructuredAnswer::Accepted => {
+                    command.reached = command.reached.max(Some(DeliveryStage::Service(Channel::Structured)));
+                }
+                StructuredAnswer::TokenRefused if !command.overtaken && command.next == NextStep::Observe => {
+                    command.structured = StructuredAttempt::TokenRefused;
+                    command.next = NextStep::Transmit;
+                }
+                StructuredAnswer::TokenRefused | StructuredAnswer::Refused(_) | StructuredAnswer::Open => {}
+            }
+        }
+        if let StructuredAnswer::Refused(status) = answer {
+            self.decide(decisions, |command| {
+                // Where MQTT was tried before, the thermostat may have it from there.
+                let only_way = ids.contains(&command.id) && !command.mqtt_failed && command.repeats == 0;
+                only_way.then_some((Verdict::Refused(Refused::Service { status }), None))
+            });
+        }
+    }
+
+    /// Whether a transmission repeats a request whose token was refused.
+    pub(crate) fn is_token_retry(&self, serial: u64) -> bool {
+        self.transmission(serial).is_some_and(|transmission| transmission.token_retry)
+    }
+
+    /// No answer to a request will come any more.
+    pub(crate) fn requests_dropped(&mut self) {
+        for transmission in &mut self.transmissions {
+            if transmission.payload.channel() == Channel::Structured {
+                transmission.state = TransmissionState::Answered;
+            }
+        }
+    }
+
+    /// A thermostat has acknowledged a command, and showed `seen`. True if it answers a transmission of this session.
     pub(crate) fn acknowledged(
         &mut self,
-        answered: Answered,
+        device: DeviceId,
+        ack: Acknowledgement,
         seen: &Change,
-        confirms: bool,
         now: Duration,
-        decided: &mut Vec<Decided>,
-    ) -> Option<Confirmed> {
-        let mut confirmed = Change::default();
-        let mut since = Now { mono: now, wall: UnixTime::from_secs(0) };
-        self.wishes.retain_mut(|wish| {
-            let Some(sent) = wish.sent.as_mut().filter(|sent| sent.stamp == answered.stamp) else {
-                return true;
-            };
-            if answered.success == Some(false) {
-                decided.push((wish.id, Verdict::Refused(Refused::Device)));
-                return false;
+        decisions: &mut Vec<Decision>,
+    ) -> bool {
+        let Some(transmission) =
+            self.transmissions.iter().find(|one| one.serial == ack.serial && one.device == device)
+        else {
+            return false;
+        };
+        let ids = transmission.commands.clone();
+        for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            command.repeat_at = None;
+            if command.first_sent.is_some() {
+                command.reached = Some(DeliveryStage::Thermostat);
             }
-            sent.reached = DeliveryStage::Thermostat;
-            sent.seen = sent.seen.then(fields::within(seen, &wish.change));
-            if !confirms || answered.success != Some(true) {
-                return true;
+            // It has arrived: no other channel is needed, unless it turns out that it was not obeyed.
+            if command.next == NextStep::Transmit && ack.success != Some(false) {
+                command.next = NextStep::Observe;
             }
-            if fields::compare(&wish.change, seen).1 == Agreement::Agrees {
-                confirmed = confirmed.then(wish.change);
-                since = Now { mono: sent.at, wall: sent.wall };
-                let after = now.saturating_sub(wish.asked);
-                decided.push((wish.id, Verdict::Confirmed { by: Evidence::Ack, after }));
-                return false;
+        }
+        self.decide(decisions, |command| {
+            if !ids.contains(&command.id) {
+                return None;
             }
-            true
+            if ack.success == Some(false) {
+                return Some((Verdict::Refused(Refused::Device), None));
+            }
+            let shown = fields::compare(&command.change, seen).1 == Agreement::Agrees;
+            (ack.confirms && ack.success == Some(true) && shown)
+                .then(|| command.confirmed(Evidence::Ack, ack.at, now))
         });
-        (!confirmed.is_empty()).then_some(Confirmed { change: confirmed, since })
+        true
     }
 
-    /// A state was seen. `at` is when it was made, by its own clock, if that is known. Returns what is confirmed by it.
-    pub(crate) fn seen(
+    /// Judges the commands of a thermostat by its state after something was observed.
+    ///
+    /// A command is confirmed when the state shows every field of it, each as observed after the first transmission:
+    /// one state, at one moment. What contradicts later takes back what agreed before, since the state follows it.
+    pub(crate) fn judge(
         &mut self,
-        seen: &Change,
-        at: Option<UnixTime>,
-        by: Evidence,
+        device: DeviceId,
+        state: &DeviceState,
+        witness: Option<&RestWitness>,
         now: Duration,
-        decided: &mut Vec<Decided>,
-    ) -> Option<Confirmed> {
-        let mut confirmed = Change::default();
-        let mut since = Now { mono: now, wall: UnixTime::from_secs(0) };
-        self.wishes.retain_mut(|wish| {
-            let Some(sent) = &mut wish.sent else { return true };
-            let later = match at {
-                Some(at) => at.plus_millis(SLACK_MS) >= sent.wall,
-                // Without a clock, only the device's own messages are known to be new.
-                None => by == Evidence::Status && now > sent.at,
-            };
-            if !later {
-                return true;
+        decisions: &mut Vec<Decision>,
+    ) {
+        for command in self.commands.iter_mut().filter(|command| command.device == device) {
+            if let (Some(sent), Some((reported, at))) =
+                (command.first_sent, witness.and_then(|witness| witness.reported))
+                && at.plus_millis(CLOUD_STAMP_MS) >= sent.latest
+            {
+                command.reported = command.reported.then(fields::within(&reported, &command.change));
             }
-            let (open, _) = fields::compare(&wish.change, seen);
-            sent.seen = sent.seen.then(fields::within(seen, &wish.change));
-            confirmed = confirmed.then(fields::without(&wish.change, &open));
-            since = Now { mono: sent.at, wall: sent.wall };
-            wish.change = open;
-            if open.is_empty() {
-                let after = now.saturating_sub(wish.asked);
-                decided.push((wish.id, Verdict::Confirmed { by, after }));
-                return false;
+        }
+        self.decide(decisions, |command| {
+            if command.device != device {
+                return None;
             }
-            true
+            let sent = command.first_sent?;
+            // What an acknowledgement of somebody else's command echoes is no evidence, unless the cloud may have sent that
+            // command for us.
+            let forwarded = command.structured == StructuredAttempt::Made;
+            let seen = observed(state, |provenance| {
+                (forwarded || provenance.source != Source::Ack) && provenance.is_after(&sent)
+            });
+            let shown = seen.change.then(fields::within(&command.reported, &command.change));
+            if fields::compare(&command.change, &shown).1 == Agreement::Agrees {
+                let newest = observed(state, |_| true).newest_of(state, &command.change);
+                let (by, at) = newest.unwrap_or((Evidence::Reported, None));
+                return Some(command.confirmed(by, at, now));
+            }
+            // A value that is in force already gets no new time stamp over REST. That the device was heard since the
+            // sending, and the state shows the value still, says as much.
+            let alive = witness.filter(|witness| witness.alive_at.is_some_and(|at| at >= sent.latest))?;
+            let all = observed(state, |_| true).change;
+            let holds = fields::compare(&command.change, &all).1 == Agreement::Agrees;
+            (command.already_so && holds).then(|| command.confirmed(alive.by, None, now))
         });
-        (!confirmed.is_empty()).then_some(Confirmed { change: confirmed, since })
     }
 
     /// Decides what has had its time.
-    pub(crate) fn expire(&mut self, now: Duration, decided: &mut Vec<Decided>) {
-        self.wishes.retain(|wish| {
-            let Some(sent) = &wish.sent else {
-                let left = wish.deadline.saturating_sub(now);
-                let late = TOO_LATE.min(wish.deadline.saturating_sub(wish.asked) / 4);
-                if wish.deadline <= now || (left <= late && now > wish.asked) {
-                    decided.push((wish.id, Verdict::Expired(Expired::Deadline)));
-                    return false;
-                }
-                return true;
-            };
-            if wish.deadline > now {
-                return true;
-            }
-            decided.push((wish.id, wish.unconfirmed(sent, now)));
-            false
-        });
-    }
-
-    /// Decides one at once, or all: what was sent is unconfirmed, what was not is not sent.
-    pub(crate) fn resolve(
+    pub(crate) fn expire(
         &mut self,
-        only: Option<CommandId>,
-        why: Expired,
-        now: Duration,
-        decided: &mut Vec<Decided>,
+        now: Now,
+        seen: impl Fn(&OpenCommand) -> Change,
+        decisions: &mut Vec<Decision>,
     ) {
-        self.wishes.retain(|wish| {
-            if only.is_some_and(|id| id != wish.id) {
-                return true;
-            }
-            let verdict = match &wish.sent {
-                None => Verdict::Expired(why),
-                Some(sent) => wish.unconfirmed(sent, now),
+        self.decide(decisions, |command| {
+            let expired = match command.first_sent {
+                // The first moment of a command is no moment too late.
+                None => {
+                    command.deadline.has_passed(now)
+                        || (command.deadline.is_too_late_to_send(now) && now.mono > command.asked.mono)
+                }
+                Some(_) => command.deadline.has_passed(now),
             };
-            decided.push((wish.id, verdict));
-            false
+            expired.then(|| (command.given_up(Expired::Deadline, seen(command), now), None))
+        });
+        for command in self.commands.iter_mut() {
+            if command.next == NextStep::Transmit && command.deadline.is_too_late_to_send(now) {
+                command.next = NextStep::Observe;
+            }
+        }
+    }
+
+    /// Decides the chosen commands at once: what was sent is unconfirmed, what was not is not sent.
+    pub(crate) fn give_up(
+        &mut self,
+        chosen: impl Fn(&OpenCommand) -> bool,
+        why: Expired,
+        now: Now,
+        seen: impl Fn(&OpenCommand) -> Change,
+        decisions: &mut Vec<Decision>,
+    ) {
+        self.decide(decisions, |command| {
+            chosen(command).then(|| (command.given_up(why, seen(command), now), None))
         });
     }
 
-    /// When the next one has had its time.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.wishes
-            .iter()
-            .map(|wish| match wish.sent {
-                Some(_) => wish.deadline,
-                None => {
-                    wish.deadline.saturating_sub(TOO_LATE.min(wish.deadline.saturating_sub(wish.asked) / 4))
-                }
-            })
-            .min()
+    /// What waits for a thermostat, or `alone` of it, cannot be sent at all.
+    pub(crate) fn refuse_waiting(
+        &mut self,
+        device: DeviceId,
+        alone: Option<CommandId>,
+        refused: &Refused,
+        decisions: &mut Vec<Decision>,
+    ) {
+        for command in self.commands.iter_mut().filter(|command| {
+            command.device == device
+                && command.next == NextStep::Transmit
+                && command.first_sent.is_some()
+                && alone.is_none_or(|id| id == command.id)
+        }) {
+            // It was sent before; evidence may still come.
+            command.next = NextStep::Observe;
+        }
+        self.decide(decisions, |command| {
+            let ours = command.device == device
+                && command.next == NextStep::Transmit
+                && alone.is_none_or(|id| id == command.id);
+            ours.then(|| (Verdict::Refused(refused.clone()), None))
+        });
     }
 
-    /// The oldest sent command that nobody has answered, and when it was sent by which channel.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (Duration, Channel)> + '_ {
-        self.wishes.iter().filter_map(|wish| {
-            let sent = wish.sent.as_ref()?;
-            match sent.reached {
-                DeliveryStage::Wire(channel) | DeliveryStage::Service(channel) => Some((sent.at, channel)),
-                DeliveryStage::Thermostat => Some((sent.at, Channel::Mqtt)),
+    /// Lets commands wait again of which nothing was heard since the broker accepted them, at most `times` each.
+    pub(crate) fn ask_again(&mut self, now: Now, times: u8) {
+        for command in self.commands.iter_mut() {
+            let Some(at) = command.repeat_at else { continue };
+            if at > now.mono {
+                continue;
             }
-        })
+            command.repeat_at = None;
+            if command.may_be_asked_again(now, times) {
+                command.next = NextStep::Transmit;
+            }
+        }
+    }
+
+    /// The thermostats whose reported state is to be read now for a command by the structured service.
+    pub(crate) fn due_looks(&mut self, now: Duration) -> Vec<DeviceId> {
+        let mut devices = Vec::new();
+        let Self { commands, transmissions, .. } = self;
+        for transmission in transmissions.iter_mut() {
+            let Some(at) = transmission.look_at else { continue };
+            if at > now {
+                continue;
+            }
+            transmission.looks = transmission.looks.saturating_add(1);
+            let pause = STATE_POLL_DELAYS[usize::from(transmission.looks).min(STATE_POLL_DELAYS.len() - 1)];
+            let open = commands.iter().any(|command| transmission.commands.contains(&command.id));
+            transmission.look_at = open.then(|| now.saturating_add(pause));
+            if open && !devices.contains(&transmission.device) {
+                devices.push(transmission.device);
+            }
+        }
+        devices
+    }
+
+    /// Removes transmissions that nobody waits for any more, and returns their numbers: they are not to be repeated. A
+    /// request that is not answered yet stays, since the next one of its thermostat waits for it.
+    pub(crate) fn retire(&mut self) -> Vec<u64> {
+        let Self { commands, transmissions, .. } = self;
+        let mut retired = Vec::new();
+        transmissions.retain(|transmission| {
+            let open =
+                transmission.commands.iter().any(|id| commands.iter().any(|command| command.id == *id));
+            let unanswered = transmission.payload.channel() == Channel::Structured
+                && transmission.state == TransmissionState::Sent;
+            if !open && !unanswered {
+                retired.push(transmission.serial);
+            }
+            open || unanswered
+        });
+        retired
+    }
+
+    /// When something has to be done that depends on time alone: a verdict, a repeat, a reading of the state.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let verdicts = self.commands.iter().map(|command| match command.first_sent {
+            Some(_) => command.deadline.mono,
+            None => command.deadline.last_send(),
+        });
+        let repeats = self.commands.iter().filter_map(|command| command.repeat_at);
+        let looks = self.transmissions.iter().filter_map(|transmission| transmission.look_at);
+        verdicts.chain(repeats).chain(looks).min()
+    }
+
+    fn decide(
+        &mut self,
+        decisions: &mut Vec<Decision>,
+        mut decide: impl FnMut(&OpenCommand) -> Option<(Verdict, Option<Confirmed>)>,
+    ) {
+        self.commands.retain(|command| {
+            let Some((verdict, confirmed)) = decide(command) else { return true };
+            let by_second_channel = command.mqtt_failed && command.structured == StructuredAttempt::Made;
+            let (id, device) = (command.id, command.device);
+            decisions.push(Decision { id, device, verdict, confirmed, by_second_channel });
+            false
+        });
     }
 }
 
-impl Wish {
-    fn unconfirmed(&self, sent: &Sent, now: Duration) -> Verdict {
-        Verdict::Unconfirmed { reached: sent.reached, seen: sent.seen, after: now.saturating_sub(self.asked) }
+impl OpenCommand {
+    pub(crate) const fn first_sent(&self) -> Option<SentAt> {
+        self.first_sent
     }
+
+    fn may_be_asked_again(&self, now: Now, times: u8) -> bool {
+        self.next == NextStep::Observe
+            && !self.overtaken
+            && !self.mqtt_failed
+            && self.repeats < times
+            && self.reached == Some(DeliveryStage::Service(Channel::Mqtt))
+            && !self.deadline.is_too_late_to_send(now)
+    }
+
+    fn confirmed(&self, by: Evidence, at: Option<UnixTime>, now: Duration) -> (Verdict, Option<Confirmed>) {
+        let effect = if self.already_so { Effect::AlreadySo } else { Effect::Changed };
+        let verdict = Verdict::Confirmed { by, after: now.saturating_sub(self.asked.mono), effect };
+        let since = self.first_sent.map(|sent| Now { mono: sent.mono, wall: sent.wall });
+        (verdict, since.map(|since| Confirmed { change: self.change, since, at }))
+    }
+
+    fn given_up(&self, why: Expired, seen: Change, now: Now) -> Verdict {
+        if self.structured == StructuredAttempt::TokenRefused && !self.mqtt_failed && self.repeats == 0 {
+            // The one thing that is known of it: the service did not take it.
+            return Verdict::Refused(Refused::Service { status: 401 });
+        }
+        match self.reached {
+            None => Verdict::Expired(why),
+            Some(reached) => {
+                let after = now.mono.saturating_sub(self.asked.mono);
+                Verdict::Unconfirmed { reached, seen: fields::within(&seen, &self.change), after }
+            }
+        }
+    }
+}
+
+impl SentAt {
+    pub(crate) const fn new(mono: Duration, wall: UnixTime, latest: UnixTime) -> Self {
+        Self { mono, wall, latest }
+    }
+}
+
+/// Where a field of a state comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Provenance {
+    source: Source,
+    at: Option<UnixTime>,
+    received: Duration,
+}
+
+impl Provenance {
+    fn of<T>(field: &Field<T>) -> Self {
+        Self { source: field.source, at: field.at, received: field.received.mono }
+    }
+
+    /// Whether it was observed after a command was sent. A device may have no clock, but its messages arrive as they are
+    /// made; what the cloud says may be old, so that only a time stamp tells, and it must be later than the sending
+    /// by any reading of the clock.
+    pub(crate) fn is_after(&self, sent: &SentAt) -> bool {
+        if self.received <= sent.mono {
+            return false;
+        }
+        match (self.source.is_device(), self.at) {
+            (true, None) => true,
+            (true, Some(at)) => at.plus_millis(DEVICE_STAMP_MS) >= sent.wall,
+            (false, Some(at)) => at.plus_millis(CLOUD_STAMP_MS) >= sent.latest,
+            (false, None) => false,
+        }
+    }
+
+    const fn evidence(&self) -> Evidence {
+        match self.source {
+            Source::RestRecord | Source::RestState => Evidence::Rest,
+            Source::Structured => Evidence::Reported,
+            Source::Ack => Evidence::Ack,
+            Source::Boot | Source::Status | Source::SetpointChange => Evidence::Status,
+        }
+    }
+}
+
+/// Settings that a state shows.
+pub(crate) struct Observed {
+    pub(crate) change: Change,
+}
+
+macro_rules! settings_of_state {
+    ($with:ident) => {
+        $with! { setpoint mode hold lock brightness proximity fan swing_vertical swing_horizontal climate_plus
+        tracked_sensor }
+    };
+}
+
+/// The settings in a state whose provenance `counts`.
+pub(crate) fn observed(state: &DeviceState, counts: impl Fn(&Provenance) -> bool) -> Observed {
+    let mut change = Change::default();
+    macro_rules! read {
+        ($($field:ident)*) => {
+            $(if let Some(field) = state.$field() && counts(&Provenance::of(&field)) {
+                change.$field = Some(field.value);
+            })*
+        };
+    }
+    settings_of_state!(read);
+    Observed { change }
+}
+
+impl Observed {
+    /// The source of the newest of the fields that `asked` sets, and its time if the device has stamped it.
+    fn newest_of(&self, state: &DeviceState, asked: &Change) -> Option<(Evidence, Option<UnixTime>)> {
+        let mut newest: Option<Provenance> = None;
+        macro_rules! read {
+            ($($field:ident)*) => {
+                $(if let (Some(_), Some(field)) = (asked.$field, state.$field()) {
+                    let provenance = Provenance::of(&field);
+                    if newest.is_none_or(|newest| provenance.received > newest.received) {
+                        newest = Some(provenance);
+                    }
+                })*
+            };
+        }
+        settings_of_state!(read);
+        let newest = newest?;
+        let at = if newest.source.is_device() { newest.at } else { None };
+        Some((newest.evidence(), at))
+    }
+}
+
+/// Whole milliseconds. Saturates.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use mysa_proto::Celsius;
-
-    use super::*;
-
-    const SENT: UnixTime = UnixTime::from_secs(1_767_323_045);
-    const LATER: Duration = Duration::from_secs(3);
-
-    fn setpoint(degrees: i32) -> Change {
-        Change::setpoint(Celsius::from_hundredths(degrees * 100))
-    }
-
-    fn sent() -> Wishes {
-        let (mut wishes, mut decided) = (Wishes::default(), Vec::new());
-        wishes.add(CommandId(1), setpoint(22), Duration::ZERO, Duration::from_secs(30), &mut decided);
-        wishes.sent(None, 7, Channel::Mqtt, Duration::from_secs(1), SENT, &mut decided);
-        assert_eq!(decided, []);
-        wishes
-    }
-
-    #[test]
-    fn only_what_was_made_after_the_command_is_evidence() {
-        for (at, by, confirms) in [
-            (Some(-60), Evidence::Status, false),
-            (Some(1), Evidence::Status, true),
-            (None, Evidence::Status, true),
-            (Some(-60), Evidence::Rest, false),
-            (Some(1), Evidence::Rest, true),
-            (None, Evidence::Rest, false),
-            (None, Evidence::Reported, false),
-        ] {
-            let (mut wishes, mut decided) = (sent(), Vec::new());
-            let at = at.map(|secs: i64| SENT.plus_millis(secs * 1_000));
-            let confirmed = wishes.seen(&setpoint(22), at, by, LATER, &mut decided);
-            assert_eq!((confirmed.is_some(), decided.len() == 1), (confirms, confirms), "{at:?} {by:?}");
-        }
-    }
-
-    #[test]
-    fn an_acknowledgement_must_say_so_and_show_it() {
-        for (success, shows, verdict) in [
-            (Some(true), 22, Some(true)),
-            (Some(true), 20, None),
-            (None, 22, None),
-            (Some(false), 22, Some(false)),
-        ] {
-            let (mut wishes, mut decided) = (sent(), Vec::new());
-            let answered = Answered { stamp: 7, success };
-            wishes.acknowledged(answered, &setpoint(shows), true, LATER, &mut decided);
-            assert_eq!(
-                decided.first().map(|(_, verdict)| verdict.is_confirmed()),
-                verdict,
-                "{success:?} {shows}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_status_that_shows_something_else_is_told_with_the_verdict() {
-        let (mut wishes, mut decided) = (sent(), Vec::new());
-        wishes.seen(&setpoint(19), None, Evidence::Status, LATER, &mut decided);
-        wishes.expire(Duration::from_secs(30), &mut decided);
-        let Some((_, Verdict::Unconfirmed { seen, .. })) = decided.pop() else { panic!("{decided:?}") };
-        assert_eq!(seen, setpoint(19));
-    }
-}
+mod tests;

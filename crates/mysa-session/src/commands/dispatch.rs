@@ -1,307 +1,242 @@
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::rest;
 use mysa_proto::{Change, Channel, Command, DeviceId, EnvelopeMeta, InvalidCommand, StructuredUpdate};
 
-use crate::commands::verdict::{CommandId, Expired, Refused, Verdict};
-use crate::devices::Device;
-use crate::mqtt::connection::Publishing;
+use crate::auth::Identity;
+use crate::commands::book::{CommandBook, Decision, Payload};
+use crate::commands::verdict::Refused;
+use crate::context::Context;
+use crate::devices::{Device, Devices};
+use crate::mqtt::pool::ConnectionPool;
 use crate::now::earlier;
-use crate::rest::{Outcome, Purpose};
-use crate::session::Session;
+use crate::outbox::Work;
+use crate::rest::Rest;
 use crate::{CommandChannel, Deadline, Level, Wake};
 
-/// When the REST state is read for a command by MQTT that nothing was heard of, counted from sending it.
-const SECOND_LOOK: Duration = Duration::from_secs(6);
-/// Pauses between readings of what the structured service reports after a command.
-const STATE_POLL_DELAYS: [Duration; 4] =
-    [Duration::from_millis(1_500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
+/// Time a command waits for an MQTT connection before it takes the structured service, at most a third of what it has.
+const MQTT_PATIENCE: Duration = Duration::from_secs(8);
 
-impl Session {
-    /// Takes a wish, or refuses it.
-    pub(crate) fn wish(
-        &mut self,
-        id: CommandId,
-        device: DeviceId,
-        change: Change,
-        deadline: Option<Duration>,
-    ) {
-        let verdict = match self.check(device, change) {
-            Ok(change) => {
-                let now = self.cx.mono();
-                let deadline = now.saturating_add(deadline.unwrap_or(self.cx.settings.command_deadline));
-                let mut decided = Vec::new();
-                if let Some(device) = self.devices.find_mut(device) {
-                    for stamp in device.wishes.overtaken(&change) {
-                        self.mqtt.give_up(stamp);
-                    }
-                    device.wishes.add(id, change, now, deadline, &mut decided);
-                }
-                self.tell(decided.into_iter().map(|one| (device, one)).collect());
-                return;
+/// The ways to a thermostat.
+#[derive(Debug)]
+pub(crate) struct Routes<'a> {
+    pub(crate) auth: &'a Identity,
+    pub(crate) rest: &'a Rest,
+    pub(crate) mqtt: &'a mut ConnectionPool,
+    pub(crate) devices: &'a Devices,
+    pub(crate) level: Level,
+    /// There is a captured URL and nothing else, so that there is no REST.
+    pub(crate) captured: bool,
+}
+
+impl Routes<'_> {
+    /// Whether a thermostat can be commanded by the structured service beside MQTT.
+    pub(crate) fn has_second_channel(&self, cx: &Context, device: DeviceId) -> bool {
+        cx.settings.channel == CommandChannel::Auto
+            && self.devices.find(device).is_some_and(|device| self.reaches_structured(device))
+    }
+
+    fn reaches_structured(&self, device: &Device) -> bool {
+        !self.captured && device.family().is_some_and(|family| family.is_reached_by(Channel::Structured))
+    }
+
+    /// The channel that a command to a thermostat takes now. `waited` is set once it has waited for MQTT in vain, and
+    /// `must` once MQTT has failed it.
+    fn channel(&self, cx: &Context, device: &Device, waited: bool, must: bool) -> Result<Channel, Refused> {
+        let permission = &self.mqtt.permission;
+        let by_mqtt = device.family().is_none_or(|family| family.is_reached_by(Channel::Mqtt));
+        match cx.settings.channel {
+            CommandChannel::Mqtt if permission.is_denied_to_commands() => Err(Refused::NotPermitted),
+            CommandChannel::Mqtt => Ok(Channel::Mqtt),
+            CommandChannel::Structured => Ok(Channel::Structured),
+            CommandChannel::Auto if self.reaches_structured(device) => {
+                let missing = self.mqtt.route(device.id()).is_none()
+                    && (waited || (self.level == Level::RestOnly && !self.mqtt.is_live()));
+                let mqtt = by_mqtt && !must && !missing && !permission.is_doubtful();
+                Ok(if mqtt { Channel::Mqtt } else { Channel::Structured })
             }
-            Err(verdict) => verdict,
-        };
-        self.tell(alloc::vec![(device, (id, verdict))]);
+            CommandChannel::Auto if by_mqtt && !permission.is_denied_to_commands() => Ok(Channel::Mqtt),
+            CommandChannel::Auto => Err(Refused::NotPermitted),
+        }
     }
 
-    /// The change as the thermostat will take it, on its own step.
-    fn check(&self, id: DeviceId, change: Change) -> Result<Change, Verdict> {
-        if self.ended {
-            return Err(Verdict::Expired(Expired::ShutDown));
-        }
-        if self.cx.settings.read_only {
-            return Err(Verdict::Refused(Refused::ReadOnlyByChoice));
-        }
-        let Some(device) = self.devices.find(id) else {
-            return Err(Verdict::Refused(Refused::UnknownDevice));
-        };
-        let channel = self.channel(device).map_err(Verdict::Refused)?;
-        self.fit(device, change, channel)
-            .map_err(|refusal| Verdict::Refused(Refused::Model(Box::new(refusal))))
-    }
-
-    fn fit(&self, device: &Device, change: Change, channel: Channel) -> Result<Change, InvalidCommand> {
+    /// The change as the thermostat takes it by a channel, on its own grid; or why it does not take it.
+    fn payload(
+        &self,
+        cx: &Context,
+        device: &Device,
+        change: Change,
+        channel: Channel,
+    ) -> Result<Payload, InvalidCommand> {
         match channel {
             Channel::Mqtt => {
-                let (modes, now) = (&self.cx.settings.modes, self.cx.time());
-                Command::new(device.id(), device.model(), &device.limits(), modes, change, now)
-                    .map(|command| *command.change())
+                let time = cx.time();
+                Command::new(device.id(), device.model(), &device.limits(), &cx.settings.modes, change, time)
+                    .map(|command| {
+                        let app_ref = cx.settings.app_ref.or(self.auth.user()).unwrap_or("mysa-session");
+                        Payload::Mqtt { command, time, app_ref: app_ref.to_owned().into_boxed_str() }
+                    })
             }
             Channel::Structured => {
-                StructuredUpdate::new(device.model(), &device.limits(), change).map(|update| *update.change())
+                StructuredUpdate::new(device.model(), &device.limits(), change).map(Payload::Structured)
             }
         }
     }
 
-    /// The channel commands to a thermostat take at present.
-    pub(crate) fn channel(&self, device: &Device) -> Result<Channel, Refused> {
-        let family = device.family();
-        let by_mqtt = family.is_none_or(|family| family.is_reached_by(Channel::Mqtt));
-        let structured =
-            !self.captured && family.is_some_and(|family| family.is_reached_by(Channel::Structured));
-        match self.cx.settings.channel {
-            CommandChannel::Mqtt => {
-                if self.mqtt.permission.is_denied_to_commands() {
-                    Err(Refused::NotPermitted)
-                } else {
-                    Ok(Channel::Mqtt)
-                }
-            }
-            CommandChannel::Structured => Ok(Channel::Structured),
-            CommandChannel::Auto => {
-                let missing = self.service.level == Level::RestOnly && !self.mqtt.is_live();
-                if missing && structured && self.mqtt.route(device.id()).is_none() {
-                    Ok(Channel::Structured)
-                } else if by_mqtt && !self.mqtt.permission.is_denied() {
-                    Ok(Channel::Mqtt)
-                } else if structured {
-                    Ok(Channel::Structured)
-                } else if by_mqtt && !self.mqtt.permission.is_denied_to_commands() {
-                    Ok(Channel::Mqtt)
-                } else {
-                    Err(Refused::NotPermitted)
-                }
+    /// Checks a change, and gives it as it would be sent now.
+    pub(crate) fn check(&self, cx: &Context, device: DeviceId, change: Change) -> Result<Payload, Refused> {
+        if cx.settings.read_only {
+            return Err(Refused::ReadOnlyByChoice);
+        }
+        let device = self.devices.find(device).ok_or(Refused::UnknownDevice)?;
+        let channel = self.channel(cx, device, false, false)?;
+        self.payload(cx, device, change, channel).map_err(|refusal| Refused::Model(Box::new(refusal)))
+    }
+}
+
+impl CommandBook {
+    /// Queues a transmission for what is due, of each thermostat as one write.
+    pub(crate) fn dispatch(
+        &mut self,
+        cx: &mut Context,
+        routes: &mut Routes<'_>,
+        decisions: &mut Vec<Decision>,
+    ) {
+        if self.is_empty() {
+            return;
+        }
+        self.ask_again(cx.now, cx.settings.command_repeats);
+        for id in self.waiting_devices() {
+            let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing);
+            if at <= cx.mono() {
+                self.dispatch_to(cx, routes, id, decisions);
             }
         }
     }
 
-    /// Sends what is due, of each thermostat as one write.
-    pub(crate) fn send_orders(&mut self) {
-        let interval = self.cx.settings.write_interval();
-        let due: Vec<DeviceId> = self
-            .devices
-            .iter()
-            .filter(|device| device.wishes.send_at(interval).is_some_and(|at| at <= self.cx.mono()))
-            .map(Device::id)
-            .collect();
-        for id in due {
-            self.expire(id);
-            self.send_order(id);
-        }
-    }
-
-    fn send_order(&mut self, id: DeviceId) {
-        let Some(device) = self.devices.find(id) else { return };
-        let Some((first, own)) = device.wishes.first_waiting() else { return };
-        let channel = match self.channel(device) {
+    fn dispatch_to(
+        &mut self,
+        cx: &mut Context,
+        routes: &mut Routes<'_>,
+        id: DeviceId,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(device) = routes.devices.find(id) else { return };
+        let Some((first, own)) = self.first_waiting(id) else { return };
+        let channel = match routes.channel(cx, device, self.has_waited(cx, id), self.needs_structured(id)) {
             Ok(channel) => channel,
-            Err(refused) => return self.refuse_waiting(id, None, &refused),
+            Err(refused) => return self.refuse_waiting(id, None, &refused, decisions),
         };
         // All that waits goes as one, unless together it makes no sense.
-        let (change, alone) = match self.fit(device, device.wishes.waiting(), channel) {
-            Ok(change) => (change, None),
-            Err(_) => match self.fit(device, own, channel) {
-                Ok(change) => (change, Some(first)),
+        let (payload, alone) = match routes.payload(cx, device, self.waiting_change(id), channel) {
+            Ok(payload) => (payload, None),
+            Err(_) => match routes.payload(cx, device, own, channel) {
+                Ok(payload) => (payload, Some(first)),
                 Err(refusal) => {
                     let refused = Refused::Model(Box::new(refusal));
-                    return self.refuse_waiting(id, Some(first), &refused);
+                    return self.refuse_waiting(id, Some(first), &refused, decisions);
                 }
             },
         };
         match channel {
-            Channel::Mqtt => self.publish_order(id, change, alone),
-            Channel::Structured => self.request_order(id, change, alone),
-        }
-    }
-
-    fn refuse_waiting(&mut self, id: DeviceId, alone: Option<CommandId>, refused: &Refused) {
-        let mut decided = Vec::new();
-        if let Some(device) = self.devices.find_mut(id) {
-            device.wishes.refuse_waiting(alone, refused, &mut decided);
-        }
-        self.tell(decided.into_iter().map(|one| (id, one)).collect());
-    }
-
-    /// A number no other command of this session has; the clock in milliseconds, as the vendor's app has it.
-    fn next_stamp(&mut self) -> u64 {
-        let clock = u64::try_from(self.cx.time().as_millis()).unwrap_or(0);
-        self.stamp = clock.max(self.stamp + 1);
-        self.stamp
-    }
-
-    fn publish_order(&mut self, id: DeviceId, change: Change, alone: Option<CommandId>) {
-        let Some(at) = self.mqtt.route(id) else { return };
-        if !self.mqtt.connections.get(at).is_some_and(|connection| connection.may_send(&self.cx)) {
-            return;
-        }
-        let stamp = self.next_stamp();
-        let Self { cx, identity, mqtt, devices, .. } = self;
-        let Some(device) = devices.find_mut(id) else { return };
-        let time = cx.time();
-        let Ok(command) =
-            Command::new(id, device.model(), &device.limits(), &cx.settings.modes, change, time)
-        else {
-            return;
-        };
-        let app_ref = cx.settings.app_ref.or(identity.user()).unwrap_or("mysa-session");
-        let mut payload = Vec::with_capacity(320);
-        command.encode(&EnvelopeMeta { id: stamp, time, app_ref, form: cx.settings.envelope }, &mut payload);
-        for older in device.wishes.overtaken(&change) {
-            mqtt.give_up(older);
-        }
-        let Some(connection) = mqtt.connections.get_mut(at) else { return };
-        let what = Publishing::Command { device: id, stamp };
-        let retries = cx.settings.publish_retries;
-        let kept_up = connection.publish(cx, id, &payload, what, retries);
-        let mut decided = Vec::new();
-        device.wishes.sent(alone, stamp, Channel::Mqtt, cx.mono(), time, &mut decided);
-        if !self.captured {
-            self.rest.schedule_states_no_later_than(self.cx.after(SECOND_LOOK));
-        }
-        self.tell(decided.into_iter().map(|one| (id, one)).collect());
-        if !kept_up {
-            self.mqtt.apply_events(
-                &mut self.cx,
-                at,
-                &mut alloc::vec![crate::mqtt::connection::ConnectionEvent::Dead],
-            );
-        }
-    }
-
-    fn request_order(&mut self, id: DeviceId, change: Change, alone: Option<CommandId>) {
-        if self.identity.id_token(&self.cx).is_none() {
-            return;
-        }
-        let stamp = self.next_stamp();
-        let Self { cx, rest, devices, mqtt, .. } = self;
-        let Some(device) = devices.find_mut(id) else { return };
-        let Ok(update) = StructuredUpdate::new(device.model(), &device.limits(), change) else { return };
-        for older in device.wishes.overtaken(&change) {
-            mqtt.give_up(older);
-        }
-        if !rest.ask(rest::update_state(id, &update).into_request(), Purpose::Update { device: id, stamp }) {
-            return;
-        }
-        let mut decided = Vec::new();
-        device.wishes.sent(alone, stamp, Channel::Structured, cx.mono(), cx.time(), &mut decided);
-        device.judge_at = None;
-        device.judged = 0;
-        self.tell(decided.into_iter().map(|one| (id, one)).collect());
-    }
-
-    /// The structured service has answered a command, or not.
-    pub(crate) fn updated(&mut self, id: DeviceId, stamp: u64, outcome: &Outcome) {
-        let first = self.cx.after(STATE_POLL_DELAYS[0]);
-        let Some(device) = self.devices.find_mut(id) else { return };
-        let mut decided = Vec::new();
-        match outcome {
-            Outcome::Done => device.wishes.taken(stamp, Channel::Structured),
-            Outcome::Refused(status @ 400..=499) => {
-                device.wishes.refused(stamp, &Refused::Service { status: *status }, &mut decided);
+            Channel::Mqtt => {
+                let Some(at) = routes.mqtt.route(id) else { return };
+                let Some(connection) =
+                    routes.mqtt.connections.get_mut(at).filter(|connection| connection.may_send(cx))
+                else {
+                    return;
+                };
+                connection.next_send = cx.after(cx.settings.pace);
+                let (conn, serial) = (connection.id, self.next_serial(cx.time()));
+                self.queue(serial, id, alone, payload, Some(conn), cx.mono());
+                cx.outbox.push(Work::Publish { conn, serial });
             }
-            // It may have had its effect. It is not sent again; what is reported will tell.
-            Outcome::Refused(_) | Outcome::Failed | Outcome::Again => {}
-        }
-        device.judge_at = Some(first);
-        device.judged = 0;
-        self.tell(decided.into_iter().map(|one| (id, one)).collect());
-    }
-
-    /// Looks where the evidence for commands is to be found, and decides those that have had their time.
-    pub(crate) fn judge_orders(&mut self) {
-        let now = self.cx.mono();
-        for id in self.devices.ids() {
-            self.expire(id);
-            let Some(device) = self.devices.find_mut(id) else { continue };
-            if device.judge_at.is_none_or(|at| at > now) {
-                continue;
-            }
-            let waits = device.wishes.unanswered().any(|(_, channel)| channel == Channel::Structured);
-            let pause = STATE_POLL_DELAYS
-                [usize::from(device.judged.saturating_add(1)).min(STATE_POLL_DELAYS.len() - 1)];
-            device.judged = device.judged.saturating_add(1);
-            device.judge_at = waits.then(|| now.saturating_add(pause));
-            if waits {
-                self.rest.ask(rest::structured_state(id).into_request(), Purpose::Reported(id));
+            Channel::Structured => {
+                let ready = routes.auth.id_token(cx).is_some() && routes.rest.has_room_for_command();
+                if !ready || self.is_structured_busy(id) {
+                    return;
+                }
+                let serial = self.next_serial(cx.time());
+                self.queue(serial, id, alone, payload, None, cx.mono());
+                cx.outbox.push(Work::Update { serial });
             }
         }
     }
 
-    fn expire(&mut self, id: DeviceId) {
-        let now = self.cx.mono();
-        let mut decided = Vec::new();
-        if let Some(device) = self.devices.find_mut(id) {
-            device.wishes.expire(now, &mut decided);
-        }
-        self.tell(decided.into_iter().map(|one| (id, one)).collect());
+    /// Whether what waits for a thermostat has waited long enough for MQTT.
+    fn has_waited(&self, cx: &Context, device: DeviceId) -> bool {
+        self.patience_ends(device).is_some_and(|at| at <= cx.mono())
     }
 
-    /// Resolves one command, or all, at once.
-    pub(crate) fn resolve(&mut self, only: Option<CommandId>, why: Expired) {
-        let now = self.cx.mono();
-        let mut all = Vec::new();
-        for device in self.devices.iter_mut() {
-            let mut decided = Vec::new();
-            device.wishes.resolve(only, why, now, &mut decided);
-            let id = device.id();
-            all.extend(decided.into_iter().map(|one| (id, one)));
-        }
-        self.tell(all);
+    fn patience_ends(&self, device: DeviceId) -> Option<Duration> {
+        let (since, until) = self.waiting_since(device)?;
+        Some(since.saturating_add(MQTT_PATIENCE.min(until.saturating_sub(since) / 3)))
     }
 
-    pub(crate) fn orders_due(&self) -> Option<Deadline> {
-        let interval = self.cx.settings.write_interval();
-        let mut due = None;
-        for device in self.devices.iter().filter(|device| !device.wishes.is_empty()) {
-            due = earlier(due, device.wishes.deadline().map(|at| Deadline::new(at, Wake::Command)));
-            due = earlier(due, device.judge_at.map(|at| Deadline::new(at, Wake::Command)));
-            let Some(at) = device.wishes.send_at(interval) else { continue };
-            // Without a way out there is nothing to be woken for.
-            let ready = match self.channel(device) {
+    /// When something has to be done for a command.
+    pub(crate) fn due(&self, cx: &Context, routes: &Routes<'_>) -> Option<Deadline> {
+        let mut due = self.deadline().map(|at| Deadline::new(at, Wake::Command));
+        for id in self.waiting_devices() {
+            let Some(device) = routes.devices.find(id) else { continue };
+            let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing);
+            let must = self.needs_structured(id);
+            // Without a way out there is nothing to be woken for: the end of the wait for it wakes.
+            let ready = match routes.channel(cx, device, self.has_waited(cx, id), must) {
                 Err(_) => Some(Duration::ZERO),
-                Ok(Channel::Structured) => self.identity.id_token(&self.cx).map(|_| Duration::ZERO),
-                Ok(Channel::Mqtt) => self
-                    .mqtt
-                    .route(device.id())
-                    .and_then(|at| self.mqtt.connections.get(at))
-                    .filter(|connection| !connection.is_full())
-                    .map(|connection| connection.next_send),
+                Ok(Channel::Structured) => {
+                    let ready = routes.auth.id_token(cx).is_some() && routes.rest.has_room_for_command();
+                    (ready && !self.is_structured_busy(id)).then_some(Duration::ZERO)
+                }
+                Ok(Channel::Mqtt) => {
+                    let route = routes.mqtt.route(id).and_then(|at| routes.mqtt.connections.get(at));
+                    match route {
+                        Some(connection) => connection.is_ready().then_some(connection.next_send),
+                        None => self.patience_ends(id).filter(|at| *at > cx.mono()),
+                    }
+                }
             };
             due = earlier(due, ready.map(|ready| Deadline::new(at.max(ready), Wake::Command)));
         }
         due
     }
+}
+
+impl Payload {
+    /// Appends the MQTT payload, the same bytes each time. Nothing for the other channel.
+    pub(crate) fn encode_mqtt(&self, serial: u64, cx: &Context, out: &mut Vec<u8>) {
+        if let Self::Mqtt { command, time, app_ref } = self {
+            command
+                .encode(&EnvelopeMeta { id: serial, time: *time, app_ref, form: cx.settings.envelope }, out);
+        }
+    }
+
+    /// An example of the bytes, for a caller who wants to look before anything is sent.
+    pub(crate) fn example(&self, cx: &Context) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Mqtt { time, .. } => {
+                let serial = u64::try_from(time.as_millis()).unwrap_or(0);
+                self.encode_mqtt(serial, cx, &mut bytes);
+            }
+            Self::Structured(update) => update.encode(&mut bytes),
+        }
+        bytes
+    }
+}
+
+/// What a command would be if it was given now.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Preview {
+    /// The channel it would take.
+    pub channel: Channel,
+    /// What would be sent, on the thermostat's own grid.
+    pub change: Change,
+    /// What the thermostat is known to hold now, in the same fields.
+    pub before: Change,
+    /// The payload of the publish, or the body of the request, with a number and a time of now.
+    pub payload: String,
 }

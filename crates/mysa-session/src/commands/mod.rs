@@ -1,8 +1,9 @@
 //! The commands of the account: every one that is undecided, where it may be sent, and what became of it.
 
 pub(crate) mod book;
-mod dispatch;
+pub(crate) mod dispatch;
 pub(crate) mod fields;
 pub(crate) mod verdict;
 
-pub use verdict::{Busy, CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
+pub use dispatch::Preview;
+pub use verdict::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};

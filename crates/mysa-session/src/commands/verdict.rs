@@ -14,47 +14,49 @@ impl fmt::Display for CommandId {
     }
 }
 
-/// Too many commands are unresolved, or too many verdicts unread: drain [`Session::poll_output`](crate::Session::poll_output)
-/// first. Nothing was begun.
+/// Error: too many commands are undecided, or too many verdicts are unread. Drain
+/// [`Session::poll_output`](crate::Session::poll_output) first. Nothing was begun.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "there is nothing to add")]
 pub struct Busy;
 
 impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too much is under way already, read the events first")
+        f.write_str("too many commands or requests are under way: read the events first")
     }
 }
 
 impl core::error::Error for Busy {}
 
-/// What became of a command. Every command gets exactly one, within its deadline.
+/// Outcome of a command. Every command gets exactly one, within its deadline.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "who acts on a verdict must have considered each")]
 pub enum Verdict {
-    /// It holds: the thermostat has shown every field that was asked for.
+    /// The thermostat holds it: after the sending, one observed state showed every field that was asked for.
     Confirmed {
-        /// What showed it last.
+        /// The evidence that completed it.
         by: Evidence,
-        /// How long after it was asked for.
+        /// Time from the request to the evidence.
         after: Duration,
+        /// Whether the command changed anything.
+        effect: Effect,
     },
-    /// It was sent, and whether it holds is not known.
+    /// It was sent, and whether the thermostat holds it is not known.
     Unconfirmed {
-        /// How far it was seen to get.
+        /// The furthest stage it is known to have reached.
         reached: DeliveryStage,
-        /// What the thermostat was seen to hold since, in the fields that were asked for.
+        /// What the thermostat showed since the sending, in the fields that were asked for.
         seen: Change,
-        /// How long it was waited for.
+        /// Time from the request to the verdict.
         after: Duration,
     },
-    /// It will not be done. Nothing was sent, or the receiver said no.
+    /// It will not be done: nothing was sent, or the receiver refused it.
     Refused(Refused),
     /// A newer command asks for other values of all its fields.
     Superseded {
         /// The newer one.
         by: CommandId,
-        /// How far it had got; `None` if it was never sent.
+        /// The furthest stage it is known to have reached; `None` if it was never sent.
         reached: Option<DeliveryStage>,
     },
     /// It was never sent.
@@ -69,7 +71,17 @@ impl Verdict {
     }
 }
 
-/// What showed that a command holds.
+/// Whether a confirmed command changed anything.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "it did or it did not")]
+pub enum Effect {
+    /// The thermostat held something else before, or it was not known what.
+    Changed,
+    /// The thermostat was known to hold all of it already when the command was asked for.
+    AlreadySo,
+}
+
+/// Source of the evidence that confirmed a command.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Evidence {
@@ -83,33 +95,33 @@ pub enum Evidence {
     Reported,
 }
 
-/// How far a command was seen to get.
+/// How far a command is known to have got on its way to the thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "the three stations between us and the relay")]
+#[expect(clippy::exhaustive_enums, reason = "the three stages between us and the relay")]
 pub enum DeliveryStage {
-    /// It was handed to the connection.
+    /// Its bytes were handed to the connection.
     Wire(Channel),
-    /// The broker, or the REST service, has taken it.
+    /// The broker, or the REST service, accepted it.
     Service(Channel),
-    /// The thermostat has acknowledged it, without showing the values.
+    /// The thermostat acknowledged it, without showing the values.
     Thermostat,
 }
 
-/// Who refused a command.
+/// Why a command was refused, and by whom.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// We did: no such thermostat in the account.
+    /// The session: the account has no such thermostat.
     UnknownDevice,
-    /// We did, before sending: the model does not do that.
+    /// The session, before sending: the model does not take this change.
     Model(Box<InvalidCommand>),
-    /// The caller chose [`Settings::read_only`](crate::Settings::read_only).
+    /// The session: the caller chose [`Settings::read_only`](crate::Settings::read_only).
     ReadOnlyByChoice,
-    /// MQTT takes no commands from this account, and there is no other channel for this model.
+    /// The session: the broker accepts no commands from this account, and the model has no other channel.
     NotPermitted,
-    /// The thermostat answered that it will not.
+    /// The thermostat answered that it does not do it.
     Device,
-    /// The REST service answered no.
+    /// The REST service refused the request.
     Service {
         /// HTTP status.
         status: u16,
@@ -132,8 +144,12 @@ impl fmt::Display for Verdict {
     /// For people: `confirmed by the thermostat after 1.2 s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Confirmed { by, after } => {
-                write!(f, "confirmed by {by} after {:.1} s", after.as_secs_f64())
+            Self::Confirmed { by, after, effect } => {
+                write!(f, "confirmed by {by} after {:.1} s", after.as_secs_f64())?;
+                match effect {
+                    Effect::Changed => Ok(()),
+                    Effect::AlreadySo => f.write_str("; it was so already"),
+                }
             }
             Self::Unconfirmed { reached, after, .. } => {
                 write!(f, "unconfirmed after {:.1} s: {reached}", after.as_secs_f64())

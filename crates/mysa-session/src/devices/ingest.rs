@@ -3,11 +3,14 @@ use core::time::Duration;
 
 use mysa_proto::rest::{DeviceList, DeviceStateEntry, DeviceStates, Reading, StructuredState};
 use mysa_proto::{
-    AutoSetpoints, Body, Brightness, Change, Changes, DeviceId, Message, Now, Observation, Source, Topic,
-    TopicKind, UnixTime,
+    Agreement, AutoSetpoints, Body, Brightness, Change, Changes, DeviceId, Message, Now, Observation, Source,
+    Topic, TopicKind, UnixTime,
 };
 
-use crate::commands::book::{Answered, Confirmed, Decided};
+use crate::commands::book::{
+    Acknowledgement, CommandBook, Confirmed, Decision, OpenCommand, RestWitness, StructuredAnswer, observed,
+};
+use crate::commands::fields;
 use crate::commands::verdict::Evidence;
 use crate::context::Context;
 use crate::devices::{Device, Devices};
@@ -20,15 +23,25 @@ const SECOND_LIST: Duration = Duration::from_secs(30);
 /// Time a thermostat that has just started needs before it takes a request for live reports.
 const AFTER_BOOT: Duration = Duration::from_secs(3);
 
+/// A message as a connection brought it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) topic: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    /// The broker kept it for whoever subscribes: it may be of any age.
+    pub(crate) retained: bool,
+}
+
 impl Devices {
     /// Takes a message of a thermostat. True if there is something to be done about it soon.
     pub(crate) fn take_message(
         &mut self,
         cx: &mut Context,
-        topic: &[u8],
-        payload: &[u8],
-        decided: &mut Vec<(DeviceId, Decided)>,
+        commands: &mut CommandBook,
+        incoming: Incoming<'_>,
+        decisions: &mut Vec<Decision>,
     ) -> bool {
+        let Incoming { topic, payload, retained } = incoming;
         let Some(Topic { device: id, kind }) = Topic::parse(topic) else { return false };
         if kind == TopicKind::In {
             return false;
@@ -37,6 +50,10 @@ impl Devices {
         let Some(device) = self.find_mut(id) else { return false };
         if cx.settings.raw_messages {
             cx.event(Event::Message { device: id, kind, payload: payload.into() });
+        }
+        if retained {
+            device.take_retained(cx, kind, payload);
+            return false;
         }
         let now = cx.mono();
         device.hear(now);
@@ -60,54 +77,97 @@ impl Devices {
             device.lease_until = Duration::ZERO;
             work = true;
         }
-        let before = decided.len();
-        let seen = if device.wishes.is_empty() {
+        let before = decisions.len();
+        let changes = if commands.is_empty() || !commands.has_open(id) {
             device.state.observe_message(message, &cx.settings.modes, family, received)
         } else {
             let observation = Observation::from_message(message, &cx.settings.modes, family, received);
-            observation.map(|seen| device.take_answer(message, &seen, cx.settings.confirm_by, decided))
+            observation.map(|seen| device.take_answer(cx, commands, message, &seen, decisions))
         };
-        let Some(changes) = seen else { return work };
-        device.tell(cx, changes, false);
+        let Some(changes) = changes else { return work };
+        device.notify(cx, changes, false);
         contradicts(device, cx);
-        work || decided.len() != before
+        work || decisions.len() != before
     }
 }
 
 impl Device {
-    /// Merges what a message says that may be about a command under way.
+    /// Merges what a message says while commands to the thermostat are undecided, and judges them by it.
     fn take_answer(
         &mut self,
+        cx: &Context,
+        commands: &mut CommandBook,
         message: &Message<'_>,
         observation: &Observation,
-        confirm_by: ConfirmBy,
-        decided: &mut Vec<(DeviceId, Decided)>,
+        decisions: &mut Vec<Decision>,
     ) -> Changes {
-        let received = observation.received;
-        let mut own = Vec::new();
-        let seen = change_of(observation);
-        let confirmed = match &message.body {
-            Body::Ack(ack) => {
-                // One that answers no command of ours proves nothing about ours.
-                message.envelope.resp_id.and_then(|stamp| stamp.as_u64()).and_then(|stamp| {
-                    let answered = Answered { stamp, success: ack.success };
-                    let confirms = confirm_by == ConfirmBy::Ack;
-                    self.wishes.acknowledged(answered, &seen, confirms, received.mono, &mut own)
-                })
-            }
-            _ => self.wishes.seen(&seen, observation.usable_at(), Evidence::Status, received.mono, &mut own),
-        };
-        decided.extend(own.into_iter().map(|one| (self.id(), one)));
+        let now = observation.received.mono;
         let changes = self.state.observe(observation);
-        match confirmed {
-            Some(confirmed) => changes.union(confirm(self, &confirmed, observation.usable_at(), received)),
-            None => changes,
+        // One that answers no command of ours proves no more than any message.
+        if let Body::Ack(ack) = &message.body
+            && let Some(serial) = message.envelope.resp_id.and_then(|id| id.as_u64())
+        {
+            let confirms = cx.settings.confirm_by == ConfirmBy::Ack;
+            let ack = Acknowledgement { serial, success: ack.success, at: observation.usable_at(), confirms };
+            commands.acknowledged(self.id(), ack, &change_of(observation), now, decisions);
         }
+        commands.judge(self.id(), &self.state, None, now, decisions);
+        changes
+    }
+
+    /// Merges a message that the broker had kept: it counts by its own time, and is no sign of life now. Without a time
+    /// it says nothing.
+    fn take_retained(&mut self, cx: &mut Context, kind: TopicKind, payload: &[u8]) {
+        let Ok(message) = Message::decode(kind, payload) else { return };
+        if !message.is_about(self.id()) {
+            return;
+        }
+        let received = cx.received();
+        let observation = Observation::from_message(&message, &cx.settings.modes, self.family(), received);
+        let Some((mut observation, at)) = observation.and_then(|seen| Some((seen, seen.usable_at()?))) else {
+            return;
+        };
+        let age = received.wall.since(at).unwrap_or_default();
+        // What was said before this session began is as old as can be.
+        let said = received.mono.saturating_sub(age);
+        observation.received = Now { mono: said, wall: at };
+        if age <= received.mono {
+            self.hear(said);
+        }
+        let changes = self.state.observe(&observation);
+        self.notify(cx, changes, false);
+        contradicts(self, cx);
+    }
+
+    /// Merges fields that a command is known to have set.
+    pub(crate) fn confirm(&mut self, cx: &mut Context, confirmed: &Confirmed) {
+        let received = cx.received();
+        let observation = Observation::from_change(&confirmed.change, confirmed.at, received);
+        let changes = self.state.confirm(&observation, confirmed.since);
+        self.notify(cx, changes, false);
+    }
+
+    /// The settings that it is known to hold.
+    pub(crate) fn held(&self) -> Change {
+        observed(&self.state, |_| true).change
+    }
+
+    /// Whether it is known to hold all of a change.
+    pub(crate) fn holds(&self, change: &Change) -> bool {
+        fields::compare(change, &self.held()).1 == Agreement::Agrees
     }
 }
 
-fn confirm(device: &mut Device, confirmed: &Confirmed, at: Option<UnixTime>, received: Now) -> Changes {
-    device.state.confirm(&Observation::from_change(&confirmed.change, at, received), confirmed.since)
+impl Devices {
+    /// What a thermostat has shown since a command was sent.
+    pub(crate) fn seen_since(&self, command: &OpenCommand) -> Change {
+        match (self.find(command.device), command.first_sent()) {
+            (Some(device), Some(sent)) => {
+                observed(&device.state, |provenance| provenance.is_after(&sent)).change
+            }
+            _ => Change::default(),
+        }
+    }
 }
 
 fn contradicts(device: &mut Device, cx: &mut Context) {
@@ -120,7 +180,7 @@ fn contradicts(device: &mut Device, cx: &mut Context) {
 
 impl Device {
     /// Notes what the application has to be told. One entry waits for it, however much changes.
-    pub(crate) fn tell(&mut self, cx: &mut Context, changes: Changes, about: bool) {
+    pub(crate) fn notify(&mut self, cx: &mut Context, changes: Changes, about: bool) {
         if changes.is_empty() && !about {
             return;
         }
@@ -162,7 +222,8 @@ impl Session {
             HttpResult::Failed(_) => (0, &[][..]),
         };
         match (purpose, outcome) {
-            (_, Outcome::Again) => {}
+            (Purpose::Update(serial), outcome) => self.updated(serial, outcome),
+            (_, Outcome::TokenRefused) => {}
             (Purpose::Devices, Outcome::Done) => match DeviceList::decode(body) {
                 Ok(list) => {
                     self.rest.devices_done(&mut self.cx, true);
@@ -192,7 +253,6 @@ impl Session {
                 }
             }
             (Purpose::Reported(_), _) => {}
-            (Purpose::Update { device, stamp }, outcome) => self.updated(device, stamp, outcome),
             (Purpose::Caller(id), outcome) => {
                 let result = match (outcome, result) {
                     (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
@@ -225,10 +285,8 @@ impl Session {
             self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
         }
         for id in gone {
-            if let Some(mut device) = self.devices.remove(id) {
-                let mut decided = Vec::new();
-                device.wishes.resolve(None, crate::Expired::Cancelled, now, &mut decided);
-                self.tell(decided.into_iter().map(|one| (id, one)).collect());
+            if self.devices.remove(id).is_some() {
+                self.give_up(|command| command.device == id, crate::Expired::Cancelled);
                 self.cx.event(Event::DeviceRemoved { device: id });
             }
         }
@@ -244,7 +302,7 @@ impl Session {
             if let Some(device) = devices.find_mut(*id)
                 && device.describe(record, &mut homes)
             {
-                device.tell(cx, Changes::default(), true);
+                device.notify(cx, Changes::default(), true);
             }
         }
         if !self.listed {
@@ -254,12 +312,27 @@ impl Session {
         self.want_devices();
     }
 
+    /// The structured service has answered the request of a command, or not.
+    fn updated(&mut self, serial: u64, outcome: &Outcome) {
+        let answer = match *outcome {
+            Outcome::Done => StructuredAnswer::Accepted,
+            Outcome::TokenRefused => StructuredAnswer::TokenRefused,
+            // 408 says that the service gave up waiting; whether for us or for itself is open.
+            Outcome::Refused(408) | Outcome::Failed => StructuredAnswer::Open,
+            Outcome::Refused(status @ 400..=499) => StructuredAnswer::Refused(status),
+            Outcome::Refused(_) => StructuredAnswer::Open,
+        };
+        let mut decisions = Vec::new();
+        self.commands.structured_answered(serial, answer, self.cx.mono(), &mut decisions);
+        self.emit(decisions);
+    }
+
     fn take_states(&mut self, states: &DeviceStates) {
         let received = self.cx.received();
         let modes = self.cx.settings.modes;
+        let mut decisions = Vec::new();
         for (id, entry) in &states.states {
-            let mut decided = Vec::new();
-            let Self { cx, devices, .. } = self;
+            let Self { cx, devices, commands, .. } = self;
             let Some(device) = devices.find_mut(*id) else { continue };
             let family = device.family();
             let mut changes = Changes::default();
@@ -269,18 +342,9 @@ impl Session {
                 received,
                 |mode| modes.mode_of(mode, family),
                 |observation| {
-                    let at = observation.usable_at();
                     // That it is, or was, connected is the cloud's word and no sign of life.
                     if observation.connected.is_none() {
-                        newest = newest.max(at);
-                    }
-                    if !device.wishes.is_empty() && at.is_some() {
-                        let seen = change_of(&observation);
-                        let confirmed =
-                            device.wishes.seen(&seen, at, Evidence::Rest, received.mono, &mut decided);
-                        if let Some(confirmed) = confirmed {
-                            changes = changes.union(confirm(device, &confirmed, None, received));
-                        }
+                        newest = newest.max(observation.usable_at());
                     }
                     changes = changes.union(device.state.observe(&observation));
                 },
@@ -288,32 +352,51 @@ impl Session {
             if let Some(age) = newest.map(|at| received.wall.since(at).unwrap_or_default()) {
                 device.hear(received.mono.saturating_sub(age));
             }
-            device.tell(cx, changes, false);
+            if commands.has_open(*id) {
+                let witness = RestWitness { by: Evidence::Rest, alive_at: newest, reported: None };
+                commands.judge(*id, &device.state, Some(&witness), received.mono, &mut decisions);
+            }
+            device.notify(cx, changes, false);
             contradicts(device, cx);
-            self.tell(decided.into_iter().map(|one| (*id, one)).collect());
         }
+        self.emit(decisions);
     }
 
     /// Only what is reported is evidence; what is desired may sit there unapplied for ever.
     fn take_reported(&mut self, id: DeviceId, state: &StructuredState) {
         let received = self.cx.received();
-        let Self { cx, devices, .. } = self;
+        let Self { cx, devices, commands, .. } = self;
         let Some(device) = devices.find_mut(id) else { return };
-        let mut decided = Vec::new();
+        let mut decisions = Vec::new();
         let mut changes = Changes::default();
+        let mut unmerged = (Change::default(), None);
         for (seen, at) in reported(state) {
-            if let Some(confirmed) =
-                device.wishes.seen(&seen, at, Evidence::Reported, received.mono, &mut decided)
-                && at.is_some()
-            {
-                changes = changes.union(confirm(device, &confirmed, None, received));
-            }
             let observation =
                 Observation { source: Source::Structured, ..Observation::from_change(&seen, at, received) };
             changes = changes.union(device.state.observe(&observation));
+            // No state of a device has these.
+            let beside = Change {
+                auto_setpoints: seen.auto_setpoints,
+                temperature_offset: seen.temperature_offset,
+                ..Change::default()
+            };
+            if let (false, Some(at)) = (beside.is_empty(), at) {
+                unmerged = (
+                    unmerged.0.then(beside),
+                    unmerged.1.map_or(Some(at), |older: UnixTime| Some(older.min(at))),
+                );
+            }
         }
-        device.tell(cx, changes, false);
-        self.tell(decided.into_iter().map(|one| (id, one)).collect());
+        let telemetry = state.telemetry.as_ref().and_then(|telemetry| telemetry.at);
+        let witness = RestWitness {
+            by: Evidence::Reported,
+            alive_at: state.last_connected.max(telemetry).filter(|_| state.connected != Some(false)),
+            reported: unmerged.1.map(|at| (unmerged.0, at)),
+        };
+        commands.judge(id, &device.state, Some(&witness), received.mono, &mut decisions);
+        device.notify(cx, changes, false);
+        contradicts(device, cx);
+        self.emit(decisions);
     }
 }
 

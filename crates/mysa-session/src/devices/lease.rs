@@ -27,13 +27,15 @@ impl Session {
                 | ConnectionEvent::NoAnswer(TopicFilter::Device(id, _)) => {
                     let Self { cx, devices, .. } = self;
                     if let Some(device) = devices.find_mut(id) {
-                        device.tell(cx, Changes::default(), true);
+                        device.notify(cx, Changes::default(), true);
                     }
                 }
-                ConnectionEvent::Acknowledged(Publishing::Command { device, stamp }) => {
-                    if let Some(device) = self.devices.find_mut(device) {
-                        device.wishes.taken(stamp, Channel::Mqtt);
-                    }
+                ConnectionEvent::Acknowledged(Publishing::Command { serial, .. }) => {
+                    let (now, after) = (self.cx.mono(), self.cx.settings.command_repeat_after);
+                    self.commands.accepted_by_broker(serial, now, after);
+                }
+                ConnectionEvent::Unanswered(Publishing::Command { serial, .. }) => {
+                    self.publish_failed(serial);
                 }
                 ConnectionEvent::Acknowledged(Publishing::LiveReport { device }) => {
                     let until = self.cx.after(self.cx.settings.live_report);
@@ -43,7 +45,7 @@ impl Session {
                 }
                 ConnectionEvent::Live
                 | ConnectionEvent::ConnectRefused(_)
-                | ConnectionEvent::Unanswered(_)
+                | ConnectionEvent::Unanswered(Publishing::LiveReport { .. })
                 | ConnectionEvent::Dead => {}
             }
         }
@@ -64,7 +66,7 @@ impl Session {
             if covered {
                 let spread = cx.entropy.up_to(SPREAD);
                 device.lease_at = leases(&cx.settings, device).then(|| cx.after(spread));
-                device.tell(cx, Changes::default(), true);
+                device.notify(cx, Changes::default(), true);
             }
         }
     }
@@ -93,9 +95,8 @@ impl Session {
             if encode_live_report(device.id(), seconds, cx.time(), &mut payload).is_err() {
                 continue;
             }
-            let what = Publishing::LiveReport { device: device.id() };
             // A driver that does not keep up is found out by the next step of the connection.
-            let _ = connection.publish(cx, device.id(), &payload, what, 0);
+            let _ = connection.publish_live_report(cx, device.id(), &payload);
             let early = cx.entropy.up_to(cx.settings.live_report_renewal / 10);
             device.lease_at = Some(cx.after(cx.settings.live_report_renewal).saturating_sub(early));
             if mqtt.permission.is_denied() {
@@ -114,7 +115,7 @@ impl Session {
             let stale = device.stale_at(patience(&cx.settings, device, now)) <= now;
             if stale != device.stale {
                 device.stale = stale;
-                device.tell(cx, Changes::default(), true);
+                device.notify(cx, Changes::default(), true);
             }
         }
     }
@@ -207,7 +208,7 @@ impl Session {
             else {
                 continue;
             };
-            if connection.is_full() {
+            if !connection.is_ready() {
                 continue;
             }
             let at = lease_at.max(connection.next_send);

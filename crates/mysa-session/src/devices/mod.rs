@@ -1,6 +1,8 @@
 mod ingest;
 mod lease;
 
+pub(crate) use ingest::Incoming;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -12,8 +14,6 @@ use mysa_proto::{
     AcCapabilities, Celsius, Change, Changes, Contradiction, DeviceId, DeviceState, Family, Limits, Model,
     TrackedSensor,
 };
-
-use crate::commands::book::Wishes;
 
 /// A thermostat of the account, and all that is known of it.
 #[derive(Debug)]
@@ -33,16 +33,14 @@ pub struct Device {
     pub(crate) expected: Duration,
     pub(crate) stale: bool,
     pub(crate) contradicts: bool,
-    pub(crate) wishes: Wishes,
+    /// What is asked of it and not decided.
+    pub(crate) pending: Change,
     /// When it is next to be asked to report live.
     pub(crate) lease_at: Option<Duration>,
     /// Until when it reports live.
     pub(crate) lease_until: Duration,
     /// What the application has not been told yet.
     pub(crate) notice: PendingNotice,
-    /// When the structured service is next to be asked what it reports.
-    pub(crate) judge_at: Option<Duration>,
-    pub(crate) judged: u8,
     /// It was missing from the last list of the account.
     pub(crate) missing: bool,
 }
@@ -71,12 +69,10 @@ impl Device {
             expected: now,
             stale: false,
             contradicts: false,
-            wishes: Wishes::default(),
+            pending: Change::default(),
             lease_at: None,
             lease_until: Duration::ZERO,
             notice: PendingNotice::default(),
-            judge_at: None,
-            judged: 0,
             missing: false,
         }
     }
@@ -161,8 +157,8 @@ impl Device {
 
     /// The fields somebody has asked for that have no verdict yet.
     #[must_use]
-    pub fn pending(&self) -> Change {
-        self.wishes.pending()
+    pub const fn pending(&self) -> Change {
+        self.pending
     }
 
     /// The signal that it heats although its mode says off.
@@ -246,10 +242,6 @@ impl Devices {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    pub(crate) fn ids(&self) -> Vec<DeviceId> {
-        self.0.iter().map(|device| device.id).collect()
     }
 }
 

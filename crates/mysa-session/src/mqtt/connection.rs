@@ -9,8 +9,11 @@ use mysa_mqtt_codec::{
 use mysa_proto::{DeviceId, Topic};
 
 use crate::context::Context;
+use crate::devices::Incoming;
+use crate::mqtt::packets::Packets;
 use crate::mqtt::subscription::{Subscription, SubscriptionState, TopicFilter};
 use crate::now::earlier;
+use crate::outbox::Work;
 use crate::{ConnId, Deadline, Wake};
 
 /// One MQTT connection, from dialling to its end.
@@ -31,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) next_send: Duration,
     stream: Stream,
     next_packet: u16,
+    /// The driver has bytes of it that the peer does not take.
+    blocked: bool,
     last_received: Duration,
     next_ping: Duration,
     ping_until: Option<Duration>,
@@ -43,12 +48,12 @@ pub(crate) enum Phase {
     Live { since: Duration },
 }
 
-/// A publish that waits for its acknowledgement.
+/// A publish that waits for its acknowledgement. It does not hold the bytes: those of a command are made anew for each
+/// repeat, if the command still lives.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     packet: PacketId,
     pub(crate) what: Publishing,
-    bytes: Vec<u8>,
     pub(crate) sent: Duration,
     until: Duration,
     /// How often it may still be sent again.
@@ -57,7 +62,7 @@ pub(crate) struct InFlight {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Publishing {
-    Command { device: DeviceId, stamp: u64 },
+    Command { device: DeviceId, serial: u64 },
     LiveReport { device: DeviceId },
 }
 
@@ -98,6 +103,7 @@ impl Connection {
             next_send: Duration::ZERO,
             stream: Stream::new(cx.settings.max_packet),
             next_packet: 1,
+            blocked: false,
             last_received: cx.mono(),
             next_ping: Duration::MAX,
             ping_until: None,
@@ -177,14 +183,16 @@ impl Connection {
     }
 
     pub(crate) fn may_send(&self, cx: &Context) -> bool {
-        self.is_live()
-            && self.leave_at.is_none()
-            && self.next_send <= cx.mono()
-            && self.in_flight.len() < WINDOW
+        self.is_live() && self.leave_at.is_none() && self.next_send <= cx.mono() && self.is_ready()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.in_flight.len() >= WINDOW
+    /// Whether it takes a publish once its pace allows it.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.blocked && self.in_flight.len() < WINDOW
+    }
+
+    pub(crate) const fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
     }
 
     fn packet_id(&mut self) -> PacketId {
@@ -202,28 +210,67 @@ impl Connection {
         }
     }
 
-    /// Publishes with QoS 1. False if the driver does not keep up.
-    pub(crate) fn publish(
-        &mut self,
-        cx: &mut Context,
-        device: DeviceId,
-        payload: &[u8],
-        what: Publishing,
-        retries: u8,
-    ) -> bool {
+    /// Publishes a request for live reports, with QoS 1. False if the driver does not keep up.
+    pub(crate) fn publish_live_report(&mut self, cx: &mut Context, device: DeviceId, payload: &[u8]) -> bool {
         let packet = self.packet_id();
-        let topic = alloc::format!("{}", Topic::incoming(device));
-        let mut bytes = Vec::with_capacity(payload.len() + topic.len() + 8);
-        let Ok(topic) = mqtt::Topic::new(&topic) else { return true };
-        let publish = Publish::new(topic, payload, Delivery::AtLeastOnce(packet));
-        if publish.encode(&mut bytes).is_err() {
-            return true;
-        }
-        let (sent, until) = (cx.mono(), cx.after(cx.settings.puback_timeout));
-        let written = cx.outbox.append(self.id, &bytes);
-        self.in_flight.push(InFlight { packet, what, bytes, sent, until, retries });
+        let written = cx.outbox.send(self.id, |out| encode_publish(device, payload, packet, false, out));
+        self.in_flight.push(InFlight {
+            packet,
+            what: Publishing::LiveReport { device },
+            sent: cx.mono(),
+            until: cx.after(cx.settings.puback_timeout),
+            retries: 0,
+        });
         self.next_send = cx.after(cx.settings.pace);
         written
+    }
+
+    /// Takes a command for its first transmission. Returns the packet, to be sent at once.
+    pub(crate) fn publish_command(
+        &mut self,
+        cx: &Context,
+        device: DeviceId,
+        payload: &[u8],
+        serial: u64,
+        retries: u8,
+    ) -> Packets {
+        let packet = self.packet_id();
+        self.in_flight.push(InFlight {
+            packet,
+            what: Publishing::Command { device, serial },
+            sent: cx.mono(),
+            until: cx.after(cx.settings.puback_timeout),
+            retries,
+        });
+        Packets::with(|out| encode_publish(device, payload, packet, false, out))
+    }
+
+    /// The command of a publish that waits for its acknowledgement.
+    pub(crate) fn command_in_flight(&self, packet: PacketId) -> Option<u64> {
+        let waiting = self.in_flight.iter().find(|waiting| waiting.packet == packet)?;
+        match waiting.what {
+            Publishing::Command { serial, .. } => Some(serial),
+            Publishing::LiveReport { .. } => None,
+        }
+    }
+
+    /// The packet of a repeat: the same bytes under the same id, with DUP [MQTT-3.3.1-1].
+    pub(crate) fn repeated(device: DeviceId, payload: &[u8], packet: PacketId) -> Packets {
+        Packets::with(|out| encode_publish(device, payload, packet, true, out))
+    }
+
+    /// Releases the packet id of a command: nothing more is said of it. True if it was in flight here.
+    pub(crate) fn release(&mut self, serial: u64) -> bool {
+        let before = self.in_flight.len();
+        self.in_flight.retain(
+            |waiting| !matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial),
+        );
+        self.in_flight.len() != before
+    }
+
+    /// Whether the driver still has bytes that the peer does not take.
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Gives up filters that are not wanted any more, or asks for the next, at most eight; a suspected one alone, after
@@ -311,13 +358,13 @@ impl Connection {
         at.map(|at| at.max(self.next_send))
     }
 
-    /// Reads what the broker sent. `on_publish` gets topic and payload of every message.
+    /// Reads what the broker sent. `on_publish` gets every message.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Context,
         mut bytes: &[u8],
         events: &mut Vec<ConnectionEvent>,
-        mut on_publish: impl FnMut(&mut Context, &[u8], &[u8]),
+        mut on_publish: impl FnMut(&mut Context, Incoming<'_>),
     ) {
         if !bytes.is_empty() {
             self.last_received = cx.mono();
@@ -349,7 +396,14 @@ impl Connection {
                         // Never asked for, and AWS does not have it.
                         Delivery::ExactlyOnce(_) => return events.push(ConnectionEvent::Dead),
                     }
-                    on_publish(cx, publish.topic.as_bytes(), publish.payload);
+                    on_publish(
+                        cx,
+                        Incoming {
+                            topic: publish.topic.as_bytes(),
+                            payload: publish.payload,
+                            retained: publish.retain,
+                        },
+                    );
                 }
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
                     if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
@@ -401,7 +455,6 @@ impl Connection {
             return events.push(ConnectionEvent::Dead);
         }
         let mut probe = false;
-        let mut kept_up = true;
         let (id, last_received, timeout) = (self.id, self.last_received, cx.settings.puback_timeout);
         self.in_flight.retain_mut(|waiting| {
             if waiting.until > now {
@@ -419,11 +472,7 @@ impl Connection {
             }
             waiting.retries -= 1;
             waiting.until = now.saturating_add(timeout);
-            if let Some(first) = waiting.bytes.first_mut() {
-                // DUP.
-                *first |= 0b1000;
-            }
-            kept_up &= cx.outbox.append(id, &waiting.bytes);
+            cx.outbox.push(Work::Repeat { conn: id, packet: waiting.packet });
             true
         });
         if (self.next_ping <= now || probe) && self.ping_until.is_none() {
@@ -434,9 +483,6 @@ impl Connection {
                 found.state = SubscriptionState::Refused { retry_at: Duration::MAX };
                 events.push(ConnectionEvent::NoAnswer(found.wanted));
             }
-        }
-        if !kept_up {
-            events.push(ConnectionEvent::Dead);
         }
     }
 
@@ -492,6 +538,16 @@ impl Connection {
     }
 }
 
+fn encode_publish(device: DeviceId, payload: &[u8], packet: PacketId, dup: bool, out: &mut Vec<u8>) {
+    let topic = alloc::format!("{}", Topic::incoming(device));
+    out.reserve_exact(payload.len() + topic.len() + 8);
+    if let Ok(topic) = mqtt::Topic::new(&topic) {
+        let publish = Publish { dup, ..Publish::new(topic, payload, Delivery::AtLeastOnce(packet)) };
+        // The topic of a thermostat and a payload of a few hundred bytes always fit.
+        let _ = publish.encode(out);
+    }
+}
+
 /// Often enough that a connection which has died is noticed within one and a half keep-alives.
 fn ping_interval(cx: &Context) -> Duration {
     Duration::from_secs(cx.settings.keep_alive_secs().into()) * 3 / 4
@@ -532,7 +588,7 @@ mod tests {
         let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
         let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
         for _ in 0..WINDOW {
-            connection.publish(&mut cx, device, b"{}", Publishing::LiveReport { device }, 0);
+            assert!(connection.publish_live_report(&mut cx, device, b"{}"));
         }
         let held: Vec<u16> = connection.in_flight.iter().map(|waiting| waiting.packet.get()).collect();
         assert_eq!(held, (1..=50).collect::<Vec<u16>>());

@@ -23,6 +23,13 @@ impl Packets {
         Self(Bytes::Short([0; SHORT], 0))
     }
 
+    /// What `write` appends to an empty `Vec`.
+    pub(crate) fn with(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        Self(Bytes::Long(bytes))
+    }
+
     pub(crate) fn extend_from_slice(&mut self, more: &[u8]) {
         if let Bytes::Short(bytes, len) = &mut self.0 {
             let end = usize::from(*len) + more.len();

@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use mysa_proto::UnixTime;
+
 use crate::Publishes;
 
 /// Whether this account may publish: learnt, since nobody tells. A broker that denies a publish ends the connection or
@@ -14,6 +16,7 @@ pub(crate) struct Permission {
 
 #[derive(Clone, Copy, Debug)]
 struct Denied {
+    at: UnixTime,
     probe_at: Duration,
     /// Whether a command was among what was denied, not only requests for live reports.
     by_command: bool,
@@ -23,6 +26,33 @@ impl Permission {
     /// MQTT is known to be read-only.
     pub(crate) const fn is_denied(&self) -> bool {
         self.denied.is_some()
+    }
+
+    /// The last publish failed, or commands are known to be denied: another channel is the surer one.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        self.denied.is_some() || self.failures > 0
+    }
+
+    /// Whether anything is known: an acknowledgement, or a denial.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.shown || self.denied.is_some()
+    }
+
+    /// When it was found that commands are denied, by the cloud's time.
+    pub(crate) const fn denied_at(&self) -> Option<UnixTime> {
+        match self.denied {
+            Some(denied) => Some(denied.at),
+            None => None,
+        }
+    }
+
+    /// Commands are denied: an earlier run of the program found out, or a command that MQTT failed was done by the other
+    /// channel.
+    pub(crate) const fn deny(&mut self, at: UnixTime, probe_at: Duration) {
+        if self.denied.is_none() {
+            self.denied = Some(Denied { at, probe_at, by_command: true });
+        }
+        self.shown = false;
     }
 
     /// What is known of it, for a report.
@@ -61,13 +91,13 @@ impl Permission {
     }
 
     /// A publish was followed by the end of the connection, or by nothing although the connection was alive.
-    pub(crate) fn record_failure(&mut self, command: bool, limit: u8, probe_at: Duration) {
+    pub(crate) fn record_failure(&mut self, command: bool, limit: u8, at: UnixTime, probe_at: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.shown = false;
         match &mut self.denied {
             Some(denied) => denied.by_command |= command,
             None if self.failures >= limit.max(1) => {
-                self.denied = Some(Denied { probe_at, by_command: command });
+                self.denied = Some(Denied { at, probe_at, by_command: command });
             }
             None => {}
         }

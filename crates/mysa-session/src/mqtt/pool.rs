@@ -31,6 +31,8 @@ pub(crate) struct ConnectionPool {
     refusals: u32,
     trouble: Option<Reason>,
     stopped: bool,
+    /// Connections that have ended, until the command book knows.
+    ended: Vec<ConnId>,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +109,7 @@ impl ConnectionPool {
             refusals: 0,
             trouble: None,
             stopped: false,
+            ended: Vec::new(),
         }
     }
 
@@ -216,13 +219,11 @@ impl ConnectionPool {
         self.connections.iter().position(|connection| connection.id == id)
     }
 
-    /// A newer command took the place of this one: its bytes must not follow.
-    pub(crate) fn give_up(&mut self, stamp: u64) {
-        for waiting in self.connections.iter_mut().flat_map(|connection| connection.in_flight.iter_mut()) {
-            if matches!(waiting.what, Publishing::Command { stamp: other, .. } if other == stamp) {
-                waiting.retries = 0;
-            }
-        }
+    /// Nothing more is to be said of a transmission. Returns the connection on which its bytes may still wait for a peer
+    /// that does not take them: only its end keeps them from being sent.
+    pub(crate) fn release(&mut self, serial: u64) -> Option<usize> {
+        let at = self.connections.iter_mut().position(|connection| connection.release(serial))?;
+        self.connections.get(at).is_some_and(Connection::is_blocked).then_some(at)
     }
 
     /// Sees to timers, replacements and dials, then lets each connection subscribe.
@@ -256,7 +257,7 @@ impl ConnectionPool {
         while let Some(connection) = self.connections.get_mut(at) {
             let may = connection.is_live() && connection.leave_at.is_none() && connection.next_send <= now;
             if may && !connection.subscribe(cx, |wanted| self.records.is_suspect(wanted)) {
-                self.end(cx, at, CloseReason::GivenUp, events);
+                self.end(cx, at, CloseReason::GivenUp);
             } else {
                 at += 1;
             }
@@ -304,7 +305,7 @@ impl ConnectionPool {
         self.connections.reserve_exact(1);
         self.connections.push(Connection::new(cx, id, shard, replace_at));
         let timeout = cx.settings.connect_timeout;
-        cx.outbox.work(Output::Dial(Dial { conn: id, url, authority, subprotocol: "mqtt", timeout }));
+        cx.outbox.output(Output::Dial(Dial { conn: id, url, authority, subprotocol: "mqtt", timeout }));
     }
 
     /// Which share is to be dialled next, and when. None while another dial is under way.
@@ -435,33 +436,37 @@ impl ConnectionPool {
             }
         }
         if let Some(ending) = ending {
-            self.end(cx, at, ending, events);
+            self.end(cx, at, ending);
         }
         ending.is_some()
+    }
+
+    /// An earlier run found that this account may not publish. That is believed for a day, and tried again in between.
+    pub(crate) fn remember_denial(&mut self, cx: &Context, at: UnixTime) {
+        let age = cx.time().since(at).filter(|age| *age < cx.settings.denial_life);
+        if let Some(age) = age {
+            let probe_at = cx.after(cx.settings.read_only_probe.saturating_sub(age));
+            self.permission.deny(at, probe_at);
+        }
     }
 
     fn record_failure(&mut self, cx: &Context, what: Publishing) {
         let command = matches!(what, Publishing::Command { .. });
         let probe_at = cx.after(cx.settings.read_only_probe);
-        self.permission.record_failure(command, cx.settings.read_only_after, probe_at);
+        self.permission.record_failure(command, cx.settings.read_only_after, cx.time(), probe_at);
     }
 
     /// A connection is gone, or is to go.
-    pub(crate) fn end(
-        &mut self,
-        cx: &mut Context,
-        at: usize,
-        ending: CloseReason,
-        events: &mut Vec<ConnectionEvent>,
-    ) {
+    pub(crate) fn end(&mut self, cx: &mut Context, at: usize, ending: CloseReason) {
         if at >= self.connections.len() {
             return;
         }
         let connection = self.connections.remove(at);
+        self.ended.push(connection.id);
         cx.outbox.drop_sends(connection.id);
         let now = cx.mono();
         if matches!(ending, CloseReason::GivenUp | CloseReason::ConnectRefused(_)) {
-            cx.outbox.work(Output::Close { conn: connection.id });
+            cx.outbox.output(Output::Close { conn: connection.id });
         }
         if connection.leave_at.is_some() {
             return;
@@ -473,7 +478,6 @@ impl ConnectionPool {
                 .rfind(|waiting| waiting.sent.saturating_add(PUBLISH_BLAME_WINDOW) > now);
             if let Some(what) = blamed.map(|waiting| waiting.what) {
                 self.record_failure(cx, what);
-                events.push(ConnectionEvent::Unanswered(what));
             }
             self.suspect_filters(cx, &connection, now);
         }
@@ -526,11 +530,17 @@ impl ConnectionPool {
     /// Ends a connection in good order.
     fn part(&mut self, cx: &mut Context, at: usize) {
         let connection = self.connections.remove(at);
+        self.ended.push(connection.id);
         if connection.is_live() {
             // If the driver does not keep up, closing says as much.
             let _ = cx.outbox.send(connection.id, |out| out.extend_from_slice(&mysa_mqtt_codec::DISCONNECT));
         }
-        cx.outbox.work(Output::Close { conn: connection.id });
+        cx.outbox.output(Output::Close { conn: connection.id });
+    }
+
+    /// The connections that have ended since the last call.
+    pub(crate) fn take_ended(&mut self) -> Vec<ConnId> {
+        core::mem::take(&mut self.ended)
     }
 
     /// Ends every connection in good order, and makes no more.

@@ -86,7 +86,7 @@ fn send(ledger: &mut Ledger, at: u64, carrier: Carrier, change: &Change) -> Resu
 }
 
 fn confirmed() -> Verdict {
-    Verdict::Confirmed { by: Evidence::Ack, after: secs(1) }
+    Verdict::Confirmed { by: Evidence::Ack, after: secs(1), effect: mysa_session::Effect::Changed }
 }
 
 #[test]

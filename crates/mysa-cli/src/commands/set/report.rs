@@ -347,7 +347,8 @@ mod tests {
 
     #[test]
     fn every_verdict_has_its_exit_code() {
-        let confirmed = Verdict::Confirmed { by: Evidence::Ack, after: Duration::from_secs(1) };
+        let after = Duration::from_secs(1);
+        let confirmed = Verdict::Confirmed { by: Evidence::Ack, after, effect: mysa_tokio::Effect::Changed };
         let unconfirmed = unconfirmed(DeliveryStage::Service(Channel::Mqtt));
         let expired = Verdict::Expired(Expired::Deadline);
         let refused = |by| Verdict::Refused(by);

@@ -1,0 +1,584 @@
+use mysa_proto::{Celsius, EnvelopeForm, Limits, Message, Mode, ModeTable, Model, Observation, TopicKind};
+
+use super::*;
+
+const AT: UnixTime = UnixTime::from_secs(1_767_323_045);
+const SPACING: Duration = Duration::from_millis(2_500);
+
+fn lite() -> DeviceId {
+    DeviceId::new("a0b1c2d3e4f7").unwrap()
+}
+
+fn other() -> DeviceId {
+    DeviceId::new("a0b1c2d3e4f8").unwrap()
+}
+
+fn setpoint(degrees: i32) -> Change {
+    Change::setpoint(Celsius::from_hundredths(degrees * 100))
+}
+
+fn heat_to(degrees: i32) -> Change {
+    Change { mode: Some(Mode::Heat), ..setpoint(degrees) }
+}
+
+/// Both clocks, in step.
+fn at(secs: u64) -> Now {
+    let millis = i64::try_from(secs).unwrap() * 1_000;
+    Now { mono: Duration::from_secs(secs), wall: AT.plus_millis(millis) }
+}
+
+/// A book, the state of its thermostat, and the decisions so far.
+struct Desk {
+    book: CommandBook,
+    state: DeviceState,
+    decisions: Vec<Decision>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { book: CommandBook::default(), state: DeviceState::new(), decisions: Vec::new() }
+    }
+
+    fn add(&mut self, change: Change, now: Now, secs: u64) -> CommandId {
+        let id = self.book.next_id();
+        let time = Duration::from_secs(secs);
+        self.book.add(id, lite(), change, false, now, time, &mut self.decisions);
+        id
+    }
+
+    fn queue(&mut self, channel: Channel, now: Now) -> u64 {
+        let (model, limits) = (Model::parse("BB-V2-0-L"), Limits::default());
+        let change = self.book.waiting_change(lite());
+        let payload = match channel {
+            Channel::Mqtt => {
+                let command =
+                    Command::new(lite(), &model, &limits, &ModeTable::OBSERVED, change, now.wall).unwrap();
+                Payload::Mqtt { command, time: now.wall, app_ref: "me".into() }
+            }
+            Channel::Structured => {
+                Payload::Structured(StructuredUpdate::new(&model, &limits, change).unwrap())
+            }
+        };
+        let conn = (channel == Channel::Mqtt).then_some(ConnId(1));
+        let serial = self.book.next_serial(now.wall);
+        self.book.queue(serial, lite(), None, payload, conn, now.mono);
+        serial
+    }
+
+    fn take(&mut self, serial: u64, now: Now) -> bool {
+        let sent = SentAt::new(now.mono, now.wall, now.wall);
+        self.book.take(serial, sent, now, &mut self.decisions).is_some()
+    }
+
+    /// Sends all that waits at once.
+    fn send(&mut self, channel: Channel, now: Now) -> u64 {
+        let serial = self.queue(channel, now);
+        assert!(self.take(serial, now), "nothing is against it");
+        serial
+    }
+
+    fn observe(&mut self, source: Source, stamped: Option<UnixTime>, change: &Change, now: Now) {
+        let received = Now { mono: now.mono, wall: now.wall };
+        let observation = Observation { source, ..Observation::from_change(change, stamped, received) };
+        self.state.observe(&observation);
+        self.book.judge(lite(), &self.state, None, now.mono, &mut self.decisions);
+    }
+
+    fn status(&mut self, change: &Change, now: Now) {
+        self.observe(Source::Status, Some(now.wall), change, now);
+    }
+
+    fn expire(&mut self, now: Now) {
+        self.book.expire(now, |_| Change::default(), &mut self.decisions);
+    }
+
+    fn verdict(&self, id: CommandId) -> Option<&Verdict> {
+        let mut all = self.decisions.iter().filter(|decision| decision.id == id);
+        let only = all.next().map(|decision| &decision.verdict);
+        assert!(all.next().is_none(), "one verdict each");
+        only
+    }
+
+    fn is_confirmed(&self, id: CommandId) -> bool {
+        self.verdict(id).is_some_and(Verdict::is_confirmed)
+    }
+}
+
+#[test]
+fn only_what_was_made_after_the_command_is_evidence() {
+    for (stamp, source, confirms) in [
+        (Some(-60), Source::Status, false),
+        (Some(1), Source::Status, true),
+        (None, Source::Status, true),
+        (Some(-60), Source::RestState, false),
+        (Some(1), Source::RestState, true),
+        (None, Source::RestState, false),
+        (Some(-3), Source::Structured, false),
+        (Some(1), Source::Structured, true),
+        (None, Source::Structured, false),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        desk.send(Channel::Mqtt, at(10));
+        let stamp = stamp.map(|secs: i64| at(10).wall.plus_millis(secs * 1_000));
+        desk.observe(source, stamp, &setpoint(22), at(13));
+        assert_eq!(desk.is_confirmed(id), confirms, "{stamp:?} {source:?}");
+    }
+}
+
+#[test]
+fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.queue(Channel::Mqtt, at(10));
+    // One odd answer says that it is yesterday; the host says that it is not.
+    let yesterday = at(10).wall.plus_millis(-86_400_000);
+    let sent = SentAt::new(at(10).mono, yesterday, at(10).wall);
+    assert!(desk.book.take(serial, sent, at(10), &mut desk.decisions).is_some());
+    desk.observe(Source::RestState, Some(at(10).wall.plus_millis(-3_600_000)), &setpoint(22), at(13));
+    assert_eq!(desk.verdict(id), None);
+    desk.observe(Source::RestState, Some(at(14).wall), &setpoint(22), at(14));
+    assert!(desk.is_confirmed(id));
+}
+
+#[test]
+fn what_contradicts_takes_back_what_agreed() {
+    let mut desk = Desk::new();
+    let id = desk.add(heat_to(22), at(0), 30);
+    desk.send(Channel::Mqtt, at(0));
+    desk.status(&setpoint(22), at(2));
+    // A person turns the knob, and only then is the mode seen.
+    desk.status(&setpoint(16), at(4));
+    desk.observe(Source::RestState, Some(at(6).wall), &Change::mode(Mode::Heat), at(7));
+    assert_eq!(desk.verdict(id), None, "16 is known");
+    desk.status(&setpoint(22), at(9));
+    assert!(desk.is_confirmed(id), "one state shows all of it now");
+}
+
+#[test]
+fn an_acknowledgement_must_say_so_and_show_every_field() {
+    for (success, shows, verdict) in [
+        (Some(true), heat_to(22), Some(true)),
+        (Some(true), setpoint(22), None),
+        (Some(true), Change::mode(Mode::Heat), None),
+        (Some(true), heat_to(20), None),
+        (Some(true), Change::default(), None),
+        (None, heat_to(22), None),
+        (Some(false), heat_to(22), Some(false)),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(heat_to(22), at(0), 30);
+        let serial = desk.send(Channel::Mqtt, at(1));
+        let ack = Acknowledgement { serial, success, at: None, confirms: true };
+        assert!(desk.book.acknowledged(lite(), ack, &shows, at(2).mono, &mut desk.decisions));
+        assert_eq!(desk.verdict(id).map(Verdict::is_confirmed), verdict, "{success:?} {shows}");
+    }
+}
+
+#[test]
+fn half_a_degree_off_is_not_what_was_asked_for() {
+    for (hundredths, holds) in [(2_150, true), (2_151, true), (2_149, true), (2_152, false), (2_200, false)] {
+        let mut desk = Desk::new();
+        let id = desk.add(Change::setpoint(Celsius::from_hundredths(2_150)), at(0), 30);
+        desk.send(Channel::Mqtt, at(1));
+        desk.status(&Change::setpoint(Celsius::from_hundredths(hundredths)), at(3));
+        assert_eq!(desk.is_confirmed(id), holds, "{hundredths}");
+    }
+}
+
+#[test]
+fn an_answer_to_another_thermostats_command_or_to_none_of_ours_is_none() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(1));
+    for (device, serial) in [(other(), serial), (lite(), serial + 1)] {
+        let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
+        assert!(!desk.book.acknowledged(device, ack, &setpoint(22), at(2).mono, &mut desk.decisions));
+    }
+    assert_eq!(desk.verdict(id), None);
+}
+
+#[test]
+fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() {
+    // Each of these happens between queueing and taking, and again between the first transmission and a repeat.
+    type Case = (&'static str, fn(&mut Desk, CommandId) -> Now);
+    let cases: [Case; 6] = [
+        ("cancelled", |desk, id| {
+            desk.book.give_up(
+                |command| command.id == id,
+                Expired::Cancelled,
+                at(2),
+                |_| Change::default(),
+                &mut desk.decisions,
+            );
+            at(2)
+        }),
+        ("overtaken", |desk, _| {
+            desk.add(setpoint(18), at(2), 30);
+            at(2)
+        }),
+        ("overtaken in part", |desk, _| {
+            desk.add(Change::mode(Mode::Off), at(2), 30);
+            at(2)
+        }),
+        ("too late", |_, _| at(31)),
+        ("too late by the wall clock alone", |_, _| Now { mono: at(2).mono, wall: at(8 * 3_600).wall }),
+        ("too late by the monotonic clock alone", |_, _| Now { mono: at(40).mono, wall: at(2).wall }),
+    ];
+    for (name, happens) in cases {
+        let mut desk = Desk::new();
+        let id = desk.add(heat_to(25), at(0), 30);
+        let serial = desk.queue(Channel::Mqtt, at(1));
+        let now = happens(&mut desk, id);
+        assert!(!desk.take(serial, now), "{name}, before it was taken");
+
+        let mut desk = Desk::new();
+        let id = desk.add(heat_to(25), at(0), 30);
+        let serial = desk.send(Channel::Mqtt, at(1));
+        assert!(desk.book.repeat(serial, at(2)).is_some());
+        let now = happens(&mut desk, id);
+        assert!(desk.book.repeat(serial, now).is_none(), "{name}, before it was repeated");
+    }
+}
+
+#[test]
+fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(1));
+    let bytes = |desk: &Desk, now| {
+        let Some((_, Payload::Mqtt { command, time, app_ref })) = desk.book.repeat(serial, now) else {
+            panic!("it is alive")
+        };
+        let mut bytes = Vec::new();
+        let form = EnvelopeForm::Observed;
+        command.encode(&mysa_proto::EnvelopeMeta { id: serial, time, app_ref: &app_ref, form }, &mut bytes);
+        bytes
+    };
+    let (first, second) = (bytes(&desk, at(3)), bytes(&desk, at(9)));
+    assert_eq!(first, second);
+    let message = Message::decode(TopicKind::In, &first).unwrap();
+    assert_eq!(message.envelope.id.and_then(|id| id.as_u64()), Some(serial));
+}
+
+#[test]
+fn a_newer_command_takes_over_its_fields_and_supersedes_what_keeps_none() {
+    let mut desk = Desk::new();
+    let both = desk.add(heat_to(20), at(0), 30);
+    let newer = desk.add(setpoint(22), at(1), 30);
+    assert_eq!(desk.book.pending(lite()), heat_to(22));
+    let newest = desk.add(Change::mode(Mode::Off), at(1), 30);
+    assert_eq!(desk.verdict(both), Some(&Verdict::Superseded { by: newest, reached: None }));
+    // What was sent is superseded when the newer one is on the wire, not before.
+    desk.send(Channel::Mqtt, at(1));
+    let last = desk.add(setpoint(25), at(2), 30);
+    assert_eq!(desk.verdict(newer), None);
+    desk.send(Channel::Mqtt, at(4));
+    let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
+    assert_eq!(desk.verdict(newer), Some(&Verdict::Superseded { by: last, reached }));
+    assert_eq!(desk.verdict(newest), None, "nobody asks for another mode");
+}
+
+#[test]
+fn a_command_expires_by_whichever_clock_says_so_first() {
+    for (name, now, expires) in [
+        ("in time", at(27), false),
+        ("too late to see what came of it", at(28), true),
+        ("asleep, uncounted", Now { mono: at(3).mono, wall: at(8 * 3_600).wall }, true),
+        ("asleep, counted", Now { mono: at(8 * 3_600).mono, wall: at(3).wall }, true),
+        ("clock set back", Now { mono: at(3).mono, wall: AT.plus_millis(-3_600_000) }, false),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        desk.expire(now);
+        let expired = Verdict::Expired(Expired::Deadline);
+        assert_eq!(desk.verdict(id), expires.then_some(&expired), "{name}");
+    }
+}
+
+#[test]
+fn what_was_sent_is_judged_until_its_deadline_and_not_sent_near_it() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(1));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(28));
+    desk.book.ask_again(at(29), 3);
+    assert_eq!(desk.book.waiting_devices(), [], "with one second left nobody would see what came of it");
+    desk.expire(at(29));
+    assert_eq!(desk.verdict(id), None);
+    desk.expire(at(30));
+    assert!(matches!(
+        desk.verdict(id),
+        Some(Verdict::Unconfirmed { reached: DeliveryStage::Service(Channel::Mqtt), .. })
+    ));
+}
+
+#[test]
+fn what_the_broker_accepted_and_nobody_answered_is_asked_again_a_few_times() {
+    let after = Duration::from_secs(5);
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 120);
+    let mut serials = alloc::vec![desk.send(Channel::Mqtt, at(0))];
+    for round in 1..=6 {
+        let now = at(round * 10);
+        desk.book.accepted_by_broker(serials[serials.len() - 1], at(round * 10 - 5).mono, after);
+        desk.book.ask_again(Now { mono: now.mono - Duration::from_millis(1), ..now }, 3);
+        assert_eq!(desk.book.waiting_devices(), [], "not before its time");
+        desk.book.ask_again(now, 3);
+        if desk.book.waiting_devices().is_empty() {
+            break;
+        }
+        serials.push(desk.send(Channel::Mqtt, now));
+    }
+    assert_eq!(serials.len(), 4, "once, and three times again: {serials:?}");
+    // The answer to any of them is an answer.
+    let ack = Acknowledgement { serial: serials[1], success: Some(true), at: None, confirms: true };
+    assert!(desk.book.acknowledged(lite(), ack, &setpoint(22), at(70).mono, &mut desk.decisions));
+    assert!(desk.is_confirmed(id));
+    assert_eq!(desk.book.retire(), serials);
+}
+
+#[test]
+fn what_is_not_accepted_answered_overtaken_or_decided_is_not_asked_again() {
+    type Case = (&'static str, fn(&mut Desk, CommandId, u64));
+    let cases: [Case; 4] = [
+        ("the broker did not accept it", |_, _, _| {}),
+        ("the thermostat has it", |desk, _, serial| {
+            desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            let ack = Acknowledgement { serial, success: None, at: None, confirms: true };
+            desk.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut desk.decisions);
+        }),
+        ("somebody wants something else", |desk, _, serial| {
+            desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            desk.add(setpoint(18), at(2), 120);
+            desk.queue(Channel::Mqtt, at(3));
+        }),
+        ("it was taken back", |desk, id, serial| {
+            desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            desk.book.give_up(
+                |command| command.id == id,
+                Expired::Cancelled,
+                at(2),
+                |_| Change::default(),
+                &mut desk.decisions,
+            );
+        }),
+    ];
+    for (name, happens) in cases {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 120);
+        let serial = desk.send(Channel::Mqtt, at(0));
+        happens(&mut desk, id, serial);
+        desk.book.ask_again(at(60), 3);
+        assert_eq!(desk.book.waiting_devices(), [], "{name}");
+    }
+}
+
+#[test]
+fn what_mqtt_failed_goes_by_the_structured_service_once() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    assert!(!desk.book.needs_structured(lite()));
+    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    assert!(desk.book.needs_structured(lite()));
+    assert!(desk.book.repeat(serial, at(1)).is_none(), "not on both");
+    let update = desk.send(Channel::Structured, at(3));
+    assert!(desk.book.is_structured_busy(lite()));
+    desk.book.structured_answered(update, StructuredAnswer::Open, at(4).mono, &mut desk.decisions);
+    assert!(!desk.book.is_structured_busy(lite()));
+    assert_eq!(desk.book.waiting_devices(), [], "an open end is not tried again");
+    // The reconnected broker fails it once more: no second time.
+    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    assert_eq!(desk.book.waiting_devices(), []);
+    desk.observe(Source::Structured, Some(at(6).wall), &setpoint(22), at(7));
+    let decision = desk.decisions.iter().find(|decision| decision.id == id).unwrap();
+    assert!(decision.verdict.is_confirmed() && decision.by_second_channel);
+}
+
+#[test]
+fn without_a_second_channel_a_failed_publish_is_only_waited_for() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.publish_failed(serial, false, &mut desk.decisions);
+    assert_eq!(desk.book.waiting_devices(), []);
+    desk.expire(at(30));
+    assert!(matches!(desk.verdict(id), Some(Verdict::Unconfirmed { .. })));
+}
+
+#[test]
+fn what_a_newer_command_has_taken_over_does_not_go_by_the_second_channel() {
+    let mut desk = Desk::new();
+    let older = desk.add(heat_to(25), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.add(setpoint(18), at(1), 30);
+    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    assert_eq!(desk.book.waiting_change(lite()), heat_to(18));
+    let mode = desk.add(Change::mode(Mode::Off), at(2), 30);
+    let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
+    assert_eq!(desk.verdict(older), Some(&Verdict::Superseded { by: mode, reached }));
+}
+
+#[test]
+fn a_request_whose_token_was_refused_is_asked_once_more_while_its_command_lives() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let first = desk.send(Channel::Structured, at(0));
+    assert!(!desk.book.is_token_retry(first));
+    desk.book.structured_answered(first, StructuredAnswer::TokenRefused, at(1).mono, &mut desk.decisions);
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+    let second = desk.queue(Channel::Structured, at(3));
+    assert!(desk.book.is_token_retry(second));
+    assert!(!desk.take(second, at(29)), "tokens came back too late");
+    desk.expire(at(30));
+    assert_eq!(desk.verdict(id), Some(&Verdict::Refused(Refused::Service { status: 401 })));
+}
+
+#[test]
+fn a_request_whose_token_was_refused_gives_way_to_a_newer_command() {
+    let mut desk = Desk::new();
+    let older = desk.add(setpoint(25), at(0), 30);
+    let first = desk.send(Channel::Structured, at(0));
+    let newer = desk.add(setpoint(18), at(1), 30);
+    desk.book.structured_answered(first, StructuredAnswer::TokenRefused, at(2).mono, &mut desk.decisions);
+    assert_eq!(desk.book.waiting_change(lite()), setpoint(18));
+    desk.send(Channel::Structured, at(3));
+    let reached = Some(DeliveryStage::Wire(Channel::Structured));
+    assert_eq!(desk.verdict(older), Some(&Verdict::Superseded { by: newer, reached }));
+}
+
+#[test]
+fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
+    for by_mqtt in [false, true] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        if by_mqtt {
+            let serial = desk.send(Channel::Mqtt, at(0));
+            desk.book.publish_failed(serial, true, &mut desk.decisions);
+        }
+        let serial = desk.send(Channel::Structured, at(3));
+        let refused = StructuredAnswer::Refused(403);
+        desk.book.structured_answered(serial, refused, at(4).mono, &mut desk.decisions);
+        let verdict = Verdict::Refused(Refused::Service { status: 403 });
+        assert_eq!(desk.verdict(id), (!by_mqtt).then_some(&verdict), "by MQTT before: {by_mqtt}");
+    }
+}
+
+#[test]
+fn an_unanswered_request_holds_back_the_next_even_when_its_command_is_decided() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Structured, at(0));
+    desk.book.give_up(
+        |command| command.id == id,
+        Expired::Cancelled,
+        at(1),
+        |_| Change::default(),
+        &mut desk.decisions,
+    );
+    assert!(desk.book.retire().is_empty());
+    assert!(desk.book.is_structured_busy(lite()) && !desk.book.is_structured_busy(other()));
+    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(2).mono, &mut desk.decisions);
+    assert!(!desk.book.is_structured_busy(lite()));
+    assert_eq!(desk.book.retire(), [serial]);
+}
+
+#[test]
+fn what_was_queued_on_a_connection_that_ends_waits_again_and_what_was_sent_has_failed() {
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(0), 30);
+    let queued = desk.queue(Channel::Mqtt, at(1));
+    assert!(desk.book.connection_ended(ConnId(2)).is_empty());
+    assert!(desk.book.connection_ended(ConnId(1)).is_empty());
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+    assert!(!desk.take(queued, at(2)), "its place in the line is gone");
+    let sent = desk.send(Channel::Mqtt, at(3));
+    assert_eq!(desk.book.connection_ended(ConnId(1)), [sent]);
+    desk.book.accepted_by_broker(sent, at(4).mono, SPACING);
+    assert!(desk.book.connection_ended(ConnId(1)).is_empty(), "the broker had it");
+}
+
+#[test]
+fn asking_for_what_is_so_already_is_confirmed_once_the_device_was_heard_since() {
+    let mut desk = Desk::new();
+    desk.status(&setpoint(22), at(0));
+    let id = desk.book.next_id();
+    let time = Duration::from_secs(30);
+    desk.book.add(id, lite(), setpoint(22), true, at(5), time, &mut desk.decisions);
+    desk.send(Channel::Structured, at(5));
+    let judge = |desk: &mut Desk, alive: Now| {
+        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall), reported: None };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+    };
+    judge(&mut desk, at(4));
+    assert_eq!(desk.verdict(id), None, "the cloud may not know that somebody changed it");
+    judge(&mut desk, at(7));
+    assert!(matches!(
+        desk.verdict(id),
+        Some(Verdict::Confirmed { by: Evidence::Reported, effect: Effect::AlreadySo, .. })
+    ));
+}
+
+#[test]
+fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_of_life() {
+    let mut desk = Desk::new();
+    desk.status(&setpoint(22), at(0));
+    let id = desk.book.next_id();
+    desk.book.add(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30), &mut desk.decisions);
+    desk.send(Channel::Structured, at(5));
+    desk.status(&setpoint(16), at(6));
+    let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall), reported: None };
+    desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+    assert_eq!(desk.verdict(id), None);
+}
+
+#[test]
+fn fields_that_no_state_has_are_confirmed_by_what_the_service_reports_of_them() {
+    let offset = Change { temperature_offset: Some(Celsius::from_hundredths(50)), ..Change::default() };
+    let mut desk = Desk::new();
+    let id = desk.add(offset, at(0), 30);
+    desk.send(Channel::Structured, at(5));
+    for (stamp, confirms) in [(at(2), false), (at(6), true)] {
+        let witness =
+            RestWitness { by: Evidence::Reported, alive_at: None, reported: Some((offset, stamp.wall)) };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+        assert_eq!(desk.is_confirmed(id), confirms);
+    }
+}
+
+#[test]
+fn writes_keep_a_distance_by_thermostat_and_by_account() {
+    let (interval, spacing) = (SPACING, Duration::from_secs(1));
+    let mut desk = Desk::new();
+    assert_eq!(desk.book.send_at(lite(), interval, spacing), Duration::ZERO, "the first waits for nothing");
+    desk.add(setpoint(22), at(9), 30);
+    let queued = desk.queue(Channel::Mqtt, at(9));
+    assert_eq!(desk.book.send_at(other(), interval, spacing), at(9).mono + spacing);
+    desk.book.unqueue(queued);
+    assert_eq!(desk.book.send_at(other(), interval, spacing), Duration::ZERO, "nothing was written");
+    desk.send(Channel::Mqtt, at(10));
+    assert_eq!(desk.book.send_at(lite(), interval, spacing), at(10).mono + interval);
+    assert_eq!(desk.book.send_at(other(), interval, spacing), at(10).mono + spacing);
+}
+
+#[test]
+fn the_state_is_read_again_and_again_until_the_command_is_decided() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 60);
+    let serial = desk.send(Channel::Structured, at(0));
+    assert_eq!(desk.book.due_looks(at(20).mono), [], "not before the answer");
+    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(20).mono, &mut desk.decisions);
+    let mut looks = Vec::new();
+    for tenth in 0..250 {
+        let now = at(20).mono + Duration::from_millis(tenth * 100);
+        if desk.book.due_looks(now) == [lite()] {
+            looks.push(now - at(20).mono);
+        }
+    }
+    let millis: Vec<u128> = looks.iter().map(Duration::as_millis).collect();
+    assert_eq!(millis, [1_500, 3_500, 7_500, 13_500, 19_500]);
+    desk.observe(Source::Structured, Some(at(40).wall), &setpoint(22), at(46));
+    assert!(desk.is_confirmed(id));
+    assert_eq!(desk.book.due_looks(at(100).mono), []);
+}
