@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use mysa_proto::DeviceId;
 use mysa_sim::{CloudSpec, DeviceFault, Fault, Window};
@@ -41,6 +42,13 @@ impl Bench {
         let server = runtime.block_on(start).unwrap();
         let connect_to = server.address().to_string();
         Self { runtime, server: Some(server), home, connect_to }
+    }
+
+    /// Waits until the cloud has run for `time` by its own clock, which may be faster than ours.
+    pub(crate) fn wait_for_cloud_time(&self, time: Duration) {
+        while self.server().with_cloud(|_, now| now.mono) < time {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub(crate) fn signed_in() -> Self {

@@ -14,7 +14,7 @@ const SIGNALS: [(&str, i32); 2] = [("INT", 130), ("TERM", 143)];
 
 /// Waits for something the cloud sees; the limit only ends a test that has failed.
 fn wait_for(bench: &Bench, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(300);
     while !bench.server().with_cloud(|cloud, _| so(cloud)) {
         assert!(Instant::now() < until, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -99,7 +99,7 @@ impl Ran {
 }
 
 /// No command takes longer, unless it hangs.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(40);
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// Runs a prepared command.
 pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {

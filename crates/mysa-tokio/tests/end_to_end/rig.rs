@@ -48,7 +48,9 @@ impl Cloud {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+        tokio::time::timeout(Duration::from_secs(300), wait)
+            .await
+            .unwrap_or_else(|_| panic!("never: {what}"));
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -83,7 +85,7 @@ pub(crate) async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> b
             events.next().await.expect("the client goes on");
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(Duration::from_secs(300), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 pub(crate) async fn becomes_live(client: &Client) {

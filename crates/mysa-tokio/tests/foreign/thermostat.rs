@@ -116,7 +116,7 @@ impl Thermostat {
                 return packet;
             }
             let read = self.tcp.read_buf(&mut self.unread);
-            let read = tokio::time::timeout(Duration::from_secs(30), read).await.expect("the broker speaks");
+            let read = tokio::time::timeout(Duration::from_secs(300), read).await.expect("the broker speaks");
             assert_ne!(read.expect("a connection"), 0, "the broker closed the connection");
         }
     }
