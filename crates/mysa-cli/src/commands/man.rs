@@ -27,20 +27,20 @@ pub(crate) fn run(terminal: &Terminal, args: &Args) -> Result<()> {
     let wanted = match &args.command {
         None => &command,
         Some(name) => command.find_subcommand(name).ok_or_else(|| {
-            Failure::usage(format!("there is no command '{name}'; `mysa --help` lists them"))
+            Failure::usage(format!("unknown command '{name}'; `mysa --help` lists the commands"))
         })?,
     };
     let page = page(wanted).map_err(|error| Failure::from((Exit::Failed, error)))?;
     terminal.text("page", &String::from_utf8_lossy(&page))
 }
 
-/// The pages of a command and of all below it.
+/// Writes the pages of a command and of its subcommands.
 fn write_all(command: &Command, dir: &Path) -> io::Result<()> {
     fs::write(dir.join(format!("{}.1", name(command))), page(command)?)?;
     command.get_subcommands().try_for_each(|below| write_all(below, dir))
 }
 
-/// A command's own name is `set`, its page's is `mysa-set`.
+/// Name of the page: `mysa-set` for the command `set`.
 fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
@@ -62,7 +62,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
             Some(text) => ("EXAMPLES", text),
             None => ("NOTES", help.as_str()),
         };
-        // Lines as they are: examples are in columns.
+        // Without filling, because examples are in columns.
         writeln!(page, ".SH {head}\n.nf")?;
         for line in text.lines() {
             let line = line.replace('\\', "\\e").replace('-', "\\-");

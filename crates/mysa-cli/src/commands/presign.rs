@@ -19,11 +19,11 @@ use crate::support::atomic_file;
 use crate::support::cloud::Context;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Time to get AWS credentials once the account is signed in.
-const SIGN_WITHIN: Duration = Duration::from_secs(20);
+/// Time limit for the AWS credentials after the sign-in.
+const SIGN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Reads a presigned URL that was given as an argument, or from standard input for `-`, where it stays out of the list
-/// of processes and the history of the shell.
+/// Parses a presigned URL from an argument, or from standard input for `-`. On standard input it stays out of the process
+/// list and the history of the shell.
 pub(crate) fn read_url(argument: &str) -> Result<PresignedUrl> {
     let mut text = argument.to_owned();
     if argument == "-" {
@@ -37,10 +37,10 @@ pub(crate) fn read_url(argument: &str) -> Result<PresignedUrl> {
     PresignedUrl::parse(&text).map_err(|error| (Exit::Usage, error).into())
 }
 
-/// What needs no account: explains a URL, or signs one with keys from the environment.
+/// Explains a URL, or signs one with AWS keys of the environment. Needs no account.
 pub(crate) fn offline(terminal: &Terminal, args: &Presign, now: UnixTime) -> Result<()> {
     if let Some(argument) = &args.inspect {
-        // The signature and the token are never shown.
+        // The signature and the token are never printed.
         let seen = read_url(argument)?.inspect().map_err(|error| Failure::from((Exit::Usage, error)))?;
         return terminal.document(&record(&seen, now));
     }
@@ -57,13 +57,13 @@ pub(crate) fn offline(terminal: &Terminal, args: &Presign, now: UnixTime) -> Res
         (Some(region), _) => region.clone(),
         (None, Some(region)) => region.to_owned(),
         (None, None) => {
-            return Err(Failure::usage(format!("'{endpoint}' names no AWS region: give --region")));
+            return Err(Failure::usage(format!("no AWS region in '{endpoint}': add --region")));
         }
     };
     let authority = Authority::parse(endpoint)
         .map_err(|error| Failure::usage(format!("--endpoint {endpoint}: {error}")))?;
     let time = OffsetDateTime::from_unix_timestamp(now.as_secs())
-        .map_err(|_| Failure::new(Exit::Failed, "the clock of this computer is out of this world"))?;
+        .map_err(|_| Failure::new(Exit::Failed, "the clock of this computer has no valid date"))?;
     let url = Presigner::iot(region)
         .presign(&credentials, &authority, "/mqtt", time, None, TokenRule::AfterSigning)
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
@@ -84,11 +84,11 @@ pub(crate) async fn online(terminal: &Terminal, context: &Context, args: &Presig
         cloud.close(terminal).await;
         return Err(Failure::new(
             Exit::Failed,
-            "the account has no thermostats, so there is nothing to listen to",
+            "the account has no thermostats, so there is nothing to subscribe to",
         ));
     }
     terminal.progress("waiting for credentials");
-    let signed = timeout(SIGN_WITHIN, cloud.client.presign()).await;
+    let signed = timeout(SIGN_TIMEOUT, cloud.client.presign()).await;
     terminal.progress("");
     let service = cloud.client.service();
     cloud.close(terminal).await;
@@ -97,18 +97,18 @@ pub(crate) async fn online(terminal: &Terminal, context: &Context, args: &Presig
         Ok(Err(ended)) => Err((Exit::Failed, ended).into()),
         Err(_) => {
             let exit = if service.level == Level::SignInNeeded { Exit::SignIn } else { Exit::Unreachable };
-            Err(Failure::new(exit, format!("there are no credentials to sign with: {service}")))
+            Err(Failure::new(exit, format!("no credentials to sign with: {service}")))
         }
     }
 }
 
-/// Hands a URL over where the arguments say, and nowhere else.
+/// Writes a URL to the destination of the arguments.
 fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
     let seen = url.inspect().map_err(|error| Failure::from((Exit::Failed, error)))?;
     let mut record = record(&seen, clock());
     let Some(path) = &args.out else {
         terminal.say(format!(
-            "this URL is a secret: whoever has it can connect in your name until {}",
+            "this URL is a secret: anyone who has it can connect as this account until {}",
             civil(seen.expires_at)
         ));
         if terminal.json {
@@ -118,7 +118,7 @@ fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
         return terminal.line(url.as_str());
     };
     if path == Path::new("-") {
-        return Err(Failure::usage("a URL goes to standard output by --print alone"));
+        return Err(Failure::usage("--out needs a file; use --print for standard output"));
     }
     atomic_file::write(path, &format!("{}\n", url.as_str()), atomic_file::OWNER_ONLY)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))?;
@@ -137,9 +137,9 @@ fn record(seen: &Inspection, now: UnixTime) -> Record {
     record.put(
         "standing",
         if left < 0 {
-            format!("lapsed {} ago; AWS will answer 403", span(left.saturating_neg()))
+            format!("expired {} ago; AWS answers 403", span(left.saturating_neg()))
         } else {
-            format!("good for another {}, if its credentials are; AWS gives five to ten minutes, whatever it states", span(left))
+            format!("valid for another {}, if its credentials are; AWS accepts it for five to ten minutes, whatever it states", span(left))
         },
     );
     record.put("stated_lifetime_s", seen.expires).put("signed_headers", seen.signed_headers.as_str());
@@ -158,18 +158,18 @@ mod tests {
         &X-Amz-Security-Token=canary";
 
     #[test]
-    fn what_is_shown_of_a_url_holds_neither_signature_nor_token() {
+    fn an_explained_url_shows_neither_signature_nor_token() {
         let seen = PresignedUrl::parse(URL).unwrap().inspect().unwrap();
         let shown = record(&seen, UnixTime::from_secs(1_767_323_105)).to_json();
         assert!(shown.contains("ASIAEXAMPLE") && shown.contains("2026-01-02T03:04:05Z"), "{shown}");
         assert!(shown.contains("\"lapsed\":false") && shown.contains("another 4 min"), "{shown}");
         assert!(!shown.contains("1fe633a0") && !shown.contains("canary"), "{shown}");
         let shown = record(&seen, UnixTime::from_secs(1_767_333_045)).to_json();
-        assert!(shown.contains("\"lapsed\":true") && shown.contains("lapsed 2 h ago"), "{shown}");
+        assert!(shown.contains("\"lapsed\":true") && shown.contains("expired 2 h ago"), "{shown}");
     }
 
     #[test]
-    fn the_region_is_in_the_name_of_the_broker() {
+    fn the_region_is_in_the_host_name_of_the_broker() {
         assert_eq!(region_in("a1b2-ats.iot.eu-west-1.amazonaws.com:443"), Some("eu-west-1"));
         assert_eq!(region_in("iot.example.org"), None);
     }

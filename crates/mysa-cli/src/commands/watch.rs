@@ -201,7 +201,7 @@ impl Watching<'_> {
                 self.note(&format!("{device} has left the account"))?;
             }
             Event::Unreadable { device, len } => {
-                self.detail(&format!("{}: a message of {len} bytes cannot be read", self.name(device)));
+                self.detail(&format!("{}: a message of {len} bytes could not be decoded", self.name(device)));
             }
             Event::Dropped { count } => self.detail(&format!("{count} events were dropped")),
             Event::Contradiction { device } => {

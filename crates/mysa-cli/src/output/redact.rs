@@ -1,4 +1,4 @@
-//! Stand-ins for what is private in output that people paste into bug reports.
+//! Replaces private values in output that people paste into bug reports.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use mysa_proto::DeviceId;
 
 use crate::output::record::{Record, Value};
 
-/// Replaces private things by stable stand-ins, so that what is printed can be shared and still be read: the first
-/// thermostat met is `dev-1` wherever it appears, and an e-mail address keeps its first letter and its domain's ending.
+/// Replaces private values by stable stand-ins: the first thermostat is `dev-1` wherever it occurs, and an e-mail address
+/// keeps its first letter and its top-level domain.
 #[derive(Debug, Default)]
 pub(crate) struct Redaction {
     off: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Redaction {
 }
 
 impl Redaction {
-    /// `show_private` turns it off.
+    /// With `show_private`, only secrets are replaced.
     pub(crate) fn new(show_private: bool) -> Self {
         Self { off: show_private, ..Self::default() }
     }
@@ -38,9 +38,9 @@ impl Redaction {
         format!("{first}…@….{ending}")
     }
 
-    /// Free text, such as a log line or a payload: every run of twelve hex digits that stands alone is taken for a
-    /// thermostat's id, every dotted quad for an address, everything around an `@` for an e-mail address; UUIDs, MAC
-    /// addresses, serial numbers, keys, signatures and tokens go by their look.
+    /// Redacts free text, such as a log line or a payload. Twelve hex digits on their own count as a device id, a dotted
+    /// quad as an IP address, a word with `@` as an e-mail address; UUIDs, MAC addresses, serial numbers, keys, signatures
+    /// and tokens are recognized by their form.
     pub(crate) fn text(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '@' | '_' | '+' | '-' | ':');
@@ -59,7 +59,7 @@ impl Redaction {
         out
     }
 
-    /// Every text of a record, and whatever stands under a name that means something private.
+    /// Redacts every text of a record, and every value under a private name.
     pub(crate) fn record(&mut self, record: Record) -> Record {
         match self.value(Value::Record(record)) {
             Value::Record(record) => record,
@@ -134,7 +134,7 @@ impl Redaction {
     }
 }
 
-/// Keys and tokens of AWS, and what follows their names in a URL. Shown by no option.
+/// Whether a word is a key or token of AWS, or follows the name of one in a URL. No option shows these.
 fn is_secret(word: &str, before: &str) -> bool {
     let is_key = ["AKIA", "ASIA"].iter().any(|start| word.starts_with(start)) && word.len() == 20;
     let is_token = ["eyJ", "IQoJ", "FwoG"].iter().any(|start| word.starts_with(start)) && word.len() > 24;
@@ -159,7 +159,7 @@ const SECRET: &[&str] = &[
     "sessiontoken",
 ];
 
-/// Names of the REST service whose values say who and where somebody is.
+/// Field names of the REST service whose values identify a person or a place.
 const PRIVATE: &[&str] = &[
     "email",
     "firstname",
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_thermostat_has_the_same_stand_in_everywhere() {
+    fn a_thermostat_has_the_same_stand_in_everywhere() {
         let mut redaction = Redaction::new(false);
         let id = DeviceId::new("a0b1c2d3e4f6").unwrap();
         assert_eq!(redaction.device(&id), "dev-1");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_do_not_get_out() {
+    fn addresses_are_replaced() {
         let mut redaction = Redaction::new(false);
         let text = redaction.text(
             "Local IP: 192.0.2.17, mail ann.lee@example.org; Device Serial: SN00000000, at 192.0.2.18:443 and fe80::1ff:1; \
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_uuids_go_by_their_look() {
+    fn secrets_and_uuids_are_recognized_by_their_form() {
         let mut redaction = Redaction::new(false);
         let text = redaction.text(
             "wss://h/mqtt?X-Amz-Credential=ASIAABCDEFGHIJKLMNOP%2F&X-Amz-Signature=1fe633a0&X-Amz-Security-Token=canary \
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_under_a_private_name_is_hidden() {
+    fn values_under_private_names_are_hidden() {
         let mut home = Record::new();
         home.put("Latitude", 45.5).put("zip_code", "H2X").put("Name", "Cottage").put("a0b1c2d3e4f6", 1_i64);
         let shown = Redaction::new(false).record(home.clone()).to_json();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_turned_off_but_for_secrets() {
+    fn secrets_are_replaced_even_when_it_is_off() {
         let mut open = Redaction::new(true);
         assert_eq!(
             open.text("a0b1c2d3e4f6 192.0.2.17 ann@example.org"),

@@ -7,17 +7,17 @@ use mysa_proto::{
 use crate::output::record::{Record, Value};
 use crate::output::timefmt;
 
-/// What a record begins with, in every version.
+/// First bytes of a record, in every version.
 pub(crate) const MAGIC: [u8; 2] = [0xca, 0xa0];
 
-/// Explains readings on their own: one entry each, and one for each piece that is none.
+/// Explains readings: one entry for each record, and one for each piece that is not a record.
 pub(crate) fn explain(bytes: &[u8]) -> Vec<Record> {
     let batch = BatchReadings::decode(bytes);
     let mut records: Vec<Record> = batch.records.iter().map(reading).collect();
     records.extend(batch.problems.iter().map(|problem| {
         let mut record = Record::new();
         record
-            .put("error", said(problem.kind))
+            .put("error", describe_problem(problem.kind))
             .put("offset_bytes", i64::try_from(problem.offset).unwrap_or(i64::MAX));
         record.put("raw_hex", hex::encode(&problem.raw));
         record
@@ -25,7 +25,7 @@ pub(crate) fn explain(bytes: &[u8]) -> Vec<Record> {
     records
 }
 
-/// Puts the readings of a batch message into its record.
+/// Adds the readings of a batch message to its record.
 pub(crate) fn put(batch: &BatchReadings, into: &mut Record) {
     into.put(
         "readings",
@@ -34,7 +34,7 @@ pub(crate) fn put(batch: &BatchReadings, into: &mut Record) {
     if !batch.problems.is_empty() {
         let problems = batch.problems.iter().map(|problem| {
             let mut record = Record::new();
-            record.put("problem", said(problem.kind)).put("raw_hex", hex::encode(&problem.raw));
+            record.put("problem", describe_problem(problem.kind)).put("raw_hex", hex::encode(&problem.raw));
             Value::Record(record)
         });
         into.put("problems", problems.collect::<Vec<_>>());
@@ -61,12 +61,12 @@ fn reading(reading: &BatchRecord) -> Record {
     record
 }
 
-fn said(kind: BatchProblemKind) -> String {
+fn describe_problem(kind: BatchProblemKind) -> String {
     match kind {
-        BatchProblemKind::Checksum => "the checksum of a record is wrong".into(),
-        BatchProblemKind::Magic => "no record begins here".into(),
-        BatchProblemKind::UnknownVersion(version) => format!("records of version {version} are not known"),
+        BatchProblemKind::Checksum => "the checksum of the record is wrong".into(),
+        BatchProblemKind::Magic => "no record starts here".into(),
+        BatchProblemKind::UnknownVersion(version) => format!("unknown record version {version}"),
         BatchProblemKind::Truncated { .. } => "the last record is cut off".into(),
-        _ => "no record".into(),
+        _ => "not a record".into(),
     }
 }

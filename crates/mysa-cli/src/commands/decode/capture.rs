@@ -1,4 +1,4 @@
-//! Captured sessions: what a browser, a broker's client or this program has written down.
+//! Captured sessions: files written by a browser, an MQTT client, or `mysa watch --capture`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ use super::{hex_bytes, packet, payload};
 use crate::output::record::{Record, Value};
 
 /// Explains a capture, if the text is one: a HAR file with WebSocket messages, JSON objects with `topic` and `payload`
-/// one a line or in an array, or lines of a topic, a blank and a payload.
+/// (one per line, or in an array), or lines with a topic, a space and a payload.
 pub(crate) fn explain(text: &str, table: &ModeTable) -> Option<Vec<Record>> {
     if let Ok(json) = RawJson::new(text) {
         return match json.value() {
@@ -26,7 +26,7 @@ pub(crate) fn explain(text: &str, table: &ModeTable) -> Option<Vec<Record>> {
     }
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let read: Vec<Option<Record>> = lines.iter().map(|line| one_line(line, table)).collect();
-    // The first line says what the file is; a later one may be damaged.
+    // The first line decides whether it is a capture; a later line may be damaged.
     read.first()?.as_ref()?;
     Some(
         read.into_iter()
@@ -96,7 +96,7 @@ fn with_topic(
     record
 }
 
-/// An HTTP archive, as browsers' developer tools save it, with the WebSocket frames of each connection.
+/// The WebSocket frames of a HAR file, as the developer tools of a browser save it.
 fn har(json: RawJson<'_>, table: &ModeTable) -> Option<Vec<Record>> {
     let entries = member(member(json, "log")?, "entries")?;
     let mut records = Vec::new();

@@ -9,7 +9,7 @@ use super::batch;
 use crate::output::record::{Record, Value};
 use crate::output::timefmt;
 
-/// Explains a payload. `topic` is where it was seen; without one it is guessed from the payload.
+/// Explains a payload. Without a topic, its kind is guessed from the payload.
 pub(crate) fn explain(
     topic: Option<Topic>,
     payload: &[u8],
@@ -24,7 +24,7 @@ pub(crate) fn explain(
     envelope(&message, topic, &mut record);
     body(&message.body, table, &mut record);
     if let Some(danger) = message.danger() {
-        record.put("danger", said_danger(danger));
+        record.put("danger", describe_danger(danger));
     }
     let mut unknown = Record::new();
     if matches!(message.body, Body::Unknown) {
@@ -43,7 +43,7 @@ pub(crate) fn explain(
     Ok(record)
 }
 
-/// A payload without its topic: commands name who they are for, and the few legacy requests are known by number.
+/// Guesses the topic of a payload: commands name their recipient, and the legacy requests are known by number.
 fn guess_topic(payload: &[u8]) -> TopicKind {
     let Some(seen) = Message::salvage(TopicKind::Out, payload) else { return TopicKind::Out };
     let to_device = match seen.form {
@@ -104,7 +104,7 @@ fn name(message: &Message<'_>) -> &'static str {
     }
 }
 
-fn said_danger(danger: Danger) -> &'static str {
+fn describe_danger(danger: Danger) -> &'static str {
     match danger {
         Danger::Unpairs => "makes the thermostat forget its account",
         Danger::Restarts => "restarts the thermostat",

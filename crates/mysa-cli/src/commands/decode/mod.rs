@@ -1,4 +1,4 @@
-//! `mysa decode`: what a capture says, without an account.
+//! `mysa decode`: explains payloads and captures, without an account.
 
 mod batch;
 mod capture;
@@ -19,11 +19,10 @@ use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// More than a day of a busy home; and small enough to be held as a whole.
+/// Largest input, in bytes. It is held in memory and covers more than a day of a busy home.
 const LIMIT: u64 = 64 << 20;
 
-/// Explains the file, one record after the other. Unreadable pieces are shown as they are and the rest goes on; the
-/// failure comes last.
+/// Explains a file record by record. Invalid pieces are shown as they are, and the failure is reported at the end.
 pub(crate) fn run(
     terminal: &Terminal,
     args: &Decode,
@@ -33,7 +32,7 @@ pub(crate) fn run(
     let bytes = read(args.file.as_deref())?;
     let topic = match &args.topic {
         Some(text) => Some(Topic::parse(text.as_bytes()).ok_or_else(|| {
-            Failure::usage(format!("'{text}' is not a topic of a thermostat; one is /v1/dev/ID/out"))
+            Failure::usage(format!("invalid topic '{text}': expected a topic such as /v1/dev/ID/out"))
         })?),
         None => None,
     };
@@ -56,7 +55,10 @@ pub(crate) fn run(
     }
     match unreadable {
         0 => Ok(()),
-        some => Err(Failure::new(Exit::Failed, format!("{some} of {} could not be read", explained.len()))),
+        some => Err(Failure::new(
+            Exit::Failed,
+            format!("{some} of {} records could not be decoded", explained.len()),
+        )),
     }
 }
 
@@ -73,7 +75,7 @@ fn read(file: Option<&Path>) -> Result<Vec<u8>> {
         _ => std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes).map_err(named)?,
     };
     if bytes.len() as u64 > LIMIT {
-        return Err(Failure::new(Exit::Failed, "more than 64 MiB; cut it into pieces"));
+        return Err(Failure::new(Exit::Failed, "the input is larger than 64 MiB; split it"));
     }
     Ok(bytes)
 }
@@ -85,7 +87,7 @@ fn explain(
     table: &ModeTable,
 ) -> Result<Vec<Record>> {
     let text = std::str::from_utf8(bytes).ok().map(|text| text.trim_start_matches('\u{feff}').trim());
-    let nothing = || Failure::usage("there is nothing to explain: the input is empty");
+    let nothing = || Failure::usage("the input is empty");
     match kind {
         Some(DecodeKind::Payload) => Ok(vec![payload(topic, bytes, table)]),
         Some(DecodeKind::Packet) => {
@@ -98,16 +100,16 @@ fn explain(
                 .unwrap_or_else(|| bytes.to_vec()),
         )),
         Some(DecodeKind::Capture) => {
-            let text = text.ok_or_else(|| Failure::usage("a capture is text; this is not UTF-8"))?;
+            let text = text.ok_or_else(|| Failure::usage("not a capture: the input is not UTF-8"))?;
             capture::explain(text, table).ok_or_else(|| {
                 Failure::usage(
-                    "this is not a capture; one is a HAR file, lines of JSON with topic and payload, or the output of mosquitto_sub -v",
+                    "not a capture: expected a HAR file, JSON lines with topic and payload, or the output of mosquitto_sub -v",
                 )
             })
         }
         None => match text {
             Some("") => Err(nothing()),
-            // A whole packet may happen to be UTF-8; nothing that is meant as text begins so.
+            // A binary packet may be valid UTF-8, but it has control characters that no text has.
             Some(text)
                 if !text.starts_with(['{', '[', '"'])
                     && text.contains(|c: char| c.is_control() && !c.is_whitespace()) =>
@@ -127,7 +129,7 @@ fn explain(
                 }
             }
             None if bytes.is_empty() => Err(nothing()),
-            // JSON cannot start with the byte of a packet type, and no packet type is an opening brace.
+            // No packet type is an opening brace, so this is JSON that is not UTF-8.
             None if bytes.first() == Some(&b'{') => Ok(vec![payload(topic, bytes, table)]),
             None => packets(None, bytes, table),
         },
@@ -137,16 +139,17 @@ fn explain(
 fn packets(unpacked: Option<Vec<u8>>, bytes: &[u8], table: &ModeTable) -> Result<Vec<Record>> {
     let bytes = unpacked.as_deref().unwrap_or(bytes);
     if bytes.is_empty() {
-        return Err(Failure::usage("there is nothing to explain: the input is empty"));
+        return Err(Failure::usage("the input is empty"));
     }
-    // A ping request, which starts with the same four bits, has no flags.
+    // A PINGREQ starts with the same four bits but has no flags.
     if bytes.starts_with(&batch::MAGIC) {
         return Ok(batch::explain(bytes));
     }
     Ok(packet::explain(bytes, table))
 }
 
-/// One payload, or one a line. A line break inside a text is no separator: thermostats send them raw.
+/// One payload, or one per line. Thermostats send raw line breaks inside strings, so a line break alone does not
+/// separate payloads.
 fn payloads(topic: Option<Topic>, text: &str, table: &ModeTable) -> Vec<Record> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let is_object = |text: &str| RawJson::new(text).is_ok_and(|json| matches!(json.value(), Json::Object(_)));
@@ -156,7 +159,7 @@ fn payloads(topic: Option<Topic>, text: &str, table: &ModeTable) -> Vec<Record> 
     vec![payload(topic, text.as_bytes(), table)]
 }
 
-/// A payload, or what it is instead.
+/// Explains one payload; an invalid one is shown raw.
 fn payload(topic: Option<Topic>, bytes: &[u8], table: &ModeTable) -> Record {
     message::explain(topic, bytes, table).unwrap_or_else(|error| {
         let mut record = Record::new();
@@ -172,7 +175,7 @@ fn payload(topic: Option<Topic>, bytes: &[u8], table: &ModeTable) -> Record {
     })
 }
 
-/// Hex with anything people put between the digits: blanks, colons, commas, `0x`, and the arrows of a log.
+/// Decodes hex with common separators between the digits: spaces, colons, commas, `0x`, and the arrows of a log.
 fn hex_bytes(text: &str) -> Option<Vec<u8>> {
     let mut digits = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '<' | '>' | ';')) {

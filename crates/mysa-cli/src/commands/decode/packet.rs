@@ -6,11 +6,10 @@ use mysa_proto::{ModeTable, Topic};
 use super::message;
 use crate::output::record::{Record, Value};
 
-/// No packet of this service comes near it; a length beyond it is noise.
+/// Longest packet. Packets of this service are far shorter, so a longer one is not a packet.
 const LIMIT: u32 = 256 * 1024;
 
-/// Explains packets that follow each other, from either side. A fault, or a packet cut off, is the last of the list, with
-/// what was left as hex.
+/// Explains consecutive packets of either side. An invalid or incomplete packet ends the list, with the rest as hex.
 pub(crate) fn explain(mut bytes: &[u8], table: &ModeTable) -> Vec<Record> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
@@ -21,18 +20,18 @@ pub(crate) fn explain(mut bytes: &[u8], table: &ModeTable) -> Vec<Record> {
                 server::decode(&mut bytes, LIMIT)
                     .map(|packet| packet.map(|packet| from_client(packet, table)))
             }
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
             Ok(packet) => Ok(packet.map(|packet| from_server(packet, table))),
         };
         let mut record = match read {
             Ok(Some(record)) => record,
-            fault => {
+            error => {
                 let mut record = Record::new();
                 record.put("packet", "unreadable");
                 record.put(
                     "error",
-                    match fault {
-                        Err(fault) => fault.to_string(),
+                    match error {
+                        Err(error) => error.to_string(),
                         Ok(_) => format!("cut off after {} bytes", before.len()),
                     },
                 );

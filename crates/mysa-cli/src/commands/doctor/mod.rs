@@ -1,4 +1,4 @@
-//! `mysa doctor`: every step from the files here to the word of each thermostat.
+//! `mysa doctor`: checks every step from the files on this computer to the last message of each thermostat.
 
 mod report;
 
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mysa_proto::Channel;
 use mysa_tokio::{
-    Client, DeviceView, Diagnosis, Environment, Handshake, Loaded, NotReady, ProbeError, Prober, Publishes,
-    Reason, Subscribed, TokenFileError,
+    Client, DeviceView, Diagnosis, Handshake, Loaded, NotReady, ProbeError, Prober, Publishes, Reason,
+    Subscribed, TokenFileError,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,15 +19,16 @@ use crate::output::view::{self, Link};
 use crate::support::cloud::{Cloud, Context, not_ready};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::paths::Paths;
+use crate::support::reachability;
 use crate::support::shutdown::OpenClients;
 
 use report::Report;
 
-const REACH_WITHIN: Duration = Duration::from_secs(10);
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const CONNECT_WITHIN: Duration = Duration::from_secs(25);
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-const HEAR_WITHIN: Duration = Duration::from_secs(8);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(25);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(8);
 
 const SIGN_IN: &str = "sign-in";
 const CLOCK: &str = "clock";
@@ -37,7 +38,7 @@ const UPGRADE: &str = "WebSocket upgrade, presigned";
 const CONNECT: &str = "MQTT CONNECT";
 const SUBSCRIPTIONS: &str = "subscriptions";
 const PUBLISHING: &str = "publishing";
-const HEARD: &str = "last word of each thermostat";
+const HEARD: &str = "last message of each thermostat";
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -58,39 +59,44 @@ pub(crate) async fn run(
     report.end()
 }
 
-/// The settings, and what follows from them.
+/// Checks the settings file.
 fn files(report: &mut Report<'_>, global: &Global) -> Result<Option<Context>> {
     const STEP: &str = "settings file";
     let paths = match Paths::find(global.config.clone()) {
         Ok(paths) => paths,
         Err(failure) => {
-            report.fail(STEP, failure.exit, failure.to_string(), "Set HOME, or the variable named.")?;
+            report.fail(
+                STEP,
+                failure.exit,
+                failure.to_string(),
+                "Set HOME, or the variable that is named.",
+            )?;
             return Ok(None);
         }
     };
     match crate::context(global) {
         Ok(context) => {
             let there = paths.config.exists();
-            report.good(STEP, if there { "read" } else { "there is none: every setting has its default" })?;
+            report.good(STEP, if there { "valid" } else { "none; every setting has its default" })?;
             Ok(Some(context))
         }
         Err(failure) => {
-            // Its path has the user's name in it.
+            // The path contains the name of the user.
             let found = failure.to_string().replace(&paths.config.display().to_string(), "it");
-            report.fail(STEP, failure.exit, found, "Mend the file that `mysa config path` names.")?;
+            report.fail(STEP, failure.exit, found, "Fix the file; `mysa config path` prints where it is.")?;
             Ok(None)
         }
     }
 }
 
-/// Whose session there is, and whether nobody else can read it.
+/// Checks that there is a stored session, and that nobody else can read it.
 fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<String>> {
     const STEP: &str = "session file";
     const LOGIN: &str = "Run `mysa login`.";
     let account = match context.account() {
         Ok(account) => account,
         Err(failure) => {
-            let advice = if failure.exit == Exit::Usage { "Say which with --account." } else { LOGIN };
+            let advice = if failure.exit == Exit::Usage { "Choose one with --account." } else { LOGIN };
             report.fail(STEP, failure.exit, failure.to_string(), advice)?;
             return Ok(None);
         }
@@ -105,11 +111,11 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
             )?;
         }
         Ok(Loaded::Session(_)) => {
-            report.good(STEP, "read; nobody else can read it")?;
+            report.good(STEP, "valid; only its owner can read it")?;
             return Ok(Some(account));
         }
         Ok(Loaded::SetAside(_)) => {
-            report.fail(STEP, Exit::SignIn, "it could not be read, and was put aside", LOGIN)?;
+            report.fail(STEP, Exit::SignIn, "it was invalid and was renamed", LOGIN)?;
         }
         Err(TokenFileError::Exposed { mode, .. }) => {
             let advice = "Whoever read it can act in your name: run `mysa logout` and `mysa login`; or, if nobody \
@@ -120,12 +126,12 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
             let advice = "Look at the owner and the permissions of the folder that `mysa config path` names.";
             report.fail(STEP, Exit::Failed, format!("the system refuses: {error}"), advice)?;
         }
-        _ => report.fail(STEP, Exit::SignIn, "nobody is signed in", LOGIN)?,
+        _ => report.fail(STEP, Exit::SignIn, "not signed in", LOGIN)?,
     }
     Ok(None)
 }
 
-/// Name, TCP and TLS of every host.
+/// Checks DNS, TCP and TLS for every host.
 async fn hosts(report: &mut Report<'_>, context: &Context) -> Result<()> {
     const STEP: &str = "trusted certificates";
     let prober = match context.builder(context.settings()).map(|builder| builder.prober()) {
@@ -136,24 +142,24 @@ async fn hosts(report: &mut Report<'_>, context: &Context) -> Result<()> {
                 STEP,
                 failure.exit,
                 failure.to_string(),
-                "Install the system's CA bundle, or mend --ca.",
+                "Install the CA certificates of the system, or fix --ca.",
             );
         }
-        Err(failure) => return report.fail(STEP, failure.exit, failure.to_string(), "Mend --ca or MYSA_CA."),
+        Err(failure) => return report.fail(STEP, failure.exit, failure.to_string(), "Fix --ca or MYSA_CA."),
     };
-    report.looking("the hosts of the cloud");
+    report.checking("the hosts of the cloud");
     let mut probes = JoinSet::new();
-    let hosts = hosts_of(&context.environment);
+    let hosts = reachability::hosts(&context.environment);
     for (at, (host, port)) in hosts.iter().cloned().enumerate() {
         let prober: Prober = prober.clone();
-        probes.spawn(async move { (at, prober.probe(&host, port, REACH_WITHIN).await) });
+        probes.spawn(async move { (at, prober.probe(&host, port, PROBE_TIMEOUT).await) });
     }
     let mut results: Vec<_> = probes.join_all().await;
     results.sort_by_key(|(at, _)| *at);
     for ((host, _), (_, result)) in hosts.iter().zip(results) {
         match result {
             Ok(probe) if context.connect_to.is_some() => {
-                report.good(host, format!("by the address given, TLS in {} ms", probe.took.as_millis()))?;
+                report.good(host, format!("at the given address, TLS in {} ms", probe.took.as_millis()))?;
             }
             Ok(probe) => {
                 let many = if probe.addresses == 1 { "address" } else { "addresses" };
@@ -164,47 +170,20 @@ async fn hosts(report: &mut Report<'_>, context: &Context) -> Result<()> {
             }
             Err(error) => {
                 let advice = match &error {
-                    ProbeError::Name(_) => "Look whether there is a network, and whether its DNS answers.",
+                    ProbeError::Name(_) => "Check the network connection and its DNS server.",
                     ProbeError::Untrusted(_) => {
-                        "Somebody answers in its place, such as the sign-in page of a network or a proxy; or this \
-                         computer's clock is far off."
+                        "Check for a proxy or a sign-in page of the network, and the clock of this computer."
                     }
-                    _ => "Look whether there is a network, and whether a firewall lets port 443 out.",
+                    _ => "Check the network connection, and whether a firewall blocks port 443.",
                 };
-                report.fail(
-                    host,
-                    Exit::Unreachable,
-                    Failure::from((Exit::Unreachable, error)).to_string(),
-                    advice,
-                )?;
+                report.fail(host, Exit::Unreachable, reachability::describe_probe(&error), advice)?;
             }
         }
     }
     Ok(())
 }
 
-fn hosts_of(environment: &Environment) -> Vec<(String, u16)> {
-    let urls = [
-        &environment.user_pool_url,
-        &environment.identity_pool_url,
-        &environment.legacy_url,
-        &environment.backend_url,
-    ];
-    let mut hosts = Vec::new();
-    let named = urls.into_iter().filter_map(|url| {
-        let authority = url.split("://").nth(1)?.split('/').next()?;
-        let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
-        Some((host.to_owned(), port.parse().ok()?))
-    });
-    for host in named.chain([(environment.broker.host().to_owned(), environment.broker.port())]) {
-        if !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    hosts
-}
-
-/// What takes a client: the session, the broker, the thermostats.
+/// Checks what needs a client: the account, the broker, the thermostats.
 async fn online(
     report: &mut Report<'_>,
     terminal: &Terminal,
@@ -212,7 +191,7 @@ async fn online(
     account: String,
 ) -> Result<()> {
     let mut settings = context.settings();
-    // One publish that comes to nothing is enough to tell; nobody's command depends on it.
+    // One failed publish is enough for a diagnosis; no command depends on the result.
     settings.read_only_after = 1;
     let builder = context.builder(settings)?.token_file(context.token_file(&account));
     let cloud = Cloud::start(builder, account, &context.open_clients)?;
@@ -237,32 +216,32 @@ async fn steps(report: &mut Report<'_>, cloud: &Cloud) -> Result<()> {
     thermostats(report, cloud, &views).await
 }
 
-/// Signing in and the REST service. True if the thermostats are listed.
+/// Checks the sign-in and the REST service. Returns whether the thermostats are listed.
 async fn account(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
-    report.looking("the account");
-    let ready = timeout(READY_WITHIN, cloud.client.ready())
+    report.checking("the account");
+    let ready = timeout(READY_TIMEOUT, cloud.client.ready())
         .await
         .unwrap_or(Err(NotReady::Offline(Reason::Unreachable)));
-    let seen = look(&cloud.client).await?;
+    let seen = diagnose(&cloud.client).await?;
     match &ready {
         _ if seen.signed_in => report.good(SIGN_IN, "the stored session was accepted")?,
         Err(why) => {
             let failure = not_ready(why);
             let advice = match failure.exit {
                 Exit::SignIn => "Run `mysa login`.",
-                _ => "If every host above can be reached, the cloud is in trouble: try again later.",
+                _ => "If every host above is reachable, the service has a problem: try again later.",
             };
             report.fail(SIGN_IN, failure.exit, failure.to_string(), advice)?;
         }
-        Ok(()) => report.warn(SIGN_IN, "the tokens have lapsed since", "Run `mysa login`.")?,
+        Ok(()) => report.warn(SIGN_IN, "the tokens have expired", "Run `mysa login`.")?,
     }
     match seen.clock_ahead_ms {
         None => report.skip(&[CLOCK])?,
-        Some(0) => report.good(CLOCK, "agrees with the cloud's to within two seconds")?,
+        Some(0) => report.good(CLOCK, "within two seconds of the clock of the cloud")?,
         Some(ahead) => {
             let how = if ahead < 0 { "ahead" } else { "behind" };
             let off = ahead.unsigned_abs() / 1_000;
-            let advice = "Signatures are corrected for it. Set the clock all the same: NTP does it.";
+            let advice = "Signatures are corrected for it. Set the clock, for example with NTP.";
             report.warn(CLOCK, format!("this computer's clock is {off} s {how}"), advice)?;
         }
     }
@@ -270,33 +249,35 @@ async fn account(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
         (Err(_), _) if !seen.signed_in => report.skip(&[LIST, CREDENTIALS, UPGRADE, CONNECT])?,
         (Err(why), _) => {
             let failure = not_ready(why);
-            let advice = "The REST service is in trouble, or does not know the account: try again later.";
+            let advice = "The REST service has a problem, or does not know the account: try again later.";
             report.fail(LIST, failure.exit, failure.to_string(), advice)?;
             report.skip(&[CREDENTIALS, UPGRADE, CONNECT])?;
         }
-        (Ok(()), 0) => report.warn(LIST, "it is empty", "Are the thermostats on another account?")?,
+        (Ok(()), 0) => {
+            report.warn(LIST, "it is empty", "Check whether the thermostats belong to another account.")?
+        }
         (Ok(()), count) => report.good(LIST, format!("thermostats: {count}"))?,
     }
     Ok(ready.is_ok())
 }
 
-/// From the AWS credentials to the word of the broker. True if it took the connection.
+/// Checks the AWS credentials and the connection to the broker. Returns whether the broker accepted it.
 async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
-    report.looking("the broker");
+    report.checking("the broker");
     let mut furthest = Handshake::None;
-    let seen = until(&cloud.client, CONNECT_WITHIN, |seen| {
+    let seen = until(&cloud.client, CONNECT_TIMEOUT, |seen| {
         furthest = furthest.max(seen.handshake);
         seen.handshake == Handshake::Accepted || (seen.trouble.is_some() && seen.failures >= 2)
     })
     .await?;
     let service = cloud.client.service();
     if !seen.credentials && furthest == Handshake::None {
-        let advice = "The identity pool gives none: is the region or a pool set otherwise than Mysa's own?";
+        let advice = "The identity pool returns none. Check the environment settings, if any is set.";
         report.fail(CREDENTIALS, Exit::Unreachable, format!("none: {service}"), advice)?;
         report.skip(&[UPGRADE, CONNECT])?;
         return Ok(false);
     }
-    report.good(CREDENTIALS, "at hand")?;
+    report.good(CREDENTIALS, "valid")?;
     if seen.handshake == Handshake::Accepted {
         report.good(UPGRADE, "accepted")?;
         report.good(CONNECT, "accepted")?;
@@ -307,35 +288,35 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     if refused || furthest >= Handshake::Upgraded {
         report.good(UPGRADE, "accepted")?;
         let exit = if refused { Exit::Refused } else { Exit::Unreachable };
-        let advice = "The account's policy may not allow it. Statuses are fetched by REST meanwhile.";
+        let advice = "The account is not permitted to connect. The states are read by REST instead.";
         report.fail(CONNECT, exit, found, advice)?;
         return Ok(false);
     }
     let (exit, advice) = match seen.trouble {
         Some(Reason::UpgradeRefused { status: Some(400..500) }) => (
             Exit::Refused,
-            "The signature was refused: is environment.iot-endpoint or the region set otherwise than Mysa's own? Or \
-             the account's policy does not allow it.",
+            "The signature was refused. Check environment.iot-endpoint and environment.region, if set; otherwise the \
+             account is not permitted to connect.",
         ),
-        _ => (Exit::Unreachable, "Look whether a proxy or firewall lets WebSockets through."),
+        _ => (Exit::Unreachable, "Check whether a proxy or firewall blocks WebSockets."),
     };
     report.fail(UPGRADE, exit, found, advice)?;
     report.skip(&[CONNECT])?;
     Ok(false)
 }
 
-/// What the broker lets this account hear and say.
+/// Checks which subscriptions and publishes the broker permits.
 async fn topics(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) -> Result<()> {
-    report.looking("subscriptions");
+    report.checking("subscriptions");
     let answered = |seen: &Diagnosis| seen.subscriptions.iter().all(|(_, said)| *said != Subscribed::Waiting);
-    let seen = until(&cloud.client, ANSWER_WITHIN, answered).await?;
+    let seen = until(&cloud.client, ANSWER_TIMEOUT, answered).await?;
     for (id, said) in &seen.subscriptions {
         let step = format!("subscription of {}", report.redaction().device(id));
         match said {
             Subscribed::Granted => report.good(&step, "granted")?,
             Subscribed::Refused => {
-                let advice = "The account's policy does not allow it; its state is fetched by REST.";
-                report.fail(&step, Exit::Refused, "refused, or never answered", advice)?;
+                let advice = "The account is not permitted to subscribe; the state is read by REST instead.";
+                report.fail(&step, Exit::Refused, "refused, or not answered", advice)?;
             }
             Subscribed::Waiting => {
                 report.fail(&step, Exit::TimedOut, "not answered in time", "Try again later.")?;
@@ -347,48 +328,54 @@ async fn topics(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) ->
     if views.iter().filter(spoken_to).count() == 0 {
         return report.skip(&[PUBLISHING]);
     }
-    report.looking("publishing");
+    report.checking("publishing");
     let known = |seen: &Diagnosis| seen.publishing != Publishes::Unknown;
-    match until(&cloud.client, ANSWER_WITHIN, known).await?.publishing {
+    match until(&cloud.client, ANSWER_TIMEOUT, known).await?.publishing {
         Publishes::Acknowledged => report.good(PUBLISHING, "the request to report live was acknowledged"),
         Publishes::Denied => {
-            let advice = "The account's policy does not allow commands by MQTT. They go by the REST service where the \
-                          model has it; for others use the app.";
-            report.fail(PUBLISHING, Exit::Refused, "what was published was not acknowledged", advice)
+            let advice = "The account is not permitted to publish. Commands go by REST for the models that have it; for \
+                          others use the app.";
+            report.fail(
+                PUBLISHING,
+                Exit::Refused,
+                "the broker did not acknowledge what was published",
+                advice,
+            )
         }
         Publishes::Unknown => {
-            let advice = "Run it again; if that stays so, commands may not arrive.";
-            report.warn(PUBLISHING, "nothing was acknowledged yet", advice)
+            let advice = "Run `mysa doctor` again. If the warning stays, commands may not arrive.";
+            report.warn(PUBLISHING, "nothing has been acknowledged yet", advice)
         }
     }
 }
 
 async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) -> Result<()> {
-    report.looking("thermostats");
+    report.checking("thermostats");
     let fresh = |id| {
         let age = cloud.client.state(id).and_then(|view| cloud.age(&view));
         age.is_some_and(|age| age < Duration::from_secs(30))
     };
-    let until = Instant::now() + HEAR_WITHIN;
+    let until = Instant::now() + REPORT_TIMEOUT;
     while Instant::now() < until && !views.iter().all(|view| fresh(&view.id)) {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     for view in views {
         let Some(view) = cloud.client.state(&view.id) else { continue };
         let name = report.redaction().device(&view.id);
         let step = format!("{name} ({})", view.model);
-        let heard = cloud
-            .age(&view)
-            .map_or_else(|| "never heard".into(), |age| format!("heard {} ago", view::describe_age(age)));
+        let heard = cloud.age(&view).map_or_else(
+            || "no message yet".into(),
+            |age| format!("last message {} ago", view::describe_age(age)),
+        );
         match Link::of(&view) {
             _ if view.model.family().is_none() => {
-                let advice = "Please report it: its states are shown as far as they can be read, commands are refused.";
+                let advice = "Please report this model. Its state is shown as far as it is known; commands are refused.";
                 report.warn(&step, format!("unknown model; {heard}"), advice)?;
             }
             Link::Live => report.good(&step, heard)?,
             link => {
                 let advice =
-                    "Look whether it has power and Wi-Fi. The first in `mysa devices` is dev-1, and so on.";
+                    "Check its power and Wi-Fi. dev-1 is the first thermostat of `mysa devices`, and so on.";
                 report.fail(&step, Exit::DeviceSilent, format!("{}; {heard}", link.meaning()), advice)?;
             }
         }
@@ -396,25 +383,25 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
     Ok(())
 }
 
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval between two checks of a condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-async fn look(client: &Client) -> Result<Diagnosis> {
+async fn diagnose(client: &Client) -> Result<Diagnosis> {
     client.diagnosis().await.map_err(|ended| (Exit::Failed, ended).into())
 }
 
-/// Looks until it is done, or time is up.
+/// Polls the diagnosis until `done` accepts it, at most for `limit`.
 async fn until(
     client: &Client,
-    within: Duration,
+    limit: Duration,
     mut done: impl FnMut(&Diagnosis) -> bool,
 ) -> Result<Diagnosis> {
-    let deadline = Instant::now() + within;
+    let deadline = Instant::now() + limit;
     loop {
-        let seen = look(client).await?;
+        let seen = diagnose(client).await?;
         if done(&seen) || Instant::now() >= deadline {
             return Ok(seen);
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the doctor found, step by step.
+//! The report of `mysa doctor`, step by step.
 
 use std::env::consts;
 
@@ -8,24 +8,25 @@ use crate::output::table;
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// How a step went.
+/// Result of a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Good,
-    /// It works, but not as well as it might.
+    /// It works, with a limitation.
     Warning,
     Failed(Exit),
-    /// It was not reached, since another failed before.
+    /// An earlier step failed.
     Skipped,
 }
 
-/// The steps so far. Nothing private is in them unless that was asked for.
+/// The steps so far. They hold nothing private unless `--show-private` is given.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     terminal: &'a Terminal,
     redaction: &'a mut Redaction,
     steps: Vec<Record>,
-    first_failure: Option<(Exit, String)>,
+    /// Exit code, step and finding.
+    first_failure: Option<(Exit, (String, String))>,
 }
 
 impl Outcome {
@@ -51,9 +52,9 @@ impl<'a> Report<'a> {
         self.redaction
     }
 
-    /// Says on a line that goes away what is being looked at.
-    pub(crate) fn looking(&self, at: &str) {
-        self.terminal.progress(&format!("looking: {at}"));
+    /// Shows what is being checked.
+    pub(crate) fn checking(&self, at: &str) {
+        self.terminal.progress(&format!("checking: {at}"));
     }
 
     pub(crate) fn good(&mut self, step: &str, found: impl AsRef<str>) -> Result<()> {
@@ -74,7 +75,7 @@ impl<'a> Report<'a> {
         self.add(step, Outcome::Failed(exit), found.as_ref(), Some(advice))
     }
 
-    /// The steps that were not reached.
+    /// Adds steps that were not reached.
     pub(crate) fn skip(&mut self, steps: &[&str]) -> Result<()> {
         for step in steps {
             self.add(step, Outcome::Skipped, "not reached", None)?;
@@ -88,7 +89,11 @@ impl<'a> Report<'a> {
         if !self.terminal.json {
             let mark = format!("{:<8}", outcome.name());
             let mark = if matches!(outcome, Outcome::Failed(_)) { self.terminal.bold(&mark) } else { mark };
-            self.terminal.line(format!("{mark} {step:<STEP$}  {}", printable(&found)))?;
+            self.terminal.line(format!(
+                "{mark} {}  {}",
+                table::pad(&printable(step), STEP),
+                printable(&found)
+            ))?;
             if let Some(advice) = advice {
                 for line in table::wrap(advice, self.terminal.width().saturating_sub(11)) {
                     self.terminal.line(format!("{:9}{}", "", self.terminal.dim(&line)))?;
@@ -100,13 +105,13 @@ impl<'a> Report<'a> {
         record.put("advice", advice);
         if let Outcome::Failed(exit) = outcome {
             record.put("exit_code", exit as u8);
-            self.first_failure.get_or_insert((exit, format!("{step}: {found}")));
+            self.first_failure.get_or_insert((exit, (step.to_owned(), found.clone())));
         }
         self.steps.push(record);
         Ok(())
     }
 
-    /// The whole of it, and the exit code of the first step that failed: what follows hangs on it.
+    /// Ends the report with the exit code of the first step that failed, because the later ones depend on it.
     pub(crate) fn end(self) -> Result<()> {
         let Self { terminal, steps, first_failure, .. } = self;
         if terminal.json {
@@ -119,12 +124,16 @@ impl<'a> Report<'a> {
             terminal.line(document.to_json())?;
         }
         match first_failure {
-            Some((exit, what)) => Err(Failure::new(exit, what)),
+            // The lines above have the details.
+            Some((exit, (step, _))) if !terminal.json => {
+                Err(Failure::new(exit, format!("the first step that failed: {step}")))
+            }
+            Some((exit, (step, found))) => Err(Failure::new(exit, format!("{step}: {found}"))),
             None => Ok(()),
         }
     }
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Width of the names of steps.
+/// Width of the column of step names.
 const STEP: usize = 48;
