@@ -11,7 +11,7 @@ pub use structured::StructuredUpdate;
 
 use alloc::vec::Vec;
 
-use crate::command::validate::check;
+use crate::command::validate::validate;
 use crate::json::writer::{self, Object};
 use crate::{BodyType, Celsius, DeviceId, Family, Limits, ModeTable, Model, UnixTime};
 
@@ -67,7 +67,7 @@ impl Command {
         change: Change,
         now: UnixTime,
     ) -> Result<Self, InvalidCommand> {
-        let (family, change) = check(Channel::Mqtt, model, limits, table, change)?;
+        let (family, change) = validate(Channel::Mqtt, model, limits, table, change)?;
         let Some(own_type) = family.body_type() else {
             return Err(InvalidCommand::NoChannel { family, channel: Channel::Mqtt });
         };

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::command::validate::{check, setpoint};
+use crate::command::validate::{setpoint, validate};
 use crate::json::writer::{self, Object};
 use crate::{
     AutoSetpoints, Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model,
@@ -46,14 +46,14 @@ impl StructuredUpdate {
     ///
     /// The [`InvalidCommand`] says what the thermostat would take instead.
     pub fn new(model: &Model, limits: &Limits<'_>, change: Change) -> Result<Self, InvalidCommand> {
-        let (family, change) = check(Channel::Structured, model, limits, &ModeTable::OBSERVED, change)?;
+        let (family, change) = validate(Channel::Structured, model, limits, &ModeTable::OBSERVED, change)?;
         let mode = change.mode.or(limits.mode);
         let target = match change.setpoint {
             Some(setpoint) => Some((target(family, mode)?, setpoint)),
             None => None,
         };
         let auto_setpoints = match change.auto_setpoints {
-            Some(pair) => Some(check_pair(pair, family, &limits.of(family))?),
+            Some(pair) => Some(validate_pair(pair, family, &limits.of(family))?),
             None => None,
         };
         if let Some(asked) = change.temperature_offset {
@@ -172,7 +172,7 @@ fn target(family: Family, mode: Option<Mode>) -> Result<Target, InvalidCommand> 
     }
 }
 
-fn check_pair(
+fn validate_pair(
     pair: AutoSetpoints,
     family: Family,
     limits: &Limits<'_>,

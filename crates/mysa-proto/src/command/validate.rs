@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Checks everything that does not depend on how a channel writes it, and moves the setpoint onto the step.
-pub(crate) fn check(
+pub(crate) fn validate(
     channel: Channel,
     model: &Model,
     limits: &Limits<'_>,

@@ -8,16 +8,16 @@ use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, Relativ
 pub(crate) type Read<T> = Result<Option<T>, Stop>;
 
 /// The fields of an object, read member by member.
-pub(crate) trait Fields<'a>: Default {
-    /// Every key that [`Fields::field`] knows.
+pub(crate) trait ReadFields<'a>: Default {
+    /// Every key that [`ReadFields::field`] knows.
     const KEYS: &'static [&'static str];
 
     /// Reads the value of `key`, or leaves it unread and returns `false` if the key is not known. Of a key that
     /// occurs twice the last one counts.
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
-    /// Reads members from the opening bracket on for as long as they come in the order of [`Fields::KEYS`], none of which
-    /// needs to be there. Returns what stands before the next: see [`Reader::is_member`].
+    /// Reads members from the opening bracket on for as long as they come in the order of [`ReadFields::KEYS`], none of which
+    /// needs to be there. Returns what stands before the next: see [`Reader::consume_key`].
     ///
     /// Devices write the keys of a message always in the same order, so that each is told by one comparison.
     #[inline(always)]
@@ -36,7 +36,7 @@ pub(crate) trait Fields<'a>: Default {
     #[inline(always)]
     fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         if reader.peek() != Some(b'{') {
-            reader.skip()?;
+            reader.skip_value()?;
             return Ok(());
         }
         let mut before = self.in_order(reader)?;
@@ -51,7 +51,7 @@ pub(crate) trait Fields<'a>: Default {
     fn member(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         reader.member(|reader, key| {
             if !self.field(key, reader)? {
-                reader.skip()?;
+                reader.skip_value()?;
             }
             Ok(())
         })
@@ -71,7 +71,7 @@ macro_rules! fields {
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         $vis struct $name $(<$gen>)? { $( $(#[$doc])* $fvis $field: Option<$ty>, )* }
 
-        impl<$lt> $crate::json::field::Fields<$lt> for $name $(<$gen>)? {
+        impl<$lt> $crate::json::field::ReadFields<$lt> for $name $(<$gen>)? {
             const KEYS: &'static [&'static str] = &[$($($key),+),*];
 
             #[inline]
@@ -104,7 +104,7 @@ pub(crate) use fields;
 /// Reads members that come in this order; each may be missing. `before` is what stands before the next.
 macro_rules! members {
     ($reader:ident, $before:ident; $($key:literal => $read:expr;)*) => {$(
-        if $reader.is_member($before, $crate::json::field::quoted!($key)) {
+        if $reader.consume_key($before, $crate::json::field::quoted!($key)) {
             $read;
             $before = b',';
         }
@@ -129,12 +129,12 @@ pub(crate) use quoted;
 /// What is not written as a plain number: any other number, or a string that holds one. Booleans are not numbers.
 #[cold]
 #[inline(never)]
-fn otherwise<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<T>) -> Read<T> {
+fn parse_slow<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<T>) -> Read<T> {
     let number = match reader.peek() {
         Some(b'-' | b'0'..=b'9') => reader.number()?,
         Some(b'"') => reader.string()?.as_plain().and_then(JsonNumber::new),
         _ => {
-            reader.skip()?;
+            reader.skip_value()?;
             None
         }
     };
@@ -145,7 +145,7 @@ fn otherwise<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<
 pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
     match reader.plain_number(PlainNumber::to_f64) {
         Some(value) => Ok(known(value)),
-        None => otherwise(reader, |number| number.to_f64().and_then(known)),
+        None => parse_slow(reader, |number| number.to_f64().and_then(known)),
     }
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
         Some(-100) => Ok(None),
         Some(hundredths @ -6_000..=13_000) => Ok(Some(Celsius::from_hundredths(hundredths))),
         Some(_) => Ok(None),
-        None => otherwise(reader, |number| {
+        None => parse_slow(reader, |number| {
             let degrees = number.to_f64().and_then(known)?;
             (-60.0..=130.0).contains(&degrees).then(|| Celsius::from_degrees(degrees))?
         }),
@@ -198,13 +198,13 @@ pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
 fn large_integer(reader: &mut Reader<'_>) -> Read<i64> {
     match reader.plain_whole() {
         Some(value) => Ok(i64::try_from(value).ok()),
-        None => otherwise(reader, |number| number.to_i64().filter(|&value| value != -1)),
+        None => parse_slow(reader, |number| number.to_i64().filter(|&value| value != -1)),
     }
 }
 
 /// A whole number, -1 included: for the one field, `tm`, where it means something.
 pub(crate) fn any_integer(reader: &mut Reader<'_>) -> Read<i64> {
-    otherwise(reader, JsonNumber::to_i64)
+    parse_slow(reader, JsonNumber::to_i64)
 }
 
 /// A whole percentage.
@@ -249,14 +249,14 @@ pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
 fn unusual_time(reader: &mut Reader<'_>) -> Read<UnixTime> {
     match reader.plain_whole() {
         Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
-        None => otherwise(reader, |number| number.to_i64_floor().and_then(UnixTime::from_wire)),
+        None => parse_slow(reader, |number| number.to_i64_floor().and_then(UnixTime::from_wire)),
     }
 }
 
 pub(crate) fn id(reader: &mut Reader<'_>) -> Read<MessageId> {
     match reader.plain_whole() {
         Some(id) => Ok(Some(MessageId::new(id))),
-        None => otherwise(reader, MessageId::from_number),
+        None => parse_slow(reader, MessageId::from_number),
     }
 }
 
@@ -265,15 +265,15 @@ pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
     if reader.peek() == Some(b'"') {
         return reader.string().map(Some);
     }
-    reader.skip()?;
+    reader.skip_value()?;
     Ok(None)
 }
 
 /// A nested object; `None` for anything else.
-pub(crate) fn nested<'a, T: Fields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
+pub(crate) fn nested<'a, T: ReadFields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
     if reader.peek() == Some(b'{') {
         return T::read(reader).map(Some);
     }
-    reader.skip()?;
+    reader.skip_value()?;
     Ok(None)
 }

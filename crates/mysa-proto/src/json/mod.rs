@@ -56,7 +56,7 @@ impl<'a> RawJson<'a> {
     /// Says where the text stops being JSON.
     pub fn new(text: &'a str) -> Result<Self, JsonError> {
         let mut reader = Reader::new(text.as_bytes());
-        let value = reader.skip().and_then(|value| reader.end().map(|()| value));
+        let value = reader.skip_value().and_then(|value| reader.end().map(|()| value));
         value.map_err(|Stop| reader.error())
     }
 
@@ -119,7 +119,7 @@ impl<'a> Iterator for Members<'a> {
             return None;
         }
         let key = self.rest.key().ok()?;
-        Some((key, self.rest.skip().ok()?))
+        Some((key, self.rest.skip_value().ok()?))
     }
 }
 
@@ -137,7 +137,7 @@ impl<'a> Iterator for Elements<'a> {
         if !self.rest.advance(b'[', b']', &mut self.started).ok()? {
             return None;
         }
-        self.rest.skip().ok()
+        self.rest.skip_value().ok()
     }
 }
 

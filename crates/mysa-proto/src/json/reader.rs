@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         mut each: impl FnMut(&mut Self, &str) -> Result<(), Stop>,
     ) -> Result<bool, Stop> {
         if self.peek() != Some(b'{') {
-            self.skip()?;
+            self.skip_value()?;
             return Ok(false);
         }
         let mut before = b'{';
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
     /// bracket or a comma; the key is given with its quotes and colon. If there are blanks or escapes, they are not, and
     /// [`Reader::member`] reads them.
     #[inline(always)]
-    pub(crate) fn is_member<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
+    pub(crate) fn consume_key<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
         if let [first, member @ ..] = self.rest
             && *first == before
             && let Some((next, rest)) = member.split_first_chunk()
@@ -312,12 +312,12 @@ impl<'a> Reader<'a> {
 
     /// Steps over any value, most likely a string.
     #[inline]
-    pub(crate) fn pass(&mut self) -> Result<(), Stop> {
+    pub(crate) fn skip_likely_string(&mut self) -> Result<(), Stop> {
         if self.peek() == Some(b'"') { self.string().map(drop) } else { self.value().map(drop) }
     }
 
     /// Steps over any value.
-    pub(crate) fn skip(&mut self) -> Result<RawJson<'a>, Stop> {
+    pub(crate) fn skip_value(&mut self) -> Result<RawJson<'a>, Stop> {
         let start = self.place();
         self.value()?;
         Ok(self.since(start))

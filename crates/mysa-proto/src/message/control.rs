@@ -1,7 +1,7 @@
 use alloc::borrow::Cow;
 
 use crate::command::change::Setting;
-use crate::json::field::{self, Fields, fields};
+use crate::json::field::{self, ReadFields, fields};
 use crate::json::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields, DeviceId, Json, RawJson};
 
@@ -163,7 +163,7 @@ pub struct CommandEntry {
     pub control: ControlState,
 }
 
-impl<'a> Fields<'a> for CommandEntry {
+impl<'a> ReadFields<'a> for CommandEntry {
     const KEYS: &'static [&'static str] = &["tm"];
 
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {

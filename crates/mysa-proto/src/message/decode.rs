@@ -1,6 +1,6 @@
 //! How a message is read: what stands around its body first, in whatever order it comes.
 
-use crate::json::field::{self, Fields, members, quoted};
+use crate::json::field::{self, ReadFields, members, quoted};
 use crate::json::reader::{Reader, Stop};
 use crate::message::SRC_DEVICE;
 use crate::message::legacy::Flat;
@@ -13,7 +13,7 @@ use crate::{
 
 /// What can stand at the top of a message, the fields of `MsgType` messages apart.
 #[derive(Default)]
-pub(crate) struct Top<'a> {
+pub(crate) struct Decoder<'a> {
     src: Party<'a>,
     dest: Party<'a>,
     time: Option<UnixTime>,
@@ -40,32 +40,38 @@ field::fields! { 'a;
 #[inline]
 pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
     if reader.peek() != Some(b'{') {
-        return Err(no_object(reader));
+        return Err(not_an_object(reader));
     }
     let start = reader.place();
-    let mut top = Top::default();
-    let before = top.in_order(reader).map_err(|Stop| reader.error())?;
-    let Some(number) = top.msg.filter(|_| reader.is_member(before, quoted!("body"))) else {
-        return others(top, topic, start, before, reader);
+    let mut decoder = Decoder::default();
+    let before = decoder.in_order(reader).map_err(|Stop| reader.error())?;
+    let Some(number) = decoder.msg.filter(|_| reader.consume_key(before, quoted!("body"))) else {
+        return decode_any_order(decoder, topic, start, before, reader);
     };
     let body_start = reader.place();
     let body = read_body(number, topic, reader).map_err(|Stop| reader.error())?;
     let raw_body = Some(reader.since(body_start));
     if reader.peek() != Some(b'}') {
-        return others(Top { body: Some((number, body)), raw_body, ..top }, topic, start, b',', reader);
+        return decode_any_order(
+            Decoder { body: Some((number, body)), raw_body, ..decoder },
+            topic,
+            start,
+            b',',
+            reader,
+        );
     }
     reader.step(1);
     let raw = reader.since(start);
     reader.end().map_err(|Stop| reader.error())?;
-    Ok(Message { envelope: top.envelope(topic), body, raw, raw_body })
+    Ok(Message { envelope: decoder.envelope(topic), body, raw, raw_body })
 }
 
 #[cold]
-fn no_object(reader: &mut Reader<'_>) -> DecodeError {
+fn not_an_object(reader: &mut Reader<'_>) -> DecodeError {
     if reader.peek().is_none() {
         return DecodeError::Empty;
     }
-    match reader.skip().and_then(|_| reader.end()) {
+    match reader.skip_value().and_then(|_| reader.end()) {
         Ok(()) => DecodeError::NotAnObject,
         Err(Stop) => reader.error().into(),
     }
@@ -73,30 +79,31 @@ fn no_object(reader: &mut Reader<'_>) -> DecodeError {
 
 /// Reads what is left of a message in which a member came that comes elsewhere or not at all in most.
 #[inline(never)]
-fn others<'a>(
-    mut top: Top<'a>,
+fn decode_any_order<'a>(
+    mut decoder: Decoder<'a>,
     topic: TopicKind,
     start: usize,
     before: u8,
     reader: &mut Reader<'a>,
 ) -> Result<Message<'a>, DecodeError> {
     let mut flat = Flat::default();
-    top.legacy_in_order(before, &mut flat, reader)
-        .and_then(|before| top.others(topic, before, &mut flat, reader))
+    decoder
+        .legacy_in_order(before, &mut flat, reader)
+        .and_then(|before| decoder.decode_any_order(topic, before, &mut flat, reader))
         .map_err(|Stop| reader.error())?;
     let raw = reader.since(start);
     reader.end().map_err(|Stop| reader.error())?;
-    let envelope = top.envelope(topic);
-    top.finish(envelope, raw, &flat)
+    let envelope = decoder.envelope(topic);
+    decoder.finish(envelope, raw, &flat)
 }
 
-impl<'a> Top<'a> {
+impl<'a> Decoder<'a> {
     /// Reads an object as far as it can be read.
     pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
-        let mut top = Self::default();
+        let mut decoder = Self::default();
         // What was read before the error is what is asked for.
-        let _ = top.others(topic, b'{', &mut Flat::default(), reader);
-        top.envelope(topic)
+        let _ = decoder.decode_any_order(topic, b'{', &mut Flat::default(), reader);
+        decoder.envelope(topic)
     }
 
     /// Reads members before the body for as long as they come as devices write them. Returns what stands before the next.
@@ -142,7 +149,7 @@ impl<'a> Top<'a> {
     }
 
     /// Reads members in any order.
-    fn others(
+    fn decode_any_order(
         &mut self,
         topic: TopicKind,
         mut before: u8,
@@ -156,7 +163,7 @@ impl<'a> Top<'a> {
                     return self.body(topic, reader);
                 }
                 if !self.field(key, reader)? && !flat.field(key, reader)? {
-                    reader.skip()?;
+                    reader.skip_value()?;
                 }
                 Ok(())
             })?;
@@ -169,7 +176,7 @@ impl<'a> Top<'a> {
     #[inline(always)]
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         match key {
-            "ver" => reader.pass()?,
+            "ver" => reader.skip_likely_string()?,
             "src" => {
                 self.src = Party::default();
                 self.src.fill(reader)?;
@@ -194,7 +201,7 @@ impl<'a> Top<'a> {
         self.body = match self.msg {
             Some(number) => Some((number, read_body(number, topic, reader)?)),
             None => {
-                reader.skip()?;
+                reader.skip_value()?;
                 None
             }
         };
@@ -337,7 +344,7 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
         }
         61 => Body::Firmware(FirmwareReport::read(reader)?),
         _ => {
-            reader.skip()?;
+            reader.skip_value()?;
             Body::Unknown
         }
     })
@@ -347,7 +354,7 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
 #[derive(Default)]
 pub(crate) struct StatusBody(Status);
 
-impl<'a> Fields<'a> for StatusBody {
+impl<'a> ReadFields<'a> for StatusBody {
     const KEYS: &'static [&'static str] = &[
         "ambTemp",
         "hum",
@@ -372,7 +379,7 @@ impl<'a> Fields<'a> for StatusBody {
         }
         reader.object(|reader, key| {
             if !self.0.field(key, reader)? {
-                reader.skip()?;
+                reader.skip_value()?;
             }
             Ok(())
         })?;
@@ -387,7 +394,7 @@ struct ControlBody<'a> {
     cmd: Option<RawJson<'a>>,
 }
 
-impl<'a> Fields<'a> for ControlBody<'a> {
+impl<'a> ReadFields<'a> for ControlBody<'a> {
     const KEYS: &'static [&'static str] = &["cmd"];
 
     #[inline(always)]
@@ -399,7 +406,7 @@ impl<'a> Fields<'a> for ControlBody<'a> {
         if key != "cmd" {
             return self.ack.field(key, reader);
         }
-        self.cmd = Some(reader.skip()?);
+        self.cmd = Some(reader.skip_value()?);
         Ok(true)
     }
 }

@@ -20,10 +20,10 @@ pub use status::{AcState, AcStatus, FirmwareReport, FloorLine, FloorStatus, Stat
 use core::fmt;
 
 use crate::json::Members;
-use crate::json::field::Fields;
+use crate::json::field::ReadFields;
 use crate::json::reader::Reader;
 use crate::{DeviceId, JsonError, JsonStr, RawJson, TopicKind};
-use decode::{StatusBody, Top};
+use decode::{Decoder, StatusBody};
 
 /// One message of a device topic, borrowed from the payload.
 ///
@@ -187,7 +187,7 @@ impl<'a> Message<'a> {
             Err(error) => core::str::from_utf8(payload.get(..error.valid_up_to())?).ok()?,
         };
         let mut reader = Reader::new(text.as_bytes());
-        (reader.peek() == Some(b'{')).then(|| Top::salvage(topic, &mut reader))
+        (reader.peek() == Some(b'{')).then(|| Decoder::salvage(topic, &mut reader))
     }
 
     /// Why a payload is no text, if it is none: that comes before whatever else is wrong with it.

@@ -23,7 +23,7 @@ fields! { 'a;
 
 fn array<'a>(reader: &mut Reader<'a>) -> Result<Option<RawJson<'a>>, Stop> {
     let open = reader.peek();
-    let raw = reader.skip()?;
+    let raw = reader.skip_value()?;
     Ok((open == Some(b'[')).then_some(raw))
 }
 
