@@ -15,7 +15,7 @@ pub struct Provenance {
     pub received: Now,
 }
 
-/// A clock by which words can be ordered. The latest word of each is kept.
+/// Clock by which values can be ordered. The latest value of each is kept.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Clock {
     CloudArrival,
@@ -39,7 +39,7 @@ impl Provenance {
         }
     }
 
-    /// The order of two words of the same clock.
+    /// Order of two values of the same clock.
     pub(crate) fn cmp_on_clock(&self, other: &Self) -> Ordering {
         self.at.cmp(&other.at).then_with(|| {
             let (by_source, by_arrival) =
@@ -48,13 +48,13 @@ impl Provenance {
         })
     }
 
-    /// Its place among the stamps of all clocks.
+    /// Sort key among the provenances of all clocks.
     pub(crate) fn placed(&self) -> (i64, Clock) {
-        (self.said(), self.clock())
+        (self.mono_nanos(), self.clock())
     }
 
-    /// When it was said, in nanoseconds of the host's monotonic clock.
-    pub(crate) fn said(&self) -> i64 {
+    /// Time of the value in nanoseconds of the host's monotonic clock: its arrival, less the age that the cloud claims.
+    pub(crate) fn mono_nanos(&self) -> i64 {
         let age = match self.at {
             Some(at) if !self.source.is_device() => self.received.wall.since(at).unwrap_or_default(),
             _ => Duration::ZERO,

@@ -7,75 +7,77 @@ use crate::state::packed::Packed;
 use crate::state::provenance::{Clock, Provenance};
 use crate::{Now, Source, StateField, UnixTime};
 
-/// The latest word of each clock about each field, in little room: a device is one of thousands, says much at a time and
-/// is never heard on most of the eighty-eight things it could be heard on.
+/// Last-writer-wins map: the latest value of each field by each clock.
+///
+/// Compact: most (field, clock) slots of a device stay empty, one account has thousands of devices, and many values share
+/// one provenance.
 #[derive(Clone, Default)]
-pub(crate) struct Words {
-    /// In the order of fields, those about one field in the order of clocks.
-    words: Vec<Word>,
-    /// Who said it and when, shared by all that was said at once.
-    sayings: Vec<Saying>,
+pub(crate) struct LwwMap {
+    /// Sorted by field, then by clock.
+    entries: Vec<Entry>,
+    /// Provenance of the entries, shared by all that were told at once.
+    batches: Vec<Batch>,
 }
 
-/// A value, and where the rest about it is found.
+/// Value of one field by one clock, and the index of its provenance.
 #[derive(Clone, Copy)]
-pub(crate) struct Word {
+pub(crate) struct Entry {
     bits: u64,
     tag: u8,
     field: StateField,
     clock: Clock,
-    /// The place of its saying.
-    saying: u8,
+    /// Index of its batch.
+    batch: u8,
 }
 
-/// What was said at once, as far as nothing later has replaced it. A stamp and its fields in the room of a stamp: the cloud
-/// says each of many fields at a time of its own.
+/// Provenance of the entries that were told at once, as far as nothing later has replaced them. The fields fit into its
+/// padding: the cloud tells many fields at a time of their own each, so that batches are many.
 #[derive(Clone, Copy)]
-struct Saying {
+struct Batch {
     received: Now,
     at: Option<UnixTime>,
     source: Source,
-    /// The fields of its words. A saying without any is room for another.
+    /// Fields of its entries. A batch without any is free to be used again.
     fields: FieldSet,
 }
 
-impl Saying {
+impl Batch {
     #[inline(always)]
-    const fn new(stamp: Provenance, fields: FieldSet) -> Self {
-        let Provenance { received, at, source } = stamp;
+    const fn new(provenance: Provenance, fields: FieldSet) -> Self {
+        let Provenance { received, at, source } = provenance;
         Self { received, at, source, fields }
     }
 
     #[inline(always)]
-    const fn stamp(&self) -> Provenance {
+    const fn provenance(&self) -> Provenance {
         let Self { received, at, source, .. } = *self;
         Provenance { received, at, source }
     }
 }
 
-/// What is said at once, on its way into [`Words`] field by field. Fields are handed in in their order, so that the words
-/// are walked through once for all of them.
-pub(crate) struct Telling {
-    stamp: Provenance,
-    /// The place of the saying, once a word has needed it.
-    place: Option<u8>,
-    /// The words before this place are about earlier fields.
+/// Writes what was told at once into an [`LwwMap`], field by field. Fields come in their order, so that the entries are
+/// searched once for all of them.
+pub(crate) struct BatchWriter {
+    provenance: Provenance,
+    /// Index of the batch, once an entry has needed it.
+    index: Option<u8>,
+    /// Entries before this index belong to earlier fields.
     from: usize,
 }
 
-impl Telling {
-    pub(crate) const fn new(stamp: Provenance) -> Self {
-        Self { stamp, place: None, from: 0 }
+impl BatchWriter {
+    pub(crate) const fn new(provenance: Provenance) -> Self {
+        Self { provenance, index: None, from: 0 }
     }
 }
 
-impl Word {
+impl Entry {
     #[inline]
     pub(crate) const fn value(&self) -> Packed {
         Packed { tag: self.tag, bits: self.bits }
     }
 
-    /// True if the value is another than before.
+    /// Replaces the value. True if it differs from the one before.
     #[inline]
     pub(crate) fn set(&mut self, value: Packed) -> bool {
         let changed = self.value() != value;
@@ -84,146 +86,149 @@ impl Word {
     }
 }
 
-impl Words {
-    /// None, with room for what a status and an acknowledgement say.
-    pub(crate) fn with_room() -> Self {
-        Self { words: Vec::with_capacity(12), sayings: Vec::with_capacity(3) }
+impl LwwMap {
+    /// Empty, with capacity for the fields of a status and of an acknowledgement.
+    pub(crate) fn with_capacity() -> Self {
+        Self { entries: Vec::with_capacity(12), batches: Vec::with_capacity(3) }
     }
 
-    /// Replaces the words of one saying by those of a later one about the same fields, which is how most statuses follow
-    /// each other. They are returned in the order of fields, to be given their values. `None`, and nothing done, if there
-    /// is no such saying, or if words of another clock come after either; or if one of the two does not count.
+    /// Replaces one batch by a later one of the same fields and clock, as most statuses do. Returns its entries in the
+    /// order of fields, to be given their values. `None`, and nothing done, if there is no such batch, if entries of
+    /// another clock are later than either, or if one of the two does not count.
     #[inline(always)]
-    pub(crate) fn follow(
+    pub(crate) fn update_in_place(
         &mut self,
         fields: FieldSet,
-        stamp: &Provenance,
+        provenance: &Provenance,
         counts: impl Fn(&Provenance) -> bool,
-    ) -> Option<impl Iterator<Item = &mut Word>> {
-        let Self { words, sayings } = self;
-        let clock = stamp.clock();
+    ) -> Option<impl Iterator<Item = &mut Entry>> {
+        let Self { entries, batches } = self;
+        let clock = provenance.clock();
         let (mut follows, mut latest) = (None, None);
-        for (place, saying) in sayings.iter().enumerate() {
-            let other = saying.stamp();
+        for (index, batch) in batches.iter().enumerate() {
+            let other = batch.provenance();
             if other.clock() != clock {
-                if saying.fields.meets(fields) {
+                if batch.fields.meets(fields) {
                     latest = latest.max(Some(other.placed()));
                 }
-            } else if saying.fields == fields {
-                follows = Some(place);
-            } else if other == *stamp {
-                // What is said at once is one saying.
+            } else if batch.fields == fields {
+                follows = Some(index);
+            } else if other == *provenance {
+                // A batch with this provenance exists already and would have to be joined with.
                 return None;
             }
         }
-        let place = follows?;
-        let saying = sayings.get_mut(place)?;
-        let before = saying.stamp();
-        if stamp.cmp_on_clock(&before).is_le()
-            || latest.is_some_and(|latest| latest > before.placed() || latest > stamp.placed())
+        let index = follows?;
+        let batch = batches.get_mut(index)?;
+        let before = batch.provenance();
+        if provenance.cmp_on_clock(&before).is_le()
+            || latest.is_some_and(|latest| latest > before.placed() || latest > provenance.placed())
             || !counts(&before)
-            || !counts(stamp)
+            || !counts(provenance)
         {
             return None;
         }
-        *saying = Saying::new(*stamp, fields);
-        Some(words.iter_mut().filter(move |word| usize::from(word.saying) == place))
+        *batch = Batch::new(*provenance, fields);
+        Some(entries.iter_mut().filter(move |entry| usize::from(entry.batch) == index))
     }
 
-    /// Whether anything was said about a field.
+    /// True if there is an entry of the field.
     #[inline]
-    pub(crate) fn mention(&self, field: StateField) -> bool {
-        self.sayings.iter().any(|saying| saying.fields.contains(field))
+    pub(crate) fn contains(&self, field: StateField) -> bool {
+        self.batches.iter().any(|batch| batch.fields.contains(field))
     }
 
-    /// All that was said about a field.
-    pub(crate) fn about(&self, field: StateField) -> &[Word] {
+    /// The entries of a field, one for each clock that told it.
+    pub(crate) fn get(&self, field: StateField) -> &[Entry] {
         self.at(self.find(field, 0))
     }
 
-    /// The places of what was said about the next field of a telling.
-    pub(crate) fn find_next(&self, field: StateField, telling: &mut Telling) -> Range<usize> {
-        let places = self.find(field, telling.from);
-        telling.from = places.start;
-        places
+    /// The range of the entries of the next field of a writer.
+    pub(crate) fn find_next(&self, field: StateField, writer: &mut BatchWriter) -> Range<usize> {
+        let range = self.find(field, writer.from);
+        writer.from = range.start;
+        range
     }
 
-    pub(crate) fn at(&self, places: Range<usize>) -> &[Word] {
-        self.words.get(places).unwrap_or_default()
+    pub(crate) fn at(&self, range: Range<usize>) -> &[Entry] {
+        self.entries.get(range).unwrap_or_default()
     }
 
     fn find(&self, field: StateField, from: usize) -> Range<usize> {
-        let mut later = self.words.iter().enumerate().skip(from);
-        let start = later.find(|(_, word)| word.field >= field);
-        let start = start.map_or(self.words.len(), |(at, _)| at);
-        let about = self.words.get(start..).unwrap_or_default();
-        start..start + about.iter().take_while(|word| word.field == field).count()
+        let mut later = self.entries.iter().enumerate().skip(from);
+        let start = later.find(|(_, entry)| entry.field >= field);
+        let start = start.map_or(self.entries.len(), |(at, _)| at);
+        let about = self.entries.get(start..).unwrap_or_default();
+        start..start + about.iter().take_while(|entry| entry.field == field).count()
     }
 
     #[inline]
-    pub(crate) fn stamp(&self, word: &Word) -> Option<Provenance> {
-        self.sayings.get(usize::from(word.saying)).map(Saying::stamp)
+    pub(crate) fn provenance(&self, entry: &Entry) -> Option<Provenance> {
+        self.batches.get(usize::from(entry.batch)).map(Batch::provenance)
     }
 
-    /// Keeps a word about the field at these places, if it is later than the one it would replace. Returns the places of
-    /// what is there now.
-    pub(crate) fn keep(
+    /// Inserts a value of the field whose entries are in `range`, unless there is a later one by the same clock. Returns
+    /// the new range.
+    pub(crate) fn insert(
         &mut self,
         field: StateField,
-        places: Range<usize>,
+        range: Range<usize>,
         value: Packed,
-        telling: &mut Telling,
+        writer: &mut BatchWriter,
     ) -> Range<usize> {
-        let clock = telling.stamp.clock();
-        let earlier = self.at(places.clone()).iter().take_while(|word| word.clock < clock).count();
-        let at = places.start + earlier;
-        if let Some(&word) = self.words.get(at).filter(|word| places.contains(&at) && word.clock == clock) {
-            let order =
-                self.stamp(&word).map_or(Ordering::Greater, |stamp| telling.stamp.cmp_on_clock(&stamp));
-            if order.then_with(|| value.cmp(&word.value())).is_gt() {
-                if let Some(before) = self.sayings.get_mut(usize::from(word.saying)) {
+        let clock = writer.provenance.clock();
+        let earlier = self.at(range.clone()).iter().take_while(|entry| entry.clock < clock).count();
+        let at = range.start + earlier;
+        if let Some(&entry) = self.entries.get(at).filter(|entry| range.contains(&at) && entry.clock == clock)
+        {
+            let order = self
+                .provenance(&entry)
+                .map_or(Ordering::Greater, |provenance| writer.provenance.cmp_on_clock(&provenance));
+            if order.then_with(|| value.cmp(&entry.value())).is_gt() {
+                if let Some(before) = self.batches.get_mut(usize::from(entry.batch)) {
                     before.fields.remove(field);
                 }
-                let saying = self.say(field, telling);
-                if let Some(word) = self.words.get_mut(at) {
-                    *word = Word { bits: value.bits, tag: value.tag, field, clock, saying };
+                let batch = self.add_to_batch(field, writer);
+                if let Some(entry) = self.entries.get_mut(at) {
+                    *entry = Entry { bits: value.bits, tag: value.tag, field, clock, batch };
                 }
             }
-            return places;
+            return range;
         }
-        let saying = self.say(field, telling);
-        self.words.reserve_exact(1);
-        self.words.insert(at, Word { bits: value.bits, tag: value.tag, field, clock, saying });
-        places.start..places.end + 1
+        let batch = self.add_to_batch(field, writer);
+        self.entries.reserve_exact(1);
+        self.entries.insert(at, Entry { bits: value.bits, tag: value.tag, field, clock, batch });
+        range.start..range.end + 1
     }
 
-    /// Adds a field to a saying, and says where that is.
-    fn say(&mut self, field: StateField, telling: &mut Telling) -> u8 {
-        let place = *telling.place.get_or_insert_with(|| self.place(telling.stamp));
-        if let Some(saying) = self.sayings.get_mut(usize::from(place)) {
-            saying.fields.insert(field);
+    /// Adds a field to the batch of the writer, and returns the index of that.
+    fn add_to_batch(&mut self, field: StateField, writer: &mut BatchWriter) -> u8 {
+        let index = *writer.index.get_or_insert_with(|| self.batch_index(writer.provenance));
+        if let Some(batch) = self.batches.get_mut(usize::from(index)) {
+            batch.fields.insert(field);
         }
-        place
+        index
     }
 
-    /// The place of a saying: where it is already, where one was of which nothing is left, or a new one. There are never
-    /// more than words, of which there are fewer than 256.
-    fn place(&mut self, stamp: Provenance) -> u8 {
-        let sayings = &mut self.sayings;
-        let there = sayings.iter().position(|saying| saying.stamp() == stamp && !saying.fields.is_empty());
-        let place = there.or_else(|| sayings.iter().position(|saying| saying.fields.is_empty()));
-        let place = place.unwrap_or(sayings.len());
+    /// The index of the batch with this provenance: an existing one, a free one, or a new one. There are never more
+    /// batches than entries, of which there are fewer than 256.
+    fn batch_index(&mut self, provenance: Provenance) -> u8 {
+        let batches = &mut self.batches;
+        let there =
+            batches.iter().position(|batch| batch.provenance() == provenance && !batch.fields.is_empty());
+        let index = there.or_else(|| batches.iter().position(|batch| batch.fields.is_empty()));
+        let index = index.unwrap_or(batches.len());
         if there.is_none() {
-            let saying = Saying::new(stamp, FieldSet::default());
-            match sayings.get_mut(place) {
-                Some(room) => *room = saying,
+            let batch = Batch::new(provenance, FieldSet::default());
+            match batches.get_mut(index) {
+                Some(room) => *room = batch,
                 None => {
-                    sayings.reserve_exact(1);
-                    sayings.push(saying);
+                    batches.reserve_exact(1);
+                    batches.push(batch);
                 }
             }
         }
-        u8::try_from(place).unwrap_or(u8::MAX)
+        u8::try_from(index).unwrap_or(u8::MAX)
     }
 }
 
@@ -233,32 +238,32 @@ mod tests {
 
     use super::*;
 
-    /// As the answers of the cloud are merged, field by field.
+    /// The way answers of the cloud are merged, field by field.
     #[test]
     fn what_was_said_at_one_time_shares_one_stamp_however_it_came() {
         const FIELDS: [StateField; 4] =
             [StateField::Temperature, StateField::Setpoint, StateField::Mode, StateField::Signal];
-        let mut words = Words::default();
+        let mut entries = LwwMap::default();
         for poll in 0..50 {
             let time = UnixTime::from_secs(1_767_323_045 + poll);
             let received = Now { mono: Duration::from_secs(poll.unsigned_abs()), wall: time };
-            let stamp = Provenance { received, at: Some(time), source: Source::RestState };
+            let provenance = Provenance { received, at: Some(time), source: Source::RestState };
             for field in FIELDS {
                 let mut told = FieldSet::default();
                 told.insert(field);
                 let value = Packed { tag: 0, bits: poll.unsigned_abs() };
-                if let Some(mut follow) = words.follow(told, &stamp, |_| true) {
-                    assert!(follow.next().is_some_and(|word| word.set(value)));
+                if let Some(mut follow) = entries.update_in_place(told, &provenance, |_| true) {
+                    assert!(follow.next().is_some_and(|entry| entry.set(value)));
                     continue;
                 }
-                let mut telling = Telling::new(stamp);
-                let places = words.find_next(field, &mut telling);
-                words.keep(field, places, value, &mut telling);
+                let mut writer = BatchWriter::new(provenance);
+                let range = entries.find_next(field, &mut writer);
+                entries.insert(field, range, value, &mut writer);
             }
-            let stamps: Vec<_> = words.words.iter().map(|word| words.stamp(word)).collect();
-            assert_eq!(stamps, [Some(stamp); FIELDS.len()]);
-            // That of the answer before is room for the next.
-            assert!(words.sayings.len() <= 2, "{poll}");
+            let provenances: Vec<_> = entries.entries.iter().map(|entry| entries.provenance(entry)).collect();
+            assert_eq!(provenances, [Some(provenance); FIELDS.len()]);
+            // The batch of the answer before is free for the next.
+            assert!(entries.batches.len() <= 2, "{poll}");
         }
     }
 }

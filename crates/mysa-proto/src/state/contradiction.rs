@@ -1,0 +1,71 @@
+use core::time::Duration;
+
+use crate::state::provenance::Provenance;
+use crate::{DeviceState, DutyCycle, Mode, StateField};
+
+/// Contradiction between mode and heating: the element draws power although the mode is off. Either the device ignored
+/// the command, or the wrong [`ModeTable`](crate::ModeTable) is in use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Contradiction {
+    /// The latest duty cycle, if the device reports one and not only that its relay conducts.
+    pub duty: Option<DutyCycle>,
+    /// Monotonic time of the first observation that contradicted.
+    pub since: Duration,
+    /// Monotonic time of the latest.
+    pub latest: Duration,
+}
+
+impl Contradiction {
+    /// Time for which heating must be observed while the mode is off: longer than a device takes to obey a command, and
+    /// than the statuses already under way take to arrive.
+    pub const AFTER: Duration = Duration::from_secs(60);
+}
+
+impl DeviceState {
+    /// The contradiction as it stands after an observation, which told the duty cycle and the heating, or not.
+    #[inline(always)]
+    pub(super) fn track_contradiction(
+        &self,
+        told: &Provenance,
+        duty_told: bool,
+        heating_told: bool,
+    ) -> Option<Contradiction> {
+        // Most thermostats never report their mode unasked, and this runs for every status.
+        if self.registers.contains(StateField::Mode) {
+            self.judge_contradiction(told, duty_told, heating_told)
+        } else {
+            None
+        }
+    }
+
+    #[inline(never)]
+    fn judge_contradiction(
+        &self,
+        told: &Provenance,
+        duty_told: bool,
+        heating_told: bool,
+    ) -> Option<Contradiction> {
+        let off = self.mode().filter(|mode| mode.value == Mode::Off)?;
+        let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
+        let heating = self.heating().filter(|heating| heating.value);
+        if duty.is_none() && heating.is_none() {
+            return None;
+        }
+        // Only news counts: neither what has lost to a later entry, nor an unstamped answer of the cloud, which may
+        // repeat an old one for ever.
+        let reported = |provenance: Provenance| {
+            let is_new =
+                provenance.received == told.received && (provenance.at.is_some() || told.source.is_device());
+            is_new.then(|| provenance.mono_nanos())
+        };
+        let duty_at = duty.filter(|_| duty_told).and_then(|duty| reported(duty.provenance()));
+        let heating_at = heating.filter(|_| heating_told).and_then(|heating| reported(heating.provenance()));
+        let Some(latest) = duty_at.max(heating_at) else { return self.contradicted };
+        let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
+        let began = latest.max(off.received.mono);
+        let before = self.contradicted.unwrap_or(Contradiction { duty: None, since: began, latest });
+        let duty = duty.map(|duty| duty.value);
+        Some(Contradiction { duty, since: before.since, latest: before.latest.max(latest) })
+    }
+}
