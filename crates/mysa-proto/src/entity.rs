@@ -27,9 +27,9 @@ pub struct Entity {
     pub range: Option<Span>,
     /// The values of a choice, in the order to show them.
     pub choices: Vec<Choice>,
-    /// Whether it can be written.
+    /// True if it can be written.
     pub writable: bool,
-    /// Whether it is shown without being asked for.
+    /// True if it is shown without being asked for.
     pub enabled: bool,
 }
 
@@ -81,11 +81,11 @@ impl From<SetpointRange> for Span {
 pub struct Choice {
     /// Name, in lower case.
     pub name: &'static str,
-    /// What choosing it asks for; `None` where the entity cannot be written.
+    /// The change that choosing it requests; `None` where the entity cannot be written.
     pub change: Option<Change>,
 }
 
-/// What a device has been seen to report, or its owner has said; it decides which entities there are.
+/// Facts observed of a device or stated by its owner; they decide which entities it has.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..EntityFacts::default()` fills the rest")]
 pub struct EntityFacts {
@@ -262,7 +262,7 @@ fn electrical(family: Family, facts: &EntityFacts, list: &mut Vec<Entity>) {
     }
 }
 
-/// What a thermostat can be doing, by the modes it has.
+/// Activities of a thermostat, by the modes it has.
 fn actions(modes: &[Mode]) -> Vec<Choice> {
     let by_mode = [
         (Mode::Off, "off"),

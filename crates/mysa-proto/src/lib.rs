@@ -1,4 +1,4 @@
-//! What Mysa thermostats and their cloud say and are told. No I/O, no clock.
+//! Messages, models and state of Mysa thermostats and their cloud. No I/O, no clock.
 //!
 //! Bytes go in, a typed value comes out, and back. The crates above decide *when* to talk.
 //!
@@ -9,13 +9,13 @@
 //!     EnvelopeMeta, StateField, Topic, UnixTime,
 //! };
 //!
-//! // What a thermostat says...
+//! // A status of a thermostat...
 //! let topic = Topic::parse(b"/v1/dev/a0b1c2d3e4f6/out").ok_or("not a device topic")?;
 //! let payload = br#"{"src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,"body":{"stpt":20.0}}"#;
 //! let message = Message::decode(topic.kind, payload)?;
 //! assert!(matches!(message.body, Body::Status(_)) && message.is_about(topic.device));
 //!
-//! // ...is merged with all else that is known of it...
+//! // ...is merged into its state...
 //! let model = Model::parse("BB-V2-0");
 //! let now = Now { mono: Duration::from_secs(7), wall: UnixTime::from_secs(1_767_323_046) };
 //! let mut state = DeviceState::new();
@@ -23,7 +23,7 @@
 //! assert!(changes.is_some_and(|changes| changes.contains(StateField::Setpoint)));
 //! assert_eq!(state.setpoint().map(|setpoint| setpoint.value.as_degrees()), Some(20.0));
 //!
-//! // ...and what it is told is checked before it can be written.
+//! // ...and a command is checked against the model before it can be encoded.
 //! let warmer = Change::setpoint(Celsius::from_degrees(21.5).ok_or("not a temperature")?);
 //! let command =
 //!     Command::new(topic.device, &model, &Limits::default(), &ModeTable::OBSERVED, warmer, now.wall)?;
@@ -35,19 +35,20 @@
 //!
 //! # Messages
 //!
-//! [`Message::decode`] reads what comes by MQTT: one pass over the text, borrowed, without allocation. A value that is
-//! absent, `null`, -1, of the wrong type or out of range becomes `None` and never costs the fields beside it; what has
-//! no name here is kept ([`Message::raw`]) and shown ([`Message::unknown_fields`]). [`Message::answers`] tells whether a
-//! command was obeyed.
+//! [`Message::decode`] reads a message that arrived over MQTT: one pass over the text, borrowed, without allocation. A
+//! value that is absent, `null`, -1, of the wrong type or out of range becomes `None` and does not affect the fields
+//! beside it. Unknown fields are kept ([`Message::raw`]) and listed ([`Message::unknown_fields`]).
+//! [`Message::answers`] matches an acknowledgement with its command, and [`Change::compare`] tells whether a thermostat
+//! shows what was asked for.
 //!
 //! # State
 //!
-//! [`DeviceState`] keeps the last word about each field, whoever said it, and tells whose it is and how old. Order of
-//! arrival has no say in it.
+//! [`DeviceState`] is last-writer-wins for each field, over all sources, and gives the provenance and age of each value.
+//! The order of arrival does not influence it.
 //!
 //! # Sources
 //!
-//! The protocol is undocumented. Each item names its witnesses, the public projects that saw it.
+//! The protocol is undocumented. Each item names its witnesses: the public projects that observed it.
 #![no_std]
 #![forbid(unsafe_code)]
 

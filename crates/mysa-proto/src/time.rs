@@ -60,7 +60,7 @@ impl UnixTime {
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long ago `earlier` was, or `None` if it is later than `self`.
+    /// Time since `earlier`, or `None` if it is later than `self`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
         u64::try_from(self.0.checked_sub(earlier.0)?).ok().map(Duration::from_millis)

@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::DeviceId;
 
-/// Which of a thermostat's three topics.
+/// Kind of one of a thermostat's three topics.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the topics the access policy of an account names")]
 pub enum TopicKind {
@@ -38,7 +38,7 @@ impl TopicKind {
 pub struct Topic {
     /// Whose topic it is.
     pub device: DeviceId,
-    /// Which of the three.
+    /// Kind of the topic.
     pub kind: TopicKind,
 }
 

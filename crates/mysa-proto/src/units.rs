@@ -65,7 +65,7 @@ impl Celsius {
         Self((self.0 + step.0 / 2).div_euclid(step.0) * step.0)
     }
 
-    /// Whether the value is a multiple of `step`.
+    /// True if the value is a multiple of `step`.
     #[must_use]
     pub const fn is_on_step(self, step: Self) -> bool {
         step.0 <= 0 || self.0.rem_euclid(step.0) == 0

@@ -199,7 +199,7 @@ fn what_this_channel_does_not_take_is_refused_with_a_reason() {
         (
             "AC-V1-0",
             Change { fan: Some(FanSpeed::AUTO), ..none },
-            "a fan speed is told together with the mode",
+            "a fan speed is sent together with the mode",
         ),
         (
             "AC-V1-0",

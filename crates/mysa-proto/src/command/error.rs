@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{Celsius, Control, Family, FanSpeed, Mode, SetpointRange, Swing, UnixTime};
 
-/// Why a wish was not turned into a command. Nothing was sent; the caller asked for something the thermostat does not
+/// Error of a change that cannot become a command. Nothing was sent; the caller asked for something the thermostat does not
 /// take, and the text names what it does take.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -27,46 +27,46 @@ pub enum InvalidCommand {
     NoControl {
         /// Whose.
         family: Family,
-        /// What it lacks.
+        /// The missing control.
         control: Control,
         /// The channel asked for.
         channel: Channel,
     },
     /// The setpoint lies outside the range of the model, or of the limits the user set.
     SetpointOutOfRange {
-        /// What was asked for.
+        /// The requested value.
         asked: Celsius,
-        /// What is allowed, already narrowed.
+        /// The valid range, narrowed by the limits.
         range: SetpointRange,
     },
     /// The air conditioner does not take this setpoint in the mode it is, or will be, in.
     SetpointNotOffered {
-        /// What was asked for, on the step.
+        /// The requested value, on the step.
         asked: Celsius,
         /// The mode.
         mode: Mode,
-        /// What it takes; empty if the mode has no setpoint.
+        /// The valid values; empty if the mode has no setpoint.
         offered: Vec<Celsius>,
     },
     /// The device has no such mode, or the mode table names no number for it.
     ModeNotOffered {
-        /// What was asked for.
+        /// The requested value.
         asked: Mode,
-        /// What can be sent.
+        /// The valid values.
         offered: Vec<Mode>,
     },
     /// The unit does not offer this fan speed in the mode it is, or will be, in.
     FanNotOffered {
-        /// What was asked for.
+        /// The requested value.
         asked: FanSpeed,
-        /// What it offers.
+        /// The valid values.
         offered: Vec<FanSpeed>,
     },
     /// The unit does not offer this direction in the mode it is, or will be, in.
     SwingNotOffered {
-        /// What was asked for.
+        /// The requested value.
         asked: Swing,
-        /// What it offers.
+        /// The valid values.
         offered: Vec<Swing>,
     },
     /// A setpoint belongs to heating or cooling, and the device is, or will be, in neither as far as is known.
@@ -85,14 +85,14 @@ pub enum InvalidCommand {
     },
     /// The correction of the room temperature is too large or off its step.
     OffsetOutOfRange {
-        /// What was asked for.
+        /// The requested value.
         asked: Celsius,
     },
     /// The structured service takes the brightness in use and idle together, and nothing else about brightness.
     BrightnessNeedsBoth,
     /// A brightness above 100 %.
     BrightnessOutOfRange {
-        /// What was asked for, in percent.
+        /// The requested value, in percent.
         asked: u8,
     },
     /// A hold that would end before it begins, or at a time a thermostat cannot be told.
@@ -104,7 +104,7 @@ pub enum InvalidCommand {
     },
     /// A live report of a length no witness has asked for.
     LiveReportOutOfRange {
-        /// What was asked for, in seconds.
+        /// The requested value, in seconds.
         asked: u32,
     },
 }
@@ -173,7 +173,7 @@ impl fmt::Display for InvalidCommand {
                 write!(f, "mode {mode} has no single setpoint: allowed are heat and cool")
             }
             Self::FanNeedsMode => f.write_str(
-                "a fan speed is told together with the mode and the present one is not known: give it",
+                "a fan speed is sent together with the mode, and the present mode is not known: give the mode as well",
             ),
             Self::AutoSetpointsCross { heat, cool } => {
                 write!(f, "heating below {heat} and cooling above {cool} cross: heat must not be above cool")

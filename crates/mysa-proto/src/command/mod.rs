@@ -51,10 +51,10 @@ pub struct Command {
 }
 
 impl Command {
-    /// Checks a wish and makes it a command. The setpoint moves to the nearest step of the model; halfway goes up.
+    /// Validates a change and makes it a command. The setpoint moves to the nearest step of the model; halfway goes up.
     ///
     /// `table` is the one the account's thermostats were found to use, [`ModeTable::OBSERVED`] unless told otherwise;
-    /// `now` is the time of the wish, against which the end of a hold is held.
+    /// `now` is the present time, which the end of a hold must lie after.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Command {
         self.family
     }
 
-    /// What it asks for, the setpoint on the model's step.
+    /// The requested settings, the setpoint on the model's step.
     #[must_use]
     pub const fn change(&self) -> &Change {
         &self.change
@@ -157,7 +157,7 @@ impl Command {
     }
 }
 
-/// How what was seen compares with what was asked for.
+/// Result of comparing a thermostat with a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the three outcomes")]
 pub enum Agreement {
@@ -169,7 +169,7 @@ pub enum Agreement {
     Differs,
 }
 
-/// What a command carries beside its content.
+/// Metadata of the envelope of a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct EnvelopeMeta<'a> {
@@ -178,13 +178,13 @@ pub struct EnvelopeMeta<'a> {
     pub id: u64,
     /// When it is sent; told in whole seconds.
     pub time: UnixTime,
-    /// Who sends it: the id of the user (`sub` of the id token).
+    /// The sender: the id of the user (`sub` of the id token).
     pub app_ref: &'a str,
-    /// How the envelope is written.
+    /// Form of the envelope.
     pub form: EnvelopeForm,
 }
 
-/// How the envelope of a command is written.
+/// Form of the envelope of a command.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EnvelopeForm {

@@ -39,7 +39,7 @@ enum Target {
 }
 
 impl StructuredUpdate {
-    /// Checks a wish and makes it an update. The rules are those of [`Command::new`](crate::Command::new), with the
+    /// Validates a change and makes it an update. The rules are those of [`Command::new`](crate::Command::new), with the
     /// controls and modes of this channel; holds are made by a route of their own.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl StructuredUpdate {
         self.family
     }
 
-    /// What it asks for, setpoints on the model's step.
+    /// The requested settings, setpoints on the model's step.
     #[must_use]
     pub const fn change(&self) -> &Change {
         &self.change

@@ -1,4 +1,4 @@
-//! What a change must satisfy on either channel.
+//! Validation of a change on either channel.
 
 use alloc::vec::Vec;
 

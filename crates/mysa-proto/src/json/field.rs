@@ -1,4 +1,4 @@
-//! How the values of fields are read: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
+//! Readers of the values of fields: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
 //! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
 
 use crate::json::plain_number::PlainNumber;
@@ -126,7 +126,7 @@ macro_rules! quoted {
 }
 pub(crate) use quoted;
 
-/// What is not written as a plain number: any other number, or a string that holds one. Booleans are not numbers.
+/// Reads what is not written as a plain number: any other number, or a string that holds one. Booleans are not numbers.
 #[cold]
 #[inline(never)]
 fn parse_slow<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<T>) -> Read<T> {

@@ -141,7 +141,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Why a text is not JSON. Offsets are in bytes from its start.
+/// Error of a text that is not JSON. Offsets are in bytes from its start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JsonError {
@@ -149,14 +149,14 @@ pub enum JsonError {
     Truncated {
         /// Length of the text.
         at: usize,
-        /// What was missing.
+        /// Description of what is missing.
         expected: &'static str,
     },
     /// A character that cannot stand there.
     Syntax {
         /// Offset of the character.
         at: usize,
-        /// What could have stood there.
+        /// Description of what is valid there.
         expected: &'static str,
     },
     /// Arrays and objects are nested deeper than is read.

@@ -7,7 +7,7 @@ pub(crate) struct PlainNumber {
     negative: bool,
     /// The digits without the point.
     digits: u64,
-    /// How many of them stand behind the point.
+    /// Number of them behind the decimal point.
     places: usize,
 }
 

@@ -4,13 +4,13 @@ use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
 
 /// A place in a JSON text. Every method that reads a value leaves the reader behind it.
 ///
-/// What was read is UTF-8: strings are checked as they are read, and beside them JSON is ASCII.
+/// The text read so far is UTF-8: strings are checked as they are read, and beside them JSON is ASCII.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
-    /// What was not read yet: the end of the text.
+    /// Text not read yet, to its end.
     rest: &'a [u8],
-    /// What is wrong at this place, once reading has stopped.
+    /// Error at this place, once reading has stopped.
     fault: Fault,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         Stop
     }
 
-    /// Why reading has stopped.
+    /// The error at which reading has stopped.
     #[cold]
     pub(crate) fn error(&self) -> JsonError {
         let at = self.at();

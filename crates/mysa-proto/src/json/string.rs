@@ -26,7 +26,7 @@ impl<'a> JsonStr<'a> {
         if self.escaped { None } else { Some(self.as_raw()) }
     }
 
-    /// What stands between the quotes, escapes and raw control characters included.
+    /// The text between the quotes, escapes and raw control characters included.
     #[must_use]
     pub const fn as_raw(self) -> &'a str {
         as_text(self.raw)
@@ -38,7 +38,7 @@ impl<'a> JsonStr<'a> {
         if self.escaped { None } else { Some(self.raw) }
     }
 
-    /// Whether the string is empty.
+    /// True if the string is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.raw.is_empty()

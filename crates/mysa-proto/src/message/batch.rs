@@ -10,7 +10,7 @@ use crate::json::field::{self, fields};
 use crate::message::batch_record::{MAGIC, Wire};
 use crate::{BatchCommon, BatchRecord, BatchVersion, JsonStr};
 
-/// What a thermostat stored between two uploads: a sample every 30 s or so, packed, on its topic `/batch`.
+/// Readings a thermostat stored between two uploads: a sample every 30 s or so, packed, on its topic `/batch`.
 ///
 /// Records stand back to back and are found by their length, never by searching, while the framing holds. What does not
 /// decode costs only itself and is listed in [`BatchReadings::problems`]; records and problems together cover every
@@ -30,7 +30,7 @@ use crate::{BatchCommon, BatchRecord, BatchVersion, JsonStr};
 pub struct BatchReadings {
     /// The records whose checksum is right, as they came.
     pub records: Vec<BatchRecord>,
-    /// What was dropped, as it came.
+    /// The bytes that were dropped.
     pub problems: Vec<BatchProblem>,
 }
 
@@ -99,14 +99,14 @@ impl BatchReadings {
         BASE64.encode(bytes)
     }
 
-    /// How many bytes were dropped.
+    /// Number of bytes that were dropped.
     #[must_use]
     pub fn dropped_bytes(&self) -> usize {
         self.problems.iter().map(|problem| problem.raw.len()).sum()
     }
 }
 
-/// Why nothing of a batch can be read. The device's fault, or that of whoever carried it.
+/// Error of a batch of which nothing can be read. The device or the transport is at fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BatchError {
@@ -141,11 +141,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 enum Step {
     Record(BatchRecord),
-    /// What is wrong, and with how many bytes.
+    /// The problem, and the number of bytes it concerns.
     Problem(BatchProblemKind, usize),
 }
 
-/// What stands at the front of `rest`, which is not empty.
+/// The content at the front of `rest`, which is not empty.
 fn step(rest: &[u8]) -> Step {
     if let Some(record) = BatchRecord::at_front(rest) {
         return Step::Record(record);
@@ -167,12 +167,12 @@ fn step(rest: &[u8]) -> Step {
     }
 }
 
-/// Whether a record could begin here, as far as there are bytes.
+/// True if a record could begin here, as far as there are bytes.
 fn may_begin_record(bytes: &[u8]) -> bool {
     bytes.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic)
 }
 
-/// How far it is to the next record that checks, or to the next magic with the unknown version `like`; to the end if
+/// Distance to the next record that checks, or to the next magic with the unknown version `like`; to the end if
 /// there is neither.
 fn next_record(bytes: &[u8], from: usize, like: Option<u8>) -> usize {
     (from..bytes.len())
@@ -200,13 +200,13 @@ fields! { 'a;
 pub struct BatchProblem {
     /// Where it begins, in bytes from the front of the batch.
     pub offset: usize,
-    /// What is wrong.
+    /// The problem.
     pub kind: BatchProblemKind,
     /// The bytes, whole.
     pub raw: Vec<u8>,
 }
 
-/// Why a run of bytes gave no record.
+/// Problem of a run of bytes that gave no record.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BatchProblemKind {
@@ -219,7 +219,7 @@ pub enum BatchProblemKind {
     UnknownVersion(u8),
     /// The batch ends within a record.
     Truncated {
-        /// How many bytes are missing; `None` where not even the version is there.
+        /// Number of missing bytes; `None` where not even the version is there.
         missing: Option<usize>,
     },
 }

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use crate::{Amperes, Celsius, DutyCycle, RelativeHumidity, UnixTime, Volts};
 
-/// How a record begins.
+/// First bytes of a record.
 pub(crate) const MAGIC: [u8; 2] = [0xCA, 0xA0];
 
 /// Layout of a [`BatchRecord`].
@@ -53,13 +53,13 @@ impl BatchVersion {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct BatchRecord {
-    /// What every version has.
+    /// The part every version has.
     pub common: BatchCommon,
-    /// What its own version adds.
+    /// The part its own version adds.
     pub tail: BatchTail,
 }
 
-/// What a version adds to [`BatchCommon`], in the units of the wire.
+/// The part a version adds to [`BatchCommon`], in the units of the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BatchTail {
@@ -97,9 +97,9 @@ pub struct BatchCommon {
     pub humidity_percent: i8,
     /// Duty cycle, percent.
     pub duty_percent: i8,
-    /// How long it conducted, units of 100 ms.
+    /// Time it conducted, in units of 100 ms.
     pub on_tenths: i16,
-    /// How long it did not, units of 100 ms.
+    /// Time it did not conduct, in units of 100 ms.
     pub off_tenths: i16,
     /// Temperature of the heat sink, tenths of a degree Celsius.
     pub heat_sink_tenths: i16,
@@ -107,7 +107,7 @@ pub struct BatchCommon {
     pub free_heap_tens: u16,
     /// Signal strength in dBm with the sign turned; 1 on a second generation means unknown.
     pub rssi_negated: i8,
-    /// Whether it conducts, 0 or 1.
+    /// True if it conducts, 0 or 1.
     pub on: i8,
 }
 
@@ -154,13 +154,13 @@ impl BatchCommon {
         DutyCycle::from_fraction(f64::from(self.duty_percent) / 100.0)
     }
 
-    /// How long it conducted in the sample's period.
+    /// Time it conducted in the sample's period.
     #[must_use]
     pub fn on_time(&self) -> Option<Duration> {
         u64::try_from(self.on_tenths).ok().map(|tenths| Duration::from_millis(tenths * 100))
     }
 
-    /// How long it did not conduct in the sample's period.
+    /// Time it did not conduct in the sample's period.
     #[must_use]
     pub fn off_time(&self) -> Option<Duration> {
         u64::try_from(self.off_tenths).ok().map(|tenths| Duration::from_millis(tenths * 100))
@@ -178,7 +178,7 @@ impl BatchCommon {
         (self.rssi_negated > 1).then(|| -i16::from(self.rssi_negated))
     }
 
-    /// Whether it conducts.
+    /// True if it conducts.
     #[must_use]
     pub const fn is_on(&self) -> Option<bool> {
         match self.on {

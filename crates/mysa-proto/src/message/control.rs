@@ -159,7 +159,7 @@ impl<'a> Changeset<'a> {
 pub struct CommandEntry {
     /// `tm`: -1 now; else seconds since the epoch, until which (mysotherm) or at which (mysa_client) it holds.
     pub tm: Option<i64>,
-    /// What is to change.
+    /// The requested settings.
     pub control: ControlState,
 }
 
@@ -192,7 +192,7 @@ fields! { 'a;
 }
 
 impl Ack {
-    /// Who made the device change.
+    /// The trigger of the change.
     #[must_use]
     pub fn trigger(&self) -> Option<Trigger> {
         self.trigger_source.map(Trigger::from_number)
@@ -207,11 +207,11 @@ pub struct SentCommand {
     pub device: DeviceId,
     /// The `id` it carried.
     pub id: u64,
-    /// What it asked for.
+    /// The requested settings.
     pub asked: ControlState,
 }
 
-/// What a message says about a [`SentCommand`]; see [`Message::answers`](crate::Message::answers).
+/// Answer of a message to a [`SentCommand`]; see [`Message::answers`](crate::Message::answers).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a new verdict must not be missed")]
 pub enum Answer {
@@ -227,7 +227,7 @@ pub enum Answer {
     NotAnAck,
 }
 
-/// Who made a thermostat change something: `trig_src` of an acknowledgement, `Source` of a setpoint change.
+/// Trigger of a change of a thermostat: `trig_src` of an acknowledgement, `Source` of a setpoint change.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Trigger {

@@ -1,4 +1,4 @@
-//! How a message is read: what stands around its body first, in whatever order it comes.
+//! Decoding of a message: the envelope first, in whatever order its members come.
 
 use crate::json::field::{self, ReadFields, members, quoted};
 use crate::json::reader::{Reader, Stop};
@@ -11,7 +11,7 @@ use crate::{
     TopicKind, UnixTime, V1Status,
 };
 
-/// What can stand at the top of a message, the fields of `MsgType` messages apart.
+/// Members at the top of a message, except the fields of `MsgType` messages.
 #[derive(Default)]
 pub(crate) struct Decoder<'a> {
     src: Party<'a>,

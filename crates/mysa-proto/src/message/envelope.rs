@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::{DeviceId, JsonNumber, JsonStr, TopicKind, UnixTime};
 
-/// Which of the two families of messages one belongs to. Their number spaces have nothing to do with each other: `msg`
+/// Family of a message. The number spaces of the two have nothing to do with each other: `msg`
 /// 40 is a status, `MsgType` 40 unpairs the device.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "every message has one of the two numbers or none")]
@@ -15,13 +15,13 @@ pub enum MessageForm {
     Bare,
 }
 
-/// What stands around the body of a message.
+/// Envelope of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope<'a> {
     /// The topic it came by.
     pub topic: TopicKind,
-    /// Which family.
+    /// The family of the message.
     pub form: MessageForm,
     /// `msg` or `MsgType`. 44 for an acknowledgement recognised without one.
     pub number: Option<i64>,

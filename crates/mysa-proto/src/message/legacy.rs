@@ -90,7 +90,7 @@ legacy_body! { 'a;
     }
 }
 
-/// What an [`Event`] asks for.
+/// Request of an [`Event`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -105,7 +105,7 @@ pub enum EventKind {
 }
 
 impl Event {
-    /// What is asked for.
+    /// The request.
     #[must_use]
     pub fn kind(&self) -> Option<EventKind> {
         self.event_type.map(|number| match number {
@@ -155,7 +155,7 @@ impl<'a> Log<'a> {
         self.word_after("Device Serial: ")
     }
 
-    /// What follows `label` up to white space, raw or escaped.
+    /// The text after `label` up to white space, raw or escaped.
     fn word_after(&self, label: &str) -> Option<&'a str> {
         let (_, rest) = self.message?.as_raw().split_once(label)?;
         let word = rest.split(|c: char| c.is_whitespace() || c.is_control() || c == '\\').next()?;
@@ -186,7 +186,7 @@ legacy_body! { 'a;
 }
 
 impl SetpointChange {
-    /// Who changed it, by the labels of mysotherm (3 app, 1 button). An older enumeration in the vendor's app reads 0
+    /// The trigger of the change, by the labels of mysotherm (3 app, 1 button). An older enumeration in the vendor's app reads 0
     /// as the device by hand and 1 as the device by schedule.
     #[must_use]
     pub fn trigger(&self) -> Option<Trigger> {

@@ -41,9 +41,9 @@ use decode::{Decoder, StatusBody};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Message<'a> {
-    /// What stands around the body.
+    /// The envelope.
     pub envelope: Envelope<'a>,
-    /// What it says.
+    /// The body.
     pub body: Body<'a>,
     /// The whole payload.
     pub raw: RawJson<'a>,
@@ -51,7 +51,7 @@ pub struct Message<'a> {
     pub raw_body: Option<RawJson<'a>>,
 }
 
-/// What a message says, by form and number.
+/// Body of a message, by form and number.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Body<'a> {
@@ -99,7 +99,7 @@ pub enum Body<'a> {
     Unknown,
 }
 
-/// Why a message must never be sent on a whim; see [`Message::danger`].
+/// Harm that sending a message to a device would do; see [`Message::danger`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Danger {
@@ -113,7 +113,7 @@ pub enum Danger {
     ReplacesSchedule,
 }
 
-/// Why a payload is no message.
+/// Error of a payload that is not a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -178,7 +178,7 @@ impl<'a> Message<'a> {
             .map_err(|error| Self::not_utf8(payload).unwrap_or(error))
     }
 
-    /// What could be read of the envelope of a payload that [`Message::decode`] refuses because it was cut off or
+    /// Reads as much as possible of the envelope of a payload that [`Message::decode`] rejects because it was cut off or
     /// is no JSON: often enough to tell whose it was and what it answered.
     #[must_use]
     pub fn salvage(topic: TopicKind, payload: &'a [u8]) -> Option<Envelope<'a>> {
@@ -190,7 +190,7 @@ impl<'a> Message<'a> {
         (reader.peek() == Some(b'{')).then(|| Decoder::salvage(topic, &mut reader))
     }
 
-    /// Why a payload is no text, if it is none: that comes before whatever else is wrong with it.
+    /// The error of a payload that is not UTF-8, which takes precedence over any other.
     #[cold]
     fn not_utf8(payload: &[u8]) -> Option<DecodeError> {
         let error = core::str::from_utf8(payload).err()?;
@@ -201,13 +201,13 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Whether the message may be merged into the state of `device`: it names that device, or none.
+    /// True if the message may be merged into the state of `device`: it names that device, or none.
     #[must_use]
     pub fn is_about(&self, device: DeviceId) -> bool {
         self.envelope.device.is_none_or(|named| named == device)
     }
 
-    /// What the message says about a command that waits for its acknowledgement.
+    /// The answer of the message to a command that waits for its acknowledgement.
     ///
     /// Confirmed needs all of: on `/out`, from the device itself or without sender, `resp_id` equal to the id of
     /// the command, `success`, and every commanded field in `state` with the same value.
@@ -229,7 +229,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// What harm sending this message to a device would do. `None` for what comes from devices, and for the rest.
+    /// The harm that sending this message to a device would do. `None` for messages from devices, and for harmless ones.
     #[must_use]
     pub fn danger(&self) -> Option<Danger> {
         if self.envelope.topic != TopicKind::In {

@@ -34,14 +34,14 @@ impl<'a> ScheduleMessage<'a> {
         ScheduleEvents { rest: self.raw_events.map(RawJson::elements) }
     }
 
-    /// Whether more messages follow with the rest of the schedule.
+    /// True if more messages follow with the rest of the schedule.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         let here = self.raw_events.map_or(0, |events| events.elements().count());
         self.total_events.is_some_and(|total| i64::try_from(here).is_ok_and(|here| total > here))
     }
 
-    /// Whether it deletes the schedule.
+    /// True if it deletes the schedule.
     #[must_use]
     pub fn is_delete(&self) -> bool {
         self.total_events == Some(0)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{Celsius, Mode};
 
-/// What an air conditioner's remote control can do, mode by mode: `SupportedCaps` of its device record.
+/// Capabilities of an air conditioner's remote control, mode by mode: `SupportedCaps` of its device record.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcCapabilities::default()` fills the rest")]
 pub struct AcCapabilities {
@@ -24,7 +24,7 @@ pub struct AcCapabilities {
     pub code_number: Option<String>,
 }
 
-/// What an air conditioner offers in one mode.
+/// Capabilities of an air conditioner in one mode.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcModeCapabilities::default()` fills the rest")]
 pub struct AcModeCapabilities {
@@ -44,7 +44,7 @@ impl AcCapabilities {
     /// Reads the record of an air conditioner: `SupportedCaps`, where its modes are missing `SupportedModes`, and
     /// `modifiedKeys` and `CodeNum`. `None` if the record has neither of the first two.
     ///
-    /// What is no number where a number belongs is left out, so a list may come out shorter, never wrong.
+    /// A value that is not a number where one belongs is left out, so a list may come out shorter, never wrong.
     ///
     /// ```
     /// use mysa_proto::{FanSpeed, AcCapabilities};
@@ -90,7 +90,7 @@ impl AcCapabilities {
         })
     }
 
-    /// What it offers in the mode with that number. `None` if the record does not list the mode.
+    /// The capabilities in the mode with that number. `None` if the record does not list the mode.
     #[must_use]
     pub fn mode(&self, number: i64) -> Option<&AcModeCapabilities> {
         self.modes.iter().find(|mode| mode.number == number)
@@ -240,7 +240,7 @@ impl FanSpeed {
         self.0
     }
 
-    /// Whether any witness has seen the number: 1 to 12.
+    /// True if any witness has seen the number: 1 to 12.
     #[must_use]
     pub const fn is_witnessed(self) -> bool {
         matches!(self.0, 1..=12)
@@ -333,7 +333,7 @@ impl Swing {
         self.0
     }
 
-    /// Whether the number is one that can be commanded without knowing the unit: 1 to 10. 0 is invalid, 11 toggles
+    /// True if the number is one that can be commanded without knowing the unit: 1 to 10. 0 is invalid, 11 toggles
     /// (so that sending it twice undoes it), 12 means not applicable.
     #[must_use]
     pub const fn is_witnessed(self) -> bool {

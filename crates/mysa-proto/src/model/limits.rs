@@ -1,6 +1,6 @@
 use crate::{AcCapabilities, BodyType, Celsius, Family, Mode, TrackedSensor};
 
-/// What is known of one thermostat beyond its model, and narrows what it may be told.
+/// Facts about one thermostat beyond its model that narrow the valid commands.
 ///
 /// All of it is optional, and every part can only forbid: with the default, the bounds of the model hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,7 +10,7 @@ pub struct Limits<'a> {
     pub min_setpoint: Option<Celsius>,
     /// `MaxSetpoint` of the device record: the user's own upper limit.
     pub max_setpoint: Option<Celsius>,
-    /// What an air conditioner offers in each mode. Ignored on every other device.
+    /// Capabilities of an air conditioner in each mode. Ignored on every other device.
     pub ac: Option<&'a AcCapabilities>,
     /// The mode it is in, where known. Decides which of the `ac` hold for a change that sets no mode.
     pub mode: Option<Mode>,

@@ -77,7 +77,7 @@ impl Family {
         }
     }
 
-    /// Whether it takes commands on that channel.
+    /// True if it takes commands on that channel.
     #[must_use]
     pub const fn is_reached_by(self, channel: Channel) -> bool {
         !self.controls_on(channel).is_empty()
@@ -121,7 +121,7 @@ impl Family {
         }
     }
 
-    /// What it can be told on a channel. Empty where the channel does not reach it.
+    /// The controls it has on a channel. Empty where the channel does not reach it.
     #[must_use]
     pub const fn controls_on(self, channel: Channel) -> &'static [Control] {
         use Control::{
@@ -151,7 +151,7 @@ impl Family {
         }
     }
 
-    /// What it measures and reports.
+    /// The quantities it measures and reports.
     #[must_use]
     pub const fn sensors(self) -> &'static [Sensor] {
         use Sensor::{Current, Duty, Floor, Humidity, Relay, Temperature, Voltage};
@@ -163,13 +163,13 @@ impl Family {
         }
     }
 
-    /// Whether it has that control on that channel.
+    /// True if it has that control on that channel.
     #[must_use]
     pub fn has(self, control: Control, channel: Channel) -> bool {
         self.controls_on(channel).contains(&control)
     }
 
-    /// Whether it has that sensor.
+    /// True if it has that sensor.
     #[must_use]
     pub fn senses(self, sensor: Sensor) -> bool {
         self.sensors().contains(&sensor)
@@ -248,8 +248,8 @@ impl SetpointRange {
         }
     }
 
-    /// The setpoint to send for the wish `asked`: the nearest multiple of the step inside the range, halfway goes up.
-    /// `None` if the wish itself lies outside, or if the range holds no multiple of the step.
+    /// The setpoint to send for `asked`: the nearest multiple of the step inside the range, halfway goes up.
+    /// `None` if `asked` itself lies outside, or if the range holds no multiple of the step.
     ///
     /// ```
     /// use mysa_proto::{Celsius, Family};
@@ -272,7 +272,7 @@ impl SetpointRange {
         (lowest <= highest).then(|| Celsius::from_hundredths(nearest.clamp(lowest, highest)))
     }
 
-    /// Whether the value can be sent as it is.
+    /// True if the value can be sent as it is.
     #[must_use]
     pub fn contains(self, value: Celsius) -> bool {
         self.min <= value && value <= self.max && value.is_on_step(self.step)
@@ -368,7 +368,7 @@ pub enum Sensor {
     Relay,
 }
 
-/// What is known of one model string.
+/// Facts about one model string.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ModelInfo {

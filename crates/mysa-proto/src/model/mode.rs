@@ -3,7 +3,7 @@ use core::str::FromStr;
 
 use crate::{Family, TrackedSensor};
 
-/// What a thermostat is set to do.
+/// Operating mode of a thermostat.
 ///
 /// The number of a mode differs between the MQTT messages ([`ModeTable`]) and the structured REST service
 /// ([`Mode::from_structured`]); neither may be read with the other's table. A number that no table names is kept as
@@ -132,7 +132,7 @@ impl FromStr for Mode {
     }
 }
 
-/// Which number means which mode in MQTT messages, in `TstatMode` of the REST state, and in schedules.
+/// Numbers of the modes in MQTT messages, in `TstatMode` of the REST state, and in schedules.
 ///
 /// The witnesses disagree on the two numbers that matter most, and a client that holds the wrong table turns heaters
 /// **on** when it is asked to turn them off. So the table is a value that is handed in, and there are exactly two.

@@ -64,7 +64,7 @@ impl EnergyMeter {
         KilowattHours::from_kilowatt_hours(sum).unwrap_or(self.base)
     }
 
-    /// How much of the observed time is not in the sum.
+    /// Part of the observed time that is not in the sum.
     #[must_use]
     pub const fn left_out(&self) -> Duration {
         self.left_out

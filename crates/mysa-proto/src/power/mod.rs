@@ -4,7 +4,7 @@ pub use meter::EnergyMeter;
 
 use crate::{Amperes, DutyCycle, Family, Volts, Watts};
 
-/// What a thermostat draws, and how that is known.
+/// Power of a thermostat, and how it is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a reader must say which it shows")]
 pub enum Power {
@@ -88,7 +88,7 @@ impl Power {
     }
 }
 
-/// What is known of a load. What is absent is `None`.
+/// Facts about a load; unknown ones are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Load::default()` fills the rest")]
 pub struct Load {

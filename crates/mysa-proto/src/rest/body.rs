@@ -1,4 +1,4 @@
-//! A REST body as a JSON value, whatever small sins its writer committed.
+//! A REST body as a JSON value, with small errors of the service repaired.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -15,7 +15,7 @@ pub const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
 /// Values nested deeper than this become `null`, the rest of the body stays.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a body. What strict JSON refuses is mended once: raw control characters inside strings, numbers no double
+/// Reads a body. Text that strict JSON rejects is repaired once: raw control characters inside strings, numbers no double
 /// can hold, `NaN`, and nesting past any use. A body that is a JSON text inside a JSON string is opened once.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ fn parse(body: &[u8]) -> Result<Value, DecodeError> {
     }
 }
 
-/// One pass over the body that writes a stricter one. It does not judge: what is no JSON stays none.
+/// One pass over the body that writes a stricter one. It does not validate: text that is not JSON stays so.
 fn mended(body: &[u8]) -> Vec<u8> {
     let text: Cow<'_, str> = String::from_utf8_lossy(body);
     let mut out = Vec::with_capacity(text.len() + 16);

@@ -59,7 +59,7 @@ classes! {
 
     /// Write that cannot move a heater: name, brightness, lock, display unit, limits of the setpoint, live reporting.
     ///
-    /// What may move a heater is a [`HeaterWrite`], and no settings write:
+    /// A write that may move a heater is a [`HeaterWrite`] and not a settings write:
     ///
     /// ```compile_fail,E0308
     /// use mysa_proto::{DeviceId, rest::{self, SettingsWrite}};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::UnixTime;
 
-/// Why the body of a successful response could not be read. The service's fault, or a proxy's; asking again later may
+/// Error of a successful response whose body could not be read. The service's fault, or a proxy's; asking again later may
 /// help, asking at once does not.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -26,9 +26,9 @@ pub enum DecodeError {
     },
     /// JSON of another shape than this route answers with.
     WrongShape {
-        /// What was looked for.
+        /// Description of the expected content.
         expected: &'static str,
-        /// What was there; of a text its beginning.
+        /// The content found; of a text its beginning.
         found: String,
     },
 }
@@ -71,18 +71,18 @@ impl core::error::Error for DecodeError {}
 pub struct Failure {
     /// The HTTP status.
     pub status: u16,
-    /// What kind of failure the status means on this service.
+    /// Kind of failure that the status means on this service.
     pub kind: FailureKind,
     /// The service's own code, such as `FST_ERR_VALIDATION`.
     pub code: Option<String>,
-    /// What the service says about it: the `message` or `error` of an object, or a body that is bare text. At most
+    /// Description by the service: the `message` or `error` of an object, or a body that is bare text. At most
     /// 200 characters; pages of HTML are left out.
     pub message: Option<String>,
-    /// What the `Retry-After` header asks for.
+    /// Delay that the `Retry-After` header asks for.
     pub retry_after: Option<RetryAfter>,
 }
 
-/// What a status means, and so what to do (fact sheet of the REST routes; five client projects agree).
+/// Meaning of a status, and so what to do (fact sheet of the REST routes; five client projects agree).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum FailureKind {
@@ -141,7 +141,7 @@ impl RetryAfter {
         }
     }
 
-    /// How long that is from `now` on; zero for an instant that has passed.
+    /// Time from `now` until then; zero for an instant that has passed.
     #[must_use]
     pub fn delay(self, now: UnixTime) -> Duration {
         match self {
@@ -182,7 +182,7 @@ impl Failure {
         Some(Self { status, kind, code, message, retry_after: retry_after.and_then(RetryAfter::parse) })
     }
 
-    /// Whether to send the request again. A request that writes and is not idempotent, such as a new hold, deserves a
+    /// Advice on sending the request again. A request that writes and is not idempotent, such as a new hold, deserves a
     /// look at the present state first.
     #[must_use]
     pub const fn retry(&self) -> Retry {

@@ -25,7 +25,7 @@ impl Fields {
         }
     }
 
-    /// What is left.
+    /// The remaining members.
     pub(super) fn rest(self) -> Map<String, Value> {
         self.0
     }

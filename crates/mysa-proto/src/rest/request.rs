@@ -35,7 +35,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// Which of the two REST hosts.
+/// One of the two REST hosts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the hosts an environment names")]
 pub enum RestHost {
@@ -45,7 +45,7 @@ pub enum RestHost {
     Backend,
 }
 
-/// How the id token stands in the `Authorization` header.
+/// Form of the id token in the `Authorization` header.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the two forms witnessed")]
 pub enum Auth {

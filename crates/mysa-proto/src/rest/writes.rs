@@ -13,7 +13,7 @@ use super::request::{Hosts, Segment, path};
 use super::{DisplayUnit, HeaterWrite, Method, RestHost, RestRequest, SettingsWrite};
 use crate::{Celsius, DeviceId, StructuredUpdate, UnixTime};
 
-/// Why a setting cannot be written. The caller's to mend.
+/// Error of a setting that cannot be written. The caller has to correct it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidSetting {
@@ -116,7 +116,7 @@ pub fn set_setpoint_limits(
     Ok(SettingsWrite(settings(device, &json!({ "MinSetpoint": degrees(min), "MaxSetpoint": degrees(max) }))))
 }
 
-/// How far ahead a hold begins, in milliseconds: the service wants a start in the future, and clients take 10 s.
+/// Lead of the start of a hold, in milliseconds: the service wants a start in the future, and clients take 10 s.
 pub const HOLD_LEAD_MILLIS: i64 = 10_000;
 
 /// `POST /schedule/hold`: holds what `update` asks for until somebody resumes the schedule;

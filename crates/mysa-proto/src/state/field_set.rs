@@ -13,7 +13,7 @@ impl FieldSet {
         self.0 & Self::bit(field) != 0
     }
 
-    /// Whether some field is in both.
+    /// True if some field is in both.
     pub(crate) const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

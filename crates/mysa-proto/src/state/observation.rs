@@ -25,7 +25,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether its times are read from the clock of the device; otherwise they are the cloud's.
+    /// True if its times are read from the clock of the device; otherwise they are the cloud's.
     #[must_use]
     pub const fn is_device(self) -> bool {
         matches!(self, Self::Boot | Self::Status | Self::SetpointChange | Self::Ack)
@@ -50,7 +50,7 @@ macro_rules! for_each_field {
             mode: Mode, Mode;
             /// Duty cycle of the element.
             duty: DutyCycle, Duty;
-            /// Whether the relay conducts, where a device tells that instead of a duty cycle.
+            /// True if the relay conducts, where a device tells that instead of a duty cycle.
             heating: bool, Heating;
             /// Power, where the cloud tells it.
             power: Watts, Power;
@@ -64,7 +64,7 @@ macro_rules! for_each_field {
             brightness: Brightness, Brightness;
             /// Display wakes when somebody comes near.
             proximity: bool, Proximity;
-            /// What keeps the setpoint from following the schedule.
+            /// Hold of the setpoint against the schedule.
             hold: Hold, Hold;
             /// Fan speed.
             fan: FanSpeed, Fan;
@@ -80,7 +80,7 @@ macro_rules! for_each_field {
             auto_setpoints: AutoSetpoints, AutoSetpoints;
             /// Correction added to the room temperature, where the cloud tells it.
             temperature_offset: Celsius, TemperatureOffset;
-            /// Whether the device is connected to the cloud.
+            /// True if the device is connected to the cloud.
             connected: bool, Connected;
             /// Strength of the Wi-Fi signal in dBm.
             signal: i16, Signal;
@@ -91,11 +91,11 @@ pub(crate) use for_each_field;
 
 macro_rules! observation {
     ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
-        /// What one source said about a device at one time: input of [`DeviceState::observe`](crate::DeviceState::observe).
+        /// Values that one source told of a device at one time: input of [`DeviceState::observe`](crate::DeviceState::observe).
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[expect(clippy::exhaustive_structs, reason = "plain data; `..Observation::new(…)` fills the rest")]
         pub struct Observation {
-            /// Who said it.
+            /// The source.
             pub source: Source,
             /// When, by the clock of the source. `None` if it has none.
             pub at: Option<UnixTime>,
@@ -116,7 +116,7 @@ macro_rules! observation {
 for_each_field!(observation);
 
 impl Observation {
-    /// How far ahead of the host, in seconds, a sender's time may be and still count as a clock. A Lite has claimed
+    /// Largest plausible lead of a sender's time over the host's, in seconds. A Lite has claimed
     /// 2031. (mysa_client.)
     pub const MAX_AHEAD_SECS: u32 = 60;
 
@@ -127,7 +127,7 @@ impl Observation {
         self.at.filter(|&at| at <= limit)
     }
 
-    /// What a message says about the device that sent it. `None` for messages to devices, and for those that say
+    /// The observation in a message about the device that sent it. `None` for messages to devices, and for those that say
     /// nothing about its state.
     ///
     /// The caller makes sure that the message [is about](Message::is_about) the device of its topic.

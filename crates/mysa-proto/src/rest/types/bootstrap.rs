@@ -24,7 +24,7 @@ pub struct Bootstrap {
     pub homes: Homes,
     /// `data.devices`.
     pub devices: DeviceList,
-    /// What stood beside them in `data`.
+    /// Other members of `data`.
     pub extra: Map<String, Value>,
 }
 

@@ -7,7 +7,7 @@ use crate::Celsius;
 use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, body};
 
-/// What one thermostat can do: the answer to [`capabilities`](crate::rest::capabilities()).
+/// Capabilities of one thermostat: the answer to [`capabilities`](crate::rest::capabilities()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {

@@ -95,7 +95,7 @@ pub struct DeviceRecord {
     pub setup_required: Option<bool>,
     /// `CodeNum`, the remote control an air conditioner's controller imitates.
     pub code_number: Option<String>,
-    /// What the remote control can do; air conditioners. The members it is read from stay in `extra`.
+    /// Capabilities of the remote control; air conditioners. The members it is read from stay in `extra`.
     pub ac_capabilities: Option<AcCapabilities>,
     /// `TrackedSensor`; in-floor heating.
     pub tracked_sensor: Option<TrackedSensor>,
@@ -184,9 +184,9 @@ impl DeviceRecord {
 pub struct DeviceList {
     /// The records.
     pub devices: BTreeMap<DeviceId, DeviceRecord>,
-    /// What stood among them and is no record, with its key where it had one.
+    /// Records that could not be parsed, with their keys where they had one.
     pub rejected: Vec<(Option<String>, Value)>,
-    /// What stood beside the records.
+    /// Other members of the body.
     pub extra: Map<String, Value>,
 }
 

@@ -22,7 +22,7 @@ pub struct Reading<T> {
 }
 
 impl<T> Reading<T> {
-    /// How far ahead of the present a time may be before it counts as no clock, in milliseconds. A Lite has reported
+    /// Largest lead of a time over the present, in milliseconds; beyond it the time is ignored. A Lite has reported
     /// the year 2031.
     pub const MAX_AHEAD_MILLIS: i64 = 60_000;
 
@@ -178,9 +178,9 @@ fn code(value: &Value) -> Option<u8> {
 pub struct DeviceStates {
     /// The entries.
     pub states: BTreeMap<DeviceId, DeviceStateEntry>,
-    /// What stood among them and is no entry, with its key where it had one.
+    /// Entries that could not be parsed, with their keys where they had one.
     pub rejected: Vec<(Option<String>, Value)>,
-    /// What stood beside the entries.
+    /// Other members of the body.
     pub extra: Map<String, Value>,
 }
 

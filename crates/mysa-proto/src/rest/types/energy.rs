@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::UnixTime;
 
-/// How much time one answer of the energy routes covers.
+/// Period that one answer of the energy routes covers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the scopes witnessed")]
 pub enum Scope {
@@ -48,11 +48,11 @@ impl Resolution {
     }
 }
 
-/// What to ask the energy routes for.
+/// Query of the energy routes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct EnergyQuery {
-    /// How much time.
+    /// Period of the answer.
     pub scope: Scope,
     /// In buckets of which length.
     pub resolution: Resolution,

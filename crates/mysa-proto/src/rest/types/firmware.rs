@@ -13,7 +13,7 @@ use crate::rest::{DecodeError, body};
 pub struct Firmware {
     /// `InstalledVersion` by device; `None` where the service knows none.
     pub installed: BTreeMap<DeviceId, Option<String>>,
-    /// What stood beside or among them and is none.
+    /// Other members of the body, and entries that could not be parsed.
     pub extra: Map<String, Value>,
 }
 
@@ -46,7 +46,7 @@ impl Firmware {
     }
 }
 
-/// Whether the service offers newer firmware: the answer to [`update_available`](crate::rest::update_available()). Installing
+/// Offer of newer firmware: the answer to [`update_available`](crate::rest::update_available()). Installing
 /// it is left to the vendor's app.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, body};
 use crate::{Celsius, KilowattHours, RelativeHumidity, UnixTime};
 
-/// What a thermostat or home used: one type for the answers of the usage route and of every energy route.
+/// Consumption of a thermostat or home: one type for the answers of the usage route and of every energy route.
 ///
 /// ```
 /// use mysa_proto::rest::History;
@@ -25,9 +25,9 @@ use crate::{Celsius, KilowattHours, RelativeHumidity, UnixTime};
 pub struct History {
     /// Spans with a summary of their own: local days of the usage route, the one scope of an energy route.
     pub days: Vec<Day>,
-    /// What stood beside them.
+    /// Other members of the body.
     pub extra: Map<String, Value>,
-    /// What stood among them and is none.
+    /// Entries that could not be parsed.
     pub rejected: Vec<Value>,
 }
 
@@ -45,7 +45,7 @@ pub struct Day {
     pub extra: Map<String, Value>,
 }
 
-/// What happened in one period.
+/// Consumption in one period.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Period {
@@ -53,7 +53,7 @@ pub struct Period {
     pub start: Option<UnixTime>,
     /// Energy used.
     pub energy: Option<KilowattHours>,
-    /// How long it heated.
+    /// Time it heated.
     pub heating: Option<Duration>,
     /// Average temperature of the room. On a Lite the energy routes give implausible ones.
     pub temperature: Option<Celsius>,
@@ -61,7 +61,7 @@ pub struct Period {
     pub humidity: Option<RelativeHumidity>,
     /// Average temperature of the floor. 0 stands for no probe.
     pub floor_temperature: Option<Celsius>,
-    /// How many readings it rests on; where there are none there are no averages.
+    /// Number of readings it rests on; without any there are no averages.
     pub readings: Option<u64>,
     /// The members without a place above, and those whose value could not be read.
     pub extra: Map<String, Value>,
@@ -118,7 +118,7 @@ impl History {
         self.days.iter().filter_map(|day| day.summary.energy.or_else(|| sum(&day.buckets))).reduce(plus)
     }
 
-    /// How long it heated in all spans, or `None` if no span says.
+    /// Time it heated in all spans, or `None` if no span says.
     #[must_use]
     pub fn heating(&self) -> Option<Duration> {
         let sum = |periods: &[Period]| {

@@ -82,9 +82,9 @@ impl Zone {
 pub struct Homes {
     /// The homes.
     pub homes: Vec<Home>,
-    /// What stood among them and is no home.
+    /// Homes that could not be parsed.
     pub rejected: Vec<Value>,
-    /// What stood beside them.
+    /// Other members of the body.
     pub extra: Map<String, Value>,
 }
 

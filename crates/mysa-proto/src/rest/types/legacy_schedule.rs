@@ -54,7 +54,7 @@ pub struct LegacyEvent {
 }
 
 impl LegacyEvent {
-    /// What its number means in a table.
+    /// The mode of its number in a table.
     #[must_use]
     pub fn mode(&self, table: &ModeTable, family: Option<Family>) -> Option<Mode> {
         self.mode_number.map(|number| table.mode_of(number, family))

@@ -7,7 +7,7 @@ use crate::DeviceId;
 use crate::rest::fields::Fields;
 use crate::rest::{DecodeError, body};
 
-/// Which thermostats now report live: the answer to [`live_stream`](crate::rest::live_stream()).
+/// Thermostats that now report live: the answer to [`live_stream`](crate::rest::live_stream()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LiveStream {

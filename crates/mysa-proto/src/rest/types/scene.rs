@@ -12,7 +12,7 @@ use crate::rest::{DecodeError, ResourceId, body};
 pub struct Scenes {
     /// The scenes.
     pub scenes: Vec<Scene>,
-    /// What stood beside them.
+    /// Other members of the body.
     pub extra: Map<String, Value>,
 }
 

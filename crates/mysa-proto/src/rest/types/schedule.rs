@@ -13,7 +13,7 @@ use crate::{Celsius, DeviceId, Mode, UnixTime};
 pub struct Schedules {
     /// The schedules.
     pub schedules: Vec<Schedule>,
-    /// What stood among them and is none.
+    /// Entries that could not be parsed.
     pub rejected: Vec<Value>,
 }
 

@@ -13,7 +13,7 @@ use crate::{Celsius, UnixTime};
 pub struct SetpointHistory {
     /// The changes, as they came.
     pub changes: Vec<SetpointEntry>,
-    /// What stood beside or among them and is none.
+    /// Other members of the body, and entries that could not be parsed.
     pub rejected: Vec<Value>,
 }
 

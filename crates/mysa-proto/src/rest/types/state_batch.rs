@@ -12,7 +12,7 @@ use crate::rest::{DecodeError, StructuredState, body};
 pub struct StateBatch {
     /// The states.
     pub states: BTreeMap<DeviceId, StructuredState>,
-    /// What the service said where it gave no state, such as `PERMISSION_DENIED`; empty where it said nothing.
+    /// Error of the service where it gave no state, such as `PERMISSION_DENIED`; empty where it said nothing.
     pub errors: BTreeMap<DeviceId, String>,
     /// Members that are no device's.
     pub extra: Map<String, Value>,

@@ -8,7 +8,7 @@ use crate::UnixTime;
 use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, body};
 
-/// Who changed what, field by field: the answer to [`state_history`](crate::rest::state_history()).
+/// History of changes with their authors, field by field: the answer to [`state_history`](crate::rest::state_history()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StateHistory {

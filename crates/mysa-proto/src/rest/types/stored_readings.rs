@@ -7,7 +7,7 @@ use crate::UnixTime;
 use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, body};
 
-/// What to ask [`stored_readings`](crate::rest::stored_readings()) for. The shape of the request rests on one witness.
+/// Query of [`stored_readings`](crate::rest::stored_readings()). The shape of the request rests on one witness.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct StoredReadingsQuery {
@@ -34,7 +34,7 @@ impl StoredReadingsQuery {
 pub struct StoredReadings {
     /// The readings, in order of time.
     pub readings: Vec<StoredReading>,
-    /// What stood beside them.
+    /// Other members of the body.
     pub extra: Map<String, Value>,
 }
 

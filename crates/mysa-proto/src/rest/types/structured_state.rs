@@ -11,13 +11,13 @@ use crate::{
     Volts, Watts,
 };
 
-/// One section of a [`StructuredState`]. Only what is reported is evidence: a desired value is somebody's wish.
+/// One section of a [`StructuredState`]. Only reported values are evidence: a desired value is a request.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Section<T> {
-    /// What was asked for.
+    /// The desired values.
     pub desired: Option<T>,
-    /// What the thermostat says it does.
+    /// The values the thermostat reports.
     pub reported: Option<T>,
 }
 
@@ -197,7 +197,7 @@ section! {
     }
 }
 
-/// What a central system is doing, by the bits of `hvacStates` that one client read out of the app.
+/// Activity of a central system, by the bits of `hvacStates` that one client read out of the app.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum HvacActivity {
@@ -339,7 +339,7 @@ impl StructuredState {
         }
     }
 
-    /// Whether it heats, by the duty cycle of its telemetry. `None` where that is missing.
+    /// True if it heats, by the duty cycle of its telemetry. `None` where that is missing.
     #[must_use]
     pub fn is_heating(&self) -> Option<bool> {
         self.telemetry.as_ref()?.duty.map(|duty| duty.as_fraction() > 0.0)
@@ -352,7 +352,7 @@ impl StructuredState {
         Some(Reading { value: FanSpeed::from_structured(modes.fan_mode?)?, at: modes.at })
     }
 
-    /// Whether its telemetry has a time that is not ahead of `now`. The other sections keep their own clocks.
+    /// True if its telemetry has a time that is not ahead of `now`. The other sections keep their own clocks.
     #[must_use]
     pub fn is_measurement_fresh(&self, now: UnixTime) -> bool {
         self.telemetry
@@ -364,7 +364,7 @@ impl StructuredState {
 fn section<T>(fields: &mut Fields, name: &str, read: fn(Fields) -> T) -> Option<Section<T>> {
     let mut sides = fields.take_object(name)?;
     if !sides.has("desired") && !sides.has("reported") {
-        // Whether a flat section is a wish or a report nobody knows.
+        // A flat section may be a request or a report; which is not known.
         fields.put(name, sides);
         return None;
     }

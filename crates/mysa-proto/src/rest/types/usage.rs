@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::UnixTime;
 
-/// What to ask [`usage`](crate::rest::usage()) for: the local days that touch `start..end`, each with its sums and
+/// Query of [`usage`](crate::rest::usage()): the local days that touch `start..end`, each with its sums and
 /// averages of heating time, energy, temperature, humidity and count of readings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
@@ -16,9 +16,9 @@ pub struct UsageQuery {
     pub start: UnixTime,
     /// To here.
     pub end: UnixTime,
-    /// Whether to have the buckets of half an hour within each day as well.
+    /// Requests the buckets of half an hour within each day as well.
     pub buckets: bool,
-    /// Whether to have the single readings as well: temperature, humidity and setpoint. Many; for short spans.
+    /// Requests the single readings as well: temperature, humidity and setpoint. Many; for short spans.
     pub raw: bool,
 }
 

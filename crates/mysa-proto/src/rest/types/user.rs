@@ -32,7 +32,7 @@ pub struct User {
     pub extra: Map<String, Value>,
 }
 
-/// What the account remembers of a thermostat's pairing.
+/// The account's record of a thermostat's pairing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PairedDevice {
