@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// One thing a home-automation bridge shows of a thermostat: what it is, in which unit, within which bounds, and
-/// whether it can be written. The words are those of Home Assistant.
+/// whether it can be written. The terms are those of Home Assistant.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Entity {

@@ -6,7 +6,7 @@ use crate::DeviceId;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the topics the access policy of an account names")]
 pub enum TopicKind {
-    /// `/in`: what the thermostat is told.
+    /// `/in`: messages to the thermostat.
     In,
     /// `/out`: statuses, acknowledgements, logs.
     Out,

@@ -74,7 +74,7 @@ pub enum InvalidCommand {
         /// The mode, where known.
         mode: Option<Mode>,
     },
-    /// A fan speed must be told together with the mode, and that is not known.
+    /// A fan speed must be sent together with the mode, which is not known.
     FanNeedsMode,
     /// The lower of two setpoints is above the higher.
     AutoSetpointsCross {
@@ -95,7 +95,7 @@ pub enum InvalidCommand {
         /// The requested value, in percent.
         asked: u8,
     },
-    /// A hold that would end before it begins, or at a time a thermostat cannot be told.
+    /// A hold that would end before it begins, or at a time that cannot be encoded.
     HoldEndsInPast {
         /// When it would end.
         end: UnixTime,
@@ -109,7 +109,7 @@ pub enum InvalidCommand {
     },
 }
 
-/// By which way a thermostat is told something.
+/// Channel of a command.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the two there are")]
 pub enum Channel {

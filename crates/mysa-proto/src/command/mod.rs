@@ -72,7 +72,7 @@ impl Command {
             return Err(InvalidCommand::NoChannel { family, channel: Channel::Mqtt });
         };
         if let Some(Hold::Until(end)) = change.hold {
-            // The thermostat is told whole seconds.
+            // The wire has whole seconds.
             if UnixTime::from_secs(end.as_secs()) <= now {
                 return Err(InvalidCommand::HoldEndsInPast { end, now });
             }
@@ -176,7 +176,7 @@ pub struct EnvelopeMeta<'a> {
     /// Unique among the commands of this client; the acknowledgement carries it as `resp_id`. The vendor's app uses
     /// the clock in milliseconds.
     pub id: u64,
-    /// When it is sent; told in whole seconds.
+    /// Time of sending, in whole seconds on the wire.
     pub time: UnixTime,
     /// The sender: the id of the user (`sub` of the id token).
     pub app_ref: &'a str,

@@ -43,7 +43,7 @@ pub struct Envelope<'a> {
     pub resp: Option<i64>,
 }
 
-/// Number by which a message is told from others, and an answer finds its question.
+/// Number of a message, which its answer repeats.
 ///
 /// Devices draw large random numbers of 64 bits, some of which print as negative; apps send their clock in
 /// milliseconds, the schedule service in seconds. A float cannot hold them.

@@ -102,7 +102,7 @@ impl Family {
         })
     }
 
-    /// The modes it can be told, [`Mode::Off`] first. Empty for a sensor.
+    /// The modes it accepts, [`Mode::Off`] first. Empty for a sensor.
     #[must_use]
     pub const fn modes(self) -> &'static [Mode] {
         match self {
@@ -182,7 +182,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// `body.type` of a command. A thermostat ignores a command of another type without a word.
+/// `body.type` of a command. A thermostat silently ignores a command of another type.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "a type nobody has seen work must not be sent")]
 pub enum BodyType {
@@ -291,7 +291,7 @@ impl fmt::Display for SetpointRange {
     }
 }
 
-/// Something a thermostat can be told.
+/// Control of a thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Control {

@@ -49,7 +49,7 @@ impl StateBatch {
     }
 }
 
-/// The shape of an error is not witnessed beyond its word: the first text under a likely name, or one member deeper.
+/// The shape of an error is not witnessed beyond its text: the first text under a likely name, or one member deeper.
 fn reason(entry: &Map<String, Value>) -> String {
     let inner = entry.get("error").and_then(Value::as_object).unwrap_or(entry);
     ["code", "error", "errorCode", "status", "message"]
