@@ -132,3 +132,32 @@ fn the_time_limit_ends_a_command_whatever_hangs() {
         assert_eq!(bench.setpoint(LIVING), 20.5, "{fault:?}");
     }
 }
+
+#[test]
+fn what_was_so_already_is_said() {
+    let bench = Bench::signed_in();
+    bench.run(&["set", "living", "--temp", "22"]).ok();
+    let ran = bench.run(&["set", "living", "--temp", "22"]).ok();
+    assert!(ran.out.contains("it was so already"), "{ran:?}");
+    let document = bench.run(&["set", "living", "--temp", "22", "--json"]).ok().json().remove(0);
+    assert_eq!(document["already_so"], true, "{document}");
+    let document = bench.run(&["set", "living", "--temp", "21", "--json"]).ok().json().remove(0);
+    assert_eq!(document["already_so"], false, "{document}");
+}
+
+#[test]
+fn the_doctor_shows_what_was_learned_of_the_permission_to_publish() {
+    let bench = Bench::signed_in();
+    let learned = |bench: &Bench| {
+        let document = bench.run(&["doctor", "--json"]).json().remove(0);
+        let steps = document["steps"].as_array().unwrap().clone();
+        let step = steps.into_iter().find(|step| step["step"] == "publish permission, as learned").unwrap();
+        (step["result"].as_str().unwrap().to_owned(), step["found"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(learned(&bench).0, "ok");
+    bench.fault(Fault::DenyPublish);
+    bench.run(&["set", "bedroom", "--temp", "19"]).ok();
+    assert_eq!(bench.setpoint(BEDROOM), 19.0);
+    let (result, found) = learned(&bench);
+    assert!(result == "warning" && found.starts_with("denied ") && found.ends_with(" ago"), "{found}");
+}

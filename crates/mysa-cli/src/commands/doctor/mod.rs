@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::args::Global;
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
+use crate::output::timefmt;
 use crate::output::view::{self, Link};
 use crate::support::cloud::{Cloud, Context, not_ready};
 use crate::support::exit::{Exit, Failure, Result};
@@ -110,8 +111,9 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
                 LOGIN,
             )?;
         }
-        Ok(Loaded::Session(_)) => {
+        Ok(Loaded::Session(stored)) => {
             report.good(STEP, "valid; only its owner can read it")?;
+            stored_permission(report, stored.publish_denied_at)?;
             return Ok(Some(account));
         }
         Ok(Loaded::SetAside(_)) => {
@@ -129,6 +131,18 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
         _ => report.fail(STEP, Exit::SignIn, "not signed in", LOGIN)?,
     }
     Ok(None)
+}
+
+/// Shows what earlier commands learned of the permission to publish, which decides the channel of the next one.
+fn stored_permission(report: &mut Report<'_>, denied_at: Option<i64>) -> Result<()> {
+    const STEP: &str = "publish permission, as learned";
+    let Some(denied_at) = denied_at else {
+        return report.good(STEP, "never found to be denied, or permitted since");
+    };
+    let age = timefmt::span(timefmt::now().as_secs().saturating_sub(denied_at).max(0));
+    let advice = "Commands go by REST for the models that have it, until MQTT is tried again. `mysa set --channel mqtt` \
+                  tries it now.";
+    report.warn(STEP, format!("denied {age} ago"), advice)
 }
 
 /// Checks DNS, TCP and TLS for every host.

@@ -1,7 +1,7 @@
 //! What `mysa set` prints: the plan, the verdicts, and the exit code.
 
 use mysa_proto::InvalidCommand;
-use mysa_tokio::{Change, DeliveryStage, DeviceView, Expired, Level, Reason, Refused, Verdict};
+use mysa_tokio::{Change, DeliveryStage, DeviceView, Effect, Expired, Level, Reason, Refused, Verdict};
 
 use super::dry_run::Payload;
 use super::plan::{self, Plan};
@@ -52,6 +52,9 @@ impl<'a> Report<'a> {
         record.put("verdict", outcome.name).put("said", outcome.text.as_str());
         if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
             record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
+        }
+        if let Verdict::Confirmed { effect, .. } = verdict {
+            record.put("already_so", *effect == Effect::AlreadySo);
         }
         if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
             record.put("reached", stage_name(*reached));
@@ -348,7 +351,7 @@ mod tests {
     #[test]
     fn every_verdict_has_its_exit_code() {
         let after = Duration::from_secs(1);
-        let confirmed = Verdict::Confirmed { by: Evidence::Ack, after, effect: mysa_tokio::Effect::Changed };
+        let confirmed = Verdict::Confirmed { by: Evidence::Ack, after, effect: Effect::Changed };
         let unconfirmed = unconfirmed(DeliveryStage::Service(Channel::Mqtt));
         let expired = Verdict::Expired(Expired::Deadline);
         let refused = |by| Verdict::Refused(by);
