@@ -53,6 +53,9 @@ pub(crate) struct Cloud {
     /// `ExpiresIn` of tokens as it is written.
     pub(crate) expires_in: &'static str,
     pub(crate) rest: Reply,
+    /// Answer to the updates of the structured service, and how long it takes. What is answered well is done.
+    pub(crate) update: Reply,
+    pub(crate) update_takes: Duration,
     /// Seconds that the `Date` of REST answers is ahead of the truth, and their `Age`.
     pub(crate) rest_date: (i64, Option<&'static str>),
     pub(crate) http: bool,
@@ -95,6 +98,8 @@ pub(crate) struct Log {
     pub(crate) subscribes: Vec<(Duration, ConnId, Vec<String>)>,
     pub(crate) publishes: Vec<(Duration, ConnId, String, String, bool)>,
     pub(crate) http: Vec<(Duration, String)>,
+    /// Bodies of the updates of the structured service.
+    pub(crate) updates: Vec<(Duration, String)>,
     pub(crate) closes: usize,
     pub(crate) live_at_once: usize,
 }
@@ -135,6 +140,8 @@ impl Rig {
             expiration: None,
             expires_in: "3600",
             rest: Reply::Good,
+            update: Reply::Good,
+            update_takes: LATENCY,
             rest_date: (0, None),
             http: true,
             upgrade: None,
@@ -265,8 +272,13 @@ impl Rig {
                     let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
                     let what = format!("{} /{path}{target}", request.method);
                     self.log.http.push((self.mono, what.clone()));
+                    let update = what.ends_with("/update");
+                    if update {
+                        self.log.updates.push((self.mono, body.clone()));
+                    }
+                    let takes = if update { self.cloud.update_takes } else { LATENCY };
                     let (after, reply) = match self.answer(&what, &body) {
-                        Some(reply) => (LATENCY, Some(reply)),
+                        Some(reply) => (takes, Some(reply)),
                         None => (Duration::from_secs(20), None),
                     };
                     let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
@@ -367,6 +379,11 @@ impl Rig {
         }
         if let Some(rest) = what.strip_prefix("POST /state/") {
             let id = rest.trim_end_matches("/update");
+            match self.cloud.update {
+                Reply::Good => {}
+                Reply::Status(status, body) => return Some((status, body.into())),
+                Reply::Timeout => return None,
+            }
             if self.cloud.structured_applies
                 && let Some(setpoint) = number_after(body, "\"setpoint\":")
             {
@@ -509,6 +526,19 @@ impl Rig {
                 self.arrive(after, Arrival::Bytes(conn, out));
             }
         }
+    }
+
+    /// A message that the broker had kept, to the one connection that is open.
+    pub(crate) fn retained(&mut self, id: &str, message: &str) {
+        let topic = format!("/v1/dev/{id}/out");
+        let conn = *self.cloud.sockets.keys().next().unwrap();
+        let mut out = Vec::new();
+        let publish = Publish {
+            retain: true,
+            ..Publish::new(Topic::new(&topic).unwrap(), message.as_bytes(), Delivery::AtMostOnce)
+        };
+        Outbound::Publish(publish).encode(&mut out).unwrap();
+        self.arrive(LATENCY, Arrival::Bytes(conn, out));
     }
 
     pub(crate) fn status(&mut self, id: &str, setpoint: f64) {

@@ -1,0 +1,451 @@
+//! What may be written, when, and by which channel: no byte of a command leaves after its verdict, its deadline or a newer
+//! command for its field.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_mqtt_codec::ConnectRefusal;
+use mysa_proto::{Celsius, Change, Channel, rest};
+use mysa_session::{
+    CommandChannel, DeliveryStage, Effect, Event, Evidence, Expired, Now, Output, Refused, RequestError,
+    Session, Settings, Start, Verdict,
+};
+use rig::{LITE, Reply, Rig, device, stored};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn by(channel: CommandChannel) -> Settings {
+    let mut settings = Settings::default();
+    settings.channel = channel;
+    settings
+}
+
+fn resume(settings: Settings) -> Rig {
+    Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0)
+}
+
+fn live(channel: CommandChannel) -> Rig {
+    let mut rig = resume(by(channel));
+    rig.run(secs(10));
+    rig
+}
+
+/// A thermostat that neither answers nor obeys, and a broker that acknowledges nothing.
+fn nobody_answers(rig: &mut Rig) {
+    rig.cloud.puback = false;
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+}
+
+fn setpoint(degrees: f64) -> Change {
+    Change::setpoint(Celsius::from_degrees(degrees).unwrap())
+}
+
+/// The setpoints in the commands on the wire, with the time of each and whether it was a repeat.
+fn published(rig: &Rig) -> Vec<(f64, bool)> {
+    let setpoint = |text: &str| rig::number_after(text, "\"sp\":").unwrap();
+    rig.commands().iter().map(|publish| (setpoint(&publish.3), publish.4)).collect()
+}
+
+fn updated(rig: &Rig) -> Vec<f64> {
+    rig.log.updates.iter().map(|(_, body)| rig::number_after(body, "\"setpoint\":").unwrap()).collect()
+}
+
+/// Everything the session puts out without an event, once.
+fn drain(session: &mut Session) -> usize {
+    std::iter::from_fn(|| session.poll_io()).filter(|output| !matches!(output, Output::Load)).count()
+}
+
+#[test]
+fn the_bytes_of_a_command_are_made_when_they_are_taken() {
+    let mut rig = Rig::live();
+    let now = rig.now();
+    // Cancelled, overtaken and shut down before the driver has taken anything.
+    let id = rig.set(LITE, 25.0);
+    rig.session.cancel(now, id);
+    assert_eq!(drain(&mut rig.session), 0, "cancelled");
+    rig.run(secs(10));
+    rig.set(LITE, 26.0);
+    rig.set(LITE, 18.0);
+    rig.run(secs(10));
+    assert_eq!(published(&rig), [(18.0, false)], "overtaken");
+    let late = rig.set(LITE, 27.0);
+    // The driver was away for longer than the command had.
+    let later = Now { mono: rig.mono + secs(40), wall: rig.now().wall.plus_millis(40_000) };
+    rig.session.handle_timeout(later);
+    rig.mono += secs(40);
+    rig.run(secs(1));
+    assert_eq!(rig.verdict(late), Verdict::Expired(Expired::Deadline));
+    assert_eq!(published(&rig), [(18.0, false)]);
+    let id = rig.set(LITE, 28.0);
+    let now = rig.now();
+    rig.session.shutdown(now);
+    rig.run(secs(1));
+    assert_eq!(rig.verdict(id), Verdict::Expired(Expired::ShutDown));
+    assert_eq!(published(&rig), [(18.0, false)]);
+}
+
+#[test]
+fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
+    // Confirmed by the thermostat, cancelled, or with little time: the broker never acknowledges.
+    for case in ["confirmed", "cancelled", "deadline"] {
+        let mut rig = live(CommandChannel::Mqtt);
+        rig.cloud.puback = false;
+        if case != "confirmed" {
+            nobody_answers(&mut rig);
+        }
+        let (now, deadline) = (rig.now(), (case == "deadline").then_some(secs(4)));
+        let id = rig.session.command(now, device(LITE), setpoint(25.0), deadline).unwrap();
+        rig.run(secs(2));
+        if case == "cancelled" {
+            let now = rig.now();
+            rig.session.cancel(now, id);
+        }
+        rig.run(secs(60));
+        assert_eq!(published(&rig), [(25.0, false)], "{case}");
+        assert_eq!(rig.verdict(id).is_confirmed(), case == "confirmed", "{case}: {}", rig.verdict(id));
+    }
+}
+
+#[test]
+fn a_puback_that_is_lost_does_not_count_against_the_broker_when_the_thermostat_answers() {
+    let mut rig = live(CommandChannel::Auto);
+    rig.cloud.puback = false;
+    for degrees in [20.0, 21.0, 22.0, 23.0] {
+        let id = rig.set(LITE, degrees);
+        rig.run(secs(4));
+        assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Ack, .. }), "{degrees}");
+    }
+    assert_eq!((published(&rig).len(), updated(&rig).len()), (4, 0), "all by MQTT");
+}
+
+#[test]
+fn an_unacknowledged_command_is_not_repeated_once_a_newer_one_waits() {
+    let mut rig = live(CommandChannel::Mqtt);
+    nobody_answers(&mut rig);
+    rig.set(LITE, 25.0);
+    rig.run(Duration::from_millis(4_900));
+    // It waits for the write interval while the repeat of the older falls due.
+    rig.set(LITE, 20.0);
+    rig.run(secs(90));
+    let sent = published(&rig);
+    let first = sent.iter().position(|(degrees, _)| *degrees < 25.0).unwrap();
+    assert_eq!(sent[..first], [(25.0, false)]);
+    assert!(sent[first..].iter().all(|(degrees, _)| *degrees < 25.0), "{sent:?}");
+}
+
+#[test]
+fn updates_of_one_thermostat_are_in_line() {
+    let mut rig = live(CommandChannel::Structured);
+    rig.cloud.update_takes = secs(12);
+    let first = rig.set(LITE, 25.0);
+    rig.run(secs(3));
+    let second = rig.set(LITE, 20.0);
+    rig.run(secs(8));
+    assert_eq!(updated(&rig), [25.0], "the first is not answered");
+    rig.run(secs(20));
+    assert_eq!(updated(&rig), [25.0, 20.0]);
+    assert!(matches!(
+        rig.verdict(first),
+        Verdict::Superseded { by, reached: Some(DeliveryStage::Service(_)) } if by == second
+    ));
+    rig.run(secs(20));
+    assert!(rig.verdict(second).is_confirmed(), "{}", rig.verdict(second));
+}
+
+#[test]
+fn an_update_with_an_open_end_is_unconfirmed_and_never_sent_again() {
+    for reply in
+        [Reply::Timeout, Reply::Status(500, "{}"), Reply::Status(503, "{}"), Reply::Status(408, "{}")]
+    {
+        let mut rig = live(CommandChannel::Structured);
+        rig.cloud.update = reply;
+        let id = rig.set(LITE, 25.0);
+        rig.run(secs(40));
+        rig.cloud.update = Reply::Good;
+        rig.run(secs(3_600));
+        assert_eq!(updated(&rig), [25.0], "{reply:?}");
+        assert!(
+            matches!(
+                rig.verdict(id),
+                Verdict::Unconfirmed { reached: DeliveryStage::Wire(Channel::Structured), .. }
+            ),
+            "{reply:?}: {}",
+            rig.verdict(id)
+        );
+    }
+}
+
+#[test]
+fn an_update_whose_token_is_refused_is_asked_once_more_and_not_after_its_time() {
+    // Tokens come back at once, after the deadline, or not for hours.
+    for (away, sent, refused) in [(0, 2, false), (60, 1, true), (4 * 3_600, 1, true)] {
+        let mut rig = live(CommandChannel::Structured);
+        rig.cloud.update = Reply::Status(401, "{}");
+        if away > 0 {
+            rig.cloud.refresh = Reply::Timeout;
+        }
+        let id = rig.set(LITE, 25.0);
+        rig.run(Duration::from_millis(100));
+        rig.cloud.update = Reply::Good;
+        rig.run(secs(away));
+        rig.cloud.refresh = Reply::Good;
+        rig.run(secs(5 * 3_600));
+        assert_eq!(updated(&rig).len(), sent, "away for {away} s");
+        if refused {
+            assert_eq!(rig.verdict(id), Verdict::Refused(Refused::Service { status: 401 }), "{away}");
+        } else {
+            assert!(rig.verdict(id).is_confirmed(), "{away}: {}", rig.verdict(id));
+        }
+    }
+}
+
+#[test]
+fn an_update_whose_token_is_refused_gives_way_to_a_newer_command_and_to_its_cancellation() {
+    for cancelled in [false, true] {
+        let mut rig = live(CommandChannel::Structured);
+        rig.cloud.update = Reply::Status(401, "{}");
+        rig.cloud.refresh = Reply::Timeout;
+        let id = rig.set(LITE, 25.0);
+        rig.run(secs(2));
+        if cancelled {
+            let now = rig.now();
+            rig.session.cancel(now, id);
+        } else {
+            rig.set(LITE, 18.0);
+        }
+        rig.cloud.update = Reply::Good;
+        rig.cloud.refresh = Reply::Good;
+        rig.run(secs(120));
+        let expected: &[f64] = if cancelled { &[25.0] } else { &[25.0, 18.0] };
+        assert_eq!(updated(&rig), expected, "cancelled: {cancelled}");
+    }
+}
+
+#[test]
+fn a_second_refusal_of_the_token_decides() {
+    let mut rig = live(CommandChannel::Structured);
+    rig.cloud.update = Reply::Status(401, "{}");
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(20));
+    assert_eq!(rig.verdict(id), Verdict::Refused(Refused::Service { status: 401 }));
+    assert_eq!(updated(&rig).len(), 2);
+}
+
+#[test]
+fn after_a_sleep_a_command_is_too_late_by_the_wall_clock() {
+    for (asleep, expires) in [(secs(5), false), (secs(29), true), (secs(8 * 3_600), true)] {
+        let mut rig = live(CommandChannel::Mqtt);
+        rig.cut();
+        rig.run(Duration::from_millis(10));
+        let id = rig.set(LITE, 25.0);
+        rig.drain();
+        // The monotonic clock stands still meanwhile.
+        rig.host_ahead_ms += i64::try_from(asleep.as_millis()).unwrap();
+        rig.truth_ahead_secs += i64::try_from(asleep.as_secs()).unwrap();
+        rig.run(secs(90));
+        assert_eq!(published(&rig).is_empty(), expires, "{asleep:?}");
+        if expires {
+            assert_eq!(rig.verdict(id), Verdict::Expired(Expired::Deadline), "{asleep:?}");
+        }
+    }
+}
+
+#[test]
+fn a_caller_s_write_that_waits_for_a_token_is_given_up_within_a_minute() {
+    let mut rig = live(CommandChannel::Auto);
+    rig.cloud.rest = Reply::Status(401, "{}");
+    rig.cloud.refresh = Reply::Timeout;
+    let now = rig.now();
+    let id = rig.session.write_settings(now, rest::set_name(device(LITE), "Den").unwrap()).unwrap();
+    rig.run(secs(90));
+    rig.cloud.rest = Reply::Good;
+    rig.cloud.refresh = Reply::Good;
+    rig.run(secs(3_600));
+    assert_eq!(rig.asked(&format!("/devices/{LITE}")), 1);
+    let answers: Vec<_> = rig
+        .events
+        .iter()
+        .filter_map(|(at, event)| match event {
+            Event::Response { id: of, result } if *of == id => Some((*at, result)),
+            _ => None,
+        })
+        .collect();
+    assert!(matches!(answers[..], [(at, Err(RequestError::Failed(_)))] if at <= secs(80)), "{answers:?}");
+}
+
+/// One process for one command, as `mysa set` is: the command is asked for before anything is connected.
+fn one_shot(rig: &mut Rig) -> Verdict {
+    rig.run(secs(1));
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(31));
+    rig.verdict(id)
+}
+
+#[test]
+fn where_publishing_is_denied_the_first_command_is_confirmed_by_the_second_channel_in_its_time() {
+    type Case = (&'static str, fn(&mut Rig));
+    let cases: [Case; 5] = [
+        ("closed on publish", |rig| rig.cloud.close_on_publish = true),
+        ("swallowed", nobody_answers),
+        ("CONNECT refused", |rig| rig.cloud.connack = Some(ConnectRefusal::NotAuthorized)),
+        ("upgrade refused", |rig| rig.cloud.upgrade = Some(403)),
+        ("closed after CONNACK", |rig| rig.cloud.close_after_connack = Some(Duration::from_millis(30))),
+    ];
+    for (name, deny) in cases {
+        let mut rig = Rig::new();
+        deny(&mut rig);
+        let verdict = one_shot(&mut rig);
+        assert!(verdict.is_confirmed(), "{name}: {verdict}");
+        assert_eq!(updated(&rig), [21.0], "{name}: once");
+        let first = rig.commands().iter().filter(|publish| !publish.4).count();
+        assert!(first <= 1, "{name}: {first} attempts by MQTT");
+    }
+}
+
+#[test]
+fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
+    let mut rig = Rig::new();
+    rig.cloud.close_on_publish = true;
+    assert!(one_shot(&mut rig).is_confirmed());
+    let kept = rig.stored.clone().unwrap();
+    let denied_at = kept.publish_denied_at.unwrap();
+    assert!((rig.truth_secs() - denied_at).abs() < 60);
+
+    // The next process does not try, the day after it does, and finds that it may.
+    for (age, by_mqtt) in [(60, 0), (25 * 3_600, 1)] {
+        let mut kept = kept.clone();
+        kept.publish_denied_at = Some(rig::START / 1_000 - age);
+        let start = Start::Resume { stored: kept.clone(), password: None };
+        let mut rig = Rig::with(Settings::default(), start, 0);
+        rig.stored = Some(kept);
+        assert!(one_shot(&mut rig).is_confirmed(), "{age} s later");
+        assert_eq!((rig.commands().len(), updated(&rig).len()), (by_mqtt, 1 - by_mqtt), "{age} s later");
+        if by_mqtt == 1 {
+            assert_eq!(rig.stored.unwrap().publish_denied_at, None, "it may");
+        }
+    }
+}
+
+#[test]
+fn a_chosen_channel_is_the_only_one() {
+    let mut rig = resume(by(CommandChannel::Mqtt));
+    rig.cloud.close_on_publish = true;
+    assert!(!one_shot(&mut rig).is_confirmed());
+    assert!(updated(&rig).is_empty());
+    let mut rig = resume(by(CommandChannel::Structured));
+    assert!(one_shot(&mut rig).is_confirmed());
+    assert!(rig.commands().is_empty());
+}
+
+#[test]
+fn asking_for_what_is_so_already_is_confirmed_and_says_so() {
+    let mut rig = live(CommandChannel::Mqtt);
+    rig.status(LITE, 21.0);
+    rig.run(secs(5));
+    let id = rig.set(LITE, 21.0);
+    // The rig's thermostat acknowledges what it holds.
+    rig.cloud.setpoints.insert(LITE.into(), (21.0, rig.truth_secs()));
+    rig.run(secs(5));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadySo, .. }));
+    let other = rig.set(LITE, 22.0);
+    rig.run(secs(5));
+    assert!(matches!(rig.verdict(other), Verdict::Confirmed { effect: Effect::Changed, .. }));
+}
+
+#[test]
+fn several_thermostats_are_asked_one_after_the_other_and_each_has_its_verdict() {
+    let mut rig = Rig::new();
+    let ids: Vec<String> = (0..6).map(|n| format!("a0b1c2d3e4{n:02x}")).collect();
+    rig.cloud.devices = ids.iter().map(|id| (id.clone(), "BB-V2-0-L".into())).collect();
+    rig.run(secs(15));
+    let now = rig.now();
+    let devices: Vec<_> = ids.iter().map(|id| device(id)).collect();
+    let commands = rig.session.command_many(now, &devices, setpoint(21.0), None).unwrap();
+    rig.run(secs(30));
+    let at: Vec<Duration> = rig.commands().iter().map(|publish| publish.0).collect();
+    assert_eq!(at.len(), 6);
+    assert_eq!(at[0], now.mono, "the first waits for nothing");
+    assert!(at.windows(2).all(|pair| pair[1] - pair[0] >= secs(1)), "{at:?}");
+    assert!(commands.iter().all(|id| rig.verdict(*id).is_confirmed()));
+}
+
+#[test]
+fn what_a_burst_loses_without_a_word_is_asked_again() {
+    let mut rig = live(CommandChannel::Mqtt);
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(5));
+    rig.cloud.device_acks = true;
+    rig.cloud.device_applies = true;
+    rig.run(secs(5));
+    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+    assert_eq!(published(&rig), [(21.0, false), (21.0, false)], "with an id of its own");
+}
+
+#[test]
+fn while_a_connection_is_blocked_a_command_is_not_made_into_bytes_and_can_be_taken_back() {
+    let mut rig = live(CommandChannel::Mqtt);
+    let now = rig.now();
+    let conn = rig.log.subscribes[0].1;
+    rig.session.handle_ws_blocked(now, conn, true);
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(3));
+    assert!(published(&rig).is_empty());
+    let now = rig.now();
+    rig.session.cancel(now, id);
+    rig.session.handle_ws_blocked(now, conn, false);
+    rig.run(secs(3));
+    assert!(published(&rig).is_empty());
+    // What was handed over, and waits in the driver, goes with its connection.
+    nobody_answers(&mut rig);
+    let id = rig.set(LITE, 26.0);
+    rig.run(secs(1));
+    assert_eq!(published(&rig), [(26.0, false)]);
+    let (now, closes) = (rig.now(), rig.log.closes);
+    rig.session.handle_ws_blocked(now, conn, true);
+    rig.session.cancel(now, id);
+    rig.run(secs(1));
+    assert_eq!(rig.log.closes, closes + 1);
+}
+
+#[test]
+fn a_preview_says_what_a_command_would_send_and_sends_nothing() {
+    let mut rig = live(CommandChannel::Auto);
+    rig.status(LITE, 19.0);
+    rig.run(secs(1));
+    let now = rig.now();
+    let preview = rig.session.preview(now, device(LITE), setpoint(20.3)).unwrap();
+    assert_eq!(
+        (preview.channel, preview.change, preview.before),
+        (Channel::Mqtt, setpoint(20.5), setpoint(19.0))
+    );
+    assert!(preview.payload.contains("\"cmd\":[{\"tm\":-1,\"sp\":20.5}]"), "{}", preview.payload);
+    let refused = rig.session.preview(now, device(LITE), setpoint(45.0));
+    assert!(matches!(refused, Err(Refused::Model(_))), "{refused:?}");
+    rig.run(secs(30));
+    assert_eq!((rig.commands().len(), updated(&rig).len()), (0, 0));
+}
+
+#[test]
+fn a_retained_status_counts_by_its_own_time() {
+    let at = |rig: &Rig| rig.session.state(device(LITE)).and_then(|state| state.setpoint()).map(|f| f.value);
+    for (age, shown) in [(Some(86_400), 19.0), (None, 19.0), (Some(2), 27.0)] {
+        let mut rig = live(CommandChannel::Auto);
+        let heard = rig.session.device(device(LITE)).unwrap().heard();
+        let time = age.map_or(String::new(), |age| format!(r#""time":{},"#, rig.truth_secs() - age));
+        let status = format!(
+            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},{time}"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":27.0,"dtyCycle":0.42}}}}"#
+        );
+        rig.retained(LITE, &status);
+        rig.run(secs(1));
+        assert_eq!(at(&rig), Celsius::from_degrees(shown), "{age:?}");
+        if age != Some(2) {
+            assert_eq!(rig.session.device(device(LITE)).unwrap().heard(), heard, "{age:?}: no sign of life");
+        }
+    }
+}
