@@ -13,7 +13,6 @@ use crate::auth::Identity;
 use crate::clock::{ClockSource, CloudClock, Learned};
 use crate::commands::book::{CommandBook, Decision, OpenCommand, Payload, SentAt};
 use crate::commands::dispatch::Routes;
-use crate::commands::fields;
 use crate::context::Context;
 use crate::devices::{Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
@@ -315,7 +314,7 @@ impl Session {
         Ok(Preview {
             channel: payload.channel(),
             change: *payload.change(),
-            before: fields::within(&before, payload.change()),
+            before: before.within(payload.change()),
             payload: payload_text,
         })
     }

@@ -71,6 +71,7 @@ fn step(script: &mut Script<'_>) -> Step {
         Source::Status,
         Source::SetpointChange,
         Source::Ack,
+        Source::Retained,
         Source::RestRecord,
         Source::RestState,
         Source::Structured,

@@ -16,6 +16,9 @@ pub enum Source {
     SetpointChange,
     /// `msg` 44 from the device.
     Ack,
+    /// A message that the broker had kept for later subscribers. It may be of any age: its time places it, as that of a
+    /// REST answer does.
+    Retained,
     /// The device record of the REST service (`GET /devices`).
     RestRecord,
     /// The device state of the REST service (`GET /devices/state`).

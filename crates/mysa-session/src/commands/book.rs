@@ -3,12 +3,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::{
-    Agreement, Change, Channel, Command, DeviceId, DeviceState, Field, Now, Source, StructuredUpdate,
-    UnixTime,
+    Change, Channel, Command, DeviceId, DeviceState, Now, Provenance, Source, StructuredUpdate, UnixTime,
 };
 
 use crate::ConnId;
-use crate::commands::fields;
 use crate::commands::verdict::{CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
 
 /// Every command of the account that has no verdict yet, and every transmission that was made for one.
@@ -50,8 +48,6 @@ pub(crate) struct OpenCommand {
     structured: StructuredAttempt,
     /// Its transmission by MQTT was followed by the end of the connection, or by nothing at all.
     mqtt_failed: bool,
-    /// Fields that no state of the device has, as the structured service reported them after the sending.
-    reported: Change,
 }
 
 /// When a command is too late, by either clock. The monotonic clock may stand still while the host sleeps, and the wall
@@ -191,14 +187,12 @@ pub(crate) struct Acknowledgement {
     pub(crate) confirms: bool,
 }
 
-/// What a REST body tells beside the fields of the state.
+/// What a REST body tells of a thermostat beside its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestWitness {
     pub(crate) by: Evidence,
     /// When the cloud last heard the device, if it says so.
     pub(crate) alive_at: Option<UnixTime>,
-    /// Fields that no state of the device has, and when the device reported them.
-    pub(crate) reported: Option<(Change, UnixTime)>,
 }
 
 /// How the structured service answered a request for a command.
@@ -270,15 +264,15 @@ impl CommandBook {
     ) {
         let mut unqueued = Vec::new();
         for older in self.commands.iter_mut().filter(|command| command.device == device) {
-            if fields::within(&older.change, &change).is_empty() {
+            if older.change.within(&change).is_empty() {
                 continue;
             }
             match older.next {
                 // It was sent, and evidence may still come, until the newer one is on the wire.
                 NextStep::Observe => older.overtaken = true,
-                NextStep::Transmit => older.change = fields::without(&older.change, &change),
+                NextStep::Transmit => older.change = older.change.without(&change),
                 NextStep::Queued(serial) => {
-                    older.change = fields::without(&older.change, &change);
+                    older.change = older.change.without(&change);
                     unqueued.push(serial);
                 }
             }
@@ -310,7 +304,6 @@ impl CommandBook {
             repeat_at: None,
             structured: StructuredAttempt::No,
             mqtt_failed: false,
-            reported: Change::default(),
         });
     }
 
@@ -474,7 +467,7 @@ impl CommandBook {
             let older =
                 command.device == device && command.first_sent.is_some() && !carried.contains(&command.id);
             if older {
-                command.change = fields::without(&command.change, &change);
+                command.change = command.change.without(&change);
             }
         }
         self.decide(decisions, |command| {
@@ -562,7 +555,7 @@ impl CommandBook {
             if command.next != NextStep::Observe || command.structured != StructuredAttempt::No {
                 continue;
             }
-            let left = fields::without(&command.change, &taken);
+            let left = command.change.without(&taken);
             command.mqtt_failed = true;
             command.repeat_at = None;
             match by {
@@ -660,7 +653,7 @@ impl CommandBook {
             if ack.success == Some(false) {
                 return Some((Verdict::Refused(Refused::Device), None));
             }
-            let shown = fields::compare(&command.change, seen).1 == Agreement::Agrees;
+            let shown = command.change.compare(seen).is_met();
             (ack.confirms && ack.success == Some(true) && shown)
                 .then(|| command.confirmed(Evidence::Ack, ack.at, now))
         });
@@ -679,14 +672,6 @@ impl CommandBook {
         now: Duration,
         decisions: &mut Vec<Decision>,
     ) {
-        for command in self.commands.iter_mut().filter(|command| command.device == device) {
-            if let (Some(sent), Some((reported, at))) =
-                (command.first_sent, witness.and_then(|witness| witness.reported))
-                && at.plus_millis(CLOUD_STAMP_MS) >= sent.latest
-            {
-                command.reported = command.reported.then(fields::within(&reported, &command.change));
-            }
-        }
         self.decide(decisions, |command| {
             if command.device != device {
                 return None;
@@ -695,20 +680,19 @@ impl CommandBook {
             // What an acknowledgement of somebody else's command echoes is no evidence, unless the cloud may have sent that
             // command for us.
             let forwarded = command.structured == StructuredAttempt::Made;
-            let seen = observed(state, |provenance| {
-                (forwarded || provenance.source != Source::Ack) && provenance.is_after(&sent)
+            let shown = state.settings(|provenance| {
+                (forwarded || provenance.source != Source::Ack) && sent.is_before(provenance)
             });
-            let shown = seen.change.then(fields::within(&command.reported, &command.change));
-            if fields::compare(&command.change, &shown).1 == Agreement::Agrees {
-                let newest = observed(state, |_| true).newest_of(state, &command.change);
-                let (by, at) = newest.unwrap_or((Evidence::Reported, None));
-                return Some(command.confirmed(by, at, now));
+            if command.change.compare(&shown).is_met() {
+                let newest =
+                    state.provenance_of(&command.change).max_by_key(|provenance| provenance.received)?;
+                let at = newest.at.filter(|_| newest.source.is_device());
+                return Some(command.confirmed(evidence(&newest), at, now));
             }
             // A value that is in force already gets no new time stamp over REST. That the device was heard since the
             // sending, and the state shows the value still, says as much.
             let alive = witness.filter(|witness| witness.alive_at.is_some_and(|at| at >= sent.latest))?;
-            let all = observed(state, |_| true).change;
-            let holds = fields::compare(&command.change, &all).1 == Agreement::Agrees;
+            let holds = command.change.compare(&state.settings(|_| true)).is_met();
             (command.already_so && holds).then(|| command.confirmed(alive.by, None, now))
         });
     }
@@ -885,7 +869,7 @@ impl OpenCommand {
             None => Verdict::Expired(why),
             Some(reached) => {
                 let after = now.mono.saturating_sub(self.asked.mono);
-                Verdict::Unconfirmed { reached, seen: fields::within(&seen, &self.change), after }
+                Verdict::Unconfirmed { reached, seen: seen.within(&self.change), after }
             }
         }
     }
@@ -895,90 +879,29 @@ impl SentAt {
     pub(crate) const fn new(mono: Duration, wall: UnixTime, latest: UnixTime) -> Self {
         Self { mono, wall, latest }
     }
-}
 
-/// Where a field of a state comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Provenance {
-    source: Source,
-    at: Option<UnixTime>,
-    received: Duration,
-}
-
-impl Provenance {
-    fn of<T>(field: &Field<T>) -> Self {
-        Self { source: field.source, at: field.at, received: field.received.mono }
-    }
-
-    /// Whether it was observed after a command was sent. A device may have no clock, but its messages arrive as they are
-    /// made; what the cloud says may be old, so that only a time stamp tells, and it must be later than the sending
-    /// by any reading of the clock.
-    pub(crate) fn is_after(&self, sent: &SentAt) -> bool {
-        if self.received <= sent.mono {
+    /// Whether something was observed after this. A device may have no clock, but its messages arrive as they are made;
+    /// what the cloud says may be old, so that only a time stamp tells, and it must be later than the sending by any
+    /// reading of the clock.
+    pub(crate) fn is_before(&self, observed: &Provenance) -> bool {
+        if observed.received.mono <= self.mono {
             return false;
         }
-        match (self.source.is_device(), self.at) {
+        match (observed.source.is_device(), observed.at) {
             (true, None) => true,
-            (true, Some(at)) => at.plus_millis(DEVICE_STAMP_MS) >= sent.wall,
-            (false, Some(at)) => at.plus_millis(CLOUD_STAMP_MS) >= sent.latest,
+            (true, Some(at)) => at.plus_millis(DEVICE_STAMP_MS) >= self.wall,
+            (false, Some(at)) => at.plus_millis(CLOUD_STAMP_MS) >= self.latest,
             (false, None) => false,
         }
     }
-
-    const fn evidence(&self) -> Evidence {
-        match self.source {
-            Source::RestRecord | Source::RestState => Evidence::Rest,
-            Source::Structured => Evidence::Reported,
-            Source::Ack => Evidence::Ack,
-            Source::Boot | Source::Status | Source::SetpointChange => Evidence::Status,
-        }
-    }
 }
 
-/// Settings that a state shows.
-pub(crate) struct Observed {
-    pub(crate) change: Change,
-}
-
-macro_rules! settings_of_state {
-    ($with:ident) => {
-        $with! { setpoint mode hold lock brightness proximity fan swing_vertical swing_horizontal climate_plus
-        tracked_sensor }
-    };
-}
-
-/// The settings in a state whose provenance `counts`.
-pub(crate) fn observed(state: &DeviceState, counts: impl Fn(&Provenance) -> bool) -> Observed {
-    let mut change = Change::default();
-    macro_rules! read {
-        ($($field:ident)*) => {
-            $(if let Some(field) = state.$field() && counts(&Provenance::of(&field)) {
-                change.$field = Some(field.value);
-            })*
-        };
-    }
-    settings_of_state!(read);
-    Observed { change }
-}
-
-impl Observed {
-    /// The source of the newest of the fields that `asked` sets, and its time if the device has stamped it.
-    fn newest_of(&self, state: &DeviceState, asked: &Change) -> Option<(Evidence, Option<UnixTime>)> {
-        let mut newest: Option<Provenance> = None;
-        macro_rules! read {
-            ($($field:ident)*) => {
-                $(if let (Some(_), Some(field)) = (asked.$field, state.$field()) {
-                    let provenance = Provenance::of(&field);
-                    if newest.is_none_or(|newest| provenance.received > newest.received) {
-                        newest = Some(provenance);
-                    }
-                })*
-            };
-        }
-        settings_of_state!(read);
-        let newest = newest?;
-        let at = if newest.source.is_device() { newest.at } else { None };
-        Some((newest.evidence(), at))
+const fn evidence(observed: &Provenance) -> Evidence {
+    match observed.source {
+        Source::RestRecord | Source::RestState => Evidence::Rest,
+        Source::Structured => Evidence::Reported,
+        Source::Ack => Evidence::Ack,
+        Source::Boot | Source::Status | Source::SetpointChange | Source::Retained => Evidence::Status,
     }
 }
 

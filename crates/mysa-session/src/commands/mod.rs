@@ -2,7 +2,6 @@
 
 pub(crate) mod book;
 pub(crate) mod dispatch;
-pub(crate) mod fields;
 pub(crate) mod verdict;
 
 pub use dispatch::Preview;

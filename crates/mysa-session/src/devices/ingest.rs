@@ -1,16 +1,12 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::rest::{DeviceList, DeviceStateEntry, DeviceStates, Reading, StructuredState};
-use mysa_proto::{
-    Agreement, AutoSetpoints, Body, Brightness, Change, Changes, DeviceId, Message, Now, Observation, Source,
-    Topic, TopicKind, UnixTime,
-};
+use mysa_proto::rest::{DeviceList, DeviceStates, StructuredState};
+use mysa_proto::{Body, Change, Changes, DeviceId, Message, Observation, Source, Topic, TopicKind, UnixTime};
 
 use crate::commands::book::{
-    Acknowledgement, CommandBook, Confirmed, Decision, OpenCommand, RestWitness, StructuredAnswer, observed,
+    Acknowledgement, CommandBook, Confirmed, Decision, OpenCommand, RestWitness, StructuredAnswer,
 };
-use crate::commands::fields;
 use crate::commands::verdict::Evidence;
 use crate::context::Context;
 use crate::devices::{Device, Devices};
@@ -109,7 +105,7 @@ impl Device {
         {
             let confirms = cx.settings.confirm_by == ConfirmBy::Ack;
             let ack = Acknowledgement { serial, success: ack.success, at: observation.usable_at(), confirms };
-            commands.acknowledged(self.id(), ack, &change_of(observation), now, decisions);
+            commands.acknowledged(self.id(), ack, &observation.settings(), now, decisions);
         }
         commands.judge(self.id(), &self.state, None, now, decisions);
         changes
@@ -124,17 +120,14 @@ impl Device {
         }
         let received = cx.received();
         let observation = Observation::from_message(&message, &cx.settings.modes, self.family(), received);
-        let Some((mut observation, at)) = observation.and_then(|seen| Some((seen, seen.usable_at()?))) else {
+        let Some((observation, at)) = observation.and_then(|seen| Some((seen, seen.usable_at()?))) else {
             return;
         };
         let age = received.wall.since(at).unwrap_or_default();
-        // What was said before this session began is as old as can be.
-        let said = received.mono.saturating_sub(age);
-        observation.received = Now { mono: said, wall: at };
-        if age <= received.mono {
+        if let Some(said) = received.mono.checked_sub(age) {
             self.hear(said);
         }
-        let changes = self.state.observe(&observation);
+        let changes = self.state.observe(&Observation { source: Source::Retained, ..observation });
         self.notify(cx, changes, false);
         contradicts(self, cx);
     }
@@ -149,12 +142,12 @@ impl Device {
 
     /// The settings that it is known to hold.
     pub(crate) fn held(&self) -> Change {
-        observed(&self.state, |_| true).change
+        self.state.settings(|_| true)
     }
 
     /// Whether it is known to hold all of a change.
     pub(crate) fn holds(&self, change: &Change) -> bool {
-        fields::compare(change, &self.held()).1 == Agreement::Agrees
+        change.compare(&self.held()).is_met()
     }
 }
 
@@ -162,9 +155,7 @@ impl Devices {
     /// What a thermostat has shown since a command was sent.
     pub(crate) fn seen_since(&self, command: &OpenCommand) -> Change {
         match (self.find(command.device), command.first_sent()) {
-            (Some(device), Some(sent)) => {
-                observed(&device.state, |provenance| provenance.is_after(&sent)).change
-            }
+            (Some(device), Some(sent)) => device.state.settings(|provenance| sent.is_before(provenance)),
             _ => Change::default(),
         }
     }
@@ -193,24 +184,6 @@ impl Device {
             notice.queued = true;
             cx.outbox.device(self.id());
         }
-    }
-}
-
-/// The settings an observation shows.
-fn change_of(seen: &Observation) -> Change {
-    Change {
-        setpoint: seen.setpoint,
-        mode: seen.mode,
-        hold: seen.hold,
-        lock: seen.lock,
-        brightness: seen.brightness,
-        proximity: seen.proximity,
-        fan: seen.fan,
-        swing_vertical: seen.swing_vertical,
-        swing_horizontal: seen.swing_horizontal,
-        climate_plus: seen.climate_plus,
-        tracked_sensor: seen.tracked_sensor,
-        ..Change::default()
     }
 }
 
@@ -299,10 +272,10 @@ impl Session {
                 self.cx.event(Event::DeviceAdded { device: *id });
             }
             let Self { cx, devices, .. } = self;
-            if let Some(device) = devices.find_mut(*id)
-                && device.describe(record, &mut homes)
-            {
-                device.notify(cx, Changes::default(), true);
+            if let Some(device) = devices.find_mut(*id) {
+                let described = device.describe(record, &mut homes);
+                let changes = device.state.observe(&record.observation(cx.received()));
+                device.notify(cx, changes, described);
             }
         }
         if !self.listed {
@@ -337,23 +310,18 @@ impl Session {
             let family = device.family();
             let mut changes = Changes::default();
             let mut newest: Option<UnixTime> = None;
-            each_reading(
-                entry,
-                received,
-                |mode| modes.mode_of(mode, family),
-                |observation| {
-                    // That it is, or was, connected is the cloud's word and no sign of life.
-                    if observation.connected.is_none() {
-                        newest = newest.max(observation.usable_at());
-                    }
-                    changes = changes.union(device.state.observe(&observation));
-                },
-            );
+            for observation in entry.observations(&modes, family, received) {
+                // That it is, or was, connected is the cloud's word and no sign of life.
+                if observation.connected.is_none() {
+                    newest = newest.max(observation.usable_at());
+                }
+                changes = changes.union(device.state.observe(&observation));
+            }
             if let Some(age) = newest.map(|at| received.wall.since(at).unwrap_or_default()) {
                 device.hear(received.mono.saturating_sub(age));
             }
             if commands.has_open(*id) {
-                let witness = RestWitness { by: Evidence::Rest, alive_at: newest, reported: None };
+                let witness = RestWitness { by: Evidence::Rest, alive_at: newest };
                 commands.judge(*id, &device.state, Some(&witness), received.mono, &mut decisions);
             }
             device.notify(cx, changes, false);
@@ -369,116 +337,17 @@ impl Session {
         let Some(device) = devices.find_mut(id) else { return };
         let mut decisions = Vec::new();
         let mut changes = Changes::default();
-        let mut unmerged = (Change::default(), None);
-        for (seen, at) in reported(state) {
-            let observation =
-                Observation { source: Source::Structured, ..Observation::from_change(&seen, at, received) };
+        for observation in state.observations(device.family(), received) {
             changes = changes.union(device.state.observe(&observation));
-            // No state of a device has these.
-            let beside = Change {
-                auto_setpoints: seen.auto_setpoints,
-                temperature_offset: seen.temperature_offset,
-                ..Change::default()
-            };
-            if let (false, Some(at)) = (beside.is_empty(), at) {
-                unmerged = (
-                    unmerged.0.then(beside),
-                    unmerged.1.map_or(Some(at), |older: UnixTime| Some(older.min(at))),
-                );
-            }
         }
         let telemetry = state.telemetry.as_ref().and_then(|telemetry| telemetry.at);
         let witness = RestWitness {
             by: Evidence::Reported,
             alive_at: state.last_connected.max(telemetry).filter(|_| state.connected != Some(false)),
-            reported: unmerged.1.map(|at| (unmerged.0, at)),
         };
         commands.judge(id, &device.state, Some(&witness), received.mono, &mut decisions);
         device.notify(cx, changes, false);
         contradicts(device, cx);
         self.emit(decisions);
-    }
-}
-
-/// The sections the device reports, each with its own time.
-fn reported(state: &StructuredState) -> Vec<(Change, Option<UnixTime>)> {
-    let mut all = Vec::new();
-    if let Some(setpoint) = state.setpoint() {
-        all.push((Change::setpoint(setpoint.value), setpoint.at));
-    }
-    if let Some(target) = state.target_auto.as_ref().and_then(|auto| auto.reported.as_ref())
-        && let (Some(heat), Some(cool)) = (target.heat, target.cool)
-    {
-        let pair = Some(AutoSetpoints { heat, cool });
-        all.push((Change { auto_setpoints: pair, ..Change::default() }, target.at));
-    }
-    if let Some(modes) = state.modes.as_ref().and_then(|modes| modes.reported.as_ref()) {
-        let change = Change {
-            mode: modes.mode,
-            fan: state.fan().map(|fan| fan.value),
-            swing_vertical: modes.swing_vertical,
-            swing_horizontal: modes.swing_horizontal,
-            ..Change::default()
-        };
-        all.push((change, modes.at));
-    }
-    if let Some(interface) = state.interface.as_ref().and_then(|interface| interface.reported.as_ref()) {
-        let (active, idle) = (interface.active_brightness, interface.idle_brightness);
-        let brightness = (active.is_some() || idle.is_some()).then(|| Brightness {
-            active,
-            idle,
-            ..Brightness::default()
-        });
-        all.push((Change { lock: interface.locked, brightness, ..Change::default() }, interface.at));
-    }
-    if let Some(tracking) = state.tracking.as_ref().and_then(|tracking| tracking.reported.as_ref()) {
-        let change = Change {
-            tracked_sensor: tracking.tracked_sensor,
-            temperature_offset: tracking.offset,
-            ..Change::default()
-        };
-        all.push((change, tracking.at));
-    }
-    all
-}
-
-/// Makes one observation of each reading, since each has its own time.
-fn each_reading(
-    entry: &DeviceStateEntry,
-    received: Now,
-    mode_of: impl Fn(i64) -> mysa_proto::Mode,
-    mut observe: impl FnMut(Observation),
-) {
-    macro_rules! one {
-        ($($from:ident => $to:ident $(with $map:expr)?;)*) => {$(
-            if let Some(Reading { value, at }) = entry.$from {
-                let at = at.or(entry.at);
-                $(let value = $map(value);)?
-                observe(Observation { $to: Some(value), ..Observation::new(Source::RestState, at, received) });
-            }
-        )*};
-    }
-    one! {
-        temperature => temperature;
-        sensor_temperature => sensor_temperature;
-        floor_temperature => floor_temperature;
-        humidity => humidity;
-        setpoint => setpoint;
-        mode_number => mode with mode_of;
-        duty => duty;
-        voltage => voltage;
-        locked => lock;
-        fan => fan;
-        swing_vertical => swing_vertical;
-        swing_horizontal => swing_horizontal;
-        climate_plus => climate_plus;
-        tracked_sensor => tracked_sensor;
-        connected => connected;
-    }
-    if let Some(Reading { value, at }) = entry.signal
-        && let Ok(signal) = i16::try_from(value)
-    {
-        let at = at.or(entry.at);
-        observe(Observation { signal: Some(signal), ..Observation::new(Source::RestState, at, received) });
     }
 }

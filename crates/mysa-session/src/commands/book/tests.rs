@@ -508,7 +508,7 @@ fn asking_for_what_is_so_already_is_confirmed_once_the_device_was_heard_since() 
     desk.book.add(id, lite(), setpoint(22), true, at(5), time, &mut desk.decisions);
     desk.send(Channel::Structured, at(5));
     let judge = |desk: &mut Desk, alive: Now| {
-        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall), reported: None };
+        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall) };
         desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     };
     judge(&mut desk, at(4));
@@ -528,23 +528,9 @@ fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_
     desk.book.add(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30), &mut desk.decisions);
     desk.send(Channel::Structured, at(5));
     desk.status(&setpoint(16), at(6));
-    let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall), reported: None };
+    let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall) };
     desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     assert_eq!(desk.verdict(id), None);
-}
-
-#[test]
-fn fields_that_no_state_has_are_confirmed_by_what_the_service_reports_of_them() {
-    let offset = Change { temperature_offset: Some(Celsius::from_hundredths(50)), ..Change::default() };
-    let mut desk = Desk::new();
-    let id = desk.add(offset, at(0), 30);
-    desk.send(Channel::Structured, at(5));
-    for (stamp, confirms) in [(at(2), false), (at(6), true)] {
-        let witness =
-            RestWitness { by: Evidence::Reported, alive_at: None, reported: Some((offset, stamp.wall)) };
-        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
-        assert_eq!(desk.is_confirmed(id), confirms);
-    }
 }
 
 #[test]
