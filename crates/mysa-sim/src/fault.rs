@@ -9,25 +9,25 @@ use crate::Mode;
 use crate::device::thermostat::DeviceFaults;
 use crate::endpoint::Endpoint;
 
-/// What goes wrong, and when. Times run from the birth of the cloud.
+/// Faults and incidents with their times, which run from the start of the cloud.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct FaultPlan {
-    /// Troubles that last.
+    /// Faults that last for a while.
     pub windows: Vec<Window>,
-    /// Things that happen once.
+    /// Incidents, each at its time.
     pub events: Vec<(Duration, Incident)>,
 }
 
 impl FaultPlan {
-    /// Adds a trouble that lasts from `from` until `until`.
+    /// Adds a fault that lasts from `from` until `until`.
     #[must_use]
     pub fn with(mut self, from: Duration, until: Duration, fault: Fault) -> Self {
         self.windows.push(Window::new(from, until, fault));
         self
     }
 
-    /// Adds something that happens once.
+    /// Adds an incident at its time.
     #[must_use]
     pub fn with_event(mut self, at: Duration, incident: Incident) -> Self {
         self.events.push((at, incident));
@@ -43,20 +43,20 @@ pub struct Window {
     pub from: Duration,
     /// First moment after it.
     pub until: Duration,
-    /// How often it strikes at most; `None` is without limit. Counted where the fault is an answer to something.
+    /// Number of times it applies at most; `None` is without limit. Only faults that answer something are counted.
     pub times: Option<u32>,
     /// What goes wrong.
     pub fault: Fault,
 }
 
 impl Window {
-    /// A fault that strikes each time within its window.
+    /// A fault that applies each time within its window.
     #[must_use]
     pub const fn new(from: Duration, until: Duration, fault: Fault) -> Self {
         Self { from, until, times: None, fault }
     }
 
-    /// A fault that strikes from now on, at most `times` times.
+    /// A fault that applies from now on, at most `times` times.
     #[must_use]
     pub const fn times(times: u32, fault: Fault) -> Self {
         Self { from: Duration::ZERO, until: Duration::MAX, times: Some(times), fault }
@@ -67,7 +67,7 @@ impl Window {
     }
 }
 
-/// One thing that goes wrong for a while.
+/// Something that goes wrong for a while.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -114,7 +114,7 @@ pub enum Fault {
     EatPubacks,
     /// SUBSCRIBE takes effect, but SUBACK is not sent.
     EatSubacks,
-    /// SUBACK carries these codes, whatever was asked, and be they too few or too many.
+    /// SUBACK carries these codes, whatever was asked; they may be too few or too many.
     SubackCodes(Vec<u8>),
     /// SUBACK carries another packet id than was asked with.
     SubackWrongId,
@@ -167,9 +167,9 @@ pub enum DeviceFault {
     Offline,
     /// It has no power. It boots when power comes back.
     Powerless,
-    /// It pays no heed to commands.
+    /// It ignores commands.
     IgnoreCommands,
-    /// It pays no heed to requests for live reporting.
+    /// It ignores requests for live reporting.
     IgnoreLive,
     /// It applies commands, but its acknowledgements are lost.
     DropAcks,
@@ -228,7 +228,7 @@ pub enum Closing {
     Cut,
 }
 
-/// One thing that happens once.
+/// Something that happens once.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Incident {
@@ -242,17 +242,17 @@ pub enum Incident {
     ExpireCredentials,
     /// The password is changed, and tokens are void.
     ChangePassword(String, String),
-    /// A thermostat starts anew.
+    /// A thermostat restarts.
     Reboot(DeviceId),
-    /// Somebody turns a thermostat to so many degrees.
+    /// A person sets a thermostat to so many degrees, °C.
     Press(DeviceId, f64),
-    /// Somebody switches a thermostat to this mode.
+    /// A person switches a thermostat to this mode.
     PressMode(DeviceId, Mode),
     /// The schedule service sends a thermostat a command for so many degrees, and for this mode if there is one.
     Schedule(DeviceId, f64, Option<Mode>),
     /// Another app of the account sends a thermostat a command for so many degrees, a mode, or both.
     OtherApp(DeviceId, Option<f64>, Option<Mode>),
-    /// These bytes are published by somebody on this topic.
+    /// These bytes are published on this topic. On an `/in` topic they come from another app.
     Publish(String, Vec<u8>),
     /// The device leaves its account.
     Remove(DeviceId),

@@ -90,7 +90,7 @@ impl HttpReply {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The `Date` header: when the answer was made, by the clock of whoever made it.
+    /// The `Date` header: when the answer was made, by the clock of the server that made it.
     #[must_use]
     pub fn date(&self) -> Option<&str> {
         self.header("date")

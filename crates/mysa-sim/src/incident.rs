@@ -1,4 +1,4 @@
-//! Things that happen once: somebody presses a button, connections are cut, tokens expire.
+//! Incidents: a person presses a button, connections are cut, tokens expire.
 
 use alloc::format;
 use alloc::string::ToString as _;
@@ -14,7 +14,7 @@ use crate::device::parsed_command::ParsedCommand;
 use crate::fault::Incident;
 
 impl Cloud {
-    /// Somebody turns a thermostat by its buttons. `false` if there is none such, it is locked, or has no power.
+    /// Presses the buttons of a thermostat. Returns `false` if it does not exist, is locked, or has no power.
     pub fn press(
         &mut self,
         now: Now,

@@ -34,6 +34,7 @@
 
 extern crate alloc;
 
+mod answer;
 mod auth;
 mod broker;
 mod clock;

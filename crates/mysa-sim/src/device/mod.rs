@@ -138,7 +138,7 @@ impl Device {
                     },
                 });
             }
-            // Whoever changed it, the wish that stood before is no longer the newest.
+            // The change is newer than what was desired before, whoever made it.
             self.desired.clear();
             self.shadow.settings = settings.clone();
             self.shadow.settings_at = at;

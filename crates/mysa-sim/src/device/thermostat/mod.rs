@@ -237,7 +237,7 @@ impl Thermostat {
         self.schedule(at, Job::Deliver(Box::new(delivery)));
     }
 
-    /// Somebody turns it up or down, or off, by its buttons. A locked thermostat does nothing.
+    /// Applies a press of its buttons. Returns `false` without any effect if it is locked or has no power.
     pub(crate) fn press(
         &mut self,
         now: Now,

@@ -1,0 +1,179 @@
+//! Answers to HTTP requests: which service is asked, and what faults make of its answer.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use serde_json::Value;
+
+use crate::Now;
+use crate::cloud::Cloud;
+use crate::endpoint::{Endpoint, Service, Target};
+use crate::fault::{Fault, HttpFault};
+use crate::http::{CachedReply, Exception, HttpAnswer, HttpRequest, Reply};
+
+impl Cloud {
+    /// Answers an HTTP request to any of the hosts.
+    pub fn handle_http(&mut self, now: Now, request: &HttpRequest<'_>) -> HttpAnswer {
+        self.advance(now);
+        let now = self.now;
+        self.counters.http_requests += 1;
+        let service = self.service(request.host);
+        let body = match service {
+            Service::UserPool | Service::IdentityPool => {
+                serde_json::from_slice(request.body).unwrap_or(Value::Null)
+            }
+            _ => Value::Null,
+        };
+        let target = Target::new(service, request, &body);
+        let fault = self.faults.strike(now.mono, |fault| match fault {
+            Fault::Http(endpoint, fault) if target.is_at(endpoint) => Some(fault.clone()),
+            _ => None,
+        });
+        let mut delay = Duration::ZERO;
+        let reply = match fault {
+            None => self.serve(now, target, request, &body),
+            Some(HttpFault::Delay(by)) => {
+                delay = by;
+                self.serve(now, target, request, &body)
+            }
+            Some(HttpFault::Cached(age)) => self.serve_cached(now, target, request, age),
+            Some(HttpFault::AfterServing(fault)) => {
+                let served = self.serve(now, target, request, &body);
+                match failed(service, *fault) {
+                    Failed::Reply(reply) => reply,
+                    Failed::Answer(answer) => return answer,
+                    Failed::Late(by) => {
+                        delay = by;
+                        served
+                    }
+                }
+            }
+            Some(fault) => match failed(service, fault) {
+                Failed::Reply(reply) => reply,
+                Failed::Answer(answer) => return answer,
+                Failed::Late(_) => self.serve(now, target, request, &body),
+            },
+        };
+        let shift = self.date_shift(now, |endpoint| target.is_at(endpoint));
+        HttpAnswer::Reply(reply.finish(now, shift, delay))
+    }
+
+    /// The error of the `Date` header where a fault makes it wrong, in seconds.
+    pub(crate) fn date_shift(&mut self, now: Now, is_at: impl Fn(&Endpoint) -> bool) -> i64 {
+        let shift = self.faults.strike(now.mono, |fault| match fault {
+            Fault::DateShift(endpoint, secs) if is_at(endpoint) => Some(*secs),
+            _ => None,
+        });
+        shift.unwrap_or(0)
+    }
+
+    /// Answers as a cache between client and service does: what it has, it repeats.
+    fn serve_cached(
+        &mut self,
+        now: Now,
+        target: Target<'_>,
+        request: &HttpRequest<'_>,
+        age: Duration,
+    ) -> Reply {
+        let account = self.authorised(now, request).filter(|_| request.method == "GET");
+        let Some(account) = account else { return self.serve(now, target, request, &Value::Null) };
+        let key = (account, alloc::format!("{}{}?{}", request.host, request.path, request.query));
+        if let Some(kept) = self.cached.get(&key) {
+            return kept.repeated(now);
+        }
+        let reply = self.serve(now, target, request, &Value::Null);
+        match CachedReply::new(&reply, now, age).filter(|_| self.cached.len() < MAX_CACHED) {
+            Some(kept) => {
+                let repeated = kept.repeated(now);
+                self.cached.insert(key, kept);
+                repeated
+            }
+            None => reply,
+        }
+    }
+
+    fn serve(&mut self, now: Now, target: Target<'_>, request: &HttpRequest<'_>, body: &Value) -> Reply {
+        let Target { service, action, .. } = target;
+        // A HEAD is a GET whose body the server keeps to itself.
+        let method = if request.method == "HEAD" { "GET" } else { request.method };
+        let request = &HttpRequest { method, ..*request };
+        match service {
+            // A browser asks before it signs in; only AWS's hosts let it.
+            Service::UserPool | Service::IdentityPool if method == "OPTIONS" => Reply::preflight(),
+            Service::UserPool if method == "GET" => {
+                let pool = alloc::format!("/{}/.well-known/", self.names.user_pool);
+                match request.path.strip_prefix(&*pool) {
+                    Some("jwks.json") => Reply::text(200, "application/json", self.pool.tokens.jwks()),
+                    Some("openid-configuration") => {
+                        let issuer = alloc::format!("https://{}", self.names.issuer());
+                        Reply::ok(&serde_json::json!({
+                            "issuer": issuer, "jwks_uri": alloc::format!("{issuer}/.well-known/jwks.json")
+                        }))
+                    }
+                    _ => Reply::error(404, "Not Found"),
+                }
+            }
+            Service::UserPool => Reply::aws(self.pool.handle(now, action, body, &self.names, &self.rules))
+                .with("access-control-allow-origin", "*"),
+            Service::IdentityPool => {
+                let tokens = &self.pool.tokens;
+                Reply::aws(self.identities.handle(now, action, body, tokens, &self.names, &self.rules))
+                    .with("access-control-allow-origin", "*")
+            }
+            Service::Rest { backend } => {
+                self.counters.rest_requests += 1;
+                self.rest(now, request, backend)
+            }
+            Service::Broker => Reply::aws_error(service, 403, "ForbiddenException", "Forbidden"),
+            Service::Things => self.describe_thing(now, request),
+            Service::Unknown => Reply::error(404, "no such host"),
+        }
+    }
+
+    pub(crate) fn service(&self, host: &str) -> Service {
+        let host = host.split(':').next().unwrap_or_default();
+        let is = |name: &String| name.eq_ignore_ascii_case(host);
+        if is(&self.names.user_pool_host) {
+            Service::UserPool
+        } else if is(&self.names.identity_host) {
+            Service::IdentityPool
+        } else if is(&self.names.legacy_host) {
+            Service::Rest { backend: false }
+        } else if is(&self.names.backend_host) {
+            Service::Rest { backend: true }
+        } else if is(&self.names.iot_host) {
+            Service::Broker
+        } else if is(&self.names.iot_control_host) {
+            Service::Things
+        } else {
+            Service::Unknown
+        }
+    }
+}
+
+/// Answers that a cache keeps at most.
+const MAX_CACHED: usize = 64;
+
+/// What a fault makes of an answer.
+enum Failed {
+    Reply(Reply),
+    Answer(HttpAnswer),
+    Late(Duration),
+}
+
+fn failed(service: Service, fault: HttpFault) -> Failed {
+    Failed::Reply(match fault {
+        HttpFault::Hang => return Failed::Answer(HttpAnswer::Hang),
+        HttpFault::Reset => return Failed::Answer(HttpAnswer::Reset),
+        HttpFault::Delay(by) => return Failed::Late(by),
+        // One fault does not hold another of these.
+        HttpFault::AfterServing(_) | HttpFault::Cached(_) => return Failed::Late(Duration::ZERO),
+        HttpFault::Status(status) => Reply::failure(service, status),
+        HttpFault::Throttle(secs) => {
+            Reply::failure(service, 429).with("retry-after", alloc::format!("{secs}"))
+        }
+        HttpFault::Exception(name) => Reply::aws(Err(Exception::new(&name, "simulated"))),
+        HttpFault::Html(status) => Reply::html(status),
+        HttpFault::Body(status, bytes) => Reply::text(status, "application/json", bytes),
+    })
+}
