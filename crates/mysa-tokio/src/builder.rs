@@ -1,6 +1,4 @@
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use mysa_cognito::{Secret, StoredSession};
@@ -9,13 +7,15 @@ use mysa_session::{Environment, Session, Settings, Start};
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::mpsc;
 
-use crate::client::{Client, NotReady};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::driver::{Driver, Transport};
+use crate::error::{ConnectError, Error};
+use crate::monitor::Monitor;
 use crate::probe::Prober;
 use crate::resources::Gauges;
-use crate::shared::Shared;
-use crate::token_file::{Loaded, TokenFile, TokenFileError};
+use crate::snapshot::Shared;
+use crate::token_file::{Loaded, TokenFile};
 use crate::transport::{Connector, TlsError, tls_config};
 
 /// Describes a client before it is started.
@@ -28,80 +28,6 @@ pub struct ClientBuilder {
     token_file: Option<TokenFile>,
     authorities: Vec<Vec<u8>>,
     connect_to: Option<SocketAddr>,
-}
-
-/// Why a client could not be started.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Neither a password, nor a stored session, nor a token file with one in it, nor a captured URL was given.
-    NothingToStartFrom,
-    /// What the token file held could not be read; it was moved to this path, and somebody has to sign in again.
-    SetAside(PathBuf),
-    /// The token file cannot be used.
-    TokenFile(TokenFileError),
-    /// There is nothing to check certificates with.
-    Tls(TlsError),
-    /// The operating system gives no random bytes.
-    NoEntropy(getrandom::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NothingToStartFrom => {
-                f.write_str("nobody is signed in: give a password or a stored session")
-            }
-            Self::SetAside(path) => write!(
-                f,
-                "the stored session could not be read and was moved to {}; sign in again",
-                path.display()
-            ),
-            Self::TokenFile(_) => f.write_str("the stored session cannot be used"),
-            Self::Tls(_) => f.write_str("TLS cannot be set up"),
-            Self::NoEntropy(_) => f.write_str("the operating system gives no random bytes"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::NothingToStartFrom | Self::SetAside(_) => None,
-            Self::TokenFile(error) => Some(error),
-            Self::Tls(error) => Some(error),
-            Self::NoEntropy(error) => Some(error),
-        }
-    }
-}
-
-/// Why [`ClientBuilder::connect`] has no client to give.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// It could not be started.
-    Start(StartError),
-    /// It was started, and something stands in the way. The client is handed out: a challenge can be answered with it,
-    /// and waiting can go on.
-    NotReady(NotReady, Client),
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(error) => error.fmt(f),
-            Self::NotReady(why, _) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start(error) => error.source(),
-            Self::NotReady(..) => None,
-        }
-    }
 }
 
 impl ClientBuilder {
@@ -172,34 +98,48 @@ impl ClientBuilder {
     /// waits for it.
     ///
     /// # Errors
-    /// See [`StartError`]. Nothing was sent.
-    pub fn start(self) -> Result<Client, StartError> {
+    /// See [`Error`]. Nothing was sent.
+    pub fn start(self) -> Result<Client, Error> {
+        Ok(Client::new(self.spawn()?))
+    }
+
+    /// Starts a client that cannot write, as [`ClientBuilder::start`] does. Its session is
+    /// [read-only](Settings::read_only), and no handle exists that would ask it to write.
+    ///
+    /// # Errors
+    /// See [`Error`]. Nothing was sent.
+    pub fn start_monitor(mut self) -> Result<Monitor, Error> {
+        self.settings.read_only = true;
+        self.spawn()
+    }
+
+    fn spawn(self) -> Result<Monitor, Error> {
         let start = match (self.start, &self.token_file) {
             (Some(start), _) => start,
-            (None, Some(file)) => match file.load().map_err(StartError::TokenFile)? {
+            (None, Some(file)) => match file.load().map_err(Error::TokenFile)? {
                 Loaded::Session(stored) => Start::Resume { stored: *stored, password: None },
-                Loaded::Nothing => return Err(StartError::NothingToStartFrom),
-                Loaded::SetAside(path) => return Err(StartError::SetAside(path)),
+                Loaded::Nothing => return Err(Error::NothingToStartFrom),
+                Loaded::SetAside(path) => return Err(Error::SetAside(path)),
             },
-            (None, None) => return Err(StartError::NothingToStartFrom),
+            (None, None) => return Err(Error::NothingToStartFrom),
         };
         let stored = match &start {
             Start::Resume { stored, .. } => Some(stored.clone()),
             _ => None,
         };
-        let tls = tls_config(&self.authorities).map_err(StartError::Tls)?;
+        let tls = tls_config(&self.authorities).map_err(Error::Tls)?;
         let gauges = Gauges::default();
         let connector = Connector::new(self.connect_to, gauges.sockets.clone());
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(StartError::NoEntropy)?;
+        getrandom::fill(&mut seed).map_err(Error::NoEntropy)?;
         let clock = Clock::start();
         let session = Session::new(self.settings, self.environment, start, seed, clock.now());
         let shared = Arc::new(Shared::new(&session, stored, gauges.clone()));
         let transport = Transport::new(connector, tls, gauges);
-        let (to_driver, asks) = mpsc::channel(64);
-        let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), asks);
+        let (to_driver, requests) = mpsc::channel(64);
+        let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), requests);
         tokio::spawn(driver.run());
-        Ok(Client::new(shared, to_driver))
+        Ok(Monitor::new(shared, to_driver))
     }
 
     /// Starts the client and waits until it is signed in and knows its thermostats.
@@ -211,6 +151,18 @@ impl ClientBuilder {
         match client.ready().await {
             Ok(()) => Ok(client),
             Err(why) => Err(ConnectError::NotReady(why, client)),
+        }
+    }
+
+    /// Starts a client that cannot write, and waits until it is signed in and knows its thermostats.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn monitor(self) -> Result<Monitor, ConnectError<Monitor>> {
+        let monitor = self.start_monitor().map_err(ConnectError::Start)?;
+        match monitor.ready().await {
+            Ok(()) => Ok(monitor),
+            Err(why) => Err(ConnectError::NotReady(why, monitor)),
         }
     }
 }

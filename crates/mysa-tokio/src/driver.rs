@@ -14,31 +14,37 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::client::AskError;
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::resources::Gauges;
-use crate::shared::Shared;
+use crate::snapshot::Shared;
 use crate::token_file::{Loaded, TokenFile};
 use crate::transport::{
     Connector, DialFailure, Ending, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link, relay,
 };
 
-/// What a handle asks of the driver.
+/// A request of a handle to the driver.
 #[derive(Debug)]
-pub(crate) enum Ask {
+pub(crate) enum Request {
     Command {
         device: DeviceId,
         change: Change,
         deadline: Option<Duration>,
         verdict: oneshot::Sender<Result<Verdict, Busy>>,
     },
-    Request {
+    CommandMany {
+        devices: Vec<DeviceId>,
+        change: Change,
+        deadline: Option<Duration>,
+        verdicts: mpsc::UnboundedSender<(DeviceId, Result<Verdict, Error>)>,
+    },
+    Read {
         request: ReadRequest,
-        response: oneshot::Sender<Result<Response, AskError>>,
+        response: oneshot::Sender<Result<Response, Error>>,
     },
     WriteSettings {
         write: SettingsWrite,
-        response: oneshot::Sender<Result<Response, AskError>>,
+        response: oneshot::Sender<Result<Response, Error>>,
     },
     AnswerChallenge {
         answer: Secret,
@@ -75,6 +81,12 @@ enum Subject {
     Connection(ConnId),
 }
 
+/// Who waits for the verdict on a command.
+enum Waiter {
+    One(oneshot::Sender<Result<Verdict, Busy>>),
+    Many(mpsc::UnboundedSender<(DeviceId, Result<Verdict, Error>)>),
+}
+
 /// A connection as the driver sees it.
 struct Connection {
     link: Link,
@@ -82,14 +94,14 @@ struct Connection {
     blocked: bool,
 }
 
-/// The loop between one session and the world. It moves bytes, keeps the time, and decides nothing.
+/// The loop between one session and the network. It moves bytes, keeps the time, and decides nothing.
 pub(crate) struct Driver {
     session: Session,
     clock: Clock,
     transport: Transport,
     token_file: Option<TokenFile>,
     shared: Arc<Shared>,
-    asks: mpsc::Receiver<Ask>,
+    requests: mpsc::Receiver<Request>,
     to_driver: mpsc::Sender<IoEvent>,
     from_tasks: mpsc::Receiver<IoEvent>,
     /// Every task that holds a socket, and what it is for. They end with the driver.
@@ -98,10 +110,12 @@ pub(crate) struct Driver {
     connections: BTreeMap<ConnId, Connection>,
     /// Notified when a connection has written all it was given.
     written: Arc<Notify>,
-    verdicts: BTreeMap<CommandId, oneshot::Sender<Result<Verdict, Busy>>>,
+    /// Counts the inputs of the session, since its state changes with each.
+    revision: u64,
+    verdicts: BTreeMap<CommandId, Waiter>,
     /// Set once somebody signs out: when to end, answered or not.
     leave_at: Option<tokio::time::Instant>,
-    responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, AskError>>>,
+    responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
     /// Who waits for something to sign a URL with.
     presigns: Vec<oneshot::Sender<PresignedUrl>>,
 }
@@ -139,7 +153,7 @@ impl Driver {
         transport: Transport,
         token_file: Option<TokenFile>,
         shared: Arc<Shared>,
-        asks: mpsc::Receiver<Ask>,
+        requests: mpsc::Receiver<Request>,
     ) -> Self {
         let (to_driver, from_tasks) = mpsc::channel(IO_EVENTS);
         Self {
@@ -148,13 +162,14 @@ impl Driver {
             transport,
             token_file,
             shared,
-            asks,
+            requests,
             to_driver,
             from_tasks,
             tasks: JoinSet::new(),
             subjects: BTreeMap::new(),
             connections: BTreeMap::new(),
             written: Arc::default(),
+            revision: 0,
             leave_at: None,
             verdicts: BTreeMap::new(),
             responses: BTreeMap::new(),
@@ -173,9 +188,9 @@ impl Driver {
             tokio::select! {
                 event = self.from_tasks.recv() => if let Some(event) = event { self.handle(event) },
                 Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended),
-                ask = self.asks.recv() => match ask {
-                    Some(Ask::Shutdown) | None => break,
-                    Some(ask) => self.ask(ask),
+                request = self.requests.recv() => match request {
+                    Some(Request::Shutdown) | None => break,
+                    Some(request) => self.handle_request(request),
                 },
                 () = sleep_for(sleep) => self.session.handle_timeout(self.clock.now()),
                 () = sleep_until(self.leave_at) => break,
@@ -259,49 +274,62 @@ impl Driver {
         self.subjects.values().filter(|subject| matches!(subject, Subject::Http(..))).count()
     }
 
-    fn ask(&mut self, ask: Ask) {
+    fn handle_request(&mut self, request: Request) {
         let now = self.clock.now();
-        match ask {
-            Ask::Command { device, change, deadline, verdict } => {
+        match request {
+            Request::Command { device, change, deadline, verdict } => {
                 match self.session.command(now, device, change, deadline) {
-                    Ok(id) => drop(self.verdicts.insert(id, verdict)),
+                    Ok(id) => drop(self.verdicts.insert(id, Waiter::One(verdict))),
                     Err(busy) => drop(verdict.send(Err(busy))),
                 }
             }
-            Ask::Request { request, response } => {
+            Request::CommandMany { devices, change, deadline, verdicts } => {
+                match self.session.command_many(now, &devices, change, deadline) {
+                    Ok(ids) => {
+                        let waiters = ids.into_iter().map(|id| (id, Waiter::Many(verdicts.clone())));
+                        self.verdicts.extend(waiters);
+                    }
+                    Err(Busy) => {
+                        for device in devices {
+                            let _ = verdicts.send((device, Err(Error::Busy)));
+                        }
+                    }
+                }
+            }
+            Request::Read { request, response } => {
                 let begun = self.session.request(now, request);
                 self.await_response(begun, response);
             }
-            Ask::WriteSettings { write, response } => {
+            Request::WriteSettings { write, response } => {
                 let begun = self.session.write_settings(now, write);
                 self.await_response(begun, response);
             }
-            Ask::AnswerChallenge { answer } => {
+            Request::AnswerChallenge { answer } => {
                 // An answer to a challenge that has gone meanwhile changes nothing.
                 let _ = self.session.answer_challenge(now, answer.expose());
             }
-            Ask::Presign { url } => {
+            Request::Presign { url } => {
                 self.presigns.retain(|waiting| !waiting.is_closed());
                 self.presigns.push(url);
             }
-            Ask::Diagnose { diagnosis } => drop(diagnosis.send(self.session.diagnosis(now))),
-            Ask::SignOut => {
+            Request::Diagnose { diagnosis } => drop(diagnosis.send(self.session.diagnosis(now))),
+            Request::SignOut => {
                 self.session.sign_out(now);
                 // The refresh token is revoked by a last exchange; then this is over.
                 self.leave_at = Some(tokio::time::Instant::now() + SIGN_OUT_LIMIT);
             }
-            Ask::Shutdown => {}
+            Request::Shutdown => {}
         }
     }
 
     fn await_response(
         &mut self,
         begun: Result<RequestId, Busy>,
-        response: oneshot::Sender<Result<Response, AskError>>,
+        response: oneshot::Sender<Result<Response, Error>>,
     ) {
         match begun {
             Ok(id) => drop(self.responses.insert(id, response)),
-            Err(Busy) => drop(response.send(Err(AskError::Busy))),
+            Err(Busy) => drop(response.send(Err(Error::Busy))),
         }
     }
 
@@ -310,6 +338,7 @@ impl Driver {
     fn drain(&mut self) {
         self.presign();
         while self.work() || self.report_blocked() {}
+        self.shared.refresh_heard(&self.session, self.clock.now().mono, self.revision);
         // Only now: half a list of thermostats is of no use to who waits for it.
         self.shared.announce();
     }
@@ -317,6 +346,7 @@ impl Driver {
     /// Does what the session asks for. False if that is nothing.
     fn work(&mut self) -> bool {
         let mut any = false;
+        self.revision += 1;
         while let Some(output) = self.session.poll_output() {
             any = true;
             match output {
@@ -337,6 +367,7 @@ impl Driver {
                 Output::Load => {
                     let kept = self.kept();
                     self.session.handle_stored(self.clock.now(), kept);
+                    self.revision += 1;
                 }
                 Output::Event(event) => self.publish(event),
             }
@@ -355,19 +386,12 @@ impl Driver {
             }
         }
         for (conn, blocked) in &changed {
-            self.set_blocked(*conn, *blocked);
+            // While a connection is blocked, no command's bytes are made for it: they would wait here, where nobody can
+            // take them back.
+            self.session.handle_ws_blocked(self.clock.now(), *conn, *blocked);
         }
         !changed.is_empty()
     }
-
-    /// While a connection is blocked, no command's bytes are made for it: they would wait here, where nobody can take
-    /// them back.
-    #[expect(
-        clippy::unused_self,
-        clippy::needless_pass_by_ref_mut,
-        reason = "the session takes no word of it yet"
-    )]
-    fn set_blocked(&mut self, _conn: ConnId, _blocked: bool) {}
 
     /// What the token file holds, if there is one.
     fn kept(&self) -> Option<StoredSession> {
@@ -394,17 +418,17 @@ impl Driver {
     /// Shows the event to every handle before whoever asked for it is answered, and may look.
     fn publish(&mut self, event: Event) {
         if !matches!(event, Event::Response { .. }) {
-            self.shared.publish(&self.session, self.clock.now().mono, &event);
+            self.shared.publish(&self.session, self.clock.now().mono, self.revision, &event);
         }
         match event {
-            Event::Verdict { id, verdict, .. } => {
-                if let Some(waiting) = self.verdicts.remove(&id) {
-                    let _ = waiting.send(Ok(verdict));
-                }
-            }
+            Event::Verdict { id, device, verdict } => match self.verdicts.remove(&id) {
+                Some(Waiter::One(waiting)) => drop(waiting.send(Ok(verdict))),
+                Some(Waiter::Many(waiting)) => drop(waiting.send((device, Ok(verdict)))),
+                None => {}
+            },
             Event::Response { id, result } => {
                 if let Some(waiting) = self.responses.remove(&id) {
-                    let _ = waiting.send(result.map_err(AskError::Request));
+                    let _ = waiting.send(result.map_err(Error::Request));
                 }
             }
             _ => {}
@@ -416,6 +440,7 @@ impl Driver {
         let Some(connection) = self.connections.get(&conn) else { return };
         if connection.link.send(bytes).is_err() {
             self.closed(conn);
+            self.revision += 1;
         }
     }
 
@@ -476,7 +501,7 @@ async fn connection(
 impl Drop for Driver {
     /// However the loop ended, even with its runtime, nobody waits for it in vain.
     fn drop(&mut self) {
-        self.shared.end();
+        self.shared.close();
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mysa_proto::{Celsius, Model};
-use mysa_session::{Environment, Expired, Settings, Start};
+use mysa_proto::{Celsius, Mode, Model};
+use mysa_session::{Environment, Expired, Refused, Settings, Start};
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 use time::OffsetDateTime;
 use tokio::io::DuplexStream;
@@ -20,6 +20,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 
 use super::*;
 use crate::client::Client;
+use crate::monitor::Monitor;
 
 const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
@@ -63,10 +64,10 @@ impl Harness {
             .with_no_client_auth();
         let connector = Connector::in_memory(to_peers, gauges.sockets.clone());
         let transport = Transport::new(connector, Arc::new(tls), gauges);
-        let (to_driver, asks) = mpsc::channel(64);
-        let driver = Driver::new(session, clock, transport, None, Arc::clone(&shared), asks);
+        let (to_driver, requests) = mpsc::channel(64);
+        let driver = Driver::new(session, clock, transport, None, Arc::clone(&shared), requests);
         tokio::spawn(driver.run());
-        Self { client: Client::new(shared, to_driver), peers, suspended }
+        Self { client: Client::new(Monitor::new(shared, to_driver)), peers, suspended }
     }
 
     async fn accept(&mut self) -> Broker {
@@ -124,6 +125,19 @@ impl Broker {
             }
         }
         Some(kind)
+    }
+
+    /// A status of the thermostat.
+    async fn status(&mut self, time: u64) -> Option<()> {
+        let topic = format!("/v1/dev/{KITCHEN}/out");
+        let payload = format!(
+            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{KITCHEN}"}},"time":{time},"msg":40,"body":{{"ambTemp":18.5,"hum":45,"stpt":21.5,"dtyCycle":0.5}}}}"#
+        );
+        let len = 2 + topic.len() + payload.len();
+        let mut packet = vec![0x30, (len % 128) as u8 | 0x80, (len / 128) as u8, 0, topic.len() as u8];
+        packet.extend_from_slice(topic.as_bytes());
+        packet.extend_from_slice(payload.as_bytes());
+        self.send(&packet).await
     }
 
     async fn send(&mut self, packet: &[u8]) -> Option<()> {
@@ -246,4 +260,66 @@ async fn what_was_said_last_reaches_a_peer_that_reads() {
     shutdown.await.expect("no panic");
     let [.., Message::Binary(goodbye), Message::Close(Some(_))] = &heard[..] else { panic!("{heard:?}") };
     assert!(goodbye.ends_with(&[0xe0, 0]), "DISCONNECT goes before the closing frame: {goodbye:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_command_is_made_for_a_connection_whose_peer_does_not_read() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    while broker.answer().await.expect("a connection") != PING {}
+    // Pongs fill the pipe, which nobody reads from now on.
+    let mut stream = broker.socket.into_inner();
+    let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
+    for _ in 0..32 {
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &ping).await.expect("it is read");
+    }
+    let setpoint =
+        harness.client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
+    let first = tokio::spawn(setpoint.deadline(Duration::from_secs(6)).into_future());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(harness.client.resources().bytes_to_send > 0, "it is stuck");
+    let mode = harness.client.set_mode(&kitchen(), Mode::Off).deadline(Duration::from_secs(5)).await;
+    assert_eq!(mode.expect("a verdict"), Verdict::Expired(Expired::Deadline));
+    let first = first.await.expect("no panic").expect("a verdict");
+    assert!(matches!(first, Verdict::Unconfirmed { .. }), "{first}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thermostat_that_repeats_itself_is_heard_again() {
+    let mut harness = Harness::start();
+    let mut broker = harness.accept().await;
+    broker.grant().await.expect("a subscription");
+    let mut ages = Vec::new();
+    for minute in 1..4 {
+        broker.status(1_767_323_045 + 60 * minute).await.expect("a connection");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let view = harness.client.state(&kitchen()).expect("a thermostat");
+        assert_eq!(view.state.setpoint().map(|field| field.value), Celsius::from_degrees(21.5));
+        ages.push((view.heard, view.taken_at));
+        let quiet = async { while broker.answer().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(59), quiet).await;
+    }
+    for (minute, (heard, taken_at)) in ages.into_iter().enumerate() {
+        assert_eq!((heard, taken_at.as_secs()), (Some(Duration::ZERO), 60 * minute as u64));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_has_one_verdict_each_whatever_futures_are_dropped() {
+    let harness = Harness::start();
+    let stranger = DeviceId::new("a0b1c2d3e4f7").expect("an id");
+    let group = [kitchen(), stranger, kitchen()];
+    let change = Change::setpoint(Celsius::from_degrees(21.0).expect("a temperature"));
+    let mut many = harness.client.set_many(&group, change).deadline(Duration::from_secs(10));
+    let _ = tokio::time::timeout(Duration::ZERO, many.next()).await;
+    let (first, refused) = many.next().await.expect("two verdicts");
+    assert_eq!((first, refused.expect("asked")), (stranger, Verdict::Refused(Refused::UnknownDevice)));
+    assert!(tokio::time::timeout(Duration::from_secs(1), many.next()).await.is_err(), "still open");
+    let (second, expired) = many.next().await.expect("one more");
+    assert_eq!((second, expired.expect("asked")), (kitchen(), Verdict::Expired(Expired::Deadline)));
+    assert!(many.next().await.is_none());
+
+    harness.client.shutdown().await;
+    let all = harness.client.set_many(&group, change).all().await;
+    assert!(matches!(&all[..], [(_, Err(Error::Closed)), (_, Err(Error::Closed))]), "{all:?}");
 }

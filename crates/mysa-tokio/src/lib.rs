@@ -42,31 +42,35 @@
 //! A [`TokenFile`] keeps the session, so that the password is needed once.
 //!
 //! [`Client`] writes; [`Monitor`] has no method that would. Several clients, of several accounts, live side by side in
-//! one process.
+//! one process. The crates below are re-exported as [`proto`] and [`session`](mod@session).
 #![forbid(unsafe_code)]
 
 mod builder;
 mod client;
 mod clock;
-mod device;
+mod command;
 mod driver;
+mod error;
 mod events;
+mod monitor;
 mod probe;
 mod resources;
-mod shared;
+mod snapshot;
 mod token_file;
 mod transport;
 
-pub use builder::{ClientBuilder, ConnectError, StartError};
-pub use client::{AskError, Client, CommandError, Ended, EnergyError, Monitor, NotReady, Pending};
+pub use builder::ClientBuilder;
+pub use client::Client;
 pub use clock::ClockSource;
-pub use device::DeviceView;
+pub use command::{Pending, PendingMany};
+pub use error::{ConnectError, Error, NotReady};
 pub use events::Events;
+pub use monitor::Monitor;
 pub use mysa_cognito::{ChallengeKind, RefreshFlow, RefreshToken, Secret, StoredSession};
 pub use mysa_proto::rest::{self, HeaterWrite, ReadRequest, RestRequest, SettingsWrite};
 pub use mysa_proto::{
     Celsius, Change, Changes, DeviceId, DeviceState, EnvelopeForm, FanSpeed, Hold, Mode, ModeTable, Model,
-    Swing, TrackedSensor, Watts,
+    Power, Swing, TrackedSensor, Watts,
 };
 pub use mysa_session::{
     ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, DeliveryStage, Diagnosis, Effect, Environment,
@@ -76,5 +80,7 @@ pub use mysa_session::{
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};
 pub use resources::Resources;
+pub use snapshot::DeviceView;
 pub use token_file::{Loaded, TokenFile, TokenFileError};
 pub use transport::TlsError;
+pub use {mysa_proto as proto, mysa_session as session};

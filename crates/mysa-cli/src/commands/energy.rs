@@ -138,7 +138,7 @@ pub(crate) async fn read(
                 Ok(history) => meter.add(&history, from, to),
                 Err(error) => failed = Some(Failure::from((Exit::Failed, error))),
             },
-            Err(mysa_tokio::AskError::Request(mysa_tokio::RequestError::Refused { status: 404, .. })) => {}
+            Err(mysa_tokio::Error::Request(mysa_tokio::RequestError::Refused { status: 404, .. })) => {}
             Err(error) => failed = Some(raw::failure(error)),
         }
         meters.push(meter);

@@ -2,7 +2,7 @@
 
 use mysa_proto::RawJson;
 use mysa_proto::rest::{ReadRequest, RestHost};
-use mysa_tokio::{AskError, RequestError};
+use mysa_tokio::{Error, RequestError};
 
 use crate::args::{Host, Raw};
 use crate::output::record::{Record, Value, escape_json, printable};
@@ -56,12 +56,10 @@ pub(crate) async fn run(
 }
 
 /// Gives a failed request its exit code.
-pub(crate) fn failure(error: AskError) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     let exit = match &error {
-        AskError::Request(RequestError::Refused { status: 401, .. } | RequestError::NotSignedIn) => {
-            Exit::SignIn
-        }
-        AskError::Request(RequestError::Refused { status: 500.., .. } | RequestError::Failed(_)) => {
+        Error::Request(RequestError::Refused { status: 401, .. } | RequestError::NotSignedIn) => Exit::SignIn,
+        Error::Request(RequestError::Refused { status: 500.., .. } | RequestError::Failed(_)) => {
             Exit::Unreachable
         }
         _ => Exit::Failed,

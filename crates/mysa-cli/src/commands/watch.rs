@@ -272,7 +272,7 @@ impl Watching<'_> {
             let mut document = event(if matches!(note, Entry::Changed { .. }) { "link" } else { "still" });
             document
                 .put("id", id.as_str())
-                .put("name", self.cloud.client.state(&id).and_then(|view| view.name));
+                .put("name", self.cloud.client.state(&id).and_then(|view| view.name).as_deref());
             match note {
                 Entry::Changed { state, was } => {
                     document.put("link", state.name());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Load, LoadCurrent, Power, Source, Watts};
+use mysa_proto::{Power, Watts};
 use mysa_tokio::DeviceView;
 
 use crate::output::record::{Record, printable};
@@ -12,26 +12,6 @@ use crate::support::config::Unit;
 /// The name of a thermostat, or its id if it has none, escaped for a terminal.
 pub(crate) fn label(view: &DeviceView) -> String {
     printable(&view.label())
-}
-
-/// Power that the thermostat switches, and whether it is measured or estimated.
-pub(crate) fn power(view: &DeviceView, rated: Option<Watts>) -> Power {
-    let Some(family) = view.model.family() else { return Power::Unknown };
-    let state = &view.state;
-    let current = state.current().map(|field| match field.source {
-        Source::Status => LoadCurrent::Live(field.value),
-        _ => LoadCurrent::WhileOn(field.value),
-    });
-    Power::of(
-        family,
-        &Load {
-            current,
-            voltage: state.voltage().map(|field| field.value),
-            duty: state.duty().map(|field| field.value),
-            relay: state.heating().map(|field| field.value),
-            rated,
-        },
-    )
 }
 
 /// Whether the state of a thermostat is current.
@@ -82,7 +62,7 @@ impl Link {
 /// The whole state for programs, by stable names. Unknown values are `null`.
 pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>) -> Record {
     let state = &view.state;
-    let power = power(view, rated);
+    let power = view.power(rated);
     let mut record = Record::new();
     record.put("id", view.id.as_str()).put("name", view.name.as_deref()).put("model", view.model.as_str());
     record.put("family", view.model.family().map(mysa_proto::Family::name));
@@ -127,7 +107,7 @@ pub(crate) fn row(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>
         shown(state.humidity().map(|field| format!("{:.0} %", field.value.as_percent()))),
         shown(state.mode().map(|field| field.value.to_string())),
         shown(state.duty().map(|field| format!("{:.0} %", field.value.as_fraction() * 100.0))),
-        describe_power(power(view, rated)),
+        describe_power(view.power(rated)),
         shown(age.map(describe_age)),
         Link::of(view).name().to_owned(),
     ]

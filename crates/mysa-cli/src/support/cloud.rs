@@ -9,8 +9,8 @@ use mysa_config::{ChannelName, normalize_account};
 use mysa_proto::DeviceId;
 use mysa_sigv4::Authority;
 use mysa_tokio::{
-    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Level, NotReady, Reason, Settings,
-    StartError, StoredSession, TokenFile,
+    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason, Settings,
+    StoredSession, TokenFile,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
@@ -279,8 +279,8 @@ impl Cloud {
                 open_clients.add(&client);
                 Ok(Self { client, account, started, trace: None })
             }
-            Err(StartError::NothingToStartFrom) => Err(StartFailure::NotSignedIn),
-            Err(error @ StartError::SetAside(_)) => other(Exit::SignIn, error),
+            Err(Error::NothingToStartFrom) => Err(StartFailure::NotSignedIn),
+            Err(error @ Error::SetAside(_)) => other(Exit::SignIn, error),
             Err(error) => other(Exit::Failed, error),
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn load(paths: &Paths, account: Option<&str>) -> Vec<(DeviceId, Strin
 pub(crate) fn store(paths: &Paths, account: &str, devices: &[DeviceView]) -> io::Result<()> {
     let devices = devices.iter().map(|view| CachedDevice {
         id: view.id.to_string(),
-        name: view.name.clone().unwrap_or_default(),
+        name: view.name.as_deref().unwrap_or_default().to_owned(),
         model: view.model.as_str().to_owned(),
     });
     let kept = CacheFile { schema: SCHEMA, devices: devices.collect() };

@@ -199,7 +199,47 @@ async fn a_read_only_session_sends_no_command() {
     let verdict = client.set_mode(&kitchen(), Mode::Off).await.expect("a verdict");
     assert!(matches!(verdict, mysa_tokio::Verdict::Refused(_)), "{verdict}");
     let written = client.write_settings(mysa_tokio::rest::set_lock(kitchen(), true)).await;
-    assert_eq!(written, Err(mysa_tokio::AskError::Request(mysa_tokio::RequestError::ReadOnly)));
+    let read_only =
+        |error: &_| matches!(error, mysa_tokio::Error::Request(mysa_tokio::RequestError::ReadOnly));
+    assert!(written.as_ref().is_err_and(read_only), "{written:?}");
+}
+
+#[tokio::test]
+async fn a_monitor_hears_and_writes_nothing() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let monitor = cloud.signing_in().monitor().await.expect("a monitor");
+    let mut events = monitor.events();
+    cloud.press(23.0);
+    let pressed = |device: mysa_tokio::DeviceView| {
+        device.state.setpoint().is_some_and(|field| field.value == celsius(23.0))
+    };
+    while !monitor.state(&kitchen()).is_some_and(pressed) {
+        events.next().await.expect("it goes on");
+    }
+    while !monitor.is_live() {
+        events.next().await.expect("it goes on");
+    }
+    assert_eq!(monitor.service().reason, Reason::ReadOnlyByChoice);
+    monitor.shutdown().await;
+    let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
+    assert_eq!((counters.structured_updates, counters.settings_writes), (0, 0));
+}
+
+#[tokio::test]
+async fn a_group_of_thermostats_has_one_verdict_each() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    becomes_live(&client).await;
+    let bedroom =
+        client.devices().into_iter().find(|device| device.label() == "Bedroom").expect("a bedroom").id;
+    let group = [kitchen(), bedroom];
+    let verdicts = client.set_many(&group, mysa_tokio::Change::setpoint(celsius(18.0))).all().await;
+    assert_eq!(verdicts.len(), 2);
+    for (device, verdict) in verdicts {
+        assert!(verdict.as_ref().is_ok_and(mysa_tokio::Verdict::is_confirmed), "{device}: {verdict:?}");
+        let truth = cloud.server.with_cloud(|cloud, _| cloud.truth(device)).expect("a thermostat");
+        assert_eq!(truth.setpoint, celsius(18.0));
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysa_proto::{Channel, DeviceId};
-use mysa_tokio::{CommandError, Verdict};
+use mysa_tokio::{Error, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -153,7 +153,7 @@ async fn send(
     deadline: Instant,
 ) -> Result<()> {
     let mut undecided = Undecided(plans.iter().map(|(id, plan)| (*id, plan.label())).collect());
-    let mut commands: JoinSet<(DeviceId, std::result::Result<Verdict, CommandError>)> = JoinSet::new();
+    let mut commands: JoinSet<(DeviceId, std::result::Result<Verdict, Error>)> = JoinSet::new();
     for (id, plan) in &plans {
         let (id, within) = (*id, deadline.saturating_duration_since(Instant::now()));
         let pending = cloud.client.command(&id, plan.sent).deadline(within);
