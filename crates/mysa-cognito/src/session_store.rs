@@ -1,6 +1,7 @@
 //! What to keep between runs.
 
 use alloc::string::String;
+use core::cmp::Ordering;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,11 @@ pub struct StoredSession {
     pub client_id: String,
     /// Renews the tokens. `None` after it was refused.
     pub refresh_token: Option<RefreshToken>,
+    /// Number of the refresh token: each that the pool hands out has a higher one than all that were known before. 0
+    /// in what earlier programs wrote.
+    pub generation: u64,
+    /// Fingerprint of the last refresh token that the pool refused, by [`RefreshToken::fingerprint`].
+    pub refused_token: Option<String>,
     /// The user's id in the identity pool.
     pub identity_id: Option<String>,
     /// Set when the service refused for good: by this name. Nothing is tried again until a person signs in.
@@ -44,6 +50,7 @@ impl fmt::Debug for StoredSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredSession")
             .field("refresh_token", &self.refresh_token)
+            .field("generation", &self.generation)
             .field("refused", &self.refused)
             .field("not_before", &self.not_before)
             .field("publish_denied_at", &self.publish_denied_at)
@@ -80,6 +87,11 @@ impl fmt::Display for StoredError {
 
 impl core::error::Error for StoredError {}
 
+/// The account name as it is compared.
+fn normalized(account: &str) -> impl Iterator<Item = char> {
+    account.trim().chars().flat_map(char::to_lowercase)
+}
+
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -88,6 +100,9 @@ struct Written<'a> {
     account: &'a str,
     client_id: &'a str,
     refresh_token: Option<&'a str>,
+    generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_token: Option<&'a str>,
     identity_id: Option<&'a str>,
     refused: Option<&'a str>,
     not_before: Option<i64>,
@@ -101,6 +116,10 @@ struct Read {
     client_id: String,
     #[serde(default)]
     refresh_token: Option<Secret>,
+    #[serde(default)]
+    generation: u64,
+    #[serde(default)]
+    refused_token: Option<String>,
     #[serde(default)]
     identity_id: Option<String>,
     #[serde(default)]
@@ -119,10 +138,42 @@ impl StoredSession {
             account: account.into(),
             client_id: client_id.into(),
             refresh_token: None,
+            generation: 0,
+            refused_token: None,
             identity_id: None,
             refused: None,
             not_before: None,
             publish_denied_at: None,
+        }
+    }
+
+    /// Whether it is of this account. Case and blanks around the name do not make another one.
+    #[must_use]
+    pub fn belongs_to(&self, account: &str) -> bool {
+        normalized(&self.account).eq(normalized(account))
+    }
+
+    /// Whether it may be kept in place of `kept`, which several processes share. Who keeps sessions asks this at the
+    /// moment of writing, with nobody else writing in between: an older refresh token must not overwrite a newer one
+    /// that another process was given, and a refusal deletes only the very token that was refused.
+    ///
+    /// False for another account. What is kept for another app client gives way to any refresh token.
+    #[must_use]
+    pub fn may_replace(&self, kept: &Self) -> bool {
+        if !self.belongs_to(&kept.account) {
+            return false;
+        }
+        if self.client_id != kept.client_id {
+            return self.refresh_token.is_some();
+        }
+        match self.generation.cmp(&kept.generation) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => match (&self.refresh_token, &kept.refresh_token) {
+                (_, None) => true,
+                (Some(new), Some(old)) => new == old,
+                (None, Some(old)) => self.refused_token.as_ref() == Some(&old.fingerprint()),
+            },
         }
     }
 
@@ -134,6 +185,8 @@ impl StoredSession {
             account: &self.account,
             client_id: &self.client_id,
             refresh_token: self.refresh_token.as_ref().map(RefreshToken::expose),
+            generation: self.generation,
+            refused_token: self.refused_token.as_deref(),
             identity_id: self.identity_id.as_deref(),
             refused: self.refused.as_deref(),
             not_before: self.not_before,
@@ -162,6 +215,8 @@ impl StoredSession {
             account: read.account,
             client_id: read.client_id,
             refresh_token: read.refresh_token.map(RefreshToken::new),
+            generation: read.generation,
+            refused_token: read.refused_token,
             identity_id: read.identity_id,
             refused: read.refused,
             not_before: read.not_before,

@@ -1,12 +1,13 @@
 //! What a sign-in yields.
 
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Secret};
 
@@ -39,6 +40,16 @@ impl RefreshToken {
     #[must_use]
     pub fn new(token: Secret) -> Self {
         Self(token)
+    }
+
+    /// First eight bytes of the SHA-256 of the token, in hex: names the token without giving it away.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.expose().as_bytes());
+        digest.iter().take(8).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The token itself.

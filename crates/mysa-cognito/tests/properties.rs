@@ -84,6 +84,8 @@ fn a_stored_session_is_read_back_and_damage_is_told_from_a_later_version() {
     stored.refresh_token = Some(RefreshToken::new(Secret::from("t")));
     stored.identity_id = Some("us-east-1:x".into());
     stored.not_before = Some(7);
+    stored.generation = u64::MAX;
+    stored.refused_token = Some("0123456789abcdef".into());
     stored.publish_denied_at = Some(1_767_323_045);
     let text = stored.to_json();
     assert_eq!(StoredSession::from_json(text.as_bytes()), Ok(stored));
@@ -107,5 +109,50 @@ fn a_session_of_an_earlier_program_is_read_without_what_that_did_not_know() {
         "identity_id":null,"refused":null,"not_before":7}"#;
     let stored = StoredSession::from_json(text).expect("version 1 stays readable");
     assert_eq!((stored.not_before, stored.publish_denied_at), (Some(7), None));
+    assert_eq!((stored.generation, stored.refused_token.as_ref()), (0, None));
     assert!(!stored.to_json().contains("publish_denied_at"), "nothing is written of what is not known");
+}
+
+#[test]
+fn an_older_token_never_replaces_a_newer_one_and_a_refusal_deletes_only_its_own_token() {
+    let session = |token: Option<&str>, generation| {
+        let mut session = StoredSession::new("Ann@example.org", "client");
+        session.refresh_token = token.map(|token| RefreshToken::new(Secret::from(token)));
+        session.generation = generation;
+        session
+    };
+    let kept = session(Some("two"), 2);
+    let refused = |token: &str| {
+        let mut refused = session(None, 2);
+        refused.refused_token = Some(RefreshToken::new(Secret::from(token)).fingerprint());
+        refused
+    };
+    let mut later_name = session(Some("three"), 3);
+    later_name.account = " ann@EXAMPLE.org\r".into();
+    let mut other_account = session(Some("three"), 3);
+    other_account.account = "bob@example.org".into();
+    let mut other_client = session(Some("one"), 1);
+    other_client.client_id = "another".into();
+    let mut other_client_without = other_client.clone();
+    other_client_without.refresh_token = None;
+    for (new, may) in [
+        (session(Some("three"), 3), true),
+        (later_name, true),
+        (session(None, 3), true),
+        (session(Some("two"), 2), true),
+        (session(Some("other"), 2), false),
+        (session(Some("one"), 1), false),
+        (session(None, 1), false),
+        (session(None, 2), false),
+        (refused("one"), false),
+        (refused("two"), true),
+        (other_account, false),
+        (other_client, true),
+        (other_client_without, false),
+    ] {
+        assert_eq!(new.may_replace(&kept), may, "{new:?}");
+    }
+    assert!(session(Some("other"), 2).may_replace(&session(None, 2)), "there is nothing to lose");
+    let fingerprint = RefreshToken::new(Secret::from("two")).fingerprint();
+    assert_eq!(fingerprint, "3fc4ccfe745870e2", "echo -n two | sha256sum");
 }
