@@ -1,4 +1,5 @@
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -30,7 +31,9 @@ pub enum Output {
         /// Which.
         conn: ConnId,
     },
-    /// Keep this in place of what was kept before, readable by its owner only. The next start can resume from it.
+    /// Keep this in place of what was kept before, if it [may replace](StoredSession::may_replace) that, readable by its
+    /// owner only, and report by [`Session::handle_store_result`](crate::Session::handle_store_result). The next start
+    /// can resume from it.
     Store(StoredSession),
     /// Delete what was kept.
     Forget,
@@ -40,6 +43,18 @@ pub enum Output {
     Load,
     /// For the application.
     Event(Event),
+}
+
+/// What became of an [`Output::Store`].
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver knows which")]
+pub enum StoreResult {
+    /// It is kept; or the driver keeps nothing, and there is nothing to try again.
+    Kept,
+    /// It is not kept: this is, which it may not replace.
+    Newer(Box<StoredSession>),
+    /// It could not be written, or it is not known whether it was. It is tried again later.
+    Failed,
 }
 
 /// Names an HTTP request within one session.

@@ -70,7 +70,7 @@ pub use devices::Device;
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;
 pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response};
-pub use io::{ConnId, Dial, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpResult, Output};
+pub use io::{ConnId, Dial, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpResult, Output, StoreResult};
 pub use mqtt::Packets;
 pub use mysa_proto::Now;
 pub use now::{Deadline, Wake};

@@ -180,18 +180,19 @@ impl Outbox {
 
     /// The next thing to do that is no event.
     pub(crate) fn next_work(&mut self) -> Option<Work> {
+        // First of all: a refresh token that was handed out exists nowhere else.
+        if let Some(keep) = self.store.take() {
+            return Some(Work::Output(match *keep {
+                StoreOp::Store(stored) => Output::Store(stored),
+                StoreOp::Forget => Output::Forget,
+            }));
+        }
         if let Some(work) = self.work.pop_front() {
             return Some(work);
         }
         // Most of the time there is none, and an output is large.
         if self.work.capacity() > WORK_KEPT {
             self.work.shrink_to(WORK_KEPT);
-        }
-        if let Some(keep) = self.store.take() {
-            return Some(Work::Output(match *keep {
-                StoreOp::Store(stored) => Output::Store(stored),
-                StoreOp::Forget => Output::Forget,
-            }));
         }
         core::mem::take(&mut self.load).then_some(Work::Output(Output::Load))
     }

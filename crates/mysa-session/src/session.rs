@@ -25,7 +25,7 @@ use crate::rest::{Outcome, Purpose, Rest};
 use crate::{
     Busy, CommandId, ConnId, Deadline, Environment, Event, Expired, HttpAnswer, HttpId, HttpRequest,
     HttpResult, Level, Now, Output, Packets, Preview, Reason, Refused, RequestError, RequestId, Service,
-    Settings, Start, Verdict, Wake,
+    Settings, Start, StoreResult, Verdict, Wake,
 };
 
 /// One account's client. See the [crate's documentation](crate).
@@ -164,6 +164,14 @@ impl Session {
     pub fn handle_stored(&mut self, now: Now, stored: Option<StoredSession>) {
         self.advance_clock(now);
         self.identity.handle_stored(&mut self.cx, stored);
+        self.step();
+    }
+
+    /// Reports what became of an [`Output::Store`]. A driver that does not report is taken for one that keeps nothing; what
+    /// could not be kept is asked to be kept again after a pause.
+    pub fn handle_store_result(&mut self, now: Now, result: StoreResult) {
+        self.advance_clock(now);
+        self.identity.handle_store_result(&mut self.cx, result);
         self.step();
     }
 

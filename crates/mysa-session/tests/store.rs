@@ -92,3 +92,108 @@ fn a_driver_that_never_answers_costs_five_seconds() {
     session.handle_stored(now, Some(kept("late")));
     assert!(session.poll_output().is_none());
 }
+
+fn token_of(kept: Option<&StoredSession>) -> &str {
+    kept.and_then(|kept| kept.refresh_token.as_ref()).map_or("", RefreshToken::expose)
+}
+
+#[test]
+fn what_cannot_be_kept_is_tried_again_until_it_is() {
+    for full in [secs(1), secs(60), secs(3_000)] {
+        let mut rig = Rig::new();
+        rig.stored = Some(stored());
+        rig.cloud.rotates = true;
+        rig.disk_full = true;
+        rig.run(full);
+        assert_eq!(token_of(rig.stored.as_ref()), "CANARY-refresh");
+        rig.disk_full = false;
+        rig.run(secs(130));
+        assert_eq!(token_of(rig.stored.as_ref()), "rotated-1", "{full:?}");
+        assert_eq!(rig.stored.as_ref().map(|kept| kept.generation), Some(1));
+    }
+}
+
+#[test]
+fn a_dead_token_on_the_disk_does_not_replace_a_good_one_in_memory() {
+    let mut rig = Rig::new();
+    rig.stored = Some(stored());
+    rig.cloud.rotates = true;
+    rig.disk_full = true;
+    rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
+    rig.run(secs(60));
+    // What was on the disk is used up, and what was handed out could not be kept.
+    rig.cloud.accepted = Some(vec!["rotated-1"]);
+    rig.run(secs(3_600));
+    assert_eq!(rig.levels(), WELL);
+    assert_eq!(rig.asked("InitiateAuth"), 2);
+}
+
+#[test]
+fn the_newer_of_two_tokens_is_tried_first_and_the_older_when_that_is_refused() {
+    for (held, kept_as) in [(5, 3), (3, 5)] {
+        let mut ours = stored();
+        ours.generation = held;
+        let mut rig = Rig::with(Settings::default(), Start::Resume { stored: ours, password: None }, 0);
+        let mut theirs = kept("theirs");
+        theirs.generation = kept_as;
+        rig.stored = Some(theirs);
+        let newer = if held > kept_as { "CANARY-refresh" } else { "theirs" };
+        rig.cloud.accepted = Some(vec![newer]);
+        rig.run(secs(20));
+        assert_eq!((rig.levels(), rig.asked("InitiateAuth")), (WELL.to_vec(), 1), "{newer}");
+        // Later only the other one is good.
+        rig.cloud.accepted = Some(vec![if held > kept_as { "theirs" } else { "CANARY-refresh" }]);
+        rig.run(secs(3_600));
+        assert_eq!(rig.levels(), WELL, "{newer} was newer");
+        assert_eq!(token_of(rig.stored.as_ref()), rig.cloud.accepted.as_ref().map_or("", |all| all[0]));
+    }
+}
+
+#[test]
+fn a_password_that_was_just_used_gives_a_newer_session_than_any_that_is_kept() {
+    let start = Start::Password { username: "ann@example.org".into(), password: Secret::from("password") };
+    let mut rig = Rig::with(Settings::default(), start, 0);
+    let mut theirs = kept("of-last-year");
+    theirs.generation = 57;
+    rig.stored = Some(theirs);
+    rig.cloud.rotates = true;
+    rig.run(secs(20));
+    assert_eq!(rig.levels(), WELL);
+    assert_eq!(token_of(rig.stored.as_ref()), "rotated-1");
+    assert_eq!(rig.stored.map(|kept| kept.generation), Some(58));
+}
+
+#[test]
+fn a_session_given_without_its_number_takes_that_of_the_same_token_on_the_disk() {
+    let mut rig = Rig::new();
+    let mut same = stored();
+    same.generation = 7;
+    rig.stored = Some(same);
+    rig.run(secs(20));
+    assert!(rig.stored.as_ref().is_some_and(|kept| kept.identity_id.is_some() && kept.generation == 7));
+}
+
+#[test]
+fn a_session_that_waits_for_a_sign_in_goes_on_when_another_process_has_signed_in() {
+    let mut rig = Rig::new();
+    rig.cloud.accepted = Some(Vec::new());
+    rig.run(secs(3_600));
+    assert_eq!(rig.levels(), [Level::SignInNeeded]);
+    let asked = rig.log.http.len();
+    let mut theirs = kept("signed-in-elsewhere");
+    theirs.generation = 1;
+    rig.cloud.accepted = Some(vec!["signed-in-elsewhere"]);
+    rig.stored = Some(theirs);
+    rig.run(secs(90));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    assert!(rig.log.http.len() < asked + 20);
+
+    // Not so once somebody has signed out here.
+    let now = rig.now();
+    rig.session.sign_out(now);
+    rig.run(secs(60));
+    rig.stored = Some(kept("again"));
+    rig.cloud.accepted = None;
+    rig.run(secs(3_600));
+    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+}

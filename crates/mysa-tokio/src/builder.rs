@@ -15,7 +15,7 @@ use crate::monitor::Monitor;
 use crate::probe::Prober;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
-use crate::token_file::{Loaded, TokenFile};
+use crate::token_file::TokenFile;
 use crate::transport::{Connector, TlsError, tls_config};
 
 /// Describes a client before it is started.
@@ -117,9 +117,8 @@ impl ClientBuilder {
         let start = match (self.start, &self.token_file) {
             (Some(start), _) => start,
             (None, Some(file)) => match file.load().map_err(Error::TokenFile)? {
-                Loaded::Session(stored) => Start::Resume { stored: *stored, password: None },
-                Loaded::Nothing => return Err(Error::NothingToStartFrom),
-                Loaded::SetAside(path) => return Err(Error::SetAside(path)),
+                Some(stored) => Start::Resume { stored, password: None },
+                None => return Err(Error::NothingToStartFrom),
             },
             (None, None) => return Err(Error::NothingToStartFrom),
         };

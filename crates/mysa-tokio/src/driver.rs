@@ -7,7 +7,7 @@ use mysa_proto::rest::{ReadRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
-    HttpResult, Level, Output, RequestId, Response, Session, Verdict,
+    HttpResult, Level, Output, RequestId, Response, Session, StoreResult, Verdict,
 };
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
-use crate::token_file::{Loaded, TokenFile};
+use crate::token_file::{Saved, TokenFile};
 use crate::transport::{
     Connector, DialFailure, Ending, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link, relay,
 };
@@ -355,9 +355,9 @@ impl Driver {
                 Output::Send { conn, bytes } => self.send(conn, bytes.into()),
                 Output::Close { conn } => drop(self.connections.remove(&conn)),
                 Output::Store(stored) => {
-                    let result = self.token_file.as_ref().map(|file| file.save(&stored));
-                    self.shared.note_store(result.and_then(Result::err));
+                    let result = self.keep(&stored);
                     self.shared.set_stored(Some(stored));
+                    self.session.handle_store_result(self.clock.now(), result);
                 }
                 Output::Forget => {
                     let result = self.token_file.as_ref().map(TokenFile::remove);
@@ -393,11 +393,22 @@ impl Driver {
         !changed.is_empty()
     }
 
+    /// Keeps the session in the token file, if there is one.
+    fn keep(&self, stored: &StoredSession) -> StoreResult {
+        let Some(file) = &self.token_file else { return StoreResult::Kept };
+        let (result, failure) = match file.save(stored) {
+            Ok(Saved::Written) => (StoreResult::Kept, None),
+            Ok(Saved::NewerKept(kept)) => (StoreResult::Newer(kept), None),
+            Err(error) => (StoreResult::Failed, Some(error)),
+        };
+        self.shared.note_store(failure);
+        result
+    }
+
     /// What the token file holds, if there is one.
     fn kept(&self) -> Option<StoredSession> {
         match self.token_file.as_ref()?.load() {
-            Ok(Loaded::Session(stored)) => Some(*stored),
-            Ok(Loaded::Nothing | Loaded::SetAside(_)) => None,
+            Ok(stored) => stored,
             Err(error) => {
                 self.shared.note_store(Some(error));
                 None

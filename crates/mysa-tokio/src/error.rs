@@ -1,5 +1,4 @@
 use std::fmt;
-use std::path::PathBuf;
 
 use mysa_proto::rest::DecodeError;
 use mysa_session::{Busy, ChallengeNeeded, Reason, RequestError};
@@ -15,8 +14,6 @@ use crate::transport::TlsError;
 pub enum Error {
     /// There is no password, stored session, token file with a session in it, or captured URL to start from.
     NothingToStartFrom,
-    /// The token file could not be read. It was moved to this path, and somebody has to sign in again.
-    SetAside(PathBuf),
     /// The token file cannot be used.
     TokenFile(TokenFileError),
     /// TLS cannot be set up.
@@ -39,11 +36,6 @@ impl fmt::Display for Error {
             Self::NothingToStartFrom => {
                 f.write_str("nobody is signed in: give a password or a stored session")
             }
-            Self::SetAside(path) => write!(
-                f,
-                "the stored session could not be read and was moved to {}; sign in again",
-                path.display()
-            ),
             Self::TokenFile(_) => f.write_str("the stored session cannot be used"),
             Self::Tls(_) => f.write_str("TLS cannot be set up"),
             Self::NoEntropy(_) => f.write_str("the operating system gives no random bytes"),
@@ -58,9 +50,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NothingToStartFrom | Self::SetAside(_) | Self::Busy | Self::Closed | Self::Request(_) => {
-                None
-            }
+            Self::NothingToStartFrom | Self::Busy | Self::Closed | Self::Request(_) => None,
             Self::TokenFile(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::NoEntropy(error) => Some(error),

@@ -81,6 +81,6 @@ pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};
 pub use resources::Resources;
 pub use snapshot::DeviceView;
-pub use token_file::{Loaded, TokenFile, TokenFileError};
+pub use token_file::{Saved, TokenFile, TokenFileError};
 pub use transport::TlsError;
 pub use {mysa_proto as proto, mysa_session as session};

@@ -1,15 +1,17 @@
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use mysa_cognito::StoredSession;
+use mysa_cognito::{StoredError, StoredSession};
 
 /// One account's stored session in a file of its own, readable by its owner alone.
 ///
 /// Writing goes through a temporary file, `fsync` and a rename, so a crash at any moment leaves the old content or the
-/// new one. Every access holds a lock beside the file, so two processes of the same account do not write over each
-/// other. The file is named after the account, and says itself whose it is.
+/// new one. Writers hold a lock beside the file and compare before they write, so of two processes of the same account
+/// neither overwrites a newer session with an older one. Reading needs no lock and changes nothing, so it works on a
+/// read-only file system. The file is named after the account, and says itself whose it is.
 ///
 /// ```
 /// use mysa_tokio::TokenFile;
@@ -23,19 +25,17 @@ pub struct TokenFile {
     account: String,
 }
 
-/// What a token file held.
+/// What became of [`TokenFile::save`].
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Loaded {
-    /// No file: nobody signed in, or they signed out.
-    Nothing,
-    /// A session of this account.
-    Session(Box<StoredSession>),
-    /// What was there could not be read as a session of this account; it was moved to this path, out of the way.
-    SetAside(PathBuf),
+#[expect(clippy::exhaustive_enums, reason = "it is written or it is not")]
+pub enum Saved {
+    /// The session is in the file.
+    Written,
+    /// The file holds this session still, which the other one [may not replace](StoredSession::may_replace).
+    NewerKept(Box<StoredSession>),
 }
 
-/// Why a token file could not be used.
+/// Why a token file could not be used. The file is left as it is.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TokenFileError {
@@ -45,6 +45,28 @@ pub enum TokenFileError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The file does not hold a session.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of this program wrote the file.
+    LaterVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version that it states.
+        version: u32,
+    },
+    /// The file holds the session of another account.
+    OtherAccount {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process has locked the file for longer than any writing takes.
+    Locked {
+        /// The lock file.
+        path: PathBuf,
     },
     /// The system refused to read or write.
     Io {
@@ -64,6 +86,20 @@ impl fmt::Display for TokenFileError {
                 path.display(),
                 path.display()
             ),
+            Self::Damaged { path } => {
+                write!(f, "{} is damaged: it does not hold a session; sign in again", path.display())
+            }
+            Self::LaterVersion { path, version } => write!(
+                f,
+                "{} has version {version}, which a later version of this program wrote; update this one",
+                path.display()
+            ),
+            Self::OtherAccount { path } => {
+                write!(f, "{} holds the session of another account; move it away", path.display())
+            }
+            Self::Locked { path } => {
+                write!(f, "another process keeps {} locked; end it and try again", path.display())
+            }
             Self::Io { path, .. } => write!(f, "cannot read or write {}", path.display()),
         }
     }
@@ -72,17 +108,20 @@ impl fmt::Display for TokenFileError {
 impl std::error::Error for TokenFileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Exposed { .. } => None,
             Self::Io { error, .. } => Some(error),
+            _ => None,
         }
     }
 }
 
 /// A stored session is about 3 KB; whatever is longer is none.
 const MAX_LEN: u64 = 256 << 10;
+/// Time to wait for the lock. Whoever holds it writes one small file.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl TokenFile {
-    /// The file of `account` in the folder `dir`. Touches nothing yet.
+    /// The file of `account` in the folder `dir`. Touches nothing yet. Case and blanks around the account do not make
+    /// another file.
     #[must_use]
     pub fn new(dir: impl AsRef<Path>, account: &str) -> Self {
         Self { path: dir.as_ref().join(format!("{}.json", file_name(account))), account: account.to_owned() }
@@ -94,44 +133,68 @@ impl TokenFile {
         &self.path
     }
 
-    /// Reads the session. A file that is corrupt, or of another account, is set aside.
+    /// Reads the session, and changes nothing. `None` if there is no file: nobody signed in, or they signed out.
     ///
     /// # Errors
-    /// [`TokenFileError::Exposed`] if others can read the file: its owner must decide. [`TokenFileError::Io`] if the
-    /// system refuses.
-    pub fn load(&self) -> Result<Loaded, TokenFileError> {
-        let _lock = match self.lock() {
-            Ok(lock) => lock,
-            Err(TokenFileError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Loaded::Nothing);
-            }
-            Err(error) => return Err(error),
-        };
+    /// [`TokenFileError::Exposed`] if others can read the file: its owner must decide. [`TokenFileError::Damaged`],
+    /// [`TokenFileError::LaterVersion`] and [`TokenFileError::OtherAccount`] if it holds something else.
+    /// [`TokenFileError::Io`] if the system refuses.
+    pub fn load(&self) -> Result<Option<StoredSession>, TokenFileError> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io(error)),
         };
         self.check_owner_only(&file)?;
         let mut text = Vec::new();
-        let read =
-            Read::by_ref(&mut file).take(MAX_LEN).read_to_end(&mut text).map_err(|error| self.io(error))?;
+        Read::by_ref(&mut file).take(MAX_LEN).read_to_end(&mut text).map_err(|error| self.io(error))?;
         match StoredSession::from_json(&text) {
-            Ok(session) if (read as u64) < MAX_LEN && session.account.eq_ignore_ascii_case(&self.account) => {
-                Ok(Loaded::Session(Box::new(session)))
+            Ok(session) if session.belongs_to(&self.account) => Ok(Some(session)),
+            Ok(_) => Err(TokenFileError::OtherAccount { path: self.path.clone() }),
+            Err(StoredError::Newer { version }) => {
+                Err(TokenFileError::LaterVersion { path: self.path.clone(), version })
             }
-            _ => self.set_aside().map(Loaded::SetAside),
+            Err(_) => Err(TokenFileError::Damaged { path: self.path.clone() }),
         }
     }
 
-    /// Writes the session, in one step as far as any reader can see.
+    /// Writes the session, in one step as far as any reader can see, if it may replace what is there. A damaged file
+    /// is kept beside it under another name.
     ///
     /// # Errors
-    /// [`TokenFileError::Io`] if the system refuses; the old content is then still there.
-    pub fn save(&self, session: &StoredSession) -> Result<(), TokenFileError> {
+    /// As [`TokenFile::load`]; and [`TokenFileError::Locked`]. The old content is then still there, unless the system
+    /// refused after the writing.
+    pub fn save(&self, session: &StoredSession) -> Result<Saved, TokenFileError> {
+        self.write(session, false)
+    }
+
+    /// Writes a session that a person has just signed in, whatever session of the account is there. It becomes the newest:
+    /// processes that use the old one go over to it.
+    ///
+    /// # Errors
+    /// As [`TokenFile::save`].
+    pub fn replace(&self, session: &StoredSession) -> Result<(), TokenFileError> {
+        self.write(session, true).map(|_| ())
+    }
+
+    fn write(&self, session: &StoredSession, newest: bool) -> Result<Saved, TokenFileError> {
+        if !session.belongs_to(&self.account) {
+            return Err(TokenFileError::OtherAccount { path: self.path.clone() });
+        }
         let dir = self.dir();
         owner_only_dir(dir).map_err(|error| TokenFileError::Io { path: dir.to_owned(), error })?;
         let _lock = self.lock()?;
+        let mut session = session.clone();
+        match self.load() {
+            Ok(Some(kept)) if newest => {
+                session.generation = session.generation.max(kept.generation.saturating_add(1));
+            }
+            Ok(Some(kept)) if !session.may_replace(&kept) => return Ok(Saved::NewerKept(Box::new(kept))),
+            Ok(_) => {}
+            Err(TokenFileError::Damaged { .. }) => self.set_aside()?,
+            Err(error) => return Err(error),
+        }
+        self.remove_leftovers();
         let text = session.to_json();
         // Kept apart by the process id even on a file system whose locks do nothing.
         let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
@@ -145,7 +208,8 @@ impl TokenFile {
             let _ = fs::remove_file(&temporary);
             return Err(self.io(error));
         }
-        sync_dir(dir).map_err(|error| self.io(error))
+        sync_dir(dir).map_err(|error| self.io(error))?;
+        Ok(Saved::Written)
     }
 
     /// Removes the file. Nothing there is as good as removed.
@@ -166,15 +230,28 @@ impl TokenFile {
     /// Held until the file is dropped; the system releases it if the process dies.
     fn lock(&self) -> Result<File, TokenFileError> {
         let path = self.path.with_extension("lock");
-        let lock = |path: &Path| {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-            file.lock()?;
-            Ok(file)
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        owner_only(&mut options);
+        let file = match options.open(&path) {
+            Ok(file) => file,
+            Err(error) => return Err(TokenFileError::Io { path, error }),
         };
-        lock(&path).map_err(|error| TokenFileError::Io { path, error })
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => return Err(TokenFileError::Locked { path }),
+                Err(TryLockError::Error(error)) => return Err(TokenFileError::Io { path, error }),
+            }
+        }
     }
 
-    fn set_aside(&self) -> Result<PathBuf, TokenFileError> {
+    /// Moves a damaged file out of the way, whole.
+    fn set_aside(&self) -> Result<(), TokenFileError> {
         let mut to = self.path.with_extension("corrupt");
         for number in 1_u32.. {
             if !to.exists() {
@@ -182,8 +259,22 @@ impl TokenFile {
             }
             to = self.path.with_extension(format!("corrupt-{number}"));
         }
-        fs::rename(&self.path, &to).map_err(|error| self.io(error))?;
-        Ok(to)
+        fs::rename(&self.path, &to).map_err(|error| self.io(error))
+    }
+
+    /// Removes what processes that were killed while writing have left: it may hold tokens. Under the lock, nobody else
+    /// is writing.
+    fn remove_leftovers(&self) {
+        let Some(stem) = self.path.file_stem().and_then(|stem| stem.to_str()) else { return };
+        for entry in fs::read_dir(self.dir()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(stem)?.strip_prefix('.')?.strip_suffix(".tmp"));
+            if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     fn io(&self, error: io::Error) -> TokenFileError {
@@ -246,13 +337,19 @@ fn owner_only_file(path: &Path) -> io::Result<File> {
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
+    owner_only(&mut options);
     options.open(path)
 }
+
+#[cfg(unix)]
+fn owner_only(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    options.mode(0o600);
+}
+
+#[cfg(not(unix))]
+const fn owner_only(_: &mut OpenOptions) {}
 
 /// A rename is durable only once its folder is.
 #[cfg(unix)]

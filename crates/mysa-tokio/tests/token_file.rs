@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mysa_tokio::{Loaded, RefreshToken, Secret, StoredSession, TokenFile, TokenFileError};
+use mysa_tokio::{RefreshToken, Saved, Secret, StoredSession, TokenFile, TokenFileError};
 
 const ACCOUNT: &str = "Ann@Example.org";
 
@@ -35,49 +35,126 @@ fn session(token: &str) -> StoredSession {
     session
 }
 
+fn numbered(token: &str, generation: u64) -> StoredSession {
+    let mut session = session(token);
+    session.generation = generation;
+    session
+}
+
+/// Every file of the folder with its content.
+fn content(folder: &Folder) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(&folder.0).into_iter().flatten().flatten();
+    let mut all: Vec<_> =
+        entries.map(|entry| (entry.path(), fs::read(entry.path()).expect("a file"))).collect();
+    all.sort();
+    all
+}
+
 fn loaded(file: &TokenFile) -> StoredSession {
-    match file.load().expect("a readable file") {
-        Loaded::Session(session) => *session,
-        other => panic!("{other:?}"),
-    }
+    file.load().expect("a readable file").expect("a session")
 }
 
 #[test]
 fn what_is_saved_is_loaded_and_removed() {
     let folder = Folder::new();
     let file = folder.file();
-    assert!(matches!(file.load(), Ok(Loaded::Nothing)));
-    file.save(&session("one")).expect("a writable folder");
-    file.save(&session("two")).expect("a writable folder");
-    assert_eq!(loaded(&file), session("two"));
+    assert!(matches!(file.load(), Ok(None)));
+    assert!(!folder.0.exists(), "a reading makes no folder");
+    assert!(matches!(file.save(&numbered("one", 1)), Ok(Saved::Written)));
+    assert!(matches!(file.save(&numbered("two", 2)), Ok(Saved::Written)));
+    assert_eq!(loaded(&file), numbered("two", 2));
     file.remove().expect("a removable file");
     file.remove().expect("nothing is as good as removed");
-    assert!(matches!(file.load(), Ok(Loaded::Nothing)));
+    assert!(matches!(file.load(), Ok(None)));
 }
 
 #[test]
-fn a_damaged_file_is_set_aside_whole() {
+fn an_older_session_never_overwrites_a_newer_one() {
+    let folder = Folder::new();
+    let file = folder.file();
+    file.save(&numbered("two", 2)).expect("a writable folder");
+    for older in [numbered("one", 1), session("of an earlier program"), numbered("another", 2)] {
+        let saved = file.save(&older);
+        assert!(matches!(&saved, Ok(Saved::NewerKept(kept)) if **kept == numbered("two", 2)), "{saved:?}");
+        assert_eq!(loaded(&file), numbered("two", 2));
+    }
+    // A person who signs in makes the newest.
+    file.replace(&numbered("signed in", 1)).expect("a writable folder");
+    assert_eq!(loaded(&file), numbered("signed in", 3));
+}
+
+#[test]
+fn a_damaged_file_is_left_alone_by_readers_and_kept_by_writers() {
     let folder = Folder::new();
     let file = folder.file();
     file.save(&session("one")).expect("a writable folder");
     let whole = fs::read(file.path()).expect("a file");
-    for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
-        file.save(&session("one")).expect("a writable folder");
+    for (number, cut) in [0, 1, whole.len() / 2, whole.len() - 1].into_iter().enumerate() {
         fs::write(file.path(), &whole[..cut]).expect("a writable file");
-        let Ok(Loaded::SetAside(path)) = file.load() else { panic!("cut at {cut}") };
-        assert_eq!(fs::read(path).expect("a file"), &whole[..cut], "nothing is lost");
-        assert!(matches!(file.load(), Ok(Loaded::Nothing)));
+        let before = content(&folder);
+        for _ in 0..2 {
+            assert!(matches!(file.load(), Err(TokenFileError::Damaged { .. })), "cut at {cut}");
+        }
+        assert_eq!(content(&folder), before, "a reading changes nothing");
+        file.save(&session("one")).expect("a writable folder");
+        let aside = if number == 0 { "corrupt".into() } else { format!("corrupt-{number}") };
+        assert_eq!(
+            fs::read(file.path().with_extension(aside)).expect("a file"),
+            &whole[..cut],
+            "nothing is lost"
+        );
+        assert_eq!(loaded(&file), session("one"));
     }
 }
 
 #[test]
-fn a_file_of_another_account_is_not_used() {
+fn a_file_of_another_account_or_a_later_version_is_refused_and_left_alone() {
     let folder = Folder::new();
     let file = folder.file();
     let mut other = session("one");
     other.account = "bob@example.org".into();
-    file.save(&other).expect("a writable folder");
-    assert!(matches!(file.load(), Ok(Loaded::SetAside(_))));
+    assert!(matches!(file.save(&other), Err(TokenFileError::OtherAccount { .. })));
+    file.save(&session("one")).expect("a writable folder");
+    let later = session("one").to_json().replace("\"version\":1", "\"version\":7");
+    for (text, version) in [(other.to_json().as_str(), None), (later.as_str(), Some(7))] {
+        fs::write(file.path(), text).expect("a writable file");
+        let before = content(&folder);
+        let results = [
+            file.load().expect_err("not ours"),
+            file.save(&numbered("new", 9)).expect_err("not ours"),
+            file.replace(&numbered("new", 9)).expect_err("not ours"),
+        ];
+        for error in results {
+            match error {
+                TokenFileError::OtherAccount { .. } => assert_eq!(version, None),
+                TokenFileError::LaterVersion { version: stated, .. } => assert_eq!(version, Some(stated)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(content(&folder), before);
+    }
+}
+
+#[test]
+fn blanks_and_case_of_the_account_do_not_lock_its_owner_out() {
+    let folder = Folder::new();
+    folder.file().save(&session("one")).expect("a writable folder");
+    for account in ["ann@example.org", " Ann@Example.org\r\n", "ANN@EXAMPLE.ORG\t"] {
+        assert_eq!(loaded(&TokenFile::new(&folder.0, account)), session("one"), "{account:?}");
+    }
+}
+
+#[test]
+fn a_lock_that_is_never_released_is_named_after_a_while_and_does_not_stop_readers() {
+    let folder = Folder::new();
+    let file = folder.file();
+    file.save(&session("one")).expect("a writable folder");
+    let held = fs::File::open(file.path().with_extension("lock")).expect("a lock file");
+    held.lock().expect("a free lock");
+    assert_eq!(loaded(&file), session("one"));
+    assert!(matches!(file.save(&numbered("two", 2)), Err(TokenFileError::Locked { .. })));
+    drop(held);
+    assert!(matches!(file.save(&numbered("two", 2)), Ok(Saved::Written)));
 }
 
 #[cfg(unix)]
@@ -90,6 +167,7 @@ fn only_the_owner_can_read_it_and_a_file_that_others_can_read_is_refused() {
     file.save(&session("canary")).expect("a writable folder");
     let mode = |path: &std::path::Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
     assert_eq!((mode(file.path()), mode(&folder.0)), (0o600, 0o700));
+    assert_eq!(mode(&file.path().with_extension("lock")), 0o600, "nobody else can hold it");
 
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).expect("an own file");
     let error = file.load().expect_err("exposed");
@@ -104,10 +182,14 @@ fn a_crash_before_the_rename_leaves_the_old_content() {
     let file = folder.file();
     file.save(&session("old")).expect("a writable folder");
     // What a crash in the middle of a later write leaves behind.
-    fs::write(file.path().with_extension("99999.tmp"), b"{\"version\":1,\"acc").expect("a writable folder");
+    let leftover = file.path().with_extension("99999.tmp");
+    fs::write(&leftover, b"{\"version\":1,\"acc").expect("a writable folder");
+    let foreign = folder.0.join("bob@example.org.99999.tmp");
+    fs::write(&foreign, b"of another account").expect("a writable folder");
     assert_eq!(loaded(&file), session("old"));
-    file.save(&session("new")).expect("a leftover is no obstacle");
-    assert_eq!(loaded(&file), session("new"));
+    file.save(&numbered("new", 1)).expect("a leftover is no obstacle");
+    assert_eq!(loaded(&file), numbered("new", 1));
+    assert!(!leftover.exists() && foreign.exists(), "a leftover may hold a token");
 }
 
 #[test]
@@ -119,14 +201,15 @@ fn writers_at_once_leave_one_whole_session() {
             let file = file.clone();
             scope.spawn(move || {
                 for round in 0..25 {
-                    file.save(&session(&format!("{writer}-{round}"))).expect("a writable folder");
+                    file.replace(&session(&format!("{writer}-{round}"))).expect("a writable folder");
                     loaded(&file);
                 }
             });
         }
     });
-    let token = loaded(&file).refresh_token.map(|token| token.expose().to_owned());
-    assert!(token.is_some_and(|token| token.ends_with("-24")));
+    let last = loaded(&file);
+    assert!(last.refresh_token.is_some_and(|token| token.expose().ends_with("-24")));
+    assert_eq!(last.generation, 99, "each saw what was there before");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mysa_proto::DeviceId;
-use mysa_session::{ConnId, HttpAnswer, HttpFailure, HttpResult, Output};
+use mysa_session::{ConnId, HttpAnswer, HttpFailure, HttpResult, Output, StoreResult};
 use mysa_sim::{Closing, HttpReply, HttpRequest, Upgrade};
 use sha2::Digest as _;
 
@@ -79,11 +79,19 @@ impl World {
                 {
                     self.secrets.push(token.expose().to_owned());
                 }
-                if self.disk_full {
-                    self.note("the disk is full: nothing is stored");
-                } else {
-                    self.stored = Some(stored);
-                }
+                let result = match &self.stored {
+                    _ if self.disk_full => {
+                        self.note("the disk is full: nothing is stored");
+                        StoreResult::Failed
+                    }
+                    Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
+                    _ => {
+                        self.stored = Some(stored);
+                        StoreResult::Kept
+                    }
+                };
+                let now = self.host_now();
+                self.session.handle_store_result(now, result);
             }
             Output::Forget => self.stored = None,
             Output::Load => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mysa_config::normalize_account;
-use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Secret};
+use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Secret, TokenFileError};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -50,9 +50,10 @@ pub(crate) async fn login(
 ) -> Result<()> {
     let Credentials { email, password } = credentials;
     let file = context.token_file(&email);
-    // The new session replaces the old one, but a file that others can read is reported first.
-    if let Err(error) = file.load() {
-        return Err((Exit::Failed, error).into());
+    // A session of the account is replaced, and a damaged file put aside; anything else that is there is left alone.
+    match file.load() {
+        Ok(_) | Err(TokenFileError::Damaged { .. }) => {}
+        Err(error) => return Err((Exit::Failed, error).into()),
     }
     let mut settings = context.settings();
     settings.live_reports = false;
@@ -70,7 +71,7 @@ pub(crate) async fn login(
     cloud.close(terminal).await;
     let stored =
         stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud returned no session to store"))?;
-    file.save(&stored).map_err(|error| Failure::from((Exit::Failed, error)))?;
+    file.replace(&stored).map_err(|error| Failure::from((Exit::Failed, error)))?;
     if terminal.json {
         let mut record = Record::document();
         record.put("account", account).put("devices", i64::try_from(count).unwrap_or(i64::MAX));

@@ -10,7 +10,7 @@ use mysa_proto::DeviceId;
 use mysa_sigv4::Authority;
 use mysa_tokio::{
     Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason, Settings,
-    StoredSession, TokenFile,
+    StoredSession, TokenFile, TokenFileError,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
@@ -280,7 +280,7 @@ impl Cloud {
                 Ok(Self { client, account, started, trace: None })
             }
             Err(Error::NothingToStartFrom) => Err(StartFailure::NotSignedIn),
-            Err(error @ Error::SetAside(_)) => other(Exit::SignIn, error),
+            Err(error @ Error::TokenFile(TokenFileError::Damaged { .. })) => other(Exit::SignIn, error),
             Err(error) => other(Exit::Failed, error),
         }
     }

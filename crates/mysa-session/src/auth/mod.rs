@@ -22,6 +22,7 @@ use session_store::SessionStore;
 use crate::backoff::Backoff;
 use crate::clock::ClockSource;
 use crate::context::{Context, HTTP_SLACK};
+use crate::now::earlier;
 use crate::{Deadline, HttpId, Reason, Wake};
 
 /// The account: who it is, and everything that lapses. One exchange with Cognito at a time, whoever wants its result.
@@ -41,6 +42,10 @@ pub(crate) struct Identity {
     signed_in_at: Option<Duration>,
     /// Why nothing goes on until a person acts.
     blocked: Option<Reason>,
+    /// While it is blocked: when to look whether somebody has signed in elsewhere.
+    look_at: Duration,
+    /// Somebody signed out here: what others sign in to is no business of this session.
+    signed_out: bool,
     /// Why the last exchange failed.
     trouble: Option<Reason>,
     /// Failures that may be repeated only once.
@@ -138,6 +143,8 @@ impl Identity {
             retry_at: Duration::ZERO,
             signed_in_at: None,
             blocked: None,
+            look_at: Duration::ZERO,
+            signed_out: false,
             trouble: None,
             last_chance: false,
         }
@@ -211,14 +218,19 @@ impl Identity {
 
     /// What is due, and by when. `credentials_wanted` while a connection is to be made or kept.
     pub(crate) fn deadline(&self, credentials_wanted: bool) -> Option<Deadline> {
+        let store = self.session_store.deadline().map(|at| Deadline::new(at, Wake::Identity));
+        earlier(store, self.next_exchange(credentials_wanted))
+    }
+
+    fn next_exchange(&self, credentials_wanted: bool) -> Option<Deadline> {
         if let Some(work) = &self.work {
             return Some(Deadline::new(work.until, Wake::HttpDeadline));
         }
-        if let Some(until) = self.session_store.asked_until() {
-            return Some(Deadline::new(until, Wake::Identity));
-        }
-        if self.challenge.is_some() || (self.blocked.is_some() && self.tokens.is_none()) {
+        if self.challenge.is_some() || self.session_store.asked_until().is_some() {
             return None;
+        }
+        if self.blocked.is_some() && self.tokens.is_none() {
+            return (!self.signed_out).then(|| Deadline::new(self.look_at, Wake::Identity));
         }
         let due = self.due(credentials_wanted).map(|due| due.max(self.retry_at));
         let end = self.tokens.as_ref().filter(|_| self.blocked.is_some()).map(|held| held.lapses);
@@ -245,6 +257,7 @@ impl Identity {
 
     /// Begins what is due.
     pub(crate) fn step(&mut self, cx: &mut Context, credentials_wanted: bool) {
+        self.step_store(cx);
         if let Some(work) = &self.work {
             if work.until > cx.mono() {
                 return;
@@ -264,6 +277,12 @@ impl Identity {
         if self.blocked.is_some() && self.tokens.as_ref().is_some_and(|held| held.lapses <= now) {
             // Nothing will renew them.
             self.tokens = None;
+        }
+        if self.blocked.is_some() && self.tokens.is_none() {
+            if self.challenge.is_none() && !self.signed_out && self.look_at <= now {
+                self.look(cx);
+            }
+            return;
         }
         if self.challenge.is_some() || now < self.retry_at {
             return;
@@ -346,10 +365,6 @@ impl Identity {
         self.work.as_ref().filter(|work| work.id == id).map(|work| (work.sent, work.source))
     }
 
-    fn store(&self, cx: &mut Context) {
-        cx.outbox.store(self.stored.clone());
-    }
-
     /// When an earlier run found that this account may not publish.
     pub(crate) fn publish_denied_at(&self) -> Option<UnixTime> {
         self.stored.publish_denied_at.map(UnixTime::from_secs)
@@ -371,7 +386,8 @@ impl Identity {
         self.stored.refresh_token = None;
         self.challenge = None;
         self.work = None;
-        self.session_store = SessionStore::default();
+        self.session_store.reset();
+        self.signed_out = false;
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
@@ -389,7 +405,8 @@ impl Identity {
 
     /// Revokes the refresh token as far as can be, and forgets everything.
     pub(crate) fn sign_out(&mut self, cx: &mut Context) {
-        self.session_store = SessionStore::default();
+        self.session_store.reset();
+        self.signed_out = true;
         if let Some(token) = self.stored.refresh_token.take() {
             let (request, next) = mysa_cognito::revoke(&cx.environment.pool, &token);
             self.send(cx, &request, Stage::Revoked(next));

@@ -151,7 +151,7 @@ impl Identity {
 
     /// The refresh token is of no use any more.
     pub(super) fn refresh_refused(&mut self, cx: &mut Context, kind: RefusalKind) {
-        self.stored.refresh_token = None;
+        self.stored.refused_token = self.stored.refresh_token.take().map(|token| token.fingerprint());
         if kind == RefusalKind::RefreshRejected && self.password.is_some() {
             self.retry_at = cx.mono();
         } else {
@@ -226,12 +226,7 @@ impl Identity {
         self.blocked = None;
         self.challenge = None;
         let mut changed = self.stored.refused.take().is_some() | self.stored.not_before.take().is_some();
-        if let Some(refresh) = &tokens.refresh
-            && self.stored.refresh_token.as_ref() != Some(refresh)
-        {
-            self.stored.refresh_token = Some(refresh.clone());
-            changed = true;
-        }
+        changed |= self.take_refresh_token(tokens.refresh.as_ref());
         let life = tokens.expires_in.max(SHORTEST_TOKEN_LIFE);
         let margin = cx.settings.renewal_margin.min(life / 4);
         self.tokens =

@@ -1,61 +1,248 @@
 //! What is kept between runs, where several processes of one account share it.
 //!
 //! With rotation each use of a refresh token ends it, and the process that used it keeps the next. So what is kept is
-//! read again before it is used; and once more when it was refused, since another process may have used it in between.
+//! read again before it is used, and once more when it was refused, since another process may have used it in between.
+//! Of two tokens the one with the higher generation is tried first. The other one stays in memory: it is tried when the
+//! first is refused. What could not be kept is tried again until it is.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_cognito::{RefusalKind, StoredSession};
+use mysa_cognito::{RefreshToken, RefusalKind, StoredSession};
 
 use super::Identity;
+use crate::StoreResult;
+use crate::backoff::Backoff;
 use crate::context::Context;
 
 /// How far what is held is known to be what is kept.
 #[derive(Debug, Default)]
 pub(super) struct SessionStore {
-    state: State,
+    read: Read,
+    write: Write,
+    write_failures: Backoff,
+    /// The token held was handed out by the pool just now, and can be nowhere but here.
+    unwritten: bool,
     /// The token held was refused, for this reason, and what is kept has been looked at so often since.
     doubt: Option<(RefusalKind, u8)>,
+    /// Other tokens that were met and not refused yet: of another sign-in, which goes on working.
+    spares: Vec<Spare>,
+    /// Fingerprints of tokens that were refused, or used up by rotation. The latest few.
+    dead: Vec<String>,
+    /// Highest generation met.
+    generation: u64,
+    /// A different token is kept, by its fingerprint.
+    kept_other: Option<String>,
+}
+
+#[derive(Debug)]
+struct Spare {
+    token: RefreshToken,
+    generation: u64,
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum Read {
     #[default]
     Unread,
     /// The driver was asked to read it.
     Asked { until: Duration },
     /// It was read just now, and goes for the latest until then.
-    Read { until: Duration },
+    Done { until: Duration },
 }
 
-/// Time a driver has to read a small file.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+#[derive(Debug, Default)]
+enum Write {
+    /// Nothing is to be kept that is not.
+    #[default]
+    Clean,
+    /// To be kept at that time.
+    Due { at: Duration },
+    /// The driver was asked to keep it. `again` if it has changed since.
+    Asked { until: Duration, again: bool },
+}
+
+/// Time a driver has to read or write a small file.
+const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a refusal, time for another process to keep what it was given for the same token, before the second look.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
+/// Time between two looks for a session that somebody else has signed in meanwhile.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// Pauses before what could not be kept is tried again.
+const FIRST_REWRITE: Duration = Duration::from_secs(5);
+const LONGEST_REWRITE: Duration = Duration::from_secs(120);
+/// Fingerprints of dead tokens that are remembered.
+const DEAD: usize = 8;
+/// Other tokens that are remembered.
+const SPARES: usize = 4;
 
 impl SessionStore {
+    /// When a reading or writing has had its time, or is due.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let read = self.asked_until();
+        let write = match self.write {
+            Write::Clean => None,
+            Write::Due { at } => Some(at),
+            Write::Asked { until, .. } => Some(until),
+        };
+        match (read, write) {
+            (Some(read), Some(write)) => Some(read.min(write)),
+            (read, write) => read.or(write),
+        }
+    }
+
     pub(super) const fn asked_until(&self) -> Option<Duration> {
-        match self.state {
-            State::Asked { until } => Some(until),
-            State::Unread | State::Read { .. } => None,
+        match self.read {
+            Read::Asked { until } => Some(until),
+            Read::Unread | Read::Done { .. } => None,
         }
     }
 
     /// Whether it was read for the use that is about to be made. The next one needs another reading.
     pub(super) fn take_read(&mut self, now: Duration) -> bool {
-        matches!(core::mem::take(&mut self.state), State::Read { until } if until > now)
+        matches!(core::mem::take(&mut self.read), Read::Done { until } if until > now)
+    }
+
+    /// Starts anew for another sign-in; what is dead stays so.
+    pub(super) fn reset(&mut self) {
+        let Self { dead, generation, .. } = core::mem::take(self);
+        *self = Self { dead, generation, ..Self::default() };
+    }
+
+    fn is_dead(&self, token: &RefreshToken) -> bool {
+        self.dead.contains(&token.fingerprint())
+    }
+
+    /// Remembers a token that may be of use when the one held is refused.
+    fn spare(&mut self, token: RefreshToken, generation: u64) {
+        self.spares.retain(|spare| spare.token != token);
+        if !self.is_dead(&token) {
+            self.spares.push(Spare { token, generation });
+            self.spares.sort_by_key(|spare| spare.generation);
+            if self.spares.len() > SPARES {
+                self.spares.remove(0);
+            }
+        }
+    }
+
+    /// The newest of the other tokens.
+    fn take_spare(&mut self) -> Option<Spare> {
+        while let Some(spare) = self.spares.pop() {
+            if !self.is_dead(&spare.token) {
+                return Some(spare);
+            }
+        }
+        None
+    }
+
+    fn bury(&mut self, fingerprint: String) {
+        if !self.dead.contains(&fingerprint) {
+            if self.dead.len() >= DEAD {
+                self.dead.remove(0);
+            }
+            self.dead.push(fingerprint);
+        }
     }
 }
 
 impl Identity {
+    /// Asks for what is held to be kept.
+    pub(super) fn store(&mut self, cx: &mut Context) {
+        if let Write::Asked { again, .. } = &mut self.session_store.write {
+            *again = true;
+            return;
+        }
+        self.session_store.write = Write::Asked { until: cx.after(DRIVER_TIMEOUT), again: false };
+        cx.outbox.store(self.stored.clone());
+    }
+
+    /// Writes what is due. A driver that never answers is taken for one that keeps nothing.
+    pub(super) fn step_store(&mut self, cx: &mut Context) {
+        let now = cx.mono();
+        match self.session_store.write {
+            Write::Due { at } if at <= now => self.store(cx),
+            Write::Asked { until, again } if until <= now => {
+                self.session_store.write = Write::Clean;
+                self.session_store.unwritten = false;
+                if again {
+                    self.store(cx);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes what became of the last writing.
+    pub(crate) fn handle_store_result(&mut self, cx: &mut Context, result: StoreResult) {
+        let Write::Asked { again, .. } = self.session_store.write else { return };
+        self.session_store.write = Write::Clean;
+        match result {
+            StoreResult::Kept => {
+                self.session_store.write_failures.reset();
+                self.session_store.unwritten = false;
+                self.session_store.kept_other = None;
+                if again {
+                    self.store(cx);
+                }
+            }
+            StoreResult::Failed => {
+                // It may have been written all the same, so that another process may use it up from now on.
+                self.session_store.unwritten = false;
+                let failures = &mut self.session_store.write_failures;
+                let pause = FIRST_REWRITE + failures.next(FIRST_REWRITE, LONGEST_REWRITE, &mut cx.entropy);
+                self.session_store.write = Write::Due { at: cx.after(pause) };
+            }
+            StoreResult::Newer(kept) => {
+                if self.is_ours(&kept) && self.session_store.unwritten {
+                    // What is kept cannot come from a token that nobody else has seen: this one is the newer.
+                    self.session_store.generation = self.session_store.generation.max(kept.generation);
+                    self.stored.generation = self.session_store.generation.saturating_add(1);
+                    self.session_store.generation = self.stored.generation;
+                    self.session_store.kept_other =
+                        kept.refresh_token.as_ref().map(RefreshToken::fingerprint);
+                    self.store(cx);
+                } else {
+                    self.meet(cx, Some(*kept));
+                }
+            }
+        }
+    }
+
+    /// Takes the refresh token that came with new tokens, if one did. True if it has to be kept.
+    pub(super) fn take_refresh_token(&mut self, token: Option<&RefreshToken>) -> bool {
+        let store = &mut self.session_store;
+        store.doubt = None;
+        let held = self.stored.refresh_token.as_ref();
+        match token.filter(|token| held != Some(*token)) {
+            Some(token) => {
+                if let Some(used_up) = held {
+                    store.bury(used_up.fingerprint());
+                }
+                self.stored.refresh_token = Some(token.clone());
+                store.unwritten = true;
+            }
+            // The one held works. What is kept is another, which does not.
+            None if store.kept_other.as_ref().is_some_and(|other| store.dead.contains(other)) => {}
+            None => return false,
+        }
+        store.generation = store.generation.max(self.stored.generation).saturating_add(1);
+        self.stored.generation = store.generation;
+        true
+    }
+
     /// Asks for what is kept.
     pub(super) fn look(&mut self, cx: &mut Context) {
-        self.session_store.state = State::Asked { until: cx.after(READ_TIMEOUT) };
+        self.session_store.read = Read::Asked { until: cx.after(DRIVER_TIMEOUT) };
+        self.look_at = cx.after(LOOK_INTERVAL);
         cx.outbox.load();
     }
 
     /// The refresh token was refused: is there another by now?
     pub(super) fn doubt(&mut self, cx: &mut Context, why: RefusalKind) {
+        if let Some(refused) = &self.stored.refresh_token {
+            self.session_store.bury(refused.fingerprint());
+        }
         self.session_store.doubt = Some((why, 0));
         self.look(cx);
     }
@@ -65,24 +252,84 @@ impl Identity {
         if self.session_store.asked_until().is_none() {
             return;
         }
-        self.session_store.state = State::Read { until: cx.after(READ_TIMEOUT) };
-        let other = stored.filter(|other| {
-            other.account.eq_ignore_ascii_case(&self.stored.account)
-                && other.client_id == self.stored.client_id
-                && other.refresh_token.is_some()
-                && other.refresh_token != self.stored.refresh_token
-        });
-        match (other, self.session_store.doubt.take()) {
-            (Some(other), _) => {
-                self.stored = other;
-                self.retry_at = cx.mono();
-            }
-            (None, Some((why, 0))) => {
-                self.session_store = SessionStore { state: State::Unread, doubt: Some((why, 1)) };
+        self.session_store.read = Read::Done { until: cx.after(DRIVER_TIMEOUT) };
+        if self.meet(cx, stored) {
+            return;
+        }
+        match self.session_store.doubt.take() {
+            Some((why, 0)) => {
+                self.session_store.read = Read::Unread;
+                self.session_store.doubt = Some((why, 1));
                 self.retry_at = cx.after(SECOND_LOOK);
             }
-            (None, Some((why, _))) => self.refresh_refused(cx, why),
-            (None, None) => {}
+            Some((why, _)) => self.refresh_refused(cx, why),
+            None => {}
         }
+    }
+
+    /// Compares what is kept with what is held, and holds the better token. True if that is another one.
+    fn meet(&mut self, cx: &Context, kept: Option<StoredSession>) -> bool {
+        if let Some(kept) = kept.filter(|kept| self.is_ours(kept)) {
+            self.session_store.generation = self.session_store.generation.max(kept.generation);
+            let same = kept.refresh_token == self.stored.refresh_token;
+            self.session_store.kept_other =
+                kept.refresh_token.as_ref().filter(|_| !same).map(RefreshToken::fingerprint);
+            if same {
+                self.stored.generation = self.stored.generation.max(kept.generation);
+            } else if let Some(token) = kept.refresh_token.clone()
+                && !self.session_store.is_dead(&token)
+            {
+                let held = self.stored.refresh_token.as_ref();
+                let older = kept.generation < self.stored.generation;
+                if older && held.is_some_and(|held| !self.session_store.is_dead(held)) {
+                    self.session_store.spare(token, kept.generation);
+                } else {
+                    self.hold(cx, kept);
+                    return true;
+                }
+            }
+        }
+        self.hold_spare(cx)
+    }
+
+    /// Holds what is kept; what was held may still be of use.
+    fn hold(&mut self, cx: &Context, kept: StoredSession) {
+        let identity_id = self.stored.identity_id.take();
+        let publish_denied_at = self.stored.publish_denied_at;
+        let held = core::mem::replace(&mut self.stored, kept);
+        self.stored.identity_id = self.stored.identity_id.take().or(identity_id);
+        self.stored.publish_denied_at = self.stored.publish_denied_at.or(publish_denied_at);
+        if let Some(token) = held.refresh_token {
+            self.session_store.spare(token, held.generation);
+        }
+        self.session_store.kept_other = None;
+        self.begin_with_token(cx);
+    }
+
+    /// Turns to the newest of the other tokens, if the one held is dead.
+    fn hold_spare(&mut self, cx: &Context) -> bool {
+        if self.stored.refresh_token.as_ref().is_some_and(|held| !self.session_store.is_dead(held)) {
+            return false;
+        }
+        let Some(Spare { token, generation }) = self.session_store.take_spare() else { return false };
+        self.session_store.kept_other = self.stored.refresh_token.as_ref().map(RefreshToken::fingerprint);
+        self.stored.refresh_token = Some(token);
+        self.stored.generation = generation;
+        self.begin_with_token(cx);
+        true
+    }
+
+    fn begin_with_token(&mut self, cx: &Context) {
+        self.session_store.unwritten = false;
+        self.session_store.doubt = None;
+        if self.blocked.is_some() {
+            self.blocked = None;
+            self.trouble = None;
+        }
+        self.retry_at = cx.mono();
+    }
+
+    fn is_ours(&self, kept: &StoredSession) -> bool {
+        kept.belongs_to(&self.stored.account) && kept.client_id == self.stored.client_id
     }
 }

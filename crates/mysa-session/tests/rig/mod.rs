@@ -15,7 +15,7 @@ use mysa_mqtt_codec::{
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_session::{
     CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Level, Now, Output,
-    Session, Settings, Start, Verdict,
+    Session, Settings, Start, StoreResult, Verdict,
 };
 
 pub(crate) const START: i64 = 1_767_323_045_000;
@@ -28,6 +28,8 @@ pub(crate) struct Rig {
     pub(crate) host_ahead_ms: i64,
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) stored: Option<StoredSession>,
+    /// Nothing can be kept.
+    pub(crate) disk_full: bool,
     pub(crate) cloud: Cloud,
     pub(crate) log: Log,
     /// Events are left unread.
@@ -46,6 +48,8 @@ pub(crate) struct Cloud {
     pub(crate) refresh: Reply,
     /// Refresh tokens that the pool takes, if it does not take all.
     pub(crate) accepted: Option<Vec<&'static str>>,
+    /// Each refresh hands out another refresh token, `rotated-1` and so on.
+    pub(crate) rotates: bool,
     pub(crate) respond: Reply,
     pub(crate) credentials_life: i64,
     /// `Expiration` of credentials as it is written, in place of one by their life.
@@ -135,6 +139,7 @@ impl Rig {
             devices: vec![(LITE.into(), "BB-V2-0-L".into())],
             refresh: Reply::Good,
             accepted: None,
+            rotates: false,
             respond: Reply::Good,
             credentials_life: 3_600,
             expiration: None,
@@ -166,6 +171,7 @@ impl Rig {
             host_ahead_ms,
             events: Vec::new(),
             stored: None,
+            disk_full: false,
             cloud,
             log: Log::default(),
             paused: false,
@@ -305,7 +311,18 @@ impl Rig {
                     self.log.closes += 1;
                     self.cloud.sockets.remove(&conn);
                 }
-                Output::Store(stored) => self.stored = Some(stored),
+                Output::Store(stored) => {
+                    let result = match &self.stored {
+                        _ if self.disk_full => StoreResult::Failed,
+                        Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
+                        _ => StoreResult::Kept,
+                    };
+                    if result == StoreResult::Kept {
+                        self.stored = Some(stored);
+                    }
+                    let now = self.now();
+                    self.session.handle_store_result(now, result);
+                }
                 Output::Forget => self.stored = None,
                 Output::Load => {
                     let (now, stored) = (self.now(), self.stored.clone());
@@ -330,7 +347,13 @@ impl Rig {
             return match if refresh { self.cloud.refresh } else { self.cloud.respond } {
                 Reply::Good => {
                     self.cloud.tokens += 1;
-                    Some((200, tokens(self.cloud.tokens).replace("3600", self.cloud.expires_in)))
+                    let mut body = tokens(self.cloud.tokens).replace("3600", self.cloud.expires_in);
+                    if self.cloud.rotates {
+                        let refresh =
+                            format!(r#""RefreshToken":"rotated-{}","AccessToken""#, self.cloud.tokens);
+                        body = body.replace(r#""AccessToken""#, &refresh);
+                    }
+                    Some((200, body))
                 }
                 Reply::Status(status, body) => Some((status, body.into())),
                 Reply::Timeout => None,

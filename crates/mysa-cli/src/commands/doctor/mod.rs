@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mysa_proto::Channel;
 use mysa_tokio::{
-    Client, DeviceView, Diagnosis, Handshake, Loaded, NotReady, ProbeError, Prober, Publishes, Reason,
-    Subscribed, TokenFileError,
+    Client, DeviceView, Diagnosis, Handshake, NotReady, ProbeError, Prober, Publishes, Reason, Subscribed,
+    TokenFileError,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -103,7 +103,7 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
         }
     };
     match context.token_file(&account).load() {
-        Ok(Loaded::Session(stored)) if stored.refused.is_some() => {
+        Ok(Some(stored)) if stored.refused.is_some() => {
             report.fail(
                 STEP,
                 Exit::SignIn,
@@ -111,13 +111,10 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
                 LOGIN,
             )?;
         }
-        Ok(Loaded::Session(stored)) => {
+        Ok(Some(stored)) => {
             report.good(STEP, "valid; only its owner can read it")?;
             stored_permission(report, stored.publish_denied_at)?;
             return Ok(Some(account));
-        }
-        Ok(Loaded::SetAside(_)) => {
-            report.fail(STEP, Exit::SignIn, "it was invalid and was renamed", LOGIN)?;
         }
         Err(TokenFileError::Exposed { mode, .. }) => {
             let advice = "Whoever read it can act in your name: run `mysa logout` and `mysa login`; or, if nobody \
@@ -128,7 +125,13 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
             let advice = "Look at the owner and the permissions of the folder that `mysa config path` names.";
             report.fail(STEP, Exit::Failed, format!("the system refuses: {error}"), advice)?;
         }
-        _ => report.fail(STEP, Exit::SignIn, "not signed in", LOGIN)?,
+        Err(error @ TokenFileError::Damaged { .. }) => {
+            report.fail(STEP, Exit::SignIn, error.to_string(), LOGIN)?
+        }
+        Err(error) => {
+            report.fail(STEP, Exit::Failed, error.to_string(), "The file is left as it is.")?;
+        }
+        Ok(None) => report.fail(STEP, Exit::SignIn, "not signed in", LOGIN)?,
     }
     Ok(None)
 }
