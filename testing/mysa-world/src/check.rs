@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_mqtt_codec::{Inbound, decode};
 use mysa_proto::{DeviceId, Field, Mode, Source, Topic, UnixTime};
-use mysa_session::{CommandId, Event, HttpId, Verdict};
+use mysa_session::{CommandId, Event, HttpId, Reason, Verdict};
 use sha2::Digest as _;
 
 use crate::World;
@@ -58,11 +58,7 @@ impl World {
             command.settings,
             if command.again { " (DUP)" } else { "" }
         ));
-        self.transmit(
-            command.device,
-            Carrier::Message { id: command.id, again: command.again },
-            &command.settings,
-        )
+        self.transmit(command.device, Carrier::Message(command.id), &command.settings)
     }
 
     fn transmit(
@@ -167,11 +163,11 @@ impl World {
 
     /// What is true of a thermostat.
     pub(crate) fn truth(&self, device: DeviceId) -> Option<Truth> {
-        let truth = self.cloud.truth(device)?;
+        let held = self.cloud.held(device)?;
         Some(Truth {
-            setpoint: truth.setpoint.as_hundredths().into(),
-            mode: truth.mode.wire().into(),
-            lock: truth.locked,
+            setpoint: held.setpoint.as_hundredths().into(),
+            mode: held.mode.wire().into(),
+            lock: held.lock,
         })
     }
 
@@ -235,7 +231,8 @@ impl World {
         let touched =
             self.foreign_at.get(&device).is_some_and(|then| *then + IN_TRANSIT >= sent.unwrap_or(at));
         for (setting, asked) in settled {
-            if !touched && truth.value(setting).is_some() && self.ledger.is_newest(id, setting) {
+            let followed = !touched && !self.reordered.contains(&device);
+            if followed && truth.value(setting).is_some() && self.ledger.is_newest(id, setting) {
                 self.settled.insert((device, setting), Settled { command: id, asked });
             }
         }
@@ -364,6 +361,9 @@ impl World {
 
     /// A thermostat is shown as live only while something was received: from it, or of it by REST.
     fn check_staleness(&self) -> Result<(), Violation> {
+        if self.session.service().reason == Reason::ShutDown {
+            return Ok(());
+        }
         let limit = self.settings.stale_after_quiet + STALENESS_SLACK;
         for device in self.session.devices().filter(|device| !device.is_stale()) {
             let id = device.id();
@@ -386,7 +386,7 @@ impl World {
     }
 
     /// The states the session is in, as bits of [`SessionState`].
-    pub(crate) fn states(&self) -> u64 {
+    pub(crate) fn states(&self) -> u128 {
         if self.is_asleep() {
             return SessionState::Asleep.bit();
         }

@@ -21,8 +21,8 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $text,)* }
             }
 
-            pub(crate) const fn bit(self) -> u64 {
-                1 << self as u64
+            pub(crate) const fn bit(self) -> u128 {
+                1 << self as u32
             }
         }
 
@@ -95,6 +95,12 @@ kinds! {
         Person = "person turns the knob",
         Schedule = "schedule fires",
         OtherApp = "other app writes",
+        ConnectCloses = "CONNECT ends the connection",
+        FewGranted = "few filters granted",
+        NothingDelivered = "nothing delivered",
+        StatusRetained = "status retained",
+        BrokerStopsReading = "broker stops reading",
+        MessagesReordered = "messages reordered",
         LastingDevice = "device never heals",
         LastingRoute = "route never heals",
     }
@@ -124,7 +130,7 @@ const STATES: usize = SessionState::ALL.len();
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Coverage {
     counts: Box<[[u32; STATES]; TROUBLES]>,
-    last: (u64, u64),
+    last: (u128, u128),
 }
 
 impl Default for Coverage {
@@ -135,7 +141,7 @@ impl Default for Coverage {
 
 impl Coverage {
     /// Notes which kinds of trouble are in force, and which states hold: each pair counts once for as long as it lasts.
-    pub(crate) fn see(&mut self, troubles: u64, states: u64) {
+    pub(crate) fn see(&mut self, troubles: u128, states: u128) {
         let (before, then) = self.last;
         if (before, then) == (troubles, states) {
             return;
@@ -150,7 +156,7 @@ impl Coverage {
     }
 
     /// Notes something that happens at once.
-    pub(crate) fn strike(&mut self, kind: TroubleKind, states: u64) {
+    pub(crate) fn strike(&mut self, kind: TroubleKind, states: u128) {
         for state in bits(states) {
             self.add(kind as usize, state, 1);
         }
@@ -203,7 +209,7 @@ impl fmt::Display for Coverage {
     }
 }
 
-fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+fn bits(mut mask: u128) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         if mask == 0 {
             return None;

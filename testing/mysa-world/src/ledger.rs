@@ -13,8 +13,6 @@ use crate::writes::{Asked, Setting, Settings, WireValue};
 const MOST_IDS: usize = 4;
 /// Requests a command may go by over REST: the first, and repeats after answers that say it was not carried out.
 const MOST_REQUESTS: usize = 3;
-/// The session still repeats a PUBLISH whose PUBACK is lost after the verdict on its command. To be removed with that.
-const REPEATS_AFTER_VERDICT_PASS: bool = true;
 /// Commands of one thermostat that are remembered.
 const REMEMBERED: usize = 64;
 
@@ -100,13 +98,8 @@ struct Expected {
 /// How one transmission leaves the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Carrier {
-    /// A PUBLISH with this id in its envelope.
-    Message {
-        /// The id.
-        id: u64,
-        /// Whether it is a repeat with DUP.
-        again: bool,
-    },
+    /// A PUBLISH with this id in its envelope, for the first time or with DUP.
+    Message(u64),
     /// A request to the structured service.
     Request(HttpId),
 }
@@ -268,21 +261,15 @@ impl Ledger {
                 if *setting == Setting::Mode && has_fan && matches!(carrier, Carrier::Request(_)) {
                     continue;
                 }
-                return Err(unasked(device, *setting, value));
+                return Err(unasked(all, device, *setting, value));
             };
             if newest.decided.is_none() && newest.accepts(*setting, value) {
                 carried.push(newest.id);
                 continue;
             }
-            if REPEATS_AFTER_VERDICT_PASS
-                && matches!(carrier, Carrier::Message { again: true, .. })
-                && newest.accepts(*setting, value)
-            {
-                continue;
-            }
             let newest = newest.id;
             let Some(owner) = candidates.find(|one| one.accepts(*setting, value)) else {
-                return Err(unasked(device, *setting, value));
+                return Err(unasked(all, device, *setting, value));
             };
             let (command, setting) = (owner.id.to_string(), format!("{setting:?}"));
             return Err(if owner.id == newest {
@@ -305,7 +292,7 @@ impl Ledger {
                 return Err(Violation::TooLate { command, late });
             }
             match carrier {
-                Carrier::Message { id, .. } => {
+                Carrier::Message(id) => {
                     if !issued.requests.is_empty() {
                         return Err(Violation::SwitchedBack { command });
                     }
@@ -428,8 +415,14 @@ impl Ledger {
     }
 }
 
-fn unasked(device: DeviceId, setting: Setting, value: &WireValue) -> Violation {
-    Violation::Unasked { device, setting: format!("{setting:?}"), value: format!("{value:?}") }
+/// The violation of a value that no open command asks for: perhaps one does that had its verdict before it was sent.
+fn unasked(all: &[Issued], device: DeviceId, setting: Setting, value: &WireValue) -> Violation {
+    let decided = all.iter().rev().find(|one| one.is_void() && one.accepts(setting, value));
+    let setting = format!("{setting:?}");
+    match decided {
+        Some(decided) => Violation::AfterVerdict { command: decided.id.to_string(), setting },
+        None => Violation::Unasked { device, setting, value: format!("{value:?}") },
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A Mysa session and the simulated cloud in one virtual world.
 //!
 //! [`World`] pairs the client and the cloud in memory: a seeded network between them delays, cuts, reframes and loses;
-//! time jumps from one deadline to the next, so a day costs milliseconds; after every step the invariants of
-//! [`Violation`] are checked by eyes that share nothing with the client. The same seed gives the same run, byte for byte.
+//! time jumps from one deadline to the next, so a day costs milliseconds; after every step an independent checker verifies
+//! the invariants of [`Violation`]: it decodes the bytes of both channels itself, and compares with what the simulated
+//! thermostats hold. The same seed gives the same run, byte for byte.
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,6 +22,7 @@
 mod campaign;
 mod check;
 mod coverage;
+mod host;
 mod ledger;
 mod net;
 mod observer;

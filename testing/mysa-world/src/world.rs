@@ -59,6 +59,8 @@ pub struct World {
     /// Kinds of trouble in force, and the times of those that last.
     pub(crate) planned: Vec<(Duration, Duration, TroubleKind)>,
     pub(crate) verdicts: Vec<(Duration, CommandId, Verdict)>,
+    /// Verdicts of clients that ran before: their commands bear the same names.
+    pub(crate) old_verdicts: usize,
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) stored: Option<StoredSession>,
     /// When each thermostat's last message reached the client.
@@ -68,6 +70,8 @@ pub struct World {
     pub(crate) thermostats_lie: bool,
     /// Thermostats that acknowledge what they do not do.
     pub(crate) lying: BTreeSet<DeviceId>,
+    /// Thermostats whose messages overtake each other: what they end at is nobody's doing.
+    pub(crate) reordered: BTreeSet<DeviceId>,
     pub(crate) printed_at: Duration,
     /// When REST last answered anything, and when the client was born.
     pub(crate) answered_at: Duration,
@@ -178,6 +182,7 @@ impl World {
             records_coverage: false,
             planned: Vec::new(),
             verdicts: Vec::new(),
+            old_verdicts: 0,
             events: Vec::new(),
             stored: None,
             last_message: BTreeMap::new(),
@@ -197,6 +202,7 @@ impl World {
             duplicate_clients: 0,
             checked_at: Duration::ZERO,
             lying: BTreeSet::new(),
+            reordered: BTreeSet::new(),
             thermostats_lie: false,
             printed_at: Duration::ZERO,
             answered_at: Duration::ZERO,
@@ -258,6 +264,7 @@ impl World {
         }
         self.drain_cloud();
         self.dialled = 0;
+        self.old_verdicts = self.verdicts.len();
         self.tokens_good = false;
         self.forget_commands();
         let now = self.host_now();
@@ -457,10 +464,14 @@ impl World {
         &self.verdicts
     }
 
-    /// The verdict on a command, if there is one.
+    /// The verdict on a command of the client that runs now, if there is one.
     #[must_use]
     pub fn verdict(&self, id: CommandId) -> Option<&Verdict> {
-        self.verdicts.iter().find(|(_, of, _)| *of == id).map(|(_, _, verdict)| verdict)
+        self.verdicts
+            .iter()
+            .skip(self.old_verdicts)
+            .find(|(_, of, _)| *of == id)
+            .map(|(_, _, verdict)| verdict)
     }
 
     /// The events so far.

@@ -1,11 +1,11 @@
 //! `simulate --seeds N --hours H [--seed S]`: random homes, random trouble, all invariants; prints the seed and the
-//! history of a run that breaks one.
+//! history of a run that breaks one, and how often each kind of trouble met each state of the session.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use mysa_world::{Report, campaign};
+use mysa_world::{Coverage, Report, campaign};
 use sha2::{Digest as _, Sha256};
 
 struct Wanted {
@@ -75,10 +75,19 @@ fn main() -> ExitCode {
         sum(|report| report.commands.1 as u64),
         sum(|report| report.steps),
     );
+    let mut coverage = Coverage::default();
+    for report in &reports {
+        coverage.merge(&report.coverage);
+    }
+    for failure in &failures {
+        coverage.merge(&failure.coverage);
+    }
+    println!("\nHow often each kind of trouble met each state of the session:\n{coverage}");
     let Some(first) = failures.first() else { return ExitCode::SUCCESS };
     println!("{first}");
     for failure in failures.iter().skip(1) {
-        println!("seed {}: {}", failure.seed, failure.violation);
+        let kinds: Vec<&str> = failure.mix.iter().map(|kind| kind.name()).collect();
+        println!("seed {}: {} ({})", failure.seed, failure.violation, kinds.join(", "));
     }
     println!("again: simulate --seeds 1 --hours {} --seed {}", wanted.hours, first.seed);
     ExitCode::FAILURE

@@ -58,14 +58,6 @@ fn wire(change: &Change) -> Settings {
     asked(change, 50).into_iter().map(wire).collect()
 }
 
-const fn message(id: u64) -> Carrier {
-    Carrier::Message { id, again: false }
-}
-
-const fn repeat(id: u64) -> Carrier {
-    Carrier::Message { id, again: true }
-}
-
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
@@ -93,24 +85,35 @@ fn confirmed() -> Verdict {
 fn a_value_that_no_command_asks_for_is_seen() {
     let names = names();
     let mut empty = Ledger::default();
-    assert!(matches!(send(&mut empty, 1, message(1), &setpoint(20)), Err(Violation::Unasked { .. })));
+    assert!(matches!(
+        send(&mut empty, 1, Carrier::Message(1), &setpoint(20)),
+        Err(Violation::Unasked { .. })
+    ));
     let mut one = ledger(&names, &[setpoint(20)]);
     for wrong in [setpoint(21), Change::mode(Mode::Off), Change { mode: Some(Mode::Heat), ..setpoint(20) }] {
-        assert!(matches!(send(&mut one, 1, message(1), &wrong), Err(Violation::Unasked { .. })), "{wrong}");
+        assert!(
+            matches!(send(&mut one, 1, Carrier::Message(1), &wrong), Err(Violation::Unasked { .. })),
+            "{wrong}"
+        );
     }
-    send(&mut one, 1, message(1), &setpoint(20)).unwrap();
-    // One that was taken back before it was sent is as if nobody had asked.
+    send(&mut one, 1, Carrier::Message(1), &setpoint(20)).unwrap();
+    // One that was taken back before it was sent is never sent.
     let mut gone = ledger(&names, &[setpoint(20)]);
     gone.decide(names.commands[0], &Verdict::Expired(Expired::Cancelled)).unwrap();
-    assert!(matches!(send(&mut gone, 1, message(1), &setpoint(20)), Err(Violation::Unasked { .. })));
+    assert!(matches!(
+        send(&mut gone, 1, Carrier::Message(1), &setpoint(20)),
+        Err(Violation::AfterVerdict { .. })
+    ));
 }
 
 #[test]
 fn an_older_command_after_a_newer_one_is_seen_on_every_channel() {
     let names = names();
-    for (first, second) in
-        [(message(1), repeat(1)), (message(1), message(3)), (message(1), request(&names, 0))]
-    {
+    for (first, second) in [
+        (Carrier::Message(1), Carrier::Message(1)),
+        (Carrier::Message(1), Carrier::Message(3)),
+        (Carrier::Message(1), request(&names, 0)),
+    ] {
         let mut ledger = ledger(&names, &[setpoint(20)]);
         send(&mut ledger, 1, first, &setpoint(20)).unwrap();
         let newer = setpoint(22);
@@ -118,7 +121,7 @@ fn an_older_command_after_a_newer_one_is_seen_on_every_channel() {
         ledger.overtake(names.commands[1]);
         let found = send(&mut ledger, 3, second, &setpoint(20));
         assert!(matches!(found, Err(Violation::OlderAfterNewer { .. })), "{second:?}: {found:?}");
-        send(&mut ledger, 3, message(2), &newer).unwrap();
+        send(&mut ledger, 3, Carrier::Message(2), &newer).unwrap();
         let found = send(&mut ledger, 4, second, &setpoint(20));
         assert!(matches!(found, Err(Violation::OlderAfterNewer { .. })), "{second:?}: {found:?}");
     }
@@ -137,9 +140,9 @@ fn a_transmission_after_the_verdict_is_seen() {
         after: DEADLINE,
     };
     for verdict in [confirmed(), open] {
-        for carrier in [message(2), request(&names, 0)] {
+        for carrier in [Carrier::Message(2), request(&names, 0)] {
             let mut ledger = ledger(&names, &[setpoint(20)]);
-            send(&mut ledger, 1, message(1), &setpoint(20)).unwrap();
+            send(&mut ledger, 1, Carrier::Message(1), &setpoint(20)).unwrap();
             ledger.decide(names.commands[0], &verdict).unwrap();
             let found = send(&mut ledger, 2, carrier, &setpoint(20));
             assert!(matches!(found, Err(Violation::AfterVerdict { .. })), "{carrier:?}: {found:?}");
@@ -152,15 +155,15 @@ fn a_transmission_after_the_verdict_is_seen() {
 fn a_transmission_past_the_deadline_is_seen() {
     let names = names();
     let mut ledger_one = ledger(&names, &[setpoint(20)]);
-    send(&mut ledger_one, 30, message(1), &setpoint(20)).unwrap();
+    send(&mut ledger_one, 30, Carrier::Message(1), &setpoint(20)).unwrap();
     assert_eq!(
-        send(&mut ledger_one, 31, repeat(1), &setpoint(20)),
+        send(&mut ledger_one, 31, Carrier::Message(1), &setpoint(20)),
         Err(Violation::TooLate { command: names.commands[0].to_string(), late: secs(1) })
     );
     // Nobody can count who had his clock set back.
     let mut set_back = ledger(&names, &[setpoint(20)]);
     set_back.clock_set_back();
-    send(&mut set_back, 31, message(1), &setpoint(20)).unwrap();
+    send(&mut set_back, 31, Carrier::Message(1), &setpoint(20)).unwrap();
 }
 
 #[test]
@@ -168,15 +171,15 @@ fn a_command_is_asked_again_three_times_by_mqtt_and_goes_to_the_other_channel_on
     let names = names();
     let mut ledger_one = ledger(&names, &[setpoint(20)]);
     for id in 1..=4 {
-        send(&mut ledger_one, id, message(id), &setpoint(20)).unwrap();
-        send(&mut ledger_one, id, repeat(id), &setpoint(20)).unwrap();
+        send(&mut ledger_one, id, Carrier::Message(id), &setpoint(20)).unwrap();
+        send(&mut ledger_one, id, Carrier::Message(id), &setpoint(20)).unwrap();
     }
-    let found = send(&mut ledger_one, 5, message(5), &setpoint(20));
+    let found = send(&mut ledger_one, 5, Carrier::Message(5), &setpoint(20));
     assert!(matches!(found, Err(Violation::AskedTooOften { times: 5, .. })), "{found:?}");
     let mut switched = ledger(&names, &[setpoint(20)]);
-    send(&mut switched, 1, message(1), &setpoint(20)).unwrap();
+    send(&mut switched, 1, Carrier::Message(1), &setpoint(20)).unwrap();
     send(&mut switched, 2, request(&names, 0), &setpoint(20)).unwrap();
-    let found = send(&mut switched, 3, message(2), &setpoint(20));
+    let found = send(&mut switched, 3, Carrier::Message(2), &setpoint(20));
     assert!(matches!(found, Err(Violation::SwitchedBack { .. })), "{found:?}");
 }
 
@@ -225,7 +228,7 @@ fn a_confirmed_command_was_true_as_a_whole_at_one_moment_since_its_sending() {
         for truth in &before {
             ledger.sample(device(), truth);
         }
-        send(&mut ledger, 1, message(1), &both).unwrap();
+        send(&mut ledger, 1, Carrier::Message(1), &both).unwrap();
         for truth in &after {
             ledger.sample(device(), truth);
         }
@@ -234,7 +237,7 @@ fn a_confirmed_command_was_true_as_a_whole_at_one_moment_since_its_sending() {
     }
     // What a newer command asks for is not the older one's any more.
     let mut two = ledger(&names, &[both, setpoint(18)]);
-    send(&mut two, 2, message(1), &Change { mode: Some(Mode::Heat), ..setpoint(18) }).unwrap();
+    send(&mut two, 2, Carrier::Message(1), &Change { mode: Some(Mode::Heat), ..setpoint(18) }).unwrap();
     two.sample(device(), &truth(18, 3));
     let (_, issued) = two.decide(names.commands[0], &confirmed()).unwrap();
     assert!(Ledger::was_true(issued));

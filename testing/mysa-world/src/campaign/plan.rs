@@ -1,0 +1,265 @@
+//! What a run will be like, drawn before it begins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mysa_proto::{Celsius, Change, DeviceId, Mode};
+use mysa_session::{CommandChannel, CommandId, ConfirmBy, Level, Settings, Start};
+use mysa_sim::{AccountSpec, CloudSpec, DeviceSpec, Endpoint, Fault, HomeSpec, Incident, Window};
+
+use crate::Rng;
+use crate::coverage::TroubleKind;
+use crate::net::{Framing, NetSpec};
+
+/// What a run will be like.
+pub(super) struct Plan {
+    pub(super) spec: CloudSpec,
+    pub(super) net: NetSpec,
+    pub(super) settings: Settings,
+    pub(super) devices: Vec<DeviceId>,
+    /// Thermostats of a model that is known.
+    pub(super) speaking: BTreeSet<DeviceId>,
+    /// Those that the structured service does not reach.
+    pub(super) mqtt_only: BTreeSet<DeviceId>,
+    pub(super) ahead_ms: i64,
+    pub(super) length: Duration,
+    pub(super) mix: Vec<TroubleKind>,
+    pub(super) troubles: usize,
+    /// When each trouble that lasts is in force.
+    pub(super) windows: Vec<(Duration, Duration, TroubleKind)>,
+    /// What is done from outside, in the order of its time.
+    pub(super) actions: BTreeMap<(Duration, usize), Action>,
+    /// Thermostats that may acknowledge what they do not do.
+    pub(super) lying: BTreeSet<DeviceId>,
+    /// Thermostats whose messages may overtake each other.
+    pub(super) reordered: BTreeSet<DeviceId>,
+    /// A fault that never heals, and the thermostat that it concerns.
+    pub(super) lasting: Option<Window>,
+    pub(super) lasting_device: Option<DeviceId>,
+    /// When commands are given, to put trouble near them.
+    commanded: Vec<(Duration, DeviceId)>,
+}
+
+/// Something done from outside.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    Command {
+        device: DeviceId,
+        change: Change,
+        deadline: Option<Duration>,
+        cancel: Option<Duration>,
+    },
+    Cancel(CommandId),
+    Press(DeviceId, Change),
+    Happen(TroubleKind, Incident),
+    Suspend(Duration),
+    Freeze(Duration),
+    StepClock(i64),
+    DiskFull(bool),
+    SecondProcess,
+    FillRequestLine(DeviceId),
+    /// The client ends and starts anew, from its store or, if that is lost too, with the password.
+    Restart {
+        stored: bool,
+    },
+}
+
+pub(super) const EMAIL: &str = "ann@example.org";
+pub(super) const PASSWORD: &str = "canary-Correct-Horse-7";
+
+/// Kinds of trouble a run has at most.
+const LARGEST_MIX: u64 = 16;
+
+impl Plan {
+    pub(super) fn draw(rng: &mut Rng, length: Duration) -> Self {
+        const MODELS: [&str; 8] =
+            ["BB-V2-0", "BB-V2-0-L", "BB-V1-1", "BB-V2-0", "INF-V1-0", "AC-V1-0", "BB-V2-0-L", "BB-V9-X"];
+        let most = match rng.below(100) {
+            0 => 200,
+            1..5 => 60,
+            5..20 => 15,
+            _ => 6,
+        };
+        let count = rng.between(1, most);
+        let mut specs = Vec::new();
+        for number in 0..count {
+            let id = DeviceId::new(&format!("a0b1c2{:06x}", 0x10_0000 + number));
+            let model = rng.pick(&MODELS).copied().unwrap_or("BB-V2-0");
+            let Some(id) = id else { continue };
+            let mut spec = DeviceSpec::new(id, model, &format!("Room {number}"));
+            spec.setpoint = 16.0 + rng.below(12) as f64 / 2.0;
+            spec.room.temperature = spec.setpoint;
+            specs.push(spec);
+        }
+        let devices: Vec<DeviceId> = specs.iter().map(|spec| spec.id).collect();
+        let of = |wanted: fn(&str) -> bool| -> BTreeSet<DeviceId> {
+            specs.iter().filter(|spec| wanted(&spec.model)).map(|spec| spec.id).collect()
+        };
+        let speaking = of(|model| model != "BB-V9-X");
+        let mqtt_only = of(|model| model == "BB-V1-1");
+        let mut account = AccountSpec::new(EMAIL, PASSWORD);
+        let mut home = HomeSpec::new("Home");
+        home.devices = specs;
+        account.homes = vec![home];
+        let mut spec = CloudSpec::default();
+        spec.accounts = vec![account];
+        let mix = draw_mix(rng);
+        let store_in_trouble =
+            mix.iter().any(|kind| matches!(kind, TroubleKind::SecondProcess | TroubleKind::FullDisk));
+        spec.rules.rotation = rng.one_in(if store_in_trouble { 2 } else { 6 });
+        let mut settings = Settings::default();
+        settings.subscriptions.wildcard = rng.one_in(8);
+        settings.subscriptions.batch = rng.one_in(8);
+        settings.live_reports = !rng.one_in(10);
+        settings.read_only = rng.one_in(16);
+        settings.channel = match rng.below(6) {
+            0 => CommandChannel::Mqtt,
+            1 => CommandChannel::Structured,
+            _ => CommandChannel::Auto,
+        };
+        if rng.one_in(8) {
+            settings.confirm_by = ConfirmBy::Status;
+        }
+        if spec.rules.rotation {
+            settings.refresh_flow = mysa_cognito::RefreshFlow::GetTokensFromRefreshToken;
+        }
+        let mut plan = Self {
+            spec,
+            net: NetSpec {
+                latency: Duration::from_millis(rng.between(1, 150)),
+                jitter: Duration::from_millis(rng.between(0, 200)),
+                framing: match rng.below(6) {
+                    0 => Framing::Bytes,
+                    1 | 2 => Framing::Random,
+                    _ => Framing::Whole,
+                },
+                troubles: Vec::new(),
+            },
+            settings,
+            devices,
+            speaking,
+            mqtt_only,
+            ahead_ms: if rng.one_in(4) { (rng.below(80) as i64 - 40) * 60_000 } else { 0 },
+            length,
+            mix,
+            troubles: 0,
+            windows: Vec::new(),
+            actions: BTreeMap::new(),
+            lying: BTreeSet::new(),
+            reordered: BTreeSet::new(),
+            lasting: None,
+            lasting_device: None,
+            commanded: Vec::new(),
+        };
+        let hours = length.as_secs() / 3_600 + 1;
+        for _ in 0..rng.between(hours, hours * 3) {
+            let at = plan.moment(rng);
+            plan.add_commands(rng, at);
+        }
+        for kind in plan.mix.clone() {
+            for _ in 0..rng.between(1, 3) {
+                plan.add_trouble(rng, kind);
+            }
+        }
+        // People want something just when it does not work, or has just begun to work again.
+        for (from, until, _) in plan.windows.clone() {
+            for edge in [from, until] {
+                if rng.one_in(2) {
+                    let at = edge.min(plan.length) + Duration::from_millis(rng.below(25_000));
+                    plan.add_commands(rng, at.saturating_sub(Duration::from_secs(5)));
+                }
+            }
+        }
+        plan
+    }
+
+    pub(super) fn start(&self) -> Start {
+        Start::Password { username: EMAIL.into(), password: PASSWORD.into() }
+    }
+
+    /// Whether the trouble that never heals leaves commands a way by this channel.
+    pub(super) fn lasting_leaves(&self, channel: CommandChannel, level: Level) -> bool {
+        let structured_is_gone = self.lasting.as_ref().is_some_and(|window| {
+            matches!(window.fault, Fault::Http(Endpoint::Structured | Endpoint::StructuredWrite, _))
+        });
+        !structured_is_gone || channel != CommandChannel::Structured && level == Level::Live
+    }
+
+    /// A moment of the run.
+    pub(super) fn moment(&self, rng: &mut Rng) -> Duration {
+        Duration::from_millis(rng.below(u64::try_from(self.length.as_millis()).unwrap_or(1)))
+    }
+
+    /// A moment within seconds of a command and its thermostat, or any of both.
+    pub(super) fn moment_near_command(&self, rng: &mut Rng) -> (Duration, DeviceId) {
+        let near = rng.pick(&self.commanded).copied().filter(|_| !rng.one_in(4));
+        let Some((at, device)) = near else { return (self.moment(rng), self.device(rng)) };
+        // Most commands are confirmed within a second: half of the trouble comes in it.
+        let at = if rng.one_in(2) {
+            at + Duration::from_millis(rng.below(1_000))
+        } else {
+            (at + Duration::from_millis(rng.below(8_000))).saturating_sub(Duration::from_secs(3))
+        };
+        (at, device)
+    }
+
+    pub(super) fn device(&self, rng: &mut Rng) -> DeviceId {
+        *rng.pick(&self.devices).unwrap_or(&self.devices[0])
+    }
+
+    pub(super) fn act(&mut self, at: Duration, action: Action) {
+        let number = self.actions.len();
+        self.actions.insert((at.min(self.length), number), action);
+    }
+
+    fn add_commands(&mut self, rng: &mut Rng, at: Duration) {
+        let several = if rng.one_in(6) { rng.between(2, 5) } else { 1 };
+        for _ in 0..several {
+            let device = self.device(rng);
+            self.add_command(rng, at, device);
+            // Now and then people change their minds.
+            if rng.one_in(4) {
+                let later = at + Duration::from_millis(rng.below(12_000) * rng.below(2));
+                self.add_command(rng, later, device);
+            }
+        }
+    }
+
+    fn add_command(&mut self, rng: &mut Rng, at: Duration, device: DeviceId) {
+        let deadline = rng.one_in(4).then(|| Duration::from_millis(rng.between(500, 15_000)));
+        let cancel = rng.one_in(8).then(|| Duration::from_millis(rng.below(10_000)));
+        self.commanded.push((at, device));
+        let change = change(rng);
+        self.act(at, Action::Command { device, change, deadline, cancel });
+    }
+}
+
+pub(super) fn setpoint(rng: &mut Rng) -> Celsius {
+    Celsius::from_hundredths(1_600 + 50 * i32::try_from(rng.below(20)).unwrap_or(0))
+}
+
+pub(super) fn change(rng: &mut Rng) -> Change {
+    let setpoint = setpoint(rng);
+    match rng.below(12) {
+        0 | 1 => Change::mode(Mode::Off),
+        2 | 3 => Change::mode(Mode::Heat),
+        4 | 5 => Change { mode: Some(Mode::Heat), ..Change::setpoint(setpoint) },
+        6 => Change { lock: Some(rng.one_in(2)), ..Change::default() },
+        7 => Change { lock: Some(rng.one_in(2)), ..Change::setpoint(setpoint) },
+        _ => Change::setpoint(setpoint),
+    }
+}
+
+/// The kinds of trouble of a run: none, a few, or many.
+fn draw_mix(rng: &mut Rng) -> Vec<TroubleKind> {
+    let count = match rng.below(10) {
+        0 => 0,
+        1..7 => rng.between(1, 5),
+        _ => rng.between(5, LARGEST_MIX),
+    };
+    let mut mix = BTreeSet::new();
+    for _ in 0..count {
+        mix.extend(rng.pick(TroubleKind::ALL).copied());
+    }
+    mix.into_iter().collect()
+}
