@@ -21,39 +21,45 @@ fn setpoint(degrees: f64) -> Celsius {
     Celsius::from_degrees(degrees).unwrap()
 }
 
-/// The observer sees to it that no byte of the older follows one of the newer, on whatever connection.
+/// What is lost, in each mix: the PUBACK, what the thermostat says, both, nothing. The world checks on every wire that no
+/// byte of the older command follows one of the newer, or its own verdict.
 #[test]
 fn f09_a_lost_puback_never_replays_an_older_wish() {
-    let mut superseded = 0;
-    for (case, puback_arrives) in [(0, false), (1, true)] {
+    let (mut superseded, mut confirmed) = (0, 0);
+    for (case, puback_arrives, ack_arrives) in
+        [(0, false, false), (1, true, false), (2, false, true), (3, true, true)]
+    {
         for newer_after in 0..=9 {
             for cut_after in 0..=9 {
                 let mut world = live(commands_only(), 21 + case);
                 if !puback_arrives {
                     world.fault(secs(8), Fault::EatPubacks);
                 }
-                // What the thermostat says is lost as well: nothing tells the session that the older was done.
-                world.fault(secs(8), Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
-                world.fault(secs(8), Fault::Device(Some(device(V2)), DeviceFault::DropStatuses));
+                if !ack_arrives {
+                    // Nothing tells the session that the older was done.
+                    world.fault(secs(8), Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
+                    world.fault(secs(8), Fault::Device(Some(device(V2)), DeviceFault::DropStatuses));
+                }
                 let older = world.ask(V2, set(20.0));
                 world.go(STEP * newer_after);
                 let newer = world.ask(V2, set(22.0));
                 world.go(STEP * cut_after);
                 world.happen(Incident::CloseAll(Closing::Cut));
                 world.go(secs(60));
-                let at = format!("newer after {newer_after}, cut after {cut_after}, {puback_arrives}");
-                assert!(
-                    matches!(world.verdict_on(older), Verdict::Superseded { by, .. } if *by == newer),
-                    "{at}: {:?}",
-                    world.verdict_on(older)
+                let at = format!(
+                    "newer after {newer_after}, cut after {cut_after}, PUBACK {puback_arrives}, ack {ack_arrives}"
                 );
-                superseded += 1;
+                match world.verdict_on(older) {
+                    Verdict::Superseded { by, .. } if *by == newer => superseded += 1,
+                    Verdict::Confirmed { .. } if ack_arrives => confirmed += 1,
+                    other => panic!("{at}: {other:?}"),
+                }
                 let truth = world.cloud.truth(device(V2)).unwrap();
                 if world.verdict_on(newer).is_confirmed() {
                     assert_eq!(truth.setpoint, setpoint(22.0), "{at}");
                 }
                 let done: Vec<Celsius> =
-                    world.cloud.command_records(device(V2)).filter_map(|deed| deed.setpoint).collect();
+                    world.cloud.command_records(device(V2)).filter_map(|record| record.setpoint).collect();
                 let last_old = done.iter().rposition(|done| *done == setpoint(20.0));
                 let first_new = done.iter().position(|done| *done == setpoint(22.0));
                 assert!(first_new.is_none() || last_old < first_new, "{at}: {done:?}");
@@ -61,7 +67,7 @@ fn f09_a_lost_puback_never_replays_an_older_wish() {
             }
         }
     }
-    assert_eq!(superseded, 200);
+    assert!(superseded >= 200 && confirmed >= 100, "{superseded}, {confirmed}");
 }
 
 #[test]

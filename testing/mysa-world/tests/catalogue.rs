@@ -14,11 +14,14 @@ fn the_table_of_failures_names_every_test_and_no_other() {
         for name in line.split('`').filter(|name| {
             name.starts_with('f') && name.get(1..3).is_some_and(|number| number.parse::<u32>().is_ok())
         }) {
-            assert!(row > 49 || name.starts_with(&format!("f{row:02}_")), "{name} in the row of F{row}");
+            assert!(
+                (50..=55).contains(&row) || name.starts_with(&format!("f{row:02}_")),
+                "{name} in the row of F{row}"
+            );
             named.insert(name.to_owned());
         }
     }
-    assert!((1..=55).all(|row| table.contains(&format!("\n| F{row} "))));
+    assert!((1..=60).chain(68..=70).chain(78..=80).all(|row| table.contains(&format!("\n| F{row} "))));
     let mut there = BTreeSet::new();
     for entry in std::fs::read_dir(root.join("tests")).unwrap() {
         let path = entry.unwrap().path();

@@ -1,0 +1,175 @@
+//! What the cloud says and a client must not take at its word: dates, tokens and their lifetimes, retained messages
+//! (F68 to F70, F80).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{ALL, Drive as _, HOUR, V2, demo, device, live, live_with, resume, secs, set};
+use mysa_cognito::RefreshFlow;
+use mysa_session::{Event, Level, Settings};
+use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Incident};
+use mysa_world::{NetSpec, World};
+
+/// How often the application was told that the host's clock is wrong.
+fn clock_warnings(world: &World) -> usize {
+    world.events().iter().filter(|(_, event)| matches!(event, Event::ClockOff { .. })).count()
+}
+
+fn demo_with(faults: &[Fault]) -> CloudSpec {
+    let mut spec = demo();
+    for fault in faults {
+        spec.faults = spec.faults.with(Duration::ZERO, 24 * HOUR, fault.clone());
+    }
+    spec
+}
+
+#[test]
+fn f68_a_date_from_a_cache_or_of_one_host_moves_no_clock() {
+    let cached = |secs| Fault::Http(Endpoint::Rest, HttpFault::Cached(Duration::from_secs(secs)));
+    for (name, fault) in [
+        ("cached for 9 h", cached(9 * 3_600)),
+        ("cached for 3 min", cached(180)),
+        ("older host a day behind", Fault::DateShift(Endpoint::LegacyHost, -86_400)),
+        ("older host an hour ahead", Fault::DateShift(Endpoint::LegacyHost, 3_600)),
+        ("user pool a day ahead", Fault::DateShift(Endpoint::UserPool, 86_400)),
+        ("broker a day behind", Fault::DateShift(Endpoint::Broker, -86_400)),
+    ] {
+        for from_the_start in [false, true] {
+            // There is nobody else to ask before the first sign-in, whose proof carries the time.
+            if from_the_start && name.starts_with("user pool") {
+                continue;
+            }
+            let mut world = if from_the_start {
+                World::new(
+                    demo_with(std::slice::from_ref(&fault)),
+                    NetSpec::default(),
+                    Settings::default(),
+                    68,
+                )
+            } else {
+                live(Settings::default(), 68)
+            };
+            if !from_the_start {
+                world.fault(20 * HOUR, fault.clone());
+            }
+            world.go(secs(1_900));
+            let case = format!("{name}, from the start: {from_the_start}");
+            assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
+            assert_eq!(clock_warnings(&world), 0, "{case}");
+            // Signatures made by a wrong clock are refused.
+            world.happen(Incident::CloseAll(mysa_sim::Closing::Cut));
+            world.go(secs(90));
+            assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
+            assert_eq!(world.cloud.counters().refused_upgrades, 0, "{case}");
+            let id = world.ask(V2, set(22.0));
+            world.go(secs(40));
+            assert!(world.verdict_on(id).is_confirmed(), "{case}: {}", world.verdict_on(id));
+        }
+    }
+}
+
+/// What happens to a store that two processes share.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    Full,
+    Room,
+    Other,
+    Renew,
+    Restart,
+}
+
+#[test]
+fn f69_the_newest_token_that_the_pool_takes_survives() {
+    use Step::{Full, Other, Renew, Restart, Room};
+    for steps in [
+        vec![Other, Renew],
+        vec![Renew, Other, Renew, Other, Renew],
+        vec![Renew, Restart, Other, Renew],
+        vec![Full, Room, Other, Other, Renew, Restart, Renew],
+    ] {
+        for rotation in [true, false] {
+            let mut settings = Settings::default();
+            let mut spec = demo();
+            spec.rules.rotation = rotation;
+            if rotation {
+                settings.refresh_flow = RefreshFlow::GetTokensFromRefreshToken;
+            }
+            let mut world = live_with(spec, settings, 69);
+            for (n, step) in steps.iter().enumerate() {
+                match step {
+                    Full => world.fill_disk(true),
+                    Room => world.fill_disk(false),
+                    Other => world.second_process_renews(),
+                    Renew => world.happen(Incident::ExpireTokens),
+                    Restart => {
+                        let start = resume(&world, Some(CloudSpec::DEMO_PASSWORD));
+                        world.restart(start, n as u64);
+                    }
+                }
+                world.go(secs(700));
+                let case = format!("{steps:?}, step {n}, rotation {rotation}");
+                assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
+                assert_eq!(world.cloud.counters().sign_ins, 1, "{case}: the password was needed");
+            }
+        }
+    }
+}
+
+#[test]
+fn f70_lifetimes_of_any_length_mean_bounded_requests() {
+    let century = Duration::from_secs(100 * 365 * 86_400);
+    for life in [Duration::ZERO, secs(1), secs(5), secs(59), secs(301), secs(86_400), century] {
+        for credentials in [false, true] {
+            let mut spec = demo();
+            if credentials {
+                spec.rules.credential_life = life;
+            } else {
+                spec.rules.token_life = life;
+            }
+            let mut world = World::new(spec, NetSpec::default(), Settings::default(), 70);
+            world.go(2 * HOUR);
+            let counters = world.cloud.counters();
+            let case = format!("{life:?}, of credentials: {credentials}: {counters:?}");
+            // One in half a minute would be many already.
+            let asked = counters.refreshes + counters.grants + counters.sign_ins;
+            assert!(asked < 260, "{case}");
+            assert!(counters.http_requests < 2_400, "{case}");
+            if life >= secs(301) {
+                assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
+            }
+        }
+    }
+}
+
+#[test]
+fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
+    let ages = [Some(secs(90)), Some(HOUR), Some(24 * HOUR), Some(400 * 24 * HOUR), None];
+    for age in ages {
+        for later in [false, true] {
+            let mut world = if later {
+                let mut world = live(Settings::default(), 80);
+                world.fault(24 * HOUR, Fault::Retained(age));
+                world.happen(Incident::CloseAll(mysa_sim::Closing::Cut));
+                world
+            } else {
+                World::new(demo_with(&[Fault::Retained(age)]), NetSpec::default(), Settings::default(), 80)
+            };
+            let case = format!("{age:?}, later {later}");
+            // The retained status has a setpoint of a degree more than is true.
+            world.go_while(secs(120), |world| {
+                for id in ALL {
+                    let truth = world.cloud.truth(device(id)).unwrap().setpoint.as_hundredths();
+                    let shown = world.shown(id);
+                    assert!(
+                        shown.is_none_or(|shown| shown == f64::from(truth) / 100.0),
+                        "{case}: {id} shows {shown:?}, and {truth} is true"
+                    );
+                }
+                true
+            });
+            assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
+        }
+    }
+}

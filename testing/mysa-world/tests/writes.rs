@@ -1,0 +1,449 @@
+//! Writes that outlive their command, and what is believed of them: F56 to F60, F78, F79. The rules themselves are
+//! checked after every step by the world; these tests bring about what they are for.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, demo, device, live, live_with, resume, secs, set, status,
+};
+use mysa_proto::rest;
+use mysa_proto::{Change, Mode};
+use mysa_session::{
+    CommandChannel, CommandId, Event, Expired, Level, Refused, RequestError, Settings, Verdict,
+};
+use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, HttpFault, Incident};
+use mysa_world::{NetSpec, NetTrouble, Trouble, World};
+
+const CHANNELS: [CommandChannel; 3] =
+    [CommandChannel::Auto, CommandChannel::Mqtt, CommandChannel::Structured];
+
+fn by(channel: CommandChannel) -> Settings {
+    let mut settings = Settings::default();
+    settings.channel = channel;
+    settings
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn both(mode: Mode, degrees: f64) -> Change {
+    Change { mode: Some(mode), ..set(degrees) }
+}
+
+/// Setpoint in hundredths, and mode.
+fn truth(world: &World, id: &str) -> (i32, mysa_sim::Mode) {
+    let truth = world.cloud.truth(device(id)).unwrap();
+    (truth.setpoint.as_hundredths(), truth.mode)
+}
+
+fn command(world: &mut World, id: &str, change: Change, deadline: Duration) -> CommandId {
+    world.command(device(id), change, Some(deadline)).unwrap().unwrap()
+}
+
+fn trouble(world: &mut World, time: Duration, kind: Trouble) {
+    // Connections are reset where the network goes down, not where it has been down.
+    let from = world.now() + millis(1);
+    let troubles = vec![NetTrouble { from, until: from + time, kind }];
+    world.set_net(NetSpec { troubles, ..NetSpec::default() });
+}
+
+fn updates(world: &World, id: &str) -> usize {
+    let end = format!("/state/{id}/update");
+    world.requests().iter().filter(|(_, request)| request.ends_with(&end)).count()
+}
+
+#[test]
+fn f56_a_command_that_is_decided_is_not_repeated_whatever_is_lost() {
+    // What is lost is the PUBACK alone: the thermostat's acknowledgement arrives.
+    for (id, first, second) in [
+        (V2, set(25.0), set(18.0)),
+        (V1, set(18.5), set(24.5)),
+        (LITE, both(Mode::Heat, 24.0), Change::mode(Mode::Off)),
+        (FLOOR, Change::mode(Mode::Off), both(Mode::Heat, 27.0)),
+        (AC, both(Mode::Heat, 25.0), both(Mode::Cool, 20.0)),
+    ] {
+        for (end, after) in [
+            ("newer", 3_000),
+            ("newer", 5_200),
+            ("newer", 11_000),
+            ("cancel", 50),
+            ("cancel", 4_900),
+            ("deadline", 0),
+        ] {
+            let mut world = live(by(CommandChannel::Mqtt), 56);
+            world.go(secs(60));
+            world.fault(secs(90), Fault::EatPubacks);
+            let deadline = if end == "deadline" { secs(4) } else { secs(60) };
+            let older = command(&mut world, id, first, deadline);
+            world.go(millis(after));
+            let newer = match end {
+                "newer" => Some(world.ask(id, second)),
+                "cancel" => {
+                    world.cancel(older).unwrap();
+                    None
+                }
+                _ => None,
+            };
+            world.go(secs(120));
+            let wanted = if newer.is_some() { second } else { first };
+            let (degrees, mode) = truth(&world, id);
+            let case = format!("{id}, {first} then {second}, {end} after {after} ms");
+            let applied = newer.is_some() || world.cloud.command_records(device(id)).count() > 0;
+            if applied {
+                if let Some(setpoint) = wanted.setpoint {
+                    assert_eq!(degrees, setpoint.as_hundredths(), "{case}");
+                }
+                if wanted.mode == Some(Mode::Off) {
+                    assert_eq!(mode, mysa_sim::Mode::Off, "{case}");
+                }
+            }
+            if let Some(newer) = newer {
+                assert!(world.verdict_on(newer).is_confirmed(), "{case}: {}", world.verdict_on(newer));
+            }
+        }
+    }
+}
+
+#[test]
+fn f56_a_write_that_waits_for_tokens_dies_with_its_command() {
+    for end in ["newer", "cancel", "deadline", "shut down"] {
+        for fault in [HttpFault::Status(500), HttpFault::Hang, HttpFault::Reset] {
+            let mut world = live(by(CommandChannel::Structured), 56);
+            world.go(secs(60));
+            // The token is void, and there is no new one for two hours.
+            world.fault(2 * HOUR, Fault::Http(Endpoint::Refresh, fault.clone()));
+            world.happen(Incident::ExpireTokens);
+            let older = command(&mut world, V2, set(27.0), secs(30));
+            world.go(secs(8));
+            match end {
+                "newer" => _ = command(&mut world, V2, set(18.0), secs(20)),
+                "cancel" => world.cancel(older).unwrap(),
+                "shut down" => world.call(|session, now| session.shutdown(now)).unwrap(),
+                _ => {}
+            }
+            world.go(3 * HOUR);
+            let case = format!("{end}, {fault:?}");
+            assert_eq!(truth(&world, V2).0, 1_900, "{case}");
+            assert!(updates(&world, V2) <= 1, "{case}: {}", updates(&world, V2));
+            assert!(!world.verdict_on(older).is_confirmed(), "{case}: {}", world.verdict_on(older));
+        }
+    }
+}
+
+#[test]
+fn f56_writes_to_one_thermostat_are_in_line() {
+    let after = |fault| HttpFault::AfterServing(Box::new(fault));
+    for (name, fault) in [
+        ("hangs", HttpFault::Hang),
+        ("done, hangs", after(HttpFault::Hang)),
+        ("late", HttpFault::Delay(secs(12))),
+        ("401", HttpFault::Status(401)),
+        ("done, reset", after(HttpFault::Reset)),
+        ("held back", HttpFault::Status(0)),
+    ] {
+        for wait in [200, 2_600, 6_000] {
+            let mut world = live(by(CommandChannel::Structured), 57);
+            world.go(secs(60));
+            if name == "held back" {
+                trouble(&mut world, secs(9), Trouble::WritesHeldBack);
+            } else {
+                world.fault(secs(5), Fault::Http(Endpoint::StructuredWrite, fault.clone()));
+            }
+            let older = command(&mut world, V2, set(25.0), secs(60));
+            world.go(millis(wait));
+            let newer = command(&mut world, V2, set(18.0), secs(90));
+            world.go(secs(200));
+            let case = format!("{name}, newer after {wait} ms");
+            let fair = match world.verdict_on(older) {
+                Verdict::Superseded { .. } | Verdict::Confirmed { .. } => true,
+                // The service said so twice, with an old token and with a new one.
+                Verdict::Refused(Refused::Service { status }) => *status == 401 && name == "401",
+                _ => false,
+            };
+            assert!(fair, "{case}: {}", world.verdict_on(older));
+            assert!(world.verdict_on(newer).is_confirmed(), "{case}: {}", world.verdict_on(newer));
+            assert_eq!(truth(&world, V2).0, 1_800, "{case}");
+        }
+    }
+}
+
+#[test]
+fn f56_a_full_request_line_delays_a_command_and_lets_no_two_go_at_once() {
+    let mut world = live(by(CommandChannel::Structured), 58);
+    world.go(secs(60));
+    world.fault(secs(15), Fault::Http(Endpoint::Path("/capabilities/".into()), HttpFault::Hang));
+    world.fill_request_line(device(V2)).unwrap();
+    let older = command(&mut world, V2, set(25.0), secs(120));
+    world.go(secs(3));
+    let newer = command(&mut world, V2, set(18.0), secs(120));
+    world.go(secs(200));
+    assert!(world.verdict_on(newer).is_confirmed(), "{}", world.verdict_on(newer));
+    assert!(!matches!(world.verdict_on(older), Verdict::Expired(_)), "{}", world.verdict_on(older));
+    assert_eq!(truth(&world, V2).0, 1_800);
+}
+
+#[test]
+fn f57_a_command_is_not_sent_after_its_host_slept_through_its_deadline() {
+    for channel in CHANNELS {
+        for counted in [false, true] {
+            for (sleep, left) in [(secs(8 * 3_600), 25), (secs(45), 5), (secs(31), 29), (secs(120), 3)] {
+                let mut world = live(by(channel), 57);
+                world.go(secs(60));
+                trouble(&mut world, secs(29), Trouble::Down);
+                world.go(secs(1));
+                let id = command(&mut world, V2, set(27.0), secs(30));
+                world.go(secs(30 - left));
+                if counted {
+                    world.freeze(sleep);
+                } else {
+                    world.suspend(sleep);
+                }
+                world.go(sleep + HOUR);
+                let case = format!("{channel:?}, counted {counted}, {sleep:?}");
+                let verdict = world.verdict_on(id);
+                // Before the sleep a request may have been tried that found no network.
+                let tried = updates(&world, V2);
+                let fair = match verdict {
+                    Verdict::Expired(Expired::Deadline) => tried == 0,
+                    Verdict::Unconfirmed { .. } => tried > 0,
+                    _ => false,
+                };
+                assert!(fair, "{case}, {tried} requests: {verdict}");
+                assert_eq!(truth(&world, V2).0, 1_900, "{case}");
+                assert_eq!(world.commands_on_the_wire(), 0, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f57_what_was_on_the_wire_before_a_sleep_is_not_repeated_after_it() {
+    for (sleep, counted) in [(secs(40), false), (secs(6 * 3_600), false), (secs(40), true)] {
+        let mut world = live(by(CommandChannel::Mqtt), 58);
+        world.go(secs(60));
+        world.fault(30 * HOUR, Fault::EatPubacks);
+        world.fault(30 * HOUR, Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
+        world.ask(V2, set(27.0));
+        world.go(millis(700));
+        if counted {
+            world.freeze(sleep);
+        } else {
+            world.suspend(sleep);
+        }
+        world.press(device(V2), &set(16.0));
+        world.go(sleep + HOUR);
+        assert_eq!(truth(&world, V2).0, 1_600, "{sleep:?}");
+    }
+}
+
+#[test]
+fn f58_fields_seen_at_different_times_confirm_nothing() {
+    // {heat, 22} never was: first off at 22, then off at 16, then heating at 16. A status shows the first, REST the last.
+    for (setpoint, other) in [(22.0, 16.0), (25.5, 18.0), (20.0, 24.0)] {
+        for channel in CHANNELS {
+            for gap in [300, 900, 1_600] {
+                let mut spec = demo();
+                spec.accounts[0].homes[0].devices[1].mode = mysa_sim::Mode::Off;
+                let mut world = live_with(spec, by(channel), 58);
+                world.go(secs(60));
+                assert_eq!(truth(&world, V2).1, mysa_sim::Mode::Off);
+                world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands));
+                let id = world.ask(V2, both(Mode::Heat, setpoint));
+                world.go(millis(gap));
+                world.press(device(V2), &set(setpoint));
+                world.go(millis(gap));
+                let body = format!(r#""ambTemp":18.6,"hum":40.0,"stpt":{setpoint:?},"dtyCycle":0.0"#);
+                let text = status(&world, V2, &body);
+                world.say(V2, text);
+                world.go(millis(gap));
+                world.press(device(V2), &set(other));
+                world.go(millis(gap));
+                world.press(device(V2), &Change::mode(Mode::Heat));
+                world.go(secs(60));
+                let verdict = world.verdict_on(id);
+                assert!(!verdict.is_confirmed(), "{setpoint}, {other}, {channel:?}, {gap} ms: {verdict}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f58_an_old_state_is_no_evidence_whatever_one_date_says() {
+    for shift in [-86_400, -3_600, -300, 86_400] {
+        for channel in CHANNELS {
+            let mut world = live(by(channel), 59);
+            world.go(secs(60));
+            world.press(device(V2), &set(22.0));
+            world.go(secs(30));
+            // From now on REST says 22 for ever, and one of its hosts has a wrong clock.
+            world.fault(4 * HOUR, Fault::FreezeStates);
+            world.go(700 * secs(1));
+            world.press(device(V2), &set(19.0));
+            world.fault(4 * HOUR, Fault::DateShift(Endpoint::LegacyHost, shift));
+            world.go(1_300 * secs(1));
+            world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands));
+            let id = world.ask(V2, set(22.0));
+            world.go(secs(90));
+            let verdict = world.verdict_on(id);
+            assert!(!verdict.is_confirmed(), "{shift}, {channel:?}: {verdict}");
+        }
+    }
+}
+
+#[test]
+fn f59_a_read_only_session_writes_nothing() {
+    for channel in CHANNELS {
+        let mut settings = by(channel);
+        settings.read_only = true;
+        let mut world = World::new(demo(), NetSpec::default(), settings, 59);
+        world.go(secs(60));
+        let before: Vec<_> = ALL.map(|id| truth(&world, id)).to_vec();
+        for id in ALL {
+            let asked = world.ask(id, set(24.0));
+            world.go(secs(1));
+            let verdict = world.verdict_on(asked);
+            assert!(matches!(verdict, Verdict::Refused(Refused::ReadOnlyByChoice)), "{id}: {verdict}");
+            for write in [
+                rest::set_name(device(id), "Galley").unwrap(),
+                rest::set_lock(device(id), true),
+                rest::set_brightness(device(id), 5, 50).unwrap(),
+            ] {
+                let number = world.call(|session, now| session.write_settings(now, write)).unwrap().unwrap();
+                world.go(secs(5));
+                let answer = world.events().iter().find_map(|(_, event)| match event {
+                    Event::Response { id, result } if *id == number => Some(result.clone()),
+                    _ => None,
+                });
+                assert!(matches!(answer, Some(Err(RequestError::ReadOnly))), "{id}: {answer:?}");
+            }
+        }
+        world.go(HOUR);
+        let counters = world.cloud.counters();
+        assert_eq!((counters.settings_writes, counters.structured_updates), (0, 0));
+        assert_eq!(world.commands_on_the_wire(), 0);
+        assert_eq!(ALL.map(|id| truth(&world, id)).to_vec(), before);
+    }
+}
+
+#[test]
+fn f60_several_thermostats_at_once_all_obey() {
+    for window in [300, 900, 2_000, 3_500] {
+        for ids in [&[V1, V2, LITE, FLOOR][..], &[V2, AC][..], &ALL[..]] {
+            let mut world = live(Settings::default(), 60);
+            world.go(secs(60));
+            world.fault(HOUR, Fault::DropBursts(millis(window)));
+            let asked: Vec<CommandId> = ids
+                .iter()
+                .map(|id| command(&mut world, id, set(if *id == AC { 23.0 } else { 22.5 }), secs(60)))
+                .collect();
+            world.go(secs(70));
+            for (id, asked) in ids.iter().zip(&asked) {
+                let verdict = world.verdict_on(*asked);
+                assert!(verdict.is_confirmed(), "{window} ms, {} at once, {id}: {verdict}", ids.len());
+                assert_eq!(truth(&world, id).0, if *id == AC { 2_300 } else { 2_250 }, "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f60_what_is_asked_again_is_still_the_newest() {
+    let mut world = live(Settings::default(), 61);
+    world.go(secs(60));
+    world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands));
+    let older = command(&mut world, V2, set(25.0), secs(60));
+    world.go(secs(7));
+    let newer = command(&mut world, V2, set(18.0), secs(60));
+    world.go(secs(3));
+    world.cloud.clear_faults();
+    world.go(secs(120));
+    assert!(matches!(world.verdict_on(older), Verdict::Superseded { .. }), "{}", world.verdict_on(older));
+    assert!(world.verdict_on(newer).is_confirmed(), "{}", world.verdict_on(newer));
+    assert_eq!(truth(&world, V2).0, 1_800);
+}
+
+#[test]
+fn f78_a_single_command_where_publishing_is_denied_goes_by_the_other_channel_in_time() {
+    for (name, fault) in [
+        ("denied", Fault::DenyPublish),
+        ("closed, 1005", Fault::CloseOnPublish(Closing::Frame(None))),
+        ("cut", Fault::CloseOnPublish(Closing::Cut)),
+        ("swallowed", Fault::EatPublishes),
+    ] {
+        for id in [V2, LITE, FLOOR] {
+            let mut spec = demo();
+            spec.faults = spec.faults.with(Duration::ZERO, 48 * HOUR, fault.clone());
+            let mut world = World::new(spec, NetSpec::default(), Settings::default(), 78);
+            // One process for each command: it begins cold, and ends with its command.
+            for (n, degrees) in [24.0, 25.0, 23.0].into_iter().enumerate() {
+                if n > 0 {
+                    let start = resume(&world, None);
+                    world.restart(start, n as u64);
+                }
+                assert!(world.go_while(secs(60), |world| world.session.device(device(id)).is_none()
+                    || world.level() > Level::ReadOnly));
+                let asked = world.ask(id, set(degrees));
+                world.go(secs(31));
+                let verdict = world.verdict_on(asked);
+                assert!(verdict.is_confirmed(), "{name}, {id}, process {n}: {verdict}");
+                assert_eq!(f64::from(truth(&world, id).0) / 100.0, degrees, "{name}, {id}");
+                world.call(|session, now| session.shutdown(now)).unwrap();
+                world.go(secs(5));
+            }
+            assert!(world.stored().unwrap().publish_denied_at.is_some(), "{name}: what was learnt is kept");
+        }
+    }
+}
+
+#[test]
+fn f79_asking_for_what_is_so_already_is_confirmed() {
+    for channel in CHANNELS {
+        for (id, change) in [
+            (V2, set(19.0)),
+            (V2, both(Mode::Heat, 19.0)),
+            (LITE, Change::mode(Mode::Heat)),
+            (V2, Change { lock: Some(false), ..Change::default() }),
+        ] {
+            for wait in [2, 120, 1_800] {
+                let mut world = live(by(channel), 79);
+                let (degrees, mode) = truth(&world, id);
+                let change = Change {
+                    setpoint: change.setpoint.map(|_| mysa_proto::Celsius::from_hundredths(degrees)),
+                    ..change
+                };
+                assert_eq!(mode, mysa_sim::Mode::Heat);
+                world.go(secs(wait));
+                let asked = world.ask(id, change);
+                world.go(secs(31));
+                let verdict = world.verdict_on(asked);
+                assert!(verdict.is_confirmed(), "{channel:?}, {id}, {change}, after {wait} s: {verdict}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f79_what_was_so_a_moment_ago_is_not_so_already() {
+    // A person turned the knob, and nobody could know.
+    for channel in CHANNELS {
+        let mut world = live(by(channel), 80);
+        world.go(secs(400));
+        world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::DropStatuses));
+        world.fault(HOUR, Fault::FreezeStates);
+        trouble(&mut world, secs(3), Trouble::Deaf);
+        world.press(device(V2), &set(25.0));
+        world.go(secs(4));
+        let asked = world.ask(V2, set(19.0));
+        world.go(secs(60));
+        if world.verdict_on(asked).is_confirmed() {
+            assert_eq!(truth(&world, V2).0, 1_900, "{channel:?}: {}", world.verdict_on(asked));
+        }
+        let text = status(&world, V2, r#""ambTemp":18.6,"hum":40.0,"stpt":25.0,"dtyCycle":0.0"#);
+        world.say(V2, text);
+        world.go(secs(10));
+    }
+}
