@@ -68,8 +68,8 @@ mod topic;
 mod units;
 
 pub use command::{
-    Agreement, AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, Comparison, EnvelopeForm,
-    EnvelopeMeta, Hold, InvalidCommand, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report,
+    AutoSetpoints, Brightness, Change, Channel, CmdFields, Command, Comparison, EnvelopeForm, EnvelopeMeta,
+    Hold, InvalidCommand, StructuredUpdate, TrackedSensor, encode_echo, encode_live_report,
     encode_settings_nudge,
 };
 pub use entity::{Category, Choice, Entity, EntityFacts, Span, entities};

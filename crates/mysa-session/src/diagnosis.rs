@@ -3,10 +3,13 @@ use core::time::Duration;
 
 use mysa_proto::DeviceId;
 
-use crate::devices::Device;
+use crate::auth::Identity;
+use crate::context::Context;
+use crate::devices::{Device, Devices};
 use crate::mqtt::connection::Phase;
+use crate::mqtt::pool::ConnectionPool;
 use crate::mqtt::subscription::SubscriptionState;
-use crate::session::Session;
+use crate::rest::Rest;
 use crate::{Now, Reason};
 
 /// How far a session has come with each step on the way to live statuses: for a report to a person. Nothing decides by it.
@@ -72,11 +75,15 @@ pub enum Publishes {
     Denied,
 }
 
-impl Session {
-    /// How far it has come. Cheap, and changes nothing.
-    #[must_use]
-    pub fn diagnosis(&self, now: Now) -> Diagnosis {
-        let Self { cx, identity, rest, mqtt, devices, .. } = self;
+impl Diagnosis {
+    pub(crate) fn of(
+        cx: &Context,
+        identity: &Identity,
+        rest: &Rest,
+        mqtt: &ConnectionPool,
+        devices: &Devices,
+        now: Now,
+    ) -> Self {
         let steps = mqtt.connections.iter().map(|connection| match connection.phase {
             Phase::Dialling { .. } => Handshake::Dialling,
             Phase::Connecting { .. } => Handshake::Upgraded,
@@ -94,7 +101,7 @@ impl Session {
         });
         let failing = [identity.failing(), rest.failing(), mqtt.failing()];
         let worst = failing.into_iter().flatten().max_by_key(|(failures, _)| *failures);
-        Diagnosis {
+        Self {
             clock_ahead_ms: cx.clock.is_checked().then(|| cx.clock.ahead_ms()),
             signed_in: identity.id_token(cx).is_some(),
             credentials: identity.credentials(cx).is_some(),

@@ -59,6 +59,7 @@ mod io;
 mod mqtt;
 mod now;
 mod outbox;
+mod read_only;
 mod rest;
 mod service;
 mod session;
@@ -74,6 +75,7 @@ pub use io::{ConnId, Dial, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpRes
 pub use mqtt::Packets;
 pub use mysa_proto::Now;
 pub use now::{Deadline, Wake};
+pub use read_only::ReadOnlySession;
 pub use service::{Level, Reason, Service};
 pub use session::{NoChallenge, Session};
 pub use settings::{CommandChannel, ConfirmBy, Settings, Subscriptions};

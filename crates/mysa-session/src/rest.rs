@@ -10,6 +10,7 @@ use mysa_proto::rest::{self, RestHost, RestRequest};
 use crate::auth::{Identity, retry_after};
 use crate::backoff::Backoff;
 use crate::clock::ClockSource;
+use crate::commands::book::StructuredAnswer;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
 use crate::{Deadline, HttpAnswer, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake};
@@ -73,6 +74,19 @@ pub(crate) enum Outcome {
     Failed,
     /// The token was refused, so that nothing was done. All but commands will be asked again with a new one.
     TokenRefused,
+}
+
+impl From<&Outcome> for StructuredAnswer {
+    fn from(outcome: &Outcome) -> Self {
+        match *outcome {
+            Outcome::Done => Self::Accepted,
+            Outcome::TokenRefused => Self::TokenRefused,
+            // 408 says that the service gave up waiting; whether for us or for itself is open.
+            Outcome::Refused(408) | Outcome::Failed => Self::Open,
+            Outcome::Refused(status @ 400..=499) => Self::Refused(status),
+            Outcome::Refused(_) => Self::Open,
+        }
+    }
 }
 
 /// Requests under way at one time, those of callers included and those of commands not.

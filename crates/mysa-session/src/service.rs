@@ -5,6 +5,12 @@ use mysa_cognito::RefusalKind;
 use mysa_mqtt_codec::ConnectRefusal;
 use mysa_proto::UnixTime;
 
+use crate::auth::Identity;
+use crate::context::Context;
+use crate::mqtt::pool::ConnectionPool;
+use crate::rest::Rest;
+use crate::{Deadline, Wake};
+
 /// How much of the cloud is to be had just now, why, and since when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -134,4 +140,118 @@ impl fmt::Display for Service {
             reason => write!(f, "{}: {reason}", self.level),
         }
     }
+}
+
+/// The service level as it was last told, and the grace that a lost connection has before the level falls.
+#[derive(Debug)]
+pub(crate) struct ServiceTracker {
+    pub(crate) service: Service,
+    /// Since when statuses have not come by themselves.
+    lost_at: Option<Duration>,
+}
+
+/// Everything the service level depends on.
+#[derive(Debug)]
+pub(crate) struct ServiceFacts<'a> {
+    pub(crate) auth: &'a Identity,
+    pub(crate) rest: &'a Rest,
+    pub(crate) mqtt: &'a ConnectionPool,
+    /// Why a person has to act.
+    pub(crate) sign_in: Option<Reason>,
+    pub(crate) captured: bool,
+    /// The device list was read, and is empty.
+    pub(crate) no_devices: bool,
+    pub(crate) ended: bool,
+}
+
+impl ServiceTracker {
+    pub(crate) fn new(cx: &Context) -> Self {
+        let service = Service {
+            level: Level::Offline,
+            reason: Reason::Starting,
+            since: cx.now.mono,
+            since_wall: cx.now.wall,
+        };
+        Self { service, lost_at: Some(cx.now.mono) }
+    }
+
+    /// Settles the service level. True if statuses are to be read by REST soon, since they do not come by themselves any
+    /// more.
+    pub(crate) fn update(&mut self, cx: &mut Context, facts: &ServiceFacts<'_>) -> bool {
+        let now = cx.mono();
+        let (level, reason) = facts.level(cx);
+        self.lost_at = match level {
+            Level::Live | Level::ReadOnly => None,
+            _ => self.lost_at.or(Some(now)),
+        };
+        let graceful = matches!(self.service.level, Level::Live | Level::ReadOnly)
+            && matches!(level, Level::RestOnly | Level::Offline)
+            && self.lost_at.is_some_and(|lost_at| now < lost_at.saturating_add(cx.settings.grace))
+            && !facts.ended;
+        if graceful {
+            return false;
+        }
+        let other = level != self.service.level;
+        if !other && reason == self.service.reason {
+            return false;
+        }
+        // Reasons of a lasting level may alternate; who was told of the level need not hear of each. But that it has only
+        // just begun is no reason to leave anybody with.
+        let tells = other
+            || matches!(level, Level::Offline | Level::SignInNeeded)
+            || self.service.reason == Reason::Starting;
+        let (since, since_wall) =
+            if other { (now, cx.time()) } else { (self.service.since, self.service.since_wall) };
+        let needs_states = other && (self.service.level == Level::Live || level == Level::RestOnly);
+        self.service = Service { level, reason, since, since_wall };
+        if tells {
+            cx.outbox.service();
+        }
+        needs_states && !facts.captured
+    }
+
+    /// When the level changes unless something happens.
+    pub(crate) fn due(&self, cx: &Context, rest: &Rest) -> Option<Deadline> {
+        let due = match (self.lost_at, self.service.level) {
+            (Some(lost_at), Level::Live | Level::ReadOnly) => Some(lost_at.saturating_add(cx.settings.grace)),
+            (_, Level::RestOnly) => rest.read_at.map(|at| at.saturating_add(states_life(cx))),
+            _ => None,
+        };
+        due.map(|at| Deadline::new(at, Wake::Service))
+    }
+}
+
+impl ServiceFacts<'_> {
+    fn level(&self, cx: &Context) -> (Level, Reason) {
+        if self.ended {
+            return (Level::Offline, Reason::ShutDown);
+        }
+        if let Some(reason) = self.sign_in {
+            return (Level::SignInNeeded, reason);
+        }
+        if self.mqtt.is_live() {
+            return if cx.settings.read_only {
+                (Level::ReadOnly, Reason::ReadOnlyByChoice)
+            } else if self.mqtt.permission.is_denied() {
+                (Level::ReadOnly, Reason::PublishNotPermitted)
+            } else {
+                (Level::Live, Reason::Healthy)
+            };
+        }
+        if self.no_devices && self.rest.trouble().is_none() {
+            return (Level::RestOnly, Reason::NoDevices);
+        }
+        let trouble = self.mqtt.trouble();
+        let fetched = self.rest.read_at.is_some_and(|at| at.saturating_add(states_life(cx)) > cx.mono());
+        if fetched {
+            return (Level::RestOnly, trouble.unwrap_or(Reason::Starting));
+        }
+        let reason = self.rest.trouble().or(self.auth.trouble()).or(trouble);
+        (Level::Offline, reason.unwrap_or(Reason::Starting))
+    }
+}
+
+/// How long states that were read by REST count as service: three polls.
+fn states_life(cx: &Context) -> Duration {
+    cx.settings.poll_rest_only.max(Duration::from_secs(30)) * 3
 }

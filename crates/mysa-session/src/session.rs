@@ -4,47 +4,48 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
-use mysa_mqtt_codec::PacketId;
-use mysa_proto::rest::{ReadRequest, RestRequest, SettingsWrite};
-use mysa_proto::{Change, DeviceId, DeviceState};
+use mysa_proto::rest::{DeviceList, DeviceStates, ReadRequest, RestRequest, SettingsWrite, StructuredState};
+use mysa_proto::{Change, Changes, DeviceId, DeviceState};
 use mysa_sigv4::PresignedUrl;
 
 use crate::auth::Identity;
 use crate::clock::{ClockSource, CloudClock, Learned};
-use crate::commands::book::{CommandBook, Decision, OpenCommand, Payload, SentAt};
+use crate::commands::book::{CommandBook, Decision};
 use crate::commands::dispatch::Routes;
+use crate::commands::open_command::OpenCommand;
 use crate::context::Context;
 use crate::devices::{Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
-use crate::mqtt::connection::{Connection, ConnectionEvent};
+use crate::mqtt::connection::{Connection, ConnectionEvent, Publishing};
 use crate::mqtt::pool::{CloseReason, ConnectionPool};
-use crate::mqtt::subscription::SubscriptionState;
+use crate::mqtt::subscription::{SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::outbox::{Outbox, QueuedEvent, Work};
 use crate::rest::{Outcome, Purpose, Rest};
+use crate::service::{ServiceFacts, ServiceTracker};
 use crate::{
-    Busy, CommandId, ConnId, Deadline, Environment, Event, Expired, HttpAnswer, HttpId, HttpRequest,
-    HttpResult, Level, Now, Output, Packets, Preview, Reason, Refused, RequestError, RequestId, Service,
+    Busy, CommandId, ConnId, Deadline, Diagnosis, Environment, Event, Expired, HttpAnswer, HttpId,
+    HttpResult, Level, Now, Output, Preview, Reason, Refused, RequestError, RequestId, Response, Service,
     Settings, Start, StoreResult, Verdict, Wake,
 };
+
+mod routing;
 
 /// One account's client. See the [crate's documentation](crate).
 #[derive(Debug)]
 pub struct Session {
-    pub(crate) cx: Context,
-    pub(crate) identity: Identity,
-    pub(crate) rest: Rest,
-    pub(crate) mqtt: ConnectionPool,
-    pub(crate) devices: Devices,
-    pub(crate) commands: CommandBook,
-    pub(crate) service: Service,
-    /// Since when statuses have not come by themselves.
-    pub(crate) lost_at: Option<Duration>,
+    cx: Context,
+    identity: Identity,
+    rest: Rest,
+    mqtt: ConnectionPool,
+    devices: Devices,
+    commands: CommandBook,
+    service: ServiceTracker,
     /// Signed in or not, this session has no use for REST.
-    pub(crate) captured: bool,
+    captured: bool,
     /// The device list has been read.
-    pub(crate) listed: bool,
-    pub(crate) ended: bool,
+    listed: bool,
+    ended: bool,
     next_request: u64,
     due: Option<Deadline>,
 }
@@ -64,6 +65,8 @@ impl core::error::Error for NoChallenge {}
 
 /// Pause before the request whose answer is to settle what the time is: `Date` has whole seconds.
 const SECOND_OPINION: Duration = Duration::from_secs(2);
+/// When a list from which somebody is missing is read again.
+const SECOND_LIST: Duration = Duration::from_secs(30);
 /// When the REST state is read for a command by MQTT that nothing was heard of, counted from sending it.
 const STATE_CHECK_DELAY: Duration = Duration::from_secs(6);
 /// Requests of callers that may be under way.
@@ -102,12 +105,7 @@ impl Session {
                 (Identity::resume(nobody, None, &client_id, way), ConnectionPool::new(Some(url)), true)
             }
         };
-        let service = Service {
-            level: Level::Offline,
-            reason: Reason::Starting,
-            since: now.mono,
-            since_wall: now.wall,
-        };
+        let service = ServiceTracker::new(&cx);
         let mut session = Self {
             cx,
             identity,
@@ -116,7 +114,6 @@ impl Session {
             devices,
             commands: CommandBook::default(),
             service,
-            lost_at: Some(now.mono),
             captured,
             listed: captured,
             ended: false,
@@ -297,7 +294,8 @@ impl Session {
             Ok(change) => {
                 let known = self.devices.find(device);
                 let already_so = known.is_some_and(|device| !device.is_stale() && device.holds(&change));
-                self.commands.add(id, device, change, already_so, self.cx.now, deadline, &mut decisions);
+                let command = OpenCommand::new(id, device, change, already_so, self.cx.now, deadline);
+                self.commands.add(command, &mut decisions);
             }
             Err(verdict) => {
                 decisions.push(Decision { id, device, verdict, confirmed: None, by_second_channel: false });
@@ -413,7 +411,7 @@ impl Session {
         }
         self.next_request += 1;
         let id = RequestId(self.next_request);
-        let nobody = self.captured || self.ended || self.service.level == Level::SignInNeeded;
+        let nobody = self.captured || self.ended || self.service.service.level == Level::SignInNeeded;
         if let Some(error) = refused.or(nobody.then_some(RequestError::NotSignedIn)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(error) });
         } else if !self.rest.ask(&self.cx, request, Purpose::Caller(id)) {
@@ -469,17 +467,29 @@ impl Session {
             match self.cx.outbox.next_work()? {
                 Work::Output(output) => return Some(output),
                 Work::Publish { conn, serial } => {
-                    if let Some(bytes) = self.publish(conn, serial) {
+                    let Self { cx, mqtt, commands, .. } = self;
+                    let mut decisions = Vec::new();
+                    let packet = commands.publish(cx, mqtt, conn, serial, &mut decisions);
+                    if packet.is_some() && !self.captured {
+                        let at = self.cx.after(STATE_CHECK_DELAY);
+                        self.rest.schedule_states_no_later_than(at);
+                    }
+                    self.transmitted(decisions);
+                    if let Some(bytes) = packet {
                         return Some(Output::Send { conn, bytes });
                     }
                 }
                 Work::Repeat { conn, packet } => {
-                    if let Some(bytes) = self.repeat_publish(conn, packet) {
+                    if let Some(bytes) = self.commands.republish(&self.cx, &self.mqtt, conn, packet) {
                         return Some(Output::Send { conn, bytes });
                     }
                 }
                 Work::Update { serial } => {
-                    if let Some(request) = self.update(serial) {
+                    let Self { cx, identity, rest, commands, .. } = self;
+                    let mut decisions = Vec::new();
+                    let request = commands.request(cx, identity, rest, serial, &mut decisions);
+                    self.transmitted(decisions);
+                    if let Some(request) = request {
                         return Some(Output::Http(request));
                     }
                 }
@@ -487,73 +497,10 @@ impl Session {
         }
     }
 
-    /// The bytes of a command that its connection takes now.
-    fn publish(&mut self, conn: ConnId, serial: u64) -> Option<Packets> {
-        let sent = self.sent_now();
-        let Self { cx, mqtt, commands, .. } = self;
-        let connection = mqtt
-            .position(conn)
-            .and_then(|at| mqtt.connections.get_mut(at))
-            .filter(|connection| connection.is_live() && connection.is_ready());
-        let Some(connection) = connection else {
-            commands.unqueue(serial);
-            return None;
-        };
-        let mut decisions = Vec::new();
-        let taken = commands.take(serial, sent, cx.now, &mut decisions);
-        let bytes = taken.map(|(device, payload)| {
-            let mut body = Vec::with_capacity(320);
-            payload.encode_mqtt(serial, cx, &mut body);
-            // Where there is another channel it is tried after one repeat: the command has little time.
-            let retries = cx.settings.publish_retries;
-            connection.publish_command(cx, device, &body, serial, retries)
-        });
-        if bytes.is_some() && !self.captured {
-            let at = self.cx.after(STATE_CHECK_DELAY);
-            self.rest.schedule_states_no_later_than(at);
-        }
+    /// A command was taken, or not: both change what is due.
+    fn transmitted(&mut self, decisions: Vec<Decision>) {
         self.emit(decisions);
         self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
-        bytes
-    }
-
-    /// The bytes of a publish that is repeated now, if its command still lives.
-    fn repeat_publish(&mut self, conn: ConnId, packet: PacketId) -> Option<Packets> {
-        let Self { cx, mqtt, commands, .. } = self;
-        let connection = mqtt.position(conn).and_then(|at| mqtt.connections.get_mut(at))?;
-        let serial = connection.command_in_flight(packet)?;
-        let Some((device, payload)) = commands.repeat(serial, cx.now).filter(|_| !connection.is_blocked())
-        else {
-            return None;
-        };
-        let mut body = Vec::with_capacity(320);
-        payload.encode_mqtt(serial, cx, &mut body);
-        Some(Connection::repeated(device, &body, packet))
-    }
-
-    /// The request of a command by the structured service, as it is sent now.
-    fn update(&mut self, serial: u64) -> Option<HttpRequest> {
-        let sent = self.sent_now();
-        let Self { cx, identity, rest, commands, .. } = self;
-        let Some(token) = identity.id_token(cx).map(Secret::from) else {
-            commands.unqueue(serial);
-            return None;
-        };
-        let renewed = commands.is_token_retry(serial);
-        let mut decisions = Vec::new();
-        let taken = commands.take(serial, sent, cx.now, &mut decisions);
-        let request = taken.and_then(|(device, payload)| {
-            let Payload::Structured(update) = payload else { return None };
-            let request = mysa_proto::rest::update_state(device, &update);
-            Some(rest.update(cx, &token, request.as_request(), serial, renewed))
-        });
-        self.emit(decisions);
-        self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
-        request
-    }
-
-    fn sent_now(&self) -> SentAt {
-        SentAt::new(self.cx.mono(), self.cx.time(), self.cx.latest_time())
     }
 
     /// The next event.
@@ -565,7 +512,7 @@ impl Session {
         loop {
             match self.cx.outbox.next_event()? {
                 QueuedEvent::Kept(event) | QueuedEvent::Other(event) => return Some(*event),
-                QueuedEvent::Service => return Some(Event::Service(self.service)),
+                QueuedEvent::Service => return Some(Event::Service(self.service.service)),
                 QueuedEvent::Device(device) => {
                     let Some(known) = self.devices.find_mut(device) else { continue };
                     let PendingNotice { changes, about, skipped, .. } = core::mem::take(&mut known.notice);
@@ -582,10 +529,16 @@ impl Session {
         if self.cx.outbox.has_work() { Some(Deadline::new(self.cx.mono(), Wake::Output)) } else { self.due }
     }
 
+    /// How far it has come. Cheap, and changes nothing.
+    #[must_use]
+    pub fn diagnosis(&self, now: Now) -> Diagnosis {
+        Diagnosis::of(&self.cx, &self.identity, &self.rest, &self.mqtt, &self.devices, now)
+    }
+
     /// The degree of service.
     #[must_use]
     pub const fn service(&self) -> &Service {
-        &self.service
+        &self.service.service
     }
 
     /// The account's thermostats, by id.
@@ -640,249 +593,5 @@ impl Session {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.cx.settings
-    }
-
-    fn advance_clock(&mut self, now: Now) {
-        let mono = now.mono.max(self.cx.now.mono);
-        self.cx.now = Now { mono, ..now };
-        let Some(jump_ms) = self.cx.clock.tick(self.cx.now) else { return };
-        if let Ok(ahead) = u64::try_from(jump_ms) {
-            self.identity.age(Duration::from_millis(ahead));
-        }
-        self.mqtt.probe(&mut self.cx);
-        self.rest.schedule_states_no_later_than(mono);
-        self.due = Some(Deadline::new(mono, Wake::Work));
-    }
-
-    /// Learns the cloud's time from an answer. True if it takes a second one to believe it.
-    fn learn_date(&mut self, source: ClockSource, answer: HttpAnswer<'_>, took: Duration) -> bool {
-        let Some(date) = answer.date else { return false };
-        match self.cx.clock.learn(self.cx.now, source, date, answer.age, took) {
-            Learned::Nothing => false,
-            Learned::Doubt => true,
-            Learned::Moved(ahead_ms) => {
-                self.cx.event(Event::ClockOff { ahead_ms });
-                false
-            }
-        }
-    }
-
-    /// Passes bytes through a connection. True if anything came of it that others must act on.
-    fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let Self { cx, mqtt, devices, commands, .. } = self;
-        let Some(connection) = mqtt.connections.get_mut(at) else { return false };
-        let mut events = Vec::new();
-        let mut decisions = Vec::new();
-        let mut work = false;
-        connection.receive(cx, bytes, &mut events, |cx, message| {
-            work |= devices.take_message(cx, commands, message, &mut decisions);
-        });
-        let any = work || !events.is_empty() || !decisions.is_empty();
-        if any {
-            self.mqtt.apply_events(&mut self.cx, at, &mut events);
-            self.apply_connection_events(&events);
-            self.emit(decisions);
-        }
-        any
-    }
-
-    fn end_connection(&mut self, at: usize, ending: CloseReason) {
-        self.mqtt.end(&mut self.cx, at, ending);
-        self.apply_ended_connections();
-    }
-
-    /// What was to be sent on a connection that has ended waits again; what the broker had not acknowledged goes by the
-    /// other channel, if there is one.
-    fn apply_ended_connections(&mut self) {
-        for conn in self.mqtt.take_ended() {
-            for serial in self.commands.connection_ended(conn) {
-                self.publish_failed(serial);
-            }
-        }
-    }
-
-    pub(crate) fn publish_failed(&mut self, serial: u64) {
-        let Some(device) = self.commands.device_of(serial) else { return };
-        let (cx, routes, commands) = self.routes();
-        let second = routes.has_second_channel(cx, device);
-        let mut decisions = Vec::new();
-        commands.publish_failed(serial, second, &mut decisions);
-        self.emit(decisions);
-    }
-
-    /// Everybody goes: commands are decided, callers told, connections closed.
-    fn close_all(&mut self, why: Expired) {
-        self.give_up(|_| true, why);
-        self.commands.requests_dropped();
-        for id in self.rest.stop() {
-            self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
-        }
-        self.mqtt.stop(&mut self.cx);
-        self.apply_ended_connections();
-    }
-
-    /// Decides the chosen commands at once.
-    pub(crate) fn give_up(&mut self, chosen: impl Fn(&OpenCommand) -> bool, why: Expired) {
-        let Self { cx, commands, devices, .. } = self;
-        let mut decisions = Vec::new();
-        commands.give_up(chosen, why, cx.now, |command| devices.seen_since(command), &mut decisions);
-        self.emit(decisions);
-    }
-
-    /// Decides the commands that have had their time.
-    fn expire_commands(&mut self) {
-        let Self { cx, commands, devices, .. } = self;
-        if commands.is_empty() {
-            return;
-        }
-        let mut decisions = Vec::new();
-        commands.expire(cx.now, |command| devices.seen_since(command), &mut decisions);
-        self.emit(decisions);
-    }
-
-    /// Queues what may be sent, and asks for the evidence that is due.
-    fn dispatch_commands(&mut self) {
-        if self.commands.is_empty() {
-            return;
-        }
-        let mut decisions = Vec::new();
-        let (cx, mut routes, commands) = self.routes();
-        commands.dispatch(cx, &mut routes, &mut decisions);
-        self.emit(decisions);
-        let now = self.cx.mono();
-        for device in self.commands.due_looks(now) {
-            let request = mysa_proto::rest::structured_state(device).into_request();
-            self.rest.ask(&self.cx, request, Purpose::Reported(device));
-        }
-    }
-
-    /// The ways to the thermostats, and the book, as a dispatch needs them.
-    fn routes(&mut self) -> (&mut Context, Routes<'_>, &mut CommandBook) {
-        let Self { cx, identity, rest, mqtt, devices, commands, service, captured, .. } = self;
-        let routes =
-            Routes { auth: identity, rest, mqtt, devices, level: service.level, captured: *captured };
-        (cx, routes, commands)
-    }
-
-    /// Passes verdicts on, with what is known to hold because of them. Nothing more is transmitted for what is decided.
-    pub(crate) fn emit(&mut self, decisions: Vec<Decision>) {
-        if decisions.is_empty() {
-            return;
-        }
-        for Decision { id, device, verdict, confirmed, by_second_channel } in decisions {
-            if let Some(confirmed) = confirmed {
-                let Self { cx, devices, .. } = self;
-                if let Some(device) = devices.find_mut(device) {
-                    device.confirm(cx, &confirmed);
-                }
-                if by_second_channel && self.mqtt.permission.is_doubtful() {
-                    let probe_at = self.cx.after(self.cx.settings.read_only_probe);
-                    self.mqtt.permission.deny(self.cx.time(), probe_at);
-                }
-            }
-            self.cx.outbox.keep(Event::Verdict { id, device, verdict });
-            self.update_pending(device);
-        }
-        for serial in self.commands.retire() {
-            if let Some(at) = self.mqtt.release(serial) {
-                self.end_connection(at, CloseReason::GivenUp);
-            }
-        }
-    }
-
-    /// Lets a thermostat show what is asked of it and not decided.
-    fn update_pending(&mut self, device: DeviceId) {
-        let pending = self.commands.pending(device);
-        if let Some(device) = self.devices.find_mut(device) {
-            device.pending = pending;
-        }
-    }
-
-    pub(crate) fn want_devices(&mut self) {
-        let Self { cx, mqtt, devices, .. } = self;
-        mqtt.want(cx, devices.iter().map(Device::id));
-    }
-
-    /// Does all that is due. A few rounds, since one thing leads to another; what is left is due at once.
-    fn step(&mut self) {
-        for _ in 0..4 {
-            if self.ended {
-                self.due = None;
-                self.update_service();
-                return;
-            }
-            let mut events: Vec<ConnectionEvent> = Vec::new();
-            if !self.captured {
-                let wanted = self.mqtt.wants_credentials();
-                self.identity.step(&mut self.cx, wanted);
-                let have_devices = self.devices.len() > 0;
-                if let Some(lost) = self.rest.step(&mut self.cx, &mut self.identity, have_devices) {
-                    let failed = HttpResult::Failed(crate::HttpFailure::Timeout);
-                    self.rest_outcome(lost, &Outcome::Failed, failed);
-                }
-                self.release_callers();
-            }
-            self.expire_commands();
-            self.dispatch_commands();
-            self.mqtt.step(&mut self.cx, &self.identity, &mut events);
-            self.apply_connection_events(&events);
-            self.apply_ended_connections();
-            self.keep_permission();
-            self.ask_live_reports();
-            self.find_stale();
-            self.update_service();
-            self.due = self.next_due();
-            if self.due.is_none_or(|due| due.at > self.cx.mono()) {
-                return;
-            }
-        }
-    }
-
-    /// Callers of a session that cannot ask any more are told so.
-    fn release_callers(&mut self) {
-        if self.identity.blocked().is_some()
-            && self.identity.id_token(&self.cx).is_none()
-            && self.rest.callers() > 0
-        {
-            for id in self.rest.drop_callers() {
-                self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
-            }
-        }
-    }
-
-    /// Keeps what was learnt of the permission to publish with the stored session.
-    fn keep_permission(&mut self) {
-        if self.captured || !self.mqtt.permission.is_known() {
-            return;
-        }
-        let denied_at = self.mqtt.permission.denied_at().map(mysa_proto::UnixTime::as_secs);
-        self.identity.set_publish_denied_at(&mut self.cx, denied_at);
-    }
-
-    fn next_due(&mut self) -> Option<Deadline> {
-        let mut due = self.mqtt.deadline(&self.cx, &self.identity);
-        if !self.captured {
-            due = earlier(due, self.identity.deadline(self.mqtt.wants_credentials()));
-            due = earlier(due, self.rest.deadline(&self.cx, &self.identity, self.devices.len() > 0));
-        }
-        if !self.commands.is_empty() {
-            let (cx, routes, commands) = self.routes();
-            due = earlier(due, commands.due(cx, &routes));
-        }
-        earlier(due, self.watch_due())
-    }
-
-    /// Why the identity cannot go on, in the words of the service.
-    pub(crate) fn sign_in_reason(&self) -> Option<Reason> {
-        if self.captured {
-            return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
-        }
-        if self.identity.challenge_open() {
-            return Some(Reason::ChallengeOpen);
-        }
-        match self.identity.blocked()? {
-            Reason::Refused(RefusalKind::LockedOut) => Some(Reason::Throttled),
-            reason => Some(reason),
-        }
     }
 }

@@ -157,18 +157,6 @@ impl Command {
     }
 }
 
-/// Result of comparing a thermostat with a request.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the three outcomes")]
-pub enum Agreement {
-    /// Every field asked for was seen, with its value.
-    Agrees,
-    /// Some field asked for was not seen; none was seen with another value.
-    NotSeen,
-    /// Some field asked for was seen with another value.
-    Differs,
-}
-
 /// Metadata of the envelope of a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]

@@ -1,13 +1,12 @@
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{
-    Change, Channel, Command, DeviceId, DeviceState, Now, Provenance, Source, StructuredUpdate, UnixTime,
-};
+use mysa_proto::{Change, Channel, DeviceId, DeviceState, Now, Source, UnixTime};
 
 use crate::ConnId;
-use crate::commands::verdict::{CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
+use crate::commands::open_command::{NextStep, OpenCommand, StructuredAttempt};
+use crate::commands::transmission::{Payload, SentAt, Transmission, TransmissionState, evidence};
+use crate::commands::verdict::{CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
 
 /// Every command of the account that has no verdict yet, and every transmission that was made for one.
 ///
@@ -23,138 +22,6 @@ pub(crate) struct CommandBook {
     writes: Vec<(DeviceId, Duration)>,
     last_command: u64,
     last_serial: u64,
-}
-
-/// A command without a verdict.
-#[derive(Debug)]
-pub(crate) struct OpenCommand {
-    pub(crate) id: CommandId,
-    pub(crate) device: DeviceId,
-    /// The fields that are asked for and that no newer command has taken over on the wire.
-    pub(crate) change: Change,
-    asked: Now,
-    deadline: Deadline,
-    /// The thermostat was known to hold all of it when it was asked for.
-    already_so: bool,
-    next: NextStep,
-    /// A newer command asks for one of its fields: it is not transmitted again.
-    overtaken: bool,
-    first_sent: Option<SentAt>,
-    reached: Option<DeliveryStage>,
-    /// Times it was asked again with a fresh id.
-    repeats: u8,
-    /// When it is asked again, unless something is heard of it.
-    repeat_at: Option<Duration>,
-    structured: StructuredAttempt,
-    /// Its transmission by MQTT was followed by the end of the connection, or by nothing at all.
-    mqtt_failed: bool,
-}
-
-/// When a command is too late, by either clock. The monotonic clock may stand still while the host sleeps, and the wall
-/// clock may be set: whichever says so first counts.
-#[derive(Clone, Copy, Debug)]
-struct Deadline {
-    mono: Duration,
-    wall: UnixTime,
-    /// Time before the deadline within which nothing is sent any more: nobody would see what came of it.
-    margin: Duration,
-}
-
-impl Deadline {
-    fn has_passed(&self, now: Now) -> bool {
-        self.mono <= now.mono || self.wall <= now.wall
-    }
-
-    fn is_too_late_to_send(&self, now: Now) -> bool {
-        self.last_send() <= now.mono || self.wall.plus_millis(-millis(self.margin)) <= now.wall
-    }
-
-    const fn last_send(&self) -> Duration {
-        self.mono.saturating_sub(self.margin)
-    }
-}
-
-/// What has to be done for a command next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum NextStep {
-    /// It waits for a transmission.
-    Transmit,
-    /// The transmission of this number waits for the transport.
-    Queued(u64),
-    /// Evidence.
-    Observe,
-}
-
-/// Whether the structured service was tried for a command: it is tried once.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum StructuredAttempt {
-    No,
-    /// The service refused the token, so that nothing was done. It is asked once more with a new one.
-    TokenRefused,
-    Made,
-}
-
-/// The moment of a first transmission.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SentAt {
-    mono: Duration,
-    /// The cloud's time, as far as it is known.
-    wall: UnixTime,
-    /// The latest that the cloud's time may have been.
-    latest: UnixTime,
-}
-
-/// One message, or one request, for the commands of one thermostat.
-#[derive(Debug)]
-struct Transmission {
-    /// The id on the wire, or the number of the request.
-    serial: u64,
-    device: DeviceId,
-    payload: Payload,
-    commands: Vec<CommandId>,
-    conn: Option<ConnId>,
-    state: TransmissionState,
-    /// It repeats a request whose token was refused.
-    token_retry: bool,
-    queued_at: Duration,
-    /// When the structured service is next asked what it reports, and how often it was.
-    look_at: Option<Duration>,
-    looks: u8,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum TransmissionState {
-    Queued,
-    Sent,
-    Answered,
-}
-
-/// A checked change, from which the bytes are made whenever the transport takes them.
-#[derive(Clone, Debug)]
-pub(crate) enum Payload {
-    /// With the time and the sender that the message carries: a repeat has the same bytes.
-    Mqtt {
-        command: Command,
-        time: UnixTime,
-        app_ref: Box<str>,
-    },
-    Structured(StructuredUpdate),
-}
-
-impl Payload {
-    pub(crate) const fn channel(&self) -> Channel {
-        match self {
-            Self::Mqtt { .. } => Channel::Mqtt,
-            Self::Structured(_) => Channel::Structured,
-        }
-    }
-
-    pub(crate) const fn change(&self) -> &Change {
-        match self {
-            Self::Mqtt { command, .. } => command.change(),
-            Self::Structured(update) => update.change(),
-        }
-    }
 }
 
 /// A verdict, and what is known to hold because of it.
@@ -206,15 +73,8 @@ pub(crate) enum StructuredAnswer {
     Open,
 }
 
-/// A device stamps whole seconds: what is stamped with one was made before its end.
-const DEVICE_STAMP_MS: i64 = 999;
-/// The cloud stamps whole seconds too, often those of the very second of the command, and nothing comes after it; and its
-/// time is known to a second or two.
-const CLOUD_STAMP_MS: i64 = 2_000;
 /// How long a write is remembered: longer than any distance between writes.
 const WRITES_KEPT: Duration = Duration::from_secs(3_600);
-/// A command with less time left than this is too late to send.
-const TOO_LATE: Duration = Duration::from_secs(2);
 /// Pauses between readings of what the structured service reports after a command. A thermostat obeys within seconds.
 const STATE_POLL_DELAYS: [Duration; 4] =
     [Duration::from_millis(1_500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
@@ -252,16 +112,8 @@ impl CommandBook {
 
     /// Takes a new command. It takes over its fields from older ones that were not sent; those that keep none are
     /// superseded. Those that were sent are not transmitted again.
-    pub(crate) fn add(
-        &mut self,
-        id: CommandId,
-        device: DeviceId,
-        change: Change,
-        already_so: bool,
-        asked: Now,
-        time: Duration,
-        decisions: &mut Vec<Decision>,
-    ) {
+    pub(crate) fn add(&mut self, new: OpenCommand, decisions: &mut Vec<Decision>) {
+        let (id, device, change) = (new.id, new.device, new.change);
         let mut unqueued = Vec::new();
         for older in self.commands.iter_mut().filter(|command| command.device == device) {
             if older.change.within(&change).is_empty() {
@@ -282,29 +134,9 @@ impl CommandBook {
         }
         self.decide(decisions, |command| {
             (command.device == device && command.change.is_empty())
-                .then(|| (Verdict::Superseded { by: id, reached: command.reached }, None))
+                .then_some((Verdict::Superseded { by: id, reached: command.reached }, None))
         });
-        let deadline = Deadline {
-            mono: asked.mono.saturating_add(time),
-            wall: asked.wall.plus_millis(millis(time)),
-            margin: TOO_LATE.min(time / 4),
-        };
-        self.commands.push(OpenCommand {
-            id,
-            device,
-            change,
-            asked,
-            deadline,
-            already_so,
-            next: NextStep::Transmit,
-            overtaken: false,
-            first_sent: None,
-            reached: None,
-            repeats: 0,
-            repeat_at: None,
-            structured: StructuredAttempt::No,
-            mqtt_failed: false,
-        });
+        self.commands.push(new);
     }
 
     /// The thermostats with commands that wait for a transmission, the one asked first first.
@@ -472,7 +304,7 @@ impl CommandBook {
         }
         self.decide(decisions, |command| {
             (command.device == device && command.change.is_empty())
-                .then(|| (Verdict::Superseded { by: newest, reached: command.reached }, None))
+                .then_some((Verdict::Superseded { by: newest, reached: command.reached }, None))
         });
         Some((device, payload))
     }
@@ -837,77 +669,6 @@ impl CommandBook {
             false
         });
     }
-}
-
-impl OpenCommand {
-    pub(crate) const fn first_sent(&self) -> Option<SentAt> {
-        self.first_sent
-    }
-
-    fn may_be_asked_again(&self, now: Now, times: u8) -> bool {
-        self.next == NextStep::Observe
-            && !self.overtaken
-            && !self.mqtt_failed
-            && self.repeats < times
-            && self.reached == Some(DeliveryStage::Service(Channel::Mqtt))
-            && !self.deadline.is_too_late_to_send(now)
-    }
-
-    fn confirmed(&self, by: Evidence, at: Option<UnixTime>, now: Duration) -> (Verdict, Option<Confirmed>) {
-        let effect = if self.already_so { Effect::AlreadySo } else { Effect::Changed };
-        let verdict = Verdict::Confirmed { by, after: now.saturating_sub(self.asked.mono), effect };
-        let since = self.first_sent.map(|sent| Now { mono: sent.mono, wall: sent.wall });
-        (verdict, since.map(|since| Confirmed { change: self.change, since, at }))
-    }
-
-    fn given_up(&self, why: Expired, seen: Change, now: Now) -> Verdict {
-        if self.structured == StructuredAttempt::TokenRefused && !self.mqtt_failed && self.repeats == 0 {
-            // The one thing that is known of it: the service did not take it.
-            return Verdict::Refused(Refused::Service { status: 401 });
-        }
-        match self.reached {
-            None => Verdict::Expired(why),
-            Some(reached) => {
-                let after = now.mono.saturating_sub(self.asked.mono);
-                Verdict::Unconfirmed { reached, seen: seen.within(&self.change), after }
-            }
-        }
-    }
-}
-
-impl SentAt {
-    pub(crate) const fn new(mono: Duration, wall: UnixTime, latest: UnixTime) -> Self {
-        Self { mono, wall, latest }
-    }
-
-    /// Whether something was observed after this. A device may have no clock, but its messages arrive as they are made;
-    /// what the cloud says may be old, so that only a time stamp tells, and it must be later than the sending by any
-    /// reading of the clock.
-    pub(crate) fn is_before(&self, observed: &Provenance) -> bool {
-        if observed.received.mono <= self.mono {
-            return false;
-        }
-        match (observed.source.is_device(), observed.at) {
-            (true, None) => true,
-            (true, Some(at)) => at.plus_millis(DEVICE_STAMP_MS) >= self.wall,
-            (false, Some(at)) => at.plus_millis(CLOUD_STAMP_MS) >= self.latest,
-            (false, None) => false,
-        }
-    }
-}
-
-const fn evidence(observed: &Provenance) -> Evidence {
-    match observed.source {
-        Source::RestRecord | Source::RestState => Evidence::Rest,
-        Source::Structured => Evidence::Reported,
-        Source::Ack => Evidence::Ack,
-        Source::Boot | Source::Status | Source::SetpointChange | Source::Retained => Evidence::Status,
-    }
-}
-
-/// Whole milliseconds. Saturates.
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Change, Channel, Command, DeviceId, EnvelopeMeta, InvalidCommand, StructuredUpdate};
+use mysa_proto::{Change, Channel, Command, DeviceId, InvalidCommand, StructuredUpdate};
 
 use crate::auth::Identity;
-use crate::commands::book::{CommandBook, Decision, Payload};
+use crate::commands::book::{CommandBook, Decision};
+use crate::commands::transmission::Payload;
 use crate::commands::verdict::Refused;
 use crate::context::Context;
 use crate::devices::{Device, Devices};
@@ -201,29 +202,6 @@ impl CommandBook {
             due = earlier(due, ready.map(|ready| Deadline::new(at.max(ready), Wake::Command)));
         }
         due
-    }
-}
-
-impl Payload {
-    /// Appends the MQTT payload, the same bytes each time. Nothing for the other channel.
-    pub(crate) fn encode_mqtt(&self, serial: u64, cx: &Context, out: &mut Vec<u8>) {
-        if let Self::Mqtt { command, time, app_ref } = self {
-            command
-                .encode(&EnvelopeMeta { id: serial, time: *time, app_ref, form: cx.settings.envelope }, out);
-        }
-    }
-
-    /// An example of the bytes, for a caller who wants to look before anything is sent.
-    pub(crate) fn example(&self, cx: &Context) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        match self {
-            Self::Mqtt { time, .. } => {
-                let serial = u64::try_from(time.as_millis()).unwrap_or(0);
-                self.encode_mqtt(serial, cx, &mut bytes);
-            }
-            Self::Structured(update) => update.encode(&mut bytes),
-        }
-        bytes
     }
 }
 

@@ -4,18 +4,13 @@ use core::time::Duration;
 use mysa_proto::rest::{DeviceList, DeviceStates, StructuredState};
 use mysa_proto::{Body, Change, Changes, DeviceId, Message, Observation, Source, Topic, TopicKind, UnixTime};
 
-use crate::commands::book::{
-    Acknowledgement, CommandBook, Confirmed, Decision, OpenCommand, RestWitness, StructuredAnswer,
-};
+use crate::commands::book::{Acknowledgement, CommandBook, Confirmed, Decision, RestWitness};
+use crate::commands::open_command::OpenCommand;
 use crate::commands::verdict::Evidence;
 use crate::context::Context;
 use crate::devices::{Device, Devices};
-use crate::rest::{Outcome, Purpose};
-use crate::session::Session;
-use crate::{ConfirmBy, Event, HttpAnswer, HttpResult, RequestError, Response};
+use crate::{ConfirmBy, Event};
 
-/// When a list from which somebody is missing is read again.
-const SECOND_LIST: Duration = Duration::from_secs(30);
 /// Time a thermostat that has just started needs before it takes a request for live reports.
 const AFTER_BOOT: Duration = Duration::from_secs(3);
 
@@ -154,7 +149,7 @@ impl Device {
 impl Devices {
     /// What a thermostat has shown since a command was sent.
     pub(crate) fn seen_since(&self, command: &OpenCommand) -> Change {
-        match (self.find(command.device), command.first_sent()) {
+        match (self.find(command.device), command.first_sent) {
             (Some(device), Some(sent)) => device.state.settings(|provenance| sent.is_before(provenance)),
             _ => Change::default(),
         }
@@ -187,126 +182,60 @@ impl Device {
     }
 }
 
-impl Session {
-    /// Takes the answer to a request to the REST service, or the lack of one.
-    pub(crate) fn rest_outcome(&mut self, purpose: Purpose, outcome: &Outcome, result: HttpResult<'_>) {
-        let (status, body) = match result {
-            HttpResult::Answer(HttpAnswer { status, body, .. }) => (status, body),
-            HttpResult::Failed(_) => (0, &[][..]),
-        };
-        match (purpose, outcome) {
-            (Purpose::Update(serial), outcome) => self.updated(serial, outcome),
-            (_, Outcome::TokenRefused) => {}
-            (Purpose::Devices, Outcome::Done) => match DeviceList::decode(body) {
-                Ok(list) => {
-                    self.rest.devices_done(&mut self.cx, true);
-                    self.list(&list);
-                }
-                Err(_) => {
-                    self.rest.unreadable(&mut self.cx, status);
-                    self.rest.devices_done(&mut self.cx, false);
-                }
-            },
-            (Purpose::Devices, _) => self.rest.devices_done(&mut self.cx, false),
-            (Purpose::States, Outcome::Done) => {
-                let read = DeviceStates::decode(body).map(|states| self.take_states(&states)).is_ok();
-                if !read {
-                    self.rest.unreadable(&mut self.cx, status);
-                }
-                let live = self.mqtt.is_live();
-                self.rest.states_done(&mut self.cx, read, live);
-            }
-            (Purpose::States, _) => {
-                let live = self.mqtt.is_live();
-                self.rest.states_done(&mut self.cx, false, live);
-            }
-            (Purpose::Reported(id), Outcome::Done) => {
-                if let Ok(state) = StructuredState::decode(body) {
-                    self.take_reported(id, &state);
-                }
-            }
-            (Purpose::Reported(_), _) => {}
-            (Purpose::Caller(id), outcome) => {
-                let result = match (outcome, result) {
-                    (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
-                    (_, HttpResult::Answer(_)) => Err(RequestError::Refused { status, body: body.into() }),
-                    (_, HttpResult::Failed(failure)) => Err(RequestError::Failed(failure)),
-                };
-                self.cx.outbox.keep(Event::Response { id, result });
-            }
-        }
-    }
+/// What a reading of the device list means for others.
+#[derive(Debug, Default)]
+pub(crate) struct ListChanges {
+    /// The thermostats that are gone.
+    pub(crate) removed: Vec<DeviceId>,
+    /// Some are missing for the first time: the service has sent lists with holes.
+    pub(crate) is_doubtful: bool,
+}
 
-    /// Takes the account's list: whom there is to listen to.
-    fn list(&mut self, list: &DeviceList) {
-        let now = self.cx.mono();
+impl Devices {
+    /// Takes the account's list of thermostats.
+    pub(crate) fn take_list(&mut self, cx: &mut Context, list: &DeviceList) -> ListChanges {
+        let now = cx.mono();
         let unreadable = |id: DeviceId| {
             list.rejected.iter().any(|(key, _)| key.as_deref().and_then(DeviceId::new) == Some(id))
         };
-        let mut gone = Vec::new();
-        let mut doubtful = false;
-        for device in self.devices.iter_mut() {
+        let mut changes = ListChanges::default();
+        for device in self.iter_mut() {
             let missing = !list.devices.contains_key(&device.id()) && !unreadable(device.id());
-            // The service has sent lists with holes. Only who is missing twice is gone.
+            // Only who is missing twice is gone.
             if missing && device.missing {
-                gone.push(device.id());
+                changes.removed.push(device.id());
             }
             device.missing = missing;
-            doubtful |= missing;
-        }
-        if doubtful {
-            self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
-        }
-        for id in gone {
-            if self.devices.remove(id).is_some() {
-                self.give_up(|command| command.device == id, crate::Expired::Cancelled);
-                self.cx.event(Event::DeviceRemoved { device: id });
-            }
+            changes.is_doubtful |= missing;
         }
         let mut homes = Vec::new();
-        for (id, record) in list.devices.iter().take(self.cx.settings.max_devices) {
-            let known = self.devices.find(*id).is_some();
-            if !known {
+        for (id, record) in list.devices.iter().take(cx.settings.max_devices) {
+            if self.find(*id).is_none() {
                 let model = mysa_proto::Model::parse(record.model.as_deref().unwrap_or_default());
-                self.devices.add(Device::new(*id, model, now));
-                self.cx.event(Event::DeviceAdded { device: *id });
+                self.add(Device::new(*id, model, now));
+                cx.event(Event::DeviceAdded { device: *id });
             }
-            let Self { cx, devices, .. } = self;
-            if let Some(device) = devices.find_mut(*id) {
+            if let Some(device) = self.find_mut(*id) {
                 let described = device.describe(record, &mut homes);
                 let changes = device.state.observe(&record.observation(cx.received()));
                 device.notify(cx, changes, described);
             }
         }
-        if !self.listed {
-            self.rest.schedule_states_no_later_than(now);
-        }
-        self.listed = true;
-        self.want_devices();
+        changes
     }
 
-    /// The structured service has answered the request of a command, or not.
-    fn updated(&mut self, serial: u64, outcome: &Outcome) {
-        let answer = match *outcome {
-            Outcome::Done => StructuredAnswer::Accepted,
-            Outcome::TokenRefused => StructuredAnswer::TokenRefused,
-            // 408 says that the service gave up waiting; whether for us or for itself is open.
-            Outcome::Refused(408) | Outcome::Failed => StructuredAnswer::Open,
-            Outcome::Refused(status @ 400..=499) => StructuredAnswer::Refused(status),
-            Outcome::Refused(_) => StructuredAnswer::Open,
-        };
-        let mut decisions = Vec::new();
-        self.commands.structured_answered(serial, answer, self.cx.mono(), &mut decisions);
-        self.emit(decisions);
-    }
-
-    fn take_states(&mut self, states: &DeviceStates) {
-        let received = self.cx.received();
-        let modes = self.cx.settings.modes;
-        let mut decisions = Vec::new();
+    /// Takes the states of all thermostats, and judges commands by them.
+    pub(crate) fn take_states(
+        &mut self,
+        cx: &mut Context,
+        commands: &mut CommandBook,
+        states: &DeviceStates,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let received = cx.received();
+        let modes = cx.settings.modes;
         for (id, entry) in &states.states {
-            let Self { cx, devices, commands, .. } = self;
-            let Some(device) = devices.find_mut(*id) else { continue };
+            let Some(device) = self.find_mut(*id) else { continue };
             let family = device.family();
             let mut changes = Changes::default();
             let mut newest: Option<UnixTime> = None;
@@ -322,20 +251,25 @@ impl Session {
             }
             if commands.has_open(*id) {
                 let witness = RestWitness { by: Evidence::Rest, alive_at: newest };
-                commands.judge(*id, &device.state, Some(&witness), received.mono, &mut decisions);
+                commands.judge(*id, &device.state, Some(&witness), received.mono, decisions);
             }
             device.notify(cx, changes, false);
             contradicts(device, cx);
         }
-        self.emit(decisions);
     }
 
-    /// Only what is reported is evidence; what is desired may sit there unapplied for ever.
-    fn take_reported(&mut self, id: DeviceId, state: &StructuredState) {
-        let received = self.cx.received();
-        let Self { cx, devices, commands, .. } = self;
-        let Some(device) = devices.find_mut(id) else { return };
-        let mut decisions = Vec::new();
+    /// Takes what the structured service says of one thermostat, and judges commands by it. Only what is reported is
+    /// evidence; what is desired may sit there unapplied for ever.
+    pub(crate) fn take_reported(
+        &mut self,
+        cx: &mut Context,
+        commands: &mut CommandBook,
+        id: DeviceId,
+        state: &StructuredState,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let received = cx.received();
+        let Some(device) = self.find_mut(id) else { return };
         let mut changes = Changes::default();
         for observation in state.observations(device.family(), received) {
             changes = changes.union(device.state.observe(&observation));
@@ -345,9 +279,8 @@ impl Session {
             by: Evidence::Reported,
             alive_at: state.last_connected.max(telemetry).filter(|_| state.connected != Some(false)),
         };
-        commands.judge(id, &device.state, Some(&witness), received.mono, &mut decisions);
+        commands.judge(id, &device.state, Some(&witness), received.mono, decisions);
         device.notify(cx, changes, false);
         contradicts(device, cx);
-        self.emit(decisions);
     }
 }

@@ -1,5 +1,6 @@
 mod ingest;
 mod lease;
+mod staleness;
 
 pub(crate) use ingest::Incoming;
 

@@ -239,7 +239,7 @@ impl ConnectionPool {
             let leaving = connection
                 .leave_at
                 .is_some_and(|leave_at| leave_at <= now || connection.in_flight.is_empty());
-            let ended = self.apply_events(cx, at, &mut new);
+            let ended = self.apply_events(cx, at, &new);
             events.append(&mut new);
             if ended {
                 continue;
@@ -384,12 +384,7 @@ impl ConnectionPool {
 
     /// Applies what happened on a connection; what concerns the session stays in `events`. True if the connection
     /// is gone.
-    pub(crate) fn apply_events(
-        &mut self,
-        cx: &mut Context,
-        at: usize,
-        events: &mut Vec<ConnectionEvent>,
-    ) -> bool {
+    pub(crate) fn apply_events(&mut self, cx: &mut Context, at: usize, events: &[ConnectionEvent]) -> bool {
         let mut ending = None;
         for one in events.iter() {
             let Some(connection) = self.connections.get_mut(at) else { break };

@@ -1,6 +1,10 @@
-use mysa_proto::{Celsius, EnvelopeForm, Limits, Message, Mode, ModeTable, Model, Observation, TopicKind};
+use mysa_proto::{
+    Celsius, Command, EnvelopeForm, Limits, Message, Mode, ModeTable, Model, Observation, StructuredUpdate,
+    TopicKind,
+};
 
 use super::*;
+use crate::commands::verdict::Effect;
 
 const AT: UnixTime = UnixTime::from_secs(1_767_323_045);
 const SPACING: Duration = Duration::from_millis(2_500);
@@ -42,7 +46,7 @@ impl Desk {
     fn add(&mut self, change: Change, now: Now, secs: u64) -> CommandId {
         let id = self.book.next_id();
         let time = Duration::from_secs(secs);
-        self.book.add(id, lite(), change, false, now, time, &mut self.decisions);
+        self.book.add(OpenCommand::new(id, lite(), change, false, now, time), &mut self.decisions);
         id
     }
 
@@ -66,7 +70,7 @@ impl Desk {
     }
 
     fn take(&mut self, serial: u64, now: Now) -> bool {
-        let sent = SentAt::new(now.mono, now.wall, now.wall);
+        let sent = SentAt { mono: now.mono, wall: now.wall, latest: now.wall };
         self.book.take(serial, sent, now, &mut self.decisions).is_some()
     }
 
@@ -133,7 +137,7 @@ fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
     let serial = desk.queue(Channel::Mqtt, at(10));
     // One odd answer says that it is yesterday; the host says that it is not.
     let yesterday = at(10).wall.plus_millis(-86_400_000);
-    let sent = SentAt::new(at(10).mono, yesterday, at(10).wall);
+    let sent = SentAt { mono: at(10).mono, wall: yesterday, latest: at(10).wall };
     assert!(desk.book.take(serial, sent, at(10), &mut desk.decisions).is_some());
     desk.observe(Source::RestState, Some(at(10).wall.plus_millis(-3_600_000)), &setpoint(22), at(13));
     assert_eq!(desk.verdict(id), None);
@@ -505,7 +509,7 @@ fn asking_for_what_is_so_already_is_confirmed_once_the_device_was_heard_since() 
     desk.status(&setpoint(22), at(0));
     let id = desk.book.next_id();
     let time = Duration::from_secs(30);
-    desk.book.add(id, lite(), setpoint(22), true, at(5), time, &mut desk.decisions);
+    desk.book.add(OpenCommand::new(id, lite(), setpoint(22), true, at(5), time), &mut desk.decisions);
     desk.send(Channel::Structured, at(5));
     let judge = |desk: &mut Desk, alive: Now| {
         let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall) };
@@ -525,7 +529,8 @@ fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_
     let mut desk = Desk::new();
     desk.status(&setpoint(22), at(0));
     let id = desk.book.next_id();
-    desk.book.add(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30), &mut desk.decisions);
+    let command = OpenCommand::new(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30));
+    desk.book.add(command, &mut desk.decisions);
     desk.send(Channel::Structured, at(5));
     desk.status(&setpoint(16), at(6));
     let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall) };

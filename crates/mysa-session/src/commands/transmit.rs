@@ -1,0 +1,80 @@
+//! The moment at which a transport takes a command: its bytes are made here, and nowhere before.
+
+use alloc::vec::Vec;
+
+use mysa_cognito::Secret;
+use mysa_mqtt_codec::PacketId;
+use mysa_proto::rest;
+
+use crate::auth::Identity;
+use crate::commands::book::{CommandBook, Decision};
+use crate::commands::transmission::{Payload, SentAt};
+use crate::context::Context;
+use crate::mqtt::connection::Connection;
+use crate::mqtt::pool::ConnectionPool;
+use crate::rest::Rest;
+use crate::{ConnId, HttpRequest, Packets};
+
+/// Length that the payload of a command does not exceed in most cases.
+const PAYLOAD: usize = 320;
+
+impl CommandBook {
+    /// The packet of a command that its connection takes now.
+    pub(crate) fn publish(
+        &mut self,
+        cx: &Context,
+        mqtt: &mut ConnectionPool,
+        conn: ConnId,
+        serial: u64,
+        decisions: &mut Vec<Decision>,
+    ) -> Option<Packets> {
+        let connection = mqtt
+            .position(conn)
+            .and_then(|at| mqtt.connections.get_mut(at))
+            .filter(|connection| connection.is_live() && connection.is_ready());
+        let Some(connection) = connection else {
+            self.unqueue(serial);
+            return None;
+        };
+        let (device, payload) = self.take(serial, SentAt::now(cx), cx.now, decisions)?;
+        let mut body = Vec::with_capacity(PAYLOAD);
+        payload.encode_mqtt(serial, cx, &mut body);
+        Some(connection.publish_command(cx, device, &body, serial, cx.settings.publish_retries))
+    }
+
+    /// The packet of a publish that is repeated now, if its command still lives.
+    pub(crate) fn republish(
+        &mut self,
+        cx: &Context,
+        mqtt: &ConnectionPool,
+        conn: ConnId,
+        packet: PacketId,
+    ) -> Option<Packets> {
+        let connection = mqtt.position(conn).and_then(|at| mqtt.connections.get(at))?;
+        let serial = connection.command_in_flight(packet).filter(|_| !connection.is_blocked())?;
+        let (device, payload) = self.repeat(serial, cx.now)?;
+        let mut body = Vec::with_capacity(PAYLOAD);
+        payload.encode_mqtt(serial, cx, &mut body);
+        Some(Connection::repeated(device, &body, packet))
+    }
+
+    /// The request of a command by the structured service, as it is sent now.
+    pub(crate) fn request(
+        &mut self,
+        cx: &mut Context,
+        auth: &Identity,
+        rest: &mut Rest,
+        serial: u64,
+        decisions: &mut Vec<Decision>,
+    ) -> Option<HttpRequest> {
+        let Some(token) = auth.id_token(cx).map(Secret::from) else {
+            self.unqueue(serial);
+            return None;
+        };
+        let renewed = self.is_token_retry(serial);
+        let (device, payload) = self.take(serial, SentAt::now(cx), cx.now, decisions)?;
+        let Payload::Structured(update) = payload else { return None };
+        let request = rest::update_state(device, &update);
+        Some(rest.update(cx, &token, request.as_request(), serial, renewed))
+    }
+}

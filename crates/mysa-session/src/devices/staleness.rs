@@ -1,0 +1,49 @@
+use core::time::Duration;
+
+use mysa_proto::{Changes, Family};
+
+use crate::context::Context;
+use crate::devices::{Device, Devices};
+use crate::now::earlier;
+use crate::{Deadline, Settings, Wake};
+
+impl Devices {
+    /// Marks thermostats that have been silent for too long, and those that are not any more.
+    pub(crate) fn update_staleness(&mut self, cx: &mut Context) {
+        let now = cx.mono();
+        for device in self.iter_mut() {
+            let stale = device.stale_at(silence_limit(&cx.settings, device, now)) <= now;
+            if stale != device.stale {
+                device.stale = stale;
+                device.notify(cx, Changes::default(), true);
+            }
+        }
+    }
+
+    /// When a thermostat becomes stale, or is found not to be.
+    pub(crate) fn staleness_due(&self, cx: &Context) -> Option<Deadline> {
+        let now = cx.mono();
+        let mut due = None;
+        for device in self.iter() {
+            let limit = silence_limit(&cx.settings, device, now);
+            if !device.stale {
+                due = earlier(due, Some(Deadline::new(device.stale_at(limit), Wake::Staleness)));
+                if device.lease_until > now {
+                    due = earlier(due, Some(Deadline::new(device.lease_until, Wake::Staleness)));
+                }
+            } else if device.heard.is_some_and(|at| at.saturating_add(limit) > now) {
+                due = earlier(due, Some(Deadline::new(now, Wake::Staleness)));
+            }
+        }
+        due
+    }
+}
+
+/// How long a thermostat may be silent. An air conditioner may be for minutes even while it reports live.
+fn silence_limit(settings: &Settings, device: &Device, now: Duration) -> Duration {
+    if device.lease_until > now && device.family() != Some(Family::AirConditioner) {
+        settings.stale_after
+    } else {
+        settings.stale_after_quiet
+    }
+}

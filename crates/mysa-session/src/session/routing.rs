@@ -1,0 +1,379 @@
+//! Inputs go to the parts, and what comes of them goes on to others. Nothing is decided here.
+
+use super::*;
+
+impl Session {
+    pub(super) fn advance_clock(&mut self, now: Now) {
+        let mono = now.mono.max(self.cx.now.mono);
+        self.cx.now = Now { mono, ..now };
+        let Some(jump_ms) = self.cx.clock.tick(self.cx.now) else { return };
+        if let Ok(ahead) = u64::try_from(jump_ms) {
+            self.identity.age(Duration::from_millis(ahead));
+        }
+        self.mqtt.probe(&mut self.cx);
+        self.rest.schedule_states_no_later_than(mono);
+        self.due = Some(Deadline::new(mono, Wake::Work));
+    }
+
+    /// Learns the cloud's time from an answer. True if it takes a second one to believe it.
+    pub(super) fn learn_date(&mut self, source: ClockSource, answer: HttpAnswer<'_>, took: Duration) -> bool {
+        let Some(date) = answer.date else { return false };
+        match self.cx.clock.learn(self.cx.now, source, date, answer.age, took) {
+            Learned::Nothing => false,
+            Learned::Doubt => true,
+            Learned::Moved(ahead_ms) => {
+                self.cx.event(Event::ClockOff { ahead_ms });
+                false
+            }
+        }
+    }
+
+    /// Passes on the answer to a request to the REST service, or the lack of one.
+    pub(super) fn rest_outcome(&mut self, purpose: Purpose, outcome: &Outcome, result: HttpResult<'_>) {
+        let (status, body) = match result {
+            HttpResult::Answer(HttpAnswer { status, body, .. }) => (status, body),
+            HttpResult::Failed(_) => (0, &[][..]),
+        };
+        let live = self.mqtt.is_live();
+        let Self { cx, rest, devices, commands, .. } = self;
+        let mut decisions = Vec::new();
+        match (purpose, outcome) {
+            (Purpose::Update(serial), outcome) => {
+                commands.structured_answered(serial, outcome.into(), cx.mono(), &mut decisions);
+            }
+            (_, Outcome::TokenRefused) => {}
+            (Purpose::Devices, Outcome::Done) => match DeviceList::decode(body) {
+                Ok(list) => {
+                    rest.devices_done(cx, true);
+                    self.list(&list);
+                }
+                Err(_) => {
+                    rest.unreadable(cx, status);
+                    rest.devices_done(cx, false);
+                }
+            },
+            (Purpose::Devices, _) => rest.devices_done(cx, false),
+            (Purpose::States, Outcome::Done) => {
+                let states = DeviceStates::decode(body);
+                match &states {
+                    Ok(states) => devices.take_states(cx, commands, states, &mut decisions),
+                    Err(_) => rest.unreadable(cx, status),
+                }
+                rest.states_done(cx, states.is_ok(), live);
+            }
+            (Purpose::States, _) => rest.states_done(cx, false, live),
+            (Purpose::Reported(id), Outcome::Done) => {
+                if let Ok(state) = StructuredState::decode(body) {
+                    devices.take_reported(cx, commands, id, &state, &mut decisions);
+                }
+            }
+            (Purpose::Reported(_), _) => {}
+            (Purpose::Caller(id), outcome) => {
+                let result = match (outcome, result) {
+                    (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
+                    (_, HttpResult::Answer(_)) => Err(RequestError::Refused { status, body: body.into() }),
+                    (_, HttpResult::Failed(failure)) => Err(RequestError::Failed(failure)),
+                };
+                cx.outbox.keep(Event::Response { id, result });
+            }
+        }
+        self.emit(decisions);
+    }
+
+    /// Takes the account's list: whom there is to listen to.
+    pub(super) fn list(&mut self, list: &DeviceList) {
+        let changes = self.devices.take_list(&mut self.cx, list);
+        if changes.is_doubtful {
+            self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
+        }
+        for id in changes.removed {
+            self.give_up(|command| command.device == id, Expired::Cancelled);
+            self.devices.remove(id);
+            self.cx.event(Event::DeviceRemoved { device: id });
+        }
+        if !self.listed {
+            self.rest.schedule_states_no_later_than(self.cx.mono());
+        }
+        self.listed = true;
+        self.want_devices();
+    }
+
+    /// Passes on what happened on connections.
+    pub(super) fn apply_connection_events(&mut self, events: &[ConnectionEvent]) {
+        for event in events {
+            match *event {
+                ConnectionEvent::Granted(filter) => {
+                    self.devices.subscription_granted(&mut self.cx, filter);
+                }
+                ConnectionEvent::Denied(TopicFilter::Everything)
+                | ConnectionEvent::NoAnswer(TopicFilter::Everything) => self.want_devices(),
+                ConnectionEvent::Denied(TopicFilter::Device(id, _))
+                | ConnectionEvent::NoAnswer(TopicFilter::Device(id, _)) => {
+                    if let Some(device) = self.devices.find_mut(id) {
+                        device.notify(&mut self.cx, Changes::default(), true);
+                    }
+                }
+                ConnectionEvent::Acknowledged(Publishing::Command { serial, .. }) => {
+                    let (now, after) = (self.cx.mono(), self.cx.settings.command_repeat_after);
+                    self.commands.accepted_by_broker(serial, now, after);
+                }
+                ConnectionEvent::Unanswered(Publishing::Command { serial, .. }) => {
+                    self.publish_failed(serial)
+                }
+                ConnectionEvent::Acknowledged(Publishing::LiveReport { device }) => {
+                    let until = self.cx.after(self.cx.settings.live_report);
+                    if let Some(device) = self.devices.find_mut(device) {
+                        device.lease_until = until;
+                    }
+                }
+                ConnectionEvent::Live
+                | ConnectionEvent::ConnectRefused(_)
+                | ConnectionEvent::Unanswered(Publishing::LiveReport { .. })
+                | ConnectionEvent::Dead => {}
+            }
+        }
+        if self.mqtt.wildcard_refused() && self.cx.settings.subscriptions.wildcard {
+            self.cx.settings.subscriptions.wildcard = false;
+            self.want_devices();
+        }
+    }
+
+    /// Settles the service level.
+    pub(super) fn update_service(&mut self) {
+        let sign_in = self.sign_in_reason();
+        let Self { cx, identity, rest, mqtt, devices, service, .. } = self;
+        let facts = ServiceFacts {
+            auth: identity,
+            rest,
+            mqtt,
+            sign_in,
+            captured: self.captured,
+            no_devices: self.listed && !self.captured && devices.len() == 0,
+            ended: self.ended,
+        };
+        if service.update(cx, &facts) {
+            self.rest.schedule_states_no_later_than(self.cx.mono());
+        }
+    }
+
+    /// Passes bytes through a connection. True if anything came of it that others must act on.
+    pub(super) fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let Self { cx, mqtt, devices, commands, .. } = self;
+        let Some(connection) = mqtt.connections.get_mut(at) else { return false };
+        let mut events = Vec::new();
+        let mut decisions = Vec::new();
+        let mut work = false;
+        connection.receive(cx, bytes, &mut events, |cx, message| {
+            work |= devices.take_message(cx, commands, message, &mut decisions);
+        });
+        let any = work || !events.is_empty() || !decisions.is_empty();
+        if any {
+            self.mqtt.apply_events(&mut self.cx, at, &events);
+            self.apply_connection_events(&events);
+            self.emit(decisions);
+        }
+        any
+    }
+
+    pub(super) fn end_connection(&mut self, at: usize, ending: CloseReason) {
+        self.mqtt.end(&mut self.cx, at, ending);
+        self.apply_ended_connections();
+    }
+
+    /// What was to be sent on a connection that has ended waits again; what the broker had not acknowledged goes by the
+    /// other channel, if there is one.
+    pub(super) fn apply_ended_connections(&mut self) {
+        for conn in self.mqtt.take_ended() {
+            for serial in self.commands.connection_ended(conn) {
+                self.publish_failed(serial);
+            }
+        }
+    }
+
+    pub(super) fn publish_failed(&mut self, serial: u64) {
+        let Some(device) = self.commands.device_of(serial) else { return };
+        let (cx, routes, commands) = self.routes();
+        let second = routes.has_second_channel(cx, device);
+        let mut decisions = Vec::new();
+        commands.publish_failed(serial, second, &mut decisions);
+        self.emit(decisions);
+    }
+
+    /// Everybody goes: commands are decided, callers told, connections closed.
+    pub(super) fn close_all(&mut self, why: Expired) {
+        self.give_up(|_| true, why);
+        self.commands.requests_dropped();
+        for id in self.rest.stop() {
+            self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+        }
+        self.mqtt.stop(&mut self.cx);
+        self.apply_ended_connections();
+    }
+
+    /// Decides the chosen commands at once.
+    pub(super) fn give_up(&mut self, chosen: impl Fn(&OpenCommand) -> bool, why: Expired) {
+        let Self { cx, commands, devices, .. } = self;
+        let mut decisions = Vec::new();
+        commands.give_up(chosen, why, cx.now, |command| devices.seen_since(command), &mut decisions);
+        self.emit(decisions);
+    }
+
+    /// Decides the commands that have had their time.
+    pub(super) fn expire_commands(&mut self) {
+        let Self { cx, commands, devices, .. } = self;
+        if commands.is_empty() {
+            return;
+        }
+        let mut decisions = Vec::new();
+        commands.expire(cx.now, |command| devices.seen_since(command), &mut decisions);
+        self.emit(decisions);
+    }
+
+    /// Queues what may be sent, and asks for the evidence that is due.
+    pub(super) fn dispatch_commands(&mut self) {
+        if self.commands.is_empty() {
+            return;
+        }
+        let mut decisions = Vec::new();
+        let (cx, mut routes, commands) = self.routes();
+        commands.dispatch(cx, &mut routes, &mut decisions);
+        self.emit(decisions);
+        let now = self.cx.mono();
+        for device in self.commands.due_looks(now) {
+            let request = mysa_proto::rest::structured_state(device).into_request();
+            self.rest.ask(&self.cx, request, Purpose::Reported(device));
+        }
+    }
+
+    /// The ways to the thermostats, and the book, as a dispatch needs them.
+    pub(super) fn routes(&mut self) -> (&mut Context, Routes<'_>, &mut CommandBook) {
+        let Self { cx, identity, rest, mqtt, devices, commands, service, captured, .. } = self;
+        let routes =
+            Routes { auth: identity, rest, mqtt, devices, level: service.service.level, captured: *captured };
+        (cx, routes, commands)
+    }
+
+    /// Passes verdicts on, with what is known to hold because of them. Nothing more is transmitted for what is decided.
+    pub(super) fn emit(&mut self, decisions: Vec<Decision>) {
+        if decisions.is_empty() {
+            return;
+        }
+        for Decision { id, device, verdict, confirmed, by_second_channel } in decisions {
+            if let Some(confirmed) = confirmed {
+                let Self { cx, devices, .. } = self;
+                if let Some(device) = devices.find_mut(device) {
+                    device.confirm(cx, &confirmed);
+                }
+                if by_second_channel && self.mqtt.permission.is_doubtful() {
+                    let probe_at = self.cx.after(self.cx.settings.read_only_probe);
+                    self.mqtt.permission.deny(self.cx.time(), probe_at);
+                }
+            }
+            self.cx.outbox.keep(Event::Verdict { id, device, verdict });
+            self.update_pending(device);
+        }
+        for serial in self.commands.retire() {
+            if let Some(at) = self.mqtt.release(serial) {
+                self.end_connection(at, CloseReason::GivenUp);
+            }
+        }
+    }
+
+    /// Lets a thermostat show what is asked of it and not decided.
+    pub(super) fn update_pending(&mut self, device: DeviceId) {
+        let pending = self.commands.pending(device);
+        if let Some(device) = self.devices.find_mut(device) {
+            device.pending = pending;
+        }
+    }
+
+    pub(super) fn want_devices(&mut self) {
+        let Self { cx, mqtt, devices, .. } = self;
+        mqtt.want(cx, devices.iter().map(Device::id));
+    }
+
+    /// Does all that is due. A few rounds, since one thing leads to another; what is left is due at once.
+    pub(super) fn step(&mut self) {
+        for _ in 0..4 {
+            if self.ended {
+                self.due = None;
+                self.update_service();
+                return;
+            }
+            let mut events: Vec<ConnectionEvent> = Vec::new();
+            if !self.captured {
+                let wanted = self.mqtt.wants_credentials();
+                self.identity.step(&mut self.cx, wanted);
+                let have_devices = self.devices.len() > 0;
+                if let Some(lost) = self.rest.step(&mut self.cx, &mut self.identity, have_devices) {
+                    let failed = HttpResult::Failed(crate::HttpFailure::Timeout);
+                    self.rest_outcome(lost, &Outcome::Failed, failed);
+                }
+                self.release_callers();
+            }
+            self.expire_commands();
+            self.dispatch_commands();
+            self.mqtt.step(&mut self.cx, &self.identity, &mut events);
+            self.apply_connection_events(&events);
+            self.apply_ended_connections();
+            self.keep_permission();
+            self.devices.ask_live_reports(&mut self.cx, &mut self.mqtt);
+            self.devices.update_staleness(&mut self.cx);
+            self.update_service();
+            self.due = self.next_due();
+            if self.due.is_none_or(|due| due.at > self.cx.mono()) {
+                return;
+            }
+        }
+    }
+
+    /// Callers of a session that cannot ask any more are told so.
+    pub(super) fn release_callers(&mut self) {
+        if self.identity.blocked().is_some()
+            && self.identity.id_token(&self.cx).is_none()
+            && self.rest.callers() > 0
+        {
+            for id in self.rest.drop_callers() {
+                self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+            }
+        }
+    }
+
+    /// Keeps what was learnt of the permission to publish with the stored session.
+    pub(super) fn keep_permission(&mut self) {
+        if self.captured || !self.mqtt.permission.is_known() {
+            return;
+        }
+        let denied_at = self.mqtt.permission.denied_at().map(mysa_proto::UnixTime::as_secs);
+        self.identity.set_publish_denied_at(&mut self.cx, denied_at);
+    }
+
+    pub(super) fn next_due(&mut self) -> Option<Deadline> {
+        let mut due = self.mqtt.deadline(&self.cx, &self.identity);
+        if !self.captured {
+            due = earlier(due, self.identity.deadline(self.mqtt.wants_credentials()));
+            due = earlier(due, self.rest.deadline(&self.cx, &self.identity, self.devices.len() > 0));
+        }
+        if !self.commands.is_empty() {
+            let (cx, routes, commands) = self.routes();
+            due = earlier(due, commands.due(cx, &routes));
+        }
+        due = earlier(due, self.devices.lease_due(&self.mqtt));
+        due = earlier(due, self.devices.staleness_due(&self.cx));
+        earlier(due, self.service.due(&self.cx, &self.rest))
+    }
+
+    /// Why the identity cannot go on, in the words of the service.
+    pub(super) fn sign_in_reason(&self) -> Option<Reason> {
+        if self.captured {
+            return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
+        }
+        if self.identity.challenge_open() {
+            return Some(Reason::ChallengeOpen);
+        }
+        match self.identity.blocked()? {
+            Reason::Refused(RefusalKind::LockedOut) => Some(Reason::Throttled),
+            reason => Some(reason),
+        }
+    }
+}
