@@ -137,7 +137,10 @@ impl ClientBuilder {
         let transport = Transport::new(connector, tls, gauges);
         let (to_driver, requests) = mpsc::channel(64);
         let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), requests);
-        tokio::spawn(driver.run());
+        let run = driver.run();
+        #[cfg(feature = "tracing")]
+        let run = tracing::Instrument::instrument(run, tracing::info_span!("mysa_client"));
+        tokio::spawn(run);
         Ok(Monitor::new(shared, to_driver))
     }
 

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::log;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
 use crate::token_file::{Saved, TokenFile};
@@ -222,13 +223,17 @@ impl Driver {
     fn handle(&mut self, event: IoEvent) {
         let now = self.clock.now();
         match event {
-            IoEvent::Opened(conn) => self.session.handle_ws_opened(now, conn),
+            IoEvent::Opened(conn) => {
+                log::connection(conn, "WebSocket opened");
+                self.session.handle_ws_opened(now, conn);
+            }
             IoEvent::Received(conn, received) => self.session.handle_ws_bytes(now, conn, &received.bytes),
             IoEvent::Closed(conn) => self.closed(conn),
         }
     }
 
     fn closed(&mut self, conn: ConnId) {
+        log::connection(conn, "WebSocket closed");
         self.connections.remove(&conn);
         self.session.handle_ws_closed(self.clock.now(), conn);
     }
@@ -240,7 +245,7 @@ impl Driver {
             (Ok((_, Outcome::Http(id, result))), _) => self.answered(id, result),
             (Ok((_, Outcome::Refused(conn, failure))), _) => self.refused(conn, &failure),
             (Ok((_, Outcome::Gone)), _) | (Err(_), None) => {}
-            // A task that panicked: the session learns what it would learn from a broken socket, and goes on.
+            // A task that panicked, which it reports itself on stderr: the session learns what it would learn from a broken socket, and goes on.
             (Err(_), Some(Subject::Http(id, _))) => self.answered(id, Err(HttpFailure::Broken)),
             (Err(_), Some(Subject::Connection(conn))) => self.closed(conn),
         }
@@ -252,6 +257,7 @@ impl Driver {
             DialFailure::Refused { status, date } => (Some(*status), date.as_deref()),
             DialFailure::Untrusted | DialFailure::Unreachable => (None, None),
         };
+        log::connection(conn, "WebSocket not opened");
         self.session.handle_ws_refused(self.clock.now(), conn, status, date);
     }
 
@@ -431,6 +437,7 @@ impl Driver {
         if !matches!(event, Event::Response { .. }) {
             self.shared.publish(&self.session, self.clock.now().mono, self.revision, &event);
         }
+        log::event(&event);
         match event {
             Event::Verdict { id, device, verdict } => match self.verdicts.remove(&id) {
                 Some(Waiter::One(waiting)) => drop(waiting.send(Ok(verdict))),

@@ -43,6 +43,11 @@
 //!
 //! [`Client`] writes; [`Monitor`] has no method that would. Several clients, of several accounts, live side by side in
 //! one process. The crates below are re-exported as [`proto`] and [`session`](mod@session).
+//!
+//! # Features
+//!
+//! - `tracing` (off by default): a span for each client, and events for its connections, service levels and verdicts.
+//!   None carries a secret.
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -52,6 +57,7 @@ mod command;
 mod driver;
 mod error;
 mod events;
+mod log;
 mod monitor;
 mod probe;
 mod resources;
