@@ -86,6 +86,10 @@ fn f69_the_newest_token_that_the_pool_takes_survives() {
     for steps in [
         vec![Other, Renew],
         vec![Renew, Other, Renew, Other, Renew],
+        vec![Full, Renew, Room, Renew],
+        vec![Full, Renew, Renew, Room, Renew, Restart, Renew],
+        vec![Full, Renew, Other, Renew],
+        vec![Other, Full, Renew, Room, Renew, Other, Renew],
         vec![Renew, Restart, Other, Renew],
         vec![Full, Room, Other, Other, Renew, Restart, Renew],
     ] {
