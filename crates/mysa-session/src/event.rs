@@ -73,6 +73,11 @@ pub enum Event {
         /// Which thermostat.
         device: DeviceId,
     },
+    /// A [`Session::sign_out`](crate::Session::sign_out) is over.
+    SignedOut {
+        /// Whether what was stored can still be used.
+        revoked: Revocation,
+    },
     /// The host's clock is wrong: the cloud's is this far ahead of it. Signatures and stamps are corrected for it.
     ClockOff {
         /// Milliseconds; negative if the host is ahead.
@@ -84,6 +89,28 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+}
+
+/// What became of the refresh token at signing out.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a caller has to say each of them")]
+pub enum Revocation {
+    /// The pool has revoked it. What was stored is deleted.
+    Revoked,
+    /// The pool gave no usable answer: the token may still work. It stays stored, so that signing out can be repeated.
+    NotReached,
+    /// The pool refuses to revoke it: it may work until it expires. What was stored is deleted.
+    Refused,
+    /// There was no token. What was stored is deleted.
+    NothingToRevoke,
+}
+
+impl Revocation {
+    /// Whether a token is left that may still work.
+    #[must_use]
+    pub const fn may_still_work(self) -> bool {
+        matches!(self, Self::NotReached | Self::Refused)
+    }
 }
 
 /// A challenge that waits for a person.

@@ -70,7 +70,7 @@ pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Pr
 pub use devices::Device;
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;
-pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response};
+pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response, Revocation};
 pub use io::{ConnId, Dial, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpResult, Output, StoreResult};
 pub use mqtt::Packets;
 pub use mysa_proto::Now;

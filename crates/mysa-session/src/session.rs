@@ -25,8 +25,8 @@ use crate::rest::{Outcome, Purpose, Rest};
 use crate::service::{ServiceFacts, ServiceTracker};
 use crate::{
     Busy, CommandId, ConnId, Deadline, Diagnosis, Environment, Event, Expired, HttpAnswer, HttpId,
-    HttpResult, Level, Now, Output, Preview, Reason, Refused, RequestError, RequestId, Response, Service,
-    Settings, Start, StoreResult, Verdict, Wake,
+    HttpResult, Level, Now, Output, Preview, Reason, Refused, RequestError, RequestId, Response, Revocation,
+    Service, Settings, Start, StoreResult, Verdict, Wake,
 };
 
 mod routing;
@@ -367,13 +367,15 @@ impl Session {
         self.step();
     }
 
-    /// Ends all connections, revokes the refresh token as far as that can be done, and asks for what was stored to be
-    /// deleted. Commands are resolved.
+    /// Ends all connections, resolves commands, and revokes the refresh token. [`Event::SignedOut`] says what became of it,
+    /// at the latest when the request has had its time; unless the cloud could not be reached, what was stored is deleted.
     pub fn sign_out(&mut self, now: Now) {
         self.advance_clock(now);
         if !self.ended && !self.captured {
             self.close_all(Expired::Cancelled);
             self.identity.sign_out(&mut self.cx);
+        } else {
+            self.cx.outbox.keep(Event::SignedOut { revoked: Revocation::NothingToRevoke });
         }
         self.step();
     }

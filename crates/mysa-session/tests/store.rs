@@ -5,9 +5,9 @@ mod rig;
 use std::time::Duration;
 
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
-use mysa_session::{Level, Output, Session, Settings, Start};
+use mysa_session::{Event, Level, Output, Revocation, Session, Settings, Start};
 
-use rig::{Rig, stored};
+use rig::{Reply, Rig, stored};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -196,4 +196,70 @@ fn a_session_that_waits_for_a_sign_in_goes_on_when_another_process_has_signed_in
     rig.cloud.accepted = None;
     rig.run(secs(3_600));
     assert_eq!(rig.session.service().level, Level::SignInNeeded);
+}
+
+fn sign_out(rig: &mut Rig) -> Revocation {
+    let before = rig.events.len();
+    let now = rig.now();
+    rig.session.sign_out(now);
+    rig.run(secs(40));
+    let outcomes: Vec<_> = rig.events[before..]
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::SignedOut { revoked } => Some(*revoked),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    outcomes[0]
+}
+
+#[test]
+fn signing_out_says_what_became_of_the_token_and_keeps_one_that_could_not_be_revoked() {
+    let refusal = r#"{"__type":"UnsupportedTokenTypeException","message":"no"}"#;
+    let dead = r#"{"__type":"NotAuthorizedException","message":"Invalid"}"#;
+    let throttled = r#"{"__type":"TooManyRequestsException","message":"no"}"#;
+    for (revoke, expect) in [
+        (Reply::Good, Revocation::Revoked),
+        (Reply::Status(400, dead), Revocation::Revoked),
+        (Reply::Status(400, refusal), Revocation::Refused),
+        (Reply::Status(400, throttled), Revocation::NotReached),
+        (Reply::Status(500, "{}"), Revocation::NotReached),
+        (Reply::Status(200, "<html>sign in to the network</html>"), Revocation::NotReached),
+        (Reply::Timeout, Revocation::NotReached),
+    ] {
+        let mut rig = Rig::live();
+        rig.stored = Some(stored());
+        rig.cloud.revoke = revoke;
+        assert_eq!(sign_out(&mut rig), expect, "{revoke:?}");
+        assert_eq!(rig.stored.is_some(), expect == Revocation::NotReached, "{revoke:?}");
+        assert_eq!(rig.session.service().level, Level::SignInNeeded);
+        // Once more, with the cloud in good order.
+        rig.cloud.revoke = Reply::Good;
+        let again = sign_out(&mut rig);
+        let left =
+            if expect == Revocation::NotReached { Revocation::Revoked } else { Revocation::NothingToRevoke };
+        assert_eq!((again, rig.stored.is_some()), (left, false), "{revoke:?}");
+        assert_eq!(rig.asked("InitiateAuth"), 1, "nothing is renewed any more");
+    }
+}
+
+#[test]
+fn signing_out_revokes_the_newer_token_that_another_process_was_given() {
+    let mut rig = Rig::live();
+    let mut theirs = kept("renewed-elsewhere");
+    theirs.generation = 1;
+    rig.stored = Some(theirs);
+    assert_eq!(sign_out(&mut rig), Revocation::Revoked);
+    let revoked = rig.log.revoked.join(" ");
+    assert!(revoked.contains("renewed-elsewhere") && !revoked.contains("CANARY-refresh"), "{revoked}");
+}
+
+#[test]
+fn a_session_without_a_token_has_nothing_to_revoke() {
+    let mut nobody = stored();
+    nobody.refresh_token = None;
+    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: nobody, password: None }, 0);
+    assert_eq!(sign_out(&mut rig), Revocation::NothingToRevoke);
+    assert_eq!(rig.asked("RevokeToken"), 0);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mysa_cognito::StoredSession;
 use mysa_proto::rest::{History, ReadRequest, SettingsWrite, UsageQuery};
 use mysa_proto::{Celsius, Change, DeviceId, Mode};
-use mysa_session::{Diagnosis, Environment, Response, Service};
+use mysa_session::{Diagnosis, Environment, Response, Revocation, Service};
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::oneshot;
 
@@ -126,14 +126,20 @@ impl Client {
         answer.await.map_err(|_| Error::Closed)
     }
 
-    /// Revokes the refresh token, forgets the stored session and closes the client.
+    /// Revokes the refresh token, forgets the stored session and closes the client. Takes ten seconds at most.
+    ///
+    /// The result says whether the token may still work. If the cloud could not be reached it may, and the session stays
+    /// stored so that signing out can be repeated.
     ///
     /// # Errors
     /// [`Error::Closed`] if it is closed already.
-    pub async fn sign_out(&self) -> Result<(), Error> {
-        self.monitor.send(Request::SignOut).await?;
+    pub async fn sign_out(&self) -> Result<Revocation, Error> {
+        let (revoked, outcome) = oneshot::channel();
+        self.monitor.send(Request::SignOut { revoked }).await?;
+        // Closed before there was an answer.
+        let revoked = outcome.await.unwrap_or(Revocation::NotReached);
         self.monitor.shared.closed().await;
-        Ok(())
+        Ok(revoked)
     }
 }
 

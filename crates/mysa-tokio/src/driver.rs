@@ -7,7 +7,7 @@ use mysa_proto::rest::{ReadRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
-    HttpResult, Level, Output, RequestId, Response, Session, StoreResult, Verdict,
+    HttpResult, Level, Output, RequestId, Response, Revocation, Session, StoreResult, Verdict,
 };
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -56,7 +56,9 @@ pub(crate) enum Request {
     Diagnose {
         diagnosis: oneshot::Sender<Diagnosis>,
     },
-    SignOut,
+    SignOut {
+        revoked: oneshot::Sender<Revocation>,
+    },
     Shutdown,
 }
 
@@ -116,6 +118,9 @@ pub(crate) struct Driver {
     verdicts: BTreeMap<CommandId, Waiter>,
     /// Set once somebody signs out: when to end, answered or not.
     leave_at: Option<tokio::time::Instant>,
+    /// Who waits to hear whether the token was revoked.
+    sign_outs: Vec<oneshot::Sender<Revocation>>,
+    signed_out: bool,
     responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
     /// Who waits for something to sign a URL with.
     presigns: Vec<oneshot::Sender<PresignedUrl>>,
@@ -172,6 +177,8 @@ impl Driver {
             written: Arc::default(),
             revision: 0,
             leave_at: None,
+            sign_outs: Vec::new(),
+            signed_out: false,
             verdicts: BTreeMap::new(),
             responses: BTreeMap::new(),
             presigns: Vec::new(),
@@ -182,7 +189,7 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.drain();
-            if self.leave_at.is_some() && self.exchanges() == 0 {
+            if self.signed_out {
                 break;
             }
             let sleep = self.sleep();
@@ -275,11 +282,6 @@ impl Driver {
         self.session.handle_http(self.clock.now(), id, result);
     }
 
-    /// HTTP requests under way.
-    fn exchanges(&self) -> usize {
-        self.subjects.values().filter(|subject| matches!(subject, Subject::Http(..))).count()
-    }
-
     fn handle_request(&mut self, request: Request) {
         let now = self.clock.now();
         match request {
@@ -319,10 +321,10 @@ impl Driver {
                 self.presigns.push(url);
             }
             Request::Diagnose { diagnosis } => drop(diagnosis.send(self.session.diagnosis(now))),
-            Request::SignOut => {
+            Request::SignOut { revoked } => {
                 self.session.sign_out(now);
-                // The refresh token is revoked by a last exchange; then this is over.
-                self.leave_at = Some(tokio::time::Instant::now() + SIGN_OUT_LIMIT);
+                self.sign_outs.push(revoked);
+                self.leave_at.get_or_insert_with(|| tokio::time::Instant::now() + SIGN_OUT_LIMIT);
             }
             Request::Shutdown => {}
         }
@@ -447,6 +449,12 @@ impl Driver {
             Event::Response { id, result } => {
                 if let Some(waiting) = self.responses.remove(&id) {
                     let _ = waiting.send(result.map_err(Error::Request));
+                }
+            }
+            Event::SignedOut { revoked } => {
+                self.signed_out = true;
+                for waiting in self.sign_outs.drain(..) {
+                    let _ = waiting.send(revoked);
                 }
             }
             _ => {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mysa_tokio::Revocation;
 use tokio::time::timeout;
 
 use crate::args::Logout;
@@ -23,6 +24,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let account = context.account()?;
     let file = context.token_file(&account);
+    let mut revoked = Revocation::NothingToRevoke;
     if args.local {
         file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
         terminal.say("the session was removed from this computer; it was not revoked");
@@ -32,20 +34,36 @@ pub(crate) async fn run(
         let builder = context.builder(settings)?.token_file(file.clone());
         let cloud = Cloud::start(builder, account.clone(), &context.open_clients)?;
         let ended = timeout(REVOKE_TIMEOUT, cloud.client.sign_out()).await;
-        if !matches!(ended, Ok(Ok(()))) {
+        revoked = match ended {
+            Ok(Ok(revoked)) => revoked,
+            Ok(Err(_)) | Err(_) => Revocation::NotReached,
+        };
+        if revoked == Revocation::NotReached {
             return Err(Failure::new(
                 Exit::Unreachable,
-                "the cloud did not answer, so the session may still be valid; `mysa logout --local` removes it from this computer",
+                "the cloud did not revoke the session, which is still valid and still stored; run `mysa logout` again, \
+                 or `mysa logout --local` to remove it from this computer alone",
             ));
         }
         file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
-        terminal.say(format!("signed out {}", redaction.email(&account)));
+        match revoked {
+            Revocation::NothingToRevoke => terminal.say("there was no valid session to revoke"),
+            Revocation::Refused => {}
+            _ => terminal.say(format!("signed out {}", redaction.email(&account))),
+        }
     }
     device_cache::forget(&context.paths, &account);
     if terminal.json {
         let mut record = Record::document();
-        record.put("account", redaction.email(&account)).put("revoked", !args.local);
-        return terminal.line(record.to_json());
+        record.put("account", redaction.email(&account)).put("revoked", revoked == Revocation::Revoked);
+        terminal.line(record.to_json())?;
+    }
+    if revoked == Revocation::Refused {
+        return Err(Failure::new(
+            Exit::Unreachable,
+            "the session was removed from this computer, but the cloud refused to revoke it: whoever has a copy can use \
+             it until it expires; changing the password in the app may end it",
+        ));
     }
     Ok(())
 }

@@ -276,6 +276,25 @@ fn a_cloud_that_is_down_ends_with_eight() {
 }
 
 #[test]
+fn a_logout_that_revokes_nothing_says_so_and_ends_with_eight() {
+    let bench = Bench::signed_in();
+    let mut command = bench.command(&["logout"]);
+    command.env("MYSA_CONNECT_TO", "127.0.0.1:1");
+    let ran = finish(command, b"").fails(8);
+    assert!(ran.err.contains("still valid"), "{ran:?}");
+    bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Status(503)));
+    bench.run(&["logout", "--json"]).fails(8);
+    bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+    // The session is still there to be revoked.
+    bench.run(&["devices"]).ok();
+    bench
+        .fault(Fault::Http(Endpoint::UserPool, HttpFault::Exception("UnsupportedTokenTypeException".into())));
+    let ran = bench.run(&["logout", "--json"]).fails(8);
+    assert!(ran.err.contains("refused to revoke") && ran.json()[0]["revoked"] == false, "{ran:?}");
+    bench.run(&["devices"]).fails(4);
+}
+
+#[test]
 fn a_certificate_nobody_vouches_for_is_refused() {
     let bench = Bench::new();
     let mut command = bench.command(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"]);

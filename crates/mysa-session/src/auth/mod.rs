@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::clock::ClockSource;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
-use crate::{Deadline, HttpId, Reason, Wake};
+use crate::{Deadline, Event, HttpId, Reason, Revocation, Wake};
 
 /// The account: who it is, and everything that lapses. One exchange with Cognito at a time, whoever wants its result.
 #[derive(Debug)]
@@ -44,8 +44,7 @@ pub(crate) struct Identity {
     blocked: Option<Reason>,
     /// While it is blocked: when to look whether somebody has signed in elsewhere.
     look_at: Duration,
-    /// Somebody signed out here: what others sign in to is no business of this session.
-    signed_out: bool,
+    sign_out: SignOut,
     /// Why the last exchange failed.
     trouble: Option<Reason>,
     /// Failures that may be repeated only once.
@@ -58,6 +57,15 @@ struct Held<T> {
     since: Duration,
     lapses: Duration,
     margin: Duration,
+}
+
+/// Whether somebody signed out here. What others sign in to is no business of this session then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum SignOut {
+    No,
+    /// The kept token is read, then revoked.
+    Revoking,
+    Done,
 }
 
 impl<T> Held<T> {
@@ -144,7 +152,7 @@ impl Identity {
             signed_in_at: None,
             blocked: None,
             look_at: Duration::ZERO,
-            signed_out: false,
+            sign_out: SignOut::No,
             trouble: None,
             last_chance: false,
         }
@@ -230,7 +238,7 @@ impl Identity {
             return None;
         }
         if self.blocked.is_some() && self.tokens.is_none() {
-            return (!self.signed_out).then(|| Deadline::new(self.look_at, Wake::Identity));
+            return (self.sign_out == SignOut::No).then(|| Deadline::new(self.look_at, Wake::Identity));
         }
         let due = self.due(credentials_wanted).map(|due| due.max(self.retry_at));
         let end = self.tokens.as_ref().filter(|_| self.blocked.is_some()).map(|held| held.lapses);
@@ -264,7 +272,11 @@ impl Identity {
             }
             // The driver never reported.
             self.work = None;
-            self.pause(cx, Reason::Unreachable);
+            if self.sign_out == SignOut::Revoking {
+                self.signed_out(cx, Revocation::NotReached);
+            } else {
+                self.pause(cx, Reason::Unreachable);
+            }
         }
         let now = cx.mono();
         if let Some(until) = self.session_store.asked_until() {
@@ -279,7 +291,7 @@ impl Identity {
             self.tokens = None;
         }
         if self.blocked.is_some() && self.tokens.is_none() {
-            if self.challenge.is_none() && !self.signed_out && self.look_at <= now {
+            if self.challenge.is_none() && self.sign_out == SignOut::No && self.look_at <= now {
                 self.look(cx);
             }
             return;
@@ -387,7 +399,7 @@ impl Identity {
         self.challenge = None;
         self.work = None;
         self.session_store.reset();
-        self.signed_out = false;
+        self.sign_out = SignOut::No;
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
@@ -403,22 +415,46 @@ impl Identity {
         true
     }
 
-    /// Revokes the refresh token as far as can be, and forgets everything.
+    /// Ends the session, and revokes the refresh token that is kept: another process may have been given a newer one.
     pub(crate) fn sign_out(&mut self, cx: &mut Context) {
-        self.session_store.reset();
-        self.signed_out = true;
-        if let Some(token) = self.stored.refresh_token.take() {
-            let (request, next) = mysa_cognito::revoke(&cx.environment.pool, &token);
-            self.send(cx, &request, Stage::Revoked(next));
-        } else {
-            self.work = None;
+        if self.sign_out == SignOut::Revoking {
+            return;
         }
+        self.sign_out = SignOut::Revoking;
+        self.session_store.reset();
+        self.work = None;
         self.password = None;
         self.tokens = None;
         self.credentials = None;
         self.challenge = None;
-        self.stored.identity_id = None;
+        self.trouble = None;
+        self.retry_at = Duration::ZERO;
         self.blocked = Some(Reason::NoCredentials);
-        cx.outbox.forget();
+        self.look(cx);
+    }
+
+    /// Revokes the newer of the tokens held and kept.
+    fn revoke(&mut self, cx: &mut Context, kept: Option<StoredSession>) {
+        if let Some(kept) = kept.filter(|kept| self.is_ours(kept) && kept.refresh_token.is_some())
+            && (kept.generation >= self.stored.generation || self.stored.refresh_token.is_none())
+        {
+            self.stored = kept;
+        }
+        let Some(token) = &self.stored.refresh_token else {
+            self.signed_out(cx, Revocation::NothingToRevoke);
+            return;
+        };
+        let (request, next) = mysa_cognito::revoke(&cx.environment.pool, token);
+        self.send(cx, &request, Stage::Revoked(next));
+    }
+
+    fn signed_out(&mut self, cx: &mut Context, revoked: Revocation) {
+        self.sign_out = SignOut::Done;
+        if revoked != Revocation::NotReached {
+            self.stored.refresh_token = None;
+            self.stored.identity_id = None;
+            cx.outbox.forget();
+        }
+        cx.outbox.keep(Event::SignedOut { revoked });
     }
 }

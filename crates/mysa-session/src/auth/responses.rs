@@ -9,7 +9,7 @@ use mysa_sigv4::Credentials;
 use super::{Held, Identity, Signer, Stage};
 use crate::clock::ClockSource;
 use crate::context::Context;
-use crate::{ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason};
+use crate::{ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason, Revocation};
 
 /// Pause after a lock-out. Cognito's own grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
@@ -29,7 +29,9 @@ impl Identity {
     pub(crate) fn handle_http(&mut self, cx: &mut Context, result: HttpResult<'_>) {
         let Some(work) = self.work.take() else { return };
         let HttpResult::Answer(answer) = result else {
-            if !matches!(work.stage, Stage::Revoked(_)) {
+            if matches!(work.stage, Stage::Revoked(_)) {
+                self.signed_out(cx, Revocation::NotReached);
+            } else {
                 self.keep_challenge(work.stage);
                 self.pause(cx, Reason::Unreachable);
             }
@@ -63,7 +65,19 @@ impl Identity {
                 Ok(credentials) => self.hold_credentials(cx, &credentials),
                 Err(error) => self.exchange_failed(cx, &error, answer),
             },
-            Stage::Revoked(_) => {}
+            Stage::Revoked(next) => {
+                let revoked = match next.reply(status, body) {
+                    Ok(()) => Revocation::Revoked,
+                    // It is not accepted any more as it is. By other names, the pool refuses to revoke at all.
+                    Err(Error::Refused(refusal)) if refusal.name == "NotAuthorizedException" => {
+                        Revocation::Revoked
+                    }
+                    // Asked to wait, or in trouble: it may revoke the token another time.
+                    Err(error) if error.retry() => Revocation::NotReached,
+                    Err(_) => Revocation::Refused,
+                };
+                self.signed_out(cx, revoked);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use mysa_cognito::{RefreshToken, RefusalKind, StoredSession};
 
-use super::Identity;
+use super::{Identity, SignOut};
 use crate::StoreResult;
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -252,6 +252,11 @@ impl Identity {
         if self.session_store.asked_until().is_none() {
             return;
         }
+        if self.sign_out == SignOut::Revoking {
+            self.session_store.read = Read::Unread;
+            self.revoke(cx, stored);
+            return;
+        }
         self.session_store.read = Read::Done { until: cx.after(DRIVER_TIMEOUT) };
         if self.meet(cx, stored) {
             return;
@@ -329,7 +334,7 @@ impl Identity {
         self.retry_at = cx.mono();
     }
 
-    fn is_ours(&self, kept: &StoredSession) -> bool {
+    pub(super) fn is_ours(&self, kept: &StoredSession) -> bool {
         kept.belongs_to(&self.stored.account) && kept.client_id == self.stored.client_id
     }
 }

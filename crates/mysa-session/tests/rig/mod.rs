@@ -51,6 +51,7 @@ pub(crate) struct Cloud {
     /// Each refresh hands out another refresh token, `rotated-1` and so on.
     pub(crate) rotates: bool,
     pub(crate) respond: Reply,
+    pub(crate) revoke: Reply,
     pub(crate) credentials_life: i64,
     /// `Expiration` of credentials as it is written, in place of one by their life.
     pub(crate) expiration: Option<&'static str>,
@@ -105,6 +106,8 @@ pub(crate) struct Log {
     /// Bodies of the updates of the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
     pub(crate) closes: usize,
+    /// Bodies of the requests to revoke a token.
+    pub(crate) revoked: Vec<String>,
     pub(crate) live_at_once: usize,
 }
 
@@ -141,6 +144,7 @@ impl Rig {
             accepted: None,
             rotates: false,
             respond: Reply::Good,
+            revoke: Reply::Good,
             credentials_life: 3_600,
             expiration: None,
             expires_in: "3600",
@@ -355,6 +359,14 @@ impl Rig {
                     }
                     Some((200, body))
                 }
+                Reply::Status(status, body) => Some((status, body.into())),
+                Reply::Timeout => None,
+            };
+        }
+        if what.ends_with("RevokeToken") {
+            self.log.revoked.push(body.into());
+            return match self.cloud.revoke {
+                Reply::Good => Some((200, String::new())),
                 Reply::Status(status, body) => Some((status, body.into())),
                 Reply::Timeout => None,
             };

@@ -98,7 +98,7 @@ async fn a_session_is_stored_and_gone_on_from_without_a_password() {
     assert_eq!(again.devices().len(), 5);
     assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1, "no second sign-in");
     let stored = again.stored_session().expect("a session to keep");
-    again.sign_out().await.expect("signed out");
+    assert_eq!(again.sign_out().await.ok(), Some(mysa_tokio::Revocation::Revoked));
     let refused = cloud.builder().stored(stored, None).connect().await;
     assert!(
         matches!(refused, Err(ConnectError::NotReady(NotReady::SignInNeeded(_), _))),
