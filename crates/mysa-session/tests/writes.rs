@@ -450,3 +450,39 @@ fn a_retained_status_counts_by_its_own_time() {
         }
     }
 }
+
+#[test]
+fn an_undated_snapshot_after_a_confirmation_does_not_take_it_back() {
+    let mut rig = live(CommandChannel::Mqtt);
+    let id = rig.set(LITE, 25.0);
+    rig.cloud.undated_setpoint = Some(19.0);
+    rig.run(secs(20));
+    assert!(rig.verdict(id).is_confirmed());
+    assert!(rig.asked("GET /devices/state") >= 2, "it was read again after the command");
+    let shown = rig.session.state(device(LITE)).and_then(|state| state.setpoint()).map(|field| field.value);
+    assert_eq!(shown, Celsius::from_degrees(25.0), "the cloud follows a thermostat with some delay");
+}
+
+#[test]
+fn a_command_in_flight_keeps_its_connection_while_that_is_replaced() {
+    let mut settings = by(CommandChannel::Mqtt);
+    settings.connection_life = secs(600);
+    let mut rig = resume(settings);
+    rig.run(secs(10));
+    while rig.log.dials.len() < 2 {
+        rig.run(Duration::from_millis(50));
+        assert!(rig.mono < secs(1_200), "the connection is replaced in time");
+    }
+    nobody_answers(&mut rig);
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(2));
+    assert_eq!(rig.log.connects.len(), 2, "the new one is up");
+    rig.cloud.puback = true;
+    rig.cloud.device_acks = true;
+    rig.cloud.device_applies = true;
+    rig.run(secs(10));
+    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+    let conns: Vec<_> = rig.commands().iter().map(|publish| publish.1).collect();
+    assert!(conns.iter().all(|conn| *conn == conns[0]), "{conns:?}");
+    assert_eq!((published(&rig), rig.open_sockets()), (vec![(25.0, false), (25.0, true)], 1));
+}

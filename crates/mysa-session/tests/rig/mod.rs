@@ -61,6 +61,8 @@ pub(crate) struct Cloud {
     /// Answer to the updates of the structured service, and how long it takes. What is answered well is done.
     pub(crate) update: Reply,
     pub(crate) update_takes: Duration,
+    /// The setpoint that the REST states show, without a time, whatever the thermostats hold.
+    pub(crate) undated_setpoint: Option<f64>,
     /// Seconds that the `Date` of REST answers is ahead of the truth, and their `Age`.
     pub(crate) rest_date: (i64, Option<&'static str>),
     pub(crate) http: bool,
@@ -151,6 +153,7 @@ impl Rig {
             rest: Reply::Good,
             update: Reply::Good,
             update_takes: LATENCY,
+            undated_setpoint: None,
             rest_date: (0, None),
             http: true,
             upgrade: None,
@@ -404,6 +407,9 @@ impl Rig {
                 .devices
                 .iter()
                 .map(|(id, _)| {
+                    if let Some(setpoint) = self.cloud.undated_setpoint {
+                        return format!(r#""{id}":{{"Device":"{id}","SetPoint":{{"v":{setpoint}}}}}"#);
+                    }
                     let (setpoint, at) = self.cloud.setpoints.get(id).copied().unwrap_or((19.0, truth - 60));
                     format!(
                         r#""{id}":{{"Device":"{id}","Timestamp":{at},"CorrectedTemp":{{"v":19.5,"t":{at}}},"SetPoint":{{"v":{setpoint},"t":{at}}}}}"#
