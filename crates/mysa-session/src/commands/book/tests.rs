@@ -573,3 +573,271 @@ fn the_state_is_read_again_and_again_until_the_command_is_decided() {
     assert!(desk.is_confirmed(id));
     assert_eq!(desk.book.due_looks(at(100).mono), []);
 }
+
+/// Both clocks, in step, in milliseconds.
+fn at_millis(millis: u64) -> Now {
+    Now { mono: Duration::from_millis(millis), wall: AT.plus_millis(i64::try_from(millis).unwrap()) }
+}
+
+#[test]
+fn a_command_that_was_sent_is_unconfirmed_by_whichever_clock_says_so_first() {
+    for (name, now, decided) in [
+        ("in time by both", at(29), false),
+        ("late by the monotonic clock", Now { mono: at(30).mono, wall: at(3).wall }, true),
+        ("late by the wall clock", Now { mono: at(3).mono, wall: at(30).wall }, true),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        desk.send(Channel::Mqtt, at(1));
+        desk.expire(now);
+        assert_eq!(matches!(desk.verdict(id), Some(Verdict::Unconfirmed { .. })), decided, "{name}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_in_the_last_two_seconds_by_either_clock() {
+    for (name, now, sent) in [
+        ("before them", at_millis(27_999), true),
+        ("in them by the monotonic clock", Now { mono: at(28).mono, wall: at(3).wall }, false),
+        ("in them by the wall clock", Now { mono: at(3).mono, wall: at(28).wall }, false),
+    ] {
+        let mut desk = Desk::new();
+        desk.add(setpoint(22), at(0), 30);
+        let serial = desk.queue(Channel::Mqtt, at(1));
+        assert_eq!(desk.take(serial, now), sent, "{name}");
+    }
+}
+
+#[test]
+fn a_command_of_a_few_seconds_is_sent_until_a_quarter_of_them_is_left() {
+    for (millis, sent) in [(2_999, true), (3_000, false)] {
+        let mut desk = Desk::new();
+        desk.add(setpoint(22), at(0), 4);
+        let serial = desk.queue(Channel::Mqtt, at(0));
+        assert_eq!(desk.take(serial, at_millis(millis)), sent, "after {millis} ms");
+    }
+}
+
+#[test]
+fn serial_numbers_grow_when_the_clock_stands_still_and_when_it_runs_back() {
+    let mut book = CommandBook::default();
+    let first = book.next_serial(AT);
+    assert_eq!(Ok(first), u64::try_from(AT.as_millis()));
+    assert_eq!(book.next_serial(AT), first + 1);
+    assert_eq!(book.next_serial(AT.plus_millis(-5_000)), first + 2);
+    assert_eq!(book.next_serial(AT.plus_millis(5_000)), first + 5_000);
+}
+
+#[test]
+fn what_waits_says_since_when_and_until_when_it_can() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.book.waiting_since(lite()), None);
+    desk.add(setpoint(22), at(3), 30);
+    desk.add(Change::mode(Mode::Heat), at(5), 30);
+    assert_eq!(desk.book.waiting_since(lite()), Some((at(3).mono, at(31).mono)), "the older one");
+    assert_eq!(desk.book.waiting_since(other()), None);
+}
+
+#[test]
+fn a_transmission_for_one_command_alone_leaves_the_others_waiting() {
+    let mut desk = Desk::new();
+    let first = desk.add(setpoint(22), at(0), 30);
+    desk.add(Change::mode(Mode::Heat), at(0), 30);
+    assert_eq!(desk.book.first_waiting(lite()), Some((first, setpoint(22))));
+    let update = StructuredUpdate::new(&Model::parse("BB-V2-0-L"), &Limits::default(), setpoint(22)).unwrap();
+    let serial = desk.book.next_serial(AT);
+    desk.book.queue(serial, lite(), Some(first), Payload::Structured(update), None, at(1).mono);
+    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat));
+}
+
+#[test]
+fn a_write_is_remembered_for_an_hour_and_once_for_each_thermostat() {
+    let mut desk = Desk::new();
+    desk.book.writes = [(other(), at(9).mono), (lite(), at(5).mono)].into();
+    desk.add(setpoint(22), at(10), 30);
+    desk.send(Channel::Mqtt, at(10));
+    assert_eq!(desk.book.writes, [(other(), at(9).mono), (lite(), at(10).mono)]);
+    desk.add(setpoint(23), at(3_609), 30);
+    desk.send(Channel::Mqtt, at(3_609));
+    assert_eq!(desk.book.writes, [(lite(), at(3_609).mono)]);
+}
+
+#[test]
+fn taking_one_transmission_back_leaves_the_others_and_what_was_sent() {
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(0), 30);
+    let sent = desk.send(Channel::Mqtt, at(0));
+    desk.add(Change::mode(Mode::Heat), at(1), 30);
+    let queued = desk.queue(Channel::Mqtt, at(1));
+    desk.add(setpoint(24), at(2), 30);
+    let back = desk.queue(Channel::Mqtt, at(2));
+    desk.book.unqueue(back);
+    desk.book.unqueue(sent);
+    assert_eq!(desk.book.device_of(back), None);
+    assert_eq!(desk.book.device_of(queued), Some(lite()));
+    assert_eq!(desk.book.device_of(sent), Some(lite()), "an answer may still come");
+    assert_eq!(desk.book.waiting_change(lite()), setpoint(24));
+}
+
+#[test]
+fn a_puback_after_the_answer_or_after_the_failure_schedules_no_repeat() {
+    let after = Duration::from_secs(5);
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(0), 60);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.accepted_by_broker(serial, at(1).mono, after);
+    assert_eq!(desk.book.deadline(), Some(at(6).mono), "nobody has answered yet");
+    let ack = Acknowledgement { serial, success: None, at: None, confirms: true };
+    assert!(desk.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut desk.decisions));
+    desk.book.accepted_by_broker(serial, at(3).mono, after);
+    assert_eq!(desk.book.deadline(), Some(at(60).mono));
+
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(0), 60);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.accepted_by_broker(serial, at(3).mono, after);
+    assert_eq!(desk.book.deadline(), Some(at(60).mono), "it goes by the other channel");
+}
+
+#[test]
+fn a_failed_publish_that_a_newer_command_replaces_is_superseded_at_once() {
+    let mut desk = Desk::new();
+    let older = desk.add(setpoint(25), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    let newer = desk.add(heat_to(18), at(1), 30);
+    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
+    assert_eq!(desk.verdict(older), Some(&Verdict::Superseded { by: newer, reached }));
+    assert_eq!(desk.verdict(newer), None);
+    assert_eq!(desk.book.waiting_change(lite()), heat_to(18));
+}
+
+#[test]
+fn requests_that_are_dropped_hold_nothing_back_and_publishes_go_on() {
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(0), 30);
+    let publish = desk.send(Channel::Mqtt, at(0));
+    desk.add(Change::mode(Mode::Heat), at(1), 30);
+    desk.send(Channel::Structured, at(1));
+    assert!(desk.book.is_structured_busy(lite()));
+    desk.book.requests_dropped();
+    assert!(!desk.book.is_structured_busy(lite()));
+    assert!(desk.book.repeat(publish, at(2)).is_some());
+}
+
+#[test]
+fn an_answer_that_comes_after_the_publish_had_failed_spares_the_other_channel() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+    let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: false };
+    assert!(desk.book.acknowledged(lite(), ack, &setpoint(22), at(2).mono, &mut desk.decisions));
+    assert_eq!(desk.book.waiting_devices(), []);
+    assert_eq!(desk.verdict(id), None, "a status is to confirm it");
+}
+
+#[test]
+fn what_is_queued_for_the_other_channel_when_the_answer_comes_counts_as_sent_by_it() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let publish = desk.send(Channel::Mqtt, at(0));
+    desk.book.publish_failed(publish, true, &mut desk.decisions);
+    let update = desk.queue(Channel::Structured, at(2));
+    let ack = Acknowledgement { serial: publish, success: None, at: None, confirms: true };
+    assert!(desk.book.acknowledged(lite(), ack, &Change::default(), at(3).mono, &mut desk.decisions));
+    assert!(desk.take(update, at(4)));
+    desk.status(&setpoint(22), at(6));
+    assert!(desk.is_confirmed(id));
+    assert!(desk.decisions.iter().all(|decision| decision.by_second_channel));
+}
+
+#[test]
+fn a_command_that_only_the_structured_service_had_is_not_by_the_second_channel() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    desk.send(Channel::Structured, at(0));
+    desk.status(&setpoint(22), at(2));
+    assert!(desk.is_confirmed(id));
+    assert!(desk.decisions.iter().all(|decision| !decision.by_second_channel));
+}
+
+#[test]
+fn what_waits_to_be_asked_again_stops_waiting_when_it_is_too_late() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+    desk.book.ask_again(at(6), 3);
+    desk.expire(at(27));
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+    desk.expire(at(28));
+    assert_eq!(desk.book.waiting_devices(), []);
+    assert_eq!(desk.verdict(id), None, "evidence may still come");
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_unless_it_was_sent_before() {
+    let refused = Refused::NotPermitted;
+    let waiting = |desk: &mut Desk, device| {
+        let id = desk.book.next_id();
+        let time = Duration::from_secs(30);
+        desk.book.add(OpenCommand::new(id, device, setpoint(22), false, at(5), time), &mut desk.decisions);
+        id
+    };
+    // One was sent and is to be asked again, one is queued, one waits, and one waits for another thermostat.
+    let mut desk = Desk::new();
+    let sent = desk.add(Change::mode(Mode::Heat), at(0), 60);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    let lock = Change { lock: Some(true), ..Change::default() };
+    let queued = desk.add(lock, at(1), 60);
+    desk.queue(Channel::Mqtt, at(1));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
+    desk.book.ask_again(at(4), 3);
+    let new = waiting(&mut desk, lite());
+    let elsewhere = waiting(&mut desk, other());
+    assert_eq!(desk.book.waiting_devices(), [lite(), other()]);
+    desk.book.refuse_waiting(lite(), None, &refused, &mut desk.decisions);
+    assert_eq!(desk.verdict(new), Some(&Verdict::Refused(refused.clone())));
+    assert_eq!(desk.verdict(sent), None, "evidence may still come");
+    assert_eq!(desk.verdict(queued), None, "it is on its way");
+    assert_eq!(desk.verdict(elsewhere), None);
+    assert_eq!(desk.book.waiting_devices(), [other()]);
+}
+
+#[test]
+fn what_alone_cannot_be_sent_is_refused_alone() {
+    let mut desk = Desk::new();
+    let first = desk.add(setpoint(22), at(0), 30);
+    let second = desk.add(Change::mode(Mode::Heat), at(0), 30);
+    desk.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut desk.decisions);
+    assert_eq!(desk.verdict(first), Some(&Verdict::Refused(Refused::NotPermitted)));
+    assert_eq!(desk.verdict(second), None);
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+
+    // Of two that were sent before, only the one that is named stops waiting.
+    let mut desk = Desk::new();
+    let first = desk.add(setpoint(22), at(0), 60);
+    desk.add(Change::mode(Mode::Heat), at(0), 60);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
+    desk.book.ask_again(at(4), 3);
+    desk.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut desk.decisions);
+    assert!(desk.decisions.is_empty());
+    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat));
+}
+
+#[test]
+fn only_transmissions_without_an_open_command_are_retired() {
+    let mut desk = Desk::new();
+    let done = desk.add(setpoint(22), at(0), 30);
+    let first = desk.send(Channel::Mqtt, at(0));
+    desk.add(Change::mode(Mode::Heat), at(1), 30);
+    desk.send(Channel::Mqtt, at(1));
+    assert_eq!(desk.book.retire(), [0; 0]);
+    desk.status(&setpoint(22), at(2));
+    assert!(desk.is_confirmed(done));
+    assert_eq!(desk.book.retire(), [first]);
+}
