@@ -1,4 +1,4 @@
-//! What Cognito may ask for beside the password.
+//! Challenges that follow the password: codes and choices.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,18 +15,18 @@ use crate::{Pool, Secret};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Challenge {
-    /// What is asked for.
+    /// Kind of answer that is required.
     pub kind: ChallengeKind,
-    /// Where a code was sent, such as `+*******0000`, as Cognito masks it.
+    /// Destination of the code as Cognito masks it, such as `+*******0000`.
     pub destination: Option<String>,
-    /// What can be chosen, for [`ChallengeKind::SelectMfaType`].
+    /// Allowed answers to [`ChallengeKind::SelectMfaType`].
     pub choices: Vec<String>,
     pub(crate) session: Option<Secret>,
     pub(crate) username: String,
     pub(crate) pool: Pool,
 }
 
-/// What a person is asked for.
+/// Kind of answer that a challenge requires.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ChallengeKind {
@@ -38,7 +38,7 @@ pub enum ChallengeKind {
     EmailMfa,
     /// The code that an authenticator app shows.
     SoftwareTokenMfa,
-    /// Which of several ways to take: one of [`Challenge::choices`].
+    /// A choice between several methods: one of [`Challenge::choices`].
     SelectMfaType,
 }
 

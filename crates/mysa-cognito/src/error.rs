@@ -1,4 +1,4 @@
-//! What can go wrong, whose fault it is, and what to do about it.
+//! Errors, their meaning at each step, and how to recover.
 
 use alloc::string::String;
 use core::fmt;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::Secret;
 use crate::srp::SrpError;
 
-/// Why a step did not succeed.
+/// An error of one step.
 ///
 /// Only [`Error::Refused`] is a verdict of Cognito on what was sent. Everything else says nothing about the password
 /// or the tokens, which are to be kept.
@@ -21,19 +21,19 @@ pub enum Error {
     Transport {
         /// HTTP status.
         status: u16,
-        /// What was wrong with the answer.
+        /// Fault of the answer.
         fault: Fault,
     },
     /// The service answered success, but something needed is missing or cannot be read.
     Malformed {
-        /// Which member of the reply.
+        /// Name of the member.
         field: &'static str,
     },
     /// The values offered for the password proof are not safe to answer.
     Srp(SrpError),
 }
 
-/// What was wrong with an answer that is not the service's word on the request.
+/// Fault of an answer that is not a decision of the service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -51,7 +51,7 @@ pub enum Fault {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// What it means at the step it came back from.
+    /// Meaning at the step that it answers.
     pub kind: RefusalKind,
     /// The `__type` as sent, without its namespace; at most 64 characters, anything but letters, digits, `.`, `_` and
     /// `-` replaced.
@@ -74,7 +74,7 @@ impl fmt::Debug for Refusal {
     }
 }
 
-/// What a refusal means, from `__type` and the step it answers.
+/// Meaning of a refusal, from `__type` and the step that it answers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum RefusalKind {
@@ -118,7 +118,7 @@ pub enum RefusalKind {
     Other,
 }
 
-/// What to do next.
+/// The next action after an error.
 #[expect(clippy::exhaustive_enums, reason = "a caller that has no plan for one must not compile")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Recovery {
@@ -142,7 +142,7 @@ pub enum Recovery {
 }
 
 impl Error {
-    /// What to do next.
+    /// The next action.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         match self {
@@ -153,8 +153,8 @@ impl Error {
         }
     }
 
-    /// Whether only a person (or a stored password) can bring the account back: what was sent is no good, and
-    /// stored tokens may be dropped.
+    /// True if only a person or a stored password can continue: what was sent is invalid, and stored tokens may be
+    /// deleted.
     #[must_use]
     pub fn needs_sign_in(&self) -> bool {
         matches!(
@@ -170,7 +170,7 @@ impl Error {
         )
     }
 
-    /// Whether the same request may succeed later.
+    /// True if the same request may succeed later.
     #[must_use]
     pub fn retry(&self) -> bool {
         matches!(self.recovery(), Recovery::Retry | Recovery::RetryOnce | Recovery::Wait)
@@ -187,7 +187,7 @@ impl Error {
 }
 
 impl RefusalKind {
-    /// What to do about it.
+    /// The next action.
     #[must_use]
     pub fn recovery(self) -> Recovery {
         match self {
@@ -262,7 +262,7 @@ impl core::error::Error for Error {
     }
 }
 
-/// What was asked for: the same `__type` means different things after different requests.
+/// Kind of request. The same `__type` means different things after different requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Asked {
     Password,

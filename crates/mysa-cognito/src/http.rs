@@ -6,7 +6,7 @@ use alloc::string::String;
 use crate::Secret;
 use crate::json::Json;
 
-/// Which of the two Cognito services a request is for.
+/// The Cognito service that a request is for.
 #[expect(
     clippy::exhaustive_enums,
     reason = "there are two, and a caller without an address for one must not compile"
@@ -38,7 +38,7 @@ impl Service {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HttpRequest {
-    /// Where it goes.
+    /// Service that it is sent to.
     pub service: Service,
     /// Value of `X-Amz-Target`.
     pub target: &'static str,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{Error, Fault, Secret};
 
-/// What a request body is made of.
+/// A JSON value of a request body.
 pub(crate) enum Json<'a> {
     Text(&'a str),
     Object(&'a [(&'a str, Json<'a>)]),

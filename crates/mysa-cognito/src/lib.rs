@@ -1,4 +1,4 @@
-//! Signing in to AWS Cognito the way the Mysa app does, and trading the tokens for AWS credentials. No I/O, no clock,
+//! Sign-in to AWS Cognito as the Mysa app does it, and the exchange of tokens for AWS credentials. No I/O, no clock,
 //! no random numbers.
 //!
 //! Each step is a value. It hands out the [`HttpRequest`] to send, is used up by the answer to it, and yields the
@@ -30,8 +30,8 @@
 //! }
 //! ```
 //!
-//! What this crate leaves to others: sending, retrying with patience, storing the [`StoredSession`], and verifying
-//! the signatures of tokens. Claims are read without verification ([`IdClaims`]).
+//! The caller sends requests, repeats them after a pause, stores the [`StoredSession`], and verifies the signatures of
+//! tokens if it has to: claims are read without verification ([`IdClaims`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Where an account lives.
+//! The user pool of an account.
 
 use alloc::format;
 use alloc::string::String;

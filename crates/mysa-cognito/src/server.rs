@@ -15,7 +15,7 @@ use crate::srp::{
 };
 use crate::timestamp;
 
-/// What a pool keeps instead of a password.
+/// The verifier that a pool stores instead of a password.
 #[derive(Clone)]
 pub struct Verifier {
     pool_name: String,
@@ -94,7 +94,7 @@ pub struct Exchange {
     key: ClaimKey,
 }
 
-/// Why a claim is not believed.
+/// An error in a password claim.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClaimError {

@@ -1,4 +1,4 @@
-//! What to keep between runs.
+//! The session that is kept between runs.
 
 use alloc::string::String;
 use core::cmp::Ordering;
@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::{RefreshToken, Secret};
 
-/// What a caller keeps so that the next start needs no password: every restart that signs in anew is a step towards a
-/// lock-out.
+/// A session as it is stored, so that the next start needs no password. Each restart that signs in again is a step
+/// towards a lock-out.
 ///
 /// ```
 /// use mysa_cognito::{RefreshToken, Secret, StoredSession};
@@ -58,7 +58,7 @@ impl fmt::Debug for StoredSession {
     }
 }
 
-/// Why stored text is not a session.
+/// An error in the text of a stored session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StoredError {
@@ -147,17 +147,17 @@ impl StoredSession {
         }
     }
 
-    /// Whether it is of this account. Case and blanks around the name do not make another one.
+    /// True if the session belongs to this account. Case and surrounding white space do not count.
     #[must_use]
     pub fn belongs_to(&self, account: &str) -> bool {
         normalized(&self.account).eq(normalized(account))
     }
 
-    /// Whether it may be kept in place of `kept`, which several processes share. Who keeps sessions asks this at the
-    /// moment of writing, with nobody else writing in between: an older refresh token must not overwrite a newer one
-    /// that another process was given, and a refusal deletes only the very token that was refused.
+    /// True if the session may replace `kept` in a store that several processes share. The writer checks this under its
+    /// lock: an older refresh token must not overwrite a newer one of another process, and a refusal deletes only the
+    /// token that was refused.
     ///
-    /// False for another account. What is kept for another app client gives way to any refresh token.
+    /// False for another account. A session of another app client is replaced by any session with a refresh token.
     #[must_use]
     pub fn may_replace(&self, kept: &Self) -> bool {
         if !self.belongs_to(&kept.account) {

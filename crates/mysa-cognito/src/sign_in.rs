@@ -78,7 +78,7 @@ impl fmt::Debug for AwaitChallenge {
     }
 }
 
-/// What comes after an answer.
+/// The next step of a sign-in.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a caller that misses one must not compile")]
 pub enum Step {

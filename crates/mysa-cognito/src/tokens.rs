@@ -1,4 +1,4 @@
-//! What a sign-in yields.
+//! Tokens, and the claims of an id token.
 
 use alloc::string::String;
 use core::fmt::{self, Write as _};
@@ -25,9 +25,9 @@ pub struct Tokens {
     /// Renews the other two. Absent where the old one stays in force; where it is present, rotation has made the old
     /// one useless, and this one must be kept.
     pub refresh: Option<RefreshToken>,
-    /// How long `id` and `access` live. 3600 s at Mysa.
+    /// Lifetime of `id` and `access`; 3600 s at Mysa. At most a day.
     pub expires_in: Duration,
-    /// What the id token says.
+    /// Claims of the id token.
     pub claims: IdClaims,
 }
 
@@ -59,8 +59,8 @@ impl RefreshToken {
     }
 }
 
-/// What an id token says about its user. It was read, not verified: who received it over TLS from the pool may believe
-/// it, nobody else.
+/// Claims of an id token. They are read without verifying the signature: trust them only if the token came from the pool
+/// over TLS.
 #[derive(Clone, Default, Deserialize, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct IdClaims {

@@ -16,7 +16,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use self::modp_group::{Element, N, generator_to, power};
 
-/// Why the proof of the password cannot be made.
+/// An invalid value in the pool's offer, for which no password proof can be made.
 ///
 /// All of them mean that the values offered are not a user pool's. Nothing was proved, so nothing was given away.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,7 +24,7 @@ use self::modp_group::{Element, N, generator_to, power};
 pub enum SrpError {
     /// A number is not hexadecimal, is empty, or is longer than any pool sends.
     BadHex {
-        /// Which one.
+        /// Name of the number.
         field: &'static str,
     },
     /// The secret block is not base64.
