@@ -163,18 +163,27 @@ impl World {
 
     /// What is true of a thermostat.
     pub(crate) fn truth(&self, device: DeviceId) -> Option<Truth> {
-        let held = self.cloud.held(device)?;
-        Some(Truth {
-            setpoint: held.setpoint.as_hundredths().into(),
-            mode: held.mode.wire().into(),
-            lock: held.lock,
-        })
+        self.cloud.held(device).map(|held| truth_of(&held))
     }
 
+    /// Looks at what is true of a thermostat now, and at what was true of it in between: two commands may take effect in
+    /// one step of the world.
     pub(crate) fn sample(&mut self, device: DeviceId) {
-        if let Some(truth) = self.truth(device) {
-            self.ledger.sample(device, &truth);
+        let Some(held) = self.cloud.held(device) else { return };
+        let seen = self.sampled.insert(device, held.revision).unwrap_or_default();
+        if held.revision > seen + 1 {
+            let between = |record: &&mysa_sim::CommandRecord| record.held.revision > seen;
+            let states: Vec<Truth> = self
+                .cloud
+                .command_records(device)
+                .filter(between)
+                .map(|record| truth_of(&record.held))
+                .collect();
+            for truth in &states {
+                self.ledger.sample(device, truth);
+            }
         }
+        self.ledger.sample(device, &truth_of(&held));
     }
 
     /// Looks at the thermostats whose commands are open.
@@ -407,6 +416,10 @@ impl World {
         set(self.conns.is_empty(), SessionState::Backoff);
         states
     }
+}
+
+fn truth_of(held: &mysa_sim::HeldSettings) -> Truth {
+    Truth { setpoint: held.setpoint.as_hundredths().into(), mode: held.mode.wire().into(), lock: held.lock }
 }
 
 /// The simulated cloud has its own name for each mode.

@@ -54,6 +54,8 @@ pub struct World {
     /// Connections that the client has dialled and not closed.
     pub(crate) dialled: usize,
     pub(crate) open_devices: Vec<DeviceId>,
+    /// How often the settings of each thermostat had changed when they were last looked at.
+    pub(crate) sampled: BTreeMap<DeviceId, u64>,
     pub(crate) coverage: Coverage,
     pub(crate) records_coverage: bool,
     /// Kinds of trouble in force, and the times of those that last.
@@ -178,6 +180,7 @@ impl World {
             disk_full: false,
             dialled: 0,
             open_devices: Vec::new(),
+            sampled: BTreeMap::new(),
             coverage: Coverage::default(),
             records_coverage: false,
             planned: Vec::new(),
