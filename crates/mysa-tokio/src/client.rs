@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mysa_cognito::StoredSession;
 use mysa_proto::rest::{History, ReadRequest, SettingsWrite, UsageQuery};
 use mysa_proto::{Celsius, Change, DeviceId, Mode};
-use mysa_session::{Diagnosis, Environment, Response, Revocation, Service};
+use mysa_session::{Diagnosis, Environment, Preview, Response, Revocation, Service};
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::oneshot;
 
@@ -97,6 +97,28 @@ impl Client {
     /// ```
     pub fn set_many(&self, devices: &[DeviceId], change: Change) -> PendingMany {
         PendingMany::new(self.monitor.requests.clone(), devices, change)
+    }
+
+    /// Returns what [`Client::command`] would send if it was awaited now: the channel, the values on the steps of the
+    /// thermostat, and the payload. Nothing is sent. The channel may be another one once the MQTT connection is up.
+    ///
+    /// ```no_run
+    /// # async fn example(client: mysa_tokio::Client, id: mysa_tokio::DeviceId) -> Result<(), Box<dyn std::error::Error>> {
+    /// use mysa_tokio::{Celsius, Change};
+    ///
+    /// let asked = Celsius::from_degrees(20.3).ok_or("no temperature")?;
+    /// let preview = client.preview(&id, Change::setpoint(asked)).await?;
+    /// println!("{} instead of {} by {}", preview.change, preview.before, preview.channel); // setpoint 20.5 °C ...
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Refused`], which holds what the verdict of the command would be; [`Error::Closed`].
+    pub async fn preview(&self, device: &DeviceId, change: Change) -> Result<Preview, Error> {
+        let (preview, answer) = oneshot::channel();
+        self.monitor.send(Request::Preview { device: *device, change, preview }).await?;
+        answer.await.map_err(|_| Error::Closed)?.map_err(Error::Refused)
     }
 
     /// Writes harmless settings of a thermostat to the REST service, with the account's token: its name, its lock, the

@@ -7,7 +7,8 @@ use mysa_proto::rest::{ReadRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
-    HttpResult, Level, Output, RequestId, Response, Revocation, Session, StoreResult, Verdict,
+    HttpResult, Level, Output, Preview, Refused, RequestId, Response, Revocation, Session, StoreResult,
+    Verdict,
 };
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -38,6 +39,11 @@ pub(crate) enum Request {
         change: Change,
         deadline: Option<Duration>,
         verdicts: mpsc::UnboundedSender<(DeviceId, Result<Verdict, Error>)>,
+    },
+    Preview {
+        device: DeviceId,
+        change: Change,
+        preview: oneshot::Sender<Result<Preview, Refused>>,
     },
     Read {
         request: ReadRequest,
@@ -303,6 +309,9 @@ impl Driver {
                         }
                     }
                 }
+            }
+            Request::Preview { device, change, preview } => {
+                drop(preview.send(self.session.preview(now, device, change)));
             }
             Request::Read { request, response } => {
                 let begun = self.session.request(now, request);

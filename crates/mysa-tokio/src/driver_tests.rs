@@ -323,3 +323,18 @@ async fn a_group_has_one_verdict_each_whatever_futures_are_dropped() {
     let all = harness.client.set_many(&group, change).all().await;
     assert!(matches!(&all[..], [(_, Err(Error::Closed)), (_, Err(Error::Closed))]), "{all:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_preview_names_what_would_be_sent_or_why_nothing_would() {
+    let harness = Harness::start();
+    let stranger = DeviceId::new("a0b1c2d3e4f7").expect("an id");
+    let setpoint = |degrees| Change::setpoint(Celsius::from_degrees(degrees).expect("a temperature"));
+    let preview = harness.client.preview(&kitchen(), setpoint(20.3)).await.expect("a preview");
+    assert_eq!(preview.change, setpoint(20.5), "on the steps of the thermostat");
+    assert!(preview.payload.contains("20.5"), "{}", preview.payload);
+    let refused = harness.client.preview(&stranger, setpoint(20.3)).await;
+    assert!(matches!(refused, Err(Error::Refused(Refused::UnknownDevice))), "{refused:?}");
+    harness.client.shutdown().await;
+    let closed = harness.client.preview(&kitchen(), setpoint(20.3)).await;
+    assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
+}

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use mysa_proto::rest::DecodeError;
-use mysa_session::{Busy, ChallengeNeeded, Reason, RequestError};
+use mysa_session::{Busy, ChallengeNeeded, Reason, Refused, RequestError};
 
 use crate::client::Client;
 use crate::token_file::TokenFileError;
@@ -24,6 +24,8 @@ pub enum Error {
     Busy,
     /// The client is closed: it was shut down, or its runtime was.
     Closed,
+    /// The session would refuse the command, for the reason that its verdict would name.
+    Refused(Refused),
     /// The REST service refused a request, or could not be asked.
     Request(RequestError),
     /// The REST service answered something that cannot be decoded.
@@ -41,6 +43,7 @@ impl fmt::Display for Error {
             Self::NoEntropy(_) => f.write_str("the operating system gives no random bytes"),
             Self::Busy => Busy.fmt(f),
             Self::Closed => f.write_str("the client is closed"),
+            Self::Refused(refused) => write!(f, "refused: {refused}"),
             Self::Request(error) => error.fmt(f),
             Self::Decode(_) => f.write_str("the answer of the REST service cannot be decoded"),
         }
@@ -50,7 +53,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NothingToStartFrom | Self::Busy | Self::Closed | Self::Request(_) => None,
+            Self::NothingToStartFrom | Self::Busy | Self::Closed | Self::Refused(_) | Self::Request(_) => {
+                None
+            }
             Self::TokenFile(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::NoEntropy(error) => Some(error),
