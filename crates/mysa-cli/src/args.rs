@@ -54,8 +54,14 @@ Exits 0 only if the thermostat confirmed the change. With several thermostats
 the exit code is the first of 4, 8, 1, 2, 7, 9, 5, 6 that occurred for any of
 them, and --json prints one document with an array of all results.
 
-A setpoint is sent in the steps of the thermostat, 0.5 \u{b0}C or 1 \u{b0}C. A relative
-value such as +0.2 moves it by at least one step in that direction.";
+A setpoint is sent as the nearest value that the thermostat takes, in steps of
+0.5 \u{b0}C or 1 \u{b0}C. A relative value that would leave it where it is, such as +0.2,
+is refused.
+
+Several thermostats are commanded a second apart, and each has a second more than
+the one before. A command that gets no answer is sent again; one that the broker
+does not take by MQTT goes by the REST service once, if the thermostat has it.
+--channel mqtt or --channel rest, or the setting `channel`, allows one channel only.";
 
 const MODE: &str = "\
 Examples:
@@ -367,7 +373,7 @@ pub(crate) struct Mode {
 /// How a command is sent.
 #[derive(Args, Debug)]
 pub(crate) struct Sending {
-    /// Time limit for the whole command, in seconds [default: 20, and 2 more for each further thermostat]
+    /// Time limit in seconds, from the start of the command; each further thermostat has one more [default: 20]
     #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait")]
     pub(crate) wait: Option<f64>,
     /// Do not wait for the thermostat; print how far the command got

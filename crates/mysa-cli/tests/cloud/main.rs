@@ -177,6 +177,10 @@ fn a_dry_run_shows_the_payload_and_sends_nothing() {
     assert!(ran.out.contains(&format!("/v1/dev/{LIVING}/in")) && ran.out.contains("\"sp\":23"), "{ran:?}");
     let json = bench.run(&["set", "living", "--temp", "23", "--dry-run", "--json"]).ok().json().remove(0);
     assert_eq!(json["dry_run"], true);
+    let args = ["set", "bedroom", "--temp", "22.8", "--dry-run", "--channel", "rest", "--json"];
+    let json = bench.run(&args).ok().json().remove(0);
+    assert_eq!(json["to"], format!("POST /state/{BEDROOM}/update"), "{json}");
+    assert_eq!(json["sent"]["setpoint_c"], 23.0, "{json}");
     assert_eq!(bench.setpoint(LIVING), 20.5);
     bench.run(&["set", "living", "--temp", "99", "--dry-run"]).fails(7);
 }

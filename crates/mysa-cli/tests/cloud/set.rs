@@ -63,14 +63,27 @@ fn what_was_asked_sent_and_held_is_named() {
     assert!(ran.out.contains("it holds setpoint 21.0 °C"), "{ran:?}");
     let ran = bench.run(&["set", "living", "--temp", "20.3", "--json"]).ok();
     assert_eq!(amounts(&ran.json()[0]), [21.0, 20.3, 20.5, 20.5], "{ran:?}");
-    // A step goes in its own direction, also where the device takes whole degrees only.
-    let ran = bench.run(&["set", "office", "--temp", "-0.5", "--json"]).ok();
-    assert_eq!(amounts(&ran.json()[0]), [21.0, 20.5, 20.0, 20.0], "{ran:?}");
-    let ran = bench.run(&["set", "living", "--temp", "+0.2", "--json"]).ok();
-    assert_eq!(amounts(&ran.json()[0]), [20.5, 20.7, 21.0, 21.0], "{ran:?}");
-    // A step beyond the range is refused and moves nothing.
+    let ran = bench.run(&["set", "living", "--temp", "+0.3", "--json"]).ok();
+    assert_eq!(amounts(&ran.json()[0]), [20.5, 20.8, 21.0, 21.0], "{ran:?}");
+    // Each thermostat takes a step from its own setpoint.
+    let ran = bench.run(&["set", "living", "office", "bedroom", "--temp", "+1", "--json"]).ok();
+    let devices = ran.json()[0]["devices"].as_array().unwrap().iter().map(amounts).collect::<Vec<_>>();
+    let held = [LIVING, BEDROOM, OFFICE].map(|id| bench.setpoint(id));
+    assert_eq!(devices.len(), 3);
+    for [before, requested, sent, held] in devices {
+        assert!(requested == before + 1.0 && sent == requested && held == sent, "{ran:?}");
+    }
+    assert_eq!((held[0], held[2]), (22.0, 22.0));
+    // A step that would leave the thermostat where it is is refused, and so is one beyond the range.
+    for args in [&["--dry-run"][..], &[]] {
+        let ran = bench.run(&[&["set", "living", "--temp", "+0.2"], args].concat()).fails(7);
+        assert!(ran.err.contains("the step is too small") && ran.err.contains("steps are 0.5 °C"), "{ran:?}");
+    }
+    let ran = bench.run(&["set", "office", "--temp", "+0.4", "--json"]).fails(7);
+    assert!(ran.json()[0]["verdict"] == "refused" && ran.err.contains("steps are 1.0 °C"), "{ran:?}");
+    assert_eq!((bench.setpoint(LIVING), bench.setpoint(OFFICE)), (22.0, 22.0));
     bench.run(&["set", "living", "--temp", "30"]).ok();
-    let ran = bench.run(&["set", "living", "--temp", "+0.2", "--json"]).fails(7);
+    let ran = bench.run(&["set", "living", "--temp", "+0.5", "--json"]).fails(7);
     let document = &ran.json()[0];
     assert!(document["sent"].is_null() && document["held"]["setpoint_c"] == 30.0, "{ran:?}");
     assert_eq!(bench.setpoint(LIVING), 30.0);

@@ -1,6 +1,5 @@
 //! `mysa set`: one change for one or several thermostats, and a verdict for each.
 
-mod dry_run;
 mod plan;
 mod report;
 
@@ -8,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysa_proto::{Channel, DeviceId};
-use mysa_tokio::{Error, Verdict};
+use mysa_tokio::{Change as Settings, Verdict};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -23,10 +23,9 @@ use crate::support::exit::{Exit, Failure, Result};
 use plan::{Plan, Request};
 use report::Report;
 
-/// Time limit of the whole command if `--wait` does not give one.
+/// Time limit for the first thermostat if `--wait` does not give one. It leaves room for a publish that gets no answer and
+/// the request to the REST service that follows it.
 const DEFAULT_WAIT: Duration = Duration::from_secs(20);
-/// Addition for each further thermostat. The session sends their commands a second apart.
-const WAIT_PER_FURTHER_DEVICE: Duration = Duration::from_secs(2);
 /// Time for the broker to accept a command with `--no-wait`. It usually answers within 0.2 s.
 const NO_WAIT: Duration = Duration::from_millis(1_500);
 /// Longest wait for the present states, which a step and the value "before" need.
@@ -50,6 +49,7 @@ pub(crate) async fn run(
     if let Some(channel) = sending.channel {
         settings.channel = command_channel(channel.into());
     }
+    let spacing = settings.device_spacing;
     let started = Instant::now();
     let connecting = context.connect(terminal, settings);
     let cloud = match limit {
@@ -63,7 +63,16 @@ pub(crate) async fn run(
         })?,
         None => connecting.await?,
     };
-    let result = change_all(terminal, context, &cloud, targets, &request, sending, started, limit).await;
+    let result = change_all(
+        terminal,
+        &cloud,
+        targets,
+        &request,
+        sending,
+        started + limit.unwrap_or(DEFAULT_WAIT),
+        spacing,
+    )
+    .await;
     match limit {
         // The time is up: a peer that does not answer the goodbye must not prolong it.
         Some(_) => cloud.close_within(terminal, VERDICT_GRACE).await,
@@ -72,55 +81,49 @@ pub(crate) async fn run(
     result
 }
 
-#[expect(clippy::too_many_arguments, reason = "one step of `run`, apart so that the client is always closed")]
+/// Plans the change for every thermostat, sends it and reports what became of it. `deadline` is that of the first
+/// thermostat; each further one has `spacing` more, since the session sends the commands that far apart.
 async fn change_all(
     terminal: &Terminal,
-    context: &Context,
     cloud: &Cloud,
     targets: &Targets,
     request: &Request,
     sending: &Sending,
-    started: Instant,
-    limit: Option<Duration>,
+    deadline: Instant,
+    spacing: Duration,
 ) -> Result<()> {
     let chosen = choose(terminal, cloud, targets)?;
-    let further = u32::try_from(chosen.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    let limit =
-        limit.unwrap_or_else(|| DEFAULT_WAIT.saturating_add(WAIT_PER_FURTHER_DEVICE.saturating_mul(further)));
-    let deadline = started + limit;
     let left = || deadline.saturating_duration_since(Instant::now());
     cloud.wait_for_states(STATES_TIMEOUT.min(left())).await;
+    terminal.progress("connecting to the broker");
+    // The channel depends on the live connection, and the confirmation arrives on it. If there is none in time, the command
+    // is sent all the same.
+    cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
+    terminal.progress("");
 
     let is_single = !targets.all && targets.devices.len() == 1;
     let mut report = Report::new(terminal, cloud, is_single, sending.no_wait);
     let mut plans = BTreeMap::new();
     for id in chosen {
         let Some(view) = cloud.client.state(&id) else { continue };
-        match Plan::new(request, view.clone()) {
+        match Plan::new(cloud, request, view.clone()).await {
             Ok(plan) => {
                 report.plan(&plan)?;
-                plans.insert(id, plan);
+                match &plan.preview {
+                    Ok(preview) if sending.dry_run => report.dry_run(&plan, preview)?,
+                    Ok(_) => drop(plans.insert(id, plan)),
+                    Err(refused) => report.verdict(&plan, &Verdict::Refused(refused.clone()))?,
+                }
             }
             Err(failure) => report.failure(&view, failure)?,
         }
     }
-    if sending.dry_run {
-        for plan in plans.values() {
-            let shown = dry_run::show(context, cloud, plan).await;
-            report.dry_run(plan, shown)?;
-        }
-        return report.finish();
+    if !plans.is_empty() {
+        terminal.progress("waiting for confirmation");
+        let deadline = if sending.no_wait { Instant::now() + NO_WAIT } else { deadline };
+        send(&mut report, cloud, &plans, deadline, spacing).await?;
+        terminal.progress("");
     }
-
-    terminal.progress("waiting for confirmation");
-    // The confirmation arrives on the live connection. If there is none in time, the command is sent all the same.
-    cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
-    let deadline = match sending.no_wait {
-        true => Instant::now() + NO_WAIT + WAIT_PER_FURTHER_DEVICE.saturating_mul(further),
-        false => deadline,
-    };
-    send(&mut report, cloud, plans, deadline).await?;
-    terminal.progress("");
     report.finish()
 }
 
@@ -149,20 +152,30 @@ fn choose(terminal: &Terminal, cloud: &Cloud, targets: &Targets) -> Result<Vec<D
 async fn send(
     report: &mut Report<'_>,
     cloud: &Cloud,
-    plans: BTreeMap<DeviceId, Plan>,
+    plans: &BTreeMap<DeviceId, Plan>,
     deadline: Instant,
+    spacing: Duration,
 ) -> Result<()> {
     let mut undecided = Undecided(plans.iter().map(|(id, plan)| (*id, plan.label())).collect());
-    let mut commands: JoinSet<(DeviceId, std::result::Result<Verdict, Error>)> = JoinSet::new();
-    for (id, plan) in &plans {
-        let (id, within) = (*id, deadline.saturating_duration_since(Instant::now()));
-        let pending = cloud.client.command(&id, plan.sent).deadline(within);
-        commands.spawn(async move { (id, pending.await) });
+    let (to_report, mut verdicts) = mpsc::unbounded_channel();
+    let mut groups = JoinSet::new();
+    // The session gives each thermostat of a group `spacing` more than the one before; this goes on from group to group.
+    let mut last_deadline = deadline;
+    for (change, devices) in groups_of(plans) {
+        let within = last_deadline.saturating_duration_since(Instant::now());
+        last_deadline += spacing.saturating_mul(u32::try_from(devices.len()).unwrap_or(u32::MAX));
+        let mut pending = cloud.client.set_many(&devices, change).deadline(within);
+        let to_report = to_report.clone();
+        groups.spawn(async move {
+            while let Some(decided) = pending.next().await {
+                let _ = to_report.send(decided);
+            }
+        });
     }
+    drop(to_report);
     // The session decides every command by its deadline. This limit is for a driver that hangs.
-    let guard = deadline + VERDICT_GRACE;
-    while let Ok(Some(joined)) = timeout_at(guard, commands.join_next()).await {
-        let (id, verdict) = joined.map_err(|error| Failure::from((Exit::Failed, error)))?;
+    let guard = last_deadline + VERDICT_GRACE;
+    while let Ok(Some((id, verdict))) = timeout_at(guard, verdicts.recv()).await {
         undecided.0.remove(&id);
         let Some(plan) = plans.get(&id) else { continue };
         match verdict {
@@ -176,6 +189,18 @@ async fn send(
         report.failure(&plan.view, Failure::new(Exit::TimedOut, text))?;
     }
     Ok(())
+}
+
+/// Thermostats that are asked for the same. A step asks each for a value of its own.
+fn groups_of(plans: &BTreeMap<DeviceId, Plan>) -> Vec<(Settings, Vec<DeviceId>)> {
+    let mut groups: Vec<(Settings, Vec<DeviceId>)> = Vec::new();
+    for (id, plan) in plans {
+        match groups.iter_mut().find(|(change, _)| *change == plan.asked) {
+            Some((_, devices)) => devices.push(*id),
+            None => groups.push((plan.asked, vec![*id])),
+        }
+    }
+    groups
 }
 
 /// Thermostats whose command has no verdict yet. Dropped early, it warns that the commands may still take effect.

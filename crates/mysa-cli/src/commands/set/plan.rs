@@ -1,12 +1,13 @@
 //! What was asked for, and what a thermostat will be sent for it.
 
 use mysa_proto::{Brightness, Celsius, Family, FanSpeed, Hold, Mode, Swing, TrackedSensor};
-use mysa_tokio::{Change, DeviceView};
+use mysa_tokio::{Change, DeviceView, Error, Preview, Refused};
 
 use crate::args::{Change as ChangeArgs, Sensor};
 use crate::output::record::{Record, Value};
 use crate::output::temperature::{self, Amount};
 use crate::output::view;
+use crate::support::cloud::Cloud;
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 
@@ -48,7 +49,7 @@ impl Request {
     }
 }
 
-/// The request for one thermostat: what it holds, what is asked, and what is sent after the device's grid.
+/// The request for one thermostat: what it holds, what is asked, and what the session would send for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) view: DeviceView,
@@ -56,49 +57,51 @@ pub(crate) struct Plan {
     /// Present values of the fields that are asked for, as far as they are known.
     pub(crate) before: Change,
     pub(crate) asked: Change,
-    /// What is sent: a setpoint is moved to the nearest step of the device. A value that the device does not take is left
-    /// as it is, and the session refuses it.
-    pub(crate) sent: Change,
+    /// What is sent, where a setpoint is on a step of the device; or why the session refuses it.
+    pub(crate) preview: std::result::Result<Preview, Refused>,
 }
 
 impl Plan {
-    /// Resolves a step against the present setpoint and moves the setpoint to the grid.
-    pub(crate) fn new(request: &Request, view: DeviceView) -> Result<Self> {
-        let family = view.model.family();
-        let (asked, sent) = match request.temperature {
-            None => (None, None),
-            Some(Amount::To(celsius)) => (Some(celsius), Some(on_grid(family, celsius))),
-            Some(Amount::By(hundredths)) => {
-                let present = view.state.setpoint().map(|field| field.value);
-                let Some(present) = present else {
-                    return Err(Failure::new(
-                        Exit::DeviceSilent,
-                        "the setpoint is not known, so a step cannot be applied to it",
-                    ));
-                };
-                let (asked, sent) = step(family, present, hundredths)?;
-                (Some(asked), Some(sent))
-            }
+    /// Resolves a step against the present setpoint and asks the session what it would send.
+    pub(crate) async fn new(cloud: &Cloud, request: &Request, view: DeviceView) -> Result<Self> {
+        let asked = asked(request, &view)?;
+        let preview = match cloud.client.preview(&view.id, asked).await {
+            Ok(preview) => Ok(preview),
+            Err(Error::Refused(refused)) => Err(refused),
+            Err(error) => return Err((Exit::Failed, error).into()),
         };
-        let asked = Change { setpoint: asked, ..request.change };
-        let sent = Change { setpoint: sent, ..request.change };
-        Ok(Self { before: held(&view, &asked), view, unit: request.unit, asked, sent })
+        if let (Some(Amount::By(_)), Ok(preview)) = (request.temperature, &preview)
+            && let Some(held) = preview.before.setpoint
+            && preview.change.setpoint == Some(held)
+        {
+            return Err(too_small(view.model.family(), held, request.unit));
+        }
+        let before = preview.as_ref().map_or_else(|_| held(&view, &asked), |preview| preview.before);
+        Ok(Self { before, view, unit: request.unit, asked, preview })
     }
 
     pub(crate) fn label(&self) -> String {
         view::label(&self.view)
     }
 
+    /// The values that the session would send; `None` if it refuses.
+    pub(crate) fn sent(&self) -> Option<&Change> {
+        self.preview.as_ref().ok().map(|preview| &preview.change)
+    }
+
     /// One line for each field: `setpoint: 20.5 °C → 20.3 °C, sent as 20.5 °C`.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let (before, sent) = (texts(&self.before, self.unit), texts(&self.sent, self.unit));
+        let before = texts(&self.before, self.unit);
+        // Nothing is sent of what the session refuses.
+        let sent = self.sent().copied().unwrap_or_default();
         texts(&self.asked, self.unit)
             .into_iter()
             .zip(before)
-            .zip(sent)
+            .zip(texts(&sent, self.unit))
             .filter_map(|(((name, asked), (_, before)), (_, sent))| {
                 let before = before.unwrap_or_else(|| "unknown".into());
-                Some(format!("{name}: {before} → {}, sent as {}", asked?, sent?))
+                let sent = sent.map_or_else(String::new, |sent| format!(", sent as {sent}"));
+                Some(format!("{name}: {before} → {}{sent}", asked?))
             })
             .collect()
     }
@@ -130,22 +133,46 @@ pub(crate) fn held(view: &DeviceView, asked: &Change) -> Change {
     }
 }
 
-/// The nearest setpoint that the family takes; the value itself if it is out of range, so that it is refused by name.
-fn on_grid(family: Option<Family>, asked: Celsius) -> Celsius {
-    family.and_then(Family::setpoint_range).and_then(|range| range.nearest(asked)).unwrap_or(asked)
+/// The change as it is asked of one thermostat: a step becomes a temperature.
+fn asked(request: &Request, view: &DeviceView) -> Result<Change> {
+    let setpoint = match request.temperature {
+        None => None,
+        Some(Amount::To(celsius)) => Some(celsius),
+        Some(Amount::By(hundredths)) => {
+            let present = view.state.setpoint().map(|field| field.value).ok_or_else(|| {
+                Failure::new(
+                    Exit::DeviceSilent,
+                    "the setpoint is not known, so a step cannot be applied to it",
+                )
+            })?;
+            Some(step(present, hundredths)?)
+        }
+    };
+    Ok(Change { setpoint, ..request.change })
 }
 
-/// A setpoint `by` hundredths from the present one: as asked, and on the grid in the direction of the step, so that a
-/// small step moves the setpoint by one grid step instead of none.
-fn step(family: Option<Family>, present: Celsius, by: i32) -> Result<(Celsius, Celsius)> {
-    let out_of_scale = || Failure::usage("the step leads to no temperature");
-    let asked = present.as_hundredths().checked_add(by).ok_or_else(out_of_scale)?;
-    let grid = family.and_then(Family::setpoint_range).map_or(1, |range| range.step.as_hundredths().max(1));
-    let below = asked.div_euclid(grid) * grid;
-    let sent =
-        if by > 0 && below != asked { below.checked_add(grid).ok_or_else(out_of_scale)? } else { below };
-    let celsius = |hundredths: i32| Celsius::from_degrees(f64::from(hundredths) / 100.0);
-    celsius(asked).zip(celsius(sent)).ok_or_else(out_of_scale)
+/// A setpoint `by` hundredths from the present one.
+fn step(present: Celsius, by: i32) -> Result<Celsius> {
+    let hundredths = present.as_hundredths().checked_add(by);
+    hundredths
+        .and_then(|hundredths| Celsius::from_degrees(f64::from(hundredths) / 100.0))
+        .ok_or_else(|| Failure::usage("the step leads to no temperature"))
+}
+
+/// The refusal of a step after which the thermostat would hold what it holds.
+fn too_small(family: Option<Family>, held: Celsius, unit: Unit) -> Failure {
+    let mut text = format!(
+        "refused: the step is too small: the nearest value that the thermostat takes is {}, which it holds",
+        temperature::show(held, unit)
+    );
+    if let Some(range) = family.and_then(Family::setpoint_range) {
+        let step = range.step.as_degrees();
+        text.push_str(&match unit {
+            Unit::Celsius => format!("; its steps are {step:.1} °C"),
+            Unit::Fahrenheit => format!("; its steps are {:.1} °F", step * 1.8),
+        });
+    }
+    Failure::new(Exit::Refused, text)
 }
 
 /// The fields of a change as texts. The list always has the same names in the same order.
@@ -258,36 +285,19 @@ mod tests {
     }
 
     #[test]
-    fn a_step_rounds_in_its_own_direction() {
-        for (family, present, by, sent) in [
-            (Family::BaseboardV1, 2_050, 50, 2_100),
-            (Family::BaseboardV1, 2_050, 20, 2_100),
-            (Family::BaseboardV1, 2_050, -20, 2_000),
-            (Family::BaseboardV1, 2_050, -50, 2_000),
-            (Family::BaseboardV1, 2_030, 10, 2_050),
-            (Family::AirConditioner, 2_100, -50, 2_000),
-            (Family::AirConditioner, 2_100, 50, 2_200),
-            (Family::AirConditioner, 2_100, 100, 2_200),
-        ] {
-            let (asked, moved) = step(Some(family), celsius(present), by).unwrap();
-            assert_eq!((asked, moved), (celsius(present + by), celsius(sent)), "{family} {present} {by}");
-        }
-    }
-
-    #[test]
     fn a_step_that_leaves_the_scale_is_refused() {
-        let bb = Some(Family::BaseboardV1);
-        assert_eq!(step(bb, celsius(i32::MAX), 50).unwrap_err().exit, Exit::Usage);
-        assert_eq!(step(bb, celsius(-27_300), -100).unwrap_err().exit, Exit::Usage);
+        assert_eq!(step(celsius(2_050), -70).ok(), Some(celsius(1_980)));
+        assert_eq!(step(celsius(i32::MAX), 50).unwrap_err().exit, Exit::Usage);
+        assert_eq!(step(celsius(-27_300), -100).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]
-    fn an_absolute_value_goes_to_the_nearest_step() {
-        assert_eq!(on_grid(Some(Family::BaseboardV1), celsius(2_030)), celsius(2_050));
-        assert_eq!(on_grid(Some(Family::AirConditioner), celsius(2_140)), celsius(2_100));
-        // Out of range, or of an unknown model: unchanged, so that the refusal names what was asked.
-        assert_eq!(on_grid(Some(Family::BaseboardV1), celsius(9_900)), celsius(9_900));
-        assert_eq!(on_grid(None, celsius(2_033)), celsius(2_033));
+    fn a_step_that_moves_nothing_is_refused_with_the_steps_of_the_model() {
+        let refused = too_small(Some(Family::AirConditioner), celsius(2_100), Unit::Celsius);
+        assert_eq!(refused.exit, Exit::Refused);
+        assert!(refused.to_string().ends_with("takes is 21.0 °C, which it holds; its steps are 1.0 °C"));
+        let refused = too_small(Some(Family::BaseboardV1), celsius(2_000), Unit::Fahrenheit);
+        assert!(refused.to_string().ends_with("takes is 68.0 °F, which it holds; its steps are 0.9 °F"));
     }
 
     #[test]

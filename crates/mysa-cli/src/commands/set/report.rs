@@ -1,9 +1,10 @@
 //! What `mysa set` prints: the plan, the verdicts, and the exit code.
 
-use mysa_proto::InvalidCommand;
-use mysa_tokio::{Change, DeliveryStage, DeviceView, Effect, Expired, Level, Reason, Refused, Verdict};
+use mysa_proto::{Channel, InvalidCommand};
+use mysa_tokio::{
+    Change, DeliveryStage, DeviceView, Effect, Expired, Level, Preview, Reason, Refused, Verdict,
+};
 
-use super::dry_run::Payload;
 use super::plan::{self, Plan};
 use crate::output::record::{Record, Value, printable};
 use crate::output::temperature;
@@ -47,7 +48,7 @@ impl<'a> Report<'a> {
             Outcome::of(verdict, self.no_wait, Link::of(&latest), (service.level, service.reason), plan.unit);
         let held = plan::held(&latest, &plan.asked);
         let mut record = document(&plan.view);
-        put_amounts(&mut record, plan, was_sent(verdict).then_some(&plan.sent));
+        put_amounts(&mut record, plan, plan.sent().filter(|_| was_sent(verdict)));
         record.put("held", plan::record(&held, &plan.asked, plan.unit));
         record.put("verdict", outcome.name).put("said", outcome.text.as_str());
         if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
@@ -77,26 +78,28 @@ impl<'a> Report<'a> {
     /// Prints why a command has no verdict.
     pub(crate) fn failure(&mut self, view: &DeviceView, failure: Failure) -> Result<()> {
         let mut record = document(view);
-        record.put("verdict", "failed").put("said", failure.to_string());
+        let verdict = if failure.exit == Exit::Refused { "refused" } else { "failed" };
+        record.put("verdict", verdict).put("said", failure.to_string());
         record.put("exit_code", failure.exit as u8);
         self.results.push(record);
         self.bad(view, failure)
     }
 
     /// Prints the payload that would be sent.
-    pub(crate) fn dry_run(&mut self, plan: &Plan, payload: Result<Payload>) -> Result<()> {
-        let Payload { to, text, sent } = match payload {
-            Ok(payload) => payload,
-            Err(failure) => return self.failure(&plan.view, failure),
+    pub(crate) fn dry_run(&mut self, plan: &Plan, preview: &Preview) -> Result<()> {
+        let to = match preview.channel {
+            Channel::Mqtt => format!("/v1/dev/{}/in", plan.view.id),
+            Channel::Structured => format!("POST /state/{}/update", plan.view.id),
         };
+        let text = preview.payload.as_str();
         let mut record = document(&plan.view);
-        put_amounts(&mut record, plan, Some(&sent));
-        record.put("dry_run", true).put("to", to.as_str()).put("payload", text.as_str());
+        put_amounts(&mut record, plan, Some(&preview.change));
+        record.put("dry_run", true).put("to", to.as_str()).put("payload", text);
         self.results.push(record);
         if self.terminal.json {
             return Ok(());
         }
-        self.terminal.line(format!("  would be sent to {to}:\n  {}", printable(&text)))?;
+        self.terminal.line(format!("  would be sent to {to}:\n  {}", printable(text)))?;
         self.terminal.say("nothing was sent");
         Ok(())
     }
@@ -272,7 +275,7 @@ fn describe(verdict: &Verdict, unit: Unit) -> String {
 }
 
 /// A refusal in words, with temperatures in the user's unit.
-pub(crate) fn describe_refusal(refusal: &InvalidCommand, unit: Unit) -> String {
+fn describe_refusal(refusal: &InvalidCommand, unit: Unit) -> String {
     let show = |celsius| temperature::show(celsius, unit);
     match refusal {
         InvalidCommand::SetpointOutOfRange { asked, range } if unit == Unit::Fahrenheit => format!(
