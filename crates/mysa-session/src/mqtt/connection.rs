@@ -575,16 +575,130 @@ mod tests {
     use crate::outbox::Outbox;
     use crate::{Environment, Now, Settings};
 
-    #[test]
-    fn packet_ids_wrap_around_those_that_still_wait() {
-        let mut cx = Context {
+    fn context() -> Context {
+        Context {
             settings: Settings::default(),
             environment: Environment::mysa(),
             now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },
             entropy: Entropy::new([1; 32]),
             clock: CloudClock::default(),
             outbox: Outbox::default(),
-        };
+        }
+    }
+
+    fn topic(number: u8) -> TopicFilter {
+        let device = DeviceId::new(&alloc::format!("a0b1c2d3e4{number:02x}")).unwrap();
+        TopicFilter::Device(device, mysa_proto::TopicKind::Out)
+    }
+
+    /// A connection that is live since now and wants these filters.
+    fn live(cx: &Context, wanted: &[TopicFilter]) -> Connection {
+        let mut connection = Connection::new(cx, ConnId(1), 0, Duration::MAX);
+        connection.phase = Phase::Live { since: cx.mono() };
+        connection.reconcile(wanted);
+        connection
+    }
+
+    fn asked(connection: &Connection) -> Vec<TopicFilter> {
+        connection.asked().collect()
+    }
+
+    #[test]
+    fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
+        let mut cx = context();
+        let mut connection = live(&cx, &[]);
+        let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+        for serial in 0..50 {
+            assert!(connection.is_ready(), "{serial} in flight");
+            connection.publish_command(&cx, device, b"{}", serial, 2);
+        }
+        assert!(!connection.is_ready());
+        assert!(!connection.release(50), "it was never sent here");
+        assert!(connection.release(7));
+        assert!(!connection.release(7), "once");
+        assert!(connection.is_ready() && connection.may_send(&cx));
+        cx.now.mono = Duration::from_secs(1);
+        connection.set_blocked(true);
+        assert!(!connection.is_ready());
+    }
+
+    #[test]
+    fn a_filter_that_is_not_wanted_any_more_is_given_up_only_if_it_was_granted() {
+        let cx = context();
+        let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
+        connection.subscriptions[0].state = SubscriptionState::Granted;
+        connection.subscriptions[2].state = SubscriptionState::Granted;
+        connection.reconcile(&[topic(3)]);
+        assert_eq!(connection.unwanted, [topic(1)]);
+    }
+
+    #[test]
+    fn a_suspected_filter_is_asked_for_alone_two_seconds_after_all_others_were_answered() {
+        let mut cx = context();
+        let suspect = |filter| filter == topic(2) || filter == topic(3);
+        let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
+        assert!(connection.subscribe(&mut cx, suspect));
+        assert_eq!(asked(&connection), [topic(1)]);
+        cx.now.mono = SUSPECT_DELAY;
+        assert!(connection.subscribe(&mut cx, suspect));
+        assert_eq!(asked(&connection), [topic(1)], "it has not been answered");
+        connection.subscriptions[0].state = SubscriptionState::Granted;
+        cx.now.mono = SUSPECT_DELAY - Duration::from_millis(1);
+        assert!(connection.subscribe(&mut cx, suspect));
+        assert_eq!(asked(&connection), [], "too soon after CONNACK");
+        cx.now.mono = SUSPECT_DELAY;
+        assert!(connection.subscribe(&mut cx, suspect));
+        assert_eq!(asked(&connection), [topic(2)], "alone");
+    }
+
+    #[test]
+    fn the_next_subscription_wakes_when_it_may_be_asked_for() {
+        let cx = context();
+        let due =
+            |connection: &Connection, suspect: &dyn Fn(TopicFilter) -> bool| connection.subscribe_at(suspect);
+        let mut connection = live(&cx, &[topic(1)]);
+        assert_eq!(due(&connection, &|_| false), Some(Duration::ZERO));
+        assert_eq!(due(&connection, &|_| true), Some(SUSPECT_DELAY), "a suspected one waits");
+        connection.next_send = Duration::from_secs(5);
+        assert_eq!(due(&connection, &|_| false), Some(Duration::from_secs(5)), "its pace");
+        connection.next_send = Duration::ZERO;
+
+        let retry_at = Duration::from_secs(60);
+        let mut connection = live(&cx, &[topic(1), topic(2)]);
+        connection.subscriptions[0].state = SubscriptionState::Refused { retry_at };
+        let second = |filter| filter == topic(2);
+        assert_eq!(due(&connection, &second), Some(SUSPECT_DELAY), "sooner than the one refused");
+        connection.subscriptions[1].state = SubscriptionState::Granted;
+        assert_eq!(due(&connection, &second), Some(retry_at));
+        // While an answer is awaited, a suspected one has no time yet.
+        let packet = connection.packet_id();
+        connection.subscriptions[0].state = SubscriptionState::Asked { packet, until: retry_at };
+        connection.subscriptions[1].state = SubscriptionState::Waiting;
+        assert_eq!(due(&connection, &second), None);
+        connection.subscriptions[0].state = SubscriptionState::Granted;
+        connection.subscriptions[1].state = SubscriptionState::Granted;
+        assert_eq!(due(&connection, &second), None, "there is nothing to ask for");
+    }
+
+    #[test]
+    fn one_ping_is_under_way_at_a_time_and_none_before_the_connection_is_live() {
+        let mut cx = context();
+        let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
+        connection.ping(&mut cx);
+        assert_eq!(connection.ping_until, None, "it is dialling");
+        let mut connection = live(&cx, &[]);
+        connection.ping(&mut cx);
+        let until = connection.ping_until;
+        assert_eq!(until, Some(cx.settings.ping_timeout));
+        assert_eq!(connection.next_ping, Duration::from_secs(45), "three quarters of the keep-alive");
+        cx.now.mono = Duration::from_secs(1);
+        connection.ping(&mut cx);
+        assert_eq!(connection.ping_until, until, "the time limit stays that of the first");
+    }
+
+    #[test]
+    fn packet_ids_wrap_around_those_that_still_wait() {
+        let mut cx = context();
         let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
         let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
         for _ in 0..WINDOW {

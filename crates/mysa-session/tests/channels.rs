@@ -1,0 +1,214 @@
+//! By which channel a command goes, how long it waits for one, and what its verdict and its events say.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_proto::{Celsius, Change, Mode};
+use mysa_session::{CommandChannel, Event, Level, Refused, Settings, Start, Verdict};
+use rig::{LITE, Reply, Rig, device, stored};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn by(channel: CommandChannel) -> Settings {
+    let mut settings = Settings::default();
+    settings.channel = channel;
+    settings
+}
+
+fn resume(settings: Settings) -> Rig {
+    Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0)
+}
+
+fn setpoint(degrees: f64) -> Change {
+    Change::setpoint(Celsius::from_degrees(degrees).unwrap())
+}
+
+#[test]
+fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
+    for (time, waits) in [(30, 8_000), (14, 4_000)] {
+        let mut rig = Rig::live();
+        rig.cloud.upgrade = Some(503);
+        rig.cut();
+        rig.run(Duration::from_millis(100));
+        assert_ne!(rig.session.service().level, Level::RestOnly, "there is hope for MQTT yet");
+        let (asked, now) = (rig.mono, rig.now());
+        let id = rig.session.command(now, device(LITE), setpoint(21.0), Some(secs(time))).unwrap();
+        rig.run(secs(time + 1));
+        let sent: Vec<_> = rig.log.updates.iter().map(|(at, _)| (*at - asked).as_millis()).collect();
+        assert_eq!(sent, [waits], "with {time} s");
+        assert!(rig.verdict(id).is_confirmed());
+    }
+}
+
+#[test]
+fn commands_that_no_channel_may_carry_are_refused() {
+    for (name, channel, model) in [
+        ("MQTT by choice", CommandChannel::Mqtt, "BB-V2-0-L"),
+        ("a model that nothing is known of", CommandChannel::Auto, "QQ-V9"),
+    ] {
+        let mut kept = stored();
+        kept.publish_denied_at = Some(rig::START / 1_000 - 60);
+        let start = Start::Resume { stored: kept.clone(), password: None };
+        let mut rig = Rig::with(by(channel), start, 0);
+        rig.cloud.devices = vec![(LITE.into(), model.into())];
+        rig.stored = Some(kept);
+        rig.run(secs(10));
+        let id = rig.set(LITE, 21.0);
+        rig.run(secs(35));
+        assert_eq!(rig.verdict(id), Verdict::Refused(Refused::NotPermitted), "{name}");
+        assert!(rig.commands().is_empty() && rig.log.updates.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_publish_that_failed_is_not_published_again_where_mqtt_is_the_only_channel() {
+    let mut rig = resume(by(CommandChannel::Mqtt));
+    rig.run(secs(10));
+    rig.cloud.close_on_publish = true;
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(35));
+    assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { .. }), "{}", rig.verdict(id));
+    assert_eq!((rig.commands().len(), rig.log.updates.len()), (1, 0));
+}
+
+#[test]
+fn an_unconfirmed_verdict_says_what_the_thermostat_showed_instead() {
+    let mut rig = Rig::live();
+    rig.status(LITE, 23.0);
+    rig.run(secs(3));
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let unheard = rig.set(LITE, 21.5);
+    rig.run(secs(31));
+    let Verdict::Unconfirmed { seen, .. } = rig.verdict(unheard) else { panic!("{}", rig.verdict(unheard)) };
+    assert_eq!(seen, Change::default(), "what it showed before the command is no answer");
+
+    let refused = rig.set(LITE, 22.0);
+    rig.run(secs(5));
+    rig.status(LITE, 17.0);
+    rig.run(secs(26));
+    let Verdict::Unconfirmed { seen, .. } = rig.verdict(refused) else { panic!("{}", rig.verdict(refused)) };
+    assert_eq!(seen, setpoint(17.0));
+}
+
+#[test]
+fn a_command_carries_the_users_id_unless_another_sender_is_chosen() {
+    let mut rig = Rig::live();
+    rig.set(LITE, 21.0);
+    rig.run(secs(5));
+    assert!(rig.commands()[0].3.contains("11111111-1111-4111-8111-111111111111"), "{}", rig.commands()[0].3);
+}
+
+#[test]
+fn a_thermostat_that_heats_while_it_is_off_is_announced_once() {
+    let mut rig = Rig::live();
+    let now = rig.now();
+    let id = rig.session.command(now, device(LITE), Change::mode(Mode::Off), None).unwrap();
+    rig.run(secs(5));
+    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+    let announced = |rig: &Rig| {
+        rig.events.iter().filter(|(_, event)| matches!(event, Event::Contradiction { .. })).count()
+    };
+    for _ in 0..5 {
+        rig.status(LITE, 19.0);
+        rig.run(secs(10));
+    }
+    assert_eq!(announced(&rig), 0, "it may still be on its way");
+    for _ in 0..12 {
+        rig.status(LITE, 19.0);
+        rig.run(secs(10));
+    }
+    assert_eq!(announced(&rig), 1);
+}
+
+#[test]
+fn a_refusal_of_an_earlier_run_does_not_matter_while_a_refresh_token_is_kept() {
+    let mut kept = stored();
+    kept.refused = Some("NotAuthorizedException".into());
+    let start = Start::Resume { stored: kept.clone(), password: None };
+    let mut rig = Rig::with(Settings::default(), start, 0);
+    rig.stored = Some(kept);
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
+fn pings_are_sent_at_three_quarters_of_the_keep_alive() {
+    let mut rig = Rig::live();
+    let since = rig.mono;
+    rig.cloud.dead = true;
+    // Nobody answers, so that the connection is given up after the next ping and its time limit.
+    while rig.log.closes == 0 {
+        rig.run(Duration::from_millis(100));
+        assert!(rig.mono - since < secs(90), "within one and a half keep-alives");
+    }
+    assert!(rig.mono - since > secs(40), "{:?}", rig.mono - since);
+}
+
+#[test]
+fn a_message_costs_an_event_about_what_it_changed_and_none_if_nothing_did() {
+    let mut rig = Rig::live();
+    rig.status(LITE, 23.0);
+    rig.run(secs(2));
+    let changed = |rig: &Rig| {
+        rig.events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Device { about, .. } => Some(*about),
+                _ => None,
+            })
+            .collect::<Vec<bool>>()
+    };
+    let before = changed(&rig);
+    assert_eq!(before.last(), Some(&false), "{before:?}");
+    assert!(before.contains(&true), "the list described it");
+    rig.status(LITE, 24.0);
+    rig.run(secs(2));
+    assert_eq!(changed(&rig).len(), before.len() + 1);
+}
+
+#[test]
+fn going_stale_is_an_event_although_no_field_changes() {
+    let mut rig = Rig::live();
+    rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
+    rig.status(LITE, 20.0);
+    rig.run(secs(10));
+    let before = rig.events.len();
+    rig.run(secs(800));
+    assert!(rig.session.device(device(LITE)).unwrap().is_stale());
+    assert!(
+        rig.events[before..].iter().any(
+            |(_, event)| matches!(event, Event::Device { about: true, changes, .. } if changes.is_empty())
+        )
+    );
+}
+
+#[test]
+fn a_thermostat_that_started_again_is_left_alone_for_three_seconds() {
+    let mut rig = Rig::live();
+    rig.run(secs(20));
+    let leases = |rig: &Rig| rig.log.publishes.iter().filter(|p| p.3.contains("\"MsgType\":11")).count();
+    let before = leases(&rig);
+    let boot = r#"{"device":"a0b1c2d3e4f7","timestamp":1767323075,"MsgType":10,"bootCount":77,"version":"3.17.4.1"}"#;
+    rig.say(LITE, boot, Duration::ZERO);
+    rig.run(Duration::from_millis(2_990));
+    assert_eq!(leases(&rig), before);
+    rig.run(Duration::from_millis(3_100));
+    assert_eq!(leases(&rig), before + 1);
+}
+
+#[test]
+fn a_thermostat_whose_record_cannot_be_read_is_not_gone() {
+    let mut rig = Rig::live();
+    rig.cloud.rest = Reply::Status(200, r#"{"DevicesObj":{"a0b1c2d3e4f7":5}}"#);
+    let before = rig.asked("GET /devices");
+    while rig.asked("GET /devices") < before + 3 {
+        rig.run(secs(60));
+        assert!(rig.mono < secs(7_200), "the list is read again and again");
+    }
+    assert_eq!(rig.session.devices().len(), 1);
+}
