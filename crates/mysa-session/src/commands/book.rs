@@ -60,6 +60,8 @@ pub(crate) struct RestWitness {
     pub(crate) by: Evidence,
     /// When the cloud last heard the device, if it says so.
     pub(crate) alive_at: Option<UnixTime>,
+    /// The settings that it shows.
+    pub(crate) shown: Change,
 }
 
 /// How the structured service answered a request for a command.
@@ -121,7 +123,7 @@ impl CommandBook {
             }
             match older.next {
                 // It was sent, and evidence may still come, until the newer one is on the wire.
-                NextStep::Observe => older.overtaken = true,
+                NextStep::Observe => older.overtaken = older.overtaken.then(change.within(&older.change)),
                 NextStep::Transmit => older.change = older.change.without(&change),
                 NextStep::Queued(serial) => {
                     older.change = older.change.without(&change);
@@ -249,7 +251,9 @@ impl CommandBook {
     fn is_alive(&self, transmission: &Transmission, now: Now) -> bool {
         transmission.commands.iter().all(|id| {
             self.commands.iter().any(|command| {
-                command.id == *id && !command.overtaken && !command.deadline.is_too_late_to_send(now)
+                command.id == *id
+                    && command.overtaken.is_empty()
+                    && !command.deadline.is_too_late_to_send(now)
             })
         })
     }
@@ -365,44 +369,20 @@ impl CommandBook {
 
     /// A publish was followed by the end of its connection, or by nothing although the connection is alive. Its commands
     /// go by the structured service, once, if they may.
-    pub(crate) fn publish_failed(
-        &mut self,
-        serial: u64,
-        has_second_channel: bool,
-        decisions: &mut Vec<Decision>,
-    ) {
+    pub(crate) fn publish_failed(&mut self, serial: u64, has_second_channel: bool) {
         let Some(transmission) = self.transmission_mut(serial) else { return };
         transmission.state = TransmissionState::Answered;
-        let (device, ids) = (transmission.device, transmission.commands.clone());
+        let ids = transmission.commands.clone();
         if !has_second_channel {
             return;
         }
-        for id in ids {
-            let Some(at) = self.commands.iter().position(|command| command.id == id) else { continue };
-            let newer = self.commands.iter().skip(at + 1).filter(|command| command.device == device);
-            let (taken, by) = newer.fold((Change::default(), None), |(all, _), command| {
-                (all.then(command.change), Some(command.id))
-            });
-            let Some(command) = self.commands.get_mut(at) else { continue };
+        for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
             if command.next != NextStep::Observe || command.structured != StructuredAttempt::No {
                 continue;
             }
-            let left = command.change.without(&taken);
             command.mqtt_failed = true;
             command.repeat_at = None;
-            match by {
-                Some(by) if left.is_empty() => {
-                    let reached = command.reached;
-                    self.decide(decisions, |other| {
-                        (other.id == id).then_some((Verdict::Superseded { by, reached }, None))
-                    });
-                }
-                _ => {
-                    command.change = left;
-                    command.overtaken = false;
-                    command.next = NextStep::Transmit;
-                }
-            }
+            command.transmit_again();
         }
     }
 
@@ -423,9 +403,9 @@ impl CommandBook {
                 StructuredAnswer::Accepted => {
                     command.reached = command.reached.max(Some(DeliveryStage::Service(Channel::Structured)));
                 }
-                StructuredAnswer::TokenRefused if !command.overtaken && command.next == NextStep::Observe => {
+                StructuredAnswer::TokenRefused if command.next == NextStep::Observe => {
                     command.structured = StructuredAttempt::TokenRefused;
-                    command.next = NextStep::Transmit;
+                    command.transmit_again();
                 }
                 StructuredAnswer::TokenRefused | StructuredAnswer::Refused(_) | StructuredAnswer::Open => {}
             }
@@ -524,8 +504,9 @@ impl CommandBook {
             // A value that is in force already gets no new time stamp over REST. That the device was heard since the
             // sending, and the state shows the value still, says as much.
             let alive = witness.filter(|witness| witness.alive_at.is_some_and(|at| at >= sent.latest))?;
-            let holds = command.change.compare(&state.settings(|_| true)).is_met();
-            (command.already_so && holds).then(|| command.confirmed(alive.by, None, now))
+            let holds = |shown: &Change| command.change.compare(shown).is_met();
+            (command.already_so && holds(&alive.shown) && holds(&state.settings(|_| true)))
+                .then(|| command.confirmed(alive.by, None, now))
         });
     }
 

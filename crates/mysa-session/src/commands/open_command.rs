@@ -21,8 +21,9 @@ pub(crate) struct OpenCommand {
     /// The thermostat was known to hold all of it when it was asked for.
     pub(crate) already_so: bool,
     pub(crate) next: NextStep,
-    /// A newer command asks for one of its fields: it is not transmitted again.
-    pub(crate) overtaken: bool,
+    /// The fields that newer commands have asked for since it was sent, whatever became of those: they are not
+    /// transmitted for this one again.
+    pub(crate) overtaken: Change,
     pub(crate) first_sent: Option<SentAt>,
     pub(crate) reached: Option<DeliveryStage>,
     /// Times it was asked again with a fresh id.
@@ -99,7 +100,7 @@ impl OpenCommand {
             },
             already_so,
             next: NextStep::Transmit,
-            overtaken: false,
+            overtaken: Change::default(),
             first_sent: None,
             reached: None,
             repeats: 0,
@@ -109,9 +110,19 @@ impl OpenCommand {
         }
     }
 
+    /// Lets what is left of it wait for a transmission: what nobody newer has asked for.
+    pub(crate) fn transmit_again(&mut self) {
+        let left = self.change.without(&self.overtaken);
+        if !left.is_empty() {
+            self.change = left;
+            self.overtaken = Change::default();
+            self.next = NextStep::Transmit;
+        }
+    }
+
     pub(crate) fn may_be_asked_again(&self, now: Now, times: u8) -> bool {
         self.next == NextStep::Observe
-            && !self.overtaken
+            && self.overtaken.is_empty()
             && !self.mqtt_failed
             && self.repeats < times
             && self.reached == Some(DeliveryStage::Service(Channel::Mqtt))

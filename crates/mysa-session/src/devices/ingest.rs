@@ -217,7 +217,13 @@ impl Devices {
             }
             if let Some(device) = self.find_mut(*id) {
                 let described = device.describe(record, &mut homes);
-                let changes = device.state.observe(&record.observation(cx.received()));
+                // A record has no times, so that it says only what nothing better has said.
+                let known = device.state.settings(|known| known.source != Source::RestRecord);
+                let record = record.observation(cx.received());
+                let changes = device.state.observe(&Observation {
+                    source: Source::RestRecord,
+                    ..Observation::from_change(&record.settings().without(&known), None, record.received)
+                });
                 device.notify(cx, changes, described);
             }
         }
@@ -239,18 +245,20 @@ impl Devices {
             let family = device.family();
             let mut changes = Changes::default();
             let mut newest: Option<UnixTime> = None;
+            let mut shown = Change::default();
             for observation in entry.observations(&modes, family, received) {
                 // That it is, or was, connected is the cloud's word and no sign of life.
                 if observation.connected.is_none() {
                     newest = newest.max(observation.usable_at());
                 }
+                shown = shown.then(observation.settings());
                 changes = changes.union(device.state.observe(&observation));
             }
             if let Some(age) = newest.map(|at| received.wall.since(at).unwrap_or_default()) {
                 device.hear(received.mono.saturating_sub(age));
             }
             if commands.has_open(*id) {
-                let witness = RestWitness { by: Evidence::Rest, alive_at: newest };
+                let witness = RestWitness { by: Evidence::Rest, alive_at: newest, shown };
                 commands.judge(*id, &device.state, Some(&witness), received.mono, decisions);
             }
             device.notify(cx, changes, false);
@@ -271,13 +279,16 @@ impl Devices {
         let received = cx.received();
         let Some(device) = self.find_mut(id) else { return };
         let mut changes = Changes::default();
+        let mut shown = Change::default();
         for observation in state.observations(device.family(), received) {
+            shown = shown.then(observation.settings());
             changes = changes.union(device.state.observe(&observation));
         }
         let telemetry = state.telemetry.as_ref().and_then(|telemetry| telemetry.at);
         let witness = RestWitness {
             by: Evidence::Reported,
             alive_at: state.last_connected.max(telemetry).filter(|_| state.connected != Some(false)),
+            shown,
         };
         commands.judge(id, &device.state, Some(&witness), received.mono, decisions);
         device.notify(cx, changes, false);

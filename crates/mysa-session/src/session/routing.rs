@@ -194,9 +194,7 @@ impl Session {
         let Some(device) = self.commands.device_of(serial) else { return };
         let (cx, routes, commands) = self.routes();
         let second = routes.has_second_channel(cx, device);
-        let mut decisions = Vec::new();
-        commands.publish_failed(serial, second, &mut decisions);
-        self.emit(decisions);
+        commands.publish_failed(serial, second);
     }
 
     /// Everybody goes: commands are decided, callers told, connections closed.

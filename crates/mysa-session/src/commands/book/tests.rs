@@ -384,7 +384,7 @@ fn what_mqtt_failed_goes_by_the_structured_service_once() {
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.send(Channel::Mqtt, at(0));
     assert!(!desk.book.needs_structured(lite()));
-    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.publish_failed(serial, true);
     assert!(desk.book.needs_structured(lite()));
     assert!(desk.book.repeat(serial, at(1)).is_none(), "not on both");
     let update = desk.send(Channel::Structured, at(3));
@@ -393,7 +393,7 @@ fn what_mqtt_failed_goes_by_the_structured_service_once() {
     assert!(!desk.book.is_structured_busy(lite()));
     assert_eq!(desk.book.waiting_devices(), [], "an open end is not tried again");
     // The reconnected broker fails it once more: no second time.
-    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.publish_failed(serial, true);
     assert_eq!(desk.book.waiting_devices(), []);
     desk.observe(Source::Structured, Some(at(6).wall), &setpoint(22), at(7));
     let decision = desk.decisions.iter().find(|decision| decision.id == id).unwrap();
@@ -405,7 +405,7 @@ fn without_a_second_channel_a_failed_publish_is_only_waited_for() {
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.send(Channel::Mqtt, at(0));
-    desk.book.publish_failed(serial, false, &mut desk.decisions);
+    desk.book.publish_failed(serial, false);
     assert_eq!(desk.book.waiting_devices(), []);
     desk.expire(at(30));
     assert!(matches!(desk.verdict(id), Some(Verdict::Unconfirmed { .. })));
@@ -417,7 +417,7 @@ fn what_a_newer_command_has_taken_over_does_not_go_by_the_second_channel() {
     let older = desk.add(heat_to(25), at(0), 30);
     let serial = desk.send(Channel::Mqtt, at(0));
     desk.add(setpoint(18), at(1), 30);
-    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.publish_failed(serial, true);
     assert_eq!(desk.book.waiting_change(lite()), heat_to(18));
     let mode = desk.add(Change::mode(Mode::Off), at(2), 30);
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
@@ -459,7 +459,7 @@ fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
         let id = desk.add(setpoint(22), at(0), 30);
         if by_mqtt {
             let serial = desk.send(Channel::Mqtt, at(0));
-            desk.book.publish_failed(serial, true, &mut desk.decisions);
+            desk.book.publish_failed(serial, true);
         }
         let serial = desk.send(Channel::Structured, at(3));
         let refused = StructuredAnswer::Refused(403);
@@ -512,7 +512,7 @@ fn asking_for_what_is_so_already_is_confirmed_once_the_device_was_heard_since() 
     desk.book.add(OpenCommand::new(id, lite(), setpoint(22), true, at(5), time), &mut desk.decisions);
     desk.send(Channel::Structured, at(5));
     let judge = |desk: &mut Desk, alive: Now| {
-        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall) };
+        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall), shown: setpoint(22) };
         desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     };
     judge(&mut desk, at(4));
@@ -533,7 +533,7 @@ fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_
     desk.book.add(command, &mut desk.decisions);
     desk.send(Channel::Structured, at(5));
     desk.status(&setpoint(16), at(6));
-    let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall) };
+    let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall), shown: setpoint(22) };
     desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     assert_eq!(desk.verdict(id), None);
 }
@@ -695,22 +695,24 @@ fn a_puback_after_the_answer_or_after_the_failure_schedules_no_repeat() {
     let mut desk = Desk::new();
     desk.add(setpoint(22), at(0), 60);
     let serial = desk.send(Channel::Mqtt, at(0));
-    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.publish_failed(serial, true);
     desk.book.accepted_by_broker(serial, at(3).mono, after);
     assert_eq!(desk.book.deadline(), Some(at(60).mono), "it goes by the other channel");
 }
 
 #[test]
-fn a_failed_publish_that_a_newer_command_replaces_is_superseded_at_once() {
+fn a_failed_publish_that_a_newer_command_replaces_is_superseded_once_that_is_sent() {
     let mut desk = Desk::new();
     let older = desk.add(setpoint(25), at(0), 30);
     let serial = desk.send(Channel::Mqtt, at(0));
     let newer = desk.add(heat_to(18), at(1), 30);
-    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.publish_failed(serial, true);
+    assert_eq!(desk.book.waiting_change(lite()), heat_to(18));
+    assert_eq!(desk.verdict(older), None, "it may have arrived all the same");
+    desk.send(Channel::Mqtt, at(3));
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
     assert_eq!(desk.verdict(older), Some(&Verdict::Superseded { by: newer, reached }));
     assert_eq!(desk.verdict(newer), None);
-    assert_eq!(desk.book.waiting_change(lite()), heat_to(18));
 }
 
 #[test]
@@ -731,7 +733,7 @@ fn an_answer_that_comes_after_the_publish_had_failed_spares_the_other_channel() 
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.send(Channel::Mqtt, at(0));
-    desk.book.publish_failed(serial, true, &mut desk.decisions);
+    desk.book.publish_failed(serial, true);
     assert_eq!(desk.book.waiting_devices(), [lite()]);
     let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: false };
     assert!(desk.book.acknowledged(lite(), ack, &setpoint(22), at(2).mono, &mut desk.decisions));
@@ -744,7 +746,7 @@ fn what_is_queued_for_the_other_channel_when_the_answer_comes_counts_as_sent_by_
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     let publish = desk.send(Channel::Mqtt, at(0));
-    desk.book.publish_failed(publish, true, &mut desk.decisions);
+    desk.book.publish_failed(publish, true);
     let update = desk.queue(Channel::Structured, at(2));
     let ack = Acknowledgement { serial: publish, success: None, at: None, confirms: true };
     assert!(desk.book.acknowledged(lite(), ack, &Change::default(), at(3).mono, &mut desk.decisions));
@@ -840,4 +842,38 @@ fn only_transmissions_without_an_open_command_are_retired() {
     desk.status(&setpoint(22), at(2));
     assert!(desk.is_confirmed(done));
     assert_eq!(desk.book.retire(), [first]);
+}
+
+#[test]
+fn what_was_overtaken_stays_so_whatever_becomes_of_the_newer_commands() {
+    let mut desk = Desk::new();
+    let first = desk.add(setpoint(17), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.add(heat_to(20), at(1), 30);
+    let last = desk.add(setpoint(19), at(2), 30);
+    desk.book.give_up(
+        |command| command.id == last,
+        Expired::Cancelled,
+        at(3),
+        |_| Change::default(),
+        &mut desk.decisions,
+    );
+    desk.book.publish_failed(serial, true);
+    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat), "nobody wants 17 any more");
+    assert_eq!(desk.verdict(first), None);
+}
+
+#[test]
+fn a_sign_of_life_beside_another_value_confirms_nothing() {
+    let mut desk = Desk::new();
+    desk.status(&setpoint(22), at(0));
+    let id = desk.book.next_id();
+    let command = OpenCommand::new(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30));
+    desk.book.add(command, &mut desk.decisions);
+    desk.send(Channel::Structured, at(5));
+    for (shown, confirms) in [(setpoint(16), false), (Change::default(), false), (setpoint(22), true)] {
+        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(7).wall), shown };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+        assert_eq!(desk.is_confirmed(id), confirms, "{shown}");
+    }
 }
