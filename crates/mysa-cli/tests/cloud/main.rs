@@ -11,6 +11,7 @@ mod examples;
 mod json;
 mod outage;
 mod presign;
+mod second_channel;
 mod set;
 mod signals;
 mod text;

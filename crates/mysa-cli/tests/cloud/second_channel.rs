@@ -1,0 +1,138 @@
+//! Commands where MQTT fails: each in a process of its own, from a cold start.
+
+use mysa_sim::{Closing, CloudSpec, Counters, Fault};
+use serde_json::Value;
+
+use crate::bench::{BEDROOM, Bench, Sim};
+use crate::common::Home;
+
+/// Ends only a command that hangs: a confirmed one ends at its verdict.
+const GENEROUS: &str = "240";
+
+fn counters(bench: &Bench) -> Counters {
+    bench.server().with_cloud(|cloud, _| cloud.counters())
+}
+
+/// When publishing was found to be denied, by the session file.
+fn denied_at(bench: &Bench) -> Option<i64> {
+    let text = std::fs::read(bench.home.path(".local/state/mysa/user@example.com.json")).unwrap();
+    serde_json::from_slice::<Value>(&text).unwrap()["publish_denied_at"].as_i64()
+}
+
+/// Sets the bedroom and returns the result; the thermostat really holds it.
+fn sets(bench: &Bench, degrees: f64, channel: &str) -> Value {
+    let (temp, channel) = (degrees.to_string(), format!("--channel={channel}"));
+    let args = ["set", "bedroom", "--temp", &temp, "--wait", GENEROUS, &channel, "--json"];
+    let document = bench.run(&args).ok().json().remove(0);
+    assert_eq!(document["verdict"], "confirmed", "{document}");
+    assert_eq!(bench.setpoint(BEDROOM), degrees, "{document}");
+    document
+}
+
+/// Two commands of two processes where publishing is denied: the first learns it, the second knows it.
+fn publishing_is_denied_by(fault: Fault) {
+    let bench = Bench::signed_in();
+    assert_eq!(denied_at(&bench), None);
+    bench.fault(fault);
+
+    sets(&bench, 19.0, "auto");
+    let first = counters(&bench);
+    assert_eq!(first.structured_updates, 1, "the command went by the second channel, once");
+    assert!(first.publishes > 0, "MQTT was tried");
+    assert!(denied_at(&bench).is_some(), "what was learned is kept");
+
+    sets(&bench, 20.0, "auto");
+    let second = counters(&bench);
+    assert_eq!((second.structured_updates, second.publishes), (2, first.publishes), "no publish at all");
+    assert!(second.connects > first.connects, "though it listens by MQTT");
+}
+
+#[test]
+fn a_policy_that_denies_publishing_is_learned_once() {
+    publishing_is_denied_by(Fault::DenyPublish);
+}
+
+#[test]
+fn a_broker_that_closes_at_a_publish_is_learned_once() {
+    publishing_is_denied_by(Fault::CloseOnPublish(Closing::Cut));
+}
+
+#[test]
+fn a_broker_that_swallows_publishes_is_learned_once() {
+    publishing_is_denied_by(Fault::EatPublishes);
+}
+
+/// Two commands of two processes where there is no MQTT connection: nothing is learned of publishing.
+fn connecting_is_prevented_by(fault: Fault) {
+    let bench = Bench::signed_in();
+    let before = counters(&bench).publishes;
+    bench.fault(fault);
+    for (count, degrees) in [(1, 19.0), (2, 20.0)] {
+        sets(&bench, degrees, "auto");
+        let counted = counters(&bench);
+        assert_eq!((counted.structured_updates, counted.publishes), (count, before));
+        assert_eq!(denied_at(&bench), None);
+    }
+    let ran = bench.run(&["set", "bedroom", "--temp", "22", "--channel", "mqtt", "--wait", "5"]);
+    assert!([8, 9].contains(&ran.code), "it was not sent: {ran:?}");
+    assert_eq!(bench.setpoint(BEDROOM), 20.0);
+}
+
+#[test]
+fn a_broker_that_closes_at_a_connect_does_not_stop_commands() {
+    connecting_is_prevented_by(Fault::CloseOnConnect(Closing::Cut));
+}
+
+#[test]
+fn a_broker_that_refuses_to_connect_does_not_stop_commands() {
+    connecting_is_prevented_by(Fault::RefuseConnect(5));
+}
+
+#[test]
+fn mqtt_alone_ends_unconfirmed_where_publishing_is_denied() {
+    std::thread::scope(|scope| {
+        for fault in [Fault::DenyPublish, Fault::CloseOnPublish(Closing::Cut), Fault::EatPublishes] {
+            scope.spawn(move || {
+                let bench = Bench::signed_in();
+                bench.fault(fault.clone());
+                // Nothing confirms it, so this is how long it takes; it only has to be sent by then.
+                let args = ["set", "bedroom", "--temp", "22", "--channel", "mqtt", "--wait", "30", "--json"];
+                let document = bench.run(&args).fails(6).json().remove(0);
+                assert_eq!(document["verdict"], "unconfirmed", "{fault:?}: {document}");
+                assert_eq!(counters(&bench).structured_updates, 0, "{fault:?}");
+                assert_eq!(bench.setpoint(BEDROOM), 18.0, "{fault:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn the_value_in_force_is_confirmed_by_either_channel() {
+    let bench = Bench::signed_in();
+    for channel in ["mqtt", "rest"] {
+        let document = sets(&bench, 18.0, channel);
+        assert_eq!(document["already_so"], true, "{channel}: {document}");
+        assert!(document["said"].as_str().unwrap().ends_with("it was so already"), "{channel}: {document}");
+    }
+    assert_eq!(counters(&bench).structured_updates, 1);
+}
+
+#[test]
+fn all_thermostats_hold_what_was_asked_though_bursts_are_dropped() {
+    let home = Home::new();
+    let mut sim = Sim::start(home, &["--ca", "ca.pem", "--fault", "drop-bursts"]);
+    let email = CloudSpec::DEMO_EMAIL;
+    sim.run(&["login", email, "--password-stdin"], &format!("{}\n", CloudSpec::DEMO_PASSWORD)).ok();
+    let ran = sim.run(&["set", "--all", "--temp", "20", "--wait", GENEROUS, "--json"], "").ok();
+    let document = ran.json().remove(0);
+    let devices = document["devices"].as_array().unwrap();
+    assert_eq!(devices.len(), 5, "{document}");
+    assert!(devices.iter().all(|device| device["verdict"] == "confirmed"), "{document}");
+    assert!(devices.iter().all(|device| device["held"]["setpoint_c"] == 20.0), "{document}");
+    // A process that knows nothing of the command asks the cloud.
+    let raw = sim.run(&["raw", "/devices/state", "--show-private", "--json"], "").ok().json().remove(0);
+    let states = raw["DeviceStatesObj"].as_object().unwrap();
+    assert_eq!(states.len(), 5, "{raw}");
+    assert!(states.values().all(|state| state["SetPoint"]["v"] == 20.0), "{raw}");
+    sim.child.kill().unwrap();
+}
