@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_proto::{DeviceId, Family};
+use mysa_proto::{DeviceId, Family, UnixTime};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::Status;
@@ -14,6 +14,7 @@ use crate::output::timefmt;
 use crate::output::view::{self, Link};
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::permission;
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -75,11 +76,15 @@ fn show(
 ) -> Result<()> {
     let service = cloud.client.service();
     let views: Vec<_> = chosen.iter().filter_map(|id| cloud.client.state(id)).collect();
+    // The client stores at once what it learns.
+    let denied_at = cloud.client.stored_session().and_then(|stored| stored.publish_denied_at);
+    let denied_at = denied_at.map(UnixTime::from_secs);
     if terminal.json {
         let mut record = Record::document();
         record.put("account", redaction.email(&cloud.account));
         record.put("service", service.level.to_string()).put("reason", service.reason.to_string());
         record.put("since", timefmt::iso(service.since_wall));
+        record.put("publish_denied_at", denied_at.map(timefmt::iso));
         let devices = views.iter().map(|view| {
             Value::Record(view::record(view, cloud.age(view), context.config.rated_watts(&view.id)))
         });
@@ -87,6 +92,12 @@ fn show(
         return terminal.line(record.to_json());
     }
     terminal.line(format!("{}  {service}", redaction.email(&cloud.account)))?;
+    let channel = context.config.channel;
+    let denied =
+        denied_at.and_then(|at| permission::describe(at, timefmt::now(), channel, &context.settings()));
+    if let Some(denied) = denied {
+        terminal.line(format!("{denied} (setting `channel`: {}, option --channel)", channel.name()))?;
+    }
     let rows: Vec<Vec<String>> = views
         .iter()
         .map(|view| {

@@ -172,5 +172,17 @@ fn the_doctor_shows_what_was_learned_of_the_permission_to_publish() {
     bench.run(&["set", "bedroom", "--temp", "19"]).ok();
     assert_eq!(bench.setpoint(BEDROOM), 19.0);
     let (result, found) = learned(&bench);
-    assert!(result == "warning" && found.starts_with("denied ") && found.ends_with(" ago"), "{found}");
+    let commands = |how: &str| format!("commands {how}: publishing was denied ");
+    assert!(result == "warning" && found.starts_with(&commands("go by the REST service")), "{found}");
+    assert!(found.contains(" ago; tried again in "), "{found}");
+    let shown = bench.run(&["status"]).ok().out;
+    assert!(shown.contains(&found[..40]) && shown.contains("setting `channel`: auto"), "{shown}");
+    let shown = bench.run(&["status", "--json"]).ok().json().remove(0);
+    assert!(shown["publish_denied_at"].is_string(), "{shown}");
+    // The setting that allows MQTT only leaves no channel, and the doctor says so.
+    bench.home.run(&["config", "set", "channel", "mqtt"]).ok();
+    assert!(learned(&bench).1.starts_with(&commands("are refused")));
+    bench.run(&["set", "bedroom", "--temp", "20"]).fails(7);
+    bench.run(&["set", "bedroom", "--temp", "20", "--channel", "auto"]).ok();
+    assert_eq!(bench.setpoint(BEDROOM), 20.0);
 }

@@ -4,7 +4,7 @@ mod report;
 
 use std::time::Duration;
 
-use mysa_proto::Channel;
+use mysa_proto::{Channel, UnixTime};
 use mysa_tokio::{
     Client, DeviceView, Diagnosis, Handshake, NotReady, ProbeError, Prober, Publishes, Reason, Subscribed,
     TokenFileError,
@@ -20,6 +20,7 @@ use crate::output::view::{self, Link};
 use crate::support::cloud::{Cloud, Context, not_ready};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::paths::Paths;
+use crate::support::permission;
 use crate::support::reachability;
 use crate::support::shutdown::OpenClients;
 
@@ -113,7 +114,7 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
         }
         Ok(Some(stored)) => {
             report.good(STEP, "valid; only its owner can read it")?;
-            stored_permission(report, stored.publish_denied_at)?;
+            stored_permission(report, context, stored.publish_denied_at)?;
             return Ok(Some(account));
         }
         Err(TokenFileError::Exposed { mode, .. }) => {
@@ -137,15 +138,16 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
 }
 
 /// Shows what earlier commands learned of the permission to publish, which decides the channel of the next one.
-fn stored_permission(report: &mut Report<'_>, denied_at: Option<i64>) -> Result<()> {
+fn stored_permission(report: &mut Report<'_>, context: &Context, denied_at: Option<i64>) -> Result<()> {
     const STEP: &str = "publish permission, as learned";
-    let Some(denied_at) = denied_at else {
-        return report.good(STEP, "never found to be denied, or permitted since");
-    };
-    let age = timefmt::span(timefmt::now().as_secs().saturating_sub(denied_at).max(0));
-    let advice = "Commands go by REST for the models that have it, until MQTT is tried again. `mysa set --channel mqtt` \
-                  tries it now.";
-    report.warn(STEP, format!("denied {age} ago"), advice)
+    let channel = context.config.channel;
+    let denied = denied_at
+        .map(UnixTime::from_secs)
+        .and_then(|denied_at| permission::describe(denied_at, timefmt::now(), channel, &context.settings()));
+    match denied {
+        Some(found) => report.warn(STEP, found, &permission::advice(channel)),
+        None => report.good(STEP, "not known to be denied"),
+    }
 }
 
 /// Checks DNS, TCP and TLS for every host.
@@ -350,8 +352,8 @@ async fn topics(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) ->
     match until(&cloud.client, ANSWER_TIMEOUT, known).await?.publishing {
         Publishes::Acknowledged => report.good(PUBLISHING, "the request to report live was acknowledged"),
         Publishes::Denied => {
-            let advice = "The account is not permitted to publish. Commands go by REST for the models that have it; for \
-                          others use the app.";
+            let advice = "The account is not permitted to publish. Commands go by REST for the models that have it, \
+                          unless --channel or the setting `channel` says otherwise; for others use the app.";
             report.fail(
                 PUBLISHING,
                 Exit::Refused,

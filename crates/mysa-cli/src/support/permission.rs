@@ -1,0 +1,75 @@
+//! The permission to publish, as earlier commands learned it. It decides the channel of the next command.
+
+use mysa_config::ChannelName;
+use mysa_proto::UnixTime;
+use mysa_tokio::Settings;
+
+use crate::output::timefmt;
+
+/// What follows from a denial: the channel that commands take now, and when MQTT is tried again. `None` if the denial is so
+/// old that the session does not count it.
+pub(crate) fn describe(
+    denied_at: UnixTime,
+    now: UnixTime,
+    channel: ChannelName,
+    settings: &Settings,
+) -> Option<String> {
+    // The clock of the cloud may be ahead of this one.
+    let age = now.since(denied_at).unwrap_or_default();
+    if age >= settings.denial_life {
+        return None;
+    }
+    let commands = match channel {
+        ChannelName::Auto | ChannelName::Rest => "commands go by the REST service",
+        ChannelName::Mqtt => "commands are refused",
+    };
+    let left = settings.read_only_probe.saturating_sub(age);
+    let retry = if left.is_zero() {
+        "tried again at the next connection".into()
+    } else {
+        format!("tried again in {}", span(left))
+    };
+    Some(format!("{commands}: publishing was denied {} ago; {retry}", span(age)))
+}
+
+/// What a user can do about a denial: the names of the setting and the option, and what they are now.
+pub(crate) fn advice(channel: ChannelName) -> String {
+    let now = match channel {
+        ChannelName::Auto => {
+            "auto, which takes REST while publishing is denied. Models without a REST channel, such as Baseboard V1, take no \
+             commands until then"
+        }
+        ChannelName::Mqtt => "mqtt, which allows no other channel: use auto or rest",
+        ChannelName::Rest => "rest, which never publishes a command",
+    };
+    format!(
+        "The option --channel of `mysa set` and the setting `channel` choose the channel. The setting is {now}."
+    )
+}
+
+fn span(time: std::time::Duration) -> String {
+    timefmt::span(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_how_commands_go_and_when_mqtt_is_tried_again() {
+        let denied_at = UnixTime::from_secs(1_767_323_045);
+        let after = |secs: i64, channel| {
+            describe(denied_at, denied_at.plus_millis(secs * 1_000), channel, &Settings::default())
+        };
+        assert_eq!(
+            after(300, ChannelName::Auto).as_deref(),
+            Some("commands go by the REST service: publishing was denied 5 min ago; tried again in 5 h")
+        );
+        assert_eq!(
+            after(7 * 3_600, ChannelName::Mqtt).as_deref(),
+            Some("commands are refused: publishing was denied 7 h ago; tried again at the next connection")
+        );
+        assert!(after(-30, ChannelName::Rest).is_some_and(|text| text.contains("denied 0 s ago")));
+        assert_eq!(after(24 * 3_600, ChannelName::Auto), None, "it no longer counts");
+    }
+}
