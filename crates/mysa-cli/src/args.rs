@@ -58,10 +58,10 @@ A setpoint is sent as the nearest value that the thermostat takes, in steps of
 0.5 \u{b0}C or 1 \u{b0}C. A relative value that would leave it where it is, such as +0.2,
 is refused.
 
-Several thermostats are commanded a second apart, and each has a second more than
-the one before. A command that gets no answer is sent again; one that the broker
-does not take by MQTT goes by the REST service once, if the thermostat has it.
---channel mqtt or --channel rest, or the setting `channel`, allows one channel only.";
+Several thermostats are commanded a second apart, and each has a second more
+than the one before. A command that gets no answer is sent again. One that MQTT
+fails goes by the REST service once, if the thermostat has it; --channel or the
+setting `channel` allows one channel only.";
 
 const MODE: &str = "\
 Examples:
@@ -390,7 +390,7 @@ pub(crate) struct Sending {
 /// Channel for commands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Channel {
-    /// MQTT where it works, otherwise REST
+    /// MQTT, and REST where MQTT is missing, denied or failed
     Auto,
     /// MQTT only
     Mqtt,
