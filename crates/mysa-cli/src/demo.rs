@@ -246,13 +246,13 @@ impl Stage<'_> {
         Err(Failure::new(Exit::Unconfirmed, format!("{change}: {verdict}")))
     }
 
-    /// Cuts, and waits until the client has mended it by itself.
+    /// Cuts every connection, and waits until the client has connected again.
     async fn cut(&self, cloud: &Cloud, server: &Server) -> Result<()> {
         let mut events = cloud.client.events();
         let cut = Instant::now();
         server.cut_connections();
         let mut lost = false;
-        let mended = async {
+        let recovered = async {
             while let Some(event) = events.next().await {
                 let Event::Service(service) = event else { continue };
                 self.done("service", &service.to_string())?;
@@ -264,11 +264,11 @@ impl Stage<'_> {
             }
             Err(Failure::new(Exit::Failed, "the client has ended"))
         };
-        match timeout(Duration::from_secs(9), mended).await {
+        match timeout(Duration::from_secs(9), recovered).await {
             Ok(result) => result?,
-            Err(_) => return Err(Failure::new(Exit::Unreachable, "the connection was not mended")),
+            Err(_) => return Err(Failure::new(Exit::Unreachable, "the connection did not recover")),
         }
-        self.done("mended by itself after", &format!("{:.1} s", cut.elapsed().as_secs_f64()))
+        self.done("recovered after", &format!("{:.1} s", cut.elapsed().as_secs_f64()))
     }
 
     async fn energy(&self, cloud: &Cloud) -> Result<()> {
