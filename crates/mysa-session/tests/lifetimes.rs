@@ -4,7 +4,7 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_session::Level;
+use mysa_session::{Level, Reason};
 use rig::{Reply, Rig};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -90,4 +90,34 @@ fn tokens_that_no_service_takes_mean_few_refreshes() {
         let [refreshes, _, _, http] = second_hour(&mut rig);
         assert!(refreshes <= 80 && http <= 250, "{expires_in}: {refreshes} {http}");
     }
+}
+
+#[test]
+fn what_lapsed_while_the_host_slept_is_renewed_when_it_wakes() {
+    let mut rig = Rig::live();
+    let before = [rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")];
+    // The monotonic clock stood still meanwhile.
+    rig.host_ahead_ms += 7_200_000;
+    rig.truth_ahead_secs += 7_200;
+    rig.run(Duration::from_secs(60));
+    let after = [rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")];
+    assert_eq!(after, before.map(|count| count + 1));
+}
+
+#[test]
+fn a_sign_in_that_gets_no_answer_is_the_reason_of_the_outage() {
+    let mut rig = Rig::new();
+    rig.cloud.refresh = Reply::Timeout;
+    rig.run(Duration::from_secs(120));
+    assert_eq!(rig.session.service().reason, Reason::Unreachable, "{}", rig.session.service());
+}
+
+#[test]
+fn credentials_that_the_broker_refuses_are_fetched_again() {
+    let mut rig = Rig::live();
+    let before = rig.asked("GetCredentialsForIdentity");
+    rig.cloud.upgrade = Some(403);
+    rig.cut();
+    rig.run(Duration::from_secs(120));
+    assert!(rig.asked("GetCredentialsForIdentity") > before);
 }
