@@ -212,3 +212,34 @@ fn a_thermostat_whose_record_cannot_be_read_is_not_gone() {
     }
     assert_eq!(rig.session.devices().len(), 1);
 }
+
+#[test]
+fn a_command_that_was_queued_before_its_connection_is_blocked_waits_for_it() {
+    let mut rig = resume(by(CommandChannel::Mqtt));
+    rig.run(secs(10));
+    let (now, conn) = (rig.now(), rig.log.subscribes[0].1);
+    let id = rig.set(LITE, 25.0);
+    rig.session.handle_ws_blocked(now, conn, true);
+    rig.run(secs(3));
+    assert!(rig.commands().is_empty());
+    let now = rig.now();
+    rig.session.handle_ws_blocked(now, conn, false);
+    rig.run(secs(3));
+    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+}
+
+#[test]
+fn commands_beyond_the_capacity_are_turned_away() {
+    let mut settings = Settings::default();
+    settings.command_capacity = 2;
+    let mut rig = resume(settings);
+    rig.run(secs(10));
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let lock = Change { lock: Some(true), ..Change::default() };
+    let now = rig.now();
+    let mut ask = |change| rig.session.command(now, device(LITE), change, None).is_ok();
+    assert!(ask(setpoint(21.0)));
+    assert!(ask(Change::mode(Mode::Heat)));
+    assert!(!ask(lock), "two are undecided");
+}
