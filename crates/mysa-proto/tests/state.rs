@@ -428,3 +428,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn changes_are_joined_and_print_their_fields() {
+    let changes = |source: &mysa_proto::Change| {
+        let now = mysa_proto::Now {
+            mono: std::time::Duration::from_secs(7),
+            wall: mysa_proto::UnixTime::from_secs(1_767_323_046),
+        };
+        let observation = mysa_proto::Observation::from_change(source, Some(now.wall), now);
+        mysa_proto::DeviceState::new().observe(&observation)
+    };
+    let setpoint = changes(&mysa_proto::Change::setpoint(mysa_proto::Celsius::from_hundredths(2_000)));
+    let mode = changes(&mysa_proto::Change::mode(mysa_proto::Mode::Heat));
+    let both = setpoint.union(mode);
+    assert!(both.contains(mysa_proto::StateField::Setpoint) && both.contains(mysa_proto::StateField::Mode));
+    assert!(!setpoint.contains(mysa_proto::StateField::Mode) && !setpoint.is_empty());
+    let text = format!("{setpoint:?}");
+    assert!(text.contains("Setpoint"), "{text}");
+}

@@ -540,4 +540,45 @@ mod tests {
             None
         );
     }
+
+    #[test]
+    fn two_setpoints_are_met_only_by_both() {
+        let pair = |heat, cool| {
+            let (heat, cool) = (Celsius::from_hundredths(heat), Celsius::from_hundredths(cool));
+            Change { auto_setpoints: Some(AutoSetpoints { heat, cool }), ..Change::default() }
+        };
+        let asked = pair(2_000, 2_500);
+        assert!(asked.compare(&pair(2_000, 2_501)).is_met());
+        assert!(!asked.compare(&pair(2_000, 2_600)).is_met());
+        assert!(!asked.compare(&pair(1_900, 2_500)).is_met());
+        assert!(!asked.compare(&Change::default()).is_met());
+    }
+
+    #[test]
+    fn a_change_says_every_value_it_holds() {
+        let (heat, cool) = (Celsius::from_hundredths(2_000), Celsius::from_hundredths(2_500));
+        let brightness = Brightness { active: Some(80), auto: Some(true), ..Brightness::default() };
+        let change = Change {
+            auto_setpoints: Some(AutoSetpoints { heat, cool }),
+            hold: Some(Hold::Permanent),
+            brightness: Some(brightness),
+            ..Change::default()
+        };
+        let text = change.to_string();
+        for part in ["heat 20 °C and cool 25 °C", "permanent", "active % 80, auto on"] {
+            assert!(text.contains(part), "{text}: {part}");
+        }
+        assert_eq!(Hold::FollowSchedule.to_string(), "follow schedule");
+    }
+
+    #[test]
+    fn the_structured_service_numbers_the_sensors_from_zero() {
+        for (sensor, number) in [(TrackedSensor::Ambient, 0), (TrackedSensor::Floor, 1)] {
+            assert_eq!(sensor.to_structured(), number);
+            assert_eq!(TrackedSensor::from_structured(number), Some(sensor));
+        }
+        for other in [-1, 2, 3, 5] {
+            assert_eq!(TrackedSensor::from_structured(other), None);
+        }
+    }
 }

@@ -273,4 +273,31 @@ mod tests {
         assert_eq!("other".parse::<Mode>(), Err(UnknownModeName));
         assert_eq!("".parse::<Mode>(), Err(UnknownModeName));
     }
+
+    #[test]
+    fn a_table_is_found_by_its_name() {
+        for (name, table) in
+            [("observed", ModeTable::OBSERVED), ("design_document", ModeTable::DESIGN_DOCUMENT)]
+        {
+            assert_eq!(table.name(), name);
+            assert_eq!(ModeTable::from_name(name), Some(table));
+        }
+        assert_eq!(ModeTable::from_name(""), None);
+    }
+
+    #[test]
+    fn only_five_on_an_in_floor_thermostat_tells_the_sensor() {
+        let table = ModeTable::OBSERVED;
+        assert_eq!(table.tracked_by(5, Some(Family::InFloor)), Some(TrackedSensor::Ambient));
+        assert_eq!(table.tracked_by(3, Some(Family::InFloor)), None);
+        assert_eq!(table.tracked_by(5, Some(Family::AirConditioner)), None);
+        assert_eq!(table.tracked_by(5, None), None);
+    }
+
+    #[test]
+    fn the_error_of_a_name_lists_every_name() {
+        let text = UnknownModeName.to_string();
+        assert!(text.starts_with("a mode is one of off, auto, heat, "), "{text}");
+        assert!(Mode::NAMED.iter().all(|mode| text.contains(mode.name())), "{text}");
+    }
 }
