@@ -74,6 +74,7 @@ impl World {
         for (setting, _) in settings {
             self.settled.remove(&(device, *setting));
         }
+        self.overtaken.remove(&device);
         self.sample(device);
         Ok(number)
     }
@@ -151,6 +152,7 @@ impl World {
         let newest = self.arrivals.entry(device).or_default();
         if number < *newest {
             self.settled.retain(|(of, _), _| *of != device);
+            self.overtaken.insert(device);
         }
         *newest = number.max(*newest);
     }
@@ -240,7 +242,7 @@ impl World {
         let touched =
             self.foreign_at.get(&device).is_some_and(|then| *then + IN_TRANSIT >= sent.unwrap_or(at));
         for (setting, asked) in settled {
-            let followed = !touched && !self.reordered.contains(&device);
+            let followed = !touched && !self.reordered.contains(&device) && !self.overtaken.contains(&device);
             if followed && truth.value(setting).is_some() && self.ledger.is_newest(id, setting) {
                 self.settled.insert((device, setting), Settled { command: id, asked });
             }

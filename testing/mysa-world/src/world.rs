@@ -35,6 +35,8 @@ pub struct World {
     pub(crate) ledger: Ledger,
     /// Confirmed settings that nobody has touched since.
     pub(crate) settled: BTreeMap<(DeviceId, Setting), Settled>,
+    /// Thermostats at which an older command arrived behind a newer one, until the next is sent.
+    pub(crate) overtaken: BTreeSet<DeviceId>,
     /// When somebody else last changed each thermostat.
     pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
     /// Number of the newest transmission that has reached the cloud for each thermostat.
@@ -169,6 +171,7 @@ impl World {
             conns: BTreeMap::new(),
             ledger: Ledger::default(),
             settled: BTreeMap::new(),
+            overtaken: BTreeSet::new(),
             foreign_at: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             http: BTreeMap::new(),
