@@ -26,20 +26,21 @@
 //!
 //! - **Calls in any order are harmless.** Input of a connection that is gone, answers nobody asked for, time that stands
 //!   still or runs back: none has an effect, and nothing panics.
-//! - **Every command has exactly one [`Verdict`]**, within its deadline, and it names what was really seen. What was
-//!   handed to one connection is never sent again on another, or by another channel. A command that waits gives way to
-//!   a newer one for the same field.
+//! - **Every command has exactly one [`Verdict`]**, within its deadline, and it names what was really seen.
+//! - **No byte of a command leaves after its verdict, its deadline or a newer command for its field**, by either clock, on
+//!   any channel. The bytes are made when the driver takes them. A command that MQTT fails goes once by the structured
+//!   service; one that the broker accepted and nobody answered is sent again with an id of its own, a few times.
 //! - **Nothing moves a heater unasked**: starting, connecting and resuming send no commands. The one thing a thermostat
 //!   is asked for of the session's own accord is to report live, and [`Settings::live_reports`] turns that off.
 //! - **Everything is bounded**: what the driver does not fetch, what the reader does not read, what the cloud sends. A
 //!   slow reader misses intermediate states, never the latest, and no verdict; [`Event::Dropped`] counts the rest.
 //! - **Nothing secret prints.**
 //!
-//! # Degrees of service
+//! # Service levels
 //!
-//! [`Session::service`] says how much is to be had, why, and since when: live, read-only (the broker takes no commands,
-//! which is learnt by trying), REST only, offline, sign-in needed. Commands follow: by MQTT while it takes them, else by
-//! the structured REST service where the model has it.
+//! [`Session::service`] gives the level, its cause, and when it began: live, read-only (the broker accepts no commands,
+//! which is learnt by trying), REST only, offline, sign-in needed. Commands go by MQTT while the broker accepts them, else
+//! by the structured REST service where the model has it. [`ReadOnlySession`] has no method that writes.
 #![no_std]
 #![forbid(unsafe_code)]
 
