@@ -96,6 +96,11 @@ impl Desk {
         self.book.expire(now, |_| Change::default(), &mut self.decisions);
     }
 
+    fn cancel(&mut self, id: CommandId, now: Now) {
+        let chosen = |command: &OpenCommand| command.id == id;
+        self.book.give_up(chosen, Expired::Cancelled, now, |_| Change::default(), &mut self.decisions);
+    }
+
     fn verdict(&self, id: CommandId) -> Option<&Verdict> {
         let mut all = self.decisions.iter().filter(|decision| decision.id == id);
         let only = all.next().map(|decision| &decision.verdict);
@@ -208,13 +213,7 @@ fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() 
     type Case = (&'static str, fn(&mut Desk, CommandId) -> Now);
     let cases: [Case; 6] = [
         ("cancelled", |desk, id| {
-            desk.book.give_up(
-                |command| command.id == id,
-                Expired::Cancelled,
-                at(2),
-                |_| Change::default(),
-                &mut desk.decisions,
-            );
+            desk.cancel(id, at(2));
             at(2)
         }),
         ("overtaken", |desk, _| {
@@ -359,13 +358,7 @@ fn what_is_not_accepted_answered_overtaken_or_decided_is_not_asked_again() {
         }),
         ("it was taken back", |desk, id, serial| {
             desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-            desk.book.give_up(
-                |command| command.id == id,
-                Expired::Cancelled,
-                at(2),
-                |_| Change::default(),
-                &mut desk.decisions,
-            );
+            desk.cancel(id, at(2));
         }),
     ];
     for (name, happens) in cases {
@@ -474,13 +467,7 @@ fn an_unanswered_request_holds_back_the_next_even_when_its_command_is_decided() 
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.send(Channel::Structured, at(0));
-    desk.book.give_up(
-        |command| command.id == id,
-        Expired::Cancelled,
-        at(1),
-        |_| Change::default(),
-        &mut desk.decisions,
-    );
+    desk.cancel(id, at(1));
     assert!(desk.book.retire().is_empty());
     assert!(desk.book.is_structured_busy(lite()) && !desk.book.is_structured_busy(other()));
     desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(2).mono, &mut desk.decisions);
@@ -851,13 +838,7 @@ fn what_was_overtaken_stays_so_whatever_becomes_of_the_newer_commands() {
     let serial = desk.send(Channel::Mqtt, at(0));
     desk.add(heat_to(20), at(1), 30);
     let last = desk.add(setpoint(19), at(2), 30);
-    desk.book.give_up(
-        |command| command.id == last,
-        Expired::Cancelled,
-        at(3),
-        |_| Change::default(),
-        &mut desk.decisions,
-    );
+    desk.cancel(last, at(3));
     desk.book.publish_failed(serial, true);
     assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat), "nobody wants 17 any more");
     assert_eq!(desk.verdict(first), None);
