@@ -116,11 +116,11 @@ fn announce(
         None => String::new(),
     };
     if let Some(account) = accounts.first() {
-        terminal.say(format!(
-            "\nIn another terminal:\n  mysa {trust}--connect-to {address} login {}\n  mysa {trust}--connect-to {address} watch\n\
-             Stop with Ctrl-C.",
-            account.email
-        ));
+        // A line each: what is said is one line, and a line break in it is shown as such.
+        terminal.say("In another terminal:");
+        terminal.say(format!("  mysa {trust}--connect-to {address} login {}", account.email));
+        terminal.say(format!("  mysa {trust}--connect-to {address} watch"));
+        terminal.say("Stop with Ctrl-C.");
     }
     Ok(())
 }
