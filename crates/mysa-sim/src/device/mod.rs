@@ -115,6 +115,11 @@ impl Device {
             News::Readings => {
                 self.shadow.seen = self.thermostat.seen(now);
                 self.shadow.readings_at = at + clock_shift;
+                // Of the settings, a status carries the setpoint only.
+                if self.shadow.settings.setpoint != self.thermostat.settings.setpoint {
+                    self.shadow.settings.setpoint = self.thermostat.settings.setpoint;
+                    self.shadow.settings_at = at;
+                }
             }
             News::Settings => {}
         }
@@ -185,7 +190,7 @@ impl Device {
     /// A member of `DeviceStatesObj`.
     pub(crate) fn state(&self, now: Now) -> Value {
         let Shadow { readings_at: at, seen, settings, settings_at, .. } = &self.shadow;
-        let (at, set) = (*at, *settings_at.max(at));
+        let (at, set) = (*at, *settings_at);
         let family = self.thermostat.family;
         let mut state = Map::new();
         state.insert("Device".into(), json!(self.thermostat.id.as_str()));
@@ -196,7 +201,7 @@ impl Device {
         let on_ms = (31_000.0 * seen.duty) as i64;
         put("OnTime", json!(on_ms), at);
         put("OffTime", json!(31_000 - on_ms), at);
-        put("SetPoint", number(settings.degrees()), set);
+        put("SetPoint", number(settings.degrees()), set.max(at));
         put("Brightness", json!(settings.brightness.idle), set);
         put("ScheduleMode", json!(settings.hold), set);
         put("HoldTime", json!(settings.until.unwrap_or(-1)), set);
