@@ -10,8 +10,9 @@ use crate::ConnId;
 use crate::commands::verdict::{CommandId, Evidence};
 use crate::context::Context;
 
-/// A device stamps whole seconds: what is stamped with one was made before its end.
-const DEVICE_STAMP_MS: i64 = 999;
+/// A device stamps whole seconds: what is stamped with one was made before its end. And the cloud's time at the sending
+/// is known to a second.
+const DEVICE_STAMP_MS: i64 = 1_999;
 /// The cloud stamps whole seconds too, often those of the very second of the command, and nothing comes after it; and its
 /// time is known to a second or two.
 const CLOUD_STAMP_MS: i64 = 2_000;
