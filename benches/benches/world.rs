@@ -287,7 +287,7 @@ impl Cloud {
             path: &format!("/{path}"),
             query,
             headers: &headers,
-            body: request.body.as_ref().map_or("", |body| body.expose()).as_bytes(),
+            body: request.body.ready().unwrap_or_default().as_bytes(),
         };
         let now = mysa_sim::Now { mono: now.mono, wall: now.wall };
         match self.core.handle_http(now, &view) {

@@ -2,12 +2,11 @@
 
 use mysa_session::HttpRequest;
 
-/// The host, and the request as it goes over the wire. `None` if the URL is not `https`.
+/// The host, and the request with its body as it goes over the wire. `None` if the URL is not `https`.
 #[must_use]
-pub fn request_bytes(request: &HttpRequest) -> Option<(&str, Vec<u8>)> {
+pub fn request_bytes<'a>(request: &'a HttpRequest, body: &str) -> Option<(&'a str, Vec<u8>)> {
     let rest = request.url.strip_prefix("https://")?;
     let (host, target) = rest.split_at(rest.find('/')?);
-    let body = request.body.as_ref().map_or("", |body| body.expose());
     let mut text = format!("{} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", request.method);
     for (name, value) in &request.headers {
         text += &format!("{name}: {value}\r\n");

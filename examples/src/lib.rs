@@ -18,7 +18,7 @@ pub use args::name_and_setpoint;
 pub use clock::Clock;
 pub use errand::Errand;
 pub use http1::{Answer, request_bytes};
-pub use input::Input;
+pub use input::{Input, SendBody};
 pub use upgrade::{refusal, upgrade};
 
 /// What an example ends with if it fails.

@@ -8,7 +8,7 @@ use mysa_proto::UnixTime;
 use crate::clock::CloudClock;
 use crate::entropy::Entropy;
 use crate::outbox::Outbox;
-use crate::{Environment, Event, HttpId, HttpRequest, Now, Output, Settings};
+use crate::{Environment, Event, HttpBody, HttpId, HttpRequest, Now, Output, Settings};
 
 /// What every part of a session works with: the time of the call, the settings, and the way out.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Context {
         method: &'static str,
         url: alloc::string::String,
         headers: Vec<(&'static str, Cow<'static, str>)>,
-        body: Option<Secret>,
+        body: HttpBody,
     ) -> HttpRequest {
         let (id, timeout) = (self.outbox.http_id(), self.settings.http_timeout);
         HttpRequest { id, method, url, headers, body, timeout }
@@ -70,7 +70,7 @@ impl Context {
         headers: Vec<(&'static str, Cow<'static, str>)>,
         body: Option<Secret>,
     ) -> HttpId {
-        let request = self.http_request(method, url, headers, body);
+        let request = self.http_request(method, url, headers, body.into());
         let id = request.id;
         self.outbox.output(Output::Http(request));
         id

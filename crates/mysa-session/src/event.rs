@@ -154,6 +154,8 @@ pub enum RequestError {
     },
     /// There was no answer. If it was a write, it may have had its effect; it is not repeated.
     Failed(HttpFailure),
+    /// It could not be sent in time: nothing was sent, nothing was done.
+    NotSent,
     /// There is nobody to ask as: sign-in is needed, or the session has a captured URL only, or it was shut down.
     NotSignedIn,
     /// The session is [`read_only`](crate::Settings::read_only) and the request was a write: nothing was sent.
@@ -168,6 +170,7 @@ impl core::fmt::Display for RequestError {
             Self::Failed(HttpFailure::Unreachable) => f.write_str("the service cannot be reached"),
             Self::Failed(HttpFailure::Tls) => f.write_str("the service could not prove who it is"),
             Self::Failed(HttpFailure::Broken) => f.write_str("the connection broke"),
+            Self::NotSent => f.write_str("it could not be sent in time: nothing was done"),
             Self::NotSignedIn => f.write_str("not signed in"),
             Self::ReadOnly => f.write_str("this session is read-only: it sends no writes"),
         }

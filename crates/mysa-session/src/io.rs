@@ -82,10 +82,44 @@ pub struct HttpRequest {
     pub url: String,
     /// Names in lower case. `host` and `content-length` are the sender's business.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// Body, if there is one; may hold secrets.
-    pub body: Option<Secret>,
+    /// Body of the request.
+    pub body: HttpBody,
     /// Give up after this long and report a timeout.
     pub timeout: Duration,
+}
+
+/// Body of an [`HttpRequest`].
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
+pub enum HttpBody {
+    /// No body.
+    Empty,
+    /// The body; may hold secrets.
+    Ready(Secret),
+    /// The body of a write. It does not exist yet.
+    ///
+    /// The driver connects to the host first. Once the TLS connection stands, right before it writes the first byte of
+    /// the request, it asks [`Session::deferred_body`](crate::Session::deferred_body) for the body. Connecting may take
+    /// longer than the command lives; a command that is decided, overtaken or too late by then has no body.
+    Deferred,
+}
+
+impl HttpBody {
+    /// The bytes, if they are known. Empty for [`HttpBody::Empty`].
+    #[must_use]
+    pub fn ready(&self) -> Option<&str> {
+        match self {
+            Self::Empty => Some(""),
+            Self::Ready(body) => Some(body.expose()),
+            Self::Deferred => None,
+        }
+    }
+}
+
+impl From<Option<Secret>> for HttpBody {
+    fn from(body: Option<Secret>) -> Self {
+        body.map_or(Self::Empty, Self::Ready)
+    }
 }
 
 impl fmt::Debug for HttpRequest {

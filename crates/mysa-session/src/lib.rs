@@ -72,7 +72,9 @@ pub use devices::Device;
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;
 pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response, Revocation};
-pub use io::{ConnId, Dial, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpResult, Output, StoreResult};
+pub use io::{
+    ConnId, Dial, HttpAnswer, HttpBody, HttpFailure, HttpId, HttpRequest, HttpResult, Output, StoreResult,
+};
 pub use mqtt::Packets;
 pub use mysa_proto::Now;
 pub use now::{Deadline, Wake};

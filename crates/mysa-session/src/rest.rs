@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_cognito::Secret;
-use mysa_proto::DeviceId;
 use mysa_proto::rest::{self, RestHost, RestRequest};
+use mysa_proto::{DeviceId, UnixTime};
 
 use crate::auth::{Identity, retry_after};
 use crate::backoff::Backoff;
@@ -13,7 +13,9 @@ use crate::clock::ClockSource;
 use crate::commands::book::StructuredAnswer;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
-use crate::{Deadline, HttpAnswer, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake};
+use crate::{
+    Deadline, HttpAnswer, HttpBody, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake,
+};
 
 /// Conversation with the REST service: the polls, commands by the structured service, and what the caller asks for.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct Rest {
     trouble: Option<Reason>,
     /// Until when the other host is asked for what both have.
     other_host_until: Duration,
+    /// No command is tried before then: the last one could not be sent.
+    commands_at: Duration,
 }
 
 #[derive(Debug)]
@@ -43,6 +47,17 @@ struct Pending {
     until: Duration,
     /// The id token has been renewed for it once.
     renewed: bool,
+    /// The body of a write, which the driver has not asked for yet.
+    deferred: Option<DeferredBody>,
+}
+
+/// What a driver gets that asks for the body of a write.
+#[derive(Debug)]
+enum DeferredBody {
+    /// The command book makes it.
+    Command,
+    /// The body, until a time of the wall clock: the monotonic clock may have stood still since.
+    Until(Option<String>, UnixTime),
 }
 
 #[derive(Debug)]
@@ -54,6 +69,18 @@ struct Waiting {
     until: Now,
 }
 
+/// What to do for a driver that asks for a deferred body.
+#[derive(Debug)]
+pub(crate) enum Deferred {
+    /// The command book makes the body of this transmission.
+    Command {
+        serial: u64,
+    },
+    Body(Secret),
+    /// It is too late for it.
+    GivenUp(Purpose),
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
     Devices,
@@ -62,7 +89,20 @@ pub(crate) enum Purpose {
     Reported(DeviceId),
     /// A command: the number of its transmission.
     Update(u64),
-    Caller(RequestId),
+    /// A request of the caller that changes nothing.
+    Read(RequestId),
+    /// One that changes something.
+    Write(RequestId),
+}
+
+impl Purpose {
+    /// The request of a caller, if it is one.
+    const fn caller(self) -> Option<RequestId> {
+        match self {
+            Self::Read(id) | Self::Write(id) => Some(id),
+            Self::Devices | Self::States | Self::Reported(_) | Self::Update(_) => None,
+        }
+    }
 }
 
 /// An answer, sorted.
@@ -70,8 +110,10 @@ pub(crate) enum Purpose {
 pub(crate) enum Outcome {
     Done,
     Refused(u16),
-    /// There was no answer, or the request was given up before it was sent.
+    /// There was no answer.
     Failed,
+    /// Nothing of it was sent.
+    NotSent,
     /// The token was refused, so that nothing was done. All but commands will be asked again with a new one.
     TokenRefused,
 }
@@ -81,6 +123,7 @@ impl From<&Outcome> for StructuredAnswer {
         match *outcome {
             Outcome::Done => Self::Accepted,
             Outcome::TokenRefused => Self::TokenRefused,
+            Outcome::NotSent => Self::NotSent,
             // 408 says that the service gave up waiting; whether for us or for itself is open.
             Outcome::Refused(408) | Outcome::Failed => Self::Open,
             Outcome::Refused(status @ 400..=499) => Self::Refused(status),
@@ -98,6 +141,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(60);
 const WAITING: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Pause after a request for a command that could not be sent, before the command is tried again.
+const UNSENT_PAUSE: Duration = Duration::from_secs(2);
 /// How long the other host serves after one has failed. (mysa_client.)
 const OTHER_HOST: Duration = Duration::from_secs(300);
 
@@ -113,6 +158,7 @@ impl Rest {
             read_at: None,
             trouble: None,
             other_host_until: Duration::ZERO,
+            commands_at: Duration::ZERO,
         }
     }
 
@@ -142,10 +188,10 @@ impl Rest {
         room
     }
 
-    /// Whether a request for a command can be sent.
-    pub(crate) fn has_room_for_command(&self) -> bool {
+    /// When a request for a command can be sent. `None` while others have to be answered first.
+    pub(crate) fn command_at(&self) -> Option<Duration> {
         let commands = self.pending.iter().filter(|pending| matches!(pending.purpose, Purpose::Update(_)));
-        commands.count() < COMMAND_WINDOW
+        (commands.count() < COMMAND_WINDOW).then_some(self.commands_at)
     }
 
     /// The states are wanted sooner than the next poll.
@@ -163,17 +209,16 @@ impl Rest {
         cx: &mut Context,
         identity: &mut Identity,
         have_devices: bool,
-    ) -> Option<Purpose> {
+    ) -> Option<(Purpose, Outcome)> {
         let now = cx.mono();
         if let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
             // The driver never reported.
             let lost = self.pending.swap_remove(at);
-            self.failed(cx, Reason::Unreachable);
-            return Some(lost.purpose);
+            return Some(self.unanswered(cx, lost));
         }
         let waited = |waiting: &Waiting| waiting.until.mono <= now || waiting.until.wall <= cx.now.wall;
         if let Some(at) = self.waiting.iter().position(waited) {
-            return Some(self.waiting.remove(at).purpose);
+            return Some((self.waiting.remove(at).purpose, Outcome::NotSent));
         }
         let token = Secret::from(identity.id_token(cx)?);
         if self.devices_at.max(self.not_before) <= now && !self.has(Purpose::Devices) {
@@ -198,8 +243,7 @@ impl Rest {
     }
 
     fn push(&mut self, cx: &Context, request: RestRequest, purpose: Purpose, renewed: bool) {
-        let wall = cx.now.wall.plus_millis(i64::try_from(WAIT_LIMIT.as_millis()).unwrap_or(i64::MAX));
-        let until = Now { mono: cx.after(WAIT_LIMIT), wall };
+        let until = Now { mono: cx.after(WAIT_LIMIT), wall: plus(cx.now.wall, WAIT_LIMIT) };
         self.waiting.push(Waiting { request, purpose, renewed, until });
     }
 
@@ -218,6 +262,27 @@ impl Rest {
         renewed: bool,
     ) -> HttpRequest {
         self.request(cx, token, request, Purpose::Update(serial), renewed)
+    }
+
+    /// What a driver is to send for a request whose body was deferred. `None`: nothing, and the request is given up.
+    pub(crate) fn take_deferred(&mut self, now: Now, id: HttpId) -> Option<Deferred> {
+        let at = self.pending.iter().position(|pending| pending.id == id)?;
+        let pending = self.pending.get_mut(at)?;
+        match (pending.deferred.take()?, pending.purpose) {
+            (DeferredBody::Command, Purpose::Update(serial)) => Some(Deferred::Command { serial }),
+            (DeferredBody::Until(body, until), _) if now.wall < until && now.mono < pending.until => {
+                Some(Deferred::Body(Secret::from(body.unwrap_or_default())))
+            }
+            (_, purpose) => {
+                self.pending.remove(at);
+                Some(Deferred::GivenUp(purpose))
+            }
+        }
+    }
+
+    /// Gives up a request that nothing was sent of.
+    pub(crate) fn withdraw(&mut self, id: HttpId) {
+        self.pending.retain(|pending| pending.id != id);
     }
 
     /// Makes an HTTP request, and waits for its answer from now on.
@@ -241,10 +306,23 @@ impl Rest {
         headers.push(("authorization", cx.settings.authorization.header_value(token.expose()).into()));
         headers.push(("user-agent", cx.environment.user_agent.clone().into()));
         headers.extend(wire.headers().map(|(name, value)| (name, Cow::Borrowed(value))));
-        let body = wire.body().map(Secret::from);
+        let limit = cx.settings.http_timeout;
+        let deferred = match purpose {
+            Purpose::Update(_) => Some(DeferredBody::Command),
+            Purpose::Write(_) => {
+                let body = wire.body().map(String::from);
+                Some(DeferredBody::Until(body, plus(cx.now.wall, limit)))
+            }
+            _ => None,
+        };
+        let body = match &deferred {
+            Some(_) => HttpBody::Deferred,
+            None => wire.body().map(Secret::from).into(),
+        };
         let http = cx.http_request(wire.method().as_str(), url, headers, body);
-        let (sent, until) = (cx.mono(), cx.after(cx.settings.http_timeout + HTTP_SLACK));
-        self.pending.push(Pending { id: http.id, request: None, purpose, source, sent, until, renewed });
+        let (sent, until) = (cx.mono(), cx.after(limit + HTTP_SLACK));
+        let pending = Pending { id: http.id, request: None, purpose, source, sent, until, renewed, deferred };
+        self.pending.push(pending);
         http
     }
 
@@ -267,9 +345,8 @@ impl Rest {
             self.pending = Vec::new();
         }
         let HttpResult::Answer(answer) = result else {
-            self.failed(cx, Reason::Unreachable);
             self.try_other_host(cx, &pending);
-            return Some((pending.purpose, Outcome::Failed));
+            return Some(self.unanswered(cx, pending));
         };
         let HttpAnswer { status, .. } = answer;
         let outcome = match status {
@@ -306,6 +383,18 @@ impl Rest {
             }
         };
         Some((pending.purpose, outcome))
+    }
+
+    /// There is no answer to a request, and there will be none.
+    fn unanswered(&mut self, cx: &mut Context, pending: Pending) -> (Purpose, Outcome) {
+        self.failed(cx, Reason::Unreachable);
+        let outcome = if pending.deferred.is_some() {
+            self.commands_at = cx.after(UNSENT_PAUSE);
+            Outcome::NotSent
+        } else {
+            Outcome::Failed
+        };
+        (pending.purpose, outcome)
     }
 
     /// Both hosts have the old routes; when one fails, the other may do.
@@ -359,12 +448,9 @@ impl Rest {
     /// Gives up what callers wait for; returns who they are.
     pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
         let mut callers = Vec::new();
-        let mut keep = |purpose: &Purpose| match *purpose {
-            Purpose::Caller(id) => {
-                callers.push(id);
-                false
-            }
-            _ => true,
+        let mut keep = |purpose: &Purpose| {
+            callers.extend(purpose.caller());
+            purpose.caller().is_none()
         };
         self.pending.retain(|pending| keep(&pending.purpose));
         self.waiting.retain(|waiting| keep(&waiting.purpose));
@@ -375,17 +461,13 @@ impl Rest {
     pub(crate) fn stop(&mut self) -> Vec<RequestId> {
         let purposes = self.pending.drain(..).map(|pending| pending.purpose);
         let all = purposes.chain(self.waiting.drain(..).map(|waiting| waiting.purpose));
-        all.filter_map(|purpose| match purpose {
-            Purpose::Caller(id) => Some(id),
-            _ => None,
-        })
-        .collect()
+        all.filter_map(Purpose::caller).collect()
     }
 
     pub(crate) fn callers(&self) -> usize {
-        let is_caller = |purpose: &Purpose| matches!(purpose, Purpose::Caller(_));
-        self.pending.iter().filter(|pending| is_caller(&pending.purpose)).count()
-            + self.waiting.iter().filter(|waiting| is_caller(&waiting.purpose)).count()
+        let purposes = self.pending.iter().map(|pending| pending.purpose);
+        let all = purposes.chain(self.waiting.iter().map(|waiting| waiting.purpose));
+        all.filter_map(Purpose::caller).count()
     }
 
     pub(crate) fn deadline(&self, cx: &Context, identity: &Identity, have_devices: bool) -> Option<Deadline> {
@@ -410,4 +492,8 @@ impl Rest {
         }
         due
     }
+}
+
+fn plus(wall: UnixTime, time: Duration) -> UnixTime {
+    wall.plus_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }

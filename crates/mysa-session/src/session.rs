@@ -21,12 +21,12 @@ use crate::mqtt::pool::{CloseReason, ConnectionPool};
 use crate::mqtt::subscription::{SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::outbox::{Outbox, QueuedEvent, Work};
-use crate::rest::{Outcome, Purpose, Rest};
+use crate::rest::{Deferred, Outcome, Purpose, Rest};
 use crate::service::{ServiceFacts, ServiceTracker};
 use crate::{
-    Busy, CommandId, ConnId, Deadline, Diagnosis, Environment, Event, Expired, HttpAnswer, HttpId,
-    HttpResult, Level, Now, Output, Preview, Reason, Refused, RequestError, RequestId, Response, Revocation,
-    Service, Settings, Start, StoreResult, Verdict, Wake,
+    Busy, CommandId, ConnId, Deadline, Diagnosis, Environment, Event, Expired, HttpAnswer, HttpFailure,
+    HttpId, HttpResult, Level, Now, Output, Preview, Reason, Refused, RequestError, RequestId, Response,
+    Revocation, Service, Settings, Start, StoreResult, Verdict, Wake,
 };
 
 mod routing;
@@ -387,7 +387,7 @@ impl Session {
     /// [`Busy`] if too many are under way, or too many responses unread. Nothing was begun.
     pub fn request(&mut self, now: Now, request: ReadRequest) -> Result<RequestId, Busy> {
         self.advance_clock(now);
-        self.caller_request(request.into_request(), None)
+        self.caller_request(request.into_request(), Purpose::Read, None)
     }
 
     /// Sends the caller's write of harmless settings to the REST service, authorised. The result comes as an
@@ -400,12 +400,13 @@ impl Session {
     pub fn write_settings(&mut self, now: Now, write: SettingsWrite) -> Result<RequestId, Busy> {
         self.advance_clock(now);
         let refused = self.cx.settings.read_only.then_some(RequestError::ReadOnly);
-        self.caller_request(write.into_request(), refused)
+        self.caller_request(write.into_request(), Purpose::Write, refused)
     }
 
     fn caller_request(
         &mut self,
         request: RestRequest,
+        purpose: impl FnOnce(RequestId) -> Purpose,
         refused: Option<RequestError>,
     ) -> Result<RequestId, Busy> {
         if self.rest.callers() + self.cx.outbox.unread_responses() >= CALLERS {
@@ -416,7 +417,7 @@ impl Session {
         let nobody = self.captured || self.ended || self.service.service.level == Level::SignInNeeded;
         if let Some(error) = refused.or(nobody.then_some(RequestError::NotSignedIn)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(error) });
-        } else if !self.rest.ask(&self.cx, request, Purpose::Caller(id)) {
+        } else if !self.rest.ask(&self.cx, request, purpose(id)) {
             return Err(Busy);
         }
         self.step();
@@ -488,15 +489,42 @@ impl Session {
                 }
                 Work::Update { serial } => {
                     let Self { cx, identity, rest, commands, .. } = self;
-                    let mut decisions = Vec::new();
-                    let request = commands.request(cx, identity, rest, serial, &mut decisions);
-                    self.transmitted(decisions);
+                    let request = commands.request(cx, identity, rest, serial);
+                    self.transmitted(Vec::new());
                     if let Some(request) = request {
                         return Some(Output::Http(request));
                     }
                 }
             }
         }
+    }
+
+    /// The body of a request whose body is [deferred](HttpBody::Deferred), for a driver that writes the request at once.
+    ///
+    /// The driver asks when the TLS connection to the host stands, right before it writes the first byte. `None` if
+    /// nothing may be sent any more: the command is decided, overtaken or too late by either clock. The driver then
+    /// closes the connection, and reports nothing.
+    pub fn deferred_body(&mut self, now: Now, id: HttpId) -> Option<Secret> {
+        self.advance_clock(now);
+        let body = match self.rest.take_deferred(self.cx.now, id)? {
+            Deferred::Body(body) => Some(body),
+            Deferred::GivenUp(purpose) => {
+                self.rest_outcome(purpose, &Outcome::NotSent, HttpResult::Failed(HttpFailure::Timeout));
+                None
+            }
+            Deferred::Command { serial } => {
+                let Self { cx, commands, .. } = self;
+                let mut decisions = Vec::new();
+                let body = commands.body(cx, serial, &mut decisions);
+                if body.is_none() {
+                    self.rest.withdraw(id);
+                }
+                self.emit(decisions);
+                body
+            }
+        };
+        self.step();
+        body
     }
 
     /// A command was taken, or not: both change what is due.

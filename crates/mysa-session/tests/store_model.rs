@@ -259,7 +259,7 @@ impl Model {
                             _ => None,
                         };
                         if let Some(flow) = flow {
-                            let body = request.body.as_ref().map_or("", |body| body.expose());
+                            let body = request.body.ready().unwrap_or_default();
                             let from = body.find("token-").expect("a refresh token");
                             let token = body[from..from + token(0).len()].to_owned();
                             assert!(process.refresh.is_none(), "one at a time");

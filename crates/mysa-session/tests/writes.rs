@@ -275,7 +275,79 @@ fn a_caller_s_write_that_waits_for_a_token_is_given_up_within_a_minute() {
             _ => None,
         })
         .collect();
-    assert!(matches!(answers[..], [(at, Err(RequestError::Failed(_)))] if at <= secs(80)), "{answers:?}");
+    assert!(matches!(answers[..], [(at, Err(RequestError::NotSent))] if at <= secs(80)), "{answers:?}");
+}
+
+#[test]
+fn a_request_whose_connection_stands_too_late_is_never_written() {
+    // By the deadline, by a cancellation, by a newer command.
+    for case in ["deadline", "cancelled", "overtaken"] {
+        let mut rig = live(CommandChannel::Structured);
+        rig.cloud.connects = Some(secs(15));
+        let (now, deadline) = (rig.now(), (case == "deadline").then_some(secs(10)));
+        let id = rig.session.command(now, device(LITE), setpoint(25.0), deadline).unwrap();
+        rig.run(secs(3));
+        let now = rig.now();
+        match case {
+            "cancelled" => rig.session.cancel(now, id),
+            "overtaken" => drop(rig.set(LITE, 19.0)),
+            _ => {}
+        }
+        rig.run(secs(60));
+        assert!(matches!(rig.verdict(id), Verdict::Expired(_) | Verdict::Superseded { reached: None, .. }));
+        let newer: &[f64] = if case == "overtaken" { &[19.0] } else { &[] };
+        assert_eq!(updated(&rig), newer, "{case}");
+    }
+}
+
+#[test]
+fn after_a_sleep_a_connection_that_stands_gets_no_body() {
+    let mut rig = live(CommandChannel::Structured);
+    rig.cloud.connects = Some(secs(2));
+    let command = rig.set(LITE, 25.0);
+    let now = rig.now();
+    let rename = rest::set_name(device(LITE), "Den").unwrap();
+    let write = rig.session.write_settings(now, rename).unwrap();
+    rig.run(secs(1));
+    // The host sleeps for an hour: its monotonic clock stands still.
+    rig.host_ahead_ms += 3_600_000;
+    rig.run(secs(30));
+    assert_eq!(rig.verdict(command), Verdict::Expired(Expired::Deadline));
+    assert!(updated(&rig).is_empty());
+    assert_eq!(rig.asked(&format!("/devices/{LITE}")), 0);
+    let not_sent = |event: &Event| matches!(event, Event::Response { id, result: Err(RequestError::NotSent) } if *id == write);
+    assert!(rig.events.iter().any(|(_, event)| not_sent(event)));
+}
+
+#[test]
+fn a_request_that_could_not_be_sent_is_tried_again_while_its_command_lives() {
+    let mut rig = live(CommandChannel::Structured);
+    rig.cloud.connects = None;
+    let lost = rig.session.command(rig.now(), device(LITE), setpoint(24.0), Some(secs(10))).unwrap();
+    rig.run(secs(15));
+    assert_eq!(rig.verdict(lost), Verdict::Expired(Expired::Deadline), "nothing of it was sent");
+    let tries = rig.session.command(rig.now(), device(LITE), setpoint(25.0), None).unwrap();
+    rig.run(secs(5));
+    rig.cloud.connects = Some(Duration::ZERO);
+    rig.run(secs(15));
+    assert!(rig.verdict(tries).is_confirmed(), "{}", rig.verdict(tries));
+    assert_eq!(updated(&rig), [25.0]);
+}
+
+#[test]
+fn a_value_in_force_is_confirmed_only_after_the_service_took_the_request() {
+    let mut rig = live(CommandChannel::Structured);
+    rig.status(LITE, 21.0);
+    rig.run(secs(5));
+    rig.cloud.update_takes = secs(4);
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(1));
+    // It shows what it showed before: the request has not arrived.
+    rig.status(LITE, 21.0);
+    rig.run(secs(1));
+    assert!(rig.verdicts(id).is_empty());
+    rig.run(secs(20));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadySo, .. }));
 }
 
 /// One process for one command, as `mysa set` is: the command is asked for before anything is connected.

@@ -68,9 +68,11 @@ pub(crate) enum Request {
     Shutdown,
 }
 
-/// What a task that holds a connection reports while it runs.
+/// What a task that holds a socket reports while it runs.
 #[derive(Debug)]
 enum IoEvent {
+    /// The connection for a request stands, and its body is needed.
+    Connected(HttpId, oneshot::Sender<Option<Secret>>),
     Opened(ConnId),
     Received(ConnId, Received),
     Closed(ConnId),
@@ -236,6 +238,7 @@ impl Driver {
     fn handle(&mut self, event: IoEvent) {
         let now = self.clock.now();
         match event {
+            IoEvent::Connected(id, body) => drop(body.send(self.session.deferred_body(now, id))),
             IoEvent::Opened(conn) => {
                 log::connection(conn, "WebSocket opened");
                 self.session.handle_ws_opened(now, conn);
@@ -483,9 +486,19 @@ impl Driver {
         let id = request.id;
         let http = self.transport.http.clone();
         let held = self.transport.gauges.tasks.hold(1);
+        let to_driver = self.to_driver.clone();
         let task = self.tasks.spawn(async move {
             let _held = held;
-            Outcome::Http(id, http.send(request).await)
+            let body = async {
+                let (answer, body) = oneshot::channel();
+                to_driver.send(IoEvent::Connected(id, answer)).await.ok()?;
+                body.await.ok()?
+            };
+            match http.send(request, body).await {
+                Ok(Some(reply)) => Outcome::Http(id, Ok(reply)),
+                Ok(None) => Outcome::Gone,
+                Err(failure) => Outcome::Http(id, Err(failure)),
+            }
         });
         self.subjects.insert(task.id(), Subject::Http(id, task));
     }

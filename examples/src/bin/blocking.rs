@@ -10,7 +10,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use mysa_examples::{Account, Answer, Clock, Errand, Error, Input, refusal, request_bytes, upgrade};
+use mysa_examples::{
+    Account, Answer, Clock, Errand, Error, Input, SendBody, refusal, request_bytes, upgrade,
+};
 use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -38,7 +40,7 @@ fn main() -> Result<(), Error> {
             let (way, to_session) = (way.clone(), to_session.clone());
             match output {
                 Output::Http(request) => {
-                    thread::spawn(move || to_session.send(Input::Http(request.id, http(&way, &request))));
+                    thread::spawn(move || http(&way, &request, &to_session));
                 }
                 Output::Dial(dial) => {
                     let (to_socket, outgoing) = mpsc::channel();
@@ -80,9 +82,32 @@ fn connect(
     Ok(StreamOwned::new(connection, tcp))
 }
 
-fn http(way: &Way, request: &HttpRequest) -> Result<Answer, HttpFailure> {
-    let (host, bytes) = request_bytes(request).ok_or(HttpFailure::Unreachable)?;
+fn http(way: &Way, request: &HttpRequest, to_session: &mpsc::Sender<Input>) {
+    // Of a request that the session takes back, there is nothing to report.
+    let Some(result) = exchange(way, request, to_session).transpose() else { return };
+    let _ = to_session.send(Input::Http(request.id, result));
+}
+
+fn exchange(
+    way: &Way,
+    request: &HttpRequest,
+    to_session: &mpsc::Sender<Input>,
+) -> Result<Option<Answer>, HttpFailure> {
+    let (host, _) = request_bytes(request, "").ok_or(HttpFailure::Unreachable)?;
     let mut stream = connect(way, host, 443, request.timeout).map_err(|_| HttpFailure::Unreachable)?;
+    let deferred;
+    let body = match request.body.ready() {
+        Some(body) => body,
+        None => {
+            let (sender, body) = mpsc::channel();
+            let send = SendBody::new(move |body| drop(sender.send(body)));
+            to_session.send(Input::Connected(request.id, send)).map_err(|_| HttpFailure::Unreachable)?;
+            let Ok(Some(body)) = body.recv() else { return Ok(None) };
+            deferred = body;
+            deferred.expose()
+        }
+    };
+    let (_, bytes) = request_bytes(request, body).ok_or(HttpFailure::Unreachable)?;
     // From here on it may have reached the service, and a session does not repeat what may have been done.
     stream.write_all(&bytes).map_err(|_| HttpFailure::Broken)?;
     let mut received = Vec::new();
@@ -95,7 +120,7 @@ fn http(way: &Way, request: &HttpRequest) -> Result<Answer, HttpFailure> {
         };
         received.extend_from_slice(&part[..count]);
         match Answer::parse(&received, count == 0) {
-            Some(answer) => return Ok(answer),
+            Some(answer) => return Ok(Some(answer)),
             None if count == 0 => return Err(HttpFailure::Broken),
             None => {}
         }

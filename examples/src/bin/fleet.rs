@@ -233,7 +233,7 @@ impl Fleet {
         let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let body = request.body.as_ref().map_or("", |body| body.expose()).as_bytes();
+        let body = request.body.ready().unwrap_or_default().as_bytes();
         let request_view =
             mysa_sim::HttpRequest { host, method: request.method, path, query, headers: &headers, body };
         let (delay, result) = match self.cloud.handle_http(self.cloud_clock(), &request_view) {

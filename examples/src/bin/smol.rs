@@ -10,7 +10,9 @@ use async_tungstenite::WebSocketStream;
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_util::StreamExt as _;
-use mysa_examples::{Account, Answer, Clock, Errand, Error, Input, refusal, request_bytes, upgrade};
+use mysa_examples::{
+    Account, Answer, Clock, Errand, Error, Input, SendBody, refusal, request_bytes, upgrade,
+};
 use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
 use rustls::pki_types::ServerName;
 use smol::channel::{self, Receiver, Sender};
@@ -50,8 +52,11 @@ async fn run() -> Result<(), Error> {
                         Timer::after(request.timeout).await;
                         Err(HttpFailure::Timeout)
                     };
-                    let result = http(&way, &request).or(timeout).await;
-                    let _ = to_session.send(Input::Http(request.id, result)).await;
+                    // Of a request that the session takes back, there is nothing to report.
+                    let exchange = http(&way, &request, &to_session).or(timeout);
+                    if let Some(result) = exchange.await.transpose() {
+                        let _ = to_session.send(Input::Http(request.id, result)).await;
+                    }
                 })
                 .detach(),
                 Output::Dial(dial) => {
@@ -94,9 +99,27 @@ async fn connect(way: &Way, host: &str, port: u16) -> Result<TlsStream<TcpStream
     Ok(way.tls.connect(ServerName::try_from(host.to_owned())?, tcp).await?)
 }
 
-async fn http(way: &Way, request: &HttpRequest) -> Result<Answer, HttpFailure> {
-    let (host, bytes) = request_bytes(request).ok_or(HttpFailure::Unreachable)?;
+async fn http(
+    way: &Way,
+    request: &HttpRequest,
+    to_session: &Sender<Input>,
+) -> Result<Option<Answer>, HttpFailure> {
+    let (host, _) = request_bytes(request, "").ok_or(HttpFailure::Unreachable)?;
     let mut stream = connect(way, host, 443).await.map_err(|_| HttpFailure::Unreachable)?;
+    let deferred;
+    let body = match request.body.ready() {
+        Some(body) => body,
+        None => {
+            let (sender, body) = channel::bounded(1);
+            let send = SendBody::new(move |body| drop(sender.try_send(body)));
+            let connected = Input::Connected(request.id, send);
+            to_session.send(connected).await.map_err(|_| HttpFailure::Unreachable)?;
+            let Ok(Some(body)) = body.recv().await else { return Ok(None) };
+            deferred = body;
+            deferred.expose()
+        }
+    };
+    let (_, bytes) = request_bytes(request, body).ok_or(HttpFailure::Unreachable)?;
     // From here on it may have reached the service, and a session does not repeat what may have been done.
     stream.write_all(&bytes).await.map_err(|_| HttpFailure::Broken)?;
     stream.flush().await.map_err(|_| HttpFailure::Broken)?;
@@ -110,7 +133,7 @@ async fn http(way: &Way, request: &HttpRequest) -> Result<Answer, HttpFailure> {
         };
         received.extend_from_slice(&part[..count]);
         match Answer::parse(&received, count == 0) {
-            Some(answer) => return Ok(answer),
+            Some(answer) => return Ok(Some(answer)),
             None if count == 0 => return Err(HttpFailure::Broken),
             None => {}
         }

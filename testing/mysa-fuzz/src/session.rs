@@ -1,5 +1,5 @@
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
 use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
@@ -46,6 +46,8 @@ struct Rig {
     wall_ahead: i64,
     /// Requests without an answer, and when the session gives each up: a driver would have told by then.
     http: Vec<(HttpId, String, Duration)>,
+    /// Those whose body the driver has not asked for.
+    deferred: BTreeSet<HttpId>,
     conns: BTreeMap<ConnId, Conn>,
     /// Of each command: until when it must have a verdict, and whether it has one.
     commands: BTreeMap<CommandId, (Duration, bool)>,
@@ -95,6 +97,7 @@ impl Rig {
             mono: Duration::ZERO,
             wall_ahead: 0,
             http: Vec::new(),
+            deferred: BTreeSet::new(),
             conns: BTreeMap::new(),
             commands: BTreeMap::new(),
             sign_ins: 0,
@@ -129,6 +132,9 @@ impl Rig {
             0x60..0x68 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
                 let (id, ..) = self.http.remove(at);
+                if !self.connect(id) {
+                    return;
+                }
                 let status = script.pick(&[200, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
                 let date = script.pick(&DATES);
                 let age = script.pick(&[
@@ -154,6 +160,10 @@ impl Rig {
                     HttpFailure::Tls,
                     HttpFailure::Broken,
                 ]);
+                let connected = matches!(failure, HttpFailure::Timeout | HttpFailure::Broken);
+                if connected && !self.connect(id) {
+                    return;
+                }
                 self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
                 // An answer that comes again is nobody's.
                 self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
@@ -272,12 +282,25 @@ impl Rig {
         }
     }
 
+    /// Connects for a request whose body is deferred. False if the session has taken it back.
+    fn connect(&mut self, id: HttpId) -> bool {
+        !self.deferred.remove(&id) || {
+            let body = self.session.deferred_body(self.now(), id);
+            assert!(self.asked || body.is_none(), "a write nobody asked for");
+            self.read();
+            body.is_some()
+        }
+    }
+
     fn answer_honestly(&mut self) {
         if core::mem::take(&mut self.load) {
             self.session.handle_stored(self.now(), None);
             self.read();
         }
         let Some((id, what, _)) = self.http.pop() else { return };
+        if !self.connect(id) {
+            return;
+        }
         let now = self.now();
         let secs = now.wall.as_secs();
         let body: Vec<u8> = match what.as_str() {
@@ -322,6 +345,9 @@ impl Rig {
             assert!(queued < 1_000, "the queue has no bound");
             match output {
                 Output::Http(request) => {
+                    if request.body.ready().is_none() {
+                        self.deferred.insert(request.id);
+                    }
                     let target = request.headers.iter().find(|(name, _)| *name == "x-amz-target");
                     let target = target.map_or("", |(_, value)| value.rsplit('.').next().unwrap_or(""));
                     let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();

@@ -79,12 +79,8 @@ impl World {
         Ok(number)
     }
 
-    /// Checks an HTTP request. Returns the command in it: its thermostat and the number of the transmission; and
-    /// whether it changes anything.
-    pub(crate) fn check_request(
-        &mut self,
-        request: &mysa_session::HttpRequest,
-    ) -> Result<(Option<(DeviceId, u64)>, bool), Violation> {
+    /// Counts a request of the session.
+    pub(crate) fn count_request(&mut self) -> Result<(), Violation> {
         const WINDOW: Duration = Duration::from_secs(60);
         while self.requests_at.front().is_some_and(|at| *at + WINDOW < self.now) {
             self.requests_at.pop_front();
@@ -93,10 +89,19 @@ impl World {
         if self.requests_at.len() > MOST_REQUESTS {
             return Err(Violation::RequestStorm { requests: self.requests_at.len() });
         }
+        Ok(())
+    }
+
+    /// Checks an HTTP request whose bytes leave. Returns the command in it: its thermostat and the number of the transmission; and
+    /// whether it changes anything.
+    pub(crate) fn check_request(
+        &mut self,
+        request: &mysa_session::HttpRequest,
+    ) -> Result<(Option<(DeviceId, u64)>, bool), Violation> {
         let header = |name: &str| {
             request.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_ref())
         };
-        let body = request.body.as_ref().map_or("", |body| body.expose());
+        let body = request.body.ready().unwrap_or_default();
         let class = writes::classify(request.method, &request.url, header("x-amz-target"), body);
         let kind = match &class {
             Request::SignIn { .. } => HttpKind::SignIn,

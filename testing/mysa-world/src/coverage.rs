@@ -49,6 +49,7 @@ kinds! {
         WriteReset = "reset of writes",
         WriteOpenEnd = "writes done, answer lost",
         WriteLate = "writes arrive late",
+        ConnectsSlowly = "connections for writes stand late",
         RestFails = "REST fails",
         AnyHttpFails = "any HTTP fails",
         TokensAway = "token service away",

@@ -73,6 +73,8 @@ pub enum Trouble {
     HeldBack,
     /// Requests that change something are held back, and arrive when the trouble ends.
     WritesHeldBack,
+    /// A connection for a request that changes something stands only after up to half a minute.
+    ConnectsSlowly,
 }
 
 /// Something on its way.
@@ -80,6 +82,8 @@ pub enum Trouble {
 pub(crate) enum Packet {
     /// A request, and the command in it.
     Request(Box<mysa_session::HttpRequest>, Option<(DeviceId, u64)>),
+    /// The connection for a request stands, and its body can be written.
+    Connected(Box<mysa_session::HttpRequest>),
     Answer(HttpId, HttpReply),
     Failure(HttpId, HttpFailure),
     Upgrade(Box<mysa_session::Dial>),
@@ -115,8 +119,9 @@ impl Net {
     /// The trouble in force in which something is lost.
     pub(crate) fn trouble(&self, at: Duration) -> Option<Trouble> {
         let covers = |trouble: &&NetTrouble| {
-            let holds_back = matches!(trouble.kind, Trouble::HeldBack | Trouble::WritesHeldBack);
-            trouble.from <= at && at < trouble.until && !holds_back
+            let delays =
+                matches!(trouble.kind, Trouble::HeldBack | Trouble::WritesHeldBack | Trouble::ConnectsSlowly);
+            trouble.from <= at && at < trouble.until && !delays
         };
         self.spec.troubles.iter().find(covers).map(|trouble| trouble.kind)
     }
@@ -146,6 +151,14 @@ impl Net {
     fn delay(&mut self) -> Duration {
         let jitter = u64::try_from(self.spec.jitter.as_micros()).unwrap_or(0);
         self.spec.latency + Duration::from_micros(self.rng.below(jitter + 1))
+    }
+
+    /// How long a connection for a write takes.
+    pub(crate) fn connect_delay(&mut self, now: Duration) -> Duration {
+        match self.held_until(now, Trouble::ConnectsSlowly) {
+            Some(_) => Duration::from_millis(self.rng.below(30_000)),
+            None => Duration::ZERO,
+        }
     }
 
     pub(crate) fn send_after(&mut self, at: Duration, packet: Packet) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mysa_proto::DeviceId;
-use mysa_session::{ConnId, HttpAnswer, HttpFailure, HttpResult, Output, StoreResult};
-use mysa_sim::{Closing, HttpReply, HttpRequest, Upgrade};
+use mysa_session::{ConnId, HttpAnswer, HttpBody, HttpFailure, HttpRequest, HttpResult, Output, StoreResult};
+use mysa_sim::{Closing, HttpReply, Upgrade};
 use sha2::Digest as _;
 
 use crate::World;
@@ -37,7 +37,7 @@ impl World {
         let trouble = self.net.trouble(self.now);
         let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Mute));
         match output {
-            Output::Http(request) => self.send_request(request, lost, trouble == Some(Trouble::Down))?,
+            Output::Http(request) => self.send_request(request)?,
             Output::Dial(dial) => {
                 self.note(format_args!("dial {}", dial.conn));
                 self.count_dial()?;
@@ -107,6 +107,16 @@ impl World {
     pub(crate) fn deliver(&mut self, packet: Packet) -> Result<(), Violation> {
         match packet {
             Packet::Request(request, command) => self.request(&request, command),
+            Packet::Connected(mut request) => {
+                let now = self.host_now();
+                match self.session.deferred_body(now, request.id) {
+                    Some(body) => {
+                        request.body = HttpBody::Ready(body);
+                        self.write_request(*request)?;
+                    }
+                    None => self.note("http: nothing is sent any more"),
+                }
+            }
             Packet::Answer(id, reply) => {
                 self.note(format_args!("http answer {}", reply.status));
                 self.digest.update(&reply.body);
@@ -214,7 +224,7 @@ impl World {
     }
 
     /// Puts a request before the cloud.
-    pub(crate) fn ask_cloud(&mut self, request: &mysa_session::HttpRequest) -> Option<mysa_sim::HttpAnswer> {
+    pub(crate) fn ask_cloud(&mut self, request: &HttpRequest) -> Option<mysa_sim::HttpAnswer> {
         let (host, path) = request.url.strip_prefix("https://").map(|rest| {
             let at = rest.find('/').unwrap_or(rest.len());
             rest.split_at(at)
@@ -223,8 +233,8 @@ impl World {
         let path = if path.is_empty() { "/" } else { path };
         let headers: Vec<(&str, &str)> =
             request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let body = request.body.as_ref().map_or("", |body| body.expose());
-        let view = HttpRequest {
+        let body = request.body.ready()?;
+        let view = mysa_sim::HttpRequest {
             host,
             method: request.method,
             path,
@@ -239,33 +249,58 @@ impl World {
     }
 
     /// Takes an HTTP request of the session.
-    fn send_request(
-        &mut self,
-        request: mysa_session::HttpRequest,
-        lost: bool,
-        down: bool,
-    ) -> Result<(), Violation> {
+    fn send_request(&mut self, request: HttpRequest) -> Result<(), Violation> {
         self.digest.update(request.url.as_bytes());
         self.note(format_args!("http {} {}", request.method, request.url));
         if self.keep_events {
             self.requests.push((self.now, format!("{} {}", request.method, request.url)));
         }
-        let (command, writes) = self.check_request(&request)?;
-        if down {
-            self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
-            return Ok(());
+        self.count_request()?;
+        let trouble = self.net.trouble(self.now);
+        if trouble != Some(Trouble::Down) {
+            // Should request or answer get lost, the request still ends.
+            self.net
+                .send_after(self.now + request.timeout, Packet::Failure(request.id, HttpFailure::Timeout));
         }
-        // Should request or answer get lost, the request still ends.
-        self.net.send_after(self.now + request.timeout, Packet::Failure(request.id, HttpFailure::Timeout));
-        if lost {
-            return Ok(());
+        if request.body.ready().is_some() {
+            return self.write_request(request);
+        }
+        match trouble {
+            Some(Trouble::Down) => {
+                self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
+            }
+            // The handshake needs both directions.
+            Some(Trouble::BlackHole | Trouble::Mute | Trouble::Deaf) => {}
+            _ => {
+                let delay = self.net.connect_delay(self.now);
+                self.net.send(self.now + delay, Packet::Connected(Box::new(request)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of a request leave.
+    fn write_request(&mut self, request: HttpRequest) -> Result<(), Violation> {
+        let (command, writes) = self.check_request(&request)?;
+        match self.net.trouble(self.now) {
+            Some(Trouble::Down) if writes => {
+                // The connection stood, so that nobody can say what arrived.
+                self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Broken));
+                return Ok(());
+            }
+            Some(Trouble::Down) => {
+                self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
+                return Ok(());
+            }
+            Some(Trouble::BlackHole | Trouble::Mute) => return Ok(()),
+            _ => {}
         }
         let held = self.net.held_until(self.now, Trouble::WritesHeldBack).filter(|_| writes);
         self.net.send(held.unwrap_or(self.now), Packet::Request(Box::new(request), command));
         Ok(())
     }
 
-    fn request(&mut self, request: &mysa_session::HttpRequest, command: Option<(DeviceId, u64)>) {
+    fn request(&mut self, request: &HttpRequest, command: Option<(DeviceId, u64)>) {
         if let Some((device, number)) = command {
             self.arrived(device, number);
         }
@@ -313,7 +348,7 @@ impl World {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
             ("sec-websocket-protocol", dial.subprotocol),
         ];
-        let view = HttpRequest { host, method: "GET", path, query, headers: &headers, body: b"" };
+        let view = mysa_sim::HttpRequest { host, method: "GET", path, query, headers: &headers, body: b"" };
         let now = self.cloud_now();
         let verdict = self.cloud.handle_upgrade(now, number, &view);
         match verdict {

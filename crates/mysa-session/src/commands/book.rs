@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use mysa_proto::rest::{self, RestRequest};
 use mysa_proto::{Change, Channel, DeviceId, DeviceState, Now, Source, UnixTime};
 
 use crate::ConnId;
@@ -73,6 +74,8 @@ pub(crate) enum StructuredAnswer {
     Refused(u16),
     /// It may have been done, or not.
     Open,
+    /// Nothing of the request was sent.
+    NotSent,
 }
 
 /// How long a write is remembered: longer than any distance between writes.
@@ -326,6 +329,14 @@ impl CommandBook {
         (alive && !elsewhere).then(|| (transmission.device, transmission.payload.clone()))
     }
 
+    /// The request of a queued transmission by the structured service. `None` once anything is against it.
+    pub(crate) fn structured_request(&self, serial: u64, now: Now) -> Option<RestRequest> {
+        let transmission = self.transmission(serial)?;
+        let Payload::Structured(update) = &transmission.payload else { return None };
+        self.is_alive(transmission, now)
+            .then(|| rest::update_state(transmission.device, update).into_request())
+    }
+
     /// Takes a transmission back that the transport has not taken. Its commands wait again.
     pub(crate) fn unqueue(&mut self, serial: u64) {
         for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {
@@ -394,6 +405,9 @@ impl CommandBook {
         now: Duration,
         decisions: &mut Vec<Decision>,
     ) {
+        if answer == StructuredAnswer::NotSent {
+            return self.unqueue(serial);
+        }
         let Some(transmission) = self.transmission_mut(serial) else { return };
         transmission.state = TransmissionState::Answered;
         transmission.look_at = Some(now.saturating_add(STATE_POLL_DELAYS[0]));
@@ -407,7 +421,10 @@ impl CommandBook {
                     command.structured = StructuredAttempt::TokenRefused;
                     command.transmit_again();
                 }
-                StructuredAnswer::TokenRefused | StructuredAnswer::Refused(_) | StructuredAnswer::Open => {}
+                StructuredAnswer::TokenRefused
+                | StructuredAnswer::Refused(_)
+                | StructuredAnswer::Open
+                | StructuredAnswer::NotSent => {}
             }
         }
         if let StructuredAnswer::Refused(status) = answer {

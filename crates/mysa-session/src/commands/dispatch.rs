@@ -156,8 +156,8 @@ impl CommandBook {
                 cx.outbox.push(Work::Publish { conn, serial });
             }
             Channel::Structured => {
-                let ready = routes.auth.id_token(cx).is_some() && routes.rest.has_room_for_command();
-                if !ready || self.is_structured_busy(id) {
+                let at = routes.rest.command_at().filter(|_| routes.auth.id_token(cx).is_some());
+                if at.is_none_or(|at| at > cx.mono()) || self.is_structured_busy(id) {
                     return;
                 }
                 let serial = self.next_serial(cx.time());
@@ -188,8 +188,8 @@ impl CommandBook {
             let ready = match routes.channel(cx, device, self.has_waited(cx, id), must) {
                 Err(_) => Some(Duration::ZERO),
                 Ok(Channel::Structured) => {
-                    let ready = routes.auth.id_token(cx).is_some() && routes.rest.has_room_for_command();
-                    (ready && !self.is_structured_busy(id)).then_some(Duration::ZERO)
+                    let ready = routes.auth.id_token(cx).is_some() && !self.is_structured_busy(id);
+                    routes.rest.command_at().filter(|_| ready)
                 }
                 Ok(Channel::Mqtt) => {
                     let route = routes.mqtt.route(id).and_then(|at| routes.mqtt.connections.get(at));

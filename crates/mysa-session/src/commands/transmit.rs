@@ -58,23 +58,32 @@ impl CommandBook {
         Some(Connection::repeated(device, &body, packet))
     }
 
-    /// The request of a command by the structured service, as it is sent now.
+    /// The request of a command by the structured service, without its body: [`CommandBook::body`] makes that when the
+    /// connection for it stands.
     pub(crate) fn request(
         &mut self,
         cx: &mut Context,
         auth: &Identity,
         rest: &mut Rest,
         serial: u64,
-        decisions: &mut Vec<Decision>,
     ) -> Option<HttpRequest> {
-        let Some(token) = auth.id_token(cx).map(Secret::from) else {
+        let token = auth.id_token(cx).map(Secret::from);
+        let (Some(token), Some(request)) = (token, self.structured_request(serial, cx.now)) else {
             self.unqueue(serial);
             return None;
         };
-        let renewed = self.is_token_retry(serial);
+        Some(rest.update(cx, &token, &request, serial, self.is_token_retry(serial)))
+    }
+
+    /// The body of a command by the structured service, as it is sent now.
+    pub(crate) fn body(
+        &mut self,
+        cx: &Context,
+        serial: u64,
+        decisions: &mut Vec<Decision>,
+    ) -> Option<Secret> {
         let (device, payload) = self.take(serial, SentAt::now(cx), cx.now, decisions)?;
         let Payload::Structured(update) = payload else { return None };
-        let request = rest::update_state(device, &update);
-        Some(rest.update(cx, &token, request.as_request(), serial, renewed))
+        rest::update_state(device, &update).as_request().body().map(Secret::from)
     }
 }

@@ -68,9 +68,12 @@ impl Session {
                 }
             }
             (Purpose::Reported(_), _) => {}
-            (Purpose::Caller(id), outcome) => {
+            (Purpose::Read(id) | Purpose::Write(id), outcome) => {
                 let result = match (outcome, result) {
                     (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
+                    (Outcome::NotSent, HttpResult::Failed(HttpFailure::Timeout)) => {
+                        Err(RequestError::NotSent)
+                    }
                     (_, HttpResult::Answer(_)) => Err(RequestError::Refused { status, body: body.into() }),
                     (_, HttpResult::Failed(failure)) => Err(RequestError::Failed(failure)),
                 };
@@ -303,9 +306,9 @@ impl Session {
                 let wanted = self.mqtt.wants_credentials();
                 self.identity.step(&mut self.cx, wanted);
                 let have_devices = self.devices.len() > 0;
-                if let Some(lost) = self.rest.step(&mut self.cx, &mut self.identity, have_devices) {
-                    let failed = HttpResult::Failed(crate::HttpFailure::Timeout);
-                    self.rest_outcome(lost, &Outcome::Failed, failed);
+                if let Some((purpose, lost)) = self.rest.step(&mut self.cx, &mut self.identity, have_devices)
+                {
+                    self.rest_outcome(purpose, &lost, HttpResult::Failed(HttpFailure::Timeout));
                 }
                 self.release_callers();
             }

@@ -14,8 +14,8 @@ use mysa_mqtt_codec::{
 };
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_session::{
-    CommandId, ConnId, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpResult, Level, Now, Output,
-    Session, Settings, Start, StoreResult, Verdict,
+    CommandId, ConnId, Environment, Event, HttpAnswer, HttpBody, HttpFailure, HttpId, HttpRequest,
+    HttpResult, Level, Now, Output, Session, Settings, Start, StoreResult, Verdict,
 };
 
 pub(crate) const START: i64 = 1_767_323_045_000;
@@ -66,6 +66,8 @@ pub(crate) struct Cloud {
     /// Seconds that the `Date` of REST answers is ahead of the truth, and their `Age`.
     pub(crate) rest_date: (i64, Option<&'static str>),
     pub(crate) http: bool,
+    /// How long a connection for a write takes. `None`: it cannot be made, and the driver says so at once.
+    pub(crate) connects: Option<Duration>,
     pub(crate) upgrade: Option<u16>,
     /// What CONNACK says, if not yes.
     pub(crate) connack: Option<ConnectRefusal>,
@@ -114,6 +116,8 @@ pub(crate) struct Log {
 }
 
 enum Arrival {
+    Connected(HttpRequest),
+    Unreachable(HttpId),
     Http { id: HttpId, date: (i64, Option<&'static str>), reply: Option<(u16, String)> },
     Opened(ConnId),
     Refused(ConnId, u16),
@@ -156,6 +160,7 @@ impl Rig {
             undated_setpoint: None,
             rest_date: (0, None),
             http: true,
+            connects: Some(Duration::ZERO),
             upgrade: None,
             connack: None,
             puback: true,
@@ -249,6 +254,15 @@ impl Rig {
                 };
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
             }
+            Arrival::Connected(mut request) => {
+                if let Some(body) = self.session.deferred_body(now, request.id) {
+                    request.body = HttpBody::Ready(body);
+                    self.write(&request);
+                }
+            }
+            Arrival::Unreachable(id) => {
+                self.session.handle_http(now, id, HttpResult::Failed(HttpFailure::Unreachable));
+            }
             Arrival::Http { id, reply: None, .. } => {
                 self.session.handle_http(now, id, HttpResult::Failed(HttpFailure::Timeout));
             }
@@ -270,33 +284,40 @@ impl Rig {
         }
     }
 
+    /// The bytes of a request leave.
+    fn write(&mut self, request: &HttpRequest) {
+        let target = request
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "x-amz-target")
+            .map_or_else(String::new, |(_, value)| value.rsplit('.').next().unwrap().into());
+        let body = request.body.ready().unwrap_or_default().to_owned();
+        let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
+        let what = format!("{} /{path}{target}", request.method);
+        self.log.http.push((self.mono, what.clone()));
+        let update = what.ends_with("/update");
+        if update {
+            self.log.updates.push((self.mono, body.clone()));
+        }
+        let takes = if update { self.cloud.update_takes } else { LATENCY };
+        let (after, reply) = match self.answer(&what, &body) {
+            Some(reply) => (takes, Some(reply)),
+            None => (Duration::from_secs(20), None),
+        };
+        let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
+        self.arrive(after, Arrival::Http { id: request.id, date, reply });
+    }
+
     pub(crate) fn drain(&mut self) {
         loop {
             let next = if self.paused { self.session.poll_io() } else { self.session.poll_output() };
             let Some(output) = next else { return };
             match output {
-                Output::Http(request) => {
-                    let target = request
-                        .headers
-                        .iter()
-                        .find(|(name, _)| *name == "x-amz-target")
-                        .map_or_else(String::new, |(_, value)| value.rsplit('.').next().unwrap().into());
-                    let body = request.body.as_ref().map_or("", |body| body.expose()).to_owned();
-                    let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
-                    let what = format!("{} /{path}{target}", request.method);
-                    self.log.http.push((self.mono, what.clone()));
-                    let update = what.ends_with("/update");
-                    if update {
-                        self.log.updates.push((self.mono, body.clone()));
-                    }
-                    let takes = if update { self.cloud.update_takes } else { LATENCY };
-                    let (after, reply) = match self.answer(&what, &body) {
-                        Some(reply) => (takes, Some(reply)),
-                        None => (Duration::from_secs(20), None),
-                    };
-                    let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
-                    self.arrive(after, Arrival::Http { id: request.id, date, reply });
-                }
+                Output::Http(request) if request.body.ready().is_none() => match self.cloud.connects {
+                    Some(time) => self.arrive(time, Arrival::Connected(request)),
+                    None => self.arrive(Duration::ZERO, Arrival::Unreachable(request.id)),
+                },
+                Output::Http(request) => self.write(&request),
                 Output::Dial(dial) => {
                     self.log.dials.push((self.mono, dial.url.as_str().into()));
                     match self.cloud.upgrade {

@@ -27,6 +27,7 @@ impl Plan {
             Kind::Mute => self.add_net(rng, kind, Trouble::Mute),
             Kind::HeldBack => self.add_net(rng, kind, Trouble::HeldBack),
             Kind::WriteLate => self.add_net(rng, kind, Trouble::WritesHeldBack),
+            Kind::ConnectsSlowly => self.add_net(rng, kind, Trouble::ConnectsSlowly),
             Kind::TokensRevoked => self.act(near, Action::Happen(kind, Incident::RevokeTokens(EMAIL.into()))),
             Kind::TokensExpire => self.act(near, Action::Happen(kind, Incident::ExpireTokens)),
             Kind::CredentialsExpire => self.act(near, Action::Happen(kind, Incident::ExpireCredentials)),
