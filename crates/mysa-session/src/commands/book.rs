@@ -59,8 +59,8 @@ pub(crate) struct Acknowledgement {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestWitness {
     pub(crate) by: Evidence,
-    /// When the cloud last heard the device, if it says so.
-    pub(crate) alive_at: Option<UnixTime>,
+    /// When the cloud last heard a status of the device, if it says so.
+    pub(crate) status_at: Option<UnixTime>,
     /// The settings that it shows.
     pub(crate) shown: Change,
 }
@@ -501,11 +501,16 @@ impl CommandBook {
         now: Duration,
         decisions: &mut Vec<Decision>,
     ) {
+        let requested = self.unanswered_requests(device);
         self.decide(decisions, |command| {
             if command.device != device {
                 return None;
             }
             let sent = command.first_sent?;
+            // A value that was in force before the service took the request proves nothing about the request.
+            if command.already_so && requested.contains(&command.id) {
+                return None;
+            }
             // What an acknowledgement of somebody else's command echoes is no evidence, unless the cloud may have sent that
             // command for us.
             let forwarded = command.structured == StructuredAttempt::Made;
@@ -518,13 +523,25 @@ impl CommandBook {
                 let at = newest.at.filter(|_| newest.source.is_device());
                 return Some(command.confirmed(evidence(&newest), at, now));
             }
-            // A value that is in force already gets no new time stamp over REST. That the device was heard since the
-            // sending, and the state shows the value still, says as much.
-            let alive = witness.filter(|witness| witness.alive_at.is_some_and(|at| at >= sent.latest))?;
+            // A value that is in force already gets no new time stamp over REST. That the cloud had a status since the
+            // sending, and shows the value still, says as much; but only of what a status carries. Of a mode or a lock,
+            // the cloud shows what the last acknowledgement said that it received.
+            let recent = witness.filter(|witness| witness.status_at.is_some_and(|at| at >= sent.latest))?;
             let holds = |shown: &Change| command.change.compare(shown).is_met();
-            (command.already_so && holds(&alive.shown) && holds(&state.settings(|_| true)))
-                .then(|| command.confirmed(alive.by, None, now))
+            let in_status = Change { setpoint: None, ..command.change }.is_empty();
+            (command.already_so && in_status && holds(&recent.shown) && holds(&state.settings(|_| true)))
+                .then(|| command.confirmed(recent.by, None, now))
         });
+    }
+
+    /// The commands to a thermostat that the structured service was asked for and has not answered.
+    fn unanswered_requests(&self, device: DeviceId) -> Vec<CommandId> {
+        let unanswered = self.transmissions.iter().filter(|transmission| {
+            transmission.device == device
+                && transmission.payload.channel() == Channel::Structured
+                && transmission.state == TransmissionState::Sent
+        });
+        unanswered.flat_map(|transmission| transmission.commands.iter().copied()).collect()
     }
 
     /// Decides what has had its time.

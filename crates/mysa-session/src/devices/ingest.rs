@@ -245,11 +245,15 @@ impl Devices {
             let family = device.family();
             let mut changes = Changes::default();
             let mut newest: Option<UnixTime> = None;
+            let mut status_at: Option<UnixTime> = None;
             let mut shown = Change::default();
             for observation in entry.observations(&modes, family, received) {
                 // That it is, or was, connected is the cloud's word and no sign of life.
                 if observation.connected.is_none() {
                     newest = newest.max(observation.usable_at());
+                }
+                if observation.temperature.is_some() {
+                    status_at = observation.usable_at();
                 }
                 shown = shown.then(observation.settings());
                 changes = changes.union(device.state.observe(&observation));
@@ -258,7 +262,7 @@ impl Devices {
                 device.hear(received.mono.saturating_sub(age));
             }
             if commands.has_open(*id) {
-                let witness = RestWitness { by: Evidence::Rest, alive_at: newest, shown };
+                let witness = RestWitness { by: Evidence::Rest, status_at, shown };
                 commands.judge(*id, &device.state, Some(&witness), received.mono, decisions);
             }
             device.notify(cx, changes, false);
@@ -284,12 +288,8 @@ impl Devices {
             shown = shown.then(observation.settings());
             changes = changes.union(device.state.observe(&observation));
         }
-        let telemetry = state.telemetry.as_ref().and_then(|telemetry| telemetry.at);
-        let witness = RestWitness {
-            by: Evidence::Reported,
-            alive_at: state.last_connected.max(telemetry).filter(|_| state.connected != Some(false)),
-            shown,
-        };
+        let status_at = state.telemetry.as_ref().and_then(|telemetry| telemetry.at);
+        let witness = RestWitness { by: Evidence::Reported, status_at, shown };
         commands.judge(id, &device.state, Some(&witness), received.mono, decisions);
         device.notify(cx, changes, false);
         contradicts(device, cx);

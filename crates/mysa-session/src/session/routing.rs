@@ -39,7 +39,12 @@ impl Session {
         let mut decisions = Vec::new();
         match (purpose, outcome) {
             (Purpose::Update(serial), outcome) => {
+                let device = commands.device_of(serial).and_then(|id| devices.find(id));
                 commands.structured_answered(serial, outcome.into(), cx.mono(), &mut decisions);
+                // What was observed meanwhile counts now.
+                if let Some(device) = device {
+                    commands.judge(device.id(), device.state(), None, cx.mono(), &mut decisions);
+                }
             }
             (_, Outcome::TokenRefused) => {}
             (Purpose::Devices, Outcome::Done) => match DeviceList::decode(body) {

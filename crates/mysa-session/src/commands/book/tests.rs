@@ -117,6 +117,8 @@ impl Desk {
 fn only_what_was_made_after_the_command_is_evidence() {
     for (stamp, source, confirms) in [
         (Some(-60), Source::Status, false),
+        (Some(-3), Source::Status, false),
+        (Some(-1), Source::Status, true),
         (Some(1), Source::Status, true),
         (None, Source::Status, true),
         (Some(-60), Source::RestState, false),
@@ -491,17 +493,21 @@ fn what_was_queued_on_a_connection_that_ends_waits_again_and_what_was_sent_has_f
 }
 
 #[test]
-fn asking_for_what_is_so_already_is_confirmed_once_the_device_was_heard_since() {
+fn asking_for_what_is_so_already_is_confirmed_once_a_status_came_since() {
     let mut desk = Desk::new();
     desk.status(&setpoint(22), at(0));
     let id = desk.book.next_id();
     let time = Duration::from_secs(30);
     desk.book.add(OpenCommand::new(id, lite(), setpoint(22), true, at(5), time), &mut desk.decisions);
-    desk.send(Channel::Structured, at(5));
+    let serial = desk.send(Channel::Structured, at(5));
     let judge = |desk: &mut Desk, alive: Now| {
-        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(alive.wall), shown: setpoint(22) };
+        let witness =
+            RestWitness { by: Evidence::Reported, status_at: Some(alive.wall), shown: setpoint(22) };
         desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     };
+    judge(&mut desk, at(7));
+    assert_eq!(desk.verdict(id), None, "the service has not taken the request");
+    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
     judge(&mut desk, at(4));
     assert_eq!(desk.verdict(id), None, "the cloud may not know that somebody changed it");
     judge(&mut desk, at(7));
@@ -518,9 +524,10 @@ fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_
     let id = desk.book.next_id();
     let command = OpenCommand::new(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30));
     desk.book.add(command, &mut desk.decisions);
-    desk.send(Channel::Structured, at(5));
+    let serial = desk.send(Channel::Structured, at(5));
+    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
     desk.status(&setpoint(16), at(6));
-    let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(8).wall), shown: setpoint(22) };
+    let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(8).wall), shown: setpoint(22) };
     desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     assert_eq!(desk.verdict(id), None);
 }
@@ -851,10 +858,40 @@ fn a_sign_of_life_beside_another_value_confirms_nothing() {
     let id = desk.book.next_id();
     let command = OpenCommand::new(id, lite(), setpoint(22), true, at(5), Duration::from_secs(30));
     desk.book.add(command, &mut desk.decisions);
-    desk.send(Channel::Structured, at(5));
+    let serial = desk.send(Channel::Structured, at(5));
+    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
     for (shown, confirms) in [(setpoint(16), false), (Change::default(), false), (setpoint(22), true)] {
-        let witness = RestWitness { by: Evidence::Reported, alive_at: Some(at(7).wall), shown };
+        let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown };
         desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
         assert_eq!(desk.is_confirmed(id), confirms, "{shown}");
     }
+}
+
+#[test]
+fn a_status_since_proves_nothing_of_what_it_does_not_carry() {
+    let heat = Change::mode(Mode::Heat);
+    for change in [heat, Change { lock: Some(true), ..Change::default() }, heat.then(setpoint(22))] {
+        let mut desk = Desk::new();
+        desk.status(&change, at(0));
+        let id = desk.book.next_id();
+        let command = OpenCommand::new(id, lite(), change, true, at(5), Duration::from_secs(30));
+        desk.book.add(command, &mut desk.decisions);
+        let serial = desk.send(Channel::Structured, at(5));
+        desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
+        let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown: change };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+        assert_eq!(desk.verdict(id), None, "{change}: the cloud shows what it heard last");
+    }
+}
+
+#[test]
+fn what_was_not_sent_waits_again() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.queue(Channel::Structured, at(0));
+    desk.book.structured_answered(serial, StructuredAnswer::NotSent, at(1).mono, &mut desk.decisions);
+    assert!(!desk.take(serial, at(1)), "the connection is gone");
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+    assert!(!desk.book.is_structured_busy(lite()));
+    assert_eq!(desk.verdict(id), None);
 }
