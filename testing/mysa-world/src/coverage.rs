@@ -49,7 +49,7 @@ kinds! {
         WriteReset = "reset of writes",
         WriteOpenEnd = "writes done, answer lost",
         WriteLate = "writes arrive late",
-        ConnectsSlowly = "connections for writes stand late",
+        ConnectsSlowly = "writes connect slowly",
         RestFails = "REST fails",
         AnyHttpFails = "any HTTP fails",
         TokensAway = "token service away",
