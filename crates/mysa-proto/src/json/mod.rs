@@ -10,6 +10,7 @@ mod number;
 mod plain_number;
 pub(crate) mod reader;
 mod string;
+pub(crate) mod work;
 pub(crate) mod writer;
 
 pub use number::JsonNumber;
@@ -64,7 +65,7 @@ impl<'a> RawJson<'a> {
     ///
     /// Each call walks the text once: that it is UTF-8 is known, but cannot be said without unsafe code.
     #[must_use]
-    pub const fn as_str(self) -> &'a str {
+    pub fn as_str(self) -> &'a str {
         as_text(self.0)
     }
 

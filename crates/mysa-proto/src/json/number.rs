@@ -1,5 +1,7 @@
 use core::fmt;
 
+use crate::json::work;
+
 /// A JSON number as the device wrote it. Which type it becomes is for the field that asks: ids exceed what a float
 /// can hold.
 #[derive(Clone, Copy)]
@@ -65,11 +67,13 @@ impl<'a> JsonNumber<'a> {
                     exponent.saturating_mul(10).saturating_add(i32::from(digit - b'0')).min(i32::MAX / 4);
                 at += 1;
             }
+            work::count(at - start);
             if at == start {
                 return Err(at);
             }
             power = power.saturating_add(if down { -exponent } else { exponent });
         }
+        work::count(at);
         let text = bytes.get(..at).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
         Ok((Self { text, digits, power, exact }, at))
     }
@@ -98,6 +102,7 @@ impl<'a> JsonNumber<'a> {
                 return Some(if self.is_negative() { -value } else { value });
             }
         }
+        work::count(self.text.len());
         self.text.parse().ok().filter(|value: &f64| value.is_finite())
     }
 
@@ -148,6 +153,7 @@ pub(crate) const EXACT: [f64; 23] = [
 /// Takes digits for as long as there are any. Wraps, which is for the caller to notice.
 #[inline]
 pub(crate) fn run_of_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (u64, usize) {
+    let start = at;
     while let Some(&byte) = bytes.get(at) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
@@ -156,12 +162,14 @@ pub(crate) fn run_of_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (u6
         digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
         at += 1;
     }
+    work::count(at - start);
     (digits, at)
 }
 
 /// The digits of a long number, if they fit.
 #[cold]
 fn exact_digits(bytes: &[u8]) -> Option<u64> {
+    work::count(bytes.len());
     bytes.iter().filter(|&&byte| byte != b'.').try_fold(0_u64, |digits, &byte| {
         digits.checked_mul(10)?.checked_add(u64::from(byte.wrapping_sub(b'0')))
     })

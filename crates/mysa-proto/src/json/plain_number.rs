@@ -1,4 +1,5 @@
 use crate::json::number::{EXACT, run_of_digits};
+use crate::json::work;
 
 /// A number written without exponent, in at most nineteen digits, as nearly all are: read in registers, without its text.
 /// [`JsonNumber`](crate::JsonNumber) reads the others, and every number the same way.
@@ -102,6 +103,7 @@ impl PlainNumber {
         while let Some((eight, behind)) = rest.split_first_chunk()
             && let Some(value) = eight_digits(*eight)
         {
+            work::count(8);
             (digits, rest) = (digits.wrapping_mul(100_000_000).wrapping_add(value), behind);
         }
         let (digits, more) = run_of_digits(rest, 0, digits);

@@ -1,5 +1,7 @@
 use crate::json::MAX_DEPTH;
 use crate::json::plain_number::PlainNumber;
+use crate::json::string::is_utf8;
+use crate::json::work;
 use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
 
 /// A place in a JSON text. Every method that reads a value leaves the reader behind it.
@@ -33,6 +35,7 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
+            work::count(1);
             match *self.rest {
                 [byte @ b'!'..=u8::MAX, ..] => return Some(byte),
                 [b' ' | b'\t' | b'\n' | b'\r', ref rest @ ..] => self.rest = rest,
@@ -45,6 +48,7 @@ impl<'a> Reader<'a> {
     /// Steps over bytes that have been looked at.
     #[inline(always)]
     pub(crate) fn step(&mut self, count: usize) {
+        work::count(count);
         self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
@@ -140,6 +144,7 @@ impl<'a> Reader<'a> {
     /// [`Reader::member`] reads them.
     #[inline(always)]
     pub(crate) fn consume_key<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
+        work::count(1);
         if let [first, member @ ..] = self.rest
             && *first == before
             && let Some((next, rest)) = member.split_first_chunk()
@@ -214,7 +219,7 @@ impl<'a> Reader<'a> {
         let inside = self.rest.get(1..).unwrap_or_default();
         let (length, ascii) = plain_length(inside);
         match inside.split_at_checked(length) {
-            Some((raw, [b'"', behind @ ..])) if ascii || core::str::from_utf8(raw).is_ok() => {
+            Some((raw, [b'"', behind @ ..])) if ascii || is_utf8(raw) => {
                 self.rest = behind;
                 Ok(JsonStr::from_raw(raw, false))
             }
@@ -234,7 +239,7 @@ impl<'a> Reader<'a> {
                 [b'\\', _, ref behind @ ..] => self.rest = behind,
                 [b'"', ref behind @ ..] => {
                     let raw = self.text.get(start..self.at()).unwrap_or_default();
-                    if core::str::from_utf8(raw).is_err() {
+                    if !is_utf8(raw) {
                         return Err(self.unexpected("UTF-8"));
                     }
                     self.rest = behind;
@@ -425,6 +430,7 @@ fn plain_length(bytes: &[u8]) -> (usize, bool) {
     }
     let (mut at, mut seen) = (0, 0);
     while let Some(&eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        work::count(8);
         let eight = u64::from_le_bytes(eight);
         seen |= eight;
         let found = zeros(eight ^ QUOTES) | zeros(eight ^ BACKSLASHES);
@@ -434,5 +440,6 @@ fn plain_length(bytes: &[u8]) -> (usize, bool) {
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
+    work::count(rest.len());
     (at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\')).count(), false)
 }

@@ -2,6 +2,8 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
+use crate::json::work;
+
 /// A JSON string as the device wrote it: borrowed, its escapes not yet resolved.
 ///
 /// Compares with `&str`, prints, and iterates resolved. Most strings hold no escape and are had without a
@@ -22,13 +24,13 @@ impl<'a> JsonStr<'a> {
     /// The string, if it holds no escape.
     #[must_use]
     #[inline]
-    pub const fn as_plain(self) -> Option<&'a str> {
+    pub fn as_plain(self) -> Option<&'a str> {
         if self.escaped { None } else { Some(self.as_raw()) }
     }
 
     /// The text between the quotes, escapes and raw control characters included.
     #[must_use]
-    pub const fn as_raw(self) -> &'a str {
+    pub fn as_raw(self) -> &'a str {
         as_text(self.raw)
     }
 
@@ -70,12 +72,16 @@ impl<'a> JsonStr<'a> {
     }
 }
 
+/// True if the bytes are UTF-8.
+pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
+    work::count(bytes.len());
+    core::str::from_utf8(bytes).is_ok()
+}
+
 /// The text of bytes that were read as UTF-8.
-pub(crate) const fn as_text(bytes: &[u8]) -> &str {
-    match core::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(_) => "",
-    }
+pub(crate) fn as_text(bytes: &[u8]) -> &str {
+    work::count(bytes.len());
+    core::str::from_utf8(bytes).unwrap_or_default()
 }
 
 impl PartialEq for JsonStr<'_> {
@@ -157,6 +163,7 @@ impl Iterator for Chars<'_> {
     type Item = char;
 
     fn next(&mut self) -> Option<char> {
+        work::count(1);
         let character = self.rest.next()?;
         if character != '\\' || !self.escaped {
             return Some(character);

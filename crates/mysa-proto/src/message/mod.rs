@@ -2,6 +2,8 @@ mod batch;
 mod batch_record;
 mod control;
 mod decode;
+#[cfg(test)]
+mod decode_cost;
 mod envelope;
 mod legacy;
 mod schedule;
@@ -22,6 +24,7 @@ use core::fmt;
 use crate::json::Members;
 use crate::json::field::ReadFields;
 use crate::json::reader::Reader;
+use crate::json::work;
 use crate::{DeviceId, JsonError, JsonStr, RawJson, TopicKind};
 use decode::{Decoder, StatusBody};
 
@@ -193,6 +196,7 @@ impl<'a> Message<'a> {
     /// The error of a payload that is not UTF-8, which takes precedence over any other.
     #[cold]
     fn not_utf8(payload: &[u8]) -> Option<DecodeError> {
+        work::count(payload.len());
         let error = core::str::from_utf8(payload).err()?;
         Some(match error.error_len() {
             // The cut went through a character.
