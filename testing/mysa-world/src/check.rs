@@ -58,7 +58,23 @@ impl World {
             command.settings,
             if command.again { " (DUP)" } else { "" }
         ));
+        if !command.again {
+            self.check_pace(command.device)?;
+        }
         self.transmit(command.device, Carrier::Message(command.id), &command.settings)
+    }
+
+    /// Writes to several thermostats keep a distance.
+    fn check_pace(&mut self, device: DeviceId) -> Result<(), Violation> {
+        if let Some((other, at)) = self.last_write.replace((device, self.now))
+            && other != device
+        {
+            let after = self.now.saturating_sub(at);
+            if after < self.settings.device_spacing {
+                return Err(Violation::Unpaced { device, after });
+            }
+        }
+        Ok(())
     }
 
     fn transmit(
@@ -126,6 +142,10 @@ impl World {
                 }
                 let settings = writes::from_update(body.as_bytes())?;
                 self.note(format_args!("requested of {device}: {settings:?}"));
+                // What waited long for its connection goes when it can.
+                if !self.net.connects_slowly() {
+                    self.check_pace(device)?;
+                }
                 let number = self.transmit(device, Carrier::Request(request.id), &settings)?;
                 return Ok((Some((device, number)), true));
             }

@@ -153,6 +153,11 @@ impl Net {
         self.spec.latency + Duration::from_micros(self.rng.below(jitter + 1))
     }
 
+    /// Whether connections for writes ever stand late.
+    pub(crate) fn connects_slowly(&self) -> bool {
+        self.spec.troubles.iter().any(|trouble| trouble.kind == Trouble::ConnectsSlowly)
+    }
+
     /// How long a connection for a write takes.
     pub(crate) fn connect_delay(&mut self, now: Duration) -> Duration {
         match self.held_until(now, Trouble::ConnectsSlowly) {

@@ -69,6 +69,13 @@ pub enum Violation {
         /// The thermostat.
         device: DeviceId,
     },
+    /// A write to one thermostat too soon after a write to another.
+    Unpaced {
+        /// The thermostat.
+        device: DeviceId,
+        /// Time since the write to the other.
+        after: Duration,
+    },
     /// A write by a session that is read-only.
     WriteWhileReadOnly(String),
     /// A request that changes something, or goes to a foreign host, and that nobody asked for.

@@ -37,6 +37,8 @@ pub struct World {
     pub(crate) settled: BTreeMap<(DeviceId, Setting), Settled>,
     /// Thermostats at which an older command arrived behind a newer one, until the next is sent.
     pub(crate) overtaken: BTreeSet<DeviceId>,
+    /// The last write of this process, and when it left.
+    pub(crate) last_write: Option<(DeviceId, Duration)>,
     /// When somebody else last changed each thermostat.
     pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
     /// Number of the newest transmission that has reached the cloud for each thermostat.
@@ -172,6 +174,7 @@ impl World {
             ledger: Ledger::default(),
             settled: BTreeMap::new(),
             overtaken: BTreeSet::new(),
+            last_write: None,
             foreign_at: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             http: BTreeMap::new(),
@@ -248,6 +251,7 @@ impl World {
         self.note("the client is restarted");
         self.strike(TroubleKind::Restart);
         self.answered_at = self.now;
+        self.last_write = None;
         // A machine that starts is awake.
         self.wake();
         // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
