@@ -46,22 +46,34 @@ fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
 
 #[test]
 fn commands_that_no_channel_may_carry_are_refused() {
-    for (name, channel, model) in [
-        ("MQTT by choice", CommandChannel::Mqtt, "BB-V2-0-L"),
-        ("a model that nothing is known of", CommandChannel::Auto, "QQ-V9"),
-    ] {
-        let mut kept = stored();
-        kept.publish_denied_at = Some(rig::START / 1_000 - 60);
-        let start = Start::Resume { stored: kept.clone(), password: None };
-        let mut rig = Rig::with(by(channel), start, 0);
-        rig.cloud.devices = vec![(LITE.into(), model.into())];
-        rig.stored = Some(kept);
-        rig.run(secs(10));
-        let id = rig.set(LITE, 21.0);
-        rig.run(secs(35));
-        assert_eq!(rig.verdict(id), Verdict::Refused(Refused::NotPermitted), "{name}");
-        assert!(rig.commands().is_empty() && rig.log.updates.is_empty(), "{name}");
-    }
+    // A model that nothing is known of has no second channel, and an earlier run found that MQTT may not be used.
+    let mut kept = stored();
+    kept.publish_denied_at = Some(rig::START / 1_000 - 60);
+    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
+    rig.cloud.devices = vec![(LITE.into(), "QQ-V9".into())];
+    rig.stored = Some(kept);
+    rig.run(secs(10));
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(35));
+    assert_eq!(rig.verdict(id), Verdict::Refused(Refused::NotPermitted));
+    assert!(rig.commands().is_empty() && rig.log.updates.is_empty());
+}
+
+#[test]
+fn where_mqtt_is_chosen_and_denies_commands_they_are_refused_once_that_is_known() {
+    let mut rig = resume(by(CommandChannel::Mqtt));
+    rig.cloud.close_on_publish = true;
+    rig.run(secs(10));
+    let verdicts: Vec<Verdict> = (0..5)
+        .map(|_| {
+            let id = rig.set(LITE, 21.0);
+            rig.run(secs(60));
+            rig.verdict(id)
+        })
+        .collect();
+    assert!(matches!(verdicts[0], Verdict::Unconfirmed { .. }), "{verdicts:?}");
+    assert_eq!(verdicts[4], Verdict::Refused(Refused::NotPermitted), "{verdicts:?}");
+    assert!(rig.log.updates.is_empty());
 }
 
 #[test]

@@ -404,6 +404,28 @@ fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
 }
 
 #[test]
+fn a_denial_of_an_earlier_run_is_tried_at_once_where_mqtt_is_chosen() {
+    let mut kept = stored();
+    kept.publish_denied_at = Some(rig::START / 1_000 - 60);
+    let start = Start::Resume { stored: kept, password: None };
+    let mut rig = Rig::with(by(CommandChannel::Mqtt), start, 0);
+    assert!(one_shot(&mut rig).is_confirmed());
+    assert_eq!((rig.commands().len(), updated(&rig).len()), (1, 0));
+}
+
+#[test]
+fn a_broker_that_refuses_to_connect_delays_no_command() {
+    let mut rig = Rig::new();
+    rig.cloud.connack = Some(ConnectRefusal::NotAuthorized);
+    rig.run(secs(5));
+    let asked = rig.mono;
+    let id = rig.set(LITE, 22.0);
+    rig.run(secs(20));
+    assert!(rig.verdict(id).is_confirmed());
+    assert!(rig.log.updates[0].0 - asked < secs(1), "{:?} {:?}", asked, rig.log.updates);
+}
+
+#[test]
 fn a_chosen_channel_is_the_only_one() {
     let mut rig = resume(by(CommandChannel::Mqtt));
     rig.cloud.close_on_publish = true;

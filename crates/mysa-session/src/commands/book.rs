@@ -97,6 +97,11 @@ impl CommandBook {
         self.commands.iter().any(|command| command.device == device)
     }
 
+    /// Whether evidence is awaited of any command.
+    pub(crate) fn is_observing(&self) -> bool {
+        self.commands.iter().any(|command| command.next == NextStep::Observe && command.first_sent.is_some())
+    }
+
     /// The fields of a thermostat that are asked for and not decided.
     pub(crate) fn pending(&self, device: DeviceId) -> Change {
         let of_device = self.commands.iter().filter(|command| command.device == device);
@@ -194,12 +199,18 @@ impl CommandBook {
     }
 
     /// When the thermostat may be written to: writes to one keep a distance, and so do those to several.
-    pub(crate) fn send_at(&self, device: DeviceId, interval: Duration, spacing: Duration) -> Duration {
+    pub(crate) fn send_at(
+        &self,
+        device: DeviceId,
+        interval: Duration,
+        spacing: Duration,
+        now: Duration,
+    ) -> Duration {
         let queued = self
             .transmissions
             .iter()
             .filter(|transmission| transmission.state == TransmissionState::Queued)
-            .map(|transmission| (transmission.device, transmission.queued_at));
+            .map(|transmission| (transmission.device, transmission.expected_at(now)));
         let after = |(written, at): (DeviceId, Duration)| {
             at.saturating_add(if written == device { interval } else { spacing })
         };

@@ -54,8 +54,9 @@ impl Routes<'_> {
             CommandChannel::Mqtt => Ok(Channel::Mqtt),
             CommandChannel::Structured => Ok(Channel::Structured),
             CommandChannel::Auto if self.reaches_structured(device) => {
-                let missing = self.mqtt.route(device.id()).is_none()
-                    && (waited || (self.level == Level::RestOnly && !self.mqtt.is_live()));
+                let hopeless = (self.level == Level::RestOnly && !self.mqtt.is_live())
+                    || self.mqtt.is_connecting_refused();
+                let missing = self.mqtt.route(device.id()).is_none() && (waited || hopeless);
                 let mqtt = by_mqtt && !must && !missing && !permission.is_doubtful();
                 Ok(if mqtt { Channel::Mqtt } else { Channel::Structured })
             }
@@ -111,7 +112,7 @@ impl CommandBook {
         }
         self.ask_again(cx.now, cx.settings.command_repeats);
         for id in self.waiting_devices() {
-            let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing);
+            let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing, cx.mono());
             if at <= cx.mono() {
                 self.dispatch_to(cx, routes, id, decisions);
             }
@@ -182,7 +183,7 @@ impl CommandBook {
         let mut due = self.deadline().map(|at| Deadline::new(at, Wake::Command));
         for id in self.waiting_devices() {
             let Some(device) = routes.devices.find(id) else { continue };
-            let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing);
+            let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing, cx.mono());
             let must = self.needs_structured(id);
             // Without a way out there is nothing to be woken for: the end of the wait for it wakes.
             let ready = match routes.channel(cx, device, self.has_waited(cx, id), must) {

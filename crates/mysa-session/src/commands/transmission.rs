@@ -17,6 +17,9 @@ const DEVICE_STAMP_MS: i64 = 1_999;
 /// time is known to a second or two.
 const CLOUD_STAMP_MS: i64 = 2_000;
 
+/// Time within which a connection for a request usually stands.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
+
 /// One message, or one request, for the commands of one thermostat.
 #[derive(Debug)]
 pub(crate) struct Transmission {
@@ -33,6 +36,17 @@ pub(crate) struct Transmission {
     /// When the structured service is next asked what it reports, and how often it was.
     pub(crate) look_at: Option<Duration>,
     pub(crate) looks: u8,
+}
+
+impl Transmission {
+    /// When a transmission that is queued is taken to be written. One by the structured service waits for a connection;
+    /// others keep their distance to it for a while, not for as long as a host may hang.
+    pub(crate) fn expected_at(&self, now: Duration) -> Duration {
+        match self.payload.channel() {
+            Channel::Mqtt => self.queued_at,
+            Channel::Structured => now.clamp(self.queued_at, self.queued_at.saturating_add(CONNECTS_WITHIN)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -13,7 +13,7 @@ use crate::mqtt::connection::{Connection, ConnectionEvent, Phase, Publishing, SU
 use crate::mqtt::permission::Permission;
 use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
-use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
+use crate::{CommandChannel, ConnId, Deadline, Dial, Output, Reason, Wake};
 
 /// All MQTT connections of the account. One is enough for 50 filters; each further 50 have another.
 #[derive(Debug)]
@@ -180,6 +180,11 @@ impl ConnectionPool {
         let refused =
             self.connections.iter().any(|connection| connection.is_settled() && !connection.has_granted());
         if refused { Some(Reason::SubscriptionsRefused) } else { self.trouble }
+    }
+
+    /// Whether the broker has refused the last CONNECT, and there is no connection.
+    pub(crate) fn is_connecting_refused(&self) -> bool {
+        matches!(self.trouble, Some(Reason::ConnectRefused(_))) && !self.is_live()
     }
 
     /// Connections that failed in a row, and when the next is dialled.
@@ -436,9 +441,11 @@ impl ConnectionPool {
         ending.is_some()
     }
 
-    /// An earlier run found that this account may not publish. That is believed for a day, and tried again in between.
+    /// An earlier run found that this account may not publish. That is believed for a day, and tried again in between;
+    /// at once where MQTT alone is to be used.
     pub(crate) fn remember_denial(&mut self, cx: &Context, at: UnixTime) {
-        let age = cx.time().since(at).filter(|age| *age < cx.settings.denial_life);
+        let chosen = cx.settings.channel == CommandChannel::Mqtt;
+        let age = cx.time().since(at).filter(|age| *age < cx.settings.denial_life && !chosen);
         if let Some(age) = age {
             let probe_at = cx.after(cx.settings.read_only_probe.saturating_sub(age));
             self.permission.deny(at, probe_at);

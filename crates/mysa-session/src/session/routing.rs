@@ -65,6 +65,9 @@ impl Session {
                     Err(_) => rest.unreadable(cx, status),
                 }
                 rest.states_done(cx, states.is_ok(), live);
+                if commands.is_observing() {
+                    rest.schedule_states_no_later_than(cx.after(STATE_CHECK_DELAY));
+                }
             }
             (Purpose::States, _) => rest.states_done(cx, false, live),
             (Purpose::Reported(id), Outcome::Done) => {

@@ -536,15 +536,29 @@ fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_
 fn writes_keep_a_distance_by_thermostat_and_by_account() {
     let (interval, spacing) = (SPACING, Duration::from_secs(1));
     let mut desk = Desk::new();
-    assert_eq!(desk.book.send_at(lite(), interval, spacing), Duration::ZERO, "the first waits for nothing");
+    let send_at = |desk: &Desk, device, now: Now| desk.book.send_at(device, interval, spacing, now.mono);
+    assert_eq!(send_at(&desk, lite(), at(9)), Duration::ZERO, "the first waits for nothing");
     desk.add(setpoint(22), at(9), 30);
     let queued = desk.queue(Channel::Mqtt, at(9));
-    assert_eq!(desk.book.send_at(other(), interval, spacing), at(9).mono + spacing);
+    assert_eq!(send_at(&desk, other(), at(9)), at(9).mono + spacing);
+    assert_eq!(send_at(&desk, other(), at(12)), at(9).mono + spacing);
     desk.book.unqueue(queued);
-    assert_eq!(desk.book.send_at(other(), interval, spacing), Duration::ZERO, "nothing was written");
+    assert_eq!(send_at(&desk, other(), at(9)), Duration::ZERO, "nothing was written");
     desk.send(Channel::Mqtt, at(10));
-    assert_eq!(desk.book.send_at(lite(), interval, spacing), at(10).mono + interval);
-    assert_eq!(desk.book.send_at(other(), interval, spacing), at(10).mono + spacing);
+    assert_eq!(send_at(&desk, lite(), at(10)), at(10).mono + interval);
+    assert_eq!(send_at(&desk, other(), at(10)), at(10).mono + spacing);
+}
+
+#[test]
+fn others_keep_their_distance_to_a_request_that_waits_for_its_connection_but_not_for_ever() {
+    let spacing = Duration::from_secs(1);
+    let mut desk = Desk::new();
+    desk.add(setpoint(22), at(9), 30);
+    desk.queue(Channel::Structured, at(9));
+    for (now, free) in [(9, 10), (11, 12), (12, 13), (13, 13), (60, 13)] {
+        let send_at = desk.book.send_at(other(), SPACING, spacing, at(now).mono);
+        assert_eq!(send_at, at(free).mono, "at {now}");
+    }
 }
 
 #[test]
