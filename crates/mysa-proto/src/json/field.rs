@@ -1,5 +1,5 @@
-//! Readers of the values of fields: what is absent, `null`, -1, of the wrong type or out of range becomes `None`,
-//! and the fields beside it are read all the same. An error means that the text is no JSON, never that a value is odd.
+//! Readers of field values. A value that is absent, `null`, -1, of the wrong type or out of range becomes `None` and
+//! does not affect other fields. An error means that the text is not JSON, never that a value is unexpected.
 
 use crate::json::plain_number::PlainNumber;
 use crate::json::reader::{Reader, Stop};
@@ -7,32 +7,32 @@ use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, Relativ
 
 pub(crate) type Read<T> = Result<Option<T>, Stop>;
 
-/// The fields of an object, read member by member.
+/// Struct whose fields are read from the members of an object.
 pub(crate) trait ReadFields<'a>: Default {
-    /// Every key that [`ReadFields::field`] knows.
+    /// Keys that [`ReadFields::field`] knows.
     const KEYS: &'static [&'static str];
 
-    /// Reads the value of `key`, or leaves it unread and returns `false` if the key is not known. Of a key that
-    /// occurs twice the last one counts.
+    /// Reads the value of `key`. Returns `false` and consumes nothing if the key is unknown. The last value of a
+    /// repeated key wins.
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
-    /// Reads members from the opening bracket on for as long as they come in the order of [`ReadFields::KEYS`], none of which
-    /// needs to be there. Returns what stands before the next: see [`Reader::consume_key`].
+    /// Fast path: reads members while they are in the order of [`ReadFields::KEYS`]; any of them may be missing.
+    /// Returns the byte before the next member, as for [`Reader::consume_key`].
     ///
-    /// Devices write the keys of a message always in the same order, so that each is told by one comparison.
+    /// A device always writes the keys of a message in the same order, so one comparison identifies each key.
     #[inline(always)]
     fn in_order(&mut self, _reader: &mut Reader<'a>) -> Result<u8, Stop> {
         Ok(b'{')
     }
 
-    /// Reads an object. Anything else, `null` above all, reads as an object without members.
+    /// Reads an object. Any other value, such as `null`, reads as an empty object.
     fn read(reader: &mut Reader<'a>) -> Result<Self, Stop> {
         let mut fields = Self::default();
         fields.fill(reader)?;
         Ok(fields)
     }
 
-    /// The same, into fields that hold nothing yet.
+    /// Like [`ReadFields::read`], into fields that are still empty.
     #[inline(always)]
     fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         if reader.peek() != Some(b'{') {
@@ -47,7 +47,7 @@ pub(crate) trait ReadFields<'a>: Default {
         Ok(())
     }
 
-    /// Reads a member, whichever it is.
+    /// Reads one member. Skips the value of an unknown key.
     fn member(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
         reader.member(|reader, key| {
             if !self.field(key, reader)? {
@@ -58,7 +58,7 @@ pub(crate) trait ReadFields<'a>: Default {
     }
 }
 
-/// Declares a struct of optional fields, their keys, and how each is read.
+/// Declares a struct of optional fields with the key and reader of each.
 macro_rules! fields {
     (
         $lt:lifetime;
@@ -101,7 +101,7 @@ macro_rules! fields {
 }
 pub(crate) use fields;
 
-/// Reads members that come in this order; each may be missing. `before` is what stands before the next.
+/// Reads members that come in this order; each may be missing. `before` is the byte before the next member.
 macro_rules! members {
     ($reader:ident, $before:ident; $($key:literal => $read:expr;)*) => {$(
         if $reader.consume_key($before, $crate::json::field::quoted!($key)) {
@@ -112,7 +112,7 @@ macro_rules! members {
 }
 pub(crate) use members;
 
-/// A key as it mostly stands in the text: in quotes, the colon right behind it.
+/// Key in its usual form: in quotes, followed by a colon.
 macro_rules! quoted {
     ($key:literal) => {
         const {
@@ -126,7 +126,7 @@ macro_rules! quoted {
 }
 pub(crate) use quoted;
 
-/// Reads what is not written as a plain number: any other number, or a string that holds one. Booleans are not numbers.
+/// Slow path: reads a number in any notation, or a string that contains one. Booleans are not numbers.
 #[cold]
 #[inline(never)]
 fn parse_slow<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option<T>) -> Read<T> {
@@ -141,7 +141,7 @@ fn parse_slow<'a, T>(reader: &mut Reader<'a>, make: fn(JsonNumber<'a>) -> Option
     Ok(number.and_then(make))
 }
 
-/// A finite number other than -1, by which the cloud says "missing".
+/// Finite number other than -1, which the cloud sends for a missing value.
 pub(crate) fn quantity(reader: &mut Reader<'_>) -> Read<f64> {
     match reader.plain_number(PlainNumber::to_f64) {
         Some(value) => Ok(known(value)),
@@ -154,7 +154,7 @@ fn known(value: f64) -> Option<f64> {
     (value != -1.0).then_some(value)
 }
 
-/// °C. Beyond -60 to 130 a sensor is broken, not warm.
+/// Temperature in °C. A value outside -60 to 130 comes from a broken sensor.
 pub(crate) fn celsius(reader: &mut Reader<'_>) -> Read<Celsius> {
     match reader.plain_number(PlainNumber::to_hundredths) {
         Some(-100) => Ok(None),
@@ -185,7 +185,7 @@ pub(crate) fn amperes(reader: &mut Reader<'_>) -> Read<Amperes> {
     Ok(quantity(reader)?.and_then(Amperes::from_amperes))
 }
 
-/// A whole number other than -1.
+/// Integer other than -1.
 #[inline]
 pub(crate) fn integer(reader: &mut Reader<'_>) -> Read<i64> {
     match reader.small_whole() {
@@ -202,22 +202,22 @@ fn large_integer(reader: &mut Reader<'_>) -> Read<i64> {
     }
 }
 
-/// A whole number, -1 included: for the one field, `tm`, where it means something.
+/// Integer including -1, which has a meaning in the field `tm`.
 pub(crate) fn any_integer(reader: &mut Reader<'_>) -> Read<i64> {
     parse_slow(reader, JsonNumber::to_i64)
 }
 
-/// A whole percentage.
+/// Percentage from 0 to 100, without a fraction.
 pub(crate) fn percent(reader: &mut Reader<'_>) -> Read<u8> {
     Ok(integer(reader)?.and_then(|value| u8::try_from(value).ok()).filter(|&value| value <= 100))
 }
 
-/// A count of seconds.
+/// Number of seconds.
 pub(crate) fn seconds(reader: &mut Reader<'_>) -> Read<u32> {
     Ok(integer(reader)?.and_then(|value| u32::try_from(value).ok()))
 }
 
-/// A count of seconds, as the settings of the display hold it.
+/// Number of seconds in a display setting.
 pub(crate) fn seconds16(reader: &mut Reader<'_>) -> Read<u16> {
     Ok(integer(reader)?.and_then(|value| u16::try_from(value).ok()))
 }
@@ -237,7 +237,7 @@ pub(crate) fn flag(reader: &mut Reader<'_>) -> Read<bool> {
     }
 }
 
-/// A time in seconds or milliseconds, perhaps printed as a float.
+/// Time in seconds or milliseconds, possibly with a fraction.
 pub(crate) fn time(reader: &mut Reader<'_>) -> Read<UnixTime> {
     match reader.ten_whole() {
         Some(value) => Ok(i64::try_from(value).ok().and_then(UnixTime::from_wire)),
@@ -269,7 +269,7 @@ pub(crate) fn text<'a>(reader: &mut Reader<'a>) -> Read<JsonStr<'a>> {
     Ok(None)
 }
 
-/// A nested object; `None` for anything else.
+/// Nested object. `None` for any other value.
 pub(crate) fn nested<'a, T: ReadFields<'a>>(reader: &mut Reader<'a>) -> Read<T> {
     if reader.peek() == Some(b'{') {
         return T::read(reader).map(Some);

@@ -1,9 +1,9 @@
-//! A reader for the JSON that thermostats write: borrowed, in one pass, without allocation.
+//! Reader for the JSON that thermostats write: borrowing, in one pass, without allocation.
 //!
-//! It differs from a strict reader where devices do: control characters may stand raw inside a string, an unknown
-//! escape stands for the character behind the backslash, NUL bytes may follow the document, and the literals a C
-//! library prints for floats that are no numbers (`nan`, `inf`) read as `null`. Work is linear in the length of the
-//! input and nesting is bounded, so no input is expensive.
+//! It is more lenient than a strict reader where devices deviate: raw control characters are allowed in strings, an
+//! unknown escape reads as the character after the backslash, NUL bytes may follow the document, and the literals that
+//! a C library prints for floats that are not numbers (`nan`, `inf`) read as `null`. Work is linear in the length of
+//! the input, and nesting is bounded.
 
 pub(crate) mod field;
 mod number;
@@ -21,14 +21,14 @@ use core::fmt;
 use crate::json::reader::{Reader, Stop};
 use crate::json::string::as_text;
 
-/// Deepest nesting that is read. Devices nest three levels.
+/// Largest nesting depth that is accepted. Devices nest three levels.
 pub(crate) const MAX_DEPTH: u32 = 64;
 
-/// One JSON value, borrowed from the text it was read from. Arrays and objects are kept as text and walked on demand.
+/// JSON value, borrowed from the text it was read from. Arrays and objects are kept as text and walked on demand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the kinds of value JSON has")]
 pub enum Json<'a> {
-    /// `null`, or a float literal that is no number.
+    /// `null`, or a literal such as `nan`.
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -42,7 +42,7 @@ pub enum Json<'a> {
     Object(RawJson<'a>),
 }
 
-/// A well-formed JSON value kept as the text the device wrote.
+/// Well-formed JSON value, kept as the text that the device wrote.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct RawJson<'a>(
     /// UTF-8.
@@ -50,39 +50,39 @@ pub struct RawJson<'a>(
 );
 
 impl<'a> RawJson<'a> {
-    /// Reads a text that holds exactly one JSON value.
+    /// Parses a text that contains exactly one JSON value.
     ///
     /// # Errors
     ///
-    /// Says where the text stops being JSON.
+    /// The offset at which the text stops being JSON.
     pub fn new(text: &'a str) -> Result<Self, JsonError> {
         let mut reader = Reader::new(text.as_bytes());
         let value = reader.skip_value().and_then(|value| reader.end().map(|()| value));
         value.map_err(|Stop| reader.error())
     }
 
-    /// The text, without surrounding white space. It is JSON, save that control characters may stand raw in strings.
+    /// Text of the value, without surrounding white space. It is JSON, except that strings may contain raw control
+    /// characters.
     ///
-    /// Each call walks the text once: that it is UTF-8 is known, but cannot be said without unsafe code.
+    /// Each call validates UTF-8 again, because the crate has no unsafe code.
     #[must_use]
     pub fn as_str(self) -> &'a str {
         as_text(self.0)
     }
 
-    /// The value itself.
+    /// Parsed value.
     #[must_use]
     pub fn value(self) -> Json<'a> {
         Reader::new(self.0).value().unwrap_or(Json::Null)
     }
 
-    /// The members of an object, in the order written; nothing for any other value. A key that occurs twice comes
-    /// twice.
+    /// Members of an object, in the order written. Empty for any other value. A repeated key is returned each time.
     #[must_use]
     pub const fn members(self) -> Members<'a> {
         Members { rest: Reader::new(self.0), started: false }
     }
 
-    /// The elements of an array; nothing for any other value.
+    /// Elements of an array. Empty for any other value.
     #[must_use]
     pub const fn elements(self) -> Elements<'a> {
         Elements { rest: Reader::new(self.0), started: false }
@@ -105,7 +105,7 @@ impl fmt::Display for RawJson<'_> {
     }
 }
 
-/// The iterator of [`RawJson::members`].
+/// Iterator of [`RawJson::members`].
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
     rest: Reader<'a>,
@@ -124,7 +124,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The iterator of [`RawJson::elements`].
+/// Iterator of [`RawJson::elements`].
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     rest: Reader<'a>,
@@ -142,27 +142,27 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Error of a text that is not JSON. Offsets are in bytes from its start.
+/// Syntax error in a JSON text. Offsets are in bytes from its start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// The text ended where more had to follow.
+    /// The text ends too early.
     Truncated {
         /// Length of the text.
         at: usize,
         /// Description of what is missing.
         expected: &'static str,
     },
-    /// A character that cannot stand there.
+    /// A character is not valid at its offset.
     Syntax {
         /// Offset of the character.
         at: usize,
         /// Description of what is valid there.
         expected: &'static str,
     },
-    /// Arrays and objects are nested deeper than is read.
+    /// Arrays and objects are nested too deeply.
     TooDeep {
-        /// Offset of the bracket that is one too many.
+        /// Offset of the first bracket beyond the limit.
         at: usize,
     },
 }
@@ -170,9 +170,9 @@ pub enum JsonError {
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Truncated { at, expected } => write!(f, "cut off after {at} bytes, expected {expected}"),
-            Self::Syntax { at, expected } => write!(f, "not JSON at byte {at}, expected {expected}"),
-            Self::TooDeep { at } => write!(f, "nested deeper than {MAX_DEPTH} levels at byte {at}"),
+            Self::Truncated { at, expected } => write!(f, "truncated after {at} bytes: expected {expected}"),
+            Self::Syntax { at, expected } => write!(f, "not JSON at byte {at}: expected {expected}"),
+            Self::TooDeep { at } => write!(f, "nested more than {MAX_DEPTH} levels deep at byte {at}"),
         }
     }
 }

@@ -2,35 +2,35 @@ use core::fmt;
 
 use crate::json::work;
 
-/// A JSON number as the device wrote it. Which type it becomes is for the field that asks: ids exceed what a float
-/// can hold.
+/// JSON number as the device wrote it. The reader of each field chooses the type, because ids exceed the precision of a
+/// float.
 #[derive(Clone, Copy)]
 pub struct JsonNumber<'a> {
     text: &'a str,
-    /// The digits without the point, and the power of ten they are to be multiplied by; both only if `exact`.
+    /// Digits without the decimal point, and the power of ten that scales them. Valid only if `exact`.
     digits: u64,
     power: i32,
     exact: bool,
 }
 
 impl<'a> JsonNumber<'a> {
-    /// Reads a text that is exactly one JSON number, surrounding white space aside.
+    /// Parses a text that is exactly one JSON number, apart from surrounding white space.
     #[must_use]
     pub fn new(text: &'a str) -> Option<Self> {
         let text = text.as_bytes().trim_ascii();
         Self::read(text).ok().filter(|&(_, used)| used == text.len()).map(|(number, _)| number)
     }
 
-    /// Reads the number a text begins with, and says how long it is; or, how far into it a digit was missing.
-    // Always inline, with those that call it: handed over in memory, its parts are written one by one and read back as
-    // wide words, for which the processor waits. It was a third of the time of a status.
+    /// Reads the number at the front of a text and returns its length. The error is the offset of a missing digit.
+    // Always inline, like its callers: returned through memory, the fields are stored one by one and loaded as wide
+    // words, which stalls the processor. That took a third of the time of a status.
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, usize), usize> {
         let negative = bytes.first() == Some(&b'-');
         let start = usize::from(negative);
         let (mut digits, mut at) = (0, start);
         if bytes.get(at) == Some(&b'0') {
-            // JSON has no leading zeros; one that stands there ends the number, and what follows is the error.
+            // JSON has no leading zeros: a zero ends the integer part, and a digit after it is an error.
             at += 1;
         } else {
             (digits, at) = run_of_digits(bytes, at, 0);
@@ -47,7 +47,7 @@ impl<'a> JsonNumber<'a> {
             }
             power = i32::try_from(at - point).map_or(i32::MIN / 4, |places| -places);
         }
-        // Nineteen digits cannot overflow, and most numbers have fewer. The point is counted along, and does no harm.
+        // Nineteen digits cannot overflow. The decimal point is counted as one of them, which is harmless.
         let exact = at - start <= 19 || {
             let exact = exact_digits(bytes.get(start..at).unwrap_or_default());
             digits = exact.unwrap_or_default();
@@ -62,7 +62,7 @@ impl<'a> JsonNumber<'a> {
             let start = at;
             let mut exponent = 0_i32;
             while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
-                // Stops growing where every value is zero or infinite anyway.
+                // Saturates where every value is zero or infinite.
                 exponent =
                     exponent.saturating_mul(10).saturating_add(i32::from(digit - b'0')).min(i32::MAX / 4);
                 at += 1;
@@ -78,7 +78,7 @@ impl<'a> JsonNumber<'a> {
         Ok((Self { text, digits, power, exact }, at))
     }
 
-    /// The number as it was written.
+    /// Text of the number.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         self.text
@@ -88,7 +88,7 @@ impl<'a> JsonNumber<'a> {
         self.text.as_bytes().first() == Some(&b'-')
     }
 
-    /// The nearest float. `None` if there is none, as for `1e999`.
+    /// Nearest float. `None` if it is infinite, as for `1e999`.
     #[must_use]
     #[inline]
     pub fn to_f64(self) -> Option<f64> {
@@ -106,7 +106,8 @@ impl<'a> JsonNumber<'a> {
         self.text.parse().ok().filter(|value: &f64| value.is_finite())
     }
 
-    /// Sign and magnitude, if the number is whole, however it is written (`40`, `40.0`, `4e1`), and below 2^64.
+    /// Sign and magnitude of an integer in any notation (`40`, `40.0`, `4e1`). `None` if it is not whole or not below
+    /// 2^64.
     #[must_use]
     #[inline]
     pub fn to_integer(self) -> Option<(bool, u64)> {
@@ -123,7 +124,7 @@ impl<'a> JsonNumber<'a> {
         Some((self.is_negative() && digits != 0, digits))
     }
 
-    /// The number, if it is whole and fits.
+    /// Integer in any notation. `None` if it is not whole or out of range.
     #[must_use]
     #[inline]
     pub fn to_i64(self) -> Option<i64> {
@@ -131,26 +132,29 @@ impl<'a> JsonNumber<'a> {
         if negative { 0_i64.checked_sub_unsigned(digits) } else { i64::try_from(digits).ok() }
     }
 
-    /// The number without its fraction, if it fits: for times, which some clouds print with one.
+    /// Number rounded down, for times, which the cloud sometimes prints with a fraction. `None` if it is out of range.
     #[must_use]
     pub fn to_i64_floor(self) -> Option<i64> {
         self.to_i64().or_else(|| {
             const LIMIT: f64 = 9.0e18;
             let value = self.to_f64().filter(|value| value.abs() < LIMIT)?;
-            #[expect(clippy::cast_possible_truncation, reason = "meant, and in range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "truncation is intended, and the range is checked"
+            )]
             let whole = value as i64;
             Some(if value < 0.0 { whole - 1 } else { whole })
         })
     }
 }
 
-/// Powers of ten that are exact floats.
+/// Powers of ten that a float represents exactly.
 pub(crate) const EXACT: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Takes digits for as long as there are any. Wraps, which is for the caller to notice.
+/// Reads consecutive digits from `at`. Overflow wraps: the caller checks the number of digits.
 #[inline]
 pub(crate) fn run_of_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (u64, usize) {
     let start = at;
@@ -166,7 +170,7 @@ pub(crate) fn run_of_digits(bytes: &[u8], mut at: usize, mut digits: u64) -> (u6
     (digits, at)
 }
 
-/// The digits of a long number, if they fit.
+/// Digits of a long number, or `None` on overflow.
 #[cold]
 fn exact_digits(bytes: &[u8]) -> Option<u64> {
     work::count(bytes.len());
@@ -181,7 +185,7 @@ impl fmt::Debug for JsonNumber<'_> {
     }
 }
 
-/// Two numbers are equal if they are written alike.
+/// Compares the texts of the numbers.
 impl PartialEq for JsonNumber<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text

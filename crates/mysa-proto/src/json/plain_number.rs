@@ -1,20 +1,19 @@
 use crate::json::number::{EXACT, run_of_digits};
 use crate::json::work;
 
-/// A number written without exponent, in at most nineteen digits, as nearly all are: read in registers, without its text.
-/// [`JsonNumber`](crate::JsonNumber) reads the others, and every number the same way.
+/// Number without an exponent and with at most nineteen digits, as nearly all are: read in registers, without its text.
+/// [`JsonNumber`](crate::JsonNumber) reads every number and gives the same values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainNumber {
     negative: bool,
-    /// The digits without the point.
+    /// Digits without the decimal point.
     digits: u64,
-    /// Number of them behind the decimal point.
+    /// Number of digits after the decimal point.
     places: usize,
 }
 
 impl PlainNumber {
-    /// Reads a number such as `18.9` or `1.0`, as nearly all that thermostats write are: one place behind one or two
-    /// digits, and no more behind it.
+    /// Fast path for the usual form: one or two digits, a decimal point and one digit, such as `18.9` or `1.0`.
     #[inline(always)]
     fn read_short(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (four, behind) = bytes.split_first_chunk()?;
@@ -34,7 +33,7 @@ impl PlainNumber {
         matches!(rest, [b',' | b'}', ..]).then_some((number, rest))
     }
 
-    /// Reads the number a text begins with, if it is plain, and says what follows.
+    /// Reads the plain number at the front of a text and returns the rest.
     #[inline(always)]
     pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         Self::read_short(bytes).or_else(|| Self::read_any(bytes))
@@ -61,14 +60,14 @@ impl PlainNumber {
             }
         }
         let rest = unsigned.get(at..)?;
-        // Nineteen digits cannot overflow. The point is counted along, and does no harm.
+        // Nineteen digits cannot overflow. The decimal point is counted as one of them, which is harmless.
         if at > 19 || matches!(rest, [b'e' | b'E', ..]) {
             return None;
         }
         Some((Self { negative, digits, places }, rest))
     }
 
-    /// Reads a whole number of one or two digits, and no more behind it, as numbers of messages are.
+    /// Reads an integer of one or two digits, such as the number of a message.
     #[inline(always)]
     pub(crate) fn read_small(bytes: &[u8]) -> Option<(u8, &[u8])> {
         let (small, rest) = match *bytes {
@@ -81,7 +80,7 @@ impl PlainNumber {
         Some((small, rest))
     }
 
-    /// Reads a whole number of ten digits, and no more behind it, as times are.
+    /// Reads an integer of ten digits, such as a time in seconds.
     #[inline(always)]
     pub(crate) fn read_ten(bytes: &[u8]) -> Option<(u64, &[u8])> {
         let (eight, [ten @ b'0'..=b'9', one @ b'0'..=b'9', behind @ ..]) = bytes.split_first_chunk::<8>()?
@@ -96,7 +95,7 @@ impl PlainNumber {
         Some((eight_digits(*eight)? * 100 + last, behind))
     }
 
-    /// The same for whole numbers that are not negative, of which the long ones are read eight digits at a time.
+    /// Reads an integer that is not negative, eight digits at a time.
     #[inline(always)]
     pub(crate) fn read_whole(bytes: &[u8]) -> Option<(u64, &[u8])> {
         let (mut digits, mut rest) = (0_u64, bytes);
@@ -117,7 +116,7 @@ impl PlainNumber {
 
     #[inline(always)]
     pub(crate) fn to_f64(self) -> Option<f64> {
-        // Both operands are exact floats, so one rounding gives the nearest (Clinger's fast path).
+        // Both operands are exact floats, so one rounding gives the nearest float (Clinger's fast path).
         if self.digits > 1 << 53 {
             return None;
         }
@@ -126,7 +125,7 @@ impl PlainNumber {
         Some(if self.negative { -value } else { value })
     }
 
-    /// Hundredths, if that is exact.
+    /// Number in hundredths, or `None` if that is not exact.
     #[inline(always)]
     pub(crate) fn to_hundredths(self) -> Option<i32> {
         let hundredths = match self.places {
@@ -140,7 +139,7 @@ impl PlainNumber {
     }
 }
 
-/// The digits in four bytes of which those are digits that are zeros in the pattern, and the others like there.
+/// Digits in four bytes that match a pattern, in which `0` stands for any digit.
 #[inline(always)]
 const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
     let mut mask = [0; 4];
@@ -151,7 +150,7 @@ const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
     }
     let mask = u32::from_le_bytes(mask);
     let digits = bytes & mask;
-    // With six added, what is more than nine overflows into the half of its byte that is masked out.
+    // Adding six to a value above nine overflows into the masked half of its byte.
     let six = mask / 0x0F * 6;
     if bytes & !mask == u32::from_le_bytes(pattern) && (digits + six) & !mask == 0 {
         Some(digits.to_le_bytes())
@@ -160,12 +159,12 @@ const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
     }
 }
 
-/// The value of eight digits, if they all are.
+/// Value of eight digits. `None` if a byte is not a digit.
 #[inline(always)]
 fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
     // The first digit is the lowest byte.
     let digits = u64::from_le_bytes(bytes) ^ u64::from_ne_bytes([b'0'; 8]);
-    // Marks in the highest bit of each byte what is more than nine. What runs over into the next was marked itself.
+    // Sets the highest bit of each byte above nine. Only a byte that is marked itself can carry into the next.
     let more = digits | digits.wrapping_add(u64::from_ne_bytes([0x80 - 10; 8]));
     if more & u64::from_ne_bytes([0x80; 8]) != 0 {
         return None;
@@ -238,7 +237,7 @@ mod tests {
         }
     }
 
-    /// The general reader is asked where the number ends, and what it is.
+    /// Compares both the end and the value of the number with the general reader.
     #[test]
     fn every_short_text_is_read_as_the_general_reader_does_or_left_to_it() {
         // With the characters before and behind the digits.

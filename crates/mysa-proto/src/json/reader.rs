@@ -4,19 +4,19 @@ use crate::json::string::is_utf8;
 use crate::json::work;
 use crate::{Json, JsonError, JsonNumber, JsonStr, RawJson};
 
-/// A place in a JSON text. Every method that reads a value leaves the reader behind it.
+/// Cursor over a JSON text. Every method that reads a value leaves the cursor after it.
 ///
-/// The text read so far is UTF-8: strings are checked as they are read, and beside them JSON is ASCII.
+/// The text read so far is valid UTF-8: strings are checked as they are read, and everything else in JSON is ASCII.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     text: &'a [u8],
-    /// Text not read yet, to its end.
+    /// Text not read yet.
     rest: &'a [u8],
-    /// Error at this place, once reading has stopped.
+    /// Reason for which reading stopped. Meaningless before.
     fault: Fault,
 }
 
-/// Reading has stopped; [`Reader::error`] says why. An error that carries nothing lets values come in registers.
+/// Error that carries nothing, so that results stay in registers. [`Reader::error`] returns the details.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop;
 
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
         Self { text, rest: text, fault: Fault::Unexpected("") }
     }
 
-    /// The next byte that is not white space, which stays unread.
+    /// Returns the next byte that is not white space, without consuming it.
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over bytes that have been looked at.
+    /// Skips bytes that were peeked at.
     #[inline(always)]
     pub(crate) fn step(&mut self, count: usize) {
         work::count(count);
@@ -57,20 +57,20 @@ impl<'a> Reader<'a> {
         self.text.len() - self.rest.len()
     }
 
-    /// The place of the next value, for [`Reader::since`].
+    /// Returns the offset of the next value, for [`Reader::since`].
     #[inline]
     pub(crate) fn place(&mut self) -> usize {
         self.peek();
         self.at()
     }
 
-    /// The value that was read since `start`.
+    /// Returns the value that was read since the offset `start`.
     #[inline]
     pub(crate) fn since(&self, start: usize) -> RawJson<'a> {
         RawJson(self.text.get(start..self.at()).unwrap_or_default())
     }
 
-    /// Checks that nothing follows but white space and the NUL some C code sends along.
+    /// Checks that only white space and NUL bytes follow. Some firmware sends the NUL that ends a C string.
     #[inline]
     pub(crate) fn end(&mut self) -> Result<(), Stop> {
         while let Some(byte) = self.peek() {
@@ -82,14 +82,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Stops at what stands at the reader's place.
+    /// Records a syntax error at the current offset.
     #[cold]
     pub(crate) fn unexpected(&mut self, expected: &'static str) -> Stop {
         self.fault = Fault::Unexpected(expected);
         Stop
     }
 
-    /// The error at which reading has stopped.
+    /// Returns the error for which reading stopped.
     #[cold]
     pub(crate) fn error(&self) -> JsonError {
         let at = self.at();
@@ -100,8 +100,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Walks an object. `each` must read the value of its key, or return an error. Any other value is skipped, and
-    /// the result is `false`.
+    /// Walks an object. `each` must read the value of its key or return an error. A value that is not an object is
+    /// skipped, and the result is `false`.
     #[inline]
     pub(crate) fn object(
         &mut self,
@@ -119,8 +119,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// Steps over what stands before the next member: the opening bracket or a comma. False if it was the last, and the
-    /// object has ended.
+    /// Consumes the opening bracket or comma before the next member. Returns `false` at the end of the object.
     #[inline]
     pub(crate) fn next_member(&mut self, before: u8) -> Result<bool, Stop> {
         let found = self.peek();
@@ -139,9 +138,8 @@ impl<'a> Reader<'a> {
         Ok(more)
     }
 
-    /// Steps over what stands before the next member and over its key, if that is this one. `before` is the opening
-    /// bracket or a comma; the key is given with its quotes and colon. If there are blanks or escapes, they are not, and
-    /// [`Reader::member`] reads them.
+    /// Fast path: consumes `before` (the opening bracket or a comma) and `key`, given with its quotes and colon, if
+    /// exactly these bytes follow. [`Reader::member`] reads keys with blanks or escapes.
     #[inline(always)]
     pub(crate) fn consume_key<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
         work::count(1);
@@ -156,7 +154,7 @@ impl<'a> Reader<'a> {
         false
     }
 
-    /// Reads a member, whatever its key.
+    /// Reads a member with any key.
     #[inline]
     pub(crate) fn member<T>(
         &mut self,
@@ -170,7 +168,7 @@ impl<'a> Reader<'a> {
         each(self, key.decode_into(&mut buffer).unwrap_or_else(|| key.as_raw()))
     }
 
-    /// Steps over a bracket or comma: `true` if a member or element follows.
+    /// Consumes a bracket or comma. Returns `true` if a member or element follows.
     #[inline]
     pub(crate) fn advance(&mut self, open: u8, close: u8, started: &mut bool) -> Result<bool, Stop> {
         let first = !*started;
@@ -227,7 +225,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string with escapes, without an end, or that is no UTF-8.
+    /// Slow path: reads a string that has escapes, has no end, or is not UTF-8.
     #[inline(never)]
     fn escaped_string(&mut self) -> Result<JsonStr<'a>, Stop> {
         self.step(1);
@@ -235,7 +233,7 @@ impl<'a> Reader<'a> {
         loop {
             self.step(plain_length(self.rest).0);
             match *self.rest {
-                // Whatever follows the backslash belongs to the string, a quote above all.
+                // The character after a backslash, such as a quote, never ends the string.
                 [b'\\', _, ref behind @ ..] => self.rest = behind,
                 [b'"', ref behind @ ..] => {
                     let raw = self.text.get(start..self.at()).unwrap_or_default();
@@ -253,7 +251,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the number whose first byte is next; `None` for `-inf` and its like.
+    /// Reads a number. `None` for `-inf` and similar literals.
     #[inline(never)]
     pub(crate) fn number(&mut self) -> Result<Option<JsonNumber<'a>>, Stop> {
         let rest = self.rest;
@@ -270,8 +268,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the number that is next if it is written plainly, as nearly all are, and `make` can make something of it.
-    /// If not, it stays unread: [`Reader::number`] knows all numbers.
+    /// Fast path: reads a number in plain notation that `make` accepts. `None` consumes nothing: [`Reader::number`]
+    /// reads every number.
     #[inline(always)]
     pub(crate) fn plain_number<T>(&mut self, make: impl FnOnce(PlainNumber) -> Option<T>) -> Option<T> {
         let (number, rest) = PlainNumber::read(self.rest)?;
@@ -280,7 +278,7 @@ impl<'a> Reader<'a> {
         Some(made)
     }
 
-    /// The same for a whole number of one or two digits.
+    /// Like [`Reader::plain_number`], for an integer of one or two digits.
     #[inline(always)]
     pub(crate) fn small_whole(&mut self) -> Option<u8> {
         let (number, rest) = PlainNumber::read_small(self.rest)?;
@@ -288,7 +286,7 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
-    /// The same for a whole number of ten digits.
+    /// Like [`Reader::plain_number`], for an integer of ten digits.
     #[inline(always)]
     pub(crate) fn ten_whole(&mut self) -> Option<u64> {
         let (number, rest) = PlainNumber::read_ten(self.rest)?;
@@ -296,7 +294,7 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
-    /// The same for a whole number that is not negative.
+    /// Like [`Reader::plain_number`], for an integer that is not negative.
     #[inline(always)]
     pub(crate) fn plain_whole(&mut self) -> Option<u64> {
         let (number, rest) = PlainNumber::read_whole(self.rest)?;
@@ -304,7 +302,7 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
-    /// Reads any value; arrays and objects are stepped over.
+    /// Reads any value. Arrays and objects are skipped and returned as text.
     pub(crate) fn value(&mut self) -> Result<Json<'a>, Stop> {
         Ok(match self.peek() {
             Some(b'"') => Json::String(self.string()?),
@@ -315,13 +313,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Steps over any value, most likely a string.
+    /// Skips a value that is most likely a string.
     #[inline]
     pub(crate) fn skip_likely_string(&mut self) -> Result<(), Stop> {
         if self.peek() == Some(b'"') { self.string().map(drop) } else { self.value().map(drop) }
     }
 
-    /// Steps over any value.
+    /// Skips a value and returns its text.
     pub(crate) fn skip_value(&mut self) -> Result<RawJson<'a>, Stop> {
         let start = self.place();
         self.value()?;
@@ -345,7 +343,7 @@ impl<'a> Reader<'a> {
         if self.not_a_number(0) { Ok(Json::Null) } else { Err(self.unexpected("a value")) }
     }
 
-    /// Steps over the literals that C and JavaScript print for a float that is no number.
+    /// Skips the literals that C and JavaScript print for floats that are not numbers.
     fn not_a_number(&mut self, sign: usize) -> bool {
         let rest = self.rest.get(sign..).unwrap_or_default();
         for word in ["nan", "NaN", "NAN", "infinity", "Infinity", "inf", "Inf", "INF"] {
@@ -357,12 +355,12 @@ impl<'a> Reader<'a> {
         false
     }
 
-    /// Steps over an array or object without recursion. One bit for each level remembers which of the two it is.
+    /// Skips an array or object without recursion. One bit for each level records whether it is an object.
     fn nested(&mut self) -> Result<RawJson<'a>, Stop> {
         let start = self.at();
         let (mut objects, mut depth) = (0_u64, 0_u32);
         loop {
-            // A value is due.
+            // A value must follow.
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
@@ -392,7 +390,7 @@ impl<'a> Reader<'a> {
                     self.literal()?;
                 }
             }
-            // A value has ended: close what it ends.
+            // A value has ended: close the levels that end with it.
             loop {
                 if depth == 0 {
                     return Ok(self.since(start));
@@ -418,13 +416,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Length of the part of a string before the first quote or backslash, and whether it is ASCII for certain.
+/// Length of the text before the first quote or backslash, and whether that text is certainly ASCII.
 #[inline(always)]
 fn plain_length(bytes: &[u8]) -> (usize, bool) {
     const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
     const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    /// Marks the bytes that are zero. Of several, the lowest for certain.
+    /// Marks zero bytes. Only the lowest mark is reliable: a borrow can mark bytes above it.
     const fn zeros(word: u64) -> u64 {
         word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & HIGH
     }

@@ -4,37 +4,37 @@ use core::fmt::{self, Write as _};
 
 use crate::json::work;
 
-/// A JSON string as the device wrote it: borrowed, its escapes not yet resolved.
+/// JSON string as the device wrote it: borrowed, with its escapes unresolved.
 ///
-/// Compares with `&str`, prints, and iterates resolved. Most strings hold no escape and are had without a
-/// copy by [`JsonStr::as_plain`].
+/// Comparison, `Display` and [`JsonStr::chars`] resolve escapes. [`JsonStr::as_plain`] returns a string without
+/// escapes, as most are, without a copy.
 #[derive(Clone, Copy)]
 pub struct JsonStr<'a> {
-    /// UTF-8. Who only compares bytes is spared the check that makes it a `str`.
+    /// UTF-8. Kept as bytes so that comparisons do not have to validate it again.
     raw: &'a [u8],
     escaped: bool,
 }
 
 impl<'a> JsonStr<'a> {
-    /// `raw` is what stands between the quotes, and UTF-8.
+    /// `raw` is the text between the quotes and must be UTF-8.
     pub(crate) const fn from_raw(raw: &'a [u8], escaped: bool) -> Self {
         Self { raw, escaped }
     }
 
-    /// The string, if it holds no escape.
+    /// The string, or `None` if it contains an escape.
     #[must_use]
     #[inline]
     pub fn as_plain(self) -> Option<&'a str> {
         if self.escaped { None } else { Some(self.as_raw()) }
     }
 
-    /// The text between the quotes, escapes and raw control characters included.
+    /// Text between the quotes, including escapes and raw control characters.
     #[must_use]
     pub fn as_raw(self) -> &'a str {
         as_text(self.raw)
     }
 
-    /// The bytes of the string, if it holds no escape.
+    /// Bytes of the string, or `None` if it contains an escape.
     #[inline]
     pub(crate) const fn plain_bytes(self) -> Option<&'a [u8]> {
         if self.escaped { None } else { Some(self.raw) }
@@ -46,14 +46,14 @@ impl<'a> JsonStr<'a> {
         self.raw.is_empty()
     }
 
-    /// The characters with escapes resolved. Half a surrogate pair and a malformed `\u` become U+FFFD; any other
-    /// unknown escape stands for the character behind the backslash.
+    /// Characters with escapes resolved. Half a surrogate pair and a malformed `\u` become U+FFFD; any other unknown
+    /// escape becomes the character after the backslash.
     #[must_use]
     pub fn chars(self) -> Chars<'a> {
         Chars { rest: self.as_raw().chars(), escaped: self.escaped }
     }
 
-    /// The string with escapes resolved; allocates only if there are any.
+    /// String with escapes resolved. Allocates only if there are any.
     #[must_use]
     pub fn to_cow(self) -> Cow<'a, str> {
         match self.as_plain() {
@@ -62,7 +62,7 @@ impl<'a> JsonStr<'a> {
         }
     }
 
-    /// The string with escapes resolved, if it fits the buffer.
+    /// String with escapes resolved, or `None` if it does not fit the buffer.
     pub(crate) fn decode_into(self, buffer: &mut [u8]) -> Option<&str> {
         let mut used = 0;
         for character in self.chars() {
@@ -78,7 +78,7 @@ pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
     core::str::from_utf8(bytes).is_ok()
 }
 
-/// The text of bytes that were read as UTF-8.
+/// Text of bytes that were validated as UTF-8 when they were read.
 pub(crate) fn as_text(bytes: &[u8]) -> &str {
     work::count(bytes.len());
     core::str::from_utf8(bytes).unwrap_or_default()
@@ -123,7 +123,7 @@ impl fmt::Display for JsonStr<'_> {
     }
 }
 
-/// The iterator of [`JsonStr::chars`].
+/// Iterator of [`JsonStr::chars`].
 #[derive(Clone, Debug)]
 pub struct Chars<'a> {
     rest: core::str::Chars<'a>,
@@ -131,7 +131,7 @@ pub struct Chars<'a> {
 }
 
 impl Chars<'_> {
-    /// Four hex digits. Leaves the place alone if there are none.
+    /// Reads four hex digits. Consumes nothing if there are fewer.
     fn hex(&mut self) -> Option<u32> {
         let mut after = self.rest.clone();
         let mut value = 0;

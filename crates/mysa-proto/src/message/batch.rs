@@ -10,11 +10,12 @@ use crate::json::field::{self, fields};
 use crate::message::batch_record::{MAGIC, Wire};
 use crate::{BatchCommon, BatchRecord, BatchVersion, JsonStr};
 
-/// Readings a thermostat stored between two uploads: a sample every 30 s or so, packed, on its topic `/batch`.
+/// Readings that a thermostat stored between two uploads: one packed sample about every 30 s, sent to its topic
+/// `/batch`.
 ///
-/// Records stand back to back and are found by their length, never by searching, while the framing holds. What does not
-/// decode costs only itself and is listed in [`BatchReadings::problems`]; records and problems together cover every
-/// byte. (Layout: mysotherm, Mysa_HA; they disagree on the scale of the current, where mysotherm's makes a heater.)
+/// Records follow each other without gaps and are found by their length as long as the framing is intact. Bytes that do
+/// not decode are listed in [`BatchReadings::problems`]; records and problems together cover every byte. (Layout:
+/// mysotherm and Mysa_HA. They disagree on the scale of the current; mysotherm's gives plausible heaters.)
 ///
 /// ```
 /// use mysa_proto::{BatchReadings, Celsius};
@@ -28,20 +29,20 @@ use crate::{BatchCommon, BatchRecord, BatchVersion, JsonStr};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct BatchReadings {
-    /// The records whose checksum is right, as they came.
+    /// Records with a correct checksum, in order.
     pub records: Vec<BatchRecord>,
-    /// The bytes that were dropped.
+    /// Bytes that were dropped.
     pub problems: Vec<BatchProblem>,
 }
 
 impl BatchReadings {
-    /// Longest batch that is read, in bytes: the broker carries no more.
+    /// Length of the longest batch that is accepted, in bytes: the limit of the broker.
     pub const MAX_LEN: usize = 128 * 1024;
 
-    /// Reads what a batch message carries.
+    /// Decodes the readings of a batch message.
     ///
     /// # Errors
-    /// It carries no readings, or they are not base64, or too long. Nothing of it can be used.
+    /// The readings are missing, not base64, or too long.
     pub fn from_message(message: &BatchMessage<'_>) -> Result<Self, BatchError> {
         let readings = message.readings.ok_or(BatchError::Missing)?;
         match readings.as_plain() {
@@ -50,10 +51,10 @@ impl BatchReadings {
         }
     }
 
-    /// Reads base64 of the standard alphabet, padded or not.
+    /// Decodes base64 of the standard alphabet, with or without padding.
     ///
     /// # Errors
-    /// It is not base64, or longer than [`BatchReadings::MAX_LEN`] bytes of base64 hold.
+    /// The text is not base64, or encodes more than [`BatchReadings::MAX_LEN`] bytes.
     pub fn from_base64(text: &str) -> Result<Self, BatchError> {
         let text = text.trim();
         if text.len() / 4 > Self::MAX_LEN / 3 {
@@ -63,7 +64,7 @@ impl BatchReadings {
         Ok(Self::decode(&bytes))
     }
 
-    /// Reads the bytes of a batch, in time linear in their number.
+    /// Decodes the bytes of a batch in linear time.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         let mut batch = Self::default();
@@ -84,14 +85,14 @@ impl BatchReadings {
         batch
     }
 
-    /// Appends the records; problems are not written back.
+    /// Appends the records. Problems are not written.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for record in &self.records {
             record.encode(out);
         }
     }
 
-    /// The records as a batch message carries them.
+    /// Records in base64, as in a batch message.
     #[must_use]
     pub fn to_base64(&self) -> String {
         let mut bytes = Vec::new();
@@ -106,11 +107,11 @@ impl BatchReadings {
     }
 }
 
-/// Error of a batch of which nothing can be read. The device or the transport is at fault.
+/// Error of a batch that cannot be read at all. The device or the transport is at fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// The message carries no readings.
+    /// The message has no readings.
     Missing,
     /// The readings are not base64.
     NotBase64,
@@ -141,11 +142,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 enum Step {
     Record(BatchRecord),
-    /// The problem, and the number of bytes it concerns.
+    /// Problem, and the number of bytes that it affects.
     Problem(BatchProblemKind, usize),
 }
 
-/// The content at the front of `rest`, which is not empty.
+/// Classifies the front of `rest`, which is not empty.
 fn step(rest: &[u8]) -> Step {
     if let Some(record) = BatchRecord::at_front(rest) {
         return Step::Record(record);
@@ -167,13 +168,13 @@ fn step(rest: &[u8]) -> Step {
     }
 }
 
-/// True if a record could begin here, as far as there are bytes.
+/// True if the bytes are a record's magic, or a prefix of it.
 fn may_begin_record(bytes: &[u8]) -> bool {
     bytes.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic)
 }
 
-/// Distance to the next record that checks, or to the next magic with the unknown version `like`; to the end if
-/// there is neither.
+/// Distance to the next record with a correct checksum, or to the next magic with the unknown version `like`, or to the
+/// end.
 fn next_record(bytes: &[u8], from: usize, like: Option<u8>) -> usize {
     (from..bytes.len())
         .find(|at| {
@@ -186,7 +187,7 @@ fn next_record(bytes: &[u8], from: usize, like: Option<u8>) -> usize {
 }
 
 fields! { 'a;
-    /// `msg` 3: readings the device has stored, packed. (mysotherm, Mysa_HA.)
+    /// `msg` 3: packed readings that the device stored. (mysotherm, Mysa_HA.)
     #[non_exhaustive]
     pub struct BatchMessage<'a> {
         /// `readings`: records in base64.
@@ -194,38 +195,38 @@ fields! { 'a;
     }
 }
 
-/// A run of bytes that gave no record.
+/// Consecutive bytes that are not a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct BatchProblem {
-    /// Where it begins, in bytes from the front of the batch.
+    /// Offset in the batch, in bytes.
     pub offset: usize,
-    /// The problem.
+    /// Kind of problem.
     pub kind: BatchProblemKind,
-    /// The bytes, whole.
+    /// The bytes.
     pub raw: Vec<u8>,
 }
 
-/// Problem of a run of bytes that gave no record.
+/// Reason why bytes are not a record.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BatchProblemKind {
-    /// The checksum of a record is wrong. Where the next one stands in its place, only this one is dropped, otherwise
-    /// everything to the next record that checks.
+    /// The checksum of a record is wrong. If a record follows at the expected offset, only this one is dropped;
+    /// otherwise everything up to the next record with a correct checksum.
     Checksum,
     /// No record begins here.
     Magic,
-    /// A version this crate does not know; see [`BatchProblem::unverified`].
+    /// The version is unknown; see [`BatchProblem::unverified`].
     UnknownVersion(u8),
     /// The batch ends within a record.
     Truncated {
-        /// Number of missing bytes; `None` where not even the version is there.
+        /// Number of missing bytes; `None` if the version is missing too.
         missing: Option<usize>,
     },
 }
 
 impl BatchProblem {
-    /// For an unknown version, the part all known versions share. Probably right; nothing checks it.
+    /// For an unknown version, the part that all known versions share. Probably correct, but not covered by a checksum.
     #[must_use]
     pub fn unverified(&self) -> Option<BatchCommon> {
         match self.kind {

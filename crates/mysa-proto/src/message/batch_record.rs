@@ -53,13 +53,13 @@ impl BatchVersion {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct BatchRecord {
-    /// The part every version has.
+    /// Part that every version has.
     pub common: BatchCommon,
-    /// The part its own version adds.
+    /// Part that its version adds.
     pub tail: BatchTail,
 }
 
-/// The part a version adds to [`BatchCommon`], in the units of the wire.
+/// Part that a version adds to [`BatchCommon`], in the units of the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum BatchTail {
@@ -81,7 +81,7 @@ pub enum BatchTail {
     },
 }
 
-/// The part of a sample that every version has, in the units of the wire, with readings in proper units.
+/// Part of a sample that every version has. Fields are in the units of the wire; methods return typed values.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "the layout of the wire")]
 pub struct BatchCommon {
@@ -105,14 +105,14 @@ pub struct BatchCommon {
     pub heat_sink_tenths: i16,
     /// Free memory, units of 10 bytes.
     pub free_heap_tens: u16,
-    /// Signal strength in dBm with the sign turned; 1 on a second generation means unknown.
+    /// Signal strength in dBm with the sign inverted; 1 on a second generation means unknown.
     pub rssi_negated: i8,
     /// True if it conducts, 0 or 1.
     pub on: i8,
 }
 
 impl BatchCommon {
-    /// When the sample was taken. `None` where the device had no clock.
+    /// Time of the sample. `None` if the device had no clock.
     #[must_use]
     pub fn time(&self) -> Option<UnixTime> {
         UnixTime::from_wire(self.secs.into())
@@ -232,7 +232,7 @@ impl BatchRecord {
         }
     }
 
-    /// Line voltage, where the version has it.
+    /// Line voltage, if the version has it.
     #[must_use]
     pub fn voltage(&self) -> Option<Volts> {
         match self.tail {
@@ -241,7 +241,7 @@ impl BatchRecord {
         }
     }
 
-    /// Current, where the version has it. A Lite has no sensor and reports 0.
+    /// Current, if the version has it. A Lite has no sensor and reports 0.
     #[must_use]
     pub fn current(&self) -> Option<Amperes> {
         match self.tail {
@@ -268,7 +268,7 @@ impl BatchRecord {
         out.push(out.get(start..).map_or(0, xor));
     }
 
-    /// The record at the front of `bytes`, if there is a whole one of a known version with the right checksum.
+    /// Record at the front of `bytes`. `None` if it is incomplete, of an unknown version, or has a wrong checksum.
     pub(crate) fn at_front(bytes: &[u8]) -> Option<Self> {
         let version = BatchVersion::from_number(*bytes.strip_prefix(&MAGIC)?.first()?)?;
         let record = bytes.get(..version.record_len())?;
@@ -298,7 +298,7 @@ fn tenths(tenths: i16) -> Option<Celsius> {
     Celsius::from_degrees(f64::from(tenths) / 10.0)
 }
 
-/// The fields of a record, one after the other.
+/// Reader of the fields of a record.
 pub(crate) struct Wire<'a>(pub(crate) &'a [u8]);
 
 impl Wire<'_> {

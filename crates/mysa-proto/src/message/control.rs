@@ -6,8 +6,8 @@ use crate::json::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields, DeviceId, Json, RawJson};
 
 fields! { 'a;
-    /// The settings of a device as `msg` 44 carries them, in a command as in its acknowledgement. Codes are kept as
-    /// numbers: what they mean depends on the model.
+    /// Settings of a device in `msg` 44, both in a command and in its acknowledgement. Codes are kept as numbers
+    /// because their meaning depends on the model.
     #[non_exhaustive]
     pub struct ControlState {
         /// `sp`: setpoint. Mysa_HA also writes `stpt` and `a_sp`.
@@ -20,7 +20,7 @@ fields! { 'a;
         pub lock: bool = "lk" => field::flag,
         /// `br`: brightness.
         pub brightness: Brightness = "br" => brightness,
-        /// `pr`: wake when somebody comes near.
+        /// `pr`: wake the display when somebody approaches.
         pub proximity: bool = "pr" => field::flag,
         /// `tr`: tracked sensor, 3 floor, 5 room.
         pub tracked_sensor: i64 = "tr" => field::integer,
@@ -30,14 +30,14 @@ fields! { 'a;
         pub swing_vertical: i64 = "ss" => field::integer,
         /// `ssh`: horizontal swing.
         pub swing_horizontal: i64 = "ssh" => field::integer,
-        /// `it`: Climate+, the thermostat's own sensor drives the air conditioner.
+        /// `it`: Climate+, in which the thermostat's own sensor drives the air conditioner.
         pub climate_plus: bool = "it" => field::flag,
     }
 }
 
 impl ControlState {
-    /// True if every field that `asked` sets is here with the same value; temperature and brightness are compared as by
-    /// [`Change::compare`](crate::Change::compare).
+    /// True if every field that is set in `asked` has the same value here. Temperature and brightness are compared by
+    /// the rules of [`Change::compare`](crate::Change::compare).
     #[must_use]
     pub fn agrees_with(&self, asked: &Self) -> bool {
         fn same<T: PartialEq>(asked: Option<T>, here: Option<T>) -> bool {
@@ -83,7 +83,7 @@ fields! { 'a;
     }
 }
 
-/// An object; or a plain percentage, which is the brightness in use.
+/// Reads an object, or a percentage, which is the active brightness.
 fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
     let object = if reader.peek() == Some(b'{') {
         BrightnessObject::read(reader)?
@@ -96,7 +96,7 @@ fn brightness(reader: &mut Reader<'_>) -> Result<Option<Brightness>, Stop> {
 }
 
 impl From<&CmdFields> for ControlState {
-    /// The settings a command asks for, to be compared with those its acknowledgement shows.
+    /// Settings that a command requests, for comparison with its acknowledgement.
     fn from(cmd: &CmdFields) -> Self {
         let flag = |value: i64| value != 0;
         Self {
@@ -115,18 +115,18 @@ impl From<&CmdFields> for ControlState {
     }
 }
 
-/// `msg` 44, to a device: a command, our own or somebody else's, as a client sees it that listens to `/in`.
+/// `msg` 44 to a device: a command of this or another client, as seen on `/in`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CommandMessage<'a> {
-    /// `type`: kind of device the command is written for.
+    /// `type`: kind of device that the command is for.
     pub body_type: Option<i64>,
-    /// `cmd`; `None` where it holds no command.
+    /// `cmd`; `None` if it contains no command.
     pub changes: Option<Changeset<'a>>,
 }
 
-/// The list in `cmd`: an array in our own commands, one object in sloppy ones, and a string that holds the array in
-/// every second one of the vendor's app, which is decoded once more.
+/// Changes in `cmd`. This crate writes an array; other clients also write a single object, and the vendor's app writes
+/// a string that contains the array in every second command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changeset<'a> {
     json: Cow<'a, str>,
@@ -141,7 +141,7 @@ impl<'a> Changeset<'a> {
         matches!(RawJson::new(&json).ok()?.value(), Json::Array(_) | Json::Object(_)).then_some(Self { json })
     }
 
-    /// The changes, one for each object.
+    /// Changes, one for each object.
     pub fn iter(&self) -> impl Iterator<Item = CommandEntry> + '_ {
         let json = RawJson::new(&self.json).ok();
         let single = json.filter(|json| matches!(json.value(), Json::Object(_)));
@@ -153,13 +153,14 @@ impl<'a> Changeset<'a> {
     }
 }
 
-/// One object of `cmd`.
+/// Object in `cmd`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CommandEntry {
-    /// `tm`: -1 now; else seconds since the epoch, until which (mysotherm) or at which (mysa_client) it holds.
+    /// `tm`: -1 for now; otherwise a time in seconds since the epoch, the end of the hold (mysotherm) or the time of
+    /// execution (mysa_client).
     pub tm: Option<i64>,
-    /// The requested settings.
+    /// Requested settings.
     pub control: ControlState,
 }
 
@@ -176,38 +177,38 @@ impl<'a> ReadFields<'a> for CommandEntry {
 }
 
 fields! { 'a;
-    /// `msg` 44, from a device: what it has done with a command, and the settings it has now. Also sent unasked after
-    /// a button was pressed. (Every witness.)
+    /// `msg` 44 from a device: its verdict on a command and its present settings. Also sent after a button was pressed.
+    /// (Every witness.)
     #[non_exhaustive]
     pub struct Ack {
-        /// `success`: whether it was applied.
+        /// `success`: true if the command was applied.
         pub success: bool = "success" => field::flag,
-        /// `trig_src` as it came; see [`Ack::trigger`].
+        /// `trig_src` as received; see [`Ack::trigger`].
         pub trigger_source: i64 = "trig_src" => field::integer,
-        /// `type`: the one of the command, repeated.
+        /// `type` of the command, repeated.
         pub body_type: i64 = "type" => field::integer,
-        /// `state`: the settings now.
+        /// `state`: present settings.
         pub state: ControlState = "state" => field::nested,
     }
 }
 
 impl Ack {
-    /// The trigger of the change.
+    /// Trigger of the change.
     #[must_use]
     pub fn trigger(&self) -> Option<Trigger> {
         self.trigger_source.map(Trigger::from_number)
     }
 }
 
-/// A command that waits for its acknowledgement.
+/// Command that waits for its acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct SentCommand {
-    /// Where it was sent.
+    /// Device that it was sent to.
     pub device: DeviceId,
-    /// The `id` it carried.
+    /// `id` of the command.
     pub id: u64,
-    /// The requested settings.
+    /// Requested settings.
     pub asked: ControlState,
 }
 
@@ -215,15 +216,15 @@ pub struct SentCommand {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a new verdict must not be missed")]
 pub enum Answer {
-    /// The device has applied it, and shows every field that was asked for.
+    /// The device applied the command and reports every requested field.
     Confirmed,
-    /// The device refused it.
+    /// The device rejected the command.
     Rejected,
-    /// The device answered, but does not say or does not show that it applied it.
+    /// The device answered without confirming every requested field.
     Unconfirmed,
-    /// An acknowledgement, but of another command, of another device, or of none.
+    /// Acknowledgement of another command, from another device, or without a `resp_id`.
     NotThisRequest,
-    /// No acknowledgement: a status, or the command itself as it is seen on `/in`.
+    /// Not an acknowledgement: a status, or the command itself on `/in`.
     NotAnAck,
 }
 
@@ -231,16 +232,16 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Trigger {
-    /// 1: a button of the thermostat. Nobody asked over the network.
+    /// 1: a button of the thermostat.
     Button,
-    /// 3: the app, or a client such as this one.
+    /// 3: the app or another client.
     App,
-    /// A number that no witness names.
+    /// Number without a known meaning.
     Other(i64),
 }
 
 impl Trigger {
-    /// Reads the number.
+    /// Converts from the number on the wire.
     #[must_use]
     pub const fn from_number(number: i64) -> Self {
         match number {

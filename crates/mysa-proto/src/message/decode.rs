@@ -1,4 +1,4 @@
-//! Decoding of a message: the envelope first, in whatever order its members come.
+//! Decoding of a message, with its members in any order.
 
 use crate::json::field::{self, ReadFields, members, quoted};
 use crate::json::reader::{Reader, Stop};
@@ -11,7 +11,7 @@ use crate::{
     TopicKind, UnixTime, V1Status,
 };
 
-/// Members at the top of a message, except the fields of `MsgType` messages.
+/// Top-level members of a message, except the fields of `MsgType` messages.
 #[derive(Default)]
 pub(crate) struct Decoder<'a> {
     src: Party<'a>,
@@ -25,7 +25,7 @@ pub(crate) struct Decoder<'a> {
     resp_id: Option<MessageId>,
     device: Option<JsonStr<'a>>,
     raw_body: Option<RawJson<'a>>,
-    /// The body, and the number it was read as.
+    /// Body, and the message number that it was decoded as.
     body: Option<(i64, Body<'a>)>,
 }
 
@@ -36,7 +36,7 @@ field::fields! { 'a;
     }
 }
 
-/// Reads a text that holds one message.
+/// Decodes a text that contains one message.
 #[inline]
 pub(crate) fn message<'a>(topic: TopicKind, reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
     if reader.peek() != Some(b'{') {
@@ -77,7 +77,7 @@ fn not_an_object(reader: &mut Reader<'_>) -> DecodeError {
     }
 }
 
-/// Reads what is left of a message in which a member came that comes elsewhere or not at all in most.
+/// Slow path: reads the rest of a message from the first member that is not in its usual place.
 #[inline(never)]
 fn decode_any_order<'a>(
     mut decoder: Decoder<'a>,
@@ -98,15 +98,16 @@ fn decode_any_order<'a>(
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads an object as far as it can be read.
+    /// Reads an object up to the first error.
     pub(crate) fn salvage(topic: TopicKind, reader: &mut Reader<'a>) -> Envelope<'a> {
         let mut decoder = Self::default();
-        // What was read before the error is what is asked for.
+        // The members before the error are the result.
         let _ = decoder.decode_any_order(topic, b'{', &mut Flat::default(), reader);
         decoder.envelope(topic)
     }
 
-    /// Reads members before the body for as long as they come as devices write them. Returns what stands before the next.
+    /// Reads the members before the body while they are in the order that devices use. Returns the byte before the next
+    /// member.
     #[inline(always)]
     fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
         let mut before = b'{';
@@ -121,7 +122,7 @@ impl<'a> Decoder<'a> {
         Ok(before)
     }
 
-    /// The same for the members of `MsgType` messages, which devices sort.
+    /// Like `in_order`, for `MsgType` messages, whose keys devices sort.
     fn legacy_in_order(
         &mut self,
         mut before: u8,
@@ -171,8 +172,8 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Reads the value of a key that stands beside the body of any message. False, and nothing read, for others.
-    // Where the key is a literal, nothing is left of the comparison.
+    /// Reads the value of an envelope key. Returns `false` and consumes nothing for any other key.
+    // Inlining removes the comparison wherever the key is a literal.
     #[inline(always)]
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         match key {
@@ -269,7 +270,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Fills in what stands beside the body of some firmware's messages.
+/// Fills in fields that some firmware writes beside the body.
 fn adopt<'a>(body: &mut Body<'a>, flat: &Flat<'a>) {
     match body {
         Body::FloorStatus(status) => {
@@ -286,8 +287,8 @@ fn adopt<'a>(body: &mut Body<'a>, flat: &Flat<'a>) {
     }
 }
 
-/// A message without a number: the acknowledgement the design document shows, and the readings of older firmware, which
-/// may stand beside the body.
+/// Recognises a message without a number: an acknowledgement as in the design document, a command, or the readings of
+/// older firmware, which may be beside the body.
 fn recognise<'a>(
     topic: TopicKind,
     read: impl Fn(i64) -> Result<Body<'a>, JsonError>,
@@ -350,7 +351,7 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
     })
 }
 
-/// A status whose fields may stand in `reading`.
+/// Status whose fields may be nested in `reading`.
 #[derive(Default)]
 pub(crate) struct StatusBody(Status);
 
@@ -387,7 +388,7 @@ impl<'a> ReadFields<'a> for StatusBody {
     }
 }
 
-/// `msg` 44 before it is known which way it goes.
+/// `msg` 44 before its direction is known.
 #[derive(Default)]
 struct ControlBody<'a> {
     ack: Ack,

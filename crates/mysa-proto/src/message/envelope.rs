@@ -2,16 +2,16 @@ use core::fmt;
 
 use crate::{DeviceId, JsonNumber, JsonStr, TopicKind, UnixTime};
 
-/// Family of a message. The number spaces of the two have nothing to do with each other: `msg`
-/// 40 is a status, `MsgType` 40 unpairs the device.
+/// Family of a message. The two families number their messages independently: `msg` 40 is a status, `MsgType` 40
+/// unpairs the device.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "every message has one of the two numbers or none")]
 pub enum MessageForm {
-    /// Numbered by `msg`, the fields in `body`.
+    /// Numbered by `msg`, with the fields in `body`.
     Mcm,
-    /// Numbered by `MsgType`, the fields beside it.
+    /// Numbered by `MsgType`, with the fields beside it.
     Legacy,
-    /// No number; recognised by its fields, or not at all.
+    /// Without a number. Recognised by its fields, if at all.
     Bare,
 }
 
@@ -19,34 +19,34 @@ pub enum MessageForm {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope<'a> {
-    /// The topic it came by.
+    /// Topic that it was received on.
     pub topic: TopicKind,
-    /// The family of the message.
+    /// Family of the message.
     pub form: MessageForm,
     /// `msg` or `MsgType`. 44 for an acknowledgement recognised without one.
     pub number: Option<i64>,
-    /// Whom the message names as the device it comes from or is for; `None` if it names nobody. Compare with the topic
-    /// by [`Message::is_about`](crate::Message::is_about).
+    /// Device that the message names as sender or receiver; `None` if it names none.
+    /// [`Message::is_about`](crate::Message::is_about) compares it with the topic.
     pub device: Option<DeviceId>,
     /// `src.type`: 1 a device, 100 an app, 302 the schedule service.
     pub src_type: Option<i64>,
     /// `src.ref`: device id or user id.
     pub src_ref: Option<JsonStr<'a>>,
-    /// `time`, or `Timestamp`. `None` where the device had no clock and sent 0 or its uptime. By the clock of the
-    /// sender, which may be years wrong.
+    /// `time` or `Timestamp`, by the sender's clock, which may be years wrong. `None` if the device had no clock and
+    /// sent 0 or its uptime.
     pub time: Option<UnixTime>,
     /// `id` of this message.
     pub id: Option<MessageId>,
-    /// `resp_id`: the `id` this answers.
+    /// `resp_id`: `id` of the message that this one answers.
     pub resp_id: Option<MessageId>,
-    /// `resp`: 2 asks for an answer. Devices answer either way.
+    /// `resp`: 2 requests an answer. Devices answer in any case.
     pub resp: Option<i64>,
 }
 
-/// Number of a message, which its answer repeats.
+/// Id of a message, repeated by its answer.
 ///
-/// Devices draw large random numbers of 64 bits, some of which print as negative; apps send their clock in
-/// milliseconds, the schedule service in seconds. A float cannot hold them.
+/// Devices send random 64-bit numbers, some of them negative; apps send their clock in milliseconds, the schedule
+/// service in seconds. A float cannot represent all of them.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct MessageId {
     magnitude: u64,
@@ -54,19 +54,19 @@ pub struct MessageId {
 }
 
 impl MessageId {
-    /// Takes a number.
+    /// Id with this number.
     #[must_use]
     pub const fn new(id: u64) -> Self {
         Self { magnitude: id, negative: false }
     }
 
-    /// The number, if it is not negative.
+    /// Number, or `None` if it is negative.
     #[must_use]
     pub const fn as_u64(self) -> Option<u64> {
         if self.negative { None } else { Some(self.magnitude) }
     }
 
-    /// -1 stands for a missing value everywhere.
+    /// -1 means a missing value.
     pub(crate) fn from_number(number: JsonNumber<'_>) -> Option<Self> {
         number
             .to_integer()

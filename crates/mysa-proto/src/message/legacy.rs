@@ -57,11 +57,11 @@ macro_rules! legacy_body {
 }
 
 legacy_body! { 'a;
-    /// `MsgType` 10: the device has started. (Mysa_HA, mysa-js-sdk, mysa_client.)
+    /// `MsgType` 10: report of a start. (Mysa_HA, mysa-js-sdk, mysa_client.)
     pub struct Boot<'a> {
         /// `bootTime`.
         pub time: UnixTime = "bootTime" => boot_time,
-        /// `bootCount`: how often it has started.
+        /// `bootCount`: number of starts.
         pub count: i64 = "bootCount" => boot_count,
         /// `version` of the firmware.
         pub firmware: JsonStr<'a> = "version" => version,
@@ -73,7 +73,7 @@ legacy_body! { 'a;
 legacy_body! { 'a;
     /// `MsgType` 5: the device's answer to an echo request, and to a pairing reset. (mysa_client live, mysotherm.)
     ///
-    /// One witness calls 5 *to* a device a pairing reset, so it is never sent.
+    /// According to one witness, message 5 *to* a device resets its pairing, so it is never sent.
     pub struct EchoReply {
         /// `EchoID` of the request.
         pub echo_id: i64 = "EchoID" => echo_id,
@@ -81,22 +81,22 @@ legacy_body! { 'a;
 }
 
 legacy_body! { 'a;
-    /// `MsgType` 6, to a device: do something. (mysotherm, mysa-js-sdk, Mysa_HA, mysa_client.)
+    /// `MsgType` 6 to a device: a request of the kind in `EventType`. (mysotherm, mysa-js-sdk, Mysa_HA, mysa_client.)
     pub struct Event {
-        /// `EventType` as it came; see [`Event::kind`].
+        /// `EventType` as received; see [`Event::kind`].
         pub event_type: i64 = "EventType" => event_type,
         /// `EchoID`, with [`EventKind::Echo`].
         pub echo_id: i64 = "EchoID" => echo_id,
     }
 }
 
-/// Request of an [`Event`].
+/// Kind of request in an [`Event`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// 0: read the settings again from the cloud.
+    /// 0: fetch the settings from the cloud again.
     SettingsCheck,
-    /// 2: look for a firmware update and install it.
+    /// 2: check for a firmware update and install it.
     FirmwareTrigger,
     /// 4294967295: answer with `MsgType` 5. Harmless.
     Echo,
@@ -118,9 +118,10 @@ impl Event {
 }
 
 legacy_body! { 'a;
-    /// `MsgType` 11, to a device: report every few seconds for a while. (mysotherm, mysa-js-sdk, mysa_client, Mysa_HA.)
+    /// `MsgType` 11 to a device: request to report every few seconds for a limited time. (mysotherm, mysa-js-sdk,
+    /// mysa_client, Mysa_HA.)
     pub struct LiveReport {
-        /// `Timeout`: for how many seconds. No message that stops it is known.
+        /// `Timeout`: duration in seconds. No message that stops it earlier is known.
         pub timeout_secs: u32 = "Timeout" => timeout,
     }
 }
@@ -130,32 +131,32 @@ legacy_body! { 'a;
     pub struct Log<'a> {
         /// `Level`: `INFO`, `WARN`, `ERROR`, `DEBUG`.
         pub level: JsonStr<'a> = "Level" => level,
-        /// `Message`: may span lines; devices write the line feeds raw.
+        /// `Message`: may have several lines; devices write line feeds without escaping them.
         pub message: JsonStr<'a> = "Message" => message,
     }
 }
 
 impl<'a> Log<'a> {
-    /// The firmware version, where the line tells it: `api got version 3.17.5.13`.
+    /// Firmware version in a line such as `api got version 3.17.5.13`.
     #[must_use]
     pub fn firmware(&self) -> Option<&'a str> {
         self.word_after("version ")
             .filter(|version| version.starts_with(|first: char| first.is_ascii_digit()))
     }
 
-    /// The address on the local network, where the line tells it: `Local IP: 192.0.2.17`.
+    /// Address on the local network in a line such as `Local IP: 192.0.2.17`.
     #[must_use]
     pub fn ip(&self) -> Option<&'a str> {
         self.word_after("Local IP: ")
     }
 
-    /// The serial number, where the line tells it: `Device Serial: SN00000000`.
+    /// Serial number in a line such as `Device Serial: SN00000000`.
     #[must_use]
     pub fn serial(&self) -> Option<&'a str> {
         self.word_after("Device Serial: ")
     }
 
-    /// The text after `label` up to white space, raw or escaped.
+    /// Text after `label` up to white space, raw or escaped.
     fn word_after(&self, label: &str) -> Option<&'a str> {
         let (_, rest) = self.message?.as_raw().split_once(label)?;
         let word = rest.split(|c: char| c.is_whitespace() || c.is_control() || c == '\\').next()?;
@@ -164,9 +165,9 @@ impl<'a> Log<'a> {
 }
 
 legacy_body! { 'a;
-    /// `MsgType` 40, to a device: **it forgets its account** and restarts in pairing mode about 30 seconds later.
+    /// `MsgType` 40 to a device: **unpairs it from its account**; it restarts in pairing mode about 30 seconds later.
     ///
-    /// Decoded so that it is recognised when somebody else sends it. Nothing in this crate can write one. (mysotherm.)
+    /// Decoded so that the message of another client is recognised. This crate cannot write one. (mysotherm.)
     pub struct PairingReset {
         /// `EchoID`.
         pub echo_id: i64 = "EchoID" => echo_id,
@@ -174,20 +175,20 @@ legacy_body! { 'a;
 }
 
 legacy_body! { 'a;
-    /// `MsgType` 1: the setpoint was changed, and by whom. (mysotherm, mysa-js-sdk, hubitat.)
+    /// `MsgType` 1: change of the setpoint, with its trigger. (mysotherm, mysa-js-sdk, hubitat.)
     pub struct SetpointChange {
         /// `Prev`.
         pub previous: Celsius = "Prev" => prev,
         /// `Next`.
         pub next: Celsius = "Next" => next,
-        /// `Source` as it came; see [`SetpointChange::trigger`].
+        /// `Source` as received; see [`SetpointChange::trigger`].
         pub source: i64 = "Source" => source,
     }
 }
 
 impl SetpointChange {
-    /// The trigger of the change, by the labels of mysotherm (3 app, 1 button). An older enumeration in the vendor's app reads 0
-    /// as the device by hand and 1 as the device by schedule.
+    /// Trigger of the change, by the labels of mysotherm (3 app, 1 button). An older enumeration in the vendor's app
+    /// has 0 for manual and 1 for schedule.
     #[must_use]
     pub fn trigger(&self) -> Option<Trigger> {
         self.source.map(Trigger::from_number)
@@ -197,15 +198,15 @@ impl SetpointChange {
 legacy_body! { 'a;
     /// `MsgType` 0: status of a baseboard V1. (mysotherm, mysa-js-sdk, hubitat.)
     pub struct V1Status {
-        /// `MainTemp`: room temperature, corrected for the heat of the thermostat itself.
+        /// `MainTemp`: room temperature, corrected for the thermostat's own heat.
         pub ambient: Celsius = "MainTemp" => main_temp,
-        /// `ComboTemp`: temperature of the sensor, uncorrected.
+        /// `ComboTemp`: uncorrected temperature of the sensor.
         pub sensor: Celsius = "ComboTemp" => combo_temp,
         /// `ThermistorTemp`: 0 °C on units without the part.
         pub thermistor: Celsius = "ThermistorTemp" => thermistor_temp,
         /// `Humidity` of the room.
         pub humidity: RelativeHumidity = "Humidity" => humidity,
-        /// `Current`: at this moment, so 0 while the triac is off.
+        /// `Current`: instantaneous current, 0 while the triac is off.
         pub current: Amperes = "Current" => current,
         /// `SetPoint`.
         pub setpoint: Celsius = "SetPoint" => set_point,

@@ -28,7 +28,7 @@ use crate::json::work;
 use crate::{DeviceId, JsonError, JsonStr, RawJson, TopicKind};
 use decode::{Decoder, StatusBody};
 
-/// One message of a device topic, borrowed from the payload.
+/// Message of a device topic, borrowed from the payload.
 ///
 /// ```
 /// use mysa_proto::{Body, Message, TopicKind};
@@ -50,7 +50,7 @@ pub struct Message<'a> {
     pub body: Body<'a>,
     /// The whole payload.
     pub raw: RawJson<'a>,
-    /// The value of `body`, if there is one.
+    /// Value of `body`, if there is one.
     pub raw_body: Option<RawJson<'a>>,
 }
 
@@ -98,15 +98,15 @@ pub enum Body<'a> {
     Ack(Ack),
     /// `msg` 61, from the device.
     Firmware(FirmwareReport<'a>),
-    /// Anything else; [`Message::raw`] is all there is to know.
+    /// Any other message. [`Message::raw`] has its content.
     Unknown,
 }
 
-/// Harm that sending a message to a device would do; see [`Message::danger`].
+/// Harm that a message does to the device that receives it; see [`Message::danger`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Danger {
-    /// `MsgType` 40, and by one witness 5: the device forgets its account.
+    /// `MsgType` 40, and according to one witness 5: the device is unpaired from its account.
     Unpairs,
     /// `MsgType` 7: the device restarts.
     Restarts,
@@ -120,21 +120,21 @@ pub enum Danger {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// There is nothing in it.
+    /// The payload is empty.
     Empty,
-    /// It is longer than AWS IoT carries, so it was not looked at.
+    /// The payload is longer than [`Message::MAX_LEN`] and was not read.
     TooLarge {
-        /// Its length in bytes; the limit is [`Message::MAX_LEN`].
+        /// Length of the payload in bytes.
         len: usize,
     },
-    /// It is not UTF-8 from this byte on.
+    /// The payload is not UTF-8.
     NotUtf8 {
-        /// Offset of the byte.
+        /// Offset of the first invalid byte.
         at: usize,
     },
-    /// It is JSON, but no object.
+    /// The payload is JSON but not an object.
     NotAnObject,
-    /// It is not JSON, or was cut off, as devices do every few days.
+    /// The payload is not JSON or is truncated. Devices send truncated payloads every few days.
     Json(JsonError),
 }
 
@@ -143,10 +143,10 @@ impl fmt::Display for DecodeError {
         match self {
             Self::Empty => f.write_str("the payload is empty"),
             Self::TooLarge { len } => {
-                write!(f, "the payload has {len} bytes, more than the {} a broker carries", Message::MAX_LEN)
+                write!(f, "the payload has {len} bytes, but the maximum is {}", Message::MAX_LEN)
             }
             Self::NotUtf8 { at } => write!(f, "the payload is not UTF-8 at byte {at}"),
-            Self::NotAnObject => f.write_str("the payload is JSON but no object"),
+            Self::NotAnObject => f.write_str("the payload is not a JSON object"),
             Self::Json(error) => write!(f, "the payload is {error}"),
         }
     }
@@ -161,18 +161,18 @@ impl From<JsonError> for DecodeError {
 }
 
 impl<'a> Message<'a> {
-    /// Longest payload that is read, in bytes: what AWS IoT Core carries.
+    /// Length of the longest payload that is accepted, in bytes: the limit of AWS IoT Core.
     pub const MAX_LEN: usize = 128 * 1024;
 
-    /// Reads one payload.
+    /// Decodes one payload.
     ///
-    /// The text is gone through once, and nothing is allocated save for the changes of a command wrapped in a string.
-    /// Only where a `body` stands before its `msg` is that body read again.
+    /// Reads the text once and allocates only for the changes of a command that is wrapped in a string. A `body` that
+    /// comes before its `msg` is read twice.
     ///
     /// # Errors
     ///
-    /// If the payload is not a JSON object. Keep the connection: devices send such payloads, and the next will be
-    /// well. [`Message::salvage`] tells what could still be read.
+    /// The payload is not a JSON object. Keep the connection: devices send such payloads now and then.
+    /// [`Message::salvage`] returns the readable part of the envelope.
     pub fn decode(topic: TopicKind, payload: &'a [u8]) -> Result<Self, DecodeError> {
         if payload.len() > Self::MAX_LEN {
             return Err(DecodeError::TooLarge { len: payload.len() });
@@ -181,8 +181,8 @@ impl<'a> Message<'a> {
             .map_err(|error| Self::not_utf8(payload).unwrap_or(error))
     }
 
-    /// Reads as much as possible of the envelope of a payload that [`Message::decode`] rejects because it was cut off or
-    /// is no JSON: often enough to tell whose it was and what it answered.
+    /// Decodes the readable part of the envelope of a payload that [`Message::decode`] rejects as truncated or invalid.
+    /// It often identifies the sender and the command that was answered.
     #[must_use]
     pub fn salvage(topic: TopicKind, payload: &'a [u8]) -> Option<Envelope<'a>> {
         let text = match core::str::from_utf8(payload.get(..Self::MAX_LEN).unwrap_or(payload)) {
@@ -193,28 +193,28 @@ impl<'a> Message<'a> {
         (reader.peek() == Some(b'{')).then(|| Decoder::salvage(topic, &mut reader))
     }
 
-    /// The error of a payload that is not UTF-8, which takes precedence over any other.
+    /// Error of a payload that is not UTF-8. Takes precedence over every other error.
     #[cold]
     fn not_utf8(payload: &[u8]) -> Option<DecodeError> {
         work::count(payload.len());
         let error = core::str::from_utf8(payload).err()?;
         Some(match error.error_len() {
-            // The cut went through a character.
+            // The payload was cut within a character.
             None => JsonError::Truncated { at: payload.len(), expected: "the rest of a character" }.into(),
             Some(_) => DecodeError::NotUtf8 { at: error.valid_up_to() },
         })
     }
 
-    /// True if the message may be merged into the state of `device`: it names that device, or none.
+    /// True if the message names `device` or no device, so that it may be merged into the state of `device`.
     #[must_use]
     pub fn is_about(&self, device: DeviceId) -> bool {
         self.envelope.device.is_none_or(|named| named == device)
     }
 
-    /// The answer of the message to a command that waits for its acknowledgement.
+    /// Classifies the message as an answer to a command that waits for its acknowledgement.
     ///
-    /// Confirmed needs all of: on `/out`, from the device itself or without sender, `resp_id` equal to the id of
-    /// the command, `success`, and every commanded field in `state` with the same value.
+    /// [`Answer::Confirmed`] requires all of these: the topic `/out`, the device as sender or none, a `resp_id` equal
+    /// to the id of the command, `success`, and every commanded field in `state` with the same value.
     #[must_use]
     pub fn answers(&self, sent: &SentCommand) -> Answer {
         let (Body::Ack(ack), TopicKind::Out) = (&self.body, self.envelope.topic) else {
@@ -233,7 +233,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The harm that sending this message to a device would do. `None` for messages from devices, and for harmless ones.
+    /// Harm that this message does to the device that receives it. `None` for harmless messages and for messages from
+    /// devices.
     #[must_use]
     pub fn danger(&self) -> Option<Danger> {
         if self.envelope.topic != TopicKind::In {
@@ -250,7 +251,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The members this crate has no name for, beside the body and in it: what firmware has added since.
+    /// Members that this crate does not know, beside the body and in it. Newer firmware adds such members.
     pub fn unknown_fields(&self) -> UnknownFields<'a> {
         let (beside, inside) = self.body.keys();
         UnknownFields {
@@ -262,7 +263,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The iterator of [`Message::unknown_fields`].
+/// Iterator of [`Message::unknown_fields`].
 #[derive(Clone, Debug)]
 pub struct UnknownFields<'a> {
     beside: Members<'a>,
@@ -284,7 +285,7 @@ impl<'a> Iterator for UnknownFields<'a> {
 }
 
 impl Body<'_> {
-    /// The keys known beside `body` and in it.
+    /// Known keys beside `body` and in it.
     fn keys(&self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::V1Status(_) => (V1Status::KEYS, &[]),

@@ -4,17 +4,17 @@ use crate::json::reader::{Reader, Stop};
 use crate::{Celsius, Json, JsonNumber, JsonStr, RawJson, UnixTime};
 
 fields! { 'a;
-    /// `msg` 34, to a device: the week's schedule, which replaces the one it has. Nothing in this crate can write one.
-    /// (mysotherm, Mysa_HA.)
+    /// `msg` 34 to a device: a weekly schedule that replaces the present one. This crate cannot write one. (mysotherm,
+    /// Mysa_HA.)
     #[non_exhaustive]
     pub struct ScheduleMessage<'a> {
         /// `ver`: `3.0.0` in every capture.
         pub version: JsonStr<'a> = "ver" => field::text,
         /// `hash`: seven hex digits or empty.
         pub hash: JsonStr<'a> = "hash" => field::text,
-        /// `events` as they came; see [`ScheduleMessage::events`].
+        /// `events` as received; see [`ScheduleMessage::events`].
         pub raw_events: RawJson<'a> = "events" => array,
-        /// `totalEvents`: of all messages of this schedule together.
+        /// `totalEvents`: number of events in all messages of this schedule.
         pub total_events: i64 = "totalEvents" => field::integer,
         /// `createTime`.
         pub created: UnixTime = "createTime" => field::time,
@@ -28,20 +28,20 @@ fn array<'a>(reader: &mut Reader<'a>) -> Result<Option<RawJson<'a>>, Stop> {
 }
 
 impl<'a> ScheduleMessage<'a> {
-    /// The events this message carries, those left out that are not of the known shape.
+    /// Events in this message. Events of an unknown form are left out.
     #[must_use]
     pub fn events(&self) -> ScheduleEvents<'a> {
         ScheduleEvents { rest: self.raw_events.map(RawJson::elements) }
     }
 
-    /// True if more messages follow with the rest of the schedule.
+    /// True if the rest of the schedule follows in further messages.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         let here = self.raw_events.map_or(0, |events| events.elements().count());
         self.total_events.is_some_and(|total| i64::try_from(here).is_ok_and(|here| total > here))
     }
 
-    /// True if it deletes the schedule.
+    /// True if the message deletes the schedule.
     #[must_use]
     pub fn is_delete(&self) -> bool {
         self.total_events == Some(0)
@@ -49,7 +49,7 @@ impl<'a> ScheduleMessage<'a> {
     }
 }
 
-/// The iterator of [`ScheduleMessage::events`].
+/// Iterator of [`ScheduleMessage::events`].
 #[derive(Clone, Debug)]
 pub struct ScheduleEvents<'a> {
     rest: Option<Elements<'a>>,
@@ -66,18 +66,18 @@ impl Iterator for ScheduleEvents<'_> {
     }
 }
 
-/// One event of a schedule: `1|index|minute|mode|setpoint|%|%|%|%|%`. The first field and the last five are not
-/// understood.
+/// Event of a schedule: `1|index|minute|mode|setpoint|%|%|%|%|%`. The meaning of the first field and the last five is
+/// unknown.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct ScheduleEvent {
-    /// Place in the schedule, from 0.
+    /// Index in the schedule, from 0.
     pub index: u32,
     /// Minute of the week, 0 to 10079, from Sunday 00:00 in the local time of the device.
     pub minute_of_week: u16,
     /// Mode, by number.
     pub mode: Option<i64>,
-    /// Setpoint; `None` where the event leaves it alone.
+    /// Setpoint; `None` if the event does not change it.
     pub setpoint: Option<Celsius>,
 }
 

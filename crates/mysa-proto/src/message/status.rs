@@ -4,21 +4,21 @@ use crate::{Celsius, DutyCycle, JsonStr, RelativeHumidity, Volts};
 fields! { 'a;
     /// `msg` 40: status of a baseboard V2 or Lite. (Every witness.)
     ///
-    /// It tells neither mode nor current. The fields may also stand one level deeper, in `reading` (mysa_client), and
-    /// those of an in-floor thermostat have been expected here (mysa-js-sdk).
+    /// It contains neither mode nor current. The fields may also be nested in `reading` (mysa_client), and mysa-js-sdk
+    /// expects those of an in-floor thermostat here.
     #[non_exhaustive]
     pub struct Status {
-        /// `ambTemp`: room temperature, corrected for the heat of the thermostat itself.
+        /// `ambTemp`: room temperature, corrected for the thermostat's own heat.
         pub ambient: Celsius = "ambTemp" => field::celsius,
         /// `hum` of the room.
         pub humidity: RelativeHumidity = "hum" => field::humidity,
         /// `stpt`.
         pub setpoint: Celsius = "stpt" => field::celsius,
-        /// `dtyCycle`: mostly exactly 0 or 1.
+        /// `dtyCycle`: usually exactly 0 or 1.
         pub duty: DutyCycle = "dtyCycle" => field::duty,
         /// `flrSnsrTemp`: temperature of the floor probe.
         pub floor: Celsius = "flrSnsrTemp" => field::celsius,
-        /// `heatStat`: whether the relay conducts.
+        /// `heatStat`: true if the relay conducts.
         pub heating: bool = "heatStat" => field::flag,
         /// `trackedSnsr`: 3 floor, 5 room.
         pub tracked_sensor: i64 = "trackedSnsr" => field::integer,
@@ -39,30 +39,30 @@ fields! { 'a;
         pub humidity: RelativeHumidity = "hum" => field::humidity,
         /// `stpt`.
         pub setpoint: Celsius = "stpt" => field::celsius,
-        /// `heatStat`: whether the relay conducts. The only sign of heating; some firmware writes it beside the body.
+        /// `heatStat`: true if the relay conducts. The only sign of heating; some firmware writes it beside the body.
         pub heating: bool = "heatStat" => field::flag,
         /// `trackedSnsr`: 3 floor, 5 room.
         pub tracked_sensor: i64 = "trackedSnsr" => field::integer,
         /// `lineVtg`; some firmware writes it beside the body.
         pub line_voltage: Volts = "lineVtg" => field::volts,
-        /// `dutyCycle`: the same value whatever the relay does. Not to be believed.
+        /// `dutyCycle`: constant, whatever the relay does. Do not use it.
         pub untrusted_duty: DutyCycle = "dutyCycle" => field::duty,
     }
 }
 
 fields! { 'a;
-    /// `msg` 16: line report of an in-floor thermostat. Carries no time. (mysotherm.)
+    /// `msg` 16: line report of an in-floor thermostat, without a time. (mysotherm.)
     #[non_exhaustive]
     pub struct FloorLine {
         /// `prevLnVolt`.
         pub previous_line_voltage: Volts = "prevLnVolt" => field::volts,
         /// `currLnVolt`.
         pub line_voltage: Volts = "currLnVolt" => field::volts,
-        /// `currAveMVolt`, in millivolts; of what is not known.
+        /// `currAveMVolt`, in millivolts. Its meaning is unknown.
         pub average_millivolts: f64 = "currAveMVolt" => field::quantity,
         /// `gfciStatus`: ground fault interrupter.
         pub gfci_status: i64 = "gfciStatus" => field::integer,
-        /// `dutyCycle`: about 0.52 whatever the relay does. Not to be believed.
+        /// `dutyCycle`: about 0.52, whatever the relay does. Do not use it.
         pub untrusted_duty: DutyCycle = "dutyCycle" => field::duty,
     }
 }
@@ -76,7 +76,7 @@ fields! { 'a;
         pub ambient: Celsius = "ambTemp" => field::celsius,
         /// `hum` of the room.
         pub humidity: RelativeHumidity = "hum" => field::humidity,
-        /// `stpt`; 0 °C in modes that have none.
+        /// `stpt`; 0 °C in modes without a setpoint.
         pub setpoint: Celsius = "stpt" | "3" => field::celsius,
         /// `mode`, by number.
         pub mode: i64 = "mode" | "2" => field::integer,
@@ -88,7 +88,7 @@ fields! { 'a;
 }
 
 fields! { 'a;
-    /// `msg` 31: settings of an air conditioner under numbered keys, often only the mode. (Mysa_HA alone.)
+    /// `msg` 31: settings of an air conditioner under numbered keys, often only the mode. (Only Mysa_HA.)
     #[non_exhaustive]
     pub struct AcState {
         /// `1`: power, by number.
