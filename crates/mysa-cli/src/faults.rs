@@ -183,6 +183,11 @@ const ALL: &[(&str, &str, Kind)] = &[
         "the broker answers CONNECT that it is out of service",
         Kind::Lasting(|| Fault::RefuseConnect(3)),
     ),
+    (
+        "slow-handshake",
+        "TLS handshakes take eight seconds",
+        Kind::Lasting(|| Fault::SlowHandshake(Duration::from_secs(8))),
+    ),
     ("hang-upgrade", "WebSocket upgrades are never answered", Kind::Lasting(|| Fault::HangUpgrade)),
     (
         "refuse-connect",

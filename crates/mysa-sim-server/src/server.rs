@@ -315,6 +315,8 @@ struct Place {
 
 async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, place: Arc<Place>) {
     let _ = stream.set_nodelay(true);
+    let delay = shared.lock().cloud.handshake_delay(now(&shared.clock));
+    tokio::time::sleep(shared.clock.real_duration(delay)).await;
     let handshake = tokio::time::timeout(shared.limits.handshake, tls.accept(stream));
     let Ok(Ok(stream)) = handshake.await else { return };
     let header = shared.limits.header;

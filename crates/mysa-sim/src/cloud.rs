@@ -166,6 +166,16 @@ impl Cloud {
         cloud
     }
 
+    /// How long a server is to wait before it answers a TLS handshake that begins now.
+    pub fn handshake_delay(&mut self, now: Now) -> Duration {
+        self.advance(now);
+        let delay = |fault: &Fault| match fault {
+            Fault::SlowHandshake(delay) => Some(*delay),
+            _ => None,
+        };
+        self.faults.strike(self.now.mono, delay).unwrap_or_default()
+    }
+
     /// Decides on a WebSocket upgrade at the broker's host. `conn` is the caller's number for the connection, never
     /// used before.
     pub fn handle_upgrade(&mut self, now: Now, conn: u64, request: &HttpRequest<'_>) -> Upgrade {

@@ -73,6 +73,8 @@ impl Window {
 pub enum Fault {
     /// An HTTP endpoint misbehaves.
     Http(Endpoint, HttpFault),
+    /// TLS handshakes take so much longer.
+    SlowHandshake(Duration),
     /// WebSocket upgrades are answered with this status.
     RefuseUpgrade(u16),
     /// WebSocket upgrades are answered with this status and the page of a proxy or a captive portal.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use mysa_sim::{CloudSpec, Fault, Window};
-use mysa_tokio::{Client, ConnectError, Environment, Event, Level, NotReady, Reason, Settings, Verdict};
+use mysa_tokio::{
+    Client, CommandChannel, ConnectError, Environment, Event, Expired, Level, NotReady, Reason, Settings,
+    Verdict,
+};
 use tokio::net::TcpListener;
 
 use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard, until};
@@ -57,6 +60,29 @@ async fn an_upgrade_that_is_answered_with_a_web_page_leaves_rest() {
 #[tokio::test]
 async fn an_upgrade_that_is_never_answered_leaves_rest() {
     upgrade_is_refused(Fault::HangUpgrade, None).await;
+}
+
+#[tokio::test]
+async fn a_command_whose_connection_stands_after_its_deadline_is_never_written() {
+    // The cloud's clock runs ten times as fast: a handshake takes three seconds of ours.
+    let cloud = Cloud::start_at(CloudSpec::demo(), 10.0).await;
+    let mut settings = hasty();
+    settings.channel = CommandChannel::Structured;
+    let client = cloud.client_with(settings).await;
+    let slow = Fault::SlowHandshake(Duration::from_secs(30));
+    let begun = cloud.server.with_cloud(|cloud, now| {
+        cloud.add_fault(lasting(slow));
+        now.mono
+    });
+    let command = client.set_setpoint(&kitchen(), celsius(21.5)).deadline(Duration::from_secs(1));
+    let verdict = command.await.expect("a verdict");
+    assert_eq!(verdict, Verdict::Expired(Expired::Deadline));
+    until(&client, "the end of the handshake", |_| {
+        cloud.server.with_cloud(|_, now| now.mono > begun + Duration::from_secs(60))
+    })
+    .await;
+    let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
+    assert_eq!(counters.structured_updates, 0);
 }
 
 /// Counts how often the service was said to be read-only, until the client ends.
