@@ -1,23 +1,36 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The simulated cloud's clock: it starts at the time of day and may run faster.
-#[derive(Clone, Copy, Debug)]
+/// The simulated cloud's clock: it starts at the time of day, may run faster, and can be moved forward.
+#[derive(Debug)]
 pub(crate) struct Clock {
     origin: Instant,
     wall_at_origin: Duration,
     speed: f64,
+    /// Virtual nanoseconds that were skipped.
+    skipped: AtomicU64,
 }
 
 impl Clock {
     /// `speed` is how many virtual seconds pass in a real one.
     pub(crate) fn start(speed: f64) -> Self {
         let wall_at_origin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { origin: Instant::now(), wall_at_origin, speed }
+        Self { origin: Instant::now(), wall_at_origin, speed, skipped: AtomicU64::new(0) }
     }
 
     /// Virtual time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.origin.elapsed().mul_f64(self.speed)
+        self.origin.elapsed().mul_f64(self.speed) + self.skipped()
+    }
+
+    /// Moves the clock forward to `at` in virtual time. It never goes back.
+    pub(crate) fn skip_to(&self, at: Duration) {
+        let ahead = at.saturating_sub(self.elapsed());
+        self.skipped.fetch_add(u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn skipped(&self) -> Duration {
+        Duration::from_nanos(self.skipped.load(Ordering::Relaxed))
     }
 
     /// Virtual civil time, milliseconds since the Unix epoch.
@@ -27,7 +40,7 @@ impl Clock {
 
     /// When, in real time, it will be `at` in virtual time.
     pub(crate) fn real(&self, at: Duration) -> Instant {
-        self.origin + self.real_duration(at)
+        self.origin + self.real_duration(at.saturating_sub(self.skipped()))
     }
 
     /// How long a virtual duration takes in real time.
