@@ -21,13 +21,17 @@ use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::shutdown::OpenClients;
 
-/// The whole of it ends within this, whatever happens.
-const WITHIN: Duration = Duration::from_secs(30);
+/// Time limit for the whole demo. It waits for events, which come late on a slow machine, so this only ends one that
+/// hangs.
+const HANG_LIMIT: Duration = Duration::from_secs(600);
+
+/// Shortest time for the live statuses, so that people see them change.
+const WATCH_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> Result<()> {
-    match timeout(WITHIN, play(terminal, args, open_clients)).await {
+    match timeout(HANG_LIMIT, play(terminal, args, open_clients)).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::new(Exit::TimedOut, "the demo did not end within 30 seconds")),
+        Err(_) => Err(Failure::new(Exit::TimedOut, "the demo did not end within 10 minutes")),
     }
 }
 
@@ -82,7 +86,7 @@ async fn play(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> R
     }
 
     stage.head("Connecting: a presigned WebSocket, MQTT 3.1.1, a subscription for each thermostat")?;
-    cloud.live(Duration::from_secs(10)).await;
+    cloud.live(HANG_LIMIT).await;
     if !cloud.client.is_live() {
         return Err(Failure::new(
             Exit::Unreachable,
@@ -92,7 +96,7 @@ async fn play(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> R
     stage.done("service", &cloud.client.service().to_string())?;
 
     stage.head("Live statuses, with the power and how it is known")?;
-    stage.watch(&cloud, &watts, Duration::from_secs(5)).await?;
+    stage.watch(&cloud, &watts).await?;
 
     let living = stage.named(&devices, "Living room")?;
     let setpoint = cloud.client.state(&living.id).and_then(|view| view.state.setpoint());
@@ -179,14 +183,16 @@ impl Stage<'_> {
         found.ok_or_else(|| Failure::new(Exit::Failed, format!("the simulated home has no {name}")))
     }
 
-    /// A table that keeps up to date on a terminal, lines elsewhere.
+    /// Shows the statuses for [`WATCH_TIME`], and until every thermostat has reported: as a table that keeps up to date
+    /// on a terminal, as lines elsewhere.
     async fn watch(
         &self,
         cloud: &Cloud,
         watts: &impl Fn(mysa_proto::DeviceId) -> Option<Watts>,
-        within: Duration,
     ) -> Result<()> {
-        let until = tokio::time::Instant::now() + within;
+        let ids = cloud.choose(&[])?;
+        let end = tokio::time::Instant::now() + WATCH_TIME;
+        let mut is_long_enough = false;
         let mut events = cloud.client.events();
         let mut drawn = 0;
         let redraws = self.terminal.is_terminal() && !self.terminal.json;
@@ -194,9 +200,15 @@ impl Stage<'_> {
             if redraws {
                 drawn = self.draw(cloud, watts, drawn)?;
             }
+            if is_long_enough && ids.iter().all(|id| cloud.has_reported(id)) {
+                break;
+            }
             let event = tokio::select! {
                 event = events.next() => event,
-                () = tokio::time::sleep_until(until) => break,
+                () = tokio::time::sleep_until(end), if !is_long_enough => {
+                    is_long_enough = true;
+                    continue;
+                }
             };
             match event {
                 Some(Event::Device { device, .. }) if self.terminal.json => {
@@ -237,7 +249,7 @@ impl Stage<'_> {
     }
 
     async fn command(&self, cloud: &Cloud, view: &DeviceView, change: Change) -> Result<()> {
-        let pending = cloud.client.command(&view.id, change).deadline(Duration::from_secs(8));
+        let pending = cloud.client.command(&view.id, change).deadline(HANG_LIMIT);
         let verdict: Verdict = pending.await.map_err(|error| Failure::from((Exit::Failed, error)))?;
         self.done("verdict", &verdict.to_string())?;
         if verdict.is_confirmed() {
@@ -264,10 +276,7 @@ impl Stage<'_> {
             }
             Err(Failure::new(Exit::Failed, "the client has ended"))
         };
-        match timeout(Duration::from_secs(9), recovered).await {
-            Ok(result) => result?,
-            Err(_) => return Err(Failure::new(Exit::Unreachable, "the connection did not recover")),
-        }
+        recovered.await?;
         self.done("recovered after", &format!("{:.1} s", cut.elapsed().as_secs_f64()))
     }
 

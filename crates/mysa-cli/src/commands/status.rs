@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_proto::{DeviceId, Family, UnixTime};
+use mysa_proto::{DeviceId, UnixTime};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::Status;
@@ -50,16 +50,7 @@ pub(crate) async fn run(
 async fn wait_for_reports(cloud: &Cloud, chosen: &[DeviceId], limit: Duration) {
     let deadline = Instant::now() + limit;
     let mut events = cloud.client.events();
-    let fresh = |id: &DeviceId| {
-        let view = cloud.client.state(id);
-        view.is_none_or(|view| match view.model.family() {
-            None => true,
-            // Only live reports have its current, and so its power.
-            Some(Family::BaseboardV1) => view.state.current().is_some(),
-            Some(_) => cloud.age(&view).is_some_and(|age| age < Duration::from_secs(30)),
-        })
-    };
-    while !(cloud.client.is_live() && chosen.iter().all(fresh)) {
+    while !(cloud.client.is_live() && chosen.iter().all(|id| cloud.has_reported(id))) {
         tokio::select! {
             event = events.next() => if event.is_none() { return },
             () = sleep_until(deadline) => return,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mysa_config::{ChannelName, normalize_account};
-use mysa_proto::DeviceId;
+use mysa_proto::{DeviceId, Family};
 use mysa_sigv4::Authority;
 use mysa_tokio::{
     Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason, Settings,
@@ -334,6 +334,16 @@ impl Cloud {
     /// Age of the state of a thermostat.
     pub(crate) fn age(&self, view: &DeviceView) -> Option<Duration> {
         Some(view.heard? + self.started.elapsed().saturating_sub(view.taken_at))
+    }
+
+    /// Whether a thermostat has reported lately. One of an unknown model, or none at all, is not waited for.
+    pub(crate) fn has_reported(&self, id: &DeviceId) -> bool {
+        self.client.state(id).is_none_or(|view| match view.model.family() {
+            None => true,
+            // Only live reports have its current, and so its power.
+            Some(Family::BaseboardV1) => view.state.current().is_some(),
+            Some(_) => self.age(&view).is_some_and(|age| age < Duration::from_secs(30)),
+        })
     }
 
     /// The thermostats that are named, each once; all of them if none is named.
