@@ -2,13 +2,16 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysa_proto::DeviceId;
 use mysa_sim::{CloudSpec, DeviceFault, Fault, Window};
 use mysa_sim_server::{Certificate, Server};
 
-use crate::common::{Home, Ran, finish};
+use crate::common::{HANG_LIMIT, Home, Ran, finish};
+
+/// [`HANG_LIMIT`] for `--wait` and `--timeout`.
+pub(crate) const HANG_SECONDS: &str = "600";
 
 pub(crate) const LIVING: &str = "a0b1c2d3e4f5";
 pub(crate) const BEDROOM: &str = "a0b1c2d3e4f7";
@@ -28,27 +31,16 @@ impl Bench {
     }
 
     pub(crate) fn with(spec: CloudSpec) -> Self {
-        Self::faster(spec, 1.0)
-    }
-
-    pub(crate) fn faster(spec: CloudSpec, speed: f64) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let certificate = Certificate::for_cloud(&spec.names).unwrap();
         let home = Home::new();
         home.write("ca.pem", certificate.authority_pem().unwrap());
         home.write("password", format!("{}\n", CloudSpec::DEMO_PASSWORD));
-        let start = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, speed);
+        let start = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, 1.0);
         let server = runtime.block_on(start).unwrap();
         let connect_to = server.address().to_string();
         Self { runtime, server: Some(server), home, connect_to }
-    }
-
-    /// Waits until the cloud has run for `time` by its own clock, which may be faster than ours.
-    pub(crate) fn wait_for_cloud_time(&self, time: Duration) {
-        while self.server().with_cloud(|_, now| now.mono) < time {
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     pub(crate) fn signed_in() -> Self {
@@ -61,8 +53,13 @@ impl Bench {
         self.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"])
     }
 
+    /// The command. One that waits for a thermostat gets a limit that only ends what hangs, unless it has its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
+        let has_limit = args.iter().any(|arg| ["--wait", "--no-wait", "--dry-run"].contains(arg));
+        if args.iter().any(|arg| ["set", "mode"].contains(arg)) && !args.contains(&"config") && !has_limit {
+            command.args(["--wait", HANG_SECONDS]);
+        }
         command.env("MYSA_CONNECT_TO", &self.connect_to).env("MYSA_CA", self.home.path("ca.pem"));
         command
     }
@@ -71,9 +68,25 @@ impl Bench {
         finish(self.command(args), b"")
     }
 
+    /// Runs a change that no thermostat confirms, with a time limit after which it ends with 6.
+    ///
+    /// The limit counts from the start of the program. If the machine is too slow to send the command within it, which
+    /// exit code 9 shows, the limit is doubled.
+    #[track_caller]
+    pub(crate) fn ends_unconfirmed(&self, args: &[&str]) -> (Ran, u64) {
+        let mut seconds = 10;
+        loop {
+            let ran = self.run(&[args, &["--wait", &seconds.to_string()]].concat());
+            if ran.code != 9 || seconds > HANG_LIMIT.as_secs() {
+                return (ran.fails(6), seconds);
+            }
+            seconds *= 2;
+        }
+    }
+
     /// A watch that goes on in the background.
     pub(crate) fn watching(&self) -> Child {
-        let mut command = self.command(&["watch", "--json", "--timeout", "20"]);
+        let mut command = self.command(&["watch", "--json", "--timeout", HANG_SECONDS]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -146,3 +159,16 @@ pub(crate) fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
 }
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + HANG_LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// Pause between two looks at a condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);

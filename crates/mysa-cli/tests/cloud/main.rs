@@ -20,7 +20,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 use std::time::Duration;
 
-use bench::{BEDROOM, Bench, LIVING, Sim, signal};
+use bench::{BEDROOM, Bench, HANG_SECONDS, LIVING, Sim, signal, wait_until};
 use common::{Home, finish};
 use mysa_proto::{Celsius, DeviceId};
 use mysa_sim::{ChallengeSpec, CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Incident};
@@ -48,7 +48,7 @@ fn the_main_job_from_sign_in_to_sign_out() {
     // Names work without the cloud from here on.
     bench.home.run(&["config", "set-watts", "Bedroom", "1000"]).ok();
 
-    let status = bench.run(&["status", "--json"]).ok().json().remove(0);
+    let status = bench.run(&["status", "--wait", HANG_SECONDS, "--json"]).ok().json().remove(0);
     assert_eq!(status["service"], "live", "{status}");
     assert!(!status.to_string().contains("user@"), "{status}");
     let bedroom =
@@ -132,7 +132,14 @@ fn watching_tells_what_changes_and_ends_when_told() {
 #[test]
 fn what_was_captured_can_be_decoded_later() {
     let bench = Bench::signed_in();
-    bench.run(&["watch", "--capture", "session.jsonl", "--timeout", "4"]).ok();
+    let mut child =
+        bench.command(&["watch", "--capture", "session.jsonl"]).stdout(Stdio::null()).spawn().unwrap();
+    let captured = || std::fs::read_to_string(bench.home.path("session.jsonl")).unwrap_or_default();
+    wait_until("a status of each generation", || {
+        [LIVING, BEDROOM].iter().all(|id| captured().contains(&format!("/v1/dev/{id}/out")))
+    });
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     let shown = bench.home.run(&["decode", "session.jsonl", "--json"]).ok();
     let kinds: Vec<_> = shown.json().into_iter().map(|message| message["message"].clone()).collect();
     assert!(kinds.contains(&"v1_status".into()) && kinds.contains(&"status".into()), "{kinds:?}");
@@ -145,13 +152,13 @@ fn watching_survives_a_cut_and_says_so() {
     let mut child = bench.watching();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let live = |line: &str| line.contains("\"service\":\"live\"");
-    assert!(lines.by_ref().map(Result::unwrap).take(200).any(|line| live(&line)));
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| live(&line)));
     bench.server().cut_connections();
     bench.server().with_cloud(|cloud, now| {
         cloud.press(now, DeviceId::new(LIVING).unwrap(), Celsius::from_degrees(17.0), None)
     });
     let pressed = |line: &String| line.contains(LIVING) && line.contains("\"setpoint_c\":17.0");
-    assert!(lines.by_ref().map(Result::unwrap).take(500).any(|line| pressed(&line)));
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| pressed(&line)));
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -190,7 +197,16 @@ fn a_dry_run_shows_the_payload_and_sends_nothing() {
 fn no_wait_says_sent() {
     let bench = Bench::signed_in();
     bench.device_fault(BEDROOM, DeviceFault::IgnoreCommands);
-    let ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait"]).ok();
+    // The broker has a moment to accept it, which is not enough on a slow machine.
+    let mut ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait"]);
+    wait_until("an accepted command", || {
+        let is_late = ran.code == 6;
+        if is_late {
+            ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait"]);
+        }
+        !is_late
+    });
+    let ran = ran.ok();
     assert!(ran.out.contains("sent; its effect was not waited for"), "{ran:?}");
 }
 
@@ -211,11 +227,11 @@ fn what_the_thermostat_or_the_model_refuses_ends_with_seven() {
 fn a_command_without_an_answer_ends_with_six() {
     let bench = Bench::signed_in();
     bench.device_fault(LIVING, DeviceFault::IgnoreCommands);
-    let ran = bench.run(&["set", "living", "--temp", "23", "--wait", "10", "--json"]).fails(6);
+    let (ran, limit) = bench.ends_unconfirmed(&["set", "living", "--temp", "23", "--json"]);
     let document = &ran.json()[0];
     assert_eq!(document["verdict"], "unconfirmed", "{ran:?}");
     // The limit counts from the start of the program, so this is less by the time it took to connect.
-    assert!(document["after_s"].as_f64().is_some_and(|after| after <= 10.0), "{ran:?}");
+    assert!(document["after_s"].as_f64().is_some_and(|after| after <= limit as f64), "{ran:?}");
     assert!(ran.err.contains("unconfirmed after "), "{ran:?}");
 }
 
@@ -224,9 +240,9 @@ fn a_thermostat_that_is_gone_ends_with_five() {
     let mut spec = CloudSpec::demo();
     let offline = Fault::Device(DeviceId::new(LIVING), DeviceFault::Offline);
     spec.faults = spec.faults.with(Duration::ZERO, Duration::MAX, offline);
-    let bench = Bench::faster(spec, 400.0);
+    let bench = Bench::with(spec);
     // The cloud needs many minutes to notice.
-    bench.wait_for_cloud_time(Duration::from_secs(1_600));
+    bench.server().advance(Duration::from_secs(1_600));
     bench.log_in().ok();
     let ran = bench.run(&["status", "living", "--wait", "0.5"]).fails(5);
     assert!(ran.err.contains("Living room is"), "{ran:?}");

@@ -1,13 +1,13 @@
 //! URLs for other programs.
 
-use crate::bench::{Bench, LIVING};
+use crate::bench::{Bench, HANG_SECONDS, LIVING};
 use crate::common::finish;
 
 const THERMOSTAT: &str = "a0b1c2d3e4f5=BB-V1-1";
 
 /// Watches with a URL until the thermostat has spoken.
 fn sees_statuses(bench: &Bench, url: &str) {
-    let args = ["watch", "--url", "-", "--count", "1", "--timeout", "20", "--json", THERMOSTAT];
+    let args = ["watch", "--url", "-", "--count", "1", "--timeout", HANG_SECONDS, "--json", THERMOSTAT];
     let ran = finish(bench.command(&args), url.as_bytes()).ok();
     let last = ran.json().pop().unwrap();
     assert!(last["id"] == LIVING && last["current_a"].is_number(), "{ran:?}");

@@ -2,23 +2,18 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use mysa_sim::DeviceFault;
 
-use crate::bench::{Bench, LIVING, Sim, signal};
+use crate::bench::{Bench, LIVING, Sim, signal, wait_until};
 use crate::common::Home;
 
 /// The two that ask for an orderly end, and what the program ends with.
 const SIGNALS: [(&str, i32); 2] = [("INT", 130), ("TERM", 143)];
 
-/// Waits for something the cloud sees; the limit only ends a test that has failed.
-fn wait_for(bench: &Bench, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
-    let until = Instant::now() + Duration::from_secs(300);
-    while !bench.server().with_cloud(|cloud, _| so(cloud)) {
-        assert!(Instant::now() < until, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// Waits for something that the cloud sees.
+fn wait_for(bench: &Bench, what: &str, condition: impl Fn(&mysa_sim::Cloud) -> bool) {
+    wait_until(what, || bench.server().with_cloud(|cloud, _| condition(cloud)));
 }
 
 #[test]
