@@ -6,30 +6,30 @@ use crate::{
     Swing, TrackedSensor,
 };
 
-/// One thing a home-automation bridge shows of a thermostat: what it is, in which unit, within which bounds, and
-/// whether it can be written. The terms are those of Home Assistant.
+/// Entity of a thermostat in a home-automation system: its kind, unit, range and access. The terms are those of Home
+/// Assistant.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Entity {
     /// Component and key, such as `sensor.temperature`; unique within a device and never changed.
     pub id: &'static str,
-    /// Human name.
+    /// Name for people.
     pub name: &'static str,
-    /// `device_class`, where there is one.
+    /// `device_class`, if there is one.
     pub device_class: Option<&'static str>,
-    /// Unit of the value, where it has one. Temperatures are always in °C.
+    /// Unit of the value, if it has one. Temperatures are always in °C.
     pub unit: Option<&'static str>,
     /// `state_class`: `measurement` or `total_increasing`.
     pub state_class: Option<&'static str>,
-    /// `entity_category`; none for what a person looks at every day.
+    /// `entity_category`; `None` for entities of daily use.
     pub category: Option<Category>,
-    /// Bounds and step of a number that can be written.
+    /// Range and step of a writable number.
     pub range: Option<Span>,
-    /// The values of a choice, in the order to show them.
+    /// Options of a select, in display order.
     pub choices: Vec<Choice>,
     /// True if it can be written.
     pub writable: bool,
-    /// True if it is shown without being asked for.
+    /// True if the entity is enabled by default.
     pub enabled: bool,
 }
 
@@ -40,7 +40,7 @@ impl Entity {
         self.id.split_once('.').map_or(self.id, |(component, _)| component)
     }
 
-    /// The part of the id behind the dot.
+    /// The part of the id after the dot.
     #[must_use]
     pub fn key(&self) -> &'static str {
         self.id.split_once('.').map_or(self.id, |(_, key)| key)
@@ -53,11 +53,11 @@ impl Entity {
 pub enum Category {
     /// A setting of the device.
     Config,
-    /// About the device rather than the room.
+    /// Diagnostic of the device rather than of the room.
     Diagnostic,
 }
 
-/// Bounds of a number, in the unit of its entity.
+/// Range of a number, in the unit of its entity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Span {
@@ -65,7 +65,7 @@ pub struct Span {
     pub min: f64,
     /// Highest.
     pub max: f64,
-    /// Distance between two neighbours.
+    /// Step between two values.
     pub step: f64,
 }
 
@@ -75,36 +75,36 @@ impl From<SetpointRange> for Span {
     }
 }
 
-/// One value of a choice.
+/// Option of a select.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Choice {
     /// Name, in lower case.
     pub name: &'static str,
-    /// The change that choosing it requests; `None` where the entity cannot be written.
+    /// Change that the option requests; `None` if the entity cannot be written.
     pub change: Option<Change>,
 }
 
-/// Facts observed of a device or stated by its owner; they decide which entities it has.
+/// Facts about a device, observed or given by its owner, that decide which entities it has.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..EntityFacts::default()` fills the rest")]
 pub struct EntityFacts {
-    /// It has reported a humidity. Its capability document is not to be trusted: a Lite denies what it reports.
+    /// It has reported a humidity. The capability document is unreliable: that of a Lite denies it.
     pub humidity: bool,
     /// It has reported a current, in a status or in batch readings.
     pub current: bool,
     /// It has reported a line voltage.
     pub voltage: bool,
-    /// Its owner has given the rated power of the heater.
+    /// Its owner has entered the rated power of the heater.
     pub rated_power: bool,
-    /// The cloud keeps a history of its energy.
+    /// The cloud has an energy history for it.
     pub energy_history: bool,
 }
 
-/// The entities of a thermostat.
+/// Returns the entities of a thermostat.
 ///
-/// Nothing on a device of unknown model can be written, and there is nothing that reboots, pairs or updates. Power
-/// exists only where it is measured or a rated power was given.
+/// A device of unknown model has no writable entities, and no entity reboots, pairs or updates a device. Power exists
+/// only if it is measured or a rated power is known.
 ///
 /// ```
 /// use mysa_proto::{EntityFacts, Limits, Model, ModeTable, entities};
@@ -262,7 +262,7 @@ fn electrical(family: Family, facts: &EntityFacts, list: &mut Vec<Entity>) {
     }
 }
 
-/// Activities of a thermostat, by the modes it has.
+/// Activities of a thermostat, derived from its modes.
 fn actions(modes: &[Mode]) -> Vec<Choice> {
     let by_mode = [
         (Mode::Off, "off"),
@@ -275,7 +275,7 @@ fn actions(modes: &[Mode]) -> Vec<Choice> {
     names.chain(["idle"]).map(|name| Choice { name, change: None }).collect()
 }
 
-/// The name of a speed among others: the numbered one where the plain one would stand for two speeds.
+/// Name of a speed in the list `among`: with its number if two speeds share the plain name.
 fn fan_name(speed: FanSpeed, among: &[FanSpeed]) -> Option<&'static str> {
     let name = speed.name()?;
     let twice = among.iter().any(|other| *other != speed && other.name() == Some(name));
@@ -315,7 +315,7 @@ fn measured(id: &'static str, name: &'static str, class: &'static str, unit: &'s
     }
 }
 
-/// A choice that can be written, unless nothing is left to choose.
+/// Writable select, or `None` if it has no options.
 fn choice(
     id: &'static str,
     name: &'static str,

@@ -2,24 +2,24 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
-/// Id of a thermostat: the key under which the account's device list holds it.
+/// Id of a thermostat: its key in the account's device list.
 ///
-/// In every capture it is the Wi-Fi MAC, twelve hex digits without separators. It is kept in lower case, since a
-/// thermostat ignores what is published to an upper-case topic; building one from either case gives equal values. Only
-/// ASCII letters, digits, `-` and `_` can be in one, so no value can change the shape of a topic.
+/// In every capture it is the Wi-Fi MAC address, twelve hex digits without separators. It is kept in lower case,
+/// because a thermostat ignores messages to an upper-case topic; ids built from either case are equal. It contains only
+/// ASCII letters, digits, `-` and `_`, so no id can change the structure of a topic.
 #[derive(Clone, Copy, Eq, Hash)]
 #[expect(clippy::derived_hash_with_manual_eq, reason = "both go by every byte")]
 #[repr(align(8))]
 pub struct DeviceId {
-    /// With zeros behind it, which cannot be in one.
+    /// Padded with zeros, which no id contains.
     bytes: [u8; 40],
 }
 
 impl DeviceId {
-    /// Longest id that is taken: room for a UUID with its hyphens.
+    /// Length of the longest valid id: that of a UUID with its hyphens.
     pub const MAX_LEN: usize = 39;
 
-    /// Takes an id in either case. `None` if it is empty, longer than [`DeviceId::MAX_LEN`], or holds anything but
+    /// Parses an id in either case. `None` if it is empty, longer than [`DeviceId::MAX_LEN`], or contains anything but
     /// ASCII letters, digits, `-` and `_`.
     #[must_use]
     pub fn new(id: &str) -> Option<Self> {
@@ -78,11 +78,12 @@ impl DeviceId {
     }
 }
 
-/// Eight bytes of an id, the first of them lowest, in lower case. `None` if one of them cannot be in an id.
+/// Converts eight bytes of an id to lower case, the first in the lowest byte. `None` if one of them is not valid in an
+/// id.
 #[inline(always)]
 const fn fold(bytes: u64) -> Option<u64> {
     const HIGH: u64 = each(0x80);
-    /// Marks the bytes from `low` to `high`, if all are ASCII.
+    /// Marks the bytes from `low` to `high`. All bytes must be ASCII.
     const fn between(bytes: u64, low: u8, high: u8) -> u64 {
         bytes.wrapping_add(each(0x80 - low)) & !bytes.wrapping_add(each(0x7F - high)) & HIGH
     }
@@ -113,7 +114,7 @@ impl PartialEq for DeviceId {
     }
 }
 
-/// As the texts are ordered.
+/// Same order as that of the texts.
 impl Ord for DeviceId {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
@@ -129,14 +130,14 @@ impl PartialOrd for DeviceId {
     }
 }
 
-/// The error of [`DeviceId::from_str`]: the text is empty, too long, or holds a character no id may hold.
+/// Error of [`DeviceId::from_str`]: the text is empty, too long, or contains an invalid character.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidDeviceId;
 
 impl fmt::Display for InvalidDeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a device id is 1 to 39 ASCII letters, digits, '-' or '_'")
+        f.write_str("invalid device id: expected 1 to 39 ASCII letters, digits, '-' or '_'")
     }
 }
 

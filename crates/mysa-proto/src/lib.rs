@@ -37,18 +37,17 @@
 //!
 //! [`Message::decode`] reads a message that arrived over MQTT: one pass over the text, borrowed, without allocation. A
 //! value that is absent, `null`, -1, of the wrong type or out of range becomes `None` and does not affect the fields
-//! beside it. Unknown fields are kept ([`Message::raw`]) and listed ([`Message::unknown_fields`]).
-//! [`Message::answers`] matches an acknowledgement with its command, and [`Change::compare`] tells whether a thermostat
-//! shows what was asked for.
+//! beside it. Unknown fields are kept ([`Message::raw`]) and listed ([`Message::unknown_fields`]). [`Message::answers`]
+//! matches an acknowledgement with its command, and [`Change::compare`] compares requested settings with observed ones.
 //!
 //! # State
 //!
-//! [`DeviceState`] is last-writer-wins for each field, over all sources, and gives the provenance and age of each value.
-//! The order of arrival does not influence it.
+//! [`DeviceState`] is last-writer-wins for each field, over all sources, and has the provenance and age of each value.
+//! It does not depend on the order in which observations are merged.
 //!
 //! # Sources
 //!
-//! The protocol is undocumented. Each item names its witnesses: the public projects that observed it.
+//! The protocol is undocumented. Each item names its witnesses, the public projects that observed it.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,38 +1,39 @@
 use core::fmt;
 use core::time::Duration;
 
-/// One reading of two clocks. They travel together so that neither can stand in for the other.
+/// Reading of both clocks at one moment. Keeping them together prevents mixing them up.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Now {
-    /// Time since any origin, on a clock that is never set. Timers run on it, and it orders arrivals.
+    /// Monotonic time since an arbitrary origin. Used for timers and for the order of arrival.
     pub mono: Duration,
-    /// Wall clock of the host, right or wrong; or, where the function says so, the cloud's as far as it is known.
+    /// Wall clock of the host, which may be wrong; or, where a function says so, the cloud's clock as far as it is
+    /// known.
     pub wall: UnixTime,
 }
 
-/// An instant of civil time, in milliseconds since the Unix epoch.
+/// Instant of civil time, in milliseconds since the Unix epoch.
 ///
-/// The cloud mixes seconds and milliseconds, sometimes inside one object, and sends 0 or a small number where it has
-/// no clock. [`UnixTime::from_wire`] tells them apart.
+/// The cloud mixes seconds and milliseconds, sometimes within one object, and sends 0 or a small number if it has no
+/// clock. [`UnixTime::from_wire`] distinguishes them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct UnixTime(i64);
 
 impl UnixTime {
-    /// Takes whole seconds. Saturates.
+    /// Converts whole seconds. Saturates.
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1_000))
     }
 
-    /// Takes milliseconds.
+    /// Converts milliseconds.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Reads a number as the cloud writes times: above 10^11 it is milliseconds, above 10^9 (September 2001) seconds,
-    /// and anything else, such as the 0 of messages 16 and 61 or the 1234 of message 20, is no time.
+    /// Converts a number as the cloud writes times: milliseconds above 10^11, seconds above 10^9 (September 2001).
+    /// `None` for anything else, such as the 0 of messages 16 and 61 or the 1234 of message 20.
     #[must_use]
     pub const fn from_wire(number: i64) -> Option<Self> {
         match number {
@@ -68,7 +69,7 @@ impl UnixTime {
 }
 
 impl fmt::Display for UnixTime {
-    /// Seconds since the epoch, with milliseconds where there are any.
+    /// Seconds since the epoch, with a fraction if the milliseconds are not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.rem_euclid(1_000) {
             0 => write!(f, "{}", self.as_secs()),

@@ -2,7 +2,7 @@ use core::fmt;
 
 use crate::DeviceId;
 
-/// Kind of one of a thermostat's three topics.
+/// Kind of topic: each thermostat has three.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the topics the access policy of an account names")]
 pub enum TopicKind {
@@ -24,7 +24,7 @@ impl TopicKind {
     }
 }
 
-/// An MQTT topic of one thermostat, `/v1/dev/{id}/in`, `/out` or `/batch`. No other topic can be built.
+/// MQTT topic of a thermostat: `/v1/dev/{id}/in`, `/out` or `/batch`. No other topic can be built.
 ///
 /// ```
 /// use mysa_proto::{Topic, TopicKind};
@@ -36,7 +36,7 @@ impl TopicKind {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Topic {
-    /// Whose topic it is.
+    /// Thermostat that the topic belongs to.
     pub device: DeviceId,
     /// Kind of the topic.
     pub kind: TopicKind,
@@ -45,25 +45,25 @@ pub struct Topic {
 impl Topic {
     const PREFIX: &str = "/v1/dev/";
 
-    /// `/v1/dev/{id}/in`, where commands go.
+    /// `/v1/dev/{id}/in`, to which commands are published.
     #[must_use]
     pub const fn incoming(device: DeviceId) -> Self {
         Self { device, kind: TopicKind::In }
     }
 
-    /// `/v1/dev/{id}/out`, where the thermostat speaks.
+    /// `/v1/dev/{id}/out`, to which the thermostat publishes.
     #[must_use]
     pub const fn outgoing(device: DeviceId) -> Self {
         Self { device, kind: TopicKind::Out }
     }
 
-    /// `/v1/dev/{id}/batch`, where it leaves its stored readings.
+    /// `/v1/dev/{id}/batch`, to which the thermostat publishes its stored readings.
     #[must_use]
     pub const fn batch(device: DeviceId) -> Self {
         Self { device, kind: TopicKind::Batch }
     }
 
-    /// Reads a topic name. `None` for every topic of another shape.
+    /// Parses a topic name. `None` for any other topic.
     #[must_use]
     pub fn parse(topic: &[u8]) -> Option<Self> {
         let rest = topic.strip_prefix(Self::PREFIX.as_bytes())?;

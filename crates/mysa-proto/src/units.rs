@@ -1,8 +1,8 @@
 use core::fmt;
 
-/// A temperature in hundredths of a degree Celsius, so that equality is exact.
+/// Temperature in hundredths of a degree Celsius, so that equality is exact.
 ///
-/// Whole degrees Fahrenheit and the half degrees of a thermostat survive the way there and back:
+/// Conversion between whole degrees Fahrenheit and the half degrees of a thermostat is lossless:
 ///
 /// ```
 /// use mysa_proto::Celsius;
@@ -20,19 +20,20 @@ impl Celsius {
     const MIN: f64 = -273.15;
     const MAX: f64 = 1_000.0;
 
-    /// Takes degrees and rounds to the nearest hundredth. `None` below absolute zero, above 1000 °C, and for NaN.
+    /// Converts degrees Celsius, rounded to the nearest hundredth. `None` below absolute zero, above 1000 °C, and for
+    /// NaN.
     #[must_use]
     pub fn from_degrees(degrees: f64) -> Option<Self> {
         (Self::MIN..=Self::MAX).contains(&degrees).then(|| Self(round(degrees * 100.0)))
     }
 
-    /// Takes degrees Fahrenheit, with the same limits.
+    /// Converts degrees Fahrenheit, with the same limits.
     #[must_use]
     pub fn from_fahrenheit(degrees: f64) -> Option<Self> {
         Self::from_degrees((degrees - 32.0) / 1.8)
     }
 
-    /// Takes hundredths of a degree.
+    /// Converts hundredths of a degree Celsius.
     #[must_use]
     pub const fn from_hundredths(hundredths: i32) -> Self {
         Self(hundredths)
@@ -56,7 +57,7 @@ impl Celsius {
         (f64::from(self.0) * 9.0 + 16_000.0) / 500.0
     }
 
-    /// The nearest multiple of `step`; halfway goes up. A step of zero or less leaves the value alone.
+    /// Nearest multiple of `step`; halfway rounds up. A step of zero or less returns the value unchanged.
     #[must_use]
     pub const fn to_step(self, step: Self) -> Self {
         if step.0 <= 0 {
@@ -101,7 +102,7 @@ macro_rules! quantity {
                 ($range).contains(&value).then_some(Self(value + 0.0))
             }
 
-            /// The number in the unit of the constructor.
+            /// Number in the unit of the constructor.
             #[must_use]
             pub const fn $as(self) -> f64 {
                 self.0

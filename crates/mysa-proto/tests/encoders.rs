@@ -157,7 +157,7 @@ fn every_refusal_over_mqtt_says_what_is_allowed() {
     let none = Change::default();
     let brightness = Brightness { idle: Some(101), ..Brightness::default() };
     for (model, change, says) in [
-        ("BB-V3-0", Change::mode(Mode::Off), "Baseboard V3 takes no commands over MQTT"),
+        ("BB-V3-0", Change::mode(Mode::Off), "Baseboard V3 accepts no commands over MQTT"),
         (
             "BB-V2-0-L",
             Change { proximity: Some(true), ..none },
@@ -240,13 +240,13 @@ fn an_air_conditioner_is_told_only_what_its_record_lists_for_the_mode() {
             celsius(31.0),
             Some("setpoint 31 °C is out of range: allowed are 16 to 30 °C in steps of 1"),
         ),
-        (Mode::Dry, celsius(20.0), Some("the device takes no setpoint in mode dry")),
+        (Mode::Dry, celsius(20.0), Some("the device has no setpoint in mode dry")),
         (Mode::Off, celsius(19.0), None),
         (Mode::Dry, Change { mode: Some(Mode::Cool), ..celsius(20.0) }, None),
         (
             Mode::Cool,
             Change { mode: Some(Mode::Dry), ..celsius(20.0) },
-            Some("the device takes no setpoint in mode dry"),
+            Some("the device has no setpoint in mode dry"),
         ),
         (Mode::Cool, fan(4), None),
         (

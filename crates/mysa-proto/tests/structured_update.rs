@@ -127,8 +127,12 @@ fn what_this_channel_does_not_take_is_refused_with_a_reason() {
     for (model, change, says) in [
         ("BB-V2-0", none, "nothing to change"),
         ("XX-V9-9", Change::mode(Mode::Off), "unknown model \"XX-V9-9\": known are BB-V1-0, "),
-        ("BB-V1-0", Change::mode(Mode::Off), "Baseboard V1 takes no commands over the structured service"),
-        ("CS-V1-0", Change::mode(Mode::Off), "Climate sensor takes no commands over the structured service"),
+        ("BB-V1-0", Change::mode(Mode::Off), "Baseboard V1 accepts no commands over the structured service"),
+        (
+            "CS-V1-0",
+            Change::mode(Mode::Off),
+            "Climate sensor accepts no commands over the structured service",
+        ),
         (
             "BB-V2-0",
             Change::setpoint(degrees(30.5)),
@@ -184,12 +188,12 @@ fn what_this_channel_does_not_take_is_refused_with_a_reason() {
         (
             "BB-V2-0",
             Change { brightness: Some(active_only), ..none },
-            "the structured service takes active and idle brightness together",
+            "the structured service accepts active and idle brightness only together",
         ),
         (
             "BB-V2-0",
             Change { brightness: Some(timed), ..none },
-            "the structured service takes active and idle brightness together",
+            "the structured service accepts active and idle brightness only together",
         ),
         (
             "BB-V2-0",

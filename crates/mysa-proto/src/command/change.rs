@@ -4,14 +4,14 @@ use crate::{
     Celsius, Control, DeviceState, FanSpeed, Mode, Now, Observation, Provenance, Source, Swing, UnixTime,
 };
 
-/// One value of a setting: how it is compared with what a thermostat shows, and how it is written for people.
+/// Value of a setting: its comparison with an observed value, and its text.
 pub(crate) trait Setting: Copy + PartialEq {
-    /// True if a thermostat that shows `seen` holds this value.
+    /// True if the observed value `seen` means that the thermostat has this value.
     fn is_met_by(self, seen: Self) -> bool {
         self == seen
     }
 
-    /// Writes the value for people.
+    /// Formats the value for people.
     fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
@@ -43,7 +43,7 @@ impl Setting for AutoSetpoints {
 }
 
 impl Setting for Hold {
-    /// A thermostat reports a temporary hold by the same number as following the schedule.
+    /// A thermostat reports a temporary hold with the same number as following the schedule.
     fn is_met_by(self, seen: Self) -> bool {
         (self == Self::Permanent) == (seen == Self::Permanent)
     }
@@ -54,8 +54,8 @@ impl Setting for Hold {
 }
 
 impl Setting for Brightness {
-    /// An acknowledgement may show no more than the brightness in use. So that must be seen if it was asked for, and
-    /// nothing else that is seen may contradict.
+    /// An acknowledgement may contain only the active brightness. So the active brightness is required if it was
+    /// requested, and every other part must agree if it is present.
     fn is_met_by(self, seen: Self) -> bool {
         fn not_contradicted<T: PartialEq>(asked: Option<T>, seen: Option<T>) -> bool {
             asked.is_none() || seen.is_none() || asked == seen
@@ -83,12 +83,12 @@ macro_rules! exact_settings {
 }
 exact_settings! { Mode, FanSpeed, Swing, TrackedSensor, }
 
-/// The one table of settings. Everything that goes through them one by one is made from it.
+/// The table of settings. Everything that handles each setting is generated from it.
 macro_rules! settings {
     ($($(#[$doc:meta])* $field:ident: $type:ty, $control:ident, $label:literal;)*) => {
-        /// Requested settings of a thermostat: any number of fields at once, sent as one command.
+        /// Requested settings of a thermostat: any number of fields, sent as one command.
         ///
-        /// It is not checked yet: [`Command::new`](crate::Command::new) checks it against the model.
+        /// A change is unchecked: [`Command::new`](crate::Command::new) checks it against the model.
         ///
         /// ```
         /// use mysa_proto::{Celsius, Change, Mode};
@@ -103,15 +103,15 @@ macro_rules! settings {
         }
 
         impl Change {
-            /// The controls it touches, each once.
+            /// Controls that the change sets, each once.
             pub fn controls(&self) -> impl Iterator<Item = Control> {
                 let touched = [$( self.$field.is_some().then_some(Control::$control) ),*];
                 let mut last = None;
-                // Settings of one control stand side by side in the table.
+                // Settings of one control are adjacent in the table.
                 touched.into_iter().flatten().filter(move |&control| last.replace(control) != Some(control))
             }
 
-            /// This change with the fields of a later one laid over it.
+            /// This change, overridden by the fields of `later`.
             #[must_use]
             pub fn then(self, later: Self) -> Self {
                 Self { $( $field: later.$field.or(self.$field), )* }
@@ -123,17 +123,17 @@ macro_rules! settings {
                 Self { $( $field: if other.$field.is_some() { None } else { self.$field }, )* }
             }
 
-            /// Only those fields of this change that `other` sets as well.
+            /// The fields of this change that `other` sets too.
             #[must_use]
             pub fn within(self, other: &Self) -> Self {
                 Self { $( $field: if other.$field.is_some() { self.$field } else { None }, )* }
             }
 
-            /// Compares what was asked for with what a thermostat shows.
+            /// Compares the requested settings with the observed ones.
             ///
-            /// This is the one rule by which a command counts as obeyed. Values are equal, with three exceptions:
-            /// temperatures agree within 0.01 °C, of a hold only its permanence is compared, and of the brightness
-            /// only the parts that are seen, of which the one in use must be.
+            /// This is the only rule by which a command counts as obeyed. Values must be equal, with three exceptions:
+            /// temperatures may differ by 0.01 °C, only the permanence of a hold is compared, and only the observed
+            /// parts of the brightness are compared, of which the active one is required.
             ///
             /// ```
             /// use mysa_proto::{Celsius, Change, Mode};
@@ -159,7 +159,7 @@ macro_rules! settings {
         }
 
         impl fmt::Display for Change {
-            /// For people: `mode heat, setpoint 21.5 °C`, or `nothing`.
+            /// Text such as `mode heat, setpoint 21.5 °C`, or `nothing`.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mut list = List { f, first: true };
                 $( list.field($label, self.$field.map(Shown))?; )*
@@ -168,14 +168,14 @@ macro_rules! settings {
         }
 
         impl Observation {
-            /// A command that the device is known to have taken, to be handed to [`DeviceState::confirm`]. `at` is the
-            /// time of the message that proved it, by the clock of the device, if it had one.
+            /// Observation of a command that the device has confirmed, for [`DeviceState::confirm`]. `at` is the time
+            /// of the confirming message by the clock of the device, if it had one.
             #[must_use]
             pub const fn from_change(change: &Change, at: Option<UnixTime>, received: Now) -> Self {
                 Self { $( $field: change.$field, )* ..Self::new(Source::Ack, at, received) }
             }
 
-            /// The settings it shows.
+            /// Settings in the observation.
             #[must_use]
             pub const fn settings(&self) -> Change {
                 Change { $( $field: self.$field, )* }
@@ -183,14 +183,14 @@ macro_rules! settings {
         }
 
         impl DeviceState {
-            /// The settings it shows whose provenance satisfies `counts`.
+            /// Settings in the state whose provenance satisfies `counts`.
             pub fn settings(&self, counts: impl Fn(&Provenance) -> bool) -> Change {
                 Change {
                     $( $field: self.$field().filter(|field| counts(&field.provenance())).map(|field| field.value), )*
                 }
             }
 
-            /// The provenance of the settings it shows, for those that `of` sets, in the order of [`Change`]'s fields.
+            /// Provenance of the settings that `of` sets, in the order of [`Change`]'s fields.
             pub fn provenance_of(&self, of: &Change) -> impl Iterator<Item = Provenance> {
                 let all = [$( of.$field.and_then(|_| self.$field()).map(|field| field.provenance()) ),*];
                 all.into_iter().flatten()
@@ -210,7 +210,7 @@ settings! {
     lock: bool, Lock, "button lock";
     /// Display brightness.
     brightness: Brightness, Brightness, "brightness";
-    /// Wake the display when somebody comes near.
+    /// Wake the display when somebody approaches.
     proximity: bool, Proximity, "proximity";
     /// Fan speed.
     fan: FanSpeed, Fan, "fan";
@@ -220,7 +220,7 @@ settings! {
     swing_horizontal: Swing, Swing, "horizontal swing";
     /// Climate+: let the thermostat's own sensor drive the air conditioner.
     climate_plus: bool, ClimatePlus, "Climate+";
-    /// Sensor an in-floor thermostat is to follow.
+    /// Sensor that an in-floor thermostat follows.
     tracked_sensor: TrackedSensor, TrackedSensor, "tracked sensor";
     /// Both targets of automatic mode. Structured service only.
     auto_setpoints: AutoSetpoints, AutoSetpoints, "setpoints";
@@ -229,20 +229,20 @@ settings! {
 }
 
 impl Change {
-    /// A new setpoint and nothing else.
+    /// Change of the setpoint only.
     #[must_use]
     pub fn setpoint(setpoint: Celsius) -> Self {
         Self { setpoint: Some(setpoint), ..Self::default() }
     }
 
-    /// A new mode and nothing else.
+    /// Change of the mode only.
     #[must_use]
     pub fn mode(mode: Mode) -> Self {
         Self { mode: Some(mode), ..Self::default() }
     }
 
-    /// A setpoint `by` above (or, if negative, below) the present one, and nothing else. `None` if the sum is below
-    /// absolute zero or too large for [`Celsius`].
+    /// Change of the setpoint only, to `present` plus `by`, which may be negative. `None` if the sum is below absolute
+    /// zero or too large for [`Celsius`].
     #[must_use]
     pub fn setpoint_moved(present: Celsius, by: Celsius) -> Option<Self> {
         let sum = present.as_hundredths().checked_add(by.as_hundredths())?;
@@ -260,21 +260,21 @@ impl Change {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Comparison {
-    /// The fields asked for that were not seen with their value.
+    /// Requested fields that were not observed with the requested value.
     pub unmet: Change,
-    /// True if some of these were seen with another value.
+    /// True if one of these was observed with another value.
     pub differs: bool,
 }
 
 impl Comparison {
-    /// True if every field asked for was seen with its value.
+    /// True if every requested field was observed with the requested value.
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.unmet.is_empty()
     }
 }
 
-/// The two targets of automatic mode, which are always sent together.
+/// Both targets of automatic mode, which are always sent together.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct AutoSetpoints {
@@ -296,7 +296,7 @@ impl fmt::Display for AutoSetpoints {
 pub enum Hold {
     /// `ho` 1: no hold; the schedule sets the setpoint. It also ends a hold.
     FollowSchedule,
-    /// `ho` 2: hold until somebody changes it.
+    /// `ho` 2: hold until the next change.
     Permanent,
     /// `ho` 1 with an end in `tm`, in whole seconds. (mysotherm; mysa_client reads `tm` as the time of execution.)
     Until(UnixTime),
@@ -323,7 +323,7 @@ pub enum TrackedSensor {
 }
 
 impl TrackedSensor {
-    /// The number of `tr`, `trackedSnsr` and `TrackedSensor`: 3 floor, 5 ambient.
+    /// Number in `tr`, `trackedSnsr` and `TrackedSensor`: 3 floor, 5 ambient.
     #[must_use]
     pub const fn number(self) -> i64 {
         match self {
@@ -332,7 +332,7 @@ impl TrackedSensor {
         }
     }
 
-    /// Reads that number. `None` for any other.
+    /// Converts from [`TrackedSensor::number`]. `None` for any other number.
     #[must_use]
     pub const fn from_number(number: i64) -> Option<Self> {
         match number {
@@ -351,7 +351,7 @@ impl TrackedSensor {
         }
     }
 
-    /// Reads `tracking.tracking`. `None` for 2 (a remote sensor) and any other.
+    /// Converts from `tracking.tracking`. `None` for 2 (a remote sensor) and any other number.
     #[must_use]
     pub const fn from_structured(number: i64) -> Option<Self> {
         match number {
@@ -371,7 +371,7 @@ impl fmt::Display for TrackedSensor {
     }
 }
 
-/// Display brightness, as `br` of a command and `Brightness` of a device record carry it. What is `None` is not sent.
+/// Display brightness: `br` of a command and `Brightness` of a device record. Fields that are `None` are not sent.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Brightness::default()` fills the rest")]
 pub struct Brightness {
@@ -411,7 +411,7 @@ impl<T: Setting> fmt::Display for Shown<T> {
     }
 }
 
-/// Writes the present fields with commas between them.
+/// Formats the present fields, separated by commas.
 struct List<'a, 'b> {
     f: &'a mut fmt::Formatter<'b>,
     first: bool,

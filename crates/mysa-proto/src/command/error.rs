@@ -4,77 +4,77 @@ use core::fmt;
 
 use crate::{Celsius, Control, Family, FanSpeed, Mode, SetpointRange, Swing, UnixTime};
 
-/// Error of a change that cannot become a command. Nothing was sent; the caller asked for something the thermostat does not
-/// take, and the text names what it does take.
+/// Reason why a change cannot become a command. The caller requested something that the thermostat does not accept; the
+/// text names the valid values. Nothing was sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidCommand {
     /// The change is empty.
     NothingToChange,
-    /// The model string is not one we know, so neither the command's type nor the meaning of a mode is.
+    /// The model is unknown, and with it the command's type and the numbers of the modes.
     UnknownModel {
-        /// The string.
+        /// Model string.
         model: String,
     },
-    /// The family takes no command on this channel.
+    /// The family accepts no commands on this channel.
     NoChannel {
-        /// Whose.
+        /// The family.
         family: Family,
-        /// The channel asked for.
+        /// The requested channel.
         channel: Channel,
     },
-    /// The family has no such control on this channel.
+    /// The family does not have this control on this channel.
     NoControl {
-        /// Whose.
+        /// The family.
         family: Family,
         /// The missing control.
         control: Control,
-        /// The channel asked for.
+        /// The requested channel.
         channel: Channel,
     },
-    /// The setpoint lies outside the range of the model, or of the limits the user set.
+    /// The setpoint is outside the range of the model or the user's limits.
     SetpointOutOfRange {
         /// The requested value.
         asked: Celsius,
         /// The valid range, narrowed by the limits.
         range: SetpointRange,
     },
-    /// The air conditioner does not take this setpoint in the mode it is, or will be, in.
+    /// The air conditioner does not accept this setpoint in its present or requested mode.
     SetpointNotOffered {
-        /// The requested value, on the step.
+        /// The requested value, rounded to the step.
         asked: Celsius,
         /// The mode.
         mode: Mode,
         /// The valid values; empty if the mode has no setpoint.
         offered: Vec<Celsius>,
     },
-    /// The device has no such mode, or the mode table names no number for it.
+    /// The device does not have this mode, or the mode table has no number for it.
     ModeNotOffered {
         /// The requested value.
         asked: Mode,
         /// The valid values.
         offered: Vec<Mode>,
     },
-    /// The unit does not offer this fan speed in the mode it is, or will be, in.
+    /// The unit does not have this fan speed in its present or requested mode.
     FanNotOffered {
         /// The requested value.
         asked: FanSpeed,
         /// The valid values.
         offered: Vec<FanSpeed>,
     },
-    /// The unit does not offer this direction in the mode it is, or will be, in.
+    /// The unit does not have this direction in its present or requested mode.
     SwingNotOffered {
         /// The requested value.
         asked: Swing,
         /// The valid values.
         offered: Vec<Swing>,
     },
-    /// A setpoint belongs to heating or cooling, and the device is, or will be, in neither as far as is known.
+    /// A setpoint needs heating or cooling, but the present or requested mode is neither or unknown.
     SetpointNeedsMode {
-        /// The mode, where known.
+        /// The mode, if known.
         mode: Option<Mode>,
     },
-    /// A fan speed must be sent together with the mode, which is not known.
+    /// A fan speed must be sent together with the mode, which is unknown.
     FanNeedsMode,
     /// The lower of two setpoints is above the higher.
     AutoSetpointsCross {
@@ -83,26 +83,26 @@ pub enum InvalidCommand {
         /// Cool above.
         cool: Celsius,
     },
-    /// The correction of the room temperature is too large or off its step.
+    /// The correction of the room temperature is out of range or not a multiple of its step.
     OffsetOutOfRange {
         /// The requested value.
         asked: Celsius,
     },
-    /// The structured service takes the brightness in use and idle together, and nothing else about brightness.
+    /// The structured service accepts only the active and the idle brightness together.
     BrightnessNeedsBoth,
-    /// A brightness above 100 %.
+    /// The brightness is above 100 %.
     BrightnessOutOfRange {
         /// The requested value, in percent.
         asked: u8,
     },
-    /// A hold that would end before it begins, or at a time that cannot be encoded.
+    /// The hold ends before it begins, or at a time that cannot be encoded.
     HoldEndsInPast {
-        /// When it would end.
+        /// Requested end.
         end: UnixTime,
-        /// When it was asked for.
+        /// Time of the request.
         now: UnixTime,
     },
-    /// A live report of a length no witness has asked for.
+    /// The duration of a live report is out of range.
     LiveReportOutOfRange {
         /// The requested value, in seconds.
         asked: u32,
@@ -137,7 +137,7 @@ impl fmt::Display for InvalidCommand {
                 list(f, crate::Model::known().iter().map(|info| info.model))
             }
             Self::NoChannel { family, channel } => {
-                write!(f, "{family} takes no commands over {channel}")
+                write!(f, "{family} accepts no commands over {channel}")
             }
             Self::NoControl { family, control, channel } => {
                 write!(f, "{family} has no {control} over {channel}; it has ")?;
@@ -147,7 +147,7 @@ impl fmt::Display for InvalidCommand {
                 write!(f, "setpoint {asked} is out of range: allowed are {range}")
             }
             Self::SetpointNotOffered { mode, offered, .. } if offered.is_empty() => {
-                write!(f, "the device takes no setpoint in mode {mode}")
+                write!(f, "the device has no setpoint in mode {mode}")
             }
             Self::SetpointNotOffered { asked, mode, offered } => {
                 write!(f, "setpoint {asked} is not offered in mode {mode}: allowed are ")?;
@@ -167,23 +167,23 @@ impl fmt::Display for InvalidCommand {
                 list(f, offered)
             }
             Self::SetpointNeedsMode { mode: None } => f.write_str(
-                "a setpoint belongs to a mode and the present one is not known: give heat or cool with it",
+                "a setpoint needs mode heat or cool, but the present mode is unknown: set the mode as well",
             ),
             Self::SetpointNeedsMode { mode: Some(mode) } => {
                 write!(f, "mode {mode} has no single setpoint: allowed are heat and cool")
             }
             Self::FanNeedsMode => f.write_str(
-                "a fan speed is sent together with the mode, and the present mode is not known: give the mode as well",
+                "a fan speed is sent together with the mode, but the present mode is unknown: set the mode as well",
             ),
             Self::AutoSetpointsCross { heat, cool } => {
-                write!(f, "heating below {heat} and cooling above {cool} cross: heat must not be above cool")
+                write!(f, "the heating setpoint {heat} is above the cooling setpoint {cool}")
             }
             Self::OffsetOutOfRange { asked } => write!(
                 f,
                 "temperature offset {asked} is out of range: allowed are -5 to 5 °C in steps of 0.5"
             ),
             Self::BrightnessNeedsBoth => f.write_str(
-                "the structured service takes active and idle brightness together and nothing else of it",
+                "the structured service accepts active and idle brightness only together, and no other brightness setting",
             ),
             Self::BrightnessOutOfRange { asked } => {
                 write!(f, "brightness {asked} % is out of range: allowed are 0 to 100 %")
@@ -200,7 +200,7 @@ impl fmt::Display for InvalidCommand {
 
 impl core::error::Error for InvalidCommand {}
 
-/// Writes the items with commas between them, or `none`.
+/// Formats the items, separated by commas, or `none`.
 fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {
     let mut comma = "";
     for item in items {

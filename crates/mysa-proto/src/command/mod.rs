@@ -15,7 +15,7 @@ use crate::command::validate::validate;
 use crate::json::writer::{self, Object};
 use crate::{BodyType, Celsius, DeviceId, Family, Limits, ModeTable, Model, UnixTime};
 
-/// Message 44 to a thermostat, checked against its model. What cannot be right cannot be built.
+/// Message 44 to a thermostat, checked against its model.
 ///
 /// ```
 /// use mysa_proto::{
@@ -51,14 +51,15 @@ pub struct Command {
 }
 
 impl Command {
-    /// Validates a change and makes it a command. The setpoint moves to the nearest step of the model; halfway goes up.
+    /// Checks a change and turns it into a command. The setpoint is rounded to the nearest step of the model; halfway
+    /// rounds up.
     ///
-    /// `table` is the one the account's thermostats were found to use, [`ModeTable::OBSERVED`] unless told otherwise;
-    /// `now` is the present time, which the end of a hold must lie after.
+    /// `table` is the mode table that the account's thermostats use, normally [`ModeTable::OBSERVED`]; `now` is the
+    /// present time, after which a hold must end.
     ///
     /// # Errors
     ///
-    /// The [`InvalidCommand`] says what the thermostat would take instead. Nothing is assumed of an unknown model.
+    /// The [`InvalidCommand`] names the valid values. Every change for an unknown model is invalid.
     pub fn new(
         device: DeviceId,
         model: &Model,
@@ -72,7 +73,7 @@ impl Command {
             return Err(InvalidCommand::NoChannel { family, channel: Channel::Mqtt });
         };
         if let Some(Hold::Until(end)) = change.hold {
-            // The wire has whole seconds.
+            // The wire format has whole seconds.
             if UnixTime::from_secs(end.as_secs()) <= now {
                 return Err(InvalidCommand::HoldEndsInPast { end, now });
             }
@@ -82,25 +83,25 @@ impl Command {
         Ok(Self { device, family, body_type: limits.body_type.unwrap_or(own_type), change, mode_number })
     }
 
-    /// The thermostat it is for.
+    /// Thermostat that the command is for.
     #[must_use]
     pub const fn device(&self) -> DeviceId {
         self.device
     }
 
-    /// The family it was checked against.
+    /// Family that the settings were checked against.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// The requested settings, the setpoint on the model's step.
+    /// Requested settings, with the setpoint on the model's step.
     #[must_use]
     pub const fn change(&self) -> &Change {
         &self.change
     }
 
-    /// The `cmd` object, as its acknowledgement will echo it.
+    /// The `cmd` object, which the acknowledgement repeats.
     #[must_use]
     pub fn fields(&self) -> CmdFields {
         let change = &self.change;
@@ -147,7 +148,7 @@ impl Command {
         if stamp.form == EnvelopeForm::CmdAsString {
             let mut inner = Vec::new();
             self.fields().encode(&mut inner);
-            // Nothing in it is but digits, letters and JSON punctuation.
+            // The text contains only digits, letters and JSON punctuation.
             writer::string(cmd, core::str::from_utf8(&inner).unwrap_or_default());
         } else {
             self.fields().encode(cmd);
@@ -157,16 +158,16 @@ impl Command {
     }
 }
 
-/// Metadata of the envelope of a command.
+/// Metadata in the envelope of a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct EnvelopeMeta<'a> {
-    /// Unique among the commands of this client; the acknowledgement carries it as `resp_id`. The vendor's app uses
+    /// Id, unique among the commands of this client; the acknowledgement repeats it as `resp_id`. The vendor's app uses
     /// the clock in milliseconds.
     pub id: u64,
-    /// Time of sending, in whole seconds on the wire.
+    /// Time of sending; whole seconds on the wire.
     pub time: UnixTime,
-    /// The sender: the id of the user (`sub` of the id token).
+    /// Sender: the id of the user (`sub` of the id token).
     pub app_ref: &'a str,
     /// Form of the envelope.
     pub form: EnvelopeForm,
@@ -176,17 +177,17 @@ pub struct EnvelopeMeta<'a> {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum EnvelopeForm {
-    /// As four projects and a capture of the vendor's app have it: with `Timestamp`.
+    /// With `Timestamp`, as in four projects and a capture of the vendor's app.
     #[default]
     Observed,
-    /// As the design document and two projects have it: without `Timestamp`. It works as well.
+    /// Without `Timestamp`, as in the design document and two projects. Works too.
     DesignDocument,
-    /// With `cmd` as a string of JSON instead of an array; the vendor's app sends it beside the other. One Lite
-    /// ignored it. (mysa_client.) For experiments.
+    /// With `cmd` as a JSON string instead of an array, which the vendor's app sends in addition. One Lite ignored it.
+    /// (mysa_client.) For experiments.
     CmdAsString,
 }
 
-/// The one object in the `cmd` array of a command, as its numbers are on the wire.
+/// Object in the `cmd` array of a command, with the numbers of the wire.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CmdFields {
@@ -217,7 +218,7 @@ pub struct CmdFields {
 }
 
 impl CmdFields {
-    /// Appends the array with this one object.
+    /// Appends an array with this object.
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(b'[');
         let mut cmd = Object::begin(out);

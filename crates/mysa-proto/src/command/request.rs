@@ -1,17 +1,17 @@
-//! The harmless messages besides commands. The numbers are written out here and nowhere taken from a caller: messages 5,
-//! 7 and 40 to a thermostat reboot or unpair it, and event 2 updates its firmware, so nothing can build them.
+//! Harmless messages to a thermostat besides commands. The message numbers are constants and never arguments: messages
+//! 5, 7 and 40 reboot or unpair a thermostat and event 2 updates its firmware, so none of them can be built.
 
 use alloc::vec::Vec;
 
 use crate::json::writer::Object;
 use crate::{DeviceId, InvalidCommand, UnixTime};
 
-/// Appends message 11: report live, about every five seconds, for `seconds` from 1 to 300. To be published to `/in` with
-/// QoS 1. The vendor's app asks for 180 s and renews after 150 s. (mysa_client; mysa-js-sdk asks for 300 s.)
+/// Appends message 11, which requests a report about every five seconds for `seconds`, 1 to 300. Publish it to `/in`
+/// with QoS 1. The vendor's app requests 180 s and renews after 150 s. (mysa_client; mysa-js-sdk requests 300 s.)
 ///
 /// # Errors
 ///
-/// [`InvalidCommand::LiveReportOutOfRange`] for any other length; nothing is appended.
+/// [`InvalidCommand::LiveReportOutOfRange`] for any other duration; nothing is appended.
 pub fn encode_live_report(
     device: DeviceId,
     seconds: u32,
@@ -27,16 +27,16 @@ pub fn encode_live_report(
     Ok(())
 }
 
-/// Appends message 6 with event 0: read your settings from the cloud again. To be published to `/in` with QoS 1 after
-/// settings were written by REST. (mysotherm, mysa-js-sdk, Mysa_HA.)
+/// Appends message 6 with event 0, which makes the thermostat fetch its settings from the cloud. Publish it to `/in`
+/// with QoS 1 after settings were written by REST. (mysotherm, mysa-js-sdk, Mysa_HA.)
 pub fn encode_settings_nudge(device: DeviceId, time: UnixTime, out: &mut Vec<u8>) {
     let mut message = begin(device, 6, time, out);
     message.integer("EventType", 0);
     message.end();
 }
 
-/// Appends message 6 with event 4294967295: answer with message 5 and this `EchoID`, and do nothing else. To be
-/// published to `/in` with QoS 1. (mysa_client, live on two Lites.)
+/// Appends message 6 with event 4294967295, which the thermostat answers with message 5 and the same `EchoID`, without
+/// any other effect. Publish it to `/in` with QoS 1. (mysa_client, live on two Lites.)
 pub fn encode_echo(device: DeviceId, echo_id: u32, time: UnixTime, out: &mut Vec<u8>) {
     let mut message = begin(device, 6, time, out);
     message.integer("EventType", u32::MAX.into());

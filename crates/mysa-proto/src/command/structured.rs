@@ -6,10 +6,10 @@ use crate::{
     AutoSetpoints, Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model,
 };
 
-/// The body of `POST /state/{dev}/update`, the command channel of the structured service, checked against the model.
+/// Body of `POST /state/{dev}/update`, the command channel of the structured service, checked against the model.
 ///
-/// It has its own sections and its own numbers: heat is 4 here and 3 over MQTT. The answer 200 does not mean that the
-/// thermostat did it; only a `reported` section of the state does. (mysa_client.)
+/// It has its own sections and mode numbers: heat is 4 here and 3 over MQTT. An answer of 200 does not mean that the
+/// thermostat obeyed; only a `reported` section of the state shows that. (mysa_client.)
 ///
 /// ```
 /// use mysa_proto::{Celsius, Change, Limits, Mode, Model, StructuredUpdate};
@@ -25,7 +25,7 @@ use crate::{
 pub struct StructuredUpdate {
     family: Family,
     change: Change,
-    /// `modes.mode`: what is asked for, or the present mode where a fan speed must repeat it.
+    /// `modes.mode`: the requested mode, or the present one if a fan speed requires it.
     mode_number: Option<i64>,
     fan_mode: Option<i64>,
     target: Option<(Target, Celsius)>,
@@ -39,12 +39,12 @@ enum Target {
 }
 
 impl StructuredUpdate {
-    /// Validates a change and makes it an update. The rules are those of [`Command::new`](crate::Command::new), with the
-    /// controls and modes of this channel; holds are made by a route of their own.
+    /// Checks a change and turns it into an update, by the rules of [`Command::new`](crate::Command::new) with the
+    /// controls and modes of this channel. Holds have a route of their own.
     ///
     /// # Errors
     ///
-    /// The [`InvalidCommand`] says what the thermostat would take instead.
+    /// The [`InvalidCommand`] names the valid values.
     pub fn new(model: &Model, limits: &Limits<'_>, change: Change) -> Result<Self, InvalidCommand> {
         let (family, change) = validate(Channel::Structured, model, limits, &ModeTable::OBSERVED, change)?;
         let mode = change.mode.or(limits.mode);
@@ -74,7 +74,7 @@ impl StructuredUpdate {
         let mut mode_number = change.mode.and_then(Mode::to_structured);
         let fan_mode = match change.fan {
             Some(fan) => {
-                // A speed without the mode beside it is not taken.
+                // The service rejects a fan speed without a mode.
                 let mode = mode.filter(|mode| family.modes().contains(mode));
                 mode_number = mode.and_then(Mode::to_structured);
                 if mode_number.is_none() {
@@ -87,13 +87,13 @@ impl StructuredUpdate {
         Ok(Self { family, change: Change { auto_setpoints, ..change }, mode_number, fan_mode, target })
     }
 
-    /// The family it was checked against.
+    /// Family that the settings were checked against.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// The requested settings, setpoints on the model's step.
+    /// Requested settings, with setpoints on the model's step.
     #[must_use]
     pub const fn change(&self) -> &Change {
         &self.change
@@ -107,7 +107,7 @@ impl StructuredUpdate {
         body.end();
     }
 
-    /// Appends the sections alone, as `state` of `POST /schedule/hold` wants them.
+    /// Appends the sections only, for `state` of `POST /schedule/hold`.
     pub fn encode_state(&self, out: &mut Vec<u8>) {
         let mut body = Object::begin(out);
         self.sections(&mut body);
@@ -160,7 +160,7 @@ impl StructuredUpdate {
     }
 }
 
-/// A device that only heats has one target; on the others the mode decides.
+/// Section of a setpoint: a device that only heats has one; otherwise the mode decides.
 fn target(family: Family, mode: Option<Mode>) -> Result<Target, InvalidCommand> {
     if !family.modes().contains(&Mode::Cool) {
         return Ok(Target::Heat);
@@ -185,12 +185,13 @@ fn validate_pair(
     Ok(AutoSetpoints { heat, cool })
 }
 
-/// Fan speeds of every device but an air conditioner, as [`FanSpeed`] and as the structured service number them: 1 to 7,
-/// 8 sleep and 9 automatic.
+/// Fan speeds of every device but an air conditioner, as numbered by [`FanSpeed`] and by the structured service: 1 to
+/// 7, 8 sleep and 9 automatic.
 pub(crate) const NUMBERED_SPEEDS: [(u8, i64); 9] =
     [(1, 9), (3, 1), (5, 2), (7, 3), (8, 4), (9, 5), (10, 6), (11, 7), (12, 8)];
 
-/// An air conditioner numbers its speeds by its remote control; every other device has 1 to 7, 8 sleep and 9 automatic.
+/// An air conditioner numbers its speeds like its remote control; every other device has 1 to 7, 8 sleep and 9
+/// automatic.
 fn fan_mode(asked: FanSpeed, family: Family) -> Result<i64, InvalidCommand> {
     if family == Family::AirConditioner {
         return asked.to_structured().ok_or_else(|| InvalidCommand::FanNotOffered {

@@ -1,4 +1,4 @@
-//! Validation of a change on either channel.
+//! Validation of a change for either channel.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use crate::{
     SetpointRange, Swing,
 };
 
-/// Checks everything that does not depend on how a channel writes it, and moves the setpoint onto the step.
+/// Checks everything that does not depend on the channel's encoding, and rounds the setpoint to the step.
 pub(crate) fn validate(
     channel: Channel,
     model: &Model,
@@ -29,7 +29,7 @@ pub(crate) fn validate(
         return Err(InvalidCommand::NoControl { family, control, channel });
     }
     let limits = &limits.of(family);
-    // Lists are made for what is asked alone: a command for a setpoint allocates nothing.
+    // Lists are built only for requested settings, so a command for a setpoint does not allocate.
     if let Some(asked) = change.mode {
         let offered = modes_on(family, channel, limits, table);
         if !offered.contains(&asked) {
@@ -37,7 +37,7 @@ pub(crate) fn validate(
         }
     }
 
-    // The lists of an air conditioner go by the mode it will be in, numbered as in MQTT messages on either channel.
+    // An air conditioner's lists depend on the resulting mode, numbered as in MQTT messages on both channels.
     let mode = change.mode.or(limits.mode);
     let number = mode.and_then(|mode| table.number_of(mode, family, None));
     let setpoint = match change.setpoint {
@@ -70,7 +70,7 @@ pub(crate) fn validate(
     Ok((family, Change { setpoint, ..change }))
 }
 
-/// The fan speeds that can be sent, in a mode given also by its number.
+/// Fan speeds that can be sent in a mode, which is also given by its number.
 pub(crate) fn fan_speeds(
     family: Family,
     limits: &Limits<'_>,
@@ -79,7 +79,7 @@ pub(crate) fn fan_speeds(
 ) -> Vec<FanSpeed> {
     let codes: &[u8] = match (limits.ac, family, mode) {
         (Some(ac), _, _) => return ac.fan_speeds(mode, number),
-        // Of the numbered generation alone the structured service has a place for each.
+        // The structured service can express every speed only for the generation with numbered speeds.
         (None, Family::Central, _) => &[1, 3, 5, 7, 8, 9, 10, 11, 12],
         (None, _, Some(Mode::Dry)) => &[1],
         (None, _, _) => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
@@ -87,12 +87,12 @@ pub(crate) fn fan_speeds(
     codes.iter().copied().map(FanSpeed::from_code).collect()
 }
 
-/// The vertical directions that can be sent.
+/// Vertical directions that can be sent.
 pub(crate) fn vertical_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
     limits.ac.map_or_else(any_swing, |ac| ac.vertical_swing(number))
 }
 
-/// The horizontal directions that can be sent.
+/// Horizontal directions that can be sent.
 pub(crate) fn horizontal_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
     limits.ac.map_or_else(any_swing, |ac| ac.horizontal_swing(number))
 }
@@ -101,8 +101,8 @@ fn any_swing() -> Vec<Swing> {
     (1..=10).map(Swing::from_code).collect()
 }
 
-/// The modes that can be sent: the family has them, the channel has a number for them, and the unit's own list, if
-/// there is one, holds them. Nothing takes off away.
+/// Modes that can be sent: those of the family that the channel has a number for and that the unit's own list, if any,
+/// contains. Off is always among them.
 pub(crate) fn modes_on(
     family: Family,
     channel: Channel,
@@ -121,7 +121,7 @@ pub(crate) fn modes_on(
     family.modes().iter().copied().filter(|&mode| numbered(mode) && listed(mode)).collect()
 }
 
-/// The range of the model in a mode, cut down by the unit's own list and by the user's limits.
+/// Setpoint range of the model in a mode, narrowed by the unit's own list and the user's limits.
 pub(crate) fn range(family: Family, limits: &Limits<'_>, mode: Option<Mode>) -> Option<SetpointRange> {
     let mut range = family.setpoint_range()?.narrowed(limits.min_setpoint, limits.max_setpoint);
     if family == Family::Central {
@@ -137,7 +137,7 @@ pub(crate) fn range(family: Family, limits: &Limits<'_>, mode: Option<Mode>) -> 
         if let Some((min, max)) = ac.temperature_range {
             range = range.narrowed(Some(min), Some(max));
         }
-        // Only a coarser step narrows.
+        // A finer step would widen the range.
         if let Some(step) =
             ac.temperature_step.filter(|step| *step > range.step && step.is_on_step(range.step))
         {
@@ -155,11 +155,11 @@ pub(crate) fn setpoint(
     number: Option<i64>,
 ) -> Result<Celsius, InvalidCommand> {
     let Some(range) = range(family, limits, mode) else {
-        // No family that has the control lacks the range.
+        // Every family with this control has a range.
         return Err(InvalidCommand::NothingToChange);
     };
     let nearest = range.nearest(asked).ok_or(InvalidCommand::SetpointOutOfRange { asked, range })?;
-    // Off has no list of its own worth the name: the setpoint is for when it is switched on.
+    // Off has no setpoints of its own: the setpoint applies once the unit is switched on.
     let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number));
     match (listed, mode) {
         (Some(listed), Some(mode)) if mode != Mode::Off && !listed.temperatures.contains(&nearest) => {

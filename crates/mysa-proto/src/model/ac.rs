@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{Celsius, Mode};
 
-/// Capabilities of an air conditioner's remote control, mode by mode: `SupportedCaps` of its device record.
+/// Capabilities of an air conditioner in each mode: `SupportedCaps` of its device record.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcCapabilities::default()` fills the rest")]
 pub struct AcCapabilities {
@@ -14,13 +14,13 @@ pub struct AcCapabilities {
     pub temperature_range: Option<(Celsius, Celsius)>,
     /// `temperatureStep`.
     pub temperature_step: Option<Celsius>,
-    /// `modes` (or `SupportedModes` of the record), in the order it has there.
+    /// `modes` (or `SupportedModes` of the record), in the order of the record.
     pub modes: Vec<AcModeCapabilities>,
     /// `fanSpeeds` of the whole device.
     pub fan_speeds: Vec<FanSpeed>,
-    /// `modifiedKeys` of the record: if not empty, the keys the remote control really has.
+    /// `modifiedKeys` of the record: the keys that the remote control has; empty if it has all.
     pub modified_keys: Vec<u8>,
-    /// `CodeNum` of the record: which remote control it is.
+    /// `CodeNum` of the record: number of the remote control.
     pub code_number: Option<String>,
 }
 
@@ -28,23 +28,23 @@ pub struct AcCapabilities {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcModeCapabilities::default()` fills the rest")]
 pub struct AcModeCapabilities {
-    /// Number of the mode, as MQTT messages number it.
+    /// Number of the mode in MQTT messages.
     pub number: i64,
-    /// Setpoints it takes; empty where the mode has none.
+    /// Valid setpoints; empty if the mode has none.
     pub temperatures: Vec<Celsius>,
-    /// Fan speeds it offers.
+    /// Available fan speeds.
     pub fan_speeds: Vec<FanSpeed>,
-    /// Vertical directions it offers.
+    /// Available vertical directions.
     pub vertical_swing: Vec<Swing>,
-    /// Horizontal directions it offers.
+    /// Available horizontal directions.
     pub horizontal_swing: Vec<Swing>,
 }
 
 impl AcCapabilities {
-    /// Reads the record of an air conditioner: `SupportedCaps`, where its modes are missing `SupportedModes`, and
-    /// `modifiedKeys` and `CodeNum`. `None` if the record has neither of the first two.
+    /// Reads `SupportedCaps`, `modifiedKeys` and `CodeNum` of the record of an air conditioner; `SupportedModes`
+    /// replaces missing modes. `None` if the record has neither `SupportedCaps` nor `SupportedModes`.
     ///
-    /// A value that is not a number where one belongs is left out, so a list may come out shorter, never wrong.
+    /// Invalid numbers are left out of the lists.
     ///
     /// ```
     /// use mysa_proto::{FanSpeed, AcCapabilities};
@@ -90,17 +90,17 @@ impl AcCapabilities {
         })
     }
 
-    /// The capabilities in the mode with that number. `None` if the record does not list the mode.
+    /// Capabilities in the mode with this number. `None` if the record does not list the mode.
     #[must_use]
     pub fn mode(&self, number: i64) -> Option<&AcModeCapabilities> {
         self.modes.iter().find(|mode| mode.number == number)
     }
 
-    /// The fan speeds to offer in a mode, given also by its number. Give `None` twice where the mode is not known.
+    /// Fan speeds of a mode, which is also given by its number. Both are `None` if the mode is unknown.
     ///
-    /// The list of the mode; without one, that of the device; without one, all that any mode has; without any, what
-    /// mysa-js-sdk found by the remote control: 1/2/4/6 for code 1117 and 1/3/5/7/8 for the rest. Drying leaves the
-    /// fan on automatic. Speeds whose key a changed remote control lacks are left out.
+    /// The first of these that exists: the list of the mode, the list of the device, the speeds of all modes, and the
+    /// list that mysa-js-sdk found for the remote control, 1/2/4/6 for code 1117 and 1/3/5/7/8 for any other. In dry
+    /// mode the fan is automatic. Speeds without a key in `modifiedKeys` are left out.
     #[must_use]
     pub fn fan_speeds(&self, mode: Option<Mode>, number: Option<i64>) -> Vec<FanSpeed> {
         let mut offered = self.fan_speeds_by_list(number);
@@ -129,13 +129,13 @@ impl AcCapabilities {
         codes.iter().copied().map(FanSpeed::from_code).collect()
     }
 
-    /// The vertical directions to offer in the mode with that number; those of all modes where it is not known.
+    /// Vertical directions of the mode with this number; those of all modes if it is unknown.
     #[must_use]
     pub fn vertical_swing(&self, number: Option<i64>) -> Vec<Swing> {
         self.swing(number, &[12, 39, 40, 47], |mode| &mode.vertical_swing)
     }
 
-    /// The horizontal directions to offer in the mode with that number; those of all modes where it is not known.
+    /// Horizontal directions of the mode with this number; those of all modes if it is unknown.
     #[must_use]
     pub fn horizontal_swing(&self, number: Option<i64>) -> Vec<Swing> {
         self.swing(number, &[15, 41, 42], |mode| &mode.horizontal_swing)
@@ -184,7 +184,7 @@ fn list<T>(value: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Vec<T> 
     value.and_then(Value::as_array).into_iter().flatten().filter_map(read).collect()
 }
 
-/// A number, or a string that holds one.
+/// Reads a number, or a string that contains one.
 fn celsius(value: &Value) -> Option<Celsius> {
     Celsius::from_degrees(match value {
         Value::String(text) => text.trim().parse().ok()?,
@@ -192,7 +192,7 @@ fn celsius(value: &Value) -> Option<Celsius> {
     })
 }
 
-/// A code from 0 to 255; -1 stands for "missing" and is none.
+/// Reads a code from 0 to 255. `None` for -1, which means a missing value.
 fn code(value: &Value) -> Option<u8> {
     match value {
         Value::String(text) => text.trim().parse().ok(),
@@ -200,7 +200,7 @@ fn code(value: &Value) -> Option<u8> {
     }
 }
 
-/// The infrared key of a speed. (mysa_client.)
+/// Infrared key of a speed. (mysa_client.)
 const fn fan_key(speed: FanSpeed) -> Option<u8> {
     Some(match speed.code() {
         1 => 8,
@@ -216,38 +216,38 @@ const fn fan_key(speed: FanSpeed) -> Option<u8> {
     })
 }
 
-/// Fan speed of an air conditioner, as `fn` of a command and the device record number it.
+/// Fan speed of an air conditioner, by its number in `fn` of a command and in the device record.
 ///
-/// Four witnesses name the numbers differently, by two generations of remote: 1/2/4/6 are auto, low, medium, high, and
-/// 1/3/5/7/8 auto and four numbered speeds. [`FanSpeed::name`] follows the two that agree (mysa-js-sdk, mysa_client).
-/// The number itself is always kept; what a unit offers is in its [`AcCapabilities`](crate::AcCapabilities).
+/// There are two generations of remote controls: 1/2/4/6 are auto, low, medium and high; 1/3/5/7/8 are auto and four
+/// numbered speeds. The four witnesses name them differently; [`FanSpeed::name`] follows the two that agree
+/// (mysa-js-sdk, mysa_client). The speeds of a unit are in its [`AcCapabilities`](crate::AcCapabilities).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FanSpeed(u8);
 
 impl FanSpeed {
-    /// 1, on which all witnesses agree.
+    /// 1: automatic, according to every witness.
     pub const AUTO: Self = Self(1);
 
-    /// Takes a number as it is on the wire.
+    /// Converts from the number on the wire.
     #[must_use]
     pub const fn from_code(code: u8) -> Self {
         Self(code)
     }
 
-    /// The number on the wire.
+    /// Number on the wire.
     #[must_use]
     pub const fn code(self) -> u8 {
         self.0
     }
 
-    /// True if any witness has seen the number: 1 to 12.
+    /// True if a witness has seen the number: 1 to 12.
     #[must_use]
     pub const fn is_witnessed(self) -> bool {
         matches!(self.0, 1..=12)
     }
 
-    /// Name in lower case: `auto`, `low`, `medium`, `high`, `max`, `speed_5` to `speed_7`, `sleep`. `None` for a
-    /// number no witness names. Two generations share a name (2 and 3 are both `low`); no unit is known to mix them.
+    /// Name in lower case: `auto`, `low`, `medium`, `high`, `max`, `speed_5` to `speed_7`, `sleep`. `None` for a number
+    /// without a known name. The generations share names (2 and 3 are both `low`); no unit is known to mix them.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self.0 {
@@ -264,8 +264,8 @@ impl FanSpeed {
         })
     }
 
-    /// `modes.fan_mode` of the structured service for an air conditioner. `None` for a number it has no place for.
-    /// (mysa_client.)
+    /// `modes.fan_mode` of the structured service for an air conditioner. `None` for a number that the service cannot
+    /// express. (mysa_client.)
     #[must_use]
     pub const fn to_structured(self) -> Option<i64> {
         Some(match self.0 {
@@ -285,7 +285,7 @@ impl FanSpeed {
         })
     }
 
-    /// Reads `modes.fan_mode` of an air conditioner; the inverse of [`FanSpeed::to_structured`].
+    /// Converts from `modes.fan_mode` of an air conditioner; the inverse of [`FanSpeed::to_structured`].
     #[must_use]
     pub fn from_structured(number: i64) -> Option<Self> {
         (1..=12).map(Self).find(|speed| speed.to_structured() == Some(number))
@@ -301,15 +301,15 @@ impl fmt::Display for FanSpeed {
     }
 }
 
-/// Direction of an air conditioner's louvres, as `ss` (vertical) and `ssh` (horizontal) number it.
+/// Direction of an air conditioner's louvres, by its number in `ss` (vertical) and `ssh` (horizontal).
 ///
-/// 3 is automatic and 4 to 9 are positions, from the top down or from the left to the right. (Mysa_HA on its own unit,
+/// 3 is automatic, and 4 to 9 are positions from top to bottom or from left to right. (Mysa_HA on its own unit,
 /// mysa_client; one other document counts differently.) The structured service adds 1 off, 2 on and 10 position 7.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Swing(u8);
 
 impl Swing {
-    /// 3: the louvres sweep.
+    /// 3: automatic; the louvres sweep.
     pub const AUTO: Self = Self(3);
 
     /// A fixed position from 1 (top or left) to 6 (bottom or right). `None` for any other.
@@ -321,20 +321,19 @@ impl Swing {
         }
     }
 
-    /// Takes a number as it is on the wire.
+    /// Converts from the number on the wire.
     #[must_use]
     pub const fn from_code(code: u8) -> Self {
         Self(code)
     }
 
-    /// The number on the wire.
+    /// Number on the wire.
     #[must_use]
     pub const fn code(self) -> u8 {
         self.0
     }
 
-    /// True if the number is one that can be commanded without knowing the unit: 1 to 10. 0 is invalid, 11 toggles
-    /// (so that sending it twice undoes it), 12 means not applicable.
+    /// True if every unit accepts the number: 1 to 10. 0 is invalid, 11 toggles, and 12 means not applicable.
     #[must_use]
     pub const fn is_witnessed(self) -> bool {
         matches!(self.0, 1..=10)

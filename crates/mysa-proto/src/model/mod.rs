@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::{Celsius, Channel};
 
-/// A kind of hardware that shares wiring, sensors and command dialect.
+/// Family of models with the same wiring, sensors and commands.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Family {
@@ -29,7 +29,7 @@ pub enum Family {
     AirConditioner,
     /// Central heating and cooling: structured service only. (Known from the vendor's app.)
     Central,
-    /// Climate sensor: controls nothing.
+    /// Climate sensor without controls.
     ClimateSensor,
 }
 
@@ -49,7 +49,7 @@ impl Family {
         }
     }
 
-    /// Human name, such as `Baseboard V2`.
+    /// Name for people, such as `Baseboard V2`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Family {
         }
     }
 
-    /// `body.type` of a command, or `None` where the family takes none.
+    /// `body.type` of a command, or `None` if the family accepts no commands.
     #[must_use]
     pub const fn body_type(self) -> Option<BodyType> {
         match self {
@@ -77,13 +77,13 @@ impl Family {
         }
     }
 
-    /// True if it takes commands on that channel.
+    /// True if the family accepts commands on the channel.
     #[must_use]
     pub const fn is_reached_by(self, channel: Channel) -> bool {
         !self.controls_on(channel).is_empty()
     }
 
-    /// Outer bounds of the setpoint, or `None` for a family without one. The device's own limits narrow them.
+    /// Range of the setpoint, or `None` for a family without one. The device's own limits narrow it.
     #[must_use]
     pub const fn setpoint_range(self) -> Option<SetpointRange> {
         let (min, max, step) = match self {
@@ -102,7 +102,7 @@ impl Family {
         })
     }
 
-    /// The modes it accepts, [`Mode::Off`] first. Empty for a sensor.
+    /// Modes of the family, [`Mode::Off`] first. Empty for a sensor.
     #[must_use]
     pub const fn modes(self) -> &'static [Mode] {
         match self {
@@ -121,7 +121,7 @@ impl Family {
         }
     }
 
-    /// The controls it has on a channel. Empty where the channel does not reach it.
+    /// Controls of the family on a channel. Empty if it accepts no commands there.
     #[must_use]
     pub const fn controls_on(self, channel: Channel) -> &'static [Control] {
         use Control::{
@@ -129,7 +129,7 @@ impl Family {
             TemperatureOffset, TrackedSensor,
         };
         match channel {
-            // A field is here for the families a witness has seen it work on.
+            // A control is listed for the families on which a witness has seen it work.
             Channel::Mqtt => match self {
                 Self::BaseboardV1 | Self::BaseboardLite => &[Mode, Setpoint, Hold, Lock],
                 Self::BaseboardV2 => &[Mode, Setpoint, Hold, Lock, Brightness, Proximity],
@@ -151,7 +151,7 @@ impl Family {
         }
     }
 
-    /// The quantities it measures and reports.
+    /// Quantities that the family measures and reports.
     #[must_use]
     pub const fn sensors(self) -> &'static [Sensor] {
         use Sensor::{Current, Duty, Floor, Humidity, Relay, Temperature, Voltage};
@@ -163,13 +163,13 @@ impl Family {
         }
     }
 
-    /// True if it has that control on that channel.
+    /// True if the family has the control on the channel.
     #[must_use]
     pub fn has(self, control: Control, channel: Channel) -> bool {
         self.controls_on(channel).contains(&control)
     }
 
-    /// True if it has that sensor.
+    /// True if the family has the sensor.
     #[must_use]
     pub fn senses(self, sensor: Sensor) -> bool {
         self.sensors().contains(&sensor)
@@ -199,7 +199,7 @@ pub enum BodyType {
 }
 
 impl BodyType {
-    /// The number on the wire, 1 to 5.
+    /// Number on the wire, 1 to 5.
     #[must_use]
     pub const fn number(self) -> i64 {
         match self {
@@ -211,7 +211,7 @@ impl BodyType {
         }
     }
 
-    /// Reads a number of the wire. `None` outside 1 to 5.
+    /// Converts from the number on the wire. `None` outside 1 to 5.
     #[must_use]
     pub const fn from_number(number: i64) -> Option<Self> {
         Some(match number {
@@ -225,7 +225,7 @@ impl BodyType {
     }
 }
 
-/// The setpoints a thermostat takes: multiples of `step` from `min` to `max`, both included.
+/// Range of valid setpoints: multiples of `step` from `min` to `max`, inclusive.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct SetpointRange {
@@ -233,12 +233,12 @@ pub struct SetpointRange {
     pub min: Celsius,
     /// Highest.
     pub max: Celsius,
-    /// Distance between two neighbours: 0.5 °C, on an air conditioner 1 °C.
+    /// Step: 0.5 °C, or 1 °C for an air conditioner.
     pub step: Celsius,
 }
 
 impl SetpointRange {
-    /// This range cut down to what lies between two further bounds, each of them optional. Never wider.
+    /// Intersection of this range with two optional bounds.
     #[must_use]
     pub fn narrowed(self, min: Option<Celsius>, max: Option<Celsius>) -> Self {
         Self {
@@ -248,8 +248,8 @@ impl SetpointRange {
         }
     }
 
-    /// The setpoint to send for `asked`: the nearest multiple of the step inside the range, halfway goes up.
-    /// `None` if `asked` itself lies outside, or if the range holds no multiple of the step.
+    /// Valid setpoint nearest to `asked`; halfway rounds up. `None` if `asked` is outside the range, or if the range
+    /// contains no multiple of the step.
     ///
     /// ```
     /// use mysa_proto::{Celsius, Family};
@@ -272,7 +272,7 @@ impl SetpointRange {
         (lowest <= highest).then(|| Celsius::from_hundredths(nearest.clamp(lowest, highest)))
     }
 
-    /// True if the value can be sent as it is.
+    /// True if the value is a valid setpoint.
     #[must_use]
     pub fn contains(self, value: Celsius) -> bool {
         self.min <= value && value <= self.max && value.is_on_step(self.step)
@@ -299,19 +299,19 @@ pub enum Control {
     Setpoint,
     /// Operating mode.
     Mode,
-    /// Keep the setpoint against the schedule, or follow the schedule again.
+    /// Hold of the setpoint against the schedule.
     Hold,
     /// Button lock.
     Lock,
     /// Display brightness.
     Brightness,
-    /// Display wakes when somebody comes near.
+    /// Display wakes when somebody approaches.
     Proximity,
     /// Fan speed.
     Fan,
     /// Direction of the louvres.
     Swing,
-    /// Climate+: the thermostat's own sensor drives the air conditioner.
+    /// Climate+, in which the thermostat's own sensor drives the air conditioner.
     ClimatePlus,
     /// Floor probe or room sensor.
     TrackedSensor,
@@ -322,7 +322,7 @@ pub enum Control {
 }
 
 impl Control {
-    /// Name in plain words, lower case.
+    /// Name in lower case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -348,37 +348,37 @@ impl fmt::Display for Control {
     }
 }
 
-/// Something a thermostat measures.
+/// Quantity that a thermostat measures.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Sensor {
     /// Room temperature.
     Temperature,
-    /// Relative humidity. The Lite reports it although its capability document denies it.
+    /// Relative humidity. A Lite reports it, although its capability document denies it.
     Humidity,
     /// Floor temperature.
     Floor,
-    /// Current of the load, instantaneous in message 0.
+    /// Current of the load; instantaneous in message 0.
     Current,
     /// Line voltage.
     Voltage,
-    /// Duty cycle that can be trusted.
+    /// Reliable duty cycle.
     Duty,
     /// State of the relay (`heatStat`).
     Relay,
 }
 
-/// Facts about one model string.
+/// Entry of the table of known models.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ModelInfo {
-    /// The model string, upper case.
+    /// Model string in upper case.
     pub model: &'static str,
-    /// Its family, which tells everything else.
+    /// Family of the model.
     pub family: Family,
 }
 
-/// The model of a device, as `Model` of its record names it.
+/// Model of a device: `Model` of its record.
 ///
 /// ```
 /// use mysa_proto::{Family, Model};
@@ -389,14 +389,14 @@ pub struct ModelInfo {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a model is known or it is not")]
 pub enum Model {
-    /// One of the strings we know.
+    /// Known model.
     Known(&'static ModelInfo),
-    /// Any other, trimmed. Nothing is assumed about it and nothing can be commanded.
+    /// Any other model string, trimmed. Such a device cannot be commanded.
     Unknown(String),
 }
 
 impl Model {
-    /// Looks a model string up, without regard to case and surrounding white space.
+    /// Looks up a model string, ignoring case and surrounding white space.
     #[must_use]
     pub fn parse(model: &str) -> Self {
         let model = model.trim();
@@ -406,13 +406,13 @@ impl Model {
             .map_or_else(|| Self::Unknown(model.into()), Self::Known)
     }
 
-    /// Every model string we know.
+    /// All known models.
     #[must_use]
     pub const fn known() -> &'static [ModelInfo] {
         &MODELS
     }
 
-    /// The model string: upper case if known, as it came if not.
+    /// Model string: in upper case if known, otherwise as received.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -421,7 +421,7 @@ impl Model {
         }
     }
 
-    /// The family, if the model is known.
+    /// Family, or `None` if the model is unknown.
     #[must_use]
     pub const fn family(&self) -> Option<Family> {
         match self {
@@ -441,7 +441,7 @@ const fn model(model: &'static str, family: Family) -> ModelInfo {
     ModelInfo { model, family }
 }
 
-/// The list is used rather than prefixes: `BB-V2-0-LTE` is a Lite, and a prefix of tomorrow's model proves nothing.
+/// A list rather than prefixes: `BB-V2-0-LTE` is a Lite, and the prefix of a future model proves nothing.
 static MODELS: [ModelInfo; 25] = [
     model("BB-V1-0", Family::BaseboardV1),
     model("BB-V1-1", Family::BaseboardV1),

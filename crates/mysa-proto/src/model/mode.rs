@@ -5,9 +5,8 @@ use crate::{Family, TrackedSensor};
 
 /// Operating mode of a thermostat.
 ///
-/// The number of a mode differs between the MQTT messages ([`ModeTable`]) and the structured REST service
-/// ([`Mode::from_structured`]); neither may be read with the other's table. A number that no table names is kept as
-/// [`Mode::Other`] and can never be commanded.
+/// MQTT messages ([`ModeTable`]) and the structured REST service ([`Mode::from_structured`]) number the modes
+/// differently. A number without a known mode is kept as [`Mode::Other`] and cannot be commanded.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Mode {
@@ -29,12 +28,12 @@ pub enum Mode {
     PreCool,
     /// Structured service only.
     Sleep,
-    /// A number that no table names, as it came.
+    /// Number without a known mode.
     Other(i64),
 }
 
 impl Mode {
-    /// Every mode that has a name.
+    /// Every named mode.
     pub const NAMED: [Self; 9] = [
         Self::Off,
         Self::Auto,
@@ -47,7 +46,7 @@ impl Mode {
         Self::Sleep,
     ];
 
-    /// Name in lower case, such as `heat` or `fan_only`; `other` for a number that no table names.
+    /// Name in lower case, such as `heat` or `fan_only`; `other` for [`Mode::Other`].
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,14 +63,14 @@ impl Mode {
         }
     }
 
-    /// Reads `modes.mode` of the structured service: 0 off, 1 auto, 3 cool, 4 heat, 5 emergency heat, 6 pre-cool,
-    /// 7 fan only, 8 dry, 9 sleep. (mysa_client, 4 seen live.)
+    /// Converts from `modes.mode` of the structured service: 0 off, 1 auto, 3 cool, 4 heat, 5 emergency heat, 6
+    /// pre-cool, 7 fan only, 8 dry, 9 sleep. (mysa_client, 4 seen live.)
     #[must_use]
     pub fn from_structured(number: i64) -> Self {
         STRUCTURED.iter().find(|entry| entry.0 == number).map_or(Self::Other(number), |entry| entry.1)
     }
 
-    /// The number of `modes.mode` in the structured service. `None` for [`Mode::Other`].
+    /// Number in `modes.mode` of the structured service. `None` for [`Mode::Other`].
     #[must_use]
     pub fn to_structured(self) -> Option<i64> {
         STRUCTURED.iter().find(|entry| entry.1 == self).map(|entry| entry.0)
@@ -99,14 +98,14 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The error of [`Mode::from_str`]: the text is not the name of a mode.
+/// Error of [`Mode::from_str`]: the text is not the name of a mode.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct UnknownModeName;
 
 impl fmt::Display for UnknownModeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mode is one of ")?;
+        f.write_str("invalid mode: expected ")?;
         for (at, mode) in Mode::NAMED.iter().enumerate() {
             write!(f, "{}{mode}", if at == 0 { "" } else { ", " })?;
         }
@@ -119,7 +118,7 @@ impl core::error::Error for UnknownModeName {}
 impl FromStr for Mode {
     type Err = UnknownModeName;
 
-    /// Reads what [`Mode::name`] gives, in either case and with `-` for `_`.
+    /// Parses a name as in [`Mode::name`], in either case and with `-` or `_`.
     fn from_str(text: &str) -> Result<Self, UnknownModeName> {
         let same = |name: &str| {
             name.len() == text.len()
@@ -132,10 +131,10 @@ impl FromStr for Mode {
     }
 }
 
-/// Numbers of the modes in MQTT messages, in `TstatMode` of the REST state, and in schedules.
+/// Table of the mode numbers in MQTT messages, in `TstatMode` of the REST state, and in schedules.
 ///
-/// The witnesses disagree on the two numbers that matter most, and a client that holds the wrong table turns heaters
-/// **on** when it is asked to turn them off. So the table is a value that is handed in, and there are exactly two.
+/// The witnesses disagree on the numbers of off and heat, and a client with the wrong table turns heaters **on** when
+/// it should turn them off. Therefore every function takes the table as an argument. There are exactly two.
 ///
 /// ```
 /// use mysa_proto::{Family, Mode, ModeTable};
@@ -148,14 +147,14 @@ impl FromStr for Mode {
 pub struct ModeTable {
     name: &'static str,
     entries: &'static [(i64, Mode)],
-    /// The number by which an in-floor thermostat heats while it tracks the room.
+    /// Number for heat on an in-floor thermostat that tracks the room.
     ambient_heat: Option<i64>,
 }
 
 impl ModeTable {
-    /// 1 off, 2 auto, 3 heat, 4 cool, 5 fan only, 6 dry; on in-floor thermostats 5 is heat tracking the room.
+    /// 1 off, 2 auto, 3 heat, 4 cool, 5 fan only, 6 dry; on in-floor thermostats 5 is heat that tracks the room.
     ///
-    /// Five projects saw this, at least two independently, one in a live acknowledgement. The default.
+    /// The default: five projects observed it, at least two of them independently, one in a live acknowledgement.
     pub const OBSERVED: Self = Self {
         name: "observed",
         entries: &[
@@ -169,7 +168,7 @@ impl ModeTable {
         ambient_heat: Some(5),
     };
 
-    /// 1 heat, 3 off: the claim of the design document, contradicted by every other witness. It names no other mode.
+    /// 1 heat, 3 off, and no other mode: the claim of the design document, contradicted by every other witness.
     pub const DESIGN_DOCUMENT: Self =
         Self { name: "design_document", entries: &[(1, Mode::Heat), (3, Mode::Off)], ambient_heat: None };
 
@@ -179,14 +178,14 @@ impl ModeTable {
         self.name
     }
 
-    /// The table of that name. `None` for any other name than those of [`ModeTable::name`].
+    /// Table with this [`name`](ModeTable::name). `None` for any other name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::OBSERVED, Self::DESIGN_DOCUMENT].into_iter().find(|table| table.name == name)
     }
 
-    /// Reads a number. The family tells apart 5 on an air conditioner (fan only) and on an in-floor thermostat
-    /// (heat); give `None` where the model is not known.
+    /// Mode with this number. The family decides about 5, which is fan only on an air conditioner and heat on an
+    /// in-floor thermostat; `None` means an unknown model.
     #[must_use]
     pub fn mode_of(&self, number: i64, family: Option<Family>) -> Mode {
         if family == Some(Family::InFloor) && self.ambient_heat == Some(number) {
@@ -195,16 +194,16 @@ impl ModeTable {
         self.entries.iter().find(|entry| entry.0 == number).map_or(Mode::Other(number), |entry| entry.1)
     }
 
-    /// The sensor an in-floor thermostat tracks, where the number of its mode says so.
+    /// Sensor that an in-floor thermostat tracks, if the number of its mode implies one.
     #[must_use]
     pub fn tracked_by(&self, number: i64, family: Option<Family>) -> Option<TrackedSensor> {
         (family == Some(Family::InFloor) && self.ambient_heat == Some(number))
             .then_some(TrackedSensor::Ambient)
     }
 
-    /// The number of a mode. `None` if the table does not name it.
+    /// Number of a mode. `None` if the table does not contain it.
     ///
-    /// `tracked` is the sensor an in-floor thermostat is to track, if known: heat has another number for each.
+    /// `tracked` is the sensor that an in-floor thermostat will track, if known: heat has a different number for each.
     #[must_use]
     pub fn number_of(&self, mode: Mode, family: Family, tracked: Option<TrackedSensor>) -> Option<i64> {
         if family == Family::InFloor
@@ -297,7 +296,7 @@ mod tests {
     #[test]
     fn the_error_of_a_name_lists_every_name() {
         let text = UnknownModeName.to_string();
-        assert!(text.starts_with("a mode is one of off, auto, heat, "), "{text}");
+        assert!(text.starts_with("invalid mode: expected off, auto, heat, "), "{text}");
         assert!(Mode::NAMED.iter().all(|mode| text.contains(mode.name())), "{text}");
     }
 }

@@ -2,11 +2,10 @@ use core::time::Duration;
 
 use crate::{KilowattHours, Power, Watts};
 
-/// The integral of power over time. What was not seen is not counted.
+/// Energy meter: integrates observed power over time. Unobserved time is not counted.
 ///
-/// Each power holds until the next is observed. Where the next one is late by more than [`EnergyMeter::max_gap`], or
-/// the power was unknown, the time between is left out and [counted as such](EnergyMeter::left_out): the sum is then too
-/// low rather than invented. It never falls.
+/// Each power applies until the next observation. If that comes later than [`EnergyMeter::max_gap`], or the power was
+/// unknown, the time between is left out of the sum and added to [`EnergyMeter::left_out`]. The sum never decreases.
 ///
 /// ```
 /// use core::time::Duration;
@@ -31,19 +30,20 @@ pub struct EnergyMeter {
 }
 
 impl EnergyMeter {
-    /// Starts at zero. A status comes every 5 s in live mode, so a gap of a minute or two is one.
+    /// Meter that starts at zero. In live mode a status comes every 5 s, so a `max_gap` of one or two minutes is
+    /// suitable.
     #[must_use]
     pub fn new(max_gap: Duration) -> Self {
         Self::resume(KilowattHours::ZERO, max_gap)
     }
 
-    /// Goes on from a sum that was kept. The time since then is not counted.
+    /// Meter that continues from a stored sum. The time since then is not counted.
     #[must_use]
     pub fn resume(total: KilowattHours, max_gap: Duration) -> Self {
         Self { joules: 0.0, base: total, last: None, max_gap, left_out: Duration::ZERO }
     }
 
-    /// Takes the power at a monotonic time. A time before the last one changes nothing.
+    /// Observes the power at a monotonic time. A time before the last one is ignored.
     pub fn observe(&mut self, at: Duration, power: Power) {
         if let Some((since, watts)) = self.last {
             let Some(elapsed) = at.checked_sub(since) else { return };
@@ -57,20 +57,20 @@ impl EnergyMeter {
         self.last = Some((at, power.watts()));
     }
 
-    /// The sum so far.
+    /// Total energy.
     #[must_use]
     pub fn total(&self) -> KilowattHours {
         let sum = self.base.as_kilowatt_hours() + KilowattHours::from_joules(self.joules).as_kilowatt_hours();
         KilowattHours::from_kilowatt_hours(sum).unwrap_or(self.base)
     }
 
-    /// Part of the observed time that is not in the sum.
+    /// Time that was left out of the sum.
     #[must_use]
     pub const fn left_out(&self) -> Duration {
         self.left_out
     }
 
-    /// The longest time one observation stands for.
+    /// Longest time for which one observation applies.
     #[must_use]
     pub const fn max_gap(&self) -> Duration {
         self.max_gap
@@ -78,7 +78,7 @@ impl EnergyMeter {
 }
 
 impl KilowattHours {
-    /// Energy of a load that was on for a time: seconds × watts / 3.6 million. (mysa_client, from the usage history.)
+    /// Energy of a load over a duration: seconds × watts / 3.6 million. (mysa_client, from the usage history.)
     ///
     /// ```
     /// use core::time::Duration;
@@ -93,11 +93,11 @@ impl KilowattHours {
         Self::from_joules(power.as_watts() * on_time.as_secs_f64())
     }
 
-    /// Joules of ours: never negative, and held at the end of the type's range.
+    /// Converts joules that are not negative. Saturates.
     fn from_joules(joules: f64) -> Self {
         const MOST: f64 = 1e9;
         let sum = (joules / 3.6e6).min(MOST);
-        // Neither negative nor more than the most, so it is always taken.
+        // The value is within the range of the type, so this never fails.
         Self::from_kilowatt_hours(sum).unwrap_or(Self::ZERO)
     }
 }

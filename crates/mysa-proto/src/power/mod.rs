@@ -4,20 +4,20 @@ pub use meter::EnergyMeter;
 
 use crate::{Amperes, DutyCycle, Family, Volts, Watts};
 
-/// Power of a thermostat, and how it is known.
+/// Power of a thermostat, with its origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a reader must say which it shows")]
 pub enum Power {
-    /// From the thermostat's own current sensor.
+    /// Measured by the thermostat's current sensor.
     Measured(Watts),
-    /// From how long it heats and a rated power or a current of the past.
+    /// Computed from the duty cycle and a rated power or an earlier current.
     Estimated(Watts),
-    /// Not to be had: no sensor, and no rated power was given. Never a default.
+    /// Unknown: there is neither a sensor nor a rated power.
     Unknown,
 }
 
 impl Power {
-    /// The watts, however they are known.
+    /// Power in watts, measured or estimated.
     #[must_use]
     pub const fn watts(self) -> Option<Watts> {
         match self {
@@ -36,16 +36,16 @@ impl Power {
         }
     }
 
-    /// The rule for each family:
+    /// Computes the power by the rule of the family:
     ///
-    /// * Baseboard V1, live: current × voltage, measured. A current of zero is zero at any voltage.
-    /// * Baseboard V1, REST: current × voltage × duty, estimated, since the current is the last one while it heated.
-    /// * Baseboard V2 and Lite: duty × rated power, [rounded](rated_power), estimated. A Lite's electrical fields are
-    ///   always zero and say nothing, so they are not looked at.
-    /// * In-floor: the relay × rated power, estimated. Its duty cycle is junk.
-    /// * Everything else, and whatever lacks a value it needs: unknown. A rated power of zero counts as not given.
+    /// * Baseboard V1, live: current × voltage, measured. A current of zero gives zero at any voltage.
+    /// * Baseboard V1, REST: current × voltage × duty, estimated, because the current is that of the last heating.
+    /// * Baseboard V2 and Lite: duty × rated power, [rounded](rated_power), estimated. The electrical fields of a Lite
+    ///   are always zero and are ignored.
+    /// * In-floor: relay × rated power, estimated. Its duty cycle is meaningless.
+    /// * Any other family, or if a value is missing: unknown. A rated power of zero counts as missing.
     ///
-    /// (The design document, mysa2mqtt, mysotherm, Mysa_HA, each for the families it had.)
+    /// (The design document, mysa2mqtt, mysotherm and Mysa_HA, each for its own families.)
     ///
     /// ```
     /// use mysa_proto::{DutyCycle, Family, Load, Power, Watts};
@@ -92,30 +92,29 @@ impl Power {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Load::default()` fills the rest")]
 pub struct Load {
-    /// Current, with what it stands for.
+    /// Current, with its meaning.
     pub current: Option<LoadCurrent>,
-    /// Line voltage, measured or as the device record has it.
+    /// Line voltage, measured or from the device record.
     pub voltage: Option<Volts>,
     /// Duty cycle.
     pub duty: Option<DutyCycle>,
     /// Relay of an in-floor thermostat (`heatStat`).
     pub relay: Option<bool>,
-    /// Rated power of the heater, as its owner gave it.
+    /// Rated power of the heater, entered by its owner.
     pub rated: Option<Watts>,
 }
 
-/// A current, which means one thing in message 0 and another in the REST state.
+/// Current of a load, which has different meanings in message 0 and in the REST state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the two meanings a current has")]
 pub enum LoadCurrent {
-    /// Flowing now: zero while the heater is off. (Message 0.)
+    /// Present current, zero while the heater is off. (Message 0.)
     Live(Amperes),
-    /// The last or highest while the heater was on; it stays while the heater is off. (REST state.)
+    /// Current of the last heating, unchanged while the heater is off. (REST state.)
     WhileOn(Amperes),
 }
 
-/// Rated power × duty, rounded to the nearest watt; a half goes to the even neighbour, as the design document's
-/// Python does it.
+/// Rated power × duty, rounded to the nearest watt and halves to even, as in the design document.
 ///
 /// ```
 /// use mysa_proto::{DutyCycle, Watts, rated_power};
@@ -132,8 +131,8 @@ pub fn rated_power(duty: DutyCycle, rated: Watts) -> Watts {
     product(round_half_even(duty.as_fraction() * rated.as_watts())).unwrap_or(rated)
 }
 
-/// Voltage × current × duty: the mean power of a load that draws the current while it is on. `None` only if it exceeds
-/// what [`Watts`] holds. Fits the batch readings of a Baseboard V2 as well.
+/// Voltage × current × duty: mean power of a load that draws this current while it is on. `None` only if the result
+/// exceeds the range of [`Watts`]. Also applies to the batch readings of a Baseboard V2.
 #[must_use]
 pub fn average_power(voltage: Volts, current: Amperes, duty: DutyCycle) -> Option<Watts> {
     product(voltage.as_volts() * current.as_amperes() * duty.as_fraction())
@@ -143,9 +142,9 @@ fn product(watts: f64) -> Option<Watts> {
     Watts::from_watts(watts)
 }
 
-/// For what lies between zero and a million.
+/// Rounds a value between zero and a million.
 fn round_half_even(value: f64) -> f64 {
-    // Adding and taking away 2^52 leaves no bits for a fraction, and the addition rounds as the hardware does: to even.
+    // Adding 2^52 leaves no bits for a fraction, and the hardware rounds to even.
     const NO_FRACTION: f64 = 4_503_599_627_370_496.0;
     (value + NO_FRACTION) - NO_FRACTION
 }

@@ -1,4 +1,4 @@
-//! A REST body as a JSON value, with small errors of the service repaired.
+//! REST body as a JSON value, with small errors of the service repaired.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 
 use super::DecodeError;
 
-/// Longest response body that is read, in bytes. The fullest answer witnessed, the device list, takes about 2 KiB per
-/// thermostat.
+/// Length of the longest response body that is accepted, in bytes. The largest known answer, the device list, has about
+/// 2 KiB per thermostat.
 pub const MAX_BODY_LEN: usize = 4 * 1024 * 1024;
 
-/// Values nested deeper than this become `null`, the rest of the body stays.
+/// Depth beyond which nested values become `null`.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a body. Text that strict JSON rejects is repaired once: raw control characters inside strings, numbers no double
-/// can hold, `NaN`, and nesting past any use. A body that is a JSON text inside a JSON string is opened once.
+/// Parses a body. Text that is not strict JSON is repaired once: raw control characters in strings, numbers outside the
+/// range of a double, `NaN`, and excessive nesting. A body that is a JSON string with JSON text in it is parsed again.
 ///
 /// # Errors
-/// The body is too long, or is not JSON even then.
+/// The body is too long, or is still not JSON.
 pub fn value(body: &[u8]) -> Result<Value, DecodeError> {
     if body.len() > MAX_BODY_LEN {
         return Err(DecodeError::TooLong { len: body.len() });
@@ -49,7 +49,7 @@ fn parse(body: &[u8]) -> Result<Value, DecodeError> {
     }
 }
 
-/// One pass over the body that writes a stricter one. It does not validate: text that is not JSON stays so.
+/// Returns a stricter version of the body, in one pass. It does not validate: text that is not JSON stays invalid.
 fn mended(body: &[u8]) -> Vec<u8> {
     let text: Cow<'_, str> = String::from_utf8_lossy(body);
     let mut out = Vec::with_capacity(text.len() + 16);

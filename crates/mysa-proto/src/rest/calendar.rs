@@ -1,4 +1,4 @@
-//! Civil dates, only as far as headers and schedules need them.
+//! Dates of headers and schedules.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,8 +8,8 @@ use crate::UnixTime;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Reads the `Date` header of a response, `Fri, 02 Jan 2026 03:04:05 GMT` [RFC 9110 §5.6.7]. `None` for the two
-/// obsolete forms as well: no host of the service sends them.
+/// Parses the `Date` header of a response, `Fri, 02 Jan 2026 03:04:05 GMT` [RFC 9110 §5.6.7]. `None` for any other
+/// text, including the two obsolete forms, which no host of the service sends.
 ///
 /// ```
 /// use mysa_proto::{UnixTime, rest};
@@ -32,7 +32,7 @@ pub fn http_date(text: &str) -> Option<UnixTime> {
     instant(year, i64::try_from(month).ok()? + 1, day, clock_seconds(clock)?)
 }
 
-/// `2026-01-02T03:04:15.000Z`, to the millisecond; years 0 to 9999.
+/// Formats a time as `2026-01-02T03:04:15.000Z`. Years are clamped to 0 to 9999.
 pub(super) fn to_iso(time: UnixTime) -> String {
     let secs = time.as_secs().clamp(-62_167_219_200, 253_402_300_799);
     let (year, month, day) = civil(secs.div_euclid(86_400));
@@ -46,7 +46,7 @@ pub(super) fn to_iso(time: UnixTime) -> String {
     )
 }
 
-/// Reads what [`to_iso`] writes, with any number of fractional digits, or none, and `Z`.
+/// Parses the format of [`to_iso`], with any number of fractional digits.
 pub(super) fn from_iso(text: &str) -> Option<UnixTime> {
     let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
     let mut parts = date.split('-');
@@ -64,7 +64,7 @@ pub(super) fn from_iso(text: &str) -> Option<UnixTime> {
     Some(instant(year, month, day, clock_seconds(clock)?)?.plus_millis(millis))
 }
 
-/// `HH:MM:SS` as seconds since midnight; 60 seconds are taken as 59, for a leap second has no number.
+/// Parses `HH:MM` or `HH:MM:SS` as seconds since midnight. A leap second reads as second 59.
 pub(super) fn clock_seconds(text: &str) -> Option<i64> {
     let mut parts = text.split(':');
     let (hour, minute) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);

@@ -16,7 +16,7 @@ macro_rules! classes {
                 &self.0
             }
 
-            /// Takes the wire description out. It cannot be turned back.
+            /// Returns the wire description, which cannot be converted back.
             #[must_use]
             pub fn into_request(self) -> RestRequest {
                 self.0
@@ -26,7 +26,7 @@ macro_rules! classes {
 }
 
 classes! {
-    /// Request that changes nothing, so that it may be repeated at will. Many of the service's reads are a `POST`.
+    /// Request that only reads, so it may be repeated. Many reads of the service are a `POST`.
     ///
     /// No write converts into a read:
     ///
@@ -46,7 +46,7 @@ classes! {
     /// }
     /// ```
     ///
-    /// Nor does the wire description of one, whatever it was:
+    /// Neither does a wire description:
     ///
     /// ```compile_fail,E0423
     /// use mysa_proto::rest::{ReadRequest, SettingsWrite};
@@ -70,15 +70,15 @@ classes! {
     /// ```
     SettingsWrite
 
-    /// Write that moves a heater, or may: an update of the structured state, a hold or its end, eco mode.
+    /// Write that may move a heater: an update of the structured state, a hold or its end, eco mode.
     ///
-    /// Send it only as the outcome of a command, whose effect is observed afterwards.
+    /// Send it only as part of a command whose effect is observed afterwards.
     HeaterWrite
 }
 
 impl ReadRequest {
-    /// `GET` of any path, query included, to explore the service. `None` for text that is not a path, and for the routes
-    /// that hand out credentials. No `GET` of this service is known to change anything.
+    /// `GET` of any path, with an optional query, to explore the service. `None` for invalid paths and for the routes
+    /// that return credentials. No `GET` of this service is known to change anything.
     ///
     /// ```
     /// use mysa_proto::rest::{RestHost, ReadRequest};
@@ -95,7 +95,7 @@ impl ReadRequest {
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut segments = path.split('/').skip(1);
-        // Percent-encoding could hide the names, and no path of this service needs it.
+        // Percent-encoding could hide the forbidden routes, and no path of this service needs it.
         let hides = path.contains('%') || segments.clone().any(|part| part == "." || part == "..");
         let hands_out = segments
             .any(|part| ["iot-token", "matter"].iter().any(|secret| part.eq_ignore_ascii_case(secret)));

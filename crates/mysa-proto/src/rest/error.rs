@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use crate::UnixTime;
 
-/// Error of a successful response whose body could not be read. The service's fault, or a proxy's; asking again later may
-/// help, asking at once does not.
+/// Error in the body of a successful response. The service or a proxy is at fault: repeat later, not immediately.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -17,18 +16,18 @@ pub enum DecodeError {
         /// Its length in bytes.
         len: usize,
     },
-    /// Not JSON, from here on.
+    /// The body is not JSON.
     NotJson {
         /// Line, from 1.
         line: usize,
         /// Column in bytes, from 1; 0 before the first.
         column: usize,
     },
-    /// JSON of another shape than this route answers with.
+    /// The body is JSON with an unexpected structure.
     WrongShape {
         /// Description of the expected content.
         expected: &'static str,
-        /// The content found; of a text its beginning.
+        /// The actual content; of a text, its beginning.
         found: String,
     },
 }
@@ -51,13 +50,13 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { len } => {
-                write!(f, "the service sent a body of {len} bytes, more than {}", super::MAX_BODY_LEN)
+                write!(f, "the body has {len} bytes, but the maximum is {}", super::MAX_BODY_LEN)
             }
             Self::NotJson { line, column } => {
-                write!(f, "the service sent no JSON, from line {line} column {column} on")
+                write!(f, "the body is not JSON at line {line}, column {column}")
             }
             Self::WrongShape { expected, found } => {
-                write!(f, "the service sent {found} where {expected} belongs")
+                write!(f, "unexpected body: expected {expected}, found {found}")
             }
         }
     }
@@ -65,73 +64,74 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A response whose status is not a success, classified.
+/// Classified response with a status that is not a success.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The HTTP status.
     pub status: u16,
-    /// Kind of failure that the status means on this service.
+    /// Kind of failure.
     pub kind: FailureKind,
-    /// The service's own code, such as `FST_ERR_VALIDATION`.
+    /// Error code of the service, such as `FST_ERR_VALIDATION`.
     pub code: Option<String>,
-    /// Description by the service: the `message` or `error` of an object, or a body that is bare text. At most
-    /// 200 characters; pages of HTML are left out.
+    /// Description by the service: `message` or `error` of an object, or a body of plain text. At most 200 characters.
+    /// `None` for an HTML page.
     pub message: Option<String>,
     /// Delay that the `Retry-After` header asks for.
     pub retry_after: Option<RetryAfter>,
 }
 
-/// Meaning of a status, and so what to do (fact sheet of the REST routes; five client projects agree).
+/// Meaning of a status on this service (five client projects agree).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// 400 and the other 4xx: the request is at fault, and so is this client. Do not repeat.
+    /// 400 and any other 4xx: the request is invalid. Do not repeat it.
     Invalid,
-    /// 401: refresh the id token once, repeat once.
+    /// 401: refresh the id token and repeat once.
     Unauthorized,
-    /// 403: this host does not have the route, or the account may not. The sign-in is in order: do not sign in again.
+    /// 403: this host does not have the route, or the account lacks the permission. The sign-in is valid: do not sign
+    /// in again.
     Forbidden,
-    /// 404: there is none. Ordinary for schedules and holds.
+    /// 404: not found. Common for schedules and holds.
     Absent,
-    /// 408: the service waited too long. Repeat after a back-off.
+    /// 408: timeout in the service. Repeat after a back-off.
     TimedOut,
     /// 409: the thermostat is claimed already; the body is its record.
     Conflict,
-    /// 415: the route wants a body, `{}` if nothing else.
+    /// 415: the route requires a body, at least `{}`.
     BodyMissing,
     /// 429: repeat after [`Failure::retry_after`], or a long back-off.
     Throttled,
-    /// 5xx: repeat after a back-off. `/devices/update_available` also answers so for firmware it does not know.
+    /// 5xx: repeat after a back-off. `/devices/update_available` also answers 500 for unknown firmware.
     Server,
-    /// A status outside 200..=599, or a redirect, which the service never sends.
+    /// A status outside 200 to 599, or a redirect, which the service never sends.
     Unexpected,
 }
 
-/// When a request may be repeated.
+/// Advice on repeating a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "what a client can do next")]
 pub enum Retry {
-    /// Not at all: the answer will be the same.
+    /// Do not repeat: the answer would be the same.
     No,
-    /// Once, with a new id token.
+    /// Repeat once, with a new id token.
     WithFreshToken,
-    /// After the client's own back-off, and not before this.
+    /// Repeat after the client's own back-off, and not before this time.
     After(Option<RetryAfter>),
 }
 
-/// The two forms of the `Retry-After` header [RFC 9110 §10.2.3].
+/// Value of the `Retry-After` header [RFC 9110 §10.2.3].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the header has two forms")]
 pub enum RetryAfter {
-    /// So long from now.
+    /// Delay from now.
     Delay(Duration),
-    /// Not before this instant of the service's clock.
+    /// Time by the service's clock.
     At(UnixTime),
 }
 
 impl RetryAfter {
-    /// Reads the header. `None` if it is neither form.
+    /// Parses the header. `None` if it is invalid.
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let header = header.trim();
@@ -152,7 +152,7 @@ impl RetryAfter {
 }
 
 impl Failure {
-    /// Looks at a response: its status, the `Retry-After` header and the body. `None` for 200 to 299.
+    /// Classifies a response by its status, `Retry-After` header and body. `None` for 200 to 299.
     ///
     /// ```
     /// use mysa_proto::rest::{Failure, FailureKind, Retry};
@@ -182,8 +182,8 @@ impl Failure {
         Some(Self { status, kind, code, message, retry_after: retry_after.and_then(RetryAfter::parse) })
     }
 
-    /// Advice on sending the request again. A request that writes and is not idempotent, such as a new hold, deserves a
-    /// look at the present state first.
+    /// Advice on repeating the request. Before repeating a write that is not idempotent, such as a new hold, read the
+    /// present state.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self.kind {
@@ -199,16 +199,18 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            FailureKind::Invalid => "the service refused the request as malformed",
-            FailureKind::Unauthorized => "the service did not take the id token",
-            FailureKind::Forbidden => "the host does not have this route, or the account may not use it",
-            FailureKind::Absent => "there is none",
-            FailureKind::TimedOut => "the service waited too long",
-            FailureKind::Conflict => "it exists already",
-            FailureKind::BodyMissing => "the route wants a JSON body",
-            FailureKind::Throttled => "the service asks for a pause",
+            FailureKind::Invalid => "the service rejected the request as invalid",
+            FailureKind::Unauthorized => "the service rejected the id token",
+            FailureKind::Forbidden => {
+                "the host does not have this route, or the account lacks the permission"
+            }
+            FailureKind::Absent => "not found",
+            FailureKind::TimedOut => "timeout in the service",
+            FailureKind::Conflict => "already claimed",
+            FailureKind::BodyMissing => "the route requires a JSON body",
+            FailureKind::Throttled => "too many requests",
             FailureKind::Server => "the service failed",
-            FailureKind::Unexpected => "the service gave no answer of its kind",
+            FailureKind::Unexpected => "unexpected status",
         };
         write!(f, "{what} (status {})", self.status)?;
         if let Some(code) = &self.code {

@@ -1,4 +1,4 @@
-//! The members of a JSON object, taken out one by one; what nobody asked for, or could not be read, is kept.
+//! Members of a JSON object, removed one by one; unknown and unreadable members stay.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ impl Fields {
         self.0
     }
 
-    /// Puts an object back.
+    /// Puts an object back as the value of a member.
     pub(super) fn put(&mut self, name: &str, fields: Self) {
         self.0.insert(name.into(), Value::Object(fields.0));
     }
@@ -43,7 +43,7 @@ impl Fields {
         self.0.contains_key(name)
     }
 
-    /// Takes the first of `names` that `read` can make something of. `null` is absent; anything else stays.
+    /// Removes and returns the first of `names` that `read` accepts. `null` counts as absent; a rejected value stays.
     pub(super) fn take<T>(&mut self, names: &[&str], read: impl Fn(&Value) -> Option<T>) -> Option<T> {
         for name in names {
             match self.0.get(*name) {
@@ -129,7 +129,7 @@ impl Fields {
         })
     }
 
-    /// A `{v,t}` pair or a bare value. −1 is absent whatever the field, and goes.
+    /// Reads a `{v,t}` pair or a bare value. −1 means a missing value and is removed.
     pub(super) fn reading<T>(
         &mut self,
         name: &str,
@@ -157,7 +157,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// A number, or text that is one. Booleans are not numbers; nor are infinities, however spelt.
+/// Reads a finite number, or text that contains one. Booleans are not numbers.
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
@@ -171,7 +171,7 @@ pub(super) fn integer(value: &Value) -> Option<i64> {
     if let Some(exact) = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()) {
         return Some(exact);
     }
-    // 2^53: every whole number up to here is a double.
+    // 2^53: a double represents every integer up to this one.
     let number = number(value).filter(|number| number.abs() <= 9_007_199_254_740_992.0)?;
     #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
     let whole = number as i64;
@@ -216,13 +216,13 @@ pub(super) fn amperes(value: &Value) -> Option<Amperes> {
     number(value).and_then(Amperes::from_amperes)
 }
 
-/// A fraction, or a percentage where it is above 1.
+/// Reads a fraction, or above 1 a percentage.
 pub(super) fn duty(value: &Value) -> Option<DutyCycle> {
     let number = number(value)?;
     DutyCycle::from_fraction(if number > 1.0 { number / 100.0 } else { number })
 }
 
-/// Seconds or milliseconds, as a number or as text, or an ISO 8601 instant.
+/// Reads seconds or milliseconds, as a number or text, or an ISO 8601 instant.
 pub(super) fn time(value: &Value) -> Option<UnixTime> {
     if let Some(number) = number(value) {
         #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates")]

@@ -1,9 +1,9 @@
-//! Requests to the REST service and what its answers hold.
+//! Requests to the REST service, and the bodies of its answers.
 //!
-//! A function builds each request as a value of one of three types: [`ReadRequest`], [`SettingsWrite`] for what cannot
-//! move a heater, and [`HeaterWrite`] for what may. Each holds a [`RestRequest`]: method, host, path, query and body. The
-//! caller adds the authorization ([`Auth`]) and sends it. A status outside 200 to 299 goes to [`Failure::of`]; any other body goes
-//! to `decode` of the type the function names.
+//! Each request is built by a function and has one of three types: [`ReadRequest`], [`SettingsWrite`], which cannot
+//! move a heater, and [`HeaterWrite`], which may. Each contains a [`RestRequest`]: method, host, path, query and body.
+//! The caller adds the authorization ([`Auth`]) and sends it. A status outside 200 to 299 goes to [`Failure::of`]; any
+//! other body goes to `decode` of the type that the function names.
 //!
 //! ```
 //! use mysa_proto::rest::{self, DeviceStates, Failure};
@@ -19,13 +19,13 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! The service is lenient with itself, so decoding is lenient with it: a number may be text, a value bare or a pair
-//! with its time, a time in seconds or milliseconds, −1 or `null` for nothing. A field that cannot be read is absent
-//! and costs none of its neighbours. What has no place in a type is kept in its `extra`, as [`Map`] and [`Value`] of
-//! serde_json, which this module re-exports on purpose.
+//! The service is inconsistent, so decoding is lenient: a number may be text, a value may be bare or a pair with its
+//! time, a time may be in seconds or milliseconds, and −1 or `null` means a missing value. A field that cannot be read
+//! is absent and does not affect other fields. Members that a type does not have are kept in its `extra`, as [`Map`]
+//! and [`Value`] of serde_json, which this module re-exports on purpose.
 //!
-//! Routes that claim, delete or update a thermostat, edit its model, or change who may use it, have no function here,
-//! nor have those that hand out credentials (`/iot-token`, `/matter/qr`).
+//! There are no functions for routes that claim, delete or update a thermostat, edit its model or change its users, nor
+//! for those that return credentials (`/iot-token`, `/matter/qr`).
 
 mod body;
 mod calendar;

@@ -1,6 +1,6 @@
-//! Observations in the bodies of REST answers: everything that a body says about the state of a thermostat, for
-//! [`DeviceState::observe`](crate::DeviceState::observe). Each field keeps the time the service gives for it, so that
-//! one body makes one observation for each time in it. [`Observation::settings`] has the settings among them.
+//! Conversion of REST bodies to observations for [`DeviceState::observe`](crate::DeviceState::observe). Each field
+//! keeps the time that the service gives for it, so a body becomes one observation for each time in it.
+//! [`Observation::settings`] returns the settings among them.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::{
     UnixTime, Volts,
 };
 
-/// Observations of one source, one for each time.
+/// Observations of one source, one for each distinct time.
 struct ByTime {
     source: Source,
     received: Now,
@@ -38,8 +38,8 @@ impl ByTime {
         self.all.push(new);
     }
 
-    /// Adds the connection in an observation of its own: it is what the cloud says of itself, so that it must not
-    /// count as a sign of life of the thermostat, as the fields beside it may.
+    /// Adds the connection as an observation of its own: it is the cloud's view and must not count as a sign of life of
+    /// the thermostat, as other fields may.
     fn finish(mut self, connected: Option<Reading<bool>>) -> Vec<Observation> {
         if let Some(Reading { value, at }) = connected {
             let new = Observation::new(self.source, at, self.received);
@@ -50,11 +50,11 @@ impl ByTime {
 }
 
 impl DeviceStateEntry {
-    /// The observations in it, one for each time, and one for [`Observation::connected`] alone. A value without a time
-    /// of its own has that of the entry, than which it cannot be later.
+    /// Observations in the entry, one for each time, and one for [`Observation::connected`] alone. A value without its
+    /// own time has that of the entry, because it cannot be later.
     ///
-    /// Left out are the current, which is that of the last heating and not of now; the brightness, of which it is not
-    /// known whether it is the one in use; and the schedule and hold, which are hints.
+    /// Not included: the current, which is that of the last heating; the brightness, which may be active or idle; and
+    /// schedule and hold, which are unreliable.
     #[must_use]
     pub fn observations(&self, table: &ModeTable, family: Option<Family>, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::RestState, received);
@@ -88,9 +88,9 @@ impl DeviceStateEntry {
 }
 
 impl DeviceRecord {
-    /// The settings in it, as an observation. A record has no time.
+    /// Observation of the settings in the record, which has no time.
     ///
-    /// Left out are voltage and current, which say how the thermostat was set up or what was once measured.
+    /// Not included: voltage and current, which are configured or measured long ago.
     #[must_use]
     pub fn observation(&self, received: Now) -> Observation {
         let brightness = Brightness {
@@ -112,10 +112,10 @@ impl DeviceRecord {
 }
 
 impl StructuredState {
-    /// The observations in what it reports, one for each time, and one for [`Observation::connected`] alone.
+    /// Observations in the reported values, one for each time, and one for [`Observation::connected`] alone.
     ///
-    /// Left out are the desired values, which are requests; mode and setpoint of the telemetry, which the sections say
-    /// more exactly; and the power section of a thermostat without a sensor, all of whose values are 0.
+    /// Not included: desired values, which are requests; mode and setpoint of the telemetry, which the sections have
+    /// more precisely; and the power section of a thermostat without a sensor, which contains only zeros.
     #[must_use]
     pub fn observations(&self, family: Option<Family>, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::Structured, received);
@@ -144,7 +144,7 @@ impl StructuredState {
             });
         }
         if let Some(tracking) = self.tracking.as_ref().and_then(|section| section.reported.as_ref()) {
-            // Every family has the number; only an in-floor thermostat has two sensors to choose from.
+            // Every family reports the number, but only an in-floor thermostat has two sensors.
             let number = tracking.tracking.filter(|_| family == Some(Family::InFloor));
             by_time.set(tracking.at, |to| {
                 to.tracked_sensor =
@@ -181,7 +181,7 @@ fn present(brightness: Brightness) -> Option<Brightness> {
     (brightness != Brightness::default()).then_some(brightness)
 }
 
-/// False for the 0 V of a thermostat without a sensor.
+/// False for 0 V, which a thermostat without a sensor reports.
 fn is_measured(voltage: Volts) -> bool {
     voltage.as_volts() > 0.0
 }
@@ -193,7 +193,7 @@ fn fan(number: i64, family: Option<Family>) -> Option<FanSpeed> {
             let (code, _) = NUMBERED_SPEEDS.iter().find(|(_, structured)| *structured == number)?;
             Some(FanSpeed::from_code(*code))
         }
-        // The others report 0 and have no fan.
+        // Other families have no fan and report 0.
         Some(_) => None,
     }
 }

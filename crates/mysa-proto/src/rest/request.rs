@@ -11,14 +11,14 @@ use crate::DeviceId;
 pub enum Method {
     /// `GET`.
     Get,
-    /// `POST`; many of the service's reads are one.
+    /// `POST`; used by writes and by many reads.
     Post,
     /// `DELETE`; only to end a hold.
     Delete,
 }
 
 impl Method {
-    /// The name on the wire.
+    /// Name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,13 +35,13 @@ impl fmt::Display for Method {
     }
 }
 
-/// One of the two REST hosts.
+/// Host of the REST service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the hosts an environment names")]
 pub enum RestHost {
     /// `app-prod.mysa.cloud`, the apps up to 3.x.
     Legacy,
-    /// `mysa-backend.mysa.cloud`: the legacy routes again, and the structured services, which exist here only.
+    /// `mysa-backend.mysa.cloud`: the legacy routes and the structured services.
     Backend,
 }
 
@@ -49,15 +49,15 @@ pub enum RestHost {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the two forms witnessed")]
 pub enum Auth {
-    /// The bare id token: five client projects agree, one of which found the prefix refused.
+    /// The bare id token, as in five client projects. One of them found that the prefix is refused.
     #[default]
     Raw,
-    /// `Bearer ` and the id token, as the design document has it.
+    /// `Bearer ` and the id token, as in the design document.
     Bearer,
 }
 
 impl Auth {
-    /// The value of the header. It holds the token: do not print it.
+    /// Value of the header. It contains the token: do not print it.
     #[must_use]
     pub fn header_value(self, id_token: &str) -> String {
         match self {
@@ -67,23 +67,23 @@ impl Auth {
     }
 }
 
-/// Id of a home, zone, user or schedule. Any text of 1 to 128 bytes without control characters, but not `.` or `..`,
-/// so that it stays one segment of a path whatever it holds.
+/// Id of a home, zone, user or schedule: 1 to 128 bytes without control characters, except `.` and `..`, so that it is
+/// always one segment of a path.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ResourceId(String);
 
 impl ResourceId {
-    /// Longest id that is taken, in bytes.
+    /// Length of the longest valid id, in bytes.
     pub const MAX_LEN: usize = 128;
 
-    /// Takes an id as the service wrote it. `None` if it could not be one segment of a path.
+    /// Checks an id. `None` if it is invalid.
     #[must_use]
     pub fn new(id: &str) -> Option<Self> {
         let fits = !id.is_empty() && id.len() <= Self::MAX_LEN && id != "." && id != "..";
         (fits && !id.chars().any(char::is_control)).then(|| Self(id.to_owned()))
     }
 
-    /// The id as the service wrote it.
+    /// Id as the service writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -98,10 +98,9 @@ impl fmt::Display for ResourceId {
 
 /// Wire description of one request to the REST service, without its authorization.
 ///
-/// It is the inside of a [`ReadRequest`](super::ReadRequest), a [`SettingsWrite`](super::SettingsWrite) or a
-/// [`HeaterWrite`](super::HeaterWrite). Only the functions of [`rest`](super) build those, so no request for a dangerous
-/// route exists: firmware updates, edits of the model, claiming and deleting thermostats, and changes of access have no
-/// function.
+/// It is the content of a [`ReadRequest`](super::ReadRequest), a [`SettingsWrite`](super::SettingsWrite) or a
+/// [`HeaterWrite`](super::HeaterWrite). Only the functions of [`rest`](super) build those, and none of them updates
+/// firmware, edits the model, claims or deletes a thermostat, or changes access.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RestRequest {
     pub(super) method: Method,
@@ -114,11 +113,11 @@ pub struct RestRequest {
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Hosts {
-    /// This one only.
+    /// This host only.
     One,
     /// Both.
     Both,
-    /// Both, but the backend wants a slash at the end of the path.
+    /// Both, but the backend requires a trailing slash.
     BothSlashOnBackend,
 }
 
@@ -127,31 +126,31 @@ impl RestRequest {
         Self { method, host, hosts, path, query: String::new(), body: None }
     }
 
-    /// The method.
+    /// HTTP method.
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method
     }
 
-    /// The host it goes to.
+    /// Host that the request is sent to.
     #[must_use]
     pub const fn host(&self) -> RestHost {
         self.host
     }
 
-    /// The path, percent-encoded, with its leading slash.
+    /// Path, percent-encoded, with its leading slash.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The query, percent-encoded, without the question mark.
+    /// Query, percent-encoded, without the question mark.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         (!self.query.is_empty()).then_some(&*self.query)
     }
 
-    /// Path and query, as the request line has them.
+    /// Path and query, as on the request line.
     #[must_use]
     pub fn target(&self) -> String {
         match self.query() {
@@ -160,7 +159,7 @@ impl RestRequest {
         }
     }
 
-    /// The JSON body.
+    /// JSON body.
     #[must_use]
     pub fn body(&self) -> Option<&str> {
         self.body.as_deref()
@@ -208,7 +207,7 @@ impl RestRequest {
     }
 }
 
-/// A path of fixed segments and ids.
+/// Builds a path from fixed segments and ids.
 pub(super) fn path(parts: &[Segment<'_>]) -> String {
     let mut path = String::new();
     for part in parts {

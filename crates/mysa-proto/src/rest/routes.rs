@@ -1,4 +1,4 @@
-//! Routes that read, and the request for live reporting.
+//! Read routes, and the request for live reporting.
 
 use alloc::string::ToString;
 
@@ -43,7 +43,7 @@ routes! {
     devices_state() = legacy Get ["devices", "state"];
     /// `GET /devices/state/{dev}`; [`DeviceStateEntry`](super::DeviceStateEntry).
     device_state(device: device) = legacy Get ["devices", "state", {device: device}];
-    /// `GET /devices/capabilities`, a list of unwitnessed shape; the legacy host answers 403. One witness.
+    /// `GET /devices/capabilities`, a list of unknown structure; the legacy host answers 403. One witness.
     devices_capabilities() = backend Get ["devices", "capabilities"];
     /// `GET /homes`; [`Homes`](super::Homes).
     homes() = legacy Get ["homes"];
@@ -56,9 +56,11 @@ routes! {
     /// `GET /devices/update_available/{dev}`; [`UpdateAvailable`](super::UpdateAvailable). Answers 500 for firmware
     /// the service does not know.
     update_available(device: device) = legacy Get ["devices", "update_available", {device: device}];
-    /// `GET /energy/v3/home/{home}`, from the design document alone; [`History`](super::History) reads what it can.
+    /// `GET /energy/v3/home/{home}`, known only from the design document; [`History`](super::History) reads it as far
+    /// as possible.
     energy_v3_home(home: id) = legacy Get ["energy", "v3", "home", {home: id}];
-    /// `GET /energy/v3/device/{dev}`, from the design document alone; [`History`](super::History) reads what it can.
+    /// `GET /energy/v3/device/{dev}`, known only from the design document; [`History`](super::History) reads it as far
+    /// as possible.
     energy_v3_device(device: device) = legacy Get ["energy", "v3", "device", {device: device}];
     /// `GET /schedules`: schedules of the first generation. One witness.
     schedules_v1() = legacy Get ["schedules"];
@@ -72,15 +74,15 @@ routes! {
     telemetry_alerts(device: device) = legacy Get ["devices", {device: device}, "telemetry_alerts"];
     /// `GET /devices/{dev}/drstate`: demand response. One witness.
     demand_response_state(device: device) = legacy Get ["devices", {device: device}, "drstate"];
-    /// `GET /state/{dev}`; [`StructuredState`](super::StructuredState). 404 if it is not the account's.
+    /// `GET /state/{dev}`; [`StructuredState`](super::StructuredState). 404 if the thermostat is not in the account.
     structured_state(device: device) = backend Get ["state", {device: device}];
-    /// `GET /schedule/hold/{dev}`; [`HoldState`](super::HoldState). 404 if there is none.
+    /// `GET /schedule/hold/{dev}`; [`HoldState`](super::HoldState). 404 if none exists.
     hold(device: device) = backend Get ["schedule", "hold", {device: device}];
     /// `GET /schedule/compatibility/{dev}`. One witness.
     schedule_compatibility(device: device) = backend Get ["schedule", "compatibility", {device: device}];
     /// `GET /linking`: links between devices of a central system. One witness.
     linking() = backend Get ["linking"];
-    /// `GET /ota/update/available/{dev}`, for the newest devices; read out of the app, never seen on the wire.
+    /// `GET /ota/update/available/{dev}`, for the newest devices; known from the app, never seen on the wire.
     ota_update_available(device: device) = backend Get ["ota", "update", "available", {device: device}];
     /// `GET /smart-early-on/{dev}/availability`. One witness.
     smart_early_on(device: device) = backend Get ["smart-early-on", {device: device}, "availability"];
@@ -116,8 +118,8 @@ pub fn energy_home(home: &ResourceId, query: &EnergyQuery) -> ReadRequest {
     )
 }
 
-/// `POST /energy/v3/{home}/home`: whole-home energy, the method and order one client knows; 404 on an account without
-/// current sensors. [`History`](super::History).
+/// `POST /energy/v3/{home}/home`: whole-home energy, as in one client; 404 for an account without current sensors.
+/// [`History`](super::History).
 #[must_use]
 pub fn energy_v3_whole_home(home: &ResourceId, query: &EnergyQuery) -> ReadRequest {
     let path =
@@ -151,8 +153,8 @@ pub fn stored_readings(device: DeviceId, query: &StoredReadingsQuery) -> ReadReq
     )
 }
 
-/// `GET /mobile/bootstrap?versionNumber=`: user, homes and devices in one; [`Bootstrap`](super::Bootstrap). The version
-/// is one of the app, such as [`APP_VERSION`](super::APP_VERSION); without it the service answers 400.
+/// `GET /mobile/bootstrap?versionNumber=`: user, homes and devices; [`Bootstrap`](super::Bootstrap). `app_version` is
+/// required, such as [`APP_VERSION`](super::APP_VERSION).
 #[must_use]
 pub fn bootstrap(app_version: &str) -> ReadRequest {
     ReadRequest(
@@ -171,7 +173,7 @@ pub fn state_batch(devices: &[DeviceId]) -> ReadRequest {
     )
 }
 
-/// `GET /state/history/{dev}?startTime=&endTime=`: who changed what; [`StateHistory`](super::StateHistory).
+/// `GET /state/history/{dev}?startTime=&endTime=`: changes and their authors; [`StateHistory`](super::StateHistory).
 #[must_use]
 pub fn state_history(device: DeviceId, start: UnixTime, end: UnixTime) -> ReadRequest {
     ReadRequest(
@@ -206,7 +208,7 @@ pub fn usage(device: DeviceId, query: &UsageQuery) -> ReadRequest {
     )
 }
 
-/// `GET /schedule?homeId=`; [`Schedules`](super::Schedules). 404 if there is none.
+/// `GET /schedule?homeId=`; [`Schedules`](super::Schedules). 404 if none exists.
 #[must_use]
 pub fn schedules(home: &ResourceId) -> ReadRequest {
     ReadRequest(including_legacy(
@@ -224,8 +226,9 @@ pub fn feature_flags(app_version: &str) -> ReadRequest {
     )
 }
 
-/// `POST /mysa-legacy/stream/home/{home}`: live reporting of a whole home for so many seconds, as the MQTT request
-/// does for one thermostat; [`LiveStream`](super::LiveStream). The app asks for 300 and renews after about 250.
+/// `POST /mysa-legacy/stream/home/{home}`: live reporting of all thermostats of a home for a number of seconds, like
+/// the MQTT request for one thermostat; [`LiveStream`](super::LiveStream). The app requests 300 and renews after about
+/// 250.
 #[must_use]
 pub fn live_stream(home: &ResourceId, seconds: u32) -> SettingsWrite {
     let fixed = Segment::Fixed;

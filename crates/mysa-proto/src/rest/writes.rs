@@ -1,5 +1,4 @@
-//! The writes on offer. A setting that moves a heater goes through [`StructuredUpdate`], which refuses what the model
-//! does not support.
+//! Write routes. Settings that move a heater go through [`StructuredUpdate`], which checks them against the model.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,29 +12,31 @@ use super::request::{Hosts, Segment, path};
 use super::{DisplayUnit, HeaterWrite, Method, RestHost, RestRequest, SettingsWrite};
 use crate::{Celsius, DeviceId, StructuredUpdate, UnixTime};
 
-/// Error of a setting that cannot be written. The caller has to correct it.
+/// Reason why a setting cannot be written. The caller must correct it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidSetting {
-    /// A name is 1 to 64 characters, none of them a control character.
+    /// The name is empty, longer than 64 characters, or contains a control character.
     Name,
-    /// Brightness is 0 to 100 %, idle no brighter than awake.
+    /// The brightness is above 100 %, or idle is brighter than awake.
     Brightness,
-    /// Setpoint limits are multiples of 0.5 °C from 5 to 40 °C, the lower below the upper.
+    /// The setpoint limits are not multiples of 0.5 °C from 5 to 40 °C with the lower below the upper.
     SetpointLimits,
-    /// A hold ends after it begins, which is [`HOLD_LEAD_MILLIS`] from now.
+    /// The hold ends before it begins, [`HOLD_LEAD_MILLIS`] from now.
     HoldEnd,
 }
 
 impl fmt::Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Name => "a name is 1 to 64 characters without control characters",
-            Self::Brightness => "brightness is 0 to 100 %, idle no brighter than awake",
-            Self::SetpointLimits => {
-                "setpoint limits are multiples of 0.5 °C from 5 to 40 °C, the lower below the upper"
+            Self::Name => "invalid name: expected 1 to 64 characters without control characters",
+            Self::Brightness => {
+                "invalid brightness: expected 0 to 100 %, with idle at most as bright as awake"
             }
-            Self::HoldEnd => "a hold ends later than it begins, ten seconds from now",
+            Self::SetpointLimits => {
+                "invalid setpoint limits: expected multiples of 0.5 °C from 5 to 40 °C, the lower below the upper"
+            }
+            Self::HoldEnd => "invalid end of the hold: expected more than ten seconds from now",
         })
     }
 }
@@ -49,11 +50,11 @@ fn settings(device: DeviceId, body: &Value) -> RestRequest {
 
 /// `POST /devices/{dev}`: renames a thermostat.
 ///
-/// As after every write to this route, the thermostat fetches the record when it is sent the settings nudge
-/// ([`encode_settings_nudge`](crate::encode_settings_nudge)).
+/// After a write to this route, publish the settings nudge ([`encode_settings_nudge`](crate::encode_settings_nudge)),
+/// so that the thermostat fetches the record.
 ///
 /// # Errors
-/// The name is empty, longer than 64 characters, or holds a control character.
+/// The name is empty, longer than 64 characters, or contains a control character.
 pub fn set_name(device: DeviceId, name: &str) -> Result<SettingsWrite, InvalidSetting> {
     let fits = (1..=64).contains(&name.chars().count())
         && !name.trim().is_empty()
@@ -65,7 +66,7 @@ pub fn set_name(device: DeviceId, name: &str) -> Result<SettingsWrite, InvalidSe
     }
 }
 
-/// `POST /devices/{dev}`: the unit a thermostat shows.
+/// `POST /devices/{dev}`: temperature unit of the display.
 #[must_use]
 pub fn set_display_unit(device: DeviceId, unit: DisplayUnit) -> SettingsWrite {
     let format = match unit {
@@ -78,7 +79,7 @@ pub fn set_display_unit(device: DeviceId, unit: DisplayUnit) -> SettingsWrite {
 /// `POST /devices/{dev}`: brightness of the display in percent, idle and awake.
 ///
 /// # Errors
-/// Above 100, or idle brighter than awake.
+/// A value is above 100, or idle is brighter than awake.
 pub fn set_brightness(device: DeviceId, idle: u8, awake: u8) -> Result<SettingsWrite, InvalidSetting> {
     if idle > awake || awake > 100 {
         return Err(InvalidSetting::Brightness);
@@ -86,13 +87,13 @@ pub fn set_brightness(device: DeviceId, idle: u8, awake: u8) -> Result<SettingsW
     Ok(SettingsWrite(settings(device, &json!({ "MinBrightness": idle, "MaxBrightness": awake }))))
 }
 
-/// `POST /devices/{dev}`: locks or unlocks the buttons, as text, the form of the app.
+/// `POST /devices/{dev}`: locks or unlocks the buttons. The value is text, as in the app.
 #[must_use]
 pub fn set_lock(device: DeviceId, locked: bool) -> SettingsWrite {
     SettingsWrite(settings(device, &json!({ "ButtonState": if locked { "Locked" } else { "Unlocked" } })))
 }
 
-/// `POST /devices/{dev}`: eco mode, whose number is inverted on the wire: 0 is on.
+/// `POST /devices/{dev}`: eco mode. Inverted on the wire: 0 is on.
 #[must_use]
 pub fn set_eco(device: DeviceId, on: bool) -> HeaterWrite {
     HeaterWrite(settings(device, &json!({ "ecoMode": if on { "0" } else { "1" } })))
@@ -101,7 +102,7 @@ pub fn set_eco(device: DeviceId, on: bool) -> HeaterWrite {
 /// `POST /devices/{dev}`: the user's limits of the setpoint.
 ///
 /// # Errors
-/// Not on the half degree, outside 5 to 40 °C, or the lower not below the upper.
+/// A limit is not a multiple of 0.5 °C from 5 to 40 °C, or the lower is not below the upper.
 pub fn set_setpoint_limits(
     device: DeviceId,
     min: Celsius,
@@ -116,17 +117,17 @@ pub fn set_setpoint_limits(
     Ok(SettingsWrite(settings(device, &json!({ "MinSetpoint": degrees(min), "MaxSetpoint": degrees(max) }))))
 }
 
-/// Lead of the start of a hold, in milliseconds: the service wants a start in the future, and clients take 10 s.
+/// Lead of the start of a hold, in milliseconds: the service requires a start in the future, and clients use 10 s.
 pub const HOLD_LEAD_MILLIS: i64 = 10_000;
 
-/// `POST /schedule/hold`: holds what `update` asks for until somebody resumes the schedule;
-/// [`HoldCreated`](super::HoldCreated). Not idempotent: after a lost answer look at [`hold`](super::hold()) first.
+/// `POST /schedule/hold`: holds the settings of `update` until the schedule is resumed;
+/// [`HoldCreated`](super::HoldCreated). Not idempotent: after a lost answer, read [`hold`](super::hold()) first.
 #[must_use]
 pub fn hold_permanently(device: DeviceId, update: &StructuredUpdate, now: UnixTime) -> HeaterWrite {
     new_hold(device, update, now, None)
 }
 
-/// `POST /schedule/hold`: the same until `end`.
+/// `POST /schedule/hold`: holds the settings of `update` until `end`.
 ///
 /// # Errors
 /// `end` is not later than the start of the hold.
@@ -165,8 +166,8 @@ fn new_hold(
     HeaterWrite(request)
 }
 
-/// `POST /state/{dev}/update`: the second command channel. An answer of 200 says that the service took it, not that
-/// the thermostat did: only what the structured state then reports is evidence.
+/// `POST /state/{dev}/update`: the second command channel. An answer of 200 means that the service accepted the update,
+/// not that the thermostat obeyed; only a reported value of the structured state shows that.
 #[must_use]
 pub fn update_state(device: DeviceId, update: &StructuredUpdate) -> HeaterWrite {
     let mut body = Vec::new();
@@ -177,14 +178,14 @@ pub fn update_state(device: DeviceId, update: &StructuredUpdate) -> HeaterWrite 
     HeaterWrite(request)
 }
 
-/// `DELETE /schedule/hold/{dev}`: ends a hold, back to the schedule. 404 if there is none.
+/// `DELETE /schedule/hold/{dev}`: ends a hold and resumes the schedule. 404 if none exists.
 #[must_use]
 pub fn resume(device: DeviceId) -> HeaterWrite {
     let path = path(&[Segment::Fixed("schedule"), Segment::Fixed("hold"), Segment::Device(device)]);
     HeaterWrite(RestRequest::new(Method::Delete, RestHost::Backend, Hosts::One, path))
 }
 
-/// Whole degrees without a fraction, as the app writes them.
+/// Temperature as a number; whole degrees without a fraction, as in the app.
 fn degrees(celsius: Celsius) -> Value {
     if celsius.is_on_step(Celsius::from_hundredths(100)) {
         json!(celsius.as_hundredths() / 100)

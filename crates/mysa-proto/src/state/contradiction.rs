@@ -8,22 +8,22 @@ use crate::{DeviceState, DutyCycle, Mode, StateField};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Contradiction {
-    /// The latest duty cycle, if the device reports one and not only that its relay conducts.
+    /// Latest duty cycle; `None` if the device reports only the state of its relay.
     pub duty: Option<DutyCycle>,
-    /// Monotonic time of the first observation that contradicted.
+    /// Monotonic time of the first contradicting observation.
     pub since: Duration,
-    /// Monotonic time of the latest.
+    /// Monotonic time of the latest contradicting observation.
     pub latest: Duration,
 }
 
 impl Contradiction {
     /// Time for which heating must be observed while the mode is off: longer than a device takes to obey a command, and
-    /// than the statuses already under way take to arrive.
+    /// longer than statuses in transit take to arrive.
     pub const AFTER: Duration = Duration::from_secs(60);
 }
 
 impl DeviceState {
-    /// The contradiction as it stands after an observation, which told the duty cycle and the heating, or not.
+    /// Updates the contradiction by an observation, which may contain duty cycle and heating.
     #[inline(always)]
     pub(super) fn track_contradiction(
         &self,
@@ -31,7 +31,7 @@ impl DeviceState {
         duty_told: bool,
         heating_told: bool,
     ) -> Option<Contradiction> {
-        // Most thermostats never report their mode unasked, and this runs for every status.
+        // Checked first because this runs for every status, and most thermostats never report their mode unprompted.
         if self.registers.contains(StateField::Mode) {
             self.judge_contradiction(told, duty_told, heating_told)
         } else {
@@ -52,8 +52,8 @@ impl DeviceState {
         if duty.is_none() && heating.is_none() {
             return None;
         }
-        // Only news counts: neither what has lost to a later entry, nor an unstamped answer of the cloud, which may
-        // repeat an old one for ever.
+        // Values that lost to a later entry do not count. Neither do cloud answers without a time, which may repeat an
+        // old value forever.
         let reported = |provenance: Provenance| {
             let is_new =
                 provenance.received == told.received && (provenance.at.is_some() || told.source.is_device());

@@ -1,6 +1,6 @@
 use crate::StateField;
 
-/// A set of [`StateField`]s, of which there are fewer than 32.
+/// Set of [`StateField`]s. There are fewer than 32 fields.
 #[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 pub(crate) struct FieldSet(u32);
 
@@ -13,7 +13,7 @@ impl FieldSet {
         self.0 & Self::bit(field) != 0
     }
 
-    /// True if some field is in both.
+    /// True if the sets have a field in common.
     pub(crate) const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -44,16 +44,15 @@ impl<T> Field<T> {
         now.saturating_sub(self.received.mono)
     }
 
-    /// Its source and times.
+    /// Source and times of the value.
     #[must_use]
     pub const fn provenance(&self) -> Provenance {
         Provenance { source: self.source, at: self.at, received: self.received }
     }
 }
 
-/// Time after a confirmed command during which an answer of the REST service without a time counts as older than the
-/// command: the cloud follows a device with some delay.
-/// (Mysa_HA.)
+/// Time after a confirmed command during which a REST answer without a time counts as older than the command, because
+/// the cloud lags behind a device. (Mysa_HA.)
 const SETTLE: Duration = Duration::from_secs(90);
 
 macro_rules! state {
@@ -76,31 +75,30 @@ macro_rules! state {
             }
         }
 
-        /// State of a device, merged from everything that was observed.
+        /// State of a device, merged from all observations.
         ///
-        /// Each field is last-writer-wins by timestamp. The times in the observations decide which value is last, never
-        /// the order in which they are handed over: any interleaving of the same observations gives the same state, and
-        /// handing one over twice equals handing it over once.
+        /// Each field is last-writer-wins by timestamp. The times in the observations decide which value is last, not
+        /// the order of the calls: the same observations in any order give the same state, and merging is idempotent.
         ///
         /// 1. Two values from the same clock are ordered by that clock: statuses, setpoint changes and acknowledgements
         ///    by the device's, REST answers by the cloud's. A time more than [`Observation::MAX_AHEAD_SECS`] ahead of
-        ///    the host is ignored. In the same second [`Source`] decides, then the arrival, then the value.
+        ///    the host is ignored. Within the same second, [`Source`] decides, then the arrival, then the value.
         /// 2. Values without a usable time are ordered by arrival.
-        /// 3. The clock of a device may be wrong, so it cannot be compared with another. The latest values of the clocks
-        ///    are therefore ordered by their arrival here, which for a message of a device is the moment it was sent. An
-        ///    answer of the cloud may be old when it is fetched, so the age it claims is subtracted from its arrival.
+        /// 3. The clock of a device may be wrong, so clocks are not compared. The latest values of the clocks are
+        ///    ordered by their arrival instead; a device's message arrives when it is sent. An answer of the cloud may
+        ///    be old when it is fetched, so its stated age is subtracted from its arrival.
         /// 4. A value from before a confirmed command does not count for the fields of that command; see
         ///    [`DeviceState::confirm`].
         ///
         /// An old value, redelivered or late, changes nothing.
         #[derive(Clone, Default)]
         pub struct DeviceState {
-            /// The latest value of each field by each clock. Both this and the barriers are maxima of everything ever
-            /// handed in, which is why the order of handing in does not matter.
+            /// Latest value of each field by each clock. These and the barriers are maxima over all observations, so
+            /// the order of the observations does not matter.
             registers: LwwMap,
-            /// The latest confirmed command of each field that was ever commanded.
+            /// Latest confirmed command of each field that was ever commanded.
             barriers: Vec<(StateField, Barrier)>,
-            /// Largest lead of the device's clock over the host's so far, in milliseconds.
+            /// Largest observed lead of the device's clock over the host's, in milliseconds.
             clock_skew: i64,
             contradicted: Option<Contradiction>,
         }
@@ -122,8 +120,8 @@ macro_rules! state {
                 }
             )*
 
-            /// Fast path of [`DeviceState::observe`]: merges an observation of the same fields as an earlier one, such as
-            /// most statuses. `None`, and nothing done, if it is not such an observation.
+            /// Fast path of [`DeviceState::observe`]: merges an observation with the same fields as an earlier one, as
+            /// most statuses have. `None` and no change for any other observation.
             #[inline(always)]
             fn observe_in_place(&mut self, observation: &Observation) -> Option<Changes> {
                 let provenance = Provenance::of(observation);
@@ -131,7 +129,7 @@ macro_rules! state {
                 $( if observation.$field.is_some() { told.insert(StateField::$name); } )*
                 let clock_skew = self.clock_skew_with(&provenance);
                 let Self { registers, barriers, .. } = self;
-                // A new skew can change which values the barriers admit, which the slow path works out.
+                // A new skew can change which values the barriers admit, which only the slow path handles.
                 if clock_skew != self.clock_skew && !barriers.is_empty() {
                     return None;
                 }
@@ -178,21 +176,21 @@ macro_rules! state {
 for_each_field!(state);
 
 impl DeviceState {
-    /// State of a device of which nothing is known.
+    /// State of a device without observations.
     #[must_use]
     pub fn new() -> Self {
         Self { registers: LwwMap::with_capacity(), ..Self::default() }
     }
 
-    /// Merges one observation and returns the fields whose value changed. Allocates nothing, unless a field is observed
-    /// for the first time.
+    /// Merges an observation and returns the fields whose value changed. Allocates only if a field is observed for the
+    /// first time.
     pub fn observe(&mut self, observation: &Observation) -> Changes {
         self.observe_in_place(observation).unwrap_or_else(|| self.merge(observation, None))
     }
 
-    /// Merges what a message says about the device that sent it, and returns the fields whose value changed. `None` if
-    /// it says nothing. Equals [`DeviceState::observe`] after [`Observation::from_message`], at half the cost for a
-    /// status, since it does not make the observation.
+    /// Merges a message of the device and returns the fields whose value changed. `None` if the message contains no
+    /// state. Equivalent to [`Observation::from_message`] and [`DeviceState::observe`], but for a status at half the
+    /// cost, because no observation is built.
     ///
     /// ```
     /// use core::time::Duration;
@@ -215,7 +213,8 @@ impl DeviceState {
         family: Option<Family>,
         received: Now,
     ) -> Option<Changes> {
-        // Most messages are statuses. An observation made in place costs nothing for the fields a status does not have.
+        // Most messages are statuses. Building the observation in place lets the compiler drop the fields that a status
+        // does not have.
         if let (Body::Status(status), TopicKind::Out) = (&message.body, message.envelope.topic) {
             let followed = self.observe_in_place(&Observation::from_status(
                 status,
@@ -230,22 +229,22 @@ impl DeviceState {
         Observation::from_message(message, table, family, received).map(|seen| self.merge(&seen, None))
     }
 
-    /// Merges a command that the device is known to have taken; see [`Observation::from_change`]. From then on, these
-    /// values from before the command do not count for its fields:
+    /// Merges a command that the device has confirmed; see [`Observation::from_change`]. From then on, these values
+    /// from before the command are ignored for its fields:
     ///
     /// - of the device: values timed before `confirmed.at` or, if that is not known, before `sent` once the clock of the
     ///   device is corrected by as much as it has ever been ahead; values without a time that arrived before the
     ///   confirmation;
-    /// - of the cloud: values timed before `sent`; values without a time that arrived sooner than 90 seconds after the
-    ///   confirmation, since the cloud follows a device with some delay.
+    /// - of the cloud: values timed before `sent`; values without a time that arrived less than 90 seconds after the
+    ///   confirmation, because the cloud lags behind a device.
     pub fn confirm(&mut self, confirmed: &Observation, sent: Now) -> Changes {
         self.merge(confirmed, Some(Barrier { sent, received: confirmed.received, at: confirmed.usable_at() }))
     }
 
-    /// The contradiction that the device heats although its mode is off, once that was observed for
-    /// [`Contradiction::AFTER`] without interruption.
+    /// Contradiction that the device heats although its mode is off, once it was observed for [`Contradiction::AFTER`]
+    /// without interruption.
     ///
-    /// Unlike the rest of the state this depends on the order of arrival.
+    /// Unlike the rest of the state, it depends on the order of arrival.
     #[must_use]
     pub fn contradiction(&self) -> Option<Contradiction> {
         self.contradicted.filter(|found| found.latest.saturating_sub(found.since) >= Contradiction::AFTER)
@@ -257,9 +256,9 @@ impl DeviceState {
         Some(Field { value: T::unpack(entry.value())?, source, at, received })
     }
 
-    /// The latest of the entries of a field that its barrier admits.
+    /// Latest entry of a field that its barrier admits.
     fn latest_entry<'a>(&self, name: StateField, about: &'a [Entry], clock_skew: i64) -> Option<&'a Entry> {
-        // Most fields are told by one clock and were never commanded.
+        // Most fields have values from one clock and were never commanded.
         if let ([only], true) = (about, self.barriers.is_empty()) {
             return Some(only);
         }
@@ -271,8 +270,8 @@ impl DeviceState {
         last.map(|(entry, _)| entry)
     }
 
-    /// Inserts a value of a field, if there is one. True if the value of the field differs from what it was with the skew
-    /// of before, `clock_skew`.
+    /// Inserts a value of a field, if there is one. Returns true if the value of the field differs from its value under
+    /// the previous skew, `clock_skew`.
     fn merge_field(
         &mut self,
         name: StateField,
@@ -298,7 +297,7 @@ impl DeviceState {
         }
     }
 
-    /// The clock skew with this provenance taken into account.
+    /// Clock skew including this provenance.
     fn clock_skew_with(&self, provenance: &Provenance) -> i64 {
         match provenance.at {
             Some(at) if provenance.source.is_device() => {
@@ -309,7 +308,7 @@ impl DeviceState {
     }
 }
 
-/// Set of the fields of a state that changed.
+/// Set of the fields that changed.
 #[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 pub struct Changes(FieldSet);
 
@@ -331,7 +330,7 @@ impl Changes {
         StateField::ALL.iter().copied().filter(move |&field| self.contains(field))
     }
 
-    /// The fields in either set.
+    /// Union of two sets.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0.union(other.0))
@@ -348,7 +347,7 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// Confirmed command: values of its fields from before it do not count.
+/// Confirmed command: earlier values of its fields are ignored.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Barrier {
     sent: Now,
@@ -357,14 +356,14 @@ struct Barrier {
 }
 
 impl Barrier {
-    /// True if a value counts beside the confirmed command.
+    /// True if a value is not older than the confirmed command.
     fn admits(&self, provenance: &Provenance, clock_skew: i64) -> bool {
         let barrier = self;
         match provenance.clock() {
             Clock::Device => match barrier.at {
                 Some(at) => (provenance.at, provenance.source) >= (Some(at), Source::Ack),
                 None => {
-                    // Devices tell whole seconds, so the skew is known to one second.
+                    // Devices send whole seconds, so the skew is accurate to one second.
                     let clock_skew = if clock_skew > 0 { clock_skew.saturating_add(1_000) } else { 0 };
                     provenance
                         .at

@@ -4,11 +4,11 @@ use crate::{
     Volts, Watts,
 };
 
-/// Where an observation comes from. Of two from the same clock and the same second, the later in this list counts.
+/// Source of an observation. Of two from the same clock and the same second, the later in this list wins.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the merge must place every source")]
 pub enum Source {
-    /// Boot messages and log lines: the device is alive.
+    /// Boot messages and log lines, which show only that the device is alive.
     Boot,
     /// A status: `MsgType` 0, `msg` 16, 17, 30, 31 or 40.
     Status,
@@ -16,8 +16,7 @@ pub enum Source {
     SetpointChange,
     /// `msg` 44 from the device.
     Ack,
-    /// A message that the broker had kept for later subscribers. It may be of any age: its time places it, as that of a
-    /// REST answer does.
+    /// Retained message of the broker. It may be of any age, so it is ordered by its time, like a REST answer.
     Retained,
     /// The device record of the REST service (`GET /devices`).
     RestRecord,
@@ -35,13 +34,13 @@ impl Source {
     }
 }
 
-/// Declares the fields of a device's state once, for the observation that carries them and the state that keeps them.
+/// Declares the fields of a device's state, both for observations and for the state.
 macro_rules! for_each_field {
     ($do:ident) => {
         $do! {
-            /// Room temperature, corrected for the heat of the thermostat itself.
+            /// Room temperature, corrected for the thermostat's own heat.
             temperature: Celsius, Temperature;
-            /// Temperature of the thermostat's sensor, uncorrected.
+            /// Uncorrected temperature of the thermostat's sensor.
             sensor_temperature: Celsius, SensorTemperature;
             /// Temperature of the floor probe.
             floor_temperature: Celsius, FloorTemperature;
@@ -53,11 +52,11 @@ macro_rules! for_each_field {
             mode: Mode, Mode;
             /// Duty cycle of the element.
             duty: DutyCycle, Duty;
-            /// True if the relay conducts, where a device tells that instead of a duty cycle.
+            /// True if the relay conducts, on devices that report this instead of a duty cycle.
             heating: bool, Heating;
-            /// Power, where the cloud tells it.
+            /// Power, if the cloud reports it.
             power: Watts, Power;
-            /// Current through the element at the moment.
+            /// Instantaneous current through the element.
             current: Amperes, Current;
             /// Line voltage.
             voltage: Volts, Voltage;
@@ -65,7 +64,7 @@ macro_rules! for_each_field {
             lock: bool, Lock;
             /// Brightness of the display.
             brightness: Brightness, Brightness;
-            /// Display wakes when somebody comes near.
+            /// Display wakes when somebody approaches.
             proximity: bool, Proximity;
             /// Hold of the setpoint against the schedule.
             hold: Hold, Hold;
@@ -77,11 +76,11 @@ macro_rules! for_each_field {
             swing_horizontal: Swing, SwingHorizontal;
             /// Climate+.
             climate_plus: bool, ClimatePlus;
-            /// Sensor an in-floor thermostat follows.
+            /// Sensor that an in-floor thermostat follows.
             tracked_sensor: TrackedSensor, TrackedSensor;
-            /// Both targets of automatic mode, where the cloud tells them.
+            /// Both targets of automatic mode, if the cloud reports them.
             auto_setpoints: AutoSetpoints, AutoSetpoints;
-            /// Correction added to the room temperature, where the cloud tells it.
+            /// Correction added to the room temperature, if the cloud reports it.
             temperature_offset: Celsius, TemperatureOffset;
             /// True if the device is connected to the cloud.
             connected: bool, Connected;
@@ -94,21 +93,22 @@ pub(crate) use for_each_field;
 
 macro_rules! observation {
     ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
-        /// Values that one source told of a device at one time: input of [`DeviceState::observe`](crate::DeviceState::observe).
+        /// Values of a device from one source at one time: input of
+        /// [`DeviceState::observe`](crate::DeviceState::observe).
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[expect(clippy::exhaustive_structs, reason = "plain data; `..Observation::new(…)` fills the rest")]
         pub struct Observation {
             /// The source.
             pub source: Source,
-            /// When, by the clock of the source. `None` if it has none.
+            /// Time by the clock of the source. `None` if it has none.
             pub at: Option<UnixTime>,
-            /// When it arrived here.
+            /// Time of arrival.
             pub received: Now,
             $( $(#[$doc])* pub $field: Option<$ty>, )*
         }
 
         impl Observation {
-            /// An observation of nothing.
+            /// Observation without values.
             #[must_use]
             pub const fn new(source: Source, at: Option<UnixTime>, received: Now) -> Self {
                 Self { source, at, received, $($field: None,)* }
@@ -123,17 +123,16 @@ impl Observation {
     /// 2031. (mysa_client.)
     pub const MAX_AHEAD_SECS: u32 = 60;
 
-    /// The time of the source, if it counts as a clock.
+    /// Time of the source, if it is plausible.
     #[must_use]
     pub fn usable_at(&self) -> Option<UnixTime> {
         let limit = self.received.wall.plus_millis(i64::from(Self::MAX_AHEAD_SECS) * 1_000);
         self.at.filter(|&at| at <= limit)
     }
 
-    /// The observation in a message about the device that sent it. `None` for messages to devices, and for those that say
-    /// nothing about its state.
+    /// Observation in a message of a device. `None` for messages to devices and for messages without state.
     ///
-    /// The caller makes sure that the message [is about](Message::is_about) the device of its topic.
+    /// The caller checks that the message [is about](Message::is_about) the device of its topic.
     #[must_use]
     pub fn from_message(
         message: &Message<'_>,
@@ -145,7 +144,7 @@ impl Observation {
             return None;
         }
         let at = message.envelope.time;
-        // Whatever it says, it says that the device is connected.
+        // Any message from a device shows that it is connected.
         let seen = |source| Self { connected: Some(true), ..Self::new(source, at, received) };
         let setpoint = |setpoint| Self::plausible_setpoint(setpoint, family);
         let mode = |number: Option<i64>| number.map(|number| table.mode_of(number, family));
@@ -220,7 +219,7 @@ impl Observation {
         }
     }
 
-    /// An air conditioner writes 0 °C in modes that have no setpoint. (mysa-js-sdk, Mysa_HA.)
+    /// Setpoint of an air conditioner, which reports 0 °C in modes without one. (mysa-js-sdk, Mysa_HA.)
     fn plausible_setpoint(setpoint: Option<Celsius>, family: Option<Family>) -> Option<Celsius> {
         setpoint.filter(|&setpoint| {
             family != Some(Family::AirConditioner) || setpoint > Celsius::from_hundredths(0)

@@ -3,21 +3,21 @@ use crate::{
     TrackedSensor, UnixTime, Volts, Watts,
 };
 
-/// A value of any field, in nine bytes. Of one field, two are equal if the values are; and as the values are ordered, so
-/// are these, those of [`Brightness`] apart.
+/// Value of any field, packed into nine bytes. Packed values of one field have the equality and the order of the
+/// values, except the order of [`Brightness`].
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Packed {
     pub(crate) tag: u8,
     pub(crate) bits: u64,
 }
 
-/// A value that can be packed, and comes out as it went in.
+/// Value that can be packed without loss.
 pub(crate) trait Pack: Sized {
     fn pack(self) -> Packed;
     fn unpack(packed: Packed) -> Option<Self>;
 }
 
-/// A signed number as bits in the same order.
+/// Bits of a signed number, in the same order.
 const fn ordered(number: i64) -> u64 {
     number.cast_unsigned() ^ SIGN
 }
@@ -44,7 +44,7 @@ const fn plain(bits: u64) -> Packed {
     Packed { tag: 0, bits }
 }
 
-/// None of these is negative or no number, so their bits are in order.
+/// None of these is negative or NaN, so their bits are in the order of the values.
 macro_rules! pack_as_float {
     ($($name:ident $to:ident $from:ident,)*) => {$(
         impl Pack for $name {

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use crate::{Now, Observation, Source, UnixTime};
 
-/// Source and times of a value. Everything one observation says has the same.
+/// Source and times of a value, shared by all values of one observation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Provenance {
@@ -11,11 +11,11 @@ pub struct Provenance {
     pub source: Source,
     /// Time of the value by the clock of the source, if that clock is plausible.
     pub at: Option<UnixTime>,
-    /// Time of its arrival here.
+    /// Time of its arrival.
     pub received: Now,
 }
 
-/// Clock by which values can be ordered. The latest value of each is kept.
+/// Clock by which values are ordered. The latest value of each clock is kept.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Clock {
     CloudArrival,
@@ -53,7 +53,7 @@ impl Provenance {
         (self.mono_nanos(), self.clock())
     }
 
-    /// Time of the value in nanoseconds of the host's monotonic clock: its arrival, less the age that the cloud claims.
+    /// Time of the value in nanoseconds of the host's monotonic clock: its arrival minus the age stated by the cloud.
     pub(crate) fn mono_nanos(&self) -> i64 {
         let age = match self.at {
             Some(at) if !self.source.is_device() => self.received.wall.since(at).unwrap_or_default(),

@@ -9,17 +9,17 @@ use crate::{Now, Source, StateField, UnixTime};
 
 /// Last-writer-wins map: the latest value of each field by each clock.
 ///
-/// Compact: most (field, clock) slots of a device stay empty, one account has thousands of devices, and many values share
-/// one provenance.
+/// Compact, because most (field, clock) slots of a device stay empty, an account can have thousands of devices, and
+/// many values share a provenance.
 #[derive(Clone, Default)]
 pub(crate) struct LwwMap {
     /// Sorted by field, then by clock.
     entries: Vec<Entry>,
-    /// Provenance of the entries, shared by all that were told at once.
+    /// Provenances, each shared by all entries of one observation.
     batches: Vec<Batch>,
 }
 
-/// Value of one field by one clock, and the index of its provenance.
+/// Value of a field by a clock, and the index of its provenance.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     bits: u64,
@@ -30,14 +30,14 @@ pub(crate) struct Entry {
     batch: u8,
 }
 
-/// Provenance of the entries that were told at once, as far as nothing later has replaced them. The fields fit into its
-/// padding: the cloud tells many fields at a time of their own each, so that batches are many.
+/// Provenance of the entries of one observation that no later one has replaced. The other members fit into its padding:
+/// the cloud sends many fields with a time of their own, so batches are numerous.
 #[derive(Clone, Copy)]
 struct Batch {
     received: Now,
     at: Option<UnixTime>,
     source: Source,
-    /// Fields of its entries. A batch without any is free to be used again.
+    /// Fields of its entries. An empty batch can be reused.
     fields: FieldSet,
 }
 
@@ -55,8 +55,8 @@ impl Batch {
     }
 }
 
-/// Writes what was told at once into an [`LwwMap`], field by field. Fields come in their order, so that the entries are
-/// searched once for all of them.
+/// Writes an observation into an [`LwwMap`], field by field. Fields must be in order, so that the entries are searched
+/// only once.
 pub(crate) struct BatchWriter {
     provenance: Provenance,
     /// Index of the batch, once an entry has needed it.
@@ -77,7 +77,7 @@ impl Entry {
         Packed { tag: self.tag, bits: self.bits }
     }
 
-    /// Replaces the value. True if it differs from the one before.
+    /// Replaces the value. Returns true if it differs from the previous one.
     #[inline]
     pub(crate) fn set(&mut self, value: Packed) -> bool {
         let changed = self.value() != value;
@@ -87,14 +87,14 @@ impl Entry {
 }
 
 impl LwwMap {
-    /// Empty, with capacity for the fields of a status and of an acknowledgement.
+    /// Empty map with capacity for the fields of a status and of an acknowledgement.
     pub(crate) fn with_capacity() -> Self {
         Self { entries: Vec::with_capacity(12), batches: Vec::with_capacity(3) }
     }
 
-    /// Replaces one batch by a later one of the same fields and clock, as most statuses do. Returns its entries in the
-    /// order of fields, to be given their values. `None`, and nothing done, if there is no such batch, if entries of
-    /// another clock are later than either, or if one of the two does not count.
+    /// Fast path: replaces a batch by a later one of the same fields and clock, as most statuses require. Returns the
+    /// entries in field order, for the caller to set their values. `None` and no change if there is no such batch, if
+    /// entries of another clock are later than either, or if a barrier excludes one of the two.
     #[inline(always)]
     pub(crate) fn update_in_place(
         &mut self,
@@ -114,7 +114,7 @@ impl LwwMap {
             } else if batch.fields == fields {
                 follows = Some(index);
             } else if other == *provenance {
-                // A batch with this provenance exists already and would have to be joined with.
+                // The batch would have to be merged with an existing one of the same provenance.
                 return None;
             }
         }
@@ -138,12 +138,12 @@ impl LwwMap {
         self.batches.iter().any(|batch| batch.fields.contains(field))
     }
 
-    /// The entries of a field, one for each clock that told it.
+    /// Entries of a field, one for each clock.
     pub(crate) fn get(&self, field: StateField) -> &[Entry] {
         self.at(self.find(field, 0))
     }
 
-    /// The range of the entries of the next field of a writer.
+    /// Range of the entries of a writer's next field.
     pub(crate) fn find_next(&self, field: StateField, writer: &mut BatchWriter) -> Range<usize> {
         let range = self.find(field, writer.from);
         writer.from = range.start;
@@ -167,8 +167,8 @@ impl LwwMap {
         self.batches.get(usize::from(entry.batch)).map(Batch::provenance)
     }
 
-    /// Inserts a value of the field whose entries are in `range`, unless there is a later one by the same clock. Returns
-    /// the new range.
+    /// Inserts a value of the field whose entries are in `range`, unless the same clock has a later one. Returns the
+    /// new range.
     pub(crate) fn insert(
         &mut self,
         field: StateField,
@@ -201,7 +201,7 @@ impl LwwMap {
         range.start..range.end + 1
     }
 
-    /// Adds a field to the batch of the writer, and returns the index of that.
+    /// Adds a field to the batch of the writer and returns the index of the batch.
     fn add_to_batch(&mut self, field: StateField, writer: &mut BatchWriter) -> u8 {
         let index = *writer.index.get_or_insert_with(|| self.batch_index(writer.provenance));
         if let Some(batch) = self.batches.get_mut(usize::from(index)) {
@@ -210,8 +210,8 @@ impl LwwMap {
         index
     }
 
-    /// The index of the batch with this provenance: an existing one, a free one, or a new one. There are never more
-    /// batches than entries, of which there are fewer than 256.
+    /// Index of a batch with this provenance: an existing one, a reused empty one, or a new one. There are at most as
+    /// many batches as entries, fewer than 256.
     fn batch_index(&mut self, provenance: Provenance) -> u8 {
         let batches = &mut self.batches;
         let there =
@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    /// The way answers of the cloud are merged, field by field.
+    /// Merges answers of the cloud, whose fields have times of their own.
     #[test]
     fn what_was_said_at_one_time_shares_one_stamp_however_it_came() {
         const FIELDS: [StateField; 4] =
@@ -262,7 +262,7 @@ mod tests {
             }
             let provenances: Vec<_> = entries.entries.iter().map(|entry| entries.provenance(entry)).collect();
             assert_eq!(provenances, [Some(provenance); FIELDS.len()]);
-            // The batch of the answer before is free for the next.
+            // The batch of the previous answer is reused for the next.
             assert!(entries.batches.len() <= 2, "{poll}");
         }
     }

@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 use crate::rest::fields::Fields;
 use crate::rest::{DecodeError, DeviceList, Homes, ResourceId, User, body};
 
-/// A version of the app that [`bootstrap`](crate::rest::bootstrap()) and [`feature_flags`](crate::rest::feature_flags) take
+/// Version of the app for [`bootstrap`](crate::rest::bootstrap()) and [`feature_flags`](crate::rest::feature_flags)
 /// (seen by one client in October 2026).
 pub const APP_VERSION: &str = "4.20.1";
 
-/// User, homes and devices at once: the answer to [`bootstrap`](crate::rest::bootstrap()).
+/// User, homes and devices: the answer to [`bootstrap`](crate::rest::bootstrap()).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Bootstrap {
@@ -29,10 +29,10 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or no `data`.
+    /// The body is not JSON or has no `data`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::from(body::object(body)?);
         let mut meta = fields.take_object("meta").unwrap_or_default();

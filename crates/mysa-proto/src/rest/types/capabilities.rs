@@ -15,7 +15,7 @@ pub struct Capabilities {
     pub model: Option<String>,
     /// `system.firmwareVersion`.
     pub firmware: Option<String>,
-    /// `features.climateControl.mode.validValues`, as named there: `off`, `heat` and so on.
+    /// `features.climateControl.mode.validValues`: `off`, `heat` and so on.
     pub modes: Vec<String>,
     /// Setpoints of `features.climateControl.heat`.
     pub heat_setpoint: Option<ValueRange>,
@@ -23,31 +23,31 @@ pub struct Capabilities {
     pub cool_setpoint: Option<ValueRange>,
     /// `features.sensing.temperature.temperatureOffset`.
     pub offset: Option<ValueRange>,
-    /// `features.interface.lockout`: the numbers it takes.
+    /// `features.interface.lockout`: valid numbers.
     pub lockout: Vec<i64>,
-    /// `features.sensing.humidity`. It is false on a Lite, which does report humidity.
+    /// `features.sensing.humidity`. False on a Lite, which nevertheless reports humidity.
     pub humidity_flag: Option<bool>,
     /// The whole document.
     pub document: Map<String, Value>,
 }
 
-/// Evenly spaced temperatures, or differences.
+/// Range of evenly spaced temperatures or differences.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct ValueRange {
-    /// The lowest.
+    /// Lowest value.
     pub min: Celsius,
-    /// The highest.
+    /// Highest value.
     pub max: Celsius,
-    /// The smallest distance between two of them; `None` if there is one only.
+    /// Step between two values; `None` if there is only one.
     pub step: Option<Celsius>,
 }
 
 impl Capabilities {
-    /// Reads the body, bare or under `data`.
+    /// Decodes the body, bare or under `data`.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         let document = Fields::from(core::mem::take(&mut map))

@@ -8,7 +8,7 @@ use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, ResourceId, body};
 use crate::{AcCapabilities, Amperes, Celsius, DeviceId, TrackedSensor, UnixTime, Volts};
 
-/// Unit a thermostat shows. The wire is in degrees Celsius whatever it says.
+/// Unit that a thermostat displays. The wire format always uses degrees Celsius.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there are two")]
 pub enum DisplayUnit {
@@ -19,7 +19,7 @@ pub enum DisplayUnit {
 }
 
 impl DisplayUnit {
-    /// Reads `celsius`, `fahrenheit`, `C` or `F`, in any case.
+    /// Parses `celsius`, `fahrenheit`, `C` or `F`, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -38,7 +38,7 @@ impl DisplayUnit {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceRecord {
-    /// The key of the record. A record in a list has its `Id` instead.
+    /// Key of the record, or `Id` in a list.
     pub id: DeviceId,
     /// `Model`, such as `BB-V2-0-L`; [`Model::parse`](crate::Model::parse) knows it.
     pub model: Option<String>,
@@ -68,11 +68,11 @@ pub struct DeviceRecord {
     pub auto_brightness: Option<bool>,
     /// `ProximityMode`; second generation.
     pub proximity: Option<bool>,
-    /// `ButtonState`, text or number, else `Lock`.
+    /// `ButtonState`, text or number, otherwise `Lock`.
     pub locked: Option<bool>,
-    /// `ecoMode`, which is inverted on the wire: 0 is on.
+    /// `ecoMode`. Inverted on the wire: 0 is on.
     pub eco: Option<bool>,
-    /// `MaxCurrent`: the rated current of the first generation; 0 on a Lite, which says nothing.
+    /// `MaxCurrent`: rated current of the first generation; always 0 on a Lite.
     pub max_current: Option<Amperes>,
     /// `Current`.
     pub current: Option<Amperes>,
@@ -93,23 +93,23 @@ pub struct DeviceRecord {
     pub climate_plus: Option<bool>,
     /// `SetupRequired`; air conditioners.
     pub setup_required: Option<bool>,
-    /// `CodeNum`, the remote control an air conditioner's controller imitates.
+    /// `CodeNum`: remote control that an air conditioner's controller imitates.
     pub code_number: Option<String>,
-    /// Capabilities of the remote control; air conditioners. The members it is read from stay in `extra`.
+    /// Capabilities of an air conditioner. Their members stay in `extra`.
     pub ac_capabilities: Option<AcCapabilities>,
     /// `TrackedSensor`; in-floor heating.
     pub tracked_sensor: Option<TrackedSensor>,
     /// `MaxFloorTemp`; in-floor heating.
     pub max_floor_temperature: Option<Celsius>,
-    /// The fields without a place above, and those whose value could not be read.
+    /// Unknown members, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
 impl DeviceRecord {
-    /// Reads the answer to [`device`](crate::rest::device).
+    /// Decodes the answer to [`device`](crate::rest::device).
     ///
     /// # Errors
-    /// Not JSON, or no record with a usable `Id`.
+    /// The body is not JSON or has no record with a valid `Id`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let map = body::object(body)?;
         let record = match map.get("Device") {
@@ -120,7 +120,7 @@ impl DeviceRecord {
             .map_err(|value| DecodeError::wrong_shape("a device record with its Id", &value))
     }
 
-    /// Reads one record; the key beats the `Id`. What is no record comes back.
+    /// Decodes one record. `key` takes precedence over `Id`. The error is the rejected value.
     pub(in crate::rest) fn of(key: Option<DeviceId>, value: Value) -> Result<Self, Value> {
         let Value::Object(map) = value else { return Err(value) };
         let written = map.get("Id").and_then(Value::as_str).and_then(DeviceId::new);
@@ -167,7 +167,7 @@ impl DeviceRecord {
     }
 }
 
-/// Every device record of an account: the answer to [`devices`](crate::rest::devices).
+/// Device records of an account: the answer to [`devices`](crate::rest::devices).
 ///
 /// ```
 /// use mysa_proto::{Amperes, DeviceId, rest::DeviceList};
@@ -191,11 +191,11 @@ pub struct DeviceList {
 }
 
 impl DeviceList {
-    /// Reads the body: `DevicesObj` by id, or `Devices`, each as an object or as a list. A record that cannot be read
-    /// goes to [`DeviceList::rejected`] and costs no other.
+    /// Decodes the body: `DevicesObj` by id, or `Devices`, as an object or list. Invalid records are kept in
+    /// [`DeviceList::rejected`].
     ///
     /// # Errors
-    /// Not JSON, or neither member is there.
+    /// The body is not JSON or has neither member.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         for name in ["DevicesObj", "Devices"] {

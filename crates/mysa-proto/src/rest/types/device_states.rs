@@ -11,57 +11,56 @@ use crate::{
     Amperes, Celsius, DeviceId, DutyCycle, FanSpeed, RelativeHumidity, Swing, TrackedSensor, UnixTime, Volts,
 };
 
-/// A value of the REST state and the time the service gives for it.
+/// Value of the REST state with the service's time for it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Reading<T> {
     /// The value.
     pub value: T,
-    /// When it was taken; `None` where the service gives no time, or none that is one.
+    /// Time of the value; `None` if it is missing or invalid.
     pub at: Option<UnixTime>,
 }
 
 impl<T> Reading<T> {
-    /// Largest lead of a time over the present, in milliseconds; beyond it the time is ignored. A Lite has reported
-    /// the year 2031.
+    /// Largest valid lead of a time over the present, in milliseconds. A Lite has reported the year 2031.
     pub const MAX_AHEAD_MILLIS: i64 = 60_000;
 
-    /// Its time, unless that lies more than a minute ahead of `now`.
+    /// Time of the value, unless it is more than a minute ahead of `now`.
     #[must_use]
     pub fn usable_time(&self, now: UnixTime) -> Option<UnixTime> {
         self.at.filter(|at| *at <= now.plus_millis(Self::MAX_AHEAD_MILLIS))
     }
 }
 
-/// The last state of one thermostat as the service keeps it, a member of `DeviceStatesObj`. −1 stands for a missing
-/// value in every field; a temperature of exactly 0 counts only with a time of its own within an hour of the entry's.
+/// Last state of a thermostat, a member of `DeviceStatesObj`. −1 means a missing value in every field; a temperature of
+/// exactly 0 is valid only with its own time within an hour of the entry's.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceStateEntry {
-    /// The key of the entry, or its `Device`.
+    /// Key of the entry, or `Device`.
     pub id: DeviceId,
     /// `Timestamp` of the whole entry.
     pub at: Option<UnixTime>,
-    /// `CorrectedTemp`: the room.
+    /// `CorrectedTemp`: room temperature.
     pub temperature: Option<Reading<Celsius>>,
-    /// `SensorTemp`: inside the case, warm.
+    /// `SensorTemp`: temperature inside the warm case.
     pub sensor_temperature: Option<Reading<Celsius>>,
-    /// `HeatSink`: inside the case, hot.
+    /// `HeatSink`: temperature of the hot heat sink.
     pub heat_sink: Option<Reading<Celsius>>,
     /// `Humidity`.
     pub humidity: Option<Reading<RelativeHumidity>>,
-    /// `SetPoint`. 0 stands for none, as air conditioners report it in modes without one.
+    /// `SetPoint`. Air conditioners report 0 in modes without one, which reads as `None`.
     pub setpoint: Option<Reading<Celsius>>,
-    /// `TstatMode`, a number of [`ModeTable`](crate::ModeTable). The field `Mode` is another enumeration and stays in
-    /// [`DeviceStateEntry::extra`].
+    /// `TstatMode`, a number of [`ModeTable`](crate::ModeTable). The field `Mode` has a different numbering and stays
+    /// in [`DeviceStateEntry::extra`].
     pub mode_number: Option<Reading<i64>>,
-    /// `Duty`, a fraction or, above 1, a percentage; it lags.
+    /// `Duty`: a fraction, or above 1 a percentage. Delayed.
     pub duty: Option<Reading<DutyCycle>>,
-    /// `Current` while it last heated: above zero while the heater is off, meaningless on a Lite.
+    /// `Current` of the last heating, which stays while the heater is off. Meaningless on a Lite.
     pub last_current: Option<Reading<Amperes>>,
     /// `Voltage`, or `LineVoltage` of in-floor heating.
     pub voltage: Option<Reading<Volts>>,
-    /// `Connected`; may be true beside stale readings.
+    /// `Connected`; may be true although the readings are stale.
     pub connected: Option<Reading<bool>>,
     /// `Rssi`, in dBm.
     pub signal: Option<Reading<i64>>,
@@ -69,9 +68,9 @@ pub struct DeviceStateEntry {
     pub brightness: Option<Reading<u8>>,
     /// `Lock`.
     pub locked: Option<Reading<bool>>,
-    /// `ScheduleMode`, a hint: 1 follows the schedule, 2 holds.
+    /// `ScheduleMode`: 1 follows the schedule, 2 holds. Unreliable.
     pub schedule_mode: Option<Reading<i64>>,
-    /// `HoldTime`, a hint.
+    /// `HoldTime`. Unreliable.
     pub hold_time: Option<Reading<i64>>,
     /// `FanSpeed`; air conditioners.
     pub fan: Option<Reading<FanSpeed>>,
@@ -81,25 +80,25 @@ pub struct DeviceStateEntry {
     pub swing_horizontal: Option<Reading<Swing>>,
     /// `IsThermostatic`: Climate+; air conditioners.
     pub climate_plus: Option<Reading<bool>>,
-    /// `Infloor`: the floor probe.
+    /// `Infloor`: temperature of the floor probe.
     pub floor_temperature: Option<Reading<Celsius>>,
     /// `TrackedSensor`; in-floor heating.
     pub tracked_sensor: Option<Reading<TrackedSensor>>,
-    /// `OnTime`; whether seconds or milliseconds is not known.
+    /// `OnTime`, in seconds or milliseconds; the unit is unknown.
     pub on_time: Option<Reading<i64>>,
-    /// `OffTime`; whether seconds or milliseconds is not known.
+    /// `OffTime`, in seconds or milliseconds; the unit is unknown.
     pub off_time: Option<Reading<i64>>,
     /// `FreeHeap` in bytes.
     pub free_heap: Option<Reading<i64>>,
-    /// The fields without a place above, and those whose value could not be read.
+    /// Unknown members, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
 impl DeviceStateEntry {
-    /// Reads the answer to [`device_state`](crate::rest::device_state).
+    /// Decodes the answer to [`device_state`](crate::rest::device_state).
     ///
     /// # Errors
-    /// Not JSON, or no entry that names its `Device`.
+    /// The body is not JSON or has no entry with a `Device`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let map = body::object(body)?;
         let entry = match map.get("DeviceState") {
@@ -172,7 +171,7 @@ fn code(value: &Value) -> Option<u8> {
     fields::integer(value).and_then(|code| u8::try_from(code).ok())
 }
 
-/// The last state of every thermostat: the answer to [`devices_state`](crate::rest::devices_state).
+/// Last state of every thermostat: the answer to [`devices_state`](crate::rest::devices_state).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceStates {
@@ -185,11 +184,11 @@ pub struct DeviceStates {
 }
 
 impl DeviceStates {
-    /// Reads the body: `DeviceStatesObj` by id, or `DeviceStates`, each as an object or as a list. An entry that
-    /// cannot be read goes to [`DeviceStates::rejected`] and costs no other.
+    /// Decodes the body: `DeviceStatesObj` by id, or `DeviceStates`, as an object or list. Invalid entries are kept in
+    /// [`DeviceStates::rejected`].
     ///
     /// # Errors
-    /// Not JSON, or neither member is there.
+    /// The body is not JSON or has neither member.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         let entries: Vec<(Option<String>, Value)> =

@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use crate::UnixTime;
 
-/// Period that one answer of the energy routes covers.
+/// Period of an answer of the energy routes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the scopes witnessed")]
 pub enum Scope {
-    /// The day that holds the time.
+    /// The day that contains the time.
     Day,
-    /// Its week.
+    /// The week that contains the time.
     Week,
-    /// Its month.
+    /// The month that contains the time.
     Month,
 }
 
@@ -24,7 +24,7 @@ pub enum Resolution {
     HalfHour,
     /// 60 minutes.
     OneHour,
-    /// A day.
+    /// One day.
     Day,
 }
 
@@ -54,11 +54,11 @@ impl Resolution {
 pub struct EnergyQuery {
     /// Period of the answer.
     pub scope: Scope,
-    /// In buckets of which length.
+    /// Length of the buckets.
     pub resolution: Resolution,
-    /// A time inside the scope.
+    /// Time inside the scope.
     pub at: UnixTime,
-    /// Time zone of the thermostat, a name of the tz database; it is sent as that of the phone as well.
+    /// Time zone of the thermostat, a name of the tz database. It is also sent as the time zone of the phone.
     pub time_zone: String,
 }
 

@@ -11,17 +11,17 @@ use crate::rest::{DecodeError, body};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Firmware {
-    /// `InstalledVersion` by device; `None` where the service knows none.
+    /// `InstalledVersion` by device; `None` if the service does not know it.
     pub installed: BTreeMap<DeviceId, Option<String>>,
     /// Other members of the body, and entries that could not be parsed.
     pub extra: Map<String, Value>,
 }
 
 impl Firmware {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or no `Firmware`.
+    /// The body is not JSON or has no `Firmware`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         let entries = match map.remove("Firmware") {
@@ -46,8 +46,8 @@ impl Firmware {
     }
 }
 
-/// Offer of newer firmware: the answer to [`update_available`](crate::rest::update_available()). Installing
-/// it is left to the vendor's app.
+/// Offer of newer firmware: the answer to [`update_available`](crate::rest::update_available()). Only the vendor's app
+/// can install it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct UpdateAvailable {
@@ -57,15 +57,15 @@ pub struct UpdateAvailable {
     pub installed: Option<String>,
     /// `allowedVersion`.
     pub allowed: Option<String>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
 impl UpdateAvailable {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::from(body::object(body)?);
         Ok(Self {

@@ -8,7 +8,7 @@ use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, body};
 use crate::{Celsius, KilowattHours, RelativeHumidity, UnixTime};
 
-/// Consumption of a thermostat or home: one type for the answers of the usage route and of every energy route.
+/// Consumption of a thermostat or home: the answer of the usage route and of every energy route.
 ///
 /// ```
 /// use mysa_proto::rest::History;
@@ -23,7 +23,7 @@ use crate::{Celsius, KilowattHours, RelativeHumidity, UnixTime};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct History {
-    /// Spans with a summary of their own: local days of the usage route, the one scope of an energy route.
+    /// Spans with a summary: local days of the usage route, or the scope of an energy route.
     pub days: Vec<Day>,
     /// Other members of the body.
     pub extra: Map<String, Value>,
@@ -31,65 +31,65 @@ pub struct History {
     pub rejected: Vec<Value>,
 }
 
-/// A span of a [`History`].
+/// Span of a [`History`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Day {
-    /// The whole span.
+    /// Summary of the span.
     pub summary: Period,
-    /// Its parts, half an hour to a day long.
+    /// Parts of the span, half an hour to a day long.
     pub buckets: Vec<Period>,
-    /// Its single readings.
+    /// Single readings of the span.
     pub raw: Vec<RawReading>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
-/// Consumption in one period.
+/// Consumption in a period.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Period {
-    /// When it begins.
+    /// Start of the period.
     pub start: Option<UnixTime>,
     /// Energy used.
     pub energy: Option<KilowattHours>,
-    /// Time it heated.
+    /// Heating time.
     pub heating: Option<Duration>,
-    /// Average temperature of the room. On a Lite the energy routes give implausible ones.
+    /// Average room temperature. The energy routes return implausible values for a Lite.
     pub temperature: Option<Celsius>,
     /// Average relative humidity.
     pub humidity: Option<RelativeHumidity>,
-    /// Average temperature of the floor. 0 stands for no probe.
+    /// Average floor temperature. The 0 of a thermostat without a probe reads as `None`.
     pub floor_temperature: Option<Celsius>,
-    /// Number of readings it rests on; without any there are no averages.
+    /// Number of readings in the averages.
     pub readings: Option<u64>,
-    /// The members without a place above, and those whose value could not be read.
+    /// Unknown members, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
-/// One reading of a [`Day`].
+/// Reading of a [`Day`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RawReading {
-    /// When.
+    /// Time of the reading.
     pub at: Option<UnixTime>,
-    /// Temperature of the room.
+    /// Room temperature.
     pub temperature: Option<Celsius>,
     /// Relative humidity.
     pub humidity: Option<RelativeHumidity>,
     /// Setpoint.
     pub setpoint: Option<Celsius>,
-    /// The members without a place above (`i` among them), and those whose value could not be read.
+    /// Unknown members, such as `i`, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
 impl History {
-    /// Reads the answer of [`usage`](crate::rest::usage()) or of an energy route. What the routes of the design document
-    /// answer is not witnessed: they are read as far as they resemble the others, alone, in a list, or one member deep
-    /// in an object, and the rest is kept.
+    /// Decodes the answer of [`usage`](crate::rest::usage()) or of an energy route. The answers of the routes in the
+    /// design document are unknown: spans are found at the top, in a list, or one member deep in an object, and the
+    /// rest is kept.
     ///
     /// # Errors
-    /// Not JSON, or neither an object nor a list.
+    /// The body is not JSON, or neither an object nor a list.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut history = Self::default();
         match body::value(body)? {
@@ -111,14 +111,14 @@ impl History {
         Ok(history)
     }
 
-    /// Energy of all spans, or `None` if no span names any.
+    /// Energy of all spans, or `None` if no span has any.
     #[must_use]
     pub fn energy(&self) -> Option<KilowattHours> {
         let sum = |periods: &[Period]| periods.iter().filter_map(|period| period.energy).reduce(plus);
         self.days.iter().filter_map(|day| day.summary.energy.or_else(|| sum(&day.buckets))).reduce(plus)
     }
 
-    /// Time it heated in all spans, or `None` if no span says.
+    /// Heating time of all spans, or `None` if no span has any.
     #[must_use]
     pub fn heating(&self) -> Option<Duration> {
         let sum = |periods: &[Period]| {
@@ -246,7 +246,7 @@ fn seconds(value: &Value) -> Option<Duration> {
     fields::number(value).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-/// −1 is no temperature on this service.
+/// The service sends −1 for a missing temperature.
 fn average(value: &Value) -> Option<Celsius> {
     fields::celsius(value).filter(|average| average.as_hundredths() != -100)
 }

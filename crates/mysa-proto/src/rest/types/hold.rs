@@ -7,8 +7,8 @@ use crate::rest::types::schedule::member;
 use crate::rest::{DecodeError, ResourceId, body};
 use crate::{Celsius, DeviceId, Mode, UnixTime};
 
-/// A hold in force: the answer to [`hold`](crate::rest::hold()). Its shape is that of the request, for the answer itself is
-/// not witnessed.
+/// Active hold: the answer to [`hold`](crate::rest::hold()). The structure is that of the request, because the answer
+/// is unknown.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HoldState {
@@ -30,15 +30,15 @@ pub struct HoldState {
     pub cool_setpoint: Option<Celsius>,
     /// The whole `state`.
     pub state: Map<String, Value>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
 impl HoldState {
-    /// Reads the body, bare or under `hold` or `data`.
+    /// Decodes the body, bare or under `hold` or `data`.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::from(body::object(body)?);
         if let Some(inner) = ["hold", "data"].iter().find_map(|name| fields.take_object(name)) {
@@ -64,7 +64,7 @@ impl HoldState {
     }
 }
 
-/// The answer to a new hold.
+/// Answer to a new hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HoldCreated {
@@ -73,10 +73,10 @@ pub struct HoldCreated {
 }
 
 impl HoldCreated {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or no `holdId`.
+    /// The body is not JSON or has no `holdId`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::from(body::object(body)?);
         match fields.id("holdId") {

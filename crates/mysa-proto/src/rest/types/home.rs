@@ -7,7 +7,7 @@ use crate::DeviceId;
 use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, ResourceId, body};
 
-/// A home of the account.
+/// Home of the account.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Home {
@@ -19,16 +19,16 @@ pub struct Home {
     pub owner: Option<ResourceId>,
     /// `AllowedUsers`.
     pub allowed_users: Vec<String>,
-    /// `ERate`: price of a kilowatt-hour in the home's currency. Text people typed is read as well: a decimal
-    /// comma, a currency sign. What is no price, or negative, is none.
+    /// `ERate`: price of a kilowatt-hour in the home's currency, as a number or as typed text with a decimal comma or a
+    /// currency sign. `None` if it is invalid or negative.
     pub energy_rate: Option<f64>,
     /// `Zones`.
     pub zones: Vec<Zone>,
-    /// The fields without a place above (`Address` among them), and those whose value could not be read.
+    /// Unknown members, such as `Address`, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
-/// A zone of a home.
+/// Zone of a home.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Zone {
@@ -38,9 +38,9 @@ pub struct Zone {
     pub name: Option<String>,
     /// `Owner`, a user.
     pub owner: Option<ResourceId>,
-    /// `DeviceIds`. `None` if the service sent none: then the `Zone` of the device records decides.
+    /// `DeviceIds`. If `None`, the `Zone` of the device records decides.
     pub devices: Option<Vec<DeviceId>>,
-    /// The fields without a place above, and those whose value could not be read.
+    /// Unknown members, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
@@ -76,7 +76,7 @@ impl Zone {
     }
 }
 
-/// The homes of the account: the answer to [`homes`](crate::rest::homes) and [`home`](crate::rest::home()).
+/// Homes of the account: the answer to [`homes`](crate::rest::homes) and [`home`](crate::rest::home()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Homes {
@@ -89,10 +89,10 @@ pub struct Homes {
 }
 
 impl Homes {
-    /// Reads the body: `Homes` as a list or an object, one `Home`, or one bare home.
+    /// Decodes the body: `Homes` as a list or an object, one `Home`, or one bare home.
     ///
     /// # Errors
-    /// Not JSON, or no home anywhere.
+    /// The body is not JSON or has no home.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         if let Some(homes) = map.remove("Homes") {
@@ -126,8 +126,8 @@ impl Homes {
     }
 }
 
-/// The price of a kilowatt-hour, as a number or as text people typed: a decimal comma, a currency sign before or after
-/// it. Text that is no price, and a negative one, is none.
+/// Price of a kilowatt-hour, as a number or as typed text with a decimal comma or a currency sign before or after it.
+/// `None` if it is invalid or negative.
 pub(in crate::rest) fn energy_rate(value: &Value) -> Option<f64> {
     let rate = match value {
         Value::String(text) => {

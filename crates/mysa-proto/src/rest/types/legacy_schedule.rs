@@ -7,7 +7,7 @@ use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, ResourceId, body};
 use crate::{Celsius, DeviceId, Family, Mode, ModeTable};
 
-/// A schedule of the second generation: the answer to [`schedules_v2`](crate::rest::schedules_v2). One witness.
+/// Schedule of the second generation: the answer to [`schedules_v2`](crate::rest::schedules_v2). One witness.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LegacySchedule {
@@ -23,11 +23,11 @@ pub struct LegacySchedule {
     pub devices: Vec<DeviceId>,
     /// `Model`.
     pub model: Option<String>,
-    /// The members without a place above, and the events that could not be read.
+    /// Unknown members, and events that could not be read.
     pub extra: Map<String, Value>,
 }
 
-/// One event of a [`LegacySchedule`], `mode|setpoint|fan|brightness|tracking|lower|upper` with `%` for what it leaves.
+/// Event of a [`LegacySchedule`], `mode|setpoint|fan|brightness|tracking|lower|upper` with `%` for unchanged values.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LegacyEvent {
@@ -35,7 +35,7 @@ pub struct LegacyEvent {
     pub weekday: u8,
     /// Minute of the local day, 0 to 1439.
     pub minute: u16,
-    /// The kind of thermostat it is for, such as `BB2L`.
+    /// Kind of thermostat, such as `BB2L`.
     pub key: String,
     /// Mode, a number of [`ModeTable`].
     pub mode_number: Option<i64>,
@@ -54,7 +54,7 @@ pub struct LegacyEvent {
 }
 
 impl LegacyEvent {
-    /// The mode of its number in a table.
+    /// Mode of the event by a mode table.
     #[must_use]
     pub fn mode(&self, table: &ModeTable, family: Option<Family>) -> Option<Mode> {
         self.mode_number.map(|number| table.mode_of(number, family))
@@ -82,10 +82,10 @@ impl LegacyEvent {
 }
 
 impl LegacySchedule {
-    /// Reads the body: `Schedule` with what stands beside it, or a bare schedule.
+    /// Decodes the body: `Schedule` and the members beside it, or a bare schedule.
     ///
     /// # Errors
-    /// Not JSON, or no `Events` by weekday.
+    /// The body is not JSON or has no `Events` by weekday.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut outer = Fields::from(body::object(body)?);
         let devices = outer.devices("Devices").unwrap_or_default();

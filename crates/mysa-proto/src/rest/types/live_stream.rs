@@ -7,7 +7,7 @@ use crate::DeviceId;
 use crate::rest::fields::Fields;
 use crate::rest::{DecodeError, body};
 
-/// Thermostats that now report live: the answer to [`live_stream`](crate::rest::live_stream()).
+/// Result of a request for live reporting: the answer to [`live_stream`](crate::rest::live_stream()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LiveStream {
@@ -17,15 +17,15 @@ pub struct LiveStream {
     pub skipped: Vec<DeviceId>,
     /// `failedDeviceIds`.
     pub failed: Vec<DeviceId>,
-    /// The members without a place above, `message` among them.
+    /// Unknown members, such as `message`.
     pub extra: Map<String, Value>,
 }
 
 impl LiveStream {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::from(body::object(body)?);
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Bodies of the answers, one file for each.
+//! Bodies of the answers, one file for each route.
 
 mod bootstrap;
 mod capabilities;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::rest::fields::Fields;
 use crate::rest::{DecodeError, ResourceId, body};
 
-/// The scenes of a home: the answer to [`scenes`](crate::rest::scenes). One witness.
+/// Scenes of a home: the answer to [`scenes`](crate::rest::scenes). One witness.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Scenes {
@@ -16,23 +16,23 @@ pub struct Scenes {
     pub extra: Map<String, Value>,
 }
 
-/// One scene: what the thermostats of a home do when it is applied.
+/// Scene: actions of the thermostats of a home.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Scene {
-    /// `Id`: the home's, and `_home`, `_away` or `_vacation`.
+    /// `Id`: the home's id followed by `_home`, `_away` or `_vacation`.
     pub id: ResourceId,
     /// `DeviceActions` by device.
     pub actions: Map<String, Value>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
 impl Scenes {
-    /// Reads the body. A scene without an id is left out.
+    /// Decodes the body. Scenes without an id are left out.
     ///
     /// # Errors
-    /// Not JSON, or no list of `Scenes`.
+    /// The body is not JSON or has no list `Scenes`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         let Some(Value::Array(items)) = map.remove("Scenes") else {

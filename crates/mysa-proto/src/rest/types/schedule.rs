@@ -7,7 +7,7 @@ use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, ResourceId, body, calendar};
 use crate::{Celsius, DeviceId, Mode, UnixTime};
 
-/// The schedules of a home: the answer to [`schedules`](crate::rest::schedules()).
+/// Schedules of a home: the answer to [`schedules`](crate::rest::schedules()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Schedules {
@@ -17,7 +17,7 @@ pub struct Schedules {
     pub rejected: Vec<Value>,
 }
 
-/// One schedule.
+/// Schedule.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Schedule {
@@ -39,19 +39,19 @@ pub struct Schedule {
     pub created: Option<UnixTime>,
     /// `updatedAt`.
     pub updated: Option<UnixTime>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
-/// One event of a schedule.
+/// Event of a schedule.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ScheduleEvent {
-    /// `dayOfWeek`, 0 for Sunday to 6; the service writes it as text or as a number.
+    /// `dayOfWeek`, text or number: 0 for Sunday to 6.
     pub weekday: Option<u8>,
     /// `executionTime` as seconds since local midnight.
     pub second_of_day: Option<u32>,
-    /// `clientKey`, whoever made it.
+    /// `clientKey`: the author.
     pub client_key: Option<String>,
     /// `state.modes.mode`.
     pub mode: Option<Mode>,
@@ -61,15 +61,15 @@ pub struct ScheduleEvent {
     pub cool_setpoint: Option<Celsius>,
     /// The whole `state`.
     pub state: Map<String, Value>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
 impl Schedules {
-    /// Reads the body: a list, one schedule, or an object with a list in it.
+    /// Decodes the body: a list, one schedule, or an object that contains a list.
     ///
     /// # Errors
-    /// Not JSON, or no list.
+    /// The body is not JSON or has no list.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let items = match body::value(body)? {
             Value::Array(items) => items,

@@ -11,13 +11,13 @@ use crate::{Celsius, UnixTime};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SetpointHistory {
-    /// The changes, as they came.
+    /// The changes, in the order received.
     pub changes: Vec<SetpointEntry>,
     /// Other members of the body, and entries that could not be parsed.
     pub rejected: Vec<Value>,
 }
 
-/// One change of a [`SetpointHistory`].
+/// Change in a [`SetpointHistory`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SetpointEntry {
@@ -25,19 +25,19 @@ pub struct SetpointEntry {
     pub previous: Option<Celsius>,
     /// `Next`.
     pub next: Option<Celsius>,
-    /// `Source`: 3 the app, 1 the button (one witness; another has 0 manual, 1 schedule).
+    /// `Source`: 3 app, 1 button (one witness; another has 0 manual, 1 schedule).
     pub source: Option<i64>,
     /// `SourceTime`.
     pub at: Option<UnixTime>,
-    /// The members without a place above, and those whose value could not be read.
+    /// Unknown members, and known ones whose value could not be read.
     pub extra: Map<String, Value>,
 }
 
 impl SetpointHistory {
-    /// Reads the body: a list, or an object with one list in it, for the container is not witnessed.
+    /// Decodes the body: a list, or an object that contains one, because the container is unknown.
     ///
     /// # Errors
-    /// Not JSON, or no list.
+    /// The body is not JSON or has no list.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut history = Self::default();
         let items = match body::value(body)? {

@@ -6,23 +6,23 @@ use serde_json::{Map, Value};
 use crate::DeviceId;
 use crate::rest::{DecodeError, StructuredState, body};
 
-/// The structured state of several thermostats: the answer to [`state_batch`](crate::rest::state_batch()).
+/// Structured state of several thermostats: the answer to [`state_batch`](crate::rest::state_batch()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StateBatch {
     /// The states.
     pub states: BTreeMap<DeviceId, StructuredState>,
-    /// Error of the service where it gave no state, such as `PERMISSION_DENIED`; empty where it said nothing.
+    /// Error for each thermostat without a state, such as `PERMISSION_DENIED`; empty if the service gave none.
     pub errors: BTreeMap<DeviceId, String>,
-    /// Members that are no device's.
+    /// Members whose key is not a device id.
     pub extra: Map<String, Value>,
 }
 
 impl StateBatch {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut batch = Self::default();
         for (key, value) in body::object(body)? {
@@ -49,7 +49,7 @@ impl StateBatch {
     }
 }
 
-/// The shape of an error is not witnessed beyond its text: the first text under a likely name, or one member deeper.
+/// Text of an error: the first text under a likely name, or one member deeper. Only the text of such errors is known.
 fn reason(entry: &Map<String, Value>) -> String {
     let inner = entry.get("error").and_then(Value::as_object).unwrap_or(entry);
     ["code", "error", "errorCode", "status", "message"]

@@ -12,31 +12,31 @@ use crate::rest::{DecodeError, body};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StateHistory {
-    /// The points of each field, under the service's name for it.
+    /// Changes of each field, by the service's name of the field.
     pub fields: BTreeMap<String, Vec<HistoryPoint>>,
-    /// Members that are no list.
+    /// Members that are not lists.
     pub extra: Map<String, Value>,
 }
 
-/// One change of a [`StateHistory`].
+/// Change in a [`StateHistory`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HistoryPoint {
     /// `timestamp`.
     pub at: Option<UnixTime>,
-    /// `value`: °C of a setpoint, a number of the structured mode table of `mode`.
+    /// `value`: °C for a setpoint, a number of the structured mode table for `mode`.
     pub value: Value,
     /// `source`: `device`, `app`, `schedule` or `shortcuts`.
     pub source: Option<String>,
-    /// The members without a place above.
+    /// Unknown members.
     pub extra: Map<String, Value>,
 }
 
 impl StateHistory {
-    /// Reads the body.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut history = Self::default();
         for (name, member) in body::object(body)? {

@@ -7,13 +7,13 @@ use crate::UnixTime;
 use crate::rest::fields::{self, Fields};
 use crate::rest::{DecodeError, body};
 
-/// Query of [`stored_readings`](crate::rest::stored_readings()). The shape of the request rests on one witness.
+/// Query of [`stored_readings`](crate::rest::stored_readings()). The structure of the request has one witness.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct StoredReadingsQuery {
-    /// From here.
+    /// Start, inclusive.
     pub start: UnixTime,
-    /// To here.
+    /// End.
     pub end: UnixTime,
 }
 
@@ -28,7 +28,7 @@ impl StoredReadingsQuery {
     }
 }
 
-/// Readings the service stored: the answer to [`stored_readings`](crate::rest::stored_readings()).
+/// Readings that the service stored: the answer to [`stored_readings`](crate::rest::stored_readings()).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StoredReadings {
@@ -38,18 +38,18 @@ pub struct StoredReadings {
     pub extra: Map<String, Value>,
 }
 
-/// One bucket of [`StoredReadings`]. The names of its values differ between the hosts, so they are given as they came.
+/// Bucket of [`StoredReadings`]. The names of its values differ between the hosts and are kept as received.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StoredReading {
-    /// The time the bucket is filed under.
+    /// Time that is the key of the bucket.
     pub at: UnixTime,
-    /// Its values by name.
+    /// Values by name.
     pub values: Map<String, Value>,
 }
 
 impl StoredReading {
-    /// A value as a number, also where it is written as text.
+    /// Value as a number, even if it is written as text.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<f64> {
         self.values.get(name).and_then(fields::number)
@@ -57,10 +57,10 @@ impl StoredReading {
 }
 
 impl StoredReadings {
-    /// Reads the body: an object keyed by time, at the top or one member deep, or a list whose items carry their time.
+    /// Decodes the body: an object keyed by time, at the top or one member deep, or a list of items with a time.
     ///
     /// # Errors
-    /// Not JSON, or neither an object nor a list.
+    /// The body is not JSON, or neither an object nor a list.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut stored = Self::default();
         match body::value(body)? {

@@ -11,13 +11,13 @@ use crate::{
     Volts, Watts,
 };
 
-/// One section of a [`StructuredState`]. Only reported values are evidence: a desired value is a request.
+/// Section of a [`StructuredState`]. Only reported values are evidence; desired values are requests.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Section<T> {
-    /// The desired values.
+    /// Desired values.
     pub desired: Option<T>,
-    /// The values the thermostat reports.
+    /// Values that the thermostat reports.
     pub reported: Option<T>,
 }
 
@@ -27,10 +27,10 @@ macro_rules! section {
         #[derive(Clone, Debug, Default, PartialEq)]
         #[non_exhaustive]
         pub struct $name {
-            /// `timestamp` of this side of the section.
+            /// `timestamp` of the desired or reported values.
             pub at: Option<UnixTime>,
             $($(#[$field_doc])* pub $field: Option<$type>,)*
-            /// The members without a place above, and those whose value could not be read.
+            /// Unknown members, and known ones whose value could not be read.
             pub extra: Map<String, Value>,
         }
 
@@ -54,9 +54,9 @@ section! {
     Target {
         /// `setpoint`.
         setpoint: Celsius = |fields| fields.celsius("setpoint"),
-        /// `lockoutMin`: lowest setpoint the buttons take.
+        /// `lockoutMin`: lowest setpoint that the buttons allow.
         min: Celsius = |fields| fields.celsius("lockoutMin"),
-        /// `lockoutMax`: highest setpoint the buttons take.
+        /// `lockoutMax`: highest setpoint that the buttons allow.
         max: Celsius = |fields| fields.celsius("lockoutMax"),
     }
 }
@@ -76,10 +76,10 @@ section! {
 section! {
     /// `modes`.
     Modes {
-        /// `mode`, of the structured table.
+        /// `mode`, by the structured table.
         mode: Mode = |fields| fields.integer("mode").map(Mode::from_structured),
-        /// `fan_mode`, the service's number: [`FanSpeed::from_structured`] reads it for air conditioners; elsewhere 0
-        /// is off, 1 to 7 speeds, 8 sleep, 9 automatic.
+        /// `fan_mode`: for air conditioners see [`FanSpeed::from_structured`]; otherwise 0 is off, 1 to 7 are speeds, 8
+        /// is sleep and 9 automatic.
         fan_mode: i64 = |fields| fields.integer("fan_mode"),
         /// `hvacStates`, or `hvacState`.
         activity: HvacActivity = |fields| fields.take(&["hvacStates", "hvacState"], fields::integer).map(HvacActivity::from_number),
@@ -92,7 +92,7 @@ section! {
 section! {
     /// `physicalInterface`.
     Interface {
-        /// `lockout`: 3 is locked; anything else is not.
+        /// `lockout`: locked if it is 3.
         locked: bool = |fields| fields.integer("lockout").map(|lockout| lockout == 3),
         /// `activeIntensity` in percent.
         active_brightness: u8 = |fields| fields.percent("activeIntensity"),
@@ -109,11 +109,11 @@ section! {
     Tracking {
         /// `ambientOffset`, a difference of −5 to 5 in steps of 0.5.
         offset: Celsius = |fields| fields.celsius("ambientOffset"),
-        /// `tracking`: 0 the room, 1 the probe, 2 a remote sensor.
+        /// `tracking`: 0 room, 1 floor probe, 2 remote sensor.
         tracking: i64 = |fields| fields.integer("tracking"),
         /// `remoteTTL`.
         remote_ttl: i64 = |fields| fields.integer("remoteTTL"),
-        /// `TrackedSensor`, should it appear here.
+        /// `TrackedSensor`, if present.
         tracked_sensor: TrackedSensor = |fields| fields.take(&["TrackedSensor"], tracked_sensor),
     }
 }
@@ -129,7 +129,7 @@ section! {
     }
 }
 section! {
-    /// `power`. Zeros of a Lite mean that it has no sensor.
+    /// `power`. All zeros for a thermostat without a sensor, such as a Lite.
     PowerSection {
         /// `voltage`.
         voltage: Volts = |fields| fields.volts("voltage"),
@@ -153,7 +153,7 @@ section! {
     }
 }
 section! {
-    /// `drState`: demand response. It has no two sides.
+    /// `drState`: demand response. Without desired and reported values.
     DemandResponse {
         /// `inEvent`.
         in_event: bool = |fields| fields.flag("inEvent"),
@@ -162,11 +162,11 @@ section! {
     }
 }
 section! {
-    /// `latestTelemetry.reading`, what the thermostat last measured. Its time is [`Telemetry::at`].
+    /// `latestTelemetry.reading`: last measurements. Their time is [`Telemetry::at`].
     Telemetry {
         /// `deviceId`.
         device: DeviceId = |fields| fields.take(&["deviceId"], |device| DeviceId::new(device.as_str()?)),
-        /// `rawTemperature`: inside the case.
+        /// `rawTemperature`: temperature inside the case.
         raw_temperature: Celsius = |fields| fields.celsius("rawTemperature"),
         /// `roomTemperature`.
         temperature: Celsius = |fields| fields.celsius("roomTemperature"),
@@ -178,11 +178,11 @@ section! {
         cool_setpoint: Celsius = |fields| fields.celsius("coolSetpoint"),
         /// `effectiveSetpoint`.
         setpoint: Celsius = |fields| fields.celsius("effectiveSetpoint"),
-        /// `mode`, a number like those of [`ModeTable`](crate::ModeTable), not of the structured table.
+        /// `mode`, by [`ModeTable`](crate::ModeTable), not by the structured table.
         mode_number: i64 = |fields| fields.integer("mode"),
         /// `dutyCycle`.
         duty: DutyCycle = |fields| fields.take(&["dutyCycle"], fields::duty),
-        /// `coreTemperature`: hot.
+        /// `coreTemperature`: temperature of the hot core.
         core_temperature: Celsius = |fields| fields.celsius("coreTemperature"),
         /// `rssi` in dBm.
         signal: i64 = |fields| fields.integer("rssi").filter(|signal| *signal < -1),
@@ -192,16 +192,16 @@ section! {
         free_heap: i64 = |fields| fields.integer("freeHeap"),
         /// `hvacState`.
         activity: HvacActivity = |fields| fields.integer("hvacState").map(HvacActivity::from_number),
-        /// `timestampEstimated`: the time is the service's guess.
+        /// `timestampEstimated`: true if the service estimated the time.
         time_estimated: bool = |fields| fields.flag("timestampEstimated"),
     }
 }
 
-/// Activity of a central system, by the bits of `hvacStates` that one client read out of the app.
+/// Activity of a central system, by the bits of `hvacStates`, known from one client that read the app.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum HvacActivity {
-    /// No bit is set.
+    /// 0.
     Idle,
     /// 256 or 512.
     Heating,
@@ -211,12 +211,12 @@ pub enum HvacActivity {
     Auxiliary,
     /// 8192 alone.
     Fan,
-    /// Another number, such as the 4 another project takes for active; or bits that exclude each other.
+    /// Any other number or combination of bits. Another project reads 4 as active.
     Other(i64),
 }
 
 impl HvacActivity {
-    /// Reads the number. Which of the two readings of it is right is not settled.
+    /// Converts from the number in `hvacStates`.
     #[must_use]
     pub const fn from_number(number: i64) -> Self {
         const HEAT: i64 = 256 | 512;
@@ -239,11 +239,11 @@ impl HvacActivity {
     }
 }
 
-/// The state of one thermostat as the structured service keeps it. Every section has its own clock.
+/// State of a thermostat in the structured service. Every section has its own time.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StructuredState {
-    /// `latestTelemetry.isConnected`; may be true beside stale readings.
+    /// `latestTelemetry.isConnected`; may be true although the readings are stale.
     pub connected: Option<bool>,
     /// `latestTelemetry.lastConnected`.
     pub last_connected: Option<UnixTime>,
@@ -271,15 +271,15 @@ pub struct StructuredState {
     pub demand_response: Option<DemandResponse>,
     /// `bbConfig.reported.controlType`, the heater profile: 8 fan-forced, 9 baseboard.
     pub heater_profile: Option<i64>,
-    /// The sections without a place above, and those of another shape.
+    /// Unknown sections, and known ones with another structure.
     pub extra: Map<String, Value>,
 }
 
 impl StructuredState {
-    /// Reads the answer to [`structured_state`](crate::rest::structured_state()), bare or under `data`.
+    /// Decodes the answer to [`structured_state`](crate::rest::structured_state()), bare or under `data`.
     ///
     /// # Errors
-    /// Not JSON, or not an object.
+    /// The body is not JSON or not an object.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         Ok(match map.remove("data") {
@@ -317,15 +317,15 @@ impl StructuredState {
         }
     }
 
-    /// The mode it reports, with that section's time.
+    /// Reported mode, with the time of its section.
     #[must_use]
     pub fn mode(&self) -> Option<Reading<Mode>> {
         let modes = self.modes.as_ref()?.reported.as_ref()?;
         Some(Reading { value: modes.mode?, at: modes.at })
     }
 
-    /// The setpoint it reports, of the side its mode asks for: cooling in cool, heating else. `None` in auto, which
-    /// has a pair ([`StructuredState::target_auto`]).
+    /// Reported setpoint: of cooling in mode cool, otherwise of heating. `None` in mode auto, which has two
+    /// ([`StructuredState::target_auto`]).
     #[must_use]
     pub fn setpoint(&self) -> Option<Reading<Celsius>> {
         let reported = |section: &Option<Section<Target>>| {
@@ -339,20 +339,20 @@ impl StructuredState {
         }
     }
 
-    /// True if it heats, by the duty cycle of its telemetry. `None` where that is missing.
+    /// True if the duty cycle of the telemetry is above zero. `None` if it is missing.
     #[must_use]
     pub fn is_heating(&self) -> Option<bool> {
         self.telemetry.as_ref()?.duty.map(|duty| duty.as_fraction() > 0.0)
     }
 
-    /// The fan speed an air conditioner reports.
+    /// Reported fan speed of an air conditioner.
     #[must_use]
     pub fn fan(&self) -> Option<Reading<FanSpeed>> {
         let modes = self.modes.as_ref()?.reported.as_ref()?;
         Some(Reading { value: FanSpeed::from_structured(modes.fan_mode?)?, at: modes.at })
     }
 
-    /// True if its telemetry has a time that is not ahead of `now`. The other sections keep their own clocks.
+    /// True if the telemetry has a time that is not ahead of `now`. Other sections have their own times.
     #[must_use]
     pub fn is_measurement_fresh(&self, now: UnixTime) -> bool {
         self.telemetry
@@ -364,7 +364,7 @@ impl StructuredState {
 fn section<T>(fields: &mut Fields, name: &str, read: fn(Fields) -> T) -> Option<Section<T>> {
     let mut sides = fields.take_object(name)?;
     if !sides.has("desired") && !sides.has("reported") {
-        // A flat section may be a request or a report; which is not known.
+        // A section without `desired` and `reported` could be either.
         fields.put(name, sides);
         return None;
     }

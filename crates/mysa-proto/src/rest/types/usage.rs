@@ -5,20 +5,20 @@ use serde_json::{Map, Value, json};
 
 use crate::UnixTime;
 
-/// Query of [`usage`](crate::rest::usage()): the local days that touch `start..end`, each with its sums and
-/// averages of heating time, energy, temperature, humidity and count of readings.
+/// Query of [`usage`](crate::rest::usage()) for the local days that overlap `start..end`. Each has heating time,
+/// energy, averages of temperature and humidity, and the number of readings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct UsageQuery {
-    /// Time zone whose days are meant, a name of the tz database.
+    /// Time zone of the days, a name of the tz database.
     pub time_zone: String,
-    /// From here.
+    /// Start.
     pub start: UnixTime,
-    /// To here.
+    /// End.
     pub end: UnixTime,
-    /// Requests the buckets of half an hour within each day as well.
+    /// True to include buckets of half an hour.
     pub buckets: bool,
-    /// Requests the single readings as well: temperature, humidity and setpoint. Many; for short spans.
+    /// True to include single readings: temperature, humidity and setpoint. Use it for short spans: they are numerous.
     pub raw: bool,
 }
 

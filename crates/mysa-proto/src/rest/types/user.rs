@@ -9,11 +9,11 @@ use crate::rest::types::home::energy_rate;
 use crate::rest::{DecodeError, ResourceId, body};
 use crate::{DeviceId, UnixTime};
 
-/// The signed-in user: the answer to [`users`](crate::rest::users).
+/// Signed-in user: the answer to [`users`](crate::rest::users).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct User {
-    /// `Id`: the same UUID as the `sub` of the id token.
+    /// `Id`: a UUID, equal to `sub` of the id token.
     pub id: ResourceId,
     /// `AllowedDevices`.
     pub allowed_devices: Vec<DeviceId>,
@@ -25,14 +25,13 @@ pub struct User {
     pub energy_rate: Option<f64>,
     /// `LanguagePreference`.
     pub language: Option<String>,
-    /// `DevicesPaired`: the only place that keeps the true model of a thermostat whose record was edited.
+    /// `DevicesPaired`, which has the true model of a thermostat even if its record was edited.
     pub paired: BTreeMap<DeviceId, PairedDevice>,
-    /// The fields without a place above, and those whose value could not be read. `CognitoAttrs` holds the e-mail
-    /// address.
+    /// Unknown members, and known ones whose value could not be read. `CognitoAttrs` contains the e-mail address.
     pub extra: Map<String, Value>,
 }
 
-/// The account's record of a thermostat's pairing.
+/// Record of a thermostat's pairing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PairedDevice {
@@ -45,10 +44,10 @@ pub struct PairedDevice {
 }
 
 impl User {
-    /// Reads the body: `User`, the `UserObj` one project reads, or a bare user.
+    /// Decodes the body: `User`, `UserObj` as in one project, or a bare user.
     ///
     /// # Errors
-    /// Not JSON, or no user with an `Id`.
+    /// The body is not JSON or has no user with an `Id`.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut map = body::object(body)?;
         for name in ["User", "UserObj"] {
