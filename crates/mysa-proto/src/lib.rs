@@ -45,6 +45,12 @@
 //! [`DeviceState`] is last-writer-wins for each field, over all sources, and has the provenance and age of each value.
 //! It does not depend on the order in which observations are merged.
 //!
+//! # Features
+//!
+//! `serde` (off by default) implements `Serialize` and `Deserialize` for the values that callers store or send on: units,
+//! ids, times, modes, models, [`Change`] and its parts, and the names of fields, sources and controls. Temperatures are
+//! numbers in degrees Celsius, times are milliseconds since the Unix epoch, and a value out of range is an error.
+//!
 //! # Sources
 //!
 //! The protocol is undocumented. Each item names its witnesses, the public projects that observed it.
@@ -63,6 +69,8 @@ mod message;
 mod model;
 mod power;
 pub mod rest;
+#[cfg(feature = "serde")]
+mod serial;
 mod state;
 mod time;
 mod topic;
@@ -91,7 +99,7 @@ pub use power::{EnergyMeter, Load, LoadCurrent, Power, average_power, rated_powe
 pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Provenance, Source, StateField};
 pub use time::{Now, UnixTime};
 pub use topic::{Topic, TopicKind};
-pub use units::{Amperes, Celsius, DutyCycle, KilowattHours, RelativeHumidity, Volts, Watts};
+pub use units::{Amperes, Celsius, DutyCycle, InvalidCelsius, KilowattHours, RelativeHumidity, Volts, Watts};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,6 +4,7 @@ use crate::DeviceId;
 
 /// Kind of topic: each thermostat has three.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "the topics the access policy of an account names")]
 pub enum TopicKind {
     /// `/in`: messages to the thermostat.

@@ -1,4 +1,7 @@
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::str::FromStr;
 
 /// Temperature in hundredths of a degree Celsius, so that equality is exact.
 ///
@@ -73,6 +76,29 @@ impl Celsius {
     }
 }
 
+/// Error of [`Celsius::from_str`]: the text is not a temperature in range.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct InvalidCelsius;
+
+impl fmt::Display for InvalidCelsius {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid temperature: expected degrees Celsius such as 21.5, from -273.15 to 1000")
+    }
+}
+
+impl core::error::Error for InvalidCelsius {}
+
+impl FromStr for Celsius {
+    type Err = InvalidCelsius;
+
+    /// Parses degrees Celsius, with or without the unit `°C`.
+    fn from_str(text: &str) -> Result<Self, InvalidCelsius> {
+        let number = text.trim().trim_end_matches("°C").trim_end();
+        number.parse().ok().and_then(Self::from_degrees).ok_or(InvalidCelsius)
+    }
+}
+
 impl fmt::Display for Celsius {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} °C", self.as_degrees())
@@ -88,14 +114,15 @@ const fn round(value: f64) -> i32 {
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident, $from:ident, $as:ident, $range:expr, $unit:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+        #[derive(Clone, Copy, Debug, PartialEq)]
         pub struct $name(f64);
 
         impl $name {
-            /// Nothing.
+            /// Zero.
             pub const ZERO: Self = Self(0.0);
 
-            #[doc = concat!("Takes a number of ", stringify!($as), ". `None` outside the range of the type, and for NaN.")]
+            #[doc = concat!("Converts a number in the unit of [`Self::", stringify!($as), "`].")]
+            /// `None` outside the range of the type, and for NaN.
             #[must_use]
             pub fn $from(value: f64) -> Option<Self> {
                 // Adding zero turns the -0.0 that some firmware prints into 0.0.
@@ -106,6 +133,27 @@ macro_rules! quantity {
             #[must_use]
             pub const fn $as(self) -> f64 {
                 self.0
+            }
+        }
+
+        // Neither NaN nor -0.0 is in range, so equality is total and agrees with the bits.
+        impl Eq for $name {}
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.0.total_cmp(&other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.to_bits().hash(state);
             }
         }
 
@@ -145,6 +193,8 @@ quantity! {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
     use super::*;
 
     #[test]
@@ -162,6 +212,27 @@ mod tests {
             let celsius = Celsius::from_hundredths(halves * 50);
             assert_eq!(Celsius::from_fahrenheit(celsius.to_fahrenheit()), Some(celsius));
         }
+    }
+
+    #[test]
+    fn a_temperature_parses_from_its_text() {
+        for hundredths in [-27_315, -50, 0, 5, 2_150, 2_151, 100_000] {
+            let celsius = Celsius::from_hundredths(hundredths);
+            assert_eq!(celsius.to_string().parse(), Ok(celsius));
+            assert_eq!(celsius.as_degrees().to_string().parse(), Ok(celsius));
+        }
+        for bad in ["", "°C", "warm", "21.5 °F", "-300", "nan", "inf", "1001"] {
+            assert_eq!(bad.parse::<Celsius>(), Err(InvalidCelsius), "{bad}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_ordered_and_hashed_like_their_numbers() {
+        let [none, some] = [0.0, 0.5].map(|fraction| DutyCycle::from_fraction(fraction).unwrap());
+        assert!(none < some && none.max(some) == some);
+        assert_eq!(DutyCycle::from_fraction(-0.0), Some(none));
+        let set: alloc::collections::BTreeSet<_> = [some, none, some].into();
+        assert_eq!(set.into_iter().collect::<alloc::vec::Vec<_>>(), [none, some]);
     }
 
     #[test]

@@ -97,9 +97,14 @@ macro_rules! settings {
         /// assert_eq!(change.to_string(), "mode heat, setpoint 21.5 °C");
         /// ```
         #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
         #[expect(clippy::exhaustive_structs, reason = "plain data; `..Change::default()` fills the rest")]
         pub struct Change {
-            $( $(#[$doc])* pub $field: Option<$type>, )*
+            $(
+                $(#[$doc])*
+                #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+                pub $field: Option<$type>,
+            )*
         }
 
         impl Change {
@@ -276,6 +281,7 @@ impl Comparison {
 
 /// Both targets of automatic mode, which are always sent together.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct AutoSetpoints {
     /// Heat below this.
@@ -292,6 +298,7 @@ impl fmt::Display for AutoSetpoints {
 
 /// Hold of the setpoint against the schedule.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "the three forms the command has")]
 pub enum Hold {
     /// `ho` 1: no hold; the schedule sets the setpoint. It also ends a hold.
@@ -314,6 +321,7 @@ impl fmt::Display for Hold {
 
 /// Sensor that drives an in-floor thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "the hardware has two")]
 pub enum TrackedSensor {
     /// 3: the floor probe.
@@ -373,6 +381,7 @@ impl fmt::Display for TrackedSensor {
 
 /// Display brightness: `br` of a command and `Brightness` of a device record. Fields that are `None` are not sent.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Brightness::default()` fills the rest")]
 pub struct Brightness {
     /// `a_b`: follow the ambient light.

@@ -7,12 +7,15 @@ pub use limits::Limits;
 pub use mode::{Mode, ModeTable, UnknownModeName};
 
 use alloc::string::String;
+use core::convert::Infallible;
 use core::fmt;
+use core::str::FromStr;
 
 use crate::{Celsius, Channel};
 
 /// Family of models with the same wiring, sensors and commands.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Family {
     /// Baseboard V1: triac, humidity and current sensor.
@@ -227,6 +230,7 @@ impl BodyType {
 
 /// Range of valid setpoints: multiples of `step` from `min` to `max`, inclusive.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct SetpointRange {
     /// Lowest.
@@ -293,6 +297,7 @@ impl fmt::Display for SetpointRange {
 
 /// Control of a thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Control {
     /// Target temperature.
@@ -350,6 +355,7 @@ impl fmt::Display for Control {
 
 /// Quantity that a thermostat measures.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Sensor {
     /// Room temperature.
@@ -369,7 +375,7 @@ pub enum Sensor {
 }
 
 /// Entry of the table of known models.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct ModelInfo {
     /// Model string in upper case.
@@ -386,7 +392,7 @@ pub struct ModelInfo {
 /// assert_eq!(Model::parse(" bb-v2-0-l ").family(), Some(Family::BaseboardLite));
 /// assert_eq!(Model::parse("XX-V9-9").family(), None);
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "a model is known or it is not")]
 pub enum Model {
     /// Known model.
@@ -428,6 +434,20 @@ impl Model {
             Self::Known(info) => Some(info.family),
             Self::Unknown(_) => None,
         }
+    }
+}
+
+impl From<&str> for Model {
+    fn from(model: &str) -> Self {
+        Self::parse(model)
+    }
+}
+
+impl FromStr for Model {
+    type Err = Infallible;
+
+    fn from_str(model: &str) -> Result<Self, Infallible> {
+        Ok(Self::parse(model))
     }
 }
 

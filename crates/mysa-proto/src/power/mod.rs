@@ -2,10 +2,13 @@ mod meter;
 
 pub use meter::EnergyMeter;
 
+use core::fmt;
+
 use crate::{Amperes, DutyCycle, Family, Volts, Watts};
 
 /// Power of a thermostat, with its origin.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "a reader must say which it shows")]
 pub enum Power {
     /// Measured by the thermostat's current sensor.
@@ -26,7 +29,7 @@ impl Power {
         }
     }
 
-    /// `measured`, `estimated` or `unknown`.
+    /// Origin of the power: `measured`, `estimated` or `unknown`.
     #[must_use]
     pub const fn basis(self) -> &'static str {
         match self {
@@ -54,6 +57,7 @@ impl Power {
     /// let load = Load { duty, rated: Watts::from_watts(1000.0), ..Load::default() };
     /// let watts = Power::of(Family::BaseboardV2, &load).watts().map(Watts::as_watts);
     /// assert_eq!(watts, Some(420.0));
+    /// assert_eq!(Power::of(Family::BaseboardV2, &load).to_string(), "420 W, estimated");
     /// assert_eq!(Power::of(Family::BaseboardV2, &Load { duty, ..Load::default() }), Power::Unknown);
     /// ```
     #[must_use]
@@ -88,8 +92,18 @@ impl Power {
     }
 }
 
+/// Formats the power and its origin, such as `420 W, estimated`, or `unknown`.
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.watts() {
+            Some(watts) => write!(f, "{watts}, {}", self.basis()),
+            None => f.write_str(self.basis()),
+        }
+    }
+}
+
 /// Facts about a load; unknown ones are `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Load::default()` fills the rest")]
 pub struct Load {
     /// Current, with its meaning.
@@ -105,7 +119,7 @@ pub struct Load {
 }
 
 /// Current of a load, which has different meanings in message 0 and in the REST state.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the two meanings a current has")]
 pub enum LoadCurrent {
     /// Present current, zero while the heater is off. (Message 0.)

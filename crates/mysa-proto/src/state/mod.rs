@@ -59,6 +59,7 @@ macro_rules! state {
     ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
         /// Name of a field of a device's state.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
         #[non_exhaustive]
         pub enum StateField {
             $( $(#[$doc])* $name, )*

@@ -6,6 +6,7 @@ use crate::{
 
 /// Source of an observation. Of two from the same clock and the same second, the later in this list wins.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "the merge must place every source")]
 pub enum Source {
     /// Boot messages and log lines, which show only that the device is alive.
@@ -95,7 +96,7 @@ macro_rules! observation {
     ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
         /// Values of a device from one source at one time: input of
         /// [`DeviceState::observe`](crate::DeviceState::observe).
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         #[expect(clippy::exhaustive_structs, reason = "plain data; `..Observation::new(…)` fills the rest")]
         pub struct Observation {
             /// The source.
