@@ -163,7 +163,7 @@ fn what_this_channel_does_not_take_is_refused_with_a_reason() {
         (
             "ST-V1-0",
             Change { auto_setpoints: Some(crossed), ..none },
-            "heating below 25 °C and cooling above 20 °C cross: heat must not be above cool",
+            "the heating setpoint 25 °C is above the cooling setpoint 20 °C",
         ),
         (
             "ST-V1-0",
