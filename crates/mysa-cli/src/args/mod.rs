@@ -1,172 +1,18 @@
 //! The command line.
 
+mod help;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-const EXAMPLES: &str = "\
-Examples:
-  mysa demo                        show everything once, on a simulated cloud
-  mysa login ann@example.org       sign in and store the session
-  mysa devices                     list the thermostats
-  mysa watch                       follow temperature, duty and power live
-  mysa set living --temp 20.5      set a thermostat by the start of its name
-  mysa set --all --temp 17         set every thermostat
-  mysa mode bedroom off            change the mode
-  mysa energy --by month --svg energy.svg
-  mysa decode capture.har          explain a captured session
-  mysa doctor                      find out what does not work, and why
-
-Exit codes:
-  0 done   1 failed   2 wrong usage   4 sign-in needed or refused
-  5 thermostat offline or silent   6 sent but unconfirmed   7 refused
-  8 network or cloud down   9 out of time   130 interrupted   143 terminated";
-
-const LOGIN: &str = "\
-Examples:
-  mysa login ann@example.org                  prompt for the password
-  mysa login ann@example.org --password-file pw.txt
-  pass show mysa | mysa login ann@example.org --password-stdin
-
-The password is used once and not stored. `mysa logout` revokes the stored
-session.";
-
-const WATCH: &str = "\
-Examples:
-  mysa watch                                 a table, or lines on a pipe
-  mysa watch living bedroom --json           one JSON object per line
-  mysa watch --count 1 --json living         the state now
-  mysa watch --capture session.jsonl         later: mysa decode session.jsonl
-  mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from stdin";
-
-const SET: &str = "\
-Examples:
-  mysa set living --temp 20.5
-  mysa set living --temp +0.5 --wait 40
-  mysa set living bedroom --temp 68F --hold on
-  mysa set --all --temp 17
-  mysa set bedroom --temp 21 --channel rest
-  mysa set office --mode cool --temp 22 --fan low --dry-run
-
-Exits 0 only if the thermostat confirmed the change. With several thermostats
-the exit code is the first of 4, 8, 1, 2, 7, 9, 5, 6 that occurred for any of
-them, and --json prints one document with an array of all results.
-
-A setpoint is sent as the nearest value that the thermostat takes, in steps of
-0.5 \u{b0}C or 1 \u{b0}C. A relative value that would leave it where it is, such as +0.2,
-is refused.
-
-Several thermostats are commanded a second apart, and each has a second more
-than the one before. A command that gets no answer is sent again. One that MQTT
-fails goes by the REST service once, if the thermostat has it; --channel or the
-setting `channel` allows one channel only.";
-
-const MODE: &str = "\
-Examples:
-  mysa mode bedroom off
-  mysa mode living bedroom heat
-  mysa mode --all off
-
-Exits 0 only if the thermostat confirmed the change. For several thermostats see
-`mysa set --help`.";
-
-const ENERGY: &str = "\
-Examples:
-  mysa energy                                the last two weeks as a chart
-  mysa energy living --by month
-  mysa energy --from 2026-01-01 --to 2026-01-31 --csv january.csv
-  mysa energy --by month --svg year.svg";
-
-const RAW: &str = "\
-Examples:
-  mysa raw /devices/state
-  mysa raw --host backend /state/a0b1c2d3e4f5
-
-Private values are replaced unless --show-private is given.";
-
-const PRESIGN: &str = "\
-Examples:
-  mysa presign --out url.txt             write a URL to a private file
-  mysa presign --print | other-program
-  mysa presign --inspect - < url.txt     explain a URL
-  mysa presign --endpoint a1b2-ats.iot.us-east-1.amazonaws.com --out url.txt
-                                         sign with AWS_ACCESS_KEY_ID,
-                                         AWS_SECRET_ACCESS_KEY and
-                                         AWS_SESSION_TOKEN, without an account
-
-Anyone who has the URL can connect as this account until it expires, after about
-five minutes; the connection lasts up to a day. Connect by WebSocket with the
-subprotocol mqtt and a client id of your own.";
-
-const DOCTOR: &str = "\
-Checks every step from the files on this computer to the last message of each
-thermostat, and says how to fix what fails. The output holds nothing private and
-can be attached to a bug report. Thermostats are sent nothing but the request to
-report live, as by `mysa watch`. The exit code is that of the first step that
-failed.
-
-Examples:
-  mysa doctor
-  mysa doctor --json";
-
-const MAN: &str = "\
-Examples:
-  mysa man | man -l -                        read the manual
-  mysa man set                               the page of one command
-  mysa man --dir ~/.local/share/man/man1     write all pages";
-
-const CONFIG: &str = "\
-Settings:
-  account                  account to use if several are signed in
-  unit                     celsius or fahrenheit
-  channel                  channel for commands: auto, mqtt or rest
-  mode-table               numbers of the modes: observed or design-document
-  devices.ID.rated-watts   power of the heaters behind a thermostat
-  environment.NAME         another cloud: region, user-pool, user-pool-url,
-                           client-id, identity-pool, identity-pool-url,
-                           iot-endpoint, rest-host or backend-host
-
-Examples:
-  mysa config set unit fahrenheit
-  mysa config get unit
-  mysa config set channel auto
-  mysa config set-watts living 1500
-  mysa config show";
-
-const DECODE: &str = "\
-Examples:
-  mysa decode capture.har                    WebSocket frames in a HAR file
-  mosquitto_sub -v -t '/v1/dev/#' | mysa decode --json
-  echo '20 02 00 00' | mysa decode           MQTT packets in hex
-  mysa decode --as batch readings.b64";
-
-const SIM: &str = "\
-Examples:
-  mysa sim                                   a home of five thermostats on 127.0.0.1:8443
-  mysa sim --speed 60 --fault cut@600 --fault drop-acks@900-1200
-  mysa sim --home home.toml --listen 127.0.0.1:0
-  mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
-
-A home file:
-  history-days = 30
-  [[account]]
-  email = \"ann@example.org\"
-  password = \"secret\"
-  [[account.home]]
-  name = \"Cottage\"
-  [[account.home.device]]
-  id = \"a0b1c2d3e4f5\"
-  model = \"BB-V1-1\"
-  name = \"Hall\"
-  rated-w = 1500";
-
 const EVERYWHERE: &str = "Options of every command";
 
 /// Control Mysa thermostats from a terminal. Unofficial; not affiliated with Mysa
 #[derive(Debug, Parser)]
-#[command(name = "mysa", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "mysa", version, after_help = help::EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -233,7 +79,7 @@ pub(crate) enum Command {
     /// Sign a URL for another MQTT client, or explain one
     Presign(Presign),
     /// Check every step from this computer to the thermostats
-    #[command(after_help = DOCTOR)]
+    #[command(after_help = help::DOCTOR)]
     Doctor,
     /// Run the simulated cloud on this machine
     Sim(Sim),
@@ -248,7 +94,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = LOGIN)]
+#[command(after_help = help::LOGIN)]
 pub(crate) struct Login {
     /// E-mail address of the account
     #[arg(value_parser = account)]
@@ -278,7 +124,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = WATCH)]
+#[command(after_help = help::WATCH)]
 pub(crate) struct Watch {
     /// Thermostats, by id or the start of the name [default: all]. With --url, ID or ID=MODEL
     pub(crate) devices: Vec<String>,
@@ -308,7 +154,7 @@ pub(crate) struct Targets {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = SET)]
+#[command(after_help = help::SET)]
 pub(crate) struct Set {
     #[command(flatten)]
     pub(crate) targets: Targets,
@@ -358,7 +204,7 @@ pub(crate) struct Change {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = MODE, override_usage = "mysa mode [OPTIONS] <DEVICES>... <MODE>\n       mysa mode [OPTIONS] --all <MODE>")]
+#[command(after_help = help::MODE, override_usage = "mysa mode [OPTIONS] <DEVICES>... <MODE>\n       mysa mode [OPTIONS] --all <MODE>")]
 pub(crate) struct Mode {
     /// Thermostats, by id or the start of the name; then the mode: off, heat, and for air conditioners auto, cool, dry, fan
     #[arg(required = true, value_name = "DEVICES|MODE")]
@@ -427,7 +273,7 @@ pub(crate) enum Sensor {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = ENERGY)]
+#[command(after_help = help::ENERGY)]
 pub(crate) struct Energy {
     /// Thermostats, by id or the start of the name [default: all]
     pub(crate) devices: Vec<String>,
@@ -455,7 +301,7 @@ pub(crate) enum Period {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = RAW)]
+#[command(after_help = help::RAW)]
 pub(crate) struct Raw {
     /// Path with its query, such as /devices/state. Always a GET request, so it changes nothing
     pub(crate) path: String,
@@ -471,7 +317,7 @@ pub(crate) enum Host {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = DECODE)]
+#[command(after_help = help::DECODE)]
 pub(crate) struct Decode {
     /// File to read [default: standard input]
     pub(crate) file: Option<PathBuf>,
@@ -496,7 +342,7 @@ pub(crate) enum DecodeKind {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = PRESIGN, group(clap::ArgGroup::new("what").required(true)))]
+#[command(after_help = help::PRESIGN, group(clap::ArgGroup::new("what").required(true)))]
 pub(crate) struct Presign {
     /// Write a new URL to this file, which only its owner can read
     #[arg(long, value_name = "FILE", group = "what")]
@@ -523,7 +369,7 @@ impl Presign {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = SIM)]
+#[command(after_help = help::SIM)]
 pub(crate) struct Sim {
     /// Loopback address and port
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDR:PORT")]
@@ -562,7 +408,7 @@ pub(crate) struct Demo {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = CONFIG)]
+#[command(after_help = help::CONFIG)]
 pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) action: ConfigAction,
@@ -602,7 +448,7 @@ pub(crate) struct Completions {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = MAN)]
+#[command(after_help = help::MAN)]
 pub(crate) struct Man {
     /// Command [default: the whole program]
     pub(crate) command: Option<String>,

@@ -1,0 +1,157 @@
+//! The texts after the options in the help of each command: examples, rules and exit codes.
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  mysa demo                        show everything once, on a simulated cloud
+  mysa login ann@example.org       sign in and store the session
+  mysa devices                     list the thermostats
+  mysa watch                       follow temperature, duty and power live
+  mysa set living --temp 20.5      set a thermostat by the start of its name
+  mysa set --all --temp 17         set every thermostat
+  mysa mode bedroom off            change the mode
+  mysa energy --by month --svg energy.svg
+  mysa decode capture.har          explain a captured session
+  mysa doctor                      find out what does not work, and why
+
+Exit codes:
+  0 done   1 failed   2 wrong usage   4 sign-in needed or refused
+  5 thermostat offline or silent   6 sent but unconfirmed   7 refused
+  8 network or cloud down   9 out of time   130 interrupted   143 terminated";
+
+pub(super) const LOGIN: &str = "\
+Examples:
+  mysa login ann@example.org                  prompt for the password
+  mysa login ann@example.org --password-file pw.txt
+  pass show mysa | mysa login ann@example.org --password-stdin
+
+The password is used once and not stored. `mysa logout` revokes the stored
+session.";
+
+pub(super) const WATCH: &str = "\
+Examples:
+  mysa watch                                 a table, or lines on a pipe
+  mysa watch living bedroom --json           one JSON object per line
+  mysa watch --count 1 --json living         the state now
+  mysa watch --capture session.jsonl         later: mysa decode session.jsonl
+  mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from stdin";
+
+pub(super) const SET: &str = "\
+Examples:
+  mysa set living --temp 20.5
+  mysa set living --temp +0.5 --wait 40
+  mysa set living bedroom --temp 68F --hold on
+  mysa set --all --temp 17
+  mysa set bedroom --temp 21 --channel rest
+  mysa set office --mode cool --temp 22 --fan low --dry-run
+
+Exits 0 only if the thermostat confirmed the change. With several thermostats
+the exit code is the first of 4, 8, 1, 2, 7, 9, 5, 6 that occurred for any of
+them, and --json prints one document with an array of all results.
+
+A setpoint is sent as the nearest value that the thermostat takes, in steps of
+0.5 \u{b0}C or 1 \u{b0}C. A relative value that would leave it where it is, such as +0.2,
+is refused.
+
+Several thermostats are commanded a second apart, and each has a second more
+than the one before. A command that gets no answer is sent again. One that MQTT
+fails goes by the REST service once, if the thermostat has it; --channel or the
+setting `channel` allows one channel only.";
+
+pub(super) const MODE: &str = "\
+Examples:
+  mysa mode bedroom off
+  mysa mode living bedroom heat
+  mysa mode --all off
+
+Exits 0 only if the thermostat confirmed the change. For several thermostats see
+`mysa set --help`.";
+
+pub(super) const ENERGY: &str = "\
+Examples:
+  mysa energy                                the last two weeks as a chart
+  mysa energy living --by month
+  mysa energy --from 2026-01-01 --to 2026-01-31 --csv january.csv
+  mysa energy --by month --svg year.svg";
+
+pub(super) const RAW: &str = "\
+Examples:
+  mysa raw /devices/state
+  mysa raw --host backend /state/a0b1c2d3e4f5
+
+Private values are replaced unless --show-private is given.";
+
+pub(super) const PRESIGN: &str = "\
+Examples:
+  mysa presign --out url.txt             write a URL to a private file
+  mysa presign --print | other-program
+  mysa presign --inspect - < url.txt     explain a URL
+  mysa presign --endpoint a1b2-ats.iot.us-east-1.amazonaws.com --out url.txt
+                                         sign with AWS_ACCESS_KEY_ID,
+                                         AWS_SECRET_ACCESS_KEY and
+                                         AWS_SESSION_TOKEN, without an account
+
+Anyone who has the URL can connect as this account until it expires, after about
+five minutes; the connection lasts up to a day. Connect by WebSocket with the
+subprotocol mqtt and a client id of your own.";
+
+pub(super) const DOCTOR: &str = "\
+Checks every step from the files on this computer to the last message of each
+thermostat, and says how to fix what fails. The output holds nothing private and
+can be attached to a bug report. Thermostats are sent nothing but the request to
+report live, as by `mysa watch`. The exit code is that of the first step that
+failed.
+
+Examples:
+  mysa doctor
+  mysa doctor --json";
+
+pub(super) const MAN: &str = "\
+Examples:
+  mysa man | man -l -                        read the manual
+  mysa man set                               the page of one command
+  mysa man --dir ~/.local/share/man/man1     write all pages";
+
+pub(super) const CONFIG: &str = "\
+Settings:
+  account                  account to use if several are signed in
+  unit                     celsius or fahrenheit
+  channel                  channel for commands: auto, mqtt or rest
+  mode-table               numbers of the modes: observed or design-document
+  devices.ID.rated-watts   power of the heaters behind a thermostat
+  environment.NAME         another cloud: region, user-pool, user-pool-url,
+                           client-id, identity-pool, identity-pool-url,
+                           iot-endpoint, rest-host or backend-host
+
+Examples:
+  mysa config set unit fahrenheit
+  mysa config get unit
+  mysa config set channel auto
+  mysa config set-watts living 1500
+  mysa config show";
+
+pub(super) const DECODE: &str = "\
+Examples:
+  mysa decode capture.har                    WebSocket frames in a HAR file
+  mosquitto_sub -v -t '/v1/dev/#' | mysa decode --json
+  echo '20 02 00 00' | mysa decode           MQTT packets in hex
+  mysa decode --as batch readings.b64";
+
+pub(super) const SIM: &str = "\
+Examples:
+  mysa sim                                   a home of five thermostats on 127.0.0.1:8443
+  mysa sim --speed 60 --fault cut@600 --fault drop-acks@900-1200
+  mysa sim --home home.toml --listen 127.0.0.1:0
+  mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
+
+A home file:
+  history-days = 30
+  [[account]]
+  email = \"ann@example.org\"
+  password = \"secret\"
+  [[account.home]]
+  name = \"Cottage\"
+  [[account.home.device]]
+  id = \"a0b1c2d3e4f5\"
+  model = \"BB-V1-1\"
+  name = \"Hall\"
+  rated-w = 1500";
