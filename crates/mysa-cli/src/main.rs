@@ -10,8 +10,6 @@ mod support;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::{Cli, Command, Global};
 use crate::commands::{
     completions, decode, devices, doctor, energy, login, logout, man, mode, presign, raw, set, status, watch,
@@ -25,7 +23,7 @@ use crate::support::paths::Paths;
 use crate::support::shutdown::{OpenClients, until_signal};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     // `mysa set … | head -1` has to finish its work and report it by the exit code.
     let outlives_reader = matches!(
         cli.command,
@@ -89,7 +87,11 @@ async fn online(
     open_clients: &OpenClients,
 ) -> Result<()> {
     match command {
-        Command::Sim(args) => return sim::run(terminal, &args, global.ca.as_deref()).await,
+        Command::Sim(args) => {
+            // A file that the environment names holds what other programs trust, and is not overwritten.
+            let ca_out = global.ca.as_deref().filter(|_| global.is_ca_typed);
+            return sim::run(terminal, &args, ca_out).await;
+        }
         Command::Demo(args) => return demo::run(terminal, &args, open_clients).await,
         Command::Doctor => return doctor::run(terminal, global, redaction, open_clients).await,
         _ => {}

@@ -1,8 +1,8 @@
 //! `mysa sim`.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use std::{env, fs};
 
 use mysa_sim::{AccountSpec, CloudSpec};
 use mysa_sim_server::{Certificate, Server};
@@ -14,11 +14,12 @@ use crate::output::terminal::Terminal;
 use crate::support::atomic_file;
 use crate::support::exit::{Exit, Failure, Result};
 
+/// File for the certificate authority, in the current folder, unless `--ca` names one.
+const CA_OUT: &str = "mysa-sim-ca.pem";
+
 /// Runs the simulated cloud until the caller drops the future.
-pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca: Option<&Path>) -> Result<()> {
-    // Only what was typed names a file to write: what the environment names is trusted by other programs.
-    let typed = ca.filter(|ca| env::var_os("MYSA_CA").is_none_or(|trusted| trusted != ca.as_os_str()));
-    let ca_out = typed.unwrap_or(Path::new("mysa-sim-ca.pem"));
+pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) -> Result<()> {
+    let ca_out = ca_out.unwrap_or(Path::new(CA_OUT));
     if args.fault.iter().any(|fault| fault == "list") {
         return list(terminal);
     }

@@ -2,10 +2,12 @@
 
 mod help;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 const EVERYWHERE: &str = "Options of every command";
@@ -18,6 +20,22 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of this process; prints help or an error and exits if that is all there is to do.
+    pub(crate) fn read() -> Self {
+        Self::try_read(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn try_read<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(args)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        // clap copies global options to the matches of the subcommand, wherever they stand.
+        let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("ca"));
+        cli.global.is_ca_typed = source == Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
 }
 
 /// Parses the name of an account; the one place where names that users type are normalized.
@@ -40,6 +58,9 @@ pub(crate) struct Global {
     /// Also trust this certificate authority, a PEM file; for `sim`, the file to write its own to
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// Whether `ca` was given on the command line and not by the environment.
+    #[arg(skip)]
+    pub(crate) is_ca_typed: bool,
     /// Connect to this address for every host; names and certificates are still checked
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CONNECT_TO", value_name = "ADDR:PORT")]
     pub(crate) connect_to: Option<SocketAddr>,
@@ -455,4 +476,21 @@ pub(crate) struct Man {
     /// Write the pages of all commands to this folder
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_is_typed_before_or_after_the_command() {
+        for (args, is_typed) in [
+            (&["mysa", "--ca", "a.pem", "sim"][..], true),
+            (&["mysa", "sim", "--ca", "a.pem"], true),
+            (&["mysa", "config", "get", "unit", "--ca=a.pem"], true),
+            (&["mysa", "sim"], false),
+        ] {
+            assert_eq!(Cli::try_read(args).unwrap().global.is_ca_typed, is_typed, "{args:?}");
+        }
+    }
 }

@@ -125,15 +125,22 @@ impl Drop for Bench {
 /// `mysa sim` in the background.
 pub(crate) struct Sim {
     pub(crate) child: Child,
-    home: Home,
+    pub(crate) home: Home,
     pub(crate) said: serde_json::Value,
 }
 
 impl Sim {
     pub(crate) fn start(home: Home, args: &[&str]) -> Self {
+        Self::start_in(home, args, &[])
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_in(home: Home, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut all = vec!["sim", "--listen", "127.0.0.1:0", "--json"];
         all.extend(args);
-        let mut child = home.command(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = home.command(&all);
+        command.envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let said = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));

@@ -402,6 +402,24 @@ fn the_simulated_cloud_says_how_to_use_it_and_ends_when_interrupted() {
 }
 
 #[test]
+fn the_simulated_cloud_writes_its_authority_where_the_command_line_says() {
+    for (args, trusted, written) in [
+        (&["--ca", "ca.pem"][..], "other.pem", "ca.pem"),
+        (&["--ca", "ca.pem"], "ca.pem", "ca.pem"),
+        (&[], "ca.pem", "mysa-sim-ca.pem"),
+    ] {
+        let home = Home::new();
+        home.write(trusted, "trusted");
+        let sim = Sim::start_in(home, args, &[("MYSA_CA", trusted)]);
+        assert_eq!(sim.said["ca"], written);
+        for name in ["ca.pem", "other.pem", "mysa-sim-ca.pem"] {
+            let text = std::fs::read_to_string(sim.home.path(name)).unwrap_or_default();
+            assert_eq!(text.contains("BEGIN CERTIFICATE"), name == written, "{args:?} {trusted}: {name}");
+        }
+    }
+}
+
+#[test]
 fn the_simulated_cloud_refuses_what_it_cannot_do() {
     let home = Home::new();
     home.run(&["sim", "--listen", "0.0.0.0:0"]).fails(2);
