@@ -278,8 +278,9 @@ pub(crate) fn refused(asked: Asked, status: u16, body: &[u8]) -> Error {
     struct Body {
         #[serde(rename = "__type")]
         kind: Option<String>,
+        #[serde(default, deserialize_with = "crate::secret::optional")]
         message: Option<Secret>,
-        #[serde(rename = "Message")]
+        #[serde(rename = "Message", default, deserialize_with = "crate::secret::optional")]
         capitalised: Option<Secret>,
     }
     if status >= 500 {

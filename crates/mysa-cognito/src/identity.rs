@@ -110,9 +110,9 @@ impl AwaitCredentials {
         struct Members {
             #[serde(rename = "AccessKeyId")]
             access_key_id: Option<String>,
-            #[serde(rename = "SecretKey")]
+            #[serde(rename = "SecretKey", default, deserialize_with = "crate::secret::optional")]
             secret_key: Option<Secret>,
-            #[serde(rename = "SessionToken")]
+            #[serde(rename = "SessionToken", default, deserialize_with = "crate::secret::optional")]
             session_token: Option<Secret>,
             // Printed as an integer, with a fraction or with an exponent.
             #[serde(rename = "Expiration")]

@@ -53,8 +53,7 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
-    }
+/// Reads an optional text as a secret. A function, so that [`Secret`] itself has no `Deserialize`.
+pub(crate) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
 }

@@ -114,7 +114,7 @@ struct Written<'a> {
 struct Read {
     account: String,
     client_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::secret::optional")]
     refresh_token: Option<Secret>,
     #[serde(default)]
     generation: u64,

@@ -101,7 +101,7 @@ struct Body {
     challenge: Option<String>,
     #[serde(rename = "ChallengeParameters")]
     parameters: Option<BTreeMap<String, serde_json::Value>>,
-    #[serde(rename = "Session")]
+    #[serde(rename = "Session", default, deserialize_with = "crate::secret::optional")]
     session: Option<Secret>,
     #[serde(rename = "AuthenticationResult")]
     result: Option<Issued>,

@@ -61,35 +61,26 @@ impl RefreshToken {
 
 /// Claims of an id token. They are read without verifying the signature: trust them only if the token came from the pool
 /// over TLS.
-#[derive(Clone, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct IdClaims {
     /// Id of the user, a UUID: the `src.ref` of commands.
-    #[serde(default)]
     pub sub: String,
     /// `cognito:username`; at Mysa the same UUID.
-    #[serde(default, rename = "cognito:username")]
     pub username: Option<String>,
     /// E-mail address.
-    #[serde(default)]
     pub email: Option<String>,
     /// Issuer, the URL of the pool.
-    #[serde(default)]
     pub iss: String,
     /// App client that it was issued to.
-    #[serde(default)]
     pub aud: Option<String>,
     /// `id`.
-    #[serde(default)]
     pub token_use: Option<String>,
     /// When it lapses, in Unix seconds by the server's clock.
-    #[serde(default)]
     pub exp: Option<i64>,
     /// When it was issued, likewise.
-    #[serde(default)]
     pub iat: Option<i64>,
     /// When the user last proved who they are, likewise.
-    #[serde(default)]
     pub auth_time: Option<i64>,
 }
 
@@ -111,8 +102,19 @@ impl IdClaims {
         let mut parts = token.split('.');
         let (_, claims) = (parts.next()?, parts.next()?);
         let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-        let claims: Self = serde_json::from_slice(&claims).ok()?;
-        (!claims.sub.is_empty() && !claims.iss.is_empty()).then_some(claims)
+        let Payload { sub, username, email, iss, aud, token_use, exp, iat, auth_time } =
+            serde_json::from_slice(&claims).ok()?;
+        (!sub.is_empty() && !iss.is_empty()).then_some(Self {
+            sub,
+            username,
+            email,
+            iss,
+            aud,
+            token_use,
+            exp,
+            iat,
+            auth_time,
+        })
     }
 
     /// The key of the identity pool's `Logins`: the issuer without its scheme.
@@ -122,14 +124,31 @@ impl IdClaims {
     }
 }
 
+/// Payload of an id token.
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(default)]
+    sub: String,
+    #[serde(rename = "cognito:username")]
+    username: Option<String>,
+    email: Option<String>,
+    #[serde(default)]
+    iss: String,
+    aud: Option<String>,
+    token_use: Option<String>,
+    exp: Option<i64>,
+    iat: Option<i64>,
+    auth_time: Option<i64>,
+}
+
 /// `AuthenticationResult` as it comes.
 #[derive(Deserialize)]
 pub(crate) struct Issued {
-    #[serde(rename = "IdToken")]
+    #[serde(rename = "IdToken", default, deserialize_with = "crate::secret::optional")]
     id: Option<Secret>,
-    #[serde(rename = "AccessToken")]
+    #[serde(rename = "AccessToken", default, deserialize_with = "crate::secret::optional")]
     access: Option<Secret>,
-    #[serde(rename = "RefreshToken")]
+    #[serde(rename = "RefreshToken", default, deserialize_with = "crate::secret::optional")]
     refresh: Option<Secret>,
     #[serde(rename = "ExpiresIn")]
     expires_in: Option<f64>,
