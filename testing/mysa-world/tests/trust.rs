@@ -1,5 +1,5 @@
-//! What the cloud says and a client must not take at its word: dates, tokens and their lifetimes, retained messages
-//! (F68 to F70, F80).
+//! What the cloud says and a client must not take at its word: dates, tokens and their lifetimes, retained messages,
+//! granted subscriptions (F68 to F70, F80, F81).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -176,4 +176,41 @@ fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
         }
     }
+}
+
+#[test]
+fn f81_live_is_what_delivers() {
+    for (name, fault) in [
+        ("nothing is delivered", Fault::DeliverNothing(None)),
+        ("one filter in four is granted", Fault::GrantFirst(1)),
+        ("none is granted", Fault::GrantFirst(0)),
+    ] {
+        for later in [false, true] {
+            let mut world = if later {
+                let mut world = live(Settings::default(), 81);
+                world.fault(24 * HOUR, fault.clone());
+                world.happen(Incident::CloseAll(mysa_sim::Closing::Cut));
+                world
+            } else {
+                World::new(
+                    demo_with(std::slice::from_ref(&fault)),
+                    NetSpec::default(),
+                    Settings::default(),
+                    81,
+                )
+            };
+            world.go(secs(2_400));
+            let case = format!("{name}, later {later}: {}", world.session.service());
+            assert!(world.level() > Level::Live, "{case}");
+            // What REST still brings is shown.
+            world.press(device(V2), &set(23.5));
+            world.go(secs(900));
+            assert_eq!(world.shown(V2), Some(23.5), "{case}");
+        }
+    }
+    // One thermostat alone: the home is live, and it is not.
+    let mut world = live(Settings::default(), 82);
+    world.fault(24 * HOUR, Fault::DeliverNothing(Some(device(V2))));
+    world.go(secs(2_400));
+    assert_eq!(world.level(), Level::Live, "{}", world.session.service());
 }
