@@ -68,7 +68,7 @@ mod settings;
 mod start;
 
 pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict};
-pub use devices::Device;
+pub use devices::{Device, Link};
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;
 pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response, Revocation};

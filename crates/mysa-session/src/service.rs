@@ -7,6 +7,7 @@ use mysa_proto::UnixTime;
 
 use crate::auth::Identity;
 use crate::context::Context;
+use crate::devices::Delivery;
 use crate::mqtt::pool::ConnectionPool;
 use crate::rest::Rest;
 use crate::{Deadline, Wake};
@@ -31,6 +32,8 @@ pub struct Service {
 pub enum Level {
     /// Statuses come by themselves, and commands go by MQTT.
     Live,
+    /// Statuses of some thermostats come by themselves. The broker refuses those of others, which are fetched.
+    Partial,
     /// Statuses come by themselves. MQTT takes no commands; where there is the structured service, they go by it.
     ReadOnly,
     /// Statuses are fetched; commands wait, or take the structured service.
@@ -66,6 +69,12 @@ pub enum Reason {
     ConnectRefused(ConnectRefusal),
     /// Every subscription was refused.
     SubscriptionsRefused,
+    /// The subscriptions to some thermostats were refused.
+    SomeSubscriptionsRefused,
+    /// The subscriptions were granted, and statuses that REST shows were not delivered.
+    NothingDelivered,
+    /// The subscriptions were granted, no message is delivered, and REST cannot tell whether the thermostats report.
+    NoReports,
     /// The cloud cannot be reached over HTTP.
     Unreachable,
     /// The cloud answers, but not usefully.
@@ -93,6 +102,7 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Live => "live",
+            Self::Partial => "partly live",
             Self::ReadOnly => "read-only",
             Self::RestOnly => "REST only",
             Self::Offline => "offline",
@@ -118,6 +128,13 @@ impl fmt::Display for Reason {
                 return write!(f, "the broker refused the connection ({refusal})");
             }
             Self::SubscriptionsRefused => "the broker refused every subscription",
+            Self::SomeSubscriptionsRefused => {
+                "the broker refused the subscriptions to some thermostats, whose states come by REST"
+            }
+            Self::NothingDelivered => {
+                "subscribed, but the broker delivers nothing: REST moves, MQTT does not"
+            }
+            Self::NoReports => "subscribed, but nothing is delivered, and REST cannot be asked",
             Self::Unreachable => "the cloud cannot be reached",
             Self::ServerTrouble { status } => return write!(f, "the cloud is in trouble (HTTP {status})"),
             Self::Throttled => "the cloud asked for a pause",
@@ -156,6 +173,7 @@ pub(crate) struct ServiceFacts<'a> {
     pub(crate) auth: &'a Identity,
     pub(crate) rest: &'a Rest,
     pub(crate) mqtt: &'a ConnectionPool,
+    pub(crate) delivery: Delivery,
     /// Why a person has to act.
     pub(crate) sign_in: Option<Reason>,
     pub(crate) captured: bool,
@@ -181,10 +199,10 @@ impl ServiceTracker {
         let now = cx.mono();
         let (level, reason) = facts.level(cx);
         self.lost_at = match level {
-            Level::Live | Level::ReadOnly => None,
+            Level::Live | Level::Partial | Level::ReadOnly => None,
             _ => self.lost_at.or(Some(now)),
         };
-        let graceful = matches!(self.service.level, Level::Live | Level::ReadOnly)
+        let graceful = self.service.level <= Level::ReadOnly
             && matches!(level, Level::RestOnly | Level::Offline)
             && self.lost_at.is_some_and(|lost_at| now < lost_at.saturating_add(cx.settings.grace))
             && !facts.ended;
@@ -202,7 +220,7 @@ impl ServiceTracker {
             || self.service.reason == Reason::Starting;
         let (since, since_wall) =
             if other { (now, cx.time()) } else { (self.service.since, self.service.since_wall) };
-        let needs_states = other && (self.service.level == Level::Live || level == Level::RestOnly);
+        let needs_states = other && (self.service.level <= Level::ReadOnly || level == Level::RestOnly);
         self.service = Service { level, reason, since, since_wall };
         if tells {
             cx.outbox.service();
@@ -213,7 +231,9 @@ impl ServiceTracker {
     /// When the level changes unless something happens.
     pub(crate) fn due(&self, cx: &Context, rest: &Rest) -> Option<Deadline> {
         let due = match (self.lost_at, self.service.level) {
-            (Some(lost_at), Level::Live | Level::ReadOnly) => Some(lost_at.saturating_add(cx.settings.grace)),
+            (Some(lost_at), Level::Live | Level::Partial | Level::ReadOnly) => {
+                Some(lost_at.saturating_add(cx.settings.grace))
+            }
             (_, Level::RestOnly) => rest.read_at.map(|at| at.saturating_add(states_life(cx))),
             _ => None,
         };
@@ -229,11 +249,25 @@ impl ServiceFacts<'_> {
         if let Some(reason) = self.sign_in {
             return (Level::SignInNeeded, reason);
         }
-        if self.mqtt.is_live() {
+        let witness = cx.settings.poll_live.saturating_mul(2);
+        let undelivered = match self.delivery {
+            Delivery::Flows | Delivery::Doubtful => None,
+            // REST shows that the thermostats are silent themselves.
+            Delivery::Silent
+                if self.rest.read_at.is_some_and(|at| at.saturating_add(witness) > cx.mono()) =>
+            {
+                None
+            }
+            Delivery::Silent => Some(Reason::NoReports),
+            Delivery::Withheld => Some(Reason::NothingDelivered),
+        };
+        if self.mqtt.is_live() && undelivered.is_none() {
             return if cx.settings.read_only {
                 (Level::ReadOnly, Reason::ReadOnlyByChoice)
             } else if self.mqtt.permission.is_denied() {
                 (Level::ReadOnly, Reason::PublishNotPermitted)
+            } else if self.mqtt.refuses_some() {
+                (Level::Partial, Reason::SomeSubscriptionsRefused)
             } else {
                 (Level::Live, Reason::Healthy)
             };
@@ -241,7 +275,7 @@ impl ServiceFacts<'_> {
         if self.no_devices && self.rest.trouble().is_none() {
             return (Level::RestOnly, Reason::NoDevices);
         }
-        let trouble = self.mqtt.trouble();
+        let trouble = self.mqtt.trouble().or(undelivered);
         let fetched = self.rest.read_at.is_some_and(|at| at.saturating_add(states_life(cx)) > cx.mono());
         if fetched {
             return (Level::RestOnly, trouble.unwrap_or(Reason::Starting));

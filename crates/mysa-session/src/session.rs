@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
 use mysa_proto::rest::{DeviceList, DeviceStates, ReadRequest, RestRequest, SettingsWrite, StructuredState};
-use mysa_proto::{Change, Changes, DeviceId, DeviceState};
+use mysa_proto::{Change, Changes, DeviceId, DeviceState, TopicKind};
 use mysa_sigv4::PresignedUrl;
 
 use crate::auth::Identity;
@@ -14,7 +14,7 @@ use crate::commands::book::{CommandBook, Decision};
 use crate::commands::dispatch::Routes;
 use crate::commands::open_command::OpenCommand;
 use crate::context::Context;
-use crate::devices::{Device, Devices, PendingNotice};
+use crate::devices::{Delivery, Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
 use crate::mqtt::connection::{Connection, ConnectionEvent, Publishing};
 use crate::mqtt::pool::{CloseReason, ConnectionPool};

@@ -164,6 +164,8 @@ fn pings_are_sent_at_three_quarters_of_the_keep_alive() {
 #[test]
 fn a_message_costs_an_event_about_what_it_changed_and_none_if_nothing_did() {
     let mut rig = Rig::live();
+    rig.status(LITE, 22.0);
+    rig.run(secs(2));
     rig.status(LITE, 23.0);
     rig.run(secs(2));
     let changed = |rig: &Rig| {
@@ -186,6 +188,7 @@ fn a_message_costs_an_event_about_what_it_changed_and_none_if_nothing_did() {
 #[test]
 fn going_stale_is_an_event_although_no_field_changes() {
     let mut rig = Rig::live();
+    rig.cloud.speaking = false;
     rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
     rig.status(LITE, 20.0);
     rig.run(secs(10));

@@ -5,7 +5,7 @@ mod rig;
 use std::time::Duration;
 
 use mysa_proto::Celsius;
-use mysa_session::{Event, Evidence, Level, Reason, Settings, Start, Subscriptions, Verdict};
+use mysa_session::{Event, Evidence, Level, Link, Reason, Settings, Start, Subscriptions, Verdict};
 use rig::{LITE, Reply, Rig, device, stored};
 
 const fn secs(secs: u64) -> Duration {
@@ -149,7 +149,8 @@ fn one_refused_subscription_does_not_take_the_others_down() {
     let granted: Vec<_> =
         (0..3).map(|n| rig.session.is_subscribed(device(&format!("a0b1c2d3e4f{n}")))).collect();
     assert_eq!(granted, [true, false, true]);
-    assert_eq!(rig.session.service().level, Level::Live);
+    let service = rig.session.service();
+    assert_eq!((service.level, service.reason), (Level::Partial, Reason::SomeSubscriptionsRefused));
     rig.cloud.refused_filters.clear();
     rig.run(secs(700));
     assert!(rig.session.is_subscribed(device("a0b1c2d3e4f1")), "tried again, slowly");
@@ -284,8 +285,58 @@ fn a_portal_that_answers_everything_with_200_is_asked_with_growing_pauses() {
 }
 
 #[test]
+fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_word() {
+    const MINUTE: u64 = 60;
+    for (silent, link) in [
+        (5 * MINUTE, Link::Rest),
+        (11 * MINUTE, Link::Silent),
+        (3 * 60 * MINUTE, Link::Silent),
+        (40 * 24 * 60 * MINUTE, Link::Silent),
+    ] {
+        // The second time is a restart.
+        for _ in 0..2 {
+            let mut rig = Rig::new();
+            rig.cloud.speaking = false;
+            let last = rig.truth_secs() - i64::try_from(silent).unwrap();
+            rig.cloud.setpoints.insert(LITE.into(), (19.0, last));
+            rig.run(secs(60));
+            let known = rig.session.device(device(LITE)).unwrap();
+            let ago = known.heard_ago(rig.now().mono).unwrap().as_secs();
+            assert!((silent + 60).abs_diff(ago) <= 1, "{silent} s before the start, shown as {ago} s");
+            assert_eq!((known.link(), known.is_stale()), (link, link == Link::Silent), "{silent} s");
+            // It is heard again.
+            rig.status(LITE, 20.0);
+            rig.run(secs(1));
+            let known = rig.session.device(device(LITE)).unwrap();
+            assert_eq!((known.link(), known.is_stale()), (Link::Live, false));
+            assert!(known.heard_ago(rig.now().mono).unwrap() <= secs(1));
+        }
+    }
+}
+
+#[test]
+fn a_thermostat_that_repeats_itself_is_fresh_and_an_old_status_of_rest_is_not() {
+    let mut rig = Rig::live();
+    rig.cloud.speaking = false;
+    rig.cloud.setpoints.insert(LITE.into(), (20.0, rig.truth_secs()));
+    for _ in 0..60 {
+        rig.status(LITE, 20.0);
+        rig.run(secs(60));
+        let known = rig.session.device(device(LITE)).unwrap();
+        let ago = known.heard_ago(rig.now().mono).unwrap();
+        assert!(ago <= secs(60) && known.link() == Link::Live, "{ago:?} {:?}", known.link());
+    }
+    // REST, read again and again, shows the status of an hour ago: that is no news.
+    rig.run(secs(900));
+    let known = rig.session.device(device(LITE)).unwrap();
+    assert!(known.heard_ago(rig.now().mono).unwrap() >= secs(900));
+    assert_eq!(known.link(), Link::Silent);
+}
+
+#[test]
 fn a_silent_thermostat_goes_stale_and_comes_back() {
     let mut rig = Rig::live();
+    rig.cloud.speaking = false;
     rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
     rig.status(LITE, 20.0);
     rig.run(secs(500));

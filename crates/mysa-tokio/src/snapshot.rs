@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_cognito::StoredSession;
 use mysa_proto::{Change, DeviceId, DeviceState, Load, LoadCurrent, Model, Power, Source, Watts};
-use mysa_session::{ChallengeNeeded, Device, Event, Level, Reason, Service, Session};
+use mysa_session::{ChallengeNeeded, Device, Event, Level, Link, Reason, Service, Session};
 use tokio::sync::watch;
 
 use crate::error::NotReady;
@@ -26,7 +26,10 @@ pub struct DeviceView {
     pub model: Model,
     /// Everything it was observed to say, each field with its source and age.
     pub state: Arc<DeviceState>,
-    /// How long ago it was last heard of, as of [`DeviceView::taken_at`]. `None` if never.
+    /// How its state comes, if it comes at all.
+    pub link: Link,
+    /// How long ago it was last heard of, as of [`DeviceView::taken_at`], which may be longer than the client has run.
+    /// `None` if never.
     pub heard: Option<Duration>,
     /// Whether nothing was heard of it for longer than it may be silent. What is known of it may no longer hold.
     pub stale: bool,
@@ -34,8 +37,8 @@ pub struct DeviceView {
     pub pending: Change,
     /// Time since the client was started, on the clock that the ages are counted on.
     pub taken_at: Duration,
-    /// When it was last heard of, on the same clock.
-    heard_at: Option<Duration>,
+    /// When it was last heard of, in milliseconds of the same clock; negative before the start.
+    heard_at: Option<i128>,
     /// Number of the session's input that it was made after.
     revision: u64,
 }
@@ -48,11 +51,12 @@ impl DeviceView {
             home: shared(device.home(), last.and_then(|last| last.home.as_ref())),
             model: device.model().clone(),
             state: Arc::new(device.state().clone()),
-            heard: device.heard().map(|heard| now.saturating_sub(heard)),
+            link: device.link(),
+            heard: device.heard_ago(now),
             stale: device.is_stale(),
             pending: device.pending(),
             taken_at: now,
-            heard_at: device.heard(),
+            heard_at: heard_at(device, now),
             revision,
         }
     }
@@ -82,6 +86,12 @@ impl DeviceView {
         };
         Power::of(family, &load)
     }
+}
+
+/// When it was last heard of, the same whenever it is asked.
+fn heard_at(device: &Device, now: Duration) -> Option<i128> {
+    let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
+    device.heard_ago(now).map(|ago| millis(now) - millis(ago))
 }
 
 /// The text of the last view again, if it is the same.
@@ -174,7 +184,7 @@ impl Shared {
         let mut snapshot = self.lock();
         for device in session.devices() {
             let last = snapshot.devices.get(&device.id());
-            if last.is_some_and(|last| last.heard_at != device.heard()) {
+            if last.is_some_and(|last| last.heard_at != heard_at(device, now)) {
                 snapshot.refresh(device.id(), Some(device), now, revision);
             }
         }
@@ -286,11 +296,12 @@ mod tests {
                 home: None,
                 model: Model::parse("BB-V2-0-L"),
                 state: Arc::default(),
+                link: if stale { Link::Silent } else { Link::Live },
                 heard,
                 stale,
                 pending: mysa_proto::Change::default(),
                 taken_at: Duration::ZERO,
-                heard_at: heard,
+                heard_at: None,
                 revision: 0,
             };
             snapshot.devices.insert(id, view);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{AC, ALL, Drive, HOUR, LITE, V1, V2, demo, device, live, live_with, secs, set};
 use mysa_cognito::Secret;
 use mysa_session::Start;
-use mysa_session::{CommandChannel, DeliveryStage, Level, Reason, Settings, Verdict};
+use mysa_session::{CommandChannel, DeliveryStage, Level, Link, Reason, Settings, Verdict};
 use mysa_sim::{Closing, CloudSpec, Endpoint, Fault, HttpFault, Incident, Window};
 use mysa_world::{NetSpec, Trouble, World};
 use wire::{
@@ -289,14 +289,15 @@ fn f07_a_partial_suback_concerns_its_device_only() {
         let granted =
             |world: &World| (0..3).map(|n| world.session.is_subscribed(device(&lite(n)))).collect::<Vec<_>>();
         assert_eq!(granted(&world), expected, "{case}");
-        assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
+        let all = if expected == [true; 3] { Level::Live } else { Level::Partial };
+        assert_eq!(world.level(), all, "{case}: {}", world.session.service());
         let (subscribes, dials) = (world.subscribes_on_the_wire(), dials(&world).len());
         assert!(dials <= 2, "{case}");
         // Tried again, but slowly, and without disturbing the others.
         world.go(secs(400));
         assert_eq!(world.subscribes_on_the_wire(), subscribes, "{case}");
         world.go(secs(300));
-        assert_eq!(granted(&world), [true; 3], "{case}");
+        assert_eq!((granted(&world), world.level()), (vec![true; 3], Level::Live), "{case}");
         assert_eq!(wire::dials(&world).len(), dials, "{case}");
     }
 }
@@ -306,7 +307,11 @@ fn f07_a_device_that_stays_refused_is_shown_and_the_others_live() {
     let mut world = World::new(lites(3), NetSpec::default(), Settings::default(), 14);
     world.cloud.add_fault(Window::new(Duration::ZERO, DAY, Fault::RefuseDevice(device(&lite(1)))));
     world.go(23 * HOUR);
-    assert_eq!(world.level(), Level::Live);
+    assert_eq!((world.level(), world.told(Level::Partial)), (Level::Partial, 1));
+    for known in world.session.devices() {
+        let link = if known.id() == device(&lite(1)) { Link::Rest } else { Link::Live };
+        assert_eq!(known.link(), link, "{}", known.label());
+    }
     assert!(!world.session.is_subscribed(device(&lite(1))));
     let asked = subscribes(&world)
         .iter()
@@ -315,6 +320,7 @@ fn f07_a_device_that_stays_refused_is_shown_and_the_others_live() {
     assert!((4..40).contains(&asked), "asked {asked} times");
     world.go(25 * HOUR);
     assert!(world.session.is_subscribed(device(&lite(1))));
+    assert_eq!(world.level(), Level::Live);
 }
 
 #[test]

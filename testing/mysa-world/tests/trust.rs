@@ -1,5 +1,5 @@
 //! What the cloud says and a client must not take at its word: dates, tokens and their lifetimes, retained messages,
-//! granted subscriptions (F68 to F70, F80, F81).
+//! granted subscriptions (F61, F68 to F70, F80, F81).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::{ALL, Drive as _, HOUR, V2, demo, device, live, live_with, resume, secs, set};
 use mysa_cognito::RefreshFlow;
-use mysa_session::{Event, Level, Settings};
-use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Incident};
+use mysa_session::{Event, Level, Link, Reason, Settings};
+use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{NetSpec, World};
 
 /// How often the application was told that the host's clock is wrong.
@@ -59,7 +59,7 @@ fn f68_a_date_from_a_cache_or_of_one_host_moves_no_clock() {
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
             assert_eq!(clock_warnings(&world), 0, "{case}");
             // Signatures made by a wrong clock are refused.
-            world.happen(Incident::CloseAll(mysa_sim::Closing::Cut));
+            world.happen(Incident::CloseAll(Closing::Cut));
             world.go(secs(90));
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
             assert_eq!(world.cloud.counters().refused_upgrades, 0, "{case}");
@@ -155,7 +155,7 @@ fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
             let mut world = if later {
                 let mut world = live(Settings::default(), 80);
                 world.fault(24 * HOUR, Fault::Retained(age));
-                world.happen(Incident::CloseAll(mysa_sim::Closing::Cut));
+                world.happen(Incident::CloseAll(Closing::Cut));
                 world
             } else {
                 World::new(demo_with(&[Fault::Retained(age)]), NetSpec::default(), Settings::default(), 80)
@@ -178,39 +178,99 @@ fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
     }
 }
 
+/// How the state of each thermostat comes.
+fn links(world: &World) -> Vec<Link> {
+    ALL.iter().map(|id| world.session.device(device(id)).unwrap().link()).collect()
+}
+
 #[test]
 fn f81_live_is_what_delivers() {
-    for (name, fault) in [
-        ("nothing is delivered", Fault::DeliverNothing(None)),
-        ("one filter in four is granted", Fault::GrantFirst(1)),
-        ("none is granted", Fault::GrantFirst(0)),
+    let nothing = Fault::DeliverNothing(None);
+    for (name, faults, reason, within) in [
+        ("nothing is delivered", vec![nothing.clone()], Reason::NothingDelivered, 300),
+        // Nobody can ask for live reports: what is missing are those that come every 20 minutes.
+        ("newer apps' policy", vec![nothing, Fault::DenyPublish], Reason::NothingDelivered, 2_400),
+        ("one filter in five is granted", vec![Fault::GrantFirst(1)], Reason::SomeSubscriptionsRefused, 60),
+        ("none is granted", vec![Fault::GrantFirst(0)], Reason::SubscriptionsRefused, 60),
     ] {
         for later in [false, true] {
             let mut world = if later {
                 let mut world = live(Settings::default(), 81);
-                world.fault(24 * HOUR, fault.clone());
-                world.happen(Incident::CloseAll(mysa_sim::Closing::Cut));
+                for fault in &faults {
+                    world.fault(24 * HOUR, fault.clone());
+                }
+                world.happen(Incident::CloseAll(Closing::Cut));
                 world
             } else {
-                World::new(
-                    demo_with(std::slice::from_ref(&fault)),
-                    NetSpec::default(),
-                    Settings::default(),
-                    81,
-                )
+                World::new(demo_with(&faults), NetSpec::default(), Settings::default(), 81)
             };
-            world.go(secs(2_400));
+            world.go(secs(within));
             let case = format!("{name}, later {later}: {}", world.session.service());
-            assert!(world.level() > Level::Live, "{case}");
+            assert!(world.level() > Level::Live && world.reason() == reason, "{case}");
+            world.go(secs(2_400 - within));
+            let case = format!("{name}, later {later}: {}", world.session.service());
+            assert!(world.level() > Level::Live && world.reason() == reason, "{case}");
+            assert!(links(&world).contains(&Link::Rest), "{case}: {:?}", links(&world));
+            let nothing = reason != Reason::SomeSubscriptionsRefused;
+            assert_eq!(!links(&world).contains(&Link::Live), nothing, "{case}: {:?}", links(&world));
+            assert!(world.told(Level::Live) <= 2, "{case}: it flaps");
             // What REST still brings is shown.
             world.press(device(V2), &set(23.5));
             world.go(secs(900));
             assert_eq!(world.shown(V2), Some(23.5), "{case}");
         }
     }
-    // One thermostat alone: the home is live, and it is not.
+}
+
+#[test]
+fn f81_a_message_that_is_delivered_makes_it_live_at_once() {
+    let mut world =
+        World::new(demo_with(&[Fault::DeliverNothing(None)]), NetSpec::default(), Settings::default(), 81);
+    world.go(HOUR);
+    assert_eq!((world.level(), world.reason()), (Level::RestOnly, Reason::NothingDelivered));
+    // A command goes by MQTT all the same, and REST shows what became of it.
+    let id = world.ask(V2, set(24.0));
+    world.go(secs(60));
+    assert!(world.verdict_on(id).is_confirmed(), "{:?}", world.verdict_on(id));
+    world.cloud.clear_faults();
+    assert!(world.go_while(secs(30), |world| world.session.service().level > Level::Live));
+    assert!(links(&world).contains(&Link::Live), "{:?}", links(&world));
+    world.go(secs(480));
+    assert_eq!(links(&world), [Link::Live; 5]);
+    assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 2));
+}
+
+#[test]
+fn f81_one_that_alone_is_not_delivered_is_not_live_and_the_home_is() {
     let mut world = live(Settings::default(), 82);
     world.fault(24 * HOUR, Fault::DeliverNothing(Some(device(V2))));
     world.go(secs(2_400));
-    assert_eq!(world.level(), Level::Live, "{}", world.session.service());
+    assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 1), "{}", world.session.service());
+    let shown = |id| if id == V2 { Link::Rest } else { Link::Live };
+    assert_eq!(links(&world), ALL.map(shown));
+    // One without power is silent, which is no proof against the broker.
+    world.fault(24 * HOUR, Fault::Device(Some(device(V2)), DeviceFault::Powerless));
+    world.go(HOUR);
+    let shown = |id| if id == V2 { Link::Silent } else { Link::Live };
+    assert_eq!((links(&world), world.told(Level::Live)), (ALL.map(shown).to_vec(), 1));
+    // Neither are all of them.
+    world.fault(24 * HOUR, Fault::Device(None, DeviceFault::Powerless));
+    world.go(HOUR);
+    assert_eq!((links(&world), world.told(Level::Live)), (vec![Link::Silent; 5], 1));
+}
+
+#[test]
+fn f61_a_link_is_no_longer_live_than_there_is_a_way() {
+    let mut world = live(Settings::default(), 61);
+    world.go(secs(600));
+    assert_eq!(links(&world), [Link::Live; 5]);
+    world.fault(HOUR, Fault::RefuseUpgrade(503));
+    world.happen(Incident::CloseAll(Closing::Cut));
+    world.go(secs(120));
+    assert_eq!((world.level(), links(&world)), (Level::RestOnly, vec![Link::Rest; 5]));
+    world.fault(HOUR, Fault::Http(Endpoint::Rest, HttpFault::Hang));
+    world.go(secs(300));
+    assert_eq!((world.level(), links(&world)), (Level::Offline, vec![Link::Unreachable; 5]));
+    world.go(HOUR + secs(600));
+    assert_eq!((world.level(), links(&world)), (Level::Live, vec![Link::Live; 5]));
 }

@@ -172,7 +172,7 @@ impl Terminal {
     pub(crate) fn paint(&self, level: Level, text: &str) -> String {
         let color = match level {
             Level::Live => AnsiColor::Green,
-            Level::ReadOnly | Level::RestOnly => AnsiColor::Yellow,
+            Level::Partial | Level::ReadOnly | Level::RestOnly => AnsiColor::Yellow,
             Level::Offline | Level::SignInNeeded => AnsiColor::Red,
         };
         self.styled(color.on_default(), text)

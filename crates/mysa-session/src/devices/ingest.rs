@@ -46,9 +46,7 @@ impl Devices {
             device.take_retained(cx, kind, payload);
             return false;
         }
-        let now = cx.mono();
-        device.hear(now);
-        let woken = device.stale;
+        let woken = device.deliver(cx.mono());
         // By reference, since a message is large, and so is an observation.
         let message = Message::decode(kind, payload);
         let Ok(message) = &message else {
@@ -64,7 +62,7 @@ impl Devices {
         if matches!(message.body, Body::Boot(_) | Body::Firmware(_)) && cx.settings.live_reports {
             // It has forgotten that it was asked to report live.
             let jitter = cx.entropy.up_to(AFTER_BOOT);
-            device.lease_at = Some(now.saturating_add(AFTER_BOOT + jitter));
+            device.lease_at = Some(cx.after(AFTER_BOOT + jitter));
             device.lease_until = Duration::ZERO;
             work = true;
         }
@@ -118,10 +116,7 @@ impl Device {
         let Some((observation, at)) = observation.and_then(|seen| Some((seen, seen.usable_at()?))) else {
             return;
         };
-        let age = received.wall.since(at).unwrap_or_default();
-        if let Some(said) = received.mono.checked_sub(age) {
-            self.hear(said);
-        }
+        self.hear(at, received);
         let changes = self.state.observe(&Observation { source: Source::Retained, ..observation });
         self.notify(cx, changes, false);
         contradicts(self, cx);
@@ -258,8 +253,11 @@ impl Devices {
                 shown = shown.then(observation.settings());
                 changes = changes.union(device.state.observe(&observation));
             }
-            if let Some(age) = newest.map(|at| received.wall.since(at).unwrap_or_default()) {
-                device.hear(received.mono.saturating_sub(age));
+            if let Some(at) = newest {
+                device.hear(at, received);
+            }
+            if let Some(at) = status_at {
+                device.poll(at, received);
             }
             if commands.has_open(*id) {
                 let witness = RestWitness { by: Evidence::Rest, status_at, shown };
@@ -285,6 +283,10 @@ impl Devices {
         let mut changes = Changes::default();
         let mut shown = Change::default();
         for observation in state.observations(device.family(), received) {
+            // That it is, or was, connected is the cloud's word and no sign of life.
+            if let (Some(at), None) = (observation.usable_at(), observation.connected) {
+                device.hear(at, received);
+            }
             shown = shown.then(observation.settings());
             changes = changes.union(device.state.observe(&observation));
         }

@@ -22,6 +22,7 @@ impl Devices {
                 TopicFilter::Device(id, kind) => id == device.id() && kind == mysa_proto::TopicKind::Out,
             };
             if covered {
+                device.grant(cx.mono());
                 let spread = cx.entropy.up_to(SPREAD);
                 device.lease_at = leases(&cx.settings, device).then(|| cx.after(spread));
                 device.notify(cx, Changes::default(), true);

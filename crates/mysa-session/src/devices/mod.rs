@@ -1,7 +1,10 @@
+mod delivery;
 mod ingest;
 mod lease;
 mod staleness;
 
+pub(crate) use delivery::Delivery;
+pub use delivery::Link;
 pub(crate) use ingest::Incoming;
 
 use alloc::boxed::Box;
@@ -13,8 +16,10 @@ use core::time::Duration;
 use mysa_proto::rest::DeviceRecord;
 use mysa_proto::{
     AcCapabilities, Celsius, Change, Changes, Contradiction, DeviceId, DeviceState, Family, Limits, Model,
-    TrackedSensor,
+    TrackedSensor, UnixTime,
 };
+
+use crate::Now;
 
 /// A thermostat of the account, and all that is known of it.
 #[derive(Debug)]
@@ -28,8 +33,17 @@ pub struct Device {
     max_setpoint: Option<Celsius>,
     ac: Option<Box<AcCapabilities>>,
     pub(crate) state: DeviceState,
-    /// When it was last heard of, on the monotonic clock.
-    pub(crate) heard: Option<Duration>,
+    /// When it was last heard of, by whatever source.
+    pub(crate) heard: Option<Moment>,
+    /// When MQTT last delivered a message of it that is not retained.
+    delivered: Option<Duration>,
+    /// When its subscription was granted, if nothing has been delivered since; or before what was delivered last.
+    granted: Option<Duration>,
+    /// When it made the newest status that REST has shown.
+    polled: Option<Moment>,
+    /// The broker refuses the subscription to its statuses.
+    pub(crate) refused: bool,
+    link: Link,
     /// Since when it ought to have been heard of.
     pub(crate) expected: Duration,
     pub(crate) stale: bool,
@@ -67,6 +81,11 @@ impl Device {
             ac: None,
             state: DeviceState::new(),
             heard: None,
+            delivered: None,
+            granted: None,
+            polled: None,
+            refused: false,
+            link: Link::Unheard,
             expected: now,
             stale: false,
             contradicts: false,
@@ -143,11 +162,18 @@ impl Device {
         &self.state
     }
 
-    /// When it was last heard of, on the monotonic clock: when its latest message arrived, or, for what REST told, when
-    /// that was made. `None` if never.
+    /// How long ago it was last heard of, at a reading of the monotonic clock: since its latest message arrived, or, for
+    /// what REST showed or the broker had retained, since the thermostat made that. It may be longer than the session or
+    /// the host has run. `None` if it was never heard of.
     #[must_use]
-    pub const fn heard(&self) -> Option<Duration> {
-        self.heard
+    pub fn heard_ago(&self, mono: Duration) -> Option<Duration> {
+        self.heard.map(|heard| heard.ago(mono))
+    }
+
+    /// How its state comes, if it comes at all.
+    #[must_use]
+    pub const fn link(&self) -> Link {
+        self.link
     }
 
     /// Whether nothing was heard of it for longer than it may be silent. What is known of it may no longer hold.
@@ -182,15 +208,49 @@ impl Device {
         }
     }
 
-    /// A sign of life from `at`.
-    pub(crate) fn hear(&mut self, at: Duration) {
-        self.heard = self.heard.max(Some(at));
+    /// A sign of life that it made at `at`, by the clock of the cloud.
+    pub(crate) fn hear(&mut self, at: UnixTime, received: Now) {
+        self.heard = self.heard.max(Some(Moment::made(at, received)));
     }
 
     /// When it will be stale.
     pub(crate) fn stale_at(&self, limit: Duration) -> Duration {
-        self.heard.unwrap_or(self.expected).saturating_add(limit)
+        self.heard.unwrap_or(Moment::of(self.expected)).after(limit)
     }
+}
+
+/// A time on the monotonic clock, which may be before that clock began: a thermostat may have been silent for longer than
+/// the host has run.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Moment {
+    millis: i64,
+}
+
+impl Moment {
+    pub(crate) fn of(mono: Duration) -> Self {
+        Self { millis: millis(mono) }
+    }
+
+    /// When something was made of which the cloud's clock says that it was at `at`, and which arrived now. What seems to
+    /// come from the future was made now.
+    pub(crate) fn made(at: UnixTime, received: Now) -> Self {
+        let age = received.wall.since(at).unwrap_or_default();
+        Self { millis: millis(received.mono).saturating_sub(millis(age)) }
+    }
+
+    fn ago(self, mono: Duration) -> Duration {
+        Duration::from_millis(u64::try_from(millis(mono).saturating_sub(self.millis)).unwrap_or(0))
+    }
+
+    /// The time `later`, or zero if the clock had not begun by then.
+    fn after(self, later: Duration) -> Duration {
+        let at = self.millis.saturating_add(millis(later));
+        Duration::from_millis(u64::try_from(at).unwrap_or(0))
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 const FEW: usize = 8;

@@ -31,7 +31,7 @@ impl Devices {
                 if device.lease_until > now {
                     due = earlier(due, Some(Deadline::new(device.lease_until, Wake::Staleness)));
                 }
-            } else if device.heard.is_some_and(|at| at.saturating_add(limit) > now) {
+            } else if device.heard.is_some() && device.stale_at(limit) > now {
                 due = earlier(due, Some(Deadline::new(now, Wake::Staleness)));
             }
         }
@@ -40,7 +40,7 @@ impl Devices {
 }
 
 /// How long a thermostat may be silent. An air conditioner may be for minutes even while it reports live.
-fn silence_limit(settings: &Settings, device: &Device, now: Duration) -> Duration {
+pub(super) fn silence_limit(settings: &Settings, device: &Device, now: Duration) -> Duration {
     if device.lease_until > now && device.family() != Some(Family::AirConditioner) {
         settings.stale_after
     } else {

@@ -6,7 +6,7 @@ use mysa_mqtt_codec::{
     BrokerLimits, ClientId, ConnAck, Connect, ConnectRefusal, Delivery, Filter, Inbound, Outbound, PacketId,
     Publish, QoS, Stream, SubscribeReturn,
 };
-use mysa_proto::{DeviceId, Topic};
+use mysa_proto::{DeviceId, Topic, TopicKind};
 
 use crate::context::Context;
 use crate::devices::Incoming;
@@ -164,6 +164,14 @@ impl Connection {
 
     pub(crate) fn has_granted(&self) -> bool {
         self.subscriptions.iter().any(|found| found.state == SubscriptionState::Granted)
+    }
+
+    /// Whether the subscriptions to the statuses of some thermostats are refused.
+    pub(crate) fn refuses_some(&self) -> bool {
+        self.subscriptions.iter().any(|found| {
+            matches!(found.wanted, TopicFilter::Device(_, TopicKind::Out))
+                && matches!(found.state, SubscriptionState::Refused { .. })
+        })
     }
 
     /// Every subscription has had its answer.

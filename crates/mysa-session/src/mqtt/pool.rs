@@ -175,6 +175,14 @@ impl ConnectionPool {
         any
     }
 
+    /// Whether the broker refuses the subscriptions to the statuses of some thermostats.
+    pub(crate) fn refuses_some(&self) -> bool {
+        self.connections
+            .iter()
+            .filter(|connection| connection.leave_at.is_none())
+            .any(Connection::refuses_some)
+    }
+
     /// Why it is not live.
     pub(crate) fn trouble(&self) -> Option<Reason> {
         let refused =

@@ -34,7 +34,7 @@ impl Session {
             HttpResult::Answer(HttpAnswer { status, body, .. }) => (status, body),
             HttpResult::Failed(_) => (0, &[][..]),
         };
-        let live = self.mqtt.is_live();
+        let live = self.mqtt.is_live() && matches!(self.service.service.level, Level::Live | Level::ReadOnly);
         let Self { cx, rest, devices, commands, .. } = self;
         let mut decisions = Vec::new();
         match (purpose, outcome) {
@@ -118,9 +118,10 @@ impl Session {
                 }
                 ConnectionEvent::Denied(TopicFilter::Everything)
                 | ConnectionEvent::NoAnswer(TopicFilter::Everything) => self.want_devices(),
-                ConnectionEvent::Denied(TopicFilter::Device(id, _))
-                | ConnectionEvent::NoAnswer(TopicFilter::Device(id, _)) => {
+                ConnectionEvent::Denied(TopicFilter::Device(id, kind))
+                | ConnectionEvent::NoAnswer(TopicFilter::Device(id, kind)) => {
                     if let Some(device) = self.devices.find_mut(id) {
+                        device.refused |= kind == TopicKind::Out;
                         device.notify(&mut self.cx, Changes::default(), true);
                     }
                 }
@@ -153,29 +154,41 @@ impl Session {
     pub(super) fn update_service(&mut self) {
         let sign_in = self.sign_in_reason();
         let Self { cx, identity, rest, mqtt, devices, service, .. } = self;
+        let delivery = devices.delivery(cx);
         let facts = ServiceFacts {
             auth: identity,
             rest,
             mqtt,
+            delivery,
             sign_in,
             captured: self.captured,
             no_devices: self.listed && !self.captured && devices.len() == 0,
             ended: self.ended,
         };
-        if service.update(cx, &facts) {
-            self.rest.schedule_states_no_later_than(self.cx.mono());
+        let needs_states = service.update(cx, &facts);
+        let level = service.service.level;
+        devices.update_links(cx, level, level <= Level::ReadOnly || mqtt.is_live());
+        if needs_states {
+            rest.schedule_states_no_later_than(cx.mono());
+        } else if matches!(delivery, Delivery::Doubtful | Delivery::Withheld) && mqtt.is_live() {
+            let read = rest.read_at.unwrap_or_default();
+            rest.schedule_states_no_later_than(
+                read.saturating_add(cx.settings.poll_rest_only).max(cx.mono()),
+            );
         }
     }
 
     /// Passes bytes through a connection. True if anything came of it that others must act on.
     pub(super) fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let Self { cx, mqtt, devices, commands, .. } = self;
+        let Self { cx, mqtt, devices, commands, service, .. } = self;
         let Some(connection) = mqtt.connections.get_mut(at) else { return false };
+        // Any message ends the doubt whether there are any.
+        let in_doubt = matches!(service.service.reason, Reason::NothingDelivered | Reason::NoReports);
         let mut events = Vec::new();
         let mut decisions = Vec::new();
         let mut work = false;
         connection.receive(cx, bytes, &mut events, |cx, message| {
-            work |= devices.take_message(cx, commands, message, &mut decisions);
+            work |= devices.take_message(cx, commands, message, &mut decisions) || in_doubt;
         });
         let any = work || !events.is_empty() || !decisions.is_empty();
         if any {
@@ -369,6 +382,7 @@ impl Session {
         }
         due = earlier(due, self.devices.lease_due(&self.mqtt));
         due = earlier(due, self.devices.staleness_due(&self.cx));
+        due = earlier(due, self.devices.delivery_due(&self.cx));
         earlier(due, self.service.due(&self.cx, &self.rest))
     }
 

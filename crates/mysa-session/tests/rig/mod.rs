@@ -78,6 +78,8 @@ pub(crate) struct Cloud {
     pub(crate) deadly_filters: Vec<String>,
     pub(crate) suback: bool,
     pub(crate) dead: bool,
+    /// Thermostats are heard now and then, as often as the session pings.
+    pub(crate) speaking: bool,
     pub(crate) device_acks: bool,
     pub(crate) device_applies: bool,
     pub(crate) structured_applies: bool,
@@ -170,6 +172,7 @@ impl Rig {
             deadly_filters: Vec::new(),
             suback: true,
             dead: false,
+            speaking: true,
             device_acks: true,
             device_applies: true,
             structured_applies: true,
@@ -474,6 +477,7 @@ impl Rig {
         let mut out = Vec::new();
         let mut closed = false;
         let mut acks = Vec::new();
+        let mut pinged = false;
         while let Some(packet) = socket.stream.next(&mut input).expect("the session speaks MQTT") {
             match packet {
                 Inbound::Connect(connect) => {
@@ -525,7 +529,10 @@ impl Rig {
                     }
                     acks.push((topic, payload));
                 }
-                Inbound::PingReq => Outbound::PingResp.encode(&mut out).unwrap(),
+                Inbound::PingReq => {
+                    Outbound::PingResp.encode(&mut out).unwrap();
+                    pinged = true;
+                }
                 Inbound::Unsubscribe(unsubscribe) => {
                     for filter in unsubscribe.filters() {
                         socket.filters.remove(filter.as_str());
@@ -548,6 +555,9 @@ impl Rig {
         for (topic, payload) in acks {
             self.thermostat(&topic, &payload);
         }
+        if pinged && self.cloud.speaking {
+            self.speak();
+        }
     }
 
     fn thermostat(&mut self, topic: &str, payload: &str) {
@@ -567,6 +577,15 @@ impl Rig {
                 r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{truth},"msg":44,"id":7100200300400500700,"resp_id":{stamp},"body":{{"success":1,"type":5,"trig_src":3,"state":{{"md":{mode},"sp":{setpoint},"lk":0,"ho":1,"br":100}}}}}}"#
             );
             self.say(&id, &message, Duration::from_millis(300));
+        }
+    }
+
+    /// Every thermostat shows that it is there, and says nothing of its state.
+    fn speak(&mut self) {
+        let truth = self.truth_secs();
+        for (id, _) in self.cloud.devices.clone() {
+            let message = format!(r#"{{"Device":"{id}","MsgType":5,"EchoID":1,"Timestamp":{truth}}}"#);
+            self.say(&id, &message, LATENCY);
         }
     }
 
