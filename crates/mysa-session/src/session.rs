@@ -298,7 +298,14 @@ impl Session {
                 self.commands.add(command, &mut decisions);
             }
             Err(verdict) => {
-                decisions.push(Decision { id, device, verdict, confirmed: None, by_second_channel: false });
+                decisions.push(Decision {
+                    id,
+                    device,
+                    verdict,
+                    confirmed: None,
+                    by_structured: false,
+                    mqtt_failed: false,
+                });
             }
         }
         self.emit(decisions);

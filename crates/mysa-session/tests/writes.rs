@@ -404,6 +404,24 @@ fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
 }
 
 #[test]
+fn a_denial_is_learned_though_only_a_request_for_live_reports_met_it() {
+    // The connection ends at that request, before the command is published. Once alone, that proves nothing.
+    let mut settings = Settings::default();
+    settings.read_only_after = u8::MAX;
+    let mut rig = resume(settings);
+    rig.cloud.close_on_publish = true;
+    rig.run(secs(10));
+    assert!(!rig.log.publishes.is_empty() && rig.commands().is_empty(), "{:?}", rig.log.publishes);
+    assert_eq!(rig.stored.as_ref().unwrap().publish_denied_at, None);
+    // That the other channel does the command shows that the network was not the reason.
+    let id = rig.set(LITE, 22.0);
+    rig.run(secs(20));
+    assert!(rig.verdict(id).is_confirmed());
+    assert!(rig.commands().is_empty() && updated(&rig) == [22.0]);
+    assert!(rig.stored.unwrap().publish_denied_at.is_some());
+}
+
+#[test]
 fn a_denial_of_an_earlier_run_is_tried_at_once_where_mqtt_is_chosen() {
     let mut kept = stored();
     kept.publish_denied_at = Some(rig::START / 1_000 - 60);

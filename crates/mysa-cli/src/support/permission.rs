@@ -21,10 +21,12 @@ pub(crate) fn describe(
     }
     let commands = match channel {
         ChannelName::Auto | ChannelName::Rest => "commands go by the REST service",
-        ChannelName::Mqtt => "commands are refused",
+        ChannelName::Mqtt => "commands go by MQTT all the same",
     };
     let left = settings.read_only_probe.saturating_sub(age);
-    let retry = if left.is_zero() {
+    let retry = if channel == ChannelName::Mqtt {
+        "tried again with the next command".into()
+    } else if left.is_zero() {
         "tried again at the next connection".into()
     } else {
         format!("tried again in {}", span(left))
@@ -36,8 +38,8 @@ pub(crate) fn describe(
 pub(crate) fn advice(channel: ChannelName) -> String {
     let now = match channel {
         ChannelName::Auto => {
-            "auto, which takes REST while publishing is denied. Models without a REST channel, such as Baseboard V1, take no \
-             commands until then"
+            "auto, which takes REST while publishing is denied. Models without a REST channel, such as Baseboard V1, are \
+             tried by MQTT all the same"
         }
         ChannelName::Mqtt => "mqtt, which allows no other channel: use auto or rest",
         ChannelName::Rest => "rest, which never publishes a command",
@@ -65,9 +67,15 @@ mod tests {
             after(300, ChannelName::Auto).as_deref(),
             Some("commands go by the REST service: publishing was denied 5 min ago; tried again in 5 h")
         );
+        assert!(
+            after(7 * 3_600, ChannelName::Auto)
+                .is_some_and(|text| text.ends_with("tried again at the next connection"))
+        );
         assert_eq!(
             after(7 * 3_600, ChannelName::Mqtt).as_deref(),
-            Some("commands are refused: publishing was denied 7 h ago; tried again at the next connection")
+            Some(
+                "commands go by MQTT all the same: publishing was denied 7 h ago; tried again with the next command"
+            )
         );
         assert!(after(-30, ChannelName::Rest).is_some_and(|text| text.contains("denied 0 s ago")));
         assert_eq!(after(24 * 3_600, ChannelName::Auto), None, "it no longer counts");

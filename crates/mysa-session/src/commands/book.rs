@@ -32,8 +32,10 @@ pub(crate) struct Decision {
     pub(crate) device: DeviceId,
     pub(crate) verdict: Verdict,
     pub(crate) confirmed: Option<Confirmed>,
-    /// MQTT had failed it, and the structured service was tried.
-    pub(crate) by_second_channel: bool,
+    /// The structured service was tried.
+    pub(crate) by_structured: bool,
+    /// MQTT had failed it.
+    pub(crate) mqtt_failed: bool,
 }
 
 /// Fields that are confirmed, and when they were first sent.
@@ -689,9 +691,14 @@ impl CommandBook {
     ) {
         self.commands.retain(|command| {
             let Some((verdict, confirmed)) = decide(command) else { return true };
-            let by_second_channel = command.mqtt_failed && command.structured == StructuredAttempt::Made;
-            let (id, device) = (command.id, command.device);
-            decisions.push(Decision { id, device, verdict, confirmed, by_second_channel });
+            decisions.push(Decision {
+                id: command.id,
+                device: command.device,
+                verdict,
+                confirmed,
+                by_structured: command.structured == StructuredAttempt::Made,
+                mqtt_failed: command.mqtt_failed,
+            });
             false
         });
     }

@@ -18,7 +18,7 @@ pub(crate) struct Permission {
 struct Denied {
     at: UnixTime,
     probe_at: Duration,
-    /// Whether a command was among what was denied, not only requests for live reports.
+    /// Whether a command of this session was among what was denied, not only requests for live reports.
     by_command: bool,
 }
 
@@ -38,7 +38,7 @@ impl Permission {
         self.shown || self.denied.is_some()
     }
 
-    /// When it was found that commands are denied, by the cloud's time.
+    /// When it was found that publishing is denied, by the cloud's time.
     pub(crate) const fn denied_at(&self) -> Option<UnixTime> {
         match self.denied {
             Some(denied) => Some(denied.at),
@@ -46,11 +46,12 @@ impl Permission {
         }
     }
 
-    /// Commands are denied: an earlier run of the program found out, or a command that MQTT failed was done by the other
-    /// channel.
-    pub(crate) const fn deny(&mut self, at: UnixTime, probe_at: Duration) {
-        if self.denied.is_none() {
-            self.denied = Some(Denied { at, probe_at, by_command: true });
+    /// Publishing is denied: an earlier run of the program found out, or the other channel did a command after MQTT had
+    /// failed a publish, which is `by_command` if it was that command.
+    pub(crate) const fn deny(&mut self, at: UnixTime, probe_at: Duration, by_command: bool) {
+        match &mut self.denied {
+            Some(denied) => denied.by_command |= by_command,
+            None => self.denied = Some(Denied { at, probe_at, by_command }),
         }
         self.shown = false;
     }
@@ -64,7 +65,7 @@ impl Permission {
         }
     }
 
-    /// Commands too were tried in vain.
+    /// Commands too were tried in vain, by this session.
     pub(crate) const fn is_denied_to_commands(&self) -> bool {
         matches!(self.denied, Some(Denied { by_command: true, .. }))
     }

@@ -13,7 +13,7 @@ use crate::mqtt::connection::{Connection, ConnectionEvent, Phase, Publishing, SU
 use crate::mqtt::permission::Permission;
 use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
-use crate::{CommandChannel, ConnId, Deadline, Dial, Output, Reason, Wake};
+use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
 
 /// All MQTT connections of the account. One is enough for 50 filters; each further 50 have another.
 #[derive(Debug)]
@@ -450,13 +450,12 @@ impl ConnectionPool {
     }
 
     /// An earlier run found that this account may not publish. That is believed for a day, and tried again in between;
-    /// at once where MQTT alone is to be used.
+    /// and by each command that has no other channel.
     pub(crate) fn remember_denial(&mut self, cx: &Context, at: UnixTime) {
-        let chosen = cx.settings.channel == CommandChannel::Mqtt;
-        let age = cx.time().since(at).filter(|age| *age < cx.settings.denial_life && !chosen);
+        let age = cx.time().since(at).filter(|age| *age < cx.settings.denial_life);
         if let Some(age) = age {
             let probe_at = cx.after(cx.settings.read_only_probe.saturating_sub(age));
-            self.permission.deny(at, probe_at);
+            self.permission.deny(at, probe_at, false);
         }
     }
 

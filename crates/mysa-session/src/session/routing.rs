@@ -280,15 +280,16 @@ impl Session {
         if decisions.is_empty() {
             return;
         }
-        for Decision { id, device, verdict, confirmed, by_second_channel } in decisions {
+        for Decision { id, device, verdict, confirmed, by_structured, mqtt_failed } in decisions {
             if let Some(confirmed) = confirmed {
                 let Self { cx, devices, .. } = self;
                 if let Some(device) = devices.find_mut(device) {
                     device.confirm(cx, &confirmed);
                 }
-                if by_second_channel && self.mqtt.permission.is_doubtful() {
+                // The cloud was there, so that a publish was not lost with the network.
+                if by_structured && self.mqtt.permission.is_doubtful() {
                     let probe_at = self.cx.after(self.cx.settings.read_only_probe);
-                    self.mqtt.permission.deny(self.cx.time(), probe_at);
+                    self.mqtt.permission.deny(self.cx.time(), probe_at, mqtt_failed);
                 }
             }
             self.cx.outbox.keep(Event::Verdict { id, device, verdict });

@@ -392,7 +392,7 @@ fn what_mqtt_failed_goes_by_the_structured_service_once() {
     assert_eq!(desk.book.waiting_devices(), []);
     desk.observe(Source::Structured, Some(at(6).wall), &setpoint(22), at(7));
     let decision = desk.decisions.iter().find(|decision| decision.id == id).unwrap();
-    assert!(decision.verdict.is_confirmed() && decision.by_second_channel);
+    assert!(decision.verdict.is_confirmed() && decision.by_structured && decision.mqtt_failed);
 }
 
 #[test]
@@ -761,17 +761,17 @@ fn what_is_queued_for_the_other_channel_when_the_answer_comes_counts_as_sent_by_
     assert!(desk.take(update, at(4)));
     desk.status(&setpoint(22), at(6));
     assert!(desk.is_confirmed(id));
-    assert!(desk.decisions.iter().all(|decision| decision.by_second_channel));
+    assert!(desk.decisions.iter().all(|decision| decision.by_structured && decision.mqtt_failed));
 }
 
 #[test]
-fn a_command_that_only_the_structured_service_had_is_not_by_the_second_channel() {
+fn a_command_that_only_the_structured_service_had_was_not_failed_by_mqtt() {
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     desk.send(Channel::Structured, at(0));
     desk.status(&setpoint(22), at(2));
     assert!(desk.is_confirmed(id));
-    assert!(desk.decisions.iter().all(|decision| !decision.by_second_channel));
+    assert!(desk.decisions.iter().all(|decision| decision.by_structured && !decision.mqtt_failed));
 }
 
 #[test]
