@@ -195,9 +195,9 @@ async fn send(
 fn groups_of(plans: &BTreeMap<DeviceId, Plan>) -> Vec<(Settings, Vec<DeviceId>)> {
     let mut groups: Vec<(Settings, Vec<DeviceId>)> = Vec::new();
     for (id, plan) in plans {
-        match groups.iter_mut().find(|(change, _)| *change == plan.asked) {
+        match groups.iter_mut().find(|(change, _)| *change == plan.command) {
             Some((_, devices)) => devices.push(*id),
-            None => groups.push((plan.asked, vec![*id])),
+            None => groups.push((plan.command, vec![*id])),
         }
     }
     groups

@@ -1,5 +1,7 @@
 //! What was asked for, and what a thermostat will be sent for it.
 
+use std::cmp::Ordering;
+
 use mysa_proto::{Brightness, Celsius, Family, FanSpeed, Hold, Mode, Swing, TrackedSensor};
 use mysa_tokio::{Change, DeviceView, Error, Preview, Refused};
 
@@ -57,6 +59,8 @@ pub(crate) struct Plan {
     /// Present values of the fields that are asked for, as far as they are known.
     pub(crate) before: Change,
     pub(crate) asked: Change,
+    /// What the session is asked for: as `asked`, but a relative setpoint is on a step of the device already.
+    pub(crate) command: Change,
     /// What is sent, where a setpoint is on a step of the device; or why the session refuses it.
     pub(crate) preview: std::result::Result<Preview, Refused>,
 }
@@ -65,19 +69,14 @@ impl Plan {
     /// Resolves a step against the present setpoint and asks the session what it would send.
     pub(crate) async fn new(cloud: &Cloud, request: &Request, view: DeviceView) -> Result<Self> {
         let asked = asked(request, &view)?;
-        let preview = match cloud.client.preview(&view.id, asked).await {
+        let command = command(request, &view, asked);
+        let preview = match cloud.client.preview(&view.id, command).await {
             Ok(preview) => Ok(preview),
             Err(Error::Refused(refused)) => Err(refused),
             Err(error) => return Err((Exit::Failed, error).into()),
         };
-        if let (Some(Amount::By(_)), Ok(preview)) = (request.temperature, &preview)
-            && let Some(held) = preview.before.setpoint
-            && preview.change.setpoint == Some(held)
-        {
-            return Err(too_small(view.model.family(), held, request.unit));
-        }
         let before = preview.as_ref().map_or_else(|_| held(&view, &asked), |preview| preview.before);
-        Ok(Self { before, view, unit: request.unit, asked, preview })
+        Ok(Self { before, view, unit: request.unit, asked, command, preview })
     }
 
     pub(crate) fn label(&self) -> String {
@@ -159,20 +158,29 @@ fn step(present: Celsius, by: i32) -> Result<Celsius> {
         .ok_or_else(|| Failure::usage("the step leads to no temperature"))
 }
 
-/// The refusal of a step after which the thermostat would hold what it holds.
-fn too_small(family: Option<Family>, held: Celsius, unit: Unit) -> Failure {
-    let mut text = format!(
-        "refused: the step is too small: the nearest value that the thermostat takes is {}, which it holds",
-        temperature::show(held, unit)
-    );
-    if let Some(range) = family.and_then(Family::setpoint_range) {
-        let step = range.step.as_degrees();
-        text.push_str(&match unit {
-            Unit::Celsius => format!("; its steps are {step:.1} °C"),
-            Unit::Fahrenheit => format!("; its steps are {:.1} °F", step * 1.8),
-        });
+/// What to ask the session for. It rounds a setpoint to the nearest step of the device, and half a step up; a relative
+/// one moves by at least one step, and half a step goes in its own direction.
+fn command(request: &Request, view: &DeviceView, asked: Change) -> Change {
+    let range = view.model.family().and_then(Family::setpoint_range);
+    let present = view.state.setpoint().map(|field| field.value);
+    match (request.temperature, asked.setpoint, present, range) {
+        (Some(Amount::By(by)), Some(to), Some(present), Some(range)) => {
+            Change { setpoint: Some(moved(present, to, by, range.step)), ..asked }
+        }
+        _ => asked,
     }
-    Failure::new(Exit::Refused, text)
+}
+
+/// The multiple of `step` to send for a setpoint that is to move `by` hundredths, from `present` to `to`.
+fn moved(present: Celsius, to: Celsius, by: i32, step: Celsius) -> Celsius {
+    let (present, to, step) = (present.as_hundredths(), to.as_hundredths(), step.as_hundredths().max(1));
+    let up = (to + step / 2).div_euclid(step) * step;
+    let down = -((-to + step / 2).div_euclid(step) * step);
+    Celsius::from_hundredths(match by.cmp(&0) {
+        Ordering::Greater => up.max(present.div_euclid(step) * step + step),
+        Ordering::Less => down.min(-((-present).div_euclid(step) * step + step)),
+        Ordering::Equal => up,
+    })
 }
 
 /// The fields of a change as texts. The list always has the same names in the same order.
@@ -292,12 +300,30 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_moves_nothing_is_refused_with_the_steps_of_the_model() {
-        let refused = too_small(Some(Family::AirConditioner), celsius(2_100), Unit::Celsius);
-        assert_eq!(refused.exit, Exit::Refused);
-        assert!(refused.to_string().ends_with("takes is 21.0 °C, which it holds; its steps are 1.0 °C"));
-        let refused = too_small(Some(Family::BaseboardV1), celsius(2_000), Unit::Fahrenheit);
-        assert!(refused.to_string().ends_with("takes is 68.0 °F, which it holds; its steps are 0.9 °F"));
+    fn a_step_moves_in_its_own_direction_by_one_step_of_the_device_at_least() {
+        for (present, by, step, sent) in [
+            (2_000, 20, 50, 2_050),
+            (2_000, -20, 50, 1_950),
+            (2_000, 30, 50, 2_050),
+            (2_000, 70, 50, 2_050),
+            (2_000, 75, 50, 2_100),
+            (2_000, -75, 50, 1_900),
+            (2_100, -50, 100, 2_000),
+            (2_100, 50, 100, 2_200),
+            (2_100, 40, 100, 2_200),
+            (2_030, 10, 50, 2_050),
+            (2_030, -10, 50, 2_000),
+            (2_000, 56, 50, 2_050),
+            (2_000, 0, 50, 2_000),
+            (-20, -10, 50, -50),
+        ] {
+            let to = celsius(present + by);
+            assert_eq!(
+                moved(celsius(present), to, by, celsius(step)),
+                celsius(sent),
+                "{present} {by} {step}"
+            );
+        }
     }
 
     #[test]
