@@ -9,9 +9,9 @@ use crate::json::Json;
 use crate::sign_in::AwaitAnswer;
 use crate::{Pool, Secret};
 
-/// A challenge that a person can answer. No Mysa client has met one yet; the shapes are AWS's.
+/// Challenge that a person can answer. No Mysa client has seen one yet; the structure follows AWS's documentation.
 ///
-/// It can be answered again if the first answer was wrong ([`Recovery::AskForCode`](crate::Recovery::AskForCode)).
+/// After a wrong answer it can be answered again ([`Recovery::AskForCode`](crate::Recovery::AskForCode)).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Challenge {
@@ -30,15 +30,15 @@ pub struct Challenge {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ChallengeKind {
-    /// The code in a text message.
+    /// Code in a text message.
     SmsMfa,
-    /// The code in an e-mail.
+    /// Code in an e-mail.
     EmailOtp,
-    /// The same, by the other name that AWS's documentation has for it.
+    /// Code in an e-mail, by the other name in AWS's documentation.
     EmailMfa,
-    /// The code that an authenticator app shows.
+    /// Code of an authenticator app.
     SoftwareTokenMfa,
-    /// A choice between several methods: one of [`Challenge::choices`].
+    /// Choice of a method: one of [`Challenge::choices`].
     SelectMfaType,
 }
 
@@ -58,7 +58,7 @@ impl ChallengeKind {
         }
     }
 
-    /// The member of `ChallengeResponses` that carries the answer.
+    /// Member of `ChallengeResponses` that contains the answer.
     #[must_use]
     pub const fn answer_key(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl ChallengeKind {
 }
 
 impl Challenge {
-    /// Answers with a code, or with one of the choices. Blanks around it are not part of it.
+    /// Answers with a code or with one of the choices. Surrounding white space is ignored.
     pub fn answer(&self, answer: &str) -> (HttpRequest, AwaitAnswer) {
         let secret_hash = self.pool.secret_hash(&self.username);
         let request = HttpRequest::new(

@@ -8,60 +8,59 @@ use serde::Deserialize;
 use crate::Secret;
 use crate::srp::SrpError;
 
-/// An error of one step.
+/// Error of a step.
 ///
-/// Only [`Error::Refused`] is a verdict of Cognito on what was sent. Everything else says nothing about the password
-/// or the tokens, which are to be kept.
+/// Only [`Error::Refused`] is a decision of Cognito on the request. Every other error says nothing about the password
+/// and the tokens: keep them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// The service understood the request and refused it.
     Refused(Refusal),
-    /// No usable answer of the service: an error of the server, a page of some proxy, a body cut short.
+    /// There is no valid answer: an error of the server, a page of a proxy, or a truncated body.
     Transport {
         /// HTTP status.
         status: u16,
         /// Fault of the answer.
         fault: Fault,
     },
-    /// The service answered success, but something needed is missing or cannot be read.
+    /// The service answered success, but a required member is missing or invalid.
     Malformed {
         /// Name of the member.
         field: &'static str,
     },
-    /// The values offered for the password proof are not safe to answer.
+    /// The server's values for the password proof are not safe to answer.
     Srp(SrpError),
 }
 
-/// Fault of an answer that is not a decision of the service.
+/// Reason why an answer is not a decision of the service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The service reports trouble of its own.
+    /// The service reports an internal error.
     Server,
-    /// No body where one is needed.
+    /// A required body is missing.
     Empty,
-    /// JSON that ends too early.
+    /// The JSON is truncated.
     Truncated,
-    /// Not JSON, or an error without `__type`: most often a proxy's page.
+    /// The body is not JSON, or an error without `__type`; usually the page of a proxy.
     NotJson,
 }
 
-/// A refusal by the service.
+/// Refusal by the service.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Meaning at the step that it answers.
+    /// Meaning for the step.
     pub kind: RefusalKind,
-    /// The `__type` as sent, without its namespace; at most 64 characters, anything but letters, digits, `.`, `_` and
-    /// `-` replaced.
+    /// `__type` without its namespace, at most 64 characters. Characters other than letters, digits, `.`, `_` and `-`
+    /// are replaced.
     pub name: String,
     message: Option<Secret>,
 }
 
 impl Refusal {
-    /// The service's own words, for a person. They may quote what was sent, so they are not part of `Display`
-    /// or `Debug`; do not log them.
+    /// Message of the service, for a person. It may quote the request, so `Display` and `Debug` omit it: do not log it.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_ref().map(Secret::expose)
@@ -74,70 +73,70 @@ impl fmt::Debug for Refusal {
     }
 }
 
-/// Meaning of a refusal, from `__type` and the step that it answers.
+/// Meaning of a refusal, derived from `__type` and the step.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// The password does not belong to the account.
+    /// Wrong password, or no such account where the pool hides the difference.
     WrongCredentials,
-    /// Too many wrong passwords; Cognito doubles the wait with each further one, up to 15 minutes.
+    /// Too many wrong passwords. Cognito doubles the wait with each further one, up to 15 minutes.
     LockedOut,
-    /// No account of that name.
+    /// There is no account with this name.
     NoSuchUser,
-    /// Signing up was never finished.
+    /// The sign-up was not completed.
     AccountNotConfirmed,
-    /// The password has to be reset in the vendor's app first.
+    /// The password must be reset in the vendor's app first.
     PasswordResetRequired,
-    /// The refresh token has lapsed, was revoked, was used up by rotation, or belongs to another app client.
+    /// The refresh token has expired, was revoked, was replaced by rotation, or belongs to another app client.
     RefreshRejected,
-    /// The challenge can no longer be answered; signing in has to begin anew.
+    /// The challenge has expired; start the sign-in again.
     ChallengeLapsed,
-    /// The code is wrong; the same challenge can be answered again.
+    /// The code is wrong. The challenge can be answered again.
     WrongMfaCode,
-    /// The code came too late.
+    /// The code has expired.
     MfaCodeExpired,
     /// Too many requests or attempts.
     RateLimited,
-    /// A firewall in front of the service.
+    /// Blocked by a firewall in front of the service.
     Blocked,
-    /// Code of the pool's owner failed.
+    /// A hook of the pool's owner failed.
     ServerHook,
-    /// The request itself is wrong: a defect of this crate or of its settings.
+    /// The request is invalid: a defect of this crate or of its settings.
     ClientBug,
-    /// No such app client or pool.
+    /// The app client or pool does not exist.
     WrongAppClient,
-    /// The identity pool does not take this id token: lapsed, or of an app client it does not know.
+    /// The identity pool does not accept the id token: it has expired, or is from an unknown app client.
     LoginTokenRejected,
-    /// The identity is gone; forget it and ask for it again.
+    /// The identity does not exist any more: delete it and fetch it again.
     IdentityUnknown,
-    /// The login belongs to another identity already.
+    /// The login belongs to another identity.
     LoginLinkedElsewhere,
-    /// The pool is set up wrongly.
+    /// The pool is misconfigured.
     PoolMisconfigured,
-    /// A `__type` without a row in the table.
+    /// Unknown `__type`.
     Other,
 }
 
-/// The next action after an error.
+/// Next action after an error.
 #[expect(clippy::exhaustive_enums, reason = "a caller that has no plan for one must not compile")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Recovery {
-    /// Sign in with a password: the one a person gives, or, after a failed refresh, the one kept for it. Never the
-    /// same one that was just refused.
+    /// Sign in with a password from a person or, after a failed refresh, with a stored one. Never repeat a password
+    /// that was just refused.
     AskForPassword,
     /// Ask the person for the code again.
     AskForCode,
-    /// Renew the tokens, then repeat.
+    /// Renew the tokens and repeat.
     RenewTokens,
-    /// Forget the identity id, fetch it anew, then repeat.
+    /// Delete the identity id, fetch it again and repeat.
     ForgetIdentity,
-    /// Repeat after a short, growing pause.
+    /// Repeat after a short, increasing pause.
     Retry,
     /// Repeat once; if it fails again, give up.
     RetryOnce,
     /// Repeat after minutes, not seconds.
     Wait,
-    /// Repeating cannot help. Something has to be changed elsewhere: in the app, the settings or this program.
+    /// Do not repeat: something must be changed first, in the app, the settings or this program.
     GiveUp,
 }
 
@@ -153,8 +152,7 @@ impl Error {
         }
     }
 
-    /// True if only a person or a stored password can continue: what was sent is invalid, and stored tokens may be
-    /// deleted.
+    /// True if only a password can continue: what was sent is invalid, and stored tokens may be deleted.
     #[must_use]
     pub fn needs_sign_in(&self) -> bool {
         matches!(
@@ -198,7 +196,7 @@ impl RefusalKind {
             Self::LoginTokenRejected => Recovery::RenewTokens,
             Self::IdentityUnknown => Recovery::ForgetIdentity,
             Self::ServerHook => Recovery::RetryOnce,
-            // Of an unknown refusal it is not known that it is final; hammering it would be worse than waiting.
+            // An unknown refusal may not be final. Waiting does less harm than frequent repetition.
             Self::LockedOut | Self::RateLimited | Self::Blocked | Self::Other => Recovery::Wait,
             Self::AccountNotConfirmed
             | Self::PasswordResetRequired
@@ -213,22 +211,22 @@ impl RefusalKind {
         match self {
             Self::WrongCredentials => "wrong user name or password",
             Self::LockedOut => "too many wrong passwords, wait before the next attempt",
-            Self::NoSuchUser => "no account of that name",
-            Self::AccountNotConfirmed => "the account is not confirmed, finish signing up in the app",
+            Self::NoSuchUser => "no account with this name",
+            Self::AccountNotConfirmed => "the account is not confirmed: complete the sign-up in the app",
             Self::PasswordResetRequired => "the password must be reset in the app",
-            Self::RefreshRejected => "the refresh token is no longer accepted, sign in again",
-            Self::ChallengeLapsed => "the challenge has lapsed, sign in again",
+            Self::RefreshRejected => "the refresh token is no longer accepted: sign in again",
+            Self::ChallengeLapsed => "the challenge has expired: sign in again",
             Self::WrongMfaCode => "wrong code",
             Self::MfaCodeExpired => "the code has expired",
             Self::RateLimited => "too many requests, wait before the next attempt",
             Self::Blocked => "blocked by a firewall of the service",
             Self::ServerHook => "a hook of the user pool failed",
-            Self::ClientBug => "the service cannot read the request",
-            Self::WrongAppClient => "no such pool or app client, check the settings",
+            Self::ClientBug => "the service rejected the request as invalid",
+            Self::WrongAppClient => "no such pool or app client: check the settings",
             Self::LoginTokenRejected => "the identity pool does not accept the id token",
-            Self::IdentityUnknown => "the identity is unknown, ask for it again",
+            Self::IdentityUnknown => "the identity is unknown: fetch it again",
             Self::LoginLinkedElsewhere => "the login belongs to another identity",
-            Self::PoolMisconfigured => "the pool is set up wrongly",
+            Self::PoolMisconfigured => "the pool is misconfigured",
             Self::Other => "refused",
         }
     }
@@ -240,15 +238,15 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => write!(f, "{} ({})", refusal.kind.words(), refusal.name),
             Self::Transport { status, fault } => {
                 let fault = match fault {
-                    Fault::Server => "the service is in trouble",
+                    Fault::Server => "internal error of the service",
                     Fault::Empty => "empty answer",
-                    Fault::Truncated => "the answer is cut short",
+                    Fault::Truncated => "the answer is truncated",
                     Fault::NotJson => "the answer is not from the service",
                 };
                 write!(f, "{fault} (HTTP status {status})")
             }
-            Self::Malformed { field } => write!(f, "the service's answer has no usable {field}"),
-            Self::Srp(_) => f.write_str("the service's proof values were refused"),
+            Self::Malformed { field } => write!(f, "the service's answer has no valid {field}"),
+            Self::Srp(_) => f.write_str("the server's values for the password proof are not safe"),
         }
     }
 }
@@ -262,7 +260,7 @@ impl core::error::Error for Error {
     }
 }
 
-/// Kind of request. The same `__type` means different things after different requests.
+/// Kind of request, which decides the meaning of a `__type`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Asked {
     Password,
@@ -272,7 +270,7 @@ pub(crate) enum Asked {
     Identity,
 }
 
-/// Reads any answer but success.
+/// Reads an answer that is not a success.
 pub(crate) fn refused(asked: Asked, status: u16, body: &[u8]) -> Error {
     #[derive(Deserialize)]
     struct Body {
@@ -301,11 +299,11 @@ pub(crate) fn refused(asked: Asked, status: u16, body: &[u8]) -> Error {
     Error::Refused(Refusal { kind, name: plain(name), message })
 }
 
-/// The table of `__type`s; `None` is trouble of the service's own.
+/// Table of the `__type`s; `None` means an internal error of the service.
 fn kind_of(asked: Asked, name: &str, message: &str) -> Option<RefusalKind> {
     use RefusalKind as Kind;
     Some(match (name, asked) {
-        // A lock-out has no name of its own: wrong password and locked account differ in the words alone.
+        // A lock-out has no `__type` of its own: only the message distinguishes it from a wrong password.
         ("NotAuthorizedException", Asked::Password) if message.starts_with("Password attempts exceeded") => {
             Kind::LockedOut
         }
@@ -365,7 +363,7 @@ fn kind_of(asked: Asked, name: &str, message: &str) -> Option<RefusalKind> {
     })
 }
 
-/// A name fit for a log line, whatever was sent.
+/// Makes a received name safe for a log line.
 pub(crate) fn plain(name: &str) -> String {
     name.chars()
         .take(64)

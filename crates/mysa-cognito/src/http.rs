@@ -6,7 +6,7 @@ use alloc::string::String;
 use crate::Secret;
 use crate::json::Json;
 
-/// The Cognito service that a request is for.
+/// Cognito service that a request is for.
 #[expect(
     clippy::exhaustive_enums,
     reason = "there are two, and a caller without an address for one must not compile"
@@ -31,10 +31,10 @@ impl Service {
     }
 }
 
-/// A request to POST to `/` of its [`Service`], over TLS, unsigned.
+/// Unsigned request, to POST to `/` of its [`Service`] over TLS.
 ///
-/// Whoever sends it reports status and body to the step that came with it. A failure to get any answer is the
-/// sender's own error: the step can be dropped, or the same request sent again if it can be repeated.
+/// The sender passes status and body of the answer to the step that came with the request. If there is no answer, the
+/// sender drops the step or sends the same request again.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HttpRequest {
@@ -42,7 +42,7 @@ pub struct HttpRequest {
     pub service: Service,
     /// Value of `X-Amz-Target`.
     pub target: &'static str,
-    /// JSON with secrets in it.
+    /// Body: JSON that contains secrets.
     pub body: Secret,
 }
 
@@ -51,13 +51,13 @@ impl HttpRequest {
         Self { service, target, body: body.to_secret() }
     }
 
-    /// The two headers Cognito requires.
+    /// Headers that Cognito requires.
     #[must_use]
     pub fn headers(&self) -> [(&'static str, &'static str); 2] {
         [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", self.target)]
     }
 
-    /// The body to send, in the clear.
+    /// Body to send, which is a secret.
     #[must_use]
     pub fn body(&self) -> &str {
         self.body.expose()

@@ -1,4 +1,5 @@
-//! Trading an id token for AWS credentials at the identity pool. Unsigned requests: an AWS library must be told so.
+//! Exchange of an id token for AWS credentials at the identity pool. The requests are unsigned; AWS libraries sign
+//! requests unless configured otherwise.
 
 use alloc::string::String;
 use core::fmt;
@@ -10,7 +11,7 @@ use crate::http::{HttpRequest, Service};
 use crate::json::{self, Json};
 use crate::{Error, Secret, Tokens};
 
-/// Asks who the user is to the identity pool. The answer never changes for a user and a pool, so keep it.
+/// Requests the user's id in the identity pool. It never changes for a user and a pool, so store it.
 pub fn get_id(identity_pool_id: &str, tokens: &Tokens) -> (HttpRequest, AwaitIdentity) {
     let logins = [(tokens.claims.login_key(), Json::Text(tokens.id.expose()))];
     let request = HttpRequest::new(
@@ -47,7 +48,7 @@ impl AwaitIdentity {
     }
 }
 
-/// Asks for AWS credentials of an identity.
+/// Requests AWS credentials for an identity.
 pub fn get_credentials(identity_id: &str, tokens: &Tokens) -> (HttpRequest, AwaitCredentials) {
     let logins = [(tokens.claims.login_key(), Json::Text(tokens.id.expose()))];
     let request = HttpRequest::new(
@@ -69,16 +70,16 @@ pub struct AwaitCredentials {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct AwsCredentials {
-    /// Identity they are for.
+    /// Identity that the credentials are for.
     pub identity_id: String,
     /// Public name of the key, `ASIA…`.
     pub access_key_id: String,
     /// `SecretKey`.
     pub secret_key: Secret,
-    /// Goes with every request, and into presigned URLs.
+    /// Session token, part of every request and presigned URL.
     pub session_token: Secret,
-    /// When they lapse, in milliseconds since the Unix epoch, by the server's clock. Obey nothing else: an hour is
-    /// usual, and many hours were reported.
+    /// Time of expiry in milliseconds since the Unix epoch, by the server's clock. Usually an hour ahead, but many
+    /// hours were reported.
     pub expires_at_ms: i64,
 }
 
@@ -114,7 +115,7 @@ impl AwaitCredentials {
             secret_key: Option<Secret>,
             #[serde(rename = "SessionToken", default, deserialize_with = "crate::secret::optional")]
             session_token: Option<Secret>,
-            // Printed as an integer, with a fraction or with an exponent.
+            // The service writes an integer, a fraction or an exponent.
             #[serde(rename = "Expiration")]
             expiration: Option<f64>,
         }

@@ -1,16 +1,16 @@
-//! Writing request bodies into one buffer of the right size, so that no half-grown copy of a secret stays behind on
-//! the heap; and reading replies.
+//! Writer of request bodies and reader of replies. A body is written into one buffer of the final size, so that growing
+//! leaves no copy of a secret on the heap.
 
 use alloc::string::String;
 use serde::Deserialize;
 
 use crate::{Error, Fault, Secret};
 
-/// A JSON value of a request body.
+/// JSON value of a request body.
 pub(crate) enum Json<'a> {
     Text(&'a str),
     Object(&'a [(&'a str, Json<'a>)]),
-    /// A member that is left out.
+    /// Member that is left out.
     Absent,
 }
 

@@ -1,8 +1,8 @@
 //! Sign-in to AWS Cognito as the Mysa app does it, and the exchange of tokens for AWS credentials. No I/O, no clock,
 //! no random numbers.
 //!
-//! Each step is a value. It hands out the [`HttpRequest`] to send, is used up by the answer to it, and yields the
-//! next step. Time and entropy are arguments, so the whole chain can be replayed, tested and fuzzed.
+//! Each step is a value. It returns the [`HttpRequest`] to send, is consumed by the answer, and yields the next step.
+//! Time and entropy are arguments, so the whole chain can be replayed, tested and fuzzed.
 //!
 //! | step | begins with | is answered by |
 //! | --- | --- | --- |
@@ -30,8 +30,8 @@
 //! }
 //! ```
 //!
-//! The caller sends requests, repeats them after a pause, stores the [`StoredSession`], and verifies the signatures of
-//! tokens if it has to: claims are read without verification ([`IdClaims`]).
+//! The caller sends and repeats requests, stores the [`StoredSession`], and verifies the signatures of tokens if
+//! necessary: claims are read without verification ([`IdClaims`]).
 #![no_std]
 #![forbid(unsafe_code)]
 

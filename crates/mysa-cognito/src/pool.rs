@@ -1,4 +1,4 @@
-//! The user pool of an account.
+//! User pool and app client.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{Secret, Service, srp};
 
-/// A user pool, and the app client that signs in to it.
+/// User pool, with the app client that signs in to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Pool {
@@ -18,12 +18,12 @@ pub struct Pool {
     pub pool_id: String,
     /// App client id. Refresh tokens are bound to it.
     pub client_id: String,
-    /// Secret of the app client; public clients, as Mysa's are, have none.
+    /// Secret of the app client. Public clients, such as Mysa's, have none.
     pub client_secret: Option<Secret>,
 }
 
 impl Pool {
-    /// A pool with a public app client.
+    /// Pool with a public app client.
     #[must_use]
     pub fn new(region: &str, pool_id: &str, client_id: &str) -> Self {
         Self {
@@ -34,13 +34,13 @@ impl Pool {
         }
     }
 
-    /// The same, for an app client that has a secret: requests then carry `SECRET_HASH`.
+    /// Pool with a confidential app client, whose requests contain `SECRET_HASH`.
     #[must_use]
     pub fn with_client_secret(self, secret: Secret) -> Self {
         Self { client_secret: Some(secret), ..self }
     }
 
-    /// The part of the pool id behind the first `_`, which goes into the SRP hashes.
+    /// Part of the pool id after the first `_`, which is an input of the SRP hashes.
     #[must_use]
     pub fn name(&self) -> &str {
         self.pool_id.split_once('_').map_or(&self.pool_id, |(_, name)| name)

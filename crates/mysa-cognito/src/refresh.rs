@@ -1,4 +1,4 @@
-//! Renewing tokens, and signing out.
+//! Renewal and revocation of tokens.
 
 use serde::Deserialize;
 
@@ -8,21 +8,21 @@ use crate::json::{self, Json};
 use crate::tokens::Issued;
 use crate::{Error, Pool, RefreshToken, Tokens};
 
-/// The API action that renews tokens. A pool that rotates refresh tokens refuses `InitiateAuth`.
+/// API action that renews tokens. A pool that rotates refresh tokens refuses `InitiateAuth`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the two actions there are")]
 pub enum RefreshFlow {
-    /// `InitiateAuth` with `REFRESH_TOKEN_AUTH`, which every older client uses.
+    /// `InitiateAuth` with `REFRESH_TOKEN_AUTH`, as in older clients.
     #[default]
     InitiateAuth,
-    /// `GetTokensFromRefreshToken`, which the 4.x apps use.
+    /// `GetTokensFromRefreshToken`, as in the 4.x apps.
     GetTokensFromRefreshToken,
 }
 
-/// Asks for new tokens.
+/// Requests new tokens.
 ///
-/// An app client that has a secret is always renewed by `GetTokensFromRefreshToken`: `InitiateAuth` would need a hash
-/// over a user name that is not known here.
+/// An app client with a secret always uses `GetTokensFromRefreshToken`, because `InitiateAuth` would need a hash of the
+/// user name, which is unknown here.
 pub fn refresh(pool: &Pool, token: &RefreshToken, flow: RefreshFlow) -> (HttpRequest, AwaitTokens) {
     let client_id = Json::Text(&pool.client_id);
     let secret = pool.client_secret.as_ref().map(crate::Secret::expose);
@@ -60,7 +60,7 @@ impl AwaitTokens {
     /// Reads the answer.
     ///
     /// # Errors
-    /// Only a refusal that [`Error::needs_sign_in`] is the end of the refresh token; anything else leaves it good.
+    /// The refresh token is invalid only if [`Error::needs_sign_in`].
     pub fn reply(self, status: u16, body: &[u8]) -> Result<Tokens, Error> {
         #[derive(Deserialize)]
         struct Body {
@@ -75,7 +75,7 @@ impl AwaitTokens {
     }
 }
 
-/// Ends a refresh token, and with it the access tokens made from it. For signing out.
+/// Requests the revocation of a refresh token and its access tokens, to sign out.
 pub fn revoke(pool: &Pool, token: &RefreshToken) -> (HttpRequest, AwaitRevoked) {
     let secret = pool.client_secret.as_ref().map(crate::Secret::expose);
     let request = HttpRequest::new(
@@ -98,11 +98,11 @@ pub struct AwaitRevoked {
 }
 
 impl AwaitRevoked {
-    /// Reads the answer. Success has no body, or an empty JSON object; a web page in its
-    /// place comes from some proxy, and revoked nothing.
+    /// Reads the answer. A success has no body or an empty JSON object. A web page is the answer of a proxy, so the
+    /// token was not revoked.
     ///
     /// # Errors
-    /// If the service did not revoke the token; a token that is gone already counts as revoked at Cognito.
+    /// The service did not revoke the token. Cognito answers success for a token that was revoked before.
     pub fn reply(self, status: u16, body: &[u8]) -> Result<(), Error> {
         if status != 200 {
             return Err(refused(Asked::Revocation, status, body));

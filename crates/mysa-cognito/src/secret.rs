@@ -1,4 +1,4 @@
-//! Text that must not be printed.
+//! Secret text.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// A password, token or key: printed as `Secret(..)`, compared in constant time, wiped when dropped.
+/// Password, token or key: prints as `Secret(..)`, is compared in constant time, and is wiped on drop.
 ///
-/// It has no `Display` and is not serialisable by itself; [`Secret::expose`] is the only way to the text.
+/// It has neither `Display` nor `Serialize`: [`Secret::expose`] is the only access to the text.
 ///
 /// ```
 /// let secret = mysa_cognito::Secret::from("hunter2");
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The text itself.
+    /// Text of the secret.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -45,7 +45,7 @@ impl fmt::Debug for Secret {
 }
 
 impl PartialEq for Secret {
-    /// Takes the same time wherever the texts differ; only their lengths show.
+    /// Compares in constant time. Only the lengths can be observed.
     fn eq(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }

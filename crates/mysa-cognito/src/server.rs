@@ -1,4 +1,4 @@
-//! The user pool's half of the exchange, for simulated clouds and for tests.
+//! Server side of SRP, for simulated clouds and tests.
 
 use alloc::string::String;
 use core::fmt;
@@ -15,7 +15,7 @@ use crate::srp::{
 };
 use crate::timestamp;
 
-/// The verifier that a pool stores instead of a password.
+/// Verifier that a pool stores instead of a password.
 #[derive(Clone)]
 pub struct Verifier {
     pool_name: String,
@@ -31,18 +31,18 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Makes `v = g^x` from a password, as a pool does when an account is opened. `salt` is hexadecimal; sixteen random
-    /// bytes are usual.
+    /// Computes `v = g^x` from a password, as a pool does at sign-up. `salt` is hexadecimal, usually sixteen random
+    /// bytes.
     ///
     /// # Errors
-    /// If the salt is not hexadecimal.
+    /// The salt is not hexadecimal.
     pub fn new(pool_name: &str, user_id: &str, password: &str, salt: &str) -> Result<Self, SrpError> {
         let x = private_key(pool_name, user_id, password, salt)?;
         let verifier = generator_to(&*x, U256::BITS).retrieve();
         Ok(Self { pool_name: pool_name.into(), user_id: user_id.into(), salt: salt.into(), verifier })
     }
 
-    /// The salt, to be sent as `SALT`.
+    /// Salt, sent as `SALT`.
     #[must_use]
     pub fn salt(&self) -> &str {
         &self.salt
@@ -60,10 +60,10 @@ impl Verifier {
         unpadded_hex(&self.verifier)
     }
 
-    /// Answers a client's `A` with a `B` made from random bytes (32 are enough, 384 the most).
+    /// Answers a client's `A` with a `B` computed from up to 384 random bytes; 32 are enough.
     ///
     /// # Errors
-    /// If `A` is not hexadecimal or a multiple of N.
+    /// `A` is not hexadecimal, or is a multiple of N.
     pub fn challenge(&self, a: &str, random: &[u8]) -> Result<Exchange, SrpError> {
         let a = number("SRP_A", a)?;
         let a_element = element(&a)?;
@@ -85,7 +85,7 @@ impl Verifier {
     }
 }
 
-/// One exchange, waiting for the client's claim.
+/// Exchange that waits for the client's claim.
 #[derive(Debug)]
 pub struct Exchange {
     pool_name: String,
@@ -94,15 +94,15 @@ pub struct Exchange {
     key: ClaimKey,
 }
 
-/// An error in a password claim.
+/// Error of a password claim.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// The signature is not that of the password.
+    /// The signature does not match the password.
     WrongSignature,
-    /// The time stamp is not of the form `Fri Jan 2 03:04:05 UTC 2026`.
+    /// The time stamp does not have the form `Fri Jan 2 03:04:05 UTC 2026`.
     BadTimestamp,
-    /// The time stamp is further from the server's clock than five minutes.
+    /// The time stamp is more than five minutes from the server's clock.
     Skewed,
     /// The signature or the secret block is not base64.
     BadEncoding,
@@ -111,7 +111,7 @@ pub enum ClaimError {
 impl fmt::Display for ClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::WrongSignature => "the signature is not that of the password",
+            Self::WrongSignature => "the signature does not match the password",
             Self::BadTimestamp => "the time stamp cannot be read",
             Self::Skewed => "the time stamp is too far from the server's clock",
             Self::BadEncoding => "signature or secret block is not base64",
@@ -128,14 +128,13 @@ impl Exchange {
         unpadded_hex(&self.b)
     }
 
-    /// The key, for comparison with published vectors.
+    /// Key, for comparison with published vectors.
     #[must_use]
     pub fn key(&self) -> &ClaimKey {
         &self.key
     }
 
-    /// Checks `PASSWORD_CLAIM_SIGNATURE` at `now`, in Unix seconds. The comparison takes the same time wherever the
-    /// signatures differ.
+    /// Checks `PASSWORD_CLAIM_SIGNATURE` at `now`, in Unix seconds. The comparison takes constant time.
     ///
     /// # Errors
     /// The first check that fails.

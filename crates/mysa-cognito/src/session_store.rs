@@ -1,4 +1,4 @@
-//! The session that is kept between runs.
+//! Session that is stored between runs.
 
 use alloc::string::String;
 use core::cmp::Ordering;
@@ -9,8 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{RefreshToken, Secret};
 
-/// A session as it is stored, so that the next start needs no password. Each restart that signs in again is a step
-/// towards a lock-out.
+/// Stored session, with which the next start needs no password. Frequent sign-ins could lock the account.
 ///
 /// ```
 /// use mysa_cognito::{RefreshToken, Secret, StoredSession};
@@ -24,25 +23,25 @@ use crate::{RefreshToken, Secret};
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StoredSession {
-    /// User name it belongs to, as it was typed.
+    /// User name, as typed.
     pub account: String,
-    /// App client that the refresh token was issued to.
+    /// App client that the refresh token belongs to.
     pub client_id: String,
-    /// Renews the tokens. `None` after it was refused.
+    /// Refresh token. `None` after it was refused.
     pub refresh_token: Option<RefreshToken>,
-    /// Number of the refresh token: each that the pool hands out has a higher one than all that were known before. 0
-    /// in what earlier programs wrote.
+    /// Generation of the refresh token: each new token has a higher one than all earlier tokens. 0 in sessions of
+    /// earlier versions.
     pub generation: u64,
     /// Fingerprint of the last refresh token that the pool refused, by [`RefreshToken::fingerprint`].
     pub refused_token: Option<String>,
     /// The user's id in the identity pool.
     pub identity_id: Option<String>,
-    /// Set when the service refused for good: by this name. Nothing is tried again until a person signs in.
+    /// Name of a final refusal. While it is set, nothing is tried until a person signs in.
     pub refused: Option<String>,
-    /// No sign-in before this, in Unix seconds: the wait that a lock-out or a throttle imposed.
+    /// Time before which no sign-in is allowed after a lock-out or throttling, in Unix seconds.
     pub not_before: Option<i64>,
-    /// When the broker was last found to deny publishing to this account, in Unix seconds. `None` if it was never
-    /// found, or was permitted since. A permission can change, so the older it is, the less it says.
+    /// Time at which the broker last denied publishing, in Unix seconds. `None` if it never did, or permitted it since.
+    /// Permissions can change, so an old time means little.
     pub publish_denied_at: Option<i64>,
 }
 
@@ -58,15 +57,15 @@ impl fmt::Debug for StoredSession {
     }
 }
 
-/// An error in the text of a stored session.
+/// Error in the text of a stored session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StoredError {
-    /// Not the JSON of a session: damaged, or something else.
+    /// The text is not the JSON of a session.
     Unreadable,
-    /// Written by a later version of this crate.
+    /// A later version of this crate wrote the session.
     Newer {
-        /// The version that it states.
+        /// Version of the format.
         version: u32,
     },
 }
@@ -74,7 +73,7 @@ pub enum StoredError {
 impl fmt::Display for StoredError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable => f.write_str("the stored session cannot be read, sign in again"),
+            Self::Unreadable => f.write_str("the stored session is invalid: sign in again"),
             Self::Newer { version } => {
                 write!(
                     f,
@@ -87,7 +86,7 @@ impl fmt::Display for StoredError {
 
 impl core::error::Error for StoredError {}
 
-/// The account name as it is compared.
+/// Normalised account name, for comparison.
 fn normalized(account: &str) -> impl Iterator<Item = char> {
     account.trim().chars().flat_map(char::to_lowercase)
 }
@@ -131,7 +130,7 @@ struct Read {
 }
 
 impl StoredSession {
-    /// An empty session of an account.
+    /// Empty session of an account.
     #[must_use]
     pub fn new(account: &str, client_id: &str) -> Self {
         Self {
@@ -147,15 +146,15 @@ impl StoredSession {
         }
     }
 
-    /// True if the session belongs to this account. Case and surrounding white space do not count.
+    /// True if the session belongs to this account. Case and surrounding white space are ignored.
     #[must_use]
     pub fn belongs_to(&self, account: &str) -> bool {
         normalized(&self.account).eq(normalized(account))
     }
 
-    /// True if the session may replace `kept` in a store that several processes share. The writer checks this under its
+    /// True if the session may replace `kept` in a store that several processes share. Check this under the store's
     /// lock: an older refresh token must not overwrite a newer one of another process, and a refusal deletes only the
-    /// token that was refused.
+    /// refused token.
     ///
     /// False for another account. A session of another app client is replaced by any session with a refresh token.
     #[must_use]
@@ -177,7 +176,7 @@ impl StoredSession {
         }
     }
 
-    /// JSON with the refresh token in the clear: keep it where only its owner can read it.
+    /// JSON that contains the refresh token: store it where only its owner can read it.
     #[must_use]
     pub fn to_json(&self) -> Zeroizing<String> {
         let written = Written {
@@ -195,10 +194,10 @@ impl StoredSession {
         Zeroizing::new(serde_json::to_string(&written).expect("text and numbers are always JSON"))
     }
 
-    /// Reads what [`StoredSession::to_json`] wrote; members it does not know are passed over.
+    /// Parses the text of [`StoredSession::to_json`]. Unknown members are ignored.
     ///
     /// # Errors
-    /// If it is damaged, or of a later version.
+    /// The text is invalid or of a later version.
     pub fn from_json(text: &[u8]) -> Result<Self, StoredError> {
         #[derive(Deserialize)]
         struct Version {

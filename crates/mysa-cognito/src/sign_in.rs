@@ -1,4 +1,4 @@
-//! Signing in with a password that never leaves this side.
+//! Sign-in with a password, which is never sent.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -14,17 +14,16 @@ use crate::srp::{Ephemeral, SrpError};
 use crate::tokens::Issued;
 use crate::{Error, Pool, Secret, Tokens, timestamp};
 
-/// The beginning of a sign-in.
+/// First step of a sign-in.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a name for the first step")]
 pub struct SignIn;
 
 impl SignIn {
-    /// Begins with a user name (at Mysa the e-mail address, as typed) and a password.
+    /// Starts a sign-in with a user name (at Mysa the e-mail address, as typed) and a password.
     ///
-    /// `entropy` comes from the operating system and is never used again. Should it be all zeros, which a working
-    /// source never yields, the sign-in goes on with a fixed exponent: it then still works, but is not secret, which
-    /// is the caller's to prevent.
+    /// `entropy` must come from the operating system and must not be reused. If it is all zeros, the sign-in uses a
+    /// fixed exponent: it works but is not secret.
     pub fn start(
         pool: &Pool,
         username: &str,
@@ -35,7 +34,7 @@ impl SignIn {
         Self::start_with(pool, username, password, ephemeral)
     }
 
-    /// The same with an exponent made elsewhere, such as one of a published vector.
+    /// Starts a sign-in with a given exponent, such as that of a published vector.
     pub fn start_with(
         pool: &Pool,
         username: &str,
@@ -78,17 +77,17 @@ impl fmt::Debug for AwaitChallenge {
     }
 }
 
-/// The next step of a sign-in.
+/// Next step of a sign-in.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a caller that misses one must not compile")]
 pub enum Step {
-    /// Send this, and hand the answer to what waits for it.
+    /// Send the request and pass the answer to the step.
     Continue(HttpRequest, AwaitAnswer),
-    /// A person has to answer this.
+    /// A person must answer the challenge.
     Challenge(Challenge),
     /// Signed in.
     Done(Tokens),
-    /// Cognito asks for something that is not supported, by its name; the vendor's app can perhaps answer it.
+    /// Cognito requires an unsupported challenge. The vendor's app may support it.
     Unsupported {
         /// `ChallengeName`.
         name: String,
@@ -116,7 +115,7 @@ impl Body {
         self.parameter(field).ok_or(Error::Malformed { field })
     }
 
-    /// Everything but the password challenge.
+    /// Reads every answer except the password challenge.
     fn into_step(self, pool: Pool, username: String) -> Result<Step, Error> {
         if let Some(issued) = self.result {
             return issued.into_tokens().map(Step::Done);
@@ -138,8 +137,8 @@ impl Body {
 }
 
 impl AwaitChallenge {
-    /// Reads the answer at `now`, in Unix seconds: the claim carries a time stamp, and Cognito takes a clock that is
-    /// wrong by some minutes for a wrong password.
+    /// Reads the answer at `now`, in Unix seconds. The claim contains this time, and Cognito reports a clock that is
+    /// wrong by some minutes as a wrong password.
     ///
     /// # Errors
     /// See [`Error::recovery`].
@@ -151,7 +150,7 @@ impl AwaitChallenge {
         if body.challenge.as_deref() != Some("PASSWORD_VERIFIER") {
             return body.into_step(self.pool, self.username);
         }
-        // The pool's own name for the user goes into the hash, not what was typed.
+        // The hash contains the pool's own name of the user, not the typed one.
         let user_id = body.needed("USER_ID_FOR_SRP")?;
         let username = body.parameter("USERNAME").unwrap_or(user_id);
         let (salt, b) = (body.parameter("SALT"), body.parameter("SRP_B"));
@@ -189,7 +188,7 @@ impl AwaitChallenge {
     }
 }
 
-/// Waits for the verdict on the password claim, or on the answer to a challenge.
+/// Waits for the answer to the password claim or to the response to a challenge.
 #[derive(Debug)]
 #[must_use]
 pub struct AwaitAnswer {

@@ -1,12 +1,12 @@
-//! The time stamp inside a password claim.
+//! Time stamp of a password claim.
 
 use alloc::format;
 use alloc::string::String;
 
-/// `EEE MMM d HH:mm:ss UTC yyyy` in English, such as `Fri Jan 2 03:04:05 UTC 2026`, from Unix seconds.
+/// Formats Unix seconds as `EEE MMM d HH:mm:ss UTC yyyy` in English, such as `Fri Jan 2 03:04:05 UTC 2026`.
 ///
-/// The day of the month is not padded, the time is. Formatters that follow the user's language are the known
-/// way to get this wrong, so the names are written here.
+/// The day of the month is not padded, the time is. The names are constants, because a localised formatter would break
+/// the claim.
 ///
 /// ```
 /// assert_eq!(mysa_cognito::timestamp(1_767_323_045), "Fri Jan 2 03:04:05 UTC 2026");
@@ -34,7 +34,7 @@ pub fn timestamp(unix_s: i64) -> String {
     format!("{weekday} {month} {day} {hour:02}:{minute:02}:{second:02} UTC {year}")
 }
 
-/// Unix seconds of such a stamp; `None` unless [`timestamp`] would write it just so.
+/// Parses a stamp. `None` if [`timestamp`] would not write exactly this text.
 #[cfg(feature = "server")]
 pub(crate) fn parse(stamp: &str) -> Option<i64> {
     const MONTHS: [&str; 12] =

@@ -1,4 +1,4 @@
-//! Tokens, and the claims of an id token.
+//! Tokens and the claims of an id token.
 
 use alloc::string::String;
 use core::fmt::{self, Write as _};
@@ -11,38 +11,38 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Secret};
 
-/// Tokens of one user, as Cognito hands them out.
+/// Tokens of a user.
 ///
-/// Their lifetime counts from the moment they were received, on a clock that is never set: the host's wall clock may be
-/// wrong by more than they live.
+/// Measure their lifetime from their arrival on a monotonic clock: the host's wall clock may be wrong by more than the
+/// lifetime.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tokens {
-    /// Names the user to REST and to the identity pool.
+    /// Id token, for REST and the identity pool.
     pub id: Secret,
-    /// Speaks for the user to the user pool itself.
+    /// Access token, for the user pool itself.
     pub access: Secret,
-    /// Renews the other two. Absent where the old one stays in force; where it is present, rotation has made the old
-    /// one useless, and this one must be kept.
+    /// New refresh token. `None` if the old one stays valid; otherwise the old one is invalid and this one must be
+    /// stored.
     pub refresh: Option<RefreshToken>,
-    /// Lifetime of `id` and `access`; 3600 s at Mysa. At most a day.
+    /// Lifetime of `id` and `access`: 3600 s at Mysa, at most a day.
     pub expires_in: Duration,
     /// Claims of the id token.
     pub claims: IdClaims,
 }
 
-/// Renews tokens for about 30 days, for the app client that it was issued to and no other.
+/// Refresh token: valid for about 30 days and for one app client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RefreshToken(Secret);
 
 impl RefreshToken {
-    /// Takes a token that was kept.
+    /// Wraps a stored token.
     #[must_use]
     pub fn new(token: Secret) -> Self {
         Self(token)
     }
 
-    /// First eight bytes of the SHA-256 of the token, in hex: names the token without giving it away.
+    /// First eight bytes of the token's SHA-256 in hex, which identify the token without revealing it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.expose().as_bytes());
@@ -52,7 +52,7 @@ impl RefreshToken {
         })
     }
 
-    /// The token itself.
+    /// Text of the token.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
@@ -72,20 +72,20 @@ pub struct IdClaims {
     pub email: Option<String>,
     /// Issuer, the URL of the pool.
     pub iss: String,
-    /// App client that it was issued to.
+    /// App client that the token was issued to.
     pub aud: Option<String>,
     /// `id`.
     pub token_use: Option<String>,
-    /// When it lapses, in Unix seconds by the server's clock.
+    /// Time of expiry, in Unix seconds by the server's clock.
     pub exp: Option<i64>,
-    /// When it was issued, likewise.
+    /// Time of issue, in Unix seconds by the server's clock.
     pub iat: Option<i64>,
-    /// When the user last proved who they are, likewise.
+    /// Time of the last authentication of the user, in Unix seconds by the server's clock.
     pub auth_time: Option<i64>,
 }
 
 impl fmt::Debug for IdClaims {
-    /// Leaves out the address of the user.
+    /// Omits the user's e-mail address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdClaims")
             .field("sub", &self.sub)
@@ -96,7 +96,7 @@ impl fmt::Debug for IdClaims {
 }
 
 impl IdClaims {
-    /// Reads the claims of a JSON web token. `None` if it is none, or names no user or issuer.
+    /// Reads the claims of a JSON web token. `None` if it is invalid or has no user or issuer.
     #[must_use]
     pub fn read(token: &str) -> Option<Self> {
         let mut parts = token.split('.');
@@ -117,7 +117,7 @@ impl IdClaims {
         })
     }
 
-    /// The key of the identity pool's `Logins`: the issuer without its scheme.
+    /// Key in `Logins` of the identity pool: the issuer without its scheme.
     #[must_use]
     pub fn login_key(&self) -> &str {
         self.iss.strip_prefix("https://").unwrap_or(&self.iss)
@@ -141,7 +141,7 @@ struct Payload {
     auth_time: Option<i64>,
 }
 
-/// `AuthenticationResult` as it comes.
+/// `AuthenticationResult` as received.
 #[derive(Deserialize)]
 pub(crate) struct Issued {
     #[serde(rename = "IdToken", default, deserialize_with = "crate::secret::optional")]
@@ -159,7 +159,7 @@ impl Issued {
         let id = self.id.ok_or(Error::Malformed { field: "IdToken" })?;
         let access = self.access.ok_or(Error::Malformed { field: "AccessToken" })?;
         let claims = IdClaims::read(id.expose()).ok_or(Error::Malformed { field: "IdToken" })?;
-        // Without a word on it, an hour: what Cognito gives by default, and what Mysa's pool says.
+        // The default is an hour, which is Cognito's default and the value at Mysa.
         let expires_in = Duration::try_from_secs_f64(self.expires_in.unwrap_or(3_600.0).clamp(0.0, 86_400.0))
             .unwrap_or(Duration::from_secs(3_600));
         let refresh = self.refresh.filter(|token| !token.expose().is_empty()).map(RefreshToken);

@@ -91,7 +91,7 @@ impl<'a> Publish<'a> {
         write::fill(self, out)
     }
 
-    /// Fast path: `None` if this is not a PUBLISH, or not a plainly valid one.
+    /// Fast path: `None` if this is not a PUBLISH, or needs the full check.
     #[inline(always)]
     pub(crate) fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
         if first >> 4 != kind::PUBLISH || VALID_FLAGS >> (first & 0xf) & 1 == 0 {

@@ -1,5 +1,5 @@
-//! Secure remote password in Cognito's flavour: SRP-6a over the 3072-bit group, SHA-256, and a signature in place of the
-//! usual proof. The rules are those of the user pool; `tests/vectors.rs` holds the witnesses.
+//! Secure Remote Password as in Cognito user pools: SRP-6a with the 3072-bit group and SHA-256, and a signature instead
+//! of the usual proof. `tests/vectors.rs` checks it against other implementations.
 
 pub(crate) mod modp_group;
 
@@ -16,20 +16,20 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use self::modp_group::{Element, N, generator_to, power};
 
-/// An invalid value in the pool's offer, for which no password proof can be made.
+/// Invalid value from the pool, for which no password proof is computed.
 ///
-/// All of them mean that the values offered are not a user pool's. Nothing was proved, so nothing was given away.
+/// A user pool never sends such a value. No proof was sent, so nothing was revealed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SrpError {
-    /// A number is not hexadecimal, is empty, or is longer than any pool sends.
+    /// A number is not hexadecimal, is empty, or is too long.
     BadHex {
         /// Name of the number.
         field: &'static str,
     },
     /// The secret block is not base64.
     BadSecretBlock,
-    /// The other side's public value is a multiple of N: it would fix the key without any password.
+    /// The peer's public value is a multiple of N, which would determine the key without a password.
     PublicValueZero,
     /// The scrambling parameter u is zero.
     ScramblerZero,
@@ -48,7 +48,7 @@ impl fmt::Display for SrpError {
 
 impl core::error::Error for SrpError {}
 
-/// The client's half of one exchange: a secret exponent and the public value `A` made from it.
+/// Client side of an exchange: a secret exponent and the public value `A` computed from it.
 ///
 /// ```
 /// use mysa_cognito::srp::Ephemeral;
@@ -70,11 +70,11 @@ impl fmt::Debug for Ephemeral {
 }
 
 impl Ephemeral {
-    /// Takes random bytes, 32 are enough. `None` for more than 383, and for bytes that are all zero.
+    /// Computes `A` from up to 383 random bytes; 32 are enough. `None` for more, and if all are zero.
     #[must_use]
     pub fn new(random: &[u8]) -> Option<Self> {
         let bits = u32::try_from(random.len()).ok()?.checked_mul(8)?;
-        // One byte less than N, so that adding u x to it later cannot overflow.
+        // One byte less than N, so that adding `u x` later cannot overflow.
         if bits > U3072::BITS - 8 || random.iter().all(|&byte| byte == 0) {
             return None;
         }
@@ -84,18 +84,18 @@ impl Ephemeral {
         Some(Self { secret, bits, public })
     }
 
-    /// `A` as the user pool takes it: hexadecimal, lower case, without leading zeros.
+    /// `A` for the user pool: lower-case hexadecimal without leading zeros.
     #[must_use]
     pub fn public_hex(&self) -> String {
         unpadded_hex(&self.public)
     }
 
-    /// The key by which this side proves that it knows the password.
+    /// Computes the key that proves knowledge of the password.
     ///
-    /// `user_id` is `USER_ID_FOR_SRP` of the challenge, not what was typed; `salt` and `b` are hexadecimal.
+    /// `user_id` is `USER_ID_FOR_SRP` of the challenge, not the typed name; `salt` and `b` are hexadecimal.
     ///
     /// # Errors
-    /// If the values offered are not safe to answer.
+    /// The pool's values are not safe to answer.
     pub fn claim_key(
         &self,
         pool_name: &str,
@@ -120,7 +120,7 @@ impl Ephemeral {
     }
 }
 
-/// The 16 bytes both sides arrive at if they mean the same password.
+/// Key of 16 bytes, equal on both sides if they use the same password.
 pub struct ClaimKey(Zeroizing<[u8; 16]>);
 
 impl fmt::Debug for ClaimKey {
@@ -141,7 +141,7 @@ impl ClaimKey {
         Self(key)
     }
 
-    /// The key itself, for comparison with published vectors.
+    /// Bytes of the key, for comparison with published vectors.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -158,11 +158,11 @@ impl ClaimKey {
         Ok(hmac(&*self.0, &[pool_name.as_bytes(), user_id.as_bytes(), &block, timestamp.as_bytes()]))
     }
 
-    /// `PASSWORD_CLAIM_SIGNATURE`, base64, over the challenge's secret block (base64) and a
+    /// `PASSWORD_CLAIM_SIGNATURE` in base64, for the challenge's secret block (base64) and a
     /// [`timestamp`](crate::timestamp).
     ///
     /// # Errors
-    /// If the secret block is not base64.
+    /// The secret block is not base64.
     pub fn sign(
         &self,
         pool_name: &str,
@@ -174,13 +174,13 @@ impl ClaimKey {
     }
 }
 
-/// `k` = H(pad(N) ‖ pad(2)), the same for everybody.
+/// `k` = H(pad(N) ‖ pad(2)), a constant.
 pub(crate) fn multiplier() -> Element {
     let digest = Sha256::new().chain_update([0]).chain_update(N.to_be_bytes()).chain_update([2]).finalize();
     Element::new(&wide(&digest))
 }
 
-/// `x` = H(pad(salt) ‖ H(pool name ‖ user id ‖ ":" ‖ password)). The salt is read as a number, as AWS's own libraries do.
+/// `x` = H(pad(salt) ‖ H(pool name ‖ user id ‖ ":" ‖ password)). The salt is read as a number, as in AWS's libraries.
 pub(crate) fn private_key(
     pool_name: &str,
     user_id: &str,
@@ -207,7 +207,7 @@ pub(crate) fn scrambler(a: &[u8], b: &[u8]) -> Result<U256, SrpError> {
     if u == U256::ZERO { Err(SrpError::ScramblerZero) } else { Ok(u) }
 }
 
-/// A public value in the group, however large it was sent; refused if it is a multiple of N.
+/// Reduces a public value modulo N. A multiple of N is an error.
 pub(crate) fn element(number: &[u8]) -> Result<Element, SrpError> {
     let mut bytes = [0; U6144::BYTES];
     let (_, low) = bytes.split_at_mut(U6144::BYTES.saturating_sub(number.len()));
@@ -215,12 +215,12 @@ pub(crate) fn element(number: &[u8]) -> Result<Element, SrpError> {
         *to = *from;
     }
     let modulus = NonZero::new(N).expect("N is not zero");
-    // Public, so the time may depend on it.
+    // The value is public, so variable time is safe.
     let reduced = U6144::from_be_slice(&bytes).rem_vartime(&modulus);
     if reduced == U3072::ZERO { Err(SrpError::PublicValueZero) } else { Ok(Element::new(&reduced)) }
 }
 
-/// Reads a hexadecimal number of any parity into bytes.
+/// Parses a hexadecimal number with an even or odd number of digits.
 pub(crate) fn number(field: &'static str, text: &str) -> Result<Vec<u8>, SrpError> {
     let bad = SrpError::BadHex { field };
     if text.is_empty() || text.len() > U6144::BYTES * 2 {
@@ -243,8 +243,8 @@ pub(crate) fn number(field: &'static str, text: &str) -> Result<Vec<u8>, SrpErro
     Ok(bytes)
 }
 
-/// The bytes of a non-negative number as Java's `BigInteger` writes it: shortest form, with a zero in front where the
-/// top bit is set. Never padded to the size of N.
+/// Bytes of a non-negative number as in Java's `BigInteger`: the shortest form, with a leading zero byte if the top bit
+/// is set. Not padded to the size of N.
 pub(crate) fn pad(number: &[u8]) -> Vec<u8> {
     let start = number.iter().position(|&byte| byte != 0).unwrap_or(number.len());
     let digits = number.get(start..).unwrap_or_default();
@@ -267,7 +267,7 @@ pub(crate) fn unpadded_hex(number: &U3072) -> String {
     if hex.is_empty() { "0".into() } else { hex }
 }
 
-/// Big-endian bytes, at most 384 of them, as a number.
+/// Number from at most 384 big-endian bytes.
 pub(crate) fn wide(bytes: &[u8]) -> U3072 {
     let mut full = Zeroizing::new([0; U3072::BYTES]);
     let start = U3072::BYTES.saturating_sub(bytes.len());

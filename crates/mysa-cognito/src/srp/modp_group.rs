@@ -1,4 +1,4 @@
-//! The group of the key exchange, and arithmetic in it that takes the same time for every secret.
+//! Group of the key exchange, with constant-time arithmetic.
 
 use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
 use crypto_bigint::{CtSelect as _, U3072, Uint, const_monty_params};
@@ -17,15 +17,15 @@ const_monty_params!(
     "The 3072-bit MODP group of RFC 3526, group 15, which is the 3072-bit group of RFC 5054."
 );
 
-/// A number modulo N, in Montgomery form.
+/// Number modulo N, in Montgomery form.
 pub(crate) type Element = ConstMontyForm<Modulus, { U3072::LIMBS }>;
 
 /// The modulus N.
 pub(crate) const N: U3072 = *Modulus::PARAMS.modulus().as_ref();
 
-/// `2^exponent`, looking at the lowest `bits` bits of the exponent. The generator is 2; RFC 5054 lists 5 for this size.
+/// `2^exponent`, from the lowest `bits` bits of the exponent. The generator is 2; RFC 5054 lists 5 for this size.
 ///
-/// Multiplying by the generator is an addition, so squaring is all the work there is.
+/// Multiplication by the generator is an addition, so only squarings are expensive.
 pub(crate) fn generator_to<const LIMBS: usize>(exponent: &Uint<LIMBS>, bits: u32) -> Element {
     let mut power = Element::ONE;
     for at in (0..bits).rev() {
@@ -38,7 +38,7 @@ pub(crate) fn generator_to<const LIMBS: usize>(exponent: &Uint<LIMBS>, bits: u32
     power
 }
 
-/// `base^exponent`, looking at the lowest `bits` bits of the exponent.
+/// `base^exponent`, from the lowest `bits` bits of the exponent.
 pub(crate) fn power(base: &Element, exponent: &U3072, bits: u32) -> Element {
     base.pow_amm_bounded_exp(exponent, bits)
 }
