@@ -8,7 +8,7 @@ use rcgen::{
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The certificate the listener shows, and the authority a client must trust to believe it.
+/// Certificate of the listener, and the authority that a client must trust to accept it.
 pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -21,21 +21,21 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Why there is no certificate.
+/// Why a certificate cannot be used or made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// The PEM given holds no certificate or no key.
+    /// The given PEM holds no certificate or no key.
     BadPem(String),
-    /// One could not be made.
+    /// A certificate could not be generated.
     Generation(rcgen::Error),
 }
 
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadPem(why) => write!(f, "the certificate or key given cannot be used: {why}"),
-            Self::Generation(_) => f.write_str("no certificate could be made"),
+            Self::BadPem(why) => write!(f, "invalid certificate or key: {why}"),
+            Self::Generation(_) => f.write_str("cannot generate a certificate"),
         }
     }
 }
@@ -50,7 +50,7 @@ impl std::error::Error for CertificateError {
 }
 
 impl Certificate {
-    /// Makes an authority and a certificate of it for all of `hosts`, for this run alone. Neither key is kept.
+    /// Generates an authority and a certificate for all of `hosts`, for this run only. Neither key is stored.
     ///
     /// # Errors
     /// If a host is not a name.
@@ -58,7 +58,7 @@ impl Certificate {
         Self::generate(hosts.into_iter()).map_err(CertificateError::Generation)
     }
 
-    /// The same for every host of the cloud.
+    /// Generates a certificate for every host of the cloud.
     ///
     /// # Errors
     /// If a host is not a name.
@@ -97,10 +97,10 @@ impl Certificate {
         })
     }
 
-    /// Takes a chain and its key, both PEM.
+    /// Parses a certificate chain and its key, both PEM.
     ///
     /// # Errors
-    /// If either is not there.
+    /// If the chain or the key is missing.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let bad =
             |error: tokio_rustls::rustls::pki_types::pem::Error| CertificateError::BadPem(error.to_string());
@@ -111,7 +111,7 @@ impl Certificate {
         Ok(Self { chain, key: PrivateKeyDer::from_pem_slice(key).map_err(bad)?, authority: None })
     }
 
-    /// The authority to trust, PEM; `None` if the certificate was given, since its giver has it.
+    /// Authority to trust, PEM; `None` for a certificate that was given by [`Certificate::from_pem`].
     #[must_use]
     pub fn authority_pem(&self) -> Option<&str> {
         self.authority.as_deref()

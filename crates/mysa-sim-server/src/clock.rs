@@ -12,7 +12,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// `speed` is how many virtual seconds pass in a real one.
+    /// Starts a clock; `speed` is the number of virtual seconds per real second.
     pub(crate) fn start(speed: f64) -> Self {
         let wall_at_origin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { origin: Instant::now(), wall_at_origin, speed, skipped: AtomicU64::new(0) }
@@ -38,12 +38,12 @@ impl Clock {
         i64::try_from((self.wall_at_origin + self.elapsed()).as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// When, in real time, it will be `at` in virtual time.
+    /// Real time at which the virtual time is `at`.
     pub(crate) fn real(&self, at: Duration) -> Instant {
         self.origin + self.real_duration(at.saturating_sub(self.skipped()))
     }
 
-    /// How long a virtual duration takes in real time.
+    /// Real length of a virtual duration.
     pub(crate) fn real_duration(&self, virtual_time: Duration) -> Duration {
         Duration::try_from_secs_f64(virtual_time.as_secs_f64() / self.speed)
             .unwrap_or(Duration::from_secs(86_400))

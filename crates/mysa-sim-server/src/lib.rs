@@ -1,8 +1,8 @@
-//! The simulated Mysa cloud on loopback, behind real TLS: a test bench for anything that speaks to Mysa.
+//! The simulated Mysa cloud on loopback, behind real TLS: a test bench for clients of Mysa's cloud.
 //!
-//! One listener answers for every host of the real cloud, by server name and `Host` header. A program under test needs
-//! its names resolved to the listener and its trust extended to the authority made for the run; nothing else of it is
-//! changed.
+//! One listener answers for every host of the real cloud, selected by the `Host` header. The program under test is
+//! unchanged; the cloud's names must resolve to the listener, and the program must trust the authority made for the
+//! run.
 //!
 //! ```
 //! use mysa_sim::{CloudSpec, Fault, Incident, Names, Window};
@@ -25,7 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What the cloud does is decided in [`mysa_sim`]; this crate moves bytes and keeps the time.
+//! [`mysa_sim`] decides what the cloud does; this crate moves bytes and keeps the time.
 #![forbid(unsafe_code)]
 
 mod certificate;

@@ -37,7 +37,7 @@ use crate::signer::Rs256;
 
 /// The simulated cloud behind one TLS listener that answers for every host of the real one.
 ///
-/// Dropping it stops everything.
+/// Dropping it closes the listener and every connection.
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -54,11 +54,11 @@ impl fmt::Debug for Server {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Only loopback addresses are served: the cloud accepts a published password.
+    /// The address is not a loopback address. Others are refused, because the cloud's passwords are public.
     NotLoopback(SocketAddr),
     /// The address cannot be bound.
     Bind(SocketAddr, io::Error),
-    /// The certificate and its key do not go together.
+    /// The certificate or its key is invalid, or they do not belong together.
     Tls(tokio_rustls::rustls::Error),
 }
 
@@ -66,10 +66,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLoopback(address) => {
-                write!(f, "{address} is not a loopback address, and the simulated cloud serves no other")
+                write!(f, "cannot listen on {address}: expected a loopback address such as 127.0.0.1")
             }
             Self::Bind(address, _) => write!(f, "cannot listen on {address}"),
-            Self::Tls(_) => f.write_str("the certificate and its key cannot be used"),
+            Self::Tls(_) => f.write_str("invalid certificate or key"),
         }
     }
 }
@@ -103,20 +103,20 @@ struct State {
 impl State {
     fn deliver(&mut self, conn: u64, message: ToClient) {
         let Some(outgoing) = self.connections.get(&conn) else { return };
-        // Full: the client reads no more. Closed: it is gone, and its own task says so to the cloud.
+        // Full: the client does not read. Closed: the client is gone, and its own task reports that to the cloud.
         if outgoing.queue.try_send(message).is_err() {
             self.connections.remove(&conn);
         }
     }
 }
 
-/// The way to a client. Dropping it cuts the connection, even one that is blocked in a write.
+/// Sending side to a client. Dropping it cuts the connection, even if a write is blocked.
 struct Outgoing {
     queue: mpsc::Sender<ToClient>,
     _cut: watch::Sender<()>,
 }
 
-/// The other end of [`Outgoing`].
+/// Receiving side of [`Outgoing`].
 struct FromCloud {
     queue: mpsc::Receiver<ToClient>,
     cut: watch::Receiver<()>,
@@ -124,27 +124,28 @@ struct FromCloud {
 
 enum ToClient {
     Bytes(Vec<u8>),
-    /// A close frame with this code, or without any.
+    /// A close frame with this code, or without a code.
     Close(Option<u16>),
 }
 
-/// No request of a Mysa program comes near this.
+/// Maximum size of a request body; requests of clients are far smaller.
 const MAX_BODY: usize = 1 << 20;
-/// Connections beyond the limit that are answered with 503 at once; the next ones are dropped.
+/// Maximum number of simultaneous connections beyond the limit that are answered with 503; more are dropped.
 const MAX_REFUSALS: usize = 16;
-/// Messages that wait for one client. One that reads no more is cut.
+/// Maximum number of messages that wait for one client. A client that does not read is then cut.
 const MAX_QUEUE: usize = 4_096;
-/// Real time for the close of a connection; then it is cut.
+/// Time limit for closing a connection; then it is cut.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Above what AWS takes, so that the simulated broker and not the WebSocket refuses what is too large.
+/// Maximum size of a WebSocket message. It is above AWS's limit, so that the simulated broker refuses what is too
+/// large.
 const MAX_MESSAGE: usize = 512 << 10;
 
 impl Server {
-    /// Starts to listen on a loopback address; port 0 takes a free one. `speed` is how many virtual seconds pass in a
-    /// real one. The broker is as much more patient with its clients, whose clocks do not run faster.
+    /// Starts to listen on a loopback address; port 0 selects a free one. `speed` is the number of virtual seconds per
+    /// real second. The broker's time limits for clients grow by the same factor, since their clocks do not run faster.
     ///
     /// # Errors
-    /// If the address is not one of loopback or is taken, or the certificate cannot be used.
+    /// If the address is not a loopback address or is in use, or the certificate cannot be used.
     pub async fn start(
         address: SocketAddr,
         certificate: Certificate,
@@ -155,10 +156,10 @@ impl Server {
         Self::start_with(address, certificate, spec, seed, speed, Limits::default()).await
     }
 
-    /// Starts with other limits than the default ones, see [`Server::start`].
+    /// Starts with the given limits, see [`Server::start`].
     ///
     /// # Errors
-    /// If the address is not one of loopback or is taken, or the certificate cannot be used.
+    /// If the address is not a loopback address or is in use, or the certificate cannot be used.
     pub async fn start_with(
         address: SocketAddr,
         certificate: Certificate,
@@ -198,20 +199,20 @@ impl Server {
         Ok(Self { address, shared, _tasks: tasks })
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Looks into the cloud, or does something to it: presses a button, switches a fault on.
+    /// Calls `visit` with the cloud, to read its state or to change it: press a button, add a fault.
     pub fn with_cloud<T>(&self, visit: impl FnOnce(&mut Cloud, Now) -> T) -> T {
         self.shared.visit(visit)
     }
 
-    /// Moves the cloud's clock forward by `by` of virtual time; what falls due on the way happens in its order.
+    /// Moves the cloud's clock forward by `by` of virtual time, and handles everything that falls due in its order.
     ///
-    /// Clients keep their own clocks, so the broker may find a connected one silent for too long.
+    /// Clocks of clients do not move, so the broker may disconnect a client for silence.
     pub fn advance(&self, by: Duration) {
         let clock = &self.shared.clock;
         let target = clock.elapsed() + by;
@@ -225,7 +226,7 @@ impl Server {
         }
     }
 
-    /// Drops every connection there is, without a word, as a network failure would.
+    /// Cuts every connection without a close frame, as a network failure does.
     pub fn cut_connections(&self) {
         self.shared.lock().connections.clear();
     }
@@ -239,11 +240,11 @@ impl Drop for Server {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock was held is reported by its own task; the cloud itself is still whole.
+        // A panic while the lock was held is reported by its task; the cloud itself stays valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number for a new connection, under which the cloud can send to it.
+    /// Allocates the number of a new connection, and the queue from the cloud to it.
     fn announce(&self) -> (u64, FromCloud) {
         let (sender, queue) = mpsc::channel(MAX_QUEUE);
         let (cut_sender, cut) = watch::channel(());
@@ -254,14 +255,14 @@ impl Shared {
         (conn, FromCloud { queue, cut })
     }
 
-    /// One input to the cloud, and the delivery of whatever it causes.
+    /// Passes one input to the cloud and delivers its outputs.
     fn visit<T>(&self, visit: impl FnOnce(&mut Cloud, Now) -> T) -> T {
         let mut state = self.lock();
         let answer = visit(&mut state.cloud, now(&self.clock));
         while let Some(output) = state.cloud.poll_output() {
             let (conn, message) = match output {
                 Output::Send { conn, bytes } => (conn, ToClient::Bytes(bytes)),
-                // Nothing comes after it, so that the client is forgotten when it has taken this.
+                // No output follows it, so the client is removed when it has taken this.
                 Output::Close { conn, closing: Closing::Frame(code) } => (conn, ToClient::Close(code)),
                 Output::Close { conn, closing: Closing::Cut } => {
                     state.connections.remove(&conn);
@@ -314,7 +315,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
                         clients.spawn(serve(stream, tls.clone(), Arc::clone(&shared), Arc::new(place)));
                     }
                 }
-                // Out of file descriptors, most likely: let some connections end.
+                // Probably out of file descriptors: wait until some connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
             Some(_) = clients.join_next() => {}
@@ -322,10 +323,10 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
     }
 }
 
-/// A connection's share of the limit. It is held until the connection, or the WebSocket it became, ends.
+/// Permit of a connection, held until the connection, or the WebSocket it became, ends.
 struct Place {
     _permit: OwnedSemaphorePermit,
-    /// Beyond the limit: every request is refused.
+    /// Whether it is beyond the limit, so that every request is refused.
     full: bool,
 }
 
@@ -348,7 +349,7 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, place: 
         .await;
 }
 
-/// The fault of a connection that is reset: hyper drops it without a word.
+/// Error that makes hyper drop a connection without an answer.
 #[derive(Debug)]
 struct Reset;
 
@@ -475,7 +476,7 @@ where
     let FromCloud { queue, mut cut } = from_cloud;
     tokio::select! {
         () = exchange(socket, conn, queue, shared) => {}
-        // A client that does not read blocks the write of the other branch for ever.
+        // A client that does not read would block the write of the other branch forever.
         _ = cut.changed() => {}
     }
 }
@@ -522,7 +523,7 @@ async fn exchange<S>(
     }
 }
 
-/// An answer of the listener itself, after which the connection ends.
+/// An answer by the listener itself, after which the connection ends.
 fn refusal(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
     let body =
         format!("{{\"error\":\"{}\",\"message\":\"{why}\"}}", status.canonical_reason().unwrap_or_default());
@@ -556,7 +557,7 @@ mod tests {
         Arc::new(Shared { clock, limits: Limits::default(), state, moved: Notify::new(), reading })
     }
 
-    /// A relay on a connection that the cloud does not know: whatever it reads makes the cloud cut it.
+    /// A relay on a connection that the cloud does not know: any bytes make the cloud cut it.
     async fn relayed(shared: &Arc<Shared>) -> (u64, DuplexStream, JoinHandle<()>) {
         let (client, server) = duplex(64);
         let (conn, from_cloud) = shared.announce();
@@ -587,7 +588,7 @@ mod tests {
     async fn a_client_that_reads_nothing_can_be_cut() {
         let shared = shared();
         let (conn, client, task) = relayed(&shared).await;
-        // More than the socket takes: the relay blocks in its write.
+        // More than the socket holds: the relay blocks in its write.
         shared.lock().deliver(conn, ToClient::Bytes(vec![0; 10_000]));
         tokio::task::yield_now().await;
         shared.lock().connections.remove(&conn);

@@ -5,10 +5,10 @@ use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
-/// Signs the simulated user pool's tokens, RS256, and says with which public key they can be checked.
+/// Signs the tokens of the simulated user pool with RS256, and publishes the public key.
 ///
-/// The key is published with this crate: it proves nothing to anybody but a program that was told to trust the
-/// simulated cloud, and a fixed one spares every start the making of one.
+/// The private key is part of this crate. It proves nothing except to programs that trust the simulated cloud, and a
+/// fixed key saves generating one at each start.
 #[derive(Debug)]
 pub(crate) struct Rs256 {
     key: RsaKeyPair,

@@ -1,4 +1,4 @@
-//! Answers to HTTP requests: which service is asked, and what faults make of its answer.
+//! HTTP requests: routing to a service, and the faults applied to its answer.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -58,7 +58,7 @@ impl Cloud {
         HttpAnswer::Reply(reply.finish(now, shift, delay))
     }
 
-    /// The error of the `Date` header where a fault makes it wrong, in seconds.
+    /// Error of the `Date` header in seconds, if a fault shifts it.
     pub(crate) fn date_shift(&mut self, now: Now, is_at: impl Fn(&Endpoint) -> bool) -> i64 {
         let shift = self.faults.strike(now.mono, |fault| match fault {
             Fault::DateShift(endpoint, secs) if is_at(endpoint) => Some(*secs),
@@ -67,7 +67,7 @@ impl Cloud {
         shift.unwrap_or(0)
     }
 
-    /// Answers as a cache between client and service does: what it has, it repeats.
+    /// Serves repeated GET requests from a cache, as a proxy between client and service does.
     fn serve_cached(
         &mut self,
         now: Now,
@@ -94,11 +94,11 @@ impl Cloud {
 
     fn serve(&mut self, now: Now, target: Target<'_>, request: &HttpRequest<'_>, body: &Value) -> Reply {
         let Target { service, action, .. } = target;
-        // A HEAD is a GET whose body the server keeps to itself.
+        // HEAD is answered like GET; the server drops the body.
         let method = if request.method == "HEAD" { "GET" } else { request.method };
         let request = &HttpRequest { method, ..*request };
         match service {
-            // A browser asks before it signs in; only AWS's hosts let it.
+            // CORS preflight of a browser; only AWS's hosts allow it.
             Service::UserPool | Service::IdentityPool if method == "OPTIONS" => Reply::preflight(),
             Service::UserPool if method == "GET" => {
                 let pool = alloc::format!("/{}/.well-known/", self.names.user_pool);
@@ -151,10 +151,10 @@ impl Cloud {
     }
 }
 
-/// Answers that a cache keeps at most.
+/// Maximum number of cached answers.
 const MAX_CACHED: usize = 64;
 
-/// What a fault makes of an answer.
+/// Fault applied to an answer.
 enum Failed {
     Reply(Reply),
     Answer(HttpAnswer),
@@ -166,7 +166,7 @@ fn failed(service: Service, fault: HttpFault) -> Failed {
         HttpFault::Hang => return Failed::Answer(HttpAnswer::Hang),
         HttpFault::Reset => return Failed::Answer(HttpAnswer::Reset),
         HttpFault::Delay(by) => return Failed::Late(by),
-        // One fault does not hold another of these.
+        // `AfterServing` does not nest.
         HttpFault::AfterServing(_) | HttpFault::Cached(_) => return Failed::Late(Duration::ZERO),
         HttpFault::Status(status) => Reply::failure(service, status),
         HttpFault::Throttle(secs) => {

@@ -8,16 +8,17 @@ use mysa_proto::UnixTime;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Now {
-    /// Time since an origin of the caller's choice. Never goes back; every timer runs on it.
+    /// Monotonic time since an origin chosen by the caller. All timers use it.
     pub mono: Duration,
     /// The cloud's civil time, for stamps, signatures and the weather.
     pub wall: UnixTime,
 }
 
 impl Now {
-    /// Both clocks as they were, or will be, when the monotonic one shows `mono`.
+    /// Both clocks at the moment when the monotonic one shows `mono`.
     pub(crate) fn at(self, mono: Duration) -> Self {
-        // Whole milliseconds of either clock, so that the answer does not depend on the moment it is reckoned from.
+        // Both differences are whole milliseconds, so that the result does not depend on the reading it is computed
+        // from.
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Self { mono, wall: self.wall.plus_millis(millis(mono).saturating_sub(millis(self.mono))) }
     }
@@ -71,7 +72,7 @@ pub(crate) fn days_of(year: i64, month: u8, day: u8) -> i64 {
     era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
 }
 
-/// `Fri, 02 Jan 2026 03:04:05 GMT`, as the `Date` header of HTTP has it (RFC 9110, 5.6.7).
+/// Formats a time as in the `Date` header of HTTP, such as `Fri, 02 Jan 2026 03:04:05 GMT` (RFC 9110, 5.6.7).
 pub(crate) fn http_date(at: UnixTime) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] =
@@ -83,7 +84,7 @@ pub(crate) fn http_date(at: UnixTime) -> String {
     format!("{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", civil.day, civil.year)
 }
 
-/// `2026-01-02T03:04:05.678Z`.
+/// Formats a time with milliseconds, such as `2026-01-02T03:04:05.678Z`.
 pub(crate) fn iso_millis(at: UnixTime) -> String {
     let civil = Civil::of(at.as_secs());
     let (hour, minute, second) = civil.clock();
@@ -94,7 +95,7 @@ pub(crate) fn iso_millis(at: UnixTime) -> String {
     )
 }
 
-/// Reads `2026-01-02T03:04:05Z` or with milliseconds. `None` for every other spelling.
+/// Parses `2026-01-02T03:04:05Z`, with or without milliseconds. `None` for any other form.
 pub(crate) fn parse_iso(text: &str) -> Option<UnixTime> {
     let text = text.strip_suffix('Z')?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));

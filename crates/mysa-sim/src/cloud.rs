@@ -50,9 +50,9 @@ pub struct Cloud {
     pub(crate) scenes: BTreeMap<String, Value>,
     pub(crate) forwarded: i64,
     pub(crate) rng: Rng,
-    /// Answers that a cache repeats while a fault lasts, by account, host, path and query.
+    /// Cached answers while a fault lasts, by account, host, path and query.
     pub(crate) cached: BTreeMap<(usize, String), CachedReply>,
-    /// The last command of each account that got through while a fault drops bursts.
+    /// Last command of each account that was delivered while a fault drops bursts.
     last_commands: BTreeMap<usize, (DeviceId, Duration)>,
     agenda: BTreeSet<(Duration, usize)>,
     pub(crate) emissions: Vec<Emission>,
@@ -71,20 +71,20 @@ pub(crate) struct Home {
     pub(crate) account: usize,
 }
 
-/// What becomes of a WebSocket upgrade.
+/// Outcome of a WebSocket upgrade.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a server that misses one must not compile")]
 pub enum Upgrade {
-    /// 101, with `Sec-WebSocket-Protocol: mqtt`. The connection exists from now on.
+    /// Accepted: status 101 with `Sec-WebSocket-Protocol: mqtt`. The connection now exists.
     Accept,
-    /// This answer instead.
+    /// Refused with this answer.
     Refuse(HttpReply),
-    /// No answer, ever.
+    /// The request is never answered.
     Hang,
 }
 
 impl Cloud {
-    /// A cloud that signs its tokens in its own cheap way.
+    /// Creates a cloud that signs its tokens with HS256.
     #[must_use]
     pub fn new(spec: CloudSpec, seed: u64, now: Now) -> Self {
         let mut key = [0; 32];
@@ -92,7 +92,7 @@ impl Cloud {
         Self::with_signer(spec, seed, now, Box::new(HmacSigner::new(key)))
     }
 
-    /// A cloud whose tokens are signed by `signer`.
+    /// Creates a cloud whose tokens are signed by `signer`.
     #[must_use]
     pub fn with_signer(spec: CloudSpec, seed: u64, now: Now, signer: Box<dyn TokenSigner>) -> Self {
         let root = Rng::new(seed);
@@ -118,7 +118,7 @@ impl Cloud {
                     account: index,
                 };
                 for device_spec in &home_spec.devices {
-                    // A device belongs to one account; whoever names it again comes too late.
+                    // A device belongs to one account: the first that names it.
                     if by_id.contains_key(&device_spec.id) {
                         continue;
                     }
@@ -166,7 +166,7 @@ impl Cloud {
         cloud
     }
 
-    /// How long a server is to wait before it answers a TLS handshake that begins now.
+    /// Delay before the server answers a TLS handshake that begins now.
     pub fn handshake_delay(&mut self, now: Now) -> Duration {
         self.advance(now);
         let delay = |fault: &Fault| match fault {
@@ -176,8 +176,8 @@ impl Cloud {
         self.faults.strike(self.now.mono, delay).unwrap_or_default()
     }
 
-    /// Decides on a WebSocket upgrade at the broker's host. `conn` is the caller's number for the connection, never
-    /// used before.
+    /// Handles a WebSocket upgrade at the broker's host. `conn` is the caller's number for the connection, never used
+    /// before.
     pub fn handle_upgrade(&mut self, now: Now, conn: u64, request: &HttpRequest<'_>) -> Upgrade {
         self.advance(now);
         let now = self.now;
@@ -241,7 +241,7 @@ impl Cloud {
         }
     }
 
-    /// Bytes a client sent on its WebSocket connection, framed in any way.
+    /// Handles bytes that a client sent on its WebSocket connection, in chunks of any size.
     pub fn handle_ws_bytes(&mut self, now: Now, conn: u64, bytes: &[u8]) {
         self.advance(now);
         let now = self.now;
@@ -249,7 +249,7 @@ impl Cloud {
         self.after_bytes(now);
     }
 
-    /// Passes on what clients published, and sends what the broker retains for them.
+    /// Delivers what clients published, and sends retained messages to new subscribers.
     fn after_bytes(&mut self, now: Now) {
         for (conn, topic, payload) in self.broker.take_published() {
             self.publish_in(now, Origin::Mqtt { conn }, &topic, &payload);
@@ -266,18 +266,18 @@ impl Cloud {
         }
     }
 
-    /// The connection is gone.
+    /// Handles the end of a connection.
     pub fn handle_ws_closed(&mut self, now: Now, conn: u64) {
         self.advance(now);
         self.broker.forget(conn, self.now.mono + self.rules.session_life);
     }
 
-    /// Lets time pass: rooms cool, thermostats speak, connections lapse. Calling it early, late or twice is harmless.
+    /// Advances time: rooms cool, thermostats report, connections expire. Early, late and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Now) {
         self.advance(now);
     }
 
-    /// The next thing to do on a connection, or `None` until something else happens.
+    /// Returns the next output for a connection, or `None` until something else happens.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.broker.poll_output()
     }
@@ -288,25 +288,25 @@ impl Cloud {
         if self.broker.has_output() { Some(self.now.mono) } else { self.next_event() }
     }
 
-    /// Adds a fault to a running cloud. Its times run from the cloud's birth, see [`Cloud::age`].
+    /// Adds a fault to a running cloud. Its times count from the start of the cloud, see [`Cloud::age`].
     pub fn add_fault(&mut self, window: Window) {
         self.faults.add(window);
     }
 
-    /// Ends every fault that lasts.
+    /// Removes all faults.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
         self.after_faults(self.now);
     }
 
-    /// Whether the broker reads what clients send. A driver that can leave it in the socket does so while this is
-    /// `false`, see [`Fault::StopReading`].
+    /// Whether the broker reads what clients send. While this is `false`, a driver should leave the bytes in the
+    /// socket, see [`Fault::StopReading`].
     #[must_use]
     pub fn is_reading(&self) -> bool {
         !self.faults.holds(self.now.mono, |fault| *fault == Fault::StopReading)
     }
 
-    /// Undoes what faults have left behind that are over now.
+    /// Removes the state of faults that have ended.
     fn after_faults(&mut self, now: Now) {
         if !self.faults.holds(now.mono, |fault| *fault == Fault::FreezeStates) {
             self.frozen.clear();
@@ -365,7 +365,7 @@ impl Cloud {
         dropped.is_some()
     }
 
-    /// Puts the thermostat's next deadline into the agenda.
+    /// Updates the thermostat's deadline in the agenda.
     pub(crate) fn reschedule(&mut self, index: usize) {
         let device = &mut self.devices[index];
         let due = device.thermostat.poll_timeout();
@@ -381,7 +381,7 @@ impl Cloud {
         [device, self.broker.poll_timeout(), self.faults.next_edge(self.now.mono)].into_iter().flatten().min()
     }
 
-    /// Does everything that is due up to `now`, each thing at its own time.
+    /// Handles everything that is due up to `now`, each at its own time.
     pub(crate) fn advance(&mut self, now: Now) {
         while let Some(next) = self.next_event().filter(|&next| next <= now.mono) {
             let at = now.at(next.max(self.now.mono));
@@ -413,7 +413,7 @@ impl Cloud {
         self.reschedule(index);
     }
 
-    /// A fault begins or ends, or something happens.
+    /// Handles the start or end of a fault, and planned incidents.
     fn handle_edge(&mut self, now: Now) {
         self.after_faults(now);
         while let Some(happening) = self.faults.due(now.mono) {
@@ -467,7 +467,7 @@ impl Cloud {
 
 impl fmt::Debug for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Accounts and tokens are in there.
+        // Accounts and tokens are secret.
         f.debug_struct("Cloud")
             .field("now", &self.now)
             .field("devices", &self.devices.len())

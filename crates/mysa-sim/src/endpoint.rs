@@ -1,4 +1,4 @@
-//! Which HTTP requests a fault applies to.
+//! Endpoints: the HTTP requests that a fault applies to.
 
 use alloc::string::String;
 
@@ -27,25 +27,25 @@ pub enum Endpoint {
     Identity,
     /// `GetCredentialsForIdentity`.
     Credentials,
-    /// The broker's host: refused upgrades, and requests that are no upgrade.
+    /// Requests to the broker's host other than accepted upgrades.
     Broker,
     /// Both REST hosts.
     Rest,
-    /// The older REST host alone.
+    /// The older REST host only.
     LegacyHost,
-    /// The newer REST host alone.
+    /// The newer REST host only.
     BackendHost,
     /// REST paths with this prefix.
     Path(String),
     /// Structured routes only.
     Structured,
-    /// REST requests that change something, on either service.
+    /// Writing REST requests of both services.
     Write,
-    /// Requests to the structured service that change something.
+    /// Writing requests to the structured service.
     StructuredWrite,
 }
 
-/// The service a host name stands for.
+/// Service behind a host name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Service {
     UserPool,
@@ -57,13 +57,13 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Whether AWS runs it, and words its errors.
+    /// Whether it is a service of AWS, with AWS's error format.
     pub(crate) const fn is_aws(self) -> bool {
         matches!(self, Self::UserPool | Self::IdentityPool | Self::Broker | Self::Things)
     }
 }
 
-/// A request as far as faults tell requests apart.
+/// The properties of a request by which faults select it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) service: Service,

@@ -15,7 +15,7 @@ use crate::endpoint::Endpoint;
 pub struct FaultPlan {
     /// Faults that last for a while.
     pub windows: Vec<Window>,
-    /// Incidents, each at its time.
+    /// Incidents and their times.
     pub events: Vec<(Duration, Incident)>,
 }
 
@@ -35,28 +35,28 @@ impl FaultPlan {
     }
 }
 
-/// A fault and the time it lasts.
+/// A fault and the window of time in which it applies.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Window {
-    /// First moment, from the birth of the cloud.
+    /// Start of the window, from the start of the cloud.
     pub from: Duration,
-    /// First moment after it.
+    /// End of the window, exclusive.
     pub until: Duration,
-    /// Number of times it applies at most; `None` is without limit. Only faults that answer something are counted.
+    /// Maximum number of times it applies; `None` means no limit. Only faults that answer a request are counted.
     pub times: Option<u32>,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl Window {
-    /// A fault that applies each time within its window.
+    /// Creates a fault that applies whenever it can within its window.
     #[must_use]
     pub const fn new(from: Duration, until: Duration, fault: Fault) -> Self {
         Self { from, until, times: None, fault }
     }
 
-    /// A fault that applies from now on, at most `times` times.
+    /// Creates a fault that applies from now on, at most `times` times.
     #[must_use]
     pub const fn times(times: u32, fault: Fault) -> Self {
         Self { from: Duration::ZERO, until: Duration::MAX, times: Some(times), fault }
@@ -67,13 +67,13 @@ impl Window {
     }
 }
 
-/// Something that goes wrong for a while.
+/// A fault that lasts for a while.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
     /// An HTTP endpoint misbehaves.
     Http(Endpoint, HttpFault),
-    /// TLS handshakes take so much longer.
+    /// TLS handshakes are delayed by this time.
     SlowHandshake(Duration),
     /// WebSocket upgrades are answered with this status.
     RefuseUpgrade(u16),
@@ -89,65 +89,65 @@ pub enum Fault {
     CloseOnConnect(Closing),
     /// Each connection is closed this long after its CONNACK.
     CloseAfterConnect {
-        /// Time from the CONNACK to the end.
+        /// Time after the CONNACK.
         after: Duration,
-        /// How it ends.
+        /// How the connection is closed.
         closing: Closing,
     },
     /// A connection that sends more than `packets` within its first second is closed.
     CloseOnBurst {
         /// Packets allowed, CONNECT included.
         packets: u32,
-        /// How it ends.
+        /// How the connection is closed.
         closing: Closing,
     },
     /// The first PUBLISH of a client closes its connection; the message is not passed on.
     CloseOnPublish(Closing),
-    /// SUBSCRIBE to a topic that ends so (`/batch`) closes the connection.
+    /// A SUBSCRIBE to a topic with this end, such as `/batch`, closes the connection.
     CloseOnSubscribe {
         /// End of the topic filter; empty for every one.
         suffix: String,
-        /// How it ends.
+        /// How the connection is closed.
         closing: Closing,
     },
-    /// Publishes of clients vanish: no PUBACK, not passed on.
+    /// Publishes of clients are dropped without a PUBACK.
     EatPublishes,
-    /// Publishes of clients are passed on, but PUBACK is not sent.
+    /// Publishes of clients are delivered, but PUBACK is not sent.
     EatPubacks,
     /// SUBSCRIBE takes effect, but SUBACK is not sent.
     EatSubacks,
-    /// SUBACK carries these codes, whatever was asked; they may be too few or too many.
+    /// SUBACK carries these codes for any request; there may be too few or too many.
     SubackCodes(Vec<u8>),
-    /// SUBACK carries another packet id than was asked with.
+    /// SUBACK carries another packet id than the SUBSCRIBE.
     SubackWrongId,
     /// Subscriptions to this device's topics are answered with 0x80.
     RefuseDevice(DeviceId),
-    /// Only so many filters of each SUBSCRIBE are granted, the first ones; the rest are answered with 0x80.
+    /// Only this many filters of each SUBSCRIBE are granted, the first ones; the others are answered with 0x80.
     GrantFirst(usize),
-    /// Subscriptions are granted, but no message of this device is delivered; `None` is all of them.
+    /// Subscriptions are granted, but no message of this device is delivered; `None` means all devices.
     DeliverNothing(Option<DeviceId>),
-    /// A granted subscription to a thermostat's `/out` topic is followed by a retained status of so long ago, set one
-    /// degree higher and in a room one degree colder than now; `None` is a status whose `time` is 0.
+    /// A granted subscription to a thermostat's `/out` topic is followed by a retained status of this age, with a
+    /// setpoint one degree higher and a room one degree colder than now; `None` is a status whose `time` is 0.
     Retained(Option<Duration>),
-    /// A command that follows a command to another device of the account within this time vanishes: PUBACK is sent, and
-    /// neither the device nor a subscriber receives it. The time runs from the last command that got through.
+    /// A command that follows one to another device of the account within this time is dropped: PUBACK is sent, and
+    /// neither the device nor a subscriber receives it. The time counts from the last command that was delivered.
     DropBursts(Duration),
-    /// The broker reads nothing: what clients send waits, and is handled when the fault ends. Messages to clients go
-    /// out, and nobody is dropped for silence.
+    /// The broker reads nothing: bytes of clients wait until the fault ends. Messages to clients are sent, and no
+    /// client is disconnected for silence.
     StopReading,
     /// PINGREQ is not answered.
     EatPings,
-    /// Nothing a client sends arrives, though the connection stands.
+    /// Bytes from clients are lost, while the connection stays open.
     BlackholeIn,
-    /// Nothing the broker sends arrives, though the connection stands.
+    /// Bytes from the broker are lost, while the connection stays open.
     BlackholeOut,
     /// Each message to clients is sent twice.
     Duplicate,
     /// Messages to clients that ask for QoS 1 are sent with QoS 1, whatever the thermostat used.
     RaiseQos,
-    /// The policy denies every publish to clients, as the modern identity pool's does.
+    /// The policy denies every publish by clients, as that of the modern identity pool does.
     DenyPublish,
-    /// A thermostat misbehaves; `None` is all of them.
+    /// A thermostat misbehaves; `None` means all thermostats.
     Device(Option<DeviceId>, DeviceFault),
     /// REST lists leave out this device.
     OmitDevice(DeviceId),
@@ -155,19 +155,19 @@ pub enum Fault {
     OmitState(DeviceId),
     /// REST states stay as they were when the fault began.
     FreezeStates,
-    /// The structured service accepts updates and does nothing with them.
+    /// The structured service accepts updates and does not apply them.
     DesiredOnly,
-    /// The `Date` header of these answers is wrong by so many seconds.
+    /// The `Date` header of these answers is wrong by this many seconds.
     DateShift(Endpoint, i64),
 }
 
-/// What can be wrong with a thermostat.
+/// A fault of a thermostat.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum DeviceFault {
-    /// Its Wi-Fi is gone; it goes on heating.
+    /// It has no Wi-Fi and continues to heat.
     Offline,
-    /// It has no power. It boots when power comes back.
+    /// It has no power. It boots when power returns.
     Powerless,
     /// It ignores commands.
     IgnoreCommands,
@@ -181,86 +181,86 @@ pub enum DeviceFault {
     AckWithoutApplying,
     /// It acknowledges commands with `success` 0.
     Refuse,
-    /// Its acknowledgements come this much later.
+    /// Its acknowledgements are delayed by this time.
     DelayAcks(Duration),
-    /// Messages to it overtake each other, and so do its acknowledgements.
+    /// Messages to it and its acknowledgements may arrive out of order.
     Reorder,
     /// Its clock is wrong by this many seconds.
     ClockShift(i64),
-    /// Its statuses end after `"body":`.
+    /// Its statuses are truncated after `"body":`.
     Truncate,
-    /// This is sent in place of each of its statuses.
+    /// Each of its statuses is replaced by this text.
     Replace(String),
 }
 
-/// How an HTTP endpoint misbehaves.
+/// A fault of an HTTP endpoint.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum HttpFault {
     /// This status with a body of JSON: `{"error":…,"message":…}`.
     Status(u16),
-    /// Status 429 and `Retry-After` of so many seconds.
+    /// Status 429 with `Retry-After` in seconds.
     Throttle(u32),
-    /// An error as AWS's services word it: status 400 and this `__type`.
+    /// An error in AWS's format: status 400 and this `__type`.
     Exception(String),
-    /// This status, and the page of a proxy or a captive portal.
+    /// This status with the HTML page of a proxy or a captive portal.
     Html(u16),
-    /// This status and these bytes.
+    /// This status with this body.
     Body(u16, Vec<u8>),
     /// No answer, ever.
     Hang,
     /// The connection is reset.
     Reset,
-    /// The answer is right, and late.
+    /// The answer is correct and delayed by this time.
     Delay(Duration),
-    /// The request is carried out, and this happens to its answer.
+    /// The request is carried out, and this fault applies to its answer.
     AfterServing(Box<HttpFault>),
-    /// Successful answers to GET come from a cache: the first one is kept and repeated while the fault lasts. `Date` and
-    /// `Age` say that it was so old when it was kept.
+    /// Successful answers to GET come from a cache: the first one is kept and repeated while the fault lasts. Its
+    /// `Date` and `Age` state that it had this age when it was kept.
     Cached(Duration),
 }
 
-/// How a connection ends, as its other end sees it.
+/// How a connection is closed, as seen by the client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a network that misses one must not compile")]
 pub enum Closing {
-    /// A WebSocket close frame with this code, or without any (which a client reports as 1005).
+    /// A WebSocket close frame with this code, or without a code (reported as 1005).
     Frame(Option<u16>),
-    /// The TCP connection is cut, without a close frame (1006).
+    /// The TCP connection is cut without a close frame (reported as 1006).
     Cut,
 }
 
-/// Something that happens once.
+/// An event that happens once.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Incident {
     /// Every connection is closed.
     CloseAll(Closing),
-    /// Every id, access and refresh token of this account is void.
+    /// All id, access and refresh tokens of this account become invalid.
     RevokeTokens(String),
     /// Id and access tokens of all accounts expire.
     ExpireTokens,
-    /// AWS credentials expire. Connections that stand are not cut.
+    /// All AWS credentials expire. Open connections are kept.
     ExpireCredentials,
-    /// The password is changed, and tokens are void.
+    /// The password is changed, and all tokens become invalid.
     ChangePassword(String, String),
     /// A thermostat restarts.
     Reboot(DeviceId),
-    /// A person sets a thermostat to so many degrees, °C.
+    /// A person sets a thermostat to this temperature, °C.
     Press(DeviceId, f64),
     /// A person switches a thermostat to this mode.
     PressMode(DeviceId, Mode),
-    /// The schedule service sends a thermostat a command for so many degrees, and for this mode if there is one.
+    /// The schedule service sends a thermostat a command with this setpoint, °C, and this mode, if any.
     Schedule(DeviceId, f64, Option<Mode>),
-    /// Another app of the account sends a thermostat a command for so many degrees, a mode, or both.
+    /// Another app of the account sends a thermostat a command with a setpoint, °C, a mode, or both.
     OtherApp(DeviceId, Option<f64>, Option<Mode>),
-    /// These bytes are published on this topic. On an `/in` topic they come from another app.
+    /// These bytes are published on this topic; on an `/in` topic, on behalf of another app.
     Publish(String, Vec<u8>),
     /// The device leaves its account.
     Remove(DeviceId),
 }
 
-/// What is wrong with the delivery of messages to clients.
+/// Faults of the delivery of messages to clients.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeliveryFaults {
     pub(crate) raise_qos: bool,
@@ -279,7 +279,7 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn new(plan: FaultPlan, born: Duration) -> Self {
         let mut events = plan.events;
-        // Stable, so that what was planned first for a moment happens first. Last is next.
+        // A stable sort keeps the order of incidents planned for the same time. The last element is the next one.
         events.sort_by_key(|(at, _)| *at);
         events.reverse();
         Self { windows: plan.windows, events, born }
@@ -297,13 +297,13 @@ impl Faults {
         at.saturating_sub(self.born)
     }
 
-    /// The next thing that happens, if it is due.
+    /// Removes and returns the next incident, if it is due.
     pub(crate) fn due(&mut self, at: Duration) -> Option<Incident> {
         let age = self.since_birth(at);
         self.events.pop_if(|(due, _)| *due <= age).map(|(_, incident)| incident)
     }
 
-    /// When something happens next, or a window opens or closes.
+    /// Time of the next incident, or of the next start or end of a window.
     pub(crate) fn next_edge(&self, at: Duration) -> Option<Duration> {
         let age = self.since_birth(at);
         let edges =
@@ -314,7 +314,7 @@ impl Faults {
             .and_then(|edge| self.born.checked_add(edge))
     }
 
-    /// The first fault in force that `matches`, counted as having struck.
+    /// Returns the first active fault that `matches`, and counts it.
     pub(crate) fn strike<T>(&mut self, at: Duration, matches: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         let age = self.since_birth(at);
         for window in self.windows.iter_mut().filter(|window| window.covers(age)) {
@@ -330,13 +330,13 @@ impl Faults {
         self.strike(at, |candidate| (candidate == fault).then_some(())).is_some()
     }
 
-    /// Whether `fault` is in force, without counting.
+    /// Whether `fault` is active. Does not count it.
     pub(crate) fn holds(&self, at: Duration, matches: impl Fn(&Fault) -> bool) -> bool {
         let age = self.since_birth(at);
         self.windows.iter().any(|window| window.covers(age) && matches(&window.fault))
     }
 
-    /// What is wrong with the delivery of messages of `device`, in one pass: this runs for every message.
+    /// Delivery faults of `device`, collected in one pass because this runs for every message.
     pub(crate) fn of_delivery(&self, at: Duration, device: DeviceId) -> DeliveryFaults {
         let age = self.since_birth(at);
         let mut found = DeliveryFaults::default();
@@ -353,7 +353,7 @@ impl Faults {
         found
     }
 
-    /// Everything that is wrong with `device`.
+    /// All active faults of `device`.
     pub(crate) fn of_device(&self, at: Duration, device: DeviceId) -> DeviceFaults {
         let age = self.since_birth(at);
         let mut found = DeviceFaults::default();
@@ -380,7 +380,7 @@ impl Faults {
         found
     }
 
-    /// What becomes of a status of `device` on its way.
+    /// Applies the faults that change a status of `device`.
     pub(crate) fn mangle(&mut self, at: Duration, device: DeviceId, payload: String) -> String {
         let fault = self.strike(at, |fault| match fault {
             Fault::Device(whose, fault @ (DeviceFault::Truncate | DeviceFault::Replace(_)))

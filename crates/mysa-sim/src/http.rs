@@ -11,7 +11,7 @@ use crate::Now;
 use crate::clock::http_date;
 use crate::endpoint::Service;
 
-/// An HTTP request as it arrived at the listener that answers for every host of the cloud.
+/// An HTTP request to any host of the cloud.
 #[derive(Clone, Copy)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct HttpRequest<'a> {
@@ -23,7 +23,7 @@ pub struct HttpRequest<'a> {
     pub path: &'a str,
     /// Query, still encoded, without the question mark; empty if there is none.
     pub query: &'a str,
-    /// Names in any case, and values.
+    /// Names, in any case, and values.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
@@ -48,7 +48,7 @@ impl<'a> HttpRequest<'a> {
 
 impl fmt::Debug for HttpRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Headers and body hold tokens and passwords' proofs.
+        // Headers and body hold tokens and password proofs.
         f.debug_struct("HttpRequest")
             .field("host", &self.host)
             .field("method", &self.method)
@@ -57,13 +57,13 @@ impl fmt::Debug for HttpRequest<'_> {
     }
 }
 
-/// What becomes of an HTTP request.
+/// Outcome of an HTTP request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a server that misses one must not compile")]
 pub enum HttpAnswer {
-    /// This answer.
+    /// Answered.
     Reply(HttpReply),
-    /// No answer, ever; keep the connection open until the client gives up.
+    /// Never answered; the connection stays open until the client gives up.
     Hang,
     /// The connection is reset without an answer.
     Reset,
@@ -75,11 +75,11 @@ pub enum HttpAnswer {
 pub struct HttpReply {
     /// Status code.
     pub status: u16,
-    /// Names in lower case, and values. `date` and `content-type` are always among them, `content-length` never.
+    /// Names, in lower case, and values. Always includes `date` and `content-type`, never `content-length`.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Time to wait before it is sent.
+    /// Delay before it is sent.
     pub delay: Duration,
 }
 
@@ -90,13 +90,13 @@ impl HttpReply {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The `Date` header: when the answer was made, by the clock of the server that made it.
+    /// The `Date` header: time of the answer by the clock of its server.
     #[must_use]
     pub fn date(&self) -> Option<&str> {
         self.header("date")
     }
 
-    /// The `Age` header: seconds the answer has been in a cache. Only answers from a cache have it.
+    /// The `Age` header: time in a cache, in seconds. Only cached answers have it.
     #[must_use]
     pub fn age(&self) -> Option<&str> {
         self.header("age")
@@ -114,7 +114,7 @@ impl fmt::Debug for HttpReply {
     }
 }
 
-/// Why a service of AWS does not do what it is asked: `__type` and `message`.
+/// Error of an AWS service: `__type` and `message`.
 #[derive(Debug)]
 pub(crate) struct Exception {
     pub(crate) name: String,
@@ -135,14 +135,14 @@ impl Exception {
     }
 }
 
-/// An answer in the making.
+/// Builder of an answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     status: u16,
     content_type: &'static str,
     extra: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    /// When it was made, if not now.
+    /// Time of the answer, if it is not now.
     made_at: Option<UnixTime>,
 }
 
@@ -197,7 +197,7 @@ impl Reply {
         }
     }
 
-    /// An error as a service of AWS words it. Its REST services name it in the header alone.
+    /// An error in AWS's format. AWS's REST services name its type only in a header.
     pub(crate) fn aws_error(service: Service, status: u16, name: &str, message: &str) -> Self {
         const TYPE: &str = "application/x-amz-json-1.1";
         let (content_type, body) = match service {
@@ -209,7 +209,7 @@ impl Reply {
         Self::text(status, content_type, body.to_string()).with("x-amzn-errortype", name)
     }
 
-    /// The answer of a service that fails with this status, as the service words it.
+    /// An error with this status in the format of the service.
     pub(crate) fn failure(service: Service, status: u16) -> Self {
         let name = match status {
             429 => "TooManyRequestsException",
@@ -223,7 +223,7 @@ impl Reply {
         }
     }
 
-    /// Lets a page of any origin call a service of AWS.
+    /// Adds the CORS headers with which a page of any origin may call a service of AWS.
     pub(crate) fn preflight() -> Self {
         const HEADERS: &str = "authorization,cache-control,content-type,x-amz-target,x-amz-user-agent";
         Self::text(200, "text/plain", "")
@@ -243,7 +243,7 @@ impl Reply {
         self
     }
 
-    /// The whole answer; its `Date` is wrong by `shift` seconds.
+    /// Finishes the answer; its `Date` is wrong by `shift` seconds.
     pub(crate) fn finish(self, now: Now, shift: i64, delay: Duration) -> HttpReply {
         let mut headers = self.extra;
         headers.push(("content-type", self.content_type.into()));
@@ -253,7 +253,7 @@ impl Reply {
     }
 }
 
-/// An answer that a cache keeps.
+/// A cached answer.
 #[derive(Debug)]
 pub(crate) struct CachedReply {
     content_type: &'static str,
@@ -264,7 +264,7 @@ pub(crate) struct CachedReply {
 }
 
 impl CachedReply {
-    /// Keeps a successful answer as if it had been made `age` ago.
+    /// Caches a successful answer as if it were `age` old.
     pub(crate) fn new(reply: &Reply, now: Now, age: Duration) -> Option<Self> {
         let millis = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         (reply.status == 200).then(|| Self {
@@ -288,7 +288,7 @@ pub(crate) fn header<'a>(headers: &[(&'a str, &'a str)], name: &str) -> Option<&
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
-/// Undoes percent-encoding; what is not hexadecimal stays as it is.
+/// Decodes percent-encoding; invalid escapes are kept.
 pub(crate) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Incidents: a person presses a button, connections are cut, tokens expire.
+//! Incidents, such as a press of a button, cut connections and expired tokens.
 
 use alloc::format;
 use alloc::string::ToString as _;
@@ -49,7 +49,7 @@ impl Cloud {
         pressed
     }
 
-    /// Makes something happen at once, as [`crate::FaultPlan::events`] does at its time.
+    /// Applies an incident now, as [`crate::FaultPlan::events`] does at its time.
     pub fn act(&mut self, now: Now, incident: Incident) {
         self.advance(now);
         self.perform(self.now, incident);
@@ -97,7 +97,7 @@ impl Cloud {
         }
     }
 
-    /// Sends a thermostat the command of a schedule or of another app. Both pass through the broker like any other.
+    /// Sends a thermostat the command of a schedule or of another app, through the broker like any other command.
     fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &ParsedCommand) {
         let Some(&index) = self.by_id.get(&id) else { return };
         let device = &self.devices[index];
@@ -107,7 +107,7 @@ impl Cloud {
         self.forwarded += 1;
         let secs = now.wall.as_secs();
         let (source, request) = match origin {
-            // The schedule service counts its messages by seconds; two of one second would share an id.
+            // The schedule service numbers its messages by seconds; two in one second would share an id.
             Origin::Schedule => (json!({ "type": 302, "ref": "" }), secs + self.forwarded),
             _ => {
                 let user = &self.pool.accounts[device.account].user_id;
@@ -123,7 +123,7 @@ impl Cloud {
     }
 }
 
-/// The command for so many degrees and a mode. What a thermostat does not do, it refuses itself.
+/// A command with a setpoint and a mode. The thermostat itself refuses what it does not support.
 fn wanted(degrees: Option<f64>, mode: Option<Mode>) -> ParsedCommand {
     let setpoint = degrees.and_then(Celsius::from_degrees).map(Celsius::as_hundredths);
     ParsedCommand { setpoint, mode, ..ParsedCommand::default() }

@@ -1,8 +1,8 @@
-//! The Mysa cloud as one state machine: user pool, identity pool, REST service, IoT broker, and thermostats in rooms
-//! that cool when nobody heats them. No I/O, no clock, no randomness but the seed.
+//! The Mysa cloud as one state machine: user pool, identity pool, REST service, IoT broker, and thermostats in
+//! simulated rooms. No I/O, no clock, no randomness but the seed.
 //!
-//! It is a test bench for programs that talk to that cloud: pair it with a client in memory under virtual time, or put
-//! a TLS listener in front of it. Everything that can go wrong is data, see [`FaultPlan`].
+//! It is a test bench for clients of that cloud: pair it with a client in memory under virtual time, or put a TLS
+//! listener in front of it. All faults are data, see [`FaultPlan`].
 //!
 //! ```
 //! use core::time::Duration;
@@ -26,9 +26,9 @@
 //! # Ok::<(), &str>(())
 //! ```
 //!
-//! What is observed, and by whom, is in the protocol's fact sheet; what is guessed follows AWS's documentation. Where a
-//! real cloud's behaviour is in doubt, [`Rules`] makes it a setting. The crate shares no decision with the client it
-//! tests: it has its own tables of modes and models, its own writers, its own control.
+//! Behaviour that was observed follows the observations; the rest follows AWS's documentation. Where the real cloud's
+//! behaviour is in doubt, [`Rules`] makes it a setting. The crate shares no decision with the client it tests: it has
+//! its own tables of modes and models, its own writers and its own control loop.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The few functions `core` has no floating point version of, written out so that every machine agrees on every bit.
+//! Floating-point functions that `core` lacks. They give the same bits on every machine.
 
 /// e to the power of `-x`, for `x` of 0 or more.
 pub(crate) fn decay(x: f64) -> f64 {
@@ -20,10 +20,10 @@ pub(crate) fn decay(x: f64) -> f64 {
     sum * f64::from_bits((1023 - k) << 52)
 }
 
-/// Cosine of a full turn times `turns`, by Bhaskara's formula: within 0.002, which is nothing to the weather.
+/// Cosine of `turns` full turns by Bhaskara's formula; its error of 0.002 does not matter to the weather.
 pub(crate) fn cos_turn(turns: f64) -> f64 {
     let phase = turns - floor(turns);
-    // As a part of a half turn: 0 where the cosine is 1, 1 where it is -1.
+    // Fraction of a half turn: 0 where the cosine is 1, 1 where it is -1.
     let x = 2.0 * if phase < 0.5 { phase } else { 1.0 - phase };
     let bow = |v: f64| (1.0 - 4.0 * v * v) / (1.0 + v * v);
     if x < 0.5 { bow(x) } else { -bow(1.0 - x) }

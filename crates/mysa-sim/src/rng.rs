@@ -1,7 +1,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// SplitMix64: the one source of chance in the simulation. Not for secrets that matter.
+/// SplitMix64, the only source of randomness in the simulation. Not for real secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
@@ -10,7 +10,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator of its own for one purpose, so that a draw more here changes nothing there.
+    /// A separate generator for one purpose, so that an additional draw changes nothing elsewhere.
     pub(crate) fn fork(&self, label: u64) -> Self {
         Self(mix(self.0 ^ mix(label.wrapping_add(GOLDEN))))
     }
@@ -75,7 +75,7 @@ impl Rng {
     }
 }
 
-/// Chance without memory: the same key gives the same number for ever.
+/// Stateless randomness: the same key always gives the same number.
 pub(crate) fn hash(seed: u64, key: u64) -> u64 {
     mix(mix(seed ^ GOLDEN) ^ key.wrapping_mul(GOLDEN))
 }

@@ -8,20 +8,20 @@ use mysa_proto::DeviceId;
 use crate::fault::FaultPlan;
 use crate::{Mode, RoomSpec, Weather};
 
-/// Everything a simulated cloud is born with. [`CloudSpec::default`] has Mysa's public names and nobody in it;
+/// Specification of a simulated cloud. [`CloudSpec::default`] has Mysa's public names and no accounts;
 /// [`CloudSpec::demo`] has one account with a home of five thermostats.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CloudSpec {
-    /// Who has an account, and what is in their homes.
+    /// Accounts with their homes.
     pub accounts: Vec<AccountSpec>,
     /// Names of pools and hosts.
     pub names: Names,
-    /// How strict the services are.
+    /// Strictness of the services.
     pub rules: Rules,
-    /// What goes wrong, and when.
+    /// Faults and incidents with their times.
     pub faults: FaultPlan,
-    /// Days of energy history before the birth of the cloud, reckoned from the weather. Default 0.
+    /// Days of energy history before the start, computed from the weather. Default 0.
     pub history_days: u32,
 }
 
@@ -77,17 +77,17 @@ impl CloudSpec {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AccountSpec {
-    /// What is typed to sign in; compared without regard to case.
+    /// Name for sign-in; compared without regard to case.
     pub email: String,
     /// The password.
     pub password: String,
-    /// The UUID that is the user's name everywhere else. Drawn from the seed where it is empty.
+    /// UUID of the user. Drawn from the seed if empty.
     pub user_id: String,
-    /// What is asked after the password, in order. Default: nothing.
+    /// Challenges after the password, in order. Default: none.
     pub challenges: Vec<ChallengeSpec>,
-    /// Whether it can sign in. Default: it can.
+    /// State at the user pool. Default: sign-in is possible.
     pub status: AccountStatus,
-    /// The homes. Their devices are the account's.
+    /// Homes. Their devices belong to the account.
     pub homes: Vec<HomeSpec>,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Debug for AccountSpec {
     }
 }
 
-/// A question after the password.
+/// A challenge after the password.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ChallengeSpec {
@@ -125,11 +125,11 @@ pub enum ChallengeSpec {
     Email(String),
     /// `SOFTWARE_TOKEN_MFA`, answered with this code.
     SoftwareToken(String),
-    /// `SELECT_MFA_TYPE`, offering these; any of them is taken.
+    /// `SELECT_MFA_TYPE` with these options; each is accepted.
     Select(Vec<String>),
-    /// `NEW_PASSWORD_REQUIRED`: any new password is taken, and is the password from then on.
+    /// `NEW_PASSWORD_REQUIRED`: any new password is accepted and becomes the password.
     NewPassword,
-    /// A challenge of this name, which nothing answers.
+    /// A challenge of this name, which no answer satisfies.
     Other(String),
 }
 
@@ -137,7 +137,7 @@ pub enum ChallengeSpec {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AccountStatus {
-    /// It can sign in.
+    /// Sign-in is possible.
     #[default]
     Confirmed,
     /// Sign-in ends in `UserNotConfirmedException`, even with the right password.
@@ -150,17 +150,17 @@ pub enum AccountStatus {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HomeSpec {
-    /// Its UUID. Drawn from the seed where it is empty.
+    /// UUID. Drawn from the seed if empty.
     pub id: String,
-    /// What people call it.
+    /// Name.
     pub name: String,
-    /// Name of its time zone; days begin by `utc_offset`, all year round.
+    /// Name of its time zone. Days begin by `utc_offset` all year round.
     pub time_zone: String,
     /// Local time less UTC, in seconds.
     pub utc_offset: i64,
-    /// Price of a kilowatt hour, as the home record has it.
+    /// Price of a kilowatt hour in the home record.
     pub rate: String,
-    /// The climate outside.
+    /// Climate at the home.
     pub weather: Weather,
     /// Its thermostats.
     pub devices: Vec<DeviceSpec>,
@@ -186,11 +186,11 @@ impl HomeSpec {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceSpec {
-    /// Its id: in lower case, twelve hex digits in every capture.
+    /// Id: twelve lower-case hex digits in every capture.
     pub id: DeviceId,
-    /// The model string of its record, such as `BB-V2-0`. Unknown ones are listed and do nothing.
+    /// Model string of its record, such as `BB-V2-0`. Unknown models are listed and do nothing.
     pub model: String,
-    /// What people call it.
+    /// Name.
     pub name: String,
     /// Power of the heater it switches, W. Default 1500.
     pub rated_watts: f64,
@@ -232,7 +232,7 @@ pub struct Names {
     pub modern_client: String,
     /// Identity pool whose members may publish and receive.
     pub legacy_identity_pool: String,
-    /// Identity pool whose members may connect and subscribe, no more.
+    /// Identity pool whose members may only connect and subscribe.
     pub modern_identity_pool: String,
     /// Host of the user pool's service.
     pub user_pool_host: String,
@@ -276,7 +276,7 @@ impl Names {
     }
 }
 
-/// How strict the services are. The defaults are what has been observed, or what AWS documents.
+/// Strictness of the services. The defaults are what was observed or what AWS documents.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rules {
@@ -286,44 +286,45 @@ pub struct Rules {
     pub refresh_life: Duration,
     /// Life of AWS credentials. Default one hour.
     pub credential_life: Duration,
-    /// Whether each refresh replaces the refresh token, and refreshing by `InitiateAuth` is refused. Default no.
+    /// Whether each refresh replaces the refresh token and `InitiateAuth` refuses to refresh. Default no.
     pub rotation: bool,
-    /// Whether `Authorization: Bearer …` is taken as well as the bare id token. Default no: it was seen refused.
+    /// Whether `Authorization: Bearer …` is accepted besides the bare id token. Default no: it was observed to be
+    /// refused.
     pub bearer: bool,
-    /// Requests to the user pool that are answered in one second; more are throttled. Default 50.
+    /// Maximum requests per second to the user pool; more are throttled. Default 50.
     pub sign_in_rate: u32,
     /// Life of a WebSocket connection. Default 24 hours.
     pub connection_life: Duration,
-    /// How long the broker remembers a client that connected without asking for a clean session, counted from the end of
-    /// its connection. Default one hour.
+    /// Time for which the broker keeps the session of a client that did not ask for a clean one, from the end of its
+    /// connection. Default one hour.
     pub session_life: Duration,
-    /// How long the broker waits for a PUBACK before it sends again. Default 5 seconds.
+    /// Time after which the broker repeats a publish without PUBACK. Default 5 seconds.
     pub redelivery: Duration,
-    /// Factor on the time that clients are given for CONNECT and PUBACK, and on the silence that their keep-alive allows
-    /// them: how much faster the cloud's clock runs than theirs. Default 1.
+    /// Factor on the time limits for CONNECT, PUBACK and keep-alive of clients: the speed of the cloud's clock relative
+    /// to theirs. Default 1.
     pub patience: f64,
-    /// Whether `+` and `#` are granted for the account's own devices. Default no: nobody has shown that they are.
+    /// Whether `+` and `#` are granted for the account's own devices. Default no: there is no witness that they are.
     pub wildcards: bool,
-    /// What becomes of a subscription the policy does not allow. Default [`Denial::Refuse`].
+    /// Response to a subscription that the policy denies. Default [`Denial::Refuse`].
     pub denied_subscribe: Denial,
-    /// What becomes of a publish the policy does not allow. Default [`Denial::Disconnect`].
+    /// Response to a publish that the policy denies. Default [`Denial::Disconnect`].
     pub denied_publish: Denial,
 }
 
-/// How the broker turns something down.
+/// Response of the broker to a denied request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Denial {
-    /// Says so in the packet meant for it: 0x80 in a SUBACK. A publish has no such packet, and gets silence.
+    /// Refusal in the acknowledgement: 0x80 in a SUBACK. MQTT 3.1.1 has none for a publish, which is dropped silently.
     Refuse,
-    /// Drops the connection.
+    /// The connection is closed.
     Disconnect,
-    /// Says nothing.
+    /// No answer.
     Silence,
 }
 
 impl Rules {
-    /// So much time of a client, by the cloud's clock.
+    /// A duration of a client's clock, by the cloud's clock.
     pub(crate) fn for_client(&self, time: Duration) -> Duration {
         let secs = time.as_secs_f64() * self.patience;
         Duration::try_from_secs_f64(secs).unwrap_or(time)

@@ -1,4 +1,4 @@
-//! What a test can ask the cloud, and no client can.
+//! State of the cloud that tests can read and clients cannot.
 
 use core::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts};
 use crate::device::family::{Family, Mode};
 use crate::spec::Names;
 
-/// How often each thing has happened, since the birth of the cloud.
+/// Counters since the start of the cloud.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counters {
     /// HTTP requests of every kind.
     pub http_requests: u64,
-    /// Sign-ins by password that were begun.
+    /// Sign-ins by password that were started.
     pub sign_ins: u64,
-    /// Claims with a wrong password.
+    /// Sign-ins with a wrong password.
     pub wrong_passwords: u64,
-    /// Refreshes that were asked for.
+    /// Requests for a token refresh.
     pub refreshes: u64,
-    /// AWS credentials handed out.
+    /// AWS credentials issued.
     pub grants: u64,
     /// REST requests.
     pub rest_requests: u64,
@@ -29,7 +29,7 @@ pub struct Counters {
     pub settings_writes: u64,
     /// Updates of the structured service that were accepted.
     pub structured_updates: u64,
-    /// REST requests that would do harm: claims, deletions, firmware.
+    /// Dangerous REST requests: claims, deletions, firmware.
     pub dangerous_requests: u64,
     /// WebSocket upgrades accepted.
     pub upgrades: u64,
@@ -37,7 +37,7 @@ pub struct Counters {
     pub refused_upgrades: u64,
     /// CONNECTs accepted.
     pub connects: u64,
-    /// CONNECTs refused because the same client id had sent one within the second before.
+    /// CONNECTs refused because the client id had sent another within the last second.
     pub hasty_connects: u64,
     /// Connections closed because a newer one took their client id.
     pub kicked: u64,
@@ -47,73 +47,73 @@ pub struct Counters {
     pub publishes: u64,
     /// PUBLISH packets to clients.
     pub delivered: u64,
-    /// Messages lost to a bound.
+    /// Messages dropped because a queue was full.
     pub dropped: u64,
-    /// Commands that a fault dropped because they followed one to another device too soon.
+    /// Commands dropped by [`Fault::DropBursts`](crate::Fault::DropBursts).
     pub dropped_bursts: u64,
-    /// Most connections that stood at once.
+    /// Maximum number of simultaneous connections.
     pub most_connections: u64,
 }
 
-/// The truth about a thermostat, which no client can see.
+/// True state of a thermostat, which no client can see.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GroundTruth {
-    /// Which one.
+    /// Id.
     pub id: DeviceId,
-    /// What kind.
+    /// Family.
     pub family: Family,
-    /// What it is set to.
+    /// Setpoint.
     pub setpoint: Celsius,
-    /// What it is set to do.
+    /// Mode.
     pub mode: Mode,
-    /// Whether its heater, or compressor, takes power at this moment.
+    /// Whether its heater or compressor draws power now.
     pub heating: bool,
-    /// Power it takes at this moment, W.
+    /// Power drawn now, W.
     pub watts: f64,
-    /// Power of its heater, W.
+    /// Rated power of its heater, W.
     pub rated_watts: f64,
     /// Room temperature, °C.
     pub room: f64,
-    /// Floor temperature where the floor is heated, °C.
+    /// Floor temperature, °C, if the floor is heated.
     pub floor: Option<f64>,
     /// Outdoor temperature, °C.
     pub outdoors: f64,
-    /// Energy since the birth of the cloud, kWh.
+    /// Energy since the start of the cloud, kWh.
     pub energy: f64,
     /// Whether its buttons are locked.
     pub locked: bool,
-    /// Whether live reporting runs.
+    /// Whether live reporting is active.
     pub live: bool,
-    /// Whether it left the account by a pairing reset.
+    /// Whether a pairing reset removed it from the account.
     pub unpaired: bool,
-    /// Times it has booted, the first included.
+    /// Number of boots, including the first.
     pub boots: u32,
-    /// What it has received.
+    /// Numbers of received messages.
     pub messages: MessageCounts,
-    /// Commands and button presses it has acted on or refused.
+    /// Number of commands and button presses that it applied or refused.
     pub commands: u64,
 }
 
 impl Cloud {
-    /// Time since the birth of the cloud, as of the last call.
+    /// Time since the start of the cloud, as of the last call.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.faults.since_birth(self.now.mono)
     }
 
-    /// The names by which clients find the services.
+    /// Names of pools and hosts.
     #[must_use]
     pub const fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Every thermostat's id, in the order of the spec.
+    /// Ids of all thermostats, in the order of the spec.
     pub fn device_ids(&self) -> impl Iterator<Item = DeviceId> + '_ {
         self.devices.iter().map(|device| device.thermostat.id)
     }
 
-    /// The truth about a thermostat as of the last call.
+    /// True state of a thermostat as of the last call.
     #[must_use]
     pub fn truth(&self, device: DeviceId) -> Option<GroundTruth> {
         let thermostat = &self.devices.get(*self.by_id.get(&device)?)?.thermostat;
@@ -141,19 +141,19 @@ impl Cloud {
         })
     }
 
-    /// What a thermostat is set to as of the last call. Cheap: nothing is computed, unlike for [`Cloud::truth`].
+    /// Settings of a thermostat as of the last call. Cheaper than [`Cloud::truth`], which computes the room.
     #[must_use]
     pub fn held(&self, device: DeviceId) -> Option<HeldSettings> {
         Some(self.devices.get(*self.by_id.get(&device)?)?.thermostat.held())
     }
 
-    /// The last commands and button presses of a thermostat, the oldest first; at most 256.
+    /// Last commands and button presses of a thermostat, oldest first; at most 256.
     pub fn command_records(&self, device: DeviceId) -> impl DoubleEndedIterator<Item = &CommandRecord> {
         let device = self.by_id.get(&device).and_then(|&index| self.devices.get(index));
         device.into_iter().flat_map(|device| device.thermostat.command_records.iter())
     }
 
-    /// How often each thing has happened.
+    /// Counters as of the last call.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let broker = self.broker.counts;
@@ -174,18 +174,18 @@ impl Cloud {
         }
     }
 
-    /// The connections that have sent CONNECT, and their client ids.
+    /// Connections that have sent CONNECT, with their client ids.
     pub fn clients(&self) -> impl Iterator<Item = (u64, &str)> {
         self.broker.clients()
     }
 
-    /// Subscriptions of all connections together.
+    /// Number of subscriptions of all connections.
     #[must_use]
     pub fn subscriptions(&self) -> usize {
         self.broker.subscriptions()
     }
 
-    /// The cloud's civil time as of the last call.
+    /// Civil time of the cloud as of the last call.
     #[must_use]
     pub const fn wall(&self) -> UnixTime {
         self.now.wall

@@ -44,7 +44,7 @@ impl Account {
         self.email.eq_ignore_ascii_case(name) || self.user_id == name
     }
 
-    /// What the pool keeps of the password. Reckoned when it is first needed: it costs an exponentiation.
+    /// SRP verifier of the password. Computed on first use, because it costs an exponentiation.
     pub(crate) fn verifier(&mut self, pool_name: &str) -> Option<&Verifier> {
         if self.verifier.is_none() {
             self.verifier = Verifier::new(pool_name, &self.user_id, &self.password, &self.salt).ok();
@@ -61,8 +61,8 @@ impl Account {
         now < self.locked_until
     }
 
-    /// A wrong password. From the fifth on the account is locked, each time for twice as long, up to a quarter of an
-    /// hour.
+    /// Records a wrong password. From the fifth on, the account is locked, for twice as long each time, up to 15
+    /// minutes.
     pub(crate) fn fail(&mut self, now: Duration) {
         self.failures = self.failures.saturating_add(1);
         if let Some(power) = self.failures.checked_sub(5) {

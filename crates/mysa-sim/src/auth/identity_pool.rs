@@ -12,16 +12,16 @@ use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{Names, Rules};
 
-/// What the members of an identity pool may do at the broker.
+/// Permissions of an identity pool's members at the broker.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Reach {
     /// Connect, subscribe, publish, receive.
     Full,
-    /// Connect and subscribe: every publish is denied, and no message comes.
+    /// Connect and subscribe; publishing and receiving are denied.
     SubscribeOnly,
 }
 
-/// AWS credentials that were handed out.
+/// Issued AWS credentials.
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) credentials: Credentials,
@@ -35,12 +35,12 @@ pub(crate) struct Lent {
 pub(crate) struct IdentityPool {
     identities: BTreeMap<String, (usize, Reach)>,
     lent: BTreeMap<String, Lent>,
-    /// Credentials that were handed out.
+    /// Issued credentials.
     pub(crate) grants: u64,
     rng: Rng,
 }
 
-/// Credentials remembered; what has expired goes first.
+/// Maximum number of stored credentials; expired ones are removed first.
 const REMEMBERED: usize = 1_024;
 
 impl IdentityPool {
@@ -114,7 +114,7 @@ impl IdentityPool {
         if account != owner {
             return Err(Exception::not_authorized("Access to Identity is forbidden."));
         }
-        // Real secrets and tokens hold characters that must be escaped in a URL: so do these.
+        // Real secrets and tokens hold characters that a URL must escape; these do as well.
         let key = format!("ASIA{}", self.rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
         let secret = self.rng.text(BASE64, 40);
         let token =
@@ -127,7 +127,7 @@ impl IdentityPool {
             }
         }
         let life = i64::try_from(rules.credential_life.as_millis()).unwrap_or(i64::MAX);
-        // A JSON number of seconds, and with a fraction: whoever reads it as an integer fails here, not in the field.
+        // A JSON number of seconds with a fraction, so that a client that expects an integer fails here.
         let expiration = now.wall.plus_millis(life).as_millis() as f64 / 1_000.0;
         let answer = json!({
             "Credentials": {
@@ -146,7 +146,7 @@ impl IdentityPool {
     }
 }
 
-/// The account behind the one member of `Logins`.
+/// Account of the single member of `Logins`.
 fn signed_in(
     now: Now,
     body: &Value,
@@ -166,7 +166,7 @@ fn signed_in(
             if tokens.knows(token) { "Invalid login token. Token expired" } else { "Invalid login token." };
         return Err(Exception::not_authorized(message));
     };
-    // The modern pool takes tokens of the modern client alone; the legacy pool takes both.
+    // The modern pool accepts only tokens of the modern client; the legacy pool accepts both.
     let welcome = reach == Reach::Full || issued.client == names.modern_client;
     if issued.token_use != TokenUse::Id || !welcome {
         return Err(Exception::not_authorized("Invalid login token. Incorrect token audience."));

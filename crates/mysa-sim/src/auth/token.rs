@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Now;
 
-/// Signs the tokens of the user pool. The core brings a cheap one; a server brings RS256, which third-party programs
-/// check against the pool's published keys.
+/// Signs the tokens of the user pool. This crate has HS256; a server adds RS256, which third-party programs check
+/// against the pool's published keys.
 pub trait TokenSigner: fmt::Debug + Send {
     /// `kid` of the tokens' header.
     fn key_id(&self) -> &str;
@@ -29,7 +29,7 @@ pub trait TokenSigner: fmt::Debug + Send {
     fn jwks(&self) -> String;
 }
 
-/// HS256 with a key nobody else has: good where nobody checks signatures but the cloud itself.
+/// HS256 with a private key, for tests in which only the cloud itself checks signatures.
 pub(crate) struct HmacSigner {
     key: [u8; 32],
 }
@@ -56,7 +56,7 @@ impl TokenSigner for HmacSigner {
     }
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {
-        // A key of any length will do for HMAC.
+        // HMAC accepts a key of any length.
         Hmac::<Sha256>::new_from_slice(&self.key)
             .map(|mut mac| {
                 mac.update(message);
@@ -70,35 +70,35 @@ impl TokenSigner for HmacSigner {
     }
 }
 
-/// What a token is good for.
+/// Use of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TokenUse {
     Id,
     Access,
 }
 
-/// A token that was handed out.
+/// An issued token.
 #[derive(Clone, Debug)]
 pub(crate) struct Issued {
     pub(crate) account: usize,
     pub(crate) client: String,
     pub(crate) token_use: TokenUse,
-    /// The sign-in it descends from.
+    /// Sign-in that it originates from.
     pub(crate) origin: u64,
     /// Its `exp` claim, seconds since the Unix epoch.
     exp: i64,
-    /// Set when it was made void before its time.
+    /// Whether it was revoked.
     void: bool,
 }
 
-/// Every token that was handed out and may still be good.
+/// All issued tokens that may still be valid.
 #[derive(Debug)]
 pub(crate) struct TokenIssuer {
     signer: Box<dyn TokenSigner>,
     issued: BTreeMap<[u8; 32], Issued>,
 }
 
-/// Tokens remembered; a pool that has issued more forgets the ones that expired.
+/// Maximum number of stored tokens; above it, expired ones are removed.
 const REMEMBERED: usize = 4_096;
 
 impl TokenIssuer {
@@ -110,7 +110,7 @@ impl TokenIssuer {
         self.signer.jwks()
     }
 
-    /// Signs `claims` and remembers the token.
+    /// Signs `claims` and stores the token.
     pub(crate) fn issue(&mut self, claims: &Value, issued: Issued, now: Now) -> String {
         let header = json!({ "kid": self.signer.key_id(), "alg": self.signer.algorithm() });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -127,12 +127,12 @@ impl TokenIssuer {
         token
     }
 
-    /// What `token` is, if it was handed out here and is good by its own `exp`.
+    /// The grant of `token`, if it was issued here and has not expired by its `exp`.
     pub(crate) fn check(&self, token: &str, now: Now) -> Option<&Issued> {
         self.issued.get(&digest(token)).filter(|issued| issued.is_good(now))
     }
 
-    /// Whether the token was handed out here, expired or not.
+    /// Whether the token was issued here, expired or not.
     pub(crate) fn knows(&self, token: &str) -> bool {
         self.issued.contains_key(&digest(token))
     }
@@ -141,7 +141,7 @@ impl TokenIssuer {
         self.issued.retain(|_, issued| !which(issued));
     }
 
-    /// Makes every token void before its time. A client cannot foresee it: `exp` lies ahead.
+    /// Revokes all tokens. A client cannot foresee it, because `exp` lies in the future.
     pub(crate) fn expire_all(&mut self) {
         for issued in self.issued.values_mut() {
             issued.void = true;

@@ -17,12 +17,12 @@ use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{AccountStatus, ChallengeSpec, Names, Rules};
 
-/// The user pool: who may sign in, and with what they may go on.
+/// The user pool: sign-in, challenges and tokens.
 #[derive(Debug)]
 pub(crate) struct UserPool {
     pub(crate) accounts: Vec<Account>,
     pub(crate) tokens: TokenIssuer,
-    /// Password sign-ins that were begun, and tokens that were refreshed.
+    /// Numbers of started sign-ins by password and of token refreshes.
     pub(crate) sign_ins: u64,
     pub(crate) refreshes: u64,
     pub(crate) wrong_passwords: u64,
@@ -62,7 +62,7 @@ struct Refresh {
     until: Duration,
 }
 
-/// Exchanges, challenge sessions and refresh tokens that are remembered.
+/// Maximum numbers of stored SRP exchanges, challenge sessions and refresh tokens.
 const EXCHANGES: usize = 64;
 const REFRESH_TOKENS: usize = 1_024;
 const CHALLENGE_LIFE: Duration = Duration::from_secs(180);
@@ -86,7 +86,7 @@ impl UserPool {
         }
     }
 
-    /// Answers one action of the service.
+    /// Handles one action of the service.
     pub(crate) fn handle(
         &mut self,
         now: Now,
@@ -113,7 +113,7 @@ impl UserPool {
         }
     }
 
-    /// Makes every token of an account void. Returns its index.
+    /// Revokes all tokens of an account. Returns its index.
     pub(crate) fn void_account(&mut self, name: &str) -> Option<usize> {
         let account = self.accounts.iter().position(|account| account.is_called(name))?;
         self.tokens.void(|issued| issued.account == account);
@@ -197,7 +197,7 @@ impl UserPool {
         let block = text(responses, "PASSWORD_CLAIM_SECRET_BLOCK");
         let found =
             self.exchanges.iter().position(|claimed| claimed.block == block && claimed.client == client);
-        // An exchange serves for one claim, or a password could be guessed with a single B.
+        // Each exchange accepts one claim; otherwise passwords could be guessed with one B.
         let claimed = found.and_then(|at| self.exchanges.remove(at)).ok_or_else(refused)?;
         let account = &mut self.accounts[claimed.account];
         if pool.now.mono >= claimed.until || !account.is_called(text(responses, "USERNAME")) {
@@ -225,7 +225,7 @@ impl UserPool {
         self.ask(pool, claimed.account, client, 0)
     }
 
-    /// Asks the account's next question, or hands out tokens.
+    /// Returns the account's next challenge, or tokens.
     fn ask(&mut self, pool: &Pool<'_>, account: usize, client: String, step: usize) -> Answer {
         let Some(challenge) = self.accounts[account].challenges.get(step) else {
             let origin = self.new_origin();
@@ -338,7 +338,7 @@ impl UserPool {
             }
             let origin = found.origin;
             self.refresh.retain(|_, refresh| refresh.origin != origin);
-            // Access tokens die with it; id tokens live on until they lapse, as AWS has it.
+            // Access tokens are revoked with it; id tokens stay valid until they expire, as with AWS.
             self.tokens.void(|issued| issued.origin == origin && issued.token_use == TokenUse::Access);
         }
         Ok(json!({}))
@@ -436,7 +436,7 @@ impl UserPool {
     }
 }
 
-/// What every action needs to know.
+/// Arguments of every action.
 struct Pool<'a> {
     now: Now,
     names: &'a Names,
@@ -454,7 +454,7 @@ impl Pool<'_> {
         Err(Exception::new("ResourceNotFoundException", &message))
     }
 
-    /// The part of the pool's id that is hashed with a password.
+    /// Part of the pool's id that is hashed with a password.
     fn name(&self) -> &str {
         self.names.user_pool.split_once('_').map_or(&*self.names.user_pool, |(_, name)| name)
     }

@@ -10,7 +10,7 @@ use crate::auth::identity_pool::Reach;
 use crate::broker::subscriptions::{Absent, Subscriptions};
 use crate::fault::Closing;
 
-/// Largest packet that is read: 128 KiB of payload, and room for the topic.
+/// Maximum packet size: 128 KiB of payload plus the topic.
 const MAX_PACKET: u32 = 128 * 1024 + 1_024;
 
 /// One WebSocket connection at the broker.
@@ -19,25 +19,25 @@ pub(crate) struct Connection {
     pub(crate) account: usize,
     pub(crate) reach: Reach,
     pub(crate) stream: Stream,
-    /// The name of the client once it has sent CONNECT.
+    /// Client id, after CONNECT.
     pub(crate) client: Option<String>,
     pub(crate) keep_alive: Duration,
     pub(crate) opened: Duration,
     pub(crate) heard: Duration,
-    /// When the connection has lived long enough, or CONNECT has not come.
+    /// End of the connection's life, or the deadline for CONNECT.
     pub(crate) ends: Duration,
-    /// When a fault closes it.
+    /// Time at which a fault closes it.
     pub(crate) doomed: Option<(Duration, Closing)>,
     pub(crate) packets: u32,
     pub(crate) publishes: (u64, u32),
     pub(crate) in_flight: BTreeMap<PacketId, InFlight>,
     pub(crate) subscriptions: Subscriptions,
-    /// It did not ask for a clean session.
+    /// Whether its session is kept: it did not ask for a clean one.
     pub(crate) lasting: bool,
-    /// What came for it while it was away, and when the next of it is sent.
+    /// Messages stored while it was disconnected, and when the next one is sent.
     pub(crate) backlog: VecDeque<(String, Vec<u8>)>,
     pub(crate) backlog_at: Duration,
-    /// What came while the broker read nothing.
+    /// Bytes received while the broker reads nothing.
     pub(crate) held: Vec<u8>,
     last_id: u16,
 }
@@ -52,7 +52,7 @@ pub(crate) struct InFlight {
 }
 
 impl Connection {
-    /// `connect_by` is when CONNECT must have come.
+    /// `connect_by` is the deadline for CONNECT.
     pub(crate) fn new(account: usize, reach: Reach, now: Duration, connect_by: Duration) -> Self {
         Self {
             account,
@@ -76,7 +76,7 @@ impl Connection {
         }
     }
 
-    /// When something happens to it unless its client speaks.
+    /// Next deadline, unless the client sends something.
     pub(crate) fn deadline(&self) -> Duration {
         let silence = self.heard.saturating_add(self.keep_alive + self.keep_alive / 2);
         let resend = self.in_flight.values().map(|waiting| waiting.resend_at).min().unwrap_or(Duration::MAX);
@@ -85,7 +85,7 @@ impl Connection {
         self.ends.min(silence).min(resend).min(doom).min(backlog)
     }
 
-    /// A packet id that is not in use.
+    /// Returns an unused packet id.
     pub(crate) fn next_id(&mut self) -> Option<PacketId> {
         for _ in 0..=self.in_flight.len() + 1 {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
@@ -96,10 +96,10 @@ impl Connection {
         None
     }
 
-    /// What is kept of it once it has ended; `None` if it asked for a clean session.
+    /// Session to keep after its end; `None` for a clean session.
     pub(crate) fn into_absent(self, until: Duration) -> Option<(String, Absent)> {
         let client = self.client.filter(|_| self.lasting)?;
-        // What was sent and not acknowledged is sent again.
+        // Unacknowledged messages are sent again.
         let sent = self.in_flight.into_values().map(|waiting| (waiting.topic, waiting.payload));
         let Self { account, reach, subscriptions, .. } = self;
         Some((

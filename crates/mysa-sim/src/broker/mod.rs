@@ -19,27 +19,27 @@ use crate::device::Device;
 use crate::fault::{Closing, DeliveryFaults, Fault, Faults};
 use crate::spec::Rules;
 
-/// Something the cloud wants done on a connection.
+/// Instruction of the cloud for a connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a server that misses one must not compile")]
 pub enum Output {
-    /// These bytes, as one binary frame or however the transport likes.
+    /// Send these bytes in one or several binary frames.
     Send {
-        /// The connection, by the number it was announced with.
+        /// Number of the connection.
         conn: u64,
         /// Whole MQTT packets.
         bytes: Vec<u8>,
     },
-    /// End it. The cloud has forgotten it already.
+    /// Close the connection. The cloud has already removed it.
     Close {
-        /// The connection.
+        /// Number of the connection.
         conn: u64,
-        /// How the client sees it end.
+        /// How it is closed.
         closing: Closing,
     },
 }
 
-/// Who may use which topic.
+/// Topic permissions of accounts.
 pub(crate) struct Policy<'a> {
     pub(crate) devices: &'a [Device],
     pub(crate) by_id: &'a BTreeMap<DeviceId, usize>,
@@ -51,14 +51,14 @@ impl Policy<'_> {
         device.is_some_and(|device| device.account == account && !device.removed)
     }
 
-    /// The topic, if it is one of the account's own, letter for letter.
+    /// Parses a topic of one of the account's own devices; it must match exactly.
     fn own(&self, account: usize, text: &str) -> Option<mysa_proto::Topic> {
         let topic = mysa_proto::Topic::parse(text.as_bytes())?;
         (self.owns(account, topic.device) && topic.to_string() == text).then_some(topic)
     }
 }
 
-/// How often each thing has happened at the broker.
+/// Counters of the broker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BrokerCounts {
     pub(crate) connects: u64,
@@ -76,12 +76,12 @@ pub(crate) struct BrokerCounts {
 pub(crate) struct Broker {
     connections: BTreeMap<u64, Connection>,
     outputs: VecDeque<Output>,
-    /// What clients published and may: connection, topic and payload, for the cloud to pass on.
+    /// Permitted publishes of clients for the cloud to deliver: connection, topic and payload.
     published: Vec<(u64, String, Vec<u8>)>,
     last_connect: BTreeMap<String, Duration>,
-    /// Granted subscriptions that a retained message is to follow: connection, device, age of the message.
+    /// Granted subscriptions to be followed by a retained message: connection, device, age of the message.
     retained: Vec<(u64, DeviceId, Option<Duration>)>,
-    /// Clients that are to be remembered while they are away.
+    /// Kept sessions of disconnected clients.
     absent: BTreeMap<String, Absent>,
     pub(crate) counts: BrokerCounts,
 }
@@ -94,15 +94,15 @@ const MAX_IN_FLIGHT: usize = 100;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const MAX_PUBLISHES: u32 = 100;
 const RESEND_FOR: Duration = Duration::from_secs(3_600);
-/// Messages kept for a client go out at ten a second.
+/// Stored messages are sent at ten per second.
 const BACKLOG_PACE: Duration = Duration::from_millis(100);
-/// Outputs that may wait for the driver. More are lost.
+/// Maximum number of undelivered outputs; more are dropped.
 const MAX_OUTPUTS: usize = 65_536;
 const MAX_CLIENTS: usize = 1_024;
-/// Bytes of one client that wait while the broker reads nothing.
+/// Maximum number of unread bytes of one client while the broker reads nothing.
 const MAX_HELD: usize = 1 << 20;
 
-/// What the broker has beside itself while it decides.
+/// Arguments shared by the broker's handlers.
 pub(crate) struct Context<'a> {
     pub(crate) now: Duration,
     pub(crate) faults: &'a mut Faults,
@@ -143,7 +143,7 @@ impl Broker {
         }
     }
 
-    /// Handles what clients sent while nothing was read. A client that sent more than the broker holds is cut.
+    /// Handles the bytes received while nothing was read. A client that sent more than the limit is disconnected.
     pub(crate) fn read_again(&mut self, cx: &mut Context<'_>) {
         let waiting = |connection: &Connection| !connection.held.is_empty();
         let conns = self.connections.iter().filter(|(_, connection)| waiting(connection));
@@ -172,7 +172,7 @@ impl Broker {
         self.connections.values().map(Connection::deadline).min()
     }
 
-    /// The client is gone; if it is to be remembered, then for so long.
+    /// Removes a connection and keeps its session, if any, for this time.
     pub(crate) fn forget(&mut self, conn: u64, until: Duration) {
         if let Some(connection) = self.connections.remove(&conn) {
             self.remember(connection, until);
@@ -195,19 +195,19 @@ impl Broker {
             return;
         }
         let Some(mut connection) = self.connections.remove(&conn) else {
-            // It was closed here, and its client does not know yet.
+            // It was closed here already, and the client may not know yet.
             self.output(cx, Output::Close { conn, closing: Closing::Cut });
             return;
         };
         if cx.faults.holds(cx.now, |fault| *fault == Fault::StopReading) {
-            // One byte more than the bound is kept: that is how an overflow is known afterwards.
+            // One byte above the limit is kept to detect the overflow later.
             let room = (MAX_HELD + 1).saturating_sub(connection.held.len()).min(bytes.len());
             connection.held.extend_from_slice(bytes.get(..room).unwrap_or_default());
             self.connections.insert(conn, connection);
             return;
         }
         let mut input = bytes;
-        // The decoder is taken out while what it lends is looked at.
+        // The decoder is moved out, because packets borrow from it.
         let empty = mysa_mqtt_codec::server::Stream::new(0);
         let mut stream = core::mem::replace(&mut connection.stream, empty);
         loop {
@@ -250,7 +250,7 @@ impl Broker {
         for conn in due {
             let Some(connection) = self.connections.get_mut(&conn) else { continue };
             if !reads {
-                // A client whose bytes are not read cannot be called silent.
+                // A client whose bytes are not read is not considered silent.
                 connection.heard = cx.now;
                 if connection.client.is_none() {
                     connection.ends = cx.now + cx.rules.for_client(CONNECT_WITHIN);
@@ -270,7 +270,7 @@ impl Broker {
         }
     }
 
-    /// Sends a message to each client that is subscribed to it and allowed to receive it.
+    /// Sends a message to each client that is subscribed to its topic and permitted to receive it.
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>, topic: &str, payload: &[u8], at_least_once: bool) {
         let Some(own) = mysa_proto::Topic::parse(topic.as_bytes()) else { return };
         let DeliveryFaults { raise_qos: raise, duplicate, nothing } =
@@ -365,7 +365,7 @@ impl Broker {
         self.output(cx, Output::Close { conn, closing });
     }
 
-    /// Queues an output, unless the network loses it.
+    /// Queues an output, unless a fault drops it.
     fn output(&mut self, cx: &mut Context<'_>, output: Output) {
         if cx.faults.strikes(cx.now, &Fault::BlackholeOut) {
             return;

@@ -1,4 +1,4 @@
-//! What the broker does with each packet of a client.
+//! Handlers for the packets of a client.
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -22,7 +22,7 @@ use crate::fault::{Closing, Fault};
 use crate::spec::Denial;
 
 impl Broker {
-    /// The error is how the connection ends.
+    /// Handles a packet. An error closes the connection in this way.
     pub(super) fn handle_packet(
         &mut self,
         cx: &mut Context<'_>,
@@ -275,9 +275,9 @@ impl Broker {
         };
         let mut bytes = Vec::new();
         match ReturnCodes::new(&codes) {
-            // Room enough for any number of filters.
+            // A packet can hold any number of filters.
             Ok(codes) => _ = Outbound::SubAck(SubAck { id, codes }).encode(&mut bytes),
-            // A fault may ask for codes that no SUBACK has.
+            // A fault may use codes that MQTT does not define.
             Err(_) => {
                 let codes = codes.get(..codes.len().min(100)).unwrap_or_default();
                 bytes.extend_from_slice(&[0x90, 2 + u8::try_from(codes.len()).unwrap_or(0)]);

@@ -7,14 +7,14 @@ use mysa_mqtt_codec::{Filter, Topic};
 
 use crate::auth::identity_pool::Reach;
 
-/// What a client has subscribed to, and whether with QoS 1.
+/// Subscriptions of a client, and whether each has QoS 1.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     exact: BTreeMap<String, bool>,
     wild: Vec<(String, bool)>,
 }
 
-/// Subscriptions a connection may have.
+/// Maximum number of subscriptions of a connection.
 const MAX_SUBSCRIPTIONS: usize = 50;
 
 impl Subscriptions {
@@ -22,7 +22,7 @@ impl Subscriptions {
         self.exact.len() + self.wild.len()
     }
 
-    /// Notes a subscription; `false` if there are too many.
+    /// Adds a subscription; `false` if there are too many.
     pub(crate) fn add(&mut self, filter: Filter<'_>, at_least_once: bool) -> bool {
         let text = filter.as_str();
         self.remove(text);
@@ -42,7 +42,7 @@ impl Subscriptions {
         self.wild.retain(|(known, _)| known != filter);
     }
 
-    /// Whether messages on `topic` are wanted, and if so whether with QoS 1.
+    /// Whether the subscription to `topic`, if there is one, has QoS 1.
     pub(crate) fn wants(&self, topic: &str) -> Option<bool> {
         if let Some(&at_least_once) = self.exact.get(topic) {
             return Some(at_least_once);
@@ -54,7 +54,7 @@ impl Subscriptions {
     }
 }
 
-/// What is kept of a client that connected without asking for a clean session, while it is away.
+/// Kept session of a disconnected client that did not ask for a clean one.
 #[derive(Debug)]
 pub(crate) struct Absent {
     pub(crate) account: usize,
@@ -62,9 +62,9 @@ pub(crate) struct Absent {
     pub(crate) subscriptions: Subscriptions,
     /// Messages with QoS 1: topic and payload.
     pub(crate) backlog: VecDeque<(String, Vec<u8>)>,
-    /// When it is forgotten.
+    /// Time at which it is removed.
     pub(crate) until: Duration,
 }
 
-/// Messages kept for one client.
+/// Maximum number of stored messages for one client.
 pub(crate) const BACKLOG: usize = 1_024;

@@ -2,10 +2,10 @@ use alloc::collections::VecDeque;
 
 use mysa_proto::UnixTime;
 
-/// Seconds a bucket of the meter spans.
+/// Length of a bucket of the meter, s.
 pub(crate) const BUCKET_SECS: i64 = 1_800;
 
-/// What happened in one half hour.
+/// Readings of one half hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Bucket {
     /// Start, in seconds since the epoch.
@@ -37,13 +37,13 @@ impl Bucket {
         self.joules / 3.6e6
     }
 
-    /// Mean of a sum over the samples; 0 where there are none.
+    /// Mean of a sum over the samples; 0 without samples.
     pub(crate) fn mean(&self, sum: f64) -> f64 {
         if self.samples == 0 { 0.0 } else { sum / f64::from(self.samples) }
     }
 }
 
-/// The meter of one heater: half hours for two months, and the total for ever.
+/// The meter of one heater: half hours for two months, and the total since the start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     buckets: VecDeque<Bucket>,
@@ -51,10 +51,10 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Half hours kept: 62 days.
+    /// Maximum number of half hours: 62 days.
     const CAPACITY: usize = 62 * 48;
 
-    /// Counts energy and on-time that fell into the half hour holding `wall_secs`.
+    /// Adds energy and on-time to the half hour that holds `wall_secs`.
     pub(crate) fn record(&mut self, wall_secs: i64, joules: f64, on_secs: f64) {
         self.total_joules += joules;
         let bucket = self.bucket(wall_secs);
@@ -74,7 +74,7 @@ impl Meter {
         self.total_joules
     }
 
-    /// The half hour that starts at `start`, if it is kept.
+    /// The half hour that starts at `start`, if it is still stored.
     pub(crate) fn at(&self, start: i64) -> Option<&Bucket> {
         self.buckets
             .binary_search_by_key(&start, |bucket| bucket.start)
@@ -84,7 +84,7 @@ impl Meter {
 
     fn bucket(&mut self, wall_secs: i64) -> &mut Bucket {
         let start = wall_secs.div_euclid(BUCKET_SECS) * BUCKET_SECS;
-        // A clock that was set back goes on counting in the newest half hour: the meter must stay in order.
+        // If the clock was set back, the newest half hour continues, since the meter must stay in order.
         if self.buckets.back().is_none_or(|last| last.start < start) {
             if self.buckets.len() == Self::CAPACITY {
                 self.buckets.pop_front();

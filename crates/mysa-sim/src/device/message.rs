@@ -1,4 +1,4 @@
-//! What a thermostat says, written out as the captures have it.
+//! Messages of thermostats, formatted as in captures.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::device::family::Stamp;
 use crate::math::round;
 
-/// A number with at most two decimals, written as short as a thermostat writes it: `19.65`, `20.5`, `21`.
+/// A number with at most two decimals in the shortest form, as thermostats write it: `19.65`, `20.5`, `21`.
 pub(crate) struct Hundredths(i64);
 
 impl Hundredths {
@@ -34,7 +34,7 @@ impl fmt::Display for Hundredths {
     }
 }
 
-/// Opens an envelope of the newer form, up to and with the comma before what follows the ids.
+/// Opens an envelope of the newer form, up to and including the comma after the ids.
 pub(crate) fn open_mcm(out: &mut String, stamp: &Stamp, time: i64, number: u32, answers: Option<u64>) {
     let _ = write!(
         out,
@@ -59,7 +59,7 @@ pub(crate) fn write_setpoint_change(out: &mut String, stamp: &Stamp, before: f64
     );
 }
 
-/// `MsgType` 4: a log line. Line feeds go out raw, which is not JSON, as the thermostats have it.
+/// `MsgType` 4: a log line. Line feeds are raw, which is not valid JSON, as in captures.
 pub(crate) fn write_log(out: &mut String, stamp: &Stamp, message: &str) {
     let _ = write!(
         out,
@@ -79,7 +79,7 @@ pub(crate) fn write_echo(out: &mut String, stamp: &Stamp, echo: i64) {
     );
 }
 
-/// `MsgType` 10: up again. `device` and `timestamp` are in lower case here.
+/// `MsgType` 10: boot. Here `device` and `timestamp` are in lower case.
 pub(crate) fn write_boot(out: &mut String, stamp: &Stamp, booted: i64, count: u32, firmware: &str, ip: &str) {
     let _ = write!(
         out,
@@ -90,13 +90,13 @@ pub(crate) fn write_boot(out: &mut String, stamp: &Stamp, booted: i64, count: u3
     );
 }
 
-/// Message 61: firmware at boot. The thermostat has no clock yet, and says 0.
+/// Message 61: firmware at boot. The thermostat has no time yet and sends 0.
 pub(crate) fn write_boot_firmware(out: &mut String, stamp: &Stamp, firmware: &str) {
     open_mcm(out, stamp, 0, 61, None);
     let _ = write!(out, "\"body\":{{\"fw\":\"{firmware}\"}}}}");
 }
 
-/// Message 16: the line voltage of a heated floor. Has no clock.
+/// Message 16: the line voltage of a heated floor. Has no time.
 pub(crate) fn write_floor_line(out: &mut String, stamp: &Stamp, before: i64, volts: i64, millivolts: i64) {
     open_mcm(out, stamp, 0, 16, None);
     let _ = write!(
@@ -106,7 +106,7 @@ pub(crate) fn write_floor_line(out: &mut String, stamp: &Stamp, before: i64, vol
     );
 }
 
-/// Message 31: what the air conditioner was told.
+/// Message 31: settings sent to the air conditioner.
 pub(crate) fn write_ac_state(out: &mut String, stamp: &Stamp, state: &str) {
     open_mcm(out, stamp, stamp.time, 31, None);
     let _ = write!(out, "\"body\":{state}}}");
@@ -120,7 +120,7 @@ pub(crate) fn write_batch(out: &mut String, stamp: &Stamp, records: &[u8]) {
     out.push_str("\"}}");
 }
 
-/// One line of batch readings, in the units of the wire.
+/// One record of batch readings, in wire units.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) time: u32,
@@ -146,7 +146,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Appends the record as `version` 0, 1 or 3 has it; the XOR over the whole of it, checksum included, is 0.
+    /// Appends the record in the format of `version` 0, 1 or 3; the XOR of all its bytes, including the checksum, is 0.
     pub(crate) fn encode(&self, version: u8, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0xca, 0xa0, version]);

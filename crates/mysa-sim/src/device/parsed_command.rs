@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::device::family::{Family, Mode};
 use crate::math::round;
 
-/// How the display is lit, as `br` and the device record have it.
+/// Brightness of the display, as in `br` and the device record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Brightness {
     pub(crate) auto: i64,
@@ -22,7 +22,7 @@ impl Brightness {
         })
     }
 
-    /// In use and at rest, %.
+    /// Brightness in use and idle, %.
     pub(crate) fn percents(self) -> (u8, u8) {
         let percent = |value: i64| u8::try_from(value).unwrap_or(100);
         (percent(self.active), percent(self.idle))
@@ -41,7 +41,7 @@ impl Brightness {
     }
 }
 
-/// The changes one command asks for: the members of a `cmd` object, read and checked.
+/// Changes that a command requests: the members of a `cmd` object, parsed and validated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ParsedCommand {
     /// Hundredths of a degree.
@@ -60,8 +60,8 @@ pub(crate) struct ParsedCommand {
 }
 
 impl ParsedCommand {
-    /// Reads `cmd`, an array of objects, or the same in a JSON string where the thermostat understands that. The
-    /// inner error says that the thermostat understands the words but will not do it.
+    /// Parses `cmd`, an array of objects, or the same in a JSON string where the thermostat understands that. The inner
+    /// error means that the thermostat understands the command and refuses it.
     pub(crate) fn read(cmd: &Value, family: Family) -> Option<Result<Self, ()>> {
         let profile = family.profile();
         let parsed;
@@ -106,14 +106,14 @@ impl ParsedCommand {
                 "ssh" if conditioner => self.swing_sideways = Some(in_range(value, 0..=12)?),
                 "it" if conditioner => self.climate_plus = Some(flag(value)?),
                 "tr" | "fn" | "ss" | "ssh" | "it" => return None,
-                // `stpt` and `a_sp` ride along in one client's commands; what else there is, is not understood.
+                // One client also sends `stpt` and `a_sp`; everything else is unknown.
                 _ => {}
             }
         }
         Some(())
     }
 
-    /// The `cmd` object a cloud service sends for these changes.
+    /// Formats the `cmd` object that a cloud service sends for these changes.
     pub(crate) fn to_cmd(&self) -> Value {
         let mut cmd = Map::new();
         cmd.insert("tm".into(), json!(self.until.unwrap_or(-1)));
@@ -137,14 +137,14 @@ impl ParsedCommand {
     }
 }
 
-/// Takes a setpoint in hundredths if it is in range and on the grid `(lowest, highest, step)`.
+/// Accepts a setpoint in hundredths if it is in range and on the grid `(lowest, highest, step)`.
 pub(crate) fn checked_setpoint(degrees: f64, (low, high, step): (i32, i32, i32)) -> Option<i32> {
     let hundredths = i32::try_from(round(degrees * 100.0)).ok()?;
     let exact = (f64::from(hundredths) - degrees * 100.0).abs() < 1e-6;
     (exact && (low..=high).contains(&hundredths) && (hundredths - low) % step == 0).then_some(hundredths)
 }
 
-/// A JSON number without a useless fraction.
+/// A JSON number, without a fraction if it is whole.
 pub(crate) fn number(value: f64) -> Value {
     let whole = round(value);
     if (whole as f64 - value).abs() < 1e-9 { json!(whole) } else { json!(value) }

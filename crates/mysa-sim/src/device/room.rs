@@ -5,15 +5,15 @@ use crate::device::energy::{BUCKET_SECS, Meter};
 use crate::device::weather::Weather;
 use crate::math::decay;
 
-/// A room as heat sees it: one lump of warm things behind a wall, and for floor heating a slab in between.
+/// Thermal model of a room: one heat capacity behind a wall, and for floor heating a slab in between.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct RoomSpec {
-    /// Heat lost through the walls, W for each kelvin between inside and outside.
+    /// Heat loss through the walls, W per kelvin between inside and outside.
     pub heat_loss: f64,
-    /// Heat held by the room, J/K.
+    /// Heat capacity of the room, J/K.
     pub capacity: f64,
-    /// Heat of people, lamps and the sun, W.
+    /// Heat from people, lamps and the sun, W.
     pub gain: f64,
     /// Temperature at the start, °C.
     pub temperature: f64,
@@ -26,8 +26,8 @@ impl Default for RoomSpec {
     }
 }
 
-/// What the heater does from now on: `electric` watts taken and `heat` watts given (negative: cooling) until
-/// `until`, and nothing after.
+/// Power of the heater from now on: it draws `electric` watts and delivers `heat` watts (negative: cooling) until
+/// `until`, and nothing afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drive {
     pub(crate) electric: f64,
@@ -38,7 +38,7 @@ pub(crate) struct Drive {
 impl Drive {
     pub(crate) const OFF: Self = Self { electric: 0.0, heat: 0.0, until: Duration::ZERO };
 
-    /// A resistance heater: every watt taken becomes heat.
+    /// A resistance heater: all electric power becomes heat.
     pub(crate) const fn heater(watts: f64, until: Duration) -> Self {
         Self { electric: watts, heat: watts, until }
     }
@@ -53,7 +53,8 @@ impl Drive {
     }
 }
 
-/// A room, its heater and its meter. Time passes in [`Room::advance`] alone, exactly whatever the step.
+/// A room, its heater and its meter. Only [`Room::advance`] moves its time, with a result that does not depend on the
+/// steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     spec: RoomSpec,
@@ -63,20 +64,20 @@ pub(crate) struct Room {
     temperature: f64,
     drive: Drive,
     at: Duration,
-    /// The hour the outdoor temperature was last reckoned for, and what it was.
+    /// Hour of the last computed outdoor temperature, and that temperature.
     outside: (i64, f64),
     pub(crate) meter: Meter,
 }
 
-/// Heat held by a heated floor of 8 m², J/K, and passed to the room, W/K.
+/// Heat capacity of a heated floor of 8 m², J/K, and its conductance to the room, W/K.
 const SLAB_CAPACITY: f64 = 0.45e6;
 const SLAB_COUPLING: f64 = 90.0;
-/// Longest step in which the slab may take the room's temperature as constant.
+/// Longest step in which the room's temperature counts as constant for the slab.
 const SLAB_STEP: Duration = Duration::from_secs(60);
 
 impl Room {
     pub(crate) fn new(spec: RoomSpec, weather: Weather, seed: u64, with_slab: bool, at: Duration) -> Self {
-        // Nothing a spec says may make the sums meaningless.
+        // Values of the spec are clamped to where the arithmetic is meaningful.
         let positive = |value: f64, or: f64| if value.is_finite() && value > 0.0 { value } else { or };
         let usual = RoomSpec::default();
         let spec = RoomSpec {
@@ -108,7 +109,7 @@ impl Room {
         self.slab
     }
 
-    /// The room as it is at `now`, without touching this one. Its meter holds what was used in between.
+    /// Returns the room as of `now`; this one is unchanged. Its meter holds what was used in between.
     pub(crate) fn at(&self, now: Now) -> Self {
         let mut room = Self {
             spec: self.spec,
@@ -138,16 +139,16 @@ impl Room {
         self.weather.outdoors(self.seed, now.wall)
     }
 
-    /// Sets what the heater does from the moment time was last advanced to.
+    /// Sets the heater's power from the time of the last advance.
     pub(crate) const fn set_drive(&mut self, drive: Drive) {
         self.drive = drive;
     }
 
-    /// Lets time pass until `now`. Going back has no effect.
+    /// Advances time to `now`. An earlier time has no effect.
     pub(crate) fn advance(&mut self, now: Now) {
         while self.at < now.mono {
             let here = now.at(self.at);
-            // The weather changes, and a bucket of the meter ends, on the half hour.
+            // The weather and the meter's bucket change on the half hour.
             let into = here.wall.as_millis().rem_euclid(BUCKET_SECS * 1_000);
             let left = u64::try_from(BUCKET_SECS * 1_000 - into).unwrap_or(1);
             let mut end = now.mono.min(self.at + Duration::from_millis(left));
@@ -173,7 +174,7 @@ impl Room {
             Some(slab) => {
                 let rest = self.temperature + heat / SLAB_COUPLING;
                 let after = rest + (*slab - rest) * decay(secs * SLAB_COUPLING / SLAB_CAPACITY);
-                // What the slab did not keep went into the room: no joule is lost between the two.
+                // The rest went into the room: the two steps conserve energy.
                 let moved = heat - (after - *slab) * SLAB_CAPACITY / secs;
                 *slab = after;
                 moved

@@ -1,7 +1,7 @@
 use crate::device::family::Mode;
 use crate::device::parsed_command::{Brightness, ParsedCommand};
 
-/// What a thermostat is set to.
+/// Settings of a thermostat.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// Hundredths of a degree.
@@ -25,7 +25,7 @@ impl Settings {
         f64::from(self.setpoint) / 100.0
     }
 
-    /// The same with what is wanted.
+    /// Returns these settings with the changes of a command applied.
     pub(crate) fn with(&self, wanted: &ParsedCommand) -> Self {
         let mut next = self.clone();
         let mode = wanted.mode.unwrap_or(next.mode);

@@ -3,17 +3,17 @@ use mysa_proto::UnixTime;
 use crate::math::{cos_turn, floor};
 use crate::rng::{hash, unit};
 
-/// The climate a home stands in. The outdoor temperature is a pure function of it, a seed and the hour.
+/// Climate of a home. The outdoor temperature is a pure function of the climate, a seed and the hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Weather {
     /// Mean over the year, °C.
     pub mean: f64,
-    /// How much warmer than the mean July is, and how much colder January, in kelvins.
+    /// Amplitude over the year in kelvins: July is this much warmer than the mean, January this much colder.
     pub season: f64,
-    /// How much warmer than the day's mean the afternoon is, and how much colder the night, in kelvins.
+    /// Amplitude over the day in kelvins: the afternoon is this much warmer than the mean, the night this much colder.
     pub day: f64,
-    /// Largest departure of the passing weather, in kelvins. Changes within half a day.
+    /// Largest deviation by the weather, in kelvins. Changes within half a day.
     pub unrest: f64,
 }
 

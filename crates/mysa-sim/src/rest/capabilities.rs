@@ -1,4 +1,4 @@
-//! The document that says what a device can do.
+//! The capabilities document of a device.
 
 use alloc::vec::Vec;
 
@@ -19,7 +19,7 @@ impl Cloud {
         let modes: Vec<&str> = profile.modes.iter().map(|mode| mode.name()).collect();
         let full = family == Family::BaseboardV2;
         let probe = family == Family::Floor;
-        // A Lite reports humidity though its document denies it.
+        // A Lite reports humidity, although its document says otherwise.
         let humidity = family != Family::Lite;
         let chosen = |name: &str, allowed: Value| json!({ "userControllable": true, "type": name, "validValues": allowed });
         let mut offset = chosen("float", json!(values(-500, 500, 50)));

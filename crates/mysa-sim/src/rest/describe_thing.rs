@@ -1,4 +1,4 @@
-//! The one call of AWS IoT's control plane that clients make: `DescribeThing`, for a thermostat's serial number.
+//! `DescribeThing`, the only call of AWS IoT's control plane that clients make: it has a thermostat's serial number.
 
 use alloc::format;
 
@@ -9,8 +9,8 @@ use crate::cloud::Cloud;
 use crate::http::{HttpRequest, Reply, decoded};
 
 impl Cloud {
-    /// Answers a request to the control plane. It is let in by the access key alone: what the signature in the header
-    /// covers is not checked, since nothing can be changed here.
+    /// Answers a request to the control plane. Only the access key is checked, not the signature, since the call
+    /// changes nothing.
     pub(crate) fn describe_thing(&self, now: Now, request: &HttpRequest<'_>) -> Reply {
         let refused = |status, name, message: &str| {
             Reply::json(status, &json!({ "message": message })).with("x-amzn-errortype", name)

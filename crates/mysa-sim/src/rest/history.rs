@@ -1,4 +1,4 @@
-//! What was used, and when: the routes that tell of the past.
+//! The routes for past energy, readings and settings.
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -15,11 +15,11 @@ use crate::http::Reply;
 use crate::math::{quantise, round};
 
 const DAY: i64 = 86_400;
-/// Longest stretch that is added up in one answer.
+/// Maximum time span of one answer.
 const MAX_SPAN: i64 = 400 * DAY;
 
 impl Cloud {
-    /// The device's half hours from `start` up to `end`, added up in steps.
+    /// Sums the device's half hours from `start` to `end` in steps.
     fn steps(&self, devices: &[usize], start: i64, end: i64, step: i64) -> Vec<Bucket> {
         let end = end.min(start.saturating_add(MAX_SPAN));
         let step = (step / BUCKET_SECS).max(1) * BUCKET_SECS;
@@ -169,7 +169,7 @@ impl Cloud {
         Value::Object(buckets)
     }
 
-    /// `POST /telemetry/usage/{dev}`: local days, and within each the half hours if they are asked for.
+    /// `POST /telemetry/usage/{dev}`: local days, with their half hours on request.
     pub(crate) fn usage(&self, index: usize, body: &Value) -> Reply {
         let time = |name: &str| body.get(name).and_then(Value::as_i64).and_then(UnixTime::from_wire);
         let (Some(start), Some(end)) = (time("start"), time("end")) else {
@@ -223,7 +223,7 @@ impl Cloud {
         Reply::ok(&json!(days))
     }
 
-    /// `GET /state/history/{dev}`: what was set, by whom, in a stretch of time.
+    /// `GET /state/history/{dev}`: changes of settings in a time span, with their source.
     pub(crate) fn state_history(&self, index: usize, start: i64, end: i64) -> Value {
         let changes =
             || self.devices[index].changes.iter().filter(|change| (start..=end).contains(&change.at));

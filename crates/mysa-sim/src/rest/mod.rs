@@ -1,4 +1,4 @@
-//! The REST service: who is asking, which host was asked, and the routes both hosts have.
+//! The REST service: authentication, hosts, and the routes that both hosts have.
 
 pub(crate) mod capabilities;
 pub(crate) mod describe_thing;
@@ -18,13 +18,13 @@ use crate::cloud::Cloud;
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply, decoded};
 
-/// Largest body that is read.
+/// Maximum size of a request body.
 const MAX_BODY: usize = 256 * 1024;
 
-/// The scenes that every home has, by the end of their ids.
+/// Scenes of every home, by the end of their ids.
 const SCENES: [&str; 3] = ["home", "away", "vacation"];
 
-/// First segments of the structured routes, which the older host does not have.
+/// First segments of the structured routes, which only the newer host has.
 const STRUCTURED: [&str; 13] = [
     "mobile",
     "state",
@@ -48,7 +48,7 @@ pub(crate) fn is_structured(path: &str) -> bool {
         || first == "devices" && path.trim_end_matches('/').ends_with("/firmware-update")
 }
 
-/// Whether a request changes something. A POST that reads, or asks for live reports, does not.
+/// Whether a request is a write. A POST that reads or requests live reports is not.
 pub(crate) fn is_write(method: &str, path: &str) -> bool {
     let mut segments = path.trim_matches('/').split('/');
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
@@ -96,7 +96,7 @@ impl Cloud {
         self.legacy(now, account, request.method, &segments, &body)
     }
 
-    /// The account of the request's id token, however it is spelt.
+    /// Account of the request's id token, in any accepted form of the header.
     pub(crate) fn authorised(&mut self, now: Now, request: &HttpRequest<'_>) -> Option<usize> {
         let sent = request.header("authorization")?.trim();
         let token = match sent.strip_prefix("Bearer ") {
@@ -108,13 +108,13 @@ impl Cloud {
         (issued.token_use == TokenUse::Id).then_some(issued.account)
     }
 
-    /// The account's device of this id.
+    /// Returns the account's device with this id.
     pub(crate) fn owned(&self, account: usize, id: &str) -> Option<usize> {
         let index = *self.by_id.get(&mysa_proto::DeviceId::new(id)?)?;
         self.devices.get(index).filter(|device| device.account == account && !device.removed).map(|_| index)
     }
 
-    /// The account's devices, but those a fault hides.
+    /// Devices of the account, without those that a fault hides.
     pub(crate) fn listed(&self, now: Now, account: usize, state: bool) -> Vec<usize> {
         let hidden = |id| {
             self.faults.holds(now.mono, |fault| match fault {
@@ -170,12 +170,13 @@ impl Cloud {
                 (Some(index), Value::Object(changes)) => {
                     self.counters.settings_writes += 1;
                     let record = &mut self.devices[index].record;
-                    // What a device is, a settings write does not change here: that way lies the bricked thermostat.
+                    // A settings write does not change the identity of a device; the real service lets it brick the
+                    // thermostat.
                     let fixed = ["Id", "Model", "MaxCurrent", "Current", "Owner", "AllowedUsers"];
                     let allowed = changes.iter().filter(|(name, _)| !fixed.contains(&name.as_str()));
                     record.extend(allowed.map(|(name, value)| (name.clone(), value.clone())));
                     if let Some(lock) = changes.get("Lock") {
-                        // Some clients write the lock by this name; the thermostat reads the other.
+                        // Some clients write the lock by this name, while the thermostat reads the other.
                         let locked = lock.as_i64() == Some(1) || lock.as_bool() == Some(true);
                         let state = match record.get("ButtonState") {
                             Some(Value::String(_)) | None => {
@@ -242,7 +243,7 @@ impl Cloud {
             }
             ("PATCH", ["users", id]) if *id == self.pool.accounts[account].user_id => Reply::ok(&json!({})),
             ("GET", ["schedules"]) => Reply::ok(&json!({ "Schedules": [] })),
-            // A single schedule, of which there is none.
+            // A single schedule; none exists.
             ("GET", ["schedules", "v2", _]) => missing(),
             ("POST", ["energy", kind, id]) => self.energy(account, kind, id, body),
             ("POST", ["energy", "setpoints", "device", id]) => {
@@ -259,7 +260,7 @@ impl Cloud {
         self.scenes.get(id).cloned().unwrap_or_else(|| json!({ "Id": id, "DeviceActions": {} }))
     }
 
-    /// Replaces what a scene holds. It is kept, not applied.
+    /// Replaces the content of a scene. It is stored and not applied.
     fn change_scene(&mut self, account: usize, id: &str, body: &Value) -> Reply {
         let home = id.rsplit_once('_').filter(|(_, name)| SCENES.contains(name));
         if home.and_then(|(home, _)| self.owned_home(account, home)).is_none() {
@@ -300,7 +301,7 @@ impl Cloud {
 
     fn update_available(&self, account: usize, id: &str) -> Reply {
         let Some(index) = self.owned(account, id) else {
-            // The one answer whose body is a bare JSON string.
+            // The only answer whose body is a bare JSON string.
             let text = format!(
                 "Check update failed for {id}. Unable to determine neither installed version nor allowed version"
             );

@@ -1,4 +1,4 @@
-//! What the structured service keeps in a device's record, and reports from there.
+//! Preferences that the structured service stores in a device's record.
 
 use alloc::string::String;
 
@@ -6,14 +6,15 @@ use serde_json::{Map, Value, json};
 
 use crate::device::parsed_command::{checked_setpoint, number};
 
-/// Heater profiles that a record may name: `DutyCycleOpt`.
+/// Heater profiles of a record: `DutyCycleOpt`.
 const HEATERS: [i64; 7] = [0, 4, 5, 6, 7, 8, 9];
-/// Hundredths of a degree: from −5 to 5 in steps of one half.
+/// Range of the offset in hundredths: from −5 °C to 5 °C in steps of 0.5 °C.
 const OFFSETS: (i32, i32, i32) = (-500, 500, 50);
 
-/// The fields of the record that an update changes, or why it is not valid. `grid` is the model's range of setpoints.
+/// Returns the fields of the record that an update changes, or why it is invalid. `grid` is the model's range of
+/// setpoints.
 ///
-/// One witness, for all of them: limits, offset, unit and heater are written by section and read back as reported.
+/// One witness for all of them: limits, offset, unit and heater are written by section and reported back.
 pub(crate) fn recorded(
     sections: &Map<String, Value>,
     grid: (i32, i32, i32),

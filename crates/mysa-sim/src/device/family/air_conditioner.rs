@@ -1,4 +1,4 @@
-//! Air conditioner: an inverter that is told whole degrees by infrared and measures no power.
+//! Air conditioner: an inverter controlled by infrared in whole degrees. It measures no power.
 
 use alloc::string::String;
 use core::fmt::Write;
@@ -21,7 +21,7 @@ pub(super) const PROFILE: Profile = Profile {
     firmware: "1.0.0",
 };
 
-/// Heat moved for each unit of electricity.
+/// Coefficient of performance: heat per electrical energy.
 const PERFORMANCE: f64 = 3.0;
 const FAN_WATTS: f64 = 40.0;
 
@@ -34,7 +34,7 @@ pub(super) fn control(control: &mut Control, seen: &Seen) -> Drive {
         Mode::Dry => -0.3,
         Mode::Off | Mode::Auto | Mode::FanOnly => 0.0,
     };
-    // Full power from two kelvins of error on; below a tenth the compressor rests.
+    // Full power from an error of two kelvins; below a tenth of the power, the compressor is off.
     let part = (wanted / 2.0).clamp(-1.0, 1.0);
     control.duty = part.abs();
     control.on = control.duty > 0.05;
@@ -48,7 +48,7 @@ pub(super) fn control(control: &mut Control, seen: &Seen) -> Drive {
 
 pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
     open_mcm(out, stamp, stamp.time, 30, None);
-    // A remote control has no temperature for drying, and the message says 0.
+    // Drying has no setpoint on a remote control, and the message has 0.
     let setpoint = if seen.mode == Mode::Dry { 0.0 } else { seen.setpoint };
     let _ = write!(
         out,

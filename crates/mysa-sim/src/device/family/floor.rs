@@ -1,4 +1,4 @@
-//! Floor heating: a relay led by the sensor in the floor, or by the room's where it is told so.
+//! Floor heating: a relay controlled by the floor sensor, or by the room sensor if so set.
 
 use alloc::string::String;
 use core::fmt::Write;
@@ -15,7 +15,7 @@ pub(super) const PROFILE: Profile = Profile {
     live_status: Duration::from_secs(5),
     batch_version: Some(1),
     setpoint: (500, 4_000, 50),
-    // Mode 5 is "heat, led by the room" here.
+    // Mode 5 means heating by the room sensor here.
     modes: &[Mode::Off, Mode::Heat, Mode::FanOnly],
     reports_setpoint: false,
     reads_text_cmd: true,
@@ -27,7 +27,7 @@ pub(super) fn control(control: &mut Control, seen: &Seen) -> Drive {
     let measured = if seen.tracked == 5 { seen.room } else { floor };
     let drive = control.bang(seen, measured, 0.3);
     if floor >= seen.floor_limit {
-        // The limit protects the floor, whatever was asked for.
+        // The limit protects the floor and overrides the setpoint.
         control.on = false;
         control.duty = 0.0;
         return Drive::OFF;

@@ -1,4 +1,4 @@
-//! Baseboard V2 Lite: a relay switched in tenths of a period of ten samples. It measures nothing electrical.
+//! Baseboard V2 Lite: a relay switched in tenths of a period of ten samples. It has no electrical measurements.
 
 use alloc::string::String;
 use core::fmt::Write;

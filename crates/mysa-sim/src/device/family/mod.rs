@@ -1,4 +1,4 @@
-//! What tells one kind of thermostat from another: limits, pace, control, and how it words a status.
+//! Differences between the families of thermostats: limits, intervals, control, and status format.
 
 mod air_conditioner;
 mod baseboard_v1;
@@ -14,7 +14,7 @@ use mysa_proto::DeviceId;
 use crate::device::room::Drive;
 use crate::math::quantise;
 
-/// What a thermostat is set to do.
+/// Mode of a thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the modes the simulated thermostats have")]
 pub enum Mode {
@@ -26,14 +26,14 @@ pub enum Mode {
     Heat,
     /// Cooling.
     Cool,
-    /// The fan alone; sent to a floor, heating by the room sensor.
+    /// Fan only; for a floor, heating by the room sensor.
     FanOnly,
     /// Drying.
     Dry,
 }
 
 impl Mode {
-    /// The number messages, states and schedules have for it (`md`, `TstatMode`, message 30).
+    /// Number in messages, states and schedules (`md`, `TstatMode`, message 30).
     #[must_use]
     pub const fn wire(self) -> u8 {
         match self {
@@ -58,7 +58,7 @@ impl Mode {
         })
     }
 
-    /// The number the structured service has for it (`modes.mode`).
+    /// Number in the structured service (`modes.mode`).
     pub(crate) const fn structured(self) -> u8 {
         match self {
             Self::Off => 0,
@@ -94,7 +94,7 @@ impl Mode {
     }
 }
 
-/// The kinds of thermostat that are simulated.
+/// The simulated families of thermostats.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Family {
@@ -102,18 +102,18 @@ pub enum Family {
     BaseboardV1,
     /// Baseboard V2, `BB-V2-0`: a relay that is on or off.
     BaseboardV2,
-    /// Baseboard V2 Lite, `BB-V2-0-L`: a relay in tenths of a five-minute period, no sensors but two.
+    /// Baseboard V2 Lite, `BB-V2-0-L`: a relay in tenths of a five-minute period; senses only temperature and humidity.
     Lite,
-    /// Floor heating, `INF-V1-0`: a relay led by the floor's own sensor.
+    /// Floor heating, `INF-V1-0`: a relay controlled by the floor sensor.
     Floor,
     /// Air conditioner, `AC-V1-0`: whole degrees, fan and swing.
     AirConditioner,
-    /// Any other model: listed by the REST service, silent on MQTT, not to be commanded.
+    /// Any other model: listed by the REST service, silent on MQTT, takes no commands.
     Silent,
 }
 
 impl Family {
-    /// The family of a model as device records spell it.
+    /// Family of a model string of a device record.
     #[must_use]
     pub fn of(model: &str) -> Self {
         match model.trim().to_ascii_uppercase().as_str() {
@@ -136,7 +136,7 @@ impl Family {
         }
     }
 
-    /// What the heater is to do from now on, or `None` to leave it as it is.
+    /// Returns the new power of the heater, or `None` to leave it.
     pub(crate) fn control(
         self,
         control: &mut Control,
@@ -157,7 +157,7 @@ impl Family {
         }
     }
 
-    /// Writes the family's own status message, envelope and all. Nothing for a silent one.
+    /// Writes the family's status message with its envelope; nothing for a silent family.
     pub(crate) fn write_status(self, out: &mut String, stamp: &Stamp, seen: &Seen) {
         match self {
             Self::BaseboardV1 => baseboard_v1::write_status(out, stamp, seen),
@@ -170,16 +170,16 @@ impl Family {
     }
 }
 
-/// The constants of a family.
+/// Constants of a family.
 #[derive(Debug)]
 pub(crate) struct Profile {
-    /// `body.type` of its commands; any other is ignored without a word.
+    /// `body.type` of its commands; any other is ignored silently.
     pub(crate) body_type: i64,
-    /// Time between two looks at the sensors.
+    /// Interval between two sensor readings.
     pub(crate) sample: Duration,
-    /// Time between two statuses that nobody asked for.
+    /// Interval between two statuses without live reporting.
     pub(crate) idle_status: Duration,
-    /// Time between two statuses while live reporting runs.
+    /// Interval between two statuses with live reporting.
     pub(crate) live_status: Duration,
     /// Record version of its batch readings.
     pub(crate) batch_version: Option<u8>,
@@ -194,54 +194,54 @@ pub(crate) struct Profile {
     pub(crate) firmware: &'static str,
 }
 
-/// Who speaks, and when: what every envelope begins with.
+/// Device, time and id at the start of every envelope.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub(crate) device: DeviceId,
-    /// The device's own idea of the time, in seconds.
+    /// Time by the device's clock, in seconds.
     pub(crate) time: i64,
     pub(crate) id: u64,
 }
 
-/// What a thermostat sees and is set to, at one moment.
+/// Readings and settings of a thermostat at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// Corrected room temperature, °C.
     pub(crate) room: f64,
-    /// What the sensor in the warm case reads, °C.
+    /// Reading of the sensor in the warm case, °C.
     pub(crate) sensor: f64,
     pub(crate) floor: Option<f64>,
-    /// Largest floor temperature allowed, °C.
+    /// Maximum floor temperature, °C.
     pub(crate) floor_limit: f64,
     /// %.
     pub(crate) humidity: f64,
     /// °C.
     pub(crate) setpoint: f64,
     pub(crate) mode: Mode,
-    /// Whether the heater conducts at this moment.
+    /// Whether the heater is on now.
     pub(crate) on: bool,
-    /// Part of the control period in which it conducts.
+    /// Share of the control period in which it is on.
     pub(crate) duty: f64,
-    /// Current while it conducts, A.
+    /// Current while it is on, A.
     pub(crate) amperes: f64,
     pub(crate) volts: f64,
     /// Rated power, W.
     pub(crate) rated: f64,
-    /// 3: the floor leads, 5: the room does.
+    /// 3: floor sensor, 5: room sensor.
     pub(crate) tracked: i64,
 }
 
-/// How a heater that cannot be dimmed is made to give a part of its power.
+/// Parameters of the control of a heater by duty cycle.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     pub(crate) period: Duration,
     /// Duty per kelvin of error.
     pub(crate) gain: f64,
-    /// Equal parts a period is cut into.
+    /// Number of equal parts of a period.
     pub(crate) steps: f64,
 }
 
-/// Memory of the controller between two looks at the sensors.
+/// State of the controller between two sensor readings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Control {
     /// Duty in force, `0.0..=1.0`.
@@ -256,14 +256,14 @@ impl Control {
         *self = Self::default();
     }
 
-    /// Proportional and integral control of the share of a period.
+    /// Proportional-integral control of the duty cycle.
     fn pulse(&mut self, now: Duration, seen: &Seen, forced: bool, pulse: &Pulse) -> Option<Drive> {
         if now < self.period_ends && !forced {
             return None;
         }
         let error = seen.setpoint - seen.room;
-        // A quarter of an hour of one kelvin of error is worth as much as the kelvin itself. Far from the setpoint the
-        // integral is left alone, or it would overshoot by hours.
+        // The integral over 15 minutes of one kelvin of error equals the proportional term. Far from the setpoint the
+        // integral is frozen, since it would overshoot for hours.
         if error.abs() < 1.0 {
             let weight = pulse.period.as_secs_f64() / 900.0;
             self.integral = (self.integral + error * weight).clamp(0.0, 1.0 / pulse.gain);
@@ -273,7 +273,7 @@ impl Control {
         Some(Drive::heater(seen.rated, now + pulse.period.mul_f64(self.duty)))
     }
 
-    /// On below the setpoint, off above it, and as before in between.
+    /// Two-point control with hysteresis: on below the setpoint, off above it, unchanged in between.
     fn bang(&mut self, seen: &Seen, measured: f64, band: f64) -> Drive {
         if measured < seen.setpoint - band {
             self.on = true;

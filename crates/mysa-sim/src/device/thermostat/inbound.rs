@@ -1,4 +1,4 @@
-//! What a thermostat does with the messages and settings that reach it.
+//! Handling of messages and settings that reach a thermostat.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
@@ -16,7 +16,7 @@ use crate::device::family::{Family, Mode};
 use crate::device::message;
 use crate::device::parsed_command::ParsedCommand;
 
-/// A message on its way to a thermostat.
+/// A message in transit to a thermostat.
 #[derive(Debug)]
 pub(super) struct Delivery {
     payload: Vec<u8>,
@@ -25,8 +25,8 @@ pub(super) struct Delivery {
 }
 
 impl Thermostat {
-    /// A message on the thermostat's `/in` topic. It arrives a moment later, and not before the message that was sent
-    /// before it, as the broker keeps the order of a topic.
+    /// Accepts a message on the thermostat's `/in` topic. It arrives after a short latency and after earlier messages,
+    /// since the broker keeps the order of a topic.
     pub(crate) fn deliver(&mut self, now: Now, origin: Origin, payload: &[u8], reorders: bool) {
         let latency = Duration::from_millis(40 + self.rng.below(160));
         let at = in_order(&mut self.last_delivery, now.mono + latency, reorders);
@@ -34,7 +34,7 @@ impl Thermostat {
         self.schedule(at, Job::Deliver(Box::new(delivery)));
     }
 
-    /// Takes over what the device record says.
+    /// Applies the settings of the device record.
     pub(crate) fn read_settings(&mut self, now: Now, record: &Map<String, Value>) {
         let percent =
             |name: &str| record.get(name).and_then(Value::as_i64).filter(|value| (0..=100).contains(value));
@@ -167,7 +167,7 @@ impl Thermostat {
             return;
         }
         let latency = Duration::from_millis(80 + self.rng.below(400)) + faults.ack_delay;
-        // No capture has an acknowledgement of a schedule's command, so no number is known for it.
+        // No capture has an acknowledgement of a schedule's command, so its number is unknown.
         let trigger = (!by_schedule).then_some(3);
         let ack = self.ack(now, faults, request, success, trigger, state);
         let at = in_order(&mut self.last_ack, now.mono + latency, faults.reorders);
@@ -189,7 +189,7 @@ impl Thermostat {
     }
 }
 
-/// The time of the next message: `at`, or that of the message before it if that is later.
+/// Time of the next message: `at`, or that of the previous message if that is later.
 fn in_order(last: &mut Duration, at: Duration, reorders: bool) -> Duration {
     if reorders {
         return at;

@@ -24,7 +24,7 @@ use crate::spec::DeviceSpec;
 use self::inbound::Delivery;
 use self::outbound::BATCH_PERIOD;
 
-/// What is wrong with a thermostat at a moment.
+/// Active faults of a thermostat.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeviceFaults {
     pub(crate) offline: bool,
@@ -40,7 +40,7 @@ pub(crate) struct DeviceFaults {
     pub(crate) clock_shift: i64,
 }
 
-/// What a thermostat puts on the network, or asks of the cloud.
+/// Output of a thermostat: a message, or a request to the cloud.
 #[derive(Debug)]
 pub(crate) enum Emission {
     Publish {
@@ -53,7 +53,7 @@ pub(crate) enum Emission {
     ReadSettings,
 }
 
-/// What a message tells the cloud's own copy of the device's state.
+/// Part of the cloud's copy of the device state that a message updates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum News {
     Nothing,
@@ -98,7 +98,7 @@ pub(crate) struct Thermostat {
     next_batch: Duration,
     jobs: BTreeMap<(Duration, u64), Job>,
     sequence: u64,
-    /// When the last message on its way arrives, and the last acknowledgement goes out: none may overtake them.
+    /// Arrival of the last message in transit, and sending time of the last acknowledgement. Later ones keep the order.
     last_delivery: Duration,
     last_ack: Duration,
     records: VecDeque<Record>,
@@ -106,7 +106,7 @@ pub(crate) struct Thermostat {
     rng: Rng,
 }
 
-/// Where a change comes from.
+/// Source of a change.
 #[derive(Clone, Copy, Debug)]
 struct Command {
     request: Option<u64>,
@@ -114,9 +114,9 @@ struct Command {
     taken_at: Now,
 }
 
-/// Command records that are remembered; the total is kept for ever.
+/// Maximum number of command records; the total is counted separately.
 const RECORDS: usize = 256;
-/// Jobs that may wait at one thermostat; what comes on top is lost, as in a small device's own queue.
+/// Maximum number of waiting jobs; more are dropped, as a small device's queue does.
 const JOBS: usize = 64;
 const BATCH_RECORDS: usize = 60;
 
@@ -133,7 +133,7 @@ impl Thermostat {
         let (low, high, _) = profile.setpoint;
         let seed = rng.next();
         let mut room = Room::new(spec.room, weather, climate_seed, family == Family::Floor, now.mono);
-        // Devices were not all switched on in the same second.
+        // Timers of different devices have different phases.
         let phase = |rng: &mut Rng, period: Duration| now.mono + period.mul_f64(rng.unit());
         let next_sample = phase(&mut rng, profile.sample);
         let next_status = phase(&mut rng, profile.idle_status.min(Duration::from_secs(60)));
@@ -189,7 +189,7 @@ impl Thermostat {
         this
     }
 
-    /// When [`Thermostat::handle_timeout`] has something to do.
+    /// When to call [`Thermostat::handle_timeout`] next.
     pub(crate) fn poll_timeout(&self) -> Duration {
         let job = self.jobs.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
         self.next_sample.min(self.next_status).min(self.next_batch).min(job)
@@ -199,7 +199,7 @@ impl Thermostat {
         at < self.live_until
     }
 
-    /// Does what is due at `now`.
+    /// Handles everything that is due at `now`.
     pub(crate) fn handle_timeout(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         self.look(now, faults);
         while let Some(entry) = self.jobs.first_entry() {
@@ -252,7 +252,7 @@ impl Thermostat {
         self.schedule(now.mono, Job::Boot);
     }
 
-    /// Changes without a message: what the structured service does to a thermostat that MQTT does not reach.
+    /// Applies a change without a message, as the structured service does for a thermostat that MQTT does not reach.
     pub(crate) fn apply_silently(&mut self, now: Now, wanted: &ParsedCommand) {
         self.room.advance(now);
         self.apply(now, wanted, &Command { request: None, origin: Origin::Rest, taken_at: now });
@@ -272,7 +272,7 @@ impl Thermostat {
         }
     }
 
-    /// What it sees at the moment its room was last advanced to.
+    /// Readings as of the last advance of its room.
     pub(crate) fn seen(&self, now: Now) -> Seen {
         let drive = self.room.drive();
         let warmth = self.room.temperature();
@@ -303,7 +303,7 @@ impl Thermostat {
         self.family.profile()
     }
 
-    /// Lets time pass in the room, and notices whether there is power.
+    /// Advances the room, and handles the loss and return of power.
     fn look(&mut self, now: Now, faults: &DeviceFaults) {
         self.room.advance(now);
         if faults.powerless == self.powered {
@@ -375,7 +375,7 @@ impl Thermostat {
         self.record_count += 1;
     }
 
-    /// Lets the controller decide. Its room must have been advanced to `now`.
+    /// Runs the controller. The room must have been advanced to `now`.
     fn drive(&mut self, now: Now, forced: bool) {
         if !self.powered || self.booting {
             return;

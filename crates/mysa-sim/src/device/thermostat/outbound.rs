@@ -1,4 +1,4 @@
-//! When a thermostat speaks, and of what.
+//! Messages that a thermostat sends, and their times.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ impl Thermostat {
     pub(super) fn report_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         let profile = self.profile();
         let period = if self.is_live(now.mono) { profile.live_status } else { profile.idle_status };
-        // Never in step with the heater's own pulses.
+        // The jitter keeps statuses out of step with the heater's pulses.
         self.next_status = now.mono + period.mul_f64(0.9 + 0.2 * self.rng.unit());
         let silent =
             faults.offline || faults.drops_statuses || !self.powered || self.booting || self.unpaired;
@@ -100,7 +100,7 @@ impl Thermostat {
         });
     }
 
-    /// An acknowledgement. `source` is its `trig_src`, if it has one.
+    /// Builds an acknowledgement. `source` is its `trig_src`, if it has one.
     pub(super) fn ack(
         &mut self,
         now: Now,
@@ -130,7 +130,7 @@ impl Thermostat {
         publication(TopicKind::Out, text, news)
     }
 
-    /// The `state` of an acknowledgement: what the family always tells, and whatever was asked for.
+    /// Builds the `state` of an acknowledgement: the family's fixed fields and those requested.
     pub(super) fn ack_state(&self, settings: &Settings, wanted: &ParsedCommand) -> Value {
         let mut state = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -151,7 +151,7 @@ impl Thermostat {
             put("tr", json!(settings.tracked));
         }
         if self.family == Family::AirConditioner {
-            // While heating it does not say how fast the fan runs, unless that was the question.
+            // While heating it reports the fan speed only if it was requested.
             if settings.mode != Mode::Heat || wanted.fan.is_some() {
                 put("fn", json!(settings.fan));
             }
@@ -162,8 +162,7 @@ impl Thermostat {
         Value::Object(state)
     }
 
-    /// A status of `age` ago as the broker retains it, one degree higher and colder than now; without an age, its time
-    /// is 0.
+    /// Builds a retained status of this age, one degree higher and colder than now; without an age, its time is 0.
     pub(crate) fn retained_status(&mut self, now: Now, age: Option<Duration>) -> String {
         let mut stamp = self.stamp(now, &DeviceFaults::default());
         let secs = |age: Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
@@ -177,7 +176,7 @@ impl Thermostat {
     }
 
     pub(super) fn stamp(&mut self, now: Now, faults: &DeviceFaults) -> Stamp {
-        // Above 2^53, as the real ones are, and the same in every run.
+        // Above 2^53 as in captures, and the same in every run.
         self.sequence += 1;
         let id = hash(self.seed, self.sequence) >> 2 | 1 << 61;
         Stamp { device: self.id, time: now.wall.as_secs() + faults.clock_shift, id }
