@@ -1,0 +1,22 @@
+//! Parts that several test suites share: a stand-in MQTT broker without I/O, messages of thermostats, and an HTTP date.
+//!
+//! ```
+//! use mysa_mqtt_codec::PINGREQ;
+//! use mysa_testkit::{BrokerBehavior, BrokerConnection, Received};
+//!
+//! let mut connection = BrokerConnection::new();
+//! let exchange = connection.receive(&BrokerBehavior::default(), &PINGREQ);
+//! assert_eq!(exchange.received, [Received::PingReq]);
+//! assert_eq!(exchange.reply, [0xd0, 0]);
+//! ```
+#![forbid(unsafe_code)]
+
+mod broker;
+mod date;
+mod message;
+
+pub use broker::{
+    BrokerBehavior, BrokerConnection, Exchange, Received, publish, publish_at_least_once, publish_retained,
+};
+pub use date::http_date;
+pub use message::{Ack, V2Status};
