@@ -5,27 +5,9 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Change, Mode};
+use mysa_proto::{Change, Mode};
 use mysa_session::{CommandChannel, Event, Level, Refused, Settings, Start, Verdict};
-use rig::{LITE, Reply, Rig, device, stored};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-fn by(channel: CommandChannel) -> Settings {
-    let mut settings = Settings::default();
-    settings.channel = channel;
-    settings
-}
-
-fn resume(settings: Settings) -> Rig {
-    Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0)
-}
-
-fn setpoint(degrees: f64) -> Change {
-    Change::setpoint(Celsius::from_degrees(degrees).unwrap())
-}
+use rig::{LITE, Reply, Rig, by, device, secs, setpoint, stored};
 
 #[test]
 fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
@@ -59,8 +41,8 @@ fn where_mqtt_is_the_only_channel_a_denial_of_an_earlier_run_is_tried_again() {
 
 #[test]
 fn where_mqtt_is_chosen_and_denies_commands_they_are_refused_once_that_is_known() {
-    let mut rig = resume(by(CommandChannel::Mqtt));
-    rig.cloud.close_on_publish = true;
+    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
+    rig.cloud.broker.close_on_publish = true;
     rig.run(secs(10));
     let verdicts: Vec<Verdict> = (0..5)
         .map(|_| {
@@ -76,9 +58,9 @@ fn where_mqtt_is_chosen_and_denies_commands_they_are_refused_once_that_is_known(
 
 #[test]
 fn a_publish_that_failed_is_not_published_again_where_mqtt_is_the_only_channel() {
-    let mut rig = resume(by(CommandChannel::Mqtt));
+    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
     rig.run(secs(10));
-    rig.cloud.close_on_publish = true;
+    rig.cloud.broker.close_on_publish = true;
     let id = rig.set(LITE, 21.0);
     rig.run(secs(35));
     assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { .. }), "{}", rig.verdict(id));
@@ -228,7 +210,7 @@ fn a_thermostat_whose_record_cannot_be_read_is_not_gone() {
 
 #[test]
 fn a_command_that_was_queued_before_its_connection_is_blocked_waits_for_it() {
-    let mut rig = resume(by(CommandChannel::Mqtt));
+    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
     rig.run(secs(10));
     let (now, conn) = (rig.now(), rig.log.subscribes[0].1);
     let id = rig.set(LITE, 25.0);
@@ -245,7 +227,7 @@ fn a_command_that_was_queued_before_its_connection_is_blocked_waits_for_it() {
 fn commands_beyond_the_capacity_are_turned_away() {
     let mut settings = Settings::default();
     settings.command_capacity = 2;
-    let mut rig = resume(settings);
+    let mut rig = Rig::resume(settings);
     rig.run(secs(10));
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;

@@ -6,11 +6,7 @@ use std::time::Duration;
 
 use mysa_proto::{Change, Channel, Mode};
 use mysa_session::{DeliveryStage, Evidence, Expired, Level, Reason, Refused, Settings, Start, Verdict};
-use rig::{LITE, Rig, device, stored};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use rig::{LITE, Rig, device, secs, stored};
 
 #[test]
 fn a_command_is_confirmed_by_its_acknowledgement() {
@@ -95,7 +91,7 @@ fn wishes_for_different_fields_go_as_one_write() {
 fn an_unacknowledged_publish_is_repeated_with_dup_and_never_behind_a_newer_one() {
     let mut rig = Rig::live();
     rig.run(secs(5));
-    rig.cloud.puback = false;
+    rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
     let older = rig.set(LITE, 20.0);
@@ -111,7 +107,7 @@ fn an_unacknowledged_publish_is_repeated_with_dup_and_never_behind_a_newer_one()
 #[test]
 fn publishes_that_end_the_connection_teach_that_mqtt_is_read_only() {
     let mut rig = Rig::new();
-    rig.cloud.close_on_publish = true;
+    rig.cloud.broker.close_on_publish = true;
     rig.run(secs(300));
     assert_eq!(rig.session.service().level, Level::ReadOnly);
     assert_eq!(rig.session.service().reason, Reason::PublishNotPermitted);
@@ -158,7 +154,7 @@ fn what_is_only_desired_does_not_confirm_a_command() {
 #[test]
 fn a_broker_that_swallows_publishes_is_found_out_and_statuses_flow_meanwhile() {
     let mut rig = Rig::new();
-    rig.cloud.puback = false;
+    rig.cloud.broker.puback = false;
     rig.cloud.devices = (0..20).map(|n| (format!("a0b1c2d3e4{n:02x}"), "BB-V2-0-L".into())).collect();
     rig.run(secs(8));
     rig.status("a0b1c2d3e403", 23.0);
@@ -195,7 +191,7 @@ fn shutting_down_resolves_every_command_and_says_goodbye() {
 fn commands_without_a_connection_expire_unsent() {
     let mut settings = Settings::default();
     settings.channel = mysa_session::CommandChannel::Mqtt;
-    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    let mut rig = Rig::resume(settings);
     rig.run(secs(10));
     rig.cut();
     rig.cloud.upgrade = Some(503);

@@ -83,14 +83,14 @@ fn a_step_that_fails_is_named_and_counted() {
 #[test]
 fn what_the_broker_refuses_is_told_by_subscription_and_for_publishing() {
     let mut rig = resumed(0);
-    rig.cloud.refused_filters = vec![format!("/v1/dev/{LITE}/out")];
+    rig.cloud.broker.refused_filters = vec![format!("/v1/dev/{LITE}/out")];
     rig.run(Duration::from_secs(10));
     let seen = rig.session.diagnosis(rig.now());
     assert_eq!(seen.subscriptions, [(device(LITE), Subscribed::Refused)]);
     assert_eq!(seen.trouble, Some(Reason::SubscriptionsRefused));
 
     let mut rig = resumed(0);
-    rig.cloud.close_on_publish = true;
+    rig.cloud.broker.close_on_publish = true;
     rig.run(Duration::from_secs(600));
     assert_eq!(rig.session.diagnosis(rig.now()).publishing, Publishes::Denied);
 }

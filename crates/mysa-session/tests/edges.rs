@@ -13,12 +13,9 @@ use mysa_session::{
     Reason, Session, Settings, Start, Verdict,
 };
 use mysa_sigv4::PresignedUrl;
+use mysa_testkit::{Ack, V2Status};
 use proptest::prelude::*;
-use rig::{LITE, Rig, device, stored};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use rig::{LITE, Rig, device, secs, stored};
 
 fn captured() -> Start {
     let url = "wss://a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
@@ -116,13 +113,8 @@ fn a_status_from_before_a_command_does_not_roll_it_back() {
     let id = rig.set(LITE, 22.0);
     rig.run(secs(2));
     assert!(rig.verdict(id).is_confirmed());
-    rig.say(
-        LITE,
-        &format!(
-            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{old},"msg":40,"id":7,"body":{{"stpt":19.0}}}}"#
-        ),
-        Duration::ZERO,
-    );
+    let status = V2Status { setpoint: 19.0, ..V2Status::new(LITE, old) };
+    rig.say(LITE, &status.to_string(), Duration::ZERO);
     rig.run(secs(2));
     let setpoint = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
     assert_eq!(setpoint, Celsius::from_hundredths(2_200));
@@ -136,13 +128,10 @@ fn an_acknowledgement_without_resp_id_leaves_the_command_open() {
     let id = rig.set(LITE, 21.5);
     rig.run(secs(2));
     let at = rig.truth_secs();
-    let ack = |middle: &str| {
-        format!(
-            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},"time":{at},"msg":44,"id":7{middle},"body":{{"success":1,"type":5,"state":{{"md":3,"sp":21.5}}}}}}"#
-        )
-    };
-    rig.say(LITE, &ack(""), Duration::ZERO);
-    rig.say(LITE, &ack(r#","resp_id":12345"#), Duration::ZERO);
+    let ack = Ack::new(LITE, at, 12_345, 21.5);
+    for ack in [Ack { resp_id: None, ..ack }, ack] {
+        rig.say(LITE, &ack.to_string(), Duration::ZERO);
+    }
     rig.run(secs(2));
     assert_eq!(rig.verdicts(id), []);
 }
@@ -164,7 +153,7 @@ fn unreadable_messages_are_reported_and_the_connection_stays() {
 fn a_session_that_may_not_command_refuses_each_command() {
     let mut settings = Settings::default();
     settings.read_only = true;
-    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    let mut rig = Rig::resume(settings);
     rig.run(secs(10));
     assert_eq!(rig.session.service().level, Level::ReadOnly);
     let id = rig.set(LITE, 21.0);
@@ -180,7 +169,7 @@ fn a_session_that_may_not_command_writes_no_settings_either() {
     for (read_only, sent) in [(true, 0), (false, 1)] {
         let mut settings = Settings::default();
         settings.read_only = read_only;
-        let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+        let mut rig = Rig::resume(settings);
         rig.run(secs(10));
         let now = rig.now();
         let write = rig.session.write_settings(now, rest::set_lock(device(LITE), true)).unwrap();
@@ -511,10 +500,10 @@ fn whatever_goes_wrong_for_a_day_it_is_live_again_an_hour_after() {
             match random(14) {
                 0 => rig.cloud.http = !yes,
                 1 => rig.cloud.upgrade = yes.then_some(403),
-                2 => rig.cloud.puback = !yes,
-                3 => rig.cloud.close_on_publish = yes,
+                2 => rig.cloud.broker.puback = !yes,
+                3 => rig.cloud.broker.close_on_publish = yes,
                 4 => rig.cloud.close_after_connack = yes.then_some(Duration::from_millis(30)),
-                5 => rig.cloud.suback = !yes,
+                5 => rig.cloud.broker.suback = !yes,
                 6 => rig.cloud.dead = yes,
                 7 => rig.cloud.device_acks = !yes,
                 8 => rig.cloud.rest = if yes { rig::Reply::Status(500, "{}") } else { rig::Reply::Good },
@@ -528,10 +517,10 @@ fn whatever_goes_wrong_for_a_day_it_is_live_again_an_hour_after() {
         }
         rig.cloud.http = true;
         rig.cloud.upgrade = None;
-        rig.cloud.puback = true;
-        rig.cloud.close_on_publish = false;
+        rig.cloud.broker.puback = true;
+        rig.cloud.broker.close_on_publish = false;
         rig.cloud.close_after_connack = None;
-        rig.cloud.suback = true;
+        rig.cloud.broker.suback = true;
         rig.cloud.dead = false;
         rig.cloud.rest = rig::Reply::Good;
         rig.cloud.refresh = rig::Reply::Good;

@@ -7,22 +7,18 @@ use std::time::Duration;
 use mysa_mqtt_codec::ConnectRefusal;
 use mysa_session::{Level, Reason};
 
-use rig::{LITE, Rig, device};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use rig::{LITE, Rig, device, secs};
 
 #[test]
 fn a_home_whose_every_subscription_is_refused_asks_again_within_a_quarter_of_an_hour() {
     let mut rig = Rig::new();
-    rig.cloud.refused_filters = vec![format!("/v1/dev/{LITE}/out")];
+    rig.cloud.broker.refused_filters = vec![format!("/v1/dev/{LITE}/out")];
     rig.run(secs(24 * 3_600));
     let service = rig.session.service();
     assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::SubscriptionsRefused));
     let asked = rig.log.subscribes.len();
     assert!((80..=110).contains(&asked), "{asked} times in a day");
-    rig.cloud.refused_filters.clear();
+    rig.cloud.broker.refused_filters.clear();
     rig.run(secs(16 * 60));
     assert!(rig.session.is_subscribed(device(LITE)));
     assert_eq!(rig.session.service().level, Level::Live);
@@ -32,9 +28,10 @@ fn a_home_whose_every_subscription_is_refused_asks_again_within_a_quarter_of_an_
 fn one_that_is_refused_beside_others_is_asked_for_ever_more_seldom() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..2).map(|n| (format!("a0b1c2d3e4f{n}"), "BB-V2-0-L".into())).collect();
-    rig.cloud.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
+    rig.cloud.broker.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
     rig.run(secs(24 * 3_600));
-    let asked = rig.log.subscribes.iter().filter(|(_, _, filters)| filters == &rig.cloud.refused_filters);
+    let asked =
+        rig.log.subscribes.iter().filter(|(_, _, filters)| filters == &rig.cloud.broker.refused_filters);
     // After 10, 20, 40 … minutes.
     assert!(asked.count() <= 8, "{:?}", rig.log.subscribes);
 }
@@ -61,12 +58,12 @@ fn on_a_full_connection_the_old_filter_goes_before_the_new_one_comes() {
 fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_the_account_seldom() {
     for (refusal, seldom) in [(ConnectRefusal::Unavailable, false), (ConnectRefusal::NotAuthorized, true)] {
         let mut rig = Rig::new();
-        rig.cloud.connack = Some(refusal);
+        rig.cloud.broker.connack = Some(refusal);
         rig.run(secs(6 * 3_600));
         assert_eq!(rig.session.service().reason, Reason::ConnectRefused(refusal));
         let dials = rig.log.dials.len();
         assert_eq!(dials < 60, seldom, "{refusal}: {dials} dials in six hours");
-        rig.cloud.connack = None;
+        rig.cloud.broker.connack = None;
         rig.run(if seldom { secs(16 * 60) } else { secs(75) });
         assert_eq!(rig.session.service().level, Level::Live, "{refusal}");
     }

@@ -6,11 +6,7 @@ use std::time::Duration;
 
 use mysa_proto::Celsius;
 use mysa_session::{Event, Evidence, Level, Link, Reason, Settings, Start, Subscriptions, Verdict};
-use rig::{LITE, Reply, Rig, device, stored};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use rig::{LITE, Reply, Rig, device, secs, stored};
 
 #[test]
 fn resuming_leads_to_live_statuses_without_a_password() {
@@ -30,13 +26,13 @@ fn resuming_leads_to_live_statuses_without_a_password() {
 #[test]
 fn a_cut_connection_is_made_again_and_nothing_is_replayed() {
     let mut rig = Rig::live();
-    rig.cloud.puback = false;
+    rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
     let id = rig.set(LITE, 25.0);
     rig.run(secs(1));
     rig.cut();
-    rig.cloud.puback = true;
+    rig.cloud.broker.puback = true;
     rig.run(secs(60));
     // On the new connection nothing is said of it; the other channel has it once.
     assert_eq!((rig.commands().len(), rig.asked("/update")), (1, 1));
@@ -144,14 +140,14 @@ fn two_hundred_devices_share_connections_within_the_brokers_limits() {
 fn one_refused_subscription_does_not_take_the_others_down() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..3).map(|n| (format!("a0b1c2d3e4f{n}"), "BB-V2-0-L".into())).collect();
-    rig.cloud.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
+    rig.cloud.broker.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
     rig.run(secs(60));
     let granted: Vec<_> =
         (0..3).map(|n| rig.session.is_subscribed(device(&format!("a0b1c2d3e4f{n}")))).collect();
     assert_eq!(granted, [true, false, true]);
     let service = rig.session.service();
     assert_eq!((service.level, service.reason), (Level::Partial, Reason::SomeSubscriptionsRefused));
-    rig.cloud.refused_filters.clear();
+    rig.cloud.broker.refused_filters.clear();
     rig.run(secs(700));
     assert!(rig.session.is_subscribed(device("a0b1c2d3e4f1")), "tried again, slowly");
 }
@@ -160,8 +156,8 @@ fn one_refused_subscription_does_not_take_the_others_down() {
 fn a_filter_that_ends_connections_is_found_and_left_alone() {
     let mut settings = Settings::default();
     settings.subscriptions = Subscriptions::WITH_BATCH;
-    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
-    rig.cloud.deadly_filters = vec!["/v1/dev/a0b1c2d3e4f7/batch".into()];
+    let mut rig = Rig::resume(settings);
+    rig.cloud.broker.closing_filters = vec!["/v1/dev/a0b1c2d3e4f7/batch".into()];
     rig.run(secs(180));
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
     assert!(rig.session.is_subscribed(device(LITE)));
@@ -174,12 +170,12 @@ fn a_refused_wildcard_gives_way_to_each_devices_own_topic() {
     for close in [false, true] {
         let mut settings = Settings::default();
         settings.subscriptions = Subscriptions::WILDCARD;
-        let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+        let mut rig = Rig::resume(settings);
         let filters = vec!["/v1/dev/+/out".into()];
         if close {
-            rig.cloud.deadly_filters = filters
+            rig.cloud.broker.closing_filters = filters
         } else {
-            rig.cloud.refused_filters = filters
+            rig.cloud.broker.refused_filters = filters
         }
         rig.run(secs(120));
         assert_eq!(rig.log.subscribes[0].2, ["/v1/dev/+/out"]);
@@ -403,11 +399,11 @@ fn rest_tokens_refused_with_401_are_renewed_once() {
 #[test]
 fn suback_that_never_comes_costs_a_connection_and_then_only_time() {
     let mut rig = Rig::new();
-    rig.cloud.suback = false;
+    rig.cloud.broker.suback = false;
     rig.run(secs(900));
     assert_eq!(rig.session.service().level, Level::RestOnly);
     assert!(rig.log.connects.len() < 10, "{}", rig.log.connects.len());
-    rig.cloud.suback = true;
+    rig.cloud.broker.suback = true;
     rig.run(secs(1_800));
     assert_eq!(rig.session.service().level, Level::Live);
 }

@@ -7,11 +7,7 @@ use std::time::Duration;
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
 use mysa_session::{Event, Level, Output, Revocation, Session, Settings, Start};
 
-use rig::{Reply, Rig, stored};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
+use rig::{Reply, Rig, secs, stored};
 
 /// The states are read, then the connection is there, and that is all.
 const WELL: [Level; 2] = [Level::RestOnly, Level::Live];

@@ -7,42 +7,25 @@ mod rig;
 use std::time::Duration;
 
 use mysa_mqtt_codec::ConnectRefusal;
-use mysa_proto::{Celsius, Change, Channel, rest};
+use mysa_proto::{Celsius, Channel, rest};
 use mysa_session::{
     CommandChannel, DeliveryStage, Effect, Event, Evidence, Expired, Now, Output, Refused, RequestError,
     Session, Settings, Start, Verdict,
 };
-use rig::{LITE, Reply, Rig, device, stored};
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-fn by(channel: CommandChannel) -> Settings {
-    let mut settings = Settings::default();
-    settings.channel = channel;
-    settings
-}
-
-fn resume(settings: Settings) -> Rig {
-    Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0)
-}
+use mysa_testkit::V2Status;
+use rig::{LITE, Reply, Rig, by, device, secs, setpoint, stored};
 
 fn live(channel: CommandChannel) -> Rig {
-    let mut rig = resume(by(channel));
+    let mut rig = Rig::resume(by(channel));
     rig.run(secs(10));
     rig
 }
 
 /// A thermostat that neither answers nor obeys, and a broker that acknowledges nothing.
 fn nobody_answers(rig: &mut Rig) {
-    rig.cloud.puback = false;
+    rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
-}
-
-fn setpoint(degrees: f64) -> Change {
-    Change::setpoint(Celsius::from_degrees(degrees).unwrap())
 }
 
 /// The setpoints in the commands on the wire, with the time of each and whether it was a repeat.
@@ -94,7 +77,7 @@ fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
     // Confirmed by the thermostat, cancelled, or with little time: the broker never acknowledges.
     for case in ["confirmed", "cancelled", "deadline"] {
         let mut rig = live(CommandChannel::Mqtt);
-        rig.cloud.puback = false;
+        rig.cloud.broker.puback = false;
         if case != "confirmed" {
             nobody_answers(&mut rig);
         }
@@ -114,7 +97,7 @@ fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
 #[test]
 fn a_puback_that_is_lost_does_not_count_against_the_broker_when_the_thermostat_answers() {
     let mut rig = live(CommandChannel::Auto);
-    rig.cloud.puback = false;
+    rig.cloud.broker.puback = false;
     for degrees in [20.0, 21.0, 22.0, 23.0] {
         let id = rig.set(LITE, degrees);
         rig.run(secs(4));
@@ -362,9 +345,9 @@ fn one_shot(rig: &mut Rig) -> Verdict {
 fn where_publishing_is_denied_the_first_command_is_confirmed_by_the_second_channel_in_its_time() {
     type Case = (&'static str, fn(&mut Rig));
     let cases: [Case; 5] = [
-        ("closed on publish", |rig| rig.cloud.close_on_publish = true),
+        ("closed on publish", |rig| rig.cloud.broker.close_on_publish = true),
         ("swallowed", nobody_answers),
-        ("CONNECT refused", |rig| rig.cloud.connack = Some(ConnectRefusal::NotAuthorized)),
+        ("CONNECT refused", |rig| rig.cloud.broker.connack = Some(ConnectRefusal::NotAuthorized)),
         ("upgrade refused", |rig| rig.cloud.upgrade = Some(403)),
         ("closed after CONNACK", |rig| rig.cloud.close_after_connack = Some(Duration::from_millis(30))),
     ];
@@ -382,7 +365,7 @@ fn where_publishing_is_denied_the_first_command_is_confirmed_by_the_second_chann
 #[test]
 fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
     let mut rig = Rig::new();
-    rig.cloud.close_on_publish = true;
+    rig.cloud.broker.close_on_publish = true;
     assert!(one_shot(&mut rig).is_confirmed());
     let kept = rig.stored.clone().unwrap();
     let denied_at = kept.publish_denied_at.unwrap();
@@ -408,8 +391,8 @@ fn a_denial_is_learned_though_only_a_request_for_live_reports_met_it() {
     // The connection ends at that request, before the command is published. Once alone, that proves nothing.
     let mut settings = Settings::default();
     settings.read_only_after = u8::MAX;
-    let mut rig = resume(settings);
-    rig.cloud.close_on_publish = true;
+    let mut rig = Rig::resume(settings);
+    rig.cloud.broker.close_on_publish = true;
     rig.run(secs(10));
     assert!(!rig.log.publishes.is_empty() && rig.commands().is_empty(), "{:?}", rig.log.publishes);
     assert_eq!(rig.stored.as_ref().unwrap().publish_denied_at, None);
@@ -434,7 +417,7 @@ fn a_denial_of_an_earlier_run_is_tried_at_once_where_mqtt_is_chosen() {
 #[test]
 fn a_broker_that_refuses_to_connect_delays_no_command() {
     let mut rig = Rig::new();
-    rig.cloud.connack = Some(ConnectRefusal::NotAuthorized);
+    rig.cloud.broker.connack = Some(ConnectRefusal::NotAuthorized);
     rig.run(secs(5));
     let asked = rig.mono;
     let id = rig.set(LITE, 22.0);
@@ -445,11 +428,11 @@ fn a_broker_that_refuses_to_connect_delays_no_command() {
 
 #[test]
 fn a_chosen_channel_is_the_only_one() {
-    let mut rig = resume(by(CommandChannel::Mqtt));
-    rig.cloud.close_on_publish = true;
+    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
+    rig.cloud.broker.close_on_publish = true;
     assert!(!one_shot(&mut rig).is_confirmed());
     assert!(updated(&rig).is_empty());
-    let mut rig = resume(by(CommandChannel::Structured));
+    let mut rig = Rig::resume(by(CommandChannel::Structured));
     assert!(one_shot(&mut rig).is_confirmed());
     assert!(rig.commands().is_empty());
 }
@@ -551,11 +534,9 @@ fn a_retained_status_counts_by_its_own_time() {
         let mut rig = live(CommandChannel::Auto);
         let heard = |rig: &Rig| rig.session.device(device(LITE)).unwrap().heard_ago(rig.now().mono);
         let before = heard(&rig);
-        let time = age.map_or(String::new(), |age| format!(r#""time":{},"#, rig.truth_secs() - age));
-        let status = format!(
-            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{LITE}"}},{time}"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":27.0,"dtyCycle":0.42}}}}"#
-        );
-        rig.retained(LITE, &status);
+        let time = age.map(|age| rig.truth_secs() - age);
+        let status = V2Status { time, setpoint: 27.0, ..V2Status::new(LITE, 0) };
+        rig.retained(LITE, &status.to_string());
         rig.run(secs(1));
         assert_eq!(at(&rig), Celsius::from_degrees(shown), "{age:?}");
         if age != Some(2) {
@@ -580,7 +561,7 @@ fn an_undated_snapshot_after_a_confirmation_does_not_take_it_back() {
 fn a_command_in_flight_keeps_its_connection_while_that_is_replaced() {
     let mut settings = by(CommandChannel::Mqtt);
     settings.connection_life = secs(600);
-    let mut rig = resume(settings);
+    let mut rig = Rig::resume(settings);
     rig.run(secs(10));
     while rig.log.dials.len() < 2 {
         rig.run(Duration::from_millis(50));
@@ -590,7 +571,7 @@ fn a_command_in_flight_keeps_its_connection_while_that_is_replaced() {
     let id = rig.set(LITE, 25.0);
     rig.run(secs(2));
     assert_eq!(rig.log.connects.len(), 2, "the new one is up");
-    rig.cloud.puback = true;
+    rig.cloud.broker.puback = true;
     rig.cloud.device_acks = true;
     rig.cloud.device_applies = true;
     rig.run(secs(10));

@@ -1,21 +1,20 @@
 //! A scripted cloud beside a session, under virtual time. It knows just enough of the protocol to answer, and does what
-//! a test tells it to do wrong. The simulated cloud proper is another crate; this one shares no code with anything.
+//! a test tells it to do wrong. The simulated cloud proper is another crate, `mysa-sim`, which shares no code with it.
 #![allow(dead_code, clippy::unwrap_used, reason = "for tests, each of which uses a part of it")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
-use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
-use mysa_mqtt_codec::{
-    ConnAck, ConnectRefusal, Delivery, Publish, QoS, ReturnCodes, SubAck, SubscribeReturn, Topic,
-};
-use mysa_proto::{DeviceId, UnixTime};
+use mysa_proto::{Celsius, Change, DeviceId, UnixTime};
 use mysa_session::{
-    CommandId, ConnId, Environment, Event, HttpAnswer, HttpBody, HttpFailure, HttpId, HttpRequest,
-    HttpResult, Level, Now, Output, Session, Settings, Start, StoreResult, Verdict,
+    CommandChannel, CommandId, ConnId, Environment, Event, HttpAnswer, HttpBody, HttpFailure, HttpId,
+    HttpRequest, HttpResult, Level, Now, Output, Session, Settings, Start, StoreResult, Verdict,
+};
+use mysa_testkit::{
+    Ack, BrokerBehavior, BrokerConnection, Received, V2Status, http_date, publish, publish_retained,
 };
 
 pub(crate) const START: i64 = 1_767_323_045_000;
@@ -69,14 +68,8 @@ pub(crate) struct Cloud {
     /// How long a connection for a write takes. `None`: it cannot be made, and the driver says so at once.
     pub(crate) connects: Option<Duration>,
     pub(crate) upgrade: Option<u16>,
-    /// What CONNACK says, if not yes.
-    pub(crate) connack: Option<ConnectRefusal>,
-    pub(crate) puback: bool,
-    pub(crate) close_on_publish: bool,
+    pub(crate) broker: BrokerBehavior,
     pub(crate) close_after_connack: Option<Duration>,
-    pub(crate) refused_filters: Vec<String>,
-    pub(crate) deadly_filters: Vec<String>,
-    pub(crate) suback: bool,
     pub(crate) dead: bool,
     /// Thermostats are heard now and then, as often as the session pings.
     pub(crate) speaking: bool,
@@ -85,7 +78,7 @@ pub(crate) struct Cloud {
     pub(crate) structured_applies: bool,
     pub(crate) setpoints: BTreeMap<String, (f64, i64)>,
     pub(crate) tokens: u32,
-    sockets: BTreeMap<ConnId, Socket>,
+    sockets: BTreeMap<ConnId, BrokerConnection>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,12 +86,6 @@ pub(crate) enum Reply {
     Good,
     Status(u16, &'static str),
     Timeout,
-}
-
-struct Socket {
-    stream: Stream,
-    filters: BTreeSet<String>,
-    client_id: String,
 }
 
 /// What the session did.
@@ -129,8 +116,23 @@ enum Arrival {
 
 pub(crate) const LITE: &str = "a0b1c2d3e4f7";
 
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
 pub(crate) fn device(id: &str) -> DeviceId {
     DeviceId::new(id).unwrap()
+}
+
+pub(crate) fn setpoint(degrees: f64) -> Change {
+    Change::setpoint(Celsius::from_degrees(degrees).unwrap())
+}
+
+/// Settings with a chosen channel for commands.
+pub(crate) fn by(channel: CommandChannel) -> Settings {
+    let mut settings = Settings::default();
+    settings.channel = channel;
+    settings
 }
 
 pub(crate) fn stored() -> StoredSession {
@@ -141,7 +143,11 @@ pub(crate) fn stored() -> StoredSession {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        Self::with(Settings::default(), Start::Resume { stored: stored(), password: None }, 0)
+        Self::resume(Settings::default())
+    }
+
+    pub(crate) fn resume(settings: Settings) -> Self {
+        Self::with(settings, Start::Resume { stored: stored(), password: None }, 0)
     }
 
     pub(crate) fn with(settings: Settings, start: Start, host_ahead_ms: i64) -> Self {
@@ -164,13 +170,8 @@ impl Rig {
             http: true,
             connects: Some(Duration::ZERO),
             upgrade: None,
-            connack: None,
-            puback: true,
-            close_on_publish: false,
+            broker: BrokerBehavior::default(),
             close_after_connack: None,
-            refused_filters: Vec::new(),
-            deadly_filters: Vec::new(),
-            suback: true,
             dead: false,
             speaking: true,
             device_acks: true,
@@ -326,12 +327,7 @@ impl Rig {
                     match self.cloud.upgrade {
                         Some(status) => self.arrive(LATENCY, Arrival::Refused(dial.conn, status)),
                         None => {
-                            let socket = Socket {
-                                stream: Stream::new(100_000),
-                                filters: BTreeSet::new(),
-                                client_id: String::new(),
-                            };
-                            self.cloud.sockets.insert(dial.conn, socket);
+                            self.cloud.sockets.insert(dial.conn, BrokerConnection::new());
                             self.log.live_at_once = self.log.live_at_once.max(self.cloud.sockets.len());
                             self.arrive(LATENCY, Arrival::Opened(dial.conn));
                         }
@@ -473,86 +469,40 @@ impl Rig {
             return;
         }
         let Some(mut socket) = self.cloud.sockets.remove(&conn) else { return };
-        let mut input = bytes;
-        let mut out = Vec::new();
-        let mut closed = false;
-        let mut acks = Vec::new();
+        let exchange = socket.receive(&self.cloud.broker, bytes);
+        let mut commands = Vec::new();
         let mut pinged = false;
-        while let Some(packet) = socket.stream.next(&mut input).expect("the session speaks MQTT") {
-            match packet {
-                Inbound::Connect(connect) => {
-                    assert!(connect.clean_session);
-                    socket.client_id = connect.client_id.as_str().into();
-                    let twin = self.cloud.sockets.values().any(|other| other.client_id == socket.client_id);
+        for received in exchange.received {
+            match received {
+                Received::Connect { client_id } => {
+                    let twin = self.cloud.sockets.values().any(|other| other.client_id() == client_id);
                     assert!(!twin, "two connections share a client id");
-                    self.log.connects.push((self.mono, socket.client_id.clone()));
-                    let accepted = ConnAck::Accepted { session_present: false };
-                    let connack = self.cloud.connack.map_or(accepted, ConnAck::Refused);
-                    closed |= self.cloud.connack.is_some();
-                    Outbound::ConnAck(connack).encode(&mut out).unwrap();
+                    self.log.connects.push((self.mono, client_id));
                     if let Some(after) = self.cloud.close_after_connack {
                         self.arrive(LATENCY + after, Arrival::Closed(conn));
                     }
                 }
-                Inbound::Subscribe(subscribe) => {
-                    let filters: Vec<String> =
-                        subscribe.filters().map(|(filter, _)| filter.as_str().into()).collect();
-                    assert!(filters.len() <= 8, "{} filters in one packet", filters.len());
-                    let codes: Vec<u8> = filters
-                        .iter()
-                        .map(|filter| {
-                            if self.cloud.refused_filters.contains(filter) || socket.filters.len() >= 50 {
-                                SubscribeReturn::Failure.to_byte()
-                            } else {
-                                socket.filters.insert(filter.clone());
-                                QoS::AtLeastOnce.to_byte()
-                            }
-                        })
-                        .collect();
-                    closed |= filters.iter().any(|filter| self.cloud.deadly_filters.contains(filter));
-                    self.log.subscribes.push((self.mono, conn, filters));
-                    if self.cloud.suback && !closed {
-                        let codes = ReturnCodes::new(&codes).unwrap();
-                        Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(&mut out).unwrap();
+                Received::Subscribe { filters } => self.log.subscribes.push((self.mono, conn, filters)),
+                Received::Publish { topic, payload, dup } => {
+                    let payload = String::from_utf8(payload).unwrap();
+                    self.log.publishes.push((self.mono, conn, topic.clone(), payload.clone(), dup));
+                    if !self.cloud.broker.close_on_publish {
+                        commands.push((topic, payload));
                     }
                 }
-                Inbound::Publish(publish) => {
-                    let topic = publish.topic.to_string();
-                    let payload = String::from_utf8(publish.payload.into()).unwrap();
-                    self.log.publishes.push((self.mono, conn, topic.clone(), payload.clone(), publish.dup));
-                    closed |= self.cloud.close_on_publish;
-                    if closed {
-                        continue;
-                    }
-                    if let (true, Some(id)) = (self.cloud.puback, publish.delivery.id()) {
-                        Outbound::PubAck(id).encode(&mut out).unwrap();
-                    }
-                    acks.push((topic, payload));
-                }
-                Inbound::PingReq => {
-                    Outbound::PingResp.encode(&mut out).unwrap();
-                    pinged = true;
-                }
-                Inbound::Unsubscribe(unsubscribe) => {
-                    for filter in unsubscribe.filters() {
-                        socket.filters.remove(filter.as_str());
-                    }
-                    Outbound::UnsubAck(unsubscribe.id).encode(&mut out).unwrap();
-                }
-                Inbound::PubAck(_) => {}
-                Inbound::Disconnect => closed = true,
-                other => panic!("{other:?}"),
+                Received::PingReq => pinged = true,
+                Received::Unsubscribe { .. } | Received::PubAck | Received::Disconnect => {}
             }
         }
-        if !out.is_empty() {
-            self.arrive(LATENCY, Arrival::Bytes(conn, out));
+        if !exchange.reply.is_empty() {
+            self.arrive(LATENCY, Arrival::Bytes(conn, exchange.reply));
         }
-        if closed {
+        if exchange.close {
             self.arrive(LATENCY, Arrival::Closed(conn));
         } else {
             self.cloud.sockets.insert(conn, socket);
         }
-        for (topic, payload) in acks {
+        for (topic, payload) in commands {
             self.thermostat(&topic, &payload);
         }
         if pinged && self.cloud.speaking {
@@ -562,7 +512,7 @@ impl Rig {
 
     fn thermostat(&mut self, topic: &str, payload: &str) {
         let id = topic.trim_start_matches("/v1/dev/").trim_end_matches("/in").to_owned();
-        let (Some(stamp), true) = (number_after(payload, "\"id\":"), payload.contains("\"msg\":44")) else {
+        let (Some(command), true) = (number_after(payload, "\"id\":"), payload.contains("\"msg\":44")) else {
             return;
         };
         let setpoint = number_after(payload, "\"sp\":");
@@ -572,11 +522,9 @@ impl Rig {
         }
         if self.cloud.device_acks {
             let setpoint = self.cloud.setpoints.get(&id).map_or(19.0, |(setpoint, _)| *setpoint);
-            let mode = number_after(payload, "\"md\":").unwrap_or(3.0);
-            let message = format!(
-                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{truth},"msg":44,"id":7100200300400500700,"resp_id":{stamp},"body":{{"success":1,"type":5,"trig_src":3,"state":{{"md":{mode},"sp":{setpoint},"lk":0,"ho":1,"br":100}}}}}}"#
-            );
-            self.say(&id, &message, Duration::from_millis(300));
+            let mode = number_after(payload, "\"md\":").unwrap_or(3.0) as u8;
+            let ack = Ack { mode, ..Ack::new(&id, truth, command as i64, setpoint) };
+            self.say(&id, &ack.to_string(), Duration::from_millis(300));
         }
     }
 
@@ -592,42 +540,25 @@ impl Rig {
     /// A message from a thermostat to everybody who listens.
     pub(crate) fn say(&mut self, id: &str, message: &str, after: Duration) {
         let topic = format!("/v1/dev/{id}/out");
-        let listeners: Vec<ConnId> = self
-            .cloud
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.filters.contains(&topic) || socket.filters.contains("/v1/dev/+/out"))
-            .map(|(conn, _)| *conn)
-            .collect();
+        let sockets = self.cloud.sockets.iter().filter(|(_, socket)| socket.is_subscribed(&topic));
+        let listeners: Vec<ConnId> = sockets.map(|(conn, _)| *conn).collect();
         for conn in listeners {
-            let mut out = Vec::new();
-            let publish = Publish::new(Topic::new(&topic).unwrap(), message.as_bytes(), Delivery::AtMostOnce);
-            Outbound::Publish(publish).encode(&mut out).unwrap();
             if !self.cloud.dead {
-                self.arrive(after, Arrival::Bytes(conn, out));
+                self.arrive(after, Arrival::Bytes(conn, publish(&topic, message.as_bytes())));
             }
         }
     }
 
     /// A message that the broker had kept, to the one connection that is open.
     pub(crate) fn retained(&mut self, id: &str, message: &str) {
-        let topic = format!("/v1/dev/{id}/out");
         let conn = *self.cloud.sockets.keys().next().unwrap();
-        let mut out = Vec::new();
-        let publish = Publish {
-            retain: true,
-            ..Publish::new(Topic::new(&topic).unwrap(), message.as_bytes(), Delivery::AtMostOnce)
-        };
-        Outbound::Publish(publish).encode(&mut out).unwrap();
-        self.arrive(LATENCY, Arrival::Bytes(conn, out));
+        let bytes = publish_retained(&format!("/v1/dev/{id}/out"), message.as_bytes());
+        self.arrive(LATENCY, Arrival::Bytes(conn, bytes));
     }
 
     pub(crate) fn status(&mut self, id: &str, setpoint: f64) {
-        let truth = self.truth_secs();
-        let message = format!(
-            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{truth},"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":{setpoint},"dtyCycle":0.42}}}}"#
-        );
-        self.say(id, &message, LATENCY);
+        let status = V2Status { setpoint, ..V2Status::new(id, self.truth_secs()) };
+        self.say(id, &status.to_string(), LATENCY);
     }
 
     pub(crate) fn open_sockets(&self) -> usize {
@@ -647,7 +578,7 @@ impl Rig {
     }
 
     pub(crate) fn set(&mut self, id: &str, degrees: f64) -> CommandId {
-        let change = mysa_proto::Change::setpoint(mysa_proto::Celsius::from_degrees(degrees).unwrap());
+        let change = setpoint(degrees);
         let now = self.now();
         self.session.command(now, device(id), change, None).unwrap()
     }
@@ -702,13 +633,4 @@ pub(crate) fn number_after(text: &str, name: &str) -> Option<f64> {
     let rest = &text[text.find(name)? + name.len()..];
     let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
     rest[..end].trim().parse().ok()
-}
-
-/// As a server writes the `Date` header.
-fn http_date(secs: i64) -> String {
-    let date = time::OffsetDateTime::from_unix_timestamp(secs).unwrap();
-    let day = &format!("{:?}", date.weekday())[..3];
-    let month = &format!("{:?}", date.month())[..3];
-    let (hour, minute, second) = (date.hour(), date.minute(), date.second());
-    format!("{day}, {:02} {month} {} {hour:02}:{minute:02}:{second:02} GMT", date.day(), date.year())
 }
