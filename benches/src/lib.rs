@@ -1,13 +1,13 @@
-//! A small harness for honest comparisons: every contestant runs in the same process, in interleaved rounds, and the
-//! table gives medians and ratios, since wall time on a shared machine wanders from minute to minute.
+//! Harness for comparisons: all contestants run in one process, in interleaved rounds, and the table shows medians and
+//! ratios, because wall time on a shared machine drifts.
 
-pub mod way;
+pub mod pipeline;
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Several ways to do the same work, timed in turn.
+/// Comparison of several implementations of the same work.
 ///
 /// ```
 /// let table = mysa_benches::Contest::new("adding up", "number")
@@ -27,27 +27,27 @@ pub struct Contest<'a> {
 
 struct Entry<'a> {
     name: &'a str,
-    /// How many units one call handles.
+    /// Number of units that one call handles.
     units: u64,
     run: Box<dyn FnMut() + 'a>,
     nanos: Vec<f64>,
 }
 
 impl<'a> Contest<'a> {
-    /// `unit` is what the table counts: a packet, a URL, a sign-in.
+    /// `unit` names what the table counts, such as a packet, a URL or a sign-in.
     #[must_use]
     pub fn new(title: &'a str, unit: &'a str) -> Self {
         Self { title, unit, rounds: 41, entries: Vec::new() }
     }
 
-    /// How many interleaved rounds; the default is 41.
+    /// Number of interleaved rounds; 41 by default.
     #[must_use]
     pub fn rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds.max(1);
         self
     }
 
-    /// Adds a contestant whose call handles `units` units. The first one added is what the ratios refer to.
+    /// Adds a contestant whose call handles `units` units. Ratios refer to the first contestant.
     #[must_use]
     pub fn entry<T>(mut self, name: &'a str, units: u64, mut run: impl FnMut() -> T + 'a) -> Self {
         let run = Box::new(move || {
@@ -57,7 +57,7 @@ impl<'a> Contest<'a> {
         self
     }
 
-    /// Runs all rounds and returns the table. A round lasts about two milliseconds for each entry.
+    /// Runs all rounds and returns the table. Each entry takes about two milliseconds a round.
     #[must_use]
     pub fn run(mut self) -> String {
         let calls: Vec<u32> = self.entries.iter_mut().map(|entry| calls_per_round(&mut entry.run)).collect();

@@ -1,9 +1,9 @@
-//! `hot PATH TIMES`: one hot path, so often, for `benches/instructions` to count instructions of.
+//! Runs a hot path a number of times, for `benches/instructions`: `hot PATH TIMES`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use mysa_benches::way::{Home, Ours};
+use mysa_benches::pipeline::{Frames, SessionPipeline};
 use mysa_mqtt_codec::{BrokerLimits, Inbound, Stream};
 use mysa_proto::{
     Celsius, Change, Command, DeviceId, DeviceState, DutyCycle, EnvelopeForm, EnvelopeMeta, Family, Limits,
@@ -20,19 +20,19 @@ fn at(mono: Duration) -> Now {
     Now { mono, wall: NOW.plus_millis(mono.as_millis() as i64) }
 }
 
-/// A thermostat of which the cloud has told each field with its own time, and that has taken a command.
-fn known() -> DeviceState {
+/// State with REST values of different times and a confirmed command.
+fn state() -> DeviceState {
     let mut state = DeviceState::new();
-    let told = |secs: i64| {
+    let observed = |secs: i64| {
         Observation::new(Source::RestState, Some(NOW.plus_millis(-1_000 * secs)), at(Duration::ZERO))
     };
     let setpoint = Some(Celsius::from_hundredths(1_900));
-    state.observe(&Observation { temperature: setpoint, ..told(5) });
-    state.observe(&Observation { humidity: RelativeHumidity::from_percent(41.0), ..told(6) });
-    state.observe(&Observation { setpoint, ..told(7) });
-    state.observe(&Observation { duty: DutyCycle::from_fraction(0.0), ..told(8) });
-    state.observe(&Observation { mode: Some(Mode::Heat), ..told(9) });
-    state.observe(&Observation { connected: Some(true), ..told(10) });
+    state.observe(&Observation { temperature: setpoint, ..observed(5) });
+    state.observe(&Observation { humidity: RelativeHumidity::from_percent(41.0), ..observed(6) });
+    state.observe(&Observation { setpoint, ..observed(7) });
+    state.observe(&Observation { duty: DutyCycle::from_fraction(0.0), ..observed(8) });
+    state.observe(&Observation { mode: Some(Mode::Heat), ..observed(9) });
+    state.observe(&Observation { connected: Some(true), ..observed(10) });
     let taken = Change::setpoint(Celsius::from_hundredths(2_000));
     let (sent, confirmed) = (at(Duration::from_secs(300)), at(Duration::from_secs(301)));
     state.confirm(&Observation::from_change(&taken, Some(confirmed.wall), confirmed), sent);
@@ -41,14 +41,14 @@ fn known() -> DeviceState {
 
 fn main() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
-    let path = args.next().ok_or("name a path")?;
-    let times: u32 = args.next().ok_or("say how often")?.parse()?;
+    let path = args.next().ok_or("missing argument: PATH")?;
+    let times: u32 = args.next().ok_or("missing argument: TIMES")?.parse()?;
     match path.as_str() {
         "decode-publish" => {
-            let mut home = Home::new(true);
+            let mut frames = Frames::new(true);
             let mut stream = Stream::new(BrokerLimits::AWS_IOT.decode_options());
             for _ in 0..times {
-                let mut bytes = black_box(home.speak());
+                let mut bytes = black_box(frames.next_frame());
                 let Some(Inbound::Publish(publish)) = stream.next(&mut bytes)? else {
                     return Err("no publish".into());
                 };
@@ -62,7 +62,7 @@ fn main() -> Result<(), Error> {
         }
         "merge-status" => {
             let mut message = Message::decode(TopicKind::Out, STATUS)?;
-            let mut state = known();
+            let mut state = state();
             for second in 0..times {
                 let after = Duration::from_secs(600 + u64::from(second));
                 message.envelope.time = Some(NOW.plus_millis(1_000 * i64::from(second) + 599_000));
@@ -108,13 +108,13 @@ fn main() -> Result<(), Error> {
                 black_box(&out);
             }
         }
-        "way-acknowledged" | "way" => {
-            let (mut home, mut ours) = (Home::new(path == "way-acknowledged"), Ours::new());
+        "pipeline-qos1" | "pipeline" => {
+            let (mut frames, mut ours) = (Frames::new(path == "pipeline-qos1"), SessionPipeline::new());
             for _ in 0..times {
-                black_box(ours.take(home.speak()));
+                black_box(ours.handle(frames.next_frame()));
             }
         }
-        _ => return Err("no such path".into()),
+        _ => return Err("unknown path".into()),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The whole way of a status: from the payload of a WebSocket frame to the news that a thermostat has changed.
+//! The processing of a status, from the payload of a WebSocket frame to the event that a thermostat has changed.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,23 +13,23 @@ use serde_json::Value;
 
 const HOME: [&str; 4] = ["a0b1c2d3e4f0", "a0b1c2d3e4f1", "a0b1c2d3e4f2", "a0b1c2d3e4f3"];
 const BIRTH: i64 = 1_767_323_045;
-/// Long enough never to lapse while a benchmark runs.
+/// Valid for longer than a benchmark runs.
 const URL: &str = "wss://example.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20260102%2Fus-east-1%2Fiotdevicegateway%2Faws4_request&X-Amz-Date=20260102T030405Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=3a9c4d1b5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809";
 
-/// A home of four thermostats that speak in turn; none says the same temperature twice running.
+/// Frames of four thermostats in turn. Each reports a different temperature every time.
 #[derive(Clone, Debug)]
-pub struct Home {
-    /// One PUBLISH for each thermostat, and where the digit is that changes.
+pub struct Frames {
+    /// One PUBLISH for each thermostat, and the offset of the digit that changes.
     packets: Vec<(Vec<u8>, usize)>,
-    said: usize,
+    sent: usize,
 }
 
-impl Home {
-    /// A home whose thermostats' messages arrive with QoS 0, or with QoS 1, which wants an answer.
+impl Frames {
+    /// Frames with QoS 0, or with QoS 1, which require an acknowledgement.
     ///
     /// # Panics
     ///
-    /// Never: what it writes is well formed.
+    /// Never: the frames are constant.
     #[must_use]
     #[expect(clippy::expect_used, reason = "constants")]
     pub fn new(acknowledged: bool) -> Self {
@@ -49,42 +49,42 @@ impl Home {
             let digit = out.windows(4).position(|part| part == b"18.0").expect("the temperature") + 3;
             (out, digit)
         };
-        Self { packets: HOME.iter().map(packet).collect(), said: 0 }
+        Self { packets: HOME.iter().map(packet).collect(), sent: 0 }
     }
 
-    /// The next frame.
-    pub fn speak(&mut self) -> &[u8] {
-        let rounds = self.said / self.packets.len();
-        let at = self.said % self.packets.len();
-        self.said += 1;
+    /// Returns the next frame.
+    pub fn next_frame(&mut self) -> &[u8] {
+        let rounds = self.sent / self.packets.len();
+        let at = self.sent % self.packets.len();
+        self.sent += 1;
         let (packet, digit) = &mut self.packets[at];
         packet[*digit] = b'0' + (rounds % 10) as u8;
         packet
     }
 }
 
-/// Our way: a live session.
+/// Live session of this project.
 #[derive(Debug)]
-pub struct Ours {
+pub struct SessionPipeline {
     session: Session,
     conn: ConnId,
     now: Now,
 }
 
-impl Default for Ours {
+impl Default for SessionPipeline {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Ours {
-    /// Brings a session to life: it dials, connects and subscribes.
+impl SessionPipeline {
+    /// Starts a session and waits until it has connected and subscribed.
     ///
     /// # Panics
     ///
-    /// The session does not do what it is known to do.
+    /// The session does not connect.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a session that does not get live is not worth timing")]
+    #[expect(clippy::expect_used, reason = "a session that does not connect is not worth timing")]
     pub fn new() -> Self {
         let mut now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(BIRTH) };
         let model = Model::parse("BB-V2-0");
@@ -125,27 +125,26 @@ impl Ours {
         Self { session, conn, now }
     }
 
-    /// Takes a frame, and does what a driver does then. Returns what there was to tell and what was to be sent, in
-    /// numbers.
-    pub fn take(&mut self, frame: &[u8]) -> Taken {
+    /// Handles a frame as a driver does, and counts events and bytes to send.
+    pub fn handle(&mut self, frame: &[u8]) -> Handled {
         self.now = later(self.now, Duration::from_micros(1));
         self.session.handle_ws_bytes(self.now, self.conn, frame);
-        let mut taken = Taken::default();
+        let mut handled = Handled::default();
         while let Some(output) = self.session.poll_io() {
             if let Output::Send { bytes, .. } = output {
-                taken.sent += bytes.len();
+                handled.sent += bytes.len();
             }
         }
         while let Some(event) = self.session.poll_event() {
             if let Event::Device { device, .. } = event {
-                taken.news += 1;
+                handled.events += 1;
                 let state = self.session.state(device);
                 let temperature = state.and_then(|state| state.temperature());
-                taken.degrees = temperature.map_or(0.0, |field| field.value.as_degrees());
+                handled.degrees = temperature.map_or(0.0, |field| field.value.as_degrees());
             }
         }
-        taken.deadline = self.session.poll_timeout().map(|deadline| deadline.at);
-        taken
+        handled.deadline = self.session.poll_timeout().map(|deadline| deadline.at);
+        handled
     }
 }
 
@@ -169,23 +168,23 @@ fn later(now: Now, by: Duration) -> Now {
     Now { mono, wall: UnixTime::from_secs(BIRTH).plus_millis(mono.as_millis() as i64) }
 }
 
-/// What a frame led to.
+/// Effects of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Taken {
+pub struct Handled {
     /// Events about a thermostat.
-    pub news: usize,
-    /// The temperature it has now.
+    pub events: usize,
+    /// Temperature of the thermostat.
     pub degrees: f64,
     /// Bytes to send.
     pub sent: usize,
-    /// When to call again.
+    /// Time of the next call.
     pub deadline: Option<Duration>,
 }
 
-/// The usual way: rumqttc's codec, a `Value`, a map of states, an event if one changed.
+/// Reference for comparison: rumqttc's codec, `serde_json::Value`, a map of states, and an event for each change.
 #[derive(Debug, Default)]
-pub struct Usual {
+pub struct ReferencePipeline {
     read: BytesMut,
     written: BytesMut,
     states: HashMap<String, State>,
@@ -206,22 +205,23 @@ struct Changed {
     device: String,
 }
 
-impl Usual {
-    /// Takes a frame.
-    pub fn take(&mut self, frame: &[u8]) -> Taken {
+impl ReferencePipeline {
+    /// Handles a frame.
+    pub fn handle(&mut self, frame: &[u8]) -> Handled {
         self.read.extend_from_slice(frame);
         while let Ok(packet) = rumqttc::Packet::read(&mut self.read, 160_000) {
             if let rumqttc::Packet::Publish(publish) = packet {
                 self.publish(&publish);
             }
         }
-        let mut taken = Taken { sent: self.written.len(), ..Taken::default() };
+        let mut handled = Handled { sent: self.written.len(), ..Handled::default() };
         self.written.clear();
         while let Some(event) = self.events.pop_front() {
-            taken.news += 1;
-            taken.degrees = self.states.get(&event.device).and_then(|state| state.temperature).unwrap_or(0.0);
+            handled.events += 1;
+            handled.degrees =
+                self.states.get(&event.device).and_then(|state| state.temperature).unwrap_or(0.0);
         }
-        taken
+        handled
     }
 
     fn publish(&mut self, publish: &rumqttc::Publish) -> Option<()> {
