@@ -61,7 +61,7 @@ fn vectors(path: &str) -> Value {
     serde_json::from_slice(&fs::read(data(path)).unwrap()).unwrap()
 }
 
-/// Every text under one of these names, wherever it stands.
+/// Collects every text under one of these names, at any depth.
 fn texts<'a>(value: &'a Value, names: &[&str], found: &mut Vec<&'a str>) {
     match value {
         Value::Object(members) => {
@@ -229,7 +229,7 @@ fn presign(seeds: &mut Seeds) {
     }
 }
 
-/// Settings and homes, written by hand.
+/// Hand-written settings and homes.
 fn config(seeds: &mut Seeds) {
     for (change, text) in [
         ([1, 0, 4, 200], "# mine\naccount = \"ann@example.org\" # me\nunit = \"fahrenheit\"\n"),
@@ -256,7 +256,7 @@ fn config(seeds: &mut Seeds) {
     }
 }
 
-/// Sequences of choices, written by hand.
+/// Hand-written sequences of choices.
 fn scripts(seeds: &mut Seeds) {
     let setpoint: &[u8] = &[1, 0x34, 0x08];
     for model in 0..14 {
@@ -291,7 +291,7 @@ fn scripts(seeds: &mut Seeds) {
         &[&word(7, 6, 250, 11, 1), &word(7, 4, 0, 13, 2), &word(0, 0, 255, 14, 1), &word(1, 2, 1, 1, 0)],
     );
 
-    // Resume, answer what is asked, open, be honest, command, be honest.
+    // Resume, answer requests, open, act as a correct broker, command, act as a correct broker.
     let live: &[u8] = &[0x30, 0x30, 0x30, 0x30, 0x30, 0x30, 0x70, 0x98, 0x9f, 0x98, 0x18, 0x30, 0x30, 0x98];
     let command: &[u8] = &[0xc8, 0, 0, 1, 0xc4, 0x09, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let status: &[u8] = &[0xd8, 160, 0, 0];

@@ -1,7 +1,7 @@
 use mysa_proto::BatchReadings;
 
-/// Batch readings. Every byte ends in a record or a problem; records are written again to the bytes they came from; what
-/// is without problems is written again whole; base64 carries it there and back.
+/// Batch readings. Every byte belongs to a record or a problem; records encode to the same bytes; a batch without
+/// problems encodes to the whole input; base64 round-trips.
 pub fn batch(data: &[u8]) {
     let batch = BatchReadings::decode(data);
     let mut again = Vec::new();
@@ -30,7 +30,7 @@ pub fn batch(data: &[u8]) {
         let _ = (common.time(), common.ambient(), common.sensor(), common.setpoint(), common.heat_sink());
         let _ = (common.on_time(), common.off_time(), common.signal(), common.is_on());
     }
-    // As text it is total, too.
+    // Decoding the input as text must not panic either.
     if let Ok(text) = core::str::from_utf8(data) {
         let _ = BatchReadings::from_base64(text);
     }

@@ -5,9 +5,8 @@ use mysa_cognito::{
 
 use crate::script::Script;
 
-/// Answers of the user pool and of the identity pool, at every step that waits for one. Total; the same answer gives the
-/// same outcome; an error's advice does not contradict its questions; no answer but a success is taken for one, and a
-/// page of a proxy never asks for a new sign-in.
+/// Answers of the user pool and of the identity pool, at every step. Never panics; is deterministic; the methods of an
+/// error agree with each other; succeeds only on success answers; a page of a proxy never requires a new sign-in.
 pub fn cognito(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
@@ -66,7 +65,7 @@ fn check_error(body: &[u8], error: &Error) {
     let _ = error.recovery();
     assert!(!(error.needs_sign_in() && error.retry()), "{error:?}");
     if error.refusal().is_some() {
-        // Text that nobody reads may hold any bytes.
+        // A text that is not read may contain any bytes.
         let json = serde_json::from_str::<serde_json::Value>(&String::from_utf8_lossy(body));
         assert!(json.is_ok_and(|json| json.is_object()), "a refusal by what is no JSON: {error:?}");
     } else {
@@ -74,7 +73,7 @@ fn check_error(body: &[u8], error: &Error) {
     }
 }
 
-/// The step that waits for the answer to a code.
+/// Step that waits for the answer to a code.
 fn answered() -> Option<mysa_cognito::AwaitAnswer> {
     let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client");
     let (_, wait) = SignIn::start(&pool, "u", Secret::from("p"), [1; 32]);
@@ -86,7 +85,7 @@ fn answered() -> Option<mysa_cognito::AwaitAnswer> {
     }
 }
 
-/// Tokens as the pool issues them, unsigned.
+/// Unsigned tokens as in an answer of the pool.
 fn tokens() -> Tokens {
     let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", "client");
     let token = RefreshToken::new(Secret::from("refresh"));

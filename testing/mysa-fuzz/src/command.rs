@@ -8,8 +8,8 @@ use crate::script::Script;
 
 const NOW: UnixTime = UnixTime::from_millis(1_767_323_045_678);
 
-/// The command encoder. Whatever is asked of whatever model is refused, or written as strict JSON that our own reader
-/// gives back: for the device, with the settings asked for, inside the range of the model, and no danger to it.
+/// Command encoder. A change is rejected, or encoded as strict JSON that our reader decodes to the requested settings,
+/// for the right device, within the range of the model and without danger to it.
 pub fn command(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(device) = DeviceId::new("a0b1c2d3e4f6") else { return };
@@ -66,13 +66,13 @@ pub fn command(data: &[u8]) {
                 && max.is_none_or(|max| setpoint <= max || max < range.min)
         };
         assert!(allowed(sent), "{sent} for {family:?} {limits:?}");
-        // The nearest on the step; of two, the one that the limits leave.
+        // The nearest value on the step within the limits.
         let (asked, off) = (asked.as_hundredths(), asked.as_hundredths() - sent.as_hundredths());
         let step = range.step.as_hundredths();
         let next = Celsius::from_hundredths(sent.as_hundredths() + off.signum() * step);
         assert!(2 * off.abs() <= step || (off.abs() < step && !allowed(next)), "{asked} {sent} {limits:?}");
     }
-    // What was not asked for is not written.
+    // Settings that were not requested are not written.
     assert!(change.setpoint.is_some() || fields.sp.is_none(), "{change:?} {fields:?}");
     assert!(change.lock.is_some() || entry.control.lock.is_none(), "{change:?} {fields:?}");
 }
@@ -102,7 +102,7 @@ pub(crate) fn change(script: &mut Script<'_>) -> Change {
     }
 }
 
-/// From -5 to 60 °C in steps of a hundredth, and now and then far outside.
+/// Temperature from -5 to 60 °C in steps of a hundredth, sometimes far outside.
 fn celsius(script: &mut Script<'_>) -> Celsius {
     let raw = i32::from(script.u16());
     Celsius::from_hundredths(if raw < 6_500 { raw - 500 } else { (raw - 6_500) * 30_000 })

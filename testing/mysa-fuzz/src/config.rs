@@ -4,12 +4,12 @@ use mysa_sim::{Cloud, Now};
 
 use crate::script::Script;
 
-/// The files the command reads. The first byte chooses between the settings and a home of the simulated cloud; for the
-/// settings, what follows chooses a change that is made to them.
+/// Files that the command reads. The first byte selects the settings or a home of the simulated cloud; for the
+/// settings, the next bytes select a change to them.
 ///
-/// Settings that are read and written again, with or without a change, read the same but for what was changed; every
-/// comment is kept; a change that is refused changes nothing. A home that is taken has thermostats within their range,
-/// each once, and a cloud can be born from it. An error is one short line.
+/// Settings round-trip, with or without a change, and differ only in what was changed; every comment is kept; a
+/// rejected change alters nothing. An accepted home has distinct thermostats within their range, and a cloud can be
+/// built from it. An error is one short line.
 pub fn config(data: &[u8]) {
     let mut script = Script::new(data);
     match script.byte() % 4 {
@@ -18,7 +18,7 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// Names that can be set, and some that cannot.
+/// Names of settings, and some invalid names.
 const NAMES: [&str; 12] = [
     "account",
     "unit",
@@ -86,22 +86,22 @@ fn settings(script: &mut Script<'_>) {
     }
 }
 
-/// What was written says what it says, and no comment of the owner's is lost. One goes with a value that is forgotten.
+/// The written settings read back unchanged, and comments are kept, except that of a removed value.
 fn check(text: &str, file: &ConfigFile, forgotten: bool) {
     let written = file.to_string();
     assert_eq!(Config::parse(&written).as_ref(), Ok(file.config()), "{written}");
-    // What stands in a text of several lines may only look like a comment.
+    // A line of a multi-line text may only look like a comment.
     let certain = !text.contains("\"\"\"") && !text.contains("'''") && !forgotten;
     let (before, after) = (comments(text), comments(&written));
     assert!(!certain || before.iter().all(|comment| after.contains(comment)), "{text}\n->\n{written}");
 }
 
-/// Lines that are nothing but a comment.
+/// Lines that consist of a comment.
 fn comments(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().strip_prefix('#')).map(str::trim).collect()
 }
 
-/// Whether the two differ in nothing but what has this name.
+/// True if the two differ only in the value with this name.
 fn changes_only(before: &Config, after: &Config, name: &str) -> bool {
     let (mut before, mut after) = (before.clone(), after.clone());
     for config in [&mut before, &mut after] {
@@ -135,13 +135,13 @@ fn home(data: &[u8]) {
         assert_eq!(devices.iter().filter(|other| other.id == device.id).count(), 1, "{} twice", device.id);
     }
     assert!(homes().all(|home| (-60.0..=60.0).contains(&home.weather.mean)));
-    // A history of years takes seconds.
+    // Skipped: a history of years takes seconds to compute.
     spec.history_days = spec.history_days.min(1);
     let now = Now { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
     let _ = Cloud::new(spec, 1, now);
 }
 
-/// One line, and no more of the file than a few words.
+/// Checks that an error is one short line.
 fn is_short(error: &ConfigError) {
     let said = error.to_string();
     assert!(!said.is_empty() && !said.contains('\n') && said.chars().count() <= 240, "{said}");

@@ -1,8 +1,8 @@
 use mysa_proto::{Json, RawJson};
 use serde_json::Value;
 
-/// The lenient JSON reader. What a strict reader takes it takes, with the same values; every part of what it accepts is
-/// accepted alone; iterators end.
+/// Lenient JSON reader. It accepts everything that a strict reader accepts, with the same values; every part of an
+/// accepted document is accepted alone; iterators end.
 pub fn json(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     let strict = serde_json::from_str::<Value>(text).ok();
@@ -23,7 +23,7 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// Visits everything once; the text shrinks with every level, so this ends.
+/// Visits every value once. The text shrinks with every level, so the recursion ends.
 fn walk(raw: RawJson<'_>, level: u32) {
     assert!(level <= 64);
     assert_eq!(RawJson::new(raw.as_str()).map(RawJson::as_str), Ok(raw.as_str()));
@@ -51,7 +51,7 @@ fn compare(ours: RawJson<'_>, theirs: &Value) {
         (Json::Bool(ours), Value::Bool(theirs)) => assert_eq!(ours, *theirs),
         (Json::Number(ours), Value::Number(theirs)) => {
             if let (Some(ours), Some(theirs)) = (ours.to_f64(), theirs.as_f64()) {
-                // serde_json may be off in the last place.
+                // serde_json may differ in the last place.
                 assert!((ours - theirs).abs() <= theirs.abs() * 1e-15, "{ours} {theirs}");
             }
             if let (Some(ours), Some(theirs)) = (ours.to_i64(), theirs.as_i64()) {
@@ -64,7 +64,7 @@ fn compare(ours: RawJson<'_>, theirs: &Value) {
             ours.elements().zip(theirs).for_each(|(ours, theirs)| compare(ours, theirs));
         }
         (Json::Object(ours), Value::Object(theirs)) => {
-            // Of a key that stands there twice, serde_json keeps the last value.
+            // serde_json keeps the last value of a repeated key.
             for (key, theirs) in theirs {
                 let last = ours.members().filter(|(ours, _)| *ours == key.as_str()).last();
                 let Some((_, ours)) = last else { panic!("{key:?} is lost") };

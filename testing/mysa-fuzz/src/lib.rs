@@ -1,9 +1,7 @@
-//! Assertions about everything that reads untrusted bytes: one function for each reader, for the fuzzer and for
-//! `cargo test`.
+//! Fuzz targets: assertions about each reader of untrusted bytes, for the fuzzer and for `cargo test`.
 //!
-//! A target takes bytes and panics if one of its assertions fails. Where a target needs more than one value, the first
-//! bytes select among them and the rest is the input proper, so that a fuzzer can vary both and a seed can be written
-//! by hand.
+//! A target takes bytes and panics if an assertion fails. If a target needs several values, the first bytes select them
+//! and the rest is the input, so that a fuzzer can vary both and seeds can be written by hand.
 //!
 //! ```
 //! for (name, target) in mysa_fuzz::TARGETS {

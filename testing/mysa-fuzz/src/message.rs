@@ -7,9 +7,9 @@ use mysa_proto::{
 
 use crate::script::Script;
 
-/// The message decoder. Decoding is total; what is read is UTF-8 and in range; blanks around a payload change nothing;
-/// what is unknown is shown whole; what is salvaged of a whole message is its envelope; the same message written in another
-/// way says the same; nothing a device says is a danger.
+/// Message decoder. It never panics; accepted text is UTF-8 and values are in range; surrounding white space changes
+/// nothing; unknown fields are kept whole; salvaging a valid message gives its envelope; another notation of the same
+/// message decodes to the same values; no message of a device is dangerous.
 pub fn message(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
@@ -41,7 +41,7 @@ pub fn message(data: &[u8]) {
         let other = other.as_ref().map(|other| (&other.envelope, &other.body));
         assert_eq!(other, Ok((&message.envelope, &message.body)), "written in another way");
     }
-    // The number of a bare body is guessed from the whole of it, so it cannot be salvaged.
+    // The number of a bare body is derived from the whole body, so it cannot be salvaged.
     if message.envelope.form != MessageForm::Bare {
         assert_eq!(Message::salvage(topic, payload).as_ref(), Some(&message.envelope));
     }
@@ -81,7 +81,7 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// A message that is merged without becoming an observation first does the same, whatever it comes after.
+/// Checks that merging a message directly equals merging its observation, in any state.
 fn merged_at_once(message: &Message<'_>, seen: &Observation, family: Option<Family>) {
     let earlier = |millis: i64, observation: &Observation| Observation {
         at: observation.at.map(|at| at.plus_millis(-millis)),
@@ -102,8 +102,8 @@ fn merged_at_once(message: &Message<'_>, seen: &Observation, family: Option<Fami
     }
 }
 
-/// The same object with escapes in its keys, blanks around them, and exponents: nothing that a reader can take a short
-/// way for. What is kept as it was written stays as it is.
+/// Rewrites an object with escapes and blanks in its keys and with exponents, so that no fast path applies. Values that
+/// are kept as text stay unchanged.
 fn written_otherwise(object: RawJson<'_>, depth: u32) -> String {
     let mut text = String::from("{");
     for (key, value) in object.members() {
@@ -112,7 +112,7 @@ fn written_otherwise(object: RawJson<'_>, depth: u32) -> String {
         }
         text.push_str("\n\"");
         for character in key.chars() {
-            // Beyond the basic plane there are pairs.
+            // Characters beyond the basic plane need surrogate pairs.
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
                 text.push_str(&format!("\\u{unit:04x}"));
@@ -123,7 +123,7 @@ fn written_otherwise(object: RawJson<'_>, depth: u32) -> String {
             Json::Number(number) if !number.as_str().contains(['e', 'E']) => {
                 text.push_str(&format!("{value}E+0"));
             }
-            // No deeper than anything this crate reads.
+            // The decoder reads no structure that is nested deeper.
             Json::Object(_) if depth < 3 && key != "cmd" => {
                 text.push_str(&written_otherwise(value, depth + 1));
             }
@@ -139,7 +139,7 @@ fn in_range(seen: &Observation) {
     assert!(seen.humidity.is_none_or(|it| (0.0..=100.0).contains(&it.as_percent())), "{seen:?}");
     assert!(seen.current.is_none_or(|it| it.as_amperes() >= 0.0 && it.as_amperes().is_finite()), "{seen:?}");
     assert!(seen.voltage.is_none_or(|it| it.as_volts() >= 0.0 && it.as_volts().is_finite()), "{seen:?}");
-    // A setpoint is judged by its model's range where it is written, not where it is read.
+    // The range of the model applies when a setpoint is written, not when it is read.
     for celsius in [seen.temperature, seen.floor_temperature, seen.setpoint].into_iter().flatten() {
         assert!((-60.0..=130.0).contains(&celsius.as_degrees()), "{seen:?}");
     }

@@ -3,7 +3,7 @@ use mysa_mqtt_codec::{DecodeError, DecodeOptions, Inbound, Outbound, QoS, Stream
 
 use crate::script::Script;
 
-/// What a stream gave: each packet as it is written again, then the error that ended it.
+/// Result of a stream: each packet encoded again, then the final error.
 type Seen = (Vec<Vec<u8>>, Option<DecodeError>);
 
 macro_rules! direction {
@@ -64,17 +64,17 @@ macro_rules! direction {
 }
 
 direction! {
-    /// Bytes of an MQTT server. Any chunking gives the packets, and the error, of the whole; an error is final; what is
-    /// accepted is written again to bytes that read the same; mqttrs and mqttbytes accept it too.
+    /// Bytes of an MQTT server. Chunking changes neither packets nor errors; errors are final; an accepted packet
+    /// round-trips; mqttrs and mqttbytes accept it too.
     mqtt_from_server, Stream, decode, write_from_server, check_from_server
 }
 
 direction! {
-    /// Bytes of an MQTT client, likewise.
+    /// Bytes of an MQTT client, with the same assertions.
     mqtt_from_client, server::Stream, server::decode, write_from_client, check_from_client
 }
 
-/// What can be read but must not be written stands for itself.
+/// Packets that may be read but not written are kept as their bytes.
 fn unwritable(packet: &dyn core::fmt::Debug) -> Vec<u8> {
     format!("unwritable {packet:?}").into_bytes()
 }
@@ -131,7 +131,7 @@ fn write_from_client(packet: &server::Inbound<'_>) -> Vec<u8> {
         server::Inbound::Disconnect => Outbound::Disconnect,
     };
     if let Err(refusal) = outbound.encode(&mut out) {
-        // A server has to answer such a CONNECT with a code, so it must be able to read it [MQTT-3.1.3-8].
+        // A server must answer such a CONNECT with a code, so it must decode it [MQTT-3.1.3-8].
         let nameless = matches!(packet, server::Inbound::Connect(it)
             if it.client_id.as_str().is_empty() && !it.clean_session);
         let tolerated = matches!(packet, server::Inbound::Publish(it)

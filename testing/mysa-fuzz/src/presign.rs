@@ -7,8 +7,8 @@ use crate::script::Script;
 
 const NOW: i64 = 1_767_323_045;
 
-/// Text that claims to be a presigned URL. What is accepted states itself the same way twice and prints nothing of its
-/// query; whatever it is, a verifier that knows the key does not take a signature nobody made.
+/// Text that may be a presigned URL. An accepted URL is inspected the same way twice and prints nothing of its query; a
+/// verifier that knows the key never accepts a forged signature.
 pub fn presigned_url(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     let credentials = Credentials::new("AKIDEXAMPLE", "a key that the input does not hold", Some("token"));
@@ -24,7 +24,7 @@ pub fn presigned_url(data: &[u8]) {
             assert!(url.target().starts_with('/'), "{}", url.target());
             let query = url.target().split_once('?').map_or("", |(_, query)| query);
             assert!(query.len() < 8 || !format!("{url:?}").contains(query), "a secret prints");
-            // Asked at the very time it was signed, only the signature is left to refuse.
+            // At the time of signing, only the signature can be wrong.
             let request = Request { method: "GET", target: url.target(), headers: &headers };
             let verdict = verifier.verify(&request, inspection.signed_at, |_| Some(&credentials));
             assert!(verdict.is_err(), "a forgery is taken");
@@ -43,8 +43,8 @@ pub fn presigned_url(data: &[u8]) {
     }
 }
 
-/// A presigner and a verifier. What one signs the other takes, and after any one byte of it, or of the host, is changed,
-/// it does not; nor with another key, another token, or too late.
+/// Presigner and verifier. A signed URL verifies until it expires, but not with one byte of it or of the host changed,
+/// nor with another key or token.
 pub fn presign(data: &[u8]) {
     let mut script = Script::new(data);
     let host = script.pick(&["a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com", "localhost", "10.0.0.7"]);
@@ -76,7 +76,7 @@ pub fn presign(data: &[u8]) {
             assert_eq!(verify(url.target(), host_header, late), Err(VerifyError::Expired));
         }
         Err(refusal) => {
-            // Too long to be looked at, or for a name no scope can hold.
+            // The target is too long, or the scope is invalid.
             assert!(
                 refusal == VerifyError::TooLong || key_id.is_empty(),
                 "{refusal:?} for what was just signed: {key_id:?} {token:?}"
@@ -96,7 +96,7 @@ pub fn presign(data: &[u8]) {
     if let Ok(flipped) = core::str::from_utf8(&flipped)
         && verify(flipped, host_header, time).is_ok()
     {
-        // `%2f` is the same byte as `%2F`; nothing else may be.
+        // Only the case of a percent sequence may differ.
         let escape = at >= 1 && flipped.as_bytes()[at.saturating_sub(2)..at].contains(&b'%');
         assert!(
             escape && was.eq_ignore_ascii_case(&is),

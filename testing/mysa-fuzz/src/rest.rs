@@ -11,8 +11,8 @@ use crate::script::Script;
 
 const GOOD: &str = "a0b1c2d3e4f6";
 
-/// The bodies of the REST service. Every decoder is total and gives the same for the same bytes; no bad record costs the
-/// good one beside it; what a failure says about itself stays short.
+/// Bodies of the REST service. Decoders never panic and are deterministic; an invalid record does not affect a valid
+/// one; texts of failures are short.
 pub fn rest(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
@@ -51,7 +51,7 @@ pub fn rest(data: &[u8]) {
     }
 }
 
-/// A good record and a good state beside whatever `body` holds.
+/// Checks that a valid record and a valid state decode beside any value.
 fn beside_a_good_one(body: &[u8]) {
     let Ok(other) = rest::value(body) else { return };
     let Some(good) = DeviceId::new(GOOD) else { return };

@@ -1,4 +1,4 @@
-/// Bytes read as choices, from the front. When they run out, every choice is 0: a short input is a short script.
+/// Reader of choices from bytes. After the last byte every choice is 0, so a short input is a short script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Script<'a>(&'a [u8]);
 
@@ -33,12 +33,12 @@ impl<'a> Script<'a> {
         from[usize::from(self.byte()) % from.len()]
     }
 
-    /// One time in two nothing, and no choice made.
+    /// Returns `None` half of the time, without a further choice.
     pub(crate) fn option<T>(&mut self, choose: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.flag().then(|| choose(self))
     }
 
-    /// As many bytes as the next one says: up to 127, or beyond that in steps of 32 up to 4096.
+    /// Returns as many bytes as the next byte selects: up to 127, or in steps of 32 up to 4096.
     pub(crate) fn bytes(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte());
         let len = if len < 128 { len } else { (len - 127) * 32 };

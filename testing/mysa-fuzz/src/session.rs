@@ -23,9 +23,9 @@ const DEVICE: &str = "a0b1c2d3e4f7";
 const DATES: [Option<&str>; 4] =
     [None, Some("Fri, 02 Jan 2026 03:04:05 GMT"), Some("Fri, 02 Jan 2026 04:04:05 GMT"), Some("yesterday")];
 
-/// The session, fed with any sequence of inputs: time, answers honest and made up, frames, wishes. Every command has at
-/// most one verdict, by its deadline if time is told, and exactly one after shutdown; nothing is sent on a connection that
-/// is not open; no thermostat is told anything unless somebody asked; the session settles; what it queues is bounded.
+/// Session with any sequence of inputs: time, valid and invalid answers, frames, commands. Every command has at most
+/// one verdict, by its deadline if time advances, and exactly one after shutdown; nothing is sent on a closed
+/// connection; nothing is written to a thermostat without a command; the session comes to rest; its queues are bounded.
 pub fn session(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mut rig) = Rig::new(&mut script) else { return };
@@ -44,17 +44,17 @@ struct Rig {
     session: Session,
     mono: Duration,
     wall_ahead: i64,
-    /// Requests without an answer, and when the session gives each up: a driver would have told by then.
+    /// Unanswered requests, with the time at which the session gives each up.
     http: Vec<(HttpId, String, Duration)>,
-    /// Those whose body the driver has not asked for.
+    /// Requests whose body the driver has not fetched.
     deferred: BTreeSet<HttpId>,
     conns: BTreeMap<ConnId, Conn>,
-    /// Of each command: until when it must have a verdict, and whether it has one.
+    /// For each command, the time by which it must have a verdict, and true if it has one.
     commands: BTreeMap<CommandId, (Duration, bool)>,
-    /// A person who types a password begins a new sign-in each time, whatever became of the last.
+    /// Each password starts a new sign-in, whatever the result of the last.
     sign_ins: usize,
     asked: bool,
-    /// The driver was asked for what is kept.
+    /// True if the session has requested the stored session.
     load: bool,
     paused: bool,
 }
@@ -63,7 +63,7 @@ struct Rig {
 struct Conn {
     open: bool,
     stream: Option<Stream>,
-    /// What an honest broker would say next.
+    /// Next bytes of a correct broker.
     honest: Vec<u8>,
 }
 
@@ -165,7 +165,7 @@ impl Rig {
                     return;
                 }
                 self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
-                // An answer that comes again is nobody's.
+                // A repeated answer belongs to no request.
                 self.session.handle_http(self.now(), id, HttpResult::Failed(failure));
             }
             0x70..0x90 => {
@@ -233,7 +233,7 @@ impl Rig {
             }
             0xf8..0xfa => drop(self.session.answer_challenge(self.now(), &script.text())),
             0xfa..0xfc => {
-                // What is kept, asked for or not: nothing, this process's own, or what another one has put there.
+                // Stored session, requested or not: none, that of this process, or that of another process.
                 let kept = script.option(|script| stored(script.pick(&["refresh", "renewed elsewhere"])));
                 self.session.handle_stored(self.now(), kept);
             }
@@ -247,7 +247,7 @@ impl Rig {
         self.conns.keys().nth(chosen(script, self.conns.len())?).copied()
     }
 
-    /// A thermostat speaks, well formed or not, of itself or of another.
+    /// Sends a message of a thermostat, valid or not, about itself or another.
     fn say(&mut self, script: &mut Script<'_>, op: u8) {
         let degrees = f64::from(script.byte()) / 8.0;
         let time = (START + self.wall_ahead) / 1_000 + i64::try_from(self.mono.as_secs()).unwrap_or(0);
@@ -324,7 +324,7 @@ impl Rig {
         self.session.handle_http(now, id, HttpResult::Answer(answer));
     }
 
-    /// Fetches everything, then lets the session do what is due at once. It must come to rest.
+    /// Drains the session and advances it to now. It must come to rest.
     fn settle(&mut self) {
         for round in 0.. {
             self.read();
@@ -383,7 +383,7 @@ impl Rig {
         }
     }
 
-    /// Time was told, and everything read: what is due has a verdict.
+    /// Checks that every due command has a verdict, after time advanced and everything was drained.
     fn check_deadlines(&mut self) {
         if !self.paused {
             for (id, (due, resolved)) in &self.commands {
@@ -405,7 +405,7 @@ impl Rig {
 }
 
 impl Conn {
-    /// What the session says must be MQTT; an honest broker answers.
+    /// Checks that the session sends valid MQTT, and answers like a correct broker.
     fn take(&mut self, bytes: &[u8]) {
         let Some(stream) = &mut self.stream else { return };
         let mut input = bytes;

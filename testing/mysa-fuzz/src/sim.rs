@@ -19,9 +19,9 @@ const CLIENT: &str = "19efs8tgqe942atbqmot5m36t3";
 const HOSTS: [&str; 6] =
     ["app-prod.mysa.cloud", "mysa-backend.mysa.cloud", IDP, IDENTITY, IOT, "example.org"];
 
-/// The simulated cloud, whoever its clients are: requests, upgrades and bytes of any kind, in any order, signed in or
-/// not. What it sends is MQTT; on a connection that has ended it sends nothing; what it says in JSON is JSON; every
-/// thermostat keeps within what one can be set to and hears no stranger; outputs are bounded.
+/// Simulated cloud with arbitrary clients: requests, upgrades and bytes in any order, signed in or not. It sends valid
+/// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and obey no stranger;
+/// outputs are bounded.
 pub fn sim(data: &[u8]) {
     let mut script = Script::new(data);
     let mut rig = Rig::new(script.flag());
@@ -90,7 +90,7 @@ impl Rig {
         self.http(&request)
     }
 
-    /// Signs in as the demo account. The client's half is the same every time, so it is computed once.
+    /// Signs in as the demo account. The client's side is constant, so it is computed once.
     fn sign_in(&mut self) -> Option<Tokens> {
         static SECOND: OnceLock<String> = OnceLock::new();
         let pool = Pool::new("us-east-1", "us-east-1_GUFWfhI7g", CLIENT);
@@ -207,7 +207,7 @@ impl Rig {
                 }
             }
             _ => {
-                // The same moment, or an earlier one, is harmless.
+                // Repeated or earlier times must be harmless.
                 self.cloud.handle_timeout(at(self.mono / 2));
             }
         }
@@ -277,7 +277,7 @@ impl Rig {
         self.next_conn
     }
 
-    /// One that was dialled, open or not, or one nobody has heard of.
+    /// Selects a connection that was dialled, open or not, or an unknown one.
     fn some_conn(&self, script: &mut Script<'_>) -> u64 {
         let choice = u64::from(script.byte());
         let open = self.streams.keys().rev().nth(usize::try_from(choice).unwrap_or(0) & 3);

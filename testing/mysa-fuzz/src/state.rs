@@ -14,8 +14,8 @@ enum Step {
     Confirm(Observation, Now),
 }
 
-/// The merge of observations. Any order of the same words gives the same state; hearing them twice changes nothing; the
-/// changes told are those that show.
+/// Merge of observations. The order does not matter; merging twice changes nothing; the reported changes are the
+/// visible ones.
 pub fn state(data: &[u8]) {
     let mut script = Script::new(data);
     let mut steps = Vec::new();
@@ -35,7 +35,7 @@ pub fn state(data: &[u8]) {
     }
     assert_eq!(format!("{state:?}"), once);
 
-    // Backwards, the even before the odd, and by an order that depends on the input.
+    // In reverse, the even before the odd ones, and in an order that depends on the input.
     let sum = data.iter().fold(7_usize, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let mut shuffled = steps.clone();
     for at in 1..shuffled.len() {
@@ -76,7 +76,7 @@ fn step(script: &mut Script<'_>) -> Step {
         Source::RestState,
         Source::Structured,
     ]);
-    // Few values, so that times and values tie; now and then one that is far away.
+    // Few distinct values, so that times and values collide, and sometimes a distant one.
     let at = script.option(|script| match i64::from(script.byte()) {
         near @ 0..200 => UnixTime::from_secs(ORIGIN + near - 100),
         far => UnixTime::from_millis((far - 220) << (far - 200)),

@@ -1,7 +1,6 @@
 use mysa_cognito::StoredSession;
 
-/// The content of a token file. What is read is written again to text that reads the same; a file cut short, as a crash
-/// may leave it, is never taken for a whole one.
+/// Content of a token file. It round-trips; a truncated file, as a crash may leave it, is rejected.
 pub fn stored(data: &[u8]) {
     match StoredSession::from_json(data) {
         Ok(session) => {
@@ -10,7 +9,7 @@ pub fn stored(data: &[u8]) {
             for end in 0..text.len() {
                 assert!(StoredSession::from_json(&text.as_bytes()[..end]).is_err(), "cut at {end}");
             }
-            // The name of a refusal prints, and a file may hold anything.
+            // The name of a refusal is printed, and a file may contain the token there.
             if let Some(token) = session.refresh_token.as_ref().map(|token| token.expose())
                 && token.len() > 12
                 && !session.refused.as_ref().is_some_and(|name| name.contains(token))
