@@ -278,7 +278,9 @@ impl ServiceFacts<'_> {
         let trouble = self.mqtt.trouble().or(undelivered);
         let fetched = self.rest.read_at.is_some_and(|at| at.saturating_add(states_life(cx)) > cx.mono());
         if fetched {
-            return (Level::RestOnly, trouble.unwrap_or(Reason::Starting));
+            // Without credentials no connection is even tried.
+            let reason = trouble.or(self.auth.trouble());
+            return (Level::RestOnly, reason.unwrap_or(Reason::Starting));
         }
         let reason = self.rest.trouble().or(self.auth.trouble()).or(trouble);
         (Level::Offline, reason.unwrap_or(Reason::Starting))
