@@ -208,11 +208,7 @@ impl Identity {
                 }
             }
             _ => {
-                let reason = match error {
-                    Error::Transport { status, .. } => Reason::ServerTrouble { status: *status },
-                    _ => Reason::ServerTrouble { status: answer.status },
-                };
-                self.pause(cx, reason);
+                self.pause(cx, Reason::ServerTrouble { status: answer.status });
                 self.retry_at = self.retry_at.max(cx.after(wait));
             }
         }
