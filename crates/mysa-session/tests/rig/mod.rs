@@ -51,12 +51,17 @@ pub(crate) struct Cloud {
     pub(crate) rotates: bool,
     pub(crate) respond: Reply,
     pub(crate) revoke: Reply,
+    /// Answer of the identity pool when it is asked for credentials.
+    pub(crate) credentials: Reply,
     pub(crate) credentials_life: i64,
     /// `Expiration` of credentials as it is written, in place of one by their life.
     pub(crate) expiration: Option<&'static str>,
     /// `ExpiresIn` of tokens as it is written.
     pub(crate) expires_in: &'static str,
     pub(crate) rest: Reply,
+    pub(crate) rest_takes: Duration,
+    /// The `Retry-After` header of every answer.
+    pub(crate) retry_after: Option<&'static str>,
     /// Answer to the updates of the structured service, and how long it takes. What is answered well is done.
     pub(crate) update: Reply,
     pub(crate) update_takes: Duration,
@@ -159,10 +164,13 @@ impl Rig {
             rotates: false,
             respond: Reply::Good,
             revoke: Reply::Good,
+            credentials: Reply::Good,
             credentials_life: 3_600,
             expiration: None,
             expires_in: "3600",
             rest: Reply::Good,
+            rest_takes: LATENCY,
+            retry_after: None,
             update: Reply::Good,
             update_takes: LATENCY,
             undated_setpoint: None,
@@ -253,8 +261,8 @@ impl Rig {
                     status,
                     date: Some(&date),
                     age,
+                    retry_after: self.cloud.retry_after,
                     body: body.as_bytes(),
-                    ..HttpAnswer::default()
                 };
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
             }
@@ -303,7 +311,11 @@ impl Rig {
         if update {
             self.log.updates.push((self.mono, body.clone()));
         }
-        let takes = if update { self.cloud.update_takes } else { LATENCY };
+        let takes = match () {
+            () if update => self.cloud.update_takes,
+            () if target.is_empty() => self.cloud.rest_takes,
+            () => LATENCY,
+        };
         let (after, reply) = match self.answer(&what, &body) {
             Some(reply) => (takes, Some(reply)),
             None => (Duration::from_secs(20), None),
@@ -398,6 +410,11 @@ impl Rig {
             return Some((200, r#"{"IdentityId":"us-east-1:identity"}"#.into()));
         }
         if what.ends_with("GetCredentialsForIdentity") {
+            match self.cloud.credentials {
+                Reply::Good => {}
+                Reply::Status(status, body) => return Some((status, body.into())),
+                Reply::Timeout => return None,
+            }
             let expiration = format!("{}.0", truth + self.cloud.credentials_life);
             let expiration = self.cloud.expiration.unwrap_or(&expiration);
             return Some((

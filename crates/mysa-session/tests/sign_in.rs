@@ -1,0 +1,259 @@
+//! What the session makes of the answers of the two Cognito pools.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_cognito::{RefusalKind, StoredSession};
+use mysa_session::{Event, Level, Reason, Settings, Start};
+use rig::{Reply, Rig, START, stored};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+const fn refusal(body: &'static str) -> Reply {
+    Reply::Status(400, body)
+}
+
+const CODE_WANTED: Reply = Reply::Status(
+    200,
+    r#"{"ChallengeName":"SOFTWARE_TOKEN_MFA","Session":"s","ChallengeParameters":{"USER_ID_FOR_SRP":"u"}}"#,
+);
+const NOT_AUTHORIZED: Reply = refusal(r#"{"__type":"NotAuthorizedException","message":"no"}"#);
+const NO_SUCH_USER: Reply = refusal(r#"{"__type":"UserNotFoundException","message":"no"}"#);
+const THROTTLED: Reply = refusal(r#"{"__type":"TooManyRequestsException","message":"no"}"#);
+const FIREWALL: Reply = refusal(r#"{"__type":"ForbiddenException","message":"no"}"#);
+const HOOK_FAILED: Reply = refusal(r#"{"__type":"UserLambdaValidationException","message":"no"}"#);
+const LOCKED_OUT: Reply =
+    refusal(r#"{"__type":"NotAuthorizedException","message":"Password attempts exceeded"}"#);
+const IDENTITY_UNKNOWN: Reply = refusal(r#"{"__type":"ResourceNotFoundException","message":"no"}"#);
+
+fn with_password() -> Rig {
+    let start = Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
+    Rig::with(Settings::default(), start, 0)
+}
+
+fn resumed(stored: StoredSession, password: Option<&str>) -> Rig {
+    let start = Start::Resume { stored, password: password.map(Into::into) };
+    Rig::with(Settings::default(), start, 0)
+}
+
+/// A session that waits for a code, which it gives.
+fn with_code(respond: Reply) -> Rig {
+    let mut rig = with_password();
+    rig.cloud.refresh = CODE_WANTED;
+    rig.run(secs(1));
+    assert_eq!(challenges(&rig), 1);
+    rig.cloud.respond = respond;
+    rig.session.answer_challenge(rig.now(), "111111").expect("it waits for a code");
+    rig
+}
+
+fn challenges(rig: &Rig) -> usize {
+    rig.events.iter().filter(|(_, event)| matches!(event, Event::Challenge(_))).count()
+}
+
+fn not_before(rig: &Rig) -> Option<i64> {
+    let at = rig.stored.as_ref().and_then(|stored| stored.not_before)?;
+    Some(at - START / 1_000)
+}
+
+#[test]
+fn a_code_that_never_reached_the_service_can_be_given_again() {
+    let mut rig = with_code(Reply::Timeout);
+    rig.run(secs(60));
+    assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 1));
+    rig.cloud.respond = Reply::Good;
+    rig.session.answer_challenge(rig.now(), "111111").expect("the challenge is still open");
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
+fn a_code_that_comes_too_late_leads_to_a_new_sign_in_and_a_new_challenge() {
+    let mut rig = with_code(NOT_AUTHORIZED);
+    rig.run(secs(3_600));
+    assert_eq!((rig.asked("InitiateAuth"), challenges(&rig)), (2, 2));
+    assert_eq!(rig.session.service().reason, Reason::ChallengeOpen);
+    assert!(rig.stored.is_none_or(|stored| stored.refused.is_none()));
+}
+
+#[test]
+fn an_account_that_is_refused_after_the_code_is_not_signed_in_again() {
+    let mut rig = with_code(NO_SUCH_USER);
+    rig.run(secs(3_600));
+    assert_eq!((rig.asked("InitiateAuth"), challenges(&rig)), (1, 1));
+    assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::NoSuchUser));
+    assert_eq!(rig.stored.and_then(|stored| stored.refused).as_deref(), Some("UserNotFoundException"));
+}
+
+#[test]
+fn proof_values_that_cannot_be_used_are_no_refusal_of_the_password() {
+    let mut rig = with_password();
+    rig.cloud.refresh = Reply::Status(
+        200,
+        r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u","SALT":"1","SRP_B":"0","SECRET_BLOCK":"s"}}"#,
+    );
+    rig.run(secs(10));
+    assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 0));
+    assert!(rig.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
+    // The password is still there, and is tried again.
+    rig.cloud.refresh = Reply::Good;
+    rig.run(secs(120));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
+fn a_refused_refresh_token_without_a_password_is_the_reason_that_is_given() {
+    let mut rig = resumed(stored(), None);
+    rig.cloud.refresh = NOT_AUTHORIZED;
+    rig.run(secs(60));
+    assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::RefreshRejected));
+}
+
+#[test]
+fn a_refusal_of_the_account_itself_costs_no_attempt_with_the_password() {
+    let mut rig = resumed(stored(), Some("hunter2"));
+    rig.cloud.refresh = NO_SUCH_USER;
+    rig.run(secs(3_600));
+    assert_eq!(rig.asked("InitiateAuth"), 1);
+    assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::NoSuchUser));
+}
+
+#[test]
+fn tokens_that_the_identity_pool_refuses_are_renewed_at_once_but_only_once() {
+    let mut rig = Rig::new();
+    rig.cloud.credentials = NOT_AUTHORIZED;
+    rig.run(Duration::from_millis(600));
+    assert_eq!((rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")), (2, 2));
+    rig.run(secs(1_800));
+    assert_eq!(rig.asked("InitiateAuth"), 2);
+    assert!(rig.asked("GetCredentialsForIdentity") < 40, "{}", rig.asked("GetCredentialsForIdentity"));
+}
+
+#[test]
+fn an_identity_that_the_pool_has_forgotten_is_asked_for_anew() {
+    let mut rig = Rig::live();
+    rig.cloud.credentials = IDENTITY_UNKNOWN;
+    rig.run(secs(3_600));
+    assert!(rig.asked("GetId") > 1, "{:?}", rig.log.http);
+    rig.cloud.credentials = Reply::Good;
+    rig.run(secs(600));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
+fn a_failed_hook_of_the_pool_is_tried_again_soon_and_then_seldom() {
+    let mut rig = Rig::new();
+    rig.cloud.refresh = HOOK_FAILED;
+    rig.run(secs(3));
+    assert_eq!(rig.asked("InitiateAuth"), 2);
+    rig.run(secs(57));
+    assert_eq!(rig.asked("InitiateAuth"), 2, "then it waits for a minute at least");
+    rig.run(secs(125));
+    assert_eq!(rig.asked("InitiateAuth"), 3, "and for three at most");
+}
+
+#[test]
+fn a_lock_out_is_waited_for_in_full_and_kept_for_the_next_run() {
+    let mut rig = with_password();
+    rig.cloud.refresh = LOCKED_OUT;
+    rig.run(secs(15 * 60));
+    assert_eq!((rig.asked("InitiateAuth"), not_before(&rig)), (1, Some(15 * 60)));
+    assert_eq!(rig.session.service().reason, Reason::Throttled);
+    rig.run(secs(2));
+    assert_eq!(rig.asked("InitiateAuth"), 2);
+
+    let mut next = resumed(rig.stored.expect("the wait is kept"), Some("hunter2"));
+    next.mono = rig.mono;
+    next.run(secs(14 * 60));
+    assert_eq!(next.asked("InitiateAuth"), 0);
+}
+
+#[test]
+fn a_throttle_is_waited_for_and_kept_for_the_next_run_but_a_firewall_is_not() {
+    for (reply, kept) in [(THROTTLED, true), (FIREWALL, false)] {
+        let mut rig = with_password();
+        rig.cloud.refresh = reply;
+        rig.run(secs(59));
+        assert_eq!(rig.asked("InitiateAuth"), 1, "{reply:?}");
+        assert_eq!(not_before(&rig).is_some_and(|wait| (60..=120).contains(&wait)), kept, "{reply:?}");
+        assert!(kept || rig.stored.is_none(), "{reply:?}");
+        assert_eq!(rig.session.service().reason, Reason::Throttled);
+        rig.run(secs(65));
+        assert_eq!(rig.asked("InitiateAuth"), 2, "{reply:?}");
+    }
+}
+
+#[test]
+fn the_pause_that_a_retry_after_header_asks_for_is_kept() {
+    // Of the second form, the value lies twenty minutes ahead.
+    for (header, wait) in [("1200", 1_200), ("Fri, 02 Jan 2026 03:24:05 GMT", 1_200), ("86400", 3_600)] {
+        for reply in [Reply::Status(503, ""), Reply::Status(429, "{}")] {
+            let mut rig = Rig::new();
+            rig.cloud.refresh = reply;
+            rig.cloud.retry_after = Some(header);
+            rig.run(secs(wait - 2));
+            assert_eq!(rig.asked("InitiateAuth"), 1, "{header} {reply:?}");
+            rig.run(secs(4));
+            assert_eq!(rig.asked("InitiateAuth"), 2, "{header} {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn pauses_begin_small_again_after_a_success() {
+    let mut rig = Rig::new();
+    rig.cloud.refresh = Reply::Status(500, "{}");
+    rig.run(secs(1_800));
+    rig.cloud.refresh = Reply::Good;
+    rig.run(secs(310));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    rig.cloud.refresh = Reply::Status(500, "{}");
+    let before = rig.asked("InitiateAuth");
+    while rig.asked("InitiateAuth") == before {
+        rig.run(secs(1));
+    }
+    // The pauses are 2, 4 and 8 seconds long at most.
+    rig.run(secs(15));
+    assert!(rig.asked("InitiateAuth") - before >= 4, "{}", rig.asked("InitiateAuth") - before);
+}
+
+#[test]
+fn marks_of_earlier_trouble_are_removed_from_what_is_kept_once_the_tokens_are_renewed() {
+    let (refusal, wait) = (Some("NotAuthorizedException"), Some(START / 1_000 + 60));
+    for (refused, not_before) in [(refusal, None), (None, wait), (refusal, wait)] {
+        let mut marked = stored();
+        // With it nothing else is to be kept.
+        marked.identity_id = Some("us-east-1:identity".into());
+        marked.refused = refused.map(Into::into);
+        marked.not_before = not_before;
+        let mut rig = resumed(marked.clone(), None);
+        rig.stored = Some(marked);
+        rig.run(secs(10));
+        assert_eq!(rig.session.service().level, Level::Live);
+        let kept = rig.stored.expect("kept");
+        assert_eq!((kept.refused, kept.not_before), (None, None), "{refused:?} {not_before:?}");
+    }
+}
+
+#[test]
+fn credentials_that_lapse_on_arrival_are_not_used_and_asked_for_with_growing_pauses() {
+    let mut rig = Rig::new();
+    rig.cloud.credentials_life = 25;
+    rig.run(secs(3_600));
+    assert_eq!(rig.log.dials.len(), 0);
+    assert!((8..40).contains(&rig.asked("GetCredentialsForIdentity")));
+    let service = rig.session.service();
+    assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::ServerTrouble { status: 200 }));
+}
+
+#[test]
+fn short_lived_credentials_are_used_for_three_quarters_of_their_life() {
+    let mut rig = Rig::new();
+    rig.cloud.credentials_life = 400;
+    rig.run(secs(3_600));
+    let asked = rig.asked("GetCredentialsForIdentity");
+    assert!((11..=13).contains(&asked), "{asked}");
+}
