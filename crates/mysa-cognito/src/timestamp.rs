@@ -3,9 +3,13 @@
 use alloc::format;
 use alloc::string::String;
 
+#[cfg(feature = "server")]
+use time::{Date, Month};
+use time::{OffsetDateTime, PrimitiveDateTime};
+
 /// Formats Unix seconds as `EEE MMM d HH:mm:ss UTC yyyy` in English, such as `Fri Jan 2 03:04:05 UTC 2026`.
 ///
-/// The day of the month is not padded, the time is. The names are constants, because a localised formatter would break
+/// Times outside the years -9999 to 9999 are clamped. The day of the month is not padded, the time is. The names are constants, because a localised formatter would break
 /// the claim.
 ///
 /// ```
@@ -13,49 +17,36 @@ use alloc::string::String;
 /// ```
 #[must_use]
 pub fn timestamp(unix_s: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
-    let (days, second) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
-    let weekday = DAYS[usize::try_from(days.rem_euclid(7)).unwrap_or(0)];
-
-    // Years are counted from 1 March, so that the leap day is the last of its year; 719468 days lie between
-    // 1 March of year 0 and 1 January 1970, and 146097 make 400 years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + year_of_era + i64::from(month >= 10);
-
-    let month = MONTHS[usize::try_from(month).unwrap_or(0)];
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{weekday} {month} {day} {hour:02}:{minute:02}:{second:02} UTC {year}")
+    // Clamped to the years of the type.
+    let unix_s = unix_s.clamp(
+        PrimitiveDateTime::MIN.assume_utc().unix_timestamp(),
+        PrimitiveDateTime::MAX.assume_utc().unix_timestamp(),
+    );
+    let time = OffsetDateTime::from_unix_timestamp(unix_s).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let weekday = DAYS[usize::from(time.weekday().number_days_from_monday())];
+    let month = MONTHS[usize::from(u8::from(time.month())) - 1];
+    let (hour, minute, second) = time.to_hms();
+    format!("{weekday} {month} {} {hour:02}:{minute:02}:{second:02} UTC {}", time.day(), time.year())
 }
+
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Parses a stamp. `None` if [`timestamp`] would not write exactly this text.
 #[cfg(feature = "server")]
 pub(crate) fn parse(stamp: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] =
-        ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
     let mut words = stamp.split(' ');
     let (_weekday, month, day, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let year: i64 = words.nth(1)?.parse().ok()?;
+    let year: i32 = words.nth(1)?.parse().ok()?;
     if !(1970..=9999).contains(&year) {
         return None;
     }
-    let month = i64::try_from(MONTHS.iter().position(|name| *name == month)?).ok()?;
-    let day: i64 = day.parse::<u8>().ok()?.into();
+    let month = u8::try_from(MONTHS.iter().position(|name| *name == month)?).ok()? + 1;
+    let date = Date::from_calendar_date(year, Month::try_from(month).ok()?, day.parse().ok()?).ok()?;
     let mut parts = time.split(':').map(|part| part.parse::<u8>().ok());
-    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    let year = year - i64::from(month >= 10);
-    let day_of_era = {
-        let year = year.rem_euclid(400);
-        365 * year + year / 4 - year / 100 + (153 * month + 2) / 5 + day - 1
-    };
-    let days = year.div_euclid(400) * 146_097 + day_of_era - 719_468;
-    let unix_s = days * 86_400 + i64::from(hour) * 3_600 + i64::from(minute) * 60 + i64::from(second);
+    let time = date.with_hms(parts.next()??, parts.next()??, parts.next()??).ok()?;
+    let unix_s = time.assume_utc().unix_timestamp();
     (timestamp(unix_s) == stamp).then_some(unix_s)
 }
 

@@ -3,6 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
+use time::{Date, Month, OffsetDateTime};
+
 use crate::UnixTime;
 
 const MONTHS: [&str; 12] =
@@ -35,13 +37,14 @@ pub fn http_date(text: &str) -> Option<UnixTime> {
 /// Formats a time as `2026-01-02T03:04:15.000Z`. Years are clamped to 0 to 9999.
 pub(super) fn to_iso(time: UnixTime) -> String {
     let secs = time.as_secs().clamp(-62_167_219_200, 253_402_300_799);
-    let (year, month, day) = civil(secs.div_euclid(86_400));
-    let clock = secs.rem_euclid(86_400);
+    // The clamped time is always in range, so the fallback is never used.
+    let date = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = date.to_hms();
     format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        clock / 3_600,
-        clock / 60 % 60,
-        clock % 60,
+        "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
         time.as_millis().rem_euclid(1_000)
     )
 }
@@ -78,29 +81,9 @@ fn digits(text: &str, len: usize) -> Option<i64> {
 }
 
 fn instant(year: i64, month: i64, day: i64, clock: i64) -> Option<UnixTime> {
-    let days = days(year, month, day);
-    (civil(days) == (year, month, day)).then_some(UnixTime::from_secs(days * 86_400 + clock))
-}
-
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; years begin in March, so that the leap day
-/// is the last one.
-const fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year - era * 400;
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-const fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days - era * 146_097;
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year + era * 400 + (month <= 2) as i64, month, of_year - (153 * shifted + 2) / 5 + 1)
+    let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?).ok()?;
+    Some(UnixTime::from_secs(date.midnight().assume_utc().unix_timestamp() + clock))
 }
 
 #[cfg(test)]
@@ -110,10 +93,10 @@ mod tests {
     #[test]
     fn every_day_of_four_centuries_survives() {
         for day in -36_525..109_575 {
-            let (year, month, of_month) = civil(day);
-            assert_eq!(days(year, month, of_month), day);
+            let time = UnixTime::from_secs(day * 86_400);
+            assert_eq!(from_iso(&to_iso(time)), Some(time));
         }
-        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(to_iso(UnixTime::from_secs(0)), "1970-01-01T00:00:00.000Z");
     }
 
     #[test]
