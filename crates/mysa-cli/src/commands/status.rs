@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let silent: Vec<String> = chosen
         .iter()
         .filter_map(|id| cloud.client.state(id))
-        .filter(|view| Link::of(view) != Link::Live)
+        .filter(|view| !Link::of(view).is_current())
         .map(|view| format!("{} is {}", view::label(&view), Link::of(&view).name()))
         .collect();
     cloud.close(terminal).await;

@@ -260,7 +260,13 @@ impl Watching<'_> {
     /// Logs a thermostat that fell silent or recovered.
     fn link(&mut self, id: DeviceId) -> Result<()> {
         let Some(view) = self.cloud.client.state(&id) else { return Ok(()) };
-        match self.log.device(self.cloud.elapsed(), id, Link::of(&view)) {
+        let link = Link::of(&view);
+        // What all have in common is logged once, as the state of the service.
+        let common = matches!(link, Link::Rest | Link::Unreachable) && !self.cloud.client.is_live();
+        if common {
+            return Ok(());
+        }
+        match self.log.device(self.cloud.elapsed(), id, link) {
             Some(note) => self.linked(id, note),
             None => Ok(()),
         }

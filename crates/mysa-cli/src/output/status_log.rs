@@ -100,12 +100,20 @@ impl StatusLog {
 
     /// Takes the present link of a thermostat. One that is live from the start, or soon after it, is not logged.
     pub(crate) fn device(&mut self, now: Duration, id: DeviceId, link: Link) -> Option<Entry<Link>> {
-        let is_good = link == Link::Live;
+        let is_good = link.is_current();
         let Some(tracked) = self.devices.get_mut(&id) else {
+            if link == Link::Rest {
+                // The first message may still come.
+                self.devices.insert(id, Tracked::new(now, Link::Unheard, true));
+                return None;
+            }
             self.devices.insert(id, Tracked::new(now, link, is_good));
             return (!is_good && link != Link::Unheard).then_some(Entry::Changed { state: link, was: None });
         };
         let soon = tracked.state == Link::Unheard && tracked.repeats == 0;
+        if soon && link == Link::Rest {
+            return None;
+        }
         tracked.change(now, link, is_good).filter(|_| !(is_good && soon))
     }
 

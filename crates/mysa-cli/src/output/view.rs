@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Power, Watts};
+use mysa_proto::{Field, Power, Source, Watts};
 use mysa_tokio::DeviceView;
 
-use crate::output::record::{Record, printable};
+use crate::output::record::{Record, Value, printable};
 use crate::output::temperature;
 use crate::support::config::Unit;
 
@@ -17,31 +17,45 @@ pub(crate) fn label(view: &DeviceView) -> String {
 /// Whether the state of a thermostat is current.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Link {
+    /// MQTT delivers its messages.
     Live,
+    /// REST shows its state, MQTT does not.
+    Rest,
     /// Nothing was heard for longer than the report interval allows.
     Silent,
     /// The cloud reports that it lost the connection to it.
     Offline,
     /// Nothing was heard of it yet.
     Unheard,
+    /// Neither MQTT nor REST is to be had.
+    Unreachable,
 }
 
 impl Link {
     pub(crate) fn of(view: &DeviceView) -> Self {
         if view.state.connected().is_some_and(|field| !field.value) {
             Self::Offline
-        } else if view.heard.is_none() {
-            Self::Unheard
-        } else if view.stale {
-            Self::Silent
         } else {
-            Self::Live
+            match view.link {
+                mysa_tokio::Link::Live => Self::Live,
+                mysa_tokio::Link::Rest => Self::Rest,
+                mysa_tokio::Link::Silent => Self::Silent,
+                mysa_tokio::Link::Unreachable => Self::Unreachable,
+                mysa_tokio::Link::Unheard => Self::Unheard,
+            }
         }
+    }
+
+    /// Whether what is shown of it is what it said last, as far as anybody can tell.
+    pub(crate) const fn is_current(self) -> bool {
+        matches!(self, Self::Live | Self::Rest)
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Rest => "REST",
+            Self::Unreachable => "unreachable",
             Self::Silent => "silent",
             Self::Offline => "offline",
             Self::Unheard => "unheard",
@@ -52,6 +66,8 @@ impl Link {
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::Live => "it reports as often as expected",
+            Self::Rest => "its state comes by REST, MQTT delivers nothing of it",
+            Self::Unreachable => "neither MQTT nor REST can be reached",
             Self::Silent => "it has not reported for longer than expected",
             Self::Offline => "the cloud lost the connection to it",
             Self::Unheard => "it has not reported yet",
@@ -84,10 +100,57 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
     record.put_some("hold", state.hold().map(|field| field.value.to_string()));
     record.put_some("fan", state.fan().map(|field| field.value.to_string()));
     record.put_some("signal_dbm", state.signal().map(|field| i64::from(field.value)));
+    record.put("fields", fields(view, age));
     if !view.pending.is_empty() {
         record.put("pending", view.pending.to_string());
     }
     record
+}
+
+/// Age and source of each field, by the names of [`record`].
+fn fields(view: &DeviceView, age: Option<Duration>) -> Record {
+    let state = &view.state;
+    // The age was counted on since the view was made.
+    let later = age.zip(view.heard).map_or(Duration::ZERO, |(age, heard)| age.saturating_sub(heard));
+    let now = view.taken_at.saturating_add(later);
+    let mut fields = Record::new();
+    put_field(&mut fields, "temperature_c", state.temperature(), now);
+    put_field(&mut fields, "setpoint_c", state.setpoint(), now);
+    put_field(&mut fields, "humidity_pct", state.humidity(), now);
+    put_field(&mut fields, "mode", state.mode(), now);
+    put_field(&mut fields, "duty_pct", state.duty(), now);
+    put_field(&mut fields, "floor_temperature_c", state.floor_temperature(), now);
+    put_field(&mut fields, "heating", state.heating(), now);
+    put_field(&mut fields, "current_a", state.current(), now);
+    put_field(&mut fields, "voltage_v", state.voltage(), now);
+    put_field(&mut fields, "locked", state.lock(), now);
+    put_field(&mut fields, "hold", state.hold(), now);
+    put_field(&mut fields, "fan", state.fan(), now);
+    put_field(&mut fields, "signal_dbm", state.signal(), now);
+    fields
+}
+
+fn put_field<T>(fields: &mut Record, name: &str, field: Option<Field<T>>, now: Duration) {
+    let Some(Field { source, at, received, .. }) = field else { return };
+    // What a thermostat sends is as old as its arrival; what the cloud keeps, as old as the cloud says.
+    let kept = at.filter(|_| !source.is_device()).and_then(|at| received.wall.since(at));
+    let age = now.saturating_sub(received.mono).saturating_add(kept.unwrap_or_default());
+    let mut record = Record::new();
+    // A record of the account has no times.
+    let known = at.is_some() || source.is_device();
+    record.put("age_s", known.then(|| tenths(age.as_secs_f64()))).put("source", source_name(source));
+    fields.put(name, Value::Record(record));
+}
+
+const fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Boot | Source::Status | Source::SetpointChange => "mqtt",
+        Source::Ack => "mqtt-ack",
+        Source::Retained => "mqtt-retained",
+        Source::RestRecord => "rest-record",
+        Source::RestState => "rest",
+        Source::Structured => "rest-structured",
+    }
 }
 
 /// Column heads of [`row`].

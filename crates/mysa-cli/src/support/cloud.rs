@@ -336,14 +336,20 @@ impl Cloud {
         Some(view.heard? + self.started.elapsed().saturating_sub(view.taken_at))
     }
 
-    /// Whether a thermostat has reported lately. One of an unknown model, or none at all, is not waited for.
+    /// Whether a thermostat has reported lately by MQTT: what REST shows may be as new, and does not show that MQTT
+    /// delivers. One of an unknown model, or none at all, is not waited for.
     pub(crate) fn has_reported(&self, id: &DeviceId) -> bool {
         self.client.state(id).is_none_or(|view| match view.model.family() {
             None => true,
             // Only live reports have its current, and so its power.
-            Some(Family::BaseboardV1) => view.state.current().is_some(),
-            Some(_) => self.age(&view).is_some_and(|age| age < Duration::from_secs(30)),
+            Some(Family::BaseboardV1) => self.is_fresh(&view) && view.state.current().is_some(),
+            Some(_) => self.is_fresh(&view),
         })
+    }
+
+    /// Whether MQTT has delivered a message of a thermostat lately.
+    pub(crate) fn is_fresh(&self, view: &DeviceView) -> bool {
+        view.link == mysa_tokio::Link::Live && self.age(view).is_some_and(|age| age < Duration::from_secs(30))
     }
 
     /// The thermostats that are named, each once; all of them if none is named.

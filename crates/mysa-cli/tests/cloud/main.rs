@@ -58,6 +58,8 @@ fn the_main_job_from_sign_in_to_sign_out() {
         (&"estimated".into(), &"live".into()),
         "{bedroom}"
     );
+    let told = &bedroom["fields"]["temperature_c"];
+    assert!(told["source"] == "mqtt" && told["age_s"].as_f64().is_some_and(|age| age < 30.0), "{bedroom}");
     assert!(bedroom["temperature_c"].is_number() && bedroom["power_w"].is_number(), "{bedroom}");
 
     let ran = bench.run(&["set", "living", "--temp", "22.5"]).ok();

@@ -370,10 +370,7 @@ async fn topics(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) ->
 
 async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) -> Result<()> {
     report.checking("thermostats");
-    let fresh = |id| {
-        let age = cloud.client.state(id).and_then(|view| cloud.age(&view));
-        age.is_some_and(|age| age < Duration::from_secs(30))
-    };
+    let fresh = |id| cloud.client.state(id).is_some_and(|view| cloud.is_fresh(&view));
     let until = Instant::now() + REPORT_TIMEOUT;
     while Instant::now() < until && !views.iter().all(|view| fresh(&view.id)) {
         sleep(POLL_INTERVAL).await;
@@ -392,6 +389,11 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
                 report.warn(&step, format!("unknown model; {heard}"), advice)?;
             }
             Link::Live => report.good(&step, heard)?,
+            Link::Rest => {
+                let advice =
+                    "Its changes are seen later than they happen. Run `mysa doctor` again in some minutes.";
+                report.warn(&step, format!("{}; {heard}", Link::Rest.meaning()), advice)?;
+            }
             link => {
                 let advice =
                     "Check its power and Wi-Fi. dev-1 is the first thermostat of `mysa devices`, and so on.";

@@ -235,7 +235,7 @@ impl Outcome {
 fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<Exit> {
     Some(match verdict {
         Verdict::Confirmed { .. } => return None,
-        Verdict::Unconfirmed { .. } if link != Link::Live => Exit::DeviceSilent,
+        Verdict::Unconfirmed { .. } if !link.is_current() => Exit::DeviceSilent,
         Verdict::Unconfirmed { .. } | Verdict::Superseded { .. } => Exit::Unconfirmed,
         Verdict::Refused(Refused::UnknownDevice) => Exit::Usage,
         Verdict::Refused(_) => Exit::Refused,
@@ -362,6 +362,7 @@ mod tests {
         for (verdict, link, (level, reason), code) in [
             (&confirmed, Link::Offline, (Level::Live, Reason::Healthy), None),
             (&unconfirmed, Link::Live, (Level::Live, Reason::Healthy), Some(Exit::Unconfirmed)),
+            (&unconfirmed, Link::Rest, (Level::Live, Reason::Healthy), Some(Exit::Unconfirmed)),
             (&unconfirmed, Link::Offline, (Level::Live, Reason::Healthy), Some(Exit::DeviceSilent)),
             (&unconfirmed, Link::Silent, (Level::Live, Reason::Healthy), Some(Exit::DeviceSilent)),
             (&refused(Refused::Device), Link::Live, (Level::Live, Reason::Healthy), Some(Exit::Refused)),
