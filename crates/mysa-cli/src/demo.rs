@@ -1,4 +1,4 @@
-//! `mysa demo`: the main job from start to end, on a simulated cloud in this very process, through the real stack.
+//! `mysa demo`: the main commands on a simulated cloud in this process, through the real network stack.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use crate::support::shutdown::OpenClients;
 /// hangs.
 const HANG_LIMIT: Duration = Duration::from_secs(600);
 
-/// Shortest time for the live statuses, so that people see them change.
+/// Minimum time for the live statuses, so that people see them change.
 const WATCH_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> Result<()> {
@@ -56,7 +56,7 @@ async fn play(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> R
 
     stage.head("Signing in: SRP over HTTPS, then AWS credentials from the identity pool")?;
     let mut settings = Settings::default();
-    // So that a lost connection is told at once, and found again without a long pause.
+    // A lost connection is reported at once, and the next attempt follows soon.
     settings.grace = Duration::ZERO;
     settings.backoff_first = Duration::from_millis(800);
     let builder = Client::builder(Environment::mysa())
@@ -132,7 +132,7 @@ fn mode(cloud: &Cloud, view: &DeviceView) -> String {
     state.map_or_else(|| "unknown".into(), |field| field.value.to_string())
 }
 
-/// Where the demo shows what it does.
+/// Output of the demo.
 struct Stage<'a> {
     terminal: &'a Terminal,
     began: Instant,

@@ -12,7 +12,7 @@ enum Kind {
     Lasting(fn() -> Fault),
     /// Happens once, at its time.
     Once(fn(&CloudSpec) -> Vec<Incident>),
-    /// Is so from the start to the end.
+    /// Lasts from the start to the end.
     Rule(fn(&mut Rules)),
 }
 
@@ -23,7 +23,7 @@ const fn of_writes(fault: HttpFault) -> Fault {
     Fault::Http(Endpoint::StructuredWrite, fault)
 }
 
-/// The write is carried out, and this becomes of its answer.
+/// A fault of the answer after a write was carried out.
 fn after_writes(fault: HttpFault) -> Fault {
     of_writes(HttpFault::AfterServing(Box::new(fault)))
 }
@@ -37,7 +37,7 @@ fn of_each_device(spec: &CloudSpec, incident: impl Fn(DeviceId) -> Incident) -> 
 const ALL: &[(&str, &str, Kind)] = &[
     (
         "sign-in-throttled",
-        "the user pool answers that it was asked too often",
+        "the user pool answers TooManyRequestsException",
         Kind::Lasting(|| {
             Fault::Http(Endpoint::UserPool, HttpFault::Exception("TooManyRequestsException".into()))
         }),
@@ -180,7 +180,7 @@ const ALL: &[(&str, &str, Kind)] = &[
     ),
     (
         "broker-unavailable",
-        "the broker answers CONNECT that it is out of service",
+        "the broker answers CONNECT with 3, server unavailable",
         Kind::Lasting(|| Fault::RefuseConnect(3)),
     ),
     (
@@ -191,7 +191,7 @@ const ALL: &[(&str, &str, Kind)] = &[
     ("hang-upgrade", "WebSocket upgrades are never answered", Kind::Lasting(|| Fault::HangUpgrade)),
     (
         "refuse-connect",
-        "the broker does not authorise the connection",
+        "the broker answers CONNECT with 5, not authorized",
         Kind::Lasting(|| Fault::RefuseConnect(5)),
     ),
     (
@@ -202,7 +202,7 @@ const ALL: &[(&str, &str, Kind)] = &[
     ("ignore-connect", "the broker never answers a CONNECT", Kind::Lasting(|| Fault::IgnoreConnect)),
     (
         "deny-publish",
-        "the policy allows no publish, as the newer apps' does",
+        "the policy denies every publish, as that of the newer apps",
         Kind::Lasting(|| Fault::DenyPublish),
     ),
     (
@@ -215,27 +215,27 @@ const ALL: &[(&str, &str, Kind)] = &[
     ("eat-subacks", "subscriptions hold, their SUBACK does not arrive", Kind::Lasting(|| Fault::EatSubacks)),
     (
         "grant-first",
-        "one filter of each SUBSCRIBE is granted, the others are refused",
+        "only the first filter of each SUBSCRIBE is granted",
         Kind::Lasting(|| Fault::GrantFirst(1)),
     ),
     (
         "deliver-nothing",
-        "subscriptions are granted, and no message is delivered",
+        "subscriptions are granted, but no message is delivered",
         Kind::Lasting(|| Fault::DeliverNothing(None)),
     ),
     (
         "retained-status",
-        "a subscription is followed by a retained status of yesterday",
+        "each subscription is followed by a retained status of yesterday",
         Kind::Lasting(|| Fault::Retained(Some(Duration::from_secs(DAY.unsigned_abs())))),
     ),
     (
         "retained-timeless",
-        "a subscription is followed by a retained status whose time is 0",
+        "each subscription is followed by a retained status whose time is 0",
         Kind::Lasting(|| Fault::Retained(None)),
     ),
     (
         "drop-bursts",
-        "commands within four seconds of one to another thermostat vanish, though acknowledged",
+        "commands within 4 s of one to another thermostat are acknowledged and dropped",
         Kind::Lasting(|| Fault::DropBursts(Duration::from_secs(4))),
     ),
     ("stop-reading", "the broker reads nothing that clients send", Kind::Lasting(|| Fault::StopReading)),
@@ -262,22 +262,22 @@ const ALL: &[(&str, &str, Kind)] = &[
     ),
     (
         "delay-acks",
-        "the thermostats' acknowledgements come ten seconds late",
+        "the thermostats' acknowledgements are ten seconds late",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::DelayAcks(Duration::from_secs(10)))),
     ),
     (
         "reorder",
-        "commands to a thermostat, and its acknowledgements, overtake each other",
+        "commands and acknowledgements arrive out of order",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::Reorder)),
     ),
     (
         "refuse-commands",
-        "the thermostats answer commands with no",
+        "the thermostats refuse commands",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::Refuse)),
     ),
     (
         "drop-acks",
-        "the thermostats' answers are lost",
+        "the thermostats' acknowledgements are lost",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::DropAcks)),
     ),
     (
@@ -287,7 +287,7 @@ const ALL: &[(&str, &str, Kind)] = &[
     ),
     (
         "ack-without-applying",
-        "the thermostats answer yes and do nothing",
+        "the thermostats acknowledge commands without applying them",
         Kind::Lasting(|| Fault::Device(None, DeviceFault::AckWithoutApplying)),
     ),
     ("truncate", "statuses are cut short", Kind::Lasting(|| Fault::Device(None, DeviceFault::Truncate))),
@@ -299,14 +299,14 @@ const ALL: &[(&str, &str, Kind)] = &[
     ("cut", "every connection is cut, once", Kind::Once(|_| vec![Incident::CloseAll(Closing::Cut)])),
     (
         "close",
-        "every connection is closed properly, once",
+        "every connection is closed with a close frame, once",
         Kind::Once(|_| vec![Incident::CloseAll(Closing::Frame(Some(1_000)))]),
     ),
     ("expire-tokens", "id and access tokens expire", Kind::Once(|_| vec![Incident::ExpireTokens])),
     ("expire-credentials", "AWS credentials expire", Kind::Once(|_| vec![Incident::ExpireCredentials])),
     (
         "revoke",
-        "every token of every account is void",
+        "all tokens of all accounts become invalid",
         Kind::Once(|spec| {
             spec.accounts.iter().map(|account| Incident::RevokeTokens(account.email.clone())).collect()
         }),
@@ -335,7 +335,7 @@ const ALL: &[(&str, &str, Kind)] = &[
     ("rotate-tokens", "each refresh replaces the refresh token", Kind::Rule(|rules| rules.rotation = true)),
 ];
 
-/// Names and what they mean.
+/// Names and descriptions of all faults.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALL.iter().map(|(name, what, _)| (*name, *what))
 }
@@ -351,19 +351,21 @@ pub(crate) fn plan(wanted: &[String], spec: &mut CloudSpec) -> Result<()> {
             Some((from, until)) => (seconds(from, text)?, Some(seconds(until, text)?)),
         };
         let (_, _, kind) = ALL.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
-            Failure::usage(format!("no fault is called '{name}'; `mysa sim --fault list` shows them"))
+            Failure::usage(format!("unknown fault '{name}': `mysa sim --fault list` prints all names"))
         })?;
         match kind {
             Kind::Lasting(fault) => {
                 let until = until.unwrap_or(Duration::MAX);
                 if until <= from {
-                    return Err(Failure::usage(format!("'{text}': the fault ends before it begins")));
+                    return Err(Failure::usage(format!(
+                        "invalid --fault '{text}': expected an end after the start"
+                    )));
                 }
                 spec.faults = std::mem::take(&mut spec.faults).with(from, until, fault());
             }
             Kind::Once(_) if until.is_some() => {
                 return Err(Failure::usage(format!(
-                    "'{name}' happens once: give it one time, as in {name}@60"
+                    "invalid --fault: '{name}' happens once; expected one time, as in {name}@60"
                 )));
             }
             Kind::Once(incidents) => {
@@ -373,7 +375,7 @@ pub(crate) fn plan(wanted: &[String], spec: &mut CloudSpec) -> Result<()> {
             }
             Kind::Rule(_) if times.is_some() => {
                 return Err(Failure::usage(format!(
-                    "'{name}' lasts from the start to the end: give it no time"
+                    "invalid --fault: '{name}' always lasts from start to end; expected no time"
                 )));
             }
             Kind::Rule(change) => change(&mut spec.rules),
@@ -385,7 +387,9 @@ pub(crate) fn plan(wanted: &[String], spec: &mut CloudSpec) -> Result<()> {
 fn seconds(text: &str, whole: &str) -> Result<Duration> {
     let parsed = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     parsed.ok_or_else(|| {
-        Failure::usage(format!("'{whole}': a time is in seconds, as in cut@60 or offline@60-120"))
+        Failure::usage(format!(
+            "invalid --fault '{whole}': expected times in seconds, as in cut@60 or offline@60-120"
+        ))
     })
 }
 

@@ -14,7 +14,7 @@ use crate::output::terminal::Terminal;
 use crate::support::atomic_file;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// File for the certificate authority, in the current folder, unless `--ca` names one.
+/// File in the current folder for the certificate authority, unless `--ca` names one.
 const CA_OUT: &str = "mysa-sim-ca.pem";
 
 /// Runs the simulated cloud until the caller drops the future.
@@ -24,7 +24,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
         return list(terminal);
     }
     if !(args.speed.is_finite() && (0.01..=10_000.0).contains(&args.speed)) {
-        return Err(Failure::usage("--speed is a factor from 0.01 to 10000"));
+        return Err(Failure::usage("invalid --speed: expected a factor from 0.01 to 10000"));
     }
     let spec = spec(args)?;
     let certificate = certificate(args, &spec)?;
@@ -46,7 +46,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     std::future::pending().await
 }
 
-/// The cloud that the arguments describe.
+/// Specification of the cloud by the arguments.
 fn spec(args: &Sim) -> Result<CloudSpec> {
     let mut spec = match &args.home {
         Some(name) if name == Path::new("small") => CloudSpec::small(),
@@ -77,7 +77,7 @@ fn certificate(args: &Sim, spec: &CloudSpec) -> Result<Certificate> {
     Certificate::from_pem(&read(chain)?, &read(key)?).map_err(|error| (Exit::Failed, error).into())
 }
 
-/// Everything another program needs to use it. The passwords are made up and meant to be seen.
+/// Prints what another program needs to use the cloud. The passwords are invented and public.
 fn announce(
     terminal: &Terminal,
     args: &Sim,
@@ -101,7 +101,7 @@ fn announce(
         record.put("accounts", accounts.collect::<Vec<_>>());
         return terminal.line(record.to_json());
     }
-    terminal.line(format!("simulated cloud on {address}, {} seconds in one", args.speed))?;
+    terminal.line(format!("simulated cloud on {address}, speed {}", args.speed))?;
     for account in accounts {
         terminal.line(format!("  account   {}", account.email))?;
         terminal.line(format!("  password  {}", account.password))?;
@@ -117,7 +117,7 @@ fn announce(
         None => String::new(),
     };
     if let Some(account) = accounts.first() {
-        // A line each: what is said is one line, and a line break in it is shown as such.
+        // One call per line: `say` escapes line breaks.
         terminal.say("In another terminal:");
         terminal.say(format!("  mysa {trust}--connect-to {address} login {}", account.email));
         terminal.say(format!("  mysa {trust}--connect-to {address} watch"));

@@ -395,35 +395,35 @@ pub(crate) struct Sim {
     /// Loopback address and port
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
-    /// Use this certificate chain, PEM, instead of one made on the spot
+    /// Certificate chain, PEM [default: generated for this run]
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Accounts, homes and thermostats, TOML; `small` for a home of four; a home of five by default
+    /// Accounts, homes and thermostats, TOML, or `small` for a home of four [default: a home of five]
     #[arg(long, value_name = "FILE")]
     pub(crate) home: Option<PathBuf>,
-    /// How many virtual seconds pass in a real one
+    /// Virtual seconds per real second
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub(crate) speed: f64,
-    /// Life of id and access tokens, in virtual seconds; an hour by default
+    /// Life of id and access tokens, in virtual seconds [default: 3600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_155_760_000))]
     pub(crate) token_life: Option<u64>,
-    /// Life of AWS credentials, in virtual seconds; an hour by default
+    /// Life of AWS credentials, in virtual seconds [default: 3600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_155_760_000))]
     pub(crate) credential_life: Option<u64>,
-    /// Something that goes wrong, as NAME or NAME@SECONDS; may be given several times. `list` shows them
+    /// Fault, as NAME, NAME@FROM or NAME@FROM-UNTIL in virtual seconds; may be repeated. `list` prints all names
     #[arg(long, value_name = "FAULT")]
     pub(crate) fault: Vec<String>,
-    /// Seed of everything random
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// Seed of everything random
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
