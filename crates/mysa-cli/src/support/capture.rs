@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_capture_is_appended_to_and_any_other_file_is_left_alone() {
-        let path = std::env::temp_dir().join(format!("mysa-capture-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capture.jsonl");
         Capture::open(&path).unwrap().append(topic(), b"{\"a\":1}").unwrap();
         let first = fs::read_to_string(&path).unwrap();
         // A crash in the middle of a line.
@@ -122,7 +123,6 @@ mod tests {
         fs::write(&path, "my diary\n").unwrap();
         assert_eq!(Capture::open(&path).unwrap_err().exit, Exit::Usage);
         assert_eq!(fs::read_to_string(&path).unwrap(), "my diary\n");
-        fs::remove_file(&path).unwrap();
     }
 
     #[cfg(unix)]
@@ -130,7 +130,8 @@ mod tests {
     fn a_capture_is_private_and_an_exposed_one_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
 
-        let path = std::env::temp_dir().join(format!("mysa-capture-mode-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capture.jsonl");
         Capture::open(&path).unwrap().append(topic(), b"{}").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let before = fs::read_to_string(&path).unwrap();
@@ -138,6 +139,5 @@ mod tests {
         let refused = Capture::open(&path).unwrap_err();
         assert!(refused.exit == Exit::Usage && refused.to_string().contains("644"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), before);
-        fs::remove_file(&path).unwrap();
     }
 }

@@ -3,25 +3,20 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A home folder that nobody else has, removed at the end.
+/// A temporary home folder.
 #[derive(Debug)]
-pub(crate) struct Home(PathBuf);
+pub(crate) struct Home(tempfile::TempDir);
 
 impl Home {
-    /// An empty one.
+    /// Creates an empty one.
     pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("mysa-cli-test-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder to test in");
-        Self(path)
+        Self(tempfile::tempdir().expect("a folder to test in"))
     }
 
     /// A file or folder in it.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     /// Writes a file in it, folders included.
@@ -43,7 +38,7 @@ impl Home {
         {
             command.env_remove(variable);
         }
-        command.args(args).env("HOME", &self.0).current_dir(&self.0);
+        command.args(args).env("HOME", self.0.path()).current_dir(self.0.path());
         command
     }
 
@@ -55,12 +50,6 @@ impl Home {
     /// Runs it with something on its standard input.
     pub(crate) fn run_with(&self, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
         finish(self.command(args), input.as_ref())
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
