@@ -257,3 +257,40 @@ fn short_lived_credentials_are_used_for_three_quarters_of_their_life() {
     let asked = rig.asked("GetCredentialsForIdentity");
     assert!((11..=13).contains(&asked), "{asked}");
 }
+
+#[test]
+fn a_late_401_does_not_cost_the_tokens_that_came_after_it() {
+    let mut rig = Rig::live();
+    let before = rig.asked("InitiateAuth");
+    rig.cloud.rest = Reply::Status(401, "{}");
+    rig.session.request(rig.now(), mysa_proto::rest::homes()).expect("there is room");
+    rig.drain();
+    rig.cloud.rest_takes = secs(5);
+    rig.session.request(rig.now(), mysa_proto::rest::homes()).expect("there is room");
+    rig.drain();
+    rig.cloud.rest = Reply::Good;
+    rig.run(secs(60));
+    assert_eq!(rig.asked("/homes"), 4, "each is asked once more");
+    assert_eq!(rig.asked("InitiateAuth") - before, 1);
+}
+
+#[test]
+fn tokens_that_nothing_renews_any_more_are_used_until_they_lapse_and_then_another_sign_in_is_looked_for() {
+    let mut rig = Rig::live();
+    rig.cloud.refresh = NOT_AUTHORIZED;
+    // They are renewed five minutes before they lapse.
+    rig.run(secs(57 * 60));
+    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+    let before = rig.asked("/devices/state");
+    rig.run(secs(150));
+    assert!(rig.asked("/devices/state") > before, "the states are still read");
+
+    rig.run(secs(5 * 60));
+    rig.cloud.refresh = Reply::Good;
+    let mut elsewhere = stored();
+    elsewhere.refresh_token = Some(mysa_cognito::RefreshToken::new("signed-in-elsewhere".into()));
+    elsewhere.generation = 1;
+    rig.stored = Some(elsewhere);
+    rig.run(secs(90));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}

@@ -68,6 +68,7 @@ fn what_belongs_to_another_account_or_app_client_is_not_taken_up() {
         rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
         rig.run(secs(3_600));
         assert_eq!(rig.levels(), WELL);
+        assert_eq!(rig.asked("InitiateAuth"), 2, "the foreign token is not even offered");
     }
 }
 
@@ -249,6 +250,97 @@ fn signing_out_revokes_the_newer_token_that_another_process_was_given() {
     assert_eq!(sign_out(&mut rig), Revocation::Revoked);
     let revoked = rig.log.revoked.join(" ");
     assert!(revoked.contains("renewed-elsewhere") && !revoked.contains("CANARY-refresh"), "{revoked}");
+}
+
+#[test]
+fn signing_out_revokes_no_token_of_another_account_or_app_client() {
+    let mut foreign = kept("of-another-account");
+    foreign.account = "bob@example.org".into();
+    let mut other_client = kept("of-another-client");
+    other_client.client_id = "anotherappclient".into();
+    for wrong in [foreign, other_client] {
+        let mut rig = Rig::live();
+        rig.stored = Some(wrong);
+        assert_eq!(sign_out(&mut rig), Revocation::Revoked);
+        let revoked = rig.log.revoked.join(" ");
+        assert!(revoked.contains("CANARY-refresh") && !revoked.contains("of-another"), "{revoked}");
+    }
+}
+
+#[test]
+fn a_sign_out_whose_request_the_driver_never_reports_is_told_as_not_reached() {
+    let start = Start::Resume { stored: stored(), password: None };
+    let mut now = Rig::new().now();
+    let environment = mysa_session::Environment::mysa();
+    let mut session = Session::new(Settings::default(), environment, start, [7; 32], now);
+    session.sign_out(now);
+    let mut outcomes = Vec::new();
+    while now.mono < secs(120) {
+        while let Some(output) = session.poll_output() {
+            match output {
+                Output::Load => session.handle_stored(now, None),
+                Output::Event(Event::SignedOut { revoked }) => outcomes.push(revoked),
+                _ => {}
+            }
+        }
+        now.mono += secs(1);
+        session.handle_timeout(now);
+    }
+    assert_eq!(outcomes, [Revocation::NotReached]);
+}
+
+#[test]
+fn a_sign_in_does_not_wait_for_what_is_kept_and_does_not_take_it() {
+    let start = Start::Resume { stored: stored(), password: None };
+    let now = Rig::new().now();
+    let environment = mysa_session::Environment::mysa();
+    let mut session = Session::new(Settings::default(), environment, start, [7; 32], now);
+    assert!(matches!(session.poll_output(), Some(Output::Load)));
+    session.sign_in(now, Secret::from("hunter2"));
+    session.handle_timeout(now);
+    assert!(matches!(session.poll_output(), Some(Output::Http(_))));
+    session.handle_stored(now, Some(kept("late")));
+    assert!(session.poll_output().is_none());
+}
+
+/// A session whose two tokens were refused: its own and one of a higher number, which is still kept. A person has signed
+/// in again meanwhile, and what that gave cannot be kept yet.
+fn signed_in_beside_a_dead_token() -> Rig {
+    let mut rig = Rig::new();
+    let mut dead = kept("dead");
+    dead.generation = 7;
+    rig.stored = Some(dead);
+    rig.cloud.accepted = Some(Vec::new());
+    rig.run(secs(60));
+    assert_eq!(rig.levels(), [Level::SignInNeeded]);
+    assert_eq!(token_of(rig.stored.as_ref()), "dead");
+    rig.disk_full = true;
+    rig.cloud.accepted = None;
+    rig.cloud.rotates = true;
+    rig.session.sign_in(rig.now(), Secret::from("hunter2"));
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live);
+    rig
+}
+
+#[test]
+fn a_new_sign_in_is_newer_than_all_that_was_met_before() {
+    let mut rig = signed_in_beside_a_dead_token();
+    rig.disk_full = false;
+    rig.run(secs(130));
+    assert_eq!(token_of(rig.stored.as_ref()), "rotated-1");
+    assert_eq!(rig.stored.map(|kept| kept.generation), Some(8));
+}
+
+#[test]
+fn a_refused_token_stays_refused_after_a_new_sign_in() {
+    let mut rig = signed_in_beside_a_dead_token();
+    // Each token is offered in both ways before it is given up; a password only in the other one.
+    let before = rig.asked("GetTokensFromRefreshToken");
+    rig.cloud.accepted = Some(Vec::new());
+    rig.run(secs(2 * 3_600));
+    assert_eq!(rig.session.service().level, Level::SignInNeeded);
+    assert_eq!(rig.asked("GetTokensFromRefreshToken") - before, 1, "the dead one is not offered again");
 }
 
 #[test]
