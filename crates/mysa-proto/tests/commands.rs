@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mysa_proto::{
-    BodyType, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta, FanSpeed, Hold,
-    Limits, ModeTable, Model, Swing, TrackedSensor, UnixTime, encode_echo, encode_live_report,
-    encode_settings_nudge,
+    AcCapabilities, BodyType, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta,
+    FanSpeed, Hold, Limits, ModeTable, Model, Swing, TrackedSensor, UnixTime, encode_echo,
+    encode_live_report, encode_settings_nudge,
 };
 use serde_json::Value;
 
@@ -38,6 +38,25 @@ fn every_command_is_encoded_or_refused_as_listed() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// An air conditioner's own step counts only if it is coarser than that of the family, 1 °C, and a multiple of it.
+#[test]
+fn the_setpoint_step_of_an_air_conditioner_is_only_ever_made_coarser() {
+    let model = Model::parse("AC-V1-0");
+    for (step, sent) in [(None, 21), (Some(50), 21), (Some(100), 21), (Some(150), 21), (Some(200), 22)] {
+        let ac = AcCapabilities {
+            temperature_step: step.map(Celsius::from_hundredths),
+            ..AcCapabilities::default()
+        };
+        let limits = Limits { ac: Some(&ac), ..Limits::default() };
+        let change = Change::setpoint(Celsius::from_hundredths(2_100));
+        let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+        let now = UnixTime::from_secs(1_767_323_045);
+        let command = Command::new(device, &model, &limits, &ModeTable::OBSERVED, change, now).unwrap();
+        let setpoint = command.change().setpoint.unwrap();
+        assert_eq!(setpoint.as_hundredths(), sent * 100, "{step:?}");
+    }
 }
 
 fn payload(input: &Value) -> Result<Vec<u8>, String> {

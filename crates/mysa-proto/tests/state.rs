@@ -218,6 +218,15 @@ fn how_far_a_clock_is_ahead_is_learnt_from_every_status() {
     assert!(!state.observe(&setpoint(Source::Status, Some(140), 110, 17.0)).is_empty());
 }
 
+#[test]
+fn a_time_stamp_of_the_cloud_says_nothing_of_the_thermostats_clock() {
+    // Half a minute ahead of the host's clock.
+    let mut state = merged(&[setpoint(Source::RestState, Some(80), 50, 17.0)]);
+    confirm(&mut state, 21.5, None, 100, 102);
+    assert!(!state.observe(&setpoint(Source::Status, Some(103), 104, 18.0)).is_empty(), "said at 103");
+    assert_eq!(shown(&state), 18.0);
+}
+
 fn duty(arrival: u64, duty: f64) -> Observation {
     let stamp = UnixTime::from_secs(ORIGIN + i64::try_from(arrival).unwrap());
     Observation {
