@@ -30,10 +30,12 @@
 
 mod certificate;
 mod clock;
+mod error;
 mod limits;
 mod server;
 mod signer;
 
 pub use certificate::{Certificate, CertificateError};
+pub use error::StartError;
 pub use limits::Limits;
-pub use server::{Server, StartError};
+pub use server::Server;

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +31,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use crate::certificate::Certificate;
 use crate::clock::Clock;
+use crate::error::StartError;
 use crate::limits::Limits;
 use crate::signer::Rs256;
 
@@ -47,40 +47,6 @@ pub struct Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-/// Why the server could not start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The address is not a loopback address. Others are refused, because the cloud's passwords are public.
-    NotLoopback(SocketAddr),
-    /// The address cannot be bound.
-    Bind(SocketAddr, io::Error),
-    /// The certificate or its key is invalid, or they do not belong together.
-    Tls(tokio_rustls::rustls::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotLoopback(address) => {
-                write!(f, "cannot listen on {address}: expected a loopback address such as 127.0.0.1")
-            }
-            Self::Bind(address, _) => write!(f, "cannot listen on {address}"),
-            Self::Tls(_) => f.write_str("invalid certificate or key"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::NotLoopback(_) => None,
-            Self::Bind(_, error) => Some(error),
-            Self::Tls(error) => Some(error),
-        }
     }
 }
 
