@@ -44,13 +44,13 @@ fn every_command_is_encoded_or_refused_as_listed() {
 #[test]
 fn the_setpoint_step_of_an_air_conditioner_is_only_ever_made_coarser() {
     let model = Model::parse("AC-V1-0");
-    for (step, sent) in [(None, 21), (Some(50), 21), (Some(100), 21), (Some(150), 21), (Some(200), 22)] {
+    for (step, sent) in [(None, 23), (Some(50), 23), (Some(100), 23), (Some(150), 23), (Some(200), 24)] {
         let ac = AcCapabilities {
             temperature_step: step.map(Celsius::from_hundredths),
             ..AcCapabilities::default()
         };
         let limits = Limits { ac: Some(&ac), ..Limits::default() };
-        let change = Change::setpoint(Celsius::from_hundredths(2_100));
+        let change = Change::setpoint(Celsius::from_hundredths(2_300));
         let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
         let now = UnixTime::from_secs(1_767_323_045);
         let command = Command::new(device, &model, &limits, &ModeTable::OBSERVED, change, now).unwrap();
