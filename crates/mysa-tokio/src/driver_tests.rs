@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mysa_proto::{Celsius, Mode, Model};
 use mysa_session::{Environment, Expired, Refused, Settings, Start};
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
+use mysa_testkit::{BrokerBehavior, BrokerConnection, Received, V2Status};
 use time::OffsetDateTime;
 use tokio::io::DuplexStream;
 use tokio_rustls::rustls::RootCertStore;
@@ -22,10 +23,6 @@ use super::*;
 use crate::client::Client;
 use crate::monitor::Monitor;
 
-const CONNECT: u8 = 1;
-const PUBLISH: u8 = 3;
-const SUBSCRIBE: u8 = 8;
-const PING: u8 = 12;
 const KITCHEN: &str = "a0b1c2d3e4f6";
 
 /// A client of one thermostat with a captured URL, and the peers' ends of its connections.
@@ -76,9 +73,10 @@ impl Harness {
     }
 }
 
-/// As much of a broker as it takes to be subscribed to.
+/// A broker that grants and acknowledges everything, behind a WebSocket.
 struct Broker {
     socket: WebSocketStream<DuplexStream>,
+    mqtt: BrokerConnection,
 }
 
 impl Broker {
@@ -88,60 +86,41 @@ impl Broker {
             answer.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
             Ok(answer)
         }
-        Some(Self { socket: tokio_tungstenite::accept_hdr_async(stream, mqtt).await.ok()? })
+        let socket = tokio_tungstenite::accept_hdr_async(stream, mqtt).await.ok()?;
+        Some(Self { socket, mqtt: BrokerConnection::new() })
     }
 
     /// Answers until the subscription is granted.
     async fn grant(&mut self) -> Option<()> {
-        loop {
-            if self.answer().await? == SUBSCRIBE {
-                return Some(());
-            }
-        }
+        while !matches!(self.answer().await?[..], [.., Received::Subscribe { .. }]) {}
+        Some(())
     }
 
-    /// Answers the packets of one frame, and returns the kind of the last.
-    async fn answer(&mut self) -> Option<u8> {
+    /// Answers until a ping is answered.
+    async fn pong(&mut self) -> Option<()> {
+        while !matches!(self.answer().await?[..], [.., Received::PingReq]) {}
+        Some(())
+    }
+
+    /// Answers the packets of one frame, and returns them.
+    async fn answer(&mut self) -> Option<Vec<Received>> {
         let Some(Ok(Message::Binary(frame))) = self.socket.next().await else { return None };
-        let (mut rest, mut kind) = (&frame[..], 0);
-        while let [first, more @ ..] = rest {
-            let mut len = 0;
-            let digits = more.iter().position(|digit| digit & 0x80 == 0)? + 1;
-            for (at, digit) in more[..digits].iter().enumerate() {
-                len |= usize::from(digit & 0x7f) << (7 * at);
-            }
-            let body = &more[digits..digits + len];
-            rest = &more[digits + len..];
-            kind = first >> 4;
-            match kind {
-                CONNECT => self.send(&[0x20, 2, 0, 0]).await?,
-                SUBSCRIBE => self.send(&[0x90, 3, body[0], body[1], 1]).await?,
-                PUBLISH => {
-                    let id = 2 + usize::from(body[0]) * 256 + usize::from(body[1]);
-                    self.send(&[0x40, 2, body[id], body[id + 1]]).await?;
-                }
-                PING => self.send(&[0xd0, 0]).await?,
-                _ => {}
-            }
+        let exchange = self.mqtt.receive(&BrokerBehavior::default(), &frame);
+        if !exchange.reply.is_empty() {
+            self.send(exchange.reply).await?;
         }
-        Some(kind)
+        Some(exchange.received)
     }
 
     /// A status of the thermostat.
-    async fn status(&mut self, time: u64) -> Option<()> {
+    async fn status(&mut self, time: i64) -> Option<()> {
+        let status = V2Status { setpoint: 21.5, ..V2Status::new(KITCHEN, time) };
         let topic = format!("/v1/dev/{KITCHEN}/out");
-        let payload = format!(
-            r#"{{"ver":"1.0","src":{{"type":1,"ref":"{KITCHEN}"}},"time":{time},"msg":40,"body":{{"ambTemp":18.5,"hum":45,"stpt":21.5,"dtyCycle":0.5}}}}"#
-        );
-        let len = 2 + topic.len() + payload.len();
-        let mut packet = vec![0x30, (len % 128) as u8 | 0x80, (len / 128) as u8, 0, topic.len() as u8];
-        packet.extend_from_slice(topic.as_bytes());
-        packet.extend_from_slice(payload.as_bytes());
-        self.send(&packet).await
+        self.send(mysa_testkit::publish(&topic, status.to_string().as_bytes())).await
     }
 
-    async fn send(&mut self, packet: &[u8]) -> Option<()> {
-        self.socket.send(Message::Binary(packet.to_vec().into())).await.ok()
+    async fn send(&mut self, packets: Vec<u8>) -> Option<()> {
+        self.socket.send(Message::Binary(packets.into())).await.ok()
     }
 
     /// Sends pings for as long as the other end reads them, and reads nothing itself.
@@ -233,7 +212,7 @@ async fn a_suspend_is_noticed_while_live_though_no_timer_is_due() {
     let mut broker = harness.accept().await;
     broker.grant().await.expect("a subscription");
     // Until a ping is answered, and the time for that is over: for half a minute there is nothing to do.
-    while broker.answer().await.expect("a connection") != PING {}
+    broker.pong().await.expect("a connection");
     assert!(harness.client.is_live());
     tokio::time::sleep(Duration::from_secs(12)).await;
     *harness.suspended.lock().expect("no panic") += Duration::from_secs(8 * 3_600);
@@ -266,7 +245,7 @@ async fn what_was_said_last_reaches_a_peer_that_reads() {
 async fn no_command_is_made_for_a_connection_whose_peer_does_not_read() {
     let mut harness = Harness::start();
     let mut broker = harness.accept().await;
-    while broker.answer().await.expect("a connection") != PING {}
+    broker.pong().await.expect("a connection");
     // Pongs fill the pipe, which nobody reads from now on.
     let mut stream = broker.socket.into_inner();
     let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
