@@ -2,10 +2,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
-use mysa_mqtt_codec::server::{Inbound, Outbound, Stream};
-use mysa_mqtt_codec::{
-    ConnAck, Delivery, PacketId, Publish, QoS, ReturnCodes, SubAck, Topic, puback, unsuback,
-};
+use mysa_mqtt_codec::PacketId;
 use mysa_proto::rest::{self, ReadRequest};
 use mysa_proto::{DeviceId, Model, UnixTime};
 use mysa_session::{
@@ -13,6 +10,7 @@ use mysa_session::{
     Settings, Start, Subscriptions,
 };
 use mysa_sigv4::PresignedUrl;
+use mysa_testkit::{Ack, BrokerBehavior, BrokerConnection, V2Status, publish, publish_at_least_once};
 
 use crate::cognito::TOKENS;
 use crate::command::change;
@@ -62,7 +60,7 @@ struct Rig {
 #[derive(Default)]
 struct Conn {
     open: bool,
-    stream: Option<Stream>,
+    broker: BrokerConnection,
     /// Next bytes of a correct broker.
     honest: Vec<u8>,
 }
@@ -172,7 +170,7 @@ impl Rig {
                 let now = self.now();
                 for (id, conn) in &mut self.conns {
                     if !conn.open {
-                        (conn.open, conn.stream) = (true, Some(Stream::new(1 << 20)));
+                        conn.open = true;
                         self.session.handle_ws_opened(now, *id);
                     }
                 }
@@ -252,30 +250,22 @@ impl Rig {
         let degrees = f64::from(script.byte()) / 8.0;
         let time = (START + self.wall_ahead) / 1_000 + i64::try_from(self.mono.as_secs()).unwrap_or(0);
         let payload = match op & 3 {
-            0 => format!(
-                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{DEVICE}"}},"time":{time},"msg":40,"id":7,"body":{{"ambTemp":19.1,"hum":41.5,"stpt":{degrees},"dtyCycle":0.42}}}}"#
-            )
-            .into_bytes(),
-            1 => format!(
-                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{DEVICE}"}},"time":{time},"msg":44,"id":8,"resp_id":{},"body":{{"success":{},"type":5,"trig_src":3,"state":{{"md":{},"sp":{degrees},"lk":0,"ho":1,"br":100}}}}}}"#,
-                START + i64::from(script.byte()),
-                script.byte() & 1,
-                script.byte() % 4,
-            )
-            .into_bytes(),
+            0 => V2Status { setpoint: degrees, ..V2Status::new(DEVICE, time) }.to_string().into_bytes(),
+            1 => {
+                let ack = Ack::new(DEVICE, time, START + i64::from(script.byte()), degrees);
+                let (success, mode) = (script.byte() & 1 == 1, script.byte() % 4);
+                Ack { success, mode, ..ack }.to_string().into_bytes()
+            }
             _ => script.bytes().to_vec(),
         };
         let topics =
             ["/v1/dev/a0b1c2d3e4f7/out", "/v1/dev/a0b1c2d3e4f7/batch", "/v1/dev/b0b1c2d3e4f7/out", "x"];
-        let delivery = match script.option(Script::u16).and_then(PacketId::new) {
-            Some(id) => Delivery::AtLeastOnce(id),
-            None => Delivery::AtMostOnce,
+        let id = script.option(Script::u16).and_then(PacketId::new);
+        let topic = script.pick(&topics);
+        let bytes = match id {
+            Some(id) => publish_at_least_once(id, topic, &payload),
+            None => publish(topic, &payload),
         };
-        let Ok(topic) = Topic::new(script.pick(&topics)) else { return };
-        let mut bytes = Vec::new();
-        if Publish::new(topic, &payload, delivery).encode(&mut bytes).is_err() {
-            return;
-        }
         let now = self.now();
         for id in self.conns.keys() {
             self.session.handle_ws_bytes(now, *id, &bytes);
@@ -368,7 +358,9 @@ impl Rig {
                         panic!("sent on {conn}, which is gone")
                     };
                     assert!(state.open, "sent on {conn}, which is not open");
-                    state.take(&bytes);
+                    let exchange = state.broker.receive(&BrokerBehavior::default(), &bytes);
+                    state.honest.extend(exchange.reply);
+                    assert!(state.honest.len() < 1 << 16);
                 }
                 Output::Close { conn } => drop(self.conns.remove(&conn)),
                 Output::Event(Event::Verdict { id, .. }) => {
@@ -401,37 +393,6 @@ impl Rig {
         }
         assert!(self.session.poll_output().is_none());
         let _ = format!("{:?}", self.session);
-    }
-}
-
-impl Conn {
-    /// Checks that the session sends valid MQTT, and answers like a correct broker.
-    fn take(&mut self, bytes: &[u8]) {
-        let Some(stream) = &mut self.stream else { return };
-        let mut input = bytes;
-        while let Some(packet) =
-            stream.next(&mut input).unwrap_or_else(|error| panic!("{error}: {bytes:02x?}"))
-        {
-            let out = &mut self.honest;
-            match packet {
-                Inbound::Connect(_) => {
-                    let _ = Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(out);
-                }
-                Inbound::Subscribe(subscribe) => {
-                    let codes = vec![QoS::AtLeastOnce.to_byte(); subscribe.filters().count()];
-                    if let Ok(codes) = ReturnCodes::new(&codes) {
-                        let _ = Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(out);
-                    }
-                }
-                Inbound::Publish(publish) => {
-                    out.extend(publish.delivery.id().map(puback).into_iter().flatten());
-                }
-                Inbound::Unsubscribe(unsubscribe) => out.extend(unsuback(unsubscribe.id)),
-                Inbound::PingReq => out.extend(mysa_mqtt_codec::PINGRESP),
-                _ => {}
-            }
-            assert!(self.honest.len() < 1 << 16);
-        }
     }
 }
 
