@@ -26,7 +26,7 @@ pub(crate) struct CloudClock {
     ahead_ms: i64,
     checked: bool,
     last: Option<Now>,
-    /// What `ahead_ms` is if the last jump of the wall clock was taken for the wrong thing.
+    /// The value of `ahead_ms` if the last jump of the wall clock was taken for the wrong thing.
     other_ms: Option<i64>,
     /// When a second opinion was last asked for, in seconds on the monotonic clock.
     doubted_at: Option<u64>,
@@ -48,7 +48,7 @@ impl ClockSource {
     const COUNT: usize = 5;
 }
 
-/// What `learn` made of an answer.
+/// Result of `learn`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Learned {
     /// The answer agrees with the estimate, is outvoted, or has no usable date.
@@ -67,7 +67,7 @@ struct HostReadings {
     rival: Option<Reading>,
 }
 
-/// How far the cloud is ahead of the wall clock, from `low` to `low + width`.
+/// Bounds of how far the cloud is ahead of the wall clock: from `low` to `low + width`.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     low: i64,
@@ -163,7 +163,7 @@ impl CloudClock {
         now.wall.plus_millis(ahead_ms)
     }
 
-    /// How far the cloud's clock is ahead of the host's.
+    /// Milliseconds by which the cloud's clock is ahead of the host's.
     pub(crate) const fn ahead_ms(&self) -> i64 {
         self.ahead_ms
     }
@@ -283,7 +283,7 @@ impl CloudClock {
     }
 }
 
-/// What an answer says of the wall clock. `None` if it has no usable date.
+/// Reading of the cloud's clock from an answer. `None` if it has no usable date.
 fn reading(now: Now, date: &str, age: Option<&str>, took: Duration) -> Option<Reading> {
     let stated = parse(date)?.as_secs();
     let (age, rounding) = match age {

@@ -10,7 +10,7 @@ use crate::entropy::Entropy;
 use crate::outbox::Outbox;
 use crate::{Environment, Event, HttpBody, HttpId, HttpRequest, Now, Output, Settings};
 
-/// What every part of a session works with: the time of the call, the settings, and the way out.
+/// Shared context of the parts of a session: the time of the call, the settings, and the queue for the driver.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,

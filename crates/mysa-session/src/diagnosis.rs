@@ -12,22 +12,22 @@ use crate::mqtt::subscription::SubscriptionState;
 use crate::rest::Rest;
 use crate::{Now, Reason};
 
-/// How far a session has come with each step on the way to live statuses: for a report to a person. Nothing decides by it.
+/// Progress of a session with each step on the way to live statuses: for a report to a person, not to decide by.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// How far the cloud's clock is ahead of the host's, in milliseconds; 0 if they agree within two seconds. `None`
+    /// Milliseconds by which the cloud's clock is ahead of the host's; 0 if they agree within two seconds. `None`
     /// until the date of an answer agrees with that.
     pub clock_ahead_ms: Option<i64>,
     /// An id token is at hand.
     pub signed_in: bool,
     /// AWS credentials that can sign are at hand.
     pub credentials: bool,
-    /// How far the MQTT connection is; of several, the furthest.
+    /// Progress of the MQTT connection; of several, the furthest.
     pub handshake: Handshake,
-    /// Why the last connection ended or did not come about, until one is live again.
+    /// Reason why the last connection ended or failed, until one is live again.
     pub trouble: Option<Reason>,
-    /// What the broker said to the subscription for each thermostat's statuses.
+    /// The broker's answer to the subscription for each thermostat's statuses.
     pub subscriptions: Vec<(DeviceId, Subscribed)>,
     /// Whether the broker takes what is published.
     pub publishing: Publishes,
@@ -51,7 +51,7 @@ pub enum Handshake {
     Accepted,
 }
 
-/// How a subscription stands.
+/// State of a subscription.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no further answer")]
 pub enum Subscribed {
@@ -69,9 +69,9 @@ pub enum Subscribed {
 pub enum Publishes {
     /// Nothing was published, or nothing is known of it yet.
     Unknown,
-    /// What was published last was acknowledged.
+    /// The last publish was acknowledged.
     Acknowledged,
-    /// What was published was followed by silence or by the end of the connection, often enough to count.
+    /// Publishes were followed by silence or by the end of the connection, often enough to count.
     Denied,
 }
 

@@ -26,7 +26,7 @@ impl Entropy {
 }
 
 impl fmt::Debug for Entropy {
-    /// What comes next must not be known.
+    /// Hides the state: the next numbers must not be known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Entropy(..)")
     }

@@ -3,7 +3,7 @@ use alloc::string::String;
 use mysa_cognito::Pool;
 use mysa_sigv4::{Authority, InvalidAuthority};
 
-/// Where the cloud is: pools and addresses. All of it is public.
+/// Pools and addresses of the cloud. All of it is public.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Environment {

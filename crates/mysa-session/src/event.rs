@@ -11,69 +11,69 @@ use crate::{CommandId, HttpFailure, Service, Verdict};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A thermostat is in the account's list that was not before.
+    /// A thermostat is new in the account's list.
     DeviceAdded {
-        /// Which.
+        /// The thermostat.
         device: DeviceId,
     },
     /// A thermostat is no longer in the list; its state is gone.
     DeviceRemoved {
-        /// Which.
+        /// The thermostat.
         device: DeviceId,
     },
     /// Something about a thermostat is different; [`Session::device`](crate::Session::device) has all of it.
     Device {
-        /// Which.
+        /// The thermostat.
         device: DeviceId,
         /// The fields of its state that differ from what the last event of this kind left.
         changes: Changes,
         /// Whether it became live or stale, was renamed, or its subscription was granted or refused.
         about: bool,
-        /// How many further changes went by since then unseen, because the reader was slow.
+        /// Number of further changes that this event stands for, because the reader was slow.
         skipped: u32,
     },
     /// A command is decided.
     Verdict {
-        /// Which command.
+        /// The command.
         id: CommandId,
         /// The thermostat it was for.
         device: DeviceId,
-        /// What became of it.
+        /// The verdict on it.
         verdict: Verdict,
     },
-    /// The degree of service, or its reason, is another.
+    /// The service level, or the reason for it, has changed.
     Service(Service),
     /// A person has to answer: call [`Session::answer_challenge`](crate::Session::answer_challenge).
     Challenge(Box<ChallengeNeeded>),
     /// The answer to [`Session::request`](crate::Session::request).
     Response {
-        /// Which request.
+        /// The request.
         id: RequestId,
-        /// What came of it.
+        /// The response, or the reason why there is none.
         result: Result<Response, RequestError>,
     },
-    /// A message as it came, if [`Settings::raw_messages`](crate::Settings::raw_messages) asks for them.
+    /// A message as it came, if [`Settings::raw_messages`](crate::Settings::raw_messages) is set.
     Message {
-        /// Whose topic.
+        /// The thermostat of the topic.
         device: DeviceId,
-        /// Which topic.
+        /// The kind of topic.
         kind: TopicKind,
         /// The payload, whole.
         payload: Vec<u8>,
     },
     /// A message that could not be read, such as one cut short by the thermostat. The connection goes on.
     Unreadable {
-        /// Whose topic.
+        /// The thermostat of the topic.
         device: DeviceId,
         /// Length of the payload.
         len: usize,
     },
-    /// The duty cycle stays above zero while the mode says off: what is known of the thermostat does not fit together.
+    /// The duty cycle of a thermostat stays above zero while its mode says off.
     Contradiction {
-        /// Which thermostat.
+        /// The thermostat.
         device: DeviceId,
     },
-    /// A [`Session::sign_out`](crate::Session::sign_out) is over.
+    /// A [`Session::sign_out`](crate::Session::sign_out) has ended.
     SignedOut {
         /// Whether what was stored can still be used.
         revoked: Revocation,
@@ -83,15 +83,15 @@ pub enum Event {
         /// Milliseconds; negative if the host is ahead.
         ahead_ms: i64,
     },
-    /// Events that were dropped because the reader was slow. States, verdicts, responses, challenges and the service
-    /// never are; what thermostats there are is told by [`Session::devices`](crate::Session::devices).
+    /// Events were dropped because the reader was slow. States, verdicts, responses, challenges and the service are
+    /// never dropped; [`Session::devices`](crate::Session::devices) has the present list of thermostats.
     Dropped {
-        /// How many.
+        /// Number of events.
         count: u64,
     },
 }
 
-/// What became of the refresh token at signing out.
+/// Outcome of signing out for the refresh token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a caller has to say each of them")]
 pub enum Revocation {
@@ -117,17 +117,17 @@ impl Revocation {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ChallengeNeeded {
-    /// What is asked for.
+    /// The kind of challenge.
     pub kind: ChallengeKind,
-    /// Where a code was sent, as the service masks it.
+    /// The address that a code was sent to, as the service masks it.
     pub destination: Option<String>,
-    /// What can be chosen.
+    /// The factors that can be chosen, if the challenge is a choice.
     pub choices: Vec<String>,
     /// Whether the last answer was wrong, or too late.
     pub again: bool,
 }
 
-/// Names a request made by [`Session::request`](crate::Session::request).
+/// Identifies a request made by [`Session::request`](crate::Session::request).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub(crate) u64);
 
@@ -141,7 +141,7 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// Why a request has no answer.
+/// Reason why a request has no response.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RequestError {

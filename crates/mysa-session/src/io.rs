@@ -28,7 +28,7 @@ pub enum Output {
     },
     /// Close a WebSocket, or stop opening it, after what was given to send. Nothing about it need be reported.
     Close {
-        /// Which.
+        /// The connection.
         conn: ConnId,
     },
     /// Keep this in place of what was kept before, if it [may replace](StoredSession::may_replace) that, readable by its
@@ -45,7 +45,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// What became of an [`Output::Store`].
+/// Outcome of an [`Output::Store`].
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver knows which")]
 pub enum StoreResult {
@@ -57,11 +57,11 @@ pub enum StoreResult {
     Failed,
 }
 
-/// Names an HTTP request within one session.
+/// Identifies an HTTP request within one session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpId(pub(crate) u64);
 
-/// Names a WebSocket within one session: a generation number, never used twice. Input of an old one has no effect.
+/// Identifies a WebSocket within one session: a number that is never used twice. Input of an old one has no effect.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ConnId(pub(crate) u32);
 
@@ -133,7 +133,7 @@ impl fmt::Debug for HttpRequest {
     }
 }
 
-/// What became of an [`HttpRequest`].
+/// Outcome of an [`HttpRequest`].
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an answer came or it did not")]
 pub enum HttpResult<'a> {
@@ -172,7 +172,7 @@ impl fmt::Debug for HttpAnswer<'_> {
     }
 }
 
-/// Why there is no answer.
+/// Reason why there is no answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum HttpFailure {

@@ -6,11 +6,11 @@ use core::time::Duration;
 pub struct Deadline {
     /// On the monotonic clock of [`Now`](crate::Now). It may be past.
     pub at: Duration,
-    /// What is due then.
+    /// The reason for it.
     pub wake: Wake,
 }
 
-/// What a [`Deadline`] is for; to show it, not to decide by it.
+/// Reason of a [`Deadline`]: for logs, not to decide by.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Wake {

@@ -8,7 +8,7 @@ use mysa_proto::DeviceId;
 
 use crate::{ConnId, Event, HttpId, Output, Packets};
 
-/// What waits to be fetched by the driver: work for the network first, then events in order.
+/// Queue for the driver: work for the network first, then events in order.
 ///
 /// Bounded: bytes of one connection are joined and limited, each thermostat has at most one entry among the events, the
 /// service one, verdicts and responses are limited where they begin, and of everything else the oldest is dropped and counted.
@@ -121,7 +121,7 @@ impl Outbox {
         });
     }
 
-    /// What is to be kept; only the latest counts.
+    /// Queues a session to store; only the latest counts.
     pub(crate) fn store(&mut self, stored: StoredSession) {
         self.store = Some(Box::new(StoreOp::Store(stored)));
     }
@@ -130,7 +130,7 @@ impl Outbox {
         self.store = Some(Box::new(StoreOp::Forget));
     }
 
-    /// What is kept is to be read, after anything that is to be kept before.
+    /// Queues a reading of the stored session, after a store that was queued before.
     pub(crate) fn load(&mut self) {
         self.load = true;
     }
@@ -197,7 +197,7 @@ impl Outbox {
         core::mem::take(&mut self.load).then_some(Work::Output(Output::Load))
     }
 
-    /// How many events were dropped since the last call.
+    /// Number of events that were dropped since the last call.
     pub(crate) const fn take_dropped(&mut self) -> u64 {
         core::mem::replace(&mut self.dropped, 0)
     }

@@ -51,7 +51,7 @@ struct Pending {
     deferred: Option<DeferredBody>,
 }
 
-/// What a driver gets that asks for the body of a write.
+/// Source of the body of a write, for a driver that asks for it.
 #[derive(Debug)]
 enum DeferredBody {
     /// The command book makes it.
@@ -69,7 +69,7 @@ struct Waiting {
     until: Now,
 }
 
-/// What to do for a driver that asks for a deferred body.
+/// Answer to a driver that asks for a deferred body.
 #[derive(Debug)]
 pub(crate) enum Deferred {
     /// The command book makes the body of this transmission.
@@ -85,7 +85,7 @@ pub(crate) enum Deferred {
 pub(crate) enum Purpose {
     Devices,
     States,
-    /// What the structured service reports of a thermostat.
+    /// The structured service's state of a thermostat.
     Reported(DeviceId),
     /// A command: the number of its transmission.
     Update(u64),
@@ -143,7 +143,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Pause after a request for a command that could not be sent, before the command is tried again.
 const UNSENT_PAUSE: Duration = Duration::from_secs(2);
-/// How long the other host serves after one has failed. (mysa_client.)
+/// Time for which the other host serves after one has failed. (mysa_client.)
 const OTHER_HOST: Duration = Duration::from_secs(300);
 
 impl Rest {
@@ -264,7 +264,7 @@ impl Rest {
         self.request(cx, token, request, Purpose::Update(serial), renewed)
     }
 
-    /// What a driver is to send for a request whose body was deferred. `None`: nothing, and the request is given up.
+    /// Answers a driver that asks for a deferred body. `None` if the request is unknown, or its body was taken already.
     pub(crate) fn take_deferred(&mut self, now: Now, id: HttpId) -> Option<Deferred> {
         let at = self.pending.iter().position(|pending| pending.id == id)?;
         let pending = self.pending.get_mut(at)?;

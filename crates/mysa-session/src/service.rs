@@ -12,13 +12,13 @@ use crate::mqtt::pool::ConnectionPool;
 use crate::rest::Rest;
 use crate::{Deadline, Wake};
 
-/// How much of the cloud is to be had just now, why, and since when.
+/// The service level, the reason for it, and since when it holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Service {
     /// The degree.
     pub level: Level,
-    /// Why it is not a higher one, or [`Reason::Healthy`].
+    /// Reason why the level is not higher, or [`Reason::Healthy`].
     pub reason: Reason,
     /// Since when, on the monotonic clock.
     pub since: Duration,
@@ -44,7 +44,7 @@ pub enum Level {
     SignInNeeded,
 }
 
-/// Why the service is as it is.
+/// Reason for a service level.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -56,7 +56,7 @@ pub enum Reason {
     NoDevices,
     /// The caller asked for no commands.
     ReadOnlyByChoice,
-    /// What was published was followed by the end of the connection, or by nothing at all.
+    /// Publishes were followed by the end of the connection, or by nothing at all.
     PublishNotPermitted,
     /// The MQTT connection was lost and is being made again.
     ConnectionLost,
@@ -287,7 +287,7 @@ impl ServiceFacts<'_> {
     }
 }
 
-/// How long states that were read by REST count as service: three polls.
+/// Time for which states read by REST count as service: three polls.
 fn states_life(cx: &Context) -> Duration {
     cx.settings.poll_rest_only.max(Duration::from_secs(30)) * 3
 }

@@ -313,7 +313,7 @@ impl Session {
         id
     }
 
-    /// What [`Session::command`] would send if it was called now. Nothing is sent.
+    /// Returns what [`Session::command`] would send now. Sends nothing.
     ///
     /// # Errors
     ///
@@ -566,7 +566,7 @@ impl Session {
         if self.cx.outbox.has_work() { Some(Deadline::new(self.cx.mono(), Wake::Output)) } else { self.due }
     }
 
-    /// How far it has come. Cheap, and changes nothing.
+    /// Progress with each step on the way to live statuses. Cheap, and changes nothing.
     #[must_use]
     pub fn diagnosis(&self, now: Now) -> Diagnosis {
         Diagnosis::of(&self.cx, &self.identity, &self.rest, &self.mqtt, &self.devices, now)

@@ -4,13 +4,13 @@ use mysa_cognito::RefreshFlow;
 use mysa_proto::rest::Auth;
 use mysa_proto::{EnvelopeForm, ModeTable};
 
-/// What may be chosen. Every field has a default that suits one home.
+/// Settings of a session. Every field has a default that suits one home.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Which thermostats' topics are asked for, and how. Default: each thermostat's `/out`.
+    /// Topics to subscribe to. Default: each thermostat's `/out`.
     pub subscriptions: Subscriptions,
-    /// Which way commands take. Default: [`CommandChannel::Auto`].
+    /// Channel of commands. Default: [`CommandChannel::Auto`].
     pub channel: CommandChannel,
     /// Numbers of the modes. Default: [`ModeTable::OBSERVED`].
     pub modes: ModeTable,
@@ -24,9 +24,9 @@ pub struct Settings {
     pub raw_messages: bool,
     /// Whether no command may be sent at all; each is refused. Default: no.
     pub read_only: bool,
-    /// What confirms a command. Default: [`ConfirmBy::Ack`].
+    /// Evidence that confirms a command. Default: [`ConfirmBy::Ack`].
     pub confirm_by: ConfirmBy,
-    /// How the `Authorization` header of REST is written. Default: the bare id token.
+    /// Form of the `Authorization` header of REST. Default: the bare id token.
     pub authorization: Auth,
     /// The API action that renews tokens. Default: `InitiateAuth`; a pool that refuses it is asked once by
     /// `GetTokensFromRefreshToken`.
@@ -41,11 +41,11 @@ pub struct Settings {
     /// Time after which a command that the broker accepted, and of which nothing was heard, is sent again with an id of
     /// its own. Default: 6 s.
     pub command_repeat_after: Duration,
-    /// How often a command is sent again so. Default: 3.
+    /// Most times a command is sent again with an id of its own. Default: 3.
     pub command_repeats: u8,
     /// Time a published message has to be acknowledged by the broker before it is sent once more. Default: 5 s.
     pub puback_timeout: Duration,
-    /// How often an unacknowledged command is sent again on the same connection, with DUP. Default: 2.
+    /// Most times an unacknowledged command is sent again on the same connection, with DUP. Default: 2.
     pub publish_retries: u8,
     /// Failed publishes in a row, none acknowledged, after which MQTT counts as read-only. Default: 3.
     pub read_only_after: u8,
@@ -63,11 +63,11 @@ pub struct Settings {
     pub backoff_first: Duration,
     /// Longest pause before dialling again. Default: 60 s.
     pub backoff_cap: Duration,
-    /// How long a connection must have lasted for the pauses to begin small again. Default: 60 s.
+    /// Time a connection must last before the pauses between dials begin small again. Default: 60 s.
     pub stable_after: Duration,
     /// Age at which a connection is replaced; the cloud ends it at 24 h. Default: 23 h.
     pub connection_life: Duration,
-    /// How long before they lapse tokens and credentials are renewed. Default: 5 min.
+    /// Time before their expiry at which tokens and credentials are renewed. Default: 5 min.
     pub renewal_margin: Duration,
     /// Whether a connection is replaced before the credentials that signed it lapse. Default: yes.
     pub replace_before_credentials_lapse: bool,
@@ -75,11 +75,11 @@ pub struct Settings {
     pub live_report: Duration,
     /// When a live report is renewed, counted from asking for it. Default: 150 s.
     pub live_report_renewal: Duration,
-    /// Age of the newest word of a thermostat that reports live, from which it is stale. Default: 10 min.
+    /// Silence after which a thermostat that reports live is stale. Default: 10 min.
     pub stale_after: Duration,
-    /// The same for one that does not report live; batches come every 12 to 30 min then. Default: 35 min.
+    /// Silence after which one that does not report live is stale; its batches come every 12 to 30 min. Default: 35 min.
     pub stale_after_quiet: Duration,
-    /// How long a lost connection goes unmentioned while it is being replaced. Default: 30 s.
+    /// Time for which the service stays live while a lost connection is being replaced. Default: 30 s.
     pub grace: Duration,
     /// Time between two readings of the states by REST while MQTT is live. Default: 10 min.
     pub poll_live: Duration,
@@ -92,7 +92,7 @@ pub struct Settings {
     pub quarantine: Duration,
     /// Pause before MQTT, found read-only, is tried for publishing again. Default: 6 h.
     pub read_only_probe: Duration,
-    /// How long it is believed that the account may not publish, as an earlier run found. Default: 24 h.
+    /// Time for which a session believes what an earlier run found: that the account may not publish. Default: 24 h.
     pub denial_life: Duration,
     /// Events kept for a slow reader, verdicts and one entry for each thermostat apart. Default: 64.
     pub event_capacity: usize,
@@ -169,7 +169,7 @@ impl Settings {
     }
 }
 
-/// What to subscribe to.
+/// Topics to subscribe to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Subscriptions {
@@ -201,7 +201,7 @@ pub enum CommandChannel {
     Structured,
 }
 
-/// What confirms a command that went by MQTT.
+/// Evidence that confirms a command sent by MQTT.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "both kinds of evidence there are")]
 pub enum ConfirmBy {

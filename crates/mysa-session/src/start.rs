@@ -5,7 +5,7 @@ use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{DeviceId, Model};
 use mysa_sigv4::PresignedUrl;
 
-/// How a session begins.
+/// The way a session begins.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the ways there are")]
 pub enum Start {
@@ -19,7 +19,7 @@ pub enum Start {
     /// Go on from a stored session. The password, if one is kept, is used once when the refresh token is refused, and
     /// not at all if the stored session says that a sign-in was refused for good: somebody has to act first.
     Resume {
-        /// What the last [`Output::Store`](crate::Output::Store) held.
+        /// The content of the last [`Output::Store`](crate::Output::Store).
         stored: StoredSession,
         /// A password kept for the account.
         password: Option<Secret>,

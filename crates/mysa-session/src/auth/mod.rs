@@ -40,12 +40,12 @@ pub(crate) struct Identity {
     retry_at: Duration,
     /// When a password was last used.
     signed_in_at: Option<Duration>,
-    /// Why nothing goes on until a person acts.
+    /// Reason why nothing goes on until a person acts.
     blocked: Option<Reason>,
     /// While it is blocked: when to look whether somebody has signed in elsewhere.
     look_at: Duration,
     sign_out: SignOut,
-    /// Why the last exchange failed.
+    /// Reason why the last exchange failed.
     trouble: Option<Reason>,
     /// Failures that may be repeated only once.
     last_chance: bool,
@@ -158,7 +158,7 @@ impl Identity {
         }
     }
 
-    /// Why a person has to act.
+    /// Reason why a person has to act.
     pub(crate) const fn blocked(&self) -> Option<Reason> {
         self.blocked
     }
@@ -224,7 +224,7 @@ impl Identity {
         self.challenge.is_some()
     }
 
-    /// What is due, and by when. `credentials_wanted` while a connection is to be made or kept.
+    /// The next deadline. `credentials_wanted` while a connection is to be made or kept.
     pub(crate) fn deadline(&self, credentials_wanted: bool) -> Option<Deadline> {
         let store = self.session_store.deadline().map(|at| Deadline::new(at, Wake::Identity));
         earlier(store, self.next_exchange(credentials_wanted))

@@ -1,4 +1,4 @@
-//! What Cognito's answers mean.
+//! Answers of Cognito, and what follows from them.
 
 use alloc::boxed::Box;
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What is kept between runs, where several processes of one account share it.
+//! The stored session, which several processes of one account may share.
 //!
 //! With rotation each use of a refresh token ends it, and the process that used it keeps the next. So what is kept is
 //! read again before it is used, and once more when it was refused, since another process may have used it in between.
@@ -16,7 +16,7 @@ use crate::StoreResult;
 use crate::backoff::Backoff;
 use crate::context::Context;
 
-/// How far what is held is known to be what is kept.
+/// Relation of the session in memory to the stored one.
 #[derive(Debug, Default)]
 pub(super) struct SessionStore {
     read: Read,

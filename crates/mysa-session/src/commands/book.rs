@@ -57,7 +57,7 @@ pub(crate) struct Acknowledgement {
     pub(crate) confirms: bool,
 }
 
-/// What a REST body tells of a thermostat beside its state.
+/// Facts of a REST body about a thermostat, beside its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestWitness {
     pub(crate) by: Evidence,
@@ -67,7 +67,7 @@ pub(crate) struct RestWitness {
     pub(crate) shown: Change,
 }
 
-/// How the structured service answered a request for a command.
+/// Answer of the structured service to a request for a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StructuredAnswer {
     Accepted,
@@ -80,7 +80,7 @@ pub(crate) enum StructuredAnswer {
     NotSent,
 }
 
-/// How long a write is remembered: longer than any distance between writes.
+/// Time for which a write is remembered: longer than any distance between writes.
 const WRITES_KEPT: Duration = Duration::from_secs(3_600);
 /// Pauses between readings of what the structured service reports after a command. A thermostat obeys within seconds.
 const STATE_POLL_DELAYS: [Duration; 4] =
@@ -596,7 +596,7 @@ impl CommandBook {
         });
     }
 
-    /// What waits for a thermostat, or `alone` of it, cannot be sent at all.
+    /// Refuses what waits for a thermostat, or `alone` of it: it cannot be sent at all.
     pub(crate) fn refuse_waiting(
         &mut self,
         device: DeviceId,

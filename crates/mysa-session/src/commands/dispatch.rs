@@ -206,15 +206,15 @@ impl CommandBook {
     }
 }
 
-/// What a command would be if it was given now.
+/// A command as it would be sent now.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Preview {
     /// The channel it would take.
     pub channel: Channel,
-    /// What would be sent, on the thermostat's own grid.
+    /// The values that would be sent, on the thermostat's own grid.
     pub change: Change,
-    /// What the thermostat is known to hold now, in the same fields.
+    /// The values that the thermostat is known to hold now, in the same fields.
     pub before: Change,
     /// The payload of the publish, or the body of the request, with a number and a time of now.
     pub payload: String,

@@ -59,7 +59,7 @@ impl Deadline {
     }
 }
 
-/// What has to be done for a command next.
+/// Next step of a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NextStep {
     /// It waits for a transmission.

@@ -45,7 +45,7 @@ pub enum Verdict {
     Unconfirmed {
         /// The furthest stage it is known to have reached.
         reached: DeliveryStage,
-        /// What the thermostat showed since the sending, in the fields that were asked for.
+        /// The settings that the thermostat showed since the sending, in the fields that were asked for.
         seen: Change,
         /// Time from the request to the verdict.
         after: Duration,
@@ -95,7 +95,7 @@ pub enum Evidence {
     Reported,
 }
 
-/// How far a command is known to have got on its way to the thermostat.
+/// Furthest point that a command is known to have reached on its way to the thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the three stages between us and the relay")]
 pub enum DeliveryStage {
@@ -107,7 +107,7 @@ pub enum DeliveryStage {
     Thermostat,
 }
 
-/// Why a command was refused, and by whom.
+/// Reason for a refusal, by who refused.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refused {
@@ -128,7 +128,7 @@ pub enum Refused {
     },
 }
 
-/// Why a command was never sent.
+/// Reason why a command was never sent.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Expired {

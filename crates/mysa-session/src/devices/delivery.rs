@@ -8,7 +8,7 @@ use crate::devices::{Device, Devices, Moment};
 use crate::now::earlier;
 use crate::{Deadline, Level, Now, Settings, Wake};
 
-/// How the state of a thermostat comes, if it comes at all.
+/// Source of a thermostat's state, if there is one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "who shows the link must know all of them")]
 pub enum Link {
@@ -24,7 +24,7 @@ pub enum Link {
     Unheard,
 }
 
-/// What the messages that come, and those that do not, say of the broker.
+/// Judgement of the broker by the messages that come and those that do not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delivery {
     /// Messages come, or it is too early to expect one.
@@ -92,7 +92,7 @@ impl Device {
 }
 
 impl Devices {
-    /// What is delivered, judged over all thermostats whose subscriptions are granted.
+    /// Judges delivery over all thermostats whose subscriptions are granted.
     pub(crate) fn delivery(&self, cx: &Context) -> Delivery {
         let now = cx.mono();
         let mut newest: Option<Duration> = None;

@@ -142,7 +142,7 @@ impl Device {
 }
 
 impl Devices {
-    /// What a thermostat has shown since a command was sent.
+    /// The settings that a thermostat has shown since a command was sent.
     pub(crate) fn seen_since(&self, command: &OpenCommand) -> Change {
         match (self.find(command.device), command.first_sent) {
             (Some(device), Some(sent)) => device.state.settings(|provenance| sent.is_before(provenance)),
@@ -177,7 +177,7 @@ impl Device {
     }
 }
 
-/// What a reading of the device list means for others.
+/// Consequences of a reading of the device list for other parts.
 #[derive(Debug, Default)]
 pub(crate) struct ListChanges {
     /// The thermostats that are gone.

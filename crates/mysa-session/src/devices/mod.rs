@@ -48,19 +48,19 @@ pub struct Device {
     pub(crate) expected: Duration,
     pub(crate) stale: bool,
     pub(crate) contradicts: bool,
-    /// What is asked of it and not decided.
+    /// Fields of commands that are not decided.
     pub(crate) pending: Change,
     /// When it is next to be asked to report live.
     pub(crate) lease_at: Option<Duration>,
     /// Until when it reports live.
     pub(crate) lease_until: Duration,
-    /// What the application has not been told yet.
+    /// Changes that the application has not been told yet.
     pub(crate) notice: PendingNotice,
     /// It was missing from the last list of the account.
     pub(crate) missing: bool,
 }
 
-/// What changed since the last event.
+/// Changes since the last event.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PendingNotice {
     pub(crate) queued: bool,
@@ -144,7 +144,7 @@ impl Device {
         self.home.as_deref()
     }
 
-    /// What it is.
+    /// The model.
     #[must_use]
     pub const fn model(&self) -> &Model {
         &self.model
@@ -162,7 +162,7 @@ impl Device {
         &self.state
     }
 
-    /// How long ago it was last heard of, at a reading of the monotonic clock: since its latest message arrived, or, for
+    /// Time since it was last heard of, at a reading of the monotonic clock: since its latest message arrived, or, for
     /// what REST showed or the broker had retained, since the thermostat made that. It may be longer than the session or
     /// the host has run. `None` if it was never heard of.
     #[must_use]
@@ -170,7 +170,7 @@ impl Device {
         self.heard.map(|heard| heard.ago(mono))
     }
 
-    /// How its state comes, if it comes at all.
+    /// The source that its state comes from, if it comes at all.
     #[must_use]
     pub const fn link(&self) -> Link {
         self.link
@@ -194,7 +194,7 @@ impl Device {
         self.state.contradiction()
     }
 
-    /// What narrows the commands it takes.
+    /// Limits of the commands it takes.
     #[must_use]
     pub fn limits(&self) -> Limits<'_> {
         let tracked: Option<TrackedSensor> = self.state.tracked_sensor().map(|field| field.value);
@@ -260,7 +260,7 @@ const FEW: usize = 8;
 pub(crate) struct Devices(Vec<Device>);
 
 impl Devices {
-    /// Where it is, or belongs.
+    /// The name of its home or zone.
     #[inline]
     fn position(&self, id: DeviceId) -> Result<usize, usize> {
         // In most homes it is quicker to look at each.

@@ -39,7 +39,7 @@ impl Devices {
     }
 }
 
-/// How long a thermostat may be silent. An air conditioner may be for minutes even while it reports live.
+/// Time for which a thermostat may be silent. An air conditioner may be for minutes even while it reports live.
 pub(super) fn silence_limit(settings: &Settings, device: &Device, now: Duration) -> Duration {
     if device.lease_until > now && device.family() != Some(Family::AirConditioner) {
         settings.stale_after

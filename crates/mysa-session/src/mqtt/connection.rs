@@ -20,7 +20,7 @@ use crate::{ConnId, Deadline, Wake};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
-    /// Which share of the subscriptions it carries.
+    /// The share of the subscriptions that it carries.
     pub(crate) shard: usize,
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
@@ -56,7 +56,7 @@ pub(crate) struct InFlight {
     pub(crate) what: Publishing,
     pub(crate) sent: Duration,
     until: Duration,
-    /// How often it may still be sent again.
+    /// Number of repeats left.
     pub(crate) retries: u8,
 }
 
@@ -512,7 +512,7 @@ impl Connection {
         }
     }
 
-    /// What was refused is asked for again at `at`, if it was not to be sooner.
+    /// Asks again for refused filters at `at` at the latest.
     pub(crate) fn schedule_retries_no_later_than(&mut self, at: Duration) {
         for found in &mut self.subscriptions {
             if let SubscriptionState::Refused { retry_at } = &mut found.state {

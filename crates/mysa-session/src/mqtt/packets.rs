@@ -23,7 +23,7 @@ impl Packets {
         Self(Bytes::Short([0; SHORT], 0))
     }
 
-    /// What `write` appends to an empty `Vec`.
+    /// Takes what `write` appends to an empty `Vec`.
     pub(crate) fn with(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut bytes = Vec::new();
         write(&mut bytes);

@@ -56,7 +56,7 @@ impl Permission {
         self.shown = false;
     }
 
-    /// What is known of it, for a report.
+    /// Present knowledge, for a report.
     pub(crate) const fn known(&self) -> Publishes {
         match (self.denied, self.shown) {
             (Some(_), _) => Publishes::Denied,

@@ -59,7 +59,7 @@ struct Captured {
     lapses: UnixTime,
 }
 
-/// How a connection ended.
+/// Reason for the end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CloseReason {
     /// The broker, or something on the way, ended it.
@@ -183,7 +183,7 @@ impl ConnectionPool {
             .any(Connection::refuses_some)
     }
 
-    /// Why it is not live.
+    /// Reason why it is not live.
     pub(crate) fn trouble(&self) -> Option<Reason> {
         let refused =
             self.connections.iter().any(|connection| connection.is_settled() && !connection.has_granted());
@@ -222,7 +222,7 @@ impl ConnectionPool {
         })
     }
 
-    /// How the subscription to a thermostat's statuses stands on its connection.
+    /// State of the subscription to a thermostat's statuses on its connection.
     pub(crate) fn subscription(&self, device: DeviceId) -> Option<SubscriptionState> {
         let wanted = TopicFilter::Device(device, TopicKind::Out);
         self.connections.iter().rev().find_map(|connection| connection.subscription(wanted))
@@ -321,7 +321,7 @@ impl ConnectionPool {
         cx.outbox.output(Output::Dial(Dial { conn: id, url, authority, subprotocol: "mqtt", timeout }));
     }
 
-    /// Which share is to be dialled next, and when. None while another dial is under way.
+    /// The share to dial next, and when. `None` while another dial is under way.
     fn next_dial(&self, cx: &Context, identity: &Identity) -> Option<(usize, Duration)> {
         let opening = |connection: &Connection| !connection.is_live();
         if self.stopped || self.connections.iter().any(opening) {

@@ -23,7 +23,7 @@ impl fmt::Display for TopicFilter {
     }
 }
 
-/// How one filter stands on one connection.
+/// State of one filter on one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) wanted: TopicFilter,
@@ -44,7 +44,7 @@ pub(crate) enum SubscriptionState {
     },
 }
 
-/// What is held against a filter, over all connections. Only filters with a record have an entry.
+/// Record of the failures of a filter over all connections. Only filters with failures have an entry.
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     /// Times it was refused, or found out.

@@ -387,7 +387,7 @@ impl Session {
         earlier(due, self.service.due(&self.cx, &self.rest))
     }
 
-    /// Why the identity cannot go on, in the words of the service.
+    /// Reason why the identity cannot go on, as a reason of the service.
     pub(super) fn sign_in_reason(&self) -> Option<Reason> {
         if self.captured {
             return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
