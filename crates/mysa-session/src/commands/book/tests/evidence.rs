@@ -1,0 +1,277 @@
+//! Evidence, and the verdicts that follow from it or from the lack of it.
+
+use super::*;
+
+#[test]
+fn only_what_was_made_after_the_command_is_evidence() {
+    for (stamp, source, confirms) in [
+        (Some(-60), Source::Status, false),
+        (Some(-3), Source::Status, false),
+        (Some(-1), Source::Status, true),
+        (Some(1), Source::Status, true),
+        (None, Source::Status, true),
+        (Some(-60), Source::RestState, false),
+        (Some(1), Source::RestState, true),
+        (None, Source::RestState, false),
+        (Some(-3), Source::Structured, false),
+        (Some(1), Source::Structured, true),
+        (None, Source::Structured, false),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        desk.send(Channel::Mqtt, at(10));
+        let stamp = stamp.map(|secs: i64| at(10).wall.plus_millis(secs * 1_000));
+        desk.observe(source, stamp, &setpoint(22), at(13));
+        assert_eq!(desk.is_confirmed(id), confirms, "{stamp:?} {source:?}");
+    }
+}
+
+#[test]
+fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.queue(Channel::Mqtt, at(10));
+    // One odd answer says that it is yesterday; the host says that it is not.
+    let yesterday = at(10).wall.plus_millis(-86_400_000);
+    let sent = SentAt { mono: at(10).mono, wall: yesterday, latest: at(10).wall };
+    assert!(desk.book.take(serial, sent, at(10), &mut desk.decisions).is_some());
+    desk.observe(Source::RestState, Some(at(10).wall.plus_millis(-3_600_000)), &setpoint(22), at(13));
+    assert_eq!(desk.verdict(id), None);
+    desk.observe(Source::RestState, Some(at(14).wall), &setpoint(22), at(14));
+    assert!(desk.is_confirmed(id));
+}
+
+#[test]
+fn what_contradicts_takes_back_what_agreed() {
+    let mut desk = Desk::new();
+    let id = desk.add(heat_to(22), at(0), 30);
+    desk.send(Channel::Mqtt, at(0));
+    desk.status(&setpoint(22), at(2));
+    // A person turns the knob, and only then is the mode seen.
+    desk.status(&setpoint(16), at(4));
+    desk.observe(Source::RestState, Some(at(6).wall), &Change::mode(Mode::Heat), at(7));
+    assert_eq!(desk.verdict(id), None, "16 is known");
+    desk.status(&setpoint(22), at(9));
+    assert!(desk.is_confirmed(id), "one state shows all of it now");
+}
+
+#[test]
+fn an_acknowledgement_must_say_so_and_show_every_field() {
+    for (success, shows, verdict) in [
+        (Some(true), heat_to(22), Some(true)),
+        (Some(true), setpoint(22), None),
+        (Some(true), Change::mode(Mode::Heat), None),
+        (Some(true), heat_to(20), None),
+        (Some(true), Change::default(), None),
+        (None, heat_to(22), None),
+        (Some(false), heat_to(22), Some(false)),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(heat_to(22), at(0), 30);
+        let serial = desk.send(Channel::Mqtt, at(1));
+        let ack = Acknowledgement { serial, success, at: None, confirms: true };
+        assert!(desk.book.acknowledged(lite(), ack, &shows, at(2).mono, &mut desk.decisions));
+        assert_eq!(desk.verdict(id).map(Verdict::is_confirmed), verdict, "{success:?} {shows}");
+    }
+}
+
+#[test]
+fn half_a_degree_off_is_not_what_was_asked_for() {
+    for (hundredths, holds) in [(2_150, true), (2_151, true), (2_149, true), (2_152, false), (2_200, false)] {
+        let mut desk = Desk::new();
+        let id = desk.add(Change::setpoint(Celsius::from_hundredths(2_150)), at(0), 30);
+        desk.send(Channel::Mqtt, at(1));
+        desk.status(&Change::setpoint(Celsius::from_hundredths(hundredths)), at(3));
+        assert_eq!(desk.is_confirmed(id), holds, "{hundredths}");
+    }
+}
+
+#[test]
+fn an_answer_to_another_thermostats_command_or_to_none_of_ours_is_none() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(1));
+    for (device, serial) in [(other(), serial), (lite(), serial + 1)] {
+        let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
+        assert!(!desk.book.acknowledged(device, ack, &setpoint(22), at(2).mono, &mut desk.decisions));
+    }
+    assert_eq!(desk.verdict(id), None);
+}
+
+#[test]
+fn a_command_expires_by_whichever_clock_says_so_first() {
+    for (name, now, expires) in [
+        ("in time", at(27), false),
+        ("too late to see what came of it", at(28), true),
+        ("asleep, uncounted", Now { mono: at(3).mono, wall: at(8 * 3_600).wall }, true),
+        ("asleep, counted", Now { mono: at(8 * 3_600).mono, wall: at(3).wall }, true),
+        ("clock set back", Now { mono: at(3).mono, wall: AT.plus_millis(-3_600_000) }, false),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        desk.expire(now);
+        let expired = Verdict::Expired(Expired::Deadline);
+        assert_eq!(desk.verdict(id), expires.then_some(&expired), "{name}");
+    }
+}
+
+#[test]
+fn what_was_sent_is_judged_until_its_deadline_and_not_sent_near_it() {
+    let mut desk = Desk::new();
+    let id = desk.add(setpoint(22), at(0), 30);
+    let serial = desk.send(Channel::Mqtt, at(1));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(28));
+    desk.book.ask_again(at(29), 3);
+    assert_eq!(desk.book.waiting_devices(), [], "with one second left nobody would see what came of it");
+    desk.expire(at(29));
+    assert_eq!(desk.verdict(id), None);
+    desk.expire(at(30));
+    assert!(matches!(
+        desk.verdict(id),
+        Some(Verdict::Unconfirmed { reached: DeliveryStage::Service(Channel::Mqtt), .. })
+    ));
+}
+
+#[test]
+fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
+    for by_mqtt in [false, true] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        if by_mqtt {
+            let serial = desk.send(Channel::Mqtt, at(0));
+            desk.book.publish_failed(serial, true);
+        }
+        let serial = desk.send(Channel::Structured, at(3));
+        let refused = StructuredAnswer::Refused(403);
+        desk.book.structured_answered(serial, refused, at(4).mono, &mut desk.decisions);
+        let verdict = Verdict::Refused(Refused::Service { status: 403 });
+        assert_eq!(desk.verdict(id), (!by_mqtt).then_some(&verdict), "by MQTT before: {by_mqtt}");
+    }
+}
+
+#[test]
+fn asking_for_what_is_so_already_is_confirmed_once_a_status_came_since() {
+    let mut desk = Desk::new();
+    desk.status(&setpoint(22), at(0));
+    let id = desk.book.next_id();
+    let time = Duration::from_secs(30);
+    desk.book.add(OpenCommand::new(id, lite(), setpoint(22), true, at(5), time), &mut desk.decisions);
+    let serial = desk.send(Channel::Structured, at(5));
+    let judge = |desk: &mut Desk, alive: Now| {
+        let witness =
+            RestWitness { by: Evidence::Reported, status_at: Some(alive.wall), shown: setpoint(22) };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+    };
+    judge(&mut desk, at(7));
+    assert_eq!(desk.verdict(id), None, "the service has not taken the request");
+    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
+    judge(&mut desk, at(4));
+    assert_eq!(desk.verdict(id), None, "the cloud may not know that somebody changed it");
+    judge(&mut desk, at(7));
+    assert!(matches!(
+        desk.verdict(id),
+        Some(Verdict::Confirmed { by: Evidence::Reported, effect: Effect::AlreadySo, .. })
+    ));
+}
+
+#[test]
+fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_of_life() {
+    let mut desk = Desk::new();
+    desk.status(&setpoint(22), at(0));
+    let id = desk.send_already_so(setpoint(22));
+    desk.status(&setpoint(16), at(6));
+    let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(8).wall), shown: setpoint(22) };
+    desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+    assert_eq!(desk.verdict(id), None);
+}
+
+#[test]
+fn a_command_that_was_sent_is_unconfirmed_by_whichever_clock_says_so_first() {
+    for (name, now, decided) in [
+        ("in time by both", at(29), false),
+        ("late by the monotonic clock", Now { mono: at(30).mono, wall: at(3).wall }, true),
+        ("late by the wall clock", Now { mono: at(3).mono, wall: at(30).wall }, true),
+    ] {
+        let mut desk = Desk::new();
+        let id = desk.add(setpoint(22), at(0), 30);
+        desk.send(Channel::Mqtt, at(1));
+        desk.expire(now);
+        assert_eq!(matches!(desk.verdict(id), Some(Verdict::Unconfirmed { .. })), decided, "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_unless_it_was_sent_before() {
+    let refused = Refused::NotPermitted;
+    let waiting = |desk: &mut Desk, device| {
+        let id = desk.book.next_id();
+        let time = Duration::from_secs(30);
+        desk.book.add(OpenCommand::new(id, device, setpoint(22), false, at(5), time), &mut desk.decisions);
+        id
+    };
+    // One was sent and is to be asked again, one is queued, one waits, and one waits for another thermostat.
+    let mut desk = Desk::new();
+    let sent = desk.add(Change::mode(Mode::Heat), at(0), 60);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    let lock = Change { lock: Some(true), ..Change::default() };
+    let queued = desk.add(lock, at(1), 60);
+    desk.queue(Channel::Mqtt, at(1));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
+    desk.book.ask_again(at(4), 3);
+    let new = waiting(&mut desk, lite());
+    let elsewhere = waiting(&mut desk, other());
+    assert_eq!(desk.book.waiting_devices(), [lite(), other()]);
+    desk.book.refuse_waiting(lite(), None, &refused, &mut desk.decisions);
+    assert_eq!(desk.verdict(new), Some(&Verdict::Refused(refused.clone())));
+    assert_eq!(desk.verdict(sent), None, "evidence may still come");
+    assert_eq!(desk.verdict(queued), None, "it is on its way");
+    assert_eq!(desk.verdict(elsewhere), None);
+    assert_eq!(desk.book.waiting_devices(), [other()]);
+}
+
+#[test]
+fn what_alone_cannot_be_sent_is_refused_alone() {
+    let mut desk = Desk::new();
+    let first = desk.add(setpoint(22), at(0), 30);
+    let second = desk.add(Change::mode(Mode::Heat), at(0), 30);
+    desk.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut desk.decisions);
+    assert_eq!(desk.verdict(first), Some(&Verdict::Refused(Refused::NotPermitted)));
+    assert_eq!(desk.verdict(second), None);
+    assert_eq!(desk.book.waiting_devices(), [lite()]);
+
+    // Of two that were sent before, only the one that is named stops waiting.
+    let mut desk = Desk::new();
+    let first = desk.add(setpoint(22), at(0), 60);
+    desk.add(Change::mode(Mode::Heat), at(0), 60);
+    let serial = desk.send(Channel::Mqtt, at(0));
+    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
+    desk.book.ask_again(at(4), 3);
+    desk.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut desk.decisions);
+    assert!(desk.decisions.is_empty());
+    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat));
+}
+
+#[test]
+fn a_sign_of_life_beside_another_value_confirms_nothing() {
+    let mut desk = Desk::new();
+    desk.status(&setpoint(22), at(0));
+    let id = desk.send_already_so(setpoint(22));
+    for (shown, confirms) in [(setpoint(16), false), (Change::default(), false), (setpoint(22), true)] {
+        let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+        assert_eq!(desk.is_confirmed(id), confirms, "{shown}");
+    }
+}
+
+#[test]
+fn a_status_since_proves_nothing_of_what_it_does_not_carry() {
+    let heat = Change::mode(Mode::Heat);
+    for change in [heat, Change { lock: Some(true), ..Change::default() }, heat.then(setpoint(22))] {
+        let mut desk = Desk::new();
+        desk.status(&change, at(0));
+        let id = desk.send_already_so(change);
+        let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown: change };
+        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+        assert_eq!(desk.verdict(id), None, "{change}: the cloud shows what it heard last");
+    }
+}
