@@ -9,13 +9,12 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use mysa_cognito::StoredSession;
-use mysa_mqtt_codec::server::{Inbound, Outbound, decode};
-use mysa_mqtt_codec::{ConnAck, Delivery, Publish, ReturnCodes, SubAck, Topic};
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_session::{
     ConnId, Environment, HttpAnswer, HttpRequest, HttpResult, Level, Now, Output, Session, Settings, Start,
 };
 use mysa_sim::{AccountSpec, CloudSpec, DeviceSpec, HomeSpec, HttpReply};
+use mysa_testkit::{BrokerBehavior, BrokerConnection, V2Status, publish};
 use mysa_world::{NetSpec, World};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -212,7 +211,11 @@ impl Crowd {
                     self.connections[number] = Some(dial.conn);
                     session.handle_ws_opened(now, dial.conn);
                 }
-                Output::Send { conn, bytes } => session.handle_ws_bytes(now, conn, &broker(&bytes)),
+                Output::Send { conn, bytes } => {
+                    // One for each frame, which holds whole packets: a broker of 100,000 connections would be measured.
+                    let exchange = BrokerConnection::new().receive(&BrokerBehavior::default(), &bytes);
+                    session.handle_ws_bytes(now, conn, &exchange.reply);
+                }
                 _ => {}
             }
         }
@@ -297,39 +300,20 @@ impl Cloud {
     }
 }
 
-/// What a broker that grants everything answers.
-fn broker(mut bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    while let Some(packet) = decode(&mut bytes, 1 << 20).unwrap() {
-        match packet {
-            Inbound::Connect(_) => Outbound::ConnAck(ConnAck::Accepted { session_present: false }),
-            Inbound::Subscribe(subscribe) => {
-                let codes = [1; 8];
-                let codes = ReturnCodes::new(&codes[..subscribe.filters().count()]).unwrap();
-                Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(&mut out).unwrap();
-                continue;
-            }
-            Inbound::Publish(publish) => Outbound::PubAck(publish.delivery.id().unwrap()),
-            Inbound::PingReq => Outbound::PingResp,
-            _ => continue,
-        }
-        .encode(&mut out)
-        .unwrap();
-    }
-    out
-}
-
 /// A V2 status as it comes over the wire.
 fn status(id: DeviceId, time: UnixTime, round: i64) -> Vec<u8> {
-    let (time, tenth) = (time.as_millis() / 1_000, round % 10);
-    let payload = format!(
-        r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{time},"msg":40,"id":{time}{tenth},"body":{{"ambTemp":19.{tenth},"hum":41.{tenth},"stpt":20.5,"dtyCycle":0.4{tenth}}}}}"#
-    );
-    let topic = format!("/v1/dev/{id}/out");
-    let publish = Publish::new(Topic::new(&topic).unwrap(), payload.as_bytes(), Delivery::AtMostOnce);
-    let mut out = Vec::new();
-    Outbound::Publish(publish).encode(&mut out).unwrap();
-    out
+    let (time, tenth) = (time.as_secs(), round % 10);
+    let (id, device) = (time * 10 + tenth, id.to_string());
+    let part = |whole: i64| (whole + tenth) as f64;
+    let status = V2Status {
+        id,
+        temperature: part(190) / 10.0,
+        humidity: part(410) / 10.0,
+        setpoint: 20.5,
+        duty_cycle: part(40) / 100.0,
+        ..V2Status::new(&device, time)
+    };
+    publish(&format!("/v1/dev/{device}/out"), status.to_string().as_bytes())
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {

@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use mysa_mqtt_codec::server::{self, Outbound};
-use mysa_mqtt_codec::{ConnAck, Delivery, PacketId, Publish, ReturnCodes, SubAck, Topic};
+use mysa_mqtt_codec::PacketId;
 use mysa_proto::{DeviceId, Model, UnixTime};
 use mysa_session::{ConnId, Event, Now, Output, Session, Settings, Start};
 use mysa_sigv4::PresignedUrl;
+use mysa_testkit::{BrokerBehavior, BrokerConnection, V2Status, publish, publish_at_least_once};
 use serde_json::Value;
 
 const HOME: [&str; 4] = ["a0b1c2d3e4f0", "a0b1c2d3e4f1", "a0b1c2d3e4f2", "a0b1c2d3e4f3"];
@@ -33,19 +33,21 @@ impl Frames {
     #[must_use]
     #[expect(clippy::expect_used, reason = "constants")]
     pub fn new(acknowledged: bool) -> Self {
-        let delivery = if acknowledged {
-            Delivery::AtLeastOnce(PacketId::new(10).expect("not zero"))
-        } else {
-            Delivery::AtMostOnce
-        };
         let packet = |id: &&str| {
             let topic = format!("/v1/dev/{id}/out");
-            let payload = format!(
-                r#"{{"ver":"1.0","src":{{"type":1,"ref":"{id}"}},"time":{BIRTH},"msg":40,"id":7100200300400500611,"body":{{"ambTemp":18.0,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}}}"#
-            );
-            let mut out = Vec::new();
-            let publish = Publish::new(Topic::new(&topic).expect("a topic"), payload.as_bytes(), delivery);
-            Outbound::Publish(publish).encode(&mut out).expect("room");
+            let status = V2Status {
+                id: 7_100_200_300_400_500_611,
+                temperature: 18.0,
+                humidity: 44.5,
+                duty_cycle: 1.0,
+                ..V2Status::new(id, BIRTH)
+            };
+            let payload = status.to_string();
+            let out = if acknowledged {
+                publish_at_least_once(PacketId::new(10).expect("not zero"), &topic, payload.as_bytes())
+            } else {
+                publish(&topic, payload.as_bytes())
+            };
             let digit = out.windows(4).position(|part| part == b"18.0").expect("the temperature") + 3;
             (out, digit)
         };
@@ -95,7 +97,7 @@ impl SessionPipeline {
         let environment = mysa_session::Environment::mysa();
         let mut session = Session::new(settings, environment, start, [7; 32], now);
 
-        let mut broker = server::Stream::new(100_000);
+        let mut broker = BrokerConnection::new();
         let mut dialled = None;
         for _ in 0..40 {
             while let Some(output) = session.poll_output() {
@@ -105,12 +107,8 @@ impl SessionPipeline {
                         session.handle_ws_opened(now, dial.conn);
                     }
                     Output::Send { conn, bytes } => {
-                        let mut answer = Vec::new();
-                        let mut rest = &bytes[..];
-                        while let Some(packet) = broker.next(&mut rest).expect("MQTT") {
-                            reply(&packet, &mut answer);
-                        }
-                        session.handle_ws_bytes(now, conn, &answer);
+                        let exchange = broker.receive(&BrokerBehavior::default(), &bytes);
+                        session.handle_ws_bytes(now, conn, &exchange.reply);
                     }
                     _ => {}
                 }
@@ -145,21 +143,6 @@ impl SessionPipeline {
         }
         handled.deadline = self.session.poll_timeout().map(|deadline| deadline.at);
         handled
-    }
-}
-
-#[expect(clippy::expect_used, reason = "constants")]
-fn reply(packet: &server::Inbound<'_>, answer: &mut Vec<u8>) {
-    match packet {
-        server::Inbound::Connect(_) => {
-            Outbound::ConnAck(ConnAck::Accepted { session_present: false }).encode(answer).expect("room");
-        }
-        server::Inbound::Subscribe(subscribe) => {
-            let codes = vec![1; subscribe.filters().count()];
-            let codes = ReturnCodes::new(&codes).expect("codes");
-            Outbound::SubAck(SubAck { id: subscribe.id, codes }).encode(answer).expect("room");
-        }
-        _ => {}
     }
 }
 
