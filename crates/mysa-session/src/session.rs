@@ -506,7 +506,7 @@ impl Session {
         }
     }
 
-    /// The body of a request whose body is [deferred](HttpBody::Deferred), for a driver that writes the request at once.
+    /// The body of a request whose body is [deferred](crate::HttpBody::Deferred), for a driver that writes the request at once.
     ///
     /// The driver asks when the TLS connection to the host stands, right before it writes the first byte. `None` if
     /// nothing may be sent any more: the command is decided, overtaken or too late by either clock. The driver then
