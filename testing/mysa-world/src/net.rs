@@ -105,6 +105,8 @@ pub(crate) enum Packet {
 pub(crate) struct Net {
     pub(crate) spec: NetSpec,
     in_transit: BTreeMap<(Duration, u64), Packet>,
+    /// What came for a host that sleeps.
+    held: Vec<Packet>,
     sent: u64,
     /// The last arrival in each direction of a connection: a stream keeps its order.
     last: BTreeMap<(ConnId, bool), Duration>,
@@ -113,7 +115,7 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(spec: NetSpec, rng: Rng) -> Self {
-        Self { spec, in_transit: BTreeMap::new(), sent: 0, last: BTreeMap::new(), rng }
+        Self { spec, in_transit: BTreeMap::new(), held: Vec::new(), sent: 0, last: BTreeMap::new(), rng }
     }
 
     /// The trouble in force in which something is lost.
@@ -200,6 +202,18 @@ impl Net {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
+    /// Keeps a packet until the host that it is for wakes.
+    pub(crate) fn hold(&mut self, packet: Packet) {
+        self.held.push(packet);
+    }
+
+    /// The host is awake: what was kept for it arrives.
+    pub(crate) fn release_held(&mut self, now: Duration) {
+        for packet in std::mem::take(&mut self.held) {
+            self.send_after(now, packet);
+        }
+    }
+
     /// Everything that was on its way, in order: one end is no more.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Packet> + use<> {
         self.last.clear();
@@ -207,7 +221,7 @@ impl Net {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.in_transit.len()
+        self.in_transit.len() + self.held.len()
     }
 
     /// Where to cut bytes into frames.

@@ -96,6 +96,11 @@ impl Observer {
         }
     }
 
+    /// Another process begins, which cannot know when the one before wrote last.
+    pub(crate) fn restarted(&mut self) {
+        self.last_write.clear();
+    }
+
     pub(crate) fn closed(&mut self, conn: ConnId) {
         self.connections.remove(&conn);
     }

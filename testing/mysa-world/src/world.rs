@@ -252,6 +252,7 @@ impl World {
         self.strike(TroubleKind::Restart);
         self.answered_at = self.now;
         self.last_write = None;
+        self.observer.restarted();
         // A machine that starts is awake.
         self.wake();
         // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
@@ -346,6 +347,7 @@ impl World {
             if !sleep.counted {
                 self.host.slept += self.now - sleep.from;
             }
+            self.net.release_held(self.now);
         }
     }
 
@@ -636,13 +638,12 @@ impl World {
 
     /// While the host sleeps, what comes for it waits in its buffers.
     fn deliver_to_cloud_only(&mut self) -> Result<(), Violation> {
-        let resume = self.host.asleep.map_or(self.now, |sleep| sleep.until);
         while let Some(packet) = self.net.arrived(self.now) {
             match packet {
                 Packet::Request(..) | Packet::Upgrade(_) | Packet::ToCloud(..) | Packet::ClientClosed(_) => {
                     self.deliver(packet)?;
                 }
-                other => self.net.send_after(resume, other),
+                other => self.net.hold(other),
             }
         }
         Ok(())
