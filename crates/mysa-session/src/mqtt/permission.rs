@@ -12,6 +12,8 @@ pub(crate) struct Permission {
     /// The last publish that was followed by anything was acknowledged.
     shown: bool,
     denied: Option<Denied>,
+    /// When a publish failed that may have been denied. It is kept for the next run, and decides nothing in this one.
+    suspected_at: Option<UnixTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,21 +35,28 @@ impl Permission {
         self.denied.is_some() || self.failures > 0
     }
 
-    /// Whether anything is known: an acknowledgement, or a denial.
+    /// Whether there is anything to keep for the next run: an acknowledgement, a denial or a suspicion.
     pub(crate) const fn is_known(&self) -> bool {
-        self.shown || self.denied.is_some()
+        self.shown || self.denied.is_some() || self.suspected_at.is_some()
     }
 
-    /// When it was found that publishing is denied, by the cloud's time.
+    /// When it was found, or suspected, that publishing is denied, by the cloud's time.
     pub(crate) const fn denied_at(&self) -> Option<UnixTime> {
         match self.denied {
             Some(denied) => Some(denied.at),
-            None => None,
+            None => self.suspected_at,
         }
     }
 
-    /// Publishing is denied: an earlier run of the program found out, or the other channel did a command after MQTT had
-    /// failed a publish, which is `by_command` if it was that command.
+    /// The other channel did a command after a publish had failed: it was not lost with the network.
+    pub(crate) const fn suspect(&mut self, at: UnixTime) {
+        if self.suspected_at.is_none() {
+            self.suspected_at = Some(at);
+        }
+    }
+
+    /// Publishing is denied: an earlier run of the program found out, or the other channel did a command that MQTT had
+    /// failed, which is `by_command`.
     pub(crate) const fn deny(&mut self, at: UnixTime, probe_at: Duration, by_command: bool) {
         match &mut self.denied {
             Some(denied) => denied.by_command |= by_command,
@@ -89,6 +98,7 @@ impl Permission {
         self.failures = 0;
         self.shown = true;
         self.denied = None;
+        self.suspected_at = None;
     }
 
     /// A publish was followed by the end of the connection, or by nothing although the connection was alive.

@@ -286,10 +286,14 @@ impl Session {
                 if let Some(device) = devices.find_mut(device) {
                     device.confirm(cx, &confirmed);
                 }
-                // The cloud was there, so that a publish was not lost with the network.
+                // The cloud was there, so that the publish was not lost with the network.
                 if by_structured && self.mqtt.permission.is_doubtful() {
-                    let probe_at = self.cx.after(self.cx.settings.read_only_probe);
-                    self.mqtt.permission.deny(self.cx.time(), probe_at, mqtt_failed);
+                    let (at, probe_at) = (self.cx.time(), self.cx.after(self.cx.settings.read_only_probe));
+                    if mqtt_failed {
+                        self.mqtt.permission.deny(at, probe_at, true);
+                    } else {
+                        self.mqtt.permission.suspect(at);
+                    }
                 }
             }
             self.cx.outbox.keep(Event::Verdict { id, device, verdict });
