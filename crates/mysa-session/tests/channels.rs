@@ -238,3 +238,16 @@ fn commands_beyond_the_capacity_are_turned_away() {
     assert!(ask(Change::mode(Mode::Heat)));
     assert!(!ask(lock), "two are undecided");
 }
+
+#[test]
+fn a_message_with_qos_1_is_acknowledged_on_the_connection_that_brought_it() {
+    let mut rig = Rig::live();
+    let (closes, pubacks) = (rig.log.closes, rig.log.pubacks);
+    let status =
+        mysa_testkit::V2Status { setpoint: 23.5, ..mysa_testkit::V2Status::new(LITE, rig.truth_secs()) };
+    rig.say_with_qos_1(LITE, &status.to_string());
+    rig.run(secs(5));
+    assert_eq!((rig.log.closes, rig.log.pubacks), (closes, pubacks + 1));
+    let shown = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
+    assert_eq!(shown.as_degrees(), 23.5);
+}

@@ -427,6 +427,18 @@ fn a_broker_that_refuses_to_connect_delays_no_command() {
 }
 
 #[test]
+fn where_no_connection_can_be_opened_a_command_takes_rest_at_once() {
+    let mut rig = Rig::new();
+    rig.cloud.upgrade = Some(403);
+    rig.run(secs(60));
+    let asked = rig.mono;
+    let id = rig.set(LITE, 22.0);
+    rig.run(secs(20));
+    assert!(rig.verdict(id).is_confirmed());
+    assert!(rig.log.updates[0].0 - asked < secs(1), "{:?} {:?}", asked, rig.log.updates);
+}
+
+#[test]
 fn a_chosen_channel_is_the_only_one() {
     let mut rig = Rig::resume(by(CommandChannel::Mqtt));
     rig.cloud.broker.close_on_publish = true;

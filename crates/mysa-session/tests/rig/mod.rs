@@ -8,13 +8,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mysa_cognito::{RefreshToken, Secret, StoredSession};
+use mysa_mqtt_codec::PacketId;
 use mysa_proto::{Celsius, Change, DeviceId, UnixTime};
 use mysa_session::{
     CommandChannel, CommandId, ConnId, Environment, Event, HttpAnswer, HttpBody, HttpFailure, HttpId,
     HttpRequest, HttpResult, Level, Now, Output, Session, Settings, Start, StoreResult, Verdict,
 };
 use mysa_testkit::{
-    Ack, BrokerBehavior, BrokerConnection, Received, V2Status, http_date, publish, publish_retained,
+    Ack, BrokerBehavior, BrokerConnection, Received, V2Status, http_date, publish, publish_at_least_once,
+    publish_retained,
 };
 
 pub(crate) const START: i64 = 1_767_323_045_000;
@@ -104,6 +106,7 @@ pub(crate) struct Log {
     /// Bodies of the updates of the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
     pub(crate) closes: usize,
+    pub(crate) pubacks: usize,
     /// Bodies of the requests to revoke a token.
     pub(crate) revoked: Vec<String>,
     pub(crate) live_at_once: usize,
@@ -508,7 +511,8 @@ impl Rig {
                     }
                 }
                 Received::PingReq => pinged = true,
-                Received::Unsubscribe { .. } | Received::PubAck | Received::Disconnect => {}
+                Received::PubAck => self.log.pubacks += 1,
+                Received::Unsubscribe { .. } | Received::Disconnect => {}
             }
         }
         if !exchange.reply.is_empty() {
@@ -571,6 +575,17 @@ impl Rig {
         let conn = *self.cloud.sockets.keys().next().unwrap();
         let bytes = publish_retained(&format!("/v1/dev/{id}/out"), message.as_bytes());
         self.arrive(LATENCY, Arrival::Bytes(conn, bytes));
+    }
+
+    /// A message with QoS 1.
+    pub(crate) fn say_with_qos_1(&mut self, id: &str, message: &str) {
+        let topic = format!("/v1/dev/{id}/out");
+        let packet = PacketId::new(7).unwrap();
+        let listeners: Vec<ConnId> = self.cloud.sockets.keys().copied().collect();
+        for conn in listeners {
+            let bytes = publish_at_least_once(packet, &topic, message.as_bytes());
+            self.arrive(LATENCY, Arrival::Bytes(conn, bytes));
+        }
     }
 
     pub(crate) fn status(&mut self, id: &str, setpoint: f64) {
