@@ -415,27 +415,20 @@ fn a_denial_of_an_earlier_run_is_tried_at_once_where_mqtt_is_chosen() {
 }
 
 #[test]
-fn a_broker_that_refuses_to_connect_delays_no_command() {
-    let mut rig = Rig::new();
-    rig.cloud.broker.connack = Some(ConnectRefusal::NotAuthorized);
-    rig.run(secs(5));
-    let asked = rig.mono;
-    let id = rig.set(LITE, 22.0);
-    rig.run(secs(20));
-    assert!(rig.verdict(id).is_confirmed());
-    assert!(rig.log.updates[0].0 - asked < secs(1), "{:?} {:?}", asked, rig.log.updates);
-}
-
-#[test]
-fn where_no_connection_can_be_opened_a_command_takes_rest_at_once() {
-    let mut rig = Rig::new();
-    rig.cloud.upgrade = Some(403);
-    rig.run(secs(60));
-    let asked = rig.mono;
-    let id = rig.set(LITE, 22.0);
-    rig.run(secs(20));
-    assert!(rig.verdict(id).is_confirmed());
-    assert!(rig.log.updates[0].0 - asked < secs(1), "{:?} {:?}", asked, rig.log.updates);
+fn while_mqtt_cannot_connect_a_command_takes_rest_at_once() {
+    for (name, wait) in [("CONNECT is refused", 5), ("the upgrade is refused", 60)] {
+        let mut rig = Rig::new();
+        match name {
+            "CONNECT is refused" => rig.cloud.broker.connack = Some(ConnectRefusal::NotAuthorized),
+            _ => rig.cloud.upgrade = Some(403),
+        }
+        rig.run(secs(wait));
+        let asked = rig.mono;
+        let id = rig.set(LITE, 22.0);
+        rig.run(secs(20));
+        assert!(rig.verdict(id).is_confirmed(), "{name}");
+        assert!(rig.log.updates[0].0 - asked < secs(1), "{name}: {asked:?} {:?}", rig.log.updates);
+    }
 }
 
 #[test]
