@@ -10,22 +10,7 @@ pub(crate) const fn count(_bytes: usize) {}
 #[cfg(test)]
 pub(crate) use counter::{count, measure};
 
+// Outside `src`, which holds nothing of `std`.
 #[cfg(test)]
-mod counter {
-    use core::cell::Cell;
-
-    std::thread_local! {
-        static BYTES: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(crate) fn count(bytes: usize) {
-        BYTES.set(BYTES.get() + bytes);
-    }
-
-    /// Number of bytes that this thread looks at while `run` runs.
-    pub(crate) fn measure<T>(run: impl FnOnce() -> T) -> usize {
-        let before = BYTES.get();
-        run();
-        BYTES.get() - before
-    }
-}
+#[path = "../../tests/common/work_counter.rs"]
+mod counter;
