@@ -58,7 +58,7 @@ pub(crate) struct Global {
     /// Also trust this certificate authority, a PEM file; for `sim`, the file to write its own to
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Whether `ca` was given on the command line and not by the environment.
+    /// True if `ca` was given on the command line and not by the environment.
     #[arg(skip)]
     pub(crate) is_ca_typed: bool,
     /// Connect to this address for every host; names and certificates are still checked
@@ -237,7 +237,7 @@ pub(crate) struct Mode {
     pub(crate) sending: Sending,
 }
 
-/// How a command is sent.
+/// Options for sending a command.
 #[derive(Args, Debug)]
 pub(crate) struct Sending {
     /// Time limit in seconds, from the start of the command; each further thermostat has one more [default: 20]
@@ -383,7 +383,7 @@ pub(crate) struct Presign {
 }
 
 impl Presign {
-    /// Whether a connection to the cloud is needed.
+    /// True if a connection to the cloud is needed.
     pub(crate) fn is_online(&self) -> bool {
         self.inspect.is_none() && self.endpoint.is_none()
     }

@@ -1,4 +1,4 @@
-//! What was asked for, and what a thermostat will be sent for it.
+//! Plan of a change: the values asked for, and those that a thermostat is sent for them.
 
 use std::cmp::Ordering;
 
@@ -59,9 +59,9 @@ pub(crate) struct Plan {
     /// Present values of the fields that are asked for, as far as they are known.
     pub(crate) before: Change,
     pub(crate) asked: Change,
-    /// What the session is asked for: as `asked`, but a relative setpoint is on a step of the device already.
+    /// The change given to the session: as `asked`, but a relative setpoint is on a step of the device already.
     pub(crate) command: Change,
-    /// What is sent, where a setpoint is on a step of the device; or why the session refuses it.
+    /// The values that are sent, where a setpoint is on a step of the device; or why the session refuses it.
     pub(crate) preview: std::result::Result<Preview, Refused>,
 }
 
@@ -158,7 +158,7 @@ fn step(present: Celsius, by: i32) -> Result<Celsius> {
         .ok_or_else(|| Failure::usage("the step leads to no temperature"))
 }
 
-/// What to ask the session for. It rounds a setpoint to the nearest step of the device, and half a step up; a relative
+/// The change to give to the session. The session rounds a setpoint to the nearest step of the device, and half a step up; a relative
 /// one moves by at least one step, and half a step goes in its own direction.
 fn command(request: &Request, view: &DeviceView, asked: Change) -> Change {
     let range = view.model.family().and_then(Family::setpoint_range);

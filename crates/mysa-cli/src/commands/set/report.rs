@@ -1,4 +1,4 @@
-//! What `mysa set` prints: the plan, the verdicts, and the exit code.
+//! Output of `mysa set`: the plan, the verdicts, and the exit code.
 
 use mysa_proto::{Channel, InvalidCommand};
 use mysa_tokio::{
