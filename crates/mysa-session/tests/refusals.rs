@@ -69,6 +69,23 @@ fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_th
     }
 }
 
+/// Each share of the filters has a back-off of its own.
+#[test]
+fn the_connections_of_a_large_home_together_do_not_dial_in_bursts() {
+    let mut rig = Rig::new();
+    rig.cloud.devices = (0..400).map(|n| (format!("a0b1c2d3e{n:03x}"), "BB-V2-0-L".into())).collect();
+    rig.cloud.broker.connack = Some(ConnectRefusal::Unavailable);
+    rig.run(secs(600));
+    let dials: Vec<Duration> = rig.log.dials.iter().map(|(at, _)| *at).collect();
+    let busiest =
+        dials.iter().map(|start| dials.iter().filter(|at| (*start..*start + secs(60)).contains(*at)).count());
+    let busiest = busiest.max().unwrap();
+    assert!((8..=30).contains(&busiest), "{busiest} dials in a minute");
+    rig.cloud.broker.connack = None;
+    rig.run(secs(90));
+    assert_eq!(rig.session.service().level, Level::Live);
+}
+
 #[test]
 fn sign_ins_in_a_row_are_spaced_and_the_last_password_counts() {
     let mut rig = Rig::new();

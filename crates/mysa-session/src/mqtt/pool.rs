@@ -26,6 +26,8 @@ pub(crate) struct ConnectionPool {
     captured: Option<Captured>,
     next_id: u32,
     dialled_at: Option<Duration>,
+    /// Connections that ended in a row before they had proved lasting, of all shares together.
+    short_lived: u32,
     signed_at: i64,
     /// Upgrades refused in a row.
     refusals: u32,
@@ -78,6 +80,11 @@ const FILTERS_PER_CONNECTION: usize = 50;
 const PUBLISH_BLAME_WINDOW: Duration = Duration::from_secs(10);
 /// Between two dials, and so between two CONNECTs, and between two signatures.
 const DIAL_SPACING: Duration = Duration::from_millis(1_100);
+/// The same while no connection lasts. Each share has its own back-off, so that the shares of a large home together would
+/// dial once a second for minutes.
+const FAILING_DIAL_SPACING: Duration = Duration::from_secs(3);
+/// Connections that end in a row before they have proved lasting, from which on dials are spaced further.
+const MANY_SHORT_LIVED: u32 = 8;
 /// Seconds a signature may be ahead of the clock so as to be new. AWS allows five minutes.
 const MAX_SIGNATURE_LEAD_SECS: i64 = 30;
 /// Refused upgrades in a row from which on it is tried seldom: this account may have no MQTT at all.
@@ -105,6 +112,7 @@ impl ConnectionPool {
             captured,
             next_id: 0,
             dialled_at: None,
+            short_lived: 0,
             signed_at: 0,
             refusals: 0,
             trouble: None,
@@ -333,7 +341,8 @@ impl ConnectionPool {
         if self.captured_lapsed(cx) {
             return None;
         }
-        let spaced = self.dialled_at.map_or(Duration::ZERO, |at| at.saturating_add(DIAL_SPACING));
+        let spacing = if self.short_lived >= MANY_SHORT_LIVED { FAILING_DIAL_SPACING } else { DIAL_SPACING };
+        let spaced = self.dialled_at.map_or(Duration::ZERO, |at| at.saturating_add(spacing));
         let mut best: Option<(usize, Duration)> = None;
         for (at, shard) in self.shards.iter().enumerate() {
             if shard.wanted.is_empty() {
@@ -508,9 +517,12 @@ impl ConnectionPool {
             }
             CloseReason::Closed | CloseReason::GivenUp => self.trouble = Some(Reason::ConnectionLost),
         }
+        let lasted = connection
+            .live_since()
+            .is_some_and(|since| now.saturating_sub(since) >= cx.settings.stable_after);
+        self.short_lived = if lasted { 0 } else { self.short_lived.saturating_add(1) };
         let Some(shard) = self.shards.get_mut(connection.shard) else { return };
-        if connection.live_since().is_some_and(|since| now.saturating_sub(since) >= cx.settings.stable_after)
-        {
+        if lasted {
             shard.backoff.reset();
         }
         let cap = if self.refusals >= MANY_REFUSALS { SLOW_RETRY } else { cx.settings.backoff_cap };
