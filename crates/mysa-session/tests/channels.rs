@@ -68,6 +68,40 @@ fn a_publish_that_failed_is_not_published_again_where_mqtt_is_the_only_channel()
 }
 
 #[test]
+fn where_both_channels_have_failed_mqtt_is_tried_again() {
+    let mut rig = Rig::live();
+    rig.cloud.broker.close_on_publish = true;
+    rig.cloud.update = Reply::Status(500, "");
+    let first = rig.set(LITE, 21.0);
+    rig.run(secs(60));
+    assert_eq!((rig.commands().len(), rig.log.updates.len()), (1, 1));
+    assert!(matches!(rig.verdict(first), Verdict::Unconfirmed { .. }), "{}", rig.verdict(first));
+    // Only MQTT gets well.
+    rig.cloud.broker.close_on_publish = false;
+    let second = rig.set(LITE, 22.0);
+    rig.run(secs(60));
+    assert_eq!((rig.commands().len(), rig.log.updates.len()), (2, 1));
+    assert!(rig.verdict(second).is_confirmed(), "{}", rig.verdict(second));
+}
+
+#[test]
+fn a_denial_of_an_earlier_run_does_not_outlive_the_structured_service() {
+    let mut kept = stored();
+    kept.publish_denied_at = Some(rig::START / 1_000 - 60);
+    let mut rig = Rig::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
+    rig.stored = Some(kept);
+    rig.cloud.update = Reply::Status(500, "");
+    rig.run(secs(10));
+    let verdicts = [21.0, 22.0].map(|degrees| {
+        let id = rig.set(LITE, degrees);
+        rig.run(secs(60));
+        rig.verdict(id)
+    });
+    assert_eq!((rig.log.updates.len(), rig.commands().len()), (1, 1));
+    assert!(!verdicts[0].is_confirmed() && verdicts[1].is_confirmed(), "{verdicts:?}");
+}
+
+#[test]
 fn an_unconfirmed_verdict_says_what_the_thermostat_showed_instead() {
     let mut rig = Rig::live();
     rig.status(LITE, 23.0);

@@ -27,6 +27,8 @@ pub(crate) struct CommandBook {
     writes: Vec<(DeviceId, Duration)>,
     last_command: u64,
     last_serial: u64,
+    /// The structured service did not do the last write that it was asked for, or did not say so.
+    structured_failed: bool,
 }
 
 /// A verdict, and what is known to hold because of it.
@@ -400,6 +402,7 @@ impl CommandBook {
         transmission.state = TransmissionState::Answered;
         transmission.look_at = Some(now.saturating_add(STATE_POLL_DELAYS[0]));
         let ids = transmission.commands.clone();
+        self.structured_failed = answer != StructuredAnswer::Accepted;
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
             match answer {
                 StructuredAnswer::Accepted => {
@@ -422,6 +425,11 @@ impl CommandBook {
                 only_way.then_some((Verdict::Refused(Refused::Service { status }), None))
             });
         }
+    }
+
+    /// Whether the structured service failed the last write.
+    pub(crate) const fn structured_failed(&self) -> bool {
+        self.structured_failed
     }
 
     /// Whether a transmission repeats a request whose token was refused.

@@ -29,6 +29,8 @@ pub(crate) struct Routes<'a> {
     pub(crate) mqtt: &'a mut ConnectionPool,
     pub(crate) devices: &'a Devices,
     pub(crate) level: Level,
+    /// The structured service failed the last write.
+    pub(crate) structured_failed: bool,
     /// There is a captured URL and nothing else, so that there is no REST.
     pub(crate) captured: bool,
 }
@@ -57,7 +59,10 @@ impl Routes<'_> {
                 let hopeless = (self.level == Level::RestOnly && !self.mqtt.is_live())
                     || self.mqtt.is_connecting_refused();
                 let missing = self.mqtt.route(device.id()).is_none() && (waited || hopeless);
-                let mqtt = by_mqtt && !must && !missing && !permission.is_doubtful();
+                // Where both channels have failed, a doubt about MQTT must not last for ever: only its use can end it.
+                let doubted =
+                    permission.is_denied_to_commands() || permission.is_doubtful() && !self.structured_failed;
+                let mqtt = by_mqtt && !must && !missing && !doubted;
                 Ok(if mqtt { Channel::Mqtt } else { Channel::Structured })
             }
             CommandChannel::Auto if by_mqtt && !permission.is_denied_to_commands() => Ok(Channel::Mqtt),

@@ -270,8 +270,9 @@ impl Session {
     /// The ways to the thermostats, and the book, as a dispatch needs them.
     pub(super) fn routes(&mut self) -> (&mut Context, Routes<'_>, &mut CommandBook) {
         let Self { cx, identity, rest, mqtt, devices, commands, service, captured, .. } = self;
+        let (level, structured_failed) = (service.service.level, commands.structured_failed());
         let routes =
-            Routes { auth: identity, rest, mqtt, devices, level: service.service.level, captured: *captured };
+            Routes { auth: identity, rest, mqtt, devices, level, structured_failed, captured: *captured };
         (cx, routes, commands)
     }
 
