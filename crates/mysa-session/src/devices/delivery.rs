@@ -60,11 +60,21 @@ impl Device {
         self.polled = self.polled.max(Some(Moment::made(at, received)));
     }
 
-    /// Its subscription is granted. A connection on which nothing was delivered proves as little as the one before.
+    /// Its subscription is granted. Where nothing was delivered before, the wait for a message goes on, less the time
+    /// without a subscription: connections that are cut again and again would otherwise never prove anything.
     pub(super) fn grant(&mut self, now: Duration) {
         self.refused = false;
-        if self.granted.is_none() || self.delivered >= self.granted {
-            self.granted = Some(now);
+        let lost = self.interrupted.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        self.granted = match self.granted {
+            Some(granted) if self.delivered < self.granted => Some(granted.saturating_add(lost)),
+            _ => Some(now),
+        };
+    }
+
+    /// Its subscription is lost with the connection.
+    pub(crate) fn interrupt(&mut self, now: Duration) {
+        if self.granted.is_some() && self.interrupted.is_none() {
+            self.interrupted = Some(now);
         }
     }
 

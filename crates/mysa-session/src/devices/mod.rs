@@ -39,6 +39,8 @@ pub struct Device {
     delivered: Option<Duration>,
     /// When its subscription was granted, if nothing has been delivered since; or before what was delivered last.
     granted: Option<Duration>,
+    /// When its subscription was lost, until it is granted again.
+    interrupted: Option<Duration>,
     /// When it made the newest status that REST has shown.
     polled: Option<Moment>,
     /// The broker refuses the subscription to its statuses.
@@ -83,6 +85,7 @@ impl Device {
             heard: None,
             delivered: None,
             granted: None,
+            interrupted: None,
             polled: None,
             refused: false,
             link: Link::Unheard,

@@ -207,9 +207,19 @@ impl Session {
     /// What was to be sent on a connection that has ended waits again; what the broker had not acknowledged goes by the
     /// other channel, if there is one.
     pub(super) fn apply_ended_connections(&mut self) {
-        for conn in self.mqtt.take_ended() {
+        let ended = self.mqtt.take_ended();
+        if ended.is_empty() {
+            return;
+        }
+        for conn in ended {
             for serial in self.commands.connection_ended(conn) {
                 self.publish_failed(serial);
+            }
+        }
+        let Self { cx, mqtt, devices, .. } = self;
+        for device in devices.iter_mut() {
+            if mqtt.subscription(device.id()) != Some(SubscriptionState::Granted) {
+                device.interrupt(cx.mono());
             }
         }
     }
