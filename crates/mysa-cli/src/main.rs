@@ -3,7 +3,6 @@
 mod args;
 mod commands;
 mod demo;
-mod faults;
 mod output;
 mod sim;
 mod support;

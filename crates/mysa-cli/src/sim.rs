@@ -4,11 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mysa_sim::{AccountSpec, CloudSpec};
+use mysa_sim::{AccountSpec, CloudSpec, InvalidFault, NamedFault};
 use mysa_sim_server::{Certificate, Server};
 
 use crate::args::Sim;
-use crate::faults;
 use crate::output::record::{Record, Value};
 use crate::output::terminal::Terminal;
 use crate::support::atomic_file;
@@ -62,7 +61,15 @@ fn spec(args: &Sim) -> Result<CloudSpec> {
     if let Some(secs) = args.credential_life {
         spec.rules.credential_life = Duration::from_secs(secs);
     }
-    faults::plan(&args.fault, &mut spec)?;
+    for text in &args.fault {
+        spec.add_named_fault(text).map_err(|why| {
+            let list = match why {
+                InvalidFault::UnknownName => "; `mysa sim --fault list` prints all names",
+                _ => "",
+            };
+            Failure::usage(format!("invalid --fault '{text}': {why}{list}"))
+        })?;
+    }
     Ok(spec)
 }
 
@@ -127,7 +134,8 @@ fn announce(
 }
 
 fn list(terminal: &Terminal) -> Result<()> {
-    for (name, what) in faults::all() {
+    for fault in NamedFault::all() {
+        let (name, what) = (fault.name(), fault.description());
         if terminal.json {
             let mut record = Record::document();
             record.put("fault", name).put("description", what);

@@ -10,13 +10,33 @@ use crate::cloud::Cloud;
 use crate::endpoint::{Endpoint, Service, Target};
 use crate::fault::{Fault, HttpFault};
 use crate::http::{CachedReply, Exception, HttpAnswer, HttpRequest, Reply};
+use crate::journal::{EventKind, short_path};
 
 impl Cloud {
     /// Answers an HTTP request to any of the hosts.
     pub fn handle_http(&mut self, now: Now, request: &HttpRequest<'_>) -> HttpAnswer {
         self.advance(now);
-        let now = self.now;
         self.counters.http_requests += 1;
+        let route = self.count_route(request);
+        let answer = self.answer(self.now, request);
+        let status = match &answer {
+            HttpAnswer::Reply(reply) => Some(reply.status),
+            HttpAnswer::Hang | HttpAnswer::Reset => None,
+        };
+        self.journal.add(self.now, || EventKind::Request { route, path: short_path(request.path), status });
+        answer
+    }
+
+    /// Counts a request by its route, and returns the route.
+    fn count_route(&mut self, request: &HttpRequest<'_>) -> String {
+        let route = route(self.service(request.host), request);
+        let known = self.routes.len() < MAX_ROUTES || self.routes.contains_key(&route);
+        let counted = if known { route.clone() } else { "other".into() };
+        *self.routes.entry(counted).or_default() += 1;
+        route
+    }
+
+    fn answer(&mut self, now: Now, request: &HttpRequest<'_>) -> HttpAnswer {
         let service = self.service(request.host);
         let body = match service {
             Service::UserPool | Service::IdentityPool => {
@@ -149,6 +169,45 @@ impl Cloud {
             Service::Unknown
         }
     }
+}
+
+/// Maximum number of routes that are counted separately.
+const MAX_ROUTES: usize = 256;
+
+/// Service, and action or method with path; ids are replaced by `{id}`.
+fn route(service: Service, request: &HttpRequest<'_>) -> String {
+    let name = match service {
+        Service::UserPool => "user-pool",
+        Service::IdentityPool => "identity-pool",
+        Service::Rest { backend: false } => "rest",
+        Service::Rest { backend: true } => "backend",
+        Service::Broker => "broker",
+        Service::Things => "things",
+        Service::Unknown => "unknown",
+    };
+    let target = request.header("x-amz-target").and_then(|target| target.split_once('.'));
+    let action = target.map(|(_, action)| action).filter(|action| {
+        (1..=40).contains(&action.len()) && action.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    if let Some(action) = action.filter(|_| service.is_aws()) {
+        return alloc::format!("{name} {action}");
+    }
+    let method = match request.method {
+        method @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => method,
+        _ => "other",
+    };
+    let mut route = alloc::format!("{name} {method} ");
+    for segment in short_path(request.path).split('/').skip(1).take(8) {
+        route.push('/');
+        route.push_str(if is_id(segment) { "{id}" } else { segment });
+    }
+    route
+}
+
+/// Whether a segment of a path names one thing: a device, a home, a user.
+fn is_id(segment: &str) -> bool {
+    segment.len() >= 6 && segment.bytes().any(|byte| byte.is_ascii_digit())
+        || segment.contains(['@', '%', '='])
 }
 
 /// Maximum number of cached answers.

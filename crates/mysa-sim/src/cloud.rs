@@ -23,6 +23,7 @@ use crate::device::{self, Device};
 use crate::endpoint::{Endpoint, Service};
 use crate::fault::{Fault, Faults, HttpFault, Window};
 use crate::http::{CachedReply, HttpReply, HttpRequest, Reply, header};
+use crate::journal::{EventKind, Journal};
 use crate::rng::Rng;
 use crate::spec::{CloudSpec, Names, Rules};
 use crate::truth::Counters;
@@ -56,6 +57,9 @@ pub struct Cloud {
     last_commands: BTreeMap<usize, (DeviceId, Duration)>,
     agenda: BTreeSet<(Duration, usize)>,
     pub(crate) emissions: Vec<Emission>,
+    pub(crate) journal: Journal,
+    /// Numbers of HTTP requests by route.
+    pub(crate) routes: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -158,6 +162,8 @@ impl Cloud {
             last_commands: BTreeMap::new(),
             agenda: BTreeSet::new(),
             emissions: Vec::new(),
+            journal: Journal::default(),
+            routes: BTreeMap::new(),
             devices,
         };
         for index in 0..cloud.devices.len() {
@@ -180,6 +186,17 @@ impl Cloud {
     /// before.
     pub fn handle_upgrade(&mut self, now: Now, conn: u64, request: &HttpRequest<'_>) -> Upgrade {
         self.advance(now);
+        let upgrade = self.decide_upgrade(conn, request);
+        let status = match &upgrade {
+            Upgrade::Accept => return upgrade,
+            Upgrade::Refuse(reply) => Some(reply.status),
+            Upgrade::Hang => None,
+        };
+        self.journal.add(self.now, || EventKind::UpgradeRefused { status });
+        upgrade
+    }
+
+    fn decide_upgrade(&mut self, conn: u64, request: &HttpRequest<'_>) -> Upgrade {
         let now = self.now;
         let answered = |cloud: &mut Self, reply: Reply| {
             cloud.counters.refused_upgrades += 1;
@@ -224,6 +241,8 @@ impl Cloud {
                     let (account, reach) = (lent.account, lent.reach);
                     self.broker.accept(conn, account, reach, now.mono, &self.rules);
                     self.counters.upgrades += 1;
+                    let email = self.email(account);
+                    self.journal.add(now, || EventKind::Opened { conn, account: email });
                     Upgrade::Accept
                 }
                 None => refused(self, 403, "Forbidden"),
@@ -269,7 +288,9 @@ impl Cloud {
     /// Handles the end of a connection.
     pub fn handle_ws_closed(&mut self, now: Now, conn: u64) {
         self.advance(now);
-        self.broker.forget(conn, self.now.mono + self.rules.session_life);
+        if self.broker.forget(conn, self.now.mono + self.rules.session_life) {
+            self.journal.add(self.now, || EventKind::Closed { conn, by_broker: None });
+        }
     }
 
     /// Advances time: rooms cool, thermostats report, connections expire. Early, late and repeated calls are harmless.
@@ -367,6 +388,7 @@ impl Cloud {
 
     /// Updates the thermostat's deadline in the agenda.
     pub(crate) fn reschedule(&mut self, index: usize) {
+        self.journal_commands(index);
         let device = &mut self.devices[index];
         let due = device.thermostat.poll_timeout();
         if due != device.due {
@@ -414,7 +436,7 @@ impl Cloud {
     }
 
     /// Handles the start or end of a fault, and planned incidents.
-    fn handle_edge(&mut self, now: Now) {
+    pub(crate) fn handle_edge(&mut self, now: Now) {
         self.after_faults(now);
         while let Some(happening) = self.faults.due(now.mono) {
             self.perform(now, happening);
@@ -460,7 +482,9 @@ impl Cloud {
         act: impl FnOnce(&mut Broker, &mut Context<'_>) -> T,
     ) -> T {
         let policy = Policy { devices: &self.devices, by_id: &self.by_id };
-        let mut context = Context { now, faults: &mut self.faults, rules: &self.rules, policy };
+        let at = self.now.at(now);
+        let journal = &mut self.journal;
+        let mut context = Context { now, at, faults: &mut self.faults, rules: &self.rules, policy, journal };
         act(&mut self.broker, &mut context)
     }
 }

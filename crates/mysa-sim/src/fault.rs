@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -47,19 +48,39 @@ pub struct Window {
     pub times: Option<u32>,
     /// The fault.
     pub fault: Fault,
+    /// Its name, if it was given by name, see [`NamedFault`](crate::NamedFault).
+    pub name: Option<&'static str>,
+}
+
+/// Id of a fault or a planned incident of a running cloud.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FaultId(u64);
+
+impl FaultId {
+    /// The id with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
 }
 
 impl Window {
     /// Creates a fault that applies whenever it can within its window.
     #[must_use]
     pub const fn new(from: Duration, until: Duration, fault: Fault) -> Self {
-        Self { from, until, times: None, fault }
+        Self { from, until, times: None, fault, name: None }
     }
 
     /// Creates a fault that applies from now on, at most `times` times.
     #[must_use]
     pub const fn times(times: u32, fault: Fault) -> Self {
-        Self { from: Duration::ZERO, until: Duration::MAX, times: Some(times), fault }
+        Self { from: Duration::ZERO, until: Duration::MAX, times: Some(times), fault, name: None }
     }
 
     fn covers(&self, at: Duration) -> bool {
@@ -260,6 +281,42 @@ pub enum Incident {
     Remove(DeviceId),
 }
 
+impl Incident {
+    /// A few words for people, without its secrets.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Self::CloseAll(_) => "all connections are closed".into(),
+            Self::RevokeTokens(email) => format!("tokens of {email} are revoked"),
+            Self::ExpireTokens => "tokens expire".into(),
+            Self::ExpireCredentials => "credentials expire".into(),
+            Self::ChangePassword(email, _) => format!("the password of {email} is changed"),
+            Self::Reboot(_) => "reboot".into(),
+            Self::Press(_, degrees) => format!("press {degrees} °C"),
+            Self::PressMode(_, mode) => format!("press {}", mode.name()),
+            Self::Schedule(_, degrees, _) => format!("schedule {degrees} °C"),
+            Self::OtherApp(_, Some(degrees), _) => format!("other app {degrees} °C"),
+            Self::OtherApp(_, None, Some(mode)) => format!("other app {}", mode.name()),
+            Self::OtherApp(_, None, None) => "other app".into(),
+            Self::Publish(topic, _) => format!("message on {topic}"),
+            Self::Remove(_) => "removed from its account".into(),
+        }
+    }
+
+    /// The thermostat that it happens to, if it is one.
+    #[must_use]
+    pub const fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Reboot(id)
+            | Self::Press(id, _)
+            | Self::PressMode(id, _)
+            | Self::Schedule(id, ..)
+            | Self::OtherApp(id, ..)
+            | Self::Remove(id) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
 /// Faults of the delivery of messages to clients.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeliveryFaults {
@@ -271,26 +328,90 @@ pub(crate) struct DeliveryFaults {
 /// The faults of a running cloud.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    windows: Vec<Window>,
-    events: Vec<(Duration, Incident)>,
+    windows: Vec<Active>,
+    /// Planned incidents, the next one last.
+    events: Vec<Planned>,
     born: Duration,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Active {
+    id: FaultId,
+    window: Window,
+}
+
+#[derive(Debug)]
+struct Planned {
+    id: FaultId,
+    at: Duration,
+    incident: Incident,
 }
 
 impl Faults {
     pub(crate) fn new(plan: FaultPlan, born: Duration) -> Self {
-        let mut events = plan.events;
-        // A stable sort keeps the order of incidents planned for the same time. The last element is the next one.
-        events.sort_by_key(|(at, _)| *at);
-        events.reverse();
-        Self { windows: plan.windows, events, born }
+        let mut faults = Self { born, ..Self::default() };
+        for window in plan.windows {
+            faults.add(window);
+        }
+        for (at, incident) in plan.events {
+            faults.plan(at, incident);
+        }
+        faults
     }
 
-    pub(crate) fn add(&mut self, window: Window) {
-        self.windows.push(window);
+    fn next_id(&mut self) -> FaultId {
+        self.last_id += 1;
+        FaultId(self.last_id)
+    }
+
+    pub(crate) fn add(&mut self, window: Window) -> FaultId {
+        let id = self.next_id();
+        self.windows.push(Active { id, window });
+        id
+    }
+
+    /// Plans an incident; it happens after those that were planned before for the same time.
+    pub(crate) fn plan(&mut self, at: Duration, incident: Incident) -> FaultId {
+        let id = self.next_id();
+        let place = self.events.partition_point(|planned| planned.at > at);
+        self.events.insert(place, Planned { id, at, incident });
+        id
+    }
+
+    /// Removes a fault or a planned incident. Returns `false` if there is none of this id.
+    pub(crate) fn remove(&mut self, id: FaultId) -> bool {
+        let before = self.windows.len() + self.events.len();
+        self.windows.retain(|active| active.id != id);
+        self.events.retain(|planned| planned.id != id);
+        self.windows.len() + self.events.len() < before
     }
 
     pub(crate) fn clear(&mut self) {
         self.windows.clear();
+    }
+
+    pub(crate) fn clear_plan(&mut self) {
+        self.events.clear();
+    }
+
+    /// Faults that have not ended.
+    pub(crate) fn lasting(&self, at: Duration) -> impl Iterator<Item = (FaultId, &Window)> {
+        let age = self.since_birth(at);
+        let lasts = move |window: &Window| age < window.until && window.times != Some(0);
+        self.windows
+            .iter()
+            .filter(move |active| lasts(&active.window))
+            .map(|active| (active.id, &active.window))
+    }
+
+    /// Planned incidents, the next one first.
+    pub(crate) fn planned(&self) -> impl Iterator<Item = (FaultId, Duration, &Incident)> {
+        self.events.iter().rev().map(|planned| (planned.id, planned.at, &planned.incident))
+    }
+
+    fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.windows.iter().map(|active| &active.window)
     }
 
     pub(crate) fn since_birth(&self, at: Duration) -> Duration {
@@ -300,16 +421,15 @@ impl Faults {
     /// Removes and returns the next incident, if it is due.
     pub(crate) fn due(&mut self, at: Duration) -> Option<Incident> {
         let age = self.since_birth(at);
-        self.events.pop_if(|(due, _)| *due <= age).map(|(_, incident)| incident)
+        self.events.pop_if(|planned| planned.at <= age).map(|planned| planned.incident)
     }
 
     /// Time of the next incident, or of the next start or end of a window.
     pub(crate) fn next_edge(&self, at: Duration) -> Option<Duration> {
         let age = self.since_birth(at);
-        let edges =
-            self.windows.iter().flat_map(|window| [window.from, window.until]).filter(|&edge| edge > age);
+        let edges = self.windows().flat_map(|window| [window.from, window.until]).filter(|&edge| edge > age);
         edges
-            .chain(self.events.last().map(|(due, _)| *due))
+            .chain(self.events.last().map(|planned| planned.at))
             .min()
             .and_then(|edge| self.born.checked_add(edge))
     }
@@ -317,7 +437,9 @@ impl Faults {
     /// Returns the first active fault that `matches`, and counts it.
     pub(crate) fn strike<T>(&mut self, at: Duration, matches: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         let age = self.since_birth(at);
-        for window in self.windows.iter_mut().filter(|window| window.covers(age)) {
+        for window in
+            self.windows.iter_mut().map(|active| &mut active.window).filter(|window| window.covers(age))
+        {
             if let Some(found) = matches(&window.fault) {
                 window.times = window.times.map(|left| left.saturating_sub(1));
                 return Some(found);
@@ -333,14 +455,14 @@ impl Faults {
     /// Whether `fault` is active. Does not count it.
     pub(crate) fn holds(&self, at: Duration, matches: impl Fn(&Fault) -> bool) -> bool {
         let age = self.since_birth(at);
-        self.windows.iter().any(|window| window.covers(age) && matches(&window.fault))
+        self.windows().any(|window| window.covers(age) && matches(&window.fault))
     }
 
     /// Delivery faults of `device`, collected in one pass because this runs for every message.
     pub(crate) fn of_delivery(&self, at: Duration, device: DeviceId) -> DeliveryFaults {
         let age = self.since_birth(at);
         let mut found = DeliveryFaults::default();
-        for window in self.windows.iter().filter(|window| window.covers(age)) {
+        for window in self.windows().filter(|window| window.covers(age)) {
             match &window.fault {
                 Fault::RaiseQos => found.raise_qos = true,
                 Fault::Duplicate => found.duplicate = true,
@@ -357,7 +479,7 @@ impl Faults {
     pub(crate) fn of_device(&self, at: Duration, device: DeviceId) -> DeviceFaults {
         let age = self.since_birth(at);
         let mut found = DeviceFaults::default();
-        for window in self.windows.iter().filter(|window| window.covers(age)) {
+        for window in self.windows().filter(|window| window.covers(age)) {
             let Fault::Device(whose, fault) = &window.fault else { continue };
             if whose.is_some_and(|whose| whose != device) {
                 continue;

@@ -12,6 +12,7 @@ use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
 use crate::device::parsed_command::ParsedCommand;
 use crate::fault::Incident;
+use crate::journal::EventKind;
 
 impl Cloud {
     /// Presses the buttons of a thermostat. Returns `false` if it does not exist, is locked, or has no power.
@@ -56,6 +57,8 @@ impl Cloud {
     }
 
     pub(crate) fn perform(&mut self, now: Now, incident: Incident) {
+        let device = incident.device();
+        self.journal.add(now, || EventKind::Incident { what: incident.summary(), device });
         match incident {
             Incident::CloseAll(closing) => {
                 self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));

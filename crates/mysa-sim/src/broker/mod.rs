@@ -10,13 +10,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_mqtt_codec::{ConnAck, ConnectRefusal, DecodeError, Delivery, Publish, Topic};
-use mysa_proto::DeviceId;
+use mysa_proto::{DeviceId, TopicKind};
 
+use crate::Now;
 use crate::auth::identity_pool::Reach;
 use crate::broker::connection::{Connection, InFlight};
 use crate::broker::subscriptions::{Absent, BACKLOG};
 use crate::device::Device;
 use crate::fault::{Closing, DeliveryFaults, Fault, Faults};
+use crate::journal::{EventKind, Journal, excerpt};
 use crate::spec::Rules;
 
 /// Instruction of the cloud for a connection.
@@ -105,9 +107,12 @@ const MAX_HELD: usize = 1 << 20;
 /// Arguments shared by the broker's handlers.
 pub(crate) struct Context<'a> {
     pub(crate) now: Duration,
+    /// The same moment by both clocks, for the journal.
+    pub(crate) at: Now,
     pub(crate) faults: &'a mut Faults,
     pub(crate) rules: &'a Rules,
     pub(crate) policy: Policy<'a>,
+    pub(crate) journal: &'a mut Journal,
 }
 
 impl Broker {
@@ -159,6 +164,10 @@ impl Broker {
         }
     }
 
+    pub(crate) fn connections(&self) -> impl Iterator<Item = (u64, &Connection)> {
+        self.connections.iter().map(|(conn, connection)| (*conn, connection))
+    }
+
     /// Client ids of the connections that have sent CONNECT.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (u64, &str)> {
         self.connections.iter().filter_map(|(conn, connection)| Some((*conn, connection.client.as_deref()?)))
@@ -172,11 +181,14 @@ impl Broker {
         self.connections.values().map(Connection::deadline).min()
     }
 
-    /// Removes a connection and keeps its session, if any, for this time.
-    pub(crate) fn forget(&mut self, conn: u64, until: Duration) {
-        if let Some(connection) = self.connections.remove(&conn) {
+    /// Removes a connection and keeps its session, if any, for this time. Returns `false` if there is none.
+    pub(crate) fn forget(&mut self, conn: u64, until: Duration) -> bool {
+        let connection = self.connections.remove(&conn);
+        let found = connection.is_some();
+        if let Some(connection) = connection {
             self.remember(connection, until);
         }
+        found
     }
 
     fn remember(&mut self, connection: Connection, until: Duration) {
@@ -217,7 +229,7 @@ impl Broker {
                     if let Err(closing) = self.handle_packet(cx, conn, &mut connection, packet) {
                         self.counts.closed += 1;
                         self.remember(connection, cx.now + cx.rules.session_life);
-                        self.output(cx, Output::Close { conn, closing });
+                        self.finish(cx, conn, closing);
                         return;
                     }
                 }
@@ -230,7 +242,7 @@ impl Broker {
                     }
                     self.counts.closed += 1;
                     self.remember(connection, cx.now + cx.rules.session_life);
-                    self.output(cx, Output::Close { conn, closing: Closing::Frame(None) });
+                    self.finish(cx, conn, Closing::Frame(None));
                     return;
                 }
             }
@@ -273,10 +285,27 @@ impl Broker {
     /// Sends a message to each client that is subscribed to its topic and permitted to receive it.
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>, topic: &str, payload: &[u8], at_least_once: bool) {
         let Some(own) = mysa_proto::Topic::parse(topic.as_bytes()) else { return };
+        let packets = self.deliver(cx, own, topic, payload, at_least_once);
+        // What a client published is in the journal already.
+        if packets > 0 || own.kind != TopicKind::In {
+            let message = || EventKind::Delivered { topic: topic.into(), payload: excerpt(payload), packets };
+            cx.journal.add(cx.at, message);
+        }
+    }
+
+    /// Returns the number of packets.
+    fn deliver(
+        &mut self,
+        cx: &mut Context<'_>,
+        own: mysa_proto::Topic,
+        topic: &str,
+        payload: &[u8],
+        at_least_once: bool,
+    ) -> usize {
         let DeliveryFaults { raise_qos: raise, duplicate, nothing } =
             cx.faults.of_delivery(cx.now, own.device);
         if nothing {
-            return;
+            return 0;
         }
         let copies = if duplicate { 2 } else { 1 };
         let mut sends = Vec::new();
@@ -312,12 +341,13 @@ impl Broker {
                 }
             }
         }
+        let packets = sends.len();
         for (conn, bytes) in sends {
             self.counts.delivered += 1;
             self.output(cx, Output::Send { conn, bytes });
         }
         if !(at_least_once || raise) {
-            return;
+            return packets;
         }
         self.absent.retain(|_, absent| cx.now < absent.until);
         for absent in self.absent.values_mut() {
@@ -330,6 +360,7 @@ impl Broker {
                 }
             }
         }
+        packets
     }
 
     fn resend(&mut self, cx: &mut Context<'_>, conn: u64) {
@@ -362,6 +393,12 @@ impl Broker {
 
     fn close(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing) {
         self.forget(conn, cx.now + cx.rules.session_life);
+        self.finish(cx, conn, closing);
+    }
+
+    /// Closes a connection that was removed.
+    fn finish(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing) {
+        cx.journal.add(cx.at, || EventKind::Closed { conn, by_broker: Some(closing) });
         self.output(cx, Output::Close { conn, closing });
     }
 

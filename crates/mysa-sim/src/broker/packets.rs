@@ -19,6 +19,7 @@ use super::{
 };
 use crate::auth::identity_pool::Reach;
 use crate::fault::{Closing, Fault};
+use crate::journal::{EventKind, excerpt};
 use crate::spec::Denial;
 
 impl Broker {
@@ -49,7 +50,18 @@ impl Broker {
             return Err(RULE);
         }
         match packet {
-            Inbound::Publish(publish) => self.take(cx, conn, connection, &publish),
+            Inbound::Publish(publish) => {
+                let before = self.published.len();
+                let result = self.take(cx, conn, connection, &publish);
+                let accepted = self.published.len() > before;
+                cx.journal.add(cx.at, || EventKind::Published {
+                    conn,
+                    topic: publish.topic.as_str().into(),
+                    payload: excerpt(publish.payload),
+                    accepted,
+                });
+                result
+            }
             Inbound::PubAck(id) => {
                 connection.in_flight.remove(&id);
                 Ok(())
@@ -159,6 +171,8 @@ impl Broker {
             _ => None,
         });
         self.counts.connects += 1;
+        let client = connection.client.as_deref().unwrap_or_default();
+        cx.journal.add(cx.at, || EventKind::Connected { conn, client: client.into() });
         self.send(cx, conn, &ConnAck::Accepted { session_present }.to_bytes());
         Ok(())
     }
@@ -252,6 +266,11 @@ impl Broker {
             let topic = mysa_proto::Topic::parse(filter.as_str().as_bytes());
             retained.extend(topic.filter(|topic| granted && topic.kind == TopicKind::Out));
         }
+        cx.journal.add(cx.at, || {
+            let filters = subscribe.filters().map(|(filter, _)| filter.as_str().into());
+            let granted = codes.iter().map(|&code| code != 0x80);
+            EventKind::Subscribed { conn, filters: filters.zip(granted).collect() }
+        });
         for topic in retained {
             let age = cx.faults.strike(cx.now, |fault| match fault {
                 Fault::Retained(age) => Some(*age),

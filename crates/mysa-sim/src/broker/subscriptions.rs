@@ -42,6 +42,10 @@ impl Subscriptions {
         self.wild.retain(|(known, _)| known != filter);
     }
 
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().chain(self.wild.iter().map(|(filter, _)| filter)).map(String::as_str)
+    }
+
     /// Whether the subscription to `topic`, if there is one, has QoS 1.
     pub(crate) fn wants(&self, topic: &str) -> Option<bool> {
         if let Some(&at_least_once) = self.exact.get(topic) {

@@ -41,6 +41,8 @@ pub(crate) struct Device {
     pub(crate) changes: VecDeque<Change>,
     /// When the timer of the thermostat is due in the cloud's agenda.
     pub(crate) due: core::time::Duration,
+    /// Number of its commands that the journal has seen.
+    pub(crate) journaled: u64,
     born: i64,
     history: i64,
 }
@@ -100,6 +102,7 @@ impl Device {
             desired_at: at,
             changes: VecDeque::new(),
             due: core::time::Duration::MAX,
+            journaled: 0,
             born: at,
             history: at - i64::from(history_days) * 86_400,
         };

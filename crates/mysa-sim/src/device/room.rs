@@ -126,6 +126,17 @@ impl Room {
         room
     }
 
+    /// Sets the temperature from the time of the last advance, °C.
+    pub(crate) const fn set_temperature(&mut self, celsius: f64) {
+        self.temperature = celsius;
+    }
+
+    /// Sets the climate from the time of the last advance.
+    pub(crate) const fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+        self.outside = (i64::MIN, 0.0);
+    }
+
     pub(crate) const fn drive(&self) -> Drive {
         self.drive
     }

@@ -1,0 +1,245 @@
+//! The journal: what happens in the cloud, for people and test programs to follow.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use mysa_proto::DeviceId;
+
+use crate::device::command_record::CommandRecord;
+use crate::fault::{Closing, FaultId};
+use crate::{Cloud, Now};
+
+/// Something that happened in the cloud.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// When it happened, by the cloud's clocks.
+    pub at: Now,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened in the cloud. Tokens, passwords and queries are left out.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// An HTTP request was handled.
+    Request {
+        /// Service, and action or method with path; ids are replaced by `{id}`.
+        route: String,
+        /// Path of the request, at most 200 bytes of it.
+        path: String,
+        /// Status of the answer; `None` if a fault gave none.
+        status: Option<u16>,
+    },
+    /// A WebSocket connection was accepted.
+    Opened {
+        /// Number of the connection.
+        conn: u64,
+        /// Account whose credentials signed the request.
+        account: String,
+    },
+    /// A WebSocket connection was refused.
+    UpgradeRefused {
+        /// Status of the answer; `None` if a fault gave none.
+        status: Option<u16>,
+    },
+    /// A client connected to the broker.
+    Connected {
+        /// Number of the connection.
+        conn: u64,
+        /// Its client id.
+        client: String,
+    },
+    /// A connection ended.
+    Closed {
+        /// Number of the connection.
+        conn: u64,
+        /// How the broker closed it; `None` if the client or the network did.
+        by_broker: Option<Closing>,
+    },
+    /// A client subscribed.
+    Subscribed {
+        /// Number of the connection.
+        conn: u64,
+        /// Each filter, and whether it was granted.
+        filters: Vec<(String, bool)>,
+    },
+    /// A client published a message.
+    Published {
+        /// Number of the connection.
+        conn: u64,
+        /// Topic.
+        topic: String,
+        /// Payload, at most 1024 bytes of it.
+        payload: Vec<u8>,
+        /// Whether the broker accepted it; a fault may have lost it, or the policy denied it.
+        accepted: bool,
+    },
+    /// A message reached subscribers.
+    Delivered {
+        /// Topic.
+        topic: String,
+        /// Payload, at most 1024 bytes of it.
+        payload: Vec<u8>,
+        /// Number of packets to clients.
+        packets: usize,
+    },
+    /// A thermostat applied or refused a command or a press of its buttons.
+    Command {
+        /// The thermostat.
+        device: DeviceId,
+        /// The command, its origin and its outcome.
+        record: CommandRecord,
+    },
+    /// A fault was started or planned while the cloud ran.
+    FaultAdded {
+        /// Its id.
+        id: FaultId,
+    },
+    /// A fault was ended by [`Cloud::end_fault`] or [`Cloud::end_faults`].
+    FaultEnded {
+        /// Its id.
+        id: FaultId,
+    },
+    /// An incident happened.
+    Incident {
+        /// What it is, such as `reboot` or `press 16 °C`.
+        what: String,
+        /// The thermostat that it happened to, if it is one.
+        device: Option<DeviceId>,
+    },
+    /// The temperature of a room was set.
+    RoomSet {
+        /// Its thermostat.
+        device: DeviceId,
+        /// The temperature, °C.
+        celsius: f64,
+    },
+    /// The weather of a home was changed.
+    WeatherSet {
+        /// Id of the home.
+        home: String,
+    },
+}
+
+/// Maximum number of events that wait to be polled; older ones are dropped.
+const CAPACITY: usize = 4_096;
+/// Maximum number of bytes of a payload in an event.
+const MAX_PAYLOAD: usize = 1_024;
+/// Maximum number of bytes of a path in an event.
+const MAX_PATH: usize = 200;
+
+/// Events that wait to be polled.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    is_on: bool,
+    events: VecDeque<Event>,
+    dropped: u64,
+}
+
+impl Journal {
+    /// Adds an event, which is made only while events are recorded.
+    pub(crate) fn add(&mut self, at: Now, kind: impl FnOnce() -> EventKind) {
+        if !self.is_on {
+            return;
+        }
+        if self.events.len() == CAPACITY {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
+        self.events.push_back(Event { at, kind: kind() });
+    }
+}
+
+/// The first bytes of a payload.
+pub(crate) fn excerpt(payload: &[u8]) -> Vec<u8> {
+    payload.get(..MAX_PAYLOAD).unwrap_or(payload).to_vec()
+}
+
+/// The start of a path.
+pub(crate) fn short_path(path: &str) -> String {
+    let mut end = path.len().min(MAX_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.get(..end).unwrap_or_default().into()
+}
+
+impl Cloud {
+    /// Starts or stops the recording of events. It is off at first. What was recorded remains to be polled.
+    ///
+    /// A caller that turns it on should call [`Cloud::poll_event`] after every call: at most 4096 events wait, and
+    /// older ones are dropped.
+    pub fn record_events(&mut self, on: bool) {
+        self.journal.is_on = on;
+        for device in &mut self.devices {
+            device.journaled = device.thermostat.record_count;
+        }
+    }
+
+    /// Returns the next recorded event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.journal.events.pop_front()
+    }
+
+    /// Number of events that were dropped because nobody polled them.
+    #[must_use]
+    pub const fn dropped_events(&self) -> u64 {
+        self.journal.dropped
+    }
+
+    /// Records the commands that a thermostat has handled since the last call.
+    pub(crate) fn journal_commands(&mut self, index: usize) {
+        let Some(device) = self.devices.get_mut(index) else { return };
+        let total = device.thermostat.record_count;
+        let fresh = usize::try_from(total.saturating_sub(device.journaled)).unwrap_or(usize::MAX);
+        device.journaled = total;
+        if !self.journal.is_on {
+            return;
+        }
+        let records = &device.thermostat.command_records;
+        for record in records.iter().skip(records.len().saturating_sub(fresh)) {
+            let command = || EventKind::Command { device: device.thermostat.id, record: record.clone() };
+            self.journal.add(record.at, command);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use mysa_proto::UnixTime;
+
+    use super::*;
+
+    const START: Now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+
+    #[test]
+    fn the_journal_keeps_the_newest_events_and_counts_the_others() {
+        let mut journal = Journal { is_on: true, ..Journal::default() };
+        for conn in 0..5_000 {
+            journal.add(START, || EventKind::Closed { conn, by_broker: None });
+        }
+        assert_eq!((journal.events.len(), journal.dropped), (CAPACITY, 5_000 - 4_096));
+        let first = &journal.events.front().unwrap().kind;
+        assert_eq!(*first, EventKind::Closed { conn: 904, by_broker: None });
+    }
+
+    #[test]
+    fn nothing_is_recorded_before_it_is_asked_for() {
+        let mut journal = Journal::default();
+        journal.add(START, || panic!("no event is made"));
+        assert!(journal.events.is_empty());
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let path = "/é".repeat(100);
+        assert_eq!(short_path(&path).len(), 199);
+        assert_eq!(excerpt(&[7; 3_000]).len(), 1_024);
+        assert_eq!(excerpt(b"{}"), b"{}");
+    }
+}

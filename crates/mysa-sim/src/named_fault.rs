@@ -1,0 +1,574 @@
+//! The faults of the simulated cloud by name.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use mysa_proto::DeviceId;
+
+use crate::cloud::Cloud;
+use crate::fault::{Closing, DeviceFault, Fault, FaultId, HttpFault, Incident, Window};
+use crate::spec::{CloudSpec, Rules};
+use crate::{Endpoint, Mode, Now};
+
+/// A fault with a name, for command lines and the control endpoint.
+#[derive(Debug)]
+pub struct NamedFault {
+    name: &'static str,
+    description: &'static str,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Lasts from its time on.
+    Lasting(fn() -> Fault),
+    /// Happens once, at its time.
+    Once(fn(&Affected) -> Vec<Incident>),
+    /// Lasts from the start of the cloud to its end.
+    Rule(fn(&mut Rules)),
+}
+
+/// The accounts and thermostats that an incident affects.
+#[derive(Debug)]
+struct Affected {
+    emails: Vec<String>,
+    devices: Vec<DeviceId>,
+}
+
+/// Why a fault cannot be started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidFault {
+    /// There is no fault of this name.
+    UnknownName,
+    /// There is no thermostat of this id.
+    UnknownDevice,
+    /// A time is not a number of seconds.
+    Time,
+    /// The end is not after the start.
+    End,
+    /// It happens once and has no end.
+    HappensOnce,
+    /// It lasts as long as the cloud and has no times.
+    LastsForever,
+    /// It does not affect single thermostats.
+    NotOfDevices,
+    /// The cloud has as many faults as it can hold.
+    TooMany,
+}
+
+impl fmt::Display for InvalidFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownName => "there is no fault of this name",
+            Self::UnknownDevice => "there is no thermostat of this id",
+            Self::Time => "expected times in seconds, as in cut@60 or offline@60-120",
+            Self::End => "expected an end after the start",
+            Self::HappensOnce => "it happens once; expected one time, as in cut@60",
+            Self::LastsForever => "it lasts from the start of the cloud to its end; expected no time",
+            Self::NotOfDevices => "it does not affect single thermostats; expected no device",
+            Self::TooMany => "too many faults; end some first",
+        })
+    }
+}
+
+impl core::error::Error for InvalidFault {}
+
+/// Maximum number of faults and planned incidents of a running cloud.
+const MAX_FAULTS: usize = 256;
+
+const DAY: i64 = 86_400;
+
+/// A fault of writes to the structured service.
+const fn of_writes(fault: HttpFault) -> Fault {
+    Fault::Http(Endpoint::StructuredWrite, fault)
+}
+
+/// A fault of the answer after a write was carried out.
+fn after_writes(fault: HttpFault) -> Fault {
+    of_writes(HttpFault::AfterServing(Box::new(fault)))
+}
+
+const fn lasting(name: &'static str, description: &'static str, fault: fn() -> Fault) -> NamedFault {
+    NamedFault { name, description, kind: Kind::Lasting(fault) }
+}
+
+const fn once(
+    name: &'static str,
+    description: &'static str,
+    incidents: fn(&Affected) -> Vec<Incident>,
+) -> NamedFault {
+    NamedFault { name, description, kind: Kind::Once(incidents) }
+}
+
+/// One incident for each thermostat.
+fn of_each_device(affected: &Affected, incident: impl Fn(DeviceId) -> Incident) -> Vec<Incident> {
+    affected.devices.iter().map(|&device| incident(device)).collect()
+}
+
+const ALL: &[NamedFault] = &[
+    lasting("sign-in-throttled", "the user pool answers TooManyRequestsException", || {
+        Fault::Http(Endpoint::UserPool, HttpFault::Exception("TooManyRequestsException".into()))
+    }),
+    lasting("user-pool-down", "the user pool answers 503", || {
+        Fault::Http(Endpoint::UserPool, HttpFault::Status(503))
+    }),
+    lasting("identity-pool-down", "the identity pool answers 503", || {
+        Fault::Http(Endpoint::IdentityPool, HttpFault::Status(503))
+    }),
+    lasting("rest-down", "the REST service answers 503", || {
+        Fault::Http(Endpoint::Rest, HttpFault::Status(503))
+    }),
+    lasting("rest-hang", "the REST service never answers", || Fault::Http(Endpoint::Rest, HttpFault::Hang)),
+    lasting("rest-throttled", "the REST service answers 429", || {
+        Fault::Http(Endpoint::Rest, HttpFault::Throttle(30))
+    }),
+    lasting("refresh-down", "token refresh is answered with 503", || {
+        Fault::Http(Endpoint::Refresh, HttpFault::Status(503))
+    }),
+    lasting("refresh-hang", "token refresh is never answered", || {
+        Fault::Http(Endpoint::Refresh, HttpFault::Hang)
+    }),
+    lasting("write-401", "writes to the structured service are answered with 401", || {
+        of_writes(HttpFault::Status(401))
+    }),
+    lasting("write-403", "writes to the structured service are answered with 403", || {
+        of_writes(HttpFault::Status(403))
+    }),
+    lasting("write-503", "writes to the structured service are answered with 503", || {
+        of_writes(HttpFault::Status(503))
+    }),
+    lasting("write-hang", "writes to the structured service are never answered, nor carried out", || {
+        of_writes(HttpFault::Hang)
+    }),
+    lasting(
+        "write-reset",
+        "the connection of a write to the structured service is reset; it is not carried out",
+        || of_writes(HttpFault::Reset),
+    ),
+    lasting(
+        "write-lost-answer",
+        "writes to the structured service are carried out and never answered",
+        || after_writes(HttpFault::Hang),
+    ),
+    lasting(
+        "write-reset-after",
+        "writes to the structured service are carried out, then the connection is reset",
+        || after_writes(HttpFault::Reset),
+    ),
+    lasting(
+        "write-503-after",
+        "writes to the structured service are carried out and answered with 503",
+        || after_writes(HttpFault::Status(503)),
+    ),
+    lasting("desired-only", "writes to the structured service are accepted and reach no thermostat", || {
+        Fault::DesiredOnly
+    }),
+    lasting("legacy-host-gone", "the older REST host answers 410", || {
+        Fault::Http(Endpoint::LegacyHost, HttpFault::Status(410))
+    }),
+    lasting("backend-host-gone", "the newer REST host answers 410", || {
+        Fault::Http(Endpoint::BackendHost, HttpFault::Status(410))
+    }),
+    lasting("date-behind", "the Date header of every host is a day behind", || {
+        Fault::DateShift(Endpoint::Any, -DAY)
+    }),
+    lasting("date-ahead", "the Date header of every host is nine hours ahead", || {
+        Fault::DateShift(Endpoint::Any, 9 * 3_600)
+    }),
+    lasting("date-behind-one-host", "the Date header of the older REST host is a day behind", || {
+        Fault::DateShift(Endpoint::LegacyHost, -DAY)
+    }),
+    lasting("date-ahead-one-host", "the Date header of the newer REST host is nine hours ahead", || {
+        Fault::DateShift(Endpoint::BackendHost, 9 * 3_600)
+    }),
+    lasting(
+        "cached",
+        "REST answers come from a cache, first made nine hours ago, with an Age header",
+        || Fault::Http(Endpoint::Rest, HttpFault::Cached(Duration::from_secs(9 * 3_600))),
+    ),
+    lasting("portal", "a captive portal answers everything with a page", || {
+        Fault::Http(Endpoint::Any, HttpFault::Html(200))
+    }),
+    lasting("http-reset", "every HTTP connection is reset", || Fault::Http(Endpoint::Any, HttpFault::Reset)),
+    lasting("freeze-states", "REST states stay as they were", || Fault::FreezeStates),
+    lasting("refuse-upgrade", "WebSocket upgrades are answered with 403", || Fault::RefuseUpgrade(403)),
+    lasting("upgrade-page", "WebSocket upgrades are answered with a proxy's page", || {
+        Fault::UpgradePage(200)
+    }),
+    lasting("broker-unavailable", "the broker answers CONNECT with 3, server unavailable", || {
+        Fault::RefuseConnect(3)
+    }),
+    lasting("slow-handshake", "TLS handshakes take eight seconds", || {
+        Fault::SlowHandshake(Duration::from_secs(8))
+    }),
+    lasting("hang-upgrade", "WebSocket upgrades are never answered", || Fault::HangUpgrade),
+    lasting("refuse-connect", "the broker answers CONNECT with 5, not authorized", || {
+        Fault::RefuseConnect(5)
+    }),
+    lasting("close-on-connect", "the broker ends a connection at its CONNECT, without a CONNACK", || {
+        Fault::CloseOnConnect(Closing::Cut)
+    }),
+    lasting("ignore-connect", "the broker never answers a CONNECT", || Fault::IgnoreConnect),
+    lasting("deny-publish", "the policy denies every publish, as that of the newer apps", || {
+        Fault::DenyPublish
+    }),
+    lasting("close-on-publish", "a client's first publish closes its connection", || {
+        Fault::CloseOnPublish(Closing::Cut)
+    }),
+    lasting("eat-publishes", "what clients publish vanishes", || Fault::EatPublishes),
+    lasting("eat-pubacks", "publishes arrive, their PUBACK does not", || Fault::EatPubacks),
+    lasting("eat-subacks", "subscriptions hold, their SUBACK does not arrive", || Fault::EatSubacks),
+    lasting("grant-first", "only the first filter of each SUBSCRIBE is granted", || Fault::GrantFirst(1)),
+    lasting("deliver-nothing", "subscriptions are granted, but no message is delivered", || {
+        Fault::DeliverNothing(None)
+    }),
+    lasting("retained-status", "each subscription is followed by a retained status of yesterday", || {
+        Fault::Retained(Some(Duration::from_secs(DAY.unsigned_abs())))
+    }),
+    lasting(
+        "retained-timeless",
+        "each subscription is followed by a retained status whose time is 0",
+        || Fault::Retained(None),
+    ),
+    lasting(
+        "drop-bursts",
+        "commands within 4 s of one to another thermostat are acknowledged and dropped",
+        || Fault::DropBursts(Duration::from_secs(4)),
+    ),
+    lasting("stop-reading", "the broker reads nothing that clients send", || Fault::StopReading),
+    lasting("eat-pings", "pings are not answered", || Fault::EatPings),
+    lasting("blackhole", "nothing the broker sends arrives", || Fault::BlackholeOut),
+    lasting("blackhole-in", "nothing that clients send arrives", || Fault::BlackholeIn),
+    lasting("raise-qos", "messages to clients that ask for QoS 1 have QoS 1", || Fault::RaiseQos),
+    lasting("duplicate", "every message comes twice", || Fault::Duplicate),
+    lasting("offline", "the thermostats have no Wi-Fi", || Fault::Device(None, DeviceFault::Offline)),
+    lasting("powerless", "the thermostats have no power", || Fault::Device(None, DeviceFault::Powerless)),
+    lasting("ignore-commands", "the thermostats ignore commands", || {
+        Fault::Device(None, DeviceFault::IgnoreCommands)
+    }),
+    lasting("ignore-live", "the thermostats ignore requests for live reporting", || {
+        Fault::Device(None, DeviceFault::IgnoreLive)
+    }),
+    lasting("delay-acks", "the thermostats' acknowledgements are ten seconds late", || {
+        Fault::Device(None, DeviceFault::DelayAcks(Duration::from_secs(10)))
+    }),
+    lasting("reorder", "commands and acknowledgements arrive out of order", || {
+        Fault::Device(None, DeviceFault::Reorder)
+    }),
+    lasting("refuse-commands", "the thermostats refuse commands", || {
+        Fault::Device(None, DeviceFault::Refuse)
+    }),
+    lasting("drop-acks", "the thermostats' acknowledgements are lost", || {
+        Fault::Device(None, DeviceFault::DropAcks)
+    }),
+    lasting("drop-statuses", "the thermostats' statuses are lost", || {
+        Fault::Device(None, DeviceFault::DropStatuses)
+    }),
+    lasting("ack-without-applying", "the thermostats acknowledge commands without applying them", || {
+        Fault::Device(None, DeviceFault::AckWithoutApplying)
+    }),
+    lasting("truncate", "statuses are cut short", || Fault::Device(None, DeviceFault::Truncate)),
+    lasting("clock-shift", "the thermostats' clocks are an hour ahead", || {
+        Fault::Device(None, DeviceFault::ClockShift(3_600))
+    }),
+    once("cut", "every connection is cut, once", |_| vec![Incident::CloseAll(Closing::Cut)]),
+    once("close", "every connection is closed with a close frame, once", |_| {
+        vec![Incident::CloseAll(Closing::Frame(Some(1_000)))]
+    }),
+    once("expire-tokens", "id and access tokens expire", |_| vec![Incident::ExpireTokens]),
+    once("expire-credentials", "AWS credentials expire", |_| vec![Incident::ExpireCredentials]),
+    once("revoke", "all tokens of all accounts become invalid", |affected| {
+        affected.emails.iter().cloned().map(Incident::RevokeTokens).collect()
+    }),
+    once("reboot", "every thermostat starts anew", |affected| of_each_device(affected, Incident::Reboot)),
+    once("press", "a person sets every thermostat to 16 degrees", |affected| {
+        of_each_device(affected, |id| Incident::Press(id, 16.0))
+    }),
+    once("press-off", "a person switches every thermostat off", |affected| {
+        of_each_device(affected, |id| Incident::PressMode(id, Mode::Off))
+    }),
+    once("schedule", "the schedule service sets every thermostat to 17 degrees", |affected| {
+        of_each_device(affected, |id| Incident::Schedule(id, 17.0, None))
+    }),
+    once("other-app", "another app sets every thermostat to 22 degrees", |affected| {
+        of_each_device(affected, |id| Incident::OtherApp(id, Some(22.0), None))
+    }),
+    NamedFault {
+        name: "rotate-tokens",
+        description: "each refresh replaces the refresh token",
+        kind: Kind::Rule(|rules| rules.rotation = true),
+    },
+];
+
+impl NamedFault {
+    /// All faults that have a name.
+    #[must_use]
+    pub const fn all() -> &'static [Self] {
+        ALL
+    }
+
+    /// The fault of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|fault| fault.name == name)
+    }
+
+    /// Its name, such as `drop-acks`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// One line about what it does.
+    #[must_use]
+    pub const fn description(&self) -> &'static str {
+        self.description
+    }
+
+    /// Whether it happens once, instead of lasting for a while.
+    #[must_use]
+    pub const fn happens_once(&self) -> bool {
+        matches!(self.kind, Kind::Once(_))
+    }
+
+    /// The window in which it applies, for one thermostat if `device` is given.
+    fn window(
+        &self,
+        fault: fn() -> Fault,
+        device: Option<DeviceId>,
+        from: Duration,
+        until: Duration,
+    ) -> Result<Window, InvalidFault> {
+        if until <= from {
+            return Err(InvalidFault::End);
+        }
+        let mut fault = fault();
+        match (&mut fault, device) {
+            (Fault::Device(whose, _) | Fault::DeliverNothing(whose), Some(_)) => *whose = device,
+            (_, Some(_)) => return Err(InvalidFault::NotOfDevices),
+            (_, None) => {}
+        }
+        Ok(Window { name: Some(self.name), ..Window::new(from, until, fault) })
+    }
+}
+
+impl CloudSpec {
+    /// Adds a fault by its name. Reads `NAME`, `NAME@FROM` and `NAME@FROM-UNTIL`, times in virtual seconds from the
+    /// start.
+    ///
+    /// # Errors
+    /// If there is no fault of this name, or its times are invalid.
+    pub fn add_named_fault(&mut self, text: &str) -> Result<(), InvalidFault> {
+        let (name, times) = text.split_once('@').map_or((text, None), |(name, times)| (name, Some(times)));
+        let found = NamedFault::find(name).ok_or(InvalidFault::UnknownName)?;
+        let (from, until) = match times.map(|times| times.split_once('-').unwrap_or((times, ""))) {
+            None => (Duration::ZERO, None),
+            Some((from, "")) if !text.ends_with('-') => (seconds(from)?, None),
+            Some((from, until)) => (seconds(from)?, Some(seconds(until)?)),
+        };
+        match found.kind {
+            Kind::Lasting(fault) => {
+                let window = found.window(fault, None, from, until.unwrap_or(Duration::MAX))?;
+                self.faults.windows.push(window);
+            }
+            Kind::Once(_) if until.is_some() => return Err(InvalidFault::HappensOnce),
+            Kind::Once(incidents) => {
+                let homes = self.accounts.iter().flat_map(|account| &account.homes);
+                let affected = Affected {
+                    devices: homes.flat_map(|home| &home.devices).map(|device| device.id).collect(),
+                    emails: self.accounts.iter().map(|account| account.email.clone()).collect(),
+                };
+                self.faults.events.extend(incidents(&affected).into_iter().map(|incident| (from, incident)));
+            }
+            Kind::Rule(_) if times.is_some() => return Err(InvalidFault::LastsForever),
+            Kind::Rule(change) => change(&mut self.rules),
+        }
+        Ok(())
+    }
+}
+
+impl Cloud {
+    /// Starts a fault by its name, or plans it. It affects one thermostat or all, from `delay` after now on, for the
+    /// time `lasts`; `None` means until it is ended.
+    ///
+    /// Returns the ids by which [`Cloud::end_fault`] ends it; none for an incident that happens at once.
+    ///
+    /// # Errors
+    /// If there is no such fault or thermostat, or the fault cannot have this time or affect a single thermostat.
+    pub fn start_named_fault(
+        &mut self,
+        now: Now,
+        name: &str,
+        device: Option<DeviceId>,
+        delay: Duration,
+        lasts: Option<Duration>,
+    ) -> Result<Vec<FaultId>, InvalidFault> {
+        self.advance(now);
+        let found = NamedFault::find(name).ok_or(InvalidFault::UnknownName)?;
+        if device.is_some_and(|device| !self.by_id.contains_key(&device)) {
+            return Err(InvalidFault::UnknownDevice);
+        }
+        let from = self.age().saturating_add(delay);
+        match found.kind {
+            Kind::Lasting(fault) => {
+                let until = lasts.map_or(Duration::MAX, |lasts| from.saturating_add(lasts));
+                let window = found.window(fault, device, from, until)?;
+                self.room_for_faults(1)?;
+                Ok(vec![self.start_fault(now, window)])
+            }
+            Kind::Once(_) if lasts.is_some() => Err(InvalidFault::HappensOnce),
+            Kind::Once(incidents) => {
+                let emails = self.pool.accounts.iter().map(|account| account.email.clone()).collect();
+                let devices = match device {
+                    Some(device) => vec![device],
+                    None => self.device_ids().collect(),
+                };
+                let incidents = incidents(&Affected { emails, devices });
+                let is_of_devices = incidents.iter().all(|incident| incident.device().is_some());
+                if device.is_some() && !is_of_devices {
+                    return Err(InvalidFault::NotOfDevices);
+                }
+                if delay.is_zero() {
+                    for incident in incidents {
+                        self.act(now, incident);
+                    }
+                    return Ok(Vec::new());
+                }
+                self.room_for_faults(incidents.len())?;
+                Ok(incidents.into_iter().map(|incident| self.plan_incident(from, incident)).collect())
+            }
+            Kind::Rule(_) if device.is_some() => Err(InvalidFault::NotOfDevices),
+            Kind::Rule(_) if !delay.is_zero() || lasts.is_some() => Err(InvalidFault::LastsForever),
+            Kind::Rule(change) => {
+                change(&mut self.rules);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn room_for_faults(&self, more: usize) -> Result<(), InvalidFault> {
+        let held = self.faults().count() + self.planned_incidents().count();
+        if held + more > MAX_FAULTS { Err(InvalidFault::TooMany) } else { Ok(()) }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, InvalidFault> {
+    let parsed = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    parsed.ok_or(InvalidFault::Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use mysa_proto::UnixTime;
+
+    use super::*;
+
+    const START: Now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+
+    fn read(texts: &[&str]) -> Result<CloudSpec, InvalidFault> {
+        let mut spec = CloudSpec::demo();
+        texts.iter().try_for_each(|text| spec.add_named_fault(text))?;
+        Ok(spec)
+    }
+
+    #[test]
+    fn faults_have_times() {
+        let spec = read(&["offline@5-7.5", "cut@3", "deny-publish", "reboot@9", "rotate-tokens"]).unwrap();
+        let spans: Vec<_> = spec.faults.windows.iter().map(|window| (window.from, window.until)).collect();
+        assert_eq!(
+            spans,
+            [(Duration::from_secs(5), Duration::from_millis(7_500)), (Duration::ZERO, Duration::MAX)]
+        );
+        assert_eq!(spec.faults.events.len(), 6, "a cut, and a reboot for each thermostat");
+        assert!(spec.rules.rotation);
+    }
+
+    #[test]
+    fn what_is_no_fault_is_refused() {
+        for (text, why) in [
+            ("rain", InvalidFault::UnknownName),
+            ("", InvalidFault::UnknownName),
+            ("cut@x", InvalidFault::Time),
+            ("offline@-3", InvalidFault::Time),
+            ("offline@5-", InvalidFault::Time),
+            ("offline@5-3", InvalidFault::End),
+            ("cut@1-2", InvalidFault::HappensOnce),
+            ("rotate-tokens@5", InvalidFault::LastsForever),
+        ] {
+            assert_eq!(read(&[text]).unwrap_err(), why, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_used_once_and_works() {
+        let unique: BTreeSet<&str> = NamedFault::all().iter().map(NamedFault::name).collect();
+        assert_eq!(unique.len(), NamedFault::all().len());
+        for name in unique {
+            let spec = read(&[name]).unwrap();
+            let does_something = !spec.faults.windows.is_empty() || !spec.faults.events.is_empty();
+            assert!(does_something || spec.rules.rotation, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_a_running_cloud_starts_now_and_can_be_for_one_thermostat() {
+        let mut cloud = Cloud::new(CloudSpec::demo(), 1, START);
+        let now = START.at(Duration::from_secs(100));
+        let id = DeviceId::new("a0b1c2d3e4f5").unwrap();
+        let minute = Duration::from_secs(60);
+        let ids = cloud.start_named_fault(now, "drop-acks", Some(id), minute, Some(minute)).unwrap();
+        let (found, window) = cloud.faults().next().unwrap();
+        assert_eq!((ids.as_slice(), window.name), ([found].as_slice(), Some("drop-acks")));
+        assert_eq!((window.from, window.until), (Duration::from_secs(160), Duration::from_secs(220)));
+        assert_eq!(window.fault, Fault::Device(Some(id), DeviceFault::DropAcks));
+        assert!(cloud.end_fault(now, found));
+        assert!(!cloud.end_fault(now, found), "it has ended");
+
+        let before = cloud.truth(id).unwrap().commands;
+        assert_eq!(cloud.start_named_fault(now, "press", Some(id), Duration::ZERO, None).unwrap(), []);
+        assert_eq!(cloud.truth(id).unwrap().setpoint.as_degrees(), 16.0);
+        assert_eq!(cloud.truth(id).unwrap().commands, before + 1);
+        let planned = cloud.start_named_fault(now, "reboot", None, minute, None).unwrap();
+        assert_eq!((planned.len(), cloud.planned_incidents().count()), (5, 5));
+        assert!(cloud.end_fault(now, planned[0]));
+        cloud.handle_timeout(START.at(Duration::from_secs(200)));
+        let boots = cloud.device_ids().filter(|&id| cloud.truth(id).unwrap().boots == 2).count();
+        assert_eq!(boots, 4, "the first was taken from the plan");
+    }
+
+    #[test]
+    fn a_fault_that_cannot_be_so_is_refused() {
+        let mut cloud = Cloud::new(CloudSpec::demo(), 1, START);
+        let id = DeviceId::new("a0b1c2d3e4f5");
+        let minute = Duration::from_secs(60);
+        let zero = Duration::ZERO;
+        for (name, device, delay, lasts, why) in [
+            ("rain", None, zero, None, InvalidFault::UnknownName),
+            ("offline", DeviceId::new("ffffffffffff"), zero, None, InvalidFault::UnknownDevice),
+            ("offline", id, zero, Some(zero), InvalidFault::End),
+            ("rest-down", id, zero, None, InvalidFault::NotOfDevices),
+            ("cut", id, zero, None, InvalidFault::NotOfDevices),
+            ("cut", None, zero, Some(minute), InvalidFault::HappensOnce),
+            ("rotate-tokens", None, minute, None, InvalidFault::LastsForever),
+        ] {
+            assert_eq!(
+                cloud.start_named_fault(START, name, device, delay, lasts).unwrap_err(),
+                why,
+                "{name}"
+            );
+        }
+        assert_eq!((cloud.faults().count(), cloud.planned_incidents().count()), (0, 0));
+        for _ in 0..MAX_FAULTS {
+            cloud.start_named_fault(START, "rest-down", None, zero, None).unwrap();
+        }
+        let more = cloud.start_named_fault(START, "rest-down", None, zero, None);
+        assert_eq!(more, Err(InvalidFault::TooMany));
+    }
+}

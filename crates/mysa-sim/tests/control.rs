@@ -1,0 +1,233 @@
+//! What a person at the simulator sees and changes.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_proto::Celsius;
+use mysa_sim::{
+    Button, Closing, CloudSpec, DeviceFault, Event, EventKind, Fault, Incident, InvalidChange, Mode, Origin,
+    Weather, Window,
+};
+use rig::*;
+use serde_json::json;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn events(rig: &mut Rig) -> Vec<Event> {
+    std::iter::from_fn(|| rig.cloud.poll_event()).collect()
+}
+
+#[test]
+fn a_cold_room_makes_the_heater_run_and_a_warm_one_stops_it() {
+    let mut rig = Rig::demo();
+    let kitchen = id("f6");
+    for (celsius, heating) in [(5.0, true), (30.0, false)] {
+        rig.cloud.set_room(at(rig.now), kitchen, celsius).unwrap();
+        assert_eq!(rig.cloud.truth(kitchen).unwrap().room, celsius);
+        rig.pass(120 * SECOND);
+        let truth = rig.cloud.truth(kitchen).unwrap();
+        assert_eq!(truth.heating, heating, "{truth:?}");
+        assert!((truth.room - celsius).abs() < 1.5, "{truth:?}");
+    }
+}
+
+#[test]
+fn weather_changes_from_now_on_and_for_one_home() {
+    let mut rig = Rig::demo();
+    let home = rig.cloud.homes().next().unwrap();
+    let arctic = Weather { mean: -40.0, season: 0.0, day: 0.0, unrest: 0.0 };
+    rig.cloud.set_weather(at(rig.now), &home.id, arctic).unwrap();
+    let home = rig.cloud.homes().next().unwrap();
+    assert_eq!((home.outdoors, home.weather, home.devices.len()), (-40.0, arctic, 5));
+    let living = rig.cloud.truth(id("f5")).unwrap();
+    assert_eq!(living.outdoors, -40.0);
+    rig.pass(8 * 3_600 * SECOND);
+    let after = rig.cloud.truth(id("f5")).unwrap();
+    assert!(after.room < living.room - 5.0, "1500 W are not enough at -40 °C: {after:?}");
+}
+
+#[test]
+fn a_person_at_the_thermostat_is_bound_by_its_range_and_its_lock() {
+    let mut rig = Rig::demo();
+    let (kitchen, office) = (id("f6"), id("f9"));
+    let now = at(rig.now);
+    let degrees = |celsius| Celsius::from_degrees(celsius);
+    rig.cloud.turn(now, kitchen, degrees(21.5), Some(Mode::Heat)).unwrap();
+    assert_eq!(rig.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 21.5);
+    let record = rig.cloud.command_records(kitchen).last().unwrap();
+    assert_eq!((record.origin, record.applied), (Origin::Button, true));
+    rig.cloud.press_button(now, kitchen, Button::Down).unwrap();
+    assert_eq!(rig.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 21.0);
+    rig.cloud.turn(now, kitchen, degrees(30.0), None).unwrap();
+    rig.cloud.press_button(now, kitchen, Button::Up).unwrap();
+    assert_eq!(rig.cloud.held(kitchen).unwrap().setpoint.as_degrees(), 30.0, "the end of its range");
+
+    let refused = [
+        (kitchen, degrees(31.0), None, InvalidChange::Setpoint),
+        (office, degrees(21.5), None, InvalidChange::Setpoint),
+        (kitchen, None, Some(Mode::Cool), InvalidChange::Mode),
+        (id("00"), degrees(20.0), None, InvalidChange::UnknownDevice),
+    ];
+    for (device, setpoint, mode, why) in refused {
+        assert_eq!(rig.cloud.turn(now, device, setpoint, mode), Err(why));
+    }
+    rig.cloud.start_fault(now, Window::new(Duration::ZERO, Duration::MAX, powerless()));
+    assert_eq!(rig.cloud.turn(now, kitchen, degrees(20.0), None), Err(InvalidChange::Unresponsive));
+}
+
+fn powerless() -> Fault {
+    Fault::Device(Some(id("f6")), DeviceFault::Powerless)
+}
+
+#[test]
+fn values_that_no_room_has_are_refused() {
+    let mut rig = Rig::demo();
+    let now = at(rig.now);
+    let home = rig.cloud.homes().next().unwrap().id;
+    for celsius in [f64::NAN, f64::INFINITY, -60.5, 61.0] {
+        assert_eq!(rig.cloud.set_room(now, id("f5"), celsius), Err(InvalidChange::Temperature));
+        let weather = Weather { day: celsius, ..Weather::default() };
+        assert_eq!(rig.cloud.set_weather(now, &home, weather), Err(InvalidChange::Weather));
+    }
+    assert_eq!(rig.cloud.set_room(now, id("00"), 20.0), Err(InvalidChange::UnknownDevice));
+    assert_eq!(rig.cloud.set_weather(now, "x", Weather::default()), Err(InvalidChange::UnknownHome));
+}
+
+#[test]
+fn a_started_fault_applies_at_once_and_ends_when_it_is_ended() {
+    let mut rig = Rig::demo();
+    let kitchen = id("f6");
+    let fault = rig.cloud.start_fault(at(rig.now), Window::new(Duration::ZERO, Duration::MAX, powerless()));
+    assert!(!rig.cloud.place(kitchen).unwrap().online);
+    assert_eq!(rig.cloud.truth(kitchen).unwrap().watts, 0.0, "no power");
+    assert!(rig.cloud.end_fault(at(rig.now), fault));
+    rig.pass(10 * SECOND);
+    let truth = rig.cloud.truth(kitchen).unwrap();
+    assert!(rig.cloud.place(kitchen).unwrap().online && truth.boots == 2, "{truth:?}");
+
+    rig.cloud.start_fault(at(rig.now), Window::new(Duration::ZERO, Duration::MAX, powerless()));
+    rig.cloud.plan_incident(rig.cloud.age() + SECOND, Incident::Press(id("f5"), 16.0));
+    rig.cloud.end_faults(at(rig.now));
+    rig.pass(10 * SECOND);
+    assert_eq!((rig.cloud.faults().count(), rig.cloud.planned_incidents().count()), (0, 0));
+    assert_eq!(rig.cloud.held(id("f5")).unwrap().setpoint.as_degrees(), 20.5, "nobody pressed");
+}
+
+#[test]
+fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
+    let mut rig = Rig::demo();
+    rig.cloud.record_events(true);
+    rig.connect(1);
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out", "/v1/dev/ffffffffffff/out"]);
+    rig.command(1, id("f6"), 4, 9, &json!({ "tm": -1, "sp": 21.5 }));
+    rig.pass(2 * SECOND);
+    rig.cloud.act(at(rig.now), Incident::CloseAll(Closing::Cut));
+    let all = events(&mut rig);
+    assert!(all.windows(2).all(|pair| pair[0].at.mono <= pair[1].at.mono), "in the order of time");
+    let kinds: Vec<EventKind> = all.into_iter().map(|event| event.kind).collect();
+    let route = |route: &str| {
+        kinds.iter().any(
+            |kind| matches!(kind, EventKind::Request { route: known, status: Some(200), .. } if known == route),
+        )
+    };
+    assert!(route("user-pool InitiateAuth") && route("identity-pool GetId"), "{kinds:?}");
+    let account = CloudSpec::DEMO_EMAIL.to_owned();
+    assert!(kinds.contains(&EventKind::Opened { conn: 1, account }));
+    assert!(kinds.contains(&EventKind::Connected { conn: 1, client: "client-1".into() }));
+    let filters =
+        vec![("/v1/dev/a0b1c2d3e4f6/out".to_owned(), true), ("/v1/dev/ffffffffffff/out".to_owned(), false)];
+    assert!(kinds.contains(&EventKind::Subscribed { conn: 1, filters }));
+    let published = kinds.iter().find_map(|kind| match kind {
+        EventKind::Published { topic, accepted, payload, .. } => Some((topic, *accepted, payload)),
+        _ => None,
+    });
+    let (topic, accepted, payload) = published.unwrap();
+    assert_eq!((topic.as_str(), accepted), ("/v1/dev/a0b1c2d3e4f6/in", true));
+    assert!(String::from_utf8_lossy(payload).contains("\"sp\":21.5"));
+    let record = kinds.iter().find_map(|kind| match kind {
+        EventKind::Command { device, record } if *device == id("f6") => Some(record),
+        _ => None,
+    });
+    let record = record.unwrap();
+    assert_eq!((record.origin, record.applied, record.request), (Origin::Mqtt { conn: 1 }, true, Some(9)));
+    let delivered = kinds.iter().any(|kind| {
+        matches!(kind, EventKind::Delivered { topic, packets: 1, .. } if topic == "/v1/dev/a0b1c2d3e4f6/out")
+    });
+    assert!(delivered, "the acknowledgement");
+    assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker: Some(Closing::Cut) }));
+    let printed = format!("{kinds:?}");
+    assert!(!printed.contains(CloudSpec::DEMO_PASSWORD) && !printed.contains("X-Amz-Signature"));
+}
+
+#[test]
+fn a_client_that_goes_and_a_denied_publish_are_in_the_journal() {
+    let mut rig = Rig::demo();
+    rig.connect(1);
+    rig.cloud.record_events(true);
+    rig.publish(1, "/v1/dev/ffffffffffff/in", b"{}");
+    let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
+    let denied = |kind: &EventKind| matches!(kind, EventKind::Published { accepted: false, .. });
+    assert!(kinds.iter().any(denied), "{kinds:?}");
+    assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker: Some(Closing::Frame(None)) }));
+    rig.pass(2 * SECOND);
+    rig.connect(2);
+    events(&mut rig);
+    rig.cloud.handle_ws_closed(at(rig.now), 2);
+    rig.cloud.handle_ws_closed(at(rig.now), 2);
+    let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Closed { conn: 2, by_broker: None }], "once");
+}
+
+#[test]
+fn nothing_is_recorded_while_it_is_off() {
+    let mut rig = Rig::demo();
+    rig.connect(1);
+    rig.cloud.press_button(at(rig.now), id("f6"), Button::Up).unwrap();
+    assert_eq!(events(&mut rig), []);
+    rig.cloud.record_events(true);
+    rig.cloud.set_room(at(rig.now), id("f6"), 20.0).unwrap();
+    let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::RoomSet { device: id("f6"), celsius: 20.0 }], "no older command");
+}
+
+#[test]
+fn requests_are_counted_by_route_without_ids() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    rig.get(&tokens, "/devices/a0b1c2d3e4f5");
+    rig.get(&tokens, "/devices/a0b1c2d3e4f6");
+    rig.get(&tokens, "/devices");
+    let counts: Vec<(&str, u64)> = rig.cloud.routes().collect();
+    assert_eq!(
+        counts,
+        [
+            ("backend GET /devices", 1),
+            ("backend GET /devices/{id}", 2),
+            ("user-pool InitiateAuth", 1),
+            ("user-pool RespondToAuthChallenge", 1)
+        ]
+    );
+    for number in 0..1_000 {
+        rig.http(BACKEND, "GET", &format!("/x{number}"), &[], "");
+    }
+    assert!(rig.cloud.routes().count() <= 257);
+    assert_eq!(rig.cloud.routes().map(|(_, count)| count).sum::<u64>(), rig.cloud.counters().http_requests);
+}
+
+#[test]
+fn connections_and_places_are_listed() {
+    let mut rig = Rig::demo();
+    rig.connect(1);
+    rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
+    let connection = rig.cloud.connections().next().unwrap();
+    assert_eq!((connection.conn, connection.client.as_deref()), (1, Some("client-1")));
+    assert_eq!((connection.account.as_str(), connection.in_flight), (CloudSpec::DEMO_EMAIL, 0));
+    assert_eq!(connection.filters, ["/v1/dev/a0b1c2d3e4f6/out"]);
+    let place = rig.cloud.place(id("f6")).unwrap();
+    assert_eq!((place.name.as_str(), place.model.as_str(), place.online), ("Kitchen", "BB-V2-0", true));
+    assert_eq!(place.home, rig.cloud.homes().next().unwrap().id);
+    let account = rig.cloud.accounts().next().unwrap();
+    assert_eq!(account.email, CloudSpec::DEMO_EMAIL);
+}
