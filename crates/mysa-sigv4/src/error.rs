@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::MAX_EXPIRES;
 
-/// Reason why a presigned request is rejected. Always the client's fault; AWS answers all of them by 403.
+/// Reason why a signed request is rejected. Always the client's fault; AWS answers all of them by 403.
 ///
 /// Checks run in this order: syntax, scope, time, key, signature, token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -22,15 +22,22 @@ pub enum VerifyError {
     DuplicateParameter,
     /// A required parameter is absent.
     MissingParameter(&'static str),
-    /// `X-Amz-Algorithm` is not `AWS4-HMAC-SHA256`.
+    /// A required header is absent.
+    MissingHeader(&'static str),
+    /// A header occurs twice that may occur once.
+    DuplicateHeader(&'static str),
+    /// `Authorization` is not `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`.
+    Authorization,
+    /// The algorithm is not `AWS4-HMAC-SHA256`.
     Algorithm,
-    /// `X-Amz-Credential` is not `key/date/region/service/aws4_request`.
+    /// The credential is not `key/date/region/service/aws4_request`.
     CredentialScope,
     /// `X-Amz-Date` does not have the form `YYYYMMDDTHHMMSSZ`, or is not a valid time.
     Date,
     /// `X-Amz-Date` and the date in the scope differ.
     DateMismatch,
-    /// `X-Amz-SignedHeaders` lacks `host`, is not in canonical form, or names a header that was not sent.
+    /// The list of signed headers lacks `host`, is not in canonical form, or names a header that was not sent; or an
+    /// `x-amz-` header was sent and is not signed.
     SignedHeaders,
     /// `X-Amz-Expires` is not a whole number of seconds from 1 to 604800.
     Expires,
@@ -42,7 +49,7 @@ pub enum VerifyError {
     Service,
     /// Signed further in the future than the allowed clock skew.
     NotYetValid,
-    /// The URL has expired.
+    /// The URL, or the signature in a header, has expired.
     Expired,
     /// The access key id is unknown.
     UnknownAccessKey,
@@ -71,6 +78,9 @@ impl VerifyError {
             Self::Encoding => "malformed-encoding",
             Self::DuplicateParameter => "duplicate-parameter",
             Self::MissingParameter(_) => "missing-parameter",
+            Self::MissingHeader(_) => "missing-header",
+            Self::DuplicateHeader(_) => "duplicate-header",
+            Self::Authorization => "bad-authorization",
             Self::Algorithm => "bad-algorithm",
             Self::CredentialScope => "bad-credential-scope",
             Self::Date => "bad-date",
@@ -102,17 +112,22 @@ impl fmt::Display for VerifyError {
             Self::Encoding => "a percent sign is not followed by two hexadecimal digits",
             Self::DuplicateParameter => "a query parameter occurs twice",
             Self::MissingParameter(name) => return write!(f, "the query lacks {name}"),
+            Self::MissingHeader(name) => return write!(f, "the request lacks the header {name}"),
+            Self::DuplicateHeader(name) => return write!(f, "the header {name} occurs twice"),
+            Self::Authorization => {
+                "the authorization header is not AWS4-HMAC-SHA256 Credential=.., SignedHeaders=.., Signature=.."
+            }
             Self::Algorithm => "the algorithm is not AWS4-HMAC-SHA256",
             Self::CredentialScope => "the credential is not key/date/region/service/aws4_request",
             Self::Date => "the date is not a valid time of the form YYYYMMDDTHHMMSSZ",
             Self::DateMismatch => "the date differs from the date in the scope",
-            Self::SignedHeaders => "the signed headers lack host, are not canonical, or were not all sent",
+            Self::SignedHeaders => "the signed headers lack host or an x-amz header, are not canonical, or were not all sent",
             Self::Expires => "the lifetime is not a whole number of seconds from 1 to 604800",
             Self::Host => "the request does not have exactly one host header",
             Self::Region => "the region in the scope is not the expected one",
             Self::Service => "the service in the scope is not the expected one",
             Self::NotYetValid => "signed in the future: check the client's clock",
-            Self::Expired => "the URL has expired: sign a new one, or check the client's clock",
+            Self::Expired => "the signature has expired: sign again, or check the client's clock",
             Self::UnknownAccessKey => "the access key id is unknown",
             Self::Signature => "the signature does not match this request",
             Self::TokenWasSigned => "the session token was signed, but must be appended after signing",
@@ -157,6 +172,45 @@ impl fmt::Display for PresignError {
 }
 
 impl core::error::Error for PresignError {}
+
+/// Reason why a request cannot be signed by headers. Always the caller's mistake: a retry does not help.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum SignError {
+    /// The year, in UTC, is not from 0 to 9999.
+    Date,
+    /// The path does not begin with `/`, or contains what signers and servers normalise differently: bytes outside
+    /// `A-Za-z0-9-_.~/`, empty segments, `.` or `..`.
+    Path,
+    /// A percent sign in the query is not followed by two hexadecimal digits.
+    Query,
+    /// Region or service is empty, or contains a slash or a control character.
+    Scope,
+    /// There is not exactly one `host` header, a name is not in lower case or is one that the signer adds, or a value
+    /// contains a control character.
+    Headers,
+    /// Access key id or session token contains a character that a header cannot carry.
+    Credentials,
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Date => "invalid date: expected a year from 0 to 9999",
+            Self::Path => "invalid path: expected / and segments of A-Z a-z 0-9 - _ . ~",
+            Self::Query => "invalid query: a percent sign is not followed by two hexadecimal digits",
+            Self::Scope => "region or service is empty, or contains a slash or a control character",
+            Self::Headers => {
+                "invalid headers: expected one host, names in lower case, and values without control characters"
+            }
+            Self::Credentials => {
+                "invalid credentials: key id or session token has a character that a header cannot carry"
+            }
+        })
+    }
+}
+
+impl core::error::Error for SignError {}
 
 /// Reason why a text is not a presigned URL.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

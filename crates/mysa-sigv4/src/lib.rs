@@ -1,4 +1,5 @@
-//! Presigned `wss://` URLs for AWS IoT Core, and a verifier for them. No I/O, no clock.
+//! AWS Signature Version 4: presigned `wss://` URLs for AWS IoT Core, signed headers, and verifiers for both. No I/O, no
+//! clock.
 //!
 //! A browser cannot add headers to a WebSocket upgrade, so AWS accepts the signature in the query: Signature Version 4
 //! ([SigV4](https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html)), query form, service
@@ -27,6 +28,9 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! Services whose requests have headers are signed by [`HeaderSigner`], the general rule of SigV4: its example asks the
+//! control plane of AWS IoT. [`HeaderVerifier`] is the other side.
+//!
 //! AWS IoT accepts a URL for about five minutes, whatever lifetime it states: sign a new one for every connection attempt.
 //! [`CachedPresigner`] makes that cheap. Fetching credentials, connecting and retrying are the caller's tasks.
 
@@ -44,17 +48,21 @@ mod error;
 mod percent;
 mod presign;
 mod secret;
+mod sign;
 mod signing_key;
 mod url;
 mod verify;
+mod verify_headers;
 
 pub use authority::Authority;
 pub use cached::CachedPresigner;
 pub use credentials::Credentials;
-pub use error::{InvalidAuthority, PresignError, UrlError, VerifyError};
+pub use error::{InvalidAuthority, PresignError, SignError, UrlError, VerifyError};
 pub use presign::{Explanation, MAX_EXPIRES, Method, Presigner, TokenRule};
+pub use sign::{HeaderSigner, SignedHeaders};
 pub use url::{DEFAULT_VALIDITY, Inspection, PresignedUrl};
 pub use verify::{MAX_TARGET_LEN, Request, Verified, Verifier};
+pub use verify_headers::HeaderVerifier;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,10 +4,11 @@ use core::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
+use crate::canonical::string_to_sign;
 use crate::date::AmzDate;
 use crate::percent;
 use crate::secret::Secret;
-use crate::signing_key::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, update_all};
+use crate::signing_key::{EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR, update_all};
 use crate::{Authority, CachedPresigner, Credentials, PresignError, PresignedUrl};
 
 /// Longest lifetime in `X-Amz-Expires`, in seconds: seven days (AWS, "Authenticating requests: using query parameters").
@@ -222,20 +223,7 @@ impl Presigner {
     }
 
     fn string_to_sign<'a>(&'a self, date: &'a AmzDate, hash: &'a str) -> [&'a str; 12] {
-        [
-            ALGORITHM,
-            "\n",
-            date.as_str(),
-            "\n",
-            date.day(),
-            "/",
-            &self.region,
-            "/",
-            &self.service,
-            "/",
-            "aws4_request\n",
-            hash,
-        ]
+        string_to_sign(date, &self.region, &self.service, hash)
     }
 }
 
@@ -305,7 +293,7 @@ pub(crate) const TAIL_LEN: usize =
 
 /// True if every service canonicalises the path to itself. Some services of SigV4 normalise paths and encode them twice,
 /// others do not.
-fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let mut segments = rest.split('/').peekable();
     while let Some(segment) = segments.next() {
@@ -320,6 +308,6 @@ fn is_plain_path(path: &str) -> bool {
     true
 }
 
-fn is_scope_part(part: &str) -> bool {
+pub(crate) fn is_scope_part(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|c| c != '/' && !c.is_control())
 }

@@ -86,7 +86,7 @@ impl PresignedUrl {
             return Err(UrlError::Query(VerifyError::Encoding));
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let query = Query::parse(query)?;
+        let query = Query::parse_unique(query)?;
         let stated = PresignedQuery::read(&query)?;
         let validity = stated.expires.map_or(DEFAULT_VALIDITY, |seconds| Duration::seconds(seconds.into()));
         Ok(Inspection {

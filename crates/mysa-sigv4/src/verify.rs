@@ -5,8 +5,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::canonical::{PresignedQuery, Query, TOKEN};
-use crate::signing_key::{ALGORITHM, EMPTY_PAYLOAD, Hex, SigningKey, TERMINATOR};
+use crate::canonical::{self, CanonicalRequest, PresignedQuery, Query, TOKEN};
+use crate::signing_key::{EMPTY_PAYLOAD, Hex, SigningKey};
 use crate::{Credentials, DEFAULT_VALIDITY, Explanation, Method, TokenRule, VerifyError};
 
 /// Longest accepted request target in bytes. AWS's session tokens are 1 to 2 KB long.
@@ -193,7 +193,7 @@ impl Verifier {
         if path != self.path {
             return Err(VerifyError::Path);
         }
-        let query = Query::parse(query)?;
+        let query = Query::parse_unique(query)?;
         let stated = PresignedQuery::read(&query)?;
         let sent =
             |name: &str| request.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name)).count();
@@ -212,59 +212,21 @@ impl Verifier {
         query: &Query,
         stated: &PresignedQuery,
         rule: TokenRule,
-        mut push: impl FnMut(&str),
+        push: impl FnMut(&str),
     ) {
-        for piece in [self.method.as_str(), "\n", &self.path, "\n"] {
-            push(piece);
-        }
-        query.canonical(rule == TokenRule::Signed, &mut push);
-        push("\n");
-        for name in stated.signed_headers.split(';') {
-            push(name);
-            let mut before = ":";
-            for (_, value) in request.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name)) {
-                push(before);
-                push_header_value(name, value, &mut push);
-                before = ",";
-            }
-            push("\n");
-        }
-        for piece in ["\n", &stated.signed_headers, "\n", EMPTY_PAYLOAD] {
-            push(piece);
-        }
+        let canonical = CanonicalRequest {
+            method: self.method.as_str(),
+            path: &self.path,
+            query,
+            with_token: rule == TokenRule::Signed,
+            headers: request.headers,
+            signed_headers: &stated.signed_headers,
+            payload: EMPTY_PAYLOAD,
+        };
+        canonical.write(push);
     }
 }
 
-/// Trims the value and collapses whitespace, as SigV4 requires; lower-cases the host, which clients sign in lower case
-/// however they send it.
-fn push_header_value(name: &str, value: &str, push: &mut impl FnMut(&str)) {
-    let mut before = "";
-    for word in value.split_ascii_whitespace() {
-        push(before);
-        if name == "host" {
-            push(&word.to_ascii_lowercase())
-        } else {
-            push(word)
-        }
-        before = " ";
-    }
+fn string_to_sign<'a>(stated: &'a PresignedQuery, hash: &'a str) -> [&'a str; 12] {
+    canonical::string_to_sign(&stated.date, &stated.region, &stated.service, hash)
 }
-
-fn string_to_sign<'a>(stated: &'a PresignedQuery, hash: &'a str) -> [&'a str; 11] {
-    [
-        ALGORITHM,
-        "\n",
-        stated.date.as_str(),
-        "\n",
-        stated.date.day(),
-        "/",
-        &stated.region,
-        "/",
-        &stated.service,
-        SCOPE_END,
-        hash,
-    ]
-}
-
-const SCOPE_END: &str = "/aws4_request\n";
-const _: () = assert!(SCOPE_END.len() == TERMINATOR.len() + 2);

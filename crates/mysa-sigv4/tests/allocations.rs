@@ -1,6 +1,7 @@
-//! A presigned URL costs one allocation: the URL itself.
+//! A presigned URL costs one allocation: the URL itself. Signed headers cost the list of them, the authorization, and
+//! the token.
 
-use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
+use mysa_sigv4::{Authority, Credentials, HeaderSigner, Presigner, Request, TokenRule};
 use time::{Duration, OffsetDateTime};
 
 #[test]
@@ -33,6 +34,24 @@ fn a_url_is_one_allocation_with_and_without_the_days_cache() {
                 // The URL is no longer than what was set aside for it, and not much shorter.
                 assert!((plain.bytes_max as usize).abs_diff(first.as_str().len()) < 32, "{name}: {plain:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn signed_headers_are_two_allocations_and_the_token() {
+    let time = OffsetDateTime::from_unix_timestamp(1_767_323_045).expect("a time");
+    let headers =
+        [("host", "iot.us-east-1.amazonaws.com"), ("accept", "application/json"), ("user-agent", "test")];
+    let request = Request { method: "GET", target: "/things/a1b2c3", headers: &headers };
+    let signer = HeaderSigner::new("us-east-1", "iot");
+    for (token, expected) in [(None, 2), (Some("IQoJb3JpZ2luX2Vj/+=="), 3)] {
+        let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token);
+        for body in [&b""[..], b"{}"] {
+            let cost = allocation_counter::measure(|| {
+                let _ = signer.sign(&credentials, &request, body, time).map(drop);
+            });
+            assert_eq!(cost.count_total, expected, "{token:?}: {cost:?}");
         }
     }
 }

@@ -10,7 +10,8 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4::SigningParams;
 use mysa_sigv4::{
-    Authority, Credentials, MAX_EXPIRES, PresignedUrl, Presigner, Request, TokenRule, Verifier, VerifyError,
+    Authority, Credentials, HeaderSigner, HeaderVerifier, MAX_EXPIRES, PresignedUrl, Presigner, Request,
+    TokenRule, Verifier, VerifyError,
 };
 use proptest::prelude::*;
 use time::OffsetDateTime;
@@ -58,6 +59,66 @@ proptest! {
         }
     }
 
+    /// Queries have no plus: `aws-sigv4` reads it as a space, this crate as a plus.
+    #[test]
+    fn header_signatures_equal_those_of_aws_sigv4_and_verify(
+        job in job(),
+        token in proptest::option::of("[!-~]{1,300}"),
+        key_id in "[A-Z0-9]{1,24}",
+        query in proptest::option::of("([a-zA-Z0-9_.~-]{1,6}|%[2-7][0-9A-F])=([a-zA-Z0-9_.~:/-]|%[2-7][0-9A-F]){0,12}(&[a-z]{1,4}=[a-z0-9]{0,4}){0,3}"),
+        more in proptest::collection::btree_map("[b-gi-z][a-z0-9-]{0,8}", "[!-~ ]{0,20}", 0..4),
+        body in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let target = query.map_or_else(|| job.path.clone(), |query| format!("{}?{query}", job.path));
+        let mut headers = vec![("host", job.authority.host_header())];
+        headers.extend(
+            more.iter().filter(|(name, _)| !name.starts_with("user-agent")).map(|(name, value)| (&**name, &**value)),
+        );
+        let credentials = Credentials::new(&key_id, &job.secret, token.as_deref());
+        let identity = AwsCredentials::from_keys(&key_id, &job.secret, token.clone()).into();
+        for rule in [TokenRule::AfterSigning, TokenRule::Signed] {
+            let request = Request { method: "POST", target: &target, headers: &headers };
+            let signer = HeaderSigner::new(&job.region, "iot").with_token_rule(rule);
+            let signed = signer.sign(&credentials, &request, &body, job.time).expect("signable");
+
+            let mut settings = SigningSettings::default();
+            settings.session_token_mode = match rule {
+                TokenRule::Signed => SessionTokenMode::Include,
+                TokenRule::AfterSigning => SessionTokenMode::Exclude,
+            };
+            let params = SigningParams::builder()
+                .identity(&identity)
+                .region(&job.region)
+                .name("iot")
+                .time(SystemTime::UNIX_EPOCH + Duration::from_secs(job.time.unix_timestamp().unsigned_abs()))
+                .settings(settings)
+                .build()
+                .expect("complete parameters")
+                .into();
+            let uri = format!("https://{}{target}", job.authority);
+            let theirs = SignableRequest::new("POST", &uri, headers.iter().copied(), SignableBody::Bytes(&body));
+            let (theirs, _) = sign(theirs.expect("a request"), &params).expect("signable").into_parts();
+            let theirs: Vec<(&str, &str)> = theirs.headers().collect();
+            for (name, value) in signed.iter() {
+                prop_assert_eq!(theirs.iter().find(|(theirs, _)| *theirs == name).map(|(_, value)| *value), Some(value));
+            }
+            prop_assert_eq!(theirs.len(), signed.iter().count());
+
+            let mut sent = headers.clone();
+            sent.extend(signed.iter());
+            sent.push(("user-agent", "unsigned"));
+            let verifier = HeaderVerifier::new(&job.region, "iot").with_token_rule(rule);
+            let request = Request { headers: &sent, ..request };
+            let verified = verifier.verify(&request, &body, job.time, |id| (id == key_id).then_some(&credentials));
+            prop_assert!(verified.is_ok(), "{verified:?}");
+            let swapped = sent.iter().map(|(name, value)| if *name == "host" { ("host", "other.test") } else { (*name, *value) });
+            let swapped: Vec<_> = swapped.collect();
+            let request = Request { headers: &swapped, ..request };
+            let refused = verifier.verify(&request, &body, job.time, |_| Some(&credentials));
+            prop_assert_eq!(refused, Err(VerifyError::Signature));
+        }
+    }
+
     #[test]
     fn arbitrary_requests_are_decided_without_a_panic(
         query in "(&?(X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature|Security-Token)|[a-z%+é]{0,3})=?[ -~é]{0,40}){0,9}",
@@ -67,6 +128,11 @@ proptest! {
         let target = format!("/mqtt?{query}");
         let request = Request { method: "GET", target: &target, headers: &[("Host", &value)] };
         let refused = Verifier::iot("r").verify(&request, OffsetDateTime::UNIX_EPOCH, |_| Some(&credentials));
+        prop_assert!(refused.is_err());
+        let headers = [("Host", "h"), ("Authorization", &*value), ("X-Amz-Date", &*value)];
+        let request = Request { method: "GET", target: &target, headers: &headers };
+        let refused =
+            HeaderVerifier::new("r", "s").verify(&request, b"", OffsetDateTime::UNIX_EPOCH, |_| Some(&credentials));
         prop_assert!(refused.is_err());
         let _ = PresignedUrl::parse(&format!("wss://h{target}"));
         let _ = PresignedUrl::parse(&query);

@@ -2,7 +2,10 @@
 
 use std::fmt::{Debug, Write as _};
 
-use mysa_sigv4::{Authority, Credentials, PresignedUrl, Presigner, Request, TokenRule, Verifier};
+use mysa_sigv4::{
+    Authority, Credentials, HeaderSigner, HeaderVerifier, PresignedUrl, Presigner, Request, TokenRule,
+    Verifier,
+};
 use time::OffsetDateTime;
 
 const SECRET: &str = "canarysecretkey";
@@ -69,6 +72,33 @@ fn nothing_that_prints_shows_a_secret() {
     let pasted = PresignedUrl::parse("wss://user:canary@example.amazonaws.com/mqtt?x");
     assert!(!format!("{pasted:?}").contains("canary"));
     assert!(printed.0.contains("AKIDEXAMPLE") && printed.0.contains("Secret(..)"), "{}", printed.0);
+}
+
+#[test]
+fn nothing_that_prints_shows_a_secret_of_signed_headers() {
+    let credentials = Credentials::new("AKIDEXAMPLE", SECRET, Some(TOKEN));
+    let time = OffsetDateTime::from_unix_timestamp(1_440_938_160).expect("a time");
+    let mut headers = vec![("host", "iot.us-east-1.amazonaws.com"), ("cookie", SECRET)];
+    let request = Request { method: "GET", target: "/things/a1b2", headers: &headers };
+    let signer = HeaderSigner::new("us-east-1", "iot");
+    let signed = signer.sign(&credentials, &request, b"", time).expect("signable");
+    assert_eq!(signed.security_token(), Some(TOKEN));
+    let signature = signed.authorization().rsplit('=').next().expect("a signature").to_owned();
+    let mut printed = Printed(String::new());
+    printed.add(&signer);
+    printed.add(&signed);
+    printed.add(&signer.explain(&credentials, &request, b"", time));
+    printed.add(&signer.sign(&Credentials::new(SECRET, "", Some("canary\n")), &request, b"", time));
+    let verifier = HeaderVerifier::new("us-east-1", "iot");
+    printed.add(&verifier);
+    printed.add(&verifier.verify(&request, b"", time, |_| Some(&credentials)));
+    headers.extend(signed.iter());
+    let request = Request { method: "GET", target: "/things/a1b2", headers: &headers };
+    printed.add(&request);
+    printed.add(&verifier.verify(&request, b"", time, |_| Some(&credentials)));
+    for secret in ["canary", &signature] {
+        assert!(!printed.0.contains(secret), "{secret} is in {}", printed.0);
+    }
 }
 
 struct Printed(String);

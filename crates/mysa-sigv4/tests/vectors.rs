@@ -1,8 +1,8 @@
 //! Published and computed vectors, every case of every file.
 
 use mysa_sigv4::{
-    Authority, Credentials, Explanation, Method, PresignedUrl, Presigner, Request, TokenRule, Verifier,
-    VerifyError,
+    Authority, Credentials, Explanation, HeaderSigner, HeaderVerifier, Method, PresignedUrl, Presigner,
+    Request, SignError, TokenRule, Verifier, VerifyError,
 };
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -181,6 +181,71 @@ fn aws_sigv4_suite_is_signed_and_verified() {
         verified += 1;
     }
     assert!(signed >= 5 && verified >= 20, "{signed} signed, {verified} verified");
+}
+
+/// Paths that need normalising or encoding are refused, by signer and verifier; all other cases bind both.
+#[test]
+fn aws_sigv4_suite_is_signed_by_headers_and_verified() {
+    let file = read(include_str!("data/aws_sigv4_suite.json"));
+    let (mut signed, mut refused) = (0, 0);
+    for case in list(&file["cases"]) {
+        let name = text(&case["name"]);
+        let (context, expected, request) = (&case["context"], &case["header"], &case["request"]);
+        let rule = if context["omit_session_token"] == true { IOT } else { TokenRule::Signed };
+        let credentials = Credentials::new(
+            text(&context["access_key_id"]),
+            text(&context["secret_access_key"]),
+            context["session_token"].as_str(),
+        );
+        let time = OffsetDateTime::from_unix_timestamp(1_440_938_160).expect(name);
+        let (region, service) = (text(&context["region"]), text(&context["service"]));
+        let signer = HeaderSigner::new(region, service).with_token_rule(rule);
+        let verifier = HeaderVerifier::new(region, service).with_token_rule(rule);
+        let body = text(&request["body"]).as_bytes();
+        let body = if context["sign_body"] == true { body } else { b"" };
+        // A sender unfolds a header before it sends it (RFC 9112, 5.2).
+        let mut headers: Vec<(String, String)> = list(&request["headers"])
+            .iter()
+            .map(|header| (text(&header[0]).to_ascii_lowercase(), text(&header[1]).replace('\n', " ")))
+            .collect();
+        // The library adds it when it signs the body.
+        if context["sign_body"] == true {
+            let hash = text(&expected["canonical_request"]).lines().last().expect(name);
+            headers.push(("x-amz-content-sha256".into(), hash.into()));
+        }
+        let mut headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let (method, target) = (text(&request["method"]), text(&request["target"]));
+        let unsigned = Request { method, target, headers: &headers };
+
+        if ["get-relative", "get-slash", "get-space", "get-utf8"].iter().any(|path| name.starts_with(path)) {
+            assert_eq!(signer.explain(&credentials, &unsigned, body, time), Err(SignError::Path), "{name}");
+            assert_eq!(
+                signer.sign(&credentials, &unsigned, body, time).err(),
+                Some(SignError::Path),
+                "{name}"
+            );
+            let refusal = verifier.verify(&unsigned, body, time, |_| Some(&credentials));
+            assert_eq!(refusal, Err(VerifyError::Path), "{name}");
+            refused += 1;
+            continue;
+        }
+        compare(name, &signer.explain(&credentials, &unsigned, body, time).expect(name), expected);
+        let out = signer.sign(&credentials, &unsigned, body, time).expect(name);
+        let line = format!("Authorization:{}", out.authorization());
+        assert!(text(&expected["signed_request"]).lines().any(|sent| sent == line), "{name}: {line}");
+        assert_eq!(
+            (out.date(), out.security_token()),
+            ("20150830T123600Z", context["session_token"].as_str())
+        );
+
+        headers.extend(out.iter());
+        let sent = Request { method, target, headers: &headers };
+        let verified = verifier.verify(&sent, body, time, |id| (id == "AKIDEXAMPLE").then_some(&credentials));
+        assert!(verified.is_ok(), "{name}: {verified:?}");
+        signed += 1;
+    }
+    assert_eq!((signed, refused), (23, 15));
 }
 
 /// One presigning of a vector file; the two files differ in the names of their fields.
