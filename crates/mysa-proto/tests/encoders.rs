@@ -161,12 +161,12 @@ fn every_refusal_over_mqtt_says_what_is_allowed() {
         (
             "BB-V2-0-L",
             Change { proximity: Some(true), ..none },
-            "Baseboard Lite has no proximity over MQTT; it has mode, setpoint, hold, button lock",
+            "Baseboard Lite has no proximity over MQTT; it has mode, setpoint, button lock",
         ),
         (
             "AC-V1-0",
             Change { lock: Some(true), ..none },
-            "Mini-split AC V1 has no button lock over MQTT; it has mode, setpoint, hold, fan, swing, Climate+",
+            "Mini-split AC V1 has no button lock over MQTT; it has mode, setpoint, fan, swing, Climate+",
         ),
         (
             "BB-V2-0",
@@ -190,6 +190,14 @@ fn every_refusal_over_mqtt_says_what_is_allowed() {
             Change { hold: Some(Hold::Until(UnixTime::from_millis(1_767_323_045_999))), ..none },
             "a hold until 1767323045.999 must end after the present time 1767323045.678",
         ),
+        (
+            "BB-V2-0",
+            Change { hold: Some(Hold::FollowOrUntil), ..none },
+            "invalid hold: expected to follow the schedule, to hold, or to hold until a time",
+        ),
+        ("BB-V2-0-L", Change { hold: Some(Hold::Permanent), ..none }, "Baseboard Lite has no hold over MQTT"),
+        ("BB-V1-1", Change { hold: Some(Hold::Permanent), ..none }, "Baseboard V1 has no hold over MQTT"),
+        ("AC-V1-0", Change { hold: Some(Hold::Permanent), ..none }, "Mini-split AC V1 has no hold over MQTT"),
         (
             "AC-V1-0",
             Change { fan: Some(FanSpeed::from_code(0)), ..none },

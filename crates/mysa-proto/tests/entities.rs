@@ -18,18 +18,15 @@ fn each_family_shows_what_it_has() {
                  sensor.mode sensor.setpoint switch.lock";
     let holds = "climate.preset_mode sensor.hold_until";
     for (model, own) in [
-        ("BB-V1-1", format!("{heats} {holds} sensor.current sensor.duty_cycle sensor.energy sensor.power")),
+        ("BB-V1-1", format!("{heats} sensor.current sensor.duty_cycle sensor.energy sensor.power")),
         ("BB-V2-0", format!("{heats} {holds} sensor.duty_cycle")),
-        ("BB-V2-0-L", format!("{heats} {holds} sensor.duty_cycle")),
+        ("BB-V2-0-L", format!("{heats} sensor.duty_cycle")),
         ("BB-V3-0", format!("{heats} sensor.duty_cycle")),
         (
             "INF-V1-0",
             format!("{heats} {holds} select.tracked_sensor sensor.floor_temperature sensor.voltage"),
         ),
-        (
-            "AC-V1-0",
-            format!("{heats} {holds} climate.fan_mode climate.swing_mode climate.swing_horizontal_mode"),
-        ),
+        ("AC-V1-0", format!("{heats} climate.fan_mode climate.swing_mode climate.swing_horizontal_mode")),
         ("ST-V1-0", format!("{heats} climate.fan_mode")),
         ("CS-V1-0", String::new()),
         ("XX-V9-9", String::new()),

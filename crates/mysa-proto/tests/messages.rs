@@ -541,3 +541,43 @@ fn settings_of_an_acknowledgement_become_settings_of_the_device() {
     assert_eq!(seen.setpoint, None, "an air conditioner has no setpoint of 0 °C");
     assert_eq!(seen.connected, Some(true));
 }
+
+#[test]
+fn a_hold_is_told_by_its_number_and_its_end() {
+    let end = Hold::Until(UnixTime::from_secs(1_767_330_245));
+    for (state, expected) in [
+        (r#"{"ho":1}"#, Some(Hold::FollowOrUntil)),
+        (r#"{"ho":1,"tm":-1}"#, Some(Hold::FollowSchedule)),
+        (r#"{"ho":1,"tm":0}"#, Some(Hold::FollowSchedule)),
+        (r#"{"tm":1767330245,"ho":1}"#, Some(end)),
+        (r#"{"ho":"1","tm":"1767330245"}"#, Some(end)),
+        (r#"{"ho":1,"tm":null}"#, Some(Hold::FollowOrUntil)),
+        (r#"{"ho":1,"tm":"soon"}"#, Some(Hold::FollowOrUntil)),
+        (r#"{"ho":2,"tm":1767330245}"#, Some(Hold::Permanent)),
+        (r#"{"ho":3,"tm":-1}"#, None),
+        (r#"{"tm":1767330245}"#, None),
+    ] {
+        assert_eq!(acknowledged(state).hold(), expected, "{state}");
+    }
+}
+
+#[test]
+fn an_acknowledgement_that_reports_another_end_does_not_confirm() {
+    let asked = acknowledged(r#"{"ho":1,"tm":1767330245}"#);
+    for (state, confirms) in [
+        (r#"{"ho":1}"#, true),
+        (r#"{"ho":1,"tm":1767330245}"#, true),
+        (r#"{"ho":1,"tm":1767330246}"#, false),
+        (r#"{"ho":1,"tm":-1}"#, false),
+        (r#"{"ho":2}"#, false),
+        (r#"{}"#, false),
+    ] {
+        assert_eq!(acknowledged(state).agrees_with(&asked), confirms, "{state}");
+    }
+}
+
+fn acknowledged(state: &str) -> ControlState {
+    let payload = format!(r#"{{"msg":44,"body":{{"success":1,"state":{state}}}}}"#);
+    let Body::Ack(ack) = body(TopicKind::Out, &payload) else { panic!("{state}") };
+    ack.state.unwrap()
+}

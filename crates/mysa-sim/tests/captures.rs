@@ -421,3 +421,31 @@ fn a_small_home_has_four_thermostats() {
     let homes: Vec<_> = spec.accounts.iter().flat_map(|account| &account.homes).collect();
     assert_eq!(homes.iter().map(|home| home.devices.len()).collect::<Vec<_>>(), [4]);
 }
+
+#[test]
+fn a_hold_with_an_end_is_kept_and_a_baseboard_acknowledges_the_end() {
+    for (last, kind, reports_end) in [("f6", 4, true), ("f8", 3, false)] {
+        let mut rig = Rig::demo();
+        let tokens = rig.sign_in();
+        rig.connect(1);
+        let topic = format!("/v1/dev/a0b1c2d3e4{last}/out");
+        rig.subscribe(1, &[&topic]);
+        let end = WALL + 3_600;
+        for (request, cmd, hold, end) in [
+            (1, json!({ "tm": end, "ho": 1 }), 1, Some(end)),
+            (2, json!({ "tm": -1, "ho": 2 }), 2, None),
+            (3, json!({ "tm": -1, "ho": 1 }), 1, None),
+        ] {
+            rig.inbox.clear();
+            rig.command(1, id(last), kind, request, &cmd);
+            rig.pass(std::time::Duration::from_secs(8));
+            let held = rig.cloud.held(id(last)).unwrap();
+            assert_eq!((held.hold, held.hold_end.map(|end| end.as_secs())), (hold == 2, end), "{last} {cmd}");
+            let state = rig.get(&tokens, &format!("/devices/state/a0b1c2d3e4{last}"));
+            assert_eq!(state["DeviceState"]["HoldTime"]["v"], json!(end.unwrap_or(-1)), "{last} {cmd}");
+            let ack = rig.inbox.iter().map(Received::json).find(|message| message["msg"] == 44).unwrap();
+            let told = ack["body"]["state"].get("tm").and_then(serde_json::Value::as_i64);
+            assert_eq!(told, end.filter(|_| reports_end), "{last} {cmd}");
+        }
+    }
+}

@@ -43,9 +43,13 @@ impl Setting for AutoSetpoints {
 }
 
 impl Setting for Hold {
-    /// A thermostat reports a temporary hold with the same number as following the schedule.
+    /// The end is compared in whole seconds, if the thermostat reports one.
     fn is_met_by(self, seen: Self) -> bool {
-        (self == Self::Permanent) == (seen == Self::Permanent)
+        match (self, seen) {
+            (Self::Until(asked), Self::Until(seen)) => asked.as_secs() == seen.as_secs(),
+            (Self::FollowSchedule | Self::Until(_), Self::FollowOrUntil) => true,
+            (asked, seen) => asked == seen,
+        }
     }
 
     fn show(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,8 +141,8 @@ macro_rules! settings {
             /// Compares the requested settings with the observed ones.
             ///
             /// This is the only rule by which a command counts as obeyed. Values must be equal, with three exceptions:
-            /// temperatures may differ by 0.01 °C, only the permanence of a hold is compared, and only the observed
-            /// parts of the brightness are compared, of which the active one is required.
+            /// temperatures may differ by 0.01 °C, an end of a hold that was not reported is not compared, and only
+            /// the observed parts of the brightness are compared, of which the active one is required.
             ///
             /// ```
             /// use mysa_proto::{Celsius, Change, Mode};
@@ -299,7 +303,10 @@ impl fmt::Display for AutoSetpoints {
 /// Hold of the setpoint against the schedule.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "the three forms the command has")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the three forms the command has, and one that only reports have"
+)]
 pub enum Hold {
     /// `ho` 1: no hold; the schedule sets the setpoint. It also ends a hold.
     FollowSchedule,
@@ -307,6 +314,8 @@ pub enum Hold {
     Permanent,
     /// `ho` 1 with an end in `tm`, in whole seconds. (mysotherm; mysa_client reads `tm` as the time of execution.)
     Until(UnixTime),
+    /// `ho` 1 in a report without `tm`: one of the forms above, and the report does not say which. Not a request.
+    FollowOrUntil,
 }
 
 impl fmt::Display for Hold {
@@ -315,6 +324,7 @@ impl fmt::Display for Hold {
             Self::FollowSchedule => f.pad("follow schedule"),
             Self::Permanent => f.pad("permanent"),
             Self::Until(end) => write!(f, "until {end}"),
+            Self::FollowOrUntil => f.pad("follow schedule or until a time"),
         }
     }
 }
@@ -478,14 +488,24 @@ mod tests {
     }
 
     #[test]
-    fn of_a_hold_only_its_permanence_is_compared() {
+    fn the_end_of_a_hold_is_compared_where_it_is_reported() {
         let hold = |hold| Change { hold: Some(hold), ..Change::default() };
         let until = Hold::Until(UnixTime::from_secs(1_767_323_045));
+        let later = Hold::Until(UnixTime::from_secs(1_767_323_046));
         for (asked, seen, met) in [
-            (until, Hold::FollowSchedule, true),
-            (Hold::FollowSchedule, until, true),
-            (Hold::Permanent, Hold::FollowSchedule, false),
+            (until, until, true),
+            (Hold::Until(UnixTime::from_millis(1_767_323_045_999)), until, true),
+            (until, later, false),
+            (until, Hold::FollowOrUntil, true),
+            (until, Hold::FollowSchedule, false),
             (until, Hold::Permanent, false),
+            (Hold::FollowSchedule, Hold::FollowSchedule, true),
+            (Hold::FollowSchedule, Hold::FollowOrUntil, true),
+            (Hold::FollowSchedule, until, false),
+            (Hold::FollowSchedule, Hold::Permanent, false),
+            (Hold::Permanent, Hold::Permanent, true),
+            (Hold::Permanent, Hold::FollowSchedule, false),
+            (Hold::Permanent, Hold::FollowOrUntil, false),
         ] {
             assert_eq!(hold(asked).compare(&hold(seen)).is_met(), met, "{asked} {seen}");
         }

@@ -102,6 +102,8 @@ pub enum InvalidCommand {
         /// Time of the request.
         now: UnixTime,
     },
+    /// The hold is [`Hold::FollowOrUntil`](crate::Hold::FollowOrUntil), which only a report can be.
+    HoldUndecided,
     /// The duration of a live report is out of range.
     LiveReportOutOfRange {
         /// The requested value, in seconds.
@@ -191,6 +193,9 @@ impl fmt::Display for InvalidCommand {
             }
             Self::HoldEndsInPast { end, now } => {
                 write!(f, "a hold until {end} must end after the present time {now}")
+            }
+            Self::HoldUndecided => {
+                f.write_str("invalid hold: expected to follow the schedule, to hold, or to hold until a time")
             }
             Self::LiveReportOutOfRange { asked } => {
                 write!(f, "a live report of {asked} s is out of range: allowed are 1 to 300 s")

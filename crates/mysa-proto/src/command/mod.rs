@@ -72,11 +72,13 @@ impl Command {
         let Some(own_type) = family.body_type() else {
             return Err(InvalidCommand::NoChannel { family, channel: Channel::Mqtt });
         };
-        if let Some(Hold::Until(end)) = change.hold {
+        match change.hold {
             // The wire format has whole seconds.
-            if UnixTime::from_secs(end.as_secs()) <= now {
+            Some(Hold::Until(end)) if UnixTime::from_secs(end.as_secs()) <= now => {
                 return Err(InvalidCommand::HoldEndsInPast { end, now });
             }
+            Some(Hold::FollowOrUntil) => return Err(InvalidCommand::HoldUndecided),
+            _ => {}
         }
         let tracked = change.tracked_sensor.or(limits.tracked_sensor);
         let mode_number = change.mode.and_then(|mode| table.number_of(mode, family, tracked));
@@ -109,7 +111,8 @@ impl Command {
             Some(Hold::FollowSchedule) => (None, Some(1)),
             Some(Hold::Permanent) => (None, Some(2)),
             Some(Hold::Until(end)) => (Some(end.as_secs()), Some(1)),
-            None => (None, None),
+            // Refused by `new`.
+            Some(Hold::FollowOrUntil) | None => (None, None),
         };
         CmdFields {
             tm: until.unwrap_or(-1),

@@ -3,7 +3,7 @@ use alloc::borrow::Cow;
 use crate::command::change::Setting;
 use crate::json::field::{self, ReadFields, fields};
 use crate::json::reader::{Reader, Stop};
-use crate::{Brightness, Celsius, CmdFields, DeviceId, Json, RawJson};
+use crate::{Brightness, Celsius, CmdFields, DeviceId, Hold, Json, RawJson, UnixTime};
 
 fields! { 'a;
     /// Settings of a device in `msg` 44, both in a command and in its acknowledgement. Codes are kept as numbers
@@ -16,6 +16,8 @@ fields! { 'a;
         pub mode: i64 = "md" => field::integer,
         /// `ho`: 1 follow the schedule, 2 hold.
         pub hold: i64 = "ho" => field::integer,
+        /// `tm`: beside `ho` 1 the end of the hold in seconds since the epoch, or -1 for none.
+        pub hold_end: i64 = "tm" => field::any_integer,
         /// `lk`: buttons locked.
         pub lock: bool = "lk" => field::flag,
         /// `br`: brightness.
@@ -36,8 +38,20 @@ fields! { 'a;
 }
 
 impl ControlState {
-    /// True if every field that is set in `asked` has the same value here. Temperature and brightness are compared by
-    /// the rules of [`Change::compare`](crate::Change::compare).
+    /// Hold against the schedule, by `ho` and `tm`. `None` for any other number than 1 and 2.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        match (self.hold?, self.hold_end) {
+            (1, Some(end)) if end > 0 => Some(Hold::Until(UnixTime::from_secs(end))),
+            (1, Some(_)) => Some(Hold::FollowSchedule),
+            (1, None) => Some(Hold::FollowOrUntil),
+            (2, _) => Some(Hold::Permanent),
+            _ => None,
+        }
+    }
+
+    /// True if every field that is set in `asked` has the same value here. Temperature, hold and brightness are compared
+    /// by the rules of [`Change::compare`](crate::Change::compare).
     #[must_use]
     pub fn agrees_with(&self, asked: &Self) -> bool {
         fn same<T: PartialEq>(asked: Option<T>, here: Option<T>) -> bool {
@@ -50,6 +64,7 @@ impl ControlState {
             setpoint,
             mode,
             hold,
+            hold_end: _,
             lock,
             brightness,
             proximity,
@@ -62,6 +77,7 @@ impl ControlState {
         met(setpoint, self.setpoint)
             && same(mode, self.mode)
             && same(hold, self.hold)
+            && met(asked.hold(), self.hold())
             && same(lock, self.lock)
             && met(brightness, self.brightness)
             && same(proximity, self.proximity)
@@ -103,6 +119,7 @@ impl From<&CmdFields> for ControlState {
             setpoint: cmd.sp,
             mode: cmd.md,
             hold: cmd.ho,
+            hold_end: Some(cmd.tm),
             lock: cmd.lk.map(flag),
             brightness: cmd.br,
             proximity: cmd.pr.map(flag),
@@ -170,6 +187,7 @@ impl<'a> ReadFields<'a> for CommandEntry {
     fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
         if key == "tm" {
             self.tm = field::any_integer(reader)?;
+            self.control.hold_end = self.tm;
             return Ok(true);
         }
         self.control.field(key, reader)

@@ -134,10 +134,10 @@ impl Family {
         match channel {
             // A control is listed for the families on which a witness has seen it work.
             Channel::Mqtt => match self {
-                Self::BaseboardV1 | Self::BaseboardLite => &[Mode, Setpoint, Hold, Lock],
+                Self::BaseboardV1 | Self::BaseboardLite => &[Mode, Setpoint, Lock],
                 Self::BaseboardV2 => &[Mode, Setpoint, Hold, Lock, Brightness, Proximity],
                 Self::InFloor => &[Mode, Setpoint, Hold, Lock, TrackedSensor],
-                Self::AirConditioner => &[Mode, Setpoint, Hold, Fan, Swing, ClimatePlus],
+                Self::AirConditioner => &[Mode, Setpoint, Fan, Swing, ClimatePlus],
                 Self::BaseboardV3 | Self::Central | Self::ClimateSensor => &[],
             },
             Channel::Structured => match self {

@@ -230,11 +230,7 @@ impl Observation {
     fn with_controls(self, state: &ControlState, table: &ModeTable, family: Option<Family>) -> Self {
         Self {
             mode: state.mode.map(|number| table.mode_of(number, family)),
-            hold: match state.hold {
-                Some(1) => Some(Hold::FollowSchedule),
-                Some(2) => Some(Hold::Permanent),
-                _ => None,
-            },
+            hold: state.hold(),
             lock: state.lock,
             brightness: state.brightness,
             proximity: state.proximity,

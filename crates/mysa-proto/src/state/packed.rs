@@ -108,10 +108,12 @@ pack! {
             Self::FollowSchedule => tagged(0),
             Self::Permanent => tagged(1),
             Self::Until(end) => Packed { tag: 2, bits: ordered(end.as_millis()) },
+            Self::FollowOrUntil => tagged(3),
         },
         packed => match packed.tag {
             0 => Some(Self::FollowSchedule),
             1 => Some(Self::Permanent),
+            3 => Some(Self::FollowOrUntil),
             _ => Some(Self::Until(UnixTime::from_millis(number(packed.bits)))),
         };
     Brightness: value => {
@@ -168,7 +170,7 @@ mod tests {
         survive([TrackedSensor::Floor, TrackedSensor::Ambient]);
         survive(Mode::NAMED.into_iter().chain([i64::MIN, -1, 0, 255, i64::MAX].map(Mode::Other)));
         let ends = [-1, 0, 1].map(UnixTime::from_millis).map(Hold::Until);
-        survive([Hold::FollowSchedule, Hold::Permanent].into_iter().chain(ends));
+        survive([Hold::FollowSchedule, Hold::Permanent].into_iter().chain(ends).chain([Hold::FollowOrUntil]));
         for present in 0..32_u8 {
             let has = |bit: u8| present & bit != 0;
             survive([Brightness {

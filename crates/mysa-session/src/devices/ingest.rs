@@ -2,7 +2,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::rest::{DeviceList, DeviceStates, StructuredState};
-use mysa_proto::{Body, Change, Changes, DeviceId, Message, Observation, Source, Topic, TopicKind, UnixTime};
+use mysa_proto::{
+    Body, Change, Changes, DeviceId, Hold, Message, Observation, Source, Topic, TopicKind, UnixTime,
+};
 
 use crate::commands::book::{Acknowledgement, CommandBook, Confirmed, Decision, RestWitness};
 use crate::commands::open_command::OpenCommand;
@@ -137,7 +139,10 @@ impl Device {
 
     /// Whether it is known to hold all of a change.
     pub(crate) fn holds(&self, change: &Change) -> bool {
-        change.compare(&self.held()).is_met()
+        // A report that leaves the end of a hold out agrees with several holds, so it says of none that it is in force.
+        let held = self.held();
+        let hold = held.hold.filter(|hold| *hold != Hold::FollowOrUntil);
+        change.compare(&Change { hold, ..held }).is_met()
     }
 }
 

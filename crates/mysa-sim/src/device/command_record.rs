@@ -1,4 +1,4 @@
-use mysa_proto::Celsius;
+use mysa_proto::{Celsius, UnixTime};
 
 use crate::Now;
 use crate::device::family::Mode;
@@ -39,6 +39,8 @@ pub struct HeldSettings {
     pub brightness: (u8, u8),
     /// Whether it holds its setpoint instead of following the schedule.
     pub hold: bool,
+    /// End of a hold, after which it follows the schedule.
+    pub hold_end: Option<UnixTime>,
     /// Fan speed of an air conditioner, in the numbers of the messages.
     pub fan: i64,
     /// Vertical and horizontal swing of an air conditioner, in the numbers of the messages.

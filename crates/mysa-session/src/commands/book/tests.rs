@@ -1,5 +1,5 @@
 use mysa_proto::{
-    Celsius, Command, DeviceState, EnvelopeForm, Limits, Message, Mode, ModeTable, Model, Observation,
+    Celsius, Command, DeviceState, EnvelopeForm, Hold, Limits, Message, Mode, ModeTable, Model, Observation,
     Source, StructuredUpdate, TopicKind,
 };
 
@@ -56,8 +56,10 @@ impl Desk {
     }
 
     fn queue(&mut self, channel: Channel, now: Now) -> u64 {
-        let (model, limits) = (Model::parse("BB-V2-0-L"), Limits::default());
         let change = self.book.waiting_change(lite());
+        // A Lite has no hold.
+        let model = Model::parse(if change.hold.is_some() { "BB-V2-0" } else { "BB-V2-0-L" });
+        let limits = Limits::default();
         let payload = match channel {
             Channel::Mqtt => {
                 let command =

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Celsius, DeviceId, TopicKind};
+use mysa_proto::{Celsius, DeviceId, TopicKind, UnixTime};
 
 use crate::Now;
 use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts, Origin};
@@ -266,6 +266,7 @@ impl Thermostat {
             lock: settings.lock,
             brightness: settings.brightness.percents(),
             hold: settings.hold == 2,
+            hold_end: settings.until.map(UnixTime::from_secs),
             fan: settings.fan,
             swing: (settings.swing, settings.swing_sideways),
             revision: self.revision,

@@ -139,6 +139,10 @@ impl Thermostat {
         put("md", json!(settings.mode.wire()));
         put("sp", number(settings.degrees()));
         put("ho", json!(settings.hold));
+        // Nobody has published the acknowledgement of a hold with an end. One family reports the end, the others do not.
+        if let (Some(until), Family::BaseboardV2) = (settings.until, self.family) {
+            put("tm", json!(until));
+        }
         put("lk", json!(u8::from(settings.lock)));
         match wanted.brightness {
             Some(_) => put("br", settings.brightness.to_json()),

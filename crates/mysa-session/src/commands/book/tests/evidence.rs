@@ -76,6 +76,36 @@ fn an_acknowledgement_must_say_so_and_show_every_field() {
 }
 
 #[test]
+fn a_hold_is_judged_by_its_number_and_by_its_end_where_that_is_reported() {
+    let end = at(3_600).wall;
+    let until = Hold::Until(end);
+    let later = Hold::Until(end.plus_millis(1_000));
+    for (asked, shows, confirms) in [
+        (until, until, true),
+        (until, Hold::FollowOrUntil, true),
+        (until, later, false),
+        (until, Hold::FollowSchedule, false),
+        (Hold::FollowSchedule, Hold::FollowOrUntil, true),
+        (Hold::FollowSchedule, until, false),
+        (Hold::Permanent, Hold::FollowOrUntil, false),
+    ] {
+        let of = |hold| Change { hold: Some(hold), ..Change::default() };
+        let mut desk = Desk::new();
+        let id = desk.add(of(asked), at(0), 30);
+        let serial = desk.send(Channel::Mqtt, at(1));
+        let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
+        assert!(desk.book.acknowledged(lite(), ack, &of(shows), at(2).mono, &mut desk.decisions));
+        assert_eq!(desk.is_confirmed(id), confirms, "{asked} / {shows}");
+        // What it acknowledges to somebody else is no evidence.
+        let mut desk = Desk::new();
+        let id = desk.add(of(asked), at(0), 30);
+        desk.send(Channel::Mqtt, at(1));
+        desk.observe(Source::Ack, Some(at(3).wall), &of(shows), at(3));
+        assert!(!desk.is_confirmed(id), "{asked} / {shows}");
+    }
+}
+
+#[test]
 fn half_a_degree_off_is_not_what_was_asked_for() {
     for (hundredths, holds) in [(2_150, true), (2_151, true), (2_149, true), (2_152, false), (2_200, false)] {
         let mut desk = Desk::new();
