@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use mysa_proto::DeviceId;
 use mysa_sim::{AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::ConfigError;
 
@@ -49,6 +50,15 @@ struct Device {
     setpoint_c: Option<f64>,
     room_c: Option<f64>,
     mode: Option<String>,
+    /// Model in its record, if somebody has edited it.
+    record_model: Option<String>,
+    /// Members that replace those of its record, of its REST state, and of its telemetry in the structured service.
+    #[serde(default)]
+    record: Map<String, Value>,
+    #[serde(default)]
+    state: Map<String, Value>,
+    #[serde(default)]
+    telemetry: Map<String, Value>,
 }
 
 /// Longest generated history, in days.
@@ -107,6 +117,8 @@ fn one_home(home: Home, ids: &mut BTreeSet<DeviceId>) -> Result<HomeSpec, Config
 fn one_device(device: Device) -> Result<DeviceSpec, ConfigError> {
     let id = DeviceId::from_str(&device.id).map_err(|_| ConfigError::InvalidDeviceId(device.id))?;
     let mut made = DeviceSpec::new(id, &device.model, &device.name);
+    made.record_model = device.record_model;
+    (made.record, made.state, made.telemetry) = (device.record, device.state, device.telemetry);
     made.rated_watts = device.rated_w.unwrap_or(made.rated_watts);
     made.setpoint = device.setpoint_c.unwrap_or(made.setpoint);
     made.room.temperature = device.room_c.unwrap_or(made.room.temperature);
@@ -135,6 +147,8 @@ fn in_range(name: &'static str, of: &str, value: f64, range: RangeInclusive<f64>
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const FILE: &str = r#"
@@ -152,6 +166,10 @@ mod tests {
         name = "Hall"
         rated-w = 2000
         mode = "off"
+        record-model = "BB-V2-0"
+        record = { MinSetpoint = -1, Voltage = "" }
+        state.Duty = 55
+        telemetry.dutyCycle = 0.5
         [[account]]
         email = "bob@example.org"
         password = "other"
@@ -167,6 +185,10 @@ mod tests {
             (device.id.as_str(), device.rated_watts, device.mode),
             ("a0b1c2d3e4f5", 2_000.0, Mode::Off)
         );
+        assert_eq!(device.record_model.as_deref(), Some("BB-V2-0"));
+        assert_eq!(Value::from(device.record.clone()), json!({ "MinSetpoint": -1, "Voltage": "" }));
+        assert_eq!(Value::from(device.state.clone()), json!({ "Duty": 55 }));
+        assert_eq!(Value::from(device.telemetry.clone()), json!({ "dutyCycle": 0.5 }));
         assert_eq!(account.challenges, [ChallengeSpec::Sms("123456".into())]);
     }
 

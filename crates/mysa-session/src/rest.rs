@@ -87,6 +87,8 @@ pub(crate) enum Purpose {
     States,
     /// The structured service's state of a thermostat.
     Reported(DeviceId),
+    /// The record of the user, which knows the models as they were paired.
+    User,
     /// A command: the number of its transmission.
     Update(u64),
     /// A request of the caller that changes nothing.
@@ -100,7 +102,7 @@ impl Purpose {
     const fn caller(self) -> Option<RequestId> {
         match self {
             Self::Read(id) | Self::Write(id) => Some(id),
-            Self::Devices | Self::States | Self::Reported(_) | Self::Update(_) => None,
+            Self::Devices | Self::States | Self::Reported(_) | Self::User | Self::Update(_) => None,
         }
     }
 }
@@ -350,6 +352,8 @@ impl Rest {
         };
         let HttpAnswer { status, .. } = answer;
         let outcome = match status {
+            // The record of the user is a help, and its lack no trouble of the service.
+            500.. if pending.purpose == Purpose::User => Outcome::Refused(status),
             // Whether it is well is seen from what it holds: a captive portal answers 200 to everything.
             200..=299 => Outcome::Done,
             401 if !pending.renewed => {
@@ -387,7 +391,9 @@ impl Rest {
 
     /// There is no answer to a request, and there will be none.
     fn unanswered(&mut self, cx: &mut Context, pending: Pending) -> (Purpose, Outcome) {
-        self.failed(cx, Reason::Unreachable);
+        if pending.purpose != Purpose::User {
+            self.failed(cx, Reason::Unreachable);
+        }
         let outcome = if pending.deferred.is_some() {
             self.commands_at = cx.after(UNSENT_PAUSE);
             Outcome::NotSent

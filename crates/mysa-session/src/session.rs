@@ -4,7 +4,9 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_cognito::{RefusalKind, Secret, StoredSession};
-use mysa_proto::rest::{DeviceList, DeviceStates, ReadRequest, RestRequest, SettingsWrite, StructuredState};
+use mysa_proto::rest::{
+    DeviceList, DeviceStates, ReadRequest, RestRequest, SettingsWrite, StructuredState, User,
+};
 use mysa_proto::{Change, Changes, DeviceId, DeviceState, TopicKind};
 use mysa_sigv4::PresignedUrl;
 

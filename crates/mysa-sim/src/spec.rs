@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use mysa_proto::DeviceId;
+use serde_json::{Map, Value};
 
 use crate::fault::FaultPlan;
 use crate::{Mode, RoomSpec, Weather};
@@ -188,8 +189,16 @@ impl HomeSpec {
 pub struct DeviceSpec {
     /// Id: twelve lower-case hex digits in every capture.
     pub id: DeviceId,
-    /// Model string of its record, such as `BB-V2-0`. Unknown models are listed and do nothing.
+    /// What it is, such as `BB-V2-0`; also the model in its record. Unknown models are listed and do nothing.
     pub model: String,
+    /// Model in its record, if somebody has edited it.
+    pub record_model: Option<String>,
+    /// Members of its record that replace the usual ones; `null` removes one.
+    pub record: Map<String, Value>,
+    /// Members of its REST state that replace the usual ones, without a time; `null` removes one.
+    pub state: Map<String, Value>,
+    /// Members of its telemetry in the structured service that replace the usual ones; `null` removes one.
+    pub telemetry: Map<String, Value>,
     /// Name.
     pub name: String,
     /// Power of the heater it switches, W. Default 1500.
@@ -209,6 +218,10 @@ impl DeviceSpec {
         Self {
             id,
             model: model.into(),
+            record_model: None,
+            record: Map::new(),
+            state: Map::new(),
+            telemetry: Map::new(),
             name: name.into(),
             rated_watts: 1_500.0,
             setpoint: 20.0,

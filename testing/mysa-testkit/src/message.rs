@@ -72,6 +72,8 @@ pub struct Ack<'a> {
     pub resp_id: Option<i64>,
     /// Whether the thermostat obeyed.
     pub success: bool,
+    /// `body.type`: 4 of a Baseboard V2, 5 of a Lite.
+    pub body_type: i64,
     /// Mode in force, as the wire has it: 1 is off, 3 is heat.
     pub mode: u8,
     /// Setpoint in force in degrees Celsius.
@@ -82,13 +84,13 @@ impl<'a> Ack<'a> {
     /// The thermostat obeyed the command `resp_id`; it heats to `setpoint`.
     #[must_use]
     pub const fn new(device: &'a str, time: i64, resp_id: i64, setpoint: f64) -> Self {
-        Self { device, time, id: 8, resp_id: Some(resp_id), success: true, mode: 3, setpoint }
+        Self { device, time, id: 8, resp_id: Some(resp_id), success: true, body_type: 5, mode: 3, setpoint }
     }
 }
 
 impl fmt::Display for Ack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, time, id, mode, setpoint, .. } = self;
+        let Self { device, time, id, body_type, mode, setpoint, .. } = self;
         write!(f, r#"{{"ver":"1.0","src":{{"type":1,"ref":"{device}"}},"time":{time},"msg":44,"id":{id}"#)?;
         if let Some(resp_id) = self.resp_id {
             write!(f, r#","resp_id":{resp_id}"#)?;
@@ -96,7 +98,7 @@ impl fmt::Display for Ack<'_> {
         let success = u8::from(self.success);
         write!(
             f,
-            r#","body":{{"success":{success},"type":5,"trig_src":3,"state":{{"md":{mode},"sp":{setpoint:?},"lk":0,"ho":1,"br":100}}}}}}"#
+            r#","body":{{"success":{success},"type":{body_type},"trig_src":3,"state":{{"md":{mode},"sp":{setpoint:?},"lk":0,"ho":1,"br":100}}}}}}"#
         )
     }
 }

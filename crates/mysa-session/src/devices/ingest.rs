@@ -1,16 +1,17 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::rest::{DeviceList, DeviceStates, StructuredState};
+use mysa_proto::rest::{DeviceList, DeviceStates, StructuredState, User};
 use mysa_proto::{
-    Body, Change, Changes, DeviceId, Hold, Message, Observation, Source, Topic, TopicKind, UnixTime,
+    Ack, Body, BodyType, Change, Changes, DeviceId, Family, Hold, Message, Model, Observation, Source, Topic,
+    TopicKind, UnixTime,
 };
 
 use crate::commands::book::{Acknowledgement, CommandBook, Confirmed, Decision, RestWitness};
 use crate::commands::open_command::OpenCommand;
 use crate::commands::verdict::Evidence;
 use crate::context::Context;
-use crate::devices::{Device, Devices};
+use crate::devices::{Device, Devices, Hardware};
 use crate::{ConfirmBy, Event};
 
 /// Time a thermostat that has just started needs before it takes a request for live reports.
@@ -58,6 +59,9 @@ impl Devices {
         if !message.is_about(id) {
             return woken;
         }
+        if let Body::Ack(ack) = &message.body {
+            device.learn_from_ack(cx, ack);
+        }
         let received = cx.received();
         let family = device.family();
         let mut work = woken;
@@ -104,6 +108,20 @@ impl Device {
         }
         commands.judge(self.id(), &self.state, None, now, decisions);
         changes
+    }
+
+    /// Learns what the thermostat is from the `type` in its acknowledgement: it is deaf to commands of another type, so
+    /// that it names its own.
+    #[inline(never)]
+    fn learn_from_ack(&mut self, cx: &mut Context, ack: &Ack) {
+        let family = match ack.body_type.and_then(BodyType::from_number) {
+            Some(BodyType::BaseboardLite) if ack.success != Some(false) => Family::BaseboardLite,
+            Some(BodyType::BaseboardV2) if ack.success != Some(false) => Family::BaseboardV2,
+            _ => return,
+        };
+        if self.learn_hardware(Hardware::Acknowledges(family)) {
+            self.notify(cx, Changes::default(), true);
+        }
     }
 
     /// Merges a message that the broker had kept: it counts by its own time, and is no sign of life now. Without a time
@@ -211,7 +229,7 @@ impl Devices {
         let mut homes = Vec::new();
         for (id, record) in list.devices.iter().take(cx.settings.max_devices) {
             if self.find(*id).is_none() {
-                let model = mysa_proto::Model::parse(record.model.as_deref().unwrap_or_default());
+                let model = Model::parse(record.model.as_deref().unwrap_or_default());
                 self.add(Device::new(*id, model, now));
                 cx.event(Event::DeviceAdded { device: *id });
             }
@@ -228,6 +246,20 @@ impl Devices {
             }
         }
         changes
+    }
+
+    /// Takes the models as they were paired, which stay true when a record is edited.
+    pub(crate) fn take_user(&mut self, cx: &mut Context, user: &User) {
+        for device in self.iter_mut() {
+            let paired = user.paired.get(&device.id()).and_then(|paired| paired.model.as_deref());
+            let family =
+                paired.and_then(|model| Model::parse(model).family()).or(device.record_model().family());
+            if let Some(family) = family
+                && device.learn_hardware(Hardware::Paired(family))
+            {
+                device.notify(cx, Changes::default(), true);
+            }
+        }
     }
 
     /// Takes the states of all thermostats, and judges commands by them.

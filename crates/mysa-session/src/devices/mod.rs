@@ -28,7 +28,12 @@ pub struct Device {
     name: Option<Box<str>>,
     /// Shared by all thermostats of the home.
     home: Option<Arc<str>>,
+    /// What it is, by the best witness.
     model: Model,
+    /// `Model` of its record.
+    record_model: Model,
+    /// What is known of it beside its record.
+    hardware: Hardware,
     min_setpoint: Option<Celsius>,
     max_setpoint: Option<Celsius>,
     ac: Option<Box<AcCapabilities>>,
@@ -62,6 +67,19 @@ pub struct Device {
     pub(crate) missing: bool,
 }
 
+/// The model of a thermostat that its record calls otherwise.
+const LITE: &str = "BB-V2-0-L";
+
+/// What is known of a thermostat beside its record, the better witness last.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Hardware {
+    Unknown,
+    /// `DevicesPaired` of the user has this model, or no other than the record.
+    Paired(Family),
+    /// The thermostat acknowledged a command of this family.
+    Acknowledges(Family),
+}
+
 /// Changes since the last event.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PendingNotice {
@@ -77,7 +95,9 @@ impl Device {
             id,
             name: None,
             home: None,
+            record_model: model.clone(),
             model,
+            hardware: Hardware::Unknown,
             min_setpoint: None,
             max_setpoint: None,
             ac: None,
@@ -116,12 +136,13 @@ impl Device {
         });
         let ac = record.ac_capabilities.clone().map(Box::new);
         let limits = (record.min_setpoint, record.max_setpoint);
-        let changed = model != self.model
+        let changed = model != self.record_model
             || name != self.name
             || home != self.home
             || ac != self.ac
             || limits != (self.min_setpoint, self.max_setpoint);
-        self.model = model;
+        self.record_model = model;
+        self.identify();
         self.name = name;
         self.home = home;
         self.ac = ac;
@@ -147,10 +168,41 @@ impl Device {
         self.home.as_deref()
     }
 
-    /// The model.
+    /// The model. That of the record, unless the thermostat is known to be another: the record of a Lite may call it
+    /// `BB-V2-0`, and a Lite obeys only commands for a Lite. (mysotherm, Mysa_HA.)
     #[must_use]
     pub const fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// `Model` of the record, which [`Device::model`] may contradict.
+    #[must_use]
+    pub const fn record_model(&self) -> &Model {
+        &self.record_model
+    }
+
+    /// Whether the record may be wrong about it, and nothing better is known.
+    pub(crate) fn may_be_lite(&self) -> bool {
+        self.record_model.family() == Some(Family::BaseboardV2) && self.hardware == Hardware::Unknown
+    }
+
+    /// Learns what it is from a witness better than the record. True if it is another model than before.
+    pub(crate) fn learn_hardware(&mut self, hardware: Hardware) -> bool {
+        self.hardware = self.hardware.max(hardware);
+        let before = self.model.clone();
+        self.identify();
+        before != self.model
+    }
+
+    fn identify(&mut self) {
+        use Hardware::{Acknowledges, Paired};
+        let is_lite =
+            matches!(self.hardware, Paired(Family::BaseboardLite) | Acknowledges(Family::BaseboardLite));
+        self.model = if is_lite && self.record_model.family() == Some(Family::BaseboardV2) {
+            Model::parse(LITE)
+        } else {
+            self.record_model.clone()
+        };
     }
 
     /// Its family, if the model is known.

@@ -76,6 +76,13 @@ impl Session {
                 }
             }
             (Purpose::Reported(_), _) => {}
+            (Purpose::User, Outcome::Done) => {
+                if let Ok(user) = User::decode(body) {
+                    devices.take_user(cx, &user);
+                }
+            }
+            // It is asked again with the next list.
+            (Purpose::User, _) => {}
             (Purpose::Read(id) | Purpose::Write(id), outcome) => {
                 let result = match (outcome, result) {
                     (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
@@ -104,6 +111,10 @@ impl Session {
         }
         if !self.listed {
             self.rest.schedule_states_no_later_than(self.cx.mono());
+        }
+        if self.devices.iter().any(Device::may_be_lite) {
+            let request = mysa_proto::rest::users().into_request();
+            self.rest.ask(&self.cx, request, Purpose::User);
         }
         self.listed = true;
         self.want_devices();

@@ -46,6 +46,10 @@ pub(crate) struct Rig {
 /// What the cloud does; changed by tests at any time.
 pub(crate) struct Cloud {
     pub(crate) devices: Vec<(String, String)>,
+    /// The only `body.type` that a thermostat obeys, where it is not any.
+    pub(crate) body_types: BTreeMap<String, i64>,
+    /// `User` of `GET /users`, which is refused without one.
+    pub(crate) user: Option<String>,
     pub(crate) refresh: Reply,
     /// Refresh tokens that the pool takes, if it does not take all.
     pub(crate) accepted: Option<Vec<&'static str>>,
@@ -162,6 +166,8 @@ impl Rig {
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_millis(START + host_ahead_ms) };
         let cloud = Cloud {
             devices: vec![(LITE.into(), "BB-V2-0-L".into())],
+            body_types: BTreeMap::new(),
+            user: None,
             refresh: Reply::Good,
             accepted: None,
             rotates: false,
@@ -460,6 +466,9 @@ impl Rig {
                 .collect();
             return Some((200, format!(r#"{{"DeviceStatesObj":{{{}}}}}"#, list.join(","))));
         }
+        if let ("GET /users", Some(user)) = (what, &self.cloud.user) {
+            return Some((200, format!(r#"{{"User":{user}}}"#)));
+        }
         if let Some(rest) = what.strip_prefix("POST /state/") {
             let id = rest.trim_end_matches("/update");
             match self.cloud.update {
@@ -538,6 +547,12 @@ impl Rig {
         let (Some(command), true) = (number_after(payload, "\"id\":"), payload.contains("\"msg\":44")) else {
             return;
         };
+        let body = payload.split("\"body\":").nth(1).unwrap_or_default();
+        let body_type = number_after(body, "\"type\":").unwrap_or(0.0) as i64;
+        // A thermostat is deaf to the commands of another model.
+        if self.cloud.body_types.get(&id).is_some_and(|own| *own != body_type) {
+            return;
+        }
         let setpoint = number_after(payload, "\"sp\":");
         let truth = self.truth_secs();
         if let (Some(setpoint), true) = (setpoint, self.cloud.device_applies) {
@@ -546,7 +561,7 @@ impl Rig {
         if self.cloud.device_acks {
             let setpoint = self.cloud.setpoints.get(&id).map_or(19.0, |(setpoint, _)| *setpoint);
             let mode = number_after(payload, "\"md\":").unwrap_or(3.0) as u8;
-            let ack = Ack { mode, ..Ack::new(&id, truth, command as i64, setpoint) };
+            let ack = Ack { mode, body_type, ..Ack::new(&id, truth, command as i64, setpoint) };
             self.say(&id, &ack.to_string(), Duration::from_millis(300));
         }
     }

@@ -45,6 +45,10 @@ pub(crate) struct Device {
     pub(crate) journaled: u64,
     born: i64,
     history: i64,
+    /// Model that it was paired as, whatever its record says.
+    paired_model: String,
+    odd_state: Map<String, Value>,
+    odd_telemetry: Map<String, Value>,
 }
 
 /// What the cloud knows of a device: as of its last message, not as of now.
@@ -105,6 +109,9 @@ impl Device {
             journaled: 0,
             born: at,
             history: at - i64::from(history_days) * 86_400,
+            paired_model: spec.model.clone(),
+            odd_state: spec.state.clone(),
+            odd_telemetry: spec.telemetry.clone(),
         };
         device.record.insert("Name".into(), json!(spec.name));
         device
@@ -248,7 +255,21 @@ impl Device {
                 put("Current", number(crate::math::quantise(amperes, 100.0)), at);
             }
         }
+        replace(&mut state, &self.odd_state);
         Value::Object(state)
+    }
+
+    /// Telemetry of the structured service, as its spec wants it.
+    pub(crate) fn with_odd_telemetry(&self, mut reading: Value) -> Value {
+        if let Some(reading) = reading.as_object_mut() {
+            replace(reading, &self.odd_telemetry);
+        }
+        reading
+    }
+
+    /// Model that it was paired as.
+    pub(crate) fn paired_model(&self) -> &str {
+        &self.paired_model
     }
 
     pub(crate) fn model(&self) -> &str {
@@ -257,6 +278,17 @@ impl Device {
 
     pub(crate) const fn firmware(&self) -> &'static str {
         self.thermostat.family.profile().firmware
+    }
+}
+
+/// Replaces members; `null` removes one.
+fn replace(members: &mut Map<String, Value>, by: &Map<String, Value>) {
+    for (name, value) in by {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
+        }
     }
 }
 
@@ -271,7 +303,7 @@ pub(crate) fn record(
 ) -> Map<String, Value> {
     let family = Family::of(&spec.model);
     let mut record = json!({
-        "Id": spec.id.as_str(), "Model": spec.model, "Name": spec.name, "Home": home, "Zone": zone, "Owner": owner,
+        "Id": spec.id.as_str(), "Model": spec.record_model.as_ref().unwrap_or(&spec.model), "Name": spec.name, "Home": home, "Zone": zone, "Owner": owner,
         "TimeZone": time_zone, "AllowedUsers": [owner], "Format": "celsius", "MinSetpoint": 5, "MaxSetpoint": 30,
         "MinBrightness": 40, "MaxBrightness": 90, "ButtonState": "Unlocked", "HeaterType": "convection",
         "LastPaired": now.wall.as_secs() - 8_640_000, "Mode": { "Id": 1, "LastUpdated": now.wall.as_millis() },
@@ -300,6 +332,7 @@ pub(crate) fn record(
     match (record.as_object_mut(), more) {
         (Some(record), Value::Object(more)) => {
             record.extend(more);
+            replace(record, &spec.record);
             core::mem::take(record)
         }
         _ => Map::new(),

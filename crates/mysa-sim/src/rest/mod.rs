@@ -337,11 +337,11 @@ impl Cloud {
         let ids: Vec<&str> = mine().map(|device| device.thermostat.id.as_str()).collect();
         let mut paired = json!({ "BB": {}, "AC": {}, "INF": {} });
         for device in mine() {
-            let family = device.model().split('-').next().unwrap_or_default();
+            let family = device.paired_model().split('-').next().unwrap_or_default();
             let since = device.record.get("LastPaired").cloned().unwrap_or(Value::Null);
             if let Some(group) = paired.get_mut(family).and_then(Value::as_object_mut) {
                 let entry = json!({
-                    "deviceType": device.model(), "firstPairingTimestamp": since, "latestPairingTimestamp": since
+                    "deviceType": device.paired_model(), "firstPairingTimestamp": since, "latestPairingTimestamp": since
                 });
                 group.insert(device.thermostat.id.as_str().into(), entry);
             }

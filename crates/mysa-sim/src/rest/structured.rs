@@ -187,7 +187,7 @@ impl Cloud {
             "latestTelemetry".into(),
             json!({
                 "isConnected": device.is_connected(now), "lastConnected": device.shadow.heard_at,
-                "reading": {
+                "reading": device.with_odd_telemetry(json!({
                     "deviceId": thermostat.id.as_str(), "timestamp": read, "rawTemperature": number(seen.sensor),
                     "roomTemperature": number(seen.room), "humidity": number(seen.humidity), "heatSetpoint": degrees,
                     "coolSetpoint": degrees, "effectiveSetpoint": degrees, "onTime": crate::math::round(31.0 * seen.duty),
@@ -195,7 +195,7 @@ impl Cloud {
                     // The telemetry's modes are those of the messages, not those of the section.
                     "mode": settings.mode.wire(), "dutyCycle": number(seen.duty), "voltage": number(seen.volts),
                     "maxCurrent": 0, "powerConsumed": 0, "instantLoad": 0, "timestampEstimated": false,
-                },
+                })),
             }),
         );
         Value::Object(sections)

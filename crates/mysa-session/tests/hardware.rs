@@ -1,0 +1,106 @@
+//! Thermostats whose record is wrong about what they are.
+
+mod rig;
+
+use mysa_proto::{Change, Family};
+use mysa_session::{Evidence, Settings, Verdict};
+use mysa_testkit::Ack;
+use rig::{LITE, Rig, device, secs};
+
+/// A thermostat with the record of a Baseboard V2, which obeys only commands of its own type.
+fn recorded_as_v2(own_type: i64, paired: Option<&str>) -> Rig {
+    let mut rig = Rig::resume(Settings::default());
+    rig.cloud.devices = vec![(LITE.into(), "BB-V2-0".into())];
+    rig.cloud.body_types = [(LITE.into(), own_type)].into();
+    rig.cloud.user = paired.map(|model| {
+        format!(
+            r#"{{"Id":"u","DevicesPaired":{{"State":{{"BB":{{"{LITE}":{{"deviceType":"{model}"}}}}}}}}}}"#
+        )
+    });
+    rig.run(secs(10));
+    rig
+}
+
+fn models(rig: &Rig) -> (&str, &str) {
+    let device = rig.session.device(device(LITE)).unwrap();
+    (device.model().as_str(), device.record_model().as_str())
+}
+
+/// Whether a command is confirmed at its first transmission.
+fn obeys_at_once(rig: &mut Rig) -> bool {
+    let before = rig.commands().len();
+    let id = rig.set(LITE, 21.5);
+    rig.run(secs(5));
+    let confirmed = matches!(rig.verdicts(id)[..], [Verdict::Confirmed { by: Evidence::Ack, .. }]);
+    confirmed && rig.commands().len() == before + 1
+}
+
+#[test]
+fn a_lite_whose_record_says_v2_is_known_by_its_pairing() {
+    let mut rig = recorded_as_v2(5, Some("BB-V2-0-L"));
+    assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"));
+    assert_eq!(rig.session.device(device(LITE)).unwrap().family(), Some(Family::BaseboardLite));
+    assert!(obeys_at_once(&mut rig));
+    let proximity = Change { proximity: Some(true), ..Change::default() };
+    let refused = rig.session.preview(rig.now(), device(LITE), proximity);
+    assert!(refused.is_err(), "a Lite has no proximity sensor: {refused:?}");
+    rig.run(secs(7_200));
+    assert_eq!(rig.asked("GET /users"), 1, "it is asked once");
+    assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"), "a later list does not undo it");
+}
+
+#[test]
+fn a_lite_whose_record_says_v2_is_known_by_its_own_acknowledgements() {
+    let mut rig = recorded_as_v2(5, None);
+    assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
+    // Somebody presses a button.
+    let ack = Ack { resp_id: None, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
+    rig.say(LITE, &ack.to_string(), secs(1));
+    rig.run(secs(3));
+    assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"));
+    assert!(obeys_at_once(&mut rig));
+}
+
+#[test]
+fn a_refusal_says_nothing_of_what_a_thermostat_is() {
+    let mut rig = recorded_as_v2(4, None);
+    let ack = Ack { success: false, resp_id: None, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
+    rig.say(LITE, &ack.to_string(), secs(1));
+    rig.run(secs(3));
+    assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
+}
+
+#[test]
+fn a_real_v2_stays_one() {
+    for paired in [None, Some("BB-V2-0"), Some("something else")] {
+        let mut rig = recorded_as_v2(4, paired);
+        assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"), "{paired:?}");
+        assert!(obeys_at_once(&mut rig), "{paired:?}");
+    }
+}
+
+#[test]
+fn the_acknowledgement_of_a_thermostat_is_believed_before_its_pairing() {
+    let mut rig = recorded_as_v2(4, Some("BB-V2-0-L"));
+    let ack = Ack { resp_id: None, body_type: 4, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
+    rig.say(LITE, &ack.to_string(), secs(1));
+    rig.run(secs(3));
+    assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
+    assert!(obeys_at_once(&mut rig));
+}
+
+#[test]
+fn nobody_is_asked_about_thermostats_whose_record_is_not_in_doubt() {
+    let mut rig = Rig::live();
+    rig.run(secs(3_600));
+    assert_eq!(rig.asked("GET /users"), 0);
+}
+
+#[test]
+fn a_service_that_does_not_know_the_user_is_no_trouble() {
+    let mut rig = recorded_as_v2(4, None);
+    assert!(rig.session.service().level == mysa_session::Level::Live, "{:?}", rig.session.service());
+    assert!(obeys_at_once(&mut rig));
+    rig.run(secs(60));
+    assert_eq!(rig.asked("GET /users"), 1);
+}
