@@ -22,7 +22,7 @@ fn recorded_as_v2(own_type: i64, paired: Option<&str>) -> Rig {
 }
 
 fn models(rig: &Rig) -> (&str, &str) {
-    let device = rig.session.device(device(LITE)).unwrap();
+    let device = rig.session.device(device(LITE)).expect("it is listed");
     (device.model().as_str(), device.record_model().as_str())
 }
 
