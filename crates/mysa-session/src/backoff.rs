@@ -2,15 +2,15 @@ use core::time::Duration;
 
 use crate::entropy::Entropy;
 
-/// Pauses between attempts: the bound doubles up to a cap, and the pause is anything below the bound, so that clients
-/// which failed together do not come back together.
+/// Exponential back-off with full jitter: the bound doubles up to a cap, and each pause is drawn between zero and the
+/// bound, so that clients that failed together do not return together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The pause after one more failure.
+    /// Returns the pause after one more failure.
     pub(crate) fn next(&mut self, first: Duration, cap: Duration, entropy: &mut Entropy) -> Duration {
         let bound = first.saturating_mul(1 << self.failures.min(20)).min(cap);
         self.failures = self.failures.saturating_add(1);
@@ -21,7 +21,8 @@ impl Backoff {
         self.failures
     }
 
-    /// To be called when the attempt has proved lasting, not when it has merely succeeded.
+    /// Resets the bound. The caller does so once an attempt has proved lasting, not when it has merely succeeded.
+    ///
     pub(crate) const fn reset(&mut self) {
         self.failures = 0;
     }

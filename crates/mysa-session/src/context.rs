@@ -10,7 +10,7 @@ use crate::entropy::Entropy;
 use crate::outbox::Outbox;
 use crate::{Environment, Event, HttpBody, HttpId, HttpRequest, Now, Output, Settings};
 
-/// Shared context of the parts of a session: the time of the call, the settings, and the queue for the driver.
+/// Context shared by the parts of a session: the time of the call, the settings, and the queue for the driver.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
@@ -26,22 +26,24 @@ impl Context {
         self.now.mono
     }
 
-    /// The cloud's time.
+    /// Returns the estimate of the cloud's time.
     pub(crate) const fn time(&self) -> UnixTime {
         self.clock.time(self.now)
     }
 
-    /// The cloud's time where several answers agree on it, else the latest that it may be: one odd answer must not make an
-    /// old state look new.
+    /// Returns the cloud's time if several answers agree on it, otherwise the latest time that is possible. One wrong
+    /// answer must not make an old state look new.
     pub(crate) fn latest_time(&self) -> UnixTime {
         if self.clock.is_corroborated() { self.time() } else { self.clock.bounds(self.now).1 }
     }
 
     pub(crate) const fn received(&self) -> Now {
+        // Observations carry the cloud's time, so that they compare with the time stamps of devices.
+        //
         Now { mono: self.now.mono, wall: self.time() }
     }
 
-    /// When something that may take `time` is given up.
+    /// Returns the monotonic time at which something that begins now and may take `time` is given up.
     pub(crate) fn after(&self, time: Duration) -> Duration {
         self.now.mono.saturating_add(time)
     }
@@ -50,7 +52,7 @@ impl Context {
         self.outbox.event(event, self.settings.event_capacity);
     }
 
-    /// A request, to be sent at once.
+    /// Builds a request with a new id and the configured time limit. The caller sends it at once.
     pub(crate) fn http_request(
         &mut self,
         method: &'static str,
@@ -62,7 +64,7 @@ impl Context {
         HttpRequest { id, method, url, headers, body, timeout }
     }
 
-    /// Sends a request. Returns the id that its answer will carry.
+    /// Queues a request, and returns the id that its answer will carry.
     pub(crate) fn http(
         &mut self,
         method: &'static str,
@@ -77,5 +79,5 @@ impl Context {
     }
 }
 
-/// Time beyond its own timeout that a driver has to report an HTTP request as failed.
+/// Time after a request's own time limit within which the driver must report the request as failed.
 pub(crate) const HTTP_SLACK: Duration = Duration::from_secs(5);

@@ -12,28 +12,28 @@ use crate::mqtt::subscription::SubscriptionState;
 use crate::rest::Rest;
 use crate::{Now, Reason};
 
-/// Progress of a session with each step on the way to live statuses: for a report to a person, not to decide by.
+/// Progress of a session on each step towards live statuses: a report for people, not a basis for decisions.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// Milliseconds by which the cloud's clock is ahead of the host's; 0 if they agree within two seconds. `None`
-    /// until the date of an answer agrees with that.
+    /// Milliseconds by which the cloud's clock is ahead of the host's; 0 if they agree within two seconds. `None` until
+    /// the date of an answer agrees with that.
     pub clock_ahead_ms: Option<i64>,
-    /// An id token is at hand.
+    /// `true` if an id token is available.
     pub signed_in: bool,
-    /// AWS credentials that can sign are at hand.
+    /// `true` if AWS credentials that can sign are available.
     pub credentials: bool,
-    /// Progress of the MQTT connection; of several, the furthest.
+    /// Progress of the MQTT connection, or of the furthest one if there are several.
     pub handshake: Handshake,
-    /// Reason why the last connection ended or failed, until one is live again.
+    /// Reason why the last connection ended or failed, until another is live.
     pub trouble: Option<Reason>,
     /// The broker's answer to the subscription for each thermostat's statuses.
     pub subscriptions: Vec<(DeviceId, Subscribed)>,
-    /// Whether the broker takes what is published.
+    /// Evidence that the broker accepts publishes. Only experience shows it, because AWS IoT does not report a denial.
     pub publishing: Publishes,
-    /// Attempts that failed one after the other, at whatever fails most.
+    /// Number of consecutive failures of the part of the session that fails most.
     pub failures: u32,
-    /// Time until that is tried again; zero while it is being tried.
+    /// Time until that part tries again; zero while it is trying.
     pub retry_in: Option<Duration>,
 }
 
@@ -41,13 +41,13 @@ pub struct Diagnosis {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the protocol has these steps")]
 pub enum Handshake {
-    /// There is no connection.
+    /// No connection.
     None,
-    /// TCP, TLS and the upgrade to WebSocket are under way.
+    /// TCP, TLS and the WebSocket upgrade are in progress.
     Dialling,
-    /// The WebSocket is open; CONNECT was sent.
+    /// The WebSocket is open, and CONNECT was sent.
     Upgraded,
-    /// CONNACK accepted it.
+    /// CONNACK accepted the connection.
     Accepted,
 }
 
@@ -55,23 +55,23 @@ pub enum Handshake {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no further answer")]
 pub enum Subscribed {
-    /// Not asked for yet, or not answered.
+    /// Not requested yet, or not answered yet.
     Waiting,
     /// Granted.
     Granted,
-    /// Refused, or never answered. It is tried again later.
+    /// Refused or never answered. It is tried again later.
     Refused,
 }
 
-/// Whether the broker takes what is published. Learnt, since nobody tells.
+/// Evidence that the broker accepts publishes. Only experience shows it, because AWS IoT reports no denial.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "it does, it does not, or it is not known")]
 pub enum Publishes {
-    /// Nothing was published, or nothing is known of it yet.
+    /// Nothing was published yet, or its outcome is not known.
     Unknown,
     /// The last publish was acknowledged.
     Acknowledged,
-    /// Publishes were followed by silence or by the end of the connection, often enough to count.
+    /// Publishes were followed by silence or by the end of the connection, often enough to count as denied.
     Denied,
 }
 

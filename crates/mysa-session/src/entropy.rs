@@ -4,7 +4,7 @@ use core::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// Random numbers of one session, all drawn from the seed it was given.
+/// Random number generator of one session, seeded once.
 pub(crate) struct Entropy(ChaCha12Rng);
 
 impl Entropy {
@@ -18,7 +18,7 @@ impl Entropy {
         bytes
     }
 
-    /// Anything from nothing to `most`.
+    /// Returns a random duration from zero to `most`, in whole milliseconds.
     pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
         Duration::from_millis(self.0.next_u64() % (most + 1))
@@ -26,7 +26,8 @@ impl Entropy {
 }
 
 impl fmt::Debug for Entropy {
-    /// Hides the state: the next numbers must not be known.
+    /// Hides the state, which would reveal the next numbers.
+    ///
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Entropy(..)")
     }

@@ -3,15 +3,15 @@ use alloc::string::String;
 use mysa_cognito::Pool;
 use mysa_sigv4::{Authority, InvalidAuthority};
 
-/// Pools and addresses of the cloud. All of it is public.
+/// Pools and addresses of the cloud. All of them are public.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Environment {
-    /// AWS region of everything, such as `us-east-1`.
+    /// AWS region of all services, such as `us-east-1`.
     pub region: String,
     /// User pool and app client.
     pub pool: Pool,
-    /// Id of the identity pool.
+    /// Identity pool id.
     pub identity_pool: String,
     /// URL of the user pool's service, without a final slash.
     pub user_pool_url: String,
@@ -19,16 +19,16 @@ pub struct Environment {
     pub identity_pool_url: String,
     /// URL of the legacy REST service, without a final slash.
     pub legacy_url: String,
-    /// URL of the modern REST service, which has the structured routes, without a final slash.
+    /// URL of the modern REST service, which provides the structured routes, without a final slash.
     pub backend_url: String,
     /// Host and port of the MQTT broker.
     pub broker: Authority,
-    /// Value of `User-Agent` in REST requests. Its own name, so that the vendor can see who is asking.
+    /// Value of `User-Agent` in REST requests. It names this client, so that the vendor can identify its traffic.
     pub user_agent: String,
 }
 
 impl Environment {
-    /// The cloud that thermostats in homes use, with the legacy app client and pool: the pair that may publish.
+    /// Production cloud, with the legacy app client and identity pool: the pair whose policy allows publishing.
     #[must_use]
     pub fn mysa() -> Self {
         Self::legacy().expect("constants")
@@ -48,8 +48,8 @@ impl Environment {
         })
     }
 
-    /// The same cloud with the app client and identity pool of the 4.x apps. Its policy lets nobody publish or
-    /// receive, so it is of use only beside REST.
+    /// Production cloud with the app client and identity pool of the 4.x apps. Its policy allows neither publishing nor
+    /// receiving, so it is useful only with REST.
     #[must_use]
     pub fn mysa_modern() -> Self {
         Self {
@@ -59,11 +59,12 @@ impl Environment {
         }
     }
 
-    /// Every address on one `https` authority, such as that of a simulated cloud behind one listener.
+    /// Environment whose addresses all use one `https` authority, such as a simulated cloud behind one listener.
     ///
     /// # Errors
     ///
-    /// The host cannot be signed.
+    /// [`InvalidAuthority`] if the host cannot be part of a signature.
+    ///
     pub fn at(host: &str, port: u16) -> Result<Self, InvalidAuthority> {
         let broker = Authority::new(host, Some(port))?;
         let url = alloc::format!("https://{broker}");

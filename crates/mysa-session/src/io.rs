@@ -10,38 +10,38 @@ use mysa_sigv4::{Authority, PresignedUrl};
 
 use crate::{Event, Packets};
 
-/// Something for the driver to do.
+/// Work item for the driver.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
 pub enum Output {
-    /// Send an HTTP request over TLS, and report by [`Session::handle_http`](crate::Session::handle_http).
+    /// Send an HTTP request over TLS, and report the outcome by [`Session::handle_http`](crate::Session::handle_http).
     Http(HttpRequest),
     /// Open a WebSocket over TLS, and report by [`Session::handle_ws_opened`](crate::Session::handle_ws_opened) or
     /// [`Session::handle_ws_refused`](crate::Session::handle_ws_refused).
     Dial(Dial),
     /// Send one binary WebSocket frame.
     Send {
-        /// On which connection. It was open when the session was last called; of one that has ended since, drop it.
+        /// Connection to send on. It was open when the session was last called; if it has ended since, drop the bytes.
         conn: ConnId,
-        /// Its payload.
+        /// Payload of the frame.
         bytes: Packets,
     },
-    /// Close a WebSocket, or stop opening it, after what was given to send. Nothing about it need be reported.
+    /// Close a WebSocket after sending what was queued for it, or stop opening it. No report is needed.
     Close {
-        /// The connection.
+        /// Connection to close.
         conn: ConnId,
     },
-    /// Keep this in place of what was kept before, if it [may replace](StoredSession::may_replace) that, readable by its
-    /// owner only, and report by [`Session::handle_store_result`](crate::Session::handle_store_result). The next start
-    /// can resume from it.
+    /// Store this session in place of the stored one, if it [may replace](StoredSession::may_replace) that one,
+    /// readable by its owner only, and report by [`Session::handle_store_result`](crate::Session::handle_store_result).
+    /// The next start can resume from it.
     Store(StoredSession),
-    /// Delete what was kept.
+    /// Delete the stored session.
     Forget,
-    /// Read what is kept, and report by [`Session::handle_stored`](crate::Session::handle_stored), with nothing if
-    /// nothing is kept: another process of the same account may have renewed it. Asked before the refresh token is used,
-    /// and when it was refused.
+    /// Read the stored session, and report it by [`Session::handle_stored`](crate::Session::handle_stored), or `None`
+    /// if nothing is stored. The session asks before it uses the refresh token, and after the token was refused,
+    /// because another process of the same account may have renewed it.
     Load,
-    /// For the application.
+    /// Event for the application.
     Event(Event),
 }
 
@@ -49,19 +49,19 @@ pub enum Output {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver knows which")]
 pub enum StoreResult {
-    /// It is kept; or the driver keeps nothing, and there is nothing to try again.
+    /// The session was stored, or the driver stores nothing by design and a retry is pointless.
     Kept,
-    /// It is not kept: this is, which it may not replace.
+    /// The session was not stored, because the stored one, given here, may not be replaced by it.
     Newer(Box<StoredSession>),
-    /// It could not be written, or it is not known whether it was. It is tried again later.
+    /// Writing failed, or its outcome is unknown. The session tries again later.
     Failed,
 }
 
-/// Identifies an HTTP request within one session.
+/// Id of an HTTP request, unique within one session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpId(pub(crate) u64);
 
-/// Identifies a WebSocket within one session: a number that is never used twice. Input of an old one has no effect.
+/// Id of a WebSocket, unique within one session. It is never reused, so that input for an old connection has no effect.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ConnId(pub(crate) u32);
 
@@ -71,20 +71,20 @@ impl fmt::Display for ConnId {
     }
 }
 
-/// One HTTP request. Redirects must not be followed: the headers hold tokens.
+/// HTTP request to send. Redirects must not be followed: the headers hold tokens.
 #[non_exhaustive]
 pub struct HttpRequest {
-    /// To report the answer by.
+    /// Id to report the outcome with.
     pub id: HttpId,
-    /// Such as `GET`.
+    /// Method, such as `GET`.
     pub method: &'static str,
-    /// Whole URL, `https`.
+    /// Complete `https` URL.
     pub url: String,
-    /// Names in lower case. `host` and `content-length` are the sender's business.
+    /// Headers, with names in lower case. The driver adds `host` and `content-length`.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Body of the request.
     pub body: HttpBody,
-    /// Give up after this long and report a timeout.
+    /// Time limit, after which the driver gives up and reports [`HttpFailure::Timeout`].
     pub timeout: Duration,
 }
 
@@ -94,18 +94,18 @@ pub struct HttpRequest {
 pub enum HttpBody {
     /// No body.
     Empty,
-    /// The body; may hold secrets.
+    /// Complete body. It may hold secrets.
     Ready(Secret),
-    /// The body of a write. It does not exist yet.
+    /// Body of a write, encoded on request.
     ///
-    /// The driver connects to the host first. Once the TLS connection stands, right before it writes the first byte of
-    /// the request, it asks [`Session::deferred_body`](crate::Session::deferred_body) for the body. Connecting may take
-    /// longer than the command lives; a command that is decided, overtaken or too late by then has no body.
+    /// The driver connects to the host first. Once the TLS connection is established, right before it writes the first
+    /// byte of the request, it calls [`Session::deferred_body`](crate::Session::deferred_body) for the body. Connecting
+    /// may take longer than the command lives; a command that is decided, overtaken or too late by then has no body.
     Deferred,
 }
 
 impl HttpBody {
-    /// The bytes, if they are known. Empty for [`HttpBody::Empty`].
+    /// Returns the body if it is known. Empty for [`HttpBody::Empty`].
     #[must_use]
     pub fn ready(&self) -> Option<&str> {
         match self {
@@ -123,7 +123,7 @@ impl From<Option<Secret>> for HttpBody {
 }
 
 impl fmt::Debug for HttpRequest {
-    /// Headers and body may hold tokens and passwords.
+    /// Omits the headers and the body, which may hold tokens and passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRequest")
             .field("id", &self.id)
@@ -137,30 +137,30 @@ impl fmt::Debug for HttpRequest {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an answer came or it did not")]
 pub enum HttpResult<'a> {
-    /// A whole answer, whatever its status.
+    /// Complete answer, with any status.
     Answer(HttpAnswer<'a>),
-    /// No whole answer.
+    /// No complete answer.
     Failed(HttpFailure),
 }
 
-/// A whole HTTP answer.
+/// Complete HTTP answer.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Default::default()` fills the rest")]
 pub struct HttpAnswer<'a> {
     /// Status code.
     pub status: u16,
-    /// The `Date` header.
+    /// `Date` header.
     pub date: Option<&'a str>,
-    /// The `Age` header: the answer comes out of a cache, and its date is that much older.
+    /// `Age` header, in seconds: the answer comes from a cache, and its `Date` is that much older.
     pub age: Option<&'a str>,
-    /// The `Retry-After` header.
+    /// `Retry-After` header.
     pub retry_after: Option<&'a str>,
-    /// The body. A driver need not pass on more than 8 MiB.
+    /// Body. A driver may cut it off at 8 MiB.
     pub body: &'a [u8],
 }
 
 impl fmt::Debug for HttpAnswer<'_> {
-    /// The body may hold tokens.
+    /// Prints the length of the body only, which may hold tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpAnswer")
             .field("status", &self.status)
@@ -176,28 +176,29 @@ impl fmt::Debug for HttpAnswer<'_> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum HttpFailure {
-    /// No answer in time.
+    /// The time limit was reached.
     Timeout,
-    /// The host could not be reached, or its name not resolved. Nothing was sent.
+    /// The host name could not be resolved, or the host could not be reached. Nothing was sent.
     Unreachable,
-    /// TLS failed: most often a certificate that is not trusted. Nothing was sent.
+    /// The TLS handshake failed, most often because the certificate is not trusted. Nothing was sent.
     Tls,
-    /// The connection broke on the way; the request may have had its effect.
+    /// The connection broke; the request may have taken effect.
     Broken,
 }
 
-/// A WebSocket to open.
+/// WebSocket to open.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Dial {
-    /// To report by.
+    /// Id to report the outcome with.
     pub conn: ConnId,
-    /// The URL to open; it is a secret, and good for this one attempt.
+    /// URL to open. It is a secret, and valid for this one attempt.
     pub url: PresignedUrl,
-    /// Host and port to connect to, and the `Host` header to send, byte for byte as it was signed.
+    /// Host and port to connect to. The `Host` header must equal them byte for byte, because the signature covers it.
     pub authority: Authority,
     /// Value of `Sec-WebSocket-Protocol`: `mqtt`.
     pub subprotocol: &'static str,
-    /// Give up after this long.
+    /// Time limit for the whole handshake.
+    ///
     pub timeout: Duration,
 }

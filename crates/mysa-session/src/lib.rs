@@ -1,9 +1,10 @@
-//! A client of the Mysa thermostat cloud as one state machine. No I/O, no clock, no randomness, no tasks.
+//! Client of the Mysa thermostat cloud as one state machine. No I/O, no clock, no randomness, no tasks.
 //!
-//! A [`Session`] is one account: it signs in or resumes, lists the thermostats, keeps an MQTT connection with fresh
-//! signatures, keeps every thermostat's state, sends commands and judges what became of them, and lives through
-//! whatever the network does. It never waits and never sends: a driver hands it what arrived by `handle_*`, does what
-//! [`Session::poll_output`] says, and calls [`Session::handle_timeout`] when [`Session::poll_timeout`] says.
+//! A [`Session`] serves one account. It signs in or resumes, lists the thermostats, keeps an MQTT connection open with
+//! fresh signatures, tracks the state of every thermostat, sends commands and reports the outcome of each, and recovers
+//! from network failures. A session never waits and never sends: a driver passes input to the `handle_*` methods,
+//! performs the work that [`Session::poll_output`] returns, and calls [`Session::handle_timeout`] at the time that
+//! [`Session::poll_timeout`] returns.
 //!
 //! ```
 //! use core::time::Duration;
@@ -22,25 +23,29 @@
 //! assert!(session.poll_timeout().is_some_and(|deadline| deadline.at > now.mono));
 //! ```
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **Calls in any order are harmless.** Input of a connection that is gone, answers nobody asked for, time that stands
-//!   still or runs back: none has an effect, and nothing panics.
-//! - **Every command has exactly one [`Verdict`]**, within its deadline, and it names what was really seen.
-//! - **No byte of a command leaves after its verdict, its deadline or a newer command for its field**, by either clock, on
-//!   any channel. The bytes are made when the driver takes them. A command that MQTT fails goes once by the structured
-//!   service; one that the broker accepted and nobody answered is sent again with an id of its own, a few times.
-//! - **Nothing moves a heater unasked**: starting, connecting and resuming send no commands. The one thing a thermostat
-//!   is asked for of the session's own accord is to report live, and [`Settings::live_reports`] turns that off.
-//! - **Everything is bounded**: what the driver does not fetch, what the reader does not read, what the cloud sends. A
-//!   slow reader misses intermediate states, never the latest, and no verdict; [`Event::Dropped`] counts the rest.
-//! - **Nothing secret prints.**
+//! - **Calls in any order are harmless.** Input for a closed connection, unsolicited answers, and a clock that stands
+//!   still or runs back have no effect, and nothing panics.
+//! - **Every command gets exactly one [`Verdict`]**, within its deadline. The verdict names the evidence that was seen.
+//! - **No byte of a command is sent after its verdict, after its deadline, or after a newer command for the same
+//!   field**, by either clock, on any channel. The bytes are encoded when the driver takes them. A command that MQTT
+//!   failed to deliver is sent once by the structured service. A command that the broker accepted and no thermostat
+//!   answered is sent again with a new id, at most [`Settings::command_repeats`] times.
+//! - **Nothing changes a heater unasked.** Starting, connecting and resuming send no commands. The only message a
+//!   session sends to a thermostat on its own is the request to report live; [`Settings::live_reports`] turns that off.
+//! - **Everything is bounded**: output that the driver does not fetch, events that the reader does not read, and input
+//!   from the cloud. A slow reader misses intermediate states, but never the latest state and never a verdict;
+//!   [`Event::Dropped`] counts the other events.
+//! - **Secrets are never printed.** `Debug` and `Display` omit passwords, tokens and signatures.
 //!
 //! # Service levels
 //!
-//! [`Session::service`] gives the level, its cause, and when it began: live, read-only (the broker accepts no commands,
-//! which is learnt by trying), REST only, offline, sign-in needed. Commands go by MQTT while the broker accepts them, else
-//! by the structured REST service where the model has it. [`ReadOnlySession`] has no method that writes.
+//! [`Session::service`] returns the service level, its cause, and the time it began. The levels are live, partly live,
+//! read-only (the broker accepts no commands, which only an attempt reveals), REST only, offline, and sign-in needed.
+//! Commands use MQTT while the broker accepts them, otherwise the structured REST service if the model supports it.
+//! [`ReadOnlySession`] has no method that writes.
+//!
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,52 +1,53 @@
 use core::time::Duration;
 
-/// When to call [`Session::handle_timeout`](crate::Session::handle_timeout) next, and what for.
+/// Time of the next call to [`Session::handle_timeout`](crate::Session::handle_timeout), and the reason for it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Deadline {
-    /// On the monotonic clock of [`Now`](crate::Now). It may be past.
+    /// Time on the monotonic clock of [`Now`](crate::Now). It may be in the past.
     pub at: Duration,
-    /// The reason for it.
+    /// Reason for the call.
     pub wake: Wake,
 }
 
-/// Reason of a [`Deadline`]: for logs, not to decide by.
+/// Reason of a [`Deadline`], for logs. Drivers must not depend on it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Wake {
     /// Output is waiting: call [`Session::poll_output`](crate::Session::poll_output).
     Output,
-    /// Something was left to be done as soon as possible.
+    /// Work remains that is due as soon as possible.
     Work,
-    /// An HTTP request has had its time.
+    /// An HTTP request times out.
     HttpDeadline,
-    /// Signing in, or renewing tokens or credentials, is due.
+    /// A sign-in or a renewal of tokens or credentials is due.
     Identity,
-    /// A connection is to be dialled.
+    /// A connection is due to be dialled.
     Dial,
-    /// A connection that is being opened has had its time.
+    /// A connection that is being opened times out.
     Handshake,
-    /// A ping is due, or its answer.
+    /// A ping or its answer is due.
     KeepAlive,
-    /// A subscription is to be asked for, or its answer has had its time.
+    /// A subscription is due to be requested, or its answer is.
     Subscribe,
-    /// A publish waits for its turn, or for its acknowledgement.
+    /// The acknowledgement of a publish is due.
     Publish,
-    /// A connection is to be replaced before the cloud ends it.
+    /// A connection is due to be replaced before the cloud closes it.
     Replace,
-    /// A live report lapses.
+    /// A request for live reports is due.
     Lease,
-    /// A command is to be sent, or to be judged.
+    /// A command is due to be sent or judged.
     Command,
-    /// The REST service is to be asked.
+    /// A REST request is due.
     Poll,
-    /// A thermostat will have been silent for too long.
+    /// A thermostat becomes stale.
     Staleness,
-    /// The degree of service will change.
+    /// The service level changes.
     Service,
 }
 
-/// The earlier of two deadlines, either of which may be none.
+/// Returns the earlier of two optional deadlines.
+///
 pub(crate) fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

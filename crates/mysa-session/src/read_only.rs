@@ -7,11 +7,11 @@ use crate::{
     Session, Settings, Start, StoreResult,
 };
 
-/// A [`Session`] that cannot write: it has no method that takes a command or a write, so that no mistake of its caller can
-/// move a heater.
+/// [`Session`] that cannot write. It has no method that takes a command or a write, so that no mistake of its caller
+/// can change a heater.
 ///
-/// Everything else is as in [`Session`]; [`ReadOnlySession::get`] gives its getters. The one thing it publishes is the
-/// request for live reports, which [`Settings::live_reports`] turns off.
+/// All other methods are those of [`Session`], and [`ReadOnlySession::get`] gives access to its getters. The only
+/// message it publishes is the request for live reports, which [`Settings::live_reports`] turns off.
 ///
 /// ```
 /// # use core::time::Duration;
@@ -49,7 +49,7 @@ macro_rules! delegate {
 }
 
 impl ReadOnlySession {
-    /// Begins a session; see [`Session::new`]. [`Settings::read_only`] is set, whatever `settings` says.
+    /// Begins a session; see [`Session::new`]. [`Settings::read_only`] is always set.
     #[must_use]
     pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
         let mut settings = settings;
@@ -57,7 +57,7 @@ impl ReadOnlySession {
         Self(Session::new(settings, environment, start, seed, now))
     }
 
-    /// The session, for its getters.
+    /// Returns the session, for its getters.
     #[must_use]
     pub const fn get(&self) -> &Session {
         &self.0
@@ -86,7 +86,7 @@ impl ReadOnlySession {
         ///
         /// # Errors
         ///
-        /// [`NoChallenge`] if there is none, or none any more.
+        /// [`NoChallenge`] if no challenge waits, or the one that did has ended.
         fn answer_challenge(now: Now, answer: &str) -> Result<(), NoChallenge>;
         /// See [`Session::sign_in`].
         fn sign_in(now: Now, password: Secret);
@@ -96,7 +96,8 @@ impl ReadOnlySession {
         ///
         /// # Errors
         ///
-        /// [`Busy`] if too many are under way, or too many responses unread.
+        /// [`Busy`] if too many requests are in flight or too many responses unread.
+        ///
         fn request(now: Now, request: ReadRequest) -> Result<RequestId, Busy>;
         /// See [`Session::network_changed`].
         fn network_changed(now: Now);

@@ -33,7 +33,7 @@ use crate::{
 
 mod routing;
 
-/// One account's client. See the [crate's documentation](crate).
+/// Client of one account. See the [crate's documentation](crate).
 #[derive(Debug)]
 pub struct Session {
     cx: Context,
@@ -43,16 +43,16 @@ pub struct Session {
     devices: Devices,
     commands: CommandBook,
     service: ServiceTracker,
-    /// Signed in or not, this session has no use for REST.
+    /// `true` for [`Start::Captured`]: the session has no account and never uses REST.
     captured: bool,
-    /// The device list has been read.
+    /// `true` once the device list has been read. Always `true` if the session is captured.
     listed: bool,
     ended: bool,
     next_request: u64,
     due: Option<Deadline>,
 }
 
-/// No challenge waits for an answer.
+/// Error: no challenge waits for an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "there is nothing to add")]
 pub struct NoChallenge;
@@ -65,17 +65,18 @@ impl fmt::Display for NoChallenge {
 
 impl core::error::Error for NoChallenge {}
 
-/// Pause before the request whose answer is to settle what the time is: `Date` has whole seconds.
+/// Pause before the second request that settles the cloud's time. `Date` has whole seconds, so that a repeat within the
+/// same second would prove nothing new.
 const SECOND_OPINION: Duration = Duration::from_secs(2);
-/// When a list from which somebody is missing is read again.
+/// Pause before a device list is read again because a known thermostat is missing from it.
 const SECOND_LIST: Duration = Duration::from_secs(30);
-/// When the REST state is read for a command by MQTT that nothing was heard of, counted from sending it.
+/// Time from sending a command by MQTT to the REST reading that looks for its effect, in case no message reports one.
 const STATE_CHECK_DELAY: Duration = Duration::from_secs(6);
-/// Requests of callers that may be under way.
+/// Maximum number of requests of callers that are in flight, including unread responses.
 const CALLERS: usize = 24;
 
 impl Session {
-    /// Begins a session. `seed` comes from the operating system and is never used again: keys for signing in are drawn
+    /// Begins a session. The caller draws `seed` from the operating system and never reuses it: the sign-in keys derive
     /// from it.
     #[must_use]
     pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
@@ -103,6 +104,8 @@ impl Session {
                 for (id, model) in known.into_iter().take(cx.settings.max_devices) {
                     devices.add(Device::new(id, model, now.mono));
                 }
+                // A captured URL needs no account, so that an empty one takes its place.
+                //
                 let nobody = StoredSession::new("", &client_id);
                 (Identity::resume(nobody, None, &client_id, way), ConnectionPool::new(Some(url)), true)
             }
@@ -131,15 +134,16 @@ impl Session {
         session
     }
 
-    /// Moves time on. Calling it early, late or twice is harmless.
+    /// Advances the time to `now` and performs what is due. Early, late or repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Now) {
         self.advance_clock(now);
         self.step();
     }
 
-    /// Reports what became of an [`Output::Http`].
+    /// Reports the outcome of an [`Output::Http`].
     pub fn handle_http(&mut self, now: Now, id: HttpId, result: HttpResult<'_>) {
         self.advance_clock(now);
+        // An id that neither part knows belongs to a request that has already timed out or was withdrawn.
         let identity_sent = self.identity.sent_at(id);
         let Some((sent, source)) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
         let took = self.cx.mono().saturating_sub(sent);
@@ -152,22 +156,23 @@ impl Session {
             self.rest_outcome(purpose, &outcome, result);
         }
         if doubt {
-            // Only a second answer with another `Date` tells whether the host or the answer has the wrong time.
+            // The first answer may come from a cache or from a host with a wrong clock; a second `Date` decides between
+            // them and the local clock.
             self.rest.schedule_states_no_later_than(self.cx.after(SECOND_OPINION));
         }
         self.step();
     }
 
-    /// Reports what is kept, as an [`Output::Load`] asked; `None` if nothing is, or it cannot be read. If another process
-    /// of the account has renewed it, the session goes on from there.
+    /// Reports the stored session that an [`Output::Load`] asked for, or `None` if nothing is stored or it cannot be
+    /// read. If another process of the account has renewed the tokens, this session continues with the renewed ones.
     pub fn handle_stored(&mut self, now: Now, stored: Option<StoredSession>) {
         self.advance_clock(now);
         self.identity.handle_stored(&mut self.cx, stored);
         self.step();
     }
 
-    /// Reports what became of an [`Output::Store`]. A driver that does not report is taken for one that keeps nothing; what
-    /// could not be kept is asked to be kept again after a pause.
+    /// Reports the outcome of an [`Output::Store`]. A failed store is requested again after a pause. If no outcome is
+    /// reported in time, the session assumes that the driver stores nothing.
     pub fn handle_store_result(&mut self, now: Now, result: StoreResult) {
         self.advance_clock(now);
         self.identity.handle_store_result(&mut self.cx, result);
@@ -183,18 +188,20 @@ impl Session {
         self.step();
     }
 
-    /// Reports that an [`Output::Dial`] failed: with the HTTP status if the upgrade was answered, and its `Date`.
+    /// Reports that an [`Output::Dial`] failed. `status` and `date` are the HTTP status and the `Date` header if the
+    /// upgrade was answered.
     pub fn handle_ws_refused(&mut self, now: Now, conn: ConnId, status: Option<u16>, date: Option<&str>) {
         self.advance_clock(now);
         if let Some(at) = self.mqtt.position(conn) {
             let answer = HttpAnswer { date, ..HttpAnswer::default() };
             self.learn_date(ClockSource::Broker, answer, Duration::ZERO);
             self.end_connection(at, CloseReason::Refused { status });
-            // The clock may be wrong; an answer by HTTP tells.
+            // A wrong clock invalidates signatures. A REST answer has a `Date`, which tells whether that is the cause.
             if status.is_some() && date.is_none() {
                 self.rest.schedule_states_no_later_than(self.cx.mono());
             }
-            // Credentials may be no good whatever they say of themselves; but the fault may be elsewhere.
+            // The broker may reject credentials that have not expired, so that new ones are fetched. The cause may also
+            // lie elsewhere, so that this happens only on every fourth refusal.
             if matches!(status, Some(401 | 403)) && self.mqtt.refusals() % 4 == 2 {
                 self.identity.drop_credentials();
             }
@@ -202,7 +209,8 @@ impl Session {
         self.step();
     }
 
-    /// Takes the payload of a binary WebSocket frame. A text frame ends the connection: report it as closed, and close.
+    /// Processes the payload of one binary WebSocket frame. Text frames are not MQTT: the driver closes such a
+    /// connection and reports it by [`Session::handle_ws_closed`].
     pub fn handle_ws_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         self.advance_clock(now);
         let Some(at) = self.mqtt.position(conn) else { return };
@@ -211,10 +219,11 @@ impl Session {
         }
     }
 
-    /// Reports that a WebSocket is closed, by whomever.
+    /// Reports that a WebSocket is closed, by either side.
     pub fn handle_ws_closed(&mut self, now: Now, conn: ConnId) {
         self.advance_clock(now);
         if let Some(at) = self.mqtt.position(conn) {
+            // A close before CONNACK counts as a refused connection, not as a lost one.
             let ending = match self.mqtt.connections.get(at).map(Connection::is_live) {
                 Some(true) => CloseReason::Closed,
                 _ => CloseReason::Refused { status: None },
@@ -224,12 +233,12 @@ impl Session {
         self.step();
     }
 
-    /// Asks for something to be done. What becomes of it is told by an [`Event::Verdict`], refusals included, within
-    /// `deadline` ([`Settings::command_deadline`] if none is given).
+    /// Queues a change for a thermostat. Its outcome, including a refusal, arrives as an [`Event::Verdict`] within
+    /// `deadline`, which defaults to [`Settings::command_deadline`].
     ///
     /// # Errors
     ///
-    /// [`Busy`] if too many commands are unresolved or verdicts unread. Nothing was begun.
+    /// [`Busy`] if too many commands are undecided or too many verdicts unread. Nothing is queued.
     pub fn command(
         &mut self,
         now: Now,
@@ -247,15 +256,15 @@ impl Session {
         Ok(id)
     }
 
-    /// Asks several thermostats for the same change. Each has a command of its own, with a verdict of its own; the ids are
-    /// in the order of `devices`.
+    /// Queues the same change for several thermostats. Each gets its own command and its own verdict; the ids are in
+    /// the order of `devices`.
     ///
-    /// They are sent [`Settings::device_spacing`] apart, and each has that much more time than the one before: `deadline`
-    /// is that of the first.
+    /// The commands are sent [`Settings::device_spacing`] apart, and the deadline of each is that much later than the
+    /// one before. `deadline` applies to the first.
     ///
     /// # Errors
     ///
-    /// [`Busy`] if too many commands would be undecided or verdicts unread. Nothing was begun.
+    /// [`Busy`] if too many commands would be undecided or too many verdicts are unread. Nothing is queued.
     pub fn command_many(
         &mut self,
         now: Now,
@@ -282,7 +291,7 @@ impl Session {
         undecided + more <= self.cx.settings.command_capacity
     }
 
-    /// Checks a change and takes it into the book, or refuses it.
+    /// Validates a change and adds it to the command book, or decides it as refused.
     fn begin(&mut self, device: DeviceId, change: Change, deadline: Duration) -> CommandId {
         let id = self.commands.next_id();
         let mut decisions = Vec::new();
@@ -315,11 +324,11 @@ impl Session {
         id
     }
 
-    /// Returns what [`Session::command`] would send now. Sends nothing.
+    /// Returns the message that [`Session::command`] would send now, without sending it.
     ///
     /// # Errors
     ///
-    /// [`Refused`] as the verdict of the command would be.
+    /// [`Refused`] with the reason that the verdict of such a command would have.
     pub fn preview(&mut self, now: Now, device: DeviceId, change: Change) -> Result<Preview, Refused> {
         self.advance_clock(now);
         let (cx, routes, _) = self.routes();
@@ -334,15 +343,16 @@ impl Session {
         })
     }
 
-    /// Takes a command back. What was not sent yet will not be; what was is unconfirmed from now on.
+    /// Cancels a command. If it has not been sent, it never will be; if it has, its verdict is
+    /// [`Verdict::Unconfirmed`].
     pub fn cancel(&mut self, now: Now, id: CommandId) {
         self.advance_clock(now);
         self.give_up(|command| command.id == id, Expired::Cancelled);
         self.step();
     }
 
-    /// Reports that the driver has bytes of a connection that its peer does not take, or that they are gone. While it is
-    /// blocked no command's bytes are made for it: what waits is the command, which can still be taken back.
+    /// Reports whether the driver holds bytes of a connection that the peer does not accept. While a connection is
+    /// blocked, no command is encoded for it: the command itself waits, and can still be cancelled.
     pub fn handle_ws_blocked(&mut self, now: Now, conn: ConnId, blocked: bool) {
         self.advance_clock(now);
         if let Some(at) = self.mqtt.position(conn)
@@ -357,7 +367,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`NoChallenge`] if there is none, or none any more.
+    /// [`NoChallenge`] if no challenge waits, or the one that did has ended.
     pub fn answer_challenge(&mut self, now: Now, answer: &str) -> Result<(), NoChallenge> {
         self.advance_clock(now);
         let answered = !self.ended && self.identity.answer(&mut self.cx, answer);
@@ -365,8 +375,9 @@ impl Session {
         if answered { Ok(()) } else { Err(NoChallenge) }
     }
 
-    /// Signs in anew with a password that a person has just given. What was refused before does not count any more. It
-    /// begins at once, or two seconds after the last sign-in began; of several passwords until then, the last counts.
+    /// Signs in again with a password that a person has just entered, and discards earlier refusals. The sign-in begins
+    /// at once, or two seconds after the previous one began. If several passwords arrive in that time, the last one is
+    /// used.
     pub fn sign_in(&mut self, now: Now, password: Secret) {
         self.advance_clock(now);
         if !self.ended && !self.captured {
@@ -376,8 +387,9 @@ impl Session {
         self.step();
     }
 
-    /// Ends all connections, resolves commands, and revokes the refresh token. [`Event::SignedOut`] says what became of it,
-    /// at the latest when the request has had its time; unless the cloud could not be reached, what was stored is deleted.
+    /// Signs out: closes all connections, decides all commands, and revokes the refresh token. [`Event::SignedOut`]
+    /// reports the outcome, at the latest when the request times out. The stored session is deleted unless the cloud
+    /// gave no usable answer.
     pub fn sign_out(&mut self, now: Now) {
         self.advance_clock(now);
         if !self.ended && !self.captured {
@@ -389,19 +401,20 @@ impl Session {
         self.step();
     }
 
-    /// Sends the caller's read to the REST service, authorised. The result comes as an [`Event::Response`].
+    /// Sends a read request of the caller to the REST service, with authorisation. The result arrives as an
+    /// [`Event::Response`].
     ///
     /// # Errors
     ///
-    /// [`Busy`] if too many are under way, or too many responses unread. Nothing was begun.
+    /// [`Busy`] if too many requests are in flight or too many responses unread. Nothing is sent.
     pub fn request(&mut self, now: Now, request: ReadRequest) -> Result<RequestId, Busy> {
         self.advance_clock(now);
         self.caller_request(request.into_request(), Purpose::Read, None)
     }
 
-    /// Sends the caller's write of harmless settings to the REST service, authorised. The result comes as an
-    /// [`Event::Response`]. It is never repeated after an answer that leaves its effect open. A session that is
-    /// [`read_only`](Settings::read_only) sends nothing and reports [`RequestError::ReadOnly`].
+    /// Sends a write of harmless settings to the REST service, with authorisation. The result arrives as an
+    /// [`Event::Response`]. The write is not repeated if the answer leaves open whether it took effect. A session that
+    /// is [`read_only`](Settings::read_only) sends nothing and reports [`RequestError::ReadOnly`].
     ///
     /// # Errors
     ///
@@ -433,15 +446,16 @@ impl Session {
         Ok(id)
     }
 
-    /// Says that the host's network has changed: connections are tried at once instead of at their next ping.
+    /// Reports that the host's network has changed. Every connection is pinged at once instead of at its next
+    /// keep-alive.
     pub fn network_changed(&mut self, now: Now) {
         self.advance_clock(now);
         self.mqtt.probe(&mut self.cx);
         self.step();
     }
 
-    /// Ends everything in good order: every command is resolved, MQTT says goodbye, connections close. Fetch the output
-    /// once more; after that the session does nothing.
+    /// Shuts the session down: decides every command, sends MQTT DISCONNECT, and closes all connections. The driver
+    /// fetches the output once more; after that the session does nothing.
     pub fn shutdown(&mut self, now: Now) {
         self.advance_clock(now);
         if !self.ended {
@@ -451,10 +465,10 @@ impl Session {
         self.step();
     }
 
-    /// Signs a URL for another MQTT program to connect with, by the cloud's own time. It is not one of those that this
-    /// session dials. A session that has a captured URL has only that one to give.
+    /// Returns a presigned URL for another MQTT client, signed with the cloud's time. The session does not dial this
+    /// URL itself, except that a session with a captured URL returns that one.
     ///
-    /// `None` while there is nothing to sign with: nobody is signed in yet, or there is no thermostat to listen to.
+    /// `None` while there are no credentials: sign-in has not completed, or the account has no thermostat.
     pub fn presign(&mut self, now: Now) -> Option<PresignedUrl> {
         self.advance_clock(now);
         let signed = self.mqtt.sign(&mut self.cx, &self.identity);
@@ -462,18 +476,18 @@ impl Session {
         signed.map(|(url, ..)| url)
     }
 
-    /// The next thing to do, or `None` until something else happens.
+    /// Returns the next work item for the driver, or `None` until further input.
     ///
-    /// Events come after everything else. A driver whose reader may be slow calls [`Session::poll_io`] instead, and
-    /// fetches events by [`Session::poll_event`] only when the reader can take one: what waits here is bounded.
+    /// Events come after all other output. A driver with a slow reader calls [`Session::poll_io`] instead, and calls
+    /// [`Session::poll_event`] only when the reader can take an event: the event queue is bounded.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.poll_io().or_else(|| self.poll_event().map(Output::Event))
     }
 
-    /// The next thing to do for the network or the store; never an event.
+    /// Returns the next work item for the network or the store; never an event.
     ///
-    /// The bytes of a command are made here, when the driver takes them, and only if it is undecided, the newest for its
-    /// fields and in time by the last [`Now`] that the session was given.
+    /// This call encodes a command's bytes, at the moment the driver takes them, and only if the command is undecided,
+    /// the newest for its fields, and in time by the last [`Now`] that the session was given.
     pub fn poll_io(&mut self) -> Option<Output> {
         loop {
             match self.cx.outbox.next_work()? {
@@ -481,6 +495,7 @@ impl Session {
                 Work::Publish { conn, serial } => {
                     let Self { cx, mqtt, commands, .. } = self;
                     let mut decisions = Vec::new();
+                    // The book may decline: a command can be decided or overtaken between queueing and this call.
                     let packet = commands.publish(cx, mqtt, conn, serial, &mut decisions);
                     if packet.is_some() && !self.captured {
                         let at = self.cx.after(STATE_CHECK_DELAY);
@@ -508,11 +523,12 @@ impl Session {
         }
     }
 
-    /// The body of a request whose body is [deferred](crate::HttpBody::Deferred), for a driver that writes the request at once.
+    /// Returns the body of a request whose body is [deferred](crate::HttpBody::Deferred). The driver writes the request
+    /// at once.
     ///
-    /// The driver asks when the TLS connection to the host stands, right before it writes the first byte. `None` if
-    /// nothing may be sent any more: the command is decided, overtaken or too late by either clock. The driver then
-    /// closes the connection, and reports nothing.
+    /// The driver calls this once the TLS connection is established, right before it writes the first byte. `None`
+    /// means that nothing may be sent any more: the command is decided, overtaken, or too late by either clock. The
+    /// driver then closes the connection and reports nothing.
     pub fn deferred_body(&mut self, now: Now, id: HttpId) -> Option<Secret> {
         self.advance_clock(now);
         let body = match self.rest.take_deferred(self.cx.now, id)? {
@@ -536,13 +552,14 @@ impl Session {
         body
     }
 
-    /// A command was taken, or not: both change what is due.
+    /// Emits decisions and makes the session due at once, because a command that was encoded, or dropped, changes every
+    /// deadline.
     fn transmitted(&mut self, decisions: Vec<Decision>) {
         self.emit(decisions);
         self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         let count = self.cx.outbox.take_dropped();
         if count > 0 {
@@ -561,74 +578,74 @@ impl Session {
         }
     }
 
-    /// When to call [`Session::handle_timeout`] next, and what for. Already due while there is something to do; events
-    /// that wait do not count.
+    /// Time at which the driver calls [`Session::handle_timeout`] next, and the reason. Already due while output waits;
+    /// queued events do not count.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
         if self.cx.outbox.has_work() { Some(Deadline::new(self.cx.mono(), Wake::Output)) } else { self.due }
     }
 
-    /// Progress with each step on the way to live statuses. Cheap, and changes nothing.
+    /// Returns the progress of each step towards live statuses. Cheap, and without side effects.
     #[must_use]
     pub fn diagnosis(&self, now: Now) -> Diagnosis {
         Diagnosis::of(&self.cx, &self.identity, &self.rest, &self.mqtt, &self.devices, now)
     }
 
-    /// The degree of service.
+    /// Current service level, with its reason and start.
     #[must_use]
     pub const fn service(&self) -> &Service {
         &self.service.service
     }
 
-    /// The account's thermostats, by id.
+    /// Thermostats of the account, in the order of their ids.
     pub fn devices(&self) -> impl ExactSizeIterator<Item = &Device> {
         self.devices.iter()
     }
 
-    /// One thermostat.
+    /// Thermostat with this id, if the account has it.
     #[must_use]
     pub fn device(&self, id: DeviceId) -> Option<&Device> {
         self.devices.find(id)
     }
 
-    /// Everything a thermostat was observed to say.
+    /// State of a thermostat: every field observed so far, with its source.
     #[must_use]
     pub fn state(&self, id: DeviceId) -> Option<&DeviceState> {
         self.devices.find(id).map(Device::state)
     }
 
-    /// Whether the broker has granted the subscription to a thermostat's statuses, on a connection that is up.
+    /// `true` if the broker has granted the subscription to a thermostat's statuses on a connection that is up.
     #[must_use]
     pub fn is_subscribed(&self, id: DeviceId) -> bool {
         self.mqtt.subscription(id) == Some(SubscriptionState::Granted)
     }
 
-    /// The user's id, once signed in.
+    /// User id of the account, once signed in.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.identity.user()
     }
 
-    /// The cloud's time, as far as it is known, at a reading of the host's clocks.
+    /// Estimate of the cloud's time at a reading of the host's clocks.
     #[must_use]
     pub const fn cloud_time(&self, now: Now) -> mysa_proto::UnixTime {
         self.cx.clock.time(now)
     }
 
-    /// The earliest and the latest time that the cloud may have at a reading of the host's clocks. `None` until two
-    /// answers agree on it: of two hosts, or of one host at two times.
+    /// Earliest and latest time that the cloud's clock may show at a reading of the host's clocks. `None` until two
+    /// answers agree: from two hosts, or from one host at two different times.
     #[must_use]
     pub fn cloud_time_bounds(&self, now: Now) -> Option<(mysa_proto::UnixTime, mysa_proto::UnixTime)> {
         self.cx.clock.is_corroborated().then(|| self.cx.clock.bounds(now))
     }
 
-    /// By how many milliseconds the cloud's clock is ahead of the host's.
+    /// Milliseconds by which the cloud's clock is ahead of the host's.
     #[must_use]
     pub const fn clock_ahead_ms(&self) -> i64 {
         self.cx.clock.ahead_ms()
     }
 
-    /// The settings it began with.
+    /// Settings of the session.
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.cx.settings

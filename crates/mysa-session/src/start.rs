@@ -5,31 +5,32 @@ use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{DeviceId, Model};
 use mysa_sigv4::PresignedUrl;
 
-/// The way a session begins.
+/// How a session authenticates.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the ways there are")]
 pub enum Start {
-    /// Sign in with a password that a person has just given. A refusal in an earlier run does not count.
+    /// Sign in with a password that a person has just entered. A refusal in an earlier run does not count.
     Password {
         /// E-mail address, as typed.
         username: String,
         /// Password, as typed: nothing is trimmed.
         password: Secret,
     },
-    /// Go on from a stored session. The password, if one is kept, is used once when the refresh token is refused, and
-    /// not at all if the stored session says that a sign-in was refused for good: somebody has to act first.
+    /// Resume from a stored session. A stored password is used once when the refresh token is refused. It is not used
+    /// if the stored session records that a sign-in was refused for good, because a person has to act first.
     Resume {
         /// The content of the last [`Output::Store`](crate::Output::Store).
         stored: StoredSession,
-        /// A password kept for the account.
+        /// Stored password of the account.
         password: Option<Secret>,
     },
-    /// Connect with a presigned URL that was captured elsewhere, and nothing else: no sign-in, no REST. It lasts until
-    /// the URL lapses or the connection ends.
+    /// Connect with a presigned URL that was captured elsewhere, without sign-in and without REST. The session ends
+    /// when the URL expires or the connection closes.
     Captured {
-        /// The URL.
+        /// Presigned URL.
         url: PresignedUrl,
-        /// The thermostats to listen to, and what they are: there is no list to ask for.
+        /// Thermostats to subscribe to, with their models, because there is no device list to read.
+        ///
         devices: Vec<(DeviceId, Model)>,
     },
 }

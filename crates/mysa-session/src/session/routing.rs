@@ -1,13 +1,15 @@
-//! Inputs go to the parts, and what comes of them goes on to others. Nothing is decided here.
+//! Routing of inputs to the parts of a session, and of their effects to other parts. Nothing is decided here.
 
 use super::*;
 
 impl Session {
     pub(super) fn advance_clock(&mut self, now: Now) {
+        // The monotonic clock never runs back here, even if a caller's reading does.
         let mono = now.mono.max(self.cx.now.mono);
         self.cx.now = Now { mono, ..now };
         let Some(jump_ms) = self.cx.clock.tick(self.cx.now) else { return };
         if let Ok(ahead) = u64::try_from(jump_ms) {
+            // The wall clock ran ahead, which may mean sleep: tokens expire by the cloud's clock, which did not stop.
             self.identity.age(Duration::from_millis(ahead));
         }
         self.mqtt.probe(&mut self.cx);
@@ -15,7 +17,8 @@ impl Session {
         self.due = Some(Deadline::new(mono, Wake::Work));
     }
 
-    /// Learns the cloud's time from an answer. True if it takes a second one to believe it.
+    /// Learns the cloud's time from the `Date` of an answer. Returns `true` if only a second answer can settle the
+    /// matter.
     pub(super) fn learn_date(&mut self, source: ClockSource, answer: HttpAnswer<'_>, took: Duration) -> bool {
         let Some(date) = answer.date else { return false };
         match self.cx.clock.learn(self.cx.now, source, date, answer.age, took) {
@@ -28,7 +31,7 @@ impl Session {
         }
     }
 
-    /// Passes on the answer to a request to the REST service, or the lack of one.
+    /// Applies the answer to a REST request, or the lack of one, according to the request's purpose.
     pub(super) fn rest_outcome(&mut self, purpose: Purpose, outcome: &Outcome, result: HttpResult<'_>) {
         let (status, body) = match result {
             HttpResult::Answer(HttpAnswer { status, body, .. }) => (status, body),
@@ -41,7 +44,7 @@ impl Session {
             (Purpose::Update(serial), outcome) => {
                 let device = commands.device_of(serial).and_then(|id| devices.find(id));
                 commands.structured_answered(serial, outcome.into(), cx.mono(), &mut decisions);
-                // What was observed meanwhile counts now.
+                // An observation made while the request was unanswered may count as evidence only now.
                 if let Some(device) = device {
                     commands.judge(device.id(), device.state(), None, cx.mono(), &mut decisions);
                 }
@@ -98,9 +101,10 @@ impl Session {
         self.emit(decisions);
     }
 
-    /// Takes the account's list: whom there is to listen to.
+    /// Applies the device list: adds and removes thermostats and adjusts the subscriptions.
     pub(super) fn list(&mut self, list: &DeviceList) {
         let changes = self.devices.take_list(&mut self.cx, list);
+        // The service has returned lists with holes, so that a removal needs a second list.
         if changes.is_doubtful {
             self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
         }
@@ -120,7 +124,7 @@ impl Session {
         self.want_devices();
     }
 
-    /// Passes on what happened on connections.
+    /// Applies the events of connections to the parts they concern.
     pub(super) fn apply_connection_events(&mut self, events: &[ConnectionEvent]) {
         for event in events {
             match *event {
@@ -161,7 +165,7 @@ impl Session {
         }
     }
 
-    /// Settles the service level.
+    /// Recomputes the service level, and requests the states by REST if the level calls for them.
     pub(super) fn update_service(&mut self) {
         let sign_in = self.sign_in_reason();
         let Self { cx, identity, rest, mqtt, devices, service, .. } = self;
@@ -189,11 +193,11 @@ impl Session {
         }
     }
 
-    /// Passes bytes through a connection. True if anything came of it that others must act on.
+    /// Decodes the bytes of a connection and applies the result. Returns `true` if other parts have something to do.
     pub(super) fn receive(&mut self, at: usize, bytes: &[u8]) -> bool {
         let Self { cx, mqtt, devices, commands, service, .. } = self;
         let Some(connection) = mqtt.connections.get_mut(at) else { return false };
-        // Any message ends the doubt whether there are any.
+        // Any message disproves the reason "nothing is delivered", even one that changes no state.
         let in_doubt = matches!(service.service.reason, Reason::NothingDelivered | Reason::NoReports);
         let mut events = Vec::new();
         let mut decisions = Vec::new();
@@ -215,8 +219,8 @@ impl Session {
         self.apply_ended_connections();
     }
 
-    /// What was to be sent on a connection that has ended waits again; what the broker had not acknowledged goes by the
-    /// other channel, if there is one.
+    /// Returns commands queued on ended connections to the waiting state. Commands that the broker had not acknowledged
+    /// use the other channel if there is one.
     pub(super) fn apply_ended_connections(&mut self) {
         let ended = self.mqtt.take_ended();
         if ended.is_empty() {
@@ -242,7 +246,7 @@ impl Session {
         commands.publish_failed(serial, second);
     }
 
-    /// Everybody goes: commands are decided, callers told, connections closed.
+    /// Decides every command, answers every caller, and closes every connection.
     pub(super) fn close_all(&mut self, why: Expired) {
         self.give_up(|_| true, why);
         self.commands.requests_dropped();
@@ -253,7 +257,7 @@ impl Session {
         self.apply_ended_connections();
     }
 
-    /// Decides the chosen commands at once.
+    /// Decides the commands that `chosen` selects at once.
     pub(super) fn give_up(&mut self, chosen: impl Fn(&OpenCommand) -> bool, why: Expired) {
         let Self { cx, commands, devices, .. } = self;
         let mut decisions = Vec::new();
@@ -261,7 +265,7 @@ impl Session {
         self.emit(decisions);
     }
 
-    /// Decides the commands that have had their time.
+    /// Decides the commands whose time is over.
     pub(super) fn expire_commands(&mut self) {
         let Self { cx, commands, devices, .. } = self;
         if commands.is_empty() {
@@ -272,7 +276,7 @@ impl Session {
         self.emit(decisions);
     }
 
-    /// Queues what may be sent, and asks for the evidence that is due.
+    /// Queues the transmissions that may be sent now, and requests the reported states that are due.
     pub(super) fn dispatch_commands(&mut self) {
         if self.commands.is_empty() {
             return;
@@ -288,7 +292,7 @@ impl Session {
         }
     }
 
-    /// The ways to the thermostats, and the book, as a dispatch needs them.
+    /// Routes to the thermostats, with the context and the command book: what a dispatch needs.
     pub(super) fn routes(&mut self) -> (&mut Context, Routes<'_>, &mut CommandBook) {
         let Self { cx, identity, rest, mqtt, devices, commands, service, captured, .. } = self;
         let (level, structured_failed) = (service.service.level, commands.structured_failed());
@@ -297,7 +301,7 @@ impl Session {
         (cx, routes, commands)
     }
 
-    /// Passes verdicts on, with what is known to hold because of them. Nothing more is transmitted for what is decided.
+    /// Emits verdicts and records the confirmed settings. Decided commands are removed from every queue.
     pub(super) fn emit(&mut self, decisions: Vec<Decision>) {
         if decisions.is_empty() {
             return;
@@ -308,7 +312,8 @@ impl Session {
                 if let Some(device) = devices.find_mut(device) {
                     device.confirm(cx, &confirmed);
                 }
-                // The cloud was there, so that the publish was not lost with the network.
+                // The structured service did the command, so that the network worked and the loss of the publish was
+                // the broker's doing.
                 if by_structured && self.mqtt.permission.is_doubtful() {
                     let (at, probe_at) = (self.cx.time(), self.cx.after(self.cx.settings.read_only_probe));
                     if mqtt_failed {
@@ -328,7 +333,7 @@ impl Session {
         }
     }
 
-    /// Lets a thermostat show what is asked of it and not decided.
+    /// Updates the undecided changes that a thermostat shows as pending.
     pub(super) fn update_pending(&mut self, device: DeviceId) {
         let pending = self.commands.pending(device);
         if let Some(device) = self.devices.find_mut(device) {
@@ -341,7 +346,8 @@ impl Session {
         mqtt.want(cx, devices.iter().map(Device::id));
     }
 
-    /// Does all that is due. A few rounds, since one thing leads to another; what is left is due at once.
+    /// Performs everything that is due. One action can make another due, hence a few rounds; the limit keeps each call
+    /// bounded, and the rest is due at once.
     pub(super) fn step(&mut self) {
         for _ in 0..4 {
             if self.ended {
@@ -376,7 +382,7 @@ impl Session {
         }
     }
 
-    /// Callers of a session that cannot ask any more are told so.
+    /// Answers callers that wait although the session can no longer sign in.
     pub(super) fn release_callers(&mut self) {
         if self.identity.blocked().is_some()
             && self.identity.id_token(&self.cx).is_none()
@@ -388,7 +394,7 @@ impl Session {
         }
     }
 
-    /// Keeps what was learnt of the permission to publish with the stored session.
+    /// Stores what was learnt about the permission to publish, so that the next run starts with it.
     pub(super) fn keep_permission(&mut self) {
         if self.captured || !self.mqtt.permission.is_known() {
             return;
@@ -413,7 +419,7 @@ impl Session {
         earlier(due, self.service.due(&self.cx, &self.rest))
     }
 
-    /// Reason why the identity cannot go on, as a reason of the service.
+    /// Reason why signing in needs a person, as a reason of the service.
     pub(super) fn sign_in_reason(&self) -> Option<Reason> {
         if self.captured {
             return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
