@@ -1,4 +1,4 @@
-//! Random homes, a random mix of trouble, all invariants.
+//! Random homes and a random mix of trouble, with all invariants checked.
 
 mod plan;
 mod trouble;
@@ -16,25 +16,25 @@ use crate::{Rng, World};
 
 use self::plan::{Action, PASSWORD, Plan};
 
-/// How one run of a campaign went.
+/// Result of one run of a campaign.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// The seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// Thermostats in the home.
+    /// Number of thermostats in the home.
     pub devices: usize,
-    /// The kinds of trouble that were drawn for it.
+    /// Kinds of trouble that were drawn for the run.
     pub mix: Vec<TroubleKind>,
-    /// How often one of them began.
+    /// Number of occurrences of trouble.
     pub troubles: usize,
-    /// Commands given, and how many of them were confirmed.
+    /// Number of commands given, and of those confirmed.
     pub commands: (usize, usize),
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u64,
-    /// Digest of all that went over the network, and of every verdict.
+    /// Digest of all network traffic and all verdicts.
     pub digest: String,
-    /// How often each kind of trouble met each state of the session.
+    /// Number of times that each kind of trouble met each state of the session.
     pub coverage: Coverage,
 }
 
@@ -55,21 +55,21 @@ impl fmt::Display for Report {
     }
 }
 
-/// A run in which an invariant was broken.
+/// A run that broke an invariant.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// The kinds of trouble that were drawn for it.
+    /// Kinds of trouble that were drawn for the run.
     pub mix: Vec<TroubleKind>,
-    /// What was broken.
+    /// The broken invariant.
     pub violation: Violation,
-    /// When.
+    /// Time of the violation since the birth of the world.
     pub at: Duration,
-    /// What happened last.
+    /// Last lines of the history.
     pub history: Vec<String>,
-    /// How often each kind of trouble met each state of the session until then.
+    /// Number of times that each kind of trouble met each state of the session until then.
     pub coverage: Coverage,
 }
 
@@ -101,14 +101,14 @@ fn names(mix: &[TroubleKind]) -> String {
 /// Time without trouble at the end, after which everything must be well again. Pauses between attempts grow to a
 /// quarter of an hour.
 const QUIET: Duration = Duration::from_secs(3_600);
-/// Thermostats that are commanded at the end.
+/// Number of thermostats that get a command at the end.
 const COMMANDED_AT_THE_END: usize = 4;
 
-/// Lives through `hours` of a random home with a random mix of trouble, then through a quiet hour, and checks that it is
-/// well: all of it, or all but the one thermostat or route whose trouble never heals.
+/// Simulates `hours` of a random home with a random mix of trouble and a quiet hour after it. At the end everything
+/// must be well, except for the one thermostat or route whose trouble never heals.
 ///
 /// # Errors
-/// The first invariant that was broken, with the seed, the mix and what happened.
+/// The first invariant that was broken, with the seed, the mix of trouble and the history.
 pub fn campaign(seed: u64, hours: u64) -> Result<Report, Box<Failure>> {
     let mut rng = Rng::new(seed);
     let plan = Plan::draw(&mut rng, Duration::from_secs(hours * 3_600));
@@ -166,7 +166,7 @@ impl Run<'_> {
         let mut number = agenda.len();
         while let Some(((at, _), action)) = agenda.pop_first() {
             self.world.run_until(at)?;
-            // What is taken back, is some time after it was asked for.
+            // A command to be cancelled is cancelled some time after it was given.
             if let Some((after, id)) = self.act(action)? {
                 number += 1;
                 agenda.insert((self.world.now() + after, number), Action::Cancel(id));
@@ -207,7 +207,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// All trouble ends but the one that never heals; then everything else must be well.
+    /// Ends all trouble except the one that never heals, and checks that everything else becomes well.
     fn recover(&mut self) -> Result<(), Violation> {
         self.world.wake();
         self.world.fill_disk(false);
@@ -222,8 +222,8 @@ impl Run<'_> {
         let lasting = self.plan.lasting_device;
         let expected: Vec<DeviceId> =
             self.plan.speaking.iter().copied().filter(|id| Some(*id) != lasting).collect();
-        // A broker that took no commands is believed to take none for hours; statuses come all the same. A home whose
-        // only thermostat never heals has nobody to hear.
+        // The session believes for hours that a broker which refused commands still refuses them; statuses arrive all
+        // the same. A home whose only thermostat never heals receives nothing.
         let has_somebody = lasting.is_none() || !expected.is_empty();
         if service.level > Level::ReadOnly && has_somebody {
             return Err(Violation::NotRecovered(service.to_string()));
@@ -252,10 +252,10 @@ impl Run<'_> {
             if self.plan.mqtt_only.contains(device) && settings.channel == CommandChannel::Structured {
                 continue;
             }
-            // A whole degree that is in the range of every family, and another than now.
+            // A whole degree within the range of every family, and different from the present setpoint.
             let degrees = if truth.setpoint == 2_200 { 2_300 } else { 2_200 };
             let setpoint = Change::setpoint(Celsius::from_hundredths(degrees));
-            // Drying has no setpoint.
+            // Dry mode has no setpoint.
             let change = Change { mode: Some(mysa_proto::Mode::Heat), ..setpoint };
             let Some(id) = self.world.command(*device, change, None)? else { continue };
             self.commands += 1;
@@ -267,7 +267,7 @@ impl Run<'_> {
             let obeyed = self.world.truth(device).is_some_and(|truth| truth.setpoint == i64::from(degrees));
             match self.world.verdict(id) {
                 Some(verdict) if verdict.is_confirmed() => {}
-                // It is believed that MQTT takes no commands, and this thermostat has no other channel.
+                // The session believes that MQTT takes no commands, and this thermostat has no other channel.
                 Some(Verdict::Refused(Refused::NotPermitted))
                     if level == Level::ReadOnly && self.plan.mqtt_only.contains(&device) => {}
                 // Statuses do not show every setting.

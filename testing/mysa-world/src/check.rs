@@ -1,4 +1,4 @@
-//! What must hold after every step.
+//! Invariants that must hold after every step.
 
 use std::time::Duration;
 
@@ -13,31 +13,31 @@ use crate::ledger::{Carrier, Ledger, Truth};
 use crate::violation::Violation;
 use crate::writes::{self, Asked, Request, Setting};
 
-/// Time a verdict may come after its deadline.
+/// Time by which a verdict may be late.
 const VERDICT_SLACK: Duration = Duration::from_secs(2);
-/// How often the costlier invariants are looked at.
+/// Interval between checks of the costlier invariants.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// Time by which staleness may be reported too late.
+/// Time by which a report of staleness may be late.
 const STALENESS_SLACK: Duration = Duration::from_secs(120);
-/// How often everything is printed to look for secrets.
+/// Interval between printing the whole session to search it for secrets.
 const PRINT_EVERY: Duration = Duration::from_secs(3_600);
 /// Bytes that may wait on one connection to the cloud.
 const MOST_BYTES: usize = 256 << 10;
-/// Time after which a connection that says nothing should have been closed: pings go out at least every 45 s.
+/// Longest silence of the client on a connection that it has not closed; it pings at least every 45 s.
 const SILENCE: Duration = Duration::from_secs(180);
-/// HTTP requests within a minute.
+/// HTTP requests allowed within a minute.
 const MOST_REQUESTS: usize = 300;
-/// Time for which somebody else's change may still be on its way to a thermostat.
+/// Time for which a change by somebody else may still be on its way to a thermostat.
 const IN_TRANSIT: Duration = Duration::from_secs(5);
 
-/// A setting that was confirmed, and that nobody has touched since.
+/// A confirmed setting that nobody has changed since.
 #[derive(Debug)]
 pub(crate) struct Settled {
     command: CommandId,
     asked: Asked,
 }
 
-/// An HTTP request under way, as far as the checks have to know it.
+/// Kind of an HTTP request in flight, as far as the checks need it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HttpKind {
     SignIn,
@@ -64,7 +64,7 @@ impl World {
         self.transmit(command.device, Carrier::Message(command.id), &command.settings)
     }
 
-    /// Writes to several thermostats keep a distance.
+    /// Checks the distance in time between writes to different thermostats.
     fn check_pace(&mut self, device: DeviceId) -> Result<(), Violation> {
         if let Some((other, at)) = self.last_write.replace((device, self.now))
             && other != device
@@ -95,7 +95,7 @@ impl World {
         Ok(number)
     }
 
-    /// Counts a request of the session.
+    /// Counts an HTTP request of the session.
     pub(crate) fn count_request(&mut self) -> Result<(), Violation> {
         const WINDOW: Duration = Duration::from_secs(60);
         while self.requests_at.front().is_some_and(|at| *at + WINDOW < self.now) {
@@ -108,8 +108,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks an HTTP request whose bytes leave. Returns the command in it: its thermostat and the number of the transmission; and
-    /// whether it changes anything.
+    /// Checks an HTTP request as its bytes are sent. Returns the command it carries, as its thermostat and the number
+    /// of the transmission, and whether the request changes anything.
     pub(crate) fn check_request(
         &mut self,
         request: &mysa_session::HttpRequest,
@@ -142,7 +142,8 @@ impl World {
                 }
                 let settings = writes::from_update(body.as_bytes())?;
                 self.note(format_args!("requested of {device}: {settings:?}"));
-                // What waited long for its connection goes when it can.
+                // A write that waited for a slow connection is sent as soon as that opens, so its distance proves
+                // nothing.
                 if !self.net.connects_slowly() {
                     self.check_pace(device)?;
                 }
@@ -162,7 +163,7 @@ impl World {
         Ok((None, false))
     }
 
-    /// A request has its answer, or will have none.
+    /// Records that a request has its answer, or will have none.
     pub(crate) fn check_answer(&mut self, id: HttpId, status: Result<u16, bool>) {
         self.http.remove(&id);
         let done = match status {
@@ -172,7 +173,8 @@ impl World {
         self.ledger.answered(id, done);
     }
 
-    /// A command reaches the cloud. One that a newer command overtook on its way undoes the newer: nobody could help it.
+    /// Records that a command reaches the cloud. A command that a newer one overtook on the way undoes the newer one,
+    /// which no client can prevent.
     pub(crate) fn arrived(&mut self, device: DeviceId, number: u64) {
         let newest = self.arrivals.entry(device).or_default();
         if number < *newest {
@@ -182,19 +184,19 @@ impl World {
         *newest = number.max(*newest);
     }
 
-    /// Somebody else changes a thermostat.
+    /// Records that somebody else changes a thermostat.
     pub(crate) fn foreign(&mut self, device: DeviceId) {
         self.foreign_at.insert(device, self.now);
         self.settled.retain(|(of, _), _| *of != device);
     }
 
-    /// What is true of a thermostat.
+    /// Actual settings of a thermostat.
     pub(crate) fn truth(&self, device: DeviceId) -> Option<Truth> {
         self.cloud.held(device).map(|held| truth_of(&held))
     }
 
-    /// Looks at what is true of a thermostat now, and at what was true of it in between: two commands may take effect in
-    /// one step of the world.
+    /// Samples the settings of a thermostat, including those in between: two commands may take effect in one step of
+    /// the world.
     pub(crate) fn sample(&mut self, device: DeviceId) {
         let Some(held) = self.cloud.held(device) else { return };
         let seen = self.sampled.insert(device, held.revision).unwrap_or_default();
@@ -213,7 +215,7 @@ impl World {
         self.ledger.sample(device, &truth_of(&held));
     }
 
-    /// Looks at the thermostats whose commands are open.
+    /// Samples the thermostats with undecided commands.
     pub(crate) fn sample_all(&mut self) {
         let mut open = std::mem::take(&mut self.open_devices);
         self.ledger.to_be_sampled(&mut open);
@@ -232,7 +234,7 @@ impl World {
                 self.verdicts.push((self.now, *id, verdict.clone()));
             }
             Event::Device { device, .. } => self.check_times(*device)?,
-            // Its state is gone with it.
+            // Its state is gone with the device, so its times may start anew.
             Event::DeviceRemoved { device } => self.field_times.retain(|(of, ..), _| of != device),
             Event::Service(service) => self.note(format_args!("service: {service}")),
             _ => {}
@@ -275,12 +277,12 @@ impl World {
         Ok(())
     }
 
-    /// Whether what a thermostat acknowledges may be untrue.
+    /// Returns `true` if the thermostat may acknowledge commands that it does not carry out.
     fn may_lie(&self, device: DeviceId) -> bool {
         self.thermostats_lie || self.lying.contains(&device)
     }
 
-    /// No field's time goes back within its source.
+    /// Checks that the time of no field goes back within its source.
     fn check_times(&mut self, device: DeviceId) -> Result<(), Violation> {
         let Some(state) = self.session.state(device) else { return Ok(()) };
         fn stamp<T>(field: Option<Field<T>>) -> Option<(Source, UnixTime)> {
@@ -302,7 +304,7 @@ impl World {
         Ok(())
     }
 
-    /// Reads what the cloud sends, to know independently which thermostats spoke.
+    /// Records which thermostats the cloud forwards messages from, independently of the session.
     pub(crate) fn read_messages(&mut self, mut bytes: &[u8]) {
         while let Ok(Some(packet)) = decode(&mut bytes, 1 << 20) {
             if let Inbound::Publish(publish) = packet
@@ -313,7 +315,7 @@ impl World {
         }
     }
 
-    /// After every step.
+    /// Checks the invariants after a step; the costlier ones once per interval.
     pub(crate) fn check(&mut self) -> Result<(), Violation> {
         self.sample_all();
         if self.records_coverage {
@@ -325,7 +327,7 @@ impl World {
         self.check_now()
     }
 
-    /// Looks at everything, however lately that was done.
+    /// Checks all invariants, however recently that was done.
     ///
     /// # Errors
     /// The first invariant that was broken.
@@ -359,7 +361,7 @@ impl World {
         Ok(())
     }
 
-    /// A connection that was given up is closed.
+    /// Checks that the client closes connections it no longer uses.
     fn check_connections(&self) -> Result<(), Violation> {
         // A hundred filters and more for each device, fifty on a connection, and each may be in the middle of being
         // replaced.
@@ -379,7 +381,7 @@ impl World {
         Ok(())
     }
 
-    /// A thermostat holds the newest confirmed command unless somebody else touched it.
+    /// Checks that each thermostat holds the newest confirmed command, unless somebody else changed it.
     fn check_settled(&self) -> Result<(), Violation> {
         for ((device, setting), Settled { command, asked }) in &self.settled {
             let Some(truth) = self.truth(*device) else { continue };
@@ -388,14 +390,14 @@ impl World {
                 return Err(Violation::Undone {
                     device: *device,
                     setting: format!("{setting:?}"),
-                    what: format!("{command} asked for {asked:?}, and {value:?} is true"),
+                    what: format!("{command} asked for {asked:?}, but the thermostat holds {value:?}"),
                 });
             }
         }
         Ok(())
     }
 
-    /// A thermostat is shown as live only while something was received: from it, or of it by REST.
+    /// Checks that a thermostat is shown as live only while messages from it, or REST answers, arrive.
     fn check_staleness(&self) -> Result<(), Violation> {
         if self.session.service().reason == Reason::ShutDown {
             return Ok(());
@@ -412,16 +414,16 @@ impl World {
         Ok(())
     }
 
-    /// Forgets what an application asked for before: another one runs now.
+    /// Forgets the commands of the previous client, because a new one runs now.
     pub(crate) fn forget_commands(&mut self) {
         self.ledger = Ledger::default();
         self.settled.clear();
         self.http.clear();
-        // What it knew it has to learn anew, be it from an older source.
+        // The new client learns everything anew, perhaps from an older source.
         self.field_times.clear();
     }
 
-    /// The states the session is in, as bits of [`SessionState`].
+    /// States of the session, as bits of [`SessionState`].
     pub(crate) fn states(&self) -> u128 {
         if self.is_asleep() {
             return SessionState::Asleep.bit();
@@ -449,7 +451,7 @@ fn truth_of(held: &mysa_sim::HeldSettings) -> Truth {
     Truth { setpoint: held.setpoint.as_hundredths().into(), mode: held.mode.wire().into(), lock: held.lock }
 }
 
-/// The simulated cloud has its own name for each mode.
+/// Converts a mode to the simulated cloud's own type.
 pub(crate) fn own_mode(mode: Mode) -> mysa_sim::Mode {
     match mode {
         Mode::Off => mysa_sim::Mode::Off,

@@ -1,4 +1,4 @@
-//! How often each kind of trouble met each state of the session.
+//! Counts of the pairs of trouble and session state that met.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ macro_rules! kinds {
         }
 
         impl $name {
-            /// Every one, in the order of the table.
+            /// All values, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
-            /// For people.
+            /// Name for people.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$kind => $text,)* }
@@ -35,7 +35,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A kind of trouble that a campaign may draw.
+    /// Kind of trouble that a campaign may draw.
     TroubleKind {
         NetDown = "network down",
         BlackHole = "black hole",
@@ -108,7 +108,7 @@ kinds! {
 }
 
 kinds! {
-    /// A state of the session, as it is seen from outside. Several hold at once.
+    /// State of the session, as seen from outside. Several states may hold at once.
     SessionState {
         SigningIn = "signing in",
         Renewing = "renewing",
@@ -127,7 +127,7 @@ kinds! {
 const TROUBLES: usize = TroubleKind::ALL.len();
 const STATES: usize = SessionState::ALL.len();
 
-/// How often each kind of trouble met each state of the session.
+/// Number of times that each kind of trouble met each state of the session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Coverage {
     counts: Box<[[u32; STATES]; TROUBLES]>,
@@ -141,7 +141,7 @@ impl Default for Coverage {
 }
 
 impl Coverage {
-    /// Notes which kinds of trouble are in force, and which states hold: each pair counts once for as long as it lasts.
+    /// Records the kinds of trouble in force and the states that hold. Each pair counts once for as long as it lasts.
     pub(crate) fn see(&mut self, troubles: u128, states: u128) {
         let (before, then) = self.last;
         if (before, then) == (troubles, states) {
@@ -156,7 +156,7 @@ impl Coverage {
         }
     }
 
-    /// Notes something that happens at once.
+    /// Records a kind of trouble that happens at one moment.
     pub(crate) fn strike(&mut self, kind: TroubleKind, states: u128) {
         for state in bits(states) {
             self.add(kind as usize, state, 1);
@@ -169,7 +169,7 @@ impl Coverage {
         }
     }
 
-    /// Adds another run's counts.
+    /// Adds the counts of another run.
     pub fn merge(&mut self, other: &Self) {
         for (trouble, row) in other.counts.iter().enumerate() {
             for (state, count) in row.iter().enumerate() {
@@ -178,7 +178,7 @@ impl Coverage {
         }
     }
 
-    /// How often this kind of trouble met this state.
+    /// Number of times that this kind of trouble met this state.
     #[must_use]
     pub fn count(&self, trouble: TroubleKind, state: SessionState) -> u32 {
         self.counts[trouble as usize][state as usize]

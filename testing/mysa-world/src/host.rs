@@ -1,4 +1,5 @@
-//! What else happens on the client's host: a full disk, a second process on the same store, callers that ask much.
+//! Trouble on the client's host: a full disk, a second process that shares the store, and callers that ask for too
+//! much.
 
 use mysa_cognito::RefreshFlow;
 use mysa_proto::{DeviceId, rest};
@@ -9,11 +10,12 @@ use crate::World;
 use crate::coverage::TroubleKind;
 use crate::violation::Violation;
 
-/// Requests a caller makes at once to fill the line: more than a session takes.
+/// Number of requests that a caller makes at once to fill the queue: more than a session accepts.
 const REQUESTS: usize = 32;
 
 impl World {
-    /// Says whether the disk is full: what the client asks to be stored is lost then, and what was stored stays.
+    /// Fills the disk or frees it. While it is full, sessions that the client asks to store are lost; the stored one
+    /// stays.
     pub fn fill_disk(&mut self, full: bool) {
         if self.disk_full != full {
             self.note(format_args!("the disk is {}full", if full { "" } else { "no longer " }));
@@ -21,7 +23,7 @@ impl World {
         self.disk_full = full;
     }
 
-    /// Another process of the same account renews the tokens that are stored, and stores what it gets.
+    /// Renews the stored tokens as another process of the same account would, and stores the result.
     pub fn second_process_renews(&mut self) {
         self.strike(TroubleKind::SecondProcess);
         let Some(token) = self.stored.as_ref().and_then(|stored| stored.refresh_token.clone()) else {
@@ -42,7 +44,7 @@ impl World {
         };
         let now = self.cloud_now();
         let mysa_sim::HttpAnswer::Reply(reply) = self.cloud.handle_http(now, &view) else {
-            // Where tokens are used once, the new one may be lost.
+            // A pool that rotates tokens has used up the old one, and the new one may be lost with the answer.
             self.tokens_good &= !self.rotation;
             return;
         };
@@ -59,10 +61,10 @@ impl World {
         }
     }
 
-    /// An application asks for more than a session takes at once.
-    ///
     /// # Errors
-    /// An invariant that was broken by it.
+    /// The invariant that this broke.
+    ///
+    /// The invariant that this broke.
     pub fn fill_request_line(&mut self, device: DeviceId) -> Result<(), Violation> {
         if self.is_asleep() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Every command that was asked for and every transmission of it, and the rules between the two.
+//! Ledger of all commands asked for and all their transmissions, and the rules that relate them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,29 +9,30 @@ use mysa_session::{CommandId, HttpId, Verdict};
 use crate::violation::Violation;
 use crate::writes::{Asked, Setting, Settings, WireValue};
 
-/// Fresh ids a command may go by over MQTT: the first, and three times asked again.
+/// Fresh message ids that a command may use over MQTT: the first, and three repeats.
 const MOST_IDS: usize = 4;
-/// Requests a command may go by over REST: the first, and repeats after answers that say it was not carried out.
+/// Requests that a command may use over REST: the first, and repeats after answers that rule out that it was carried
+/// out.
 const MOST_REQUESTS: usize = 3;
-/// Commands of one thermostat that are remembered.
+/// Number of commands remembered per thermostat.
 const REMEMBERED: usize = 64;
 
-/// The commands of the client that runs now.
+/// Commands of the client that is running now.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     devices: BTreeMap<DeviceId, Vec<Issued>>,
     owners: BTreeMap<CommandId, DeviceId>,
-    /// Writes by REST whose answer has not reached the client.
+    /// REST writes whose answer has not reached the client.
     unanswered: BTreeMap<HttpId, Unanswered>,
-    /// Writes that are no commands, and that the test asked for.
+    /// Writes that the test expects and that are not commands.
     expected: Vec<Expected>,
     transmissions: u64,
-    /// Commands without a verdict: those that were transmitted, and those that were not.
+    /// Number of commands without a verdict that were transmitted. `waiting` counts those that were not.
     pub(crate) in_flight: usize,
     pub(crate) waiting: usize,
 }
 
-/// A command that was asked for.
+/// A command that the application asked for.
 #[derive(Debug)]
 pub(crate) struct Issued {
     pub(crate) id: CommandId,
@@ -39,18 +40,18 @@ pub(crate) struct Issued {
     pub(crate) at: Duration,
     pub(crate) deadline: Duration,
     pub(crate) decided: Option<Decided>,
-    /// When its first byte left the client.
+    /// Time at which its first byte left the client.
     pub(crate) sent: Option<Duration>,
     settings: Vec<Wanted>,
-    /// Ids of the messages it went by.
+    /// Ids of the messages that carried the command.
     ids: Vec<u64>,
-    /// What became of the requests it went by.
+    /// Outcomes of the requests that carried the command.
     requests: Vec<RequestOutcome>,
-    /// The thermostat held all of it at some moment since it was asked for.
+    /// `true` if the thermostat has held the whole command at some moment since it was asked for.
     held_since_asked: bool,
-    /// The same since its first byte left.
+    /// `true` if the thermostat has held the whole command at some moment since its first byte was sent.
     held_since_sent: bool,
-    /// The host's clock was set back since: no client can know how much time has passed.
+    /// `true` if the host's clock was set back since: the client then cannot know how much time has passed.
     clock_set_back: bool,
 }
 
@@ -65,7 +66,7 @@ pub(crate) enum Decided {
 struct Wanted {
     setting: Setting,
     asked: Asked,
-    /// A newer command asks for the same setting.
+    /// `true` if a newer command asks for the same setting.
     overtaken: bool,
 }
 
@@ -73,38 +74,38 @@ struct Wanted {
 enum RequestOutcome {
     /// No answer yet.
     Unanswered(HttpId),
-    /// The answer says that it was not carried out.
+    /// The answer rules out that the write was carried out.
     NotDone,
-    /// It was carried out, or may have been.
+    /// The write was carried out, or may have been.
     MayBeDone,
 }
 
 #[derive(Debug)]
 struct Unanswered {
-    /// Its thermostat, if it is a command.
+    /// Thermostat of a command.
     device: Option<DeviceId>,
-    /// Its path, if it is none.
+    /// Path of a write that is not a command.
     path: Option<String>,
 }
 
 #[derive(Debug)]
 struct Expected {
     path: String,
-    /// Requests it may still take.
+    /// Requests that the write may still use.
     left: u32,
     requests: u32,
 }
 
-/// How one transmission leaves the client.
+/// Carrier of one transmission from the client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Carrier {
-    /// A PUBLISH with this id in its envelope, for the first time or with DUP.
+    /// PUBLISH with this id in its envelope, sent for the first time or with DUP.
     Message(u64),
-    /// A request to the structured service.
+    /// Request to the structured service.
     Request(HttpId),
 }
 
-/// What a thermostat is set to at a moment, which no client can see.
+/// Actual settings of a thermostat at one moment. No client can see them directly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Truth {
     pub(crate) setpoint: i64,
@@ -124,7 +125,7 @@ impl Truth {
 }
 
 impl Issued {
-    /// Whether nothing of it may be seen on the wire any more, and nothing of it ever was.
+    /// `true` if the command was decided before any of its bytes were sent, so that none may be sent any more.
     const fn is_void(&self) -> bool {
         self.decided.is_some() && self.sent.is_none()
     }
@@ -137,7 +138,7 @@ impl Issued {
         self.asks(setting).is_some_and(|asked| asked.accepts(value))
     }
 
-    /// What it asks for and no newer command does.
+    /// Settings of this command that no newer command asks for.
     pub(crate) fn newest_settings(&self) -> impl Iterator<Item = (Setting, &Asked)> {
         self.settings.iter().filter(|wanted| !wanted.overtaken).map(|wanted| (wanted.setting, &wanted.asked))
     }
@@ -149,7 +150,7 @@ impl Issued {
 }
 
 impl Ledger {
-    /// A command was asked for.
+    /// Records a command that the application asked for.
     pub(crate) fn issue(
         &mut self,
         id: CommandId,
@@ -188,7 +189,7 @@ impl Ledger {
         self.waiting += 1;
     }
 
-    /// The client took the command on: it overtakes the older ones for the same settings.
+    /// Marks the settings of older commands as overtaken, once the client has accepted the command `id`.
     pub(crate) fn overtake(&mut self, id: CommandId) {
         let Some(all) = self.owners.get(&id).and_then(|device| self.devices.get_mut(device)) else { return };
         let Some(at) = all.iter().position(|issued| issued.id == id) else { return };
@@ -209,7 +210,7 @@ impl Ledger {
         Some((device, issued))
     }
 
-    /// A command is decided. Returns it, and whether it may be.
+    /// Records the verdict on a command and returns the command, or the violation if the verdict is not allowed.
     pub(crate) fn decide(
         &mut self,
         id: CommandId,
@@ -235,14 +236,15 @@ impl Ledger {
         Ok((device, issued))
     }
 
-    /// Whether a confirmed command was true of the thermostat at some moment since it was sent; since it was asked for,
-    /// if the client confirms without sending because it is so already.
+    /// Returns `true` if the thermostat held a confirmed command at some moment since it was sent. For a command that
+    /// was confirmed without being sent, because its settings were in force already, the moment may lie anywhere since
+    /// it was asked for.
     pub(crate) const fn was_true(issued: &Issued) -> bool {
         if issued.sent.is_some() { issued.held_since_sent } else { issued.held_since_asked }
     }
 
-    /// Checks one transmission of a command, whatever the channel and whichever time it is. Returns its number, in the
-    /// order in which all of them leave the client.
+    /// Checks one transmission of a command, on either channel, first or repeated. Returns the number of the
+    /// transmission; numbers rise in the order in which transmissions leave the client.
     pub(crate) fn transmit(
         &mut self,
         now: Duration,
@@ -257,7 +259,7 @@ impl Ledger {
             let mut candidates =
                 all.iter().rev().filter(|one| !one.is_void() && one.asks(*setting).is_some()).peekable();
             let Some(newest) = candidates.peek() else {
-                // The structured service wants the present mode beside a fan speed.
+                // The structured service requires the present mode beside a fan speed, so a mode may be sent unasked.
                 if *setting == Setting::Mode && has_fan && matches!(carrier, Carrier::Request(_)) {
                     continue;
                 }
@@ -322,14 +324,14 @@ impl Ledger {
         Ok(self.transmissions)
     }
 
-    /// Says that a test asks for a write that is no command: one request to this path, repeated only after an answer
-    /// that says it was not carried out.
+    /// Expects a write that is not a command: one request to this path, repeated only after an answer that rules out
+    /// that it was carried out.
     pub(crate) fn expect(&mut self, path: &str) {
         let path = path.trim_end_matches('/').to_owned();
         self.expected.push(Expected { path, left: 1, requests: 0 });
     }
 
-    /// Checks a write that is no command.
+    /// Checks a write that is not a command.
     pub(crate) fn write(&mut self, id: HttpId, path: &str) -> Result<(), Violation> {
         let expected = self.expected.iter_mut().find(|expected| expected.path == path && expected.left > 0);
         let Some(expected) = expected else {
@@ -347,7 +349,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The answer to a request reached the client; `done` is false if it says that nothing was carried out.
+    /// Records that the answer to a request reached the client. `done` is `false` if the answer rules out that the
+    /// write was carried out.
     pub(crate) fn answered(&mut self, id: HttpId, done: bool) {
         let Some(Unanswered { device, path }) = self.unanswered.remove(&id) else { return };
         if let Some(path) = path
@@ -367,12 +370,12 @@ impl Ledger {
         }
     }
 
-    /// Whether a write by REST is under way.
+    /// Returns `true` while a REST write is in flight.
     pub(crate) fn writes_by_rest(&self) -> bool {
         !self.unanswered.is_empty()
     }
 
-    /// Thermostats with a command whose truth is still to be seen.
+    /// Collects the thermostats with an undecided command that they have not yet been seen to hold.
     pub(crate) fn to_be_sampled(&self, into: &mut Vec<DeviceId>) {
         into.clear();
         if self.in_flight + self.waiting == 0 {
@@ -382,7 +385,7 @@ impl Ledger {
         into.extend(self.devices.iter().filter(|(_, all)| all.iter().any(open)).map(|(device, _)| *device));
     }
 
-    /// What is true of a thermostat now.
+    /// Compares the actual settings of a thermostat with its undecided commands.
     pub(crate) fn sample(&mut self, device: DeviceId, truth: &Truth) {
         for issued in self.devices.get_mut(&device).into_iter().flatten() {
             if issued.decided.is_none() && issued.is_true_of(truth) {
@@ -392,7 +395,7 @@ impl Ledger {
         }
     }
 
-    /// The host's clock was set back.
+    /// Records that the host's clock was set back.
     pub(crate) fn clock_set_back(&mut self) {
         for issued in self.devices.values_mut().flatten().filter(|issued| issued.decided.is_none()) {
             issued.clock_set_back = true;
@@ -406,7 +409,7 @@ impl Ledger {
         })
     }
 
-    /// Whether a newer command than this one was transmitted for one of its settings.
+    /// Returns `true` unless a newer command that was transmitted asks for the same setting.
     pub(crate) fn is_newest(&self, id: CommandId, setting: Setting) -> bool {
         let Some((device, _)) = self.find(id) else { return false };
         let Some(all) = self.devices.get(&device) else { return false };
@@ -415,7 +418,8 @@ impl Ledger {
     }
 }
 
-/// The violation of a value that no open command asks for: perhaps one does that had its verdict before it was sent.
+/// Violation for a value that no open command asks for. A command that was decided before it was sent may still ask for
+/// it.
 fn unasked(all: &[Issued], device: DeviceId, setting: Setting, value: &WireValue) -> Violation {
     let decided = all.iter().rev().find(|one| one.is_void() && one.accepts(setting, value));
     let setting = format!("{setting:?}");

@@ -1,9 +1,10 @@
 //! A Mysa session and the simulated cloud in one virtual world.
 //!
-//! [`World`] pairs the client and the cloud in memory: a seeded network between them delays, cuts, reframes and loses;
-//! time jumps from one deadline to the next, so a day costs milliseconds; after every step an independent checker verifies
-//! the invariants of [`Violation`]: it decodes the bytes of both channels itself, and compares with what the simulated
-//! thermostats hold. The same seed gives the same run, byte for byte.
+//! [`World`] connects the client and the cloud in memory. A seeded network between them delays, drops, cuts and
+//! reframes the bytes. Virtual time jumps from one deadline to the next, so a simulated day takes milliseconds. After
+//! every step an independent checker verifies the invariants of [`Violation`]: it decodes the bytes of both channels
+//! itself and compares them with the settings that the simulated thermostats hold. The same seed gives the same run,
+//! byte for byte.
 //!
 //! ```
 //! use std::time::Duration;

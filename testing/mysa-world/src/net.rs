@@ -7,17 +7,17 @@ use mysa_sim::{Closing, HttpReply};
 
 use crate::Rng;
 
-/// How the network between a home and the cloud behaves.
+/// Behaviour of the network between a home and the cloud.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..NetSpec::default()` fills the rest")]
 pub struct NetSpec {
-    /// Least time on the way, in each direction. Default 20 ms.
+    /// Shortest delay in each direction. Default: 20 ms.
     pub latency: Duration,
-    /// Most that is added to it at random. Default 30 ms.
+    /// Longest random delay added to the latency. Default: 30 ms.
     pub jitter: Duration,
-    /// How bytes of a WebSocket arrive. Default whole.
+    /// Framing of the bytes of a WebSocket. Default: whole.
     pub framing: Framing,
-    /// Troubles that last. Default none.
+    /// Lasting troubles. Default: none.
     pub troubles: Vec<NetTrouble>,
 }
 
@@ -32,83 +32,83 @@ impl Default for NetSpec {
     }
 }
 
-/// How the bytes of a WebSocket are cut into frames on their way. MQTT sees a stream whatever it is.
+/// Way in which the network cuts the bytes of a WebSocket into frames. MQTT sees a stream in every case.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "plain data")]
 pub enum Framing {
-    /// As they were sent.
+    /// Frames as they were sent.
     #[default]
     Whole,
     /// Each byte in a frame of its own.
     Bytes,
-    /// Cut anywhere.
+    /// Cuts at random places.
     Random,
 }
 
-/// A trouble of the network and the time it lasts, from the birth of the world.
+/// A trouble of the network and the time it lasts, counted from the birth of the world.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct NetTrouble {
-    /// First moment.
+    /// First moment of the trouble.
     pub from: Duration,
-    /// First moment after it.
+    /// First moment after the trouble.
     pub until: Duration,
-    /// What it is.
+    /// Kind of trouble.
     pub kind: Trouble,
 }
 
-/// What can be wrong with a network.
+/// Kind of network trouble.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "plain data")]
 pub enum Trouble {
-    /// No route: requests and dials fail at once, open connections are reset at the start.
+    /// No route: requests and dials fail at once, and open connections are reset at the start.
     Down,
-    /// Everything vanishes, both ways, without a word.
+    /// All bytes vanish silently in both directions.
     BlackHole,
-    /// What the cloud sends vanishes.
+    /// Bytes from the cloud vanish.
     Deaf,
-    /// What the home sends vanishes.
+    /// Bytes from the home vanish.
     Mute,
-    /// What the home sends on open connections is held back, and arrives when the trouble ends.
+    /// Bytes from the home on open connections are held back and arrive when the trouble ends.
     HeldBack,
-    /// Requests that change something are held back, and arrive when the trouble ends.
+    /// Requests that change something are held back and arrive when the trouble ends.
     WritesHeldBack,
-    /// A connection for a request that changes something stands only after up to half a minute.
+    /// Connections for requests that change something take up to half a minute to open.
     ConnectsSlowly,
 }
 
-/// Something on its way.
+/// A packet in transit.
 #[derive(Debug)]
 pub(crate) enum Packet {
-    /// A request, and the command in it.
+    /// A request and the command it carries.
     Request(Box<mysa_session::HttpRequest>, Option<(DeviceId, u64)>),
-    /// The connection for a request stands, and its body can be written.
+    /// The connection for a request is open, and its body can be written.
     Connected(Box<mysa_session::HttpRequest>),
     Answer(HttpId, HttpReply),
     Failure(HttpId, HttpFailure),
     Upgrade(Box<mysa_session::Dial>),
     Opened(ConnId),
     Refused(ConnId, Option<Box<HttpReply>>),
-    /// Bytes on a connection, and the commands in them: each thermostat and the number of the transmission.
+    /// Bytes on a connection and the commands they carry: each thermostat with the number of the transmission.
     ToCloud(ConnId, Vec<u8>, Vec<(DeviceId, u64)>),
     ToClient(ConnId, Vec<u8>),
-    /// The client let go of a connection.
+    /// The client closed a connection.
     ClientClosed(ConnId),
-    /// The cloud did.
+    /// The cloud closed a connection.
     CloudClosed(ConnId, Closing),
-    /// The connection broke for the client alone, which the cloud does not see.
+    /// The connection broke for the client alone; the cloud does not notice.
     Reset(ConnId),
 }
 
-/// Packets in the order of their arrival.
+/// Packets in order of arrival.
 #[derive(Debug)]
 pub(crate) struct Net {
     pub(crate) spec: NetSpec,
     in_transit: BTreeMap<(Duration, u64), Packet>,
-    /// What came for a host that sleeps.
+    /// Packets for a host that sleeps.
     held: Vec<Packet>,
     sent: u64,
-    /// The last arrival in each direction of a connection: a stream keeps its order.
+    /// Last arrival in each direction of a connection; a stream keeps its order.
     last: BTreeMap<(ConnId, bool), Duration>,
     rng: Rng,
 }
@@ -118,7 +118,7 @@ impl Net {
         Self { spec, in_transit: BTreeMap::new(), held: Vec::new(), sent: 0, last: BTreeMap::new(), rng }
     }
 
-    /// The trouble in force in which something is lost.
+    /// Trouble in force that loses packets.
     pub(crate) fn trouble(&self, at: Duration) -> Option<Trouble> {
         let covers = |trouble: &&NetTrouble| {
             let delays =
@@ -128,13 +128,13 @@ impl Net {
         self.spec.troubles.iter().find(covers).map(|trouble| trouble.kind)
     }
 
-    /// When what a trouble of this kind holds back at this moment is let go.
+    /// Time at which a trouble of this kind releases the packets it holds back now.
     pub(crate) fn held_until(&self, at: Duration, kind: Trouble) -> Option<Duration> {
         let held = |trouble: &&NetTrouble| trouble.kind == kind && trouble.from <= at && at < trouble.until;
         self.spec.troubles.iter().filter(held).map(|trouble| trouble.until).max()
     }
 
-    /// Bytes that wait on one connection to the cloud.
+    /// Largest number of bytes that wait on one connection to the cloud.
     pub(crate) fn most_bytes_to_cloud(&self) -> usize {
         let mut sums: BTreeMap<ConnId, usize> = BTreeMap::new();
         for packet in self.in_transit.values() {
@@ -145,7 +145,7 @@ impl Net {
         sums.into_values().max().unwrap_or(0)
     }
 
-    /// The next moment at which a trouble begins.
+    /// Next moment at which a trouble begins.
     pub(crate) fn next_trouble(&self, after: Duration) -> Option<Duration> {
         self.spec.troubles.iter().map(|trouble| trouble.from).filter(|&from| from > after).min()
     }
@@ -155,12 +155,12 @@ impl Net {
         self.spec.latency + Duration::from_micros(self.rng.below(jitter + 1))
     }
 
-    /// Whether connections for writes ever stand late.
+    /// Returns `true` if connections for writes open late at any time in this run.
     pub(crate) fn connects_slowly(&self) -> bool {
         self.spec.troubles.iter().any(|trouble| trouble.kind == Trouble::ConnectsSlowly)
     }
 
-    /// How long a connection for a write takes.
+    /// Time that a connection for a write takes to open.
     pub(crate) fn connect_delay(&mut self, now: Duration) -> Duration {
         match self.held_until(now, Trouble::ConnectsSlowly) {
             Some(_) => Duration::from_millis(self.rng.below(30_000)),
@@ -178,7 +178,7 @@ impl Net {
         self.send_after(at, packet);
     }
 
-    /// Sends along a connection, behind everything sent before in the same direction.
+    /// Sends a packet along a connection, behind all packets sent earlier in the same direction.
     pub(crate) fn stream(&mut self, now: Duration, conn: ConnId, to_cloud: bool, packet: Packet) {
         let delay = self.delay();
         let held = if to_cloud { self.held_until(now, Trouble::HeldBack) } else { None };
@@ -202,19 +202,19 @@ impl Net {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
-    /// Keeps a packet until the host that it is for wakes.
+    /// Keeps a packet until its host wakes.
     pub(crate) fn hold(&mut self, packet: Packet) {
         self.held.push(packet);
     }
 
-    /// The host is awake: what was kept for it arrives.
+    /// Delivers the packets that were kept for a host that has woken.
     pub(crate) fn release_held(&mut self, now: Duration) {
         for packet in std::mem::take(&mut self.held) {
             self.send_after(now, packet);
         }
     }
 
-    /// Everything that was on its way, in order: one end is no more.
+    /// Removes and returns all packets in transit in order, because one end no longer exists.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Packet> + use<> {
         self.last.clear();
         std::mem::take(&mut self.in_transit).into_values()
@@ -224,7 +224,7 @@ impl Net {
         self.in_transit.len() + self.held.len()
     }
 
-    /// Where to cut bytes into frames.
+    /// Cuts bytes into frames.
     pub(crate) fn pieces<'a>(&mut self, bytes: &'a [u8]) -> Vec<&'a [u8]> {
         match self.spec.framing {
             Framing::Whole => vec![bytes],

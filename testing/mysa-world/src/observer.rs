@@ -10,21 +10,21 @@ use crate::violation::Violation;
 use crate::wire::{Seen, Wire};
 use crate::writes::{self, Settings};
 
-/// Observes what a client sends and checks it against the rules, with a decoder of its own.
+/// Decodes the bytes that a client sends with its own decoder and checks them against the rules.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     connections: BTreeMap<ConnId, ObservedConnection>,
-    /// When CONNECT was last sent under each client id.
+    /// Time of the last CONNECT under each client id.
     connects: BTreeMap<String, Duration>,
     sent: BTreeMap<u64, Sent>,
-    /// What each thermostat was sent last, for [`Violation::TooFast`].
+    /// Time of the last write to each thermostat, for [`Violation::TooFast`].
     last_write: BTreeMap<DeviceId, Duration>,
     pub(crate) commands: u64,
     pub(crate) publishes: u64,
     pub(crate) subscribes: u64,
-    /// Everything seen, while it is recorded.
+    /// All actions seen, while they are recorded.
     pub(crate) log: Vec<Seen>,
-    /// Set in long runs: nothing is put into the log.
+    /// `true` in long runs, which record no log.
     pub(crate) keeps_no_log: bool,
 }
 
@@ -32,19 +32,19 @@ pub(crate) struct Observer {
 struct ObservedConnection {
     stream: Stream,
     client_id: Option<String>,
-    /// Filters asked for, save those that were refused.
+    /// Filters asked for, except those that were refused.
     filters: BTreeSet<String>,
     asked: BTreeMap<PacketId, Vec<String>>,
-    /// What the broker says; nothing any more once that is no MQTT.
+    /// Decoder of the bytes from the broker; `None` once they are not MQTT.
     answers: Option<mysa_mqtt_codec::Stream>,
     open: bool,
-    /// CONNACK has reached the client.
+    /// `true` once CONNACK has reached the client.
     accepted: bool,
-    /// When it last said anything.
+    /// Time of the last byte from the client.
     last_sent: Duration,
 }
 
-/// How far the connections of the client have got.
+/// Phases that the connections of the client have reached.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Phases {
     pub(crate) connecting: bool,
@@ -62,17 +62,17 @@ struct Sent {
 #[derive(Debug)]
 pub(crate) struct ObservedCommand {
     pub(crate) device: DeviceId,
-    /// The id in its envelope.
+    /// Id in the envelope.
     pub(crate) id: u64,
     pub(crate) settings: Settings,
-    /// Whether these bytes were sent before.
+    /// `true` if the same bytes were sent before.
     pub(crate) again: bool,
 }
 
-/// AWS's limits.
+/// Limits of AWS IoT.
 const FILTERS_A_PACKET: usize = 8;
 const FILTERS_A_CONNECTION: usize = 50;
-/// The first time and the retries.
+/// Transmissions of one message: the first and three retries.
 const MOST_SENDINGS: u32 = 4;
 
 impl Observer {
@@ -96,7 +96,7 @@ impl Observer {
         }
     }
 
-    /// Another process begins, which cannot know when the one before wrote last.
+    /// Forgets the write times, because a new process cannot know when its predecessor last wrote.
     pub(crate) fn restarted(&mut self) {
         self.last_write.clear();
     }
@@ -105,7 +105,7 @@ impl Observer {
         self.connections.remove(&conn);
     }
 
-    /// Reads bytes as the client hands them over.
+    /// Checks bytes that the client sends and returns the commands in them.
     pub(crate) fn bytes(
         &mut self,
         now: Duration,
@@ -213,7 +213,7 @@ impl Observer {
         Ok(commands)
     }
 
-    /// Reads bytes as they reach the client: a filter that was refused takes no place on its connection.
+    /// Reads bytes that reach the client: a refused filter does not count against the limit of its connection.
     pub(crate) fn answered(&mut self, conn: ConnId, mut bytes: &[u8]) {
         let Some(observed) = self.connections.get_mut(&conn) else { return };
         let Some(answers) = &mut observed.answers else { return };
@@ -248,7 +248,7 @@ impl Observer {
         phases
     }
 
-    /// The connection that has said nothing for longest, and since when.
+    /// The connection on which the client has sent nothing for longest, and the time of its last byte.
     pub(crate) fn most_silent(&self) -> Option<(ConnId, Duration)> {
         self.connections.iter().map(|(conn, of)| (*conn, of.last_sent)).min_by_key(|(_, at)| *at)
     }

@@ -1,4 +1,4 @@
-/// SplitMix64: a few lines that give the same numbers on every machine and for ever.
+/// SplitMix64: a short generator that gives the same numbers on every machine and in every version.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
@@ -9,7 +9,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -18,28 +18,28 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 if that is 0.
+    /// Returns a number below `bound`, or 0 if `bound` is 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.next() % bound }
     }
 
-    /// A number from `from` up to and including `to`.
+    /// Returns a number from `from` to `to` inclusive.
     pub const fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to.saturating_sub(from).saturating_add(1))
     }
 
-    /// True once in `n` times on average.
+    /// Returns `true` once in `n` times on average.
     pub const fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// One of several.
+    /// Returns one of several values.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         let at = usize::try_from(self.below(from.len() as u64)).ok()?;
         from.get(at)
     }
 
-    /// Bytes for a seed.
+    /// Returns 32 bytes for a seed.
     pub fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for chunk in bytes.chunks_mut(8) {

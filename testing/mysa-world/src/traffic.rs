@@ -1,4 +1,4 @@
-//! The traffic between the session and the cloud: what one puts out and the other takes in, through the network.
+//! Traffic between the session and the cloud: the outputs of each become inputs of the other, through the network.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::violation::Violation;
 use crate::wire::Wire;
 use crate::world::Link;
 
-/// Outputs one call may cause.
+/// Outputs that one call may cause.
 const MOST_OUTPUTS: usize = 10_000;
 
 impl World {
-    /// Takes what the session puts out.
+    /// Processes the outputs of the session.
     pub(crate) fn drain_session(&mut self) -> Result<(), Violation> {
         let mut count = 0;
         while let Some(output) =
@@ -81,7 +81,7 @@ impl World {
                 }
                 let result = match &self.stored {
                     _ if self.disk_full => {
-                        self.note("the disk is full: nothing is stored");
+                        self.note("the disk is full: the session is not stored");
                         StoreResult::Failed
                     }
                     Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
@@ -103,7 +103,7 @@ impl World {
         Ok(())
     }
 
-    /// Hands over what has arrived.
+    /// Delivers a packet that has arrived.
     pub(crate) fn deliver(&mut self, packet: Packet) -> Result<(), Violation> {
         match packet {
             Packet::Request(request, command) => self.request(&request, command),
@@ -114,7 +114,7 @@ impl World {
                         request.body = HttpBody::Ready(body);
                         self.write_request(*request)?;
                     }
-                    None => self.note("http: nothing is sent any more"),
+                    None => self.note("http: the request is no longer needed, so nothing is sent"),
                 }
             }
             Packet::Answer(id, reply) => {
@@ -214,7 +214,8 @@ impl World {
                     self.note(format_args!("{conn} is reset"));
                     let (now, cloud_now) = (self.host_now(), self.cloud_now());
                     self.session.handle_ws_closed(now, conn);
-                    // The cloud learns it when it next sends something; at once is as good here.
+                    // A real cloud notices only when it next sends something; noticing at once makes no difference
+                    // here.
                     self.cloud.handle_ws_closed(cloud_now, link.number);
                     self.drain_cloud();
                 }
@@ -223,7 +224,7 @@ impl World {
         self.drain_session()
     }
 
-    /// Puts a request before the cloud.
+    /// Sends a request to the cloud and returns its answer.
     pub(crate) fn ask_cloud(&mut self, request: &HttpRequest) -> Option<mysa_sim::HttpAnswer> {
         let (host, path) = request.url.strip_prefix("https://").map(|rest| {
             let at = rest.find('/').unwrap_or(rest.len());
@@ -248,7 +249,7 @@ impl World {
         Some(answer)
     }
 
-    /// Takes an HTTP request of the session.
+    /// Processes an HTTP request of the session.
     fn send_request(&mut self, request: HttpRequest) -> Result<(), Violation> {
         self.digest.update(request.url.as_bytes());
         self.note(format_args!("http {} {}", request.method, request.url));
@@ -258,7 +259,7 @@ impl World {
         self.count_request()?;
         let trouble = self.net.trouble(self.now);
         if trouble != Some(Trouble::Down) {
-            // Should request or answer get lost, the request still ends.
+            // The request must end by its timeout even if the request or its answer gets lost.
             self.net
                 .send_after(self.now + request.timeout, Packet::Failure(request.id, HttpFailure::Timeout));
         }
@@ -279,12 +280,12 @@ impl World {
         Ok(())
     }
 
-    /// The bytes of a request leave.
+    /// Sends the bytes of a request.
     fn write_request(&mut self, request: HttpRequest) -> Result<(), Violation> {
         let (command, writes) = self.check_request(&request)?;
         match self.net.trouble(self.now) {
             Some(Trouble::Down) if writes => {
-                // The connection stood, so that nobody can say what arrived.
+                // The connection was open, so nobody can say whether the bytes arrived.
                 self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Broken));
                 return Ok(());
             }
@@ -307,7 +308,7 @@ impl World {
         let renews = self.http.get(&request.id) == Some(&HttpKind::Renewal);
         let Some(answer) = self.ask_cloud(request) else { return };
         if renews && self.rotation {
-            // Until the new token has arrived, nobody has it.
+            // The old token is used up, and until the new one arrives nobody holds a valid one.
             self.tokens_good = false;
         }
         let gone =
@@ -325,7 +326,7 @@ impl World {
         }
     }
 
-    /// The session has no socket for this connection any more.
+    /// Records that the session no longer holds a socket for this connection.
     fn end_dialled(&mut self, conn: ConnId) {
         if let Some(link) = self.conns.get_mut(&conn)
             && std::mem::take(&mut link.held)
@@ -362,7 +363,7 @@ impl World {
         self.drain_cloud();
     }
 
-    /// Takes what the cloud puts out.
+    /// Processes the outputs of the cloud.
     pub(crate) fn drain_cloud(&mut self) {
         let trouble = self.net.trouble(self.now);
         let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
@@ -383,7 +384,7 @@ impl World {
         }
     }
 
-    /// Learns the secrets that the cloud hands out, so that it can be seen whether they are printed.
+    /// Records the secrets that the cloud hands out, so that printed output can be searched for them.
     fn learn_secrets(&mut self, reply: &HttpReply) {
         let Ok(text) = std::str::from_utf8(&reply.body) else { return };
         self.tokens_good |= text.contains("\"IdToken\":\"");
@@ -393,7 +394,7 @@ impl World {
             let value = value.get(..value.find('"').unwrap_or(0)).unwrap_or_default();
             if value.len() >= 16 {
                 if self.secrets.len() > 16 {
-                    // The password stays.
+                    // The password, in the first place, is kept.
                     self.secrets.remove(1);
                 }
                 self.secrets.push(value.to_owned());
@@ -407,7 +408,7 @@ impl World {
             self.dials.pop_front();
         }
         self.dials.push_back(self.now);
-        // One a second would be too many already; the pauses grow.
+        // The pauses between dials grow, so even one dial a second would be too many.
         if self.dials.len() > 40 { Err(Violation::DialStorm { dials: self.dials.len() }) } else { Ok(()) }
     }
 

@@ -3,108 +3,108 @@ use std::time::Duration;
 
 use mysa_proto::DeviceId;
 
-/// A broken invariant: what a Mysa client must never do, whatever happens to it.
+/// A broken invariant: behaviour that is wrong in a Mysa client under any circumstances.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// I1: two live connections with one client id.
+    /// I1: two live connections use one client id.
     SharedClientId(String),
-    /// I2: more than one CONNECT a second under one client id.
+    /// I2: more than one CONNECT per second under one client id.
     HastyConnect {
-        /// Time since the one before.
+        /// Time since the previous CONNECT.
         after: Duration,
     },
-    /// I2: more than one dial at a time for the same purpose, or dials without end.
+    /// I2: the client opens more than one connection at a time for the same purpose, or dials without limit.
     DialStorm {
         /// Dials within a minute.
         dials: usize,
     },
-    /// I2: passwords tried without end.
+    /// I2: the client tries passwords without limit.
     SignInStorm {
         /// Sign-ins within an hour.
         sign_ins: usize,
     },
-    /// I3: bytes of a command, on any channel, although a newer one asks for the same setting.
+    /// I3: bytes of a command are sent on any channel after a newer command asked for the same setting.
     OlderAfterNewer {
         /// The older command.
         command: String,
-        /// The newer one.
+        /// The newer command.
         newer: String,
-        /// The setting that both ask for.
+        /// The setting that both commands ask for.
         setting: String,
     },
-    /// I3: bytes of a command, on any channel, after its verdict.
+    /// I3: bytes of a command are sent on any channel after its verdict.
     AfterVerdict {
         /// The command.
         command: String,
-        /// A setting in it.
+        /// A setting of the command.
         setting: String,
     },
-    /// I3: bytes of a command when more real time than its deadline has passed.
+    /// I3: bytes of a command are sent after its deadline, measured in real time.
     TooLate {
         /// The command.
         command: String,
         /// Time since its deadline.
         late: Duration,
     },
-    /// I3: a command by more fresh ids, or requests, than it may be asked again.
+    /// I3: a command uses more fresh message ids, or more requests, than repeats are allowed.
     AskedTooOften {
         /// The command.
         command: String,
-        /// How many.
+        /// Number of ids or requests used.
         times: usize,
     },
-    /// I3: a command by MQTT after it had gone by REST.
+    /// I3: a command is sent by MQTT after it had been sent by REST.
     SwitchedBack {
         /// The command.
         command: String,
     },
-    /// I3: a write by REST repeated although the one before may have been carried out.
+    /// I3: a REST write is repeated although the previous request may have been carried out.
     RepeatedAfterOpenEnd {
-        /// The command, or the path of a write that is none.
+        /// The command, or the path of a write that is not a command.
         what: String,
     },
-    /// I3: two commands for one thermostat under way by REST at once.
+    /// I3: two commands for one thermostat are in flight by REST at once.
     ParallelWrites {
         /// The thermostat.
         device: DeviceId,
     },
-    /// A write to one thermostat too soon after a write to another.
+    /// A write to one thermostat follows a write to another thermostat too soon.
     Unpaced {
         /// The thermostat.
         device: DeviceId,
-        /// Time since the write to the other.
+        /// Time since the write to the other thermostat.
         after: Duration,
     },
-    /// A write by a session that is read-only.
+    /// A read-only session writes.
     WriteWhileReadOnly(String),
-    /// A request that changes something, or goes to a foreign host, and that nobody asked for.
+    /// A request that nobody asked for changes something or goes to a foreign host.
     UnaskedRequest {
-        /// Its path or URL.
+        /// Path or URL of the request.
         what: String,
     },
-    /// I3: a command sent more often than its policy allows.
+    /// I3: a command is sent more often than its policy allows.
     SentTooOften {
-        /// Its id.
+        /// Id of the message.
         id: u64,
-        /// How often.
+        /// Number of transmissions.
         times: u32,
     },
-    /// I3: the same command on another connection.
+    /// I3: a message is repeated on another connection.
     ReplayedElsewhere {
-        /// Its id.
+        /// Id of the message.
         id: u64,
     },
-    /// I3: DUP on a first sending, or missing on a second.
+    /// I3: DUP is set on a first transmission, or missing on a repeat.
     Resent {
-        /// Its id.
+        /// Id of the message.
         id: u64,
-        /// Whether DUP was set.
+        /// `true` if DUP was set.
         dup: bool,
     },
-    /// Two writes to one thermostat within the interval.
+    /// Two writes to one thermostat are closer together than the write interval.
     TooFast {
-        /// Time since the one before.
+        /// Time since the previous write.
         after: Duration,
     },
     /// A setting on the wire that no command asks for.
@@ -116,100 +116,100 @@ pub enum Violation {
         /// Its value on the wire.
         value: String,
     },
-    /// I4: a second verdict.
+    /// I4: a command gets a second verdict.
     SecondVerdict(String),
-    /// I4: no verdict within the deadline.
+    /// I4: a command gets no verdict within its deadline.
     NoVerdict(String),
-    /// I4: a verdict for a command nobody gave.
+    /// I4: a verdict for a command that nobody gave.
     ForeignVerdict(String),
-    /// I5: a field's time went back within its source.
+    /// I5: the timestamp of a field goes back within one source.
     WentBack {
         /// The thermostat.
         device: DeviceId,
         /// The field.
         field: &'static str,
     },
-    /// I6: more waits somewhere than any bound allows.
+    /// I6: a queue, a buffer or a set of connections grows beyond its bound.
     Unbounded {
-        /// Where.
+        /// Name of the queue or buffer.
         place: &'static str,
-        /// How much.
+        /// Its size.
         size: usize,
     },
-    /// I7: a secret in something printed.
+    /// I7: a secret appears in printed output.
     SecretPrinted {
-        /// Where.
+        /// Name of the printed value.
         place: &'static str,
     },
-    /// I8: a thermostat shown as live although nothing was heard of it.
+    /// I8: a thermostat is shown as live although nothing was received from it.
     FalselyLive {
         /// The thermostat.
         device: DeviceId,
-        /// Time since anything was heard.
+        /// Time since the last message.
         silent: Duration,
     },
-    /// A command was confirmed that was true of its thermostat at no moment since its sending.
+    /// A command is confirmed although its thermostat has not held it at any moment since it was sent.
     FalseConfirmation {
         /// The thermostat.
         device: DeviceId,
-        /// What was confirmed.
+        /// The confirmed command.
         command: String,
-        /// What is true.
+        /// The settings that the thermostat holds.
         truth: String,
     },
-    /// A thermostat does not hold the newest confirmed command, although nobody else touched it since.
+    /// A thermostat does not hold the newest confirmed command, although nobody else has changed the thermostat since.
     Undone {
         /// The thermostat.
         device: DeviceId,
         /// The setting.
         setting: String,
-        /// What was confirmed, and what is true.
+        /// The confirmed and the actual value.
         what: String,
     },
-    /// A password was sent although the refresh token is good.
+    /// The client sends a password although its refresh token is valid.
     NeedlessSignIn,
-    /// A connection that says nothing for minutes, not even a ping, and is not closed.
+    /// The client sends nothing on a connection for minutes, not even a ping, and does not close it.
     NotClosed {
         /// The connection.
         conn: String,
-        /// Time since it last said anything.
+        /// Time since the last byte from the client.
         silent: Duration,
     },
-    /// HTTP requests without end.
+    /// The client sends HTTP requests without limit.
     RequestStorm {
         /// Requests within a minute.
         requests: usize,
     },
-    /// More than eight topic filters in one packet.
+    /// One packet contains more than eight topic filters.
     TooManyFilters {
-        /// How many.
+        /// Number of filters in the packet.
         in_packet: usize,
     },
-    /// More than fifty subscriptions on one connection.
+    /// One connection holds more than fifty subscriptions.
     TooManySubscriptions(usize),
-    /// A publish to something else than a thermostat's `/in`.
+    /// A publish to a topic other than a thermostat's `/in`.
     ForeignTopic(String),
-    /// A publish with another quality of service than 1, or retained.
+    /// A publish that is retained, or whose QoS is not 1.
     WrongDelivery,
-    /// A message that may do harm.
+    /// A message that can do harm.
     Dangerous(String),
-    /// A message that has no business on `/in`.
+    /// A message of a kind that does not belong on `/in`.
     Unexpected(String),
-    /// A packet that breaks the standard.
+    /// A packet that violates the MQTT standard.
     BadPacket(String),
-    /// A payload that cannot be read.
+    /// A payload that cannot be decoded.
     BadPayload(String),
     /// Bytes after DISCONNECT.
     AfterTheEnd {
-        /// On which connection.
+        /// The connection.
         conn: String,
     },
-    /// The session wants to be woken again and again without time passing.
+    /// The session asks to be woken again and again while no time passes.
     Livelock {
-        /// What for.
+        /// Reason that the session gives for the wake-up.
         wake: String,
     },
-    /// After all trouble was over and time enough had passed, something is still wrong.
+    /// Something is still wrong after all trouble has ended and the time to recover has passed.
     NotRecovered(String),
 }
 

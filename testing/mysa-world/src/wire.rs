@@ -4,58 +4,58 @@ use mysa_mqtt_codec::{ClientId, Connect};
 use mysa_session::ConnId;
 use mysa_sim::{Cloud, HttpRequest, Upgrade};
 
-/// Something a client did on a connection, as the observer saw it.
+/// An action of the client on a connection, as the observer saw it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Wire {
-    /// It dialled this presigned URL.
+    /// The client dialled a presigned URL.
     Dial {
-        /// The whole of it; it is a secret of this world only.
+        /// The whole URL; it is a secret of this world only.
         url: String,
     },
-    /// It sent CONNECT.
+    /// The client sent CONNECT.
     Connect {
-        /// The name it gave itself.
+        /// The client id that it gave.
         client_id: String,
     },
-    /// It asked for these filters.
+    /// The client asked for these filters.
     Subscribe(Vec<String>),
-    /// It gave these filters up.
+    /// The client gave up these filters.
     Unsubscribe(Vec<String>),
-    /// It published.
+    /// The client published a message.
     Publish {
         /// Packet id.
         packet: u16,
-        /// Where to.
+        /// Topic of the message.
         topic: String,
-        /// Whether it was marked as sent before.
+        /// `true` if DUP was set.
         dup: bool,
-        /// Whether it is a command, and not a request for live reports.
+        /// `true` for a command, `false` for a request for live reports.
         command: bool,
     },
-    /// It acknowledged what it was sent.
+    /// The client acknowledged the message with this packet id.
     PubAck(u16),
-    /// It asked whether the broker is alive.
+    /// The client sent PINGREQ.
     Ping,
-    /// It said goodbye.
+    /// The client sent DISCONNECT.
     Disconnect,
 }
 
-/// An entry of [`World::wire`](crate::World::wire): when, on which connection, what.
+/// Entry of [`World::wire`](crate::World::wire): time, connection and action.
 pub type Seen = (Duration, ConnId, Wire);
 
-/// Connections of a duplicate client get numbers far from those of the client.
+/// First number of connections of duplicate clients, far from the numbers of the client's own connections.
 const DUPLICATE_CLIENTS: u64 = 1 << 40;
 
 impl crate::World {
-    /// What the client did on its connections, in order, while events are kept.
+    /// Actions of the client on its connections in order, recorded while events are kept.
     #[must_use]
     pub fn wire(&self) -> &[Seen] {
         &self.observer.log
     }
 
-    /// Another program of the same account, with the client's own signature, connects under this client id, and falls
-    /// silent. True if the broker let it in.
+    /// Connects another program under this client id, with the client's own signature, and lets it fall silent. Returns
+    /// `true` if the broker accepted the connection.
     pub fn duplicate_client(&mut self, client_id: &str) -> bool {
         let url = self.observer.log.iter().rev().find_map(|(_, _, wire)| match wire {
             Wire::Dial { url } => Some(url.clone()),

@@ -17,8 +17,8 @@ use crate::observer::Observer;
 use crate::violation::Violation;
 use crate::writes::{self, Setting};
 
-/// One client, one cloud, the network between them, and one clock over all: time jumps from one deadline to the next, so
-/// a day costs milliseconds. After every step the invariants are checked.
+/// One client, one cloud, the network between them, and one clock for all. Time jumps from one deadline to the next, so
+/// a simulated day takes milliseconds. The invariants are checked after every step.
 #[derive(Debug)]
 pub struct World {
     /// The client.
@@ -33,53 +33,53 @@ pub struct World {
     pub(crate) observer: Observer,
     pub(crate) conns: BTreeMap<ConnId, Link>,
     pub(crate) ledger: Ledger,
-    /// Confirmed settings that nobody has touched since.
+    /// Confirmed settings that nobody has changed since.
     pub(crate) settled: BTreeMap<(DeviceId, Setting), Settled>,
-    /// Thermostats at which an older command arrived behind a newer one, until the next is sent.
+    /// Thermostats at which an older command arrived after a newer one; cleared when the next command is sent.
     pub(crate) overtaken: BTreeSet<DeviceId>,
-    /// The last write of this process, and when it left.
+    /// Last write of this process: its thermostat and the time it was sent.
     pub(crate) last_write: Option<(DeviceId, Duration)>,
-    /// When somebody else last changed each thermostat.
+    /// Time of the last change of each thermostat by somebody else.
     pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
     /// Number of the newest transmission that has reached the cloud for each thermostat.
     pub(crate) arrivals: BTreeMap<DeviceId, u64>,
     /// HTTP requests whose answer has not reached the client.
     pub(crate) http: BTreeMap<HttpId, HttpKind>,
-    /// When HTTP requests were sent within the last minute.
+    /// Times of the HTTP requests within the last minute.
     pub(crate) requests_at: VecDeque<Duration>,
-    /// The last `Authorization` of the client.
+    /// Last `Authorization` header of the client.
     pub(crate) authorization: String,
-    /// The refresh token that the client, or what it stores, has last been given is good.
+    /// `true` while the refresh token last given to the client, or stored by it, is valid.
     pub(crate) tokens_good: bool,
     pub(crate) forbids_needless_sign_ins: bool,
-    /// Set where refresh tokens are used once.
+    /// `true` where each refresh token is good for one use.
     pub(crate) rotation: bool,
     pub(crate) disk_full: bool,
-    /// Connections that the client has dialled and not closed.
+    /// Number of connections that the client has dialled and not closed.
     pub(crate) dialled: usize,
     pub(crate) open_devices: Vec<DeviceId>,
-    /// How often the settings of each thermostat had changed when they were last looked at.
+    /// Revision of each thermostat's settings when they were last sampled.
     pub(crate) sampled: BTreeMap<DeviceId, u64>,
     pub(crate) coverage: Coverage,
     pub(crate) records_coverage: bool,
-    /// Kinds of trouble in force, and the times of those that last.
+    /// Start and end of each lasting trouble, and its kind.
     pub(crate) planned: Vec<(Duration, Duration, TroubleKind)>,
     pub(crate) verdicts: Vec<(Duration, CommandId, Verdict)>,
-    /// Verdicts of clients that ran before: their commands bear the same names.
+    /// Number of verdicts of earlier clients, whose commands have the same ids.
     pub(crate) old_verdicts: usize,
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) stored: Option<StoredSession>,
-    /// When each thermostat's last message reached the client.
+    /// Time at which each thermostat's last message reached the client.
     pub(crate) last_message: BTreeMap<DeviceId, Duration>,
     pub(crate) field_times: BTreeMap<(DeviceId, &'static str, Source), UnixTime>,
-    /// Set where thermostats acknowledge what they do not do.
+    /// `true` where any thermostat may acknowledge commands that it does not carry out.
     pub(crate) thermostats_lie: bool,
-    /// Thermostats that acknowledge what they do not do.
+    /// Thermostats that may acknowledge commands that they do not carry out.
     pub(crate) lying: BTreeSet<DeviceId>,
-    /// Thermostats whose messages overtake each other: what they end at is nobody's doing.
+    /// Thermostats whose messages overtake each other. Their final settings prove nothing.
     pub(crate) reordered: BTreeSet<DeviceId>,
     pub(crate) printed_at: Duration,
-    /// When REST last answered anything, and when the client was born.
+    /// Time of the last successful REST answer, or of the client's start.
     pub(crate) answered_at: Duration,
     pub(crate) dials: VecDeque<Duration>,
     pub(crate) sign_ins: VecDeque<Duration>,
@@ -89,7 +89,7 @@ pub struct World {
     pub(crate) steps: u64,
     pub(crate) at_this_moment: u32,
     pub(crate) keep_events: bool,
-    /// Set while the application reads no events.
+    /// `true` while the application reads no events.
     pub(crate) reader_stalls: bool,
     pub(crate) reader_back: Option<Duration>,
     pub(crate) requests: Vec<(Duration, String)>,
@@ -98,12 +98,12 @@ pub struct World {
     pub(crate) checked_at: Duration,
 }
 
-/// The machine the client runs on.
+/// The machine on which the client runs.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
-    /// What its wall clock is ahead of the true time.
+    /// Milliseconds by which its wall clock is ahead of the true time.
     ahead_ms: i64,
-    /// Time it has slept, which its monotonic clock does not count.
+    /// Time it has slept that its monotonic clock did not count.
     slept: Duration,
     asleep: Option<Sleep>,
     woke: Option<Duration>,
@@ -113,26 +113,26 @@ pub(crate) struct Host {
 struct Sleep {
     from: Duration,
     until: Duration,
-    /// Whether the monotonic clock goes on.
+    /// `true` if the monotonic clock keeps running.
     counted: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The number the cloud knows it by.
+    /// Number of the connection in the cloud.
     pub(crate) number: u64,
     pub(crate) open: bool,
-    /// The client has a socket for it.
+    /// `true` while the client holds a socket for the connection.
     pub(crate) held: bool,
 }
 
-/// Lines of history kept to be shown with a violation.
+/// Lines of history kept for the report of a violation.
 const HISTORY: usize = 400;
-/// Steps that may be taken while no time passes.
+/// Steps allowed while no time passes.
 const AT_ONE_MOMENT: u32 = 20_000;
 
 impl World {
-    /// A world in which the client signs in with the password of the spec's first account.
+    /// Creates a world in which the client signs in with the password of the spec's first account.
     #[must_use]
     pub fn new(spec: CloudSpec, net: NetSpec, settings: Settings, seed: u64) -> Self {
         let account = spec.accounts.first();
@@ -143,7 +143,8 @@ impl World {
         Self::with_start(spec, net, settings, start, seed, 0)
     }
 
-    /// A world whose client starts in any way, on a host whose wall clock is `ahead_ms` ahead of the truth.
+    /// Creates a world whose client starts with `start`, on a host whose wall clock is `ahead_ms` ahead of the true
+    /// time.
     #[must_use]
     pub fn with_start(
         spec: CloudSpec,
@@ -218,19 +219,21 @@ impl World {
         }
     }
 
-    /// Says that thermostats may acknowledge what they do not do: a confirmation then proves nothing to this world.
+    /// Lets thermostats acknowledge commands that they do not carry out. A confirmation then proves nothing in this
+    /// world.
     #[must_use]
     pub fn with_lying_thermostats(mut self) -> Self {
         self.thermostats_lie = true;
         self
     }
 
-    /// Since when the host has been awake; now, while it sleeps.
+    /// Time since when the host has been awake; the present time while it sleeps.
     pub(crate) fn awake_since(&self) -> Duration {
         if self.host.asleep.is_some() { self.now } else { self.host.woke.unwrap_or_default() }
     }
 
-    /// Whether nobody could have taken a verdict at some time since.
+    /// Returns `true` if the host was asleep, or the application read no events, at some time since `at`, so that no
+    /// verdict could be taken.
     pub(crate) fn was_asleep_since(&self, at: Duration) -> bool {
         self.host.woke.is_some_and(|woke| woke >= at)
             || self.host.asleep.is_some()
@@ -238,7 +241,7 @@ impl World {
             || self.reader_back.is_some_and(|back| back >= at)
     }
 
-    /// Keeps no list of events: for long runs.
+    /// Keeps no list of events, for long runs.
     #[must_use]
     pub fn without_events(mut self) -> Self {
         self.keep_events = false;
@@ -246,16 +249,16 @@ impl World {
         self
     }
 
-    /// The client ends without a word, and another starts in its place, from what it kept or with the password.
+    /// Kills the client and starts another in its place, from its stored session or with the password.
     pub fn restart(&mut self, start: Start, seed: u64) {
         self.note("the client is restarted");
         self.strike(TroubleKind::Restart);
         self.answered_at = self.now;
         self.last_write = None;
         self.observer.restarted();
-        // A machine that starts is awake.
+        // A machine that boots is awake.
         self.wake();
-        // What it had sent arrives; what comes back finds nobody. The next client begins its numbers anew.
+        // Bytes already sent still arrive, and answers find no recipient. The next client starts its numbers anew.
         for packet in self.net.take_all() {
             match packet {
                 Packet::Request(request, _) => _ = self.ask_cloud(&request),
@@ -295,7 +298,7 @@ impl World {
         self.birth.plus_millis(millis(self.now))
     }
 
-    /// What the client's host believes.
+    /// Readings of both clocks of the client's host.
     #[must_use]
     pub fn host_now(&self) -> Now {
         Now {
@@ -308,7 +311,7 @@ impl World {
         mysa_sim::Now { mono: self.now, wall: self.wall() }
     }
 
-    /// Sets the host's wall clock: `ahead_ms` ahead of the truth from now on.
+    /// Sets the host's wall clock to `ahead_ms` ahead of the true time.
     pub fn step_clock(&mut self, ahead_ms: i64) {
         self.note(format_args!("the host's clock is {ahead_ms} ms ahead"));
         self.strike(TroubleKind::ClockStep);
@@ -318,12 +321,12 @@ impl World {
         self.host.ahead_ms = ahead_ms;
     }
 
-    /// Puts the host to sleep: its monotonic clock stops, and nothing on it runs.
+    /// Puts the host to sleep. Nothing on it runs, and its monotonic clock stops.
     pub fn suspend(&mut self, time: Duration) {
         self.sleep(time, false);
     }
 
-    /// Puts the host to sleep as a system does whose monotonic clock counts sleep: nothing runs, and then it is later.
+    /// Puts the host to sleep on a system whose monotonic clock counts sleep. Nothing on it runs.
     pub fn freeze(&mut self, time: Duration) {
         self.sleep(time, true);
     }
@@ -340,7 +343,7 @@ impl World {
         self.host.asleep.is_some()
     }
 
-    /// Wakes the host, if it is asleep.
+    /// Wakes the host if it is asleep.
     pub fn wake(&mut self) {
         if let Some(sleep) = self.host.asleep.take() {
             self.host.woke = Some(self.now);
@@ -351,15 +354,16 @@ impl World {
         }
     }
 
-    /// Replaces the network's behaviour. Troubles count from the birth of the world.
+    /// Replaces the behaviour of the network. The times of troubles count from the birth of the world.
     pub fn set_net(&mut self, net: NetSpec) {
         self.net.spec = net;
     }
 
-    /// Asks for a change, as an application would. `None` if the session has no room for it, or its host is asleep.
+    /// Asks for a change, as an application would. Returns `None` if the session has no room for it or the host is
+    /// asleep.
     ///
     /// # Errors
-    /// An invariant that was broken by it.
+    /// The invariant that this broke.
     pub fn command(
         &mut self,
         device: DeviceId,
@@ -370,7 +374,7 @@ impl World {
             return Ok(None);
         }
         let now = self.host_now();
-        self.note(format_args!("asked: {device} {change}"));
+        self.note(format_args!("command: {device} {change}"));
         let id = match self.session.command(now, device, change, deadline) {
             Ok(id) => id,
             Err(_) => return Ok(None),
@@ -386,27 +390,27 @@ impl World {
         Ok(Some(id))
     }
 
-    /// Takes a command back, as an application would.
+    /// Cancels a command, as an application would.
     ///
     /// # Errors
-    /// An invariant that was broken by it.
+    /// The invariant that this broke.
     pub fn cancel(&mut self, id: CommandId) -> Result<(), Violation> {
         if self.host.asleep.is_some() {
             return Ok(());
         }
-        self.note(format_args!("taken back: {id}"));
+        self.note(format_args!("cancelled: {id}"));
         self.call(|session, now| session.cancel(now, id))
     }
 
-    /// Says that the test asks for one write that is no command, by the path of its request.
+    /// Expects one write to this path that is not a command.
     pub fn expect_write(&mut self, path: &str) {
         self.ledger.expect(path);
     }
 
-    /// Calls the client as an application would, and takes what it puts out: `world.call(|session, now| …)`.
+    /// Calls the client as an application would and processes its outputs: `world.call(|session, now| …)`.
     ///
     /// # Errors
-    /// An invariant that was broken by it.
+    /// The invariant that this broke.
     pub fn call<T>(&mut self, act: impl FnOnce(&mut Session, Now) -> T) -> Result<T, Violation> {
         let now = self.host_now();
         let result = act(&mut self.session, now);
@@ -414,7 +418,7 @@ impl World {
         Ok(result)
     }
 
-    /// Something happens in the cloud, now.
+    /// Makes an incident happen in the cloud at the present time.
     pub fn happen(&mut self, incident: mysa_sim::Incident) {
         match &incident {
             mysa_sim::Incident::Publish(topic, payload) => {
@@ -447,14 +451,14 @@ impl World {
         self.drain_cloud();
     }
 
-    /// Says whether the application reads no events, but lets the client's input and output go on. Once it reads
-    /// again, the next step brings all that waits.
+    /// Sets whether the application reads no events while the client's input and output go on. Once it reads again, the
+    /// next step delivers all events that wait.
     pub const fn stall_reader(&mut self, stalls: bool) {
         self.reader_stalls = stalls;
         self.reader_back = Some(self.now);
     }
 
-    /// The HTTP requests that were sent, as `METHOD URL`, while events are kept.
+    /// HTTP requests sent, as `METHOD URL`, recorded while events are kept.
     #[must_use]
     pub fn requests(&self) -> &[(Duration, String)] {
         &self.requests
@@ -470,13 +474,13 @@ impl World {
         self.drain_cloud();
     }
 
-    /// The verdicts so far.
+    /// Verdicts so far.
     #[must_use]
     pub fn verdicts(&self) -> &[(Duration, CommandId, Verdict)] {
         &self.verdicts
     }
 
-    /// The verdict on a command of the client that runs now, if there is one.
+    /// Verdict on a command of the client that is running now.
     #[must_use]
     pub fn verdict(&self, id: CommandId) -> Option<&Verdict> {
         self.verdicts
@@ -486,43 +490,43 @@ impl World {
             .map(|(_, _, verdict)| verdict)
     }
 
-    /// The events so far.
+    /// Events so far.
     #[must_use]
     pub fn events(&self) -> &[(Duration, Event)] {
         &self.events
     }
 
-    /// What the client last asked to be kept.
+    /// Session that the client last stored.
     #[must_use]
     pub fn stored(&self) -> Option<&StoredSession> {
         self.stored.as_ref()
     }
 
-    /// Commands that were sent, each sending counted.
+    /// Number of commands sent; each transmission counts.
     #[must_use]
     pub const fn commands_on_the_wire(&self) -> u64 {
         self.observer.commands
     }
 
-    /// SUBSCRIBE packets that were sent.
+    /// Number of SUBSCRIBE packets sent.
     #[must_use]
     pub const fn subscribes_on_the_wire(&self) -> u64 {
         self.observer.subscribes
     }
 
-    /// PUBLISH packets that were sent, commands and requests alike.
+    /// Number of PUBLISH packets sent, commands and requests for live reports alike.
     #[must_use]
     pub const fn publishes_on_the_wire(&self) -> u64 {
         self.observer.publishes
     }
 
-    /// Steps taken.
+    /// Number of steps taken.
     #[must_use]
     pub const fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// A digest of everything that went over the network and every verdict.
+    /// Digest of all network traffic and all verdicts.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut text = String::new();
@@ -532,7 +536,7 @@ impl World {
         text
     }
 
-    /// The last lines of what happened.
+    /// Last lines of the history.
     pub fn history(&self) -> impl Iterator<Item = &str> {
         self.history.iter().map(String::as_str)
     }
@@ -563,7 +567,7 @@ impl World {
         Ok(())
     }
 
-    /// Runs until something is so, for `limit` at the most; tells whether it is.
+    /// Runs while `wait` holds, for at most `limit`. Returns `true` if `wait` ended.
     ///
     /// # Errors
     /// The first invariant that was broken.
@@ -577,13 +581,13 @@ impl World {
         Ok(true)
     }
 
-    /// When the session wants to be called, on the world's clock.
+    /// Time, on the world's clock, at which the session or its sleeping host is due.
     fn session_due(&self) -> Option<Duration> {
         let due = self.session.poll_timeout().map(|deadline| deadline.at + self.host.slept);
         self.host.asleep.map(|sleep| sleep.until).or(due)
     }
 
-    /// One step: to the next thing that is due, but not beyond `until`. False once `until` is reached.
+    /// Takes one step: to the next event that is due, but not beyond `until`. Returns `false` once `until` is reached.
     fn step(&mut self, until: Duration) -> Result<bool, Violation> {
         let due = [
             self.session_due(),
@@ -636,7 +640,7 @@ impl World {
         Ok(true)
     }
 
-    /// While the host sleeps, what comes for it waits in its buffers.
+    /// Delivers packets to the cloud alone while the host sleeps; packets for the host wait in its buffers.
     fn deliver_to_cloud_only(&mut self) -> Result<(), Violation> {
         while let Some(packet) = self.net.arrived(self.now) {
             match packet {
@@ -656,7 +660,7 @@ impl World {
         self.coverage.see(troubles, states);
     }
 
-    /// Something happens at once.
+    /// Counts a kind of trouble that happens at one moment.
     pub(crate) fn strike(&mut self, kind: TroubleKind) {
         if self.records_coverage {
             let states = self.states();

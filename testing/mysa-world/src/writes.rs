@@ -1,11 +1,11 @@
-//! What a write asks of a thermostat, decoded from the bytes of either channel without the session's code.
+//! Settings that a write asks for, decoded from the bytes of either channel without the session's code.
 
 use mysa_proto::{Celsius, Change, DeviceId, Hold, Mode};
 use serde_json::{Map, Value};
 
 use crate::violation::Violation;
 
-/// A setting of a thermostat, named alike on both channels.
+/// Setting of a thermostat, with one name for both channels.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Setting {
     Setpoint,
@@ -24,21 +24,21 @@ pub(crate) enum Setting {
     Offset,
 }
 
-/// A value on the wire: hundredths of a degree, or the MQTT number of a mode, a fan speed, a flag.
+/// Value on the wire: hundredths of a degree, the MQTT number of a mode or a fan speed, or a flag.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum WireValue {
     Number(i64),
     Text(String),
 }
 
-/// What a command asks for: the numbers on the wire that satisfy it.
+/// Values on the wire that satisfy one setting of a command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Asked {
-    /// This value only.
+    /// Exactly this value.
     Exactly(WireValue),
-    /// A temperature off the model's grid: either neighbour at this distance or less, in hundredths.
+    /// A temperature off the model's grid: a neighbour on the grid within this distance, in hundredths.
     Near { hundredths: i64, within: i64, step: i64 },
-    /// Any value: how the two channels spell it has nothing in common.
+    /// Any value, because the two channels encode the setting in unrelated ways.
     Anything,
 }
 
@@ -57,7 +57,7 @@ impl Asked {
     }
 }
 
-/// The settings a change asks for, on the grid of the model: steps of `step` hundredths.
+/// Settings that a change asks for, on the grid of the model with steps of `step` hundredths.
 pub(crate) fn asked(change: &Change, step: i64) -> Vec<(Setting, Asked)> {
     let exactly = |number: i64| Asked::Exactly(WireValue::Number(number));
     let degrees = |celsius: Celsius| {
@@ -87,7 +87,7 @@ pub(crate) fn asked(change: &Change, step: i64) -> Vec<(Setting, Asked)> {
     all
 }
 
-/// The MQTT number of a mode, as thermostats use it. A second table on purpose: the session has its own.
+/// MQTT number of a mode. The session has its own table; a second one makes the check independent.
 pub(crate) const fn mode_number(mode: Mode) -> i64 {
     match mode {
         Mode::Off => 1,
@@ -101,7 +101,7 @@ pub(crate) const fn mode_number(mode: Mode) -> i64 {
     }
 }
 
-/// The MQTT number for the number that the structured service has for a mode.
+/// MQTT number of a mode that the structured service numbers differently.
 const fn mode_from_structured(number: i64) -> i64 {
     match number {
         0 => 1,
@@ -114,13 +114,13 @@ const fn mode_from_structured(number: i64) -> i64 {
     }
 }
 
-/// The MQTT number for the number that the structured service has for an air conditioner's fan speed.
+/// Pairs of the structured service's and the MQTT number of an air conditioner's fan speed.
 const FANS: [(i64, i64); 12] =
     [(0, 1), (1, 2), (2, 4), (3, 6), (4, 3), (5, 5), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11), (11, 12)];
 
 pub(crate) type Settings = Vec<(Setting, WireValue)>;
 
-/// The settings of a command of MQTT: the objects of `body.cmd`, which may be an array or the same as a text.
+/// Settings of an MQTT command: the objects of `body.cmd`, which is an array or the text of one.
 pub(crate) fn from_message(payload: &[u8]) -> Result<Settings, Violation> {
     let bad = || Violation::BadPayload(String::from_utf8_lossy(payload).into_owned());
     let message: Value = serde_json::from_slice(payload).map_err(|_| bad())?;
@@ -155,7 +155,7 @@ pub(crate) fn from_message(payload: &[u8]) -> Result<Settings, Violation> {
     if settings.is_empty() { Err(bad()) } else { Ok(settings) }
 }
 
-/// The settings in the body of `POST /state/{device}/update`.
+/// Settings in the body of `POST /state/{device}/update`.
 pub(crate) fn from_update(body: &[u8]) -> Result<Settings, Violation> {
     let bad = || Violation::BadPayload(String::from_utf8_lossy(body).into_owned());
     let body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| bad())?;
@@ -212,26 +212,26 @@ fn number(value: &Value) -> Option<WireValue> {
     }
 }
 
-/// What an HTTP request of the session does.
+/// Purpose of an HTTP request of the session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Request<'a> {
-    /// Signing in with a password: its first or its second step.
+    /// First or second step of a sign-in with a password.
     SignIn { first: bool },
-    /// Renewing tokens.
+    /// Renewal of the tokens.
     Refresh,
-    /// Other requests to the two Cognito services.
+    /// Other request to the two Cognito services.
     Credentials,
-    /// A request to the REST service that changes nothing.
+    /// Request to the REST service that changes nothing.
     Read,
     /// `POST /state/{device}/update`.
     Update(DeviceId),
-    /// Any other request that changes something, by its path.
+    /// Any other request that changes something, with its path.
     Write(&'a str),
-    /// A request to a host that is none of the cloud's.
+    /// Request to a host that does not belong to the cloud.
     Foreign,
 }
 
-/// Requests by POST that change nothing.
+/// Paths of POST requests that change nothing.
 const READS: [&str; 6] = [
     "/energy/",
     "/batchReadings/",

@@ -1,4 +1,5 @@
-//! Failures of availability: who is there, who is told, and that nothing ends the session (F45 to F49).
+//! Availability failures: slow readers, silent thermostats, devices that come and go, HTTP failures, and proof that no
+//! trouble ends the session (F45 to F49).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -29,7 +30,7 @@ fn f45_a_reader_that_stalls_for_an_hour_costs_nothing_but_the_steps_between() {
     world.say(V2, text);
     world.go(secs(1));
     assert_eq!(world.events().len(), read, "nobody read");
-    // The one replacement of the hour, before the credentials lapse; pings went on.
+    // Only the one replacement before the credentials expire; pings continued.
     assert!(world.cloud.counters().connects <= connects + 1);
     assert_eq!(world.cloud.clients().count(), 1);
     let size = format!("{:?}", world.session).len();
@@ -62,13 +63,13 @@ fn f46_a_thermostat_without_power_is_stale_and_nothing_else_is() {
     }
     world.go(2 * HOUR);
     assert!(world.session.devices().all(|device| !device.is_stale()), "it came back");
-    // All are silent while REST answers: the service is well, the thermostats are not.
+    // All thermostats are silent while REST answers: the service is healthy and the thermostats are stale.
     world.fault(2 * HOUR, off(None));
     world.go(2 * HOUR - secs(60));
     assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 1));
     assert!(world.session.devices().all(mysa_session::Device::is_stale));
     assert_eq!(world.cloud.counters().sign_ins, 1);
-    // Neither REST nor MQTT: that is said.
+    // Neither REST nor MQTT works, and the service level says so.
     world.fault(HOUR, Fault::Http(Endpoint::Rest, HttpFault::Hang));
     world.fault(HOUR, Fault::RefuseUpgrade(503));
     world.happen(Incident::CloseAll(Closing::Cut));
@@ -91,9 +92,9 @@ fn announced(world: &World, id: &str) -> (usize, usize) {
 #[test]
 fn f47_devices_that_come_and_go_are_announced_once() {
     let mut spec = demo();
-    // There from the start, but in the list only after an hour.
+    // Present from the start, but listed only after an hour.
     spec.faults = spec.faults.with(Duration::ZERO, HOUR, Fault::OmitDevice(device(LITE)));
-    // In the list, but without a state for two hours.
+    // Listed, but without a state for two hours.
     spec.faults = spec.faults.with(Duration::ZERO, 2 * HOUR, Fault::OmitState(device(FLOOR)));
     let mut world = World::new(spec, NetSpec::default(), Settings::default(), 47);
     world.go(secs(60));
@@ -101,11 +102,14 @@ fn f47_devices_that_come_and_go_are_announced_once() {
     assert_eq!(world.session.devices().len(), 4);
     let ghost = world.ask(LITE, set(20.0));
     world.go(secs(5));
-    assert!(matches!(world.verdict_on(ghost), Verdict::Refused(_)), "a state alone makes no device");
+    assert!(
+        matches!(world.verdict_on(ghost), Verdict::Refused(_)),
+        "a state without a list entry is not a device"
+    );
     world.go(3 * HOUR);
     assert_eq!(world.session.devices().len(), 5);
     assert!(world.session.is_subscribed(device(LITE)));
-    // A hole in one list of many is no removal.
+    // One list without the device, among many with it, does not remove it.
     for _ in 0..3 {
         world.fault(secs(20), Fault::OmitDevice(device(V1)));
         world.go(HOUR);
@@ -119,7 +123,7 @@ fn f47_devices_that_come_and_go_are_announced_once() {
     assert_eq!(world.level(), Level::Live);
 }
 
-/// Every way an endpoint can fail.
+/// All ways in which an endpoint can fail.
 fn http_faults() -> Vec<HttpFault> {
     let mut faults: Vec<_> =
         [400, 401, 403, 404, 408, 409, 418, 500, 501, 502, 503, 504].map(HttpFault::Status).to_vec();
@@ -153,9 +157,9 @@ fn f48_every_failure_of_every_endpoint_passes() {
             spec.faults = spec.faults.with(Duration::ZERO, secs(300), strikes);
             let mut world = World::new(spec, NetSpec::default(), Settings::default(), 48);
             world.go(secs(300));
-            // Five minutes of failures, politely: not even one request in three seconds.
+            // Five minutes of failures cause less than one request in three seconds.
             assert!(world.requests().len() < 100, "{case}: {}", world.requests().len());
-            assert_eq!(world.told(Level::SignInNeeded), 0, "{case}: no refusal of the password");
+            assert_eq!(world.told(Level::SignInNeeded), 0, "{case}: the password was not refused");
             world.go(secs(900));
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
             let bound = if matches!(endpoint, Endpoint::Respond | Endpoint::Any) { 30 } else { 20 };
@@ -228,9 +232,9 @@ fn f49_no_trouble_ends_the_session() {
             Event::Service(service) => Some(service.level),
             _ => None,
         });
-        assert_eq!(told, Some(world.level()), "{fault:?}: what is the case was told");
+        assert_eq!(told, Some(world.level()), "{fault:?}: the last event does not show the present level");
         world.go(HOUR);
-        // Where publishing was denied it is tried again only after hours.
+        // Where publishing was denied, the session tries it again only after hours.
         let well = matches!(world.level(), Level::Live | Level::ReadOnly);
         assert!(well, "{fault:?}: {}", world.session.service());
         assert!(world.session.devices().all(|device| !device.is_stale()), "{fault:?}");

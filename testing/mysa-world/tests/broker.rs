@@ -1,4 +1,4 @@
-//! Failures around the broker, each by its name in the catalogue: F9 to F15.
+//! Broker failures by their names in the catalogue: F9 to F15.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -21,8 +21,8 @@ fn setpoint(degrees: f64) -> Celsius {
     Celsius::from_degrees(degrees).unwrap()
 }
 
-/// What is lost, in each mix: the PUBACK, what the thermostat says, both, nothing. The world checks on every wire that no
-/// byte of the older command follows one of the newer, or its own verdict.
+/// All four combinations of a lost PUBACK and lost messages of the thermostat. On every wire the world checks that no
+/// byte of the older command follows the newer command or the older one's verdict.
 #[test]
 fn f09_a_lost_puback_never_replays_an_older_wish() {
     let (mut superseded, mut confirmed) = (0, 0);
@@ -36,7 +36,7 @@ fn f09_a_lost_puback_never_replays_an_older_wish() {
                     world.fault(secs(8), Fault::EatPubacks);
                 }
                 if !ack_arrives {
-                    // Nothing tells the session that the older was done.
+                    // The session receives no sign that the older command was carried out.
                     world.fault(secs(8), Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
                     world.fault(secs(8), Fault::Device(Some(device(V2)), DeviceFault::DropStatuses));
                 }
@@ -93,12 +93,13 @@ fn f10_device_that_pays_no_heed_leaves_the_command_unconfirmed() {
     assert!(matches!(world.verdict_on(id), Verdict::Unconfirmed { .. }), "{:?}", world.verdict_on(id));
     let (at, ..) = world.verdicts()[0];
     assert!((secs(30)..=secs(31)).contains(&(at - asked)), "{:?}", at - asked);
-    // It is asked again while there is time, each time with an id of its own.
+    // The command is repeated until its deadline, each time with a new id.
     assert_eq!((world.commands_on_the_wire(), world.shown(V2)), (4, before));
 }
 
-/// An acknowledgement that quotes the new value is proof by default, and the verdict is given at once; what a status
-/// says later cannot take it back, but it is shown. Who wants to wait for the status chooses [`ConfirmBy::Status`].
+/// By default an acknowledgement that quotes the new value is proof, and the verdict is given at once. A later status
+/// that contradicts it is shown but does not change the verdict. An application that prefers to wait for the status
+/// chooses [`ConfirmBy::Status`].
 #[test]
 fn f10_device_that_acknowledges_without_applying_is_not_confirmed_against_its_status() {
     let mut settings = Settings::default();
@@ -123,12 +124,12 @@ fn f10_device_ack_after_the_deadline_does_not_resolve_twice() {
     world.go(secs(120));
     let verdicts: Vec<_> = world.verdicts().iter().filter(|(_, of, _)| *of == id).collect();
     assert!(matches!(verdicts[..], [(_, _, Verdict::Unconfirmed { .. })]), "{verdicts:?}");
-    // What it says late is shown all the same.
+    // The late acknowledgement is still shown.
     assert_eq!(world.shown(V2), Some(23.0));
 }
 
-/// A session has another client id on every connection, so that it yields at the first taking-over already and never
-/// fights: of two programs that start under one id, each goes on under a name of its own.
+/// A session uses another client id on every connection, so it yields at the first takeover and never fights: of two
+/// programs that start with one id, each continues with an id of its own.
 #[test]
 fn f11_duplicate_client_id_is_yielded_and_never_fought_over() {
     let mut world = live(Settings::default(), 27);
@@ -137,7 +138,7 @@ fn f11_duplicate_client_id_is_yielded_and_never_fought_over() {
         assert!(world.duplicate_client(&taken), "{n}");
         world.go(secs(90));
         assert!(all_well(&world), "{n}: {}", world.session.service());
-        // The duplicate client was never thrown out in its turn.
+        // The duplicate client was never disconnected in return.
         assert_eq!(world.cloud.counters().kicked, n);
         assert!(world.cloud.clients().any(|(_, name)| name == taken), "{n}");
     }
@@ -154,7 +155,7 @@ fn f11_duplicate_client_id_is_yielded_and_never_fought_over() {
 fn f11_duplicate_connections_are_not_made_while_the_old_one_may_live() {
     let mut world = live(Settings::default(), 28);
     let known = dials(&world).len();
-    // Pings go unanswered, but statuses would show the connection to be alive: it is only given up at the deadline.
+    // Pings go unanswered, but statuses would prove the connection alive, so it is given up only at the deadline.
     trouble(&mut world, secs(300), Trouble::Deaf);
     let start = world.now();
     let settings = Settings::default();
@@ -208,10 +209,10 @@ fn f12_reconnected_is_never_deaf_whichever_step_fails() {
                 | Fault::RefuseConnect(_)
                 | Fault::CloseOnSubscribe { .. }
         );
-        // A filter that was refused, or that ended two connections, waits for ten minutes at first, a connection that was
-        // refused many times for up to a quarter of an hour, and HTTP is asked
-        // again after pauses of up to minutes. Anything else is over within a cap of the backoff and a deadline, and so
-        // before the list of devices is read again.
+        // A refused filter, or one that ended two connections, waits ten minutes at first. A connection that was
+        // refused many times waits up to a quarter of an hour, and HTTP is tried again after pauses of up to minutes.
+        // Everything else recovers within one backoff cap plus one deadline, and so before the device list is read
+        // again.
         world.go(match fault {
             Fault::Http(..) => secs(10 * 60),
             _ if barred => secs(20 * 60),
@@ -225,7 +226,7 @@ fn f12_reconnected_is_never_deaf_whichever_step_fails() {
     }
 }
 
-/// Of the demo home the Lite and both baseboards have a lease; whoever has one is asked again.
+/// In the demo home the Lite and both baseboards have live-report leases; each of them is asked again.
 #[test]
 fn f13_live_lease_is_asked_for_again_after_a_blip_and_a_reboot() {
     for (case, seed) in [("blip", 30), ("reboot", 31)] {
@@ -279,12 +280,12 @@ fn f14_flood_of_redelivered_messages_is_acknowledged_and_seen_once() {
     settings.raw_messages = true;
     let mut world = live(settings, 33);
     world.fault(HOUR, Fault::RaiseQos);
-    // Right after a ping, so that the connection lasts.
+    // Just after a ping, so that the connection outlives the test.
     let pings = |world: &World| world.wire().iter().filter(|(_, _, wire)| *wire == Wire::Ping).count();
     let before = pings(&world);
     assert!(world.go_while(secs(60), |world| pings(world) == before));
     world.go(secs(1));
-    // Acknowledgements are lost for a while: the broker sends again every five seconds, marked DUP.
+    // Acknowledgements are lost for a while: the broker repeats the message every five seconds with DUP.
     trouble(&mut world, secs(23), Trouble::Mute);
     let from = world.events().len();
     world.press(device(V2), &set(24.5));
@@ -300,7 +301,7 @@ fn f14_flood_of_redelivered_messages_is_acknowledged_and_seen_once() {
     assert!(came >= 4, "{came} messages came");
     assert_eq!(seen.count(), 1);
     assert_eq!(world.shown(V2), Some(24.5));
-    // Once acknowledgements arrive, there is an end of it.
+    // Once acknowledgements arrive, the repeats end.
     let delivered = world.cloud.counters().delivered;
     world.go(secs(20));
     assert!(world.cloud.counters().delivered - delivered <= 3);
@@ -356,7 +357,7 @@ fn f15_late_events_of_a_discarded_connection_change_nothing() {
     world.go(secs(30));
     assert!(all_well(&world));
     assert_eq!((dials(&world).len(), world.shown(V2)), (known, shown));
-    // The same bytes on the connection that stands do have their effect: the test is able to fail.
+    // The same bytes do have an effect on the current connection, which proves that the test can fail.
     let new = connects(&world).last().unwrap().1;
     world.call(|session, now| session.handle_ws_bytes(now, new, &status)).unwrap();
     assert_eq!(world.shown(V2), Some(9.0));

@@ -1,4 +1,4 @@
-//! A slice of the random campaign; `simulate` runs the whole.
+//! A small part of the random campaign; `simulate` runs all of it.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn replacements_that_cannot_subscribe_are_dialled_ever_less_often() {
-    // Credentials lapse after an hour, so a replacement is dialled before; while the old connection lives on.
+    // Credentials expire after an hour, so the session dials a replacement before that while the old connection lives
+    // on.
     let hour = Duration::from_secs(3_600);
     let mut spec = CloudSpec::demo();
     spec.faults = FaultPlan::default().with(hour / 2, 2 * hour, Fault::EatSubacks);

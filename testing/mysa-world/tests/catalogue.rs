@@ -1,4 +1,4 @@
-//! The table of failures names every test there is, and no other.
+//! Checks that the table of failures names exactly the tests that exist.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;

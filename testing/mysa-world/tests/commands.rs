@@ -1,4 +1,4 @@
-//! Failures of commands: what was asked for, what was sent, what was believed (F30 to F33, F40 to F44, F48).
+//! Command failures: what was asked for, what was sent and what was believed (F30 to F33, F40 to F44, F48).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -24,7 +24,7 @@ fn by(channel: CommandChannel) -> Settings {
     settings
 }
 
-/// A status of a V2 thermostat, made at a moment of its choice.
+/// A V2 status with a timestamp `secs_ago` in the past.
 fn status(world: &World, secs_ago: i64, setpoint: f64) -> String {
     let time = world.wall().as_secs() - secs_ago;
     format!(
@@ -32,7 +32,7 @@ fn status(world: &World, secs_ago: i64, setpoint: f64) -> String {
     )
 }
 
-/// Runs while noting each setpoint that is shown, and each that is pending.
+/// Runs for a time and records each setpoint that is shown, and each that is pending.
 fn watch(world: &mut World, time: Duration, shown: &RefCell<Vec<f64>>) {
     world.go_while(time, |world| {
         let mut shown = shown.borrow_mut();
@@ -78,7 +78,7 @@ fn f30_no_rubber_banding() {
             assert_eq!(world.session.device(device(V2)).unwrap().pending(), set(22.5), "{name}");
             for _ in 0..20 {
                 watch(&mut world, Duration::from_millis(600), &shown);
-                // What was made before the command, and comes after it.
+                // A status from before the command arrives after it.
                 let old = status(&world, 15, 19.0);
                 world.say(V2, old);
             }
@@ -217,7 +217,7 @@ fn f33_an_air_conditioner_is_asked_only_for_what_its_record_lists() {
     let mut world = live(Settings::default(), 33);
     let fan =
         |mode, code| Change { mode: Some(mode), fan: Some(FanSpeed::from_code(code)), ..Change::default() };
-    // Of each mode of the demo's remote control, the numbers its record lists.
+    // Numbers that the demo's remote control record lists for each mode.
     let lists: [(Mode, &[u8]); 4] = [
         (Mode::Heat, &[1, 2, 4, 6]),
         (Mode::Cool, &[1, 2, 4, 6]),
@@ -266,7 +266,7 @@ fn f40_starting_stopping_and_reconnecting_tell_thermostats_nothing() {
             Closing::Frame(Some(1001))
         }));
         world.go(secs(120));
-        // Somebody's retained `set` of long ago, given to whoever subscribes.
+        // Someone's old retained `set`, delivered to every new subscriber.
         let retained = br#"{"msg":44,"id":1,"time":1600000000,"ver":"1.0","src":{"ref":"x","type":100},"dest":{"ref":"a0b1c2d3e4f6","type":1},"resp":2,"body":{"ver":1,"type":4,"cmd":[{"sp":29.0,"stpt":29.0,"md":3,"tm":-1}]}}"#;
         world.say(V2, retained.to_vec());
         let start = resume(&world, None);
@@ -303,7 +303,7 @@ fn f41_nothing_dangerous_is_ever_sent() {
     for round in 0..24 {
         let id = ALL[round % ALL.len()];
         world.happen(Incident::Reboot(device(id)));
-        // What others say must not be taken up either.
+        // Dangerous messages from others must not be acted on either.
         for message in
             [r#"{"MsgType":40}"#, r#"{"MsgType":7,"Device":"x"}"#, r#"{"MsgType":6,"EventType":2}"#]
         {
@@ -312,7 +312,7 @@ fn f41_nothing_dangerous_is_ever_sent() {
         world.ask(id, set(if id == AC { 22.0 } else { 25.0 }));
         world.go(HOUR);
     }
-    // The observer has failed the run if any of it went over the wire; this is what the thermostats say.
+    // The observer fails the run if any of it was sent; the thermostats' own counts confirm it here.
     for id in ALL {
         let truth = world.cloud.truth(device(id)).unwrap();
         assert_eq!((truth.messages.dangerous, truth.unpaired), (0, false), "{id}");
@@ -340,7 +340,7 @@ fn f42_what_is_only_stored_is_no_success() {
             panic!("{channel:?}: {}", world.verdict_on(id));
         };
         assert_eq!(*got, reached, "{channel:?}");
-        assert_eq!(*seen, set(19.0), "{channel:?}: what it holds instead is told");
+        assert_eq!(*seen, set(19.0), "{channel:?}: the verdict names the setting in force");
         let at = world.verdicts().iter().find(|(_, of, _)| *of == id).unwrap().0;
         assert!(at - asked <= secs(31), "{channel:?}: {:?}", at - asked);
         world.go(HOUR);
@@ -350,8 +350,8 @@ fn f42_what_is_only_stored_is_no_success() {
 
 #[test]
 fn f43_a_crash_at_any_moment_leaves_a_write_whole_and_never_doubled() {
-    // There is no call that deletes and then creates: every write of this client is one request. What remains is that
-    // a process that dies around it neither halves it nor has it done again by the next.
+    // The client has no call that deletes and then creates: each of its writes is one request. The remaining risk is a
+    // process that dies around a write: the write must neither be halved nor be repeated by the next process.
     let mut outcomes = [0, 0];
     for after in (0..400).step_by(20) {
         let mut world = live(by(CommandChannel::Structured), 43);
@@ -365,7 +365,7 @@ fn f43_a_crash_at_any_moment_leaves_a_write_whole_and_never_doubled() {
         let shown = world.shown(V2).unwrap();
         let truth = world.cloud.truth(device(V2)).unwrap().setpoint.as_hundredths();
         assert!(truth == 1_900 || truth == 2_300, "{after} ms: {truth}");
-        assert_eq!(shown, f64::from(truth) / 100.0, "{after} ms: the next run shows what is");
+        assert_eq!(shown, f64::from(truth) / 100.0, "{after} ms: the next run shows the actual setpoint");
         outcomes[usize::from(truth == 2_300)] += 1;
     }
     assert!(outcomes[1] > 0, "{outcomes:?}");
@@ -378,7 +378,7 @@ fn f44_cancelled_or_shut_down_at_each_step_a_command_is_unsent_or_said_to_be_ope
         for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
             for after in (0..3_400).step_by(110) {
                 let mut world = live(by(channel), 44);
-                // The first takes the turn, so that the second waits for a while.
+                // The first command is sent at once, so the second waits for a while.
                 world.command(device(V2), set(21.0), None).unwrap();
                 let id = world.command(device(V2), set(23.0), None).unwrap().unwrap();
                 world.go(Duration::from_millis(after));
@@ -390,7 +390,7 @@ fn f44_cancelled_or_shut_down_at_each_step_a_command_is_unsent_or_said_to_be_ope
                 let verdict = world.verdict_on(id).clone();
                 world.go(secs(5));
                 if shut_down {
-                    assert_eq!(world.cloud.clients().count(), 0, "it said goodbye");
+                    assert_eq!(world.cloud.clients().count(), 0, "the client sent DISCONNECT");
                     assert_eq!(world.session.poll_timeout(), None);
                 }
                 world.go(secs(60));
@@ -517,12 +517,12 @@ fn a_newer_wish_takes_the_place_of_one_that_waits() {
         let last = *ids.last().unwrap();
         assert!(world.verdict_on(last).is_confirmed(), "{channel:?}: {}", world.verdict_on(last));
         for id in ids.iter().filter(|id| **id != last) {
-            // The first went at once, and may have been confirmed before the next was asked for.
+            // The first command was sent at once and may have been confirmed before the next was given.
             let fair = world.verdict_on(*id).is_confirmed() && *id == ids[0]
                 || matches!(world.verdict_on(*id), Verdict::Superseded { .. });
             assert!(fair, "{channel:?} {id}: {}", world.verdict_on(*id));
         }
-        // The first and the last, and nothing between.
+        // The first and the last were sent, and none between them.
         let deeds: Vec<_> = world.cloud.command_records(device(V2)).map(|deed| deed.setpoint).collect();
         assert_eq!(deeds, [set(20.0).setpoint, set(25.0).setpoint], "{channel:?}");
     }

@@ -1,4 +1,4 @@
-//! Failures of the connection, each by its name in the catalogue: F1 to F8.
+//! Connection failures by their names in the catalogue: F1 to F8, and F19.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -20,7 +20,7 @@ use wire::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A connection that ends with a reset is, for the session, one that ends without a close frame.
+/// To the session, a reset is an end of the connection without a close frame.
 #[test]
 fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
     for closing in [Closing::Frame(None), Closing::Frame(Some(1_000)), Closing::Cut] {
@@ -32,7 +32,7 @@ fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
         for n in 1..=3 {
             let id = world.ask(V2, set(20.0 + f64::from(n)));
             world.go(secs(90));
-            // One attempt, not repeated on the new connection.
+            // One attempt, which is not repeated on the new connection.
             assert_eq!(world.commands_on_the_wire(), u64::try_from(n).unwrap(), "{closing:?}");
             assert!(
                 matches!(world.verdict_on(id), Verdict::Unconfirmed { reached: DeliveryStage::Wire(_), .. }),
@@ -42,7 +42,7 @@ fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
             assert_eq!(connects(&world).len(), start + usize::try_from(n).unwrap(), "{closing:?}");
         }
         assert_eq!((world.level(), world.reason()), (Level::ReadOnly, Reason::PublishNotPermitted));
-        // Statuses and REST go on, and nothing is published any more; the caller was told once.
+        // Statuses and REST continue, nothing is published any more, and the application got one event.
         world.press(device(V1), &set(17.5));
         world.ask(V1, set(23.0));
         world.go(5 * HOUR);
@@ -84,7 +84,7 @@ fn f02_storm_of_closings_after_connack_stays_within_backoff_and_memory() {
     world.go(HOUR);
     let printed = format!("{:?}", world.session).len();
     world.go(5 * HOUR);
-    // Full jitter below a cap of a minute: one CONNECT every half minute in the mean.
+    // Full jitter below a cap of one minute: on average one CONNECT per half minute.
     let connects = connects(&world);
     assert!((360..1_000).contains(&connects.len()), "{}", connects.len());
     let grown = format!("{:?}", world.session).len();
@@ -96,7 +96,7 @@ fn f02_storm_of_closings_after_connack_stays_within_backoff_and_memory() {
 
 #[test]
 fn f02_storm_of_bursts_is_avoided_by_pacing() {
-    // CONNECT, and then one packet in 350 ms: at most four in the first second.
+    // CONNECT and then one packet per 350 ms: at most four packets in the first second.
     let mut spec = lites(30);
     spec.faults = spec.faults.with(
         Duration::ZERO,
@@ -139,14 +139,14 @@ fn f03_credentials_expire_during_backoff_and_the_next_handshake_has_new_ones() {
         assert!(dials_since(&world, up).iter().all(|(_, url)| query(url, "X-Amz-Credential") != old));
         assert_ne!(key(&world), old);
         each_dial_is_signed_anew(&world);
-        // The tokens were enough: no second sign-in.
+        // The tokens were still valid, so there is no second sign-in.
         assert_eq!(world.cloud.counters().sign_ins, 1);
     }
 }
 
 #[test]
 fn f04_the_limit_of_24_hours_is_met_ahead_of_time() {
-    // With renewed credentials each hour, and with the age of the connection alone.
+    // The limit is reached by hourly renewal of credentials, or by the age of the connection alone.
     for by_credentials in [true, false] {
         let mut settings = Settings::default();
         settings.replace_before_credentials_lapse = by_credentials;
@@ -172,8 +172,8 @@ fn f04_a_close_at_24_hours_does_not_flicker_and_settles_the_command_under_way() 
     let opened = connects(&world)[0].0;
     world.run_until(opened + 24 * HOUR - secs(2)).unwrap();
     let from = world.events().len();
-    // Its acknowledgement is lost, so that the close finds it undecided. The lease of three minutes is renewed by age,
-    // so that some are about to lapse at any moment.
+    // The acknowledgement is lost, so the close finds the command undecided. The three-minute leases are renewed by
+    // age, so some are about to lapse at any moment.
     world.fault(secs(3), Fault::Device(Some(device(V2)), mysa_sim::DeviceFault::DropAcks));
     world.fault(secs(3), Fault::Device(Some(device(V2)), mysa_sim::DeviceFault::DropStatuses));
     let id = world.ask(V2, set(22.5));
@@ -213,7 +213,7 @@ fn f05_half_open_connections_are_found_within_one_and_a_half_keep_alives() {
 
 #[test]
 fn f05_a_laptop_that_slept_comes_back_by_itself() {
-    // Asleep, the monotonic clock stands still on some systems, and goes on on others.
+    // During sleep the monotonic clock stops on some systems and continues on others.
     for counted in [false, true] {
         for hours in [1, 3, 30] {
             let mut world = live(Settings::default(), 11);
@@ -233,8 +233,8 @@ fn f05_a_laptop_that_slept_comes_back_by_itself() {
     }
 }
 
-/// The observer holds every packet against 8 filters, and every connection against 50; here it is seen that nothing is
-/// left out. A thermostat has two topics that can be listened to: a third, `/in`, is for commands.
+/// The observer checks every packet against 8 filters and every connection against 50; this test checks that no topic
+/// is left out. A thermostat has two topics to listen to; the third, `/in`, is for commands.
 #[test]
 fn f06_more_than_eight_filters_and_more_than_fifty_are_spread() {
     for batch in [false, true] {
@@ -293,7 +293,7 @@ fn f07_a_partial_suback_concerns_its_device_only() {
         assert_eq!(world.level(), all, "{case}: {}", world.session.service());
         let (subscribes, dials) = (world.subscribes_on_the_wire(), dials(&world).len());
         assert!(dials <= 2, "{case}");
-        // Tried again, but slowly, and without disturbing the others.
+        // The refused filter is tried again, slowly and without disturbing the others.
         world.go(secs(400));
         assert_eq!(world.subscribes_on_the_wire(), subscribes, "{case}");
         world.go(secs(300));
@@ -331,14 +331,14 @@ fn f08_pubacks_that_never_come_cost_one_deadline_for_the_whole_home() {
     world.go(secs(10));
     assert_eq!(world.session.devices().len(), 20);
     assert!((0..20).all(|n| world.session.is_subscribed(device(&lite(n)))));
-    // Telemetry is not held up.
+    // Telemetry is not delayed.
     world.press(device(&lite(7)), &set(17.0));
     world.go(secs(5));
     assert_eq!(world.shown(&lite(7)), Some(17.0));
     world.go(secs(30));
     assert_eq!((world.level(), world.reason()), (Level::ReadOnly, Reason::PublishNotPermitted));
     assert_eq!(connects(&world).len(), 1);
-    // Twenty requests, each with its retries, and no more.
+    // Exactly twenty requests, each with its retries.
     let publishes = world.publishes_on_the_wire();
     assert!(publishes <= 60, "{publishes}");
     world.go(5 * HOUR);
@@ -362,7 +362,7 @@ fn f19_a_wrong_clock_of_the_host_is_corrected_for() {
         });
         let told: Vec<i64> = told.collect();
         assert!(told.len() == 1 && (told[0] + minutes * 60_000).abs() < 2_000, "{minutes} min: {told:?}");
-        // Lives of tokens are reckoned from their receipt: renewed as if the clock were right.
+        // The lifetime of a token counts from its receipt, so the session renews as if the clock were right.
         world.go(10 * HOUR);
         assert!(world.cloud.counters().refreshes <= 12, "{}", world.cloud.counters().refreshes);
         assert_eq!(world.cloud.counters().refused_upgrades, 0, "{minutes} min");

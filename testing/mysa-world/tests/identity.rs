@@ -1,4 +1,4 @@
-//! Failures of identity: tokens, passwords, lock-outs (F23 to F29).
+//! Identity failures: tokens, passwords and lock-outs (F23 to F29).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -18,7 +18,7 @@ fn revoke(world: &mut World) {
     world.happen(Incident::RevokeTokens(CloudSpec::DEMO_EMAIL.into()));
 }
 
-/// A live world that goes on from a stored session, with or without a password beside it.
+/// A live world that resumed from a stored session, with or without a password.
 fn resumed(spec: CloudSpec, password: Option<&str>, seed: u64) -> World {
     let mut world = live_with(spec, Settings::default(), seed);
     let start = resume(&world, password);
@@ -46,14 +46,14 @@ fn f23_refresh_token_dies_at_day_thirty_and_the_password_signs_in_once() {
 fn f23_refresh_token_dies_without_a_password_and_a_person_is_asked_once() {
     let mut world = resumed(demo(), None, 23);
     world.go(10 * Duration::from_secs(60));
-    // Only the refresh token: id token and credentials live on.
+    // Only the refresh token is refused; the id token and credentials remain valid.
     world.fault(
         100 * HOUR,
         Fault::Http(Endpoint::Refresh, HttpFault::Exception("NotAuthorizedException".into())),
     );
     assert!(world.go_while(HOUR, |world| world.level() == Level::Live));
     assert_eq!(world.level(), Level::SignInNeeded, "{}", world.session.service());
-    // What was connected stays (or is replaced, by what still lives), and thermostats are heard.
+    // The connection stays, or is replaced while the credentials last, and messages still arrive.
     world.go(secs(120));
     assert_eq!(world.cloud.clients().count(), 1);
     assert!(world.session.devices().all(|device| !device.is_stale()));
@@ -64,7 +64,7 @@ fn f23_refresh_token_dies_without_a_password_and_a_person_is_asked_once() {
     assert_eq!(world.told(Level::SignInNeeded), 1);
     assert_eq!(world.cloud.counters().sign_ins, 1);
     assert!(world.stored().unwrap().refresh_token.is_none());
-    // A person comes, and all is well.
+    // The user signs in again, and the session recovers.
     world.cloud.clear_faults();
     world.call(|session, now| session.sign_in(now, Secret::from(CloudSpec::DEMO_PASSWORD))).unwrap();
     world.go(secs(60));
@@ -96,7 +96,7 @@ fn f23_password_changed_elsewhere_is_tried_once_and_given_up() {
     assert_eq!((world.level(), world.told(Level::SignInNeeded)), (Level::SignInNeeded, 1));
 }
 
-/// What a refresh may meet, and whether it says that the token is worth nothing.
+/// Answers to a refresh, and whether each one proves the token invalid.
 fn refresh_troubles() -> Vec<(&'static str, HttpFault, bool)> {
     let exception = |name: &str| HttpFault::Exception(name.into());
     vec![
@@ -133,7 +133,7 @@ fn f24_only_a_definite_refusal_drops_the_tokens() {
     for (name, fault, definite) in refresh_troubles() {
         for password in [PASSWORD, None] {
             let mut world = resumed(demo(), password, 26);
-            // From before the planned renewal until after the token's end.
+            // From before the planned renewal until after the token's expiry.
             world.fault(HOUR + secs(900), Fault::Http(Endpoint::Refresh, fault.clone()));
             world.go(HOUR + secs(800));
             let signed_in = world.cloud.counters().sign_ins - 1;
@@ -229,11 +229,11 @@ fn f25_a_lock_out_is_waited_for_across_restarts() {
         let start = resume(&world, PASSWORD);
         world.restart(start, run);
         world.go(secs(36));
-        assert_eq!(world.told(Level::SignInNeeded), 0, "a lock-out is no refusal");
+        assert_eq!(world.told(Level::SignInNeeded), 0, "a lock-out is not a refusal");
     }
     let tries: Vec<_> =
         world.requests().iter().filter(|(_, request)| request.contains("cognito-idp")).collect();
-    // One each quarter of an hour.
+    // One attempt per quarter of an hour.
     assert!(tries.len() <= 5, "{tries:?}");
     world.go(HOUR);
     assert_eq!(world.level(), Level::Live, "{}", world.session.service());
@@ -246,7 +246,7 @@ fn answered(world: &World, ids: &[RequestId]) -> usize {
 
 #[test]
 fn f26_many_callers_at_expiry_share_one_refresh() {
-    // With slow answers of one route, so that a refusal of the old token arrives after the new one is there.
+    // Two cases delay the answers of one route, so that a 401 for the old token arrives after the new token.
     for (rotation, late) in [(false, None), (true, None), (true, Some(secs(3))), (false, Some(secs(3)))] {
         let mut spec = demo();
         spec.rules.rotation = rotation;
@@ -263,7 +263,7 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
         let mut ids = Vec::new();
         for n in 0..50 {
             let request = if n % 2 == 0 { rest::homes() } else { rest::users() };
-            // Beyond what a session takes at once, a caller is told so.
+            // A session that has no room for another request says so at once.
             if let Ok(id) = world.call(|session, now| session.request(now, request)).unwrap() {
                 ids.push(id);
             }
@@ -274,7 +274,7 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
         assert_eq!(answered(&world, &ids), ids.len(), "rotation {rotation}, {late:?}");
         assert_eq!(after.refreshes - before.refreshes, 1, "rotation {rotation}, {late:?}");
         assert_eq!(after.sign_ins, before.sign_ins);
-        // The next run goes on with what the rotation left.
+        // The next run resumes with the token that the rotation left.
         let start = resume(&world, None);
         world.restart(start, 1);
         world.go(secs(60));
@@ -313,9 +313,9 @@ fn f28_a_torn_or_foreign_session_is_never_used() {
     let whole = world.stored().unwrap().to_json();
     for end in 0..whole.len() {
         let cut = StoredSession::from_json(whole[..end].as_bytes());
-        assert!(cut.is_err(), "the first {end} bytes pass for a session");
+        assert!(cut.is_err(), "the first {end} bytes were accepted as a session");
     }
-    // The token of another app client is of no use and is not offered.
+    // A token of another app client is useless and is not offered.
     let mut foreign = world.stored().unwrap().clone();
     foreign.client_id = "anotherappclient".into();
     let start = resume_stored(&foreign, PASSWORD);

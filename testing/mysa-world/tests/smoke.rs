@@ -1,4 +1,4 @@
-//! A day in the life of a home.
+//! A quiet day in a home.
 
 use std::time::Duration;
 

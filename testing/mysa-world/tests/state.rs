@@ -1,4 +1,4 @@
-//! Failures of state: what is known of a thermostat, and what of it is true (F34 to F39).
+//! State failures: what is known of a thermostat, and whether it is true (F34 to F39).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -15,7 +15,7 @@ use mysa_session::{Event, Level, Settings, Verdict};
 use mysa_sim::{DeviceFault, Fault, Incident};
 use mysa_world::{Rng, World};
 
-/// The messages that came in a while, the first of each kind and thermostat.
+/// First message of each kind from each thermostat.
 fn corpus(world: &mut World) -> Vec<(String, Vec<u8>)> {
     for id in ALL {
         world.ask(id, set(if id == AC { 22.0 } else { 25.0 }));
@@ -60,7 +60,7 @@ fn f34_variants_of_messages_keep_what_is_known() {
         world.go(secs(2));
         assert_eq!(world.shown(id), Some(degrees), "{body}");
     }
-    // Unknown messages are handed on whole.
+    // Unknown messages are passed on whole.
     let before = world.shown(V2);
     let strange = r#"{"ver":"9.9","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1,"msg":999,"id":1,"body":{"stpt":11.0}}"#;
     for text in [strange, r#"{"MsgType":12345,"SetPoint":11.0}"#, r#"{}"#, r#"{"hello":"world"}"#] {
@@ -121,7 +121,7 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
     for (id, payload) in &corpus {
         for end in 0..payload.len() {
             world.say(id, &payload[..end]);
-            // The broker keeps a hundred messages for a client that has not acknowledged them.
+            // The broker keeps at most a hundred messages for a client that has not acknowledged them.
             if end % 50 == 0 {
                 world.go(secs(1));
             }
@@ -131,7 +131,7 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
         assert_eq!(unreadable(&world), expected, "each cut of {}", String::from_utf8_lossy(payload));
     }
     mute(&mut world, V2);
-    // Control characters raw in strings, as logs have them, do not cost the fields beside them.
+    // Raw control characters in strings, as logs contain them, must not cost the neighbouring fields.
     for byte in 0..0x20_u8 {
         let degrees = 20.0 + f64::from(byte % 2) / 2.0;
         let text = status(&world, V2, &format!(r#""note":"a{}b","stpt":{degrees:?}"#, char::from(byte)));
@@ -248,7 +248,8 @@ fn f37_what_is_typed_in_either_unit_is_what_is_shown() {
         assert!(world.verdict_on(id).is_confirmed(), "{halves}: {}", world.verdict_on(id));
         assert_eq!(world.shown(V2), Some(f64::from(halves) / 2.0));
     }
-    // Limits are the record's: a floor goes to 40 °C, a baseboard does not, an air conditioner begins at 16 °C.
+    // The record sets the limits: a floor heater goes to 40 °C, a baseboard does not, an air conditioner starts at 16
+    // °C.
     for (id, degrees, taken) in [
         (FLOOR, 39.5, true),
         (V2, 30.5, false),
@@ -278,8 +279,8 @@ fn f38_a_clock_in_the_future_does_not_freeze_anything() {
         world.fault(lasts, Fault::Device(Some(device(V2)), DeviceFault::ClockShift(shift)));
         world.go(lasts.min(secs(120)));
         world.press(device(V2), &set(23.5));
-        // A clock that is set back looks like an old message sent again. REST has the cloud's own stamp, and tells at
-        // its next turn.
+        // Messages from a clock that was set back look like old messages sent again. REST has the cloud's own timestamp
+        // and delivers the change with its next poll.
         world.go(if shift < 0 { Settings::default().poll_live + secs(60) } else { secs(30) });
         assert_eq!(world.shown(V2), Some(23.5), "{name}: while the clock is wrong");
         world.go(lasts + secs(60));
@@ -289,7 +290,7 @@ fn f38_a_clock_in_the_future_does_not_freeze_anything() {
         let at = world.session.state(device(V2)).unwrap().setpoint().unwrap().at;
         if let Some(at) = at {
             let ahead = at.as_millis() - world.wall().as_millis();
-            assert!(ahead < 120_000, "{name}: {ahead} ms ahead passes for a time");
+            assert!(ahead < 120_000, "{name}: a timestamp {ahead} ms ahead was accepted");
         }
         let id = world.ask(V2, set(21.0));
         world.go(secs(40));
@@ -367,7 +368,7 @@ fn f39_power_is_measured_estimated_or_unknown_and_adds_up() {
             }
         }
     }
-    // A gap is not filled, and a restart counts on.
+    // A gap is not filled, and counting continues after a restart.
     let total = meters.borrow()[V1].total();
     let mut again = EnergyMeter::resume(total, secs(90));
     let watts = Power::Measured(Watts::from_watts(1_500.0).unwrap());

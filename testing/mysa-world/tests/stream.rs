@@ -1,4 +1,4 @@
-//! Failures of packets, dials and topics, each by its name in the catalogue: F16 to F22, but for F19.
+//! Packet, dial and topic failures by their names in the catalogue: F16 to F22, except F19.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -16,7 +16,7 @@ use wire::{all_well, commands_only, connects, dials, dials_since, lite, lites, s
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Ids that wrap past 65,535 around those still waiting are in the unit tests of mysa-session.
+/// Unit tests of mysa-session cover ids that wrap past 65,535 around those still in use.
 #[test]
 fn f16_packet_id_collisions_leave_no_permanent_wait() {
     let mut settings = commands_only();
@@ -24,7 +24,7 @@ fn f16_packet_id_collisions_leave_no_permanent_wait() {
     settings.command_capacity = 200;
     settings.channel = CommandChannel::Mqtt;
     settings.device_spacing = Duration::from_millis(20);
-    // Fifty publishes without an answer are no reason here to stop publishing.
+    // Fifty unanswered publishes must not stop publishing in this test.
     settings.read_only_after = u8::MAX;
     let mut world = World::new(lites(50), NetSpec::default(), settings, 41);
     world.go(secs(60));
@@ -38,12 +38,12 @@ fn f16_packet_id_collisions_leave_no_permanent_wait() {
     world.go(secs(60));
     assert!(asked.iter().all(|id| world.verdict(*id).is_some()));
     assert_eq!(world.level(), Level::Live, "{}", world.session.service());
-    // The window is free again: a whole home of commands goes through.
+    // The window is free again: commands to the whole home go through.
     let asked: Vec<_> = (0..50).map(|n| world.ask(&lite(n), set(22.0))).collect();
     world.go(secs(40));
     let confirmed = asked.iter().filter(|id| world.verdict_on(**id).is_confirmed()).count();
     assert_eq!(confirmed, 50);
-    // No id is given out again before it is free: what is not a repetition has an id of its own on its connection.
+    // No id is reused before it is free: each first transmission has an id of its own on its connection.
     let mut used: BTreeSet<(ConnId, u16)> = BTreeSet::new();
     for (at, conn, wire) in world.wire() {
         if let Wire::Publish { packet, dup: false, .. } = wire {
@@ -72,7 +72,7 @@ fn f17_reframing_of_the_stream_changes_nothing() {
     }
 }
 
-/// A text frame never reaches the session: the driver knows the kind of a frame, and closes.
+/// A text frame never reaches the session: the driver knows the type of each frame and closes the connection.
 #[test]
 fn f17_bad_and_oversized_packets_end_the_connection_and_claims_cost_no_memory() {
     let cases: [(&str, &[u8], bool); 7] = [
@@ -96,7 +96,7 @@ fn f17_bad_and_oversized_packets_end_the_connection_and_claims_cost_no_memory() 
     }
 }
 
-/// A page of HTML in place of the upgrade is, for the session, the status it came with.
+/// To the session, an HTML page in place of the upgrade is the status it came with.
 #[test]
 fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
     for (status, fault) in [
@@ -112,19 +112,23 @@ fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
         let case = format!("{status}: {}", world.session.service());
         assert_eq!(world.level(), Level::RestOnly, "{case}");
         assert_eq!(world.reason(), Reason::UpgradeRefused { status: Some(status) }, "{case}");
-        assert_eq!(world.told(Level::RestOnly), 2, "{case}: as soon as states are fetched, then why");
-        // Read by REST, and no older than its interval.
+        assert_eq!(
+            world.told(Level::RestOnly),
+            2,
+            "{case}: one event when states were fetched, one with the reason"
+        );
+        // Changes are read by REST and shown within its poll interval.
         world.press(device(&lite(2)), &set(17.5));
         world.go(secs(90));
         assert_eq!(world.shown(&lite(2)), Some(17.5), "{case}");
         assert!(world.session.devices().all(|device| !device.is_stale()), "{case}");
-        // Tried four to eight times an hour.
+        // The session tries four to eight times an hour.
         let start = world.now();
         world.go(6 * HOUR);
         let dials = dials_since(&world, start).len();
         assert!((6..=60).contains(&dials), "{case}: {dials} dials");
-        assert_eq!(world.told(Level::RestOnly), 2, "{case}: not of each dial");
-        // Once it is let in, it is live.
+        assert_eq!(world.told(Level::RestOnly), 2, "{case}: no event per dial");
+        // Once the broker accepts the upgrade, the session is live.
         world.cloud.clear_faults();
         world.go(secs(20 * 60));
         assert_eq!(world.level(), Level::Live, "{case}");
@@ -158,7 +162,7 @@ fn f20_backoff_begins_small_again_after_a_stable_while() {
 
 #[test]
 fn f20_backoff_has_jitter_so_that_clients_do_not_come_back_together() {
-    // Sixty clients lose their connection at one moment; the third attempt falls anywhere below its bound.
+    // Sixty clients lose their connections at one moment; each third attempt falls anywhere below its bound.
     let mut quarters = [0_u32; 4];
     for seed in 100..160 {
         let mut world = live(commands_only(), seed);
@@ -247,7 +251,7 @@ fn f22_a_filter_that_was_followed_by_a_close_twice_is_left_alone() {
     let mut settings = Settings::default();
     settings.subscriptions = Subscriptions::WITH_BATCH;
     let closing = Closing::Frame(None);
-    // One thermostat's filter is deadly: one close among all, and two alone.
+    // One thermostat's filter ends connections: one close together with the others, and two alone.
     let mut spec = demo();
     let one = format!("{V2}/batch");
     spec.faults = spec.faults.with(Duration::ZERO, DAY, Fault::CloseOnSubscribe { suffix: one, closing });
@@ -257,7 +261,7 @@ fn f22_a_filter_that_was_followed_by_a_close_twice_is_left_alone() {
     assert_eq!(connects(&world).len(), 4);
     assert_eq!(batch(&world, V2), 3);
     assert_eq!(world.cloud.subscriptions(), 9);
-    // All of them are.
+    // All `/batch` filters end connections.
     let mut spec = demo();
     let every = "/batch".to_owned();
     spec.faults = spec.faults.with(Duration::ZERO, DAY, Fault::CloseOnSubscribe { suffix: every, closing });

@@ -1,4 +1,4 @@
-//! What the cloud says and a client must not take at its word: dates, tokens and their lifetimes, retained messages,
+//! Claims of the cloud that a client must not trust blindly: dates, tokens and their lifetimes, retained messages and
 //! granted subscriptions (F61, F68 to F70, F80, F81).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,7 @@ use mysa_session::{Event, Level, Link, Reason, Settings};
 use mysa_sim::{Closing, CloudSpec, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{NetSpec, World};
 
-/// How often the application was told that the host's clock is wrong.
+/// Number of events that report a wrong host clock.
 fn clock_warnings(world: &World) -> usize {
     world.events().iter().filter(|(_, event)| matches!(event, Event::ClockOff { .. })).count()
 }
@@ -37,7 +37,7 @@ fn f68_a_date_from_a_cache_or_of_one_host_moves_no_clock() {
         ("broker a day behind", Fault::DateShift(Endpoint::Broker, -86_400)),
     ] {
         for from_the_start in [false, true] {
-            // There is nobody else to ask before the first sign-in, whose proof carries the time.
+            // No other host can be asked before the first sign-in, whose proof contains the time.
             if from_the_start && name.starts_with("user pool") {
                 continue;
             }
@@ -58,7 +58,7 @@ fn f68_a_date_from_a_cache_or_of_one_host_moves_no_clock() {
             let case = format!("{name}, from the start: {from_the_start}");
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
             assert_eq!(clock_warnings(&world), 0, "{case}");
-            // Signatures made by a wrong clock are refused.
+            // Signatures made with a wrong clock would be refused.
             world.happen(Incident::CloseAll(Closing::Cut));
             world.go(secs(90));
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
@@ -70,7 +70,7 @@ fn f68_a_date_from_a_cache_or_of_one_host_moves_no_clock() {
     }
 }
 
-/// What happens to a store that two processes share.
+/// Event in the life of a store that two processes share.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Step {
     Full,
@@ -136,7 +136,7 @@ fn f70_lifetimes_of_any_length_mean_bounded_requests() {
             world.go(2 * HOUR);
             let counters = world.cloud.counters();
             let case = format!("{life:?}, of credentials: {credentials}: {counters:?}");
-            // One in half a minute would be many already.
+            // Fewer than one request per half minute.
             let asked = counters.refreshes + counters.grants + counters.sign_ins;
             assert!(asked < 260, "{case}");
             assert!(counters.http_requests < 2_400, "{case}");
@@ -161,14 +161,14 @@ fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
                 World::new(demo_with(&[Fault::Retained(age)]), NetSpec::default(), Settings::default(), 80)
             };
             let case = format!("{age:?}, later {later}");
-            // The retained status has a setpoint of a degree more than is true.
+            // The retained status has a setpoint one degree above the true one.
             world.go_while(secs(120), |world| {
                 for id in ALL {
                     let truth = world.cloud.truth(device(id)).unwrap().setpoint.as_hundredths();
                     let shown = world.shown(id);
                     assert!(
                         shown.is_none_or(|shown| shown == f64::from(truth) / 100.0),
-                        "{case}: {id} shows {shown:?}, and {truth} is true"
+                        "{case}: {id} shows {shown:?}, but the true setpoint is {truth}"
                     );
                 }
                 true
@@ -178,7 +178,7 @@ fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
     }
 }
 
-/// How the state of each thermostat comes.
+/// Link of each thermostat, in the order of `ALL`.
 fn links(world: &World) -> Vec<Link> {
     ALL.iter().map(|id| world.session.device(device(id)).unwrap().link()).collect()
 }
@@ -188,7 +188,7 @@ fn f81_live_is_what_delivers() {
     let nothing = Fault::DeliverNothing(None);
     for (name, faults, reason, within) in [
         ("nothing is delivered", vec![nothing.clone()], Reason::NothingDelivered, 300),
-        // Nobody can ask for live reports: what is missing are those that come every 20 minutes.
+        // Live reports cannot be requested, so only those that come every 20 minutes are missing.
         ("newer apps' policy", vec![nothing, Fault::DenyPublish], Reason::NothingDelivered, 2_400),
         ("one filter in five is granted", vec![Fault::GrantFirst(1)], Reason::SomeSubscriptionsRefused, 60),
         ("none is granted", vec![Fault::GrantFirst(0)], Reason::SubscriptionsRefused, 60),
@@ -213,8 +213,8 @@ fn f81_live_is_what_delivers() {
             assert!(links(&world).contains(&Link::Rest), "{case}: {:?}", links(&world));
             let nothing = reason != Reason::SomeSubscriptionsRefused;
             assert_eq!(!links(&world).contains(&Link::Live), nothing, "{case}: {:?}", links(&world));
-            assert!(world.told(Level::Live) <= 2, "{case}: it flaps");
-            // What REST still brings is shown.
+            assert!(world.told(Level::Live) <= 2, "{case}: the level flaps");
+            // Changes that REST brings are still shown.
             world.press(device(V2), &set(23.5));
             world.go(secs(900));
             assert_eq!(world.shown(V2), Some(23.5), "{case}");
@@ -228,7 +228,7 @@ fn f81_a_message_that_is_delivered_makes_it_live_at_once() {
         World::new(demo_with(&[Fault::DeliverNothing(None)]), NetSpec::default(), Settings::default(), 81);
     world.go(HOUR);
     assert_eq!((world.level(), world.reason()), (Level::RestOnly, Reason::NothingDelivered));
-    // A command goes by MQTT all the same, and REST shows what became of it.
+    // A command still goes by MQTT, and REST shows its effect.
     let id = world.ask(V2, set(24.0));
     world.go(secs(60));
     assert!(world.verdict_on(id).is_confirmed(), "{:?}", world.verdict_on(id));
@@ -248,12 +248,12 @@ fn f81_one_that_alone_is_not_delivered_is_not_live_and_the_home_is() {
     assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 1), "{}", world.session.service());
     let shown = |id| if id == V2 { Link::Rest } else { Link::Live };
     assert_eq!(links(&world), ALL.map(shown));
-    // One without power is silent, which is no proof against the broker.
+    // A thermostat without power is silent, which proves nothing against the broker.
     world.fault(24 * HOUR, Fault::Device(Some(device(V2)), DeviceFault::Powerless));
     world.go(HOUR);
     let shown = |id| if id == V2 { Link::Silent } else { Link::Live };
     assert_eq!((links(&world), world.told(Level::Live)), (ALL.map(shown).to_vec(), 1));
-    // Neither are all of them.
+    // Nor do all of them without power.
     world.fault(24 * HOUR, Fault::Device(None, DeviceFault::Powerless));
     world.go(HOUR);
     assert_eq!((links(&world), world.told(Level::Live)), (vec![Link::Silent; 5], 1));

@@ -1,5 +1,5 @@
-//! Writes that outlive their command, and what is believed of them: F56 to F60, F78, F79. The rules themselves are
-//! checked after every step by the world; these tests bring about what they are for.
+//! Writes that outlive their command, and how much they are believed: F56 to F60, F78, F79. The world checks the rules
+//! after every step; these tests produce the situations that the rules are about.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
@@ -34,7 +34,7 @@ fn both(mode: Mode, degrees: f64) -> Change {
     Change { mode: Some(mode), ..set(degrees) }
 }
 
-/// Setpoint in hundredths, and mode.
+/// Setpoint in hundredths of a degree, and mode.
 fn truth(world: &World, id: &str) -> (i32, mysa_sim::Mode) {
     let truth = world.cloud.truth(device(id)).unwrap();
     (truth.setpoint.as_hundredths(), truth.mode)
@@ -45,7 +45,7 @@ fn command(world: &mut World, id: &str, change: Change, deadline: Duration) -> C
 }
 
 fn trouble(world: &mut World, time: Duration, kind: Trouble) {
-    // Connections are reset where the network goes down, not where it has been down.
+    // Connections are reset at the moment when the network goes down, so the trouble begins after now.
     let from = world.now() + millis(1);
     let troubles = vec![NetTrouble { from, until: from + time, kind }];
     world.set_net(NetSpec { troubles, ..NetSpec::default() });
@@ -58,7 +58,7 @@ fn updates(world: &World, id: &str) -> usize {
 
 #[test]
 fn f56_a_command_that_is_decided_is_not_repeated_whatever_is_lost() {
-    // What is lost is the PUBACK alone: the thermostat's acknowledgement arrives.
+    // Only the PUBACK is lost; the thermostat's acknowledgement arrives.
     for (id, first, second) in [
         (V2, set(25.0), set(18.0)),
         (V1, set(18.5), set(24.5)),
@@ -114,7 +114,7 @@ fn f56_a_write_that_waits_for_tokens_dies_with_its_command() {
         for fault in [HttpFault::Status(500), HttpFault::Hang, HttpFault::Reset] {
             let mut world = live(by(CommandChannel::Structured), 56);
             world.go(secs(60));
-            // The token is void, and there is no new one for two hours.
+            // The token is void, and no new one is available for two hours.
             world.fault(2 * HOUR, Fault::Http(Endpoint::Refresh, fault.clone()));
             world.happen(Incident::ExpireTokens);
             let older = command(&mut world, V2, set(27.0), secs(30));
@@ -160,7 +160,7 @@ fn f56_writes_to_one_thermostat_are_in_line() {
             let case = format!("{name}, newer after {wait} ms");
             let fair = match world.verdict_on(older) {
                 Verdict::Superseded { .. } | Verdict::Confirmed { .. } => true,
-                // The service said so twice, with an old token and with a new one.
+                // The service answered 401 twice, with an old token and with a new one.
                 Verdict::Refused(Refused::Service { status }) => *status == 401 && name == "401",
                 _ => false,
             };
@@ -234,7 +234,8 @@ fn f57_what_was_on_the_wire_before_a_sleep_is_not_repeated_after_it() {
 
 #[test]
 fn f58_fields_seen_at_different_times_confirm_nothing() {
-    // {heat, 22} never was: first off at 22, then off at 16, then heating at 16. A status shows the first, REST the last.
+    // {heat, 22} never holds: the thermostat is first off at 22, then off at 16, then heating at 16. A status shows the
+    // first state, REST the last.
     for (setpoint, other) in [(22.0, 16.0), (25.5, 18.0), (20.0, 24.0)] {
         for channel in CHANNELS {
             for gap in [300, 900, 1_600] {
@@ -271,7 +272,7 @@ fn f58_an_old_state_is_no_evidence_whatever_one_date_says() {
             world.go(secs(60));
             world.press(device(V2), &set(22.0));
             world.go(secs(30));
-            // From now on REST says 22 for ever, and one of its hosts has a wrong clock.
+            // From now on REST shows 22 for ever, and one of its hosts has a wrong clock.
             world.fault(4 * HOUR, Fault::FreezeStates);
             world.go(700 * secs(1));
             world.press(device(V2), &set(19.0));
@@ -370,7 +371,7 @@ fn f78_a_single_command_where_publishing_is_denied_goes_by_the_other_channel_in_
             let mut spec = demo();
             spec.faults = spec.faults.with(Duration::ZERO, 48 * HOUR, fault.clone());
             let mut world = World::new(spec, NetSpec::default(), Settings::default(), 78);
-            // One process for each command: it begins cold, and ends with its command.
+            // One process per command: it starts without cached state and ends with its command.
             for (n, degrees) in [24.0, 25.0, 23.0].into_iter().enumerate() {
                 if n > 0 {
                     let start = resume(&world, None);
@@ -386,7 +387,7 @@ fn f78_a_single_command_where_publishing_is_denied_goes_by_the_other_channel_in_
                 world.call(|session, now| session.shutdown(now)).unwrap();
                 world.go(secs(5));
             }
-            assert!(world.stored().unwrap().publish_denied_at.is_some(), "{name}: what was learnt is kept");
+            assert!(world.stored().unwrap().publish_denied_at.is_some(), "{name}: the denial is stored");
         }
     }
 }
@@ -420,7 +421,7 @@ fn f79_asking_for_what_is_so_already_is_confirmed() {
 
 #[test]
 fn f79_what_was_so_a_moment_ago_is_not_so_already() {
-    // A person turned the knob, and nobody could know.
+    // A person turned the knob without the session's knowledge.
     for channel in CHANNELS {
         let mut world = live(by(channel), 80);
         world.go(secs(400));

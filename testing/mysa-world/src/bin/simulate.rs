@@ -1,5 +1,5 @@
-//! `simulate --seeds N --hours H [--seed S]`: random homes, random trouble, all invariants; prints the seed and the
-//! history of a run that breaks one, and how often each kind of trouble met each state of the session.
+//! `simulate --seeds N --hours H [--seed S]` runs random homes with random trouble and checks all invariants. It prints
+//! the seed and the history of a run that breaks one, and how often each kind of trouble met each state of the session.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,14 +82,14 @@ fn main() -> ExitCode {
     for failure in &failures {
         coverage.merge(&failure.coverage);
     }
-    println!("\nHow often each kind of trouble met each state of the session:\n{coverage}");
+    println!("\nNumber of times each kind of trouble met each state of the session:\n{coverage}");
     let Some(first) = failures.first() else { return ExitCode::SUCCESS };
     println!("{first}");
     for failure in failures.iter().skip(1) {
         let kinds: Vec<&str> = failure.mix.iter().map(|kind| kind.name()).collect();
         println!("seed {}: {} ({})", failure.seed, failure.violation, kinds.join(", "));
     }
-    println!("again: simulate --seeds 1 --hours {} --seed {}", wanted.hours, first.seed);
+    println!("to reproduce: simulate --seeds 1 --hours {} --seed {}", wanted.hours, first.seed);
     ExitCode::FAILURE
 }
 
@@ -104,10 +104,10 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--seed" => &mut wanted.first,
             "--seeds" => &mut wanted.seeds,
             "--hours" => &mut wanted.hours,
-            other => return Err(format!("unknown option {other}")),
+            other => return Err(format!("unknown option '{other}'")),
         };
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
-        *place = value.parse().map_err(|_| format!("{name} needs a number, not '{value}'"))?;
+        let value = arguments.next().ok_or_else(|| format!("{name}: expected a number"))?;
+        *place = value.parse().map_err(|_| format!("{name}: expected a number, got '{value}'"))?;
     }
     Ok(wanted)
 }

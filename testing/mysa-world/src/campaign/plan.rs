@@ -1,4 +1,4 @@
-//! What a run will be like, drawn before it begins.
+//! Plan of a run, drawn before it begins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,36 +11,36 @@ use crate::Rng;
 use crate::coverage::TroubleKind;
 use crate::net::{Framing, NetSpec};
 
-/// What a run will be like.
+/// Plan of a run.
 pub(super) struct Plan {
     pub(super) spec: CloudSpec,
     pub(super) net: NetSpec,
     pub(super) settings: Settings,
     pub(super) devices: Vec<DeviceId>,
-    /// Thermostats of a model that is known.
+    /// Thermostats of known models.
     pub(super) speaking: BTreeSet<DeviceId>,
-    /// Those that the structured service does not reach.
+    /// Thermostats that the structured service does not reach.
     pub(super) mqtt_only: BTreeSet<DeviceId>,
     pub(super) ahead_ms: i64,
     pub(super) length: Duration,
     pub(super) mix: Vec<TroubleKind>,
     pub(super) troubles: usize,
-    /// When each trouble that lasts is in force.
+    /// Start and end of each lasting trouble, and its kind.
     pub(super) windows: Vec<(Duration, Duration, TroubleKind)>,
-    /// What is done from outside, in the order of its time.
+    /// Actions from outside, in order of time.
     pub(super) actions: BTreeMap<(Duration, usize), Action>,
-    /// Thermostats that may acknowledge what they do not do.
+    /// Thermostats that may acknowledge commands that they do not carry out.
     pub(super) lying: BTreeSet<DeviceId>,
     /// Thermostats whose messages may overtake each other.
     pub(super) reordered: BTreeSet<DeviceId>,
-    /// A fault that never heals, and the thermostat that it concerns.
+    /// Fault that never heals. `lasting_device` is the thermostat it concerns.
     pub(super) lasting: Option<Window>,
     pub(super) lasting_device: Option<DeviceId>,
-    /// When commands are given, to put trouble near them.
+    /// Times and thermostats of the commands, used to place trouble near them.
     commanded: Vec<(Duration, DeviceId)>,
 }
 
-/// Something done from outside.
+/// An action from outside.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     Command {
@@ -58,7 +58,7 @@ pub(super) enum Action {
     DiskFull(bool),
     SecondProcess,
     FillRequestLine(DeviceId),
-    /// The client ends and starts anew, from its store or, if that is lost too, with the password.
+    /// Restart of the client, from its stored session or, if that is lost too, with the password.
     Restart {
         stored: bool,
     },
@@ -67,7 +67,7 @@ pub(super) enum Action {
 pub(super) const EMAIL: &str = "ann@example.org";
 pub(super) const PASSWORD: &str = "canary-Correct-Horse-7";
 
-/// Kinds of trouble a run has at most.
+/// Largest number of kinds of trouble in a run.
 const LARGEST_MIX: u64 = 16;
 
 impl Plan {
@@ -161,7 +161,7 @@ impl Plan {
                 plan.add_trouble(rng, kind);
             }
         }
-        // People want something just when it does not work, or has just begun to work again.
+        // People use their thermostats just when they do not work, or have just begun to work again.
         for (from, until, _) in plan.windows.clone() {
             for edge in [from, until] {
                 if rng.one_in(2) {
@@ -177,7 +177,7 @@ impl Plan {
         Start::Password { username: EMAIL.into(), password: PASSWORD.into() }
     }
 
-    /// Whether the trouble that never heals leaves commands a way by this channel.
+    /// Returns `true` if the trouble that never heals leaves this channel open to commands.
     pub(super) fn lasting_leaves(&self, channel: CommandChannel, level: Level) -> bool {
         let structured_is_gone = self.lasting.as_ref().is_some_and(|window| {
             matches!(window.fault, Fault::Http(Endpoint::Structured | Endpoint::StructuredWrite, _))
@@ -185,16 +185,16 @@ impl Plan {
         !structured_is_gone || channel != CommandChannel::Structured && level == Level::Live
     }
 
-    /// A moment of the run.
+    /// A random moment of the run.
     pub(super) fn moment(&self, rng: &mut Rng) -> Duration {
         Duration::from_millis(rng.below(u64::try_from(self.length.as_millis()).unwrap_or(1)))
     }
 
-    /// A moment within seconds of a command and its thermostat, or any of both.
+    /// A moment within seconds of a command, and its thermostat; or one in four times a random moment and thermostat.
     pub(super) fn moment_near_command(&self, rng: &mut Rng) -> (Duration, DeviceId) {
         let near = rng.pick(&self.commanded).copied().filter(|_| !rng.one_in(4));
         let Some((at, device)) = near else { return (self.moment(rng), self.device(rng)) };
-        // Most commands are confirmed within a second: half of the trouble comes in it.
+        // Most commands are confirmed within a second, so half of the trouble falls into it.
         let at = if rng.one_in(2) {
             at + Duration::from_millis(rng.below(1_000))
         } else {
@@ -217,7 +217,7 @@ impl Plan {
         for _ in 0..several {
             let device = self.device(rng);
             self.add_command(rng, at, device);
-            // Now and then people change their minds.
+            // Sometimes people change their minds.
             if rng.one_in(4) {
                 let later = at + Duration::from_millis(rng.below(12_000) * rng.below(2));
                 self.add_command(rng, later, device);
@@ -250,7 +250,7 @@ pub(super) fn change(rng: &mut Rng) -> Change {
     }
 }
 
-/// The kinds of trouble of a run: none, a few, or many.
+/// Draws the kinds of trouble of a run: none, a few, or many.
 fn draw_mix(rng: &mut Rng) -> Vec<TroubleKind> {
     let count = match rng.below(10) {
         0 => 0,

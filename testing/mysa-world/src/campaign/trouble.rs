@@ -1,4 +1,4 @@
-//! What each kind of trouble does to a run.
+//! Effects of each kind of trouble on a run.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::net::{NetTrouble, Trouble};
 
 use super::plan::{Action, EMAIL, Plan, change, setpoint};
 
-/// Time for which a full request line hangs.
+/// Time for which the requests that fill the queue hang.
 const LINE_HANGS: Duration = Duration::from_secs(60);
 
 impl Plan {
@@ -62,7 +62,7 @@ impl Plan {
                 self.act(near, Action::FillRequestLine(device));
             }
             Kind::TokensAway => {
-                // Away for hours, and the tokens lapse in the middle of a command.
+                // The service is away for hours, and the tokens expire in the middle of a command.
                 let until = near + Duration::from_secs(rng.between(600, 5 * 3_600));
                 let fault = *rng.pick(&[0, 1, 2]).unwrap_or(&0);
                 let fault = [HttpFault::Status(500), HttpFault::Hang, HttpFault::Reset][fault].clone();
@@ -81,10 +81,10 @@ impl Plan {
         }
     }
 
-    /// When a trouble that lasts begins and ends. Half of them begin within seconds of a command.
+    /// Draws the start and end of a lasting trouble. Half of them begin within seconds of a command.
     fn window(&self, rng: &mut Rng) -> (Duration, Duration) {
         let from = match rng.below(8) {
-            // In the middle of signing in.
+            // During the sign-in.
             0 => Duration::from_millis(rng.below(3_000)),
             1..4 => self.moment(rng),
             _ => self.moment_near_command(rng).0,
@@ -100,7 +100,7 @@ impl Plan {
     fn add_net(&mut self, rng: &mut Rng, kind: TroubleKind, trouble: Trouble) {
         let (from, mut until) = self.window(rng);
         if matches!(trouble, Trouble::HeldBack | Trouble::WritesHeldBack) {
-            // A buffer that is full for hours belongs to a connection that is long gone.
+            // A connection whose buffer is full for hours would have been closed long before.
             until = until.min(from + Duration::from_secs(rng.between(3, 300)));
         }
         self.windows.push((from, until, kind));
@@ -112,7 +112,7 @@ impl Plan {
         self.spec.faults = std::mem::take(&mut self.spec.faults).with(from, until, fault);
     }
 
-    /// One thermostat, or one route, whose trouble never ends.
+    /// Adds trouble of one thermostat or one route that never ends.
     fn add_lasting(&mut self, rng: &mut Rng, kind: TroubleKind) {
         if self.lasting.is_some() {
             return;
@@ -194,7 +194,8 @@ impl Plan {
                 Fault::Http(Endpoint::Rest, HttpFault::Cached(age))
             }
             Kind::LyingDate => {
-                // Not the user pool: at the first sign-in there is nobody else to ask, and its proof carries the time.
+                // The user pool is left out: at the first sign-in no other host can be asked, and the proof contains
+                // the time.
                 let endpoint = match rng.below(3) {
                     0 => Endpoint::LegacyHost,
                     1 => Endpoint::BackendHost,

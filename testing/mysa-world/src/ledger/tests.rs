@@ -10,7 +10,7 @@ fn device() -> DeviceId {
     DeviceId::new("a0b1c2d3e4f6").unwrap()
 }
 
-/// Names of commands and requests, which only a session gives out.
+/// Ids of commands and requests, which only a session creates.
 struct Names {
     commands: Vec<CommandId>,
     requests: Vec<HttpId>,
@@ -62,7 +62,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// A ledger in which these commands were asked for, one a second.
+/// A ledger in which these commands were asked for, one per second.
 fn ledger(names: &Names, changes: &[Change]) -> Ledger {
     let mut ledger = Ledger::default();
     for (n, (id, change)) in names.commands.iter().zip(changes).enumerate() {
@@ -97,7 +97,7 @@ fn a_value_that_no_command_asks_for_is_seen() {
         );
     }
     send(&mut one, 1, Carrier::Message(1), &setpoint(20)).unwrap();
-    // One that was taken back before it was sent is never sent.
+    // A command that was cancelled before it was sent must never be sent.
     let mut gone = ledger(&names, &[setpoint(20)]);
     gone.decide(names.commands[0], &Verdict::Expired(Expired::Cancelled)).unwrap();
     assert!(matches!(
@@ -160,7 +160,7 @@ fn a_transmission_past_the_deadline_is_seen() {
         send(&mut ledger_one, 31, Carrier::Message(1), &setpoint(20)),
         Err(Violation::TooLate { command: names.commands[0].to_string(), late: secs(1) })
     );
-    // Nobody can count who had his clock set back.
+    // A client whose clock was set back cannot count the time.
     let mut set_back = ledger(&names, &[setpoint(20)]);
     set_back.clock_set_back();
     send(&mut set_back, 31, Carrier::Message(1), &setpoint(20)).unwrap();
@@ -235,7 +235,7 @@ fn a_confirmed_command_was_true_as_a_whole_at_one_moment_since_its_sending() {
         let (_, issued) = ledger.decide(names.commands[0], &confirmed()).unwrap();
         assert_eq!(Ledger::was_true(issued), expected, "{before:?} {after:?}");
     }
-    // What a newer command asks for is not the older one's any more.
+    // Settings that a newer command asks for no longer count for the older one.
     let mut two = ledger(&names, &[both, setpoint(18)]);
     send(&mut two, 2, Carrier::Message(1), &Change { mode: Some(Mode::Heat), ..setpoint(18) }).unwrap();
     two.sample(device(), &truth(18, 3));

@@ -6,7 +6,7 @@ use mysa_mqtt_codec::{
 const V2: &str = "a0b1c2d3e4f6";
 const INTERVAL: Duration = Duration::from_millis(2_500);
 
-/// Names of connections, which only a session gives out: as many as are asked for.
+/// Connection ids. Only a session creates them, so one is asked for as many as the tests need.
 fn conns() -> Vec<ConnId> {
     let mut world = crate::World::new(
         mysa_sim::CloudSpec::demo(),
@@ -24,7 +24,8 @@ fn conns() -> Vec<ConnId> {
     conns.into_iter().collect()
 }
 
-/// The violation that the observer finds in these packets, each with the second at which it is sent and its connection.
+/// Violation that the observer finds in these packets, each given with the second at which it is sent and its
+/// connection.
 fn found(packets: &[(u64, usize, Vec<u8>)]) -> Violation {
     let conns = conns();
     let mut observer = Observer::default();
@@ -110,7 +111,7 @@ fn every_rule_about_connections_is_seen_broken() {
     let mut many: Vec<_> = (0..6).map(|n| (n as u64, 0, subscribe(8 * n..8 * n + 8))).collect();
     many.push((9, 0, subscribe(48..51)));
     assert!(matches!(found(&many), Violation::TooManySubscriptions(51)));
-    // One that was refused takes no place.
+    // A refused filter takes no place on its connection.
     let mut observer = Observer::default();
     observer.opened(Duration::ZERO, conns[0]);
     for (n, (_, _, bytes)) in many.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What the named failure tests have in common.
+//! Helpers shared by the tests of named failures.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ pub(crate) fn set(degrees: f64) -> Change {
     Change::setpoint(Celsius::from_degrees(degrees).unwrap())
 }
 
-/// The demo home, without a past.
+/// The demo home without history.
 pub(crate) fn demo() -> CloudSpec {
     let mut spec = CloudSpec::demo();
     spec.history_days = 0;
@@ -54,14 +54,14 @@ pub(crate) fn live_with(spec: CloudSpec, settings: Settings, seed: u64) -> World
     world
 }
 
-/// Settings that pass on every message as it came.
+/// Settings that pass on every message in raw form.
 pub(crate) fn raw() -> Settings {
     let mut settings = Settings::default();
     settings.raw_messages = true;
     settings
 }
 
-/// A status of a V2 thermostat, or of the floor's, with this in its body.
+/// Status of a V2 thermostat, or of the floor heater, with these fields in its body.
 pub(crate) fn status(world: &World, id: &str, body: &str) -> String {
     let (time, number) = (world.wall().as_secs(), if id == FLOOR { 17 } else { 40 });
     format!(
@@ -69,13 +69,13 @@ pub(crate) fn status(world: &World, id: &str, body: &str) -> String {
     )
 }
 
-/// A thermostat that says only what the test says in its stead.
+/// Silences a thermostat, so that only the test's messages arrive from it.
 pub(crate) fn mute(world: &mut World, id: &str) {
     world.fault(1_000 * HOUR, Fault::Device(Some(device(id)), DeviceFault::DropStatuses));
     world.fault(1_000 * HOUR, Fault::FreezeStates);
 }
 
-/// Going on from what the last run kept.
+/// Start from the session that the last run stored.
 pub(crate) fn resume(world: &World, password: Option<&str>) -> Start {
     Start::Resume { stored: world.stored().unwrap().clone(), password: password.map(Secret::from) }
 }
@@ -84,17 +84,17 @@ pub(crate) fn resume_stored(stored: &StoredSession, password: Option<&str>) -> S
     Start::Resume { stored: stored.clone(), password: password.map(Secret::from) }
 }
 
-/// What a test does with a world, failing with its history where an invariant is broken.
+/// Test actions on a world; each fails with the world's history if an invariant is broken.
 pub(crate) trait Drive {
     fn go(&mut self, time: Duration);
-    /// Runs while `wait` holds, for `limit` at the most; tells whether it ended before.
+    /// Runs while `wait` holds, for at most `limit`. Returns `true` if `wait` ended before the limit.
     fn go_while(&mut self, limit: Duration, wait: impl Fn(&World) -> bool) -> bool;
     fn ask(&mut self, id: &str, change: Change) -> CommandId;
     fn fault(&mut self, time: Duration, fault: Fault);
     fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>);
     fn level(&self) -> Level;
     fn reason(&self) -> Reason;
-    /// How often the application was told of this degree of service.
+    /// Number of events that reported this service level.
     fn told(&self, level: Level) -> usize;
     fn shown(&self, id: &str) -> Option<f64>;
     fn verdict_on(&self, id: CommandId) -> &Verdict;
@@ -125,13 +125,13 @@ impl Drive for World {
         held(self, result).unwrap()
     }
 
-    /// From now on, for `time`.
+    /// Adds a fault for `time` from now on.
     fn fault(&mut self, time: Duration, fault: Fault) {
         let now = self.now();
         self.cloud.add_fault(Window::new(now, now + time, fault));
     }
 
-    /// A message on a thermostat's `/out`, as it is.
+    /// Publishes a payload unchanged on a thermostat's `/out`.
     fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>) {
         self.happen(Incident::Publish(format!("/v1/dev/{id}/out"), payload.into()));
     }

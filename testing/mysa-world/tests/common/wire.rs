@@ -1,4 +1,4 @@
-//! What the tests of connections read off the wire.
+//! Readers of the wire log for the tests of connections.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use mysa_session::{ConnId, Level, Settings};
 use mysa_sim::{AccountSpec, CloudSpec, DeviceSpec, HomeSpec};
 use mysa_world::{NetSpec, NetTrouble, Trouble, Wire, World};
 
-/// All dials: when, and the URL.
+/// All dials, each with its time and URL.
 pub(crate) fn dials(world: &World) -> Vec<(Duration, String)> {
     let dial = |(at, _, wire): &(Duration, ConnId, Wire)| match wire {
         Wire::Dial { url } => Some((*at, url.clone())),
@@ -22,7 +22,7 @@ pub(crate) fn dials_since(world: &World, since: Duration) -> Vec<(Duration, Stri
     dials(world).into_iter().filter(|(at, _)| *at >= since).collect()
 }
 
-/// All CONNECTs: when, on which connection, under which client id.
+/// All CONNECTs, each with its time, connection and client id.
 pub(crate) fn connects(world: &World) -> Vec<(Duration, ConnId, String)> {
     let connect = |(at, conn, wire): &(Duration, ConnId, Wire)| match wire {
         Wire::Connect { client_id } => Some((*at, *conn, client_id.clone())),
@@ -31,7 +31,7 @@ pub(crate) fn connects(world: &World) -> Vec<(Duration, ConnId, String)> {
     world.wire().iter().filter_map(connect).collect()
 }
 
-/// All SUBSCRIBEs: when, and the filters.
+/// All SUBSCRIBEs, each with its time and filters.
 pub(crate) fn subscribes(world: &World) -> Vec<(Duration, Vec<String>)> {
     let subscribe = |(at, _, wire): &(Duration, ConnId, Wire)| match wire {
         Wire::Subscribe(filters) => Some((*at, filters.clone())),
@@ -40,7 +40,7 @@ pub(crate) fn subscribes(world: &World) -> Vec<(Duration, Vec<String>)> {
     world.wire().iter().filter_map(subscribe).collect()
 }
 
-/// All publishes that are no commands: when, on which connection, where to.
+/// All publishes that are not commands, each with its time, connection and topic.
 pub(crate) fn live_requests(world: &World) -> Vec<(Duration, ConnId, String)> {
     let request = |(at, conn, wire): &(Duration, ConnId, Wire)| match wire {
         Wire::Publish { topic, command: false, .. } => Some((*at, *conn, topic.clone())),
@@ -49,13 +49,13 @@ pub(crate) fn live_requests(world: &World) -> Vec<(Duration, ConnId, String)> {
     world.wire().iter().filter_map(request).collect()
 }
 
-/// A part of the query of a presigned URL.
+/// Parameter in the query of a presigned URL.
 pub(crate) fn query<'a>(url: &'a str, name: &str) -> &'a str {
     let at = url.find(&format!("{name}=")).unwrap() + name.len() + 1;
     url[at..].split('&').next().unwrap()
 }
 
-/// When a URL was signed, in seconds from the birth of the world, which is on the 2nd of January at 03:04:05.
+/// Signing time of a URL, in seconds from the birth of the world, which is on the 2nd of January at 03:04:05.
 pub(crate) fn signed_at(url: &str) -> i64 {
     let date = query(url, "X-Amz-Date");
     let number = |range: std::ops::Range<usize>| date[range].parse::<i64>().unwrap();
@@ -64,7 +64,7 @@ pub(crate) fn signed_at(url: &str) -> i64 {
     (number(6..8) - 2) * 86_400 + seconds - (3 * 3_600 + 4 * 60 + 5)
 }
 
-/// No two dials may share a signature, and each must have been signed at the moment it was made.
+/// Checks that no two dials share a signature and that each was signed at the moment it was made.
 pub(crate) fn each_dial_is_signed_anew(world: &World) {
     let dials = dials(world);
     let signatures: BTreeSet<&str> = dials.iter().map(|(_, url)| query(url, "X-Amz-Signature")).collect();
@@ -75,14 +75,14 @@ pub(crate) fn each_dial_is_signed_anew(world: &World) {
     }
 }
 
-/// A network that has this trouble from now on, for a time.
+/// Adds a trouble of the network for a time from now on.
 pub(crate) fn trouble(world: &mut World, time: Duration, kind: Trouble) {
     let from = world.now();
     let troubles = vec![NetTrouble { from, until: from + time, kind }];
     world.set_net(NetSpec { troubles, ..NetSpec::default() });
 }
 
-/// A home of so many Lites.
+/// A home of `count` Lites.
 pub(crate) fn lites(count: u64) -> CloudSpec {
     let ids = (0..count).map(|n| DeviceId::new(&format!("a0b1c2d3{n:04x}")).unwrap());
     let mut account = AccountSpec::new(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
@@ -99,14 +99,14 @@ pub(crate) fn lite(n: u64) -> String {
     format!("a0b1c2d3{n:04x}")
 }
 
-/// Settings under which nothing is published but commands.
+/// Settings under which only commands are published.
 pub(crate) fn commands_only() -> Settings {
     let mut settings = Settings::default();
     settings.live_reports = false;
     settings
 }
 
-/// Whether every device is subscribed to and fresh.
+/// Returns `true` if every device is subscribed and fresh.
 pub(crate) fn all_well(world: &World) -> bool {
     world.session.service().level == Level::Live
         && world
