@@ -13,7 +13,7 @@ const MAX_FILTERS_IN_PACKET: usize = 8;
 /// Filters of one connection, as AWS IoT limits them.
 const MAX_FILTERS: usize = 50;
 
-/// What the broker refuses, leaves unanswered or answers by closing the connection. By default nothing.
+/// Packets that the broker refuses, leaves unanswered or answers by closing the connection. Default: none.
 ///
 /// A test keeps one value for all connections and may change it at any time: each call of
 /// [`BrokerConnection::receive`] applies the value it gets.
@@ -22,11 +22,11 @@ const MAX_FILTERS: usize = 50;
 pub struct BrokerBehavior {
     /// Refusal in the CONNACK, after which the connection closes. `None` accepts.
     pub connack: Option<ConnectRefusal>,
-    /// Whether SUBSCRIBE is answered.
+    /// `true` if SUBSCRIBE is answered.
     pub suback: bool,
-    /// Whether PUBLISH with QoS 1 is answered.
+    /// `true` if PUBLISH with QoS 1 is answered.
     pub puback: bool,
-    /// Whether a PUBLISH closes the connection.
+    /// `true` if a PUBLISH closes the connection.
     pub close_on_publish: bool,
     /// Filters that the SUBACK refuses.
     pub refused_filters: Vec<String>,
@@ -72,7 +72,7 @@ pub enum Received {
         topic: String,
         /// Payload.
         payload: Vec<u8>,
-        /// Whether the client marked it as a repeat.
+        /// `true` if DUP was set.
         dup: bool,
     },
     /// PUBACK.
@@ -87,11 +87,11 @@ pub enum Received {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "tests take it apart")]
 pub struct Exchange {
-    /// Packets that the bytes completed, in order. Those behind one that closes the connection are not read.
+    /// Packets that the bytes completed, in order. Packets after one that closes the connection are not read.
     pub received: Vec<Received>,
     /// Bytes for the client, to be sent before the connection closes.
     pub reply: Vec<u8>,
-    /// Whether the connection closes.
+    /// `true` if the connection closes.
     pub close: bool,
 }
 
@@ -110,35 +110,35 @@ impl Default for BrokerConnection {
 }
 
 impl BrokerConnection {
-    /// A connection on which nothing has been sent.
+    /// Creates a connection on which nothing has been sent.
     #[must_use]
     pub fn new() -> Self {
         Self { stream: Stream::new(MAX_PACKET), client_id: String::new(), filters: BTreeSet::new() }
     }
 
-    /// Client id of the CONNECT; empty before it.
+    /// Client id of the CONNECT; empty before CONNECT.
     #[must_use]
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Whether a granted filter matches the topic.
+    /// Returns `true` if a granted filter matches the topic.
     ///
     /// # Panics
     ///
-    /// `topic` is no MQTT topic name.
+    /// `topic` is not an MQTT topic name.
     #[must_use]
     pub fn is_subscribed(&self, topic: &str) -> bool {
         let topic = topic_name(topic);
         self.filters.iter().any(|filter| Filter::new(filter).is_ok_and(|filter| filter.matches(topic)))
     }
 
-    /// Takes bytes from the client, which may end within a packet.
+    /// Processes bytes from the client, which may end within a packet.
     ///
     /// # Panics
     ///
-    /// The client breaks the protocol or a limit of AWS IoT: bytes that are no MQTT 3.1.1, a persistent session, QoS 2,
-    /// or more than eight filters in one SUBSCRIBE.
+    /// The client breaks the protocol or a limit of AWS IoT: bytes that are not MQTT 3.1.1, a persistent session, QoS
+    /// 2, or more than eight filters in one SUBSCRIBE.
     pub fn receive(&mut self, behavior: &BrokerBehavior, mut bytes: &[u8]) -> Exchange {
         let mut exchange = Exchange::default();
         while !exchange.close {
@@ -212,7 +212,7 @@ impl Exchange {
     }
 }
 
-/// Grants filters, and returns the codes of the SUBACK.
+/// Grants filters and returns the codes of the SUBACK.
 fn subscribe_to(granted: &mut BTreeSet<String>, behavior: &BrokerBehavior, filters: &[String]) -> Vec<u8> {
     assert!(filters.len() <= MAX_FILTERS_IN_PACKET, "{} filters in one packet", filters.len());
     let mut code = |filter: &String| {
@@ -225,17 +225,17 @@ fn subscribe_to(granted: &mut BTreeSet<String>, behavior: &BrokerBehavior, filte
     filters.iter().map(&mut code).collect()
 }
 
-/// A PUBLISH with QoS 0 from the broker to a client.
+/// Encodes a PUBLISH with QoS 0 from the broker to a client.
 ///
 /// # Panics
 ///
-/// `topic` is no MQTT topic name, or `payload` is longer than 256 MiB.
+/// `topic` is not an MQTT topic name, or `payload` is longer than 256 MiB.
 #[must_use]
 pub fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
     encode(Publish::new(topic_name(topic), payload, Delivery::AtMostOnce))
 }
 
-/// A PUBLISH with QoS 0 of a message that the broker had retained when the client subscribed.
+/// Encodes a PUBLISH with QoS 0 for a message that was retained before the client subscribed.
 ///
 /// # Panics
 ///
@@ -245,7 +245,7 @@ pub fn publish_retained(topic: &str, payload: &[u8]) -> Vec<u8> {
     encode(Publish { retain: true, ..Publish::new(topic_name(topic), payload, Delivery::AtMostOnce) })
 }
 
-/// A PUBLISH with QoS 1, which the client acknowledges by PUBACK.
+/// Encodes a PUBLISH with QoS 1, which the client acknowledges by PUBACK.
 ///
 /// # Panics
 ///

@@ -28,7 +28,7 @@ pub struct V2Status<'a> {
 }
 
 impl<'a> V2Status<'a> {
-    /// A room at 19.1 °C and 41.5 %, heated to 20 °C.
+    /// Creates a status of a room at 19.1 °C and 41.5 %, heated to 20 °C.
     #[must_use]
     pub const fn new(device: &'a str, time: i64) -> Self {
         Self {
@@ -70,7 +70,7 @@ pub struct Ack<'a> {
     pub id: i64,
     /// Id of the command that it answers; `None` leaves the field out.
     pub resp_id: Option<i64>,
-    /// Whether the thermostat obeyed.
+    /// `true` if the thermostat obeyed.
     pub success: bool,
     /// `body.type`: 4 of a Baseboard V2, 5 of a Lite.
     pub body_type: i64,
@@ -81,7 +81,7 @@ pub struct Ack<'a> {
 }
 
 impl<'a> Ack<'a> {
-    /// The thermostat obeyed the command `resp_id`; it heats to `setpoint`.
+    /// Creates the acknowledgement of the command `resp_id`, which was obeyed: the thermostat heats to `setpoint`.
     #[must_use]
     pub const fn new(device: &'a str, time: i64, resp_id: i64, setpoint: f64) -> Self {
         Self { device, time, id: 8, resp_id: Some(resp_id), success: true, body_type: 5, mode: 3, setpoint }
