@@ -23,7 +23,7 @@ pub struct Config {
     pub devices: BTreeMap<DeviceId, DeviceConfig>,
 }
 
-/// The settings file as it is written.
+/// Serialized form of the settings file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
@@ -116,7 +116,7 @@ impl Unit {
     /// Names of all units, as the settings file has them.
     pub const NAMES: &'static [&'static str] = &["celsius", "fahrenheit"];
 
-    /// The name in the settings file.
+    /// Name in the settings file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ impl ChannelName {
     /// Names of all channels, as the settings file has them.
     pub const NAMES: &'static [&'static str] = &["auto", "mqtt", "rest"];
 
-    /// The name in the settings file.
+    /// Name in the settings file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -145,7 +145,7 @@ impl ModeTableName {
     /// Names of all tables, as the settings file has them.
     pub const NAMES: &'static [&'static str] = &["observed", "design-document"];
 
-    /// The name in the settings file.
+    /// Name in the settings file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -154,7 +154,7 @@ impl ModeTableName {
         }
     }
 
-    /// The table of that name.
+    /// Table of this name.
     #[must_use]
     pub const fn table(self) -> ModeTable {
         match self {
@@ -197,10 +197,10 @@ impl Endpoints {
 }
 
 impl Config {
-    /// Parses a settings file. An empty text has every default.
+    /// Parses a settings file. An empty text gives every default.
     ///
     /// # Errors
-    /// The first invalid line, and why it is invalid.
+    /// The first invalid line and the reason.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let file: File = toml_edit::de::from_str(text)
             .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
@@ -220,7 +220,7 @@ impl Config {
         Ok(Self { account, unit, channel, mode_table, environment, devices })
     }
 
-    /// Power of the heaters that this thermostat switches, if the settings have it.
+    /// Power of the heaters that this thermostat switches, if the settings contain it.
     #[must_use]
     pub fn rated_watts(&self, device: &DeviceId) -> Option<Watts> {
         Watts::from_watts(f64::from(self.devices.get(device)?.rated_watts?))

@@ -24,17 +24,17 @@ impl ConfigFile {
         Ok(Self { document, config: Config::parse(text)? })
     }
 
-    /// The settings in the file.
+    /// Settings in the file.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The value in force of a setting, by its dotted name: the one in the file, or the default. `None` if it is not set
-    /// and has no default.
+    /// Value in force of a setting, by its dotted name: the value in the file, or the default. `None` if the setting is
+    /// absent and has no default.
     ///
     /// # Errors
-    /// There is no setting of this name.
+    /// No setting has this name.
     pub fn get(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let config = &self.config;
         let unknown = || ConfigError::UnknownSetting(name.to_owned());
@@ -60,7 +60,7 @@ impl ConfigFile {
     /// Sets the rated power of a thermostat in watts; 0 removes it.
     ///
     /// # Errors
-    /// Another value has the name of the group.
+    /// A value has the name of the group.
     pub fn set_watts(&mut self, device: &DeviceId, watts: u32) -> Result<(), ConfigError> {
         let watts = (watts > 0).then(|| i64::from(watts).into());
         self.put(&["devices", device.as_str(), "rated-watts"], watts)
@@ -69,7 +69,7 @@ impl ConfigFile {
     /// Sets a setting by its dotted name; an empty value removes it.
     ///
     /// # Errors
-    /// There is no such setting, or the value is invalid for it. The file stays as it was.
+    /// No setting has this name, or the value is invalid for it. The file stays unchanged.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let path: Vec<&str> = name.split('.').collect();
         let unknown = || ConfigError::UnknownSetting(name.to_owned());
@@ -83,7 +83,7 @@ impl ConfigFile {
             ["unit"] => one_of("unit", text, Unit::NAMES)?,
             ["channel"] => one_of("channel", text, ChannelName::NAMES)?,
             ["mode-table"] => one_of("mode-table", text, ModeTableName::NAMES)?,
-            // `put` checks the value, as it does for a file that somebody wrote by hand.
+            // `put` checks the value as it does for a hand-written file.
             ["environment", field] if Endpoints::default().fields().iter().any(|(name, _)| name == field) => {
             }
             ["devices", id, "rated-watts"] => {
@@ -96,7 +96,7 @@ impl ConfigFile {
         self.put(&path, (!value.is_empty()).then(|| value.into()))
     }
 
-    /// Changes a copy, and keeps it if the result is a valid settings file.
+    /// Changes a copy and keeps it if the result is a valid settings file.
     fn put(&mut self, path: &[&str], value: Option<Value>) -> Result<(), ConfigError> {
         let Some((last, groups)) = path.split_last() else { return Ok(()) };
         let mut document = self.document.clone();
@@ -133,7 +133,7 @@ impl fmt::Display for ConfigFile {
     }
 }
 
-/// Checks a value of a fixed list; an empty one removes the setting.
+/// Checks a value against a fixed list; an empty value removes the setting.
 fn one_of(name: &'static str, value: &str, values: &'static [&'static str]) -> Result<(), ConfigError> {
     if value.is_empty() || values.contains(&value) {
         return Ok(());
@@ -141,14 +141,14 @@ fn one_of(name: &'static str, value: &str, values: &'static [&'static str]) -> R
     Err(ConfigError::InvalidValue { name, value: value.to_owned(), values })
 }
 
-/// The key of an existing table. Device ids match in either case.
+/// Key of an existing table. Device ids match in either case.
 fn key_in(table: &dyn TableLike, name: &str) -> String {
     let id = DeviceId::new(name);
     let same = |key: &&str| *key == name || (id.is_some() && DeviceId::new(key) == id);
     table.iter().map(|(key, _)| key).find(same).unwrap_or(name).to_owned()
 }
 
-/// A new table in the style of its parent. A table that only holds tables needs no header line.
+/// Creates a table in the style of its parent. A table that only holds tables needs no header line.
 fn new_group(inline: bool, dotted: bool, only_groups: bool) -> Item {
     if inline {
         return Item::Value(Value::InlineTable(InlineTable::new()));

@@ -19,7 +19,7 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), &'static str> {
     if !value.is_empty() && value.chars().all(is_id) { Ok(()) } else { Err(ID) }
 }
 
-/// An HTTPS URL of a host and nothing else.
+/// Parses an HTTPS URL of a host and nothing else.
 fn base_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_bare = url.path() == "/"
@@ -27,7 +27,7 @@ fn base_url(text: &str) -> Option<Url> {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    // `url` removes white space and tabs, which the programs that use the text later do not.
+    // `url` silently removes white space and tabs, but later users of the text do not.
     let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
     (url.scheme() == "https"
         && is_bare
@@ -36,7 +36,7 @@ fn base_url(text: &str) -> Option<Url> {
     .then_some(url)
 }
 
-/// A host with an optional port, without a scheme.
+/// Parses a host with an optional port and no scheme.
 fn host(text: &str) -> Option<Url> {
     if text.contains(['/', '\\', '@', '?', '#']) {
         return None;

@@ -9,14 +9,14 @@ pub enum ConfigError {
     Toml {
         /// Line, from 1; 0 if the error is about the whole file.
         line: usize,
-        /// What is invalid.
+        /// Reason that the TOML parser gives.
         why: String,
     },
     /// A table of `devices` is not named after a device id.
     InvalidDeviceId(String),
     /// A device id occurs twice.
     DuplicateDevice(String),
-    /// There is no setting of this name.
+    /// No setting has this name.
     UnknownSetting(String),
     /// The value is not in the list of the setting.
     InvalidValue {
@@ -35,7 +35,7 @@ pub enum ConfigError {
         name: &'static str,
         /// The value given.
         value: String,
-        /// What the setting needs.
+        /// Form that the setting needs.
         expected: &'static str,
     },
     /// A value has the name of a table.
@@ -51,7 +51,7 @@ pub enum ConfigError {
         /// The number.
         value: String,
     },
-    /// There is no mode of this name.
+    /// No mode has this name.
     UnknownMode(String),
     /// The home file has no account.
     MissingAccount,

@@ -50,9 +50,9 @@ struct Device {
     setpoint_c: Option<f64>,
     room_c: Option<f64>,
     mode: Option<String>,
-    /// Model in its record, if somebody has edited it.
+    /// Model in its record, if somebody has changed it there.
     record_model: Option<String>,
-    /// Members that replace those of its record, of its REST state, and of its telemetry in the structured service.
+    /// Members that replace those of the record, of the REST state, and of the telemetry in the structured service.
     #[serde(default)]
     record: Map<String, Value>,
     #[serde(default)]
@@ -72,7 +72,7 @@ const ROOM_C: RangeInclusive<f64> = -40.0..=60.0;
 /// Parses a home file: accounts, homes and thermostats of the simulated cloud.
 ///
 /// # Errors
-/// The first invalid value, and where it is.
+/// The first invalid value and its place.
 pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
     let file: File = toml_edit::de::from_str(text)
         .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
