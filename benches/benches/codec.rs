@@ -1,8 +1,8 @@
-//! Reading and writing MQTT 3.1.1 beside the public codecs.
+//! Decoding and encoding MQTT 3.1.1, compared with the public codecs.
 //!
-//! Every decoder is handed bytes the way its API takes them. Those that borrow read the slice itself; those that own a
-//! buffer get the bytes appended to it, as they would from a socket, and the line "append alone" says what that costs.
-//! What is decoded is a status message of a thermostat as it is on the wire, 211 bytes long.
+//! Every decoder gets bytes in the way its API takes them. Decoders that borrow read the slice itself; decoders that
+//! own a buffer get the bytes appended to it, as from a socket, and the line "append alone" shows the cost of that. The
+//! decoded message is a thermostat's status as it is on the wire, 211 bytes long.
 
 use std::hint::black_box;
 
@@ -16,9 +16,9 @@ use tokio_util::codec::{Decoder, Encoder};
 
 const TOPIC: &str = "/v1/dev/a0b1c2d3e4f5/out";
 const LIMIT: usize = 160_000;
-/// Packets handed over at once where single packets are measured, so that refilling a buffer is shared by many.
+/// Packets handed over at once where single packets are measured, so that many of them share the cost of a refill.
 const BATCH: usize = 64;
-/// Bytes of a whole WebSocket message, of a usual read, and the cruel ones.
+/// Sizes of the chunks: a whole WebSocket message, a usual read, and two difficult ones.
 const CHUNKS: [(usize, &str); 4] =
     [(usize::MAX, "whole"), (4_096, "in 4 KiB"), (100, "in 100 B"), (1, "in 1 B")];
 
@@ -62,7 +62,7 @@ fn decode_one() -> String {
         .entry("rmqtt-codec", units, || rmqtt.feed(&wire))
         .entry("floor: walk the headers", units, || walk(black_box(&wire)))
         .entry("floor: memcpy", units, || copied.copy_from_slice(black_box(&wire)))
-        .entry("append alone (part of the buffered ones)", units, || {
+        .entry("append alone (included in buffered decoders)", units, || {
             refilled.extend_from_slice(&wire);
             drop(refilled.split());
         })
@@ -188,7 +188,7 @@ fn encode_one() -> String {
                 black_box(black_box(&core).to_continuous_buffer());
             }
         })
-        .entry("rmqtt-codec (its packet cloned, as it takes it)", units, || {
+        .entry("rmqtt-codec (clones the packet, which it takes by value)", units, || {
             refill(&mut d, |out| codec.encode(rmqtt.clone(), out));
         })
         .entry("floor: memcpy", units, || {
@@ -233,7 +233,7 @@ fn payload(size: usize) -> Vec<u8> {
     payload
 }
 
-/// What a client sees that publishes as often as it listens: a status, an answer, a shorter status, an answer.
+/// The traffic of a client that publishes as often as it listens: a status, an answer, a shorter status, an answer.
 fn stream_of_700() -> (Vec<u8>, u64) {
     let mut wire = Vec::new();
     let acknowledged = puback(PacketId::new(7).expect("not zero"));
@@ -243,7 +243,7 @@ fn stream_of_700() -> (Vec<u8>, u64) {
         wire.extend_from_slice(&status(126));
         wire.extend_from_slice(&PINGRESP);
     }
-    assert_eq!(wire.len() / 1_024, 63, "64 KiB, nearly");
+    assert_eq!(wire.len() / 1_024, 63, "the stream is nearly 64 KiB");
     (wire, 700)
 }
 
@@ -252,10 +252,10 @@ fn check(units: u64, chunks: &[&[u8]], mut feed: impl FnMut(&[u8]) -> u64) {
 }
 
 fn expect_end(left: usize) {
-    assert_eq!(left, 0, "a packet was not read");
+    assert_eq!(left, 0, "the bytes end within a packet");
 }
 
-/// Where packets end, and nothing else: what no decoder can do without.
+/// Finds the end of each packet and does nothing else; no decoder can do less.
 fn walk(wire: &[u8]) -> u64 {
     let (mut at, mut packets) = (0, 0);
     while let Some(size) = packet_size(&wire[at..]) {
@@ -277,7 +277,7 @@ fn packet_size(wire: &[u8]) -> Option<usize> {
     None
 }
 
-/// mqttrs does not tell how many bytes a packet took, so its user has to read the header once more.
+/// mqttrs does not return the number of bytes that a packet took, so its caller must read the header again.
 fn mqttrs_all(wire: &[u8]) -> usize {
     let mut at = 0;
     while let Ok(Some(packet)) = mqttrs::decode_slice(&wire[at..]) {
@@ -378,7 +378,7 @@ impl Default for ProtocolCore {
 }
 
 impl ProtocolCore {
-    /// The packet types of these benchmarks; its own dispatch is private to its connection.
+    /// Handles the packet types of these benchmarks, because the crate's own dispatch is private to its connection.
     fn feed(&mut self, chunk: &[u8]) -> u64 {
         let mut cursor = Cursor::new(chunk);
         let mut packets = 0;

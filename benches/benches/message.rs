@@ -1,5 +1,5 @@
-//! Reading a device's message, beside serde_json: into structs that borrow and name just these fields, and into a
-//! `Value`. All three leave the same temperature behind.
+//! Decoding a device's message, compared with serde_json into structs that borrow and name only these fields, and into
+//! a `Value`. All three return the same temperature.
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use mysa_benches::Contest;

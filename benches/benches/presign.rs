@@ -1,5 +1,5 @@
-//! Presigning a URL for AWS IoT, beside other signers and beside the floor: the SHA-256 compressions the algorithm
-//! cannot do without.
+//! Presigning a URL for AWS IoT, compared with other signers and with the floor: the SHA-256 compressions that the
+//! algorithm requires.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot begin should stop")]
 
@@ -24,13 +24,13 @@ const SERVICE: &str = "iotdevicegateway";
 const UNIX: i64 = 1_767_323_045;
 const EXPIRES: u32 = 300;
 
-/// Of a whole signing: 16 for the key, 6 for the string to sign and 6 for the canonical request.
+/// SHA-256 compressions of a whole signing: 16 for the key, 6 for the string to sign and 6 for the canonical request.
 const UNCACHED: usize = 28;
-/// Of a signing with the day's key padded and the head of the canonical request hashed.
+/// SHA-256 compressions of a signing with the day's padded key and a hashed head of the canonical request.
 const CACHED: usize = 8;
 
 fn main() {
-    // As long as those that Cognito's identity pools hand out, and in base64 as they are: one byte in 32 is encoded.
+    // As long as tokens of Cognito's identity pools, and base64 like them: one byte in 32 is percent-encoded.
     let token =
         format!("{}==", "IQoJb3JpZ2luX2VjEXAMPLEToken/Made+UpOfLettersAndDigits0123456789".repeat(18));
     let credentials = Credentials::new(KEY_ID, SECRET, Some(&token));
@@ -43,7 +43,7 @@ fn main() {
     let whole = || presigner.presign(&credentials, &authority, "/mqtt", time, Some(EXPIRES), rule).unwrap();
 
     let signature = AwsSigv4::new(&token).sign().0;
-    assert!(whole().as_str().contains(&signature), "the same work: {signature}");
+    assert!(whole().as_str().contains(&signature), "both signers must return the signature {signature}");
     assert_eq!(cached.presign(time, Some(EXPIRES)).unwrap().as_str(), whole().as_str());
 
     let aws = AwsSigv4::new(&token);
@@ -53,7 +53,7 @@ fn main() {
         Contest::new("A URL from nothing", "URL")
             .entry("28 bare SHA-256 compressions", 1, compress::<UNCACHED>)
             .entry("mysa-sigv4 `Presigner`", 1, whole)
-            .entry("the same, with its `Credentials` made anew", 1, || {
+            .entry("the same, with new `Credentials`", 1, || {
                 let credentials = Credentials::new(KEY_ID, SECRET, Some(&token));
                 presigner.presign(&credentials, &authority, "/mqtt", time, Some(EXPIRES), rule).unwrap()
             })

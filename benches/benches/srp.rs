@@ -1,5 +1,5 @@
-//! The client's half of signing in: `A`, the shared key and the claim's signature, as one user pays for it at each
-//! sign-in. What Cognito answers is taken from a worked example.
+//! The client side of a sign-in: `A`, the shared key and the signature of the claim, as computed once per sign-in.
+//! Cognito's answers are those of a worked example.
 
 use aws_cognito_srp::{SrpClient, User};
 use mysa_benches::Contest;
@@ -35,7 +35,7 @@ fn main() {
             (client.get_auth_parameters(), client.verify(BLOCK, USER, SALT, &b).expect("a claim"))
         })
         .run();
-    let parts = Contest::new("its two halves", "call")
+    let parts = Contest::new("the two halves of a sign-in", "call")
         .entry("A", 1, ephemeral)
         .entry("claim", 1, || claim(&ready))
         .run();

@@ -1,4 +1,4 @@
-//! What a session costs: a day of a whole home with its cloud, memory, and a hundred thousand sessions in one process.
+//! Cost of a session: a simulated day of a home with its cloud, memory, and a hundred thousand sessions in one process.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot begin should stop")]
 
@@ -26,7 +26,7 @@ fn main() {
     crowd();
 }
 
-/// The demo home for a day, with every invariant checked.
+/// Times a day of the demo home with every invariant checked.
 fn day() {
     println!("\n## A home of 5 thermostats and its cloud, one day\n");
     println!(
@@ -48,11 +48,11 @@ fn one_day() -> (Duration, String) {
     (took, format!("{} | {}", world.steps(), world.digest()))
 }
 
-/// Bytes held by one live session, against the number of its thermostats.
+/// Measures the bytes that one live session holds, by its number of thermostats.
 fn memory() {
     println!("\n## Memory of a live session\n");
     println!(
-        "| thermostats | bytes | of them tokens | target | used |\n| ---: | ---: | ---: | ---: | ---: |"
+        "| thermostats | bytes | tokens included | target | used |\n| ---: | ---: | ---: | ---: | ---: |"
     );
     let mut points = Vec::new();
     for count in [1, 5, 50, 200] {
@@ -66,10 +66,11 @@ fn memory() {
         points.push((count as f64, bytes as f64));
     }
     let (base, slope) = line(&points);
-    println!("\nLine through them: {base:.0} bytes + {slope:.0} for each thermostat.");
+    println!("\nLinear fit: {base:.0} bytes + {slope:.0} for each thermostat.");
 }
 
-/// A hundred thousand live sessions of 5 thermostats, each of which speaks twice; then five minutes of timers.
+/// Times a hundred thousand live sessions of 5 thermostats: two statuses from each thermostat, then five minutes of
+/// timers.
 fn crowd() {
     const SESSIONS: usize = 100_000;
     const TIMERS: Duration = Duration::from_secs(300);
@@ -77,7 +78,7 @@ fn crowd() {
     let resident = resident();
     let (came_up, _) = timed(|| crowd.add(SESSIONS, Duration::from_secs(30)));
     let live = crowd.sessions.iter().filter(|session| session.service().level == Level::Live).count();
-    assert_eq!(live, SESSIONS, "all are live");
+    assert_eq!(live, SESSIONS, "every session is live");
     crowd.statuses();
     let (told, (statuses, events)) = timed(|| crowd.statuses());
     assert_eq!(events, statuses, "every status is an event");
@@ -88,21 +89,24 @@ fn crowd() {
     let bytes = crowd.drop_sessions();
 
     println!("\n## {SESSIONS} sessions of 5 thermostats in one process, one thread\n\n| | |\n| --- | ---: |");
-    println!("| from nothing to live, each | {:.1} us |", came_up.as_secs_f64() * 1e6 / SESSIONS as f64);
-    println!("| a status in, its event out | {:.0} ns |", told.as_secs_f64() * 1e9 / statuses as f64);
+    println!("| start of a session | {:.1} us |", came_up.as_secs_f64() * 1e6 / SESSIONS as f64);
+    println!("| a status and its event | {:.0} ns |", told.as_secs_f64() * 1e9 / statuses as f64);
     println!(
-        "| a timer, with what it sends and the answers | {:.0} ns |",
+        "| a timer, with its requests and their answers | {:.0} ns |",
         idled.as_secs_f64() * 1e9 / calls as f64
     );
     println!("| timers of five minutes, all sessions | {:.2} s for {calls} calls |", idled.as_secs_f64());
-    println!("| of one core | {:.2} % |", 100.0 * idled.as_secs_f64() / TIMERS.as_secs_f64());
+    println!(
+        "| timers of five minutes, share of one core | {:.2} % |",
+        100.0 * idled.as_secs_f64() / TIMERS.as_secs_f64()
+    );
     println!("| memory of the sessions | {:.0} MiB |", bytes as f64 / MIB);
-    println!("| each | {} bytes |", bytes / SESSIONS);
-    println!("| resident set, grown by | {:.0} MiB |", resident as f64 / MIB);
+    println!("| memory of one session | {} bytes |", bytes / SESSIONS);
+    println!("| growth of the resident set | {:.0} MiB |", resident as f64 / MIB);
 }
 
-/// Sessions of one account under one virtual clock. What they ask by HTTP is answered by the simulated cloud once for
-/// all of them; the broker grants everything at once.
+/// Sessions of one account on one virtual clock. The simulated cloud answers each of their HTTP requests once for all
+/// of them; the broker grants everything at once.
 struct Crowd {
     sessions: Vec<Session>,
     connections: Vec<Option<ConnId>>,
@@ -118,12 +122,12 @@ struct Crowd {
 
 struct Cloud {
     core: mysa_sim::Cloud,
-    /// Answers given before, and when.
+    /// Earlier answers and the times at which they were given.
     given: BTreeMap<String, (Duration, HttpReply)>,
 }
 
 impl Crowd {
-    /// Learns the account's refresh token by living through a sign-in.
+    /// Runs through a sign-in to obtain the refresh token of the account.
     fn new(devices: usize) -> Self {
         let mut account = AccountSpec::new(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
         let mut home = HomeSpec::new("Home");
@@ -155,7 +159,7 @@ impl Crowd {
         Now { mono: self.mono, wall: self.birth.plus_millis(millis(self.mono)) }
     }
 
-    /// Starts sessions, 10,000 a second, and lets them come up.
+    /// Starts sessions at 10,000 per second and lets them connect.
     fn add(&mut self, count: usize, time: Duration) {
         self.sessions.reserve_exact(count);
         for number in 0..count {
@@ -173,7 +177,7 @@ impl Crowd {
         self.run(time);
     }
 
-    /// Lets time pass: every timer of every session, in order.
+    /// Advances time and calls every timer of every session in order.
     fn run(&mut self, time: Duration) {
         let end = self.mono + time;
         while let Some(&Reverse((at, number))) = self.timers.peek().filter(|next| next.0.0 <= end) {
@@ -190,7 +194,7 @@ impl Crowd {
         self.mono = end;
     }
 
-    /// Does what a session asks for, and answers it at once.
+    /// Executes the outputs of a session and answers them at once.
     fn settle(&mut self, number: usize) {
         let now = self.now();
         let session = &mut self.sessions[number];
@@ -212,7 +216,8 @@ impl Crowd {
                     session.handle_ws_opened(now, dial.conn);
                 }
                 Output::Send { conn, bytes } => {
-                    // One for each frame, which holds whole packets: a broker of 100,000 connections would be measured.
+                    // A new broker for each frame, which holds whole packets; 100,000 broker connections would distort
+                    // the measurement.
                     let exchange = BrokerConnection::new().receive(&BrokerBehavior::default(), &bytes);
                     session.handle_ws_bytes(now, conn, &exchange.reply);
                 }
@@ -224,7 +229,8 @@ impl Crowd {
         }
     }
 
-    /// A status of every thermostat to every session; how many, and how many events came of it.
+    /// Sends one status of every thermostat to every session. Returns the number of statuses and of the resulting
+    /// events.
     fn statuses(&mut self) -> (usize, usize) {
         self.rounds += 1;
         self.mono += Duration::from_secs(1);
@@ -244,7 +250,7 @@ impl Crowd {
         (packets.len() * self.sessions.len(), events)
     }
 
-    /// What the cloud's answers hold of tokens and credentials that a session cannot do without.
+    /// Bytes of the tokens and credentials in the cloud's answers, which every session has to keep.
     fn tokens(&self) -> usize {
         let refresh = self.stored.refresh_token.as_ref().map_or(0, |token| token.expose().len());
         let mut bytes = refresh;
@@ -258,7 +264,7 @@ impl Crowd {
         bytes
     }
 
-    /// Ends all sessions; the bytes they held, their own size included.
+    /// Drops all sessions and returns the bytes they held, including their own size.
     fn drop_sessions(&mut self) -> usize {
         let sessions: Vec<Session> = std::mem::take(&mut self.sessions);
         let freed = allocation_counter::measure(|| drop(sessions));
@@ -267,7 +273,7 @@ impl Crowd {
 }
 
 impl Cloud {
-    /// The same question within ten minutes is answered from memory.
+    /// Returns the answer from memory if the same request was answered within the last ten minutes.
     fn ask(&mut self, now: Now, request: &HttpRequest) -> &HttpReply {
         let kind = request.headers.iter().find(|(name, _)| *name == "x-amz-target");
         let key = format!("{} {:?}", request.url, kind.map(|(_, value)| value));
@@ -300,7 +306,7 @@ impl Cloud {
     }
 }
 
-/// A V2 status as it comes over the wire.
+/// A V2 status as it arrives on the wire.
 fn status(id: DeviceId, time: UnixTime, round: i64) -> Vec<u8> {
     let (time, tenth) = (time.as_secs(), round % 10);
     let (id, device) = (time * 10 + tenth, id.to_string());
@@ -322,7 +328,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (spent() - start, result)
 }
 
-/// Time that this one thread has had of a core, since others may want it too. Where Linux does not say, wall time.
+/// CPU time of this thread, which excludes the time of other processes; wall time where Linux does not report it.
 fn spent() -> Duration {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -330,13 +336,13 @@ fn spent() -> Duration {
     nanos.map_or_else(|| START.elapsed(), Duration::from_nanos)
 }
 
-/// Bytes of this process in physical memory; 0 where there is no `/proc`.
+/// Bytes of this process in physical memory; 0 without `/proc`.
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4_096
 }
 
-/// Least squares: where the line begins, and how it rises.
+/// Least-squares line through the points: its intercept and slope.
 fn line(points: &[(f64, f64)]) -> (f64, f64) {
     let count = points.len() as f64;
     let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));

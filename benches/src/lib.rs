@@ -34,7 +34,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Contest<'a> {
-    /// `unit` names what the table counts, such as a packet, a URL or a sign-in.
+    /// Creates a comparison. `unit` names what the table counts, such as a packet, a URL or a sign-in.
     #[must_use]
     pub fn new(title: &'a str, unit: &'a str) -> Self {
         Self { title, unit, rounds: 41, entries: Vec::new() }

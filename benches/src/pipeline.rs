@@ -1,4 +1,4 @@
-//! The processing of a status, from the payload of a WebSocket frame to the event that a thermostat has changed.
+//! Processing of a status, from the payload of a WebSocket frame to the event that a thermostat has changed.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use serde_json::Value;
 
 const HOME: [&str; 4] = ["a0b1c2d3e4f0", "a0b1c2d3e4f1", "a0b1c2d3e4f2", "a0b1c2d3e4f3"];
 const BIRTH: i64 = 1_767_323_045;
-/// Valid for longer than a benchmark runs.
+/// URL that is valid for longer than a benchmark runs.
 const URL: &str = "wss://example.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20260102%2Fus-east-1%2Fiotdevicegateway%2Faws4_request&X-Amz-Date=20260102T030405Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=3a9c4d1b5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809";
 
-/// Frames of four thermostats in turn. Each reports a different temperature every time.
+/// Frames of four thermostats in turn, each with a different temperature every time.
 #[derive(Clone, Debug)]
 pub struct Frames {
-    /// One PUBLISH for each thermostat, and the offset of the digit that changes.
+    /// One PUBLISH per thermostat, and the offset of the digit that changes.
     packets: Vec<(Vec<u8>, usize)>,
     sent: usize,
 }
 
 impl Frames {
-    /// Frames with QoS 0, or with QoS 1, which require an acknowledgement.
+    /// Creates frames with QoS 0, or with QoS 1, which require an acknowledgement.
     ///
     /// # Panics
     ///
