@@ -5,20 +5,20 @@ use time::{Date, Month, PrimitiveDateTime, Time};
 
 use crate::Now;
 
-/// An estimate of the cloud's time, learnt from the `Date` headers of its hosts.
+/// Estimate of the cloud's time, learnt from the `Date` headers of its hosts.
 ///
-/// A host that has just booted without a battery signs requests that nobody accepts, so its error has to be learnt. A
-/// cache or one host with a wrong clock must not undo that, so no answer is believed by itself:
+/// A host without a battery-backed clock starts with the wrong time, and its signatures are rejected, so that the error
+/// must be learnt. A cache or one host with a wrong clock must not undo that, so that no answer is believed alone:
 ///
-/// - Each host has one *reading*: how far the cloud was ahead of this host's wall clock, as a range, since `Date` has
-///   whole seconds and was written at some moment while the answer was under way. An answer out of a cache counts as
-///   `Date` plus `Age`.
-/// - A host's reading is replaced only by two answers in a row that contradict it and agree with each other.
-/// - The estimate begins with the wall clock. It moves to the value that most hosts agree on, if these are more than
-///   the hosts that agree with the estimate, and if two answers support it: of two hosts, or of one host at two
-///   different times by its own word (a cache repeats one `Date`).
-/// - Readings count for two hours. All are dropped when the wall clock jumps. A jump is either sleep or somebody who
-///   set the clock; one answer is enough to tell which, since it agrees with one of two known values.
+/// - Each host has one *reading*: the range of values by which the cloud may be ahead of the local wall clock. It is a
+///   range because `Date` has whole seconds and was written at an unknown moment while the request was in flight. An
+///   answer from a cache counts as `Date` plus `Age`.
+/// - A host's reading is replaced only by two consecutive answers that contradict it and agree with each other.
+/// - The estimate starts as the wall clock. It moves to the value that most hosts agree on, if they outnumber the hosts
+///   that agree with the estimate, and if two answers support the value: from two hosts, or from one host that stated
+///   two different times (a cache repeats one `Date`).
+/// - Readings count for two hours. All of them are dropped when the wall clock jumps. A jump means either sleep or a
+///   clock that was set; one answer decides which, because it agrees with one of two known values.
 ///
 /// The first two answers after a start come from the user pool and the identity pool, before anything is signed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,21 +26,21 @@ pub(crate) struct CloudClock {
     ahead_ms: i64,
     checked: bool,
     last: Option<Now>,
-    /// The value of `ahead_ms` if the last jump of the wall clock was taken for the wrong thing.
+    /// Value of `ahead_ms` in case the cause of the last jump was guessed wrong.
     other_ms: Option<i64>,
-    /// When a second opinion was last asked for, in seconds on the monotonic clock.
+    /// Time of the last request for a second answer, in seconds on the monotonic clock.
     doubted_at: Option<u64>,
     hosts: [HostReadings; ClockSource::COUNT],
 }
 
-/// A host whose `Date` headers are read.
+/// Host whose `Date` headers are read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ClockSource {
     UserPool,
     IdentityPool,
     LegacyRest,
     BackendRest,
-    /// The broker's answer to an upgrade that it refused.
+    /// Broker, by its answer to an upgrade that it refused.
     Broker,
 }
 
@@ -48,51 +48,53 @@ impl ClockSource {
     const COUNT: usize = 5;
 }
 
-/// Result of `learn`.
+/// Result of [`CloudClock::learn`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Learned {
     /// The answer agrees with the estimate, is outvoted, or has no usable date.
     Nothing,
-    /// The answer contradicts an estimate that nothing else supports, and is not believed yet: a second opinion is of
-    /// use. Told once a minute at most.
+    /// The answer contradicts an estimate that nothing else supports, and is not believed yet: a second answer would
+    /// help. Returned at most once a minute.
     Doubt,
-    /// The estimate moved: the cloud is this many milliseconds ahead of the host.
+    /// The estimate moved; the value is the number of milliseconds by which the cloud is ahead of the host.
     Moved(i64),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct HostReadings {
     held: Option<Reading>,
-    /// The last answer, if it contradicts `held`.
+    /// Last answer, if it contradicts `held`.
     rival: Option<Reading>,
 }
 
-/// Bounds of how far the cloud is ahead of the wall clock: from `low` to `low + width`.
+/// Range of the cloud's lead over the wall clock, from `low` to `low + width`, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     low: i64,
     width: u32,
-    /// On the monotonic clock, in seconds.
+    /// Time of the reading on the monotonic clock, in seconds.
     at: u64,
-    /// Cloud time that the answer stated, in Unix seconds.
+    /// Cloud time stated by the answer, in Unix seconds.
     stated: i64,
-    /// Whether two answers with different times agree in it.
+    /// `true` if two answers that stated different times agree on this reading.
     repeated: bool,
 }
 
-/// Two readings that are apart by less than this agree: hosts are not set to the millisecond.
+/// Distance in milliseconds up to which two readings agree: hosts are not synchronised to the millisecond.
 const TOLERANCE_MS: i64 = 2_000;
 
-/// The host's clocks moved apart by this much between two calls: one was set, or the host slept.
+/// Difference in milliseconds between the advance of both clocks, beyond which the wall clock was set or the host
+/// slept.
 const JUMP_MS: i64 = 15_000;
 
-/// Time that a reading counts. Identity hosts are asked about once an hour.
+/// Seconds for which a reading counts. Identity hosts are asked about once an hour.
 const READING_LIFE_S: u64 = 2 * 3_600;
 
-/// Time between two requests for a second opinion.
+/// Minimum time in seconds between two requests for a second answer.
 const DOUBT_INTERVAL_S: u64 = 60;
 
-/// Added to both ends of [`CloudClock::bounds`]: hosts of the cloud differ, and some renew `Date` late.
+/// Milliseconds added to both ends of [`CloudClock::bounds`], because hosts of the cloud differ and some refresh `Date`
+/// late.
 const BOUNDS_MARGIN_MS: i64 = 250;
 
 impl Reading {
@@ -114,16 +116,16 @@ impl Reading {
             && other.low.saturating_sub(TOLERANCE_MS) <= self.high()
     }
 
-    /// The newer of two readings that agree, made narrower by the older one if both can be true.
+    /// Merges two readings that agree: the result is the newer one, narrowed by the older one where both can be true.
     fn merge(mut self, newer: Self) -> Self {
-        // Crystals drift by up to a tenth of a millisecond a second.
+        // Quartz clocks drift by up to 100 ppm, a tenth of a millisecond per second.
         let drift = i64::try_from(newer.at.saturating_sub(self.at) / 10).unwrap_or(i64::MAX);
         let (low, high) = (self.low.saturating_sub(drift), self.high().saturating_add(drift));
         self.repeated |= self.stated != newer.stated;
         let (low, high) = (low.max(newer.low), high.min(newer.high()));
         match u32::try_from(high.saturating_sub(low)) {
             Ok(width) => Self { low, width, repeated: self.repeated, ..newer },
-            // One `Date` again and again comes from a cache, which must not wear down what was known, bit by bit.
+            // A cache repeats one `Date`; it must not wear down the older reading bit by bit.
             Err(_) if self.stated == newer.stated => self,
             Err(_) => Self { repeated: self.repeated, ..newer },
         }
@@ -147,13 +149,13 @@ impl HostReadings {
 }
 
 impl CloudClock {
-    /// The cloud's time.
+    /// Returns the estimated time of the cloud.
     pub(crate) const fn time(&self, now: Now) -> UnixTime {
         now.wall.plus_millis(self.ahead_ms)
     }
 
-    /// The time by one host's own last word, for what this host alone judges by its clock; the cloud's time if it has
-    /// said nothing.
+    /// Returns the time by the last answer of one host, for values that this host alone checks against its clock;
+    /// without an answer, the estimated time of the cloud.
     pub(crate) fn time_of(&self, source: ClockSource, now: Now) -> UnixTime {
         let HostReadings { held, rival } = self.hosts[source as usize];
         let ahead_ms = match rival.or(held) {
@@ -168,20 +170,20 @@ impl CloudClock {
         self.ahead_ms
     }
 
-    /// Whether an answer has ever agreed with the estimate.
+    /// Returns `true` if an answer has ever agreed with the estimate.
     pub(crate) const fn is_checked(&self) -> bool {
         self.checked
     }
 
-    /// Whether two answers support the estimate: of two hosts, or of one host at two times.
+    /// Returns `true` if two answers support the estimate: from two hosts, or from one host at two times.
     pub(crate) fn is_corroborated(&self) -> bool {
         let now = self.seconds();
         let mut supporters = self.readings(now).filter(|reading| reading.contains(self.ahead_ms));
         supporters.next().is_some_and(|first| first.repeated || supporters.next().is_some())
     }
 
-    /// The earliest and the latest time that the cloud may have, by everything that supports the estimate. While it is
-    /// not corroborated, by everything that was heard, and by the host's own clock.
+    /// Returns the earliest and the latest possible time of the cloud, by all readings that support the estimate. While
+    /// the estimate is not corroborated, all readings and the host's own clock count.
     pub(crate) fn bounds(&self, now: Now) -> (UnixTime, UnixTime) {
         let certain = self.is_corroborated();
         let seconds = self.seconds();
@@ -198,8 +200,8 @@ impl CloudClock {
         (at(low.saturating_sub(BOUNDS_MARGIN_MS)), at(high.saturating_add(BOUNDS_MARGIN_MS)))
     }
 
-    /// Notes both clocks, and says by how much the wall clock has run ahead of the other since the last call, if that
-    /// is more than drift.
+    /// Records both clocks. Returns the milliseconds by which the wall clock has run ahead of the monotonic clock since
+    /// the last call, if that is more than drift.
     pub(crate) fn tick(&mut self, now: Now) -> Option<i64> {
         let last = self.last.replace(now)?;
         let mono = millis(now.mono.saturating_sub(last.mono));
@@ -208,8 +210,8 @@ impl CloudClock {
         if jump.saturating_abs() <= JUMP_MS {
             return None;
         }
-        // Only somebody who sets it turns a clock back; and if it ran ahead by what it was behind, it was set right.
-        // Any other leap forward may be sleep, through which the error of the clock stays what it was.
+        // A clock runs back only if it is set, and a leap forward that cancels a known error means that it was
+        // corrected. Any other leap forward may be sleep, which leaves the error of the clock unchanged.
         let (slept, set) = (self.ahead_ms, self.ahead_ms.saturating_sub(jump));
         let was_set = jump < 0 || set.saturating_abs() < JUMP_MS;
         let (ahead_ms, other_ms) = if was_set { (set, slept) } else { (slept, set) };
@@ -220,7 +222,8 @@ impl CloudClock {
         Some(jump)
     }
 
-    /// Learns from the `Date` of an answer of `source` that took `took` and, if it came out of a cache, has an `Age`.
+    /// Learns from the `Date` of an answer of `source`. `took` is the time the request took; `age` is set if the answer
+    /// came from a cache.
     pub(crate) fn learn(
         &mut self,
         now: Now,
@@ -237,6 +240,7 @@ impl CloudClock {
             self.other_ms = None;
             return Learned::Nothing;
         }
+        // An answer that fits the other explanation of the last jump needs no second witness.
         let explained = self.other_ms.filter(|other_ms| new.contains(*other_ms)).map(|_| new.middle());
         let Some(ahead_ms) = explained.or_else(|| self.vote(new.at)) else {
             let asked = self.doubted_at.is_some_and(|at| new.at.saturating_sub(at) < DOUBT_INTERVAL_S);
@@ -252,7 +256,7 @@ impl CloudClock {
         Learned::Moved(ahead_ms)
     }
 
-    /// The value that more hosts agree on than on the estimate, if two answers support it.
+    /// Returns the value that more hosts agree on than on the estimate, if two answers support it.
     fn vote(&self, now: u64) -> Option<i64> {
         let incumbents = self.readings(now).filter(|reading| reading.contains(self.ahead_ms)).count();
         let mut best: Option<(usize, i64)> = None;
@@ -260,7 +264,8 @@ impl CloudClock {
             let (mut votes, mut low, mut high) = (0, candidate.low, candidate.high());
             for reading in self.readings(now).filter(|reading| reading.agrees(candidate)) {
                 votes += 1;
-                // What most of them allow; readings that only nearly agree leave the candidate's own middle.
+                // The range narrows to what the readings have in common. Readings that agree only within the tolerance
+                // leave it unchanged.
                 if reading.low <= high && low <= reading.high() {
                     (low, high) = (low.max(reading.low), high.min(reading.high()));
                 }
@@ -283,12 +288,12 @@ impl CloudClock {
     }
 }
 
-/// Reading of the cloud's clock from an answer. `None` if it has no usable date.
+/// Derives a reading from an answer. `None` if it has no usable date.
 fn reading(now: Now, date: &str, age: Option<&str>, took: Duration) -> Option<Reading> {
     let stated = parse(date)?.as_secs();
     let (age, rounding) = match age {
         None => (0, 1_000),
-        // Whole seconds too, rounded either way.
+        // `Age` has whole seconds as well, rounded up or down.
         Some(age) => (i64::from(age.trim().parse::<u32>().ok()?), 2_000),
     };
     let stated = stated.saturating_add(age);
@@ -297,15 +302,15 @@ fn reading(now: Now, date: &str, age: Option<&str>, took: Duration) -> Option<Re
     Some(Reading { low, width, at: now.mono.as_secs(), stated, repeated: false })
 }
 
-/// Whole milliseconds. Saturates.
+/// Converts to whole milliseconds, saturating.
 fn millis(time: Duration) -> i64 {
     let whole = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000);
     whole.saturating_add(time.subsec_millis().into())
 }
 
-/// Parses an HTTP date in any form that RFC 9110 has: `Fri, 02 Jan 2026 03:04:05 GMT`, and the obsolete
-/// `Friday, 02-Jan-26 03:04:05 GMT` and `Fri Jan  2 03:04:05 2026`. A year of two digits is one of 1976 to 2075: no
-/// clock can be trusted here to say which years are near.
+/// Parses an HTTP date in any form of RFC 9110: `Fri, 02 Jan 2026 03:04:05 GMT`, and the obsolete `Friday, 02-Jan-26
+/// 03:04:05 GMT` and `Fri Jan  2 03:04:05 2026`. A two-digit year is one of 1976 to 2075, because no clock here is
+/// reliable enough to tell which years are near.
 pub(crate) fn parse(date: &str) -> Option<UnixTime> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -345,7 +350,7 @@ mod tests {
     const HOURS_9: i64 = 9 * 3_600_000;
     const MINUTES_20: i64 = 20 * 60_000;
 
-    /// A clock, the truth, and a host whose wall clock may be wrong.
+    /// Host with a wall clock that may be wrong, the true time, and the clock under test.
     struct Host {
         clock: CloudClock,
         mono: Duration,
@@ -369,13 +374,13 @@ mod tests {
             self.clock.tick(self.now())
         }
 
-        /// An answer of a host whose clock is wrong by `error_ms`.
+        /// Feeds an answer of a host whose clock is wrong by `error_ms`.
         fn hear(&mut self, source: ClockSource, error_ms: i64) -> Learned {
             let date = imf(AT + millis(self.mono) + error_ms);
             self.clock.learn(self.now(), source, &date, None, Duration::from_millis(100))
         }
 
-        /// How wrong the estimate is.
+        /// Returns the error of the estimate in milliseconds.
         fn error_ms(&self) -> i64 {
             self.clock.time(self.now()).as_millis() - AT - millis(self.mono)
         }
@@ -430,7 +435,7 @@ mod tests {
             let mut host = Host::new(error_ms);
             assert_eq!(host.hear(UserPool, 0), Learned::Doubt);
             assert!((host.clock.time_of(UserPool, host.now()).as_millis() - AT).abs() < 1_200);
-            assert_eq!(host.error_ms(), error_ms, "one answer is not believed");
+            assert_eq!(host.error_ms(), error_ms, "one answer alone is not believed");
             assert!(matches!(host.hear(IdentityPool, 0), Learned::Moved(_)));
             assert!(host.error_ms().abs() < 1_200 && host.clock.is_corroborated(), "{error_ms}");
         }
@@ -456,7 +461,7 @@ mod tests {
                 assert_eq!(host.clock.ahead_ms(), 0, "{pause}");
                 host.pass(pause);
             }
-            // The same, after it was right.
+            // The same after a correct answer.
             let mut host = Host::new(0);
             host.hear(UserPool, 0);
             for _ in 0..100 {
@@ -507,7 +512,7 @@ mod tests {
                 }
                 assert!(host.clock.is_corroborated());
                 let (low, high) = host.clock.bounds(host.now());
-                assert!(high.as_millis() - low.as_millis() < 3_000, "{odd:?} is not among the witnesses");
+                assert!(high.as_millis() - low.as_millis() < 3_000, "{odd:?} must not widen the bounds");
             }
         }
     }
@@ -554,12 +559,11 @@ mod tests {
         host.hear(UserPool, 0);
         assert!(!host.clock.is_corroborated());
         let (low, high) = host.clock.bounds(host.now());
-        assert!(low.as_millis() <= AT && AT + MINUTES_20 <= high.as_millis(), "either may be right");
-        assert_eq!(
-            host.hear(LegacyRest, HOURS_9),
-            Learned::Nothing,
-            "a second opinion was asked for already"
+        assert!(
+            low.as_millis() <= AT && AT + MINUTES_20 <= high.as_millis(),
+            "both clocks must be within the bounds"
         );
+        assert_eq!(host.hear(LegacyRest, HOURS_9), Learned::Nothing, "a second answer was requested already");
         assert!(!host.clock.is_corroborated());
     }
 
@@ -576,7 +580,7 @@ mod tests {
         let mut host = Host::new(0);
         host.hear(UserPool, 0);
         host.hear(IdentityPool, 0);
-        // Steps too small to be told from a slow call.
+        // Each step is below `JUMP_MS`, so that it looks like a slow call.
         for _ in 0..10 {
             host.wall_error_ms += 6_000;
             assert_eq!(host.pass(60), None);
@@ -595,7 +599,7 @@ mod tests {
             host.hear(UserPool, 0);
             host.hear(IdentityPool, 0);
             if slept {
-                // The truth goes on, the monotonic clock does not: to the clock, all hosts are ahead from now on.
+                // True time passes and the monotonic clock stands still: all hosts are ahead from now on.
                 host.wall_error_ms += jump_ms;
                 assert_eq!(host.pass(1), Some(jump_ms));
                 assert_eq!(host.hear(LegacyRest, jump_ms), Learned::Nothing);

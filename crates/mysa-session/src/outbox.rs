@@ -8,10 +8,11 @@ use mysa_proto::DeviceId;
 
 use crate::{ConnId, Event, HttpId, Output, Packets};
 
-/// Queue for the driver: work for the network first, then events in order.
+/// Queue for the driver: first work for the network, then events in order.
 ///
-/// Bounded: bytes of one connection are joined and limited, each thermostat has at most one entry among the events, the
-/// service one, verdicts and responses are limited where they begin, and of everything else the oldest is dropped and counted.
+/// The queue is bounded. Bytes for one connection are joined and limited; each thermostat, and the service level, has
+/// at most one entry; verdicts and responses are limited where they originate; of all other events the oldest is
+/// dropped and counted.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     work: VecDeque<Work>,
@@ -25,21 +26,21 @@ pub(crate) struct Outbox {
     next_http: u64,
 }
 
-/// Something to do for the network.
+/// Work item for the network.
 #[derive(Debug)]
 pub(crate) enum Work {
     Output(Output),
-    /// A transmission for the first time. Its bytes are made when the driver takes it.
+    /// First transmission of a command. Its bytes are encoded when the driver takes it.
     Publish {
         conn: ConnId,
         serial: u64,
     },
-    /// A publish that was not acknowledged, again.
+    /// Repeat of an unacknowledged publish.
     Repeat {
         conn: ConnId,
         packet: PacketId,
     },
-    /// A transmission by the structured service.
+    /// Transmission by the structured service.
     Update {
         serial: u64,
     },
@@ -51,7 +52,7 @@ enum StoreOp {
     Forget,
 }
 
-/// An event that waits, or the mark that there is something to tell about a thermostat, or about the service.
+/// Queued event, or a marker that a thermostat or the service level has something to report.
 #[derive(Debug)]
 pub(crate) enum QueuedEvent {
     Device(DeviceId),
@@ -60,11 +61,11 @@ pub(crate) enum QueuedEvent {
     Other(Box<Event>),
 }
 
-/// Room for events that is kept while there are none, so that the common ones do not allocate.
+/// Capacity for events that is kept while there are none, so that frequent events do not allocate.
 const EVENTS_KEPT: usize = 4;
-/// Room for work that is kept while there is none: enough for the acknowledgement of a status.
+/// Capacity for work that is kept while there is none: enough for the acknowledgement of a status.
 const WORK_KEPT: usize = 1;
-/// Bytes waiting for one connection, above which the driver is taken to have stopped sending.
+/// Maximum number of bytes queued for one connection. Beyond it, the driver is considered to have stopped sending.
 const SEND_LIMIT: usize = 256 * 1024;
 
 impl Outbox {
@@ -85,14 +86,14 @@ impl Outbox {
         self.push(Work::Output(output));
     }
 
-    /// Joins bytes to what waits for the same connection. False if the driver does not keep up: the bytes are dropped
-    /// and the connection is of no use any more.
+    /// Appends bytes to those queued for the same connection. Returns `false` if the driver does not keep up: the
+    /// connection is then unusable.
     #[must_use]
     pub(crate) fn append(&mut self, conn: ConnId, more: &[u8]) -> bool {
         self.join(conn, |bytes| bytes.extend_from_slice(more))
     }
 
-    /// The same, for what writes to a `Vec`.
+    /// As [`Outbox::append`], for encoders that write to a `Vec`.
     #[must_use]
     pub(crate) fn send(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         self.join(conn, |bytes| bytes.append_by(write))
@@ -111,7 +112,7 @@ impl Outbox {
         true
     }
 
-    /// Drops what waits for a connection that has ended.
+    /// Drops the work for a connection that has ended.
     pub(crate) fn drop_sends(&mut self, ended: ConnId) {
         self.work.retain(|work| match work {
             Work::Output(Output::Send { conn, .. })
@@ -121,7 +122,7 @@ impl Outbox {
         });
     }
 
-    /// Queues a session to store; only the latest counts.
+    /// Queues a session to store, in place of one that waits.
     pub(crate) fn store(&mut self, stored: StoredSession) {
         self.store = Some(Box::new(StoreOp::Store(stored)));
     }
@@ -130,12 +131,12 @@ impl Outbox {
         self.store = Some(Box::new(StoreOp::Forget));
     }
 
-    /// Queues a reading of the stored session, after a store that was queued before.
+    /// Queues a reading of the stored session, after any store that is queued.
     pub(crate) fn load(&mut self) {
         self.load = true;
     }
 
-    /// Marks a thermostat; the caller sees to it that each is marked at most once.
+    /// Queues the marker of a thermostat. The caller marks each thermostat at most once.
     pub(crate) fn device(&mut self, device: DeviceId) {
         self.queue.push_back(QueuedEvent::Device(device));
     }
@@ -146,17 +147,17 @@ impl Outbox {
         }
     }
 
-    /// Verdicts that were not fetched yet.
+    /// Number of verdicts that were not fetched yet.
     pub(crate) const fn unread_verdicts(&self) -> usize {
         self.verdicts
     }
 
-    /// Responses that were not fetched yet.
+    /// Number of responses that were not fetched yet.
     pub(crate) const fn unread_responses(&self) -> usize {
         self.responses
     }
 
-    /// An event somebody waits for. It is never dropped; that there are not too many is seen to where they begin.
+    /// Queues an event that is never dropped. Its originator bounds the number.
     pub(crate) fn keep(&mut self, event: Event) {
         match event {
             Event::Verdict { .. } => self.verdicts += 1,
@@ -178,9 +179,9 @@ impl Outbox {
         self.queue.push_back(QueuedEvent::Other(Box::new(event)));
     }
 
-    /// The next thing to do that is no event.
+    /// Returns the next work item.
     pub(crate) fn next_work(&mut self) -> Option<Work> {
-        // First of all: a refresh token that was handed out exists nowhere else.
+        // The store comes first: a new refresh token exists nowhere else.
         if let Some(keep) = self.store.take() {
             return Some(Work::Output(match *keep {
                 StoreOp::Store(stored) => Output::Store(stored),
@@ -190,14 +191,14 @@ impl Outbox {
         if let Some(work) = self.work.pop_front() {
             return Some(work);
         }
-        // Most of the time there is none, and an output is large.
+        // The queue is empty most of the time, and an output is large.
         if self.work.capacity() > WORK_KEPT {
             self.work.shrink_to(WORK_KEPT);
         }
         core::mem::take(&mut self.load).then_some(Work::Output(Output::Load))
     }
 
-    /// Number of events that were dropped since the last call.
+    /// Returns the number of events dropped since the last call.
     pub(crate) const fn take_dropped(&mut self) -> u64 {
         core::mem::replace(&mut self.dropped, 0)
     }

@@ -17,7 +17,7 @@ use crate::{
     Deadline, HttpAnswer, HttpBody, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake,
 };
 
-/// Conversation with the REST service: the polls, commands by the structured service, and what the caller asks for.
+/// REST client: polls, commands by the structured service, and requests of the caller.
 #[derive(Debug)]
 pub(crate) struct Rest {
     pending: Vec<Pending>,
@@ -25,38 +25,38 @@ pub(crate) struct Rest {
     devices_at: Duration,
     states_at: Duration,
     backoff: Backoff,
-    /// Nothing is asked before then: the service said so.
+    /// Earliest time of the next poll, as set by back-off or `Retry-After`.
     not_before: Duration,
-    /// When the states were last read.
+    /// Time at which the states were last read.
     pub(crate) read_at: Option<Duration>,
     trouble: Option<Reason>,
-    /// Until when the other host is asked for what both have.
+    /// Time until which polls use the other host for the routes that both hosts have.
     other_host_until: Duration,
-    /// No command is tried before then: the last one could not be sent.
+    /// Earliest time of the next command, after one that could not be sent.
     commands_at: Duration,
 }
 
 #[derive(Debug)]
 struct Pending {
     id: HttpId,
-    /// The request, unless it is that of a command: whether that may be asked for again is for the command book to say.
+    /// Request, kept for a repeat with a new token. `None` for a command, whose repeat the command book decides.
     request: Option<RestRequest>,
     purpose: Purpose,
     source: ClockSource,
     sent: Duration,
     until: Duration,
-    /// The id token has been renewed for it once.
+    /// `true` if the id token has been renewed for it once.
     renewed: bool,
-    /// The body of a write, which the driver has not asked for yet.
+    /// Body of a write that the driver has not fetched yet.
     deferred: Option<DeferredBody>,
 }
 
-/// Source of the body of a write, for a driver that asks for it.
+/// Source of the body of a write, until the driver fetches it.
 #[derive(Debug)]
 enum DeferredBody {
-    /// The command book makes it.
+    /// The command book encodes it.
     Command,
-    /// The body, until a time of the wall clock: the monotonic clock may have stood still since.
+    /// Body, with the wall-clock time of its expiry: the monotonic clock may stand still while the host sleeps.
     Until(Option<String>, UnixTime),
 }
 
@@ -65,19 +65,19 @@ struct Waiting {
     request: RestRequest,
     purpose: Purpose,
     renewed: bool,
-    /// When it is given up unsent, by either clock. A write that waits for a token must not be done hours later.
+    /// Time of expiry by either clock. A write that waits for a token must not be sent hours later.
     until: Now,
 }
 
-/// Answer to a driver that asks for a deferred body.
+/// Answer to a driver that fetches a deferred body.
 #[derive(Debug)]
 pub(crate) enum Deferred {
-    /// The command book makes the body of this transmission.
+    /// The command book encodes the body of this transmission.
     Command {
         serial: u64,
     },
     Body(Secret),
-    /// It is too late for it.
+    /// The request has expired.
     GivenUp(Purpose),
 }
 
@@ -85,20 +85,20 @@ pub(crate) enum Deferred {
 pub(crate) enum Purpose {
     Devices,
     States,
-    /// The structured service's state of a thermostat.
+    /// State of a thermostat from the structured service.
     Reported(DeviceId),
-    /// The record of the user, which knows the models as they were paired.
+    /// Record of the user, which has the models as they were paired.
     User,
-    /// A command: the number of its transmission.
+    /// Command, with the serial of its transmission.
     Update(u64),
-    /// A request of the caller that changes nothing.
+    /// Read request of the caller.
     Read(RequestId),
-    /// One that changes something.
+    /// Write request of the caller.
     Write(RequestId),
 }
 
 impl Purpose {
-    /// The request of a caller, if it is one.
+    /// Returns the caller's id of a request that a caller made.
     const fn caller(self) -> Option<RequestId> {
         match self {
             Self::Read(id) | Self::Write(id) => Some(id),
@@ -107,16 +107,16 @@ impl Purpose {
     }
 }
 
-/// An answer, sorted.
+/// Result of a request, by its consequence.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,
     Refused(u16),
-    /// There was no answer.
+    /// No answer.
     Failed,
-    /// Nothing of it was sent.
+    /// Nothing was sent.
     NotSent,
-    /// The token was refused, so that nothing was done. All but commands will be asked again with a new one.
+    /// The token was refused, and nothing was done. Every request but a command is repeated with a new token.
     TokenRefused,
 }
 
@@ -126,7 +126,7 @@ impl From<&Outcome> for StructuredAnswer {
             Outcome::Done => Self::Accepted,
             Outcome::TokenRefused => Self::TokenRefused,
             Outcome::NotSent => Self::NotSent,
-            // 408 says that the service gave up waiting; whether for us or for itself is open.
+            // 408 leaves open whether the service timed out on us or on itself.
             Outcome::Refused(408) | Outcome::Failed => Self::Open,
             Outcome::Refused(status @ 400..=499) => Self::Refused(status),
             Outcome::Refused(_) => Self::Open,
@@ -134,16 +134,16 @@ impl From<&Outcome> for StructuredAnswer {
     }
 }
 
-/// Requests under way at one time, those of callers included and those of commands not.
+/// Maximum number of requests in flight, except those of commands.
 const WINDOW: usize = 8;
-/// Requests for commands under way at one time. They have places of their own, so that reads never delay a command.
+/// Maximum number of command requests in flight. They have their own limit, so that reads never delay a command.
 const COMMAND_WINDOW: usize = 4;
-/// Time a request waits for its turn, or for a token.
+/// Time for which a request waits for a free slot or a token.
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 const WAITING: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// Pause after a request for a command that could not be sent, before the command is tried again.
+/// Pause after a command request that could not be sent.
 const UNSENT_PAUSE: Duration = Duration::from_secs(2);
 /// Time for which the other host serves after one has failed. (mysa_client.)
 const OTHER_HOST: Duration = Duration::from_secs(300);
@@ -168,7 +168,7 @@ impl Rest {
         self.trouble
     }
 
-    /// Failures in a row, and when it is tried again.
+    /// Number of consecutive failures, and the time of the next attempt.
     pub(crate) fn failing(&self) -> Option<(u32, Duration)> {
         self.trouble.map(|_| (self.backoff.failures(), self.not_before))
     }
@@ -178,7 +178,7 @@ impl Rest {
             || self.waiting.iter().any(|waiting| waiting.purpose == purpose)
     }
 
-    /// Puts a request in line. False if the line is full.
+    /// Queues a request. Returns `false` if the queue is full.
     pub(crate) fn ask(&mut self, cx: &Context, request: RestRequest, purpose: Purpose) -> bool {
         if self.has(purpose) {
             return true;
@@ -190,13 +190,13 @@ impl Rest {
         room
     }
 
-    /// When a request for a command can be sent. `None` while others have to be answered first.
+    /// Returns the earliest time of a command request. `None` while too many are in flight.
     pub(crate) fn command_at(&self) -> Option<Duration> {
         let commands = self.pending.iter().filter(|pending| matches!(pending.purpose, Purpose::Update(_)));
         (commands.count() < COMMAND_WINDOW).then_some(self.commands_at)
     }
 
-    /// The states are wanted sooner than the next poll.
+    /// Moves the next reading of the states to `at`, unless it is due earlier.
     pub(crate) fn schedule_states_no_later_than(&mut self, at: Duration) {
         self.states_at = self.states_at.min(at);
     }
@@ -205,7 +205,7 @@ impl Rest {
         self.devices_at = self.devices_at.min(at);
     }
 
-    /// Sends what is due. Returns what has had its time without an answer.
+    /// Sends what is due. Returns one request that has timed out.
     pub(crate) fn step(
         &mut self,
         cx: &mut Context,
@@ -214,7 +214,7 @@ impl Rest {
     ) -> Option<(Purpose, Outcome)> {
         let now = cx.mono();
         if let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
-            // The driver never reported.
+            // The driver did not report in time.
             let lost = self.pending.swap_remove(at);
             return Some(self.unanswered(cx, lost));
         }
@@ -238,7 +238,7 @@ impl Rest {
             cx.outbox.output(Output::Http(http));
         }
         if self.waiting.is_empty() {
-            // Minutes pass until the next.
+            // The next request is minutes away: free the memory.
             self.waiting = Vec::new();
         }
         None
@@ -254,7 +254,7 @@ impl Rest {
         self.pending.len() - commands.count() < WINDOW
     }
 
-    /// The request of a command, to be sent at once. `renewed` if its token was refused before.
+    /// Builds the request of a command, to be sent at once. `renewed` if its token was refused before.
     pub(crate) fn update(
         &mut self,
         cx: &mut Context,
@@ -266,7 +266,7 @@ impl Rest {
         self.request(cx, token, request, Purpose::Update(serial), renewed)
     }
 
-    /// Answers a driver that asks for a deferred body. `None` if the request is unknown, or its body was taken already.
+    /// Answers a driver that fetches a deferred body. `None` if the request is unknown or its body was fetched already.
     pub(crate) fn take_deferred(&mut self, now: Now, id: HttpId) -> Option<Deferred> {
         let at = self.pending.iter().position(|pending| pending.id == id)?;
         let pending = self.pending.get_mut(at)?;
@@ -282,12 +282,12 @@ impl Rest {
         }
     }
 
-    /// Gives up a request that nothing was sent of.
+    /// Drops a request of which nothing was sent.
     pub(crate) fn withdraw(&mut self, id: HttpId) {
         self.pending.retain(|pending| pending.id != id);
     }
 
-    /// Makes an HTTP request, and waits for its answer from now on.
+    /// Builds an HTTP request and registers it as pending.
     fn request(
         &mut self,
         cx: &mut Context,
@@ -310,6 +310,7 @@ impl Rest {
         headers.extend(wire.headers().map(|(name, value)| (name, Cow::Borrowed(value))));
         let limit = cx.settings.http_timeout;
         let deferred = match purpose {
+            // A command can be decided while the driver connects, so that its body is encoded at the last moment.
             Purpose::Update(_) => Some(DeferredBody::Command),
             Purpose::Write(_) => {
                 let body = wire.body().map(String::from);
@@ -328,12 +329,12 @@ impl Rest {
         http
     }
 
-    /// When the request was sent and to which host, if it is ours.
+    /// Returns the time and the host of a pending request.
     pub(crate) fn sent_at(&self, id: HttpId) -> Option<(Duration, ClockSource)> {
         self.pending.iter().find(|pending| pending.id == id).map(|pending| (pending.sent, pending.source))
     }
 
-    /// Takes an answer to one of our requests.
+    /// Handles the outcome of a pending request.
     pub(crate) fn handle_http(
         &mut self,
         cx: &mut Context,
@@ -352,12 +353,12 @@ impl Rest {
         };
         let HttpAnswer { status, .. } = answer;
         let outcome = match status {
-            // The record of the user is a help, and its lack no trouble of the service.
+            // The user record only refines the models; its absence says nothing about the service.
             500.. if pending.purpose == Purpose::User => Outcome::Refused(status),
-            // Whether it is well is seen from what it holds: a captive portal answers 200 to everything.
+            // The status alone proves nothing: a captive portal answers 200 to everything. The body decides.
             200..=299 => Outcome::Done,
             401 if !pending.renewed => {
-                // It was not carried out, so that even a write may be asked for again. Once.
+                // A request with a refused token was not carried out, so that even a write may be repeated. Once.
                 identity.drop_tokens(pending.sent);
                 match pending.request {
                     None => return Some((pending.purpose, Outcome::TokenRefused)),
@@ -389,12 +390,13 @@ impl Rest {
         Some((pending.purpose, outcome))
     }
 
-    /// There is no answer to a request, and there will be none.
+    /// Handles a request that has no answer and will get none.
     fn unanswered(&mut self, cx: &mut Context, pending: Pending) -> (Purpose, Outcome) {
         if pending.purpose != Purpose::User {
             self.failed(cx, Reason::Unreachable);
         }
         let outcome = if pending.deferred.is_some() {
+            // A body that was never fetched proves that nothing was sent, so that a write may be repeated.
             self.commands_at = cx.after(UNSENT_PAUSE);
             Outcome::NotSent
         } else {
@@ -403,7 +405,7 @@ impl Rest {
         (pending.purpose, outcome)
     }
 
-    /// Both hosts have the old routes; when one fails, the other may do.
+    /// Switches polls to the other host after three failures. Both hosts have the legacy routes.
     fn try_other_host(&mut self, cx: &Context, pending: &Pending) {
         let poll = matches!(pending.purpose, Purpose::Devices | Purpose::States);
         if poll && self.backoff.failures() >= 3 && self.other_host_until <= cx.mono() {
@@ -423,17 +425,18 @@ impl Rest {
         self.trouble = None;
     }
 
-    /// The list was read, or could not be.
+    /// Schedules the next reading of the device list; `read` if this one succeeded.
     pub(crate) fn devices_done(&mut self, cx: &mut Context, read: bool) {
         if read {
             self.succeeded();
         }
+        // Jitter keeps clients that started together from polling together.
         let jitter = cx.entropy.up_to(Duration::from_secs(30));
         self.devices_at =
             if read { cx.after(cx.settings.poll_devices + jitter) } else { self.not_before.max(cx.mono()) };
     }
 
-    /// The states were read, or could not be.
+    /// Schedules the next reading of the states; `read` if this one succeeded.
     pub(crate) fn states_done(&mut self, cx: &mut Context, read: bool, live: bool) {
         let every = if live { cx.settings.poll_live } else { cx.settings.poll_rest_only };
         let jitter = cx.entropy.up_to(every / 20);
@@ -446,12 +449,12 @@ impl Rest {
         }
     }
 
-    /// A body that should have been readable was not.
+    /// Records a body that could not be decoded as a failure of the service.
     pub(crate) fn unreadable(&mut self, cx: &mut Context, status: u16) {
         self.failed(cx, Reason::ServerTrouble { status });
     }
 
-    /// Gives up what callers wait for; returns who they are.
+    /// Drops the requests of callers, and returns their ids.
     pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
         let mut callers = Vec::new();
         let mut keep = |purpose: &Purpose| {
@@ -463,7 +466,7 @@ impl Rest {
         callers
     }
 
-    /// Gives up everything; returns the callers who wait.
+    /// Drops all requests, and returns the ids of waiting callers.
     pub(crate) fn stop(&mut self) -> Vec<RequestId> {
         let purposes = self.pending.drain(..).map(|pending| pending.purpose);
         let all = purposes.chain(self.waiting.drain(..).map(|waiting| waiting.purpose));

@@ -12,35 +12,36 @@ use crate::mqtt::pool::ConnectionPool;
 use crate::rest::Rest;
 use crate::{Deadline, Wake};
 
-/// The service level, the reason for it, and since when it holds.
+/// Service level, the reason for it, and the time it began.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Service {
-    /// The degree.
+    /// Level.
     pub level: Level,
     /// Reason why the level is not higher, or [`Reason::Healthy`].
     pub reason: Reason,
-    /// Since when, on the monotonic clock.
+    /// Start of the level, on the monotonic clock.
     pub since: Duration,
-    /// Since when, by the cloud's clock as far as it is known.
+    /// Start of the level, by the estimate of the cloud's clock.
     pub since_wall: UnixTime,
 }
 
-/// Degrees of service, from the best to the worst.
+/// Service levels, from the best to the worst.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "who shows the degree must know all of them")]
 pub enum Level {
-    /// Statuses come by themselves, and commands go by MQTT.
+    /// Statuses are pushed, and commands use MQTT.
     Live,
-    /// Statuses of some thermostats come by themselves. The broker refuses those of others, which are fetched.
+    /// Statuses of some thermostats are pushed. The broker refuses the subscriptions to the others, whose states are
+    /// polled.
     Partial,
-    /// Statuses come by themselves. MQTT takes no commands; where there is the structured service, they go by it.
+    /// Statuses are pushed. MQTT accepts no commands; they use the structured service if the model supports it.
     ReadOnly,
-    /// Statuses are fetched; commands wait, or take the structured service.
+    /// States are polled; commands wait for MQTT or use the structured service.
     RestOnly,
-    /// Nothing is to be had.
+    /// No source is available.
     Offline,
-    /// A person has to act. What still works ends within the hour, when tokens and credentials lapse.
+    /// A person has to act. What still works ends within the hour, when tokens and credentials expire.
     SignInNeeded,
 }
 
@@ -50,47 +51,47 @@ pub enum Level {
 pub enum Reason {
     /// Nothing is wrong.
     Healthy,
-    /// The session has just begun.
+    /// The session has just started.
     Starting,
     /// The account has no thermostats.
     NoDevices,
-    /// The caller asked for no commands.
+    /// The caller switched commands off.
     ReadOnlyByChoice,
-    /// Publishes were followed by the end of the connection, or by nothing at all.
+    /// Publishes were followed by the end of the connection, or by no acknowledgement.
     PublishNotPermitted,
-    /// The MQTT connection was lost and is being made again.
+    /// The MQTT connection was lost and is being restored.
     ConnectionLost,
-    /// The upgrade to WebSocket is refused.
+    /// The WebSocket upgrade is refused.
     UpgradeRefused {
         /// HTTP status, if there was an answer.
         status: Option<u16>,
     },
-    /// The broker's CONNACK said no.
+    /// CONNACK refused the connection.
     ConnectRefused(ConnectRefusal),
     /// Every subscription was refused.
     SubscriptionsRefused,
     /// The subscriptions to some thermostats were refused.
     SomeSubscriptionsRefused,
-    /// The subscriptions were granted, and statuses that REST shows were not delivered.
+    /// The subscriptions were granted, but statuses that REST shows were not delivered.
     NothingDelivered,
-    /// The subscriptions were granted, no message is delivered, and REST cannot tell whether the thermostats report.
+    /// The subscriptions were granted, no message is delivered, and REST cannot show whether the thermostats report.
     NoReports,
     /// The cloud cannot be reached over HTTP.
     Unreachable,
-    /// The cloud answers, but not usefully.
+    /// The cloud answers with errors or with bodies that cannot be decoded.
     ServerTrouble {
         /// HTTP status.
         status: u16,
     },
     /// The service asked for a pause, or the password was tried too often.
     Throttled,
-    /// There is neither a password nor a stored session that still works.
+    /// There is neither a password nor a stored session that works.
     NoCredentials,
     /// The service refused the password, the refresh token or the account.
     Refused(RefusalKind),
     /// A challenge waits for an answer.
     ChallengeOpen,
-    /// Cognito asks for something only the vendor's app can answer.
+    /// Cognito requires a step that only the vendor's app can do.
     ChallengeUnsupported,
     /// The captured URL is no longer accepted.
     CapturedUrlLapsed,
@@ -119,7 +120,7 @@ impl fmt::Display for Reason {
             Self::NoDevices => "the account has no thermostats",
             Self::ReadOnlyByChoice => "commands were switched off",
             Self::PublishNotPermitted => "the broker takes no commands from this account",
-            Self::ConnectionLost => "the connection was lost and is being made again",
+            Self::ConnectionLost => "the connection was lost and is being restored",
             Self::UpgradeRefused { status: Some(status) } => {
                 return write!(f, "the broker refused the WebSocket (HTTP {status})");
             }
@@ -132,9 +133,11 @@ impl fmt::Display for Reason {
                 "the broker refused the subscriptions to some thermostats, whose states come by REST"
             }
             Self::NothingDelivered => {
-                "subscribed, but the broker delivers nothing: REST moves, MQTT does not"
+                "subscribed, but the broker delivers no message although REST shows new statuses"
             }
-            Self::NoReports => "subscribed, but nothing is delivered, and REST cannot be asked",
+            Self::NoReports => {
+                "subscribed, but no message is delivered, and REST is not available to compare"
+            }
             Self::Unreachable => "the cloud cannot be reached",
             Self::ServerTrouble { status } => return write!(f, "the cloud is in trouble (HTTP {status})"),
             Self::Throttled => "the cloud asked for a pause",
@@ -142,8 +145,8 @@ impl fmt::Display for Reason {
             Self::Refused(RefusalKind::WrongCredentials) => "wrong user name or password",
             Self::Refused(RefusalKind::RefreshRejected) => "the stored session is no longer accepted",
             Self::Refused(_) => "the account was refused",
-            Self::ChallengeOpen => "a code is asked for",
-            Self::ChallengeUnsupported => "the account needs a step only the app can do",
+            Self::ChallengeOpen => "sign-in needs a code",
+            Self::ChallengeUnsupported => "sign-in needs a step that only the vendor's app can do",
             Self::CapturedUrlLapsed => "the captured URL is no longer accepted",
             Self::ShutDown => "the session was shut down",
         })
@@ -159,25 +162,25 @@ impl fmt::Display for Service {
     }
 }
 
-/// The service level as it was last told, and the grace that a lost connection has before the level falls.
+/// Last reported service level, and the grace period of a lost connection.
 #[derive(Debug)]
 pub(crate) struct ServiceTracker {
     pub(crate) service: Service,
-    /// Since when statuses have not come by themselves.
+    /// Time since which statuses have not been pushed.
     lost_at: Option<Duration>,
 }
 
-/// Everything the service level depends on.
+/// Facts that determine the service level.
 #[derive(Debug)]
 pub(crate) struct ServiceFacts<'a> {
     pub(crate) auth: &'a Identity,
     pub(crate) rest: &'a Rest,
     pub(crate) mqtt: &'a ConnectionPool,
     pub(crate) delivery: Delivery,
-    /// Why a person has to act.
+    /// Reason why a person has to act, if so.
     pub(crate) sign_in: Option<Reason>,
     pub(crate) captured: bool,
-    /// The device list was read, and is empty.
+    /// `true` if the device list was read and is empty.
     pub(crate) no_devices: bool,
     pub(crate) ended: bool,
 }
@@ -193,8 +196,8 @@ impl ServiceTracker {
         Self { service, lost_at: Some(cx.now.mono) }
     }
 
-    /// Settles the service level. True if statuses are to be read by REST soon, since they do not come by themselves any
-    /// more.
+    /// Recomputes the service level. Returns `true` if the states are to be read by REST soon, because they are no
+    /// longer pushed.
     pub(crate) fn update(&mut self, cx: &mut Context, facts: &ServiceFacts<'_>) -> bool {
         let now = cx.mono();
         let (level, reason) = facts.level(cx);
@@ -202,6 +205,8 @@ impl ServiceTracker {
             Level::Live | Level::Partial | Level::ReadOnly => None,
             _ => self.lost_at.or(Some(now)),
         };
+        // A connection that is replaced within the grace period is no outage worth an event.
+        //
         let graceful = self.service.level <= Level::ReadOnly
             && matches!(level, Level::RestOnly | Level::Offline)
             && self.lost_at.is_some_and(|lost_at| now < lost_at.saturating_add(cx.settings.grace))
@@ -213,8 +218,8 @@ impl ServiceTracker {
         if !other && reason == self.service.reason {
             return false;
         }
-        // Reasons of a lasting level may alternate; who was told of the level need not hear of each. But that it has only
-        // just begun is no reason to leave anybody with.
+        // The reason may alternate while the level lasts, and not every alternation deserves an event. `Starting` is
+        // always replaced, because it is meant to be temporary.
         let tells = other
             || matches!(level, Level::Offline | Level::SignInNeeded)
             || self.service.reason == Reason::Starting;
@@ -228,7 +233,7 @@ impl ServiceTracker {
         needs_states && !facts.captured
     }
 
-    /// When the level changes unless something happens.
+    /// Returns the time at which the level changes without further input.
     pub(crate) fn due(&self, cx: &Context, rest: &Rest) -> Option<Deadline> {
         let due = match (self.lost_at, self.service.level) {
             (Some(lost_at), Level::Live | Level::Partial | Level::ReadOnly) => {
@@ -249,10 +254,11 @@ impl ServiceFacts<'_> {
         if let Some(reason) = self.sign_in {
             return (Level::SignInNeeded, reason);
         }
+        // Two polls: one of them may fail.
         let witness = cx.settings.poll_live.saturating_mul(2);
         let undelivered = match self.delivery {
             Delivery::Flows | Delivery::Doubtful => None,
-            // REST shows that the thermostats are silent themselves.
+            // REST shows that the thermostats themselves are silent.
             Delivery::Silent
                 if self.rest.read_at.is_some_and(|at| at.saturating_add(witness) > cx.mono()) =>
             {

@@ -16,25 +16,25 @@ use crate::now::earlier;
 use crate::outbox::Work;
 use crate::{ConnId, Deadline, Wake};
 
-/// One MQTT connection, from dialling to its end.
+/// MQTT connection, from dialling to its end.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: ConnId,
-    /// The share of the subscriptions that it carries.
+    /// Index of the shard of subscriptions that the connection carries.
     pub(crate) shard: usize,
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
     unwanted: Vec<TopicFilter>,
     pub(crate) in_flight: Vec<InFlight>,
-    /// When it is to be replaced.
+    /// Time at which the connection is replaced.
     pub(crate) replace_at: Duration,
-    /// It has been replaced, and goes as soon as nothing is in flight, then at the latest.
+    /// Deadline for leaving, once the connection has been replaced. It leaves earlier if nothing is in flight.
     pub(crate) leave_at: Option<Duration>,
-    /// A packet may be sent from then on; see [`Settings::pace`](crate::Settings::pace).
+    /// Earliest time of the next packet; see [`Settings::pace`](crate::Settings::pace).
     pub(crate) next_send: Duration,
     stream: Stream,
     next_packet: u16,
-    /// The driver has bytes of it that the peer does not take.
+    /// `true` while the driver holds bytes that the peer does not accept.
     blocked: bool,
     last_received: Duration,
     next_ping: Duration,
@@ -48,8 +48,8 @@ pub(crate) enum Phase {
     Live { since: Duration },
 }
 
-/// A publish that waits for its acknowledgement. It does not hold the bytes: those of a command are made anew for each
-/// repeat, if the command still lives.
+/// Publish that waits for its acknowledgement. The bytes are not kept: those of a command are encoded again for each
+/// repeat, if the command is still undecided.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     packet: PacketId,
@@ -66,27 +66,28 @@ pub(crate) enum Publishing {
     LiveReport { device: DeviceId },
 }
 
-/// Something that happened on a connection and concerns others.
+/// Event on a connection that concerns other parts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ConnectionEvent {
     Live,
     ConnectRefused(ConnectRefusal),
     Granted(TopicFilter),
     Denied(TopicFilter),
-    /// SUBACK never came.
+    /// No SUBACK arrived in time.
     NoAnswer(TopicFilter),
     Acknowledged(Publishing),
-    /// Never acknowledged, although the connection was alive.
+    /// No PUBACK arrived in time, although the connection was alive.
     Unanswered(Publishing),
-    /// The connection is of no use any more.
+    /// The connection is unusable.
     Dead,
 }
 
-/// Publishes that may wait for their acknowledgement at one time. AWS allows 100.
+/// Maximum number of unacknowledged publishes. AWS IoT allows 100.
 const WINDOW: usize = 50;
 const FILTERS: usize = BrokerLimits::AWS_IOT.max_filters;
 const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// After CONNACK, time for a suspected filter to be asked for alone: a connection that ends sooner did so on its own.
+/// Time from CONNACK until a suspected filter is requested alone. A connection that ends sooner ended for another
+/// reason.
 pub(crate) const SUSPECT_DELAY: Duration = Duration::from_secs(2);
 
 impl Connection {
@@ -121,7 +122,7 @@ impl Connection {
         matches!(self.phase, Phase::Live { .. })
     }
 
-    /// The WebSocket is open: say CONNECT.
+    /// Sends CONNECT on a WebSocket that has just opened.
     pub(crate) fn opened(&mut self, cx: &mut Context) {
         let Phase::Dialling { until } = self.phase else { return };
         self.phase = Phase::Connecting { until };
@@ -137,7 +138,7 @@ impl Connection {
         debug_assert!(sent);
     }
 
-    /// Makes the subscriptions those that are wanted.
+    /// Replaces the set of wanted filters. Filters that stay keep their state.
     pub(crate) fn reconcile(&mut self, wanted: &[TopicFilter]) {
         let Self { subscriptions, unwanted, .. } = self;
         subscriptions.retain(|subscription| {
@@ -147,7 +148,7 @@ impl Connection {
             }
             keep
         });
-        // A session has one connection for a long time, and many of them may be kept in one process.
+        // One process may hold many sessions, and their subscriptions live long, so that spare capacity adds up.
         subscriptions.reserve_exact(wanted.len().saturating_sub(subscriptions.len()));
         for &wanted in wanted {
             if !subscriptions.iter().any(|subscription| subscription.wanted == wanted) {
@@ -158,6 +159,7 @@ impl Connection {
     }
 
     pub(crate) fn subscription(&self, wanted: TopicFilter) -> Option<SubscriptionState> {
+        // The wildcard filter covers every thermostat.
         let covers = |other: TopicFilter| other == wanted || (other == TopicFilter::Everything);
         self.subscriptions.iter().find(|subscription| covers(subscription.wanted)).map(|found| found.state)
     }
@@ -166,7 +168,7 @@ impl Connection {
         self.subscriptions.iter().any(|found| found.state == SubscriptionState::Granted)
     }
 
-    /// Whether the subscriptions to the statuses of some thermostats are refused.
+    /// Returns `true` if the subscription to the statuses of any thermostat is refused.
     pub(crate) fn refuses_some(&self) -> bool {
         self.subscriptions.iter().any(|found| {
             matches!(found.wanted, TopicFilter::Device(_, TopicKind::Out))
@@ -174,7 +176,7 @@ impl Connection {
         })
     }
 
-    /// Every subscription has had its answer.
+    /// Returns `true` if the connection is live and every subscription is answered.
     pub(crate) fn is_settled(&self) -> bool {
         self.is_live()
             && self.subscriptions.iter().all(|found| {
@@ -182,7 +184,7 @@ impl Connection {
             })
     }
 
-    /// The filters that were asked for and not answered.
+    /// Returns the filters that are requested and not answered.
     pub(crate) fn asked(&self) -> impl Iterator<Item = TopicFilter> + '_ {
         self.subscriptions
             .iter()
@@ -194,7 +196,7 @@ impl Connection {
         self.is_live() && self.leave_at.is_none() && self.next_send <= cx.mono() && self.is_ready()
     }
 
-    /// Whether it takes a publish once its pace allows it.
+    /// Returns `true` if the connection accepts a publish, apart from its pace.
     pub(crate) fn is_ready(&self) -> bool {
         !self.blocked && self.in_flight.len() < WINDOW
     }
@@ -218,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// Publishes a request for live reports, with QoS 1. False if the driver does not keep up.
+    /// Publishes a request for live reports, with QoS 1. Returns `false` if the driver does not keep up.
     pub(crate) fn publish_live_report(&mut self, cx: &mut Context, device: DeviceId, payload: &[u8]) -> bool {
         let packet = self.packet_id();
         let written = cx.outbox.send(self.id, |out| encode_publish(device, payload, packet, false, out));
@@ -233,7 +235,7 @@ impl Connection {
         written
     }
 
-    /// Takes a command for its first transmission. Returns the packet, to be sent at once.
+    /// Encodes the first transmission of a command. The caller sends the packet at once.
     pub(crate) fn publish_command(
         &mut self,
         cx: &Context,
@@ -253,7 +255,7 @@ impl Connection {
         Packets::with(|out| encode_publish(device, payload, packet, false, out))
     }
 
-    /// The command of a publish that waits for its acknowledgement.
+    /// Returns the serial of the command whose publish has this packet id and is unacknowledged.
     pub(crate) fn command_in_flight(&self, packet: PacketId) -> Option<u64> {
         let waiting = self.in_flight.iter().find(|waiting| waiting.packet == packet)?;
         match waiting.what {
@@ -262,12 +264,13 @@ impl Connection {
         }
     }
 
-    /// The packet of a repeat: the same bytes under the same id, with DUP [MQTT-3.3.1-1].
+    /// Encodes a repeat: the same bytes under the same packet id, with DUP [MQTT-3.3.1-1].
     pub(crate) fn repeated(device: DeviceId, payload: &[u8], packet: PacketId) -> Packets {
         Packets::with(|out| encode_publish(device, payload, packet, true, out))
     }
 
-    /// Releases the packet id of a command: nothing more is said of it. True if it was in flight here.
+    /// Releases the packet id of a command that needs no acknowledgement any more. Returns `true` if the command was in
+    /// flight here.
     pub(crate) fn release(&mut self, serial: u64) -> bool {
         let before = self.in_flight.len();
         self.in_flight.retain(
@@ -276,13 +279,13 @@ impl Connection {
         self.in_flight.len() != before
     }
 
-    /// Whether the driver still has bytes that the peer does not take.
+    /// Returns `true` while the driver holds bytes that the peer does not accept.
     pub(crate) const fn is_blocked(&self) -> bool {
         self.blocked
     }
 
-    /// Gives up filters that are not wanted any more, or asks for the next, at most eight; a suspected one alone, after
-    /// all others. On a full connection the old ones must make room first.
+    /// Unsubscribes from filters that are no longer wanted, or requests the next ones, at most eight at a time. A
+    /// suspected filter is requested alone, after all others. Returns `false` if the driver does not keep up.
     pub(crate) fn subscribe(&mut self, cx: &mut Context, suspect: impl Fn(TopicFilter) -> bool) -> bool {
         if !self.unwanted.is_empty() {
             return self.unsubscribe(cx);
@@ -306,6 +309,7 @@ impl Connection {
             }
         }
         if chosen.is_empty() {
+            // If the connection ends, only an answer outstanding for one filter alone identifies the culprit.
             let quiet = self.asked().next().is_none();
             let waited = self.live_since().is_some_and(|since| since.saturating_add(SUSPECT_DELAY) <= now);
             match suspects {
@@ -341,7 +345,7 @@ impl Connection {
         })
     }
 
-    /// Whether there is anything to ask for, and when that may be.
+    /// Returns the time at which [`Connection::subscribe`] next has something to do.
     fn subscribe_at(&self, suspect: impl Fn(TopicFilter) -> bool) -> Option<Duration> {
         let mut at = (!self.unwanted.is_empty()).then_some(Duration::ZERO);
         let mut waits = None;
@@ -366,7 +370,7 @@ impl Connection {
         at.map(|at| at.max(self.next_send))
     }
 
-    /// Reads what the broker sent. `on_publish` gets every message.
+    /// Decodes bytes from the broker. `on_publish` receives every message.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Context,
@@ -401,7 +405,7 @@ impl Connection {
                                 return events.push(ConnectionEvent::Dead);
                             }
                         }
-                        // Never asked for, and AWS does not have it.
+                        // QoS 2 was never requested, and AWS IoT does not support it.
                         Delivery::ExactlyOnce(_) => return events.push(ConnectionEvent::Dead),
                     }
                     on_publish(
@@ -428,7 +432,7 @@ impl Connection {
                         if packet != suback.id {
                             continue;
                         }
-                        // An answer that is too short leaves the rest unanswered, which counts as refused.
+                        // A SUBACK with too few codes leaves the other filters unanswered, which counts as refused.
                         let granted = codes.next().is_some_and(|code| code != SubscribeReturn::Failure);
                         found.state = if granted {
                             events.push(ConnectionEvent::Granted(found.wanted));
@@ -441,13 +445,13 @@ impl Connection {
                 }
                 (Inbound::PingResp, Phase::Live { .. }) => *ping_until = None,
                 (Inbound::UnsubAck(_), Phase::Live { .. }) => {}
-                // Anything before CONNACK, a second CONNACK, or an answer to what was never sent.
+                // Protocol violation: a packet before CONNACK, a second CONNACK, or an answer to what was never sent.
                 _ => return events.push(ConnectionEvent::Dead),
             }
         }
     }
 
-    /// Sees to everything that is timed, sending of new things apart.
+    /// Handles the timers of the connection, except for sending new messages.
     pub(crate) fn step(&mut self, cx: &mut Context, events: &mut Vec<ConnectionEvent>) {
         let now = cx.mono();
         match self.phase {
@@ -474,7 +478,8 @@ impl Connection {
                     events.push(ConnectionEvent::Unanswered(waiting.what));
                     return false;
                 }
-                // Nothing at all was heard since: the ping will tell whether the connection is alive.
+                // Nothing at all arrived since the publish, so that a dead connection is as likely as a denial. The
+                // ping shows which.
                 waiting.until = now.saturating_add(timeout);
                 return true;
             }
@@ -494,13 +499,13 @@ impl Connection {
         }
     }
 
-    /// Asks whether the connection is alive.
+    /// Sends a ping, unless one is in progress.
     pub(crate) fn ping(&mut self, cx: &mut Context) {
         if !self.is_live() || self.ping_until.is_some() {
             return;
         }
         let sent = cx.outbox.append(self.id, &mqtt::PINGREQ);
-        // A driver that does not keep up is found out by the answer that does not come.
+        // If the driver does not keep up, the missing answer ends the connection.
         let _ = sent;
         self.next_ping = cx.after(ping_interval(cx));
         self.ping_until = Some(cx.after(cx.settings.ping_timeout));
@@ -512,7 +517,7 @@ impl Connection {
         }
     }
 
-    /// Asks again for refused filters at `at` at the latest.
+    /// Moves the retry of every refused filter to `at`, unless it is due earlier.
     pub(crate) fn schedule_retries_no_later_than(&mut self, at: Duration) {
         for found in &mut self.subscriptions {
             if let SubscriptionState::Refused { retry_at } = &mut found.state {
@@ -556,12 +561,14 @@ fn encode_publish(device: DeviceId, payload: &[u8], packet: PacketId, dup: bool,
     }
 }
 
-/// Often enough that a connection which has died is noticed within one and a half keep-alives.
+/// Returns the interval of pings, three quarters of the keep-alive: together with the ping's time limit, a dead
+/// connection is noticed within the one and a half keep-alives after which AWS IoT closes a silent client.
 fn ping_interval(cx: &Context) -> Duration {
     Duration::from_secs(cx.settings.keep_alive_secs().into()) * 3 / 4
 }
 
-/// `mysa-` and 32 hex digits: unlike any other in this process or elsewhere.
+/// Formats a client id, `mysa-` and 32 hex digits. It is random because the broker closes the older of two connections
+/// with the same client id.
 fn client_id(random: [u8; 16], name: &mut [u8; 37]) -> &str {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let (prefix, digits) = name.split_at_mut(5);
@@ -599,7 +606,7 @@ mod tests {
         TopicFilter::Device(device, mysa_proto::TopicKind::Out)
     }
 
-    /// A connection that is live since now and wants these filters.
+    /// Connection that is live from now on and wants these filters.
     fn live(cx: &Context, wanted: &[TopicFilter]) -> Connection {
         let mut connection = Connection::new(cx, ConnId(1), 0, Duration::MAX);
         connection.phase = Phase::Live { since: cx.mono() };

@@ -1,4 +1,5 @@
-//! The MQTT connections of the account.
+//! MQTT connections of the account.
+//!
 
 pub(crate) mod connection;
 mod packets;

@@ -3,9 +3,11 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 
-/// Whole MQTT packets, to be sent as the payload of one binary WebSocket frame: a `[u8]`, and a `Vec<u8>` by `into`.
+/// Complete MQTT packets that form the payload of one binary WebSocket frame. Dereferences to `[u8]`, and converts into
+/// `Vec<u8>` by `into`.
 ///
-/// Up to fifteen bytes need no allocation. Most of what a session sends is the acknowledgement of a status, four bytes.
+/// Up to fifteen bytes need no allocation. Most of what a session sends is the acknowledgement of a status, which has
+/// four bytes.
 #[derive(Clone)]
 pub struct Packets(Bytes);
 
@@ -15,7 +17,7 @@ enum Bytes {
     Long(Vec<u8>),
 }
 
-/// As many as fit beside their number where the alternative is a `Vec`.
+/// Number of bytes that fit beside their length without making the type larger than a `Vec`.
 const SHORT: usize = 15;
 
 impl Packets {
@@ -23,7 +25,7 @@ impl Packets {
         Self(Bytes::Short([0; SHORT], 0))
     }
 
-    /// Takes what `write` appends to an empty `Vec`.
+    /// Creates packets from what `write` appends to an empty `Vec`.
     pub(crate) fn with(write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut bytes = Vec::new();
         write(&mut bytes);
@@ -42,7 +44,7 @@ impl Packets {
         self.append_by(|bytes| bytes.extend_from_slice(more));
     }
 
-    /// For what can append to a `Vec` only.
+    /// Appends what `write` writes, for encoders that write to a `Vec` only. The bytes move to the heap.
     pub(crate) fn append_by(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = Vec::from(mem::replace(self, Self::new()));
         write(&mut bytes);
@@ -77,7 +79,8 @@ impl From<Packets> for Vec<u8> {
 }
 
 impl fmt::Debug for Packets {
-    /// A command in them is nobody's secret, but a log is no place for it.
+    /// Prints the length only: a log is no place for commands.
+    ///
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Packets({} bytes)", self.len())
     }

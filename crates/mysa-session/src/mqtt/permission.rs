@@ -4,15 +4,16 @@ use mysa_proto::UnixTime;
 
 use crate::Publishes;
 
-/// Whether this account may publish: learnt, since nobody tells. A broker that denies a publish ends the connection or
-/// says nothing.
+/// Knowledge about the account's permission to publish. It is learnt from failures, because a broker that denies a
+/// publish either closes the connection (mysa_client, modern pool) or sends no PUBACK (mysa-js-sdk).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Permission {
     failures: u8,
-    /// The last publish that was followed by anything was acknowledged.
+    /// `true` if the latest publish with a known outcome was acknowledged.
     shown: bool,
     denied: Option<Denied>,
-    /// When a publish failed that may have been denied. It is kept for the next run, and decides nothing in this one.
+    /// Time of a failed publish that may have been denied. It is stored for the next run, and decides nothing in this
+    /// one.
     suspected_at: Option<UnixTime>,
 }
 
@@ -20,27 +21,27 @@ pub(crate) struct Permission {
 struct Denied {
     at: UnixTime,
     probe_at: Duration,
-    /// Whether a command of this session was among what was denied, not only requests for live reports.
+    /// `true` if a command of this session was denied, not only requests for live reports.
     by_command: bool,
 }
 
 impl Permission {
-    /// MQTT is known to be read-only.
+    /// Returns `true` if MQTT is known to be read-only.
     pub(crate) const fn is_denied(&self) -> bool {
         self.denied.is_some()
     }
 
-    /// The last publish failed, or commands are known to be denied: another channel is the surer one.
+    /// Returns `true` if the last publish failed or publishing is denied, so that another channel is safer.
     pub(crate) const fn is_doubtful(&self) -> bool {
         self.denied.is_some() || self.failures > 0
     }
 
-    /// Whether there is anything to keep for the next run: an acknowledgement, a denial or a suspicion.
+    /// Returns `true` if there is something to store for the next run: an acknowledgement, a denial or a suspicion.
     pub(crate) const fn is_known(&self) -> bool {
         self.shown || self.denied.is_some() || self.suspected_at.is_some()
     }
 
-    /// When it was found, or suspected, that publishing is denied, by the cloud's time.
+    /// Cloud time at which publishing was found or suspected to be denied.
     pub(crate) const fn denied_at(&self) -> Option<UnixTime> {
         match self.denied {
             Some(denied) => Some(denied.at),
@@ -48,15 +49,15 @@ impl Permission {
         }
     }
 
-    /// The other channel did a command after a publish had failed: it was not lost with the network.
+    /// Records that the other channel did a command after a publish had failed, so that the network was not at fault.
     pub(crate) const fn suspect(&mut self, at: UnixTime) {
         if self.suspected_at.is_none() {
             self.suspected_at = Some(at);
         }
     }
 
-    /// Publishing is denied: an earlier run of the program found out, or the other channel did a command that MQTT had
-    /// failed, which is `by_command`.
+    /// Records that publishing is denied, because an earlier run of the program found it, or because the other channel
+    /// did a command that MQTT had failed, in which case `by_command` is `true`.
     pub(crate) const fn deny(&mut self, at: UnixTime, probe_at: Duration, by_command: bool) {
         match &mut self.denied {
             Some(denied) => denied.by_command |= by_command,
@@ -65,7 +66,7 @@ impl Permission {
         self.shown = false;
     }
 
-    /// Present knowledge, for a report.
+    /// Current knowledge, for a [`Diagnosis`](crate::Diagnosis).
     pub(crate) const fn known(&self) -> Publishes {
         match (self.denied, self.shown) {
             (Some(_), _) => Publishes::Denied,
@@ -74,12 +75,12 @@ impl Permission {
         }
     }
 
-    /// Commands too were tried in vain, by this session.
+    /// Returns `true` if commands of this session were denied too.
     pub(crate) const fn is_denied_to_commands(&self) -> bool {
         matches!(self.denied, Some(Denied { by_command: true, .. }))
     }
 
-    /// When one harmless publish may be tried to see whether that has changed.
+    /// Time at which one harmless publish may test whether publishing is still denied.
     pub(crate) const fn probe_at(&self) -> Option<Duration> {
         match self.denied {
             Some(denied) => Some(denied.probe_at),
@@ -93,7 +94,7 @@ impl Permission {
         }
     }
 
-    /// The broker acknowledged a publish.
+    /// Records an acknowledged publish, which clears every failure and denial.
     pub(crate) const fn granted(&mut self) {
         self.failures = 0;
         self.shown = true;
@@ -101,7 +102,9 @@ impl Permission {
         self.suspected_at = None;
     }
 
-    /// A publish was followed by the end of the connection, or by nothing although the connection was alive.
+    /// Records a publish that was followed by the end of the connection, or by no answer although the connection was
+    /// alive. Publishing counts as denied after `limit` failures in a row.
+    ///
     pub(crate) fn record_failure(&mut self, command: bool, limit: u8, at: UnixTime, probe_at: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.shown = false;

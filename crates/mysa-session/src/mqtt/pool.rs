@@ -15,7 +15,8 @@ use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
 
-/// All MQTT connections of the account. One is enough for 50 filters; each further 50 have another.
+/// All MQTT connections of the account. AWS IoT allows 50 subscriptions per connection, so that one connection is
+/// enough for 50 filters, and each further 50 (a shard) get another.
 #[derive(Debug)]
 pub(crate) struct ConnectionPool {
     pub(crate) connections: Vec<Connection>,
@@ -26,14 +27,16 @@ pub(crate) struct ConnectionPool {
     captured: Option<Captured>,
     next_id: u32,
     dialled_at: Option<Duration>,
-    /// Connections that ended in a row before they had proved lasting, of all shares together.
+    /// Number of consecutive connections, of all shards, that ended before they lasted
+    /// [`Settings::stable_after`](crate::Settings::stable_after).
     short_lived: u32,
     signed_at: i64,
-    /// Upgrades refused in a row.
+    /// Number of consecutive refusals of the upgrade or of CONNECT. Refusals by a broker in trouble (5xx, 429) do not
+    /// count.
     refusals: u32,
     trouble: Option<Reason>,
     stopped: bool,
-    /// Connections that have ended, until the command book knows.
+    /// Connections that have ended and are not reported to the command book yet.
     ended: Vec<ConnId>,
 }
 
@@ -42,13 +45,13 @@ struct Shard {
     wanted: Vec<TopicFilter>,
     backoff: Backoff,
     dial_at: Duration,
-    /// When a connection last failed.
+    /// Time of the last failure of a connection.
     failed_at: Duration,
 }
 
 impl Shard {
-    /// Whether a connection that has been live since then says anything about the failures since: not the old one
-    /// that is to be replaced, while its replacements fail one after the other.
+    /// Returns `true` if a connection that has been live since `live_since` proves that the failures are over. An old
+    /// connection whose replacements fail one after the other proves nothing.
     fn is_proved_by(&self, live_since: Duration) -> bool {
         self.backoff.failures() > 0 && live_since >= self.failed_at
     }
@@ -61,39 +64,42 @@ struct Captured {
     lapses: UnixTime,
 }
 
-/// Reason for the end of a connection.
+/// Reason why a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CloseReason {
-    /// The broker, or something on the way, ended it.
+    /// The broker, or an intermediary, closed the connection.
     Closed,
-    /// It could not be opened. The status is there if the broker answered.
+    /// The connection could not be opened. The status is set if the broker answered.
     Refused { status: Option<u16> },
-    /// CONNACK said no.
+    /// CONNACK refused the connection.
     ConnectRefused(ConnectRefusal),
-    /// We gave it up: silence, or bytes that are not MQTT.
+    /// The session gave the connection up because of silence or invalid bytes.
     GivenUp,
 }
 
-/// Subscriptions a connection can have. (AWS.)
+/// Maximum number of subscriptions on a connection (AWS IoT limit).
 const FILTERS_PER_CONNECTION: usize = 50;
-/// A publish may have ended a connection that ended within this time after it.
+/// Time after a publish within which the end of the connection is blamed on it: AWS IoT closes the connection on a
+/// publish that the policy denies.
 const PUBLISH_BLAME_WINDOW: Duration = Duration::from_secs(10);
-/// Between two dials, and so between two CONNECTs, and between two signatures.
+/// Minimum time between two dials, and so between two CONNECTs and two signatures. AWS IoT allows one CONNECT per
+/// second and client id.
 const DIAL_SPACING: Duration = Duration::from_millis(1_100);
-/// The same while no connection lasts. Each share has its own back-off, so that the shares of a large home together would
-/// dial once a second for minutes.
+/// Minimum time between two dials while no connection lasts. Each shard has its own back-off, so that the shards of a
+/// large home together would otherwise dial once a second for minutes.
 const FAILING_DIAL_SPACING: Duration = Duration::from_secs(3);
-/// Connections that end in a row before they have proved lasting, from which on dials are spaced further.
+/// Number of consecutive short-lived connections from which on [`FAILING_DIAL_SPACING`] applies.
 const MANY_SHORT_LIVED: u32 = 8;
-/// Seconds a signature may be ahead of the clock so as to be new. AWS allows five minutes.
+/// Maximum number of seconds by which a signature's time may be ahead of the clock so that it is new. AWS allows five
+/// minutes.
 const MAX_SIGNATURE_LEAD_SECS: i64 = 30;
-/// Refused upgrades in a row from which on it is tried seldom: this account may have no MQTT at all.
+/// Number of consecutive refusals from which on dials are rare: this account may have no MQTT at all.
 const MANY_REFUSALS: u32 = 6;
 const SLOW_RETRY: Duration = Duration::from_secs(15 * 60);
-/// Longest pause before a refused filter is tried again where nothing at all is granted: the pause is time without
-/// statuses then, and asking disturbs nobody.
+/// Longest pause before a refused filter is tried again while nothing at all is granted. Without any statuses a long
+/// pause is costly, and a request disturbs no other subscription.
 const UNSUBSCRIBED_RETRY: Duration = Duration::from_secs(15 * 60);
-/// Time a connection that was replaced has for what is in flight.
+/// Time that a replaced connection has for what is in flight.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConnectionPool {
@@ -121,7 +127,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Settles what is wanted: the given thermostats, and no others. A filter stays on its connection.
+    /// Sets the wanted filters: those of the given thermostats and no others. A filter stays on its connection.
     pub(crate) fn want(&mut self, cx: &Context, devices: impl Iterator<Item = DeviceId> + Clone) {
         let choice = cx.settings.subscriptions;
         let mut wanted: Vec<TopicFilter> = Vec::new();
@@ -161,12 +167,12 @@ impl ConnectionPool {
         }
     }
 
-    /// Whether credentials are of any use.
+    /// Returns `true` if credentials are needed to dial.
     pub(crate) fn wants_credentials(&self) -> bool {
         self.captured.is_none() && !self.stopped && self.shards.iter().any(|shard| !shard.wanted.is_empty())
     }
 
-    /// Every share of the subscriptions has a connection that has them.
+    /// Returns `true` if every shard has a connection with granted subscriptions.
     pub(crate) fn is_live(&self) -> bool {
         let mut any = false;
         for (at, shard) in self.shards.iter().enumerate() {
@@ -183,7 +189,7 @@ impl ConnectionPool {
         any
     }
 
-    /// Whether the broker refuses the subscriptions to the statuses of some thermostats.
+    /// Returns `true` if the broker refuses the subscriptions to the statuses of some thermostats.
     pub(crate) fn refuses_some(&self) -> bool {
         self.connections
             .iter()
@@ -191,33 +197,34 @@ impl ConnectionPool {
             .any(Connection::refuses_some)
     }
 
-    /// Reason why it is not live.
+    /// Reason why the pool is not live.
     pub(crate) fn trouble(&self) -> Option<Reason> {
         let refused =
             self.connections.iter().any(|connection| connection.is_settled() && !connection.has_granted());
         if refused { Some(Reason::SubscriptionsRefused) } else { self.trouble }
     }
 
-    /// Whether the broker has refused the last CONNECT, and there is no connection.
+    /// Returns `true` if the broker refused the last CONNECT and no connection is live.
     pub(crate) fn is_connecting_refused(&self) -> bool {
         matches!(self.trouble, Some(Reason::ConnectRefused(_))) && !self.is_live()
     }
 
-    /// Connections that failed in a row, and when the next is dialled.
+    /// Number of consecutive failures of the worst shard, and the time of its next dial.
     pub(crate) fn failing(&self) -> Option<(u32, Duration)> {
         let failing =
             |shard: &Shard| (shard.backoff.failures() > 0).then(|| (shard.backoff.failures(), shard.dial_at));
         self.trouble.and_then(|_| self.shards.iter().filter_map(failing).max())
     }
 
-    /// The captured URL cannot open a connection any more.
+    /// Returns `true` if the captured URL can no longer open a connection.
     pub(crate) fn captured_lapsed(&self, cx: &Context) -> bool {
         let lapsed =
             self.captured.as_ref().is_some_and(|captured| captured.lapses < cx.time() || self.refusals >= 3);
         lapsed && self.connections.is_empty()
     }
 
-    /// The connection by which a thermostat can be spoken to, once its answers can be heard.
+    /// Returns the position of the connection to publish on for a thermostat. Its subscription must be answered first,
+    /// because the thermostat's reply would be missed otherwise.
     pub(crate) fn route(&self, device: DeviceId) -> Option<usize> {
         let wanted = TopicFilter::Device(device, TopicKind::Out);
         self.connections.iter().position(|connection| {
@@ -230,7 +237,7 @@ impl ConnectionPool {
         })
     }
 
-    /// State of the subscription to a thermostat's statuses on its connection.
+    /// Returns the state of the subscription to a thermostat's statuses, on its newest connection.
     pub(crate) fn subscription(&self, device: DeviceId) -> Option<SubscriptionState> {
         let wanted = TopicFilter::Device(device, TopicKind::Out);
         self.connections.iter().rev().find_map(|connection| connection.subscription(wanted))
@@ -240,14 +247,14 @@ impl ConnectionPool {
         self.connections.iter().position(|connection| connection.id == id)
     }
 
-    /// Nothing more is to be said of a transmission. Returns the connection on which its bytes may still wait for a peer
-    /// that does not take them: only its end keeps them from being sent.
+    /// Releases a transmission. Returns the connection on which its bytes may still wait for a peer that does not
+    /// accept them; only closing that connection keeps them from being sent.
     pub(crate) fn release(&mut self, serial: u64) -> Option<usize> {
         let at = self.connections.iter_mut().position(|connection| connection.release(serial))?;
         self.connections.get(at).is_some_and(Connection::is_blocked).then_some(at)
     }
 
-    /// Sees to timers, replacements and dials, then lets each connection subscribe.
+    /// Handles timers, replacements and dials, then lets each connection subscribe.
     pub(crate) fn step(&mut self, cx: &mut Context, identity: &Identity, events: &mut Vec<ConnectionEvent>) {
         let now = cx.mono();
         let mut at = 0;
@@ -285,7 +292,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Small pauses again for what has proved lasting.
+    /// Resets the back-off of shards whose connection has proved lasting.
     fn reset_stable(&mut self, cx: &Context) {
         for connection in &self.connections {
             if let Some(since) = connection.live_since()
@@ -298,7 +305,7 @@ impl ConnectionPool {
         }
     }
 
-    /// A replacement that has its subscriptions relieves the older connection.
+    /// Lets the older connection of a shard leave once its replacement has its subscriptions.
     fn hand_over(&mut self, cx: &Context) {
         for at in 0..self.connections.len() {
             let Some(connection) = self.connections.get(at) else { continue };
@@ -314,7 +321,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Dials the one connection that is needed most, if it is time and there is something to sign with.
+    /// Dials the connection that is due first, if there are credentials to sign with.
     fn dial(&mut self, cx: &mut Context, identity: &Identity) {
         let Some((shard, _)) = self.next_dial(cx, identity).filter(|(_, at)| *at <= cx.mono()) else {
             return;
@@ -329,7 +336,7 @@ impl ConnectionPool {
         cx.outbox.output(Output::Dial(Dial { conn: id, url, authority, subprotocol: "mqtt", timeout }));
     }
 
-    /// The share to dial next, and when. `None` while another dial is under way.
+    /// Returns the shard to dial next, and when. `None` while another dial is in progress.
     fn next_dial(&self, cx: &Context, identity: &Identity) -> Option<(usize, Duration)> {
         let opening = |connection: &Connection| !connection.is_live();
         if self.stopped || self.connections.iter().any(opening) {
@@ -352,7 +359,8 @@ impl ConnectionPool {
                 self.connections.iter().filter(|other| other.shard == at && other.leave_at.is_none());
             let due = match (own.next(), own.next()) {
                 (None, _) => shard.dial_at,
-                // One to be replaced, if what would sign is better than what signed.
+                // A replacement makes sense only if the current credentials last longer than those that signed the old
+                // connection.
                 (Some(current), None) if self.captured.is_none() && identity.has_fresh_credentials(cx) => {
                     current.replace_at.max(shard.dial_at)
                 }
@@ -366,7 +374,8 @@ impl ConnectionPool {
         best
     }
 
-    /// A URL to dial with the credentials at hand, where to, and when that connection is to be replaced.
+    /// Returns a URL signed with the current credentials, the authority to dial, and the time at which that connection
+    /// is to be replaced.
     pub(crate) fn sign(
         &mut self,
         cx: &mut Context,
@@ -376,7 +385,8 @@ impl ConnectionPool {
             return Some((captured.url.clone(), captured.authority.clone(), Duration::MAX));
         }
         let (credentials, lapses, renewed) = identity.credentials(cx)?;
-        // A signature covers whole seconds; each must be new, or a refusal could not be told from a stale one.
+        // A signature's time has whole seconds. Each URL must differ from the last, because the refusal of a reused URL
+        // could not be told from the refusal of the credentials.
         let seconds = cx.time().as_secs();
         let ahead = self.signed_at.saturating_sub(seconds);
         let seconds =
@@ -390,7 +400,8 @@ impl ConnectionPool {
         let jitter = cx.entropy.up_to(Duration::from_secs(60));
         let mut replace_at = cx.after(cx.settings.connection_life.saturating_sub(jitter));
         if cx.settings.replace_before_credentials_lapse {
-            // After the renewal of the credentials, and early enough before they lapse.
+            // The replacement is due after the renewal of the credentials, and well before they expire; the jitter
+            // spreads the connections of one account.
             let spread = lapses.saturating_sub(renewed) / 4;
             let jitter = cx.entropy.up_to(spread);
             replace_at = replace_at.min(renewed.saturating_add(jitter)).max(cx.after(spread));
@@ -404,8 +415,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Applies what happened on a connection; what concerns the session stays in `events`. True if the connection
-    /// is gone.
+    /// Applies the events of a connection to the pool. Returns `true` if the connection has ended.
     pub(crate) fn apply_events(&mut self, cx: &mut Context, at: usize, events: &[ConnectionEvent]) -> bool {
         let mut ending = None;
         for one in events.iter() {
@@ -426,7 +436,8 @@ impl ConnectionPool {
                     self.trouble = None;
                 }
                 ConnectionEvent::Granted(wanted) => self.records.granted(wanted),
-                // Where nothing at all is answered the connection is to blame, unless that is always so.
+                // If no subscription at all is answered, the connection is to blame; if that happens on three
+                // connections in a row, the filters are.
                 ConnectionEvent::NoAnswer(_)
                     if !connection.has_granted()
                         && self
@@ -458,8 +469,9 @@ impl ConnectionPool {
         ending.is_some()
     }
 
-    /// An earlier run found that this account may not publish. That is believed for a day, and tried again in between;
-    /// and by each command that has no other channel.
+    /// Restores an earlier run's finding that this account may not publish. The finding holds for
+    /// [`Settings::denial_life`](crate::Settings::denial_life). It is tested in between, and by each command that has
+    /// no other channel.
     pub(crate) fn remember_denial(&mut self, cx: &Context, at: UnixTime) {
         let age = cx.time().since(at).filter(|age| *age < cx.settings.denial_life);
         if let Some(age) = age {
@@ -474,7 +486,7 @@ impl ConnectionPool {
         self.permission.record_failure(command, cx.settings.read_only_after, cx.time(), probe_at);
     }
 
-    /// A connection is gone, or is to go.
+    /// Removes a connection that has ended or is to end, and schedules the next dial.
     pub(crate) fn end(&mut self, cx: &mut Context, at: usize, ending: CloseReason) {
         if at >= self.connections.len() {
             return;
@@ -486,10 +498,12 @@ impl ConnectionPool {
         if matches!(ending, CloseReason::GivenUp | CloseReason::ConnectRefused(_)) {
             cx.outbox.output(Output::Close { conn: connection.id });
         }
+        // The end of a replaced connection is expected, and no failure.
         if connection.leave_at.is_some() {
             return;
         }
         if ending == CloseReason::Closed {
+            // The latest publish is the most likely cause.
             let blamed = connection
                 .in_flight
                 .iter()
@@ -501,7 +515,7 @@ impl ConnectionPool {
         }
         match ending {
             CloseReason::Refused { status } => {
-                // A broker in trouble says nothing about this account.
+                // A broker in trouble (5xx, 429) tells nothing about this account.
                 let counts = status.is_some_and(|status| status < 500 && status != 429);
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::UpgradeRefused { status });
@@ -511,7 +525,7 @@ impl ConnectionPool {
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::ConnectRefused(refusal));
             }
-            // What was never live was not lost.
+            // A connection that was never live cannot be lost.
             CloseReason::GivenUp if !connection.is_live() => {
                 self.trouble = Some(Reason::UpgradeRefused { status: None });
             }
@@ -528,13 +542,14 @@ impl ConnectionPool {
         let cap = if self.refusals >= MANY_REFUSALS { SLOW_RETRY } else { cx.settings.backoff_cap };
         let mut pause = shard.backoff.next(cx.settings.backoff_first, cap, &mut cx.entropy);
         if self.refusals >= MANY_REFUSALS {
+            // Without a lower bound, full jitter would still allow frequent dials.
             pause = pause.max(SLOW_RETRY / 2);
         }
         shard.dial_at = now.saturating_add(pause);
         shard.failed_at = now;
     }
 
-    /// Filters that were asked for when the connection ended are suspected, if it worked otherwise.
+    /// Marks the filters that were requested when the connection ended as suspects, if the connection worked otherwise.
     fn suspect_filters(&mut self, cx: &Context, connection: &Connection, now: Duration) {
         let Phase::Live { since } = connection.phase else { return };
         let asked: Vec<TopicFilter> = connection.asked().collect();
@@ -548,23 +563,23 @@ impl ConnectionPool {
         }
     }
 
-    /// Ends a connection in good order.
+    /// Closes a connection with DISCONNECT.
     fn part(&mut self, cx: &mut Context, at: usize) {
         let connection = self.connections.remove(at);
         self.ended.push(connection.id);
         if connection.is_live() {
-            // If the driver does not keep up, closing says as much.
+            // If the driver does not keep up, closing the WebSocket has the same effect.
             let _ = cx.outbox.send(connection.id, |out| out.extend_from_slice(&mysa_mqtt_codec::DISCONNECT));
         }
         cx.outbox.output(Output::Close { conn: connection.id });
     }
 
-    /// The connections that have ended since the last call.
+    /// Returns the connections that have ended since the last call.
     pub(crate) fn take_ended(&mut self) -> Vec<ConnId> {
         core::mem::take(&mut self.ended)
     }
 
-    /// Ends every connection in good order, and makes no more.
+    /// Closes every connection with DISCONNECT, and dials no more.
     pub(crate) fn stop(&mut self, cx: &mut Context) {
         self.stopped = true;
         while !self.connections.is_empty() {
@@ -580,12 +595,12 @@ impl ConnectionPool {
         self.wildcard_refused
     }
 
-    /// Upgrades refused so far in a row.
+    /// Number of consecutive refusals of the upgrade or of CONNECT.
     pub(crate) const fn refusals(&self) -> u32 {
         self.refusals
     }
 
-    /// The host slept, or its network changed: nothing is certain about any connection.
+    /// Pings every connection, because the host slept or its network changed.
     pub(crate) fn probe(&mut self, cx: &mut Context) {
         for connection in &mut self.connections {
             connection.ping(cx);

@@ -5,12 +5,12 @@ use core::time::Duration;
 use mysa_mqtt_codec::PacketId;
 use mysa_proto::{DeviceId, Topic, TopicKind};
 
-/// A filter that is to be subscribed to.
+/// Topic filter to subscribe to.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum TopicFilter {
     /// `/v1/dev/+/out`.
     Everything,
-    /// One topic of one thermostat of the account. Nothing else can be asked for.
+    /// One topic of one thermostat of the account. No other filter can be expressed.
     Device(DeviceId, TopicKind),
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for TopicFilter {
     }
 }
 
-/// State of one filter on one connection.
+/// One filter on one connection, with its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) wanted: TopicFilter,
@@ -38,25 +38,25 @@ pub(crate) enum SubscriptionState {
         until: Duration,
     },
     Granted,
-    /// Refused, unanswered or suspected: not asked for before then.
+    /// Refused, unanswered or suspected. It is not requested again before `retry_at`.
     Refused {
         retry_at: Duration,
     },
 }
 
-/// Record of the failures of a filter over all connections. Only filters with failures have an entry.
+/// Failures of a filter over all connections. Only filters with failures have an entry.
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
-    /// Times it was refused, or found out.
+    /// Number of times the filter was refused, or was found to end connections.
     refusals: u32,
-    /// Ends of connections while it was the only one asked for.
+    /// Number of connections that ended while this was the only filter requested.
     failures: u8,
-    /// It was among those asked for when a connection ended.
+    /// `true` if the filter was among those requested when a connection ended.
     suspect: bool,
     until: Duration,
 }
 
-/// Records of filters that gave trouble.
+/// Failure records of filters.
 #[derive(Debug, Default)]
 pub(crate) struct Records(Vec<(TopicFilter, Record)>);
 
@@ -79,7 +79,7 @@ impl Records {
         self.0.iter().find(|(other, _)| *other == wanted).map(|(_, record)| record)
     }
 
-    /// Until when it is not to be asked for.
+    /// Time until which the filter is not to be requested.
     pub(crate) fn blocked_until(&self, wanted: TopicFilter) -> Option<Duration> {
         self.find(wanted).map(|record| record.until).filter(|until| !until.is_zero())
     }
@@ -92,7 +92,7 @@ impl Records {
         self.0.retain(|(other, _)| *other != wanted);
     }
 
-    /// It was refused. Returns when it may be tried again.
+    /// Records a refusal, and returns the time at which the filter may be requested again.
     pub(crate) fn refused(&mut self, wanted: TopicFilter, now: Duration, first: Duration) -> Duration {
         let record = self.record(wanted);
         let pause = first.saturating_mul(1 << record.refusals.min(16)).min(LONGEST);
@@ -103,13 +103,13 @@ impl Records {
         record.until
     }
 
-    /// The connection ended while it was asked for, among others or alone.
+    /// Records that a connection ended while the filter was requested; `alone` if it was the only one.
     pub(crate) fn suspect(&mut self, wanted: TopicFilter, alone: bool, now: Duration, first: Duration) {
         let record = self.record(wanted);
         record.suspect = true;
         if alone {
             record.failures += 1;
-            // What was barred before needs no second proof: each costs the connection of the others.
+            // A filter that was blocked before needs no second proof: each proof costs the connection of the others.
             if record.failures >= 2 || record.refusals > 0 {
                 self.refused(wanted, now, first);
                 self.record(wanted).suspect = true;
@@ -137,7 +137,8 @@ mod tests {
         assert_eq!((records.blocked_until(wanted), records.is_suspect(wanted)), (None, true));
         records.suspect(wanted, true, Duration::ZERO, FIRST);
         assert_eq!(records.blocked_until(wanted), Some(FIRST));
-        // It is still asked for alone, and the next time is enough.
+        // The filter is still requested alone, and one more end is enough.
+        //
         assert!(records.is_suspect(wanted));
         records.suspect(wanted, true, FIRST, FIRST);
         assert_eq!(records.blocked_until(wanted), Some(FIRST * 3));
