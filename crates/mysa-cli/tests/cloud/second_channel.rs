@@ -108,7 +108,10 @@ fn the_value_in_force_is_confirmed_by_either_channel() {
     for channel in ["mqtt", "rest"] {
         let document = sets(&bench, 18.0, channel);
         assert_eq!(document["already_so"], true, "{channel}: {document}");
-        assert!(document["said"].as_str().unwrap().ends_with("it was so already"), "{channel}: {document}");
+        assert!(
+            document["said"].as_str().unwrap().ends_with("it held these values already"),
+            "{channel}: {document}"
+        );
     }
     assert_eq!(counters(&bench).structured_updates, 1);
 }

@@ -149,7 +149,7 @@ fn what_was_so_already_is_said() {
     let bench = Bench::signed_in();
     bench.run(&["set", "living", "--temp", "22"]).ok();
     let ran = bench.run(&["set", "living", "--temp", "22"]).ok();
-    assert!(ran.out.contains("it was so already"), "{ran:?}");
+    assert!(ran.out.contains("it held these values already"), "{ran:?}");
     let document = bench.run(&["set", "living", "--temp", "22", "--json"]).ok().json().remove(0);
     assert_eq!(document["already_so"], true, "{document}");
     let document = bench.run(&["set", "living", "--temp", "21", "--json"]).ok().json().remove(0);

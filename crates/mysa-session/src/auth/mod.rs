@@ -25,7 +25,8 @@ use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
 use crate::{Deadline, Event, HttpId, Reason, Revocation, Wake};
 
-/// The account: who it is, and everything that lapses. One exchange with Cognito at a time, whoever wants its result.
+/// Identity of the account: its tokens, its AWS credentials and their renewal. At most one exchange with Cognito is in
+/// progress.
 #[derive(Debug)]
 pub(crate) struct Identity {
     stored: StoredSession,
@@ -38,16 +39,16 @@ pub(crate) struct Identity {
     challenge: Option<Box<Challenge>>,
     backoff: Backoff,
     retry_at: Duration,
-    /// When a password was last used.
+    /// Time at which a password was last used.
     signed_in_at: Option<Duration>,
-    /// Reason why nothing goes on until a person acts.
+    /// Reason why nothing continues until a person acts.
     blocked: Option<Reason>,
-    /// While it is blocked: when to look whether somebody has signed in elsewhere.
+    /// Time of the next look for a session that was signed in elsewhere, while this one is blocked.
     look_at: Duration,
     sign_out: SignOut,
     /// Reason why the last exchange failed.
     trouble: Option<Reason>,
-    /// Failures that may be repeated only once.
+    /// `true` after a failure that may be repeated only once.
     last_chance: bool,
 }
 
@@ -59,11 +60,11 @@ struct Held<T> {
     margin: Duration,
 }
 
-/// Whether somebody signed out here. What others sign in to is no business of this session then.
+/// Progress of a sign-out by this session. Afterwards the session ignores sign-ins of other processes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum SignOut {
     No,
-    /// The kept token is read, then revoked.
+    /// The stored token is read, then revoked.
     Revoking,
     Done,
 }
@@ -75,13 +76,13 @@ impl<T> Held<T> {
 }
 
 impl Held<Signer> {
-    /// When the next ones are to be fetched.
+    /// Time at which the next credentials are fetched.
     fn refetch(&self) -> Duration {
         self.renewal().max(self.since.saturating_add(CREDENTIALS_SPACING))
     }
 }
 
-/// AWS credentials in the form the signer takes.
+/// AWS credentials in the form that the signer takes.
 #[derive(Debug)]
 struct Signer(Credentials);
 
@@ -105,11 +106,12 @@ enum Stage {
     Revoked(AwaitRevoked),
 }
 
-/// Time between two requests for credentials, however short their life.
+/// Minimum time between two requests for credentials, however short their life.
 const CREDENTIALS_SPACING: Duration = Duration::from_secs(60);
-/// Time that a connection stays before it is replaced because its credentials expire. It outlives them, so this does no harm.
+/// Minimum time for which a connection stays before it is replaced because its credentials expire. A connection
+/// outlives its credentials, so that this does no harm.
 const SHORTEST_CONNECTION: Duration = Duration::from_secs(300);
-/// Between two sign-ins, whoever asks for them: each that fails is a step towards a lock-out.
+/// Minimum time between two sign-ins: each failure is a step towards a lock-out.
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
 
 impl Identity {
@@ -117,7 +119,8 @@ impl Identity {
         Self::new(StoredSession::new(username, client_id), Some(password), way)
     }
 
-    /// A refusal or a pause that an earlier run met is obeyed; a refresh token of another app client is of no use.
+    /// Resumes from a stored session. A refusal or a pause that an earlier run met still holds; a refresh token of
+    /// another app client is discarded, because Cognito binds refresh tokens to the client.
     pub(crate) fn resume(
         mut stored: StoredSession,
         password: Option<Secret>,
@@ -167,46 +170,48 @@ impl Identity {
         self.trouble
     }
 
-    /// Failures in a row, and when it is tried again.
+    /// Number of consecutive failures, and the time of the next attempt.
     pub(crate) fn failing(&self) -> Option<(u32, Duration)> {
         self.trouble.map(|_| (self.backoff.failures(), self.retry_at))
     }
 
-    /// The id token, while it lives.
+    /// Returns the id token while it is valid.
     pub(crate) fn id_token(&self, cx: &Context) -> Option<&str> {
         self.tokens.as_ref().filter(|held| held.lapses > cx.mono()).map(|held| held.value.id.expose())
     }
 
-    /// The user's id.
+    /// Returns the user's id.
     pub(crate) fn user(&self) -> Option<&str> {
         self.tokens.as_ref().map(|held| held.value.claims.sub.as_str())
     }
 
-    /// Credentials fit to sign with, when they expire, and when a connection that they signed ought to be replaced.
+    /// Returns credentials that can sign, the time they expire, and the time at which a connection signed with them
+    /// should be replaced.
     pub(crate) fn credentials(&self, cx: &Context) -> Option<(&Credentials, Duration, Duration)> {
         let held = self.credentials.as_ref()?;
+        // The margin covers the time between signing and the upgrade.
         let usable = held.lapses.saturating_sub(Duration::from_secs(20)) > cx.mono();
         let replaced = held.renewal().max(cx.after(SHORTEST_CONNECTION));
         usable.then_some((&held.value.0, held.lapses, replaced))
     }
 
-    /// Whether credentials are at hand that need no renewal yet.
+    /// Returns `true` if there are credentials that need no renewal yet.
     pub(crate) fn has_fresh_credentials(&self, cx: &Context) -> bool {
         self.credentials.as_ref().is_some_and(|held| held.renewal() > cx.mono())
     }
 
-    /// The credentials were refused, whatever they say of themselves.
+    /// Discards credentials that were refused before they expired.
     pub(crate) fn drop_credentials(&mut self) {
         self.credentials = None;
     }
 
-    /// The id token was refused to a request sent at `sent`, whatever it says of itself. A refusal that arrives late is
-    /// about the token before this one, and no reason to renew again.
+    /// Discards the id token after it was refused for a request sent at `sent`. A refusal that arrives late concerns
+    /// the previous token and causes no renewal.
     pub(crate) fn drop_tokens(&mut self, sent: Duration) {
         self.tokens = self.tokens.take().filter(|held| held.since > sent);
     }
 
-    /// The host slept, or its clock was set forward: what lapses may be nearer than the monotonic clock shows.
+    /// Brings expiry times forward by `by`, because the host slept or its clock was set forward.
     pub(crate) fn age(&mut self, by: Duration) {
         for lapses in [
             self.tokens.as_mut().map(|held| &mut held.lapses),
@@ -219,12 +224,12 @@ impl Identity {
         }
     }
 
-    /// Whether it can ever work again without a person.
+    /// Returns `true` if a challenge waits for a person.
     pub(crate) const fn challenge_open(&self) -> bool {
         self.challenge.is_some()
     }
 
-    /// The next deadline. `credentials_wanted` while a connection is to be made or kept.
+    /// Returns the next deadline. `credentials_wanted` is `true` while a connection is to be opened or kept.
     pub(crate) fn deadline(&self, credentials_wanted: bool) -> Option<Deadline> {
         let store = self.session_store.deadline().map(|at| Deadline::new(at, Wake::Identity));
         earlier(store, self.next_exchange(credentials_wanted))
@@ -249,7 +254,7 @@ impl Identity {
         Some(Deadline::new(at, Wake::Identity))
     }
 
-    /// When something has to be fetched, retries apart.
+    /// Returns the time of the next fetch, regardless of pauses after failures.
     fn due(&self, credentials_wanted: bool) -> Option<Duration> {
         let Some(tokens) = &self.tokens else {
             return self.blocked.is_none().then_some(Duration::ZERO);
@@ -263,14 +268,14 @@ impl Identity {
         }
     }
 
-    /// Begins what is due.
+    /// Starts the exchange that is due.
     pub(crate) fn step(&mut self, cx: &mut Context, credentials_wanted: bool) {
         self.step_store(cx);
         if let Some(work) = &self.work {
             if work.until > cx.mono() {
                 return;
             }
-            // The driver never reported.
+            // The driver did not report in time.
             self.work = None;
             if self.sign_out == SignOut::Revoking {
                 self.signed_out(cx, Revocation::NotReached);
@@ -283,11 +288,11 @@ impl Identity {
             if until > now {
                 return;
             }
-            // The driver never reported.
+            // The driver did not report in time.
             self.handle_stored(cx, None);
         }
         if self.blocked.is_some() && self.tokens.as_ref().is_some_and(|held| held.lapses <= now) {
-            // Nothing will renew them.
+            // No renewal can replace the tokens while the identity is blocked.
             self.tokens = None;
         }
         if self.blocked.is_some() && self.tokens.is_none() {
@@ -312,6 +317,9 @@ impl Identity {
 
     fn renew_tokens(&mut self, cx: &mut Context) {
         if let Some(token) = &self.stored.refresh_token {
+            // With token rotation another process may have used this token up, so that the store is read right before
+            // each use.
+            //
             if !self.session_store.take_read(cx.mono()) {
                 self.look(cx);
                 return;
@@ -327,7 +335,7 @@ impl Identity {
         if let Some(not_before) = self.stored.not_before {
             let wait = not_before.saturating_sub(cx.time().as_secs());
             if let Ok(wait @ 1..) = u64::try_from(wait) {
-                // A wrong clock must not lock the account for ever.
+                // With a wrong clock the stored time could be years away; no lock-out lasts longer than this.
                 self.retry_at = cx.after(Duration::from_secs(wait).min(responses::LOCK_OUT));
                 self.trouble = Some(Reason::Throttled);
                 return;
@@ -372,17 +380,17 @@ impl Identity {
         self.work = Some(Box::new(Work { id, source, sent: cx.mono(), until, stage }));
     }
 
-    /// When the request was sent and to which host, if it is ours.
+    /// Returns the time and the host of the pending request, if it has this id.
     pub(crate) fn sent_at(&self, id: HttpId) -> Option<(Duration, ClockSource)> {
         self.work.as_ref().filter(|work| work.id == id).map(|work| (work.sent, work.source))
     }
 
-    /// When an earlier run found that this account may not publish.
+    /// Returns the time at which an earlier run found that this account may not publish.
     pub(crate) fn publish_denied_at(&self) -> Option<UnixTime> {
         self.stored.publish_denied_at.map(UnixTime::from_secs)
     }
 
-    /// Keeps when it was found that this account may not publish, or that it may.
+    /// Stores the time at which publishing was found to be denied, or `None` if it is allowed.
     pub(crate) fn set_publish_denied_at(&mut self, cx: &mut Context, at: Option<i64>) {
         if self.stored.publish_denied_at != at && self.stored.refresh_token.is_some() {
             self.stored.publish_denied_at = at;
@@ -390,7 +398,7 @@ impl Identity {
         }
     }
 
-    /// A person gives a password. Whatever was refused before does not count any more.
+    /// Takes a password that a person entered, and discards earlier refusals.
     pub(crate) fn sign_in(&mut self, cx: &Context, password: Secret) {
         self.password = Some(password);
         self.stored.refused = None;
@@ -407,7 +415,7 @@ impl Identity {
         self.retry_at = spaced.max(cx.mono());
     }
 
-    /// A person answers the challenge. False if there is none.
+    /// Answers the challenge. Returns `false` if there is none.
     pub(crate) fn answer(&mut self, cx: &mut Context, answer: &str) -> bool {
         let Some(challenge) = self.challenge.take() else { return false };
         let (request, next) = challenge.answer(answer);
@@ -415,7 +423,8 @@ impl Identity {
         true
     }
 
-    /// Ends the session, and revokes the refresh token that is kept: another process may have been given a newer one.
+    /// Signs out and revokes the refresh token. The stored token is read first, because another process may have
+    /// received a newer one.
     pub(crate) fn sign_out(&mut self, cx: &mut Context) {
         if self.sign_out == SignOut::Revoking {
             return;
@@ -433,7 +442,7 @@ impl Identity {
         self.look(cx);
     }
 
-    /// Revokes the newer of the tokens held and kept.
+    /// Revokes the newer of the held and the stored token.
     fn revoke(&mut self, cx: &mut Context, kept: Option<StoredSession>) {
         if let Some(kept) = kept.filter(|kept| self.is_ours(kept) && kept.refresh_token.is_some())
             && (kept.generation >= self.stored.generation || self.stored.refresh_token.is_none())

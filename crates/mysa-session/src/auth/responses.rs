@@ -1,4 +1,4 @@
-//! Answers of Cognito, and what follows from them.
+//! Handling of Cognito's answers.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -11,21 +11,21 @@ use crate::clock::ClockSource;
 use crate::context::Context;
 use crate::{ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason, Revocation};
 
-/// Pause after a lock-out. Cognito's own grows to 15 minutes.
+/// Pause after a lock-out. Cognito's own lock-out grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// Tokens that are said to live for less are used for this long all the same, so that they are not renewed in a loop;
-/// REST answers 401 where they are really not accepted any more.
+/// Minimum time for which tokens are used, even if they claim a shorter life, so that they are not renewed in a loop.
+/// REST answers 401 if they really have expired.
 const SHORTEST_TOKEN_LIFE: Duration = Duration::from_secs(300);
-/// Credentials are replaced after this long, however long they are said to live.
+/// Maximum time for which credentials are used, even if they claim a longer life.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 
 impl Identity {
-    /// Takes an answer to one of our requests.
+    /// Handles the outcome of the pending request.
     pub(crate) fn handle_http(&mut self, cx: &mut Context, result: HttpResult<'_>) {
         let Some(work) = self.work.take() else { return };
         let HttpResult::Answer(answer) = result else {
@@ -40,7 +40,8 @@ impl Identity {
         let HttpAnswer { status, body, .. } = answer;
         match work.stage {
             Stage::Challenge(next) => {
-                // The pool judges the stamp of the claim by its own clock, which may be all that was heard yet.
+                // The pool checks the time stamp of the claim against its own clock, and that clock may be the only one
+                // heard yet.
                 let time = cx.clock.time_of(ClockSource::UserPool, cx.now);
                 let reply = next.reply(status, body, time.as_secs());
                 self.sign_in_step(cx, reply, None, answer);
@@ -68,11 +69,12 @@ impl Identity {
             Stage::Revoked(next) => {
                 let revoked = match next.reply(status, body) {
                     Ok(()) => Revocation::Revoked,
-                    // It is not accepted any more as it is. By other names, the pool refuses to revoke at all.
+                    // The token is not accepted any more, which is the purpose of revoking. With other errors the pool
+                    // refuses to revoke at all.
                     Err(Error::Refused(refusal)) if refusal.name == "NotAuthorizedException" => {
                         Revocation::Revoked
                     }
-                    // Asked to wait, or in trouble: it may revoke the token another time.
+                    // Throttled or in trouble: the pool may revoke the token another time.
                     Err(error) if error.retry() => Revocation::NotReached,
                     Err(_) => Revocation::Refused,
                 };
@@ -81,7 +83,7 @@ impl Identity {
         }
     }
 
-    /// An answer to a challenge that never arrived can be given again.
+    /// Restores the challenge of an answer that never arrived, so that it can be answered again.
     fn keep_challenge(&mut self, stage: Stage) {
         if let Stage::Answer(_, Some(challenge)) = stage {
             self.challenge = Some(challenge);
@@ -105,7 +107,7 @@ impl Identity {
             }
             Err(error) => match (error.recovery(), challenge) {
                 (Recovery::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
-                // The answer came too late: from the start again, which a person is at hand for.
+                // The answer came too late. Sign-in starts again, because a person is present to answer.
                 (Recovery::AskForPassword, Some(_))
                     if error.refusal() == Some(RefusalKind::ChallengeLapsed) =>
                 {
@@ -134,7 +136,7 @@ impl Identity {
         cx.outbox.keep(Event::Challenge(Box::new(needed)));
     }
 
-    /// The service will never take what was sent. It is not sent again, by this run or a later one.
+    /// Records a definite refusal. The password is not sent again, by this run or a later one.
     fn refused(&mut self, cx: &mut Context, error: &Error) {
         self.password = None;
         if let Error::Refused(refusal) = error {
@@ -163,7 +165,7 @@ impl Identity {
         }
     }
 
-    /// The refresh token is of no use any more.
+    /// Discards a refused refresh token, and falls back to the password if there is one.
     pub(super) fn refresh_refused(&mut self, cx: &mut Context, kind: RefusalKind) {
         self.stored.refused_token = self.stored.refresh_token.take().map(|token| token.fingerprint());
         if kind == RefusalKind::RefreshRejected && self.password.is_some() {
@@ -216,7 +218,7 @@ impl Identity {
 
     pub(super) fn pause(&mut self, cx: &mut Context, reason: Reason) {
         let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
-        // Never at once, whatever chance says.
+        // Full jitter can draw zero; half a second keeps retries apart.
         self.retry_at = cx.after(pause.max(Duration::from_millis(500)));
         self.trouble = Some(reason);
     }
@@ -251,7 +253,8 @@ impl Identity {
         let left = credentials.expires_at_ms.saturating_sub(time.as_millis());
         let life = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(LONGEST_LIFE);
         if life < Duration::from_secs(30) {
-            // Lapsed on arrival: either clock may be at fault, and asking at once would never end.
+            // The credentials have expired on arrival: one of the clocks is wrong, and fetching again at once would
+            // loop.
             self.pause(cx, Reason::ServerTrouble { status: 200 });
             return;
         }
@@ -268,7 +271,8 @@ impl Identity {
     }
 }
 
-/// The pause a `Retry-After` header asks for, at most an hour.
+/// Returns the pause that a `Retry-After` header asks for, at most an hour.
+///
 pub(crate) fn retry_after(header: Option<&str>, cx: &Context) -> Duration {
     let Some(header) = header.map(str::trim) else { return Duration::ZERO };
     let secs = match header.parse::<u64>() {

@@ -1,9 +1,9 @@
-//! The stored session, which several processes of one account may share.
+//! Stored session, which several processes of one account may share.
 //!
-//! With rotation each use of a refresh token ends it, and the process that used it keeps the next. So what is kept is
-//! read again before it is used, and once more when it was refused, since another process may have used it in between.
-//! Of two tokens the one with the higher generation is tried first. The other one stays in memory: it is tried when the
-//! first is refused. What could not be kept is tried again until it is.
+//! With rotation, each use of a refresh token invalidates it, and the process that used it stores its successor. The
+//! stored session is therefore read before each use of the token, and again after the token was refused, since another
+//! process may have used it in between. Of two tokens, the one with the higher generation is tried first; the other
+//! stays in memory and is tried when the first is refused. A store that fails is repeated until it succeeds.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,17 +22,17 @@ pub(super) struct SessionStore {
     read: Read,
     write: Write,
     write_failures: Backoff,
-    /// The token held was handed out by the pool just now, and can be nowhere but here.
+    /// `true` if the held token was issued just now, so that no other process can have it.
     unwritten: bool,
-    /// The token held was refused, for this reason, and what is kept has been looked at so often since.
+    /// Reason for which the held token was refused, and the number of times the store has been read since.
     doubt: Option<(RefusalKind, u8)>,
-    /// Other tokens that were met and not refused yet: of another sign-in, which goes on working.
+    /// Other tokens that were seen and not refused yet. They belong to other sign-ins, which remain valid.
     spares: Vec<Spare>,
-    /// Fingerprints of tokens that were refused, or used up by rotation. The latest few.
+    /// Fingerprints of the latest tokens that were refused, or used up by rotation.
     dead: Vec<String>,
-    /// Highest generation met.
+    /// Highest generation seen.
     generation: u64,
-    /// A different token is kept, by its fingerprint.
+    /// Fingerprint of the stored token, if it differs from the held one.
     kept_other: Option<String>,
 }
 
@@ -46,39 +46,40 @@ struct Spare {
 enum Read {
     #[default]
     Unread,
-    /// The driver was asked to read it.
+    /// The driver was asked to read the store.
     Asked { until: Duration },
-    /// It was read just now, and goes for the latest until then.
+    /// The store was read, and its content counts as current until then.
     Done { until: Duration },
 }
 
 #[derive(Debug, Default)]
 enum Write {
-    /// Nothing is to be kept that is not.
+    /// Everything is stored.
     #[default]
     Clean,
-    /// To be kept at that time.
+    /// A store is due at that time.
     Due { at: Duration },
-    /// The driver was asked to keep it. `again` if it has changed since.
+    /// The driver was asked to store the session. `again` if it has changed since.
     Asked { until: Duration, again: bool },
 }
 
-/// Time a driver has to read or write a small file.
+/// Time limit of the driver for reading or writing a small file.
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
-/// After a refusal, time for another process to keep what it was given for the same token, before the second look.
+/// Time after a refusal before the store is read again: another process may still be storing the successor of the same
+/// token.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
-/// Time between two looks for a session that somebody else has signed in meanwhile.
+/// Interval of looks for a session that another process has signed in.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-/// Pauses before what could not be kept is tried again.
+/// Bounds of the pause before a failed store is repeated.
 const FIRST_REWRITE: Duration = Duration::from_secs(5);
 const LONGEST_REWRITE: Duration = Duration::from_secs(120);
-/// Fingerprints of dead tokens that are remembered.
+/// Maximum number of remembered fingerprints of dead tokens.
 const DEAD: usize = 8;
-/// Other tokens that are remembered.
+/// Maximum number of remembered other tokens.
 const SPARES: usize = 4;
 
 impl SessionStore {
-    /// When a reading or writing has had its time, or is due.
+    /// Returns the time at which a read or a write is due or times out.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let read = self.asked_until();
         let write = match self.write {
@@ -99,12 +100,12 @@ impl SessionStore {
         }
     }
 
-    /// Whether it was read for the use that is about to be made. The next one needs another reading.
+    /// Returns `true` if the store was read for the use that is about to be made. The next use needs another read.
     pub(super) fn take_read(&mut self, now: Duration) -> bool {
         matches!(core::mem::take(&mut self.read), Read::Done { until } if until > now)
     }
 
-    /// Starts anew for another sign-in; what is dead stays so.
+    /// Resets everything for a new sign-in, except the knowledge of dead tokens.
     pub(super) fn reset(&mut self) {
         let Self { dead, generation, .. } = core::mem::take(self);
         *self = Self { dead, generation, ..Self::default() };
@@ -114,7 +115,7 @@ impl SessionStore {
         self.dead.contains(&token.fingerprint())
     }
 
-    /// Remembers a token that may be of use when the one held is refused.
+    /// Remembers a token that may be useful when the held one is refused.
     fn spare(&mut self, token: RefreshToken, generation: u64) {
         self.spares.retain(|spare| spare.token != token);
         if !self.is_dead(&token) {
@@ -126,7 +127,7 @@ impl SessionStore {
         }
     }
 
-    /// The newest of the other tokens.
+    /// Takes the newest of the other tokens.
     fn take_spare(&mut self) -> Option<Spare> {
         while let Some(spare) = self.spares.pop() {
             if !self.is_dead(&spare.token) {
@@ -147,7 +148,7 @@ impl SessionStore {
 }
 
 impl Identity {
-    /// Asks for what is held to be kept.
+    /// Requests that the held session is stored.
     pub(super) fn store(&mut self, cx: &mut Context) {
         if let Write::Asked { again, .. } = &mut self.session_store.write {
             *again = true;
@@ -157,7 +158,7 @@ impl Identity {
         cx.outbox.store(self.stored.clone());
     }
 
-    /// Writes what is due. A driver that never answers is taken for one that keeps nothing.
+    /// Performs a store that is due. A driver that never answers is assumed to store nothing.
     pub(super) fn step_store(&mut self, cx: &mut Context) {
         let now = cx.mono();
         match self.session_store.write {
@@ -173,7 +174,7 @@ impl Identity {
         }
     }
 
-    /// Takes what became of the last writing.
+    /// Handles the outcome of the last store.
     pub(crate) fn handle_store_result(&mut self, cx: &mut Context, result: StoreResult) {
         let Write::Asked { again, .. } = self.session_store.write else { return };
         self.session_store.write = Write::Clean;
@@ -187,7 +188,7 @@ impl Identity {
                 }
             }
             StoreResult::Failed => {
-                // It may have been written all the same, so that another process may use it up from now on.
+                // The write may have succeeded nevertheless, so that another process may use the token up.
                 self.session_store.unwritten = false;
                 let failures = &mut self.session_store.write_failures;
                 let pause = FIRST_REWRITE + failures.next(FIRST_REWRITE, LONGEST_REWRITE, &mut cx.entropy);
@@ -195,7 +196,8 @@ impl Identity {
             }
             StoreResult::Newer(kept) => {
                 if self.is_ours(&kept) && self.session_store.unwritten {
-                    // What is kept cannot come from a token that nobody else has seen: this one is the newer.
+                    // The stored token cannot descend from one that no other process has seen, so that the held token
+                    // is the newer.
                     self.session_store.generation = self.session_store.generation.max(kept.generation);
                     self.stored.generation = self.session_store.generation.saturating_add(1);
                     self.session_store.generation = self.stored.generation;
@@ -209,7 +211,8 @@ impl Identity {
         }
     }
 
-    /// Takes the refresh token that came with new tokens, if one did. True if it has to be kept.
+    /// Adopts the refresh token that came with new tokens, if there is one. Returns `true` if the session has to be
+    /// stored.
     pub(super) fn take_refresh_token(&mut self, token: Option<&RefreshToken>) -> bool {
         let store = &mut self.session_store;
         store.doubt = None;
@@ -222,7 +225,7 @@ impl Identity {
                 self.stored.refresh_token = Some(token.clone());
                 store.unwritten = true;
             }
-            // The one held works. What is kept is another, which does not.
+            // The held token works, and the stored one is known to be dead: the held one must replace it.
             None if store.kept_other.as_ref().is_some_and(|other| store.dead.contains(other)) => {}
             None => return false,
         }
@@ -231,14 +234,14 @@ impl Identity {
         true
     }
 
-    /// Asks for what is kept.
+    /// Requests a read of the store.
     pub(super) fn look(&mut self, cx: &mut Context) {
         self.session_store.read = Read::Asked { until: cx.after(DRIVER_TIMEOUT) };
         self.look_at = cx.after(LOOK_INTERVAL);
         cx.outbox.load();
     }
 
-    /// The refresh token was refused: is there another by now?
+    /// Records the refusal of the held token, and looks for another in the store.
     pub(super) fn doubt(&mut self, cx: &mut Context, why: RefusalKind) {
         if let Some(refused) = &self.stored.refresh_token {
             self.session_store.bury(refused.fingerprint());
@@ -247,7 +250,7 @@ impl Identity {
         self.look(cx);
     }
 
-    /// Takes what is kept, if it was asked for.
+    /// Handles the content of the store, if a read was requested.
     pub(crate) fn handle_stored(&mut self, cx: &mut Context, stored: Option<StoredSession>) {
         if self.session_store.asked_until().is_none() {
             return;
@@ -272,7 +275,7 @@ impl Identity {
         }
     }
 
-    /// Compares what is kept with what is held, and holds the better token. True if that is another one.
+    /// Compares the stored with the held session and holds the better token. Returns `true` if that is a different one.
     fn meet(&mut self, cx: &Context, kept: Option<StoredSession>) -> bool {
         if let Some(kept) = kept.filter(|kept| self.is_ours(kept)) {
             self.session_store.generation = self.session_store.generation.max(kept.generation);
@@ -297,7 +300,7 @@ impl Identity {
         self.hold_spare(cx)
     }
 
-    /// Holds what is kept; what was held may still be of use.
+    /// Adopts the stored session, and remembers the token that was held.
     fn hold(&mut self, cx: &Context, kept: StoredSession) {
         let identity_id = self.stored.identity_id.take();
         let publish_denied_at = self.stored.publish_denied_at;
@@ -311,7 +314,7 @@ impl Identity {
         self.begin_with_token(cx);
     }
 
-    /// Turns to the newest of the other tokens, if the one held is dead.
+    /// Adopts the newest of the other tokens if the held one is dead.
     fn hold_spare(&mut self, cx: &Context) -> bool {
         if self.stored.refresh_token.as_ref().is_some_and(|held| !self.session_store.is_dead(held)) {
             return false;

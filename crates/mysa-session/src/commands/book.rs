@@ -13,34 +13,34 @@ mod judge;
 
 pub(crate) use judge::{Acknowledgement, Confirmed, RestWitness};
 
-/// Every command of the account that has no verdict yet, and every transmission that was made for one.
+/// Command book: every undecided command of the account, and every transmission made for one.
 ///
-/// The book is the one owner of what may be written. Other queues hold the serial number of a transmission, never its
-/// bytes: whoever is about to hand bytes to a transport asks the book first, and gets nothing once a command is decided,
-/// overtaken or too late.
+/// The book decides alone what may be written. Other queues hold the serial of a transmission, never its bytes: whoever
+/// is about to hand bytes to a transport asks the book first, and gets nothing once a command is decided, overtaken or
+/// too late.
 #[derive(Debug, Default)]
 pub(crate) struct CommandBook {
-    /// In the order in which they were asked for.
+    /// Commands in the order in which they were requested.
     commands: Vec<OpenCommand>,
     transmissions: Vec<Transmission>,
-    /// When each thermostat was last written to, as far as that still delays another write.
+    /// Time of the last write to each thermostat, kept as long as it may delay another write.
     writes: Vec<(DeviceId, Duration)>,
     last_command: u64,
     last_serial: u64,
-    /// The structured service did not do the last write that it was asked for, or did not say so.
+    /// `true` if the structured service refused the last write, or did not answer.
     structured_failed: bool,
 }
 
-/// A verdict, and what is known to hold because of it.
+/// Verdict of a command, and the settings that it confirms.
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) id: CommandId,
     pub(crate) device: DeviceId,
     pub(crate) verdict: Verdict,
     pub(crate) confirmed: Option<Confirmed>,
-    /// The structured service was tried.
+    /// `true` if the structured service was tried.
     pub(crate) by_structured: bool,
-    /// MQTT had failed it.
+    /// `true` if MQTT had failed the command.
     pub(crate) mqtt_failed: bool,
 }
 
@@ -48,18 +48,19 @@ pub(crate) struct Decision {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StructuredAnswer {
     Accepted,
-    /// Nothing was done: the token was not accepted.
+    /// The token was refused, and nothing was done.
     TokenRefused,
     Refused(u16),
-    /// It may have been done, or not.
+    /// The outcome is unknown.
     Open,
-    /// Nothing of the request was sent.
+    /// Nothing was sent.
     NotSent,
 }
 
-/// Time for which a write is remembered: longer than any distance between writes.
+/// Time for which a write is remembered: longer than any minimum distance between writes.
 const WRITES_KEPT: Duration = Duration::from_secs(3_600);
-/// Pauses between readings of what the structured service reports after a command. A thermostat obeys within seconds.
+/// Pauses between readings of the structured service's reported state after a command. A thermostat obeys within
+/// seconds.
 const STATE_POLL_DELAYS: [Duration; 4] =
     [Duration::from_millis(1_500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
 
@@ -76,12 +77,12 @@ impl CommandBook {
         self.commands.iter().any(|command| command.device == device)
     }
 
-    /// Whether evidence is awaited of any command.
+    /// Returns `true` if any command waits for evidence.
     pub(crate) fn is_observing(&self) -> bool {
         self.commands.iter().any(|command| command.next == NextStep::Observe && command.first_sent.is_some())
     }
 
-    /// The fields of a thermostat that are asked for and not decided.
+    /// Returns the requested and undecided fields of a thermostat.
     pub(crate) fn pending(&self, device: DeviceId) -> Change {
         let of_device = self.commands.iter().filter(|command| command.device == device);
         of_device.fold(Change::default(), |all, command| all.then(command.change))
@@ -92,15 +93,16 @@ impl CommandBook {
         CommandId(self.last_command)
     }
 
-    /// A number no other transmission of this session has; the clock in milliseconds, as the vendor's app has it.
+    /// Returns a serial that no other transmission of this session has: the clock in milliseconds, as in the vendor's
+    /// app, increased on collision.
     pub(crate) fn next_serial(&mut self, time: UnixTime) -> u64 {
         let clock = u64::try_from(time.as_millis()).unwrap_or(0);
         self.last_serial = clock.max(self.last_serial + 1);
         self.last_serial
     }
 
-    /// Takes a new command. It takes over its fields from older ones that were not sent; those that keep none are
-    /// superseded. Those that were sent are not transmitted again.
+    /// Adds a command. It takes over its fields from older commands that were not sent; an older command without
+    /// remaining fields is superseded. Older commands that were sent are not sent again.
     pub(crate) fn add(&mut self, new: OpenCommand, decisions: &mut Vec<Decision>) {
         let (id, device, change) = (new.id, new.device, new.change);
         let mut unqueued = Vec::new();
@@ -109,7 +111,7 @@ impl CommandBook {
                 continue;
             }
             match older.next {
-                // It was sent, and evidence may still come, until the newer one is on the wire.
+                // The older command was sent, and evidence may still arrive until the newer one is sent.
                 NextStep::Observe => older.overtaken = older.overtaken.then(change.within(&older.change)),
                 NextStep::Transmit => older.change = older.change.without(&change),
                 NextStep::Queued(serial) => {
@@ -128,7 +130,7 @@ impl CommandBook {
         self.commands.push(new);
     }
 
-    /// The thermostats with commands that wait for a transmission, the one asked first first.
+    /// Returns the thermostats whose commands wait for a transmission, in the order of their oldest such command.
     pub(crate) fn waiting_devices(&self) -> Vec<DeviceId> {
         let mut devices = Vec::new();
         for command in self.commands.iter().filter(|command| command.next == NextStep::Transmit) {
@@ -145,30 +147,30 @@ impl CommandBook {
             .filter(move |command| command.device == device && command.next == NextStep::Transmit)
     }
 
-    /// All that waits for one thermostat, as one change.
+    /// Returns everything that waits for a thermostat, as one change.
     pub(crate) fn waiting_change(&self, device: DeviceId) -> Change {
         self.waiting(device).fold(Change::default(), |all, command| all.then(command.change))
     }
 
-    /// The oldest that waits for a thermostat, alone.
+    /// Returns the oldest waiting command of a thermostat.
     pub(crate) fn first_waiting(&self, device: DeviceId) -> Option<(CommandId, Change)> {
         self.waiting(device).next().map(|command| (command.id, command.change))
     }
 
-    /// Since when the oldest of them has waited, and until when it can.
+    /// Returns the time since which the oldest waiting command has waited, and the last moment it can be sent.
     pub(crate) fn waiting_since(&self, device: DeviceId) -> Option<(Duration, Duration)> {
         self.waiting(device).next().map(|command| (command.asked.mono, command.deadline.last_send()))
     }
 
-    /// Whether what waits for a thermostat has to go by the structured service: MQTT failed it, or the service has asked
-    /// for a new token.
+    /// Returns `true` if the waiting commands of a thermostat must use the structured service, because MQTT failed one
+    /// or the service refused a token.
     pub(crate) fn needs_structured(&self, device: DeviceId) -> bool {
         self.waiting(device)
             .any(|command| command.mqtt_failed || command.structured == StructuredAttempt::TokenRefused)
     }
 
-    /// Whether a write of the thermostat by the structured service waits for its answer. The next one is not sent
-    /// before: the service could carry them out in either order.
+    /// Returns `true` if a write to the thermostat by the structured service is unanswered. The next one waits for it,
+    /// because the service could apply them in either order.
     pub(crate) fn is_structured_busy(&self, device: DeviceId) -> bool {
         self.transmissions.iter().any(|transmission| {
             transmission.device == device
@@ -177,7 +179,8 @@ impl CommandBook {
         })
     }
 
-    /// When the thermostat may be written to: writes to one keep a distance, and so do those to several.
+    /// Returns the earliest time of a write to the thermostat. Writes to one thermostat keep a minimum distance, and so
+    /// do writes to different ones.
     pub(crate) fn send_at(
         &self,
         device: DeviceId,
@@ -196,8 +199,8 @@ impl CommandBook {
         self.writes.iter().copied().chain(queued).map(after).max().unwrap_or_default()
     }
 
-    /// Prepares a transmission for all that waits for a thermostat, or for `alone` of it. Its bytes are made when the
-    /// transport takes them.
+    /// Queues a transmission for everything that waits for a thermostat, or for the command `alone`. Its bytes are
+    /// encoded when the transport takes it.
     pub(crate) fn queue(
         &mut self,
         serial: u64,
@@ -240,7 +243,7 @@ impl CommandBook {
         self.transmissions.iter_mut().find(|transmission| transmission.serial == serial)
     }
 
-    /// Whether every command of a transmission is undecided, the newest for its fields, and in time.
+    /// Returns `true` if every command of a transmission is undecided, the newest for its fields, and in time.
     fn is_alive(&self, transmission: &Transmission, now: Now) -> bool {
         transmission.commands.iter().all(|id| {
             self.commands.iter().any(|command| {
@@ -251,13 +254,13 @@ impl CommandBook {
         })
     }
 
-    /// The thermostat that a transmission is for.
+    /// Returns the thermostat of a transmission.
     pub(crate) fn device_of(&self, serial: u64) -> Option<DeviceId> {
         self.transmission(serial).map(|transmission| transmission.device)
     }
 
-    /// The payload of a transmission that the transport takes now, for the first time. `None`, and nothing may be sent,
-    /// once anything is against it.
+    /// Returns the payload of a transmission that the transport takes for the first time. `None` if it may not be sent
+    /// any more.
     pub(crate) fn take(
         &mut self,
         serial: u64,
@@ -290,7 +293,7 @@ impl CommandBook {
         }
         self.writes.retain(|(written, at)| *written != device && at.saturating_add(WRITES_KEPT) > now.mono);
         self.writes.push((device, now.mono));
-        // What was sent before for the same fields can no longer be judged.
+        // Older commands for the same fields can no longer be judged once this one is sent.
         let carried = self.transmission(serial).map(|found| found.commands.clone()).unwrap_or_default();
         for command in self.commands.iter_mut() {
             let older =
@@ -306,12 +309,12 @@ impl CommandBook {
         Some((device, payload))
     }
 
-    /// The payload of a transmission that the transport repeats, with the same id. `None`, and it may not be, once a
-    /// command of it is decided, overtaken or too late.
+    /// Returns the payload of a transmission that the transport repeats with the same id. `None` if one of its commands
+    /// is decided, overtaken or too late.
     pub(crate) fn repeat(&self, serial: u64, now: Now) -> Option<(DeviceId, Payload)> {
         let transmission = self.transmission(serial)?;
         let alive = transmission.state == TransmissionState::Sent && self.is_alive(transmission, now);
-        // What goes by another channel from now on is not repeated on this one.
+        // A command that moved to the other channel is not repeated on this one.
         let elsewhere = self
             .commands
             .iter()
@@ -319,7 +322,7 @@ impl CommandBook {
         (alive && !elsewhere).then(|| (transmission.device, transmission.payload.clone()))
     }
 
-    /// The request of a queued transmission by the structured service. `None` once anything is against it.
+    /// Returns the request of a queued transmission by the structured service. `None` if it may not be sent any more.
     pub(crate) fn structured_request(&self, serial: u64, now: Now) -> Option<RestRequest> {
         let transmission = self.transmission(serial)?;
         let Payload::Structured(update) = &transmission.payload else { return None };
@@ -327,7 +330,7 @@ impl CommandBook {
             .then(|| rest::update_state(transmission.device, update).into_request())
     }
 
-    /// Takes a transmission back that the transport has not taken. Its commands wait again.
+    /// Withdraws a transmission that the transport has not taken. Its commands wait again.
     pub(crate) fn unqueue(&mut self, serial: u64) {
         for command in self.commands.iter_mut().filter(|command| command.next == NextStep::Queued(serial)) {
             command.next = NextStep::Transmit;
@@ -337,7 +340,7 @@ impl CommandBook {
         });
     }
 
-    /// The broker has accepted a publish.
+    /// Records that the broker accepted a publish.
     pub(crate) fn accepted_by_broker(&mut self, serial: u64, now: Duration, repeat_after: Duration) {
         let Some(transmission) = self.transmission_mut(serial) else { return };
         transmission.state = TransmissionState::Answered;
@@ -350,8 +353,8 @@ impl CommandBook {
         }
     }
 
-    /// A connection has ended: what was to be sent on it waits again. Returns the transmissions of which the broker had
-    /// acknowledged nothing.
+    /// Handles the end of a connection: queued commands wait again. Returns the sent transmissions that the broker had
+    /// not acknowledged.
     pub(crate) fn connection_ended(&mut self, conn: ConnId) -> Vec<u64> {
         let on_it = |state| {
             move |transmission: &&Transmission| transmission.conn == Some(conn) && transmission.state == state
@@ -368,8 +371,8 @@ impl CommandBook {
         self.transmissions.iter().filter(on_it(TransmissionState::Sent)).map(|one| one.serial).collect()
     }
 
-    /// A publish was followed by the end of its connection, or by nothing although the connection is alive. Its commands
-    /// go by the structured service, once, if they may.
+    /// Handles a publish that was followed by the end of its connection, or by no acknowledgement. Its commands use the
+    /// structured service, once, if they may.
     pub(crate) fn publish_failed(&mut self, serial: u64, has_second_channel: bool) {
         let Some(transmission) = self.transmission_mut(serial) else { return };
         transmission.state = TransmissionState::Answered;
@@ -387,7 +390,7 @@ impl CommandBook {
         }
     }
 
-    /// The structured service has answered, or the request was given up. `first_look` is when its state is first read.
+    /// Handles the answer of the structured service, or its absence.
     pub(crate) fn structured_answered(
         &mut self,
         serial: u64,
@@ -420,24 +423,24 @@ impl CommandBook {
         }
         if let StructuredAnswer::Refused(status) = answer {
             self.decide(decisions, |command| {
-                // Where MQTT was tried before, the thermostat may have it from there.
+                // If MQTT was tried before, the thermostat may have received the command that way.
                 let only_way = ids.contains(&command.id) && !command.mqtt_failed && command.repeats == 0;
                 only_way.then_some((Verdict::Refused(Refused::Service { status }), None))
             });
         }
     }
 
-    /// Whether the structured service failed the last write.
+    /// Returns `true` if the structured service failed the last write.
     pub(crate) const fn structured_failed(&self) -> bool {
         self.structured_failed
     }
 
-    /// Whether a transmission repeats a request whose token was refused.
+    /// Returns `true` if a transmission repeats a request whose token was refused.
     pub(crate) fn is_token_retry(&self, serial: u64) -> bool {
         self.transmission(serial).is_some_and(|transmission| transmission.token_retry)
     }
 
-    /// No answer to a request will come any more.
+    /// Stops waiting for answers to requests, because none will arrive.
     pub(crate) fn requests_dropped(&mut self) {
         for transmission in &mut self.transmissions {
             if transmission.payload.channel() == Channel::Structured {
@@ -446,7 +449,7 @@ impl CommandBook {
         }
     }
 
-    /// Lets commands wait again of which nothing was heard since the broker accepted them, at most `times` each.
+    /// Queues commands again that the broker accepted and no thermostat answered, at most `times` each.
     pub(crate) fn ask_again(&mut self, now: Now, times: u8) {
         for command in self.commands.iter_mut() {
             let Some(at) = command.repeat_at else { continue };
@@ -460,7 +463,7 @@ impl CommandBook {
         }
     }
 
-    /// The thermostats whose reported state is to be read now for a command by the structured service.
+    /// Returns the thermostats whose reported state is to be read now for a command by the structured service.
     pub(crate) fn due_looks(&mut self, now: Duration) -> Vec<DeviceId> {
         let mut devices = Vec::new();
         let Self { commands, transmissions, .. } = self;
@@ -480,8 +483,8 @@ impl CommandBook {
         devices
     }
 
-    /// Removes transmissions that nobody waits for any more, and returns their numbers: they are not to be repeated. A
-    /// request that is not answered yet stays, since the next one of its thermostat waits for it.
+    /// Removes transmissions without undecided commands, and returns their serials, which must not be repeated. An
+    /// unanswered request stays, because the next one of its thermostat waits for it.
     pub(crate) fn retire(&mut self) -> Vec<u64> {
         let Self { commands, transmissions, .. } = self;
         let mut retired = Vec::new();
@@ -498,7 +501,9 @@ impl CommandBook {
         retired
     }
 
-    /// When something has to be done that depends on time alone: a verdict, a repeat, a reading of the state.
+    /// Returns the next time at which a command needs attention for its own sake: for a verdict, a repeat, or a reading
+    /// of the state.
+    ///
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let verdicts = self.commands.iter().map(|command| match command.first_sent {
             Some(_) => command.deadline.mono,

@@ -18,10 +18,11 @@ use crate::outbox::Work;
 use crate::rest::Rest;
 use crate::{CommandChannel, Deadline, Level, Wake};
 
-/// Time a command waits for an MQTT connection before it takes the structured service, at most a third of what it has.
+/// Maximum time a command waits for an MQTT connection before it uses the structured service; at most a third of its
+/// own time.
 const MQTT_PATIENCE: Duration = Duration::from_secs(8);
 
-/// The ways to a thermostat.
+/// Routes to the thermostats, and the state of each channel.
 #[derive(Debug)]
 pub(crate) struct Routes<'a> {
     pub(crate) auth: &'a Identity,
@@ -29,14 +30,14 @@ pub(crate) struct Routes<'a> {
     pub(crate) mqtt: &'a mut ConnectionPool,
     pub(crate) devices: &'a Devices,
     pub(crate) level: Level,
-    /// The structured service failed the last write.
+    /// `true` if the structured service failed the last write.
     pub(crate) structured_failed: bool,
-    /// There is a captured URL and nothing else, so that there is no REST.
+    /// `true` if the session has only a captured URL, and so no REST.
     pub(crate) captured: bool,
 }
 
 impl Routes<'_> {
-    /// Whether a thermostat can be commanded by the structured service beside MQTT.
+    /// Returns `true` if a thermostat can be commanded by the structured service as well as by MQTT.
     pub(crate) fn has_second_channel(&self, cx: &Context, device: DeviceId) -> bool {
         cx.settings.channel == CommandChannel::Auto
             && self.devices.find(device).is_some_and(|device| self.reaches_structured(device))
@@ -46,8 +47,8 @@ impl Routes<'_> {
         !self.captured && device.family().is_some_and(|family| family.is_reached_by(Channel::Structured))
     }
 
-    /// The channel that a command to a thermostat takes now. `waited` is set once it has waited for MQTT in vain, and
-    /// `must` once MQTT has failed it.
+    /// Returns the channel for a command to a thermostat. `waited` is `true` once the command has waited for MQTT in
+    /// vain, and `must` once MQTT has failed it.
     fn channel(&self, cx: &Context, device: &Device, waited: bool, must: bool) -> Result<Channel, Refused> {
         let permission = &self.mqtt.permission;
         let by_mqtt = device.family().is_none_or(|family| family.is_reached_by(Channel::Mqtt));
@@ -59,7 +60,8 @@ impl Routes<'_> {
                 let hopeless = (self.level == Level::RestOnly && !self.mqtt.is_live())
                     || self.mqtt.is_connecting_refused();
                 let missing = self.mqtt.route(device.id()).is_none() && (waited || hopeless);
-                // Where both channels have failed, a doubt about MQTT must not last for ever: only its use can end it.
+                // If both channels have failed, doubt about MQTT must not last for ever, because only its use can end
+                // the doubt.
                 let doubted =
                     permission.is_denied_to_commands() || permission.is_doubtful() && !self.structured_failed;
                 let mqtt = by_mqtt && !must && !missing && !doubted;
@@ -70,7 +72,8 @@ impl Routes<'_> {
         }
     }
 
-    /// The change as the thermostat takes it by a channel, on its own grid; or why it does not take it.
+    /// Returns the change as the thermostat takes it by a channel, rounded to its own steps, or the reason why it does
+    /// not.
     fn payload(
         &self,
         cx: &Context,
@@ -93,7 +96,7 @@ impl Routes<'_> {
         }
     }
 
-    /// Checks a change, and gives it as it would be sent now.
+    /// Validates a change, and returns it as it would be sent now.
     pub(crate) fn check(&self, cx: &Context, device: DeviceId, change: Change) -> Result<Payload, Refused> {
         if cx.settings.read_only {
             return Err(Refused::ReadOnlyByChoice);
@@ -105,7 +108,7 @@ impl Routes<'_> {
 }
 
 impl CommandBook {
-    /// Queues a transmission for what is due, of each thermostat as one write.
+    /// Queues a transmission for every thermostat whose commands are due, as one write each.
     pub(crate) fn dispatch(
         &mut self,
         cx: &mut Context,
@@ -137,7 +140,7 @@ impl CommandBook {
             Ok(channel) => channel,
             Err(refused) => return self.refuse_waiting(id, None, &refused, decisions),
         };
-        // All that waits goes as one, unless together it makes no sense.
+        // Everything that waits is sent as one change, unless the combination is invalid.
         let (payload, alone) = match routes.payload(cx, device, self.waiting_change(id), channel) {
             Ok(payload) => (payload, None),
             Err(_) => match routes.payload(cx, device, own, channel) {
@@ -173,7 +176,7 @@ impl CommandBook {
         }
     }
 
-    /// Whether what waits for a thermostat has waited long enough for MQTT.
+    /// Returns `true` if the commands of a thermostat have waited long enough for MQTT.
     fn has_waited(&self, cx: &Context, device: DeviceId) -> bool {
         self.patience_ends(device).is_some_and(|at| at <= cx.mono())
     }
@@ -183,14 +186,14 @@ impl CommandBook {
         Some(since.saturating_add(MQTT_PATIENCE.min(until.saturating_sub(since) / 3)))
     }
 
-    /// When something has to be done for a command.
+    /// Returns the next time at which a command needs attention.
     pub(crate) fn due(&self, cx: &Context, routes: &Routes<'_>) -> Option<Deadline> {
         let mut due = self.deadline().map(|at| Deadline::new(at, Wake::Command));
         for id in self.waiting_devices() {
             let Some(device) = routes.devices.find(id) else { continue };
             let at = self.send_at(id, cx.settings.write_interval(), cx.settings.device_spacing, cx.mono());
             let must = self.needs_structured(id);
-            // Without a way out there is nothing to be woken for: the end of the wait for it wakes.
+            // Without a route there is nothing to send; the wait ends when the command may use the other channel.
             let ready = match routes.channel(cx, device, self.has_waited(cx, id), must) {
                 Err(_) => Some(Duration::ZERO),
                 Ok(Channel::Structured) => {
@@ -211,16 +214,17 @@ impl CommandBook {
     }
 }
 
-/// A command as it would be sent now.
+/// Command as it would be sent now.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Preview {
-    /// The channel it would take.
+    /// Channel of the command.
     pub channel: Channel,
-    /// The values that would be sent, on the thermostat's own grid.
+    /// Values that would be sent, rounded to the thermostat's own steps.
     pub change: Change,
-    /// The values that the thermostat is known to hold now, in the same fields.
+    /// Values that the thermostat is known to hold now, in the same fields.
     pub before: Change,
-    /// The payload of the publish, or the body of the request, with a number and a time of now.
+    /// Payload of the publish, or body of the request, with an id and a time of now.
+    ///
     pub payload: String,
 }

@@ -1,7 +1,8 @@
-//! The commands of the account: every one that is undecided, where it may be sent, and what became of it.
+//! Commands of the account: every undecided command, its transmissions, and its outcome.
 //!
-//! [`book`] owns them. [`dispatch`] chooses channels and queues transmissions, [`transmit`] makes their bytes when a
-//! transport takes them, and [`verdict`] says how it ended.
+//! [`book`] owns the commands. [`dispatch`] chooses channels and queues transmissions, [`transmit`] encodes them when a
+//! transport takes them, and [`verdict`] defines the outcomes.
+//!
 
 pub(crate) mod book;
 pub(crate) mod dispatch;

@@ -6,42 +6,43 @@ use crate::commands::book::Confirmed;
 use crate::commands::transmission::SentAt;
 use crate::commands::verdict::{CommandId, DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
 
-/// A command with less time left than this is too late to send.
+/// Remaining time below which a command is not sent any more.
 const TOO_LATE: Duration = Duration::from_secs(2);
 
-/// A command without a verdict.
+/// Command without a verdict.
 #[derive(Debug)]
 pub(crate) struct OpenCommand {
     pub(crate) id: CommandId,
     pub(crate) device: DeviceId,
-    /// The fields that are asked for and that no newer command has taken over on the wire.
+    /// Requested fields, without those that a newer command has taken over on the wire.
     pub(crate) change: Change,
     pub(crate) asked: Now,
     pub(crate) deadline: Deadline,
-    /// The thermostat was known to hold all of it when it was asked for.
+    /// `true` if the thermostat was known to hold the whole change when it was requested.
     pub(crate) already_so: bool,
     pub(crate) next: NextStep,
-    /// The fields that newer commands have asked for since it was sent, whatever became of those: they are not
-    /// transmitted for this one again.
+    /// Fields that newer commands have requested since this one was sent, whatever the outcome of those. They are not
+    /// sent for this command again.
     pub(crate) overtaken: Change,
     pub(crate) first_sent: Option<SentAt>,
     pub(crate) reached: Option<DeliveryStage>,
-    /// Times it was asked again with a fresh id.
+    /// Number of times the command was sent again with a new id.
     pub(crate) repeats: u8,
-    /// When it is asked again, unless something is heard of it.
+    /// Time at which the command is sent again, unless the thermostat answers before.
     pub(crate) repeat_at: Option<Duration>,
     pub(crate) structured: StructuredAttempt,
-    /// Its transmission by MQTT was followed by the end of the connection, or by nothing at all.
+    /// `true` if a publish of the command was followed by the end of the connection, or by no acknowledgement.
     pub(crate) mqtt_failed: bool,
 }
 
-/// When a command is too late, by either clock. The monotonic clock may stand still while the host sleeps, and the wall
-/// clock may be set: whichever says so first counts.
+/// Deadline of a command by two clocks. The monotonic clock may stand still while the host sleeps, and the wall clock
+/// may be set; the earlier one applies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     pub(crate) mono: Duration,
     pub(crate) wall: UnixTime,
-    /// Time before the deadline within which nothing is sent any more: nobody would see what came of it.
+    /// Time before the deadline within which nothing is sent any more, because the effect could not be observed in
+    /// time.
     pub(crate) margin: Duration,
 }
 
@@ -62,19 +63,19 @@ impl Deadline {
 /// Next step of a command.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NextStep {
-    /// It waits for a transmission.
+    /// The command waits for a transmission.
     Transmit,
-    /// The transmission of this number waits for the transport.
+    /// The transmission with this serial waits for the transport.
     Queued(u64),
-    /// Evidence.
+    /// The command waits for evidence.
     Observe,
 }
 
-/// Whether the structured service was tried for a command: it is tried once.
+/// Use of the structured service for a command. It is tried once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StructuredAttempt {
     No,
-    /// The service refused the token, so that nothing was done. It is asked once more with a new one.
+    /// The service refused the token, and nothing was done. One more request is made with a new token.
     TokenRefused,
     Made,
 }
@@ -110,7 +111,7 @@ impl OpenCommand {
         }
     }
 
-    /// Lets what is left of it wait for a transmission: what nobody newer has asked for.
+    /// Returns the command to the waiting state, without the fields that newer commands have requested.
     pub(crate) fn transmit_again(&mut self) {
         let left = self.change.without(&self.overtaken);
         if !left.is_empty() {
@@ -143,7 +144,7 @@ impl OpenCommand {
 
     pub(crate) fn given_up(&self, why: Expired, seen: Change, now: Now) -> Verdict {
         if self.structured == StructuredAttempt::TokenRefused && !self.mqtt_failed && self.repeats == 0 {
-            // The one thing that is known of it: the service did not take it.
+            // The only known fact is that the service did not accept the command.
             return Verdict::Refused(Refused::Service { status: 401 });
         }
         match self.reached {
@@ -156,7 +157,8 @@ impl OpenCommand {
     }
 }
 
-/// Whole milliseconds. Saturates.
+/// Converts to whole milliseconds, saturating.
+///
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

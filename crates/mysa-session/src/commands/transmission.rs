@@ -10,37 +10,39 @@ use crate::ConnId;
 use crate::commands::verdict::{CommandId, Evidence};
 use crate::context::Context;
 
-/// A device stamps whole seconds: what is stamped with one was made before its end. And the cloud's time at the sending
-/// is known to a second.
+/// Milliseconds added to a device's time stamp before it is compared with the time of sending. A device stamps whole
+/// seconds, so that the moment lies anywhere within that second, and the cloud's time at sending is known to about one
+/// second.
 const DEVICE_STAMP_MS: i64 = 1_999;
-/// The cloud stamps whole seconds too, often those of the very second of the command, and nothing comes after it; and its
-/// time is known to a second or two.
+/// Milliseconds added to a cloud time stamp before it is compared with the time of sending. The cloud stamps whole
+/// seconds too, often that of the command itself with no later one to follow, and its time is known to one or two
+/// seconds.
 const CLOUD_STAMP_MS: i64 = 2_000;
 
-/// Time within which a connection for a request usually stands.
+/// Time within which the connection for a request is usually established.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(3);
 
-/// One message, or one request, for the commands of one thermostat.
+/// One message, or one request, that carries commands of one thermostat.
 #[derive(Debug)]
 pub(crate) struct Transmission {
-    /// The id on the wire, or the number of the request.
+    /// Id on the wire, or number of the request.
     pub(crate) serial: u64,
     pub(crate) device: DeviceId,
     pub(crate) payload: Payload,
     pub(crate) commands: Vec<CommandId>,
     pub(crate) conn: Option<ConnId>,
     pub(crate) state: TransmissionState,
-    /// It repeats a request whose token was refused.
+    /// `true` if the transmission repeats a request whose token was refused.
     pub(crate) token_retry: bool,
     pub(crate) queued_at: Duration,
-    /// When the structured service is next asked what it reports, and how often it was.
+    /// Time at which the structured service is next asked for the reported state, and the number of times it was.
     pub(crate) look_at: Option<Duration>,
     pub(crate) looks: u8,
 }
 
 impl Transmission {
-    /// When a transmission that is queued is taken to be written. One by the structured service waits for a connection;
-    /// others keep their distance to it for a while, not for as long as a host may hang.
+    /// Returns the time at which a queued transmission is assumed to be written. A request first needs a connection;
+    /// other writes keep their distance to it for a while, but not for as long as a host may hang.
     pub(crate) fn expected_at(&self, now: Duration) -> Duration {
         match self.payload.channel() {
             Channel::Mqtt => self.queued_at,
@@ -56,10 +58,10 @@ pub(crate) enum TransmissionState {
     Answered,
 }
 
-/// A checked change, from which the bytes are made whenever the transport takes them.
+/// Validated change, from which the bytes are encoded when the transport takes them.
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
-    /// With the time and the sender that the message carries: a repeat has the same bytes.
+    /// The time and the sender are part of the message and fixed, so that a repeat has the same bytes.
     Mqtt {
         command: Command,
         time: UnixTime,
@@ -83,7 +85,7 @@ impl Payload {
         }
     }
 
-    /// Appends the MQTT payload, the same bytes each time. Nothing for the other channel.
+    /// Appends the MQTT payload, the same bytes each time. Appends nothing for the other channel.
     pub(crate) fn encode_mqtt(&self, serial: u64, cx: &Context, out: &mut Vec<u8>) {
         if let Self::Mqtt { command, time, app_ref } = self {
             command
@@ -91,7 +93,7 @@ impl Payload {
         }
     }
 
-    /// An example of the bytes, for a caller who wants to look before anything is sent.
+    /// Returns an example of the bytes, for [`Session::preview`](crate::Session::preview).
     pub(crate) fn example(&self, cx: &Context) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self {
@@ -105,13 +107,13 @@ impl Payload {
     }
 }
 
-/// The moment of a first transmission.
+/// Time of a first transmission.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentAt {
     pub(crate) mono: Duration,
-    /// The cloud's time, as far as it is known.
+    /// Estimate of the cloud's time.
     pub(crate) wall: UnixTime,
-    /// The latest that the cloud's time may have been.
+    /// Latest possible time of the cloud.
     pub(crate) latest: UnixTime,
 }
 
@@ -120,9 +122,10 @@ impl SentAt {
         Self { mono: cx.mono(), wall: cx.time(), latest: cx.latest_time() }
     }
 
-    /// Whether something was observed after this. A device may have no clock, but its messages arrive as they are made;
-    /// what the cloud says may be old, so that only a time stamp tells, and it must be later than the sending by any
-    /// reading of the clock.
+    /// Returns `true` if something was observed after this moment. A device may lack a clock, but its messages arrive
+    /// as they are made. Cloud data may be old, so that only a time stamp counts, and it must be later than the sending
+    /// by any reading of the clock.
+    ///
     pub(crate) fn is_before(&self, observed: &Provenance) -> bool {
         if observed.received.mono <= self.mono {
             return false;

@@ -1,4 +1,4 @@
-//! The moment at which a transport takes a command: its bytes are made here, and nowhere before.
+//! Encoding of commands at the moment a transport takes them. Bytes exist nowhere before.
 
 use alloc::vec::Vec;
 
@@ -15,11 +15,11 @@ use crate::mqtt::pool::ConnectionPool;
 use crate::rest::Rest;
 use crate::{ConnId, HttpRequest, Packets};
 
-/// Length that the payload of a command does not exceed in most cases.
+/// Length that the payload of most commands does not exceed, in bytes.
 const PAYLOAD: usize = 320;
 
 impl CommandBook {
-    /// The packet of a command that its connection takes now.
+    /// Returns the packet of a command that its connection takes now. `None` if the command may not be sent.
     pub(crate) fn publish(
         &mut self,
         cx: &Context,
@@ -42,7 +42,7 @@ impl CommandBook {
         Some(connection.publish_command(cx, device, &body, serial, cx.settings.publish_retries))
     }
 
-    /// The packet of a publish that is repeated now, if its command still lives.
+    /// Returns the packet of a publish that is repeated now. `None` if its command may not be sent any more.
     pub(crate) fn republish(
         &mut self,
         cx: &Context,
@@ -58,8 +58,8 @@ impl CommandBook {
         Some(Connection::repeated(device, &body, packet))
     }
 
-    /// The request of a command by the structured service, without its body: [`CommandBook::body`] makes that when the
-    /// connection for it stands.
+    /// Returns the request of a command by the structured service, without its body. [`CommandBook::body`] encodes the
+    /// body once the connection is established.
     pub(crate) fn request(
         &mut self,
         cx: &mut Context,
@@ -75,7 +75,8 @@ impl CommandBook {
         Some(rest.update(cx, &token, &request, serial, self.is_token_retry(serial)))
     }
 
-    /// The body of a command by the structured service, as it is sent now.
+    /// Returns the body of a command by the structured service, as it is sent now.
+    ///
     pub(crate) fn body(
         &mut self,
         cx: &Context,

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use mysa_proto::{Change, Channel, InvalidCommand};
 
-/// Names a command within one session.
+/// Id of a command, unique within one session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CommandId(pub(crate) u64);
 
@@ -14,8 +14,8 @@ impl fmt::Display for CommandId {
     }
 }
 
-/// Error: too many commands are undecided, or too many verdicts are unread. Drain
-/// [`Session::poll_output`](crate::Session::poll_output) first. Nothing was begun.
+/// Error: too many commands are undecided, or too many verdicts are unread. Nothing was queued. Drain
+/// [`Session::poll_output`](crate::Session::poll_output), then try again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "there is nothing to add")]
 pub struct Busy;
@@ -32,52 +32,52 @@ impl core::error::Error for Busy {}
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "who acts on a verdict must have considered each")]
 pub enum Verdict {
-    /// The thermostat holds it: after the sending, one observed state showed every field that was asked for.
+    /// The thermostat holds the change: one state, observed after sending, showed every requested field.
     Confirmed {
-        /// The evidence that completed it.
+        /// Evidence that completed the confirmation.
         by: Evidence,
         /// Time from the request to the evidence.
         after: Duration,
-        /// Whether the command changed anything.
+        /// Effect on the thermostat.
         effect: Effect,
     },
-    /// It was sent, and whether the thermostat holds it is not known.
+    /// The command was sent, and it is unknown whether the thermostat holds the change.
     Unconfirmed {
-        /// The furthest stage it is known to have reached.
+        /// Furthest stage that the command is known to have reached.
         reached: DeliveryStage,
-        /// The settings that the thermostat showed since the sending, in the fields that were asked for.
+        /// Settings that the thermostat has shown since sending, limited to the requested fields.
         seen: Change,
         /// Time from the request to the verdict.
         after: Duration,
     },
-    /// It will not be done: nothing was sent, or the receiver refused it.
+    /// The change will not happen: nothing was sent, or the receiver refused it.
     Refused(Refused),
-    /// A newer command asks for other values of all its fields.
+    /// A newer command requests other values for all fields of this one.
     Superseded {
-        /// The newer one.
+        /// Newer command.
         by: CommandId,
-        /// The furthest stage it is known to have reached; `None` if it was never sent.
+        /// Furthest stage that this command is known to have reached; `None` if it was never sent.
         reached: Option<DeliveryStage>,
     },
-    /// It was never sent.
+    /// The command was never sent.
     Expired(Expired),
 }
 
 impl Verdict {
-    /// Whether the thermostat is known to hold what was asked for.
+    /// `true` if the thermostat is known to hold the requested values.
     #[must_use]
     pub const fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed { .. })
     }
 }
 
-/// Whether a confirmed command changed anything.
+/// Effect of a confirmed command.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "it did or it did not")]
 pub enum Effect {
-    /// The thermostat held something else before, or it was not known what.
+    /// The thermostat held other values before, or its values were unknown.
     Changed,
-    /// The thermostat was known to hold all of it already when the command was asked for.
+    /// The thermostat was known to hold the requested values already when the command was queued.
     AlreadySo,
 }
 
@@ -85,13 +85,13 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Evidence {
-    /// The thermostat's acknowledgement, with the values.
+    /// Acknowledgement by the thermostat, with the values.
     Ack,
-    /// A message of the thermostat, made after the command was sent.
+    /// Message of the thermostat, made after the command was sent.
     Status,
-    /// The state that REST reports, made after the command was sent.
+    /// State in REST, made after the command was sent.
     Rest,
-    /// The `reported` part of the structured state.
+    /// `reported` part of the structured state.
     Reported,
 }
 
@@ -99,29 +99,29 @@ pub enum Evidence {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the three stages between us and the relay")]
 pub enum DeliveryStage {
-    /// Its bytes were handed to the connection.
+    /// The bytes were handed to the connection.
     Wire(Channel),
-    /// The broker, or the REST service, accepted it.
+    /// The broker, or the REST service, accepted the command.
     Service(Channel),
-    /// The thermostat acknowledged it, without showing the values.
+    /// The thermostat acknowledged the command, without showing the values.
     Thermostat,
 }
 
-/// Reason for a refusal, by who refused.
+/// Reason for a refusal, and who refused.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The session: the account has no such thermostat.
+    /// Session: the account has no such thermostat.
     UnknownDevice,
-    /// The session, before sending: the model does not take this change.
+    /// Session: the model does not support this change. Nothing was sent.
     Model(Box<InvalidCommand>),
-    /// The session: the caller chose [`Settings::read_only`](crate::Settings::read_only).
+    /// Session: the caller set [`Settings::read_only`](crate::Settings::read_only).
     ReadOnlyByChoice,
-    /// The session: the broker accepts no commands from this account, and the model has no other channel.
+    /// Session: the broker accepts no commands from this account, and the model has no other channel.
     NotPermitted,
-    /// The thermostat answered that it does not do it.
+    /// Thermostat: its acknowledgement reports failure.
     Device,
-    /// The REST service refused the request.
+    /// REST service: it refused the request.
     Service {
         /// HTTP status.
         status: u16,
@@ -132,23 +132,23 @@ pub enum Refused {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Expired {
-    /// There was no connection, or no turn, before its deadline.
+    /// There was no connection, or no free slot, before its deadline.
     Deadline,
-    /// The caller took it back.
+    /// The caller cancelled it.
     Cancelled,
     /// The session was shut down.
     ShutDown,
 }
 
 impl fmt::Display for Verdict {
-    /// For people: `confirmed by the thermostat after 1.2 s`.
+    /// Text for people, such as `confirmed by the thermostat after 1.2 s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Confirmed { by, after, effect } => {
                 write!(f, "confirmed by {by} after {:.1} s", after.as_secs_f64())?;
                 match effect {
                     Effect::Changed => Ok(()),
-                    Effect::AlreadySo => f.write_str("; it was so already"),
+                    Effect::AlreadySo => f.write_str("; it held these values already"),
                 }
             }
             Self::Unconfirmed { reached, after, .. } => {
@@ -157,7 +157,7 @@ impl fmt::Display for Verdict {
             Self::Refused(refused) => write!(f, "refused: {refused}"),
             Self::Superseded { .. } => f.write_str("superseded by a newer command"),
             Self::Expired(Expired::Deadline) => f.write_str("expired: it could not be sent in time"),
-            Self::Expired(Expired::Cancelled) => f.write_str("expired: it was taken back before it was sent"),
+            Self::Expired(Expired::Cancelled) => f.write_str("expired: it was cancelled before it was sent"),
             Self::Expired(Expired::ShutDown) => f.write_str("expired: the session ended before it was sent"),
         }
     }
@@ -177,9 +177,9 @@ impl fmt::Display for Evidence {
 impl fmt::Display for DeliveryStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Wire(_) => "it was sent, and nothing was heard of it",
-            Self::Service(_) => "the cloud has it, and the thermostat was not seen to apply it",
-            Self::Thermostat => "the thermostat has it, and was not seen to apply it",
+            Self::Wire(_) => "it was sent, and nothing acknowledged it",
+            Self::Service(_) => "the cloud accepted it, and the thermostat did not show the new values",
+            Self::Thermostat => "the thermostat received it, and did not show the new values",
         })
     }
 }
@@ -191,8 +191,8 @@ impl fmt::Display for Refused {
             Self::Model(refusal) => write!(f, "{refusal}"),
             Self::ReadOnlyByChoice => f.write_str("commands are switched off"),
             Self::NotPermitted => f.write_str("this account may not send commands to this thermostat"),
-            Self::Device => f.write_str("the thermostat said no"),
-            Self::Service { status } => write!(f, "the service said no (HTTP {status})"),
+            Self::Device => f.write_str("the thermostat reported a failure"),
+            Self::Service { status } => write!(f, "the service refused the request (HTTP {status})"),
         }
     }
 }

@@ -8,60 +8,61 @@ use crate::devices::{Device, Devices, Moment};
 use crate::now::earlier;
 use crate::{Deadline, Level, Now, Settings, Wake};
 
-/// Source of a thermostat's state, if there is one.
+/// Source of a thermostat's state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "who shows the link must know all of them")]
 pub enum Link {
-    /// MQTT delivers its messages: one came within the time in which one must come.
+    /// MQTT delivers its messages: the latest came within the allowed silence.
     Live,
-    /// REST shows its state, and that is recent. MQTT delivers nothing of it, or nothing yet.
+    /// REST shows a recent state. MQTT delivers nothing, or nothing yet.
     Rest,
-    /// Neither source has had a word of it for longer than it may be silent.
+    /// Both sources have been silent about it for longer than allowed.
     Silent,
-    /// It was heard of within that time, but neither MQTT nor REST is to be had now.
+    /// Its last sign of life is recent enough, but neither MQTT nor REST is available now.
     Unreachable,
-    /// Nothing was ever heard of it.
+    /// There was never a sign of life.
     Unheard,
 }
 
-/// Judgement of the broker by the messages that come and those that do not.
+/// Judgement on the broker's delivery of messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delivery {
-    /// Messages come, or it is too early to expect one.
+    /// Messages arrive, or it is too early to expect one.
     Flows,
-    /// It is time for messages, and none comes. REST has to show whether the thermostats report.
+    /// Messages are due and none arrives. REST has to show whether the thermostats report.
     Doubtful,
-    /// No thermostat is heard for long. Whether they report is for REST to say.
+    /// No thermostat has been heard for long. REST has to show whether they report.
     Silent,
     /// REST shows statuses that MQTT did not deliver.
     Withheld,
 }
 
-/// Silence of a thermostat that reports live, every five seconds, after which a newer status at REST proves that its
-/// messages are not delivered.
+/// Silence after which a newer status in REST proves that messages of a thermostat are not delivered, while it reports
+/// live, every five seconds.
 const PROMPT: Duration = Duration::from_secs(120);
-/// By how much a status at REST must be newer than the last message to be one that was not delivered. The clock of a
-/// thermostat may be ahead by less than this.
+/// Minimum time by which a status in REST must be newer than the last message to count as undelivered. The clock of a
+/// thermostat is assumed to be less than this ahead.
 const NEWER: Duration = Duration::from_secs(90);
-/// Time in which an air conditioner, or a thermostat that does not report live, may prove that the broker delivers, where
-/// one thermostat alone says otherwise. Air conditioners report every seven minutes.
+/// Time that other thermostats have to prove that the broker delivers, if a single thermostat suggests otherwise. Air
+/// conditioners report every seven minutes.
 const SECOND_WITNESS: Duration = Duration::from_secs(480);
 
 impl Device {
-    /// A message was delivered. True if that is news to the link or to the service.
+    /// Records a delivered message. Returns `true` if the link or the service level may change.
     pub(super) fn deliver(&mut self, now: Duration) -> bool {
         self.heard = self.heard.max(Some(Moment::of(now)));
         self.delivered = Some(now);
         self.link != Link::Live
     }
 
-    /// REST shows a status that it made at `at`.
+    /// Records a status in REST that the thermostat made at `at`.
     pub(super) fn poll(&mut self, at: UnixTime, received: Now) {
         self.polled = self.polled.max(Some(Moment::made(at, received)));
     }
 
-    /// Its subscription is granted. Where nothing was delivered before, the wait for a message goes on, less the time
-    /// without a subscription: connections that are cut again and again would otherwise never prove anything.
+    /// Records the grant of its subscription. If nothing was delivered since the previous grant, the wait for a message
+    /// continues, less the time without a subscription: otherwise connections that break again and again would never
+    /// prove anything.
     pub(super) fn grant(&mut self, now: Duration) {
         self.refused = false;
         let lost = self.interrupted.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
@@ -71,24 +72,24 @@ impl Device {
         };
     }
 
-    /// Its subscription is lost with the connection.
+    /// Records the loss of its subscription with the connection.
     pub(crate) fn interrupt(&mut self, now: Duration) {
         if self.granted.is_some() && self.interrupted.is_none() {
             self.interrupted = Some(now);
         }
     }
 
-    /// Since when a message is due.
+    /// Returns the time since which a message is due.
     fn due_since(&self) -> Option<Duration> {
         self.delivered.max(self.granted)
     }
 
-    /// Whether REST shows a status that ought to have been delivered since then.
+    /// Returns `true` if REST shows a status that should have been delivered since then.
     fn is_overtaken(&self, since: Duration) -> bool {
         self.polled.is_some_and(|polled| polled > Moment::of(since.saturating_add(NEWER)))
     }
 
-    /// Silence on MQTT after which it counts if REST shows more.
+    /// Returns the silence on MQTT after which a newer status in REST counts.
     fn patience(&self, settings: &Settings, now: Duration) -> Duration {
         let prompt = self.lease_until > now && self.family() != Some(Family::AirConditioner);
         if prompt { PROMPT.min(settings.stale_after) } else { settings.stale_after_quiet }
@@ -102,7 +103,7 @@ impl Device {
 }
 
 impl Devices {
-    /// Judges delivery over all thermostats whose subscriptions are granted.
+    /// Judges delivery by all thermostats whose subscriptions are granted.
     pub(crate) fn delivery(&self, cx: &Context) -> Delivery {
         let now = cx.mono();
         let mut newest: Option<Duration> = None;
@@ -124,7 +125,7 @@ impl Devices {
                 silent = silent.max(Some(since));
             }
         }
-        // Where others were delivered since, the trouble is with the thermostat.
+        // If messages of other thermostats arrived since, the fault is with this thermostat.
         let alone = |since: &Duration| newest.is_none_or(|newest| newest <= since.saturating_add(NEWER));
         if let Some(since) = proved.filter(alone) {
             let settled = withheld > 1 || waiting == 0 || now.saturating_sub(since) >= SECOND_WITNESS;
@@ -136,7 +137,7 @@ impl Devices {
         if doubted.filter(alone).is_some() { Delivery::Doubtful } else { Delivery::Flows }
     }
 
-    /// When what is delivered has to be judged anew.
+    /// Returns the time at which delivery has to be judged again.
     pub(crate) fn delivery_due(&self, cx: &Context) -> Option<Deadline> {
         let now = cx.mono();
         let mut due = None;
@@ -153,7 +154,8 @@ impl Devices {
         due
     }
 
-    /// Settles how the state of each thermostat comes. `mqtt` is set while a connection is up, or its loss not yet told.
+    /// Updates the link of each thermostat. `mqtt` is `true` while a connection is up, or its loss is not reported yet.
+    ///
     pub(crate) fn update_links(&mut self, cx: &mut Context, level: Level, mqtt: bool) {
         let now = cx.mono();
         for device in self.iter_mut() {

@@ -14,20 +14,20 @@ use crate::context::Context;
 use crate::devices::{Device, Devices, Hardware};
 use crate::{ConfirmBy, Event};
 
-/// Time a thermostat that has just started needs before it takes a request for live reports.
+/// Minimum time after a thermostat's boot before it is asked for live reports.
 const AFTER_BOOT: Duration = Duration::from_secs(3);
 
-/// A message as a connection brought it.
+/// MQTT message as received.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming<'a> {
     pub(crate) topic: &'a [u8],
     pub(crate) payload: &'a [u8],
-    /// The broker kept it for whoever subscribes: it may be of any age.
+    /// `true` for a retained message, which may be of any age.
     pub(crate) retained: bool,
 }
 
 impl Devices {
-    /// Takes a message of a thermostat. True if there is something to be done about it soon.
+    /// Processes a message. Returns `true` if other parts have something to do soon.
     pub(crate) fn take_message(
         &mut self,
         cx: &mut Context,
@@ -40,7 +40,7 @@ impl Devices {
         if kind == TopicKind::In {
             return false;
         }
-        // Of others, such as a wildcard may bring, nothing is wanted.
+        // A wildcard subscription may deliver messages of thermostats that are not in the list.
         let Some(device) = self.find_mut(id) else { return false };
         if cx.settings.raw_messages {
             cx.event(Event::Message { device: id, kind, payload: payload.into() });
@@ -50,7 +50,7 @@ impl Devices {
             return false;
         }
         let woken = device.deliver(cx.mono());
-        // By reference, since a message is large, and so is an observation.
+        // Passed by reference, because messages and observations are large.
         let message = Message::decode(kind, payload);
         let Ok(message) = &message else {
             cx.event(Event::Unreadable { device: id, len: payload.len() });
@@ -66,7 +66,7 @@ impl Devices {
         let family = device.family();
         let mut work = woken;
         if matches!(message.body, Body::Boot(_) | Body::Firmware(_)) && cx.settings.live_reports {
-            // It has forgotten that it was asked to report live.
+            // A restart ends live reporting.
             let jitter = cx.entropy.up_to(AFTER_BOOT);
             device.lease_at = Some(cx.after(AFTER_BOOT + jitter));
             device.lease_until = Duration::ZERO;
@@ -87,7 +87,7 @@ impl Devices {
 }
 
 impl Device {
-    /// Merges what a message says while commands to the thermostat are undecided, and judges them by it.
+    /// Merges a message while commands to the thermostat are undecided, and judges them by it.
     fn take_answer(
         &mut self,
         cx: &Context,
@@ -98,7 +98,7 @@ impl Device {
     ) -> Changes {
         let now = observation.received.mono;
         let changes = self.state.observe(observation);
-        // One that answers no command of ours proves no more than any message.
+        // An acknowledgement of another client's command proves no more than any message.
         if let Body::Ack(ack) = &message.body
             && let Some(serial) = message.envelope.resp_id.and_then(|id| id.as_u64())
         {
@@ -110,8 +110,8 @@ impl Device {
         changes
     }
 
-    /// Learns what the thermostat is from the `type` in its acknowledgement: it is deaf to commands of another type, so
-    /// that it names its own.
+    /// Learns the model from the `type` in an acknowledgement. A thermostat ignores commands of another type, so that
+    /// it names its own.
     #[inline(never)]
     fn learn_from_ack(&mut self, cx: &mut Context, ack: &Ack) {
         let family = match ack.body_type.and_then(BodyType::from_number) {
@@ -124,8 +124,8 @@ impl Device {
         }
     }
 
-    /// Merges a message that the broker had kept: it counts by its own time, and is no sign of life now. Without a time
-    /// it says nothing.
+    /// Merges a retained message. It counts from its own time and is no sign of life now; without a time it is
+    /// discarded.
     fn take_retained(&mut self, cx: &mut Context, kind: TopicKind, payload: &[u8]) {
         let Ok(message) = Message::decode(kind, payload) else { return };
         if !message.is_about(self.id()) {
@@ -150,14 +150,14 @@ impl Device {
         self.notify(cx, changes, false);
     }
 
-    /// The settings that it is known to hold.
+    /// Returns the settings that the thermostat is known to hold.
     pub(crate) fn held(&self) -> Change {
         self.state.settings(|_| true)
     }
 
-    /// Whether it is known to hold all of a change.
+    /// Returns `true` if the thermostat is known to hold every field of a change.
     pub(crate) fn holds(&self, change: &Change) -> bool {
-        // A report that leaves the end of a hold out agrees with several holds, so it says of none that it is in force.
+        // A report that omits the end of a hold agrees with several holds and proves none of them.
         let held = self.held();
         let hold = held.hold.filter(|hold| *hold != Hold::FollowOrUntil);
         change.compare(&Change { hold, ..held }).is_met()
@@ -165,7 +165,7 @@ impl Device {
 }
 
 impl Devices {
-    /// The settings that a thermostat has shown since a command was sent.
+    /// Returns the settings that a thermostat has shown since a command was sent.
     pub(crate) fn seen_since(&self, command: &OpenCommand) -> Change {
         match (self.find(command.device), command.first_sent) {
             (Some(device), Some(sent)) => device.state.settings(|provenance| sent.is_before(provenance)),
@@ -183,7 +183,7 @@ fn contradicts(device: &mut Device, cx: &mut Context) {
 }
 
 impl Device {
-    /// Notes what the application has to be told. One entry waits for it, however much changes.
+    /// Records changes for the application. One queued event stands for all of them.
     pub(crate) fn notify(&mut self, cx: &mut Context, changes: Changes, about: bool) {
         if changes.is_empty() && !about {
             return;
@@ -200,17 +200,17 @@ impl Device {
     }
 }
 
-/// Consequences of a reading of the device list for other parts.
+/// Effects of a device list on other parts.
 #[derive(Debug, Default)]
 pub(crate) struct ListChanges {
-    /// The thermostats that are gone.
+    /// Thermostats that are gone.
     pub(crate) removed: Vec<DeviceId>,
-    /// Some are missing for the first time: the service has sent lists with holes.
+    /// `true` if a thermostat is missing: the service has returned lists with holes.
     pub(crate) is_doubtful: bool,
 }
 
 impl Devices {
-    /// Takes the account's list of thermostats.
+    /// Applies the device list of the account.
     pub(crate) fn take_list(&mut self, cx: &mut Context, list: &DeviceList) -> ListChanges {
         let now = cx.mono();
         let unreadable = |id: DeviceId| {
@@ -219,7 +219,7 @@ impl Devices {
         let mut changes = ListChanges::default();
         for device in self.iter_mut() {
             let missing = !list.devices.contains_key(&device.id()) && !unreadable(device.id());
-            // Only who is missing twice is gone.
+            // A thermostat is removed only when two consecutive lists lack it.
             if missing && device.missing {
                 changes.removed.push(device.id());
             }
@@ -235,7 +235,7 @@ impl Devices {
             }
             if let Some(device) = self.find_mut(*id) {
                 let described = device.describe(record, &mut homes);
-                // A record has no times, so that it says only what nothing better has said.
+                // A record has no time stamps, so that it fills only the gaps that better sources leave.
                 let known = device.state.settings(|known| known.source != Source::RestRecord);
                 let record = record.observation(cx.received());
                 let changes = device.state.observe(&Observation {
@@ -248,7 +248,7 @@ impl Devices {
         changes
     }
 
-    /// Takes the models as they were paired, which stay true when a record is edited.
+    /// Applies the models as they were paired, which remain true when a record is edited.
     pub(crate) fn take_user(&mut self, cx: &mut Context, user: &User) {
         for device in self.iter_mut() {
             let paired = user.paired.get(&device.id()).and_then(|paired| paired.model.as_deref());
@@ -262,7 +262,7 @@ impl Devices {
         }
     }
 
-    /// Takes the states of all thermostats, and judges commands by them.
+    /// Applies the states of all thermostats, and judges commands by them.
     pub(crate) fn take_states(
         &mut self,
         cx: &mut Context,
@@ -280,7 +280,7 @@ impl Devices {
             let mut status_at: Option<UnixTime> = None;
             let mut shown = Change::default();
             for observation in entry.observations(&modes, family, received) {
-                // That it is, or was, connected is the cloud's word and no sign of life.
+                // The connection flag is the cloud's statement and no sign of life.
                 if observation.connected.is_none() {
                     newest = newest.max(observation.usable_at());
                 }
@@ -305,8 +305,8 @@ impl Devices {
         }
     }
 
-    /// Takes what the structured service says of one thermostat, and judges commands by it. Only what is reported is
-    /// evidence; what is desired may sit there unapplied for ever.
+    /// Applies the structured state of one thermostat, and judges commands by it. Only the `reported` part is evidence;
+    /// a `desired` value may stay unapplied for ever.
     pub(crate) fn take_reported(
         &mut self,
         cx: &mut Context,
@@ -320,7 +320,7 @@ impl Devices {
         let mut changes = Changes::default();
         let mut shown = Change::default();
         for observation in state.observations(device.family(), received) {
-            // That it is, or was, connected is the cloud's word and no sign of life.
+            // The connection flag is the cloud's statement and no sign of life.
             if let (Some(at), None) = (observation.usable_at(), observation.connected) {
                 device.hear(at, received);
             }

@@ -10,11 +10,11 @@ use crate::mqtt::subscription::TopicFilter;
 use crate::now::earlier;
 use crate::{Deadline, Settings, Wake};
 
-/// Time over which the requests for live reports of a new connection are spread.
+/// Time over which the requests for live reports on a new connection are spread.
 const SPREAD: Duration = Duration::from_secs(2);
 
 impl Devices {
-    /// A subscription holds, so that live reports would be heard.
+    /// Records a granted subscription, and schedules the request for live reports, which would now be heard.
     pub(crate) fn subscription_granted(&mut self, cx: &mut Context, granted: TopicFilter) {
         for device in self.iter_mut() {
             let covered = match granted {
@@ -30,7 +30,7 @@ impl Devices {
         }
     }
 
-    /// Asks thermostats to report live, as the pace of their connection allows.
+    /// Requests live reports that are due, as the pace of their connection allows.
     pub(crate) fn ask_live_reports(&mut self, cx: &mut Context, mqtt: &mut ConnectionPool) {
         let now = cx.mono();
         if mqtt.permission.is_denied() && mqtt.permission.probe_at().is_none_or(|probe_at| probe_at > now) {
@@ -51,19 +51,21 @@ impl Devices {
             if encode_live_report(device.id(), seconds, cx.time(), &mut payload).is_err() {
                 continue;
             }
-            // A driver that does not keep up is found out by the next step of the connection.
+            // If the driver does not keep up, the next step of the connection notices.
             let _ = connection.publish_live_report(cx, device.id(), &payload);
+            // Jitter spreads the requests of a home, which all started together.
+            //
             let early = cx.entropy.up_to(cx.settings.live_report_renewal / 10);
             device.lease_at = Some(cx.after(cx.settings.live_report_renewal).saturating_sub(early));
             if mqtt.permission.is_denied() {
-                // One is enough to see whether publishing is possible again.
+                // One publish is enough to test whether publishing is possible again.
                 mqtt.permission.probed(cx.after(cx.settings.read_only_probe));
                 return;
             }
         }
     }
 
-    /// When a request for live reports is due that can be sent.
+    /// Returns the time of the next request for live reports that can be sent.
     pub(crate) fn lease_due(&self, mqtt: &ConnectionPool) -> Option<Deadline> {
         let denied = mqtt.permission.is_denied();
         let probe_at = mqtt.permission.probe_at();
@@ -84,7 +86,7 @@ impl Devices {
     }
 }
 
-/// Whether a thermostat is to be asked to report live.
+/// Returns `true` if a thermostat is to be asked for live reports.
 fn leases(settings: &Settings, device: &Device) -> bool {
     settings.live_reports && device.family().is_some_and(|family| family.is_reached_by(Channel::Mqtt))
 }

@@ -21,66 +21,67 @@ use mysa_proto::{
 
 use crate::Now;
 
-/// A thermostat of the account, and all that is known of it.
+/// Thermostat of the account, and everything known about it.
 #[derive(Debug)]
 pub struct Device {
     id: DeviceId,
     name: Option<Box<str>>,
-    /// Shared by all thermostats of the home.
+    /// Home id, shared by all thermostats of the home.
     home: Option<Arc<str>>,
-    /// What it is, by the best witness.
+    /// Model by the best witness.
     model: Model,
-    /// `Model` of its record.
+    /// Model in the thermostat's record.
     record_model: Model,
-    /// What is known of it beside its record.
+    /// Model evidence from other sources than the record.
     hardware: Hardware,
     min_setpoint: Option<Celsius>,
     max_setpoint: Option<Celsius>,
     ac: Option<Box<AcCapabilities>>,
     pub(crate) state: DeviceState,
-    /// When it was last heard of, by whatever source.
+    /// Time of the latest sign of life, from any source.
     pub(crate) heard: Option<Moment>,
-    /// When MQTT last delivered a message of it that is not retained.
+    /// Time at which MQTT last delivered a message of the thermostat that is not retained.
     delivered: Option<Duration>,
-    /// When its subscription was granted, if nothing has been delivered since; or before what was delivered last.
+    /// Time at which its subscription was granted. While nothing is delivered, a new grant does not reset it; the time
+    /// without a subscription is added.
     granted: Option<Duration>,
-    /// When its subscription was lost, until it is granted again.
+    /// Time at which its subscription was lost, until it is granted again.
     interrupted: Option<Duration>,
-    /// When it made the newest status that REST has shown.
+    /// Time of the newest status that REST has shown, by the thermostat's own stamp.
     polled: Option<Moment>,
-    /// The broker refuses the subscription to its statuses.
+    /// `true` if the broker refuses the subscription to its statuses.
     pub(crate) refused: bool,
     link: Link,
-    /// Since when it ought to have been heard of.
+    /// Time since which a sign of life is expected.
     pub(crate) expected: Duration,
     pub(crate) stale: bool,
     pub(crate) contradicts: bool,
-    /// Fields of commands that are not decided.
+    /// Fields of undecided commands.
     pub(crate) pending: Change,
-    /// When it is next to be asked to report live.
+    /// Time of the next request for live reports.
     pub(crate) lease_at: Option<Duration>,
-    /// Until when it reports live.
+    /// Time until which it reports live.
     pub(crate) lease_until: Duration,
-    /// Changes that the application has not been told yet.
+    /// Changes that the application has not fetched yet.
     pub(crate) notice: PendingNotice,
-    /// It was missing from the last list of the account.
+    /// `true` if it was missing from the last device list.
     pub(crate) missing: bool,
 }
 
-/// The model of a thermostat that its record calls otherwise.
+/// Model of a thermostat that is a Lite although its record names another model.
 const LITE: &str = "BB-V2-0-L";
 
-/// What is known of a thermostat beside its record, the better witness last.
+/// Model evidence from other sources than the record, in ascending order of reliability.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Hardware {
     Unknown,
-    /// `DevicesPaired` of the user has this model, or no other than the record.
+    /// `DevicesPaired` of the user names this model, or names none and the record does.
     Paired(Family),
     /// The thermostat acknowledged a command of this family.
     Acknowledges(Family),
 }
 
-/// Changes since the last event.
+/// Changes since the last event about the thermostat.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PendingNotice {
     pub(crate) queued: bool,
@@ -120,7 +121,7 @@ impl Device {
         }
     }
 
-    /// Takes the record of the account. True if anything about the device is different. `homes` are those met so far.
+    /// Applies the record of the device list. Returns `true` if anything changed. `homes` are the home ids seen so far.
     pub(crate) fn describe(&mut self, record: &DeviceRecord, homes: &mut Vec<Arc<str>>) -> bool {
         fn text(text: Option<&str>) -> Option<Box<str>> {
             text.map(Box::from)
@@ -150,43 +151,43 @@ impl Device {
         changed
     }
 
-    /// Its id.
+    /// Device id.
     #[must_use]
     pub const fn id(&self) -> DeviceId {
         self.id
     }
 
-    /// The name its owner gave it.
+    /// Name that the owner gave to the thermostat.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Id of the home it is in.
+    /// Id of the home.
     #[must_use]
     pub fn home(&self) -> Option<&str> {
         self.home.as_deref()
     }
 
-    /// The model. That of the record, unless the thermostat is known to be another: the record of a Lite may call it
-    /// `BB-V2-0`, and a Lite obeys only commands for a Lite. (mysotherm, Mysa_HA.)
+    /// Model of the thermostat. It is that of the record, unless the thermostat is known to be another model: the
+    /// record of a Lite may name `BB-V2-0`, and a Lite obeys only commands for a Lite. (mysotherm, Mysa_HA.)
     #[must_use]
     pub const fn model(&self) -> &Model {
         &self.model
     }
 
-    /// `Model` of the record, which [`Device::model`] may contradict.
+    /// Model of the record, which [`Device::model`] may contradict.
     #[must_use]
     pub const fn record_model(&self) -> &Model {
         &self.record_model
     }
 
-    /// Whether the record may be wrong about it, and nothing better is known.
+    /// Returns `true` if the record may be wrong about the model and no better evidence exists.
     pub(crate) fn may_be_lite(&self) -> bool {
         self.record_model.family() == Some(Family::BaseboardV2) && self.hardware == Hardware::Unknown
     }
 
-    /// Learns what it is from a witness better than the record. True if it is another model than before.
+    /// Records model evidence. Returns `true` if the model changed.
     pub(crate) fn learn_hardware(&mut self, hardware: Hardware) -> bool {
         self.hardware = self.hardware.max(hardware);
         let before = self.model.clone();
@@ -205,51 +206,51 @@ impl Device {
         };
     }
 
-    /// Its family, if the model is known.
+    /// Family of the model, if the model is known.
     #[must_use]
     pub const fn family(&self) -> Option<Family> {
         self.model.family()
     }
 
-    /// Everything it was observed to say, with sources and ages.
+    /// State: every field observed so far, with its source and age.
     #[must_use]
     pub const fn state(&self) -> &DeviceState {
         &self.state
     }
 
-    /// Time since it was last heard of, at a reading of the monotonic clock: since its latest message arrived, or, for
-    /// what REST showed or the broker had retained, since the thermostat made that. It may be longer than the session or
-    /// the host has run. `None` if it was never heard of.
+    /// Time since the latest sign of life, at a reading of the monotonic clock. It counts from the arrival of a
+    /// message, or, for REST states and retained messages, from the time at which the thermostat made them, so that it
+    /// may be longer than the session or the host has run. `None` if there was no sign of life.
     #[must_use]
     pub fn heard_ago(&self, mono: Duration) -> Option<Duration> {
         self.heard.map(|heard| heard.ago(mono))
     }
 
-    /// The source that its state comes from, if it comes at all.
+    /// Source of its state.
     #[must_use]
     pub const fn link(&self) -> Link {
         self.link
     }
 
-    /// Whether nothing was heard of it for longer than it may be silent. What is known of it may no longer hold.
+    /// `true` if there was no sign of life for longer than the allowed silence. The state may be outdated.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         self.stale
     }
 
-    /// The fields somebody has asked for that have no verdict yet.
+    /// Requested fields that have no verdict yet.
     #[must_use]
     pub const fn pending(&self) -> Change {
         self.pending
     }
 
-    /// The signal that it heats although its mode says off.
+    /// Signs that the thermostat heats although its mode is off.
     #[must_use]
     pub fn contradiction(&self) -> Option<Contradiction> {
         self.state.contradiction()
     }
 
-    /// Limits of the commands it takes.
+    /// Limits for commands to the thermostat.
     #[must_use]
     pub fn limits(&self) -> Limits<'_> {
         let tracked: Option<TrackedSensor> = self.state.tracked_sensor().map(|field| field.value);
@@ -263,19 +264,19 @@ impl Device {
         }
     }
 
-    /// A sign of life that it made at `at`, by the clock of the cloud.
+    /// Records a sign of life that the thermostat made at `at`, by the cloud's clock.
     pub(crate) fn hear(&mut self, at: UnixTime, received: Now) {
         self.heard = self.heard.max(Some(Moment::made(at, received)));
     }
 
-    /// When it will be stale.
+    /// Returns the time at which the thermostat becomes stale.
     pub(crate) fn stale_at(&self, limit: Duration) -> Duration {
         self.heard.unwrap_or(Moment::of(self.expected)).after(limit)
     }
 }
 
-/// A time on the monotonic clock, which may be before that clock began: a thermostat may have been silent for longer than
-/// the host has run.
+/// Time on the monotonic clock that may be before the clock's start, because a thermostat may have been silent for
+/// longer than the host has run.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Moment {
     millis: i64,
@@ -286,8 +287,8 @@ impl Moment {
         Self { millis: millis(mono) }
     }
 
-    /// When something was made of which the cloud's clock says that it was at `at`, and which arrived now. What seems to
-    /// come from the future was made now.
+    /// Returns the moment at which something was made, given its cloud time `at` and its arrival. A time in the future
+    /// counts as now.
     pub(crate) fn made(at: UnixTime, received: Now) -> Self {
         let age = received.wall.since(at).unwrap_or_default();
         Self { millis: millis(received.mono).saturating_sub(millis(age)) }
@@ -297,7 +298,7 @@ impl Moment {
         Duration::from_millis(u64::try_from(millis(mono).saturating_sub(self.millis)).unwrap_or(0))
     }
 
-    /// The time `later`, or zero if the clock had not begun by then.
+    /// Returns the time `later` after this moment, or zero if that is before the clock's start.
     fn after(self, later: Duration) -> Duration {
         let at = self.millis.saturating_add(millis(later));
         Duration::from_millis(u64::try_from(at).unwrap_or(0))
@@ -310,15 +311,15 @@ fn millis(time: Duration) -> i64 {
 
 const FEW: usize = 8;
 
-/// The account's thermostats, by id.
+/// Thermostats of the account, sorted by id.
 #[derive(Debug, Default)]
 pub(crate) struct Devices(Vec<Device>);
 
 impl Devices {
-    /// The name of its home or zone.
+    /// Returns the index of a thermostat, or the index to insert it at.
     #[inline]
     fn position(&self, id: DeviceId) -> Result<usize, usize> {
-        // In most homes it is quicker to look at each.
+        // A linear scan is faster in most homes.
         if self.0.len() <= FEW
             && let Some(at) = self.0.iter().position(|device| device.id == id)
         {
@@ -335,10 +336,10 @@ impl Devices {
         self.position(id).ok().and_then(|at| self.0.get_mut(at))
     }
 
-    /// Adds one that is not there yet.
+    /// Adds a thermostat that is not in the list yet.
     pub(crate) fn add(&mut self, device: Device) {
         if let Err(at) = self.position(device.id) {
-            // Lists change seldom, and a device is large.
+            // The list rarely changes, and a device is large.
             self.0.reserve_exact(1);
             self.0.insert(at, device);
         }
@@ -362,7 +363,8 @@ impl Devices {
 }
 
 impl Device {
-    /// Its name, or its id if it has none.
+    /// Name of the thermostat, or its id if it has none.
+    ///
     #[must_use]
     pub fn label(&self) -> String {
         self.name.as_deref().map_or_else(|| alloc::format!("{}", self.id), String::from)

@@ -8,7 +8,7 @@ use crate::now::earlier;
 use crate::{Deadline, Settings, Wake};
 
 impl Devices {
-    /// Marks thermostats that have been silent for too long, and those that are not any more.
+    /// Updates the stale mark of every thermostat.
     pub(crate) fn update_staleness(&mut self, cx: &mut Context) {
         let now = cx.mono();
         for device in self.iter_mut() {
@@ -20,7 +20,7 @@ impl Devices {
         }
     }
 
-    /// When a thermostat becomes stale, or is found not to be.
+    /// Returns the time at which the stale mark of a thermostat changes.
     pub(crate) fn staleness_due(&self, cx: &Context) -> Option<Deadline> {
         let now = cx.mono();
         let mut due = None;
@@ -39,7 +39,9 @@ impl Devices {
     }
 }
 
-/// Time for which a thermostat may be silent. An air conditioner may be for minutes even while it reports live.
+/// Returns the allowed silence of a thermostat. An air conditioner may be silent for minutes even while it reports
+/// live.
+///
 pub(super) fn silence_limit(settings: &Settings, device: &Device, now: Duration) -> Duration {
     if device.lease_until > now && device.family() != Some(Family::AirConditioner) {
         settings.stale_after

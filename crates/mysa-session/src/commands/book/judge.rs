@@ -1,4 +1,4 @@
-//! Evidence: the verdicts that acknowledgements, states and the passing of time lead to.
+//! Verdicts by evidence: acknowledgements, states and the passing of time.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,37 +10,37 @@ use crate::commands::open_command::{NextStep, OpenCommand, StructuredAttempt};
 use crate::commands::transmission::{TransmissionState, evidence};
 use crate::commands::verdict::{CommandId, DeliveryStage, Evidence, Expired, Refused, Verdict};
 
-/// Fields that are confirmed, and when they were first sent.
+/// Confirmed fields, and the time they were first sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Confirmed {
     pub(crate) change: Change,
     pub(crate) since: Now,
-    /// When the device showed it, by its own clock, if it was the device.
+    /// Time at which the device showed the values, by its own clock, if the evidence came from the device.
     pub(crate) at: Option<UnixTime>,
 }
 
-/// Answer of a thermostat to a command.
+/// Acknowledgement of a command by a thermostat.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acknowledgement {
     pub(crate) serial: u64,
     pub(crate) success: Option<bool>,
     pub(crate) at: Option<UnixTime>,
-    /// Whether it is enough to confirm, or a later status is asked for.
+    /// `true` if the acknowledgement can confirm; `false` if a later status is required.
     pub(crate) confirms: bool,
 }
 
-/// Facts of a REST body about a thermostat, beside its state.
+/// Facts about a thermostat in a REST body, besides its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestWitness {
     pub(crate) by: Evidence,
-    /// When the cloud last heard a status of the device, if it says so.
+    /// Time at which the cloud last received a status of the device, if known.
     pub(crate) status_at: Option<UnixTime>,
-    /// The settings that it shows.
+    /// Settings that the body shows.
     pub(crate) shown: Change,
 }
 
 impl CommandBook {
-    /// A thermostat has acknowledged a command, and showed `seen`. True if it answers a transmission of this session.
+    /// Applies an acknowledgement that showed `seen`. Returns `true` if it answers a transmission of this session.
     pub(crate) fn acknowledged(
         &mut self,
         device: DeviceId,
@@ -60,7 +60,7 @@ impl CommandBook {
             if command.first_sent.is_some() {
                 command.reached = Some(DeliveryStage::Thermostat);
             }
-            // It has arrived: no other channel is needed, unless it turns out that it was not obeyed.
+            // The command has arrived, so that no other channel is needed unless it was not obeyed.
             if command.next == NextStep::Transmit && ack.success != Some(false) {
                 command.next = NextStep::Observe;
             }
@@ -79,10 +79,10 @@ impl CommandBook {
         true
     }
 
-    /// Judges the commands of a thermostat by its state after something was observed.
+    /// Judges the commands of a thermostat by its state, after an observation.
     ///
-    /// A command is confirmed when the state shows every field of it, each as observed after the first transmission:
-    /// one state, at one moment. What contradicts later takes back what agreed before, since the state follows it.
+    /// A command is confirmed when one state shows every field of it, each observed after the first transmission. A
+    /// later contradiction cancels earlier agreement, because the state follows it.
     pub(crate) fn judge(
         &mut self,
         device: DeviceId,
@@ -97,12 +97,12 @@ impl CommandBook {
                 return None;
             }
             let sent = command.first_sent?;
-            // A value that was in force before the service took the request proves nothing about the request.
+            // A value that held before the service answered proves nothing about the request.
             if command.already_so && requested.contains(&command.id) {
                 return None;
             }
-            // What an acknowledgement of somebody else's command echoes is no evidence, unless the cloud may have sent that
-            // command for us.
+            // Another client's acknowledgement echoes that client's command and is no evidence, unless the cloud may
+            // have sent that command on behalf of this session.
             let forwarded = command.structured == StructuredAttempt::Made;
             let shown = state.settings(|provenance| {
                 (forwarded || provenance.source != Source::Ack) && sent.is_before(provenance)
@@ -113,9 +113,9 @@ impl CommandBook {
                 let at = newest.at.filter(|_| newest.source.is_device());
                 return Some(command.confirmed(evidence(&newest), at, now));
             }
-            // A value that is in force already gets no new time stamp over REST. That the cloud had a status since the
-            // sending, and shows the value still, says as much; but only of what a status carries. Of a mode or a lock,
-            // the cloud shows what the last acknowledgement said that it received.
+            // A value that already holds gets no new time stamp in REST. A status received since the sending, with the
+            // value still shown, is equivalent evidence, but only for fields that a status contains. For a mode or a
+            // lock, the cloud shows the last acknowledgement that it received.
             let recent = witness.filter(|witness| witness.status_at.is_some_and(|at| at >= sent.latest))?;
             let holds = |shown: &Change| command.change.compare(shown).is_met();
             let in_status = Change { setpoint: None, ..command.change }.is_empty();
@@ -124,7 +124,7 @@ impl CommandBook {
         });
     }
 
-    /// The commands to a thermostat that the structured service was asked for and has not answered.
+    /// Returns the commands of a thermostat whose request the structured service has not answered.
     fn unanswered_requests(&self, device: DeviceId) -> Vec<CommandId> {
         let unanswered = self.transmissions.iter().filter(|transmission| {
             transmission.device == device
@@ -134,7 +134,7 @@ impl CommandBook {
         unanswered.flat_map(|transmission| transmission.commands.iter().copied()).collect()
     }
 
-    /// Decides what has had its time.
+    /// Decides the commands whose time is over.
     pub(crate) fn expire(
         &mut self,
         now: Now,
@@ -143,7 +143,7 @@ impl CommandBook {
     ) {
         self.decide(decisions, |command| {
             let expired = match command.first_sent {
-                // The first moment of a command is no moment too late.
+                // A command is never too late at the moment it is requested, however short its deadline.
                 None => {
                     command.deadline.has_passed(now)
                         || (command.deadline.is_too_late_to_send(now) && now.mono > command.asked.mono)
@@ -159,7 +159,7 @@ impl CommandBook {
         }
     }
 
-    /// Decides the chosen commands at once: what was sent is unconfirmed, what was not is not sent.
+    /// Decides the selected commands at once: unconfirmed if they were sent, otherwise expired.
     pub(crate) fn give_up(
         &mut self,
         chosen: impl Fn(&OpenCommand) -> bool,
@@ -173,7 +173,7 @@ impl CommandBook {
         });
     }
 
-    /// Refuses what waits for a thermostat, or `alone` of it: it cannot be sent at all.
+    /// Refuses what waits for a thermostat, or only the command `alone`, because it cannot be sent at all.
     pub(crate) fn refuse_waiting(
         &mut self,
         device: DeviceId,
@@ -187,7 +187,7 @@ impl CommandBook {
                 && command.first_sent.is_some()
                 && alone.is_none_or(|id| id == command.id)
         }) {
-            // It was sent before; evidence may still come.
+            // The command was sent before, and evidence may still arrive.
             command.next = NextStep::Observe;
         }
         self.decide(decisions, |command| {
