@@ -1,4 +1,4 @@
-//! HTTP requests: routing to a service, and the faults applied to its answer.
+//! HTTP requests: routing to a service, and the faults that apply to its answer.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -204,7 +204,7 @@ fn route(service: Service, request: &HttpRequest<'_>) -> String {
     route
 }
 
-/// Whether a segment of a path names one thing: a device, a home, a user.
+/// Returns `true` if a path segment is an id of a device, a home or a user.
 fn is_id(segment: &str) -> bool {
     segment.len() >= 6 && segment.bytes().any(|byte| byte.is_ascii_digit())
         || segment.contains(['@', '%', '='])

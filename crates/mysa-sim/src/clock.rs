@@ -4,21 +4,21 @@ use core::time::Duration;
 
 use mysa_proto::UnixTime;
 
-/// One reading of both clocks of the cloud. They travel together so that neither can stand in for the other.
+/// One reading of both clocks of the cloud. They are passed together so that neither can replace the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct Now {
     /// Monotonic time since an origin chosen by the caller. All timers use it.
     pub mono: Duration,
-    /// The cloud's civil time, for stamps, signatures and the weather.
+    /// Civil time of the cloud, for timestamps, signatures and the weather.
     pub wall: UnixTime,
 }
 
 impl Now {
-    /// Both clocks at the moment when the monotonic one shows `mono`.
+    /// Returns both clocks at the moment when the monotonic one shows `mono`.
     pub(crate) fn at(self, mono: Duration) -> Self {
-        // Both differences are whole milliseconds, so that the result does not depend on the reading it is computed
-        // from.
+        // Both differences are whole milliseconds, so the result does not depend on the reading from which it is
+        // computed.
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Self { mono, wall: self.wall.plus_millis(millis(mono).saturating_sub(millis(self.mono))) }
     }

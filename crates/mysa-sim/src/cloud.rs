@@ -30,9 +30,9 @@ use crate::truth::Counters;
 
 /// The whole cloud: sign-in, REST, broker, and the thermostats behind it.
 ///
-/// Requests and bytes go in by `handle_*`, each with the cloud's own time; answers come back at once, and what goes out
-/// on WebSocket connections is drained by [`Cloud::poll_output`]. [`Cloud::poll_timeout`] says when to call
-/// [`Cloud::handle_timeout`] next. The same spec, seed and calls give the same bytes on every machine.
+/// Requests and bytes enter by `handle_*`, each with the cloud's own time. HTTP answers are returned at once; outputs
+/// for WebSocket connections are drained by [`Cloud::poll_output`]. [`Cloud::poll_timeout`] returns the time of the
+/// next call of [`Cloud::handle_timeout`]. The same spec, seed and calls give the same bytes on every machine.
 pub struct Cloud {
     pub(crate) names: Names,
     pub(crate) rules: Rules,
@@ -303,7 +303,8 @@ impl Cloud {
         self.broker.poll_output()
     }
 
-    /// When to call [`Cloud::handle_timeout`] next, on the monotonic clock. Already due while output is queued.
+    /// Time of the next call of [`Cloud::handle_timeout`], on the monotonic clock. It is already due while output is
+    /// queued.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.broker.has_output() { Some(self.now.mono) } else { self.next_event() }
@@ -320,8 +321,8 @@ impl Cloud {
         self.after_faults(self.now);
     }
 
-    /// Whether the broker reads what clients send. While this is `false`, a driver should leave the bytes in the
-    /// socket, see [`Fault::StopReading`].
+    /// Returns `true` if the broker reads what clients send. While it is `false`, a driver should leave the bytes in
+    /// the socket, see [`Fault::StopReading`].
     #[must_use]
     pub fn is_reading(&self) -> bool {
         !self.faults.holds(self.now.mono, |fault| *fault == Fault::StopReading)
@@ -361,7 +362,7 @@ impl Cloud {
         }
     }
 
-    /// Whether a fault drops this command because it follows one to another device too soon.
+    /// Returns `true` if a fault drops this command because it follows one to another device too soon.
     fn is_dropped_burst(&mut self, now: Now, index: usize, payload: &[u8]) -> bool {
         let is_command = || {
             let message = serde_json::from_slice::<Value>(payload).ok();

@@ -1,4 +1,4 @@
-//! What a person at the simulator may see and change: rooms, weather, faults, connections and routes.
+//! The simulator as a person sees and controls it: rooms, weather, faults, connections and routes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,7 +44,7 @@ pub struct HomeView {
     pub utc_offset: i64,
     /// Climate.
     pub weather: Weather,
-    /// Outdoor temperature as of the last call, °C.
+    /// Outdoor temperature at the last call, °C.
     pub outdoors: f64,
     /// Its thermostats.
     pub devices: Vec<DeviceId>,
@@ -62,13 +62,13 @@ pub struct DevicePlace {
     pub home: String,
     /// Name for sign-in of its account.
     pub account: String,
-    /// Whether it has left its account.
+    /// `true` if it has left its account.
     pub removed: bool,
-    /// Whether it has Wi-Fi and power.
+    /// `true` if it has Wi-Fi and power.
     pub online: bool,
-    /// Whether the cloud considers it connected. It learns late of a lost device.
+    /// `true` if the cloud considers it connected. The cloud notices a lost device late.
     pub connected: bool,
-    /// Time by the cloud's clock at which it was last heard.
+    /// Time of its last message, by the cloud's clock.
     pub heard_at: UnixTime,
 }
 
@@ -82,7 +82,7 @@ pub struct ConnectionView {
     pub account: String,
     /// Client id, after CONNECT.
     pub client: Option<String>,
-    /// When it was opened, on the monotonic clock.
+    /// Time at which it was opened, on the monotonic clock.
     pub opened: Duration,
     /// Its subscriptions.
     pub filters: Vec<String>,
@@ -90,17 +90,17 @@ pub struct ConnectionView {
     pub in_flight: usize,
 }
 
-/// Why a change by hand is refused.
+/// Reason why a manual change is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidChange {
-    /// There is no thermostat of this id.
+    /// No thermostat has this id.
     UnknownDevice,
-    /// There is no home of this id.
+    /// No home has this id.
     UnknownHome,
-    /// The temperature is no number from -60 to 60 °C.
+    /// The temperature is not a number from -60 to 60 °C.
     Temperature,
-    /// A value of the weather is no number from -60 to 60.
+    /// A value of the weather is not a number from -60 to 60.
     Weather,
     /// The setpoint is out of the thermostat's range, or between two of its steps.
     Setpoint,
@@ -113,10 +113,10 @@ pub enum InvalidChange {
 impl fmt::Display for InvalidChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnknownDevice => "there is no thermostat of this id",
-            Self::UnknownHome => "there is no home of this id",
+            Self::UnknownDevice => "unknown thermostat: no thermostat has this id",
+            Self::UnknownHome => "unknown home: no home has this id",
             Self::Temperature => "expected a temperature from -60 to 60 °C",
-            Self::Weather => "expected numbers from -60 to 60",
+            Self::Weather => "expected weather values from -60 to 60",
             Self::Setpoint => "the setpoint is out of the thermostat's range or between two of its steps",
             Self::Mode => "the thermostat does not have this mode",
             Self::Unresponsive => "the thermostat is locked, restarting or without power",
@@ -141,11 +141,11 @@ fn is_bearable(value: f64) -> bool {
 }
 
 impl Cloud {
-    /// Sets the temperature of the room around a thermostat, °C, as an open window does. The thermostat notices when it
-    /// next reads its sensor. A heated floor keeps its temperature.
+    /// Sets the temperature of the room around a thermostat, °C, as an open window would. The thermostat notices when
+    /// it next reads its sensor. A heated floor keeps its temperature.
     ///
     /// # Errors
-    /// If there is no such thermostat, or the temperature is not from -60 to 60 °C.
+    /// No thermostat has this id, or the temperature is not from -60 to 60 °C.
     pub fn set_room(&mut self, now: Now, device: DeviceId, celsius: f64) -> Result<(), InvalidChange> {
         self.advance(now);
         let now = self.now;
@@ -160,10 +160,10 @@ impl Cloud {
         Ok(())
     }
 
-    /// Changes the climate of a home. Rooms follow from now on; what is past does not change.
+    /// Changes the climate of a home from now on. The past does not change.
     ///
     /// # Errors
-    /// If there is no such home, or a value is not from -60 to 60.
+    /// No home has this id, or a value is not from -60 to 60.
     pub fn set_weather(&mut self, now: Now, home: &str, weather: Weather) -> Result<(), InvalidChange> {
         self.advance(now);
         let now = self.now;
@@ -181,10 +181,10 @@ impl Cloud {
         Ok(())
     }
 
-    /// Changes the setpoint, the mode, or both, as a person at the thermostat does.
+    /// Changes the setpoint, the mode, or both, as a person at the thermostat would.
     ///
     /// # Errors
-    /// If there is no such thermostat, it does not have the setpoint or mode, or its buttons have no effect.
+    /// No thermostat has this id, it does not have the setpoint or mode, or its buttons have no effect.
     pub fn turn(
         &mut self,
         now: Now,
@@ -206,10 +206,10 @@ impl Cloud {
         if self.press(now, device, setpoint, mode) { Ok(()) } else { Err(InvalidChange::Unresponsive) }
     }
 
-    /// Presses a button of a thermostat once: the setpoint moves by one step. At the end of its range it stays.
+    /// Presses a button of a thermostat once: the setpoint moves by one step, and stays at the end of its range.
     ///
     /// # Errors
-    /// If there is no such thermostat, or its buttons have no effect.
+    /// No thermostat has this id, or its buttons have no effect.
     pub fn press_button(&mut self, now: Now, device: DeviceId, button: Button) -> Result<(), InvalidChange> {
         self.advance(now);
         let thermostat = &self.devices[self.index(device)?].thermostat;
@@ -238,7 +238,7 @@ impl Cloud {
         id
     }
 
-    /// Ends a fault, or removes a planned one. Returns `false` if there is none of this id.
+    /// Ends a fault, or removes a planned one. Returns `false` if no fault has this id.
     pub fn end_fault(&mut self, now: Now, id: FaultId) -> bool {
         self.advance(now);
         let found = self.faults.remove(id);

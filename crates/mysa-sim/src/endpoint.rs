@@ -15,7 +15,7 @@ pub enum Endpoint {
     Any,
     /// The user pool.
     UserPool,
-    /// The first step of signing in with a password.
+    /// The first step of a sign-in with a password.
     SignIn,
     /// An answer to a challenge, including the password's proof.
     Respond,
@@ -57,7 +57,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Whether it is a service of AWS, with AWS's error format.
+    /// Returns `true` for services of AWS, which have AWS's error format.
     pub(crate) const fn is_aws(self) -> bool {
         matches!(self, Self::UserPool | Self::IdentityPool | Self::Broker | Self::Things)
     }

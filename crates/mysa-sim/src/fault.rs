@@ -48,7 +48,7 @@ pub struct Window {
     pub times: Option<u32>,
     /// The fault.
     pub fault: Fault,
-    /// Its name, if it was given by name, see [`NamedFault`](crate::NamedFault).
+    /// Name of the fault, if it was given by name, see [`NamedFault`](crate::NamedFault).
     pub name: Option<&'static str>,
 }
 
@@ -57,13 +57,13 @@ pub struct Window {
 pub struct FaultId(u64);
 
 impl FaultId {
-    /// The id with this number.
+    /// Returns the id with this number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// Number of the id.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -112,14 +112,14 @@ pub enum Fault {
     CloseAfterConnect {
         /// Time after the CONNACK.
         after: Duration,
-        /// How the connection is closed.
+        /// Way in which the connection is closed.
         closing: Closing,
     },
     /// A connection that sends more than `packets` within its first second is closed.
     CloseOnBurst {
         /// Packets allowed, CONNECT included.
         packets: u32,
-        /// How the connection is closed.
+        /// Way in which the connection is closed.
         closing: Closing,
     },
     /// The first PUBLISH of a client closes its connection; the message is not passed on.
@@ -128,7 +128,7 @@ pub enum Fault {
     CloseOnSubscribe {
         /// End of the topic filter; empty for every one.
         suffix: String,
-        /// How the connection is closed.
+        /// Way in which the connection is closed.
         closing: Closing,
     },
     /// Publishes of clients are dropped without a PUBACK.
@@ -186,31 +186,31 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum DeviceFault {
-    /// It has no Wi-Fi and continues to heat.
+    /// The thermostat has no Wi-Fi and continues to heat.
     Offline,
-    /// It has no power. It boots when power returns.
+    /// The thermostat has no power. It boots when power returns.
     Powerless,
-    /// It ignores commands.
+    /// The thermostat ignores commands.
     IgnoreCommands,
-    /// It ignores requests for live reporting.
+    /// The thermostat ignores requests for live reporting.
     IgnoreLive,
-    /// It applies commands, but its acknowledgements are lost.
+    /// The thermostat applies commands, but its acknowledgements are lost.
     DropAcks,
-    /// Its statuses are lost.
+    /// Statuses of the thermostat are lost.
     DropStatuses,
-    /// It acknowledges commands and does not apply them.
+    /// The thermostat acknowledges commands but does not apply them.
     AckWithoutApplying,
-    /// It acknowledges commands with `success` 0.
+    /// The thermostat acknowledges commands with `success` 0.
     Refuse,
-    /// Its acknowledgements are delayed by this time.
+    /// Acknowledgements are delayed by this time.
     DelayAcks(Duration),
-    /// Messages to it and its acknowledgements may arrive out of order.
+    /// Messages to the thermostat and its acknowledgements may arrive out of order.
     Reorder,
-    /// Its clock is wrong by this many seconds.
+    /// The clock of the thermostat is wrong by this many seconds.
     ClockShift(i64),
-    /// Its statuses are truncated after `"body":`.
+    /// Statuses are truncated after `"body":`.
     Truncate,
-    /// Each of its statuses is replaced by this text.
+    /// Each status is replaced by this text.
     Replace(String),
 }
 
@@ -241,7 +241,7 @@ pub enum HttpFault {
     Cached(Duration),
 }
 
-/// How a connection is closed, as seen by the client.
+/// Way in which a connection is closed, as seen by the client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a network that misses one must not compile")]
 pub enum Closing {
@@ -282,7 +282,7 @@ pub enum Incident {
 }
 
 impl Incident {
-    /// A few words for people, without its secrets.
+    /// Short description for people, without secrets.
     pub(crate) fn summary(&self) -> String {
         match self {
             Self::CloseAll(_) => "all connections are closed".into(),
@@ -302,7 +302,7 @@ impl Incident {
         }
     }
 
-    /// The thermostat that it happens to, if it is one.
+    /// Thermostat that is affected, if the incident affects a single one.
     #[must_use]
     pub const fn device(&self) -> Option<DeviceId> {
         match self {
@@ -371,7 +371,7 @@ impl Faults {
         id
     }
 
-    /// Plans an incident; it happens after those that were planned before for the same time.
+    /// Plans an incident. It happens after those planned earlier for the same time.
     pub(crate) fn plan(&mut self, at: Duration, incident: Incident) -> FaultId {
         let id = self.next_id();
         let place = self.events.partition_point(|planned| planned.at > at);
@@ -379,7 +379,7 @@ impl Faults {
         id
     }
 
-    /// Removes a fault or a planned incident. Returns `false` if there is none of this id.
+    /// Removes a fault or a planned incident. Returns `false` if nothing has this id.
     pub(crate) fn remove(&mut self, id: FaultId) -> bool {
         let before = self.windows.len() + self.events.len();
         self.windows.retain(|active| active.id != id);
@@ -452,7 +452,7 @@ impl Faults {
         self.strike(at, |candidate| (candidate == fault).then_some(())).is_some()
     }
 
-    /// Whether `fault` is active. Does not count it.
+    /// Returns `true` if `fault` is active. Does not count it.
     pub(crate) fn holds(&self, at: Duration, matches: impl Fn(&Fault) -> bool) -> bool {
         let age = self.since_birth(at);
         self.windows().any(|window| window.covers(age) && matches(&window.fault))

@@ -23,20 +23,20 @@ pub struct HttpRequest<'a> {
     pub path: &'a str,
     /// Query, still encoded, without the question mark; empty if there is none.
     pub query: &'a str,
-    /// Names, in any case, and values.
+    /// Names in any case, and values.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
 }
 
 impl<'a> HttpRequest<'a> {
-    /// The first header of this name, in any case.
+    /// Returns the first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         header(self.headers, name)
     }
 
-    /// The value of a query parameter, percent-decoded.
+    /// Returns the value of a query parameter, percent-decoded.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         self.query
             .split('&')
@@ -75,16 +75,16 @@ pub enum HttpAnswer {
 pub struct HttpReply {
     /// Status code.
     pub status: u16,
-    /// Names, in lower case, and values. Always includes `date` and `content-type`, never `content-length`.
+    /// Names in lower case, and values. Always includes `date` and `content-type`, never `content-length`.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Delay before it is sent.
+    /// Delay before the answer is sent.
     pub delay: Duration,
 }
 
 impl HttpReply {
-    /// The first header of this name, in lower case.
+    /// Returns the first header of this name, in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
@@ -142,7 +142,7 @@ pub(crate) struct Reply {
     content_type: &'static str,
     extra: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    /// Time of the answer, if it is not now.
+    /// Time of the answer, if it is different from now.
     made_at: Option<UnixTime>,
 }
 

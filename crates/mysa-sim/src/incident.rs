@@ -110,7 +110,7 @@ impl Cloud {
         self.forwarded += 1;
         let secs = now.wall.as_secs();
         let (source, request) = match origin {
-            // The schedule service numbers its messages by seconds; two in one second would share an id.
+            // The schedule service numbers its messages by seconds, so two in one second would share an id.
             Origin::Schedule => (json!({ "type": 302, "ref": "" }), secs + self.forwarded),
             _ => {
                 let user = &self.pool.accounts[device.account].user_id;
@@ -126,7 +126,7 @@ impl Cloud {
     }
 }
 
-/// A command with a setpoint and a mode. The thermostat itself refuses what it does not support.
+/// A command with a setpoint and a mode. The thermostat itself refuses values that it does not support.
 fn wanted(degrees: Option<f64>, mode: Option<Mode>) -> ParsedCommand {
     let setpoint = degrees.and_then(Celsius::from_degrees).map(Celsius::as_hundredths);
     ParsedCommand { setpoint, mode, ..ParsedCommand::default() }

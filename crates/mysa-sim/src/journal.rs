@@ -1,4 +1,4 @@
-//! The journal: what happens in the cloud, for people and test programs to follow.
+//! Journal of the events in the cloud, for people and test programs to follow.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -10,17 +10,17 @@ use crate::device::command_record::CommandRecord;
 use crate::fault::{Closing, FaultId};
 use crate::{Cloud, Now};
 
-/// Something that happened in the cloud.
+/// An event in the cloud.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// When it happened, by the cloud's clocks.
+    /// Time of the event, by the cloud's clocks.
     pub at: Now,
-    /// What happened.
+    /// Kind and details of the event.
     pub kind: EventKind,
 }
 
-/// What happened in the cloud. Tokens, passwords and queries are left out.
+/// Kind and details of an event. Tokens, passwords and queries are left out.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -56,14 +56,14 @@ pub enum EventKind {
     Closed {
         /// Number of the connection.
         conn: u64,
-        /// How the broker closed it; `None` if the client or the network did.
+        /// Way in which the broker closed it; `None` if the client or the network closed it.
         by_broker: Option<Closing>,
     },
     /// A client subscribed.
     Subscribed {
         /// Number of the connection.
         conn: u64,
-        /// Each filter, and whether it was granted.
+        /// Each filter, and `true` if it was granted.
         filters: Vec<(String, bool)>,
     },
     /// A client published a message.
@@ -74,7 +74,8 @@ pub enum EventKind {
         topic: String,
         /// Payload, at most 1024 bytes of it.
         payload: Vec<u8>,
-        /// Whether the broker accepted it; a fault may have lost it, or the policy denied it.
+        /// `true` if the broker accepted it. It may be `false` because a fault lost the message or the policy denied
+        /// it.
         accepted: bool,
     },
     /// A message reached subscribers.
@@ -105,16 +106,16 @@ pub enum EventKind {
     },
     /// An incident happened.
     Incident {
-        /// What it is, such as `reboot` or `press 16 °C`.
+        /// Description, such as `reboot` or `press 16 °C`.
         what: String,
-        /// The thermostat that it happened to, if it is one.
+        /// Thermostat that is affected, if the incident affects a single one.
         device: Option<DeviceId>,
     },
     /// The temperature of a room was set.
     RoomSet {
-        /// Its thermostat.
+        /// Thermostat in the room.
         device: DeviceId,
-        /// The temperature, °C.
+        /// Temperature, °C.
         celsius: f64,
     },
     /// The weather of a home was changed.
@@ -140,7 +141,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Adds an event, which is made only while events are recorded.
+    /// Adds an event. `kind` is called only while events are recorded.
     pub(crate) fn add(&mut self, at: Now, kind: impl FnOnce() -> EventKind) {
         if !self.is_on {
             return;
@@ -168,7 +169,7 @@ pub(crate) fn short_path(path: &str) -> String {
 }
 
 impl Cloud {
-    /// Starts or stops the recording of events. It is off at first. What was recorded remains to be polled.
+    /// Starts or stops the recording of events. It is off at first. Events already recorded can still be polled.
     ///
     /// A caller that turns it on should call [`Cloud::poll_event`] after every call: at most 4096 events wait, and
     /// older ones are dropped.
@@ -184,7 +185,7 @@ impl Cloud {
         self.journal.events.pop_front()
     }
 
-    /// Number of events that were dropped because nobody polled them.
+    /// Number of events that were dropped because they were not polled in time.
     #[must_use]
     pub const fn dropped_events(&self) -> u64 {
         self.journal.dropped

@@ -1,8 +1,8 @@
 //! The Mysa cloud as one state machine: user pool, identity pool, REST service, IoT broker, and thermostats in
-//! simulated rooms. No I/O, no clock, no randomness but the seed.
+//! simulated rooms. No I/O, no clock, and no randomness except the seed.
 //!
-//! It is a test bench for clients of that cloud: pair it with a client in memory under virtual time, or put a TLS
-//! listener in front of it. All faults are data, see [`FaultPlan`].
+//! The crate is a test bench for clients of that cloud: pair it with a client in memory under virtual time, or put a
+//! TLS listener in front of it. All faults are data, see [`FaultPlan`].
 //!
 //! ```
 //! use core::time::Duration;
@@ -26,9 +26,9 @@
 //! # Ok::<(), &str>(())
 //! ```
 //!
-//! Behaviour that was observed follows the observations; the rest follows AWS's documentation. Where the real cloud's
-//! behaviour is in doubt, [`Rules`] makes it a setting. The crate shares no decision with the client it tests: it has
-//! its own tables of modes and models, its own writers and its own control loop.
+//! Observed behaviour follows the observations; all other behaviour follows AWS's documentation. Where the behaviour of
+//! the real cloud is in doubt, [`Rules`] makes it a setting. The crate shares no decision with the client under test:
+//! it has its own tables of modes and models, its own writers and its own control loop.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Floating-point functions that `core` lacks. They give the same bits on every machine.
+//! Floating-point functions that `core` lacks. Their results have the same bits on every machine.
 
 /// e to the power of `-x`, for `x` of 0 or more.
 pub(crate) fn decay(x: f64) -> f64 {

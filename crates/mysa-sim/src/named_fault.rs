@@ -1,4 +1,4 @@
-//! The faults of the simulated cloud by name.
+//! Names for the faults of the simulated cloud.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -24,11 +24,11 @@ pub struct NamedFault {
 
 #[derive(Debug)]
 enum Kind {
-    /// Lasts from its time on.
+    /// A fault that lasts from its time on.
     Lasting(fn() -> Fault),
-    /// Happens once, at its time.
+    /// Incidents that happen once, at their time.
     Once(fn(&Affected) -> Vec<Incident>),
-    /// Lasts from the start of the cloud to its end.
+    /// A rule in force from the start of the cloud to its end.
     Rule(fn(&mut Rules)),
 }
 
@@ -39,23 +39,23 @@ struct Affected {
     devices: Vec<DeviceId>,
 }
 
-/// Why a fault cannot be started.
+/// Reason why a fault cannot be started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidFault {
-    /// There is no fault of this name.
+    /// No fault has this name.
     UnknownName,
-    /// There is no thermostat of this id.
+    /// No thermostat has this id.
     UnknownDevice,
     /// A time is not a number of seconds.
     Time,
     /// The end is not after the start.
     End,
-    /// It happens once and has no end.
+    /// The fault happens once and has no end.
     HappensOnce,
-    /// It lasts as long as the cloud and has no times.
+    /// The fault lasts as long as the cloud and has no times.
     LastsForever,
-    /// It does not affect single thermostats.
+    /// The fault does not affect single thermostats.
     NotOfDevices,
     /// The cloud has as many faults as it can hold.
     TooMany,
@@ -68,9 +68,9 @@ impl fmt::Display for InvalidFault {
             Self::UnknownDevice => "there is no thermostat of this id",
             Self::Time => "expected times in seconds, as in cut@60 or offline@60-120",
             Self::End => "expected an end after the start",
-            Self::HappensOnce => "it happens once; expected one time, as in cut@60",
-            Self::LastsForever => "it lasts from the start of the cloud to its end; expected no time",
-            Self::NotOfDevices => "it does not affect single thermostats; expected no device",
+            Self::HappensOnce => "the fault happens once; expected one time, as in cut@60",
+            Self::LastsForever => "the fault lasts from the start of the cloud to its end; expected no time",
+            Self::NotOfDevices => "the fault does not affect single thermostats; expected no device",
             Self::TooMany => "too many faults; end some first",
         })
     }
@@ -142,7 +142,7 @@ const ALL: &[NamedFault] = &[
     lasting("write-503", "writes to the structured service are answered with 503", || {
         of_writes(HttpFault::Status(503))
     }),
-    lasting("write-hang", "writes to the structured service are never answered, nor carried out", || {
+    lasting("write-hang", "writes to the structured service are neither answered nor carried out", || {
         of_writes(HttpFault::Hang)
     }),
     lasting(
@@ -152,7 +152,7 @@ const ALL: &[NamedFault] = &[
     ),
     lasting(
         "write-lost-answer",
-        "writes to the structured service are carried out and never answered",
+        "writes to the structured service are carried out but never answered",
         || after_writes(HttpFault::Hang),
     ),
     lasting(
@@ -165,7 +165,7 @@ const ALL: &[NamedFault] = &[
         "writes to the structured service are carried out and answered with 503",
         || after_writes(HttpFault::Status(503)),
     ),
-    lasting("desired-only", "writes to the structured service are accepted and reach no thermostat", || {
+    lasting("desired-only", "writes to the structured service are accepted but reach no thermostat", || {
         Fault::DesiredOnly
     }),
     lasting("legacy-host-gone", "the older REST host answers 410", || {
@@ -200,34 +200,34 @@ const ALL: &[NamedFault] = &[
     lasting("upgrade-page", "WebSocket upgrades are answered with a proxy's page", || {
         Fault::UpgradePage(200)
     }),
-    lasting("broker-unavailable", "the broker answers CONNECT with 3, server unavailable", || {
+    lasting("broker-unavailable", "the broker answers CONNECT with code 3, server unavailable", || {
         Fault::RefuseConnect(3)
     }),
     lasting("slow-handshake", "TLS handshakes take eight seconds", || {
         Fault::SlowHandshake(Duration::from_secs(8))
     }),
     lasting("hang-upgrade", "WebSocket upgrades are never answered", || Fault::HangUpgrade),
-    lasting("refuse-connect", "the broker answers CONNECT with 5, not authorized", || {
+    lasting("refuse-connect", "the broker answers CONNECT with code 5, not authorized", || {
         Fault::RefuseConnect(5)
     }),
     lasting("close-on-connect", "the broker ends a connection at its CONNECT, without a CONNACK", || {
         Fault::CloseOnConnect(Closing::Cut)
     }),
     lasting("ignore-connect", "the broker never answers a CONNECT", || Fault::IgnoreConnect),
-    lasting("deny-publish", "the policy denies every publish, as that of the newer apps", || {
+    lasting("deny-publish", "the policy denies every publish, like that of the newer apps", || {
         Fault::DenyPublish
     }),
     lasting("close-on-publish", "a client's first publish closes its connection", || {
         Fault::CloseOnPublish(Closing::Cut)
     }),
-    lasting("eat-publishes", "what clients publish vanishes", || Fault::EatPublishes),
-    lasting("eat-pubacks", "publishes arrive, their PUBACK does not", || Fault::EatPubacks),
-    lasting("eat-subacks", "subscriptions hold, their SUBACK does not arrive", || Fault::EatSubacks),
+    lasting("eat-publishes", "publishes of clients are lost", || Fault::EatPublishes),
+    lasting("eat-pubacks", "publishes arrive, but PUBACK is not sent", || Fault::EatPubacks),
+    lasting("eat-subacks", "subscriptions take effect, but SUBACK is not sent", || Fault::EatSubacks),
     lasting("grant-first", "only the first filter of each SUBSCRIBE is granted", || Fault::GrantFirst(1)),
     lasting("deliver-nothing", "subscriptions are granted, but no message is delivered", || {
         Fault::DeliverNothing(None)
     }),
-    lasting("retained-status", "each subscription is followed by a retained status of yesterday", || {
+    lasting("retained-status", "each subscription is followed by a retained status from yesterday", || {
         Fault::Retained(Some(Duration::from_secs(DAY.unsigned_abs())))
     }),
     lasting(
@@ -240,12 +240,12 @@ const ALL: &[NamedFault] = &[
         "commands within 4 s of one to another thermostat are acknowledged and dropped",
         || Fault::DropBursts(Duration::from_secs(4)),
     ),
-    lasting("stop-reading", "the broker reads nothing that clients send", || Fault::StopReading),
+    lasting("stop-reading", "the broker stops reading from clients", || Fault::StopReading),
     lasting("eat-pings", "pings are not answered", || Fault::EatPings),
-    lasting("blackhole", "nothing the broker sends arrives", || Fault::BlackholeOut),
-    lasting("blackhole-in", "nothing that clients send arrives", || Fault::BlackholeIn),
-    lasting("raise-qos", "messages to clients that ask for QoS 1 have QoS 1", || Fault::RaiseQos),
-    lasting("duplicate", "every message comes twice", || Fault::Duplicate),
+    lasting("blackhole", "bytes from the broker are lost", || Fault::BlackholeOut),
+    lasting("blackhole-in", "bytes from clients are lost", || Fault::BlackholeIn),
+    lasting("raise-qos", "messages to clients that ask for QoS 1 are sent with QoS 1", || Fault::RaiseQos),
+    lasting("duplicate", "every message is sent twice", || Fault::Duplicate),
     lasting("offline", "the thermostats have no Wi-Fi", || Fault::Device(None, DeviceFault::Offline)),
     lasting("powerless", "the thermostats have no power", || Fault::Device(None, DeviceFault::Powerless)),
     lasting("ignore-commands", "the thermostats ignore commands", || {
@@ -272,7 +272,9 @@ const ALL: &[NamedFault] = &[
     lasting("ack-without-applying", "the thermostats acknowledge commands without applying them", || {
         Fault::Device(None, DeviceFault::AckWithoutApplying)
     }),
-    lasting("truncate", "statuses are cut short", || Fault::Device(None, DeviceFault::Truncate)),
+    lasting("truncate", "the thermostats' statuses are truncated", || {
+        Fault::Device(None, DeviceFault::Truncate)
+    }),
     lasting("clock-shift", "the thermostats' clocks are an hour ahead", || {
         Fault::Device(None, DeviceFault::ClockShift(3_600))
     }),
@@ -285,7 +287,7 @@ const ALL: &[NamedFault] = &[
     once("revoke", "all tokens of all accounts become invalid", |affected| {
         affected.emails.iter().cloned().map(Incident::RevokeTokens).collect()
     }),
-    once("reboot", "every thermostat starts anew", |affected| of_each_device(affected, Incident::Reboot)),
+    once("reboot", "every thermostat restarts", |affected| of_each_device(affected, Incident::Reboot)),
     once("press", "a person sets every thermostat to 16 degrees", |affected| {
         of_each_device(affected, |id| Incident::Press(id, 16.0))
     }),
@@ -306,37 +308,37 @@ const ALL: &[NamedFault] = &[
 ];
 
 impl NamedFault {
-    /// All faults that have a name.
+    /// All faults with a name.
     #[must_use]
     pub const fn all() -> &'static [Self] {
         ALL
     }
 
-    /// The fault of this name.
+    /// Returns the fault of this name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|fault| fault.name == name)
     }
 
-    /// Its name, such as `drop-acks`.
+    /// Name, such as `drop-acks`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// One line about what it does.
+    /// One-line description of the effect.
     #[must_use]
     pub const fn description(&self) -> &'static str {
         self.description
     }
 
-    /// Whether it happens once, instead of lasting for a while.
+    /// Returns `true` if the fault happens once instead of lasting for a while.
     #[must_use]
     pub const fn happens_once(&self) -> bool {
         matches!(self.kind, Kind::Once(_))
     }
 
-    /// The window in which it applies, for one thermostat if `device` is given.
+    /// Window in which the fault applies, for one thermostat if `device` is given.
     fn window(
         &self,
         fault: fn() -> Fault,
@@ -358,11 +360,11 @@ impl NamedFault {
 }
 
 impl CloudSpec {
-    /// Adds a fault by its name. Reads `NAME`, `NAME@FROM` and `NAME@FROM-UNTIL`, times in virtual seconds from the
-    /// start.
+    /// Adds a fault by its name. Accepts `NAME`, `NAME@FROM` and `NAME@FROM-UNTIL`, with times in virtual seconds from
+    /// the start.
     ///
     /// # Errors
-    /// If there is no fault of this name, or its times are invalid.
+    /// No fault has this name, or its times are invalid.
     pub fn add_named_fault(&mut self, text: &str) -> Result<(), InvalidFault> {
         let (name, times) = text.split_once('@').map_or((text, None), |(name, times)| (name, Some(times)));
         let found = NamedFault::find(name).ok_or(InvalidFault::UnknownName)?;
@@ -393,13 +395,13 @@ impl CloudSpec {
 }
 
 impl Cloud {
-    /// Starts a fault by its name, or plans it. It affects one thermostat or all, from `delay` after now on, for the
-    /// time `lasts`; `None` means until it is ended.
+    /// Starts a fault by its name, or plans it. It affects one thermostat or all, starts `delay` after now and lasts
+    /// for `lasts`; `None` means until it is ended.
     ///
-    /// Returns the ids by which [`Cloud::end_fault`] ends it; none for an incident that happens at once.
+    /// Returns the ids by which [`Cloud::end_fault`] ends the fault; none for an incident that happens at once.
     ///
     /// # Errors
-    /// If there is no such fault or thermostat, or the fault cannot have this time or affect a single thermostat.
+    /// No fault or thermostat has this name or id, or the fault cannot have this time or affect a single thermostat.
     pub fn start_named_fault(
         &mut self,
         now: Now,

@@ -10,7 +10,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A separate generator for one purpose, so that an additional draw changes nothing elsewhere.
+    /// Creates a separate generator for one purpose, so that an additional draw changes nothing elsewhere.
     pub(crate) fn fork(&self, label: u64) -> Self {
         Self(mix(self.0 ^ mix(label.wrapping_add(GOLDEN))))
     }

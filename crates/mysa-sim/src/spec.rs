@@ -189,9 +189,9 @@ impl HomeSpec {
 pub struct DeviceSpec {
     /// Id: twelve lower-case hex digits in every capture.
     pub id: DeviceId,
-    /// What it is, such as `BB-V2-0`; also the model in its record. Unknown models are listed and do nothing.
+    /// Model, such as `BB-V2-0`, which is also the model in its record. Unknown models are listed and do nothing.
     pub model: String,
-    /// Model in its record, if somebody has edited it.
+    /// Model in its record, if somebody has changed it there.
     pub record_model: Option<String>,
     /// Members of its record that replace the usual ones; `null` removes one.
     pub record: Map<String, Value>,
@@ -207,7 +207,7 @@ pub struct DeviceSpec {
     pub setpoint: f64,
     /// Mode at the start. Default heat.
     pub mode: Mode,
-    /// The room it stands in.
+    /// Room of the thermostat.
     pub room: RoomSpec,
 }
 
@@ -299,10 +299,10 @@ pub struct Rules {
     pub refresh_life: Duration,
     /// Life of AWS credentials. Default one hour.
     pub credential_life: Duration,
-    /// Whether each refresh replaces the refresh token and `InitiateAuth` refuses to refresh. Default no.
+    /// `true` if each refresh replaces the refresh token and `InitiateAuth` refuses to refresh. Default: no.
     pub rotation: bool,
-    /// Whether `Authorization: Bearer …` is accepted besides the bare id token. Default no: it was observed to be
-    /// refused.
+    /// `true` if `Authorization: Bearer …` is accepted besides the bare id token. Default: no, because it was observed
+    /// to be refused.
     pub bearer: bool,
     /// Maximum requests per second to the user pool; more are throttled. Default 50.
     pub sign_in_rate: u32,
@@ -316,7 +316,8 @@ pub struct Rules {
     /// Factor on the time limits for CONNECT, PUBACK and keep-alive of clients: the speed of the cloud's clock relative
     /// to theirs. Default 1.
     pub patience: f64,
-    /// Whether `+` and `#` are granted for the account's own devices. Default no: there is no witness that they are.
+    /// `true` if `+` and `#` are granted for the account's own devices. Default: no, because no witness saw them
+    /// granted.
     pub wildcards: bool,
     /// Response to a subscription that the policy denies. Default [`Denial::Refuse`].
     pub denied_subscribe: Denial,
@@ -337,7 +338,7 @@ pub enum Denial {
 }
 
 impl Rules {
-    /// A duration of a client's clock, by the cloud's clock.
+    /// Converts a duration of a client's clock to the cloud's clock.
     pub(crate) fn for_client(&self, time: Duration) -> Duration {
         let secs = time.as_secs_f64() * self.patience;
         Duration::try_from_secs_f64(secs).unwrap_or(time)

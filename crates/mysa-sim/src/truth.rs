@@ -55,7 +55,7 @@ pub struct Counters {
     pub most_connections: u64,
 }
 
-/// True state of a thermostat, which no client can see.
+/// True state of a thermostat, which clients cannot see directly.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GroundTruth {
@@ -67,7 +67,7 @@ pub struct GroundTruth {
     pub setpoint: Celsius,
     /// Mode.
     pub mode: Mode,
-    /// Whether its heater or compressor draws power now.
+    /// `true` if its heater or compressor draws power now.
     pub heating: bool,
     /// Power drawn now, W.
     pub watts: f64,
@@ -81,11 +81,11 @@ pub struct GroundTruth {
     pub outdoors: f64,
     /// Energy since the start of the cloud, kWh.
     pub energy: f64,
-    /// Whether its buttons are locked.
+    /// `true` if its buttons are locked.
     pub locked: bool,
-    /// Whether live reporting is active.
+    /// `true` if live reporting is active.
     pub live: bool,
-    /// Whether a pairing reset removed it from the account.
+    /// `true` if a pairing reset removed it from the account.
     pub unpaired: bool,
     /// Number of boots, including the first.
     pub boots: u32,

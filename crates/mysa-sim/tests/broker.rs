@@ -1,4 +1,4 @@
-//! The limits and habits of the broker.
+//! Limits and behaviour of the broker.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -58,7 +58,7 @@ fn the_fifty_first_subscription_is_refused() {
         (codes.len(), codes[..50].iter().all(|&code| code == 1), &codes[50..]),
         (52, true, &[0x80, 0x80][..])
     );
-    assert_eq!(rig.subscribe(1, &[&topics[0]]), [1], "one that stands may be repeated");
+    assert_eq!(rig.subscribe(1, &[&topics[0]]), [1], "an existing subscription may be repeated");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_packet_before_connect_ends_the_connection_and_so_does_a_second_connect() {
 fn a_newer_connection_takes_the_client_id_and_not_within_a_second() {
     let mut rig = connected();
     rig.connect_with(2, LEGACY_POOL, LEGACY_CLIENT, "client-1");
-    assert_eq!(rig.closed, [(2, RULE)], "one CONNECT a second for each client id");
+    assert_eq!(rig.closed, [(2, RULE)], "one CONNECT per second and client id");
     rig.pass(SECOND);
     rig.connect_with(3, LEGACY_POOL, LEGACY_CLIENT, "client-1");
     assert_eq!(rig.closed[1..], [(1, RULE)]);
@@ -133,7 +133,10 @@ fn qos_1_is_sent_again_until_it_is_acknowledged() {
     rig.pass(5 * SECOND);
     rig.inbox.clear();
     rig.pass(20 * SECOND);
-    assert!(rig.inbox.iter().all(|message| message.json()["MsgType"] != 1), "it is acknowledged now");
+    assert!(
+        rig.inbox.iter().all(|message| message.json()["MsgType"] != 1),
+        "an acknowledged message is not sent again"
+    );
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn a_client_hears_its_own_commands_on_the_in_topic_and_none_in_upper_case() {
     rig.command(1, id("f6"), 4, 3, &json!({ "tm": -1, "sp": 20 }));
     assert_eq!(rig.inbox.last().map(|message| message.json()["id"].clone()), Some(json!(3)));
     rig.publish(1, "/v1/dev/a0b1c2d3e4f6/out", b"{}");
-    assert_eq!(rig.closed, [(1, RULE)], "nobody but a thermostat may speak for it");
+    assert_eq!(rig.closed, [(1, RULE)], "only the thermostat may publish on its /out topic");
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn bytes_may_come_in_any_pieces() {
     assert_eq!((rig.connacks, rig.pongs), (1, 2));
     rig.send(1, &DISCONNECT);
     rig.send(1, &PINGREQ);
-    assert_eq!(rig.closed, [(1, RULE), (1, Closing::Cut)], "a connection that is gone is reset");
+    assert_eq!(rig.closed, [(1, RULE), (1, Closing::Cut)], "bytes on a closed connection reset it");
 }
 
 #[test]
@@ -256,11 +259,7 @@ fn faults_of_the_broker_do_what_they_say() {
     let mut rig = fault(Fault::BlackholeOut);
     command(&mut rig);
     rig.pass(300 * SECOND);
-    assert_eq!(
-        (rig.pubacks.len(), rig.closed.len(), heard(&mut rig)),
-        (0, 0, 1),
-        "not even the end is heard"
-    );
+    assert_eq!((rig.pubacks.len(), rig.closed.len(), heard(&mut rig)), (0, 0, 1), "the close is lost too");
     rig.cloud.clear_faults();
     rig.send(1, &PINGREQ);
     assert_eq!(rig.closed, [(1, Closing::Cut)]);
@@ -378,12 +377,12 @@ fn faults_of_thermostats_do_what_they_say() {
     assert_eq!(command(Some(DeviceFault::IgnoreLive)).0, [1]);
 }
 
-/// AWS documents it: the session lasts an hour, and what was kept comes at ten messages a second.
+/// AWS documents this: the session lasts an hour, and stored messages are sent at ten per second.
 #[test]
 fn a_client_that_asks_for_no_clean_session_is_remembered_for_an_hour() {
     const OUT: &str = "/v1/dev/a0b1c2d3e4f5/out";
     let mut rig = Rig::demo();
-    assert!(!rig.connect_again(1, "lasting"), "nothing to remember yet");
+    assert!(!rig.connect_again(1, "lasting"), "no session is stored yet");
     assert_eq!(rig.subscribe(1, &[OUT]), [1]);
     rig.send(1, &DISCONNECT);
     for degrees in [18.0, 18.5, 19.0] {
@@ -404,10 +403,10 @@ fn a_client_that_asks_for_no_clean_session_is_remembered_for_an_hour() {
 
     rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(20.0), None);
     rig.drain();
-    assert_eq!(rig.inbox.last().unwrap().json()["Next"], 20.0, "subscribed as before");
+    assert_eq!(rig.inbox.last().unwrap().json()["Next"], 20.0, "the stored session is still subscribed");
     rig.cloud.handle_ws_closed(at(rig.now), 2);
     rig.pass(3_600 * SECOND);
-    assert!(!rig.connect_again(3, "lasting"), "an hour is over");
+    assert!(!rig.connect_again(3, "lasting"), "the stored session lasts one hour");
 }
 
 #[test]
@@ -416,13 +415,13 @@ fn what_is_remembered_of_a_client_is_forgotten_for_a_clean_session() {
     rig.connect_again(1, "lasting");
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/out"]);
     rig.pass(2 * SECOND);
-    assert!(rig.connect_again(2, "lasting"), "the older connection was closed for it");
+    assert!(rig.connect_again(2, "lasting"), "the session of the older connection is stored");
     assert_eq!(rig.closed.len(), 1);
     rig.pass(2 * SECOND);
     rig.connect_with(3, LEGACY_POOL, LEGACY_CLIENT, "lasting");
     rig.pass(2 * SECOND);
     rig.cloud.press(at(rig.now), id("f5"), Celsius::from_degrees(20.0), None);
     rig.drain();
-    assert!(rig.inbox.iter().all(|message| !message.qos1), "nobody is subscribed");
+    assert!(rig.inbox.iter().all(|message| !message.qos1), "a clean session has no subscriptions");
     assert!(!rig.connect_again(4, "lasting"));
 }

@@ -1,4 +1,4 @@
-//! What the simulated cloud says has the shape of what was captured, and reads as what it means.
+//! Comparison of the simulated cloud's messages and answers with the shape and meaning of the captures.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where `ours` lacks something `theirs` has, or has it of another type. Lists are compared by their first member.
+/// Collects the members of `theirs` that `ours` lacks or has with another type. Lists are compared by their first
+/// member.
 fn missing(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
@@ -33,7 +34,7 @@ fn missing(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
         | (Value::String(_), Value::String(_))
         | (Value::Bool(_), Value::Bool(_)) => {}
         (_, Value::Null) => {}
-        // The cloud itself has it both ways: as it was sent, and as a number.
+        // The real cloud sends it in both forms: as it was written, and as a number.
         _ if path.ends_with(".dayOfWeek") => {}
         _ => found.push(format!("{path}: {ours} for {theirs}")),
     }
@@ -44,7 +45,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Raw line feeds are all that keeps some messages from being JSON.
+/// Parses a message whose raw line feeds are all that keeps it from being JSON.
 fn lenient(payload: &str) -> Value {
     serde_json::from_str(&payload.replace('\n', "\\n")).unwrap()
 }
@@ -289,14 +290,14 @@ fn a_structured_wish_is_desired_at_once_and_reported_when_the_thermostat_has_it(
     let wish = json!({ "source": 3, "targetHeat": { "setpoint": 23 } });
     assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&wish)).0, 200);
     rig.pass(60 * SECOND);
-    assert_eq!(state(&mut rig), (23.0, 21.0), "200 is not applied");
+    assert_eq!(state(&mut rig), (23.0, 21.0), "status 200 does not mean applied");
     rig.cloud.press(at(rig.now), id("f7"), Celsius::from_degrees(19.5), None);
-    assert_eq!(state(&mut rig), (19.5, 19.5), "a finger on the thermostat has the last word");
+    assert_eq!(state(&mut rig), (19.5, 19.5), "a press on the thermostat is the newest change");
     let bad = json!({ "source": 3, "targetHeat": { "setpoint": 21.3 } });
     assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&bad)).0, 400);
 }
 
-/// mysa-client writes and reads them so.
+/// mysa-client writes and reads them in this form.
 #[test]
 fn settings_that_are_written_by_section_are_reported_and_recorded() {
     let mut rig = Rig::demo();
@@ -315,7 +316,7 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
         assert_eq!(state[section]["reported"][member], value, "{section}.{member}");
         assert_eq!(rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"][field], recorded, "{field}");
     }
-    assert_eq!(rig.cloud.truth(id("f6")).unwrap().messages.commands, 0, "no thermostat is told");
+    assert_eq!(rig.cloud.truth(id("f6")).unwrap().messages.commands, 0, "the thermostat receives no command");
     for (section, member, value) in [
         ("targetHeat", "lockoutMin", json!(4)),
         ("tracking", "ambientOffset", json!(5.5)),
@@ -329,7 +330,7 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
     }
 }
 
-/// mysa-client changes scenes so; the answer is 202.
+/// mysa-client changes scenes in this form; the answer is 202.
 #[test]
 fn a_scene_keeps_what_it_is_given_and_applies_nothing() {
     let mut rig = Rig::demo();
@@ -351,7 +352,7 @@ fn a_scene_keeps_what_it_is_given_and_applies_nothing() {
     assert_eq!(rig.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 18.0);
 }
 
-/// mysotherm knows the route of one user; mysa-client takes 404 for a thermostat without an older schedule.
+/// mysotherm knows the route of one user; mysa-client expects 404 for a thermostat without a legacy schedule.
 #[test]
 fn one_user_is_read_by_id_and_a_schedule_that_is_not_there_is_not_found() {
     let mut rig = Rig::demo();
@@ -386,7 +387,7 @@ fn settings_of_the_record_reach_the_thermostat_when_it_is_told_to_look() {
     assert_eq!(
         rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"]["Model"],
         "BB-V2-0",
-        "what it is, it stays"
+        "the model does not change"
     );
     assert!(
         !rig.cloud.press(at(rig.now), id("f6"), Celsius::from_degrees(22.0), None),
@@ -410,7 +411,7 @@ fn a_baseboard_that_measures_reports_the_power_it_draws() {
         let drawn = rig.cloud.truth(id(last)).unwrap().watts;
         assert!(
             drawn > 1_000.0 && (told - drawn).abs() < 0.01 * drawn,
-            "{last}: {told} W told, {drawn} W drawn"
+            "{last}: {told} W reported, {drawn} W drawn"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a person at the simulator sees and changes.
+//! Observation and control of the simulator by a person.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -45,7 +45,7 @@ fn weather_changes_from_now_on_and_for_one_home() {
     assert_eq!(living.outdoors, -40.0);
     rig.pass(8 * 3_600 * SECOND);
     let after = rig.cloud.truth(id("f5")).unwrap();
-    assert!(after.room < living.room - 5.0, "1500 W are not enough at -40 °C: {after:?}");
+    assert!(after.room < living.room - 5.0, "1500 W must be too little at -40 °C: {after:?}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
     rig.pass(2 * SECOND);
     rig.cloud.act(at(rig.now), Incident::CloseAll(Closing::Cut));
     let all = events(&mut rig);
-    assert!(all.windows(2).all(|pair| pair[0].at.mono <= pair[1].at.mono), "in the order of time");
+    assert!(all.windows(2).all(|pair| pair[0].at.mono <= pair[1].at.mono), "events must be in order of time");
     let kinds: Vec<EventKind> = all.into_iter().map(|event| event.kind).collect();
     let route = |route: &str| {
         kinds.iter().any(
@@ -189,7 +189,11 @@ fn nothing_is_recorded_while_it_is_off() {
     rig.cloud.record_events(true);
     rig.cloud.set_room(at(rig.now), id("f6"), 20.0).unwrap();
     let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, [EventKind::RoomSet { device: id("f6"), celsius: 20.0 }], "no older command");
+    assert_eq!(
+        kinds,
+        [EventKind::RoomSet { device: id("f6"), celsius: 20.0 }],
+        "older commands must not be recorded"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Order of messages, and each fault that commands and answers can meet.
+//! Order of messages, and the faults that affect commands and answers.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -37,7 +37,7 @@ fn setpoint(rig: &Rig, last: &str) -> f64 {
 }
 
 /// Sends heat and, within a tenth of a second, off, sixty times. Returns how often the thermostat ended in heat, and
-/// whether each ack came after that of the command before it.
+/// `true` if each acknowledgement came after that of the previous command.
 fn heat_then_off(rig: &mut Rig) -> (u32, bool) {
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);
     let mut heating = 0;
@@ -81,7 +81,7 @@ fn commands_forwarded_by_the_rest_service_stay_in_order() {
     }
 }
 
-/// What REST tells of a setting is never ahead of the thermostat.
+/// The settings that REST reports are never ahead of the thermostat.
 #[test]
 fn rest_never_shows_a_setting_before_the_thermostat_has_it() {
     let mut rig = connected();
@@ -109,7 +109,7 @@ fn rest_never_shows_a_setting_before_the_thermostat_has_it() {
     }
 }
 
-/// Asks the structured service for 23 degrees, and reads the state.
+/// Asks the structured service for 23 degrees and reads the state.
 fn write_and_read(fault: HttpFault) -> (HttpAnswer, f64, u16) {
     let mut rig = with(Fault::Http(Endpoint::StructuredWrite, fault));
     let tokens = rig.sign_in();
@@ -247,7 +247,7 @@ fn a_cache_repeats_the_first_answer_and_says_how_old_it_is() {
     assert_eq!((first.date(), first.age()), (Some("Thu, 01 Jan 2026 18:04:07 GMT"), Some("32400")));
     assert_eq!(reply(ask(&mut rig, &tokens, "POST", &format!("/state/{V2}/update"), SET_23)).age(), None);
     rig.pass(100 * SECOND);
-    assert_eq!(setpoint(&rig, "f6"), 23.0, "a write passes through the cache");
+    assert_eq!(setpoint(&rig, "f6"), 23.0, "a write must pass through the cache");
     let second = reply(ask(&mut rig, &tokens, "GET", "/devices/state", ""));
     assert_eq!((second.date(), second.age()), (first.date(), Some("32500")));
     assert_eq!(second.body, first.body);
@@ -269,17 +269,17 @@ fn a_burst_of_commands_reaches_its_first_device_alone() {
     }
     rig.pass(SECOND);
     let held = |rig: &Rig| kinds.map(|(last, _)| setpoint(rig, last));
-    assert_eq!((rig.pubacks.len(), held(&rig)), (6, [23.0, 19.0, 18.0]), "each is acknowledged");
+    assert_eq!((rig.pubacks.len(), held(&rig)), (6, [23.0, 19.0, 18.0]), "each command must be acknowledged");
     let commands = rig.inbox.iter().filter(|message| message.json()["msg"] == 44);
-    assert_eq!(commands.count(), 1, "what is dropped, a subscriber does not see either");
-    assert!(rig.cloud.truth(id("f7")).unwrap().live, "only commands are dropped");
+    assert_eq!(commands.count(), 1, "a subscriber must not receive dropped commands");
+    assert!(rig.cloud.truth(id("f7")).unwrap().live, "a request for live reports must not be dropped");
     rig.command(1, id("f5"), 1, 2, &json!({ "tm": -1, "sp": 24 }));
     rig.pass(4 * SECOND);
     rig.command(1, id("f6"), 4, 3, &json!({ "tm": -1, "sp": 23 }));
     rig.pass(4 * SECOND);
     rig.command(1, id("f7"), 5, 4, &json!({ "tm": -1, "sp": 23 }));
     rig.pass(SECOND);
-    assert_eq!(held(&rig), [24.0, 23.0, 23.0], "one after the other they get through");
+    assert_eq!(held(&rig), [24.0, 23.0, 23.0], "spaced commands must get through");
     assert_eq!(rig.cloud.counters().dropped_bursts, 2);
 }
 
@@ -349,7 +349,7 @@ fn a_broker_that_stops_reading_handles_later_what_it_was_sent() {
     rig.pass(299 * SECOND);
     assert!(!rig.cloud.is_reading());
     assert_eq!((rig.subacks.len(), rig.pubacks.len(), rig.pongs, setpoint(&rig, "f6")), (0, 0, 0, 19.0));
-    assert!(rig.closed.is_empty(), "nobody is dropped for silence meanwhile");
+    assert!(rig.closed.is_empty(), "no client may be disconnected for silence meanwhile");
     rig.pass(2 * SECOND);
     assert!(rig.cloud.is_reading());
     assert_eq!((rig.subacks.len(), rig.pubacks.clone(), rig.pongs), (1, vec![puback], 1));
@@ -381,7 +381,7 @@ fn a_retained_status_of_yesterday_follows_a_subscription() {
     }
 }
 
-/// The records of what was done to a thermostat: who, by which command, and what it was set to then.
+/// Records of the commands to a thermostat: origin, id, setpoint, mode and revision afterwards.
 fn records(rig: &Rig, device: DeviceId) -> Vec<(Origin, Option<u64>, f64, Mode, u64)> {
     let records = rig.cloud.command_records(device).filter(|record| record.applied);
     records
@@ -431,7 +431,7 @@ fn who_changed_a_thermostat_is_recorded() {
             (mqtt, Some(78), 17.0, Mode::Off, 5),
             (Origin::Record, None, 17.0, Mode::Off, 6),
         ],
-        "asking for what is so already is recorded, and no change"
+        "a command for the values in force is recorded but changes nothing"
     );
     let first = rig.cloud.command_records(id("f6")).next().unwrap();
     assert!(first.taken_at.mono == taken && first.at.mono > taken);
@@ -447,7 +447,7 @@ fn who_changed_a_thermostat_is_recorded() {
         .map(|message| (message["resp_id"].as_i64().unwrap(), message["body"]["trig_src"].clone()))
         .collect();
     assert_eq!(acks.len(), 5, "{acks:?}");
-    assert_eq!(acks[2].1, Value::Null, "no number is known for a schedule");
+    assert_eq!(acks[2].1, Value::Null, "a schedule has no known number");
     assert!((acks[2].0 - WALL).abs() < 60, "the schedule service counts in seconds");
 }
 

@@ -1,4 +1,4 @@
-//! Rooms, energy, thermostats' talk, and the same seed twice.
+//! Rooms, energy, messages of thermostats, and runs with equal seeds.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -56,14 +56,14 @@ fn the_energy_history_agrees_with_the_power_drawn() {
     let midnight = (1_767_412_800 - WALL) as u64;
     rig.pass(Duration::from_secs(midnight));
     let before = rig.cloud.truth(id("f5")).unwrap().energy;
-    // Every hundredth of the minute in which it pulses its heater is looked at as often as every other.
+    // The samples fall equally often on every hundredth of the minute within which the heater is pulsed.
     let (mut on, steps) = (0.0, 16_000);
     for _ in 0..steps {
         rig.pass(Duration::from_millis(5_400));
         on += rig.cloud.truth(id("f5")).unwrap().watts;
     }
     let drawn = rig.cloud.truth(id("f5")).unwrap().energy - before;
-    // The thermostat tells of the last half minute when it has passed.
+    // The thermostat reports the last half minute once it is over.
     rig.pass(60 * SECOND);
     let sampled = on / f64::from(steps) * 24.0 / 1_000.0;
     assert!((drawn - sampled).abs() < 0.02 * drawn, "{drawn} {sampled}");
@@ -172,7 +172,7 @@ fn dangerous_messages_do_what_they_threaten_and_are_counted() {
     assert_eq!((lost.unpaired, lost.messages.dangerous), (true, 1));
 }
 
-/// A day with a client that asks for live reports and changes its mind every hour.
+/// A day with a client that asks for live reports and changes the setpoint every hour.
 fn a_day(devices: usize, seed_of_spec: u64) -> (Vec<u8>, u64) {
     let mut spec = CloudSpec::demo();
     spec.history_days = 0;
@@ -218,7 +218,7 @@ fn the_same_seed_gives_the_same_bytes() {
     assert!(first != other);
 }
 
-/// Requests that are almost right.
+/// Requests that are almost valid.
 fn junk() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "{",

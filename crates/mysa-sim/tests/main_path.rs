@@ -1,4 +1,4 @@
-//! What an ordinary client does on an ordinary day.
+//! An ordinary day of an ordinary client.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -37,11 +37,11 @@ fn a_client_signs_in_lists_devices_watches_and_sets_a_temperature() {
 
     rig.inbox.clear();
     let puback = rig.command(1, id("f6"), 4, 1_767_323_045_678, &json!({ "tm": -1, "sp": 21.5 }));
-    assert_eq!(rig.pubacks.last(), Some(&puback), "the broker has it");
+    assert_eq!(rig.pubacks.last(), Some(&puback), "the broker must acknowledge the command");
     assert_eq!(
         rig.cloud.truth(id("f6")).unwrap().setpoint,
         Celsius::from_degrees(19.0).unwrap(),
-        "the device not yet"
+        "the device must not have applied it yet"
     );
     rig.pass(2 * SECOND);
     let ack = rig.inbox.iter().map(Received::json).find(|message| message["msg"] == 44).unwrap();
@@ -57,7 +57,11 @@ fn a_client_signs_in_lists_devices_watches_and_sets_a_temperature() {
     rig.command(1, id("f6"), 4, 2, &json!({ "tm": -1, "md": 1 }));
     rig.pass(2 * SECOND);
     let truth = rig.cloud.truth(id("f6")).unwrap();
-    assert_eq!((truth.mode, truth.heating, truth.watts), (Mode::Off, false, 0.0), "off is off at once");
+    assert_eq!(
+        (truth.mode, truth.heating, truth.watts),
+        (Mode::Off, false, 0.0),
+        "off must take effect at once"
+    );
     assert_eq!(rig.cloud.command_records(id("f6")).count(), 2);
 }
 
@@ -125,7 +129,7 @@ fn tokens_are_refreshed_in_both_ways_and_revoked() {
         assert!(rig.get(&fresh, "/homes")["Homes"].is_array(), "{way:?}");
     }
     rig.now = Duration::from_secs(3_601);
-    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401, "an hour is the life of a token");
+    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401, "a token expires after one hour");
     let (request, wait) = revoke(&pool, &first);
     let (status, body) = rig.aws(&request);
     wait.reply(status, &body).unwrap();
@@ -147,17 +151,13 @@ fn each_pool_gives_what_the_fact_sheet_says() {
         rig.live(1, id("f5"), 60);
         rig.pass(10 * SECOND);
         assert_eq!(!rig.inbox.is_empty(), expected, "{pool}");
-        assert_eq!(
-            rig.closed.is_empty(),
-            expected,
-            "{pool}: a publish that is not allowed closes the connection"
-        );
+        assert_eq!(rig.closed.is_empty(), expected, "{pool}: a denied publish must close the connection");
     }
     let mut rig = Rig::demo();
     let tokens = rig.sign_in_as(LEGACY_CLIENT);
     let (request, wait) = mysa_cognito::get_id(MODERN_POOL, &tokens);
     let (status, body) = rig.aws(&request);
-    assert!(wait.reply(status, &body).is_err(), "a legacy token at the modern pool");
+    assert!(wait.reply(status, &body).is_err(), "the modern pool must refuse a legacy token");
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn an_upgrade_needs_signature_subprotocol_and_fresh_credentials() {
     assert_eq!(status(rig.upgrade(3, "/mqtt", "mqtt")), 400);
     assert_eq!(rig.upgrade(4, &target, "mqtt"), Upgrade::Accept);
     rig.now = Duration::from_secs(301);
-    assert_eq!(status(rig.upgrade(5, &target, "mqtt")), 403, "a URL is good for five minutes");
+    assert_eq!(status(rig.upgrade(5, &target, "mqtt")), 403, "a URL expires after five minutes");
     rig.now = Duration::from_secs(3_601);
     let target = rig.presign(&credentials);
-    assert_eq!(status(rig.upgrade(6, &target, "mqtt")), 403, "and credentials for an hour");
+    assert_eq!(status(rig.upgrade(6, &target, "mqtt")), 403, "credentials expire after one hour");
 }
 
 #[test]
@@ -193,7 +193,11 @@ fn head_is_answered_as_get_and_a_browser_may_ask_before_it_signs_in() {
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "{host}");
         assert!(reply.header("access-control-allow-headers").is_some_and(|all| all.contains("x-amz-target")));
     }
-    assert_ne!(rig.http(LEGACY, "OPTIONS", "/devices", &[], "").status, 200, "the REST hosts let no page in");
+    assert_ne!(
+        rig.http(LEGACY, "OPTIONS", "/devices", &[], "").status,
+        200,
+        "the REST hosts must refuse a preflight"
+    );
 }
 
 #[test]
@@ -216,7 +220,7 @@ fn a_serial_number_is_told_to_whoever_owns_the_thermostat() {
     assert_eq!(rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &[], "").status, 403);
     rig.now = Duration::from_secs(3_601);
     let lapsed = rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &authorization, "");
-    assert_eq!(lapsed.status, 403, "credentials last an hour");
+    assert_eq!(lapsed.status, 403, "credentials expire after one hour");
 }
 
 #[test]

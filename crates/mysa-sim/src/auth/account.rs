@@ -6,7 +6,7 @@ use mysa_cognito::server::Verifier;
 
 use crate::spec::{AccountStatus, ChallengeSpec};
 
-/// One person's account at the user pool.
+/// Account of one person at the user pool.
 pub(crate) struct Account {
     pub(crate) email: String,
     pub(crate) user_id: String,
@@ -61,7 +61,7 @@ impl Account {
         now < self.locked_until
     }
 
-    /// Records a wrong password. From the fifth on, the account is locked, for twice as long each time, up to 15
+    /// Records a wrong password. The fifth and each further one lock the account, for twice as long each time, up to 15
     /// minutes.
     pub(crate) fn fail(&mut self, now: Duration) {
         self.failures = self.failures.saturating_add(1);

@@ -114,7 +114,7 @@ impl IdentityPool {
         if account != owner {
             return Err(Exception::not_authorized("Access to Identity is forbidden."));
         }
-        // Real secrets and tokens hold characters that a URL must escape; these do as well.
+        // Real secrets and tokens contain characters that a URL must escape, and so do these.
         let key = format!("ASIA{}", self.rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
         let secret = self.rng.text(BASE64, 40);
         let token =

@@ -1,4 +1,4 @@
-//! Signing in: accounts, the user pool with its tokens, and the identity pools with their credentials.
+//! Sign-in: accounts, the user pool with its tokens, and the identity pools with their credentials.
 
 pub(crate) mod account;
 pub(crate) mod identity_pool;

@@ -87,7 +87,7 @@ pub(crate) struct Issued {
     pub(crate) origin: u64,
     /// Its `exp` claim, seconds since the Unix epoch.
     exp: i64,
-    /// Whether it was revoked.
+    /// `true` if the token was revoked.
     void: bool,
 }
 
@@ -127,12 +127,12 @@ impl TokenIssuer {
         token
     }
 
-    /// The grant of `token`, if it was issued here and has not expired by its `exp`.
+    /// Returns the record of `token`, if it was issued here and its `exp` has not passed.
     pub(crate) fn check(&self, token: &str, now: Now) -> Option<&Issued> {
         self.issued.get(&digest(token)).filter(|issued| issued.is_good(now))
     }
 
-    /// Whether the token was issued here, expired or not.
+    /// Returns `true` if the token was issued here, expired or not.
     pub(crate) fn knows(&self, token: &str) -> bool {
         self.issued.contains_key(&digest(token))
     }
@@ -141,7 +141,7 @@ impl TokenIssuer {
         self.issued.retain(|_, issued| !which(issued));
     }
 
-    /// Revokes all tokens. A client cannot foresee it, because `exp` lies in the future.
+    /// Revokes all tokens. A client cannot foresee this, because `exp` lies in the future.
     pub(crate) fn expire_all(&mut self) {
         for issued in self.issued.values_mut() {
             issued.void = true;

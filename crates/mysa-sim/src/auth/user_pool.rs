@@ -22,7 +22,7 @@ use crate::spec::{AccountStatus, ChallengeSpec, Names, Rules};
 pub(crate) struct UserPool {
     pub(crate) accounts: Vec<Account>,
     pub(crate) tokens: TokenIssuer,
-    /// Numbers of started sign-ins by password and of token refreshes.
+    /// Number of started sign-ins by password, and of token refreshes.
     pub(crate) sign_ins: u64,
     pub(crate) refreshes: u64,
     pub(crate) wrong_passwords: u64,
@@ -338,7 +338,7 @@ impl UserPool {
             }
             let origin = found.origin;
             self.refresh.retain(|_, refresh| refresh.origin != origin);
-            // Access tokens are revoked with it; id tokens stay valid until they expire, as with AWS.
+            // Access tokens are revoked with the refresh token; id tokens stay valid until they expire, as with AWS.
             self.tokens.void(|issued| issued.origin == origin && issued.token_use == TokenUse::Access);
         }
         Ok(json!({}))
@@ -444,7 +444,7 @@ struct Pool<'a> {
 }
 
 impl Pool<'_> {
-    /// The app client of a request, if it is one of the pool's two.
+    /// Returns the app client of a request, if it is one of the pool's two.
     fn client(&self, body: &Value) -> Result<String, Exception> {
         let client = text(body, "ClientId");
         if client == self.names.legacy_client || client == self.names.modern_client {

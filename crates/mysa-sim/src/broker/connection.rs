@@ -32,9 +32,9 @@ pub(crate) struct Connection {
     pub(crate) publishes: (u64, u32),
     pub(crate) in_flight: BTreeMap<PacketId, InFlight>,
     pub(crate) subscriptions: Subscriptions,
-    /// Whether its session is kept: it did not ask for a clean one.
+    /// `true` if its session is kept, because it did not ask for a clean one.
     pub(crate) lasting: bool,
-    /// Messages stored while it was disconnected, and when the next one is sent.
+    /// Messages stored while it was disconnected, and the time at which the next one is sent.
     pub(crate) backlog: VecDeque<(String, Vec<u8>)>,
     pub(crate) backlog_at: Duration,
     /// Bytes received while the broker reads nothing.

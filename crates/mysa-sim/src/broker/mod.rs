@@ -36,7 +36,7 @@ pub enum Output {
     Close {
         /// Number of the connection.
         conn: u64,
-        /// How it is closed.
+        /// Way in which it is closed.
         closing: Closing,
     },
 }
@@ -181,7 +181,8 @@ impl Broker {
         self.connections.values().map(Connection::deadline).min()
     }
 
-    /// Removes a connection and keeps its session, if any, for this time. Returns `false` if there is none.
+    /// Removes a connection and keeps its session, if any, until this time. Returns `false` if there is no such
+    /// connection.
     pub(crate) fn forget(&mut self, conn: u64, until: Duration) -> bool {
         let connection = self.connections.remove(&conn);
         let found = connection.is_some();
@@ -207,7 +208,7 @@ impl Broker {
             return;
         }
         let Some(mut connection) = self.connections.remove(&conn) else {
-            // It was closed here already, and the client may not know yet.
+            // The connection was closed here already, and the client may not know yet.
             self.output(cx, Output::Close { conn, closing: Closing::Cut });
             return;
         };
@@ -286,7 +287,7 @@ impl Broker {
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>, topic: &str, payload: &[u8], at_least_once: bool) {
         let Some(own) = mysa_proto::Topic::parse(topic.as_bytes()) else { return };
         let packets = self.deliver(cx, own, topic, payload, at_least_once);
-        // What a client published is in the journal already.
+        // The journal already has what a client published.
         if packets > 0 || own.kind != TopicKind::In {
             let message = || EventKind::Delivered { topic: topic.into(), payload: excerpt(payload), packets };
             cx.journal.add(cx.at, message);

@@ -23,7 +23,7 @@ use crate::journal::{EventKind, excerpt};
 use crate::spec::Denial;
 
 impl Broker {
-    /// Handles a packet. An error closes the connection in this way.
+    /// Handles a packet. An error states how the connection is closed.
     pub(super) fn handle_packet(
         &mut self,
         cx: &mut Context<'_>,

@@ -7,7 +7,7 @@ use mysa_mqtt_codec::{Filter, Topic};
 
 use crate::auth::identity_pool::Reach;
 
-/// Subscriptions of a client, and whether each has QoS 1.
+/// Subscriptions of a client; the value is `true` for QoS 1.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     exact: BTreeMap<String, bool>,
@@ -22,7 +22,7 @@ impl Subscriptions {
         self.exact.len() + self.wild.len()
     }
 
-    /// Adds a subscription; `false` if there are too many.
+    /// Adds a subscription. Returns `false` if there are too many.
     pub(crate) fn add(&mut self, filter: Filter<'_>, at_least_once: bool) -> bool {
         let text = filter.as_str();
         self.remove(text);
@@ -46,7 +46,7 @@ impl Subscriptions {
         self.exact.keys().chain(self.wild.iter().map(|(filter, _)| filter)).map(String::as_str)
     }
 
-    /// Whether the subscription to `topic`, if there is one, has QoS 1.
+    /// Returns `true` if the subscription to `topic` has QoS 1, and `None` without a subscription.
     pub(crate) fn wants(&self, topic: &str) -> Option<bool> {
         if let Some(&at_least_once) = self.exact.get(topic) {
             return Some(at_least_once);

@@ -3,7 +3,7 @@ use mysa_proto::{Celsius, UnixTime};
 use crate::Now;
 use crate::device::family::Mode;
 
-/// Origin of a command. It is known from the path of the command, not from its content.
+/// Origin of a command, known from the path of the command, not from its content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -33,13 +33,13 @@ pub struct HeldSettings {
     pub setpoint: Celsius,
     /// Mode.
     pub mode: Mode,
-    /// Whether the buttons are locked.
+    /// `true` if the buttons are locked.
     pub lock: bool,
     /// Brightness of the display in use and idle, %.
     pub brightness: (u8, u8),
-    /// Whether it holds its setpoint instead of following the schedule.
+    /// `true` if it holds its setpoint instead of following the schedule.
     pub hold: bool,
-    /// End of a hold, after which it follows the schedule.
+    /// End of a hold, after which the thermostat follows the schedule.
     pub hold_end: Option<UnixTime>,
     /// Fan speed of an air conditioner, in the numbers of the messages.
     pub fan: i64,
@@ -53,15 +53,15 @@ pub struct HeldSettings {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CommandRecord {
-    /// When the thermostat handled it, by the cloud's clocks.
+    /// Time at which the thermostat handled it, by the cloud's clocks.
     pub at: Now,
-    /// When the broker or the REST service accepted it; equal to `at` for a button.
+    /// Time at which the broker or the REST service accepted it; equal to `at` for a button.
     pub taken_at: Now,
     /// Origin.
     pub origin: Origin,
     /// Id of the command, repeated in the acknowledgement.
     pub request: Option<u64>,
-    /// Whether it was applied. A command that is out of range, off the grid or of another family is refused.
+    /// `true` if it was applied. A command that is out of range, off the grid or of another family is refused.
     pub applied: bool,
     /// Requested setpoint, if any.
     pub setpoint: Option<Celsius>,

@@ -84,7 +84,7 @@ impl Meter {
 
     fn bucket(&mut self, wall_secs: i64) -> &mut Bucket {
         let start = wall_secs.div_euclid(BUCKET_SECS) * BUCKET_SECS;
-        // If the clock was set back, the newest half hour continues, since the meter must stay in order.
+        // If the clock was set back, the newest half hour continues, because the buckets must stay in order.
         if self.buckets.back().is_none_or(|last| last.start < start) {
             if self.buckets.len() == Self::CAPACITY {
                 self.buckets.pop_front();

@@ -47,7 +47,7 @@ pub(crate) fn open_mcm(out: &mut String, stamp: &Stamp, time: i64, number: u32, 
     }
 }
 
-/// `MsgType` 1: the setpoint was changed, by the app (3) or at the thermostat (1).
+/// `MsgType` 1: a change of the setpoint by the app (3) or at the thermostat (1).
 pub(crate) fn write_setpoint_change(out: &mut String, stamp: &Stamp, before: f64, after: f64, source: u8) {
     let _ = write!(
         out,

@@ -1,4 +1,4 @@
-//! The thermostats, their rooms, and what the cloud knows of them.
+//! Thermostats, their rooms, and the cloud's knowledge of them.
 
 pub(crate) mod command_record;
 pub(crate) mod energy;
@@ -25,38 +25,38 @@ use crate::device::settings::Settings;
 use crate::device::thermostat::{News, Thermostat};
 use crate::spec::DeviceSpec;
 
-/// A thermostat as the cloud keeps it: the thing itself, its record, and the cloud's copy of its state.
+/// A thermostat as the cloud keeps it: the device itself, its record, and the cloud's copy of its state.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) thermostat: Thermostat,
     pub(crate) record: Map<String, Value>,
     pub(crate) home: usize,
     pub(crate) account: usize,
-    /// Gone from its account.
+    /// `true` if it has left its account.
     pub(crate) removed: bool,
     pub(crate) shadow: Shadow,
-    /// What the structured service was asked for and has not seen reported: section to members.
+    /// Values that the structured service was asked for and has not seen reported: section to members.
     pub(crate) desired: Map<String, Value>,
     pub(crate) desired_at: i64,
     pub(crate) changes: VecDeque<Change>,
-    /// When the timer of the thermostat is due in the cloud's agenda.
+    /// Time at which the timer of the thermostat is due in the cloud's agenda.
     pub(crate) due: core::time::Duration,
     /// Number of its commands that the journal has seen.
     pub(crate) journaled: u64,
     born: i64,
     history: i64,
-    /// Model that it was paired as, whatever its record says.
+    /// Model that it was paired as, independent of its record.
     paired_model: String,
     odd_state: Map<String, Value>,
     odd_telemetry: Map<String, Value>,
 }
 
-/// What the cloud knows of a device: as of its last message, not as of now.
+/// The cloud's knowledge of a device, as of its last message.
 #[derive(Clone, Debug)]
 pub(crate) struct Shadow {
-    /// The device's own stamp on its last readings, in seconds.
+    /// Device timestamp of its last readings, in seconds.
     pub(crate) readings_at: i64,
-    /// When they came, by the cloud's clock, in seconds.
+    /// Time of their arrival by the cloud's clock, in seconds.
     pub(crate) heard_at: i64,
     pub(crate) seen: Seen,
     pub(crate) settings: Settings,
@@ -73,7 +73,7 @@ pub(crate) struct Change {
     pub(crate) source: u8,
 }
 
-/// `source` of a change by the schedule: no number is known for it.
+/// `source` of a change by the schedule, for which no number is known.
 pub(crate) const SCHEDULE: u8 = 0;
 
 const CHANGES: usize = 512;
@@ -117,7 +117,7 @@ impl Device {
         device
     }
 
-    /// Takes over what a message of the thermostat tells.
+    /// Updates the cloud's copy with the contents of a message.
     pub(crate) fn learn(&mut self, now: Now, news: News, clock_shift: i64) {
         let at = now.wall.as_secs();
         match news {
@@ -125,7 +125,7 @@ impl Device {
             News::Readings => {
                 self.shadow.seen = self.thermostat.seen(now);
                 self.shadow.readings_at = at + clock_shift;
-                // Of the settings, a status carries the setpoint only.
+                // Of all settings, a status contains only the setpoint.
                 if self.shadow.settings.setpoint != self.thermostat.settings.setpoint {
                     self.shadow.settings.setpoint = self.thermostat.settings.setpoint;
                     self.shadow.settings_at = at;
@@ -153,7 +153,7 @@ impl Device {
                     },
                 });
             }
-            // The change is newer than what was desired before, whoever made it.
+            // The change is newer than any desired value from before, whoever made it.
             self.desired.clear();
             self.shadow.settings = settings.clone();
             self.shadow.settings_at = at;
@@ -162,13 +162,13 @@ impl Device {
         }
     }
 
-    /// Whether the cloud would call it connected: it was heard of within twice its usual pace.
+    /// Returns `true` if the cloud considers it connected: its last message is at most two of its usual intervals old.
     pub(crate) fn is_connected(&self, now: Now) -> bool {
         let patience = 2 * self.thermostat.family.profile().idle_status.as_secs().cast_signed() + 120;
         self.thermostat.family == Family::Silent || now.wall.as_secs() - self.shadow.heard_at < patience
     }
 
-    /// The half hour that starts at `start`: measured, or reckoned where it lies before the birth of the cloud.
+    /// Half hour that starts at `start`: measured, or computed if it lies before the start of the cloud.
     pub(crate) fn half_hour(&self, start: i64, outdoors: impl Fn(UnixTime) -> f64) -> Bucket {
         if let Some(bucket) = self.thermostat.room.meter.at(start) {
             return *bucket;
@@ -179,7 +179,7 @@ impl Device {
         }
         let thermostat = &self.thermostat;
         let room = thermostat.room.spec();
-        // At night it is set back by two and a half degrees.
+        // The night setback is two and a half degrees.
         let hour = (start + 20 * 3_600).rem_euclid(86_400) / 3_600;
         let held = thermostat.settings.degrees().min(22.0) - if hour < 6 { 2.5 } else { 0.0 };
         let needed = ((held - outdoors(UnixTime::from_secs(start))) * room.heat_loss - room.gain).max(0.0);
@@ -222,7 +222,7 @@ impl Device {
         put("Mode", json!(1), at);
         put("CorrectedTemp", number(seen.room), at);
         put("HeatSink", number(seen.sensor + 6.0), at);
-        // The one field of the state whose time is in milliseconds.
+        // Only this field of the state has a time in milliseconds.
         put("Connected", json!(self.is_connected(now)), now.wall.as_millis());
         put("Humidity", number(seen.humidity), at);
         put("Lock", json!(u8::from(settings.lock)), set);
@@ -248,8 +248,8 @@ impl Device {
             _ => {
                 put("Duty", number(seen.duty), at);
                 put("Voltage", number(seen.volts), at);
-                // The last current while it was on, so that volts, amperes and duty give the power drawn. A Lite
-                // measures nothing at all.
+                // The last current while the heater was on, so that volts, amperes and duty give the power drawn. A
+                // Lite has no electrical measurements.
                 let measured = matches!(family, Family::BaseboardV1 | Family::BaseboardV2);
                 let amperes = if measured { seen.amperes } else { 0.0 };
                 put("Current", number(crate::math::quantise(amperes, 100.0)), at);
@@ -259,7 +259,7 @@ impl Device {
         Value::Object(state)
     }
 
-    /// Telemetry of the structured service, as its spec wants it.
+    /// Replaces members of the telemetry of the structured service as the spec demands.
     pub(crate) fn with_odd_telemetry(&self, mut reading: Value) -> Value {
         if let Some(reading) = reading.as_object_mut() {
             replace(reading, &self.odd_telemetry);
@@ -292,7 +292,7 @@ fn replace(members: &mut Map<String, Value>, by: &Map<String, Value>) {
     }
 }
 
-/// The record a device is born with.
+/// Initial record of a device.
 pub(crate) fn record(
     spec: &DeviceSpec,
     home: &str,
@@ -313,7 +313,7 @@ pub(crate) fn record(
     });
     let amperes = number(crate::math::quantise(spec.rated_watts / 240.0, 100.0));
     let more = match family {
-        // One family's rated current comes as text.
+        // One family reports its rated current as text.
         Family::BaseboardV1 => json!({ "MaxCurrent": amperes_text(&amperes) }),
         Family::BaseboardV2 => json!({
             "MaxCurrent": amperes, "DutyCycleOpt": 9, "AutoBrightness": true, "ProximityMode": false, "ButtonState": 0,

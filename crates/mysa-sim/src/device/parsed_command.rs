@@ -60,8 +60,8 @@ pub(crate) struct ParsedCommand {
 }
 
 impl ParsedCommand {
-    /// Parses `cmd`, an array of objects, or the same in a JSON string where the thermostat understands that. The inner
-    /// error means that the thermostat understands the command and refuses it.
+    /// Parses `cmd`, an array of objects, or the same in a JSON string for thermostats that understand that. The inner
+    /// error means that the thermostat understands the command but refuses it.
     pub(crate) fn read(cmd: &Value, family: Family) -> Option<Result<Self, ()>> {
         let profile = family.profile();
         let parsed;
@@ -106,7 +106,7 @@ impl ParsedCommand {
                 "ssh" if conditioner => self.swing_sideways = Some(in_range(value, 0..=12)?),
                 "it" if conditioner => self.climate_plus = Some(flag(value)?),
                 "tr" | "fn" | "ss" | "ssh" | "it" => return None,
-                // One client also sends `stpt` and `a_sp`; everything else is unknown.
+                // One client also sends `stpt` and `a_sp`, which are ignored like unknown members.
                 _ => {}
             }
         }

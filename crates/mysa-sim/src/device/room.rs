@@ -26,8 +26,8 @@ impl Default for RoomSpec {
     }
 }
 
-/// Power of the heater from now on: it draws `electric` watts and delivers `heat` watts (negative: cooling) until
-/// `until`, and nothing afterwards.
+/// Power of the heater from now on: it draws `electric` watts and delivers `heat` watts (negative for cooling) until
+/// `until`, and nothing after that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drive {
     pub(crate) electric: f64,
@@ -53,8 +53,8 @@ impl Drive {
     }
 }
 
-/// A room, its heater and its meter. Only [`Room::advance`] moves its time, with a result that does not depend on the
-/// steps.
+/// A room, its heater and its meter. Only [`Room::advance`] advances its time, with a result that does not depend on
+/// the size of the steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     spec: RoomSpec,
@@ -109,7 +109,8 @@ impl Room {
         self.slab
     }
 
-    /// Returns the room as of `now`; this one is unchanged. Its meter holds what was used in between.
+    /// Returns the room as of `now` and leaves this one unchanged. The meter of the result includes the energy used in
+    /// between.
     pub(crate) fn at(&self, now: Now) -> Self {
         let mut room = Self {
             spec: self.spec,
@@ -185,7 +186,7 @@ impl Room {
             Some(slab) => {
                 let rest = self.temperature + heat / SLAB_COUPLING;
                 let after = rest + (*slab - rest) * decay(secs * SLAB_COUPLING / SLAB_CAPACITY);
-                // The rest went into the room: the two steps conserve energy.
+                // The slab passed the remaining heat to the room: the two steps conserve energy.
                 let moved = heat - (after - *slab) * SLAB_CAPACITY / secs;
                 *slab = after;
                 moved

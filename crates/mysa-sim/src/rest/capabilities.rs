@@ -19,7 +19,7 @@ impl Cloud {
         let modes: Vec<&str> = profile.modes.iter().map(|mode| mode.name()).collect();
         let full = family == Family::BaseboardV2;
         let probe = family == Family::Floor;
-        // A Lite reports humidity, although its document says otherwise.
+        // A Lite reports humidity, although its document denies it.
         let humidity = family != Family::Lite;
         let chosen = |name: &str, allowed: Value| json!({ "userControllable": true, "type": name, "validValues": allowed });
         let mut offset = chosen("float", json!(values(-500, 500, 50)));

@@ -1,4 +1,5 @@
-//! `DescribeThing`, the only call of AWS IoT's control plane that clients make: it has a thermostat's serial number.
+//! `DescribeThing`, the only call of AWS IoT's control plane that clients make: it returns a thermostat's serial
+//! number.
 
 use alloc::format;
 
@@ -9,7 +10,7 @@ use crate::cloud::Cloud;
 use crate::http::{HttpRequest, Reply, decoded};
 
 impl Cloud {
-    /// Answers a request to the control plane. Only the access key is checked, not the signature, since the call
+    /// Answers a request to the control plane. Only the access key is checked, not the signature, because the call
     /// changes nothing.
     pub(crate) fn describe_thing(&self, now: Now, request: &HttpRequest<'_>) -> Reply {
         let refused = |status, name, message: &str| {

@@ -1,4 +1,4 @@
-//! The REST service: authentication, hosts, and the routes that both hosts have.
+//! REST service: authentication, hosts, and the routes that both hosts have.
 
 pub(crate) mod capabilities;
 pub(crate) mod describe_thing;
@@ -48,7 +48,7 @@ pub(crate) fn is_structured(path: &str) -> bool {
         || first == "devices" && path.trim_end_matches('/').ends_with("/firmware-update")
 }
 
-/// Whether a request is a write. A POST that reads or requests live reports is not.
+/// Returns `true` if a request is a write. A POST that reads or requests live reports is not a write.
 pub(crate) fn is_write(method: &str, path: &str) -> bool {
     let mut segments = path.trim_matches('/').split('/');
     let (first, second) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
@@ -170,13 +170,13 @@ impl Cloud {
                 (Some(index), Value::Object(changes)) => {
                     self.counters.settings_writes += 1;
                     let record = &mut self.devices[index].record;
-                    // A settings write does not change the identity of a device; the real service lets it brick the
-                    // thermostat.
+                    // A settings write does not change the identity of a device here; in the real service it can make
+                    // the thermostat unusable.
                     let fixed = ["Id", "Model", "MaxCurrent", "Current", "Owner", "AllowedUsers"];
                     let allowed = changes.iter().filter(|(name, _)| !fixed.contains(&name.as_str()));
                     record.extend(allowed.map(|(name, value)| (name.clone(), value.clone())));
                     if let Some(lock) = changes.get("Lock") {
-                        // Some clients write the lock by this name, while the thermostat reads the other.
+                        // Some clients write the lock by this name, but the thermostat reads the other.
                         let locked = lock.as_i64() == Some(1) || lock.as_bool() == Some(true);
                         let state = match record.get("ButtonState") {
                             Some(Value::String(_)) | None => {
@@ -243,7 +243,7 @@ impl Cloud {
             }
             ("PATCH", ["users", id]) if *id == self.pool.accounts[account].user_id => Reply::ok(&json!({})),
             ("GET", ["schedules"]) => Reply::ok(&json!({ "Schedules": [] })),
-            // A single schedule; none exists.
+            // Route of a single schedule; none exists.
             ("GET", ["schedules", "v2", _]) => missing(),
             ("POST", ["energy", kind, id]) => self.energy(account, kind, id, body),
             ("POST", ["energy", "setpoints", "device", id]) => {
@@ -260,7 +260,7 @@ impl Cloud {
         self.scenes.get(id).cloned().unwrap_or_else(|| json!({ "Id": id, "DeviceActions": {} }))
     }
 
-    /// Replaces the content of a scene. It is stored and not applied.
+    /// Replaces the content of a scene, which is stored but not applied.
     fn change_scene(&mut self, account: usize, id: &str, body: &Value) -> Reply {
         let home = id.rsplit_once('_').filter(|(_, name)| SCENES.contains(name));
         if home.and_then(|(home, _)| self.owned_home(account, home)).is_none() {

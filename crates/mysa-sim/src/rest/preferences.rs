@@ -11,8 +11,8 @@ const HEATERS: [i64; 7] = [0, 4, 5, 6, 7, 8, 9];
 /// Range of the offset in hundredths: from −5 °C to 5 °C in steps of 0.5 °C.
 const OFFSETS: (i32, i32, i32) = (-500, 500, 50);
 
-/// Returns the fields of the record that an update changes, or why it is invalid. `grid` is the model's range of
-/// setpoints.
+/// Returns the fields of the record that an update changes, or the reason why it is invalid. `grid` is the model's
+/// range of setpoints.
 ///
 /// One witness for all of them: limits, offset, unit and heater are written by section and reported back.
 pub(crate) fn recorded(

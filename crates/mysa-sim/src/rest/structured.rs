@@ -1,4 +1,4 @@
-//! The structured service of the newer host: desired and reported, section by section.
+//! Structured service of the newer host, with desired and reported values in each section.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -17,7 +17,7 @@ use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
 use crate::rest::preferences::recorded;
 
-/// Schedules and holds that are kept; more are refused.
+/// Maximum number of stored schedules and holds; more are refused.
 const MAX_SCHEDULES: usize = 256;
 
 impl Cloud {
@@ -171,7 +171,7 @@ impl Cloud {
                 json!({ "timestamp": set, "family": name, "model": device.model(), "fw": device.firmware() }),
             ),
         );
-        // A Lite measures nothing, and says 0 of everything electrical.
+        // A Lite has no electrical measurements and reports 0 for all of them.
         let measured = matches!(family, Family::BaseboardV1 | Family::BaseboardV2);
         let amperes = if measured && seen.on { quantise(seen.amperes, 100.0) } else { 0.0 };
         sections.insert(
@@ -201,7 +201,7 @@ impl Cloud {
         Value::Object(sections)
     }
 
-    /// `POST /state/{dev}/update`. Status 200 says that the wish was noted, no more.
+    /// `POST /state/{dev}/update`. Status 200 only confirms that the desired values were stored.
     fn update(&mut self, now: Now, account: usize, index: usize, body: &Value) -> Reply {
         let family = self.devices[index].thermostat.family;
         let Some(sections) = body.as_object().filter(|body| body.contains_key("source")) else {
@@ -234,7 +234,7 @@ impl Cloud {
         Reply::ok(&json!({ "message": "State updated successfully" }))
     }
 
-    /// Sends a thermostat what the structured service was asked for, as a service of the cloud would.
+    /// Sends a thermostat the values that the structured service was asked for, as a service of the cloud would.
     fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &ParsedCommand) {
         if *wanted == ParsedCommand::default() {
             return;
@@ -379,7 +379,7 @@ impl Cloud {
 const SECTIONS: [&str; 7] =
     ["targetHeat", "targetCool", "targetAuto", "modes", "physicalInterface", "tracking", "bbConfig"];
 
-/// The changes an update asks for, or why it is not valid.
+/// Returns the changes that an update asks for, or the reason why it is invalid.
 fn wanted_of(
     sections: &Map<String, Value>,
     family: Family,
@@ -436,7 +436,7 @@ fn fan_from_structured(speed: i64) -> Option<i64> {
     FANS.iter().find(|(_, known)| *known == speed).map(|(code, _)| *code)
 }
 
-/// A schedule as it is listed, if the body has all six properties.
+/// A schedule in the form of the list, if the body has all six properties.
 fn schedule_of(id: &str, now: Now, body: &Value) -> Option<Value> {
     let at = iso_millis(now.wall);
     let field = |name: &str| body.get(name).cloned();

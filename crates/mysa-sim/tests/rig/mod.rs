@@ -1,4 +1,4 @@
-//! A client in a dozen lines, made of the protocol crates: what every test needs before it gets to its point.
+//! A small client made of the protocol crates, with the steps that every test needs first.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses a part of it")]
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub fn id(last: &str) -> DeviceId {
     DeviceId::new(&format!("a0b1c2d3e4{last}")).unwrap()
 }
 
-/// A message that came to the client.
+/// A message that the client received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
     pub at: Duration,
@@ -86,7 +86,7 @@ impl Rig {
         Self::new(CloudSpec::demo())
     }
 
-    /// Lets time pass, from one deadline of the cloud to the next.
+    /// Advances time from one deadline of the cloud to the next.
     pub fn pass(&mut self, span: Duration) {
         let end = self.now + span;
         while let Some(next) = self.cloud.poll_timeout().filter(|&next| next <= end) {
@@ -258,13 +258,13 @@ impl Rig {
         assert_eq!(self.upgrade(conn, &target, "mqtt"), Upgrade::Accept);
     }
 
-    /// Dials with fresh credentials, sends CONNECT, and sees CONNACK.
+    /// Dials with fresh credentials, sends CONNECT and expects CONNACK.
     pub fn connect_with(&mut self, conn: u64, pool: &str, client: &str, name: &str) {
         self.dial(conn, pool, client);
         self.send(conn, &connect(name, 60));
     }
 
-    /// Dials and connects without asking for a clean session. Returns whether the broker remembers one.
+    /// Dials and connects without asking for a clean session. Returns `true` if the broker has a stored one.
     pub fn connect_again(&mut self, conn: u64, name: &str) -> bool {
         self.dial(conn, LEGACY_POOL, LEGACY_CLIENT);
         let mut bytes = Vec::new();

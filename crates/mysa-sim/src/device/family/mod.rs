@@ -136,7 +136,7 @@ impl Family {
         }
     }
 
-    /// Returns the new power of the heater, or `None` to leave it.
+    /// Returns the new power of the heater, or `None` to keep the present power.
     pub(crate) fn control(
         self,
         control: &mut Control,
@@ -157,7 +157,7 @@ impl Family {
         }
     }
 
-    /// Writes the family's status message with its envelope; nothing for a silent family.
+    /// Writes the family's status message with its envelope; writes nothing for a silent family.
     pub(crate) fn write_status(self, out: &mut String, stamp: &Stamp, seen: &Seen) {
         match self {
             Self::BaseboardV1 => baseboard_v1::write_status(out, stamp, seen),
@@ -186,11 +186,11 @@ pub(crate) struct Profile {
     /// Range of the setpoint and its step, in hundredths of a degree.
     pub(crate) setpoint: (i32, i32, i32),
     pub(crate) modes: &'static [Mode],
-    /// Whether it announces a new setpoint by `MsgType` 1.
+    /// `true` if it announces a new setpoint by `MsgType` 1.
     pub(crate) reports_setpoint: bool,
-    /// Whether it understands `cmd` written as a JSON string.
+    /// `true` if it understands `cmd` written as a JSON string.
     pub(crate) reads_text_cmd: bool,
-    /// Firmware it runs.
+    /// Firmware version.
     pub(crate) firmware: &'static str,
 }
 
@@ -213,12 +213,12 @@ pub(crate) struct Seen {
     pub(crate) floor: Option<f64>,
     /// Maximum floor temperature, °C.
     pub(crate) floor_limit: f64,
-    /// %.
+    /// Relative humidity, %.
     pub(crate) humidity: f64,
-    /// °C.
+    /// Setpoint, °C.
     pub(crate) setpoint: f64,
     pub(crate) mode: Mode,
-    /// Whether the heater is on now.
+    /// `true` if the heater is on now.
     pub(crate) on: bool,
     /// Share of the control period in which it is on.
     pub(crate) duty: f64,
@@ -263,7 +263,7 @@ impl Control {
         }
         let error = seen.setpoint - seen.room;
         // The integral over 15 minutes of one kelvin of error equals the proportional term. Far from the setpoint the
-        // integral is frozen, since it would overshoot for hours.
+        // integral is frozen, because it would cause an overshoot of hours.
         if error.abs() < 1.0 {
             let weight = pulse.period.as_secs_f64() / 900.0;
             self.integral = (self.integral + error * weight).clamp(0.0, 1.0 / pulse.gain);

@@ -26,7 +26,7 @@ pub(super) struct Delivery {
 
 impl Thermostat {
     /// Accepts a message on the thermostat's `/in` topic. It arrives after a short latency and after earlier messages,
-    /// since the broker keeps the order of a topic.
+    /// because the broker keeps the order of a topic.
     pub(crate) fn deliver(&mut self, now: Now, origin: Origin, payload: &[u8], reorders: bool) {
         let latency = Duration::from_millis(40 + self.rng.below(160));
         let at = in_order(&mut self.last_delivery, now.mono + latency, reorders);
@@ -167,7 +167,7 @@ impl Thermostat {
             return;
         }
         let latency = Duration::from_millis(80 + self.rng.below(400)) + faults.ack_delay;
-        // No capture has an acknowledgement of a schedule's command, so its number is unknown.
+        // No capture contains an acknowledgement of a schedule's command, so its number is unknown.
         let trigger = (!by_schedule).then_some(3);
         let ack = self.ack(now, faults, request, success, trigger, state);
         let at = in_order(&mut self.last_ack, now.mono + latency, faults.reorders);

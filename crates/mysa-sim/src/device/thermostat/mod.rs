@@ -49,7 +49,7 @@ pub(crate) enum Emission {
         payload: String,
         news: News,
     },
-    /// It reads its settings from the device record.
+    /// The thermostat reads its settings from the device record.
     ReadSettings,
 }
 
@@ -98,7 +98,8 @@ pub(crate) struct Thermostat {
     next_batch: Duration,
     jobs: BTreeMap<(Duration, u64), Job>,
     sequence: u64,
-    /// Arrival of the last message in transit, and sending time of the last acknowledgement. Later ones keep the order.
+    /// Arrival of the last message in transit, and sending time of the last acknowledgement. Later ones keep their
+    /// order.
     last_delivery: Duration,
     last_ack: Duration,
     records: VecDeque<Record>,
@@ -133,7 +134,7 @@ impl Thermostat {
         let (low, high, _) = profile.setpoint;
         let seed = rng.next();
         let mut room = Room::new(spec.room, weather, climate_seed, family == Family::Floor, now.mono);
-        // Timers of different devices have different phases.
+        // Timers of different devices start at different phases.
         let phase = |rng: &mut Rng, period: Duration| now.mono + period.mul_f64(rng.unit());
         let next_sample = phase(&mut rng, profile.sample);
         let next_status = phase(&mut rng, profile.idle_status.min(Duration::from_secs(60)));
@@ -189,7 +190,7 @@ impl Thermostat {
         this
     }
 
-    /// When to call [`Thermostat::handle_timeout`] next.
+    /// Time of the next call of [`Thermostat::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Duration {
         let job = self.jobs.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
         self.next_sample.min(self.next_status).min(self.next_batch).min(job)
@@ -221,7 +222,7 @@ impl Thermostat {
         }
     }
 
-    /// Applies a press of its buttons. Returns `false` without any effect if it is locked or has no power.
+    /// Applies a press of its buttons. Returns `false`, without any effect, if it is locked or has no power.
     pub(crate) fn press(
         &mut self,
         now: Now,

@@ -139,7 +139,8 @@ impl Thermostat {
         put("md", json!(settings.mode.wire()));
         put("sp", number(settings.degrees()));
         put("ho", json!(settings.hold));
-        // Nobody has published the acknowledgement of a hold with an end. One family reports the end, the others do not.
+        // No public source shows the acknowledgement of a hold with an end. One family reports the end here, the others
+        // do not.
         if let (Some(until), Family::BaseboardV2) = (settings.until, self.family) {
             put("tm", json!(until));
         }
@@ -155,7 +156,7 @@ impl Thermostat {
             put("tr", json!(settings.tracked));
         }
         if self.family == Family::AirConditioner {
-            // While heating it reports the fan speed only if it was requested.
+            // While heating, the fan speed is reported only if it was requested.
             if settings.mode != Mode::Heat || wanted.fan.is_some() {
                 put("fn", json!(settings.fan));
             }
@@ -166,7 +167,8 @@ impl Thermostat {
         Value::Object(state)
     }
 
-    /// Builds a retained status of this age, one degree higher and colder than now; without an age, its time is 0.
+    /// Builds a retained status of this age, with a setpoint one degree higher and a room one degree colder than now.
+    /// Without an age, its time is 0.
     pub(crate) fn retained_status(&mut self, now: Now, age: Option<Duration>) -> String {
         let mut stamp = self.stamp(now, &DeviceFaults::default());
         let secs = |age: Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
