@@ -1,4 +1,4 @@
-//! By which channel a command goes, how long it waits for one, and what its verdict and its events say.
+//! Choice of the channel of a command, its time limits, and the verdicts and events that follow.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod rig;
@@ -16,7 +16,7 @@ fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
         rig.cloud.upgrade = Some(503);
         rig.cut();
         rig.run(Duration::from_millis(100));
-        assert_ne!(rig.session.service().level, Level::RestOnly, "there is hope for MQTT yet");
+        assert_ne!(rig.session.service().level, Level::RestOnly, "MQTT may still return");
         let (asked, now) = (rig.mono, rig.now());
         let id = rig.session.command(now, device(LITE), setpoint(21.0), Some(secs(time))).unwrap();
         rig.run(secs(time + 1));
@@ -76,7 +76,7 @@ fn where_both_channels_have_failed_mqtt_is_tried_again() {
     rig.run(secs(60));
     assert_eq!((rig.commands().len(), rig.log.updates.len()), (1, 1));
     assert!(matches!(rig.verdict(first), Verdict::Unconfirmed { .. }), "{}", rig.verdict(first));
-    // Only MQTT gets well.
+    // Only MQTT recovers.
     rig.cloud.broker.close_on_publish = false;
     let second = rig.set(LITE, 22.0);
     rig.run(secs(60));
@@ -111,7 +111,7 @@ fn an_unconfirmed_verdict_says_what_the_thermostat_showed_instead() {
     let unheard = rig.set(LITE, 21.5);
     rig.run(secs(31));
     let Verdict::Unconfirmed { seen, .. } = rig.verdict(unheard) else { panic!("{}", rig.verdict(unheard)) };
-    assert_eq!(seen, Change::default(), "what it showed before the command is no answer");
+    assert_eq!(seen, Change::default(), "values from before the command are no evidence");
 
     let refused = rig.set(LITE, 22.0);
     rig.run(secs(5));
@@ -143,7 +143,7 @@ fn a_thermostat_that_heats_while_it_is_off_is_announced_once() {
         rig.status(LITE, 19.0);
         rig.run(secs(10));
     }
-    assert_eq!(announced(&rig), 0, "it may still be on its way");
+    assert_eq!(announced(&rig), 0, "the event must wait for the delay");
     for _ in 0..12 {
         rig.status(LITE, 19.0);
         rig.run(secs(10));
@@ -167,7 +167,7 @@ fn pings_are_sent_at_three_quarters_of_the_keep_alive() {
     let mut rig = Rig::live();
     let since = rig.mono;
     rig.cloud.dead = true;
-    // Nobody answers, so that the connection is given up after the next ping and its time limit.
+    // The connection is silent, so that it is given up after the next ping times out.
     while rig.log.closes == 0 {
         rig.run(Duration::from_millis(100));
         assert!(rig.mono - since < secs(90), "within one and a half keep-alives");
@@ -193,7 +193,7 @@ fn a_message_costs_an_event_about_what_it_changed_and_none_if_nothing_did() {
     };
     let before = changed(&rig);
     assert_eq!(before.last(), Some(&false), "{before:?}");
-    assert!(before.contains(&true), "the list described it");
+    assert!(before.contains(&true), "the device list changed the record");
     rig.status(LITE, 24.0);
     rig.run(secs(2));
     assert_eq!(changed(&rig).len(), before.len() + 1);
@@ -237,7 +237,7 @@ fn a_thermostat_whose_record_cannot_be_read_is_not_gone() {
     let before = rig.asked("GET /devices");
     while rig.asked("GET /devices") < before + 3 {
         rig.run(secs(60));
-        assert!(rig.mono < secs(7_200), "the list is read again and again");
+        assert!(rig.mono < secs(7_200), "the device list must be polled");
     }
     assert_eq!(rig.session.devices().len(), 1);
 }

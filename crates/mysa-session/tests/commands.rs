@@ -1,4 +1,4 @@
-//! What becomes of a command, beside a scripted cloud.
+//! Outcomes of commands, with a scripted cloud.
 
 mod rig;
 
@@ -45,7 +45,7 @@ fn a_command_the_device_ignores_is_asked_again_three_times_and_unconfirmed_at_it
     ));
     let ids: std::collections::BTreeSet<_> =
         rig.commands().iter().map(|publish| publish.3.split("\"id\":").nth(1).map(str::to_owned)).collect();
-    assert_eq!((rig.commands().len(), ids.len()), (4, 4), "each with an id of its own");
+    assert_eq!((rig.commands().len(), ids.len()), (4, 4), "each transmission has its own id");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn publishes_that_end_the_connection_teach_that_mqtt_is_read_only() {
     assert_eq!(rig.levels().iter().filter(|level| **level == Level::ReadOnly).count(), 1);
     let connects = rig.log.connects.len();
     assert!(connects <= 5, "{connects}");
-    // Commands take the other channel from here, and reads go on.
+    // Commands use the other channel from here on, and reads continue.
     let id = rig.set(LITE, 21.0);
     rig.run(secs(20));
     assert!(

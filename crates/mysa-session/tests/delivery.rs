@@ -1,4 +1,4 @@
-//! What the session makes of a broker that grants subscriptions and delivers nothing.
+//! Detection of a broker that grants subscriptions and delivers nothing.
 
 mod rig;
 
@@ -24,7 +24,8 @@ fn a_broker_that_delivers_nothing_is_named_although_its_connections_are_cut() {
     assert!(reasons(&rig).contains(&Reason::NothingDelivered), "{:?}", reasons(&rig));
 }
 
-/// The connection before the outage is too short for any message.
+/// Each connection before the outage is too short for a message.
+///
 #[test]
 fn an_outage_does_not_count_as_time_in_which_nothing_was_delivered() {
     for seconds in 0..60 {

@@ -1,4 +1,4 @@
-//! What a session tells of itself to somebody who wants to know why it does not work, and the URLs it signs for others.
+//! Reports of a session about itself, and the URLs it signs for other clients.
 
 mod rig;
 
@@ -98,7 +98,7 @@ fn what_the_broker_refuses_is_told_by_subscription_and_for_publishing() {
 #[test]
 fn a_url_for_others_is_signed_by_the_clouds_clock_and_is_none_of_its_own() {
     let mut rig = resumed(MINUTES_20);
-    assert!(rig.session.presign(rig.now()).is_none(), "nobody is signed in");
+    assert!(rig.session.presign(rig.now()).is_none(), "sign-in has not completed");
     rig.run(Duration::from_secs(10));
     let mut given = Vec::new();
     for _ in 0..3 {
@@ -114,5 +114,5 @@ fn a_url_for_others_is_signed_by_the_clouds_clock_and_is_none_of_its_own() {
     let all = given.len();
     given.sort();
     given.dedup();
-    assert!(all >= 5 && given.len() == all, "one of {all} was given twice");
+    assert!(all >= 5 && given.len() == all, "one of {all} URLs was returned twice");
 }

@@ -1,4 +1,4 @@
-//! What a session is not expected to meet, and what it must not cost.
+//! Unusual input, and bounds on what it may cost.
 #![allow(clippy::unwrap_used, reason = "for tests")]
 
 mod rig;
@@ -101,7 +101,7 @@ fn a_reader_that_stalls_for_an_hour_misses_no_verdict_and_not_the_latest_state()
     assert!(settings_heard > 3_000, "{settings_heard}");
     assert!(rig.verdict(id).is_confirmed());
     assert!(rig.events.len() < 300, "{}", rig.events.len());
-    assert_eq!(rig.session.service().level, Level::Live, "pings went on");
+    assert_eq!(rig.session.service().level, Level::Live, "pings must continue");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_status_costs_no_allocation() {
     rig.run(secs(1));
     let (conn, bytes) = rig.kept.pop().unwrap();
     let now = rig.now();
-    // Once more, to let queues grow to their size.
+    // Repeated once, so that queues reach their size before the measurement.
     rig.session.handle_ws_bytes(now, conn, &bytes);
     while rig.session.poll_output().is_some() {}
     let setpoint = bytes.windows(4).position(|four| four == b"20.5").unwrap();
@@ -259,7 +259,7 @@ fn a_session_is_small() {
     assert!(each <= 1_024, "{each}");
 }
 
-/// One call, with nonsense for arguments.
+/// One call, with arbitrary arguments.
 #[derive(Clone, Debug)]
 enum Call {
     Wait(u64),

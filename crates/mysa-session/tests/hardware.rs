@@ -1,4 +1,4 @@
-//! Thermostats whose record is wrong about what they are.
+//! Thermostats whose record names the wrong model.
 
 mod rig;
 
@@ -7,7 +7,7 @@ use mysa_session::{Evidence, Settings, Verdict};
 use mysa_testkit::Ack;
 use rig::{LITE, Rig, device, secs};
 
-/// A thermostat with the record of a Baseboard V2, which obeys only commands of its own type.
+/// Thermostat with the record of a Baseboard V2, which obeys only commands of its own type.
 fn recorded_as_v2(own_type: i64, paired: Option<&str>) -> Rig {
     let mut rig = Rig::resume(Settings::default());
     rig.cloud.devices = vec![(LITE.into(), "BB-V2-0".into())];
@@ -26,7 +26,7 @@ fn models(rig: &Rig) -> (&str, &str) {
     (device.model().as_str(), device.record_model().as_str())
 }
 
-/// Whether a command is confirmed at its first transmission.
+/// Returns `true` if a command is confirmed at its first transmission.
 fn obeys_at_once(rig: &mut Rig) -> bool {
     let before = rig.commands().len();
     let id = rig.set(LITE, 21.5);
@@ -45,15 +45,15 @@ fn a_lite_whose_record_says_v2_is_known_by_its_pairing() {
     let refused = rig.session.preview(rig.now(), device(LITE), proximity);
     assert!(refused.is_err(), "a Lite has no proximity sensor: {refused:?}");
     rig.run(secs(7_200));
-    assert_eq!(rig.asked("GET /users"), 1, "it is asked once");
-    assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"), "a later list does not undo it");
+    assert_eq!(rig.asked("GET /users"), 1, "the user record is read once");
+    assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"), "a later device list must not revert it");
 }
 
 #[test]
 fn a_lite_whose_record_says_v2_is_known_by_its_own_acknowledgements() {
     let mut rig = recorded_as_v2(5, None);
     assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
-    // Somebody presses a button.
+    // A button press causes an unsolicited acknowledgement.
     let ack = Ack { resp_id: None, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
     rig.say(LITE, &ack.to_string(), secs(1));
     rig.run(secs(3));

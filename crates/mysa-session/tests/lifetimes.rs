@@ -1,4 +1,4 @@
-//! What the cloud says of the lives of tokens and credentials, and the requests that follow from it.
+//! Claimed lifetimes of tokens and credentials, and the requests that follow.
 
 mod rig;
 
@@ -9,7 +9,7 @@ use rig::{Reply, Rig};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Requests of the second hour: token refreshes, credentials, dials, and all HTTP requests.
+/// Number of requests in the second hour: token refreshes, credentials, dials, and all HTTP requests.
 fn second_hour(rig: &mut Rig) -> [usize; 4] {
     let counts = |rig: &Rig| {
         [
@@ -74,7 +74,7 @@ fn an_expiration_that_is_no_time_means_few_requests() {
         let [refreshes, credentials, dials, http] = second_hour(&mut rig);
         assert!(refreshes <= 2 && credentials <= 60 && dials <= 2, "{expiration}: {credentials} {dials}");
         assert!(http - credentials <= 100, "{expiration}: {http}");
-        // What lies in the far future is good for now.
+        // Credentials that expire in the far future are usable now.
         let far = expiration.starts_with("1e");
         let level = if far { Level::Live } else { Level::RestOnly };
         assert_eq!(rig.session.service().level, level, "{expiration}");
@@ -96,7 +96,8 @@ fn tokens_that_no_service_takes_mean_few_refreshes() {
 fn what_lapsed_while_the_host_slept_is_renewed_when_it_wakes() {
     let mut rig = Rig::live();
     let before = [rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")];
-    // The monotonic clock stood still meanwhile.
+    // The host sleeps for two hours: its monotonic clock stands still.
+    //
     rig.host_ahead_ms += 7_200_000;
     rig.truth_ahead_secs += 7_200;
     rig.run(Duration::from_secs(60));

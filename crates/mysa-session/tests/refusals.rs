@@ -1,4 +1,4 @@
-//! What the session makes of a broker that says no.
+//! Behaviour with a broker that refuses subscriptions.
 
 mod rig;
 
@@ -32,11 +32,11 @@ fn one_that_is_refused_beside_others_is_asked_for_ever_more_seldom() {
     rig.run(secs(24 * 3_600));
     let asked =
         rig.log.subscribes.iter().filter(|(_, _, filters)| filters == &rig.cloud.broker.refused_filters);
-    // After 10, 20, 40 … minutes.
+    // The retries come after 10, 20, 40 … minutes.
     assert!(asked.count() <= 8, "{:?}", rig.log.subscribes);
 }
 
-/// The broker takes 50 filters a connection.
+/// The broker accepts 50 filters per connection.
 #[test]
 fn on_a_full_connection_the_old_filter_goes_before_the_new_one_comes() {
     let mut rig = Rig::new();
@@ -47,7 +47,7 @@ fn on_a_full_connection_the_old_filter_goes_before_the_new_one_comes() {
     while rig.asked("GET /devices") == lists {
         rig.run(secs(1));
     }
-    // It is believed to be gone once a second list says so; by then another has its place.
+    // The session removes the thermostat at the second list without it; by then another one has taken its place.
     rig.cloud.devices.push((LITE.into(), "BB-V2-0-L".into()));
     rig.run(secs(60));
     assert_eq!((rig.session.devices().len(), rig.log.connects.len()), (50, 1));
@@ -69,7 +69,8 @@ fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_th
     }
 }
 
-/// Each share of the filters has a back-off of its own.
+/// Each shard has its own back-off.
+///
 #[test]
 fn the_connections_of_a_large_home_together_do_not_dial_in_bursts() {
     let mut rig = Rig::new();

@@ -1,4 +1,4 @@
-//! The session beside a scripted cloud: what a home lives through.
+//! A session with a scripted cloud: typical events in a home.
 
 mod rig;
 
@@ -34,15 +34,15 @@ fn a_cut_connection_is_made_again_and_nothing_is_replayed() {
     rig.cut();
     rig.cloud.broker.puback = true;
     rig.run(secs(60));
-    // On the new connection nothing is said of it; the other channel has it once.
+    // The command is not sent again on the new connection, and once by the other channel.
     assert_eq!((rig.commands().len(), rig.asked("/update")), (1, 1));
     assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Reported, .. }));
     assert_eq!(rig.log.connects.len(), 2);
     assert_ne!(rig.log.connects[0].1, rig.log.connects[1].1);
     assert_eq!(rig.session.service().level, Level::Live);
-    // The grace hid it.
+    // The loss was shorter than the grace period.
     assert_eq!(rig.levels().iter().filter(|level| **level == Level::Live).count(), 1, "{:?}", rig.levels());
-    // Subscribed again, and asked to report live again.
+    // The thermostat was subscribed to and asked for live reports again.
     assert_eq!(rig.log.subscribes.len(), 2);
 }
 
@@ -58,10 +58,10 @@ fn a_day_and_a_half_of_renewals_leaves_no_gap() {
         assert_eq!(rig.session.service().level, Level::Live, "minute {minute}");
     }
     assert_eq!(heard, 36 * 60);
-    assert!(rig.log.live_at_once == 2, "make before break");
-    assert_eq!(rig.open_sockets(), 1, "and break after make");
+    assert!(rig.log.live_at_once == 2, "the new connection must open before the old one closes");
+    assert_eq!(rig.open_sockets(), 1, "the old connection must close");
     let signatures: std::collections::BTreeSet<_> = rig.log.dials.iter().map(|(_, url)| url).collect();
-    assert_eq!(signatures.len(), rig.log.dials.len(), "each dial is signed anew");
+    assert_eq!(signatures.len(), rig.log.dials.len(), "each dial has a new signature");
     assert!(rig.asked("InitiateAuth") < 45, "{}", rig.asked("InitiateAuth"));
     assert!(rig.log.dials.len() < 45, "{}", rig.log.dials.len());
 }
@@ -132,7 +132,7 @@ fn two_hundred_devices_share_connections_within_the_brokers_limits() {
     assert!(rig.session.devices().all(|device| rig.session.is_subscribed(device.id())));
     assert_eq!(rig.session.service().level, Level::Live);
     for pair in rig.log.publishes.windows(2).filter(|pair| pair[0].1 == pair[1].1) {
-        assert!(pair[1].0 - pair[0].0 >= Duration::from_millis(350), "a burst");
+        assert!(pair[1].0 - pair[0].0 >= Duration::from_millis(350), "publishes came in a burst");
     }
 }
 
@@ -149,7 +149,7 @@ fn one_refused_subscription_does_not_take_the_others_down() {
     assert_eq!((service.level, service.reason), (Level::Partial, Reason::SomeSubscriptionsRefused));
     rig.cloud.broker.refused_filters.clear();
     rig.run(secs(700));
-    assert!(rig.session.is_subscribed(device("a0b1c2d3e4f1")), "tried again, slowly");
+    assert!(rig.session.is_subscribed(device("a0b1c2d3e4f1")), "a refused subscription is tried again");
 }
 
 #[test]
@@ -197,9 +197,12 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
         _ => None,
     });
     let refused = Reason::UpgradeRefused { status: Some(403) };
-    assert!(told.eq([Reason::Starting, refused]), "told as soon as it is so, then why, and no more");
+    assert!(
+        told.eq([Reason::Starting, refused]),
+        "exactly two reasons are reported: the first at once, then the cause"
+    );
     assert!(rig.asked("/devices/state") > 1_000);
-    // Commands take the channel there is.
+    // Commands use the remaining channel.
     let id = rig.set(LITE, 21.0);
     rig.run(secs(20));
     assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Reported, .. }));
@@ -239,7 +242,7 @@ fn a_refused_refresh_with_a_password_leads_to_one_sign_in() {
         r#"{"__type":"NotAuthorizedException","message":"Incorrect username or password."}"#,
     );
     rig.run(secs(3_600));
-    // Two ways to refresh, one sign-in, which the same answer refuses for good.
+    // Two refresh flows and one sign-in, which the same answer refuses for good.
     assert_eq!(rig.log.http.len(), 3, "{:?}", rig.log.http);
     assert!(rig.stored.as_ref().unwrap().refused.is_some());
     let stored = rig.stored.clone().unwrap();
@@ -289,7 +292,7 @@ fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_word() {
         (3 * 60 * MINUTE, Link::Silent),
         (40 * 24 * 60 * MINUTE, Link::Silent),
     ] {
-        // The second time is a restart.
+        // The second round is a restart.
         for _ in 0..2 {
             let mut rig = Rig::new();
             rig.cloud.speaking = false;
@@ -300,7 +303,7 @@ fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_word() {
             let ago = known.heard_ago(rig.now().mono).unwrap().as_secs();
             assert!((silent + 60).abs_diff(ago) <= 1, "{silent} s before the start, shown as {ago} s");
             assert_eq!((known.link(), known.is_stale()), (link, link == Link::Silent), "{silent} s");
-            // It is heard again.
+            // A new status ends the silence.
             rig.status(LITE, 20.0);
             rig.run(secs(1));
             let known = rig.session.device(device(LITE)).unwrap();
@@ -322,7 +325,7 @@ fn a_thermostat_that_repeats_itself_is_fresh_and_an_old_status_of_rest_is_not() 
         let ago = known.heard_ago(rig.now().mono).unwrap();
         assert!(ago <= secs(60) && known.link() == Link::Live, "{ago:?} {:?}", known.link());
     }
-    // REST, read again and again, shows the status of an hour ago: that is no news.
+    // REST shows the same status again and again, which is no new sign of life.
     rig.run(secs(900));
     let known = rig.session.device(device(LITE)).unwrap();
     assert!(known.heard_ago(rig.now().mono).unwrap() >= secs(900));
@@ -350,7 +353,7 @@ fn devices_that_come_and_go_are_announced_once() {
     rig.cloud.devices.push(("a0b1c2d3e4aa".into(), "BB-V1-1".into()));
     rig.run(secs(2_000));
     assert!(rig.session.is_subscribed(device("a0b1c2d3e4aa")));
-    // A list with a hole in it is no reason to forget anybody.
+    // One list without the thermostats must not remove them.
     let all = std::mem::take(&mut rig.cloud.devices);
     while !rig.session.devices().any(|_| rig.log.http.last().unwrap().1 == "GET /devices") {
         rig.run(secs(1));
@@ -447,9 +450,9 @@ fn a_refresh_token_revoked_in_mid_session_leaves_what_works_until_it_lapses() {
     rig.events.clear();
     rig.status(LITE, 23.5);
     rig.run(secs(1));
-    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })), "MQTT goes on");
+    assert!(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })), "MQTT must continue");
     let refreshes = rig.asked("InitiateAuth");
     rig.run(secs(12 * 3_600));
-    assert_eq!(rig.asked("InitiateAuth"), refreshes, "and nobody is pestered");
+    assert_eq!(rig.asked("InitiateAuth"), refreshes, "no more refreshes may be attempted");
     assert_eq!(rig.levels(), []);
 }

@@ -1,4 +1,4 @@
-//! What the session makes of the answers of the two Cognito pools.
+//! Handling of the answers of the two Cognito pools.
 
 mod rig;
 
@@ -39,7 +39,7 @@ fn resumed(stored: StoredSession, password: Option<&str>) -> Rig {
     Rig::with(Settings::default(), start, 0)
 }
 
-/// A session that waits for a code, which it gives.
+/// Session that waited for a code and has answered it.
 fn with_code(respond: Reply) -> Rig {
     let mut rig = with_password();
     rig.cloud.refresh = CODE_WANTED;
@@ -98,7 +98,7 @@ fn proof_values_that_cannot_be_used_are_no_refusal_of_the_password() {
     rig.run(secs(10));
     assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 0));
     assert!(rig.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
-    // The password is still there, and is tried again.
+    // The password is kept and tried again.
     rig.cloud.refresh = Reply::Good;
     rig.run(secs(120));
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
@@ -150,9 +150,9 @@ fn a_failed_hook_of_the_pool_is_tried_again_soon_and_then_seldom() {
     rig.run(secs(3));
     assert_eq!(rig.asked("InitiateAuth"), 2);
     rig.run(secs(57));
-    assert_eq!(rig.asked("InitiateAuth"), 2, "then it waits for a minute at least");
+    assert_eq!(rig.asked("InitiateAuth"), 2, "the pause is at least a minute");
     rig.run(secs(125));
-    assert_eq!(rig.asked("InitiateAuth"), 3, "and for three at most");
+    assert_eq!(rig.asked("InitiateAuth"), 3, "the pause is at most three minutes");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_throttle_is_waited_for_and_kept_for_the_next_run_but_a_firewall_is_not() {
 
 #[test]
 fn the_pause_that_a_retry_after_header_asks_for_is_kept() {
-    // Of the second form, the value lies twenty minutes ahead.
+    // The date in the second form is twenty minutes ahead.
     for (header, wait) in [("1200", 1_200), ("Fri, 02 Jan 2026 03:24:05 GMT", 1_200), ("86400", 3_600)] {
         for reply in [Reply::Status(503, ""), Reply::Status(429, "{}")] {
             let mut rig = Rig::new();
@@ -215,7 +215,7 @@ fn pauses_begin_small_again_after_a_success() {
     while rig.asked("InitiateAuth") == before {
         rig.run(secs(1));
     }
-    // The pauses are 2, 4 and 8 seconds long at most.
+    // The pauses are at most 2, 4 and 8 seconds long.
     rig.run(secs(15));
     assert!(rig.asked("InitiateAuth") - before >= 4, "{}", rig.asked("InitiateAuth") - before);
 }
@@ -225,7 +225,7 @@ fn marks_of_earlier_trouble_are_removed_from_what_is_kept_once_the_tokens_are_re
     let (refusal, wait) = (Some("NotAuthorizedException"), Some(START / 1_000 + 60));
     for (refused, not_before) in [(refusal, None), (None, wait), (refusal, wait)] {
         let mut marked = stored();
-        // With it nothing else is to be kept.
+        // With a known identity id, nothing else is to be stored.
         marked.identity_id = Some("us-east-1:identity".into());
         marked.refused = refused.map(Into::into);
         marked.not_before = not_before;
@@ -270,7 +270,7 @@ fn a_late_401_does_not_cost_the_tokens_that_came_after_it() {
     rig.drain();
     rig.cloud.rest = Reply::Good;
     rig.run(secs(60));
-    assert_eq!(rig.asked("/homes"), 4, "each is asked once more");
+    assert_eq!(rig.asked("/homes"), 4, "each request is repeated once");
     assert_eq!(rig.asked("InitiateAuth") - before, 1);
 }
 
@@ -278,12 +278,12 @@ fn a_late_401_does_not_cost_the_tokens_that_came_after_it() {
 fn tokens_that_nothing_renews_any_more_are_used_until_they_lapse_and_then_another_sign_in_is_looked_for() {
     let mut rig = Rig::live();
     rig.cloud.refresh = NOT_AUTHORIZED;
-    // They are renewed five minutes before they lapse.
+    // Tokens are renewed five minutes before they expire.
     rig.run(secs(57 * 60));
     assert_eq!(rig.session.service().level, Level::SignInNeeded);
     let before = rig.asked("/devices/state");
     rig.run(secs(150));
-    assert!(rig.asked("/devices/state") > before, "the states are still read");
+    assert!(rig.asked("/devices/state") > before, "the states must still be read");
 
     rig.run(secs(5 * 60));
     rig.cloud.refresh = Reply::Good;

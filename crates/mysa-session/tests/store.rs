@@ -1,4 +1,4 @@
-//! Several processes of one account, and the one place where the session is kept.
+//! Several processes of one account that share one stored session.
 
 mod rig;
 
@@ -9,10 +9,10 @@ use mysa_session::{Event, Level, Output, Revocation, Session, Settings, Start};
 
 use rig::{Reply, Rig, secs, stored};
 
-/// The states are read, then the connection is there, and that is all.
+/// Levels of an undisturbed start: the states are read, then the connection is live.
 const WELL: [Level; 2] = [Level::RestOnly, Level::Live];
 
-/// What another process of the account has kept.
+/// Session that another process of the account has stored.
 fn kept(token: &str) -> StoredSession {
     let mut kept = stored();
     kept.refresh_token = Some(RefreshToken::new(Secret::from(token)));
@@ -23,11 +23,11 @@ fn kept(token: &str) -> StoredSession {
 fn a_token_that_another_process_renewed_is_taken_up_before_the_next_refresh() {
     let mut rig = Rig::live();
     let refreshes = rig.asked("InitiateAuth");
-    // The other process used the token, which is dead from then on, and kept the next.
+    // The other process used the token, which is invalid from then on, and stored its successor.
     rig.cloud.accepted = Some(vec!["renewed-elsewhere"]);
     rig.stored = Some(kept("renewed-elsewhere"));
     rig.run(secs(3_600));
-    assert_eq!(rig.asked("InitiateAuth") - refreshes, 1, "the dead token is not offered first");
+    assert_eq!(rig.asked("InitiateAuth") - refreshes, 1, "the used-up token must not be tried first");
     assert_eq!(rig.levels(), WELL);
 }
 
@@ -37,7 +37,8 @@ fn a_token_that_another_process_renewed_in_the_same_moment_is_looked_for_again()
         let mut rig = Rig::new();
         rig.stored = Some(stored());
         rig.cloud.accepted = Some(vec!["renewed-elsewhere"]);
-        // Both read the same token. Ours is refused, and the other process keeps the next one only then.
+        // Both processes read the same token. It is refused here, and the other process stores its successor only
+        // afterwards.
         rig.run(Duration::from_millis(1) + after);
         rig.stored = Some(kept("renewed-elsewhere"));
         rig.run(secs(30));
@@ -68,7 +69,7 @@ fn what_belongs_to_another_account_or_app_client_is_not_taken_up() {
         rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
         rig.run(secs(3_600));
         assert_eq!(rig.levels(), WELL);
-        assert_eq!(rig.asked("InitiateAuth"), 2, "the foreign token is not even offered");
+        assert_eq!(rig.asked("InitiateAuth"), 2, "the foreign token must not be tried");
     }
 }
 
@@ -85,7 +86,7 @@ fn a_driver_that_never_answers_costs_five_seconds() {
     assert_eq!(now.mono, secs(5));
     session.handle_timeout(now);
     assert!(matches!(session.poll_output(), Some(Output::Http(_))));
-    // Too late, and not asked for.
+    // Too late, and not requested any more.
     session.handle_stored(now, Some(kept("late")));
     assert!(session.poll_output().is_none());
 }
@@ -118,7 +119,7 @@ fn a_dead_token_on_the_disk_does_not_replace_a_good_one_in_memory() {
     rig.disk_full = true;
     rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
     rig.run(secs(60));
-    // What was on the disk is used up, and what was handed out could not be kept.
+    // The stored token is used up, and its successor could not be stored.
     rig.cloud.accepted = Some(vec!["rotated-1"]);
     rig.run(secs(3_600));
     assert_eq!(rig.levels(), WELL);
@@ -138,7 +139,7 @@ fn the_newer_of_two_tokens_is_tried_first_and_the_older_when_that_is_refused() {
         rig.cloud.accepted = Some(vec![newer]);
         rig.run(secs(20));
         assert_eq!((rig.levels(), rig.asked("InitiateAuth")), (WELL.to_vec(), 1), "{newer}");
-        // Later only the other one is good.
+        // Later the pool accepts only the other token.
         rig.cloud.accepted = Some(vec![if held > kept_as { "theirs" } else { "CANARY-refresh" }]);
         rig.run(secs(3_600));
         assert_eq!(rig.levels(), WELL, "{newer} was newer");
@@ -185,7 +186,7 @@ fn a_session_that_waits_for_a_sign_in_goes_on_when_another_process_has_signed_in
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
     assert!(rig.log.http.len() < asked + 20);
 
-    // Not so once somebody has signed out here.
+    // After a sign-out in this session, other sign-ins are ignored.
     let now = rig.now();
     rig.session.sign_out(now);
     rig.run(secs(60));
@@ -231,13 +232,13 @@ fn signing_out_says_what_became_of_the_token_and_keeps_one_that_could_not_be_rev
         assert_eq!(sign_out(&mut rig), expect, "{revoke:?}");
         assert_eq!(rig.stored.is_some(), expect == Revocation::NotReached, "{revoke:?}");
         assert_eq!(rig.session.service().level, Level::SignInNeeded);
-        // Once more, with the cloud in good order.
+        // A second sign-out, with a cloud that works.
         rig.cloud.revoke = Reply::Good;
         let again = sign_out(&mut rig);
         let left =
             if expect == Revocation::NotReached { Revocation::Revoked } else { Revocation::NothingToRevoke };
         assert_eq!((again, rig.stored.is_some()), (left, false), "{revoke:?}");
-        assert_eq!(rig.asked("InitiateAuth"), 1, "nothing is renewed any more");
+        assert_eq!(rig.asked("InitiateAuth"), 1, "tokens must not be renewed any more");
     }
 }
 
@@ -303,8 +304,8 @@ fn a_sign_in_does_not_wait_for_what_is_kept_and_does_not_take_it() {
     assert!(session.poll_output().is_none());
 }
 
-/// A session whose two tokens were refused: its own and one of a higher number, which is still kept. A person has signed
-/// in again meanwhile, and what that gave cannot be kept yet.
+/// Session whose two tokens were refused: its own, and one of a higher generation that is still stored. A person has
+/// signed in again since, and the new token cannot be stored yet.
 fn signed_in_beside_a_dead_token() -> Rig {
     let mut rig = Rig::new();
     let mut dead = kept("dead");
@@ -335,12 +336,12 @@ fn a_new_sign_in_is_newer_than_all_that_was_met_before() {
 #[test]
 fn a_refused_token_stays_refused_after_a_new_sign_in() {
     let mut rig = signed_in_beside_a_dead_token();
-    // Each token is offered in both ways before it is given up; a password only in the other one.
+    // Each token is tried with both flows before it is given up; a sign-in by password uses only the other flow.
     let before = rig.asked("GetTokensFromRefreshToken");
     rig.cloud.accepted = Some(Vec::new());
     rig.run(secs(2 * 3_600));
     assert_eq!(rig.session.service().level, Level::SignInNeeded);
-    assert_eq!(rig.asked("GetTokensFromRefreshToken") - before, 1, "the dead one is not offered again");
+    assert_eq!(rig.asked("GetTokensFromRefreshToken") - before, 1, "the dead token must not be tried again");
 }
 
 #[test]

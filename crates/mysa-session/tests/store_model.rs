@@ -1,5 +1,6 @@
-//! Two processes of one account, one store and a pool that rotates refresh tokens, in all orders of few steps and in
-//! many orders of more: whatever is lost, a token that the pool accepts and that anybody knows goes on working.
+//! Two processes of one account, one store, and a pool that rotates refresh tokens, in every order of a few steps and
+//! in many random orders of more steps. The invariant: while any process or the store knows a token that the pool
+//! accepts, sign-in keeps working.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,28 +17,28 @@ use mysa_session::{
 
 const START: i64 = 1_767_323_045_000;
 
-/// One process: its session, and what it waits for.
+/// Process: its session, and what it waits for.
 #[derive(Default)]
 struct Process {
     session: Option<Session>,
     refresh: Option<Refresh>,
     load: bool,
     store: Option<StoredSession>,
-    /// Tokens that it has met since it started.
+    /// Tokens that the process has seen since it started.
     known: BTreeSet<String>,
-    /// Tokens that it has used up.
+    /// Tokens that the process has used up.
     spent: BTreeSet<String>,
-    /// When it last renewed its tokens.
+    /// Time of the last renewal.
     renewed_at: Option<Duration>,
 }
 
 struct Refresh {
     id: HttpId,
-    /// When the driver gives it up.
+    /// Time at which the driver gives the request up.
     until: Duration,
     flow: RefreshFlow,
     token: String,
-    /// What the pool answered, once it was asked: the next token, or a refusal.
+    /// Answer of the pool, once it was asked: the next token, or `None` for a refusal.
     answer: Option<Option<String>>,
 }
 
@@ -63,7 +64,7 @@ enum Action {
     FailStoreWritten(usize),
     Crash(usize),
     Restart(usize),
-    /// A person signs in anew with another program, which keeps its session.
+    /// A person signs in with another program, which stores its session.
     Login,
     Time,
 }
@@ -96,7 +97,7 @@ impl Model {
         Now { mono: self.mono, wall: UnixTime::from_millis(wall) }
     }
 
-    /// What can happen next.
+    /// Returns the actions that are possible now.
     fn actions(&self) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut idle = true;
@@ -120,7 +121,7 @@ impl Model {
             }
             actions.push(Action::Crash(at));
         }
-        // A driver answers for its file at once, compared with any timer.
+        // A driver's file access is immediate compared with any timer.
         if idle {
             actions.push(Action::Time);
         }
@@ -202,7 +203,7 @@ impl Model {
                 let start = Start::Resume { stored: self.disk.clone(), password: None };
                 let mut settings = Settings::default();
                 settings.refresh_flow = self.flow;
-                // Everything else is to be quiet.
+                // Everything else must stay quiet.
                 settings.backoff_first = Duration::from_secs(3_600);
                 settings.backoff_cap = Duration::from_secs(3_600);
                 settings.poll_rest_only = Duration::from_secs(3_600);
@@ -240,7 +241,7 @@ impl Model {
         self.drain();
     }
 
-    /// Takes what the sessions ask for; whatever is not about refresh tokens is answered at once.
+    /// Collects the requests of the sessions. Requests that do not concern refresh tokens are answered at once.
     fn drain(&mut self) {
         let now = self.now();
         for process in &mut self.processes {
@@ -262,7 +263,7 @@ impl Model {
                             let body = request.body.ready().unwrap_or_default();
                             let from = body.find("token-").expect("a refresh token");
                             let token = body[from..from + token(0).len()].to_owned();
-                            assert!(process.refresh.is_none(), "one at a time");
+                            assert!(process.refresh.is_none(), "only one refresh may be in flight");
                             assert!(!process.spent.contains(&token), "{token} is used up: {}", self.log);
                             let until = now.mono + request.timeout;
                             process.refresh =
@@ -289,7 +290,7 @@ impl Model {
         }
     }
 
-    /// Whether a living process or the disk has a token that the pool accepts, or is about to get one.
+    /// Returns `true` if a running process or the disk has a token that the pool accepts, or is about to receive one.
     fn is_known(&self) -> bool {
         let good = |token: &str| self.accepted.contains(token);
         let coming = |process: &Process| {
@@ -302,7 +303,7 @@ impl Model {
             || self.disk.refresh_token.as_ref().is_some_and(|kept| good(kept.expose()))
     }
 
-    /// All trouble ends: everything is answered in turn, and a quarter of an hour passes.
+    /// Ends all faults: every request is answered in turn, and a quarter of an hour passes.
     fn heal(&mut self) {
         let end = self.mono + Duration::from_secs(1_000);
         for _ in 0..5_000 {
@@ -345,7 +346,7 @@ fn tokens(refresh: &str) -> String {
     )
 }
 
-/// Runs the first `depth` steps by the choices given, and returns how many there were at each.
+/// Runs the first `depth` steps with the given choices, and returns the number of choices at each step.
 fn run(choices: &[usize], depth: usize) -> Vec<usize> {
     let mut model = Model::new(RefreshFlow::GetTokensFromRefreshToken);
     let mut counts = Vec::new();

@@ -1,5 +1,4 @@
-//! What may be written, when, and by which channel: no byte of a command leaves after its verdict, its deadline or a newer
-//! command for its field.
+//! Rules for writing: no byte of a command is sent after its verdict, its deadline or a newer command for its field.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod rig;
@@ -21,14 +20,14 @@ fn live(channel: CommandChannel) -> Rig {
     rig
 }
 
-/// A thermostat that neither answers nor obeys, and a broker that acknowledges nothing.
+/// Makes the thermostat neither answer nor obey, and the broker acknowledge nothing.
 fn nobody_answers(rig: &mut Rig) {
     rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
 }
 
-/// The setpoints in the commands on the wire, with the time of each and whether it was a repeat.
+/// Returns the setpoints in the commands on the wire, and whether each was a repeat.
 fn published(rig: &Rig) -> Vec<(f64, bool)> {
     let setpoint = |text: &str| rig::number_after(text, "\"sp\":").unwrap();
     rig.commands().iter().map(|publish| (setpoint(&publish.3), publish.4)).collect()
@@ -38,7 +37,7 @@ fn updated(rig: &Rig) -> Vec<f64> {
     rig.log.updates.iter().map(|(_, body)| rig::number_after(body, "\"setpoint\":").unwrap()).collect()
 }
 
-/// Everything the session puts out without an event, once.
+/// Drains the output without events, and returns the number of items other than reads of the store.
 fn drain(session: &mut Session) -> usize {
     std::iter::from_fn(|| session.poll_io()).filter(|output| !matches!(output, Output::Load)).count()
 }
@@ -47,7 +46,7 @@ fn drain(session: &mut Session) -> usize {
 fn the_bytes_of_a_command_are_made_when_they_are_taken() {
     let mut rig = Rig::live();
     let now = rig.now();
-    // Cancelled, overtaken and shut down before the driver has taken anything.
+    // The command is cancelled, overtaken, or too late before the driver has taken anything.
     let id = rig.set(LITE, 25.0);
     rig.session.cancel(now, id);
     assert_eq!(drain(&mut rig.session), 0, "cancelled");
@@ -57,7 +56,7 @@ fn the_bytes_of_a_command_are_made_when_they_are_taken() {
     rig.run(secs(10));
     assert_eq!(published(&rig), [(18.0, false)], "overtaken");
     let late = rig.set(LITE, 27.0);
-    // The driver was away for longer than the command had.
+    // The driver pauses for longer than the command's time limit.
     let later = Now { mono: rig.mono + secs(40), wall: rig.now().wall.plus_millis(40_000) };
     rig.session.handle_timeout(later);
     rig.mono += secs(40);
@@ -74,7 +73,7 @@ fn the_bytes_of_a_command_are_made_when_they_are_taken() {
 
 #[test]
 fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
-    // Confirmed by the thermostat, cancelled, or with little time: the broker never acknowledges.
+    // The broker never acknowledges; the command is confirmed, cancelled, or short of time.
     for case in ["confirmed", "cancelled", "deadline"] {
         let mut rig = live(CommandChannel::Mqtt);
         rig.cloud.broker.puback = false;
@@ -103,7 +102,7 @@ fn a_puback_that_is_lost_does_not_count_against_the_broker_when_the_thermostat_a
         rig.run(secs(4));
         assert!(matches!(rig.verdict(id), Verdict::Confirmed { by: Evidence::Ack, .. }), "{degrees}");
     }
-    assert_eq!((published(&rig).len(), updated(&rig).len()), (4, 0), "all by MQTT");
+    assert_eq!((published(&rig).len(), updated(&rig).len()), (4, 0), "every command uses MQTT");
 }
 
 #[test]
@@ -112,7 +111,7 @@ fn an_unacknowledged_command_is_not_repeated_once_a_newer_one_waits() {
     nobody_answers(&mut rig);
     rig.set(LITE, 25.0);
     rig.run(Duration::from_millis(4_900));
-    // It waits for the write interval while the repeat of the older falls due.
+    // The new command waits for the write interval while the repeat of the older one falls due.
     rig.set(LITE, 20.0);
     rig.run(secs(90));
     let sent = published(&rig);
@@ -129,7 +128,7 @@ fn updates_of_one_thermostat_are_in_line() {
     rig.run(secs(3));
     let second = rig.set(LITE, 20.0);
     rig.run(secs(8));
-    assert_eq!(updated(&rig), [25.0], "the first is not answered");
+    assert_eq!(updated(&rig), [25.0], "the second waits for the answer to the first");
     rig.run(secs(20));
     assert_eq!(updated(&rig), [25.0, 20.0]);
     assert!(matches!(
@@ -165,7 +164,7 @@ fn an_update_with_an_open_end_is_unconfirmed_and_never_sent_again() {
 
 #[test]
 fn an_update_whose_token_is_refused_is_asked_once_more_and_not_after_its_time() {
-    // Tokens come back at once, after the deadline, or not for hours.
+    // Tokens are available again at once, after the deadline, or after hours.
     for (away, sent, refused) in [(0, 2, false), (60, 1, true), (4 * 3_600, 1, true)] {
         let mut rig = live(CommandChannel::Structured);
         rig.cloud.update = Reply::Status(401, "{}");
@@ -263,7 +262,7 @@ fn a_caller_s_write_that_waits_for_a_token_is_given_up_within_a_minute() {
 
 #[test]
 fn a_request_whose_connection_stands_too_late_is_never_written() {
-    // By the deadline, by a cancellation, by a newer command.
+    // The command is too late by its deadline, by a cancellation, or by a newer command.
     for case in ["deadline", "cancelled", "overtaken"] {
         let mut rig = live(CommandChannel::Structured);
         rig.cloud.connects = Some(secs(15));
@@ -308,7 +307,7 @@ fn a_request_that_could_not_be_sent_is_tried_again_while_its_command_lives() {
     rig.cloud.connects = None;
     let lost = rig.session.command(rig.now(), device(LITE), setpoint(24.0), Some(secs(10))).unwrap();
     rig.run(secs(15));
-    assert_eq!(rig.verdict(lost), Verdict::Expired(Expired::Deadline), "nothing of it was sent");
+    assert_eq!(rig.verdict(lost), Verdict::Expired(Expired::Deadline), "nothing was sent");
     let tries = rig.session.command(rig.now(), device(LITE), setpoint(25.0), None).unwrap();
     rig.run(secs(5));
     rig.cloud.connects = Some(Duration::ZERO);
@@ -325,7 +324,7 @@ fn a_value_in_force_is_confirmed_only_after_the_service_took_the_request() {
     rig.cloud.update_takes = secs(4);
     let id = rig.set(LITE, 21.0);
     rig.run(secs(1));
-    // It shows what it showed before: the request has not arrived.
+    // The thermostat shows the old value: the request has not arrived.
     rig.status(LITE, 21.0);
     rig.run(secs(1));
     assert!(rig.verdicts(id).is_empty());
@@ -333,7 +332,7 @@ fn a_value_in_force_is_confirmed_only_after_the_service_took_the_request() {
     assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadySo, .. }));
 }
 
-/// One process for one command, as `mysa set` is: the command is asked for before anything is connected.
+/// Runs one process for one command, as `mysa set` does: the command is queued before anything is connected.
 fn one_shot(rig: &mut Rig) -> Verdict {
     rig.run(secs(1));
     let id = rig.set(LITE, 21.0);
@@ -371,7 +370,7 @@ fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
     let denied_at = kept.publish_denied_at.unwrap();
     assert!((rig.truth_secs() - denied_at).abs() < 60);
 
-    // The next process does not try, the day after it does, and finds that it may.
+    // The next process does not try MQTT. One a day later does, and finds that publishing is allowed.
     for (age, by_mqtt) in [(60, 0), (25 * 3_600, 1)] {
         let mut kept = kept.clone();
         kept.publish_denied_at = Some(rig::START / 1_000 - age);
@@ -381,14 +380,14 @@ fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
         assert!(one_shot(&mut rig).is_confirmed(), "{age} s later");
         assert_eq!((rig.commands().len(), updated(&rig).len()), (by_mqtt, 1 - by_mqtt), "{age} s later");
         if by_mqtt == 1 {
-            assert_eq!(rig.stored.unwrap().publish_denied_at, None, "it may");
+            assert_eq!(rig.stored.unwrap().publish_denied_at, None, "publishing is allowed");
         }
     }
 }
 
 #[test]
 fn a_denial_is_learned_though_only_a_request_for_live_reports_met_it() {
-    // The connection ends at that request, before the command is published. Once alone, that proves nothing.
+    // The connection ends at that request, before the command is published. A single failure proves nothing.
     let mut settings = Settings::default();
     settings.read_only_after = u8::MAX;
     let mut rig = Rig::resume(settings);
@@ -396,7 +395,7 @@ fn a_denial_is_learned_though_only_a_request_for_live_reports_met_it() {
     rig.run(secs(10));
     assert!(!rig.log.publishes.is_empty() && rig.commands().is_empty(), "{:?}", rig.log.publishes);
     assert_eq!(rig.stored.as_ref().unwrap().publish_denied_at, None);
-    // That the other channel does the command shows that the network was not the reason.
+    // The other channel's success shows that the network was not the cause.
     let id = rig.set(LITE, 22.0);
     rig.run(secs(20));
     assert!(rig.verdict(id).is_confirmed());
@@ -448,7 +447,7 @@ fn asking_for_what_is_so_already_is_confirmed_and_says_so() {
     rig.status(LITE, 21.0);
     rig.run(secs(5));
     let id = rig.set(LITE, 21.0);
-    // The rig's thermostat acknowledges what it holds.
+    // The thermostat of the rig acknowledges with the values it holds.
     rig.cloud.setpoints.insert(LITE.into(), (21.0, rig.truth_secs()));
     rig.run(secs(5));
     assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadySo, .. }));
@@ -469,7 +468,7 @@ fn several_thermostats_are_asked_one_after_the_other_and_each_has_its_verdict() 
     rig.run(secs(30));
     let at: Vec<Duration> = rig.commands().iter().map(|publish| publish.0).collect();
     assert_eq!(at.len(), 6);
-    assert_eq!(at[0], now.mono, "the first waits for nothing");
+    assert_eq!(at[0], now.mono, "the first command is sent at once");
     assert!(at.windows(2).all(|pair| pair[1] - pair[0] >= secs(1)), "{at:?}");
     assert!(commands.iter().all(|id| rig.verdict(*id).is_confirmed()));
 }
@@ -485,7 +484,7 @@ fn what_a_burst_loses_without_a_word_is_asked_again() {
     rig.cloud.device_applies = true;
     rig.run(secs(5));
     assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
-    assert_eq!(published(&rig), [(21.0, false), (21.0, false)], "with an id of its own");
+    assert_eq!(published(&rig), [(21.0, false), (21.0, false)], "the second has its own id and no DUP");
 }
 
 #[test]
@@ -502,7 +501,7 @@ fn while_a_connection_is_blocked_a_command_is_not_made_into_bytes_and_can_be_tak
     rig.session.handle_ws_blocked(now, conn, false);
     rig.run(secs(3));
     assert!(published(&rig).is_empty());
-    // What was handed over, and waits in the driver, goes with its connection.
+    // A packet that waits in the driver is dropped with its connection.
     nobody_answers(&mut rig);
     let id = rig.set(LITE, 26.0);
     rig.run(secs(1));
@@ -557,9 +556,13 @@ fn an_undated_snapshot_after_a_confirmation_does_not_take_it_back() {
     rig.cloud.undated_setpoint = Some(19.0);
     rig.run(secs(20));
     assert!(rig.verdict(id).is_confirmed());
-    assert!(rig.asked("GET /devices/state") >= 2, "it was read again after the command");
+    assert!(rig.asked("GET /devices/state") >= 2, "the states must be read again after the command");
     let shown = rig.session.state(device(LITE)).and_then(|state| state.setpoint()).map(|field| field.value);
-    assert_eq!(shown, Celsius::from_degrees(25.0), "the cloud follows a thermostat with some delay");
+    assert_eq!(
+        shown,
+        Celsius::from_degrees(25.0),
+        "an undated value in REST must not replace a confirmed one"
+    );
 }
 
 #[test]
@@ -570,12 +573,12 @@ fn a_command_in_flight_keeps_its_connection_while_that_is_replaced() {
     rig.run(secs(10));
     while rig.log.dials.len() < 2 {
         rig.run(Duration::from_millis(50));
-        assert!(rig.mono < secs(1_200), "the connection is replaced in time");
+        assert!(rig.mono < secs(1_200), "the connection must be replaced in time");
     }
     nobody_answers(&mut rig);
     let id = rig.set(LITE, 25.0);
     rig.run(secs(2));
-    assert_eq!(rig.log.connects.len(), 2, "the new one is up");
+    assert_eq!(rig.log.connects.len(), 2, "the replacement is open");
     rig.cloud.broker.puback = true;
     rig.cloud.device_acks = true;
     rig.cloud.device_applies = true;

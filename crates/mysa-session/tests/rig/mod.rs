@@ -1,5 +1,5 @@
-//! A scripted cloud beside a session, under virtual time. It knows just enough of the protocol to answer, and does what
-//! a test tells it to do wrong. The simulated cloud proper is another crate, `mysa-sim`, which shares no code with it.
+//! Scripted cloud for a session under virtual time. It implements just enough of the protocol to answer, and fails as a
+//! test directs. The simulated cloud is another crate, `mysa-sim`, which shares no code with it.
 #![allow(dead_code, clippy::unwrap_used, reason = "for tests, each of which uses a part of it")]
 
 use std::collections::BTreeMap;
@@ -25,64 +25,64 @@ pub(crate) const LATENCY: Duration = Duration::from_millis(40);
 pub(crate) struct Rig {
     pub(crate) session: Session,
     pub(crate) mono: Duration,
-    /// How far the host's clock is ahead of the truth.
+    /// Milliseconds by which the host's clock is ahead of the true time.
     pub(crate) host_ahead_ms: i64,
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) stored: Option<StoredSession>,
-    /// Nothing can be kept.
+    /// `true` if every store fails.
     pub(crate) disk_full: bool,
     pub(crate) cloud: Cloud,
     pub(crate) log: Log,
-    /// Events are left unread.
+    /// `true` to leave events unread.
     pub(crate) paused: bool,
     pub(crate) keep_bytes: bool,
     pub(crate) kept: Vec<(ConnId, Vec<u8>)>,
-    /// Time the truth went on while the monotonic clock stood still.
+    /// Seconds of true time that passed while the monotonic clock stood still.
     pub(crate) truth_ahead_secs: i64,
     arrivals: BTreeMap<(Duration, u64), Arrival>,
     sequence: u64,
 }
 
-/// What the cloud does; changed by tests at any time.
+/// Behaviour of the cloud. Tests may change it at any time.
 pub(crate) struct Cloud {
     pub(crate) devices: Vec<(String, String)>,
-    /// The only `body.type` that a thermostat obeys, where it is not any.
+    /// The only `body.type` that each thermostat obeys; any, if it has no entry.
     pub(crate) body_types: BTreeMap<String, i64>,
-    /// `User` of `GET /users`, which is refused without one.
+    /// `User` object of `GET /users`; without one the request is refused.
     pub(crate) user: Option<String>,
     pub(crate) refresh: Reply,
-    /// Refresh tokens that the pool takes, if it does not take all.
+    /// Refresh tokens that the pool accepts; all, if `None`.
     pub(crate) accepted: Option<Vec<&'static str>>,
-    /// Each refresh hands out another refresh token, `rotated-1` and so on.
+    /// `true` to issue a new refresh token at each refresh: `rotated-1` and so on.
     pub(crate) rotates: bool,
     pub(crate) respond: Reply,
     pub(crate) revoke: Reply,
-    /// Answer of the identity pool when it is asked for credentials.
+    /// Answer of the identity pool to a request for credentials.
     pub(crate) credentials: Reply,
     pub(crate) credentials_life: i64,
-    /// `Expiration` of credentials as it is written, in place of one by their life.
+    /// Literal `Expiration` of credentials, in place of one computed from their life.
     pub(crate) expiration: Option<&'static str>,
-    /// `ExpiresIn` of tokens as it is written.
+    /// Literal `ExpiresIn` of tokens.
     pub(crate) expires_in: &'static str,
     pub(crate) rest: Reply,
     pub(crate) rest_takes: Duration,
-    /// The `Retry-After` header of every answer.
+    /// `Retry-After` header of every answer.
     pub(crate) retry_after: Option<&'static str>,
-    /// Answer to the updates of the structured service, and how long it takes. What is answered well is done.
+    /// Answer to updates of the structured service, and its delay. A successful update is applied.
     pub(crate) update: Reply,
     pub(crate) update_takes: Duration,
-    /// The setpoint that the REST states show, without a time, whatever the thermostats hold.
+    /// Setpoint that the REST states show, without a time, regardless of the thermostats.
     pub(crate) undated_setpoint: Option<f64>,
-    /// Seconds that the `Date` of REST answers is ahead of the truth, and their `Age`.
+    /// Seconds by which the `Date` of REST answers is ahead of the true time, and their `Age`.
     pub(crate) rest_date: (i64, Option<&'static str>),
     pub(crate) http: bool,
-    /// How long a connection for a write takes. `None`: it cannot be made, and the driver says so at once.
+    /// Time that the connection for a write takes. `None`: the driver reports at once that the host is unreachable.
     pub(crate) connects: Option<Duration>,
     pub(crate) upgrade: Option<u16>,
     pub(crate) broker: BrokerBehavior,
     pub(crate) close_after_connack: Option<Duration>,
     pub(crate) dead: bool,
-    /// Thermostats are heard now and then, as often as the session pings.
+    /// `true` if every thermostat sends a message at each ping of the session.
     pub(crate) speaking: bool,
     pub(crate) device_acks: bool,
     pub(crate) device_applies: bool,
@@ -99,7 +99,7 @@ pub(crate) enum Reply {
     Timeout,
 }
 
-/// What the session did.
+/// Log of the session's actions.
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) dials: Vec<(Duration, String)>,
@@ -107,7 +107,7 @@ pub(crate) struct Log {
     pub(crate) subscribes: Vec<(Duration, ConnId, Vec<String>)>,
     pub(crate) publishes: Vec<(Duration, ConnId, String, String, bool)>,
     pub(crate) http: Vec<(Duration, String)>,
-    /// Bodies of the updates of the structured service.
+    /// Bodies of the updates to the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
     pub(crate) closes: usize,
     pub(crate) pubacks: usize,
@@ -140,7 +140,7 @@ pub(crate) fn setpoint(degrees: f64) -> Change {
     Change::setpoint(Celsius::from_degrees(degrees).unwrap())
 }
 
-/// Settings with a chosen channel for commands.
+/// Returns settings with this channel for commands.
 pub(crate) fn by(channel: CommandChannel) -> Settings {
     let mut settings = Settings::default();
     settings.channel = channel;
@@ -237,7 +237,7 @@ impl Rig {
         self.arrivals.insert((self.mono + after, self.sequence), arrival);
     }
 
-    /// Lets time pass.
+    /// Runs the session and the cloud for `time`.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.mono + time;
         let mut steps_here = 0;
@@ -250,7 +250,7 @@ impl Rig {
                 return;
             };
             steps_here = if next > self.mono { 0 } else { steps_here + 1 };
-            // Each thermostat of a home may say something at the same moment.
+            // All thermostats of a home may send a message at the same moment.
             let limit = 200 + self.cloud.devices.len();
             assert!(steps_here < limit, "no progress at {:?}: {:?}", self.mono, self.session.poll_timeout());
             self.mono = self.mono.max(next);
@@ -307,7 +307,7 @@ impl Rig {
         }
     }
 
-    /// The bytes of a request leave.
+    /// Sends the bytes of a request to the cloud.
     fn write(&mut self, request: &HttpRequest) {
         let target = request
             .headers
@@ -549,7 +549,7 @@ impl Rig {
         };
         let body = payload.split("\"body\":").nth(1).unwrap_or_default();
         let body_type = number_after(body, "\"type\":").unwrap_or(0.0) as i64;
-        // A thermostat is deaf to the commands of another model.
+        // A thermostat ignores commands for another model.
         if self.cloud.body_types.get(&id).is_some_and(|own| *own != body_type) {
             return;
         }
@@ -566,7 +566,7 @@ impl Rig {
         }
     }
 
-    /// Every thermostat shows that it is there, and says nothing of its state.
+    /// Lets every thermostat send a message that contains no state.
     fn speak(&mut self) {
         let truth = self.truth_secs();
         for (id, _) in self.cloud.devices.clone() {
@@ -575,7 +575,7 @@ impl Rig {
         }
     }
 
-    /// A message from a thermostat to everybody who listens.
+    /// Sends a message of a thermostat to every subscriber.
     pub(crate) fn say(&mut self, id: &str, message: &str, after: Duration) {
         let topic = format!("/v1/dev/{id}/out");
         let sockets = self.cloud.sockets.iter().filter(|(_, socket)| socket.is_subscribed(&topic));
@@ -587,14 +587,14 @@ impl Rig {
         }
     }
 
-    /// A message that the broker had kept, to the one connection that is open.
+    /// Sends a retained message on the first open connection.
     pub(crate) fn retained(&mut self, id: &str, message: &str) {
         let conn = *self.cloud.sockets.keys().next().unwrap();
         let bytes = publish_retained(&format!("/v1/dev/{id}/out"), message.as_bytes());
         self.arrive(LATENCY, Arrival::Bytes(conn, bytes));
     }
 
-    /// A message with QoS 1.
+    /// Sends a message with QoS 1.
     pub(crate) fn say_with_qos_1(&mut self, id: &str, message: &str) {
         let topic = format!("/v1/dev/{id}/out");
         let packet = PacketId::new(7).unwrap();
@@ -614,12 +614,12 @@ impl Rig {
         self.cloud.sockets.len()
     }
 
-    /// The connection ends, and nothing tells the session.
+    /// Ends every connection without telling the session.
     pub(crate) fn cut_unheard(&mut self) {
         self.cloud.sockets.clear();
     }
 
-    /// The connection ends, with nothing said.
+    /// Ends every connection abruptly, as seen by the session.
     pub(crate) fn cut(&mut self) {
         for conn in std::mem::take(&mut self.cloud.sockets).into_keys() {
             self.arrive(Duration::ZERO, Arrival::Closed(conn));
@@ -658,7 +658,7 @@ impl Rig {
             .collect()
     }
 
-    /// Payloads of commands seen by the broker.
+    /// Returns the commands that the broker received.
     pub(crate) fn commands(&self) -> Vec<&(Duration, ConnId, String, String, bool)> {
         self.log.publishes.iter().filter(|publish| publish.3.contains("\"msg\":44")).collect()
     }

@@ -25,18 +25,18 @@ fn heat_to(degrees: i32) -> Change {
     Change { mode: Some(Mode::Heat), ..setpoint(degrees) }
 }
 
-/// Both clocks, in step.
+/// Returns both clocks in step, in seconds.
 fn at(secs: u64) -> Now {
     let millis = i64::try_from(secs).unwrap() * 1_000;
     Now { mono: Duration::from_secs(secs), wall: AT.plus_millis(millis) }
 }
 
-/// Both clocks, in step, in milliseconds.
+/// Returns both clocks in step, in milliseconds.
 fn at_millis(millis: u64) -> Now {
     Now { mono: Duration::from_millis(millis), wall: AT.plus_millis(i64::try_from(millis).unwrap()) }
 }
 
-/// A book, the state of its thermostat, and the decisions so far.
+/// Book under test, the state of its thermostat, and the decisions so far.
 struct Desk {
     book: CommandBook,
     state: DeviceState,
@@ -81,14 +81,15 @@ impl Desk {
         self.book.take(serial, sent, now, &mut self.decisions).is_some()
     }
 
-    /// Sends all that waits at once.
+    /// Sends everything that waits, at once.
     fn send(&mut self, channel: Channel, now: Now) -> u64 {
         let serial = self.queue(channel, now);
-        assert!(self.take(serial, now), "nothing is against it");
+        assert!(self.take(serial, now), "the transmission must be allowed");
         serial
     }
 
-    /// A command for what is so already, sent by the structured service after five seconds and accepted a second later.
+    /// Sends a command for values that already hold by the structured service: queued at five seconds, accepted one
+    /// second later.
     fn send_already_so(&mut self, change: Change) -> CommandId {
         let id = self.book.next_id();
         let command = OpenCommand::new(id, lite(), change, true, at(5), Duration::from_secs(30));
@@ -121,7 +122,7 @@ impl Desk {
     fn verdict(&self, id: CommandId) -> Option<&Verdict> {
         let mut all = self.decisions.iter().filter(|decision| decision.id == id);
         let only = all.next().map(|decision| &decision.verdict);
-        assert!(all.next().is_none(), "one verdict each");
+        assert!(all.next().is_none(), "a command has one verdict");
         only
     }
 
@@ -135,7 +136,7 @@ mod evidence;
 
 #[test]
 fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() {
-    // Each of these happens between queueing and taking, and again between the first transmission and a repeat.
+    // Each case happens between queueing and taking, and again between the first transmission and a repeat.
     type Case = (&'static str, fn(&mut Desk, CommandId) -> Now);
     let cases: [Case; 6] = [
         ("cancelled", |desk, id| {
@@ -198,14 +199,14 @@ fn a_newer_command_takes_over_its_fields_and_supersedes_what_keeps_none() {
     assert_eq!(desk.book.pending(lite()), heat_to(22));
     let newest = desk.add(Change::mode(Mode::Off), at(1), 30);
     assert_eq!(desk.verdict(both), Some(&Verdict::Superseded { by: newest, reached: None }));
-    // What was sent is superseded when the newer one is on the wire, not before.
+    // A command that was sent is superseded when the newer one is sent, not before.
     desk.send(Channel::Mqtt, at(1));
     let last = desk.add(setpoint(25), at(2), 30);
     assert_eq!(desk.verdict(newer), None);
     desk.send(Channel::Mqtt, at(4));
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
     assert_eq!(desk.verdict(newer), Some(&Verdict::Superseded { by: last, reached }));
-    assert_eq!(desk.verdict(newest), None, "nobody asks for another mode");
+    assert_eq!(desk.verdict(newest), None, "no newer command changes the mode");
 }
 
 #[test]
@@ -225,8 +226,8 @@ fn what_the_broker_accepted_and_nobody_answered_is_asked_again_a_few_times() {
         }
         serials.push(desk.send(Channel::Mqtt, now));
     }
-    assert_eq!(serials.len(), 4, "once, and three times again: {serials:?}");
-    // The answer to any of them is an answer.
+    assert_eq!(serials.len(), 4, "one transmission and three repeats: {serials:?}");
+    // An answer to any of the transmissions counts.
     let ack = Acknowledgement { serial: serials[1], success: Some(true), at: None, confirms: true };
     assert!(desk.book.acknowledged(lite(), ack, &setpoint(22), at(70).mono, &mut desk.decisions));
     assert!(desk.is_confirmed(id));
@@ -271,11 +272,11 @@ fn what_was_queued_on_a_connection_that_ends_waits_again_and_what_was_sent_has_f
     assert!(desk.book.connection_ended(ConnId(2)).is_empty());
     assert!(desk.book.connection_ended(ConnId(1)).is_empty());
     assert_eq!(desk.book.waiting_devices(), [lite()]);
-    assert!(!desk.take(queued, at(2)), "its place in the line is gone");
+    assert!(!desk.take(queued, at(2)), "the transmission was withdrawn");
     let sent = desk.send(Channel::Mqtt, at(3));
     assert_eq!(desk.book.connection_ended(ConnId(1)), [sent]);
     desk.book.accepted_by_broker(sent, at(4).mono, SPACING);
-    assert!(desk.book.connection_ended(ConnId(1)).is_empty(), "the broker had it");
+    assert!(desk.book.connection_ended(ConnId(1)).is_empty(), "the broker has acknowledged it");
 }
 
 #[test]
@@ -283,7 +284,7 @@ fn writes_keep_a_distance_by_thermostat_and_by_account() {
     let (interval, spacing) = (SPACING, Duration::from_secs(1));
     let mut desk = Desk::new();
     let send_at = |desk: &Desk, device, now: Now| desk.book.send_at(device, interval, spacing, now.mono);
-    assert_eq!(send_at(&desk, lite(), at(9)), Duration::ZERO, "the first waits for nothing");
+    assert_eq!(send_at(&desk, lite(), at(9)), Duration::ZERO, "the first write is due at once");
     desk.add(setpoint(22), at(9), 30);
     let queued = desk.queue(Channel::Mqtt, at(9));
     assert_eq!(send_at(&desk, other(), at(9)), at(9).mono + spacing);
@@ -335,7 +336,7 @@ fn what_waits_says_since_when_and_until_when_it_can() {
     assert_eq!(desk.book.waiting_since(lite()), None);
     desk.add(setpoint(22), at(3), 30);
     desk.add(Change::mode(Mode::Heat), at(5), 30);
-    assert_eq!(desk.book.waiting_since(lite()), Some((at(3).mono, at(31).mono)), "the older one");
+    assert_eq!(desk.book.waiting_since(lite()), Some((at(3).mono, at(31).mono)), "the older command counts");
     assert_eq!(desk.book.waiting_since(other()), None);
 }
 
@@ -416,6 +417,6 @@ fn what_was_overtaken_stays_so_whatever_becomes_of_the_newer_commands() {
     let last = desk.add(setpoint(19), at(2), 30);
     desk.cancel(last, at(3));
     desk.book.publish_failed(serial, true);
-    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat), "nobody wants 17 any more");
+    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat), "the setpoint was superseded");
     assert_eq!(desk.verdict(first), None);
 }

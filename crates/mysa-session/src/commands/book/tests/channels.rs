@@ -1,4 +1,4 @@
-//! MQTT, the structured service, and the change from one to the other.
+//! MQTT, the structured service, and the change between them.
 
 use super::*;
 
@@ -10,13 +10,13 @@ fn what_mqtt_failed_goes_by_the_structured_service_once() {
     assert!(!desk.book.needs_structured(lite()));
     desk.book.publish_failed(serial, true);
     assert!(desk.book.needs_structured(lite()));
-    assert!(desk.book.repeat(serial, at(1)).is_none(), "not on both");
+    assert!(desk.book.repeat(serial, at(1)).is_none(), "a command must not be repeated on both channels");
     let update = desk.send(Channel::Structured, at(3));
     assert!(desk.book.is_structured_busy(lite()));
     desk.book.structured_answered(update, StructuredAnswer::Open, at(4).mono, &mut desk.decisions);
     assert!(!desk.book.is_structured_busy(lite()));
-    assert_eq!(desk.book.waiting_devices(), [], "an open end is not tried again");
-    // The reconnected broker fails it once more: no second time.
+    assert_eq!(desk.book.waiting_devices(), [], "an unknown outcome is not repeated");
+    // A second failure of the publish has no further effect.
     desk.book.publish_failed(serial, true);
     assert_eq!(desk.book.waiting_devices(), []);
     desk.observe(Source::Structured, Some(at(6).wall), &setpoint(22), at(7));
@@ -58,7 +58,7 @@ fn a_request_whose_token_was_refused_is_asked_once_more_while_its_command_lives(
     assert_eq!(desk.book.waiting_devices(), [lite()]);
     let second = desk.queue(Channel::Structured, at(3));
     assert!(desk.book.is_token_retry(second));
-    assert!(!desk.take(second, at(29)), "tokens came back too late");
+    assert!(!desk.take(second, at(29)), "the new token came too late");
     desk.expire(at(30));
     assert_eq!(desk.verdict(id), Some(&Verdict::Refused(Refused::Service { status: 401 })));
 }
@@ -106,7 +106,7 @@ fn the_state_is_read_again_and_again_until_the_command_is_decided() {
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 60);
     let serial = desk.send(Channel::Structured, at(0));
-    assert_eq!(desk.book.due_looks(at(20).mono), [], "not before the answer");
+    assert_eq!(desk.book.due_looks(at(20).mono), [], "the state is not read before the answer");
     desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(20).mono, &mut desk.decisions);
     let mut looks = Vec::new();
     for tenth in 0..250 {
@@ -129,7 +129,7 @@ fn a_puback_after_the_answer_or_after_the_failure_schedules_no_repeat() {
     desk.add(setpoint(22), at(0), 60);
     let serial = desk.send(Channel::Mqtt, at(0));
     desk.book.accepted_by_broker(serial, at(1).mono, after);
-    assert_eq!(desk.book.deadline(), Some(at(6).mono), "nobody has answered yet");
+    assert_eq!(desk.book.deadline(), Some(at(6).mono), "no thermostat has answered yet");
     let ack = Acknowledgement { serial, success: None, at: None, confirms: true };
     assert!(desk.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut desk.decisions));
     desk.book.accepted_by_broker(serial, at(3).mono, after);
@@ -140,7 +140,7 @@ fn a_puback_after_the_answer_or_after_the_failure_schedules_no_repeat() {
     let serial = desk.send(Channel::Mqtt, at(0));
     desk.book.publish_failed(serial, true);
     desk.book.accepted_by_broker(serial, at(3).mono, after);
-    assert_eq!(desk.book.deadline(), Some(at(60).mono), "it goes by the other channel");
+    assert_eq!(desk.book.deadline(), Some(at(60).mono), "the command has moved to the other channel");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_failed_publish_that_a_newer_command_replaces_is_superseded_once_that_is_sen
     let newer = desk.add(heat_to(18), at(1), 30);
     desk.book.publish_failed(serial, true);
     assert_eq!(desk.book.waiting_change(lite()), heat_to(18));
-    assert_eq!(desk.verdict(older), None, "it may have arrived all the same");
+    assert_eq!(desk.verdict(older), None, "the older command may have arrived nevertheless");
     desk.send(Channel::Mqtt, at(3));
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
     assert_eq!(desk.verdict(older), Some(&Verdict::Superseded { by: newer, reached }));
@@ -181,7 +181,7 @@ fn an_answer_that_comes_after_the_publish_had_failed_spares_the_other_channel() 
     let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: false };
     assert!(desk.book.acknowledged(lite(), ack, &setpoint(22), at(2).mono, &mut desk.decisions));
     assert_eq!(desk.book.waiting_devices(), []);
-    assert_eq!(desk.verdict(id), None, "a status is to confirm it");
+    assert_eq!(desk.verdict(id), None, "only a status may confirm it");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn what_was_not_sent_waits_again() {
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.queue(Channel::Structured, at(0));
     desk.book.structured_answered(serial, StructuredAnswer::NotSent, at(1).mono, &mut desk.decisions);
-    assert!(!desk.take(serial, at(1)), "the connection is gone");
+    assert!(!desk.take(serial, at(1)), "the request was withdrawn");
     assert_eq!(desk.book.waiting_devices(), [lite()]);
     assert!(!desk.book.is_structured_busy(lite()));
     assert_eq!(desk.verdict(id), None);

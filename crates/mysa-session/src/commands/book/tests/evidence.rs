@@ -1,4 +1,4 @@
-//! Evidence, and the verdicts that follow from it or from the lack of it.
+//! Evidence, and the verdicts that follow from it or from its absence.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.queue(Channel::Mqtt, at(10));
-    // One odd answer says that it is yesterday; the host says that it is not.
+    // One wrong answer says that it is yesterday; the host's clock contradicts it.
     let yesterday = at(10).wall.plus_millis(-86_400_000);
     let sent = SentAt { mono: at(10).mono, wall: yesterday, latest: at(10).wall };
     assert!(desk.book.take(serial, sent, at(10), &mut desk.decisions).is_some());
@@ -47,10 +47,10 @@ fn what_contradicts_takes_back_what_agreed() {
     let id = desk.add(heat_to(22), at(0), 30);
     desk.send(Channel::Mqtt, at(0));
     desk.status(&setpoint(22), at(2));
-    // A person turns the knob, and only then is the mode seen.
+    // A person changes the setpoint, and only then the mode is seen.
     desk.status(&setpoint(16), at(4));
     desk.observe(Source::RestState, Some(at(6).wall), &Change::mode(Mode::Heat), at(7));
-    assert_eq!(desk.verdict(id), None, "16 is known");
+    assert_eq!(desk.verdict(id), None, "the state shows a setpoint of 16");
     desk.status(&setpoint(22), at(9));
     assert!(desk.is_confirmed(id), "one state shows all of it now");
 }
@@ -96,7 +96,7 @@ fn a_hold_is_judged_by_its_number_and_by_its_end_where_that_is_reported() {
         let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
         assert!(desk.book.acknowledged(lite(), ack, &of(shows), at(2).mono, &mut desk.decisions));
         assert_eq!(desk.is_confirmed(id), confirms, "{asked} / {shows}");
-        // What it acknowledges to somebody else is no evidence.
+        // An acknowledgement of another client's command is no evidence.
         let mut desk = Desk::new();
         let id = desk.add(of(asked), at(0), 30);
         desk.send(Channel::Mqtt, at(1));
@@ -152,7 +152,7 @@ fn what_was_sent_is_judged_until_its_deadline_and_not_sent_near_it() {
     let serial = desk.send(Channel::Mqtt, at(1));
     desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(28));
     desk.book.ask_again(at(29), 3);
-    assert_eq!(desk.book.waiting_devices(), [], "with one second left nobody would see what came of it");
+    assert_eq!(desk.book.waiting_devices(), [], "with one second left the effect could not be observed");
     desk.expire(at(29));
     assert_eq!(desk.verdict(id), None);
     desk.expire(at(30));
@@ -193,10 +193,10 @@ fn asking_for_what_is_so_already_is_confirmed_once_a_status_came_since() {
         desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
     };
     judge(&mut desk, at(7));
-    assert_eq!(desk.verdict(id), None, "the service has not taken the request");
+    assert_eq!(desk.verdict(id), None, "the service has not accepted the request");
     desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
     judge(&mut desk, at(4));
-    assert_eq!(desk.verdict(id), None, "the cloud may not know that somebody changed it");
+    assert_eq!(desk.verdict(id), None, "a status from before the command is no evidence");
     judge(&mut desk, at(7));
     assert!(matches!(
         desk.verdict(id),
@@ -239,7 +239,7 @@ fn what_cannot_be_sent_is_refused_unless_it_was_sent_before() {
         desk.book.add(OpenCommand::new(id, device, setpoint(22), false, at(5), time), &mut desk.decisions);
         id
     };
-    // One was sent and is to be asked again, one is queued, one waits, and one waits for another thermostat.
+    // One command was sent and is to be sent again, one is queued, one waits, and one waits for another thermostat.
     let mut desk = Desk::new();
     let sent = desk.add(Change::mode(Mode::Heat), at(0), 60);
     let serial = desk.send(Channel::Mqtt, at(0));
@@ -254,7 +254,7 @@ fn what_cannot_be_sent_is_refused_unless_it_was_sent_before() {
     desk.book.refuse_waiting(lite(), None, &refused, &mut desk.decisions);
     assert_eq!(desk.verdict(new), Some(&Verdict::Refused(refused.clone())));
     assert_eq!(desk.verdict(sent), None, "evidence may still come");
-    assert_eq!(desk.verdict(queued), None, "it is on its way");
+    assert_eq!(desk.verdict(queued), None, "the queued command is unaffected");
     assert_eq!(desk.verdict(elsewhere), None);
     assert_eq!(desk.book.waiting_devices(), [other()]);
 }
@@ -269,7 +269,7 @@ fn what_alone_cannot_be_sent_is_refused_alone() {
     assert_eq!(desk.verdict(second), None);
     assert_eq!(desk.book.waiting_devices(), [lite()]);
 
-    // Of two that were sent before, only the one that is named stops waiting.
+    // Of two commands that were sent, only the named one stops waiting.
     let mut desk = Desk::new();
     let first = desk.add(setpoint(22), at(0), 60);
     desk.add(Change::mode(Mode::Heat), at(0), 60);
