@@ -30,12 +30,15 @@
 
 mod certificate;
 mod clock;
+mod control;
 mod error;
+mod feed;
 mod limits;
 mod server;
 mod signer;
 
 pub use certificate::{Certificate, CertificateError};
 pub use error::StartError;
+pub use feed::{Events, Notice};
 pub use limits::Limits;
 pub use server::Server;

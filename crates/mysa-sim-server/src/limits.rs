@@ -12,6 +12,11 @@ pub struct Limits {
     pub header: Duration,
     /// Time limit for the body of a request, which is then answered with 408. Default 30 seconds.
     pub body: Duration,
+    /// Maximum number of connections to the control endpoint. The next few are answered with 503, any further one is
+    /// dropped. Default 64.
+    pub control_connections: usize,
+    /// Maximum number of clients of the control endpoint that follow the events; more are answered with 503. Default 16.
+    pub subscribers: usize,
 }
 
 impl Default for Limits {
@@ -21,6 +26,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(60),
             body: Duration::from_secs(30),
+            control_connections: 64,
+            subscribers: 16,
         }
     }
 }

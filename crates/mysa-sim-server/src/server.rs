@@ -31,7 +31,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 
 use crate::certificate::Certificate;
 use crate::clock::Clock;
+use crate::control;
 use crate::error::StartError;
+use crate::feed::{Events, Feed};
 use crate::limits::Limits;
 use crate::signer::Rs256;
 
@@ -41,7 +43,7 @@ use crate::signer::Rs256;
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl fmt::Debug for Server {
@@ -50,10 +52,14 @@ impl fmt::Debug for Server {
     }
 }
 
-struct Shared {
-    clock: Clock,
-    limits: Limits,
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) seed: u64,
+    /// Address of the listener.
+    pub(crate) address: SocketAddr,
     state: Mutex<State>,
+    pub(crate) feed: Feed,
     /// The cloud's next deadline may have moved.
     moved: Notify,
     /// Whether the broker reads its sockets.
@@ -134,9 +140,6 @@ impl Server {
         speed: f64,
         limits: Limits,
     ) -> Result<Self, StartError> {
-        if !address.ip().is_loopback() {
-            return Err(StartError::NotLoopback(address));
-        }
         let (chain, key) = certificate.into_parts();
         let mut tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -145,8 +148,7 @@ impl Server {
             .with_single_cert(chain, key)
             .map_err(StartError::Tls)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"x-amzn-http-ca".to_vec()];
-        let listener = TcpListener::bind(address).await.map_err(|error| StartError::Bind(address, error))?;
-        let address = listener.local_addr().map_err(|error| StartError::Bind(address, error))?;
+        let (listener, address) = listen(address).await?;
 
         spec.rules.patience *= speed.max(1.0);
         let clock = Clock::start(speed);
@@ -155,14 +157,17 @@ impl Server {
         let shared = Arc::new(Shared {
             clock,
             limits,
+            seed,
+            address,
             state,
+            feed: Feed::default(),
             moved: Notify::new(),
             reading: watch::Sender::new(true),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_time(Arc::clone(&shared)));
         tasks.spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&shared)));
-        Ok(Self { address, shared, _tasks: tasks })
+        Ok(Self { address, shared, tasks })
     }
 
     /// Address of the listener.
@@ -180,22 +185,53 @@ impl Server {
     ///
     /// Clocks of clients do not move, so the broker may disconnect a client for silence.
     pub fn advance(&self, by: Duration) {
-        let clock = &self.shared.clock;
-        let target = clock.elapsed() + by;
-        loop {
-            let next = self.shared.lock().cloud.poll_timeout().filter(|&at| at < target);
-            clock.skip_to(next.unwrap_or(target));
-            self.shared.visit(|cloud, now| cloud.handle_timeout(now));
-            if next.is_none() {
-                return;
-            }
-        }
+        self.shared.advance(by);
+    }
+
+    /// Stops the cloud's clock. Thermostats and timers stand still until [`Server::advance`] or [`Server::resume`];
+    /// requests are answered. Messages to and from thermostats take some of the cloud's time, so that none arrives.
+    pub fn freeze(&self) {
+        self.shared.set_frozen(true);
+    }
+
+    /// Lets the clock run again.
+    pub fn resume(&self) {
+        self.shared.set_frozen(false);
+    }
+
+    /// Follows everything that happens in the cloud from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.shared.record_events();
+        Events { receiver: self.shared.feed.subscribe(None).1 }
+    }
+
+    /// Opens the control endpoint on a loopback address: HTTP and JSON, and a web page at `/`. Port 0 selects a free
+    /// one. Returns its address. Whoever reaches it controls the cloud; requests of other web sites are refused.
+    ///
+    /// # Errors
+    /// If the address is not a loopback address or is in use.
+    pub async fn open_control(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        let (listener, address) = listen(address).await?;
+        self.shared.record_events();
+        self.tasks.spawn(control::serve(listener, address, Arc::clone(&self.shared)));
+        Ok(address)
     }
 
     /// Cuts every connection without a close frame, as a network failure does.
     pub fn cut_connections(&self) {
-        self.shared.lock().connections.clear();
+        self.shared.cut_connections();
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    if !address.ip().is_loopback() {
+        return Err(StartError::NotLoopback(address));
+    }
+    let failed = |error| StartError::Bind(address, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 impl Drop for Server {
@@ -221,8 +257,34 @@ impl Shared {
         (conn, FromCloud { queue, cut })
     }
 
+    pub(crate) fn record_events(&self) {
+        self.visit(|cloud, _| cloud.record_events(true));
+    }
+
+    pub(crate) fn cut_connections(&self) {
+        self.lock().connections.clear();
+    }
+
+    pub(crate) fn set_frozen(&self, is_frozen: bool) {
+        self.clock.set_frozen(is_frozen);
+        self.moved.notify_one();
+    }
+
+    /// Moves the clock forward and handles everything that falls due, each at its own time.
+    pub(crate) fn advance(&self, by: Duration) {
+        let target = self.clock.elapsed() + by;
+        loop {
+            let next = self.lock().cloud.poll_timeout().filter(|&at| at < target);
+            self.clock.skip_to(next.unwrap_or(target));
+            self.visit(|cloud, now| cloud.handle_timeout(now));
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Passes one input to the cloud and delivers its outputs.
-    fn visit<T>(&self, visit: impl FnOnce(&mut Cloud, Now) -> T) -> T {
+    pub(crate) fn visit<T>(&self, visit: impl FnOnce(&mut Cloud, Now) -> T) -> T {
         let mut state = self.lock();
         let answer = visit(&mut state.cloud, now(&self.clock));
         while let Some(output) = state.cloud.poll_output() {
@@ -237,6 +299,9 @@ impl Shared {
             };
             state.deliver(conn, message);
         }
+        while let Some(event) = state.cloud.poll_event() {
+            self.feed.publish(event);
+        }
         let reads = state.cloud.is_reading();
         drop(state);
         self.reading.send_if_modified(|known| std::mem::replace(known, reads) != reads);
@@ -246,13 +311,14 @@ impl Shared {
 }
 
 fn now(clock: &Clock) -> Now {
-    Now { mono: clock.elapsed(), wall: UnixTime::from_millis(clock.unix_millis()) }
+    let mono = clock.elapsed();
+    Now { mono, wall: UnixTime::from_millis(clock.unix_millis(mono)) }
 }
 
 async fn keep_time(shared: Arc<Shared>) {
     loop {
         let deadline = shared.lock().cloud.poll_timeout();
-        match deadline.map(|at| shared.clock.real(at)) {
+        match deadline.and_then(|at| shared.clock.real(at)) {
             Some(at) => {
                 tokio::select! {
                     () = tokio::time::sleep_until(at.into()) => shared.visit(|cloud, now| cloud.handle_timeout(now)),
@@ -520,7 +586,16 @@ mod tests {
         let cloud = Cloud::new(CloudSpec::demo(), 1, now(&clock));
         let state = Mutex::new(State { cloud, next_connection: 0, connections: HashMap::new() });
         let reading = watch::Sender::new(true);
-        Arc::new(Shared { clock, limits: Limits::default(), state, moved: Notify::new(), reading })
+        Arc::new(Shared {
+            clock,
+            limits: Limits::default(),
+            seed: 1,
+            address: ([127, 0, 0, 1], 0).into(),
+            state,
+            feed: Feed::default(),
+            moved: Notify::new(),
+            reading,
+        })
     }
 
     /// A relay on a connection that the cloud does not know: any bytes make the cloud cut it.

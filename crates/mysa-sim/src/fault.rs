@@ -1,7 +1,7 @@
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use mysa_proto::DeviceId;
@@ -282,26 +282,6 @@ pub enum Incident {
 }
 
 impl Incident {
-    /// Short description for people, without secrets.
-    pub(crate) fn summary(&self) -> String {
-        match self {
-            Self::CloseAll(_) => "all connections are closed".into(),
-            Self::RevokeTokens(email) => format!("tokens of {email} are revoked"),
-            Self::ExpireTokens => "tokens expire".into(),
-            Self::ExpireCredentials => "credentials expire".into(),
-            Self::ChangePassword(email, _) => format!("the password of {email} is changed"),
-            Self::Reboot(_) => "reboot".into(),
-            Self::Press(_, degrees) => format!("press {degrees} °C"),
-            Self::PressMode(_, mode) => format!("press {}", mode.name()),
-            Self::Schedule(_, degrees, _) => format!("schedule {degrees} °C"),
-            Self::OtherApp(_, Some(degrees), _) => format!("other app {degrees} °C"),
-            Self::OtherApp(_, None, Some(mode)) => format!("other app {}", mode.name()),
-            Self::OtherApp(_, None, None) => "other app".into(),
-            Self::Publish(topic, _) => format!("message on {topic}"),
-            Self::Remove(_) => "removed from its account".into(),
-        }
-    }
-
     /// Thermostat that is affected, if the incident affects a single one.
     #[must_use]
     pub const fn device(&self) -> Option<DeviceId> {
@@ -313,6 +293,28 @@ impl Incident {
             | Self::OtherApp(id, ..)
             | Self::Remove(id) => Some(*id),
             _ => None,
+        }
+    }
+}
+
+/// Short description for people, without secrets.
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CloseAll(_) => f.write_str("all connections are closed"),
+            Self::RevokeTokens(email) => write!(f, "tokens of {email} are revoked"),
+            Self::ExpireTokens => f.write_str("tokens expire"),
+            Self::ExpireCredentials => f.write_str("credentials expire"),
+            Self::ChangePassword(email, _) => write!(f, "the password of {email} is changed"),
+            Self::Reboot(_) => f.write_str("reboot"),
+            Self::Press(_, degrees) => write!(f, "a person sets {degrees} °C"),
+            Self::PressMode(_, mode) => write!(f, "a person sets {}", mode.name()),
+            Self::Schedule(_, degrees, _) => write!(f, "the schedule sets {degrees} °C"),
+            Self::OtherApp(_, Some(degrees), _) => write!(f, "another app sets {degrees} °C"),
+            Self::OtherApp(_, None, Some(mode)) => write!(f, "another app sets {}", mode.name()),
+            Self::OtherApp(_, None, None) => f.write_str("another app sends an empty command"),
+            Self::Publish(topic, _) => write!(f, "a message on {topic}"),
+            Self::Remove(_) => f.write_str("it leaves its account"),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Cloud {
 
     pub(crate) fn perform(&mut self, now: Now, incident: Incident) {
         let device = incident.device();
-        self.journal.add(now, || EventKind::Incident { what: incident.summary(), device });
+        self.journal.add(now, || EventKind::Incident { what: incident.to_string(), device });
         match incident {
             Incident::CloseAll(closing) => {
                 self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));

@@ -106,7 +106,7 @@ pub enum EventKind {
     },
     /// An incident happened.
     Incident {
-        /// Description, such as `reboot` or `press 16 °C`.
+        /// Description, such as `reboot` or `a person sets 16 °C`.
         what: String,
         /// Thermostat that is affected, if the incident affects a single one.
         device: Option<DeviceId>,
