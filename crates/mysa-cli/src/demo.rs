@@ -21,11 +21,11 @@ use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::shutdown::OpenClients;
 
-/// Time limit for the whole demo. It waits for events, which come late on a slow machine, so this only ends one that
-/// hangs.
+/// Time limit for the whole demo. The demo waits for events, which come late on a slow machine, so the limit only ends
+/// a demo that hangs.
 const HANG_LIMIT: Duration = Duration::from_secs(600);
 
-/// Minimum time for the live statuses, so that people see them change.
+/// Minimum time for the live statuses, so that the user sees them change.
 const WATCH_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> Result<()> {
@@ -56,7 +56,7 @@ async fn play(terminal: &Terminal, args: &Demo, open_clients: &OpenClients) -> R
 
     stage.head("Signing in: SRP over HTTPS, then AWS credentials from the identity pool")?;
     let mut settings = Settings::default();
-    // A lost connection is reported at once, and the next attempt follows soon.
+    // Without grace, a lost connection is reported at once, and the next attempt follows soon.
     settings.grace = Duration::ZERO;
     settings.backoff_first = Duration::from_millis(800);
     let builder = Client::builder(Environment::mysa())
@@ -183,8 +183,8 @@ impl Stage<'_> {
         found.ok_or_else(|| Failure::new(Exit::Failed, format!("the simulated home has no {name}")))
     }
 
-    /// Shows the statuses for [`WATCH_TIME`], and until every thermostat has reported: as a table that keeps up to date
-    /// on a terminal, as lines elsewhere.
+    /// Shows the statuses for [`WATCH_TIME`], and until every thermostat has reported: as a redrawn table on a
+    /// terminal, as lines elsewhere.
     async fn watch(
         &self,
         cloud: &Cloud,
@@ -258,7 +258,7 @@ impl Stage<'_> {
         Err(Failure::new(Exit::Unconfirmed, format!("{change}: {verdict}")))
     }
 
-    /// Cuts every connection, and waits until the client has connected again.
+    /// Cuts every connection and waits until the client has reconnected.
     async fn cut(&self, cloud: &Cloud, server: &Server) -> Result<()> {
         let mut events = cloud.client.events();
         let cut = Instant::now();

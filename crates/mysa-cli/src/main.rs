@@ -23,7 +23,7 @@ use crate::support::shutdown::{OpenClients, until_signal};
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    // `mysa set … | head -1` has to finish its work and report it by the exit code.
+    // `mysa set … | head -1` must finish its work and report it by the exit code.
     let outlives_reader = matches!(
         cli.command,
         Command::Set(_) | Command::Mode(_) | Command::Login(_) | Command::Logout(_) | Command::Config(_)
@@ -57,7 +57,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
         Command::Completions(args) => completions::run(terminal, &args),
         Command::Man(args) => man::run(terminal, &args),
         command => {
-            // Before the runtime starts: while it runs, Ctrl-C does not interrupt a prompt.
+            // Before the runtime starts, because Ctrl-C cannot interrupt a prompt while it runs.
             let credentials = match &command {
                 Command::Login(args) => Some(login::read_credentials(&context(&cli.global)?, args)?),
                 _ => None,
@@ -70,7 +70,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
             let open_clients = OpenClients::default();
             let work = online(terminal, &cli.global, command, credentials, &mut redaction, &open_clients);
             let result = runtime.block_on(until_signal(work, &open_clients));
-            // An interrupted prompt still waits for its line on a blocking thread.
+            // A blocking thread may still wait for the line of an interrupted prompt.
             runtime.shutdown_background();
             result
         }
@@ -87,7 +87,7 @@ async fn online(
 ) -> Result<()> {
     match command {
         Command::Sim(args) => {
-            // A file that the environment names holds what other programs trust, and is not overwritten.
+            // A file named by the environment holds certificates that other programs trust, so it is not overwritten.
             let ca_out = global.ca.as_deref().filter(|_| global.is_ca_typed);
             return sim::run(terminal, &args, ca_out).await;
         }

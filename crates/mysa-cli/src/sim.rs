@@ -13,7 +13,7 @@ use crate::output::terminal::Terminal;
 use crate::support::atomic_file;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// File in the current folder for the certificate authority, unless `--ca` names one.
+/// File in the current folder for the certificate authority, unless `--ca` names another.
 const CA_OUT: &str = "mysa-sim-ca.pem";
 
 /// Runs the simulated cloud until the caller drops the future.
@@ -45,7 +45,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     std::future::pending().await
 }
 
-/// Specification of the cloud by the arguments.
+/// Builds the specification of the cloud from the arguments.
 fn spec(args: &Sim) -> Result<CloudSpec> {
     let mut spec = match &args.home {
         Some(name) if name == Path::new("small") => CloudSpec::small(),
@@ -84,7 +84,7 @@ fn certificate(args: &Sim, spec: &CloudSpec) -> Result<Certificate> {
     Certificate::from_pem(&read(chain)?, &read(key)?).map_err(|error| (Exit::Failed, error).into())
 }
 
-/// Prints what another program needs to use the cloud. The passwords are invented and public.
+/// Prints the data that another program needs to use the cloud. The passwords are invented and public.
 fn announce(
     terminal: &Terminal,
     args: &Sim,
@@ -124,7 +124,7 @@ fn announce(
         None => String::new(),
     };
     if let Some(account) = accounts.first() {
-        // One call per line: `say` escapes line breaks.
+        // One call per line, because `say` escapes line breaks.
         terminal.say("In another terminal:");
         terminal.say(format!("  mysa {trust}--connect-to {address} login {}", account.email));
         terminal.say(format!("  mysa {trust}--connect-to {address} watch"));

@@ -1,8 +1,8 @@
-//! The texts after the options in the help of each command: examples, rules and exit codes.
+//! Texts after the options in the help of each command: examples, rules and exit codes.
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  mysa demo                        show everything once, on a simulated cloud
+  mysa demo                        take a tour on a simulated cloud
   mysa login ann@example.org       sign in and store the session
   mysa devices                     list the thermostats
   mysa watch                       follow temperature, duty and power live
@@ -11,12 +11,12 @@ Examples:
   mysa mode bedroom off            change the mode
   mysa energy --by month --svg energy.svg
   mysa decode capture.har          explain a captured session
-  mysa doctor                      find out what does not work, and why
+  mysa doctor                      check every step and explain failures
 
 Exit codes:
   0 done   1 failed   2 wrong usage   4 sign-in needed or refused
   5 thermostat offline or silent   6 sent but unconfirmed   7 refused
-  8 network or cloud down   9 out of time   130 interrupted   143 terminated";
+  8 network or cloud down   9 time-out   130 interrupted   143 terminated";
 
 pub(super) const LOGIN: &str = "\
 Examples:
@@ -49,13 +49,13 @@ the exit code is the first of 4, 8, 1, 2, 7, 9, 5, 6 that occurred for any of
 them, and --json prints one document with an array of all results.
 
 A setpoint is sent as the nearest value that the thermostat takes, in steps of
-0.5 \u{b0}C or 1 \u{b0}C. A relative value that would leave it where it is, such as +0.2,
-is refused.
+0.5 \u{b0}C or 1 \u{b0}C. A relative value moves by at least one step in its own
+direction; at the end of the range it is refused.
 
-Several thermostats are commanded a second apart, and each has a second more
-than the one before. A command that gets no answer is sent again. One that MQTT
-fails goes by the REST service once, if the thermostat has it; --channel or the
-setting `channel` allows one channel only.";
+Commands to several thermostats are sent one second apart, and each has one
+second more than the previous one. A command without an answer is sent again. A
+command that fails on MQTT goes by the REST service once, if the thermostat has
+it; --channel or the setting `channel` can limit it to one channel.";
 
 pub(super) const MODE: &str = "\
 Examples:
@@ -96,10 +96,10 @@ subprotocol mqtt and a client id of your own.";
 
 pub(super) const DOCTOR: &str = "\
 Checks every step from the files on this computer to the last message of each
-thermostat, and says how to fix what fails. The output holds nothing private and
-can be attached to a bug report. Thermostats are sent nothing but the request to
-report live, as by `mysa watch`. The exit code is that of the first step that
-failed.
+thermostat, and says how to fix what fails. The output contains no private
+values and can be attached to a bug report. The only message sent to the
+thermostats is the request to report live, as by `mysa watch`. The exit code is
+that of the first step that failed.
 
 Examples:
   mysa doctor

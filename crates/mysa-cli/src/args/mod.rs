@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line of this process; prints help or an error and exits if that is all there is to do.
+    /// Parses the command line of this process. Prints help or an error and exits where that is the whole task.
     pub(crate) fn read() -> Self {
         Self::try_read(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
@@ -31,14 +31,14 @@ impl Cli {
     fn try_read<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches_from(args)?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        // clap copies global options to the matches of the subcommand, wherever they stand.
+        // clap copies global options to the matches of the subcommand, wherever they stand on the command line.
         let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("ca"));
         cli.global.is_ca_typed = source == Some(ValueSource::CommandLine);
         Ok(cli)
     }
 }
 
-/// Parses the name of an account; the one place where names that users type are normalized.
+/// Parses the name of an account. All names that users type are normalized here.
 fn account(text: &str) -> Result<String, String> {
     mysa_config::normalize_account(text).ok_or_else(|| "expected an e-mail address".into())
 }
@@ -58,7 +58,7 @@ pub(crate) struct Global {
     /// Also trust this certificate authority, a PEM file; for `sim`, the file to write its own to
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// True if `ca` was given on the command line and not by the environment.
+    /// `true` if `ca` was given on the command line, not by the environment.
     #[arg(skip)]
     pub(crate) is_ca_typed: bool,
     /// Connect to this address for every host; names and certificates are still checked
@@ -383,7 +383,7 @@ pub(crate) struct Presign {
 }
 
 impl Presign {
-    /// True if a connection to the cloud is needed.
+    /// Returns `true` if the command needs a connection to the cloud.
     pub(crate) fn is_online(&self) -> bool {
         self.inspect.is_none() && self.endpoint.is_none()
     }

@@ -29,7 +29,7 @@ pub(crate) fn run(
             let configured = config::load(paths).map(|config| config.account);
             let account = match account {
                 Some(account) => Some(account.to_owned()),
-                // A file that `--config` names may be created by this command.
+                // This command may create a file that `--config` names.
                 None if paths.is_config_named && !paths.config.exists() => None,
                 None => configured?,
             };

@@ -20,7 +20,7 @@ use crate::support::exit::{Exit, Failure, Result};
 pub(crate) struct Meter {
     pub(crate) id: DeviceId,
     pub(crate) name: String,
-    /// By local day. A day without an entry was not recorded.
+    /// Energy by local day. A day without an entry was not recorded.
     pub(crate) days: BTreeMap<Date, KilowattHours>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -
     terminal.print(&drawn(&meters, &bars(&meters, &periods, args.by), terminal.width()))
 }
 
-/// The first and the last day of the report.
+/// Returns the first and the last day of the report.
 fn span(args: &Energy) -> Result<(Date, Date)> {
     let today = OffsetDateTime::from_unix_timestamp(crate::output::timefmt::now().as_secs())
         .map_or(Date::MIN, |now| now.date());
@@ -96,7 +96,7 @@ fn next_month(day: Date) -> Date {
     first.saturating_add(Duration::days(31)).replace_day(1).unwrap_or(first)
 }
 
-/// The days or months from `from` to `to`, each by its first day.
+/// Returns the days or months from `from` to `to`, each by its first day.
 pub(crate) fn periods(by: Period, from: Date, to: Date) -> Vec<Date> {
     let mut at = match by {
         Period::Day => from,
@@ -113,7 +113,8 @@ pub(crate) fn periods(by: Period, from: Date, to: Date) -> Vec<Date> {
     periods
 }
 
-/// Reads the days of each thermostat. One without a history is empty; an error is returned only if there is no data.
+/// Reads the days of each thermostat. A thermostat without a history has none; an error is returned only if there is no
+/// data at all.
 pub(crate) async fn read(
     terminal: &Terminal,
     cloud: &Cloud,
@@ -129,7 +130,7 @@ pub(crate) async fn read(
         terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
         let mut meter = Meter { id: *id, name: view.label(), days: BTreeMap::new() };
         let time_zone = zones.get(id).cloned().unwrap_or_else(|| "UTC".into());
-        // One more day at each end, because the days are those of the thermostat's time zone.
+        // One more day at each end, because the days are in the thermostat's time zone.
         let (start, end) = (from.saturating_sub(Duration::days(1)), to.saturating_add(Duration::days(2)));
         let query =
             UsageQuery { time_zone, start: midnight(start), end: midnight(end), buckets: false, raw: false };
@@ -191,8 +192,8 @@ impl Meter {
     }
 }
 
-/// The day that starts at this local midnight. Correct for time zones from UTC-10 to UTC+13: midnight is 10:00 UTC of the
-/// same day in Hawaii, and 11:00 UTC of the previous day in the summer of New Zealand.
+/// Returns the day that starts at this local midnight. Correct for time zones from UTC-10 to UTC+13: midnight is 10:00
+/// UTC of the same day in Hawaii, and 11:00 UTC of the previous day in the summer of New Zealand.
 fn local_day(midnight: UnixTime) -> Option<Date> {
     let at = OffsetDateTime::from_unix_timestamp(midnight.as_secs()).ok()?;
     Some(at.saturating_add(Duration::hours(13)).date())
@@ -215,7 +216,7 @@ fn title(meters: &[Meter]) -> String {
     printable(&format!("Energy: {}", names.join(", ")))
 }
 
-/// A chart with the total below it.
+/// Draws a chart with the total below it.
 pub(crate) fn drawn(meters: &[Meter], bars: &[Bar], width: usize) -> String {
     let total: f64 = bars.iter().filter_map(|bar| bar.value).sum();
     let mut text = format!("{}\n", title(meters));
@@ -224,7 +225,7 @@ pub(crate) fn drawn(meters: &[Meter], bars: &[Bar], width: usize) -> String {
     text
 }
 
-/// One row per period and one column per thermostat. A period without data is an empty cell, not a zero.
+/// Formats one row per period and one column per thermostat. A period without data is an empty cell, not a zero.
 fn csv(meters: &[Meter], periods: &[Date], by: Period) -> String {
     let mut text = match by {
         Period::Day => "day".to_owned(),
@@ -247,7 +248,7 @@ fn csv(meters: &[Meter], periods: &[Date], by: Period) -> String {
     text
 }
 
-/// A quoted cell that no spreadsheet reads as a formula.
+/// Quotes a cell so that no spreadsheet reads it as a formula.
 fn quoted(cell: &str) -> String {
     let shield = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{shield}{}\"", cell.replace('"', "\"\""))

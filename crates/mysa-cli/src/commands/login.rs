@@ -15,16 +15,16 @@ use crate::support::cloud::{Cloud, Context, no_answer};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::reachability::describe_reason;
 
-/// Codes that may be tried. The service closes the challenge after a few as well.
+/// Number of codes that may be tried. The service also closes the challenge after a few.
 const MAX_ATTEMPTS: usize = 5;
 
-/// E-mail address and password as they were typed.
+/// E-mail address and password as typed.
 pub(crate) struct Credentials {
     email: String,
     password: Zeroizing<String>,
 }
 
-/// Reads the e-mail address and the password from where the arguments say.
+/// Reads the e-mail address and the password from the sources that the arguments name.
 pub(crate) fn read_credentials(context: &Context, args: &Login) -> Result<Credentials> {
     let email = match args.email.as_ref().or(context.account.as_ref()).or(context.config.account.as_ref()) {
         Some(email) => email.clone(),
@@ -50,7 +50,7 @@ pub(crate) async fn login(
 ) -> Result<()> {
     let Credentials { email, password } = credentials;
     let file = context.token_file(&email);
-    // A session of the account is replaced, and a damaged file put aside; anything else that is there is left alone.
+    // A session of the account is replaced, and a damaged file is set aside; any other existing file is left alone.
     match file.load() {
         Ok(_) | Err(TokenFileError::Damaged { .. }) => {}
         Err(error) => return Err((Exit::Failed, error).into()),
@@ -58,7 +58,7 @@ pub(crate) async fn login(
     let mut settings = context.settings();
     settings.live_reports = false;
     let builder = context.builder(settings)?.password(&email, Secret::from(password.as_str()));
-    // The client does not use the file, so that a mistyped password does not cost the stored session.
+    // The client does not use the file, so a mistyped password does not cost the stored session.
     let cloud = Cloud::start(builder, email, &context.open_clients)?;
     terminal.progress("signing in");
     let signed_in = wait_until_signed_in(context, &cloud, terminal).await;

@@ -40,7 +40,7 @@ fn write_all(command: &Command, dir: &Path) -> io::Result<()> {
     command.get_subcommands().try_for_each(|below| write_all(below, dir))
 }
 
-/// Name of the page: `mysa-set` for the command `set`.
+/// Returns the name of the page: `mysa-set` for the command `set`.
 fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
@@ -62,7 +62,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
             Some(text) => ("EXAMPLES", text),
             None => ("NOTES", help.as_str()),
         };
-        // Without filling, because examples are in columns.
+        // Without filling, because examples are aligned in columns.
         writeln!(page, ".SH {head}\n.nf")?;
         for line in text.lines() {
             let line = line.replace('\\', "\\e").replace('-', "\\-");

@@ -22,8 +22,8 @@ use crate::support::exit::{Exit, Failure, Result};
 /// Time limit for the AWS credentials after the sign-in.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Parses a presigned URL from an argument, or from standard input for `-`. On standard input it stays out of the process
-/// list and the history of the shell.
+/// Parses a presigned URL from an argument, or from standard input for `-`, which keeps it out of the process list and
+/// the history of the shell.
 pub(crate) fn read_url(argument: &str) -> Result<PresignedUrl> {
     let mut text = argument.to_owned();
     if argument == "-" {
@@ -70,7 +70,7 @@ pub(crate) fn offline(terminal: &Terminal, args: &Presign, now: UnixTime) -> Res
     give(terminal, args, &url)
 }
 
-/// `us-east-1` of `a1b2-ats.iot.us-east-1.amazonaws.com`.
+/// Returns `us-east-1` for `a1b2-ats.iot.us-east-1.amazonaws.com`.
 fn region_in(endpoint: &str) -> Option<&str> {
     endpoint.split_once(".iot.")?.1.split_once(".amazonaws.com").map(|(region, _)| region)
 }
@@ -102,7 +102,7 @@ pub(crate) async fn online(terminal: &Terminal, context: &Context, args: &Presig
     }
 }
 
-/// Writes a URL to the destination of the arguments.
+/// Writes a URL to the destination that the arguments name.
 fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
     let seen = url.inspect().map_err(|error| Failure::from((Exit::Failed, error)))?;
     let mut record = record(&seen, clock());

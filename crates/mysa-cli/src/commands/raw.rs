@@ -55,7 +55,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Gives a failed request its exit code.
+/// Maps a failed request to its exit code.
 pub(crate) fn failure(error: Error) -> Failure {
     let exit = match &error {
         Error::Request(RequestError::Refused { status: 401, .. } | RequestError::NotSignedIn) => Exit::SignIn,

@@ -39,7 +39,7 @@ pub(crate) async fn run(
         .map(|view| format!("{} is {}", view::label(&view), Link::of(&view).name()))
         .collect();
     cloud.close(terminal).await;
-    // The exit code counts only thermostats that were named.
+    // The exit code considers only thermostats that were named.
     if args.devices.is_empty() || silent.is_empty() {
         return Ok(());
     }
@@ -67,7 +67,7 @@ fn show(
 ) -> Result<()> {
     let service = cloud.client.service();
     let views: Vec<_> = chosen.iter().filter_map(|id| cloud.client.state(id)).collect();
-    // The client stores at once what it learns.
+    // The client stores a denial as soon as it learns of it.
     let denied_at = cloud.client.stored_session().and_then(|stored| stored.publish_denied_at);
     let denied_at = denied_at.map(UnixTime::from_secs);
     if terminal.json {

@@ -79,7 +79,7 @@ async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(C
     Ok((Cloud::start(builder, String::new(), &context.open_clients)?, chosen))
 }
 
-/// Time limit for the first states. The watch starts without those that are missing.
+/// Time limit for the first states. The watch starts without states that are still missing.
 const STATES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Parses `ID` or `ID=MODEL`. With a captured URL there is no list of names.
@@ -91,7 +91,7 @@ fn captured_device(text: &str) -> Result<(DeviceId, Model)> {
     Ok((id, Model::parse(model)))
 }
 
-/// Why a watch ended.
+/// Reason why a watch ended.
 enum End {
     Enough,
     TimeOut,
@@ -103,10 +103,10 @@ struct Watching<'a> {
     context: &'a Context,
     cloud: &'a Cloud,
     chosen: Vec<DeviceId>,
-    /// Whether to watch thermostats that join the account later.
+    /// `true` to include thermostats that join the account later.
     all: bool,
     title: String,
-    /// Whether to redraw a table; otherwise lines are printed.
+    /// `true` to redraw a table, `false` to print lines.
     table: bool,
     log: StatusLog,
     /// Width in columns of each line of the table on the terminal.
@@ -130,7 +130,7 @@ impl Watching<'_> {
                 }
             }
         }
-        // The ages in the table grow without events. Lines are printed only for events.
+        // The ages in the table grow without events; lines are printed only for events.
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -156,7 +156,7 @@ impl Watching<'_> {
         }
     }
 
-    /// Shows an event. Returns whether the watch is complete.
+    /// Shows an event. Returns `true` if the watch is complete.
     async fn take(&mut self, event: Event) -> Result<bool> {
         match event {
             Event::Device { device, changes, about, .. } if self.chosen.contains(&device) => {
@@ -215,7 +215,7 @@ impl Watching<'_> {
         Ok(false)
     }
 
-    /// Counts a change that was shown. Returns whether it was the last one.
+    /// Counts a change that was shown. Returns `true` for the last one.
     fn counted(&mut self) -> bool {
         self.left = self.left.map(|left| left.saturating_sub(1));
         self.left == Some(0)
@@ -261,7 +261,7 @@ impl Watching<'_> {
     fn link(&mut self, id: DeviceId) -> Result<()> {
         let Some(view) = self.cloud.client.state(&id) else { return Ok(()) };
         let link = Link::of(&view);
-        // What all have in common is logged once, as the state of the service.
+        // A state that all thermostats share is logged once, as the state of the service.
         let common = matches!(link, Link::Rest | Link::Unreachable) && !self.cloud.client.is_live();
         if common {
             return Ok(());
@@ -349,7 +349,7 @@ impl Watching<'_> {
         self.terminal.say(format!("{}  {text}", timefmt::iso(timefmt::now())));
     }
 
-    /// Whether lines on standard error do not disturb the table.
+    /// Returns `true` if lines on standard error do not disturb the table.
     fn aside(&self) -> bool {
         !self.table || !std::io::stderr().is_terminal()
     }
@@ -387,7 +387,7 @@ impl Watching<'_> {
             lines.push(table::cut(&more, width));
         }
         let widths = lines.iter().map(|line| line.width()).collect();
-        // Styled after everything that measures the text.
+        // Styles come last, because they would disturb the measurement of the text.
         for (at, line) in lines.iter_mut().enumerate() {
             *line = match at.checked_sub(2).and_then(|at| views.get(at)).map(Link::of) {
                 None if at == 0 => self.terminal.paint(service.level, line),
@@ -407,7 +407,7 @@ impl Watching<'_> {
         self.terminal.print(&frame)
     }
 
-    /// Moves the cursor to the start of the table. In a window that became narrower, its lines have wrapped.
+    /// Moves the cursor to the start of the table. In a window that has become narrower, its lines have wrapped.
     fn cursor_up(&self) -> String {
         let width = self.terminal.width();
         match self.drawn.iter().map(|columns| table::lines_taken(*columns, width)).sum::<usize>() {
@@ -417,7 +417,7 @@ impl Watching<'_> {
     }
 }
 
-/// The start of a JSON line.
+/// Starts a JSON line.
 fn event(name: &str) -> Record {
     let mut document = Record::document();
     document.put("event", name).put("time", timefmt::iso(timefmt::now()));

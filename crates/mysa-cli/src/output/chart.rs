@@ -32,7 +32,7 @@ pub(crate) fn terminal(bars: &[Bar], unit: &str, width: usize) -> String {
     out
 }
 
-/// `fraction` of `columns`, to an eighth of a column.
+/// Formats `fraction` of `columns`, to an eighth of a column.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -97,7 +97,7 @@ const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 40.0;
 
-/// The next of 1, 2, 4, 8, 10, 20…, so that the grid lines have round values.
+/// Returns the next of 1, 2, 4, 8, 10, 20…, so that the grid lines have round values.
 fn nice_ceiling(value: f64) -> f64 {
     let mut scale = 0.1;
     while scale < 1e9 {
@@ -111,7 +111,7 @@ fn nice_ceiling(value: f64) -> f64 {
     value
 }
 
-/// Text for an SVG document. Control characters are not allowed in XML, not even escaped.
+/// Escapes text for an SVG document. XML does not allow control characters, not even escaped.
 fn escape(text: &str) -> String {
     printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,4 +1,4 @@
-//! What is printed: tables, charts, JSON records, redaction, and the terminal itself.
+//! Output: tables, charts, JSON records, redaction, and the terminal itself.
 
 pub(crate) mod chart;
 pub(crate) mod record;

@@ -29,7 +29,7 @@ impl Record {
         Self::default()
     }
 
-    /// A document that holds only the schema version.
+    /// Creates a document that contains only the schema version.
     pub(crate) fn document() -> Self {
         let mut document = Self::new();
         document.put("schema", SCHEMA);
@@ -101,7 +101,7 @@ impl Record {
 }
 
 impl Value {
-    /// Converts JSON of a device without loss, so that fields this program does not know are shown as well.
+    /// Converts JSON of a device without loss, so that unknown fields are shown as well.
     pub(crate) fn from_raw(raw: RawJson<'_>) -> Self {
         match raw.value() {
             Json::Null => Self::Null,
@@ -132,8 +132,7 @@ impl Value {
     }
 }
 
-/// Returns a text from elsewhere with every character escaped that could act on a terminal or reorder a line. The
-/// result is one line.
+/// Escapes every character of an external text that could act on a terminal or reorder a line. The result is one line.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -163,8 +162,8 @@ pub(crate) fn escape_json(json: &str) -> String {
     out
 }
 
-/// Whether a character controls the terminal, changes the direction of the text around it, or is invisible. The joiners
-/// U+200C and U+200D are kept: scripts and emoji need them.
+/// Returns `true` if a character controls the terminal, changes the direction of the text around it, or is invisible.
+/// The joiners U+200C and U+200D are kept, because scripts and emoji need them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,

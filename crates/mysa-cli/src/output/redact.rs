@@ -16,7 +16,7 @@ pub(crate) struct Redaction {
 }
 
 impl Redaction {
-    /// With `show_private`, only secrets are replaced.
+    /// Creates a redaction. With `show_private`, it replaces only secrets.
     pub(crate) fn new(show_private: bool) -> Self {
         Self { off: show_private, ..Self::default() }
     }
@@ -134,7 +134,7 @@ impl Redaction {
     }
 }
 
-/// Whether a word is a key or token of AWS, or follows the name of one in a URL. No option shows these.
+/// Returns `true` if a word is a key or token of AWS, or follows the name of one in a URL. No option shows these.
 fn is_secret(word: &str, before: &str) -> bool {
     let is_key = ["AKIA", "ASIA"].iter().any(|start| word.starts_with(start)) && word.len() == 20;
     let is_token = ["eyJ", "IQoJ", "FwoG"].iter().any(|start| word.starts_with(start)) && word.len() > 24;

@@ -1,5 +1,5 @@
-//! Decides which state of a long watch is logged: every change at once, and a bad state that lasts again and again, at
-//! growing intervals. The caller passes the time.
+//! Decides which states of a long watch are logged: every change at once, and a bad state that lasts again and again,
+//! at growing intervals. The caller passes the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use mysa_tokio::{Level, Reason, Service};
 use crate::output::timefmt;
 use crate::output::view::Link;
 
-/// The logged states, and when each is logged again.
+/// Logged states, and the times at which each is logged again.
 #[derive(Debug)]
 pub(crate) struct StatusLog {
     service: Tracked<Level>,
@@ -24,7 +24,7 @@ struct Tracked<T> {
     state: T,
     since: Duration,
     repeats: u32,
-    /// When it is logged again; never while it is good.
+    /// Time of the next repetition; `None` while the state is good.
     again_at: Option<Duration>,
 }
 
@@ -41,9 +41,9 @@ pub(crate) enum Entry<T> {
 const FIRST_INTERVAL: Duration = Duration::from_secs(60);
 /// Longest interval between two repetitions, also of a state that lasts for days.
 const MAX_INTERVAL: Duration = Duration::from_secs(3_600);
-/// A state that lasted no longer than this was part of the start and not an outage.
+/// A state that lasted no longer than this belongs to the start and is not an outage.
 const START_PHASE: Duration = Duration::from_secs(5);
-/// Most reasons remembered. One state has fewer that can occur.
+/// Maximum number of reasons remembered. A state cannot have more.
 const MAX_REASONS: usize = 16;
 
 impl<T: Copy + PartialEq> Tracked<T> {
@@ -75,7 +75,7 @@ impl<T: Copy + PartialEq> Tracked<T> {
 }
 
 impl StatusLog {
-    /// Starts with a state that the caller logs.
+    /// Creates a log with a first state, which the caller logs.
     pub(crate) fn new(now: Duration, level: Level, reason: Reason) -> Self {
         Self {
             service: Tracked::new(now, level, is_good(level, reason)),
@@ -84,7 +84,7 @@ impl StatusLog {
         }
     }
 
-    /// Takes the present service level and its reason.
+    /// Updates the service level and its reason.
     pub(crate) fn service(&mut self, now: Duration, level: Level, reason: Reason) -> Option<Entry<Level>> {
         let entry = self.service.change(now, level, is_good(level, reason));
         if entry.is_some() {
@@ -98,12 +98,12 @@ impl StatusLog {
         entry.or(Some(Entry::Changed { state: level, was: None }))
     }
 
-    /// Takes the present link of a thermostat. One that is live from the start, or soon after it, is not logged.
+    /// Updates the link of a thermostat. A thermostat that is live from the start, or soon after it, is not logged.
     pub(crate) fn device(&mut self, now: Duration, id: DeviceId, link: Link) -> Option<Entry<Link>> {
         let is_good = link.is_current();
         let Some(tracked) = self.devices.get_mut(&id) else {
             if link == Link::Rest {
-                // The first message may still come.
+                // The first message may still arrive.
                 self.devices.insert(id, Tracked::new(now, Link::Unheard, true));
                 return None;
             }
@@ -122,17 +122,17 @@ impl StatusLog {
         self.devices.remove(&id);
     }
 
-    /// The service level, if it has lasted long enough to be logged again.
+    /// Service level, if it has lasted long enough to be logged again.
     pub(crate) fn service_still(&mut self, now: Duration) -> Option<Entry<Level>> {
         self.service.repeat(now)
     }
 
-    /// The links that have lasted long enough to be logged again.
+    /// Links that have lasted long enough to be logged again.
     pub(crate) fn devices_still(&mut self, now: Duration) -> Vec<(DeviceId, Entry<Link>)> {
         self.devices.iter_mut().filter_map(|(id, tracked)| Some((*id, tracked.repeat(now)?))).collect()
     }
 
-    /// When the next repetition is due.
+    /// Time of the next repetition.
     pub(crate) fn due(&self) -> Option<Duration> {
         self.devices.values().filter_map(|tracked| tracked.again_at).chain(self.service.again_at).min()
     }
@@ -187,7 +187,7 @@ fn span(span: Duration) -> String {
     timefmt::span(i64::try_from(span.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Whether statuses arrive as well as this account allows.
+/// Returns `true` if statuses arrive as well as this account allows.
 fn is_good(level: Level, reason: Reason) -> bool {
     level <= Level::ReadOnly || reason == Reason::NoDevices
 }

@@ -27,12 +27,12 @@ pub(crate) fn render(heads: &[&str], rows: &[Vec<String>], width: usize) -> Vec<
         .collect()
 }
 
-/// The text with spaces after it, up to `width` columns.
+/// Appends spaces to a text, up to `width` columns.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
-/// The text cut to at most `width` columns, with an ellipsis if something is missing.
+/// Cuts a text to at most `width` columns, with an ellipsis if something was cut.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -53,7 +53,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// Formats rows like [`render`], and drops the columns of `order` one after the other until the rest fits.
+/// Formats rows like [`render`], and drops the columns of `order` one by one until the rest fits.
 pub(crate) fn fit(heads: &[&str], rows: &[Vec<String>], width: usize, order: &[usize]) -> Vec<String> {
     let mut lines = Vec::new();
     for dropped in 0..=order.len() {
@@ -86,7 +86,7 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Number of terminal lines that a line takes after wrapping at `width` columns.
+/// Number of terminal lines that a line of `columns` columns takes at a width of `width`.
 pub(crate) fn lines_taken(columns: usize, width: usize) -> usize {
     columns.div_ceil(width.max(1)).max(1)
 }

@@ -5,15 +5,15 @@ use mysa_proto::Celsius;
 use crate::support::config::Unit;
 use crate::support::exit::{Failure, Result};
 
-/// A temperature as it was typed, with the unit to answer in.
+/// Temperature as typed, with the unit for the answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Typed {
     pub(crate) amount: Amount,
-    /// The unit that was typed, or that of the settings.
+    /// Unit that was typed, or that of the settings.
     pub(crate) unit: Unit,
 }
 
-/// A value, or a step from the present setpoint.
+/// An absolute value, or a step from the present setpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Amount {
     To(Celsius),
@@ -59,7 +59,7 @@ pub(crate) fn parse(text: &str, unit: Unit) -> Result<Typed> {
     celsius.map(|celsius| Typed { amount: Amount::To(celsius), unit }).ok_or_else(bad)
 }
 
-/// A temperature with its unit, to a tenth of a degree.
+/// Formats a temperature with its unit, to a tenth of a degree.
 pub(crate) fn show(celsius: Celsius, unit: Unit) -> String {
     match unit {
         Unit::Celsius => format!("{:.1} °C", celsius.as_degrees()),

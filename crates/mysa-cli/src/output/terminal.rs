@@ -24,10 +24,11 @@ pub(crate) struct Terminal {
     /// -1 with `--quiet`, otherwise the number of `-v`.
     verbosity: i8,
     is_terminal: bool,
-    /// Whether standard output understands escape sequences that move the cursor.
+    /// `true` if standard output understands escape sequences that move the cursor.
     has_cursor: bool,
     has_color: bool,
-    /// Whether the work goes on after the reader of standard output has closed it, because printing is not its purpose.
+    /// `true` if the work continues after the reader of standard output has closed it, because printing is not its
+    /// purpose.
     outlives_reader: bool,
 }
 
@@ -41,18 +42,18 @@ impl Terminal {
             verbosity,
             is_terminal,
             has_cursor: is_terminal && !is_dumb(),
-            // Considers NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
+            // Considers NO_COLOR, CLICOLOR, TERM and whether the stream is a terminal.
             has_color: AutoStream::choice(&stdout) != ColorChoice::Never,
             outlives_reader,
         }
     }
 
-    /// Whether standard output is a terminal.
+    /// Returns `true` if standard output is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// Whether a table on standard output can be redrawn in place.
+    /// Returns `true` if a table on standard output can be redrawn in place.
     pub(crate) fn can_redraw(&self) -> bool {
         self.has_cursor && !self.json
     }
@@ -105,8 +106,8 @@ impl Terminal {
         }
     }
 
-    /// Shows what is in progress on a line of standard error that the next message replaces; an empty text clears it.
-    /// Only on a terminal; elsewhere it is a detail.
+    /// Shows the current step on a line of standard error that the next message replaces; an empty text clears it.
+    /// Elsewhere than on a terminal, the text is printed as a detail.
     pub(crate) fn progress(&self, text: &str) {
         if self.verbosity >= 0 && can_clear_line() {
             let text = table::cut(&printable(text), self.width().saturating_sub(2));
@@ -117,7 +118,7 @@ impl Terminal {
         }
     }
 
-    /// Prints a message on standard error, only with `-v`.
+    /// Prints a message on standard error with `-v` only.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
         if self.is_verbose() {
             // Replaces the progress line, if there is one.
@@ -126,17 +127,17 @@ impl Terminal {
         }
     }
 
-    /// Whether `-v` was given.
+    /// Returns `true` if `-v` was given.
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbosity >= 1
     }
 
-    /// Whether `-vv` was given.
+    /// Returns `true` if `-vv` was given.
     pub(crate) fn is_tracing(&self) -> bool {
         self.verbosity >= 2
     }
 
-    /// Width in columns: that of the terminal, at most `COLUMNS` if it is set; 80 if neither is known.
+    /// Width in columns: that of the terminal, or `COLUMNS` if that is set and smaller; 80 if neither is known.
     pub(crate) fn width(&self) -> usize {
         let variable = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok());
         let variable = variable.filter(|&columns| columns > 0);
@@ -150,12 +151,12 @@ impl Terminal {
         }
     }
 
-    /// Width for a table. Nothing is cut when standard output is not a terminal.
+    /// Width for a table. Nothing is cut if standard output is not a terminal.
     pub(crate) fn table_width(&self) -> usize {
         if self.is_terminal { self.width() } else { usize::MAX }
     }
 
-    /// Height of the terminal in lines; 24 if it is not known.
+    /// Height of the terminal in lines; 24 if unknown.
     pub(crate) fn height(&self) -> usize {
         terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0))
     }
@@ -182,7 +183,7 @@ impl Terminal {
         if self.has_color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// Prints an error on standard error, also with `--quiet`. A failure that was reported before has no text.
+    /// Prints an error on standard error, even with `--quiet`. A failure that was already reported has no text.
     pub(crate) fn error(&self, failure: &Failure) {
         self.progress("");
         let text = failure.to_string();
@@ -195,7 +196,7 @@ impl Terminal {
 /// Returns to the first column and clears the line.
 const CLEAR_LINE: &str = "\r\u{1b}[K";
 
-/// Whether the terminal understands no escape sequences.
+/// Returns `true` if the terminal understands no escape sequences.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
@@ -204,7 +205,7 @@ fn can_clear_line() -> bool {
     io::stderr().is_terminal() && !is_dumb()
 }
 
-/// Where a password comes from. Never an argument: other users of the machine can see arguments.
+/// Source of a password. It is never an argument, because other users of the machine can see arguments.
 #[derive(Debug)]
 pub(crate) enum PasswordSource<'a> {
     Prompt,
@@ -245,7 +246,7 @@ fn without_final_newline(text: &str) -> &str {
 /// Prints a question on standard error and reads one line.
 pub(crate) fn prompt(question: &str) -> Result<String> {
     let mut answer = String::new();
-    // A question may quote the cloud, such as the masked phone number that a code was sent to.
+    // A question may quote the cloud, such as the masked phone number to which a code was sent.
     let read = write!(io::stderr(), "{}: ", printable(question))
         .and_then(|()| io::stderr().flush())
         .and_then(|()| io::stdin().lock().read_line(&mut answer));

@@ -37,7 +37,7 @@ pub(crate) fn seconds(seconds: f64, option: &str) -> Result<Duration> {
         .ok_or_else(|| Failure::usage(format!("invalid {option} {seconds}: expected a number of seconds")))
 }
 
-/// The present time of the system clock.
+/// Returns the present time of the system clock.
 pub(crate) fn now() -> UnixTime {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

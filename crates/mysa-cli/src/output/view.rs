@@ -9,25 +9,25 @@ use crate::output::record::{Record, Value, printable};
 use crate::output::temperature;
 use crate::support::config::Unit;
 
-/// The name of a thermostat, or its id if it has none, escaped for a terminal.
+/// Name of a thermostat, or its id if it has none, escaped for a terminal.
 pub(crate) fn label(view: &DeviceView) -> String {
     printable(&view.label())
 }
 
-/// Whether the state of a thermostat is current.
+/// Currency of a thermostat's state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Link {
     /// MQTT delivers its messages.
     Live,
-    /// REST shows its state, MQTT does not.
+    /// REST shows its state, but MQTT delivers no messages.
     Rest,
-    /// Nothing was heard for longer than the report interval allows.
+    /// The thermostat has not reported for longer than the report interval allows.
     Silent,
-    /// The cloud reports that it lost the connection to it.
+    /// The cloud reports that it lost the connection to the thermostat.
     Offline,
-    /// Nothing was heard of it yet.
+    /// The thermostat has not reported yet.
     Unheard,
-    /// Neither MQTT nor REST is to be had.
+    /// Neither MQTT nor REST can be reached.
     Unreachable,
 }
 
@@ -46,7 +46,7 @@ impl Link {
         }
     }
 
-    /// Whether what is shown of it is what it said last, as far as anybody can tell.
+    /// Returns `true` if the state shown is the thermostat's last report, as far as is known.
     pub(crate) const fn is_current(self) -> bool {
         matches!(self, Self::Live | Self::Rest)
     }
@@ -62,20 +62,20 @@ impl Link {
         }
     }
 
-    /// The state in words, to follow "NAME is LINK:".
+    /// Describes the link, to follow "NAME is LINK:".
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::Live => "it reports as often as expected",
-            Self::Rest => "its state comes by REST, MQTT delivers nothing of it",
+            Self::Rest => "REST shows its state, but MQTT delivers no messages",
             Self::Unreachable => "neither MQTT nor REST can be reached",
             Self::Silent => "it has not reported for longer than expected",
-            Self::Offline => "the cloud lost the connection to it",
+            Self::Offline => "the cloud reports that it lost the connection",
             Self::Unheard => "it has not reported yet",
         }
     }
 }
 
-/// The whole state for programs, by stable names. Unknown values are `null`.
+/// Whole state for programs, by stable names. Unknown values are `null`.
 pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>) -> Record {
     let state = &view.state;
     let power = view.power(rated);
@@ -110,7 +110,7 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
 /// Age and source of each field, by the names of [`record`].
 fn fields(view: &DeviceView, age: Option<Duration>) -> Record {
     let state = &view.state;
-    // The age was counted on since the view was made.
+    // The age continued to grow after the view was made.
     let later = age.zip(view.heard).map_or(Duration::ZERO, |(age, heard)| age.saturating_sub(heard));
     let now = view.taken_at.saturating_add(later);
     let mut fields = Record::new();
@@ -132,7 +132,7 @@ fn fields(view: &DeviceView, age: Option<Duration>) -> Record {
 
 fn put_field<T>(fields: &mut Record, name: &str, field: Option<Field<T>>, now: Duration) {
     let Some(Field { source, at, received, .. }) = field else { return };
-    // What a thermostat sends is as old as its arrival; what the cloud keeps, as old as the cloud says.
+    // A value from the thermostat is as old as its arrival; a value kept by the cloud is as old as the cloud states.
     let kept = at.filter(|_| !source.is_device()).and_then(|at| received.wall.since(at));
     let age = now.saturating_sub(received.mono).saturating_add(kept.unwrap_or_default());
     let mut record = Record::new();
@@ -176,7 +176,7 @@ pub(crate) fn row(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>
     ]
 }
 
-/// `750 W measured`, or `unknown`. Never a number without its basis.
+/// Formats `750 W measured`, or `unknown`. A number is never shown without its basis.
 pub(crate) fn describe_power(power: Power) -> String {
     match power.watts() {
         Some(watts) => format!("{:.0} W {}", watts.as_watts(), power.basis()),

@@ -1,4 +1,4 @@
-//! Files that are written as a whole or not at all.
+//! Files that are written completely or not at all.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ pub(crate) const OWNER_ONLY: u32 = 0o600;
 /// Mode of a file that everybody may read.
 pub(crate) const PUBLIC: u32 = 0o644;
 
-/// Writes a file through a temporary file and a rename, and creates missing folders.
+/// Writes a file through a temporary file and a rename. Creates missing folders.
 pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
@@ -19,7 +19,7 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]
     let _ = mode;
-    // In the same folder, so that the rename is atomic.
+    // In the same folder, because only then is the rename atomic.
     let mut file = builder.tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;

@@ -12,7 +12,7 @@ use crate::support::atomic_file;
 use crate::support::exit::{Exit, Failure, Result};
 
 /// An open capture file: every message as it arrived, one JSON object per line, for `mysa decode`. Only its owner may
-/// read it, because it holds device ids in full.
+/// read it, because it contains device ids in full.
 #[derive(Debug)]
 pub(crate) struct Capture {
     file: File,
@@ -20,7 +20,7 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Opens a new capture, or appends to an earlier one. Any other existing file is refused and left as it is.
+    /// Opens a new capture, or appends to an earlier one. Any other existing file is refused and left unchanged.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let io_failure = |error| write_failure(path, &error);
         let refuse = |why: &str| {
@@ -66,7 +66,7 @@ impl Capture {
     }
 }
 
-/// The permission bits of a file that others than its owner can read or write.
+/// Returns the permission bits of a file that others than its owner can read or write.
 #[cfg(unix)]
 fn exposed_mode(metadata: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;

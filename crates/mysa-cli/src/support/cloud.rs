@@ -1,4 +1,4 @@
-//! From the settings to a signed-in client.
+//! Creation of a signed-in client from the settings.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use crate::support::reachability;
 use crate::support::resolve;
 use crate::support::shutdown::OpenClients;
 
-/// Everything that a command needs before it talks to the cloud.
+/// State that a command needs before it talks to the cloud.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) paths: Paths,
@@ -35,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) account: Option<String>,
     pub(crate) authority: Option<PathBuf>,
     pub(crate) connect_to: Option<SocketAddr>,
-    /// The clients to close when the program is interrupted.
+    /// Clients to close when the program is interrupted.
     pub(crate) open_clients: OpenClients,
 }
 
@@ -56,7 +56,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Context {
-    /// The account to use: the one that is named, the one of the settings, or the only one that is signed in.
+    /// Returns the account to use: the named one, the one of the settings, or the only one that is signed in.
     pub(crate) fn account(&self) -> Result<String> {
         if let Some(account) = self.account.as_ref().or(self.config.account.as_ref()) {
             return Ok(account.clone());
@@ -72,7 +72,7 @@ impl Context {
         }
     }
 
-    /// Accounts with a stored session, sorted.
+    /// Returns the accounts with a stored session, sorted.
     fn stored_accounts(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.paths.sessions).into_iter().flatten().flatten();
         let mut accounts: Vec<String> = entries
@@ -90,7 +90,7 @@ impl Context {
         TokenFile::new(&self.paths.sessions, account)
     }
 
-    /// A client builder with everything but the sign-in.
+    /// Creates a client builder with everything except the sign-in.
     pub(crate) fn builder(&self, settings: Settings) -> Result<ClientBuilder> {
         let mut builder = Client::builder(self.environment.clone()).settings(settings);
         if let Some(path) = &self.authority {
@@ -105,7 +105,7 @@ impl Context {
         Ok(builder)
     }
 
-    /// Settings of the session.
+    /// Returns the settings of the session.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::default();
         settings.modes = self.config.mode_table.table();
@@ -152,7 +152,7 @@ impl Context {
         })
     }
 
-    /// Names the accounts that are signed in, if the wrong one was asked for.
+    /// Error that names the accounts that are signed in, if another one was asked for.
     fn not_signed_in(&self) -> Failure {
         let accounts = self.stored_accounts();
         match (self.account.as_ref().or(self.config.account.as_ref()), accounts.is_empty()) {
@@ -167,7 +167,7 @@ impl Context {
         }
     }
 
-    /// Finds out why a client is not ready. When the cloud cannot be reached, each host is probed for the cause.
+    /// Determines why a client is not ready. If the cloud cannot be reached, each host is probed for the cause.
     pub(crate) async fn explain(&self, client: &Client, why: &NotReady) -> Failure {
         match why {
             NotReady::Offline(Reason::Unreachable) => {
@@ -194,7 +194,7 @@ impl Context {
     }
 }
 
-/// The session's name for a channel.
+/// Converts the name of a channel to the session's type.
 pub(crate) fn command_channel(name: ChannelName) -> CommandChannel {
     match name {
         ChannelName::Auto => CommandChannel::Auto,
@@ -211,7 +211,7 @@ pub(crate) fn no_answer() -> Failure {
     Failure::new(Exit::Unreachable, "the cloud did not answer within a minute")
 }
 
-/// The cloud's endpoints by the settings.
+/// Returns the cloud's endpoints by the settings.
 pub(crate) fn environment(config: &Config) -> Result<Environment> {
     let mut environment = Environment::mysa();
     let set = &config.environment;
@@ -250,9 +250,9 @@ pub(crate) fn environment(config: &Config) -> Result<Environment> {
     Ok(environment)
 }
 
-/// Why a client did not start.
+/// Reason why a client did not start.
 pub(crate) enum StartFailure {
-    /// There is no stored session.
+    /// No session is stored.
     NotSignedIn,
     Other(Failure),
 }
@@ -336,23 +336,23 @@ impl Cloud {
         Some(view.heard? + self.started.elapsed().saturating_sub(view.taken_at))
     }
 
-    /// Whether a thermostat has reported lately by MQTT: what REST shows may be as new, and does not show that MQTT
-    /// delivers. One of an unknown model, or none at all, is not waited for.
+    /// Returns `true` if a thermostat has reported by MQTT lately; a state read by REST may be as new, but does not
+    /// prove that MQTT delivers. Also `true` for an unknown model and an unknown id, which are not waited for.
     pub(crate) fn has_reported(&self, id: &DeviceId) -> bool {
         self.client.state(id).is_none_or(|view| match view.model.family() {
             None => true,
-            // Only live reports have its current, and so its power.
+            // Only live reports contain its current, and so its power.
             Some(Family::BaseboardV1) => self.is_fresh(&view) && view.state.current().is_some(),
             Some(_) => self.is_fresh(&view),
         })
     }
 
-    /// Whether MQTT has delivered a message of a thermostat lately.
+    /// Returns `true` if MQTT has delivered a message of the thermostat lately.
     pub(crate) fn is_fresh(&self, view: &DeviceView) -> bool {
         view.link == mysa_tokio::Link::Live && self.age(view).is_some_and(|age| age < Duration::from_secs(30))
     }
 
-    /// The thermostats that are named, each once; all of them if none is named.
+    /// Returns the named thermostats, each once; all thermostats if none is named.
     pub(crate) fn choose(&self, names: &[String]) -> Result<Vec<DeviceId>> {
         let views = self.client.devices();
         if names.is_empty() {
@@ -394,7 +394,7 @@ impl Cloud {
     }
 }
 
-/// Whether waiting cannot change the reason.
+/// Returns `true` if waiting cannot change the reason.
 fn is_permanent(reason: Reason) -> bool {
     matches!(
         reason,

@@ -11,7 +11,7 @@ use crate::support::atomic_file;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::paths::Paths;
 
-/// Reads the settings. Without a file every setting has its default; a file named by `--config` has to exist.
+/// Reads the settings. Without a file every setting has its default; a file named by `--config` must exist.
 pub(crate) fn load(paths: &Paths) -> Result<Config> {
     Ok(open(paths)?.config().clone())
 }
@@ -28,7 +28,7 @@ pub(crate) fn open(paths: &Paths) -> Result<ConfigFile> {
     parse(&paths.config, "")
 }
 
-/// Changes one value of the file and keeps the comments and order of the rest. A missing file is created.
+/// Changes one value of the file and keeps the comments and order of the rest. Creates a missing file.
 pub(crate) fn edit(
     path: &Path,
     change: impl FnOnce(&mut ConfigFile) -> std::result::Result<(), ConfigError>,
@@ -39,7 +39,7 @@ pub(crate) fn edit(
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
 }
 
-/// The text of the file; `None` if it does not exist.
+/// Returns the text of the file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

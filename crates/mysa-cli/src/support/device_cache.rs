@@ -28,8 +28,8 @@ struct CacheFile {
 
 const SUFFIX: &str = ".devices.json";
 
-/// Ids and names of an account's thermostats, or those of all accounts. An unreadable list counts as empty, because ids
-/// work without it.
+/// Returns ids and names of an account's thermostats, or those of all accounts. An unreadable list counts as empty,
+/// because ids work without it.
 pub(crate) fn load(paths: &Paths, account: Option<&str>) -> Vec<(DeviceId, String)> {
     let files: Vec<PathBuf> = match account {
         Some(account) => vec![file(paths, account)],
@@ -74,17 +74,17 @@ pub(crate) fn forget(paths: &Paths, account: &str) {
     let _ = fs::remove_file(file(paths, account));
 }
 
-/// Whether the path is such a list and not a session.
+/// Returns `true` if the path is such a list and not a session.
 pub(crate) fn is_cache(path: &Path) -> bool {
     path.to_string_lossy().ends_with(SUFFIX)
 }
 
-/// The path of the list: next to the session file of the account, with the same stem.
+/// Path of the list: next to the session file of the account, with the same stem.
 fn file(paths: &Paths, account: &str) -> PathBuf {
     paths.sessions.join(format!("{}{SUFFIX}", file_stem(account)))
 }
 
-/// The account in lower case, with every byte that is not safe in a file name as `%` and two hex digits.
+/// Encodes the account in lower case, with every byte that is not safe in a file name as `%` and two hex digits.
 fn file_stem(account: &str) -> String {
     let mut name = String::new();
     for byte in account.to_lowercase().bytes() {

@@ -10,11 +10,11 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line is invalid.
     Usage = 2,
-    /// Nobody is signed in, or the sign-in was refused.
+    /// No session is stored, or the sign-in was refused.
     SignIn = 4,
     /// The thermostat is offline or silent.
     DeviceSilent = 5,
-    /// The command was sent, and its effect is unknown.
+    /// The command was sent, but its effect is unknown.
     Unconfirmed = 6,
     /// The command was refused: by this program, by the account's policy, or by the thermostat.
     Refused = 7,
@@ -24,12 +24,12 @@ pub(crate) enum Exit {
     TimedOut = 9,
     /// Interrupted from the keyboard.
     Interrupted = 130,
-    /// Terminated by SIGTERM, as a service manager does.
+    /// Terminated by SIGTERM, for example by a service manager.
     Terminated = 143,
 }
 
-/// The order in which a command for several thermostats chooses its exit code: the first of these that occurred. What
-/// certainly failed comes before what is only unconfirmed.
+/// Order in which a command for several thermostats chooses its exit code: the first of these that occurred. Certain
+/// failures come before unknown effects.
 const SEVERITY: [Exit; 8] = [
     Exit::SignIn,
     Exit::Unreachable,
@@ -42,7 +42,7 @@ const SEVERITY: [Exit; 8] = [
 ];
 
 impl Exit {
-    /// The worst of several codes, by [`SEVERITY`]. `None` if all went well.
+    /// Returns the worst of several codes, by [`SEVERITY`]. `None` if all succeeded.
     pub(crate) fn worst(codes: impl IntoIterator<Item = Self>) -> Option<Self> {
         let rank = |code: &Self| SEVERITY.iter().position(|listed| listed == code).unwrap_or(0);
         codes.into_iter().min_by_key(rank)
@@ -55,7 +55,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What failed, why, and what to do; with the exit code.
+/// Text with the failure, its cause and the remedy; and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -78,7 +78,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error of a lower layer, with its chain of causes.
+/// Converts an error of a lower layer, with its chain of causes.
 impl<E: std::error::Error> From<(Exit, E)> for Failure {
     fn from((exit, error): (Exit, E)) -> Self {
         let mut message = error.to_string();

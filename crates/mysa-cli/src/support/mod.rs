@@ -1,4 +1,4 @@
-//! What the subcommands share: the client, files and paths, device names, exit codes, orderly shutdown.
+//! Shared parts of the subcommands: the client, files and paths, device names, exit codes, orderly shutdown.
 
 pub(crate) mod atomic_file;
 pub(crate) mod capture;

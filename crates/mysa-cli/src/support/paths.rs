@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Where settings and sessions are stored, by the XDG base directory specification.
+/// Folders of settings and sessions, by the XDG base directory specification.
 #[derive(Debug)]
 pub(crate) struct Paths {
     /// `$XDG_CONFIG_HOME/mysa/config.toml`, or the file given by `--config`.
     pub(crate) config: PathBuf,
-    /// Whether `--config` or `MYSA_CONFIG` named the settings file, so that a missing file is an error.
+    /// `true` if `--config` or `MYSA_CONFIG` named the settings file, so that a missing file is an error.
     pub(crate) is_config_named: bool,
     /// `$XDG_STATE_HOME/mysa`: one session file for each account.
     pub(crate) sessions: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Paths {
 impl Paths {
     pub(crate) fn find(config: Option<PathBuf>) -> Result<Self> {
         let base = |variable: &str, below_home: &str| {
-            // The specification says to ignore relative paths.
+            // The specification requires that relative paths are ignored.
             let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
             set.or_else(|| env::home_dir().map(|home| home.join(below_home))).ok_or_else(|| {
                 Failure::new(

@@ -1,4 +1,4 @@
-//! The permission to publish, as earlier commands learned it. It decides the channel of the next command.
+//! Permission to publish, as earlier commands learned it. It decides the channel of the next command.
 
 use mysa_config::ChannelName;
 use mysa_proto::UnixTime;
@@ -6,22 +6,22 @@ use mysa_tokio::Settings;
 
 use crate::output::timefmt;
 
-/// What follows from a denial: the channel that commands take now, and when MQTT is tried again. `None` if the denial is so
-/// old that the session does not count it.
+/// Describes the effect of a denial: the channel that commands use now, and the time at which MQTT is tried again.
+/// `None` if the denial is so old that the session ignores it.
 pub(crate) fn describe(
     denied_at: UnixTime,
     now: UnixTime,
     channel: ChannelName,
     settings: &Settings,
 ) -> Option<String> {
-    // The clock of the cloud may be ahead of this one.
+    // The cloud's clock may be ahead of this computer's clock.
     let age = now.since(denied_at).unwrap_or_default();
     if age >= settings.denial_life {
         return None;
     }
     let commands = match channel {
         ChannelName::Auto | ChannelName::Rest => "commands go by the REST service",
-        ChannelName::Mqtt => "commands go by MQTT all the same",
+        ChannelName::Mqtt => "commands still go by MQTT",
     };
     let left = settings.read_only_probe.saturating_sub(age);
     let retry = if channel == ChannelName::Mqtt {
@@ -34,12 +34,12 @@ pub(crate) fn describe(
     Some(format!("{commands}: publishing was denied {} ago; {retry}", span(age)))
 }
 
-/// What a user can do about a denial: the names of the setting and the option, and what they are now.
+/// Advice on a denial: the names of the setting and the option, and their present values.
 pub(crate) fn advice(channel: ChannelName) -> String {
     let now = match channel {
         ChannelName::Auto => {
             "auto, which takes REST while publishing is denied. Models without a REST channel, such as Baseboard V1, are \
-             tried by MQTT all the same"
+             still tried by MQTT"
         }
         ChannelName::Mqtt => "mqtt, which allows no other channel: use auto or rest",
         ChannelName::Rest => "rest, which never publishes a command",
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(
             after(7 * 3_600, ChannelName::Mqtt).as_deref(),
             Some(
-                "commands go by MQTT all the same: publishing was denied 7 h ago; tried again with the next command"
+                "commands still go by MQTT: publishing was denied 7 h ago; tried again with the next command"
             )
         );
         assert!(after(-30, ChannelName::Rest).is_some_and(|text| text.contains("denied 0 s ago")));

@@ -1,4 +1,4 @@
-//! Why the cloud cannot be used: the cause by name, and what to do about it.
+//! Causes that make the cloud unusable, and the remedies.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(crate) async fn first_problem(prober: &Prober, environment: &Environment) ->
     problems.into_iter().find_map(|(_, problem)| problem)
 }
 
-/// The cause of a failed probe.
+/// Describes the cause of a failed probe.
 pub(crate) fn describe_probe(error: &ProbeError) -> String {
     match error {
         ProbeError::Name(error) => format!("DNS failure: the name cannot be resolved ({error})"),
@@ -68,7 +68,7 @@ pub(crate) fn describe_probe(error: &ProbeError) -> String {
     }
 }
 
-/// A reason with the refusal by its name, and what to do.
+/// Describes a reason, with the refusal by its name and the remedy.
 pub(crate) fn describe_reason(reason: Reason) -> String {
     const LOGIN: &str = "run `mysa login`";
     match reason {

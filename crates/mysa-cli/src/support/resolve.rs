@@ -39,13 +39,13 @@ pub(crate) fn find<'a>(
     }
 }
 
-/// Parses a device id: twelve hex digits. Used where there is no list of names.
+/// Parses a device id: twelve hex digits. For use without a list of names.
 pub(crate) fn as_id(wanted: &str) -> Option<DeviceId> {
     let is_id = wanted.len() == 12 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
     DeviceId::new(wanted).filter(|_| is_id)
 }
 
-/// The error for a name when no list of thermostats is stored.
+/// Error for a name when no list of thermostats is stored.
 pub(crate) fn unknown_without_list(wanted: &str) -> Failure {
     Failure::usage(format!(
         "'{wanted}' is not a device id, and names are known only after a sign in; use the id, or run `mysa login` first"

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::support::exit::{Exit, Failure, Result};
 
-/// The clients that are open. Each one sends DISCONNECT before the program ends.
+/// Clients that are open. Each one sends DISCONNECT before the program ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenClients(Arc<Mutex<Vec<Client>>>);
 
@@ -33,14 +33,14 @@ impl OpenClients {
     }
 }
 
-/// Runs `work` to its end, or until Ctrl-C or SIGTERM. A signal cancels the work and closes the clients; a second signal
-/// ends the program at once.
+/// Runs `work` to its end, or until Ctrl-C or SIGTERM. A signal cancels the work and closes the clients; a second
+/// signal ends the program at once.
 pub(crate) async fn until_signal(
     work: impl Future<Output = Result<()>>,
     open_clients: &OpenClients,
 ) -> Result<()> {
     let failure = tokio::select! {
-        // Polled first, so that the handlers are installed before the work starts.
+        // The signal is polled first, so that the handlers are installed before the work starts.
         biased;
         failure = signal_received() => failure,
         result = work => return result,

@@ -7,8 +7,8 @@ use mysa_proto::{Json, ModeTable, RawJson, Topic};
 use super::{hex_bytes, packet, payload};
 use crate::output::record::{Record, Value};
 
-/// Explains a capture, if the text is one: a HAR file with WebSocket messages, JSON objects with `topic` and `payload`
-/// (one per line, or in an array), or lines with a topic, a space and a payload.
+/// Explains a capture: a HAR file with WebSocket messages, JSON objects with `topic` and `payload` (one per line, or in
+/// an array), or lines with a topic, a space and a payload. Returns `None` if the text is not a capture.
 pub(crate) fn explain(text: &str, table: &ModeTable) -> Option<Vec<Record>> {
     if let Ok(json) = RawJson::new(text) {
         return match json.value() {
@@ -62,7 +62,7 @@ fn text(json: Option<RawJson<'_>>) -> Option<String> {
     }
 }
 
-/// `{"topic": …, "payload": …}`: the payload as text, as JSON, or in hex or base64.
+/// Explains `{"topic": …, "payload": …}`, with the payload as text, as JSON, or in hex or base64.
 fn entry(json: RawJson<'_>, table: &ModeTable) -> Option<Record> {
     let topic = text(member(json, "topic"))?;
     let at = ["time", "at", "ts", "timestamp", "tst"].iter().find_map(|name| member(json, name));
@@ -96,7 +96,7 @@ fn with_topic(
     record
 }
 
-/// The WebSocket frames of a HAR file, as the developer tools of a browser save it.
+/// Explains the WebSocket frames of a HAR file, as the developer tools of a browser save it.
 fn har(json: RawJson<'_>, table: &ModeTable) -> Option<Vec<Record>> {
     let entries = member(member(json, "log")?, "entries")?;
     let mut records = Vec::new();

@@ -123,7 +123,7 @@ fn envelope(message: &Message<'_>, topic: Option<Topic>, record: &mut Record) {
         record.put("topic_device", topic.device.to_string());
     }
     record.put_some("time", seen.time.map(timefmt::iso));
-    // Beyond 2^53, where many a reader of JSON rounds: text.
+    // As text, because many JSON readers round numbers beyond 2^53.
     record.put_some("message_id", seen.id.map(|id| id.to_string()));
     record.put_some("answers_message_id", seen.resp_id.map(|id| id.to_string()));
     if let Some(kind) = seen.src_type {
@@ -297,8 +297,8 @@ fn control(state: &ControlState, table: &ModeTable) -> Record {
     record
 }
 
-/// The number always, and the name where the model cannot change its meaning: 5 is *fan only* on an air conditioner
-/// and *heat* on an in-floor thermostat, and a payload does not say which it is from.
+/// Adds the number of a mode, and its name where the model cannot change its meaning: 5 is *fan only* on an air
+/// conditioner and *heat* on an in-floor thermostat, and a payload does not state its model.
 fn mode(number: Option<i64>, table: &ModeTable, record: &mut Record) {
     let Some(number) = number else { return };
     match table.mode_of(number, None) {

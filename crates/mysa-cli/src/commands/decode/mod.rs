@@ -19,10 +19,10 @@ use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Largest input, in bytes. It is held in memory and covers more than a day of a busy home.
+/// Largest input, in bytes. It is held in memory; the limit covers more than a day of a busy home.
 const LIMIT: u64 = 64 << 20;
 
-/// Explains a file record by record. Invalid pieces are shown as they are, and the failure is reported at the end.
+/// Explains a file record by record. Invalid pieces are shown raw, and the failure is reported at the end.
 pub(crate) fn run(
     terminal: &Terminal,
     args: &Decode,
@@ -109,7 +109,7 @@ fn explain(
         }
         None => match text {
             Some("") => Err(nothing()),
-            // A binary packet may be valid UTF-8, but it has control characters that no text has.
+            // A binary packet may be valid UTF-8, but it contains control characters that no text has.
             Some(text)
                 if !text.starts_with(['{', '[', '"'])
                     && text.contains(|c: char| c.is_control() && !c.is_whitespace()) =>
@@ -129,7 +129,7 @@ fn explain(
                 }
             }
             None if bytes.is_empty() => Err(nothing()),
-            // No packet type is an opening brace, so this is JSON that is not UTF-8.
+            // No packet type starts with an opening brace, so this is JSON that is not UTF-8.
             None if bytes.first() == Some(&b'{') => Ok(vec![payload(topic, bytes, table)]),
             None => packets(None, bytes, table),
         },
@@ -148,8 +148,8 @@ fn packets(unpacked: Option<Vec<u8>>, bytes: &[u8], table: &ModeTable) -> Result
     Ok(packet::explain(bytes, table))
 }
 
-/// One payload, or one per line. Thermostats send raw line breaks inside strings, so a line break alone does not
-/// separate payloads.
+/// Explains one payload, or one per line. Thermostats send raw line breaks inside strings, so a line break alone does
+/// not separate payloads.
 fn payloads(topic: Option<Topic>, text: &str, table: &ModeTable) -> Vec<Record> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let is_object = |text: &str| RawJson::new(text).is_ok_and(|json| matches!(json.value(), Json::Object(_)));

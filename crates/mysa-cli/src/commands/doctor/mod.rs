@@ -91,7 +91,7 @@ fn files(report: &mut Report<'_>, global: &Global) -> Result<Option<Context>> {
     }
 }
 
-/// Checks that there is a stored session, and that nobody else can read it.
+/// Checks that a session is stored, and that only its owner can read it.
 fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<String>> {
     const STEP: &str = "session file";
     const LOGIN: &str = "Run `mysa login`.";
@@ -137,7 +137,7 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
     Ok(None)
 }
 
-/// Shows what earlier commands learned of the permission to publish, which decides the channel of the next one.
+/// Shows the permission to publish as earlier commands learned it; it decides the channel of the next command.
 fn stored_permission(report: &mut Report<'_>, context: &Context, denied_at: Option<i64>) -> Result<()> {
     const STEP: &str = "publish permission, as learned";
     let channel = context.config.channel;
@@ -202,7 +202,7 @@ async fn hosts(report: &mut Report<'_>, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Checks what needs a client: the account, the broker, the thermostats.
+/// Checks everything that needs a client: the account, the broker, the thermostats.
 async fn online(
     report: &mut Report<'_>,
     terminal: &Terminal,
@@ -210,7 +210,7 @@ async fn online(
     account: String,
 ) -> Result<()> {
     let mut settings = context.settings();
-    // One failed publish is enough for a diagnosis; no command depends on the result.
+    // One failed publish is enough for a diagnosis, because no command depends on the result.
     settings.read_only_after = 1;
     let builder = context.builder(settings)?.token_file(context.token_file(&account));
     let cloud = Cloud::start(builder, account, &context.open_clients)?;
@@ -235,7 +235,7 @@ async fn steps(report: &mut Report<'_>, cloud: &Cloud) -> Result<()> {
     thermostats(report, cloud, &views).await
 }
 
-/// Checks the sign-in and the REST service. Returns whether the thermostats are listed.
+/// Checks the sign-in and the REST service. Returns `true` if the thermostats are listed.
 async fn account(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     report.checking("the account");
     let ready = timeout(READY_TIMEOUT, cloud.client.ready())
@@ -248,7 +248,7 @@ async fn account(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
             let failure = not_ready(why);
             let advice = match failure.exit {
                 Exit::SignIn => "Run `mysa login`.",
-                _ => "If every host above is reachable, the service has a problem: try again later.",
+                _ => "If every host above is reachable, the service is failing: try again later.",
             };
             report.fail(SIGN_IN, failure.exit, failure.to_string(), advice)?;
         }
@@ -268,19 +268,21 @@ async fn account(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
         (Err(_), _) if !seen.signed_in => report.skip(&[LIST, CREDENTIALS, UPGRADE, CONNECT])?,
         (Err(why), _) => {
             let failure = not_ready(why);
-            let advice = "The REST service has a problem, or does not know the account: try again later.";
+            let advice = "The REST service is failing, or does not know the account: try again later.";
             report.fail(LIST, failure.exit, failure.to_string(), advice)?;
             report.skip(&[CREDENTIALS, UPGRADE, CONNECT])?;
         }
-        (Ok(()), 0) => {
-            report.warn(LIST, "it is empty", "Check whether the thermostats belong to another account.")?
-        }
+        (Ok(()), 0) => report.warn(
+            LIST,
+            "the list is empty",
+            "Check whether the thermostats belong to another account.",
+        )?,
         (Ok(()), count) => report.good(LIST, format!("thermostats: {count}"))?,
     }
     Ok(ready.is_ok())
 }
 
-/// Checks the AWS credentials and the connection to the broker. Returns whether the broker accepted it.
+/// Checks the AWS credentials and the connection to the broker. Returns `true` if the broker accepted it.
 async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     report.checking("the broker");
     let mut furthest = Handshake::None;
@@ -354,12 +356,7 @@ async fn topics(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) ->
         Publishes::Denied => {
             let advice = "The account is not permitted to publish. Commands go by REST for the models that have it, \
                           unless --channel or the setting `channel` says otherwise; for others use the app.";
-            report.fail(
-                PUBLISHING,
-                Exit::Refused,
-                "the broker did not acknowledge what was published",
-                advice,
-            )
+            report.fail(PUBLISHING, Exit::Refused, "the broker did not acknowledge a publish", advice)
         }
         Publishes::Unknown => {
             let advice = "Run `mysa doctor` again. If the warning stays, commands may not arrive.";
@@ -390,8 +387,7 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
             }
             Link::Live => report.good(&step, heard)?,
             Link::Rest => {
-                let advice =
-                    "Its changes are seen later than they happen. Run `mysa doctor` again in some minutes.";
+                let advice = "Its changes are shown with a delay. Run `mysa doctor` again in a few minutes.";
                 report.warn(&step, format!("{}; {heard}", Link::Rest.meaning()), advice)?;
             }
             link => {

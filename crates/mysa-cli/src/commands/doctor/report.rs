@@ -1,4 +1,4 @@
-//! The report of `mysa doctor`, step by step.
+//! Report of `mysa doctor`, step by step.
 
 use std::env::consts;
 
@@ -12,14 +12,14 @@ use crate::support::exit::{Exit, Failure, Result};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Good,
-    /// It works, with a limitation.
+    /// The step works, with a limitation.
     Warning,
     Failed(Exit),
     /// An earlier step failed.
     Skipped,
 }
 
-/// The steps so far. They hold nothing private unless `--show-private` is given.
+/// Steps checked so far. They contain no private values unless `--show-private` is given.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     terminal: &'a Terminal,
@@ -52,7 +52,7 @@ impl<'a> Report<'a> {
         self.redaction
     }
 
-    /// Shows what is being checked.
+    /// Shows the step that is being checked.
     pub(crate) fn checking(&self, at: &str) {
         self.terminal.progress(&format!("checking: {at}"));
     }
@@ -124,7 +124,7 @@ impl<'a> Report<'a> {
             terminal.line(document.to_json())?;
         }
         match first_failure {
-            // The lines above have the details.
+            // The lines above already have the details.
             Some((exit, (step, _))) if !terminal.json => {
                 Err(Failure::new(exit, format!("the first step that failed: {step}")))
             }

@@ -23,16 +23,16 @@ use crate::support::exit::{Exit, Failure, Result};
 use plan::{Plan, Request};
 use report::Report;
 
-/// Time limit for the first thermostat if `--wait` does not give one. It leaves room for a publish that gets no answer and
-/// the request to the REST service that follows it.
+/// Time limit for the first thermostat without `--wait`. It leaves time for a publish without an answer and the request
+/// to the REST service that follows.
 const DEFAULT_WAIT: Duration = Duration::from_secs(20);
-/// Time for the broker to accept a command with `--no-wait`. It usually answers within 0.2 s.
+/// Time for the broker to accept a command with `--no-wait`. It usually accepts within 0.2 s.
 const NO_WAIT: Duration = Duration::from_millis(1_500);
-/// Longest wait for the present states, which a step and the value "before" need.
+/// Longest wait for the present states, which relative values and the value "before" need.
 const STATES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the connection on which the confirmation arrives.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that the session gets to deliver its verdicts after the deadline it was given.
+/// Time for the session to deliver its verdicts after the deadline.
 const VERDICT_GRACE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(
@@ -74,15 +74,15 @@ pub(crate) async fn run(
     )
     .await;
     match limit {
-        // The time is up: a peer that does not answer the goodbye must not prolong it.
+        // The time is up: a peer that does not answer the close must not prolong it.
         Some(_) => cloud.close_within(terminal, VERDICT_GRACE).await,
         None => cloud.close(terminal).await,
     }
     result
 }
 
-/// Plans the change for every thermostat, sends it and reports what became of it. `deadline` is that of the first
-/// thermostat; each further one has `spacing` more, since the session sends the commands that far apart.
+/// Plans the change for every thermostat, sends it and reports the outcome. `deadline` is that of the first thermostat;
+/// each further one has `spacing` more, because the session sends the commands that far apart.
 async fn change_all(
     terminal: &Terminal,
     cloud: &Cloud,
@@ -96,8 +96,8 @@ async fn change_all(
     let left = || deadline.saturating_duration_since(Instant::now());
     cloud.wait_for_states(STATES_TIMEOUT.min(left())).await;
     terminal.progress("connecting to the broker");
-    // The channel depends on the live connection, and the confirmation arrives on it. If there is none in time, the command
-    // is sent all the same.
+    // The channel depends on the live connection, and the confirmation arrives on it. If the connection is not live in
+    // time, the command is still sent.
     cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
     terminal.progress("");
 
@@ -127,7 +127,7 @@ async fn change_all(
     report.finish()
 }
 
-/// The thermostats that are meant. With `--all`, devices that take no commands at all are left out.
+/// Returns the thermostats that the arguments name. With `--all`, devices that take no commands are left out.
 fn choose(terminal: &Terminal, cloud: &Cloud, targets: &Targets) -> Result<Vec<DeviceId>> {
     let mut chosen = cloud.choose(&targets.devices)?;
     if targets.all {
@@ -159,7 +159,7 @@ async fn send(
     let mut undecided = Undecided(plans.iter().map(|(id, plan)| (*id, plan.label())).collect());
     let (to_report, mut verdicts) = mpsc::unbounded_channel();
     let mut groups = JoinSet::new();
-    // The session gives each thermostat of a group `spacing` more than the one before; this goes on from group to group.
+    // The session gives each thermostat of a group `spacing` more than the previous one; this continues across groups.
     let mut last_deadline = deadline;
     for (change, devices) in groups_of(plans) {
         let within = last_deadline.saturating_duration_since(Instant::now());
@@ -173,7 +173,7 @@ async fn send(
         });
     }
     drop(to_report);
-    // The session decides every command by its deadline. This limit is for a driver that hangs.
+    // The session decides every command by its deadline. This limit exists only for a driver that hangs.
     let guard = last_deadline + VERDICT_GRACE;
     while let Ok(Some((id, verdict))) = timeout_at(guard, verdicts.recv()).await {
         undecided.0.remove(&id);
@@ -191,7 +191,7 @@ async fn send(
     Ok(())
 }
 
-/// Thermostats that are asked for the same. A step asks each for a value of its own.
+/// Groups thermostats with the same request. A relative value gives each thermostat a value of its own.
 fn groups_of(plans: &BTreeMap<DeviceId, Plan>) -> Vec<(Settings, Vec<DeviceId>)> {
     let mut groups: Vec<(Settings, Vec<DeviceId>)> = Vec::new();
     for (id, plan) in plans {
@@ -203,7 +203,8 @@ fn groups_of(plans: &BTreeMap<DeviceId, Plan>) -> Vec<(Settings, Vec<DeviceId>)>
     groups
 }
 
-/// Thermostats whose command has no verdict yet. Dropped early, it warns that the commands may still take effect.
+/// Thermostats whose commands have no verdict yet. When dropped early, it warns that the commands may still take
+/// effect.
 struct Undecided(BTreeMap<DeviceId, String>);
 
 impl Drop for Undecided {

@@ -1,4 +1,4 @@
-//! Plan of a change: the values asked for, and those that a thermostat is sent for them.
+//! Plan of a change: the requested values, and the values sent to a thermostat for them.
 
 use std::cmp::Ordering;
 
@@ -13,12 +13,12 @@ use crate::support::cloud::Cloud;
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// The options of `mysa set`, parsed, before the thermostat is known.
+/// Parsed options of `mysa set`, before the thermostat is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Request {
     temperature: Option<Amount>,
     change: Change,
-    /// Unit of the temperature that was typed; otherwise that of the settings.
+    /// Unit of the typed temperature; without one, that of the settings.
     pub(crate) unit: Unit,
 }
 
@@ -51,22 +51,23 @@ impl Request {
     }
 }
 
-/// The request for one thermostat: what it holds, what is asked, and what the session would send for it.
+/// Request for one thermostat: its present values, the requested values, and what the session would send for them.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) view: DeviceView,
     pub(crate) unit: Unit,
-    /// Present values of the fields that are asked for, as far as they are known.
+    /// Present values of the requested fields, as far as they are known.
     pub(crate) before: Change,
     pub(crate) asked: Change,
-    /// The change given to the session: as `asked`, but a relative setpoint is on a step of the device already.
+    /// Change given to the session: equal to `asked`, except that a relative setpoint is already on a step of the
+    /// device.
     pub(crate) command: Change,
-    /// The values that are sent, where a setpoint is on a step of the device; or why the session refuses it.
+    /// Values that are sent, with a setpoint on a step of the device; or the reason why the session refuses the change.
     pub(crate) preview: std::result::Result<Preview, Refused>,
 }
 
 impl Plan {
-    /// Resolves a step against the present setpoint and asks the session what it would send.
+    /// Resolves a relative value against the present setpoint and asks the session what it would send.
     pub(crate) async fn new(cloud: &Cloud, request: &Request, view: DeviceView) -> Result<Self> {
         let asked = asked(request, &view)?;
         let command = command(request, &view, asked);
@@ -83,15 +84,15 @@ impl Plan {
         view::label(&self.view)
     }
 
-    /// The values that the session would send; `None` if it refuses.
+    /// Values that the session would send; `None` if it refuses.
     pub(crate) fn sent(&self) -> Option<&Change> {
         self.preview.as_ref().ok().map(|preview| &preview.change)
     }
 
-    /// One line for each field: `setpoint: 20.5 °C → 20.3 °C, sent as 20.5 °C`.
+    /// One line per field: `setpoint: 20.5 °C → 20.3 °C, sent as 20.5 °C`.
     pub(crate) fn lines(&self) -> Vec<String> {
         let before = texts(&self.before, self.unit);
-        // Nothing is sent of what the session refuses.
+        // Nothing is sent for a change that the session refuses.
         let sent = self.sent().copied().unwrap_or_default();
         texts(&self.asked, self.unit)
             .into_iter()
@@ -106,9 +107,9 @@ impl Plan {
     }
 }
 
-/// The values that a thermostat holds now, in the fields that `asked` has.
+/// Present values of a thermostat in the fields that `asked` has.
 pub(crate) fn held(view: &DeviceView, asked: &Change) -> Change {
-    /// The present value of a field, if it was asked for.
+    /// Present value of a field, if it was requested.
     macro_rules! present {
         ($asked:ident, $state:ident) => {
             asked.$asked.and_then(|_| view.state.$state().map(|field| field.value))
@@ -132,7 +133,7 @@ pub(crate) fn held(view: &DeviceView, asked: &Change) -> Change {
     }
 }
 
-/// The change as it is asked of one thermostat: a step becomes a temperature.
+/// Resolves the request for one thermostat: a relative value becomes a temperature.
 fn asked(request: &Request, view: &DeviceView) -> Result<Change> {
     let setpoint = match request.temperature {
         None => None,
@@ -150,7 +151,7 @@ fn asked(request: &Request, view: &DeviceView) -> Result<Change> {
     Ok(Change { setpoint, ..request.change })
 }
 
-/// A setpoint `by` hundredths from the present one.
+/// Returns the setpoint `by` hundredths from the present one.
 fn step(present: Celsius, by: i32) -> Result<Celsius> {
     let hundredths = present.as_hundredths().checked_add(by);
     hundredths
@@ -158,8 +159,8 @@ fn step(present: Celsius, by: i32) -> Result<Celsius> {
         .ok_or_else(|| Failure::usage("the step leads to no temperature"))
 }
 
-/// The change to give to the session. The session rounds a setpoint to the nearest step of the device, and half a step up; a relative
-/// one moves by at least one step, and half a step goes in its own direction.
+/// Returns the change to give to the session. The session rounds a setpoint to the nearest step of the device, and half
+/// a step up; a relative setpoint moves by at least one step, and half a step rounds in its own direction.
 fn command(request: &Request, view: &DeviceView, asked: Change) -> Change {
     let range = view.model.family().and_then(Family::setpoint_range);
     let present = view.state.setpoint().map(|field| field.value);
@@ -171,7 +172,7 @@ fn command(request: &Request, view: &DeviceView, asked: Change) -> Change {
     }
 }
 
-/// The multiple of `step` to send for a setpoint that is to move `by` hundredths, from `present` to `to`.
+/// Returns the multiple of `step` to send for a setpoint that moves by `by` hundredths, from `present` to `to`.
 fn moved(present: Celsius, to: Celsius, by: i32, step: Celsius) -> Celsius {
     let (present, to, step) = (present.as_hundredths(), to.as_hundredths(), step.as_hundredths().max(1));
     let up = (to + step / 2).div_euclid(step) * step;
@@ -183,7 +184,7 @@ fn moved(present: Celsius, to: Celsius, by: i32, step: Celsius) -> Celsius {
     })
 }
 
-/// The fields of a change as texts. The list always has the same names in the same order.
+/// Fields of a change as texts. The list always has the same names in the same order.
 fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
     let percent = |brightness: Brightness| Some(format!("{} %", brightness.active?));
@@ -202,7 +203,7 @@ fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
     ]
 }
 
-/// `setpoint 20.5 °C, mode heat`; fields of `asked` that are not known are named as such.
+/// Formats `setpoint 20.5 °C, mode heat`; fields of `asked` with unknown values are named as unknown.
 pub(crate) fn summary(change: &Change, asked: &Change, unit: Unit) -> String {
     let values = texts(change, unit).into_iter().zip(texts(asked, unit));
     let parts = values.filter_map(|((name, value), (_, asked))| {
@@ -211,7 +212,7 @@ pub(crate) fn summary(change: &Change, asked: &Change, unit: Unit) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// The fields of a change for programs. Every field of `asked` is there; a value that is not known is `null`.
+/// Fields of a change for programs. Every field of `asked` is included; an unknown value is `null`.
 pub(crate) fn record(change: &Change, asked: &Change, unit: Unit) -> Record {
     let fields: [(&str, bool, Value); 11] = [
         ("setpoint_c", asked.setpoint.is_some(), change.setpoint.map(Celsius::as_degrees).into()),

@@ -14,12 +14,12 @@ use crate::support::cloud::Cloud;
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Prints verdicts as they arrive. What failed goes to standard error, so nothing is printed twice; with `--json`, one
-/// document at the end holds everything.
+/// Printer of the verdicts as they arrive. Failures go to standard error, so nothing is printed twice; with `--json`,
+/// one document at the end has everything.
 pub(crate) struct Report<'a> {
     terminal: &'a Terminal,
     cloud: &'a Cloud,
-    /// Whether one thermostat was named: then the document is its result, and not a list.
+    /// `true` if one thermostat was named, so that the document is its result and not a list.
     is_single: bool,
     no_wait: bool,
     results: Vec<Record>,
@@ -31,7 +31,7 @@ impl<'a> Report<'a> {
         Self { terminal, cloud, is_single, no_wait, results: Vec::new(), failures: Vec::new() }
     }
 
-    /// Prints what is asked and what is sent.
+    /// Prints the requested and the sent values.
     pub(crate) fn plan(&self, plan: &Plan) -> Result<()> {
         if self.terminal.json {
             return Ok(());
@@ -75,7 +75,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints why a command has no verdict.
+    /// Prints the reason why a command has no verdict.
     pub(crate) fn failure(&mut self, view: &DeviceView, failure: Failure) -> Result<()> {
         let mut record = document(view);
         let verdict = if failure.exit == Exit::Refused { "refused" } else { "failed" };
@@ -115,7 +115,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// One failure of several is printed at once; the only one ends the program and is printed there.
+    /// Prints one failure of several at once. A single failure ends the program, which prints it then.
     fn bad(&mut self, view: &DeviceView, failure: Failure) -> Result<()> {
         if self.is_single {
             self.failures.push(failure);
@@ -127,7 +127,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Prints the document, and ends with the worst exit code.
+    /// Prints the document and ends with the worst exit code.
     pub(crate) fn finish(mut self) -> Result<()> {
         let worst = Exit::worst(self.failures.iter().map(|failure| failure.exit));
         if self.terminal.json {
@@ -164,14 +164,14 @@ fn document(view: &DeviceView) -> Record {
     document
 }
 
-/// Before, requested and sent. Nothing was sent if `sent` is `None`.
+/// Adds `before`, `requested` and `sent`. Nothing was sent if `sent` is `None`.
 fn put_amounts(record: &mut Record, plan: &Plan, sent: Option<&Change>) {
     record.put("before", plan::record(&plan.before, &plan.asked, plan.unit));
     record.put("requested", plan::record(&plan.asked, &plan.asked, plan.unit));
     record.put("sent", sent.map(|sent| plan::record(sent, &plan.asked, plan.unit)));
 }
 
-/// Whether the bytes of the command left this computer.
+/// Returns `true` if the bytes of the command left this computer.
 fn was_sent(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Confirmed { .. }
@@ -182,15 +182,15 @@ fn was_sent(verdict: &Verdict) -> bool {
     }
 }
 
-/// A verdict as it is reported.
+/// Outcome of a command, in the form it is reported.
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    /// For programs.
+    /// Name for programs.
     name: &'static str,
     text: String,
-    /// What to do, or what explains it.
+    /// Advice or explanation.
     hint: String,
-    /// `None` if all is well.
+    /// Exit code; `None` for success.
     exit: Option<Exit>,
 }
 
@@ -214,24 +214,24 @@ impl Outcome {
         Self { name: name(verdict), text: describe(verdict, unit), hint, exit }
     }
 
-    /// The stage that a command reached when its confirmation is not waited for.
+    /// Describes the stage that a command reached when the confirmation is not waited for.
     fn sent(reached: DeliveryStage) -> Self {
         let (text, exit) = match reached {
             DeliveryStage::Wire(channel) => {
-                (format!("sent by {channel}, and nobody has accepted it yet"), Some(Exit::Unconfirmed))
+                (format!("sent by {channel}, but not accepted yet"), Some(Exit::Unconfirmed))
             }
             DeliveryStage::Service(channel) => {
-                (format!("sent; its effect was not waited for: accepted by {channel}"), None)
+                (format!("sent without waiting for the effect: accepted by {channel}"), None)
             }
             DeliveryStage::Thermostat => {
-                ("sent; its effect was not waited for: received by the thermostat".to_owned(), None)
+                ("sent without waiting for the effect: received by the thermostat".to_owned(), None)
             }
         };
         Self { name: "sent", text, hint: String::new(), exit }
     }
 }
 
-/// The exit code of a verdict; `None` if all is well.
+/// Returns the exit code of a verdict; `None` for success.
 fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<Exit> {
     Some(match verdict {
         Verdict::Confirmed { .. } => return None,
@@ -240,7 +240,7 @@ fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<E
         Verdict::Refused(Refused::UnknownDevice) => Exit::Usage,
         Verdict::Refused(_) => Exit::Refused,
         Verdict::Expired(Expired::Deadline) if level == Level::SignInNeeded => Exit::SignIn,
-        // Without a failure so far, the time was too short; with one, the cloud is down.
+        // Without a failure so far, the time limit was too short; with one, the cloud is down.
         Verdict::Expired(Expired::Deadline) if level > Level::ReadOnly && reason != Reason::Starting => {
             Exit::Unreachable
         }
@@ -266,7 +266,7 @@ fn stage_name(stage: DeliveryStage) -> &'static str {
     }
 }
 
-/// A verdict in words, with temperatures in the user's unit.
+/// Describes a verdict, with temperatures in the user's unit.
 fn describe(verdict: &Verdict, unit: Unit) -> String {
     match verdict {
         Verdict::Refused(Refused::Model(refusal)) => format!("refused: {}", describe_refusal(refusal, unit)),
@@ -274,7 +274,7 @@ fn describe(verdict: &Verdict, unit: Unit) -> String {
     }
 }
 
-/// A refusal in words, with temperatures in the user's unit.
+/// Describes a refusal, with temperatures in the user's unit.
 fn describe_refusal(refusal: &InvalidCommand, unit: Unit) -> String {
     let show = |celsius| temperature::show(celsius, unit);
     match refusal {
