@@ -1,4 +1,4 @@
-//! What the command does without a cloud, run as a program.
+//! The command run as a program without a cloud.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -17,7 +17,7 @@ fn vectors(name: &str) -> Vec<Value> {
     file["vectors"].as_array().unwrap().clone()
 }
 
-/// All of them in one run, as a captured session.
+/// All vectors in one run, as a captured session.
 fn capture(vectors: &[Value]) -> String {
     let line = |vector: &Value| match vector.get("payload_hex") {
         Some(hex) => serde_json::json!({ "topic": vector["topic"], "payload_hex": hex }).to_string(),
@@ -152,7 +152,7 @@ fn batch_readings_are_explained_alone_and_inside_their_message() {
         }
     }
     let found = home.run_with(&["decode", "--json"], "yqAATTNXaecAzADNACYAAAAsASABZBs5AKA=").ok().json();
-    assert_eq!(found[0]["batch_version"], 0, "told by its first bytes");
+    assert_eq!(found[0]["batch_version"], 0, "the first bytes must identify a record");
 }
 
 #[test]

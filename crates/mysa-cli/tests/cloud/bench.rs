@@ -1,4 +1,4 @@
-//! A simulated cloud behind real TLS, and the command in a home that knows it.
+//! A simulated cloud behind real TLS, and the command in a home that is set up for it.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ pub(crate) const LIVING: &str = "a0b1c2d3e4f5";
 pub(crate) const BEDROOM: &str = "a0b1c2d3e4f7";
 pub(crate) const OFFICE: &str = "a0b1c2d3e4f9";
 
-/// A simulated cloud, and a home folder to talk to it from.
+/// A simulated cloud, and a home folder from which to talk to it.
 pub(crate) struct Bench {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
@@ -53,7 +53,7 @@ impl Bench {
         self.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"])
     }
 
-    /// The command. One that waits for a thermostat gets a limit that only ends what hangs, unless it has its own.
+    /// The command. A command that waits for a thermostat gets a limit that only ends a hang, unless it has its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
         let has_limit = args.iter().any(|arg| ["--wait", "--no-wait", "--dry-run"].contains(arg));
@@ -70,8 +70,8 @@ impl Bench {
 
     /// Runs a change that no thermostat confirms, with a time limit after which it ends with 6.
     ///
-    /// The limit counts from the start of the program. If the machine is too slow to send the command within it, which
-    /// exit code 9 shows, the limit is doubled.
+    /// The limit counts from the start of the program. If the machine is too slow to send the command within the limit,
+    /// which exit code 9 shows, the limit is doubled.
     #[track_caller]
     pub(crate) fn ends_unconfirmed(&self, args: &[&str]) -> (Ran, u64) {
         let mut seconds = 10;
@@ -84,7 +84,7 @@ impl Bench {
         }
     }
 
-    /// A watch that goes on in the background.
+    /// A watch that runs in the background.
     pub(crate) fn watching(&self) -> Child {
         let mut command = self.command(&["watch", "--json", "--timeout", HANG_SECONDS]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -102,7 +102,7 @@ impl Bench {
         self.fault(Fault::Device(DeviceId::new(id), fault));
     }
 
-    /// Degrees the thermostat is really set to.
+    /// True setpoint of the thermostat, in degrees.
     pub(crate) fn setpoint(&self, id: &str) -> f64 {
         let id = DeviceId::new(id).unwrap();
         self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().setpoint.as_degrees())
@@ -116,7 +116,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // Its tasks are the runtime's.
+        // The tasks of the server belong to the runtime, so it is dropped inside it.
         let _inside = self.runtime.enter();
         self.server = None;
     }
@@ -134,7 +134,7 @@ impl Sim {
         Self::start_in(home, args, &[])
     }
 
-    /// With these variables in its environment.
+    /// Starts `mysa sim` with these variables in its environment.
     pub(crate) fn start_in(home: Home, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut all = vec!["sim", "--listen", "127.0.0.1:0", "--json"];
         all.extend(args);
@@ -177,5 +177,5 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Pause between two looks at a condition.
+/// Pause between two checks of a condition.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

@@ -5,7 +5,7 @@ use mysa_sim::{AccountStatus, CloudSpec, Endpoint, Fault, HttpFault};
 use crate::bench::Bench;
 use crate::common::{Ran, finish};
 
-/// One line on standard error.
+/// Checks that standard error has exactly one line.
 #[track_caller]
 fn is_said_once(ran: &Ran) {
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");

@@ -1,4 +1,4 @@
-//! Every example of every help text, run as it is written.
+//! Every example of every help text, run exactly as written.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -10,12 +10,12 @@ use mysa_sim::CloudSpec;
 use crate::bench::{Bench, HANG_SECONDS, signal};
 use crate::common::{Ran, finish};
 
-/// The commands under "Examples:", without their descriptions.
+/// Commands under "Examples:", without their descriptions.
 fn examples(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
     lines
         .take_while(|line| !line.is_empty())
-        // A line that is further in continues a description.
+        // A line with a deeper indent continues a description.
         .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
         .map(|line| line.split("   ").next().unwrap_or(line).trim().to_owned())
         .collect()
@@ -61,7 +61,7 @@ fn shell(bench: &Bench, line: &str) -> Ran {
 
 fn in_shell(bench: &Bench, line: &str) -> Command {
     let mut command = Command::new("sh");
-    // What the command would inherit, from the bench.
+    // The shell gets the environment that the bench gives to the command.
     for (name, value) in bench.command(&[]).get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -79,7 +79,7 @@ fn every_example_of_every_help_text_works() {
     let bench = bench();
     let help = bench.home.run(&["--help"]).ok().out;
     let mut lines: Vec<String> = Vec::new();
-    // The sign-in first, since the others need it.
+    // The sign-in comes first, because the others need it.
     for name in std::iter::once("login".to_owned()).chain(subcommands(&help)) {
         lines.extend(examples(&bench.home.run(&[&name, "--help"]).ok().out));
     }
@@ -97,9 +97,9 @@ fn every_example_of_every_help_text_works() {
 
     for line in &lines {
         let ran = match line.as_str() {
-            // Runs for half a minute, and is run by other tests.
+            // The demo runs for half a minute, and another test runs it.
             "mysa demo" => continue,
-            // There is no terminal to prompt on.
+            // Without a terminal there is no prompt.
             line if line == "mysa login ann@example.org" => {
                 let ran = shell(&bench, line).fails(2);
                 assert!(ran.err.contains("cannot prompt for a password"), "{ran:?}");
@@ -131,7 +131,7 @@ fn every_example_of_every_help_text_works() {
             }
             line => shell(&bench, line),
         };
-        // Nothing was recorded at the time of some examples, and a URL that signs with made-up keys is one all the same.
+        // Examples succeed even where no energy was recorded, and where a URL is signed with invented keys.
         assert_eq!(ran.code, 0, "{line}: {ran:?}");
     }
 }

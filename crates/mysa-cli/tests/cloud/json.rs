@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::bench::{Bench, Sim};
 use crate::common::{Home, Ran, finish};
 
-/// Every line is an object of this schema, and nothing else is on standard output.
+/// Checks that every line is an object of this schema, and that standard output contains nothing else.
 fn is_json(ran: &Ran, command: &str) -> Vec<Value> {
     let documents = ran.json();
     assert!(!documents.is_empty(), "{command}: {ran:?}");
@@ -57,7 +57,7 @@ fn every_command_writes_json() {
     bench.log_in().ok();
     is_json(&bench.run(&["logout", "--json"]).ok(), "logout");
 
-    // The body of the service is passed on as it is, in one line, so it has no schema of ours.
+    // The body of the service is passed on unchanged in one line, so it has no schema.
     bench.log_in().ok();
     let raw = bench.run(&["raw", "/devices", "--json"]).ok().json();
     assert!(raw.len() == 1 && raw[0].is_object());
@@ -71,9 +71,9 @@ fn every_command_writes_json() {
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
-        // What a description goes on with is further in.
+        // Continuation lines of a description have a deeper indent.
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned))
         .filter(|name| !name.is_empty())
         .collect();
-    assert_eq!(walked, commands, "a command that nobody asked for JSON");
+    assert_eq!(walked, commands, "every command must have been run with --json");
 }

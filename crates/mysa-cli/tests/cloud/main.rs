@@ -45,7 +45,7 @@ fn the_main_job_from_sign_in_to_sign_out() {
     assert_eq!(names.len(), 5);
     assert!(bench.run(&["devices"]).ok().out.contains("Living room"));
 
-    // Names work without the cloud from here on.
+    // From here on names work without the cloud.
     bench.home.run(&["config", "set-watts", "Bedroom", "1000"]).ok();
 
     let status = bench.run(&["status", "--wait", HANG_SECONDS, "--json"]).ok().json().remove(0);
@@ -124,9 +124,9 @@ fn watching_tells_what_changes_and_ends_when_told() {
     let lines = bench.run(&["watch", "living", "--count", "2"]).ok().out;
     assert_eq!(lines.lines().count(), 2);
     assert!(lines.contains("Living room") && lines.contains("power"), "{lines}");
-    // Time is up without the changes asked for.
+    // The time is up before the requested changes.
     bench.run(&["watch", "living", "--count", "10000", "--timeout", "2"]).fails(9);
-    // Time is up, and that was all that was asked for.
+    // The time is up, and nothing else was requested.
     bench.run(&["watch", "living", "--timeout", "1"]).ok();
     bench.run(&["watch", "nobody"]).fails(2);
 }
@@ -199,7 +199,7 @@ fn a_dry_run_shows_the_payload_and_sends_nothing() {
 fn no_wait_says_sent() {
     let bench = Bench::signed_in();
     bench.device_fault(BEDROOM, DeviceFault::IgnoreCommands);
-    // The broker has a moment to accept it, which is not enough on a slow machine.
+    // The broker has a moment to accept the command, which is not enough on a slow machine.
     let mut ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait"]);
     wait_until("an accepted command", || {
         let is_late = ran.code == 6;
@@ -209,7 +209,7 @@ fn no_wait_says_sent() {
         !is_late
     });
     let ran = ran.ok();
-    assert!(ran.out.contains("sent; its effect was not waited for"), "{ran:?}");
+    assert!(ran.out.contains("sent without waiting for the effect"), "{ran:?}");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_command_without_an_answer_ends_with_six() {
     let (ran, limit) = bench.ends_unconfirmed(&["set", "living", "--temp", "23", "--json"]);
     let document = &ran.json()[0];
     assert_eq!(document["verdict"], "unconfirmed", "{ran:?}");
-    // The limit counts from the start of the program, so this is less by the time it took to connect.
+    // The limit counts from the start of the program, so `after_s` is shorter by the time to connect.
     assert!(document["after_s"].as_f64().is_some_and(|after| after <= limit as f64), "{ran:?}");
     assert!(ran.err.contains("unconfirmed after "), "{ran:?}");
 }
@@ -248,7 +248,7 @@ fn a_thermostat_that_is_gone_ends_with_five() {
     bench.log_in().ok();
     let ran = bench.run(&["status", "living", "--wait", "0.5"]).fails(5);
     assert!(ran.err.contains("Living room is"), "{ran:?}");
-    // Who asks for all of them is told in the table.
+    // Without names, silent thermostats are shown in the table and do not change the exit code.
     bench.run(&["status", "--wait", "0.5"]).ok();
 }
 
@@ -275,7 +275,7 @@ fn the_password_comes_from_standard_input_too_and_never_from_an_argument() {
     let args = ["login", CloudSpec::DEMO_EMAIL, "--password-stdin"];
     finish(bench.command(&args), format!("{}\r\n", CloudSpec::DEMO_PASSWORD).as_bytes()).ok();
     bench.run(&["login", CloudSpec::DEMO_EMAIL, "--password", "x"]).fails(2);
-    // No terminal to ask on.
+    // There is no terminal for the prompt.
     bench.run(&["login", CloudSpec::DEMO_EMAIL]).fails(2);
     finish(bench.command(&args), b"\n").fails(2);
 }
@@ -311,7 +311,7 @@ fn a_logout_that_revokes_nothing_says_so_and_ends_with_eight() {
     bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Status(503)));
     bench.run(&["logout", "--json"]).fails(8);
     bench.server().with_cloud(|cloud, _| cloud.clear_faults());
-    // The session is still there to be revoked.
+    // The session is still stored and can be revoked.
     bench.run(&["devices"]).ok();
     bench
         .fault(Fault::Http(Endpoint::UserPool, HttpFault::Exception("UnsupportedTokenTypeException".into())));
@@ -436,7 +436,7 @@ fn the_simulated_cloud_refuses_what_it_cannot_do() {
 fn the_demo_does_the_main_job() {
     let home = Home::new();
     let mut command = home.command(&["demo", "--json"]);
-    // It needs nothing of its surroundings.
+    // The demo does not need a home folder.
     command.env_remove("HOME");
     let ran = finish(command, b"").ok();
     let events = ran.json();

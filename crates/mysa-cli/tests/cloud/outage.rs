@@ -1,5 +1,5 @@
-//! What `mysa watch` says on a pipe while something does not work. How often it says it again is tested where that is
-//! decided, in virtual time.
+//! Log of `mysa watch` on a pipe during an outage. The unit tests of the status log check the intervals of the
+//! repetitions in virtual time.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -15,7 +15,7 @@ fn an_outage_and_its_end_are_one_line_each() {
     let mut command = bench.command(&["watch", "living", "--timeout", HANG_SECONDS]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    // A slow start has a line of its own, before the upgrade is refused.
+    // A slow start logs a line of its own before the upgrade is refused.
     let lost = said.by_ref().find(|line| line.contains("HTTP 503")).expect("a line that names the outage");
     assert!(lost.contains("  REST only: "), "{lost}");
     bench.server().with_cloud(|cloud, _| cloud.clear_faults());

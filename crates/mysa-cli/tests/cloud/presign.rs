@@ -5,7 +5,7 @@ use crate::common::finish;
 
 const THERMOSTAT: &str = "a0b1c2d3e4f5=BB-V1-1";
 
-/// Watches with a URL until the thermostat has spoken.
+/// Watches with a URL until the thermostat has reported.
 fn sees_statuses(bench: &Bench, url: &str) {
     let args = ["watch", "--url", "-", "--count", "1", "--timeout", HANG_SECONDS, "--json", THERMOSTAT];
     let ran = finish(bench.command(&args), url.as_bytes()).ok();
@@ -26,7 +26,7 @@ fn a_url_that_is_printed_is_taken_by_the_broker_and_warned_of() {
         document["url"].as_str().unwrap().starts_with("wss://") && document["lapsed"] == false,
         "{document}"
     );
-    // Such a URL knows no names, and is no good as a name.
+    // A watch with a URL knows no names, and needs ids.
     finish(bench.command(&["watch", "--url", "-", "Living room"]), ran.out.as_bytes()).fails(2);
     bench.run(&["watch", "--url", ran.out.trim()]).fails(2);
 }

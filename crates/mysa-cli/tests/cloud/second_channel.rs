@@ -1,4 +1,4 @@
-//! Commands where MQTT fails: each in a process of its own, from a cold start.
+//! Commands while MQTT fails, each in a process of its own that starts without state.
 
 use mysa_sim::{Closing, CloudSpec, Counters, Fault};
 use serde_json::Value;
@@ -10,13 +10,13 @@ fn counters(bench: &Bench) -> Counters {
     bench.server().with_cloud(|cloud, _| cloud.counters())
 }
 
-/// When publishing was found to be denied, by the session file.
+/// Time at which publishing was found to be denied, from the session file.
 fn denied_at(bench: &Bench) -> Option<i64> {
     let text = std::fs::read(bench.home.path(".local/state/mysa/user@example.com.json")).unwrap();
     serde_json::from_slice::<Value>(&text).unwrap()["publish_denied_at"].as_i64()
 }
 
-/// Sets the bedroom and returns the result; the thermostat really holds it.
+/// Sets the bedroom, checks that the thermostat holds the value, and returns the result.
 fn sets(bench: &Bench, degrees: f64, channel: &str) -> Value {
     let (temp, channel) = (degrees.to_string(), format!("--channel={channel}"));
     let args = ["set", "bedroom", "--temp", &temp, "--wait", HANG_SECONDS, &channel, "--json"];
@@ -26,7 +26,7 @@ fn sets(bench: &Bench, degrees: f64, channel: &str) -> Value {
     document
 }
 
-/// Two commands of two processes where publishing is denied: the first learns it, the second knows it.
+/// Two commands of two processes while publishing is denied: the first learns of the denial, the second knows it.
 fn publishing_is_denied_by(fault: Fault) {
     let bench = Bench::signed_in();
     assert_eq!(denied_at(&bench), None);
@@ -34,14 +34,18 @@ fn publishing_is_denied_by(fault: Fault) {
 
     sets(&bench, 19.0, "auto");
     let first = counters(&bench);
-    assert_eq!(first.structured_updates, 1, "the command went by the second channel, once");
-    assert!(first.publishes > 0, "MQTT was tried");
-    assert!(denied_at(&bench).is_some(), "what was learned is kept");
+    assert_eq!(first.structured_updates, 1, "the command must go by the second channel once");
+    assert!(first.publishes > 0, "MQTT must be tried first");
+    assert!(denied_at(&bench).is_some(), "the denial must be stored");
 
     sets(&bench, 20.0, "auto");
     let second = counters(&bench);
-    assert_eq!((second.structured_updates, second.publishes), (2, first.publishes), "no publish at all");
-    assert!(second.connects > first.connects, "though it listens by MQTT");
+    assert_eq!(
+        (second.structured_updates, second.publishes),
+        (2, first.publishes),
+        "the second process must not publish"
+    );
+    assert!(second.connects > first.connects, "the second process must still listen by MQTT");
 }
 
 #[test]
@@ -59,7 +63,7 @@ fn a_broker_that_swallows_publishes_is_learned_once() {
     publishing_is_denied_by(Fault::EatPublishes);
 }
 
-/// Two commands of two processes where there is no MQTT connection: nothing is learned of publishing.
+/// Two commands of two processes without an MQTT connection: nothing is learned about publishing.
 fn connecting_is_prevented_by(fault: Fault) {
     let bench = Bench::signed_in();
     let before = counters(&bench).publishes;
@@ -128,7 +132,7 @@ fn all_thermostats_hold_what_was_asked_though_bursts_are_dropped() {
     assert_eq!(devices.len(), 5, "{document}");
     assert!(devices.iter().all(|device| device["verdict"] == "confirmed"), "{document}");
     assert!(devices.iter().all(|device| device["held"]["setpoint_c"] == 20.0), "{document}");
-    // A process that knows nothing of the command asks the cloud.
+    // A process that does not know the command asks the cloud.
     let raw = sim.run(&["raw", "/devices/state", "--show-private", "--json"], "").ok().json().remove(0);
     let states = raw["DeviceStatesObj"].as_object().unwrap();
     assert_eq!(states.len(), 5, "{raw}");

@@ -19,7 +19,7 @@ fn several_thermostats_get_one_verdict_each() {
     assert!(devices.iter().all(|device| device["verdict"] == "confirmed"), "{ran:?}");
     assert_eq!((bench.setpoint(LIVING), bench.setpoint(BEDROOM)), (21.0, 21.0));
 
-    // Each verdict is printed once: the good one with the data, the bad one as an error.
+    // Each verdict is printed once: the success with the data, the failure as an error.
     bench.device_fault(BEDROOM, DeviceFault::Refuse);
     let ran = bench.run(&["set", "living", "bedroom", "--temp", "20"]).fails(7);
     assert_eq!(ran.out.matches("Living room: confirmed").count(), 1, "{ran:?}");
@@ -50,7 +50,7 @@ fn all_thermostats_are_changed_by_one_command() {
     assert_eq!(bench.setpoint(LIVING), 20.5);
 }
 
-/// Before, requested, sent and held.
+/// Values before, requested, sent and held.
 fn amounts(document: &Value) -> [f64; 4] {
     ["before", "requested", "sent", "held"].map(|name| document[name]["setpoint_c"].as_f64().unwrap())
 }
@@ -74,12 +74,12 @@ fn what_was_asked_sent_and_held_is_named() {
         assert!(requested == before + 1.0 && sent == requested && held == sent, "{ran:?}");
     }
     assert_eq!((held[0], held[2]), (22.0, 22.0));
-    // A step smaller than that of the thermostat moves it by one, in its own direction.
+    // A step smaller than that of the thermostat moves the setpoint by one step in its own direction.
     let ran = bench.run(&["set", "living", "--temp", "+0.2", "--dry-run"]).ok();
     assert!(ran.out.contains("setpoint: 22.0 °C → 22.2 °C, sent as 22.5 °C"), "{ran:?}");
     let ran = bench.run(&["set", "office", "--temp", "-0.5", "--json"]).ok();
     assert_eq!(amounts(&ran.json()[0]), [22.0, 21.5, 21.0, 21.0], "{ran:?}");
-    // One beyond the range cannot move it.
+    // A step beyond the range cannot move the setpoint.
     bench.run(&["set", "living", "--temp", "30"]).ok();
     let ran = bench.run(&["set", "living", "--temp", "+0.5", "--json"]).fails(7);
     let document = &ran.json()[0];
@@ -108,7 +108,7 @@ fn without_waiting_only_what_somebody_accepted_counts_as_sent() {
     let bench = Bench::signed_in();
     bench.fault(Fault::EatPublishes);
     let ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait", "--channel", "mqtt"]).fails(6);
-    assert!(ran.err.contains("nobody has accepted it"), "{ran:?}");
+    assert!(ran.err.contains("but not accepted yet"), "{ran:?}");
     assert!(!ran.out.contains("sent; "), "{ran:?}");
 }
 
@@ -177,9 +177,9 @@ fn the_doctor_shows_what_was_learned_of_the_permission_to_publish() {
     assert!(shown.contains(&found[..40]) && shown.contains("setting `channel`: auto"), "{shown}");
     let shown = bench.run(&["status", "--json"]).ok().json().remove(0);
     assert!(shown["publish_denied_at"].is_string(), "{shown}");
-    // The setting that allows MQTT only takes it all the same, and the doctor says so.
+    // The setting that allows only MQTT still uses it, and the doctor says so.
     bench.home.run(&["config", "set", "channel", "mqtt"]).ok();
-    assert!(learned(&bench).1.starts_with(&commands("go by MQTT all the same")));
+    assert!(learned(&bench).1.starts_with(&commands("still go by MQTT")));
     let before = bench.server().with_cloud(|cloud, _| cloud.counters()).publishes;
     bench.run(&["set", "bedroom", "--temp", "20", "--wait", "5"]).fails(6);
     assert!(bench.server().with_cloud(|cloud, _| cloud.counters()).publishes > before);

@@ -1,4 +1,4 @@
-//! Ends that come from outside.
+//! Ends caused by signals.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -8,10 +8,10 @@ use mysa_sim::DeviceFault;
 use crate::bench::{Bench, LIVING, Sim, signal, wait_until};
 use crate::common::Home;
 
-/// The two that ask for an orderly end, and what the program ends with.
+/// Signals that ask for an orderly end, and their exit codes.
 const SIGNALS: [(&str, i32); 2] = [("INT", 130), ("TERM", 143)];
 
-/// Waits for something that the cloud sees.
+/// Waits until the cloud reaches a condition.
 fn wait_for(bench: &Bench, what: &str, condition: impl Fn(&mysa_sim::Cloud) -> bool) {
     wait_until(what, || bench.server().with_cloud(|cloud, _| condition(cloud)));
 }
@@ -25,7 +25,7 @@ fn a_watch_that_is_told_to_end_says_goodbye_to_the_broker() {
         assert!(lines.by_ref().map(Result::unwrap).any(|line| line.contains("\"service\":\"live\"")));
         let before = bench.server().with_cloud(|cloud, _| cloud.counters().closed);
         signal(&child, name);
-        // Whatever it still says has room.
+        // The rest of the output is drained, so that the program never blocks on it.
         assert!(lines.all(|line| line.is_ok()));
         assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
         wait_for(&bench, "DISCONNECT", |cloud| cloud.counters().closed == before + 1);

@@ -5,10 +5,10 @@ use mysa_sim::CloudSpec;
 use crate::bench::{Bench, LIVING};
 use crate::common::Ran;
 
-/// Clears the screen, rings the bell, reverses the line, breaks it, and is two columns wide in places.
+/// Name that clears the screen, rings the bell, reverses and breaks the line, and is partly two columns wide.
 const CANARY: &str = "Ca\u{1b}[2Jn\u{7}a\u{202e}r\u{9b}1my\n<b>&\"\u{2028}\u{7f}暖";
 
-/// No character that controls a terminal or reorders a line, apart from the ends of lines.
+/// Checks for characters that control a terminal or reorder a line, apart from line ends.
 #[track_caller]
 fn is_harmless(ran: &Ran, command: &str) {
     let is_bad = |c: char| {

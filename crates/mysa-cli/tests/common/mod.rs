@@ -1,4 +1,4 @@
-//! Runs the command in a home of its own.
+//! Runs of the command in a temporary home.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use std::process::{Command, Stdio};
 pub(crate) struct Home(tempfile::TempDir);
 
 impl Home {
-    /// Creates an empty one.
+    /// Creates an empty home.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder to test in"))
     }
 
-    /// A file or folder in it.
+    /// Path of a file or folder in the home.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// Writes a file in it, folders included.
+    /// Writes a file in the home, with missing folders.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder");
@@ -27,7 +27,7 @@ impl Home {
         path
     }
 
-    /// The command, in this home and with nothing else of the surroundings that matters to it.
+    /// The command in this home, without the variables of the environment that affect it.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mysa"));
         for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR", "COLUMNS"] {
@@ -42,18 +42,18 @@ impl Home {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs the command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.run_with(args, "")
     }
 
-    /// Runs it with something on its standard input.
+    /// Runs the command with this text on its standard input.
     pub(crate) fn run_with(&self, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
         finish(self.command(args), input.as_ref())
     }
 }
 
-/// What a run left behind.
+/// Result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     /// Exit code.
@@ -65,20 +65,20 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The lines of standard output as JSON.
+    /// Lines of standard output as JSON.
     pub(crate) fn json(&self) -> Vec<serde_json::Value> {
         let parsed = self.out.lines().map(serde_json::from_str);
         parsed.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{error} in {}", self.out))
     }
 
-    /// Itself, if it went well.
+    /// Returns itself if the run succeeded; panics otherwise.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
 
-    /// Itself, if it failed with this code, said why, and left standard output to data.
+    /// Returns itself if the run failed with this code and wrote to standard error; panics otherwise.
     #[track_caller]
     pub(crate) fn fails(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
@@ -87,7 +87,7 @@ impl Ran {
     }
 }
 
-/// Longer than anything takes on a slow machine; it only ends what hangs.
+/// Longer than any command takes on a slow machine; it only ends a hang.
 pub(crate) const HANG_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Runs a prepared command.
@@ -101,7 +101,7 @@ pub(crate) fn finish(mut command: Command, input: &[u8]) -> Ran {
     let mut stdin = child.stdin.take().expect("a pipe");
     let input = input.to_vec();
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    // A command that hangs fails its test, not the whole run.
+    // A hanging command fails its own test and not the whole run.
     let id = child.id().to_string();
     let (done, ended) = std::sync::mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
