@@ -22,7 +22,6 @@ impl Backoff {
     }
 
     /// Resets the bound. The caller does so once an attempt has proved lasting, not when it has merely succeeded.
-    ///
     pub(crate) const fn reset(&mut self) {
         self.failures = 0;
     }

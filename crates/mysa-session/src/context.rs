@@ -39,7 +39,6 @@ impl Context {
 
     pub(crate) const fn received(&self) -> Now {
         // Observations carry the cloud's time, so that they compare with the time stamps of devices.
-        //
         Now { mono: self.now.mono, wall: self.time() }
     }
 

@@ -27,7 +27,6 @@ impl Entropy {
 
 impl fmt::Debug for Entropy {
     /// Hides the state, which would reveal the next numbers.
-    ///
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Entropy(..)")
     }

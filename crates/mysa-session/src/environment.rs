@@ -64,7 +64,6 @@ impl Environment {
     /// # Errors
     ///
     /// [`InvalidAuthority`] if the host cannot be part of a signature.
-    ///
     pub fn at(host: &str, port: u16) -> Result<Self, InvalidAuthority> {
         let broker = Authority::new(host, Some(port))?;
         let url = alloc::format!("https://{broker}");

@@ -199,6 +199,5 @@ pub struct Dial {
     /// Value of `Sec-WebSocket-Protocol`: `mqtt`.
     pub subprotocol: &'static str,
     /// Time limit for the whole handshake.
-    ///
     pub timeout: Duration,
 }

@@ -45,7 +45,6 @@
 //! read-only (the broker accepts no commands, which only an attempt reveals), REST only, offline, and sign-in needed.
 //! Commands use MQTT while the broker accepts them, otherwise the structured REST service if the model supports it.
 //! [`ReadOnlySession`] has no method that writes.
-//!
 #![no_std]
 #![forbid(unsafe_code)]
 

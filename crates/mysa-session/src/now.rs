@@ -47,7 +47,6 @@ pub enum Wake {
 }
 
 /// Returns the earlier of two optional deadlines.
-///
 pub(crate) fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

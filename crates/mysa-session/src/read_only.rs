@@ -97,7 +97,6 @@ impl ReadOnlySession {
         /// # Errors
         ///
         /// [`Busy`] if too many requests are in flight or too many responses unread.
-        ///
         fn request(now: Now, request: ReadRequest) -> Result<RequestId, Busy>;
         /// See [`Session::network_changed`].
         fn network_changed(now: Now);

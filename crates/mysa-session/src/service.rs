@@ -206,7 +206,6 @@ impl ServiceTracker {
             _ => self.lost_at.or(Some(now)),
         };
         // A connection that is replaced within the grace period is no outage worth an event.
-        //
         let graceful = self.service.level <= Level::ReadOnly
             && matches!(level, Level::RestOnly | Level::Offline)
             && self.lost_at.is_some_and(|lost_at| now < lost_at.saturating_add(cx.settings.grace))

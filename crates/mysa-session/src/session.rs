@@ -105,7 +105,6 @@ impl Session {
                     devices.add(Device::new(id, model, now.mono));
                 }
                 // A captured URL needs no account, so that an empty one takes its place.
-                //
                 let nobody = StoredSession::new("", &client_id);
                 (Identity::resume(nobody, None, &client_id, way), ConnectionPool::new(Some(url)), true)
             }

@@ -214,6 +214,5 @@ pub enum ConfirmBy {
     #[default]
     Ack,
     /// A later status only, for every field that a status contains.
-    ///
     Status,
 }

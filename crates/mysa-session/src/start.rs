@@ -30,7 +30,6 @@ pub enum Start {
         /// Presigned URL.
         url: PresignedUrl,
         /// Thermostats to subscribe to, with their models, because there is no device list to read.
-        ///
         devices: Vec<(DeviceId, Model)>,
     },
 }

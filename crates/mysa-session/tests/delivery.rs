@@ -25,7 +25,6 @@ fn a_broker_that_delivers_nothing_is_named_although_its_connections_are_cut() {
 }
 
 /// Each connection before the outage is too short for a message.
-///
 #[test]
 fn an_outage_does_not_count_as_time_in_which_nothing_was_delivered() {
     for seconds in 0..60 {

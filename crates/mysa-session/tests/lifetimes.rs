@@ -97,7 +97,6 @@ fn what_lapsed_while_the_host_slept_is_renewed_when_it_wakes() {
     let mut rig = Rig::live();
     let before = [rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")];
     // The host sleeps for two hours: its monotonic clock stands still.
-    //
     rig.host_ahead_ms += 7_200_000;
     rig.truth_ahead_secs += 7_200;
     rig.run(Duration::from_secs(60));

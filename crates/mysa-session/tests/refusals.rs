@@ -70,7 +70,6 @@ fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_th
 }
 
 /// Each shard has its own back-off.
-///
 #[test]
 fn the_connections_of_a_large_home_together_do_not_dial_in_bursts() {
     let mut rig = Rig::new();

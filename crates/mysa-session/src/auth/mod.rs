@@ -319,7 +319,6 @@ impl Identity {
         if let Some(token) = &self.stored.refresh_token {
             // With token rotation another process may have used this token up, so that the store is read right before
             // each use.
-            //
             if !self.session_store.take_read(cx.mono()) {
                 self.look(cx);
                 return;

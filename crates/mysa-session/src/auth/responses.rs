@@ -272,7 +272,6 @@ impl Identity {
 }
 
 /// Returns the pause that a `Retry-After` header asks for, at most an hour.
-///
 pub(crate) fn retry_after(header: Option<&str>, cx: &Context) -> Duration {
     let Some(header) = header.map(str::trim) else { return Duration::ZERO };
     let secs = match header.parse::<u64>() {

@@ -503,7 +503,6 @@ impl CommandBook {
 
     /// Returns the next time at which a command needs attention for its own sake: for a verdict, a repeat, or a reading
     /// of the state.
-    ///
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let verdicts = self.commands.iter().map(|command| match command.first_sent {
             Some(_) => command.deadline.mono,

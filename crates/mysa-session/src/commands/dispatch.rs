@@ -225,6 +225,5 @@ pub struct Preview {
     /// Values that the thermostat is known to hold now, in the same fields.
     pub before: Change,
     /// Payload of the publish, or body of the request, with an id and a time of now.
-    ///
     pub payload: String,
 }

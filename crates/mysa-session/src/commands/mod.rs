@@ -2,7 +2,6 @@
 //!
 //! [`book`] owns the commands. [`dispatch`] chooses channels and queues transmissions, [`transmit`] encodes them when a
 //! transport takes them, and [`verdict`] defines the outcomes.
-//!
 
 pub(crate) mod book;
 pub(crate) mod dispatch;

@@ -158,7 +158,6 @@ impl OpenCommand {
 }
 
 /// Converts to whole milliseconds, saturating.
-///
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

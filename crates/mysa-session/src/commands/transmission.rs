@@ -125,7 +125,6 @@ impl SentAt {
     /// Returns `true` if something was observed after this moment. A device may lack a clock, but its messages arrive
     /// as they are made. Cloud data may be old, so that only a time stamp counts, and it must be later than the sending
     /// by any reading of the clock.
-    ///
     pub(crate) fn is_before(&self, observed: &Provenance) -> bool {
         if observed.received.mono <= self.mono {
             return false;

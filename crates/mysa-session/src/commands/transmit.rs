@@ -76,7 +76,6 @@ impl CommandBook {
     }
 
     /// Returns the body of a command by the structured service, as it is sent now.
-    ///
     pub(crate) fn body(
         &mut self,
         cx: &Context,

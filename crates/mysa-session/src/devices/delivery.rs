@@ -155,7 +155,6 @@ impl Devices {
     }
 
     /// Updates the link of each thermostat. `mqtt` is `true` while a connection is up, or its loss is not reported yet.
-    ///
     pub(crate) fn update_links(&mut self, cx: &mut Context, level: Level, mqtt: bool) {
         let now = cx.mono();
         for device in self.iter_mut() {

@@ -54,7 +54,6 @@ impl Devices {
             // If the driver does not keep up, the next step of the connection notices.
             let _ = connection.publish_live_report(cx, device.id(), &payload);
             // Jitter spreads the requests of a home, which all started together.
-            //
             let early = cx.entropy.up_to(cx.settings.live_report_renewal / 10);
             device.lease_at = Some(cx.after(cx.settings.live_report_renewal).saturating_sub(early));
             if mqtt.permission.is_denied() {

@@ -364,7 +364,6 @@ impl Devices {
 
 impl Device {
     /// Name of the thermostat, or its id if it has none.
-    ///
     #[must_use]
     pub fn label(&self) -> String {
         self.name.as_deref().map_or_else(|| alloc::format!("{}", self.id), String::from)

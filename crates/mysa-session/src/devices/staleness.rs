@@ -41,7 +41,6 @@ impl Devices {
 
 /// Returns the allowed silence of a thermostat. An air conditioner may be silent for minutes even while it reports
 /// live.
-///
 pub(super) fn silence_limit(settings: &Settings, device: &Device, now: Duration) -> Duration {
     if device.lease_until > now && device.family() != Some(Family::AirConditioner) {
         settings.stale_after

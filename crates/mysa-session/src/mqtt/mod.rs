@@ -1,5 +1,4 @@
 //! MQTT connections of the account.
-//!
 
 pub(crate) mod connection;
 mod packets;

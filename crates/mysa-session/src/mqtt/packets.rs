@@ -80,7 +80,6 @@ impl From<Packets> for Vec<u8> {
 
 impl fmt::Debug for Packets {
     /// Prints the length only: a log is no place for commands.
-    ///
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Packets({} bytes)", self.len())
     }

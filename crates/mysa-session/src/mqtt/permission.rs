@@ -104,7 +104,6 @@ impl Permission {
 
     /// Records a publish that was followed by the end of the connection, or by no answer although the connection was
     /// alive. Publishing counts as denied after `limit` failures in a row.
-    ///
     pub(crate) fn record_failure(&mut self, command: bool, limit: u8, at: UnixTime, probe_at: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.shown = false;

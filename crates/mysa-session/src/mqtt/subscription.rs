@@ -138,7 +138,6 @@ mod tests {
         records.suspect(wanted, true, Duration::ZERO, FIRST);
         assert_eq!(records.blocked_until(wanted), Some(FIRST));
         // The filter is still requested alone, and one more end is enough.
-        //
         assert!(records.is_suspect(wanted));
         records.suspect(wanted, true, FIRST, FIRST);
         assert_eq!(records.blocked_until(wanted), Some(FIRST * 3));
