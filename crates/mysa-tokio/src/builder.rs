@@ -18,7 +18,7 @@ use crate::snapshot::Shared;
 use crate::token_file::TokenFile;
 use crate::transport::{Connector, TlsError, tls_config};
 
-/// Describes a client before it is started.
+/// Builder of a [`Client`] or a [`Monitor`].
 #[derive(Debug)]
 #[must_use = "nothing happens before it is started"]
 pub struct ClientBuilder {
@@ -42,72 +42,72 @@ impl ClientBuilder {
         }
     }
 
-    /// Signs in with a password that a person has just given; nothing of it is trimmed.
+    /// Signs in with a password that a person has just entered. It is used unchanged, blanks included.
     pub fn password(mut self, username: &str, password: impl Into<Secret>) -> Self {
         self.start = Some(Start::Password { username: username.into(), password: password.into() });
         self
     }
 
-    /// Goes on from a stored session. The password, if one is kept, is used once when the session is refused.
+    /// Resumes from a stored session. A stored password, if given, is used once when the session is refused.
     pub fn stored(mut self, stored: StoredSession, password: Option<Secret>) -> Self {
         self.start = Some(Start::Resume { stored, password });
         self
     }
 
-    /// Connects with a captured presigned URL and nothing else: no sign-in, no REST.
+    /// Connects with a captured presigned URL, without sign-in and without REST.
     pub fn captured(mut self, url: PresignedUrl, devices: Vec<(DeviceId, Model)>) -> Self {
         self.start = Some(Start::Captured { url, devices });
         self
     }
 
-    /// Keeps the session in this file, and goes on from what it holds if nothing else was given to start from.
+    /// Stores the session in this file, and resumes from its content if no other start is given.
     pub fn token_file(mut self, file: TokenFile) -> Self {
         self.token_file = Some(file);
         self
     }
 
-    /// Everything that may be chosen about the session itself.
+    /// Sets the settings of the session.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// Trusts the certificate authorities in this PEM as well as the system's.
+    /// Trusts the certificate authorities in this PEM in addition to the system's.
     pub fn extra_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authorities.push(pem.into());
         self
     }
 
-    /// Makes every connection to this address, whatever host it is for. Names and certificates are checked as ever: for
-    /// a simulated cloud, or a gateway.
+    /// Connects every socket to this address, whatever its host, for a simulated cloud or a gateway. Names and
+    /// certificates are checked as usual.
     pub fn connect_to(mut self, address: SocketAddr) -> Self {
         self.connect_to = Some(address);
         self
     }
 
-    /// Something that looks whether hosts can be reached the way this client would reach them.
+    /// Returns a [`Prober`], which tests whether hosts are reachable the way this client would reach them.
     ///
     /// # Errors
-    /// There is nothing to check certificates with.
+    /// [`TlsError`] if TLS cannot be set up.
     pub fn prober(&self) -> Result<Prober, TlsError> {
         let connector = Connector::new(self.connect_to, Gauges::default().sockets);
         Ok(Prober::new(connector, tls_config(&self.authorities)?))
     }
 
-    /// Starts the client on the tokio runtime of the caller and returns at once; [`Monitor::ready`](crate::Monitor::ready)
-    /// waits for it.
+    /// Starts the client on the caller's tokio runtime and returns at once; [`Monitor::ready`](crate::Monitor::ready)
+    /// waits until it is ready.
     ///
     /// # Errors
-    /// See [`Error`]. Nothing was sent.
+    /// [`Error`], with the reason. Nothing was sent.
     pub fn start(self) -> Result<Client, Error> {
         Ok(Client::new(self.spawn()?))
     }
 
-    /// Starts a client that cannot write, as [`ClientBuilder::start`] does. Its session is
-    /// [read-only](Settings::read_only), and no handle exists that would ask it to write.
+    /// Starts a client that cannot write; otherwise as [`ClientBuilder::start`]. Its session is
+    /// [read-only](Settings::read_only), and no handle has a method that writes.
     ///
     /// # Errors
-    /// See [`Error`]. Nothing was sent.
+    /// [`Error`], with the reason. Nothing was sent.
     pub fn start_monitor(mut self) -> Result<Monitor, Error> {
         self.settings.read_only = true;
         self.spawn()
@@ -144,10 +144,10 @@ impl ClientBuilder {
         Ok(Monitor::new(shared, to_driver))
     }
 
-    /// Starts the client and waits until it is signed in and knows its thermostats.
+    /// Starts the client and waits until it is signed in and its thermostats are listed.
     ///
     /// # Errors
-    /// See [`ConnectError`].
+    /// [`ConnectError`], with the client if it was started.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let client = self.start().map_err(ConnectError::Start)?;
         match client.ready().await {
@@ -156,10 +156,11 @@ impl ClientBuilder {
         }
     }
 
-    /// Starts a client that cannot write, and waits until it is signed in and knows its thermostats.
+    /// Starts a client that cannot write, and waits until it is signed in and its thermostats are listed.
+    ///
     ///
     /// # Errors
-    /// See [`ConnectError`].
+    /// [`ConnectError`], with the client if it was started.
     pub async fn monitor(self) -> Result<Monitor, ConnectError<Monitor>> {
         let monitor = self.start_monitor().map_err(ConnectError::Start)?;
         match monitor.ready().await {

@@ -20,10 +20,11 @@ use crate::resources::Resources;
 use crate::snapshot::DeviceView;
 use crate::token_file::TokenFileError;
 
-/// One account's thermostats. Cheap to clone; the connection ends when the last handle is dropped.
+/// Handle of a client: the thermostats of one account. Cheap to clone; the connection ends when the last handle is
+/// dropped.
 ///
-/// Any future of it may be dropped at any moment. A command that was already handed over goes on without its caller: it
-/// was asked for, and its verdict still comes as an event.
+/// Any future of a client may be dropped at any time. A command that was already handed over continues without its
+/// caller, and its verdict still arrives as an event.
 #[derive(Clone)]
 pub struct Client {
     monitor: Monitor,
@@ -40,29 +41,29 @@ impl Client {
         Self { monitor }
     }
 
-    /// Begins to describe a client. [`Environment::mysa`] is the real cloud.
+    /// Returns a builder. [`Environment::mysa`] is the production cloud.
     pub fn builder(environment: Environment) -> ClientBuilder {
         ClientBuilder::new(environment)
     }
 
-    /// A handle that cannot write.
+    /// Returns a handle that cannot write.
     #[must_use]
     pub fn read_only(&self) -> Monitor {
         self.monitor.clone()
     }
 
-    /// Asks for a setpoint. See [`Client::command`].
+    /// Requests a setpoint. See [`Client::command`].
     pub fn set_setpoint(&self, device: &DeviceId, setpoint: Celsius) -> Pending {
         self.command(device, Change::setpoint(setpoint))
     }
 
-    /// Asks for a mode. See [`Client::command`].
+    /// Requests a mode. See [`Client::command`].
     pub fn set_mode(&self, device: &DeviceId, mode: Mode) -> Pending {
         self.command(device, Change::mode(mode))
     }
 
-    /// Asks a thermostat for any number of changes at once. Nothing happens until the returned value is awaited; it then
-    /// resolves to the one [`Verdict`](crate::Verdict) on the command, which says what was really seen.
+    /// Requests any number of changes of one thermostat at once. Nothing happens until the returned value is awaited;
+    /// it then resolves to the [`Verdict`](crate::Verdict) on the command, which names the observed evidence.
     ///
     /// ```no_run
     /// # async fn example(client: mysa_tokio::Client, id: mysa_tokio::DeviceId) -> Result<(), Box<dyn std::error::Error>> {
@@ -78,8 +79,8 @@ impl Client {
         Pending::new(self.monitor.requests.clone(), *device, change)
     }
 
-    /// Asks several thermostats for the same change. Each has a command of its own, and a verdict of its own. One that
-    /// is named twice is asked once. Nothing happens until the returned value is awaited.
+    /// Requests the same change of several thermostats. Each gets its own command and its own verdict; a repeated id
+    /// counts once. Nothing happens until the returned value is awaited.
     ///
     /// ```no_run
     /// # async fn example(client: mysa_tokio::Client) {
@@ -99,8 +100,8 @@ impl Client {
         PendingMany::new(self.monitor.requests.clone(), devices, change)
     }
 
-    /// Returns what [`Client::command`] would send if it was awaited now: the channel, the values on the steps of the
-    /// thermostat, and the payload. Nothing is sent. The channel may be another one once the MQTT connection is up.
+    /// Returns the message that [`Client::command`] would send now: its channel, the values rounded to the thermostat's
+    /// steps, and its payload. Nothing is sent. The channel may differ once the MQTT connection is up.
     ///
     /// ```no_run
     /// # async fn example(client: mysa_tokio::Client, id: mysa_tokio::DeviceId) -> Result<(), Box<dyn std::error::Error>> {
@@ -114,58 +115,58 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Refused`], which holds what the verdict of the command would be; [`Error::Closed`].
+    /// [`Error::Refused`] with the reason that the verdict of such a command would have; [`Error::Closed`].
     pub async fn preview(&self, device: &DeviceId, change: Change) -> Result<Preview, Error> {
         let (preview, answer) = oneshot::channel();
         self.monitor.send(Request::Preview { device: *device, change, preview }).await?;
         answer.await.map_err(|_| Error::Closed)?.map_err(Error::Refused)
     }
 
-    /// Writes harmless settings of a thermostat to the REST service, with the account's token: its name, its lock, the
-    /// brightness of its display. It is sent once: after a [`RequestError::Failed`](crate::RequestError::Failed) it may or
-    /// may not have had its effect.
+    /// Writes harmless settings of a thermostat by the REST service: its name, its lock, the brightness of its display.
+    /// The request is sent once; after a [`RequestError::Failed`](crate::RequestError::Failed) it is unknown whether it
+    /// took effect.
     ///
     /// # Errors
-    /// [`Error::Request`], which holds [`RequestError::ReadOnly`](crate::RequestError::ReadOnly) if the client is
-    /// read-only; [`Error::Busy`]; [`Error::Closed`].
+    /// [`Error::Request`], with [`RequestError::ReadOnly`](crate::RequestError::ReadOnly) if the client is read-only;
+    /// [`Error::Busy`]; [`Error::Closed`].
     pub async fn write_settings(&self, write: SettingsWrite) -> Result<Response, Error> {
         let (response, answer) = oneshot::channel();
         self.monitor.send(Request::WriteSettings { write, response }).await?;
         answer.await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Signs a URL that another MQTT program can connect with in the name of this account, by the cloud's own time.
-    /// Waits until there is something to sign with, so put a limit on it; that may be never for an account without
-    /// thermostats. A client that was given a captured URL has only that one to give.
+    /// Returns a presigned URL with which another MQTT client can connect on behalf of this account, signed with the
+    /// cloud's time. The call waits until there are credentials, which never happens for an account without
+    /// thermostats: use a timeout. A client with a captured URL returns that one.
     ///
-    /// Whoever holds the URL can connect while it is valid, which is five minutes or so: it is a secret.
+    /// The URL is a secret: anybody who has it can connect while it is valid, for about five minutes.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] if the client is closed.
     pub async fn presign(&self) -> Result<PresignedUrl, Error> {
         let (url, answer) = oneshot::channel();
         self.monitor.send(Request::Presign { url }).await?;
         answer.await.map_err(|_| Error::Closed)
     }
 
-    /// Revokes the refresh token, forgets the stored session and closes the client. Takes ten seconds at most.
+    /// Revokes the refresh token, deletes the stored session and closes the client, within ten seconds.
     ///
-    /// The result says whether the token may still work. If the cloud could not be reached it may, and the session stays
-    /// stored so that signing out can be repeated.
+    /// The result tells whether the token may still work. If the cloud could not be reached, it may, and the stored
+    /// session is kept so that the sign-out can be repeated.
     ///
     /// # Errors
-    /// [`Error::Closed`] if it is closed already.
+    /// [`Error::Closed`] if the client is already closed.
     pub async fn sign_out(&self) -> Result<Revocation, Error> {
         let (revoked, outcome) = oneshot::channel();
         self.monitor.send(Request::SignOut { revoked }).await?;
-        // Closed before there was an answer.
+        // The client closed before the answer.
         let revoked = outcome.await.unwrap_or(Revocation::NotReached);
         self.monitor.shared.closed().await;
         Ok(revoked)
     }
 }
 
-/// What a [`Monitor`] can do too. See there.
+/// Methods shared with [`Monitor`].
 impl Client {
     /// See [`Monitor::ready`].
     ///
@@ -178,7 +179,7 @@ impl Client {
     /// See [`Monitor::answer_challenge`].
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] if the client is closed.
     pub async fn answer_challenge(&self, answer: &str) -> Result<(), Error> {
         self.monitor.answer_challenge(answer).await
     }
@@ -238,7 +239,7 @@ impl Client {
     /// See [`Monitor::diagnosis`].
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] if the client is closed.
     pub async fn diagnosis(&self) -> Result<Diagnosis, Error> {
         self.monitor.diagnosis().await
     }

@@ -3,32 +3,32 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mysa_proto::UnixTime;
 use mysa_session::Now;
 
-/// Which clock a client counts its deadlines on.
+/// Clock that a client counts its deadlines on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClockSource {
-    /// `CLOCK_BOOTTIME` of Linux and Android. It goes on while the host sleeps, so that a command whose deadline passes
+    /// `CLOCK_BOOTTIME` of Linux and Android. It runs while the host sleeps, so that a command whose deadline passes
     /// during a suspend expires unsent.
     Boottime,
-    /// The monotonic clock of [`std::time::Instant`], on every other system. It may stand still while the host sleeps.
-    /// The session still notices a suspend by the wall clock, which runs on.
+    /// Monotonic clock of [`std::time::Instant`], on all other systems. It may stand still while the host sleeps. The
+    /// session notices a suspend by the wall clock nevertheless.
     Monotonic,
 }
 
-/// Both clocks of this host.
+/// Monotonic and wall clock of this host.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     origin: Origin,
 }
 
-/// When the client was started. The monotonic reading of the session is the time since.
+/// Start of the client. The monotonic readings of the session count from it.
 #[derive(Clone, Debug)]
 enum Origin {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     Boottime(Duration),
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     Monotonic(std::time::Instant),
-    /// Time of the paused tokio clock, and time spent in suspend, which tokio's timers do not see.
+    /// Start on the paused tokio clock, and the time spent in suspend, which tokio's timers do not count.
     #[cfg(test)]
     Virtual(tokio::time::Instant, std::sync::Arc<std::sync::Mutex<Duration>>),
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::driver::Request;
 use crate::error::Error;
 
-/// A command that waits to be awaited.
+/// Command that is sent when it is awaited.
 #[must_use = "a command is sent when it is awaited"]
 pub struct Pending {
     requests: mpsc::Sender<Request>,
@@ -30,7 +30,7 @@ impl Pending {
         Self { requests, device, change, deadline: None }
     }
 
-    /// How long the command may take until its verdict; the default is the session's.
+    /// Sets the time limit of the command. Default: [`Settings::command_deadline`](crate::Settings::command_deadline).
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
@@ -52,16 +52,16 @@ impl IntoFuture for Pending {
     }
 }
 
-/// One change for several thermostats, with one verdict each, in the order in which they are decided.
+/// Commands to several thermostats, one verdict each, in the order in which they are decided.
 ///
-/// Its futures may be dropped at any moment: no verdict is lost, and the next call goes on. Commands that were handed
-/// over, which the first call does for all at once, go on even if this is dropped; their verdicts still come as events.
+/// The futures may be dropped at any time: no verdict is lost, and the next call continues. The first call hands over
+/// all commands at once; they continue even if this value is dropped, and their verdicts still arrive as events.
 #[must_use = "nothing is sent before the first verdict is awaited"]
 pub struct PendingMany {
     requests: mpsc::Sender<Request>,
     change: Change,
     deadline: Option<Duration>,
-    /// Those that have no verdict yet.
+    /// Thermostats without a verdict.
     open: Vec<DeviceId>,
     verdicts: Option<mpsc::UnboundedReceiver<(DeviceId, Result<Verdict, Error>)>>,
 }
@@ -86,14 +86,16 @@ impl PendingMany {
         Self { requests, change, deadline: None, open, verdicts: None }
     }
 
-    /// How long the commands may take until their verdicts; the default is the session's.
+    /// Sets the time limit of the first command; each further one has
+    /// [`Settings::device_spacing`](crate::Settings::device_spacing) more. Default:
+    /// [`Settings::command_deadline`](crate::Settings::command_deadline).
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// The next verdict, or `None` once there is one for each thermostat. The error of one that was not asked is
-    /// [`Error::Busy`] or [`Error::Closed`].
+    /// Returns the next verdict, or `None` once every thermostat has one. The error is [`Error::Busy`] or
+    /// [`Error::Closed`] if a command was not handed over.
     pub async fn next(&mut self) -> Option<(DeviceId, Result<Verdict, Error>)> {
         if self.open.is_empty() {
             return None;
@@ -119,7 +121,7 @@ impl PendingMany {
         }
     }
 
-    /// Every verdict, once all are there.
+    /// Waits for all verdicts and returns them.
     pub async fn all(mut self) -> Vec<(DeviceId, Result<Verdict, Error>)> {
         let mut all = Vec::with_capacity(self.open.len());
         while let Some(next) = self.next().await {

@@ -25,7 +25,7 @@ use crate::transport::{
     Connector, DialFailure, Ending, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link, relay,
 };
 
-/// A request of a handle to the driver.
+/// Request of a handle to the driver.
 #[derive(Debug)]
 pub(crate) enum Request {
     Command {
@@ -68,44 +68,44 @@ pub(crate) enum Request {
     Shutdown,
 }
 
-/// What a task that holds a socket reports while it runs.
+/// Report of a running task that holds a socket.
 #[derive(Debug)]
 enum IoEvent {
-    /// The connection for a request stands, and its body is needed.
+    /// The connection for a request is established, and its body is needed.
     Connected(HttpId, oneshot::Sender<Option<Secret>>),
     Opened(ConnId),
     Received(ConnId, Received),
     Closed(ConnId),
 }
 
-/// What a task reports with its end.
+/// Report of a task at its end.
 enum Outcome {
     Http(HttpId, Result<HttpReply, HttpFailure>),
     Refused(ConnId, DialFailure),
-    /// The connection is gone, and whoever had to know was told.
+    /// The connection has ended, and its end was reported if necessary.
     Gone,
 }
 
-/// What a task is for.
+/// Purpose of a task.
 enum Subject {
     Http(HttpId, AbortHandle),
     Connection(ConnId),
 }
 
-/// Who waits for the verdict on a command.
+/// Receiver of the verdict on a command.
 enum Waiter {
     One(oneshot::Sender<Result<Verdict, Busy>>),
     Many(mpsc::UnboundedSender<(DeviceId, Result<Verdict, Error>)>),
 }
 
-/// A connection as the driver sees it.
+/// Connection as seen by the driver.
 struct Connection {
     link: Link,
-    /// Whether the session was told that bytes wait to be written.
+    /// `true` if the session was told that bytes wait to be written.
     blocked: bool,
 }
 
-/// The loop between one session and the network. It moves bytes, keeps the time, and decides nothing.
+/// Loop between one session and the network. It moves bytes, keeps the time, and decides nothing.
 pub(crate) struct Driver {
     session: Session,
     clock: Clock,
@@ -115,26 +115,26 @@ pub(crate) struct Driver {
     requests: mpsc::Receiver<Request>,
     to_driver: mpsc::Sender<IoEvent>,
     from_tasks: mpsc::Receiver<IoEvent>,
-    /// Every task that holds a socket, and what it is for. They end with the driver.
+    /// Tasks that hold a socket, and their purpose. They end with the driver.
     tasks: JoinSet<Outcome>,
     subjects: BTreeMap<Id, Subject>,
     connections: BTreeMap<ConnId, Connection>,
-    /// Notified when a connection has written all it was given.
+    /// Notified when a connection has written everything.
     written: Arc<Notify>,
-    /// Counts the inputs of the session, since its state changes with each.
+    /// Number of inputs of the session, each of which may change its state.
     revision: u64,
     verdicts: BTreeMap<CommandId, Waiter>,
-    /// Set once somebody signs out: when to end, answered or not.
+    /// Time at which the driver ends after a sign-out, answered or not.
     leave_at: Option<tokio::time::Instant>,
-    /// Who waits to hear whether the token was revoked.
+    /// Receivers of the outcome of a sign-out.
     sign_outs: Vec<oneshot::Sender<Revocation>>,
     signed_out: bool,
     responses: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
-    /// Who waits for something to sign a URL with.
+    /// Receivers of a presigned URL, waiting for credentials.
     presigns: Vec<oneshot::Sender<PresignedUrl>>,
 }
 
-/// The way to the network, cheap to clone.
+/// Access to the network, cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     pub(crate) http: HttpClient,
@@ -149,15 +149,15 @@ impl Transport {
     }
 }
 
-/// Events of connections that may wait for the driver; then the connections wait.
+/// Maximum number of events of connections that wait for the driver; beyond it the connections wait.
 const IO_EVENTS: usize = 64;
-/// Longest sleep while time matters. Timers of tokio count the monotonic clock, which stands still in suspend, and
-/// deadlines count a clock that does not. So a sleep that spans a suspend ends late, by up to what was left of it: this
-/// much, of which nothing is noticed before a resume anyway.
+/// Longest sleep while deadlines matter. Timers of tokio use the monotonic clock, which stands still in suspend, while
+/// deadlines use a clock that runs on. A sleep that spans a suspend therefore ends late by up to this much, and before
+/// a resume nothing could be noticed anyway.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
-/// How long revoking the refresh token may take.
+/// Time limit for revoking the refresh token.
 const SIGN_OUT_LIMIT: Duration = Duration::from_secs(10);
-/// How long a goodbye may take.
+/// Time limit for closing all connections.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
 
 impl Driver {
@@ -193,7 +193,7 @@ impl Driver {
         }
     }
 
-    /// Runs until every handle is gone, or one asks for the end.
+    /// Runs until every handle is dropped, or one requests the end.
     pub(crate) async fn run(mut self) {
         loop {
             self.drain();
@@ -215,19 +215,19 @@ impl Driver {
         }
         self.session.shutdown(self.clock.now());
         self.drain();
-        // Everything is decided now. What an HTTP request has not sent yet must not leave after that.
+        // Every command is decided now. HTTP requests that have not been sent yet must not be sent any more.
         for subject in self.subjects.values() {
             if let Subject::Http(_, task) = subject {
                 task.abort();
             }
         }
-        // The last words of connections (DISCONNECT, the closing handshake) are given a moment to reach the wire.
+        // Connections get a moment to send DISCONNECT and complete the closing handshake.
         self.connections.clear();
         let goodbye = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(SHUTDOWN_LIMIT, goodbye).await;
     }
 
-    /// How long to sleep if nothing happens.
+    /// Returns the time to sleep without further input.
     fn sleep(&self) -> Option<Duration> {
         let due =
             self.session.poll_timeout().map(|deadline| deadline.at.saturating_sub(self.clock.now().mono));
@@ -261,7 +261,7 @@ impl Driver {
             (Ok((_, Outcome::Http(id, result))), _) => self.answered(id, result),
             (Ok((_, Outcome::Refused(conn, failure))), _) => self.refused(conn, &failure),
             (Ok((_, Outcome::Gone)), _) | (Err(_), None) => {}
-            // A task that panicked, which it reports itself on stderr: the session learns what it would learn from a broken socket, and goes on.
+            // A panicked task has printed its panic on stderr. The session treats it as a broken socket and continues.
             (Err(_), Some(Subject::Http(id, _))) => self.answered(id, Err(HttpFailure::Broken)),
             (Err(_), Some(Subject::Connection(conn))) => self.closed(conn),
         }
@@ -325,7 +325,7 @@ impl Driver {
                 self.await_response(begun, response);
             }
             Request::AnswerChallenge { answer } => {
-                // An answer to a challenge that has gone meanwhile changes nothing.
+                // An answer to a challenge that has ended has no effect.
                 let _ = self.session.answer_challenge(now, answer.expose());
             }
             Request::Presign { url } => {
@@ -353,17 +353,18 @@ impl Driver {
         }
     }
 
-    /// Does all that the session asks for, the network first. Events are taken at once too, since commands and requests
-    /// wait for theirs; a slow reader of [`Events`](crate::Events) has a bounded queue of its own, which nobody waits on.
+    /// Performs everything the session asks for, the network first. Events are taken at once too, since commands and
+    /// requests wait for theirs; a slow reader of [`Events`](crate::Events) has its own bounded queue, which delays
+    /// nobody.
     fn drain(&mut self) {
         self.presign();
         while self.work() || self.report_blocked() {}
         self.shared.refresh_heard(&self.session, self.clock.now().mono, self.revision);
-        // Only now: half a list of thermostats is of no use to who waits for it.
+        // Waiters are woken last, because a partial list of thermostats is of no use to them.
         self.shared.announce();
     }
 
-    /// Does what the session asks for. False if that is nothing.
+    /// Performs what the session asks for. Returns `false` if there was nothing.
     fn work(&mut self) -> bool {
         let mut any = false;
         self.revision += 1;
@@ -395,8 +396,7 @@ impl Driver {
         any
     }
 
-    /// Tells the session which connections have bytes that are not written, and which have no more of them. False if
-    /// there is nothing new.
+    /// Reports connections that became blocked or unblocked to the session. Returns `false` if none did.
     fn report_blocked(&mut self) -> bool {
         let mut changed = Vec::new();
         for (conn, connection) in &mut self.connections {
@@ -406,14 +406,14 @@ impl Driver {
             }
         }
         for (conn, blocked) in &changed {
-            // While a connection is blocked, no command's bytes are made for it: they would wait here, where nobody can
-            // take them back.
+            // While a connection is blocked, the session encodes no commands for it: bytes queued here could not be
+            // withdrawn.
             self.session.handle_ws_blocked(self.clock.now(), *conn, *blocked);
         }
         !changed.is_empty()
     }
 
-    /// Keeps the session in the token file, if there is one.
+    /// Stores the session in the token file, if there is one.
     fn keep(&self, stored: &StoredSession) -> StoreResult {
         let Some(file) = &self.token_file else { return StoreResult::Kept };
         let (result, failure) = match file.save(stored) {
@@ -425,7 +425,7 @@ impl Driver {
         result
     }
 
-    /// What the token file holds, if there is one.
+    /// Returns the content of the token file, if there is one.
     fn kept(&self) -> Option<StoredSession> {
         match self.token_file.as_ref()?.load() {
             Ok(stored) => stored,
@@ -446,7 +446,7 @@ impl Driver {
         }
     }
 
-    /// Shows the event to every handle before whoever asked for it is answered, and may look.
+    /// Publishes the event to every handle before its requester is answered, so that the requester sees the new state.
     fn publish(&mut self, event: Event) {
         if !matches!(event, Event::Response { .. }) {
             self.shared.publish(&self.session, self.clock.now().mono, self.revision, &event);
@@ -517,7 +517,7 @@ impl Driver {
     }
 }
 
-/// One WebSocket from dialling to its end.
+/// Runs one WebSocket from dialling to its end.
 async fn connection(
     transport: Transport,
     target: Dial,
@@ -527,7 +527,7 @@ async fn connection(
     let conn = target.conn;
     let dialled = tokio::select! {
         dialled = dial(&transport.connector, &transport.tls, &target) => dialled,
-        // Nothing is sent before the connection is open.
+        // Nothing is sent before the connection is open, so that there is nothing to finish.
         _ = outgoing.ended() => return Outcome::Gone,
     };
     let socket = match dialled {
@@ -547,7 +547,7 @@ async fn connection(
 }
 
 impl Drop for Driver {
-    /// However the loop ended, even with its runtime, nobody waits for it in vain.
+    /// Wakes every waiter, however the loop ended, even with its runtime.
     fn drop(&mut self) {
         self.shared.close();
     }

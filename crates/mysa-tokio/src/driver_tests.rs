@@ -1,5 +1,5 @@
-//! The driver over pipes in memory, on tokio's paused clock: an hour takes a moment, and nothing depends on the speed of
-//! the machine.
+//! Tests of the driver over pipes in memory, on tokio's paused clock: an hour takes a moment, and nothing depends on
+//! the speed of the machine.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,7 +25,7 @@ use crate::monitor::Monitor;
 
 const KITCHEN: &str = "a0b1c2d3e4f6";
 
-/// A client of one thermostat with a captured URL, and the peers' ends of its connections.
+/// Client of one thermostat with a captured URL, and the peers' ends of its connections.
 struct Harness {
     client: Client,
     peers: mpsc::UnboundedReceiver<DuplexStream>,
@@ -68,12 +68,12 @@ impl Harness {
     }
 
     async fn accept(&mut self) -> Broker {
-        let stream = self.peers.recv().await.expect("the client goes on");
+        let stream = self.peers.recv().await.expect("the client keeps running");
         Broker::accept(stream).await.expect("an upgrade")
     }
 }
 
-/// A broker that grants and acknowledges everything, behind a WebSocket.
+/// Broker that grants and acknowledges everything, behind a WebSocket.
 struct Broker {
     socket: WebSocketStream<DuplexStream>,
     mqtt: BrokerConnection,
@@ -112,7 +112,7 @@ impl Broker {
         Some(exchange.received)
     }
 
-    /// A status of the thermostat.
+    /// Sends a status of the thermostat.
     async fn status(&mut self, time: i64) -> Option<()> {
         let status = V2Status { setpoint: 21.5, ..V2Status::new(KITCHEN, time) };
         let topic = format!("/v1/dev/{KITCHEN}/out");
@@ -123,13 +123,13 @@ impl Broker {
         self.socket.send(Message::Binary(packets.into())).await.ok()
     }
 
-    /// Sends pings for as long as the other end reads them, and reads nothing itself.
+    /// Sends pings for as long as the client reads them, and reads nothing.
     async fn flood(self) {
-        // Underneath the WebSocket, which would read the answers while it writes.
+        // The pings bypass the WebSocket, which would read the answers while it writes.
         let mut stream = self.socket.into_inner();
         let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
         while tokio::io::AsyncWriteExt::write_all(&mut stream, &ping).await.is_ok() {
-            // So that virtual time passes.
+            // Lets virtual time pass.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -146,7 +146,7 @@ async fn an_hour_of_brokers_that_never_read_costs_two_sockets_and_no_memory() {
                 let setpoint = Celsius::from_degrees(degrees).expect("a temperature");
                 let Ok(verdict) = client.set_setpoint(&kitchen(), setpoint).await else { return };
                 assert!(!verdict.is_confirmed(), "{verdict}");
-                // Once the session takes the account for read-only, verdicts come at once.
+                // Once the session considers the account read-only, verdicts arrive at once.
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -179,7 +179,10 @@ async fn an_hour_of_brokers_that_never_read_costs_two_sockets_and_no_memory() {
         () = watch => {}
     }
     let dialled = dialled.load(Ordering::Relaxed);
-    assert!((40..400).contains(&dialled), "given up and dialled again, not in a loop: {dialled}");
+    assert!(
+        (40..400).contains(&dialled),
+        "the connection is given up and dialled again, but not in a loop: {dialled}"
+    );
     assert!(most.sockets <= 2 && most.tasks <= 2, "{most:?}");
     assert!(most.bytes_to_send <= 4 * 1_024 && most.bytes_received <= 1_024, "{most:?}");
     let began = tokio::time::Instant::now();
@@ -195,8 +198,8 @@ async fn a_command_whose_time_passed_in_a_suspend_expires_unsent_soon_after_it()
     let client = harness.client.clone();
     let change = client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
     let command = tokio::spawn(change.deadline(Duration::from_secs(600)).into_future());
-    // Nobody answers the upgrade, so the command waits.
-    let silent = harness.peers.recv().await.expect("it dials");
+    // The upgrade is never answered, so that the command waits.
+    let silent = harness.peers.recv().await.expect("a dial");
     tokio::time::sleep(Duration::from_secs(1)).await;
     *harness.suspended.lock().expect("no panic") += Duration::from_secs(8 * 3_600);
     let resumed = tokio::time::Instant::now();
@@ -211,13 +214,13 @@ async fn a_suspend_is_noticed_while_live_though_no_timer_is_due() {
     let mut harness = Harness::start();
     let mut broker = harness.accept().await;
     broker.grant().await.expect("a subscription");
-    // Until a ping is answered, and the time for that is over: for half a minute there is nothing to do.
+    // A ping is answered and its time limit is over: nothing is due for half a minute.
     broker.pong().await.expect("a connection");
     assert!(harness.client.is_live());
     tokio::time::sleep(Duration::from_secs(12)).await;
     *harness.suspended.lock().expect("no panic") += Duration::from_secs(8 * 3_600);
     let resumed = tokio::time::Instant::now();
-    // The connection is tried at once, or replaced: either way something is heard of the client.
+    // The connection is tested at once, or replaced: the client must do either.
     tokio::select! {
         _ = broker.answer() => {}
         _ = harness.peers.recv() => {}
@@ -238,7 +241,7 @@ async fn what_was_said_last_reaches_a_peer_that_reads() {
     }
     shutdown.await.expect("no panic");
     let [.., Message::Binary(goodbye), Message::Close(Some(_))] = &heard[..] else { panic!("{heard:?}") };
-    assert!(goodbye.ends_with(&[0xe0, 0]), "DISCONNECT goes before the closing frame: {goodbye:?}");
+    assert!(goodbye.ends_with(&[0xe0, 0]), "DISCONNECT precedes the closing frame: {goodbye:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,17 +249,17 @@ async fn no_command_is_made_for_a_connection_whose_peer_does_not_read() {
     let mut harness = Harness::start();
     let mut broker = harness.accept().await;
     broker.pong().await.expect("a connection");
-    // Pongs fill the pipe, which nobody reads from now on.
+    // Pongs fill the pipe, which is not read from now on.
     let mut stream = broker.socket.into_inner();
     let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
     for _ in 0..32 {
-        tokio::io::AsyncWriteExt::write_all(&mut stream, &ping).await.expect("it is read");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &ping).await.expect("the client must read the ping");
     }
     let setpoint =
         harness.client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
     let first = tokio::spawn(setpoint.deadline(Duration::from_secs(6)).into_future());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(harness.client.resources().bytes_to_send > 0, "it is stuck");
+    assert!(harness.client.resources().bytes_to_send > 0, "the packet must be stuck");
     let mode = harness.client.set_mode(&kitchen(), Mode::Off).deadline(Duration::from_secs(5)).await;
     assert_eq!(mode.expect("a verdict"), Verdict::Expired(Expired::Deadline));
     let first = first.await.expect("no panic").expect("a verdict");
@@ -293,7 +296,10 @@ async fn a_group_has_one_verdict_each_whatever_futures_are_dropped() {
     let _ = tokio::time::timeout(Duration::ZERO, many.next()).await;
     let (first, refused) = many.next().await.expect("two verdicts");
     assert_eq!((first, refused.expect("asked")), (stranger, Verdict::Refused(Refused::UnknownDevice)));
-    assert!(tokio::time::timeout(Duration::from_secs(1), many.next()).await.is_err(), "still open");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), many.next()).await.is_err(),
+        "the second command must be undecided"
+    );
     let (second, expired) = many.next().await.expect("one more");
     assert_eq!((second, expired.expect("asked")), (kitchen(), Verdict::Expired(Expired::Deadline)));
     assert!(many.next().await.is_none());
@@ -309,7 +315,7 @@ async fn a_preview_names_what_would_be_sent_or_why_nothing_would() {
     let stranger = DeviceId::new("a0b1c2d3e4f7").expect("an id");
     let setpoint = |degrees| Change::setpoint(Celsius::from_degrees(degrees).expect("a temperature"));
     let preview = harness.client.preview(&kitchen(), setpoint(20.3)).await.expect("a preview");
-    assert_eq!(preview.change, setpoint(20.5), "on the steps of the thermostat");
+    assert_eq!(preview.change, setpoint(20.5), "the value is rounded to the thermostat's steps");
     assert!(preview.payload.contains("20.5"), "{}", preview.payload);
     let refused = harness.client.preview(&stranger, setpoint(20.3)).await;
     assert!(matches!(refused, Err(Error::Refused(Refused::UnknownDevice))), "{refused:?}");

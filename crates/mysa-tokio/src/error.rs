@@ -7,8 +7,8 @@ use crate::client::Client;
 use crate::token_file::TokenFileError;
 use crate::transport::TlsError;
 
-/// Why a client cannot be started, or a call on it has no answer. [`TokenFile`](crate::TokenFile) and
-/// [`Prober`](crate::Prober), which work without a client, have errors of their own.
+/// Error of starting a client or of a call on one. [`TokenFile`](crate::TokenFile) and [`Prober`](crate::Prober), which
+/// work without a client, have their own errors.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,17 +18,17 @@ pub enum Error {
     TokenFile(TokenFileError),
     /// TLS cannot be set up.
     Tls(TlsError),
-    /// The operating system gives no random bytes.
+    /// The operating system provides no random bytes.
     NoEntropy(getrandom::Error),
-    /// Too many commands or requests are open; nothing was begun. Wait for some of them.
+    /// Too many commands or requests are open. Nothing was queued; wait for some of them.
     Busy,
-    /// The client is closed: it was shut down, or its runtime was.
+    /// The client is closed: it, or its runtime, was shut down.
     Closed,
-    /// The session would refuse the command, for the reason that its verdict would name.
+    /// The session would refuse the command, for this reason.
     Refused(Refused),
-    /// The REST service refused a request, or could not be asked.
+    /// The REST service refused a request, or there was no answer.
     Request(RequestError),
-    /// The REST service answered something that cannot be decoded.
+    /// The REST service sent an answer that cannot be decoded.
     Decode(DecodeError),
 }
 
@@ -36,11 +36,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingToStartFrom => {
-                f.write_str("nobody is signed in: give a password or a stored session")
+                f.write_str("not signed in: a password or a stored session is required")
             }
             Self::TokenFile(_) => f.write_str("the stored session cannot be used"),
             Self::Tls(_) => f.write_str("TLS cannot be set up"),
-            Self::NoEntropy(_) => f.write_str("the operating system gives no random bytes"),
+            Self::NoEntropy(_) => f.write_str("the operating system provides no random bytes"),
             Self::Busy => Busy.fmt(f),
             Self::Closed => f.write_str("the client is closed"),
             Self::Refused(refused) => write!(f, "refused: {refused}"),
@@ -70,15 +70,14 @@ impl From<Busy> for Error {
     }
 }
 
-/// Why [`ClientBuilder::connect`](crate::ClientBuilder::connect) has no client that is ready. `C` is the handle that was
-/// asked for.
+/// Error of [`ClientBuilder::connect`](crate::ClientBuilder::connect). `C` is the requested kind of handle.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError<C = Client> {
-    /// It could not be started.
+    /// The client could not be started.
     Start(Error),
-    /// It was started, and is not ready. The client is handed out: a challenge can be answered with it, and waiting can go
-    /// on.
+    /// The client was started and is not ready. It is returned here, so that a challenge can be answered and waiting
+    /// can continue.
     NotReady(NotReady, C),
 }
 
@@ -100,15 +99,16 @@ impl<C: fmt::Debug> std::error::Error for ConnectError<C> {
     }
 }
 
-/// Why a client is not ready.
+/// Reason why a client is not ready.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum NotReady {
-    /// Cognito asks for a code; hand it to [`Monitor::answer_challenge`](crate::Monitor::answer_challenge) and wait again.
+    /// Cognito asks for a code. Pass it to [`Monitor::answer_challenge`](crate::Monitor::answer_challenge) and wait
+    /// again.
     Challenge(Box<ChallengeNeeded>),
     /// A person has to sign in.
     SignInNeeded(Reason),
-    /// The cloud cannot be reached. The client goes on trying, and the caller may wait again.
+    /// The cloud cannot be reached. The client keeps trying, and the caller may wait again.
     Offline(Reason),
     /// The client is closed.
     Closed,
@@ -117,7 +117,7 @@ pub enum NotReady {
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Challenge(_) => f.write_str("the account asks for a code"),
+            Self::Challenge(_) => f.write_str("sign-in needs a code"),
             Self::SignInNeeded(reason) => write!(f, "sign-in needed: {reason}"),
             Self::Offline(reason) => write!(f, "offline: {reason}"),
             Self::Closed => Error::Closed.fmt(f),

@@ -6,12 +6,12 @@ use std::task::{Context, Poll, Waker};
 use futures_util::Stream;
 use mysa_session::Event;
 
-/// What happens on an account, as a stream.
+/// Stream of the events of an account.
 ///
-/// It is bounded: where the reader is slow, the news of one thermostat is merged into one event that says how many it
-/// stands for, so the latest is never lost; likewise the degree of service. What cannot be merged is dropped from the
-/// oldest on, verdicts last of all, and counted by an [`Event::Dropped`].
-/// [`Monitor::state`](crate::Monitor::state) has the latest state at any time. The stream ends with the client.
+/// The stream is bounded. For a slow reader, the events of one thermostat are merged into one, which counts the others,
+/// so that the latest state is never lost; service levels are merged likewise. Of the remaining events the oldest are
+/// dropped, verdicts last, and counted by an [`Event::Dropped`]. [`Monitor::state`](crate::Monitor::state) has the
+/// latest state at any time. The stream ends with the client.
 #[derive(Debug)]
 pub struct Events {
     queue: Arc<Mutex<Queue>>,
@@ -25,7 +25,7 @@ struct Queue {
     waker: Option<Waker>,
 }
 
-/// The driver's end of an [`Events`].
+/// Driver's end of an [`Events`].
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     queue: Weak<Mutex<Queue>>,
@@ -39,7 +39,7 @@ pub(crate) fn subscription() -> (Subscriber, Events) {
 }
 
 impl Subscriber {
-    /// Hands over an event; `false` if the reader is gone.
+    /// Queues an event. Returns `false` if the reader is gone.
     pub(crate) fn push(&self, event: &Event) -> bool {
         self.with(|queue| queue.push(event))
     }
@@ -71,7 +71,7 @@ impl Queue {
         }
     }
 
-    /// Lets an event that waits already stand for this one too.
+    /// Merges the event into one that waits, if possible.
     fn merge(&mut self, event: &Event) -> bool {
         match event {
             Event::Device { device, changes, about, skipped } => {
@@ -98,8 +98,8 @@ impl Queue {
         }
     }
 
-    /// Makes room. What stands for the latest of something stays: there is one for each thermostat at the most, and one
-    /// for the service.
+    /// Drops one event to make room. Merged events stay: there is at most one per thermostat, and one for the service
+    /// level.
     fn drop_one(&mut self) {
         let latest = |event: &Event| matches!(event, Event::Device { .. } | Event::Service(_));
         let light = |event: &Event| !latest(event) && !matches!(event, Event::Verdict { .. });
@@ -133,7 +133,7 @@ impl Stream for Events {
 }
 
 impl Events {
-    /// The next event, or `None` once the client has ended. Dropping the future loses nothing.
+    /// Returns the next event, or `None` once the client has ended. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
         futures_util::StreamExt::next(self).await
     }
@@ -177,8 +177,11 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(skipped, [666, 666, 665], "one event for each, which counts the others");
-        assert!(matches!(all.last(), Some(Event::ClockOff { ahead_ms: 1_999 })), "the oldest go first");
+        assert_eq!(skipped, [666, 666, 665], "one event per thermostat, which counts the others");
+        assert!(
+            matches!(all.last(), Some(Event::ClockOff { ahead_ms: 1_999 })),
+            "the oldest are dropped first"
+        );
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
-//! A tokio client for Mysa thermostats: the thin driver of [`mysa_session`].
+//! Client for Mysa thermostats on tokio: the driver of [`mysa_session`].
 //!
-//! It moves bytes, keeps the time and holds the token file. Everything that decides is in the session, which has no I/O
-//! and is tested in virtual time.
+//! The driver moves bytes, keeps the time and holds the token file. All decisions are made in the session, which has no
+//! I/O and is tested in virtual time.
 //!
 //! ```
 //! use mysa_tokio::{Celsius, Client, Environment};
@@ -39,10 +39,10 @@
 //! # }
 //! ```
 //!
-//! A [`TokenFile`] keeps the session, so that the password is needed once.
+//! A [`TokenFile`] stores the session, so that the password is needed once.
 //!
-//! [`Client`] writes; [`Monitor`] has no method that would. Several clients, of several accounts, live side by side in
-//! one process. The crates below are re-exported as [`proto`] and [`session`](mod@session).
+//! [`Client`] can write; [`Monitor`] has no method that writes. Several clients, of several accounts, can run side by
+//! side in one process. The crates below are re-exported as [`proto`] and [`session`](mod@session).
 //!
 //! # Features
 //!

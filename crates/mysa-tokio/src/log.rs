@@ -1,8 +1,9 @@
-//! Log events for the feature `tracing`; without it they cost nothing. None carries a secret: no URL, token or account.
+//! Log events for the feature `tracing`; without it they cost nothing. None contains a secret: no URL, token or
+//! account.
 
 use mysa_session::{ConnId, Event};
 
-/// Logs what happened to a connection.
+/// Logs an event of a connection.
 pub(crate) fn connection(conn: ConnId, event: &str) {
     #[cfg(feature = "tracing")]
     tracing::debug!(%conn, "{event}");

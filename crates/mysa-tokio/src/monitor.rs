@@ -16,10 +16,10 @@ use crate::resources::Resources;
 use crate::snapshot::{DeviceView, Shared};
 use crate::token_file::TokenFileError;
 
-/// A handle of a client that cannot write: it has no method that would. Cheap to clone.
+/// Handle of a client that cannot write: it has no method that does. Cheap to clone.
 ///
-/// [`Client::read_only`](crate::Client::read_only) gives one beside a client that writes;
-/// [`ClientBuilder::monitor`](crate::ClientBuilder::monitor) makes a client of which nothing else exists.
+/// [`Client::read_only`](crate::Client::read_only) returns one for a client that can write;
+/// [`ClientBuilder::monitor`](crate::ClientBuilder::monitor) starts a client with no other kind of handle.
 ///
 /// ```compile_fail,E0599
 /// # async fn example(monitor: mysa_tokio::Monitor, id: mysa_tokio::DeviceId) {
@@ -53,18 +53,19 @@ impl Monitor {
         self.requests.send(request).await.map_err(|_| Error::Closed)
     }
 
-    /// Answers a challenge, such as with the code of a text message. Then wait for [`Monitor::ready`] again.
+    /// Answers a challenge, such as with the code of a text message. Afterwards [`Monitor::ready`] can be awaited
+    /// again.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] if the client is closed.
     pub async fn answer_challenge(&self, answer: &str) -> Result<(), Error> {
-        // At once, so that who waits for readiness next is not shown the question just answered.
+        // The challenge is cleared at once, so that a following `ready` does not return the one just answered.
         self.shared.answered();
         self.send(Request::AnswerChallenge { answer: Secret::from(answer) }).await
     }
 
-    /// Says goodbye to the broker, resolves every open command with what is known of it, and closes the client. Takes
-    /// three seconds at the most, whatever the broker does. Other handles of this client are closed with it.
+    /// Shuts the client down: decides every open command, sends DISCONNECT and closes all connections. Takes at most
+    /// three seconds, whatever the broker does. All handles of this client are closed.
     pub async fn shutdown(&self) {
         if self.send(Request::Shutdown).await.is_ok() {
             self.shared.closed().await;
@@ -74,9 +75,9 @@ impl Monitor {
     /// Waits until the account is signed in and its thermostats are listed.
     ///
     /// # Errors
-    /// What stands in the way, as soon as it is known that waiting alone will not help. [`NotReady::Offline`] is told
-    /// once, after the first round of failures; waiting again goes on until the cloud can be reached, or is out of reach
-    /// for another reason.
+    /// [`NotReady`] with the obstacle, as soon as waiting alone cannot help. [`NotReady::Offline`] is returned once,
+    /// after the first failures; another call waits until the cloud can be reached, or is unreachable for a different
+    /// reason.
     pub async fn ready(&self) -> Result<(), NotReady> {
         let mut changes = self.shared.changes();
         loop {
@@ -89,19 +90,19 @@ impl Monitor {
         }
     }
 
-    /// The account's thermostats, as last listed.
+    /// Returns the thermostats of the account, as last listed.
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceView> {
         self.shared.read(|snapshot| snapshot.devices.values().cloned().collect())
     }
 
-    /// The latest snapshot of one thermostat. `None` for one that is not on the account's list.
+    /// Returns the latest snapshot of one thermostat. `None` if it is not in the account's list.
     #[must_use]
     pub fn state(&self, device: &DeviceId) -> Option<DeviceView> {
         self.shared.read(|snapshot| snapshot.devices.get(device).cloned())
     }
 
-    /// The latest snapshot of every thermostat.
+    /// Returns the latest snapshot of every thermostat.
     #[must_use]
     pub fn states(&self) -> BTreeMap<DeviceId, DeviceView> {
         self.shared.read(|snapshot| snapshot.devices.clone())
@@ -113,19 +114,20 @@ impl Monitor {
         self.shared.read(|snapshot| snapshot.service)
     }
 
-    /// Whether statuses come by themselves.
+    /// Returns `true` if statuses are pushed by MQTT.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.service().level <= Level::ReadOnly
     }
 
-    /// What happens from now on. A slow reader loses intermediate states, never the latest, and is told how many.
+    /// Returns a stream of events from now on. A slow reader loses intermediate states, never the latest, and learns
+    /// how many.
     #[must_use]
     pub fn events(&self) -> Events {
         self.shared.subscribe()
     }
 
-    /// Sends a read to the REST service, with the account's token.
+    /// Sends a read request to the REST service, with the account's token.
     ///
     /// # Errors
     /// [`Error::Request`], [`Error::Busy`] or [`Error::Closed`].
@@ -135,44 +137,45 @@ impl Monitor {
         answer.await.unwrap_or(Err(Error::Closed))
     }
 
-    /// What a thermostat used, day by day, from the cloud's own records.
+    /// Returns the energy use of a thermostat by day, from the cloud's records.
     ///
     /// # Errors
-    /// As [`Monitor::request`], and [`Error::Decode`].
+    /// Those of [`Monitor::request`], and [`Error::Decode`].
     pub async fn energy(&self, device: &DeviceId, query: &UsageQuery) -> Result<History, Error> {
         let response = self.request(rest::usage(*device, query)).await?;
         History::decode(&response.body).map_err(Error::Decode)
     }
 
-    /// How far the client has come on the way to live statuses, for a report to a person.
+    /// Returns the progress towards live statuses, for a report to a person.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] if the client is closed.
     pub async fn diagnosis(&self) -> Result<Diagnosis, Error> {
         let (diagnosis, answer) = oneshot::channel();
         self.send(Request::Diagnose { diagnosis }).await?;
         answer.await.map_err(|_| Error::Closed)
     }
 
-    /// The sockets, tasks and bytes that the client holds just now. All are bounded, whatever a peer does.
+    /// Returns the sockets, tasks and bytes that the client holds now. All are bounded, whatever a peer does.
     #[must_use]
     pub fn resources(&self) -> Resources {
         self.shared.gauges.read()
     }
 
-    /// The clock that the client counts its deadlines on, which says whether they hold through a suspend.
+    /// Returns the clock of the client's deadlines, which tells whether they hold through a suspend.
     #[must_use]
     pub fn clock(&self) -> ClockSource {
         Clock::SOURCE
     }
 
-    /// Why the session could not be kept in the token file the last time it had to be, if it could not.
+    /// Returns the reason why the last store in the token file failed, if it did.
     #[must_use]
     pub fn store_failure(&self) -> Option<Arc<TokenFileError>> {
         self.shared.read(|snapshot| snapshot.store_failure.clone())
     }
 
-    /// What to keep for the next start, if there is anything. With a [`TokenFile`](crate::TokenFile) it is kept already.
+    /// Returns the session to store for the next start, if there is one. A [`TokenFile`](crate::TokenFile) stores it
+    /// automatically.
     #[must_use]
     pub fn stored_session(&self) -> Option<StoredSession> {
         self.shared.read(|snapshot| snapshot.stored.clone())

@@ -10,47 +10,47 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::transport::{Connector, is_certificate};
 
-/// Looks whether a host can be reached: name, TCP, TLS. It sends nothing beyond the handshake.
+/// Test of whether a host can be reached: name, TCP, TLS. Nothing is sent beyond the handshake.
 #[derive(Clone, Debug)]
 pub struct Prober {
     connector: Connector,
     tls: Arc<ClientConfig>,
 }
 
-/// A host that can be reached.
+/// Result for a host that can be reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Probe {
-    /// How many addresses its name has; 1 where every connection goes to a given address.
+    /// Number of addresses of the host name; 1 if every connection goes to a given address.
     pub addresses: usize,
-    /// Time from the first packet to the end of the TLS handshake, name resolution left out.
+    /// Time from the first packet to the end of the TLS handshake, without name resolution.
     pub took: Duration,
 }
 
-/// Why a host cannot be reached.
+/// Reason why a host cannot be reached.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// Its name has no address, or could not be asked for.
+    /// The name has no address, or could not be resolved.
     Name(io::Error),
-    /// None of its addresses takes a connection.
+    /// No address accepts a connection.
     Connect(io::Error),
-    /// Its certificate is not trusted, is not valid now, or names another host.
+    /// The certificate is not trusted, is not valid now, or names another host.
     Untrusted(io::Error),
     /// The TLS handshake failed.
     Tls(io::Error),
-    /// No answer in time.
+    /// The time limit was reached.
     Timeout,
 }
 
 impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Name(_) => "its name cannot be resolved",
-            Self::Connect(_) => "it takes no connection",
-            Self::Untrusted(_) => "its certificate is not trusted",
+            Self::Name(_) => "the host name cannot be resolved",
+            Self::Connect(_) => "the host accepts no connection",
+            Self::Untrusted(_) => "the host's certificate is not trusted",
             Self::Tls(_) => "the TLS handshake failed",
-            Self::Timeout => "it does not answer",
+            Self::Timeout => "the host does not answer",
         })
     }
 }
@@ -71,10 +71,10 @@ impl Prober {
         Self { connector, tls }
     }
 
-    /// Reaches for a host, within `limit`.
+    /// Connects to a host, within `limit`.
     ///
     /// # Errors
-    /// The first step that failed.
+    /// [`ProbeError`] of the first step that failed.
     pub async fn probe(&self, host: &str, port: u16, limit: Duration) -> Result<Probe, ProbeError> {
         timeout(limit, self.reach(host, port)).await.unwrap_or(Err(ProbeError::Timeout))
     }

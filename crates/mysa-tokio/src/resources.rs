@@ -1,22 +1,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a client holds of its host at one moment. Each number has a bound that no peer can raise.
+/// Resources of the host that a client holds at one moment. Each number has a bound that no peer can raise.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Resources {
-    /// TCP sockets, those being connected included. An account uses one WebSocket, a second one while a connection is
-    /// replaced or closed, and a few pooled HTTP connections.
+    /// TCP sockets, including those that are connecting. An account uses one WebSocket, a second one while a connection
+    /// is replaced or closed, and a few pooled HTTP connections.
     pub sockets: usize,
     /// Tasks that hold a connection or an HTTP request. Each has a fixed number of timers.
     pub tasks: usize,
-    /// Bytes that wait to be written to a WebSocket. At most 256 KiB a connection.
+    /// Bytes that wait to be written to WebSockets. At most 256 KiB per connection.
     pub bytes_to_send: usize,
-    /// Bytes that were received on a WebSocket and that the client has not processed yet. At most 1 MiB a connection.
+    /// Bytes that were received on WebSockets and not processed yet. At most 1 MiB per connection.
     pub bytes_received: usize,
 }
 
-/// The counters behind [`Resources`].
+/// Counters behind [`Resources`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gauges {
     pub(crate) sockets: Gauge,
@@ -36,7 +36,7 @@ impl Gauges {
     }
 }
 
-/// A number that goes up while something is held, and down when it is dropped.
+/// Counter that rises while something is held, and falls when it is dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gauge(Arc<AtomicUsize>);
 
@@ -51,7 +51,7 @@ impl Gauge {
     }
 }
 
-/// A share of a [`Gauge`].
+/// Amount held in a [`Gauge`].
 #[derive(Debug)]
 pub(crate) struct Held {
     gauge: Gauge,
@@ -63,7 +63,7 @@ impl Held {
         self.amount
     }
 
-    /// Changes the share to `amount`.
+    /// Changes the amount.
     pub(crate) fn set(&mut self, amount: usize) {
         if amount > self.amount {
             self.gauge.0.fetch_add(amount - self.amount, Ordering::Relaxed);

@@ -12,34 +12,34 @@ use crate::events::{Events, Subscriber, subscription};
 use crate::resources::Gauges;
 use crate::token_file::TokenFileError;
 
-/// A thermostat of the account, and all that was known of it at one moment. Cheap to clone: what is large is shared.
+/// Snapshot of a thermostat of the account. Cheap to clone, because large parts are shared.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeviceView {
-    /// Its id.
+    /// Device id.
     pub id: DeviceId,
-    /// The name its owner gave it.
+    /// Name that the owner gave to the thermostat.
     pub name: Option<Arc<str>>,
-    /// Id of the home it is in.
+    /// Id of the home.
     pub home: Option<Arc<str>>,
-    /// What it is.
+    /// Model.
     pub model: Model,
-    /// Everything it was observed to say, each field with its source and age.
+    /// State: every field observed so far, with its source and age.
     pub state: Arc<DeviceState>,
-    /// How its state comes, if it comes at all.
+    /// Source of its state.
     pub link: Link,
-    /// How long ago it was last heard of, as of [`DeviceView::taken_at`], which may be longer than the client has run.
-    /// `None` if never.
+    /// Time from the latest sign of life to [`DeviceView::taken_at`]; it may be longer than the client has run. `None`
+    /// if there was none.
     pub heard: Option<Duration>,
-    /// Whether nothing was heard of it for longer than it may be silent. What is known of it may no longer hold.
+    /// `true` if there was no sign of life for longer than the allowed silence. The state may be outdated.
     pub stale: bool,
-    /// What was asked of it and has no verdict yet.
+    /// Requested fields that have no verdict yet.
     pub pending: Change,
-    /// Time since the client was started, on the clock that the ages are counted on.
+    /// Time of the snapshot since the start of the client, on the clock that ages are counted on.
     pub taken_at: Duration,
-    /// When it was last heard of, in milliseconds of the same clock; negative before the start.
+    /// Time of the latest sign of life in milliseconds on the same clock; negative before the start.
     heard_at: Option<i128>,
-    /// Number of the session's input that it was made after.
+    /// Revision of the session that the snapshot was made from.
     revision: u64,
 }
 
@@ -61,18 +61,18 @@ impl DeviceView {
         }
     }
 
-    /// Its name, or its id if it has none.
+    /// Returns the name of the thermostat, or its id if it has none.
     #[must_use]
     pub fn label(&self) -> String {
         self.name.as_deref().map_or_else(|| self.id.to_string(), str::to_owned)
     }
 
-    /// What it draws, and how that is known. `rated` is the power of the heater as its owner gave it, which thermostats
-    /// that do not measure a current need.
+    /// Returns the power draw and how it is known. `rated` is the heater's power as given by its owner, needed for
+    /// thermostats that do not measure the current.
     #[must_use]
     pub fn power(&self, rated: Option<Watts>) -> Power {
         let Some(family) = self.model.family() else { return Power::Unknown };
-        // A current of message 0 flows now; the REST state tells that of the last time the heater was on.
+        // A current from message 0 flows now; the one in REST is that of the last time the heater was on.
         let current = self.state.current().map(|field| match field.source {
             Source::Status => LoadCurrent::Live(field.value),
             _ => LoadCurrent::WhileOn(field.value),
@@ -88,19 +88,19 @@ impl DeviceView {
     }
 }
 
-/// When it was last heard of, the same whenever it is asked.
+/// Returns the time of the latest sign of life, which does not depend on `now`.
 fn heard_at(device: &Device, now: Duration) -> Option<i128> {
     let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
     device.heard_ago(now).map(|ago| millis(now) - millis(ago))
 }
 
-/// The text of the last view again, if it is the same.
+/// Reuses the text of the last view if it is the same.
 fn shared(text: Option<&str>, last: Option<&Arc<str>>) -> Option<Arc<str>> {
     let text = text?;
     Some(last.filter(|last| last.as_ref() == text).map_or_else(|| Arc::from(text), Arc::clone))
 }
 
-/// What the driver shows to every handle.
+/// State that the driver shares with every handle.
 pub(crate) struct Shared {
     pub(crate) gauges: Gauges,
     snapshot: Mutex<Snapshot>,
@@ -113,14 +113,15 @@ pub(crate) struct Snapshot {
     pub(crate) stored: Option<StoredSession>,
     pub(crate) store_failure: Option<Arc<TokenFileError>>,
     challenge: Option<ChallengeNeeded>,
-    /// Whoever waited was told that the cloud cannot be reached, and why; to wait again is to wait for other news.
+    /// `true` once a waiter was told that the cloud cannot be reached; waiting again then means waiting for another
+    /// result.
     told_offline: bool,
     closed: bool,
     subscribers: Vec<Subscriber>,
 }
 
 impl Snapshot {
-    /// Makes a new view of a device, unless there is one from this `revision` of the session already.
+    /// Makes a new view of a device, unless one of this `revision` exists.
     fn refresh(&mut self, id: DeviceId, device: Option<&Device>, now: Duration, revision: u64) {
         let Some(device) = device else {
             self.devices.remove(&id);
@@ -150,7 +151,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Snapshot> {
-        // Every change below is whole by itself.
+        // Every change under the lock is complete by itself, so that a panic leaves nothing inconsistent.
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -158,7 +159,7 @@ impl Shared {
         look(&self.lock())
     }
 
-    /// Takes over what an event says, and passes it on.
+    /// Applies an event to the snapshot and passes it on to the subscribers.
     pub(crate) fn publish(&self, session: &Session, now: Duration, revision: u64, event: &Event) {
         let mut snapshot = self.lock();
         match event {
@@ -179,7 +180,7 @@ impl Shared {
         snapshot.subscribers.retain(|subscriber| subscriber.push(event));
     }
 
-    /// Makes new views of the devices that were heard without saying anything new, so that their ages are right.
+    /// Makes new views of the devices that sent a message without new values, so that their ages are right.
     pub(crate) fn refresh_heard(&self, session: &Session, now: Duration, revision: u64) {
         let mut snapshot = self.lock();
         for device in session.devices() {
@@ -190,12 +191,13 @@ impl Shared {
         }
     }
 
-    /// Wakes whoever waits for something to be different.
+    /// Wakes every waiter.
     pub(crate) fn announce(&self) {
         self.changes.send_replace(());
     }
 
-    /// A session that cannot be kept is no reason to end; it is remembered for whoever asks.
+    /// Records the outcome of a store for [`Monitor::store_failure`](crate::Monitor::store_failure). A failure does not
+    /// end the client.
     pub(crate) fn note_store(&self, failure: Option<TokenFileError>) {
         self.lock().store_failure = failure.map(Arc::new);
     }
@@ -223,13 +225,13 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Whether waiting has come to an end, and how. That the cloud cannot be reached is told once.
+    /// Returns the result of waiting for readiness, if there is one. An unreachable cloud is reported once.
     pub(crate) fn readiness(&self) -> Option<Result<(), NotReady>> {
         let mut snapshot = self.lock();
         if snapshot.closed {
             return Some(Err(NotReady::Closed));
         }
-        // Tokens that can no longer be renewed do not end a connection that is up: what is heard there is good.
+        // Tokens that can no longer be renewed do not end a connection that is up, and its messages are valid.
         let heard = || snapshot.devices.values().any(|device| device.heard.is_some() && !device.stale);
         if snapshot.service.level == Level::SignInNeeded && heard() {
             return Some(Ok(()));
@@ -239,7 +241,7 @@ impl Shared {
         }
         let Service { level, reason, .. } = snapshot.service;
         match (level, reason) {
-            // Answered, and the answer is on its way.
+            // The challenge is answered, and the answer is being sent.
             (Level::SignInNeeded, Reason::ChallengeOpen) => None,
             (Level::SignInNeeded, _) => Some(Err(NotReady::SignInNeeded(reason))),
             (_, Reason::NoDevices) => Some(Ok(())),
@@ -280,7 +282,7 @@ mod tests {
 
     use super::*;
 
-    /// A client whose refresh token was refused, with a thermostat or without.
+    /// Client whose refresh token was refused, with a thermostat or without.
     fn refused(device: Option<(Option<Duration>, bool)>) -> Shared {
         let start = Start::Resume { stored: StoredSession::new("ann@example.org", "client"), password: None };
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
@@ -321,11 +323,11 @@ mod tests {
             Event::Device { device: id, changes: mysa_proto::Changes::default(), about: true, skipped: 0 };
         shared.publish(&session, now.mono, 1, &event);
         let allocations = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
-        assert_eq!(allocations(&|| shared.publish(&session, now.mono, 1, &event)), 0, "nothing is new");
-        assert_eq!(allocations(&|| shared.refresh_heard(&session, now.mono, 2)), 0, "nothing was heard");
+        assert_eq!(allocations(&|| shared.publish(&session, now.mono, 1, &event)), 0, "the view exists");
+        assert_eq!(allocations(&|| shared.refresh_heard(&session, now.mono, 2)), 0, "there was no message");
         assert!(
             allocations(&|| shared.publish(&session, now.mono, 2, &event)) <= 3,
-            "a state that is shared"
+            "the state must be shared"
         );
         let look = || drop(shared.read(|snapshot| snapshot.devices.get(&id).cloned()));
         assert_eq!(allocations(&look), 0);
@@ -346,10 +348,10 @@ mod tests {
         assert_eq!(
             ready(Some((Some(Duration::ZERO), false))),
             Some(true),
-            "heard on a connection that is up"
+            "messages arrive on a connection that is up"
         );
-        assert_eq!(ready(Some((Some(Duration::ZERO), true))), Some(false), "heard, but not for long");
-        assert_eq!(ready(Some((None, false))), Some(false), "never heard");
-        assert_eq!(ready(None), Some(false), "not even listed");
+        assert_eq!(ready(Some((Some(Duration::ZERO), true))), Some(false), "the last message is too old");
+        assert_eq!(ready(Some((None, false))), Some(false), "there was never a message");
+        assert_eq!(ready(None), Some(false), "there is no thermostat");
     }
 }

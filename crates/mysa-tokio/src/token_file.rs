@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use mysa_cognito::{StoredError, StoredSession};
 
-/// One account's stored session in a file of its own, readable by its owner alone.
+/// File with the stored session of one account, readable by its owner only.
 ///
-/// Writing goes through a temporary file, `fsync` and a rename, so a crash at any moment leaves the old content or the
-/// new one. Writers hold a lock beside the file and compare before they write, so of two processes of the same account
-/// neither overwrites a newer session with an older one. Reading needs no lock and changes nothing, so it works on a
-/// read-only file system. The file is named after the account, and says itself whose it is.
+/// A write uses a temporary file, `fsync` and a rename, so that a crash at any moment leaves either the old or the new
+/// content. Writers hold a lock file and compare generations before they write, so that of two processes of one account
+/// neither overwrites a newer session with an older one. Reading takes no lock and changes nothing, so that it works on
+/// a read-only file system. The file is named after the account, and its content names the account too.
 ///
 /// ```
 /// use mysa_tokio::TokenFile;
@@ -25,25 +25,25 @@ pub struct TokenFile {
     account: String,
 }
 
-/// What became of [`TokenFile::save`].
+/// Outcome of [`TokenFile::save`].
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "it is written or it is not")]
 pub enum Saved {
-    /// The session is in the file.
+    /// The session was written.
     Written,
-    /// The file holds this session still, which the other one [may not replace](StoredSession::may_replace).
+    /// The file still holds this session, which the other one [may not replace](StoredSession::may_replace).
     NewerKept(Box<StoredSession>),
 }
 
-/// Why a token file could not be used. The file is left as it is.
+/// Reason why a token file could not be used. The file is left unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TokenFileError {
-    /// Others than the owner can read the file, so what it holds can no longer be trusted to be secret.
+    /// Users other than the owner can read the file, so that its content may no longer be secret.
     Exposed {
         /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
     },
     /// The file does not hold a session.
@@ -51,11 +51,11 @@ pub enum TokenFileError {
         /// The file.
         path: PathBuf,
     },
-    /// A later version of this program wrote the file.
+    /// The file was written by a later version of this program.
     LaterVersion {
         /// The file.
         path: PathBuf,
-        /// The version that it states.
+        /// Version that the file states.
         version: u32,
     },
     /// The file holds the session of another account.
@@ -63,16 +63,16 @@ pub enum TokenFileError {
         /// The file.
         path: PathBuf,
     },
-    /// Another process has locked the file for longer than any writing takes.
+    /// Another process has held the lock for longer than any write takes.
     Locked {
         /// The lock file.
         path: PathBuf,
     },
-    /// The system refused to read or write.
+    /// The system failed to read or write.
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         error: io::Error,
     },
 }
@@ -114,31 +114,32 @@ impl std::error::Error for TokenFileError {
     }
 }
 
-/// A stored session is about 3 KB; whatever is longer is none.
+/// Maximum length of a token file in bytes. A stored session has about 3 KB.
 const MAX_LEN: u64 = 256 << 10;
-/// Time to wait for the lock. Whoever holds it writes one small file.
+/// Time to wait for the lock. Its holder writes one small file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl TokenFile {
-    /// The file of `account` in the folder `dir`. Touches nothing yet. Case and blanks around the account do not make
-    /// another file.
+    /// Returns the token file of `account` in the folder `dir`, without touching it. Case and surrounding blanks of the
+    /// account make no difference.
     #[must_use]
     pub fn new(dir: impl AsRef<Path>, account: &str) -> Self {
         Self { path: dir.as_ref().join(format!("{}.json", file_name(account))), account: account.to_owned() }
     }
 
-    /// Where the file is.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads the session, and changes nothing. `None` if there is no file: nobody signed in, or they signed out.
+    /// Reads the session and changes nothing. `None` if there is no file: nobody has signed in, or the user has signed
+    /// out.
     ///
     /// # Errors
-    /// [`TokenFileError::Exposed`] if others can read the file: its owner must decide. [`TokenFileError::Damaged`],
-    /// [`TokenFileError::LaterVersion`] and [`TokenFileError::OtherAccount`] if it holds something else.
-    /// [`TokenFileError::Io`] if the system refuses.
+    /// [`TokenFileError::Exposed`] if other users can read the file: its owner has to decide.
+    /// [`TokenFileError::Damaged`], [`TokenFileError::LaterVersion`] and [`TokenFileError::OtherAccount`] if the
+    /// content is something else. [`TokenFileError::Io`] if the system fails.
     pub fn load(&self) -> Result<Option<StoredSession>, TokenFileError> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -158,21 +159,21 @@ impl TokenFile {
         }
     }
 
-    /// Writes the session, in one step as far as any reader can see, if it may replace what is there. A damaged file
-    /// is kept beside it under another name.
+    /// Writes the session in one atomic step, if it may replace the stored one. A damaged file is kept beside it under
+    /// another name.
     ///
     /// # Errors
-    /// As [`TokenFile::load`]; and [`TokenFileError::Locked`]. The old content is then still there, unless the system
-    /// refused after the writing.
+    /// Those of [`TokenFile::load`], and [`TokenFileError::Locked`]. The old content is then unchanged, unless the
+    /// system fails after the write.
     pub fn save(&self, session: &StoredSession) -> Result<Saved, TokenFileError> {
         self.write(session, false)
     }
 
-    /// Writes a session that a person has just signed in, whatever session of the account is there. It becomes the newest:
-    /// processes that use the old one go over to it.
+    /// Writes a session of a new sign-in, whatever session of the account is stored. It becomes the newest one, which
+    /// processes with an older one adopt.
     ///
     /// # Errors
-    /// As [`TokenFile::save`].
+    /// Those of [`TokenFile::save`].
     pub fn replace(&self, session: &StoredSession) -> Result<(), TokenFileError> {
         self.write(session, true).map(|_| ())
     }
@@ -196,7 +197,7 @@ impl TokenFile {
         }
         self.remove_leftovers();
         let text = session.to_json();
-        // Kept apart by the process id even on a file system whose locks do nothing.
+        // The process id in the name separates writers even on a file system whose locks do not work.
         let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
         let written = owner_only_file(&temporary)
             .and_then(|mut file| {
@@ -212,10 +213,10 @@ impl TokenFile {
         Ok(Saved::Written)
     }
 
-    /// Removes the file. Nothing there is as good as removed.
+    /// Removes the file. A missing file is no error.
     ///
     /// # Errors
-    /// [`TokenFileError::Io`] if the system refuses.
+    /// [`TokenFileError::Io`] if the system fails.
     pub fn remove(&self) -> Result<(), TokenFileError> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.io(error)),
@@ -227,7 +228,7 @@ impl TokenFile {
         self.path.parent().unwrap_or(Path::new("."))
     }
 
-    /// Held until the file is dropped; the system releases it if the process dies.
+    /// Takes the lock, which is held until the returned file is dropped; the system releases it if the process dies.
     fn lock(&self) -> Result<File, TokenFileError> {
         let path = self.path.with_extension("lock");
         let mut options = OpenOptions::new();
@@ -250,7 +251,7 @@ impl TokenFile {
         }
     }
 
-    /// Moves a damaged file out of the way, whole.
+    /// Renames a damaged file, so that nothing is lost.
     fn set_aside(&self) -> Result<(), TokenFileError> {
         let mut to = self.path.with_extension("corrupt");
         for number in 1_u32.. {
@@ -262,8 +263,8 @@ impl TokenFile {
         fs::rename(&self.path, &to).map_err(|error| self.io(error))
     }
 
-    /// Removes what processes that were killed while writing have left: it may hold tokens. Under the lock, nobody else
-    /// is writing.
+    /// Removes temporary files of processes that were killed while writing, because they may hold tokens. Under the
+    /// lock, nobody else is writing.
     fn remove_leftovers(&self) {
         let Some(stem) = self.path.file_stem().and_then(|stem| stem.to_str()) else { return };
         for entry in fs::read_dir(self.dir()).into_iter().flatten().flatten() {
@@ -304,7 +305,8 @@ impl TokenFile {
     }
 }
 
-/// The account, case folded, with every byte a file system may dislike written as `%` and two hex digits.
+/// Returns the file name for an account: case-folded, with every byte that a file system may reject written as `%` and
+/// two hex digits.
 fn file_name(account: &str) -> String {
     let mut name = String::new();
     for byte in account.trim().to_lowercase().bytes() {
@@ -329,7 +331,7 @@ fn owner_only_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).create(dir)
 }
 
-/// A new file, never one that somebody put there before.
+/// Creates a new file; one that existed before is removed, not reused.
 fn owner_only_file(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -351,7 +353,7 @@ fn owner_only(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 const fn owner_only(_: &mut OpenOptions) {}
 
-/// A rename is durable only once its folder is.
+/// Syncs the folder: a rename is durable only then.
 #[cfg(unix)]
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()

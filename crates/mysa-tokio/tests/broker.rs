@@ -1,7 +1,7 @@
-//! The client's MQTT against brokers that nobody here wrote: mosquitto, and aedes with one byte in each WebSocket frame.
+//! The client's MQTT against third-party brokers: mosquitto, and aedes with one byte in each WebSocket frame.
 //!
-//! TLS ends in a small proxy of this file; WebSocket and MQTT are the broker's. A thermostat of a few lines speaks to the
-//! broker over plain TCP. Where a broker is not installed its tests say that they are skipped.
+//! A small proxy terminates TLS; WebSocket and MQTT are the broker's. A minimal thermostat connects to the broker over
+//! plain TCP. The tests of a broker that is not installed are skipped with a message.
 
 mod foreign;
 
@@ -50,12 +50,12 @@ fn client(proxy: &Proxy) -> Client {
         .expect("a client")
 }
 
-/// Waits for something to become so; the limit only ends a test that has failed.
+/// Waits until `so` holds; the time limit only ends a test that has failed.
 async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> bool) {
     let mut events = client.events();
     let wait = async {
         while !so(client) {
-            events.next().await.expect("the client goes on");
+            events.next().await.expect("the client keeps running");
         }
     };
     tokio::time::timeout(Duration::from_secs(300), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
@@ -65,7 +65,8 @@ fn setpoint(client: &Client) -> Option<Celsius> {
     Some(client.state(&kitchen())?.state.setpoint()?.value)
 }
 
-/// Statuses arrive, a command reaches the broker and the thermostat, and each verdict says how far it got.
+/// Checks the main functions: statuses arrive, a command reaches the broker and the thermostat, and each verdict names
+/// the stage that the command reached.
 async fn the_main_job(broker: &Broker) {
     let proxy = Proxy::start(HOST, broker.websocket()).await;
     let client = client(&proxy);
@@ -82,7 +83,7 @@ async fn the_main_job(broker: &Broker) {
     let taken = DeliveryStage::Service(mysa_proto::Channel::Mqtt);
     assert!(
         matches!(verdict, Verdict::Unconfirmed { reached, .. } if reached == taken),
-        "the broker took it and the thermostat was silent: {verdict:?}"
+        "the broker accepted the command and the thermostat was silent: {verdict:?}"
     );
 
     let answered = async {
@@ -127,7 +128,7 @@ async fn mosquitto_may_restart() {
 
     broker.restart().await;
     let mut thermostat = Thermostat::connect(broker.plain(), KITCHEN).await;
-    // A status sent before the client is back reaches nobody, so it is repeated as a thermostat repeats it.
+    // A status sent before the client has reconnected is lost, so that it is repeated as a thermostat would.
     let repeated = async {
         loop {
             thermostat.report(22.0).await;

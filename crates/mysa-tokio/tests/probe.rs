@@ -1,4 +1,4 @@
-//! Reaching for a host, and signing a URL for another program, against the simulated cloud behind real TLS.
+//! Probing a host, and presigning a URL for another program, against the simulated cloud behind real TLS.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn builder(server: &Server) -> ClientBuilder {
 async fn each_step_to_a_host_can_fail_by_its_own_name() {
     let (server, authority) = cloud().await;
     let trusting = builder(&server).extra_ca(authority.clone()).prober().expect("TLS");
-    let probe = trusting.probe(HOST, 443, LIMIT).await.expect("it can be reached");
+    let probe = trusting.probe(HOST, 443, LIMIT).await.expect("the host is reachable");
     assert_eq!(probe.addresses, 1);
     assert!(matches!(trusting.probe("another.example", 443, LIMIT).await, Err(ProbeError::Untrusted(_))));
     let trusting_others = builder(&server).extra_ca(other_authority()).prober().expect("TLS");
@@ -56,14 +56,14 @@ async fn a_url_signed_for_another_program_opens_a_connection_of_its_own() {
     let mut events = other.events();
     let live = async {
         while !other.is_live() {
-            events.next().await.expect("it goes on");
+            events.next().await.expect("the client keeps running");
         }
     };
     tokio::time::timeout(LIMIT, live).await.expect("live with the URL");
     let again = other.presign().await.expect("a URL");
-    assert_eq!(again.as_str(), url.as_str(), "it has only that one to give");
+    assert_eq!(again.as_str(), url.as_str(), "a client with a captured URL returns that one");
 
-    let seen = other.diagnosis().await.expect("it goes on");
+    let seen = other.diagnosis().await.expect("the client keeps running");
     assert_eq!((seen.handshake, seen.signed_in), (Handshake::Accepted, false));
     assert_eq!(seen.subscriptions, [(device, Subscribed::Granted)]);
     assert_ne!(seen.publishing, Publishes::Denied);

@@ -1,4 +1,4 @@
-//! What happens to the file that holds a session.
+//! Token file: reading, writing, damage and locks.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use mysa_tokio::{RefreshToken, Saved, Secret, StoredSession, TokenFile, TokenFil
 
 const ACCOUNT: &str = "Ann@Example.org";
 
-/// A folder of its own for each test, removed at the end.
+/// Folder of one test, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -41,7 +41,7 @@ fn numbered(token: &str, generation: u64) -> StoredSession {
     session
 }
 
-/// Every file of the folder with its content.
+/// Returns every file of the folder with its content.
 fn content(folder: &Folder) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(&folder.0).into_iter().flatten().flatten();
     let mut all: Vec<_> =
@@ -59,12 +59,12 @@ fn what_is_saved_is_loaded_and_removed() {
     let folder = Folder::new();
     let file = folder.file();
     assert!(matches!(file.load(), Ok(None)));
-    assert!(!folder.0.exists(), "a reading makes no folder");
+    assert!(!folder.0.exists(), "reading must not create the folder");
     assert!(matches!(file.save(&numbered("one", 1)), Ok(Saved::Written)));
     assert!(matches!(file.save(&numbered("two", 2)), Ok(Saved::Written)));
     assert_eq!(loaded(&file), numbered("two", 2));
     file.remove().expect("a removable file");
-    file.remove().expect("nothing is as good as removed");
+    file.remove().expect("removing a missing file is no error");
     assert!(matches!(file.load(), Ok(None)));
 }
 
@@ -78,7 +78,7 @@ fn an_older_session_never_overwrites_a_newer_one() {
         assert!(matches!(&saved, Ok(Saved::NewerKept(kept)) if **kept == numbered("two", 2)), "{saved:?}");
         assert_eq!(loaded(&file), numbered("two", 2));
     }
-    // A person who signs in makes the newest.
+    // A new sign-in becomes the newest session.
     file.replace(&numbered("signed in", 1)).expect("a writable folder");
     assert_eq!(loaded(&file), numbered("signed in", 3));
 }
@@ -95,13 +95,13 @@ fn a_damaged_file_is_left_alone_by_readers_and_kept_by_writers() {
         for _ in 0..2 {
             assert!(matches!(file.load(), Err(TokenFileError::Damaged { .. })), "cut at {cut}");
         }
-        assert_eq!(content(&folder), before, "a reading changes nothing");
+        assert_eq!(content(&folder), before, "reading must change nothing");
         file.save(&session("one")).expect("a writable folder");
         let aside = if number == 0 { "corrupt".into() } else { format!("corrupt-{number}") };
         assert_eq!(
             fs::read(file.path().with_extension(aside)).expect("a file"),
             &whole[..cut],
-            "nothing is lost"
+            "the damaged file must be kept"
         );
         assert_eq!(loaded(&file), session("one"));
     }
@@ -167,7 +167,11 @@ fn only_the_owner_can_read_it_and_a_file_that_others_can_read_is_refused() {
     file.save(&session("canary")).expect("a writable folder");
     let mode = |path: &std::path::Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
     assert_eq!((mode(file.path()), mode(&folder.0)), (0o600, 0o700));
-    assert_eq!(mode(&file.path().with_extension("lock")), 0o600, "nobody else can hold it");
+    assert_eq!(
+        mode(&file.path().with_extension("lock")),
+        0o600,
+        "other users must not be able to lock the file"
+    );
 
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).expect("an own file");
     let error = file.load().expect_err("exposed");
@@ -181,7 +185,7 @@ fn a_crash_before_the_rename_leaves_the_old_content() {
     let folder = Folder::new();
     let file = folder.file();
     file.save(&session("old")).expect("a writable folder");
-    // What a crash in the middle of a later write leaves behind.
+    // A crash in the middle of a write leaves this file behind.
     let leftover = file.path().with_extension("99999.tmp");
     fs::write(&leftover, b"{\"version\":1,\"acc").expect("a writable folder");
     let foreign = folder.0.join("bob@example.org.99999.tmp");
@@ -189,7 +193,7 @@ fn a_crash_before_the_rename_leaves_the_old_content() {
     assert_eq!(loaded(&file), session("old"));
     file.save(&numbered("new", 1)).expect("a leftover is no obstacle");
     assert_eq!(loaded(&file), numbered("new", 1));
-    assert!(!leftover.exists() && foreign.exists(), "a leftover may hold a token");
+    assert!(!leftover.exists() && foreign.exists(), "only this account's leftover may be removed");
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn writers_at_once_leave_one_whole_session() {
     });
     let last = loaded(&file);
     assert!(last.refresh_token.is_some_and(|token| token.expose().ends_with("-24")));
-    assert_eq!(last.generation, 99, "each saw what was there before");
+    assert_eq!(last.generation, 99, "each write must build on the previous one");
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn accounts_that_look_alike_have_files_of_their_own() {
     for name in &names {
         assert_eq!(name.parent(), Some(std::path::Path::new("dir")), "{}", name.display());
     }
-    assert_eq!(names[0], names[5], "case and blanks do not make another account");
+    assert_eq!(names[0], names[5], "case and blanks must not make another account");
     let mut others = names;
     others.remove(5);
     others.sort();

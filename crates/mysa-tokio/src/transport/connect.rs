@@ -22,44 +22,46 @@ use tower_service::Service;
 use super::Guarded;
 use crate::resources::Gauge;
 
-/// Makes TCP connections: to the addresses of a host's name, or all to one address, whatever the name says.
+/// TCP connector: to the addresses of a host name, or always to one given address.
 ///
-/// The second kind is for a simulated cloud or a gateway: server name indication, certificate check and `Host` header
+/// A given address serves a simulated cloud or a gateway: server name indication, certificate check and `Host` header
 /// keep the real name.
 #[derive(Clone)]
 pub(crate) struct Connector {
     to: Option<SocketAddr>,
-    /// Name look-ups block a thread until the system gives them up, even if nobody waits for them any more.
+    /// Limits concurrent name lookups. A lookup blocks a thread until the system gives it up, even if nobody waits for
+    /// it any more.
     lookups: Arc<Semaphore>,
     sockets: Gauge,
     #[cfg(test)]
     memory: Option<tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>>,
 }
 
-/// What a WebSocket runs over.
+/// Byte stream that a WebSocket runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Why there is no TLS connection.
+/// Reason why there is no TLS connection.
 #[derive(Debug)]
 pub(crate) enum ConnectFailure {
-    /// The host's name cannot be a server name, or no address takes a connection.
+    /// The host name is no valid server name, or no address accepts a connection.
     Tcp,
     /// The TLS handshake failed.
     Tls(io::Error),
 }
 
-/// Names looked up at once.
+/// Maximum number of concurrent name lookups.
 const LOOKUPS: usize = 4;
-/// Addresses tried for one connection.
+/// Maximum number of addresses tried for one connection.
 const ADDRESSES: usize = 6;
-/// Time one address has.
+/// Time limit of one address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Head start of one address over the next (RFC 8305 recommends 250 ms): a dead IPv6 route must not hide a good IPv4
-/// one.
+/// Head start of one address over the next (RFC 8305 recommends 250 ms), so that a dead IPv6 route does not hide a
+/// working IPv4 one.
 const CONNECT_STAGGER: Duration = Duration::from_millis(250);
-/// Buffers of the system for one socket. Left to itself Linux lets them grow to megabytes when a peer does not read.
+/// Sizes of the system's buffers of one socket, in bytes. By default Linux lets them grow to megabytes when a peer does
+/// not read.
 const SOCKET_SEND_BUFFER: u32 = 64 * 1024;
 const SOCKET_RECEIVE_BUFFER: u32 = 128 * 1024;
 
@@ -80,7 +82,7 @@ impl Connector {
         }
     }
 
-    /// Hands one end of a pipe to `peers` for each connection, and uses no TLS on the other.
+    /// Returns a connector that hands one end of an in-memory pipe to `peers` for each connection, without TLS.
     #[cfg(test)]
     pub(crate) fn in_memory(
         peers: tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>,
@@ -89,14 +91,15 @@ impl Connector {
         Self { memory: Some(peers), ..Self::new(None, sockets) }
     }
 
-    /// The addresses of a host, IPv4 and IPv6 in turn, beginning with the family the system puts first.
+    /// Returns the addresses of a host, alternating between IPv4 and IPv6, starting with the family that the system
+    /// puts first.
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Some(to) = self.to {
             return Ok(vec![to]);
         }
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let permit = Arc::clone(&self.lookups).acquire_owned().await;
-        // In a task of its own, so that the permit is held as long as the thread is.
+        // A separate task holds the permit as long as the lookup's thread runs, even if this future is dropped.
         let lookup = tokio::spawn(async move {
             let _permit = permit;
             tokio::net::lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>)
@@ -129,19 +132,20 @@ impl Connector {
     async fn attempt(&self, address: SocketAddr) -> io::Result<Guarded<TcpStream>> {
         let held = self.sockets.hold(1);
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // What the system does not allow costs memory only.
+        // A refusal of the system only costs memory.
         let _ = socket.set_send_buffer_size(SOCKET_SEND_BUFFER);
         let _ = socket.set_recv_buffer_size(SOCKET_RECEIVE_BUFFER);
         let limit = tokio::time::timeout(CONNECT_LIMIT, socket.connect(address));
         let stream = limit.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         stream.set_nodelay(true)?;
-        // What is still unsent when a connection is given up must never leave: it may be a command whose time is over.
-        // With a linger time of zero the system throws it away and resets the connection, instead of trying for minutes.
+        // Bytes that are unsent when a connection is given up must never be sent, because they may be a command that
+        // has expired. With a linger time of zero the system discards them and resets the connection, instead of trying
+        // for minutes.
         stream.set_zero_linger()?;
         Ok(Guarded::new(stream, held))
     }
 
-    /// Connects, with TLS.
+    /// Connects with TLS.
     pub(crate) async fn secure(
         &self,
         tls: &Arc<ClientConfig>,
@@ -161,7 +165,7 @@ impl Connector {
     }
 }
 
-/// Puts the two families of addresses in turn.
+/// Alternates between the two address families.
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, second): (Vec<_>, Vec<_>) =
@@ -218,7 +222,7 @@ mod tests {
         let mut written = 0;
         while let Some(taken) = ours.write(&[7; 16 * 1_024]).now_or_never() {
             written += taken.expect("an open connection");
-            assert!(written < 8 << 20, "the buffers of the system are limited");
+            assert!(written < 8 << 20, "the system's buffers must be limited");
         }
         drop(ours);
         let mut read = Vec::new();

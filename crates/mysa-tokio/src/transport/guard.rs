@@ -10,20 +10,20 @@ use tokio::time::Sleep;
 
 use crate::resources::Held;
 
-/// A socket that is counted while it is open, and on which a write fails that makes no progress for
-/// [`WRITE_TIMEOUT`].
+/// Socket that is counted while it is open, and whose writes fail when they make no progress for [`WRITE_TIMEOUT`].
 ///
-/// The limit is here, below TLS and WebSocket, because both write on their own account too: pongs, closing frames, key
-/// updates. Every byte that leaves passes here.
+/// The limit is here, below TLS and WebSocket, because both also write on their own: pongs, closing frames, key
+/// updates. Every byte that is sent passes here.
 #[derive(Debug)]
 pub(crate) struct Guarded<S> {
     inner: S,
-    /// Runs from the moment a write is refused until one is taken.
+    /// Timer that runs from the first refused write until one is accepted.
     stalled: Option<Pin<Box<Sleep>>>,
     _held: Held,
 }
 
-/// Time a peer may refuse every byte. Its system acknowledges what it has room for within a round trip.
+/// Time for which a peer may refuse every byte. A working peer's system acknowledges within a round trip what it has
+/// room for.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<S> Guarded<S> {
@@ -31,7 +31,7 @@ impl<S> Guarded<S> {
         Self { inner, stalled: None, _held: held }
     }
 
-    /// Passes on what became of a write; one that has been refused for too long is an error.
+    /// Returns the outcome of a write, or an error if writes have been refused for too long.
     fn judge<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.stalled = None;

@@ -17,7 +17,7 @@ use mysa_session::{HttpFailure, HttpRequest};
 
 use super::{ConnectFailure, Connector};
 
-/// HTTP/1.1 over TLS with a pool of connections, a time limit and a size limit.
+/// HTTP/1.1 client over TLS with a connection pool, a time limit and a size limit.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
@@ -25,7 +25,7 @@ pub(crate) struct HttpClient {
     tls: Arc<ClientConfig>,
 }
 
-/// What came back.
+/// Complete answer.
 #[derive(Debug)]
 pub(crate) struct HttpReply {
     pub(crate) status: u16,
@@ -35,9 +35,9 @@ pub(crate) struct HttpReply {
     pub(crate) body: Vec<u8>,
 }
 
-/// The largest real answer, a year of readings, is a tenth of this.
+/// Maximum length of a body in bytes. The largest real answer, a year of readings, is a tenth of this.
 const MAX_BODY: usize = 8 << 20;
-/// Connections kept for the next request, of each host.
+/// Idle connections kept per host.
 const IDLE_CONNECTIONS: usize = 2;
 
 impl HttpClient {
@@ -55,8 +55,9 @@ impl HttpClient {
         Self { client, connector, tls: Arc::clone(tls) }
     }
 
-    /// Sends one request and reads the whole answer, within the time the request has. Where the body is deferred,
-    /// `deferred` is awaited once the connection stands; if it gives none, nothing is sent and there is no answer.
+    /// Sends one request and reads the complete answer, within the request's time limit. If the body is deferred,
+    /// `deferred` is awaited once the connection is established; if it returns `None`, nothing is sent and there is no
+    /// answer.
     pub(crate) async fn send(
         &self,
         request: HttpRequest,
@@ -77,7 +78,8 @@ impl HttpClient {
         HttpReply::read(answer).await
     }
 
-    /// An exchange on a connection of its own: the pool cannot say when a connection stands, only when all is sent.
+    /// Performs an exchange on its own connection, because the pool reports only when everything is sent, not when a
+    /// connection is established.
     async fn exchange_deferred(
         &self,
         request: &HttpRequest,
@@ -104,7 +106,7 @@ impl HttpClient {
             let answer = sender.send_request(written).await.map_err(|_| HttpFailure::Broken)?;
             HttpReply::read(answer).await.map(Some)
         };
-        // The end of the connection, however it comes, ends the exchange too.
+        // The end of the connection, for any reason, ends the exchange too.
         let connection = async {
             let _ = connection.await;
             std::future::pending().await
@@ -119,7 +121,7 @@ impl HttpClient {
 impl HttpReply {
     async fn read(answer: Response<Incoming>) -> Result<Self, HttpFailure> {
         let (head, mut incoming) = answer.into_parts();
-        // Joined piece by piece, so that a body in a million pieces takes no more memory than its length.
+        // Appended piece by piece, so that a body in a million pieces takes no more memory than its length.
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
             let Ok(piece) = frame.map_err(|_| HttpFailure::Broken)?.into_data() else { continue };
@@ -152,7 +154,7 @@ fn written(request: &HttpRequest, body: &str) -> Result<Request<Full<Bytes>>, Ht
     Ok(written)
 }
 
-/// What kind of failure, so that the session can tell "never sent" from "perhaps done".
+/// Classifies a failure, so that the session can tell "never sent" from "possibly done".
 fn failure(error: &hyper_util::client::legacy::Error) -> HttpFailure {
     if !error.is_connect() {
         return HttpFailure::Broken;
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
     use crate::resources::Gauges;
 
-    /// A client over pipes in memory, and the peers' ends of them.
+    /// Returns a client over pipes in memory, and the peers' ends of them.
     fn client() -> (HttpClient, mpsc::UnboundedReceiver<DuplexStream>) {
         let (to_peers, peers) = mpsc::unbounded_channel();
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -193,7 +195,7 @@ mod tests {
         (HttpClient::new(connector, &Arc::new(tls)), peers)
     }
 
-    /// A request of a session, its body deferred.
+    /// Returns a request of a session, with its body deferred.
     fn deferred() -> HttpRequest {
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
         let start = Start::Password { username: "ann@example.org".into(), password: Secret::from("secret") };
@@ -227,7 +229,7 @@ mod tests {
         };
         let peer = async {
             let mut stream = peers.recv().await.expect("a connection");
-            asked.await.expect("the body is asked for");
+            asked.await.expect("the body is requested");
             let mut received = Vec::new();
             while !received.ends_with(br#"{"a":1}"#) {
                 assert!(stream.read_buf(&mut received).await.expect("bytes") > 0, "{received:?}");
@@ -236,7 +238,7 @@ mod tests {
             String::from_utf8(received).expect("text")
         };
         let (answer, received) = tokio::join!(client.send(deferred(), body), peer);
-        let answer = answer.expect("an answer").expect("it was sent");
+        let answer = answer.expect("an answer").expect("the request was sent");
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"{}"[..]));
         let head = received.to_ascii_lowercase();
         assert!(head.starts_with("post / http/1.1\r\n"), "{head}");

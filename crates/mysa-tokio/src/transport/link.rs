@@ -5,13 +5,13 @@ use tokio::sync::Notify;
 
 use crate::resources::{Gauge, Held};
 
-/// The driver's end of what is to be sent on one connection. Dropping it closes the connection.
+/// Driver's end of the send queue of one connection. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     shared: Arc<Shared>,
 }
 
-/// The connection's end.
+/// Connection's end of the send queue.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     shared: Arc<Shared>,
@@ -24,7 +24,7 @@ struct Shared {
     more: Notify,
     /// Wakes the connection when the driver ends it.
     ended: Notify,
-    /// Wakes the driver when all is written.
+    /// Wakes the driver when everything is written.
     written: Arc<Notify>,
 }
 
@@ -36,28 +36,28 @@ struct Queue {
     end: Option<LinkEnd>,
 }
 
-/// How the driver ends a connection.
+/// Way in which the driver ends a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LinkEnd {
-    /// What was given to send goes first, if the peer takes it at once.
+    /// Queued bytes are sent first, if the peer accepts them at once.
     Close,
     /// Nothing more is sent.
     Abort,
 }
 
-/// More waits for a connection than it may: its peer does not read.
+/// Error: the send queue is full, because the peer does not read.
 #[derive(Debug)]
 pub(crate) struct Overflow;
 
-/// Bytes that may wait for one connection.
+/// Maximum number of bytes queued for one connection.
 pub(crate) const SEND_LIMIT: usize = 256 * 1024;
-/// Largest chunk, which becomes one WebSocket frame. What is longer is cut: packets and frames need not coincide
-/// [MQTT-6.0.0-4].
+/// Largest chunk in bytes; each chunk becomes one WebSocket frame. Longer data is split, since packets and frames need
+/// not coincide [MQTT-6.0.0-4].
 pub(super) const MAX_CHUNK: usize = 64 * 1024;
-/// What a chunk costs beside its bytes, so that many small ones count.
+/// Memory overhead of a chunk in bytes, so that many small ones count.
 const CHUNK_OVERHEAD: usize = 64;
 
-/// A queue of what is to be sent on one connection. `written` is notified whenever it becomes empty.
+/// Returns both ends of a send queue. `written` is notified whenever it becomes empty.
 pub(crate) fn link(to_send: &Gauge, written: &Arc<Notify>) -> (Link, Outgoing) {
     let queue = Queue { chunks: VecDeque::new(), unwritten: to_send.hold(0), end: None };
     let shared = Arc::new(Shared {
@@ -71,7 +71,7 @@ pub(crate) fn link(to_send: &Gauge, written: &Arc<Notify>) -> (Link, Outgoing) {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Every change below is whole by itself.
+        // Every change under the lock is complete by itself, so that a panic leaves nothing inconsistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,10 +89,10 @@ impl Shared {
 }
 
 impl Link {
-    /// Hands over bytes.
+    /// Queues bytes.
     ///
     /// # Errors
-    /// If too much waits already. The connection is aborted then.
+    /// [`Overflow`] if the queue is full. The connection is then aborted.
     pub(crate) fn send(&self, bytes: Vec<u8>) -> Result<(), Overflow> {
         let mut queue = self.shared.lock();
         let chunks = bytes.len().div_ceil(MAX_CHUNK);
@@ -113,7 +113,7 @@ impl Link {
         Ok(())
     }
 
-    /// Whether anything handed over is not written yet.
+    /// Returns `true` if anything queued is not written yet.
     pub(crate) fn is_blocked(&self) -> bool {
         self.shared.lock().unwritten.amount() > 0
     }
@@ -126,7 +126,7 @@ impl Drop for Link {
 }
 
 impl Outgoing {
-    /// The next chunk to write, once there is one. Dropping the future loses nothing.
+    /// Returns the next chunk to write, once there is one. Dropping the future loses nothing.
     pub(crate) async fn next(&self) -> Vec<u8> {
         loop {
             if let Some(chunk) = self.take() {
@@ -136,12 +136,12 @@ impl Outgoing {
         }
     }
 
-    /// The next chunk to write, if there is one.
+    /// Returns the next chunk to write, if there is one.
     pub(crate) fn take(&self) -> Option<Vec<u8>> {
         self.shared.lock().chunks.pop_front()
     }
 
-    /// Notes that every chunk taken so far is written.
+    /// Records that every chunk taken so far is written.
     pub(crate) fn written(&self) {
         let mut queue = self.shared.lock();
         let waiting: usize = queue.chunks.iter().map(|chunk| chunk.len() + CHUNK_OVERHEAD).sum();
@@ -180,11 +180,11 @@ mod tests {
             taken += 1;
             assert!(gauges.read().bytes_to_send <= SEND_LIMIT);
         }
-        assert_eq!(taken, SEND_LIMIT / (2 + CHUNK_OVERHEAD), "small ones count with what they cost");
+        assert_eq!(taken, SEND_LIMIT / (2 + CHUNK_OVERHEAD), "small chunks count with their overhead");
         assert_eq!(outgoing.ended().await, LinkEnd::Abort);
         assert_eq!((outgoing.take(), gauges.read().bytes_to_send), (None, 0));
         drop(link);
-        assert_eq!(outgoing.ended().await, LinkEnd::Abort, "it stays so");
+        assert_eq!(outgoing.ended().await, LinkEnd::Abort, "the first way of ending holds");
     }
 
     #[tokio::test]
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(outgoing.next().await, [1]);
         outgoing.written();
         assert_eq!(outgoing.next().await, [2]);
-        assert!(link.is_blocked(), "taken is not written");
+        assert!(link.is_blocked(), "a chunk that was taken is not written yet");
         outgoing.written();
         written.notified().await;
         assert!(!link.is_blocked());

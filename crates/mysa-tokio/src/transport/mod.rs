@@ -1,5 +1,5 @@
-//! Bytes to and from the network: name resolution, TCP, TLS, HTTP, WebSocket. Nothing here decides anything, and every
-//! buffer, wait and number of sockets has a bound.
+//! Transport of bytes: name resolution, TCP, TLS, HTTP, WebSocket. Nothing here makes decisions, and every buffer, wait
+//! and number of sockets is bounded.
 
 mod connect;
 mod guard;

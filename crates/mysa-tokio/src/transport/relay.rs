@@ -15,7 +15,7 @@ use super::Outgoing;
 use super::link::LinkEnd;
 use crate::resources::{Gauge, Held};
 
-/// Payload of a binary frame. While it exists, it counts as received and unread.
+/// Payload of a binary frame. While it exists, it counts as received and unprocessed.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
@@ -23,31 +23,31 @@ pub(crate) struct Received {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// How the exchange on a connection ended.
+/// Reason why the exchange on a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ending {
-    /// The driver closes it: what is queued goes first.
+    /// The driver closes the connection after sending what is queued.
     ClosedHere,
-    /// The driver gives it up.
+    /// The driver aborts the connection.
     Aborted,
     /// The peer sent a closing frame.
     ClosedByPeer,
-    /// It broke, the peer does not read, or it said something that is no MQTT.
+    /// The connection broke, the peer does not read, or it sent something that is not MQTT.
     Broken,
 }
 
 type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
 type Source<S> = SplitStream<WebSocketStream<S>>;
 
-/// Bytes of one connection that may be received and unread; then it is not read from any more.
+/// Maximum number of received and unprocessed bytes of one connection; beyond it, nothing more is read from it.
 const RECEIVE_LIMIT: u32 = 1 << 20;
-/// Time the closing of a connection may take, whatever its peer does.
+/// Time limit for closing a connection, whatever its peer does.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Carries bytes both ways until either side ends it, and returns what is needed to [`close`] it.
+/// Carries bytes both ways until either side ends the connection, and returns the parts needed to [`close`] it.
 ///
-/// Writing and reading take turns in one task and never wait for one another: a peer that does not read is still heard,
-/// and the driver's word that ends the connection is heeded while a write is stuck.
+/// Writing and reading alternate in one task and never wait for one another: data from a peer that does not read is
+/// still received, and the driver can end the connection while a write is stuck.
 pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, T>(
     socket: WebSocketStream<S>,
     outgoing: &Outgoing,
@@ -68,13 +68,13 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, T>(
     (ending, sink, source)
 }
 
-/// Writes whatever is queued. It ends with an error only: of the socket, or because the peer takes nothing.
+/// Writes whatever is queued. Returns only with an error: of the socket, or because the peer accepts nothing.
 async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     sink: &mut Sink<S>,
     outgoing: &Outgoing,
 ) -> Result<(), Error> {
     loop {
-        // Empties the buffers of WebSocket and TLS, pongs included, before more is put into them.
+        // Flushes the buffers of WebSocket and TLS, pongs included, before more is added to them.
         sink.flush().await?;
         outgoing.written();
         let chunk = outgoing.next().await;
@@ -82,7 +82,7 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Reads binary frames until there are no more.
+/// Reads binary frames until the connection ends.
 async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
     source: &mut Source<S>,
     received: &Gauge,
@@ -102,7 +102,7 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
                 }
             }
             Ok(Message::Close(_)) => return Ending::ClosedByPeer,
-            // Text is no MQTT: the connection is of no further use.
+            // MQTT uses binary frames only [MQTT-6.0.0-1], so that a text frame makes the connection useless.
             Ok(Message::Text(_)) | Err(_) => return Ending::Broken,
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
         }
@@ -110,8 +110,8 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
     Ending::Broken
 }
 
-/// Ends a connection within [`CLOSE_LIMIT`]: writes what is queued, and a closing frame, and waits for the peer to end it.
-/// A peer that has done so has read everything. If it has not, dropping the socket throws away what it did not read.
+/// Closes a connection within [`CLOSE_LIMIT`]: writes what is queued and a closing frame, and waits for the peer to
+/// close. A peer that has closed has read everything; otherwise dropping the socket discards what it did not read.
 pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     ending: Ending,
     mut sink: Sink<S>,
@@ -127,7 +127,7 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
             let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             sink.feed(Message::Close(Some(frame))).await?;
         }
-        // The answer to the peer's closing frame is in the buffer already.
+        // The answer to the peer's closing frame is already in the buffer.
         sink.flush().await
     };
     let answer = async { while let Some(Ok(_)) = source.next().await {} };
@@ -151,7 +151,7 @@ mod tests {
 
     type Socket = WebSocketStream<Guarded<DuplexStream>>;
 
-    /// A client's WebSocket over a pipe that holds a kilobyte, and its peer.
+    /// Returns a client's WebSocket over a pipe of one kilobyte, and its peer.
     async fn pipe(gauges: &Gauges) -> (Socket, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(1_024);
         let ours = Guarded::new(ours, gauges.sockets.hold(1));
@@ -175,14 +175,14 @@ mod tests {
                 let flood = async {
                     let ping = [&[0x89, 125][..], &[b'x'; 125]].concat();
                     for _ in 0..100_000 {
-                        peer.write_all(&ping).await.expect("it is read to the end");
+                        peer.write_all(&ping).await.expect("the client must read every ping");
                     }
                     std::future::pending::<()>().await;
                 };
                 tokio::select! {
                     () = flood => {}
                     (ending, ..) = relay(socket, &outgoing, &gauges.received, &inbound, |bytes| bytes) => {
-                        assert_eq!(ending, Ending::Broken, "it does not read");
+                        assert_eq!(ending, Ending::Broken, "the peer does not read");
                     }
                 }
             });
@@ -240,7 +240,7 @@ mod tests {
         let gauges = Gauges::default();
         let (_link, outgoing) = link(&gauges.to_send, &Arc::default());
         let (socket, mut peer) = pipe(&gauges).await;
-        // Nobody takes events from this channel, as if the driver were busy for long.
+        // Nobody reads this channel, as if the driver were busy.
         let (inbound, _events) = mpsc::channel(64);
         let frame = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0][..], &[7; 65_536]].concat();
         let flood = async {

@@ -6,7 +6,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-/// Why no TLS configuration could be made.
+/// Reason why no TLS configuration could be made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -14,18 +14,20 @@ pub enum TlsError {
     BadAuthority(String),
     /// The system's store of trusted certificates holds nothing usable, and no extra authority was given.
     NoRoots,
-    /// The TLS library refused its own settings.
+    /// The TLS library rejected its settings.
     Library(rustls::Error),
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadAuthority(why) => write!(f, "the certificate authority given is not a PEM certificate: {why}"),
+            Self::BadAuthority(why) => {
+                write!(f, "invalid certificate authority: expected a PEM certificate ({why})")
+            }
             Self::NoRoots => f.write_str(
-                "this system has no trusted root certificates; install its CA bundle or name one with the extra CA setting",
+                "no trusted root certificates: install the system's CA bundle, or set an extra CA",
             ),
-            Self::Library(_) => f.write_str("the TLS library refused its settings"),
+            Self::Library(_) => f.write_str("the TLS library rejected its settings"),
         }
     }
 }
@@ -39,10 +41,10 @@ impl std::error::Error for TlsError {
     }
 }
 
-/// TLS 1.2 and 1.3 with the system's roots and any authorities in `extra` (PEM).
+/// Returns a configuration for TLS 1.2 and 1.3, with the system's roots and any authorities in `extra` (PEM).
 pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
-    // What the system store holds but cannot be read is the system's business; what is left decides.
+    // Unusable certificates in the system store are skipped; the remaining ones decide.
     for certificate in rustls_native_certs::load_native_certs().certs {
         let _ = roots.add(certificate);
     }
@@ -54,7 +56,7 @@ pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsErro
             found = true;
         }
         if !found {
-            return Err(TlsError::BadAuthority("it holds no certificate".into()));
+            return Err(TlsError::BadAuthority("no certificate found".into()));
         }
     }
     if roots.is_empty() {
@@ -68,7 +70,7 @@ pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsErro
     Ok(Arc::new(config))
 }
 
-/// Whether a handshake failed because of the peer's certificate.
+/// Returns `true` if a handshake failed because of the peer's certificate.
 pub(crate) fn is_certificate(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     inner.is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))

@@ -15,25 +15,26 @@ use super::{ConnectFailure, Connector, is_certificate};
 
 pub(crate) type WebSocket = WebSocketStream<Box<dyn Io>>;
 
-/// Why no WebSocket was opened. It never holds the URL, which is a secret.
+/// Reason why no WebSocket was opened. It never contains the URL, which is a secret.
 #[derive(Debug)]
 pub(crate) enum DialFailure {
-    /// The server answered the upgrade with another status.
+    /// The server answered the upgrade with a status other than 101.
     Refused { status: u16, date: Option<String> },
-    /// The server is not who it should be: its certificate is not trusted, or names another host.
+    /// The certificate of the server is not trusted, or names another host.
     Untrusted,
-    /// Name, connection or handshake.
+    /// Name resolution, connection or handshake failed.
     Unreachable,
 }
 
-/// Largest message taken. AWS closes what exceeds 128 KiB; there is room for a batch of packets in one message.
+/// Largest message accepted, in bytes. AWS IoT limits a payload to 128 KiB; this leaves room for several packets in one
+/// message.
 const MAX_MESSAGE: usize = 1 << 20;
-/// Bytes that a WebSocket may hold for its socket: one frame of ours, and the pongs to a peer that sends pings and does
-/// not read. What exceeds it is not kept; of pongs the latest stands for all (RFC 6455, 5.5.3).
+/// Bytes that a WebSocket may buffer for its socket: one frame, and the pongs to a peer that sends pings and does not
+/// read. Further pongs are discarded; the latest pong answers all earlier pings (RFC 6455, 5.5.3).
 const WRITE_BUFFER: usize = 2 * MAX_CHUNK;
 const READ_BUFFER: usize = 16 * 1024;
 
-/// Limits of every WebSocket.
+/// Returns the limits of every WebSocket.
 pub(super) fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
@@ -61,7 +62,8 @@ async fn open(
     let uri: Uri = target.url.as_str().parse().map_err(|_| DialFailure::Unreachable)?;
     let (host, port) = (target.authority.host(), target.authority.port());
     let request = Request::get(uri)
-        // Byte for byte as it was signed: a port that is not in the signature makes AWS answer 403.
+        // The header must equal the signed host byte for byte: a port that is not in the signature makes AWS answer
+        // 403.
         .header("Host", target.authority.host_header())
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")

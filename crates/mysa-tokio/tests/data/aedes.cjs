@@ -1,5 +1,5 @@
-// aedes, a broker in JavaScript, over plain TCP and over WebSocket with every byte in a frame of its own. Prints the two
-// ports; ends when standard input does.
+// aedes, a broker in JavaScript, over plain TCP and over WebSocket with one byte per frame. Prints the two ports; exits when
+// standard input closes.
 'use strict';
 
 const http = require('node:http');

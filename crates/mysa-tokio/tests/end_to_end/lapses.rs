@@ -1,4 +1,4 @@
-//! What lapses, and what a person is asked for: tokens, credentials, codes.
+//! Expiry of tokens and credentials, and challenges that need a person.
 
 use mysa_sim::{ChallengeSpec, CloudSpec, Incident};
 use mysa_tokio::{
@@ -7,15 +7,19 @@ use mysa_tokio::{
 
 use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard};
 
-/// Everything goes on as before: REST answers, a command is confirmed, what is done at the thermostat is heard. Nobody
-/// has signed in a second time.
+/// Checks that everything works: REST answers, a command is confirmed, and a change made at the thermostat arrives,
+/// without a second sign-in.
 async fn all_goes_on(cloud: &Cloud, client: &Client) {
     let listed = client.request(rest::devices()).await;
     assert!(listed.is_ok(), "{listed:?}");
     let verdict = client.set_setpoint(&kitchen(), celsius(21.5)).await.expect("a verdict");
     assert!(verdict.is_confirmed(), "{verdict}");
     presses_are_heard(cloud, client, 23.0).await;
-    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1, "nobody signed in again");
+    assert_eq!(
+        cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins),
+        1,
+        "there must be no second sign-in"
+    );
 }
 
 #[tokio::test]
@@ -28,7 +32,7 @@ async fn tokens_that_lapse_unannounced_are_renewed_by_the_first_request_that_is_
     assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().refreshes), 1);
 }
 
-/// The connection outlives the credentials that signed it; they are missed when it is made again.
+/// Checks that the connection outlives the credentials that signed it, and that a new connection gets new ones.
 async fn credentials_lapse(and_tokens: bool) {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client_with(hasty()).await;
@@ -44,7 +48,7 @@ async fn credentials_lapse(and_tokens: bool) {
     cloud.server.cut_connections();
     all_goes_on(&cloud, &client).await;
     let after = cloud.server.with_cloud(|cloud, _| cloud.counters());
-    assert_eq!(after.grants, before.grants + 1, "new credentials, once");
+    assert_eq!(after.grants, before.grants + 1, "credentials must be fetched once");
     assert_eq!(after.connects, before.connects + 1);
     assert_eq!(after.refreshes, u64::from(and_tokens));
 }
@@ -59,7 +63,7 @@ async fn tokens_and_credentials_may_have_lapsed_together() {
     credentials_lapse(true).await;
 }
 
-/// Each use of a refresh token ends it; both clients need the next one several times, often in the same moment.
+/// Each use of a refresh token invalidates it; both clients need the next one several times, often at the same moment.
 #[tokio::test]
 async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
     let mut spec = CloudSpec::demo();
@@ -89,7 +93,7 @@ async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
     assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1);
     first.shutdown().await;
     second.shutdown().await;
-    std::fs::remove_dir_all(folder).expect("no one else uses it");
+    std::fs::remove_dir_all(folder).expect("the folder is not in use");
 }
 
 #[tokio::test]
@@ -101,10 +105,10 @@ async fn a_code_that_is_asked_for_is_answered_through_the_client() {
     let Err(ConnectError::NotReady(NotReady::Challenge(needed), client)) = asked else { panic!("{asked:?}") };
     assert_eq!((needed.kind, needed.again), (ChallengeKind::SmsMfa, false));
 
-    client.answer_challenge("000000").await.expect("the client goes on");
+    client.answer_challenge("000000").await.expect("the client keeps running");
     let asked = client.ready().await;
     assert!(matches!(&asked, Err(NotReady::Challenge(needed)) if needed.again), "{asked:?}");
-    client.answer_challenge("123456").await.expect("the client goes on");
+    client.answer_challenge("123456").await.expect("the client keeps running");
     client.ready().await.expect("signed in");
     assert_eq!(client.devices().len(), 5);
     all_goes_on(&cloud, &client).await;

@@ -1,4 +1,4 @@
-//! The client against the simulated cloud, over real TLS, HTTP, WebSocket and MQTT on loopback.
+//! Tests of the client against the simulated cloud, over real TLS, HTTP, WebSocket and MQTT on loopback.
 
 mod lapses;
 mod rig;
@@ -31,10 +31,10 @@ async fn the_main_job_works_from_end_to_end() {
     let truth = cloud.server.with_cloud(|cloud, _| cloud.truth(kitchen())).expect("a thermostat");
     assert_eq!((truth.setpoint, truth.mode), (celsius(21.5), mysa_sim::Mode::Off));
     client.shutdown().await;
-    assert!(client.set_mode(&kitchen(), Mode::Heat).await.is_err(), "the client has ended");
+    assert!(client.set_mode(&kitchen(), Mode::Heat).await.is_err(), "the client is closed");
 }
 
-/// What somebody writes who has read no more than the names.
+/// First program of a user who knows only the names of the API.
 #[tokio::test]
 async fn what_a_stranger_tries_first_works() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let cloud = Cloud::start(CloudSpec::demo()).await;
@@ -92,12 +92,16 @@ async fn energy_is_told_day_by_day() {
 async fn a_session_is_stored_and_gone_on_from_without_a_password() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
-    let stored = client.stored_session().expect("a session to keep");
+    let stored = client.stored_session().expect("a session to store");
     client.shutdown().await;
     let again = cloud.builder().stored(stored, None).connect().await.expect("a client");
     assert_eq!(again.devices().len(), 5);
-    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1, "no second sign-in");
-    let stored = again.stored_session().expect("a session to keep");
+    assert_eq!(
+        cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins),
+        1,
+        "there must be no second sign-in"
+    );
+    let stored = again.stored_session().expect("a session to store");
     assert_eq!(again.sign_out().await.ok(), Some(mysa_tokio::Revocation::Revoked));
     let refused = cloud.builder().stored(stored, None).connect().await;
     assert!(
@@ -123,7 +127,7 @@ async fn a_cloud_whose_clock_runs_fast_keeps_its_connections() {
     let cloud = Cloud::start_at(CloudSpec::demo(), 100.0).await;
     let client = cloud.client().await;
     becomes_live(&client).await;
-    // Longer than the keep-alive allows a client to be silent.
+    // One hundred seconds exceed the time for which the broker tolerates a silent client.
     let until = cloud.server.with_cloud(|cloud, _| cloud.age()) + Duration::from_secs(100);
     cloud.until("a hundred seconds", |cloud| cloud.age() >= until).await;
     presses_are_heard(&cloud, &client, 23.0).await;
@@ -138,7 +142,11 @@ async fn a_wrong_password_is_told_as_such() {
     let Err(ConnectError::NotReady(NotReady::SignInNeeded(Reason::Refused(_)), _)) = refused else {
         panic!("{refused:?}")
     };
-    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().wrong_passwords), 1, "tried once");
+    assert_eq!(
+        cloud.server.with_cloud(|cloud, _| cloud.counters().wrong_passwords),
+        1,
+        "the password must be tried once"
+    );
 }
 
 #[tokio::test]
@@ -153,7 +161,11 @@ async fn an_authority_that_is_not_trusted_is_refused() {
         .connect()
         .await;
     assert!(matches!(client, Err(ConnectError::NotReady(NotReady::Offline(_), _))), "{client:?}");
-    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().http_requests), 0, "nothing was said");
+    assert_eq!(
+        cloud.server.with_cloud(|cloud, _| cloud.counters().http_requests),
+        0,
+        "no request may reach an untrusted server"
+    );
 }
 
 #[tokio::test]
@@ -169,7 +181,11 @@ async fn a_certificate_for_another_host_is_refused() {
         .connect()
         .await;
     assert!(matches!(client, Err(ConnectError::NotReady(NotReady::Offline(_), _))), "{client:?}");
-    assert_eq!(server.with_cloud(|cloud, _| cloud.counters().http_requests), 0, "nothing was said");
+    assert_eq!(
+        server.with_cloud(|cloud, _| cloud.counters().http_requests),
+        0,
+        "no request may reach an untrusted server"
+    );
 }
 
 #[tokio::test]
@@ -214,10 +230,10 @@ async fn a_monitor_hears_and_writes_nothing() {
         device.state.setpoint().is_some_and(|field| field.value == celsius(23.0))
     };
     while !monitor.state(&kitchen()).is_some_and(pressed) {
-        events.next().await.expect("it goes on");
+        events.next().await.expect("the client keeps running");
     }
     while !monitor.is_live() {
-        events.next().await.expect("it goes on");
+        events.next().await.expect("the client keeps running");
     }
     assert_eq!(monitor.service().reason, Reason::ReadOnlyByChoice);
     monitor.shutdown().await;
@@ -280,7 +296,7 @@ async fn shutting_down_ends_in_every_phase() {
         tokio::task::yield_now().await;
         let end = tokio::time::timeout(Duration::from_secs(300), client.shutdown()).await;
         end.unwrap_or_else(|_| panic!("{phase}: never: the end of shutdown"));
-        // The command never reached the wire, or has a verdict that says so.
+        // The command either was never sent or has a verdict that says so.
         let _ = command.await.expect("no panic");
         while let Some(event) = events.next().await {
             assert!(!matches!(event, Event::Dropped { .. }), "{phase}");

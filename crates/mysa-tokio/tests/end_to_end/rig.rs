@@ -4,10 +4,10 @@ use mysa_sim::{CloudSpec, Names};
 use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Celsius, Client, ClientBuilder, DeviceId, Environment, Level, Settings};
 
-/// The V2 baseboard of the demo home.
+/// V2 baseboard thermostat of the demo home.
 pub(crate) const KITCHEN: &str = "a0b1c2d3e4f6";
 
-/// The simulated cloud behind TLS on a port of its own.
+/// Simulated cloud behind TLS on its own port.
 pub(crate) struct Cloud {
     pub(crate) server: Server,
     authority: String,
@@ -18,7 +18,7 @@ impl Cloud {
         Self::start_at(spec, 1.0).await
     }
 
-    /// With a clock that runs so much faster than the client's.
+    /// Starts a cloud whose clock runs `speed` times as fast as the client's.
     pub(crate) async fn start_at(spec: CloudSpec, speed: f64) -> Self {
         let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
         let authority = certificate.authority_pem().expect("made here").to_owned();
@@ -36,12 +36,12 @@ impl Cloud {
         Client::builder(environment).extra_ca(self.authority.clone()).connect_to(self.server.address())
     }
 
-    /// With the account's password.
+    /// Returns a builder with the account's password.
     pub(crate) fn signing_in(&self) -> ClientBuilder {
         self.builder().password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD)
     }
 
-    /// Waits for the cloud to have seen something; the limit only ends a test that has failed.
+    /// Waits until `so` holds in the cloud; the time limit only ends a test that has failed.
     pub(crate) async fn until(&self, what: &str, so: impl Fn(&mysa_sim::Cloud) -> bool) {
         let wait = async {
             while !self.server.with_cloud(|cloud, _| so(cloud)) {
@@ -61,11 +61,11 @@ impl Cloud {
         self.signing_in().settings(settings).connect().await.expect("a client")
     }
 
-    /// Somebody turns the kitchen's thermostat to so many degrees.
+    /// Changes the setpoint at the kitchen thermostat itself.
     pub(crate) fn press(&self, degrees: f64) {
         let pressed =
             |cloud: &mut mysa_sim::Cloud, now| cloud.press(now, kitchen(), Some(celsius(degrees)), None);
-        assert!(self.server.with_cloud(pressed), "it can be turned");
+        assert!(self.server.with_cloud(pressed), "the thermostat accepts the setpoint");
     }
 }
 
@@ -77,12 +77,12 @@ pub(crate) fn celsius(degrees: f64) -> Celsius {
     Celsius::from_degrees(degrees).expect("a temperature")
 }
 
-/// Waits for something to become so; the limit only ends a test that has failed.
+/// Waits until `so` holds for the client; the time limit only ends a test that has failed.
 pub(crate) async fn until(client: &Client, what: &str, so: impl Fn(&Client) -> bool) {
     let mut events = client.events();
     let wait = async {
         while !so(client) {
-            events.next().await.expect("the client goes on");
+            events.next().await.expect("the client keeps running");
         }
     };
     tokio::time::timeout(Duration::from_secs(300), wait).await.unwrap_or_else(|_| panic!("never: {what}"));
@@ -92,7 +92,7 @@ pub(crate) async fn becomes_live(client: &Client) {
     until(client, "live", |client| client.service().level == Level::Live).await;
 }
 
-/// What somebody does at the thermostat is heard.
+/// Checks that a change made at the thermostat arrives.
 pub(crate) async fn presses_are_heard(cloud: &Cloud, client: &Client, degrees: f64) {
     cloud.press(degrees);
     until(client, "the setpoint that was pressed", |client| {
@@ -102,7 +102,7 @@ pub(crate) async fn presses_are_heard(cloud: &Cloud, client: &Client, degrees: f
     .await;
 }
 
-/// Settings of a client that does not wait long before it tries again.
+/// Settings of a client with short pauses between attempts.
 pub(crate) fn hasty() -> Settings {
     let mut settings = Settings::default();
     settings.backoff_first = Duration::from_millis(50);

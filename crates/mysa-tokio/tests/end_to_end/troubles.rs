@@ -1,4 +1,4 @@
-//! A broker that refuses, a cloud that is silent, a network that cuts.
+//! Faults: a broker that refuses, a silent cloud, a network that cuts connections.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio::net::TcpListener;
 use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard, until};
 use crate::wire::{Cut, Wire};
 
-/// Until it is lifted.
+/// Returns a fault window without an end.
 fn lasting(fault: Fault) -> Window {
     Window::new(Duration::ZERO, Duration::MAX, fault)
 }
 
-/// The upgrade is refused in this way: commands take the structured service, and MQTT comes back when it can.
+/// Checks a refused upgrade: commands use the structured service, and MQTT returns when it can.
 async fn upgrade_is_refused(fault: Fault, status: Option<u16>) {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(fault)));
@@ -64,7 +64,7 @@ async fn an_upgrade_that_is_never_answered_leaves_rest() {
 
 #[tokio::test]
 async fn a_command_whose_connection_stands_after_its_deadline_is_never_written() {
-    // The cloud's clock runs ten times as fast: a handshake takes three seconds of ours.
+    // The cloud's clock runs ten times as fast, so that a handshake takes three seconds here.
     let cloud = Cloud::start_at(CloudSpec::demo(), 10.0).await;
     let mut settings = hasty();
     settings.channel = CommandChannel::Structured;
@@ -85,7 +85,7 @@ async fn a_command_whose_connection_stands_after_its_deadline_is_never_written()
     assert_eq!(counters.structured_updates, 0);
 }
 
-/// Counts how often the service was said to be read-only, until the client ends.
+/// Counts the reports of a read-only service level until the client ends.
 async fn count_read_only(client: &Client) -> tokio::task::JoinHandle<u32> {
     let mut events = client.events();
     tokio::spawn(async move {
@@ -97,7 +97,8 @@ async fn count_read_only(client: &Client) -> tokio::task::JoinHandle<u32> {
     })
 }
 
-/// The broker ends the connection at the first publish: from then on nothing is published, and commands take REST.
+/// Checks a broker that closes the connection at the first publish: nothing is published afterwards, and commands use
+/// REST.
 async fn becomes_read_only(cloud: &Cloud, client: &Client) {
     let read_only = count_read_only(client).await;
     until(client, "read-only", |client| {
@@ -113,7 +114,7 @@ async fn becomes_read_only(cloud: &Cloud, client: &Client) {
     let truth = cloud.server.with_cloud(|cloud, _| cloud.truth(kitchen())).expect("a thermostat");
     assert_eq!(truth.setpoint, celsius(21.5));
     client.shutdown().await;
-    assert_eq!(read_only.await.expect("no panic"), 1, "said once");
+    assert_eq!(read_only.await.expect("no panic"), 1, "the level must be reported once");
 }
 
 fn hasty_to_conclude() -> Settings {
@@ -158,8 +159,8 @@ async fn a_cloud_that_never_answers_is_given_up_on_in_time() {
     settings.http_timeout = Duration::from_millis(200);
     let client =
         cloud.signing_in().connect_to(silent.local_addr().expect("an address")).settings(settings).connect();
-    // Without the timeout of a request, it would wait for ever.
-    let client = tokio::time::timeout(Duration::from_secs(300), client).await.expect("it gives up");
+    // Without the time limit of a request, the client would wait for ever.
+    let client = tokio::time::timeout(Duration::from_secs(300), client).await.expect("the client gives up");
     assert!(
         matches!(client, Err(ConnectError::NotReady(NotReady::Offline(Reason::Unreachable), _))),
         "{client:?}"
@@ -175,7 +176,11 @@ async fn handshakes_that_are_cut_are_tried_again() {
     let Err(ConnectError::NotReady(NotReady::Offline(Reason::Unreachable), client)) = client else {
         panic!("{client:?}")
     };
-    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().http_requests), 0, "nothing was said");
+    assert_eq!(
+        cloud.server.with_cloud(|cloud, _| cloud.counters().http_requests),
+        0,
+        "no request may arrive"
+    );
     wire.cut(Cut::Nothing);
     client.ready().await.expect("signed in");
     becomes_live(&client).await;

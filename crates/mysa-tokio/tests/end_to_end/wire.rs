@@ -5,20 +5,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// The network between a client and the cloud: it carries bytes as they are, and cuts connections when told to.
+/// Network between a client and the cloud: it carries bytes unchanged, and cuts connections on request.
 pub(crate) struct Wire {
     address: SocketAddr,
     plan: Arc<Mutex<Plan>>,
     _tasks: JoinSet<()>,
 }
 
-/// What is cut, always amid what the cloud says.
+/// Connections to cut, always in the middle of data from the cloud.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cut {
     Nothing,
-    /// Every connection within its TLS handshake.
+    /// Every connection, during its TLS handshake.
     Handshakes,
-    /// One connection, the next on which the cloud says something.
+    /// One connection, the next on which the cloud sends a record.
     NextRecord,
 }
 
@@ -27,7 +27,7 @@ struct Plan {
     done: bool,
 }
 
-/// The cloud's first flight, with two certificates in it, is longer.
+/// Bytes after which a handshake is cut. The cloud's first flight, with two certificates, is longer.
 const WITHIN_THE_HANDSHAKE: usize = 400;
 
 impl Wire {
@@ -48,7 +48,7 @@ impl Wire {
         *self.plan.lock().expect("no panic") = Plan { cut, done: false };
     }
 
-    /// Whether anything was cut since [`Wire::cut`].
+    /// Returns `true` if anything was cut since [`Wire::cut`].
     pub(crate) fn has_cut(&self) -> bool {
         self.plan.lock().expect("no panic").done
     }
@@ -65,7 +65,7 @@ async fn accept(listener: TcpListener, cloud: SocketAddr, plan: Arc<Mutex<Plan>>
     }
 }
 
-/// Carries bytes both ways until either end is done, or the plan says that it is cut.
+/// Carries bytes both ways until either end closes, or the plan cuts the connection.
 async fn carry(mut client: TcpStream, mut cloud: TcpStream, plan: &Mutex<Plan>) {
     let (mut up, mut down) = ([0; 4_096], [0; 4_096]);
     let mut carried = 0;
@@ -87,7 +87,8 @@ async fn carry(mut client: TcpStream, mut cloud: TcpStream, plan: &Mutex<Plan>) 
     }
 }
 
-/// How much of `len` bytes after the first `carried` is let through before the connection is cut, if it is.
+/// Returns the number of the `len` bytes after the first `carried` to let through before the connection is cut, or
+/// `None` to let all through.
 fn kept(plan: &Mutex<Plan>, carried: usize, len: usize) -> Option<usize> {
     let mut plan = plan.lock().expect("no panic");
     let keeps = match plan.cut {

@@ -5,23 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A broker in a process of its own, which ends with this value.
+/// Broker in a child process, which ends with this value.
 pub(crate) struct Broker {
     process: Child,
     websocket: SocketAddr,
     plain: SocketAddr,
-    /// Of mosquitto.
+    /// Program and configuration file of mosquitto.
     configuration: Option<(PathBuf, PathBuf)>,
 }
 
 impl Broker {
-    /// mosquitto with a listener for WebSocket and one for plain MQTT; `None` where it is not installed.
+    /// Starts mosquitto with a listener for WebSocket and one for plain MQTT; `None` if it is not installed.
     pub(crate) async fn mosquitto() -> Option<Self> {
         let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"]
             .into_iter()
             .map(PathBuf::from)
             .find(|path| path.exists())?;
-        // A port that was free may be taken by the time the broker asks for it.
+        // A port that was free may be in use by the time the broker asks for it.
         for _ in 0..3 {
             let (websocket, plain) = (free_port(), free_port());
             let name = format!("mysa-broker-{}-{}.conf", std::process::id(), plain.port());
@@ -43,7 +43,7 @@ impl Broker {
         panic!("mosquitto is installed and does not start");
     }
 
-    /// aedes, which sends one byte in a frame; `None` where it is not installed.
+    /// Starts aedes, which sends one byte per frame; `None` if it is not installed.
     pub(crate) async fn aedes() -> Option<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let modules = here.join("../../target/interop/npm/node_modules");
@@ -59,7 +59,7 @@ impl Broker {
             .expect("node runs");
         let mut ports = String::new();
         let output = process.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut ports).expect("aedes says its ports");
+        BufReader::new(output).read_line(&mut ports).expect("aedes prints its ports");
         let mut ports = ports.split_whitespace().map(|port| loopback(port.parse().expect("a port")));
         let (Some(websocket), Some(plain)) = (ports.next(), ports.next()) else {
             panic!("aedes is installed and does not start")
@@ -83,7 +83,7 @@ impl Broker {
         assert!(self.is_up().await, "mosquitto did not come back");
     }
 
-    /// Waits for both listeners. Not up if the process ended.
+    /// Waits for both listeners. Returns `false` if the process ended.
     async fn is_up(&mut self) -> bool {
         for _ in 0..500 {
             if self.process.try_wait().expect("a child").is_some() {

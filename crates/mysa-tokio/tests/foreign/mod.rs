@@ -1,5 +1,5 @@
-//! What stands around the client in the tests against brokers: the broker's process, a proxy that ends TLS, and a
-//! thermostat on the broker's plain port.
+//! Environment of the broker tests: the broker's process, a proxy that terminates TLS, and a thermostat on the broker's
+//! plain port.
 
 mod broker;
 mod proxy;

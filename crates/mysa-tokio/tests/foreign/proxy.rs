@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// Ends TLS in front of a broker.
+/// Proxy that terminates TLS in front of a broker.
 pub(crate) struct Proxy {
     address: SocketAddr,
     authority: String,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// As much of a V2 thermostat as a test needs, on the broker's plain port.
+/// Minimal V2 thermostat on the broker's plain port.
 pub(crate) struct Thermostat {
     id: &'static str,
     tcp: TcpStream,
@@ -16,7 +16,7 @@ pub(crate) struct Thermostat {
     unread: Vec<u8>,
 }
 
-/// A command as it arrived on `/in`.
+/// Command received on `/in`.
 pub(crate) struct Heard {
     id: u64,
     pub(crate) setpoint: f64,
@@ -44,14 +44,14 @@ impl Thermostat {
         thermostat
     }
 
-    /// A status with this setpoint.
+    /// Publishes a status with this setpoint.
     pub(crate) async fn report(&mut self, setpoint: f64) {
         let body = json!({ "ambTemp": 18.5, "hum": 45, "stpt": setpoint, "dtyCycle": 0.5 });
         self.publish(&json!({ "ver": "1.0", "src": self.source(), "time": now(), "msg": 40, "body": body }))
             .await;
     }
 
-    /// The next command; what else arrives on `/in` is taken and ignored.
+    /// Waits for the next command; everything else on `/in` is ignored.
     pub(crate) async fn command(&mut self) -> Heard {
         loop {
             let Packet::Message(payload) = self.packet().await else { continue };
@@ -64,7 +64,7 @@ impl Thermostat {
         }
     }
 
-    /// Does as it was told, and says so.
+    /// Acknowledges a command as carried out.
     pub(crate) async fn acknowledge(&mut self, heard: &Heard) {
         let body =
             json!({ "success": 1, "type": 4, "trig_src": 3, "state": { "sp": heard.setpoint, "md": 3 } });
@@ -87,14 +87,14 @@ impl Thermostat {
     async fn send(&mut self, packet: Outbound<'_>) {
         let mut bytes = Vec::new();
         packet.encode(&mut bytes).expect("a packet");
-        self.tcp.write_all(&bytes).await.expect("the broker is there");
+        self.tcp.write_all(&bytes).await.expect("the broker is running");
     }
 
-    /// The next packet; the limit only ends a test that has failed.
+    /// Waits for the next packet; the time limit only ends a test that has failed.
     async fn packet(&mut self) -> Packet {
         loop {
             let mut rest = self.unread.as_slice();
-            let (packet, answer) = match self.stream.next(&mut rest).expect("sound packets") {
+            let (packet, answer) = match self.stream.next(&mut rest).expect("valid packets") {
                 None => (None, None),
                 Some(Inbound::ConnAck(_)) => (Some(Packet::ConnAck), None),
                 Some(Inbound::SubAck(_)) => (Some(Packet::SubAck), None),
@@ -110,13 +110,14 @@ impl Thermostat {
             let used = self.unread.len() - rest.len();
             self.unread.drain(..used);
             if let Some(answer) = answer {
-                self.tcp.write_all(&answer).await.expect("the broker is there");
+                self.tcp.write_all(&answer).await.expect("the broker is running");
             }
             if let Some(packet) = packet {
                 return packet;
             }
             let read = self.tcp.read_buf(&mut self.unread);
-            let read = tokio::time::timeout(Duration::from_secs(300), read).await.expect("the broker speaks");
+            let read =
+                tokio::time::timeout(Duration::from_secs(300), read).await.expect("a packet from the broker");
             assert_ne!(read.expect("a connection"), 0, "the broker closed the connection");
         }
     }
