@@ -64,6 +64,7 @@ extern crate std;
 mod command;
 mod entity;
 mod id;
+pub mod iot;
 mod json;
 mod message;
 mod model;

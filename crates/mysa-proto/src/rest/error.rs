@@ -33,7 +33,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub(super) fn wrong_shape(expected: &'static str, found: &Value) -> Self {
+    pub(crate) fn wrong_shape(expected: &'static str, found: &Value) -> Self {
         let found = match found {
             Value::Null => "null".to_owned(),
             Value::Bool(_) => "a boolean".to_owned(),
