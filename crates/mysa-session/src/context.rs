@@ -6,6 +6,7 @@ use mysa_cognito::Secret;
 use mysa_proto::UnixTime;
 
 use crate::clock::CloudClock;
+use crate::control_plane::BrokerHost;
 use crate::entropy::Entropy;
 use crate::outbox::Outbox;
 use crate::{Environment, Event, HttpBody, HttpId, HttpRequest, Now, Output, Settings};
@@ -15,6 +16,7 @@ use crate::{Environment, Event, HttpBody, HttpId, HttpRequest, Now, Output, Sett
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) environment: Environment,
+    pub(crate) broker: BrokerHost,
     pub(crate) now: Now,
     pub(crate) entropy: Entropy,
     pub(crate) clock: CloudClock,

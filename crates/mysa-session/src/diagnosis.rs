@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::DeviceId;
+use mysa_sigv4::Authority;
 
 use crate::auth::Identity;
 use crate::context::Context;
@@ -10,7 +11,7 @@ use crate::mqtt::connection::Phase;
 use crate::mqtt::pool::ConnectionPool;
 use crate::mqtt::subscription::SubscriptionState;
 use crate::rest::Rest;
-use crate::{Now, Reason};
+use crate::{EndpointLookup, Now, Reason};
 
 /// Progress of a session on each step towards live statuses: a report for people, not a basis for decisions.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,10 @@ pub struct Diagnosis {
     pub signed_in: bool,
     /// `true` if AWS credentials that can sign are available.
     pub credentials: bool,
+    /// Host and port of the broker that is dialled next.
+    pub broker: Authority,
+    /// State of the look-up of that host. It is the configured one unless this is [`EndpointLookup::Found`].
+    pub endpoint_lookup: EndpointLookup,
     /// Progress of the MQTT connection, or of the furthest one if there are several.
     pub handshake: Handshake,
     /// Reason why the last connection ended or failed, until another is live.
@@ -105,6 +110,8 @@ impl Diagnosis {
             clock_ahead_ms: cx.clock.is_checked().then(|| cx.clock.ahead_ms()),
             signed_in: identity.id_token(cx).is_some(),
             credentials: identity.credentials(cx).is_some(),
+            broker: mqtt.authority(cx).clone(),
+            endpoint_lookup: cx.broker.lookup,
             handshake: steps.max().unwrap_or(Handshake::None),
             trouble: mqtt.trouble(),
             subscriptions: subscriptions.collect(),

@@ -23,6 +23,8 @@ pub struct Environment {
     pub backend_url: String,
     /// Host and port of the MQTT broker.
     pub broker: Authority,
+    /// Host and port of the control plane of AWS IoT.
+    pub iot_control: Authority,
     /// Value of `User-Agent` in REST requests. It names this client, so that the vendor can identify its traffic.
     pub user_agent: String,
 }
@@ -44,6 +46,7 @@ impl Environment {
             legacy_url: "https://app-prod.mysa.cloud".into(),
             backend_url: "https://mysa-backend.mysa.cloud".into(),
             broker: Authority::new("a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com", None)?,
+            iot_control: Authority::new("iot.us-east-1.amazonaws.com", None)?,
             user_agent: concat!("mysa-session/", env!("CARGO_PKG_VERSION")).into(),
         })
     }
@@ -72,6 +75,7 @@ impl Environment {
             identity_pool_url: url.clone(),
             legacy_url: url.clone(),
             backend_url: url,
+            iot_control: broker.clone(),
             broker,
             ..Self::mysa()
         })

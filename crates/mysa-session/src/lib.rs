@@ -55,6 +55,7 @@ mod backoff;
 mod clock;
 mod commands;
 mod context;
+mod control_plane;
 mod devices;
 mod diagnosis;
 mod entropy;
@@ -72,6 +73,7 @@ mod settings;
 mod start;
 
 pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict};
+pub use control_plane::EndpointLookup;
 pub use devices::{Device, Link};
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;

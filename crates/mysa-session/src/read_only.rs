@@ -1,4 +1,5 @@
 use mysa_cognito::{Secret, StoredSession};
+use mysa_proto::DeviceId;
 use mysa_proto::rest::ReadRequest;
 use mysa_sigv4::PresignedUrl;
 
@@ -98,6 +99,12 @@ impl ReadOnlySession {
         ///
         /// [`Busy`] if too many requests are in flight or too many responses unread.
         fn request(now: Now, request: ReadRequest) -> Result<RequestId, Busy>;
+        /// See [`Session::describe_thing`].
+        ///
+        /// # Errors
+        ///
+        /// [`Busy`] if too many are under way, or too many responses unread.
+        fn describe_thing(now: Now, device: DeviceId) -> Result<RequestId, Busy>;
         /// See [`Session::network_changed`].
         fn network_changed(now: Now);
         /// See [`Session::shutdown`].

@@ -16,6 +16,7 @@ use crate::commands::book::{CommandBook, Decision};
 use crate::commands::dispatch::Routes;
 use crate::commands::open_command::OpenCommand;
 use crate::context::Context;
+use crate::control_plane::{BrokerHost, ControlPlane};
 use crate::devices::{Delivery, Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
 use crate::mqtt::connection::{Connection, ConnectionEvent, Publishing};
@@ -39,6 +40,7 @@ pub struct Session {
     cx: Context,
     identity: Identity,
     rest: Rest,
+    control_plane: ControlPlane,
     mqtt: ConnectionPool,
     devices: Devices,
     commands: CommandBook,
@@ -82,9 +84,11 @@ impl Session {
     pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
         let client_id = environment.pool.client_id.clone();
         let way = settings.refresh_flow;
+        let lookup = settings.lookup_endpoint && !matches!(start, Start::Captured { .. });
         let cx = Context {
             settings,
             environment,
+            broker: BrokerHost::new(lookup),
             now,
             entropy: Entropy::new(seed),
             clock: CloudClock::default(),
@@ -114,6 +118,7 @@ impl Session {
             cx,
             identity,
             rest: Rest::new(),
+            control_plane: ControlPlane::default(),
             mqtt,
             devices,
             commands: CommandBook::default(),
@@ -142,7 +147,12 @@ impl Session {
     /// Reports the outcome of an [`Output::Http`].
     pub fn handle_http(&mut self, now: Now, id: HttpId, result: HttpResult<'_>) {
         self.advance_clock(now);
-        // An id that neither part knows belongs to a request that has already timed out or was withdrawn.
+        if self.control_plane.has(id) {
+            self.control_plane.handle_http(&mut self.cx, id, result);
+            self.step();
+            return;
+        }
+        // An id that no part knows belongs to a request that has already timed out or was withdrawn.
         let identity_sent = self.identity.sent_at(id);
         let Some((sent, source)) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
         let took = self.cx.mono().saturating_sub(sent);
@@ -430,19 +440,47 @@ impl Session {
         purpose: impl FnOnce(RequestId) -> Purpose,
         refused: Option<RequestError>,
     ) -> Result<RequestId, Busy> {
-        if self.rest.callers() + self.cx.outbox.unread_responses() >= CALLERS {
-            return Err(Busy);
-        }
-        self.next_request += 1;
-        let id = RequestId(self.next_request);
-        let nobody = self.captured || self.ended || self.service.service.level == Level::SignInNeeded;
-        if let Some(error) = refused.or(nobody.then_some(RequestError::NotSignedIn)) {
+        let id = self.next_request_id()?;
+        if let Some(error) = refused.or(self.is_nobody().then_some(RequestError::NotSignedIn)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(error) });
         } else if !self.rest.ask(&self.cx, request, purpose(id)) {
             return Err(Busy);
         }
         self.step();
         Ok(id)
+    }
+
+    /// Asks the control plane of AWS IoT for the registration of a thermostat, which has its serial number. The result
+    /// comes as an [`Event::Response`], for [`Thing::decode`](mysa_proto::iot::Thing::decode). An account may not be
+    /// allowed to ask (403); nothing else depends on the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] as for [`Session::request`].
+    pub fn describe_thing(&mut self, now: Now, device: DeviceId) -> Result<RequestId, Busy> {
+        self.advance_clock(now);
+        let id = self.next_request_id()?;
+        if self.is_nobody() {
+            self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
+        } else {
+            self.control_plane.ask(&self.cx, id, device);
+        }
+        self.step();
+        Ok(id)
+    }
+
+    fn next_request_id(&mut self) -> Result<RequestId, Busy> {
+        let callers = self.rest.callers() + self.control_plane.callers();
+        if callers + self.cx.outbox.unread_responses() >= CALLERS {
+            return Err(Busy);
+        }
+        self.next_request += 1;
+        Ok(RequestId(self.next_request))
+    }
+
+    /// Whether there is nobody to ask as.
+    fn is_nobody(&self) -> bool {
+        self.captured || self.ended || self.service.service.level == Level::SignInNeeded
     }
 
     /// Reports that the host's network has changed. Every connection is pinged at once instead of at its next

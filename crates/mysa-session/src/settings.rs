@@ -23,6 +23,9 @@ pub struct Settings {
     pub live_reports: bool,
     /// `true` to report every message unchanged as [`Event::Message`](crate::Event::Message). Default: `false`.
     pub raw_messages: bool,
+    /// `true` to look the broker's host up at the control plane of AWS IoT. The configured host serves where that is
+    /// refused, fails, or answers anything but a host of AWS IoT in the region. Default: `false`.
+    pub lookup_endpoint: bool,
     /// `true` to refuse every command. Default: `false`.
     pub read_only: bool,
     /// Evidence that confirms a command. Default: [`ConfirmBy::Ack`].
@@ -119,6 +122,7 @@ impl Default for Settings {
             app_ref: None,
             live_reports: true,
             raw_messages: false,
+            lookup_endpoint: false,
             read_only: false,
             confirm_by: ConfirmBy::Ack,
             authorization: Auth::Raw,

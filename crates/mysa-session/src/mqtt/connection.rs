@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     last_received: Duration,
     next_ping: Duration,
     ping_until: Option<Duration>,
+    /// Its host was looked up, not configured.
+    pub(crate) looked_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,6 +110,7 @@ impl Connection {
             last_received: cx.mono(),
             next_ping: Duration::MAX,
             ping_until: None,
+            looked_up: cx.broker.get(&cx.environment.broker).1,
         }
     }
 
@@ -594,6 +597,7 @@ mod tests {
         Context {
             settings: Settings::default(),
             environment: Environment::mysa(),
+            broker: crate::control_plane::BrokerHost::default(),
             now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },
             entropy: Entropy::new([1; 32]),
             clock: CloudClock::default(),

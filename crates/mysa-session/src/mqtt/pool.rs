@@ -350,6 +350,7 @@ impl ConnectionPool {
         }
         let spacing = if self.short_lived >= MANY_SHORT_LIVED { FAILING_DIAL_SPACING } else { DIAL_SPACING };
         let spaced = self.dialled_at.map_or(Duration::ZERO, |at| at.saturating_add(spacing));
+        let spaced = spaced.max(cx.broker.hold_until());
         let mut best: Option<(usize, Duration)> = None;
         for (at, shard) in self.shards.iter().enumerate() {
             if shard.wanted.is_empty() {
@@ -392,7 +393,7 @@ impl ConnectionPool {
         let seconds =
             if (0..MAX_SIGNATURE_LEAD_SECS).contains(&ahead) { self.signed_at + 1 } else { seconds };
         let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
-        let authority = cx.environment.broker.clone();
+        let authority = cx.broker.get(&cx.environment.broker).0.clone();
         let url = Presigner::iot(cx.environment.region.as_str())
             .presign(credentials, &authority, "/mqtt", time, None, TokenRule::AfterSigning)
             .ok()?;
@@ -407,6 +408,14 @@ impl ConnectionPool {
             replace_at = replace_at.min(renewed.saturating_add(jitter)).max(cx.after(spread));
         }
         Some((url, authority, replace_at))
+    }
+
+    /// Host and port that are dialled next.
+    pub(crate) fn authority<'a>(&'a self, cx: &'a Context) -> &'a Authority {
+        match &self.captured {
+            Some(captured) => &captured.authority,
+            None => cx.broker.get(&cx.environment.broker).0,
+        }
     }
 
     pub(crate) fn handle_opened(&mut self, cx: &mut Context, at: usize) {
@@ -434,6 +443,9 @@ impl ConnectionPool {
                     connection.next_send = cx.mono();
                     self.refusals = 0;
                     self.trouble = None;
+                    if connection.looked_up {
+                        cx.broker.prove();
+                    }
                 }
                 ConnectionEvent::Granted(wanted) => self.records.granted(wanted),
                 // If no subscription at all is answered, the connection is to blame; if that happens on three
@@ -495,6 +507,9 @@ impl ConnectionPool {
         self.ended.push(connection.id);
         cx.outbox.drop_sends(connection.id);
         let now = cx.mono();
+        if connection.looked_up && !connection.is_live() {
+            cx.broker.failed(now);
+        }
         if matches!(ending, CloseReason::GivenUp | CloseReason::ConnectRefused(_)) {
             cx.outbox.output(Output::Close { conn: connection.id });
         }

@@ -250,7 +250,7 @@ impl Session {
     pub(super) fn close_all(&mut self, why: Expired) {
         self.give_up(|_| true, why);
         self.commands.requests_dropped();
-        for id in self.rest.stop() {
+        for id in self.rest.stop().into_iter().chain(self.control_plane.stop(&mut self.cx)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         }
         self.mqtt.stop(&mut self.cx);
@@ -357,13 +357,15 @@ impl Session {
             }
             let mut events: Vec<ConnectionEvent> = Vec::new();
             if !self.captured {
-                let wanted = self.mqtt.wants_credentials();
+                let connecting = self.mqtt.wants_credentials();
+                let wanted = connecting || self.control_plane.wants_credentials();
                 self.identity.step(&mut self.cx, wanted);
                 let have_devices = self.devices.len() > 0;
                 if let Some((purpose, lost)) = self.rest.step(&mut self.cx, &mut self.identity, have_devices)
                 {
                     self.rest_outcome(purpose, &lost, HttpResult::Failed(HttpFailure::Timeout));
                 }
+                self.control_plane.step(&mut self.cx, &self.identity, connecting);
                 self.release_callers();
             }
             self.expire_commands();
@@ -386,9 +388,9 @@ impl Session {
     pub(super) fn release_callers(&mut self) {
         if self.identity.blocked().is_some()
             && self.identity.id_token(&self.cx).is_none()
-            && self.rest.callers() > 0
+            && self.rest.callers() + self.control_plane.callers() > 0
         {
-            for id in self.rest.drop_callers() {
+            for id in self.rest.drop_callers().into_iter().chain(self.control_plane.drop_callers()) {
                 self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
             }
         }
@@ -406,7 +408,10 @@ impl Session {
     pub(super) fn next_due(&mut self) -> Option<Deadline> {
         let mut due = self.mqtt.deadline(&self.cx, &self.identity);
         if !self.captured {
-            due = earlier(due, self.identity.deadline(self.mqtt.wants_credentials()));
+            let connecting = self.mqtt.wants_credentials();
+            let wanted = connecting || self.control_plane.wants_credentials();
+            due = earlier(due, self.identity.deadline(wanted));
+            due = earlier(due, self.control_plane.deadline(&self.cx, &self.identity, connecting));
             due = earlier(due, self.rest.deadline(&self.cx, &self.identity, self.devices.len() > 0));
         }
         if !self.commands.is_empty() {

@@ -14,10 +14,12 @@ use mysa_session::{
     CommandChannel, CommandId, ConnId, Environment, Event, HttpAnswer, HttpBody, HttpFailure, HttpId,
     HttpRequest, HttpResult, Level, Now, Output, Session, Settings, Start, StoreResult, Verdict,
 };
+use mysa_sigv4::{Credentials, HeaderVerifier, Request};
 use mysa_testkit::{
     Ack, BrokerBehavior, BrokerConnection, Received, V2Status, http_date, publish, publish_at_least_once,
     publish_retained,
 };
+use time::OffsetDateTime;
 
 pub(crate) const START: i64 = 1_767_323_045_000;
 pub(crate) const LATENCY: Duration = Duration::from_millis(40);
@@ -79,6 +81,11 @@ pub(crate) struct Cloud {
     /// Time that the connection for a write takes. `None`: the driver reports at once that the host is unreachable.
     pub(crate) connects: Option<Duration>,
     pub(crate) upgrade: Option<u16>,
+    /// Host whose upgrades are refused with 403.
+    pub(crate) refused_host: Option<&'static str>,
+    /// Answer of the control plane of AWS IoT, and how long it takes.
+    pub(crate) iot: Reply,
+    pub(crate) iot_takes: Duration,
     pub(crate) broker: BrokerBehavior,
     pub(crate) close_after_connack: Option<Duration>,
     pub(crate) dead: bool,
@@ -125,6 +132,9 @@ enum Arrival {
     Bytes(ConnId, Vec<u8>),
     Closed(ConnId),
 }
+
+/// Host of the broker by the control plane; the configured one is another.
+pub(crate) const FOUND: &str = "a1b2c3-ats.iot.us-east-1.amazonaws.com";
 
 pub(crate) const LITE: &str = "a0b1c2d3e4f7";
 
@@ -187,6 +197,9 @@ impl Rig {
             http: true,
             connects: Some(Duration::ZERO),
             upgrade: None,
+            refused_host: None,
+            iot: Reply::Good,
+            iot_takes: LATENCY,
             broker: BrokerBehavior::default(),
             close_after_connack: None,
             dead: false,
@@ -316,7 +329,11 @@ impl Rig {
             .map_or_else(String::new, |(_, value)| value.rsplit('.').next().unwrap().into());
         let body = request.body.ready().unwrap_or_default().to_owned();
         let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
-        let what = format!("{} /{path}{target}", request.method);
+        let iot = request.url.starts_with("https://iot.");
+        let what = format!("{}{} /{path}{target}", if iot { "IOT " } else { "" }, request.method);
+        if iot {
+            self.verify(request);
+        }
         self.log.http.push((self.mono, what.clone()));
         let update = what.ends_with("/update");
         if update {
@@ -324,6 +341,7 @@ impl Rig {
         }
         let takes = match () {
             () if update => self.cloud.update_takes,
+            () if iot => self.cloud.iot_takes,
             () if target.is_empty() => self.cloud.rest_takes,
             () => LATENCY,
         };
@@ -333,6 +351,21 @@ impl Rig {
         };
         let date = if target.is_empty() { self.cloud.rest_date } else { (0, None) };
         self.arrive(after, Arrival::Http { id: request.id, date, reply });
+    }
+
+    /// Every request to the control plane is signed with the credentials that were lent, by the true time.
+    fn verify(&self, request: &HttpRequest) {
+        let mut headers: Vec<_> =
+            request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        headers.push(("host", "iot.us-east-1.amazonaws.com"));
+        let target = request.url.strip_prefix("https://iot.us-east-1.amazonaws.com").unwrap();
+        let known = Credentials::new("ASIAEXAMPLE", "CANARY-secret", Some("CANARY-token"));
+        let now = OffsetDateTime::from_unix_timestamp(self.truth_secs()).unwrap();
+        HeaderVerifier::new("us-east-1", "iot")
+            .verify(&Request { method: request.method, target, headers: &headers }, b"", now, |_| {
+                Some(&known)
+            })
+            .unwrap();
     }
 
     pub(crate) fn drain(&mut self) {
@@ -347,7 +380,8 @@ impl Rig {
                 Output::Http(request) => self.write(&request),
                 Output::Dial(dial) => {
                     self.log.dials.push((self.mono, dial.url.as_str().into()));
-                    match self.cloud.upgrade {
+                    let refused = self.cloud.refused_host.is_some_and(|host| dial.authority.host() == host);
+                    match self.cloud.upgrade.or(refused.then_some(403)) {
                         Some(status) => self.arrive(LATENCY, Arrival::Refused(dial.conn, status)),
                         None => {
                             self.cloud.sockets.insert(dial.conn, BrokerConnection::new());
@@ -415,6 +449,20 @@ impl Rig {
                 Reply::Good => Some((200, String::new())),
                 Reply::Status(status, body) => Some((status, body.into())),
                 Reply::Timeout => None,
+            };
+        }
+        if let Some(what) = what.strip_prefix("IOT GET /") {
+            return match (self.cloud.iot, what.strip_prefix("things/")) {
+                (Reply::Good, Some(id)) => Some((
+                    200,
+                    format!(r#"{{"thingName":"{id}","attributes":{{"Serial":"S-{id}"}},"version":1}}"#),
+                )),
+                (Reply::Good, None) => {
+                    assert_eq!(what, "endpoint?endpointType=iot%3AData-ATS");
+                    Some((200, format!(r#"{{"endpointAddress":"{FOUND}"}}"#)))
+                }
+                (Reply::Status(status, body), _) => Some((status, body.into())),
+                (Reply::Timeout, _) => None,
             };
         }
         if what.ends_with("GetId") {
