@@ -167,6 +167,7 @@ impl World {
     pub(crate) fn check_answer(&mut self, id: HttpId, status: Result<u16, bool>) {
         self.http.remove(&id);
         let done = match status {
+            // These answers rule out that a write was carried out; after any other answer it may have been.
             Ok(status) => !matches!(status, 300..=399 | 401 | 403 | 404 | 405 | 410 | 429),
             Err(may_be_done) => may_be_done,
         };
@@ -266,6 +267,8 @@ impl World {
                 truth: format!("{truth:?}"),
             });
         }
+        // A foreign change may have been in transit when the command was sent. The order of arrival is then unknown, so
+        // the thermostat may end at either value.
         let touched =
             self.foreign_at.get(&device).is_some_and(|then| *then + IN_TRANSIT >= sent.unwrap_or(at));
         for (setting, asked) in settled {

@@ -178,6 +178,7 @@ impl Ledger {
             clock_set_back: false,
         };
         let all = self.devices.entry(device).or_default();
+        // Undecided commands are kept, because their verdicts must still be matched with them.
         if all.len() >= REMEMBERED
             && let Some(at) = all.iter().position(|old| old.decided.is_some())
         {
@@ -256,6 +257,7 @@ impl Ledger {
         let has_fan = settings.iter().any(|(setting, _)| *setting == Setting::Fan);
         let mut carried: Vec<CommandId> = Vec::new();
         for (setting, value) in settings {
+            // Newest first: only the newest command that asks for a setting may carry it.
             let mut candidates =
                 all.iter().rev().filter(|one| !one.is_void() && one.asks(*setting).is_some()).peekable();
             let Some(newest) = candidates.peek() else {
@@ -274,6 +276,7 @@ impl Ledger {
                 return Err(unasked(all, device, *setting, value));
             };
             let (command, setting) = (owner.id.to_string(), format!("{setting:?}"));
+            // The newest command may ask for this very value and have its verdict already.
             return Err(if owner.id == newest {
                 Violation::AfterVerdict { command, setting }
             } else {
@@ -357,6 +360,7 @@ impl Ledger {
             && !done
             && let Some(expected) =
                 self.expected.iter_mut().find(|expected| expected.path == path && expected.requests > 0)
+            // Three requests in all, as for a command (see `MOST_REQUESTS`).
             && expected.requests < 3
         {
             expected.left += 1;

@@ -78,6 +78,7 @@ const MOST_SENDINGS: u32 = 4;
 impl Observer {
     pub(crate) fn opened(&mut self, now: Duration, conn: ConnId) {
         let observed = ObservedConnection {
+            // Above the 128 KiB of payload that AWS IoT accepts, with room for the topic.
             stream: Stream::new(160_000),
             client_id: None,
             filters: BTreeSet::new(),
@@ -114,6 +115,7 @@ impl Observer {
         write_interval: Duration,
     ) -> Result<Vec<ObservedCommand>, Violation> {
         let mut commands = Vec::new();
+        // The entry is put back at the end. After a violation it stays out, which is harmless because the run ends.
         let Some(mut observed) = self.connections.remove(&conn) else { return Ok(commands) };
         observed.last_sent = now;
         if !observed.open {
@@ -287,6 +289,7 @@ impl Observer {
             }
             self.last_write.insert(device, now);
         }
+        // Bounds the memory of long runs.
         if self.sent.len() > 4_096 {
             self.sent.pop_first();
         }

@@ -50,6 +50,8 @@ impl World {
                     self.net.stream(self.now, conn, false, Packet::Refused(conn, None));
                     return Ok(());
                 }
+                // If no answer arrives in time, the driver reports the dial as refused. A connection that has opened by
+                // then ignores this packet.
                 self.net.send_after(self.now + dial.timeout, Packet::Refused(conn, None));
                 if !lost {
                     self.net.stream(self.now, conn, true, Packet::Upgrade(Box::new(dial)));
@@ -387,11 +389,13 @@ impl World {
     /// Records the secrets that the cloud hands out, so that printed output can be searched for them.
     fn learn_secrets(&mut self, reply: &HttpReply) {
         let Ok(text) = std::str::from_utf8(&reply.body) else { return };
+        // A sign-in or a refresh has delivered new tokens.
         self.tokens_good |= text.contains("\"IdToken\":\"");
         for name in ["\"SecretKey\":\"", "\"RefreshToken\":\"", "\"AccessToken\":\""] {
             let Some(at) = text.find(name) else { continue };
             let value = text.get(at + name.len()..).unwrap_or_default();
             let value = value.get(..value.find('"').unwrap_or(0)).unwrap_or_default();
+            // Shorter values, such as an empty string, would occur in printed output by chance.
             if value.len() >= 16 {
                 if self.secrets.len() > 16 {
                     // The password, in the first place, is kept.

@@ -155,6 +155,7 @@ impl World {
         ahead_ms: i64,
     ) -> Self {
         let mut rng = Rng::new(seed);
+        // 2026-01-02T03:04:05Z. A fixed birth makes signatures, and so the digest, the same in every run.
         let birth = UnixTime::from_secs(1_767_323_045);
         let secrets = spec.accounts.iter().map(|account| account.password.clone()).collect();
         let host = Host { ahead_ms, ..Host::default() };
@@ -611,6 +612,7 @@ impl World {
             }
         } else {
             self.at_this_moment += 1;
+            // A session that is due again and again at one moment would keep a real driver busy for ever.
             if self.at_this_moment > AT_ONE_MOMENT {
                 let wake = format!("{:?}", self.session.poll_timeout());
                 return Err(Violation::Livelock { wake });
@@ -620,6 +622,7 @@ impl World {
             self.wake();
         }
         if self.host.asleep.is_none() {
+            // Packets come before timers, so that a timer never fires for an answer that has already arrived.
             while let Some(packet) = self.net.arrived(self.now) {
                 self.deliver(packet)?;
             }
