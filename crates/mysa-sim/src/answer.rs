@@ -95,6 +95,7 @@ impl Cloud {
         request: &HttpRequest<'_>,
         age: Duration,
     ) -> Reply {
+        // The key includes the account, so a cached answer never reaches another account.
         let account = self.authorised(now, request).filter(|_| request.method == "GET");
         let Some(account) = account else { return self.serve(now, target, request, &Value::Null) };
         let key = (account, alloc::format!("{}{}?{}", request.host, request.path, request.query));

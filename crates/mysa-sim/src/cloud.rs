@@ -225,6 +225,7 @@ impl Cloud {
             return refused(self, 426, "the subprotocol mqtt is needed");
         }
         let mut headers = request.headers.to_vec();
+        // The signature covers the Host header, but a caller may pass the host without it.
         if header(request.headers, "host").is_none() {
             headers.push(("host", request.host));
         }
@@ -410,6 +411,7 @@ impl Cloud {
             let at = now.at(next.max(self.now.mono));
             let edge = self.faults.next_edge(self.now.mono).is_some_and(|edge| edge <= at.mono);
             self.now = at;
+            // Faults change first, so that they apply to everything that is due at the same moment.
             if edge {
                 self.handle_edge(at);
             }
@@ -442,6 +444,7 @@ impl Cloud {
         while let Some(happening) = self.faults.due(now.mono) {
             self.perform(now, happening);
         }
+        // A fault may have changed the power or the network of any thermostat.
         for index in 0..self.devices.len() {
             self.step(now, index);
         }

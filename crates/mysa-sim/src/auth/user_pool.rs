@@ -228,6 +228,7 @@ impl UserPool {
     /// Returns the account's next challenge, or tokens.
     fn ask(&mut self, pool: &Pool<'_>, account: usize, client: String, step: usize) -> Answer {
         let Some(challenge) = self.accounts[account].challenges.get(step) else {
+            // All tokens of one sign-in have the same origin, so that a revocation affects exactly these.
             let origin = self.new_origin();
             let token = self.new_refresh(pool, account, &client, origin, pool.now.wall.as_secs());
             return Ok(self.tokens(pool, account, &client, origin, pool.now.wall.as_secs(), Some(token)));

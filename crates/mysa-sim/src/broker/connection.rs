@@ -59,6 +59,7 @@ impl Connection {
             reach,
             stream: Stream::new(MAX_PACKET),
             client: None,
+            // Longer than the time until `connect_by`, which thus ends a connection without CONNECT.
             keep_alive: connect_by.saturating_sub(now),
             opened: now,
             heard: now,

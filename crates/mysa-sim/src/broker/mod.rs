@@ -269,6 +269,7 @@ impl Broker {
                     connection.ends = cx.now + cx.rules.for_client(CONNECT_WITHIN);
                 }
             }
+            // [MQTT-3.1.2-24] A client may be silent for one and a half times its keep-alive.
             let silent =
                 connection.heard.saturating_add(connection.keep_alive + connection.keep_alive / 2) <= cx.now;
             if let Some((_, closing)) = connection.doomed.filter(|(at, _)| *at <= cx.now) {
@@ -342,11 +343,13 @@ impl Broker {
                 }
             }
         }
+        // Sent after the loop, which borrows the connections.
         let packets = sends.len();
         for (conn, bytes) in sends {
             self.counts.delivered += 1;
             self.output(cx, Output::Send { conn, bytes });
         }
+        // Messages with QoS 0 are not stored for disconnected clients.
         if !(at_least_once || raise) {
             return packets;
         }
@@ -383,6 +386,7 @@ impl Broker {
         for (id, waiting) in
             connection.in_flight.iter_mut().filter(|(_, waiting)| waiting.resend_at <= cx.now)
         {
+            // Without a minimum, a redelivery time of 0 would be due for ever.
             waiting.resend_at =
                 cx.now + cx.rules.for_client(cx.rules.redelivery).max(Duration::from_millis(100));
             sends.extend(packet(&waiting.topic, &waiting.payload, Delivery::AtLeastOnce(*id), true));

@@ -136,6 +136,7 @@ impl Broker {
             "" => alloc::format!("anonymous-{conn}"),
             name => name.to_string(),
         };
+        // AWS IoT accepts one CONNECT per second and client id.
         let second = Duration::from_secs(1);
         if self.last_connect.get(&name).is_some_and(|&last| cx.now < last.saturating_add(second)) {
             self.counts.too_fast += 1;
@@ -145,11 +146,13 @@ impl Broker {
             self.last_connect.retain(|_, last| cx.now < last.saturating_add(second));
         }
         self.last_connect.insert(name.clone(), cx.now);
+        // [MQTT-3.1.4-2] The newer connection takes over the client id.
         let older = self.connections.iter().find(|(_, other)| other.client.as_ref() == Some(&name));
         if let Some(older) = older.map(|(older, _)| *older) {
             self.counts.kicked += 1;
             self.close(cx, older, rule);
         }
+        // A stored session is resumed only by its own account, and ends with any other CONNECT of its client id.
         let kept = self.absent.remove(&name).filter(|absent| {
             !connect.clean_session && absent.account == connection.account && cx.now < absent.until
         });
@@ -160,6 +163,7 @@ impl Broker {
         }
         connection.lasting = !connect.clean_session;
         connection.client = Some(name);
+        // The keep-alive of AWS IoT is 30 to 1200 seconds, and 0 means 1200.
         let keep_alive = match connect.keep_alive {
             0 | 1_201.. => 1_200,
             asked => asked.max(30),
@@ -190,6 +194,7 @@ impl Broker {
         let second = cx.now.as_secs();
         let (window, count) = &mut connection.publishes;
         (*window, *count) = if *window == second { (second, *count + 1) } else { (second, 1) };
+        // AWS IoT has no QoS 2 and closes the connection at each of these limits.
         let exact = matches!(publish.delivery, Delivery::ExactlyOnce(_));
         if exact || *count > MAX_PUBLISHES || is_too_long(topic) || publish.payload.len() > 128 * 1024 {
             return Err(rule);
@@ -204,6 +209,7 @@ impl Broker {
         if cx.faults.strikes(cx.now, &Fault::EatPublishes) {
             return Ok(());
         }
+        // The policy permits publishing only on the `/in` topics of the account's own devices.
         let own = cx.policy.own(connection.account, topic).is_some_and(|topic| topic.kind == TopicKind::In);
         if connection.reach != Reach::Full || !own || cx.faults.strikes(cx.now, &Fault::DenyPublish) {
             return match cx.rules.denied_publish {
@@ -287,6 +293,7 @@ impl Broker {
         });
         let codes = forced.unwrap_or(codes);
         let wrong = cx.faults.strikes(cx.now, &Fault::SubackWrongId);
+        // Any other id serves; a flipped bit always gives one.
         let id = if wrong {
             PacketId::new(subscribe.id.get() ^ 0x4000).unwrap_or(PacketId::MAX)
         } else {

@@ -109,8 +109,8 @@ impl Room {
         self.slab
     }
 
-    /// Returns the room as of `now` and leaves this one unchanged. The meter of the result includes the energy used in
-    /// between.
+    /// Returns the room as of `now` and leaves this one unchanged. The meter of the result contains only the energy
+    /// used in between.
     pub(crate) fn at(&self, now: Now) -> Self {
         let mut room = Self {
             spec: self.spec,
@@ -181,6 +181,8 @@ impl Room {
         if on && self.drive.electric > 0.0 {
             self.meter.record(here.wall.as_secs(), self.drive.electric * secs, secs);
         }
+        // Both equations are solved exactly within the step. For the slab, the room's temperature counts as constant,
+        // see `SLAB_STEP`.
         let into_room = match &mut self.slab {
             None => heat,
             Some(slab) => {

@@ -220,6 +220,7 @@ impl Cloud {
         for (name, members) in sections.iter().filter(|(name, _)| SECTIONS.contains(&name.as_str())) {
             let known = device.desired.entry(name.clone()).or_insert_with(|| json!({}));
             if let (Some(known), Some(members)) = (known.as_object_mut(), members.as_object()) {
+                // The limit bounds what a client can store.
                 known.extend(members.iter().take(16).map(|(name, value)| (name.clone(), value.clone())));
             }
         }

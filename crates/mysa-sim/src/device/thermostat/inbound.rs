@@ -145,6 +145,7 @@ impl Thermostat {
         let command = Command { request, origin: delivery.origin, taken_at: delivery.taken_at };
         let before = self.settings.degrees();
         let (success, state) = match wanted {
+            // The acknowledgement claims the requested values, as if they had been applied.
             Ok(wanted) if faults.acks_without_applying => {
                 (true, self.ack_state(&self.settings.with(&wanted), &wanted))
             }

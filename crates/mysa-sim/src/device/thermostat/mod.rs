@@ -278,8 +278,10 @@ impl Thermostat {
     pub(crate) fn seen(&self, now: Now) -> Seen {
         let drive = self.room.drive();
         let warmth = self.room.temperature();
+        // A V1 reads in steps of 0.05 °C, the others in steps of 0.1 °C.
         let tenth = if self.family == Family::BaseboardV1 { 20.0 } else { 10.0 };
         let reading = |value: f64| round(value * tenth) as f64 / tenth;
+        // Humidity is drawn for every six hours and changes to the next value within the hour before it.
         let hours = now.wall.as_secs().div_euclid(3_600);
         let part = now.wall.as_secs().rem_euclid(3_600) as f64 / 3_600.0;
         let damp = |hour: i64| 34.0 + 16.0 * unit(hash(self.seed, hour.div_euclid(6).cast_unsigned()));
@@ -424,6 +426,7 @@ impl Thermostat {
 
     fn schedule(&mut self, at: Duration, job: Job) {
         self.sequence += 1;
+        // A lost boot would leave the thermostat off for ever, so these jobs have room in reserve.
         let precious = matches!(job, Job::Boot | Job::Hello | Job::Unpair);
         if self.jobs.len() < JOBS || precious && self.jobs.len() < 2 * JOBS {
             self.jobs.insert((at, self.sequence), job);
