@@ -146,7 +146,7 @@ impl Cloud {
                 self.rest(now, request, backend)
             }
             Service::Broker => Reply::aws_error(service, 403, "ForbiddenException", "Forbidden"),
-            Service::Things => self.describe_thing(now, request),
+            Service::IotControl => self.iot_control(now, request),
             Service::Unknown => Reply::error(404, "no such host"),
         }
     }
@@ -165,7 +165,7 @@ impl Cloud {
         } else if is(&self.names.iot_host) {
             Service::Broker
         } else if is(&self.names.iot_control_host) {
-            Service::Things
+            Service::IotControl
         } else {
             Service::Unknown
         }
@@ -183,7 +183,7 @@ fn route(service: Service, request: &HttpRequest<'_>) -> String {
         Service::Rest { backend: false } => "rest",
         Service::Rest { backend: true } => "backend",
         Service::Broker => "broker",
-        Service::Things => "things",
+        Service::IotControl => "things",
         Service::Unknown => "unknown",
     };
     let target = request.header("x-amz-target").and_then(|target| target.split_once('.'));

@@ -29,6 +29,8 @@ pub enum Endpoint {
     Credentials,
     /// Requests to the broker's host other than accepted upgrades.
     Broker,
+    /// The control plane of AWS IoT: `DescribeEndpoint` and `DescribeThing`.
+    IotControl,
     /// Both REST hosts.
     Rest,
     /// The older REST host only.
@@ -52,14 +54,14 @@ pub(crate) enum Service {
     IdentityPool,
     Rest { backend: bool },
     Broker,
-    Things,
+    IotControl,
     Unknown,
 }
 
 impl Service {
     /// Returns `true` for services of AWS, which have AWS's error format.
     pub(crate) const fn is_aws(self) -> bool {
-        matches!(self, Self::UserPool | Self::IdentityPool | Self::Broker | Self::Things)
+        matches!(self, Self::UserPool | Self::IdentityPool | Self::Broker | Self::IotControl)
     }
 }
 
@@ -99,6 +101,7 @@ impl<'a> Target<'a> {
                 service == Service::IdentityPool && action == "GetCredentialsForIdentity"
             }
             Endpoint::Broker => service == Service::Broker,
+            Endpoint::IotControl => service == Service::IotControl,
             Endpoint::Rest => rest,
             Endpoint::LegacyHost => service == Service::Rest { backend: false },
             Endpoint::BackendHost => service == Service::Rest { backend: true },

@@ -127,6 +127,12 @@ const ALL: &[NamedFault] = &[
     lasting("rest-throttled", "the REST service answers 429", || {
         Fault::Http(Endpoint::Rest, HttpFault::Throttle(30))
     }),
+    lasting("iot-control-denied", "the control plane of AWS IoT denies every request with 403", || {
+        Fault::Http(Endpoint::IotControl, HttpFault::Status(403))
+    }),
+    lasting("iot-control-hang", "the control plane of AWS IoT never answers", || {
+        Fault::Http(Endpoint::IotControl, HttpFault::Hang)
+    }),
     lasting("refresh-down", "token refresh is answered with 503", || {
         Fault::Http(Endpoint::Refresh, HttpFault::Status(503))
     }),

@@ -257,7 +257,7 @@ pub struct Names {
     pub backend_host: String,
     /// Host of the broker.
     pub iot_host: String,
-    /// Host of AWS IoT's control plane, which some clients ask for serial numbers.
+    /// Host of AWS IoT's control plane, which some clients ask for the broker's host and for serial numbers.
     pub iot_control_host: String,
 }
 

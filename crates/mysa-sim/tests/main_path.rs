@@ -201,29 +201,6 @@ fn head_is_answered_as_get_and_a_browser_may_ask_before_it_signs_in() {
 }
 
 #[test]
-fn a_serial_number_is_told_to_whoever_owns_the_thermostat() {
-    const CONTROL: &str = "iot.us-east-1.amazonaws.com";
-    let mut rig = Rig::demo();
-    let tokens = rig.sign_in();
-    let credentials = rig.credentials(LEGACY_POOL, &tokens);
-    let scope = "20260102/us-east-1/iot/aws4_request, SignedHeaders=host;x-amz-date, Signature=00";
-    let signed = format!("AWS4-HMAC-SHA256 Credential={}/{scope}", credentials.access_key_id);
-    let authorization = [("Authorization", signed.as_str())];
-    let reply = rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &authorization, "");
-    let thing: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
-    assert_eq!((reply.status, &thing["thingName"]), (200, &json!("a0b1c2d3e4f6")));
-    assert!(thing["attributes"]["Serial"].as_str().is_some_and(|serial| serial.starts_with("SN")), "{thing}");
-
-    assert_eq!(rig.http(CONTROL, "GET", "/things/ffffffffffff", &authorization, "").status, 403);
-    assert_eq!(rig.http(CONTROL, "GET", "/things/", &authorization, "").status, 404);
-    assert_eq!(rig.http(CONTROL, "DELETE", "/things/a0b1c2d3e4f6", &authorization, "").status, 404);
-    assert_eq!(rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &[], "").status, 403);
-    rig.now = Duration::from_secs(3_601);
-    let lapsed = rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6", &authorization, "");
-    assert_eq!(lapsed.status, 403, "credentials expire after one hour");
-}
-
-#[test]
 fn a_stranger_sees_nothing() {
     let mut spec = CloudSpec::demo();
     spec.accounts.push(mysa_sim::AccountSpec::new("other@example.com", "Another-Horse-2"));

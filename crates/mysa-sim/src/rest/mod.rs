@@ -1,8 +1,8 @@
 //! REST service: authentication, hosts, and the routes that both hosts have.
 
 pub(crate) mod capabilities;
-pub(crate) mod describe_thing;
 pub(crate) mod history;
+pub(crate) mod iot_control;
 pub(crate) mod preferences;
 pub(crate) mod structured;
 
