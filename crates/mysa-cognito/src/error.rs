@@ -85,6 +85,8 @@ pub enum RefusalKind {
     NoSuchUser,
     /// The sign-up was not completed.
     AccountNotConfirmed,
+    /// The pool's owner has disabled the account.
+    AccountDisabled,
     /// The password must be reset in the vendor's app first.
     PasswordResetRequired,
     /// The refresh token has expired, was revoked, was replaced by rotation, or belongs to another app client.
@@ -161,6 +163,7 @@ impl Error {
                 RefusalKind::WrongCredentials
                     | RefusalKind::NoSuchUser
                     | RefusalKind::AccountNotConfirmed
+                    | RefusalKind::AccountDisabled
                     | RefusalKind::PasswordResetRequired
                     | RefusalKind::RefreshRejected
                     | RefusalKind::ChallengeLapsed
@@ -199,6 +202,7 @@ impl RefusalKind {
             // An unknown refusal may not be final. Waiting does less harm than frequent repetition.
             Self::LockedOut | Self::RateLimited | Self::Blocked | Self::Other => Recovery::Wait,
             Self::AccountNotConfirmed
+            | Self::AccountDisabled
             | Self::PasswordResetRequired
             | Self::ClientBug
             | Self::WrongAppClient
@@ -213,6 +217,7 @@ impl RefusalKind {
             Self::LockedOut => "too many wrong passwords, wait before the next attempt",
             Self::NoSuchUser => "no account with this name",
             Self::AccountNotConfirmed => "the account is not confirmed: complete the sign-up in the app",
+            Self::AccountDisabled => "the account is disabled",
             Self::PasswordResetRequired => "the password must be reset in the app",
             Self::RefreshRejected => "the refresh token is no longer accepted: sign in again",
             Self::ChallengeLapsed => "the challenge has expired: sign in again",
@@ -229,6 +234,12 @@ impl RefusalKind {
             Self::PoolMisconfigured => "the pool is misconfigured",
             Self::Other => "refused",
         }
+    }
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 
@@ -306,6 +317,12 @@ fn kind_of(asked: Asked, name: &str, message: &str) -> Option<RefusalKind> {
         // A lock-out has no `__type` of its own: only the message distinguishes it from a wrong password.
         ("NotAuthorizedException", Asked::Password) if message.starts_with("Password attempts exceeded") => {
             Kind::LockedOut
+        }
+        // Nor has a disabled account.
+        ("NotAuthorizedException", Asked::Password | Asked::Code | Asked::Tokens)
+            if message.starts_with("User is disabled") =>
+        {
+            Kind::AccountDisabled
         }
         ("NotAuthorizedException", Asked::Password) => Kind::WrongCredentials,
         ("NotAuthorizedException", Asked::Code) => Kind::ChallengeLapsed,
