@@ -232,6 +232,7 @@ fn failed(service: Service, fault: HttpFault) -> Failed {
         HttpFault::Throttle(secs) => {
             Reply::failure(service, 429).with("retry-after", alloc::format!("{secs}"))
         }
+        HttpFault::Redirect(status, location) => Reply::html(status).with("location", location),
         HttpFault::Exception(name) => Reply::aws(Err(Exception::new(&name, "simulated"))),
         HttpFault::Html(status) => Reply::html(status),
         HttpFault::Body(status, bytes) => Reply::text(status, "application/json", bytes),

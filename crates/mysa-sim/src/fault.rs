@@ -226,6 +226,8 @@ pub enum HttpFault {
     Exception(String),
     /// This status with the HTML page of a proxy or a captive portal.
     Html(u16),
+    /// This status with this `Location`.
+    Redirect(u16, String),
     /// This status with this body.
     Body(u16, Vec<u8>),
     /// No answer, ever.
