@@ -207,6 +207,7 @@ impl Crowd {
                         date: reply.header("date"),
                         age: reply.header("age"),
                         retry_after: None,
+                        location: None,
                         body: &reply.body,
                     };
                     session.handle_http(now, request.id, HttpResult::Answer(answer));

@@ -27,6 +27,8 @@ pub struct Answer {
     pub age: Option<String>,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
+    /// The `Location` header.
+    pub location: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -51,8 +53,9 @@ impl Answer {
         } else {
             ended.then(|| rest.to_vec())?
         };
-        let (date, age, retry_after) = (header("date"), header("age"), header("retry-after"));
-        Some(Self { status: head.code?, date, age, retry_after, body })
+        let (date, age) = (header("date"), header("age"));
+        let (retry_after, location) = (header("retry-after"), header("location"));
+        Some(Self { status: head.code?, date, age, retry_after, location, body })
     }
 }
 

@@ -50,6 +50,7 @@ impl Input {
                     date: answer.date.as_deref(),
                     age: answer.age.as_deref(),
                     retry_after: answer.retry_after.as_deref(),
+                    location: answer.location.as_deref(),
                     body: &answer.body,
                 };
                 session.handle_http(now, id, HttpResult::Answer(answer));

@@ -71,7 +71,8 @@ impl fmt::Display for ConnId {
     }
 }
 
-/// HTTP request to send. Redirects must not be followed: the headers hold tokens.
+/// One HTTP request. The driver must not follow redirects, since the headers hold tokens: it reports the
+/// [`location`](HttpAnswer::location), and the session asks again where that is a host of the service.
 #[non_exhaustive]
 pub struct HttpRequest {
     /// Id to report the outcome with.
@@ -155,6 +156,8 @@ pub struct HttpAnswer<'a> {
     pub age: Option<&'a str>,
     /// `Retry-After` header.
     pub retry_after: Option<&'a str>,
+    /// `Location` header.
+    pub location: Option<&'a str>,
     /// Body. A driver may cut it off at 8 MiB.
     pub body: &'a [u8],
 }
@@ -167,6 +170,7 @@ impl fmt::Debug for HttpAnswer<'_> {
             .field("date", &self.date)
             .field("age", &self.age)
             .field("retry_after", &self.retry_after)
+            .field("location", &self.location)
             .field("body_len", &self.body.len())
             .finish()
     }

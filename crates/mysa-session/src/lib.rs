@@ -85,7 +85,7 @@ pub use mqtt::Packets;
 pub use mysa_proto::Now;
 pub use now::{Deadline, Wake};
 pub use read_only::ReadOnlySession;
-pub use service::{Level, Reason, Service};
+pub use service::{ChallengeName, Level, Reason, Service};
 pub use session::{NoChallenge, Session};
 pub use settings::{CommandChannel, ConfirmBy, Settings, Subscriptions};
 pub use start::Start;

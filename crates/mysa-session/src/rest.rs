@@ -1,4 +1,5 @@
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -14,7 +15,7 @@ use crate::commands::book::StructuredAnswer;
 use crate::context::{Context, HTTP_SLACK};
 use crate::now::earlier;
 use crate::{
-    Deadline, HttpAnswer, HttpBody, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake,
+    Deadline, HttpBody, HttpFailure, HttpId, HttpRequest, HttpResult, Now, Output, Reason, RequestId, Wake,
 };
 
 /// REST client: polls, commands by the structured service, and requests of the caller.
@@ -30,10 +31,30 @@ pub(crate) struct Rest {
     /// Time at which the states were last read.
     pub(crate) read_at: Option<Duration>,
     trouble: Option<Reason>,
-    /// Time until which polls use the other host for the routes that both hosts have.
+    /// Time until which polls ask the other host first, for the routes that both hosts have.
     other_host_until: Duration,
+    /// Polls that one host has failed and the other is asked.
+    second_tries: SecondTries,
     /// Earliest time of the next command, after one that could not be sent.
     commands_at: Duration,
+}
+
+/// Whether a poll under way is its second try, on the other host.
+#[derive(Clone, Copy, Debug, Default)]
+struct SecondTries {
+    devices: bool,
+    states: bool,
+}
+
+impl SecondTries {
+    /// The flag of a poll. `None` for what is not a poll.
+    const fn of(&mut self, purpose: Purpose) -> Option<&mut bool> {
+        match purpose {
+            Purpose::Devices => Some(&mut self.devices),
+            Purpose::States => Some(&mut self.states),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -47,6 +68,8 @@ struct Pending {
     until: Duration,
     /// `true` if the id token has been renewed for it once.
     renewed: bool,
+    /// Number of redirects that led to it.
+    hops: u8,
     /// Body of a write that the driver has not fetched yet.
     deferred: Option<DeferredBody>,
 }
@@ -65,8 +88,17 @@ struct Waiting {
     request: RestRequest,
     purpose: Purpose,
     renewed: bool,
+    redirect: Option<Box<Redirect>>,
     /// Time of expiry by either clock. A write that waits for a token must not be sent hours later.
     until: Now,
+}
+
+/// URL at one of the service's hosts to which an answer redirected a read.
+#[derive(Debug)]
+struct Redirect {
+    url: String,
+    source: ClockSource,
+    hops: u8,
 }
 
 /// Answer to a driver that fetches a deferred body.
@@ -145,8 +177,13 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Pause after a command request that could not be sent.
 const UNSENT_PAUSE: Duration = Duration::from_secs(2);
-/// Time for which the other host serves after one has failed. (mysa_client.)
-const OTHER_HOST: Duration = Duration::from_secs(300);
+/// Redirects that are followed for one read.
+const MAX_REDIRECTS: u8 = 3;
+/// Length in bytes of a `Location` that is followed.
+const MAX_LOCATION: usize = 2_048;
+/// Time for which the other host is asked first after one has failed: several polls, so that a host that has vanished for
+/// good costs few requests.
+const OTHER_HOST: Duration = Duration::from_secs(1_800);
 
 impl Rest {
     pub(crate) fn new() -> Self {
@@ -160,6 +197,7 @@ impl Rest {
             read_at: None,
             trouble: None,
             other_host_until: Duration::ZERO,
+            second_tries: SecondTries::default(),
             commands_at: Duration::ZERO,
         }
     }
@@ -216,7 +254,9 @@ impl Rest {
         if let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
             // The driver did not report in time.
             let lost = self.pending.swap_remove(at);
-            return Some(self.unanswered(cx, lost));
+            if let Some(outcome) = self.unanswered(cx, &lost, HttpFailure::Timeout) {
+                return Some(outcome);
+            }
         }
         let waited = |waiting: &Waiting| waiting.until.mono <= now || waiting.until.wall <= cx.now.wall;
         if let Some(at) = self.waiting.iter().position(waited) {
@@ -230,8 +270,8 @@ impl Rest {
             self.push(cx, rest::devices_state().into_request(), Purpose::States, false);
         }
         while self.has_room() && !self.waiting.is_empty() {
-            let Waiting { request, purpose, renewed, .. } = self.waiting.remove(0);
-            let http = self.request(cx, &token, &request, purpose, renewed);
+            let Waiting { request, purpose, renewed, redirect, .. } = self.waiting.remove(0);
+            let http = self.request(cx, &token, &request, purpose, renewed, redirect);
             if let Some(pending) = self.pending.last_mut() {
                 pending.request = Some(request);
             }
@@ -246,7 +286,7 @@ impl Rest {
 
     fn push(&mut self, cx: &Context, request: RestRequest, purpose: Purpose, renewed: bool) {
         let until = Now { mono: cx.after(WAIT_LIMIT), wall: plus(cx.now.wall, WAIT_LIMIT) };
-        self.waiting.push(Waiting { request, purpose, renewed, until });
+        self.waiting.push(Waiting { request, purpose, renewed, redirect: None, until });
     }
 
     fn has_room(&self) -> bool {
@@ -263,7 +303,7 @@ impl Rest {
         serial: u64,
         renewed: bool,
     ) -> HttpRequest {
-        self.request(cx, token, request, Purpose::Update(serial), renewed)
+        self.request(cx, token, request, Purpose::Update(serial), renewed, None)
     }
 
     /// Answers a driver that fetches a deferred body. `None` if the request is unknown or its body was fetched already.
@@ -295,15 +335,24 @@ impl Rest {
         request: &RestRequest,
         purpose: Purpose,
         renewed: bool,
+        redirect: Option<Box<Redirect>>,
     ) -> HttpRequest {
-        let other = if self.other_host_until > cx.mono() { request.on_other_host() } else { None };
+        let second = self.second_tries.of(purpose).is_some_and(|second| *second);
+        let prefers_other = self.other_host_until > cx.mono();
+        let other = if prefers_other == second { None } else { request.on_other_host() };
         let wire = other.as_ref().unwrap_or(request);
         let (base, source) = match wire.host() {
             RestHost::Legacy => (&cx.environment.legacy_url, ClockSource::LegacyRest),
             RestHost::Backend => (&cx.environment.backend_url, ClockSource::BackendRest),
         };
-        let mut url = String::from(base.trim_end_matches('/'));
-        url.push_str(&wire.target());
+        let (url, source, hops) = match redirect {
+            Some(redirect) => (redirect.url, redirect.source, redirect.hops),
+            None => {
+                let mut url = String::from(base.trim_end_matches('/'));
+                url.push_str(&wire.target());
+                (url, source, 0)
+            }
+        };
         let mut headers: Vec<(&'static str, Cow<'static, str>)> = Vec::with_capacity(4);
         headers.push(("authorization", cx.settings.authorization.header_value(token.expose()).into()));
         headers.push(("user-agent", cx.environment.user_agent.clone().into()));
@@ -324,7 +373,8 @@ impl Rest {
         };
         let http = cx.http_request(wire.method().as_str(), url, headers, body);
         let (sent, until) = (cx.mono(), cx.after(limit + HTTP_SLACK));
-        let pending = Pending { id: http.id, request: None, purpose, source, sent, until, renewed, deferred };
+        let pending =
+            Pending { id: http.id, request: None, purpose, source, sent, until, renewed, hops, deferred };
         self.pending.push(pending);
         http
     }
@@ -347,11 +397,24 @@ impl Rest {
         if self.pending.is_empty() {
             self.pending = Vec::new();
         }
-        let HttpResult::Answer(answer) = result else {
-            self.try_other_host(cx, &pending);
-            return Some(self.unanswered(cx, pending));
+        let answer = match result {
+            HttpResult::Answer(answer) => answer,
+            HttpResult::Failed(failure) => return self.unanswered(cx, &pending, failure),
         };
-        let HttpAnswer { status, .. } = answer;
+        let status = answer.status;
+        let redirect = match status {
+            301 | 302 | 303 | 307 | 308 => redirect(cx, &pending, answer.location),
+            _ => None,
+        };
+        if let (Some(redirect), Some(request)) = (redirect, &pending.request)
+            && self.waiting.len() < WAITING
+        {
+            self.push(cx, request.clone(), pending.purpose, pending.renewed);
+            if let Some(waiting) = self.waiting.last_mut() {
+                waiting.redirect = Some(redirect);
+            }
+            return None;
+        }
         let outcome = match status {
             // The user record only refines the models; its absence says nothing about the service.
             500.. if pending.purpose == Purpose::User => Outcome::Refused(status),
@@ -369,20 +432,22 @@ impl Rest {
                     Some(_) => Outcome::Refused(status),
                 }
             }
-            401 | 429 | 500.. => {
-                self.failed(cx, Reason::ServerTrouble { status });
+            // The account is asked to wait, whichever host it asks.
+            429 => {
+                self.failed(cx, Reason::Throttled);
                 self.not_before = self.not_before.max(cx.after(retry_after(answer.retry_after, cx)));
-                if status == 429 {
-                    self.trouble = Some(Reason::Throttled);
-                } else {
-                    self.try_other_host(cx, &pending);
-                }
+                Outcome::Refused(status)
+            }
+            // Whatever a host answers to a poll but what was asked for: the other may still have it.
+            _ if self.try_other_host(cx, pending.purpose, pending.renewed) => return None,
+            401 | 500.. => {
+                self.failed(cx, Reason::of_answer(status, answer.body));
+                self.not_before = self.not_before.max(cx.after(retry_after(answer.retry_after, cx)));
                 Outcome::Refused(status)
             }
             _ => {
                 if matches!(pending.purpose, Purpose::Devices | Purpose::States) {
-                    self.failed(cx, Reason::ServerTrouble { status });
-                    self.try_other_host(cx, &pending);
+                    self.failed(cx, Reason::of_answer(status, answer.body));
                 }
                 Outcome::Refused(status)
             }
@@ -390,10 +455,18 @@ impl Rest {
         Some((pending.purpose, outcome))
     }
 
-    /// Handles a request that has no answer and will get none.
-    fn unanswered(&mut self, cx: &mut Context, pending: Pending) -> (Purpose, Outcome) {
+    /// Handles a request that has no answer and will get none. `None` if the other host is asked instead.
+    fn unanswered(
+        &mut self,
+        cx: &mut Context,
+        pending: &Pending,
+        failure: HttpFailure,
+    ) -> Option<(Purpose, Outcome)> {
+        if self.try_other_host(cx, pending.purpose, pending.renewed) {
+            return None;
+        }
         if pending.purpose != Purpose::User {
-            self.failed(cx, Reason::Unreachable);
+            self.failed(cx, failure.into());
         }
         let outcome = if pending.deferred.is_some() {
             // A body that was never fetched proves that nothing was sent, so that a write may be repeated.
@@ -402,14 +475,38 @@ impl Rest {
         } else {
             Outcome::Failed
         };
-        (pending.purpose, outcome)
+        Some((pending.purpose, outcome))
     }
 
-    /// Switches polls to the other host after three failures. Both hosts have the legacy routes.
-    fn try_other_host(&mut self, cx: &Context, pending: &Pending) {
-        let poll = matches!(pending.purpose, Purpose::Devices | Purpose::States);
-        if poll && self.backoff.failures() >= 3 && self.other_host_until <= cx.mono() {
-            self.other_host_until = cx.after(OTHER_HOST);
+    /// Asks the other host for a poll that one host has failed. Both hosts have the legacy routes, and either may vanish.
+    /// Returns `false` if both have failed, or the request is not a poll.
+    fn try_other_host(&mut self, cx: &Context, purpose: Purpose, renewed: bool) -> bool {
+        let request = match purpose {
+            Purpose::Devices => rest::devices().into_request(),
+            Purpose::States => rest::devices_state().into_request(),
+            _ => return false,
+        };
+        if self.waiting.len() >= WAITING {
+            return false;
+        }
+        match self.second_tries.of(purpose) {
+            Some(second) if !*second => *second = true,
+            _ => return false,
+        }
+        self.push(cx, request, purpose, renewed);
+        true
+    }
+
+    /// Ends a poll; `read` if it succeeded. A host that has answered the second try is asked first from now on.
+    fn poll_done(&mut self, cx: &Context, purpose: Purpose, read: bool) {
+        let Some(second) = self.second_tries.of(purpose) else { return };
+        if core::mem::take(second) && read {
+            let prefers_other = self.other_host_until > cx.mono();
+            self.other_host_until = if prefers_other { Duration::ZERO } else { cx.after(OTHER_HOST) };
+        }
+        if read {
+            self.backoff.reset();
+            self.trouble = None;
         }
     }
 
@@ -420,16 +517,9 @@ impl Rest {
         self.not_before = self.not_before.max(at);
     }
 
-    fn succeeded(&mut self) {
-        self.backoff.reset();
-        self.trouble = None;
-    }
-
     /// Schedules the next reading of the device list; `read` if this one succeeded.
     pub(crate) fn devices_done(&mut self, cx: &mut Context, read: bool) {
-        if read {
-            self.succeeded();
-        }
+        self.poll_done(cx, Purpose::Devices, read);
         // Jitter keeps clients that started together from polling together.
         let jitter = cx.entropy.up_to(Duration::from_secs(30));
         self.devices_at =
@@ -438,10 +528,10 @@ impl Rest {
 
     /// Schedules the next reading of the states; `read` if this one succeeded.
     pub(crate) fn states_done(&mut self, cx: &mut Context, read: bool, live: bool) {
+        self.poll_done(cx, Purpose::States, read);
         let every = if live { cx.settings.poll_live } else { cx.settings.poll_rest_only };
         let jitter = cx.entropy.up_to(every / 20);
         if read {
-            self.succeeded();
             self.read_at = Some(cx.mono());
             self.states_at = cx.after(every + jitter);
         } else {
@@ -449,9 +539,19 @@ impl Rest {
         }
     }
 
-    /// Records a body that could not be decoded as a failure of the service.
-    pub(crate) fn unreadable(&mut self, cx: &mut Context, status: u16) {
-        self.failed(cx, Reason::ServerTrouble { status });
+    /// Handles the body of a poll that could not be decoded. Returns `false` if the other host is asked instead.
+    pub(crate) fn unreadable(
+        &mut self,
+        cx: &mut Context,
+        purpose: Purpose,
+        status: u16,
+        body: &[u8],
+    ) -> bool {
+        let failed = !self.try_other_host(cx, purpose, false);
+        if failed {
+            self.failed(cx, Reason::of_answer(status, body));
+        }
+        failed
     }
 
     /// Drops the requests of callers, and returns their ids.
@@ -501,6 +601,35 @@ impl Rest {
         }
         due
     }
+}
+
+/// Where a read is to be asked again. `None` for a write, and for a place that is not one of the service's own hosts:
+/// the token goes nowhere else.
+fn redirect(cx: &Context, pending: &Pending, location: Option<&str>) -> Option<Box<Redirect>> {
+    let location = location?;
+    let is_write = matches!(pending.purpose, Purpose::Update(_) | Purpose::Write(_));
+    let is_plain = location.len() <= MAX_LOCATION && location.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_write || !is_plain || pending.hops >= MAX_REDIRECTS {
+        return None;
+    }
+    let hosts = [
+        (&cx.environment.legacy_url, ClockSource::LegacyRest),
+        (&cx.environment.backend_url, ClockSource::BackendRest),
+    ];
+    let (base, path, source) = hosts.into_iter().find_map(|(base, source)| {
+        let base = base.trim_end_matches('/');
+        let start = location.get(..base.len()).filter(|start| start.eq_ignore_ascii_case(base));
+        let path = match start {
+            Some(_) => location.get(base.len()..)?,
+            // Of the same host. A second slash would begin the name of another.
+            None if source == pending.source => location,
+            None => return None,
+        };
+        (path.starts_with('/') && !path.starts_with("//")).then_some((base, path, source))
+    })?;
+    let mut url = String::from(base);
+    url.push_str(path);
+    Some(Box::new(Redirect { url, source, hops: pending.hops.saturating_add(1) }))
 }
 
 fn plus(wall: UnixTime, time: Duration) -> UnixTime {

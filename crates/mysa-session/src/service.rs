@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::devices::Delivery;
 use crate::mqtt::pool::ConnectionPool;
 use crate::rest::Rest;
-use crate::{Deadline, Wake};
+use crate::{Deadline, HttpFailure, Wake};
 
 /// Service level, the reason for it, and the time it began.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +68,8 @@ pub enum Reason {
     },
     /// CONNACK refused the connection.
     ConnectRefused(ConnectRefusal),
+    /// The broker took the WebSocket and closed it at CONNECT, as AWS does where the policy denies `iot:Connect`.
+    ConnectNotPermitted,
     /// Every subscription was refused.
     SubscriptionsRefused,
     /// The subscriptions to some thermostats were refused.
@@ -78,6 +80,14 @@ pub enum Reason {
     NoReports,
     /// The cloud cannot be reached over HTTP.
     Unreachable,
+    /// The cloud was reached over HTTP and did not answer in time.
+    NoAnswer,
+    /// Connections to the cloud break before there is an answer.
+    BrokenOff,
+    /// A web page was answered in place of the service, as a captive portal does.
+    WebPage,
+    /// The answer of the sign-in service is invalid: a member is missing, or its values are not safe to answer.
+    InvalidSignInAnswer,
     /// The cloud answers with errors or with bodies that cannot be decoded.
     ServerTrouble {
         /// HTTP status.
@@ -92,11 +102,72 @@ pub enum Reason {
     /// A challenge waits for an answer.
     ChallengeOpen,
     /// Cognito requires a step that only the vendor's app can do.
-    ChallengeUnsupported,
+    ChallengeUnsupported(ChallengeName),
     /// The captured URL is no longer accepted.
     CapturedUrlLapsed,
     /// The session was shut down.
     ShutDown,
+}
+
+/// `ChallengeName` of a challenge that this library cannot answer, at most 32 bytes of it.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct ChallengeName {
+    bytes: [u8; 32],
+    len: u8,
+}
+
+impl ChallengeName {
+    /// Takes a name of letters, digits and underscores; other characters become `?`.
+    pub(crate) fn new(name: &str) -> Self {
+        let mut bytes = [b'?'; 32];
+        let mut len = 0;
+        for (kept, c) in bytes.iter_mut().zip(name.chars()) {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') {
+                *kept = u8::try_from(c).unwrap_or(b'?');
+            }
+            len += 1;
+        }
+        Self { bytes, len }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let name = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        core::str::from_utf8(name).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ChallengeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ChallengeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChallengeName({self})")
+    }
+}
+
+impl Reason {
+    /// Reason for an answer that is not what was asked for.
+    pub(crate) fn of_answer(status: u16, body: &[u8]) -> Self {
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+        // An error page of the cloud's own servers is an error all the same.
+        let is_served = matches!(status, 200..=399 | 511);
+        if is_served && text.starts_with(b"<") { Self::WebPage } else { Self::ServerTrouble { status } }
+    }
+}
+
+impl From<HttpFailure> for Reason {
+    fn from(failure: HttpFailure) -> Self {
+        match failure {
+            HttpFailure::Timeout => Self::NoAnswer,
+            HttpFailure::Broken => Self::BrokenOff,
+            HttpFailure::Unreachable | HttpFailure::Tls => Self::Unreachable,
+        }
+    }
 }
 
 impl fmt::Display for Level {
@@ -121,12 +192,18 @@ impl fmt::Display for Reason {
             Self::ReadOnlyByChoice => "commands were switched off",
             Self::PublishNotPermitted => "the broker takes no commands from this account",
             Self::ConnectionLost => "the connection was lost and is being restored",
+            Self::UpgradeRefused { status: Some(status @ 200..=399) } => {
+                return write!(f, "a web page answered in place of the broker (HTTP {status})");
+            }
             Self::UpgradeRefused { status: Some(status) } => {
                 return write!(f, "the broker refused the WebSocket (HTTP {status})");
             }
             Self::UpgradeRefused { status: None } => "the broker cannot be reached",
             Self::ConnectRefused(refusal) => {
                 return write!(f, "the broker refused the connection ({refusal})");
+            }
+            Self::ConnectNotPermitted => {
+                "the broker closes at CONNECT: this account is not permitted to connect"
             }
             Self::SubscriptionsRefused => "the broker refused every subscription",
             Self::SomeSubscriptionsRefused => {
@@ -139,14 +216,25 @@ impl fmt::Display for Reason {
                 "subscribed, but no message is delivered, and REST is not available to compare"
             }
             Self::Unreachable => "the cloud cannot be reached",
+            Self::NoAnswer => "the cloud does not answer in time",
+            Self::BrokenOff => "connections to the cloud break off before there is an answer",
+            Self::WebPage => "a web page answered in place of the service",
+            Self::InvalidSignInAnswer => "the answer of the sign-in service is invalid",
+            Self::ServerTrouble { status: status @ 200..=299 } => {
+                return write!(f, "the cloud's answer is not usable (HTTP {status})");
+            }
+            Self::ServerTrouble { status: status @ 300..=399 } => {
+                return write!(f, "the cloud redirects to a host that is not its own (HTTP {status})");
+            }
             Self::ServerTrouble { status } => return write!(f, "the cloud is in trouble (HTTP {status})"),
             Self::Throttled => "the cloud asked for a pause",
             Self::NoCredentials => "no password and no stored session",
-            Self::Refused(RefusalKind::WrongCredentials) => "wrong user name or password",
             Self::Refused(RefusalKind::RefreshRejected) => "the stored session is no longer accepted",
-            Self::Refused(_) => "the account was refused",
+            Self::Refused(kind) => return kind.fmt(f),
             Self::ChallengeOpen => "sign-in needs a code",
-            Self::ChallengeUnsupported => "sign-in needs a step that only the vendor's app can do",
+            Self::ChallengeUnsupported(name) => {
+                return write!(f, "sign-in needs a step that only the vendor's app can do ({name})");
+            }
             Self::CapturedUrlLapsed => "the captured URL is no longer accepted",
             Self::ShutDown => "the session was shut down",
         })

@@ -7,7 +7,7 @@ use mysa_cognito::{RefusalKind, Secret, StoredSession};
 use mysa_proto::rest::{
     DeviceList, DeviceStates, ReadRequest, RestRequest, SettingsWrite, StructuredState, User,
 };
-use mysa_proto::{Change, Changes, DeviceId, DeviceState, TopicKind};
+use mysa_proto::{Change, Changes, DeviceId, DeviceState, Model, TopicKind};
 use mysa_sigv4::PresignedUrl;
 
 use crate::auth::Identity;
@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::control_plane::{BrokerHost, ControlPlane};
 use crate::devices::{Delivery, Device, Devices, PendingNotice};
 use crate::entropy::Entropy;
-use crate::mqtt::connection::{Connection, ConnectionEvent, Publishing};
+use crate::mqtt::connection::{ConnectionEvent, Publishing};
 use crate::mqtt::pool::{CloseReason, ConnectionPool};
 use crate::mqtt::subscription::{SubscriptionState, TopicFilter};
 use crate::now::earlier;
@@ -233,8 +233,9 @@ impl Session {
         self.advance_clock(now);
         if let Some(at) = self.mqtt.position(conn) {
             // A close before CONNACK counts as a refused connection, not as a lost one.
-            let ending = match self.mqtt.connections.get(at).map(Connection::is_live) {
-                Some(true) => CloseReason::Closed,
+            let ending = match self.mqtt.connections.get(at) {
+                Some(connection) if connection.is_live() => CloseReason::Closed,
+                Some(connection) if connection.is_connecting() => CloseReason::ClosedAtConnect,
                 _ => CloseReason::Refused { status: None },
             };
             self.end_connection(at, ending);
@@ -480,7 +481,31 @@ impl Session {
 
     /// Whether there is nobody to ask as.
     fn is_nobody(&self) -> bool {
-        self.captured || self.ended || self.service.service.level == Level::SignInNeeded
+        // A token that lives is good for requests, even where nothing will renew it.
+        let signed_out =
+            self.service.service.level == Level::SignInNeeded && self.identity.id_token(&self.cx).is_none();
+        self.captured || self.ended || signed_out
+    }
+
+    /// Adds thermostats that an earlier run has listed, so that they can be observed and commanded by MQTT while the list
+    /// cannot be read. Has no effect once the list has been read; thermostats that are not on it are removed then.
+    pub fn assume_devices(
+        &mut self,
+        now: Now,
+        known: impl IntoIterator<Item = (DeviceId, Model, Option<String>)>,
+    ) {
+        self.advance_clock(now);
+        if self.listed || self.ended {
+            return;
+        }
+        for (id, model, name) in known {
+            if self.devices.find(id).is_none() && self.devices.len() < self.cx.settings.max_devices {
+                self.devices.add(Device::assumed(id, model, name, self.cx.mono()));
+                self.cx.event(Event::DeviceAdded { device: id });
+            }
+        }
+        self.want_devices();
+        self.step();
     }
 
     /// Reports that the host's network has changed. Every connection is pinged at once instead of at its next

@@ -30,6 +30,9 @@ pub struct Settings {
     pub read_only: bool,
     /// Evidence that confirms a command. Default: [`ConfirmBy::Ack`].
     pub confirm_by: ConfirmBy,
+    /// Whether a command waits for its effect. If not, it is decided once the broker or the REST service accepts it, as
+    /// [`Verdict::Unconfirmed`](crate::Verdict::Unconfirmed) unless its effect was seen before. Default: yes.
+    pub await_effect: bool,
     /// Form of the `Authorization` header in REST requests. Default: the bare id token.
     pub authorization: Auth,
     /// Cognito API action that renews tokens. Default: `InitiateAuth`. If the pool refuses it,
@@ -125,6 +128,7 @@ impl Default for Settings {
             lookup_endpoint: false,
             read_only: false,
             confirm_by: ConfirmBy::Ack,
+            await_effect: true,
             authorization: Auth::Raw,
             refresh_flow: RefreshFlow::InitiateAuth,
             command_deadline: secs(30),

@@ -5,8 +5,8 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_proto::{Change, Mode};
-use mysa_session::{CommandChannel, Event, Level, Refused, Settings, Start, Verdict};
+use mysa_proto::{Change, Channel, Mode, Model};
+use mysa_session::{CommandChannel, DeliveryStage, Event, Level, Refused, Settings, Start, Verdict};
 use rig::{LITE, Reply, Rig, by, device, secs, setpoint, stored};
 
 #[test]
@@ -284,4 +284,68 @@ fn a_message_with_qos_1_is_acknowledged_on_the_connection_that_brought_it() {
     assert_eq!((rig.log.closes, rig.log.pubacks), (closes, pubacks + 1));
     let shown = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
     assert_eq!(shown.as_degrees(), 23.5);
+}
+
+#[test]
+fn a_command_whose_effect_nobody_awaits_is_decided_once_it_is_accepted() {
+    for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
+        let mut settings = by(channel);
+        settings.await_effect = false;
+        let mut rig = Rig::resume(settings);
+        // Nothing but the acceptance itself could decide it.
+        (rig.cloud.device_acks, rig.cloud.device_applies, rig.cloud.structured_applies) =
+            (false, false, false);
+        rig.run(secs(10));
+        let id = rig.set(LITE, 21.0);
+        rig.run(secs(1));
+        let verdict = rig.verdict(id);
+        let Verdict::Unconfirmed { reached: DeliveryStage::Service(by), after, .. } = verdict else {
+            panic!("{channel:?}: {verdict}")
+        };
+        assert_eq!(by == Channel::Mqtt, channel == CommandChannel::Mqtt);
+        assert!(after < secs(1), "{after:?}");
+    }
+    // Nobody accepts it, so that it has its whole time.
+    let mut settings = by(CommandChannel::Mqtt);
+    settings.await_effect = false;
+    let mut rig = Rig::resume(settings);
+    rig.run(secs(10));
+    rig.cloud.dead = true;
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(4));
+    assert!(rig.verdicts(id).is_empty());
+    rig.run(secs(30));
+    let verdict = rig.verdict(id);
+    assert!(
+        matches!(verdict, Verdict::Unconfirmed { reached: DeliveryStage::Wire(Channel::Mqtt), .. }),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn thermostats_that_an_earlier_run_listed_are_commanded_while_rest_is_down() {
+    let mut rig = Rig::new();
+    rig.cloud.rest = Reply::Status(503, "");
+    rig.run(secs(10));
+    assert_eq!((rig.session.service().level, rig.log.dials.len()), (Level::Offline, 0));
+    let known = [
+        (device(LITE), Model::parse("BB-V2-0-L"), Some("Bedroom".into())),
+        (device("a0b1c2d3e4ff"), Model::parse("BB-V1-1"), None),
+    ];
+    let now = rig.now();
+    rig.session.assume_devices(now, known.clone());
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(10));
+    assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
+    // The list of the account has the last word.
+    rig.cloud.rest = Reply::Good;
+    rig.run(secs(3_600));
+    let name = |id: &str| rig.session.device(device(id)).map(|device| device.name().map(str::to_owned));
+    assert_eq!(name(LITE), Some(Some(format!("Room {LITE}"))));
+    assert_eq!(name("a0b1c2d3e4ff"), None);
+    let now = rig.now();
+    rig.session.assume_devices(now, known);
+    assert_eq!(rig.session.devices().len(), 1);
 }

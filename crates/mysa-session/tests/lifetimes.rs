@@ -109,7 +109,7 @@ fn a_sign_in_that_gets_no_answer_is_the_reason_of_the_outage() {
     let mut rig = Rig::new();
     rig.cloud.refresh = Reply::Timeout;
     rig.run(Duration::from_secs(120));
-    assert_eq!(rig.session.service().reason, Reason::Unreachable, "{}", rig.session.service());
+    assert_eq!(rig.session.service().reason, Reason::NoAnswer, "{}", rig.session.service());
 }
 
 #[test]

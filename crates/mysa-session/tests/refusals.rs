@@ -87,6 +87,18 @@ fn the_connections_of_a_large_home_together_do_not_dial_in_bursts() {
 }
 
 #[test]
+fn a_broker_that_closes_at_connect_is_not_permitted_to_connect() {
+    let mut rig = Rig::new();
+    rig.cloud.closes_at_connect = true;
+    rig.run(secs(30));
+    let service = rig.session.service();
+    assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::ConnectNotPermitted), "{service}");
+    rig.cloud.closes_at_connect = false;
+    rig.run(secs(120));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
 fn sign_ins_in_a_row_are_spaced_and_the_last_password_counts() {
     let mut rig = Rig::new();
     rig.cloud.accepted = Some(Vec::new());

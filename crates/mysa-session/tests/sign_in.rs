@@ -98,10 +98,78 @@ fn proof_values_that_cannot_be_used_are_no_refusal_of_the_password() {
     rig.run(secs(10));
     assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 0));
     assert!(rig.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
+    assert_eq!(rig.session.service().reason, Reason::InvalidSignInAnswer);
     // The password is kept and tried again.
     rig.cloud.refresh = Reply::Good;
     rig.run(secs(120));
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+}
+
+#[test]
+fn a_challenge_without_its_members_is_told_as_an_invalid_answer() {
+    for body in [
+        r#"{"ChallengeName":"PASSWORD_VERIFIER"}"#,
+        r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u"}}"#,
+        r#"{"Session":"s"}"#,
+    ] {
+        let mut rig = with_password();
+        rig.cloud.refresh = Reply::Status(200, body);
+        rig.run(secs(10));
+        let service = rig.session.service();
+        assert_eq!((service.level, service.reason), (Level::Offline, Reason::InvalidSignInAnswer), "{body}");
+    }
+}
+
+#[test]
+fn a_challenge_that_only_the_app_can_answer_is_told_by_its_name() {
+    let long = r#"{"ChallengeName":"A_CHALLENGE_WITH_A_NAME_OF_MORE_THAN_32_LETTERS","Session":"s"}"#;
+    for (body, name) in [
+        (r#"{"ChallengeName":"NEW_PASSWORD_REQUIRED","Session":"s"}"#, "NEW_PASSWORD_REQUIRED"),
+        (r#"{"ChallengeName":"WEB AUTHN\u001b[2J","Session":"s"}"#, "WEB?AUTHN??2J"),
+        (long, "A_CHALLENGE_WITH_A_NAME_OF_MORE_"),
+    ] {
+        let mut rig = with_password();
+        rig.cloud.refresh = Reply::Status(200, body);
+        rig.run(secs(10));
+        let service = rig.session.service();
+        let Reason::ChallengeUnsupported(told) = service.reason else { panic!("{service}") };
+        assert_eq!((service.level, told.as_str()), (Level::SignInNeeded, name));
+        assert!(service.to_string().contains(name), "{service}");
+    }
+}
+
+#[test]
+fn a_disabled_account_is_told_apart_from_a_wrong_password() {
+    const DISABLED: Reply = refusal(r#"{"__type":"NotAuthorizedException","message":"User is disabled."}"#);
+    for mut rig in [with_password(), resumed(stored(), None)] {
+        rig.cloud.refresh = DISABLED;
+        rig.run(secs(60));
+        let service = rig.session.service();
+        assert_eq!(service.reason, Reason::Refused(RefusalKind::AccountDisabled), "{service}");
+        assert_eq!(service.level, Level::SignInNeeded);
+    }
+}
+
+#[test]
+fn a_page_in_place_of_the_sign_in_service_is_told_as_one() {
+    let mut rig = with_password();
+    rig.cloud.refresh = Reply::Status(200, "<html>sign in to the network</html>");
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().reason, Reason::WebPage);
+}
+
+#[test]
+fn an_identity_pool_that_refuses_is_the_reason_that_is_given() {
+    let misconfigured = refusal(r#"{"__type":"InvalidIdentityPoolConfigurationException","message":"no"}"#);
+    for (reply, kind) in
+        [(NOT_AUTHORIZED, RefusalKind::LoginTokenRejected), (misconfigured, RefusalKind::PoolMisconfigured)]
+    {
+        let mut rig = Rig::new();
+        rig.cloud.credentials = reply;
+        rig.run(secs(30));
+        let service = rig.session.service();
+        assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::Refused(kind)), "{service}");
+    }
 }
 
 #[test]
@@ -173,14 +241,15 @@ fn a_lock_out_is_waited_for_in_full_and_kept_for_the_next_run() {
 
 #[test]
 fn a_throttle_is_waited_for_and_kept_for_the_next_run_but_a_firewall_is_not() {
-    for (reply, kept) in [(THROTTLED, true), (FIREWALL, false)] {
+    let blocked = Reason::Refused(RefusalKind::Blocked);
+    for (reply, kept, reason) in [(THROTTLED, true, Reason::Throttled), (FIREWALL, false, blocked)] {
         let mut rig = with_password();
         rig.cloud.refresh = reply;
         rig.run(secs(59));
         assert_eq!(rig.asked("InitiateAuth"), 1, "{reply:?}");
         assert_eq!(not_before(&rig).is_some_and(|wait| (60..=120).contains(&wait)), kept, "{reply:?}");
         assert!(kept || rig.stored.is_none(), "{reply:?}");
-        assert_eq!(rig.session.service().reason, Reason::Throttled);
+        assert_eq!(rig.session.service().reason, reason);
         rig.run(secs(65));
         assert_eq!(rig.asked("InitiateAuth"), 2, "{reply:?}");
     }

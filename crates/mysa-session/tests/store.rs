@@ -261,10 +261,14 @@ fn signing_out_revokes_no_token_of_another_account_or_app_client() {
     other_client.client_id = "anotherappclient".into();
     for wrong in [foreign, other_client] {
         let mut rig = Rig::live();
+        let is_foreign = wrong.account == "bob@example.org";
         rig.stored = Some(wrong);
         assert_eq!(sign_out(&mut rig), Revocation::Revoked);
         let revoked = rig.log.revoked.join(" ");
         assert!(revoked.contains("CANARY-refresh") && !revoked.contains("of-another"), "{revoked}");
+        // The session of the other account is still good, and stays.
+        let stays = rig.stored.is_some_and(|kept| kept.account == "bob@example.org");
+        assert_eq!(stays, is_foreign);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mysa_cognito::StoredSession;
 use mysa_proto::rest::{History, ReadRequest, SettingsWrite, UsageQuery};
-use mysa_proto::{Celsius, Change, DeviceId, Mode};
+use mysa_proto::{Celsius, Change, DeviceId, Mode, Model};
 use mysa_session::{Diagnosis, Environment, Preview, Response, Revocation, Service};
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::oneshot;
@@ -98,6 +98,16 @@ impl Client {
     /// ```
     pub fn set_many(&self, devices: &[DeviceId], change: Change) -> PendingMany {
         PendingMany::new(self.monitor.requests.clone(), devices, change)
+    }
+
+    /// Adds thermostats that an earlier run has listed, with their names, so that they can be observed and commanded by MQTT
+    /// while the REST service cannot be reached. Has no effect once the list has been read; those that are not on it are
+    /// removed then.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn assume_devices(&self, known: Vec<(DeviceId, Model, Option<String>)>) -> Result<(), Error> {
+        self.monitor.send(Request::AssumeDevices { known }).await
     }
 
     /// Returns the message that [`Client::command`] would send now: its channel, the values rounded to the thermostat's

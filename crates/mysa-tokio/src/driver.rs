@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::rest::{ReadRequest, SettingsWrite};
-use mysa_proto::{Change, DeviceId};
+use mysa_proto::{Change, DeviceId, Model};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
     HttpResult, Level, Output, Preview, Refused, RequestId, Response, Revocation, Session, StoreResult,
@@ -39,6 +39,9 @@ pub(crate) enum Request {
         change: Change,
         deadline: Option<Duration>,
         verdicts: mpsc::UnboundedSender<(DeviceId, Result<Verdict, Error>)>,
+    },
+    AssumeDevices {
+        known: Vec<(DeviceId, Model, Option<String>)>,
     },
     Preview {
         device: DeviceId,
@@ -284,6 +287,7 @@ impl Driver {
                 date: reply.date.as_deref(),
                 age: reply.age.as_deref(),
                 retry_after: reply.retry_after.as_deref(),
+                location: reply.location.as_deref(),
                 body: &reply.body,
             }),
             Err(failure) => HttpResult::Failed(*failure),
@@ -313,6 +317,7 @@ impl Driver {
                     }
                 }
             }
+            Request::AssumeDevices { known } => self.session.assume_devices(now, known),
             Request::Preview { device, change, preview } => {
                 drop(preview.send(self.session.preview(now, device, change)));
             }

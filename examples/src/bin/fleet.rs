@@ -299,6 +299,7 @@ fn give(session: &mut Session, now: Now, parcel: Parcel) {
                 date: reply.header("date"),
                 age: reply.header("age"),
                 retry_after: reply.header("retry-after"),
+                location: reply.header("location"),
                 body: &reply.body,
             };
             session.handle_http(now, id, HttpResult::Answer(answer));

@@ -133,7 +133,7 @@ impl Rig {
                 if !self.connect(id) {
                     return;
                 }
-                let status = script.pick(&[200, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
+                let status = script.pick(&[200, 301, 400, 401, 403, 404, 429, 500, 503, 204, 999]);
                 let date = script.pick(&DATES);
                 let age = script.pick(&[
                     None,
@@ -146,7 +146,15 @@ impl Rig {
                 ]);
                 let retry_after = script.option(Script::text);
                 let body = script.bytes();
-                let answer = HttpAnswer { status, date, age, retry_after: retry_after.as_deref(), body };
+                let location = script.option(Script::text);
+                let answer = HttpAnswer {
+                    status,
+                    date,
+                    age,
+                    retry_after: retry_after.as_deref(),
+                    location: location.as_deref(),
+                    body,
+                };
                 self.session.handle_http(self.now(), id, HttpResult::Answer(answer));
             }
             0x68..0x70 => {

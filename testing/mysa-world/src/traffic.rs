@@ -131,6 +131,7 @@ impl World {
                     date: reply.header("date"),
                     age: reply.header("age"),
                     retry_after: reply.header("retry-after"),
+                    location: reply.header("location"),
                     body: &reply.body,
                 };
                 let now = self.host_now();

@@ -46,6 +46,8 @@ pub(crate) struct Identity {
     /// Time of the next look for a session that was signed in elsewhere, while this one is blocked.
     look_at: Duration,
     sign_out: SignOut,
+    /// What is kept is the session of another account, which a sign-out leaves alone.
+    keeps_another: bool,
     /// Reason why the last exchange failed.
     trouble: Option<Reason>,
     /// `true` after a failure that may be repeated only once.
@@ -156,6 +158,7 @@ impl Identity {
             blocked: None,
             look_at: Duration::ZERO,
             sign_out: SignOut::No,
+            keeps_another: false,
             trouble: None,
             last_chance: false,
         }
@@ -280,7 +283,7 @@ impl Identity {
             if self.sign_out == SignOut::Revoking {
                 self.signed_out(cx, Revocation::NotReached);
             } else {
-                self.pause(cx, Reason::Unreachable);
+                self.pause(cx, Reason::NoAnswer);
             }
         }
         let now = cx.mono();
@@ -443,6 +446,7 @@ impl Identity {
 
     /// Revokes the newer of the held and the stored token.
     fn revoke(&mut self, cx: &mut Context, kept: Option<StoredSession>) {
+        self.keeps_another = kept.as_ref().is_some_and(|kept| !kept.belongs_to(&self.stored.account));
         if let Some(kept) = kept.filter(|kept| self.is_ours(kept) && kept.refresh_token.is_some())
             && (kept.generation >= self.stored.generation || self.stored.refresh_token.is_none())
         {
@@ -461,7 +465,9 @@ impl Identity {
         if revoked != Revocation::NotReached {
             self.stored.refresh_token = None;
             self.stored.identity_id = None;
-            cx.outbox.forget();
+            if !self.keeps_another {
+                cx.outbox.forget();
+            }
         }
         cx.outbox.keep(Event::SignedOut { revoked });
     }

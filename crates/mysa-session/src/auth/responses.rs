@@ -9,7 +9,7 @@ use mysa_sigv4::Credentials;
 use super::{Held, Identity, Signer, Stage};
 use crate::clock::ClockSource;
 use crate::context::Context;
-use crate::{ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason, Revocation};
+use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason, Revocation};
 
 /// Pause after a lock-out. Cognito's own lock-out grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
@@ -28,14 +28,15 @@ impl Identity {
     /// Handles the outcome of the pending request.
     pub(crate) fn handle_http(&mut self, cx: &mut Context, result: HttpResult<'_>) {
         let Some(work) = self.work.take() else { return };
-        let HttpResult::Answer(answer) = result else {
-            if matches!(work.stage, Stage::Revoked(_)) {
-                self.signed_out(cx, Revocation::NotReached);
-            } else {
-                self.keep_challenge(work.stage);
-                self.pause(cx, Reason::Unreachable);
+        let answer = match result {
+            HttpResult::Answer(answer) => answer,
+            HttpResult::Failed(_) if matches!(work.stage, Stage::Revoked(_)) => {
+                return self.signed_out(cx, Revocation::NotReached);
             }
-            return;
+            HttpResult::Failed(failure) => {
+                self.keep_challenge(work.stage);
+                return self.pause(cx, failure.into());
+            }
         };
         let HttpAnswer { status, body, .. } = answer;
         match work.stage {
@@ -101,9 +102,9 @@ impl Identity {
             Ok(Step::Continue(request, next)) => self.send(cx, &request, Stage::Answer(next, None)),
             Ok(Step::Done(tokens)) => self.signed_in(cx, tokens),
             Ok(Step::Challenge(challenge)) => self.ask(cx, Box::new(challenge), false),
-            Ok(Step::Unsupported { .. }) => {
+            Ok(Step::Unsupported { name }) => {
                 self.password = None;
-                self.block(Reason::ChallengeUnsupported);
+                self.block(Reason::ChallengeUnsupported(ChallengeName::new(&name)));
             }
             Err(error) => match (error.recovery(), challenge) {
                 (Recovery::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
@@ -195,14 +196,26 @@ impl Identity {
     fn put_off(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
         let wait = retry_after(answer.retry_after, cx);
         let second = self.backoff.failures() > 0;
+        let reason = match error {
+            Error::Refused(refusal)
+                if matches!(refusal.kind, RefusalKind::RateLimited | RefusalKind::LockedOut) =>
+            {
+                Reason::Throttled
+            }
+            Error::Transport { status: 429, .. } => Reason::Throttled,
+            Error::Refused(refusal) => Reason::Refused(refusal.kind),
+            Error::Srp(_) => Reason::InvalidSignInAnswer,
+            Error::Malformed { .. } if answer.status == 200 => Reason::InvalidSignInAnswer,
+            _ => Reason::of_answer(answer.status, answer.body),
+        };
         match error.recovery() {
-            Recovery::RetryOnce if !second => self.pause(cx, Reason::ServerTrouble { status: answer.status }),
+            Recovery::RetryOnce if !second => self.pause(cx, reason),
             Recovery::Wait | Recovery::GiveUp | Recovery::RetryOnce => {
                 let locked = error.refusal() == Some(RefusalKind::LockedOut);
                 let own = self.backoff.next(FIRST_WAIT, LONGEST_WAIT, &mut cx.entropy);
                 let pause = if locked { LOCK_OUT } else { FIRST_WAIT + own }.max(wait);
                 self.retry_at = cx.after(pause);
-                self.trouble = Some(Reason::Throttled);
+                self.trouble = Some(reason);
                 if locked || error.refusal() == Some(RefusalKind::RateLimited) {
                     let secs = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
                     self.stored.not_before = Some(cx.time().as_secs().saturating_add(secs));
@@ -210,7 +223,7 @@ impl Identity {
                 }
             }
             _ => {
-                self.pause(cx, Reason::ServerTrouble { status: answer.status });
+                self.pause(cx, reason);
                 self.retry_at = self.retry_at.max(cx.after(wait));
             }
         }

@@ -353,6 +353,17 @@ impl CommandBook {
         }
     }
 
+    /// Ends the commands of an accepted transmission now, for a caller that does not wait for their effect.
+    pub(crate) fn end_accepted(&mut self, serial: u64, now: Duration) {
+        let Some(transmission) = self.transmission(serial) else { return };
+        let ids = transmission.commands.clone();
+        for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            if matches!(command.reached, Some(DeliveryStage::Service(_) | DeliveryStage::Thermostat)) {
+                command.deadline.mono = command.deadline.mono.min(now);
+            }
+        }
+    }
+
     /// Handles the end of a connection: queued commands wait again. Returns the sent transmissions that the broker had
     /// not acknowledged.
     pub(crate) fn connection_ended(&mut self, conn: ConnId) -> Vec<u64> {

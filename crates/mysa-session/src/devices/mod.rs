@@ -121,6 +121,11 @@ impl Device {
         }
     }
 
+    /// Creates a thermostat that an earlier run has listed.
+    pub(crate) fn assumed(id: DeviceId, model: Model, name: Option<String>, now: Duration) -> Self {
+        Self { name: name.map(String::into_boxed_str), ..Self::new(id, model, now) }
+    }
+
     /// Applies the record of the device list. Returns `true` if anything changed. `homes` are the home ids seen so far.
     pub(crate) fn describe(&mut self, record: &DeviceRecord, homes: &mut Vec<Arc<str>>) -> bool {
         fn text(text: Option<&str>) -> Option<Box<str>> {

@@ -125,6 +125,11 @@ impl Connection {
         matches!(self.phase, Phase::Live { .. })
     }
 
+    /// Whether CONNECT was sent and not answered yet.
+    pub(crate) const fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting { .. })
+    }
+
     /// Sends CONNECT on a WebSocket that has just opened.
     pub(crate) fn opened(&mut self, cx: &mut Context) {
         let Phase::Dialling { until } = self.phase else { return };

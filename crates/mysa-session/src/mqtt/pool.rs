@@ -73,6 +73,8 @@ pub(crate) enum CloseReason {
     Refused { status: Option<u16> },
     /// CONNACK refused the connection.
     ConnectRefused(ConnectRefusal),
+    /// The broker, or an intermediary, closed the connection after CONNECT and before CONNACK.
+    ClosedAtConnect,
     /// The session gave the connection up because of silence or invalid bytes.
     GivenUp,
 }
@@ -540,6 +542,7 @@ impl ConnectionPool {
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::ConnectRefused(refusal));
             }
+            CloseReason::ClosedAtConnect => self.trouble = Some(Reason::ConnectNotPermitted),
             // A connection that was never live cannot be lost.
             CloseReason::GivenUp if !connection.is_live() => {
                 self.trouble = Some(Reason::UpgradeRefused { status: None });

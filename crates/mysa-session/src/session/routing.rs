@@ -44,6 +44,9 @@ impl Session {
             (Purpose::Update(serial), outcome) => {
                 let device = commands.device_of(serial).and_then(|id| devices.find(id));
                 commands.structured_answered(serial, outcome.into(), cx.mono(), &mut decisions);
+                if !cx.settings.await_effect {
+                    commands.end_accepted(serial, cx.mono());
+                }
                 // An observation made while the request was unanswered may count as evidence only now.
                 if let Some(device) = device {
                     commands.judge(device.id(), device.state(), None, cx.mono(), &mut decisions);
@@ -56,18 +59,25 @@ impl Session {
                     self.list(&list);
                 }
                 Err(_) => {
-                    rest.unreadable(cx, status);
-                    rest.devices_done(cx, false);
+                    if rest.unreadable(cx, purpose, status, body) {
+                        rest.devices_done(cx, false);
+                    }
                 }
             },
             (Purpose::Devices, _) => rest.devices_done(cx, false),
             (Purpose::States, Outcome::Done) => {
                 let states = DeviceStates::decode(body);
                 match &states {
-                    Ok(states) => devices.take_states(cx, commands, states, &mut decisions),
-                    Err(_) => rest.unreadable(cx, status),
+                    Ok(states) => {
+                        devices.take_states(cx, commands, states, &mut decisions);
+                        rest.states_done(cx, true, live);
+                    }
+                    Err(_) => {
+                        if rest.unreadable(cx, purpose, status, body) {
+                            rest.states_done(cx, false, live);
+                        }
+                    }
                 }
-                rest.states_done(cx, states.is_ok(), live);
                 if commands.is_observing() {
                     rest.schedule_states_no_later_than(cx.after(STATE_CHECK_DELAY));
                 }
@@ -143,6 +153,9 @@ impl Session {
                 ConnectionEvent::Acknowledged(Publishing::Command { serial, .. }) => {
                     let (now, after) = (self.cx.mono(), self.cx.settings.command_repeat_after);
                     self.commands.accepted_by_broker(serial, now, after);
+                    if !self.cx.settings.await_effect {
+                        self.commands.end_accepted(serial, now);
+                    }
                 }
                 ConnectionEvent::Unanswered(Publishing::Command { serial, .. }) => {
                     self.publish_failed(serial)

@@ -68,6 +68,10 @@ pub(crate) struct Cloud {
     pub(crate) expires_in: &'static str,
     pub(crate) rest: Reply,
     pub(crate) rest_takes: Duration,
+    /// Answer of the older host alone, in place of `rest`.
+    pub(crate) legacy: Option<Reply>,
+    /// `Location` of every answer of the older host.
+    pub(crate) location: Option<&'static str>,
     /// `Retry-After` header of every answer.
     pub(crate) retry_after: Option<&'static str>,
     /// Answer to updates of the structured service, and its delay. A successful update is applied.
@@ -88,6 +92,7 @@ pub(crate) struct Cloud {
     pub(crate) iot_takes: Duration,
     pub(crate) broker: BrokerBehavior,
     pub(crate) close_after_connack: Option<Duration>,
+    pub(crate) closes_at_connect: bool,
     pub(crate) dead: bool,
     /// `true` if every thermostat sends a message at each ping of the session.
     pub(crate) speaking: bool,
@@ -114,6 +119,8 @@ pub(crate) struct Log {
     pub(crate) subscribes: Vec<(Duration, ConnId, Vec<String>)>,
     pub(crate) publishes: Vec<(Duration, ConnId, String, String, bool)>,
     pub(crate) http: Vec<(Duration, String)>,
+    /// Whole URLs of the requests with a token for REST.
+    pub(crate) urls: Vec<String>,
     /// Bodies of the updates to the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
     pub(crate) closes: usize,
@@ -189,6 +196,8 @@ impl Rig {
             expires_in: "3600",
             rest: Reply::Good,
             rest_takes: LATENCY,
+            legacy: None,
+            location: None,
             retry_after: None,
             update: Reply::Good,
             update_takes: LATENCY,
@@ -202,6 +211,7 @@ impl Rig {
             iot_takes: LATENCY,
             broker: BrokerBehavior::default(),
             close_after_connack: None,
+            closes_at_connect: false,
             dead: false,
             speaking: true,
             device_acks: true,
@@ -286,6 +296,7 @@ impl Rig {
                     date: Some(&date),
                     age,
                     retry_after: self.cloud.retry_after,
+                    location: self.cloud.location,
                     body: body.as_bytes(),
                 };
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
@@ -345,7 +356,16 @@ impl Rig {
             () if target.is_empty() => self.cloud.rest_takes,
             () => LATENCY,
         };
-        let (after, reply) = match self.answer(&what, &body) {
+        if request.headers.iter().any(|(name, _)| *name == "authorization") {
+            self.log.urls.push(request.url.clone());
+        }
+        let is_legacy = request.url.starts_with(&Environment::mysa().legacy_url);
+        let reply = match self.cloud.legacy.filter(|_| is_legacy) {
+            Some(Reply::Status(status, body)) => Some((status, body.to_owned())),
+            Some(Reply::Timeout) => None,
+            Some(Reply::Good) | None => self.answer(&what, &body),
+        };
+        let (after, reply) = match reply {
             Some(reply) => (takes, Some(reply)),
             None => (Duration::from_secs(20), None),
         };
@@ -546,6 +566,10 @@ impl Rig {
     fn broker(&mut self, conn: ConnId, bytes: &[u8]) {
         if self.cloud.dead {
             return;
+        }
+        if self.cloud.closes_at_connect {
+            self.cloud.sockets.remove(&conn);
+            return self.arrive(LATENCY, Arrival::Closed(conn));
         }
         let Some(mut socket) = self.cloud.sockets.remove(&conn) else { return };
         let exchange = socket.receive(&self.cloud.broker, bytes);

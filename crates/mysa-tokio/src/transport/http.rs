@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AGE, DATE, HOST, RETRY_AFTER};
+use http::header::{AGE, DATE, HOST, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -32,6 +32,7 @@ pub(crate) struct HttpReply {
     pub(crate) date: Option<String>,
     pub(crate) age: Option<String>,
     pub(crate) retry_after: Option<String>,
+    pub(crate) location: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -136,6 +137,7 @@ impl HttpReply {
             date: text(DATE),
             age: text(AGE),
             retry_after: text(RETRY_AFTER),
+            location: text(LOCATION),
             body,
         })
     }
