@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mysa_cognito::StoredSession;
+use mysa_proto::iot::Thing;
 use mysa_proto::rest::{History, ReadRequest, SettingsWrite, UsageQuery};
 use mysa_proto::{Celsius, Change, DeviceId, Mode, Model};
 use mysa_session::{Diagnosis, Environment, Preview, Response, Revocation, Service};
@@ -244,6 +245,14 @@ impl Client {
     /// See [`Monitor::energy`].
     pub async fn energy(&self, device: &DeviceId, query: &UsageQuery) -> Result<History, Error> {
         self.monitor.energy(device, query).await
+    }
+
+    /// See [`Monitor::describe_thing`].
+    ///
+    /// # Errors
+    /// See [`Monitor::describe_thing`].
+    pub async fn describe_thing(&self, device: &DeviceId) -> Result<Thing, Error> {
+        self.monitor.describe_thing(device).await
     }
 
     /// See [`Monitor::diagnosis`].

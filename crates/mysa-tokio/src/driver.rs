@@ -52,6 +52,10 @@ pub(crate) enum Request {
         request: ReadRequest,
         response: oneshot::Sender<Result<Response, Error>>,
     },
+    DescribeThing {
+        device: DeviceId,
+        response: oneshot::Sender<Result<Response, Error>>,
+    },
     WriteSettings {
         write: SettingsWrite,
         response: oneshot::Sender<Result<Response, Error>>,
@@ -323,6 +327,10 @@ impl Driver {
             }
             Request::Read { request, response } => {
                 let begun = self.session.request(now, request);
+                self.await_response(begun, response);
+            }
+            Request::DescribeThing { device, response } => {
+                let begun = self.session.describe_thing(now, device);
                 self.await_response(begun, response);
             }
             Request::WriteSettings { write, response } => {

@@ -73,15 +73,16 @@ pub use error::{ConnectError, Error, NotReady};
 pub use events::Events;
 pub use monitor::Monitor;
 pub use mysa_cognito::{ChallengeKind, RefreshFlow, RefreshToken, Secret, StoredSession};
+pub use mysa_proto::iot::Thing;
 pub use mysa_proto::rest::{self, HeaterWrite, ReadRequest, RestRequest, SettingsWrite};
 pub use mysa_proto::{
     Celsius, Change, Changes, DeviceId, DeviceState, EnvelopeForm, FanSpeed, Hold, Mode, ModeTable, Model,
     Power, Swing, TrackedSensor, Watts,
 };
 pub use mysa_session::{
-    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, DeliveryStage, Diagnosis, Effect, Environment,
-    Event, Evidence, Expired, Handshake, Level, Link, Preview, Publishes, Reason, Refused, RequestError,
-    Response, Revocation, Service, Settings, Subscribed, Subscriptions, Verdict,
+    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, DeliveryStage, Diagnosis, Effect, EndpointLookup,
+    Environment, Event, Evidence, Expired, Handshake, Level, Link, Preview, Publishes, Reason, Refused,
+    RequestError, Response, Revocation, Service, Settings, Subscribed, Subscriptions, Verdict,
 };
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};

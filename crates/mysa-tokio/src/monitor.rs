@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::DeviceId;
+use mysa_proto::iot::Thing;
 use mysa_proto::rest::{self, History, ReadRequest, UsageQuery};
 use mysa_session::{Diagnosis, Level, Response, Service};
 use tokio::sync::{mpsc, oneshot};
@@ -144,6 +145,30 @@ impl Monitor {
     pub async fn energy(&self, device: &DeviceId, query: &UsageQuery) -> Result<History, Error> {
         let response = self.request(rest::usage(*device, query)).await?;
         History::decode(&response.body).map_err(Error::Decode)
+    }
+
+    /// Reads the registration of a thermostat at AWS IoT, which has its serial number. The control plane of AWS IoT is
+    /// asked, with the account's AWS credentials; whether an account is allowed to ask is up to the cloud.
+    ///
+    /// ```no_run
+    /// # async fn example(client: mysa_tokio::Client, id: mysa_tokio::DeviceId) {
+    /// use mysa_tokio::{Error, RequestError};
+    ///
+    /// match client.describe_thing(&id).await {
+    ///     Ok(thing) => println!("{id}: {}", thing.serial.as_deref().unwrap_or("no serial number")),
+    ///     Err(Error::Request(RequestError::Refused { status: 403, .. })) => println!("{id}: not allowed to ask"),
+    ///     Err(error) => println!("{id}: {error}"),
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Monitor::request`], and [`Error::Decode`].
+    pub async fn describe_thing(&self, device: &DeviceId) -> Result<Thing, Error> {
+        let (response, answer) = oneshot::channel();
+        self.send(Request::DescribeThing { device: *device, response }).await?;
+        let response = answer.await.unwrap_or(Err(Error::Closed))?;
+        Thing::decode(&response.body).map_err(Error::Decode)
     }
 
     /// Returns the progress towards live statuses, for a report to a person.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mysa_sim::{CloudSpec, Names};
+use mysa_sim::CloudSpec;
 use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Celsius, Client, ClientBuilder, DeviceId, Environment, Level, Settings};
 
@@ -20,7 +20,7 @@ impl Cloud {
 
     /// Starts a cloud whose clock runs `speed` times as fast as the client's.
     pub(crate) async fn start_at(spec: CloudSpec, speed: f64) -> Self {
-        let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
+        let certificate = Certificate::for_cloud(&spec.names).expect("a certificate");
         let authority = certificate.authority_pem().expect("made here").to_owned();
         let server = Server::start(([127, 0, 0, 1], 0).into(), certificate, spec, 7, speed)
             .await

@@ -1,0 +1,81 @@
+//! The control plane of AWS IoT, which verifies the signature of every request.
+
+use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Window};
+use mysa_tokio::{DeviceId, EndpointLookup, Error, RequestError, Settings};
+
+use crate::rig::{Cloud, becomes_live, hasty, kitchen, presses_are_heard};
+
+const OTHER_HOST: &str = "a1b2c3-ats.iot.us-east-1.amazonaws.com";
+
+fn looking_up() -> Settings {
+    let mut settings = hasty();
+    settings.lookup_endpoint = true;
+    settings
+}
+
+async fn lookup(client: &mysa_tokio::Client) -> (String, EndpointLookup) {
+    let seen = client.diagnosis().await.expect("a diagnosis");
+    (seen.broker.host().to_owned(), seen.endpoint_lookup)
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_where_it_is_configured_is_looked_up() {
+    let mut spec = CloudSpec::demo();
+    spec.names.iot_host = OTHER_HOST.into();
+    let cloud = Cloud::start(spec).await;
+    let client = cloud.client_with(looking_up()).await;
+    becomes_live(&client).await;
+    assert_eq!(lookup(&client).await, (OTHER_HOST.into(), EndpointLookup::Found));
+    presses_are_heard(&cloud, &client, 21.5).await;
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_look_up_that_is_refused_or_hangs_costs_nothing() {
+    for (fault, expected) in [
+        (HttpFault::Status(403), EndpointLookup::Refused { status: 403 }),
+        (HttpFault::Status(503), EndpointLookup::Failed),
+        (HttpFault::Html(200), EndpointLookup::Unusable),
+        (HttpFault::Reset, EndpointLookup::Failed),
+        (HttpFault::Hang, EndpointLookup::Failed),
+    ] {
+        let cloud = Cloud::start(CloudSpec::demo()).await;
+        let name = format!("{fault:?}");
+        let hangs = matches!(fault, HttpFault::Hang);
+        let fault = Fault::Http(Endpoint::IotControl, fault);
+        cloud.server.with_cloud(|cloud, _| cloud.add_fault(Window::times(u32::MAX, fault)));
+        let client = cloud.client_with(looking_up()).await;
+        becomes_live(&client).await;
+        if hangs {
+            // It is live before the look-up has had its time.
+            let (_, lookup) = lookup(&client).await;
+            assert!(matches!(lookup, EndpointLookup::Waiting | EndpointLookup::Failed), "{lookup:?}");
+        } else {
+            let host = mysa_sim::Names::default().iot_host;
+            assert_eq!(lookup(&client).await, (host, expected), "{name}");
+        }
+        presses_are_heard(&cloud, &client, 21.5).await;
+        client.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_thermostat_has_a_serial_number() {
+    let cloud = Cloud::start(CloudSpec::demo()).await;
+    let client = cloud.client().await;
+    let thing = client.describe_thing(&kitchen()).await.expect("a thing");
+    assert_eq!(thing.name.as_deref(), Some(kitchen().as_str()));
+    assert!(thing.serial.is_some_and(|serial| serial.starts_with("SN")));
+
+    let stranger = DeviceId::new("ffffffffffff").expect("an id");
+    let refused = client.describe_thing(&stranger).await.expect_err("not of this account");
+    assert!(matches!(refused, Error::Request(RequestError::Refused { status: 403, .. })), "{refused}");
+
+    let fault = Fault::Http(Endpoint::IotControl, HttpFault::Html(200));
+    cloud.server.with_cloud(|cloud, _| cloud.add_fault(Window::times(1, fault)));
+    let page = client.read_only().describe_thing(&kitchen()).await.expect_err("a page");
+    assert!(matches!(page, Error::Decode(_)), "{page}");
+    becomes_live(&client).await;
+    client.shutdown().await;
+    assert!(client.describe_thing(&kitchen()).await.is_err(), "the client has ended");
+}
