@@ -97,6 +97,10 @@ pub struct Endpoints {
     pub identity_pool_url: Option<String>,
     /// Host of the MQTT broker, with an optional port.
     pub iot_endpoint: Option<String>,
+    /// Whether to look the broker's host up at the control plane of AWS IoT; `iot_endpoint` serves where that fails.
+    pub lookup_endpoint: Option<bool>,
+    /// Host of the control plane of AWS IoT, with an optional port.
+    pub iot_control_host: Option<String>,
     /// Host of the legacy REST service, with an optional port.
     pub rest_host: Option<String>,
     /// Host of the modern REST service, with an optional port.
@@ -167,7 +171,7 @@ impl ModeTableName {
 impl Endpoints {
     /// Names and values of all fields, named as in the settings file.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Option<&str>); 9] {
+    pub fn fields(&self) -> [(&'static str, Option<&str>); 11] {
         [
             ("region", self.region.as_deref()),
             ("user-pool", self.user_pool.as_deref()),
@@ -176,6 +180,8 @@ impl Endpoints {
             ("identity-pool", self.identity_pool.as_deref()),
             ("identity-pool-url", self.identity_pool_url.as_deref()),
             ("iot-endpoint", self.iot_endpoint.as_deref()),
+            ("lookup-endpoint", self.lookup_endpoint.map(|wanted| if wanted { "true" } else { "false" })),
+            ("iot-control-host", self.iot_control_host.as_deref()),
             ("rest-host", self.rest_host.as_deref()),
             ("backend-host", self.backend_host.as_deref()),
         ]

@@ -83,6 +83,11 @@ impl ConfigFile {
             ["unit"] => one_of("unit", text, Unit::NAMES)?,
             ["channel"] => one_of("channel", text, ChannelName::NAMES)?,
             ["mode-table"] => one_of("mode-table", text, ModeTableName::NAMES)?,
+            ["environment", "lookup-endpoint"] => {
+                const NAMES: &[&str] = &["true", "false"];
+                one_of("environment.lookup-endpoint", text, NAMES)?;
+                return self.put(&path, (!text.is_empty()).then(|| (text == "true").into()));
+            }
             // `put` checks the value as it does for a hand-written file.
             ["environment", field] if Endpoints::default().fields().iter().any(|(name, _)| name == field) => {
             }
@@ -224,9 +229,11 @@ mod tests {
 
     #[test]
     fn a_value_of_a_list_is_accepted_and_others_name_the_list() {
-        for (name, values) in
-            [("unit", ["celsius", "fahrenheit"]), ("mode-table", ["observed", "design-document"])]
-        {
+        for (name, values) in [
+            ("unit", ["celsius", "fahrenheit"]),
+            ("mode-table", ["observed", "design-document"]),
+            ("environment.lookup-endpoint", ["true", "false"]),
+        ] {
             let mut file = file("");
             for value in values {
                 file.set(name, value).unwrap();
@@ -234,6 +241,18 @@ mod tests {
             let said = file.set(name, "kelvin").unwrap_err().to_string();
             assert!(values.iter().all(|value| said.contains(value)) && said.contains("kelvin"), "{said}");
         }
+    }
+
+    #[test]
+    fn the_look_up_of_the_endpoint_is_a_boolean() {
+        let mut file = file("[environment]\nlookup-endpoint = false # not yet\n");
+        assert_eq!(file.get("environment.lookup-endpoint"), Ok(Some("false".into())));
+        file.set("environment.lookup-endpoint", "true").unwrap();
+        assert_eq!(file.to_string(), "[environment]\nlookup-endpoint = true # not yet\n");
+        assert_eq!(file.config().environment.lookup_endpoint, Some(true));
+        file.set("environment.lookup-endpoint", "").unwrap();
+        assert_eq!(file.get("environment.lookup-endpoint"), Ok(None));
+        assert!(Config::parse("[environment]\nlookup-endpoint = \"true\"").is_err());
     }
 
     #[test]
@@ -248,6 +267,8 @@ mod tests {
             ("account", "ann\nbob"),
             ("environment.iot-endpoint", "wss://iot.example.org/mqtt"),
             ("environment.user-pool-url", "http://example.org"),
+            ("environment.iot-control-host", "https://iot.example.org"),
+            ("environment.lookup-endpoint", "yes"),
             ("environment", ""),
             ("environment.", "x"),
             ("devices.x/y.rated-watts", "3"),
