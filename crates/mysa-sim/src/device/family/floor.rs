@@ -37,6 +37,7 @@ pub(super) fn control(control: &mut Control, seen: &Seen) -> Drive {
 
 pub(super) fn write_status(out: &mut String, stamp: &Stamp, seen: &Seen) {
     open_mcm(out, stamp, stamp.time, 17, None);
+    // The duty cycle of a heated floor is the same in every capture and has no meaning.
     let _ = write!(
         out,
         "\"body\":{{\"ambTemp\":{},\"flrSnsrTemp\":{},\"hum\":{},\"stpt\":{},\"heatStat\":{},\"trackedSnsr\":{},\
