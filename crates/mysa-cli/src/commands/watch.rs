@@ -117,6 +117,7 @@ struct Watching<'a> {
 
 impl Watching<'_> {
     async fn run(&mut self, deadline: Option<Instant>) -> Result<End> {
+        // Before the first output, so that no change in between is missed.
         let mut events = self.cloud.client.events();
         if self.table {
             self.draw()?;

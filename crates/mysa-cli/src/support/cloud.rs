@@ -297,6 +297,7 @@ impl Cloud {
     /// Waits until the state of every thermostat of a known model is known, at most for `limit`.
     pub(crate) async fn wait_for_states(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
+        // Before the first check, so that no event in between is missed.
         let mut events = self.client.events();
         let is_known = |view: &DeviceView| view.model.family().is_none() || view.state.setpoint().is_some();
         while !self.client.devices().iter().all(is_known) {
@@ -310,6 +311,7 @@ impl Cloud {
     /// Waits until statuses arrive by MQTT, until it is clear that they will not, or at most for `limit`.
     pub(crate) async fn live(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
+        // Before the first check, so that no event in between is missed.
         let mut events = self.client.events();
         loop {
             let service = self.client.service();

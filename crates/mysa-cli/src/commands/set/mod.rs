@@ -97,7 +97,7 @@ async fn change_all(
     cloud.wait_for_states(STATES_TIMEOUT.min(left())).await;
     terminal.progress("connecting to the broker");
     // The channel depends on the live connection, and the confirmation arrives on it. If the connection is not live in
-    // time, the command is still sent.
+    // time, the command is still sent. At least half of the time is left for the command itself.
     cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
     terminal.progress("");
 
@@ -172,6 +172,7 @@ async fn send(
             }
         });
     }
+    // The groups hold the other senders, so that `recv` ends with the last of them.
     drop(to_report);
     // The session decides every command by its deadline. This limit exists only for a driver that hangs.
     let guard = last_deadline + VERDICT_GRACE;
