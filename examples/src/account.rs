@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::Error;
 
-/// An account, and the way to its cloud.
+/// Account, and how to connect to its cloud.
 #[derive(Clone)]
 pub struct Account {
     username: String,
@@ -26,10 +26,10 @@ impl std::fmt::Debug for Account {
 }
 
 impl Account {
-    /// From the environment.
+    /// Reads the account from the environment.
     ///
     /// # Errors
-    /// A variable is missing, or says nothing that can be used.
+    /// A variable is missing or invalid.
     pub fn from_env() -> Result<Self, Error> {
         let needed = |name: &str| env::var(name).map_err(|_| format!("set {name}"));
         let connect_to = env::var("MYSA_CONNECT_TO").ok().map(|address| address.parse());
@@ -42,7 +42,7 @@ impl Account {
         })
     }
 
-    /// For mysa-tokio.
+    /// Returns a builder of a mysa-tokio client.
     pub fn client(&self) -> ClientBuilder {
         let mut client =
             Client::builder(Environment::mysa()).password(&self.username, self.password.as_str());
@@ -55,16 +55,16 @@ impl Account {
         client
     }
 
-    /// For a session.
+    /// Returns the start of a session.
     #[must_use]
     pub fn start(&self) -> Start {
         Start::Password { username: self.username.clone(), password: self.password.as_str().into() }
     }
 
-    /// Where to connect to for a host: there, or where everything is.
+    /// Returns the address to connect to for a host: `MYSA_CONNECT_TO` if set, otherwise the first address of the name.
     ///
     /// # Errors
-    /// The name has no address.
+    /// The name cannot be resolved.
     pub fn address(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
         use std::net::ToSocketAddrs as _;
         match self.connect_to {
@@ -73,10 +73,10 @@ impl Account {
         }
     }
 
-    /// Trust in the system's roots and the extra one.
+    /// Returns a TLS configuration that trusts the system's roots and the extra certificate authority.
     ///
     /// # Errors
-    /// The extra one is no certificate.
+    /// The extra authority is not a PEM certificate.
     pub fn tls(&self) -> Result<Arc<ClientConfig>, Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -3,18 +3,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mysa_proto::UnixTime;
 use mysa_session::{Now, Session};
 
-/// This host's two clocks.
+/// Monotonic and wall clock of this host.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
 impl Clock {
-    /// The monotonic clock counts from here.
+    /// Starts the monotonic clock at zero.
     #[must_use]
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// What they show.
+    /// Reads both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -22,7 +22,7 @@ impl Clock {
         Now { mono: self.0.elapsed(), wall }
     }
 
-    /// How long a session may be left alone if nothing arrives.
+    /// Time until the session's next deadline, or an hour if there is none.
     #[must_use]
     pub fn until_due(&self, session: &Session) -> Duration {
         let due = session.poll_timeout().map_or(Duration::from_secs(3_600), |deadline| deadline.at);

@@ -1,8 +1,8 @@
-//! As much HTTP/1.1 as one request on one connection needs, without I/O.
+//! Minimal HTTP/1.1 for one request per connection, without I/O.
 
 use mysa_session::HttpRequest;
 
-/// The host, and the request with its body as it goes over the wire. `None` if the URL is not `https`.
+/// Returns the host, and the request with its body as it is sent. `None` if the URL is not `https`.
 #[must_use]
 pub fn request_bytes<'a>(request: &'a HttpRequest, body: &str) -> Option<(&'a str, Vec<u8>)> {
     let rest = request.url.strip_prefix("https://")?;
@@ -15,26 +15,27 @@ pub fn request_bytes<'a>(request: &'a HttpRequest, body: &str) -> Option<(&'a st
     Some((host, text.into_bytes()))
 }
 
-/// What a session wants to know of an answer.
+/// Parts of an answer that a session needs.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The `Date` header.
+    /// `Date` header.
     pub date: Option<String>,
-    /// The `Age` header.
+    /// `Age` header.
     pub age: Option<String>,
-    /// The `Retry-After` header.
+    /// `Retry-After` header.
     pub retry_after: Option<String>,
-    /// The `Location` header.
+    /// `Location` header.
     pub location: Option<String>,
-    /// The body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Reads what was received so far; `None` while something is missing. `ended` says that no more will come.
+    /// Parses the bytes received so far. `None` while the answer is incomplete. `ended` is `true` if no more bytes will
+    /// come.
     #[must_use]
     pub fn parse(received: &[u8], ended: bool) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; 64];

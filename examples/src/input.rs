@@ -5,11 +5,11 @@ use mysa_session::{ConnId, HttpAnswer, HttpFailure, HttpId, HttpResult, Now, Ses
 
 use crate::Answer;
 
-/// Passes a deferred body to whoever writes it; `None` if nothing may be sent.
+/// Callback that passes a deferred body to the thread or task that writes it; `None` if nothing may be sent.
 pub struct SendBody(Box<dyn FnOnce(Option<Secret>) + Send>);
 
 impl SendBody {
-    /// Wraps the way to whoever writes it.
+    /// Wraps a function that passes the body on.
     pub fn new(send: impl FnOnce(Option<Secret>) + Send + 'static) -> Self {
         Self(Box::new(send))
     }
@@ -21,26 +21,26 @@ impl fmt::Debug for SendBody {
     }
 }
 
-/// What threads or tasks that hold sockets tell the one that holds the session.
+/// Message of a thread or task that holds a socket to the one that holds the session.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "all there is")]
 pub enum Input {
-    /// The connection for a request stands, and its body is needed: it goes to this function.
+    /// The connection for a request is established, and its body is needed by this callback.
     Connected(HttpId, SendBody),
-    /// An answer came, or none.
+    /// A request has an answer, or has failed.
     Http(HttpId, Result<Answer, HttpFailure>),
     /// A WebSocket is open.
     Opened(ConnId),
-    /// It could not be opened; the status and the `Date` header, if there was an answer.
+    /// A WebSocket could not be opened. The status and the `Date` header are set if there was an answer.
     Refused(ConnId, Option<u16>, Option<String>),
-    /// The payload of a message.
+    /// Payload of a binary message.
     Bytes(ConnId, Vec<u8>),
-    /// It is over.
+    /// A WebSocket is closed.
     Closed(ConnId),
 }
 
 impl Input {
-    /// Hands it over.
+    /// Passes the input to the session.
     pub fn give(self, session: &mut Session, now: Now) {
         match self {
             Self::Connected(id, SendBody(send)) => send(session.deferred_body(now, id)),

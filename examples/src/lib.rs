@@ -1,8 +1,8 @@
-//! What the examples share: where the account is, and, for those that drive a session by themselves, clocks and bytes
-//! without a runtime.
+//! Shared code of the examples: the account, and, for examples that drive a session themselves, clocks and HTTP without
+//! a runtime.
 //!
-//! Every example takes its account from the environment: `MYSA_USERNAME` and `MYSA_PASSWORD`; and, to meet the simulated
-//! cloud in place of the real one, `MYSA_CONNECT_TO` (an address) and `MYSA_EXTRA_CA` (a PEM file).
+//! Every example reads its account from the environment variables `MYSA_USERNAME` and `MYSA_PASSWORD`. To use the
+//! simulated cloud instead of the production one, set `MYSA_CONNECT_TO` (an address) and `MYSA_EXTRA_CA` (a PEM file).
 #![forbid(unsafe_code)]
 
 mod account;
@@ -21,5 +21,5 @@ pub use http1::{Answer, request_bytes};
 pub use input::{Input, SendBody};
 pub use upgrade::{refusal, upgrade};
 
-/// What an example ends with if it fails.
+/// Error with which an example exits.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

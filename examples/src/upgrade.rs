@@ -4,13 +4,13 @@ use tungstenite::http::Request;
 
 use crate::Error;
 
-/// The upgrade request for a dial.
+/// Builds the upgrade request for a dial.
 ///
 /// # Errors
-/// The URL is none.
+/// The URL is invalid.
 pub fn upgrade(dial: &Dial) -> Result<Request<()>, Error> {
     let request = Request::get(dial.url.as_str())
-        // Byte for byte as it was signed.
+        // The signature covers this header, so that it must match byte for byte.
         .header("Host", dial.authority.host_header())
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
@@ -21,7 +21,7 @@ pub fn upgrade(dial: &Dial) -> Result<Request<()>, Error> {
     Ok(request)
 }
 
-/// Status and `Date` of an upgrade that was answered otherwise.
+/// Returns the status and the `Date` header of an upgrade that was answered with a status other than 101.
 #[must_use]
 pub fn refusal(error: &tungstenite::Error) -> (Option<u16>, Option<String>) {
     let tungstenite::Error::Http(answer) = error else { return (None, None) };

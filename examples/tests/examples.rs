@@ -1,4 +1,4 @@
-//! Every example is run as a user would run it: those that need a cloud against the simulated one on loopback.
+//! Runs every example as a user would; those that need a cloud use the simulated one on loopback.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use mysa_sim_server::{Certificate, Server};
 
 const KITCHEN: &str = "a0b1c2d3e4f6";
 
-/// The simulated cloud on threads of its own.
+/// Simulated cloud on its own threads.
 struct Cloud {
     server: Server,
     authority: PathBuf,
@@ -54,14 +54,14 @@ fn succeeds(mut command: Command) -> String {
     text
 }
 
-/// Each way of driving a session does the same job.
+/// Checks that an example sets a setpoint, and refuses an impossible one.
 fn sets_a_setpoint(name: &str, program: &str) {
     let cloud = Cloud::start(name);
     let text = succeeds(cloud.example(program, &["Kitchen", "22.5"]));
     assert!(text.contains("confirmed by"), "{text}");
     assert_eq!(cloud.setpoint(), 22.5);
     let refused = cloud.example(program, &["Kitchen", "45"]).output().expect("an example");
-    assert!(!refused.status.success(), "45 °C is beyond any thermostat");
+    assert!(!refused.status.success(), "45 °C is out of range for every thermostat");
     assert_eq!(cloud.setpoint(), 22.5);
 }
 
@@ -80,7 +80,7 @@ fn a_session_on_blocking_threads_sets_a_setpoint() {
     sets_a_setpoint("blocking", env!("CARGO_BIN_EXE_blocking"));
 }
 
-/// Killed when the test is over, however it ends.
+/// Child process that is killed when the test ends, however it ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -98,7 +98,7 @@ fn watch_shows_temperatures_as_they_come() {
     let lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
     let seen =
         lines.map_while(Result::ok).find(|line| line.starts_with("Kitchen: ") && line.contains(" of "));
-    assert!(seen.is_some(), "it ended without a temperature");
+    assert!(seen.is_some(), "watch ended without a temperature");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn home_automation_lowers_the_setpoint_while_the_room_is_empty() {
     let mut sensor = running.0.stdin.take().expect("piped");
     let mut said = BufReader::new(running.0.stdout.take().expect("piped")).lines();
     for (word, expected) in [("empty", 15.0), ("back", before)] {
-        writeln!(sensor, "{word}").expect("it listens");
+        writeln!(sensor, "{word}").expect("the example reads its input");
         let verdict = said.next().expect("a verdict").expect("text");
         assert!(verdict.contains("confirmed by"), "{verdict}");
         assert_eq!(cloud.setpoint(), expected, "{word}");
@@ -129,7 +129,7 @@ fn replay_tells_what_a_capture_holds() {
     assert_eq!(text.lines().filter(|line| line.contains(KITCHEN)).count(), 12, "{text}");
     let last = text.lines().last().unwrap_or_default();
     assert!(
-        last.contains("116.5 s") && last.contains("16.85 °C in the room") && last.contains("16 °C wanted"),
+        last.contains("116.5 s") && last.contains("room 16.85 °C") && last.contains("setpoint 16 °C"),
         "{last}"
     );
 }
@@ -146,8 +146,8 @@ fn a_fleet_is_live_within_a_minute_and_every_session_is_small() {
 
 #[test]
 fn what_is_wrong_with_a_command_line_is_named() {
-    let none = "give a thermostat's name and a setpoint in degrees Celsius";
-    let warm = "warm is no temperature in degrees Celsius";
+    let none = "expected a thermostat's name and a setpoint in degrees Celsius";
+    let warm = "invalid setpoint warm: expected degrees Celsius";
     let [set, smol, blocking, automation] = [
         env!("CARGO_BIN_EXE_set"),
         env!("CARGO_BIN_EXE_smol"),
@@ -156,17 +156,17 @@ fn what_is_wrong_with_a_command_line_is_named() {
     ];
     let (watch, replay) = (env!("CARGO_BIN_EXE_watch"), env!("CARGO_BIN_EXE_replay"));
     let fleet = env!("CARGO_BIN_EXE_fleet");
-    let numbers = "give a number of sessions and one of minutes, or neither";
+    let numbers = "expected a number of sessions and a number of minutes, or neither";
     for (program, args, wrong) in [
         (set, &[][..], none),
         (set, &["Kitchen", "warm"], warm),
         (smol, &["Kitchen", "warm"], warm),
-        (blocking, &["Kitchen", "NaN"], "NaN is no temperature in degrees Celsius"),
+        (blocking, &["Kitchen", "NaN"], "invalid setpoint NaN: expected degrees Celsius"),
         (automation, &["Kitchen"], none),
         (watch, &[], "MYSA_CONNECT_TO: invalid socket address syntax"),
-        (replay, &[], "give a HAR file"),
-        (replay, &["nowhere.har"], "nowhere.har cannot be read"),
-        (replay, &["Cargo.toml"], "Cargo.toml is no HAR file"),
+        (replay, &[], "expected the path of a HAR file"),
+        (replay, &["nowhere.har"], "cannot read nowhere.har"),
+        (replay, &["Cargo.toml"], "Cargo.toml is not a HAR file"),
         (fleet, &["many"], numbers),
         (fleet, &["1", "0"], numbers),
     ] {

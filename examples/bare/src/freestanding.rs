@@ -1,9 +1,9 @@
-//! What std would have brought: an entry point and an end.
+//! Replacements for what std provides: an entry point and a panic handler.
 #![expect(unsafe_code, reason = "names that the linker looks for")]
 
 use core::panic::PanicInfo;
 
-/// Called by the C start-up code. 0 is success, 1 a step that went wrong, 2 a count that surprises.
+/// Entry point, called by the C start-up code. Returns 0 on success, 1 if a step failed, 2 if a count differs.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
     match super::work() {
@@ -15,13 +15,13 @@ extern "C" fn main() -> i32 {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    // Nobody to tell. On a microcontroller a watchdog would end this.
+    // There is no output to report to. On a microcontroller a watchdog would reset the device.
     loop {
         core::hint::spin_loop();
     }
 }
 
-/// The libraries that rustc ships were compiled to unwind, and name these two. Nothing here unwinds.
+/// The libraries that come with rustc were compiled to unwind and refer to these two symbols. Nothing here unwinds.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 

@@ -1,8 +1,8 @@
-//! A program without std: it reads a thermostat's status, writes a command, presigns a URL, and counts what each of the
-//! three asked of its allocator, which owns 32 KiB and nothing more.
+//! Program without std. It decodes a thermostat's status, encodes a command and presigns a URL, and counts the
+//! allocations of each step, from an allocator that owns 32 KiB.
 //!
 //! Under `cargo run` it is an ordinary program that prints the counts. With `--cfg freestanding` it is `no_std` and
-//! `no_main`, and `.ci/purity` links it where no std is to be had. Either way it returns 0 if all is as it should be.
+//! `no_main`, and `.ci/purity` links it without std. Either way it returns 0 if the counts are as expected.
 #![cfg_attr(freestanding, no_std, no_main)]
 
 extern crate alloc;
@@ -20,7 +20,7 @@ use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 use talc::{TalcLock, source::Claim};
 use time::OffsetDateTime;
 
-/// All the memory there is. Without std 32 KiB are plenty; std itself wants more before `main` begins.
+/// Size of the heap in bytes. Without std 32 KiB are enough; std itself needs more before `main` begins.
 const HEAP: usize = if cfg!(freestanding) { 32 << 10 } else { 1 << 20 };
 
 #[global_allocator]
@@ -35,18 +35,18 @@ const STATUS: &[u8] = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"ti
     "id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}"#;
 const NOW: UnixTime = UnixTime::from_secs(1_767_323_046);
 
-/// How often each step asked for memory.
+/// Number of allocations of each step.
 #[derive(Debug, Eq, PartialEq)]
 struct Allocations {
-    /// Reading borrows.
+    /// Decoding borrows from the input.
     status: u64,
-    /// A command is plain data, and goes into a buffer that the caller has.
+    /// A command is plain data, and is encoded into the caller's buffer.
     command: u64,
-    /// A further URL on the same day; what is the same all day was worked out before.
+    /// Allocations for a further URL of the same day; everything constant over the day was computed before.
     url: u64,
 }
 
-/// The URL is what is returned.
+/// The one allocation is the returned URL.
 const EXPECTED: Allocations = Allocations { status: 0, command: 0, url: 1 };
 
 fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
@@ -55,7 +55,7 @@ fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (result, ALLOCATOR.lock().counters().total_allocation_count - before)
 }
 
-/// The three jobs. `Err` names the one that went wrong.
+/// Runs the three steps. `Err` names the step that failed.
 fn work() -> Result<Allocations, &'static str> {
     let (setpoint, status) = counted(|| {
         let topic = Topic::parse(TOPIC)?;
@@ -105,5 +105,9 @@ fn work() -> Result<Allocations, &'static str> {
 fn main() -> Result<(), &'static str> {
     let allocations = work()?;
     println!("{allocations:?}");
-    if allocations == EXPECTED { Ok(()) } else { Err("that is not what was expected") }
+    if allocations == EXPECTED {
+        Ok(())
+    } else {
+        Err("the number of allocations differs from the expected one")
+    }
 }

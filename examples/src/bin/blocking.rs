@@ -1,7 +1,7 @@
-//! A session on threads: std, rustls and tungstenite, and no runtime at all.
+//! A session on threads, with std, rustls and tungstenite, and without a runtime.
 //!
-//! `blocking NAME DEGREES` gives a thermostat a setpoint and prints the verdict. One thread holds the session; one lives
-//! for each HTTP request, and one for each WebSocket.
+//! `blocking NAME DEGREES` requests a setpoint of a thermostat and prints the verdict. One thread holds the session;
+//! each HTTP request and each WebSocket has its own.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -51,7 +51,7 @@ fn main() -> Result<(), Error> {
                     let _ = sockets.get(&conn).map(|socket| socket.send(bytes.into()));
                 }
                 Output::Close { conn } => drop(sockets.remove(&conn)),
-                // What a real program would keep in a file, to go on from without a password.
+                // A real program stores the session in a file, to resume without a password.
                 Output::Store(_) | Output::Forget => {}
                 Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
@@ -83,7 +83,7 @@ fn connect(
 }
 
 fn http(way: &Way, request: &HttpRequest, to_session: &mpsc::Sender<Input>) {
-    // Of a request that the session takes back, there is nothing to report.
+    // A request that the session withdraws has no result to report.
     let Some(result) = exchange(way, request, to_session).transpose() else { return };
     let _ = to_session.send(Input::Http(request.id, result));
 }
@@ -108,7 +108,7 @@ fn exchange(
         }
     };
     let (_, bytes) = request_bytes(request, body).ok_or(HttpFailure::Unreachable)?;
-    // From here on it may have reached the service, and a session does not repeat what may have been done.
+    // From here on the request may have reached the service, and the session does not repeat what may have been done.
     stream.write_all(&bytes).map_err(|_| HttpFailure::Broken)?;
     let mut received = Vec::new();
     let mut part = [0; 4096];
@@ -145,7 +145,7 @@ fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing:
             return;
         }
     };
-    // One thread reads and writes, so it looks up from reading now and then.
+    // One thread reads and writes, so that reading must return from time to time.
     let _ = socket.get_ref().sock.set_read_timeout(Some(Duration::from_millis(20)));
     let _ = to_session.send(Input::Opened(conn));
     loop {
@@ -159,7 +159,7 @@ fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing:
                 }
                 Err(mpsc::TryRecvError::Empty) => break,
                 Err(mpsc::TryRecvError::Disconnected) => {
-                    // The session has done with it.
+                    // The session has closed the connection.
                     let _ = socket.close(None).and_then(|()| socket.flush());
                     return;
                 }

@@ -1,5 +1,5 @@
-//! A thousand sessions in one process, each with its account, four thermostats and an MQTT connection, against the
-//! simulated cloud in memory and under virtual time. Prints what a session costs.
+//! A thousand sessions in one process, each with its own account, four thermostats and an MQTT connection, against the
+//! simulated cloud in memory and in virtual time. Prints the memory and CPU time per session.
 //!
 //! `fleet [SESSIONS] [MINUTES]`
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Error> {
     let mut args = std::env::args().skip(1);
     let mut number = |preset| {
         let arg = args.next().map(|arg| arg.parse::<u32>().ok().filter(|number| *number > 0));
-        arg.unwrap_or(Some(preset)).ok_or("give a number of sessions and one of minutes, or neither")
+        arg.unwrap_or(Some(preset)).ok_or("expected a number of sessions and a number of minutes, or neither")
     };
     let (sessions, minutes) = (number(1_000)? as usize, u64::from(number(10)?));
     let mut fleet = Fleet::new(sessions)?;
@@ -37,18 +37,18 @@ fn main() -> Result<(), Error> {
 
     let count = sessions as f64;
     let members = std::mem::take(&mut fleet.members);
-    // What is given back is what was held.
+    // The memory freed by dropping the sessions is the memory they held.
     let held = -allocation_counter::measure(|| drop(members)).bytes_current;
     println!(
         "{sessions} sessions of {THERMOSTATS} thermostats: {live} live after a minute, {knowing} know all temperatures"
     );
-    println!("memory: {:.1} KiB a session", held as f64 / 1024.0 / count);
+    println!("memory: {:.1} KiB per session", held as f64 / 1024.0 / count);
     println!(
-        "CPU: {:.2} ms a session to sign in, list, connect and subscribe",
+        "CPU: {:.2} ms per session to sign in, list, connect and subscribe",
         start.cpu.as_secs_f64() * 1e3 / count
     );
     println!(
-        "CPU: {:.2} ms a session and hour afterwards ({:.0} events; {:.1} µs a call, {} calls in {minutes} min)",
+        "CPU: {:.2} ms per session and hour afterwards ({:.0} events; {:.1} µs per call, {} calls in {minutes} min)",
         meter.cpu.as_secs_f64() * 1e3 / count * 60.0 / minutes as f64,
         meter.events as f64 / count * 60.0 / minutes as f64,
         meter.cpu.as_secs_f64() * 1e6 / meter.calls as f64,
@@ -62,7 +62,7 @@ struct Member {
     due: Option<Duration>,
 }
 
-/// Time spent in sessions alone.
+/// CPU time and calls of the sessions alone.
 #[derive(Default)]
 struct Meter {
     cpu: Duration,
@@ -82,12 +82,12 @@ struct Fleet {
     members: Vec<Member>,
     cloud: Cloud,
     now: Duration,
-    /// Who wants to be called when.
+    /// Deadlines of the sessions.
     due: BTreeSet<(Duration, usize)>,
-    /// What the cloud took its time for.
+    /// Answers that the cloud delays.
     later: BTreeMap<(Duration, u64), (usize, Parcel)>,
     soon: VecDeque<(usize, Parcel)>,
-    /// By the number the cloud knows a connection by.
+    /// Connections by the cloud's connection number.
     links: BTreeMap<u64, (usize, ConnId)>,
     numbers: BTreeMap<(usize, ConnId), u64>,
     last: u64,
@@ -97,7 +97,7 @@ struct Fleet {
 impl Fleet {
     fn new(sessions: usize) -> Result<Self, Error> {
         let mut spec = CloudSpec::default();
-        // The accounts of a country do not sign in within one second, as these do.
+        // These accounts all sign in within a second, which the usual rate limit would prevent.
         spec.rules.sign_in_rate = u32::MAX;
         for one in 0..sessions {
             let devices = (0..THERMOSTATS).filter_map(|at| {
@@ -179,7 +179,7 @@ impl Fleet {
         }
     }
 
-    /// One call of a session, with all that follows from it; the time it takes is counted.
+    /// Calls a session once and carries out what follows; the time of the call is measured.
     fn call(&mut self, one: usize, input: impl FnOnce(&mut Session, Now)) {
         let now = self.clock();
         let member = &mut self.members[one];
@@ -188,7 +188,7 @@ impl Fleet {
         input(&mut member.session, now);
         while let Some(output) = member.session.poll_output() {
             match output {
-                // Nothing is kept: the fleet lives in one process.
+                // Nothing is stored: the fleet lives in one process.
                 Output::Load => member.session.handle_stored(now, None),
                 output => outputs.push(output),
             }

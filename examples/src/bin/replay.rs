@@ -1,8 +1,8 @@
-//! `replay FILE.har`: plays a captured session back, without a network.
+//! `replay FILE.har` plays a captured session back, without a network.
 //!
-//! The file is what a browser's developer tools export while the web app runs ("Save all as HAR"): the presigned URL, the
-//! list of thermostats and every WebSocket message with its time. The session lives through it in virtual time, so an
-//! evening takes milliseconds, and its view of every thermostat can be seen to change.
+//! The file is an export of a browser's developer tools while the web app runs ("Save all as HAR"): it contains the
+//! presigned URL, the list of thermostats, and every WebSocket message with its time. The session runs in virtual time,
+//! so that an evening takes milliseconds, and prints every change of a thermostat.
 
 use std::time::Duration;
 use std::{env, fs};
@@ -19,26 +19,29 @@ use mysa_sigv4::PresignedUrl;
 use serde_json::Value;
 
 fn main() -> Result<(), Error> {
-    let path = env::args().nth(1).ok_or("give a HAR file")?;
-    let capture = fs::read(&path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    let path = env::args().nth(1).ok_or("expected the path of a HAR file")?;
+    let capture = fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let capture: Value =
-        serde_json::from_slice(&capture).map_err(|error| format!("{path} is no HAR file: {error}"))?;
-    let entries = capture["log"]["entries"].as_array().ok_or_else(|| format!("{path} is no HAR file"))?;
+        serde_json::from_slice(&capture).map_err(|error| format!("{path} is not a HAR file: {error}"))?;
+    let entries = capture["log"]["entries"].as_array().ok_or_else(|| format!("{path} is not a HAR file"))?;
     let with = |start: &str, end: &str| {
         let mut urls = entries.iter().filter_map(|entry| Some((entry, entry["request"]["url"].as_str()?)));
         urls.find(|(_, url)| url.starts_with(start) && url.ends_with(end)).map(|(entry, _)| entry)
     };
-    let list = with("https://", "/devices").ok_or("the list of thermostats was not captured")?;
+    let list = with("https://", "/devices").ok_or("the capture has no list of thermostats")?;
     let list = DeviceList::decode(list["response"]["content"]["text"].as_str().unwrap_or("").as_bytes())?;
     let devices = list
         .devices
         .iter()
         .map(|(id, record)| (*id, Model::parse(record.model.as_deref().unwrap_or(""))))
         .collect();
-    let socket = with("wss://", "").ok_or("no WebSocket was captured")?;
+    let socket = with("wss://", "").ok_or("the capture has no WebSocket")?;
     let url = PresignedUrl::parse(socket["request"]["url"].as_str().unwrap_or(""))?;
-    let messages = socket["_webSocketMessages"].as_array().ok_or("no messages were captured")?;
-    let begin = messages.first().and_then(|message| message["time"].as_f64()).ok_or("it is empty")?;
+    let messages = socket["_webSocketMessages"].as_array().ok_or("the capture has no WebSocket messages")?;
+    let begin = messages
+        .first()
+        .and_then(|message| message["time"].as_f64())
+        .ok_or("the capture has no WebSocket messages")?;
 
     let mut player = Player::new(Start::Captured { url, devices }, begin);
     let mut stream = Stream::new(BrokerLimits::AWS_IOT.decode_options());
@@ -46,7 +49,7 @@ fn main() -> Result<(), Error> {
         let data = BASE64_STANDARD.decode(message["data"].as_str().unwrap_or(""))?;
         player.advance(message["time"].as_f64().unwrap_or(begin))?;
         let mut rest = &data[..];
-        // The broker's part was for another client; only what thermostats said is played back.
+        // Other packets of the broker were for another client; only the thermostats' messages are played back.
         while let Some(packet) = stream.next(&mut rest)? {
             if let Inbound::Publish(publish) = packet {
                 player.hear(publish)?;
@@ -65,7 +68,7 @@ struct Player {
 }
 
 impl Player {
-    /// `begin` is in seconds since 1970, as in the file.
+    /// Creates a player. `begin` is in Unix seconds, as in the file.
     fn new(start: Start, begin: f64) -> Self {
         let begin = UnixTime::from_secs(0).plus_millis((begin * 1e3) as i64);
         let now = Now { mono: Duration::ZERO, wall: begin };
@@ -80,7 +83,7 @@ impl Player {
         Now { mono: self.now, wall: self.begin.plus_millis(self.now.as_millis() as i64) }
     }
 
-    /// Lets time pass, with all that falls due.
+    /// Advances virtual time to `to`, handling every deadline on the way.
     fn advance(&mut self, to: f64) -> Result<(), Error> {
         let to = UnixTime::from_secs(0).plus_millis((to * 1e3) as i64).as_millis() - self.begin.as_millis();
         let to = Duration::from_millis(to.try_into()?);
@@ -128,11 +131,11 @@ impl Player {
         let Some(state) = self.session.state(id) else { return };
         let (Some(temperature), Some(setpoint)) = (state.temperature(), state.setpoint()) else { return };
         let (at, temperature, setpoint) = (self.now.as_secs_f64(), temperature.value, setpoint.value);
-        println!("{at:>8.1} s  {id}  {temperature} in the room  {setpoint} wanted");
+        println!("{at:>8.1} s  {id}  room {temperature}, setpoint {setpoint}");
     }
 }
 
-/// A broker that grants everything.
+/// Answers a packet as a broker that grants everything.
 fn reply(packet: &server::Inbound<'_>, answer: &mut Vec<u8>) -> Result<(), Error> {
     match packet {
         server::Inbound::Connect(_) => {

@@ -1,4 +1,4 @@
-//! `set NAME DEGREES`: gives a thermostat a setpoint, and says what became of it.
+//! `set NAME DEGREES` requests a setpoint of a thermostat and prints the verdict.
 
 use mysa_examples::{Account, Error, name_and_setpoint};
 
@@ -8,9 +8,9 @@ async fn main() -> Result<(), Error> {
 
     let client = Account::from_env()?.client().connect().await?;
     let device = client.devices().into_iter().find(|device| device.label() == name);
-    let device = device.ok_or_else(|| format!("no thermostat is named {name}"))?;
+    let device = device.ok_or_else(|| format!("no thermostat named {name}"))?;
     let verdict = client.set_setpoint(&device.id, setpoint).await?;
     println!("{name}: {verdict}");
     client.shutdown().await;
-    if verdict.is_confirmed() { Ok(()) } else { Err("it is not known to hold".into()) }
+    if verdict.is_confirmed() { Ok(()) } else { Err("the setpoint was not confirmed".into()) }
 }

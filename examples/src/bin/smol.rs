@@ -1,6 +1,6 @@
-//! A session on smol: the same state machine, another runtime.
+//! A session on smol: the same state machine on another runtime.
 //!
-//! `smol NAME DEGREES` gives a thermostat a setpoint and prints the verdict.
+//! `smol NAME DEGREES` requests a setpoint of a thermostat and prints the verdict.
 
 use std::collections::HashMap;
 use std::io;
@@ -52,7 +52,7 @@ async fn run() -> Result<(), Error> {
                         Timer::after(request.timeout).await;
                         Err(HttpFailure::Timeout)
                     };
-                    // Of a request that the session takes back, there is nothing to report.
+                    // A request that the session withdraws has no result to report.
                     let exchange = http(&way, &request, &to_session).or(timeout);
                     if let Some(result) = exchange.await.transpose() {
                         let _ = to_session.send(Input::Http(request.id, result)).await;
@@ -60,7 +60,7 @@ async fn run() -> Result<(), Error> {
                 })
                 .detach(),
                 Output::Dial(dial) => {
-                    // Bounded by the session: it counts what waits for a connection.
+                    // The session bounds the bytes queued for one connection.
                     let (to_socket, outgoing) = channel::unbounded();
                     sockets.insert(dial.conn, to_socket);
                     smol::spawn(websocket(way, dial, to_session, outgoing)).detach();
@@ -120,7 +120,7 @@ async fn http(
         }
     };
     let (_, bytes) = request_bytes(request, body).ok_or(HttpFailure::Unreachable)?;
-    // From here on it may have reached the service, and a session does not repeat what may have been done.
+    // From here on the request may have reached the service, and the session does not repeat what may have been done.
     stream.write_all(&bytes).await.map_err(|_| HttpFailure::Broken)?;
     stream.flush().await.map_err(|_| HttpFailure::Broken)?;
     let mut received = Vec::new();

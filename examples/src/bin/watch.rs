@@ -1,11 +1,11 @@
-//! Prints what the thermostats of an account do, until it is interrupted.
+//! Prints the temperatures and setpoints of an account's thermostats as they change, until it is interrupted.
 
 use mysa_examples::{Account, Error};
 use mysa_tokio::Event;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // A handle that cannot write: whatever goes wrong here moves no heater.
+    // A read-only handle: no mistake below can change a heater.
     let client = Account::from_env()?.client().connect().await?;
     let home = client.read_only();
     let mut events = home.events();
@@ -16,7 +16,8 @@ async fn main() -> Result<(), Error> {
         match event {
             Event::Device { device, .. } => {
                 let Some(device) = home.state(&device) else { continue };
-                let (state, stale) = (&device.state, if device.stale { ", long not heard of" } else { "" });
+                let (state, stale) =
+                    (&device.state, if device.stale { ", not heard from for long" } else { "" });
                 if let (Some(temperature), Some(setpoint)) = (state.temperature(), state.setpoint()) {
                     println!("{}: {} of {}{stale}", device.label(), temperature.value, setpoint.value);
                 }
