@@ -12,6 +12,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Returns the pause after one more failure.
     pub(crate) fn next(&mut self, first: Duration, cap: Duration, entropy: &mut Entropy) -> Duration {
+        // The cap is reached long before the shift could overflow.
         let bound = first.saturating_mul(1 << self.failures.min(20)).min(cap);
         self.failures = self.failures.saturating_add(1);
         entropy.up_to(bound)

@@ -138,6 +138,7 @@ impl HostReadings {
         let rival = self.rival.take().filter(fresh);
         self.held = Some(match (self.held.filter(fresh), rival) {
             (Some(held), _) if held.agrees(&new) => held.merge(new),
+            // Two different dates cannot come from one cache entry.
             (Some(_), Some(rival)) if rival.agrees(&new) && rival.stated != new.stated => rival.merge(new),
             (Some(held), _) => {
                 self.rival = Some(new);
@@ -188,6 +189,7 @@ impl CloudClock {
         let certain = self.is_corroborated();
         let seconds = self.seconds();
         let (mut low, mut high) = (self.ahead_ms, self.ahead_ms);
+        // The host's own clock counts as a witness until answers agree.
         if !certain {
             (low, high) = (low.min(0), high.max(0));
         }
@@ -217,6 +219,7 @@ impl CloudClock {
         let (ahead_ms, other_ms) = if was_set { (set, slept) } else { (slept, set) };
         self.ahead_ms = ahead_ms;
         self.other_ms = Some(other_ms);
+        // Readings are relative to the wall clock, so that a jump invalidates all of them.
         self.hosts = Default::default();
         self.doubted_at = None;
         Some(jump)
@@ -242,6 +245,7 @@ impl CloudClock {
         }
         // An answer that fits the other explanation of the last jump needs no second witness.
         let explained = self.other_ms.filter(|other_ms| new.contains(*other_ms)).map(|_| new.middle());
+        // Doubt is reported only while nothing else supports the estimate, and at most once a minute.
         let Some(ahead_ms) = explained.or_else(|| self.vote(new.at)) else {
             let asked = self.doubted_at.is_some_and(|at| new.at.saturating_sub(at) < DOUBT_INTERVAL_S);
             if asked || self.is_corroborated() {
@@ -271,6 +275,7 @@ impl CloudClock {
                 }
             }
             let supported = votes > 1 || candidate.repeated;
+            // A tie keeps the estimate.
             if supported && votes > incumbents && best.is_none_or(|(most, _)| votes > most) {
                 best = Some((votes, low.midpoint(high)));
             }
@@ -297,6 +302,7 @@ fn reading(now: Now, date: &str, age: Option<&str>, took: Duration) -> Option<Re
         Some(age) => (i64::from(age.trim().parse::<u32>().ok()?), 2_000),
     };
     let stated = stated.saturating_add(age);
+    // The header was written between sending and arrival, and `Date` cuts off up to a second: the range covers both.
     let low = stated.saturating_mul(1_000).saturating_sub(now.wall.as_millis());
     let width = u32::try_from(took.as_millis()).unwrap_or(u32::MAX).saturating_add(rounding);
     Some(Reading { low, width, at: now.mono.as_secs(), stated, repeated: false })
@@ -317,6 +323,7 @@ pub(crate) fn parse(date: &str) -> Option<UnixTime> {
     let mut parts = date.split([' ', ',', '-', ':']).filter(|part| !part.is_empty());
     let mut fields = [""; 8];
     fields.iter_mut().zip(&mut parts).for_each(|(field, part)| *field = part);
+    // The forms differ in the order of their fields; the obsolete asctime form has no zone.
     let ([_, day, month, year, hour, minute, second, "GMT"]
     | [_, month, day, hour, minute, second, year, ""]) = fields
     else {

@@ -105,6 +105,7 @@ impl Diagnosis {
             (id, said)
         });
         let failing = [identity.failing(), rest.failing(), mqtt.failing()];
+        // One number suffices for a report: that of the part that fails most.
         let worst = failing.into_iter().flatten().max_by_key(|(failures, _)| *failures);
         Self {
             clock_ahead_ms: cx.clock.is_checked().then(|| cx.clock.ahead_ms()),

@@ -33,6 +33,7 @@ impl Environment {
     /// Production cloud, with the legacy app client and identity pool: the pair whose policy allows publishing.
     #[must_use]
     pub fn mysa() -> Self {
+        // A test checks that the constants are well-formed.
         Self::legacy().expect("constants")
     }
 
@@ -45,6 +46,7 @@ impl Environment {
             identity_pool_url: "https://cognito-identity.us-east-1.amazonaws.com".into(),
             legacy_url: "https://app-prod.mysa.cloud".into(),
             backend_url: "https://mysa-backend.mysa.cloud".into(),
+            // Without a port: a `Host` header with `:443` would not match the signature.
             broker: Authority::new("a3q27gia9qg3zy-ats.iot.us-east-1.amazonaws.com", None)?,
             iot_control: Authority::new("iot.us-east-1.amazonaws.com", None)?,
             user_agent: concat!("mysa-session/", env!("CARGO_PKG_VERSION")).into(),

@@ -68,7 +68,7 @@ pub enum Event {
         /// Length of the payload in bytes.
         len: usize,
     },
-    /// The duty cycle of a thermostat stays above zero while its mode says off.
+    /// The duty cycle of a thermostat stays above zero while its mode is off.
     Contradiction {
         /// Id of the thermostat.
         device: DeviceId,

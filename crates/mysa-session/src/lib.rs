@@ -15,10 +15,10 @@
 //! let start = Start::Password { username: "ann@example.org".into(), password: "correct horse".into() };
 //! let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
 //!
-//! // The first thing to do is to ask Cognito for a challenge.
+//! // The first output is the request to Cognito for a challenge.
 //! let Some(Output::Http(request)) = session.poll_output() else { panic!() };
 //! assert_eq!((request.method, request.url.as_str()), ("POST", "https://cognito-idp.us-east-1.amazonaws.com/"));
-//! // Nobody answers; the session will see to that, and says when.
+//! // Without an answer, the session has a deadline at which it gives up.
 //! while session.poll_output().is_some() {}
 //! assert!(session.poll_timeout().is_some_and(|deadline| deadline.at > now.mono));
 //! ```

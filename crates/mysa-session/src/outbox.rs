@@ -100,10 +100,12 @@ impl Outbox {
     }
 
     fn join(&mut self, conn: ConnId, write: impl FnOnce(&mut Packets)) -> bool {
+        // Only the last item is extended, which keeps the order with other outputs.
         if let Some(Work::Output(Output::Send { conn: last, bytes })) = self.work.back_mut()
             && *last == conn
         {
             write(bytes);
+            // Packets for one connection share a frame: MQTT is a byte stream over WebSocket [MQTT-6.0.0-4].
             return bytes.len() <= SEND_LIMIT;
         }
         let mut bytes = Packets::new();
@@ -168,6 +170,7 @@ impl Outbox {
     }
 
     pub(crate) fn event(&mut self, event: Event, capacity: usize) {
+        // Only droppable events count towards the capacity.
         if self.droppable >= capacity.max(1)
             && let Some(oldest) = self.queue.iter().position(|queue| matches!(queue, QueuedEvent::Other(_)))
         {

@@ -218,6 +218,7 @@ impl Rest {
 
     /// Queues a request. Returns `false` if the queue is full.
     pub(crate) fn ask(&mut self, cx: &Context, request: RestRequest, purpose: Purpose) -> bool {
+        // One request per purpose: a poll in progress serves both callers.
         if self.has(purpose) {
             return true;
         }
@@ -337,6 +338,7 @@ impl Rest {
         renewed: bool,
         redirect: Option<Box<Redirect>>,
     ) -> HttpRequest {
+        // Tokens and shapes of the legacy routes are the same on both hosts.
         let second = self.second_tries.of(purpose).is_some_and(|second| *second);
         let prefers_other = self.other_host_until > cx.mono();
         let other = if prefers_other == second { None } else { request.on_other_host() };
@@ -372,6 +374,7 @@ impl Rest {
             None => wire.body().map(Secret::from).into(),
         };
         let http = cx.http_request(wire.method().as_str(), url, headers, body);
+        // The driver enforces the time limit; the slack only catches a driver that never reports.
         let (sent, until) = (cx.mono(), cx.after(limit + HTTP_SLACK));
         let pending =
             Pending { id: http.id, request: None, purpose, source, sent, until, renewed, hops, deferred };
@@ -440,12 +443,14 @@ impl Rest {
             }
             // Whatever a host answers to a poll but what was asked for: the other may still have it.
             _ if self.try_other_host(cx, pending.purpose, pending.renewed) => return None,
+            // A 401 that follows a renewal is the service's fault, not the token's.
             401 | 500.. => {
                 self.failed(cx, Reason::of_answer(status, answer.body));
                 self.not_before = self.not_before.max(cx.after(retry_after(answer.retry_after, cx)));
                 Outcome::Refused(status)
             }
             _ => {
+                // Other statuses concern the request, except for polls, whose routes are known to exist.
                 if matches!(pending.purpose, Purpose::Devices | Purpose::States) {
                     self.failed(cx, Reason::of_answer(status, answer.body));
                 }
@@ -513,6 +518,7 @@ impl Rest {
     fn failed(&mut self, cx: &mut Context, reason: Reason) {
         self.trouble = Some(reason);
         let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
+        // Full jitter can draw zero.
         let at = cx.after(pause.max(Duration::from_millis(500)));
         self.not_before = self.not_before.max(at);
     }

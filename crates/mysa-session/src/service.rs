@@ -289,6 +289,7 @@ impl ServiceTracker {
     pub(crate) fn update(&mut self, cx: &mut Context, facts: &ServiceFacts<'_>) -> bool {
         let now = cx.mono();
         let (level, reason) = facts.level(cx);
+        // The grace period starts at the first loss and is not extended by later ones.
         self.lost_at = match level {
             Level::Live | Level::Partial | Level::ReadOnly => None,
             _ => self.lost_at.or(Some(now)),
@@ -338,6 +339,7 @@ impl ServiceFacts<'_> {
         if self.ended {
             return (Level::Offline, Reason::ShutDown);
         }
+        // Sign-in problems come first, because nothing but a person can solve them.
         if let Some(reason) = self.sign_in {
             return (Level::SignInNeeded, reason);
         }
@@ -369,12 +371,15 @@ impl ServiceFacts<'_> {
             return (Level::RestOnly, Reason::NoDevices);
         }
         let trouble = self.mqtt.trouble().or(undelivered);
+        // States read by REST are good enough for this level only while they are recent.
         let fetched = self.rest.read_at.is_some_and(|at| at.saturating_add(states_life(cx)) > cx.mono());
         if fetched {
             // Without credentials no connection is even tried.
             let reason = trouble.or(self.auth.trouble());
             return (Level::RestOnly, reason.unwrap_or(Reason::Starting));
         }
+        // REST and sign-in fail for the most general reasons, such as a missing network, so that theirs are named
+        // first.
         let reason = self.rest.trouble().or(self.auth.trouble()).or(trouble);
         (Level::Offline, reason.unwrap_or(Reason::Starting))
     }
@@ -382,5 +387,6 @@ impl ServiceFacts<'_> {
 
 /// Time for which states read by REST count as service: three polls.
 fn states_life(cx: &Context) -> Duration {
+    // Short poll intervals must not make the level flap.
     cx.settings.poll_rest_only.max(Duration::from_secs(30)) * 3
 }

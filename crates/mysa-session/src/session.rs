@@ -132,6 +132,7 @@ impl Session {
         if let Some(at) = session.identity.publish_denied_at() {
             session.mqtt.remember_denial(&session.cx, at);
         }
+        // A captured session knows its thermostats from the start, so that it can dial at once.
         session.want_devices();
         session.advance_clock(now);
         session.step();
@@ -155,6 +156,7 @@ impl Session {
         // An id that no part knows belongs to a request that has already timed out or was withdrawn.
         let identity_sent = self.identity.sent_at(id);
         let Some((sent, source)) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
+        // `Date` was written while the request was in flight, so that its duration bounds the error.
         let took = self.cx.mono().saturating_sub(sent);
         let doubt = matches!(result, HttpResult::Answer(answer) if self.learn_date(source, answer, took));
         if identity_sent.is_some() {
@@ -223,6 +225,7 @@ impl Session {
     pub fn handle_ws_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         self.advance_clock(now);
         let Some(at) = self.mqtt.position(conn) else { return };
+        // Most messages are statuses that change nothing outside their thermostat, so that no step is needed.
         if self.receive(at, bytes) || self.due.is_some_and(|due| due.at <= self.cx.mono()) {
             self.step();
         }
@@ -261,6 +264,7 @@ impl Session {
             return Err(Busy);
         }
         let deadline = deadline.unwrap_or(self.cx.settings.command_deadline);
+        // Refusals are verdicts too, so that callers have one place to handle them.
         let id = self.begin(device, change, deadline);
         self.step();
         Ok(id)
@@ -314,6 +318,7 @@ impl Session {
         match checked {
             Ok(change) => {
                 let known = self.devices.find(device);
+                // A stale state does not prove that the values still hold.
                 let already_so = known.is_some_and(|device| !device.is_stale() && device.holds(&change));
                 let command = OpenCommand::new(id, device, change, already_so, self.cx.now, deadline);
                 self.commands.add(command, &mut decisions);
@@ -343,6 +348,7 @@ impl Session {
         self.advance_clock(now);
         let (cx, routes, _) = self.routes();
         let payload = routes.check(cx, device, change)?;
+        // Payloads are JSON, and so valid UTF-8.
         let payload_text = String::from_utf8_lossy(&payload.example(cx)).into_owned();
         let before = self.devices.find(device).map(Device::held).unwrap_or_default();
         Ok(Preview {
@@ -392,6 +398,7 @@ impl Session {
         self.advance_clock(now);
         if !self.ended && !self.captured {
             self.identity.sign_in(&self.cx, password);
+            // An earlier sign-out may have stopped the pool.
             self.mqtt.start();
         }
         self.step();
@@ -604,6 +611,7 @@ impl Session {
                 let mut decisions = Vec::new();
                 let body = commands.body(cx, serial, &mut decisions);
                 if body.is_none() {
+                    // Without a body the driver reports nothing, so that the request must not stay pending.
                     self.rest.withdraw(id);
                 }
                 self.emit(decisions);
@@ -623,6 +631,7 @@ impl Session {
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        // The count comes first: the dropped events were older than the remaining ones.
         let count = self.cx.outbox.take_dropped();
         if count > 0 {
             return Some(Event::Dropped { count });
@@ -644,6 +653,7 @@ impl Session {
     /// queued events do not count.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
+        // Queued events do not count: a slow reader must not make the driver spin.
         if self.cx.outbox.has_work() { Some(Deadline::new(self.cx.mono(), Wake::Output)) } else { self.due }
     }
 

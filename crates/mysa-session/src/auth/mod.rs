@@ -136,6 +136,7 @@ impl Identity {
         }
         let refused = stored.refused.is_some();
         let mut identity = Self::new(stored, password, way);
+        // An earlier run was refused for good: another try would only count towards a lock-out.
         if refused && identity.stored.refresh_token.is_none() {
             identity.blocked = Some(Reason::Refused(RefusalKind::WrongCredentials));
         }
@@ -249,6 +250,7 @@ impl Identity {
             return (self.sign_out == SignOut::No).then(|| Deadline::new(self.look_at, Wake::Identity));
         }
         let due = self.due(credentials_wanted).map(|due| due.max(self.retry_at));
+        // While blocked, tokens are used until they expire; afterwards the store is watched for another sign-in.
         let end = self.tokens.as_ref().filter(|_| self.blocked.is_some()).map(|held| held.lapses);
         let at = match (due, end) {
             (Some(due), Some(end)) => due.min(end),
@@ -307,6 +309,7 @@ impl Identity {
         if self.challenge.is_some() || now < self.retry_at {
             return;
         }
+        // Tokens come before credentials, because the identity pool takes a valid id token.
         let tokens_due = self.tokens.as_ref().is_none_or(|held| held.renewal() <= now);
         if tokens_due && self.blocked.is_none() {
             self.renew_tokens(cx);
@@ -334,6 +337,7 @@ impl Identity {
             self.block(Reason::Refused(RefusalKind::WrongCredentials));
             return;
         }
+        // A pause survives restarts: the pool counts attempts, not processes.
         if let Some(not_before) = self.stored.not_before {
             let wait = not_before.saturating_sub(cx.time().as_secs());
             if let Ok(wait @ 1..) = u64::try_from(wait) {
@@ -348,6 +352,7 @@ impl Identity {
             self.block(Reason::NoCredentials);
             return;
         };
+        // Recorded before the outcome is known: failed attempts count towards the lock-out too.
         self.signed_in_at = Some(cx.mono());
         let (request, next) =
             SignIn::start(&cx.environment.pool, &self.stored.account, password, cx.entropy.bytes());
@@ -403,6 +408,7 @@ impl Identity {
     /// Takes a password that a person entered, and discards earlier refusals.
     pub(crate) fn sign_in(&mut self, cx: &Context, password: Secret) {
         self.password = Some(password);
+        // An exchange in progress and its tokens belong to the old password, so that everything starts anew.
         self.stored.refused = None;
         self.stored.not_before = None;
         self.stored.refresh_token = None;
@@ -462,6 +468,7 @@ impl Identity {
 
     fn signed_out(&mut self, cx: &mut Context, revoked: Revocation) {
         self.sign_out = SignOut::Done;
+        // A token that may still work stays stored, so that the sign-out can be repeated.
         if revoked != Revocation::NotReached {
             self.stored.refresh_token = None;
             self.stored.identity_id = None;

@@ -41,8 +41,8 @@ impl Identity {
         let HttpAnswer { status, body, .. } = answer;
         match work.stage {
             Stage::Challenge(next) => {
-                // The pool checks the time stamp of the claim against its own clock, and that clock may be the only one
-                // heard yet.
+                // The pool checks the time stamp of the claim against its own clock, and its answer may be the only one
+                // so far.
                 let time = cx.clock.time_of(ClockSource::UserPool, cx.now);
                 let reply = next.reply(status, body, time.as_secs());
                 self.sign_in_step(cx, reply, None, answer);
@@ -148,6 +148,8 @@ impl Identity {
     }
 
     fn refresh_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
+        // It is not known which error a pool returns for a disabled flow, so that every definite refusal is tried once
+        // with the other flow.
         let modern = matches!(
             error.refusal(),
             Some(RefusalKind::RefreshRejected | RefusalKind::ClientBug | RefusalKind::Other)
@@ -180,6 +182,7 @@ impl Identity {
 
     fn exchange_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
         match error.recovery() {
+            // A new id token is tried once. If the identity pool still refuses, the fault lies elsewhere.
             Recovery::RenewTokens if !self.last_chance => {
                 self.last_chance = true;
                 self.tokens = None;
@@ -195,6 +198,7 @@ impl Identity {
 
     fn put_off(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
         let wait = retry_after(answer.retry_after, cx);
+        // Some errors are worth one quick retry; after that, or when throttled, the pause is minutes.
         let second = self.backoff.failures() > 0;
         let reason = match error {
             Error::Refused(refusal)
@@ -253,6 +257,7 @@ impl Identity {
         let mut changed = self.stored.refused.take().is_some() | self.stored.not_before.take().is_some();
         changed |= self.take_refresh_token(tokens.refresh.as_ref());
         let life = tokens.expires_in.max(SHORTEST_TOKEN_LIFE);
+        // Short-lived tokens are used for at least three quarters of their life.
         let margin = cx.settings.renewal_margin.min(life / 4);
         self.tokens =
             Some(Box::new(Held { value: tokens, since: cx.mono(), lapses: cx.after(life), margin }));

@@ -120,6 +120,7 @@ impl SessionStore {
         self.spares.retain(|spare| spare.token != token);
         if !self.is_dead(&token) {
             self.spares.push(Spare { token, generation });
+            // Ascending, so that the newest is taken first and the oldest forgotten first.
             self.spares.sort_by_key(|spare| spare.generation);
             if self.spares.len() > SPARES {
                 self.spares.remove(0);
@@ -151,6 +152,7 @@ impl Identity {
     /// Requests that the held session is stored.
     pub(super) fn store(&mut self, cx: &mut Context) {
         if let Write::Asked { again, .. } = &mut self.session_store.write {
+            // One store at a time: its outcome decides what to write next.
             *again = true;
             return;
         }
@@ -265,6 +267,7 @@ impl Identity {
             return;
         }
         match self.session_store.doubt.take() {
+            // The first look found nothing new; another process may still be storing the successor.
             Some((why, 0)) => {
                 self.session_store.read = Read::Unread;
                 self.session_store.doubt = Some((why, 1));
@@ -302,6 +305,7 @@ impl Identity {
 
     /// Adopts the stored session, and remembers the token that was held.
     fn hold(&mut self, cx: &Context, kept: StoredSession) {
+        // The identity id and the permission to publish belong to the account, not to the token, so that they are kept.
         let identity_id = self.stored.identity_id.take();
         let publish_denied_at = self.stored.publish_denied_at;
         let held = core::mem::replace(&mut self.stored, kept);

@@ -193,6 +193,7 @@ impl CommandBook {
             .iter()
             .filter(|transmission| transmission.state == TransmissionState::Queued)
             .map(|transmission| (transmission.device, transmission.expected_at(now)));
+        // Queued writes count too: they will be sent before this one.
         let after = |(written, at): (DeviceId, Duration)| {
             at.saturating_add(if written == device { interval } else { spacing })
         };
@@ -281,6 +282,7 @@ impl CommandBook {
                 command.repeats = command.repeats.saturating_add(1);
             }
             command.next = NextStep::Observe;
+            // Evidence counts from the first transmission: a repeat has the same effect.
             command.first_sent.get_or_insert(sent);
             command.reached = command.reached.max(Some(DeliveryStage::Wire(channel)));
             command.repeat_at = None;
@@ -347,6 +349,7 @@ impl CommandBook {
         let ids = transmission.commands.clone();
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
             command.reached = command.reached.max(Some(DeliveryStage::Service(Channel::Mqtt)));
+            // The thermostat's answer can arrive before the broker's acknowledgement.
             if command.next == NextStep::Observe && command.reached < Some(DeliveryStage::Thermostat) {
                 command.repeat_at = Some(now.saturating_add(repeat_after));
             }
@@ -392,6 +395,7 @@ impl CommandBook {
             return;
         }
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            // The structured service is tried once per command.
             if command.next != NextStep::Observe || command.structured != StructuredAttempt::No {
                 continue;
             }
@@ -409,6 +413,7 @@ impl CommandBook {
         now: Duration,
         decisions: &mut Vec<Decision>,
     ) {
+        // Nothing was sent, so that the commands wait again.
         if answer == StructuredAnswer::NotSent {
             return self.unqueue(serial);
         }
@@ -484,6 +489,7 @@ impl CommandBook {
                 continue;
             }
             transmission.looks = transmission.looks.saturating_add(1);
+            // The last pause repeats until the command is decided.
             let pause = STATE_POLL_DELAYS[usize::from(transmission.looks).min(STATE_POLL_DELAYS.len() - 1)];
             let open = commands.iter().any(|command| transmission.commands.contains(&command.id));
             transmission.look_at = open.then(|| now.saturating_add(pause));

@@ -57,10 +57,11 @@ impl Routes<'_> {
             CommandChannel::Mqtt => Ok(Channel::Mqtt),
             CommandChannel::Structured => Ok(Channel::Structured),
             CommandChannel::Auto if self.reaches_structured(device) => {
+                // Waiting is pointless once MQTT has been unavailable for the grace period, or CONNECT is refused.
                 let hopeless = (self.level == Level::RestOnly && !self.mqtt.is_live())
                     || self.mqtt.is_connecting_refused();
                 let missing = self.mqtt.route(device.id()).is_none() && (waited || hopeless);
-                // If both channels have failed, doubt about MQTT must not last for ever, because only its use can end
+                // If both channels have failed, doubt about MQTT must not last forever, because only its use can end
                 // the doubt.
                 let doubted =
                     permission.is_denied_to_commands() || permission.is_doubtful() && !self.structured_failed;
@@ -108,7 +109,7 @@ impl Routes<'_> {
 }
 
 impl CommandBook {
-    /// Queues a transmission for every thermostat whose commands are due, as one write each.
+    /// Queues a transmission forevery thermostat whose commands are due, as one write each.
     pub(crate) fn dispatch(
         &mut self,
         cx: &mut Context,
@@ -153,12 +154,14 @@ impl CommandBook {
         };
         match channel {
             Channel::Mqtt => {
+                // Without a connection the command waits; `due` wakes it when its patience ends.
                 let Some(at) = routes.mqtt.route(id) else { return };
                 let Some(connection) =
                     routes.mqtt.connections.get_mut(at).filter(|connection| connection.may_send(cx))
                 else {
                     return;
                 };
+                // The slot is reserved at queueing, so that one step queues at most one publish per connection.
                 connection.next_send = cx.after(cx.settings.pace);
                 let (conn, serial) = (connection.id, self.next_serial(cx.time()));
                 self.queue(serial, id, alone, payload, Some(conn), cx.mono());

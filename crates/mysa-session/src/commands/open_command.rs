@@ -97,6 +97,7 @@ impl OpenCommand {
             deadline: Deadline {
                 mono: asked.mono.saturating_add(time),
                 wall: asked.wall.plus_millis(millis(time)),
+                // Short deadlines get a smaller margin, so that they can be sent at all.
                 margin: TOO_LATE.min(time / 4),
             },
             already_so,
@@ -113,6 +114,7 @@ impl OpenCommand {
 
     /// Returns the command to the waiting state, without the fields that newer commands have requested.
     pub(crate) fn transmit_again(&mut self) {
+        // If newer commands took over every field, nothing is left to send, and evidence or the deadline decides.
         let left = self.change.without(&self.overtaken);
         if !left.is_empty() {
             self.change = left;

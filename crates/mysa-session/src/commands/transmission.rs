@@ -98,6 +98,7 @@ impl Payload {
         let mut bytes = Vec::new();
         match self {
             Self::Mqtt { time, .. } => {
+                // The id of an example is not reserved: the real command gets its own.
                 let serial = u64::try_from(time.as_millis()).unwrap_or(0);
                 self.encode_mqtt(serial, cx, &mut bytes);
             }

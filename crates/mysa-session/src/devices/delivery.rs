@@ -31,7 +31,7 @@ pub(crate) enum Delivery {
     Flows,
     /// Messages are due and none arrives. REST has to show whether the thermostats report.
     Doubtful,
-    /// No thermostat has been heard for long. REST has to show whether they report.
+    /// No thermostat has sent a message for long. REST has to show whether they report.
     Silent,
     /// REST shows statuses that MQTT did not deliver.
     Withheld,
@@ -128,6 +128,7 @@ impl Devices {
         // If messages of other thermostats arrived since, the fault is with this thermostat.
         let alone = |since: &Duration| newest.is_none_or(|newest| newest <= since.saturating_add(NEWER));
         if let Some(since) = proved.filter(alone) {
+            // One thermostat alone may be at fault itself, so that others get time to disprove it.
             let settled = withheld > 1 || waiting == 0 || now.saturating_sub(since) >= SECOND_WITNESS;
             return if settled { Delivery::Withheld } else { Delivery::Doubtful };
         }
@@ -144,6 +145,7 @@ impl Devices {
         for device in self.iter() {
             let Some(since) = device.due_since() else { continue };
             let Settings { stale_after, stale_after_quiet, .. } = cx.settings;
+            // The judgement can change only when one of these limits is reached.
             for limit in [PROMPT, SECOND_WITNESS, stale_after, stale_after_quiet] {
                 let at = since.saturating_add(limit);
                 if at > now {

@@ -37,6 +37,7 @@ impl Devices {
     ) -> bool {
         let Incoming { topic, payload, retained } = incoming;
         let Some(Topic { device: id, kind }) = Topic::parse(topic) else { return false };
+        // `/in` carries requests, which say nothing about the state.
         if kind == TopicKind::In {
             return false;
         }
@@ -49,6 +50,7 @@ impl Devices {
             device.take_retained(cx, kind, payload);
             return false;
         }
+        // Even a message that cannot be decoded shows that the broker delivers.
         let woken = device.deliver(cx.mono());
         // Passed by reference, because messages and observations are large.
         let message = Message::decode(kind, payload);
@@ -67,12 +69,14 @@ impl Devices {
         let mut work = woken;
         if matches!(message.body, Body::Boot(_) | Body::Firmware(_)) && cx.settings.live_reports {
             // A restart ends live reporting.
+            // A power failure restarts all thermostats of a home at once.
             let jitter = cx.entropy.up_to(AFTER_BOOT);
             device.lease_at = Some(cx.after(AFTER_BOOT + jitter));
             device.lease_until = Duration::ZERO;
             work = true;
         }
         let before = decisions.len();
+        // Without open commands the message is merged directly, which is the fast path of nearly every message.
         let changes = if commands.is_empty() || !commands.has_open(id) {
             device.state.observe_message(message, &cx.settings.modes, family, received)
         } else {
@@ -226,6 +230,7 @@ impl Devices {
             device.missing = missing;
             changes.is_doubtful |= missing;
         }
+        // Most accounts have one home, so that its id is stored once and shared.
         let mut homes = Vec::new();
         for (id, record) in list.devices.iter().take(cx.settings.max_devices) {
             if self.find(*id).is_none() {
@@ -284,6 +289,7 @@ impl Devices {
                 if observation.connected.is_none() {
                     newest = newest.max(observation.usable_at());
                 }
+                // Every status contains a temperature; the other fields have other origins too.
                 if observation.temperature.is_some() {
                     status_at = observation.usable_at();
                 }
@@ -306,7 +312,7 @@ impl Devices {
     }
 
     /// Applies the structured state of one thermostat, and judges commands by it. Only the `reported` part is evidence;
-    /// a `desired` value may stay unapplied for ever.
+    /// a `desired` value may stay unapplied forever.
     pub(crate) fn take_reported(
         &mut self,
         cx: &mut Context,

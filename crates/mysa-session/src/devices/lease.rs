@@ -14,7 +14,7 @@ use crate::{Deadline, Settings, Wake};
 const SPREAD: Duration = Duration::from_secs(2);
 
 impl Devices {
-    /// Records a granted subscription, and schedules the request for live reports, which would now be heard.
+    /// Records a granted subscription, and schedules the request for live reports, whose answers now arrive.
     pub(crate) fn subscription_granted(&mut self, cx: &mut Context, granted: TopicFilter) {
         for device in self.iter_mut() {
             let covered = match granted {
@@ -36,6 +36,7 @@ impl Devices {
         if mqtt.permission.is_denied() && mqtt.permission.probe_at().is_none_or(|probe_at| probe_at > now) {
             return;
         }
+        // The vendor's app asks for 180 s (mysotherm, mysa_client), mysa-js-sdk for 300 s; longer times are untested.
         let seconds = u32::try_from(cx.settings.live_report.as_secs()).unwrap_or(180).clamp(1, 300);
         for device in self.iter_mut() {
             if device.lease_at.is_none_or(|at| at > now) {

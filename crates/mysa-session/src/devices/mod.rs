@@ -295,6 +295,7 @@ impl Moment {
     /// Returns the moment at which something was made, given its cloud time `at` and its arrival. A time in the future
     /// counts as now.
     pub(crate) fn made(at: UnixTime, received: Now) -> Self {
+        // A device clock ahead of the cloud's must not make a message look newer than its arrival.
         let age = received.wall.since(at).unwrap_or_default();
         Self { millis: millis(received.mono).saturating_sub(millis(age)) }
     }

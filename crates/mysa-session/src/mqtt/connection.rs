@@ -151,6 +151,7 @@ impl Connection {
         let Self { subscriptions, unwanted, .. } = self;
         subscriptions.retain(|subscription| {
             let keep = wanted.contains(&subscription.wanted);
+            // Only a granted filter needs UNSUBSCRIBE.
             if !keep && subscription.state == SubscriptionState::Granted {
                 unwanted.push(subscription.wanted);
             }
@@ -217,6 +218,7 @@ impl Connection {
         loop {
             let id = PacketId::new(self.next_packet);
             self.next_packet = self.next_packet.wrapping_add(1).max(1);
+            // 0 is not a packet id [MQTT-2.3.1-1]. The loop ends, since far fewer than 65 535 ids are in use.
             if let Some(id) = id
                 && !self.in_flight.iter().any(|waiting| waiting.packet == id)
                 && !self.subscriptions.iter().any(
@@ -237,6 +239,7 @@ impl Connection {
             what: Publishing::LiveReport { device },
             sent: cx.mono(),
             until: cx.after(cx.settings.puback_timeout),
+            // A lost request is not repeated: the next renewal takes its place.
             retries: 0,
         });
         self.next_send = cx.after(cx.settings.pace);
@@ -311,7 +314,9 @@ impl Connection {
                 continue;
             }
             if suspect(subscription.wanted) {
+                // One suspect at a time: if the connection ends, the culprit is known.
                 suspects = suspects.or(Some(subscription.wanted));
+            // AWS IoT closes a connection on more than eight filters in one SUBSCRIBE.
             } else if chosen.len() < FILTERS {
                 chosen.push(subscription.wanted);
             }
@@ -369,6 +374,7 @@ impl Connection {
             };
             at = Some(at.map_or(due, |at| at.min(due)));
         }
+        // A suspect has its turn when nothing else is requested or due.
         if self.asked().next().is_none() && at.is_none_or(|at| !at.is_zero()) {
             at = match (at, waits) {
                 (Some(one), Some(other)) => Some(one.min(other)),
@@ -391,6 +397,7 @@ impl Connection {
         }
         let Self { id, phase, subscriptions, in_flight, stream, ping_until, next_ping, .. } = self;
         loop {
+            // A frame may hold several packets, or a part of one.
             let packet = match stream.next(&mut bytes) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return,
@@ -408,6 +415,8 @@ impl Connection {
                 (Inbound::Publish(publish), Phase::Live { .. }) => {
                     match publish.delivery {
                         Delivery::AtMostOnce => {}
+                        // The acknowledgement is queued before the message is processed: AWS IoT resends an
+                        // unacknowledged message for up to an hour.
                         Delivery::AtLeastOnce(packet) => {
                             if !cx.outbox.append(*id, &mqtt::puback(packet)) {
                                 return events.push(ConnectionEvent::Dead);
@@ -426,6 +435,7 @@ impl Connection {
                     );
                 }
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
+                    // An unknown id belongs to a publish that was released meanwhile.
                     if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
                         events.push(ConnectionEvent::Acknowledged(in_flight.swap_remove(at).what));
                         if in_flight.is_empty() {
@@ -452,6 +462,7 @@ impl Connection {
                     }
                 }
                 (Inbound::PingResp, Phase::Live { .. }) => *ping_until = None,
+                // Nothing depends on the answer: the filter was forgotten when it was sent.
                 (Inbound::UnsubAck(_), Phase::Live { .. }) => {}
                 // Protocol violation: a packet before CONNACK, a second CONNACK, or an answer to what was never sent.
                 _ => return events.push(ConnectionEvent::Dead),
@@ -552,6 +563,7 @@ impl Connection {
                 due = earlier(due, Some(Deadline::new(until, Wake::Subscribe)));
             }
         }
+        // A connection that leaves makes no new requests.
         if let Some(leave_at) = self.leave_at {
             return earlier(due, Some(Deadline::new(leave_at, Wake::Replace)));
         }
@@ -561,6 +573,7 @@ impl Connection {
 
 fn encode_publish(device: DeviceId, payload: &[u8], packet: PacketId, dup: bool, out: &mut Vec<u8>) {
     let topic = alloc::format!("{}", Topic::incoming(device));
+    // 8 bytes hold the fixed header, the length of the topic and the packet id.
     out.reserve_exact(payload.len() + topic.len() + 8);
     if let Ok(topic) = mqtt::Topic::new(&topic) {
         let publish = Publish { dup, ..Publish::new(topic, payload, Delivery::AtLeastOnce(packet)) };

@@ -79,7 +79,7 @@ impl From<Packets> for Vec<u8> {
 }
 
 impl fmt::Debug for Packets {
-    /// Prints the length only: a log is no place for commands.
+    /// Prints the length only: commands do not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Packets({} bytes)", self.len())
     }

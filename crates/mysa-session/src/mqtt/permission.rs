@@ -109,6 +109,7 @@ impl Permission {
         self.shown = false;
         match &mut self.denied {
             Some(denied) => denied.by_command |= command,
+            // Single failures also have other causes, such as a network that breaks.
             None if self.failures >= limit.max(1) => {
                 self.denied = Some(Denied { at, probe_at, by_command: command });
             }

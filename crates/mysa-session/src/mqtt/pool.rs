@@ -142,6 +142,7 @@ impl ConnectionPool {
             wanted.extend(devices.map(|device| TopicFilter::Device(device, TopicKind::Batch)));
         }
         wanted.sort_unstable();
+        // A thermostat that is removed and added again starts without a record.
         self.records.forget(|one| wanted.binary_search(&one).is_ok());
         for shard in &mut self.shards {
             shard.wanted.retain(|one| wanted.binary_search(one).is_ok());
@@ -153,6 +154,7 @@ impl ConnectionPool {
             match self.shards.iter_mut().find(|shard| shard.wanted.len() < FILTERS_PER_CONNECTION) {
                 Some(shard) => shard.wanted.push(one),
                 None => {
+                    // One process may hold a thousand sessions with a single shard each.
                     self.shards.reserve_exact(1);
                     self.shards.push(Shard { wanted: alloc::vec![one], ..Shard::default() });
                 }
@@ -316,6 +318,7 @@ impl ConnectionPool {
                 continue;
             }
             for older in &mut self.connections {
+                // Ids ascend, so that a smaller one is an older connection.
                 if older.shard == shard && older.id < id && older.leave_at.is_none() {
                     older.leave_at = Some(cx.after(DRAIN_TIMEOUT));
                 }
@@ -391,6 +394,7 @@ impl ConnectionPool {
         // A signature's time has whole seconds. Each URL must differ from the last, because the refusal of a reused URL
         // could not be told from the refusal of the credentials.
         let seconds = cx.time().as_secs();
+        // If the clock was set back by more than the limit, the old signature time is not continued.
         let ahead = self.signed_at.saturating_sub(seconds);
         let seconds =
             if (0..MAX_SIGNATURE_LEAD_SECS).contains(&ahead) { self.signed_at + 1 } else { seconds };
@@ -400,6 +404,7 @@ impl ConnectionPool {
             .presign(credentials, &authority, "/mqtt", time, None, TokenRule::AfterSigning)
             .ok()?;
         self.signed_at = seconds;
+        // Jitter keeps the connections of one process from being replaced at the same moment.
         let jitter = cx.entropy.up_to(Duration::from_secs(60));
         let mut replace_at = cx.after(cx.settings.connection_life.saturating_sub(jitter));
         if cx.settings.replace_before_credentials_lapse {
@@ -442,6 +447,7 @@ impl ConnectionPool {
                             connection.set_refused(*wanted, until);
                         }
                     }
+                    // The first subscription is sent at once: without it the connection is useless.
                     connection.next_send = cx.mono();
                     self.refusals = 0;
                     self.trouble = None;
@@ -572,6 +578,7 @@ impl ConnectionPool {
         let Phase::Live { since } = connection.phase else { return };
         let asked: Vec<TopicFilter> = connection.asked().collect();
         let worked = connection.has_granted() || now.saturating_sub(since) >= SUSPECT_DELAY;
+        // Only a filter requested alone, on a connection that worked otherwise, can be held responsible.
         let alone = asked.len() == 1 && worked;
         for wanted in asked {
             if wanted == TopicFilter::Everything && (alone || self.records.is_suspect(wanted)) {

@@ -97,6 +97,7 @@ impl Records {
         let record = self.record(wanted);
         let pause = first.saturating_mul(1 << record.refusals.min(16)).min(LONGEST);
         record.refusals = record.refusals.saturating_add(1);
+        // A definite answer replaces the suspicion.
         record.suspect = false;
         record.failures = 0;
         record.until = now.saturating_add(pause);

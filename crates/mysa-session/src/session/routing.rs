@@ -12,6 +12,8 @@ impl Session {
             // The wall clock ran ahead, which may mean sleep: tokens expire by the cloud's clock, which did not stop.
             self.identity.age(Duration::from_millis(ahead));
         }
+        // During a suspend the broker may have closed a connection unnoticed. A fresh `Date` tells sleep from a clock
+        // that was set.
         self.mqtt.probe(&mut self.cx);
         self.rest.schedule_states_no_later_than(mono);
         self.due = Some(Deadline::new(mono, Wake::Work));
@@ -78,6 +80,7 @@ impl Session {
                         }
                     }
                 }
+                // The cloud's states follow a command with some delay.
                 if commands.is_observing() {
                     rest.schedule_states_no_later_than(cx.after(STATE_CHECK_DELAY));
                 }
@@ -99,6 +102,7 @@ impl Session {
             (Purpose::Read(id) | Purpose::Write(id), outcome) => {
                 let result = match (outcome, result) {
                     (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
+                    // Reported as unsent, so that the caller may repeat even a write.
                     (Outcome::NotSent, HttpResult::Failed(HttpFailure::Timeout)) => {
                         Err(RequestError::NotSent)
                     }
@@ -123,6 +127,7 @@ impl Session {
             self.devices.remove(id);
             self.cx.event(Event::DeviceRemoved { device: id });
         }
+        // The states cannot be read before the first list, and callers may be waiting for them.
         if !self.listed {
             self.rest.schedule_states_no_later_than(self.cx.mono());
         }
@@ -146,6 +151,7 @@ impl Session {
                 ConnectionEvent::Denied(TopicFilter::Device(id, kind))
                 | ConnectionEvent::NoAnswer(TopicFilter::Device(id, kind)) => {
                     if let Some(device) = self.devices.find_mut(id) {
+                        // `/batch` is optional: only a refusal of `/out` leaves the thermostat without statuses.
                         device.refused |= kind == TopicKind::Out;
                         device.notify(&mut self.cx, Changes::default(), true);
                     }
@@ -161,6 +167,8 @@ impl Session {
                     self.publish_failed(serial)
                 }
                 ConnectionEvent::Acknowledged(Publishing::LiveReport { device }) => {
+                    // Thermostats do not answer the request, so that the broker's acknowledgement is the only sign of
+                    // its arrival.
                     let until = self.cx.after(self.cx.settings.live_report);
                     if let Some(device) = self.devices.find_mut(device) {
                         device.lease_until = until;
@@ -173,6 +181,8 @@ impl Session {
             }
         }
         if self.mqtt.wildcard_refused() && self.cx.settings.subscriptions.wildcard {
+            // The access policy names topics of single devices (mysa_client). Each thermostat gets its own filter from
+            // now on.
             self.cx.settings.subscriptions.wildcard = false;
             self.want_devices();
         }
@@ -195,6 +205,7 @@ impl Session {
         };
         let needs_states = service.update(cx, &facts);
         let level = service.service.level;
+        // Within the grace period the level still counts the lost connection as live.
         devices.update_links(cx, level, level <= Level::ReadOnly || mqtt.is_live());
         if needs_states {
             rest.schedule_states_no_later_than(cx.mono());
@@ -247,6 +258,7 @@ impl Session {
         let Self { cx, mqtt, devices, .. } = self;
         for device in devices.iter_mut() {
             if mqtt.subscription(device.id()) != Some(SubscriptionState::Granted) {
+                // Time without a subscription does not count as silence of the broker.
                 device.interrupt(cx.mono());
             }
         }
@@ -323,6 +335,8 @@ impl Session {
             if let Some(confirmed) = confirmed {
                 let Self { cx, devices, .. } = self;
                 if let Some(device) = devices.find_mut(device) {
+                    // The state changes before the verdict is queued, so that whoever reads the verdict finds the new
+                    // values.
                     device.confirm(cx, &confirmed);
                 }
                 // The structured service did the command, so that the network worked and the loss of the publish was
@@ -340,6 +354,7 @@ impl Session {
             self.update_pending(device);
         }
         for serial in self.commands.retire() {
+            // Bytes in the driver's buffer cannot be recalled. Closing the connection keeps them from being sent.
             if let Some(at) = self.mqtt.release(serial) {
                 self.end_connection(at, CloseReason::GivenUp);
             }
@@ -381,12 +396,14 @@ impl Session {
                 self.control_plane.step(&mut self.cx, &self.identity, connecting);
                 self.release_callers();
             }
+            // Expiry comes before dispatch: a command is not sent at its deadline.
             self.expire_commands();
             self.dispatch_commands();
             self.mqtt.step(&mut self.cx, &self.identity, &mut events);
             self.apply_connection_events(&events);
             self.apply_ended_connections();
             self.keep_permission();
+            // After the commands, which have precedence in the pace of a connection.
             self.devices.ask_live_reports(&mut self.cx, &mut self.mqtt);
             self.devices.update_staleness(&mut self.cx);
             self.update_service();
@@ -419,6 +436,7 @@ impl Session {
     }
 
     pub(super) fn next_due(&mut self) -> Option<Deadline> {
+        // Every part that acts on time alone is listed here: a missing one would sleep until the next input.
         let mut due = self.mqtt.deadline(&self.cx, &self.identity);
         if !self.captured {
             let connecting = self.mqtt.wants_credentials();
@@ -440,12 +458,14 @@ impl Session {
     /// Reason why signing in needs a person, as a reason of the service.
     pub(super) fn sign_in_reason(&self) -> Option<Reason> {
         if self.captured {
+            // A captured URL cannot be renewed: only a person can provide another.
             return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
         }
         if self.identity.challenge_open() {
             return Some(Reason::ChallengeOpen);
         }
         match self.identity.blocked()? {
+            // A lock-out ends by itself, so that it is not reported as a refusal.
             Reason::Refused(RefusalKind::LockedOut) => Some(Reason::Throttled),
             reason => Some(reason),
         }

@@ -56,6 +56,7 @@ impl CommandBook {
         };
         let ids = transmission.commands.clone();
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
+            // The thermostat has answered, so that no repeat is needed whatever the answer.
             command.repeat_at = None;
             if command.first_sent.is_some() {
                 command.reached = Some(DeliveryStage::Thermostat);
@@ -101,7 +102,7 @@ impl CommandBook {
             if command.already_so && requested.contains(&command.id) {
                 return None;
             }
-            // Another client's acknowledgement echoes that client's command and is no evidence, unless the cloud may
+            // Another client's acknowledgement echoes that client's command and is not evidence, unless the cloud may
             // have sent that command on behalf of this session.
             let forwarded = command.structured == StructuredAttempt::Made;
             let shown = state.settings(|provenance| {
@@ -110,6 +111,7 @@ impl CommandBook {
             if command.change.compare(&shown).is_met() {
                 let newest =
                     state.provenance_of(&command.change).max_by_key(|provenance| provenance.received)?;
+                // Only the device's own clock dates the setting; the cloud's stamp may be that of the request.
                 let at = newest.at.filter(|_| newest.source.is_device());
                 return Some(command.confirmed(evidence(&newest), at, now));
             }

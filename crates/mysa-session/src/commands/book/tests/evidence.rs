@@ -31,7 +31,7 @@ fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
     let mut desk = Desk::new();
     let id = desk.add(setpoint(22), at(0), 30);
     let serial = desk.queue(Channel::Mqtt, at(10));
-    // One wrong answer says that it is yesterday; the host's clock contradicts it.
+    // One wrong answer states yesterday's date; the host's clock contradicts it.
     let yesterday = at(10).wall.plus_millis(-86_400_000);
     let sent = SentAt { mono: at(10).mono, wall: yesterday, latest: at(10).wall };
     assert!(desk.book.take(serial, sent, at(10), &mut desk.decisions).is_some());
