@@ -115,6 +115,7 @@ impl ClientBuilder {
 
     fn spawn(self) -> Result<Monitor, Error> {
         let start = match (self.start, &self.token_file) {
+            // An explicit start takes precedence over the token file.
             (Some(start), _) => start,
             (None, Some(file)) => match file.load().map_err(Error::TokenFile)? {
                 Some(stored) => Start::Resume { stored, password: None },
@@ -130,11 +131,13 @@ impl ClientBuilder {
         let gauges = Gauges::default();
         let connector = Connector::new(self.connect_to, gauges.sockets.clone());
         let mut seed = [0; 32];
+        // The seed is the only randomness of the session, including its sign-in keys.
         getrandom::fill(&mut seed).map_err(Error::NoEntropy)?;
         let clock = Clock::start();
         let session = Session::new(self.settings, self.environment, start, seed, clock.now());
         let shared = Arc::new(Shared::new(&session, stored, gauges.clone()));
         let transport = Transport::new(connector, tls, gauges);
+        // Bounded, so that callers wait when the driver is busy.
         let (to_driver, requests) = mpsc::channel(64);
         let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), requests);
         let run = driver.run();

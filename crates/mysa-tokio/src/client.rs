@@ -172,6 +172,7 @@ impl Client {
         self.monitor.send(Request::SignOut { revoked }).await?;
         // The client closed before the answer.
         let revoked = outcome.await.unwrap_or(Revocation::NotReached);
+        // Waits for the driver's end, so that the sockets are closed on return.
         self.monitor.shared.closed().await;
         Ok(revoked)
     }

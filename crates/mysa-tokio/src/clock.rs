@@ -69,6 +69,7 @@ impl Clock {
                 return Now { mono, wall: UnixTime::from_millis(wall) };
             }
         };
+        // A clock before 1970 counts as 1970; the session corrects it from the cloud's time.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = UnixTime::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX));
         Now { mono, wall }

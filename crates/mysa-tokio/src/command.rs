@@ -101,6 +101,7 @@ impl PendingMany {
             return None;
         }
         if self.verdicts.is_none()
+            // A slot is reserved first: if this future is dropped while waiting, nothing was handed over yet.
             && let Ok(place) = self.requests.reserve().await
         {
             let (verdicts, receiver) = mpsc::unbounded_channel();
@@ -117,6 +118,7 @@ impl PendingMany {
                 self.open.retain(|open| *open != device);
                 Some((device, verdict))
             }
+            // The driver has ended without deciding the rest.
             None => self.open.pop().map(|device| (device, Err(Error::Closed))),
         }
     }

@@ -209,9 +209,11 @@ impl Driver {
             }
             let sleep = self.sleep();
             tokio::select! {
+                // Every branch is cancel-safe: whichever wins, the dropped futures of the others lose nothing.
                 event = self.from_tasks.recv() => if let Some(event) = event { self.handle(event) },
                 Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended),
                 request = self.requests.recv() => match request {
+                    // `None`: the last handle was dropped.
                     Some(Request::Shutdown) | None => break,
                     Some(request) => self.handle_request(request),
                 },
@@ -238,6 +240,8 @@ impl Driver {
     fn sleep(&self) -> Option<Duration> {
         let due =
             self.session.poll_timeout().map(|deadline| deadline.at.saturating_sub(self.clock.now().mono));
+        // With an open command or a live connection, a suspend must be noticed soon after the resume. Otherwise a late
+        // wake-up costs nothing.
         let attentive = !self.verdicts.is_empty() || self.session.service().level <= Level::ReadOnly;
         if attentive { Some(due.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)) } else { due }
     }
@@ -315,6 +319,7 @@ impl Driver {
                         self.verdicts.extend(waiters);
                     }
                     Err(Busy) => {
+                        // Nothing was queued, so that every thermostat of the group gets the same error.
                         for device in devices {
                             let _ = verdicts.send((device, Err(Error::Busy)));
                         }
@@ -342,6 +347,7 @@ impl Driver {
                 let _ = self.session.answer_challenge(now, answer.expose());
             }
             Request::Presign { url } => {
+                // Callers that gave up are dropped, so that repeated calls with a timeout do not accumulate.
                 self.presigns.retain(|waiting| !waiting.is_closed());
                 self.presigns.push(url);
             }
@@ -349,6 +355,7 @@ impl Driver {
             Request::SignOut { revoked } => {
                 self.session.sign_out(now);
                 self.sign_outs.push(revoked);
+                // A second sign-out does not extend the time limit of the first.
                 self.leave_at.get_or_insert_with(|| tokio::time::Instant::now() + SIGN_OUT_LIMIT);
             }
             Request::Shutdown => {}
@@ -381,6 +388,7 @@ impl Driver {
     fn work(&mut self) -> bool {
         let mut any = false;
         self.revision += 1;
+        // Handling an output may produce further ones, so that the queue is drained until it is empty.
         while let Some(output) = self.session.poll_output() {
             any = true;
             match output {
@@ -461,6 +469,7 @@ impl Driver {
 
     /// Publishes the event to every handle before its requester is answered, so that the requester sees the new state.
     fn publish(&mut self, event: Event) {
+        // A response belongs to its caller; other readers of events have no use for it.
         if !matches!(event, Event::Response { .. }) {
             self.shared.publish(&self.session, self.clock.now().mono, self.revision, &event);
         }
@@ -498,6 +507,7 @@ impl Driver {
     fn exchange(&mut self, request: HttpRequest) {
         let id = request.id;
         let http = self.transport.http.clone();
+        // Counted until the task ends, even by an abort.
         let held = self.transport.gauges.tasks.hold(1);
         let to_driver = self.to_driver.clone();
         let task = self.tasks.spawn(async move {
@@ -552,6 +562,7 @@ async fn connection(
     }
     let wrap = |received| IoEvent::Received(conn, received);
     let (ending, sink, source) = relay(socket, &outgoing, &transport.gauges.received, &to_driver, wrap).await;
+    // The driver knows about an end that it caused itself.
     if matches!(ending, Ending::ClosedByPeer | Ending::Broken) {
         let _ = to_driver.send(IoEvent::Closed(conn)).await;
     }

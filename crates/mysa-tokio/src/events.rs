@@ -49,10 +49,12 @@ impl Subscriber {
     }
 
     fn with(&self, change: impl FnOnce(&mut Queue)) -> bool {
+        // The reader owns the queue: its memory is freed as soon as the stream is dropped.
         let Some(queue) = self.queue.upgrade() else { return false };
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut queue);
         let waker = queue.waker.take();
+        // The reader is woken after the lock is released, so that it does not wait for it.
         drop(queue);
         if let Some(waker) = waker {
             waker.wake();
@@ -117,6 +119,7 @@ impl Stream for Events {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // The count comes first, because the dropped events were the oldest.
         let count = std::mem::take(&mut queue.dropped);
         if count > 0 {
             return Poll::Ready(Some(Event::Dropped { count }));

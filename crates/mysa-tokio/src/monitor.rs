@@ -80,6 +80,7 @@ impl Monitor {
     /// after the first failures; another call waits until the cloud can be reached, or is unreachable for a different
     /// reason.
     pub async fn ready(&self) -> Result<(), NotReady> {
+        // Subscribed before the first check, so that no change in between is missed.
         let mut changes = self.shared.changes();
         loop {
             if let Some(result) = self.shared.readiness() {

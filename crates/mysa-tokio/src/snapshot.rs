@@ -127,6 +127,7 @@ impl Snapshot {
             self.devices.remove(&id);
             return;
         };
+        // Several events of one input share a view, which saves a copy of the state.
         let last = self.devices.get(&id);
         if last.is_none_or(|last| last.revision != revision) {
             let view = DeviceView::new(device, now, revision, last);
@@ -169,7 +170,9 @@ impl Shared {
             Event::DeviceRemoved { device } => drop(snapshot.devices.remove(device)),
             Event::Service(service) => {
                 snapshot.service = *service;
+                // A new level or reason is worth reporting again.
                 snapshot.told_offline = false;
+                // Any other level means that the challenge was answered or replaced.
                 if service.level != Level::SignInNeeded {
                     snapshot.challenge = None;
                 }

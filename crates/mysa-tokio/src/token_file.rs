@@ -146,6 +146,7 @@ impl TokenFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io(error)),
         };
+        // Checked on the open file, so that the file cannot be exchanged between check and read.
         self.check_owner_only(&file)?;
         let mut text = Vec::new();
         Read::by_ref(&mut file).take(MAX_LEN).read_to_end(&mut text).map_err(|error| self.io(error))?;
@@ -184,9 +185,11 @@ impl TokenFile {
         }
         let dir = self.dir();
         owner_only_dir(dir).map_err(|error| TokenFileError::Io { path: dir.to_owned(), error })?;
+        // Reading, comparing and writing happen under one lock.
         let _lock = self.lock()?;
         let mut session = session.clone();
         match self.load() {
+            // A higher generation makes other processes adopt this session.
             Ok(Some(kept)) if newest => {
                 session.generation = session.generation.max(kept.generation.saturating_add(1));
             }
@@ -230,6 +233,7 @@ impl TokenFile {
 
     /// Takes the lock, which is held until the returned file is dropped; the system releases it if the process dies.
     fn lock(&self) -> Result<File, TokenFileError> {
+        // The lock has its own file, because the token file is replaced by a rename.
         let path = self.path.with_extension("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
@@ -238,6 +242,7 @@ impl TokenFile {
             Ok(file) => file,
             Err(error) => return Err(TokenFileError::Io { path, error }),
         };
+        // The standard library has no lock with a time limit.
         let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             match file.try_lock() {
@@ -312,6 +317,7 @@ fn file_name(account: &str) -> String {
     for byte in account.trim().to_lowercase().bytes() {
         match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'@' | b'-' | b'_' | b'+' => name.push(char::from(byte)),
+            // A leading dot would hide the file, or name the folder itself.
             b'.' if !name.is_empty() => name.push('.'),
             _ => name.push_str(&format!("%{byte:02x}")),
         }

@@ -45,7 +45,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// Reason why there is no TLS connection.
 #[derive(Debug)]
 pub(crate) enum ConnectFailure {
-    /// The host name is no valid server name, or no address accepts a connection.
+    /// The host name is not a valid server name, or no address accepts a connection.
     Tcp,
     /// The TLS handshake failed.
     Tls(io::Error),
@@ -121,6 +121,7 @@ impl Connector {
             }
             tokio::select! {
                 Some(attempt) = attempts.next() => match attempt {
+                    // Returning drops the other attempts, which closes their sockets.
                     Ok(stream) => return Ok(stream),
                     Err(error) => failure = error,
                 },
@@ -130,6 +131,7 @@ impl Connector {
     }
 
     async fn attempt(&self, address: SocketAddr) -> io::Result<Guarded<TcpStream>> {
+        // Counted from the first packet on, because a connecting socket is a resource too.
         let held = self.sockets.hold(1);
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A refusal of the system only costs memory.
@@ -137,6 +139,7 @@ impl Connector {
         let _ = socket.set_recv_buffer_size(SOCKET_RECEIVE_BUFFER);
         let limit = tokio::time::timeout(CONNECT_LIMIT, socket.connect(address));
         let stream = limit.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        // Packets are small and expect an answer, so that collecting them would only add delay.
         stream.set_nodelay(true)?;
         // Bytes that are unsent when a connection is given up must never be sent, because they may be a command that
         // has expired. With a linger time of zero the system discards them and resets the connection, instead of trying

@@ -45,6 +45,7 @@ impl HttpClient {
     pub(crate) fn new(connector: Connector, tls: &Arc<ClientConfig>) -> Self {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(ClientConfig::clone(tls))
+            // Tokens must never be sent in clear.
             .https_only()
             .enable_http1()
             .wrap_connector(connector.clone());
@@ -97,6 +98,7 @@ impl HttpClient {
         let Some(body) = deferred.await else { return Ok(None) };
         let mut written = written(request, body.expose())?;
         let host = HeaderValue::try_from(authority.as_str()).map_err(|_| HttpFailure::Unreachable)?;
+        // The pooled client sets `Host` and the request target itself; a bare connection does not.
         written.headers_mut().insert(HOST, host);
         if let Some(target) = uri.path_and_query() {
             *written.uri_mut() = target.clone().into();
@@ -150,6 +152,7 @@ fn written(request: &HttpRequest, body: &str) -> Result<Request<Full<Bytes>>, Ht
     *written.uri_mut() = request.url.parse().map_err(|_| HttpFailure::Unreachable)?;
     for (name, value) in &request.headers {
         let mut value = HeaderValue::try_from(value.as_ref()).map_err(|_| HttpFailure::Unreachable)?;
+        // Keeps tokens out of debug output.
         value.set_sensitive(true);
         written.headers_mut().insert(HeaderName::from_static(name), value);
     }
@@ -158,6 +161,7 @@ fn written(request: &HttpRequest, body: &str) -> Result<Request<Full<Bytes>>, Ht
 
 /// Classifies a failure, so that the session can tell "never sent" from "possibly done".
 fn failure(error: &hyper_util::client::legacy::Error) -> HttpFailure {
+    // After the connection was established, the request may have been sent.
     if !error.is_connect() {
         return HttpFailure::Broken;
     }

@@ -81,8 +81,10 @@ impl Shared {
             queue.chunks.clear();
             queue.unwritten.set(0);
         }
+        // The first end applies: the drop that follows an abort must not turn it into a close.
         queue.end = queue.end.or(Some(end));
         drop(queue);
+        // `notify_one` stores a permit, so that a connection that is not waiting yet does not miss it.
         self.more.notify_one();
         self.ended.notify_one();
     }
@@ -97,6 +99,7 @@ impl Link {
         let mut queue = self.shared.lock();
         let chunks = bytes.len().div_ceil(MAX_CHUNK);
         let unwritten = queue.unwritten.amount() + bytes.len() + chunks * CHUNK_OVERHEAD;
+        // A peer this far behind does not recover; dropping the connection bounds the memory.
         if unwritten > SEND_LIMIT {
             drop(queue);
             self.shared.end(LinkEnd::Abort);

@@ -57,6 +57,7 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, T>(
 ) -> (Ending, Sink<S>, Source<S>) {
     let (mut sink, mut source) = socket.split();
     let ending = tokio::select! {
+        // The driver's request to end comes first, before any further byte is written.
         biased;
         end = outgoing.ended() => match end {
             LinkEnd::Close => Ending::ClosedHere,
@@ -95,6 +96,7 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
             Ok(Message::Binary(bytes)) => {
                 let held = received.hold(bytes.len());
                 let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(RECEIVE_LIMIT);
+                // Waits for room: a peer that sends faster than the driver reads is slowed down by TCP.
                 let permit = Arc::clone(&room).acquire_many_owned(len).await.ok();
                 let received = Received { bytes, _held: held, _permit: permit };
                 if inbound.send(wrap(received)).await.is_err() {
@@ -131,6 +133,7 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
         sink.flush().await
     };
     let answer = async { while let Some(Ok(_)) = source.next().await {} };
+    // After an abort or an error, dropping the socket resets the connection.
     if matches!(ending, Ending::ClosedHere | Ending::ClosedByPeer) {
         let both = async { tokio::join!(last_words, answer) };
         let _ = tokio::time::timeout(CLOSE_LIMIT, both).await;

@@ -55,6 +55,7 @@ pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsErro
             roots.add(certificate).map_err(|error| TlsError::BadAuthority(error.to_string()))?;
             found = true;
         }
+        // A file without a certificate is most likely the wrong file, which must not pass silently.
         if !found {
             return Err(TlsError::BadAuthority("no certificate found".into()));
         }

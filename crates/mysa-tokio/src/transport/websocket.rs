@@ -40,6 +40,7 @@ pub(super) fn limits() -> WebSocketConfig {
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
         .read_buffer_size(READ_BUFFER)
+        // Frames are written at once instead of being collected.
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER)
 }

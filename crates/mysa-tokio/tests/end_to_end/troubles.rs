@@ -159,7 +159,7 @@ async fn a_cloud_that_never_answers_is_given_up_on_in_time() {
     settings.http_timeout = Duration::from_millis(200);
     let client =
         cloud.signing_in().connect_to(silent.local_addr().expect("an address")).settings(settings).connect();
-    // Without the time limit of a request, the client would wait for ever.
+    // Without the time limit of a request, the client would wait forever.
     let client = tokio::time::timeout(Duration::from_secs(300), client).await.expect("the client gives up");
     assert!(
         matches!(client, Err(ConnectError::NotReady(NotReady::Offline(Reason::Unreachable), _))),
