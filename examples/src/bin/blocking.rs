@@ -48,6 +48,7 @@ fn main() -> Result<(), Error> {
                     thread::spawn(move || websocket(&way, &dial, &to_session, &outgoing));
                 }
                 Output::Send { conn, bytes } => {
+                    // A thread that has ended reports its closed socket itself.
                     let _ = sockets.get(&conn).map(|socket| socket.send(bytes.into()));
                 }
                 Output::Close { conn } => drop(sockets.remove(&conn)),
@@ -76,6 +77,7 @@ fn connect(
     limit: Duration,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, Error> {
     let tcp = TcpStream::connect_timeout(&way.account.address(host, port)?, limit)?;
+    // A thread that waits forever would never report its failure.
     tcp.set_read_timeout(Some(limit))?;
     tcp.set_nodelay(true)?;
     let connection = ClientConnection::new(Arc::clone(&way.tls), ServerName::try_from(host.to_owned())?)?;

@@ -198,6 +198,7 @@ impl Fleet {
         let nanos = (end.tv_sec - begin.tv_sec) * 1_000_000_000 + (end.tv_nsec - begin.tv_nsec);
         self.meter.cpu += Duration::from_nanos(nanos.try_into().unwrap_or(0));
         self.meter.calls += 1;
+        // Each session has at most one entry among the deadlines.
         if let Some(before) = std::mem::replace(&mut member.due, due) {
             self.due.remove(&(before, one));
         }

@@ -74,6 +74,7 @@ impl Player {
         let now = Now { mono: Duration::ZERO, wall: begin };
         let mut settings = Settings::default();
         settings.read_only = true;
+        // A capture cannot answer, so that the session sends nothing.
         settings.live_reports = false;
         let session = Session::new(settings, Environment::mysa(), start, [7; 32], now);
         Self { session, conn: None, broker: server::Stream::new(160_000), begin, now: Duration::ZERO }
