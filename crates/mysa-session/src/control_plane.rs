@@ -16,8 +16,8 @@ use crate::{
     Response, Wake,
 };
 
-/// Conversation with the control plane of AWS IoT: the look-up of the broker's host, if the settings want it, and
-/// the things that callers ask for. Nothing else depends on its answers.
+/// Client of the control plane of AWS IoT: the lookup of the broker's host, if the settings ask for it, and requests of
+/// callers for things. Nothing else depends on its answers.
 #[derive(Debug, Default)]
 pub(crate) struct ControlPlane {
     pending: Vec<Pending>,
@@ -44,50 +44,51 @@ struct Waiting {
     until: Duration,
 }
 
-/// Host of the broker: the configured one, or the one that the control plane answered.
+/// Host of the broker: the configured one, or the one that the control plane returned.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerHost {
     looked_up: Option<Authority>,
-    /// The looked-up host has accepted a connection.
+    /// `true` once the looked-up host has accepted a connection.
     proved: bool,
     pub(crate) lookup: EndpointLookup,
-    /// When it is looked up next.
+    /// Time of the next lookup.
     lookup_at: Option<Duration>,
-    /// Dials wait until then for the answer.
+    /// Time until which dials wait for the answer.
     hold_until: Duration,
 }
 
-/// State of the look-up of the broker's host at the control plane of AWS IoT. Whatever it is, the configured host serves
-/// unless another was found.
+/// State of the lookup of the broker's host at the control plane of AWS IoT. The configured host is used in every state
+/// but [`EndpointLookup::Found`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a report has words for each")]
 pub enum EndpointLookup {
-    /// The settings do not want it.
+    /// The settings do not ask for a lookup.
     #[default]
     Off,
-    /// It was not asked yet, or not answered.
+    /// The lookup was not sent yet, or not answered.
     Waiting,
-    /// The host that was answered is in use.
+    /// The returned host is in use.
     Found,
-    /// The control plane refused, such as with 403 to an account that may not ask. It is not asked again.
+    /// The control plane refused the request, for example with 403 if the policy does not allow it. The lookup is not
+    /// repeated.
     Refused {
         /// HTTP status.
         status: u16,
     },
-    /// There was no answer, or an error of the server. It is asked again a quarter of an hour later.
+    /// There was no answer, or a server error. The lookup is repeated after 15 min.
     Failed,
-    /// The answer has no host of AWS IoT in this region. It is not asked again.
+    /// The answer contains no host of AWS IoT in this region. The lookup is not repeated.
     Unusable,
-    /// No connection to the host that was answered could be opened, so the configured one is in use again. It is asked
-    /// again a quarter of an hour later.
+    /// No connection to the returned host could be opened, so that the configured one is in use again. The lookup is
+    /// repeated after 15 min.
     Rejected,
 }
 
-/// Requests of callers that are under way at one time.
+/// Maximum number of requests in flight.
 const WINDOW: usize = 4;
-/// Time a request waits for its turn, or for credentials.
+/// Time for which a request waits for a free slot or for credentials.
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
-/// Time the first dials wait for a look-up. An answer after that serves the next dial.
+/// Time for which dials wait for a lookup. A later answer serves the next dial.
 const DIAL_HOLD: Duration = Duration::from_secs(3);
 const LOOKUP_RETRY: Duration = Duration::from_secs(15 * 60);
 
@@ -97,7 +98,7 @@ impl BrokerHost {
         Self { lookup, lookup_at: wanted.then_some(Duration::ZERO), ..Self::default() }
     }
 
-    /// The host to dial, and whether it was looked up.
+    /// Returns the host to dial, and `true` if it was looked up.
     pub(crate) fn get<'a>(&'a self, configured: &'a Authority) -> (&'a Authority, bool) {
         match &self.looked_up {
             Some(host) => (host, true),
@@ -109,12 +110,13 @@ impl BrokerHost {
         self.hold_until
     }
 
-    /// A connection to the looked-up host is live.
+    /// Records that a connection to the looked-up host is live.
     pub(crate) fn prove(&mut self) {
         self.proved = self.looked_up.is_some();
     }
 
-    /// A connection to the looked-up host could not be opened. Unless one could before, the configured host serves.
+    /// Records that a connection to the looked-up host could not be opened. Unless an earlier one could, the configured
+    /// host is used again.
     pub(crate) fn failed(&mut self, now: Duration) {
         if !self.proved && self.looked_up.take().is_some() {
             self.lookup = EndpointLookup::Rejected;
@@ -124,12 +126,12 @@ impl BrokerHost {
 }
 
 impl ControlPlane {
-    /// Asks for a thing.
+    /// Queues a request for a thing.
     pub(crate) fn ask(&mut self, cx: &Context, id: RequestId, device: DeviceId) {
         self.waiting.push(Waiting { id, device, until: cx.after(WAIT_LIMIT) });
     }
 
-    /// Whether credentials are of any use to a caller.
+    /// Returns `true` if a caller's request needs credentials.
     pub(crate) fn wants_credentials(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -143,11 +145,12 @@ impl ControlPlane {
         self.pending.iter().any(|pending| pending.id == id)
     }
 
-    /// Sends what is due, and gives up what has had its time. `connecting` while connections are to be made or kept.
+    /// Sends what is due, and ends requests that have timed out. `connecting` is `true` while connections are to be
+    /// opened or kept.
     pub(crate) fn step(&mut self, cx: &mut Context, identity: &Identity, connecting: bool) {
         let now = cx.mono();
         while let Some(at) = self.pending.iter().position(|pending| pending.until <= now) {
-            // The driver never reported.
+            // The driver did not report in time.
             let lost = self.pending.swap_remove(at);
             Self::finish(cx, lost.purpose, HttpResult::Failed(HttpFailure::Timeout));
         }
@@ -181,7 +184,7 @@ impl ControlPlane {
         cx.outbox.output(Output::Http(http));
     }
 
-    /// Takes an answer to one of its requests.
+    /// Handles the outcome of a pending request.
     pub(crate) fn handle_http(&mut self, cx: &mut Context, id: HttpId, result: HttpResult<'_>) {
         if let Some(at) = self.pending.iter().position(|pending| pending.id == id) {
             let pending = self.pending.swap_remove(at);
@@ -221,6 +224,7 @@ impl ControlPlane {
                     None => EndpointLookup::Unusable,
                 }
             }
+            // 408, 429 and 5xx are temporary; any other refusal would be repeated.
             HttpResult::Answer(HttpAnswer { status, .. }) if !matches!(status, 408 | 429 | 500..) => {
                 EndpointLookup::Refused { status }
             }
@@ -231,7 +235,7 @@ impl ControlPlane {
         };
     }
 
-    /// Gives up what callers wait for; returns who they are.
+    /// Drops the requests of callers, and returns their ids.
     pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
         let mut callers: Vec<RequestId> = self.waiting.drain(..).map(|waiting| waiting.id).collect();
         self.pending.retain(|pending| match pending.purpose {
@@ -244,11 +248,11 @@ impl ControlPlane {
         callers
     }
 
-    /// Gives up everything; returns the callers who wait.
+    /// Drops all requests, and returns the ids of waiting callers.
     pub(crate) fn stop(&mut self, cx: &mut Context) -> Vec<RequestId> {
         let callers = self.drop_callers();
         if !self.pending.is_empty() {
-            // The look-up, which whoever signs in next begins again.
+            // A lookup in progress is repeated after the next sign-in.
             cx.broker.lookup_at = Some(Duration::ZERO);
             cx.broker.hold_until = Duration::ZERO;
             self.pending.clear();
@@ -275,7 +279,7 @@ impl ControlPlane {
     }
 }
 
-/// Headers of a request, signed by the cloud's time. `None` if it cannot be signed.
+/// Returns the headers of a request, signed with the cloud's time. `None` if it cannot be signed.
 fn signed_headers(
     cx: &Context,
     identity: &Identity,

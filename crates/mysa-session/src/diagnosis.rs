@@ -24,9 +24,9 @@ pub struct Diagnosis {
     pub signed_in: bool,
     /// `true` if AWS credentials that can sign are available.
     pub credentials: bool,
-    /// Host and port of the broker that is dialled next.
+    /// Host and port of the broker for the next dial.
     pub broker: Authority,
-    /// State of the look-up of that host. It is the configured one unless this is [`EndpointLookup::Found`].
+    /// State of the lookup of that host. The host is the configured one unless this is [`EndpointLookup::Found`].
     pub endpoint_lookup: EndpointLookup,
     /// Progress of the MQTT connection, or of the furthest one if there are several.
     pub handshake: Handshake,

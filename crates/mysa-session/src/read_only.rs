@@ -103,7 +103,7 @@ impl ReadOnlySession {
         ///
         /// # Errors
         ///
-        /// [`Busy`] if too many are under way, or too many responses unread.
+        /// [`Busy`] if too many requests are in flight or too many responses unread.
         fn describe_thing(now: Now, device: DeviceId) -> Result<RequestId, Busy>;
         /// See [`Session::network_changed`].
         fn network_changed(now: Now);

@@ -189,8 +189,8 @@ impl fmt::Display for Reason {
             Self::Healthy => "nothing is wrong",
             Self::Starting => "the session is starting",
             Self::NoDevices => "the account has no thermostats",
-            Self::ReadOnlyByChoice => "commands were switched off",
-            Self::PublishNotPermitted => "the broker takes no commands from this account",
+            Self::ReadOnlyByChoice => "the session is read-only by its settings",
+            Self::PublishNotPermitted => "the broker accepts no commands from this account",
             Self::ConnectionLost => "the connection was lost and is being restored",
             Self::UpgradeRefused { status: Some(status @ 200..=399) } => {
                 return write!(f, "a web page answered in place of the broker (HTTP {status})");
@@ -226,9 +226,11 @@ impl fmt::Display for Reason {
             Self::ServerTrouble { status: status @ 300..=399 } => {
                 return write!(f, "the cloud redirects to a host that is not its own (HTTP {status})");
             }
-            Self::ServerTrouble { status } => return write!(f, "the cloud is in trouble (HTTP {status})"),
+            Self::ServerTrouble { status } => {
+                return write!(f, "the cloud reports an error (HTTP {status})");
+            }
             Self::Throttled => "the cloud asked for a pause",
-            Self::NoCredentials => "no password and no stored session",
+            Self::NoCredentials => "there is no password and no stored session",
             Self::Refused(RefusalKind::RefreshRejected) => "the stored session is no longer accepted",
             Self::Refused(kind) => return kind.fmt(f),
             Self::ChallengeOpen => "sign-in needs a code",

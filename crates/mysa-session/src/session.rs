@@ -458,9 +458,10 @@ impl Session {
         Ok(id)
     }
 
-    /// Asks the control plane of AWS IoT for the registration of a thermostat, which has its serial number. The result
-    /// comes as an [`Event::Response`], for [`Thing::decode`](mysa_proto::iot::Thing::decode). An account may not be
-    /// allowed to ask (403); nothing else depends on the answer.
+    /// Requests the registration of a thermostat, which contains its serial number, from the control plane of AWS IoT.
+    /// The result arrives as an [`Event::Response`], to be decoded by
+    /// [`Thing::decode`](mysa_proto::iot::Thing::decode). The account's policy may not allow the request (403); nothing
+    /// else depends on the answer.
     ///
     /// # Errors
     ///
@@ -486,7 +487,7 @@ impl Session {
         Ok(RequestId(self.next_request))
     }
 
-    /// Whether there is nobody to ask as.
+    /// Returns `true` if there is no account to authorise a request.
     fn is_nobody(&self) -> bool {
         // A token that lives is good for requests, even where nothing will renew it.
         let signed_out =

@@ -23,8 +23,8 @@ pub struct Settings {
     pub live_reports: bool,
     /// `true` to report every message unchanged as [`Event::Message`](crate::Event::Message). Default: `false`.
     pub raw_messages: bool,
-    /// `true` to look the broker's host up at the control plane of AWS IoT. The configured host serves where that is
-    /// refused, fails, or answers anything but a host of AWS IoT in the region. Default: `false`.
+    /// `true` to look the broker's host up at the control plane of AWS IoT. The configured host is used if the lookup
+    /// is refused, fails, or returns anything but a host of AWS IoT in the region. Default: `false`.
     pub lookup_endpoint: bool,
     /// `true` to refuse every command. Default: `false`.
     pub read_only: bool,

@@ -1,4 +1,4 @@
-//! The look-up of the broker's host, and serial numbers, at the control plane of AWS IoT. The rig verifies the signature
+//! Lookup of the broker's host, and of serial numbers, at the control plane of AWS IoT. The rig verifies the signature
 //! of every request to it.
 
 mod rig;
@@ -25,13 +25,13 @@ fn configured() -> String {
     Environment::mysa().broker.host().to_owned()
 }
 
-/// Hosts that were dialled, in order.
+/// Returns the dialled hosts, in order.
 fn dialled(rig: &Rig) -> Vec<String> {
     let host = |url: &String| url.split('/').nth(2).unwrap_or_default().to_owned();
     rig.log.dials.iter().map(|(_, url)| host(url)).collect()
 }
 
-/// Times at which the control plane was asked.
+/// Returns the times of the requests to the control plane.
 fn asked(rig: &Rig) -> Vec<Duration> {
     rig.log.http.iter().filter(|(_, what)| what.starts_with("IOT ")).map(|(at, _)| *at).collect()
 }
@@ -46,7 +46,7 @@ fn lookup(rig: &Rig) -> EndpointLookup {
 
 fn describe(rig: &mut Rig, id: &str) -> RequestId {
     let now = rig.now();
-    let id = rig.session.describe_thing(now, device(id)).expect("there is room");
+    let id = rig.session.describe_thing(now, device(id)).expect("a free slot");
     rig.drain();
     id
 }
@@ -76,7 +76,7 @@ fn the_host_that_was_looked_up_is_dialled() {
     assert_eq!(dialled(&rig), [FOUND]);
     assert_eq!((lookup(&rig), asked(&rig).len()), (EndpointLookup::Found, 1));
     assert_eq!(rig.session.diagnosis(rig.now()).broker.host(), FOUND);
-    // It has worked, so that later failures say nothing against it.
+    // The host has worked, so that later failures do not discredit it.
     rig.cloud.upgrade = Some(503);
     rig.cut();
     rig.run(secs(60));
@@ -119,7 +119,7 @@ fn whatever_else_the_control_plane_answers_the_configured_host_serves() {
         let hold = if answer == Reply::Timeout { secs(3) } else { LATENCY };
         assert_eq!(rig.log.dials[0].0, usual + hold, "{answer:?}");
 
-        // What failed is asked again; what was refused is not. No connection is given up for it.
+        // A failed lookup is repeated, a refused one is not. No connection is closed for it.
         rig.cloud.iot = Reply::Good;
         rig.run(secs(1_200));
         let again = if expected == EndpointLookup::Failed { 2 } else { 1 };

@@ -189,7 +189,7 @@ impl fmt::Display for Refused {
         match self {
             Self::UnknownDevice => f.write_str("no such thermostat in this account"),
             Self::Model(refusal) => write!(f, "{refusal}"),
-            Self::ReadOnlyByChoice => f.write_str("commands are switched off"),
+            Self::ReadOnlyByChoice => f.write_str("the session is read-only by its settings"),
             Self::NotPermitted => f.write_str("this account may not send commands to this thermostat"),
             Self::Device => f.write_str("the thermostat reported a failure"),
             Self::Service { status } => write!(f, "the service refused the request (HTTP {status})"),

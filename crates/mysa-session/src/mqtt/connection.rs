@@ -39,7 +39,7 @@ pub(crate) struct Connection {
     last_received: Duration,
     next_ping: Duration,
     ping_until: Option<Duration>,
-    /// Its host was looked up, not configured.
+    /// `true` if its host was looked up, not configured.
     pub(crate) looked_up: bool,
 }
 

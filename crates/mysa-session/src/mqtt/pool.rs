@@ -417,7 +417,7 @@ impl ConnectionPool {
         Some((url, authority, replace_at))
     }
 
-    /// Host and port that are dialled next.
+    /// Returns the host and port of the next dial.
     pub(crate) fn authority<'a>(&'a self, cx: &'a Context) -> &'a Authority {
         match &self.captured {
             Some(captured) => &captured.authority,

@@ -87,7 +87,7 @@ pub(crate) struct Cloud {
     pub(crate) upgrade: Option<u16>,
     /// Host whose upgrades are refused with 403.
     pub(crate) refused_host: Option<&'static str>,
-    /// Answer of the control plane of AWS IoT, and how long it takes.
+    /// Answer of the control plane of AWS IoT, and its delay.
     pub(crate) iot: Reply,
     pub(crate) iot_takes: Duration,
     pub(crate) broker: BrokerBehavior,
@@ -140,7 +140,7 @@ enum Arrival {
     Closed(ConnId),
 }
 
-/// Host of the broker by the control plane; the configured one is another.
+/// Host that the control plane returns; the configured one differs.
 pub(crate) const FOUND: &str = "a1b2c3-ats.iot.us-east-1.amazonaws.com";
 
 pub(crate) const LITE: &str = "a0b1c2d3e4f7";
@@ -373,7 +373,7 @@ impl Rig {
         self.arrive(after, Arrival::Http { id: request.id, date, reply });
     }
 
-    /// Every request to the control plane is signed with the credentials that were lent, by the true time.
+    /// Checks that a request to the control plane is signed with the issued credentials and the true time.
     fn verify(&self, request: &HttpRequest) {
         let mut headers: Vec<_> =
             request.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
