@@ -33,13 +33,13 @@ pub(crate) struct Rest {
     trouble: Option<Reason>,
     /// Time until which polls ask the other host first, for the routes that both hosts have.
     other_host_until: Duration,
-    /// Polls that one host has failed and the other is asked.
+    /// Polls that one host has failed and that the other host is asked for.
     second_tries: SecondTries,
     /// Earliest time of the next command, after one that could not be sent.
     commands_at: Duration,
 }
 
-/// Whether a poll under way is its second try, on the other host.
+/// Flags of the polls in progress: `true` for a second try, on the other host.
 #[derive(Clone, Copy, Debug, Default)]
 struct SecondTries {
     devices: bool,
@@ -47,7 +47,7 @@ struct SecondTries {
 }
 
 impl SecondTries {
-    /// The flag of a poll. `None` for what is not a poll.
+    /// Returns the flag of a poll. `None` for other requests.
     const fn of(&mut self, purpose: Purpose) -> Option<&mut bool> {
         match purpose {
             Purpose::Devices => Some(&mut self.devices),
@@ -177,12 +177,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Pause after a command request that could not be sent.
 const UNSENT_PAUSE: Duration = Duration::from_secs(2);
-/// Redirects that are followed for one read.
+/// Maximum number of redirects followed for one read.
 const MAX_REDIRECTS: u8 = 3;
-/// Length in bytes of a `Location` that is followed.
+/// Maximum length of a `Location` that is followed, in bytes.
 const MAX_LOCATION: usize = 2_048;
-/// Time for which the other host is asked first after one has failed: several polls, so that a host that has vanished for
-/// good costs few requests.
+/// Time for which the other host is asked first after one has failed. It spans several polls, so that a host that has
+/// vanished for good costs few requests.
 const OTHER_HOST: Duration = Duration::from_secs(1_800);
 
 impl Rest {
@@ -435,13 +435,13 @@ impl Rest {
                     Some(_) => Outcome::Refused(status),
                 }
             }
-            // The account is asked to wait, whichever host it asks.
+            // The limit applies to the account, whichever host answers.
             429 => {
                 self.failed(cx, Reason::Throttled);
                 self.not_before = self.not_before.max(cx.after(retry_after(answer.retry_after, cx)));
                 Outcome::Refused(status)
             }
-            // Whatever a host answers to a poll but what was asked for: the other may still have it.
+            // For any other failure of a poll, the other host may still have the route.
             _ if self.try_other_host(cx, pending.purpose, pending.renewed) => return None,
             // A 401 that follows a renewal is the service's fault, not the token's.
             401 | 500.. => {
@@ -483,7 +483,7 @@ impl Rest {
         Some((pending.purpose, outcome))
     }
 
-    /// Asks the other host for a poll that one host has failed. Both hosts have the legacy routes, and either may vanish.
+    /// Repeats a poll that one host has failed on the other. Both hosts have the legacy routes, and either may vanish.
     /// Returns `false` if both have failed, or the request is not a poll.
     fn try_other_host(&mut self, cx: &Context, purpose: Purpose, renewed: bool) -> bool {
         let request = match purpose {
@@ -502,7 +502,7 @@ impl Rest {
         true
     }
 
-    /// Ends a poll; `read` if it succeeded. A host that has answered the second try is asked first from now on.
+    /// Ends a poll; `read` if it succeeded. A host whose second try succeeded is asked first from now on.
     fn poll_done(&mut self, cx: &Context, purpose: Purpose, read: bool) {
         let Some(second) = self.second_tries.of(purpose) else { return };
         if core::mem::take(second) && read {
@@ -609,8 +609,8 @@ impl Rest {
     }
 }
 
-/// Where a read is to be asked again. `None` for a write, and for a place that is not one of the service's own hosts:
-/// the token goes nowhere else.
+/// Returns the target of a redirect. `None` for a write, and for a target outside the service's own hosts, because the
+/// token must not be sent anywhere else.
 fn redirect(cx: &Context, pending: &Pending, location: Option<&str>) -> Option<Box<Redirect>> {
     let location = location?;
     let is_write = matches!(pending.purpose, Purpose::Update(_) | Purpose::Write(_));
@@ -627,7 +627,7 @@ fn redirect(cx: &Context, pending: &Pending, location: Option<&str>) -> Option<B
         let start = location.get(..base.len()).filter(|start| start.eq_ignore_ascii_case(base));
         let path = match start {
             Some(_) => location.get(base.len()..)?,
-            // Of the same host. A second slash would begin the name of another.
+            // A path on the same host. Two slashes would start another host name.
             None if source == pending.source => location,
             None => return None,
         };

@@ -68,7 +68,7 @@ pub enum Reason {
     },
     /// CONNACK refused the connection.
     ConnectRefused(ConnectRefusal),
-    /// The broker took the WebSocket and closed it at CONNECT, as AWS does where the policy denies `iot:Connect`.
+    /// The broker accepted the WebSocket and closed it at CONNECT, as AWS IoT does if the policy denies `iot:Connect`.
     ConnectNotPermitted,
     /// Every subscription was refused.
     SubscriptionsRefused,
@@ -80,13 +80,13 @@ pub enum Reason {
     NoReports,
     /// The cloud cannot be reached over HTTP.
     Unreachable,
-    /// The cloud was reached over HTTP and did not answer in time.
+    /// The cloud was reached over HTTP but did not answer in time.
     NoAnswer,
-    /// Connections to the cloud break before there is an answer.
+    /// Connections to the cloud break before an answer is complete.
     BrokenOff,
-    /// A web page was answered in place of the service, as a captive portal does.
+    /// A web page answered instead of the service, as in a captive portal.
     WebPage,
-    /// The answer of the sign-in service is invalid: a member is missing, or its values are not safe to answer.
+    /// The answer of the sign-in service is invalid: a field is missing or has an unsafe value.
     InvalidSignInAnswer,
     /// The cloud answers with errors or with bodies that cannot be decoded.
     ServerTrouble {
@@ -109,7 +109,7 @@ pub enum Reason {
     ShutDown,
 }
 
-/// `ChallengeName` of a challenge that this library cannot answer, at most 32 bytes of it.
+/// `ChallengeName` of a challenge that this library cannot answer, cut to 32 bytes.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct ChallengeName {
     bytes: [u8; 32],
@@ -117,7 +117,7 @@ pub struct ChallengeName {
 }
 
 impl ChallengeName {
-    /// Takes a name of letters, digits and underscores; other characters become `?`.
+    /// Creates a name from letters, digits and underscores; other characters become `?`.
     pub(crate) fn new(name: &str) -> Self {
         let mut bytes = [b'?'; 32];
         let mut len = 0;
@@ -130,7 +130,7 @@ impl ChallengeName {
         Self { bytes, len }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let name = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
@@ -151,10 +151,10 @@ impl fmt::Debug for ChallengeName {
 }
 
 impl Reason {
-    /// Reason for an answer that is not what was asked for.
+    /// Returns the reason for an unusable answer.
     pub(crate) fn of_answer(status: u16, body: &[u8]) -> Self {
         let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-        // An error page of the cloud's own servers is an error all the same.
+        // An error page with an error status comes from the cloud's own servers.
         let is_served = matches!(status, 200..=399 | 511);
         if is_served && text.starts_with(b"<") { Self::WebPage } else { Self::ServerTrouble { status } }
     }
@@ -217,11 +217,11 @@ impl fmt::Display for Reason {
             }
             Self::Unreachable => "the cloud cannot be reached",
             Self::NoAnswer => "the cloud does not answer in time",
-            Self::BrokenOff => "connections to the cloud break off before there is an answer",
+            Self::BrokenOff => "connections to the cloud break before an answer is complete",
             Self::WebPage => "a web page answered in place of the service",
             Self::InvalidSignInAnswer => "the answer of the sign-in service is invalid",
             Self::ServerTrouble { status: status @ 200..=299 } => {
-                return write!(f, "the cloud's answer is not usable (HTTP {status})");
+                return write!(f, "the cloud returned an unusable answer (HTTP {status})");
             }
             Self::ServerTrouble { status: status @ 300..=399 } => {
                 return write!(f, "the cloud redirects to a host that is not its own (HTTP {status})");

@@ -489,14 +489,14 @@ impl Session {
 
     /// Returns `true` if there is no account to authorise a request.
     fn is_nobody(&self) -> bool {
-        // A token that lives is good for requests, even where nothing will renew it.
+        // A valid token authorises requests even if nothing will renew it.
         let signed_out =
             self.service.service.level == Level::SignInNeeded && self.identity.id_token(&self.cx).is_none();
         self.captured || self.ended || signed_out
     }
 
-    /// Adds thermostats that an earlier run has listed, so that they can be observed and commanded by MQTT while the list
-    /// cannot be read. Has no effect once the list has been read; thermostats that are not on it are removed then.
+    /// Adds thermostats that an earlier run has listed, so that they can be observed and commanded by MQTT while the
+    /// list cannot be read. Has no effect once the list has been read; thermostats that are not on it are then removed.
     pub fn assume_devices(
         &mut self,
         now: Now,

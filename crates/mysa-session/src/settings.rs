@@ -30,8 +30,9 @@ pub struct Settings {
     pub read_only: bool,
     /// Evidence that confirms a command. Default: [`ConfirmBy::Ack`].
     pub confirm_by: ConfirmBy,
-    /// Whether a command waits for its effect. If not, it is decided once the broker or the REST service accepts it, as
-    /// [`Verdict::Unconfirmed`](crate::Verdict::Unconfirmed) unless its effect was seen before. Default: yes.
+    /// `true` to wait for the effect of a command. Otherwise the command is decided once the broker or the REST service
+    /// accepts it, as [`Verdict::Unconfirmed`](crate::Verdict::Unconfirmed) unless its effect was seen before. Default:
+    /// `true`.
     pub await_effect: bool,
     /// Form of the `Authorization` header in REST requests. Default: the bare id token.
     pub authorization: Auth,

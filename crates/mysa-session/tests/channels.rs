@@ -292,7 +292,7 @@ fn a_command_whose_effect_nobody_awaits_is_decided_once_it_is_accepted() {
         let mut settings = by(channel);
         settings.await_effect = false;
         let mut rig = Rig::resume(settings);
-        // Nothing but the acceptance itself could decide it.
+        // Only the acceptance itself can decide the command.
         (rig.cloud.device_acks, rig.cloud.device_applies, rig.cloud.structured_applies) =
             (false, false, false);
         rig.run(secs(10));
@@ -305,7 +305,7 @@ fn a_command_whose_effect_nobody_awaits_is_decided_once_it_is_accepted() {
         assert_eq!(by == Channel::Mqtt, channel == CommandChannel::Mqtt);
         assert!(after < secs(1), "{after:?}");
     }
-    // Nobody accepts it, so that it has its whole time.
+    // Nothing accepts the command, so that it lasts until its deadline.
     let mut settings = by(CommandChannel::Mqtt);
     settings.await_effect = false;
     let mut rig = Rig::resume(settings);
@@ -339,7 +339,7 @@ fn thermostats_that_an_earlier_run_listed_are_commanded_while_rest_is_down() {
     let id = rig.set(LITE, 21.0);
     rig.run(secs(10));
     assert!(rig.verdict(id).is_confirmed(), "{}", rig.verdict(id));
-    // The list of the account has the last word.
+    // The device list of the account takes precedence.
     rig.cloud.rest = Reply::Good;
     rig.run(secs(3_600));
     let name = |id: &str| rig.session.device(device(id)).map(|device| device.name().map(str::to_owned));

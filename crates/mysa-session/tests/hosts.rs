@@ -9,7 +9,7 @@ use rig::{Reply, Rig, secs};
 
 const PAGE: &str = "<!DOCTYPE html><html><body>Sign in to the guest network</body></html>";
 
-/// The reason of the service after a start where both hosts answer this.
+/// Returns the level and the reason after a start where both hosts answer with `reply`.
 fn reason(reply: Reply) -> (Level, Reason) {
     let mut rig = Rig::new();
     rig.cloud.rest = reply;
@@ -36,11 +36,11 @@ fn when_the_older_host_vanishes_the_other_is_asked_at_once_and_from_then_on() {
             let host = Environment::mysa().legacy_url;
             rig.log.urls.iter().filter(|url| url.starts_with(&host)).count()
         };
-        // The first poll alone learns it.
+        // Only the first poll asks the failing host.
         assert_eq!(legacy(&rig), 1, "{reply:?}: {:?}", rig.log.urls);
         let (before, asked) = (rig.log.urls.len(), legacy(&rig));
         rig.run(secs(3_600));
-        // It is given another chance now and then, each at the cost of one request.
+        // The host is tried again from time to time, at the cost of one request each.
         let (all, again) = (rig.log.urls.len() - before, legacy(&rig) - asked);
         assert!(again >= 1 && again * 3 < all, "{reply:?}: {again} of {all}");
     }
@@ -59,7 +59,7 @@ fn when_both_hosts_fail_the_reason_is_told_by_its_name() {
     assert_eq!(reason(Reply::Status(200, PAGE)), (Level::Offline, Reason::WebPage));
     assert_eq!(reason(Reply::Status(302, PAGE)), (Level::Offline, Reason::WebPage));
     assert_eq!(reason(Reply::Status(410, "")), (Level::Offline, Reason::ServerTrouble { status: 410 }));
-    // The page of a load balancer in trouble.
+    // Error page of a load balancer.
     assert_eq!(reason(Reply::Status(503, PAGE)), (Level::Offline, Reason::ServerTrouble { status: 503 }));
     assert_eq!(reason(Reply::Status(200, "[]")), (Level::Offline, Reason::ServerTrouble { status: 200 }));
 }
@@ -130,7 +130,7 @@ fn a_token_that_lives_is_good_for_requests_although_nothing_will_renew_it() {
     let now = rig.now();
     let id = rig.session.request(now, mysa_proto::rest::users()).unwrap();
     rig.run(secs(5));
-    // The rig has no such route; what counts is that the cloud was asked.
+    // The rig does not have this route; only the request itself matters.
     let answered = rig.events.iter().any(|(_, event)| {
         let Event::Response { id: of, result } = event else { return false };
         *of == id && matches!(result, Err(RequestError::Refused { status: 404, .. }))

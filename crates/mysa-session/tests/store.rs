@@ -266,7 +266,7 @@ fn signing_out_revokes_no_token_of_another_account_or_app_client() {
         assert_eq!(sign_out(&mut rig), Revocation::Revoked);
         let revoked = rig.log.revoked.join(" ");
         assert!(revoked.contains("CANARY-refresh") && !revoked.contains("of-another"), "{revoked}");
-        // The session of the other account is still good, and stays.
+        // The session of the other account is still valid, and must stay.
         let stays = rig.stored.is_some_and(|kept| kept.account == "bob@example.org");
         assert_eq!(stays, is_foreign);
     }

@@ -101,12 +101,12 @@ impl Client {
         PendingMany::new(self.monitor.requests.clone(), devices, change)
     }
 
-    /// Adds thermostats that an earlier run has listed, with their names, so that they can be observed and commanded by MQTT
-    /// while the REST service cannot be reached. Has no effect once the list has been read; those that are not on it are
-    /// removed then.
+    /// Adds thermostats that an earlier run has listed, with their names, so that they can be observed and commanded by
+    /// MQTT while the REST service cannot be reached. Has no effect once the list has been read; thermostats that are
+    /// not on it are then removed.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] if the client is closed.
     pub async fn assume_devices(&self, known: Vec<(DeviceId, Model, Option<String>)>) -> Result<(), Error> {
         self.monitor.send(Request::AssumeDevices { known }).await
     }

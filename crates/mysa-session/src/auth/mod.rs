@@ -46,7 +46,7 @@ pub(crate) struct Identity {
     /// Time of the next look for a session that was signed in elsewhere, while this one is blocked.
     look_at: Duration,
     sign_out: SignOut,
-    /// What is kept is the session of another account, which a sign-out leaves alone.
+    /// `true` if the store holds the session of another account, which a sign-out must not delete.
     keeps_another: bool,
     /// Reason why the last exchange failed.
     trouble: Option<Reason>,

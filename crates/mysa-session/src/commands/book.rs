@@ -356,7 +356,7 @@ impl CommandBook {
         }
     }
 
-    /// Ends the commands of an accepted transmission now, for a caller that does not wait for their effect.
+    /// Ends the commands of an accepted transmission, for a caller that does not wait for their effect.
     pub(crate) fn end_accepted(&mut self, serial: u64, now: Duration) {
         let Some(transmission) = self.transmission(serial) else { return };
         let ids = transmission.commands.clone();

@@ -125,7 +125,7 @@ impl Connection {
         matches!(self.phase, Phase::Live { .. })
     }
 
-    /// Whether CONNECT was sent and not answered yet.
+    /// Returns `true` if CONNECT was sent and is not answered yet.
     pub(crate) const fn is_connecting(&self) -> bool {
         matches!(self.phase, Phase::Connecting { .. })
     }

@@ -119,7 +119,7 @@ pub(crate) struct Log {
     pub(crate) subscribes: Vec<(Duration, ConnId, Vec<String>)>,
     pub(crate) publishes: Vec<(Duration, ConnId, String, String, bool)>,
     pub(crate) http: Vec<(Duration, String)>,
-    /// Whole URLs of the requests with a token for REST.
+    /// Complete URLs of the requests with a token for REST.
     pub(crate) urls: Vec<String>,
     /// Bodies of the updates to the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
