@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::command::validate::{fan_speeds, horizontal_swing, modes_on, range, vertical_swing};
+use crate::command::validate::{fan_speeds, horizontal_swing, modes_on, vertical_swing};
 use crate::{
     Change, Channel, Control, Family, FanSpeed, Hold, Limits, Mode, ModeTable, Model, Sensor, SetpointRange,
     Swing, TrackedSensor,
@@ -152,13 +152,12 @@ fn climate(family: Family, limits: &Limits<'_>, table: &ModeTable, list: &mut Ve
     };
     // The present mode of an air conditioner may have no setpoint.
     let number = limits.mode.and_then(|mode| table.number_of(mode, family, None));
-    let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number));
-    let without_setpoint =
-        limits.mode != Some(Mode::Off) && listed.is_some_and(|mode| mode.temperatures.is_empty());
+    let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number)?.temperatures.as_deref());
+    let without_setpoint = limits.mode != Some(Mode::Off) && listed.is_some_and(<[_]>::is_empty);
     list.push(Entity {
         device_class: Some("temperature"),
         unit: Some("°C"),
-        range: range(family, limits, limits.mode).filter(|_| !without_setpoint).map(Span::from),
+        range: limits.range(family, limits.mode, number).filter(|_| !without_setpoint).map(Span::from),
         writable: !without_setpoint,
         ..shown("climate.setpoint", "Setpoint")
     });

@@ -93,8 +93,8 @@ pub use message::{
     ScheduleEvents, ScheduleMessage, SentCommand, SetpointChange, Status, Trigger, UnknownFields, V1Status,
 };
 pub use model::{
-    AcCapabilities, AcModeCapabilities, BodyType, Control, Family, FanSpeed, Limits, Mode, ModeTable, Model,
-    ModelInfo, Sensor, SetpointRange, Swing, UnknownModeName,
+    AcCapabilities, AcModeCapabilities, BodyType, Control, Family, FanSpeed, IgnoredLimit, Limits, Mode,
+    ModeTable, Model, ModelInfo, Sensor, SetpointRange, Swing, UnknownModeName,
 };
 pub use power::{EnergyMeter, Load, LoadCurrent, Power, average_power, rated_power};
 pub use state::{Changes, Contradiction, DeviceState, Field, Observation, Provenance, Source, StateField};

@@ -169,9 +169,10 @@ fn ac() -> AcCapabilities {
     let swing = [3, 4].map(Swing::from_code).to_vec();
     let mode = |number, temperatures: &Vec<Celsius>| AcModeCapabilities {
         number,
-        temperatures: temperatures.clone(),
-        fan_speeds: speeds.clone(),
-        vertical_swing: swing.clone(),
+        temperatures: Some(temperatures.clone()),
+        fan_speeds: Some(speeds.clone()),
+        vertical_swing: Some(swing.clone()),
+        horizontal_swing: Some(Vec::new()),
         ..AcModeCapabilities::default()
     };
     AcCapabilities {

@@ -237,7 +237,7 @@ fn the_lists_of_an_air_conditioner_hold_here_as_well() {
     let ac = AcCapabilities {
         modes: vec![AcModeCapabilities {
             number: 4,
-            fan_speeds: vec![FanSpeed::AUTO],
+            fan_speeds: Some(vec![FanSpeed::AUTO]),
             ..AcModeCapabilities::default()
         }],
         ..AcCapabilities::default()

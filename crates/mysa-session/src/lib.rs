@@ -74,7 +74,7 @@ mod start;
 
 pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict};
 pub use control_plane::EndpointLookup;
-pub use devices::{Device, Link};
+pub use devices::{Device, Link, RecordFacts};
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
 pub use environment::Environment;
 pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response, Revocation};

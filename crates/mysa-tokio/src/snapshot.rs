@@ -3,8 +3,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mysa_cognito::StoredSession;
-use mysa_proto::{Change, DeviceId, DeviceState, Load, LoadCurrent, Model, Power, Source, Watts};
-use mysa_session::{ChallengeNeeded, Device, Event, Level, Link, Reason, Service, Session};
+use mysa_proto::{
+    Change, DeviceId, DeviceState, DutyCycle, Family, Field, Limits, Load, LoadCurrent, Model, Power, Source,
+    Watts,
+};
+use mysa_session::{ChallengeNeeded, Device, Event, Level, Link, Reason, RecordFacts, Service, Session};
 use tokio::sync::watch;
 
 use crate::error::NotReady;
@@ -22,8 +25,12 @@ pub struct DeviceView {
     pub name: Option<Arc<str>>,
     /// Id of the home.
     pub home: Option<Arc<str>>,
-    /// Model.
+    /// Model by the best witness.
     pub model: Model,
+    /// Model in the thermostat's record.
+    pub record_model: Model,
+    /// Limits and line voltage in the thermostat's record.
+    pub record: Arc<RecordFacts>,
     /// State: every field observed so far, with its source and age.
     pub state: Arc<DeviceState>,
     /// Source of its state.
@@ -50,6 +57,8 @@ impl DeviceView {
             name: shared(device.name(), last.and_then(|last| last.name.as_ref())),
             home: shared(device.home(), last.and_then(|last| last.home.as_ref())),
             model: device.model().clone(),
+            record_model: device.record_model().clone(),
+            record: Arc::clone(device.record()),
             state: Arc::new(device.state().clone()),
             link: device.link(),
             heard: device.heard_ago(now),
@@ -67,6 +76,23 @@ impl DeviceView {
         self.name.as_deref().map_or_else(|| self.id.to_string(), str::to_owned)
     }
 
+    /// Limits for commands in the present state.
+    #[must_use]
+    pub fn limits(&self) -> Limits<'_> {
+        self.record.limits(&self.state)
+    }
+
+    /// Duty cycle as reported, or 0 or 1 by the relay of in-floor heating. `None` if neither is known.
+    #[must_use]
+    pub fn duty(&self) -> Option<Field<DutyCycle>> {
+        let field = self.state.heating().filter(|_| self.model.family() == Some(Family::InFloor));
+        let relay = field.and_then(|field| {
+            let value = DutyCycle::from_fraction(if field.value { 1.0 } else { 0.0 })?;
+            Some(field.with(value))
+        });
+        relay.or(self.state.duty())
+    }
+
     /// Returns the power draw and how it is known. `rated` is the heater's power as given by its owner, needed for
     /// thermostats that do not measure the current.
     #[must_use]
@@ -79,7 +105,7 @@ impl DeviceView {
         });
         let load = Load {
             current,
-            voltage: self.state.voltage().map(|field| field.value),
+            voltage: self.state.voltage().map(|field| field.value).or(self.record.line_voltage),
             duty: self.state.duty().map(|field| field.value),
             relay: self.state.heating().map(|field| field.value),
             rated,
@@ -300,6 +326,8 @@ mod tests {
                 name: None,
                 home: None,
                 model: Model::parse("BB-V2-0-L"),
+                record_model: Model::parse("BB-V2-0-L"),
+                record: Arc::default(),
                 state: Arc::default(),
                 link: if stale { Link::Silent } else { Link::Live },
                 heard,

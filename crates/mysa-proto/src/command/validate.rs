@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
+use crate::model::ac::Setpoints;
 use crate::{
-    Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model,
-    SetpointRange, Swing,
+    Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model, Swing,
 };
 
 /// Checks everything that does not depend on the channel's encoding, and rounds the setpoint to the step.
@@ -89,16 +89,12 @@ pub(crate) fn fan_speeds(
 
 /// Vertical directions that can be sent.
 pub(crate) fn vertical_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
-    limits.ac.map_or_else(any_swing, |ac| ac.vertical_swing(number))
+    limits.ac.map_or_else(Swing::all, |ac| ac.vertical_swing(number))
 }
 
 /// Horizontal directions that can be sent.
 pub(crate) fn horizontal_swing(limits: &Limits<'_>, number: Option<i64>) -> Vec<Swing> {
-    limits.ac.map_or_else(any_swing, |ac| ac.horizontal_swing(number))
-}
-
-fn any_swing() -> Vec<Swing> {
-    (1..=10).map(Swing::from_code).collect()
+    limits.ac.map_or_else(Swing::all, |ac| ac.horizontal_swing(number))
 }
 
 /// Modes that can be sent: those of the family that the channel has a number for and that the unit's own list, if any,
@@ -121,32 +117,6 @@ pub(crate) fn modes_on(
     family.modes().iter().copied().filter(|&mode| numbered(mode) && listed(mode)).collect()
 }
 
-/// Setpoint range of the model in a mode, narrowed by the unit's own list and the user's limits.
-pub(crate) fn range(family: Family, limits: &Limits<'_>, mode: Option<Mode>) -> Option<SetpointRange> {
-    let mut range = family.setpoint_range()?.narrowed(limits.min_setpoint, limits.max_setpoint);
-    if family == Family::Central {
-        match mode {
-            Some(Mode::Heat | Mode::EmergencyHeat) => {
-                range = range.narrowed(None, Some(Celsius::from_hundredths(3_000)));
-            }
-            Some(Mode::Cool) => range = range.narrowed(Some(Celsius::from_hundredths(1_600)), None),
-            _ => {}
-        }
-    }
-    if let Some(ac) = limits.ac {
-        if let Some((min, max)) = ac.temperature_range {
-            range = range.narrowed(Some(min), Some(max));
-        }
-        // A finer step would widen the range.
-        if let Some(step) =
-            ac.temperature_step.filter(|step| *step > range.step && step.is_on_step(range.step))
-        {
-            range.step = step;
-        }
-    }
-    Some(range)
-}
-
 pub(crate) fn setpoint(
     asked: Celsius,
     family: Family,
@@ -154,20 +124,17 @@ pub(crate) fn setpoint(
     mode: Option<Mode>,
     number: Option<i64>,
 ) -> Result<Celsius, InvalidCommand> {
-    let Some(range) = range(family, limits, mode) else {
+    let (Some(range), Some(family_range)) = (limits.range(family, mode, number), family.setpoint_range())
+    else {
         // Every family with this control has a range.
         return Err(InvalidCommand::NothingToChange);
     };
     let nearest = range.nearest(asked).ok_or(InvalidCommand::SetpointOutOfRange { asked, range })?;
     // Off has no setpoints of its own: the setpoint applies once the unit is switched on.
-    let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number));
+    let listed = limits.ac.zip(number).and_then(|(ac, number)| ac.mode(number)?.setpoints(family_range));
     match (listed, mode) {
-        (Some(listed), Some(mode)) if mode != Mode::Off && !listed.temperatures.contains(&nearest) => {
-            Err(InvalidCommand::SetpointNotOffered {
-                asked: nearest,
-                mode,
-                offered: listed.temperatures.clone(),
-            })
+        (Some(Setpoints::List(offered)), Some(mode)) if mode != Mode::Off && !offered.contains(&nearest) => {
+            Err(InvalidCommand::SetpointNotOffered { asked: nearest, mode, offered: offered.to_vec() })
         }
         _ => Ok(nearest),
     }

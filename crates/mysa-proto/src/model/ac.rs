@@ -4,47 +4,52 @@ use core::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::{Celsius, Mode};
+use crate::{Celsius, Mode, SetpointRange};
 
 /// Capabilities of an air conditioner in each mode: `SupportedCaps` of its device record.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcCapabilities::default()` fills the rest")]
 pub struct AcCapabilities {
-    /// `tempRange`: lowest and highest setpoint.
+    /// `tempRange`: lowest and highest setpoint, as the record has them.
     pub temperature_range: Option<(Celsius, Celsius)>,
     /// `temperatureStep`.
     pub temperature_step: Option<Celsius>,
     /// `modes` (or `SupportedModes` of the record), in the order of the record.
     pub modes: Vec<AcModeCapabilities>,
-    /// `fanSpeeds` of the whole device.
-    pub fan_speeds: Vec<FanSpeed>,
+    /// `fanSpeeds` of the whole device; empty if it has none, `None` if the record does not say.
+    pub fan_speeds: Option<Vec<FanSpeed>>,
+    /// `verticalSwing` of the whole device.
+    pub vertical_swing: Option<Vec<Swing>>,
+    /// `horizontalSwing` of the whole device.
+    pub horizontal_swing: Option<Vec<Swing>>,
     /// `modifiedKeys` of the record: the keys that the remote control has; empty if it has all.
     pub modified_keys: Vec<u8>,
     /// `CodeNum` of the record: number of the remote control.
     pub code_number: Option<String>,
 }
 
-/// Capabilities of an air conditioner in one mode.
+/// Capabilities of an air conditioner in one mode. A list that is `None` is absent from the record or cannot be read, so
+/// that nothing is known; an empty one says that there are none.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcModeCapabilities::default()` fills the rest")]
 pub struct AcModeCapabilities {
     /// Number of the mode in MQTT messages.
     pub number: i64,
-    /// Valid setpoints; empty if the mode has none.
-    pub temperatures: Vec<Celsius>,
+    /// Valid setpoints; a list of two is the lowest and the highest.
+    pub temperatures: Option<Vec<Celsius>>,
     /// Available fan speeds.
-    pub fan_speeds: Vec<FanSpeed>,
+    pub fan_speeds: Option<Vec<FanSpeed>>,
     /// Available vertical directions.
-    pub vertical_swing: Vec<Swing>,
+    pub vertical_swing: Option<Vec<Swing>>,
     /// Available horizontal directions.
-    pub horizontal_swing: Vec<Swing>,
+    pub horizontal_swing: Option<Vec<Swing>>,
 }
 
 impl AcCapabilities {
     /// Reads `SupportedCaps`, `modifiedKeys` and `CodeNum` of the record of an air conditioner; `SupportedModes`
-    /// replaces missing modes. `None` if the record has neither `SupportedCaps` nor `SupportedModes`.
+    /// replaces missing modes and lists. `None` if the record has neither `SupportedCaps` nor `SupportedModes`.
     ///
-    /// Invalid numbers are left out of the lists.
+    /// Invalid numbers are left out of the lists. A list of which nothing can be read counts as absent.
     ///
     /// ```
     /// use mysa_proto::{FanSpeed, AcCapabilities};
@@ -55,7 +60,7 @@ impl AcCapabilities {
     ///     "SupportedCaps": {"tempRange": [16, 30], "modes": {"4": {"temperatures": [16, 17], "fanSpeeds": [1, 2]}}},
     /// });
     /// let ac = record.as_object().and_then(AcCapabilities::from_record).ok_or("no list")?;
-    /// assert_eq!(ac.mode(4).map(|mode| mode.fan_speeds.len()), Some(2));
+    /// assert_eq!(ac.fan_speeds(None, Some(4)).len(), 2);
     /// # Ok::<(), &str>(())
     /// ```
     #[must_use]
@@ -67,21 +72,27 @@ impl AcCapabilities {
         }
         let field = |name: &str| ac.and_then(|ac| ac.get(name));
         let modes = field("modes").and_then(Value::as_object).filter(|modes| !modes.is_empty());
-        let range = list(field("tempRange"), celsius);
+        let read = |modes: Option<&Map<String, Value>>| -> Vec<_> {
+            modes.into_iter().flatten().filter_map(AcModeCapabilities::read).collect()
+        };
+        let more = read(supported_modes);
+        let mut modes = read(modes);
+        for mode in &mut modes {
+            if let Some(more) = more.iter().find(|more| more.number == mode.number) {
+                mode.fill_from(more);
+            }
+        }
         Some(Self {
-            temperature_range: match range.as_slice() {
-                [min, max] if min <= max => Some((*min, *max)),
+            temperature_range: match list(field("tempRange"), celsius).as_deref() {
+                Some([min, max]) => Some((*min, *max)),
                 _ => None,
             },
             temperature_step: field("temperatureStep").and_then(celsius),
-            modes: modes
-                .or(supported_modes)
-                .into_iter()
-                .flatten()
-                .filter_map(AcModeCapabilities::read)
-                .collect(),
-            fan_speeds: list(field("fanSpeeds"), |value| code(value).map(FanSpeed::from_code)),
-            modified_keys: list(record.get("modifiedKeys"), code),
+            modes: if modes.is_empty() { more } else { modes },
+            fan_speeds: list(field("fanSpeeds"), fan_speed),
+            vertical_swing: list(field("verticalSwing"), swing),
+            horizontal_swing: list(field("horizontalSwing"), swing),
+            modified_keys: list(record.get("modifiedKeys"), code).unwrap_or_default(),
             code_number: match record.get("CodeNum") {
                 Some(Value::String(text)) => Some(text.clone()),
                 Some(Value::Number(number)) => Some(number.to_string()),
@@ -100,12 +111,12 @@ impl AcCapabilities {
     ///
     /// The first of these that exists: the list of the mode, the list of the device, the speeds of all modes, and the
     /// list that mysa-js-sdk found for the remote control, 1/2/4/6 for code 1117 and 1/3/5/7/8 for any other. In dry
-    /// mode the fan is automatic. Speeds without a key in `modifiedKeys` are left out.
+    /// mode the fan is automatic, unless a list leaves that out. Speeds without a key in `modifiedKeys` are left out.
     #[must_use]
     pub fn fan_speeds(&self, mode: Option<Mode>, number: Option<i64>) -> Vec<FanSpeed> {
         let mut offered = self.fan_speeds_by_list(number);
-        if mode == Some(Mode::Dry) {
-            offered.retain(|speed| *speed == FanSpeed::AUTO);
+        if mode == Some(Mode::Dry) && offered.contains(&FanSpeed::AUTO) {
+            offered = alloc::vec![FanSpeed::AUTO];
         }
         if !self.modified_keys.is_empty() {
             offered.retain(|speed| fan_key(*speed).is_none_or(|key| self.modified_keys.contains(&key)));
@@ -114,53 +125,62 @@ impl AcCapabilities {
     }
 
     fn fan_speeds_by_list(&self, number: Option<i64>) -> Vec<FanSpeed> {
-        if let Some(mode) = number.and_then(|number| self.mode(number)) {
-            return mode.fan_speeds.clone();
-        }
-        if !self.fan_speeds.is_empty() {
-            return self.fan_speeds.clone();
-        }
-        let any = self.union(|mode| &mode.fan_speeds);
-        if !any.is_empty() {
-            return any;
+        let known = self.listed(number, |mode| mode.fan_speeds.as_ref(), self.fan_speeds.as_ref());
+        if let Some(known) = known {
+            return known;
         }
         let codes: &[u8] =
             if self.code_number.as_deref() == Some("1117") { &[1, 2, 4, 6] } else { &[1, 3, 5, 7, 8] };
         codes.iter().copied().map(FanSpeed::from_code).collect()
     }
 
-    /// Vertical directions of the mode with this number; those of all modes if it is unknown.
+    /// Vertical directions of the mode with this number: the first that exists of the list of the mode, the list of the
+    /// device, and the directions of all modes. If the record has none of them, every direction that a unit is known to
+    /// have.
     #[must_use]
     pub fn vertical_swing(&self, number: Option<i64>) -> Vec<Swing> {
-        self.swing(number, &[12, 39, 40, 47], |mode| &mode.vertical_swing)
+        let device = self.vertical_swing.as_ref();
+        self.swing(number, &[12, 39, 40, 47], |mode| mode.vertical_swing.as_ref(), device)
     }
 
-    /// Horizontal directions of the mode with this number; those of all modes if it is unknown.
+    /// Horizontal directions of the mode with this number, by the same rule.
     #[must_use]
     pub fn horizontal_swing(&self, number: Option<i64>) -> Vec<Swing> {
-        self.swing(number, &[15, 41, 42], |mode| &mode.horizontal_swing)
+        let device = self.horizontal_swing.as_ref();
+        self.swing(number, &[15, 41, 42], |mode| mode.horizontal_swing.as_ref(), device)
     }
 
     fn swing(
         &self,
         number: Option<i64>,
         keys: &[u8],
-        list: impl Fn(&AcModeCapabilities) -> &Vec<Swing>,
+        of_mode: impl Fn(&AcModeCapabilities) -> Option<&Vec<Swing>>,
+        of_device: Option<&Vec<Swing>>,
     ) -> Vec<Swing> {
         if !self.modified_keys.is_empty() && !keys.iter().any(|key| self.modified_keys.contains(key)) {
             return Vec::new();
         }
-        match number.and_then(|number| self.mode(number)) {
-            Some(mode) => list(mode).clone(),
-            None => self.union(list),
-        }
+        self.listed(number, of_mode, of_device).unwrap_or_else(Swing::all)
     }
 
-    fn union<T: Copy + PartialEq>(&self, list: impl Fn(&AcModeCapabilities) -> &Vec<T>) -> Vec<T> {
-        let mut union = Vec::new();
-        for item in self.modes.iter().flat_map(list) {
-            if !union.contains(item) {
-                union.push(*item);
+    /// What the record says for a mode; `None` if nothing.
+    fn listed<T: Copy + PartialEq>(
+        &self,
+        number: Option<i64>,
+        of_mode: impl Fn(&AcModeCapabilities) -> Option<&Vec<T>>,
+        of_device: Option<&Vec<T>>,
+    ) -> Option<Vec<T>> {
+        let own = number.and_then(|number| self.mode(number)).and_then(&of_mode);
+        if let Some(known) = own.or(of_device) {
+            return Some(known.clone());
+        }
+        let mut union: Option<Vec<T>> = None;
+        for item in self.modes.iter().filter_map(of_mode) {
+            let union = union.get_or_insert_default();
+            for item in item {
+                if !union.contains(item) {
+                    union.push(*item);
+                }
             }
         }
         union
@@ -169,19 +189,64 @@ impl AcCapabilities {
 
 impl AcModeCapabilities {
     fn read((number, mode): (&String, &Value)) -> Option<Self> {
-        let swing = |value: &Value| code(value).map(Swing::from_code);
         Some(Self {
             number: number.parse().ok()?,
             temperatures: list(mode.get("temperatures"), celsius),
-            fan_speeds: list(mode.get("fanSpeeds"), |value| code(value).map(FanSpeed::from_code)),
+            fan_speeds: list(mode.get("fanSpeeds"), fan_speed),
             vertical_swing: list(mode.get("verticalSwing"), swing),
             horizontal_swing: list(mode.get("horizontalSwing"), swing),
         })
     }
+
+    /// Takes the lists that are absent here.
+    fn fill_from(&mut self, other: &Self) {
+        fn fill<T: Clone>(list: &mut Option<Vec<T>>, other: &Option<Vec<T>>) {
+            if list.is_none() {
+                list.clone_from(other);
+            }
+        }
+        fill(&mut self.temperatures, &other.temperatures);
+        fill(&mut self.fan_speeds, &other.fan_speeds);
+        fill(&mut self.vertical_swing, &other.vertical_swing);
+        fill(&mut self.horizontal_swing, &other.horizontal_swing);
+    }
+
+    /// Setpoints of the mode as far as they are usable: `None` if the record has no list, or one of values that are all
+    /// outside the range of the family, such as -1 or degrees Fahrenheit.
+    pub(crate) fn setpoints(&self, family: SetpointRange) -> Option<Setpoints<'_>> {
+        let inside = |value: &Celsius| family.min <= *value && *value <= family.max;
+        match self.temperatures.as_deref()? {
+            [] => Some(Setpoints::List(&[])),
+            [one, other] if inside(one) || inside(other) => {
+                Some(Setpoints::Range((*one).min(*other), (*one).max(*other)))
+            }
+            list => list.iter().any(inside).then_some(Setpoints::List(list)),
+        }
+    }
 }
 
-fn list<T>(value: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Vec<T> {
-    value.and_then(Value::as_array).into_iter().flatten().filter_map(read).collect()
+/// Setpoints that an air conditioner lists for a mode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Setpoints<'a> {
+    /// From the first to the second.
+    Range(Celsius, Celsius),
+    /// These and no other.
+    List(&'a [Celsius]),
+}
+
+/// Reads the items of a list. `None` if it is absent, or has items of which none can be read.
+fn list<T>(value: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    let items = value.and_then(Value::as_array)?;
+    let known: Vec<T> = items.iter().filter_map(read).collect();
+    (items.is_empty() || !known.is_empty()).then_some(known)
+}
+
+fn fan_speed(value: &Value) -> Option<FanSpeed> {
+    code(value).map(FanSpeed::from_code)
+}
+
+fn swing(value: &Value) -> Option<Swing> {
+    code(value).map(Swing::from_code)
 }
 
 /// Reads a number, or a string that contains one.
@@ -333,6 +398,11 @@ impl Swing {
         self.0
     }
 
+    /// Every number that a unit is known to accept.
+    pub(crate) fn all() -> Vec<Self> {
+        (1..=10).map(Self).collect()
+    }
+
     /// True if every unit accepts the number: 1 to 10. 0 is invalid, 11 toggles, and 12 means not applicable.
     #[must_use]
     pub const fn is_witnessed(self) -> bool {
@@ -394,6 +464,43 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_is_absent_is_not_one_that_is_empty() {
+        let speeds = |caps: Value| {
+            codes(&read(&json!({"SupportedCaps": caps})).unwrap().fan_speeds(Some(Mode::Cool), Some(4)))
+        };
+        let remote = [1, 3, 5, 7, 8];
+        for (caps, offered) in [
+            (json!({}), &remote[..]),
+            (json!({"modes": {"4": {}}}), &remote),
+            (json!({"modes": {"4": {"fanSpeeds": null}}}), &remote),
+            (json!({"modes": {"4": {"fanSpeeds": [-1]}}}), &remote),
+            (json!({"modes": {"4": {"fanSpeeds": []}}}), &[]),
+            (json!({"modes": {"4": {"fanSpeeds": []}}, "fanSpeeds": [1, 2]}), &[]),
+            (json!({"modes": {"4": {}}, "fanSpeeds": [1, 2]}), &[1, 2]),
+            (json!({"modes": {"4": {}}, "fanSpeeds": []}), &[]),
+            (json!({"modes": {"4": {}, "3": {"fanSpeeds": [6]}}}), &[6]),
+            (json!({"modes": {"4": {"fanSpeeds": [4]}}, "fanSpeeds": [1, 2]}), &[4]),
+        ] {
+            assert_eq!(speeds(caps.clone()), offered, "{caps}");
+        }
+        let both =
+            json!({"SupportedCaps": {"modes": {"4": {}}}, "SupportedModes": {"4": {"fanSpeeds": [2]}}});
+        assert_eq!(codes(&read(&both).unwrap().fan_speeds(Some(Mode::Cool), Some(4))), [2]);
+        let dry = read(&json!({"SupportedCaps": {"modes": {"6": {"fanSpeeds": [2, 4]}}}})).unwrap();
+        assert_eq!(codes(&dry.fan_speeds(Some(Mode::Dry), Some(6))), [2, 4]);
+    }
+
+    #[test]
+    fn directions_that_are_absent_are_not_refused() {
+        let vertical = |caps: Value| read(&json!({"SupportedCaps": caps})).unwrap().vertical_swing(Some(4));
+        assert_eq!(vertical(json!({})), Swing::all());
+        assert_eq!(vertical(json!({"modes": {"4": {"horizontalSwing": [3]}}})), Swing::all());
+        assert_eq!(vertical(json!({"modes": {"4": {"verticalSwing": []}}})), []);
+        assert_eq!(vertical(json!({"modes": {"4": {}}, "verticalSwing": [3]})), [Swing::AUTO]);
+        assert_eq!(vertical(json!({"modes": {"4": {}, "3": {"verticalSwing": [3]}}})), [Swing::AUTO]);
+    }
+
+    #[test]
     fn without_any_list_the_remote_control_decides() {
         let old = read(&json!({"SupportedCaps": {}, "CodeNum": "1117"})).unwrap();
         let new = read(&json!({"SupportedCaps": {}, "CodeNum": 1999})).unwrap();
@@ -421,12 +528,14 @@ mod tests {
             "modes": {"4": {"temperatures": ["16", null, 17.5, "x"], "fanSpeeds": [-1, 300, "1", 2.5]}, "x": {}, "5": 3},
         });
         let ac = read(&json!({"SupportedCaps": ac})).unwrap();
-        assert_eq!((ac.temperature_range, ac.temperature_step), (None, None));
+        let thirty = Celsius::from_hundredths(3_000);
+        let crossed = Some((thirty, Celsius::from_hundredths(1_600)));
+        assert_eq!((ac.temperature_range, ac.temperature_step), (crossed, None), "for `Limits` to ignore");
         assert_eq!(ac.modes.len(), 2);
         let cool = ac.mode(4).unwrap();
         let celsius = [1_600, 1_750].map(Celsius::from_hundredths);
-        assert_eq!(cool.temperatures, celsius);
-        assert_eq!(cool.fan_speeds, vec![FanSpeed::AUTO]);
+        assert_eq!(cool.temperatures.as_deref(), Some(&celsius[..]));
+        assert_eq!(cool.fan_speeds, Some(vec![FanSpeed::AUTO]));
     }
 
     #[test]

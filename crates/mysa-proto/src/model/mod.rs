@@ -1,9 +1,9 @@
-mod ac;
+pub(crate) mod ac;
 mod limits;
 mod mode;
 
 pub use ac::{AcCapabilities, AcModeCapabilities, FanSpeed, Swing};
-pub use limits::Limits;
+pub use limits::{IgnoredLimit, Limits};
 pub use mode::{Mode, ModeTable, UnknownModeName};
 
 use alloc::string::String;

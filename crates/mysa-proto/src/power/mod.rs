@@ -43,10 +43,12 @@ impl Power {
     ///
     /// * Baseboard V1, live: current × voltage, measured. A current of zero gives zero at any voltage.
     /// * Baseboard V1, REST: current × voltage × duty, estimated, because the current is that of the last heating.
+    /// * Baseboard V1 otherwise: duty × rated power, estimated.
     /// * Baseboard V2 and Lite: duty × rated power, [rounded](rated_power), estimated. The electrical fields of a Lite
     ///   are always zero and are ignored.
     /// * In-floor: relay × rated power, estimated. Its duty cycle is meaningless.
-    /// * Any other family, or if a value is missing: unknown. A rated power of zero counts as missing.
+    /// * Any other family, or if a value is missing: unknown. A rated power of zero and a voltage of zero count as missing,
+    ///   and so does a current of the last heating that is zero: a heater draws some.
     ///
     /// (The design document, mysa2mqtt, mysotherm and Mysa_HA, each for its own families.)
     ///
@@ -64,22 +66,25 @@ impl Power {
     pub fn of(family: Family, load: &Load) -> Self {
         let rated = load.rated.filter(|rated| rated.as_watts() > 0.0);
         match family {
-            Family::BaseboardV1 => match (load.current, load.voltage, load.duty) {
-                (Some(LoadCurrent::Live(current)), _, _) if current.as_amperes() == 0.0 => {
-                    Self::Measured(Watts::ZERO)
+            Family::BaseboardV1 => {
+                let voltage = load.voltage.filter(|voltage| voltage.as_volts() > 0.0);
+                match (load.current, voltage, load.duty) {
+                    (Some(LoadCurrent::Live(current)), _, _) if current.as_amperes() == 0.0 => {
+                        Self::Measured(Watts::ZERO)
+                    }
+                    (Some(LoadCurrent::Live(current)), Some(voltage), _) => {
+                        product(voltage.as_volts() * current.as_amperes())
+                            .map_or(Self::Unknown, Self::Measured)
+                    }
+                    (Some(LoadCurrent::WhileOn(current)), Some(voltage), Some(duty))
+                        if current.as_amperes() > 0.0 =>
+                    {
+                        average_power(voltage, current, duty).map_or(Self::Unknown, Self::Estimated)
+                    }
+                    _ => Self::by_duty(load.duty, rated),
                 }
-                (Some(LoadCurrent::Live(current)), Some(voltage), _) => {
-                    product(voltage.as_volts() * current.as_amperes()).map_or(Self::Unknown, Self::Measured)
-                }
-                (Some(LoadCurrent::WhileOn(current)), Some(voltage), Some(duty)) => {
-                    average_power(voltage, current, duty).map_or(Self::Unknown, Self::Estimated)
-                }
-                _ => Self::Unknown,
-            },
-            Family::BaseboardV2 | Family::BaseboardLite => match (load.duty, rated) {
-                (Some(duty), Some(rated)) => Self::Estimated(rated_power(duty, rated)),
-                _ => Self::Unknown,
-            },
+            }
+            Family::BaseboardV2 | Family::BaseboardLite => Self::by_duty(load.duty, rated),
             Family::InFloor => match (load.relay, rated) {
                 (Some(true), Some(rated)) => Self::Estimated(rated),
                 (Some(false), Some(_)) => Self::Estimated(Watts::ZERO),
@@ -88,6 +93,15 @@ impl Power {
             Family::BaseboardV3 | Family::AirConditioner | Family::Central | Family::ClimateSensor => {
                 Self::Unknown
             }
+        }
+    }
+}
+
+impl Power {
+    fn by_duty(duty: Option<DutyCycle>, rated: Option<Watts>) -> Self {
+        match (duty, rated) {
+            (Some(duty), Some(rated)) => Self::Estimated(rated_power(duty, rated)),
+            _ => Self::Unknown,
         }
     }
 }
@@ -194,6 +208,25 @@ mod tests {
         for family in [Family::BaseboardV2, Family::BaseboardLite, Family::InFloor] {
             assert_eq!(Power::of(family, &load), Power::Unknown, "{family}");
         }
+    }
+
+    #[test]
+    fn a_power_never_contradicts_its_own_current() {
+        let amperes = |amperes| Amperes::from_amperes(amperes).unwrap();
+        let live = Some(LoadCurrent::Live(amperes(6.25)));
+        let volts = Volts::from_volts;
+        let duty = DutyCycle::from_fraction(0.5);
+        let of = |load: Load| Power::of(Family::BaseboardV1, &load);
+        let watts = |watts| Watts::from_watts(watts).unwrap();
+        let load = Load { current: live, voltage: volts(0.0), ..Load::default() };
+        assert_eq!(of(load), Power::Unknown, "0 V is no voltage of a heater that draws 6 A");
+        assert_eq!(of(Load { voltage: volts(240.0), ..load }), Power::Measured(watts(1_500.0)));
+        let next = Load { duty, rated: Watts::from_watts(2_000.0), ..load };
+        assert_eq!(of(next), Power::Estimated(watts(1_000.0)), "the next witness");
+        let last = |current| Load { current: Some(LoadCurrent::WhileOn(amperes(current))), ..next };
+        assert_eq!(of(Load { voltage: volts(240.0), ..last(0.0) }), Power::Estimated(watts(1_000.0)));
+        assert_eq!(of(Load { rated: None, voltage: volts(240.0), ..last(0.0) }), Power::Unknown);
+        assert_eq!(of(Load { voltage: volts(240.0), ..last(5.0) }), Power::Estimated(watts(600.0)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::{DeviceRecord, DeviceStateEntry, Reading, StructuredState};
 use crate::command::structured::NUMBERED_SPEEDS;
 use crate::{
-    AutoSetpoints, Brightness, Family, FanSpeed, ModeTable, Now, Observation, Source, TrackedSensor,
+    AutoSetpoints, Brightness, Family, FanSpeed, ModeTable, Model, Now, Observation, Source, TrackedSensor,
     UnixTime, Volts,
 };
 
@@ -40,10 +40,13 @@ impl ByTime {
 
     /// Adds the connection as an observation of its own: it is the cloud's view and must not count as a sign of life of
     /// the thermostat, as other fields may.
-    fn finish(mut self, connected: Option<Reading<bool>>) -> Vec<Observation> {
+    fn finish(mut self, connected: Option<Reading<bool>>, family: Option<Family>) -> Vec<Observation> {
         if let Some(Reading { value, at }) = connected {
             let new = Observation::new(self.source, at, self.received);
             self.all.push(Observation { connected: Some(value), ..new });
+        }
+        for observation in &mut self.all {
+            *observation = observation.only_of(family);
         }
         self.all
     }
@@ -53,8 +56,9 @@ impl DeviceStateEntry {
     /// Observations in the entry, one for each time, and one for [`Observation::connected`] alone. A value without its
     /// own time has that of the entry, because it cannot be later.
     ///
-    /// Not included: the current, which is that of the last heating; the brightness, which may be active or idle; and
-    /// schedule and hold, which are unreliable.
+    /// Not included: fields that the family does not have, such as the duty cycle of in-floor heating, whose number in the
+    /// state is junk; a voltage of 0 V; the current, which is that of the last heating; the brightness, which may be
+    /// active or idle; and schedule and hold, which are unreliable.
     #[must_use]
     pub fn observations(&self, table: &ModeTable, family: Option<Family>, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::RestState, received);
@@ -74,7 +78,6 @@ impl DeviceStateEntry {
             setpoint => setpoint;
             mode_number => mode, |number| table.mode_of(number, family);
             duty => duty;
-            voltage => voltage;
             locked => lock;
             fan => fan;
             swing_vertical => swing_vertical;
@@ -83,12 +86,14 @@ impl DeviceStateEntry {
             tracked_sensor => tracked_sensor;
         }
         by_time.put(dated(self.signal, self.at), |to, value| to.signal = i16::try_from(value).ok());
-        by_time.finish(dated(self.connected, self.at))
+        let voltage = self.voltage.filter(|reading| is_measured(reading.value));
+        by_time.put(dated(voltage, self.at), |to, value| to.voltage = Some(value));
+        by_time.finish(dated(self.connected, self.at), family)
     }
 }
 
 impl DeviceRecord {
-    /// Observation of the settings in the record, which has no time.
+    /// Observation of the settings in the record, which has no time, as far as the model has them.
     ///
     /// Not included: voltage and current, which are configured or measured long ago.
     #[must_use]
@@ -108,6 +113,7 @@ impl DeviceRecord {
             temperature_offset: self.temperature_offset,
             ..Observation::new(Source::RestRecord, None, received)
         }
+        .only_of(self.model.as_deref().and_then(|model| Model::parse(model).family()))
     }
 }
 
@@ -115,7 +121,8 @@ impl StructuredState {
     /// Observations in the reported values, one for each time, and one for [`Observation::connected`] alone.
     ///
     /// Not included: desired values, which are requests; mode and setpoint of the telemetry, which the sections have
-    /// more precisely; and the power section of a thermostat without a sensor, which contains only zeros.
+    /// more precisely; fields that the family does not have; the power section of a thermostat without a sensor, which
+    /// contains only zeros; and a power of 0 W beside a current.
     #[must_use]
     pub fn observations(&self, family: Option<Family>, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::Structured, received);
@@ -156,7 +163,9 @@ impl StructuredState {
             && power.voltage.is_some_and(is_measured)
         {
             by_time.set(power.at, |to| {
-                (to.voltage, to.current, to.power) = (power.voltage, power.current, power.power);
+                let draws = power.current.is_some_and(|current| current.as_amperes() > 0.0);
+                (to.voltage, to.current) = (power.voltage, power.current);
+                to.power = power.power.filter(|watts| !draws || watts.as_watts() > 0.0);
             });
         }
         if let Some(telemetry) = &self.telemetry {
@@ -169,7 +178,7 @@ impl StructuredState {
                 to.voltage = telemetry.voltage.filter(|&voltage| is_measured(voltage)).or(to.voltage);
             });
         }
-        by_time.finish(self.connected.map(|value| Reading { value, at: self.last_connected }))
+        by_time.finish(self.connected.map(|value| Reading { value, at: self.last_connected }), family)
     }
 }
 
@@ -200,6 +209,7 @@ fn fan(number: i64, family: Option<Family>) -> Option<FanSpeed> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use core::time::Duration;
 
     use super::*;
@@ -239,14 +249,18 @@ mod tests {
         assert_eq!(at(10).settings(), Change::setpoint(Celsius::from_hundredths(2_050)));
         let pair =
             AutoSetpoints { heat: Celsius::from_hundredths(1_900), cool: Celsius::from_hundredths(2_500) };
-        assert_eq!(at(11).auto_setpoints, Some(pair));
+        assert_eq!(at(11).auto_setpoints, None, "a floor has one setpoint");
+        let ac = state.observations(Some(Family::AirConditioner), NOW);
+        assert_eq!(one(&ac, time(11)).auto_setpoints, Some(pair));
         assert_eq!((at(12).mode, at(12).fan), (Some(Mode::Heat), None));
         let brightness = Brightness { active: Some(80), ..Brightness::default() };
         assert_eq!((at(13).lock, at(13).brightness), (Some(true), Some(brightness)));
         assert_eq!(at(14).tracked_sensor, Some(TrackedSensor::Floor));
         assert_eq!(at(14).temperature_offset, celsius(-150));
         let power = (Volts::from_volts(240.5), Amperes::from_amperes(0.0), Watts::from_watts(0.0));
-        assert_eq!((at(15).voltage, at(15).current, at(15).power), power);
+        assert_eq!((at(15).voltage, at(15).current, at(15).power), (power.0, None, None));
+        let baseboard = one(&state.observations(Some(Family::BaseboardV2), NOW), time(15));
+        assert_eq!((baseboard.voltage, baseboard.current, baseboard.power), power);
         assert_eq!(
             at(16),
             Observation { connected: Some(true), ..Observation::new(Source::Structured, time(16), NOW) }
@@ -254,7 +268,7 @@ mod tests {
         assert_eq!((at(17).temperature, at(17).signal), (celsius(2_120), Some(-61)));
 
         let mut merged = DeviceState::new();
-        for seen in &seen {
+        for seen in &ac {
             merged.observe(seen);
         }
         assert_eq!(merged.auto_setpoints().map(|pair| pair.at), Some(time(11)));
@@ -274,6 +288,53 @@ mod tests {
         let lite = state.observations(Some(Family::BaseboardLite), NOW);
         assert_eq!(one(&lite, time(14)), Observation::new(Source::Structured, time(14), NOW));
         assert!(lite.iter().all(|seen| seen.at != time(15)), "zeros of no sensor");
+    }
+
+    #[test]
+    fn junk_of_another_family_is_not_observed() {
+        let entry = br#"{"Device":"a0b1c2d3e4f8","Timestamp":1767323040,"TstatMode":{"v":1,"t":1767323040},
+            "Duty":{"v":0.55,"t":1767323040},"Voltage":{"v":0,"t":1767323040},"Infloor":{"v":24.1,"t":1767323040},
+            "FanSpeed":{"v":2,"t":1767323040},"TrackedSensor":{"v":3,"t":1767323040}}"#;
+        let entry = DeviceStateEntry::decode(entry).unwrap();
+        let structured =
+            br#"{"latestTelemetry":{"reading":{"roomTemperature":21.2,"dutyCycle":0.55,"voltage":0,
+            "timestamp":1767323028}}}"#;
+        let structured = StructuredState::decode(structured).unwrap();
+        let half = crate::DutyCycle::from_fraction(0.55);
+        for (family, duty, floor, fan) in [
+            (Family::InFloor, None, true, false),
+            (Family::AirConditioner, None, false, true),
+            (Family::Central, None, false, true),
+            (Family::ClimateSensor, None, false, false),
+            (Family::BaseboardV2, half, false, false),
+        ] {
+            let rest = one(&entry.observations(&ModeTable::OBSERVED, Some(family), NOW), time(5));
+            assert_eq!((rest.duty, rest.voltage), (duty, None), "{family}");
+            assert_eq!(
+                (rest.floor_temperature.is_some(), rest.tracked_sensor.is_some()),
+                (floor, floor),
+                "{family}"
+            );
+            assert_eq!(rest.fan.is_some(), fan, "{family}");
+            let structured = one(&structured.observations(Some(family), NOW), time(17));
+            assert_eq!((structured.duty, structured.voltage), (duty, None), "{family}");
+        }
+        let unknown = one(&entry.observations(&ModeTable::OBSERVED, None, NOW), time(5));
+        assert!(unknown.duty.is_some() && unknown.fan.is_some(), "of an unknown model everything is kept");
+    }
+
+    #[test]
+    fn a_power_of_0_w_beside_a_current_is_no_power() {
+        let body = |current| {
+            format!(
+                r#"{{"power":{{"reported":{{"voltage":240,"current":{current},"wattage":0,"timestamp":1767323030}}}}}}"#
+            )
+        };
+        for (current, power) in [("5.2", None), ("0", Watts::from_watts(0.0))] {
+            let state = StructuredState::decode(body(current).as_bytes()).unwrap();
+            let seen = one(&state.observations(Some(Family::BaseboardV2), NOW), time(15));
+            assert_eq!((seen.power, seen.voltage), (power, Volts::from_volts(240.0)));
+        }
     }
 
     #[test]

@@ -44,6 +44,12 @@ impl<T> Field<T> {
         now.saturating_sub(self.received.mono)
     }
 
+    /// Another value with the same source and times.
+    #[must_use]
+    pub fn with<U>(self, value: U) -> Field<U> {
+        Field { value, source: self.source, at: self.at, received: self.received }
+    }
+
     /// Source and times of the value.
     #[must_use]
     pub const fn provenance(&self) -> Provenance {
@@ -240,6 +246,16 @@ impl DeviceState {
     ///   confirmation, because the cloud lags behind a device.
     pub fn confirm(&mut self, confirmed: &Observation, sent: Now) -> Changes {
         self.merge(confirmed, Some(Barrier { sent, received: confirmed.received, at: confirmed.usable_at() }))
+    }
+
+    /// Forgets the fields that the family does not have, once a device turns out to be of another family.
+    pub fn restrict_to(&mut self, family: Family) {
+        for field in StateField::ALL.iter().copied().filter(|field| !field.is_of(family)) {
+            self.registers.remove(field);
+            if matches!(field, StateField::Duty) {
+                self.contradicted = None;
+            }
+        }
     }
 
     /// Contradiction that the device heats although its mode is off, once it was observed for [`Contradiction::AFTER`]

@@ -1,7 +1,7 @@
 use crate::{
     Amperes, AutoSetpoints, Body, Brightness, Celsius, ControlState, DutyCycle, Family, FanSpeed, Hold,
-    Message, Mode, ModeTable, Now, RelativeHumidity, Status, Swing, TopicKind, TrackedSensor, UnixTime,
-    Volts, Watts,
+    Message, Mode, ModeTable, Now, RelativeHumidity, StateField, Status, Swing, TopicKind, TrackedSensor,
+    UnixTime, Volts, Watts,
 };
 
 /// Source of an observation. Of two from the same clock and the same second, the later in this list wins.
@@ -92,6 +92,38 @@ macro_rules! for_each_field {
 }
 pub(crate) use for_each_field;
 
+impl StateField {
+    /// True if the thermostats of a family have the field. Other values of it are junk, such as the duty cycle that the
+    /// REST service keeps for in-floor heating.
+    #[must_use]
+    pub const fn is_of(self, family: Family) -> bool {
+        use Family::{
+            AirConditioner, BaseboardLite, BaseboardV1, BaseboardV2, BaseboardV3, Central, ClimateSensor,
+            InFloor,
+        };
+        match self {
+            Self::Temperature
+            | Self::SensorTemperature
+            | Self::Humidity
+            | Self::TemperatureOffset
+            | Self::Connected
+            | Self::Signal => true,
+            Self::Setpoint | Self::Mode | Self::Hold | Self::Lock | Self::Brightness => {
+                !matches!(family, ClimateSensor)
+            }
+            Self::FloorTemperature | Self::Heating | Self::TrackedSensor => matches!(family, InFloor),
+            Self::Duty => matches!(family, BaseboardV1 | BaseboardV2 | BaseboardLite | BaseboardV3),
+            Self::Power | Self::Current => matches!(family, BaseboardV1 | BaseboardV2 | BaseboardV3),
+            Self::Voltage => matches!(family, BaseboardV1 | BaseboardV2 | BaseboardV3 | InFloor),
+            Self::Proximity => matches!(family, BaseboardV2 | BaseboardV3),
+            Self::Fan | Self::AutoSetpoints => matches!(family, AirConditioner | Central),
+            Self::SwingVertical | Self::SwingHorizontal | Self::ClimatePlus => {
+                matches!(family, AirConditioner)
+            }
+        }
+    }
+}
+
 macro_rules! observation {
     ($($(#[$doc:meta])* $field:ident: $ty:ty, $name:ident;)*) => {
         /// Values of a device from one source at one time: input of
@@ -114,6 +146,18 @@ macro_rules! observation {
             pub const fn new(source: Source, at: Option<UnixTime>, received: Now) -> Self {
                 Self { source, at, received, $($field: None,)* }
             }
+
+            /// The observation without the fields that the family does not have. Unchanged if the family is unknown.
+            #[must_use]
+            pub fn only_of(mut self, family: Option<Family>) -> Self {
+                let Some(family) = family else { return self };
+                $(
+                    if !StateField::$name.is_of(family) {
+                        self.$field = None;
+                    }
+                )*
+                self
+            }
         }
     };
 }
@@ -131,7 +175,8 @@ impl Observation {
         self.at.filter(|&at| at <= limit)
     }
 
-    /// Observation in a message of a device. `None` for messages to devices and for messages without state.
+    /// Observation in a message of a device, without fields that the family does not have. `None` for messages to
+    /// devices and for messages without state.
     ///
     /// The caller checks that the message [is about](Message::is_about) the device of its topic.
     #[must_use]
@@ -149,7 +194,7 @@ impl Observation {
         let seen = |source| Self { connected: Some(true), ..Self::new(source, at, received) };
         let setpoint = |setpoint| Self::plausible_setpoint(setpoint, family);
         let mode = |number: Option<i64>| number.map(|number| table.mode_of(number, family));
-        Some(match &message.body {
+        let observation = match &message.body {
             Body::Status(status) => Self::from_status(status, at, family, received),
             Body::FloorStatus(status) => Self {
                 temperature: status.ambient,
@@ -157,7 +202,7 @@ impl Observation {
                 humidity: status.humidity,
                 setpoint: setpoint(status.setpoint),
                 heating: status.heating,
-                voltage: status.line_voltage,
+                voltage: measured_voltage(status.line_voltage),
                 tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
                 ..seen(Source::Status)
             },
@@ -185,7 +230,9 @@ impl Observation {
                 swing_vertical: code(state.swing).map(Swing::from_code),
                 ..seen(Source::Status)
             },
-            Body::FloorLine(line) => Self { voltage: line.line_voltage, ..seen(Source::Status) },
+            Body::FloorLine(line) => {
+                Self { voltage: measured_voltage(line.line_voltage), ..seen(Source::Status) }
+            }
             Body::SetpointChange(change) => {
                 Self { setpoint: setpoint(change.next), ..seen(Source::SetpointChange) }
             }
@@ -196,7 +243,8 @@ impl Observation {
             }
             Body::Boot(_) | Body::Firmware(_) | Body::Log(_) => seen(Source::Boot),
             _ => return None,
-        })
+        };
+        Some(observation.only_of(family))
     }
 
     #[inline(always)]
@@ -213,7 +261,7 @@ impl Observation {
             setpoint: Self::plausible_setpoint(status.setpoint, family),
             duty: status.duty,
             heating: status.heating,
-            voltage: status.line_voltage,
+            voltage: measured_voltage(status.line_voltage),
             tracked_sensor: status.tracked_sensor.and_then(TrackedSensor::from_number),
             connected: Some(true),
             ..Self::new(Source::Status, at, received)
@@ -245,6 +293,13 @@ impl Observation {
             ..self
         }
     }
+}
+
+/// A line voltage, unless it is 0 V: a thermostat that runs is fed by the line, so that is a missing sensor or a relay that
+/// is off.
+#[inline(always)]
+pub(crate) fn measured_voltage(voltage: Option<Volts>) -> Option<Volts> {
+    voltage.filter(|voltage| voltage.as_volts() > 0.0)
 }
 
 fn code(number: Option<i64>) -> Option<u8> {

@@ -138,6 +138,14 @@ impl LwwMap {
         self.batches.iter().any(|batch| batch.fields.contains(field))
     }
 
+    /// Removes the entries of a field.
+    pub(crate) fn remove(&mut self, field: StateField) {
+        self.entries.retain(|entry| entry.field != field);
+        for batch in &mut self.batches {
+            batch.fields.remove(field);
+        }
+    }
+
     /// Entries of a field, one for each clock.
     pub(crate) fn get(&self, field: StateField) -> &[Entry] {
         self.at(self.find(field, 0))

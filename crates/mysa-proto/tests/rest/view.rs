@@ -17,7 +17,9 @@ pub(crate) fn record(record: &DeviceRecord) -> Json {
     let fans: BTreeMap<String, Vec<u8>> = ac
         .into_iter()
         .flat_map(|ac| &ac.modes)
-        .map(|mode| (mode.number.to_string(), mode.fan_speeds.iter().map(|fan| fan.code()).collect()))
+        .map(|mode| {
+            (mode.number.to_string(), mode.fan_speeds.iter().flatten().map(|fan| fan.code()).collect())
+        })
         .collect();
     json!({
         "model": record.model,

@@ -11,7 +11,7 @@ use crate::commands::book::{Acknowledgement, CommandBook, Confirmed, Decision, R
 use crate::commands::open_command::OpenCommand;
 use crate::commands::verdict::Evidence;
 use crate::context::Context;
-use crate::devices::{Device, Devices, Hardware};
+use crate::devices::{Device, Devices, Hardware, KnownFacts};
 use crate::{ConfirmBy, Event};
 
 /// Minimum time after a thermostat's boot before it is asked for live reports.
@@ -230,8 +230,8 @@ impl Devices {
             device.missing = missing;
             changes.is_doubtful |= missing;
         }
-        // Most accounts have one home, so that its id is stored once and shared.
-        let mut homes = Vec::new();
+        // Most records name the same home and the same limits, which are stored once and shared.
+        let mut met = KnownFacts::default();
         for (id, record) in list.devices.iter().take(cx.settings.max_devices) {
             if self.find(*id).is_none() {
                 let model = Model::parse(record.model.as_deref().unwrap_or_default());
@@ -239,10 +239,10 @@ impl Devices {
                 cx.event(Event::DeviceAdded { device: *id });
             }
             if let Some(device) = self.find_mut(*id) {
-                let described = device.describe(record, &mut homes);
+                let described = device.describe(record, &mut met);
                 // A record has no time stamps, so that it fills only the gaps that better sources leave.
                 let known = device.state.settings(|known| known.source != Source::RestRecord);
-                let record = record.observation(cx.received());
+                let record = record.observation(cx.received()).only_of(device.family());
                 let changes = device.state.observe(&Observation {
                     source: Source::RestRecord,
                     ..Observation::from_change(&record.settings().without(&known), None, record.received)

@@ -16,7 +16,7 @@ use core::time::Duration;
 use mysa_proto::rest::DeviceRecord;
 use mysa_proto::{
     AcCapabilities, Celsius, Change, Changes, Contradiction, DeviceId, DeviceState, Family, Limits, Model,
-    TrackedSensor, UnixTime,
+    UnixTime, Volts,
 };
 
 use crate::Now;
@@ -34,9 +34,8 @@ pub struct Device {
     record_model: Model,
     /// Model evidence from other sources than the record.
     hardware: Hardware,
-    min_setpoint: Option<Celsius>,
-    max_setpoint: Option<Celsius>,
-    ac: Option<Box<AcCapabilities>>,
+    /// Limits and line voltage in its record.
+    record: Arc<RecordFacts>,
     pub(crate) state: DeviceState,
     /// Time of the latest sign of life, from any source.
     pub(crate) heard: Option<Moment>,
@@ -66,6 +65,73 @@ pub struct Device {
     pub(crate) notice: PendingNotice,
     /// `true` if it was missing from the last device list.
     pub(crate) missing: bool,
+}
+
+/// Facts of the records of one list, so that thermostats with the same facts share them.
+#[derive(Debug, Default)]
+pub(crate) struct KnownFacts {
+    homes: Vec<Arc<str>>,
+    facts: Vec<Arc<RecordFacts>>,
+}
+
+impl KnownFacts {
+    fn home(&mut self, home: &str) -> Arc<str> {
+        let known = self.homes.iter().find(|known| known.as_ref() == home).cloned();
+        known.unwrap_or_else(|| {
+            let home: Arc<str> = Arc::from(home);
+            self.homes.push(Arc::clone(&home));
+            home
+        })
+    }
+
+    fn facts(&mut self, facts: RecordFacts) -> Arc<RecordFacts> {
+        // Most records are alike. The search is short, so that a list of different ones costs no more.
+        let known = self.facts.iter().take(FEW).find(|known| ***known == facts).cloned();
+        known.unwrap_or_else(|| {
+            let facts = Arc::new(facts);
+            self.facts.push(Arc::clone(&facts));
+            facts
+        })
+    }
+}
+
+/// Limits and line voltage in the record of a thermostat.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RecordFacts {
+    /// `MinSetpoint` as received; [`Limits::ignored`] judges it.
+    pub min_setpoint: Option<Celsius>,
+    /// `MaxSetpoint` as received.
+    pub max_setpoint: Option<Celsius>,
+    /// Capabilities of an air conditioner.
+    pub ac: Option<Box<AcCapabilities>>,
+    /// Configured line voltage, otherwise the voltage once measured; never 0 V.
+    pub line_voltage: Option<Volts>,
+}
+
+impl RecordFacts {
+    fn of(record: &DeviceRecord) -> Self {
+        let voltage = [record.voltage, record.measured_voltage];
+        Self {
+            min_setpoint: record.min_setpoint,
+            max_setpoint: record.max_setpoint,
+            ac: record.ac_capabilities.clone().map(Box::new),
+            line_voltage: voltage.into_iter().flatten().find(|voltage| voltage.as_volts() > 0.0),
+        }
+    }
+
+    /// Limits for commands to a thermostat in this state.
+    #[must_use]
+    pub fn limits(&self, state: &DeviceState) -> Limits<'_> {
+        Limits {
+            min_setpoint: self.min_setpoint,
+            max_setpoint: self.max_setpoint,
+            ac: self.ac.as_deref(),
+            mode: state.mode().map(|field| field.value),
+            tracked_sensor: state.tracked_sensor().map(|field| field.value),
+            ..Limits::default()
+        }
+    }
 }
 
 /// Model of a thermostat that is a Lite although its record names another model.
@@ -99,9 +165,7 @@ impl Device {
             record_model: model.clone(),
             model,
             hardware: Hardware::Unknown,
-            min_setpoint: None,
-            max_setpoint: None,
-            ac: None,
+            record: Arc::default(),
             state: DeviceState::new(),
             heard: None,
             delivered: None,
@@ -126,33 +190,23 @@ impl Device {
         Self { name: name.map(String::into_boxed_str), ..Self::new(id, model, now) }
     }
 
-    /// Applies the record of the device list. Returns `true` if anything changed. `homes` are the home ids seen so far.
-    pub(crate) fn describe(&mut self, record: &DeviceRecord, homes: &mut Vec<Arc<str>>) -> bool {
+    /// Applies the record of the device list. Returns `true` if anything changed. `known` is shared with the other
+    /// records of the list.
+    pub(crate) fn describe(&mut self, record: &DeviceRecord, known: &mut KnownFacts) -> bool {
         fn text(text: Option<&str>) -> Option<Box<str>> {
             text.map(Box::from)
         }
         let model = Model::parse(record.model.as_deref().unwrap_or_default());
         let name = text(record.name.as_deref());
-        let home = record.home.as_ref().map(|home| {
-            let known = homes.iter().find(|known| known.as_ref() == home.as_str()).cloned();
-            known.unwrap_or_else(|| {
-                homes.push(Arc::from(home.as_str()));
-                homes.last().cloned().unwrap_or_default()
-            })
-        });
-        let ac = record.ac_capabilities.clone().map(Box::new);
-        let limits = (record.min_setpoint, record.max_setpoint);
-        let changed = model != self.record_model
-            || name != self.name
-            || home != self.home
-            || ac != self.ac
-            || limits != (self.min_setpoint, self.max_setpoint);
+        let home = record.home.as_ref().map(|home| known.home(home.as_str()));
+        let facts = RecordFacts::of(record);
+        let changed =
+            model != self.record_model || name != self.name || home != self.home || facts != *self.record;
         self.record_model = model;
         self.identify();
         self.name = name;
         self.home = home;
-        self.ac = ac;
-        (self.min_setpoint, self.max_setpoint) = limits;
+        self.record = known.facts(facts);
         changed
     }
 
@@ -200,7 +254,9 @@ impl Device {
         before != self.model
     }
 
+    /// Settles the model. What the state has of fields that it lacks is forgotten.
     fn identify(&mut self) {
+        let before = self.model.family();
         use Hardware::{Acknowledges, Paired};
         let is_lite =
             matches!(self.hardware, Paired(Family::BaseboardLite) | Acknowledges(Family::BaseboardLite));
@@ -209,6 +265,11 @@ impl Device {
         } else {
             self.record_model.clone()
         };
+        if let Some(family) = self.model.family()
+            && before != Some(family)
+        {
+            self.state.restrict_to(family);
+        }
     }
 
     /// Family of the model, if the model is known.
@@ -258,15 +319,13 @@ impl Device {
     /// Limits for commands to the thermostat.
     #[must_use]
     pub fn limits(&self) -> Limits<'_> {
-        let tracked: Option<TrackedSensor> = self.state.tracked_sensor().map(|field| field.value);
-        Limits {
-            min_setpoint: self.min_setpoint,
-            max_setpoint: self.max_setpoint,
-            ac: self.ac.as_deref(),
-            mode: self.state.mode().map(|field| field.value),
-            tracked_sensor: tracked,
-            ..Limits::default()
-        }
+        self.record.limits(&self.state)
+    }
+
+    /// Limits and line voltage in the thermostat's record.
+    #[must_use]
+    pub const fn record(&self) -> &Arc<RecordFacts> {
+        &self.record
     }
 
     /// Records a sign of life that the thermostat made at `at`, by the cloud's clock.
