@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Field, Power, Source, Watts};
+use mysa_proto::{Celsius, Family, Field, Power, Source, TrackedSensor, Watts};
 use mysa_tokio::DeviceView;
 
 use crate::output::record::{Record, Value, printable};
@@ -81,18 +81,26 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
     let power = view.power(rated);
     let mut record = Record::new();
     record.put("id", view.id.as_str()).put("name", view.name.as_deref()).put("model", view.model.as_str());
-    record.put("family", view.model.family().map(mysa_proto::Family::name));
+    let differs = view.record_model != view.model;
+    record.put_some("record_model", differs.then(|| view.record_model.as_str()));
+    record.put("family", view.model.family().map(Family::name));
     record.put("link", Link::of(view).name()).put("age_s", age.map(|age| tenths(age.as_secs_f64())));
     record.put("temperature_c", state.temperature().map(|field| field.value.as_degrees()));
     record.put("setpoint_c", state.setpoint().map(|field| field.value.as_degrees()));
     record.put("humidity_pct", state.humidity().map(|field| field.value.as_percent()));
     record.put("mode", state.mode().map(|field| field.value.to_string()));
-    record.put("duty_pct", state.duty().map(|field| tenths(field.value.as_fraction() * 100.0)));
+    record.put("duty_pct", view.duty().map(|field| tenths(field.value.as_fraction() * 100.0)));
     record
         .put("power_w", power.watts().map(|watts| tenths(watts.as_watts())))
         .put("power_basis", power.basis());
     record.put("rated_power_w", rated.map(Watts::as_watts));
-    record.put_some("floor_temperature_c", state.floor_temperature().map(|field| field.value.as_degrees()));
+    let floor = state.floor_temperature().map(|field| field.value.as_degrees());
+    let sensor = state.tracked_sensor().map(|field| field.value.to_string());
+    if view.model.family() == Some(Family::InFloor) {
+        record.put("floor_temperature_c", floor).put("tracked_sensor", sensor);
+    } else {
+        record.put_some("floor_temperature_c", floor).put_some("tracked_sensor", sensor);
+    }
     record.put_some("heating", state.heating().map(|field| field.value));
     record.put_some("current_a", state.current().map(|field| field.value.as_amperes()));
     record.put_some("voltage_v", state.voltage().map(|field| field.value.as_volts()));
@@ -118,8 +126,9 @@ fn fields(view: &DeviceView, age: Option<Duration>) -> Record {
     put_field(&mut fields, "setpoint_c", state.setpoint(), now);
     put_field(&mut fields, "humidity_pct", state.humidity(), now);
     put_field(&mut fields, "mode", state.mode(), now);
-    put_field(&mut fields, "duty_pct", state.duty(), now);
+    put_field(&mut fields, "duty_pct", view.duty(), now);
     put_field(&mut fields, "floor_temperature_c", state.floor_temperature(), now);
+    put_field(&mut fields, "tracked_sensor", state.tracked_sensor(), now);
     put_field(&mut fields, "heating", state.heating(), now);
     put_field(&mut fields, "current_a", state.current(), now);
     put_field(&mut fields, "voltage_v", state.voltage(), now);
@@ -165,15 +174,36 @@ pub(crate) fn row(view: &DeviceView, age: Option<Duration>, rated: Option<Watts>
     let shown = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     vec![
         label(view),
-        shown(state.temperature().map(|field| temperature::show(field.value, unit))),
-        shown(state.setpoint().map(|field| temperature::show(field.value, unit))),
+        describe_temperatures(view, unit),
+        describe_setpoint(view, unit),
         shown(state.humidity().map(|field| format!("{:.0} %", field.value.as_percent()))),
         shown(state.mode().map(|field| field.value.to_string())),
-        shown(state.duty().map(|field| format!("{:.0} %", field.value.as_fraction() * 100.0))),
+        shown(view.duty().map(|field| format!("{:.0} %", field.value.as_fraction() * 100.0))),
         describe_power(view.power(rated)),
         shown(age.map(describe_age)),
         Link::of(view).name().to_owned(),
     ]
+}
+
+/// Formats the room temperature, and that of the floor where there is one: `18.4 °C, floor 24.1 °C`.
+fn describe_temperatures(view: &DeviceView, unit: Unit) -> String {
+    let show = |field: Option<Field<Celsius>>| field.map(|field| temperature::show(field.value, unit));
+    let room = show(view.state.temperature()).unwrap_or_else(|| "-".into());
+    match show(view.state.floor_temperature()) {
+        Some(floor) => format!("{room}, floor {floor}"),
+        None => room,
+    }
+}
+
+/// Formats the setpoint, with the sensor that it applies to where there are two: `25.0 °C floor`.
+fn describe_setpoint(view: &DeviceView, unit: Unit) -> String {
+    let Some(setpoint) = view.state.setpoint() else { return "-".into() };
+    let setpoint = temperature::show(setpoint.value, unit);
+    match view.state.tracked_sensor().map(|field| field.value) {
+        Some(TrackedSensor::Floor) => format!("{setpoint} floor"),
+        Some(TrackedSensor::Ambient) => format!("{setpoint} room"),
+        None => setpoint,
+    }
 }
 
 /// Formats `750 W measured`, or `unknown`. A number is never shown without its basis.

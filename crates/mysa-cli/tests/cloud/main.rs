@@ -9,6 +9,7 @@ mod doctor;
 mod errors;
 mod examples;
 mod json;
+mod odd_homes;
 mod outage;
 mod presign;
 mod second_channel;

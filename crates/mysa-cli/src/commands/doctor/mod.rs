@@ -4,7 +4,7 @@ mod report;
 
 use std::time::Duration;
 
-use mysa_proto::{Channel, UnixTime};
+use mysa_proto::{Channel, Family, UnixTime};
 use mysa_tokio::{
     Client, DeviceView, Diagnosis, Handshake, NotReady, ProbeError, Prober, Publishes, Reason, Subscribed,
     TokenFileError,
@@ -380,6 +380,7 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
             || "no message yet".into(),
             |age| format!("last message {} ago", view::describe_age(age)),
         );
+        record_facts(report, &view, &name)?;
         match Link::of(&view) {
             _ if view.model.family().is_none() => {
                 let advice = "Please report this model. Its state is shown as far as it is known; commands are refused.";
@@ -396,6 +397,28 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
                 report.fail(&step, Exit::DeviceSilent, format!("{}; {heard}", link.meaning()), advice)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Shows what makes no sense in the record of a thermostat, and what is done instead.
+fn record_facts(report: &mut Report<'_>, view: &DeviceView, name: &str) -> Result<()> {
+    let step = format!("record of {name}");
+    if view.record_model != view.model {
+        let found = format!("it says {}; the thermostat is a {}", view.record_model, view.model);
+        report.warn(&step, found, "It is commanded as what it is. The app may not reach it.")?;
+    }
+    let Some(family) = view.model.family() else { return Ok(()) };
+    let limits = view.limits();
+    let ignored = limits.ignored(family);
+    if !ignored.is_empty() {
+        let found = ignored.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let advice = "These limits are ignored. Set the limits of the thermostat in the app.";
+        report.warn(&step, found, advice)?;
+    }
+    if family == Family::AirConditioner && limits.ac.is_none() {
+        let advice = "Every fan speed and swing is allowed; the unit may ignore some. Choose its remote control in the app.";
+        report.warn(&step, "it does not say what the air conditioner can do", advice)?;
     }
     Ok(())
 }

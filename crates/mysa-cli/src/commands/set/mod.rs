@@ -115,7 +115,7 @@ async fn change_all(
                     Err(refused) => report.verdict(&plan, &Verdict::Refused(refused.clone()))?,
                 }
             }
-            Err(failure) => report.failure(&view, failure)?,
+            Err(failure) => report.failure(&view, None, failure)?,
         }
     }
     if !plans.is_empty() {
@@ -181,13 +181,13 @@ async fn send(
         let Some(plan) = plans.get(&id) else { continue };
         match verdict {
             Ok(verdict) => report.verdict(plan, &verdict)?,
-            Err(error) => report.failure(&plan.view, (Exit::Failed, error).into())?,
+            Err(error) => report.failure(&plan.view, Some(plan), (Exit::Failed, error).into())?,
         }
     }
     for (id, _) in std::mem::take(&mut undecided.0) {
         let Some(plan) = plans.get(&id) else { continue };
         let text = "time-out: there is no verdict, and the command may still take effect";
-        report.failure(&plan.view, Failure::new(Exit::TimedOut, text))?;
+        report.failure(&plan.view, Some(plan), Failure::new(Exit::TimedOut, text))?;
     }
     Ok(())
 }

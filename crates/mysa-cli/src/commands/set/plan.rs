@@ -1,8 +1,8 @@
 //! Plan of a change: the requested values, and the values sent to a thermostat for them.
 
-use std::cmp::Ordering;
-
-use mysa_proto::{Brightness, Celsius, Family, FanSpeed, Hold, Mode, Swing, TrackedSensor};
+use mysa_proto::{
+    Brightness, Celsius, Family, FanSpeed, Hold, Limits, Mode, ModeTable, Swing, TrackedSensor,
+};
 use mysa_tokio::{Change, DeviceView, Error, Preview, Refused};
 
 use crate::args::{Change as ChangeArgs, Sensor};
@@ -18,6 +18,8 @@ use crate::support::exit::{Exit, Failure, Result};
 pub(crate) struct Request {
     temperature: Option<Amount>,
     change: Change,
+    /// `true` if the fan speed was given by name, and not by number.
+    is_fan_named: bool,
     /// Unit of the typed temperature; without one, that of the settings.
     pub(crate) unit: Unit,
 }
@@ -46,6 +48,7 @@ impl Request {
         Ok(Self {
             temperature: typed.map(|typed| typed.amount),
             change,
+            is_fan_named: args.fan.as_deref().is_some_and(|fan| fan.parse::<u8>().is_err()),
             unit: typed.map_or(unit, |typed| typed.unit),
         })
     }
@@ -77,6 +80,18 @@ impl Plan {
             Err(error) => return Err((Exit::Failed, error).into()),
         };
         let before = preview.as_ref().map_or_else(|_| held(&view, &asked), |preview| preview.before);
+        if let (Some(Amount::By(_)), Ok(preview), Some(present)) =
+            (request.temperature, &preview, view.state.setpoint())
+            && preview.change.setpoint == Some(present.value)
+        {
+            let at = temperature::show_exactly(present.value, request.unit);
+            return Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "refused: the setpoint cannot move from {at} in this direction; it holds setpoint {at}"
+                ),
+            ));
+        }
         Ok(Self { before, view, unit: request.unit, asked, command, preview })
     }
 
@@ -162,26 +177,26 @@ fn step(present: Celsius, by: i32) -> Result<Celsius> {
 /// Returns the change to give to the session. The session rounds a setpoint to the nearest step of the device, and half
 /// a step up; a relative setpoint moves by at least one step, and half a step rounds in its own direction.
 fn command(request: &Request, view: &DeviceView, asked: Change) -> Change {
-    let range = view.model.family().and_then(Family::setpoint_range);
+    let limits = view.limits();
+    let mode = asked.mode.or(limits.mode);
+    let family = view.model.family();
     let present = view.state.setpoint().map(|field| field.value);
-    match (request.temperature, asked.setpoint, present, range) {
-        (Some(Amount::By(by)), Some(to), Some(present), Some(range)) => {
-            Change { setpoint: Some(moved(present, to, by, range.step)), ..asked }
-        }
-        _ => asked,
-    }
+    let setpoint = match (request.temperature, present, family) {
+        (Some(Amount::By(by)), Some(present), Some(family)) => Some(limits.step(family, mode, present, by)),
+        _ => asked.setpoint,
+    };
+    let fan = asked.fan.map(|fan| if request.is_fan_named { fan_of(&limits, mode, fan) } else { fan });
+    Change { setpoint, fan, ..asked }
 }
 
-/// Returns the multiple of `step` to send for a setpoint that moves by `by` hundredths, from `present` to `to`.
-fn moved(present: Celsius, to: Celsius, by: i32, step: Celsius) -> Celsius {
-    let (present, to, step) = (present.as_hundredths(), to.as_hundredths(), step.as_hundredths().max(1));
-    let up = (to + step / 2).div_euclid(step) * step;
-    let down = -((-to + step / 2).div_euclid(step) * step);
-    Celsius::from_hundredths(match by.cmp(&0) {
-        Ordering::Greater => up.max(present.div_euclid(step) * step + step),
-        Ordering::Less => down.min(-((-present).div_euclid(step) * step + step)),
-        Ordering::Equal => up,
-    })
+/// Returns the speed with the name of `fan` that an air conditioner offers: there are two generations of remote controls,
+/// with different numbers for the same names.
+fn fan_of(limits: &Limits<'_>, mode: Option<Mode>, fan: FanSpeed) -> FanSpeed {
+    let Some(ac) = limits.ac else { return fan };
+    let number = mode.and_then(|mode| ModeTable::OBSERVED.number_of(mode, Family::AirConditioner, None));
+    let offered = ac.fan_speeds(mode, number);
+    let same = offered.iter().find(|speed| speed.name() == fan.name());
+    same.copied().filter(|_| !offered.contains(&fan)).unwrap_or(fan)
 }
 
 /// Fields of a change as texts. The list always has the same names in the same order.
@@ -189,7 +204,7 @@ fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
     let percent = |brightness: Brightness| Some(format!("{} %", brightness.active?));
     [
-        ("setpoint", change.setpoint.map(|celsius| temperature::show(celsius, unit))),
+        ("setpoint", change.setpoint.map(|celsius| temperature::show_exactly(celsius, unit))),
         ("mode", change.mode.map(|mode| mode.to_string())),
         ("hold", change.hold.map(|hold| hold.to_string())),
         ("lock", change.lock.map(on)),
@@ -287,6 +302,8 @@ fn swing(text: &str) -> Result<Swing> {
 
 #[cfg(test)]
 mod tests {
+    use mysa_proto::AcCapabilities;
+
     use super::*;
 
     fn celsius(hundredths: i32) -> Celsius {
@@ -301,30 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn a_step_moves_in_its_own_direction_by_one_step_of_the_device_at_least() {
-        for (present, by, step, sent) in [
-            (2_000, 20, 50, 2_050),
-            (2_000, -20, 50, 1_950),
-            (2_000, 30, 50, 2_050),
-            (2_000, 70, 50, 2_050),
-            (2_000, 75, 50, 2_100),
-            (2_000, -75, 50, 1_900),
-            (2_100, -50, 100, 2_000),
-            (2_100, 50, 100, 2_200),
-            (2_100, 40, 100, 2_200),
-            (2_030, 10, 50, 2_050),
-            (2_030, -10, 50, 2_000),
-            (2_000, 56, 50, 2_050),
-            (2_000, 0, 50, 2_000),
-            (-20, -10, 50, -50),
+    fn a_speed_by_name_is_the_one_that_the_unit_has() {
+        let ac = |speeds: &[u8]| AcCapabilities {
+            fan_speeds: Some(speeds.iter().copied().map(FanSpeed::from_code).collect()),
+            ..AcCapabilities::default()
+        };
+        for (speeds, name, code) in [
+            (&[1, 2, 4, 6][..], "low", 2),
+            (&[1, 3, 5, 7, 8], "low", 3),
+            (&[1, 3, 5, 7, 8], "high", 7),
+            (&[1, 3, 5, 7, 8], "sleep", 12),
+            (&[], "low", 2),
         ] {
-            let to = celsius(present + by);
-            assert_eq!(
-                moved(celsius(present), to, by, celsius(step)),
-                celsius(sent),
-                "{present} {by} {step}"
-            );
+            let ac = ac(speeds);
+            let limits = Limits { ac: Some(&ac), ..Limits::default() };
+            let speed = fan_of(&limits, Some(Mode::Cool), fan(name).unwrap());
+            assert_eq!(speed.code(), code, "{name} {speeds:?}");
         }
+        assert_eq!(fan_of(&Limits::default(), None, fan("low").unwrap()).code(), 2);
     }
 
     #[test]
@@ -337,6 +348,7 @@ mod tests {
             r#"{"setpoint_c":20.5,"setpoint_f":68.9,"locked":null}"#
         );
         assert_eq!(summary(&known, &asked, Unit::Fahrenheit), "setpoint 68.9 °F, lock unknown");
+        assert_eq!(summary(&asked, &asked, Unit::Celsius), "setpoint 20.56 °C, lock on", "as it was asked");
     }
 
     #[test]

@@ -64,10 +64,12 @@ impl<'a> Report<'a> {
         record.put("link", Link::of(&latest).name());
         record.put("exit_code", outcome.exit.map_or(0, |exit| exit as u8));
         self.results.push(record);
-        let held = plan::summary(&held, &plan.asked, plan.unit);
+        let sent = plan.sent().filter(|_| was_sent(verdict));
+        // A failure goes to another stream than the plan, so it says itself what was asked and sent.
+        let amounts = describe_amounts(plan, sent, &held, outcome.exit.is_some());
         let text = match outcome.name {
-            "sent" => outcome.text,
-            _ => format!("{}; it holds {held}{}", outcome.text, outcome.hint),
+            "sent" => format!("{}; so far {amounts}", outcome.text),
+            _ => format!("{}; {amounts}{}", outcome.text, outcome.hint),
         };
         match outcome.exit {
             None => self.good(&plan.view, &text),
@@ -75,9 +77,21 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints the reason why a command has no verdict.
-    pub(crate) fn failure(&mut self, view: &DeviceView, failure: Failure) -> Result<()> {
+    /// Prints the reason why a command has no verdict. Without a plan, nothing was sent.
+    pub(crate) fn failure(&mut self, view: &DeviceView, plan: Option<&Plan>, failure: Failure) -> Result<()> {
         let mut record = document(view);
+        let mut failure = failure;
+        if let Some(plan) = plan {
+            let latest = self.cloud.client.state(&view.id).unwrap_or_else(|| view.clone());
+            let held = plan::held(&latest, &plan.asked);
+            // Whether it was sent is not known.
+            put_amounts(&mut record, plan, None);
+            record.put("held", plan::record(&held, &plan.asked, plan.unit));
+            failure = Failure::new(
+                failure.exit,
+                format!("{failure}; {}", describe_amounts(plan, None, &held, true)),
+            );
+        }
         let verdict = if failure.exit == Exit::Refused { "refused" } else { "failed" };
         record.put("verdict", verdict).put("said", failure.to_string());
         record.put("exit_code", failure.exit as u8);
@@ -94,11 +108,15 @@ impl<'a> Report<'a> {
         let text = preview.payload.as_str();
         let mut record = document(&plan.view);
         put_amounts(&mut record, plan, Some(&preview.change));
+        let held = plan::held(&plan.view, &plan.asked);
+        record.put("held", plan::record(&held, &plan.asked, plan.unit));
         record.put("dry_run", true).put("to", to.as_str()).put("payload", text);
         self.results.push(record);
         if self.terminal.json {
             return Ok(());
         }
+        let held = plan::summary(&held, &plan.asked, plan.unit);
+        self.terminal.line(format!("  it holds {held}"))?;
         self.terminal.line(format!("  would be sent to {to}:\n  {}", printable(text)))?;
         self.terminal.say("nothing was sent");
         Ok(())
@@ -169,6 +187,21 @@ fn put_amounts(record: &mut Record, plan: &Plan, sent: Option<&Change>) {
     record.put("before", plan::record(&plan.before, &plan.asked, plan.unit));
     record.put("requested", plan::record(&plan.asked, &plan.asked, plan.unit));
     record.put("sent", sent.map(|sent| plan::record(sent, &plan.asked, plan.unit)));
+}
+
+/// Formats what was asked, sent and is held: `asked for setpoint 20.3 °C, sent setpoint 20.5 °C; it holds …`. The first two
+/// only if `in_full`.
+fn describe_amounts(plan: &Plan, sent: Option<&Change>, held: &Change, in_full: bool) -> String {
+    let of = |change: &Change| plan::summary(change, &plan.asked, plan.unit);
+    let mut text = String::new();
+    if in_full {
+        text = format!("asked for {}", of(&plan.asked));
+        if let Some(sent) = sent {
+            text.push_str(&format!(", sent {}", of(sent)));
+        }
+        text.push_str("; ");
+    }
+    text + &format!("it holds {}", of(held))
 }
 
 /// Returns `true` if the bytes of the command left this computer.
@@ -276,7 +309,7 @@ fn describe(verdict: &Verdict, unit: Unit) -> String {
 
 /// Describes a refusal, with temperatures in the user's unit.
 fn describe_refusal(refusal: &InvalidCommand, unit: Unit) -> String {
-    let show = |celsius| temperature::show(celsius, unit);
+    let show = |celsius| temperature::show_exactly(celsius, unit);
     match refusal {
         InvalidCommand::SetpointOutOfRange { asked, range } if unit == Unit::Fahrenheit => format!(
             "setpoint {} is out of range: allowed are {} to {} in steps of {:.1} °F",
