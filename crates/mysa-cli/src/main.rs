@@ -102,7 +102,7 @@ async fn online(
             None => Ok(()),
         },
         Command::Logout(args) => logout::run(terminal, &context, &args, redaction).await,
-        Command::Devices => devices::run(terminal, &context).await,
+        Command::Devices(args) => devices::run(terminal, &context, &args).await,
         Command::Status(args) => status::run(terminal, &context, &args, redaction).await,
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
         Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,

@@ -66,6 +66,16 @@ Examples:
 Exits 0 only if the thermostat confirmed the change. For several thermostats see
 `mysa set --help`.";
 
+pub(super) const DEVICES: &str = "\
+Examples:
+  mysa devices
+  mysa devices --serials           with serial numbers
+  mysa devices --serials --json
+
+An account may not be allowed to read serial numbers. A number that cannot be
+read is shown as -, or as null in JSON, and the reason is printed on standard
+error; the list is complete, and the exit code is 0.";
+
 pub(super) const ENERGY: &str = "\
 Examples:
   mysa energy                                the last two weeks as a chart
@@ -120,7 +130,11 @@ Settings:
   devices.ID.rated-watts   power of the heaters behind a thermostat
   environment.NAME         another cloud: region, user-pool, user-pool-url,
                            client-id, identity-pool, identity-pool-url,
-                           iot-endpoint, rest-host or backend-host
+                           iot-endpoint, iot-control-host, rest-host or
+                           backend-host
+  environment.lookup-endpoint
+                           true: ask the control plane of AWS IoT for the host
+                           of the broker, and use iot-endpoint where it gives none
 
 Examples:
   mysa config set unit fahrenheit

@@ -82,7 +82,7 @@ pub(crate) enum Command {
     /// Sign out: revoke the session and remove it
     Logout(Logout),
     /// List the thermostats of the account
-    Devices,
+    Devices(Devices),
     /// Show the account, the connection, and the state of the thermostats
     Status(Status),
     /// Follow the state of the thermostats live
@@ -291,6 +291,14 @@ impl OnOff {
 pub(crate) enum Sensor {
     Floor,
     Room,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = help::DEVICES)]
+pub(crate) struct Devices {
+    /// Ask AWS IoT for the serial numbers too
+    #[arg(long)]
+    pub(crate) serials: bool,
 }
 
 #[derive(Args, Debug)]

@@ -110,6 +110,7 @@ impl Context {
         let mut settings = Settings::default();
         settings.modes = self.config.mode_table.table();
         settings.channel = command_channel(self.config.channel);
+        settings.lookup_endpoint = self.config.environment.lookup_endpoint == Some(true);
         settings
     }
 
@@ -238,6 +239,17 @@ pub(crate) fn environment(config: &Config) -> Result<Environment> {
     if let Some(endpoint) = &set.iot_endpoint {
         environment.broker = Authority::parse(endpoint).map_err(|error| {
             Failure::new(Exit::Failed, format!("invalid environment.iot-endpoint in the settings: {error}"))
+        })?;
+    }
+    let control = match (&set.iot_control_host, &set.region) {
+        (Some(host), _) => Some(host.clone()),
+        (None, Some(region)) => Some(format!("iot.{region}.amazonaws.com")),
+        (None, None) => None,
+    };
+    if let Some(control) = control {
+        environment.iot_control = Authority::parse(&control).map_err(|error| {
+            let name = "environment.iot-control-host or environment.region";
+            Failure::new(Exit::Failed, format!("invalid {name} in the settings: {error}"))
         })?;
     }
     if let Some(host) = &set.rest_host {

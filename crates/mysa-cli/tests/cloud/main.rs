@@ -5,6 +5,7 @@
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod control_plane;
 mod doctor;
 mod errors;
 mod examples;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mysa_proto::{Channel, Family, UnixTime};
 use mysa_tokio::{
-    Client, DeviceView, Diagnosis, Handshake, NotReady, ProbeError, Prober, Publishes, Reason, Subscribed,
-    TokenFileError,
+    Client, DeviceView, Diagnosis, EndpointLookup, Handshake, NotReady, ProbeError, Prober, Publishes,
+    Reason, Subscribed, TokenFileError,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +36,7 @@ const SIGN_IN: &str = "sign-in";
 const CLOCK: &str = "clock";
 const LIST: &str = "list of thermostats";
 const CREDENTIALS: &str = "AWS credentials";
+const BROKER: &str = "host of the broker";
 const UPGRADE: &str = "WebSocket upgrade, presigned";
 const CONNECT: &str = "MQTT CONNECT";
 const SUBSCRIPTIONS: &str = "subscriptions";
@@ -225,7 +226,7 @@ async fn steps(report: &mut Report<'_>, cloud: &Cloud) -> Result<()> {
     }
     let views = cloud.client.devices();
     if views.is_empty() {
-        return report.skip(&[CREDENTIALS, UPGRADE, CONNECT, SUBSCRIPTIONS, PUBLISHING, HEARD]);
+        return report.skip(&[CREDENTIALS, BROKER, UPGRADE, CONNECT, SUBSCRIPTIONS, PUBLISHING, HEARD]);
     }
     if !broker(report, cloud).await? {
         report.skip(&[SUBSCRIPTIONS, PUBLISHING])?;
@@ -265,12 +266,12 @@ async fn account(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
         }
     }
     match (&ready, cloud.client.devices().len()) {
-        (Err(_), _) if !seen.signed_in => report.skip(&[LIST, CREDENTIALS, UPGRADE, CONNECT])?,
+        (Err(_), _) if !seen.signed_in => report.skip(&[LIST, CREDENTIALS, BROKER, UPGRADE, CONNECT])?,
         (Err(why), _) => {
             let failure = not_ready(why);
             let advice = "The REST service is failing, or does not know the account: try again later.";
             report.fail(LIST, failure.exit, failure.to_string(), advice)?;
-            report.skip(&[CREDENTIALS, UPGRADE, CONNECT])?;
+            report.skip(&[CREDENTIALS, BROKER, UPGRADE, CONNECT])?;
         }
         (Ok(()), 0) => report.warn(
             LIST,
@@ -295,10 +296,11 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     if !seen.credentials && furthest == Handshake::None {
         let advice = "The identity pool returns none. Check the environment settings, if any is set.";
         report.fail(CREDENTIALS, Exit::Unreachable, format!("none: {service}"), advice)?;
-        report.skip(&[UPGRADE, CONNECT])?;
+        report.skip(&[BROKER, UPGRADE, CONNECT])?;
         return Ok(false);
     }
     report.good(CREDENTIALS, "valid")?;
+    broker_host(report, &seen)?;
     if seen.handshake == Handshake::Accepted {
         report.good(UPGRADE, "accepted")?;
         report.good(CONNECT, "accepted")?;
@@ -324,6 +326,22 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     report.fail(UPGRADE, exit, found, advice)?;
     report.skip(&[CONNECT])?;
     Ok(false)
+}
+
+/// Shows which host the broker is dialled at, and whether it was configured or looked up.
+fn broker_host(report: &mut Report<'_>, seen: &Diagnosis) -> Result<()> {
+    let host = &seen.broker;
+    let problem = match seen.endpoint_lookup {
+        EndpointLookup::Off => return report.good(BROKER, format!("{host}, configured")),
+        EndpointLookup::Found => return report.good(BROKER, format!("{host}, looked up")),
+        EndpointLookup::Waiting => "the look-up was not answered yet".to_owned(),
+        EndpointLookup::Refused { status } => format!("the look-up was refused (HTTP {status})"),
+        EndpointLookup::Failed => "the look-up failed".to_owned(),
+        EndpointLookup::Unusable => "the look-up gave no host of AWS IoT in this region".to_owned(),
+        EndpointLookup::Rejected => "the host that was looked up takes no connection".to_owned(),
+    };
+    let advice = "Nothing else depends on the look-up. `mysa config set environment.lookup-endpoint \"\"` turns it off.";
+    report.warn(BROKER, format!("{host}, configured: {problem}"), advice)
 }
 
 /// Checks which subscriptions and publishes the broker permits.
