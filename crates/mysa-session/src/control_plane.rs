@@ -163,6 +163,7 @@ impl ControlPlane {
         }
         if connecting && cx.broker.lookup_at.is_some_and(|at| at <= now) {
             cx.broker.lookup_at = None;
+            // Dials wait shortly, so that the first connection can use the looked-up host.
             cx.broker.hold_until = cx.after(DIAL_HOLD);
             self.send(cx, identity, &iot::describe_endpoint(), Purpose::Endpoint);
         }

@@ -11,6 +11,7 @@ use rig::{LITE, Reply, Rig, by, device, secs, setpoint, stored};
 
 #[test]
 fn a_command_waits_for_mqtt_for_eight_seconds_or_a_third_of_its_time() {
+    // A third of the time until the last moment to send, 2 s before the deadline: 4 s of 14 s, at most 8 s.
     for (time, waits) in [(30, 8_000), (14, 4_000)] {
         let mut rig = Rig::live();
         rig.cloud.upgrade = Some(503);
@@ -31,6 +32,7 @@ fn where_mqtt_is_the_only_channel_a_denial_of_an_earlier_run_is_tried_again() {
     let mut kept = stored();
     kept.publish_denied_at = Some(rig::START / 1_000 - 60);
     let mut rig = Rig::with(Settings::default(), Start::Resume { stored: kept.clone(), password: None }, 0);
+    // A Baseboard V1 is reached by MQTT only.
     rig.cloud.devices = vec![(LITE.into(), "BB-V1-1".into())];
     rig.stored = Some(kept);
     rig.run(secs(10));
@@ -52,6 +54,7 @@ fn where_mqtt_is_chosen_and_denies_commands_they_are_refused_once_that_is_known(
         })
         .collect();
     assert!(matches!(verdicts[0], Verdict::Unconfirmed { .. }), "{verdicts:?}");
+    // Three failures in a row make MQTT read-only (`Settings::read_only_after`).
     assert_eq!(verdicts[4], Verdict::Refused(Refused::NotPermitted), "{verdicts:?}");
     assert!(rig.log.updates.is_empty());
 }

@@ -54,7 +54,9 @@ fn a_captured_url_that_lapsed_is_said_to_have() {
 fn a_host_that_slept_for_two_hours_comes_back_by_itself() {
     for clock_runs_while_asleep in [false, true] {
         let mut rig = Rig::live();
+        // The broker closed the connection during the sleep, and the close was lost.
         rig.cut_unheard();
+        // `CLOCK_BOOTTIME` runs during a suspend, `CLOCK_MONOTONIC` does not.
         if clock_runs_while_asleep {
             rig.mono += secs(7_200);
         } else {
@@ -129,6 +131,7 @@ fn an_acknowledgement_without_resp_id_leaves_the_command_open() {
     rig.run(secs(2));
     let at = rig.truth_secs();
     let ack = Ack::new(LITE, at, 12_345, 21.5);
+    // The first is unsolicited, the second answers another client's command.
     for ack in [Ack { resp_id: None, ..ack }, ack] {
         rig.say(LITE, &ack.to_string(), Duration::ZERO);
     }
@@ -139,6 +142,7 @@ fn an_acknowledgement_without_resp_id_leaves_the_command_open() {
 #[test]
 fn unreadable_messages_are_reported_and_the_connection_stays() {
     let mut rig = Rig::live();
+    // mysotherm has seen payloads that end after `"body":`.
     for message in ["", "{\"msg\":40,\"body\":", "\u{1}", "[]", "{\"msg\":\"x\"}"] {
         rig.say(LITE, message, Duration::ZERO);
     }

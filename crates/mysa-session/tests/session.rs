@@ -62,6 +62,7 @@ fn a_day_and_a_half_of_renewals_leaves_no_gap() {
     assert_eq!(rig.open_sockets(), 1, "the old connection must close");
     let signatures: std::collections::BTreeSet<_> = rig.log.dials.iter().map(|(_, url)| url).collect();
     assert_eq!(signatures.len(), rig.log.dials.len(), "each dial has a new signature");
+    // Tokens and credentials live for an hour, so that 36 hours need about 40 renewals and connections.
     assert!(rig.asked("InitiateAuth") < 45, "{}", rig.asked("InitiateAuth"));
     assert!(rig.log.dials.len() < 45, "{}", rig.log.dials.len());
 }
@@ -72,10 +73,12 @@ fn credentials_that_lapse_while_the_link_is_down_are_renewed_before_dialling() {
     rig.cut();
     rig.cloud.http = false;
     rig.cloud.upgrade = Some(403);
+    // Longer than tokens and credentials live.
     rig.run(secs(61 * 60));
     let before = rig.log.dials.len();
     rig.cloud.http = true;
     rig.cloud.upgrade = None;
+    // After many refusals, dials are up to 15 min apart.
     rig.run(secs(20 * 60));
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
     assert_eq!(rig.log.dials.len(), before + 1, "the first dial with new credentials succeeds");
@@ -114,6 +117,7 @@ fn a_storm_of_closings_costs_few_connections_and_recovery_is_quick() {
     rig.cut();
     rig.run(secs(6 * 3_600));
     let connects = rig.log.connects.len();
+    // With a cap of 60 s and full jitter, a dial comes every 30 s on average: about 720 in six hours.
     assert!((100..1_200).contains(&connects), "{connects}");
     for pair in rig.log.connects.windows(2) {
         assert!(pair[1].0 - pair[0].0 >= secs(1));
@@ -128,6 +132,7 @@ fn two_hundred_devices_share_connections_within_the_brokers_limits() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..120).map(|n| (format!("a0b1c2d3{n:04x}"), "BB-V2-0-L".into())).collect();
     rig.run(secs(60));
+    // 120 filters need three connections of 50.
     assert_eq!(rig.log.connects.len(), 3);
     assert!(rig.session.devices().all(|device| rig.session.is_subscribed(device.id())));
     assert_eq!(rig.session.service().level, Level::Live);
@@ -148,6 +153,7 @@ fn one_refused_subscription_does_not_take_the_others_down() {
     let service = rig.session.service();
     assert_eq!((service.level, service.reason), (Level::Partial, Reason::SomeSubscriptionsRefused));
     rig.cloud.broker.refused_filters.clear();
+    // The first retry comes after `Settings::quarantine`, ten minutes.
     rig.run(secs(700));
     assert!(rig.session.is_subscribed(device("a0b1c2d3e4f1")), "a refused subscription is tried again");
 }
@@ -162,6 +168,7 @@ fn a_filter_that_ends_connections_is_found_and_left_alone() {
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
     assert!(rig.session.is_subscribed(device(LITE)));
     let connects = rig.log.connects.len();
+    // One that ended with other filters requested, two that ended with the filter alone, and the one that stays.
     assert!(connects <= 4, "{connects}");
 }
 
@@ -191,6 +198,7 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
     rig.run(secs(24 * 3_600));
     assert_eq!(rig.session.service().level, Level::RestOnly);
     assert_eq!(rig.session.service().reason, Reason::UpgradeRefused { status: Some(403) });
+    // After six refusals the pause is 7.5 to 15 min, which makes about 130 dials a day.
     assert!(rig.log.dials.len() < 250, "{}", rig.log.dials.len());
     let told = rig.events.iter().filter_map(|(_, event)| match event {
         Event::Service(service) if service.level == Level::RestOnly => Some(service.reason),
@@ -201,6 +209,7 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
         told.eq([Reason::Starting, refused]),
         "exactly two reasons are reported: the first at once, then the cause"
     );
+    // Without MQTT the states are polled every minute.
     assert!(rig.asked("/devices/state") > 1_000);
     // Commands use the remaining channel.
     let id = rig.set(LITE, 21.0);

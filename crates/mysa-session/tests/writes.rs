@@ -80,6 +80,7 @@ fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
         if case != "confirmed" {
             nobody_answers(&mut rig);
         }
+        // A publish is repeated 5 s after it was sent, which is after this deadline.
         let (now, deadline) = (rig.now(), (case == "deadline").then_some(secs(4)));
         let id = rig.session.command(now, device(LITE), setpoint(25.0), deadline).unwrap();
         rig.run(secs(2));
@@ -110,6 +111,7 @@ fn an_unacknowledged_command_is_not_repeated_once_a_newer_one_waits() {
     let mut rig = live(CommandChannel::Mqtt);
     nobody_answers(&mut rig);
     rig.set(LITE, 25.0);
+    // Just before the repeat, which is due 5 s after the publish.
     rig.run(Duration::from_millis(4_900));
     // The new command waits for the write interval while the repeat of the older one falls due.
     rig.set(LITE, 20.0);
@@ -220,6 +222,7 @@ fn a_second_refusal_of_the_token_decides() {
 
 #[test]
 fn after_a_sleep_a_command_is_too_late_by_the_wall_clock() {
+    // The deadline is 30 s, and nothing is sent in its last 2 s.
     for (asleep, expires) in [(secs(5), false), (secs(29), true), (secs(8 * 3_600), true)] {
         let mut rig = live(CommandChannel::Mqtt);
         rig.cut();
@@ -257,6 +260,7 @@ fn a_caller_s_write_that_waits_for_a_token_is_given_up_within_a_minute() {
             _ => None,
         })
         .collect();
+    // The session was live at 10 s; the request then waits for a token for 60 s.
     assert!(matches!(answers[..], [(at, Err(RequestError::NotSent))] if at <= secs(80)), "{answers:?}");
 }
 

@@ -67,6 +67,7 @@ impl Device {
         self.refused = false;
         let lost = self.interrupted.take().map_or(Duration::ZERO, |since| now.saturating_sub(since));
         self.granted = match self.granted {
+            // Nothing was delivered since the last grant: the wait continues.
             Some(granted) if self.delivered < self.granted => Some(granted.saturating_add(lost)),
             _ => Some(now),
         };

@@ -374,6 +374,7 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Number of thermostats up to which a linear scan is faster than a binary search.
 const FEW: usize = 8;
 
 /// Thermostats of the account, sorted by id.
