@@ -119,6 +119,8 @@ impl World {
                     None => self.note("http: the request is no longer needed, so nothing is sent"),
                 }
             }
+            // The driver has given the request up, and reads no answer.
+            Packet::Answer(id, _) if !self.http.contains_key(&id) => {}
             Packet::Answer(id, reply) => {
                 self.note(format_args!("http answer {}", reply.status));
                 self.digest.update(&reply.body);

@@ -500,6 +500,15 @@ impl CommandBook {
         devices
     }
 
+    /// Returns `true` if an older transmission asks for other values than `change`. One whose commands are all decided is
+    /// forgotten, and may.
+    pub(crate) fn contradicts(&self, serial: u64, change: &Change) -> bool {
+        self.transmission(serial).is_none_or(|older| {
+            let older = older.payload.change();
+            change.within(older) != older.within(change)
+        })
+    }
+
     /// Removes transmissions without undecided commands, and returns their serials, which must not be repeated. An
     /// unanswered request stays, because the next one of its thermostat waits for it.
     pub(crate) fn retire(&mut self) -> Vec<u64> {

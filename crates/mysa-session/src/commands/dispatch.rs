@@ -152,6 +152,7 @@ impl CommandBook {
                 }
             },
         };
+        let change = *payload.change();
         match channel {
             Channel::Mqtt => {
                 // Without a connection the command waits; `due` wakes it when its patience ends.
@@ -164,6 +165,7 @@ impl CommandBook {
                 // The slot is reserved at queueing, so that one step queues at most one publish per connection.
                 connection.next_send = cx.after(cx.settings.pace);
                 let (conn, serial) = (connection.id, self.next_serial(cx.time()));
+                routes.mqtt.end_contradicting(cx, id, Some(conn), |older| self.contradicts(older, &change));
                 self.queue(serial, id, alone, payload, Some(conn), cx.mono());
                 cx.outbox.push(Work::Publish { conn, serial });
             }
@@ -172,6 +174,7 @@ impl CommandBook {
                 if at.is_none_or(|at| at > cx.mono()) || self.is_structured_busy(id) {
                     return;
                 }
+                routes.mqtt.end_contradicting(cx, id, None, |older| self.contradicts(older, &change));
                 let serial = self.next_serial(cx.time());
                 self.queue(serial, id, alone, payload, None, cx.mono());
                 cx.outbox.push(Work::Update { serial });

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) subscriptions: Vec<Subscription>,
     unwanted: Vec<TopicFilter>,
     pub(crate) in_flight: Vec<InFlight>,
+    /// Publishes of commands that were given up without an acknowledgement. The broker may not have read them yet.
+    unread: Vec<Unread>,
     /// Time at which the connection is replaced.
     pub(crate) replace_at: Duration,
     /// Deadline for leaving, once the connection has been replaced. It leaves earlier if nothing is in flight.
@@ -39,6 +41,8 @@ pub(crate) struct Connection {
     last_received: Duration,
     next_ping: Duration,
     ping_until: Option<Duration>,
+    /// Time at which the last ping was sent.
+    pinged_at: Duration,
     /// `true` if its host was looked up, not configured.
     pub(crate) looked_up: bool,
 }
@@ -60,6 +64,13 @@ pub(crate) struct InFlight {
     until: Duration,
     /// Number of repeats left.
     pub(crate) retries: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unread {
+    device: DeviceId,
+    serial: u64,
+    sent: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,6 +112,7 @@ impl Connection {
             subscriptions: Vec::new(),
             unwanted: Vec::new(),
             in_flight: Vec::new(),
+            unread: Vec::new(),
             replace_at,
             leave_at: None,
             next_send: Duration::ZERO,
@@ -110,6 +122,7 @@ impl Connection {
             last_received: cx.mono(),
             next_ping: Duration::MAX,
             ping_until: None,
+            pinged_at: Duration::ZERO,
             looked_up: cx.broker.get(&cx.environment.broker).1,
         }
     }
@@ -283,11 +296,30 @@ impl Connection {
     /// Releases the packet id of a command that needs no acknowledgement any more. Returns `true` if the command was in
     /// flight here.
     pub(crate) fn release(&mut self, serial: u64) -> bool {
-        let before = self.in_flight.len();
-        self.in_flight.retain(
-            |waiting| !matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial),
-        );
-        self.in_flight.len() != before
+        let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
+        let Some(at) = self.in_flight.iter().position(ours) else { return false };
+        let waiting = self.in_flight.swap_remove(at);
+        self.give_up(waiting.what, waiting.sent);
+        true
+    }
+
+    /// Remembers a publish that was given up without an acknowledgement, and asks the broker by a ping whether it reads.
+    fn give_up(&mut self, what: Publishing, sent: Duration) {
+        let Publishing::Command { device, serial } = what else { return };
+        self.unread.push(Unread { device, serial, sent });
+        self.next_ping = self.next_ping.min(sent);
+    }
+
+    /// Returns `true` if the broker may not have read a publish to this thermostat, of those that `contradicts` selects
+    /// by their serials. The broker reads in order, so that it has read what was sent before a publish or a ping that it
+    /// has answered.
+    pub(crate) fn may_hold(&self, device: DeviceId, contradicts: impl Fn(u64) -> bool) -> bool {
+        let in_flight = self.in_flight.iter().filter_map(|waiting| match waiting.what {
+            Publishing::Command { device, serial } => Some((device, serial)),
+            Publishing::LiveReport { .. } => None,
+        });
+        let unread = self.unread.iter().map(|unread| (unread.device, unread.serial));
+        in_flight.chain(unread).any(|(other, serial)| other == device && contradicts(serial))
     }
 
     /// Returns `true` while the driver holds bytes that the peer does not accept.
@@ -395,7 +427,18 @@ impl Connection {
         if !bytes.is_empty() {
             self.last_received = cx.mono();
         }
-        let Self { id, phase, subscriptions, in_flight, stream, ping_until, next_ping, .. } = self;
+        let Self {
+            id,
+            phase,
+            subscriptions,
+            in_flight,
+            unread,
+            stream,
+            ping_until,
+            pinged_at,
+            next_ping,
+            ..
+        } = self;
         loop {
             // A frame may hold several packets, or a part of one.
             let packet = match stream.next(&mut bytes) {
@@ -437,7 +480,9 @@ impl Connection {
                 (Inbound::PubAck(packet), Phase::Live { .. }) => {
                     // An unknown id belongs to a publish that was released meanwhile.
                     if let Some(at) = in_flight.iter().position(|waiting| waiting.packet == packet) {
-                        events.push(ConnectionEvent::Acknowledged(in_flight.swap_remove(at).what));
+                        let read = in_flight.swap_remove(at);
+                        events.push(ConnectionEvent::Acknowledged(read.what));
+                        unread.retain(|unread| unread.sent >= read.sent);
                         if in_flight.is_empty() {
                             *in_flight = Vec::new();
                         }
@@ -461,7 +506,14 @@ impl Connection {
                         };
                     }
                 }
-                (Inbound::PingResp, Phase::Live { .. }) => *ping_until = None,
+                (Inbound::PingResp, Phase::Live { .. }) => {
+                    *ping_until = None;
+                    unread.retain(|unread| unread.sent >= *pinged_at);
+                    // The ping may have been sent before the publish.
+                    if !unread.is_empty() {
+                        *next_ping = cx.mono();
+                    }
+                }
                 // Nothing depends on the answer: the filter was forgotten when it was sent.
                 (Inbound::UnsubAck(_), Phase::Live { .. }) => {}
                 // Protocol violation: a packet before CONNACK, a second CONNACK, or an answer to what was never sent.
@@ -486,6 +538,7 @@ impl Connection {
             return events.push(ConnectionEvent::Dead);
         }
         let mut probe = false;
+        let mut given_up = Vec::new();
         let (id, last_received, timeout) = (self.id, self.last_received, cx.settings.puback_timeout);
         self.in_flight.retain_mut(|waiting| {
             if waiting.until > now {
@@ -495,6 +548,7 @@ impl Connection {
             if waiting.retries == 0 {
                 if last_received > waiting.sent {
                     events.push(ConnectionEvent::Unanswered(waiting.what));
+                    given_up.push((waiting.what, waiting.sent));
                     return false;
                 }
                 // Nothing at all arrived since the publish, so that a dead connection is as likely as a denial. The
@@ -507,6 +561,9 @@ impl Connection {
             cx.outbox.push(Work::Repeat { conn: id, packet: waiting.packet });
             true
         });
+        for (what, sent) in given_up {
+            self.give_up(what, sent);
+        }
         if (self.next_ping <= now || probe) && self.ping_until.is_none() {
             self.ping(cx);
         }
@@ -528,6 +585,7 @@ impl Connection {
         let _ = sent;
         self.next_ping = cx.after(ping_interval(cx));
         self.ping_until = Some(cx.after(cx.settings.ping_timeout));
+        self.pinged_at = cx.mono();
     }
 
     pub(crate) fn set_refused(&mut self, wanted: TopicFilter, retry_at: Duration) {
@@ -731,6 +789,43 @@ mod tests {
         cx.now.mono = Duration::from_secs(1);
         connection.ping(&mut cx);
         assert_eq!(connection.ping_until, until, "the time limit stays that of the first");
+    }
+
+    #[test]
+    fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later() {
+        let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
+        let holds = |connection: &Connection| connection.may_hold(device, |_| true);
+        let hear = |cx: &mut Context, connection: &mut Connection, bytes: &[u8]| {
+            connection.receive(cx, bytes, &mut Vec::new(), |_, _| {});
+        };
+        let mut cx = context();
+        let mut connection = live(&cx, &[]);
+        connection.ping(&mut cx);
+        cx.now.mono = Duration::from_secs(1);
+        connection.publish_command(&cx, device, b"{}", 7, 2);
+        assert!(holds(&connection) && !connection.may_hold(device, |serial| serial != 7));
+        assert!(connection.release(7));
+        hear(&mut cx, &mut connection, &[0xD0, 0]);
+        assert!(holds(&connection), "the ping was sent before");
+        connection.step(&mut cx, &mut Vec::new());
+        assert!(connection.ping_until.is_some(), "another ping asks");
+        cx.now.mono = Duration::from_secs(2);
+        connection.step(&mut cx, &mut Vec::new());
+        hear(&mut cx, &mut connection, &[0xD0, 0]);
+        assert!(holds(&connection), "the second ping was sent in the same moment");
+        connection.step(&mut cx, &mut Vec::new());
+        hear(&mut cx, &mut connection, &[0xD0, 0]);
+        assert!(!holds(&connection));
+        // An acknowledgement proves the same of what was sent before.
+        connection.publish_command(&cx, device, b"{}", 8, 2);
+        cx.now.mono = Duration::from_secs(3);
+        connection.publish_command(&cx, device, b"{}", 9, 2);
+        let [older, newer] = [0, 1].map(|at| connection.in_flight[at].packet.get());
+        assert!(connection.release(8));
+        hear(&mut cx, &mut connection, &mqtt::puback(PacketId::new(older).unwrap()));
+        assert!(connection.may_hold(device, |serial| serial == 8), "its id was released");
+        hear(&mut cx, &mut connection, &mqtt::puback(PacketId::new(newer).unwrap()));
+        assert!(!holds(&connection));
     }
 
     #[test]

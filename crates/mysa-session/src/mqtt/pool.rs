@@ -258,6 +258,23 @@ impl ConnectionPool {
         self.connections.get(at).is_some_and(Connection::is_blocked).then_some(at)
     }
 
+    /// Ends the connections that may still hold an older publish to this thermostat, of those that `contradicts` selects
+    /// by their serials: a broker that reads it late would undo a newer command on another way. The driver resets a
+    /// connection that it closes, so that the system discards what was not sent. `kept` carries the newer command itself,
+    /// in order.
+    pub(crate) fn end_contradicting(
+        &mut self,
+        cx: &mut Context,
+        device: DeviceId,
+        kept: Option<ConnId>,
+        contradicts: impl Fn(u64) -> bool,
+    ) {
+        let holds = |other: &Connection| Some(other.id) != kept && other.may_hold(device, &contradicts);
+        while let Some(at) = self.connections.iter().position(holds) {
+            self.end(cx, at, CloseReason::GivenUp);
+        }
+    }
+
     /// Handles timers, replacements and dials, then lets each connection subscribe.
     pub(crate) fn step(&mut self, cx: &mut Context, identity: &Identity, events: &mut Vec<ConnectionEvent>) {
         let now = cx.mono();
