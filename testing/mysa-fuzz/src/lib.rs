@@ -34,7 +34,7 @@ pub use config::config;
 pub use json::json;
 pub use message::message;
 pub use mqtt::{mqtt_from_client, mqtt_from_server};
-pub use presign::{presign, presigned_url};
+pub use presign::{presign, presigned_url, signed_headers};
 pub use rest::rest;
 pub use session::session;
 pub use sim::sim;
@@ -56,6 +56,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("cognito", cognito),
     ("presigned_url", presigned_url),
     ("presign", presign),
+    ("signed_headers", signed_headers),
     ("stored", stored),
     ("config", config),
     ("state", state),
