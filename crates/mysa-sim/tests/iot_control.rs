@@ -138,8 +138,14 @@ fn a_bad_signature_is_refused_by_the_name_that_aws_has_for_it() {
     let stranger = Credentials::new("ASIAUNKNOWN", "another", None);
     assert_eq!(error(&get(&mut rig, &stranger, THING.1)), unknown);
 
-    // Signed by a clock that is ten minutes off.
     let request = Request { method: "GET", target: THING.1, headers: &[("host", CONTROL)] };
+    let time = OffsetDateTime::from_unix_timestamp(WALL).expect("a time");
+    let signed = signer.sign(&good, &request, b"", time).expect("signable");
+    let headers: Vec<(&str, &str)> = signed.iter().collect();
+    assert_eq!(error(&rig.http(CONTROL, "GET", THING.1, &headers, "{}")), invalid, "the body is signed");
+    assert_eq!(error(&rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6?x", &headers, "")), invalid);
+
+    // Signed by a clock that is ten minutes off.
     for off in [-600, 600] {
         let time = OffsetDateTime::from_unix_timestamp(WALL + off).expect("a time");
         let signed = signer.sign(&good, &request, b"", time).expect("signable");
