@@ -7,6 +7,8 @@ use time::{Duration, OffsetDateTime};
 
 const HOST: (&str, &str) = ("host", "iot.us-east-1.amazonaws.com");
 const NOW: i64 = 1_767_323_045;
+/// 2026-11-29T03:00:30Z
+const BOTO3_TIME: i64 = 1_795_921_230;
 const THING: &str = "/things/a1b2?x=1";
 
 fn at(seconds: i64) -> OffsetDateTime {
@@ -48,6 +50,40 @@ fn replaced(name: &str, from: &str, to: &str) -> Vec<(String, String)> {
     assert!(value.contains(from), "{value} lacks {from}");
     *value = value.replace(from, to);
     headers
+}
+
+/// Both are requests of boto3 1.43.11 to the control plane of AWS IoT.
+#[test]
+fn the_requests_of_boto3_are_signed_the_same_and_verified() {
+    let known = credentials(Some("IQoJb3JpZ2luX2VjE+/=="));
+    let time = at(BOTO3_TIME);
+    for (target, signature) in [
+        ("/things/a0b1c2d3e4f6", "ed5a5cc16dbdef27252e9c5e609e6d79dcfbdc43e57630c315a114099127f82b"),
+        (
+            "/endpoint?endpointType=iot%3AData-ATS",
+            "816bbee7d1680d628477dc530da73b6da592da0636c0751150e241c9bbcb573d",
+        ),
+    ] {
+        let request = Request { method: "GET", target, headers: &[HOST] };
+        let signed = HeaderSigner::new("us-east-1", "iot").sign(&known, &request, b"", time).expect(target);
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=ASIAEXAMPLE/20261129/us-east-1/iot/aws4_request, \
+             SignedHeaders=host;x-amz-date;x-amz-security-token, Signature={signature}"
+        );
+        assert_eq!((signed.authorization(), signed.date()), (authorization.as_str(), "20261129T030030Z"));
+        let headers = [
+            ("Host", HOST.1),
+            ("User-Agent", "Boto3/1.43.11"),
+            ("X-Amz-Date", "20261129T030030Z"),
+            ("X-Amz-Security-Token", "IQoJb3JpZ2luX2VjE+/=="),
+            ("Authorization", authorization.as_str()),
+            ("amz-sdk-invocation-id", "a194a616-1bea-461a-a0a5-5be2a950dd6b"),
+            ("amz-sdk-request", "attempt=1"),
+        ];
+        let request = Request { method: "GET", target, headers: &headers };
+        let verified = HeaderVerifier::new("us-east-1", "iot").verify(&request, b"", time, |_| Some(&known));
+        assert!(verified.is_ok(), "{target}: {verified:?}");
+    }
 }
 
 #[test]
