@@ -10,7 +10,7 @@ use crate::Error;
 /// The URL is invalid.
 pub fn upgrade(dial: &Dial) -> Result<Request<()>, Error> {
     let request = Request::get(dial.url.as_str())
-        // The signature covers this header, so that it must match byte for byte.
+        // The signature covers this header, so it must match byte for byte.
         .header("Host", dial.authority.host_header())
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")

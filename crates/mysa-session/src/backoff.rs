@@ -3,7 +3,7 @@ use core::time::Duration;
 use crate::entropy::Entropy;
 
 /// Exponential back-off with full jitter: the bound doubles up to a cap, and each pause is drawn between zero and the
-/// bound, so that clients that failed together do not return together.
+/// bound, so clients that failed together do not return together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,

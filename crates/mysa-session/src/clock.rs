@@ -7,8 +7,8 @@ use crate::Now;
 
 /// Estimate of the cloud's time, learnt from the `Date` headers of its hosts.
 ///
-/// A host without a battery-backed clock starts with the wrong time, and its signatures are rejected, so that the error
-/// must be learnt. A cache or one host with a wrong clock must not undo that, so that no answer is believed alone:
+/// A host without a battery-backed clock starts with the wrong time, and its signatures are rejected, so the error must
+/// be learnt. A cache or one host with a wrong clock must not undo that, so no answer is believed alone:
 ///
 /// - Each host has one *reading*: the range of values by which the cloud may be ahead of the local wall clock. It is a
 ///   range because `Date` has whole seconds and was written at an unknown moment while the request was in flight. An
@@ -219,7 +219,7 @@ impl CloudClock {
         let (ahead_ms, other_ms) = if was_set { (set, slept) } else { (slept, set) };
         self.ahead_ms = ahead_ms;
         self.other_ms = Some(other_ms);
-        // Readings are relative to the wall clock, so that a jump invalidates all of them.
+        // Readings are relative to the wall clock, so a jump invalidates all of them.
         self.hosts = Default::default();
         self.doubted_at = None;
         Some(jump)
@@ -587,7 +587,7 @@ mod tests {
         let mut host = Host::new(0);
         host.hear(UserPool, 0);
         host.hear(IdentityPool, 0);
-        // Each step is below `JUMP_MS`, so that it looks like a slow call.
+        // Each step is below `JUMP_MS`, so it looks like a slow call.
         for _ in 0..10 {
             host.wall_error_ms += 6_000;
             assert_eq!(host.pass(60), None);

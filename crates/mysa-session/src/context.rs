@@ -40,7 +40,7 @@ impl Context {
     }
 
     pub(crate) const fn received(&self) -> Now {
-        // Observations carry the cloud's time, so that they compare with the time stamps of devices.
+        // Observations carry the cloud's time, so they compare with the time stamps of devices.
         Now { mono: self.now.mono, wall: self.time() }
     }
 

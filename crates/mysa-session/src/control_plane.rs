@@ -79,7 +79,7 @@ pub enum EndpointLookup {
     Failed,
     /// The answer contains no host of AWS IoT in this region. The lookup is not repeated.
     Unusable,
-    /// No connection to the returned host could be opened, so that the configured one is in use again. The lookup is
+    /// No connection to the returned host could be opened, so the configured one is in use again. The lookup is
     /// repeated after 15 min.
     Rejected,
 }
@@ -163,7 +163,7 @@ impl ControlPlane {
         }
         if connecting && cx.broker.lookup_at.is_some_and(|at| at <= now) {
             cx.broker.lookup_at = None;
-            // Dials wait shortly, so that the first connection can use the looked-up host.
+            // Dials wait shortly, so the first connection can use the looked-up host.
             cx.broker.hold_until = cx.after(DIAL_HOLD);
             self.send(cx, identity, &iot::describe_endpoint(), Purpose::Endpoint);
         }

@@ -25,7 +25,7 @@ pub struct Environment {
     pub broker: Authority,
     /// Host and port of the control plane of AWS IoT.
     pub iot_control: Authority,
-    /// Value of `User-Agent` in REST requests. It names this client, so that the vendor can identify its traffic.
+    /// Value of `User-Agent` in REST requests. It names this client, so the vendor can identify its traffic.
     pub user_agent: String,
 }
 

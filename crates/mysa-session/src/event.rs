@@ -97,8 +97,8 @@ pub enum Event {
 pub enum Revocation {
     /// The pool revoked the token. The stored session is deleted.
     Revoked,
-    /// The pool gave no usable answer, so that the token may still work. The stored session is kept, so that the
-    /// sign-out can be repeated.
+    /// The pool gave no usable answer, so the token may still work. The stored session is kept, so the sign-out can be
+    /// repeated.
     NotReached,
     /// The pool refused to revoke the token, which may work until it expires. The stored session is deleted.
     Refused,

@@ -61,7 +61,7 @@ pub enum StoreResult {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct HttpId(pub(crate) u64);
 
-/// Id of a WebSocket, unique within one session. It is never reused, so that input for an old connection has no effect.
+/// Id of a WebSocket, unique within one session. It is never reused, so input for an old connection has no effect.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ConnId(pub(crate) u32);
 

@@ -61,7 +61,7 @@ pub(crate) enum QueuedEvent {
     Other(Box<Event>),
 }
 
-/// Capacity for events that is kept while there are none, so that frequent events do not allocate.
+/// Capacity for events that is kept while there are none, so frequent events do not allocate.
 const EVENTS_KEPT: usize = 4;
 /// Capacity for work that is kept while there is none: enough for the acknowledgement of a status.
 const WORK_KEPT: usize = 1;

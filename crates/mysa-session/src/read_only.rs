@@ -8,8 +8,8 @@ use crate::{
     Session, Settings, Start, StoreResult,
 };
 
-/// [`Session`] that cannot write. It has no method that takes a command or a write, so that no mistake of its caller
-/// can change a heater.
+/// [`Session`] that cannot write. It has no method that takes a command or a write, so no mistake of its caller can
+/// change a heater.
 ///
 /// All other methods are those of [`Session`], and [`ReadOnlySession::get`] gives access to its getters. The only
 /// message it publishes is the request for live reports, which [`Settings::live_reports`] turns off.

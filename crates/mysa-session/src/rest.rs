@@ -168,7 +168,7 @@ impl From<&Outcome> for StructuredAnswer {
 
 /// Maximum number of requests in flight, except those of commands.
 const WINDOW: usize = 8;
-/// Maximum number of command requests in flight. They have their own limit, so that reads never delay a command.
+/// Maximum number of command requests in flight. They have their own limit, so reads never delay a command.
 const COMMAND_WINDOW: usize = 4;
 /// Time for which a request waits for a free slot or a token.
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
@@ -181,7 +181,7 @@ const UNSENT_PAUSE: Duration = Duration::from_secs(2);
 const MAX_REDIRECTS: u8 = 3;
 /// Maximum length of a `Location` that is followed, in bytes.
 const MAX_LOCATION: usize = 2_048;
-/// Time for which the other host is asked first after one has failed. It spans several polls, so that a host that has
+/// Time for which the other host is asked first after one has failed. It spans several polls, so a host that has
 /// vanished for good costs few requests.
 const OTHER_HOST: Duration = Duration::from_secs(1_800);
 
@@ -361,7 +361,7 @@ impl Rest {
         headers.extend(wire.headers().map(|(name, value)| (name, Cow::Borrowed(value))));
         let limit = cx.settings.http_timeout;
         let deferred = match purpose {
-            // A command can be decided while the driver connects, so that its body is encoded at the last moment.
+            // A command can be decided while the driver connects, so its body is encoded at the last moment.
             Purpose::Update(_) => Some(DeferredBody::Command),
             Purpose::Write(_) => {
                 let body = wire.body().map(String::from);
@@ -424,7 +424,7 @@ impl Rest {
             // The status alone proves nothing: a captive portal answers 200 to everything. The body decides.
             200..=299 => Outcome::Done,
             401 if !pending.renewed => {
-                // A request with a refused token was not carried out, so that even a write may be repeated. Once.
+                // A request with a refused token was not carried out, so even a write may be repeated. Once.
                 identity.drop_tokens(pending.sent);
                 match pending.request {
                     None => return Some((pending.purpose, Outcome::TokenRefused)),
@@ -474,7 +474,7 @@ impl Rest {
             self.failed(cx, failure.into());
         }
         let outcome = if pending.deferred.is_some() {
-            // A body that was never fetched proves that nothing was sent, so that a write may be repeated.
+            // A body that was never fetched proves that nothing was sent, so a write may be repeated.
             self.commands_at = cx.after(UNSENT_PAUSE);
             Outcome::NotSent
         } else {

@@ -380,8 +380,7 @@ impl ServiceFacts<'_> {
             let reason = trouble.or(self.auth.trouble());
             return (Level::RestOnly, reason.unwrap_or(Reason::Starting));
         }
-        // REST and sign-in fail for the most general reasons, such as a missing network, so that theirs are named
-        // first.
+        // REST and sign-in fail for the most general reasons, such as a missing network, so theirs are named first.
         let reason = self.rest.trouble().or(self.auth.trouble()).or(trouble);
         (Level::Offline, reason.unwrap_or(Reason::Starting))
     }

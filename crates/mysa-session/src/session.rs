@@ -67,8 +67,8 @@ impl fmt::Display for NoChallenge {
 
 impl core::error::Error for NoChallenge {}
 
-/// Pause before the second request that settles the cloud's time. `Date` has whole seconds, so that a repeat within the
-/// same second would prove nothing new.
+/// Pause before the second request that settles the cloud's time. `Date` has whole seconds, so a repeat within the same
+/// second would prove nothing new.
 const SECOND_OPINION: Duration = Duration::from_secs(2);
 /// Pause before a device list is read again because a known thermostat is missing from it.
 const SECOND_LIST: Duration = Duration::from_secs(30);
@@ -108,7 +108,7 @@ impl Session {
                 for (id, model) in known.into_iter().take(cx.settings.max_devices) {
                     devices.add(Device::new(id, model, now.mono));
                 }
-                // A captured URL needs no account, so that an empty one takes its place.
+                // A captured URL needs no account, so an empty one takes its place.
                 let nobody = StoredSession::new("", &client_id);
                 (Identity::resume(nobody, None, &client_id, way), ConnectionPool::new(Some(url)), true)
             }
@@ -132,7 +132,7 @@ impl Session {
         if let Some(at) = session.identity.publish_denied_at() {
             session.mqtt.remember_denial(&session.cx, at);
         }
-        // A captured session knows its thermostats from the start, so that it can dial at once.
+        // A captured session knows its thermostats from the start, so it can dial at once.
         session.want_devices();
         session.advance_clock(now);
         session.step();
@@ -156,7 +156,7 @@ impl Session {
         // An id that no part knows belongs to a request that has already timed out or was withdrawn.
         let identity_sent = self.identity.sent_at(id);
         let Some((sent, source)) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
-        // `Date` was written while the request was in flight, so that its duration bounds the error.
+        // `Date` was written while the request was in flight, so its duration bounds the error.
         let took = self.cx.mono().saturating_sub(sent);
         let doubt = matches!(result, HttpResult::Answer(answer) if self.learn_date(source, answer, took));
         if identity_sent.is_some() {
@@ -211,8 +211,8 @@ impl Session {
             if status.is_some() && date.is_none() {
                 self.rest.schedule_states_no_later_than(self.cx.mono());
             }
-            // The broker may reject credentials that have not expired, so that new ones are fetched. The cause may also
-            // lie elsewhere, so that this happens only on every fourth refusal.
+            // The broker may reject credentials that have not expired, so new ones are fetched. The cause may also lie
+            // elsewhere, so this happens only on every fourth refusal.
             if matches!(status, Some(401 | 403)) && self.mqtt.refusals() % 4 == 2 {
                 self.identity.drop_credentials();
             }
@@ -225,7 +225,7 @@ impl Session {
     pub fn handle_ws_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
         self.advance_clock(now);
         let Some(at) = self.mqtt.position(conn) else { return };
-        // Most messages are statuses that change nothing outside their thermostat, so that no step is needed.
+        // Most messages are statuses that change nothing outside their thermostat, so no step is needed.
         if self.receive(at, bytes) || self.due.is_some_and(|due| due.at <= self.cx.mono()) {
             self.step();
         }
@@ -264,7 +264,7 @@ impl Session {
             return Err(Busy);
         }
         let deadline = deadline.unwrap_or(self.cx.settings.command_deadline);
-        // Refusals are verdicts too, so that callers have one place to handle them.
+        // Refusals are verdicts too, so callers have one place to handle them.
         let id = self.begin(device, change, deadline);
         self.step();
         Ok(id)
@@ -495,8 +495,8 @@ impl Session {
         self.captured || self.ended || signed_out
     }
 
-    /// Adds thermostats that an earlier run has listed, so that they can be observed and commanded by MQTT while the
-    /// list cannot be read. Has no effect once the list has been read; thermostats that are not on it are then removed.
+    /// Adds thermostats that an earlier run has listed, so they can be observed and commanded by MQTT while the list
+    /// cannot be read. Has no effect once the list has been read; thermostats that are not on it are then removed.
     pub fn assume_devices(
         &mut self,
         now: Now,
@@ -612,7 +612,7 @@ impl Session {
                 let mut decisions = Vec::new();
                 let body = commands.body(cx, serial, &mut decisions);
                 if body.is_none() {
-                    // Without a body the driver reports nothing, so that the request must not stay pending.
+                    // Without a body the driver reports nothing, so the request must not stay pending.
                     self.rest.withdraw(id);
                 }
                 self.emit(decisions);

@@ -190,7 +190,7 @@ fn pings_are_sent_at_three_quarters_of_the_keep_alive() {
     let mut rig = Rig::live();
     let since = rig.mono;
     rig.cloud.dead = true;
-    // The connection is silent, so that it is given up after the next ping times out.
+    // The connection is silent, so it is given up after the next ping times out.
     while rig.log.closes == 0 {
         rig.run(Duration::from_millis(100));
         assert!(rig.mono - since < secs(90), "within one and a half keep-alives");
@@ -328,7 +328,7 @@ fn a_command_whose_effect_nobody_awaits_is_decided_once_it_is_accepted() {
         assert_eq!(by == Channel::Mqtt, channel == CommandChannel::Mqtt);
         assert!(after < secs(1), "{after:?}");
     }
-    // Nothing accepts the command, so that it lasts until its deadline.
+    // Nothing accepts the command, so it lasts until its deadline.
     let mut settings = by(CommandChannel::Mqtt);
     settings.await_effect = false;
     let mut rig = Rig::resume(settings);

@@ -76,7 +76,7 @@ fn the_host_that_was_looked_up_is_dialled() {
     assert_eq!(dialled(&rig), [FOUND]);
     assert_eq!((lookup(&rig), asked(&rig).len()), (EndpointLookup::Found, 1));
     assert_eq!(rig.session.diagnosis(rig.now()).broker.host(), FOUND);
-    // The host has worked, so that later failures do not discredit it.
+    // The host has worked, so later failures do not discredit it.
     rig.cloud.upgrade = Some(503);
     rig.cut();
     rig.run(secs(60));

@@ -226,7 +226,7 @@ fn a_status_costs_no_allocation() {
     rig.run(secs(1));
     let (conn, bytes) = rig.kept.pop().unwrap();
     let now = rig.now();
-    // Repeated once, so that queues reach their size before the measurement.
+    // Repeated once, so queues reach their size before the measurement.
     rig.session.handle_ws_bytes(now, conn, &bytes);
     while rig.session.poll_output().is_some() {}
     let setpoint = bytes.windows(4).position(|four| four == b"20.5").unwrap();

@@ -62,7 +62,7 @@ fn a_day_and_a_half_of_renewals_leaves_no_gap() {
     assert_eq!(rig.open_sockets(), 1, "the old connection must close");
     let signatures: std::collections::BTreeSet<_> = rig.log.dials.iter().map(|(_, url)| url).collect();
     assert_eq!(signatures.len(), rig.log.dials.len(), "each dial has a new signature");
-    // Tokens and credentials live for an hour, so that 36 hours need about 40 renewals and connections.
+    // Tokens and credentials live for an hour, so 36 hours need about 40 renewals and connections.
     assert!(rig.asked("InitiateAuth") < 45, "{}", rig.asked("InitiateAuth"));
     assert!(rig.log.dials.len() < 45, "{}", rig.log.dials.len());
 }

@@ -137,7 +137,7 @@ impl ClientBuilder {
         let session = Session::new(self.settings, self.environment, start, seed, clock.now());
         let shared = Arc::new(Shared::new(&session, stored, gauges.clone()));
         let transport = Transport::new(connector, tls, gauges);
-        // Bounded, so that callers wait when the driver is busy.
+        // Bounded, so callers wait when the driver is busy.
         let (to_driver, requests) = mpsc::channel(64);
         let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), requests);
         let run = driver.run();

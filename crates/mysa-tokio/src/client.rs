@@ -101,9 +101,9 @@ impl Client {
         PendingMany::new(self.monitor.requests.clone(), devices, change)
     }
 
-    /// Adds thermostats that an earlier run has listed, with their names, so that they can be observed and commanded by
-    /// MQTT while the REST service cannot be reached. Has no effect once the list has been read; thermostats that are
-    /// not on it are then removed.
+    /// Adds thermostats that an earlier run has listed, with their names, so they can be observed and commanded by MQTT
+    /// while the REST service cannot be reached. Has no effect once the list has been read; thermostats that are not on
+    /// it are then removed.
     ///
     /// # Errors
     /// [`Error::Closed`] if the client is closed.
@@ -172,7 +172,7 @@ impl Client {
         self.monitor.send(Request::SignOut { revoked }).await?;
         // The client closed before the answer.
         let revoked = outcome.await.unwrap_or(Revocation::NotReached);
-        // Waits for the driver's end, so that the sockets are closed on return.
+        // Waits for the driver's end, so the sockets are closed on return.
         self.monitor.shared.closed().await;
         Ok(revoked)
     }

@@ -7,8 +7,8 @@ use mysa_session::Now;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClockSource {
-    /// `CLOCK_BOOTTIME` of Linux and Android. It runs while the host sleeps, so that a command whose deadline passes
-    /// during a suspend expires unsent.
+    /// `CLOCK_BOOTTIME` of Linux and Android. It runs while the host sleeps, so a command whose deadline passes during
+    /// a suspend expires unsent.
     Boottime,
     /// Monotonic clock of [`std::time::Instant`], on all other systems. It may stand still while the host sleeps. The
     /// session notices a suspend by the wall clock nevertheless.

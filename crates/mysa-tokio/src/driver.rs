@@ -319,7 +319,7 @@ impl Driver {
                         self.verdicts.extend(waiters);
                     }
                     Err(Busy) => {
-                        // Nothing was queued, so that every thermostat of the group gets the same error.
+                        // Nothing was queued, so every thermostat of the group gets the same error.
                         for device in devices {
                             let _ = verdicts.send((device, Err(Error::Busy)));
                         }
@@ -347,7 +347,7 @@ impl Driver {
                 let _ = self.session.answer_challenge(now, answer.expose());
             }
             Request::Presign { url } => {
-                // Callers that gave up are dropped, so that repeated calls with a timeout do not accumulate.
+                // Callers that gave up are dropped, so repeated calls with a timeout do not accumulate.
                 self.presigns.retain(|waiting| !waiting.is_closed());
                 self.presigns.push(url);
             }
@@ -388,7 +388,7 @@ impl Driver {
     fn work(&mut self) -> bool {
         let mut any = false;
         self.revision += 1;
-        // Handling an output may produce further ones, so that the queue is drained until it is empty.
+        // Handling an output may produce further ones, so the queue is drained until it is empty.
         while let Some(output) = self.session.poll_output() {
             any = true;
             match output {
@@ -467,7 +467,7 @@ impl Driver {
         }
     }
 
-    /// Publishes the event to every handle before its requester is answered, so that the requester sees the new state.
+    /// Publishes the event to every handle before its requester is answered, so the requester sees the new state.
     fn publish(&mut self, event: Event) {
         // A response belongs to its caller; other readers of events have no use for it.
         if !matches!(event, Event::Response { .. }) {
@@ -550,7 +550,7 @@ async fn connection(
     let conn = target.conn;
     let dialled = tokio::select! {
         dialled = dial(&transport.connector, &transport.tls, &target) => dialled,
-        // Nothing is sent before the connection is open, so that there is nothing to finish.
+        // Nothing is sent before the connection is open, so there is nothing to finish.
         _ = outgoing.ended() => return Outcome::Gone,
     };
     let socket = match dialled {

@@ -198,7 +198,7 @@ async fn a_command_whose_time_passed_in_a_suspend_expires_unsent_soon_after_it()
     let client = harness.client.clone();
     let change = client.set_setpoint(&kitchen(), Celsius::from_degrees(21.0).expect("a temperature"));
     let command = tokio::spawn(change.deadline(Duration::from_secs(600)).into_future());
-    // The upgrade is never answered, so that the command waits.
+    // The upgrade is never answered, so the command waits.
     let silent = harness.peers.recv().await.expect("a dial");
     tokio::time::sleep(Duration::from_secs(1)).await;
     *harness.suspended.lock().expect("no panic") += Duration::from_secs(8 * 3_600);

@@ -76,8 +76,8 @@ impl From<Busy> for Error {
 pub enum ConnectError<C = Client> {
     /// The client could not be started.
     Start(Error),
-    /// The client was started and is not ready. It is returned here, so that a challenge can be answered and waiting
-    /// can continue.
+    /// The client was started and is not ready. It is returned here, so a challenge can be answered and waiting can
+    /// continue.
     NotReady(NotReady, C),
 }
 

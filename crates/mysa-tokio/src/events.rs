@@ -9,7 +9,7 @@ use mysa_session::Event;
 /// Stream of the events of an account.
 ///
 /// The stream is bounded. For a slow reader, the events of one thermostat are merged into one, which counts the others,
-/// so that the latest state is never lost; service levels are merged likewise. Of the remaining events the oldest are
+/// so the latest state is never lost; service levels are merged likewise. Of the remaining events the oldest are
 /// dropped, verdicts last, and counted by an [`Event::Dropped`]. [`Monitor::state`](crate::Monitor::state) has the
 /// latest state at any time. The stream ends with the client.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Subscriber {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut queue);
         let waker = queue.waker.take();
-        // The reader is woken after the lock is released, so that it does not wait for it.
+        // The reader is woken after the lock is released, so it does not wait for it.
         drop(queue);
         if let Some(waker) = waker {
             waker.wake();

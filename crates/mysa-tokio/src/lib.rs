@@ -39,7 +39,7 @@
 //! # }
 //! ```
 //!
-//! A [`TokenFile`] stores the session, so that the password is needed once.
+//! A [`TokenFile`] stores the session, so the password is needed once.
 //!
 //! [`Client`] can write; [`Monitor`] has no method that writes. Several clients, of several accounts, can run side by
 //! side in one process. The crates below are re-exported as [`proto`] and [`session`](mod@session).

@@ -60,7 +60,7 @@ impl Monitor {
     /// # Errors
     /// [`Error::Closed`] if the client is closed.
     pub async fn answer_challenge(&self, answer: &str) -> Result<(), Error> {
-        // The challenge is cleared at once, so that a following `ready` does not return the one just answered.
+        // The challenge is cleared at once, so a following `ready` does not return the one just answered.
         self.shared.answered();
         self.send(Request::AnswerChallenge { answer: Secret::from(answer) }).await
     }
@@ -80,7 +80,7 @@ impl Monitor {
     /// after the first failures; another call waits until the cloud can be reached, or is unreachable for a different
     /// reason.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        // Subscribed before the first check, so that no change in between is missed.
+        // Subscribed before the first check, so no change in between is missed.
         let mut changes = self.shared.changes();
         loop {
             if let Some(result) = self.shared.readiness() {

@@ -178,7 +178,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Snapshot> {
-        // Every change under the lock is complete by itself, so that a panic leaves nothing inconsistent.
+        // Every change under the lock is complete by itself, so a panic leaves nothing inconsistent.
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -209,7 +209,7 @@ impl Shared {
         snapshot.subscribers.retain(|subscriber| subscriber.push(event));
     }
 
-    /// Makes new views of the devices that sent a message without new values, so that their ages are right.
+    /// Makes new views of the devices that sent a message without new values, so their ages are right.
     pub(crate) fn refresh_heard(&self, session: &Session, now: Duration, revision: u64) {
         let mut snapshot = self.lock();
         for device in session.devices() {

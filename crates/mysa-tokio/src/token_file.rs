@@ -8,10 +8,10 @@ use mysa_cognito::{StoredError, StoredSession};
 
 /// File with the stored session of one account, readable by its owner only.
 ///
-/// A write uses a temporary file, `fsync` and a rename, so that a crash at any moment leaves either the old or the new
-/// content. Writers hold a lock file and compare generations before they write, so that of two processes of one account
-/// neither overwrites a newer session with an older one. Reading takes no lock and changes nothing, so that it works on
-/// a read-only file system. The file is named after the account, and its content names the account too.
+/// A write uses a temporary file, `fsync` and a rename, so a crash at any moment leaves either the old or the new
+/// content. Writers hold a lock file and compare generations before they write, so of two processes of one account
+/// neither overwrites a newer session with an older one. Reading takes no lock and changes nothing, so it works on a
+/// read-only file system. The file is named after the account, and its content names the account too.
 ///
 /// ```
 /// use mysa_tokio::TokenFile;
@@ -39,7 +39,7 @@ pub enum Saved {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TokenFileError {
-    /// Users other than the owner can read the file, so that its content may no longer be secret.
+    /// Users other than the owner can read the file, so its content may no longer be secret.
     Exposed {
         /// The file.
         path: PathBuf,
@@ -146,7 +146,7 @@ impl TokenFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io(error)),
         };
-        // Checked on the open file, so that the file cannot be exchanged between check and read.
+        // Checked on the open file, so the file cannot be exchanged between check and read.
         self.check_owner_only(&file)?;
         let mut text = Vec::new();
         Read::by_ref(&mut file).take(MAX_LEN).read_to_end(&mut text).map_err(|error| self.io(error))?;
@@ -256,7 +256,7 @@ impl TokenFile {
         }
     }
 
-    /// Renames a damaged file, so that nothing is lost.
+    /// Renames a damaged file, so nothing is lost.
     fn set_aside(&self) -> Result<(), TokenFileError> {
         let mut to = self.path.with_extension("corrupt");
         for number in 1_u32.. {

@@ -128,7 +128,7 @@ async fn mosquitto_may_restart() {
 
     broker.restart().await;
     let mut thermostat = Thermostat::connect(broker.plain(), KITCHEN).await;
-    // A status sent before the client has reconnected is lost, so that it is repeated as a thermostat would.
+    // A status sent before the client has reconnected is lost, so it is repeated as a thermostat would.
     let repeated = async {
         loop {
             thermostat.report(22.0).await;

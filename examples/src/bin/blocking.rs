@@ -147,7 +147,7 @@ fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing:
             return;
         }
     };
-    // One thread reads and writes, so that reading must return from time to time.
+    // One thread reads and writes, so reading must return from time to time.
     let _ = socket.get_ref().sock.set_read_timeout(Some(Duration::from_millis(20)));
     let _ = to_session.send(Input::Opened(conn));
     loop {

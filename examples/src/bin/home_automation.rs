@@ -55,12 +55,12 @@ async fn set(client: &Client, device: DeviceId, setpoint: Celsius) -> Result<boo
         println!("{setpoint}: {verdict}");
         match verdict {
             Verdict::Confirmed { .. } => return Ok(true),
-            // Repeating a setpoint is harmless, so that one that was not confirmed, or never sent, is sent again.
+            // Repeating a setpoint is harmless, so one that was not confirmed, or never sent, is sent again.
             Verdict::Unconfirmed { .. } | Verdict::Expired(_) => {}
             // Repeating a refused command does not help, and a newer command takes precedence.
             Verdict::Refused(_) | Verdict::Superseded { .. } => return Ok(false),
         }
     }
-    // The setpoint may have been applied, so that it is restored later.
+    // The setpoint may have been applied, so it is restored later.
     Ok(true)
 }

@@ -2,7 +2,7 @@
 //!
 //! The file is an export of a browser's developer tools while the web app runs ("Save all as HAR"): it contains the
 //! presigned URL, the list of thermostats, and every WebSocket message with its time. The session runs in virtual time,
-//! so that an evening takes milliseconds, and prints every change of a thermostat.
+//! so an evening takes milliseconds, and prints every change of a thermostat.
 
 use std::time::Duration;
 use std::{env, fs};
@@ -74,7 +74,7 @@ impl Player {
         let now = Now { mono: Duration::ZERO, wall: begin };
         let mut settings = Settings::default();
         settings.read_only = true;
-        // A capture cannot answer, so that the session sends nothing.
+        // A capture cannot answer, so the session sends nothing.
         settings.live_reports = false;
         let session = Session::new(settings, Environment::mysa(), start, [7; 32], now);
         Self { session, conn: None, broker: server::Stream::new(160_000), begin, now: Duration::ZERO }

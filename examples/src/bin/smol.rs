@@ -93,7 +93,7 @@ async fn run() -> Result<(), Error> {
 
 async fn connect(way: &Way, host: &str, port: u16) -> Result<TlsStream<TcpStream>, Error> {
     let (account, name) = (Arc::clone(&way.account), host.to_owned());
-    // Name resolution blocks, so that it runs on smol's thread pool.
+    // Name resolution blocks, so it runs on smol's thread pool.
     let address = smol::unblock(move || account.address(&name, port)).await?;
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;

@@ -111,7 +111,7 @@ enum Stage {
 /// Minimum time between two requests for credentials, however short their life.
 const CREDENTIALS_SPACING: Duration = Duration::from_secs(60);
 /// Minimum time for which a connection stays before it is replaced because its credentials expire. A connection
-/// outlives its credentials, so that this does no harm.
+/// outlives its credentials, so this does no harm.
 const SHORTEST_CONNECTION: Duration = Duration::from_secs(300);
 /// Minimum time between two sign-ins: each failure is a step towards a lock-out.
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
@@ -323,8 +323,8 @@ impl Identity {
 
     fn renew_tokens(&mut self, cx: &mut Context) {
         if let Some(token) = &self.stored.refresh_token {
-            // With token rotation another process may have used this token up, so that the store is read right before
-            // each use.
+            // With token rotation another process may have used this token up, so the store is read right before each
+            // use.
             if !self.session_store.take_read(cx.mono()) {
                 self.look(cx);
                 return;
@@ -408,7 +408,7 @@ impl Identity {
     /// Takes a password that a person entered, and discards earlier refusals.
     pub(crate) fn sign_in(&mut self, cx: &Context, password: Secret) {
         self.password = Some(password);
-        // An exchange in progress and its tokens belong to the old password, so that everything starts anew.
+        // An exchange in progress and its tokens belong to the old password, so everything starts anew.
         self.stored.refused = None;
         self.stored.not_before = None;
         self.stored.refresh_token = None;
@@ -468,7 +468,7 @@ impl Identity {
 
     fn signed_out(&mut self, cx: &mut Context, revoked: Revocation) {
         self.sign_out = SignOut::Done;
-        // A token that may still work stays stored, so that the sign-out can be repeated.
+        // A token that may still work stays stored, so the sign-out can be repeated.
         if revoked != Revocation::NotReached {
             self.stored.refresh_token = None;
             self.stored.identity_id = None;

@@ -18,8 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// Minimum time for which tokens are used, even if they claim a shorter life, so that they are not renewed in a loop.
-/// REST answers 401 if they really have expired.
+/// Minimum time for which tokens are used, even if they claim a shorter life, so they are not renewed in a loop. REST
+/// answers 401 if they really have expired.
 const SHORTEST_TOKEN_LIFE: Duration = Duration::from_secs(300);
 /// Maximum time for which credentials are used, even if they claim a longer life.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
@@ -84,7 +84,7 @@ impl Identity {
         }
     }
 
-    /// Restores the challenge of an answer that never arrived, so that it can be answered again.
+    /// Restores the challenge of an answer that never arrived, so it can be answered again.
     fn keep_challenge(&mut self, stage: Stage) {
         if let Stage::Answer(_, Some(challenge)) = stage {
             self.challenge = Some(challenge);
@@ -148,8 +148,8 @@ impl Identity {
     }
 
     fn refresh_failed(&mut self, cx: &mut Context, error: &Error, answer: HttpAnswer<'_>) {
-        // It is not known which error a pool returns for a disabled flow, so that every definite refusal is tried once
-        // with the other flow.
+        // It is not known which error a pool returns for a disabled flow, so every definite refusal is tried once with
+        // the other flow.
         let modern = matches!(
             error.refusal(),
             Some(RefusalKind::RefreshRejected | RefusalKind::ClientBug | RefusalKind::Other)

@@ -22,7 +22,7 @@ pub(super) struct SessionStore {
     read: Read,
     write: Write,
     write_failures: Backoff,
-    /// `true` if the held token was issued just now, so that no other process can have it.
+    /// `true` if the held token was issued just now, so no other process can have it.
     unwritten: bool,
     /// Reason for which the held token was refused, and the number of times the store has been read since.
     doubt: Option<(RefusalKind, u8)>,
@@ -120,7 +120,7 @@ impl SessionStore {
         self.spares.retain(|spare| spare.token != token);
         if !self.is_dead(&token) {
             self.spares.push(Spare { token, generation });
-            // Ascending, so that the newest is taken first and the oldest forgotten first.
+            // Ascending, so the newest is taken first and the oldest forgotten first.
             self.spares.sort_by_key(|spare| spare.generation);
             if self.spares.len() > SPARES {
                 self.spares.remove(0);
@@ -190,7 +190,7 @@ impl Identity {
                 }
             }
             StoreResult::Failed => {
-                // The write may have succeeded nevertheless, so that another process may use the token up.
+                // The write may have succeeded nevertheless, so another process may use the token up.
                 self.session_store.unwritten = false;
                 let failures = &mut self.session_store.write_failures;
                 let pause = FIRST_REWRITE + failures.next(FIRST_REWRITE, LONGEST_REWRITE, &mut cx.entropy);
@@ -198,8 +198,8 @@ impl Identity {
             }
             StoreResult::Newer(kept) => {
                 if self.is_ours(&kept) && self.session_store.unwritten {
-                    // The stored token cannot descend from one that no other process has seen, so that the held token
-                    // is the newer.
+                    // The stored token cannot descend from one that no other process has seen, so the held token is the
+                    // newer.
                     self.session_store.generation = self.session_store.generation.max(kept.generation);
                     self.stored.generation = self.session_store.generation.saturating_add(1);
                     self.session_store.generation = self.stored.generation;
@@ -305,7 +305,7 @@ impl Identity {
 
     /// Adopts the stored session, and remembers the token that was held.
     fn hold(&mut self, cx: &Context, kept: StoredSession) {
-        // The identity id and the permission to publish belong to the account, not to the token, so that they are kept.
+        // The identity id and the permission to publish belong to the account, not to the token, so they are kept.
         let identity_id = self.stored.identity_id.take();
         let publish_denied_at = self.stored.publish_denied_at;
         let held = core::mem::replace(&mut self.stored, kept);

@@ -413,7 +413,7 @@ impl CommandBook {
         now: Duration,
         decisions: &mut Vec<Decision>,
     ) {
-        // Nothing was sent, so that the commands wait again.
+        // Nothing was sent, so the commands wait again.
         if answer == StructuredAnswer::NotSent {
             return self.unqueue(serial);
         }

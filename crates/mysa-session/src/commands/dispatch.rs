@@ -162,7 +162,7 @@ impl CommandBook {
                 else {
                     return;
                 };
-                // The slot is reserved at queueing, so that one step queues at most one publish per connection.
+                // The slot is reserved at queueing, so one step queues at most one publish per connection.
                 connection.next_send = cx.after(cx.settings.pace);
                 let (conn, serial) = (connection.id, self.next_serial(cx.time()));
                 routes.mqtt.end_contradicting(cx, id, Some(conn), |older| self.contradicts(older, &change));

@@ -97,7 +97,7 @@ impl OpenCommand {
             deadline: Deadline {
                 mono: asked.mono.saturating_add(time),
                 wall: asked.wall.plus_millis(millis(time)),
-                // Short deadlines get a smaller margin, so that they can be sent at all.
+                // Short deadlines get a smaller margin, so they can be sent at all.
                 margin: TOO_LATE.min(time / 4),
             },
             already_so,

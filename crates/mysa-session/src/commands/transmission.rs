@@ -11,7 +11,7 @@ use crate::commands::verdict::{CommandId, Evidence};
 use crate::context::Context;
 
 /// Milliseconds added to a device's time stamp before it is compared with the time of sending. A device stamps whole
-/// seconds, so that the moment lies anywhere within that second, and the cloud's time at sending is known to about one
+/// seconds, so the moment lies anywhere within that second, and the cloud's time at sending is known to about one
 /// second.
 const DEVICE_STAMP_MS: i64 = 1_999;
 /// Milliseconds added to a cloud time stamp before it is compared with the time of sending. The cloud stamps whole
@@ -61,7 +61,7 @@ pub(crate) enum TransmissionState {
 /// Validated change, from which the bytes are encoded when the transport takes them.
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
-    /// The time and the sender are part of the message and fixed, so that a repeat has the same bytes.
+    /// The time and the sender are part of the message and fixed, so a repeat has the same bytes.
     Mqtt {
         command: Command,
         time: UnixTime,
@@ -124,8 +124,8 @@ impl SentAt {
     }
 
     /// Returns `true` if something was observed after this moment. A device may lack a clock, but its messages arrive
-    /// as they are made. Cloud data may be old, so that only a time stamp counts, and it must be later than the sending
-    /// by any reading of the clock.
+    /// as they are made. Cloud data may be old, so only a time stamp counts, and it must be later than the sending by
+    /// any reading of the clock.
     pub(crate) fn is_before(&self, observed: &Provenance) -> bool {
         if observed.received.mono <= self.mono {
             return false;

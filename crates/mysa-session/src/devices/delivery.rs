@@ -129,7 +129,7 @@ impl Devices {
         // If messages of other thermostats arrived since, the fault is with this thermostat.
         let alone = |since: &Duration| newest.is_none_or(|newest| newest <= since.saturating_add(NEWER));
         if let Some(since) = proved.filter(alone) {
-            // One thermostat alone may be at fault itself, so that others get time to disprove it.
+            // One thermostat alone may be at fault itself, so others get time to disprove it.
             let settled = withheld > 1 || waiting == 0 || now.saturating_sub(since) >= SECOND_WITNESS;
             return if settled { Delivery::Withheld } else { Delivery::Doubtful };
         }

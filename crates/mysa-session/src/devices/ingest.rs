@@ -114,8 +114,8 @@ impl Device {
         changes
     }
 
-    /// Learns the model from the `type` in an acknowledgement. A thermostat ignores commands of another type, so that
-    /// it names its own.
+    /// Learns the model from the `type` in an acknowledgement. A thermostat ignores commands of another type, so it
+    /// names its own.
     #[inline(never)]
     fn learn_from_ack(&mut self, cx: &mut Context, ack: &Ack) {
         let family = match ack.body_type.and_then(BodyType::from_number) {
@@ -240,7 +240,7 @@ impl Devices {
             }
             if let Some(device) = self.find_mut(*id) {
                 let described = device.describe(record, &mut met);
-                // A record has no time stamps, so that it fills only the gaps that better sources leave.
+                // A record has no time stamps, so it fills only the gaps that better sources leave.
                 let known = device.state.settings(|known| known.source != Source::RestRecord);
                 let record = record.observation(cx.received()).only_of(device.family());
                 let changes = device.state.observe(&Observation {

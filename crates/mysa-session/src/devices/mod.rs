@@ -67,7 +67,7 @@ pub struct Device {
     pub(crate) missing: bool,
 }
 
-/// Facts of the records of one list, so that thermostats with the same facts share them.
+/// Facts of the records of one list, so thermostats with the same facts share them.
 #[derive(Debug, Default)]
 pub(crate) struct KnownFacts {
     homes: Vec<Arc<str>>,
@@ -85,7 +85,7 @@ impl KnownFacts {
     }
 
     fn facts(&mut self, facts: RecordFacts) -> Arc<RecordFacts> {
-        // Most records are alike. The search is short, so that a list of different ones costs no more.
+        // Most records are alike. The search is short, so a list of different ones costs no more.
         let known = self.facts.iter().take(FEW).find(|known| ***known == facts).cloned();
         known.unwrap_or_else(|| {
             let facts = Arc::new(facts);
@@ -285,8 +285,8 @@ impl Device {
     }
 
     /// Time since the latest sign of life, at a reading of the monotonic clock. It counts from the arrival of a
-    /// message, or, for REST states and retained messages, from the time at which the thermostat made them, so that it
-    /// may be longer than the session or the host has run. `None` if there was no sign of life.
+    /// message, or, for REST states and retained messages, from the time at which the thermostat made them, so it may
+    /// be longer than the session or the host has run. `None` if there was no sign of life.
     #[must_use]
     pub fn heard_ago(&self, mono: Duration) -> Option<Duration> {
         self.heard.map(|heard| heard.ago(mono))

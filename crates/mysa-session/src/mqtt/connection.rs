@@ -170,7 +170,7 @@ impl Connection {
             }
             keep
         });
-        // One process may hold many sessions, and their subscriptions live long, so that spare capacity adds up.
+        // One process may hold many sessions, and their subscriptions live long, so spare capacity adds up.
         subscriptions.reserve_exact(wanted.len().saturating_sub(subscriptions.len()));
         for &wanted in wanted {
             if !subscriptions.iter().any(|subscription| subscription.wanted == wanted) {
@@ -551,8 +551,8 @@ impl Connection {
                     given_up.push((waiting.what, waiting.sent));
                     return false;
                 }
-                // Nothing at all arrived since the publish, so that a dead connection is as likely as a denial. The
-                // ping shows which.
+                // Nothing at all arrived since the publish, so a dead connection is as likely as a denial. The ping
+                // shows which.
                 waiting.until = now.saturating_add(timeout);
                 return true;
             }

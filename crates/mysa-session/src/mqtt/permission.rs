@@ -31,7 +31,7 @@ impl Permission {
         self.denied.is_some()
     }
 
-    /// Returns `true` if the last publish failed or publishing is denied, so that another channel is safer.
+    /// Returns `true` if the last publish failed or publishing is denied, so another channel is safer.
     pub(crate) const fn is_doubtful(&self) -> bool {
         self.denied.is_some() || self.failures > 0
     }
@@ -49,7 +49,7 @@ impl Permission {
         }
     }
 
-    /// Records that the other channel did a command after a publish had failed, so that the network was not at fault.
+    /// Records that the other channel did a command after a publish had failed, so the network was not at fault.
     pub(crate) const fn suspect(&mut self, at: UnixTime) {
         if self.suspected_at.is_none() {
             self.suspected_at = Some(at);

@@ -15,8 +15,8 @@ use crate::mqtt::subscription::{Records, SubscriptionState, TopicFilter};
 use crate::now::earlier;
 use crate::{ConnId, Deadline, Dial, Output, Reason, Wake};
 
-/// All MQTT connections of the account. AWS IoT allows 50 subscriptions per connection, so that one connection is
-/// enough for 50 filters, and each further 50 (a shard) get another.
+/// All MQTT connections of the account. AWS IoT allows 50 subscriptions per connection, so one connection is enough for
+/// 50 filters, and each further 50 (a shard) get another.
 #[derive(Debug)]
 pub(crate) struct ConnectionPool {
     pub(crate) connections: Vec<Connection>,
@@ -87,8 +87,8 @@ const PUBLISH_BLAME_WINDOW: Duration = Duration::from_secs(10);
 /// Minimum time between two dials, and so between two CONNECTs and two signatures. AWS IoT allows one CONNECT per
 /// second and client id.
 const DIAL_SPACING: Duration = Duration::from_millis(1_100);
-/// Minimum time between two dials while no connection lasts. Each shard has its own back-off, so that the shards of a
-/// large home together would otherwise dial once a second for minutes.
+/// Minimum time between two dials while no connection lasts. Each shard has its own back-off, so the shards of a large
+/// home together would otherwise dial once a second for minutes.
 const FAILING_DIAL_SPACING: Duration = Duration::from_secs(3);
 /// Number of consecutive short-lived connections from which on [`FAILING_DIAL_SPACING`] applies.
 const MANY_SHORT_LIVED: u32 = 8;
@@ -335,7 +335,7 @@ impl ConnectionPool {
                 continue;
             }
             for older in &mut self.connections {
-                // Ids ascend, so that a smaller one is an older connection.
+                // Ids ascend, so a smaller one is an older connection.
                 if older.shard == shard && older.id < id && older.leave_at.is_none() {
                     older.leave_at = Some(cx.after(DRAIN_TIMEOUT));
                 }

@@ -102,7 +102,7 @@ impl Session {
             (Purpose::Read(id) | Purpose::Write(id), outcome) => {
                 let result = match (outcome, result) {
                     (Outcome::Done, _) => Ok(Response { status, body: body.into() }),
-                    // Reported as unsent, so that the caller may repeat even a write.
+                    // Reported as unsent, so the caller may repeat even a write.
                     (Outcome::NotSent, HttpResult::Failed(HttpFailure::Timeout)) => {
                         Err(RequestError::NotSent)
                     }
@@ -118,7 +118,7 @@ impl Session {
     /// Applies the device list: adds and removes thermostats and adjusts the subscriptions.
     pub(super) fn list(&mut self, list: &DeviceList) {
         let changes = self.devices.take_list(&mut self.cx, list);
-        // The service has returned lists with holes, so that a removal needs a second list.
+        // The service has returned lists with holes, so a removal needs a second list.
         if changes.is_doubtful {
             self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
         }
@@ -167,8 +167,8 @@ impl Session {
                     self.publish_failed(serial)
                 }
                 ConnectionEvent::Acknowledged(Publishing::LiveReport { device }) => {
-                    // Thermostats do not answer the request, so that the broker's acknowledgement is the only sign of
-                    // its arrival.
+                    // Thermostats do not answer the request, so the broker's acknowledgement is the only sign of its
+                    // arrival.
                     let until = self.cx.after(self.cx.settings.live_report);
                     if let Some(device) = self.devices.find_mut(device) {
                         device.lease_until = until;
@@ -335,12 +335,12 @@ impl Session {
             if let Some(confirmed) = confirmed {
                 let Self { cx, devices, .. } = self;
                 if let Some(device) = devices.find_mut(device) {
-                    // The state changes before the verdict is queued, so that whoever reads the verdict finds the new
+                    // The state changes before the verdict is queued, so whoever reads the verdict finds the new
                     // values.
                     device.confirm(cx, &confirmed);
                 }
-                // The structured service did the command, so that the network worked and the loss of the publish was
-                // the broker's doing.
+                // The structured service did the command, so the network worked and the loss of the publish was the
+                // broker's doing.
                 if by_structured && self.mqtt.permission.is_doubtful() {
                     let (at, probe_at) = (self.cx.time(), self.cx.after(self.cx.settings.read_only_probe));
                     if mqtt_failed {
@@ -426,7 +426,7 @@ impl Session {
         }
     }
 
-    /// Stores what was learnt about the permission to publish, so that the next run starts with it.
+    /// Stores what was learnt about the permission to publish, so the next run starts with it.
     pub(super) fn keep_permission(&mut self) {
         if self.captured || !self.mqtt.permission.is_known() {
             return;
@@ -465,7 +465,7 @@ impl Session {
             return Some(Reason::ChallengeOpen);
         }
         match self.identity.blocked()? {
-            // A lock-out ends by itself, so that it is not reported as a refusal.
+            // A lock-out ends by itself, so it is not reported as a refusal.
             Reason::Refused(RefusalKind::LockedOut) => Some(Reason::Throttled),
             reason => Some(reason),
         }

@@ -57,8 +57,8 @@ const LOOKUPS: usize = 4;
 const ADDRESSES: usize = 6;
 /// Time limit of one address.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Head start of one address over the next (RFC 8305 recommends 250 ms), so that a dead IPv6 route does not hide a
-/// working IPv4 one.
+/// Head start of one address over the next (RFC 8305 recommends 250 ms), so a dead IPv6 route does not hide a working
+/// IPv4 one.
 const CONNECT_STAGGER: Duration = Duration::from_millis(250);
 /// Sizes of the system's buffers of one socket, in bytes. By default Linux lets them grow to megabytes when a peer does
 /// not read.
@@ -139,7 +139,7 @@ impl Connector {
         let _ = socket.set_recv_buffer_size(SOCKET_RECEIVE_BUFFER);
         let limit = tokio::time::timeout(CONNECT_LIMIT, socket.connect(address));
         let stream = limit.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-        // Packets are small and expect an answer, so that collecting them would only add delay.
+        // Packets are small and expect an answer, so collecting them would only add delay.
         stream.set_nodelay(true)?;
         // Bytes that are unsent when a connection is given up must never be sent, because they may be a command that
         // has expired. With a linger time of zero the system discards them and resets the connection, instead of trying

@@ -59,7 +59,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.judge(cx, write)
     }
 
-    // A TCP stream has no buffer of its own, so that flush and shutdown never wait.
+    // A TCP stream has no buffer of its own, so flush and shutdown never wait.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_flush(cx)
     }

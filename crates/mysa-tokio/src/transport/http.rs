@@ -124,7 +124,7 @@ impl HttpClient {
 impl HttpReply {
     async fn read(answer: Response<Incoming>) -> Result<Self, HttpFailure> {
         let (head, mut incoming) = answer.into_parts();
-        // Appended piece by piece, so that a body in a million pieces takes no more memory than its length.
+        // Appended piece by piece, so a body in a million pieces takes no more memory than its length.
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
             let Ok(piece) = frame.map_err(|_| HttpFailure::Broken)?.into_data() else { continue };
@@ -159,7 +159,7 @@ fn written(request: &HttpRequest, body: &str) -> Result<Request<Full<Bytes>>, Ht
     Ok(written)
 }
 
-/// Classifies a failure, so that the session can tell "never sent" from "possibly done".
+/// Classifies a failure, so the session can tell "never sent" from "possibly done".
 fn failure(error: &hyper_util::client::legacy::Error) -> HttpFailure {
     // After the connection was established, the request may have been sent.
     if !error.is_connect() {

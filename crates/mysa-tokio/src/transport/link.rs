@@ -54,7 +54,7 @@ pub(crate) const SEND_LIMIT: usize = 256 * 1024;
 /// Largest chunk in bytes; each chunk becomes one WebSocket frame. Longer data is split, since packets and frames need
 /// not coincide [MQTT-6.0.0-4].
 pub(super) const MAX_CHUNK: usize = 64 * 1024;
-/// Memory overhead of a chunk in bytes, so that many small ones count.
+/// Memory overhead of a chunk in bytes, so many small ones count.
 const CHUNK_OVERHEAD: usize = 64;
 
 /// Returns both ends of a send queue. `written` is notified whenever it becomes empty.
@@ -71,7 +71,7 @@ pub(crate) fn link(to_send: &Gauge, written: &Arc<Notify>) -> (Link, Outgoing) {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Every change under the lock is complete by itself, so that a panic leaves nothing inconsistent.
+        // Every change under the lock is complete by itself, so a panic leaves nothing inconsistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -84,7 +84,7 @@ impl Shared {
         // The first end applies: the drop that follows an abort must not turn it into a close.
         queue.end = queue.end.or(Some(end));
         drop(queue);
-        // `notify_one` stores a permit, so that a connection that is not waiting yet does not miss it.
+        // `notify_one` stores a permit, so a connection that is not waiting yet does not miss it.
         self.more.notify_one();
         self.ended.notify_one();
     }

@@ -104,7 +104,7 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
                 }
             }
             Ok(Message::Close(_)) => return Ending::ClosedByPeer,
-            // MQTT uses binary frames only [MQTT-6.0.0-1], so that a text frame makes the connection useless.
+            // MQTT uses binary frames only [MQTT-6.0.0-1], so a text frame makes the connection useless.
             Ok(Message::Text(_)) | Err(_) => return Ending::Broken,
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
         }

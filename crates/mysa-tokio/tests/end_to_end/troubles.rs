@@ -64,7 +64,7 @@ async fn an_upgrade_that_is_never_answered_leaves_rest() {
 
 #[tokio::test]
 async fn a_command_whose_connection_stands_after_its_deadline_is_never_written() {
-    // The cloud's clock runs ten times as fast, so that a handshake takes three seconds here.
+    // The cloud's clock runs ten times as fast, so a handshake takes three seconds here.
     let cloud = Cloud::start_at(CloudSpec::demo(), 10.0).await;
     let mut settings = hasty();
     settings.channel = CommandChannel::Structured;
