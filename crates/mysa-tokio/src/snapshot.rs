@@ -25,7 +25,7 @@ pub struct DeviceView {
     pub name: Option<Arc<str>>,
     /// Id of the home.
     pub home: Option<Arc<str>>,
-    /// Model by the best witness.
+    /// Model by the most reliable evidence.
     pub model: Model,
     /// Model in the thermostat's record.
     pub record_model: Model,
@@ -76,13 +76,13 @@ impl DeviceView {
         self.name.as_deref().map_or_else(|| self.id.to_string(), str::to_owned)
     }
 
-    /// Limits for commands in the present state.
+    /// Returns the limits for commands in the present state.
     #[must_use]
     pub fn limits(&self) -> Limits<'_> {
         self.record.limits(&self.state)
     }
 
-    /// Duty cycle as reported, or 0 or 1 by the relay of in-floor heating. `None` if neither is known.
+    /// Returns the duty cycle as reported, or 0 or 1 by the relay of in-floor heating. `None` if neither is known.
     #[must_use]
     pub fn duty(&self) -> Option<Field<DutyCycle>> {
         let field = self.state.heating().filter(|_| self.model.family() == Some(Family::InFloor));

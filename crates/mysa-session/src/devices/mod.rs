@@ -28,7 +28,7 @@ pub struct Device {
     name: Option<Box<str>>,
     /// Home id, shared by all thermostats of the home.
     home: Option<Arc<str>>,
-    /// Model by the best witness.
+    /// Model by the most reliable evidence.
     model: Model,
     /// Model in the thermostat's record.
     record_model: Model,
@@ -67,7 +67,7 @@ pub struct Device {
     pub(crate) missing: bool,
 }
 
-/// Facts of the records of one list, so thermostats with the same facts share them.
+/// Facts of the records in one device list, shared by thermostats with equal facts.
 #[derive(Debug, Default)]
 pub(crate) struct KnownFacts {
     homes: Vec<Arc<str>>,
@@ -85,7 +85,7 @@ impl KnownFacts {
     }
 
     fn facts(&mut self, facts: RecordFacts) -> Arc<RecordFacts> {
-        // Most records are alike. The search is short, so a list of different ones costs no more.
+        // Most records are alike, and the search is bounded, so a list of different records costs no more.
         let known = self.facts.iter().take(FEW).find(|known| ***known == facts).cloned();
         known.unwrap_or_else(|| {
             let facts = Arc::new(facts);
@@ -120,7 +120,7 @@ impl RecordFacts {
         }
     }
 
-    /// Limits for commands to a thermostat in this state.
+    /// Returns the limits for commands to a thermostat in this state.
     #[must_use]
     pub fn limits(&self, state: &DeviceState) -> Limits<'_> {
         Limits {
@@ -254,7 +254,7 @@ impl Device {
         before != self.model
     }
 
-    /// Settles the model. What the state has of fields that it lacks is forgotten.
+    /// Determines the model, and discards state fields that the model lacks.
     fn identify(&mut self) {
         let before = self.model.family();
         use Hardware::{Acknowledges, Paired};

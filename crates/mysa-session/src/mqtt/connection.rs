@@ -311,8 +311,8 @@ impl Connection {
     }
 
     /// Returns `true` if the broker may not have read a publish to this thermostat, of those that `contradicts` selects
-    /// by their serials. The broker reads in order, so that it has read what was sent before a publish or a ping that it
-    /// has answered.
+    /// by their serials. The broker reads in order, so it has read what was sent before a publish or a ping that it has
+    /// answered.
     pub(crate) fn may_hold(&self, device: DeviceId, contradicts: impl Fn(u64) -> bool) -> bool {
         let in_flight = self.in_flight.iter().filter_map(|waiting| match waiting.what {
             Publishing::Command { device, serial } => Some((device, serial)),

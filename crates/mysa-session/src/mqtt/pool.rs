@@ -258,10 +258,10 @@ impl ConnectionPool {
         self.connections.get(at).is_some_and(Connection::is_blocked).then_some(at)
     }
 
-    /// Ends the connections that may still hold an older publish to this thermostat, of those that `contradicts` selects
-    /// by their serials: a broker that reads it late would undo a newer command on another way. The driver resets a
-    /// connection that it closes, so that the system discards what was not sent. `kept` carries the newer command itself,
-    /// in order.
+    /// Ends the connections that may still hold an older publish to this thermostat, of those that `contradicts`
+    /// selects by their serials: a broker that reads it late would undo a newer command on another way. The driver
+    /// resets a connection that it closes, so the system discards what was not sent. `kept` carries the newer command
+    /// itself, in order.
     pub(crate) fn end_contradicting(
         &mut self,
         cx: &mut Context,
