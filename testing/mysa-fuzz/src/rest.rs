@@ -1,4 +1,5 @@
 use mysa_proto::DeviceId;
+use mysa_proto::iot::{Endpoint, Thing};
 use mysa_proto::rest::{
     self, Bootstrap, Capabilities, DeviceList, DeviceRecord, DeviceStateEntry, DeviceStates, Failure,
     Firmware, History, HoldCreated, HoldState, Homes, LegacySchedule, LiveStream, RetryAfter, Scenes,
@@ -31,6 +32,9 @@ pub fn rest(data: &[u8]) {
         let _ = header.and_then(rest::http_date);
         return;
     }
+    if choice == 22 {
+        return iot_control(body);
+    }
     macro_rules! decoders {
         ($($number:literal => $ty:ty,)*) => {
             match choice {
@@ -48,6 +52,25 @@ pub fn rest(data: &[u8]) {
         6 => Firmware, 7 => UpdateAvailable, 8 => Capabilities, 9 => StructuredState, 10 => History,
         11 => HoldCreated, 12 => HoldState, 13 => LegacySchedule, 14 => LiveStream, 15 => Scenes, 16 => Schedules,
         17 => SetpointHistory, 18 => StateBatch, 19 => StateHistory, 20 => StoredReadings, 21 => Bootstrap,
+    }
+}
+
+/// Answers of the control plane of AWS IoT. Only a host of AWS IoT is an endpoint, and a serial number is short text.
+fn iot_control(body: &[u8]) {
+    if let Ok(endpoint) = Endpoint::decode(body, "us-east-1") {
+        let host = endpoint.host();
+        let zone = host.strip_suffix(".cn").unwrap_or(host);
+        let name = zone.strip_suffix(".iot.us-east-1.amazonaws.com").unwrap_or_else(|| panic!("{host}"));
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{host}");
+        assert!(
+            mysa_sigv4::Authority::new(host, None).is_ok_and(|authority| authority.host_header() == host)
+        );
+    }
+    if let Ok(thing) = Thing::decode(body) {
+        for text in [&thing.name, &thing.serial].into_iter().flatten() {
+            assert!((1..=Thing::MAX_SERIAL_LEN).contains(&text.len()), "{text:?}");
+            assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
     }
 }
 
