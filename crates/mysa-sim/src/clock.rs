@@ -1,8 +1,10 @@
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::time::Duration;
 
 use mysa_proto::UnixTime;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// One reading of both clocks of the cloud. They are passed together so that neither can replace the other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,97 +26,46 @@ impl Now {
     }
 }
 
-/// A civil date and time in UTC.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Civil {
-    pub(crate) year: i64,
-    pub(crate) month: u8,
-    pub(crate) day: u8,
-    /// 0 is Sunday.
-    pub(crate) weekday: u8,
-    pub(crate) second_of_day: u32,
-}
-
-impl Civil {
-    pub(crate) fn of(secs: i64) -> Self {
-        let days = secs.div_euclid(86_400);
-        let second_of_day = u32::try_from(secs.rem_euclid(86_400)).unwrap_or(0);
-        // Howard Hinnant's days-to-civil, era by era.
-        let z = days + 719_468;
-        let era = z.div_euclid(146_097);
-        let doe = z.rem_euclid(146_097);
-        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-        let mp = (5 * doy + 2) / 153;
-        let day = doy - (153 * mp + 2) / 5 + 1;
-        let month = if mp < 10 { mp + 3 } else { mp - 9 };
-        Self {
-            year: yoe + era * 400 + i64::from(month <= 2),
-            month: u8::try_from(month).unwrap_or(1),
-            day: u8::try_from(day).unwrap_or(1),
-            weekday: u8::try_from((days + 4).rem_euclid(7)).unwrap_or(0),
-            second_of_day,
-        }
-    }
-
-    fn clock(self) -> (u32, u32, u32) {
-        (self.second_of_day / 3_600, self.second_of_day / 60 % 60, self.second_of_day % 60)
-    }
-}
-
-/// Days from the epoch to a date of the Gregorian calendar.
-pub(crate) fn days_of(year: i64, month: u8, day: u8) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let yoe = year.rem_euclid(400);
-    let month = i64::from(month);
-    let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
+/// The first seconds of the month that holds a day, and of the next month, both as Unix time of UTC.
+pub(crate) fn month_of(secs: i64) -> (i64, i64) {
+    let date = civil(UnixTime::from_secs(secs)).date();
+    let first = date.replace_day(1).unwrap_or(date);
+    let days = i64::from(first.month().length(first.year()));
+    let first = first.midnight().assume_utc().unix_timestamp();
+    (first, first + days * 86_400)
 }
 
 /// Formats a time as in the `Date` header of HTTP, such as `Fri, 02 Jan 2026 03:04:05 GMT` (RFC 9110, 5.6.7).
 pub(crate) fn http_date(at: UnixTime) -> String {
-    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let civil = Civil::of(at.as_secs());
-    let (hour, minute, second) = civil.clock();
-    let weekday = DAYS.get(usize::from(civil.weekday)).copied().unwrap_or_default();
-    let month = MONTHS.get(usize::from(civil.month) - 1).copied().unwrap_or_default();
-    format!("{weekday}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", civil.day, civil.year)
+    let at = civil(at);
+    let (hour, minute, second) = at.to_hms();
+    // English names; their first three letters are those of the header.
+    let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
+    format!("{weekday:.3}, {:02} {month:.3} {:04} {hour:02}:{minute:02}:{second:02} GMT", at.day(), at.year())
 }
 
 /// Formats a time with milliseconds, such as `2026-01-02T03:04:05.678Z`.
 pub(crate) fn iso_millis(at: UnixTime) -> String {
-    let civil = Civil::of(at.as_secs());
-    let (hour, minute, second) = civil.clock();
+    let time = civil(at);
+    let (hour, minute, second) = time.to_hms();
     let millis = at.as_millis().rem_euclid(1_000);
     format!(
         "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z",
-        civil.year, civil.month, civil.day
+        time.year(),
+        u8::from(time.month()),
+        time.day()
     )
 }
 
-/// Parses `2026-01-02T03:04:05Z`, with or without milliseconds. `None` for any other form.
+/// Parses an RFC 3339 time such as `2026-01-02T03:04:05Z`, to the millisecond.
 pub(crate) fn parse_iso(text: &str) -> Option<UnixTime> {
-    let text = text.strip_suffix('Z')?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let (date, time) = whole.split_once('T')?;
-    let mut date = date.splitn(3, '-');
-    let (year, month, day) =
-        (date.next()?.parse().ok()?, date.next()?.parse().ok()?, date.next()?.parse().ok()?);
-    let mut time = time.splitn(3, ':');
-    let mut part = || time.next()?.parse::<u32>().ok();
-    let (hour, minute, second) = (part()?, part()?, part()?);
-    let valid = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 61;
-    let millis = format!("{fraction:0<3}").get(..3)?.parse::<i64>().ok()?;
-    let secs = days_of(year, month, day) * 86_400 + i64::from(hour * 3_600 + minute * 60 + second);
-    valid.then(|| UnixTime::from_secs(secs).plus_millis(millis))
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(UnixTime::from_secs(time.unix_timestamp()).plus_millis(i64::from(time.millisecond())))
+}
+
+/// The date and time in UTC. The epoch for a time beyond the calendar.
+fn civil(at: UnixTime) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(at.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -135,6 +86,17 @@ mod tests {
         }
         for bad in ["", "2026-13-02T03:04:05Z", "2026-01-02", "2026-01-02T25:04:05Z", "x-y-zTa:b:cZ"] {
             assert_eq!(parse_iso(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_month_ends_where_the_next_begins() {
+        let secs = |text| parse_iso(text).unwrap().as_secs();
+        for (day, first, next) in [
+            ("2026-12-31T23:59:59Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2028-02-01T00:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(month_of(secs(day)), (secs(first), secs(next)), "{day}");
         }
     }
 

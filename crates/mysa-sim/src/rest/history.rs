@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
 
-use crate::clock::{Civil, days_of};
+use crate::clock::month_of;
 use crate::cloud::Cloud;
 use crate::device::SCHEDULE;
 use crate::device::energy::{BUCKET_SECS, Bucket, bucket_start};
@@ -79,11 +79,8 @@ impl Cloud {
             Some("Week") => (day, day + 7 * DAY, "Day"),
             Some("Month") => {
                 let offset = self.homes[home].utc_offset;
-                let civil = Civil::of(day + offset);
-                let (year, month) =
-                    if civil.month == 12 { (civil.year + 1, 1) } else { (civil.year, civil.month + 1) };
-                let first = days_of(civil.year, civil.month, 1) * DAY - offset;
-                (first, days_of(year, month, 1) * DAY - offset, "Day")
+                let (first, next) = month_of(day + offset);
+                (first - offset, next - offset, "Day")
             }
             _ => return Reply::error(400, "Scope is Day, Week or Month"),
         };
