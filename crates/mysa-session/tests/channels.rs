@@ -104,20 +104,20 @@ fn a_denial_of_an_earlier_run_does_not_outlive_the_structured_service() {
     assert!(!verdicts[0].is_confirmed() && verdicts[1].is_confirmed(), "{verdicts:?}");
 }
 
-/// The broker has stopped reading, so it would act on the first setpoint when it reads again.
+/// The broker has stopped reading, and would act on the first setpoint when it continues.
 #[test]
 fn a_connection_that_may_hold_an_older_command_ends_before_a_newer_one_goes_by_the_other_channel() {
     let mut rig = Rig::live();
     rig.cloud.dead = true;
     let first = rig.set(LITE, 21.0);
-    // Messages arrive all the same, so the missing acknowledgement counts as a denial.
+    // Messages still arrive, so the missing acknowledgement counts as a denial.
     while rig.log.updates.is_empty() {
         rig.run(secs(1));
         rig.retained(LITE, "{}");
     }
     rig.run(secs(5));
     assert!(rig.verdict(first).is_confirmed(), "{}", rig.verdict(first));
-    assert_eq!((rig.log.closes, rig.open_sockets()), (0, 1), "the update repeats what the broker may hold");
+    assert_eq!((rig.log.closes, rig.open_sockets()), (0, 1), "the unread publish has the same values");
     let second = rig.set(LITE, 22.0);
     rig.run(secs(4));
     assert_eq!(rig.log.closes, 1);

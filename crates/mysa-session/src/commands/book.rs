@@ -500,8 +500,8 @@ impl CommandBook {
         devices
     }
 
-    /// Returns `true` if an older transmission asks for other values than `change`. One whose commands are all decided is
-    /// forgotten, and may.
+    /// Returns `true` if an older transmission asks for other values than `change`. A transmission that is no longer in
+    /// the book counts as different, since its values are unknown.
     pub(crate) fn contradicts(&self, serial: u64, change: &Change) -> bool {
         self.transmission(serial).is_none_or(|older| {
             let older = older.payload.change();

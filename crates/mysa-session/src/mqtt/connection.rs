@@ -26,7 +26,7 @@ pub(crate) struct Connection {
     pub(crate) subscriptions: Vec<Subscription>,
     unwanted: Vec<TopicFilter>,
     pub(crate) in_flight: Vec<InFlight>,
-    /// Publishes of commands that were given up without an acknowledgement. The broker may not have read them yet.
+    /// Publishes of commands that were given up without an acknowledgement. The broker may still have to read them.
     unread: Vec<Unread>,
     /// Time at which the connection is replaced.
     pub(crate) replace_at: Duration,
@@ -303,16 +303,17 @@ impl Connection {
         true
     }
 
-    /// Remembers a publish that was given up without an acknowledgement, and asks the broker by a ping whether it reads.
+    /// Records a publish that was given up without an acknowledgement, and schedules a ping whose answer shows that the
+    /// broker has read it.
     fn give_up(&mut self, what: Publishing, sent: Duration) {
         let Publishing::Command { device, serial } = what else { return };
         self.unread.push(Unread { device, serial, sent });
         self.next_ping = self.next_ping.min(sent);
     }
 
-    /// Returns `true` if the broker may not have read a publish to this thermostat, of those that `contradicts` selects
-    /// by their serials. The broker reads in order, so it has read what was sent before a publish or a ping that it has
-    /// answered.
+    /// Returns `true` if the broker may still have to read a publish to this thermostat, among those whose serial
+    /// `contradicts` selects. The broker reads in order: an answer to a publish or a ping proves that it has read
+    /// everything sent before.
     pub(crate) fn may_hold(&self, device: DeviceId, contradicts: impl Fn(u64) -> bool) -> bool {
         let in_flight = self.in_flight.iter().filter_map(|waiting| match waiting.what {
             Publishing::Command { device, serial } => Some((device, serial)),
@@ -816,7 +817,7 @@ mod tests {
         connection.step(&mut cx, &mut Vec::new());
         hear(&mut cx, &mut connection, &[0xD0, 0]);
         assert!(!holds(&connection));
-        // An acknowledgement proves the same of what was sent before.
+        // An acknowledgement is the same proof for everything sent before.
         connection.publish_command(&cx, device, b"{}", 8, 2);
         cx.now.mono = Duration::from_secs(3);
         connection.publish_command(&cx, device, b"{}", 9, 2);
