@@ -97,7 +97,7 @@ pub struct Endpoints {
     pub identity_pool_url: Option<String>,
     /// Host of the MQTT broker, with an optional port.
     pub iot_endpoint: Option<String>,
-    /// Whether to look the broker's host up at the control plane of AWS IoT; `iot_endpoint` serves where that fails.
+    /// `true` to look up the broker's host at the control plane of AWS IoT; if that fails, `iot_endpoint` is used.
     pub lookup_endpoint: Option<bool>,
     /// Host of the control plane of AWS IoT, with an optional port.
     pub iot_control_host: Option<String>,

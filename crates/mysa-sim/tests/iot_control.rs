@@ -87,7 +87,11 @@ fn a_serial_number_is_told_to_whoever_owns_the_thermostat() {
     assert_eq!(error(&reply), (404, "UnknownOperationException".into()));
     rig.now = Duration::from_secs(3_601);
     let lapsed = get(&mut rig, &credentials, "/things/a0b1c2d3e4f6");
-    assert_eq!(error(&lapsed), (403, "UnrecognizedClientException".into()), "credentials last an hour");
+    assert_eq!(
+        error(&lapsed),
+        (403, "UnrecognizedClientException".into()),
+        "credentials expire after one hour"
+    );
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn a_bad_signature_is_refused_by_the_name_that_aws_has_for_it() {
     assert_eq!(error(&rig.http(CONTROL, "GET", THING.1, &headers, "{}")), invalid, "the body is signed");
     assert_eq!(error(&rig.http(CONTROL, "GET", "/things/a0b1c2d3e4f6?x", &headers, "")), invalid);
 
-    // Signed by a clock that is ten minutes off.
+    // Signed with a clock that is wrong by ten minutes.
     for off in [-600, 600] {
         let time = OffsetDateTime::from_unix_timestamp(WALL + off).expect("a time");
         let signed = signer.sign(&good, &request, b"", time).expect("signable");
@@ -164,7 +168,7 @@ fn faults_of_the_control_plane_leave_the_rest_alone() {
     rig.sign_in();
 }
 
-/// The text with its last hexadecimal digit changed.
+/// Returns the text with its last hexadecimal digit changed.
 fn flipped(text: &str) -> String {
     let (rest, last) = text.split_at(text.len() - 1);
     format!("{rest}{}", if last == "0" { "1" } else { "0" })

@@ -18,7 +18,7 @@ use crate::support::exit::Result;
 
 /// Time limit for all serial numbers together.
 const SERIALS_TIMEOUT: Duration = Duration::from_secs(30);
-/// Serial numbers asked for at once; the session sends fewer.
+/// Number of serial numbers requested at once; the session sends fewer requests at a time.
 const SERIALS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Devices) -> Result<()> {
@@ -72,7 +72,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Devices) 
     Ok(())
 }
 
-/// Serial numbers of the thermostats whose number AWS IoT gives. Each reason why there are fewer is printed once.
+/// Returns the serial numbers that AWS IoT provides. Each reason for a missing number is printed once.
 async fn serials(terminal: &Terminal, cloud: &Cloud, views: &[DeviceView]) -> BTreeMap<DeviceId, String> {
     let deadline = Instant::now() + SERIALS_TIMEOUT;
     let mut found = BTreeMap::new();
@@ -87,7 +87,7 @@ async fn serials(terminal: &Terminal, cloud: &Cloud, views: &[DeviceView]) -> BT
             match answer {
                 Ok(Ok(thing)) => match thing.serial {
                     Some(serial) => drop(found.insert(id, serial)),
-                    None => drop(reasons.insert("AWS IoT has none for some thermostats".to_owned())),
+                    None => drop(reasons.insert("AWS IoT has no number for some thermostats".to_owned())),
                 },
                 Ok(Err(error)) => drop(reasons.insert(describe(&error))),
                 Err(_) => drop(reasons.insert("AWS IoT did not answer in time".to_owned())),

@@ -67,7 +67,7 @@ pub(crate) fn show(celsius: Celsius, unit: Unit) -> String {
     }
 }
 
-/// Formats a temperature as it was typed or is sent: to a hundredth of a degree Celsius where there is one.
+/// Formats a temperature as typed or sent: to a hundredth of a degree Celsius if it has hundredths.
 pub(crate) fn show_exactly(celsius: Celsius, unit: Unit) -> String {
     if unit == Unit::Celsius && celsius.as_hundredths() % 10 != 0 {
         return format!("{:.2} °C", celsius.as_degrees());

@@ -15,7 +15,7 @@ pub(crate) const HANG_SECONDS: &str = "600";
 
 pub(crate) const LIVING: &str = "a0b1c2d3e4f5";
 pub(crate) const BEDROOM: &str = "a0b1c2d3e4f7";
-/// In-floor heating.
+/// Id of the thermostat for in-floor heating.
 pub(crate) const FLOOR: &str = "a0b1c2d3e4f8";
 pub(crate) const OFFICE: &str = "a0b1c2d3e4f9";
 

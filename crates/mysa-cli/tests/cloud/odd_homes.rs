@@ -1,11 +1,11 @@
-//! Thermostats whose records and states hold what their family does not have, or what makes no sense.
+//! Thermostats whose records and states have fields that their family lacks, or invalid values.
 
 use mysa_sim::{CloudSpec, DeviceSpec};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, FLOOR, LIVING, OFFICE};
 
-/// The demo home with one thermostat changed, signed in to.
+/// A signed-in demo home with one thermostat changed.
 fn with(id: &str, change: impl Fn(&mut DeviceSpec)) -> Bench {
     let mut spec = CloudSpec::demo();
     let homes = spec.accounts.iter_mut().flat_map(|account| &mut account.homes);
@@ -35,7 +35,10 @@ fn a_floor_shows_both_temperatures_the_sensor_that_leads_and_no_junk() {
     let bench = with(FLOOR, |floor| floor.state = members(json!({ "Duty": 55 })));
     let shown = status(&bench, FLOOR);
     let duty = &shown["duty_pct"];
-    assert!(duty.is_null() || *duty == 0.0 || *duty == 100.0, "of the relay, or none: {shown}");
+    assert!(
+        duty.is_null() || *duty == 0.0 || *duty == 100.0,
+        "the duty must be that of the relay, or absent: {shown}"
+    );
     assert_eq!(shown["tracked_sensor"], "floor", "{shown}");
     assert!(shown["floor_temperature_c"].is_number() && shown["temperature_c"].is_number(), "{shown}");
     let ran = bench.run(&["status"]).ok();

@@ -32,7 +32,7 @@ impl Cloud {
         }
     }
 
-    /// Account whose credentials signed the request.
+    /// Returns the account whose credentials signed the request.
     fn signer(&self, now: Now, request: &HttpRequest<'_>) -> Result<usize, VerifyError> {
         let mut headers = request.headers.to_vec();
         if header(request.headers, "host").is_none() {

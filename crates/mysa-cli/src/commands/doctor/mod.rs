@@ -328,7 +328,7 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     Ok(false)
 }
 
-/// Shows which host the broker is dialled at, and whether it was configured or looked up.
+/// Shows the host at which the broker is dialled, and its origin: configured or looked up.
 fn broker_host(report: &mut Report<'_>, seen: &Diagnosis) -> Result<()> {
     let host = &seen.broker;
     let problem = match seen.endpoint_lookup {
@@ -337,8 +337,8 @@ fn broker_host(report: &mut Report<'_>, seen: &Diagnosis) -> Result<()> {
         EndpointLookup::Waiting => "the look-up was not answered yet".to_owned(),
         EndpointLookup::Refused { status } => format!("the look-up was refused (HTTP {status})"),
         EndpointLookup::Failed => "the look-up failed".to_owned(),
-        EndpointLookup::Unusable => "the look-up gave no host of AWS IoT in this region".to_owned(),
-        EndpointLookup::Rejected => "the host that was looked up takes no connection".to_owned(),
+        EndpointLookup::Unusable => "the look-up did not return a host of AWS IoT in this region".to_owned(),
+        EndpointLookup::Rejected => "the host from the look-up accepts no connection".to_owned(),
     };
     let advice = "Nothing else depends on the look-up. `mysa config set environment.lookup-endpoint \"\"` turns it off.";
     report.warn(BROKER, format!("{host}, configured: {problem}"), advice)
@@ -419,12 +419,16 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
     Ok(())
 }
 
-/// Shows what makes no sense in the record of a thermostat, and what is done instead.
+/// Shows invalid values in the record of a thermostat, and the values used instead.
 fn record_facts(report: &mut Report<'_>, view: &DeviceView, name: &str) -> Result<()> {
     let step = format!("record of {name}");
     if view.record_model != view.model {
         let found = format!("it says {}; the thermostat is a {}", view.record_model, view.model);
-        report.warn(&step, found, "It is commanded as what it is. The app may not reach it.")?;
+        report.warn(
+            &step,
+            found,
+            "Commands follow the model of the thermostat. The app may not reach it.",
+        )?;
     }
     let Some(family) = view.model.family() else { return Ok(()) };
     let limits = view.limits();

@@ -189,8 +189,8 @@ fn command(request: &Request, view: &DeviceView, asked: Change) -> Change {
     Change { setpoint, fan, ..asked }
 }
 
-/// Returns the speed with the name of `fan` that an air conditioner offers: there are two generations of remote controls,
-/// with different numbers for the same names.
+/// Returns the speed that the air conditioner offers under the name of `fan`. Two generations of remote controls have
+/// different numbers for the same names.
 fn fan_of(limits: &Limits<'_>, mode: Option<Mode>, fan: FanSpeed) -> FanSpeed {
     let Some(ac) = limits.ac else { return fan };
     let number = mode.and_then(|mode| ModeTable::OBSERVED.number_of(mode, Family::AirConditioner, None));

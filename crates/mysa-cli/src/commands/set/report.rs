@@ -65,7 +65,7 @@ impl<'a> Report<'a> {
         record.put("exit_code", outcome.exit.map_or(0, |exit| exit as u8));
         self.results.push(record);
         let sent = plan.sent().filter(|_| was_sent(verdict));
-        // A failure goes to another stream than the plan, so it says itself what was asked and sent.
+        // A failure goes to another stream than the plan, so it repeats the requested and the sent values.
         let amounts = describe_amounts(plan, sent, &held, outcome.exit.is_some());
         let text = match outcome.name {
             "sent" => format!("{}; so far {amounts}", outcome.text),
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
         if let Some(plan) = plan {
             let latest = self.cloud.client.state(&view.id).unwrap_or_else(|| view.clone());
             let held = plan::held(&latest, &plan.asked);
-            // Whether it was sent is not known.
+            // It is unknown whether the command was sent.
             put_amounts(&mut record, plan, None);
             record.put("held", plan::record(&held, &plan.asked, plan.unit));
             failure = Failure::new(
@@ -189,8 +189,8 @@ fn put_amounts(record: &mut Record, plan: &Plan, sent: Option<&Change>) {
     record.put("sent", sent.map(|sent| plan::record(sent, &plan.asked, plan.unit)));
 }
 
-/// Formats what was asked, sent and is held: `asked for setpoint 20.3 °C, sent setpoint 20.5 °C; it holds …`. The first two
-/// only if `in_full`.
+/// Formats the requested, sent and held values: `asked for setpoint 20.3 °C, sent setpoint 20.5 °C; it holds …`. Without
+/// `in_full`, only the held values.
 fn describe_amounts(plan: &Plan, sent: Option<&Change>, held: &Change, in_full: bool) -> String {
     let of = |change: &Change| plan::summary(change, &plan.asked, plan.unit);
     let mut text = String::new();
