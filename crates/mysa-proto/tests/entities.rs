@@ -173,7 +173,6 @@ fn ac() -> AcCapabilities {
         fan_speeds: Some(speeds.clone()),
         vertical_swing: Some(swing.clone()),
         horizontal_swing: Some(Vec::new()),
-        ..AcModeCapabilities::default()
     };
     AcCapabilities {
         temperature_range: Some((Celsius::from_hundredths(1_600), Celsius::from_hundredths(3_000))),
