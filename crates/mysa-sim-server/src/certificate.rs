@@ -2,8 +2,8 @@ use std::fmt;
 
 use mysa_sim::Names;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -55,7 +55,7 @@ impl Certificate {
     /// # Errors
     /// If a host is not a name.
     pub fn made_on_the_spot<'a>(hosts: impl IntoIterator<Item = &'a str>) -> Result<Self, CertificateError> {
-        Self::generate(hosts.into_iter()).map_err(CertificateError::Generation)
+        Self::leaf(&Authority::generate()?, hosts.into_iter()).map_err(CertificateError::Generation)
     }
 
     /// Generates a certificate for every host of the cloud.
@@ -63,23 +63,18 @@ impl Certificate {
     /// # Errors
     /// If a host is not a name.
     pub fn for_cloud(names: &Names) -> Result<Self, CertificateError> {
-        Self::made_on_the_spot([
-            names.user_pool_host.as_str(),
-            &names.identity_host,
-            &names.legacy_host,
-            &names.backend_host,
-            &names.iot_host,
-            &names.iot_control_host,
-        ])
+        Self::made_on_the_spot(hosts(names))
     }
 
-    fn generate<'a>(hosts: impl Iterator<Item = &'a str>) -> Result<Self, rcgen::Error> {
-        let mut authority = CertificateParams::new(Vec::new())?;
-        authority.distinguished_name = named("mysa simulated cloud: authority for tests");
-        authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    /// Generates a certificate for every host of the cloud, signed by an authority that is kept.
+    ///
+    /// # Errors
+    /// If a host is not a name.
+    pub fn signed_by(authority: &Authority, names: &Names) -> Result<Self, CertificateError> {
+        Self::leaf(authority, hosts(names).into_iter()).map_err(CertificateError::Generation)
+    }
 
+    fn leaf<'a>(authority: &Authority, hosts: impl Iterator<Item = &'a str>) -> Result<Self, rcgen::Error> {
         let mut leaf = CertificateParams::new(hosts.map(str::to_owned).collect::<Vec<_>>())?;
         leaf.subject_alt_names.push(SanType::DnsName("localhost".try_into()?));
         leaf.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
@@ -89,11 +84,12 @@ impl Certificate {
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        let certificate = leaf.signed_by(&key, &authority)?;
+        let issuer = Issuer::new(authority_params()?, &authority.key);
+        let certificate = leaf.signed_by(&key, &issuer)?;
         Ok(Self {
-            chain: vec![certificate.der().clone(), authority.der().clone()],
+            chain: vec![certificate.der().clone(), authority.certificate.clone()],
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            authority: Some(authority.pem()),
+            authority: Some(authority.pem.clone()),
         })
     }
 
@@ -122,8 +118,109 @@ impl Certificate {
     }
 }
 
+fn hosts(names: &Names) -> [&str; 6] {
+    [
+        &names.user_pool_host,
+        &names.identity_host,
+        &names.legacy_host,
+        &names.backend_host,
+        &names.iot_host,
+        &names.iot_control_host,
+    ]
+}
+
+/// Certificate authority of the simulated cloud. If it is kept in files, clients that trust it trust later runs too.
+pub struct Authority {
+    certificate: CertificateDer<'static>,
+    pem: String,
+    key: KeyPair,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authority(..)")
+    }
+}
+
+impl Authority {
+    /// Generates an authority.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn generate() -> Result<Self, CertificateError> {
+        let generated = || {
+            let key = KeyPair::generate()?;
+            let certificate = authority_params()?.self_signed(&key)?;
+            Ok(Self { certificate: certificate.der().clone(), pem: certificate.pem(), key })
+        };
+        generated().map_err(CertificateError::Generation)
+    }
+
+    /// Parses an authority that [`Authority::generate`] made: its certificate and its key, both PEM.
+    ///
+    /// # Errors
+    /// If one of them is invalid, or they do not belong together.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CertificateError> {
+        let bad = |why: &str| CertificateError::BadPem(why.to_owned());
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .map_err(|_| bad("the authority is not a PEM certificate"))?;
+        let key = KeyPair::from_pem(key).map_err(|_| bad("the key of the authority is not a PEM key"))?;
+        let public = key.public_key_raw();
+        if !der.windows(public.len()).any(|window| window == public) {
+            return Err(bad("the authority and its key do not belong together"));
+        }
+        Ok(Self { certificate: der, pem: certificate.to_owned(), key })
+    }
+
+    /// Certificate to trust, PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Private key, PEM. Whoever has it can impersonate any host to a client that trusts the authority.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+}
+
+/// Parameters of the authority; only its key differs between two of them.
+fn authority_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.distinguished_name = named("mysa simulated cloud: authority for tests");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(authority)
+}
+
 fn named(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_kept_as_pem() {
+        let made = Authority::generate().unwrap();
+        let kept = Authority::from_pem(made.certificate_pem(), &made.key_pem()).unwrap();
+        assert_eq!(kept.certificate, made.certificate);
+        let names = Names::default();
+        let certificate = Certificate::signed_by(&kept, &names).unwrap();
+        assert_eq!(certificate.authority_pem(), Some(made.certificate_pem()));
+        let other = Authority::generate().unwrap();
+        for (certificate, key) in [
+            (made.certificate_pem(), other.key_pem()),
+            ("", made.key_pem()),
+            (made.certificate_pem(), String::new()),
+        ] {
+            let why = Authority::from_pem(certificate, &key).unwrap_err();
+            assert!(matches!(why, CertificateError::BadPem(_)), "{why}");
+        }
+        assert!(!format!("{made:?}").contains("KEY"));
+    }
 }

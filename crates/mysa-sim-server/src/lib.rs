@@ -37,7 +37,8 @@ mod limits;
 mod server;
 mod signer;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Authority, Certificate, CertificateError};
+pub use control::{ControlAnswer, ControlClient, ControlError, EventLines};
 pub use error::StartError;
 pub use feed::{Events, Notice};
 pub use limits::Limits;

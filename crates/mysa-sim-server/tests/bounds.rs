@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mysa_proto::DeviceId;
 use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Names, Window};
-use mysa_sim_server::{Certificate, Limits, Server};
+use mysa_sim_server::{Authority, Certificate, Limits, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,6 +25,10 @@ impl Bench {
     async fn new(limits: Limits) -> Self {
         let certificate = Certificate::for_cloud(&Names::default()).unwrap();
         let authority = certificate.authority_pem().unwrap().to_owned();
+        Self::trusting(&authority, certificate, limits).await
+    }
+
+    async fn trusting(authority: &str, certificate: Certificate, limits: Limits) -> Self {
         let address = ([127, 0, 0, 1], 0).into();
         let spec = CloudSpec::demo();
         let server = Server::start_with(address, certificate, spec, 1, 1.0, limits).await.unwrap();
@@ -128,4 +132,16 @@ async fn the_clock_can_be_moved_forward() {
     assert!(later_mono >= mono + Duration::from_secs(86_400));
     assert!(later_wall.as_secs() >= wall.as_secs() + 86_400);
     assert!(after > before + 1.0, "a day of heating: {before} kWh, {after} kWh");
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_a_kept_authority_trusts_the_next_run() {
+    let authority = Authority::generate().unwrap();
+    let kept = Authority::from_pem(authority.certificate_pem(), &authority.key_pem()).unwrap();
+    for authority in [&authority, &kept] {
+        let certificate = Certificate::signed_by(authority, &Names::default()).unwrap();
+        let trusted = kept.certificate_pem();
+        let bench = Bench::trusting(trusted, certificate, limits()).await;
+        assert!(bench.answer(GET).await.starts_with("HTTP/1.1 401"));
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mysa_sim::{CloudSpec, DeviceFault, Fault, Names};
-use mysa_sim_server::{Certificate, Limits, Notice, Server};
+use mysa_sim_server::{Certificate, ControlClient, ControlError, Limits, Notice, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -359,4 +359,22 @@ async fn it_listens_on_loopback_only() {
     assert!(refused.is_err());
     let taken = bench.server.open_control(bench.control).await;
     assert!(taken.is_err());
+}
+
+#[tokio::test]
+async fn another_program_controls_it_by_its_address() {
+    let bench = Bench::new().await;
+    let client = ControlClient::new(bench.control);
+    let mut events = client.follow(Some(0)).await.unwrap();
+    let path = format!("/devices/{LIVING}/room");
+    let answer = client.send("POST", &path, Some("{\"celsius\":12.5}")).await.unwrap();
+    assert!(answer.is_success() && answer.body.contains("\"room_c\":12.5"), "{answer:?}");
+    let event: Value = serde_json::from_str(&events.next().await.unwrap().unwrap()).unwrap();
+    assert_eq!((&event["event"], &event["number"]), (&json!("room-set"), &json!(1)));
+    let refused = client.send("POST", &path, Some("{}")).await.unwrap();
+    assert!((refused.status, refused.is_success()) == (400, false), "{refused:?}");
+    assert!(matches!(client.send("G T", "/", None).await, Err(ControlError::Request)));
+    drop(bench);
+    assert!(!matches!(events.next().await, Ok(Some(_))), "the simulator has ended");
+    assert!(matches!(client.send("GET", "/status", None).await, Err(ControlError::Connect(_))));
 }

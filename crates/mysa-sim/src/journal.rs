@@ -3,10 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use mysa_proto::DeviceId;
 
-use crate::device::command_record::CommandRecord;
+use crate::device::command_record::{CommandRecord, Origin};
 use crate::fault::{Closing, FaultId};
 use crate::{Cloud, Now};
 
@@ -123,6 +124,63 @@ pub enum EventKind {
         /// Id of the home.
         home: String,
     },
+}
+
+/// One line for people: the time since the start of the monotonic clock, and what happened.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s {}", self.at.mono.as_secs_f64(), self.kind)
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Request { route, status: Some(status), .. } => write!(f, "request {route}: {status}"),
+            Self::Request { route, status: None, .. } => write!(f, "request {route}: no answer"),
+            Self::Opened { conn, account } => write!(f, "connection {conn} opened for {account}"),
+            Self::UpgradeRefused { status: Some(status) } => write!(f, "connection refused with {status}"),
+            Self::UpgradeRefused { status: None } => f.write_str("connection not answered"),
+            Self::Connected { conn, client } => write!(f, "connection {conn} connected as {client}"),
+            Self::Closed { conn, by_broker: None } => write!(f, "connection {conn} closed by the client"),
+            Self::Closed { conn, by_broker: Some(_) } => write!(f, "connection {conn} closed by the broker"),
+            Self::Subscribed { conn, filters } => {
+                write!(f, "connection {conn} subscribed")?;
+                for (filter, granted) in filters {
+                    write!(f, " {filter}{}", if *granted { "" } else { " (refused)" })?;
+                }
+                Ok(())
+            }
+            Self::Published { conn, topic, payload, accepted } => {
+                let lost = if *accepted { "" } else { " (not accepted)" };
+                write!(f, "connection {conn} published on {topic}{lost}: {}", text(payload))
+            }
+            Self::Delivered { topic, payload, packets } => {
+                write!(f, "message on {topic} to {packets}: {}", text(payload))
+            }
+            Self::Command { device, record } => {
+                let outcome = if record.applied { "applied" } else { "refused" };
+                let origin = match record.origin {
+                    Origin::Mqtt { conn } => {
+                        return write!(f, "command of connection {conn} {outcome} by {device}");
+                    }
+                    Origin::Rest => "REST",
+                    Origin::Button => "a person",
+                    Origin::Schedule => "the schedule",
+                    Origin::OtherApp => "another app",
+                    Origin::Record => "the device record",
+                };
+                write!(f, "command of {origin} {outcome} by {device}")
+            }
+            Self::FaultAdded { id } => write!(f, "fault {} added", id.get()),
+            Self::FaultEnded { id } => write!(f, "fault {} ended", id.get()),
+            Self::Incident { what, device: Some(device) } => write!(f, "incident at {device}: {what}"),
+            Self::Incident { what, device: None } => write!(f, "incident: {what}"),
+            Self::RoomSet { device, celsius } => write!(f, "room of {device} set to {celsius} °C"),
+            Self::WeatherSet { home } => write!(f, "weather of home {home} changed"),
+        }
+    }
 }
 
 /// Maximum number of events that wait to be polled; older ones are dropped.

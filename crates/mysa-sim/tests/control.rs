@@ -126,6 +126,12 @@ fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
     rig.cloud.act(at(rig.now), Incident::CloseAll(Closing::Cut));
     let all = events(&mut rig);
     assert!(all.windows(2).all(|pair| pair[0].at.mono <= pair[1].at.mono), "events must be in order of time");
+    let lines: Vec<String> = all.iter().map(Event::to_string).collect();
+    let says = |part: &str| lines.iter().any(|line| line.contains(part));
+    assert!(says(" s request user-pool InitiateAuth: 200"), "{lines:?}");
+    assert!(says(" s connection 1 subscribed /v1/dev/a0b1c2d3e4f6/out /v1/dev/ffffffffffff/out (refused)"));
+    assert!(says(" s command of connection 1 applied by a0b1c2d3e4f6"), "{lines:?}");
+    assert!(says(" s incident: all connections are closed"), "{lines:?}");
     let kinds: Vec<EventKind> = all.into_iter().map(|event| event.kind).collect();
     let route = |route: &str| {
         kinds.iter().any(

@@ -5,6 +5,7 @@
 //! endpoint's own page.
 
 mod api;
+mod client;
 mod json;
 mod stream;
 
@@ -29,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+pub use self::client::{ControlAnswer, ControlClient, ControlError, EventLines};
 pub(crate) use self::json::event_json;
 use crate::server::Shared;
 

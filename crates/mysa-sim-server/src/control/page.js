@@ -94,9 +94,9 @@ function showDevices(devices, homes) {
     );
     const simulator = element("td");
     simulator.append(
-      button(device.online ? "Take offline" : "Bring back",
+      button(device.online ? "Offline" : "Online",
         () => call("POST", `${path}/online`, { online: !device.online })), " ",
-      button("Open window", () => call("POST", `${path}/room`, { celsius: Math.max(device.room_c - 5, -60) })),
+      button("Window", () => call("POST", `${path}/room`, { celsius: Math.max(device.room_c - 5, -60) })),
     );
     row.append(person, simulator);
     return row;
