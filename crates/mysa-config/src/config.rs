@@ -276,9 +276,12 @@ mod tests {
     fn an_error_names_the_line_and_stays_short() {
         let long = "x".repeat(5_000);
         let said = Config::parse(&format!("# one\nunit = \"{long}\"\n")).unwrap_err().to_string();
-        assert!(said.starts_with("line 2: ") && said.chars().count() < 200 && !said.contains('\n'), "{said}");
+        assert!(
+            said.starts_with("line 2, column ") && said.chars().count() < 200 && !said.contains('\n'),
+            "{said}"
+        );
         let said = Config::parse("unit = \"celsius\"\nunit = ").unwrap_err().to_string();
-        assert!(said.starts_with("line 2: "), "{said}");
+        assert!(said.starts_with("line 2, column "), "{said}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub enum ConfigError {
     Toml {
         /// Line, from 1; 0 if the error is about the whole file.
         line: usize,
+        /// Column, from 1, in characters; 0 if the error is about the whole file.
+        column: usize,
         /// Reason that the TOML parser gives.
         why: String,
     },
@@ -51,6 +53,17 @@ pub enum ConfigError {
         /// The number.
         value: String,
     },
+    /// No model has this name.
+    UnknownModel(String),
+    /// An invalid value of a home file, and its place.
+    At {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1, in characters.
+        column: usize,
+        /// Error of the value.
+        error: Box<ConfigError>,
+    },
     /// No mode has this name.
     UnknownMode(String),
     /// The home file has no account.
@@ -64,9 +77,14 @@ const MAX_QUOTE: usize = 60;
 
 impl ConfigError {
     pub(crate) fn toml(text: &str, span: Option<Range<usize>>, why: &str) -> Self {
-        let before = span.and_then(|span| text.get(..span.start));
-        let line = before.map_or(0, |before| before.bytes().filter(|&byte| byte == b'\n').count() + 1);
-        Self::Toml { line, why: shorten(why, 2 * MAX_QUOTE) }
+        let (line, column) = span.map_or((0, 0), |span| place(text, span));
+        Self::Toml { line, column, why: shorten(why, 2 * MAX_QUOTE) }
+    }
+
+    /// Adds the place of the invalid value.
+    pub(crate) fn at(text: &str, span: Range<usize>, error: Self) -> Self {
+        let (line, column) = place(text, span);
+        Self::At { line, column, error: Box::new(error) }
     }
 }
 
@@ -74,9 +92,16 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quote = |text: &str| shorten(text, MAX_QUOTE);
         match self {
-            Self::Toml { line: 0, why } => f.write_str(why),
-            Self::Toml { line, why } => write!(f, "line {line}: {why}"),
-            Self::InvalidDeviceId(name) => write!(f, "invalid device id in devices.{}", quote(name)),
+            Self::Toml { line: 0, why, .. } => f.write_str(why),
+            Self::Toml { line, column, why } => write!(f, "line {line}, column {column}: {why}"),
+            Self::At { line, column, error } => write!(f, "line {line}, column {column}: {error}"),
+            Self::InvalidDeviceId(name) => {
+                write!(f, "invalid device id '{}': expected twelve hex digits", quote(name))
+            }
+            Self::UnknownModel(name) => {
+                let models = "BB-V1-1, BB-V2-0, BB-V2-0-L, INF-V1-0 or AC-V1-0";
+                write!(f, "unknown model '{}': expected one such as {models}", quote(name))
+            }
             Self::DuplicateDevice(id) => write!(f, "duplicate device {}", quote(id)),
             Self::UnknownSetting(name) => {
                 write!(f, "unknown setting '{}'; `mysa config --help` lists the settings", quote(name))
@@ -107,6 +132,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Line and column of the start of a span, both from 1.
+fn place(text: &str, span: Range<usize>) -> (usize, usize) {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+    (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
+}
 
 /// The first line of a text, cut to `most` characters.
 fn shorten(text: &str, most: usize) -> String {

@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::str::FromStr as _;
 
-use mysa_proto::DeviceId;
+use mysa_proto::{DeviceId, Model};
 use mysa_sim::{AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use serde_spanned::Spanned;
 
 use crate::ConfigError;
 
@@ -21,7 +22,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Account {
-    email: String,
+    email: Spanned<String>,
     password: String,
     /// Code of the SMS challenge after the password.
     sms_code: Option<String>,
@@ -34,8 +35,8 @@ struct Account {
 struct Home {
     name: String,
     time_zone: Option<String>,
-    utc_offset_s: Option<i64>,
-    mean_outdoor_c: Option<f64>,
+    utc_offset_s: Option<Spanned<i64>>,
+    mean_outdoor_c: Option<Spanned<f64>>,
     #[serde(default, rename = "device")]
     devices: Vec<Device>,
 }
@@ -43,13 +44,13 @@ struct Home {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Device {
-    id: String,
-    model: String,
+    id: Spanned<String>,
+    model: Spanned<String>,
     name: String,
-    rated_w: Option<f64>,
-    setpoint_c: Option<f64>,
-    room_c: Option<f64>,
-    mode: Option<String>,
+    rated_w: Option<Spanned<f64>>,
+    setpoint_c: Option<Spanned<f64>>,
+    room_c: Option<Spanned<f64>>,
+    mode: Option<Spanned<String>>,
     /// Model in its record, if somebody has changed it there.
     record_model: Option<String>,
     /// Members that replace those of the record, of the REST state, and of the telemetry in the structured service.
@@ -72,22 +73,24 @@ const ROOM_C: RangeInclusive<f64> = -40.0..=60.0;
 /// Parses a home file: accounts, homes and thermostats of the simulated cloud.
 ///
 /// # Errors
-/// The first invalid value and its place.
+/// The first invalid value, with its line and column.
 pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
     let file: File = toml_edit::de::from_str(text)
         .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
+    let mut reader = Reader { text, ids: BTreeSet::new() };
     let mut spec = CloudSpec::default();
     spec.history_days = file.history_days.min(HISTORY);
     let mut emails = BTreeSet::new();
-    let mut ids = BTreeSet::new();
     for account in file.accounts {
-        if !emails.insert(account.email.to_lowercase()) {
-            return Err(ConfigError::DuplicateAccount(account.email));
+        if !emails.insert(account.email.get_ref().to_lowercase()) {
+            return Err(
+                reader.error(&account.email, ConfigError::DuplicateAccount(account.email.get_ref().clone()))
+            );
         }
-        let mut made = AccountSpec::new(&account.email, &account.password);
+        let mut made = AccountSpec::new(account.email.get_ref(), &account.password);
         made.challenges = account.sms_code.map(ChallengeSpec::Sms).into_iter().collect();
         for home in account.homes {
-            made.homes.push(one_home(home, &mut ids)?);
+            made.homes.push(reader.home(home)?);
         }
         spec.accounts.push(made);
     }
@@ -97,52 +100,92 @@ pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
     Ok(spec)
 }
 
-fn one_home(home: Home, ids: &mut BTreeSet<DeviceId>) -> Result<HomeSpec, ConfigError> {
-    let mut made = HomeSpec::new(&home.name);
-    made.time_zone = home.time_zone.unwrap_or(made.time_zone);
-    made.utc_offset = home.utc_offset_s.unwrap_or(made.utc_offset);
-    made.weather.mean = home.mean_outdoor_c.unwrap_or(made.weather.mean);
-    in_range("utc-offset-s", &home.name, made.utc_offset as f64, UTC_OFFSET_S)?;
-    in_range("mean-outdoor-c", &home.name, made.weather.mean, OUTDOOR_C)?;
-    for device in home.devices {
-        let made_device = one_device(device)?;
-        if !ids.insert(made_device.id) {
-            return Err(ConfigError::DuplicateDevice(made_device.id.to_string()));
+struct Reader<'a> {
+    text: &'a str,
+    ids: BTreeSet<DeviceId>,
+}
+
+impl Reader<'_> {
+    /// Adds the place of a value to its error.
+    fn error<T>(&self, value: &Spanned<T>, error: ConfigError) -> ConfigError {
+        ConfigError::at(self.text, value.span(), error)
+    }
+
+    fn home(&mut self, home: Home) -> Result<HomeSpec, ConfigError> {
+        let mut made = HomeSpec::new(&home.name);
+        made.time_zone = home.time_zone.unwrap_or(made.time_zone);
+        if let Some(offset) = &home.utc_offset_s {
+            made.utc_offset = *offset.get_ref();
+            self.check("utc-offset-s", &home.name, offset, made.utc_offset as f64, UTC_OFFSET_S)?;
         }
-        made.devices.push(made_device);
+        made.weather.mean =
+            self.number("mean-outdoor-c", &home.name, home.mean_outdoor_c, made.weather.mean, OUTDOOR_C)?;
+        for device in home.devices {
+            made.devices.push(self.device(device)?);
+        }
+        Ok(made)
     }
-    Ok(made)
-}
 
-fn one_device(device: Device) -> Result<DeviceSpec, ConfigError> {
-    let id = DeviceId::from_str(&device.id).map_err(|_| ConfigError::InvalidDeviceId(device.id))?;
-    let mut made = DeviceSpec::new(id, &device.model, &device.name);
-    made.record_model = device.record_model;
-    (made.record, made.state, made.telemetry) = (device.record, device.state, device.telemetry);
-    made.rated_watts = device.rated_w.unwrap_or(made.rated_watts);
-    made.setpoint = device.setpoint_c.unwrap_or(made.setpoint);
-    made.room.temperature = device.room_c.unwrap_or(made.room.temperature);
-    in_range("rated-w", &device.name, made.rated_watts, RATED_W)?;
-    in_range("setpoint-c", &device.name, made.setpoint, SETPOINT_C)?;
-    in_range("room-c", &device.name, made.room.temperature, ROOM_C)?;
-    made.mode = match device.mode.as_deref() {
-        None | Some("heat") => Mode::Heat,
-        Some("off") => Mode::Off,
-        Some("auto") => Mode::Auto,
-        Some("cool") => Mode::Cool,
-        Some("fan") => Mode::FanOnly,
-        Some("dry") => Mode::Dry,
-        Some(other) => return Err(ConfigError::UnknownMode(other.to_owned())),
-    };
-    Ok(made)
-}
-
-fn in_range(name: &'static str, of: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), ConfigError> {
-    // NaN is in no range.
-    if range.contains(&value) {
-        return Ok(());
+    fn device(&mut self, device: Device) -> Result<DeviceSpec, ConfigError> {
+        let Device { id: id_text, model, name, rated_w, setpoint_c, room_c, mode, record_model, .. } = device;
+        let id = DeviceId::from_str(id_text.get_ref())
+            .map_err(|_| self.error(&id_text, ConfigError::InvalidDeviceId(id_text.get_ref().clone())))?;
+        if !self.ids.insert(id) {
+            return Err(self.error(&id_text, ConfigError::DuplicateDevice(id.to_string())));
+        }
+        if Model::parse(model.get_ref()).family().is_none() {
+            return Err(self.error(&model, ConfigError::UnknownModel(model.get_ref().clone())));
+        }
+        let mut made = DeviceSpec::new(id, model.get_ref(), &name);
+        // Whatever it is: clients have to cope with it.
+        made.record_model = record_model;
+        (made.record, made.state, made.telemetry) = (device.record, device.state, device.telemetry);
+        made.rated_watts = self.number("rated-w", &name, rated_w, made.rated_watts, RATED_W)?;
+        made.setpoint = self.number("setpoint-c", &name, setpoint_c, made.setpoint, SETPOINT_C)?;
+        made.room.temperature = self.number("room-c", &name, room_c, made.room.temperature, ROOM_C)?;
+        if let Some(mode) = mode {
+            made.mode = match mode.get_ref().as_str() {
+                "heat" => Mode::Heat,
+                "off" => Mode::Off,
+                "auto" => Mode::Auto,
+                "cool" => Mode::Cool,
+                "fan" => Mode::FanOnly,
+                "dry" => Mode::Dry,
+                other => return Err(self.error(&mode, ConfigError::UnknownMode(other.to_owned()))),
+            };
+        }
+        Ok(made)
     }
-    Err(ConfigError::OutOfRange { name, of: of.to_owned(), value: value.to_string() })
+
+    /// The value, or the default.
+    fn number(
+        &self,
+        name: &'static str,
+        of: &str,
+        value: Option<Spanned<f64>>,
+        default: f64,
+        range: RangeInclusive<f64>,
+    ) -> Result<f64, ConfigError> {
+        let Some(value) = value else { return Ok(default) };
+        self.check(name, of, &value, *value.get_ref(), range)?;
+        Ok(*value.get_ref())
+    }
+
+    fn check<T>(
+        &self,
+        name: &'static str,
+        of: &str,
+        place: &Spanned<T>,
+        value: f64,
+        range: RangeInclusive<f64>,
+    ) -> Result<(), ConfigError> {
+        // NaN is in no range.
+        if range.contains(&value) {
+            return Ok(());
+        }
+        let error = ConfigError::OutOfRange { name, of: of.to_owned(), value: value.to_string() };
+        Err(self.error(place, error))
+    }
 }
 
 #[cfg(test)]
@@ -195,23 +238,25 @@ mod tests {
     #[test]
     fn an_error_quotes_only_the_invalid_value() {
         for (from, to, named) in [
-            ("history-days", "history", "line 2: "),
-            ("A0B1C2D3E4F5", "a/b", "a/b"),
-            ("2000", "-1", "rated-w"),
-            ("2000", "nan", "rated-w"),
-            ("3600", "1000000", "utc-offset-s"),
-            ("utc-offset-s = 3600", "mean-outdoor-c = inf", "mean-outdoor-c"),
-            ("\"off\"", "\"sauna\"", "sauna"),
-            ("bob@", "ANN@", "duplicate"),
+            ("history-days", "history", "line 2, column 9: unknown field"),
+            ("A0B1C2D3E4F5", "a/b", "line 11, column 14: invalid device id 'a/b'"),
+            ("BB-V1-1", "BB-V9", "line 12, column 17: unknown model 'BB-V9'"),
+            ("2000", "-1", "line 14, column 19: rated-w"),
+            ("2000", "nan", "line 14, column 19: rated-w"),
+            ("3600", "1000000", "line 9, column 24: utc-offset-s"),
+            ("utc-offset-s = 3600", "mean-outdoor-c = inf", "line 9, column 26: mean-outdoor-c"),
+            ("\"off\"", "\"sauna\"", "line 15, column 16: unknown mode 'sauna'"),
+            ("bob@", "ANN@", "line 21, column 17: duplicate account ANN@example.org"),
         ] {
             let why = home(&FILE.replace(from, to)).unwrap_err().to_string();
-            assert!(why.contains(named), "{why}");
+            assert!(why.starts_with(named), "{why}");
             assert!(!why.contains("canary") && !why.contains('\n'), "{why}");
         }
         assert_eq!(home("account = []").unwrap_err(), ConfigError::MissingAccount);
         let device =
             "[[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"Attic\"\n";
         let twice = FILE.replace("[[account.home.device]]", &format!("{device}[[account.home.device]]"));
-        assert!(matches!(home(&twice), Err(ConfigError::DuplicateDevice(_))));
+        let why = home(&twice).unwrap_err().to_string();
+        assert!(why.ends_with(": duplicate device a0b1c2d3e4f5") && why.starts_with("line 14, "), "{why}");
     }
 }
