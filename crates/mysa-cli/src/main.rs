@@ -9,7 +9,7 @@ mod support;
 
 use std::process::ExitCode;
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, Global, SimAction};
 use crate::commands::{
     completions, decode, devices, doctor, energy, login, logout, man, mode, presign, raw, set, status, watch,
 };
@@ -87,6 +87,9 @@ async fn online(
 ) -> Result<()> {
     match command {
         Command::Sim(args) => {
+            if let Some(SimAction::Ctl(args)) = &args.action {
+                return sim::ctl::run(terminal, args).await;
+            }
             // A file named by the environment holds certificates that other programs trust, so it is not overwritten.
             let ca_out = global.ca.as_deref().filter(|_| global.is_ca_typed);
             return sim::run(terminal, &args, ca_out).await;

@@ -1,24 +1,23 @@
 //! `mysa sim`.
 
+mod authority;
+pub(crate) mod ctl;
+
 use std::fs;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mysa_sim::{AccountSpec, CloudSpec, InvalidFault, NamedFault};
-use mysa_sim_server::{Certificate, Server};
+use mysa_sim_server::{Certificate, CertificateError, Events, Notice, Server, StartError};
 
 use crate::args::Sim;
 use crate::output::record::{Record, Value};
 use crate::output::terminal::Terminal;
-use crate::support::atomic_file;
 use crate::support::exit::{Exit, Failure, Result};
-
-/// File in the current folder for the certificate authority, unless `--ca` names another.
-const CA_OUT: &str = "mysa-sim-ca.pem";
 
 /// Runs the simulated cloud until the caller drops the future.
 pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) -> Result<()> {
-    let ca_out = ca_out.unwrap_or(Path::new(CA_OUT));
     if args.fault.iter().any(|fault| fault == "list") {
         return list(terminal);
     }
@@ -26,23 +25,71 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
         return Err(Failure::usage("invalid --speed: expected a factor from 0.01 to 10000"));
     }
     let spec = spec(args)?;
-    let certificate = certificate(args, &spec)?;
+    let (certificate, kept) = certificate(args, &spec)?;
     let authority = certificate.authority_pem().map(str::to_owned);
     let accounts = spec.accounts.clone();
-    let server =
+    let mut server =
         Server::start(args.listen, certificate, spec, args.seed, args.speed).await.map_err(|error| {
             match error {
                 mysa_sim_server::StartError::NotLoopback(_) => Failure::from((Exit::Usage, error)),
                 error => Failure::from((Exit::Failed, error)),
             }
         })?;
-    if let Some(pem) = &authority {
-        atomic_file::write(ca_out, pem, atomic_file::PUBLIC).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot write {}: {error}", ca_out.display()))
-        })?;
+    // Before the file appears, for which other programs wait.
+    let control = open_control(args, &mut server).await?;
+    // Kept until the end, so that no other simulator takes the file.
+    let published = match (&authority, &kept, ca_out) {
+        // Without `--ca`, the file in the folder is enough.
+        (None, ..) | (_, Some(_), None) => None,
+        (Some(pem), ..) => Some(authority::publish(ca_out, pem)?),
+    };
+    let trust = published.as_ref().map(|file| file.path.as_path()).or(kept.as_deref());
+    let mut events = terminal.is_verbose().then(|| server.events());
+    announce(terminal, args, &server, control, &accounts, trust)?;
+    match &mut events {
+        Some(events) => log(terminal, events).await,
+        None => std::future::pending().await,
     }
-    announce(terminal, args, &server, &accounts, authority.is_some().then_some(ca_out))?;
-    std::future::pending().await
+}
+
+/// Opens the control endpoint, unless there is to be none.
+async fn open_control(args: &Sim, server: &mut Server) -> Result<Option<SocketAddr>> {
+    if args.no_control {
+        return Ok(None);
+    }
+    let failed = |error: StartError| match error {
+        StartError::NotLoopback(_) => Failure::from((Exit::Usage, error)),
+        error => Failure::from((Exit::Failed, error)),
+    };
+    if let Some(address) = args.control {
+        return server.open_control(address).await.map(Some).map_err(failed);
+    }
+    let any = SocketAddr::new(args.listen.ip(), 0);
+    let next = args.listen.port().checked_add(1).filter(|_| args.listen.port() != 0);
+    if let Some(port) = next
+        && let Ok(address) = server.open_control(SocketAddr::new(args.listen.ip(), port)).await
+    {
+        return Ok(Some(address));
+    }
+    // Another program has the next port, perhaps another simulator.
+    server.open_control(any).await.map(Some).map_err(failed)
+}
+
+/// Prints everything that happens: for people on standard error, as JSON on standard output.
+async fn log(terminal: &Terminal, events: &mut Events) -> Result<()> {
+    loop {
+        if terminal.json {
+            let Some(line) = events.next_json().await else { return Ok(()) };
+            terminal.line(line)?;
+        } else {
+            match events.next().await {
+                Some(Notice::Event(event)) => terminal.detail(event.to_string()),
+                Some(Notice::Lost(count)) => terminal.detail(format!("{count} events were lost")),
+                Some(_) => {}
+                None => return Ok(()),
+            }
+        }
+    }
 }
 
 /// Builds the specification of the cloud from the arguments.
@@ -73,15 +120,22 @@ fn spec(args: &Sim) -> Result<CloudSpec> {
     Ok(spec)
 }
 
-fn certificate(args: &Sim, spec: &CloudSpec) -> Result<Certificate> {
-    let (Some(chain), Some(key)) = (&args.cert, &args.key) else {
-        return Certificate::for_cloud(&spec.names).map_err(|error| (Exit::Failed, error).into());
+/// The certificate of the listener, and the file to trust if `--ca-dir` has one.
+fn certificate(args: &Sim, spec: &CloudSpec) -> Result<(Certificate, Option<PathBuf>)> {
+    let failed = |error: CertificateError| Failure::from((Exit::Failed, error));
+    if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
+        let read = |path: &Path| {
+            fs::read(path).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
+            })
+        };
+        return Ok((Certificate::from_pem(&read(chain)?, &read(key)?).map_err(failed)?, None));
+    }
+    let Some(folder) = &args.ca_dir else {
+        return Ok((Certificate::for_cloud(&spec.names).map_err(failed)?, None));
     };
-    let read = |path: &std::path::Path| {
-        fs::read(path)
-            .map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display())))
-    };
-    Certificate::from_pem(&read(chain)?, &read(key)?).map_err(|error| (Exit::Failed, error).into())
+    let (authority, trust) = authority::keep(folder)?;
+    Ok((Certificate::signed_by(&authority, &spec.names).map_err(failed)?, Some(trust)))
 }
 
 /// Prints the data that another program needs to use the cloud. The passwords are invented and public.
@@ -89,14 +143,18 @@ fn announce(
     terminal: &Terminal,
     args: &Sim,
     server: &Server,
+    control: Option<SocketAddr>,
     accounts: &[AccountSpec],
     ca: Option<&Path>,
 ) -> Result<()> {
     let address = server.address().to_string();
+    let control = control.map(|control| format!("http://{control}/"));
     let ca = ca.map(|ca| ca.display().to_string());
     if terminal.json {
+        // Larger seeds than JSON readers hold exactly are text.
+        let seed = i64::try_from(args.seed).map_or_else(|_| args.seed.to_string().into(), Value::from);
         let mut record = Record::document();
-        record.put("address", address.as_str()).put("ca", ca);
+        record.put("address", address.as_str()).put("control", control).put("ca", ca).put("seed", seed);
         let accounts = accounts.iter().map(|account| {
             let mut shown = Record::new();
             let devices = account.homes.iter().flat_map(|home| &home.devices);
@@ -108,7 +166,10 @@ fn announce(
         record.put("accounts", accounts.collect::<Vec<_>>());
         return terminal.line(record.to_json());
     }
-    terminal.line(format!("simulated cloud on {address}, speed {}", args.speed))?;
+    terminal.line(format!("simulated cloud on {address}, speed {}, seed {}", args.speed, args.seed))?;
+    if let Some(control) = &control {
+        terminal.line(format!("  control   {control}"))?;
+    }
     for account in accounts {
         terminal.line(format!("  account   {}", account.email))?;
         terminal.line(format!("  password  {}", account.password))?;

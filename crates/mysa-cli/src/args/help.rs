@@ -156,6 +156,8 @@ Examples:
   mysa sim --speed 60 --fault cut@600 --fault drop-acks@900-1200
   mysa sim --home home.toml --listen 127.0.0.1:0
   mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
+  mysa sim -v                                log every request, connection, message and command
+  mysa sim ctl devices                       rooms, heaters and energy of the running simulator
 
 A home file:
   history-days = 30
@@ -169,3 +171,12 @@ A home file:
   model = \"BB-V1-1\"
   name = \"Hall\"
   rated-w = 1500";
+
+pub(super) const CTL: &str = "\
+Examples:
+  mysa sim ctl devices
+  mysa sim ctl room kitchen 14               the window is open
+  mysa sim ctl setpoint kitchen 21.5         a person turns the thermostat
+  mysa sim ctl fault drop-acks --device kitchen --for 60
+  mysa sim ctl advance 3600                  an hour passes
+  mysa sim ctl events --json                 one object per line";

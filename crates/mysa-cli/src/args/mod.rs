@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod ctl;
 mod help;
 
 use std::ffi::OsString;
@@ -398,11 +399,22 @@ impl Presign {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = help::SIM)]
+#[command(after_help = help::SIM, args_conflicts_with_subcommands = true)]
 pub(crate) struct Sim {
+    #[command(subcommand)]
+    pub(crate) action: Option<SimAction>,
     /// Loopback address and port
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
+    /// Loopback address and port of the control endpoint and its page [default: the port after --listen's, or a free one]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "no_control")]
+    pub(crate) control: Option<SocketAddr>,
+    /// Do not open a control endpoint
+    #[arg(long)]
+    pub(crate) no_control: bool,
+    /// Folder that keeps the certificate authority, so that the next run has the same; it is made if it is missing
+    #[arg(long, value_name = "DIR", conflicts_with = "cert")]
+    pub(crate) ca_dir: Option<PathBuf>,
     /// Certificate chain, PEM [default: generated for this run]
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -427,6 +439,12 @@ pub(crate) struct Sim {
     /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimAction {
+    /// Read and change a running simulator
+    Ctl(ctl::Ctl),
 }
 
 #[derive(Args, Debug)]

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use mysa_sim::CloudSpec;
 
-use crate::bench::{Bench, HANG_SECONDS, signal};
-use crate::common::{Ran, finish};
+use crate::bench::{Bench, HANG_SECONDS, Sim, signal};
+use crate::common::{Home, Ran, finish};
 
 /// Commands under "Examples:", without their descriptions.
 fn examples(help: &str) -> Vec<String> {
@@ -84,6 +84,12 @@ fn every_example_of_every_help_text_works() {
         lines.extend(examples(&bench.home.run(&[&name, "--help"]).ok().out));
     }
     lines.extend(examples(&help));
+    lines.extend(examples(&bench.home.run(&["sim", "ctl", "--help"]).ok().out));
+    let readme = include_str!("../../../mysa-sim-server/README.md");
+    let readme = readme.lines().filter_map(|line| line.strip_prefix("    mysa sim ctl "));
+    lines.extend(
+        readme.map(|line| format!("mysa sim ctl {}", line.split("   ").next().unwrap_or(line).trim())),
+    );
     let mut seen = BTreeSet::new();
     lines.retain(|line| seen.insert(line.clone()));
     assert!(lines.len() > 30, "{lines:?}");
@@ -95,6 +101,8 @@ fn every_example_of_every_help_text_works() {
     let home_file: Vec<&str> = home_file.take_while(|line| !line.is_empty()).collect();
     bench.home.write("home.toml", home_file.join("\n"));
 
+    let sim = Sim::start(Home::new(), &[]);
+    let control = sim.said["control"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/');
     for line in &lines {
         let ran = match line.as_str() {
             // The demo runs for half a minute, and another test runs it.
@@ -104,6 +112,14 @@ fn every_example_of_every_help_text_works() {
                 let ran = shell(&bench, line).fails(2);
                 assert!(ran.err.contains("cannot prompt for a password"), "{ran:?}");
                 continue;
+            }
+            line if line.starts_with("mysa sim ctl") => {
+                let stop = if line.contains("events") && !line.contains("--count") {
+                    " --since 0 --count 1"
+                } else {
+                    ""
+                };
+                shell(&bench, &format!("MYSA_SIM_CONTROL={control} {line}{stop}"))
             }
             // Runs until it is interrupted.
             line if line.starts_with("mysa sim") => {

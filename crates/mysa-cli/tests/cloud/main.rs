@@ -424,6 +424,113 @@ fn the_simulated_cloud_writes_its_authority_where_the_command_line_says() {
 }
 
 #[test]
+fn the_simulated_cloud_is_changed_by_its_control_endpoint() {
+    let sim = Sim::start(Home::new(), &["--seed", "7"]);
+    assert_eq!(sim.said["seed"], 7);
+    let control = sim.said["control"].as_str().unwrap();
+    let address = control.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let ctl = |args: &[&str]| sim.run(&[&["sim", "ctl", "--control", address], args].concat(), "");
+    let json = |args: &[&str]| ctl(&[args, &["--json"]].concat()).ok().json().remove(0);
+    assert_eq!(json(&["freeze"])["frozen"], true);
+    assert_eq!(json(&["status"])["seed"], 7);
+    assert_eq!(json(&["room", "kitchen", "-2.5"])["room_c"], -2.5);
+    assert_eq!(json(&["setpoint", "kitchen", "21.5"])["setpoint_c"], 21.5);
+    assert_eq!(json(&["press", "a0b1c2d3e4f6", "down"])["setpoint_c"], 21.0);
+    assert_eq!(json(&["mode", "kitchen", "off"])["mode"], "off");
+    assert_eq!(json(&["offline", "kitchen"])["online"], false);
+    assert_eq!(json(&["online", "kitchen"])["online"], true);
+    let calm = ["weather", "--mean", "-20", "--season", "0", "--day", "0", "--unrest", "0"];
+    assert_eq!(json(&calm)["outdoors_c"], -20.0);
+    let fault = json(&["fault", "drop-acks", "--device", "kitchen", "--after", "5", "--for", "60"]);
+    let id = fault["ids"][0].to_string();
+    assert!(ctl(&["faults"]).ok().out.contains("drop-acks"));
+    ctl(&["end", &id]).ok();
+    ctl(&["end", "all"]).ok();
+    let before = json(&["status"])["clock"]["unix_ms"].as_i64().unwrap();
+    assert_eq!(json(&["advance", "3600"])["unix_ms"].as_i64().unwrap() - before, 3_600_000);
+    let first = ctl(&["events", "--since", "0", "--count", "1", "--json"]).ok().json().remove(0);
+    assert_eq!((&first["event"], &first["number"]), (&"room-set".into(), &1.into()));
+    let line = ctl(&["events", "--since", "0", "--count", "1"]).ok().out;
+    assert!(line.contains("room-set") && line.contains("room_c=-2.5"), "{line}");
+    let devices = ctl(&["devices"]).ok().out;
+    assert!(devices.contains("Kitchen") && devices.contains("SETPOINT_C"), "{devices}");
+    assert!(ctl(&["commands", "kitchen"]).ok().out.contains("button"));
+    for list in ["accounts", "homes", "connections", "counters"] {
+        ctl(&[list]).ok();
+    }
+    ctl(&["cut"]).ok();
+    let why = ctl(&["setpoint", "kitchen", "99"]).fails(2);
+    assert!(why.err.contains("range"), "{why:?}");
+    ctl(&["fault", "rain"]).fails(2);
+    ctl(&["end", "9999"]).fails(2);
+    ctl(&["room", "attic", "20"]).fails(2);
+}
+
+#[test]
+fn the_simulated_cloud_logs_what_happens_as_json() {
+    let home = Home::new();
+    let mut command = home.command(&["sim", "--listen", "127.0.0.1:0", "-v", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let started = next();
+    let address =
+        started["control"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    home.run(&["sim", "ctl", "--control", &address, "room", "kitchen", "15"]).ok();
+    loop {
+        let event = next();
+        if event["event"] == "room-set" {
+            assert_eq!((&event["room_c"], &event["device"]), (&15.0.into(), &"a0b1c2d3e4f6".into()));
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_control_endpoint_can_be_left_out() {
+    let sim = Sim::start(Home::new(), &["--no-control"]);
+    assert!(sim.said["control"].is_null());
+    let nobody = ["sim", "ctl", "--control", sim.said["address"].as_str().unwrap(), "status"];
+    sim.run(&nobody, "").fails(8);
+}
+
+#[cfg(unix)]
+#[test]
+fn two_simulated_clouds_in_one_folder_do_not_overwrite_each_others_authority() {
+    let first = Sim::start(Home::new(), &[]);
+    let read = |name: &str| std::fs::read_to_string(first.home.path(name)).unwrap();
+    let before = read("mysa-sim-ca.pem");
+    let mut command = first.home.command(&["sim", "--listen", "127.0.0.1:0", "--json"]);
+    let mut second = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(second.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(said["ca"], "mysa-sim-ca-2.pem");
+    assert_eq!(read("mysa-sim-ca.pem"), before);
+    assert_ne!(read("mysa-sim-ca-2.pem"), before);
+    first.home.run(&["sim", "--listen", "127.0.0.1:0", "--ca", "mysa-sim-ca.pem"]).fails(1);
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+#[test]
+fn a_kept_authority_is_that_of_the_next_run() {
+    let home = Home::new();
+    let sim = Sim::start(home, &["--ca-dir", "kept"]);
+    assert_eq!(sim.said["ca"], "kept/ca.pem");
+    let first = std::fs::read_to_string(sim.home.path("kept/ca.pem")).unwrap();
+    let again = ["sim", "--listen", "127.0.0.1:0", "--ca-dir", "kept", "--json"];
+    let mut second = sim.home.command(&again).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(second.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(std::fs::read_to_string(sim.home.path("kept/ca.pem")).unwrap(), first);
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+#[test]
 fn the_simulated_cloud_refuses_what_it_cannot_do() {
     let home = Home::new();
     home.run(&["sim", "--listen", "0.0.0.0:0"]).fails(2);
