@@ -84,7 +84,7 @@ pub struct Events {
 #[non_exhaustive]
 pub enum Notice {
     /// Something happened.
-    Event(Event),
+    Event(Box<Event>),
     /// This many events were lost, because the reader was too slow. At most 1024 wait.
     Lost(u64),
 }
@@ -93,7 +93,7 @@ impl Events {
     /// The next event, as soon as there is one; `None` after the server was dropped.
     pub async fn next(&mut self) -> Option<Notice> {
         match self.receiver.recv().await {
-            Ok(entry) => Some(Notice::Event(entry.event.clone())),
+            Ok(entry) => Some(Notice::Event(Box::new(entry.event.clone()))),
             Err(RecvError::Lagged(count)) => Some(Notice::Lost(count)),
             Err(RecvError::Closed) => None,
         }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(events.next().await, Some(Notice::Lost(6)));
         let json = events.next_json().await.unwrap();
         assert!(json.contains("\"number\":7,"), "{json}");
-        assert_eq!(events.next().await, Some(Notice::Event(some_event())));
+        assert_eq!(events.next().await, Some(Notice::Event(Box::new(some_event()))));
         drop(feed);
         let mut left = 0;
         while events.next().await.is_some() {
