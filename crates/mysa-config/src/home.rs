@@ -257,6 +257,6 @@ mod tests {
             "[[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"Attic\"\n";
         let twice = FILE.replace("[[account.home.device]]", &format!("{device}[[account.home.device]]"));
         let why = home(&twice).unwrap_err().to_string();
-        assert!(why.ends_with(": duplicate device a0b1c2d3e4f5") && why.starts_with("line 14, "), "{why}");
+        assert!(why.ends_with(": duplicate device a0b1c2d3e4f5") && why.starts_with("line 15, "), "{why}");
     }
 }
