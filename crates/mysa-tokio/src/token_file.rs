@@ -46,6 +46,13 @@ pub enum TokenFileError {
         /// Permission bits of the file.
         mode: u32,
     },
+    /// Users other than the owner can write to the folder, and so replace the file.
+    ExposedFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Permission bits of the folder.
+        mode: u32,
+    },
     /// The file does not hold a session.
     Damaged {
         /// The file.
@@ -83,6 +90,12 @@ impl fmt::Display for TokenFileError {
             Self::Exposed { path, mode } => write!(
                 f,
                 "{} can be read by others (mode {mode:03o}); sign out and in again if it was exposed, or run: chmod 600 {}",
+                path.display(),
+                path.display()
+            ),
+            Self::ExposedFolder { path, mode } => write!(
+                f,
+                "others can write to {} (mode {mode:03o}) and replace the session; run: chmod 700 {}",
                 path.display(),
                 path.display()
             ),
@@ -137,10 +150,12 @@ impl TokenFile {
     /// out.
     ///
     /// # Errors
-    /// [`TokenFileError::Exposed`] if other users can read the file: its owner has to decide.
+    /// [`TokenFileError::Exposed`] if other users can read the file, [`TokenFileError::ExposedFolder`] if they can write
+    /// to its folder: its owner has to decide.
     /// [`TokenFileError::Damaged`], [`TokenFileError::LaterVersion`] and [`TokenFileError::OtherAccount`] if the
     /// content is something else. [`TokenFileError::Io`] if the system fails.
     pub fn load(&self) -> Result<Option<StoredSession>, TokenFileError> {
+        self.check_folder()?;
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -185,6 +200,7 @@ impl TokenFile {
         }
         let dir = self.dir();
         owner_only_dir(dir).map_err(|error| TokenFileError::Io { path: dir.to_owned(), error })?;
+        self.check_folder()?;
         // Reading, comparing and writing happen under one lock.
         let _lock = self.lock()?;
         let mut session = session.clone();
@@ -285,6 +301,29 @@ impl TokenFile {
 
     fn io(&self, error: io::Error) -> TokenFileError {
         TokenFileError::Io { path: self.path.clone(), error }
+    }
+
+    /// In a folder with the sticky bit, such as `/tmp`, others cannot replace a file.
+    #[cfg(unix)]
+    fn check_folder(&self) -> Result<(), TokenFileError> {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = self.dir();
+        let mode = fs::metadata(dir).map_or(0, |metadata| metadata.permissions().mode());
+        if mode & 0o022 == 0 || mode & 0o1000 != 0 {
+            return Ok(());
+        }
+        Err(TokenFileError::ExposedFolder { path: dir.to_owned(), mode: mode & 0o777 })
+    }
+
+    #[cfg(not(unix))]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the profile folder is the owner's alone"
+    )]
+    fn check_folder(&self) -> Result<(), TokenFileError> {
+        Ok(())
     }
 
     #[cfg(unix)]
