@@ -9,7 +9,7 @@ use time::{Date, Duration, Month, OffsetDateTime};
 
 use crate::args::{Energy, Period};
 use crate::commands::raw;
-use crate::output::chart::{self, Bar};
+use crate::output::chart::{self, Bar, Series};
 use crate::output::record::{Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::support::atomic_file;
@@ -42,8 +42,10 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -
         write(terminal, path, &csv(&meters, &periods, args.by))?;
     }
     if let Some(path) = &args.svg {
-        let title = title(&meters);
-        write(terminal, path, &chart::svg(&title, &bars(&meters, &periods, args.by), "kWh"))?;
+        // The legend names several thermostats.
+        let title = if meters.len() > 1 { "Energy".to_owned() } else { title(&meters) };
+        let labels: Vec<String> = bars(&meters, &periods, args.by).into_iter().map(|bar| bar.label).collect();
+        write(terminal, path, &chart::svg(&title, &labels, &series(&meters, &periods, args.by), "kWh"))?;
     }
     if terminal.json {
         return terminal.line(document(&meters, &periods, args.by).to_json());
@@ -209,6 +211,12 @@ pub(crate) fn bars(meters: &[Meter], periods: &[Date], by: Period) -> Vec<Bar> {
         (!values.is_empty()).then(|| values.iter().sum())
     };
     periods.iter().map(|period| Bar { label: label(period), value: sum(period) }).collect()
+}
+
+/// Returns the values of each thermostat, for a chart that tells them apart.
+fn series(meters: &[Meter], periods: &[Date], by: Period) -> Vec<Series> {
+    let values = |meter: &Meter| periods.iter().map(|period| meter.total(by, *period)).collect();
+    meters.iter().map(|meter| Series { name: meter.name.clone(), values: values(meter) }).collect()
 }
 
 fn title(meters: &[Meter]) -> String {

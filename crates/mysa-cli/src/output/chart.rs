@@ -46,62 +46,133 @@ fn blocks(fraction: f64, columns: usize) -> String {
     bar
 }
 
-/// Vertical bars as a stand-alone SVG document.
-pub(crate) fn svg(title: &str, bars: &[Bar], unit: &str) -> String {
-    let most = nice_ceiling(bars.iter().filter_map(|bar| bar.value).fold(0.0, f64::max));
-    let width = LEFT + STEP * bars.len().max(4) as f64 + 20.0;
+/// Values of one thermostat, one for each bar; `None` if nothing was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) values: Vec<Option<f64>>,
+}
+
+/// Vertical bars as a stand-alone SVG document. The bars of several series are stacked, with a legend. Colours are fixed,
+/// background included, so that the chart is readable on a dark page too.
+pub(crate) fn svg(title: &str, labels: &[String], series: &[Series], unit: &str) -> String {
+    let total = |number: usize| -> f64 { series.iter().filter_map(|one| value(one, number)).sum() };
+    let most = nice_ceiling((0..labels.len()).map(total).fold(0.0, f64::max));
+    let width = (LEFT + STEP * labels.len() as f64 + RIGHT).max(MIN_WIDTH);
+    let legend = if series.len() > 1 { LEGEND_LINE * series.len() as f64 } else { 0.0 };
+    let top = TITLE + legend + 14.0;
+    // Labels are turned by 60 degrees.
+    let bottom = labels.iter().map(|label| columns(label)).fold(0.0, f64::max) * FONT * 0.6 * 0.87 + 24.0;
+    let height = top + HEIGHT + bottom;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {}\" font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"22\" font-size=\"15\">{}</text>\n",
-        TOP + HEIGHT + 70.0,
-        escape(title)
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height:.0}\" viewBox=\"0 0 {width} {height:.0}\" \
+         font-family=\"sans-serif\" font-size=\"{FONT}\" fill=\"#222\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text x=\"16\" y=\"24\" font-size=\"15\">{}</text>\n",
+        escape(&cut(&printable(title), (width - 32.0) / (15.0 * 0.6)))
     );
-    for quarter in 0..=4 {
-        let value = most * f64::from(quarter) / 4.0;
-        let y = TOP + HEIGHT * (1.0 - f64::from(quarter) / 4.0);
-        let _ = writeln!(
-            out,
-            "<line x1=\"{LEFT}\" x2=\"{width}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value} {unit}</text>",
-            LEFT - 6.0,
-            y + 4.0
-        );
-    }
-    for (number, bar) in bars.iter().enumerate() {
-        let x = LEFT + STEP * number as f64 + 4.0;
-        let middle = x + STEP / 2.0 - 4.0;
-        if let Some(value) = bar.value {
-            let height = HEIGHT * value / most;
+    if series.len() > 1 {
+        for (number, one) in series.iter().enumerate() {
+            let y = TITLE + LEGEND_LINE * number as f64;
             let _ = writeln!(
                 out,
-                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{}\" height=\"{height:.1}\" fill=\"#d95f02\">\
-                 <title>{}: {value:.2} {unit}</title></rect>",
-                TOP + HEIGHT - height,
-                STEP - 8.0,
-                escape(&bar.label)
+                "<rect x=\"16\" y=\"{y:.1}\" width=\"11\" height=\"11\" fill=\"{}\"/>\
+                 <text x=\"33\" y=\"{:.1}\">{}</text>",
+                colour(number),
+                y + 10.0,
+                escape(&cut(&printable(&one.name), (width - 49.0) / (FONT * 0.6)))
             );
         }
-        let y = TOP + HEIGHT + 12.0;
+    }
+    for quarter in 0..=4 {
+        let at = most * f64::from(quarter) / 4.0;
+        let y = top + HEIGHT * (1.0 - f64::from(quarter) / 4.0);
+        let _ = writeln!(
+            out,
+            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{} {unit}</text>",
+            width - RIGHT,
+            LEFT - 6.0,
+            y + 4.0,
+            (at * 1e3).round() / 1e3
+        );
+    }
+    for (number, label) in labels.iter().enumerate() {
+        let x = LEFT + STEP * number as f64 + 4.0;
+        let mut below = 0.0;
+        for (at, one) in series.iter().enumerate() {
+            let Some(value) = value(one, number) else { continue };
+            let tall = HEIGHT * value / most;
+            below += tall;
+            let _ = writeln!(
+                out,
+                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{}\" height=\"{tall:.1}\" fill=\"{}\">\
+                 <title>{}, {}: {value:.2} {unit}</title></rect>",
+                top + HEIGHT - below,
+                STEP - 8.0,
+                colour(at),
+                escape(&printable(&one.name)),
+                escape(label)
+            );
+        }
+        let (middle, y) = (x + STEP / 2.0 - 4.0, top + HEIGHT + 12.0);
         let _ = writeln!(
             out,
             "<text x=\"{middle:.1}\" y=\"{y:.1}\" text-anchor=\"end\" transform=\"rotate(-60 {middle:.1} {y:.1})\">{}</text>",
-            escape(&bar.label)
+            escape(label)
         );
     }
     out.push_str("</svg>\n");
     out
 }
 
+const FONT: f64 = 11.0;
 const STEP: f64 = 28.0;
 const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 70.0;
-const TOP: f64 = 40.0;
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 16.0;
+const MIN_WIDTH: f64 = 480.0;
+/// Height of the title, and of a line of the legend.
+const TITLE: f64 = 38.0;
+const LEGEND_LINE: f64 = 17.0;
 
-/// Returns the next of 1, 2, 4, 8, 10, 20…, so that the grid lines have round values.
+/// Value of a bar, if it can be drawn.
+fn value(series: &Series, number: usize) -> Option<f64> {
+    series.values.get(number).copied().flatten().filter(|value| value.is_finite() && *value >= 0.0)
+}
+
+/// Colour of a series. The first eight can be told apart by colour-blind people (Okabe and Ito).
+fn colour(number: usize) -> String {
+    const FIRST: [&str; 8] =
+        ["#d55e00", "#0072b2", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#b8ad00", "#555555"];
+    // The golden angle keeps neighbours apart.
+    FIRST.get(number).map_or_else(|| format!("hsl({},55%,45%)", number * 137 % 360), |&first| first.into())
+}
+
+/// Width of a text in columns of a terminal, which is near enough to that of a font without serifs.
+fn columns(text: &str) -> f64 {
+    text.width() as f64
+}
+
+/// Cuts a text to a width in columns.
+fn cut(text: &str, room: f64) -> String {
+    if columns(text) <= room {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        if columns(&kept) + 2.0 > room - 1.0 {
+            break;
+        }
+        kept.push(c);
+    }
+    format!("{}…", kept.trim_end())
+}
+
+/// Returns the next value with four round grid lines, at most a quarter above what is needed.
 fn nice_ceiling(value: f64) -> f64 {
     let mut scale = 0.1;
     while scale < 1e9 {
-        for step in [1.0, 2.0, 4.0, 8.0] {
+        for step in [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 4.8, 6.0, 8.0] {
             if value <= scale * step {
                 return scale * step;
             }
@@ -136,18 +207,65 @@ mod tests {
         assert_eq!(blocks(&lines[3]), 0);
     }
 
+    fn series(name: &str) -> Series {
+        Series { name: name.into(), values: bars().iter().map(|bar| bar.value).collect() }
+    }
+
+    fn labels() -> Vec<String> {
+        bars().into_iter().map(|bar| bar.label).collect()
+    }
+
+    /// Values of an attribute, in the order of the elements that have it.
+    fn numbers(drawing: &str, element: &str, attribute: &str) -> Vec<f64> {
+        let (start, attribute) = (format!("<{element} "), format!("{attribute}=\""));
+        let starts = drawing.split(&start).skip(1);
+        let texts = starts.filter_map(|element| element.split('>').next());
+        let values = texts.filter_map(|text| text.split(&attribute).nth(1));
+        values.filter_map(|value| value.split('"').next()?.parse().ok()).collect()
+    }
+
     #[test]
     fn an_svg_has_a_bar_for_each_value_and_escapes_names() {
-        let drawing = svg("A & <b>", &bars(), "kWh");
-        assert!(drawing.contains("A &amp; &lt;b&gt;"));
-        assert!(!svg("a\u{1b}\u{202e}", &bars(), "kWh").contains(['\u{1b}', '\u{202e}']));
+        let drawing = svg("A & <b>", &labels(), &[series("x<y")], "kWh");
+        assert!(drawing.contains("A &amp; &lt;b&gt;") && drawing.contains("x&lt;y, Mon: 4.00 kWh"));
+        assert!(
+            !svg("a\u{1b}\u{202e}", &labels(), &[series("\u{1b}")], "kWh").contains(['\u{1b}', '\u{202e}'])
+        );
         assert_eq!(drawing.matches("<title>").count(), 3);
-        assert!(!drawing.contains("NaN") && !svg("", &[], "kWh").contains("NaN"));
+        assert!(!drawing.contains("NaN") && !svg("", &[], &[], "kWh").contains("NaN"));
+    }
+
+    #[test]
+    fn series_are_stacked_with_a_legend_and_nothing_leaves_the_picture() {
+        let long = "A name that is much longer than the whole chart is wide ".repeat(3);
+        let all = [series("Hall"), series(&long), series("Bath")];
+        let drawing = svg(&long, &labels(), &all, "kWh");
+        assert!(
+            drawing.contains(">Hall</text>")
+                && drawing.contains(">Bath</text>")
+                && drawing.contains("…</text>")
+        );
+        // Background, legend, then the bars of each day from the bottom up.
+        let (tops, heights) = (numbers(&drawing, "rect", " y"), numbers(&drawing, "rect", " height"));
+        let (legend, first) = (&tops[..3], &tops[3..6]);
+        assert!(legend.is_sorted() && first.is_sorted_by(|a, b| a > b), "{tops:?}");
+        let (tall, low) = (heights[heights.len() - 9], first[0] - first[1]);
+        assert!((tall - low).abs() < 0.2, "a bar begins where the one below it ends: {tall} {low}");
+        let (width, height) = (numbers(&drawing, "svg", "width")[0], numbers(&drawing, "svg", "height")[0]);
+        for (at, text) in drawing.split("<text ").skip(1).enumerate() {
+            let x = numbers(&format!("<text {text}"), "text", "x")[0];
+            let shown = text.split('>').nth(1).and_then(|text| text.split('<').next()).unwrap_or_default();
+            let size = if at == 0 { 15.0 } else { FONT };
+            let wide = columns(shown) * size * 0.6;
+            let (from, to) = if text.contains("end") { (x - wide, x) } else { (x, x + wide) };
+            assert!(text.contains("rotate") || (from >= 0.0 && to <= width), "{shown}: {from} to {to}");
+        }
+        assert!(tops.iter().zip(&heights).all(|(y, tall)| *y >= 0.0 && y + tall <= height));
     }
 
     #[test]
     fn charts_end_at_round_numbers() {
-        for (value, ceiling) in [(0.0, 0.1), (0.3, 0.4), (1.0, 1.0), (7.3, 8.0), (8.1, 10.0), (130.0, 200.0)]
+        for (value, ceiling) in [(0.0, 0.1), (0.3, 0.32), (1.0, 1.0), (7.3, 8.0), (8.1, 10.0), (130.0, 160.0)]
         {
             assert!((nice_ceiling(value) - ceiling).abs() < 1e-9, "{value}");
         }
