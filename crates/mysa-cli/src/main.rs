@@ -29,13 +29,24 @@ fn main() -> ExitCode {
         Command::Set(_) | Command::Mode(_) | Command::Login(_) | Command::Logout(_) | Command::Config(_)
     );
     let terminal = Terminal::new(cli.global.json, cli.global.verbose, cli.global.quiet, outlives_reader);
-    match run(&terminal, cli) {
+    match log_as_asked().and_then(|()| run(&terminal, cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             terminal.error(&failure);
             failure.exit.into()
         }
     }
+}
+
+/// Logs the events of the client to standard error, as the variable `RUST_LOG` asks.
+fn log_as_asked() -> Result<()> {
+    let Some(asked) = std::env::var_os("RUST_LOG").filter(|asked| !asked.is_empty()) else { return Ok(()) };
+    let filter = asked.to_str().and_then(|asked| tracing_subscriber::EnvFilter::try_new(asked).ok());
+    let filter = filter.ok_or_else(|| {
+        Failure::usage("invalid RUST_LOG: expected levels or targets with levels, such as mysa_tokio=debug")
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    log.try_init().map_err(|error| Failure::new(Exit::Failed, format!("cannot log: {error}")))
 }
 
 fn run(terminal: &Terminal, cli: Cli) -> Result<()> {

@@ -561,3 +561,23 @@ fn the_demo_does_the_main_job() {
     assert!(events.iter().any(|event| event["what"] == "recovered after"));
     assert_eq!(events.iter().filter(|event| event["event"] == "energy").count(), 14);
 }
+
+#[test]
+fn the_log_is_as_the_variable_asks_and_holds_no_secret() {
+    let bench = Bench::signed_in();
+    let with = |asked: &str| {
+        let mut command = bench.command(&["status", "--wait", HANG_SECONDS, "--json"]);
+        command.env("RUST_LOG", asked);
+        finish(command, b"")
+    };
+    assert_eq!(with("").ok().err, "");
+    let info = with("mysa_tokio=info").ok();
+    assert!(info.err.contains("service level changed") && !info.err.contains('\u{1b}'), "{info:?}");
+    assert_eq!(info.json().len(), 1, "standard output holds data alone");
+    let all = with("trace").ok();
+    assert!(all.err.contains("WebSocket"), "{all:?}");
+    for secret in ["X-Amz", "Bearer", "eyJ", CloudSpec::DEMO_EMAIL] {
+        assert!(!all.err.contains(secret), "{secret}: {all:?}");
+    }
+    assert!(with("=,=").fails(2).err.contains("invalid RUST_LOG"));
+}

@@ -30,7 +30,7 @@ impl Home {
     /// The command in this home, without the variables of the environment that affect it.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mysa"));
-        for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR", "COLUMNS"] {
+        for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "NO_COLOR", "COLUMNS", "RUST_LOG"] {
             command.env_remove(variable);
         }
         for (variable, _) in
