@@ -39,13 +39,24 @@ pub(crate) async fn run(
             Ok(Err(_)) | Err(_) => Revocation::NotReached,
         };
         if revoked == Revocation::NotReached {
+            report(terminal, redaction.email(&account), "not-reached", "stored")?;
             return Err(Failure::new(
                 Exit::Unreachable,
                 "the cloud did not revoke the session, which is still valid and still stored; run `mysa logout` again, \
                  or `mysa logout --local` to remove it from this computer alone",
             ));
         }
-        file.remove().map_err(|error| Failure::from((Exit::Failed, error)))?;
+        if let Err(error) = file.remove() {
+            report(terminal, redaction.email(&account), outcome(args.local, revoked), "stored")?;
+            let done = match revoked {
+                Revocation::Revoked => "the session was revoked",
+                _ => "no session was revoked",
+            };
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{done}, but its file cannot be removed: {}", Failure::from((Exit::Failed, error))),
+            ));
+        }
         match revoked {
             Revocation::NothingToRevoke => terminal.say("there was no valid session to revoke"),
             Revocation::Refused => {}
@@ -53,11 +64,7 @@ pub(crate) async fn run(
         }
     }
     device_cache::forget(&context.paths, &account);
-    if terminal.json {
-        let mut record = Record::document();
-        record.put("account", redaction.email(&account)).put("revoked", revoked == Revocation::Revoked);
-        terminal.line(record.to_json())?;
-    }
+    report(terminal, redaction.email(&account), outcome(args.local, revoked), "removed")?;
     if revoked == Revocation::Refused {
         return Err(Failure::new(
             Exit::Unreachable,
@@ -66,4 +73,26 @@ pub(crate) async fn run(
         ));
     }
     Ok(())
+}
+
+/// Returns the name of an outcome, for programs.
+const fn outcome(local: bool, revoked: Revocation) -> &'static str {
+    match revoked {
+        _ if local => "not-tried",
+        Revocation::Revoked => "revoked",
+        Revocation::Refused => "refused",
+        Revocation::NotReached => "not-reached",
+        Revocation::NothingToRevoke => "nothing-to-revoke",
+    }
+}
+
+/// Prints the outcome as JSON, if it is wanted: `session` says whether it is still stored.
+fn report(terminal: &Terminal, account: String, outcome: &str, session: &str) -> Result<()> {
+    if !terminal.json {
+        return Ok(());
+    }
+    let mut record = Record::document();
+    record.put("account", account).put("revoked", outcome == "revoked");
+    record.put("revocation", outcome).put("session", session);
+    terminal.line(record.to_json())
 }

@@ -1,9 +1,7 @@
 //! `mysa status`.
 
-use std::time::Duration;
-
 use mysa_proto::{DeviceId, UnixTime};
-use tokio::time::{Instant, sleep_until};
+use mysa_tokio::Level;
 
 use crate::args::Status;
 use crate::output::record::{Record, Value};
@@ -28,7 +26,7 @@ pub(crate) async fn run(
     cloud.wait_for_states(wait).await;
     if !wait.is_zero() {
         terminal.progress("listening");
-        wait_for_reports(&cloud, &chosen, wait).await;
+        cloud.wait_for_reports(&chosen, wait).await;
         terminal.progress("");
     }
     show(terminal, context, &cloud, &chosen, redaction)?;
@@ -46,18 +44,6 @@ pub(crate) async fn run(
     Err(Failure::new(Exit::DeviceSilent, silent.join("; ")))
 }
 
-/// Waits until every thermostat has reported, at most for `limit`.
-async fn wait_for_reports(cloud: &Cloud, chosen: &[DeviceId], limit: Duration) {
-    let deadline = Instant::now() + limit;
-    let mut events = cloud.client.events();
-    while !(cloud.client.is_live() && chosen.iter().all(|id| cloud.has_reported(id))) {
-        tokio::select! {
-            event = events.next() => if event.is_none() { return },
-            () = sleep_until(deadline) => return,
-        }
-    }
-}
-
 fn show(
     terminal: &Terminal,
     context: &Context,
@@ -67,13 +53,21 @@ fn show(
 ) -> Result<()> {
     let service = cloud.client.service();
     let views: Vec<_> = chosen.iter().filter_map(|id| cloud.client.state(id)).collect();
+    // The session takes minutes to conclude that nothing is delivered. Until then the subscription alone is no evidence.
+    let is_silent = service.level <= Level::ReadOnly
+        && !views.is_empty()
+        && views.iter().all(|view| view.link != mysa_tokio::Link::Live);
+    let (level, reason) = match is_silent {
+        true => (Level::RestOnly, "subscribed, but no thermostat has reported by MQTT yet".to_owned()),
+        false => (service.level, service.reason.to_string()),
+    };
     // The client stores a denial as soon as it learns of it.
     let denied_at = cloud.client.stored_session().and_then(|stored| stored.publish_denied_at);
     let denied_at = denied_at.map(UnixTime::from_secs);
     if terminal.json {
         let mut record = Record::document();
         record.put("account", redaction.email(&cloud.account));
-        record.put("service", service.level.to_string()).put("reason", service.reason.to_string());
+        record.put("service", level.to_string()).put("reason", reason);
         record.put("since", timefmt::iso(service.since_wall));
         record.put("publish_denied_at", denied_at.map(timefmt::iso));
         let devices = views.iter().map(|view| {
@@ -82,7 +76,8 @@ fn show(
         record.put("devices", devices.collect::<Vec<_>>());
         return terminal.line(record.to_json());
     }
-    terminal.line(format!("{}  {service}", redaction.email(&cloud.account)))?;
+    let shown = if is_silent { format!("{level}: {reason}") } else { service.to_string() };
+    terminal.line(format!("{}  {shown}", redaction.email(&cloud.account)))?;
     let channel = context.config.channel;
     let denied =
         denied_at.and_then(|at| permission::describe(at, timefmt::now(), channel, &context.settings()));

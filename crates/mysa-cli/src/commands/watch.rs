@@ -21,6 +21,7 @@ use crate::output::view::{self, Link};
 use crate::support::capture::Capture;
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::reachability::describe_reason;
 use crate::support::resolve;
 
 pub(crate) async fn run(
@@ -30,8 +31,19 @@ pub(crate) async fn run(
     redaction: &Redaction,
 ) -> Result<()> {
     let timeout = args.timeout.map(|seconds| timefmt::seconds(seconds, "--timeout")).transpose()?;
-    let (cloud, chosen) = open(terminal, context, args).await?;
+    // The time of the watch begins once it is open; a cloud that is down has a little longer to come back.
+    let opened_by = timeout.map(|timeout| Instant::now() + timeout.max(OPEN_TIMEOUT));
     let capture = args.capture.as_deref().map(Capture::open).transpose()?;
+    let Some((cloud, chosen)) = open(terminal, context, args, opened_by).await? else {
+        return Err(Failure::new(
+            Exit::TimedOut,
+            "time-out: the cloud could not be used; no thermostat reported",
+        ));
+    };
+    if args.count.is_some() {
+        // What is shown first counts, and only a live report has the power of some models.
+        cloud.wait_for_reports(&chosen, timeout.unwrap_or(REPORTS_TIMEOUT).min(REPORTS_TIMEOUT)).await;
+    }
     let service = cloud.client.service();
     let mut watching = Watching {
         capture,
@@ -63,24 +75,46 @@ pub(crate) async fn run(
     }
 }
 
-async fn open(terminal: &Terminal, context: &Context, args: &Watch) -> Result<(Cloud, Vec<DeviceId>)> {
+/// Opens the cloud, and waits for it if it is down. `None` if `deadline` passes before.
+async fn open(
+    terminal: &Terminal,
+    context: &Context,
+    args: &Watch,
+    deadline: Option<Instant>,
+) -> Result<Option<(Cloud, Vec<DeviceId>)>> {
     let mut settings = context.settings();
     settings.raw_messages = args.capture.is_some() || terminal.is_tracing();
     let Some(url) = &args.url else {
-        let cloud = context.connect_untraced(terminal, settings).await?;
+        let waits = |service: Service, cause: &str| {
+            if terminal.json {
+                let mut document = event("service");
+                document.put("service", service.level.to_string()).put("reason", cause);
+                return terminal.line(document.to_json());
+            }
+            let time = timefmt::iso(timefmt::now());
+            terminal.say(format!("{time}  {}: {cause}; waiting for the cloud", service.level));
+            Ok(())
+        };
+        let connecting = context.connect_patiently(terminal, settings, deadline, waits);
+        let Some(cloud) = connecting.await? else { return Ok(None) };
         cloud.wait_for_states(STATES_TIMEOUT).await;
         let chosen = cloud.choose(&args.devices)?;
-        return Ok((cloud, chosen));
+        return Ok(Some((cloud, chosen)));
     };
     let url = read_url(url)?;
     let devices = args.devices.iter().map(|text| captured_device(text)).collect::<Result<Vec<_>>>()?;
     let chosen = devices.iter().map(|(id, _)| *id).collect();
     let builder = context.builder(settings)?.captured(url, devices);
-    Ok((Cloud::start(builder, String::new(), &context.open_clients)?, chosen))
+    Ok(Some((Cloud::start(builder, String::new(), &context.open_clients)?, chosen)))
 }
 
 /// Time limit for the first states. The watch starts without states that are still missing.
 const STATES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shortest time limit for a cloud that is down, with `--timeout`.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for the first live reports with `--count`.
+const REPORTS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Parses `ID` or `ID=MODEL`. With a captured URL there is no list of names.
 fn captured_device(text: &str) -> Result<(DeviceId, Model)> {
@@ -180,7 +214,8 @@ impl Watching<'_> {
                     self.service(service, note).await?;
                 }
                 if service.level == Level::SignInNeeded {
-                    return Err(Failure::new(Exit::SignIn, format!("{}; run `mysa login`", service.reason)));
+                    let reason = describe_reason(service.reason);
+                    return Err(Failure::new(Exit::SignIn, format!("sign-in required: {reason}")));
                 }
             }
             Event::Message { device, kind, payload } => {

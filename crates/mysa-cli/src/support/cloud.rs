@@ -9,8 +9,8 @@ use mysa_config::{ChannelName, normalize_account};
 use mysa_proto::{DeviceId, Family};
 use mysa_sigv4::Authority;
 use mysa_tokio::{
-    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason, Settings,
-    StoredSession, TokenFile, TokenFileError,
+    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason, Service,
+    Settings, StoredSession, TokenFile, TokenFileError,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
@@ -52,6 +52,9 @@ pub(crate) struct Cloud {
 /// Time limit for signing in and listing the thermostats. Each request has 20 s.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Time limit for the broker where the list of thermostats cannot be read.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Time limit for closing a client.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -68,8 +71,24 @@ impl Context {
                 "several accounts are signed in: {}, {last}; choose one with --account, or permanently with `mysa config set account EMAIL`",
                 others.join(", ")
             ))),
-            (None, _) => Err(not_signed_in()),
+            (None, _) => Err(self.unusable_session().unwrap_or_else(not_signed_in)),
         }
+    }
+
+    /// Returns why the stored sessions cannot be used, if there are any.
+    fn unusable_session(&self) -> Option<Failure> {
+        let entries = fs::read_dir(&self.paths.sessions).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .filter(|path| !device_cache::is_cache(path))
+            .collect();
+        files.sort();
+        files.iter().find_map(|path| {
+            let account = path.file_stem()?.to_str()?;
+            let error = self.token_file(account).load().err()?;
+            Some(Failure::new(Exit::SignIn, format!("the stored session cannot be used: {error}")))
+        })
     }
 
     /// Returns the accounts with a stored session, sorted.
@@ -115,19 +134,8 @@ impl Context {
     }
 
     /// Resumes the stored session and waits until the thermostats are listed. With `-v`, logs every later event.
-    pub(crate) async fn connect(&self, terminal: &Terminal, mut settings: Settings) -> Result<Cloud> {
-        settings.raw_messages |= terminal.is_tracing();
-        let mut cloud = self.resume(settings)?;
-        if terminal.is_verbose() {
-            let monitor = cloud.client.read_only();
-            cloud.trace = Some(tokio::spawn(trace::follow(*terminal, monitor, cloud.client.events())));
-        }
-        self.ready(terminal, cloud).await
-    }
-
-    /// Like [`Self::connect`], for a command that logs events itself.
-    pub(crate) async fn connect_untraced(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
-        self.ready(terminal, self.resume(settings)?).await
+    pub(crate) async fn connect(&self, terminal: &Terminal, settings: Settings) -> Result<Cloud> {
+        self.ready(terminal, self.resume_traced(terminal, settings)?).await
     }
 
     async fn ready(&self, terminal: &Terminal, cloud: Cloud) -> Result<Cloud> {
@@ -140,6 +148,97 @@ impl Context {
             Err(_) => return Err(no_answer()),
         }
         cloud.cache_devices(self, terminal);
+        Ok(cloud)
+    }
+
+    /// Like [`Self::connect`], for a command that needs MQTT alone. If only the REST service is out of reach, it goes on
+    /// with the stored list of thermostats.
+    pub(crate) async fn connect_to_command(
+        &self,
+        terminal: &Terminal,
+        settings: Settings,
+        patience: Duration,
+    ) -> Result<Cloud> {
+        let cloud = self.resume_traced(terminal, settings)?;
+        let known = device_cache::load_known(&self.paths, &cloud.account);
+        if known.is_empty() {
+            return self.ready(terminal, cloud).await;
+        }
+        terminal.progress("connecting");
+        let ready = timeout(patience, cloud.client.ready()).await;
+        terminal.progress("");
+        let why = match ready {
+            Ok(Ok(())) => {
+                cloud.cache_devices(self, terminal);
+                return Ok(cloud);
+            }
+            Ok(Err(NotReady::Offline(reason))) => Some(reason),
+            Ok(Err(why)) => return Err(self.explain(&cloud.client, &why).await),
+            Err(_) => None,
+        };
+        // Signed in, but the list cannot be read: the broker may still be there.
+        if cloud.client.diagnosis().await.is_ok_and(|diagnosis| diagnosis.signed_in) {
+            let ended = |error| Failure::from((Exit::Failed, error));
+            cloud.client.assume_devices(known).await.map_err(ended)?;
+            cloud.live(BROKER_TIMEOUT).await;
+            if cloud.client.is_live() {
+                let why = why.unwrap_or(Reason::NoAnswer);
+                terminal.say(format!(
+                    "{}; using the stored list of thermostats",
+                    reachability::describe_reason(why)
+                ));
+                return Ok(cloud);
+            }
+        }
+        match why {
+            Some(reason) => Err(self.explain(&cloud.client, &NotReady::Offline(reason)).await),
+            None => self.ready(terminal, cloud).await,
+        }
+    }
+
+    /// Resumes the stored session and waits until the thermostats are listed, however long the cloud is down. Reports once
+    /// that it waits, by `waits`. `None` if `deadline` passes before.
+    pub(crate) async fn connect_patiently(
+        &self,
+        terminal: &Terminal,
+        settings: Settings,
+        deadline: Option<tokio::time::Instant>,
+        mut waits: impl FnMut(Service, &str) -> Result<()>,
+    ) -> Result<Option<Cloud>> {
+        let cloud = self.resume(settings)?;
+        terminal.progress("connecting");
+        loop {
+            let ready = tokio::select! {
+                ready = cloud.client.ready() => ready,
+                () = sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
+                    terminal.progress("");
+                    cloud.close_within(terminal, Duration::from_millis(500)).await;
+                    return Ok(None);
+                }
+            };
+            terminal.progress("");
+            match ready {
+                Ok(()) => {
+                    cloud.cache_devices(self, terminal);
+                    return Ok(Some(cloud));
+                }
+                Err(why @ NotReady::Offline(_)) => {
+                    let cause = self.explain(&cloud.client, &why).await;
+                    waits(cloud.client.service(), &cause.to_string())?;
+                }
+                Err(why) => return Err(self.explain(&cloud.client, &why).await),
+            }
+        }
+    }
+
+    /// Resumes the stored session without waiting. With `-v`, logs every later event.
+    fn resume_traced(&self, terminal: &Terminal, mut settings: Settings) -> Result<Cloud> {
+        settings.raw_messages |= terminal.is_tracing();
+        let mut cloud = self.resume(settings)?;
+        if terminal.is_verbose() {
+            let monitor = cloud.client.read_only();
+            cloud.trace = Some(tokio::spawn(trace::follow(*terminal, monitor, cloud.client.events())));
+        }
         Ok(cloud)
     }
 
@@ -171,7 +270,7 @@ impl Context {
     /// Determines why a client is not ready. If the cloud cannot be reached, each host is probed for the cause.
     pub(crate) async fn explain(&self, client: &Client, why: &NotReady) -> Failure {
         match why {
-            NotReady::Offline(Reason::Unreachable) => {
+            NotReady::Offline(reason @ (Reason::Unreachable | Reason::NoAnswer | Reason::BrokenOff)) => {
                 let prober = self.builder(self.settings()).and_then(|builder| {
                     builder.prober().map_err(|error| Failure::from((Exit::Failed, error)))
                 });
@@ -179,7 +278,7 @@ impl Context {
                     Ok(prober) => reachability::first_problem(&prober, &self.environment).await,
                     Err(failure) => return failure,
                 };
-                let cause = cause.unwrap_or_else(|| Reason::Unreachable.to_string());
+                let cause = cause.unwrap_or_else(|| reachability::describe_reason(*reason));
                 Failure::new(Exit::Unreachable, cause)
             }
             NotReady::Offline(Reason::Throttled) => {
@@ -333,6 +432,18 @@ impl Cloud {
             {
                 return;
             }
+            tokio::select! {
+                event = events.next() => if event.is_none() { return },
+                () = sleep_until(deadline) => return,
+            }
+        }
+    }
+
+    /// Waits until every thermostat has reported by MQTT, at most for `limit`.
+    pub(crate) async fn wait_for_reports(&self, chosen: &[DeviceId], limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut events = self.client.events();
+        while !(self.client.is_live() && chosen.iter().all(|id| self.has_reported(id))) {
             tokio::select! {
                 event = events.next() => if event.is_none() { return },
                 () = sleep_until(deadline) => return,

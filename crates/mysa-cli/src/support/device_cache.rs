@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mysa_proto::DeviceId;
+use mysa_proto::{DeviceId, Model};
 use mysa_tokio::DeviceView;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,17 @@ pub(crate) fn load(paths: &Paths, account: Option<&str>) -> Vec<(DeviceId, Strin
     devices.sort();
     devices.dedup_by(|a, b| a.0 == b.0);
     devices
+}
+
+/// Returns an account's thermostats with their models and names.
+pub(crate) fn load_known(paths: &Paths, account: &str) -> Vec<(DeviceId, Model, Option<String>)> {
+    let text = fs::read_to_string(file(paths, account)).unwrap_or_default();
+    let kept = serde_json::from_str::<CacheFile>(&text).ok().filter(|kept| kept.schema == SCHEMA);
+    let known = kept.into_iter().flat_map(|kept| kept.devices).filter_map(|device| {
+        let name = Some(device.name).filter(|name| !name.is_empty());
+        Some((DeviceId::new(&device.id)?, Model::parse(&device.model), name))
+    });
+    known.collect()
 }
 
 /// Replaces the list of an account.

@@ -79,6 +79,9 @@ pub(crate) fn describe_reason(reason: Reason) -> String {
             RefusalKind::AccountNotConfirmed => {
                 "the account is not confirmed: finish the sign-up in the Mysa app, then run `mysa login`".into()
             }
+            RefusalKind::AccountDisabled => {
+                "user disabled: the account was disabled by the vendor; contact Mysa support".into()
+            }
             RefusalKind::NoSuchUser => "user not found: check the e-mail address".into(),
             RefusalKind::LockedOut => {
                 "too many failed attempts: wait 15 minutes before the next one".into()
@@ -100,6 +103,10 @@ pub(crate) fn describe_reason(reason: Reason) -> String {
             }
             _ => format!("{reason}; {LOGIN}"),
         },
+        Reason::WebPage => format!(
+            "{reason}: a sign-in page of the network (captive portal) or a proxy; open a web page in a browser first"
+        ),
+        Reason::ChallengeUnsupported(_) => format!("{reason}; finish it in the Mysa app, then {LOGIN}"),
         Reason::NoCredentials | Reason::ChallengeOpen => format!("{reason}; {LOGIN}"),
         reason => reason.to_string(),
     }
@@ -145,6 +152,7 @@ mod tests {
             RefusalKind::WrongCredentials,
             RefusalKind::LockedOut,
             RefusalKind::NoSuchUser,
+            RefusalKind::AccountDisabled,
             RefusalKind::AccountNotConfirmed,
             RefusalKind::PasswordResetRequired,
             RefusalKind::RefreshRejected,

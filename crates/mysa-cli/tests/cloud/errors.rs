@@ -2,7 +2,7 @@
 
 use mysa_sim::{AccountStatus, CloudSpec, Endpoint, Fault, HttpFault};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, LIVING};
 use crate::common::{Ran, finish};
 
 /// Checks that standard error has exactly one line.
@@ -128,4 +128,158 @@ fn config_get_prints_the_value_in_force_and_config_set_checks_urls() {
     assert!(shown.json()[0]["value"].is_null());
     let shown = bench.home.run(&["config", "show", "--json"]).ok().json().remove(0);
     assert_eq!(shown["environment"]["user_pool_url"], "https://idp.example.org");
+}
+
+/// Body of an answer with status 200.
+fn answers(body: &str) -> HttpFault {
+    HttpFault::Body(200, body.as_bytes().to_vec())
+}
+
+#[test]
+fn a_rest_host_that_has_vanished_is_replaced_by_the_other() {
+    for fault in [
+        HttpFault::Status(410),
+        HttpFault::Status(403),
+        HttpFault::Html(404),
+        HttpFault::Html(200),
+        HttpFault::Reset,
+        HttpFault::Redirect(301, "https://example.org/devices".into()),
+    ] {
+        for host in [Endpoint::LegacyHost, Endpoint::BackendHost] {
+            let bench = Bench::signed_in();
+            bench.fault(Fault::Http(host, fault.clone()));
+            let ran = bench.run(&["devices"]).ok();
+            assert!(ran.out.contains("Living room") && ran.err.is_empty(), "{fault:?}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_page_in_place_of_the_service_is_told_as_one() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::Any, HttpFault::Html(200)));
+    for ran in [bench.run(&["devices"]), bench.run(&["set", "living", "--temp", "21"]), bench.log_in()] {
+        let ran = ran.fails(8);
+        assert!(ran.err.contains("a web page answered in place of the service"), "{ran:?}");
+        is_said_once(&ran);
+    }
+}
+
+#[test]
+fn a_service_that_does_not_answer_in_time_is_told_as_one() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Hang));
+    let ran = bench.run(&["devices"]).fails(8);
+    assert!(ran.err.contains("does not answer in time"), "{ran:?}");
+    is_said_once(&ran);
+}
+
+#[test]
+fn a_challenge_that_only_the_app_can_answer_is_told_by_its_name() {
+    let bench = Bench::new();
+    let body = r#"{"ChallengeName":"NEW_PASSWORD_REQUIRED","Session":"s","ChallengeParameters":{}}"#;
+    bench.fault(Fault::Http(Endpoint::SignIn, answers(body)));
+    let ran = bench.log_in().fails(4);
+    assert!(ran.err.contains("(NEW_PASSWORD_REQUIRED)"), "{ran:?}");
+    is_said_once(&ran);
+}
+
+#[test]
+fn a_malformed_challenge_is_no_pause_and_a_disabled_user_no_wrong_password() {
+    let bench = Bench::new();
+    let body = r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u"}}"#;
+    bench.fault(Fault::Http(Endpoint::SignIn, answers(body)));
+    let ran = bench.log_in().fails(8);
+    assert!(ran.err.contains("answer of the sign-in service is invalid"), "{ran:?}");
+
+    bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+    let body = r#"{"__type":"NotAuthorizedException","message":"User is disabled."}"#;
+    bench.fault(Fault::Http(Endpoint::SignIn, HttpFault::Body(400, body.as_bytes().to_vec())));
+    let ran = bench.log_in().fails(4);
+    assert!(ran.err.contains("user disabled"), "{ran:?}");
+    is_said_once(&ran);
+}
+
+#[test]
+fn an_identity_pool_that_refuses_is_named_while_rest_serves() {
+    let bench = Bench::signed_in();
+    let refusal = HttpFault::Exception("InvalidIdentityPoolConfigurationException".into());
+    bench.fault(Fault::Http(Endpoint::IdentityPool, refusal));
+    let ran = bench.run(&["status", "--wait", "3", "--json"]).ok().json().remove(0);
+    assert_eq!(ran["service"], "REST only", "{ran}");
+    assert_eq!(ran["reason"], "the pool is misconfigured", "{ran}");
+}
+
+#[test]
+fn a_broker_that_closes_at_connect_is_not_permitted_to_connect() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::CloseOnConnect(mysa_sim::Closing::Cut));
+    let ran = bench.run(&["status", "--wait", "3"]).ok();
+    assert!(ran.out.contains("REST only") && ran.out.contains("not permitted to connect"), "{ran:?}");
+}
+
+#[test]
+fn with_rest_down_alone_a_command_goes_by_mqtt_with_the_stored_list() {
+    for fault in [HttpFault::Status(503), HttpFault::Html(200), HttpFault::Hang] {
+        let bench = Bench::signed_in();
+        bench.fault(Fault::Http(Endpoint::Rest, fault.clone()));
+        let ran = bench.run(&["set", "living", "--temp", "21"]).ok();
+        assert!(ran.out.contains("confirmed by"), "{fault:?}: {ran:?}");
+        assert!(ran.err.contains("using the stored list of thermostats"), "{fault:?}: {ran:?}");
+        is_said_once(&ran);
+        assert_eq!(bench.setpoint(LIVING), 21.0, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_sign_out_that_did_not_reach_the_cloud_says_so_in_every_output() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Status(503)));
+    let ran = bench.run(&["logout", "--json"]).fails(8);
+    let document = &ran.json()[0];
+    assert_eq!((&document["revoked"], &document["session"]), (&false.into(), &"stored".into()), "{ran:?}");
+    assert_eq!(document["revocation"], "not-reached");
+    bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+    bench.run(&["devices"]).ok();
+    let ran = bench.run(&["logout", "--json"]).ok();
+    let document = &ran.json()[0];
+    assert_eq!((&document["revocation"], &document["session"]), (&"revoked".into(), &"removed".into()));
+
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["logout", "--local", "--json"]).ok();
+    assert_eq!(ran.json()[0]["revocation"], "not-tried", "{ran:?}");
+}
+
+#[test]
+fn a_session_that_cannot_be_used_is_named_and_left_alone() {
+    let bench = Bench::signed_in();
+    let path = bench.home.path(".local/state/mysa/user@example.com.json");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let mut later: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    later["version"] = 99.into();
+    bench.home.write(".local/state/mysa/user@example.com.json", later.to_string());
+    for args in [&["devices"][..], &["devices", "--account", "user@example.com"]] {
+        let ran = bench.run(args);
+        assert!(ran.code != 0 && ran.err.contains("has version 99"), "{ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), later.to_string());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_others_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let bench = Bench::signed_in();
+    let folder = bench.home.path(".local/state/mysa");
+    let set = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o777, 0o770, 0o702] {
+        set(mode);
+        let ran = bench.run(&["devices"]);
+        assert!(ran.code == 1 && ran.err.contains("others can write to"), "{mode:o}: {ran:?}");
+        let ran = bench.log_in();
+        assert!(ran.code == 1 && ran.err.contains("others can write to"), "{mode:o}: {ran:?}");
+    }
+    set(0o755);
+    bench.run(&["devices"]).ok();
 }

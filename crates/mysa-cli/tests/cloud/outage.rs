@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use mysa_sim::Fault;
+use mysa_sim::{Endpoint, Fault, HttpFault};
 
 use crate::bench::{Bench, HANG_SECONDS};
 
@@ -24,4 +24,78 @@ fn an_outage_and_its_end_are_one_line_each() {
     assert!(back.contains("  live"), "{back}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_watch_starts_while_the_cloud_is_down_and_says_once_that_it_waits() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
+    let mut command = bench.command(&["watch", "living", "--timeout", HANG_SECONDS]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waits = said.next().unwrap();
+    assert!(waits.contains("HTTP 503") && waits.contains("waiting for the cloud"), "{waits}");
+    bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+    let shown = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(shown.contains("Living room"), "{shown}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let again = said.find(|line| line.contains("waiting for the cloud"));
+    assert_eq!(again, None);
+}
+
+#[test]
+fn a_watch_whose_cloud_does_not_come_back_ends_with_9() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
+    let ran = bench.run(&["watch", "--timeout", "1", "--json"]).fails(9);
+    let events = ran.json();
+    assert_eq!(
+        (&events[0]["event"], &events[0]["service"]),
+        (&"service".into(), &"offline".into()),
+        "{ran:?}"
+    );
+    assert_eq!(events.len(), 1, "{ran:?}");
+}
+
+#[test]
+fn subscriptions_that_deliver_nothing_are_never_shown_as_live() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::DeliverNothing(None));
+    let ran = bench.run(&["status", "--wait", "3", "--json"]).ok();
+    let document = &ran.json()[0];
+    assert_eq!(document["service"], "REST only", "{document}");
+    assert!(
+        document["reason"].as_str().unwrap().contains("no thermostat has reported by MQTT"),
+        "{document}"
+    );
+    let links: Vec<_> = document["devices"].as_array().unwrap().iter().map(|one| &one["link"]).collect();
+    assert!(links.iter().all(|link| *link != "live"), "{links:?}");
+
+    // A watch lasts long enough for the session to conclude it: two minutes of live reports.
+    let mut child = bench.watching();
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        event
+    });
+    let named = events.find(|event| {
+        assert_ne!(event["link"], "live", "{event}");
+        event["reason"].as_str().is_some_and(|reason| reason.contains("delivers no message"))
+    });
+    let named = named.expect("the cause is named");
+    assert_eq!((&named["event"], &named["service"]), (&"service".into(), &"REST only".into()), "{named}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn where_only_some_subscriptions_are_granted_the_service_is_partly_live() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::GrantFirst(1));
+    let told = bench.run(&["status", "--wait", "20", "--json"]).ok().json().remove(0);
+    assert_eq!(told["service"], "partly live", "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("refused the subscriptions to some"), "{told}");
+    let devices = told["devices"].as_array().unwrap();
+    let live = devices.iter().filter(|device| device["link"] == "live").count();
+    assert!(live < devices.len(), "{told}");
 }

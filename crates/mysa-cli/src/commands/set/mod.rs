@@ -27,7 +27,9 @@ use report::Report;
 /// to the REST service that follows.
 const DEFAULT_WAIT: Duration = Duration::from_secs(20);
 /// Time for the broker to accept a command with `--no-wait`. It usually accepts within 0.2 s.
-const NO_WAIT: Duration = Duration::from_millis(1_500);
+const NO_WAIT: Duration = Duration::from_secs(3);
+/// Time limit for the list of thermostats, after which the stored list is used if there is one.
+const LIST_PATIENCE: Duration = Duration::from_secs(6);
 /// Longest wait for the present states, which relative values and the value "before" need.
 const STATES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the connection on which the confirmation arrives.
@@ -51,7 +53,8 @@ pub(crate) async fn run(
     }
     let spacing = settings.device_spacing;
     let started = Instant::now();
-    let connecting = context.connect(terminal, settings);
+    settings.await_effect = !sending.no_wait;
+    let connecting = context.connect_to_command(terminal, settings, LIST_PATIENCE);
     let cloud = match limit {
         Some(limit) => timeout(limit, connecting).await.unwrap_or_else(|_| {
             terminal.progress("");
