@@ -39,7 +39,8 @@ pub(super) const SET: &str = "\
 Examples:
   mysa set living --temp 20.5
   mysa set living --temp +0.5 --wait 40
-  mysa set living bedroom --temp 68F --hold on
+  mysa set living bedroom --temp 68F
+  mysa set kitchen --temp 20 --hold on
   mysa set --all --temp 17
   mysa set bedroom --temp 21 --channel rest
   mysa set office --mode cool --temp 22 --fan low --dry-run
