@@ -138,6 +138,8 @@ impl World {
                 };
                 let now = self.host_now();
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
+                // A sign-in or a refresh has delivered new tokens.
+                self.tokens_good |= self.tokens_on_the_way.remove(&id);
                 self.learn_secrets(&reply);
             }
             Packet::Failure(id, failure) => {
@@ -322,6 +324,9 @@ impl World {
             _ if gone => {}
             mysa_sim::HttpAnswer::Reply(reply) => {
                 let delay = reply.delay;
+                if std::str::from_utf8(&reply.body).is_ok_and(|body| body.contains("\"IdToken\":\"")) {
+                    self.tokens_on_the_way.insert(request.id);
+                }
                 self.net.send(self.now + delay, Packet::Answer(request.id, reply));
             }
             mysa_sim::HttpAnswer::Reset => {
@@ -392,8 +397,6 @@ impl World {
     /// Records the secrets that the cloud hands out, so that printed output can be searched for them.
     fn learn_secrets(&mut self, reply: &HttpReply) {
         let Ok(text) = std::str::from_utf8(&reply.body) else { return };
-        // A sign-in or a refresh has delivered new tokens.
-        self.tokens_good |= text.contains("\"IdToken\":\"");
         for name in ["\"SecretKey\":\"", "\"RefreshToken\":\"", "\"AccessToken\":\""] {
             let Some(at) = text.find(name) else { continue };
             let value = text.get(at + name.len()..).unwrap_or_default();

@@ -51,6 +51,8 @@ pub struct World {
     pub(crate) authorization: String,
     /// `true` while the refresh token last given to the client, or stored by it, is valid.
     pub(crate) tokens_good: bool,
+    /// Requests whose answer is on its way to the client and holds tokens that are valid.
+    pub(crate) tokens_on_the_way: BTreeSet<HttpId>,
     pub(crate) forbids_needless_sign_ins: bool,
     /// `true` where each refresh token is good for one use.
     pub(crate) rotation: bool,
@@ -183,6 +185,7 @@ impl World {
             requests_at: VecDeque::new(),
             authorization: String::new(),
             tokens_good: false,
+            tokens_on_the_way: BTreeSet::new(),
             forbids_needless_sign_ins: false,
             rotation,
             disk_full: false,
@@ -281,6 +284,7 @@ impl World {
         self.dialled = 0;
         self.old_verdicts = self.verdicts.len();
         self.tokens_good = false;
+        self.tokens_on_the_way.clear();
         self.forget_commands();
         let now = self.host_now();
         self.session =
@@ -445,6 +449,8 @@ impl World {
             }
             mysa_sim::Incident::RevokeTokens(_) | mysa_sim::Incident::ChangePassword(..) => {
                 self.tokens_good = false;
+                // An answer that was made before the revocation brings tokens that are revoked by then.
+                self.tokens_on_the_way.clear();
             }
             _ => {}
         }
