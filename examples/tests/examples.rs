@@ -121,7 +121,7 @@ fn home_automation_lowers_the_setpoint_while_the_room_is_empty() {
 }
 
 #[test]
-fn replay_tells_what_a_capture_holds() {
+fn replay_shows_the_content_of_a_capture() {
     let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/data/evening.har");
     let mut command = Command::new(env!("CARGO_BIN_EXE_replay"));
     command.arg(capture);

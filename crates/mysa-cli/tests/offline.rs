@@ -156,7 +156,7 @@ fn batch_readings_are_explained_alone_and_inside_their_message() {
 }
 
 #[test]
-fn captures_of_three_tools_are_told_apart() {
+fn captures_of_three_tools_are_recognised() {
     let home = Home::new();
     let payload =
         r#"{"Device":"a0b1c2d3e4f7","MsgType":1,"Next":17,"Prev":18.5,"Source":1,"Timestamp":1767323045}"#;

@@ -79,7 +79,7 @@ fn no_secret_is_ever_printed() {
 }
 
 #[test]
-fn a_stored_session_is_read_back_and_damage_is_told_from_a_later_version() {
+fn a_stored_session_is_read_back_and_damage_differs_from_a_later_version() {
     let mut stored = StoredSession::new("ann@example.org", "client");
     stored.refresh_token = Some(RefreshToken::new(Secret::from("t")));
     stored.identity_id = Some("us-east-1:x".into());

@@ -357,7 +357,7 @@ fn check_millis(seconds: &Value) -> i64 {
 }
 
 #[test]
-fn what_is_not_the_services_word_is_no_refusal() {
+fn only_an_answer_of_the_service_is_a_refusal() {
     let pool = Pool::new("us-east-1", POOL, LEGACY);
     let token = RefreshToken::new(Secret::from("x"));
     for (status, body) in [

@@ -142,7 +142,7 @@ fn the_form_of_the_design_document_lacks_the_timestamp_and_nothing_else() {
 }
 
 #[test]
-fn an_in_floor_thermostat_that_tracks_the_room_keeps_doing_so_when_told_to_heat() {
+fn an_in_floor_thermostat_that_tracks_the_room_keeps_doing_so_when_set_to_heat() {
     let limits = Limits { tracked_sensor: Some(TrackedSensor::Ambient), ..Limits::default() };
     let sent = |change| command("INF-V1-0", &limits, &ModeTable::OBSERVED, change).unwrap().fields();
     let heat = sent(Change::mode(Mode::Heat));
@@ -222,7 +222,7 @@ fn every_refusal_over_mqtt_says_what_is_allowed() {
 }
 
 #[test]
-fn an_air_conditioner_is_told_only_what_its_record_lists_for_the_mode() {
+fn an_air_conditioner_is_sent_only_what_its_record_lists_for_the_mode() {
     let record = serde_json::json!({"SupportedCaps": {
         "tempRange": [16, 30],
         "modes": {

@@ -543,7 +543,7 @@ fn settings_of_an_acknowledgement_become_settings_of_the_device() {
 }
 
 #[test]
-fn a_hold_is_told_by_its_number_and_its_end() {
+fn a_hold_is_read_from_its_code_and_its_end() {
     let end = Hold::Until(UnixTime::from_secs(1_767_330_245));
     for (state, expected) in [
         (r#"{"ho":1}"#, Some(Hold::FollowOrUntil)),

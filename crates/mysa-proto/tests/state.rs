@@ -39,7 +39,7 @@ fn merged(observations: &[Observation]) -> DeviceState {
 fn drop<T>(_: T) {}
 
 #[test]
-fn a_newer_word_wins_and_tells_what_changed() {
+fn a_newer_value_wins_and_its_fields_are_reported() {
     let mut state = DeviceState::new();
     let changes = state.observe(&setpoint(Source::Status, Some(10), 11, 20.0));
     assert_eq!(changes.iter().collect::<Vec<_>>(), [StateField::Setpoint]);
@@ -93,7 +93,7 @@ fn a_time_in_the_future_does_not_freeze_the_state() {
 }
 
 #[test]
-fn a_device_whose_clock_is_slow_is_still_heard() {
+fn a_device_with_a_slow_clock_still_updates_the_state() {
     let hour = 3_600;
     let mut state = merged(&[setpoint(Source::RestState, Some(95), 100, 20.0)]);
     state.observe(&setpoint(Source::Status, Some(110 - hour), 110, 22.0));
@@ -101,7 +101,7 @@ fn a_device_whose_clock_is_slow_is_still_heard() {
 }
 
 #[test]
-fn a_host_whose_clock_is_set_back_still_hears() {
+fn a_host_whose_clock_is_set_back_still_updates_the_state() {
     let mut state = merged(&[setpoint(Source::RestRecord, None, 100, 20.0)]);
     let mut late = setpoint(Source::RestRecord, None, 110, 21.0);
     late.received.wall = UnixTime::from_secs(ORIGIN - 86_400);
@@ -199,7 +199,7 @@ fn a_value_that_comes_to_count_is_a_change() {
 }
 
 #[test]
-fn a_clock_that_shows_itself_ahead_takes_back_what_it_said_too_soon() {
+fn values_of_a_clock_found_to_be_ahead_are_placed_again() {
     let mut state = merged(&[duty(50, 0.5)]);
     confirm(&mut state, 21.5, None, 100, 102);
     assert!(!state.observe(&setpoint(Source::Status, Some(110), 110, 17.0)).is_empty());
@@ -219,7 +219,7 @@ fn how_far_a_clock_is_ahead_is_learnt_from_every_status() {
 }
 
 #[test]
-fn a_time_stamp_of_the_cloud_says_nothing_of_the_thermostats_clock() {
+fn a_time_stamp_of_the_cloud_is_no_evidence_of_the_thermostats_clock() {
     // Half a minute ahead of the host's clock.
     let mut state = merged(&[setpoint(Source::RestState, Some(80), 50, 17.0)]);
     confirm(&mut state, 21.5, None, 100, 102);
@@ -385,7 +385,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_said_at_once_counts_as_if_it_were_said_field_by_field(
+    fn one_observation_equals_its_fields_merged_one_by_one(
         steps in prop::collection::vec(step(), 0..14),
     ) {
         let (mut whole, mut parts) = (DeviceState::new(), DeviceState::new());

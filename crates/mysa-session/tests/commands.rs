@@ -70,7 +70,7 @@ fn writes_to_one_thermostat_keep_their_distance_and_the_latest_wins() {
 }
 
 #[test]
-fn wishes_for_different_fields_go_as_one_write() {
+fn commands_for_different_fields_are_sent_as_one_write() {
     let mut rig = Rig::live();
     let now = rig.now();
     let first = rig.set(LITE, 20.0);
@@ -169,7 +169,7 @@ fn a_broker_that_swallows_publishes_is_found_out_and_statuses_flow_meanwhile() {
 }
 
 #[test]
-fn shutting_down_resolves_every_command_and_says_goodbye() {
+fn shutting_down_resolves_every_command_and_sends_disconnect() {
     let mut rig = Rig::live();
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;

@@ -35,7 +35,7 @@ fn a_session_that_has_not_begun_has_done_none() {
 }
 
 #[test]
-fn the_error_of_the_clock_is_told() {
+fn the_error_of_the_clock_is_reported() {
     let mut rig = resumed(MINUTES_20);
     rig.run(Duration::from_secs(10));
     let ahead = rig.session.diagnosis(rig.now()).clock_ahead_ms.unwrap();
@@ -81,7 +81,7 @@ fn a_step_that_fails_is_named_and_counted() {
 }
 
 #[test]
-fn what_the_broker_refuses_is_told_by_subscription_and_for_publishing() {
+fn refusals_of_the_broker_are_reported_by_subscription_and_for_publishing() {
     let mut rig = resumed(0);
     rig.cloud.broker.refused_filters = vec![format!("/v1/dev/{LITE}/out")];
     rig.run(Duration::from_secs(10));

@@ -39,7 +39,7 @@ fn a_captured_url_is_enough_to_listen_and_to_command() {
 }
 
 #[test]
-fn a_captured_url_that_lapsed_is_said_to_have() {
+fn a_captured_url_that_has_expired_is_reported_as_expired() {
     let mut rig = Rig::with(Settings::default(), captured(), 0);
     rig.run(secs(3_600));
     assert_eq!(rig.session.service().level, Level::Live, "the connection outlives the URL");

@@ -27,7 +27,7 @@ fn models(rig: &Rig) -> (&str, &str) {
 }
 
 /// Returns `true` if a command is confirmed at its first transmission.
-fn obeys_at_once(rig: &mut Rig) -> bool {
+fn confirms_at_once(rig: &mut Rig) -> bool {
     let before = rig.commands().len();
     let id = rig.set(LITE, 21.5);
     rig.run(secs(5));
@@ -40,7 +40,7 @@ fn a_lite_whose_record_says_v2_is_known_by_its_pairing() {
     let mut rig = recorded_as_v2(5, Some("BB-V2-0-L"));
     assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"));
     assert_eq!(rig.session.device(device(LITE)).unwrap().family(), Some(Family::BaseboardLite));
-    assert!(obeys_at_once(&mut rig));
+    assert!(confirms_at_once(&mut rig));
     let proximity = Change { proximity: Some(true), ..Change::default() };
     let refused = rig.session.preview(rig.now(), device(LITE), proximity);
     assert!(refused.is_err(), "a Lite has no proximity sensor: {refused:?}");
@@ -58,11 +58,11 @@ fn a_lite_whose_record_says_v2_is_known_by_its_own_acknowledgements() {
     rig.say(LITE, &ack.to_string(), secs(1));
     rig.run(secs(3));
     assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"));
-    assert!(obeys_at_once(&mut rig));
+    assert!(confirms_at_once(&mut rig));
 }
 
 #[test]
-fn a_refusal_says_nothing_of_what_a_thermostat_is() {
+fn a_refused_command_is_no_evidence_of_the_model() {
     let mut rig = recorded_as_v2(4, None);
     let ack = Ack { success: false, resp_id: None, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
     rig.say(LITE, &ack.to_string(), secs(1));
@@ -75,7 +75,7 @@ fn a_real_v2_stays_one() {
     for paired in [None, Some("BB-V2-0"), Some("something else")] {
         let mut rig = recorded_as_v2(4, paired);
         assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"), "{paired:?}");
-        assert!(obeys_at_once(&mut rig), "{paired:?}");
+        assert!(confirms_at_once(&mut rig), "{paired:?}");
     }
 }
 
@@ -86,7 +86,7 @@ fn the_acknowledgement_of_a_thermostat_is_believed_before_its_pairing() {
     rig.say(LITE, &ack.to_string(), secs(1));
     rig.run(secs(3));
     assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
-    assert!(obeys_at_once(&mut rig));
+    assert!(confirms_at_once(&mut rig));
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn nobody_is_asked_about_thermostats_whose_record_is_not_in_doubt() {
 }
 
 #[test]
-fn a_service_that_does_not_know_the_user_is_no_trouble() {
+fn a_service_that_does_not_know_the_user_is_not_a_fault() {
     let mut rig = recorded_as_v2(4, None);
     assert!(rig.session.service().level == mysa_session::Level::Live, "{:?}", rig.session.service());
-    assert!(obeys_at_once(&mut rig));
+    assert!(confirms_at_once(&mut rig));
     rig.run(secs(60));
     assert_eq!(rig.asked("GET /users"), 1);
 }

@@ -55,7 +55,7 @@ fn a_host_that_hangs_gives_way_to_the_other() {
 }
 
 #[test]
-fn when_both_hosts_fail_the_reason_is_told_by_its_name() {
+fn when_both_hosts_fail_the_reason_is_named() {
     assert_eq!(reason(Reply::Status(200, PAGE)), (Level::Offline, Reason::WebPage));
     assert_eq!(reason(Reply::Status(302, PAGE)), (Level::Offline, Reason::WebPage));
     assert_eq!(reason(Reply::Status(410, "")), (Level::Offline, Reason::ServerTrouble { status: 410 }));

@@ -93,7 +93,7 @@ fn tokens_that_no_service_takes_mean_few_refreshes() {
 }
 
 #[test]
-fn what_lapsed_while_the_host_slept_is_renewed_when_it_wakes() {
+fn what_expired_during_a_suspend_is_renewed_after_it() {
     let mut rig = Rig::live();
     let before = [rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")];
     // The host sleeps for two hours: its monotonic clock stands still.

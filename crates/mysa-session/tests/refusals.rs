@@ -25,7 +25,7 @@ fn a_home_whose_every_subscription_is_refused_asks_again_within_a_quarter_of_an_
 }
 
 #[test]
-fn one_that_is_refused_beside_others_is_asked_for_ever_more_seldom() {
+fn one_that_is_refused_beside_others_is_tried_again_at_growing_intervals() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..2).map(|n| (format!("a0b1c2d3e4f{n}"), "BB-V2-0-L".into())).collect();
     rig.cloud.broker.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];

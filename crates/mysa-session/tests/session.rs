@@ -68,7 +68,7 @@ fn a_day_and_a_half_of_renewals_leaves_no_gap() {
 }
 
 #[test]
-fn credentials_that_lapse_while_the_link_is_down_are_renewed_before_dialling() {
+fn credentials_that_expire_while_the_link_is_down_are_renewed_before_dialling() {
     let mut rig = Rig::live();
     rig.cut();
     rig.cloud.http = false;
@@ -293,7 +293,7 @@ fn a_portal_that_answers_everything_with_200_is_asked_with_growing_pauses() {
 }
 
 #[test]
-fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_word() {
+fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_message() {
     const MINUTE: u64 = 60;
     for (silent, link) in [
         (5 * MINUTE, Link::Rest),
@@ -381,7 +381,7 @@ fn devices_that_come_and_go_are_announced_once() {
 }
 
 #[test]
-fn a_live_report_is_asked_for_again_before_it_lapses_and_after_a_restart_of_the_device() {
+fn live_reporting_is_renewed_before_it_expires_and_after_a_restart_of_the_device() {
     let mut rig = Rig::live();
     rig.run(secs(600));
     let leases = |rig: &Rig| rig.log.publishes.iter().filter(|p| p.3.contains("\"MsgType\":11")).count();
@@ -448,7 +448,7 @@ fn a_code_is_asked_of_a_person_and_a_wrong_one_asked_for_again() {
 }
 
 #[test]
-fn a_refresh_token_revoked_in_mid_session_leaves_what_works_until_it_lapses() {
+fn a_refresh_token_revoked_in_mid_session_leaves_valid_tokens_in_use_until_they_expire() {
     let mut rig = Rig::live();
     rig.cloud.refresh = Reply::Status(
         400,

@@ -106,7 +106,7 @@ fn proof_values_that_cannot_be_used_are_no_refusal_of_the_password() {
 }
 
 #[test]
-fn a_challenge_without_its_members_is_told_as_an_invalid_answer() {
+fn a_challenge_without_its_members_is_reported_as_an_invalid_answer() {
     for body in [
         r#"{"ChallengeName":"PASSWORD_VERIFIER"}"#,
         r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u"}}"#,
@@ -121,7 +121,7 @@ fn a_challenge_without_its_members_is_told_as_an_invalid_answer() {
 }
 
 #[test]
-fn a_challenge_that_only_the_app_can_answer_is_told_by_its_name() {
+fn a_challenge_that_only_the_app_can_answer_is_reported_by_name() {
     let long = r#"{"ChallengeName":"A_CHALLENGE_WITH_A_NAME_OF_MORE_THAN_32_LETTERS","Session":"s"}"#;
     for (body, name) in [
         (r#"{"ChallengeName":"NEW_PASSWORD_REQUIRED","Session":"s"}"#, "NEW_PASSWORD_REQUIRED"),
@@ -139,7 +139,7 @@ fn a_challenge_that_only_the_app_can_answer_is_told_by_its_name() {
 }
 
 #[test]
-fn a_disabled_account_is_told_apart_from_a_wrong_password() {
+fn a_disabled_account_is_distinguished_from_a_wrong_password() {
     const DISABLED: Reply = refusal(r#"{"__type":"NotAuthorizedException","message":"User is disabled."}"#);
     for mut rig in [with_password(), resumed(stored(), None)] {
         rig.cloud.refresh = DISABLED;
@@ -151,7 +151,7 @@ fn a_disabled_account_is_told_apart_from_a_wrong_password() {
 }
 
 #[test]
-fn a_page_in_place_of_the_sign_in_service_is_told_as_one() {
+fn a_page_in_place_of_the_sign_in_service_is_reported_as_one() {
     let mut rig = with_password();
     rig.cloud.refresh = Reply::Status(200, "<html>sign in to the network</html>");
     rig.run(secs(10));
@@ -308,7 +308,7 @@ fn marks_of_earlier_trouble_are_removed_from_what_is_kept_once_the_tokens_are_re
 }
 
 #[test]
-fn credentials_that_lapse_on_arrival_are_not_used_and_asked_for_with_growing_pauses() {
+fn credentials_that_expire_on_arrival_are_not_used_and_asked_for_with_growing_pauses() {
     let mut rig = Rig::new();
     rig.cloud.credentials_life = 25;
     rig.run(secs(3_600));
@@ -344,7 +344,7 @@ fn a_late_401_does_not_cost_the_tokens_that_came_after_it() {
 }
 
 #[test]
-fn tokens_that_nothing_renews_any_more_are_used_until_they_lapse_and_then_another_sign_in_is_looked_for() {
+fn tokens_that_cannot_be_renewed_are_used_until_they_expire_and_then_another_sign_in_is_looked_for() {
     let mut rig = Rig::live();
     rig.cloud.refresh = NOT_AUTHORIZED;
     // Tokens are renewed five minutes before they expire.

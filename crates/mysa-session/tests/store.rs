@@ -213,7 +213,7 @@ fn sign_out(rig: &mut Rig) -> Revocation {
 }
 
 #[test]
-fn signing_out_says_what_became_of_the_token_and_keeps_one_that_could_not_be_revoked() {
+fn signing_out_reports_the_revocation_and_keeps_a_token_that_could_not_be_revoked() {
     let refusal = r#"{"__type":"UnsupportedTokenTypeException","message":"no"}"#;
     let dead = r#"{"__type":"NotAuthorizedException","message":"Invalid"}"#;
     let throttled = r#"{"__type":"TooManyRequestsException","message":"no"}"#;
@@ -273,7 +273,7 @@ fn signing_out_revokes_no_token_of_another_account_or_app_client() {
 }
 
 #[test]
-fn a_sign_out_whose_request_the_driver_never_reports_is_told_as_not_reached() {
+fn a_sign_out_whose_request_the_driver_never_reports_counts_as_not_reached() {
     let start = Start::Resume { stored: stored(), password: None };
     let mut now = Rig::new().now();
     let environment = mysa_session::Environment::mysa();

@@ -446,7 +446,7 @@ fn a_chosen_channel_is_the_only_one() {
 }
 
 #[test]
-fn asking_for_what_is_so_already_is_confirmed_and_says_so() {
+fn a_value_already_in_force_is_confirmed_as_such() {
     let mut rig = live(CommandChannel::Mqtt);
     rig.status(LITE, 21.0);
     rig.run(secs(5));
@@ -478,7 +478,7 @@ fn several_thermostats_are_asked_one_after_the_other_and_each_has_its_verdict() 
 }
 
 #[test]
-fn what_a_burst_loses_without_a_word_is_asked_again() {
+fn commands_dropped_in_a_burst_are_sent_again() {
     let mut rig = live(CommandChannel::Mqtt);
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;

@@ -105,7 +105,7 @@ async fn a_connection_beyond_the_limit_is_refused_until_another_ends() {
 }
 
 #[tokio::test]
-async fn what_a_fault_says_of_date_and_age_reaches_the_client() {
+async fn date_and_age_headers_of_a_fault_reach_the_client() {
     let bench = Bench::new(limits()).await;
     let fault = Fault::DateShift(Endpoint::LegacyHost, -86_400 * 400);
     let dated = |answer: &str| {

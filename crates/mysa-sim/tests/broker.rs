@@ -165,7 +165,7 @@ fn too_much_too_fast_and_qos_2_end_the_connection() {
 }
 
 #[test]
-fn a_client_hears_its_own_commands_on_the_in_topic_and_none_in_upper_case() {
+fn a_client_receives_its_own_commands_on_the_in_topic_and_none_in_upper_case() {
     let mut rig = connected();
     assert_eq!(
         rig.subscribe(

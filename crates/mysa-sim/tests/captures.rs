@@ -271,7 +271,7 @@ fn the_older_host_has_no_structured_routes_and_bearer_is_a_rule() {
 }
 
 #[test]
-fn a_structured_wish_is_desired_at_once_and_reported_when_the_thermostat_has_it() {
+fn a_structured_update_is_desired_at_once_and_reported_when_the_thermostat_has_it() {
     let mut rig = Rig::demo();
     let tokens = rig.sign_in();
     let wish = sample("state_update_setpoint.request");
@@ -366,7 +366,7 @@ fn one_user_is_read_by_id_and_a_schedule_that_is_not_there_is_not_found() {
 }
 
 #[test]
-fn settings_of_the_record_reach_the_thermostat_when_it_is_told_to_look() {
+fn settings_of_the_record_reach_the_thermostat_after_a_request_to_reload() {
     let mut rig = Rig::demo();
     let tokens = rig.sign_in();
     let (status, _) = rig.rest(

@@ -207,7 +207,7 @@ fn one_rest_host_can_fail_alone() {
 }
 
 #[test]
-fn aws_words_its_own_failures() {
+fn failures_of_aws_services_have_the_form_of_aws() {
     let mut rig = with(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
     for host in [IDP, IDENTITY] {
         let reply = rig.http(host, "POST", "/", &[], "{}");

@@ -68,7 +68,7 @@ fn the_endpoint_is_the_host_of_the_broker() {
 }
 
 #[test]
-fn a_serial_number_is_told_to_whoever_owns_the_thermostat() {
+fn a_serial_number_is_given_only_to_the_owner_of_the_thermostat() {
     let mut rig = Rig::demo();
     let credentials = credentials(&mut rig, LEGACY_POOL);
     let reply = get(&mut rig, &credentials, iot::describe_thing(id("f6")).target());

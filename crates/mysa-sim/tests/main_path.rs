@@ -79,7 +79,7 @@ fn a_command_with_a_wrong_type_is_acknowledged_by_the_broker_alone() {
 }
 
 #[test]
-fn every_family_obeys_its_own_commands_and_refuses_those_of_others() {
+fn every_family_applies_its_own_commands_and_refuses_those_of_others() {
     let cases = [
         ("f5", 1, json!({ "tm": -1, "sp": 22, "md": 3 }), true),
         (
@@ -139,7 +139,7 @@ fn tokens_are_refreshed_in_both_ways_and_revoked() {
 }
 
 #[test]
-fn each_pool_gives_what_the_fact_sheet_says() {
+fn each_pool_gives_what_the_protocol_describes() {
     for (client, pool, expected) in [
         (LEGACY_CLIENT, LEGACY_POOL, true),
         (MODERN_CLIENT, LEGACY_POOL, true),

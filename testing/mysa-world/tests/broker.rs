@@ -24,7 +24,7 @@ fn setpoint(degrees: f64) -> Celsius {
 /// All four combinations of a lost PUBACK and lost messages of the thermostat. On every wire the world checks that no
 /// byte of the older command follows the newer command or the older one's verdict.
 #[test]
-fn f09_a_lost_puback_never_replays_an_older_wish() {
+fn f09_a_lost_puback_never_replays_an_older_command() {
     let (mut superseded, mut confirmed) = (0, 0);
     for (case, puback_arrives, ack_arrives) in
         [(0, false, false), (1, true, false), (2, false, true), (3, true, true)]
@@ -167,7 +167,7 @@ fn f11_duplicate_connections_are_not_made_while_the_old_one_may_live() {
 }
 
 #[test]
-fn f12_reconnected_is_never_deaf_whichever_step_fails() {
+fn f12_a_new_connection_always_receives_whichever_step_fails() {
     let frame = Closing::Frame(None);
     let http = |endpoint, fault| Fault::Http(endpoint, fault);
     let mut cases = vec![

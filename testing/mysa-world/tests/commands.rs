@@ -166,7 +166,7 @@ fn f31_what_is_refused_here_never_reaches_the_wire() {
 }
 
 #[test]
-fn f32_every_model_is_told_by_its_own_number_and_an_unknown_one_is_told_nothing() {
+fn f32_every_model_is_sent_its_own_type_and_an_unknown_one_is_sent_nothing() {
     let mut spec = demo();
     let unknown = ["BB-V9-0", "", "bb", "INF-V9-0", "Teapot"];
     let devices = &mut spec.accounts[0].homes[0].devices;
@@ -253,7 +253,7 @@ fn told(world: &World) -> u64 {
 }
 
 #[test]
-fn f40_starting_stopping_and_reconnecting_tell_thermostats_nothing() {
+fn f40_starting_stopping_and_reconnecting_send_thermostats_nothing() {
     let mut world = live(Settings::default(), 40);
     let truth = |world: &World| -> Vec<_> {
         ALL.map(|id| world.cloud.truth(device(id)).map(|truth| (truth.setpoint, truth.mode))).to_vec()
@@ -372,7 +372,7 @@ fn f43_a_crash_at_any_moment_leaves_a_write_whole_and_never_doubled() {
 }
 
 #[test]
-fn f44_cancelled_or_shut_down_at_each_step_a_command_is_unsent_or_said_to_be_open() {
+fn f44_cancelled_or_shut_down_at_each_step_a_command_is_unsent_or_unconfirmed() {
     let mut seen = [0; 3];
     for shut_down in [false, true] {
         for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
@@ -505,7 +505,7 @@ fn f30_an_older_snapshot_is_not_newer_because_the_thermostats_clock_is_slow() {
 }
 
 #[test]
-fn a_newer_wish_takes_the_place_of_one_that_waits() {
+fn a_newer_command_replaces_one_that_waits() {
     for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
         let mut world = live(by(channel), 9);
         let mut ids = Vec::new();

@@ -283,7 +283,7 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
 }
 
 #[test]
-fn f27_passwords_reach_the_proof_as_they_were_typed() {
+fn f27_passwords_enter_the_proof_as_they_were_typed() {
     for password in [
         "pa$$word",
         "$HOME/${x}`id`",

@@ -182,7 +182,7 @@ fn f20_backoff_has_jitter_so_that_clients_do_not_come_back_together() {
 }
 
 #[test]
-fn f21_overlapping_wishes_make_one_dial() {
+fn f21_overlapping_requests_make_one_dial() {
     let mut world = live(Settings::default(), 51);
     world.fault(secs(18), Fault::HangUpgrade);
     world.happen(Incident::CloseAll(Closing::Cut));

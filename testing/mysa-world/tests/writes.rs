@@ -265,7 +265,7 @@ fn f58_fields_seen_at_different_times_confirm_nothing() {
 }
 
 #[test]
-fn f58_an_old_state_is_no_evidence_whatever_one_date_says() {
+fn f58_an_old_state_is_no_evidence_whatever_one_date_header_claims() {
     for shift in [-86_400, -3_600, -300, 86_400] {
         for channel in CHANNELS {
             let mut world = live(by(channel), 59);
@@ -323,7 +323,7 @@ fn f59_a_read_only_session_writes_nothing() {
 }
 
 #[test]
-fn f60_several_thermostats_at_once_all_obey() {
+fn f60_several_thermostats_at_once_all_apply_their_commands() {
     for window in [300, 900, 2_000, 3_500] {
         for ids in [&[V1, V2, LITE, FLOOR][..], &[V2, AC][..], &ALL[..]] {
             let mut world = live(Settings::default(), 60);
@@ -393,7 +393,7 @@ fn f78_a_single_command_where_publishing_is_denied_goes_by_the_other_channel_in_
 }
 
 #[test]
-fn f79_asking_for_what_is_so_already_is_confirmed() {
+fn f79_a_value_already_in_force_is_confirmed() {
     for channel in CHANNELS {
         for (id, change) in [
             (V2, set(19.0)),
@@ -420,7 +420,7 @@ fn f79_asking_for_what_is_so_already_is_confirmed() {
 }
 
 #[test]
-fn f79_what_was_so_a_moment_ago_is_not_so_already() {
+fn f79_a_value_that_has_just_changed_is_not_already_in_force() {
     // A person turned the knob without the session's knowledge.
     for channel in CHANNELS {
         let mut world = live(by(channel), 80);

@@ -76,7 +76,7 @@ fn the_broker_is_found_where_the_control_plane_says() {
 }
 
 #[test]
-fn doctor_tells_where_the_host_of_the_broker_comes_from() {
+fn doctor_shows_where_the_host_of_the_broker_comes_from() {
     let bench = Bench::signed_in();
     let host = mysa_sim::Names::default().iot_host;
     let ran = bench.run(&["doctor", "--json"]).ok();

@@ -36,7 +36,7 @@ fn is_fit_to_share(ran: &Ran, bench: &Bench) {
 }
 
 #[test]
-fn a_healthy_account_passes_every_step_and_nothing_private_is_told() {
+fn a_healthy_account_passes_every_step_and_nothing_private_is_shown() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["doctor", "--json"]).ok();
     let results = results(&ran);

@@ -12,7 +12,7 @@ fn is_said_once(ran: &Ran) {
 }
 
 #[test]
-fn refusals_of_the_sign_in_have_their_own_words() {
+fn each_refusal_of_the_sign_in_has_its_own_message() {
     for (status, words) in [
         (AccountStatus::ResetRequired, "password reset is required"),
         (AccountStatus::Unconfirmed, "account is not confirmed"),
@@ -60,7 +60,7 @@ fn each_way_of_not_reaching_the_cloud_is_named() {
 }
 
 #[test]
-fn a_pause_that_the_cloud_asks_for_is_told_with_its_length() {
+fn a_pause_that_the_cloud_asks_for_is_reported_with_its_length() {
     let bench = Bench::signed_in();
     bench.fault(Fault::Http(Endpoint::Any, HttpFault::Throttle(300)));
     let ran = bench.run(&["devices"]).fails(8);
@@ -155,7 +155,7 @@ fn a_rest_host_that_has_vanished_is_replaced_by_the_other() {
 }
 
 #[test]
-fn a_page_in_place_of_the_service_is_told_as_one() {
+fn a_page_in_place_of_the_service_is_reported_as_one() {
     let bench = Bench::signed_in();
     bench.fault(Fault::Http(Endpoint::Any, HttpFault::Html(200)));
     for ran in [bench.run(&["devices"]), bench.run(&["set", "living", "--temp", "21"]), bench.log_in()] {
@@ -166,7 +166,7 @@ fn a_page_in_place_of_the_service_is_told_as_one() {
 }
 
 #[test]
-fn a_service_that_does_not_answer_in_time_is_told_as_one() {
+fn a_service_that_does_not_answer_in_time_is_reported_as_such() {
     let bench = Bench::signed_in();
     bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Hang));
     let ran = bench.run(&["devices"]).fails(8);
@@ -175,7 +175,7 @@ fn a_service_that_does_not_answer_in_time_is_told_as_one() {
 }
 
 #[test]
-fn a_challenge_that_only_the_app_can_answer_is_told_by_its_name() {
+fn a_challenge_that_only_the_app_can_answer_is_reported_by_name() {
     let bench = Bench::new();
     let body = r#"{"ChallengeName":"NEW_PASSWORD_REQUIRED","Session":"s","ChallengeParameters":{}}"#;
     bench.fault(Fault::Http(Endpoint::SignIn, answers(body)));

@@ -114,7 +114,7 @@ fn energy_comes_as_chart_csv_json_and_svg() {
 }
 
 #[test]
-fn watching_tells_what_changes_and_ends_when_told() {
+fn watching_shows_changes_and_ends_at_a_signal() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["watch", "--count", "8", "--json"]).ok();
     let devices: Vec<_> = ran.json().into_iter().filter(|event| event["event"] == "device").collect();
@@ -151,7 +151,7 @@ fn what_was_captured_can_be_decoded_later() {
 }
 
 #[test]
-fn watching_survives_a_cut_and_says_so() {
+fn watching_survives_a_cut_and_reports_it() {
     let bench = Bench::signed_in();
     let mut child = bench.watching();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -168,7 +168,7 @@ fn watching_survives_a_cut_and_says_so() {
 }
 
 #[test]
-fn verbose_tells_on_standard_error_what_happens_and_twice_of_every_message() {
+fn verbose_logs_to_standard_error_and_twice_verbose_logs_every_message() {
     let bench = Bench::signed_in();
     let quiet = bench.run(&["set", "living", "--temp", "22"]).ok();
     let told = bench.run(&["-v", "set", "living", "--temp", "22.5"]).ok();
@@ -364,7 +364,7 @@ fn a_command_is_sent_whether_or_not_anybody_reads_about_it() {
 }
 
 #[test]
-fn two_accounts_are_told_apart() {
+fn two_accounts_are_kept_apart() {
     let mut spec = CloudSpec::demo();
     let mut other = mysa_sim::AccountSpec::new("bob@example.com", CloudSpec::DEMO_PASSWORD);
     let mut home = mysa_sim::HomeSpec::new("Cottage");
@@ -384,7 +384,7 @@ fn two_accounts_are_told_apart() {
 }
 
 #[test]
-fn the_simulated_cloud_says_how_to_use_it_and_ends_when_interrupted() {
+fn the_simulated_cloud_shows_how_to_use_it_and_ends_when_interrupted() {
     let home = Home::new();
     home.write(
         "home.toml",

@@ -104,7 +104,7 @@ fn a_voltage_of_0_is_replaced_by_that_of_the_record() {
 }
 
 #[test]
-fn a_lite_whose_record_says_v2_obeys_and_is_named_by_doctor() {
+fn a_lite_whose_record_says_v2_is_commanded_and_is_named_by_doctor() {
     let bench = with(crate::bench::BEDROOM, |bedroom| bedroom.record_model = Some("BB-V2-0".into()));
     let ran = bench.run(&["set", "bedroom", "--temp", "21", "--channel", "mqtt", "--json"]).ok();
     assert_eq!(ran.json()[0]["verdict"], "confirmed", "{ran:?}");

@@ -145,7 +145,7 @@ fn the_time_limit_ends_a_command_whatever_hangs() {
 }
 
 #[test]
-fn what_was_so_already_is_said() {
+fn a_value_already_in_force_is_reported_as_such() {
     let bench = Bench::signed_in();
     bench.run(&["set", "living", "--temp", "22"]).ok();
     let ran = bench.run(&["set", "living", "--temp", "22"]).ok();

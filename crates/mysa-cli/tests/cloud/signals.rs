@@ -17,7 +17,7 @@ fn wait_for(bench: &Bench, what: &str, condition: impl Fn(&mysa_sim::Cloud) -> b
 }
 
 #[test]
-fn a_watch_that_is_told_to_end_says_goodbye_to_the_broker() {
+fn a_watch_that_is_interrupted_sends_disconnect() {
     let bench = Bench::signed_in();
     for (name, code) in SIGNALS {
         let mut child = bench.watching();
@@ -59,7 +59,7 @@ fn a_command_that_is_broken_off_warns_that_it_may_take_effect() {
 }
 
 #[test]
-fn the_simulated_cloud_and_the_demo_end_when_told() {
+fn the_simulated_cloud_and_the_demo_end_at_a_signal() {
     for (name, code) in SIGNALS {
         let mut sim = Sim::start(Home::new(), &[]);
         signal(&sim.child, name);

@@ -231,7 +231,7 @@ fn a_slow_answer_is_no_reason_to_doubt_a_right_clock() {
 }
 
 #[test]
-fn readings_lapse_so_that_a_clock_that_wandered_off_is_corrected() {
+fn readings_expire_so_that_a_drifting_clock_is_corrected() {
     let mut host = Host::new(0);
     host.hear(UserPool, 0);
     host.hear(IdentityPool, 0);
@@ -248,7 +248,7 @@ fn readings_lapse_so_that_a_clock_that_wandered_off_is_corrected() {
 }
 
 #[test]
-fn one_answer_tells_sleep_from_a_clock_that_was_set() {
+fn one_answer_distinguishes_a_suspend_from_a_clock_that_was_set() {
     for (jump_ms, slept) in [(MINUTES_20, true), (MINUTES_20, false), (-MINUTES_20, false)] {
         let mut host = Host::new(0);
         host.hear(UserPool, 0);

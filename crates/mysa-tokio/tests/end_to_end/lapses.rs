@@ -23,7 +23,7 @@ async fn all_goes_on(cloud: &Cloud, client: &Client) {
 }
 
 #[tokio::test]
-async fn tokens_that_lapse_unannounced_are_renewed_by_the_first_request_that_is_refused() {
+async fn tokens_that_expire_early_are_renewed_at_the_first_refused_request() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     becomes_live(&client).await;
@@ -54,12 +54,12 @@ async fn credentials_lapse(and_tokens: bool) {
 }
 
 #[tokio::test]
-async fn credentials_that_have_lapsed_are_replaced_when_the_connection_is_made_again() {
+async fn expired_credentials_are_replaced_when_the_connection_is_made_again() {
     credentials_lapse(false).await;
 }
 
 #[tokio::test]
-async fn tokens_and_credentials_may_have_lapsed_together() {
+async fn tokens_and_credentials_may_have_expired_together() {
     credentials_lapse(true).await;
 }
 

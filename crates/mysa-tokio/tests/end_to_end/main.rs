@@ -69,7 +69,7 @@ async fn what_a_stranger_tries_first_works() -> Result<(), Box<dyn std::error::E
 }
 
 #[tokio::test]
-async fn energy_is_told_day_by_day() {
+async fn energy_is_shown_day_by_day() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     let end = cloud.server.with_cloud(|_, now| now.wall);
@@ -137,7 +137,7 @@ async fn a_cloud_whose_clock_runs_fast_keeps_its_connections() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_as_such() {
+async fn a_wrong_password_is_reported_as_such() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let refused = cloud.builder().password(CloudSpec::DEMO_EMAIL, "wrong").connect().await;
     let Err(ConnectError::NotReady(NotReady::SignInNeeded(Reason::Refused(_)), _)) = refused else {
@@ -222,7 +222,7 @@ async fn a_read_only_session_sends_no_command() {
 }
 
 #[tokio::test]
-async fn a_monitor_hears_and_writes_nothing() {
+async fn a_monitor_receives_and_writes_nothing() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let monitor = cloud.signing_in().monitor().await.expect("a monitor");
     let mut events = monitor.events();

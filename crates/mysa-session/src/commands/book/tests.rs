@@ -331,7 +331,7 @@ fn serial_numbers_grow_when_the_clock_stands_still_and_when_it_runs_back() {
 }
 
 #[test]
-fn what_waits_says_since_when_and_until_when_it_can() {
+fn each_wait_has_its_start_and_its_end_where_known() {
     let mut desk = Desk::new();
     assert_eq!(desk.book.waiting_since(lite()), None);
     desk.add(setpoint(22), at(3), 30);

@@ -90,7 +90,7 @@ fn an_unanswered_request_holds_back_the_next_even_when_its_command_is_decided() 
 }
 
 #[test]
-fn others_keep_their_distance_to_a_request_that_waits_for_its_connection_but_not_for_ever() {
+fn others_wait_a_limited_time_for_a_request_that_waits_for_its_connection() {
     let spacing = Duration::from_secs(1);
     let mut desk = Desk::new();
     desk.add(setpoint(22), at(9), 30);

@@ -42,7 +42,7 @@ fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
 }
 
 #[test]
-fn what_contradicts_takes_back_what_agreed() {
+fn contradicting_evidence_revokes_agreeing_evidence() {
     let mut desk = Desk::new();
     let id = desk.add(heat_to(22), at(0), 30);
     desk.send(Channel::Mqtt, at(0));
@@ -180,7 +180,7 @@ fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
 }
 
 #[test]
-fn asking_for_what_is_so_already_is_confirmed_once_a_status_came_since() {
+fn a_value_already_in_force_is_confirmed_once_a_newer_status_shows_it() {
     let mut desk = Desk::new();
     desk.status(&setpoint(22), at(0));
     let id = desk.book.next_id();
