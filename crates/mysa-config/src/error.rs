@@ -55,6 +55,8 @@ pub enum ConfigError {
     },
     /// No model has this name.
     UnknownModel(String),
+    /// A time zone of a home file does not have the form of a name in the time zone database.
+    InvalidTimeZone(String),
     /// An invalid value of a home file, and its place.
     At {
         /// Line, from 1.
@@ -102,6 +104,11 @@ impl fmt::Display for ConfigError {
                 let models = "BB-V1-1, BB-V2-0, BB-V2-0-L, INF-V1-0 or AC-V1-0";
                 write!(f, "unknown model '{}': expected one such as {models}", quote(name))
             }
+            Self::InvalidTimeZone(name) => write!(
+                f,
+                "invalid time zone '{}': expected a name such as America/Halifax or UTC",
+                quote(name)
+            ),
             Self::DuplicateDevice(id) => write!(f, "duplicate device {}", quote(id)),
             Self::UnknownSetting(name) => {
                 write!(f, "unknown setting '{}'; `mysa config --help` lists the settings", quote(name))

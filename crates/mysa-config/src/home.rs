@@ -13,8 +13,7 @@ use crate::ConfigError;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
-    #[serde(default)]
-    history_days: u32,
+    history_days: Option<Spanned<u32>>,
     #[serde(rename = "account")]
     accounts: Vec<Account>,
 }
@@ -34,7 +33,7 @@ struct Account {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Home {
     name: String,
-    time_zone: Option<String>,
+    time_zone: Option<Spanned<String>>,
     utc_offset_s: Option<Spanned<i64>>,
     mean_outdoor_c: Option<Spanned<f64>>,
     #[serde(default, rename = "device")]
@@ -62,8 +61,8 @@ struct Device {
     telemetry: Map<String, Value>,
 }
 
-/// Longest generated history, in days.
-const HISTORY: u32 = 3_650;
+/// Length of the generated history, in days.
+const HISTORY_DAYS: RangeInclusive<f64> = 0.0..=3_650.0;
 const UTC_OFFSET_S: RangeInclusive<f64> = -43_200.0..=50_400.0;
 const OUTDOOR_C: RangeInclusive<f64> = -60.0..=60.0;
 const RATED_W: RangeInclusive<f64> = 0.0..=20_000.0;
@@ -79,7 +78,10 @@ pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
         .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
     let mut reader = Reader { text, ids: BTreeSet::new() };
     let mut spec = CloudSpec::default();
-    spec.history_days = file.history_days.min(HISTORY);
+    if let Some(days) = &file.history_days {
+        spec.history_days = *days.get_ref();
+        reader.check("history-days", "the file", days, f64::from(spec.history_days), HISTORY_DAYS)?;
+    }
     let mut emails = BTreeSet::new();
     for account in file.accounts {
         if !emails.insert(account.email.get_ref().to_lowercase()) {
@@ -113,7 +115,12 @@ impl Reader<'_> {
 
     fn home(&mut self, home: Home) -> Result<HomeSpec, ConfigError> {
         let mut made = HomeSpec::new(&home.name);
-        made.time_zone = home.time_zone.unwrap_or(made.time_zone);
+        if let Some(zone) = home.time_zone {
+            if !is_time_zone(zone.get_ref()) {
+                return Err(self.error(&zone, ConfigError::InvalidTimeZone(zone.get_ref().clone())));
+            }
+            made.time_zone = zone.into_inner();
+        }
         if let Some(offset) = &home.utc_offset_s {
             made.utc_offset = *offset.get_ref();
             self.check("utc-offset-s", &home.name, offset, made.utc_offset as f64, UTC_OFFSET_S)?;
@@ -188,8 +195,43 @@ impl Reader<'_> {
     }
 }
 
+/// Areas of the time zone database.
+const AREAS: [&str; 11] = [
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Etc",
+    "Europe",
+    "Indian",
+    "Pacific",
+];
+
+/// Returns `true` if a text has the form of a name in the time zone database. The places are not checked, since they
+/// change several times a year and the offset is a key of its own.
+fn is_time_zone(text: &str) -> bool {
+    let is_place = |place: &str| {
+        place.starts_with(|first: char| first.is_ascii_uppercase())
+            && place.len() <= 32
+            && place.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+".contains(&byte))
+    };
+    let mut parts = text.split('/');
+    match parts.next() {
+        Some("UTC" | "GMT") => parts.next().is_none(),
+        Some(area) => {
+            let places: Vec<&str> = parts.collect();
+            AREAS.contains(&area) && (1..=2).contains(&places.len()) && places.into_iter().all(is_place)
+        }
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde::de::DeserializeOwned;
     use serde_json::json;
 
     use super::*;
@@ -235,6 +277,57 @@ mod tests {
         assert_eq!(account.challenges, [ChallengeSpec::Sms("123456".into())]);
     }
 
+    /// Keys of a table, as the parser names them where it finds an unknown one.
+    fn keys<T: DeserializeOwned>() -> Vec<String> {
+        let error = toml_edit::de::from_str::<T>("no-such-key = 1").err().unwrap().to_string();
+        let expected = error.split_once("expected ").unwrap().1;
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_readme_of_the_simulator_documents_every_key() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../mysa-sim-server/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (_, section) = readme.split_once("## Accounts and homes from a file").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        for (table, keys) in [
+            ("the file itself", keys::<File>()),
+            ("`[[account]]`", keys::<Account>()),
+            ("`[[account.home]]`", keys::<Home>()),
+            ("`[[account.home.device]]`", keys::<Device>()),
+        ] {
+            let start = format!("| {table} | ");
+            let documented: Vec<String> =
+                section.lines().filter(|line| line.starts_with(&start)).filter_map(key_of).collect();
+            assert!(keys.len() >= 2 && documented == keys, "{table}: {documented:?}, {keys:?}");
+        }
+    }
+
+    /// Key in the second column of a row.
+    fn key_of(row: &str) -> Option<String> {
+        Some(row.split(" | ").nth(1)?.trim_matches('`').to_owned())
+    }
+
+    #[test]
+    fn names_of_time_zones_have_an_area() {
+        for good in ["America/Halifax", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "UTC", "Europe/Berlin"]
+        {
+            assert!(is_time_zone(good), "{good}");
+        }
+        for bad in [
+            "",
+            "Halifax",
+            "america/halifax",
+            "America/",
+            "America/x",
+            "UTC/Berlin",
+            "A/B/C/D",
+            "America/A B",
+        ] {
+            assert!(!is_time_zone(bad), "{bad}");
+        }
+    }
+
     #[test]
     fn an_error_quotes_only_the_invalid_value() {
         for (from, to, named) in [
@@ -244,6 +337,12 @@ mod tests {
             ("2000", "-1", "line 14, column 19: rated-w"),
             ("2000", "nan", "line 14, column 19: rated-w"),
             ("3600", "1000000", "line 9, column 24: utc-offset-s"),
+            ("history-days = 30", "history-days = 3651", "line 2, column 24: history-days of 'the file'"),
+            (
+                "utc-offset-s = 3600",
+                "time-zone = \"Halifax\"",
+                "line 9, column 21: invalid time zone 'Halifax'",
+            ),
             ("utc-offset-s = 3600", "mean-outdoor-c = inf", "line 9, column 26: mean-outdoor-c"),
             ("\"off\"", "\"sauna\"", "line 15, column 16: unknown mode 'sauna'"),
             ("bob@", "ANN@", "line 21, column 17: duplicate account ANN@example.org"),
