@@ -42,9 +42,13 @@ impl Bench {
         Self { server, tls: TlsConnector::from(Arc::new(config)) }
     }
 
+    async fn try_dial(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.server.address()).await?;
+        self.tls.connect(ServerName::try_from("localhost").unwrap(), stream).await
+    }
+
     async fn dial(&self) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.server.address()).await.unwrap();
-        self.tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+        self.try_dial().await.unwrap()
     }
 
     /// Sends `request` and reads until the listener closes.
@@ -102,6 +106,35 @@ async fn a_connection_beyond_the_limit_is_refused_until_another_ends() {
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too many connections"), "{answer}");
     drop((first, second));
     while !bench.answer(GET).await.starts_with("HTTP/1.1 401") {}
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_refusals_is_dropped() {
+    let mut limits = limits();
+    limits.connections = 1;
+    let bench = Bench::new(limits).await;
+    let admitted = bench.dial().await;
+    let mut refused = Vec::new();
+    for _ in 0..16 {
+        refused.push(bench.dial().await);
+    }
+    let mut stream = TcpStream::connect(bench.server.address()).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0, "it is closed before the handshake");
+    drop((admitted, refused));
+    while bench.try_dial().await.is_err() {}
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_with_413() {
+    let bench = Bench::new(limits()).await;
+    let body = "x".repeat((1 << 20) + 1);
+    let length = body.len();
+    let answer = bench
+        .answer(&format!(
+            "POST /devices HTTP/1.1\r\nHost: app-prod.mysa.cloud\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("the body is too large"), "{answer}");
 }
 
 #[tokio::test]

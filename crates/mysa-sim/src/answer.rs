@@ -18,12 +18,24 @@ impl Cloud {
         self.advance(now);
         self.counters.http_requests += 1;
         let route = self.count_route(request);
+        let issued = |cloud: &Self| (cloud.pool.sign_ins, cloud.pool.refreshes, cloud.identities.grants);
+        let before = issued(self);
         let answer = self.answer(self.now, request);
+        let after = issued(self);
         let status = match &answer {
             HttpAnswer::Reply(reply) => Some(reply.status),
             HttpAnswer::Hang | HttpAnswer::Reset => None,
         };
         self.journal.add(self.now, || EventKind::Request { route, path: short_path(request.path), status });
+        for (is_new, kind) in [
+            (after.0 > before.0, EventKind::SignedIn),
+            (after.1 > before.1, EventKind::TokensRefreshed),
+            (after.2 > before.2, EventKind::CredentialsIssued),
+        ] {
+            if is_new {
+                self.journal.add(self.now, || kind);
+            }
+        }
         answer
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use mysa_proto::{DeviceId, TopicKind};
+use mysa_proto::{DeviceId, TopicKind, UnixTime};
 use mysa_sigv4::{Request, Verifier, VerifyError};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -23,7 +23,7 @@ use crate::device::{self, Device};
 use crate::endpoint::{Endpoint, Service};
 use crate::fault::{Fault, Faults, HttpFault, Window};
 use crate::http::{CachedReply, HttpReply, HttpRequest, Reply, header};
-use crate::journal::{EventKind, Journal};
+use crate::journal::{CloseReason, EventKind, Journal};
 use crate::rng::Rng;
 use crate::spec::{CloudSpec, Names, Rules};
 use crate::truth::Counters;
@@ -243,7 +243,8 @@ impl Cloud {
                     self.broker.accept(conn, account, reach, now.mono, &self.rules);
                     self.counters.upgrades += 1;
                     let email = self.email(account);
-                    self.journal.add(now, || EventKind::Opened { conn, account: email });
+                    let signed_at = UnixTime::from_secs(verified.signed_at.unix_timestamp());
+                    self.journal.add(now, || EventKind::Opened { conn, account: email, signed_at });
                     Upgrade::Accept
                 }
                 None => refused(self, 403, "Forbidden"),
@@ -290,7 +291,8 @@ impl Cloud {
     pub fn handle_ws_closed(&mut self, now: Now, conn: u64) {
         self.advance(now);
         if self.broker.forget(conn, self.now.mono + self.rules.session_life) {
-            self.journal.add(self.now, || EventKind::Closed { conn, by_broker: None });
+            let reason = CloseReason::Lost;
+            self.journal.add(self.now, || EventKind::Closed { conn, by_broker: None, reason });
         }
     }
 

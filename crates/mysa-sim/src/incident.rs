@@ -12,7 +12,7 @@ use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
 use crate::device::parsed_command::ParsedCommand;
 use crate::fault::Incident;
-use crate::journal::EventKind;
+use crate::journal::{CloseReason, EventKind};
 
 impl Cloud {
     /// Presses the buttons of a thermostat. Returns `false` if it does not exist, is locked, or has no power.
@@ -61,7 +61,7 @@ impl Cloud {
         self.journal.add(now, || EventKind::Incident { what: incident.to_string(), device });
         match incident {
             Incident::CloseAll(closing) => {
-                self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing));
+                self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing, CloseReason::Fault));
             }
             Incident::RevokeTokens(name) => _ = self.pool.void_account(&name),
             Incident::ExpireTokens => self.pool.tokens.expire_all(),

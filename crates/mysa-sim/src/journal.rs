@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use mysa_proto::DeviceId;
+use mysa_proto::{DeviceId, UnixTime};
 
 use crate::device::command_record::{CommandRecord, Origin};
 use crate::fault::{Closing, FaultId};
@@ -34,12 +34,20 @@ pub enum EventKind {
         /// Status of the answer; `None` if a fault gave none.
         status: Option<u16>,
     },
+    /// A client signed in with a password.
+    SignedIn,
+    /// A client renewed its tokens with a refresh token.
+    TokensRefreshed,
+    /// A client was given AWS credentials.
+    CredentialsIssued,
     /// A WebSocket connection was accepted.
     Opened {
         /// Number of the connection.
         conn: u64,
         /// Account whose credentials signed the request.
         account: String,
+        /// Time of the signature in the presigned URL.
+        signed_at: UnixTime,
     },
     /// A WebSocket connection was refused.
     UpgradeRefused {
@@ -52,6 +60,10 @@ pub enum EventKind {
         conn: u64,
         /// Its client id.
         client: String,
+        /// Keep-alive that it asked for, in seconds.
+        keep_alive: u16,
+        /// `true` if it asked for a clean session.
+        clean_session: bool,
     },
     /// A connection ended.
     Closed {
@@ -59,6 +71,8 @@ pub enum EventKind {
         conn: u64,
         /// Way in which the broker closed it; `None` if the client or the network closed it.
         by_broker: Option<Closing>,
+        /// Cause of the end.
+        reason: CloseReason,
     },
     /// A client subscribed.
     Subscribed {
@@ -73,6 +87,8 @@ pub enum EventKind {
         conn: u64,
         /// Topic.
         topic: String,
+        /// Quality of service, from 0 to 2.
+        qos: u8,
         /// Payload, at most 1024 bytes of it.
         payload: Vec<u8>,
         /// `true` if the broker accepted it. It may be `false` because a fault lost the message or the policy denied
@@ -126,6 +142,54 @@ pub enum EventKind {
     },
 }
 
+/// Cause of the end of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client or the network ended it, without DISCONNECT.
+    Lost,
+    /// The client sent DISCONNECT.
+    Disconnect,
+    /// Another connection with the same client id took its place.
+    TakenOver,
+    /// The client sent CONNECT within a second of the last one with the same client id.
+    HastyConnect,
+    /// A SUBSCRIBE or UNSUBSCRIBE had more than eight filters.
+    TooManyFilters,
+    /// The policy denied a subscription or a publish.
+    Denied,
+    /// The client sent nothing for one and a half times its keep-alive.
+    Silent,
+    /// The client sent no CONNECT in time.
+    NoConnect,
+    /// The connection reached the end of its life.
+    Aged,
+    /// The client sent something that MQTT or AWS IoT does not permit.
+    Protocol,
+    /// A fault or an incident of the simulation.
+    Fault,
+}
+
+impl CloseReason {
+    /// Name, such as `taken-over`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Disconnect => "disconnect",
+            Self::TakenOver => "taken-over",
+            Self::HastyConnect => "hasty-connect",
+            Self::TooManyFilters => "too-many-filters",
+            Self::Denied => "denied",
+            Self::Silent => "silent",
+            Self::NoConnect => "no-connect",
+            Self::Aged => "aged",
+            Self::Protocol => "protocol",
+            Self::Fault => "fault",
+        }
+    }
+}
+
 /// One line for people: the time since the start of the monotonic clock, and what happened.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,12 +203,17 @@ impl fmt::Display for EventKind {
         match self {
             Self::Request { route, status: Some(status), .. } => write!(f, "request {route}: {status}"),
             Self::Request { route, status: None, .. } => write!(f, "request {route}: no answer"),
-            Self::Opened { conn, account } => write!(f, "connection {conn} opened for {account}"),
+            Self::SignedIn => f.write_str("signed in with a password"),
+            Self::TokensRefreshed => f.write_str("tokens refreshed"),
+            Self::CredentialsIssued => f.write_str("credentials issued"),
+            Self::Opened { conn, account, .. } => write!(f, "connection {conn} opened for {account}"),
             Self::UpgradeRefused { status: Some(status) } => write!(f, "connection refused with {status}"),
             Self::UpgradeRefused { status: None } => f.write_str("connection not answered"),
-            Self::Connected { conn, client } => write!(f, "connection {conn} connected as {client}"),
-            Self::Closed { conn, by_broker: None } => write!(f, "connection {conn} closed by the client"),
-            Self::Closed { conn, by_broker: Some(_) } => write!(f, "connection {conn} closed by the broker"),
+            Self::Connected { conn, client, .. } => write!(f, "connection {conn} connected as {client}"),
+            Self::Closed { conn, by_broker: None, .. } => write!(f, "connection {conn} closed by the client"),
+            Self::Closed { conn, by_broker: Some(_), reason } => {
+                write!(f, "connection {conn} closed by the broker: {}", reason.name())
+            }
             Self::Subscribed { conn, filters } => {
                 write!(f, "connection {conn} subscribed")?;
                 for (filter, granted) in filters {
@@ -152,7 +221,7 @@ impl fmt::Display for EventKind {
                 }
                 Ok(())
             }
-            Self::Published { conn, topic, payload, accepted } => {
+            Self::Published { conn, topic, payload, accepted, .. } => {
                 let lost = if *accepted { "" } else { " (not accepted)" };
                 write!(f, "connection {conn} published on {topic}{lost}: {}", text(payload))
             }
@@ -270,21 +339,23 @@ impl Cloud {
 mod tests {
     use core::time::Duration;
 
-    use mysa_proto::UnixTime;
-
     use super::*;
 
     const START: Now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+
+    const fn closed(conn: u64) -> EventKind {
+        EventKind::Closed { conn, by_broker: None, reason: CloseReason::Lost }
+    }
 
     #[test]
     fn the_journal_keeps_the_newest_events_and_counts_the_others() {
         let mut journal = Journal { is_on: true, ..Journal::default() };
         for conn in 0..5_000 {
-            journal.add(START, || EventKind::Closed { conn, by_broker: None });
+            journal.add(START, || closed(conn));
         }
         assert_eq!((journal.events.len(), journal.dropped), (CAPACITY, 5_000 - 4_096));
         let first = &journal.events.front().unwrap().kind;
-        assert_eq!(*first, EventKind::Closed { conn: 904, by_broker: None });
+        assert_eq!(*first, closed(904));
     }
 
     #[test]

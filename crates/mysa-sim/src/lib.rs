@@ -65,7 +65,7 @@ pub use device::weather::Weather;
 pub use endpoint::Endpoint;
 pub use fault::{Closing, DeviceFault, Fault, FaultId, FaultPlan, HttpFault, Incident, Window};
 pub use http::{HttpAnswer, HttpReply, HttpRequest};
-pub use journal::{Event, EventKind};
+pub use journal::{CloseReason, Event, EventKind};
 pub use named_fault::{InvalidFault, NamedFault};
 pub use spec::{
     AccountSpec, AccountStatus, ChallengeSpec, CloudSpec, Denial, DeviceSpec, HomeSpec, Names, Rules,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mysa_proto::Celsius;
 use mysa_sim::{
-    Button, Closing, CloudSpec, DeviceFault, Event, EventKind, Fault, Incident, InvalidChange, Mode, Origin,
-    Weather, Window,
+    Button, CloseReason, Closing, CloudSpec, DeviceFault, Event, EventKind, Fault, Incident, InvalidChange,
+    Mode, Origin, Weather, Window,
 };
 use rig::*;
 use serde_json::json;
@@ -140,17 +140,23 @@ fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
     };
     assert!(route("user-pool InitiateAuth") && route("identity-pool GetId"), "{kinds:?}");
     let account = CloudSpec::DEMO_EMAIL.to_owned();
-    assert!(kinds.contains(&EventKind::Opened { conn: 1, account }));
-    assert!(kinds.contains(&EventKind::Connected { conn: 1, client: "client-1".into() }));
+    let signed_at = rig.cloud.wall().plus_millis(-2_000);
+    assert!(kinds.contains(&EventKind::Opened { conn: 1, account, signed_at }), "{kinds:?}");
+    let client = "client-1".into();
+    let connected = EventKind::Connected { conn: 1, client, keep_alive: 60, clean_session: true };
+    assert!(kinds.contains(&connected), "{kinds:?}");
+    for once in [EventKind::SignedIn, EventKind::CredentialsIssued] {
+        assert_eq!(kinds.iter().filter(|kind| **kind == once).count(), 1, "{once:?}");
+    }
     let filters =
         vec![("/v1/dev/a0b1c2d3e4f6/out".to_owned(), true), ("/v1/dev/ffffffffffff/out".to_owned(), false)];
     assert!(kinds.contains(&EventKind::Subscribed { conn: 1, filters }));
     let published = kinds.iter().find_map(|kind| match kind {
-        EventKind::Published { topic, accepted, payload, .. } => Some((topic, *accepted, payload)),
+        EventKind::Published { topic, qos, accepted, payload, .. } => Some((topic, *qos, *accepted, payload)),
         _ => None,
     });
-    let (topic, accepted, payload) = published.unwrap();
-    assert_eq!((topic.as_str(), accepted), ("/v1/dev/a0b1c2d3e4f6/in", true));
+    let (topic, qos, accepted, payload) = published.unwrap();
+    assert_eq!((topic.as_str(), qos, accepted), ("/v1/dev/a0b1c2d3e4f6/in", 1, true));
     assert!(String::from_utf8_lossy(payload).contains("\"sp\":21.5"));
     let record = kinds.iter().find_map(|kind| match kind {
         EventKind::Command { device, record } if *device == id("f6") => Some(record),
@@ -162,7 +168,8 @@ fn the_journal_follows_a_client_from_its_sign_in_to_its_end() {
         matches!(kind, EventKind::Delivered { topic, packets: 1, .. } if topic == "/v1/dev/a0b1c2d3e4f6/out")
     });
     assert!(delivered, "the acknowledgement");
-    assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker: Some(Closing::Cut) }));
+    let reason = CloseReason::Fault;
+    assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker: Some(Closing::Cut), reason }));
     let printed = format!("{kinds:?}");
     assert!(!printed.contains(CloudSpec::DEMO_PASSWORD) && !printed.contains("X-Amz-Signature"));
 }
@@ -176,14 +183,87 @@ fn a_client_that_goes_and_a_denied_publish_are_in_the_journal() {
     let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
     let denied = |kind: &EventKind| matches!(kind, EventKind::Published { accepted: false, .. });
     assert!(kinds.iter().any(denied), "{kinds:?}");
-    assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker: Some(Closing::Frame(None)) }));
+    let (by_broker, reason) = (Some(Closing::Frame(None)), CloseReason::Denied);
+    assert!(kinds.contains(&EventKind::Closed { conn: 1, by_broker, reason }));
     rig.pass(2 * SECOND);
     rig.connect(2);
     events(&mut rig);
     rig.cloud.handle_ws_closed(at(rig.now), 2);
     rig.cloud.handle_ws_closed(at(rig.now), 2);
     let kinds: Vec<EventKind> = events(&mut rig).into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, [EventKind::Closed { conn: 2, by_broker: None }], "once");
+    assert_eq!(
+        kinds,
+        [EventKind::Closed { conn: 2, by_broker: None, reason: CloseReason::Lost }],
+        "the end is recorded once"
+    );
+}
+
+/// Everything that happens in two hours with a client, faults and incidents.
+fn two_hours(seed: u64) -> Vec<String> {
+    let mut rig = Rig::seeded(CloudSpec::demo(), seed);
+    rig.cloud.record_events(true);
+    rig.cloud.start_named_fault(at(rig.now), "reorder", None, Duration::ZERO, None).unwrap();
+    rig.cloud.plan_incident(1_800 * SECOND, Incident::Reboot(id("f6")));
+    let mut lines = Vec::new();
+    for round in 0..24 {
+        if round % 12 == 0 {
+            rig.connect(round + 1);
+            rig.subscribe(round + 1, &["/v1/dev/a0b1c2d3e4f5/out", "/v1/dev/a0b1c2d3e4f6/out"]);
+        }
+        let conn = round / 12 * 12 + 1;
+        rig.live(conn, id("f6"), 180);
+        for setpoint in [18, 19] {
+            rig.command(conn, id("f6"), 4, round * 2 + setpoint, &json!({ "tm": -1, "sp": setpoint }));
+        }
+        for _ in 0..5 {
+            rig.send(conn, &mysa_mqtt_codec::PINGREQ);
+            rig.pass(60 * SECOND);
+        }
+        lines.extend(events(&mut rig).iter().map(|event| format!("{event:?}")));
+    }
+    assert!(lines.len() > 200, "{}", lines.len());
+    lines
+}
+
+#[test]
+fn two_runs_with_the_same_seed_have_the_same_events() {
+    let first = two_hours(11);
+    assert!(first == two_hours(11));
+    let other = two_hours(12);
+    assert!(first != other);
+    // The seed decides the readings and delays, not what the client does.
+    let requests = |lines: &[String]| lines.iter().filter(|line| line.contains("Request {")).count();
+    assert_eq!(requests(&first), requests(&other));
+}
+
+#[test]
+fn the_journal_says_why_the_broker_ended_a_connection() {
+    let mut rig = Rig::demo();
+    rig.cloud.record_events(true);
+    let reason = |rig: &mut Rig, conn: u64| {
+        events(rig).into_iter().find_map(|event| match event.kind {
+            EventKind::Closed { conn: closed, reason, .. } if closed == conn => Some(reason),
+            _ => None,
+        })
+    };
+    rig.connect(1);
+    let nine: Vec<String> = (0..9).map(|number| format!("/v1/dev/a0b1c2d3e4f{number}/out")).collect();
+    rig.subscribe(1, &nine.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(reason(&mut rig, 1), Some(CloseReason::TooManyFilters));
+
+    rig.connect(2);
+    rig.pass(100 * SECOND);
+    assert_eq!(reason(&mut rig, 2), Some(CloseReason::Silent));
+
+    rig.connect(3);
+    rig.connect_with(4, LEGACY_POOL, LEGACY_CLIENT, "client-3");
+    assert_eq!(reason(&mut rig, 4), Some(CloseReason::HastyConnect));
+    rig.pass(2 * SECOND);
+    rig.connect_with(5, LEGACY_POOL, LEGACY_CLIENT, "client-3");
+    assert_eq!(reason(&mut rig, 3), Some(CloseReason::TakenOver));
+
+    rig.send(5, &[0xe0, 0]);
+    assert_eq!(reason(&mut rig, 5), Some(CloseReason::Disconnect));
 }
 
 #[test]

@@ -221,12 +221,23 @@ pub(crate) fn event_json(number: u64, event: &Event) -> String {
         EventKind::Request { route, path, status } => {
             ("request", json!({ "route": route, "path": path, "status": status }))
         }
-        EventKind::Opened { conn, account } => ("opened", json!({ "conn": conn, "account": account })),
-        EventKind::UpgradeRefused { status } => ("upgrade-refused", json!({ "status": status })),
-        EventKind::Connected { conn, client } => ("connected", json!({ "conn": conn, "client": client })),
-        EventKind::Closed { conn, by_broker } => {
-            ("closed", json!({ "conn": conn, "by_broker": by_broker.map(closing_name) }))
+        EventKind::SignedIn => ("signed-in", json!({})),
+        EventKind::TokensRefreshed => ("tokens-refreshed", json!({})),
+        EventKind::CredentialsIssued => ("credentials-issued", json!({})),
+        EventKind::Opened { conn, account, signed_at } => {
+            ("opened", json!({ "conn": conn, "account": account, "signed_at_unix_s": signed_at.as_secs() }))
         }
+        EventKind::UpgradeRefused { status } => ("upgrade-refused", json!({ "status": status })),
+        EventKind::Connected { conn, client, keep_alive, clean_session } => (
+            "connected",
+            json!({
+                "conn": conn, "client": client, "keep_alive_s": keep_alive, "clean_session": clean_session,
+            }),
+        ),
+        EventKind::Closed { conn, by_broker, reason } => (
+            "closed",
+            json!({ "conn": conn, "by_broker": by_broker.map(closing_name), "reason": reason.name() }),
+        ),
         EventKind::Subscribed { conn, filters } => {
             let filters: Vec<Value> = filters
                 .iter()
@@ -234,9 +245,11 @@ pub(crate) fn event_json(number: u64, event: &Event) -> String {
                 .collect();
             ("subscribed", json!({ "conn": conn, "filters": filters }))
         }
-        EventKind::Published { conn, topic, payload: bytes, accepted } => (
+        EventKind::Published { conn, topic, qos, payload: bytes, accepted } => (
             "published",
-            json!({ "conn": conn, "topic": topic, "payload": payload(bytes), "accepted": accepted }),
+            json!({
+                "conn": conn, "topic": topic, "qos": qos, "payload": payload(bytes), "accepted": accepted,
+            }),
         ),
         EventKind::Delivered { topic, payload: bytes, packets } => {
             ("delivered", json!({ "topic": topic, "payload": payload(bytes), "packets": packets }))

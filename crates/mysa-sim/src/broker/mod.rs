@@ -18,7 +18,7 @@ use crate::broker::connection::{Connection, InFlight};
 use crate::broker::subscriptions::{Absent, BACKLOG};
 use crate::device::Device;
 use crate::fault::{Closing, DeliveryFaults, Fault, Faults};
-use crate::journal::{EventKind, Journal, excerpt};
+use crate::journal::{CloseReason, EventKind, Journal, excerpt};
 use crate::spec::Rules;
 
 /// Instruction of the cloud for a connection.
@@ -104,6 +104,24 @@ const MAX_CLIENTS: usize = 1_024;
 /// Maximum number of unread bytes of one client while the broker reads nothing.
 const MAX_HELD: usize = 1 << 20;
 
+/// End of a connection that a packet of the client causes.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    closing: Closing,
+    reason: CloseReason,
+}
+
+impl Ending {
+    /// The broker closes the connection for this reason, with a close frame without a code.
+    const fn by_rule(reason: CloseReason) -> Self {
+        Self { closing: Closing::Frame(None), reason }
+    }
+
+    const fn by_fault(closing: Closing) -> Self {
+        Self { closing, reason: CloseReason::Fault }
+    }
+}
+
 /// Arguments shared by the broker's handlers.
 pub(crate) struct Context<'a> {
     pub(crate) now: Duration,
@@ -157,7 +175,7 @@ impl Broker {
             let held = core::mem::take(&mut connection.held);
             if held.len() > MAX_HELD {
                 self.counts.closed += 1;
-                self.close(cx, conn, Closing::Cut);
+                self.close(cx, conn, Closing::Cut, CloseReason::Protocol);
             } else {
                 self.handle_bytes(cx, conn, &held);
             }
@@ -197,9 +215,9 @@ impl Broker {
         self.absent.extend(connection.into_absent(until).filter(|_| room));
     }
 
-    pub(crate) fn close_all(&mut self, cx: &mut Context<'_>, closing: Closing) {
+    pub(crate) fn close_all(&mut self, cx: &mut Context<'_>, closing: Closing, reason: CloseReason) {
         for conn in self.connections.keys().copied().collect::<Vec<_>>() {
-            self.close(cx, conn, closing);
+            self.close(cx, conn, closing, reason);
         }
     }
 
@@ -227,10 +245,12 @@ impl Broker {
             match stream.next(&mut input) {
                 Ok(Some(packet)) => {
                     connection.heard = cx.now;
-                    if let Err(closing) = self.handle_packet(cx, conn, &mut connection, packet) {
+                    if let Err(Ending { closing, reason }) =
+                        self.handle_packet(cx, conn, &mut connection, packet)
+                    {
                         self.counts.closed += 1;
                         self.remember(connection, cx.now + cx.rules.session_life);
-                        self.finish(cx, conn, closing);
+                        self.finish(cx, conn, closing, reason);
                         return;
                     }
                 }
@@ -243,7 +263,7 @@ impl Broker {
                     }
                     self.counts.closed += 1;
                     self.remember(connection, cx.now + cx.rules.session_life);
-                    self.finish(cx, conn, Closing::Frame(None));
+                    self.finish(cx, conn, Closing::Frame(None), CloseReason::Protocol);
                     return;
                 }
             }
@@ -274,10 +294,15 @@ impl Broker {
                 connection.heard.saturating_add(connection.keep_alive + connection.keep_alive / 2) <= cx.now;
             if let Some((_, closing)) = connection.doomed.filter(|(at, _)| *at <= cx.now) {
                 self.counts.closed += 1;
-                self.close(cx, conn, closing);
+                self.close(cx, conn, closing, CloseReason::Fault);
             } else if silent || connection.ends <= cx.now {
+                let reason = match &connection.client {
+                    None => CloseReason::NoConnect,
+                    Some(_) if silent => CloseReason::Silent,
+                    Some(_) => CloseReason::Aged,
+                };
                 self.counts.closed += 1;
-                self.close(cx, conn, Closing::Frame(None));
+                self.close(cx, conn, Closing::Frame(None), reason);
             } else {
                 self.resend(cx, conn);
             }
@@ -396,14 +421,14 @@ impl Broker {
         }
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing) {
+    fn close(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing, reason: CloseReason) {
         self.forget(conn, cx.now + cx.rules.session_life);
-        self.finish(cx, conn, closing);
+        self.finish(cx, conn, closing, reason);
     }
 
     /// Closes a connection that was removed.
-    fn finish(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing) {
-        cx.journal.add(cx.at, || EventKind::Closed { conn, by_broker: Some(closing) });
+    fn finish(&mut self, cx: &mut Context<'_>, conn: u64, closing: Closing, reason: CloseReason) {
+        cx.journal.add(cx.at, || EventKind::Closed { conn, by_broker: Some(closing), reason });
         self.output(cx, Output::Close { conn, closing });
     }
 

@@ -14,12 +14,12 @@ use mysa_proto::TopicKind;
 use super::connection::Connection;
 use super::subscriptions::Absent;
 use super::{
-    BACKLOG_PACE, Broker, Context, MAX_CLIENT_ID, MAX_CLIENTS, MAX_FILTERS, MAX_PUBLISHES, MAX_SLASHES,
-    MAX_TOPIC,
+    BACKLOG_PACE, Broker, Context, Ending, MAX_CLIENT_ID, MAX_CLIENTS, MAX_FILTERS, MAX_PUBLISHES,
+    MAX_SLASHES, MAX_TOPIC,
 };
 use crate::auth::identity_pool::Reach;
 use crate::fault::{Closing, Fault};
-use crate::journal::{EventKind, excerpt};
+use crate::journal::{CloseReason, EventKind, excerpt};
 use crate::spec::Denial;
 
 impl Broker {
@@ -30,8 +30,8 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         packet: Inbound<'_>,
-    ) -> Result<(), Closing> {
-        const RULE: Closing = Closing::Frame(None);
+    ) -> Result<(), Ending> {
+        const RULE: Ending = Ending::by_rule(CloseReason::Protocol);
         connection.packets = connection.packets.saturating_add(1);
         let young = cx.now < connection.opened + Duration::from_secs(1);
         let burst = cx.faults.strike(cx.now, |fault| match fault {
@@ -41,7 +41,7 @@ impl Broker {
             _ => None,
         });
         if let Some(closing) = burst {
-            return Err(closing);
+            return Err(Ending::by_fault(closing));
         }
         if let Inbound::Connect(connect) = packet {
             return self.connect(cx, conn, connection, &connect);
@@ -57,6 +57,7 @@ impl Broker {
                 cx.journal.add(cx.at, || EventKind::Published {
                     conn,
                     topic: publish.topic.as_str().into(),
+                    qos: qos(publish.delivery),
                     payload: excerpt(publish.payload),
                     accepted,
                 });
@@ -69,7 +70,7 @@ impl Broker {
             Inbound::Subscribe(subscribe) => self.subscribe(cx, conn, connection, subscribe),
             Inbound::Unsubscribe(unsubscribe) => {
                 if unsubscribe.filters().count() > MAX_FILTERS {
-                    return Err(RULE);
+                    return Err(Ending::by_rule(CloseReason::TooManyFilters));
                 }
                 for filter in unsubscribe.filters() {
                     connection.subscriptions.remove(filter.as_str());
@@ -83,11 +84,8 @@ impl Broker {
                 }
                 Ok(())
             }
-            Inbound::Disconnect
-            | Inbound::Connect(_)
-            | Inbound::PubRec(_)
-            | Inbound::PubRel(_)
-            | Inbound::PubComp(_) => Err(RULE),
+            Inbound::Disconnect => Err(Ending::by_rule(CloseReason::Disconnect)),
+            Inbound::Connect(_) | Inbound::PubRec(_) | Inbound::PubRel(_) | Inbound::PubComp(_) => Err(RULE),
         }
     }
 
@@ -97,8 +95,8 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         connect: &Connect<'_>,
-    ) -> Result<(), Closing> {
-        let rule = Closing::Frame(None);
+    ) -> Result<(), Ending> {
+        let rule = Ending::by_rule(CloseReason::Protocol);
         if connection.client.is_some() || connect.client_id.as_str().len() > MAX_CLIENT_ID {
             return Err(rule);
         }
@@ -110,7 +108,7 @@ impl Broker {
             _ => None,
         });
         if let Some(closing) = closing {
-            return Err(closing);
+            return Err(Ending::by_fault(closing));
         }
         if connect.client_id.as_str().is_empty() && !connect.clean_session {
             // [MQTT-3.1.3-8]
@@ -130,7 +128,7 @@ impl Broker {
                 _ => ConnectRefusal::NotAuthorized,
             };
             self.send(cx, conn, &ConnAck::Refused(refusal).to_bytes());
-            return Err(rule);
+            return Err(Ending::by_rule(CloseReason::Fault));
         }
         let name = match connect.client_id.as_str() {
             "" => alloc::format!("anonymous-{conn}"),
@@ -140,7 +138,7 @@ impl Broker {
         let second = Duration::from_secs(1);
         if self.last_connect.get(&name).is_some_and(|&last| cx.now < last.saturating_add(second)) {
             self.counts.too_fast += 1;
-            return Err(rule);
+            return Err(Ending::by_rule(CloseReason::HastyConnect));
         }
         if self.last_connect.len() >= MAX_CLIENTS {
             self.last_connect.retain(|_, last| cx.now < last.saturating_add(second));
@@ -150,7 +148,7 @@ impl Broker {
         let older = self.connections.iter().find(|(_, other)| other.client.as_ref() == Some(&name));
         if let Some(older) = older.map(|(older, _)| *older) {
             self.counts.kicked += 1;
-            self.close(cx, older, rule);
+            self.close(cx, older, Closing::Frame(None), CloseReason::TakenOver);
         }
         // A stored session is resumed only by its own account, and ends with any other CONNECT of its client id.
         let kept = self.absent.remove(&name).filter(|absent| {
@@ -176,7 +174,12 @@ impl Broker {
         });
         self.counts.connects += 1;
         let client = connection.client.as_deref().unwrap_or_default();
-        cx.journal.add(cx.at, || EventKind::Connected { conn, client: client.into() });
+        cx.journal.add(cx.at, || EventKind::Connected {
+            conn,
+            client: client.into(),
+            keep_alive: connect.keep_alive,
+            clean_session: connect.clean_session,
+        });
         self.send(cx, conn, &ConnAck::Accepted { session_present }.to_bytes());
         Ok(())
     }
@@ -187,8 +190,8 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         publish: &Publish<'_>,
-    ) -> Result<(), Closing> {
-        let rule = Closing::Frame(None);
+    ) -> Result<(), Ending> {
+        let rule = Ending::by_rule(CloseReason::Protocol);
         let topic = publish.topic.as_str();
         self.counts.publishes += 1;
         let second = cx.now.as_secs();
@@ -204,7 +207,7 @@ impl Broker {
             _ => None,
         });
         if let Some(closing) = closing {
-            return Err(closing);
+            return Err(Ending::by_fault(closing));
         }
         if cx.faults.strikes(cx.now, &Fault::EatPublishes) {
             return Ok(());
@@ -213,7 +216,7 @@ impl Broker {
         let own = cx.policy.own(connection.account, topic).is_some_and(|topic| topic.kind == TopicKind::In);
         if connection.reach != Reach::Full || !own || cx.faults.strikes(cx.now, &Fault::DenyPublish) {
             return match cx.rules.denied_publish {
-                Denial::Disconnect => Err(rule),
+                Denial::Disconnect => Err(Ending::by_rule(CloseReason::Denied)),
                 Denial::Refuse | Denial::Silence => Ok(()),
             };
         }
@@ -232,10 +235,10 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         subscribe: Subscribe<'_>,
-    ) -> Result<(), Closing> {
-        let rule = Closing::Frame(None);
+    ) -> Result<(), Ending> {
+        let rule = Ending::by_rule(CloseReason::Protocol);
         if subscribe.filters().count() > MAX_FILTERS {
-            return Err(rule);
+            return Err(Ending::by_rule(CloseReason::TooManyFilters));
         }
         let granted_at_most = cx.faults.strike(cx.now, |fault| match fault {
             Fault::GrantFirst(count) => Some(*count),
@@ -252,7 +255,7 @@ impl Broker {
                 _ => None,
             });
             if let Some(closing) = closing {
-                return Err(closing);
+                return Err(Ending::by_fault(closing));
             }
             if qos == QoS::ExactlyOnce || is_too_long(filter.as_str()) {
                 return Err(rule);
@@ -262,7 +265,9 @@ impl Broker {
             let granted = match (allowed, cx.rules.denied_subscribe) {
                 (true, _) => connection.subscriptions.add(filter, qos == QoS::AtLeastOnce),
                 (false, Denial::Refuse) => false,
-                (false, Denial::Disconnect) => return Err(rule),
+                (false, Denial::Disconnect) => {
+                    return Err(Ending::by_rule(CloseReason::Denied));
+                }
                 (false, Denial::Silence) => {
                     silent = true;
                     false
@@ -324,6 +329,14 @@ fn may_subscribe(cx: &mut Context<'_>, connection: &Connection, filter: Filter<'
     }
     let Some(topic) = cx.policy.own(connection.account, text) else { return false };
     !cx.faults.strikes(cx.now, &Fault::RefuseDevice(topic.device))
+}
+
+const fn qos(delivery: Delivery) -> u8 {
+    match delivery {
+        Delivery::AtMostOnce => 0,
+        Delivery::AtLeastOnce(_) => 1,
+        Delivery::ExactlyOnce(_) => 2,
+    }
 }
 
 fn is_too_long(topic: &str) -> bool {

@@ -66,8 +66,12 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(spec: CloudSpec) -> Self {
+        Self::seeded(spec, 7)
+    }
+
+    pub fn seeded(spec: CloudSpec, seed: u64) -> Self {
         Self {
-            cloud: Cloud::new(spec, 7, at(Duration::ZERO)),
+            cloud: Cloud::new(spec, seed, at(Duration::ZERO)),
             now: Duration::ZERO,
             inbox: Vec::new(),
             subacks: Vec::new(),
