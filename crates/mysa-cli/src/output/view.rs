@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Family, Field, Power, Source, TrackedSensor, Watts};
+use mysa_proto::{Celsius, Family, Field, Power, Source, Watts};
 use mysa_tokio::DeviceView;
 
 use crate::output::record::{Record, Value, printable};
@@ -200,8 +200,7 @@ fn describe_setpoint(view: &DeviceView, unit: Unit) -> String {
     let Some(setpoint) = view.state.setpoint() else { return "-".into() };
     let setpoint = temperature::show(setpoint.value, unit);
     match view.state.tracked_sensor().map(|field| field.value) {
-        Some(TrackedSensor::Floor) => format!("{setpoint} floor"),
-        Some(TrackedSensor::Ambient) => format!("{setpoint} room"),
+        Some(sensor) => format!("{setpoint} {sensor}"),
         None => setpoint,
     }
 }
