@@ -122,8 +122,8 @@ impl Reader<'_> {
             made.time_zone = zone.into_inner();
         }
         if let Some(offset) = &home.utc_offset_s {
-            made.utc_offset = *offset.get_ref();
-            self.check("utc-offset-s", &home.name, offset, made.utc_offset as f64, UTC_OFFSET_S)?;
+            self.check("utc-offset-s", &home.name, offset, *offset.get_ref() as f64, UTC_OFFSET_S)?;
+            made.utc_offset = Some(*offset.get_ref());
         }
         made.weather.mean =
             self.number("mean-outdoor-c", &home.name, home.mean_outdoor_c, made.weather.mean, OUTDOOR_C)?;

@@ -26,15 +26,6 @@ impl Now {
     }
 }
 
-/// The first seconds of the month that holds a day, and of the next month, both as Unix time of UTC.
-pub(crate) fn month_of(secs: i64) -> (i64, i64) {
-    let date = civil(UnixTime::from_secs(secs)).date();
-    let first = date.replace_day(1).unwrap_or(date);
-    let days = i64::from(first.month().length(first.year()));
-    let first = first.midnight().assume_utc().unix_timestamp();
-    (first, first + days * 86_400)
-}
-
 /// Formats a time as in the `Date` header of HTTP, such as `Fri, 02 Jan 2026 03:04:05 GMT` (RFC 9110, 5.6.7).
 pub(crate) fn http_date(at: UnixTime) -> String {
     let at = civil(at);
@@ -86,17 +77,6 @@ mod tests {
         }
         for bad in ["", "2026-13-02T03:04:05Z", "2026-01-02", "2026-01-02T25:04:05Z", "x-y-zTa:b:cZ"] {
             assert_eq!(parse_iso(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_month_ends_where_the_next_begins() {
-        let secs = |text| parse_iso(text).unwrap().as_secs();
-        for (day, first, next) in [
-            ("2026-12-31T23:59:59Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
-            ("2028-02-01T00:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(month_of(secs(day)), (secs(first), secs(next)), "{day}");
         }
     }
 

@@ -27,6 +27,7 @@ use crate::journal::{CloseReason, EventKind, Journal};
 use crate::rng::Rng;
 use crate::spec::{CloudSpec, Names, Rules};
 use crate::truth::Counters;
+use crate::zone::Zone;
 
 /// The whole cloud: sign-in, REST, broker, and the thermostats behind it.
 ///
@@ -68,7 +69,8 @@ pub(crate) struct Home {
     pub(crate) zone: String,
     pub(crate) name: String,
     pub(crate) time_zone: String,
-    pub(crate) utc_offset: i64,
+    /// Rules of its local days.
+    pub(crate) local: Zone,
     pub(crate) rate: Value,
     pub(crate) weather: Weather,
     pub(crate) seed: u64,
@@ -110,12 +112,16 @@ impl Cloud {
             let user_id: String = named(&account_spec.user_id, &mut rng);
             let salt = rng.text(b"0123456789abcdef", 32);
             for home_spec in account_spec.homes {
+                let local = match home_spec.utc_offset {
+                    Some(offset) => Zone::Fixed(offset.clamp(-86_400, 86_400)),
+                    None => Zone::named(&home_spec.time_zone).unwrap_or(Zone::Fixed(0)),
+                };
                 let home = Home {
                     id: named(&home_spec.id, &mut rng),
                     zone: rng.uuid(),
                     name: home_spec.name,
                     time_zone: home_spec.time_zone,
-                    utc_offset: home_spec.utc_offset.clamp(-86_400, 86_400),
+                    local,
                     rate: home_spec.rate.into(),
                     weather: home_spec.weather,
                     seed: rng.next(),

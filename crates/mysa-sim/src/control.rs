@@ -288,7 +288,7 @@ impl Cloud {
             name: home.name.clone(),
             account: self.email(home.account),
             time_zone: home.time_zone.clone(),
-            utc_offset: home.utc_offset,
+            utc_offset: home.local.offset(self.now.wall.as_secs()),
             weather: home.weather,
             outdoors: home.weather.outdoors(home.seed, self.now.wall),
             devices: self

@@ -52,6 +52,7 @@ mod rest;
 mod rng;
 mod spec;
 mod truth;
+mod zone;
 
 pub use auth::token::TokenSigner;
 pub use broker::Output;

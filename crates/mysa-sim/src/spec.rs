@@ -155,10 +155,10 @@ pub struct HomeSpec {
     pub id: String,
     /// Name.
     pub name: String,
-    /// Name of its time zone. Days begin by `utc_offset` all year round.
+    /// Name of its time zone in the device records. If it is a name of the tz database, its days are those of the zone.
     pub time_zone: String,
-    /// Local time less UTC, in seconds.
-    pub utc_offset: i64,
+    /// Local time less UTC, in seconds and all year round. Default: by the rules of `time_zone`; UTC if it has none.
+    pub utc_offset: Option<i64>,
     /// Price of a kilowatt hour in the home record.
     pub rate: String,
     /// Climate at the home.
@@ -175,7 +175,7 @@ impl HomeSpec {
             id: String::new(),
             name: name.into(),
             time_zone: "America/Halifax".into(),
-            utc_offset: -4 * 3_600,
+            utc_offset: None,
             rate: "0.15".into(),
             weather: Weather::default(),
             devices: Vec::new(),

@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
 
-use crate::clock::month_of;
 use crate::cloud::Cloud;
 use crate::device::SCHEDULE;
 use crate::device::energy::{BUCKET_SECS, Bucket, bucket_start};
 use crate::device::parsed_command::number;
 use crate::http::Reply;
 use crate::math::{quantise, round};
+use crate::zone::Zone;
 
 const DAY: i64 = 86_400;
 /// Maximum time span of one answer.
@@ -44,10 +44,12 @@ impl Cloud {
         steps
     }
 
-    /// Local midnight on or before `at`, in a home.
-    fn midnight(&self, home: usize, at: i64) -> i64 {
-        let offset = self.homes[home].utc_offset;
-        (at.saturating_add(offset)).div_euclid(DAY) * DAY - offset
+    /// Zone that a request asks for, or that of the home if it asks for none that exists.
+    fn zone(&self, home: usize, asked: Option<&str>) -> Zone {
+        let home = &self.homes[home];
+        // Its own zone may have an offset of its own.
+        let other = asked.filter(|name| *name != home.time_zone);
+        other.and_then(Zone::named).unwrap_or_else(|| home.local.clone())
     }
 
     /// `POST /energy/device|zone|home/{id}`: a day, a week or a month in steps.
@@ -73,26 +75,35 @@ impl Cloud {
         let Some(at) = body.get("Timestamp").and_then(Value::as_i64).and_then(UnixTime::from_wire) else {
             return Reply::error(400, "Timestamp is needed");
         };
-        let day = self.midnight(home, at.as_secs());
-        let (start, end, usual) = match text("Scope") {
-            Some("Day") => (day, day + DAY, "halfHour"),
-            Some("Week") => (day, day + 7 * DAY, "Day"),
-            Some("Month") => {
-                let offset = self.homes[home].utc_offset;
-                let (first, next) = month_of(day + offset);
-                (first - offset, next - offset, "Day")
-            }
+        let zone = self.zone(home, text("TimeZone"));
+        let ((start, end), usual) = match text("Scope") {
+            Some("Day") => (zone.days(at.as_secs(), 1), "halfHour"),
+            Some("Week") => (zone.days(at.as_secs(), 7), "Day"),
+            Some("Month") => (zone.month(at.as_secs()), "Day"),
             _ => return Reply::error(400, "Scope is Day, Week or Month"),
         };
         let resolution = text("Res").unwrap_or(usual);
-        let step = match resolution {
-            "halfHour" => BUCKET_SECS,
-            "oneHour" => 3_600,
-            "Day" => DAY,
+        let steps = match resolution {
+            "halfHour" => self.steps(&devices, start, end, BUCKET_SECS),
+            "oneHour" => self.steps(&devices, start, end, 3_600),
+            "Day" => {
+                let mut steps = Vec::new();
+                let mut day = start;
+                while day < end {
+                    // The calendar ends.
+                    let next = zone.days(day, 1).1.max(day + 1);
+                    let mut whole = Bucket { start: day, ..Bucket::default() };
+                    for part in self.steps(&devices, day, next, BUCKET_SECS) {
+                        whole.add(&part);
+                    }
+                    steps.push(whole);
+                    day = next;
+                }
+                steps
+            }
             _ => return Reply::error(400, "Res is halfHour, oneHour or Day"),
         };
-        let steps: Vec<Bucket> =
-            self.steps(&devices, start, end, step).into_iter().filter(|bucket| bucket.samples > 0).collect();
+        let steps: Vec<Bucket> = steps.into_iter().filter(|bucket| bucket.samples > 0).collect();
         let mut total = Bucket::default();
         for bucket in &steps {
             total.add(bucket);
@@ -118,10 +129,11 @@ impl Cloud {
     pub(crate) fn setpoints(&self, index: usize, body: &Value) -> Value {
         let device = &self.devices[index];
         let at = body.get("Timestamp").and_then(Value::as_i64).and_then(UnixTime::from_wire);
-        let day = self.midnight(device.home, at.unwrap_or(self.now.wall).as_secs());
+        let zone = self.zone(device.home, body.get("PhoneTimezone").and_then(Value::as_str));
+        let (start, end) = zone.days(at.unwrap_or(self.now.wall).as_secs(), 1);
         let changes = device.changes.iter();
         let changes = changes
-            .filter(|change| (day..day + DAY).contains(&change.at) && change.setpoint.0 != change.setpoint.1);
+            .filter(|change| (start..end).contains(&change.at) && change.setpoint.0 != change.setpoint.1);
         let entries: Vec<Value> = changes
             .map(|change| {
                 json!({
@@ -184,10 +196,13 @@ impl Cloud {
         let home = self.devices[index].home;
         let setpoint = self.devices[index].thermostat.settings.degrees();
         let last = end.as_secs().min(start.as_secs().saturating_add(MAX_SPAN));
-        let mut day = self.midnight(home, start.as_secs());
+        let zone = self.zone(home, body.get("timezone").and_then(Value::as_str));
+        let mut day = zone.days(start.as_secs(), 1).0;
         let mut days = Vec::new();
         while day < last {
-            let (from, to) = (day.max(start.as_secs()), (day + DAY).min(last));
+            // The calendar ends.
+            let next = zone.days(day, 1).1.max(day + 1);
+            let (from, to) = (day.max(start.as_secs()), next.min(last));
             let steps: Vec<Bucket> = self
                 .steps(&[index], from, to, BUCKET_SECS)
                 .into_iter()
@@ -215,7 +230,7 @@ impl Cloud {
                     "rawReadings": readings,
                 }));
             }
-            day += DAY;
+            day = next;
         }
         Reply::ok(&json!(days))
     }
