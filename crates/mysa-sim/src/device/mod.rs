@@ -126,40 +126,51 @@ impl Device {
                 self.shadow.seen = self.thermostat.seen(now);
                 self.shadow.readings_at = at + clock_shift;
                 // Of all settings, a status contains only the setpoint.
-                if self.shadow.settings.setpoint != self.thermostat.settings.setpoint {
-                    self.shadow.settings.setpoint = self.thermostat.settings.setpoint;
+                let setpoint = self.thermostat.settings.setpoint;
+                if setpoint != self.shadow.settings.setpoint {
+                    let known = Settings { setpoint, ..self.shadow.settings.clone() };
+                    self.note_change(at, &known);
+                    self.shadow.settings = known;
                     self.shadow.settings_at = at;
                 }
             }
             News::Settings => {}
         }
         self.shadow.heard_at = at;
-        let settings = &self.thermostat.settings;
-        let before = &self.shadow.settings;
-        if news == News::Settings && settings != before {
-            if before.setpoint != settings.setpoint || before.mode != settings.mode {
-                if self.changes.len() == CHANGES {
-                    self.changes.pop_front();
-                }
-                let origin = self.thermostat.command_records.back().map(|record| record.origin);
-                self.changes.push_back(Change {
-                    at,
-                    setpoint: (before.degrees(), settings.degrees()),
-                    mode: (before.mode, settings.mode),
-                    source: match origin {
-                        Some(Origin::Button) => 1,
-                        Some(Origin::Schedule) => SCHEDULE,
-                        _ => 3,
-                    },
-                });
-            }
+        if news == News::Settings && self.thermostat.settings != self.shadow.settings {
+            let settings = self.thermostat.settings.clone();
+            self.note_change(at, &settings);
             // The change is newer than any desired value from before, whoever made it.
             self.desired.clear();
-            self.shadow.settings = settings.clone();
-            self.shadow.settings_at = at;
             self.shadow.seen.setpoint = settings.degrees();
             self.shadow.seen.mode = settings.mode;
+            self.shadow.settings = settings;
+            self.shadow.settings_at = at;
         }
+    }
+
+    /// Adds a change of setpoint or mode to the history, with the author of the last command that set either.
+    fn note_change(&mut self, at: i64, settings: &Settings) {
+        let before = &self.shadow.settings;
+        if before.setpoint == settings.setpoint && before.mode == settings.mode {
+            return;
+        }
+        if self.changes.len() == CHANGES {
+            self.changes.pop_front();
+        }
+        let mut newest = self.thermostat.command_records.iter().rev();
+        let cause =
+            newest.find(|record| record.applied && (record.setpoint.is_some() || record.mode.is_some()));
+        self.changes.push_back(Change {
+            at,
+            setpoint: (before.degrees(), settings.degrees()),
+            mode: (before.mode, settings.mode),
+            source: match cause.map(|record| record.origin) {
+                Some(Origin::Button) => 1,
+                Some(Origin::Schedule) => SCHEDULE,
+                _ => 3,
+            },
+        });
     }
 
     /// Returns `true` if the cloud considers it connected: its last message is at most two of its usual intervals old.
