@@ -186,3 +186,69 @@ fn the_doctor_shows_what_was_learned_of_the_permission_to_publish() {
     bench.run(&["set", "bedroom", "--temp", "20", "--channel", "auto"]).ok();
     assert_eq!(bench.setpoint(BEDROOM), 20.0);
 }
+
+#[test]
+fn a_change_without_a_plan_has_the_members_of_every_other_result() {
+    let has_all = |document: &Value, setpoint: Value| {
+        for (name, expected) in [("before", Value::Null), ("requested", setpoint), ("held", Value::Null)] {
+            let members = document[name].as_object().unwrap_or_else(|| panic!("{name}: {document}"));
+            assert_eq!((members.len(), &members["setpoint_c"]), (2, &expected), "{name}: {document}");
+            assert!(members.contains_key("locked"), "{name}: {document}");
+        }
+        assert!(
+            document.as_object().unwrap().contains_key("sent") && document["sent"].is_null(),
+            "{document}"
+        );
+        assert_eq!(document["verdict"], "failed", "{document}");
+        assert!(document["said"].as_str().is_some_and(|said| !said.is_empty()), "{document}");
+    };
+    let bench = Bench::signed_in();
+    let unknown = bench.run(&["set", "nowhere", "--temp", "20.5", "--lock", "on", "--json"]).fails(2);
+    let document = unknown.json().remove(0);
+    has_all(&document, 20.5.into());
+    assert_eq!(
+        (&document["schema"], &document["name"], &document["id"], &document["exit_code"]),
+        (&1.into(), &"nowhere".into(), &Value::Null, &2.into())
+    );
+    assert_eq!(document["requested"]["locked"], true, "{document}");
+
+    // Several names, of which one is unknown: nothing is sent to any.
+    let args = ["set", LIVING, "nowhere", "--temp", "+1", "--lock", "on", "--json"];
+    let several = bench.run(&args).fails(2).json().remove(0);
+    let devices = several["devices"].as_array().unwrap();
+    assert_eq!((devices.len(), &devices[0]["id"]), (2, &LIVING.into()), "{several}");
+    devices.iter().for_each(|device| has_all(device, Value::Null));
+
+    let mut command = bench.command(&["set", "living", "--temp", "20.5", "--lock", "on", "--json"]);
+    command.env("MYSA_CONNECT_TO", "127.0.0.1:1");
+    let ran = crate::common::finish(command, b"").fails(8);
+    let document = ran.json().remove(0);
+    has_all(&document, 20.5.into());
+    assert_eq!((&document["name"], &document["exit_code"]), (&"living".into(), &8.into()));
+
+    // What is refused has the same members.
+    let args = ["set", "living", "--temp", "30"];
+    bench.run(&args).ok();
+    let ran = bench.run(&["set", "living", "--temp", "+1", "--json"]).fails(7);
+    let document = ran.json().remove(0);
+    assert_eq!(document["verdict"], "refused", "{document}");
+    assert_eq!(
+        (&document["before"]["setpoint_c"], &document["held"]["setpoint_c"]),
+        (&30.0.into(), &30.0.into())
+    );
+    assert!(document["requested"]["setpoint_c"] == 31.0 && document["sent"].is_null(), "{document}");
+}
+
+#[test]
+fn the_sensor_of_a_floor_has_one_name() {
+    let bench = Bench::signed_in();
+    let ran = bench.run(&["set", "bathroom", "--sensor", "room"]).ok();
+    assert!(ran.out.contains("sensor: floor → room") && ran.out.contains("sensor room"), "{ran:?}");
+    let document = bench.run(&["set", "bathroom", "--sensor", "room", "--json"]).ok().json().remove(0);
+    let sensors = ["requested", "sent", "held"].map(|name| document[name]["tracked_sensor"].clone());
+    assert_eq!(sensors, ["room", "room", "room"], "{document}");
+    let document = bench.run(&["status", "bathroom", "--json"]).ok().json().remove(0);
+    assert_eq!(document["devices"][0]["tracked_sensor"], "room", "{document}");
+    let args = ["watch", "bathroom", "--count", "1", "--template", "{tracked_sensor}"];
+    assert_eq!(bench.run(&args).ok().out, "room\n");
+}

@@ -55,7 +55,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     settings.await_effect = !sending.no_wait;
     let connecting = context.connect_to_command(terminal, settings, LIST_PATIENCE);
-    let cloud = match limit {
+    let connected = match limit {
         Some(limit) => timeout(limit, connecting).await.unwrap_or_else(|_| {
             terminal.progress("");
             let seconds = limit.as_secs_f64();
@@ -63,9 +63,11 @@ pub(crate) async fn run(
                 Exit::TimedOut,
                 format!("time-out: the cloud did not answer within {seconds} s; nothing was sent"),
             ))
-        })?,
-        None => connecting.await?,
+        }),
+        None => connecting.await,
     };
+    let cloud =
+        connected.map_err(|failure| report::all_without_plan(terminal, targets, &request, failure))?;
     let result = change_all(
         terminal,
         &cloud,
@@ -95,7 +97,8 @@ async fn change_all(
     deadline: Instant,
     spacing: Duration,
 ) -> Result<()> {
-    let chosen = choose(terminal, cloud, targets)?;
+    let chosen = choose(terminal, cloud, targets)
+        .map_err(|failure| report::all_without_plan(terminal, targets, request, failure))?;
     let left = || deadline.saturating_duration_since(Instant::now());
     cloud.wait_for_states(STATES_TIMEOUT.min(left())).await;
     terminal.progress("connecting to the broker");
@@ -118,7 +121,7 @@ async fn change_all(
                     Err(refused) => report.verdict(&plan, &Verdict::Refused(refused.clone()))?,
                 }
             }
-            Err(failure) => report.failure(&view, None, failure)?,
+            Err(failure) => report.no_plan(&view, request, failure)?,
         }
     }
     if !plans.is_empty() {
@@ -184,13 +187,13 @@ async fn send(
         let Some(plan) = plans.get(&id) else { continue };
         match verdict {
             Ok(verdict) => report.verdict(plan, &verdict)?,
-            Err(error) => report.failure(&plan.view, Some(plan), (Exit::Failed, error).into())?,
+            Err(error) => report.failure(plan, (Exit::Failed, error).into())?,
         }
     }
     for (id, _) in std::mem::take(&mut undecided.0) {
         let Some(plan) = plans.get(&id) else { continue };
         let text = "time-out: there is no verdict, and the command may still take effect";
-        report.failure(&plan.view, Some(plan), Failure::new(Exit::TimedOut, text))?;
+        report.failure(plan, Failure::new(Exit::TimedOut, text))?;
     }
     Ok(())
 }

@@ -54,6 +54,23 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Requested fields, each with some value, to say which they are.
+    pub(crate) fn fields(&self) -> Change {
+        let anything = Celsius::from_hundredths(0);
+        Change { setpoint: self.temperature.map(|_| anything), ..self.change }
+    }
+
+    /// Requested values that do not depend on the thermostat: all but a relative setpoint.
+    pub(crate) fn values(&self) -> Change {
+        let setpoint = match self.temperature {
+            Some(Amount::To(celsius)) => Some(celsius),
+            Some(Amount::By(_)) | None => None,
+        };
+        Change { setpoint, ..self.change }
+    }
+}
+
 /// Request for one thermostat: its present values, the requested values, and what the session would send for them.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {

@@ -1,11 +1,12 @@
 //! Output of `mysa set`: the plan, the verdicts, and the exit code.
 
-use mysa_proto::{Channel, InvalidCommand};
+use mysa_proto::{Channel, DeviceId, InvalidCommand};
 use mysa_tokio::{
     Change, DeliveryStage, DeviceView, Effect, Expired, Level, Preview, Reason, Refused, Verdict,
 };
 
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, Request};
+use crate::args::Targets;
 use crate::output::record::{Record, Value, printable};
 use crate::output::temperature;
 use crate::output::terminal::Terminal;
@@ -13,6 +14,7 @@ use crate::output::view::{self, Link};
 use crate::support::cloud::Cloud;
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::resolve;
 
 /// Printer of the verdicts as they arrive. Failures go to standard error, so nothing is printed twice; with `--json`,
 /// one document at the end has everything.
@@ -77,24 +79,25 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints the reason why a command has no verdict. Without a plan, nothing was sent.
-    pub(crate) fn failure(&mut self, view: &DeviceView, plan: Option<&Plan>, failure: Failure) -> Result<()> {
+    /// Prints the reason why there is no plan for a thermostat, so that nothing was sent.
+    pub(crate) fn no_plan(&mut self, view: &DeviceView, request: &Request, failure: Failure) -> Result<()> {
+        let record = document(view);
+        self.results.push(without_plan(record, request, &plan::held(view, &request.fields()), &failure));
+        self.bad(view, failure)
+    }
+
+    /// Prints the reason why a planned command has no verdict.
+    pub(crate) fn failure(&mut self, plan: &Plan, failure: Failure) -> Result<()> {
+        let view = &plan.view;
         let mut record = document(view);
-        let mut failure = failure;
-        if let Some(plan) = plan {
-            let latest = self.cloud.client.state(&view.id).unwrap_or_else(|| view.clone());
-            let held = plan::held(&latest, &plan.asked);
-            // It is unknown whether the command was sent.
-            put_amounts(&mut record, plan, None);
-            record.put("held", plan::record(&held, &plan.asked, plan.unit));
-            failure = Failure::new(
-                failure.exit,
-                format!("{failure}; {}", describe_amounts(plan, None, &held, true)),
-            );
-        }
-        let verdict = if failure.exit == Exit::Refused { "refused" } else { "failed" };
-        record.put("verdict", verdict).put("said", failure.to_string());
-        record.put("exit_code", failure.exit as u8);
+        let latest = self.cloud.client.state(&view.id).unwrap_or_else(|| view.clone());
+        let held = plan::held(&latest, &plan.asked);
+        // It is unknown whether the command was sent.
+        put_amounts(&mut record, plan, None);
+        record.put("held", plan::record(&held, &plan.asked, plan.unit));
+        let amounts = describe_amounts(plan, None, &held, true);
+        let failure = Failure::new(failure.exit, format!("{failure}; {amounts}"));
+        put_failure(&mut record, &failure);
         self.results.push(record);
         self.bad(view, failure)
     }
@@ -174,6 +177,57 @@ impl<'a> Report<'a> {
             }
         }
     }
+}
+
+/// Prints the document of a command that failed for all thermostats before there were plans. Returns the failure.
+pub(crate) fn all_without_plan(
+    terminal: &Terminal,
+    targets: &Targets,
+    request: &Request,
+    failure: Failure,
+) -> Failure {
+    if !terminal.json {
+        return failure;
+    }
+    let result = |typed: &String| {
+        let id = resolve::as_id(typed);
+        let mut record = Record::new();
+        record
+            .put("id", id.as_ref().map(DeviceId::as_str))
+            .put("name", id.is_none().then_some(typed.as_str()));
+        without_plan(record, request, &Change::default(), &failure)
+    };
+    let mut document = Record::document();
+    if let (false, [only]) = (targets.all, targets.devices.as_slice()) {
+        for (name, value) in result(only).into_fields() {
+            document.put(&name, value);
+        }
+    } else {
+        let results = targets.devices.iter().map(|typed| Value::Record(result(typed)));
+        document.put("exit_code", failure.exit as u8).put("said", failure.to_string());
+        document.put("devices", results.collect::<Vec<_>>());
+    }
+    match terminal.line(document.to_json()) {
+        Ok(()) => failure,
+        Err(unwritten) => unwritten,
+    }
+}
+
+/// Adds the members of a result without a plan, the same as those of other results.
+fn without_plan(mut record: Record, request: &Request, held: &Change, failure: &Failure) -> Record {
+    let (fields, unit) = (request.fields(), request.unit);
+    record.put("before", plan::record(held, &fields, unit));
+    record.put("requested", plan::record(&request.values(), &fields, unit));
+    record.put("sent", Value::Null);
+    record.put("held", plan::record(held, &fields, unit));
+    put_failure(&mut record, failure);
+    record
+}
+
+fn put_failure(record: &mut Record, failure: &Failure) {
+    let verdict = if failure.exit == Exit::Refused { "refused" } else { "failed" };
+    record.put("verdict", verdict).put("said", failure.to_string());
+    record.put("exit_code", failure.exit as u8);
 }
 
 fn document(view: &DeviceView) -> Record {
