@@ -6,11 +6,10 @@ use mysa_proto::{Celsius, Change, Mode, Watts};
 use mysa_sim::CloudSpec;
 use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Client, DeviceView, Environment, Event, Level, Settings, Verdict};
-use time::{Date, OffsetDateTime};
 use tokio::time::timeout;
 
 use crate::args::{Demo, Period};
-use crate::commands::energy;
+use crate::commands::energy::{Report, Span};
 use crate::output::record::Record;
 use crate::output::table;
 use crate::output::temperature;
@@ -282,20 +281,16 @@ impl Stage<'_> {
 
     async fn energy(&self, cloud: &Cloud) -> Result<()> {
         let ids = cloud.choose(&[])?;
-        let now = OffsetDateTime::from_unix_timestamp(crate::output::timefmt::now().as_secs());
-        let today = now.map_or(Date::MIN, |now| now.date());
-        let from = today.saturating_sub(time::Duration::days(13));
-        let meters = energy::read(self.terminal, cloud, &ids, from, today).await?;
-        let bars = energy::bars(&meters, &energy::periods(Period::Day, from, today), Period::Day);
+        let report = Report::read(self.terminal, cloud, &ids, Period::Day, Span::USUAL).await?;
         if self.terminal.json {
-            for bar in &bars {
+            for bar in report.bars() {
                 let mut record = Record::new();
-                record.put("period", bar.label.as_str()).put("energy_kwh", bar.value);
+                record.put("period", bar.label).put("energy_kwh", bar.value);
                 self.record("energy", &record)?;
             }
             return Ok(());
         }
-        for line in energy::drawn(&meters, &bars, self.terminal.width().saturating_sub(2)).lines().skip(1) {
+        for line in report.drawn(self.terminal.width().saturating_sub(2)).lines().skip(1) {
             self.terminal.line(format!("  {line}"))?;
         }
         Ok(())

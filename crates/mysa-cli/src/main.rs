@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use crate::args::{Cli, Command, Global, SimAction};
 use crate::commands::{
-    completions, decode, devices, doctor, energy, login, logout, man, mode, presign, raw, set, status, watch,
+    completions, decode, devices, doctor, energy, history, homes, login, logout, man, mode, presign, raw,
+    set, status, watch,
 };
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
@@ -117,6 +118,8 @@ async fn online(
         },
         Command::Logout(args) => logout::run(terminal, &context, &args, redaction).await,
         Command::Devices(args) => devices::run(terminal, &context, &args).await,
+        Command::History(args) => history::run(terminal, &context, &args).await,
+        Command::Homes => homes::run(terminal, &context, redaction).await,
         Command::Status(args) => status::run(terminal, &context, &args, redaction).await,
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
         Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,

@@ -32,8 +32,17 @@ Examples:
   mysa watch                                 a table, or lines on a pipe
   mysa watch living bedroom --json           one JSON object per line
   mysa watch --count 1 --json living         the state now
+  mysa watch --template '{name}: {room} \u{b0}C {power} W'
   mysa watch --capture session.jsonl         later: mysa decode session.jsonl
-  mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from stdin";
+  mysa watch --url - a0b1c2d3e4f5=BB-V1-1    with a captured URL from stdin
+
+Fields of a template, named as with --json; a name may be without its unit, and
+room is temperature_c, floor is floor_temperature_c. An unknown value is -, and
+{{ and }} are braces.
+  time changed id name model record_model family link age_s temperature_c
+  setpoint_c humidity_pct mode duty_pct power_w power_basis rated_power_w
+  floor_temperature_c tracked_sensor heating current_a voltage_v locked hold
+  fan signal_dbm pending";
 
 pub(super) const SET: &str = "\
 Examples:
@@ -77,12 +86,39 @@ An account may not be allowed to read serial numbers. A number that cannot be
 read is shown as -, or as null in JSON, and the reason is printed on standard
 error; the list is complete, and the exit code is 0.";
 
+pub(super) const HOMES: &str = "\
+Examples:
+  mysa homes                       homes, time zones, rates, zones, thermostats
+  mysa homes --json
+
+The rate is the price of a kilowatt-hour as entered in the app. Its currency is
+known only if it was entered with the rate. --json also has the fields of the
+cloud that this program does not know, under `extra`.";
+
 pub(super) const ENERGY: &str = "\
 Examples:
   mysa energy                                the last two weeks as a chart
   mysa energy living --by month
+  mysa energy --by hour                      yesterday and today
+  mysa energy --by week --json
   mysa energy --from 2026-01-01 --to 2026-01-31 --csv january.csv
-  mysa energy --by month --svg year.svg";
+  mysa energy --by month --svg year.svg
+
+Hours and days are local in the home of each thermostat; a day on which the
+clock changes has 23 or 25 hours. If the time zone of a thermostat cannot be
+read, that is reported, and another one of its home is used, or UTC. The cost is
+by the present rate of the home, if the cloud has one; see `mysa homes`.";
+
+pub(super) const HISTORY: &str = "\
+Examples:
+  mysa history living              the last week
+  mysa history living --days 1     today
+  mysa history bedroom --since 2026-01-01 --json
+
+Times and days are local in the home of the thermostat. A change is by an app
+(of any maker: the cloud does not tell them apart), by the schedule, by a
+shortcut, or by a person at the thermostat. If the cloud has no history of all
+settings, that of the setpoints is shown, for a month at most.";
 
 pub(super) const RAW: &str = "\
 Examples:

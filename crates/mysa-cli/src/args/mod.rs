@@ -84,6 +84,9 @@ pub(crate) enum Command {
     Logout(Logout),
     /// List the thermostats of the account
     Devices(Devices),
+    /// List the homes of the account with their zones and electricity rates
+    #[command(after_help = help::HOMES)]
+    Homes,
     /// Show the account, the connection, and the state of the thermostats
     Status(Status),
     /// Follow the state of the thermostats live
@@ -92,8 +95,10 @@ pub(crate) enum Command {
     Set(Set),
     /// Change the mode of thermostats and wait for their confirmation
     Mode(Mode),
-    /// Show energy by day or month, as a chart, CSV, JSON or SVG
+    /// Show energy and its cost by hour, day, week or month, as a chart, CSV, JSON or SVG
     Energy(Energy),
+    /// Show who changed the settings of a thermostat, and when
+    History(History),
     /// Read a route of the REST service
     Raw(Raw),
     /// Explain a payload, a batch record, an MQTT packet or a captured session; needs no account
@@ -159,6 +164,9 @@ pub(crate) struct Watch {
     /// Append every message as it arrives to this file, for `mysa decode`; it holds ids in full
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
+    /// Print each change by a template, such as '{name}: {room} °C {power} W'
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
+    pub(crate) template: Option<String>,
     /// Connect with a captured presigned URL instead of an account; `-` reads it from standard input
     #[arg(long, value_name = "URL", requires = "devices")]
     pub(crate) url: Option<String>,
@@ -310,7 +318,7 @@ pub(crate) struct Energy {
     /// Length of a period
     #[arg(long, value_enum, default_value_t = Period::Day)]
     pub(crate) by: Period,
-    /// First day, YYYY-MM-DD [default: two weeks or twelve months ago]
+    /// First day, YYYY-MM-DD [default: yesterday, or two, eleven or 52 weeks ago]
     #[arg(long, value_name = "DATE")]
     pub(crate) from: Option<String>,
     /// Last day, YYYY-MM-DD [default: today]
@@ -326,8 +334,24 @@ pub(crate) struct Energy {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Period {
+    Hour,
     Day,
+    /// Weeks of ISO 8601, from Monday
+    Week,
     Month,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = help::HISTORY)]
+pub(crate) struct History {
+    /// Thermostat, by id or the start of the name
+    pub(crate) device: String,
+    /// Number of days up to today [default: 7]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3_660), conflicts_with = "since")]
+    pub(crate) days: Option<u16>,
+    /// First day, YYYY-MM-DD
+    #[arg(long, value_name = "DATE")]
+    pub(crate) since: Option<String>,
 }
 
 #[derive(Args, Debug)]

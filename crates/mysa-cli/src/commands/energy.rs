@@ -1,10 +1,11 @@
 //! `mysa energy`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mysa_proto::rest::{self, DeviceList, History, UsageQuery};
-use mysa_proto::{DeviceId, KilowattHours, UnixTime};
+use mysa_proto::rest::{self, History, UsageQuery};
+use mysa_proto::{DeviceId, KilowattHours};
+use mysa_tokio::DeviceView;
 use time::{Date, Duration, Month, OffsetDateTime};
 
 use crate::args::{Energy, Period};
@@ -12,20 +13,57 @@ use crate::commands::raw;
 use crate::output::chart::{self, Bar, Series};
 use crate::output::record::{Record, Value, printable};
 use crate::output::terminal::Terminal;
+use crate::output::timefmt;
 use crate::support::atomic_file;
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::homes::{Places, Rate};
+use crate::support::time_zone::{Hour, Zone};
 
-/// Daily energy of one thermostat.
-pub(crate) struct Meter {
-    pub(crate) id: DeviceId,
-    pub(crate) name: String,
-    /// Energy by local day. A day without an entry was not recorded.
-    pub(crate) days: BTreeMap<Date, KilowattHours>,
+/// Energy of several thermostats.
+pub(crate) struct Report {
+    by: Period,
+    slots: Vec<Slot>,
+    meters: Vec<Meter>,
+}
+
+/// One hour, day, week or month of the report.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Slot {
+    /// A day, or a week or a month by its first day.
+    Days(Date),
+    Hour(Hour),
+}
+
+/// Energy of one thermostat.
+struct Meter {
+    id: DeviceId,
+    name: String,
+    home: Option<Place>,
+    zone: Zone,
+    /// `true` if the zone is not that of the thermostat's record, which cannot be read.
+    is_zone_assumed: bool,
+    /// Energy by local hour, day, week or month. One without an entry was not recorded.
+    energy: BTreeMap<Slot, KilowattHours>,
+}
+
+/// Home of a thermostat.
+#[derive(Clone, Debug)]
+struct Place {
+    id: String,
+    name: String,
+    rate: Option<Rate>,
+}
+
+/// First and last day as typed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    from: Option<Date>,
+    to: Option<Date>,
 }
 
 pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -> Result<()> {
-    let (from, to) = span(args)?;
+    let span = Span::parse(args)?;
     let to_output = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if [to_output(&args.csv), to_output(&args.svg), terminal.json].into_iter().filter(|on| *on).count() > 1 {
         return Err(Failure::usage("only one of --json, --csv and --svg can go to standard output"));
@@ -34,63 +72,87 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -
     settings.live_reports = false;
     let cloud = context.connect(terminal, settings).await?;
     let chosen = cloud.choose(&args.devices)?;
-    let meters = read(terminal, &cloud, &chosen, from, to).await;
+    let report = Report::read(terminal, &cloud, &chosen, args.by, span).await;
     cloud.close(terminal).await;
-    let meters = meters?;
-    let periods = periods(args.by, from, to);
+    let report = report?;
     if let Some(path) = &args.csv {
-        write(terminal, path, &csv(&meters, &periods, args.by))?;
+        write(terminal, path, &report.csv())?;
     }
     if let Some(path) = &args.svg {
-        // The legend names several thermostats.
-        let title = if meters.len() > 1 { "Energy".to_owned() } else { title(&meters) };
-        let labels: Vec<String> = bars(&meters, &periods, args.by).into_iter().map(|bar| bar.label).collect();
-        write(terminal, path, &chart::svg(&title, &labels, &series(&meters, &periods, args.by), "kWh"))?;
+        write(terminal, path, &report.svg())?;
     }
     if terminal.json {
-        return terminal.line(document(&meters, &periods, args.by).to_json());
+        return terminal.line(report.document().to_json());
     }
     if args.csv.is_some() || args.svg.is_some() {
         return Ok(());
     }
-    terminal.print(&drawn(&meters, &bars(&meters, &periods, args.by), terminal.width()))
+    terminal.print(&report.drawn(terminal.width()))
 }
 
-/// Returns the first and the last day of the report.
-fn span(args: &Energy) -> Result<(Date, Date)> {
-    let today = OffsetDateTime::from_unix_timestamp(crate::output::timefmt::now().as_secs())
-        .map_or(Date::MIN, |now| now.date());
-    let to = args.to.as_deref().map(date).transpose()?.unwrap_or(today);
-    let usual = match args.by {
-        Period::Day => to.saturating_sub(Duration::days(13)),
-        Period::Month => {
-            let year_before = to.year() - 1;
-            Date::from_calendar_date(year_before, to.month(), 1).map_or(to, next_month)
+impl Span {
+    /// The usual days: those up to today in each home.
+    pub(crate) const USUAL: Self = Self { from: None, to: None };
+
+    fn parse(args: &Energy) -> Result<Self> {
+        let span = Self {
+            from: args.from.as_deref().map(date).transpose()?,
+            to: args.to.as_deref().map(date).transpose()?,
+        };
+        let now = OffsetDateTime::from_unix_timestamp(timefmt::now().as_secs());
+        // The first home in which it is today.
+        let today = now.map_or(Date::MAX, |now| now.saturating_add(Duration::hours(14)).date());
+        let (from, to) = span.days(args.by, today);
+        if from > to {
+            return Err(Failure::usage(format!("the first day, {from}, is after the last, {to}")));
         }
-    };
-    let from = args.from.as_deref().map(date).transpose()?.unwrap_or(usual);
-    if from > to {
-        return Err(Failure::usage(format!("the first day, {from}, is after the last, {to}")));
+        let days = (to - from).whole_days();
+        if args.by == Period::Hour && days > MAX_DAYS_BY_HOUR {
+            return Err(Failure::usage(format!(
+                "the time span is longer than {MAX_DAYS_BY_HOUR} days, the limit of --by hour"
+            )));
+        }
+        if days > MAX_DAYS {
+            return Err(Failure::usage("the time span is longer than ten years"));
+        }
+        Ok(span)
     }
-    if (to - from).whole_days() > 3_660 {
-        return Err(Failure::usage("the time span is longer than ten years"));
+
+    /// Returns the first and the last day in a home where it is `today`.
+    fn days(self, by: Period, today: Date) -> (Date, Date) {
+        let to = self.to.unwrap_or(today);
+        let usual = match by {
+            Period::Hour => to.saturating_sub(Duration::days(1)),
+            Period::Day => to.saturating_sub(Duration::days(13)),
+            Period::Week => by.first_day(to).saturating_sub(Duration::weeks(11)),
+            Period::Month => {
+                let year_before = to.year() - 1;
+                Date::from_calendar_date(year_before, to.month(), 1).map_or(to, next_month)
+            }
+        };
+        (self.from.unwrap_or(usual), to)
     }
-    Ok((from, to))
 }
+
+/// Longest time span in days: ten years, or a quarter by the hour.
+const MAX_DAYS: i64 = 3_660;
+const MAX_DAYS_BY_HOUR: i64 = 92;
+
+/// Days in one request. Half hours make long answers.
+const DAYS_AT_ONCE: i64 = 366;
+const DAYS_AT_ONCE_BY_HOUR: i64 = 31;
 
 fn date(text: &str) -> Result<Date> {
+    parse_date(text).ok_or_else(|| Failure::usage(format!("invalid day '{text}': expected YYYY-MM-DD")))
+}
+
+/// Parses `YYYY-MM-DD`.
+pub(crate) fn parse_date(text: &str) -> Option<Date> {
     let parts: Vec<&str> = text.split('-').collect();
-    let parsed = match parts.as_slice() {
-        [year, month, day] if year.len() == 4 => {
-            year.parse::<i32>().ok().zip(month.parse::<u8>().ok()).zip(day.parse::<u8>().ok())
-        }
-        _ => None,
-    };
-    parsed
-        .and_then(|((year, month), day)| {
-            Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()
-        })
-        .ok_or_else(|| Failure::usage(format!("invalid day '{text}': expected YYYY-MM-DD")))
+    let [year, month, day] = parts.as_slice() else { return None };
+    let year = year.parse::<i32>().ok().filter(|_| year.len() == 4)?;
+    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    Date::from_calendar_date(year, month, day.parse().ok()?).ok()
 }
 
 fn next_month(day: Date) -> Date {
@@ -98,194 +160,407 @@ fn next_month(day: Date) -> Date {
     first.saturating_add(Duration::days(31)).replace_day(1).unwrap_or(first)
 }
 
-/// Returns the days or months from `from` to `to`, each by its first day.
-pub(crate) fn periods(by: Period, from: Date, to: Date) -> Vec<Date> {
-    let mut at = match by {
-        Period::Day => from,
-        Period::Month => from.replace_day(1).unwrap_or(from),
-    };
-    let mut periods = Vec::new();
-    while at <= to {
-        periods.push(at);
-        at = match by {
-            Period::Day => at.saturating_add(Duration::days(1)),
-            Period::Month => next_month(at),
+impl Period {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
+    /// Returns the first day of the week or month that holds a day. Weeks begin on Monday.
+    fn first_day(self, day: Date) -> Date {
+        match self {
+            Self::Hour | Self::Day => day,
+            Self::Week => day.saturating_sub(Duration::days(day.weekday().number_days_from_monday().into())),
+            Self::Month => day.replace_day(1).unwrap_or(day),
+        }
+    }
+
+    /// Returns the slots from `from` to `to` in a time zone.
+    fn slots(self, from: Date, to: Date, zone: &Zone) -> Vec<Slot> {
+        let mut at = self.first_day(from);
+        let mut slots = Vec::new();
+        while at <= to {
+            match self {
+                Self::Hour => slots.extend(zone.hours(at).into_iter().map(|(hour, _)| Slot::Hour(hour))),
+                Self::Day | Self::Week | Self::Month => slots.push(Slot::Days(at)),
+            }
+            let next = match self {
+                Self::Hour | Self::Day => at.saturating_add(Duration::DAY),
+                Self::Week => at.saturating_add(Duration::WEEK),
+                Self::Month => next_month(at),
+            };
+            // The calendar ends.
+            if next <= at {
+                break;
+            }
+            at = next;
+        }
+        slots
+    }
+}
+
+impl Report {
+    /// Reads the energy of each thermostat. A thermostat without a history has none; an error is returned only if there
+    /// is no data at all.
+    pub(crate) async fn read(
+        terminal: &Terminal,
+        cloud: &Cloud,
+        chosen: &[DeviceId],
+        by: Period,
+        span: Span,
+    ) -> Result<Self> {
+        let places = Places::read(terminal, cloud).await;
+        let now = timefmt::now();
+        let mut meters = Vec::new();
+        let mut slots = BTreeSet::new();
+        let mut failed = None;
+        for (number, id) in chosen.iter().enumerate() {
+            let Some(view) = cloud.client.state(id) else { continue };
+            terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
+            let mut meter = Meter::new(terminal, &places, &view);
+            let (from, to) = span.days(by, meter.zone.day(now));
+            slots.extend(by.slots(from, to, &meter.zone));
+            if let Err(failure) = meter.read(cloud, by, from, to).await {
+                failed = Some(failure);
+            }
+            meters.push(meter);
+        }
+        terminal.progress("");
+        match failed {
+            Some(failure) if meters.iter().all(|meter| meter.energy.is_empty()) => return Err(failure),
+            Some(failure) => terminal.say(format!("the energy of some thermostats is missing: {failure}")),
+            None => {}
+        }
+        Ok(Self { by, slots: slots.into_iter().collect(), meters })
+    }
+
+    /// Returns one bar for each slot: the sum of all thermostats.
+    pub(crate) fn bars(&self) -> Vec<Bar> {
+        let sum = |slot: &Slot| {
+            let values: Vec<f64> = self.meters.iter().filter_map(|meter| meter.at(slot)).collect();
+            (!values.is_empty()).then(|| values.iter().sum())
         };
+        self.slots.iter().map(|slot| Bar { label: slot.label(self.by), value: sum(slot) }).collect()
     }
-    periods
-}
 
-/// Reads the days of each thermostat. A thermostat without a history has none; an error is returned only if there is no
-/// data at all.
-pub(crate) async fn read(
-    terminal: &Terminal,
-    cloud: &Cloud,
-    chosen: &[DeviceId],
-    from: Date,
-    to: Date,
-) -> Result<Vec<Meter>> {
-    let zones = zones(cloud).await;
-    let mut meters = Vec::new();
-    let mut failed = None;
-    for (number, id) in chosen.iter().enumerate() {
-        let Some(view) = cloud.client.state(id) else { continue };
-        terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
-        let mut meter = Meter { id: *id, name: view.label(), days: BTreeMap::new() };
-        let time_zone = zones.get(id).cloned().unwrap_or_else(|| "UTC".into());
-        // One more day at each end, because the days are in the thermostat's time zone.
-        let (start, end) = (from.saturating_sub(Duration::days(1)), to.saturating_add(Duration::days(2)));
-        let query =
-            UsageQuery { time_zone, start: midnight(start), end: midnight(end), buckets: false, raw: false };
-        match cloud.client.request(rest::usage(*id, &query)).await {
-            Ok(response) => match History::decode(&response.body) {
-                Ok(history) => meter.add(&history, from, to),
-                Err(error) => failed = Some(Failure::from((Exit::Failed, error))),
-            },
-            Err(mysa_tokio::Error::Request(mysa_tokio::RequestError::Refused { status: 404, .. })) => {}
-            Err(error) => failed = Some(raw::failure(error)),
+    fn title(&self) -> String {
+        let names: Vec<&str> = self.meters.iter().map(|meter| meter.name.as_str()).collect();
+        printable(&format!("Energy: {}", names.join(", ")))
+    }
+
+    fn svg(&self) -> String {
+        // The legend names several thermostats.
+        let title = if self.meters.len() > 1 { "Energy".to_owned() } else { self.title() };
+        let labels: Vec<String> = self.slots.iter().map(|slot| slot.label(self.by)).collect();
+        let values = |meter: &Meter| self.slots.iter().map(|slot| meter.at(slot)).collect();
+        let series: Vec<Series> = self
+            .meters
+            .iter()
+            .map(|meter| Series { name: meter.name.clone(), values: values(meter) })
+            .collect();
+        chart::svg(&title, &labels, &series, "kWh")
+    }
+
+    /// Draws a chart with the total and its cost below it.
+    pub(crate) fn drawn(&self, width: usize) -> String {
+        let mut text = format!("{}\n", self.title());
+        text.push_str(&chart::terminal(&self.bars(), "kWh", width));
+        let total = self.meters.iter().filter_map(Meter::total).fold(0.0, |sum, energy| sum + energy);
+        text.push_str(&format!("total {total:.1} kWh"));
+        let homes = self.homes();
+        let cost = |home: &HomeTotal| match (&home.place.rate, home.cost()) {
+            (Some(rate), Some(cost)) => {
+                format!("cost {} at {}", rate.show(&format!("{cost:.2}")), rate.describe())
+            }
+            _ => "no rate".to_owned(),
+        };
+        match homes.as_slice() {
+            [] => {}
+            [only] if only.place.rate.is_none() => {}
+            [only] => text.push_str(&format!(", {}", cost(only))),
+            several => {
+                for home in several {
+                    let energy = home.energy.unwrap_or(0.0);
+                    text.push_str(&format!("; {}: {energy:.1} kWh, {}", home.place.name, cost(home)));
+                }
+            }
         }
-        meters.push(meter);
+        let mut text = printable_lines(&text);
+        text.push('\n');
+        text
     }
-    terminal.progress("");
-    match failed {
-        Some(failure) if meters.iter().all(|meter| meter.days.is_empty()) => Err(failure),
-        Some(failure) => {
-            terminal.say(format!("the energy of some thermostats is missing: {failure}"));
-            Ok(meters)
+
+    /// Returns the total of each home, in the order of the thermostats.
+    fn homes(&self) -> Vec<HomeTotal> {
+        let mut totals: Vec<HomeTotal> = Vec::new();
+        for meter in &self.meters {
+            let Some(place) = &meter.home else { continue };
+            let at = totals.iter().position(|total| total.place.id == place.id).unwrap_or_else(|| {
+                totals.push(HomeTotal { place: place.clone(), energy: None });
+                totals.len() - 1
+            });
+            if let Some(energy) = meter.total() {
+                totals[at].energy = Some(totals[at].energy.unwrap_or(0.0) + energy);
+            }
         }
-        None => Ok(meters),
+        totals
+    }
+
+    /// Returns the time zone of all thermostats, if they have only one.
+    fn common_zone(&self) -> Option<&Zone> {
+        let first = &self.meters.first()?.zone;
+        self.meters.iter().all(|meter| meter.zone.name() == first.name()).then_some(first)
+    }
+
+    /// Formats one row per slot and one column per thermostat, then the costs of those whose home has a rate. A slot
+    /// without data is an empty cell, not a zero.
+    fn csv(&self) -> String {
+        let mut text = self.by.name().to_owned();
+        let name = |meter: &Meter| format!("{} ({})", meter.name, meter.id);
+        for meter in &self.meters {
+            text.push_str(&format!(",{}", quoted(&printable(&format!("{} kWh", name(meter))))));
+        }
+        let priced: Vec<(&Meter, &Rate)> =
+            self.meters.iter().filter_map(|meter| Some((meter, meter.rate()?))).collect();
+        for (meter, rate) in &priced {
+            let currency =
+                rate.currency.as_deref().map_or_else(String::new, |currency| format!(" {currency}"));
+            text.push_str(&format!(",{}", quoted(&printable(&format!("{} cost{currency}", name(meter))))));
+        }
+        text.push_str("\r\n");
+        let zone = self.common_zone();
+        for slot in &self.slots {
+            text.push_str(&slot.key(self.by, zone));
+            for meter in &self.meters {
+                text.push(',');
+                if let Some(energy) = meter.at(slot) {
+                    text.push_str(&format!("{energy:.3}"));
+                }
+            }
+            for (meter, rate) in &priced {
+                text.push(',');
+                if let Some(energy) = meter.at(slot) {
+                    text.push_str(&format!("{:.4}", energy * rate.per_kwh));
+                }
+            }
+            text.push_str("\r\n");
+        }
+        text
+    }
+
+    fn document(&self) -> Record {
+        let mut document = Record::document();
+        document.put("by", self.by.name());
+        let devices = self.meters.iter().map(|meter| {
+            let mut device = Record::new();
+            device.put("id", meter.id.as_str()).put("name", meter.name.as_str());
+            device.put("home_id", meter.home.as_ref().map(|home| home.id.as_str()));
+            device.put("time_zone", meter.zone.name()).put("time_zone_known", !meter.is_zone_assumed);
+            device.put("rate_per_kwh", meter.rate().map(|rate| rate.per_kwh));
+            device.put("currency", meter.rate().and_then(|rate| rate.currency.as_deref()));
+            device.put("total_energy_kwh", meter.total().map(|energy| rounded(energy, 1e3)));
+            device.put("total_cost", meter.cost(meter.total()));
+            let values = self.slots.iter().map(|slot| {
+                let mut value = Record::new();
+                let energy = meter.at(slot);
+                value.put("period", slot.key(self.by, Some(&meter.zone)));
+                value.put("energy_kwh", energy.map(|energy| rounded(energy, 1e3)));
+                value.put("cost", meter.cost(energy));
+                Value::Record(value)
+            });
+            device.put("energy", values.collect::<Vec<_>>());
+            Value::Record(device)
+        });
+        document.put("devices", devices.collect::<Vec<_>>());
+        let total = self.meters.iter().filter_map(Meter::total).reduce(|sum, energy| sum + energy);
+        document.put("total_energy_kwh", total.map(|energy| rounded(energy, 1e3)));
+        let homes = self.homes();
+        let homes = homes.iter().map(|home| {
+            let mut record = Record::new();
+            record.put("id", home.place.id.as_str()).put("name", home.place.name.as_str());
+            record.put("total_energy_kwh", home.energy.map(|energy| rounded(energy, 1e3)));
+            record.put("rate_per_kwh", home.place.rate.as_ref().map(|rate| rate.per_kwh));
+            record.put("currency", home.place.rate.as_ref().and_then(|rate| rate.currency.as_deref()));
+            record.put("total_cost", home.cost().map(|cost| rounded(cost, 1e4)));
+            Value::Record(record)
+        });
+        document.put("homes", homes.collect::<Vec<_>>());
+        document
     }
 }
 
-/// Time zones in the device records.
-async fn zones(cloud: &Cloud) -> BTreeMap<DeviceId, String> {
-    let Ok(response) = cloud.client.request(rest::devices()).await else { return BTreeMap::new() };
-    let Ok(list) = DeviceList::decode(&response.body) else { return BTreeMap::new() };
-    list.devices.into_values().filter_map(|record| Some((record.id, record.time_zone?))).collect()
+/// Energy of the thermostats of one home.
+struct HomeTotal {
+    place: Place,
+    energy: Option<f64>,
 }
 
-fn midnight(day: Date) -> UnixTime {
-    UnixTime::from_secs(day.midnight().assume_utc().unix_timestamp())
+impl HomeTotal {
+    fn cost(&self) -> Option<f64> {
+        Some(self.energy? * self.place.rate.as_ref()?.per_kwh)
+    }
 }
 
 impl Meter {
-    fn add(&mut self, history: &History, from: Date, to: Date) {
-        for day in &history.days {
-            let (Some(start), Some(energy)) = (day.summary.start, day.summary.energy) else { continue };
-            let Some(date) = local_day(start) else { continue };
-            if (from..=to).contains(&date) {
-                self.days.insert(date, energy);
-            }
+    /// A meter without readings. Reports on standard error a time zone that cannot be read.
+    fn new(terminal: &Terminal, places: &Places, view: &DeviceView) -> Self {
+        let local = places.local_time(&view.id);
+        local.report(terminal, view);
+        let home = places.home_of(&view.id).map(|home| Place {
+            id: home.id.to_string(),
+            name: home.name.clone().unwrap_or_else(|| home.id.to_string()),
+            rate: Rate::of(home),
+        });
+        Self {
+            id: view.id,
+            name: view.label(),
+            home,
+            is_zone_assumed: local.unread.is_some(),
+            zone: local.zone,
+            energy: BTreeMap::new(),
         }
     }
 
-    fn total(&self, by: Period, period: Date) -> Option<f64> {
-        let mut total = None;
-        for (day, energy) in &self.days {
-            let same = match by {
-                Period::Day => *day == period,
-                Period::Month => (day.year(), day.month()) == (period.year(), period.month()),
+    /// Reads the energy of the local days from `from` to `to`. A thermostat without a history has none.
+    async fn read(&mut self, cloud: &Cloud, by: Period, from: Date, to: Date) -> Result<()> {
+        let at_once = if by == Period::Hour { DAYS_AT_ONCE_BY_HOUR } else { DAYS_AT_ONCE };
+        let mut first = from;
+        while first <= to {
+            let last = first.saturating_add(Duration::days(at_once - 1)).min(to);
+            let next = last.saturating_add(Duration::DAY);
+            let query = UsageQuery {
+                time_zone: self.zone.name().to_owned(),
+                start: self.zone.start(first),
+                end: self.zone.start(next),
+                buckets: by == Period::Hour,
+                raw: false,
             };
-            if same {
-                total = Some(total.unwrap_or(0.0) + energy.as_kilowatt_hours());
+            match cloud.client.request(rest::usage(self.id, &query)).await {
+                Ok(response) => {
+                    let history = History::decode(&response.body)
+                        .map_err(|error| Failure::from((Exit::Failed, error)))?;
+                    self.add(&history, by, from, to);
+                }
+                Err(mysa_tokio::Error::Request(mysa_tokio::RequestError::Refused {
+                    status: 404, ..
+                })) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(raw::failure(error)),
+            }
+            if next <= last {
+                return Ok(());
+            }
+            first = next;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, history: &History, by: Period, from: Date, to: Date) {
+        for day in &history.days {
+            if by == Period::Hour {
+                for bucket in &day.buckets {
+                    let (Some(start), Some(energy)) = (bucket.start, bucket.energy) else { continue };
+                    let hour = self.zone.hour(start);
+                    if (from..=to).contains(&hour.day) {
+                        self.add_to(Slot::Hour(hour), energy);
+                    }
+                }
+                continue;
+            }
+            let (Some(start), Some(energy)) = (day.summary.start, day.summary.energy) else { continue };
+            // The service may know other clock changes than this computer, but not by half a day.
+            let date = self.zone.day(start.plus_millis(12 * 3_600_000));
+            if (from..=to).contains(&date) {
+                self.add_to(Slot::Days(by.first_day(date)), energy);
             }
         }
-        total
+    }
+
+    fn add_to(&mut self, slot: Slot, energy: KilowattHours) {
+        let before = self.energy.get(&slot).map_or(0.0, |energy| energy.as_kilowatt_hours());
+        // The sum of a zero with a sign and one without has none.
+        let sum = KilowattHours::from_kilowatt_hours(before + energy.as_kilowatt_hours());
+        self.energy.insert(slot, sum.unwrap_or(energy));
+    }
+
+    fn at(&self, slot: &Slot) -> Option<f64> {
+        self.energy.get(slot).map(|energy| energy.as_kilowatt_hours())
+    }
+
+    fn total(&self) -> Option<f64> {
+        self.energy.values().map(|energy| energy.as_kilowatt_hours()).reduce(|sum, energy| sum + energy)
+    }
+
+    fn rate(&self) -> Option<&Rate> {
+        self.home.as_ref()?.rate.as_ref()
+    }
+
+    fn cost(&self, energy: Option<f64>) -> Option<f64> {
+        Some(rounded(energy? * self.rate()?.per_kwh, 1e4))
     }
 }
 
-/// Returns the day that starts at this local midnight. Correct for time zones from UTC-10 to UTC+13: midnight is 10:00
-/// UTC of the same day in Hawaii, and 11:00 UTC of the previous day in the summer of New Zealand.
-fn local_day(midnight: UnixTime) -> Option<Date> {
-    let at = OffsetDateTime::from_unix_timestamp(midnight.as_secs()).ok()?;
-    Some(at.saturating_add(Duration::hours(13)).date())
-}
-
-pub(crate) fn bars(meters: &[Meter], periods: &[Date], by: Period) -> Vec<Bar> {
-    let label = |period: &Date| match by {
-        Period::Day => format!("{} {period}", &period.weekday().to_string()[..3]),
-        Period::Month => format!("{}-{:02}", period.year(), u8::from(period.month())),
-    };
-    let sum = |period: &Date| {
-        let values: Vec<f64> = meters.iter().filter_map(|meter| meter.total(by, *period)).collect();
-        (!values.is_empty()).then(|| values.iter().sum())
-    };
-    periods.iter().map(|period| Bar { label: label(period), value: sum(period) }).collect()
-}
-
-/// Returns the values of each thermostat, for a chart that tells them apart.
-fn series(meters: &[Meter], periods: &[Date], by: Period) -> Vec<Series> {
-    let values = |meter: &Meter| periods.iter().map(|period| meter.total(by, *period)).collect();
-    meters.iter().map(|meter| Series { name: meter.name.clone(), values: values(meter) }).collect()
-}
-
-fn title(meters: &[Meter]) -> String {
-    let names: Vec<&str> = meters.iter().map(|meter| meter.name.as_str()).collect();
-    printable(&format!("Energy: {}", names.join(", ")))
-}
-
-/// Draws a chart with the total below it.
-pub(crate) fn drawn(meters: &[Meter], bars: &[Bar], width: usize) -> String {
-    let total: f64 = bars.iter().filter_map(|bar| bar.value).sum();
-    let mut text = format!("{}\n", title(meters));
-    text.push_str(&chart::terminal(bars, "kWh", width));
-    text.push_str(&format!("total {total:.1} kWh\n"));
-    text
-}
-
-/// Formats one row per period and one column per thermostat. A period without data is an empty cell, not a zero.
-fn csv(meters: &[Meter], periods: &[Date], by: Period) -> String {
-    let mut text = match by {
-        Period::Day => "day".to_owned(),
-        Period::Month => "month".to_owned(),
-    };
-    for meter in meters {
-        text.push_str(&format!(",{}", quoted(&printable(&format!("{} ({}) kWh", meter.name, meter.id)))));
-    }
-    text.push_str("\r\n");
-    for period in periods {
-        text.push_str(&key(by, *period));
-        for meter in meters {
-            text.push(',');
-            if let Some(energy) = meter.total(by, *period) {
-                text.push_str(&format!("{energy:.3}"));
+impl Slot {
+    /// Formats the slot for a chart.
+    fn label(self, by: Period) -> String {
+        match self {
+            Self::Hour(Hour { day, hour, again }) => {
+                let again = if again { " again" } else { "" };
+                format!("{} {day} {hour:02}:00{again}", weekday(day))
             }
+            Self::Days(day) if by == Period::Day => format!("{} {day}", weekday(day)),
+            Self::Days(_) => self.key(by, None),
         }
-        text.push_str("\r\n");
     }
-    text
+
+    /// Formats the slot for programs: `2026-01-02T08:00-04:00`, `2026-01-02`, `2026-W01`, or `2026-01`. An hour has its
+    /// offset if the zone is known.
+    fn key(self, by: Period, zone: Option<&Zone>) -> String {
+        match (self, by) {
+            (Self::Hour(hour), _) => {
+                let local = format!("{}T{:02}:00", hour.day, hour.hour);
+                match zone.map(|zone| zone.hours(hour.day)) {
+                    Some(hours) => {
+                        let offset = hours.into_iter().find(|(other, _)| *other == hour);
+                        offset.map_or_else(|| local.clone(), |(_, offset)| format!("{local}{offset}"))
+                    }
+                    None if hour.again => format!("{local} again"),
+                    None => local,
+                }
+            }
+            (Self::Days(day), Period::Week) => {
+                let (year, week, _) = day.to_iso_week_date();
+                format!("{year}-W{week:02}")
+            }
+            (Self::Days(day), Period::Month) => format!("{}-{:02}", day.year(), u8::from(day.month())),
+            (Self::Days(day), _) => day.to_string(),
+        }
+    }
+}
+
+fn weekday(day: Date) -> String {
+    day.weekday().to_string()[..3].to_owned()
+}
+
+/// Rounds to a fraction of one, so that sums have no digits that nobody measured.
+fn rounded(value: f64, fraction: f64) -> f64 {
+    (value * fraction).round() / fraction
+}
+
+/// Escapes a text line by line.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// Quotes a cell so that no spreadsheet reads it as a formula.
 fn quoted(cell: &str) -> String {
     let shield = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{shield}{}\"", cell.replace('"', "\"\""))
-}
-
-fn key(by: Period, period: Date) -> String {
-    match by {
-        Period::Day => period.to_string(),
-        Period::Month => format!("{}-{:02}", period.year(), u8::from(period.month())),
-    }
-}
-
-fn document(meters: &[Meter], periods: &[Date], by: Period) -> Record {
-    let mut document = Record::document();
-    document.put("by", if by == Period::Day { "day" } else { "month" });
-    let devices = meters.iter().map(|meter| {
-        let mut device = Record::new();
-        device.put("id", meter.id.as_str()).put("name", meter.name.as_str());
-        let values = periods.iter().map(|period| {
-            let mut value = Record::new();
-            let energy = meter.total(by, *period).map(|energy| (energy * 1_000.0).round() / 1_000.0);
-            value.put("period", key(by, *period)).put("energy_kwh", energy);
-            Value::Record(value)
-        });
-        device.put("energy", values.collect::<Vec<_>>());
-        Value::Record(device)
-    });
-    document.put("devices", devices.collect::<Vec<_>>());
-    document
 }
 
 fn write(terminal: &Terminal, path: &Path, text: &str) -> Result<()> {
@@ -303,50 +578,165 @@ mod tests {
     use super::*;
 
     fn day(text: &str) -> Date {
-        date(text).unwrap()
+        parse_date(text).unwrap()
     }
 
-    fn meter(name: &str, days: &[(&str, f64)]) -> Meter {
-        let days = days
-            .iter()
-            .map(|(text, energy)| (day(text), KilowattHours::from_kilowatt_hours(*energy).unwrap()));
-        Meter { id: DeviceId::new("a0b1c2d3e4f5").unwrap(), name: name.into(), days: days.collect() }
+    fn meter(name: &str, zone: &str, days: &[(&str, f64)]) -> Meter {
+        let energy = days.iter().map(|(text, energy)| {
+            (Slot::Days(day(text)), KilowattHours::from_kilowatt_hours(*energy).unwrap())
+        });
+        Meter {
+            id: DeviceId::new("a0b1c2d3e4f5").unwrap(),
+            name: name.into(),
+            home: None,
+            zone: Zone::named(zone).unwrap(),
+            is_zone_assumed: false,
+            energy: energy.collect(),
+        }
+    }
+
+    fn priced(mut meter: Meter, per_kwh: f64, currency: Option<&str>) -> Meter {
+        let rate = Some(Rate { per_kwh, currency: currency.map(str::to_owned) });
+        meter.home = Some(Place { id: "h".into(), name: "Home".into(), rate });
+        meter
+    }
+
+    fn report(by: Period, from: &str, to: &str, meters: Vec<Meter>) -> Report {
+        let slots: BTreeSet<Slot> =
+            meters.iter().flat_map(|meter| by.slots(day(from), day(to), &meter.zone)).collect();
+        Report { by, slots: slots.into_iter().collect(), meters }
+    }
+
+    fn keys(by: Period, from: &str, to: &str) -> Vec<String> {
+        let zone = Zone::named("America/Halifax").unwrap();
+        by.slots(day(from), day(to), &zone).into_iter().map(|slot| slot.key(by, Some(&zone))).collect()
     }
 
     #[test]
-    fn days_and_months_follow_each_other_without_gaps() {
-        let days = periods(Period::Day, day("2028-02-27"), day("2028-03-01"));
-        assert_eq!(days.iter().map(|day| day.day()).collect::<Vec<_>>(), [27, 28, 29, 1]);
-        let months = periods(Period::Month, day("2027-11-30"), day("2028-02-01"));
-        let months: Vec<String> = months.iter().map(|month| key(Period::Month, *month)).collect();
-        assert_eq!(months, ["2027-11", "2027-12", "2028-01", "2028-02"]);
+    fn periods_follow_each_other_without_gaps() {
+        assert_eq!(
+            keys(Period::Day, "2028-02-27", "2028-03-01"),
+            ["2028-02-27", "2028-02-28", "2028-02-29", "2028-03-01"]
+        );
+        assert_eq!(
+            keys(Period::Month, "2027-11-30", "2028-02-01"),
+            ["2027-11", "2027-12", "2028-01", "2028-02"]
+        );
+        // The last days of a year may be in the first week of the next one.
+        assert_eq!(
+            keys(Period::Week, "2026-12-20", "2027-01-04"),
+            ["2026-W51", "2026-W52", "2026-W53", "2027-W01"]
+        );
+        let hours = keys(Period::Hour, "2026-10-31", "2026-11-01");
+        assert_eq!(hours.len(), 24 + 25);
+        assert_eq!(
+            hours[24..28],
+            [
+                "2026-11-01T00:00-03:00",
+                "2026-11-01T01:00-03:00",
+                "2026-11-01T01:00-04:00",
+                "2026-11-01T02:00-04:00"
+            ]
+        );
+        assert_eq!(keys(Period::Hour, "2026-03-08", "2026-03-08").len(), 23);
     }
 
     #[test]
-    fn a_local_midnight_belongs_to_the_day_it_begins() {
-        // Midnights of 2 January 2026 in Honolulu, Halifax, London, Auckland (summer).
-        for secs in [1_767_348_000, 1_767_326_400, 1_767_312_000, 1_767_265_200] {
-            assert_eq!(local_day(UnixTime::from_secs(secs)), Some(day("2026-01-02")), "{secs}");
+    fn half_hours_are_added_to_their_local_hour() {
+        let mut meter = meter("a", "America/Halifax", &[]);
+        // From midnight of 1 November 2026, UTC-3, on which 1:00 comes twice.
+        let buckets: Vec<String> = (0..50)
+            .map(|half| format!(r#"{{"T":{},"a":{{"k":{}}}}}"#, 1_793_502_000 + half * 1_800, half))
+            .collect();
+        let body =
+            format!(r#"[{{"T":1793502000,"aggregatedReadings":[{}],"summary":{{}}}}]"#, buckets.join(","));
+        let history = History::decode(body.as_bytes()).unwrap();
+        meter.add(&history, Period::Hour, day("2026-11-01"), day("2026-11-01"));
+        let report = report(Period::Hour, "2026-11-01", "2026-11-01", vec![meter]);
+        let values: Vec<_> = report.bars().into_iter().map(|bar| bar.value.unwrap()).collect();
+        assert_eq!(values.len(), 25);
+        assert_eq!(values[..4], [1.0, 5.0, 9.0, 13.0]);
+        let labels: Vec<_> = report.bars().into_iter().map(|bar| bar.label).collect();
+        assert_eq!(labels[1..3], ["Sun 2026-11-01 01:00", "Sun 2026-11-01 01:00 again"]);
+    }
+
+    #[test]
+    fn a_day_belongs_to_its_date_from_utc_11_to_utc_14() {
+        // Midnights of 2 January 2026, of which the last two are in another service's idea of the zone.
+        for (zone, midnight) in [
+            ("Pacific/Pago_Pago", 1_767_351_600),
+            ("Pacific/Honolulu", 1_767_348_000),
+            ("Europe/London", 1_767_312_000),
+            ("Asia/Kathmandu", 1_767_291_300),
+            ("Pacific/Auckland", 1_767_265_200),
+            ("Pacific/Kiritimati", 1_767_261_600),
+            ("Europe/London", 1_767_308_400),
+            ("Europe/London", 1_767_315_600),
+        ] {
+            let mut meter = meter("a", zone, &[]);
+            let body = format!(r#"[{{"T":{midnight},"summary":{{"a":{{"k":1.5}}}}}}]"#);
+            let history = History::decode(body.as_bytes()).unwrap();
+            meter.add(&history, Period::Day, day("2025-12-30"), day("2026-01-05"));
+            let days: Vec<Slot> = meter.energy.into_keys().collect();
+            assert_eq!(days, [Slot::Days(day("2026-01-02"))], "{zone}");
         }
     }
 
     #[test]
     fn a_period_without_data_is_not_zero() {
-        let meters = [
-            meter("a, \"b\"", &[("2026-01-01", 2.0), ("2026-01-03", 0.0)]),
-            meter("=c", &[("2026-01-01", 1.5)]),
+        let meters = vec![
+            meter("a, \"b\"", "UTC", &[("2026-01-01", 2.0), ("2026-01-03", 0.0)]),
+            meter("=c", "UTC", &[("2026-01-01", 1.5)]),
         ];
-        let periods = periods(Period::Day, day("2026-01-01"), day("2026-01-03"));
-        let values: Vec<_> = bars(&meters, &periods, Period::Day).into_iter().map(|bar| bar.value).collect();
+        let report = report(Period::Day, "2026-01-01", "2026-01-03", meters);
+        let values: Vec<_> = report.bars().into_iter().map(|bar| bar.value).collect();
         assert_eq!(values, [Some(3.5), None, Some(0.0)]);
-        let text = csv(&meters, &periods, Period::Day);
+        let text = report.csv();
         assert!(
             text.starts_with("day,\"a, \"\"b\"\" (a0b1c2d3e4f5) kWh\",\"'=c (a0b1c2d3e4f5) kWh\"\r\n"),
             "{text}"
         );
         assert!(text.contains("2026-01-01,2.000,1.500\r\n2026-01-02,,\r\n2026-01-03,0.000,\r\n"), "{text}");
-        let json = document(&meters, &periods, Period::Day).to_json();
-        assert!(json.contains(r#"{"period":"2026-01-02","energy_kwh":null}"#), "{json}");
+        let json = report.document().to_json();
+        assert!(json.contains(r#"{"period":"2026-01-02","energy_kwh":null,"cost":null}"#), "{json}");
+    }
+
+    #[test]
+    fn amounts_have_no_digits_of_floating_point_and_no_negative_zero() {
+        let mut first = priced(meter("a", "UTC", &[]), 0.075, Some("$"));
+        let body = br#"[{"T":1767225600,"summary":{"a":{"k":-0.0}}},{"T":1767312000,"summary":{"a":{"k":1.0000000000000002}}},
+            {"T":1767398400,"summary":{"a":{"k":0.1}}},{"T":1767484800,"summary":{"a":{"k":0.2}}}]"#;
+        let history = History::decode(body).unwrap();
+        first.add(&history, Period::Day, day("2026-01-01"), day("2026-01-04"));
+        let report = report(Period::Day, "2026-01-01", "2026-01-04", vec![first]);
+        let json = report.document().to_json();
+        assert!(json.contains(r#"{"period":"2026-01-01","energy_kwh":0.0,"cost":0.0}"#), "{json}");
+        assert!(json.contains(r#"{"period":"2026-01-02","energy_kwh":1.0,"cost":0.075}"#), "{json}");
+        assert!(json.contains(r#""total_energy_kwh":1.3,"total_cost":0.0975"#), "{json}");
+        for text in [json, report.csv(), report.svg(), report.drawn(80)] {
+            assert!(!text.contains("-0.0") && !text.contains("0000000"), "{text}");
+        }
+        assert!(
+            report.drawn(80).ends_with("\ntotal 1.3 kWh, cost $0.10 at $0.075 per kWh\n"),
+            "{}",
+            report.drawn(80)
+        );
+        assert!(report.csv().contains("2026-01-02,1.000,0.0750\r\n"), "{}", report.csv());
+    }
+
+    #[test]
+    fn each_home_has_its_own_cost() {
+        let mut other = priced(meter("b", "Asia/Tokyo", &[("2026-01-01", 3.0)]), 30.0, Some("¥"));
+        other.home.as_mut().unwrap().id = "i".into();
+        other.home.as_mut().unwrap().name = "Cabin\u{1b}[2J".into();
+        let first = priced(meter("a", "UTC", &[("2026-01-01", 2.0)]), 0.5, None);
+        let report = report(Period::Day, "2026-01-01", "2026-01-01", vec![first, other]);
+        let last = report.drawn(80).lines().last().unwrap().to_owned();
+        assert_eq!(
+            last,
+            "total 5.0 kWh; Home: 2.0 kWh, cost 1.00 at 0.5 per kWh; \
+             Cabin\\u{1b}[2J: 3.0 kWh, cost ¥90.00 at ¥30 per kWh"
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub(crate) mod decode;
 pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod energy;
+pub(crate) mod history;
+pub(crate) mod homes;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod man;

@@ -15,6 +15,7 @@ use crate::output::record::{Record, printable};
 use crate::output::redact::Redaction;
 use crate::output::status_log::{self, Entry, StatusLog};
 use crate::output::table;
+use crate::output::template::Template;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::output::view::{self, Link};
@@ -33,6 +34,7 @@ pub(crate) async fn run(
     let timeout = args.timeout.map(|seconds| timefmt::seconds(seconds, "--timeout")).transpose()?;
     // The time of the watch begins once it is open; a cloud that is down has a little longer to come back.
     let opened_by = timeout.map(|timeout| Instant::now() + timeout.max(OPEN_TIMEOUT));
+    let template = args.template.as_deref().map(Template::parse).transpose()?;
     let capture = args.capture.as_deref().map(Capture::open).transpose()?;
     let Some((cloud, chosen)) = open(terminal, context, args, opened_by).await? else {
         return Err(Failure::new(
@@ -53,7 +55,8 @@ pub(crate) async fn run(
         chosen,
         all: args.devices.is_empty(),
         title: if args.url.is_some() { "captured URL".to_owned() } else { redaction.email(&cloud.account) },
-        table: terminal.can_redraw(),
+        table: terminal.can_redraw() && template.is_none(),
+        template,
         log: StatusLog::new(cloud.elapsed(), service.level, service.reason),
         drawn: Vec::new(),
         left: args.count,
@@ -142,6 +145,8 @@ struct Watching<'a> {
     title: String,
     /// `true` to redraw a table, `false` to print lines.
     table: bool,
+    /// Form of the line of a thermostat, with `--template`.
+    template: Option<Template>,
     log: StatusLog,
     /// Width in columns of each line of the table on the terminal.
     drawn: Vec<usize>,
@@ -269,7 +274,7 @@ impl Watching<'_> {
         }
         let rated = self.context.config.rated_watts(&id);
         let age = self.cloud.age(&view);
-        if self.terminal.json {
+        if self.terminal.json || self.template.is_some() {
             let mut document = event("device");
             if let Some(changes) = changes {
                 let names = changes.iter().map(|field| field.name().into()).collect::<Vec<_>>();
@@ -278,7 +283,10 @@ impl Watching<'_> {
             for (name, value) in view::record(&view, age, rated).into_fields() {
                 document.put(&name, value);
             }
-            self.terminal.line(document.to_json())?;
+            self.terminal.line(match &self.template {
+                Some(template) => template.fill(&document),
+                None => document.to_json(),
+            })?;
         } else {
             let time = timefmt::iso(timefmt::now());
             let rows = [view::row(&view, age, rated, self.context.config.unit)];

@@ -6,6 +6,7 @@ pub(crate) mod redact;
 pub(crate) mod status_log;
 pub(crate) mod table;
 pub(crate) mod temperature;
+pub(crate) mod template;
 pub(crate) mod terminal;
 pub(crate) mod timefmt;
 pub(crate) mod trace;

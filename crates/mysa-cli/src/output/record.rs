@@ -231,8 +231,19 @@ macro_rules! from {
         }
     )*};
 }
-from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, u16 => Int, u8 => Int, f64 => Number, &str => Text, String => Text,
+from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, u16 => Int, u8 => Int, &str => Text, String => Text,
       Record => Record, Vec<Value> => List);
+
+/// Drops the digits beyond a billionth, which come from arithmetic and not from a measurement, and the sign of a zero.
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        const BILLION: f64 = 1e9;
+        // Beyond, the product would not be exact.
+        let is_small = value.abs() < 1e6;
+        let value = if is_small { (value * BILLION).round() / BILLION } else { value };
+        Self::Number(value + 0.0)
+    }
+}
 
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
@@ -256,6 +267,26 @@ mod tests {
                 && text.contains("  power        -\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn numbers_have_no_digits_of_floating_point_and_zero_has_no_sign() {
+        let json = |value: f64| {
+            let mut record = Record::new();
+            record.put("x", value);
+            record.to_json()
+        };
+        for (value, text) in [
+            (-0.0, "0.0"),
+            (-1e-12, "0.0"),
+            (0.5 * 0.15, "0.075"),
+            (0.1 + 0.2, "0.3"),
+            (0.075_000_000_000_000_01, "0.075"),
+            (-2.5, "-2.5"),
+            (1_767_323_045.678, "1767323045.678"),
+        ] {
+            assert_eq!(json(value), format!("{{\"x\":{text}}}"));
+        }
     }
 
     #[test]

@@ -59,12 +59,14 @@ pub(crate) fn parse(text: &str, unit: Unit) -> Result<Typed> {
     celsius.map(|celsius| Typed { amount: Amount::To(celsius), unit }).ok_or_else(bad)
 }
 
-/// Formats a temperature with its unit, to a tenth of a degree.
+/// Formats a temperature with its unit, to a tenth of a degree. Zero has no sign.
 pub(crate) fn show(celsius: Celsius, unit: Unit) -> String {
-    match unit {
-        Unit::Celsius => format!("{:.1} °C", celsius.as_degrees()),
-        Unit::Fahrenheit => format!("{:.1} °F", celsius.to_fahrenheit()),
-    }
+    let (degrees, unit) = match unit {
+        Unit::Celsius => (celsius.as_degrees(), "°C"),
+        Unit::Fahrenheit => (celsius.to_fahrenheit(), "°F"),
+    };
+    let number = format!("{degrees:.1}");
+    format!("{} {unit}", if number == "-0.0" { "0.0" } else { &number })
 }
 
 /// Formats a temperature as typed or sent: to a hundredth of a degree Celsius if it has hundredths.
@@ -97,6 +99,14 @@ mod tests {
         }
         let typed = Typed { amount: to(2_000), unit: Unit::Fahrenheit };
         assert_eq!(parse("68", Unit::Fahrenheit).ok(), Some(typed));
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        let show = |hundredths, unit| show(Celsius::from_hundredths(hundredths), unit);
+        assert_eq!(show(-4, Unit::Celsius), "0.0 °C");
+        assert_eq!(show(-6, Unit::Celsius), "-0.1 °C");
+        assert_eq!(show(-1_780, Unit::Fahrenheit), "0.0 °F");
     }
 
     #[test]

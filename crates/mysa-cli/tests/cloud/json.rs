@@ -33,6 +33,8 @@ fn every_command_writes_json() {
         &["set", "living", "--temp", "21", "--dry-run"],
         &["mode", "bedroom", "off"],
         &["energy"],
+        &["history", "living"],
+        &["homes"],
         &["decode", "packet"],
         &["presign", "--out", "url.txt"],
         &["presign", "--inspect", "-"],

@@ -1,0 +1,358 @@
+//! `mysa history`.
+
+use mysa_proto::rest::{self, SetpointHistory, StateHistory};
+use mysa_proto::{Celsius, DeviceId, Mode, RawJson, UnixTime};
+use mysa_tokio::{DeviceView, Error, RequestError};
+use serde_json::{Map, Value as Json};
+use time::{Date, Duration};
+
+use crate::args::History;
+use crate::commands::energy::parse_date;
+use crate::commands::raw;
+use crate::output::record::{Record, Value};
+use crate::output::table;
+use crate::output::temperature;
+use crate::output::terminal::Terminal;
+use crate::output::timefmt;
+use crate::support::cloud::{Cloud, Context};
+use crate::support::config::Unit;
+use crate::support::exit::{Exit, Failure, Result};
+use crate::support::homes::{LocalTime, Places};
+
+/// Number of days without an option.
+const DEFAULT_DAYS: u16 = 7;
+/// Most days of the older route, which takes a request for each.
+const MAX_SINGLE_DAYS: i64 = 31;
+/// The cloud may count the newest change to a second that this computer has not reached.
+const AHEAD_SECS: i64 = 60;
+
+/// Source of a history.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Route {
+    /// All settings, with the authors by name.
+    State,
+    /// Setpoints only, with the authors by number.
+    Setpoints,
+}
+
+/// A change of one setting.
+#[derive(Clone, Debug, PartialEq)]
+struct Change {
+    at: Option<UnixTime>,
+    /// Name of the setting; one that this program does not know has the name of the service.
+    setting: String,
+    before: Option<Amount>,
+    after: Option<Amount>,
+    /// Author as the service names it.
+    source: Option<Json>,
+    author: Option<&'static str>,
+    extra: Map<String, Json>,
+}
+
+/// Value of a setting.
+#[derive(Clone, Debug, PartialEq)]
+enum Amount {
+    Setpoint(Celsius),
+    Mode(Mode),
+    Other(Json),
+}
+
+pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &History) -> Result<()> {
+    let since = match args.since.as_deref() {
+        Some(text) => Some(
+            parse_date(text)
+                .ok_or_else(|| Failure::usage(format!("invalid day '{text}': expected YYYY-MM-DD")))?,
+        ),
+        None => None,
+    };
+    let mut settings = context.settings();
+    settings.live_reports = false;
+    let cloud = context.connect(terminal, settings).await?;
+    let chosen = cloud.choose(std::slice::from_ref(&args.device))?;
+    let view = chosen.first().and_then(|id| cloud.client.state(id));
+    let Some(view) = view else {
+        return Err(Failure::new(Exit::Failed, "the thermostat has left the account"));
+    };
+    let places = Places::read(terminal, &cloud).await;
+    let local = places.local_time(&view.id);
+    local.report(terminal, &view);
+    let now = timefmt::now();
+    let days = i64::from(args.days.unwrap_or(DEFAULT_DAYS)) - 1;
+    let from = since.unwrap_or_else(|| local.zone.day(now).saturating_sub(Duration::days(days)));
+    let found = read(terminal, &cloud, &view.id, &local, from, now).await;
+    cloud.close(terminal).await;
+    let (route, changes) = found?;
+    if terminal.json {
+        return terminal.line(document(&view, &local, from, route, &changes).to_json());
+    }
+    if changes.is_empty() {
+        terminal.say(format!("{}: no changes since {from}", view.label()));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> =
+        changes.iter().map(|change| change.row(&local, context.config.unit)).collect();
+    for line in table::render(&["TIME", "SETTING", "BEFORE", "AFTER", "BY"], &rows, terminal.table_width()) {
+        terminal.line(line)?;
+    }
+    Ok(())
+}
+
+/// Reads the changes since the start of a local day, oldest first. If the newer host does not have them, the older route
+/// has the setpoints.
+async fn read(
+    terminal: &Terminal,
+    cloud: &Cloud,
+    id: &DeviceId,
+    local: &LocalTime,
+    from: Date,
+    now: UnixTime,
+) -> Result<(Route, Vec<Change>)> {
+    let start = local.zone.start(from);
+    let end = UnixTime::from_secs(now.as_secs() + AHEAD_SECS);
+    if start > end {
+        return Err(Failure::usage(format!("{from} is in the future")));
+    }
+    let answer = cloud.client.request(rest::state_history(*id, start, end)).await;
+    let missing = match answer {
+        Ok(response) => match StateHistory::decode(&response.body) {
+            Ok(history) => return Ok((Route::State, of_state(history, start))),
+            Err(error) => error.to_string(),
+        },
+        Err(Error::Request(RequestError::Refused { status, .. })) if !matches!(status, 401 | 429) => {
+            format!("HTTP {status}")
+        }
+        Err(error) => return Err(raw::failure(error)),
+    };
+    let today = local.zone.day(now);
+    let first = from.max(today.saturating_sub(Duration::days(MAX_SINGLE_DAYS - 1)));
+    terminal.say(format!(
+        "the history of all settings cannot be read ({missing}); setpoints since {first} follow"
+    ));
+    let mut changes = Vec::new();
+    let mut day = first;
+    while day <= today {
+        terminal.progress(&format!("reading {day}"));
+        let noon = UnixTime::from_secs(local.zone.start(day).as_secs() + 12 * 3_600);
+        let request = rest::energy_setpoints(*id, noon, local.zone.name());
+        let response = cloud.client.request(request).await.map_err(raw::failure)?;
+        let history =
+            SetpointHistory::decode(&response.body).map_err(|error| Failure::from((Exit::Failed, error)))?;
+        changes.extend(of_setpoints(history));
+        let next = day.saturating_add(Duration::DAY);
+        if next <= day {
+            break;
+        }
+        day = next;
+    }
+    terminal.progress("");
+    changes.sort_by_key(|change| change.at);
+    Ok((Route::Setpoints, changes))
+}
+
+/// Changes of the newer route. The value before is that of the previous change of the same setting.
+fn of_state(history: StateHistory, start: UnixTime) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (field, mut points) in history.fields {
+        points.sort_by_key(|point| point.at);
+        let mut before = None;
+        for point in points {
+            let (setting, after) = amount(&field, point.value);
+            if point.at.is_none_or(|at| at >= start) {
+                changes.push(Change {
+                    at: point.at,
+                    setting,
+                    before: before.clone(),
+                    after: after.clone(),
+                    author: point.source.as_deref().and_then(author_by_name),
+                    source: point.source.map(Json::from),
+                    extra: point.extra,
+                });
+            }
+            before = after;
+        }
+    }
+    changes.sort_by_key(|change| change.at);
+    changes
+}
+
+fn amount(field: &str, value: Json) -> (String, Option<Amount>) {
+    let degrees = || {
+        let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+        Celsius::from_degrees(number).map(Amount::Setpoint)
+    };
+    let (setting, known) = match field {
+        "heatSetpoint" => ("setpoint", degrees()),
+        "coolSetpoint" => ("cool setpoint", degrees()),
+        "mode" => ("mode", value.as_i64().map(|number| Amount::Mode(Mode::from_structured(number)))),
+        other => (other, None),
+    };
+    (setting.to_owned(), known.or_else(|| (!value.is_null()).then_some(Amount::Other(value))))
+}
+
+fn of_setpoints(history: SetpointHistory) -> impl Iterator<Item = Change> {
+    history.changes.into_iter().map(|change| Change {
+        at: change.at,
+        setting: "setpoint".to_owned(),
+        before: change.previous.map(Amount::Setpoint),
+        after: change.next.map(Amount::Setpoint),
+        author: change.source.and_then(author_by_number),
+        source: change.source.map(Json::from),
+        extra: change.extra,
+    })
+}
+
+/// Author by the names of the newer route. It does not tell apps from each other.
+fn author_by_name(source: &str) -> Option<&'static str> {
+    match source {
+        "app" => Some("app"),
+        "device" => Some("thermostat"),
+        "schedule" => Some("schedule"),
+        "shortcuts" => Some("shortcut"),
+        _ => None,
+    }
+}
+
+/// Author by the numbers of the older route, as far as witnesses agree.
+fn author_by_number(source: i64) -> Option<&'static str> {
+    match source {
+        3 => Some("app"),
+        1 => Some("thermostat"),
+        _ => None,
+    }
+}
+
+impl Change {
+    fn row(&self, local: &LocalTime, unit: Unit) -> Vec<String> {
+        let show = |amount: &Option<Amount>| amount.as_ref().map_or_else(|| "-".into(), |one| one.show(unit));
+        let by = match (self.author, &self.source) {
+            (Some(author), _) => author.to_owned(),
+            (None, Some(Json::String(source))) => source.clone(),
+            (None, Some(source)) => format!("source {source}"),
+            (None, None) => "-".to_owned(),
+        };
+        vec![
+            self.at.map_or_else(|| "-".into(), |at| local.zone.show(at)),
+            self.setting.clone(),
+            show(&self.before),
+            show(&self.after),
+            by,
+        ]
+    }
+
+    fn record(&self, local: &LocalTime) -> Record {
+        let mut record = Record::new();
+        record.put("time", self.at.map(|at| local.zone.iso(at))).put("setting", self.setting.as_str());
+        let is_setpoint = self.setting.ends_with("setpoint");
+        for (name, amount) in [("before", &self.before), ("after", &self.after)] {
+            let name = if is_setpoint { format!("{name}_c") } else { name.to_owned() };
+            record.put(&name, amount.as_ref().map_or(Value::Null, Amount::value));
+        }
+        record.put("by", self.author).put("source", self.source.as_ref().map_or(Value::Null, of_json));
+        if !self.extra.is_empty() {
+            record.put("extra", of_json(&Json::Object(self.extra.clone())));
+        }
+        record
+    }
+}
+
+impl Amount {
+    fn show(&self, unit: Unit) -> String {
+        match self {
+            Self::Setpoint(celsius) => temperature::show(*celsius, unit),
+            Self::Mode(mode) => mode.to_string(),
+            Self::Other(Json::String(text)) => text.clone(),
+            Self::Other(value) => value.to_string(),
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Setpoint(celsius) => celsius.as_degrees().into(),
+            Self::Mode(mode) => mode.to_string().into(),
+            Self::Other(value) => of_json(value),
+        }
+    }
+}
+
+fn of_json(value: &Json) -> Value {
+    RawJson::new(&value.to_string()).map_or(Value::Null, Value::from_raw)
+}
+
+fn document(view: &DeviceView, local: &LocalTime, from: Date, route: Route, changes: &[Change]) -> Record {
+    let mut document = Record::document();
+    document.put("id", view.id.as_str()).put("name", view.name.as_deref());
+    document.put("time_zone", local.zone.name()).put("time_zone_known", local.unread.is_none());
+    document.put("since", from.to_string());
+    let route = match route {
+        Route::State => "state-history",
+        Route::Setpoints => "setpoints",
+    };
+    document.put("route", route);
+    let changes = changes.iter().map(|change| Value::Record(change.record(local)));
+    document.put("changes", changes.collect::<Vec<_>>());
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::time_zone::Zone;
+
+    fn local(zone: &str) -> LocalTime {
+        LocalTime { zone: Zone::named(zone).unwrap(), unread: None }
+    }
+
+    fn state(body: &str, start: i64) -> Vec<Change> {
+        of_state(StateHistory::decode(body.as_bytes()).unwrap(), UnixTime::from_secs(start))
+    }
+
+    #[test]
+    fn changes_are_in_order_with_the_value_before() {
+        let body = r#"{
+            "mode":[{"timestamp":1767322245,"value":0,"source":"shortcuts"}],
+            "heatSetpoint":[{"timestamp":1767322745,"value":17.5,"source":"schedule"},
+                {"timestamp":1767322145,"value":19,"source":"device"},
+                {"timestamp":1767322445,"value":"21","source":"app","who":"x"}],
+            "eco":[{"timestamp":1767322545,"value":{"on":true},"source":"robot"}]}"#;
+        let changes = state(body, 1_767_322_145);
+        let rows: Vec<String> = changes
+            .iter()
+            .map(|change| change.row(&local("America/Halifax"), Unit::Celsius).join(" | "))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                "2026-01-01 22:49:05 -04:00 | setpoint | - | 19.0 °C | thermostat",
+                "2026-01-01 22:50:45 -04:00 | mode | - | off | shortcut",
+                "2026-01-01 22:54:05 -04:00 | setpoint | 19.0 °C | 21.0 °C | app",
+                "2026-01-01 22:55:45 -04:00 | eco | - | {\"on\":true} | robot",
+                "2026-01-01 22:59:05 -04:00 | setpoint | 21.0 °C | 17.5 °C | schedule",
+            ]
+        );
+        let json = changes[2].record(&local("Pacific/Kiritimati")).to_json();
+        assert_eq!(
+            json,
+            r#"{"time":"2026-01-02T16:54:05+14:00","setting":"setpoint","before_c":19.0,"after_c":21.0,"by":"app","source":"app","extra":{"who":"x"}}"#
+        );
+        // What lies before the first day only tells the value before.
+        let later = state(body, 1_767_322_700);
+        assert_eq!(
+            (later.len(), &later[0].before),
+            (1, &Some(Amount::Setpoint(Celsius::from_hundredths(2_100))))
+        );
+    }
+
+    #[test]
+    fn numbers_of_authors_are_named_where_witnesses_agree() {
+        let body = br#"[{"Prev":18,"Next":20.5,"Source":3,"SourceTime":1767315845},
+            {"Prev":20.5,"Next":17,"Source":1,"SourceTime":1767319445},{"Prev":17,"Next":19,"Source":0}]"#;
+        let changes: Vec<Change> = of_setpoints(SetpointHistory::decode(body).unwrap()).collect();
+        let rows = changes.iter().map(|change| change.row(&local("UTC"), Unit::Fahrenheit));
+        let rows: Vec<String> = rows.map(|row| row[2..].join(" | ")).collect();
+        assert_eq!(
+            rows,
+            ["64.4 °F | 68.9 °F | app", "68.9 °F | 62.6 °F | thermostat", "62.6 °F | 66.2 °F | source 0"]
+        );
+        assert_eq!(changes[2].row(&local("UTC"), Unit::Celsius)[0], "-");
+    }
+}
