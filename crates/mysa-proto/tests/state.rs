@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mysa_proto::{
-    Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Mode, Now, Observation, Source,
+    Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Hold, Mode, Now, Observation, Source,
     StateField, UnixTime,
 };
 use proptest::prelude::*;
@@ -282,6 +282,40 @@ fn a_cached_answer_that_is_fetched_again_is_no_new_evidence() {
     assert_eq!(state.contradiction(), None);
 }
 
+/// Hold in the state after these reports: source, time of the source, arrival, hold.
+fn hold_after(reports: &[(Source, Option<i64>, u64, Hold)]) -> Option<Hold> {
+    let observations = reports.iter().map(|&(source, stamp, arrival, hold)| {
+        let at = stamp.map(|stamp| UnixTime::from_secs(ORIGIN + stamp));
+        Observation { hold: Some(hold), ..Observation::new(source, at, received(arrival)) }
+    });
+    merged(&observations.collect::<Vec<_>>()).hold().map(|field| field.value)
+}
+
+#[test]
+fn a_hold_that_says_its_end_is_not_blurred_by_one_of_the_same_time_that_does_not() {
+    let [unclear, follow, permanent, until] = HOLDS;
+    let ack = |at, arrival, hold| (Source::Ack, Some(at), arrival, hold);
+    for clear in [follow, permanent, until] {
+        // Whatever arrives first, and again when the acknowledgement is repeated.
+        for reports in [
+            [ack(5, 5, clear), ack(5, 6, unclear), ack(5, 7, unclear)],
+            [ack(5, 5, unclear), ack(5, 7, unclear), ack(5, 6, clear)],
+            [ack(4, 4, permanent), ack(5, 6, unclear), ack(5, 6, clear)],
+            [ack(4, 4, until), ack(5, 6, clear), ack(5, 6, unclear)],
+        ] {
+            assert_eq!(hold_after(&reports), Some(clear), "{reports:?}");
+        }
+        // Without a time of the source, the arrival is the time.
+        let arrived = |arrival, hold| (Source::Structured, None, arrival, hold);
+        assert_eq!(hold_after(&[arrived(5, clear), arrived(5, unclear)]), Some(clear));
+        // What is later counts, clear or not; so does a later answer about the hold.
+        assert_eq!(hold_after(&[ack(5, 5, clear), ack(6, 6, unclear)]), Some(unclear));
+        assert_eq!(hold_after(&[ack(5, 5, unclear), ack(6, 6, clear)]), Some(clear));
+        assert_eq!(hold_after(&[ack(5, 5, unclear), arrived(6, clear)]), Some(clear));
+    }
+    assert_eq!(hold_after(&[ack(5, 5, until), ack(5, 6, permanent)]), Some(permanent), "both are clear");
+}
+
 /// All that is told of every field. The contradiction is left out: it is about the order of arrival.
 fn everything(state: &DeviceState) -> String {
     format!(
@@ -292,7 +326,8 @@ fn everything(state: &DeviceState) -> String {
             state.temperature(),
             state.duty(),
             state.connected(),
-            state.humidity()
+            state.humidity(),
+            state.hold()
         )
     )
 }
@@ -309,6 +344,13 @@ fn apply(state: &mut DeviceState, step: &Step) {
         Step::Confirm(confirmed, sent) => drop(state.confirm(confirmed, *sent)),
     }
 }
+
+const HOLDS: [Hold; 4] = [
+    Hold::FollowOrUntil,
+    Hold::FollowSchedule,
+    Hold::Permanent,
+    Hold::Until(UnixTime::from_secs(ORIGIN + 3_600)),
+];
 
 fn observation() -> impl Strategy<Value = Observation> {
     let source = prop::sample::select(vec![
@@ -331,8 +373,9 @@ fn observation() -> impl Strategy<Value = Observation> {
         prop::option::of(0..4),
         prop::option::of(any::<bool>()),
         prop::option::of(0..3),
+        prop::option::of(prop::sample::select(HOLDS.to_vec())),
     )
-        .prop_map(|(source, stamp, arrival, skew, degrees, off, tenths)| {
+        .prop_map(|(source, stamp, arrival, skew, degrees, off, tenths, hold)| {
             let mut received = received(arrival);
             received.wall = received.wall.plus_millis(skew * 1_000);
             Observation {
@@ -340,6 +383,7 @@ fn observation() -> impl Strategy<Value = Observation> {
                 mode: off.map(|off| if off { Mode::Off } else { Mode::Heat }),
                 duty: tenths.and_then(|tenths| DutyCycle::from_fraction(f64::from(tenths) / 10.0)),
                 connected: off,
+                hold,
                 ..Observation::new(source, stamp.map(|stamp| UnixTime::from_secs(ORIGIN + stamp)), received)
             }
         })
@@ -400,6 +444,7 @@ proptest! {
             parts.observe(&Observation { mode: seen.mode, ..nothing });
             parts.observe(&Observation { duty: seen.duty, ..nothing });
             parts.observe(&Observation { connected: seen.connected, ..nothing });
+            parts.observe(&Observation { hold: seen.hold, ..nothing });
             prop_assert_eq!(everything(&whole), everything(&parts));
         }
     }
@@ -429,11 +474,13 @@ proptest! {
             };
             let value = |state: &DeviceState| (
                 state.setpoint().map(|f| f.value), state.mode().map(|f| f.value), state.duty().map(|f| f.value),
+                state.hold().map(|f| f.value),
             );
             let (was, is) = (value(&before), value(&state));
             prop_assert_eq!(changes.contains(StateField::Setpoint), was.0 != is.0);
             prop_assert_eq!(changes.contains(StateField::Mode), was.1 != is.1);
             prop_assert_eq!(changes.contains(StateField::Duty), was.2 != is.2);
+            prop_assert_eq!(changes.contains(StateField::Hold), was.3 != is.3);
         }
     }
 }

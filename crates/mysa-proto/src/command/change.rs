@@ -308,14 +308,15 @@ impl fmt::Display for AutoSetpoints {
     reason = "the three forms the command has, and one that only reports have"
 )]
 pub enum Hold {
+    /// `ho` 1 in a report without `tm`: [`Hold::FollowSchedule`] or [`Hold::Until`], and the report does not say which.
+    /// Not a request. A report of the same time that does say it takes precedence.
+    FollowOrUntil,
     /// `ho` 1: no hold; the schedule sets the setpoint. It also ends a hold.
     FollowSchedule,
     /// `ho` 2: hold until the next change.
     Permanent,
     /// `ho` 1 with an end in `tm`, in whole seconds. (mysotherm; mysa_client reads `tm` as the time of execution.)
     Until(UnixTime),
-    /// `ho` 1 in a report without `tm`: one of the forms above, and the report does not say which. Not a request.
-    FollowOrUntil,
 }
 
 impl fmt::Display for Hold {

@@ -89,7 +89,8 @@ macro_rules! state {
         ///
         /// 1. Two values from the same clock are ordered by that clock: statuses, setpoint changes and acknowledgements
         ///    by the device's, REST answers by the cloud's. A time more than [`Observation::MAX_AHEAD_SECS`] ahead of
-        ///    the host is ignored. Within the same second, [`Source`] decides, then the arrival, then the value.
+        ///    the host is ignored. Within the same second, [`Source`] decides, then the arrival, then the value; a report
+        ///    of a hold without its end ([`Hold::FollowOrUntil`]) gives way to any other.
         /// 2. Values without a usable time are ordered by arrival.
         /// 3. The clock of a device may be wrong, so clocks are not compared. The latest values of the clocks are
         ///    ordered by their arrival instead; a device's message arrives when it is sent. An answer of the cloud may
@@ -131,6 +132,10 @@ macro_rules! state {
             /// most statuses have. `None` and no change for any other observation.
             #[inline(always)]
             fn observe_in_place(&mut self, observation: &Observation) -> Option<Changes> {
+                // It may have to give way to an earlier value, which only the slow path handles.
+                if observation.hold == Some(Hold::FollowOrUntil) {
+                    return None;
+                }
                 let provenance = Provenance::of(observation);
                 let mut told = FieldSet::default();
                 $( if observation.$field.is_some() { told.insert(StateField::$name); } )*

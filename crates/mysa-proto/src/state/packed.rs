@@ -1,6 +1,6 @@
 use crate::{
-    Amperes, AutoSetpoints, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, RelativeHumidity, Swing,
-    TrackedSensor, UnixTime, Volts, Watts,
+    Amperes, AutoSetpoints, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, RelativeHumidity,
+    StateField, Swing, TrackedSensor, UnixTime, Volts, Watts,
 };
 
 /// Value of any field, packed into nine bytes. Packed values of one field have the equality and the order of the
@@ -10,6 +10,16 @@ pub(crate) struct Packed {
     pub(crate) tag: u8,
     pub(crate) bits: u64,
 }
+
+impl Packed {
+    /// True if the value says everything about its field. Only a hold can be reported in part.
+    pub(crate) fn is_clear(self, field: StateField) -> bool {
+        field != StateField::Hold || self != UNCLEAR_HOLD
+    }
+}
+
+/// [`Hold::FollowOrUntil`].
+const UNCLEAR_HOLD: Packed = tagged(0);
 
 /// Value that can be packed without loss.
 pub(crate) trait Pack: Sized {
@@ -105,15 +115,15 @@ pack! {
             tag => Self::NAMED.get(usize::from(tag)).copied(),
         };
     Hold: value => match value {
-            Self::FollowSchedule => tagged(0),
-            Self::Permanent => tagged(1),
-            Self::Until(end) => Packed { tag: 2, bits: ordered(end.as_millis()) },
-            Self::FollowOrUntil => tagged(3),
+            Self::FollowOrUntil => UNCLEAR_HOLD,
+            Self::FollowSchedule => tagged(1),
+            Self::Permanent => tagged(2),
+            Self::Until(end) => Packed { tag: 3, bits: ordered(end.as_millis()) },
         },
         packed => match packed.tag {
-            0 => Some(Self::FollowSchedule),
-            1 => Some(Self::Permanent),
-            3 => Some(Self::FollowOrUntil),
+            0 => Some(Self::FollowOrUntil),
+            1 => Some(Self::FollowSchedule),
+            2 => Some(Self::Permanent),
             _ => Some(Self::Until(UnixTime::from_millis(number(packed.bits)))),
         };
     Brightness: value => {
@@ -170,7 +180,8 @@ mod tests {
         survive([TrackedSensor::Floor, TrackedSensor::Ambient]);
         survive(Mode::NAMED.into_iter().chain([i64::MIN, -1, 0, 255, i64::MAX].map(Mode::Other)));
         let ends = [-1, 0, 1].map(UnixTime::from_millis).map(Hold::Until);
-        survive([Hold::FollowSchedule, Hold::Permanent].into_iter().chain(ends).chain([Hold::FollowOrUntil]));
+        let others = [Hold::FollowOrUntil, Hold::FollowSchedule, Hold::Permanent];
+        survive(others.into_iter().chain(ends));
         for present in 0..32_u8 {
             let has = |bit: u8| present & bit != 0;
             survive([Brightness {

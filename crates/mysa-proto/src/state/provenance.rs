@@ -48,6 +48,12 @@ impl Provenance {
         })
     }
 
+    /// Order of the times alone of two values of the same clock. Values without a time have that of their arrival.
+    pub(crate) fn cmp_time(&self, other: &Self) -> Ordering {
+        let arrival = if self.at.is_some() { Ordering::Equal } else { self.received.cmp(&other.received) };
+        self.at.cmp(&other.at).then(arrival)
+    }
+
     /// Sort key among the provenances of all clocks.
     pub(crate) fn placed(&self) -> (i64, Clock) {
         (self.mono_nanos(), self.clock())

@@ -189,9 +189,13 @@ impl LwwMap {
         let at = range.start + earlier;
         if let Some(&entry) = self.entries.get(at).filter(|entry| range.contains(&at) && entry.clock == clock)
         {
-            let order = self
-                .provenance(&entry)
-                .map_or(Ordering::Greater, |provenance| writer.provenance.cmp_on_clock(&provenance));
+            let order = self.provenance(&entry).map_or(Ordering::Greater, |before| {
+                let (new, old) = (&writer.provenance, entry.value());
+                // Times are whole seconds, so an unclear value of the same time may be the older one.
+                new.cmp_time(&before)
+                    .then_with(|| value.is_clear(field).cmp(&old.is_clear(field)))
+                    .then_with(|| new.cmp_on_clock(&before))
+            });
             if order.then_with(|| value.cmp(&entry.value())).is_gt() {
                 if let Some(before) = self.batches.get_mut(usize::from(entry.batch)) {
                     before.fields.remove(field);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::rest::fields::{self, Fields};
 use crate::rest::types::schedule::member;
 use crate::rest::{DecodeError, ResourceId, body};
-use crate::{Celsius, DeviceId, Mode, UnixTime};
+use crate::{Celsius, DeviceId, Hold, Mode, Now, Observation, Source, UnixTime};
 
 /// Active hold: the answer to [`hold`](crate::rest::hold()). The structure is that of the request, because the answer
 /// is unknown.
@@ -64,6 +64,32 @@ impl HoldState {
     }
 }
 
+impl HoldState {
+    /// Hold against the schedule. `None` if the kind of the hold is unknown, or a temporary hold has no end.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        match (self.permanent?, self.end) {
+            (true, _) => Some(Hold::Permanent),
+            (false, end) => end.map(Hold::Until),
+        }
+    }
+
+    /// Observation of the hold. It has no time: a hold keeps that of its start, however new the answer is.
+    #[must_use]
+    pub fn observation(&self, received: Now) -> Observation {
+        Observation { hold: self.hold(), ..Observation::new(Source::Structured, None, received) }
+    }
+
+    /// Observation of an answer with status 404: no hold exists.
+    #[must_use]
+    pub const fn none(received: Now) -> Observation {
+        Observation {
+            hold: Some(Hold::FollowSchedule),
+            ..Observation::new(Source::Structured, None, received)
+        }
+    }
+}
+
 /// Answer to a new hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -83,5 +109,40 @@ impl HoldCreated {
             Some(id) => Ok(Self { id }),
             None => Err(DecodeError::wrong_shape("holdId", &Value::Object(fields.rest()))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::DeviceState;
+
+    #[test]
+    fn a_hold_of_the_route_says_what_an_acknowledgement_leaves_open() {
+        let at = |secs| Now { mono: Duration::from_secs(secs), wall: UnixTime::from_secs(1_767_323_045) };
+        let end = UnixTime::from_secs(1_767_330_000);
+        let start =
+            r#""holdId":"99999999-9999-4999-8999-999999999999","startTime":"2026-01-01T00:00:00.000Z""#;
+        for (rest, hold) in [
+            (r#""holdType":"permanent","reason":"away""#, Some(Hold::Permanent)),
+            (r#""holdType":"temporary","endTime":"2026-01-02T05:00:00.000Z""#, Some(Hold::Until(end))),
+            (r#""holdType":"temporary""#, None),
+            (r#""holdType":"seasonal","endTime":"2026-01-02T05:00:00.000Z""#, None),
+        ] {
+            let body = alloc::format!("{{{start},{rest}}}");
+            let answer = HoldState::decode(body.as_bytes()).unwrap();
+            assert_eq!(answer.hold(), hold, "{body}");
+            let mut state = DeviceState::new();
+            let unclear = Observation::new(Source::Ack, Some(UnixTime::from_secs(1_767_323_045)), at(5));
+            state.observe(&Observation { hold: Some(Hold::FollowOrUntil), ..unclear });
+            state.observe(&answer.observation(at(6)));
+            assert_eq!(state.hold().map(|field| field.value), hold.or(Some(Hold::FollowOrUntil)));
+            state.observe(&HoldState::none(at(7)));
+            assert_eq!(state.hold().map(|field| field.value), Some(Hold::FollowSchedule));
+        }
+        let odd = HoldState::decode(br#"{"holdType":"seasonal","reason":"away"}"#).unwrap();
+        assert_eq!((odd.extra.len(), odd.permanent), (2, None), "what is unknown stays");
     }
 }

@@ -104,20 +104,45 @@ impl LegacySchedule {
                 extra.insert(day, minutes);
                 continue;
             };
+            let mut odd = Map::new();
             for (minute, actions) in minutes {
-                let Some(minute) = minute.parse().ok().filter(|minute: &u16| *minute < 1_440) else {
+                let at = minute.parse().ok().filter(|minute: &u16| *minute < 1_440);
+                let (Some(at), Value::Object(actions)) = (at, actions) else {
+                    odd.insert(minute.clone(), actions.clone());
                     continue;
                 };
-                for (key, action) in actions.as_object().into_iter().flatten() {
-                    events.extend(
-                        fields::text(action).and_then(|text| LegacyEvent::of(weekday, minute, key, &text)),
-                    );
+                for (key, action) in actions {
+                    match fields::text(action).and_then(|text| LegacyEvent::of(weekday, at, key, &text)) {
+                        Some(event) => events.push(event),
+                        None => drop(odd.insert(minute.clone(), Value::Object(actions.clone()))),
+                    }
                 }
+            }
+            if !odd.is_empty() {
+                extra.insert(day, Value::Object(odd));
             }
         }
         events.sort_by_key(|event| (event.weekday, event.minute));
         let (id, version, owner) = (schedule.id("Id"), schedule.text("Version"), schedule.id("Owner"));
         extra.extend(schedule.rest());
         Ok(Self { id, version, owner, events, devices, model, extra })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_read_stays() {
+        let body =
+            br#"{"Schedule":{"Id":"s1","Events":{"1":{"420":{"BB2L":"3|20|%|%|%|%|%"},"430":{"BB2L":7},
+            "9999":{"BB2L":"3|20"},"440":"3|20"},"8":{"0":{"BB2L":"3|20"}}}}}"#;
+        let schedule = LegacySchedule::decode(body).unwrap();
+        let [event] = &schedule.events[..] else { panic!("{schedule:?}") };
+        assert_eq!((event.weekday, event.minute, event.mode_number), (1, 420, Some(3)));
+        let odd = serde_json::json!({"430": {"BB2L": 7}, "9999": {"BB2L": "3|20"}, "440": "3|20"});
+        assert_eq!(schedule.extra.get("1"), Some(&odd));
+        assert_eq!(schedule.extra.get("8"), Some(&serde_json::json!({"0": {"BB2L": "3|20"}})));
     }
 }

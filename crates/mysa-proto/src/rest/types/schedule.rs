@@ -39,7 +39,7 @@ pub struct Schedule {
     pub created: Option<UnixTime>,
     /// `updatedAt`.
     pub updated: Option<UnixTime>,
-    /// Unknown members.
+    /// Unknown members, and under `events` those that are not objects.
     pub extra: Map<String, Value>,
 }
 
@@ -94,24 +94,25 @@ impl Schedules {
 impl Schedule {
     fn of(value: &Value) -> Option<Self> {
         let mut fields = Fields::of(value.clone())?;
-        Some(Self {
-            id: fields.id("id")?,
+        let id = fields.id("id")?;
+        let events = fields.take_array("events").unwrap_or_default();
+        let (events, odd): (Vec<Value>, Vec<Value>) = events.into_iter().partition(Value::is_object);
+        let mut schedule = Self {
+            id,
             name: fields.text("name"),
             reusable: fields.flag("reusable"),
             home: fields.id("homeId"),
             device_type: fields.text("deviceType"),
             devices: fields.devices("deviceIds").unwrap_or_default(),
-            events: fields
-                .take_array("events")
-                .into_iter()
-                .flatten()
-                .filter_map(Fields::of)
-                .map(ScheduleEvent::of)
-                .collect(),
+            events: events.into_iter().filter_map(Fields::of).map(ScheduleEvent::of).collect(),
             created: fields.time("createdAt"),
             updated: fields.time("updatedAt"),
             extra: fields.rest(),
-        })
+        };
+        if !odd.is_empty() {
+            schedule.extra.insert("events".into(), Value::Array(odd));
+        }
+        Some(schedule)
     }
 }
 
@@ -141,4 +142,31 @@ pub(in crate::rest) fn member<'a>(
     name: &str,
 ) -> Option<&'a Value> {
     state.get(section)?.get(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_schedule_is_lost() {
+        let body = br#"[{"id":"s1","color":"blue","deviceIds":["a0b1c2d3e4f6"],"events":[
+            {"executionTime":"07:30:00","dayOfWeek":1,"fade":2,
+                "state":{"targetHeat":{"setpoint":20.5},"modes":{"mode":4},"fog":true}},
+            {"executionTime":"25:00:00","dayOfWeek":"9","state":{}}, "1|0|1860|3|20"]},
+            {"name":"no id"}]"#;
+        let all = Schedules::decode(body).unwrap();
+        let [schedule] = &all.schedules[..] else { panic!("{all:?}") };
+        assert_eq!(all.rejected.len(), 1);
+        assert_eq!(schedule.extra.get("color").and_then(Value::as_str), Some("blue"));
+        assert_eq!(schedule.extra.get("events"), Some(&serde_json::json!(["1|0|1860|3|20"])));
+        let [event, odd] = &schedule.events[..] else { panic!("{schedule:?}") };
+        assert_eq!(
+            (event.weekday, event.second_of_day, event.mode),
+            (Some(1), Some(27_000), Some(Mode::Heat))
+        );
+        assert_eq!(event.heat_setpoint, Some(Celsius::from_hundredths(2_050)));
+        assert!(event.extra.contains_key("fade") && event.state.contains_key("fog"), "{event:?}");
+        assert_eq!((odd.weekday, odd.second_of_day, odd.extra.len()), (None, None, 2));
+    }
 }
