@@ -68,6 +68,10 @@ pub enum ConfigError {
     },
     /// No mode has this name.
     UnknownMode(String),
+    /// Text that names no days of the week.
+    InvalidDays(String),
+    /// Text that is no time of the day.
+    InvalidClock(String),
     /// The home file has no account.
     MissingAccount,
     /// Two accounts have the same e-mail address.
@@ -131,6 +135,14 @@ impl fmt::Display for ConfigError {
             }
             Self::UnknownMode(name) => {
                 write!(f, "unknown mode '{}': expected off, heat, auto, cool, fan or dry", quote(name))
+            }
+            Self::InvalidDays(text) => write!(
+                f,
+                "invalid days '{}': expected daily, or days such as mon-fri or sat,sun",
+                quote(text)
+            ),
+            Self::InvalidClock(text) => {
+                write!(f, "invalid time '{}': expected hours and minutes such as 06:30", quote(text))
             }
             Self::MissingAccount => f.write_str("the file has no [[account]]"),
             Self::DuplicateAccount(email) => write!(f, "duplicate account {}", quote(email)),

@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr as _;
 
 use mysa_proto::{DeviceId, Model};
-use mysa_sim::{AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode};
+use mysa_sim::{AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode, ScheduledSetpoint};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_spanned::Spanned;
@@ -50,6 +50,9 @@ struct Device {
     setpoint_c: Option<Spanned<f64>>,
     room_c: Option<Spanned<f64>>,
     mode: Option<Spanned<String>>,
+    /// Events of its weekly schedule.
+    #[serde(default)]
+    schedule: Vec<Event>,
     /// Model in its record, if somebody has changed it there.
     record_model: Option<String>,
     /// Members that replace those of the record, of the REST state, and of the telemetry in the structured service.
@@ -60,6 +63,17 @@ struct Device {
     #[serde(default)]
     telemetry: Map<String, Value>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Event {
+    days: Spanned<String>,
+    at: Spanned<String>,
+    setpoint_c: Spanned<f64>,
+}
+
+/// Days of the week by their numbers.
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Length of the generated history, in days.
 const HISTORY_DAYS: RangeInclusive<f64> = 0.0..=3_650.0;
@@ -150,6 +164,9 @@ impl Reader<'_> {
         made.rated_watts = self.number("rated-w", &name, rated_w, made.rated_watts, RATED_W)?;
         made.setpoint = self.number("setpoint-c", &name, setpoint_c, made.setpoint, SETPOINT_C)?;
         made.room.temperature = self.number("room-c", &name, room_c, made.room.temperature, ROOM_C)?;
+        for event in &device.schedule {
+            self.schedule(&mut made, event)?;
+        }
         if let Some(mode) = mode {
             made.mode = match mode.get_ref().as_str() {
                 "heat" => Mode::Heat,
@@ -162,6 +179,20 @@ impl Reader<'_> {
             };
         }
         Ok(made)
+    }
+
+    /// Adds an event of a schedule on each of its days.
+    fn schedule(&self, made: &mut DeviceSpec, event: &Event) -> Result<(), ConfigError> {
+        let Event { days, at, setpoint_c } = event;
+        let weekdays = weekdays(days.get_ref())
+            .ok_or_else(|| self.error(days, ConfigError::InvalidDays(days.get_ref().clone())))?;
+        let minute = minute(at.get_ref())
+            .ok_or_else(|| self.error(at, ConfigError::InvalidClock(at.get_ref().clone())))?;
+        let setpoint = *setpoint_c.get_ref();
+        self.check("setpoint-c", &made.name, setpoint_c, setpoint, SETPOINT_C)?;
+        let events = weekdays.into_iter().map(|weekday| ScheduledSetpoint { weekday, minute, setpoint });
+        made.schedule.extend(events);
+        Ok(())
     }
 
     /// The value, or the default.
@@ -229,6 +260,33 @@ fn is_time_zone(text: &str) -> bool {
     }
 }
 
+/// Parses `daily`, or days and ranges such as `mon-fri,sun`. A range may pass the end of the week.
+fn weekdays(text: &str) -> Option<BTreeSet<u8>> {
+    if text.trim() == "daily" {
+        return Some((0..7).collect());
+    }
+    let day = |name: &str| DAYS.iter().position(|day| *day == name.trim().to_lowercase());
+    let mut weekdays = BTreeSet::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (day(first)?, day(last)?);
+        let length = (last + 7 - first) % 7;
+        weekdays.extend((first..=first + length).filter_map(|day| u8::try_from(day % 7).ok()));
+    }
+    Some(weekdays)
+}
+
+/// Parses `06:30` as minutes since midnight.
+fn minute(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let is_number = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !(is_number(hour) && is_number(minute)) {
+        return None;
+    }
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
@@ -255,6 +313,9 @@ mod tests {
         record = { MinSetpoint = -1, Voltage = "" }
         state.Duty = 55
         telemetry.dutyCycle = 0.5
+        schedule = [
+            { days = "sat-mon", at = "07:30", setpoint-c = 20.5 },
+        ]
         [[account]]
         email = "bob@example.org"
         password = "other"
@@ -274,6 +335,9 @@ mod tests {
         assert_eq!(Value::from(device.record.clone()), json!({ "MinSetpoint": -1, "Voltage": "" }));
         assert_eq!(Value::from(device.state.clone()), json!({ "Duty": 55 }));
         assert_eq!(Value::from(device.telemetry.clone()), json!({ "dutyCycle": 0.5 }));
+        let days: Vec<u8> = device.schedule.iter().map(|event| event.weekday).collect();
+        assert_eq!(days, [0, 1, 6]);
+        assert!(device.schedule.iter().all(|event| (event.minute, event.setpoint) == (450, 20.5)));
         assert_eq!(account.challenges, [ChallengeSpec::Sms("123456".into())]);
     }
 
@@ -295,6 +359,7 @@ mod tests {
             ("`[[account]]`", keys::<Account>()),
             ("`[[account.home]]`", keys::<Home>()),
             ("`[[account.home.device]]`", keys::<Device>()),
+            ("`[[account.home.device.schedule]]`", keys::<Event>()),
         ] {
             let start = format!("| {table} | ");
             let documented: Vec<String> =
@@ -329,6 +394,18 @@ mod tests {
     }
 
     #[test]
+    fn days_are_names_and_ranges() {
+        let days = |text| weekdays(text).map(|days| days.into_iter().collect::<Vec<_>>());
+        assert_eq!(days("daily"), Some(vec![0, 1, 2, 3, 4, 5, 6]));
+        assert_eq!(days("Mon-Fri, sun"), Some(vec![0, 1, 2, 3, 4, 5]));
+        assert_eq!(days("fri-fri"), Some(vec![5]));
+        assert_eq!(days("mon-sun"), days("daily"));
+        for bad in ["", "mon,", "monday", "mon-fri-sun"] {
+            assert_eq!(days(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn an_error_quotes_only_the_invalid_value() {
         for (from, to, named) in [
             ("history-days", "history", "line 2, column 9: unknown field"),
@@ -345,7 +422,12 @@ mod tests {
             ),
             ("utc-offset-s = 3600", "mean-outdoor-c = inf", "line 9, column 26: mean-outdoor-c"),
             ("\"off\"", "\"sauna\"", "line 15, column 16: unknown mode 'sauna'"),
-            ("bob@", "ANN@", "line 21, column 17: duplicate account ANN@example.org"),
+            ("sat-mon", "weekend", "line 21, column 22: invalid days 'weekend'"),
+            ("sat-mon", "mon-", "line 21, column 22: invalid days 'mon-'"),
+            ("07:30", "7:30", "line 21, column 38: invalid time '7:30'"),
+            ("07:30", "24:00", "line 21, column 38: invalid time '24:00'"),
+            ("20.5 }", "60 }", "line 21, column 60: setpoint-c"),
+            ("bob@", "ANN@", "line 24, column 17: duplicate account ANN@example.org"),
         ] {
             let why = home(&FILE.replace(from, to)).unwrap_err().to_string();
             assert!(why.starts_with(named), "{why}");

@@ -25,7 +25,8 @@ impl Bench {
     async fn with(limits: Limits) -> Self {
         let certificate = Certificate::for_cloud(&Names::default()).unwrap();
         let any = ([127, 0, 0, 1], 0).into();
-        let start = Server::start_with(any, certificate, CloudSpec::demo(), 1, 1.0, limits);
+        let spec = CloudSpec::demo().without_schedules();
+        let start = Server::start_with(any, certificate, spec, 1, 1.0, limits);
         let mut server = start.await.unwrap();
         let control = server.open_control(any).await.unwrap();
         // Nothing happens by itself while a test looks.

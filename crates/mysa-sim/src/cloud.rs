@@ -24,6 +24,7 @@ use crate::endpoint::{Endpoint, Service};
 use crate::fault::{Fault, Faults, HttpFault, Window};
 use crate::http::{CachedReply, HttpReply, HttpRequest, Reply, header};
 use crate::journal::{CloseReason, EventKind, Journal};
+use crate::rest::schedule::RestHold;
 use crate::rng::Rng;
 use crate::spec::{CloudSpec, Names, Rules};
 use crate::truth::Counters;
@@ -48,7 +49,8 @@ pub struct Cloud {
     pub(crate) counters: Counters,
     pub(crate) frozen: BTreeMap<usize, Value>,
     pub(crate) schedules: BTreeMap<String, (usize, Value)>,
-    pub(crate) holds: BTreeMap<usize, Value>,
+    /// Holds that clients have created by the route, by the index of the device.
+    pub(crate) holds: BTreeMap<usize, RestHold>,
     pub(crate) scenes: BTreeMap<String, Value>,
     pub(crate) forwarded: i64,
     pub(crate) rng: Rng,
@@ -107,6 +109,7 @@ impl Cloud {
         let mut homes: Vec<Home> = Vec::new();
         let mut devices: Vec<Device> = Vec::new();
         let mut by_id = BTreeMap::new();
+        let mut scheduled = Vec::new();
         let named = |given: &str, rng: &mut Rng| if given.is_empty() { rng.uuid() } else { given.into() };
         for (index, account_spec) in spec.accounts.into_iter().enumerate() {
             let user_id: String = named(&account_spec.user_id, &mut rng);
@@ -137,6 +140,9 @@ impl Cloud {
                     let record =
                         device::record(device_spec, &home.id, &home.zone, &user_id, &home.time_zone, now);
                     by_id.insert(device_spec.id, devices.len());
+                    if !device_spec.schedule.is_empty() {
+                        scheduled.push((devices.len(), device_spec.clone()));
+                    }
                     let place = (homes.len(), index);
                     devices.push(Device::new(device_spec, thermostat, record, place, now, spec.history_days));
                 }
@@ -172,6 +178,12 @@ impl Cloud {
             routes: BTreeMap::new(),
             devices,
         };
+        for (index, spec) in scheduled {
+            cloud.add_schedule(now, &root, index, &spec);
+        }
+        for account in 0..cloud.pool.accounts.len() {
+            cloud.plan_schedules(now, account);
+        }
         for index in 0..cloud.devices.len() {
             cloud.reschedule(index);
         }
@@ -400,7 +412,7 @@ impl Cloud {
     pub(crate) fn reschedule(&mut self, index: usize) {
         self.journal_commands(index);
         let device = &mut self.devices[index];
-        let due = device.thermostat.poll_timeout();
+        let due = device.thermostat.poll_timeout().min(device.agenda.due());
         if due != device.due {
             self.agenda.remove(&(device.due, index));
             self.agenda.insert((due, index));
@@ -443,6 +455,7 @@ impl Cloud {
         device.thermostat.handle_timeout(now, &faults, &mut emissions);
         self.emit(now, index, &mut emissions);
         self.emissions = emissions;
+        self.run_schedule(now, index);
         self.reschedule(index);
     }
 

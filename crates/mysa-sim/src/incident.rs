@@ -101,7 +101,7 @@ impl Cloud {
     }
 
     /// Sends a thermostat the command of a schedule or of another app, through the broker like any other command.
-    fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &ParsedCommand) {
+    pub(crate) fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &ParsedCommand) {
         let Some(&index) = self.by_id.get(&id) else { return };
         let device = &self.devices[index];
         if device.thermostat.family == Family::Silent {

@@ -70,5 +70,6 @@ pub use journal::{CloseReason, Event, EventKind};
 pub use named_fault::{InvalidFault, NamedFault};
 pub use spec::{
     AccountSpec, AccountStatus, ChallengeSpec, CloudSpec, Denial, DeviceSpec, HomeSpec, Names, Rules,
+    ScheduledSetpoint,
 };
 pub use truth::{Counters, GroundTruth};

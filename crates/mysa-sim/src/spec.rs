@@ -32,7 +32,8 @@ impl CloudSpec {
     /// Its password.
     pub const DEMO_PASSWORD: &str = "Correct-Horse-1";
 
-    /// One account with one home in Halifax: a thermostat of each family, and a year of energy history.
+    /// One account with one home in Halifax: a thermostat of each family, and a year of energy history. The kitchen and
+    /// the bathroom follow a schedule.
     #[must_use]
     pub fn demo() -> Self {
         let devices = [
@@ -51,6 +52,11 @@ impl CloudSpec {
                 device.room.heat_loss = heat_loss;
                 device.room.capacity = heat_loss * 16_000.0;
                 device.room.temperature = setpoint.min(21.0) - 0.7;
+                device.schedule = match name {
+                    "Kitchen" => week(&WORKDAY, &WEEKEND),
+                    "Bathroom" => week(&BATH, &BATH),
+                    _ => Vec::new(),
+                };
                 Some(device)
             })
             .collect();
@@ -59,6 +65,31 @@ impl CloudSpec {
         account.homes = alloc::vec![HomeSpec { devices, ..HomeSpec::new("Maple Street 12") }];
         Self { accounts: alloc::vec![account], history_days: 365, ..Self::default() }
     }
+}
+
+impl CloudSpec {
+    /// This cloud without schedules, so that no setpoint changes by itself.
+    #[must_use]
+    pub fn without_schedules(mut self) -> Self {
+        let homes = self.accounts.iter_mut().flat_map(|account| &mut account.homes);
+        homes.flat_map(|home| &mut home.devices).for_each(|device| device.schedule.clear());
+        self
+    }
+}
+
+/// Minutes of the day and setpoints, °C.
+type Day = [(u16, f64)];
+const WORKDAY: [(u16, f64); 4] = [(390, 20.5), (510, 17.0), (1_020, 20.5), (1_350, 16.5)];
+const WEEKEND: [(u16, f64); 2] = [(480, 20.5), (1_380, 16.5)];
+const BATH: [(u16, f64); 2] = [(360, 26.0), (1_320, 22.0)];
+
+/// A schedule with the same events on every workday, and on Saturday and Sunday.
+fn week(workday: &Day, weekend: &Day) -> Vec<ScheduledSetpoint> {
+    let day = |weekday: u8| if (1..=5).contains(&weekday) { workday } else { weekend };
+    let of = |weekday| {
+        day(weekday).iter().map(move |&(minute, setpoint)| ScheduledSetpoint { weekday, minute, setpoint })
+    };
+    (0..7).flat_map(of).collect()
 }
 
 impl CloudSpec {
@@ -209,6 +240,20 @@ pub struct DeviceSpec {
     pub mode: Mode,
     /// Room of the thermostat.
     pub room: RoomSpec,
+    /// Its schedule at the start. Default: none.
+    pub schedule: Vec<ScheduledSetpoint>,
+}
+
+/// An event of a weekly schedule: heat to this setpoint from this time on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct ScheduledSetpoint {
+    /// 0 for Sunday to 6.
+    pub weekday: u8,
+    /// Minute of the local day, 0 to 1439.
+    pub minute: u16,
+    /// Setpoint, °C.
+    pub setpoint: f64,
 }
 
 impl DeviceSpec {
@@ -227,6 +272,7 @@ impl DeviceSpec {
             setpoint: 20.0,
             mode: Mode::Heat,
             room: RoomSpec::default(),
+            schedule: Vec::new(),
         }
     }
 }

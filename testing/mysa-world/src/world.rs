@@ -146,7 +146,7 @@ impl World {
     }
 
     /// Creates a world whose client starts with `start`, on a host whose wall clock is `ahead_ms` ahead of the true
-    /// time.
+    /// time. The thermostats have no schedules: their events would undo commands, which the ledger does not expect.
     #[must_use]
     pub fn with_start(
         spec: CloudSpec,
@@ -164,7 +164,11 @@ impl World {
         let host_now = Now { mono: Duration::ZERO, wall: birth.plus_millis(ahead_ms) };
         let session = Session::new(settings.clone(), Environment::mysa(), start, rng.bytes(), host_now);
         let rotation = spec.rules.rotation;
-        let cloud = Cloud::new(spec, rng.next(), mysa_sim::Now { mono: Duration::ZERO, wall: birth });
+        let cloud = Cloud::new(
+            spec.without_schedules(),
+            rng.next(),
+            mysa_sim::Now { mono: Duration::ZERO, wall: birth },
+        );
         Self {
             session,
             cloud,

@@ -32,7 +32,12 @@ impl Bench {
         Self::with(CloudSpec::demo())
     }
 
+    /// A bench with this cloud, in which no setpoint changes by itself.
     pub(crate) fn with(spec: CloudSpec) -> Self {
+        Self::with_schedules(spec.without_schedules())
+    }
+
+    pub(crate) fn with_schedules(spec: CloudSpec) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let certificate = Certificate::for_cloud(&spec.names).unwrap();

@@ -1,5 +1,6 @@
 //! Thermostats, their rooms, and the cloud's knowledge of them.
 
+pub(crate) mod agenda;
 pub(crate) mod command_record;
 pub(crate) mod energy;
 pub(crate) mod family;
@@ -17,6 +18,7 @@ use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
+use crate::device::agenda::Agenda;
 use crate::device::command_record::Origin;
 use crate::device::energy::{BUCKET_SECS, Bucket};
 use crate::device::family::{Family, Mode, Seen};
@@ -39,7 +41,9 @@ pub(crate) struct Device {
     pub(crate) desired: Map<String, Value>,
     pub(crate) desired_at: i64,
     pub(crate) changes: VecDeque<Change>,
-    /// Time at which the timer of the thermostat is due in the cloud's agenda.
+    /// Its schedule.
+    pub(crate) agenda: Agenda,
+    /// Time at which the timer of the thermostat or the next event of its schedule is due in the cloud's agenda.
     pub(crate) due: core::time::Duration,
     /// Number of its commands that the journal has seen.
     pub(crate) journaled: u64,
@@ -61,6 +65,8 @@ pub(crate) struct Shadow {
     pub(crate) seen: Seen,
     pub(crate) settings: Settings,
     pub(crate) settings_at: i64,
+    /// Time of the last change of the hold.
+    pub(crate) held_at: i64,
 }
 
 /// A change of setpoint or mode that the cloud saw.
@@ -94,6 +100,7 @@ impl Device {
             seen: thermostat.seen(now),
             settings: thermostat.settings.clone(),
             settings_at: at,
+            held_at: at,
         };
         let mut device = Self {
             thermostat,
@@ -105,6 +112,7 @@ impl Device {
             desired: Map::new(),
             desired_at: at,
             changes: VecDeque::new(),
+            agenda: Agenda::new(),
             due: core::time::Duration::MAX,
             journaled: 0,
             born: at,
@@ -140,6 +148,10 @@ impl Device {
         if news == News::Settings && self.thermostat.settings != self.shadow.settings {
             let settings = self.thermostat.settings.clone();
             self.note_change(at, &settings);
+            let known = &self.shadow.settings;
+            if (known.hold, known.until) != (settings.hold, settings.until) {
+                self.shadow.held_at = at;
+            }
             // The change is newer than any desired value from before, whoever made it.
             self.desired.clear();
             self.shadow.seen.setpoint = settings.degrees();

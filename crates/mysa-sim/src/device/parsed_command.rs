@@ -47,7 +47,9 @@ pub(crate) struct ParsedCommand {
     /// Hundredths of a degree.
     pub(crate) setpoint: Option<i32>,
     pub(crate) mode: Option<Mode>,
+    /// 1: follow the schedule, or hold until `until`; 2: hold.
     pub(crate) hold: Option<i64>,
+    /// End of a hold in Unix seconds.
     pub(crate) until: Option<i64>,
     pub(crate) lock: Option<bool>,
     pub(crate) brightness: Option<Brightness>,
@@ -85,9 +87,10 @@ impl ParsedCommand {
     fn take(&mut self, cmd: &Map<String, Value>, family: Family) -> Option<()> {
         let profile = family.profile();
         let conditioner = family == Family::AirConditioner;
+        let mut until = None;
         for (name, value) in cmd {
             match name.as_str() {
-                "tm" => self.until = Some(value.as_i64()?).filter(|&until| until > 0),
+                "tm" => until = Some(value.as_i64()?).filter(|&until| until > 0),
                 "sp" => self.setpoint = Some(checked_setpoint(value.as_f64()?, profile.setpoint)?),
                 "md" => {
                     let mode = Mode::from_wire(value.as_i64()?)?;
@@ -109,6 +112,10 @@ impl ParsedCommand {
                 // One client also sends `stpt` and `a_sp`, which are ignored like unknown members.
                 _ => {}
             }
+        }
+        // `tm` belongs to the `ho` of the same object.
+        if let Some(hold) = cmd.get("ho").and(self.hold) {
+            self.until = until.filter(|_| hold == 1);
         }
         Some(())
     }
@@ -183,6 +190,26 @@ mod tests {
         assert_eq!(ParsedCommand::read(&text, Family::Lite), None);
         let wanted = ParsedCommand { setpoint: Some(2_000), ..ParsedCommand::default() };
         assert_eq!(ParsedCommand::read(&text, Family::BaseboardV2), Some(Ok(wanted)));
+    }
+
+    #[test]
+    fn a_time_is_the_end_of_the_hold_beside_it() {
+        for (cmd, hold, until) in [
+            (json!([{ "tm": -1, "ho": 1 }]), Some(1), None),
+            (json!([{ "tm": -1, "ho": 2 }]), Some(2), None),
+            (json!([{ "tm": 1_767_330_000, "ho": 1 }]), Some(1), Some(1_767_330_000)),
+            (json!([{ "ho": 1, "tm": 1_767_330_000 }]), Some(1), Some(1_767_330_000)),
+            (json!([{ "tm": 1_767_330_000, "ho": 2 }]), Some(2), None),
+            (json!([{ "tm": 1_767_330_000, "sp": 20 }]), None, None),
+            (json!([{ "tm": 1_767_330_000, "ho": 1 }, { "tm": -1, "sp": 20 }]), Some(1), Some(1_767_330_000)),
+            (json!([{ "tm": 1_767_330_000, "ho": 1 }, { "tm": -1, "ho": 1 }]), Some(1), None),
+        ] {
+            let wanted = ParsedCommand::read(&cmd, Family::BaseboardV2).unwrap().unwrap();
+            assert_eq!((wanted.hold, wanted.until), (hold, until), "{cmd}");
+        }
+        for bad in [json!([{ "tm": -1, "ho": 3 }]), json!([{ "tm": "soon", "ho": 1 }])] {
+            assert_eq!(ParsedCommand::read(&bad, Family::BaseboardV2), Some(Err(())), "{bad}");
+        }
     }
 
     #[test]

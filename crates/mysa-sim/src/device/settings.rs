@@ -1,3 +1,5 @@
+use mysa_proto::UnixTime;
+
 use crate::device::family::Mode;
 use crate::device::parsed_command::{Brightness, ParsedCommand};
 
@@ -7,8 +9,9 @@ pub(crate) struct Settings {
     /// Hundredths of a degree.
     pub(crate) setpoint: i32,
     pub(crate) mode: Mode,
-    /// 1: follows the schedule, 2: holds.
+    /// 1: follows the schedule, or holds until `until`; 2: holds.
     pub(crate) hold: i64,
+    /// End of a hold in Unix seconds.
     pub(crate) until: Option<i64>,
     pub(crate) lock: bool,
     pub(crate) brightness: Brightness,
@@ -25,15 +28,21 @@ impl Settings {
         f64::from(self.setpoint) / 100.0
     }
 
-    /// Returns these settings with the changes of a command applied.
-    pub(crate) fn with(&self, wanted: &ParsedCommand) -> Self {
+    /// Returns `true` if the schedule does not set its setpoint.
+    pub(crate) const fn holds(&self) -> bool {
+        self.hold == 2 || self.until.is_some()
+    }
+
+    /// Returns these settings with the changes of a command applied at `now`. A hold that has ended already follows the
+    /// schedule.
+    pub(crate) fn with(&self, wanted: &ParsedCommand, now: UnixTime) -> Self {
         let mut next = self.clone();
         let mode = wanted.mode.unwrap_or(next.mode);
         next.setpoint = wanted.setpoint.unwrap_or(next.setpoint);
         next.mode = mode;
         if let Some(hold) = wanted.hold {
             next.hold = hold;
-            next.until = wanted.until.filter(|_| hold == 1);
+            next.until = wanted.until.filter(|&until| hold == 1 && until > now.as_secs());
         }
         next.lock = wanted.lock.unwrap_or(next.lock);
         next.brightness = wanted.brightness.unwrap_or(next.brightness);

@@ -4,6 +4,7 @@ pub(crate) mod capabilities;
 pub(crate) mod history;
 pub(crate) mod iot_control;
 pub(crate) mod preferences;
+pub(crate) mod schedule;
 pub(crate) mod structured;
 
 use alloc::format;
@@ -243,7 +244,7 @@ impl Cloud {
             }
             ("PATCH", ["users", id]) if *id == self.pool.accounts[account].user_id => Reply::ok(&json!({})),
             ("GET", ["schedules"]) => Reply::ok(&json!({ "Schedules": [] })),
-            // Route of a single schedule; none exists.
+            // Legacy route of a single schedule. The schedules here are those of the structured service alone.
             ("GET", ["schedules", "v2", _]) => missing(),
             ("POST", ["energy", kind, id]) => self.energy(account, kind, id, body),
             ("POST", ["energy", "setpoints", "device", id]) => {

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
-use crate::clock::{iso_millis, parse_iso};
 use crate::cloud::Cloud;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
@@ -16,9 +15,6 @@ use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
 use crate::rest::preferences::recorded;
-
-/// Maximum number of stored schedules and holds; more are refused.
-const MAX_SCHEDULES: usize = 256;
 
 impl Cloud {
     pub(crate) fn structured(
@@ -236,7 +232,7 @@ impl Cloud {
     }
 
     /// Sends a thermostat the values that the structured service was asked for, as a service of the cloud would.
-    fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &ParsedCommand) {
+    pub(crate) fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &ParsedCommand) {
         if *wanted == ParsedCommand::default() {
             return;
         }
@@ -286,102 +282,13 @@ impl Cloud {
             "failedDeviceIds": [],
         }))
     }
-
-    fn schedule(&mut self, now: Now, account: usize, method: &str, segments: &[&str], body: &Value) -> Reply {
-        let missing = || Reply::error(404, "Not Found");
-        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-        match (method, segments) {
-            ("GET", ["schedule"]) => {
-                let mine: Vec<&Value> = self
-                    .schedules
-                    .values()
-                    .filter(|(owner, _)| *owner == account)
-                    .map(|(_, schedule)| schedule)
-                    .collect();
-                if mine.is_empty() { missing() } else { Reply::ok(&json!(mine)) }
-            }
-            ("POST", ["schedule"]) => {
-                if self.schedules.len() >= MAX_SCHEDULES {
-                    return Reply::error(429, "too many schedules");
-                }
-                let id = self.rng.uuid();
-                match schedule_of(&id, now, body) {
-                    Some(schedule) => {
-                        self.schedules.insert(id.clone(), (account, schedule));
-                        Reply::json(201, &json!({ "scheduleId": id }))
-                    }
-                    None => Reply::invalid("body must have required property 'name'"),
-                }
-            }
-            ("PUT", ["schedule", id]) => match (self.schedules.get_mut(*id), schedule_of(id, now, body)) {
-                (Some((owner, kept)), Some(schedule)) if *owner == account => {
-                    *kept = schedule;
-                    Reply::ok(&json!({ "message": "ok" }))
-                }
-                (Some((owner, _)), None) if *owner == account => {
-                    Reply::invalid("body must have all six properties")
-                }
-                _ => missing(),
-            },
-            ("DELETE", ["schedule", id, "attach", device]) => match self.schedules.get_mut(*id) {
-                Some((owner, schedule)) if *owner == account => {
-                    if let Some(ids) = schedule.get_mut("deviceIds").and_then(Value::as_array_mut) {
-                        ids.retain(|id| id.as_str() != Some(device));
-                    }
-                    Reply::ok(&json!({ "message": "ok" }))
-                }
-                _ => missing(),
-            },
-            ("POST", ["schedule", "hold"]) => {
-                let Some(index) = self.owned(account, text("deviceId")) else { return missing() };
-                let kind = text("holdType");
-                if !matches!(kind, "permanent" | "temporary")
-                    || parse_iso(text("startTime")).is_none_or(|at| at <= now.wall)
-                {
-                    return Reply::invalid("startTime must be in the future");
-                }
-                let settings = &self.devices[index].shadow.settings;
-                let state = body.get("state").and_then(Value::as_object).cloned().unwrap_or_default();
-                let family = self.devices[index].thermostat.family;
-                let wanted = match wanted_of(&state, family, &settings.brightness) {
-                    Ok(wanted) => ParsedCommand { hold: Some(2), ..wanted },
-                    Err(message) => return Reply::invalid(message),
-                };
-                let id = self.rng.uuid();
-                self.holds
-                    .insert(index, json!({ "holdId": id, "deviceId": text("deviceId"), "holdType": kind }));
-                self.forward(now, account, index, &wanted);
-                Reply::json(201, &json!({ "holdId": id }))
-            }
-            ("GET", ["schedule", "hold", id]) => {
-                let hold = self.owned(account, id).and_then(|index| self.holds.get(&index));
-                hold.map_or_else(missing, Reply::ok)
-            }
-            ("DELETE", ["schedule", "hold", id]) => {
-                let Some(index) = self.owned(account, id).filter(|index| self.holds.contains_key(index))
-                else {
-                    return missing();
-                };
-                self.holds.remove(&index);
-                self.forward(
-                    now,
-                    account,
-                    index,
-                    &ParsedCommand { hold: Some(1), ..ParsedCommand::default() },
-                );
-                Reply::ok(&json!({ "message": "ok" }))
-            }
-            ("GET", ["schedule", "compatibility", _]) => Reply::ok(&json!([])),
-            _ => missing(),
-        }
-    }
 }
 
 const SECTIONS: [&str; 7] =
     ["targetHeat", "targetCool", "targetAuto", "modes", "physicalInterface", "tracking", "bbConfig"];
 
 /// Returns the changes that an update asks for, or the reason why it is invalid.
-fn wanted_of(
+pub(crate) fn wanted_of(
     sections: &Map<String, Value>,
     family: Family,
     lit: &crate::device::parsed_command::Brightness,
@@ -435,15 +342,4 @@ fn fan_to_structured(fan: i64) -> i64 {
 
 fn fan_from_structured(speed: i64) -> Option<i64> {
     FANS.iter().find(|(_, known)| *known == speed).map(|(code, _)| *code)
-}
-
-/// A schedule in the form of the list, if the body has all six properties.
-fn schedule_of(id: &str, now: Now, body: &Value) -> Option<Value> {
-    let at = iso_millis(now.wall);
-    let field = |name: &str| body.get(name).cloned();
-    Some(json!({
-        "id": id, "name": field("name")?, "deviceType": field("deviceType")?, "homeId": field("homeId")?,
-        "reusable": field("reusable")?, "deviceIds": field("deviceIds")?, "events": field("events")?,
-        "createdAt": at, "updatedAt": at,
-    }))
 }

@@ -147,7 +147,7 @@ impl Thermostat {
         let (success, state) = match wanted {
             // The acknowledgement claims the requested values, as if they had been applied.
             Ok(wanted) if faults.acks_without_applying => {
-                (true, self.ack_state(&self.settings.with(&wanted), &wanted))
+                (true, self.ack_state(&self.settings.with(&wanted, now.wall), &wanted))
             }
             Ok(wanted) if !faults.refuses_commands => {
                 self.apply(now, &wanted, &command);

@@ -10,6 +10,7 @@ use core::time::Duration;
 use mysa_proto::{Celsius, DeviceId, TopicKind, UnixTime};
 
 use crate::Now;
+use crate::device::agenda;
 use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts, Origin};
 use crate::device::family::{Control, Family, Mode, Profile, Seen};
 use crate::device::message::Record;
@@ -93,6 +94,10 @@ pub(crate) struct Thermostat {
     booting: bool,
     boot_at: i64,
     live_until: Duration,
+    /// End of a hold on the monotonic clock.
+    hold_due: Option<Duration>,
+    /// `true` if it has begun to follow the schedule and waits for the setpoint in force.
+    resumed: bool,
     next_sample: Duration,
     next_status: Duration,
     next_batch: Duration,
@@ -175,6 +180,8 @@ impl Thermostat {
             booting: false,
             boot_at: now.wall.as_secs() - 86_400,
             live_until: Duration::ZERO,
+            hold_due: None,
+            resumed: false,
             next_sample,
             next_status,
             next_batch,
@@ -193,7 +200,8 @@ impl Thermostat {
     /// Time of the next call of [`Thermostat::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Duration {
         let job = self.jobs.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
-        self.next_sample.min(self.next_status).min(self.next_batch).min(job)
+        let hold = self.hold_due.unwrap_or(Duration::MAX);
+        self.next_sample.min(self.next_status).min(self.next_batch).min(job).min(hold)
     }
 
     pub(crate) fn is_live(&self, at: Duration) -> bool {
@@ -209,6 +217,9 @@ impl Thermostat {
             }
             let job = entry.remove();
             self.work(now, faults, job, out);
+        }
+        if self.hold_due.is_some_and(|due| due <= now.mono) {
+            self.end_hold(now, faults, out);
         }
         if self.next_sample <= now.mono {
             self.next_sample = now.mono + self.profile().sample;
@@ -322,8 +333,30 @@ impl Thermostat {
         }
     }
 
+    /// Returns `true` if messages reach it and its messages reach the cloud.
+    pub(crate) const fn is_reachable(&self, faults: &DeviceFaults) -> bool {
+        self.powered && !faults.offline && !self.unpaired && !self.booting
+    }
+
+    /// Returns `true` once after it has begun to follow the schedule.
+    pub(crate) const fn take_resumed(&mut self) -> bool {
+        core::mem::replace(&mut self.resumed, false)
+    }
+
+    /// Ends a hold at its time, even without power, and reports it as after a press of a button.
+    fn end_hold(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        self.hold_due = None;
+        self.settings.until = None;
+        self.revision += 1;
+        self.resumed = true;
+        if self.is_reachable(faults) && self.family != Family::Silent {
+            let state = self.ack_state(&self.settings, &ParsedCommand::default());
+            out.push(self.ack(now, faults, None, true, None, state));
+        }
+    }
+
     fn work(&mut self, now: Now, faults: &DeviceFaults, job: Job, out: &mut Vec<Emission>) {
-        let reachable = self.powered && !faults.offline && !self.unpaired && !self.booting;
+        let reachable = self.is_reachable(faults);
         match job {
             Job::Deliver(delivery) if reachable => self.handle_message(now, faults, &delivery, out),
             Job::Publish(emission) if reachable => out.push(emission),
@@ -352,9 +385,14 @@ impl Thermostat {
     }
 
     fn apply(&mut self, now: Now, wanted: &ParsedCommand, command: &Command) {
-        let next = self.settings.with(wanted);
+        let next = self.settings.with(wanted, now.wall);
         self.revision += u64::from(next != self.settings);
         self.settings = next;
+        if wanted.hold.is_some() {
+            self.hold_due = self.settings.until.map(|until| agenda::until(now, until));
+            // A setpoint beside it counts until the next event, like any other.
+            self.resumed = !self.settings.holds() && wanted.setpoint.is_none();
+        }
         self.note(now, wanted, command, true);
         self.drive(now, true);
     }
