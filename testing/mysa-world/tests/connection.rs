@@ -129,12 +129,13 @@ fn f03_credentials_expire_during_backoff_and_the_next_handshake_has_new_ones() {
         let up = down + secs(61 * 60);
         if refresh_is_down {
             let fault = Fault::Http(Endpoint::Refresh, HttpFault::Status(500));
-            world.cloud.add_fault(Window::new(Duration::ZERO, up + secs(300), fault));
+            world.cloud.add_fault(Window::new(Duration::ZERO, up + secs(330), fault));
         }
         world.run_until(up).unwrap();
-        world.go(secs(295));
+        // Pauses between sign-in requests are drawn up to five minutes.
+        world.go(secs(325));
         assert_eq!(world.level() == Level::Live, !refresh_is_down, "{}", world.session.service());
-        world.go(secs(90));
+        world.go(secs(330));
         assert_eq!(world.level(), Level::Live, "{}", world.session.service());
         assert!(dials_since(&world, up).iter().all(|(_, url)| query(url, "X-Amz-Credential") != old));
         assert_ne!(key(&world), old);
