@@ -380,9 +380,11 @@ impl ServiceFacts<'_> {
             let reason = trouble.or(self.auth.trouble());
             return (Level::RestOnly, reason.unwrap_or(Reason::Starting));
         }
-        // REST and sign-in fail for the most general reasons, such as a missing network, so theirs are named first.
-        let reason = self.rest.trouble().or(self.auth.trouble()).or(trouble);
-        (Level::Offline, reason.unwrap_or(Reason::Starting))
+        // REST and sign-in fail for the most general reasons, such as a missing network, so theirs are named first. REST
+        // is not asked without a token, so the reason of its last failure may be over by then.
+        let (rest, sign_in) = (self.rest.trouble(), self.auth.trouble());
+        let general = if self.auth.id_token(cx).is_some() { rest.or(sign_in) } else { sign_in.or(rest) };
+        (Level::Offline, general.or(trouble).unwrap_or(Reason::Starting))
     }
 }
 

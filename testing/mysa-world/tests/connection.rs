@@ -135,6 +135,9 @@ fn f03_credentials_expire_during_backoff_and_the_next_handshake_has_new_ones() {
         // Pauses between sign-in requests are drawn up to five minutes.
         world.go(secs(325));
         assert_eq!(world.level() == Level::Live, !refresh_is_down, "{}", world.session.service());
+        if refresh_is_down {
+            assert_eq!(world.reason(), Reason::ServerTrouble { status: 500 });
+        }
         world.go(secs(330));
         assert_eq!(world.level(), Level::Live, "{}", world.session.service());
         assert!(dials_since(&world, up).iter().all(|(_, url)| query(url, "X-Amz-Credential") != old));
