@@ -22,31 +22,15 @@ impl fmt::Debug for Certificate {
 }
 
 /// Why a certificate cannot be used or made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
     /// The given PEM holds no certificate or no key.
+    #[error("invalid certificate or key: {0}")]
     BadPem(String),
     /// A certificate could not be generated.
-    Generation(rcgen::Error),
-}
-
-impl fmt::Display for CertificateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadPem(why) => write!(f, "invalid certificate or key: {why}"),
-            Self::Generation(_) => f.write_str("cannot generate a certificate"),
-        }
-    }
-}
-
-impl std::error::Error for CertificateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::BadPem(_) => None,
-            Self::Generation(error) => Some(error),
-        }
-    }
+    #[error("cannot generate a certificate")]
+    Generation(#[source] rcgen::Error),
 }
 
 impl Certificate {

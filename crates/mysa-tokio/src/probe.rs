@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,42 +27,24 @@ pub struct Probe {
 }
 
 /// Reason why a host cannot be reached.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
     /// The name has no address, or could not be resolved.
-    Name(io::Error),
+    #[error("the host name cannot be resolved")]
+    Name(#[source] io::Error),
     /// No address accepts a connection.
-    Connect(io::Error),
+    #[error("the host accepts no connection")]
+    Connect(#[source] io::Error),
     /// The certificate is not trusted, is not valid now, or names another host.
-    Untrusted(io::Error),
+    #[error("the host's certificate is not trusted")]
+    Untrusted(#[source] io::Error),
     /// The TLS handshake failed.
-    Tls(io::Error),
+    #[error("the TLS handshake failed")]
+    Tls(#[source] io::Error),
     /// The time limit was reached.
+    #[error("the host does not answer")]
     Timeout,
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Name(_) => "the host name cannot be resolved",
-            Self::Connect(_) => "the host accepts no connection",
-            Self::Untrusted(_) => "the host's certificate is not trusted",
-            Self::Tls(_) => "the TLS handshake failed",
-            Self::Timeout => "the host does not answer",
-        })
-    }
-}
-
-impl std::error::Error for ProbeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Name(error) | Self::Connect(error) | Self::Untrusted(error) | Self::Tls(error) => {
-                Some(error)
-            }
-            Self::Timeout => None,
-        }
-    }
 }
 
 impl Prober {

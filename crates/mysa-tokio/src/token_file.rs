@@ -1,4 +1,3 @@
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -36,10 +35,14 @@ pub enum Saved {
 }
 
 /// Reason why a token file could not be used. The file is left unchanged.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenFileError {
     /// Users other than the owner can read the file, so its content may no longer be secret.
+    #[error(
+        "{} can be read by others (mode {mode:03o}); sign out and in again if it was exposed, or run: chmod 600 {}",
+        path.display(), path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -47,6 +50,10 @@ pub enum TokenFileError {
         mode: u32,
     },
     /// Users other than the owner can write to the folder, and so replace the file.
+    #[error(
+        "others can write to {} (mode {mode:03o}) and replace the session; run: chmod 700 {}",
+        path.display(), path.display()
+    )]
     ExposedFolder {
         /// The folder.
         path: PathBuf,
@@ -54,11 +61,16 @@ pub enum TokenFileError {
         mode: u32,
     },
     /// The file does not hold a session.
+    #[error("{} is damaged: it does not hold a session; sign in again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
     },
     /// The file was written by a later version of this program.
+    #[error(
+        "{} has version {version}, which a later version of this program wrote; update this one",
+        path.display()
+    )]
     LaterVersion {
         /// The file.
         path: PathBuf,
@@ -66,65 +78,26 @@ pub enum TokenFileError {
         version: u32,
     },
     /// The file holds the session of another account.
+    #[error("{} holds the session of another account; move it away", path.display())]
     OtherAccount {
         /// The file.
         path: PathBuf,
     },
     /// Another process has held the lock for longer than any write takes.
+    #[error("another process keeps {} locked; end it and try again", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
     },
     /// The system failed to read or write.
+    #[error("cannot read or write {}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Error of the system.
+        #[source]
         error: io::Error,
     },
-}
-
-impl fmt::Display for TokenFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exposed { path, mode } => write!(
-                f,
-                "{} can be read by others (mode {mode:03o}); sign out and in again if it was exposed, or run: chmod 600 {}",
-                path.display(),
-                path.display()
-            ),
-            Self::ExposedFolder { path, mode } => write!(
-                f,
-                "others can write to {} (mode {mode:03o}) and replace the session; run: chmod 700 {}",
-                path.display(),
-                path.display()
-            ),
-            Self::Damaged { path } => {
-                write!(f, "{} is damaged: it does not hold a session; sign in again", path.display())
-            }
-            Self::LaterVersion { path, version } => write!(
-                f,
-                "{} has version {version}, which a later version of this program wrote; update this one",
-                path.display()
-            ),
-            Self::OtherAccount { path } => {
-                write!(f, "{} holds the session of another account; move it away", path.display())
-            }
-            Self::Locked { path } => {
-                write!(f, "another process keeps {} locked; end it and try again", path.display())
-            }
-            Self::Io { path, .. } => write!(f, "cannot read or write {}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for TokenFileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { error, .. } => Some(error),
-            _ => None,
-        }
-    }
 }
 
 /// Maximum length of a token file in bytes. A stored session has about 3 KB.

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,47 +36,29 @@ impl ControlAnswer {
 }
 
 /// Why a control endpoint did not answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
     /// Nothing listens at the address.
-    Connect(io::Error),
+    #[error("cannot connect to the control endpoint")]
+    Connect(#[source] io::Error),
     /// The connection ended, or what answers is no control endpoint.
-    Http(hyper::Error),
+    #[error("the control endpoint did not answer")]
+    Http(#[source] hyper::Error),
     /// The answer is too large or is not text.
+    #[error("the answer of the control endpoint is too large or is not text")]
     Body,
     /// There was no answer in time.
+    #[error("the control endpoint did not answer in time")]
     TimedOut,
     /// The endpoint refuses to send its events, with this status: 503 if it has too many subscribers.
+    #[error(
+        "the control endpoint refuses to send its events: status {0} (503: too many clients follow them)"
+    )]
     Refused(u16),
     /// The method or path cannot be sent.
+    #[error("invalid method or path")]
     Request,
-}
-
-impl fmt::Display for ControlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Refused(503) => "too many clients follow the events already",
-            Self::Refused(status) => {
-                return write!(f, "the control endpoint refuses to send its events: status {status}");
-            }
-            Self::Connect(_) => "cannot connect to the control endpoint",
-            Self::Http(_) => "the control endpoint did not answer",
-            Self::Body => "the answer of the control endpoint is too large or is not text",
-            Self::TimedOut => "the control endpoint did not answer in time",
-            Self::Request => "invalid method or path",
-        })
-    }
-}
-
-impl std::error::Error for ControlError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Connect(error) => Some(error),
-            Self::Http(error) => Some(error),
-            Self::Body | Self::TimedOut | Self::Refused(_) | Self::Request => None,
-        }
-    }
 }
 
 /// Maximum size of an answer.

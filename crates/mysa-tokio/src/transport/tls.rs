@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::ring;
@@ -7,38 +6,18 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 /// Reason why no TLS configuration could be made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The extra certificate authority is not a PEM certificate.
+    #[error("invalid certificate authority: expected a PEM certificate ({0})")]
     BadAuthority(String),
     /// The system's store of trusted certificates holds nothing usable, and no extra authority was given.
+    #[error("no trusted root certificates: install the system's CA bundle, or set an extra CA")]
     NoRoots,
     /// The TLS library rejected its settings.
-    Library(rustls::Error),
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadAuthority(why) => {
-                write!(f, "invalid certificate authority: expected a PEM certificate ({why})")
-            }
-            Self::NoRoots => f.write_str(
-                "no trusted root certificates: install the system's CA bundle, or set an extra CA",
-            ),
-            Self::Library(_) => f.write_str("the TLS library rejected its settings"),
-        }
-    }
-}
-
-impl std::error::Error for TlsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Library(error) => Some(error),
-            _ => None,
-        }
-    }
+    #[error("the TLS library rejected its settings")]
+    Library(#[source] rustls::Error),
 }
 
 /// Returns a configuration for TLS 1.2 and 1.3, with the system's roots and any authorities in `extra` (PEM).
