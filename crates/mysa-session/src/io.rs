@@ -26,9 +26,16 @@ pub enum Output {
         /// Payload of the frame.
         bytes: Packets,
     },
-    /// Close a WebSocket after sending what was queued for it, or stop opening it. No report is needed.
+    /// Close a WebSocket after sending what was queued for it. Nothing of a command waits there. No report is needed.
     Close {
         /// Connection to close.
+        conn: ConnId,
+    },
+    /// End a WebSocket at once, or stop opening it, and send nothing more: discard what is queued for it, and reset the
+    /// TCP connection (`SO_LINGER` of zero), so that the system discards the rest. What waits there may be a command
+    /// that is decided or takes another way. No report is needed.
+    Abort {
+        /// Connection to end.
         conn: ConnId,
     },
     /// Store this session in place of the stored one, if it [may replace](StoredSession::may_replace) that one,

@@ -5,8 +5,10 @@ mod rig;
 use std::time::Duration;
 
 use mysa_proto::{Change, Channel, Mode};
-use mysa_session::{DeliveryStage, Evidence, Expired, Level, Reason, Refused, Settings, Start, Verdict};
-use rig::{LITE, Rig, device, secs, stored};
+use mysa_session::{
+    CommandChannel, DeliveryStage, Evidence, Expired, Level, Reason, Refused, Settings, Start, Verdict,
+};
+use rig::{LITE, Rig, by, device, secs, setpoint, stored};
 
 #[test]
 fn a_command_is_confirmed_by_its_acknowledgement() {
@@ -181,10 +183,56 @@ fn shutting_down_resolves_every_command_and_sends_disconnect() {
     rig.run(secs(1));
     assert!(matches!(rig.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(sent));
     assert_eq!(rig.verdict(waiting), Verdict::Expired(Expired::ShutDown));
+    // The broker has acknowledged all that was sent, so nothing of a command can be on its way.
+    assert_eq!((rig.log.disconnects, rig.log.closes, rig.log.aborts), (1, 1, 0));
     assert_eq!(rig.session.poll_timeout(), None);
     let late = rig.set(LITE, 23.0);
     rig.run(secs(1));
     assert_eq!(rig.verdict(late), Verdict::Expired(Expired::ShutDown));
+}
+
+#[test]
+fn shutting_down_aborts_a_connection_that_may_still_hold_a_command() {
+    for blocked in [false, true] {
+        let mut rig = Rig::live();
+        rig.cloud.broker.puback = false;
+        let sent = rig.set(LITE, 20.0);
+        rig.run(Duration::from_millis(10));
+        assert_eq!(rig.log.publishes.iter().filter(|publish| publish.3.contains("\"msg\":44")).count(), 1);
+        let (now, conn) = (rig.now(), rig.log.publishes.last().unwrap().1);
+        rig.session.handle_ws_blocked(now, conn, blocked);
+        rig.session.shutdown(now);
+        rig.run(secs(1));
+        assert!(matches!(rig.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(sent));
+        // Closing would send what the driver has queued, after the verdict.
+        assert_eq!((rig.log.disconnects, rig.log.closes, rig.log.aborts), (0, 1, 1));
+    }
+}
+
+#[test]
+fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
+    let mut rig = Rig::resume(by(CommandChannel::Mqtt));
+    rig.run(secs(10));
+    rig.cloud.broker.puback = false;
+    rig.cloud.device_acks = false;
+    rig.cloud.device_applies = false;
+    let now = rig.now();
+    let sent = rig.session.command(now, device(LITE), setpoint(20.0), Some(secs(60))).unwrap();
+    rig.run(Duration::from_millis(10));
+    let (now, conn) = (rig.now(), rig.log.subscribes[0].1);
+    rig.session.handle_ws_blocked(now, conn, true);
+    // A status shows that the connection lives. From then on the broker reads nothing, pings included.
+    rig.status(LITE, 19.0);
+    rig.run(secs(1));
+    rig.cloud.dead = true;
+    // After three times five seconds without PUBACK, the publish counts as unread.
+    rig.run(Duration::from_millis(14_500));
+    assert_eq!((rig.log.aborts, rig.verdicts(sent)), (0, vec![]));
+    let now = rig.now();
+    rig.session.cancel(now, sent);
+    rig.run(Duration::from_millis(10));
+    assert!(matches!(rig.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(sent));
+    assert_eq!(rig.log.aborts, 1);
 }
 
 #[test]

@@ -396,6 +396,11 @@ impl Driver {
                 Output::Dial(target) => self.dial(target),
                 Output::Send { conn, bytes } => self.send(conn, bytes.into()),
                 Output::Close { conn } => drop(self.connections.remove(&conn)),
+                Output::Abort { conn } => {
+                    if let Some(connection) = self.connections.remove(&conn) {
+                        connection.link.abort();
+                    }
+                }
                 Output::Store(stored) => {
                     let result = self.keep(&stored);
                     self.shared.set_stored(Some(stored));

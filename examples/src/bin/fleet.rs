@@ -218,7 +218,7 @@ impl Fleet {
                     self.cloud.handle_ws_bytes(self.cloud_clock(), *number, &bytes);
                 }
             }
-            Output::Close { conn } => {
+            Output::Close { conn } | Output::Abort { conn } => {
                 if let Some(number) = self.numbers.remove(&(one, conn)) {
                     self.links.remove(&number);
                     self.cloud.handle_ws_closed(self.cloud_clock(), number);

@@ -370,7 +370,7 @@ impl Rig {
                     state.honest.extend(exchange.reply);
                     assert!(state.honest.len() < 1 << 16);
                 }
-                Output::Close { conn } => drop(self.conns.remove(&conn)),
+                Output::Close { conn } | Output::Abort { conn } => drop(self.conns.remove(&conn)),
                 Output::Event(Event::Verdict { id, .. }) => {
                     let Some((_, resolved)) = self.commands.get_mut(&id) else {
                         panic!("a verdict on {id:?}")

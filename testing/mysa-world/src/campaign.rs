@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mysa_proto::{Celsius, Change, DeviceId};
-use mysa_session::{CommandChannel, CommandId, ConfirmBy, Level, Refused, Start, Verdict};
+use mysa_session::{CommandChannel, CommandId, ConfirmBy, Level, Refused, Session, Start, Verdict};
 
 use crate::coverage::{Coverage, TroubleKind};
 use crate::net::NetSpec;
@@ -196,7 +196,10 @@ impl Run<'_> {
             Action::DiskFull(full) => self.world.fill_disk(full),
             Action::SecondProcess => self.world.second_process_renews(),
             Action::FillRequestLine(device) => self.world.fill_request_line(device)?,
-            Action::Restart { stored } => {
+            Action::Restart { stored, shut_down } => {
+                if shut_down {
+                    self.world.call(Session::shutdown)?;
+                }
                 let start = match self.world.stored().filter(|_| stored) {
                     Some(stored) => Start::Resume { stored: stored.clone(), password: Some(PASSWORD.into()) },
                     None => self.plan.start(),

@@ -134,6 +134,12 @@ impl Net {
         self.spec.troubles.iter().filter(held).map(|trouble| trouble.until).max()
     }
 
+    /// Returns `true` if the bytes of a command are on their way on this connection.
+    pub(crate) fn carries_command(&self, conn: ConnId) -> bool {
+        let carries = |packet: &Packet| matches!(packet, Packet::ToCloud(on, _, commands) if *on == conn && !commands.is_empty());
+        self.in_transit.values().chain(&self.held).any(carries)
+    }
+
     /// Largest number of bytes that wait on one connection to the cloud.
     pub(crate) fn most_bytes_to_cloud(&self) -> usize {
         let mut sums: BTreeMap<ConnId, usize> = BTreeMap::new();

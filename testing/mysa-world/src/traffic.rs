@@ -68,13 +68,13 @@ impl World {
                 }
             }
             Output::Close { conn } => {
-                self.note(format_args!("close {conn}"));
-                self.observer.closed(conn);
-                self.end_dialled(conn);
-                if self.conns.contains_key(&conn) && !lost {
-                    self.net.stream(self.now, conn, true, Packet::ClientClosed(conn));
+                // A driver sends what is queued before it closes, whatever has become of it.
+                if self.net.carries_command(conn) {
+                    return Err(Violation::ClosedUponCommand { conn: conn.to_string() });
                 }
+                self.client_closes(conn, "close", lost);
             }
+            Output::Abort { conn } => self.client_closes(conn, "abort", lost),
             Output::Store(stored) => {
                 if let Some(token) = &stored.refresh_token
                     && !self.secrets.iter().any(|secret| secret == token.expose())
@@ -103,6 +103,15 @@ impl World {
             Output::Event(event) => self.event(event)?,
         }
         Ok(())
+    }
+
+    fn client_closes(&mut self, conn: ConnId, how: &str, lost: bool) {
+        self.note(format_args!("{how} {conn}"));
+        self.observer.closed(conn);
+        self.end_dialled(conn);
+        if self.conns.contains_key(&conn) && !lost {
+            self.net.stream(self.now, conn, true, Packet::ClientClosed(conn));
+        }
     }
 
     /// Delivers a packet that has arrived.

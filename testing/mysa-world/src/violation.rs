@@ -47,6 +47,12 @@ pub enum Violation {
         /// Time since its deadline.
         late: Duration,
     },
+    /// I3: a connection is closed, not aborted, while the bytes of a command are on their way on it. A driver sends what
+    /// is queued before it closes.
+    ClosedUponCommand {
+        /// The connection.
+        conn: String,
+    },
     /// I3: a command uses more fresh message ids, or more requests, than repeats are allowed.
     AskedTooOften {
         /// The command.

@@ -293,11 +293,13 @@ impl Connection {
         Packets::with(|out| encode_publish(device, payload, packet, true, out))
     }
 
-    /// Releases the packet id of a command that needs no acknowledgement any more. Returns `true` if the command was in
-    /// flight here.
+    /// Releases the packet id of a command that needs no acknowledgement any more. Returns `true` if the broker may still
+    /// have to read the command here.
     pub(crate) fn release(&mut self, serial: u64) -> bool {
         let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
-        let Some(at) = self.in_flight.iter().position(ours) else { return false };
+        let Some(at) = self.in_flight.iter().position(ours) else {
+            return self.unread.iter().any(|unread| unread.serial == serial);
+        };
         let waiting = self.in_flight.swap_remove(at);
         self.give_up(waiting.what, waiting.sent);
         true
@@ -309,6 +311,12 @@ impl Connection {
         let Publishing::Command { device, serial } = what else { return };
         self.unread.push(Unread { device, serial, sent });
         self.next_ping = self.next_ping.min(sent);
+    }
+
+    /// Returns `true` if the broker may still have to read a command.
+    pub(crate) fn holds_commands(&self) -> bool {
+        let command = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { .. });
+        !self.unread.is_empty() || self.in_flight.iter().any(command)
     }
 
     /// Returns `true` if the broker may still have to read a publish to this thermostat, among those whose serial

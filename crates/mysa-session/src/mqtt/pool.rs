@@ -259,9 +259,8 @@ impl ConnectionPool {
     }
 
     /// Ends the connections that may still hold an older publish to this thermostat, of those that `contradicts`
-    /// selects by their serials: a broker that reads it late would undo a newer command on another way. The driver
-    /// resets a connection that it closes, so the system discards what was not sent. `kept` carries the newer command
-    /// itself, in order.
+    /// selects by their serials: a broker that reads it late would undo a newer command on another way.
+    /// [`Output::Abort`] discards what was not sent. `kept` carries the newer command itself, in order.
     pub(crate) fn end_contradicting(
         &mut self,
         cx: &mut Context,
@@ -536,7 +535,7 @@ impl ConnectionPool {
             cx.broker.failed(now);
         }
         if matches!(ending, CloseReason::GivenUp | CloseReason::ConnectRefused(_)) {
-            cx.outbox.output(Output::Close { conn: connection.id });
+            cx.outbox.output(Output::Abort { conn: connection.id });
         }
         // The end of a replaced connection is expected, and no failure.
         if connection.leave_at.is_some() {
@@ -605,15 +604,20 @@ impl ConnectionPool {
         }
     }
 
-    /// Closes a connection with DISCONNECT.
+    /// Closes a connection with DISCONNECT, unless the bytes of a command may still wait on it: those must not be sent
+    /// any more, so nothing is sent behind them either.
     fn part(&mut self, cx: &mut Context, at: usize) {
         let connection = self.connections.remove(at);
         self.ended.push(connection.id);
-        if connection.is_live() {
-            // If the driver does not keep up, closing the WebSocket has the same effect.
-            let _ = cx.outbox.send(connection.id, |out| out.extend_from_slice(&mysa_mqtt_codec::DISCONNECT));
+        let conn = connection.id;
+        if !connection.is_live() || connection.is_blocked() || connection.holds_commands() {
+            cx.outbox.drop_sends(conn);
+            cx.outbox.output(Output::Abort { conn });
+            return;
         }
-        cx.outbox.output(Output::Close { conn: connection.id });
+        // If the driver does not keep up, closing the WebSocket has the same effect.
+        let _ = cx.outbox.send(conn, |out| out.extend_from_slice(&mysa_mqtt_codec::DISCONNECT));
+        cx.outbox.output(Output::Close { conn });
     }
 
     /// Returns the connections that have ended since the last call.
@@ -621,7 +625,7 @@ impl ConnectionPool {
         core::mem::take(&mut self.ended)
     }
 
-    /// Closes every connection with DISCONNECT, and dials no more.
+    /// Closes every connection, and dials no more.
     pub(crate) fn stop(&mut self, cx: &mut Context) {
         self.stopped = true;
         while !self.connections.is_empty() {

@@ -354,7 +354,7 @@ impl Session {
             self.update_pending(device);
         }
         for serial in self.commands.retire() {
-            // Bytes in the driver's buffer cannot be recalled. Closing the connection keeps them from being sent.
+            // Bytes in the driver's buffer cannot be recalled. Aborting the connection keeps them from being sent.
             if let Some(at) = self.mqtt.release(serial) {
                 self.end_connection(at, CloseReason::GivenUp);
             }

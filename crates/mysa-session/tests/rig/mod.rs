@@ -123,7 +123,10 @@ pub(crate) struct Log {
     pub(crate) urls: Vec<String>,
     /// Bodies of the updates to the structured service.
     pub(crate) updates: Vec<(Duration, String)>,
+    /// Connections that the session closed, and those among them that it aborted.
     pub(crate) closes: usize,
+    pub(crate) aborts: usize,
+    pub(crate) disconnects: usize,
     pub(crate) pubacks: usize,
     /// Bodies of the requests to revoke a token.
     pub(crate) revoked: Vec<String>,
@@ -415,6 +418,11 @@ impl Rig {
                     self.log.closes += 1;
                     self.cloud.sockets.remove(&conn);
                 }
+                Output::Abort { conn } => {
+                    self.log.closes += 1;
+                    self.log.aborts += 1;
+                    self.cloud.sockets.remove(&conn);
+                }
                 Output::Store(stored) => {
                     let result = match &self.stored {
                         _ if self.disk_full => StoreResult::Failed,
@@ -595,7 +603,8 @@ impl Rig {
                 }
                 Received::PingReq => pinged = true,
                 Received::PubAck => self.log.pubacks += 1,
-                Received::Unsubscribe { .. } | Received::Disconnect => {}
+                Received::Disconnect => self.log.disconnects += 1,
+                Received::Unsubscribe { .. } => {}
             }
         }
         if !exchange.reply.is_empty() {

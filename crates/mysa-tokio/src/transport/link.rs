@@ -39,7 +39,7 @@ struct Queue {
 /// Way in which the driver ends a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LinkEnd {
-    /// Queued bytes are sent first, if the peer accepts them at once.
+    /// Queued bytes are sent first, if the peer accepts them within [`CLOSE_LIMIT`](super::relay::CLOSE_LIMIT).
     Close,
     /// Nothing more is sent.
     Abort,
@@ -114,6 +114,11 @@ impl Link {
         drop(queue);
         self.shared.more.notify_one();
         Ok(())
+    }
+
+    /// Ends the connection without sending what is queued.
+    pub(crate) fn abort(&self) {
+        self.shared.end(LinkEnd::Abort);
     }
 
     /// Returns `true` if anything queued is not written yet.

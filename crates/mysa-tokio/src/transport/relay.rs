@@ -120,7 +120,7 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     mut source: Source<S>,
     outgoing: &Outgoing,
 ) {
-    let last_words = async {
+    let final_writes = async {
         if ending == Ending::ClosedHere {
             sink.flush().await?;
             while let Some(chunk) = outgoing.take() {
@@ -135,7 +135,7 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     let answer = async { while let Some(Ok(_)) = source.next().await {} };
     // After an abort or an error, dropping the socket resets the connection.
     if matches!(ending, Ending::ClosedHere | Ending::ClosedByPeer) {
-        let both = async { tokio::join!(last_words, answer) };
+        let both = async { tokio::join!(final_writes, answer) };
         let _ = tokio::time::timeout(CLOSE_LIMIT, both).await;
     }
 }

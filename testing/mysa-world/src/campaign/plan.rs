@@ -61,6 +61,8 @@ pub(super) enum Action {
     /// Restart of the client, from its stored session or, if that is lost too, with the password.
     Restart {
         stored: bool,
+        /// `true` if the client is shut down before, and not killed.
+        shut_down: bool,
     },
 }
 

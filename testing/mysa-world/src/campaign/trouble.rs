@@ -48,7 +48,9 @@ impl Plan {
             Kind::Suspend => self.act(near, Action::Suspend(sleep(rng))),
             Kind::Freeze => self.act(near, Action::Freeze(sleep(rng))),
             Kind::SecondProcess => self.act(near, Action::SecondProcess),
-            Kind::Restart => self.act(near, Action::Restart { stored: !rng.one_in(3) }),
+            Kind::Restart => {
+                self.act(near, Action::Restart { stored: !rng.one_in(3), shut_down: rng.one_in(2) });
+            }
             Kind::FullDisk => {
                 let (from, until) = self.window(rng);
                 self.windows.push((from, until, kind));

@@ -47,7 +47,7 @@ fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
     assert!(!connection.is_ready());
     assert!(!connection.release(50), "it was never sent here");
     assert!(connection.release(7));
-    assert!(!connection.release(7), "once");
+    assert!(connection.release(7), "the broker may still have to read it");
     assert!(connection.is_ready() && connection.may_send(&cx));
     cx.now.mono = Duration::from_secs(1);
     connection.set_blocked(true);
