@@ -22,10 +22,11 @@ impl Clock {
         Now { mono: self.0.elapsed(), wall }
     }
 
-    /// Time until the session's next deadline, or an hour if there is none.
+    /// Time until the session's next deadline, at most 15 seconds: `Instant` may stop in a suspend, which the session
+    /// notices by the wall clock at its next call.
     #[must_use]
     pub fn until_due(&self, session: &Session) -> Duration {
-        let due = session.poll_timeout().map_or(Duration::from_secs(3_600), |deadline| deadline.at);
-        due.saturating_sub(self.0.elapsed())
+        let due = session.poll_timeout().map_or(Duration::MAX, |deadline| deadline.at);
+        due.saturating_sub(self.0.elapsed()).min(Duration::from_secs(15))
     }
 }

@@ -1,11 +1,13 @@
 //! A session on threads, with std, rustls and tungstenite, and without a runtime.
 //!
 //! `blocking NAME DEGREES` requests a setpoint of a thermostat and prints the verdict. One thread holds the session;
-//! each HTTP request and each WebSocket has its own.
+//! each HTTP request and each WebSocket has its own. Writing blocks, so a peer that accepts nothing for a second loses its
+//! connection, in place of a report by `handle_ws_blocked`.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use mysa_examples::{
     Account, Answer, Clock, Errand, Error, Input, SendBody, refusal, request_bytes, upgrade,
 };
 use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
+use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tungstenite::Message;
@@ -44,14 +47,20 @@ fn main() -> Result<(), Error> {
                 }
                 Output::Dial(dial) => {
                     let (to_socket, outgoing) = mpsc::channel();
-                    sockets.insert(dial.conn, to_socket);
-                    thread::spawn(move || websocket(&way, &dial, &to_session, &outgoing));
+                    let aborted = Arc::new(AtomicBool::new(false));
+                    sockets.insert(dial.conn, (to_socket, Arc::clone(&aborted)));
+                    thread::spawn(move || websocket(&way, &dial, &to_session, &outgoing, &aborted));
                 }
                 Output::Send { conn, bytes } => {
                     // A thread that has ended reports its closed socket itself.
-                    let _ = sockets.get(&conn).map(|socket| socket.send(bytes.into()));
+                    let _ = sockets.get(&conn).map(|(socket, _)| socket.send(bytes.into()));
                 }
                 Output::Close { conn } => drop(sockets.remove(&conn)),
+                Output::Abort { conn } => {
+                    if let Some((_, aborted)) = sockets.remove(&conn) {
+                        aborted.store(true, Ordering::Relaxed);
+                    }
+                }
                 // A real program stores the session in a file, to resume without a password.
                 Output::Store(_) | Output::Forget => {}
                 Output::Load => session.handle_stored(clock.now(), None),
@@ -76,11 +85,17 @@ fn connect(
     port: u16,
     limit: Duration,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, Error> {
-    let tcp = TcpStream::connect_timeout(&way.account.address(host, port)?, limit)?;
+    let mut tcp = TcpStream::connect_timeout(&way.account.address(host, port)?, limit)?;
     // A thread that waits forever would never report its failure.
     tcp.set_read_timeout(Some(limit))?;
     tcp.set_nodelay(true)?;
-    let connection = ClientConnection::new(Arc::clone(&way.tls), ServerName::try_from(host.to_owned())?)?;
+    // Bytes that are unsent when a connection is given up must never be sent, because they may be an old command.
+    set_socket_linger(&tcp, Some(Duration::ZERO))?;
+    let mut connection = ClientConnection::new(Arc::clone(&way.tls), ServerName::try_from(host.to_owned())?)?;
+    // The session gives the body of a command once it can be written at once, which is after the handshake.
+    while connection.is_handshaking() {
+        connection.complete_io(&mut tcp)?;
+    }
     Ok(StreamOwned::new(connection, tcp))
 }
 
@@ -129,7 +144,13 @@ fn exchange(
     }
 }
 
-fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing: &mpsc::Receiver<Vec<u8>>) {
+fn websocket(
+    way: &Way,
+    dial: &Dial,
+    to_session: &mpsc::Sender<Input>,
+    outgoing: &mpsc::Receiver<Vec<u8>>,
+    aborted: &AtomicBool,
+) {
     let conn = dial.conn;
     let opened = || -> Result<_, (Option<u16>, Option<String>)> {
         let stream = connect(way, dial.authority.host(), dial.authority.port(), dial.timeout)
@@ -149,9 +170,13 @@ fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing:
     };
     // One thread reads and writes, so reading must return from time to time.
     let _ = socket.get_ref().sock.set_read_timeout(Some(Duration::from_millis(20)));
+    let _ = socket.get_ref().sock.set_write_timeout(Some(Duration::from_secs(1)));
     let _ = to_session.send(Input::Opened(conn));
     loop {
         loop {
+            if aborted.load(Ordering::Relaxed) {
+                return;
+            }
             match outgoing.try_recv() {
                 Ok(bytes) => {
                     if socket.send(Message::binary(bytes)).is_err() {
@@ -161,7 +186,8 @@ fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing:
                 }
                 Err(mpsc::TryRecvError::Empty) => break,
                 Err(mpsc::TryRecvError::Disconnected) => {
-                    // The session has closed the connection.
+                    // The session has closed the connection. Without linger, the system sends what is written.
+                    let _ = set_socket_linger(&socket.get_ref().sock, None);
                     let _ = socket.close(None).and_then(|()| socket.flush());
                     return;
                 }
@@ -169,6 +195,11 @@ fn websocket(way: &Way, dial: &Dial, to_session: &mpsc::Sender<Input>, outgoing:
         }
         match socket.read() {
             Ok(Message::Binary(bytes)) => drop(to_session.send(Input::Bytes(conn, bytes.into()))),
+            // MQTT uses binary frames only [MQTT-6.0.0-1].
+            Ok(Message::Text(_)) => {
+                let _ = to_session.send(Input::Closed(conn));
+                return;
+            }
             Ok(_) => {}
             Err(tungstenite::Error::Io(error))
                 if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}

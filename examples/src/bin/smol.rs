@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
 use futures_rustls::TlsConnector;
@@ -14,6 +15,7 @@ use mysa_examples::{
     Account, Answer, Clock, Errand, Error, Input, SendBody, refusal, request_bytes, upgrade,
 };
 use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
+use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::ServerName;
 use smol::channel::{self, Receiver, Sender};
 use smol::future::FutureExt as _;
@@ -62,13 +64,21 @@ async fn run() -> Result<(), Error> {
                 Output::Dial(dial) => {
                     // The session bounds the bytes queued for one connection.
                     let (to_socket, outgoing) = channel::unbounded();
-                    sockets.insert(dial.conn, to_socket);
-                    smol::spawn(websocket(way, dial, to_session, outgoing)).detach();
+                    let conn = dial.conn;
+                    let task = smol::spawn(websocket(way, dial, to_session, outgoing));
+                    sockets.insert(conn, (to_socket, task));
                 }
                 Output::Send { conn, bytes } => {
-                    let _ = sockets.get(&conn).map(|socket| socket.try_send(bytes.into()));
+                    let _ = sockets.get(&conn).map(|(socket, _)| socket.try_send(bytes.into()));
                 }
-                Output::Close { conn } => drop(sockets.remove(&conn)),
+                // The task sends what is queued, and ends.
+                Output::Close { conn } => {
+                    if let Some((_, task)) = sockets.remove(&conn) {
+                        task.detach();
+                    }
+                }
+                // Dropping the task drops its socket.
+                Output::Abort { conn } => drop(sockets.remove(&conn)),
                 Output::Store(_) | Output::Forget => {}
                 Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
@@ -97,6 +107,8 @@ async fn connect(way: &Way, host: &str, port: u16) -> Result<TlsStream<TcpStream
     let address = smol::unblock(move || account.address(&name, port)).await?;
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
+    // Bytes that are unsent when a connection is given up must never be sent, because they may be an old command.
+    set_socket_linger(&tcp, Some(Duration::ZERO))?;
     Ok(way.tls.connect(ServerName::try_from(host.to_owned())?, tcp).await?)
 }
 
@@ -141,15 +153,16 @@ async fn http(
     }
 }
 
-async fn open(way: &Way, dial: &Dial) -> Result<WebSocketStream<TlsStream<TcpStream>>, Input> {
+async fn open(way: &Way, dial: &Dial) -> Result<(WebSocketStream<TlsStream<TcpStream>>, TcpStream), Input> {
     let refused = |(status, date)| Input::Refused(dial.conn, status, date);
     let dialling = async {
         let stream = connect(way, dial.authority.host(), dial.authority.port())
             .await
             .map_err(|_| refused((None, None)))?;
+        let tcp = stream.get_ref().0.clone();
         let request = upgrade(dial).map_err(|_| refused((None, None)))?;
         let opened = async_tungstenite::client_async(request, stream).await;
-        opened.map(|(socket, _)| socket).map_err(|error| refused(refusal(&error)))
+        opened.map(|(socket, _)| (socket, tcp)).map_err(|error| refused(refusal(&error)))
     };
     let timeout = async {
         Timer::after(dial.timeout).await;
@@ -160,16 +173,19 @@ async fn open(way: &Way, dial: &Dial) -> Result<WebSocketStream<TlsStream<TcpStr
 
 async fn websocket(way: Way, dial: Dial, to_session: Sender<Input>, outgoing: Receiver<Vec<u8>>) {
     let conn = dial.conn;
-    let socket = match open(&way, &dial).await {
-        Ok(socket) => socket,
+    let (socket, tcp) = match open(&way, &dial).await {
+        Ok(opened) => opened,
         Err(refused) => return drop(to_session.send(refused).await),
     };
     let _ = to_session.send(Input::Opened(conn)).await;
     let (mut sink, mut stream) = socket.split();
     let reading = async {
         while let Some(Ok(message)) = stream.next().await {
-            if let Message::Binary(bytes) = message {
-                let _ = to_session.send(Input::Bytes(conn, bytes.into())).await;
+            match message {
+                Message::Binary(bytes) => drop(to_session.send(Input::Bytes(conn, bytes.into())).await),
+                // MQTT uses binary frames only [MQTT-6.0.0-1].
+                Message::Text(_) => return,
+                _ => {}
             }
         }
     };
@@ -179,6 +195,8 @@ async fn websocket(way: Way, dial: Dial, to_session: Sender<Input>, outgoing: Re
                 return;
             }
         }
+        // Without linger, the system sends what is written.
+        let _ = set_socket_linger(&tcp, None);
         let _ = sink.close(None).await;
     };
     future::or(reading, writing).await;
