@@ -161,7 +161,6 @@ impl ClientBuilder {
 
     /// Starts a client that cannot write, and waits until it is signed in and its thermostats are listed.
     ///
-    ///
     /// # Errors
     /// [`ConnectError`], with the client if it was started.
     pub async fn monitor(self) -> Result<Monitor, ConnectError<Monitor>> {

@@ -109,7 +109,7 @@ impl Routes<'_> {
 }
 
 impl CommandBook {
-    /// Queues a transmission forevery thermostat whose commands are due, as one write each.
+    /// Queues a transmission for every thermostat whose commands are due, as one write each.
     pub(crate) fn dispatch(
         &mut self,
         cx: &mut Context,

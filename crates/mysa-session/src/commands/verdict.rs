@@ -52,7 +52,7 @@ pub enum Verdict {
     },
     /// The change will not happen: nothing was sent, or the receiver refused it.
     Refused(Refused),
-    /// A newer command requests other values for all fields of this one.
+    /// A newer command requests all fields of this one.
     Superseded {
         /// Newer command.
         by: CommandId,

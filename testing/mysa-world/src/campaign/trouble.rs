@@ -260,11 +260,12 @@ impl Plan {
                 self.reordered.extend(concerned);
                 DeviceFault::Reorder
             }
-            _ => {
+            Kind::AcksUntrue => {
                 let concerned = concerned();
                 self.lying.extend(concerned);
                 DeviceFault::AckWithoutApplying
             }
+            other => unreachable!("{other:?} is not a fault of a thermostat"),
         }
     }
 }
