@@ -179,3 +179,6 @@ impl Devices {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
