@@ -80,8 +80,14 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 .build()
                 .map_err(|error| Failure::from((Exit::Failed, error)))?;
             let open_clients = OpenClients::default();
+            // It prints its report at a signal.
+            let handles_signals = matches!(&command, Command::Sim(args) if args.check);
             let work = online(terminal, &cli.global, command, credentials, &mut redaction, &open_clients);
-            let result = runtime.block_on(until_signal(work, &open_clients));
+            let result = if handles_signals {
+                runtime.block_on(work)
+            } else {
+                runtime.block_on(until_signal(work, &open_clients))
+            };
             // A blocking thread may still wait for the line of an interrupted prompt.
             runtime.shutdown_background();
             result

@@ -1,6 +1,7 @@
 //! `mysa sim`.
 
 mod authority;
+mod check;
 pub(crate) mod ctl;
 
 use std::fs;
@@ -15,6 +16,7 @@ use crate::args::Sim;
 use crate::output::record::{Record, Value};
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::shutdown::signal_received;
 
 /// Runs the simulated cloud until the caller drops the future.
 pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) -> Result<()> {
@@ -23,6 +25,15 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     }
     if !(args.speed.is_finite() && (0.01..=10_000.0).contains(&args.speed)) {
         return Err(Failure::usage("invalid --speed: expected a factor from 0.01 to 10000"));
+    }
+    let mut signal = std::pin::pin!(signal_received());
+    if args.check {
+        // Polled once, so that a signal from now on ends the check with a report.
+        tokio::select! {
+            biased;
+            failure = &mut signal => return Err(failure),
+            () = std::future::ready(()) => {}
+        }
     }
     let spec = spec(args)?;
     let (certificate, kept) = certificate(args, &spec)?;
@@ -45,10 +56,20 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     };
     let trust = published.as_ref().map(|file| file.path.as_path()).or(kept.as_deref());
     let mut events = terminal.is_verbose().then(|| server.events());
+    let check = args.check.then(|| server.check(check::settings(args)));
     announce(terminal, args, &server, control, &accounts, trust)?;
-    match &mut events {
-        Some(events) => log(terminal, events).await,
-        None => std::future::pending().await,
+    let log = async {
+        match &mut events {
+            Some(events) => log(terminal, events).await,
+            None => std::future::pending().await,
+        }
+    };
+    match check {
+        Some(check) => tokio::select! {
+            result = check::run(terminal, args, check, signal) => result,
+            result = log => result,
+        },
+        None => log.await,
     }
 }
 

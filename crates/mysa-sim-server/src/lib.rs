@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod certificate;
+mod check;
 mod clock;
 mod control;
 mod error;
@@ -38,6 +39,7 @@ mod server;
 mod signer;
 
 pub use certificate::{Authority, Certificate, CertificateError};
+pub use check::CheckRun;
 pub use control::{ControlAnswer, ControlClient, ControlError, EventLines};
 pub use error::StartError;
 pub use feed::{Events, Notice};

@@ -218,6 +218,11 @@ impl Server {
         Ok(address)
     }
 
+    /// Real time at which the virtual time is `at`; `None` while the clock stands still before it.
+    pub(crate) fn real(&self, at: Duration) -> Option<std::time::Instant> {
+        self.shared.clock.real(at)
+    }
+
     /// Cuts every connection without a close frame, as a network failure does.
     pub fn cut_connections(&self) {
         self.shared.cut_connections();

@@ -37,6 +37,7 @@ extern crate alloc;
 mod answer;
 mod auth;
 mod broker;
+mod check;
 mod clock;
 mod cloud;
 mod control;
@@ -56,6 +57,7 @@ mod zone;
 
 pub use auth::token::TokenSigner;
 pub use broker::Output;
+pub use check::{Check, CheckFacts, CheckReport, CheckResult, CheckRule, CheckSettings, Finding, StepReport};
 pub use clock::Now;
 pub use cloud::{Cloud, Upgrade};
 pub use control::{AccountView, Button, ConnectionView, DevicePlace, HomeView, InvalidChange};

@@ -194,7 +194,14 @@ Examples:
   mysa sim --home home.toml --listen 127.0.0.1:0
   mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
   mysa sim -v                                log every request, connection, message and command
+  mysa sim --check                           judge the client that connects
+  mysa sim --check --report report.json --check-step 30
   mysa sim ctl devices                       rooms, heaters and energy of the running simulator
+
+--check prints its report when the script of troubles has ended, or at Ctrl-C.
+The client should sign in, list, subscribe, read by REST every few seconds and
+set a thermostat every few seconds. The exit code is 0 if a client connected and
+broke no rule.
 
 A home file:
   history-days = 30

@@ -109,7 +109,7 @@ pub(crate) enum Command {
     #[command(after_help = help::DOCTOR)]
     Doctor,
     /// Run the simulated cloud on this machine
-    Sim(Sim),
+    Sim(Box<Sim>),
     /// Show the main commands on a simulated cloud
     Demo(Demo),
     /// Show and change the settings
@@ -463,6 +463,18 @@ pub(crate) struct Sim {
     /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Lead the client that connects through a script of troubles, and report what it does right and wrong
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// File for the report of --check, as JSON
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub(crate) report: Option<PathBuf>,
+    /// Longest time that a step of --check waits for the client, in virtual seconds [default: 60 times --speed]
+    #[arg(long, value_name = "SECONDS", requires = "check", value_parser = clap::value_parser!(u32).range(3..))]
+    pub(crate) check_step: Option<u32>,
+    /// Longest time of --check, in virtual seconds [default: 1800 times --speed]
+    #[arg(long, value_name = "SECONDS", requires = "check", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) check_time: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

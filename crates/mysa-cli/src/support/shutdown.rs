@@ -52,7 +52,8 @@ pub(crate) async fn until_signal(
     Err(failure)
 }
 
-async fn signal_received() -> Failure {
+/// Waits for Ctrl-C or SIGTERM. The failure says which one came.
+pub(crate) async fn signal_received() -> Failure {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => Failure::new(Exit::Interrupted, "interrupted"),
         () = terminated() => Failure::new(Exit::Terminated, "terminated"),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bench;
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod control_plane;

@@ -1,5 +1,6 @@
 //! Tests of the client against the simulated cloud, over real TLS, HTTP, WebSocket and MQTT on loopback.
 
+mod check;
 mod control_plane;
 mod lapses;
 mod rig;
