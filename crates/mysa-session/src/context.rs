@@ -82,3 +82,17 @@ impl Context {
 
 /// Time after a request's own time limit within which the driver must report the request as failed.
 pub(crate) const HTTP_SLACK: Duration = Duration::from_secs(5);
+
+/// Returns a context for unit tests: at the start of the monotonic clock, with default settings.
+#[cfg(test)]
+pub(crate) fn test_context() -> Context {
+    Context {
+        settings: Settings::default(),
+        environment: Environment::mysa(),
+        broker: BrokerHost::default(),
+        now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },
+        entropy: Entropy::new([1; 32]),
+        clock: CloudClock::default(),
+        outbox: Outbox::default(),
+    }
+}

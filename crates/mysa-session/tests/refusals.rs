@@ -5,7 +5,7 @@ mod rig;
 use std::time::Duration;
 
 use mysa_mqtt_codec::ConnectRefusal;
-use mysa_session::{Level, Reason};
+use mysa_session::{Level, Reason, Settings};
 
 use rig::{LITE, Rig, device, secs};
 
@@ -113,4 +113,19 @@ fn sign_ins_in_a_row_are_spaced_and_the_last_password_counts() {
     rig.run(secs(10));
     let asked = rig.asked("InitiateAuth") - before;
     assert!((1..=5).contains(&asked), "{asked} sign-ins for 64 in 6.4 seconds");
+}
+
+#[test]
+fn a_live_connection_that_is_closed_is_lost_and_not_forbidden() {
+    let mut settings = Settings::default();
+    settings.grace = secs(1);
+    let mut rig = Rig::resume(settings);
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live);
+    // The next connection is opened, and its CONNECT is never answered.
+    rig.cloud.dead = true;
+    rig.cut();
+    rig.run(secs(5));
+    let service = rig.session.service();
+    assert_eq!((service.level, service.reason), (Level::RestOnly, Reason::ConnectionLost), "{service}");
 }

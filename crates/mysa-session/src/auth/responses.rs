@@ -209,7 +209,8 @@ impl Identity {
             Error::Transport { status: 429, .. } => Reason::Throttled,
             Error::Refused(refusal) => Reason::Refused(refusal.kind),
             Error::Srp(_) => Reason::InvalidSignInAnswer,
-            Error::Malformed { .. } if answer.status == 200 => Reason::InvalidSignInAnswer,
+            // Only an answer with a status of success is read this far.
+            Error::Malformed { .. } => Reason::InvalidSignInAnswer,
             _ => Reason::of_answer(answer.status, answer.body),
         };
         match error.recovery() {

@@ -340,3 +340,6 @@ impl Devices {
         contradicts(device, cx);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,7 @@ use alloc::vec::Vec;
 use mysa_proto::{DeviceId, Model};
 
 use super::*;
-use crate::clock::CloudClock;
-use crate::entropy::Entropy;
-use crate::outbox::Outbox;
-use crate::{Environment, Settings};
+use crate::context::test_context;
 
 const NOW: u64 = 100_000;
 /// Limit of the silence of a thermostat that does not report live.
@@ -48,15 +45,9 @@ fn at(ago: u64) -> Duration {
 }
 
 fn context() -> Context {
-    Context {
-        settings: Settings::default(),
-        environment: Environment::mysa(),
-        broker: crate::control_plane::BrokerHost::default(),
-        now: Now { mono: at(0), wall: UnixTime::from_secs(1_767_323_045) },
-        entropy: Entropy::new([1; 32]),
-        clock: CloudClock::default(),
-        outbox: Outbox::default(),
-    }
+    let mut cx = test_context();
+    cx.now.mono = at(0);
+    cx
 }
 
 fn devices(seen: &[Seen]) -> Devices {

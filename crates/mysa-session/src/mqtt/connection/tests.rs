@@ -1,22 +1,5 @@
-use mysa_proto::UnixTime;
-
 use super::*;
-use crate::clock::CloudClock;
-use crate::entropy::Entropy;
-use crate::outbox::Outbox;
-use crate::{Environment, Now, Settings};
-
-fn context() -> Context {
-    Context {
-        settings: Settings::default(),
-        environment: Environment::mysa(),
-        broker: crate::control_plane::BrokerHost::default(),
-        now: Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) },
-        entropy: Entropy::new([1; 32]),
-        clock: CloudClock::default(),
-        outbox: Outbox::default(),
-    }
-}
+use crate::context::test_context;
 
 fn topic(number: u8) -> TopicFilter {
     let device = DeviceId::new(&alloc::format!("a0b1c2d3e4{number:02x}")).unwrap();
@@ -37,7 +20,7 @@ fn asked(connection: &Connection) -> Vec<TopicFilter> {
 
 #[test]
 fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
-    let mut cx = context();
+    let mut cx = test_context();
     let mut connection = live(&cx, &[]);
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     for serial in 0..50 {
@@ -56,7 +39,7 @@ fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
 
 #[test]
 fn a_filter_that_is_not_wanted_any_more_is_given_up_only_if_it_was_granted() {
-    let cx = context();
+    let cx = test_context();
     let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
     connection.subscriptions[0].state = SubscriptionState::Granted;
     connection.subscriptions[2].state = SubscriptionState::Granted;
@@ -66,7 +49,7 @@ fn a_filter_that_is_not_wanted_any_more_is_given_up_only_if_it_was_granted() {
 
 #[test]
 fn a_suspected_filter_is_asked_for_alone_two_seconds_after_all_others_were_answered() {
-    let mut cx = context();
+    let mut cx = test_context();
     let suspect = |filter| filter == topic(2) || filter == topic(3);
     let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
     assert!(connection.subscribe(&mut cx, suspect));
@@ -85,7 +68,7 @@ fn a_suspected_filter_is_asked_for_alone_two_seconds_after_all_others_were_answe
 
 #[test]
 fn the_next_subscription_wakes_when_it_may_be_asked_for() {
-    let cx = context();
+    let cx = test_context();
     let due =
         |connection: &Connection, suspect: &dyn Fn(TopicFilter) -> bool| connection.subscribe_at(suspect);
     let mut connection = live(&cx, &[topic(1)]);
@@ -114,7 +97,7 @@ fn the_next_subscription_wakes_when_it_may_be_asked_for() {
 
 #[test]
 fn one_ping_is_under_way_at_a_time_and_none_before_the_connection_is_live() {
-    let mut cx = context();
+    let mut cx = test_context();
     let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
     connection.ping(&mut cx);
     assert_eq!(connection.ping_until, None, "it is dialling");
@@ -135,7 +118,7 @@ fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later
     let hear = |cx: &mut Context, connection: &mut Connection, bytes: &[u8]| {
         connection.receive(cx, bytes, &mut Vec::new(), |_, _| {});
     };
-    let mut cx = context();
+    let mut cx = test_context();
     let mut connection = live(&cx, &[]);
     connection.ping(&mut cx);
     cx.now.mono = Duration::from_secs(1);
@@ -167,7 +150,7 @@ fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later
 
 #[test]
 fn packet_ids_wrap_around_those_that_still_wait() {
-    let mut cx = context();
+    let mut cx = test_context();
     let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     for _ in 0..WINDOW {
