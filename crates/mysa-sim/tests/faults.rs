@@ -476,3 +476,30 @@ fn a_schedule_and_another_app_are_planned_like_any_other_trouble() {
         history["heatSetpoint"].as_array().unwrap().iter().map(|entry| &entry["source"]).collect();
     assert_eq!(sources, ["schedule", "app"]);
 }
+
+#[test]
+fn a_change_whose_acknowledgement_is_lost_is_in_the_history_with_its_author() {
+    let mut spec = CloudSpec::demo();
+    let lost = Fault::Device(Some(id("f6")), DeviceFault::DropAcks);
+    spec.faults = spec
+        .faults
+        .with(Duration::ZERO, Duration::MAX, lost)
+        .with_event(10 * SECOND, Incident::Schedule(id("f6"), 17.0, None))
+        .with_event(4_000 * SECOND, Incident::Press(id("f6"), 21.0))
+        .with_event(8_000 * SECOND, Incident::OtherApp(id("f6"), Some(23.0), None));
+    let mut rig = Rig::new(spec);
+    // The cloud learns of each with a status, of which there are a few in an hour.
+    rig.pass(12_000 * SECOND);
+    assert_eq!(setpoint(&rig, "f6"), 23.0);
+    let tokens = rig.sign_in();
+    let path = format!("/state/history/a0b1c2d3e4f6?startTime={WALL}&endTime={}", WALL + 20_000);
+    let history = rig.get(&tokens, &path);
+    let told: Vec<(&Value, &Value)> = history["heatSetpoint"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (&entry["value"], &entry["source"]))
+        .collect();
+    let expected = [(json!(17), json!("schedule")), (json!(21), json!("device")), (json!(23), json!("app"))];
+    assert_eq!(told, expected.each_ref().map(|(value, source)| (value, source)), "{history}");
+}
