@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use mysa_proto::{DeviceId, ModeTable, Watts};
 use serde::Deserialize;
@@ -212,17 +213,27 @@ impl Config {
             .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
         let mut devices = BTreeMap::new();
         for (name, settings) in file.devices {
-            let id = DeviceId::new(&name).ok_or_else(|| ConfigError::InvalidDeviceId(name.clone()))?;
+            let at = |error| located(text, &["devices", &name], error);
+            let id = DeviceId::new(&name).ok_or_else(|| at(ConfigError::InvalidDeviceId(name.clone())))?;
             if devices.insert(id, settings).is_some() {
-                return Err(ConfigError::DuplicateDevice(name));
+                return Err(at(ConfigError::DuplicateDevice(name.clone())));
             }
         }
         let File { account, unit, channel, mode_table, environment, .. } = file;
         let account = match account {
-            Some(text) => Some(normalize_account(&text).ok_or(ConfigError::InvalidAccount(text))?),
+            Some(name) => Some(
+                normalize_account(&name)
+                    .ok_or_else(|| located(text, &["account"], ConfigError::InvalidAccount(name)))?,
+            ),
             None => None,
         };
-        environment.check()?;
+        environment.check().map_err(|error| match &error {
+            ConfigError::InvalidEndpoint { name, .. } => {
+                let path = ["environment", *name];
+                located(text, &path, error)
+            }
+            _ => error,
+        })?;
         Ok(Self { account, unit, channel, mode_table, environment, devices })
     }
 
@@ -231,6 +242,26 @@ impl Config {
     pub fn rated_watts(&self, device: &DeviceId) -> Option<Watts> {
         Watts::from_watts(f64::from(self.devices.get(device)?.rated_watts?))
     }
+}
+
+/// Adds to an error the place of a value, or of the table of this name.
+fn located(text: &str, path: &[&str], error: ConfigError) -> ConfigError {
+    match span(text, path) {
+        Some(span) => ConfigError::at(text, span, error),
+        None => error,
+    }
+}
+
+/// Bytes of a value, or of the name of a table.
+fn span(text: &str, path: &[&str]) -> Option<Range<usize>> {
+    let document = toml_edit::Document::parse(text).ok()?;
+    let (last, tables) = path.split_last()?;
+    let mut table = document.as_item().as_table_like()?;
+    for name in tables {
+        table = table.get(name)?.as_table_like()?;
+    }
+    let (key, item) = table.get_key_value(last)?;
+    if item.is_value() { item.span() } else { key.span() }
 }
 
 /// Normalizes the name of an account: removes white space and control characters at both ends, such as the carriage
@@ -282,6 +313,24 @@ mod tests {
         );
         let said = Config::parse("unit = \"celsius\"\nunit = ").unwrap_err().to_string();
         assert!(said.starts_with("line 2, column "), "{said}");
+    }
+
+    #[test]
+    fn an_invalid_value_is_named_with_its_place() {
+        for (text, place) in [
+            (
+                "unit = \"celsius\"\n[environment]\niot-endpoint = \"wss://example.org\"\n",
+                "line 3, column 16: ",
+            ),
+            ("environment = { rest-host = \"https://example.org\" }", "line 1, column 29: "),
+            ("environment.user-pool-url = \"é\"", "line 1, column 29: "),
+            ("\naccount = \"\\t\"", "line 2, column 11: "),
+            ("[devices.\"a/b\"]\nrated-watts = 1", "line 1, column 10: "),
+            ("[devices.a1]\n[devices.A1]\n", "line "),
+        ] {
+            let said = Config::parse(text).unwrap_err().to_string();
+            assert!(said.starts_with(place), "{text}: {said}");
+        }
     }
 
     #[test]

@@ -125,7 +125,11 @@ impl ConfigFile {
             (Some(value), Some(item)) => replace(item, value),
             (Some(value), None) => drop(at.insert(last, Item::Value(value))),
         }
-        let config = Config::parse(&document.to_string())?;
+        // The place is in a text that is never written.
+        let config = Config::parse(&document.to_string()).map_err(|error| match error {
+            ConfigError::At { error, .. } => *error,
+            error => error,
+        })?;
         *self = Self { document, config };
         Ok(())
     }

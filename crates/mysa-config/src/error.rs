@@ -57,7 +57,7 @@ pub enum ConfigError {
     UnknownModel(String),
     /// A time zone of a home file does not have the form of a name in the time zone database.
     InvalidTimeZone(String),
-    /// An invalid value of a home file, and its place.
+    /// An invalid value of a file, and its place.
     At {
         /// Line, from 1.
         line: usize,

@@ -122,6 +122,13 @@ fn config_get_prints_the_value_in_force_and_config_set_checks_urls() {
         let ran = bench.home.run(&["config", "set", name, value]).fails(2);
         assert!(ran.err.contains("expected"), "{ran:?}");
     }
+    bench
+        .home
+        .write("wrong.toml", "unit = \"celsius\"\n[environment]\niot-endpoint = \"wss://a1.example.org\"\n");
+    for args in [&["devices"][..], &["config", "get", "unit"], &["config", "show"]] {
+        let ran = bench.home.run(&[args, &["--config", "wrong.toml"]].concat()).fails(1);
+        assert!(ran.err.contains("line 3, column 16: invalid environment.iot-endpoint 'wss://"), "{ran:?}");
+    }
     bench.home.run(&["config", "set", "environment.user-pool-url", "https://idp.example.org"]).ok();
     assert_eq!(get("environment.user-pool-url").ok().out, "https://idp.example.org\n");
     let shown = bench.home.run(&["config", "get", "environment.region", "--json"]).fails(1);
@@ -282,4 +289,35 @@ fn a_folder_that_others_may_write_to_is_refused() {
     }
     set(0o755);
     bench.run(&["devices"]).ok();
+}
+
+#[test]
+fn a_page_or_a_pause_on_a_single_route_is_told_as_such() {
+    let bench = Bench::signed_in();
+    for (args, route) in [
+        (&["homes"][..], "/homes"),
+        (&["energy", "living"], "/telemetry"),
+        (&["energy"], "/telemetry"),
+        (&["history", "living"], "/state/history"),
+    ] {
+        for (fault, words) in [
+            (HttpFault::Html(200), "a web page answered in place of the service"),
+            (HttpFault::Throttle(300), "too many requests: try again in "),
+        ] {
+            bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+            bench.fault(Fault::Http(Endpoint::Path(route.into()), fault.clone()));
+            let ran = bench.run(args).fails(8);
+            assert!(ran.err.contains(words), "{args:?} {fault:?}: {ran:?}");
+            is_said_once(&ran);
+        }
+    }
+}
+
+#[test]
+fn a_pause_while_signing_in_is_told_with_its_length() {
+    let bench = Bench::new();
+    bench.fault(Fault::Http(Endpoint::SignIn, HttpFault::Throttle(300)));
+    let ran = bench.log_in().fails(8);
+    assert!(ran.err.contains("too many requests: try again in "), "{ran:?}");
+    is_said_once(&ran);
 }
