@@ -318,7 +318,7 @@ pub(crate) struct Energy {
     /// Length of a period
     #[arg(long, value_enum, default_value_t = Period::Day)]
     pub(crate) by: Period,
-    /// First day, YYYY-MM-DD [default: yesterday, or two, eleven or 52 weeks ago]
+    /// First day, YYYY-MM-DD [default: yesterday, or two weeks, twelve weeks or twelve months ago]
     #[arg(long, value_name = "DATE")]
     pub(crate) from: Option<String>,
     /// Last day, YYYY-MM-DD [default: today]

@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 
 use mysa_proto::rest::{self, History, UsageQuery};
 use mysa_proto::{DeviceId, KilowattHours};
-use mysa_tokio::DeviceView;
+use mysa_tokio::{DeviceView, Error, RequestError};
 use time::{Date, Duration, Month, OffsetDateTime};
 
 use crate::args::{Energy, Period};
-use crate::commands::raw;
 use crate::output::chart::{self, Bar, Series};
 use crate::output::record::{Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::atomic_file;
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::{Cloud, Context, unreadable};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::{Places, Rate};
 use crate::support::time_zone::{Hour, Zone};
@@ -217,15 +216,19 @@ impl Report {
         let now = timefmt::now();
         let mut meters = Vec::new();
         let mut slots = BTreeSet::new();
-        let mut failed = None;
+        let (mut failed, mut is_over) = (None, false);
         for (number, id) in chosen.iter().enumerate() {
             let Some(view) = cloud.client.state(id) else { continue };
             terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
             let mut meter = Meter::new(terminal, &places, &view);
             let (from, to) = span.days(by, meter.zone.day(now));
             slots.extend(by.slots(from, to, &meter.zone));
-            if let Err(failure) = meter.read(cloud, by, from, to).await {
-                failed = Some(failure);
+            if !is_over {
+                match meter.read(cloud, by, from, to).await {
+                    Ok(()) => {}
+                    Err(Unread::One(failure)) => failed = Some(failure),
+                    Err(Unread::All(failure)) => (failed, is_over) = (Some(failure), true),
+                }
             }
             meters.push(meter);
         }
@@ -393,6 +396,13 @@ impl Report {
     }
 }
 
+/// Reason why the energy of a thermostat is missing.
+enum Unread {
+    One(Failure),
+    /// The others would fail in the same way: the cloud asks for a pause, or a web page answers.
+    All(Failure),
+}
+
 /// Energy of the thermostats of one home.
 struct HomeTotal {
     place: Place,
@@ -426,7 +436,13 @@ impl Meter {
     }
 
     /// Reads the energy of the local days from `from` to `to`. A thermostat without a history has none.
-    async fn read(&mut self, cloud: &Cloud, by: Period, from: Date, to: Date) -> Result<()> {
+    async fn read(
+        &mut self,
+        cloud: &Cloud,
+        by: Period,
+        from: Date,
+        to: Date,
+    ) -> std::result::Result<(), Unread> {
         let at_once = if by == Period::Hour { DAYS_AT_ONCE_BY_HOUR } else { DAYS_AT_ONCE };
         let mut first = from;
         while first <= to {
@@ -441,16 +457,20 @@ impl Meter {
             };
             match cloud.client.request(rest::usage(self.id, &query)).await {
                 Ok(response) => {
-                    let history = History::decode(&response.body)
-                        .map_err(|error| Failure::from((Exit::Failed, error)))?;
+                    let history = History::decode(&response.body).map_err(|error| {
+                        let failure = unreadable(&response.body, error);
+                        let is_page = failure.exit == Exit::Unreachable;
+                        if is_page { Unread::All(failure) } else { Unread::One(failure) }
+                    })?;
                     self.add(&history, by, from, to);
                 }
-                Err(mysa_tokio::Error::Request(mysa_tokio::RequestError::Refused {
-                    status: 404, ..
-                })) => {
+                Err(Error::Request(RequestError::Refused { status: 404, .. })) => {
                     return Ok(());
                 }
-                Err(error) => return Err(raw::failure(error)),
+                Err(error @ Error::Request(RequestError::Refused { status: 429, .. })) => {
+                    return Err(Unread::All(cloud.request_failure(error).await));
+                }
+                Err(error) => return Err(Unread::One(cloud.request_failure(error).await)),
             }
             if next <= last {
                 return Ok(());

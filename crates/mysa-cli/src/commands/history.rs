@@ -8,13 +8,12 @@ use time::{Date, Duration};
 
 use crate::args::History;
 use crate::commands::energy::parse_date;
-use crate::commands::raw;
 use crate::output::record::{Record, Value};
 use crate::output::table;
 use crate::output::temperature;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::{Cloud, Context, unreadable};
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::{LocalTime, Places};
@@ -116,12 +115,16 @@ async fn read(
     let missing = match answer {
         Ok(response) => match StateHistory::decode(&response.body) {
             Ok(history) => return Ok((Route::State, of_state(history, start))),
-            Err(error) => error.to_string(),
+            // A web page answers every route.
+            Err(error) => match unreadable(&response.body, error) {
+                failure if failure.exit == Exit::Unreachable => return Err(failure),
+                failure => failure.to_string(),
+            },
         },
         Err(Error::Request(RequestError::Refused { status, .. })) if !matches!(status, 401 | 429) => {
             format!("HTTP {status}")
         }
-        Err(error) => return Err(raw::failure(error)),
+        Err(error) => return Err(cloud.request_failure(error).await),
     };
     let today = local.zone.day(now);
     let first = from.max(today.saturating_sub(Duration::days(MAX_SINGLE_DAYS - 1)));
@@ -133,10 +136,8 @@ async fn read(
     while day <= today {
         terminal.progress(&format!("reading {day}"));
         let noon = UnixTime::from_secs(local.zone.start(day).as_secs() + 12 * 3_600);
-        let request = rest::energy_setpoints(*id, noon, local.zone.name());
-        let response = cloud.client.request(request).await.map_err(raw::failure)?;
-        let history =
-            SetpointHistory::decode(&response.body).map_err(|error| Failure::from((Exit::Failed, error)))?;
+        let body = cloud.read(rest::energy_setpoints(*id, noon, local.zone.name())).await?;
+        let history = SetpointHistory::decode(&body).map_err(|error| unreadable(&body, error))?;
         changes.extend(of_setpoints(history));
         let next = day.saturating_add(Duration::DAY);
         if next <= day {

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mysa_config::{ChannelName, normalize_account};
+use mysa_proto::rest::{DecodeError, ReadRequest};
 use mysa_proto::{DeviceId, Family};
 use mysa_sigv4::Authority;
 use mysa_tokio::{
-    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason, Service,
-    Settings, StoredSession, TokenFile, TokenFileError,
+    Client, ClientBuilder, CommandChannel, DeviceView, Environment, Error, Level, NotReady, Reason,
+    RequestError, Service, Settings, StoredSession, TokenFile, TokenFileError,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use crate::commands::raw;
 use crate::output::terminal::Terminal;
 use crate::output::trace;
 use crate::support::config::Config;
@@ -281,16 +283,27 @@ impl Context {
                 let cause = cause.unwrap_or_else(|| reachability::describe_reason(*reason));
                 Failure::new(Exit::Unreachable, cause)
             }
-            NotReady::Offline(Reason::Throttled) => {
-                let retry_in = client.diagnosis().await.ok().and_then(|diagnosis| diagnosis.retry_in);
-                let wait = retry_in.map_or_else(
-                    || "try again later".to_owned(),
-                    |wait| format!("try again in {} s", wait.as_secs().max(1)),
-                );
-                Failure::new(Exit::Unreachable, format!("too many requests: {wait}"))
-            }
+            NotReady::Offline(Reason::Throttled) => throttled(client).await,
             _ => not_ready(why),
         }
+    }
+}
+
+/// Failure for a pause that the cloud asked for, with its length.
+async fn throttled(client: &Client) -> Failure {
+    let retry_in = client.diagnosis().await.ok().and_then(|diagnosis| diagnosis.retry_in);
+    let wait = retry_in.map_or_else(
+        || "try again later".to_owned(),
+        |wait| format!("try again in {} s", wait.as_secs().max(1)),
+    );
+    Failure::new(Exit::Unreachable, format!("too many requests: {wait}"))
+}
+
+/// Failure for an answer that cannot be decoded.
+pub(crate) fn unreadable(body: &[u8], error: DecodeError) -> Failure {
+    match body.trim_ascii_start().first() {
+        Some(b'<') => Failure::new(Exit::Unreachable, reachability::describe_reason(Reason::WebPage)),
+        _ => (Exit::Failed, error).into(),
     }
 }
 
@@ -448,6 +461,22 @@ impl Cloud {
                 event = events.next() => if event.is_none() { return },
                 () = sleep_until(deadline) => return,
             }
+        }
+    }
+
+    /// Reads a route that a command depends on, and returns the body of the answer.
+    pub(crate) async fn read(&self, request: ReadRequest) -> Result<Vec<u8>> {
+        match self.client.request(request).await {
+            Ok(response) => Ok(response.body),
+            Err(error) => Err(self.request_failure(error).await),
+        }
+    }
+
+    /// Returns the failure for a request that a command depends on.
+    pub(crate) async fn request_failure(&self, error: Error) -> Failure {
+        match &error {
+            Error::Request(RequestError::Refused { status: 429, .. }) => throttled(&self.client).await,
+            _ => raw::failure(error),
         }
     }
 

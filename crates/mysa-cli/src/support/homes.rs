@@ -6,10 +6,9 @@ use mysa_proto::DeviceId;
 use mysa_proto::rest::{self, DeviceList, DeviceRecord, Home, Homes};
 use mysa_tokio::DeviceView;
 
-use crate::commands::raw;
 use crate::output::terminal::Terminal;
-use crate::support::cloud::Cloud;
-use crate::support::exit::{Exit, Failure, Result};
+use crate::support::cloud::{Cloud, unreadable};
+use crate::support::exit::Result;
 use crate::support::time_zone::Zone;
 
 /// Homes and device records of the account, as far as they could be read.
@@ -42,8 +41,8 @@ impl Places {
     /// # Errors
     /// The request fails, or the answer has no homes.
     pub(crate) async fn read_homes(&mut self, cloud: &Cloud) -> Result<()> {
-        let response = cloud.client.request(rest::homes()).await.map_err(raw::failure)?;
-        self.homes = Homes::decode(&response.body).map_err(|error| Failure::from((Exit::Failed, error)))?;
+        let body = cloud.read(rest::homes()).await?;
+        self.homes = Homes::decode(&body).map_err(|error| unreadable(&body, error))?;
         Ok(())
     }
 
@@ -52,9 +51,8 @@ impl Places {
     /// # Errors
     /// The request fails, or the answer has no records.
     pub(crate) async fn read_records(&mut self, cloud: &Cloud) -> Result<()> {
-        let response = cloud.client.request(rest::devices()).await.map_err(raw::failure)?;
-        let list =
-            DeviceList::decode(&response.body).map_err(|error| Failure::from((Exit::Failed, error)))?;
+        let body = cloud.read(rest::devices()).await?;
+        let list = DeviceList::decode(&body).map_err(|error| unreadable(&body, error))?;
         self.records = list.devices;
         Ok(())
     }

@@ -20,6 +20,7 @@ mod presign;
 mod second_channel;
 mod set;
 mod signals;
+mod stalled;
 mod template;
 mod text;
 
