@@ -219,7 +219,7 @@ fn climate(family: Family, limits: &Limits<'_>, table: &ModeTable, list: &mut Ve
         list.push(Entity { unit: Some("%"), range, ..setting(id, name) });
     }
     if family.has(Control::TrackedSensor, channel) {
-        let sensors = [("room", TrackedSensor::Ambient), ("floor", TrackedSensor::Floor)];
+        let sensors = [("ambient", TrackedSensor::Ambient), ("floor", TrackedSensor::Floor)];
         let changes = sensors
             .map(|(name, sensor)| (name, Change { tracked_sensor: Some(sensor), ..Change::default() }));
         list.push(Entity {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Family, Field, Power, Source, Watts};
+use mysa_proto::{Celsius, Family, Field, Power, Source, TrackedSensor, Watts};
 use mysa_tokio::DeviceView;
 
 use crate::output::record::{Record, Value, printable};
@@ -95,7 +95,7 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
         .put("power_basis", power.basis());
     record.put("rated_power_w", rated.map(Watts::as_watts));
     let floor = state.floor_temperature().map(|field| field.value.as_degrees());
-    let sensor = state.tracked_sensor().map(|field| field.value.to_string());
+    let sensor = state.tracked_sensor().map(|field| sensor_name(field.value));
     if view.model.family() == Some(Family::InFloor) {
         record.put("floor_temperature_c", floor).put("tracked_sensor", sensor);
     } else {
@@ -195,12 +195,21 @@ fn describe_temperatures(view: &DeviceView, unit: Unit) -> String {
     }
 }
 
+/// Name of the sensor that an in-floor thermostat regulates by, the same in every output and in `--sensor`. The protocol
+/// calls the one in the air ambient.
+pub(crate) const fn sensor_name(sensor: TrackedSensor) -> &'static str {
+    match sensor {
+        TrackedSensor::Floor => "floor",
+        TrackedSensor::Ambient => "room",
+    }
+}
+
 /// Formats the setpoint, with the sensor that it applies to where there are two: `25.0 °C floor`.
 fn describe_setpoint(view: &DeviceView, unit: Unit) -> String {
     let Some(setpoint) = view.state.setpoint() else { return "-".into() };
     let setpoint = temperature::show(setpoint.value, unit);
     match view.state.tracked_sensor().map(|field| field.value) {
-        Some(sensor) => format!("{setpoint} {sensor}"),
+        Some(sensor) => format!("{setpoint} {}", sensor_name(sensor)),
         None => setpoint,
     }
 }

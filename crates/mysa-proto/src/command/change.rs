@@ -385,7 +385,7 @@ impl fmt::Display for TrackedSensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Floor => "floor",
-            Self::Ambient => "room",
+            Self::Ambient => "ambient",
         })
     }
 }

@@ -8,6 +8,7 @@ use mysa_proto::{
 use super::batch;
 use crate::output::record::{Record, Value};
 use crate::output::timefmt;
+use crate::output::view::sensor_name;
 
 /// Explains a payload. Without a topic, its kind is guessed from the payload.
 pub(crate) fn explain(
@@ -328,7 +329,7 @@ fn said_trigger(trigger: Trigger) -> String {
 
 fn said_sensor(number: i64) -> String {
     match TrackedSensor::from_number(number) {
-        Some(sensor) => sensor.to_string(),
+        Some(sensor) => sensor_name(sensor).to_owned(),
         None => format!("code {number}"),
     }
 }

@@ -231,7 +231,7 @@ fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
         ("vertical swing", change.swing_vertical.map(|swing| swing.to_string())),
         ("horizontal swing", change.swing_horizontal.map(|swing| swing.to_string())),
         ("Climate+", change.climate_plus.map(on)),
-        ("sensor", change.tracked_sensor.map(|sensor| sensor.to_string())),
+        ("sensor", change.tracked_sensor.map(|sensor| view::sensor_name(sensor).to_owned())),
     ]
 }
 
@@ -272,7 +272,7 @@ pub(crate) fn record(change: &Change, asked: &Change, unit: Unit) -> Record {
         (
             "tracked_sensor",
             asked.tracked_sensor.is_some(),
-            change.tracked_sensor.map(|sensor| sensor.to_string()).into(),
+            change.tracked_sensor.map(view::sensor_name).into(),
         ),
     ];
     let mut record = Record::new();
