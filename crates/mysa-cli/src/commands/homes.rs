@@ -30,6 +30,10 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, redaction: &mut 
     let places = read(terminal, &cloud).await;
     cloud.close(terminal).await;
     let places = places?;
+    let zones = places.time_zones(views.iter().map(|view| &view.id));
+    for name in zones.into_iter().filter(|name| Zone::named(name).is_none()) {
+        terminal.say(format!("the time zone '{name}' is unknown"));
+    }
     if terminal.json {
         return terminal.line(document(&places, &views, redaction).to_json());
     }

@@ -74,6 +74,19 @@ fn odd_answers_are_shown_as_far_as_they_can_be_read() {
 }
 
 #[test]
+fn a_time_zone_that_no_database_has_is_said() {
+    let mut spec = CloudSpec::demo();
+    spec.accounts[0].homes[0].time_zone = "Mars/Olympus".into();
+    let bench = Bench::with(spec);
+    bench.log_in().ok();
+    let ran = bench.run(&["homes", "--json"]).ok();
+    assert_eq!(ran.err, "the time zone 'Mars/Olympus' is unknown\n");
+    let home = &ran.json()[0]["homes"][0];
+    assert_eq!((&home["time_zone"], &home["local_time"]), (&json!("Mars/Olympus"), &json!(null)), "{home}");
+    assert!(bench.run(&["homes"]).ok().out.contains("Mars/Olympus"));
+}
+
+#[test]
 fn an_account_without_homes_has_an_empty_list() {
     let mut spec = CloudSpec::demo();
     spec.accounts[0] = AccountSpec::new(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
