@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use crate::args::{Cli, Command, Global, SimAction};
 use crate::commands::{
-    completions, decode, devices, doctor, energy, history, homes, login, logout, man, mode, presign, raw,
-    set, status, watch,
+    completions, decode, devices, doctor, energy, history, hold, homes, login, logout, man, mode, presign,
+    raw, schedule, set, status, watch,
 };
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
@@ -27,7 +27,12 @@ fn main() -> ExitCode {
     // `mysa set … | head -1` must finish its work and report it by the exit code.
     let outlives_reader = matches!(
         cli.command,
-        Command::Set(_) | Command::Mode(_) | Command::Login(_) | Command::Logout(_) | Command::Config(_)
+        Command::Set(_)
+            | Command::Mode(_)
+            | Command::Hold(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Config(_)
     );
     let terminal = Terminal::new(cli.global.json, cli.global.verbose, cli.global.quiet, outlives_reader);
     match log_as_asked().and_then(|()| run(&terminal, cli)) {
@@ -130,6 +135,8 @@ async fn online(
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
         Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,
         Command::Mode(args) => mode::run(terminal, &context, &args).await,
+        Command::Hold(args) => hold::run(terminal, &context, &args).await,
+        Command::Schedule(args) => schedule::run(terminal, &context, &args, redaction).await,
         Command::Energy(args) => energy::run(terminal, &context, &args).await,
         Command::Presign(args) => presign::online(terminal, &context, &args).await,
         Command::Raw(args) => raw::run(terminal, &context, &args, redaction).await,

@@ -50,6 +50,7 @@ Examples:
   mysa set living --temp +0.5 --wait 40
   mysa set living bedroom --temp 68F
   mysa set kitchen --temp 20 --hold on
+  mysa set kitchen --temp 22 --hold +2h
   mysa set --all --temp 17
   mysa set bedroom --temp 21 --channel rest
   mysa set office --mode cool --temp 22 --fan low --dry-run
@@ -75,6 +76,30 @@ Examples:
 
 Exits 0 only if the thermostat confirmed the change. For several thermostats see
 `mysa set --help`.";
+
+pub(super) const HOLD: &str = "\
+Examples:
+  mysa hold kitchen                show the hold
+  mysa hold kitchen on             hold the setpoint until the next change
+  mysa hold kitchen until 22:30
+  mysa hold kitchen until +2h
+  mysa hold kitchen follow         follow the schedule again
+  mysa hold kitchen on --dry-run
+
+A time is 22:30 for the next time that the clock shows it, 2026-11-29T22:30 for a
+day, or +2h, +90m or +1d12h from now. Times are those of the home. A change is
+sent and confirmed as by `mysa set`, which changes the setpoint with it by
+--hold. Baseboard V2 and in-floor thermostats have holds; others are refused.
+
+A setpoint without a hold counts until the next event of the schedule.";
+
+pub(super) const SCHEDULE: &str = "\
+Examples:
+  mysa schedule kitchen
+  mysa schedule kitchen --json
+
+The table marks the event that is in force now and the next one. Times are those
+of the home. A schedule is only read: the app changes it.";
 
 pub(super) const DEVICES: &str = "\
 Examples:

@@ -95,6 +95,10 @@ pub(crate) enum Command {
     Set(Set),
     /// Change the mode of thermostats and wait for their confirmation
     Mode(Mode),
+    /// Show the hold of a thermostat against its schedule, or change it
+    Hold(Hold),
+    /// Show the weekly schedule of a thermostat
+    Schedule(Schedule),
     /// Show energy and its cost by hour, day, week or month, as a chart, CSV, JSON or SVG
     Energy(Energy),
     /// Show who changed the settings of a thermostat, and when
@@ -204,9 +208,9 @@ pub(crate) struct Change {
     /// Mode: off, heat, and for air conditioners auto, cool, dry, fan
     #[arg(long, short, value_name = "MODE")]
     pub(crate) mode: Option<String>,
-    /// Hold the setpoint, or follow the schedule
-    #[arg(long, value_enum)]
-    pub(crate) hold: Option<OnOff>,
+    /// on: hold the setpoint; off: follow the schedule; or hold until a time, such as 22:30 or +2h
+    #[arg(long, value_name = "on|off|TIME")]
+    pub(crate) hold: Option<String>,
     /// Lock the buttons
     #[arg(long, value_enum)]
     pub(crate) lock: Option<OnOff>,
@@ -244,6 +248,25 @@ pub(crate) struct Mode {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) sending: Sending,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = help::HOLD, override_usage = "mysa hold [OPTIONS] <DEVICE> [follow|on|until TIME]")]
+pub(crate) struct Hold {
+    /// Thermostat, by id or the start of the name
+    pub(crate) device: String,
+    /// follow the schedule, hold (on), or hold until TIME [default: show the hold]
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: Vec<String>,
+    #[command(flatten)]
+    pub(crate) sending: Sending,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = help::SCHEDULE)]
+pub(crate) struct Schedule {
+    /// Thermostat, by id or the start of the name
+    pub(crate) device: String,
 }
 
 /// Options for sending a command.

@@ -67,14 +67,8 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &History) 
     let mut settings = context.settings();
     settings.live_reports = false;
     let cloud = context.connect(terminal, settings).await?;
-    let chosen = cloud.choose(std::slice::from_ref(&args.device))?;
-    let view = chosen.first().and_then(|id| cloud.client.state(id));
-    let Some(view) = view else {
-        return Err(Failure::new(Exit::Failed, "the thermostat has left the account"));
-    };
-    let places = Places::read(terminal, &cloud).await;
-    let local = places.local_time(&view.id);
-    local.report(terminal, &view);
+    let view = cloud.only(&args.device)?;
+    let local = Places::local_time_of(terminal, &cloud, &view).await;
     let now = timefmt::now();
     let days = i64::from(args.days.unwrap_or(DEFAULT_DAYS)) - 1;
     let from = since.unwrap_or_else(|| local.zone.day(now).saturating_sub(Duration::days(days)));

@@ -2,16 +2,27 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Family, Field, Power, Source, TrackedSensor, Watts};
+use mysa_proto::{Celsius, Family, Field, Hold, Power, Source, TrackedSensor, Watts};
 use mysa_tokio::DeviceView;
 
 use crate::output::record::{Record, Value, printable};
 use crate::output::temperature;
+use crate::output::timefmt;
 use crate::support::config::Unit;
+use crate::support::time_zone::Zone;
 
 /// Name of a thermostat, or its id if it has none, escaped for a terminal.
 pub(crate) fn label(view: &DeviceView) -> String {
     printable(&view.label())
+}
+
+/// Describes a hold, with its end in a time zone, or else in UTC as a standard text.
+pub(crate) fn hold(hold: Hold, zone: Option<&Zone>) -> String {
+    match (hold, zone) {
+        (Hold::Until(end), Some(zone)) => format!("until {}", zone.show(end)),
+        (Hold::Until(end), None) => format!("until {}", timefmt::iso(end)),
+        (hold, _) => hold.to_string(),
+    }
 }
 
 /// Currency of a thermostat's state.
@@ -105,7 +116,7 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
     record.put_some("current_a", state.current().map(|field| field.value.as_amperes()));
     record.put_some("voltage_v", state.voltage().map(|field| field.value.as_volts()));
     record.put_some("locked", state.lock().map(|field| field.value));
-    record.put_some("hold", state.hold().map(|field| field.value.to_string()));
+    record.put_some("hold", state.hold().map(|field| hold(field.value, None)));
     record.put_some("fan", state.fan().map(|field| field.value.to_string()));
     record.put_some("signal_dbm", state.signal().map(|field| i64::from(field.value)));
     record.put("fields", fields(view, age));
@@ -151,7 +162,7 @@ fn put_field<T>(fields: &mut Record, name: &str, field: Option<Field<T>>, now: D
     fields.put(name, Value::Record(record));
 }
 
-const fn source_name(source: Source) -> &'static str {
+pub(crate) const fn source_name(source: Source) -> &'static str {
     match source {
         Source::Boot | Source::Status | Source::SetpointChange => "mqtt",
         Source::Ack => "mqtt-ack",

@@ -523,6 +523,13 @@ impl Cloud {
         Ok(chosen)
     }
 
+    /// Returns the one thermostat of this name.
+    pub(crate) fn only(&self, name: &str) -> Result<DeviceView> {
+        let chosen = self.choose(&[name.to_owned()])?;
+        let view = chosen.first().and_then(|id| self.client.state(id));
+        view.ok_or_else(|| Failure::new(Exit::Failed, "the thermostat has left the account"))
+    }
+
     /// Stores the names of the thermostats for commands that work without the cloud.
     pub(crate) fn cache_devices(&self, context: &Context, terminal: &Terminal) {
         if let Err(error) = device_cache::store(&context.paths, &self.account, &self.client.devices()) {

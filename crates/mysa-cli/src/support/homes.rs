@@ -57,16 +57,29 @@ impl Places {
         Ok(())
     }
 
-    /// Reads both, and reports on standard error what cannot be read.
-    pub(crate) async fn read(terminal: &Terminal, cloud: &Cloud) -> Self {
+    /// Reads the device records, and reports on standard error if they cannot be read.
+    pub(crate) async fn read_zones(terminal: &Terminal, cloud: &Cloud) -> Self {
         let mut places = Self::default();
         if let Err(failure) = places.read_records(cloud).await {
             terminal.say(format!("the time zones of the thermostats cannot be read: {failure}"));
         }
+        places
+    }
+
+    /// Reads both, and reports on standard error what cannot be read.
+    pub(crate) async fn read(terminal: &Terminal, cloud: &Cloud) -> Self {
+        let mut places = Self::read_zones(terminal, cloud).await;
         if let Err(failure) = places.read_homes(cloud).await {
             terminal.say(format!("the homes cannot be read: {failure}"));
         }
         places
+    }
+
+    /// Reads the time zone of a thermostat, and reports on standard error if it cannot be read.
+    pub(crate) async fn local_time_of(terminal: &Terminal, cloud: &Cloud, view: &DeviceView) -> LocalTime {
+        let local = Self::read(terminal, cloud).await.local_time(&view.id);
+        local.report(terminal, view);
+        local
     }
 
     pub(crate) fn record(&self, id: &DeviceId) -> Option<&DeviceRecord> {

@@ -41,17 +41,24 @@ impl Zone {
         from_jiff(self.rules.to_datetime(timestamp(at)).date())
     }
 
-    /// Returns the first instant of a local day. That is an hour after midnight if the clock goes forward at midnight.
-    pub(crate) fn start(&self, day: Date) -> UnixTime {
+    /// Returns the instant at which the local clock shows a second of a day: the first if it shows it twice, and the same
+    /// time after the change if it skips it.
+    pub(crate) fn at(&self, day: Date, second_of_day: u32) -> UnixTime {
         let month = i8::try_from(u8::from(day.month())).unwrap_or(1);
         let date = i16::try_from(day.year())
             .ok()
             .zip(i8::try_from(day.day()).ok())
             .and_then(|(year, day)| jiff::civil::Date::new(year, month, day).ok());
-        let Some(date) = date else { return UnixTime::from_secs(0) };
-        let midnight = date.to_datetime(jiff::civil::Time::midnight());
-        let start = self.rules.to_ambiguous_timestamp(midnight).compatible();
-        UnixTime::from_secs(start.map_or(0, Timestamp::as_second))
+        let part = |size: u32, count: u32| i8::try_from(second_of_day / size % count).unwrap_or(0);
+        let time = jiff::civil::Time::new(part(3_600, 24), part(60, 60), part(1, 60), 0);
+        let local = date.zip(time.ok()).map(|(date, time)| date.to_datetime(time));
+        let at = local.and_then(|local| self.rules.to_ambiguous_timestamp(local).compatible().ok());
+        UnixTime::from_secs(at.map_or(0, Timestamp::as_second))
+    }
+
+    /// Returns the first instant of a local day. That is an hour after midnight if the clock goes forward at midnight.
+    pub(crate) fn start(&self, day: Date) -> UnixTime {
+        self.at(day, 0)
     }
 
     /// Returns the local hour of an instant.
@@ -166,6 +173,15 @@ mod tests {
         let cairo = Zone::named("Africa/Cairo").unwrap();
         assert_eq!(cairo.start(day(2026, 4, 24)).as_secs(), 1_776_981_600);
         assert_eq!(cairo.hours(day(2026, 4, 24))[0].0.hour, 1);
+    }
+
+    #[test]
+    fn a_local_time_is_the_first_of_two_and_follows_a_gap() {
+        let zone = Zone::named("America/Halifax").unwrap();
+        let at = |date, second| zone.iso(zone.at(date, second));
+        assert_eq!(at(day(2026, 3, 8), 9_000), "2026-03-08T03:30:00-03:00");
+        assert_eq!(at(day(2026, 11, 1), 5_400), "2026-11-01T01:30:00-03:00");
+        assert_eq!(at(day(2026, 1, 2), 86_399), "2026-01-02T23:59:59-04:00");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::common::{HANG_LIMIT, Home, Ran, finish};
 pub(crate) const HANG_SECONDS: &str = "600";
 
 pub(crate) const LIVING: &str = "a0b1c2d3e4f5";
+pub(crate) const KITCHEN: &str = "a0b1c2d3e4f6";
 pub(crate) const BEDROOM: &str = "a0b1c2d3e4f7";
 /// Id of the thermostat for in-floor heating.
 pub(crate) const FLOOR: &str = "a0b1c2d3e4f8";
@@ -64,7 +65,12 @@ impl Bench {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
         let has_limit = args.iter().any(|arg| ["--wait", "--no-wait", "--dry-run"].contains(arg));
-        if args.iter().any(|arg| ["set", "mode"].contains(arg)) && !args.contains(&"config") && !has_limit {
+        let is_change = match args.first() {
+            // Without an action it shows the hold.
+            Some(&"hold") => args.get(2).is_some_and(|action| !action.starts_with('-')),
+            _ => args.iter().any(|arg| ["set", "mode"].contains(arg)) && !args.contains(&"config"),
+        };
+        if is_change && !has_limit {
             command.args(["--wait", HANG_SECONDS]);
         }
         command.env("MYSA_CONNECT_TO", &self.connect_to).env("MYSA_CA", self.home.path("ca.pem"));

@@ -139,7 +139,8 @@ fn every_example_of_every_help_text_works() {
                 shell(&bench, &format!("{line} --count 1 --timeout {HANG_SECONDS}"))
             }
             // The limit of the example itself, or the usual one, is too short for a slow machine.
-            line if (line.starts_with("mysa set") || line.starts_with("mysa mode"))
+            line if (["mysa set", "mysa mode"].iter().any(|verb| line.starts_with(verb))
+                || line.starts_with("mysa hold") && line.split(' ').count() > 3)
                 && !line.contains("--dry-run") =>
             {
                 let line = line.split(" --wait").next().unwrap_or(line);

@@ -2,7 +2,7 @@
 
 use mysa_sim::CloudSpec;
 
-use crate::bench::{Bench, LIVING};
+use crate::bench::{Bench, KITCHEN, LIVING};
 use crate::common::Ran;
 
 /// Name that clears the screen, rings the bell, reverses and breaks the line, and is partly two columns wide.
@@ -30,7 +30,7 @@ fn bench() -> Bench {
     for device in &mut spec.accounts[0].homes[0].devices {
         device.name = format!("{CANARY} {}", device.id);
     }
-    Bench::with(spec)
+    Bench::with_schedules(spec)
 }
 
 #[test]
@@ -48,6 +48,10 @@ fn a_hostile_name_is_escaped_by_every_command() {
         &["set", LIVING, "--temp", "99"],
         &["set", "ca", "--temp", "21"],
         &["mode", LIVING, "heat"],
+        &["hold", LIVING, "on"],
+        &["hold", KITCHEN, "until", "+2h"],
+        &["hold", KITCHEN],
+        &["schedule", KITCHEN],
         &["energy"],
         &["energy", "--by", "hour"],
         &["energy", "--csv", "-"],

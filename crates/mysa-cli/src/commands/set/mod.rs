@@ -19,6 +19,7 @@ use crate::output::timefmt;
 use crate::output::view;
 use crate::support::cloud::{Cloud, Context, command_channel};
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::homes::Places;
 
 use plan::{Plan, Request};
 use report::Report;
@@ -107,14 +108,21 @@ async fn change_all(
     cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
     terminal.progress("");
 
+    let places = match request.is_timed() {
+        true => Some(timeout(left(), Places::read_zones(terminal, cloud)).await.unwrap_or_default()),
+        false => None,
+    };
     let is_single = !targets.all && targets.devices.len() == 1;
     let mut report = Report::new(terminal, cloud, is_single, sending.no_wait);
     let mut plans = BTreeMap::new();
     for id in chosen {
         let Some(view) = cloud.client.state(&id) else { continue };
-        match Plan::new(cloud, request, view.clone()).await {
+        let local = places.as_ref().map(|places| places.local_time(&id));
+        match Plan::new(cloud, request, view.clone(), local).await {
             Ok(plan) => {
-                report.plan(&plan)?;
+                if !plan.is_beyond_model() {
+                    report.plan(&plan)?;
+                }
                 match &plan.preview {
                     Ok(preview) if sending.dry_run => report.dry_run(&plan, preview)?,
                     Ok(_) => drop(plans.insert(id, plan)),

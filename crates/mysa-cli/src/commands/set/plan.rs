@@ -1,23 +1,30 @@
 //! Plan of a change: the requested values, and the values sent to a thermostat for them.
 
 use mysa_proto::{
-    Brightness, Celsius, Family, FanSpeed, Hold, Limits, Mode, ModeTable, Swing, TrackedSensor,
+    Brightness, Celsius, Family, FanSpeed, Hold, InvalidCommand, Limits, Mode, ModeTable, Swing,
+    TrackedSensor,
 };
 use mysa_tokio::{Change, DeviceView, Error, Preview, Refused};
 
 use crate::args::{Change as ChangeArgs, Sensor};
 use crate::output::record::{Record, Value};
 use crate::output::temperature::{self, Amount};
+use crate::output::timefmt;
 use crate::output::view;
 use crate::support::cloud::Cloud;
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::homes::LocalTime;
+use crate::support::moment::Moment;
+use crate::support::time_zone::Zone;
 
 /// Parsed options of `mysa set`, before the thermostat is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Request {
     temperature: Option<Amount>,
     change: Change,
+    /// End of a hold.
+    hold_end: Option<Moment>,
     /// `true` if the fan speed was given by name, and not by number.
     is_fan_named: bool,
     /// Unit of the typed temperature; without one, that of the settings.
@@ -27,9 +34,15 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn parse(args: &ChangeArgs, unit: Unit) -> Result<Self> {
         let typed = args.temp.as_deref().map(|text| temperature::parse(text, unit)).transpose()?;
+        let (hold, hold_end) = match args.hold.as_deref() {
+            None => (None, None),
+            Some("on") => (Some(Hold::Permanent), None),
+            Some("off") => (Some(Hold::FollowSchedule), None),
+            Some(time) => (None, Some(hold_end(time)?)),
+        };
         let change = Change {
             mode: args.mode.as_deref().map(mode).transpose()?,
-            hold: args.hold.map(|hold| if hold.is_on() { Hold::Permanent } else { Hold::FollowSchedule }),
+            hold,
             lock: args.lock.map(|lock| lock.is_on()),
             brightness: args
                 .brightness
@@ -48,6 +61,7 @@ impl Request {
         Ok(Self {
             temperature: typed.map(|typed| typed.amount),
             change,
+            hold_end,
             is_fan_named: args.fan.as_deref().is_some_and(|fan| fan.parse::<u8>().is_err()),
             unit: typed.map_or(unit, |typed| typed.unit),
         })
@@ -58,10 +72,17 @@ impl Request {
     /// Requested fields, each with some value, to say which they are.
     pub(crate) fn fields(&self) -> Change {
         let anything = Celsius::from_hundredths(0);
-        Change { setpoint: self.temperature.map(|_| anything), ..self.change }
+        let hold = self.change.hold.or(self.hold_end.map(|_| Hold::Permanent));
+        Change { setpoint: self.temperature.map(|_| anything), hold, ..self.change }
     }
 
-    /// Requested values that do not depend on the thermostat: all but a relative setpoint.
+    /// Returns `true` if the request depends on the local time of the thermostat.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.hold_end.is_some()
+    }
+
+    /// Requested values that do not depend on the thermostat: all but a relative setpoint and
+    /// the end of a hold.
     pub(crate) fn values(&self) -> Change {
         let setpoint = match self.temperature {
             Some(Amount::To(celsius)) => Some(celsius),
@@ -76,6 +97,8 @@ impl Request {
 pub(crate) struct Plan {
     pub(crate) view: DeviceView,
     pub(crate) unit: Unit,
+    /// Time zone of the thermostat, if a time was requested.
+    zone: Option<Zone>,
     /// Present values of the requested fields, as far as they are known.
     pub(crate) before: Change,
     pub(crate) asked: Change,
@@ -88,8 +111,16 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Resolves a relative value against the present setpoint and asks the session what it would send.
-    pub(crate) async fn new(cloud: &Cloud, request: &Request, view: DeviceView) -> Result<Self> {
-        let asked = asked(request, &view)?;
+    ///
+    /// # Errors
+    /// A requested value cannot be resolved.
+    pub(crate) async fn new(
+        cloud: &Cloud,
+        request: &Request,
+        view: DeviceView,
+        local: Option<LocalTime>,
+    ) -> Result<Self> {
+        let asked = asked(request, &view, local.as_ref())?;
         let command = command(request, &view, asked);
         let preview = match cloud.client.preview(&view.id, command).await {
             Ok(preview) => Ok(preview),
@@ -109,7 +140,13 @@ impl Plan {
                 ),
             ));
         }
-        Ok(Self { before, view, unit: request.unit, asked, command, preview })
+        let zone = local.map(|local| local.zone);
+        Ok(Self { before, view, unit: request.unit, zone, asked, command, preview })
+    }
+
+    /// Form of its values.
+    pub(crate) fn style(&self) -> Style<'_> {
+        Style { unit: self.unit, zone: self.zone.as_ref() }
     }
 
     pub(crate) fn label(&self) -> String {
@@ -121,21 +158,39 @@ impl Plan {
         self.preview.as_ref().ok().map(|preview| &preview.change)
     }
 
+    /// Returns `true` if the thermostat does not have a requested field.
+    pub(crate) fn is_beyond_model(&self) -> bool {
+        matches!(&self.preview, Err(Refused::Model(why)) if matches!(**why, InvalidCommand::NoControl { .. }))
+    }
+
     /// One line per field: `setpoint: 20.5 °C → 20.3 °C, sent as 20.5 °C`.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let before = texts(&self.before, self.unit);
+        let before = texts(&self.before, self.style());
         // Nothing is sent for a change that the session refuses.
         let sent = self.sent().copied().unwrap_or_default();
-        texts(&self.asked, self.unit)
+        texts(&self.asked, self.style())
             .into_iter()
             .zip(before)
-            .zip(texts(&sent, self.unit))
+            .zip(texts(&sent, self.style()))
             .filter_map(|(((name, asked), (_, before)), (_, sent))| {
                 let before = before.unwrap_or_else(|| "unknown".into());
                 let sent = sent.map_or_else(String::new, |sent| format!(", sent as {sent}"));
                 Some(format!("{name}: {before} → {}{sent}", asked?))
             })
             .collect()
+    }
+}
+
+/// Form of values: the unit of temperatures and, where it is known, the time zone of times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style<'a> {
+    unit: Unit,
+    zone: Option<&'a Zone>,
+}
+
+impl From<Unit> for Style<'_> {
+    fn from(unit: Unit) -> Self {
+        Self { unit, zone: None }
     }
 }
 
@@ -165,8 +220,8 @@ pub(crate) fn held(view: &DeviceView, asked: &Change) -> Change {
     }
 }
 
-/// Resolves the request for one thermostat: a relative value becomes a temperature.
-fn asked(request: &Request, view: &DeviceView) -> Result<Change> {
+/// Resolves the request for one thermostat: a relative value becomes a temperature, and a local time an instant.
+fn asked(request: &Request, view: &DeviceView, local: Option<&LocalTime>) -> Result<Change> {
     let setpoint = match request.temperature {
         None => None,
         Some(Amount::To(celsius)) => Some(celsius),
@@ -180,7 +235,11 @@ fn asked(request: &Request, view: &DeviceView) -> Result<Change> {
             Some(step(present, hundredths)?)
         }
     };
-    Ok(Change { setpoint, ..request.change })
+    let hold = match (request.hold_end, local) {
+        (Some(end), Some(local)) => Some(Hold::Until(end.resolve_in(local, timefmt::now())?)),
+        _ => request.change.hold,
+    };
+    Ok(Change { setpoint, hold, ..request.change })
 }
 
 /// Returns the setpoint `by` hundredths from the present one.
@@ -217,13 +276,13 @@ fn fan_of(limits: &Limits<'_>, mode: Option<Mode>, fan: FanSpeed) -> FanSpeed {
 }
 
 /// Fields of a change as texts. The list always has the same names in the same order.
-fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
+fn texts(change: &Change, Style { unit, zone }: Style<'_>) -> [(&'static str, Option<String>); 11] {
     let on = |on: bool| if on { "on" } else { "off" }.to_owned();
     let percent = |brightness: Brightness| Some(format!("{} %", brightness.active?));
     [
         ("setpoint", change.setpoint.map(|celsius| temperature::show_exactly(celsius, unit))),
         ("mode", change.mode.map(|mode| mode.to_string())),
-        ("hold", change.hold.map(|hold| hold.to_string())),
+        ("hold", change.hold.map(|hold| view::hold(hold, zone))),
         ("lock", change.lock.map(on)),
         ("brightness", change.brightness.and_then(percent)),
         ("proximity", change.proximity.map(on)),
@@ -236,8 +295,9 @@ fn texts(change: &Change, unit: Unit) -> [(&'static str, Option<String>); 11] {
 }
 
 /// Formats `setpoint 20.5 °C, mode heat`; fields of `asked` with unknown values are named as unknown.
-pub(crate) fn summary(change: &Change, asked: &Change, unit: Unit) -> String {
-    let values = texts(change, unit).into_iter().zip(texts(asked, unit));
+pub(crate) fn summary<'a>(change: &Change, asked: &Change, style: impl Into<Style<'a>>) -> String {
+    let style = style.into();
+    let values = texts(change, style).into_iter().zip(texts(asked, style));
     let parts = values.filter_map(|((name, value), (_, asked))| {
         asked.map(|_| format!("{name} {}", value.unwrap_or_else(|| "unknown".into())))
     });
@@ -245,11 +305,12 @@ pub(crate) fn summary(change: &Change, asked: &Change, unit: Unit) -> String {
 }
 
 /// Fields of a change for programs. Every field of `asked` is included; an unknown value is `null`.
-pub(crate) fn record(change: &Change, asked: &Change, unit: Unit) -> Record {
+pub(crate) fn record<'a>(change: &Change, asked: &Change, style: impl Into<Style<'a>>) -> Record {
+    let Style { unit, zone } = style.into();
     let fields: [(&str, bool, Value); 11] = [
         ("setpoint_c", asked.setpoint.is_some(), change.setpoint.map(Celsius::as_degrees).into()),
         ("mode", asked.mode.is_some(), change.mode.map(|mode| mode.to_string()).into()),
-        ("hold", asked.hold.is_some(), change.hold.map(|hold| hold.to_string()).into()),
+        ("hold", asked.hold.is_some(), change.hold.map(|hold| view::hold(hold, None)).into()),
         ("locked", asked.lock.is_some(), change.lock.into()),
         (
             "brightness_active_pct",
@@ -282,8 +343,20 @@ pub(crate) fn record(change: &Change, asked: &Change, unit: Unit) -> Record {
             let fahrenheit = change.setpoint.map(|celsius| (celsius.to_fahrenheit() * 10.0).round() / 10.0);
             record.put("setpoint_f", fahrenheit);
         }
+        if let ("hold", Some(Hold::Until(end))) = (name, change.hold) {
+            record.put("hold_end", zone.map_or_else(|| timefmt::iso(end), |zone| zone.iso(end)));
+        }
     }
     record
+}
+
+/// Parses the value of `--hold` that is neither `on` nor `off`.
+fn hold_end(text: &str) -> Result<Moment> {
+    Moment::parse(text).map_err(|_| {
+        Failure::usage(format!(
+            "invalid --hold '{text}': expected on, off, or the end of the hold such as 22:30, 2026-11-29T22:30 or +2h"
+        ))
+    })
 }
 
 /// Parses the name of a mode; `fan` means fan only.
@@ -366,6 +439,30 @@ mod tests {
         );
         assert_eq!(summary(&known, &asked, Unit::Fahrenheit), "setpoint 68.9 °F, lock unknown");
         assert_eq!(summary(&asked, &asked, Unit::Celsius), "setpoint 20.56 °C, lock on", "as it was asked");
+    }
+
+    #[test]
+    fn a_hold_is_shown_with_its_end() {
+        let asked = Change { hold: Some(Hold::Permanent), ..Change::default() };
+        let until = Hold::Until(mysa_proto::UnixTime::from_secs(1_767_323_045));
+        let held = Change { hold: Some(until), ..Change::default() };
+        let zone = Zone::named("America/Halifax");
+        let style = Style { unit: Unit::Celsius, zone: zone.as_ref() };
+        assert_eq!(summary(&held, &asked, style), "hold until 2026-01-01 23:04:05 -04:00");
+        assert_eq!(summary(&held, &asked, Unit::Celsius), "hold until 2026-01-02T03:04:05Z");
+        assert_eq!(
+            record(&held, &asked, style).to_json(),
+            r#"{"hold":"until 2026-01-02T03:04:05Z","hold_end":"2026-01-01T23:04:05-04:00"}"#
+        );
+        assert_eq!(record(&asked, &asked, style).to_json(), r#"{"hold":"permanent"}"#);
+        let parse = |hold: &str| {
+            Request::parse(&ChangeArgs { hold: Some(hold.into()), ..ChangeArgs::default() }, Unit::Celsius)
+        };
+        assert_eq!(parse("off").ok().and_then(|request| request.change.hold), Some(Hold::FollowSchedule));
+        assert!(parse("+2h").is_ok_and(|request| request.is_timed() && request.fields().hold.is_some()));
+        assert!(
+            parse("maybe").unwrap_err().to_string().starts_with("invalid --hold 'maybe': expected on, off")
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl<'a> Report<'a> {
         let held = plan::held(&latest, &plan.asked);
         let mut record = document(&plan.view);
         put_amounts(&mut record, plan, plan.sent().filter(|_| was_sent(verdict)));
-        record.put("held", plan::record(&held, &plan.asked, plan.unit));
+        record.put("held", plan::record(&held, &plan.asked, plan.style()));
         record.put("verdict", outcome.name).put("said", outcome.text.as_str());
         if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
             record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
@@ -61,7 +61,7 @@ impl<'a> Report<'a> {
         }
         if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
             record.put("reached", stage_name(*reached));
-            record.put("seen", plan::record(seen, &plan.asked, plan.unit));
+            record.put("seen", plan::record(seen, &plan.asked, plan.style()));
         }
         record.put("link", Link::of(&latest).name());
         record.put("exit_code", outcome.exit.map_or(0, |exit| exit as u8));
@@ -70,6 +70,8 @@ impl<'a> Report<'a> {
         // A failure goes to another stream than the plan, so it repeats the requested and the sent values.
         let amounts = describe_amounts(plan, sent, &held, outcome.exit.is_some());
         let text = match outcome.name {
+            // A field that the thermostat does not have holds no value.
+            _ if plan.is_beyond_model() => outcome.text,
             "sent" => format!("{}; so far {amounts}", outcome.text),
             _ => format!("{}; {amounts}{}", outcome.text, outcome.hint),
         };
@@ -94,7 +96,7 @@ impl<'a> Report<'a> {
         let held = plan::held(&latest, &plan.asked);
         // It is unknown whether the command was sent.
         put_amounts(&mut record, plan, None);
-        record.put("held", plan::record(&held, &plan.asked, plan.unit));
+        record.put("held", plan::record(&held, &plan.asked, plan.style()));
         let amounts = describe_amounts(plan, None, &held, true);
         let failure = Failure::new(failure.exit, format!("{failure}; {amounts}"));
         put_failure(&mut record, &failure);
@@ -112,13 +114,13 @@ impl<'a> Report<'a> {
         let mut record = document(&plan.view);
         put_amounts(&mut record, plan, Some(&preview.change));
         let held = plan::held(&plan.view, &plan.asked);
-        record.put("held", plan::record(&held, &plan.asked, plan.unit));
+        record.put("held", plan::record(&held, &plan.asked, plan.style()));
         record.put("dry_run", true).put("to", to.as_str()).put("payload", text);
         self.results.push(record);
         if self.terminal.json {
             return Ok(());
         }
-        let held = plan::summary(&held, &plan.asked, plan.unit);
+        let held = plan::summary(&held, &plan.asked, plan.style());
         self.terminal.line(format!("  it holds {held}"))?;
         self.terminal.line(format!("  would be sent to {to}:\n  {}", printable(text)))?;
         self.terminal.say("nothing was sent");
@@ -238,15 +240,15 @@ fn document(view: &DeviceView) -> Record {
 
 /// Adds `before`, `requested` and `sent`. Nothing was sent if `sent` is `None`.
 fn put_amounts(record: &mut Record, plan: &Plan, sent: Option<&Change>) {
-    record.put("before", plan::record(&plan.before, &plan.asked, plan.unit));
-    record.put("requested", plan::record(&plan.asked, &plan.asked, plan.unit));
-    record.put("sent", sent.map(|sent| plan::record(sent, &plan.asked, plan.unit)));
+    record.put("before", plan::record(&plan.before, &plan.asked, plan.style()));
+    record.put("requested", plan::record(&plan.asked, &plan.asked, plan.style()));
+    record.put("sent", sent.map(|sent| plan::record(sent, &plan.asked, plan.style())));
 }
 
 /// Formats the requested, sent and held values: `asked for setpoint 20.3 °C, sent setpoint 20.5 °C; it holds …`. Without
 /// `in_full`, only the held values.
 fn describe_amounts(plan: &Plan, sent: Option<&Change>, held: &Change, in_full: bool) -> String {
-    let of = |change: &Change| plan::summary(change, &plan.asked, plan.unit);
+    let of = |change: &Change| plan::summary(change, &plan.asked, plan.style());
     let mut text = String::new();
     if in_full {
         text = format!("asked for {}", of(&plan.asked));
