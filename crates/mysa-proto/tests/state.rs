@@ -71,11 +71,28 @@ fn a_rest_snapshot_older_than_the_status_does_not_roll_it_back() {
 #[test]
 fn what_has_no_clock_is_ordered_by_arrival() {
     let state = merged(&[
-        setpoint(Source::RestRecord, None, 110, 18.0),
+        setpoint(Source::RestState, None, 110, 18.0),
         setpoint(Source::Status, Some(100), 101, 20.0),
         setpoint(Source::Status, None, 105, 19.0),
     ]);
     assert_eq!(shown(&state), 18.0);
+}
+
+#[test]
+fn a_device_record_is_older_than_every_other_source() {
+    let record = setpoint(Source::RestRecord, None, 110, 18.0);
+    for (source, stamp) in [
+        (Source::RestState, Some(-9_000)),
+        (Source::RestState, None),
+        (Source::Structured, Some(-9_000)),
+        (Source::Status, Some(-9_000)),
+        (Source::Status, None),
+    ] {
+        let other = setpoint(source, stamp, 111, 20.0);
+        assert_eq!(shown(&merged(&[record, other])), 20.0, "{source:?} at {stamp:?}");
+    }
+    let newer = setpoint(Source::RestRecord, None, 120, 19.0);
+    assert_eq!(shown(&merged(&[record, newer])), 19.0, "of two records, the later counts");
 }
 
 #[test]
@@ -168,7 +185,7 @@ fn news_from_after_a_confirmed_command_is_taken() {
         ("a button", setpoint(Source::SetpointChange, Some(103), 104, 18.0)),
         ("a stamped REST state", setpoint(Source::RestState, Some(103), 104, 18.0)),
         ("an unstamped status", setpoint(Source::Status, None, 104, 18.0)),
-        ("an unstamped record of later", setpoint(Source::RestRecord, None, 192, 18.0)),
+        ("an unstamped REST state of later", setpoint(Source::RestState, None, 192, 18.0)),
     ] {
         let mut state = DeviceState::new();
         confirm(&mut state, 21.5, Some(101), 100, 102);

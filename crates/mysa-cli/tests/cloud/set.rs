@@ -245,8 +245,10 @@ fn the_sensor_of_a_floor_has_one_name() {
     let ran = bench.run(&["set", "bathroom", "--sensor", "room"]).ok();
     assert!(ran.out.contains("sensor: floor → room") && ran.out.contains("sensor room"), "{ran:?}");
     let document = bench.run(&["set", "bathroom", "--sensor", "room", "--json"]).ok().json().remove(0);
-    let sensors = ["requested", "sent", "held"].map(|name| document[name]["tracked_sensor"].clone());
-    assert_eq!(sensors, ["room", "room", "room"], "{document}");
+    let sensors =
+        ["before", "requested", "sent", "held"].map(|name| document[name]["tracked_sensor"].clone());
+    assert_eq!(sensors, ["room", "room", "room", "room"], "{document}");
+    assert_eq!(document["already_so"], true, "{document}");
     let document = bench.run(&["status", "bathroom", "--json"]).ok().json().remove(0);
     assert_eq!(document["devices"][0]["tracked_sensor"], "room", "{document}");
     let args = ["watch", "bathroom", "--count", "1", "--template", "{tracked_sensor}"];

@@ -56,7 +56,10 @@ impl Provenance {
 
     /// Sort key among the provenances of all clocks.
     pub(crate) fn placed(&self) -> (i64, Clock) {
-        (self.mono_nanos(), self.clock())
+        // A device record has no times: it shows what was configured at some time in the past, so a value of any other
+        // source is newer, whenever the record arrived.
+        let undated = matches!(self.source, Source::RestRecord) && self.at.is_none();
+        (if undated { i64::MIN } else { self.mono_nanos() }, self.clock())
     }
 
     /// Time of the value in nanoseconds of the host's monotonic clock: its arrival minus the age stated by the cloud.
