@@ -28,6 +28,7 @@
 //! [`mysa_sim`] decides what the cloud does; this crate moves bytes and keeps the time.
 #![forbid(unsafe_code)]
 
+mod accept;
 mod certificate;
 mod check;
 mod clock;

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use mysa_proto::UnixTime;
 use mysa_sim::{Closing, Cloud, CloudSpec, HttpAnswer, HttpReply, HttpRequest, Now, Output, Upgrade};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -29,6 +29,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use crate::accept::{Place, accept};
 use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::control;
@@ -102,8 +103,6 @@ enum ToClient {
 
 /// Maximum size of a request body; requests of clients are far smaller.
 const MAX_BODY: usize = 1 << 20;
-/// Maximum number of simultaneous connections beyond the limit that are answered with 503; more are dropped.
-const MAX_REFUSALS: usize = 16;
 /// Maximum number of messages that wait for one client. A client that does not read is then cut.
 const MAX_QUEUE: usize = 4_096;
 /// Time limit for closing a connection; then it is cut.
@@ -166,7 +165,10 @@ impl Server {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_time(Arc::clone(&shared)));
-        tasks.spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&shared)));
+        let (tls, served) = (TlsAcceptor::from(Arc::new(tls)), Arc::clone(&shared));
+        tasks.spawn(accept(listener, shared.limits.connections, move |stream, place| {
+            serve(stream, tls.clone(), Arc::clone(&served), Arc::new(place))
+        }));
         Ok(Self { address, shared, tasks })
     }
 
@@ -335,38 +337,6 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
-    let mut clients = JoinSet::new();
-    let room = Arc::new(Semaphore::new(shared.limits.connections));
-    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let admitted = Arc::clone(&room).try_acquire_owned().map(|permit| (permit, false));
-                    let admitted =
-                        admitted.or_else(|_| Arc::clone(&refusals).try_acquire_owned().map(|permit| (permit, true)));
-                    // Without either permit the connection is dropped.
-                    if let Ok((permit, full)) = admitted {
-                        let place = Place { _permit: permit, full };
-                        clients.spawn(serve(stream, tls.clone(), Arc::clone(&shared), Arc::new(place)));
-                    }
-                }
-                // Probably out of file descriptors: wait until some connections end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            },
-            Some(_) = clients.join_next() => {}
-        }
-    }
-}
-
-/// Permit of a connection, held until the connection, or the WebSocket it became, ends.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    /// Whether it is beyond the limit, so that every request is refused.
-    full: bool,
-}
-
 async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, place: Arc<Place>) {
     let _ = stream.set_nodelay(true);
     let delay = shared.lock().cloud.handshake_delay(now(&shared.clock));
@@ -403,7 +373,7 @@ async fn answer(
     shared: Arc<Shared>,
     place: Arc<Place>,
 ) -> Result<Response<Full<Bytes>>, Reset> {
-    if place.full {
+    if place.is_full {
         return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
     }
     let wants_websocket = request

@@ -27,19 +27,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
 
 pub use self::client::{ControlAnswer, ControlClient, ControlError, EventLines};
 pub(crate) use self::json::event_json;
+use crate::accept::{Place, accept};
 use crate::server::Shared;
 
 type Body = BoxBody<Bytes, Infallible>;
 
 /// Maximum size of a request body.
 const MAX_BODY: usize = 64 << 10;
-/// Maximum number of simultaneous connections beyond the limit that are answered with 503; more are dropped.
-const MAX_REFUSALS: usize = 16;
 
 /// Allows the page its own script and style, and nothing else.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -63,36 +61,14 @@ pub(crate) async fn serve(listener: TcpListener, address: SocketAddr, shared: Ar
         subscribers: Arc::new(Semaphore::new(limits.subscribers)),
         clock: tokio::sync::Mutex::new(()),
     });
-    let room = Arc::new(Semaphore::new(limits.control_connections));
-    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-    let mut clients = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let admitted = Arc::clone(&room).try_acquire_owned().map(|permit| (permit, false));
-                    let admitted =
-                        admitted.or_else(|_| Arc::clone(&refusals).try_acquire_owned().map(|permit| (permit, true)));
-                    // Without either permit the connection is dropped.
-                    if let Ok((permit, is_full)) = admitted {
-                        clients.spawn(connection(stream, Arc::clone(&endpoint), permit, is_full));
-                    }
-                }
-                // Probably out of file descriptors: wait until some connections end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            },
-            Some(_) = clients.join_next() => {}
-        }
-    }
+    accept(listener, limits.control_connections, |stream, place| {
+        connection(stream, Arc::clone(&endpoint), place)
+    })
+    .await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    endpoint: Arc<Endpoint>,
-    _permit: OwnedSemaphorePermit,
-    is_full: bool,
-) {
-    let header = endpoint.shared.limits.header;
+async fn connection(stream: TcpStream, endpoint: Arc<Endpoint>, place: Place) {
+    let (header, is_full) = (endpoint.shared.limits.header, place.is_full);
     let service = service_fn(|request| {
         let endpoint = Arc::clone(&endpoint);
         async move {
