@@ -599,6 +599,7 @@ mod tests {
             assert!(text.contains(part), "{text}: {part}");
         }
         assert_eq!(Hold::FollowSchedule.to_string(), "follow schedule");
+        assert_eq!(TrackedSensor::Ambient.to_string(), "ambient");
     }
 
     #[test]
