@@ -21,7 +21,7 @@
 //! let (request, challenge) = SignIn::start(&pool, "user@example.com", Secret::from("Correct-Horse-1"), entropy);
 //! assert_eq!(request.target, "AWSCognitoIdentityProviderService.InitiateAuth");
 //!
-//! // … the caller POSTs `request.body()` and hands in what came back, with the wall clock in Unix seconds.
+//! // … the caller POSTs `request.body()` and passes the response, with the wall clock in Unix seconds.
 //! let answer = br#"{"__type":"TooManyRequestsException","message":"Rate exceeded"}"#;
 //! match challenge.reply(400, answer, 1_767_323_045) {
 //!     Ok(Step::Continue(request, answer)) => { /* send the password claim */ }

@@ -30,7 +30,7 @@ impl ConfigFile {
         &self.config
     }
 
-    /// Value in force of a setting, by its dotted name: the value in the file, or the default. `None` if the setting is
+    /// Effective value of a setting, by its dotted name: the value in the file, or the default. `None` if the setting is
     /// absent and has no default.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl ConfigFile {
     /// Sets the rated power of a thermostat in watts; 0 removes it.
     ///
     /// # Errors
-    /// A value has the name of the group.
+    /// A parent key exists and is not a table.
     pub fn set_watts(&mut self, device: &DeviceId, watts: u32) -> Result<(), ConfigError> {
         let watts = (watts > 0).then(|| i64::from(watts).into());
         self.put(&["devices", device.as_str(), "rated-watts"], watts)

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::text::InvalidText;
 
-/// Rule that received bytes break. The fault is the peer's, and it is final: close the connection \[MQTT-4.8.0-1\].
+/// Rule that received bytes break. Caused by the peer, and not recoverable: close the connection \[MQTT-4.8.0-1\].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DecodeError {
@@ -28,7 +28,7 @@ pub enum DecodeError {
     Truncated,
     /// Bytes are left over after the last field.
     TrailingBytes,
-    /// A string, topic or filter breaks a rule of its own.
+    /// A string, topic or filter violates a rule of its type.
     Text(InvalidText),
     /// Bits 7 to 1 of the CONNACK flags are not 0 (3.2.2.1).
     ConnAckFlags,
@@ -38,7 +38,7 @@ pub enum DecodeError {
     SessionPresentOnRefusal,
     /// A SUBACK return code other than 0, 1, 2 and 128.
     SubAckCode,
-    /// A SUBACK without a return code; there is one for each filter asked for.
+    /// A SUBACK without a return code; there is one for each requested filter.
     SubAckWithoutCodes,
     /// A SUBSCRIBE without a filter.
     SubscribeWithoutFilters,
@@ -64,7 +64,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Mark of the normative statement that is broken, such as `MQTT-2.2.2-2`. Rules that the standard states in a table
+    /// Identifier of the violated normative statement, such as `MQTT-2.2.2-2`. Rules that the standard states in a table
     /// or in prose without a mark fall under `MQTT-4.8.0-1`. `None` only for [`OverLimit`](Self::OverLimit).
     #[must_use]
     pub const fn rule(self) -> Option<&'static str> {
@@ -144,7 +144,7 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// Reason why a packet cannot be built or written. The fault is the caller's; nothing has been written.
+/// Reason why a packet cannot be built or written. Caused by the caller; nothing has been written.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum EncodeError {

@@ -207,7 +207,7 @@ impl Session {
             let answer = HttpAnswer { date, ..HttpAnswer::default() };
             self.learn_date(ClockSource::Broker, answer, Duration::ZERO);
             self.end_connection(at, CloseReason::Refused { status });
-            // A wrong clock invalidates signatures. A REST answer has a `Date`, which tells whether that is the cause.
+            // A wrong clock invalidates signatures. A REST answer has a `Date`, which shows whether that is the cause.
             if status.is_some() && date.is_none() {
                 self.rest.schedule_states_no_later_than(self.cx.mono());
             }

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
             Event::Device { device, .. } => {
                 let Some(device) = home.state(&device) else { continue };
                 let (state, stale) =
-                    (&device.state, if device.stale { ", not heard from for long" } else { "" });
+                    (&device.state, if device.stale { ", no data for a long time" } else { "" });
                 if let (Some(temperature), Some(setpoint)) = (state.temperature(), state.setpoint()) {
                     println!("{}: {} of {}{stale}", device.label(), temperature.value, setpoint.value);
                 }

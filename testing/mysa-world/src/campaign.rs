@@ -65,7 +65,7 @@ pub struct Failure {
     pub mix: Vec<TroubleKind>,
     /// The broken invariant.
     pub violation: Violation,
-    /// Time of the violation since the birth of the world.
+    /// Time of the violation since the start of the simulation.
     pub at: Duration,
     /// Last lines of the history.
     pub history: Vec<String>,
@@ -225,7 +225,7 @@ impl Run<'_> {
         let lasting = self.plan.lasting_device;
         let expected: Vec<DeviceId> =
             self.plan.speaking.iter().copied().filter(|id| Some(*id) != lasting).collect();
-        // The session believes for hours that a broker which refused commands still refuses them; statuses arrive all
+        // The session assumes for hours that a broker which refused commands still refuses them; statuses arrive all
         // the same. A home whose only thermostat never heals receives nothing.
         let has_somebody = lasting.is_none() || !expected.is_empty();
         if service.level > Level::ReadOnly && has_somebody {
@@ -270,7 +270,7 @@ impl Run<'_> {
             let obeyed = self.world.truth(device).is_some_and(|truth| truth.setpoint == i64::from(degrees));
             match self.world.verdict(id) {
                 Some(verdict) if verdict.is_confirmed() => {}
-                // The session believes that MQTT takes no commands, and this thermostat has no other channel.
+                // The session assumes that MQTT takes no commands, and this thermostat has no other channel.
                 Some(Verdict::Refused(Refused::NotPermitted))
                     if level == Level::ReadOnly && self.plan.mqtt_only.contains(&device) => {}
                 // Statuses do not show every setting.

@@ -295,7 +295,7 @@ impl World {
             Session::new(self.settings.clone(), Environment::mysa(), start, Rng::new(seed).bytes(), now);
     }
 
-    /// Time since the birth of the world.
+    /// Time since the start of the simulation.
     #[must_use]
     pub const fn now(&self) -> Duration {
         self.now

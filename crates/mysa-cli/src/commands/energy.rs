@@ -42,7 +42,7 @@ struct Meter {
     zone: Zone,
     /// `true` if the zone is not that of the thermostat's record, which cannot be read.
     is_zone_assumed: bool,
-    /// Energy by local hour, day, week or month. One without an entry was not recorded.
+    /// Energy by local hour, day, week or month. Slots without an entry have no data.
     energy: BTreeMap<Slot, KilowattHours>,
 }
 
@@ -137,7 +137,7 @@ impl Span {
 const MAX_DAYS: i64 = 3_660;
 const MAX_DAYS_BY_HOUR: i64 = 92;
 
-/// Days in one request. Half hours make long answers.
+/// Days in one request. Answers with half hours are longer.
 const DAYS_AT_ONCE: i64 = 366;
 const DAYS_AT_ONCE_BY_HOUR: i64 = 31;
 
@@ -567,7 +567,7 @@ fn weekday(day: Date) -> String {
     day.weekday().to_string()[..3].to_owned()
 }
 
-/// Rounds to a fraction of one, so that sums have no digits that nobody measured.
+/// Rounds to a fraction of one, so that sums have no floating-point noise.
 fn rounded(value: f64, fraction: f64) -> f64 {
     (value * fraction).round() / fraction
 }

@@ -20,7 +20,7 @@ use crate::support::homes::{LocalTime, Places};
 
 /// Number of days without an option.
 const DEFAULT_DAYS: u16 = 7;
-/// Most days of the older route, which takes a request for each.
+/// Maximum days on the older route, which needs one request per day.
 const MAX_SINGLE_DAYS: i64 = 31;
 /// The cloud may count the newest change to a second that this computer has not reached.
 const AHEAD_SECS: i64 = 60;
@@ -196,7 +196,7 @@ fn of_setpoints(history: SetpointHistory) -> impl Iterator<Item = Change> {
     })
 }
 
-/// Author by the names of the newer route. It does not tell apps from each other.
+/// Author by the names of the newer route. It does not distinguish apps.
 fn author_by_name(source: &str) -> Option<&'static str> {
     match source {
         "app" => Some("app"),
@@ -207,7 +207,7 @@ fn author_by_name(source: &str) -> Option<&'static str> {
     }
 }
 
-/// Author by the numbers of the older route, as far as witnesses agree.
+/// Author by the numbers of the older route, where the sources agree.
 fn author_by_number(source: i64) -> Option<&'static str> {
     match source {
         3 => Some("app"),

@@ -30,7 +30,7 @@ impl core::error::Error for Busy {}
 
 /// Outcome of a command. Every command gets exactly one, within its deadline.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "who acts on a verdict must have considered each")]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle every verdict")]
 pub enum Verdict {
     /// The thermostat holds the change: one state, observed after sending, showed every requested field.
     Confirmed {
