@@ -245,6 +245,24 @@ fn junk() -> impl Strategy<Value = String> {
     prop::collection::vec(pieces, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn days_beyond_the_calendar_take_no_time() {
+    let mut rig = Rig::demo();
+    let tokens = rig.sign_in();
+    let headers = [("Authorization", tokens.id.expose())];
+    // In milliseconds; the calendar ends with the year 9999.
+    let end_of_9999 = 253_402_300_800_000_i64;
+    for start in [i64::MIN, -end_of_9999, end_of_9999 - 1, end_of_9999, 300_000_000_000_000, i64::MAX] {
+        let body =
+            json!({ "Scope": "Month", "Res": "Day", "Timestamp": start, "start": start, "end": i64::MAX });
+        for route in ["/telemetry/usage/a0b1c2d3e4f6", "/energy/device/a0b1c2d3e4f5"] {
+            let reply = rig.http(BACKEND, "POST", route, &headers, &body.to_string());
+            assert!((200..500).contains(&reply.status), "{route} {start}: {}", reply.status);
+            assert!(reply.body.len() < 1_000, "{route} {start}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

@@ -90,8 +90,11 @@ impl Cloud {
                 let mut steps = Vec::new();
                 let mut day = start;
                 while day < end {
-                    // The calendar ends.
-                    let next = zone.days(day, 1).1.max(day + 1);
+                    let next = zone.days(day, 1).1;
+                    if next <= day {
+                        // The calendar ends.
+                        break;
+                    }
                     let mut whole = Bucket { start: day, ..Bucket::default() };
                     for part in self.steps(&devices, day, next, BUCKET_SECS) {
                         whole.add(&part);
@@ -200,8 +203,11 @@ impl Cloud {
         let mut day = zone.days(start.as_secs(), 1).0;
         let mut days = Vec::new();
         while day < last {
-            // The calendar ends.
-            let next = zone.days(day, 1).1.max(day + 1);
+            let next = zone.days(day, 1).1;
+            if next <= day {
+                // The calendar ends.
+                break;
+            }
             let (from, to) = (day.max(start.as_secs()), next.min(last));
             let steps: Vec<Bucket> = self
                 .steps(&[index], from, to, BUCKET_SECS)
