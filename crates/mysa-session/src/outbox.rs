@@ -89,6 +89,7 @@ impl Outbox {
     /// Appends bytes to those queued for the same connection. Returns `false` if the driver does not keep up: the
     /// connection is then unusable.
     #[must_use]
+    #[inline]
     pub(crate) fn append(&mut self, conn: ConnId, more: &[u8]) -> bool {
         self.join(conn, |bytes| bytes.extend_from_slice(more))
     }
@@ -99,6 +100,7 @@ impl Outbox {
         self.join(conn, |bytes| bytes.append_by(write))
     }
 
+    #[inline]
     fn join(&mut self, conn: ConnId, write: impl FnOnce(&mut Packets)) -> bool {
         // Only the last item is extended, which keeps the order with other outputs.
         if let Some(Work::Output(Output::Send { conn: last, bytes })) = self.work.back_mut()

@@ -272,6 +272,7 @@ impl DeviceState {
         self.contradicted.filter(|found| found.latest.saturating_sub(found.since) >= Contradiction::AFTER)
     }
 
+    #[inline]
     fn field<T: Pack>(&self, name: StateField) -> Option<Field<T>> {
         let entry = self.latest_entry(name, self.registers.get(name), self.clock_skew)?;
         let Provenance { source, at, received } = self.registers.provenance(entry)?;
