@@ -5,7 +5,7 @@ use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{DeviceId, Model};
 use mysa_sigv4::PresignedUrl;
 
-/// How a session authenticates.
+/// Authentication of a session.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "the ways there are")]
 pub enum Start {

@@ -160,7 +160,7 @@ pub(crate) struct CanonicalRequest<'a> {
     /// A plain path, which is its own canonical form.
     pub(crate) path: &'a str,
     pub(crate) query: &'a Query,
-    /// Whether the session token in the query is signed.
+    /// `true` if the session token in the query is signed.
     pub(crate) with_token: bool,
     /// All headers of the request, names in any case.
     pub(crate) headers: &'a [(&'a str, &'a str)],

@@ -13,7 +13,7 @@ pub(crate) const MAX_REFUSALS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
-    /// Whether it is beyond the limit, so that every request is refused.
+    /// `true` beyond the limit, where every request is refused.
     pub(crate) is_full: bool,
 }
 

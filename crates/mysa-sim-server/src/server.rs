@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub(crate) feed: Feed,
     /// The cloud's next deadline may have moved.
     moved: Notify,
-    /// Whether the broker reads its sockets.
+    /// `true` while the broker reads its sockets.
     reading: watch::Sender<bool>,
 }
 

@@ -163,7 +163,7 @@ impl AcCapabilities {
         self.listed(number, of_mode, of_device).unwrap_or_else(Swing::all)
     }
 
-    /// What the record says for a mode; `None` if nothing.
+    /// Entry of the record for a mode; `None` if there is none.
     fn listed<T: Copy + PartialEq>(
         &self,
         number: Option<i64>,

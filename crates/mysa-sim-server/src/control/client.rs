@@ -28,7 +28,7 @@ pub struct ControlAnswer {
 }
 
 impl ControlAnswer {
-    /// Whether the request was carried out.
+    /// Returns `true` if the request was carried out.
     #[must_use]
     pub const fn is_success(&self) -> bool {
         self.status >= 200 && self.status < 300

@@ -141,7 +141,7 @@ struct Connection {
     filters: BTreeSet<String>,
 }
 
-/// What earlier events leave for later ones.
+/// State that earlier events leave for later ones.
 #[derive(Debug, Default)]
 struct History {
     /// Time of the last signature, and of its connection.

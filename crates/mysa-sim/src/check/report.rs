@@ -41,7 +41,7 @@ pub struct Finding {
     pub rule: &'static CheckRule,
     /// Its result.
     pub result: CheckResult,
-    /// What the simulator saw; empty if it saw nothing. It may quote text of the client.
+    /// Observation of the simulator; empty if there is none. It may quote text of the client.
     pub observed: String,
 }
 
