@@ -82,6 +82,7 @@ pub use io::{
     ConnId, Dial, HttpAnswer, HttpBody, HttpFailure, HttpId, HttpRequest, HttpResult, Output, StoreResult,
 };
 pub use mqtt::Packets;
+pub use mysa_mqtt_codec::ConnectRefusal;
 pub use mysa_proto::Now;
 pub use now::{Deadline, Wake};
 pub use read_only::ReadOnlySession;

@@ -80,9 +80,10 @@ pub use mysa_proto::{
     Power, Swing, TrackedSensor, Watts,
 };
 pub use mysa_session::{
-    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, DeliveryStage, Diagnosis, Effect, EndpointLookup,
-    Environment, Event, Evidence, Expired, Handshake, Level, Link, Preview, Publishes, Reason, RecordFacts,
-    Refused, RequestError, Response, Revocation, Service, Settings, Subscribed, Subscriptions, Verdict,
+    ChallengeNeeded, CommandChannel, CommandId, ConfirmBy, ConnectRefusal, DeliveryStage, Diagnosis, Effect,
+    EndpointLookup, Environment, Event, Evidence, Expired, Handshake, Level, Link, Preview, Publishes,
+    Reason, RecordFacts, Refused, RequestError, Response, Revocation, Service, Settings, Subscribed,
+    Subscriptions, Verdict,
 };
 pub use mysa_sigv4::PresignedUrl;
 pub use probe::{Probe, ProbeError, Prober};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mysa_proto::{Channel, Family, UnixTime};
 use mysa_tokio::{
-    Client, DeviceView, Diagnosis, EndpointLookup, Handshake, NotReady, ProbeError, Prober, Publishes,
-    Reason, Subscribed, TokenFileError,
+    Client, ConnectRefusal, DeviceView, Diagnosis, EndpointLookup, Handshake, NotReady, ProbeError, Prober,
+    Publishes, Reason, Subscribed, TokenFileError,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -293,7 +293,9 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
     })
     .await?;
     let service = cloud.client.service();
-    if !seen.credentials && furthest == Handshake::None {
+    // A broker that refuses makes the session fetch new credentials, so there may be none at this moment. A failure of
+    // the broker shows that there were some.
+    if !seen.credentials && furthest == Handshake::None && seen.trouble.is_none() {
         let advice = "The identity pool returns none. Check the environment settings, if any is set.";
         report.fail(CREDENTIALS, Exit::Unreachable, format!("none: {service}"), advice)?;
         report.skip(&[BROKER, UPGRADE, CONNECT])?;
@@ -307,11 +309,24 @@ async fn broker(report: &mut Report<'_>, cloud: &Cloud) -> Result<bool> {
         return Ok(true);
     }
     let found = seen.trouble.map_or_else(|| service.to_string(), |trouble| trouble.to_string());
-    let refused = matches!(seen.trouble, Some(Reason::ConnectRefused(_)));
-    if refused || furthest >= Handshake::Upgraded {
+    let at_connect = match seen.trouble {
+        Some(Reason::ConnectRefused(ConnectRefusal::Unavailable)) => Some((
+            Exit::Unreachable,
+            "The broker is failing: try again later. The states are read by REST instead.",
+        )),
+        Some(Reason::ConnectRefused(_) | Reason::ConnectNotPermitted) => Some((
+            Exit::Refused,
+            "The account is not permitted to connect. The states are read by REST instead.",
+        )),
+        _ if furthest >= Handshake::Upgraded => Some((
+            Exit::Unreachable,
+            "The broker accepts the WebSocket, and does not answer: try again later. The states are read by REST \
+             instead.",
+        )),
+        _ => None,
+    };
+    if let Some((exit, advice)) = at_connect {
         report.good(UPGRADE, "accepted")?;
-        let exit = if refused { Exit::Refused } else { Exit::Unreachable };
-        let advice = "The account is not permitted to connect. The states are read by REST instead.";
         report.fail(CONNECT, exit, found, advice)?;
         return Ok(false);
     }
