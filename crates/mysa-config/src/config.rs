@@ -27,7 +27,7 @@ pub struct Config {
 /// Serialized form of the settings file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
+struct RawConfig {
     account: Option<String>,
     #[serde(default)]
     unit: Unit,
@@ -209,7 +209,7 @@ impl Config {
     /// # Errors
     /// The first invalid line and the reason.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: File = toml_edit::de::from_str(text)
+        let file: RawConfig = toml_edit::de::from_str(text)
             .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
         let mut devices = BTreeMap::new();
         for (name, settings) in file.devices {
@@ -219,7 +219,7 @@ impl Config {
                 return Err(at(ConfigError::DuplicateDevice(name.clone())));
             }
         }
-        let File { account, unit, channel, mode_table, environment, .. } = file;
+        let RawConfig { account, unit, channel, mode_table, environment, .. } = file;
         let account = match account {
             Some(name) => Some(
                 normalize_account(&name)

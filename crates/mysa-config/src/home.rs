@@ -12,7 +12,7 @@ use crate::ConfigError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
+struct RawHome {
     history_days: Option<Spanned<u32>>,
     #[serde(rename = "account")]
     accounts: Vec<Account>,
@@ -88,7 +88,7 @@ const ROOM_C: RangeInclusive<f64> = -40.0..=60.0;
 /// # Errors
 /// The first invalid value, with its line and column.
 pub fn home(text: &str) -> Result<CloudSpec, ConfigError> {
-    let file: File = toml_edit::de::from_str(text)
+    let file: RawHome = toml_edit::de::from_str(text)
         .map_err(|error| ConfigError::toml(text, error.span(), error.message()))?;
     let mut reader = Reader { text, ids: BTreeSet::new() };
     let mut spec = CloudSpec::default();
@@ -355,7 +355,7 @@ mod tests {
         let (_, section) = readme.split_once("## Accounts and homes from a file").unwrap();
         let (section, _) = section.split_once("\n## ").unwrap();
         for (table, keys) in [
-            ("the file itself", keys::<File>()),
+            ("the file itself", keys::<RawHome>()),
             ("`[[account]]`", keys::<Account>()),
             ("`[[account.home]]`", keys::<Home>()),
             ("`[[account.home.device]]`", keys::<Device>()),

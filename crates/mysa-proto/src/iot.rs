@@ -29,7 +29,7 @@ use alloc::string::String;
 use serde_json::Value;
 
 use crate::DeviceId;
-use crate::rest::{self, DecodeError};
+use crate::rest::{self, BodyError};
 
 /// Name of the service in a signature.
 pub const SERVICE: &str = "iot";
@@ -78,12 +78,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// The body is not JSON, or `endpointAddress` is missing or something other than such a host.
-    pub fn decode(body: &[u8], region: &str) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8], region: &str) -> Result<Self, BodyError> {
         let body = rest::value(body)?;
         let address = body.get("endpointAddress").unwrap_or(&body);
         let host = address.as_str().and_then(|text| host(text, region));
         host.map(|host| Self { host }).ok_or_else(|| {
-            DecodeError::wrong_shape("endpointAddress: a host of AWS IoT in this region", address)
+            BodyError::wrong_shape("endpointAddress: a host of AWS IoT in this region", address)
         })
     }
 
@@ -128,10 +128,10 @@ impl Thing {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let body = rest::value(body)?;
         let Some(members) = body.as_object() else {
-            return Err(DecodeError::wrong_shape("an object", &body));
+            return Err(BodyError::wrong_shape("an object", &body));
         };
         let attributes = members.get("attributes").and_then(Value::as_object);
         let serial = attributes
@@ -211,7 +211,7 @@ mod tests {
             assert!(Thing::decode(body.as_bytes()).is_err(), "{body}");
         }
         let long = alloc::vec![b'['; rest::MAX_BODY_LEN + 1];
-        assert!(matches!(Thing::decode(&long), Err(DecodeError::TooLong { .. })));
+        assert!(matches!(Thing::decode(&long), Err(BodyError::TooLong { .. })));
     }
 
     #[test]

@@ -20,25 +20,25 @@ use crate::{
 /// callers for things. Nothing else depends on its answers.
 #[derive(Debug, Default)]
 pub(crate) struct ControlPlane {
-    pending: Vec<Pending>,
-    waiting: Vec<Waiting>,
+    pending: Vec<PendingLookup>,
+    waiting: Vec<ThingRequest>,
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingLookup {
     id: HttpId,
-    purpose: Purpose,
+    purpose: Lookup,
     until: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Purpose {
+enum Lookup {
     Endpoint,
     Thing(RequestId),
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct ThingRequest {
     id: RequestId,
     device: DeviceId,
     until: Duration,
@@ -128,7 +128,7 @@ impl BrokerHost {
 impl ControlPlane {
     /// Queues a request for a thing.
     pub(crate) fn ask(&mut self, cx: &Context, id: RequestId, device: DeviceId) {
-        self.waiting.push(Waiting { id, device, until: cx.after(WAIT_LIMIT) });
+        self.waiting.push(ThingRequest { id, device, until: cx.after(WAIT_LIMIT) });
     }
 
     /// Returns `true` if a caller's request needs credentials.
@@ -137,7 +137,7 @@ impl ControlPlane {
     }
 
     pub(crate) fn callers(&self) -> usize {
-        let pending = self.pending.iter().filter(|pending| pending.purpose != Purpose::Endpoint);
+        let pending = self.pending.iter().filter(|pending| pending.purpose != Lookup::Endpoint);
         pending.count() + self.waiting.len()
     }
 
@@ -165,15 +165,15 @@ impl ControlPlane {
             cx.broker.lookup_at = None;
             // Dials wait shortly, so the first connection can use the looked-up host.
             cx.broker.hold_until = cx.after(DIAL_HOLD);
-            self.send(cx, identity, &iot::describe_endpoint(), Purpose::Endpoint);
+            self.send(cx, identity, &iot::describe_endpoint(), Lookup::Endpoint);
         }
         while self.pending.len() < WINDOW && !self.waiting.is_empty() {
-            let Waiting { id, device, .. } = self.waiting.remove(0);
-            self.send(cx, identity, &iot::describe_thing(device), Purpose::Thing(id));
+            let ThingRequest { id, device, .. } = self.waiting.remove(0);
+            self.send(cx, identity, &iot::describe_thing(device), Lookup::Thing(id));
         }
     }
 
-    fn send(&mut self, cx: &mut Context, identity: &Identity, request: &IotRequest, purpose: Purpose) {
+    fn send(&mut self, cx: &mut Context, identity: &Identity, request: &IotRequest, purpose: Lookup) {
         let Some(headers) = signed_headers(cx, identity, request) else {
             Self::finish(cx, purpose, HttpResult::Failed(HttpFailure::Unreachable));
             return;
@@ -181,7 +181,7 @@ impl ControlPlane {
         let url = alloc::format!("https://{}{}", cx.environment.iot_control, request.target());
         let http = cx.http_request(request.method(), url, headers, HttpBody::Empty);
         let until = cx.after(cx.settings.http_timeout + HTTP_SLACK);
-        self.pending.push(Pending { id: http.id, purpose, until });
+        self.pending.push(PendingLookup { id: http.id, purpose, until });
         cx.outbox.output(Output::Http(http));
     }
 
@@ -193,10 +193,10 @@ impl ControlPlane {
         }
     }
 
-    fn finish(cx: &mut Context, purpose: Purpose, result: HttpResult<'_>) {
+    fn finish(cx: &mut Context, purpose: Lookup, result: HttpResult<'_>) {
         match purpose {
-            Purpose::Endpoint => Self::looked_up(cx, result),
-            Purpose::Thing(id) => {
+            Lookup::Endpoint => Self::looked_up(cx, result),
+            Lookup::Thing(id) => {
                 let result = match result {
                     HttpResult::Answer(HttpAnswer { status: status @ 200..=299, body, .. }) => {
                         Ok(Response { status, body: body.into() })
@@ -240,8 +240,8 @@ impl ControlPlane {
     pub(crate) fn drop_callers(&mut self) -> Vec<RequestId> {
         let mut callers: Vec<RequestId> = self.waiting.drain(..).map(|waiting| waiting.id).collect();
         self.pending.retain(|pending| match pending.purpose {
-            Purpose::Endpoint => true,
-            Purpose::Thing(id) => {
+            Lookup::Endpoint => true,
+            Lookup::Thing(id) => {
                 callers.push(id);
                 false
             }

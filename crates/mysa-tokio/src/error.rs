@@ -1,4 +1,4 @@
-use mysa_proto::rest::DecodeError;
+use mysa_proto::rest::BodyError;
 use mysa_session::{Busy, ChallengeNeeded, Reason, Refused, RequestError};
 
 use crate::client::Client;
@@ -36,7 +36,7 @@ pub enum Error {
     Request(RequestError),
     /// The REST service sent an answer that cannot be decoded.
     #[error("the answer of the REST service cannot be decoded")]
-    Decode(#[source] DecodeError),
+    Decode(#[source] BodyError),
 }
 
 impl From<Busy> for Error {

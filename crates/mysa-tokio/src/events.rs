@@ -14,11 +14,11 @@ use mysa_session::Event;
 /// latest state at any time. The stream ends with the client.
 #[derive(Debug)]
 pub struct Events {
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Mutex<EventQueue>>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct EventQueue {
     waiting: VecDeque<Event>,
     dropped: u64,
     ended: bool,
@@ -28,13 +28,13 @@ struct Queue {
 /// Driver's end of an [`Events`].
 #[derive(Debug)]
 pub(crate) struct Subscriber {
-    queue: Weak<Mutex<Queue>>,
+    queue: Weak<Mutex<EventQueue>>,
 }
 
 const CAPACITY: usize = 1_024;
 
 pub(crate) fn subscription() -> (Subscriber, Events) {
-    let queue = Arc::new(Mutex::new(Queue::default()));
+    let queue = Arc::new(Mutex::new(EventQueue::default()));
     (Subscriber { queue: Arc::downgrade(&queue) }, Events { queue })
 }
 
@@ -48,7 +48,7 @@ impl Subscriber {
         self.with(|queue| queue.ended = true);
     }
 
-    fn with(&self, change: impl FnOnce(&mut Queue)) -> bool {
+    fn with(&self, change: impl FnOnce(&mut EventQueue)) -> bool {
         // The reader owns the queue: its memory is freed as soon as the stream is dropped.
         let Some(queue) = self.queue.upgrade() else { return false };
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ impl Subscriber {
     }
 }
 
-impl Queue {
+impl EventQueue {
     fn push(&mut self, event: &Event) {
         if !self.merge(event) {
             if self.waiting.len() >= CAPACITY {

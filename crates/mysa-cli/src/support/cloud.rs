@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mysa_config::{ChannelName, normalize_account};
-use mysa_proto::rest::{DecodeError, ReadRequest};
+use mysa_proto::rest::{BodyError, ReadRequest};
 use mysa_proto::{DeviceId, Family};
 use mysa_sigv4::Authority;
 use mysa_tokio::{
@@ -300,7 +300,7 @@ async fn throttled(client: &Client) -> Failure {
 }
 
 /// Failure for an answer that cannot be decoded.
-pub(crate) fn unreadable(body: &[u8], error: DecodeError) -> Failure {
+pub(crate) fn unreadable(body: &[u8], error: BodyError) -> Failure {
     match body.trim_ascii_start().first() {
         Some(b'<') => Failure::new(Exit::Unreachable, reachability::describe_reason(Reason::WebPage)),
         _ => (Exit::Failed, error).into(),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde_json::{Map, Value};
 
-use super::DecodeError;
+use super::BodyError;
 
 /// Length of the longest response body that is accepted, in bytes. The largest known answer, the device list, has about
 /// 2 KiB per thermostat.
@@ -20,9 +20,9 @@ const MAX_DEPTH: usize = 64;
 ///
 /// # Errors
 /// The body is too long, or is still not JSON.
-pub fn value(body: &[u8]) -> Result<Value, DecodeError> {
+pub fn value(body: &[u8]) -> Result<Value, BodyError> {
     if body.len() > MAX_BODY_LEN {
-        return Err(DecodeError::TooLong { len: body.len() });
+        return Err(BodyError::TooLong { len: body.len() });
     }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let value = parse(body)?;
@@ -34,18 +34,18 @@ pub fn value(body: &[u8]) -> Result<Value, DecodeError> {
     }
 }
 
-pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, BodyError> {
     match value(body)? {
         Value::Object(map) => Ok(map),
-        other => Err(DecodeError::wrong_shape("an object", &other)),
+        other => Err(BodyError::wrong_shape("an object", &other)),
     }
 }
 
-fn parse(body: &[u8]) -> Result<Value, DecodeError> {
+fn parse(body: &[u8]) -> Result<Value, BodyError> {
     match serde_json::from_slice(body) {
         Ok(value) => Ok(value),
         Err(strict) => serde_json::from_slice(&mended(body))
-            .map_err(|_| DecodeError::NotJson { line: strict.line(), column: strict.column() }),
+            .map_err(|_| BodyError::NotJson { line: strict.line(), column: strict.column() }),
     }
 }
 
@@ -162,9 +162,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_an_error_that_says_where() {
-        assert_eq!(value(b"{\n<html>"), Err(DecodeError::NotJson { line: 2, column: 1 }));
-        assert!(matches!(value(b""), Err(DecodeError::NotJson { .. })));
+        assert_eq!(value(b"{\n<html>"), Err(BodyError::NotJson { line: 2, column: 1 }));
+        assert!(matches!(value(b""), Err(BodyError::NotJson { .. })));
         let long = alloc::vec![b' '; MAX_BODY_LEN + 1];
-        assert_eq!(value(&long), Err(DecodeError::TooLong { len: MAX_BODY_LEN + 1 }));
+        assert_eq!(value(&long), Err(BodyError::TooLong { len: MAX_BODY_LEN + 1 }));
     }
 }

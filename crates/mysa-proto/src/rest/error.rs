@@ -10,7 +10,7 @@ use crate::UnixTime;
 /// Error in the body of a successful response. The service or a proxy is at fault: repeat later, not immediately.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum DecodeError {
+pub enum BodyError {
     /// Longer than [`MAX_BODY_LEN`](super::MAX_BODY_LEN).
     TooLong {
         /// Its length in bytes.
@@ -32,7 +32,7 @@ pub enum DecodeError {
     },
 }
 
-impl DecodeError {
+impl BodyError {
     pub(crate) fn wrong_shape(expected: &'static str, found: &Value) -> Self {
         let found = match found {
             Value::Null => "null".to_owned(),
@@ -46,7 +46,7 @@ impl DecodeError {
     }
 }
 
-impl fmt::Display for DecodeError {
+impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { len } => {
@@ -62,7 +62,7 @@ impl fmt::Display for DecodeError {
     }
 }
 
-impl core::error::Error for DecodeError {}
+impl core::error::Error for BodyError {}
 
 /// Classified response with a status that is not a success.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -41,7 +41,7 @@ mod writes;
 pub use body::{MAX_BODY_LEN, value};
 pub use calendar::http_date;
 pub use effect::{HeaterWrite, ReadRequest, SettingsWrite};
-pub use error::{DecodeError, Failure, FailureKind, Retry, RetryAfter};
+pub use error::{BodyError, Failure, FailureKind, Retry, RetryAfter};
 pub use request::{Auth, Method, ResourceId, RestHost, RestRequest};
 pub use routes::*;
 pub use serde_json::{Map, Value};

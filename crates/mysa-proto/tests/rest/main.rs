@@ -45,7 +45,7 @@ fn agrees(expected: &Json, found: &Json) -> bool {
 }
 
 /// Decodes what a route answers. `None`: the file is no answer this crate reads.
-fn decode(endpoint: &str, body: &[u8]) -> Option<Result<Json, DecodeError>> {
+fn decode(endpoint: &str, body: &[u8]) -> Option<Result<Json, BodyError>> {
     let route = endpoint.split('?').next().unwrap();
     Some(match route {
         "GET /devices" => DeviceList::decode(body).map(|list| {
@@ -137,7 +137,7 @@ fn decode(endpoint: &str, body: &[u8]) -> Option<Result<Json, DecodeError>> {
             json!({ "streamed": ids(&live.streamed), "skipped": ids(&live.skipped), "failed": ids(&live.failed) })
         }),
         "GET /schedule" => Schedules::decode(body).map(|schedules| {
-            let read = |event: &&ScheduleEvent| event.weekday == Some(1) && event.second_of_day.is_some();
+            let read = |event: &&ScheduleEntry| event.weekday == Some(1) && event.second_of_day.is_some();
             let events: usize = schedules.schedules.iter().map(|s| s.events.iter().filter(read).count()).sum();
             json!({ "count": schedules.schedules.len(), "events": events })
         }),

@@ -129,7 +129,7 @@ pub(crate) fn range(range: Option<ValueRange>) -> Json {
     })
 }
 
-pub(crate) fn history(body: &[u8]) -> Result<Json, DecodeError> {
+pub(crate) fn history(body: &[u8]) -> Result<Json, BodyError> {
     let history = History::decode(body)?;
     let day = history.days.first().cloned().unwrap_or_default();
     Ok(json!({

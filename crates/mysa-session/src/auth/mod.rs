@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use mysa_cognito::{
     AwaitAnswer, AwaitChallenge, AwaitCredentials, AwaitIdentity, AwaitRevoked, AwaitTokens, Challenge,
-    HttpRequest as Exchange, RefreshFlow, RefusalKind, Secret, Service as Which, SignIn, StoredSession,
-    Tokens,
+    HttpRequest as CognitoRequest, RefreshFlow, RefusalKind, Secret, Service as CognitoService, SignIn,
+    StoredSession, Tokens,
 };
 use mysa_proto::UnixTime;
 use mysa_sigv4::Credentials;
@@ -35,7 +35,7 @@ pub(crate) struct Identity {
     way: RefreshFlow,
     tokens: Option<Box<Held<Tokens>>>,
     credentials: Option<Box<Held<Signer>>>,
-    work: Option<Box<Work>>,
+    work: Option<Box<PendingRequest>>,
     challenge: Option<Box<Challenge>>,
     backoff: Backoff,
     retry_at: Duration,
@@ -89,7 +89,7 @@ impl Held<Signer> {
 struct Signer(Credentials);
 
 #[derive(Debug)]
-struct Work {
+struct PendingRequest {
     id: HttpId,
     source: ClockSource,
     sent: Duration,
@@ -373,10 +373,10 @@ impl Identity {
         }
     }
 
-    fn send(&mut self, cx: &mut Context, request: &Exchange, stage: Stage) {
+    fn send(&mut self, cx: &mut Context, request: &CognitoRequest, stage: Stage) {
         let (base, source) = match request.service {
-            Which::UserPool => (&cx.environment.user_pool_url, ClockSource::UserPool),
-            Which::IdentityPool => (&cx.environment.identity_pool_url, ClockSource::IdentityPool),
+            CognitoService::UserPool => (&cx.environment.user_pool_url, ClockSource::UserPool),
+            CognitoService::IdentityPool => (&cx.environment.identity_pool_url, ClockSource::IdentityPool),
         };
         let mut url = String::from(base.trim_end_matches('/'));
         url.push('/');
@@ -384,7 +384,7 @@ impl Identity {
         let id =
             cx.http("POST", url, vec![headers[0].clone(), headers[1].clone()], Some(request.body.clone()));
         let until = cx.after(cx.settings.http_timeout + HTTP_SLACK);
-        self.work = Some(Box::new(Work { id, source, sent: cx.mono(), until, stage }));
+        self.work = Some(Box::new(PendingRequest { id, source, sent: cx.mono(), until, stage }));
     }
 
     /// Returns the time and the host of the pending request, if it has this id.

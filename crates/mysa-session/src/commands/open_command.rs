@@ -17,7 +17,7 @@ pub(crate) struct OpenCommand {
     /// Requested fields, without those that a newer command has taken over on the wire.
     pub(crate) change: Change,
     pub(crate) asked: Now,
-    pub(crate) deadline: Deadline,
+    pub(crate) deadline: CommandDeadline,
     /// `true` if the thermostat was known to hold the whole change when it was requested.
     pub(crate) already_so: bool,
     pub(crate) next: NextStep,
@@ -38,7 +38,7 @@ pub(crate) struct OpenCommand {
 /// Deadline of a command by two clocks. The monotonic clock may stand still while the host sleeps, and the wall clock
 /// may be set; the earlier one applies.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
+pub(crate) struct CommandDeadline {
     pub(crate) mono: Duration,
     pub(crate) wall: UnixTime,
     /// Time before the deadline within which nothing is sent any more, because the effect could not be observed in
@@ -46,7 +46,7 @@ pub(crate) struct Deadline {
     pub(crate) margin: Duration,
 }
 
-impl Deadline {
+impl CommandDeadline {
     pub(crate) fn has_passed(&self, now: Now) -> bool {
         self.mono <= now.mono || self.wall <= now.wall
     }
@@ -94,7 +94,7 @@ impl OpenCommand {
             device,
             change,
             asked,
-            deadline: Deadline {
+            deadline: CommandDeadline {
                 mono: asked.mono.saturating_add(time),
                 wall: asked.wall.plus_millis(millis(time)),
                 // Short deadlines get a smaller margin, so they can be sent at all.

@@ -8,18 +8,18 @@ use crate::resources::{Gauge, Held};
 /// Driver's end of the send queue of one connection. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Link {
-    shared: Arc<Shared>,
+    shared: Arc<LinkState>,
 }
 
 /// Connection's end of the send queue.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    shared: Arc<Shared>,
+    shared: Arc<LinkState>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct LinkState {
+    queue: Mutex<SendQueue>,
     /// Wakes the connection when there is something to send.
     more: Notify,
     /// Wakes the connection when the driver ends it.
@@ -29,7 +29,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct Queue {
+struct SendQueue {
     chunks: VecDeque<Vec<u8>>,
     /// Bytes in `chunks`, and those that the connection has taken and not yet written.
     unwritten: Held,
@@ -59,8 +59,8 @@ const CHUNK_OVERHEAD: usize = 64;
 
 /// Returns both ends of a send queue. `written` is notified whenever it becomes empty.
 pub(crate) fn link(to_send: &Gauge, written: &Arc<Notify>) -> (Link, Outgoing) {
-    let queue = Queue { chunks: VecDeque::new(), unwritten: to_send.hold(0), end: None };
-    let shared = Arc::new(Shared {
+    let queue = SendQueue { chunks: VecDeque::new(), unwritten: to_send.hold(0), end: None };
+    let shared = Arc::new(LinkState {
         queue: Mutex::new(queue),
         more: Notify::new(),
         ended: Notify::new(),
@@ -69,8 +69,8 @@ pub(crate) fn link(to_send: &Gauge, written: &Arc<Notify>) -> (Link, Outgoing) {
     (Link { shared: Arc::clone(&shared) }, Outgoing { shared })
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl LinkState {
+    fn lock(&self) -> MutexGuard<'_, SendQueue> {
         // Every change under the lock is complete by itself, so a panic leaves nothing inconsistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@ use alloc::string::String;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::Fields;
-use crate::rest::{DecodeError, DeviceList, Homes, ResourceId, User, body};
+use crate::rest::{BodyError, DeviceList, Homes, ResourceId, User, body};
 
 /// Version of the app for [`bootstrap`](crate::rest::bootstrap()) and [`feature_flags`](crate::rest::feature_flags)
 /// (seen by one client in October 2026).
@@ -33,11 +33,11 @@ impl Bootstrap {
     ///
     /// # Errors
     /// The body is not JSON or has no `data`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut fields = Fields::from(body::object(body)?);
         let mut meta = fields.take_object("meta").unwrap_or_default();
         let Some(mut data) = fields.take_object("data") else {
-            return Err(DecodeError::wrong_shape("data", &Value::Object(fields.rest())));
+            return Err(BodyError::wrong_shape("data", &Value::Object(fields.rest())));
         };
         Ok(Self {
             region: meta.text("region"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::Celsius;
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 
 /// Capabilities of one thermostat: the answer to [`capabilities`](crate::rest::capabilities()).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,7 +48,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         let document = Fields::from(core::mem::take(&mut map))
             .take_object("data")

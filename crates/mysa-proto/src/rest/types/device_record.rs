@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, ResourceId, body};
+use crate::rest::{BodyError, ResourceId, body};
 use crate::{AcCapabilities, Amperes, Celsius, DeviceId, TrackedSensor, UnixTime, Volts};
 
 /// Unit that a thermostat displays. The wire format always uses degrees Celsius.
@@ -110,14 +110,14 @@ impl DeviceRecord {
     ///
     /// # Errors
     /// The body is not JSON or has no record with a valid `Id`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let map = body::object(body)?;
         let record = match map.get("Device") {
             Some(Value::Object(record)) => record.clone(),
             _ => map,
         };
         Self::of(None, Value::Object(record))
-            .map_err(|value| DecodeError::wrong_shape("a device record with its Id", &value))
+            .map_err(|value| BodyError::wrong_shape("a device record with its Id", &value))
     }
 
     /// Decodes one record. `key` takes precedence over `Id`. The error is the rejected value.
@@ -196,7 +196,7 @@ impl DeviceList {
     ///
     /// # Errors
     /// The body is not JSON or has neither member.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         for name in ["DevicesObj", "Devices"] {
             if map.get(name).is_some_and(|value| value.is_object() || value.is_array())
@@ -205,7 +205,7 @@ impl DeviceList {
                 return Ok(Self { extra: map, ..Self::of(devices) });
             }
         }
-        Err(DecodeError::wrong_shape("DevicesObj or Devices", &Value::Object(map)))
+        Err(BodyError::wrong_shape("DevicesObj or Devices", &Value::Object(map)))
     }
 
     pub(in crate::rest) fn of(value: Value) -> Self {

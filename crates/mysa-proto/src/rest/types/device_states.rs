@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
 use crate::rest::types::device_record::{locked, tracked_sensor};
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 use crate::{
     Amperes, Celsius, DeviceId, DutyCycle, FanSpeed, RelativeHumidity, Swing, TrackedSensor, UnixTime, Volts,
 };
@@ -99,14 +99,14 @@ impl DeviceStateEntry {
     ///
     /// # Errors
     /// The body is not JSON or has no entry with a `Device`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let map = body::object(body)?;
         let entry = match map.get("DeviceState") {
             Some(Value::Object(entry)) => entry.clone(),
             _ => map,
         };
         Self::of(None, Value::Object(entry))
-            .map_err(|value| DecodeError::wrong_shape("a device state with its Device", &value))
+            .map_err(|value| BodyError::wrong_shape("a device state with its Device", &value))
     }
 
     fn of(key: Option<DeviceId>, value: Value) -> Result<Self, Value> {
@@ -189,14 +189,14 @@ impl DeviceStates {
     ///
     /// # Errors
     /// The body is not JSON or has neither member.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         let entries: Vec<(Option<String>, Value)> =
             match map.remove("DeviceStatesObj").or_else(|| map.remove("DeviceStates")) {
                 Some(Value::Object(map)) => map.into_iter().map(|(key, value)| (Some(key), value)).collect(),
                 Some(Value::Array(items)) => items.into_iter().map(|value| (None, value)).collect(),
-                Some(other) => return Err(DecodeError::wrong_shape("the states by device", &other)),
-                None => return Err(DecodeError::wrong_shape("DeviceStatesObj", &Value::Object(map))),
+                Some(other) => return Err(BodyError::wrong_shape("the states by device", &other)),
+                None => return Err(BodyError::wrong_shape("DeviceStatesObj", &Value::Object(map))),
             };
         let mut states = Self { extra: map, ..Self::default() };
         for (key, value) in entries {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::DeviceId;
 use crate::rest::fields::Fields;
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 
 /// Installed firmware of every thermostat: the answer to [`firmware`](crate::rest::firmware()).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,11 +22,11 @@ impl Firmware {
     ///
     /// # Errors
     /// The body is not JSON or has no `Firmware`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         let entries = match map.remove("Firmware") {
             Some(Value::Object(entries)) => entries,
-            _ => return Err(DecodeError::wrong_shape("Firmware", &Value::Object(map))),
+            _ => return Err(BodyError::wrong_shape("Firmware", &Value::Object(map))),
         };
         let mut firmware = Self { extra: map, ..Self::default() };
         for (key, entry) in entries {
@@ -66,7 +66,7 @@ impl UpdateAvailable {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut fields = Fields::from(body::object(body)?);
         Ok(Self {
             update: fields.flag("update"),

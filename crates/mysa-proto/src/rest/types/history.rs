@@ -5,7 +5,7 @@ use core::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 use crate::{Celsius, KilowattHours, RelativeHumidity, UnixTime};
 
 /// Consumption of a thermostat or home: the answer of the usage route and of every energy route.
@@ -90,7 +90,7 @@ impl History {
     ///
     /// # Errors
     /// The body is not JSON, or neither an object nor a list.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut history = Self::default();
         match body::value(body)? {
             Value::Array(items) => history.add_all(items),
@@ -106,7 +106,7 @@ impl History {
                     }
                 }
             }
-            other => return Err(DecodeError::wrong_shape("a history", &other)),
+            other => return Err(BodyError::wrong_shape("a history", &other)),
         }
         Ok(history)
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
 use crate::rest::types::schedule::member;
-use crate::rest::{DecodeError, ResourceId, body};
+use crate::rest::{BodyError, ResourceId, body};
 use crate::{Celsius, DeviceId, Hold, Mode, Now, Observation, Source, UnixTime};
 
 /// Active hold: the answer to [`hold`](crate::rest::hold()). The structure is that of the request, because the answer
@@ -39,7 +39,7 @@ impl HoldState {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut fields = Fields::from(body::object(body)?);
         if let Some(inner) = ["hold", "data"].iter().find_map(|name| fields.take_object(name)) {
             fields = inner;
@@ -103,11 +103,11 @@ impl HoldCreated {
     ///
     /// # Errors
     /// The body is not JSON or has no `holdId`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut fields = Fields::from(body::object(body)?);
         match fields.id("holdId") {
             Some(id) => Ok(Self { id }),
-            None => Err(DecodeError::wrong_shape("holdId", &Value::Object(fields.rest()))),
+            None => Err(BodyError::wrong_shape("holdId", &Value::Object(fields.rest()))),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::DeviceId;
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, ResourceId, body};
+use crate::rest::{BodyError, ResourceId, body};
 
 /// Home of the account.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +97,7 @@ impl Homes {
     ///
     /// # Errors
     /// The body is not JSON or has no home.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         if let Some(homes) = map.remove("Homes") {
             return Ok(Self { extra: map, ..Self::of(homes) });
@@ -107,7 +107,7 @@ impl Homes {
         }
         let bare = Self::of(Value::Array(alloc::vec![Value::Object(map.clone())]));
         if bare.homes.is_empty() {
-            Err(DecodeError::wrong_shape("Homes", &Value::Object(map)))
+            Err(BodyError::wrong_shape("Homes", &Value::Object(map)))
         } else {
             Ok(bare)
         }

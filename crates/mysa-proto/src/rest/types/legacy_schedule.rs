@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, ResourceId, body};
+use crate::rest::{BodyError, ResourceId, body};
 use crate::{Celsius, DeviceId, Family, Mode, ModeTable};
 
 /// Schedule of the second generation: the answer to [`schedules_v2`](crate::rest::schedules_v2). One witness.
@@ -86,7 +86,7 @@ impl LegacySchedule {
     ///
     /// # Errors
     /// The body is not JSON or has no `Events` by weekday.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut outer = Fields::from(body::object(body)?);
         let devices = outer.devices("Devices").unwrap_or_default();
         let model = outer.text("Model");
@@ -95,7 +95,7 @@ impl LegacySchedule {
             None => (outer, Map::new()),
         };
         let Some(days) = schedule.take_object("Events") else {
-            return Err(DecodeError::wrong_shape("Events", &Value::Object(schedule.rest())));
+            return Err(BodyError::wrong_shape("Events", &Value::Object(schedule.rest())));
         };
         let mut events = Vec::new();
         for (day, minutes) in days.rest() {

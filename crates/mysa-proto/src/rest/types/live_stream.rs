@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::DeviceId;
 use crate::rest::fields::Fields;
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 
 /// Result of a request for live reporting: the answer to [`live_stream`](crate::rest::live_stream()).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,7 @@ impl LiveStream {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut fields = Fields::from(body::object(body)?);
         Ok(Self {
             streamed: fields.devices("streamedDeviceIds").unwrap_or_default(),

@@ -33,7 +33,7 @@ pub use home::{Home, Homes, Zone};
 pub use legacy_schedule::{LegacyEvent, LegacySchedule};
 pub use live_stream::LiveStream;
 pub use scene::{Scene, Scenes};
-pub use schedule::{Schedule, ScheduleEvent, Schedules};
+pub use schedule::{Schedule, ScheduleEntry, Schedules};
 pub use setpoint_history::{SetpointEntry, SetpointHistory};
 pub use state_batch::StateBatch;
 pub use state_history::{HistoryPoint, StateHistory};

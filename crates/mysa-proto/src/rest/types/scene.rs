@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::Fields;
-use crate::rest::{DecodeError, ResourceId, body};
+use crate::rest::{BodyError, ResourceId, body};
 
 /// Scenes of a home: the answer to [`scenes`](crate::rest::scenes). One witness.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,10 +33,10 @@ impl Scenes {
     ///
     /// # Errors
     /// The body is not JSON or has no list `Scenes`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         let Some(Value::Array(items)) = map.remove("Scenes") else {
-            return Err(DecodeError::wrong_shape("Scenes", &Value::Object(map)));
+            return Err(BodyError::wrong_shape("Scenes", &Value::Object(map)));
         };
         let scene = |mut fields: Fields| {
             Some(Scene {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, ResourceId, body, calendar};
+use crate::rest::{BodyError, ResourceId, body, calendar};
 use crate::{Celsius, DeviceId, Mode, UnixTime};
 
 /// Schedules of a home: the answer to [`schedules`](crate::rest::schedules()).
@@ -34,7 +34,7 @@ pub struct Schedule {
     /// `deviceIds`.
     pub devices: Vec<DeviceId>,
     /// `events`.
-    pub events: Vec<ScheduleEvent>,
+    pub events: Vec<ScheduleEntry>,
     /// `createdAt`.
     pub created: Option<UnixTime>,
     /// `updatedAt`.
@@ -43,10 +43,10 @@ pub struct Schedule {
     pub extra: Map<String, Value>,
 }
 
-/// Event of a schedule.
+/// Setpoints and mode from one time of the week on.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct ScheduleEvent {
+pub struct ScheduleEntry {
     /// `dayOfWeek`, text or number: 0 for Sunday to 6.
     pub weekday: Option<u8>,
     /// `executionTime` as seconds since local midnight.
@@ -70,15 +70,15 @@ impl Schedules {
     ///
     /// # Errors
     /// The body is not JSON or has no list.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let items = match body::value(body)? {
             Value::Array(items) => items,
             Value::Object(map) if map.contains_key("events") => alloc::vec![Value::Object(map)],
             Value::Object(map) => match map.into_iter().find(|(_, value)| value.is_array()) {
                 Some((_, Value::Array(items))) => items,
-                _ => return Err(DecodeError::wrong_shape("a list of schedules", &Value::Object(Map::new()))),
+                _ => return Err(BodyError::wrong_shape("a list of schedules", &Value::Object(Map::new()))),
             },
-            other => return Err(DecodeError::wrong_shape("a list of schedules", &other)),
+            other => return Err(BodyError::wrong_shape("a list of schedules", &other)),
         };
         let mut schedules = Self::default();
         for item in items {
@@ -104,7 +104,7 @@ impl Schedule {
             home: fields.id("homeId"),
             device_type: fields.text("deviceType"),
             devices: fields.devices("deviceIds").unwrap_or_default(),
-            events: events.into_iter().filter_map(Fields::of).map(ScheduleEvent::of).collect(),
+            events: events.into_iter().filter_map(Fields::of).map(ScheduleEntry::of).collect(),
             created: fields.time("createdAt"),
             updated: fields.time("updatedAt"),
             extra: fields.rest(),
@@ -116,7 +116,7 @@ impl Schedule {
     }
 }
 
-impl ScheduleEvent {
+impl ScheduleEntry {
     fn of(mut fields: Fields) -> Self {
         let state = fields.take_object("state").map(Fields::rest).unwrap_or_default();
         Self {

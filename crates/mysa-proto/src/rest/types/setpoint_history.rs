@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 use crate::{Celsius, UnixTime};
 
 /// Setpoint changes of a day: the answer to [`energy_setpoints`](crate::rest::energy_setpoints).
@@ -38,7 +38,7 @@ impl SetpointHistory {
     ///
     /// # Errors
     /// The body is not JSON or has no list.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut history = Self::default();
         let items = match body::value(body)? {
             Value::Array(items) => items,
@@ -48,7 +48,7 @@ impl SetpointHistory {
                 history.rejected = rest;
                 let mut lists = lists.into_iter();
                 let Some(Value::Array(items)) = lists.next() else {
-                    return Err(DecodeError::wrong_shape(
+                    return Err(BodyError::wrong_shape(
                         "a list of setpoint changes",
                         &Value::Object(Map::new()),
                     ));
@@ -56,7 +56,7 @@ impl SetpointHistory {
                 history.rejected.extend(lists);
                 items
             }
-            other => return Err(DecodeError::wrong_shape("a list of setpoint changes", &other)),
+            other => return Err(BodyError::wrong_shape("a list of setpoint changes", &other)),
         };
         for item in items {
             let Value::Object(map) = item else {

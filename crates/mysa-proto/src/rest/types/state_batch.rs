@@ -4,7 +4,7 @@ use alloc::string::String;
 use serde_json::{Map, Value};
 
 use crate::DeviceId;
-use crate::rest::{DecodeError, StructuredState, body};
+use crate::rest::{BodyError, StructuredState, body};
 
 /// Structured state of several thermostats: the answer to [`state_batch`](crate::rest::state_batch()).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ impl StateBatch {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut batch = Self::default();
         for (key, value) in body::object(body)? {
             let Some(id) = DeviceId::new(&key).filter(|_| value.is_object() || value.is_string()) else {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::UnixTime;
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 
 /// History of changes with their authors, field by field: the answer to [`state_history`](crate::rest::state_history()).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +37,7 @@ impl StateHistory {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut history = Self::default();
         for (name, member) in body::object(body)? {
             match member {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::UnixTime;
 use crate::rest::fields::{self, Fields};
-use crate::rest::{DecodeError, body};
+use crate::rest::{BodyError, body};
 
 /// Query of [`stored_readings`](crate::rest::stored_readings()). The structure of the request has one witness.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,7 +61,7 @@ impl StoredReadings {
     ///
     /// # Errors
     /// The body is not JSON, or neither an object nor a list.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut stored = Self::default();
         match body::value(body)? {
             Value::Array(items) => stored.add_list(items),
@@ -90,7 +90,7 @@ impl StoredReadings {
                     }
                 }
             }
-            other => return Err(DecodeError::wrong_shape("readings by time", &other)),
+            other => return Err(BodyError::wrong_shape("readings by time", &other)),
         }
         stored.readings.sort_by_key(|reading| reading.at);
         Ok(stored)

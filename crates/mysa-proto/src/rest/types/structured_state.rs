@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
 use crate::rest::types::device_record::tracked_sensor;
-use crate::rest::{DecodeError, DisplayUnit, Reading, body};
+use crate::rest::{BodyError, DisplayUnit, Reading, body};
 use crate::{
     Amperes, Celsius, DeviceId, DutyCycle, FanSpeed, Mode, RelativeHumidity, Swing, TrackedSensor, UnixTime,
     Volts, Watts,
@@ -280,7 +280,7 @@ impl StructuredState {
     ///
     /// # Errors
     /// The body is not JSON or not an object.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         Ok(match map.remove("data") {
             Some(Value::Object(state)) => Self::of(state),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::rest::fields::{self, Fields};
 use crate::rest::types::home::energy_rate;
-use crate::rest::{DecodeError, ResourceId, body};
+use crate::rest::{BodyError, ResourceId, body};
 use crate::{DeviceId, UnixTime};
 
 /// Signed-in user: the answer to [`users`](crate::rest::users).
@@ -48,19 +48,19 @@ impl User {
     ///
     /// # Errors
     /// The body is not JSON or has no user with an `Id`.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8]) -> Result<Self, BodyError> {
         let mut map = body::object(body)?;
         for name in ["User", "UserObj"] {
             if map.get(name).is_some_and(Value::is_object)
                 && let Some(user) = map.remove(name)
             {
-                return Self::of(user).ok_or(DecodeError::WrongShape {
+                return Self::of(user).ok_or(BodyError::WrongShape {
                     expected: "a user with its Id",
                     found: "an object without it".into(),
                 });
             }
         }
-        let fallback = DecodeError::wrong_shape("User", &Value::Null);
+        let fallback = BodyError::wrong_shape("User", &Value::Null);
         Self::of(Value::Object(map)).ok_or(fallback)
     }
 
