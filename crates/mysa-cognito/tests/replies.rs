@@ -1,4 +1,4 @@
-//! What is believed of an answer, and what is sent in return.
+//! Answers of the services that are accepted, those that are refused, and the requests that follow.
 
 use mysa_cognito::{
     Pool, RefreshFlow, RefreshToken, Secret, SignIn, Step, get_credentials, get_id, refresh, revoke,

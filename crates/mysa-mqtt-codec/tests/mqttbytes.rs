@@ -1,5 +1,5 @@
-//! What mqttbytes 0.6 does with bytes the standard forbids: the reasons it is no base for this crate. These are claims
-//! about another crate, kept as a test so that they stay true.
+//! Behaviour of mqttbytes 0.6 on bytes that the standard forbids, which is why this crate does not build on it. The
+//! tests keep these statements about another crate true.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test")]
 

@@ -1,4 +1,4 @@
-//! What holds for every packet and every stream, not only for those somebody wrote down.
+//! Properties of every packet and every stream, with generated ones.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test")]
 

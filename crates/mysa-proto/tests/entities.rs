@@ -1,4 +1,4 @@
-//! What a bridge shows of each model, and that whatever it lets one write can be written.
+//! Entities of each model for a bridge; what an entity may write is a valid command.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
@@ -155,7 +155,7 @@ fn entity<'a>(list: &'a [Entity], id: &str) -> &'a Entity {
     list.iter().find(|entity| entity.id == id).unwrap()
 }
 
-/// Whether one of the two channels takes it.
+/// Returns `true` if one of the two channels accepts the change.
 fn can(device: DeviceId, model: &Model, limits: &Limits<'_>, change: Change, now: UnixTime) -> bool {
     let mode = limits.mode.or(Some(Mode::Cool)).filter(|_| change.fan.is_some());
     let with_mode = Change { mode: change.mode.or(mode), ..change };

@@ -1,4 +1,4 @@
-//! What a thermostat says of fields that its family does not have.
+//! Fields that a family does not have.
 #![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
 use std::time::Duration;

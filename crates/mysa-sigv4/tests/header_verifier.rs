@@ -1,4 +1,4 @@
-//! What the verifier of signed headers decides beyond the vectors, and what the signer refuses.
+//! Decisions of the verifier of signed headers beyond the vectors, and refusals of the signer.
 
 use mysa_sigv4::{
     Credentials, HeaderSigner, HeaderVerifier, MAX_TARGET_LEN, Request, SignError, TokenRule, VerifyError,

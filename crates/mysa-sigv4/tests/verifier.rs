@@ -1,4 +1,4 @@
-//! What the verifier decides beyond the vectors.
+//! Decisions of the verifier beyond the vectors.
 
 use mysa_sigv4::{
     Authority, Credentials, MAX_EXPIRES, MAX_TARGET_LEN, PresignError, PresignedUrl, Presigner, Request,

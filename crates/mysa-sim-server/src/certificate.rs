@@ -21,7 +21,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Why a certificate cannot be used or made.
+/// Failure to read or make a certificate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {

@@ -4,7 +4,7 @@ pub(crate) mod spec;
 
 use mysa_mqtt_codec::{DecodeError, DecodeOptions, Inbound, decode, server};
 
-/// What one of the two decoders makes of the front of `input`.
+/// Result of one of the two decoders at the beginning of `input`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Packet<'a> {
     FromServer(Inbound<'a>),

@@ -237,7 +237,7 @@ pub(crate) fn spec() -> impl Strategy<Value = Spec> {
     ]
 }
 
-/// What tells a string reader from a wrong one: separators, controls, and each length of UTF-8.
+/// Text with separators, controls, and characters of each length in UTF-8.
 fn text(least: usize) -> impl Strategy<Value = String> {
     let chars =
         vec!['a', 'z', '/', '$', ' ', '\u{1}', '\u{7f}', '\u{e9}', '\u{122b}', '\u{feff}', '\u{1f525}'];

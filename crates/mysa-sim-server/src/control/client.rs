@@ -35,7 +35,7 @@ impl ControlAnswer {
     }
 }
 
-/// Why a control endpoint did not answer.
+/// Failure of a request to a control endpoint.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// A message on a thermostat's `/in` topic.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Message {
-    Command(Command),
+    Command(ClientCommand),
     /// A message that no client should send, and its name.
     Dangerous(String),
     /// Any other, by its kind.
@@ -17,7 +17,7 @@ pub(super) enum Message {
 
 /// Command of a client.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Command {
+pub(super) struct ClientCommand {
     pub(super) device: DeviceId,
     pub(super) id: Option<u64>,
     pub(super) body_type: Option<i64>,
@@ -34,7 +34,7 @@ impl Message {
         };
         let number = |name: &str| message.get(name).and_then(Value::as_i64);
         match (number("msg"), number("MsgType")) {
-            (Some(44), _) => Self::Command(Command::read(device, &message)),
+            (Some(44), _) => Self::Command(ClientCommand::read(device, &message)),
             (Some(34), _) => Self::Dangerous("msg 34".into()),
             (Some(other), _) => Self::Other(alloc::format!("msg {other}")),
             (None, Some(kind @ (5 | 7 | 40))) => Self::Dangerous(alloc::format!("MsgType {kind}")),
@@ -47,7 +47,7 @@ impl Message {
     }
 }
 
-impl Command {
+impl ClientCommand {
     fn read(device: DeviceId, message: &Value) -> Self {
         let end = |name: &str| {
             let end = message.get(name);
@@ -102,7 +102,7 @@ mod tests {
         Message::read(device(), message.to_string().as_bytes())
     }
 
-    fn command(dest: &str, cmd: &Value) -> Command {
+    fn command(dest: &str, cmd: &Value) -> ClientCommand {
         let message = json!({
             "src": { "type": 100, "ref": "u" }, "dest": { "type": 1, "ref": dest }, "msg": 44, "id": 7,
             "body": { "ver": 1, "type": 4, "cmd": cmd },

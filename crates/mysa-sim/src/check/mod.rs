@@ -25,9 +25,9 @@ use crate::device::family::Family;
 use crate::fault::{FaultId, Incident, Window};
 use crate::journal::Event;
 use crate::{Fault, Now};
-use message::Command;
+use message::ClientCommand;
 use rule::{RULES, Rule, Step};
-use step::Seen;
+use step::StepRecord;
 
 /// Times of a check. All are virtual; see [`CheckSettings::at_speed`].
 #[derive(Clone, Copy, Debug)]
@@ -95,10 +95,10 @@ pub struct Check {
     facts: CheckFacts,
     step: Step,
     phase: Phase,
-    seen: Seen,
+    seen: StepRecord,
     actions: Vec<Action>,
     faults: Vec<FaultId>,
-    connections: BTreeMap<u64, Connection>,
+    connections: BTreeMap<u64, ClientConnection>,
     /// Filters that a complete client has, as of the last quiet moment.
     wanted: BTreeSet<String>,
     /// Thermostat whose subscriptions the script refuses or has refused.
@@ -135,7 +135,7 @@ enum Action {
 
 /// A connection, from its upgrade on.
 #[derive(Clone, Debug)]
-struct Connection {
+struct ClientConnection {
     connected: Option<Duration>,
     keep_alive: Duration,
     filters: BTreeSet<String>,
@@ -151,7 +151,7 @@ struct History {
     unauthorized: u32,
     grants: Vec<Duration>,
     /// Commands of each thermostat, the newest last.
-    commands: BTreeMap<DeviceId, Vec<Command>>,
+    commands: BTreeMap<DeviceId, Vec<ClientCommand>>,
     last_command: Option<(DeviceId, Duration)>,
 }
 
@@ -183,7 +183,7 @@ impl Check {
             facts: CheckFacts::default(),
             step: Step::Connect,
             phase: Phase::Waiting { until: now },
-            seen: Seen::default(),
+            seen: StepRecord::default(),
             actions: Vec::new(),
             faults: Vec::new(),
             connections: BTreeMap::new(),
@@ -341,7 +341,7 @@ impl Check {
 
     fn enter(&mut self, step: Step) {
         self.step = step;
-        self.seen = Seen::default();
+        self.seen = StepRecord::default();
         self.times[step as usize].0 = Some(self.now);
         if step.needs_connection() {
             self.phase = Phase::Settling { until: self.now.saturating_add(self.settings.patience) };

@@ -17,7 +17,7 @@ pub enum CheckResult {
     Pass,
     /// The client broke the rule.
     Fail,
-    /// Nothing was seen by which the rule could be judged.
+    /// The rule could not be judged, because nothing that it applies to happened.
     NotSeen,
 }
 
@@ -51,7 +51,7 @@ pub struct Finding {
 pub struct StepReport {
     /// Name, such as `cut`.
     pub name: &'static str,
-    /// What the simulator did.
+    /// Action of the simulator, as a verb with its object.
     pub did: &'static str,
     /// Virtual time at which it began, from the start of the check; `None` if it did not.
     pub began: Option<Duration>,
@@ -61,7 +61,7 @@ pub struct StepReport {
     pub findings: Vec<Finding>,
 }
 
-/// What the client did, in numbers.
+/// Counts of a client's requests and messages.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct CheckFacts {
@@ -95,7 +95,7 @@ pub struct CheckFacts {
 pub struct CheckReport {
     /// `true` if the script has ended.
     pub finished: bool,
-    /// What the client did, in numbers.
+    /// Counts of the client's requests and messages.
     pub facts: CheckFacts,
     /// The steps, in their order.
     pub steps: Vec<StepReport>,

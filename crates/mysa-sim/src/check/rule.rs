@@ -6,11 +6,11 @@
 pub struct CheckRule {
     /// Name, such as `filters`.
     pub name: &'static str,
-    /// What a client must do.
+    /// Behaviour that the rule requires of a client.
     pub expects: &'static str,
     /// Origin of the rule.
     pub source: &'static str,
-    /// What to do if a client breaks the rule.
+    /// Advice for a client that breaks the rule.
     pub advice: &'static str,
     pub(super) id: Rule,
     pub(super) step: Step,
@@ -72,7 +72,7 @@ impl Step {
         }
     }
 
-    /// What the simulator does.
+    /// Action of the simulator, as a verb with its object.
     pub(super) const fn did(self) -> &'static str {
         match self {
             Self::Connect => "waits for a sign-in, credentials and a connection",

@@ -6,9 +6,9 @@ use core::time::Duration;
 
 use mysa_proto::TopicKind;
 
-use super::message::{Command, Message};
+use super::message::{ClientCommand, Message};
 use super::rule::{MAX_REFUSED_UPGRADES, MAX_SIGN_INS, MAX_UNAUTHORIZED, Rule, Step};
-use super::{Check, Connection, KEPT_COMMANDS, quote};
+use super::{Check, ClientConnection, KEPT_COMMANDS, quote};
 use crate::device::command_record::Origin;
 use crate::device::family::Family;
 use crate::journal::{CloseReason, EventKind};
@@ -53,8 +53,11 @@ impl Check {
                     false => count(self.history.signatures, "accepted signature"),
                 };
                 self.judge(Rule::Signature, !reused, observed);
-                let connection =
-                    Connection { connected: None, keep_alive: Duration::ZERO, filters: Default::default() };
+                let connection = ClientConnection {
+                    connected: None,
+                    keep_alive: Duration::ZERO,
+                    filters: Default::default(),
+                };
                 self.connections.insert(*conn, connection);
             }
             EventKind::UpgradeRefused { status } => {
@@ -219,7 +222,7 @@ impl Check {
         self.pass(Rule::OwnTopics, format!("{total}, statuses of {devices} of {known} thermostats"));
     }
 
-    fn judge_command(&mut self, command: Command, qos: u8) {
+    fn judge_command(&mut self, command: ClientCommand, qos: u8) {
         self.facts.commands += 1;
         let device = command.device;
         let family = self.families.get(&device).copied().unwrap_or(Family::Silent);
@@ -251,7 +254,7 @@ impl Check {
     }
 
     /// Compares a command with the earlier ones for its thermostat.
-    fn judge_order(&mut self, command: Command) {
+    fn judge_order(&mut self, command: ClientCommand) {
         let Some(id) = command.id else {
             self.fail(Rule::CommandId, "a command has no id".into());
             return;

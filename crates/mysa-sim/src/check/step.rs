@@ -21,9 +21,9 @@ use crate::endpoint::Endpoint;
 use crate::fault::{Closing, DeviceFault, Fault, HttpFault, Incident};
 use crate::journal::{CloseReason, EventKind};
 
-/// What was seen during a step, since the simulator acted.
+/// Requests and messages of a step since the simulator acted.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct StepRecord {
     began: Duration,
     /// `true` once a client has sent something.
     came: bool,
@@ -289,7 +289,7 @@ impl Check {
         }
     }
 
-    /// What the client lacks.
+    /// Describes what the client lacks.
     fn incomplete(&self) -> String {
         if self.connections.values().all(|connection| connection.connected.is_none()) {
             return format!("not connected after {:.0} s", self.since_began(self.now));
@@ -364,7 +364,7 @@ impl Check {
     }
 
     fn judge_expired_tokens(&mut self) {
-        let Seen { sign_ins, refreshes, unauthorized, .. } = self.seen;
+        let StepRecord { sign_ins, refreshes, unauthorized, .. } = self.seen;
         let refused = format!("{} answered with 401", count(unauthorized.into(), "request"));
         if sign_ins > 0 {
             self.fail(Rule::TokenRefresh, format!("signed in with the password again; {refused}"));
@@ -376,7 +376,7 @@ impl Check {
     }
 
     fn judge_expired_credentials(&mut self) {
-        let Seen { grants, refused_upgrades, connected, .. } = self.seen;
+        let StepRecord { grants, refused_upgrades, connected, .. } = self.seen;
         let asked = count(grants.into(), "new set");
         let refused = count(refused_upgrades.into(), "refused upgrade");
         let is_kept = connected.is_some() && refused_upgrades <= MAX_REFUSED_UPGRADES;
@@ -396,7 +396,7 @@ impl Check {
     }
 
     fn judge_unauthorized(&mut self) {
-        let Seen { sign_ins, refreshes, unauthorized, .. } = self.seen;
+        let StepRecord { sign_ins, refreshes, unauthorized, .. } = self.seen;
         if unauthorized == 0 {
             return;
         }
@@ -411,7 +411,7 @@ impl Check {
     }
 }
 
-impl Seen {
+impl StepRecord {
     fn publish(&mut self, message: Message, device: DeviceId, is_accepted: bool) {
         let what = match message {
             Message::Command(command) => {

@@ -15,7 +15,7 @@ use crate::zone::Zone;
 #[derive(Debug)]
 pub(crate) struct Agenda {
     /// Sorted by their time.
-    events: Vec<Event>,
+    events: Vec<AgendaEvent>,
     /// Next event in Unix seconds.
     next: Option<i64>,
     /// Its time on the monotonic clock.
@@ -25,7 +25,7 @@ pub(crate) struct Agenda {
 }
 
 #[derive(Debug)]
-struct Event {
+struct AgendaEvent {
     /// Second of the local week, which begins on Sunday.
     second: i64,
     /// `state` of the event, as in a request to the structured service.
@@ -46,7 +46,7 @@ impl Agenda {
     /// Replaces the events by those of these schedules, in the form of the list. Events that cannot be read are ignored.
     pub(crate) fn plan<'a>(&mut self, now: Now, zone: &Zone, schedules: impl Iterator<Item = &'a Value>) {
         let events = schedules.filter_map(|schedule| schedule.get("events")?.as_array()).flatten();
-        self.events = events.filter_map(Event::read).take(EVENTS).collect();
+        self.events = events.filter_map(AgendaEvent::read).take(EVENTS).collect();
         self.events.sort_by_key(|event| event.second);
         self.missed &= !self.events.is_empty();
         self.look_ahead(now, zone);
@@ -95,7 +95,7 @@ fn second_of_week(secs: i64, zone: &Zone) -> i64 {
     (secs + zone.offset(secs) + EPOCH_SECOND).rem_euclid(WEEK)
 }
 
-impl Event {
+impl AgendaEvent {
     /// Its next time after `now`, both in Unix seconds. A time that a clock change skips is as long after the change.
     fn next(&self, now: i64, zone: &Zone) -> i64 {
         let wait = (self.second - second_of_week(now, zone)).rem_euclid(WEEK);
