@@ -145,7 +145,7 @@ fn a_fleet_is_live_within_a_minute_and_every_session_is_small() {
 }
 
 #[test]
-fn what_is_wrong_with_a_command_line_is_named() {
+fn an_error_in_a_command_line_is_named() {
     let none = "expected a thermostat's name and a setpoint in degrees Celsius";
     let warm = "invalid setpoint warm: expected degrees Celsius";
     let [set, smol, blocking, automation] = [

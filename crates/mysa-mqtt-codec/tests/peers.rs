@@ -20,12 +20,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn what_we_write_they_read_back(spec in spec()) {
+    fn peers_decode_our_packets(spec in spec()) {
         compare(&spec.encode())?;
     }
 
     #[test]
-    fn what_we_accept_they_accept(spec in spec(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn peers_accept_what_this_codec_accepts(spec in spec(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut wire = spec.encode();
         let at = at.index(wire.len().min(48));
         wire[at] = byte;

@@ -14,7 +14,7 @@ const LIMIT: u32 = 1 << 20;
 
 proptest! {
     #[test]
-    fn what_is_written_reads_back_the_same(spec in spec()) {
+    fn an_encoded_packet_decodes_to_itself(spec in spec()) {
         let wire = spec.encode();
         let mut input = &wire[..];
         let packet = read(&mut input, LIMIT).unwrap().unwrap();

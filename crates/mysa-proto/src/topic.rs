@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_is_read_back() {
+    fn a_printed_topic_parses_to_itself() {
         let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
         for topic in [Topic::incoming(device), Topic::outgoing(device), Topic::batch(device)] {
             assert_eq!(Topic::parse(topic.to_string().as_bytes()), Some(topic));

@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_strict_reader_takes_is_taken_with_the_same_values(value in json_value(4)) {
+    fn input_of_a_strict_reader_decodes_to_the_same_values(value in json_value(4)) {
         let text = value.to_string();
         let raw = RawJson::new(&text).unwrap();
         prop_assert_eq!(rebuilt(raw), value);

@@ -74,7 +74,7 @@ fn every_hundredth_of_a_degree_lands_on_the_step_inside_the_range_or_is_refused(
 }
 
 #[test]
-fn what_can_be_sent_is_a_command_a_live_request_a_nudge_or_an_echo() {
+fn the_encoders_are_command_live_request_nudge_and_echo() {
     let device = device();
     let mut payloads = Vec::new();
     for seconds in [1, 5, 7, 40, 180, 300] {
@@ -286,7 +286,7 @@ fn an_air_conditioner_is_sent_only_what_its_record_lists_for_the_mode() {
 
 proptest! {
     #[test]
-    fn what_is_commanded_is_read_back(
+    fn an_encoded_command_decodes_to_itself(
         change in change(),
         model in model(),
         form in prop_oneof![

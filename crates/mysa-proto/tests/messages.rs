@@ -507,7 +507,7 @@ fn brightness_is_a_number_or_an_object() {
 }
 
 #[test]
-fn what_firmware_adds_is_kept_and_shown() {
+fn unknown_fields_are_kept_and_shown() {
     let payload =
         r#"{"msg":40,"src":{"type":1},"more":1,"body":{"ambTemp":19,"newThing":{"x":[1]},"ha\u006d":2}}"#;
     let message = Message::decode(TopicKind::Out, payload.as_bytes()).unwrap();

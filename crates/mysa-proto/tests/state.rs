@@ -69,7 +69,7 @@ fn a_rest_snapshot_older_than_the_status_does_not_roll_it_back() {
 }
 
 #[test]
-fn what_has_no_clock_is_ordered_by_arrival() {
+fn messages_without_a_time_are_ordered_by_arrival() {
     let state = merged(&[
         setpoint(Source::RestState, None, 110, 18.0),
         setpoint(Source::Status, Some(100), 101, 20.0),
@@ -227,7 +227,7 @@ fn values_of_a_clock_found_to_be_ahead_are_placed_again() {
 }
 
 #[test]
-fn how_far_a_clock_is_ahead_is_learnt_from_every_status() {
+fn the_offset_of_a_device_clock_is_learnt_from_every_status() {
     let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
     state.observe(&setpoint(Source::Status, Some(90), 60, 17.0));
     confirm(&mut state, 21.5, None, 100, 102);

@@ -117,7 +117,7 @@ fn a_setpoint_goes_to_the_section_of_the_mode() {
 }
 
 #[test]
-fn what_this_channel_does_not_take_is_refused_with_a_reason() {
+fn a_change_that_the_structured_service_lacks_is_refused_with_a_reason() {
     let degrees = |degrees| Celsius::from_degrees(degrees).unwrap();
     let none = Change::default();
     let active_only = Brightness { active: Some(80), ..Brightness::default() };

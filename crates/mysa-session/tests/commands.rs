@@ -132,7 +132,7 @@ fn publishes_that_end_the_connection_teach_that_mqtt_is_read_only() {
 }
 
 #[test]
-fn what_is_only_desired_does_not_confirm_a_command() {
+fn a_desired_state_does_not_confirm_a_command() {
     let mut rig = Rig::with(
         {
             let mut settings = Settings::default();
@@ -253,7 +253,7 @@ fn commands_without_a_connection_expire_unsent() {
 }
 
 #[test]
-fn what_the_model_does_not_take_is_refused_before_anything_is_sent() {
+fn a_change_outside_the_model_is_refused_before_anything_is_sent() {
     let mut rig = Rig::live();
     let id = rig.set(LITE, 45.0);
     let nobody = rig.set("ffffffffffff", 20.0);

@@ -465,7 +465,7 @@ proptest! {
 }
 
 #[test]
-fn what_somebody_waits_for_is_never_dropped_and_never_without_bound() {
+fn awaited_requests_are_never_dropped_and_are_bounded() {
     let mut rig = Rig::live();
     rig.paused = true;
     let (mut commands, mut requests) = (Vec::new(), Vec::new());

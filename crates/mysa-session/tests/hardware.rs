@@ -80,7 +80,7 @@ fn a_real_v2_stays_one() {
 }
 
 #[test]
-fn the_acknowledgement_of_a_thermostat_is_believed_before_its_pairing() {
+fn the_model_in_an_acknowledgement_overrides_the_paired_one() {
     let mut rig = recorded_as_v2(4, Some("BB-V2-0-L"));
     let ack = Ack { resp_id: None, body_type: 4, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
     rig.say(LITE, &ack.to_string(), secs(1));

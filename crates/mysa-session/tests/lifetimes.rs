@@ -93,7 +93,7 @@ fn tokens_that_no_service_takes_mean_few_refreshes() {
 }
 
 #[test]
-fn what_expired_during_a_suspend_is_renewed_after_it() {
+fn credentials_that_expired_during_a_suspend_are_renewed() {
     let mut rig = Rig::live();
     let before = [rig.asked("InitiateAuth"), rig.asked("GetCredentialsForIdentity")];
     // The host sleeps for two hours: its monotonic clock stands still.

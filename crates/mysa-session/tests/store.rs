@@ -58,7 +58,7 @@ fn a_refused_token_that_nobody_renewed_is_given_up_after_a_second_look() {
 }
 
 #[test]
-fn what_belongs_to_another_account_or_app_client_is_not_taken_up() {
+fn the_session_of_another_account_or_app_client_is_not_adopted() {
     let mut foreign = kept("of-another-account");
     foreign.account = "bob@example.org".into();
     let mut other_client = kept("of-another-client");
@@ -96,7 +96,7 @@ fn token_of(kept: Option<&StoredSession>) -> &str {
 }
 
 #[test]
-fn what_cannot_be_kept_is_tried_again_until_it_is() {
+fn a_session_that_cannot_be_stored_is_retried() {
     for full in [secs(1), secs(60), secs(3_000)] {
         let mut rig = Rig::new();
         rig.stored = Some(stored());

@@ -366,7 +366,7 @@ fn where_publishing_is_denied_the_first_command_is_confirmed_by_the_second_chann
 }
 
 #[test]
-fn what_was_learnt_of_the_permission_is_kept_and_doubted_in_time() {
+fn a_stored_denial_is_used_and_tested_after_its_lifetime() {
     let mut rig = Rig::new();
     rig.cloud.broker.close_on_publish = true;
     assert!(one_shot(&mut rig).is_confirmed());

@@ -216,7 +216,7 @@ fn the_token_is_compared_and_must_be_signed_by_the_rule() {
 }
 
 #[test]
-fn what_cannot_be_signed_is_refused_with_its_reason() {
+fn an_unsignable_request_is_refused_with_a_reason() {
     let sign = |credentials: &Credentials, target, headers: &[(&str, &str)], time| {
         let request = Request { method: "GET", target, headers };
         HeaderSigner::new("us-east-1", "iot").sign(credentials, &request, b"", time).map(|_| ())

@@ -168,7 +168,7 @@ fn a_url_is_valid_from_the_skew_before_to_its_lifetime_after_both_included() {
 }
 
 #[test]
-fn what_cannot_be_signed_is_refused() {
+fn an_unsignable_url_is_refused() {
     let (credentials, authority) = (credentials(None), Authority::new(HOST, None).expect("a host"));
     let presign = |presigner: Presigner, path, expires| {
         presigner.presign(&credentials, &authority, path, at(NOW), expires, TokenRule::AfterSigning).map(drop)
@@ -191,7 +191,7 @@ fn what_cannot_be_signed_is_refused() {
 }
 
 #[test]
-fn what_is_not_a_presigned_url_is_refused() {
+fn a_url_without_a_signature_is_refused() {
     let good = format!("wss://{HOST}{}", signed(Some("t"), None));
     assert!(PresignedUrl::parse(&format!(" {good}\n")).is_ok_and(|url| url.as_str() == good));
     assert!(PresignedUrl::parse(&good.replace("wss:", "HTTPS:")).is_ok());

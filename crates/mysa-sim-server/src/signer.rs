@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_signed_verifies_with_the_published_key() {
+    fn a_signature_verifies_with_the_published_key() {
         let signer = Rs256::new();
         let signature = signer.sign(b"header.claims");
         let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, signer.key.public());

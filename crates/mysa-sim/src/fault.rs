@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_planned_happens_in_order() {
+    fn planned_faults_begin_in_order() {
         let plan = FaultPlan::default()
             .with_event(5 * SECOND, Incident::ExpireTokens)
             .with_event(2 * SECOND, Incident::ExpireCredentials);

@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_is_refused() {
+    fn an_invalid_fault_is_refused() {
         for (text, why) in [
             ("rain", InvalidFault::UnknownName),
             ("", InvalidFault::UnknownName),

@@ -410,7 +410,7 @@ fn a_client_that_asks_for_no_clean_session_is_remembered_for_an_hour() {
 }
 
 #[test]
-fn what_is_remembered_of_a_client_is_forgotten_for_a_clean_session() {
+fn a_clean_session_discards_the_stored_one() {
     let mut rig = Rig::demo();
     rig.connect_again(1, "lasting");
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/out"]);

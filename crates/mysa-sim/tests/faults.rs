@@ -393,7 +393,7 @@ fn records(rig: &Rig, device: DeviceId) -> Vec<(Origin, Option<u64>, f64, Mode, 
 }
 
 #[test]
-fn who_changed_a_thermostat_is_recorded() {
+fn the_author_of_a_change_is_recorded() {
     let mut rig = connected();
     let tokens = rig.sign_in();
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/out"]);

@@ -201,7 +201,7 @@ fn head_is_answered_as_get_and_a_browser_may_ask_before_it_signs_in() {
 }
 
 #[test]
-fn a_stranger_sees_nothing() {
+fn another_account_sees_nothing() {
     let mut spec = CloudSpec::demo();
     spec.accounts.push(mysa_sim::AccountSpec::new("other@example.com", "Another-Horse-2"));
     let mut rig = Rig::new(spec);

@@ -59,7 +59,7 @@ fn a_wrong_password_is_refused_and_five_lock_the_account() {
 }
 
 #[test]
-fn names_are_looked_up_without_regard_to_case_and_strangers_are_named_as_such() {
+fn user_names_ignore_case_and_unknown_ones_are_reported() {
     let mut rig = Rig::demo();
     assert!(matches!(rig.try_sign_in(LEGACY_CLIENT, "User@Example.com", PASSWORD), Ok(Step::Done(_))));
     let error = rig.try_sign_in(LEGACY_CLIENT, "nobody@example.com", PASSWORD).unwrap_err();

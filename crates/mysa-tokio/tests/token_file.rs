@@ -55,7 +55,7 @@ fn loaded(file: &TokenFile) -> StoredSession {
 }
 
 #[test]
-fn what_is_saved_is_loaded_and_removed() {
+fn a_saved_session_is_loaded_and_removed() {
     let folder = Folder::new();
     let file = folder.file();
     assert!(matches!(file.load(), Ok(None)));

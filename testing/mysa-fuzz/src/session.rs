@@ -126,7 +126,7 @@ impl Rig {
                 self.read();
                 self.check_deadlines();
             }
-            0x30..0x60 => self.answer_honestly(),
+            0x30..0x60 => self.answer_correctly(),
             0x60..0x68 => {
                 let Some(at) = chosen(script, self.http.len()) else { return };
                 let (id, ..) = self.http.remove(at);
@@ -290,7 +290,7 @@ impl Rig {
         }
     }
 
-    fn answer_honestly(&mut self) {
+    fn answer_correctly(&mut self) {
         if core::mem::take(&mut self.load) {
             self.session.handle_stored(self.now(), None);
             self.read();

@@ -75,7 +75,7 @@ pub struct World {
     pub(crate) last_message: BTreeMap<DeviceId, Duration>,
     pub(crate) field_times: BTreeMap<(DeviceId, &'static str, Source), UnixTime>,
     /// `true` where any thermostat may acknowledge commands that it does not carry out.
-    pub(crate) thermostats_lie: bool,
+    pub(crate) ignore_commands: bool,
     /// Thermostats that may acknowledge commands that they do not carry out.
     pub(crate) lying: BTreeSet<DeviceId>,
     /// Thermostats whose messages overtake each other. Their final settings prove nothing.
@@ -221,7 +221,7 @@ impl World {
             checked_at: Duration::ZERO,
             lying: BTreeSet::new(),
             reordered: BTreeSet::new(),
-            thermostats_lie: false,
+            ignore_commands: false,
             printed_at: Duration::ZERO,
             answered_at: Duration::ZERO,
         }
@@ -230,8 +230,8 @@ impl World {
     /// Lets thermostats acknowledge commands that they do not carry out. A confirmation then proves nothing in this
     /// world.
     #[must_use]
-    pub fn with_lying_thermostats(mut self) -> Self {
-        self.thermostats_lie = true;
+    pub fn with_thermostats_that_ignore_commands(mut self) -> Self {
+        self.ignore_commands = true;
         self
     }
 

@@ -105,7 +105,7 @@ fn f10_device_that_acknowledges_without_applying_is_not_confirmed_against_its_st
     let mut settings = Settings::default();
     settings.confirm_by = ConfirmBy::Status;
     for (settings, trusting) in [(settings, false), (Settings::default(), true)] {
-        let mut world = live(settings, 25).with_lying_thermostats();
+        let mut world = live(settings, 25).with_thermostats_that_ignore_commands();
         let before = world.shown(V2);
         world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::AckWithoutApplying));
         let id = world.ask(V2, set(23.0));

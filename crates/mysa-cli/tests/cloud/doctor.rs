@@ -123,7 +123,7 @@ fn each_layer_that_fails_is_named_with_its_code() {
 }
 
 #[test]
-fn no_network_and_a_stranger_in_the_middle_end_with_eight() {
+fn no_network_and_an_untrusted_certificate_exit_with_eight() {
     let bench = Bench::signed_in();
     let mut command = bench.command(&["doctor", "--json"]);
     command.env("MYSA_CONNECT_TO", "127.0.0.1:1");

@@ -123,7 +123,7 @@ fn each_home_has_its_own_days() {
 }
 
 #[test]
-fn a_time_zone_that_cannot_be_read_is_said() {
+fn an_unreadable_time_zone_is_reported() {
     let mut spec = CloudSpec::demo();
     for (device, zone) in
         spec.accounts[0].homes[0].devices.iter_mut().zip([json!("Mars/Olympus"), Value::Null])

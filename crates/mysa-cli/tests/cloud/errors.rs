@@ -7,7 +7,7 @@ use crate::common::{Ran, finish};
 
 /// Checks that standard error has exactly one line.
 #[track_caller]
-fn is_said_once(ran: &Ran) {
+fn is_reported_once(ran: &Ran) {
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
 }
 
@@ -21,7 +21,7 @@ fn each_refusal_of_the_sign_in_has_its_own_message() {
         spec.accounts[0].status = status;
         let ran = Bench::with(spec).log_in().fails(4);
         assert!(ran.err.contains(words), "{ran:?}");
-        is_said_once(&ran);
+        is_reported_once(&ran);
     }
     let bench = Bench::new();
     for (exception, words) in
@@ -41,13 +41,13 @@ fn each_way_of_not_reaching_the_cloud_is_named() {
     command.env("MYSA_CONNECT_TO", "127.0.0.1:1");
     let ran = finish(command, b"").fails(8);
     assert!(ran.err.contains("connection refused"), "{ran:?}");
-    is_said_once(&ran);
+    is_reported_once(&ran);
 
     let mut command = bench.command(&["devices"]);
     command.env_remove("MYSA_CA");
     let ran = finish(command, b"").fails(8);
     assert!(ran.err.contains("certificate is not trusted"), "{ran:?}");
-    is_said_once(&ran);
+    is_reported_once(&ran);
 
     bench.home.run(&["config", "set", "environment.rest-host", "mysa.invalid"]).ok();
     for host in ["user-pool-url", "identity-pool-url"] {
@@ -168,7 +168,7 @@ fn a_page_in_place_of_the_service_is_reported_as_one() {
     for ran in [bench.run(&["devices"]), bench.run(&["set", "living", "--temp", "21"]), bench.log_in()] {
         let ran = ran.fails(8);
         assert!(ran.err.contains("a web page answered in place of the service"), "{ran:?}");
-        is_said_once(&ran);
+        is_reported_once(&ran);
     }
 }
 
@@ -178,7 +178,7 @@ fn a_service_that_does_not_answer_in_time_is_reported_as_such() {
     bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Hang));
     let ran = bench.run(&["devices"]).fails(8);
     assert!(ran.err.contains("does not answer in time"), "{ran:?}");
-    is_said_once(&ran);
+    is_reported_once(&ran);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_challenge_that_only_the_app_can_answer_is_reported_by_name() {
     bench.fault(Fault::Http(Endpoint::SignIn, answers(body)));
     let ran = bench.log_in().fails(4);
     assert!(ran.err.contains("(NEW_PASSWORD_REQUIRED)"), "{ran:?}");
-    is_said_once(&ran);
+    is_reported_once(&ran);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_malformed_challenge_is_no_pause_and_a_disabled_user_no_wrong_password() {
     bench.fault(Fault::Http(Endpoint::SignIn, HttpFault::Body(400, body.as_bytes().to_vec())));
     let ran = bench.log_in().fails(4);
     assert!(ran.err.contains("user disabled"), "{ran:?}");
-    is_said_once(&ran);
+    is_reported_once(&ran);
 }
 
 #[test]
@@ -233,13 +233,13 @@ fn with_rest_down_alone_a_command_goes_by_mqtt_with_the_stored_list() {
         let ran = bench.run(&["set", "living", "--temp", "21"]).ok();
         assert!(ran.out.contains("confirmed by"), "{fault:?}: {ran:?}");
         assert!(ran.err.contains("using the stored list of thermostats"), "{fault:?}: {ran:?}");
-        is_said_once(&ran);
+        is_reported_once(&ran);
         assert_eq!(bench.setpoint(LIVING), 21.0, "{fault:?}");
     }
 }
 
 #[test]
-fn a_sign_out_that_did_not_reach_the_cloud_says_so_in_every_output() {
+fn a_sign_out_that_did_not_reach_the_cloud_is_reported_in_every_output() {
     let bench = Bench::signed_in();
     bench.fault(Fault::Http(Endpoint::UserPool, HttpFault::Status(503)));
     let ran = bench.run(&["logout", "--json"]).fails(8);
@@ -308,7 +308,7 @@ fn a_page_or_a_pause_on_a_single_route_is_told_as_such() {
             bench.fault(Fault::Http(Endpoint::Path(route.into()), fault.clone()));
             let ran = bench.run(args).fails(8);
             assert!(ran.err.contains(words), "{args:?} {fault:?}: {ran:?}");
-            is_said_once(&ran);
+            is_reported_once(&ran);
         }
     }
 }
@@ -319,5 +319,5 @@ fn a_pause_while_signing_in_is_told_with_its_length() {
     bench.fault(Fault::Http(Endpoint::SignIn, HttpFault::Throttle(300)));
     let ran = bench.log_in().fails(8);
     assert!(ran.err.contains("too many requests: try again in "), "{ran:?}");
-    is_said_once(&ran);
+    is_reported_once(&ran);
 }

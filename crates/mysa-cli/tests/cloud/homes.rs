@@ -74,7 +74,7 @@ fn odd_answers_are_shown_as_far_as_they_can_be_read() {
 }
 
 #[test]
-fn a_time_zone_that_no_database_has_is_said() {
+fn an_unknown_time_zone_is_reported() {
     let mut spec = CloudSpec::demo();
     spec.accounts[0].homes[0].time_zone = "Mars/Olympus".into();
     let bench = Bench::with(spec);

@@ -142,7 +142,7 @@ fn watching_shows_changes_and_ends_at_a_signal() {
 }
 
 #[test]
-fn what_was_captured_can_be_decoded_later() {
+fn a_capture_can_be_decoded() {
     let bench = Bench::signed_in();
     let mut child =
         bench.command(&["watch", "--capture", "session.jsonl"]).stdout(Stdio::null()).spawn().unwrap();
@@ -223,7 +223,7 @@ fn no_wait_says_sent() {
 }
 
 #[test]
-fn what_the_thermostat_or_the_model_refuses_ends_with_seven() {
+fn a_refusal_by_the_thermostat_or_the_model_exits_with_seven() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["set", "living", "--temp", "45"]).fails(7);
     assert!(ran.err.contains("refused"), "{ran:?}");
@@ -312,7 +312,7 @@ fn a_cloud_that_is_down_ends_with_eight() {
 }
 
 #[test]
-fn a_logout_that_revokes_nothing_says_so_and_ends_with_eight() {
+fn a_logout_that_revokes_nothing_reports_it_and_exits_with_eight() {
     let bench = Bench::signed_in();
     let mut command = bench.command(&["logout"]);
     command.env("MYSA_CONNECT_TO", "127.0.0.1:1");

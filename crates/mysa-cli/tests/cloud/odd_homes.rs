@@ -72,7 +72,7 @@ fn limits_that_make_no_sense_are_ignored_and_named_by_doctor() {
 }
 
 #[test]
-fn what_the_record_of_an_air_conditioner_leaves_out_is_allowed() {
+fn capabilities_missing_in_an_air_conditioner_record_are_allowed() {
     let bench = with(OFFICE, |office| {
         let modes = json!({ "3": { "temperatures": [16, 30] }, "4": { "temperatures": [16, 30] } });
         office.record = members(json!({

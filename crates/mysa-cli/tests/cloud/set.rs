@@ -56,7 +56,7 @@ fn amounts(document: &Value) -> [f64; 4] {
 }
 
 #[test]
-fn what_was_asked_sent_and_held_is_named() {
+fn set_names_the_requested_sent_and_held_values() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["set", "living", "--temp", "20.8"]).ok();
     assert!(ran.out.contains("setpoint: 20.5 °C → 20.8 °C, sent as 21.0 °C"), "{ran:?}");

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_does_not_call_a_number_is_none() {
+    fn a_number_outside_the_json_grammar_is_none() {
         for text in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x10", "1 2", "NaN", "--1"] {
             assert!(JsonNumber::new(text).is_none(), "{text}");
         }

@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_the_short_way_is_read_the_same_way(
+        fn the_fast_path_agrees_with_the_general_reader(
             text in "-?(0|[1-9][0-9]{0,20}|[0-9]{9,11}|[0-9]{1,4})(\\.[0-9]{0,12})?([eE][+-]?[0-9]{1,2})?",
             behind in "(,|}|]| ,)[\"a-z0-9.}]{0,9}",
         ) {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_thermostats_write_is_plain() {
+    fn numbers_of_thermostats_take_the_fast_path() {
         for (text, value) in
             [("18.9", 18.9), ("-0.0", 0.0), ("21", 21.0), ("-7.25", -7.25), ("1767323045", 1_767_323_045.0)]
         {

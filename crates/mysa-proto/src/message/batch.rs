@@ -266,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(records in prop::collection::vec(record(), 0..8)) {
+        fn an_encoded_batch_decodes_to_itself(records in prop::collection::vec(record(), 0..8)) {
             let batch = BatchReadings { records, problems: vec![] };
             let mut wire = Vec::new();
             batch.encode(&mut wire);

@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_left_out() {
+    fn capability_keys_that_are_no_numbers_are_ignored() {
         assert_eq!(read(&json!({"Model": "BB-V1-1", "CodeNum": "1117"})), None);
         assert_eq!(read(&json!({"SupportedCaps": null, "SupportedModes": 7})), None);
         let ac = json!({

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error_that_says_where() {
+    fn invalid_json_is_an_error_with_its_position() {
         assert_eq!(value(b"{\n<html>"), Err(BodyError::NotJson { line: 2, column: 1 }));
         assert!(matches!(value(b""), Err(BodyError::NotJson { .. })));
         let long = alloc::vec![b' '; MAX_BODY_LEN + 1];

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_the_family_is_read_by_it() {
+    fn family_specific_fields_are_read_by_family() {
         let body = br#"{"modes":{"reported":{"mode":4,"fan_mode":9}},
             "tracking":{"reported":{"tracking":0,"timestamp":1767323031}},
             "power":{"reported":{"voltage":0,"current":0,"wattage":0,"timestamp":1767323030}}}"#;

@@ -252,7 +252,7 @@ mod tests {
 
     /// Merges answers of the cloud, whose fields have times of their own.
     #[test]
-    fn what_was_said_at_one_time_shares_one_stamp_however_it_came() {
+    fn values_of_one_time_share_one_timestamp() {
         const FIELDS: [StateField; 4] =
             [StateField::Temperature, StateField::Setpoint, StateField::Mode, StateField::Signal];
         let mut entries = LwwMap::default();

@@ -213,7 +213,7 @@ fn every_failure_is_what_its_vector_says() {
 }
 
 #[test]
-fn what_is_written_is_what_the_vectors_hold() {
+fn writes_equal_the_vectors() {
     let (hall, office) = (id("a0b1c2d3e4f6"), id("a0b1c2d3e4f7"));
     let celsius = |degrees| mysa_proto::Celsius::from_degrees(degrees).unwrap();
     let heat = Change { mode: Some(Mode::Heat), ..Change::setpoint(celsius(21.0)) };
@@ -246,7 +246,7 @@ fn what_is_written_is_what_the_vectors_hold() {
 }
 
 #[test]
-fn what_is_asked_is_what_the_vectors_hold() {
+fn requests_equal_the_vectors() {
     let vectors: Json = serde_json::from_slice(&read("rest_expect.json")).unwrap();
     let energy = EnergyQuery {
         scope: Scope::Day,

@@ -101,7 +101,7 @@ fn two_hosts_correct_a_wrong_clock_either_way() {
 }
 
 #[test]
-fn one_host_is_believed_when_it_repeats_itself_and_no_other_speaks() {
+fn one_host_that_repeats_its_date_is_enough_if_no_other_answers() {
     let mut host = Host::new(MINUTES_20);
     host.hear(LegacyRest, 0);
     host.pass(1);

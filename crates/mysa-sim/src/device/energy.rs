@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_recorded_adds_up() {
+    fn the_energy_history_adds_up() {
         let mut meter = Meter::default();
         for second in 0..7_200 {
             meter.record(1_767_322_800 + second, 1_000.0, 1.0);

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_sends_is_what_a_thermostat_reads() {
+    fn a_thermostat_reads_the_command_of_the_service() {
         let wanted = ParsedCommand {
             setpoint: Some(2_200),
             mode: Some(Mode::Cool),

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_peer_has_not_read_is_thrown_away_with_its_connection() {
+    async fn unread_bytes_are_discarded_with_an_aborted_connection() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let connector = Connector::new(Some(listener.local_addr().expect("an address")), Gauge::default());
         let mut ours = connector.connect("broker.example.org", 443).await.expect("a connection");

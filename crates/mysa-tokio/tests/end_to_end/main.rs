@@ -38,7 +38,7 @@ async fn the_main_job_works_from_end_to_end() {
 
 /// First program of a user who knows only the names of the API.
 #[tokio::test]
-async fn what_a_stranger_tries_first_works() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn the_first_program_of_a_new_user_works() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.signing_in().connect().await?;
     let mut events = client.events();

@@ -37,13 +37,13 @@ fn at_millis(millis: u64) -> Now {
 }
 
 /// Book under test, the state of its thermostat, and the decisions so far.
-struct Desk {
+struct Rig {
     book: CommandBook,
     state: DeviceState,
     decisions: Vec<Decision>,
 }
 
-impl Desk {
+impl Rig {
     fn new() -> Self {
         Self { book: CommandBook::default(), state: DeviceState::new(), decisions: Vec::new() }
     }
@@ -137,18 +137,18 @@ mod evidence;
 #[test]
 fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() {
     // Each case happens between queueing and taking, and again between the first transmission and a repeat.
-    type Case = (&'static str, fn(&mut Desk, CommandId) -> Now);
+    type Case = (&'static str, fn(&mut Rig, CommandId) -> Now);
     let cases: [Case; 6] = [
-        ("cancelled", |desk, id| {
-            desk.cancel(id, at(2));
+        ("cancelled", |rig, id| {
+            rig.cancel(id, at(2));
             at(2)
         }),
-        ("overtaken", |desk, _| {
-            desk.add(setpoint(18), at(2), 30);
+        ("overtaken", |rig, _| {
+            rig.add(setpoint(18), at(2), 30);
             at(2)
         }),
-        ("overtaken in part", |desk, _| {
-            desk.add(Change::mode(Mode::Off), at(2), 30);
+        ("overtaken in part", |rig, _| {
+            rig.add(Change::mode(Mode::Off), at(2), 30);
             at(2)
         }),
         ("too late", |_, _| at(31)),
@@ -156,28 +156,28 @@ fn nothing_is_transmitted_for_a_command_that_is_decided_overtaken_or_too_late() 
         ("too late by the monotonic clock alone", |_, _| Now { mono: at(40).mono, wall: at(2).wall }),
     ];
     for (name, happens) in cases {
-        let mut desk = Desk::new();
-        let id = desk.add(heat_to(25), at(0), 30);
-        let serial = desk.queue(Channel::Mqtt, at(1));
-        let now = happens(&mut desk, id);
-        assert!(!desk.take(serial, now), "{name}, before it was taken");
+        let mut rig = Rig::new();
+        let id = rig.add(heat_to(25), at(0), 30);
+        let serial = rig.queue(Channel::Mqtt, at(1));
+        let now = happens(&mut rig, id);
+        assert!(!rig.take(serial, now), "{name}, before it was taken");
 
-        let mut desk = Desk::new();
-        let id = desk.add(heat_to(25), at(0), 30);
-        let serial = desk.send(Channel::Mqtt, at(1));
-        assert!(desk.book.repeat(serial, at(2)).is_some());
-        let now = happens(&mut desk, id);
-        assert!(desk.book.repeat(serial, now).is_none(), "{name}, before it was repeated");
+        let mut rig = Rig::new();
+        let id = rig.add(heat_to(25), at(0), 30);
+        let serial = rig.send(Channel::Mqtt, at(1));
+        assert!(rig.book.repeat(serial, at(2)).is_some());
+        let now = happens(&mut rig, id);
+        assert!(rig.book.repeat(serial, now).is_none(), "{name}, before it was repeated");
     }
 }
 
 #[test]
 fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
-    let mut desk = Desk::new();
-    desk.add(setpoint(22), at(0), 30);
-    let serial = desk.send(Channel::Mqtt, at(1));
-    let bytes = |desk: &Desk, now| {
-        let Some((_, Payload::Mqtt { command, time, app_ref })) = desk.book.repeat(serial, now) else {
+    let mut rig = Rig::new();
+    rig.add(setpoint(22), at(0), 30);
+    let serial = rig.send(Channel::Mqtt, at(1));
+    let bytes = |rig: &Rig, now| {
+        let Some((_, Payload::Mqtt { command, time, app_ref })) = rig.book.repeat(serial, now) else {
             panic!("it is alive")
         };
         let mut bytes = Vec::new();
@@ -185,7 +185,7 @@ fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
         command.encode(&mysa_proto::EnvelopeMeta { id: serial, time, app_ref: &app_ref, form }, &mut bytes);
         bytes
     };
-    let (first, second) = (bytes(&desk, at(3)), bytes(&desk, at(9)));
+    let (first, second) = (bytes(&rig, at(3)), bytes(&rig, at(9)));
     assert_eq!(first, second);
     let message = Message::decode(TopicKind::In, &first).unwrap();
     assert_eq!(message.envelope.id.and_then(|id| id.as_u64()), Some(serial));
@@ -193,107 +193,107 @@ fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
 
 #[test]
 fn a_newer_command_takes_over_its_fields_and_supersedes_what_keeps_none() {
-    let mut desk = Desk::new();
-    let both = desk.add(heat_to(20), at(0), 30);
-    let newer = desk.add(setpoint(22), at(1), 30);
-    assert_eq!(desk.book.pending(lite()), heat_to(22));
-    let newest = desk.add(Change::mode(Mode::Off), at(1), 30);
-    assert_eq!(desk.verdict(both), Some(&Verdict::Superseded { by: newest, reached: None }));
+    let mut rig = Rig::new();
+    let both = rig.add(heat_to(20), at(0), 30);
+    let newer = rig.add(setpoint(22), at(1), 30);
+    assert_eq!(rig.book.pending(lite()), heat_to(22));
+    let newest = rig.add(Change::mode(Mode::Off), at(1), 30);
+    assert_eq!(rig.verdict(both), Some(&Verdict::Superseded { by: newest, reached: None }));
     // A command that was sent is superseded when the newer one is sent, not before.
-    desk.send(Channel::Mqtt, at(1));
-    let last = desk.add(setpoint(25), at(2), 30);
-    assert_eq!(desk.verdict(newer), None);
-    desk.send(Channel::Mqtt, at(4));
+    rig.send(Channel::Mqtt, at(1));
+    let last = rig.add(setpoint(25), at(2), 30);
+    assert_eq!(rig.verdict(newer), None);
+    rig.send(Channel::Mqtt, at(4));
     let reached = Some(DeliveryStage::Wire(Channel::Mqtt));
-    assert_eq!(desk.verdict(newer), Some(&Verdict::Superseded { by: last, reached }));
-    assert_eq!(desk.verdict(newest), None, "no newer command changes the mode");
+    assert_eq!(rig.verdict(newer), Some(&Verdict::Superseded { by: last, reached }));
+    assert_eq!(rig.verdict(newest), None, "no newer command changes the mode");
 }
 
 #[test]
-fn what_the_broker_accepted_and_nobody_answered_is_asked_again_a_few_times() {
+fn an_unanswered_command_is_repeated_a_few_times() {
     let after = Duration::from_secs(5);
-    let mut desk = Desk::new();
-    let id = desk.add(setpoint(22), at(0), 120);
-    let mut serials = alloc::vec![desk.send(Channel::Mqtt, at(0))];
+    let mut rig = Rig::new();
+    let id = rig.add(setpoint(22), at(0), 120);
+    let mut serials = alloc::vec![rig.send(Channel::Mqtt, at(0))];
     for round in 1..=6 {
         let now = at(round * 10);
-        desk.book.accepted_by_broker(serials[serials.len() - 1], at(round * 10 - 5).mono, after);
-        desk.book.ask_again(Now { mono: now.mono - Duration::from_millis(1), ..now }, 3);
-        assert_eq!(desk.book.waiting_devices(), [], "not before its time");
-        desk.book.ask_again(now, 3);
-        if desk.book.waiting_devices().is_empty() {
+        rig.book.accepted_by_broker(serials[serials.len() - 1], at(round * 10 - 5).mono, after);
+        rig.book.ask_again(Now { mono: now.mono - Duration::from_millis(1), ..now }, 3);
+        assert_eq!(rig.book.waiting_devices(), [], "not before its time");
+        rig.book.ask_again(now, 3);
+        if rig.book.waiting_devices().is_empty() {
             break;
         }
-        serials.push(desk.send(Channel::Mqtt, now));
+        serials.push(rig.send(Channel::Mqtt, now));
     }
     assert_eq!(serials.len(), 4, "one transmission and three repeats: {serials:?}");
     // An answer to any of the transmissions counts.
     let ack = Acknowledgement { serial: serials[1], success: Some(true), at: None, confirms: true };
-    assert!(desk.book.acknowledged(lite(), ack, &setpoint(22), at(70).mono, &mut desk.decisions));
-    assert!(desk.is_confirmed(id));
-    assert_eq!(desk.book.retire(), serials);
+    assert!(rig.book.acknowledged(lite(), ack, &setpoint(22), at(70).mono, &mut rig.decisions));
+    assert!(rig.is_confirmed(id));
+    assert_eq!(rig.book.retire(), serials);
 }
 
 #[test]
-fn what_is_not_accepted_answered_overtaken_or_decided_is_not_asked_again() {
-    type Case = (&'static str, fn(&mut Desk, CommandId, u64));
+fn only_unanswered_open_commands_are_repeated() {
+    type Case = (&'static str, fn(&mut Rig, CommandId, u64));
     let cases: [Case; 4] = [
         ("the broker did not accept it", |_, _, _| {}),
-        ("the thermostat has it", |desk, _, serial| {
-            desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+        ("the thermostat has it", |rig, _, serial| {
+            rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
             let ack = Acknowledgement { serial, success: None, at: None, confirms: true };
-            desk.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut desk.decisions);
+            rig.book.acknowledged(lite(), ack, &Change::default(), at(2).mono, &mut rig.decisions);
         }),
-        ("somebody wants something else", |desk, _, serial| {
-            desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-            desk.add(setpoint(18), at(2), 120);
-            desk.queue(Channel::Mqtt, at(3));
+        ("somebody wants something else", |rig, _, serial| {
+            rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            rig.add(setpoint(18), at(2), 120);
+            rig.queue(Channel::Mqtt, at(3));
         }),
-        ("it was taken back", |desk, id, serial| {
-            desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-            desk.cancel(id, at(2));
+        ("it was taken back", |rig, id, serial| {
+            rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+            rig.cancel(id, at(2));
         }),
     ];
     for (name, happens) in cases {
-        let mut desk = Desk::new();
-        let id = desk.add(setpoint(22), at(0), 120);
-        let serial = desk.send(Channel::Mqtt, at(0));
-        happens(&mut desk, id, serial);
-        desk.book.ask_again(at(60), 3);
-        assert_eq!(desk.book.waiting_devices(), [], "{name}");
+        let mut rig = Rig::new();
+        let id = rig.add(setpoint(22), at(0), 120);
+        let serial = rig.send(Channel::Mqtt, at(0));
+        happens(&mut rig, id, serial);
+        rig.book.ask_again(at(60), 3);
+        assert_eq!(rig.book.waiting_devices(), [], "{name}");
     }
 }
 
 #[test]
-fn what_was_queued_on_a_connection_that_ends_waits_again_and_what_was_sent_has_failed() {
-    let mut desk = Desk::new();
-    desk.add(setpoint(22), at(0), 30);
-    let queued = desk.queue(Channel::Mqtt, at(1));
-    assert!(desk.book.connection_ended(ConnId(2)).is_empty());
-    assert!(desk.book.connection_ended(ConnId(1)).is_empty());
-    assert_eq!(desk.book.waiting_devices(), [lite()]);
-    assert!(!desk.take(queued, at(2)), "the transmission was withdrawn");
-    let sent = desk.send(Channel::Mqtt, at(3));
-    assert_eq!(desk.book.connection_ended(ConnId(1)), [sent]);
-    desk.book.accepted_by_broker(sent, at(4).mono, SPACING);
-    assert!(desk.book.connection_ended(ConnId(1)).is_empty(), "the broker has acknowledged it");
+fn a_closed_connection_requeues_queued_commands_and_fails_sent_ones() {
+    let mut rig = Rig::new();
+    rig.add(setpoint(22), at(0), 30);
+    let queued = rig.queue(Channel::Mqtt, at(1));
+    assert!(rig.book.connection_ended(ConnId(2)).is_empty());
+    assert!(rig.book.connection_ended(ConnId(1)).is_empty());
+    assert_eq!(rig.book.waiting_devices(), [lite()]);
+    assert!(!rig.take(queued, at(2)), "the transmission was withdrawn");
+    let sent = rig.send(Channel::Mqtt, at(3));
+    assert_eq!(rig.book.connection_ended(ConnId(1)), [sent]);
+    rig.book.accepted_by_broker(sent, at(4).mono, SPACING);
+    assert!(rig.book.connection_ended(ConnId(1)).is_empty(), "the broker has acknowledged it");
 }
 
 #[test]
 fn writes_keep_a_distance_by_thermostat_and_by_account() {
     let (interval, spacing) = (SPACING, Duration::from_secs(1));
-    let mut desk = Desk::new();
-    let send_at = |desk: &Desk, device, now: Now| desk.book.send_at(device, interval, spacing, now.mono);
-    assert_eq!(send_at(&desk, lite(), at(9)), Duration::ZERO, "the first write is due at once");
-    desk.add(setpoint(22), at(9), 30);
-    let queued = desk.queue(Channel::Mqtt, at(9));
-    assert_eq!(send_at(&desk, other(), at(9)), at(9).mono + spacing);
-    assert_eq!(send_at(&desk, other(), at(12)), at(9).mono + spacing);
-    desk.book.unqueue(queued);
-    assert_eq!(send_at(&desk, other(), at(9)), Duration::ZERO, "nothing was written");
-    desk.send(Channel::Mqtt, at(10));
-    assert_eq!(send_at(&desk, lite(), at(10)), at(10).mono + interval);
-    assert_eq!(send_at(&desk, other(), at(10)), at(10).mono + spacing);
+    let mut rig = Rig::new();
+    let send_at = |rig: &Rig, device, now: Now| rig.book.send_at(device, interval, spacing, now.mono);
+    assert_eq!(send_at(&rig, lite(), at(9)), Duration::ZERO, "the first write is due at once");
+    rig.add(setpoint(22), at(9), 30);
+    let queued = rig.queue(Channel::Mqtt, at(9));
+    assert_eq!(send_at(&rig, other(), at(9)), at(9).mono + spacing);
+    assert_eq!(send_at(&rig, other(), at(12)), at(9).mono + spacing);
+    rig.book.unqueue(queued);
+    assert_eq!(send_at(&rig, other(), at(9)), Duration::ZERO, "nothing was written");
+    rig.send(Channel::Mqtt, at(10));
+    assert_eq!(send_at(&rig, lite(), at(10)), at(10).mono + interval);
+    assert_eq!(send_at(&rig, other(), at(10)), at(10).mono + spacing);
 }
 
 #[test]
@@ -303,20 +303,20 @@ fn nothing_is_sent_in_the_last_two_seconds_by_either_clock() {
         ("in them by the monotonic clock", Now { mono: at(28).mono, wall: at(3).wall }, false),
         ("in them by the wall clock", Now { mono: at(3).mono, wall: at(28).wall }, false),
     ] {
-        let mut desk = Desk::new();
-        desk.add(setpoint(22), at(0), 30);
-        let serial = desk.queue(Channel::Mqtt, at(1));
-        assert_eq!(desk.take(serial, now), sent, "{name}");
+        let mut rig = Rig::new();
+        rig.add(setpoint(22), at(0), 30);
+        let serial = rig.queue(Channel::Mqtt, at(1));
+        assert_eq!(rig.take(serial, now), sent, "{name}");
     }
 }
 
 #[test]
 fn a_command_of_a_few_seconds_is_sent_until_a_quarter_of_them_is_left() {
     for (millis, sent) in [(2_999, true), (3_000, false)] {
-        let mut desk = Desk::new();
-        desk.add(setpoint(22), at(0), 4);
-        let serial = desk.queue(Channel::Mqtt, at(0));
-        assert_eq!(desk.take(serial, at_millis(millis)), sent, "after {millis} ms");
+        let mut rig = Rig::new();
+        rig.add(setpoint(22), at(0), 4);
+        let serial = rig.queue(Channel::Mqtt, at(0));
+        assert_eq!(rig.take(serial, at_millis(millis)), sent, "after {millis} ms");
     }
 }
 
@@ -332,91 +332,91 @@ fn serial_numbers_grow_when_the_clock_stands_still_and_when_it_runs_back() {
 
 #[test]
 fn each_wait_has_its_start_and_its_end_where_known() {
-    let mut desk = Desk::new();
-    assert_eq!(desk.book.waiting_since(lite()), None);
-    desk.add(setpoint(22), at(3), 30);
-    desk.add(Change::mode(Mode::Heat), at(5), 30);
-    assert_eq!(desk.book.waiting_since(lite()), Some((at(3).mono, at(31).mono)), "the older command counts");
-    assert_eq!(desk.book.waiting_since(other()), None);
+    let mut rig = Rig::new();
+    assert_eq!(rig.book.waiting_since(lite()), None);
+    rig.add(setpoint(22), at(3), 30);
+    rig.add(Change::mode(Mode::Heat), at(5), 30);
+    assert_eq!(rig.book.waiting_since(lite()), Some((at(3).mono, at(31).mono)), "the older command counts");
+    assert_eq!(rig.book.waiting_since(other()), None);
 }
 
 #[test]
 fn a_transmission_for_one_command_alone_leaves_the_others_waiting() {
-    let mut desk = Desk::new();
-    let first = desk.add(setpoint(22), at(0), 30);
-    desk.add(Change::mode(Mode::Heat), at(0), 30);
-    assert_eq!(desk.book.first_waiting(lite()), Some((first, setpoint(22))));
+    let mut rig = Rig::new();
+    let first = rig.add(setpoint(22), at(0), 30);
+    rig.add(Change::mode(Mode::Heat), at(0), 30);
+    assert_eq!(rig.book.first_waiting(lite()), Some((first, setpoint(22))));
     let update = StructuredUpdate::new(&Model::parse("BB-V2-0-L"), &Limits::default(), setpoint(22)).unwrap();
-    let serial = desk.book.next_serial(AT);
-    desk.book.queue(serial, lite(), Some(first), Payload::Structured(update), None, at(1).mono);
-    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat));
+    let serial = rig.book.next_serial(AT);
+    rig.book.queue(serial, lite(), Some(first), Payload::Structured(update), None, at(1).mono);
+    assert_eq!(rig.book.waiting_change(lite()), Change::mode(Mode::Heat));
 }
 
 #[test]
 fn a_write_is_remembered_for_an_hour_and_once_for_each_thermostat() {
-    let mut desk = Desk::new();
-    desk.book.writes = [(other(), at(9).mono), (lite(), at(5).mono)].into();
-    desk.add(setpoint(22), at(10), 30);
-    desk.send(Channel::Mqtt, at(10));
-    assert_eq!(desk.book.writes, [(other(), at(9).mono), (lite(), at(10).mono)]);
-    desk.add(setpoint(23), at(3_609), 30);
-    desk.send(Channel::Mqtt, at(3_609));
-    assert_eq!(desk.book.writes, [(lite(), at(3_609).mono)]);
+    let mut rig = Rig::new();
+    rig.book.writes = [(other(), at(9).mono), (lite(), at(5).mono)].into();
+    rig.add(setpoint(22), at(10), 30);
+    rig.send(Channel::Mqtt, at(10));
+    assert_eq!(rig.book.writes, [(other(), at(9).mono), (lite(), at(10).mono)]);
+    rig.add(setpoint(23), at(3_609), 30);
+    rig.send(Channel::Mqtt, at(3_609));
+    assert_eq!(rig.book.writes, [(lite(), at(3_609).mono)]);
 }
 
 #[test]
 fn taking_one_transmission_back_leaves_the_others_and_what_was_sent() {
-    let mut desk = Desk::new();
-    desk.add(setpoint(22), at(0), 30);
-    let sent = desk.send(Channel::Mqtt, at(0));
-    desk.add(Change::mode(Mode::Heat), at(1), 30);
-    let queued = desk.queue(Channel::Mqtt, at(1));
-    desk.add(setpoint(24), at(2), 30);
-    let back = desk.queue(Channel::Mqtt, at(2));
-    desk.book.unqueue(back);
-    desk.book.unqueue(sent);
-    assert_eq!(desk.book.device_of(back), None);
-    assert_eq!(desk.book.device_of(queued), Some(lite()));
-    assert_eq!(desk.book.device_of(sent), Some(lite()), "an answer may still come");
-    assert_eq!(desk.book.waiting_change(lite()), setpoint(24));
+    let mut rig = Rig::new();
+    rig.add(setpoint(22), at(0), 30);
+    let sent = rig.send(Channel::Mqtt, at(0));
+    rig.add(Change::mode(Mode::Heat), at(1), 30);
+    let queued = rig.queue(Channel::Mqtt, at(1));
+    rig.add(setpoint(24), at(2), 30);
+    let back = rig.queue(Channel::Mqtt, at(2));
+    rig.book.unqueue(back);
+    rig.book.unqueue(sent);
+    assert_eq!(rig.book.device_of(back), None);
+    assert_eq!(rig.book.device_of(queued), Some(lite()));
+    assert_eq!(rig.book.device_of(sent), Some(lite()), "an answer may still come");
+    assert_eq!(rig.book.waiting_change(lite()), setpoint(24));
 }
 
 #[test]
-fn what_waits_to_be_asked_again_stops_waiting_when_it_is_too_late() {
-    let mut desk = Desk::new();
-    let id = desk.add(setpoint(22), at(0), 30);
-    let serial = desk.send(Channel::Mqtt, at(0));
-    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
-    desk.book.ask_again(at(6), 3);
-    desk.expire(at(27));
-    assert_eq!(desk.book.waiting_devices(), [lite()]);
-    desk.expire(at(28));
-    assert_eq!(desk.book.waiting_devices(), []);
-    assert_eq!(desk.verdict(id), None, "evidence may still come");
+fn a_command_is_not_repeated_near_its_deadline() {
+    let mut rig = Rig::new();
+    let id = rig.add(setpoint(22), at(0), 30);
+    let serial = rig.send(Channel::Mqtt, at(0));
+    rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(5));
+    rig.book.ask_again(at(6), 3);
+    rig.expire(at(27));
+    assert_eq!(rig.book.waiting_devices(), [lite()]);
+    rig.expire(at(28));
+    assert_eq!(rig.book.waiting_devices(), []);
+    assert_eq!(rig.verdict(id), None, "evidence may still come");
 }
 
 #[test]
 fn only_transmissions_without_an_open_command_are_retired() {
-    let mut desk = Desk::new();
-    let done = desk.add(setpoint(22), at(0), 30);
-    let first = desk.send(Channel::Mqtt, at(0));
-    desk.add(Change::mode(Mode::Heat), at(1), 30);
-    desk.send(Channel::Mqtt, at(1));
-    assert_eq!(desk.book.retire(), [0; 0]);
-    desk.status(&setpoint(22), at(2));
-    assert!(desk.is_confirmed(done));
-    assert_eq!(desk.book.retire(), [first]);
+    let mut rig = Rig::new();
+    let done = rig.add(setpoint(22), at(0), 30);
+    let first = rig.send(Channel::Mqtt, at(0));
+    rig.add(Change::mode(Mode::Heat), at(1), 30);
+    rig.send(Channel::Mqtt, at(1));
+    assert_eq!(rig.book.retire(), [0; 0]);
+    rig.status(&setpoint(22), at(2));
+    assert!(rig.is_confirmed(done));
+    assert_eq!(rig.book.retire(), [first]);
 }
 
 #[test]
-fn what_was_overtaken_stays_so_whatever_becomes_of_the_newer_commands() {
-    let mut desk = Desk::new();
-    let first = desk.add(setpoint(17), at(0), 30);
-    let serial = desk.send(Channel::Mqtt, at(0));
-    desk.add(heat_to(20), at(1), 30);
-    let last = desk.add(setpoint(19), at(2), 30);
-    desk.cancel(last, at(3));
-    desk.book.publish_failed(serial, true);
-    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat), "the setpoint was superseded");
-    assert_eq!(desk.verdict(first), None);
+fn an_overtaken_command_stays_overtaken_when_the_newer_one_fails() {
+    let mut rig = Rig::new();
+    let first = rig.add(setpoint(17), at(0), 30);
+    let serial = rig.send(Channel::Mqtt, at(0));
+    rig.add(heat_to(20), at(1), 30);
+    let last = rig.add(setpoint(19), at(2), 30);
+    rig.cancel(last, at(3));
+    rig.book.publish_failed(serial, true);
+    assert_eq!(rig.book.waiting_change(lite()), Change::mode(Mode::Heat), "the setpoint was superseded");
+    assert_eq!(rig.verdict(first), None);
 }

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_of_tomorrow_is_silent() {
+    fn a_thermostat_of_an_unknown_model_is_silent() {
         assert_eq!(Family::of(" bb-v2-0-lte"), Family::Lite);
         assert_eq!(Family::of("BB-V9-0"), Family::Silent);
     }

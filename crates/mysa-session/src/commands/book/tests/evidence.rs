@@ -17,42 +17,42 @@ fn only_what_was_made_after_the_command_is_evidence() {
         (Some(1), Source::Structured, true),
         (None, Source::Structured, false),
     ] {
-        let mut desk = Desk::new();
-        let id = desk.add(setpoint(22), at(0), 30);
-        desk.send(Channel::Mqtt, at(10));
+        let mut rig = Rig::new();
+        let id = rig.add(setpoint(22), at(0), 30);
+        rig.send(Channel::Mqtt, at(10));
         let stamp = stamp.map(|secs: i64| at(10).wall.plus_millis(secs * 1_000));
-        desk.observe(source, stamp, &setpoint(22), at(13));
-        assert_eq!(desk.is_confirmed(id), confirms, "{stamp:?} {source:?}");
+        rig.observe(source, stamp, &setpoint(22), at(13));
+        assert_eq!(rig.is_confirmed(id), confirms, "{stamp:?} {source:?}");
     }
 }
 
 #[test]
 fn rest_evidence_must_be_later_than_the_latest_time_the_sending_may_have_had() {
-    let mut desk = Desk::new();
-    let id = desk.add(setpoint(22), at(0), 30);
-    let serial = desk.queue(Channel::Mqtt, at(10));
+    let mut rig = Rig::new();
+    let id = rig.add(setpoint(22), at(0), 30);
+    let serial = rig.queue(Channel::Mqtt, at(10));
     // One wrong answer states yesterday's date; the host's clock contradicts it.
     let yesterday = at(10).wall.plus_millis(-86_400_000);
     let sent = SentAt { mono: at(10).mono, wall: yesterday, latest: at(10).wall };
-    assert!(desk.book.take(serial, sent, at(10), &mut desk.decisions).is_some());
-    desk.observe(Source::RestState, Some(at(10).wall.plus_millis(-3_600_000)), &setpoint(22), at(13));
-    assert_eq!(desk.verdict(id), None);
-    desk.observe(Source::RestState, Some(at(14).wall), &setpoint(22), at(14));
-    assert!(desk.is_confirmed(id));
+    assert!(rig.book.take(serial, sent, at(10), &mut rig.decisions).is_some());
+    rig.observe(Source::RestState, Some(at(10).wall.plus_millis(-3_600_000)), &setpoint(22), at(13));
+    assert_eq!(rig.verdict(id), None);
+    rig.observe(Source::RestState, Some(at(14).wall), &setpoint(22), at(14));
+    assert!(rig.is_confirmed(id));
 }
 
 #[test]
 fn contradicting_evidence_revokes_agreeing_evidence() {
-    let mut desk = Desk::new();
-    let id = desk.add(heat_to(22), at(0), 30);
-    desk.send(Channel::Mqtt, at(0));
-    desk.status(&setpoint(22), at(2));
+    let mut rig = Rig::new();
+    let id = rig.add(heat_to(22), at(0), 30);
+    rig.send(Channel::Mqtt, at(0));
+    rig.status(&setpoint(22), at(2));
     // A person changes the setpoint, and only then the mode is seen.
-    desk.status(&setpoint(16), at(4));
-    desk.observe(Source::RestState, Some(at(6).wall), &Change::mode(Mode::Heat), at(7));
-    assert_eq!(desk.verdict(id), None, "the state shows a setpoint of 16");
-    desk.status(&setpoint(22), at(9));
-    assert!(desk.is_confirmed(id), "one state shows all of it now");
+    rig.status(&setpoint(16), at(4));
+    rig.observe(Source::RestState, Some(at(6).wall), &Change::mode(Mode::Heat), at(7));
+    assert_eq!(rig.verdict(id), None, "the state shows a setpoint of 16");
+    rig.status(&setpoint(22), at(9));
+    assert!(rig.is_confirmed(id), "one state shows all of it now");
 }
 
 #[test]
@@ -66,12 +66,12 @@ fn an_acknowledgement_must_say_so_and_show_every_field() {
         (None, heat_to(22), None),
         (Some(false), heat_to(22), Some(false)),
     ] {
-        let mut desk = Desk::new();
-        let id = desk.add(heat_to(22), at(0), 30);
-        let serial = desk.send(Channel::Mqtt, at(1));
+        let mut rig = Rig::new();
+        let id = rig.add(heat_to(22), at(0), 30);
+        let serial = rig.send(Channel::Mqtt, at(1));
         let ack = Acknowledgement { serial, success, at: None, confirms: true };
-        assert!(desk.book.acknowledged(lite(), ack, &shows, at(2).mono, &mut desk.decisions));
-        assert_eq!(desk.verdict(id).map(Verdict::is_confirmed), verdict, "{success:?} {shows}");
+        assert!(rig.book.acknowledged(lite(), ack, &shows, at(2).mono, &mut rig.decisions));
+        assert_eq!(rig.verdict(id).map(Verdict::is_confirmed), verdict, "{success:?} {shows}");
     }
 }
 
@@ -90,46 +90,46 @@ fn a_hold_is_judged_by_its_number_and_by_its_end_where_that_is_reported() {
         (Hold::Permanent, Hold::FollowOrUntil, false),
     ] {
         let of = |hold| Change { hold: Some(hold), ..Change::default() };
-        let mut desk = Desk::new();
-        let id = desk.add(of(asked), at(0), 30);
-        let serial = desk.send(Channel::Mqtt, at(1));
+        let mut rig = Rig::new();
+        let id = rig.add(of(asked), at(0), 30);
+        let serial = rig.send(Channel::Mqtt, at(1));
         let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
-        assert!(desk.book.acknowledged(lite(), ack, &of(shows), at(2).mono, &mut desk.decisions));
-        assert_eq!(desk.is_confirmed(id), confirms, "{asked} / {shows}");
+        assert!(rig.book.acknowledged(lite(), ack, &of(shows), at(2).mono, &mut rig.decisions));
+        assert_eq!(rig.is_confirmed(id), confirms, "{asked} / {shows}");
         // An acknowledgement of another client's command is no evidence.
-        let mut desk = Desk::new();
-        let id = desk.add(of(asked), at(0), 30);
-        desk.send(Channel::Mqtt, at(1));
-        desk.observe(Source::Ack, Some(at(3).wall), &of(shows), at(3));
-        assert!(!desk.is_confirmed(id), "{asked} / {shows}");
+        let mut rig = Rig::new();
+        let id = rig.add(of(asked), at(0), 30);
+        rig.send(Channel::Mqtt, at(1));
+        rig.observe(Source::Ack, Some(at(3).wall), &of(shows), at(3));
+        assert!(!rig.is_confirmed(id), "{asked} / {shows}");
     }
 }
 
 #[test]
 fn half_a_degree_off_is_not_what_was_asked_for() {
     for (hundredths, holds) in [(2_150, true), (2_151, true), (2_149, true), (2_152, false), (2_200, false)] {
-        let mut desk = Desk::new();
-        let id = desk.add(Change::setpoint(Celsius::from_hundredths(2_150)), at(0), 30);
-        desk.send(Channel::Mqtt, at(1));
-        desk.status(&Change::setpoint(Celsius::from_hundredths(hundredths)), at(3));
-        assert_eq!(desk.is_confirmed(id), holds, "{hundredths}");
+        let mut rig = Rig::new();
+        let id = rig.add(Change::setpoint(Celsius::from_hundredths(2_150)), at(0), 30);
+        rig.send(Channel::Mqtt, at(1));
+        rig.status(&Change::setpoint(Celsius::from_hundredths(hundredths)), at(3));
+        assert_eq!(rig.is_confirmed(id), holds, "{hundredths}");
     }
 }
 
 #[test]
 fn an_answer_to_another_thermostats_command_or_to_none_of_ours_is_none() {
-    let mut desk = Desk::new();
-    let id = desk.add(setpoint(22), at(0), 30);
-    let serial = desk.send(Channel::Mqtt, at(1));
+    let mut rig = Rig::new();
+    let id = rig.add(setpoint(22), at(0), 30);
+    let serial = rig.send(Channel::Mqtt, at(1));
     for (device, serial) in [(other(), serial), (lite(), serial + 1)] {
         let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
-        assert!(!desk.book.acknowledged(device, ack, &setpoint(22), at(2).mono, &mut desk.decisions));
+        assert!(!rig.book.acknowledged(device, ack, &setpoint(22), at(2).mono, &mut rig.decisions));
     }
-    assert_eq!(desk.verdict(id), None);
+    assert_eq!(rig.verdict(id), None);
 }
 
 #[test]
-fn a_command_expires_by_whichever_clock_says_so_first() {
+fn a_command_expires_by_the_earlier_of_both_clocks() {
     for (name, now, expires) in [
         ("in time", at(27), false),
         ("too late to see what came of it", at(28), true),
@@ -137,27 +137,27 @@ fn a_command_expires_by_whichever_clock_says_so_first() {
         ("asleep, counted", Now { mono: at(8 * 3_600).mono, wall: at(3).wall }, true),
         ("clock set back", Now { mono: at(3).mono, wall: AT.plus_millis(-3_600_000) }, false),
     ] {
-        let mut desk = Desk::new();
-        let id = desk.add(setpoint(22), at(0), 30);
-        desk.expire(now);
+        let mut rig = Rig::new();
+        let id = rig.add(setpoint(22), at(0), 30);
+        rig.expire(now);
         let expired = Verdict::Expired(Expired::Deadline);
-        assert_eq!(desk.verdict(id), expires.then_some(&expired), "{name}");
+        assert_eq!(rig.verdict(id), expires.then_some(&expired), "{name}");
     }
 }
 
 #[test]
-fn what_was_sent_is_judged_until_its_deadline_and_not_sent_near_it() {
-    let mut desk = Desk::new();
-    let id = desk.add(setpoint(22), at(0), 30);
-    let serial = desk.send(Channel::Mqtt, at(1));
-    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(28));
-    desk.book.ask_again(at(29), 3);
-    assert_eq!(desk.book.waiting_devices(), [], "with one second left the effect could not be observed");
-    desk.expire(at(29));
-    assert_eq!(desk.verdict(id), None);
-    desk.expire(at(30));
+fn a_command_is_judged_until_its_deadline_and_not_sent_near_it() {
+    let mut rig = Rig::new();
+    let id = rig.add(setpoint(22), at(0), 30);
+    let serial = rig.send(Channel::Mqtt, at(1));
+    rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(28));
+    rig.book.ask_again(at(29), 3);
+    assert_eq!(rig.book.waiting_devices(), [], "with one second left the effect could not be observed");
+    rig.expire(at(29));
+    assert_eq!(rig.verdict(id), None);
+    rig.expire(at(30));
     assert!(matches!(
-        desk.verdict(id),
+        rig.verdict(id),
         Some(Verdict::Unconfirmed { reached: DeliveryStage::Service(Channel::Mqtt), .. })
     ));
 }
@@ -165,131 +165,131 @@ fn what_was_sent_is_judged_until_its_deadline_and_not_sent_near_it() {
 #[test]
 fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
     for by_mqtt in [false, true] {
-        let mut desk = Desk::new();
-        let id = desk.add(setpoint(22), at(0), 30);
+        let mut rig = Rig::new();
+        let id = rig.add(setpoint(22), at(0), 30);
         if by_mqtt {
-            let serial = desk.send(Channel::Mqtt, at(0));
-            desk.book.publish_failed(serial, true);
+            let serial = rig.send(Channel::Mqtt, at(0));
+            rig.book.publish_failed(serial, true);
         }
-        let serial = desk.send(Channel::Structured, at(3));
+        let serial = rig.send(Channel::Structured, at(3));
         let refused = StructuredAnswer::Refused(403);
-        desk.book.structured_answered(serial, refused, at(4).mono, &mut desk.decisions);
+        rig.book.structured_answered(serial, refused, at(4).mono, &mut rig.decisions);
         let verdict = Verdict::Refused(Refused::Service { status: 403 });
-        assert_eq!(desk.verdict(id), (!by_mqtt).then_some(&verdict), "by MQTT before: {by_mqtt}");
+        assert_eq!(rig.verdict(id), (!by_mqtt).then_some(&verdict), "by MQTT before: {by_mqtt}");
     }
 }
 
 #[test]
 fn a_value_already_in_force_is_confirmed_once_a_newer_status_shows_it() {
-    let mut desk = Desk::new();
-    desk.status(&setpoint(22), at(0));
-    let id = desk.book.next_id();
+    let mut rig = Rig::new();
+    rig.status(&setpoint(22), at(0));
+    let id = rig.book.next_id();
     let time = Duration::from_secs(30);
-    desk.book.add(OpenCommand::new(id, lite(), setpoint(22), true, at(5), time), &mut desk.decisions);
-    let serial = desk.send(Channel::Structured, at(5));
-    let judge = |desk: &mut Desk, alive: Now| {
+    rig.book.add(OpenCommand::new(id, lite(), setpoint(22), true, at(5), time), &mut rig.decisions);
+    let serial = rig.send(Channel::Structured, at(5));
+    let judge = |rig: &mut Rig, alive: Now| {
         let witness =
             RestWitness { by: Evidence::Reported, status_at: Some(alive.wall), shown: setpoint(22) };
-        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
+        rig.book.judge(lite(), &rig.state, Some(&witness), at(9).mono, &mut rig.decisions);
     };
-    judge(&mut desk, at(7));
-    assert_eq!(desk.verdict(id), None, "the service has not accepted the request");
-    desk.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut desk.decisions);
-    judge(&mut desk, at(4));
-    assert_eq!(desk.verdict(id), None, "a status from before the command is no evidence");
-    judge(&mut desk, at(7));
+    judge(&mut rig, at(7));
+    assert_eq!(rig.verdict(id), None, "the service has not accepted the request");
+    rig.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut rig.decisions);
+    judge(&mut rig, at(4));
+    assert_eq!(rig.verdict(id), None, "a status from before the command is no evidence");
+    judge(&mut rig, at(7));
     assert!(matches!(
-        desk.verdict(id),
+        rig.verdict(id),
         Some(Verdict::Confirmed { by: Evidence::Reported, effect: Effect::AlreadySo, .. })
     ));
 }
 
 #[test]
-fn what_was_so_when_it_was_asked_and_is_not_any_more_is_not_confirmed_by_a_sign_of_life() {
-    let mut desk = Desk::new();
-    desk.status(&setpoint(22), at(0));
-    let id = desk.send_already_so(setpoint(22));
-    desk.status(&setpoint(16), at(6));
+fn a_value_held_before_the_command_and_changed_since_does_not_confirm_it() {
+    let mut rig = Rig::new();
+    rig.status(&setpoint(22), at(0));
+    let id = rig.send_already_so(setpoint(22));
+    rig.status(&setpoint(16), at(6));
     let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(8).wall), shown: setpoint(22) };
-    desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
-    assert_eq!(desk.verdict(id), None);
+    rig.book.judge(lite(), &rig.state, Some(&witness), at(9).mono, &mut rig.decisions);
+    assert_eq!(rig.verdict(id), None);
 }
 
 #[test]
-fn a_command_that_was_sent_is_unconfirmed_by_whichever_clock_says_so_first() {
+fn a_sent_command_is_unconfirmed_by_the_earlier_of_both_clocks() {
     for (name, now, decided) in [
         ("in time by both", at(29), false),
         ("late by the monotonic clock", Now { mono: at(30).mono, wall: at(3).wall }, true),
         ("late by the wall clock", Now { mono: at(3).mono, wall: at(30).wall }, true),
     ] {
-        let mut desk = Desk::new();
-        let id = desk.add(setpoint(22), at(0), 30);
-        desk.send(Channel::Mqtt, at(1));
-        desk.expire(now);
-        assert_eq!(matches!(desk.verdict(id), Some(Verdict::Unconfirmed { .. })), decided, "{name}");
+        let mut rig = Rig::new();
+        let id = rig.add(setpoint(22), at(0), 30);
+        rig.send(Channel::Mqtt, at(1));
+        rig.expire(now);
+        assert_eq!(matches!(rig.verdict(id), Some(Verdict::Unconfirmed { .. })), decided, "{name}");
     }
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused_unless_it_was_sent_before() {
+fn unsent_commands_are_refused_and_sent_ones_stay_open() {
     let refused = Refused::NotPermitted;
-    let waiting = |desk: &mut Desk, device| {
-        let id = desk.book.next_id();
+    let waiting = |rig: &mut Rig, device| {
+        let id = rig.book.next_id();
         let time = Duration::from_secs(30);
-        desk.book.add(OpenCommand::new(id, device, setpoint(22), false, at(5), time), &mut desk.decisions);
+        rig.book.add(OpenCommand::new(id, device, setpoint(22), false, at(5), time), &mut rig.decisions);
         id
     };
     // One command was sent and is to be sent again, one is queued, one waits, and one waits for another thermostat.
-    let mut desk = Desk::new();
-    let sent = desk.add(Change::mode(Mode::Heat), at(0), 60);
-    let serial = desk.send(Channel::Mqtt, at(0));
+    let mut rig = Rig::new();
+    let sent = rig.add(Change::mode(Mode::Heat), at(0), 60);
+    let serial = rig.send(Channel::Mqtt, at(0));
     let lock = Change { lock: Some(true), ..Change::default() };
-    let queued = desk.add(lock, at(1), 60);
-    desk.queue(Channel::Mqtt, at(1));
-    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
-    desk.book.ask_again(at(4), 3);
-    let new = waiting(&mut desk, lite());
-    let elsewhere = waiting(&mut desk, other());
-    assert_eq!(desk.book.waiting_devices(), [lite(), other()]);
-    desk.book.refuse_waiting(lite(), None, &refused, &mut desk.decisions);
-    assert_eq!(desk.verdict(new), Some(&Verdict::Refused(refused.clone())));
-    assert_eq!(desk.verdict(sent), None, "evidence may still come");
-    assert_eq!(desk.verdict(queued), None, "the queued command is unaffected");
-    assert_eq!(desk.verdict(elsewhere), None);
-    assert_eq!(desk.book.waiting_devices(), [other()]);
+    let queued = rig.add(lock, at(1), 60);
+    rig.queue(Channel::Mqtt, at(1));
+    rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
+    rig.book.ask_again(at(4), 3);
+    let new = waiting(&mut rig, lite());
+    let elsewhere = waiting(&mut rig, other());
+    assert_eq!(rig.book.waiting_devices(), [lite(), other()]);
+    rig.book.refuse_waiting(lite(), None, &refused, &mut rig.decisions);
+    assert_eq!(rig.verdict(new), Some(&Verdict::Refused(refused.clone())));
+    assert_eq!(rig.verdict(sent), None, "evidence may still come");
+    assert_eq!(rig.verdict(queued), None, "the queued command is unaffected");
+    assert_eq!(rig.verdict(elsewhere), None);
+    assert_eq!(rig.book.waiting_devices(), [other()]);
 }
 
 #[test]
-fn what_alone_cannot_be_sent_is_refused_alone() {
-    let mut desk = Desk::new();
-    let first = desk.add(setpoint(22), at(0), 30);
-    let second = desk.add(Change::mode(Mode::Heat), at(0), 30);
-    desk.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut desk.decisions);
-    assert_eq!(desk.verdict(first), Some(&Verdict::Refused(Refused::NotPermitted)));
-    assert_eq!(desk.verdict(second), None);
-    assert_eq!(desk.book.waiting_devices(), [lite()]);
+fn one_of_several_commands_is_refused_alone() {
+    let mut rig = Rig::new();
+    let first = rig.add(setpoint(22), at(0), 30);
+    let second = rig.add(Change::mode(Mode::Heat), at(0), 30);
+    rig.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut rig.decisions);
+    assert_eq!(rig.verdict(first), Some(&Verdict::Refused(Refused::NotPermitted)));
+    assert_eq!(rig.verdict(second), None);
+    assert_eq!(rig.book.waiting_devices(), [lite()]);
 
     // Of two commands that were sent, only the named one stops waiting.
-    let mut desk = Desk::new();
-    let first = desk.add(setpoint(22), at(0), 60);
-    desk.add(Change::mode(Mode::Heat), at(0), 60);
-    let serial = desk.send(Channel::Mqtt, at(0));
-    desk.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
-    desk.book.ask_again(at(4), 3);
-    desk.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut desk.decisions);
-    assert!(desk.decisions.is_empty());
-    assert_eq!(desk.book.waiting_change(lite()), Change::mode(Mode::Heat));
+    let mut rig = Rig::new();
+    let first = rig.add(setpoint(22), at(0), 60);
+    rig.add(Change::mode(Mode::Heat), at(0), 60);
+    let serial = rig.send(Channel::Mqtt, at(0));
+    rig.book.accepted_by_broker(serial, at(1).mono, Duration::from_secs(1));
+    rig.book.ask_again(at(4), 3);
+    rig.book.refuse_waiting(lite(), Some(first), &Refused::NotPermitted, &mut rig.decisions);
+    assert!(rig.decisions.is_empty());
+    assert_eq!(rig.book.waiting_change(lite()), Change::mode(Mode::Heat));
 }
 
 #[test]
 fn a_sign_of_life_beside_another_value_confirms_nothing() {
-    let mut desk = Desk::new();
-    desk.status(&setpoint(22), at(0));
-    let id = desk.send_already_so(setpoint(22));
+    let mut rig = Rig::new();
+    rig.status(&setpoint(22), at(0));
+    let id = rig.send_already_so(setpoint(22));
     for (shown, confirms) in [(setpoint(16), false), (Change::default(), false), (setpoint(22), true)] {
         let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown };
-        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
-        assert_eq!(desk.is_confirmed(id), confirms, "{shown}");
+        rig.book.judge(lite(), &rig.state, Some(&witness), at(9).mono, &mut rig.decisions);
+        assert_eq!(rig.is_confirmed(id), confirms, "{shown}");
     }
 }
 
@@ -297,11 +297,11 @@ fn a_sign_of_life_beside_another_value_confirms_nothing() {
 fn a_status_since_proves_nothing_of_what_it_does_not_carry() {
     let heat = Change::mode(Mode::Heat);
     for change in [heat, Change { lock: Some(true), ..Change::default() }, heat.then(setpoint(22))] {
-        let mut desk = Desk::new();
-        desk.status(&change, at(0));
-        let id = desk.send_already_so(change);
+        let mut rig = Rig::new();
+        rig.status(&change, at(0));
+        let id = rig.send_already_so(change);
         let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown: change };
-        desk.book.judge(lite(), &desk.state, Some(&witness), at(9).mono, &mut desk.decisions);
-        assert_eq!(desk.verdict(id), None, "{change}: the cloud shows what it heard last");
+        rig.book.judge(lite(), &rig.state, Some(&witness), at(9).mono, &mut rig.decisions);
+        assert_eq!(rig.verdict(id), None, "{change}: the cloud shows what it heard last");
     }
 }
