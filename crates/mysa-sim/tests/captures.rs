@@ -274,21 +274,21 @@ fn the_older_host_has_no_structured_routes_and_bearer_is_a_rule() {
 fn a_structured_update_is_desired_at_once_and_reported_when_the_thermostat_has_it() {
     let mut rig = Rig::demo();
     let tokens = rig.sign_in();
-    let wish = sample("state_update_setpoint.request");
+    let update = sample("state_update_setpoint.request");
     let state = |rig: &mut Rig| {
         let state = rig.get(&tokens, "/state/a0b1c2d3e4f7");
         let heat = |which: &str| state["targetHeat"][which]["setpoint"].as_f64().unwrap();
         (heat("desired"), heat("reported"))
     };
-    rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&wish));
+    rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&update));
     assert_eq!(state(&mut rig), (21.0, 18.0));
     rig.pass(3 * SECOND);
     assert_eq!(state(&mut rig), (21.0, 21.0));
     assert_eq!(rig.cloud.truth(id("f7")).unwrap().setpoint.as_degrees(), 21.0);
 
     rig.cloud.add_fault(mysa_sim::Window::times(1, mysa_sim::Fault::DesiredOnly));
-    let wish = json!({ "source": 3, "targetHeat": { "setpoint": 23 } });
-    assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&wish)).0, 200);
+    let update = json!({ "source": 3, "targetHeat": { "setpoint": 23 } });
+    assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f7/update", Some(&update)).0, 200);
     rig.pass(60 * SECOND);
     assert_eq!(state(&mut rig), (23.0, 21.0), "status 200 does not mean applied");
     rig.cloud.press(at(rig.now), id("f7"), Celsius::from_degrees(19.5), None);
@@ -310,8 +310,8 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
         ("bbConfig", "controlType", json!(8), "DutyCycleOpt", json!(8)),
     ];
     for (section, member, value, field, recorded) in cases {
-        let wish = json!({ "source": 3, section: { member: value } });
-        assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&wish)).0, 200);
+        let update = json!({ "source": 3, section: { member: value } });
+        assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&update)).0, 200);
         let state = rig.get(&tokens, "/state/a0b1c2d3e4f6");
         assert_eq!(state[section]["reported"][member], value, "{section}.{member}");
         assert_eq!(rig.get(&tokens, "/devices/a0b1c2d3e4f6")["Device"][field], recorded, "{field}");
@@ -324,8 +324,8 @@ fn settings_that_are_written_by_section_are_reported_and_recorded() {
         ("physicalInterface", "format", json!("K")),
         ("bbConfig", "controlType", json!(3)),
     ] {
-        let wish = json!({ "source": 3, section: { member: value } });
-        let (status, reply) = rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&wish));
+        let update = json!({ "source": 3, section: { member: value } });
+        let (status, reply) = rig.rest(&tokens, BACKEND, "POST", "/state/a0b1c2d3e4f6/update", Some(&update));
         assert_eq!((status, &reply["code"]), (400, &json!("FST_ERR_VALIDATION")), "{section}.{member}");
     }
 }

@@ -232,8 +232,8 @@ impl Driver {
         }
         // Connections get a moment to send DISCONNECT and complete the closing handshake.
         self.connections.clear();
-        let goodbye = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(SHUTDOWN_LIMIT, goodbye).await;
+        let tasks = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(SHUTDOWN_LIMIT, tasks).await;
     }
 
     /// Returns the time to sleep without further input.

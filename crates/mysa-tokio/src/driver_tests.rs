@@ -240,8 +240,8 @@ async fn disconnect_is_sent_before_the_closing_frame() {
         heard.push(message);
     }
     shutdown.await.expect("no panic");
-    let [.., Message::Binary(goodbye), Message::Close(Some(_))] = &heard[..] else { panic!("{heard:?}") };
-    assert!(goodbye.ends_with(&[0xe0, 0]), "DISCONNECT precedes the closing frame: {goodbye:?}");
+    let [.., Message::Binary(last), Message::Close(Some(_))] = &heard[..] else { panic!("{heard:?}") };
+    assert!(last.ends_with(&[0xe0, 0]), "DISCONNECT precedes the closing frame: {last:?}");
 }
 
 #[tokio::test(start_paused = true)]

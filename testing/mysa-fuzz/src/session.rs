@@ -62,7 +62,7 @@ struct Conn {
     open: bool,
     broker: BrokerConnection,
     /// Next bytes of a correct broker.
-    honest: Vec<u8>,
+    valid: Vec<u8>,
 }
 
 impl Rig {
@@ -192,7 +192,7 @@ impl Rig {
             0x98..0xb8 => {
                 let now = self.now();
                 for (id, conn) in &mut self.conns {
-                    let bytes = core::mem::take(&mut conn.honest);
+                    let bytes = core::mem::take(&mut conn.valid);
                     for chunk in bytes.chunks(usize::from(op & 7) * 3 + 1) {
                         self.session.handle_ws_bytes(now, *id, chunk);
                     }
@@ -367,8 +367,8 @@ impl Rig {
                     };
                     assert!(state.open, "sent on {conn}, which is not open");
                     let exchange = state.broker.receive(&BrokerBehavior::default(), &bytes);
-                    state.honest.extend(exchange.reply);
-                    assert!(state.honest.len() < 1 << 16);
+                    state.valid.extend(exchange.reply);
+                    assert!(state.valid.len() < 1 << 16);
                 }
                 Output::Close { conn } | Output::Abort { conn } => drop(self.conns.remove(&conn)),
                 Output::Event(Event::Verdict { id, .. }) => {

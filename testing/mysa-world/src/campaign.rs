@@ -124,7 +124,7 @@ pub fn campaign(seed: u64, hours: u64) -> Result<Report, Box<Failure>> {
     world.forbids_needless_sign_ins = true;
     world.records_coverage = true;
     world.planned.clone_from(&plan.windows);
-    world.lying.clone_from(&plan.lying);
+    world.ignoring.clone_from(&plan.ignoring);
     world.reordered.clone_from(&plan.reordered);
     let result = Run { plan: &plan, world: &mut world, rng: &mut rng, commands: 0 }.run();
     match result {
@@ -267,14 +267,16 @@ impl Run<'_> {
         self.world.run_for(Duration::from_secs(60))?;
         self.world.check_now()?;
         for (device, id, degrees) in given {
-            let obeyed = self.world.truth(device).is_some_and(|truth| truth.setpoint == i64::from(degrees));
+            let holds_setpoint =
+                self.world.truth(device).is_some_and(|truth| truth.setpoint == i64::from(degrees));
             match self.world.verdict(id) {
                 Some(verdict) if verdict.is_confirmed() => {}
                 // The session assumes that MQTT takes no commands, and this thermostat has no other channel.
                 Some(Verdict::Refused(Refused::NotPermitted))
                     if level == Level::ReadOnly && self.plan.mqtt_only.contains(&device) => {}
                 // Statuses do not show every setting.
-                Some(Verdict::Unconfirmed { .. }) if settings.confirm_by == ConfirmBy::Status && obeyed => {}
+                Some(Verdict::Unconfirmed { .. })
+                    if settings.confirm_by == ConfirmBy::Status && holds_setpoint => {}
                 Some(verdict) => {
                     let what = format!("{id} for {device}, after all trouble: {verdict}");
                     return Err(Violation::NotRecovered(what));

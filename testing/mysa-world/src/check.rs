@@ -282,7 +282,7 @@ impl World {
 
     /// Returns `true` if the thermostat may acknowledge commands that it does not carry out.
     fn may_lie(&self, device: DeviceId) -> bool {
-        self.ignore_commands || self.lying.contains(&device)
+        self.ignore_commands || self.ignoring.contains(&device)
     }
 
     /// Checks that the time of no field goes back within its source.

@@ -77,7 +77,7 @@ pub struct World {
     /// `true` where any thermostat may acknowledge commands that it does not carry out.
     pub(crate) ignore_commands: bool,
     /// Thermostats that may acknowledge commands that they do not carry out.
-    pub(crate) lying: BTreeSet<DeviceId>,
+    pub(crate) ignoring: BTreeSet<DeviceId>,
     /// Thermostats whose messages overtake each other. Their final settings prove nothing.
     pub(crate) reordered: BTreeSet<DeviceId>,
     pub(crate) printed_at: Duration,
@@ -219,7 +219,7 @@ impl World {
             dials_ever: 0,
             duplicate_clients: 0,
             checked_at: Duration::ZERO,
-            lying: BTreeSet::new(),
+            ignoring: BTreeSet::new(),
             reordered: BTreeSet::new(),
             ignore_commands: false,
             printed_at: Duration::ZERO,

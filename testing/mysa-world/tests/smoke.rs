@@ -13,8 +13,8 @@ fn a_quiet_day_is_live_from_end_to_end() {
     world.run_for(Duration::from_secs(30)).unwrap();
     assert_eq!(world.session.service().level, Level::Live, "{}", world.session.service());
     let kitchen = DeviceId::new("a0b1c2d3e4f6").unwrap();
-    let wish = Change::setpoint(Celsius::from_degrees(22.5).unwrap());
-    let id = world.command(kitchen, wish, None).unwrap().unwrap();
+    let change = Change::setpoint(Celsius::from_degrees(22.5).unwrap());
+    let id = world.command(kitchen, change, None).unwrap().unwrap();
     world.run_for(Duration::from_secs(60)).unwrap();
     assert!(world.verdict(id).is_some_and(|verdict| verdict.is_confirmed()), "{:?}", world.verdict(id));
     if let Err(violation) = world.run_for(Duration::from_secs(86_400)) {

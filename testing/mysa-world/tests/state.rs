@@ -234,8 +234,8 @@ fn f36_drying_has_no_setpoint() {
 fn f37_what_is_typed_in_either_unit_is_what_is_shown() {
     let mut world = live(Settings::default(), 37);
     for fahrenheit in 41..=86 {
-        let wish = Celsius::from_fahrenheit(f64::from(fahrenheit)).unwrap();
-        let id = world.ask(V2, mysa_proto::Change::setpoint(wish));
+        let change = Celsius::from_fahrenheit(f64::from(fahrenheit)).unwrap();
+        let id = world.ask(V2, mysa_proto::Change::setpoint(change));
         world.go(secs(10));
         assert!(world.verdict_on(id).is_confirmed(), "{fahrenheit} °F: {}", world.verdict_on(id));
         let shown = world.session.state(device(V2)).unwrap().setpoint().unwrap().value;

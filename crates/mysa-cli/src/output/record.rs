@@ -74,9 +74,9 @@ impl Record {
     }
 
     fn write_text(&self, indent: usize, out: &mut String) {
-        let width = self.0.iter().map(|(name, _)| spoken(name).0.len()).max().unwrap_or(0);
+        let width = self.0.iter().map(|(name, _)| label_and_unit(name).0.len()).max().unwrap_or(0);
         for (name, value) in &self.0 {
-            let (name, unit) = spoken(name);
+            let (name, unit) = label_and_unit(name);
             let _ = match value {
                 Value::Record(record) => {
                     let _ = writeln!(out, "{:indent$}{name}", "");
@@ -172,7 +172,7 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// Splits `temperature_c` into `temperature` and ` °C`.
-fn spoken(name: &str) -> (String, &'static str) {
+fn label_and_unit(name: &str) -> (String, &'static str) {
     const UNITS: [(&str, &str); 12] = [
         ("_c", " °C"),
         ("_pct", " %"),

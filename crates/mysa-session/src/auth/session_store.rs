@@ -116,7 +116,7 @@ impl SessionStore {
     }
 
     /// Remembers a token that may be useful when the held one is refused.
-    fn spare(&mut self, token: RefreshToken, generation: u64) {
+    fn add_spare(&mut self, token: RefreshToken, generation: u64) {
         self.spares.retain(|spare| spare.token != token);
         if !self.is_dead(&token) {
             self.spares.push(Spare { token, generation });
@@ -138,7 +138,7 @@ impl SessionStore {
         None
     }
 
-    fn bury(&mut self, fingerprint: String) {
+    fn mark_dead(&mut self, fingerprint: String) {
         if !self.dead.contains(&fingerprint) {
             if self.dead.len() >= DEAD {
                 self.dead.remove(0);
@@ -207,7 +207,7 @@ impl Identity {
                         kept.refresh_token.as_ref().map(RefreshToken::fingerprint);
                     self.store(cx);
                 } else {
-                    self.meet(cx, Some(*kept));
+                    self.hold_better(cx, Some(*kept));
                 }
             }
         }
@@ -222,7 +222,7 @@ impl Identity {
         match token.filter(|token| held != Some(*token)) {
             Some(token) => {
                 if let Some(used_up) = held {
-                    store.bury(used_up.fingerprint());
+                    store.mark_dead(used_up.fingerprint());
                 }
                 self.stored.refresh_token = Some(token.clone());
                 store.unwritten = true;
@@ -246,7 +246,7 @@ impl Identity {
     /// Records the refusal of the held token, and looks for another in the store.
     pub(super) fn doubt(&mut self, cx: &mut Context, why: RefusalKind) {
         if let Some(refused) = &self.stored.refresh_token {
-            self.session_store.bury(refused.fingerprint());
+            self.session_store.mark_dead(refused.fingerprint());
         }
         self.session_store.doubt = Some((why, 0));
         self.look(cx);
@@ -263,7 +263,7 @@ impl Identity {
             return;
         }
         self.session_store.read = Read::Done { until: cx.after(DRIVER_TIMEOUT) };
-        if self.meet(cx, stored) {
+        if self.hold_better(cx, stored) {
             return;
         }
         match self.session_store.doubt.take() {
@@ -279,7 +279,7 @@ impl Identity {
     }
 
     /// Compares the stored with the held session and holds the better token. Returns `true` if that is a different one.
-    fn meet(&mut self, cx: &Context, kept: Option<StoredSession>) -> bool {
+    fn hold_better(&mut self, cx: &Context, kept: Option<StoredSession>) -> bool {
         if let Some(kept) = kept.filter(|kept| self.is_ours(kept)) {
             self.session_store.generation = self.session_store.generation.max(kept.generation);
             let same = kept.refresh_token == self.stored.refresh_token;
@@ -293,7 +293,7 @@ impl Identity {
                 let held = self.stored.refresh_token.as_ref();
                 let older = kept.generation < self.stored.generation;
                 if older && held.is_some_and(|held| !self.session_store.is_dead(held)) {
-                    self.session_store.spare(token, kept.generation);
+                    self.session_store.add_spare(token, kept.generation);
                 } else {
                     self.hold(cx, kept);
                     return true;
@@ -312,7 +312,7 @@ impl Identity {
         self.stored.identity_id = self.stored.identity_id.take().or(identity_id);
         self.stored.publish_denied_at = self.stored.publish_denied_at.or(publish_denied_at);
         if let Some(token) = held.refresh_token {
-            self.session_store.spare(token, held.generation);
+            self.session_store.add_spare(token, held.generation);
         }
         self.session_store.kept_other = None;
         self.begin_with_token(cx);

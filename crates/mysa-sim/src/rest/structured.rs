@@ -114,10 +114,10 @@ impl Cloud {
         let mut section = |name: &str, members: Value| {
             let mut reported = members;
             let mut desired = reported.clone();
-            if let (Some(desired), Some(Value::Object(wish))) =
+            if let (Some(desired), Some(Value::Object(update))) =
                 (desired.as_object_mut(), device.desired.get(name))
             {
-                desired.extend(wish.clone());
+                desired.extend(update.clone());
             }
             let stamp = |members: &mut Value, at: i64| {
                 if let Some(members) = members.as_object_mut() {

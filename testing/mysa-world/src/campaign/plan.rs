@@ -30,7 +30,7 @@ pub(super) struct Plan {
     /// Actions from outside, in order of time.
     pub(super) actions: BTreeMap<(Duration, usize), Action>,
     /// Thermostats that may acknowledge commands that they do not carry out.
-    pub(super) lying: BTreeSet<DeviceId>,
+    pub(super) ignoring: BTreeSet<DeviceId>,
     /// Thermostats whose messages may overtake each other.
     pub(super) reordered: BTreeSet<DeviceId>,
     /// Fault that never heals. `lasting_device` is the thermostat it concerns.
@@ -147,7 +147,7 @@ impl Plan {
             troubles: 0,
             windows: Vec::new(),
             actions: BTreeMap::new(),
-            lying: BTreeSet::new(),
+            ignoring: BTreeSet::new(),
             reordered: BTreeSet::new(),
             lasting: None,
             lasting_device: None,

@@ -262,7 +262,7 @@ impl Plan {
             }
             Kind::AcksUntrue => {
                 let concerned = concerned();
-                self.lying.extend(concerned);
+                self.ignoring.extend(concerned);
                 DeviceFault::AckWithoutApplying
             }
             other => unreachable!("{other:?} is not a fault of a thermostat"),
