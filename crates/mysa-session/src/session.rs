@@ -86,7 +86,7 @@ impl Session {
         let way = settings.refresh_flow;
         let lookup = settings.lookup_endpoint && !matches!(start, Start::Captured { .. });
         let cx = Context {
-            settings,
+            settings: settings.with_minimums(),
             environment,
             broker: BrokerHost::new(lookup),
             now,

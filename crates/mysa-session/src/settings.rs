@@ -4,7 +4,8 @@ use mysa_cognito::RefreshFlow;
 use mysa_proto::rest::Auth;
 use mysa_proto::{EnvelopeForm, ModeTable};
 
-/// Settings of a session. The defaults suit one home.
+/// Settings of a session. The defaults suit one home. Values below a minimum are raised to it, so that no setting makes
+/// a session flood the cloud.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
@@ -75,7 +76,7 @@ pub struct Settings {
     pub backoff_cap: Duration,
     /// Time a connection must last before the pauses between dials start small again. Default: 60 s.
     pub stable_after: Duration,
-    /// Age at which a connection is replaced. The cloud closes a connection after 24 h. Default: 23 h.
+    /// Age at which a connection is replaced, at least 1 min. The cloud closes a connection after 24 h. Default: 23 h.
     pub connection_life: Duration,
     /// Time before their expiry at which tokens and credentials are renewed. Default: 5 min.
     pub renewal_margin: Duration,
@@ -83,7 +84,7 @@ pub struct Settings {
     pub replace_before_credentials_lapse: bool,
     /// Duration of live reporting that each request asks for, 1 to 300 s. Default: 180 s.
     pub live_report: Duration,
-    /// Time from a request for live reports to the next one. Default: 150 s, as in the vendor's app.
+    /// Time from a request for live reports to the next one, at least 10 s. Default: 150 s, as in the vendor's app.
     pub live_report_renewal: Duration,
     /// Silence after which a thermostat that reports live is stale. Default: 10 min.
     pub stale_after: Duration,
@@ -92,16 +93,16 @@ pub struct Settings {
     pub stale_after_quiet: Duration,
     /// Time for which the service level stays live while a lost connection is being replaced. Default: 30 s.
     pub grace: Duration,
-    /// Interval of REST state polls while MQTT is live. Default: 10 min.
+    /// Interval of REST state polls while MQTT is live, at least 10 s. Default: 10 min.
     pub poll_live: Duration,
-    /// Interval of REST state polls while MQTT is unavailable. Default: 60 s.
+    /// Interval of REST state polls while MQTT is unavailable, at least 10 s. Default: 60 s.
     pub poll_rest_only: Duration,
-    /// Interval of device list polls. Default: 15 min.
+    /// Interval of device list polls, at least 10 s. Default: 15 min.
     pub poll_devices: Duration,
-    /// Pause before a refused subscription is tried again. It doubles with each refusal, up to a day, or up to 15 min
-    /// while every subscription of the connection is refused. Default: 10 min.
+    /// Pause before a refused subscription is tried again, at least 10 s. It doubles with each refusal, up to a day, or
+    /// up to 15 min while every subscription of the connection is refused. Default: 10 min.
     pub quarantine: Duration,
-    /// Pause before publishing is tried again after MQTT was found to be read-only. Default: 6 h.
+    /// Pause before publishing is tried again after MQTT was found to be read-only, at least 1 min. Default: 6 h.
     pub read_only_probe: Duration,
     /// Time for which a session trusts an earlier run's finding that the account may not publish. Default: 24 h.
     pub denial_life: Duration,
@@ -171,6 +172,23 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns the settings with every interval at its minimum or above.
+    pub(crate) fn with_minimums(mut self) -> Self {
+        let secs = Duration::from_secs;
+        for (interval, least) in [
+            (&mut self.poll_live, secs(10)),
+            (&mut self.poll_rest_only, secs(10)),
+            (&mut self.poll_devices, secs(10)),
+            (&mut self.live_report_renewal, secs(10)),
+            (&mut self.quarantine, secs(10)),
+            (&mut self.connection_life, secs(60)),
+            (&mut self.read_only_probe, secs(60)),
+        ] {
+            *interval = (*interval).max(least);
+        }
+        self
+    }
+
     /// Returns the minimum time between two writes to one thermostat, at least 2 s.
     pub(crate) fn write_interval(&self) -> Duration {
         self.write_interval.max(Duration::from_secs(2))

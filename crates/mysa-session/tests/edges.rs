@@ -540,3 +540,34 @@ fn whatever_goes_wrong_for_a_day_it_is_live_again_an_hour_after() {
         }
     }
 }
+
+#[test]
+fn settings_of_zero_do_not_flood_the_cloud() {
+    let mut settings = Settings::default();
+    for interval in [
+        &mut settings.poll_live,
+        &mut settings.poll_rest_only,
+        &mut settings.poll_devices,
+        &mut settings.live_report_renewal,
+        &mut settings.quarantine,
+        &mut settings.connection_life,
+        &mut settings.read_only_probe,
+        &mut settings.backoff_first,
+        &mut settings.backoff_cap,
+        &mut settings.pace,
+    ] {
+        *interval = Duration::ZERO;
+    }
+    for connects in [true, false] {
+        let start = Start::Password { username: "user@example.com".into(), password: "hunter2".into() };
+        let mut rig = Rig::with(settings.clone(), start, 0);
+        if !connects {
+            rig.cloud.connects = None;
+        }
+        rig.run(secs(600));
+        let (requests, dials) = (rig.log.http.len(), rig.log.dials.len());
+        assert!((40..=200).contains(&requests), "{requests} requests in 10 min");
+        assert!((5..=400).contains(&dials), "{dials} dials in 10 min");
+        assert!(rig.commands().is_empty());
+    }
+}
