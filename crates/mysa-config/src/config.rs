@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mysa_proto::{DeviceId, ModeTable, Watts};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::{ConfigError, endpoint};
 
@@ -113,8 +114,18 @@ pub struct Endpoints {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct DeviceConfig {
-    /// Power of the heaters that it switches, in watts.
+    /// Power of the heaters that it switches: 1 to 1 000 000 W.
+    #[serde(deserialize_with = "watts")]
     pub rated_watts: Option<u32>,
+}
+
+/// Largest rated power, the largest value of [`Watts`].
+const MAX_RATED_WATTS: u32 = 1_000_000;
+
+fn watts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let watts = i64::deserialize(deserializer)?;
+    let valid = u32::try_from(watts).ok().filter(|watts| (1..=MAX_RATED_WATTS).contains(watts));
+    valid.map(Some).ok_or_else(|| D::Error::custom(ConfigError::InvalidWatts(watts.to_string())))
 }
 
 impl Unit {
@@ -326,6 +337,9 @@ mod tests {
             ("environment.user-pool-url = \"é\"", "line 1, column 29: "),
             ("\naccount = \"\\t\"", "line 2, column 11: "),
             ("[devices.\"a/b\"]\nrated-watts = 1", "line 1, column 10: "),
+            ("[devices.a1]\nrated-watts = 0", "line 2, column 15: invalid rated power '0': expected"),
+            ("[devices.a1]\nrated-watts = 1000001", "line 2, column 15: invalid rated power"),
+            ("[devices.a1]\nrated-watts = \"x\"", "line 2, column 15: "),
             ("[devices.a1]\n[devices.A1]\n", "line "),
         ] {
             let said = Config::parse(text).unwrap_err().to_string();

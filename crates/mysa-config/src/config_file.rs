@@ -57,11 +57,12 @@ impl ConfigFile {
         })
     }
 
-    /// Sets the rated power of a thermostat in watts; 0 removes it.
+    /// Sets the rated power of a thermostat: 1 to 1 000 000 W; 0 removes it.
     ///
     /// # Errors
-    /// A parent key exists and is not a table.
+    /// The power is greater, or a parent key exists and is not a table.
     pub fn set_watts(&mut self, device: &DeviceId, watts: u32) -> Result<(), ConfigError> {
+        // `put` checks the value as it does for a hand-written file.
         let watts = (watts > 0).then(|| i64::from(watts).into());
         self.put(&["devices", device.as_str(), "rated-watts"], watts)
     }

@@ -42,7 +42,7 @@ pub enum ConfigError {
     },
     /// A value has the name of a table.
     NotATable(String),
-    /// Rated power is not a whole number of watts.
+    /// Rated power is not a whole number of watts from 1 to 1 000 000.
     InvalidWatts(String),
     /// A number of a home file is out of range.
     OutOfRange {
@@ -128,7 +128,7 @@ impl fmt::Display for ConfigError {
             }
             Self::NotATable(name) => write!(f, "{} is a value, expected a table", quote(name)),
             Self::InvalidWatts(text) => {
-                write!(f, "invalid rated power '{}': expected a whole number of watts", quote(text))
+                write!(f, "invalid rated power '{}': expected 1 to 1000000 whole watts", quote(text))
             }
             Self::OutOfRange { name, of, value } => {
                 write!(f, "{name} of '{}' is out of range: {}", quote(of), quote(value))
