@@ -57,7 +57,7 @@ pub enum Output {
 #[expect(clippy::exhaustive_enums, reason = "a driver knows which")]
 pub enum StoreResult {
     /// The session was stored, or the driver stores nothing by design and a retry is pointless.
-    Kept,
+    Stored,
     /// The session was not stored, because the stored one, given here, may not be replaced by it.
     Newer(Box<StoredSession>),
     /// Writing failed, or its outcome is unknown. The session tries again later.

@@ -190,7 +190,7 @@ impl Model {
                         assert!(stored.generation >= self.disk.generation, "{}", self.log);
                         self.disk = stored;
                         if matches!(action, Action::Store(_)) {
-                            StoreResult::Kept
+                            StoreResult::Stored
                         } else {
                             StoreResult::Failed
                         }

@@ -333,7 +333,7 @@ fn a_value_in_force_is_confirmed_only_after_the_service_took_the_request() {
     rig.run(secs(1));
     assert!(rig.verdicts(id).is_empty());
     rig.run(secs(20));
-    assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadySo, .. }));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadyHeld, .. }));
 }
 
 /// Runs one process for one command, as `mysa set` does: the command is queued before anything is connected.
@@ -454,7 +454,7 @@ fn a_value_already_in_force_is_confirmed_as_such() {
     // The thermostat of the rig acknowledges with the values it holds.
     rig.cloud.setpoints.insert(LITE.into(), (21.0, rig.truth_secs()));
     rig.run(secs(5));
-    assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadySo, .. }));
+    assert!(matches!(rig.verdict(id), Verdict::Confirmed { effect: Effect::AlreadyHeld, .. }));
     let other = rig.set(LITE, 22.0);
     rig.run(secs(5));
     assert!(matches!(rig.verdict(other), Verdict::Confirmed { effect: Effect::Changed, .. }));

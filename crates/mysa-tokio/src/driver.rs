@@ -441,9 +441,9 @@ impl Driver {
 
     /// Stores the session in the token file, if there is one.
     fn keep(&self, stored: &StoredSession) -> StoreResult {
-        let Some(file) = &self.token_file else { return StoreResult::Kept };
+        let Some(file) = &self.token_file else { return StoreResult::Stored };
         let (result, failure) = match file.save(stored) {
-            Ok(Saved::Written) => (StoreResult::Kept, None),
+            Ok(Saved::Written) => (StoreResult::Stored, None),
             Ok(Saved::NewerKept(kept)) => (StoreResult::Newer(kept), None),
             Err(error) => (StoreResult::Failed, Some(error)),
         };

@@ -89,7 +89,7 @@ impl World {
                     Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
                     _ => {
                         self.stored = Some(stored);
-                        StoreResult::Kept
+                        StoreResult::Stored
                     }
                 };
                 let now = self.host_now();

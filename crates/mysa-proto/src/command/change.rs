@@ -401,9 +401,9 @@ pub struct Brightness {
     pub active: Option<u8>,
     /// `i_br`: percent while idle, 0 to 100.
     pub idle: Option<u8>,
-    /// `a_dr`: seconds in use.
+    /// `a_dr`: seconds in use, 0 to 65 535. No source gives a narrower range.
     pub active_seconds: Option<u16>,
-    /// `i_dr`: seconds idle.
+    /// `i_dr`: seconds idle, 0 to 65 535. No source gives a narrower range.
     pub idle_seconds: Option<u16>,
 }
 

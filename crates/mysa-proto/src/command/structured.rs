@@ -177,8 +177,8 @@ fn validate_pair(
     family: Family,
     limits: &Limits<'_>,
 ) -> Result<AutoSetpoints, InvalidCommand> {
-    let heat = setpoint(pair.heat, family, limits, Some(Mode::Heat), None)?;
-    let cool = setpoint(pair.cool, family, limits, Some(Mode::Cool), None)?;
+    let heat = setpoint(Channel::Structured, pair.heat, family, limits, Some(Mode::Heat), None)?;
+    let cool = setpoint(Channel::Structured, pair.cool, family, limits, Some(Mode::Cool), None)?;
     if heat > cool {
         return Err(InvalidCommand::AutoSetpointsCross { heat, cool });
     }

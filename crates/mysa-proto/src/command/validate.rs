@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::model::ac::Setpoints;
 use crate::{
-    Celsius, Change, Channel, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model, Swing,
+    Celsius, Change, Channel, Control, Family, FanSpeed, InvalidCommand, Limits, Mode, ModeTable, Model,
+    Swing,
 };
 
 /// Checks everything that does not depend on the channel's encoding, and rounds the setpoint to the step.
@@ -41,7 +42,7 @@ pub(crate) fn validate(
     let mode = change.mode.or(limits.mode);
     let number = mode.and_then(|mode| table.number_of(mode, family, None));
     let setpoint = match change.setpoint {
-        Some(asked) => Some(setpoint(asked, family, limits, mode, number)?),
+        Some(asked) => Some(setpoint(channel, asked, family, limits, mode, number)?),
         None => None,
     };
     if let Some(asked) = change.fan {
@@ -118,6 +119,7 @@ pub(crate) fn modes_on(
 }
 
 pub(crate) fn setpoint(
+    channel: Channel,
     asked: Celsius,
     family: Family,
     limits: &Limits<'_>,
@@ -126,8 +128,8 @@ pub(crate) fn setpoint(
 ) -> Result<Celsius, InvalidCommand> {
     let (Some(range), Some(family_range)) = (limits.range(family, mode, number), family.setpoint_range())
     else {
-        // Every family with this control has a range.
-        return Err(InvalidCommand::NothingToChange);
+        // A family that has this control on any channel has a range.
+        return Err(InvalidCommand::NoControl { family, control: Control::Setpoint, channel });
     };
     let nearest = range.nearest(asked).ok_or(InvalidCommand::SetpointOutOfRange { asked, range })?;
     // Off has no setpoints of its own: the setpoint applies once the unit is switched on.

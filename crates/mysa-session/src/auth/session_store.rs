@@ -181,7 +181,7 @@ impl Identity {
         let Write::Asked { again, .. } = self.session_store.write else { return };
         self.session_store.write = Write::Clean;
         match result {
-            StoreResult::Kept => {
+            StoreResult::Stored => {
                 self.session_store.write_failures.reset();
                 self.session_store.unwritten = false;
                 self.session_store.kept_other = None;

@@ -138,7 +138,7 @@ impl OpenCommand {
         at: Option<UnixTime>,
         now: Duration,
     ) -> (Verdict, Option<Confirmed>) {
-        let effect = if self.already_so { Effect::AlreadySo } else { Effect::Changed };
+        let effect = if self.already_so { Effect::AlreadyHeld } else { Effect::Changed };
         let verdict = Verdict::Confirmed { by, after: now.saturating_sub(self.asked.mono), effect };
         let since = self.first_sent.map(|sent| Now { mono: sent.mono, wall: sent.wall });
         (verdict, since.map(|since| Confirmed { change: self.change, since, at }))

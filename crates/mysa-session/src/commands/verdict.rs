@@ -78,7 +78,7 @@ pub enum Effect {
     /// The thermostat held other values before, or its values were unknown.
     Changed,
     /// The thermostat was known to hold the requested values already when the command was queued.
-    AlreadySo,
+    AlreadyHeld,
 }
 
 /// Source of the evidence that confirmed a command.
@@ -148,7 +148,7 @@ impl fmt::Display for Verdict {
                 write!(f, "confirmed by {by} after {:.1} s", after.as_secs_f64())?;
                 match effect {
                     Effect::Changed => Ok(()),
-                    Effect::AlreadySo => f.write_str("; it held these values already"),
+                    Effect::AlreadyHeld => f.write_str("; it held these values already"),
                 }
             }
             Self::Unconfirmed { reached, after, .. } => {

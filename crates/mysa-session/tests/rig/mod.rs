@@ -427,9 +427,9 @@ impl Rig {
                     let result = match &self.stored {
                         _ if self.disk_full => StoreResult::Failed,
                         Some(kept) if !stored.may_replace(kept) => StoreResult::Newer(Box::new(kept.clone())),
-                        _ => StoreResult::Kept,
+                        _ => StoreResult::Stored,
                     };
-                    if result == StoreResult::Kept {
+                    if result == StoreResult::Stored {
                         self.stored = Some(stored);
                     }
                     let now = self.now();

@@ -57,7 +57,7 @@ impl<'a> Report<'a> {
             record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
         }
         if let Verdict::Confirmed { effect, .. } = verdict {
-            record.put("already_so", *effect == Effect::AlreadySo);
+            record.put("already_so", *effect == Effect::AlreadyHeld);
         }
         if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
             record.put("reached", stage_name(*reached));

@@ -200,7 +200,7 @@ fn a_value_already_in_force_is_confirmed_once_a_newer_status_shows_it() {
     judge(&mut rig, at(7));
     assert!(matches!(
         rig.verdict(id),
-        Some(Verdict::Confirmed { by: Evidence::Reported, effect: Effect::AlreadySo, .. })
+        Some(Verdict::Confirmed { by: Evidence::Reported, effect: Effect::AlreadyHeld, .. })
     ));
 }
 
