@@ -235,6 +235,26 @@ fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
     assert_eq!(rig.log.aborts, 1);
 }
 
+/// A system accepts bytes for a peer that has stopped reading, so nothing shows that the connection is blocked.
+#[test]
+fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
+    for (dead, aborts) in [(true, 1), (false, 0)] {
+        let mut rig = Rig::resume(by(CommandChannel::Mqtt));
+        rig.run(secs(10));
+        rig.cloud.broker.puback = false;
+        rig.cloud.device_acks = false;
+        rig.cloud.device_applies = false;
+        rig.cloud.dead = dead;
+        let now = rig.now();
+        let id = rig.session.command(now, device(LITE), setpoint(20.0), Some(secs(9))).unwrap();
+        rig.run(Duration::from_millis(8_900));
+        assert_eq!((rig.log.aborts, rig.verdicts(id)), (0, vec![]), "dead: {dead}");
+        rig.run(Duration::from_millis(200));
+        assert!(matches!(rig.verdict(id), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(id));
+        assert_eq!(rig.log.aborts, aborts, "dead: {dead}");
+    }
+}
+
 #[test]
 fn commands_without_a_connection_expire_unsent() {
     let mut settings = Settings::default();

@@ -99,6 +99,9 @@ pub(crate) enum ConnectionEvent {
 const WINDOW: usize = 50;
 const FILTERS: usize = BrokerLimits::AWS_IOT.max_filters;
 const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after a publish that makes the connection suspect once the publish is not wanted any more. A peer that reads
+/// answers sooner; a command that is replaced within this time leaves its connection alone.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Time from CONNACK until a suspected filter is requested alone. A connection that ends sooner ended for another
 /// reason.
 pub(crate) const SUSPECT_DELAY: Duration = Duration::from_secs(2);
@@ -293,16 +296,16 @@ impl Connection {
         Packets::with(|out| encode_publish(device, payload, packet, true, out))
     }
 
-    /// Releases the packet id of a command that needs no acknowledgement any more. Returns `true` if the broker may still
-    /// have to read the command here.
-    pub(crate) fn release(&mut self, serial: u64) -> bool {
+    /// Releases the packet id of a command that needs no acknowledgement any more. Returns the time at which the command
+    /// was sent if the broker may still have to read it here.
+    pub(crate) fn release(&mut self, serial: u64) -> Option<Duration> {
         let ours = |waiting: &InFlight| matches!(waiting.what, Publishing::Command { serial: other, .. } if other == serial);
         let Some(at) = self.in_flight.iter().position(ours) else {
-            return self.unread.iter().any(|unread| unread.serial == serial);
+            return self.unread.iter().find(|unread| unread.serial == serial).map(|unread| unread.sent);
         };
         let waiting = self.in_flight.swap_remove(at);
         self.give_up(waiting.what, waiting.sent);
-        true
+        Some(waiting.sent)
     }
 
     /// Records a publish that was given up without an acknowledgement, and schedules a ping whose answer shows that the
@@ -329,6 +332,13 @@ impl Connection {
         });
         let unread = self.unread.iter().map(|unread| (unread.device, unread.serial));
         in_flight.chain(unread).any(|(other, serial)| other == device && contradicts(serial))
+    }
+
+    /// Returns `true` if bytes that were sent at `sent` may not have left this host: the driver holds bytes that the peer
+    /// does not accept, or the peer has sent nothing in the [`SILENCE`] since, so that they may wait in a buffer of the
+    /// operating system.
+    pub(crate) fn may_be_stalled_since(&self, sent: Duration, now: Duration) -> bool {
+        self.blocked || (self.last_received <= sent && now.saturating_sub(sent) >= SILENCE)
     }
 
     /// Returns `true` while the driver holds bytes that the peer does not accept.

@@ -253,9 +253,11 @@ impl ConnectionPool {
 
     /// Releases a transmission. Returns the connection on which its bytes may still wait for a peer that does not
     /// accept them; only closing that connection keeps them from being sent.
-    pub(crate) fn release(&mut self, serial: u64) -> Option<usize> {
-        let at = self.connections.iter_mut().position(|connection| connection.release(serial))?;
-        self.connections.get(at).is_some_and(Connection::is_blocked).then_some(at)
+    pub(crate) fn release(&mut self, serial: u64, now: Duration) -> Option<usize> {
+        let connections = self.connections.iter_mut().enumerate();
+        let (at, sent) =
+            connections.filter_map(|(at, connection)| Some((at, connection.release(serial)?))).next()?;
+        self.connections.get(at)?.may_be_stalled_since(sent, now).then_some(at)
     }
 
     /// Ends the connections that may still hold an older publish to this thermostat, of those that `contradicts`

@@ -354,8 +354,9 @@ impl Session {
             self.update_pending(device);
         }
         for serial in self.commands.retire() {
-            // Bytes in the driver's buffer cannot be recalled. Aborting the connection keeps them from being sent.
-            if let Some(at) = self.mqtt.release(serial) {
+            // Bytes in the buffers of the driver and the system cannot be recalled. Aborting the connection keeps them
+            // from being sent.
+            if let Some(at) = self.mqtt.release(serial, self.cx.mono()) {
                 self.end_connection(at, CloseReason::GivenUp);
             }
         }

@@ -28,9 +28,9 @@ fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
         connection.publish_command(&cx, device, b"{}", serial, 2);
     }
     assert!(!connection.is_ready());
-    assert!(!connection.release(50), "it was never sent here");
-    assert!(connection.release(7));
-    assert!(connection.release(7), "the broker may still have to read it");
+    assert_eq!(connection.release(50), None, "it was never sent here");
+    assert_eq!(connection.release(7), Some(Duration::ZERO));
+    assert_eq!(connection.release(7), Some(Duration::ZERO), "the broker may still have to read it");
     assert!(connection.is_ready() && connection.may_send(&cx));
     cx.now.mono = Duration::from_secs(1);
     connection.set_blocked(true);
@@ -124,7 +124,7 @@ fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later
     cx.now.mono = Duration::from_secs(1);
     connection.publish_command(&cx, device, b"{}", 7, 2);
     assert!(holds(&connection) && !connection.may_hold(device, |serial| serial != 7));
-    assert!(connection.release(7));
+    assert!(connection.release(7).is_some());
     hear(&mut cx, &mut connection, &[0xD0, 0]);
     assert!(holds(&connection), "the ping was sent before");
     connection.step(&mut cx, &mut Vec::new());
@@ -141,7 +141,7 @@ fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later
     cx.now.mono = Duration::from_secs(3);
     connection.publish_command(&cx, device, b"{}", 9, 2);
     let [older, newer] = [0, 1].map(|at| connection.in_flight[at].packet.get());
-    assert!(connection.release(8));
+    assert!(connection.release(8).is_some());
     hear(&mut cx, &mut connection, &mqtt::puback(PacketId::new(older).unwrap()));
     assert!(connection.may_hold(device, |serial| serial == 8), "its id was released");
     hear(&mut cx, &mut connection, &mqtt::puback(PacketId::new(newer).unwrap()));
