@@ -8,17 +8,17 @@
 mod account;
 mod args;
 mod clock;
-mod errand;
 mod http1;
 mod input;
+mod setpoint_task;
 mod upgrade;
 
 pub use account::Account;
 pub use args::name_and_setpoint;
 pub use clock::Clock;
-pub use errand::Errand;
 pub use http1::{Answer, request_bytes};
 pub use input::{Input, SendBody};
+pub use setpoint_task::SetpointTask;
 pub use upgrade::{refusal, upgrade};
 
 /// Error with which an example exits.

@@ -12,7 +12,7 @@ use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_util::StreamExt as _;
 use mysa_examples::{
-    Account, Answer, Clock, Errand, Error, Input, SendBody, refusal, request_bytes, upgrade,
+    Account, Answer, Clock, Error, Input, SendBody, SetpointTask, refusal, request_bytes, upgrade,
 };
 use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
 use rustix::net::sockopt::set_socket_linger;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Error> {
 }
 
 async fn run() -> Result<(), Error> {
-    let mut errand = Errand::from_args()?;
+    let mut task = SetpointTask::from_args()?;
     let account = Arc::new(Account::from_env()?);
     let way = Way { tls: account.tls()?.into(), account };
     let (clock, mut seed) = (Clock::start(), [0; 32]);
@@ -82,7 +82,7 @@ async fn run() -> Result<(), Error> {
                 Output::Store(_) | Output::Forget => {}
                 Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
-                    if let Some(verdict) = errand.take(&mut session, clock.now(), event)? {
+                    if let Some(verdict) = task.take(&mut session, clock.now(), event)? {
                         println!("{verdict}");
                         return if verdict.is_confirmed() { Ok(()) } else { Err("not confirmed".into()) };
                     }

@@ -5,13 +5,13 @@ use crate::{Error, name_and_setpoint};
 
 /// Task of an example: once the session is live, request a setpoint of one thermostat, and wait for the verdict.
 #[derive(Debug)]
-pub struct Errand {
+pub struct SetpointTask {
     thermostat: String,
     setpoint: Celsius,
     given: Option<CommandId>,
 }
 
-impl Errand {
+impl SetpointTask {
     /// Parses the thermostat's name and the setpoint from the command line.
     ///
     /// # Errors
