@@ -1,12 +1,14 @@
 pub(crate) mod change;
 mod error;
 mod request;
+pub(crate) mod setting;
 pub(crate) mod structured;
 pub(crate) mod validate;
 
-pub use change::{AutoSetpoints, Brightness, Change, Comparison, Hold, TrackedSensor};
+pub use change::{Change, Comparison};
 pub use error::{Channel, InvalidCommand};
 pub use request::{encode_echo, encode_live_report, encode_settings_nudge};
+pub use setting::{AutoSetpoints, Brightness, Hold, TrackedSensor};
 pub use structured::StructuredUpdate;
 
 use alloc::vec::Vec;

@@ -1,6 +1,6 @@
 use alloc::borrow::Cow;
 
-use crate::command::change::Setting;
+use crate::command::setting::Setting;
 use crate::json::field::{self, ReadFields, fields};
 use crate::json::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields, DeviceId, Hold, Json, RawJson, UnixTime};
