@@ -5,11 +5,14 @@ use core::time::Duration;
 use mysa_cognito::Secret;
 use mysa_proto::UnixTime;
 
+use crate::auth::retry_after;
 use crate::clock::CloudClock;
 use crate::control_plane::BrokerHost;
 use crate::entropy::Entropy;
 use crate::outbox::Outbox;
-use crate::{Environment, Event, HttpBody, HttpId, HttpRequest, Now, Output, Settings};
+use crate::{
+    Environment, Event, HttpAnswer, HttpBody, HttpId, HttpRequest, Now, Output, RequestError, Settings,
+};
 
 /// Context shared by the parts of a session: the time of the call, the settings, and the queue for the driver.
 #[derive(Debug)]
@@ -47,6 +50,16 @@ impl Context {
     /// Returns the monotonic time at which something that begins now and may take `time` is given up.
     pub(crate) fn after(&self, time: Duration) -> Duration {
         self.now.mono.saturating_add(time)
+    }
+
+    /// Returns the error for an answer that refuses a caller's request.
+    pub(crate) fn refused(&self, answer: HttpAnswer<'_>) -> RequestError {
+        let wait = retry_after(answer.retry_after, self);
+        RequestError::Refused {
+            status: answer.status,
+            body: answer.body.into(),
+            retry_after: (!wait.is_zero()).then_some(wait),
+        }
     }
 
     pub(crate) fn event(&mut self, event: Event) {

@@ -201,9 +201,7 @@ impl ControlPlane {
                     HttpResult::Answer(HttpAnswer { status: status @ 200..=299, body, .. }) => {
                         Ok(Response { status, body: body.into() })
                     }
-                    HttpResult::Answer(HttpAnswer { status, body, .. }) => {
-                        Err(RequestError::Refused { status, body: body.into() })
-                    }
+                    HttpResult::Answer(answer) => Err(cx.refused(answer)),
                     HttpResult::Failed(failure) => Err(RequestError::Failed(failure)),
                 };
                 cx.outbox.keep(Event::Response { id, result });

@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mysa_cognito::ChallengeKind;
 use mysa_proto::{Changes, DeviceId, TopicKind};
@@ -152,6 +153,8 @@ pub enum RequestError {
         status: u16,
         /// Body, which may give details.
         body: Vec<u8>,
+        /// Time to wait before the next request, if the service gives one (`Retry-After`), at most an hour.
+        retry_after: Option<Duration>,
     },
     /// There was no answer. A write may have taken effect; it is not repeated.
     Failed(HttpFailure),
@@ -167,7 +170,15 @@ pub enum RequestError {
 impl core::fmt::Display for RequestError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Refused { status, .. } => write!(f, "the service refused the request (HTTP {status})"),
+            Self::Refused { status, retry_after, .. } => {
+                let why =
+                    if *status == 429 { "too many requests" } else { "the service refused the request" };
+                write!(f, "{why} (HTTP {status})")?;
+                match retry_after {
+                    Some(wait) => write!(f, ": try again in {} s", wait.as_secs()),
+                    None => Ok(()),
+                }
+            }
             Self::Failed(HttpFailure::Timeout) => f.write_str("the service did not answer in time"),
             Self::Failed(HttpFailure::Unreachable) => f.write_str("the service cannot be reached"),
             Self::Failed(HttpFailure::Tls) => {

@@ -170,8 +170,8 @@ fn a_thing_has_the_serial_number_of_its_thermostat() {
 #[test]
 fn a_thing_that_is_refused_or_not_answered_costs_nothing_else() {
     for (answer, expected) in [
-        (FORBIDDEN, RequestError::Refused { status: 403, body: Vec::new() }),
-        (Reply::Status(500, ""), RequestError::Refused { status: 500, body: Vec::new() }),
+        (FORBIDDEN, RequestError::Refused { status: 403, body: Vec::new(), retry_after: None }),
+        (Reply::Status(500, ""), RequestError::Refused { status: 500, body: Vec::new(), retry_after: None }),
         (Reply::Timeout, RequestError::Failed(HttpFailure::Timeout)),
     ] {
         let mut rig = Rig::live();
@@ -181,7 +181,7 @@ fn a_thing_that_is_refused_or_not_answered_costs_nothing_else() {
         rig.run(secs(60));
         match (response(&rig, id), &expected) {
             (
-                Some(Err(RequestError::Refused { status, body })),
+                Some(Err(RequestError::Refused { status, body, .. })),
                 RequestError::Refused { status: wanted, .. },
             ) => {
                 let Reply::Status(_, sent) = answer else { panic!("{answer:?}") };

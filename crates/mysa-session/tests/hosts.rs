@@ -137,3 +137,28 @@ fn a_token_that_lives_is_good_for_requests_although_nothing_will_renew_it() {
     });
     assert!(answered, "{:?}", rig.events);
 }
+
+#[test]
+fn a_refusal_of_a_request_says_how_long_to_wait() {
+    for (header, wait) in [
+        (Some("120"), Some(secs(120))),
+        (Some("86400"), Some(secs(3_600))),
+        (Some("0"), None),
+        (Some("soon"), None),
+        (None, None),
+    ] {
+        let mut rig = Rig::live();
+        rig.cloud.retry_after = header;
+        let now = rig.now();
+        let id = rig.session.request(now, mysa_proto::rest::users()).unwrap();
+        rig.run(secs(5));
+        let error = rig.events.iter().find_map(|(_, event)| match event {
+            Event::Response { id: of, result: Err(error) } if *of == id => Some(error.clone()),
+            _ => None,
+        });
+        let Some(RequestError::Refused { retry_after, .. }) = &error else { panic!("{header:?}: {error:?}") };
+        assert_eq!(*retry_after, wait, "{header:?}");
+        let text = error.map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(text.contains("try again in 120 s"), wait == Some(secs(120)), "{text}");
+    }
+}

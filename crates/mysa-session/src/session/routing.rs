@@ -106,7 +106,7 @@ impl Session {
                     (Outcome::NotSent, HttpResult::Failed(HttpFailure::Timeout)) => {
                         Err(RequestError::NotSent)
                     }
-                    (_, HttpResult::Answer(_)) => Err(RequestError::Refused { status, body: body.into() }),
+                    (_, HttpResult::Answer(answer)) => Err(cx.refused(answer)),
                     (_, HttpResult::Failed(failure)) => Err(RequestError::Failed(failure)),
                 };
                 cx.outbox.keep(Event::Response { id, result });
