@@ -13,7 +13,7 @@ use mysa_sim::{AccountSpec, CloudSpec, InvalidFault, NamedFault};
 use mysa_sim_server::{Certificate, CertificateError, Events, Notice, Server, StartError};
 
 use crate::args::Sim;
-use crate::output::record::{Record, Value};
+use crate::output::record::{Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::shutdown::signal_received;
@@ -192,15 +192,16 @@ fn announce(
         terminal.line(format!("  control   {control}"))?;
     }
     for account in accounts {
-        terminal.line(format!("  account   {}", account.email))?;
-        terminal.line(format!("  password  {}", account.password))?;
+        terminal.line(format!("  account   {}", printable(&account.email)))?;
+        terminal.line(format!("  password  {}", printable(&account.password)))?;
         for device in account.homes.iter().flat_map(|home| &home.devices) {
-            terminal.line(format!("    {}  {:<9}  {}", device.id, device.model, device.name))?;
+            let (model, name) = (printable(&device.model), printable(&device.name));
+            terminal.line(format!("    {}  {model:<9}  {name}", device.id))?;
         }
     }
     let trust = match &ca {
         Some(path) => {
-            terminal.line(format!("  trust     {path}"))?;
+            terminal.line(format!("  trust     {}", printable(path)))?;
             format!("--ca {path} ")
         }
         None => String::new(),

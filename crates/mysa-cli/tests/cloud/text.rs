@@ -1,9 +1,12 @@
 //! Text from the cloud on every output of every command.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use mysa_sim::CloudSpec;
 
 use crate::bench::{Bench, KITCHEN, LIVING};
-use crate::common::Ran;
+use crate::common::{Home, Ran};
 
 /// Name that clears the screen, rings the bell, reverses and breaks the line, and is partly two columns wide.
 const CANARY: &str = "Ca\u{1b}[2Jn\u{7}a\u{202e}r\u{9b}1my\n<b>&\"\u{2028}\u{7f}暖";
@@ -88,6 +91,46 @@ fn a_hostile_name_is_escaped_by_every_command() {
         }
     }
     assert!(shown > 20, "the name is shown {shown} times");
+}
+
+#[test]
+fn a_hostile_home_file_is_escaped_by_the_simulator() {
+    let home = Home::new();
+    home.write(
+        "home.toml",
+        "[[account]]\nemail = \"a\\u001b[2J@example.org\"\npassword = \"p\\u001b[2Jw\"\n[[account.home]]\nname = \"\\u0007\"\n\
+         [[account.home.device]]\nid = \"a0b1c2d3e4f5\"\nmodel = \"BB-V1-1\"\nname = \"\\u001b]0;x\\u0007\\u202e\\n\"\n",
+    );
+    let mut command = home.command(&["sim", "--listen", "127.0.0.1:0", "--home", "home.toml"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = String::new();
+    while !said.contains("  trust ") {
+        said.push_str(&lines.next().unwrap());
+        said.push('\n');
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    is_harmless(&Ran { code: 0, out: said.clone(), err: String::new() }, "sim");
+    assert!(said.contains("a0b1c2d3e4f5  BB-V1-1    \\u{1b}]0;x"), "{said}");
+}
+
+#[test]
+fn a_blank_name_is_replaced_by_the_id() {
+    let mut spec = CloudSpec::demo();
+    let devices = &mut spec.accounts[0].homes[0].devices;
+    devices[0].name = String::new();
+    devices[1].name = " \t ".into();
+    devices[2].name = "  Den ".into();
+    let bench = Bench::with(spec);
+    bench.log_in().ok();
+    let ran = bench.run(&["status"]).ok();
+    let names: Vec<&str> =
+        ran.out.lines().skip(2).take(3).filter_map(|line| line.split("  ").next()).collect();
+    assert_eq!(names, [LIVING, KITCHEN, "Den"], "{ran:?}");
+    bench.run(&["set", "den", "--temp", "20"]).ok();
+    let svg = bench.run(&["energy", "--svg", "-"]).ok().out;
+    assert!(svg.contains(LIVING) && !svg.contains("></text>"), "{svg}");
 }
 
 #[test]

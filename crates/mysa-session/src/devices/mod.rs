@@ -193,11 +193,9 @@ impl Device {
     /// Applies the record of the device list. Returns `true` if anything changed. `known` is shared with the other
     /// records of the list.
     pub(crate) fn describe(&mut self, record: &DeviceRecord, known: &mut KnownFacts) -> bool {
-        fn text(text: Option<&str>) -> Option<Box<str>> {
-            text.map(Box::from)
-        }
         let model = Model::parse(record.model.as_deref().unwrap_or_default());
-        let name = text(record.name.as_deref());
+        // A blank name would leave nothing to see or to type.
+        let name = record.name.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(Box::from);
         let home = record.home.as_ref().map(|home| known.home(home.as_str()));
         let facts = RecordFacts::of(record);
         let changed =
