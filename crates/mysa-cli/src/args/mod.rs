@@ -149,9 +149,10 @@ pub(crate) struct Logout {
 pub(crate) struct Status {
     /// Thermostats, by id or the start of the name [default: all]
     pub(crate) devices: Vec<String>,
-    /// Time limit for live reports, in seconds
-    #[arg(long, default_value_t = 8.0, value_name = "SECONDS")]
-    pub(crate) wait: f64,
+    /// Time limit in seconds, from the start of the command; 0 shows what is known once connected, without waiting for
+    /// live reports [default: 8, from the moment that the thermostats are listed]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<f64>,
 }
 
 #[derive(Args, Debug)]

@@ -1,7 +1,10 @@
 //! `mysa status`.
 
+use std::time::Duration;
+
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_tokio::Level;
+use tokio::time::Instant;
 
 use crate::args::Status;
 use crate::output::record::{Record, Value};
@@ -10,9 +13,14 @@ use crate::output::table;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::output::view::{self, Link};
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::{Cloud, Context, within};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::permission;
+
+/// Time for live reports without `--wait`.
+const DEFAULT_WAIT: Duration = Duration::from_secs(8);
+/// Time to close the connection with `--wait`.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -20,13 +28,21 @@ pub(crate) async fn run(
     args: &Status,
     redaction: &Redaction,
 ) -> Result<()> {
-    let wait = timefmt::seconds(args.wait, "--wait")?;
-    let cloud = context.connect(terminal, context.settings()).await?;
+    let wait = args.wait.map(|seconds| timefmt::seconds(seconds, "--wait")).transpose()?;
+    let limit = wait.filter(|wait| !wait.is_zero());
+    let started = Instant::now();
+    let cloud = within(terminal, limit, "", context.connect(terminal, context.settings())).await?;
     let chosen = cloud.choose(&args.devices)?;
-    cloud.wait_for_states(wait).await;
-    if !wait.is_zero() {
+    let deadline = match (limit, wait) {
+        (Some(limit), _) => started + limit,
+        (None, Some(_)) => Instant::now(),
+        (None, None) => Instant::now() + DEFAULT_WAIT,
+    };
+    let left = || deadline.saturating_duration_since(Instant::now());
+    cloud.wait_for_states(left()).await;
+    if !left().is_zero() {
         terminal.progress("listening");
-        cloud.wait_for_reports(&chosen, wait).await;
+        cloud.wait_for_reports(&chosen, left()).await;
         terminal.progress("");
     }
     show(terminal, context, &cloud, &chosen, redaction)?;
@@ -36,7 +52,11 @@ pub(crate) async fn run(
         .filter(|view| !Link::of(view).is_current())
         .map(|view| format!("{} is {}", view::label(&view), Link::of(&view).name()))
         .collect();
-    cloud.close(terminal).await;
+    match limit {
+        // The time is up: a peer that does not answer the close must not prolong it.
+        Some(_) => cloud.close_within(terminal, CLOSE_TIMEOUT).await,
+        None => cloud.close(terminal).await,
+    }
     // The exit code considers only thermostats that were named.
     if args.devices.is_empty() || silent.is_empty() {
         return Ok(());

@@ -316,6 +316,24 @@ pub(crate) fn command_channel(name: ChannelName) -> CommandChannel {
     }
 }
 
+/// Runs `connecting` for at most `limit`. `consequence` ends the message of a time-out.
+pub(crate) async fn within<T>(
+    terminal: &Terminal,
+    limit: Option<Duration>,
+    consequence: &str,
+    connecting: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(limit) = limit else { return connecting.await };
+    timeout(limit, connecting).await.unwrap_or_else(|_| {
+        terminal.progress("");
+        let seconds = limit.as_secs_f64();
+        Err(Failure::new(
+            Exit::TimedOut,
+            format!("time-out: the cloud did not answer within {seconds} s{consequence}"),
+        ))
+    })
+}
+
 fn not_signed_in() -> Failure {
     Failure::new(Exit::SignIn, "not signed in; run `mysa login`")
 }

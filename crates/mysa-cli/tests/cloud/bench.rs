@@ -97,6 +97,20 @@ impl Bench {
         }
     }
 
+    /// Runs `mysa status` with a time limit until it ends within it. Exit code 9 shows that the machine was too slow, and
+    /// the limit is doubled.
+    #[track_caller]
+    pub(crate) fn status(&self, args: &[&str]) -> Ran {
+        let mut seconds = 3;
+        loop {
+            let ran = self.run(&[&["status", "--wait", &seconds.to_string()], args].concat());
+            if ran.code != 9 || seconds > HANG_LIMIT.as_secs() {
+                return ran;
+            }
+            seconds *= 2;
+        }
+    }
+
     /// A watch that runs in the background.
     pub(crate) fn watching(&self) -> Child {
         let mut command = self.command(&["watch", "--json", "--timeout", HANG_SECONDS]);

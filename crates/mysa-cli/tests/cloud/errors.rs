@@ -212,7 +212,7 @@ fn an_identity_pool_that_refuses_is_named_while_rest_serves() {
     let bench = Bench::signed_in();
     let refusal = HttpFault::Exception("InvalidIdentityPoolConfigurationException".into());
     bench.fault(Fault::Http(Endpoint::IdentityPool, refusal));
-    let ran = bench.run(&["status", "--wait", "3", "--json"]).ok().json().remove(0);
+    let ran = bench.status(&["--json"]).ok().json().remove(0);
     assert_eq!(ran["service"], "REST only", "{ran}");
     assert_eq!(ran["reason"], "the pool is misconfigured", "{ran}");
 }
@@ -221,7 +221,7 @@ fn an_identity_pool_that_refuses_is_named_while_rest_serves() {
 fn a_broker_that_closes_at_connect_is_not_permitted_to_connect() {
     let bench = Bench::signed_in();
     bench.fault(Fault::CloseOnConnect(mysa_sim::Closing::Cut));
-    let ran = bench.run(&["status", "--wait", "3"]).ok();
+    let ran = bench.status(&[]).ok();
     assert!(ran.out.contains("REST only") && ran.out.contains("not permitted to connect"), "{ran:?}");
 }
 

@@ -123,3 +123,27 @@ fn without_a_limit_the_cause_is_named() {
     let ran = bench.run(&["devices"]).fails(8);
     assert!(ran.err.contains("does not answer in time"), "{ran:?}");
 }
+
+#[test]
+fn a_status_ends_at_its_limit_whatever_hangs() {
+    const WORDS: &str = "time-out: the cloud did not answer within 3 s";
+    let args = ["status", "--wait", "3"];
+    let bench = Bench::signed_in();
+    let mut command = bench.command(&args);
+    command.env("MYSA_CONNECT_TO", silent_listener());
+    ends_at_the_limit(finish(command, b""), "TLS handshake", &[WORDS]);
+    for endpoint in [Endpoint::Rest, Endpoint::Any] {
+        bench.fault(Fault::Http(endpoint.clone(), HttpFault::Hang));
+        ends_at_the_limit(bench.run(&args), "REST", &[WORDS]);
+    }
+    bench.server().with_cloud(|cloud, now| cloud.act(now, Incident::ExpireTokens));
+    ends_at_the_limit(bench.run(&args), "token refresh", &[WORDS]);
+
+    // With the states of REST there is something to show.
+    for fault in [Fault::HangUpgrade, Fault::IgnoreConnect] {
+        let bench = Bench::signed_in();
+        bench.fault(fault);
+        let ran = bench.status(&["--json"]).ok();
+        assert_ne!(ran.json()[0]["service"], "live", "{ran:?}");
+    }
+}

@@ -17,7 +17,7 @@ use crate::output::record::printable;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::output::view;
-use crate::support::cloud::{Cloud, Context, command_channel};
+use crate::support::cloud::{Cloud, Context, command_channel, within};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::Places;
 
@@ -56,17 +56,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     settings.await_effect = !sending.no_wait;
     let connecting = context.connect_to_command(terminal, settings, LIST_PATIENCE);
-    let connected = match limit {
-        Some(limit) => timeout(limit, connecting).await.unwrap_or_else(|_| {
-            terminal.progress("");
-            let seconds = limit.as_secs_f64();
-            Err(Failure::new(
-                Exit::TimedOut,
-                format!("time-out: the cloud did not answer within {seconds} s; nothing was sent"),
-            ))
-        }),
-        None => connecting.await,
-    };
+    let connected = within(terminal, limit, "; nothing was sent", connecting).await;
     let cloud =
         connected.map_err(|failure| report::all_without_plan(terminal, targets, &request, failure))?;
     let result = change_all(
