@@ -13,7 +13,7 @@ use crate::output::record::{Record, Value};
 use crate::output::table;
 use crate::output::terminal::Terminal;
 use crate::output::view;
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::{Cloud, Context, throttled};
 use crate::support::exit::Result;
 
 /// Time limit for all serial numbers together.
@@ -104,6 +104,9 @@ fn describe(error: &Error) -> String {
     match error {
         Error::Request(RequestError::Refused { status: 403, .. }) => {
             "AWS IoT does not permit this account to read them (HTTP 403)".to_owned()
+        }
+        Error::Request(RequestError::Refused { status: 429, retry_after, .. }) => {
+            throttled(*retry_after).to_string()
         }
         Error::Request(RequestError::Refused { status, .. }) => format!("AWS IoT answered HTTP {status}"),
         Error::Request(RequestError::NotSent) => "the account got no AWS credentials in time".to_owned(),

@@ -9,12 +9,13 @@ use mysa_tokio::{DeviceView, Error, RequestError};
 use time::{Date, Duration, Month, OffsetDateTime};
 
 use crate::args::{Energy, Period};
+use crate::commands::raw;
 use crate::output::chart::{self, Bar, Series};
 use crate::output::record::{Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::atomic_file;
-use crate::support::cloud::{Cloud, Context, unreadable};
+use crate::support::cloud::{Cloud, Context, is_missing, is_web_page, unreadable};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::{Places, Rate};
 use crate::support::time_zone::{Hour, Zone};
@@ -272,8 +273,13 @@ impl Report {
     pub(crate) fn drawn(&self, width: usize) -> String {
         let mut text = format!("{}\n", self.title());
         text.push_str(&chart::terminal(&self.bars(), "kWh", width));
-        let total = self.meters.iter().filter_map(Meter::total).fold(0.0, |sum, energy| sum + energy);
-        text.push_str(&format!("total {total:.1} kWh"));
+        let total = self.meters.iter().filter_map(Meter::total).reduce(|sum, energy| sum + energy);
+        match total {
+            // The bars show hundredths.
+            Some(total) if total < 1.0 => text.push_str(&format!("total {total:.2} kWh")),
+            Some(total) => text.push_str(&format!("total {total:.1} kWh")),
+            None => text.push_str("total: nothing recorded"),
+        }
         let homes = self.homes();
         let cost = |home: &HomeTotal| match (&home.place.rate, home.cost()) {
             (Some(rate), Some(cost)) => {
@@ -282,6 +288,7 @@ impl Report {
             _ => "no rate".to_owned(),
         };
         match homes.as_slice() {
+            _ if total.is_none() => {}
             [] => {}
             [only] if only.place.rate.is_none() => {}
             [only] => text.push_str(&format!(", {}", cost(only))),
@@ -464,13 +471,14 @@ impl Meter {
                     })?;
                     self.add(&history, by, from, to);
                 }
-                Err(Error::Request(RequestError::Refused { status: 404, .. })) => {
-                    return Ok(());
+                Err(error) if is_missing(&error) => return Ok(()),
+                Err(Error::Request(RequestError::Refused { status, body, retry_after }))
+                    if status == 429 || is_web_page(&body) =>
+                {
+                    let refused = RequestError::Refused { status, body, retry_after };
+                    return Err(Unread::All(raw::failure(Error::Request(refused))));
                 }
-                Err(error @ Error::Request(RequestError::Refused { status: 429, .. })) => {
-                    return Err(Unread::All(cloud.request_failure(error).await));
-                }
-                Err(error) => return Err(Unread::One(cloud.request_failure(error).await)),
+                Err(error) => return Err(Unread::One(raw::failure(error))),
             }
             if next <= last {
                 return Ok(());

@@ -8,12 +8,13 @@ use time::{Date, Duration};
 
 use crate::args::History;
 use crate::commands::energy::parse_date;
+use crate::commands::raw;
 use crate::output::record::{Record, Value};
 use crate::output::table;
 use crate::output::temperature;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
-use crate::support::cloud::{Cloud, Context, unreadable};
+use crate::support::cloud::{Cloud, Context, is_web_page, unreadable};
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::{LocalTime, Places};
@@ -115,10 +116,12 @@ async fn read(
                 failure => failure.to_string(),
             },
         },
-        Err(Error::Request(RequestError::Refused { status, .. })) if !matches!(status, 401 | 429) => {
+        Err(Error::Request(RequestError::Refused { status, body, .. }))
+            if !matches!(status, 401 | 429) && !is_web_page(&body) =>
+        {
             format!("HTTP {status}")
         }
-        Err(error) => return Err(cloud.request_failure(error).await),
+        Err(error) => return Err(raw::failure(error)),
     };
     let today = local.zone.day(now);
     let first = from.max(today.saturating_sub(Duration::days(MAX_SINGLE_DAYS - 1)));

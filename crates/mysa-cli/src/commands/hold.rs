@@ -1,8 +1,14 @@
 //! `mysa hold`: shows the hold of a thermostat against its schedule, or changes it as `mysa set --hold` does.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
 use mysa_proto::rest::{self, HoldState};
-use mysa_proto::{Channel, Control, Field, Hold as Held, Now};
-use mysa_tokio::{DeviceView, Error, RequestError};
+use mysa_proto::{Channel, Control, DeviceId, Field, Hold as Held, Now, Observation};
+use mysa_tokio::{DeviceView, Error, Response};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::args::{Change, Hold, Sending, Targets};
 use crate::commands::{raw, set};
@@ -10,11 +16,14 @@ use crate::output::record::{Record, printable};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::output::view;
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::{Cloud, Context, is_missing, unreadable};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::Places;
 use crate::support::moment::Moment;
 use crate::support::time_zone::Zone;
+
+/// Number of holds requested at once. The session has a bounded queue.
+const READS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Hold) -> Result<()> {
     let Some(hold) = action(&args.action)? else {
@@ -108,25 +117,70 @@ pub(crate) fn put(record: &mut Record, hold: Option<Field<Held>>, zone: &Zone) {
 /// # Errors
 /// The request fails, or the answer cannot be read.
 pub(crate) async fn read(cloud: &Cloud, view: &DeviceView) -> Result<Option<Field<Held>>> {
+    let mut view = view.clone();
     let answer = cloud.client.request(rest::hold(view.id)).await;
+    merge(&mut view, &observation(cloud, answer)?);
+    Ok(view.state.hold())
+}
+
+/// Reads the holds of thermostats by their routes at once, for at most `limit`. Those that have none are left out. Reports
+/// on standard error what cannot be read.
+pub(crate) async fn read_all(
+    terminal: &Terminal,
+    cloud: &Cloud,
+    chosen: &[DeviceId],
+    limit: Duration,
+) -> BTreeMap<DeviceId, Observation> {
+    let deadline = Instant::now() + limit;
+    let is_asked = |id: &DeviceId| cloud.client.state(id).is_some_and(|view| has_hold(&view));
+    let mut waiting = chosen.iter().copied().filter(is_asked);
+    let mut requests = JoinSet::new();
+    let mut holds = BTreeMap::new();
+    let mut problems = BTreeSet::new();
+    loop {
+        for id in waiting.by_ref().take(READS_AT_ONCE.saturating_sub(requests.len())) {
+            let client = cloud.client.clone();
+            requests.spawn(async move { (id, client.request(rest::hold(id)).await) });
+        }
+        let Ok(Some(answered)) = timeout_at(deadline, requests.join_next()).await else { break };
+        let Ok((id, answer)) = answered else { continue };
+        match observation(cloud, answer) {
+            Ok(hold) => drop(holds.insert(id, hold)),
+            Err(failure) => drop(problems.insert(failure.to_string())),
+        }
+    }
+    if !requests.is_empty() {
+        problems.insert("the cloud did not answer in time".to_owned());
+    }
+    for problem in problems {
+        terminal.say(format!("the present hold cannot be read: {problem}"));
+    }
+    holds
+}
+
+/// Merges a hold into the state of a thermostat.
+pub(crate) fn merge(view: &mut DeviceView, hold: &Observation) {
+    let mut state = (*view.state).clone();
+    state.observe(hold);
+    view.state = Arc::new(state);
+}
+
+fn observation(cloud: &Cloud, answer: std::result::Result<Response, Error>) -> Result<Observation> {
     let now = timefmt::now();
     let received = Now { mono: cloud.elapsed(), wall: now };
-    let observation = match answer {
+    Ok(match answer {
         Ok(response) => {
             let hold = HoldState::decode(&response.body)
-                .map_err(|error| Failure::from((Exit::Failed, error)))?
+                .map_err(|error| unreadable(&response.body, error))?
                 .observation(received);
             match hold.hold {
                 Some(Held::Until(end)) if end <= now => HoldState::none(received),
                 _ => hold,
             }
         }
-        Err(Error::Request(RequestError::Refused { status: 404, .. })) => HoldState::none(received),
+        Err(error) if is_missing(&error) => HoldState::none(received),
         Err(error) => return Err(raw::failure(error)),
-    };
-    let mut state = (*view.state).clone();
-    state.observe(&observation);
-    Ok(state.hold())
+    })
 }
 
 #[cfg(test)]

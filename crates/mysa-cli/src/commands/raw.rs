@@ -8,7 +8,7 @@ use crate::args::{Host, Raw};
 use crate::output::record::{Record, Value, escape_json, printable};
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
-use crate::support::cloud::Context;
+use crate::support::cloud::{Context, is_web_page, throttled, web_page};
 use crate::support::exit::{Exit, Failure, Result};
 
 pub(crate) async fn run(
@@ -58,6 +58,10 @@ pub(crate) async fn run(
 /// Maps a failed request to its exit code.
 pub(crate) fn failure(error: Error) -> Failure {
     let exit = match &error {
+        Error::Request(RequestError::Refused { status: 429, retry_after, .. }) => {
+            return throttled(*retry_after);
+        }
+        Error::Request(RequestError::Refused { body, .. }) if is_web_page(body) => return web_page(),
         Error::Request(RequestError::Refused { status: 401, .. } | RequestError::NotSignedIn) => Exit::SignIn,
         Error::Request(RequestError::Refused { status: 500.., .. } | RequestError::Failed(_)) => {
             Exit::Unreachable

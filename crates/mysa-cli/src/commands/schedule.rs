@@ -2,7 +2,7 @@
 
 use mysa_proto::rest::{self, LegacySchedule, ReadRequest, ResourceId, Schedules};
 use mysa_proto::{Celsius, Family, Mode, ModeTable, RawJson, UnixTime};
-use mysa_tokio::{DeviceView, Error, RequestError, Response};
+use mysa_tokio::{DeviceView, Response};
 use serde_json::{Map, Value as Json};
 
 use crate::args::Schedule;
@@ -14,9 +14,9 @@ use crate::output::temperature;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::output::view;
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::{Cloud, Context, is_missing, unreadable};
 use crate::support::config::Unit;
-use crate::support::exit::{Exit, Failure, Result};
+use crate::support::exit::Result;
 use crate::support::homes::Places;
 use crate::support::time_zone::Zone;
 
@@ -74,7 +74,13 @@ async fn show(
     let mut schedules = read(cloud, &view, table, redaction).await?;
     let zone = Places::local_time_of(terminal, cloud, &view).await.zone;
     // Without an answer, the schedule is still shown.
-    let hold = if hold::has_hold(&view) { hold::read(cloud, &view).await.ok().flatten() } else { None };
+    let hold = match hold::has_hold(&view) {
+        true => hold::read(cloud, &view).await.unwrap_or_else(|failure| {
+            terminal.say(format!("the hold cannot be read, and may suspend the schedule: {failure}"));
+            None
+        }),
+        false => None,
+    };
     let now = timefmt::now();
     let marks = place(&mut schedules, &zone, now);
     if terminal.json {
@@ -116,12 +122,11 @@ async fn read(
     table: &ModeTable,
     redaction: &mut Redaction,
 ) -> Result<Vec<Shown>> {
-    let decode = |error| Failure::from((Exit::Failed, error));
     let home = view.home.as_deref().and_then(ResourceId::new);
     if let Some(home) = home
         && let Some(response) = ask(cloud, rest::schedules(&home)).await?
     {
-        let all = Schedules::decode(&response.body).map_err(decode)?;
+        let all = Schedules::decode(&response.body).map_err(|error| unreadable(&response.body, error))?;
         let attached = all.schedules.into_iter().filter(|one| one.devices.contains(&view.id));
         let shown: Vec<Shown> = attached.map(|one| structured(one, redaction)).collect();
         if !shown.is_empty() {
@@ -130,7 +135,8 @@ async fn read(
     }
     match ask(cloud, rest::schedules_v2(view.id)).await? {
         Some(response) => {
-            let schedule = LegacySchedule::decode(&response.body).map_err(decode)?;
+            let schedule =
+                LegacySchedule::decode(&response.body).map_err(|error| unreadable(&response.body, error))?;
             Ok(vec![legacy(schedule, view.model.family(), table, redaction)])
         }
         None => Ok(Vec::new()),
@@ -141,7 +147,7 @@ async fn read(
 async fn ask(cloud: &Cloud, request: ReadRequest) -> Result<Option<Response>> {
     match cloud.client.request(request).await {
         Ok(response) => Ok(Some(response)),
-        Err(Error::Request(RequestError::Refused { status: 404, .. })) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(raw::failure(error)),
     }
 }

@@ -283,28 +283,42 @@ impl Context {
                 let cause = cause.unwrap_or_else(|| reachability::describe_reason(*reason));
                 Failure::new(Exit::Unreachable, cause)
             }
-            NotReady::Offline(Reason::Throttled) => throttled(client).await,
+            NotReady::Offline(Reason::Throttled) => {
+                throttled(client.diagnosis().await.ok().and_then(|diagnosis| diagnosis.retry_in))
+            }
             _ => not_ready(why),
         }
     }
 }
 
-/// Failure for a pause that the cloud asked for, with its length.
-async fn throttled(client: &Client) -> Failure {
-    let retry_in = client.diagnosis().await.ok().and_then(|diagnosis| diagnosis.retry_in);
-    let wait = retry_in.map_or_else(
+/// Failure for a pause that the cloud asked for, with its length if the cloud gave one.
+pub(crate) fn throttled(wait: Option<Duration>) -> Failure {
+    let again = wait.map_or_else(
         || "try again later".to_owned(),
         |wait| format!("try again in {} s", wait.as_secs().max(1)),
     );
-    Failure::new(Exit::Unreachable, format!("too many requests: {wait}"))
+    Failure::new(Exit::Unreachable, format!("too many requests: {again}"))
 }
 
 /// Failure for an answer that cannot be decoded.
 pub(crate) fn unreadable(body: &[u8], error: BodyError) -> Failure {
-    match body.trim_ascii_start().first() {
-        Some(b'<') => Failure::new(Exit::Unreachable, reachability::describe_reason(Reason::WebPage)),
-        _ => (Exit::Failed, error).into(),
-    }
+    if is_web_page(body) { web_page() } else { (Exit::Failed, error).into() }
+}
+
+/// Returns `true` if a body is a web page, which a sign-in page of the network or a proxy sends in place of any answer.
+pub(crate) fn is_web_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'<')
+}
+
+/// Failure for a web page in place of an answer.
+pub(crate) fn web_page() -> Failure {
+    Failure::new(Exit::Unreachable, reachability::describe_reason(Reason::WebPage))
+}
+
+/// Returns `true` if the service answers that what was requested does not exist. A web page does not count: it would
+/// make a hold or a schedule vanish.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Request(RequestError::Refused { status: 404, body, .. }) if !is_web_page(body))
 }
 
 /// Converts the name of a channel to the session's type.
@@ -486,15 +500,7 @@ impl Cloud {
     pub(crate) async fn read(&self, request: ReadRequest) -> Result<Vec<u8>> {
         match self.client.request(request).await {
             Ok(response) => Ok(response.body),
-            Err(error) => Err(self.request_failure(error).await),
-        }
-    }
-
-    /// Returns the failure for a request that a command depends on.
-    pub(crate) async fn request_failure(&self, error: Error) -> Failure {
-        match &error {
-            Error::Request(RequestError::Refused { status: 429, .. }) => throttled(&self.client).await,
-            _ => raw::failure(error),
+            Err(error) => Err(raw::failure(error)),
         }
     }
 

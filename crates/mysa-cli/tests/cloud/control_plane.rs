@@ -59,6 +59,11 @@ fn devices_show_serial_numbers_when_asked() {
     let ran = bench.run(&["devices", "--serials"]).ok();
     let row = ran.out.lines().find(|line| line.contains(LIVING)).unwrap();
     assert!(row.trim_end().ends_with('-'), "{row}");
+
+    bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+    bench.fault(Fault::Http(Endpoint::IotControl, HttpFault::Throttle(300)));
+    let ran = bench.run(&["devices", "--serials"]).ok();
+    assert!(ran.err.contains("serial numbers: too many requests: try again in 300 s"), "{ran:?}");
 }
 
 #[test]

@@ -299,11 +299,19 @@ fn a_page_or_a_pause_on_a_single_route_is_told_as_such() {
         (&["energy", "living"], "/telemetry"),
         (&["energy"], "/telemetry"),
         (&["history", "living"], "/state/history"),
+        (&["hold", "kitchen"], "/schedule/hold"),
+        (&["schedule", "kitchen"], "/schedule"),
+        (&["raw", "/users"], "/users"),
     ] {
         for (fault, words) in [
             (HttpFault::Html(200), "a web page answered in place of the service"),
-            (HttpFault::Throttle(300), "too many requests: try again in "),
+            (HttpFault::Html(404), "a web page answered in place of the service"),
+            (HttpFault::Throttle(300), "too many requests: try again in 300 s"),
         ] {
+            // Its answer is shown as it is.
+            if args[0] == "raw" && fault == HttpFault::Html(200) {
+                continue;
+            }
             bench.server().with_cloud(|cloud, _| cloud.clear_faults());
             bench.fault(Fault::Http(Endpoint::Path(route.into()), fault.clone()));
             let ran = bench.run(args).fails(8);

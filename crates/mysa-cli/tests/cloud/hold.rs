@@ -1,7 +1,7 @@
 //! `mysa hold`, and `mysa set --hold`.
 
 use mysa_proto::DeviceId;
-use mysa_sim::CloudSpec;
+use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault};
 use serde_json::{Value, json};
 
 use crate::bench::{BEDROOM, Bench, FLOOR, KITCHEN};
@@ -38,7 +38,8 @@ fn a_hold_is_shown_and_changed() {
     let ran = bench.run(&["hold", "kitchen"]).ok();
     assert_eq!(ran.out, "Kitchen (BB-V2-0)\n  follows its schedule\n", "{ran:?}");
     let ran = bench.run(&["hold", "kitchen", "on", "--dry-run"]).ok();
-    assert!(ran.out.contains("hold: unknown → permanent"), "{ran:?}");
+    assert!(ran.out.contains("hold: follow schedule → permanent"), "{ran:?}");
+    assert!(ran.out.contains("it holds hold follow schedule"), "{ran:?}");
     assert_eq!(held(&bench, KITCHEN), (false, None));
 
     let ran = bench.run(&["hold", "kitchen", "on"]).ok();
@@ -49,6 +50,10 @@ fn a_hold_is_shown_and_changed() {
     assert_eq!(held(&bench, KITCHEN), (true, None));
     let ran = bench.run(&["hold", "kitchen"]).ok();
     assert!(ran.out.ends_with("  holds its setpoint until the next change\n"), "{ran:?}");
+
+    // Another process does not know the command.
+    let ran = bench.run(&["hold", "kitchen", "follow", "--dry-run"]).ok();
+    assert!(ran.out.contains("hold: permanent → follow schedule"), "{ran:?}");
 
     let before = wall(&bench);
     let document = bench.run(&["hold", "kitchen", "until", "+2h", "--json"]).ok().json().remove(0);
@@ -66,10 +71,47 @@ fn a_hold_is_shown_and_changed() {
         "{ran:?}"
     );
 
-    bench.run(&["hold", "kitchen", "follow"]).ok();
+    let document = bench.run(&["hold", "kitchen", "follow", "--json"]).ok().json().remove(0);
     assert_eq!(held(&bench, KITCHEN), (false, None));
+    assert_eq!(document["before"]["hold_end"], json!(local_end), "{document}");
+    assert_eq!(document["held"]["hold"], "follow schedule", "{document}");
     let shown = bench.run(&["hold", "kitchen", "--json"]).ok().json().remove(0);
     assert_eq!((&shown["hold"], &shown["hold_end"]), (&json!("follow schedule"), &Value::Null));
+}
+
+#[test]
+fn a_hold_that_cannot_be_read_is_unknown_and_changed_all_the_same() {
+    let bench = Bench::signed_in();
+    let route = Endpoint::Path("/schedule/hold".into());
+    for (fault, why) in [
+        (HttpFault::Status(500), "HTTP 500"),
+        (HttpFault::Throttle(300), "try again in 300 s"),
+        (HttpFault::Html(404), "a web page answered"),
+        (HttpFault::Hang, "did not answer in time"),
+    ] {
+        bench.server().with_cloud(|cloud, _| cloud.clear_faults());
+        bench.fault(Fault::Http(route.clone(), fault.clone()));
+        let ran = match fault {
+            // The limit is for all that the command does.
+            HttpFault::Hang => bench.run(&["hold", "kitchen", "on", "--dry-run"]),
+            _ => bench.run(&["hold", "kitchen", "on"]),
+        };
+        let ran = ran.ok();
+        assert!(ran.err.contains("the present hold cannot be read") && ran.err.contains(why), "{ran:?}");
+        assert!(ran.out.contains("hold: unknown → permanent"), "{ran:?}");
+        assert!(held(&bench, KITCHEN).0);
+    }
+}
+
+#[test]
+fn several_holds_are_read_at_once() {
+    let bench = Bench::signed_in();
+    bench.run(&["hold", "kitchen", "on"]).ok();
+    let args = ["set", "kitchen", "bathroom", "--hold", "on", "--dry-run", "--json"];
+    let document = bench.run(&args).ok().json().remove(0);
+    let before: Vec<&Value> =
+        document["devices"].as_array().unwrap().iter().map(|device| &device["before"]["hold"]).collect();
+    assert_eq!(before, [&json!("permanent"), &json!("follow schedule")], "{document}");
 }
 
 #[test]

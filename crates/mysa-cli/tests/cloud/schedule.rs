@@ -1,6 +1,6 @@
 //! `mysa schedule`.
 
-use mysa_sim::CloudSpec;
+use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault};
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
@@ -44,6 +44,10 @@ fn a_week_is_a_table_with_the_event_in_force_and_the_next_one() {
     assert!(ran.out.ends_with("the schedule is suspended by a hold: permanent\n"), "{ran:?}");
     let document = bench.run(&["schedule", "kitchen", "--json"]).ok().json().remove(0);
     assert_eq!(document["hold"], "permanent");
+
+    bench.fault(Fault::Http(Endpoint::Path("/schedule/hold".into()), HttpFault::Status(500)));
+    let ran = bench.run(&["schedule", "kitchen"]).ok();
+    assert!(ran.out.contains("Mon") && ran.err.contains("the hold cannot be read"), "{ran:?}");
 }
 
 #[test]

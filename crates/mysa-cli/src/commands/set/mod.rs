@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::args::{Change, Sending, Targets};
+use crate::commands::hold;
 use crate::output::record::printable;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
@@ -98,15 +99,24 @@ async fn change_all(
     cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
     terminal.progress("");
 
-    let places = match request.is_timed() {
+    // The end of a hold, asked or present, is a local time.
+    let places = match request.is_hold() {
         true => Some(timeout(left(), Places::read_zones(terminal, cloud)).await.unwrap_or_default()),
         false => None,
+    };
+    let holds = match request.is_hold() {
+        // Again at least half of the time is left for the command.
+        true => hold::read_all(terminal, cloud, &chosen, left() / 2).await,
+        false => BTreeMap::new(),
     };
     let is_single = !targets.all && targets.devices.len() == 1;
     let mut report = Report::new(terminal, cloud, is_single, sending.no_wait);
     let mut plans = BTreeMap::new();
     for id in chosen {
-        let Some(view) = cloud.client.state(&id) else { continue };
+        let Some(mut view) = cloud.client.state(&id) else { continue };
+        if let Some(hold) = holds.get(&id) {
+            hold::merge(&mut view, hold);
+        }
         let local = places.as_ref().map(|places| places.local_time(&id));
         match Plan::new(cloud, request, view.clone(), local).await {
             Ok(plan) => {

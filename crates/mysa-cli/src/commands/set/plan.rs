@@ -76,9 +76,9 @@ impl Request {
         Change { setpoint: self.temperature.map(|_| anything), hold, ..self.change }
     }
 
-    /// Returns `true` if the request depends on the local time of the thermostat.
-    pub(crate) fn is_timed(&self) -> bool {
-        self.hold_end.is_some()
+    /// Returns `true` if a hold was requested.
+    pub(crate) fn is_hold(&self) -> bool {
+        self.fields().hold.is_some()
     }
 
     /// Requested values that do not depend on the thermostat: all but a relative setpoint and
@@ -97,7 +97,7 @@ impl Request {
 pub(crate) struct Plan {
     pub(crate) view: DeviceView,
     pub(crate) unit: Unit,
-    /// Time zone of the thermostat, if a time was requested.
+    /// Time zone of the thermostat, if a hold was requested.
     zone: Option<Zone>,
     /// Present values of the requested fields, as far as they are known.
     pub(crate) before: Change,
@@ -127,7 +127,12 @@ impl Plan {
             Err(Error::Refused(refused)) => Err(refused),
             Err(error) => return Err((Exit::Failed, error).into()),
         };
-        let before = preview.as_ref().map_or_else(|_| held(&view, &asked), |preview| preview.before);
+        let present = held(&view, &asked);
+        let before = match &preview {
+            // The session does not read the hold by REST.
+            Ok(preview) => Change { hold: present.hold, ..preview.before },
+            Err(_) => present,
+        };
         if let (Some(Amount::By(_)), Ok(preview), Some(present)) =
             (request.temperature, &preview, view.state.setpoint())
             && preview.change.setpoint == Some(present.value)
@@ -192,6 +197,14 @@ impl From<Unit> for Style<'_> {
     fn from(unit: Unit) -> Self {
         Self { unit, zone: None }
     }
+}
+
+/// Present values of a thermostat in the fields of a plan. The hold that REST showed before counts while nothing was
+/// sent, because the session does not read it.
+pub(crate) fn held_by(view: &DeviceView, plan: &Plan, was_sent: bool) -> Change {
+    let held = held(view, &plan.asked);
+    let known = held.hold.filter(|hold| *hold != Hold::FollowOrUntil);
+    Change { hold: if was_sent { held.hold } else { known.or(plan.before.hold) }, ..held }
 }
 
 /// Present values of a thermostat in the fields that `asked` has.
@@ -459,7 +472,7 @@ mod tests {
             Request::parse(&ChangeArgs { hold: Some(hold.into()), ..ChangeArgs::default() }, Unit::Celsius)
         };
         assert_eq!(parse("off").ok().and_then(|request| request.change.hold), Some(Hold::FollowSchedule));
-        assert!(parse("+2h").is_ok_and(|request| request.is_timed() && request.fields().hold.is_some()));
+        assert!(parse("+2h").is_ok_and(|request| request.is_hold() && request.values().hold.is_none()));
         assert!(
             parse("maybe").unwrap_err().to_string().starts_with("invalid --hold 'maybe': expected on, off")
         );

@@ -48,7 +48,7 @@ impl<'a> Report<'a> {
         let service = self.cloud.client.service();
         let outcome =
             Outcome::of(verdict, self.no_wait, Link::of(&latest), (service.level, service.reason), plan.unit);
-        let held = plan::held(&latest, &plan.asked);
+        let held = plan::held_by(&latest, plan, was_sent(verdict));
         let mut record = document(&plan.view);
         put_amounts(&mut record, plan, plan.sent().filter(|_| was_sent(verdict)));
         record.put("held", plan::record(&held, &plan.asked, plan.style()));
@@ -93,7 +93,7 @@ impl<'a> Report<'a> {
         let view = &plan.view;
         let mut record = document(view);
         let latest = self.cloud.client.state(&view.id).unwrap_or_else(|| view.clone());
-        let held = plan::held(&latest, &plan.asked);
+        let held = plan::held_by(&latest, plan, true);
         // It is unknown whether the command was sent.
         put_amounts(&mut record, plan, None);
         record.put("held", plan::record(&held, &plan.asked, plan.style()));
