@@ -4,26 +4,39 @@ use crate::entropy::Entropy;
 
 /// Exponential back-off with full jitter: the bound doubles up to a cap, and each pause is drawn between zero and the
 /// bound, so clients that failed together do not return together.
+///
+/// ```
+/// use core::time::Duration;
+/// use mysa_session::{Backoff, Entropy};
+///
+/// let (first, cap) = (Duration::from_secs(1), Duration::from_secs(60));
+/// let mut entropy = Entropy::new([7; 32]);
+/// let mut backoff = Backoff::default();
+/// assert!(backoff.next(first, cap, &mut entropy) <= first);
+/// assert!(backoff.next(first, cap, &mut entropy) <= first * 2);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// Returns the pause after one more failure.
-    pub(crate) fn next(&mut self, first: Duration, cap: Duration, entropy: &mut Entropy) -> Duration {
+    pub fn next(&mut self, first: Duration, cap: Duration, entropy: &mut Entropy) -> Duration {
         // The cap is reached long before the shift could overflow.
         let bound = first.saturating_mul(1 << self.failures.min(20)).min(cap);
         self.failures = self.failures.saturating_add(1);
         entropy.up_to(bound)
     }
 
-    pub(crate) const fn failures(self) -> u32 {
+    /// Number of failures since the last reset.
+    #[must_use]
+    pub const fn failures(self) -> u32 {
         self.failures
     }
 
     /// Resets the bound. The caller does so once an attempt has proved lasting, not when it has merely succeeded.
-    pub(crate) const fn reset(&mut self) {
+    pub const fn reset(&mut self) {
         self.failures = 0;
     }
 }

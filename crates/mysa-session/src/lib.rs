@@ -72,10 +72,12 @@ mod session;
 mod settings;
 mod start;
 
+pub use backoff::Backoff;
 pub use commands::{Busy, CommandId, DeliveryStage, Effect, Evidence, Expired, Preview, Refused, Verdict};
 pub use control_plane::EndpointLookup;
 pub use devices::{Device, Link, RecordFacts};
 pub use diagnosis::{Diagnosis, Handshake, Publishes, Subscribed};
+pub use entropy::Entropy;
 pub use environment::Environment;
 pub use event::{ChallengeNeeded, Event, RequestError, RequestId, Response, Revocation};
 pub use io::{
