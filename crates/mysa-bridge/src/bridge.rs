@@ -1,0 +1,642 @@
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::{Change, DeviceId, Entity, EntityFacts, Now, UnixTime};
+use mysa_session::{Entropy, Level, Reason, Verdict};
+
+use crate::client::{self, Client, LinkId, Message, QoS, Will};
+use crate::command::{self, MAX_PAYLOAD};
+use crate::event::{Event, IgnoredReason, Outcome, Output, RequestId};
+use crate::settings::{InvalidSettings, Settings};
+use crate::state::{self, Document};
+use crate::topics::{Incoming, Topics};
+use crate::{Thermostat, discovery};
+
+/// Bridge between the thermostats of an account and a local MQTT broker. See the [crate](crate).
+#[derive(Debug)]
+pub struct Bridge {
+    settings: Settings,
+    client: Client,
+    entropy: Entropy,
+    now: Now,
+    devices: BTreeMap<DeviceId, Device>,
+    /// `true` once the list of the account's thermostats is known.
+    listed: bool,
+    cloud: Option<Cloud>,
+    requests: BTreeMap<RequestId, Request>,
+    last_request: u64,
+    /// Thermostats that an earlier run left as available at the broker and the account does not have, as far as is known.
+    strangers: BTreeSet<DeviceId>,
+    /// `true` while the thermostats are unavailable because the cloud is away.
+    is_cloud_lost: bool,
+    /// Time of the answer to a birth message.
+    birth_at: Option<Duration>,
+    stopping: bool,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+struct Device {
+    facts: EntityFacts,
+    entities: Vec<Entity>,
+    is_available: bool,
+    last_seen: Option<UnixTime>,
+    /// Attributes as of the last publication, without the time of the last sign of life.
+    attributes: Vec<u8>,
+    /// The same with the time of the latest sign of life.
+    attributes_now: Vec<u8>,
+    refresh_at: Duration,
+    /// Availability that the broker was told.
+    told: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cloud {
+    level: Level,
+    reason: Reason,
+    since: Now,
+}
+
+#[derive(Debug)]
+struct Request {
+    device: DeviceId,
+    field: String,
+    change: Change,
+    received: Duration,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Held back until this time, in case a newer value arrives.
+    Held { until: Duration },
+    /// Handed to the driver.
+    Sent { until: Duration },
+}
+
+/// Ranks of the retained messages: a reader learns of a device, then its state, then that it is available.
+const CONFIG: u8 = 0;
+const STATE: u8 = 1;
+const AVAILABILITY: u8 = 2;
+const BRIDGE_STATE: u8 = 3;
+const BRIDGE_AVAILABILITY: u8 = 4;
+
+/// Maximum number of undecided commands.
+const MAX_REQUESTS: usize = 128;
+/// Maximum number of thermostats of other accounts that are noted.
+const MAX_STRANGERS: usize = 256;
+/// Maximum number of events for the log that wait.
+const MAX_EVENTS: usize = 1_024;
+/// Time limit for the last messages at the end.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+
+impl Bridge {
+    /// Creates a bridge, which connects to the broker at once and is not available until the thermostats of the account
+    /// are listed. `seed` must be random and not be used twice.
+    ///
+    /// # Errors
+    /// A setting is invalid.
+    pub fn new(mut settings: Settings, seed: [u8; 32], now: Now) -> Result<Self, InvalidSettings> {
+        settings.check()?;
+        let (topic, filters) = (topics(&settings).bridge_availability(), topics(&settings).filters());
+        settings.broker.will = Some(Will { topic, payload: OFFLINE.into() });
+        settings.broker.filters = filters.into_iter().chain(settings.birth_topic()).collect();
+        let mut entropy = Entropy::new(seed);
+        let client = Client::new(settings.broker.clone(), entropy.bytes(), now.mono)
+            .map_err(InvalidSettings::Broker)?;
+        let mut bridge = Self {
+            settings,
+            client,
+            entropy,
+            now,
+            devices: BTreeMap::new(),
+            listed: false,
+            cloud: None,
+            requests: BTreeMap::new(),
+            last_request: 0,
+            strangers: BTreeSet::new(),
+            is_cloud_lost: false,
+            birth_at: None,
+            stopping: false,
+            outputs: VecDeque::new(),
+        };
+        bridge.publish_bridge();
+        Ok(bridge)
+    }
+
+    /// Handles a new snapshot of a thermostat. Publishes what changed.
+    pub fn handle_thermostat(&mut self, thermostat: &Thermostat<'_>, now: Now) {
+        self.now = now;
+        if self.stopping {
+            return;
+        }
+        let Self { settings, devices, client, .. } = self;
+        let topics = topics(settings);
+        let id = thermostat.id;
+        let refresh_at = now.mono.saturating_add(settings.refresh);
+        let device = devices.entry(id).or_insert_with(|| Device {
+            facts: EntityFacts::default(),
+            entities: Vec::new(),
+            is_available: false,
+            last_seen: None,
+            attributes: Vec::new(),
+            attributes_now: Vec::new(),
+            refresh_at,
+            told: None,
+        });
+        thermostat.add_facts(&mut device.facts);
+        device.entities = thermostat.entities(&settings.modes, &device.facts);
+        device.is_available = thermostat.is_available();
+        // A thermostat whose clock is ahead is not heard in the future.
+        device.last_seen = thermostat.last_seen.map(|at| at.min(now.wall));
+        if let Some(topic) = topics.config(id) {
+            let config = discovery::config(thermostat, &device.entities, &topics, settings.unit);
+            client.retain(CONFIG, topic, config, QoS::AtLeastOnce);
+        }
+        let changed = client.retain(STATE, topics.state(id), state::state(thermostat), QoS::AtMostOnce);
+        let attributes = state::attributes(thermostat, None);
+        device.attributes_now = state::attributes(thermostat, device.last_seen);
+        if changed || attributes != device.attributes {
+            device.attributes = attributes;
+            device.publish_attributes(client, &topics, id);
+            device.refresh_at = refresh_at;
+        }
+        self.strangers.remove(&id);
+        self.update_availability();
+    }
+
+    /// Records the list of the account's thermostats. Thermostats that are not on it are removed, and the bridge becomes
+    /// available.
+    pub fn handle_list(&mut self, ids: &[DeviceId], now: Now) {
+        self.now = now;
+        if self.stopping {
+            return;
+        }
+        self.listed = true;
+        let gone: Vec<DeviceId> = self.devices.keys().filter(|id| !ids.contains(id)).copied().collect();
+        for id in gone {
+            self.remove(id);
+        }
+        for id in self.strangers.clone() {
+            self.refute(id);
+        }
+        self.publish_bridge();
+    }
+
+    fn remove(&mut self, id: DeviceId) {
+        if self.devices.remove(&id).is_none() {
+            return;
+        }
+        let Self { settings, client, .. } = self;
+        let topics = topics(settings);
+        if let Some(topic) = topics.config(id) {
+            client.retain(CONFIG, topic, Vec::new(), QoS::AtLeastOnce);
+        }
+        client.retain(STATE, topics.state(id), Vec::new(), QoS::AtLeastOnce);
+        client.retain(STATE, topics.attributes(id), Vec::new(), QoS::AtLeastOnce);
+        client.retain(AVAILABILITY, topics.availability(id), Vec::new(), QoS::AtLeastOnce);
+        self.event(Event::Removed { device: id });
+        let open =
+            self.requests.iter().filter(|(_, request)| request.device == id).map(|(&number, _)| number);
+        for number in open.collect::<Vec<_>>() {
+            // A command that is under way still gets its verdict.
+            if matches!(self.requests.get(&number), Some(Request { stage: Stage::Held { .. }, .. })) {
+                self.decide(number, Outcome::Refused, "the thermostat left the account");
+            }
+        }
+    }
+
+    /// Handles the service level of the account.
+    pub fn handle_service(&mut self, level: Level, reason: Reason, now: Now) {
+        self.now = now;
+        if self.stopping || self.cloud.is_some_and(|cloud| (cloud.level, cloud.reason) == (level, reason)) {
+            return;
+        }
+        let since = self.cloud.filter(|cloud| cloud.level == level).map_or(now, |cloud| cloud.since);
+        self.cloud = Some(Cloud { level, reason, since });
+        self.event(Event::Cloud { level, reason });
+        self.update_availability();
+        self.publish_bridge();
+    }
+
+    /// Handles the verdict on a command. The first report on a command counts.
+    pub fn handle_verdict(&mut self, request: RequestId, verdict: &Verdict, now: Now) {
+        self.now = now;
+        let outcome = match verdict {
+            Verdict::Confirmed { .. } => Outcome::Confirmed,
+            Verdict::Unconfirmed { .. } => Outcome::Unconfirmed,
+            Verdict::Refused(_) => Outcome::Refused,
+            Verdict::Superseded { .. } => Outcome::Superseded,
+            Verdict::Expired(_) => Outcome::Expired,
+        };
+        let reason = match verdict {
+            Verdict::Refused(refused) => refused.to_string(),
+            verdict => verdict.to_string(),
+        };
+        self.decide(request, outcome, &reason);
+    }
+
+    /// Records that a command was not sent, and why. The first report on a command counts.
+    pub fn handle_not_sent(&mut self, request: RequestId, reason: &str, now: Now) {
+        self.now = now;
+        self.decide(request, Outcome::Expired, &format!("not sent: {reason}"));
+    }
+
+    /// Records that the connection to the broker is open. See [`Client::handle_opened`].
+    pub fn handle_opened(&mut self, link: LinkId, now: Now) {
+        self.now = now;
+        self.client.handle_opened(link, now.mono);
+        self.take_client_events();
+    }
+
+    /// Records that the connection to the broker could not be opened, or has ended. See [`Client::handle_closed`].
+    pub fn handle_closed(&mut self, link: LinkId, now: Now) {
+        self.now = now;
+        self.client.handle_closed(link, now.mono);
+        self.take_client_events();
+    }
+
+    /// Records that bytes for the broker are written. See [`Client::handle_written`].
+    pub fn handle_written(&mut self, link: LinkId, now: Now) {
+        self.now = now;
+        self.client.handle_written(link, now.mono);
+        self.take_client_events();
+    }
+
+    /// Handles bytes from the broker. See [`Client::handle_bytes`].
+    pub fn handle_bytes(&mut self, link: LinkId, bytes: &[u8], now: Now) {
+        self.now = now;
+        self.client.handle_bytes(link, bytes, now.mono);
+        self.take_client_events();
+    }
+
+    /// Handles the timers. Early, late and repeated calls are harmless.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        self.client.handle_timeout(now.mono);
+        self.take_client_events();
+        if self.stopping {
+            return;
+        }
+        let due = self.requests.iter().filter(|(_, request)| request.stage.until() <= now.mono);
+        let due: Vec<(RequestId, Stage)> = due.map(|(&number, request)| (number, request.stage)).collect();
+        for (number, stage) in due {
+            match stage {
+                Stage::Held { .. } => self.send(number),
+                Stage::Sent { .. } => {
+                    self.decide(number, Outcome::Unconfirmed, "there was no verdict in time")
+                }
+            }
+        }
+        if self.birth_at.is_some_and(|at| at <= now.mono) {
+            self.birth_at = None;
+            self.client.send_all_again();
+        }
+        self.refresh();
+        self.update_availability();
+    }
+
+    /// Publishes again what did not change for a while, with the time of the latest sign of life.
+    fn refresh(&mut self) {
+        let Self { settings, devices, client, now, .. } = self;
+        let topics = topics(settings);
+        for (&id, device) in devices {
+            if device.refresh_at <= now.mono {
+                device.refresh_at = now.mono.saturating_add(settings.refresh);
+                client.send_again(STATE, &topics.state(id));
+                device.publish_attributes(client, &topics, id);
+            }
+        }
+    }
+
+    /// Ends the bridge: decides the open commands, publishes that the bridge is offline, disconnects, and has no effect
+    /// afterwards. [`Bridge::is_ended`] tells when that is done, within two seconds.
+    pub fn shutdown(&mut self, now: Now) {
+        self.now = now;
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        for (number, stage) in
+            self.requests.iter().map(|(&number, request)| (number, request.stage)).collect::<Vec<_>>()
+        {
+            match stage {
+                Stage::Held { .. } => self.decide(number, Outcome::Expired, "not sent: the bridge stopped"),
+                Stage::Sent { .. } => {
+                    self.decide(number, Outcome::Unconfirmed, "the bridge stopped before the verdict");
+                }
+            }
+        }
+        self.publish_bridge();
+        self.client.disconnect(LEAVE_LIMIT, now.mono);
+    }
+
+    /// `true` once [`Bridge::shutdown`] is complete.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.client.is_ended()
+    }
+
+    /// Next instruction or event, or `None` until the next call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front().or_else(|| self.client.poll_output().map(Output::Broker))
+    }
+
+    /// Time of the next call of [`Bridge::handle_timeout`], on the monotonic clock. Already due while there is output.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if !self.outputs.is_empty() {
+            return Some(self.now.mono);
+        }
+        let client = self.client.poll_timeout();
+        if self.stopping {
+            return client;
+        }
+        let requests = self.requests.values().map(|request| request.stage.until()).min();
+        let refresh = self.devices.values().map(|device| device.refresh_at).min();
+        [client, requests, refresh, self.birth_at, self.cloud_lost_at().filter(|_| !self.is_cloud_lost)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn event(&mut self, event: Event) {
+        // A driver that does not drain loses the newest lines of its log, and nothing else.
+        if self.outputs.len() < MAX_EVENTS {
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    /// Time from which the thermostats are unavailable because the cloud is away.
+    fn cloud_lost_at(&self) -> Option<Duration> {
+        let cloud = self.cloud.filter(|cloud| cloud.level == Level::Offline)?;
+        Some(cloud.since.mono.saturating_add(self.settings.cloud_grace))
+    }
+
+    fn update_availability(&mut self) {
+        self.is_cloud_lost = self.cloud_lost_at().is_some_and(|at| at <= self.now.mono);
+        let mut changes = Vec::new();
+        let Self { settings, devices, client, is_cloud_lost, .. } = self;
+        let topics = topics(settings);
+        for (&id, device) in devices {
+            let online = device.is_available && !*is_cloud_lost;
+            if device.told != Some(online) {
+                device.told = Some(online);
+                let payload = if online { ONLINE } else { OFFLINE };
+                client.retain(AVAILABILITY, topics.availability(id), payload.into(), QoS::AtLeastOnce);
+                changes.push(Event::Availability { device: id, online });
+            }
+        }
+        if !changes.is_empty() {
+            self.publish_bridge();
+        }
+        for change in changes {
+            self.event(change);
+        }
+    }
+
+    fn publish_bridge(&mut self) {
+        let Self { settings, devices, client, cloud, .. } = self;
+        let topics = topics(settings);
+        let mut json = Document::default();
+        json.put("schema", SCHEMA).put("version", env!("CARGO_PKG_VERSION"));
+        json.put("cloud", cloud.map(|cloud| level_name(cloud.level)));
+        json.put("reason", cloud.map(|cloud| cloud.reason.to_string()));
+        json.put("since", cloud.and_then(|cloud| state::iso(cloud.since.wall)));
+        json.put("devices", devices.len());
+        json.put("available", devices.values().filter(|device| device.told == Some(true)).count());
+        client.retain(BRIDGE_STATE, topics.bridge_state(), json.into_bytes(), QoS::AtMostOnce);
+        let payload = if self.listed && !self.stopping { ONLINE } else { OFFLINE };
+        client.retain(BRIDGE_AVAILABILITY, topics.bridge_availability(), payload.into(), QoS::AtLeastOnce);
+    }
+
+    fn take_client_events(&mut self) {
+        while let Some(event) = self.client.poll_event() {
+            match event {
+                client::Event::Up => self.event(Event::BrokerUp),
+                client::Event::Down { reason, retry_at } => {
+                    let retry_in = retry_at.saturating_sub(self.now.mono);
+                    self.event(Event::BrokerDown { reason, retry_in });
+                }
+                client::Event::Message(message) => self.take_message(&message),
+                client::Event::SubscriptionRefused { filter } => {
+                    self.event(Event::SubscriptionRefused { filter });
+                }
+                client::Event::Skipped { .. } => self.ignore("", IgnoredReason::TooLong),
+                client::Event::Dropped { count } => self.event(Event::Dropped { count }),
+            }
+        }
+    }
+
+    fn take_message(&mut self, message: &Message) {
+        if self.settings.birth_topic().is_some_and(|topic| topic == message.topic) {
+            // At the subscription, everything is published anyway.
+            if message.payload == b"online" && !message.retained && self.birth_at.is_none() {
+                let (shortest, longest) = self.settings.birth_pause;
+                let pause = shortest + self.entropy.up_to(longest.saturating_sub(shortest));
+                self.birth_at = Some(self.now.mono.saturating_add(pause));
+                self.event(Event::HomeAssistantStarted);
+            }
+            return;
+        }
+        match topics(&self.settings).parse(&message.topic) {
+            Some(Incoming::Set { device, field }) => self.take_command(device, field, message),
+            Some(Incoming::Availability { device }) => self.take_availability(device, &message.payload),
+            Some(Incoming::BridgeAvailability) => {
+                let topic = topics(&self.settings).bridge_availability();
+                self.defend(BRIDGE_AVAILABILITY, &topic, &message.payload);
+            }
+            None => self.ignore(&message.topic, IgnoredReason::UnknownTopic),
+        }
+    }
+
+    fn ignore(&mut self, topic: &str, reason: IgnoredReason) {
+        self.event(Event::Ignored { topic: topic.into(), reason });
+    }
+
+    /// Publishes the own availability again if the broker holds another, such as a will that arrived late.
+    fn defend(&mut self, rank: u8, topic: &str, seen: &[u8]) {
+        if self.client.sent(rank, topic).is_some_and(|own| own != seen) {
+            self.client.send_again(rank, topic);
+        }
+    }
+
+    fn take_availability(&mut self, id: DeviceId, payload: &[u8]) {
+        let topic = topics(&self.settings).availability(id);
+        if self.client.wanted(AVAILABILITY, &topic).is_some() {
+            self.defend(AVAILABILITY, &topic, payload);
+        } else if payload == ONLINE.as_bytes() && self.strangers.len() < MAX_STRANGERS {
+            self.strangers.insert(id);
+            if self.listed {
+                self.refute(id);
+            }
+        }
+    }
+
+    /// Publishes that a thermostat is offline which the account does not have.
+    fn refute(&mut self, id: DeviceId) {
+        if !self.stopping && !self.devices.contains_key(&id) {
+            let topic = topics(&self.settings).availability(id);
+            self.client.retain(AVAILABILITY, topic, OFFLINE.into(), QoS::AtLeastOnce);
+        }
+    }
+
+    fn take_command(&mut self, device: DeviceId, field: &str, message: &Message) {
+        if message.payload.is_empty() {
+            // The removal of a retained message.
+            return;
+        }
+        if message.retained {
+            return self.ignore(&message.topic, IgnoredReason::Retained);
+        }
+        if self.stopping {
+            return self.ignore(&message.topic, IgnoredReason::Stopping);
+        }
+        self.last_request += 1;
+        let number = RequestId(self.last_request);
+        let parsed = match self.devices.get(&device) {
+            None => Err("no such thermostat in this account".to_string()),
+            Some(_) if message.payload.len() > MAX_PAYLOAD => Err("the value is too long".to_string()),
+            Some(known) => {
+                command::parse(field, &message.payload, &known.entities).map_err(|error| error.text())
+            }
+        };
+        let parsed = parsed.and_then(|change| {
+            if self.requests.len() < MAX_REQUESTS {
+                Ok(change)
+            } else {
+                Err("too many commands are undecided".into())
+            }
+        });
+        let change = match parsed {
+            Ok(change) => change,
+            Err(reason) => {
+                self.publish_result(number, device, field, None, self.now.mono, Outcome::Refused, &reason);
+                return;
+            }
+        };
+        self.event(Event::Requested { request: number, device, change });
+        // A newer value of a slider takes over the place of one that is held back, and its time.
+        let mut until = self.now.mono;
+        if command::is_number(field) {
+            until = until.saturating_add(self.settings.debounce);
+            let held = self.requests.iter().find_map(|(&number, request)| match request.stage {
+                Stage::Held { until } if request.device == device && same_setting(&request.field, field) => {
+                    Some((number, until))
+                }
+                _ => None,
+            });
+            if let Some((older, held_until)) = held {
+                until = held_until;
+                self.decide(older, Outcome::Superseded, "superseded by a newer value");
+            }
+        } else {
+            // Commands to a thermostat keep their order.
+            self.send_held(device);
+        }
+        let stage = Stage::Held { until };
+        let request = Request { device, field: field.into(), change, received: self.now.mono, stage };
+        self.requests.insert(number, request);
+        if until <= self.now.mono {
+            self.send(number);
+        }
+    }
+
+    fn send_held(&mut self, device: DeviceId) {
+        let is_held =
+            |request: &Request| request.device == device && matches!(request.stage, Stage::Held { .. });
+        let held: Vec<RequestId> =
+            self.requests.iter().filter(|(_, request)| is_held(request)).map(|(&number, _)| number).collect();
+        for number in held {
+            self.send(number);
+        }
+    }
+
+    fn send(&mut self, number: RequestId) {
+        let until = self.now.mono.saturating_add(self.settings.verdict_limit);
+        if let Some(request) = self.requests.get_mut(&number) {
+            request.stage = Stage::Sent { until };
+            let Request { device, change, .. } = *request;
+            self.outputs.push_back(Output::Command { request: number, device, change });
+        }
+    }
+
+    /// Publishes the result of a command, and the state again, so that a reader that shows the requested value returns to
+    /// the real one.
+    fn decide(&mut self, number: RequestId, outcome: Outcome, reason: &str) {
+        let Some(Request { device, field, change, received, .. }) = self.requests.remove(&number) else {
+            return;
+        };
+        self.publish_result(number, device, &field, Some(change), received, outcome, reason);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a result")]
+    fn publish_result(
+        &mut self,
+        number: RequestId,
+        device: DeviceId,
+        field: &str,
+        change: Option<Change>,
+        received: Duration,
+        outcome: Outcome,
+        reason: &str,
+    ) {
+        let after = self.now.mono.saturating_sub(received);
+        let mut json = Document::default();
+        json.put("id", number.0).put("field", field);
+        json.put("requested", change.map(|change| change.to_string()));
+        json.put("outcome", outcome.name()).put("reason", reason);
+        json.put("ms", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let topics = topics(&self.settings);
+        let (result, state) = (topics.result(device), topics.state(device));
+        self.client.publish(result, json.into_bytes());
+        self.client.send_again(STATE, &state);
+        self.event(Event::Decided { request: number, device, outcome, reason: reason.into() });
+    }
+}
+
+impl Device {
+    fn publish_attributes(&self, client: &mut Client, topics: &Topics<'_>, id: DeviceId) {
+        let topic = topics.attributes(id);
+        if !client.retain(STATE, topic.as_str(), self.attributes_now.clone(), QoS::AtMostOnce) {
+            client.send_again(STATE, &topic);
+        }
+    }
+}
+
+impl Stage {
+    const fn until(self) -> Duration {
+        match self {
+            Self::Held { until } | Self::Sent { until } => until,
+        }
+    }
+}
+
+const ONLINE: &str = "online";
+const OFFLINE: &str = "offline";
+/// Version of the topics and payloads.
+const SCHEMA: u32 = 1;
+
+fn topics(settings: &Settings) -> Topics<'_> {
+    Topics { prefix: &settings.prefix, discovery: settings.discovery_prefix.as_deref() }
+}
+
+/// `true` if two fields are the same setting in two units.
+fn same_setting(one: &str, other: &str) -> bool {
+    let setting = |field| if field == "setpoint_f" { "setpoint" } else { field };
+    setting(one) == setting(other)
+}
+
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Live => "live",
+        Level::Partial => "partly_live",
+        Level::ReadOnly => "read_only",
+        Level::RestOnly => "rest_only",
+        Level::Offline => "offline",
+        Level::SignInNeeded => "sign_in_needed",
+    }
+}

@@ -1,0 +1,696 @@
+//! MQTT 3.1.1 client of a local broker as a state machine. No I/O, no clock.
+//!
+//! A [`Client`] keeps one connection to a broker. Retained messages are state: [`Client::retain`] says what the broker
+//! should hold, only the newest payload of a topic is kept, and each new connection sends all of them again, because a
+//! broker may have lost them. All other messages are sent at most once over all connections ([`Client::publish`]).
+//!
+//! ```
+//! use core::time::Duration;
+//! use mysa_bridge::client::{Client, Output, QoS, Settings};
+//!
+//! let now = Duration::ZERO;
+//! let mut client = Client::new(Settings::new("example"), [7; 32], now)?;
+//! client.retain(0, "home/temperature", b"20.5".to_vec(), QoS::AtMostOnce);
+//! let Some(Output::Dial(link)) = client.poll_output() else { panic!() };
+//! // The driver opens a TCP connection, and CONNECT is sent.
+//! client.handle_opened(link, now);
+//! let Some(Output::Send { bytes, .. }) = client.poll_output() else { panic!() };
+//! assert_eq!(bytes[0], 0x10);
+//! // The broker accepts: the message follows.
+//! client.handle_written(link, now);
+//! client.handle_bytes(link, &[0x20, 2, 0, 0], now);
+//! let Some(Output::Send { bytes, .. }) = client.poll_output() else { panic!() };
+//! assert!(bytes.ends_with(b"20.5"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! - Calls in any order are harmless. Input for a connection that has ended has no effect.
+//! - A dead connection is noticed: every state that waits has a time limit.
+//! - Everything is bounded: at most one batch of bytes is with the driver, 256 messages wait, 20 are unacknowledged.
+//! - The session is clean and subscriptions have QoS 0: the broker keeps nothing for a client that is away, and delivers
+//!   no message twice.
+
+mod oversize;
+mod retained;
+mod settings;
+
+pub use mysa_mqtt_codec::QoS;
+pub use settings::{InvalidSettings, Login, Settings, Will};
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::time::Duration;
+
+use mysa_mqtt_codec::{
+    ConnAck, ConnectRefusal, DISCONNECT, DecodeError, Delivery, Inbound, PINGREQ, PacketId, Publish, Stream,
+    SubscribeReturn, Topic, puback,
+};
+use mysa_session::{Backoff, Entropy};
+
+use self::oversize::{Part, Splitter};
+use self::retained::{Key, Retained};
+use self::settings::SUBSCRIBE_ID;
+
+/// Client of one broker. See the [module](self).
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+    entropy: Entropy,
+    backoff: Backoff,
+    now: Duration,
+    phase: Phase,
+    link: LinkId,
+    retained: Retained,
+    /// Messages to be sent once.
+    queue: VecDeque<Once>,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+    /// Packets without content of their own: CONNECT, SUBSCRIBE, PINGREQ, PUBACK.
+    control: Vec<u8>,
+    /// Time limit of the batch that the driver writes.
+    writing_until: Option<Duration>,
+    in_flight: BTreeMap<PacketNumber, InFlight>,
+    next_packet: PacketNumber,
+    subscribed_until: Option<Duration>,
+    next_ping: Duration,
+    ping_until: Option<Duration>,
+    splitter: Splitter,
+    stream: Stream,
+    dropped: u64,
+}
+
+type PacketNumber = u16;
+
+/// Number of a connection, which distinguishes it from earlier ones.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkId(u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Waiting {
+        dial_at: Duration,
+    },
+    Dialling {
+        until: Duration,
+    },
+    Connecting {
+        until: Duration,
+    },
+    Live {
+        since: Duration,
+    },
+    /// Sends what is left, then DISCONNECT.
+    Leaving {
+        until: Duration,
+        sent_disconnect: bool,
+    },
+    Ended,
+}
+
+#[derive(Debug)]
+struct Once {
+    topic: String,
+    payload: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    /// Retained message; `None` for one that is sent once.
+    key: Option<Key>,
+    until: Duration,
+}
+
+/// Instruction for the driver.
+#[derive(Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
+pub enum Output {
+    /// Open a connection to the broker, then call [`Client::handle_opened`] or [`Client::handle_closed`].
+    Dial(LinkId),
+    /// Write these bytes, then call [`Client::handle_written`]. There are no others before.
+    Send {
+        /// Connection to write to.
+        link: LinkId,
+        /// Complete packets.
+        bytes: Vec<u8>,
+    },
+    /// Close the connection.
+    Close(LinkId),
+}
+
+/// Event for the owner of a client.
+#[derive(Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "an owner that misses one must not compile")]
+pub enum Event {
+    /// The broker accepted the connection.
+    Up,
+    /// The connection ended, or could not be opened.
+    Down {
+        /// Reason.
+        reason: DownReason,
+        /// Time of the next attempt.
+        retry_at: Duration,
+    },
+    /// A message arrived.
+    Message(Message),
+    /// The broker refused a subscription; its messages do not arrive.
+    SubscriptionRefused {
+        /// Filter.
+        filter: String,
+    },
+    /// A message above [`Settings::max_message`] arrived and was skipped.
+    Skipped {
+        /// Length of topic and payload in bytes.
+        len: u32,
+    },
+    /// Messages were dropped: of [`Client::publish`], because too many waited or one was invalid, or received ones,
+    /// because the owner does not read the events.
+    Dropped {
+        /// Number of messages.
+        count: u64,
+    },
+}
+
+/// Message from the broker.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Message {
+    /// Topic.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// `true` if the broker had retained it before the subscription.
+    pub retained: bool,
+}
+
+/// Reason why there is no connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// The connection could not be opened.
+    Unreachable,
+    /// The connection was not opened, or CONNECT not answered, in time.
+    NoAnswer,
+    /// The broker refused the connection.
+    Refused(ConnectRefusal),
+    /// The connection was closed or broke.
+    Closed,
+    /// A ping was not answered in time.
+    Silent,
+    /// The broker does not read, or does not acknowledge what it was sent.
+    NotAcknowledged,
+    /// The broker broke the protocol.
+    Protocol(Option<DecodeError>),
+}
+
+impl fmt::Display for DownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("the broker cannot be reached"),
+            Self::NoAnswer => f.write_str("the broker does not answer in time"),
+            Self::Refused(refusal) => write!(f, "the broker refused the connection: {refusal}"),
+            Self::Closed => f.write_str("the broker closed the connection"),
+            Self::Silent => f.write_str("the broker does not answer pings"),
+            Self::NotAcknowledged => f.write_str("the broker does not acknowledge messages"),
+            Self::Protocol(Some(error)) => write!(f, "the broker broke the protocol: {error}"),
+            Self::Protocol(None) => f.write_str("the broker sent a packet that does not belong there"),
+        }
+    }
+}
+
+/// Maximum number of unacknowledged publishes, the number that mosquitto allows by default.
+const WINDOW: usize = 20;
+/// Maximum number of messages that wait to be sent once.
+const QUEUE: usize = 256;
+/// Length at which a batch of packets is complete.
+const BATCH: usize = 32 * 1_024;
+/// Longest backlog of control packets: 4,096 PUBACKs.
+const MAX_CONTROL: usize = 16 * 1_024;
+/// Maximum number of events that wait. Further messages are dropped.
+const MAX_EVENTS: usize = 1_024;
+/// Age of a connection from which on its end does not count as a failed attempt.
+const LASTING: Duration = Duration::from_secs(30);
+/// Longest fixed header and length of a topic, above [`Settings::max_message`].
+const OVERHEAD: u32 = 7;
+
+impl Client {
+    /// Creates a client that dials at once. `seed` must be random and not be used twice.
+    ///
+    /// # Errors
+    /// A setting cannot be sent to a broker.
+    pub fn new(settings: Settings, seed: [u8; 32], now: Duration) -> Result<Self, InvalidSettings> {
+        settings.connect()?;
+        settings.subscribe()?;
+        let limit = settings.max_message.saturating_add(2);
+        let mut client = Self {
+            splitter: Splitter::new(limit),
+            stream: Stream::new(limit.saturating_add(OVERHEAD)),
+            settings,
+            entropy: Entropy::new(seed),
+            backoff: Backoff::default(),
+            now,
+            phase: Phase::Waiting { dial_at: now },
+            link: LinkId::default(),
+            retained: Retained::default(),
+            queue: VecDeque::new(),
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+            control: Vec::new(),
+            writing_until: None,
+            in_flight: BTreeMap::new(),
+            next_packet: SUBSCRIBE_ID + 1,
+            subscribed_until: None,
+            next_ping: Duration::MAX,
+            ping_until: None,
+            dropped: 0,
+        };
+        client.handle_timeout(now);
+        Ok(client)
+    }
+
+    /// Sets a retained message. Messages of a lower rank are sent first; a topic always has the same rank. An empty payload
+    /// removes the message from the broker. QoS 2 is sent as QoS 1. Returns `true` if the message was another before.
+    pub fn retain(&mut self, rank: u8, topic: impl Into<String>, payload: Vec<u8>, qos: QoS) -> bool {
+        self.retained.set((rank, topic.into()), payload, qos)
+    }
+
+    /// Sends a retained message again, although it did not change.
+    pub fn send_again(&mut self, rank: u8, topic: &str) {
+        self.retained.send_again(&(rank, topic.into()));
+    }
+
+    /// Sends all retained messages again.
+    pub fn send_all_again(&mut self) {
+        self.retained.send_all_again();
+    }
+
+    /// Payload of a retained message as the broker should hold it; empty while it is being removed.
+    #[must_use]
+    pub fn wanted(&self, rank: u8, topic: &str) -> Option<&[u8]> {
+        self.retained.wanted(&(rank, topic.into()))
+    }
+
+    /// Payload of a retained message, if the present connection has sent it.
+    #[must_use]
+    pub fn sent(&self, rank: u8, topic: &str) -> Option<&[u8]> {
+        if self.is_live() { self.retained.held(&(rank, topic.into())) } else { None }
+    }
+
+    /// Publishes a message that is not retained, with QoS 1. It is sent once: if the connection ends before the broker
+    /// acknowledges it, it may be lost, but it is never repeated. Without a connection it waits for one. If more than 256
+    /// wait, the oldest are dropped; [`Event::Dropped`] counts them.
+    pub fn publish(&mut self, topic: impl Into<String>, payload: Vec<u8>) {
+        if self.queue.len() >= QUEUE {
+            self.queue.pop_front();
+            self.dropped += 1;
+        }
+        self.queue.push_back(Once { topic: topic.into(), payload });
+    }
+
+    /// `true` while the broker has accepted the connection.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live { .. } | Phase::Leaving { .. })
+    }
+
+    /// `true` once [`Client::disconnect`] is complete.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// Records that a connection is open.
+    pub fn handle_opened(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if let (true, Phase::Dialling { until }) = (link == self.link, self.phase) {
+            self.phase = Phase::Connecting { until };
+            // `new` has checked that the settings can be encoded.
+            self.control = self.settings.connect().unwrap_or_default();
+        }
+    }
+
+    /// Records that a connection could not be opened, or has ended.
+    pub fn handle_closed(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if link == self.link {
+            match self.phase {
+                Phase::Dialling { .. } => self.end(DownReason::Unreachable),
+                Phase::Connecting { .. } | Phase::Live { .. } | Phase::Leaving { .. } => {
+                    self.end(DownReason::Closed);
+                }
+                Phase::Waiting { .. } | Phase::Ended => {}
+            }
+        }
+    }
+
+    /// Records that the bytes of the last [`Output::Send`] are written.
+    pub fn handle_written(&mut self, link: LinkId, now: Duration) {
+        self.now = now;
+        if link != self.link || self.writing_until.take().is_none() {
+            return;
+        }
+        if let Phase::Leaving { sent_disconnect: true, .. } = self.phase {
+            self.outputs.push_back(Output::Close(self.link));
+            self.phase = Phase::Ended;
+        }
+    }
+
+    /// Handles bytes from the broker.
+    pub fn handle_bytes(&mut self, link: LinkId, mut bytes: &[u8], now: Duration) {
+        self.now = now;
+        // Moved out, because a packet borrows from the stream.
+        let (mut splitter, mut stream) = (
+            mem::replace(&mut self.splitter, Splitter::new(0)),
+            mem::replace(&mut self.stream, Stream::new(0)),
+        );
+        while link == self.link
+            && self.reads()
+            && let Some(part) = splitter.next(&mut bytes)
+        {
+            match part {
+                Part::Bytes(part) => self.decode(&mut stream, part),
+                Part::Header { bytes, len } => {
+                    self.decode(&mut stream, bytes.get(..usize::from(len)).unwrap_or_default());
+                }
+                Part::Skipped(len) => self.events.push_back(Event::Skipped { len: len.saturating_sub(2) }),
+            }
+        }
+        if self.reads() {
+            (self.splitter, self.stream) = (splitter, stream);
+        }
+    }
+
+    const fn reads(&self) -> bool {
+        matches!(self.phase, Phase::Connecting { .. } | Phase::Live { .. } | Phase::Leaving { .. })
+    }
+
+    fn decode(&mut self, stream: &mut Stream, mut part: &[u8]) {
+        loop {
+            match stream.next(&mut part) {
+                Ok(Some(packet)) => self.receive(packet),
+                Ok(None) => return,
+                Err(error) => return self.end(DownReason::Protocol(Some(error))),
+            }
+            if !self.reads() {
+                return;
+            }
+        }
+    }
+
+    fn receive(&mut self, packet: Inbound<'_>) {
+        match (packet, self.phase) {
+            (Inbound::ConnAck(ConnAck::Accepted { .. }), Phase::Connecting { .. }) => self.accepted(),
+            (Inbound::ConnAck(ConnAck::Refused(refusal)), Phase::Connecting { .. }) => {
+                self.end(DownReason::Refused(refusal));
+            }
+            (_, Phase::Connecting { .. }) => self.end(DownReason::Protocol(None)),
+            (Inbound::Publish(publish), _) => self.take_message(&publish),
+            (Inbound::PubAck(id), _) => match self.in_flight.remove(&id.get()) {
+                Some(InFlight { key: Some(key), .. }) => self.retained.acknowledged(&key),
+                Some(InFlight { key: None, .. }) => {}
+                None => self.end(DownReason::Protocol(None)),
+            },
+            (Inbound::SubAck(suback), _)
+                if suback.id.get() == SUBSCRIBE_ID && self.subscribed_until.take().is_some() =>
+            {
+                let returned = suback.codes.iter().zip(&self.settings.filters);
+                let refused = returned.filter(|(code, _)| *code == SubscribeReturn::Failure);
+                let events = refused.map(|(_, filter)| Event::SubscriptionRefused { filter: filter.clone() });
+                self.events.extend(events);
+            }
+            (Inbound::PingResp, _) => self.ping_until = None,
+            _ => self.end(DownReason::Protocol(None)),
+        }
+    }
+
+    fn accepted(&mut self) {
+        self.phase = Phase::Live { since: self.now };
+        // `new` has checked that the settings can be encoded.
+        let subscribe = self.settings.subscribe().unwrap_or_default();
+        self.subscribed_until =
+            (!subscribe.is_empty()).then(|| self.now.saturating_add(self.settings.ack_timeout));
+        self.control.extend_from_slice(&subscribe);
+        self.next_ping = self.now.saturating_add(self.settings.keep_alive * 3 / 4);
+        // The broker may have been restarted without its memory.
+        self.retained.send_all_again();
+        self.events.push_back(Event::Up);
+    }
+
+    fn take_message(&mut self, publish: &Publish<'_>) {
+        match publish.delivery {
+            // Subscribed with QoS 0, so no broker sends a higher one; it would count on an answer.
+            Delivery::AtMostOnce => {}
+            Delivery::AtLeastOnce(id) => {
+                self.control.extend_from_slice(&puback(id));
+                if self.control.len() > MAX_CONTROL {
+                    return self.end(DownReason::NotAcknowledged);
+                }
+                // A repeat. The session is clean, so the first transmission arrived on this connection.
+                if publish.dup {
+                    return;
+                }
+            }
+            Delivery::ExactlyOnce(_) => return self.end(DownReason::Protocol(None)),
+        }
+        if self.events.len() >= MAX_EVENTS {
+            self.dropped += 1;
+            return;
+        }
+        self.events.push_back(Event::Message(Message {
+            topic: publish.topic.as_str().into(),
+            payload: publish.payload.to_vec(),
+            retained: publish.retain,
+        }));
+    }
+
+    /// Handles the timers. Early, late and repeated calls are harmless.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.now = now;
+        match self.phase {
+            Phase::Waiting { dial_at } if dial_at <= now => {
+                self.link.0 += 1;
+                self.phase = Phase::Dialling { until: now.saturating_add(self.settings.connect_timeout) };
+                self.outputs.push_back(Output::Dial(self.link));
+            }
+            Phase::Dialling { until } | Phase::Connecting { until } if until <= now => {
+                self.end(DownReason::NoAnswer);
+            }
+            Phase::Live { .. } | Phase::Leaving { .. } => self.check_connection(),
+            _ => {}
+        }
+    }
+
+    fn check_connection(&mut self) {
+        let now = self.now;
+        let due = |until: Option<Duration>| until.is_some_and(|until| until <= now);
+        let unanswered = self.in_flight.values().map(|waiting| waiting.until).min();
+        if let Phase::Leaving { until, .. } = self.phase
+            && until <= now
+        {
+            self.outputs.push_back(Output::Close(self.link));
+            self.phase = Phase::Ended;
+        } else if due(self.ping_until) {
+            self.end(DownReason::Silent);
+        } else if due(self.writing_until) || due(self.subscribed_until) || due(unanswered) {
+            self.end(DownReason::NotAcknowledged);
+        } else if self.next_ping <= now {
+            self.next_ping = now.saturating_add(self.settings.keep_alive * 3 / 4);
+            if self.ping_until.is_none() {
+                self.ping_until = Some(now.saturating_add(self.settings.ping_timeout));
+                self.control.extend_from_slice(&PINGREQ);
+            }
+        }
+    }
+
+    /// Sends what is left, then DISCONNECT, and closes the connection, all within `limit`. Retained messages set before
+    /// this call are still sent. The client does not connect again.
+    pub fn disconnect(&mut self, limit: Duration, now: Duration) {
+        self.now = now;
+        match self.phase {
+            Phase::Live { .. } => {
+                self.phase = Phase::Leaving { until: now.saturating_add(limit), sent_disconnect: false };
+            }
+            Phase::Dialling { .. } | Phase::Connecting { .. } => {
+                self.outputs.push_back(Output::Close(self.link));
+                self.phase = Phase::Ended;
+            }
+            Phase::Waiting { .. } => self.phase = Phase::Ended,
+            Phase::Leaving { .. } | Phase::Ended => {}
+        }
+    }
+
+    /// Next instruction, or `None` until the next call of a `handle_*` method or a new message.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front().or_else(|| self.next_batch())
+    }
+
+    /// Next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if self.dropped > 0 {
+            return Some(Event::Dropped { count: mem::take(&mut self.dropped) });
+        }
+        self.events.pop_front()
+    }
+
+    /// Time of the next call of [`Client::handle_timeout`]. Already due while there is output.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if !self.outputs.is_empty() || self.has_batch() {
+            return Some(self.now);
+        }
+        match self.phase {
+            Phase::Waiting { dial_at } => Some(dial_at),
+            Phase::Dialling { until } | Phase::Connecting { until } => Some(until),
+            Phase::Live { .. } | Phase::Leaving { .. } => {
+                let leaving = match self.phase {
+                    Phase::Leaving { until, .. } => Some(until),
+                    _ => None,
+                };
+                let limits = [leaving, self.ping_until, self.writing_until, self.subscribed_until];
+                let limits = limits.into_iter().flatten().chain([self.next_ping]);
+                limits.chain(self.in_flight.values().map(|waiting| waiting.until)).min()
+            }
+            Phase::Ended => None,
+        }
+    }
+
+    fn has_batch(&self) -> bool {
+        if self.writing_until.is_some() {
+            return false;
+        }
+        match self.phase {
+            Phase::Connecting { .. } => !self.control.is_empty(),
+            Phase::Live { .. } => !self.control.is_empty() || self.has_publish(),
+            Phase::Leaving { sent_disconnect, .. } => {
+                !self.control.is_empty()
+                    || self.has_publish()
+                    || (!sent_disconnect && self.in_flight.is_empty())
+            }
+            _ => false,
+        }
+    }
+
+    /// `true` if a publish can be sent.
+    fn has_publish(&self) -> bool {
+        let has_room = self.in_flight.len() < WINDOW;
+        if !self.queue.is_empty() {
+            return has_room;
+        }
+        self.retained.next_qos().is_some_and(|qos| has_room || qos == QoS::AtMostOnce)
+    }
+
+    fn next_batch(&mut self) -> Option<Output> {
+        if !self.has_batch() {
+            return None;
+        }
+        let mut bytes = mem::take(&mut self.control);
+        if self.is_live() {
+            while bytes.len() < BATCH && self.has_publish() {
+                self.encode_next(&mut bytes);
+            }
+            if let Phase::Leaving { sent_disconnect, .. } = &mut self.phase
+                && bytes.is_empty()
+                && self.in_flight.is_empty()
+            {
+                *sent_disconnect = true;
+                bytes.extend_from_slice(&DISCONNECT);
+            }
+        }
+        if bytes.is_empty() {
+            return None;
+        }
+        self.writing_until = Some(self.now.saturating_add(self.settings.ack_timeout));
+        Some(Output::Send { link: self.link, bytes })
+    }
+
+    /// Encodes the next message. One that cannot be encoded is dropped.
+    fn encode_next(&mut self, out: &mut Vec<u8>) {
+        let Self { retained, queue, .. } = self;
+        let (encoded, delivery) = if let Some(Once { topic, payload }) = queue.pop_front() {
+            let delivery = self.deliver(QoS::AtLeastOnce);
+            (encode(&topic, &payload, delivery, false, out), delivery)
+        } else {
+            let Some(qos) = retained.next_qos() else { return };
+            let delivery = self.deliver(qos);
+            let Some((key, message)) = self.retained.send_next() else { return };
+            let encoded = encode(&key.1, &message.payload, delivery, true, out);
+            let waiting = delivery.id().and_then(|id| self.in_flight.get_mut(&id.get()));
+            if let Some(waiting) = waiting {
+                waiting.key = Some(key);
+            }
+            (encoded, delivery)
+        };
+        if !encoded {
+            self.dropped += 1;
+            if let Some(id) = delivery.id() {
+                self.in_flight.remove(&id.get());
+            }
+        }
+    }
+
+    fn deliver(&mut self, qos: QoS) -> Delivery {
+        if qos == QoS::AtMostOnce {
+            return Delivery::AtMostOnce;
+        }
+        loop {
+            let number = self.next_packet;
+            // Never 0 [MQTT-2.3.1-1], nor the id of SUBSCRIBE. The loop ends, since far fewer ids are in use.
+            self.next_packet = number.checked_add(1).unwrap_or(SUBSCRIBE_ID + 1);
+            if let (Some(id), false) = (PacketId::new(number), self.in_flight.contains_key(&number)) {
+                let until = self.now.saturating_add(self.settings.ack_timeout);
+                self.in_flight.insert(number, InFlight { key: None, until });
+                return Delivery::AtLeastOnce(id);
+            }
+        }
+    }
+
+    /// Ends the connection and schedules the next one.
+    fn end(&mut self, reason: DownReason) {
+        let lasted = match self.phase {
+            Phase::Live { since } => self.now.saturating_sub(since) >= LASTING,
+            _ => false,
+        };
+        if lasted {
+            self.backoff.reset();
+        }
+        // What the driver never opened, it need not close.
+        let before = self.outputs.len();
+        self.outputs.retain(|output| *output != Output::Dial(self.link));
+        if self.outputs.len() == before {
+            self.outputs.push_back(Output::Close(self.link));
+        }
+        self.control.clear();
+        self.in_flight.clear();
+        self.writing_until = None;
+        self.subscribed_until = None;
+        self.ping_until = None;
+        self.next_ping = Duration::MAX;
+        let limit = self.settings.max_message.saturating_add(2);
+        self.splitter = Splitter::new(limit);
+        self.stream = Stream::new(limit.saturating_add(OVERHEAD));
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            self.phase = Phase::Ended;
+            return;
+        }
+        let Settings { backoff_first, backoff_cap, .. } = self.settings;
+        let pause = self.backoff.next(backoff_first, backoff_cap, &mut self.entropy);
+        let retry_at = self.now.saturating_add(pause);
+        self.phase = Phase::Waiting { dial_at: retry_at };
+        self.events.push_back(Event::Down { reason, retry_at });
+    }
+}
+
+fn encode(topic: &str, payload: &[u8], delivery: Delivery, retain: bool, out: &mut Vec<u8>) -> bool {
+    Topic::new(topic)
+        .is_ok_and(|topic| Publish { retain, ..Publish::new(topic, payload, delivery) }.encode(out).is_ok())
+}

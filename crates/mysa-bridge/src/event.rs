@@ -1,0 +1,197 @@
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use mysa_proto::{Change, DeviceId};
+use mysa_session::{Level, Reason};
+
+use crate::client::{self, DownReason};
+
+/// Instruction for the driver, or an event.
+#[derive(Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
+pub enum Output {
+    /// Instruction for the connection to the broker.
+    Broker(client::Output),
+    /// Send a command to a thermostat, then report its verdict by [`Bridge::handle_verdict`](crate::Bridge::handle_verdict)
+    /// or [`Bridge::handle_not_sent`](crate::Bridge::handle_not_sent).
+    Command {
+        /// Number of the command.
+        request: RequestId,
+        /// Thermostat.
+        device: DeviceId,
+        /// Requested change.
+        change: Change,
+    },
+    /// Event for the log.
+    Event(Event),
+}
+
+/// Number of a command, unique within one bridge.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub(crate) u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command {}", self.0)
+    }
+}
+
+/// Change of state, for the log. `Display` is one line; texts from outside are quoted and escaped.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The broker accepted the connection.
+    BrokerUp,
+    /// The connection to the broker ended, or could not be opened.
+    BrokerDown {
+        /// Reason.
+        reason: DownReason,
+        /// Time until the next attempt.
+        retry_in: Duration,
+    },
+    /// The broker refused a subscription: commands do not arrive.
+    SubscriptionRefused {
+        /// Filter.
+        filter: String,
+    },
+    /// The service level of the account changed.
+    Cloud {
+        /// Level.
+        level: Level,
+        /// Reason.
+        reason: Reason,
+    },
+    /// The availability of a thermostat changed.
+    Availability {
+        /// Thermostat.
+        device: DeviceId,
+        /// `true` if it is available.
+        online: bool,
+    },
+    /// A thermostat left the account; its messages are removed from the broker.
+    Removed {
+        /// Thermostat.
+        device: DeviceId,
+    },
+    /// A command arrived.
+    Requested {
+        /// Number of the command.
+        request: RequestId,
+        /// Thermostat.
+        device: DeviceId,
+        /// Requested change.
+        change: Change,
+    },
+    /// A command was decided; its result is published.
+    Decided {
+        /// Number of the command.
+        request: RequestId,
+        /// Thermostat.
+        device: DeviceId,
+        /// Outcome.
+        outcome: Outcome,
+        /// Reason, for people.
+        reason: String,
+    },
+    /// A message was ignored.
+    Ignored {
+        /// Topic.
+        topic: String,
+        /// Reason.
+        reason: IgnoredReason,
+    },
+    /// Home Assistant has started; everything is published again soon.
+    HomeAssistantStarted,
+    /// Messages were dropped because too many waited.
+    Dropped {
+        /// Number of messages.
+        count: u64,
+    },
+}
+
+/// Outcome of a command: the name in its result.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the five verdicts there are")]
+pub enum Outcome {
+    /// The thermostat shows the requested values.
+    Confirmed,
+    /// It was sent, and it is unknown whether the thermostat holds the values.
+    Unconfirmed,
+    /// It will not happen.
+    Refused,
+    /// A newer command took its place.
+    Superseded,
+    /// It was not sent.
+    Expired,
+}
+
+impl Outcome {
+    /// Name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Reason why a message was ignored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum IgnoredReason {
+    /// A retained command: it was asked for at some time in the past.
+    Retained,
+    /// A message that is longer than any value.
+    TooLong,
+    /// A topic that names no thermostat and no setting.
+    UnknownTopic,
+    /// The bridge is stopping.
+    Stopping,
+}
+
+impl fmt::Display for IgnoredReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retained => "a retained command is not obeyed; remove it from the broker",
+            Self::TooLong => "it is longer than any value",
+            Self::UnknownTopic => "the topic names no thermostat and setting",
+            Self::Stopping => "the bridge is stopping",
+        })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BrokerUp => f.write_str("broker: connected"),
+            Self::BrokerDown { reason, retry_in } => {
+                write!(f, "broker: {reason}; next attempt in {:.1} s", retry_in.as_secs_f64())
+            }
+            Self::SubscriptionRefused { filter } => {
+                write!(f, "broker: it refuses the subscription to {filter:?}; commands do not arrive")
+            }
+            Self::Cloud { level, reason } => write!(f, "cloud: {level}: {reason}"),
+            Self::Availability { device, online: true } => write!(f, "{device}: available"),
+            Self::Availability { device, online: false } => write!(f, "{device}: unavailable"),
+            Self::Removed { device } => write!(f, "{device}: left the account; removed from the broker"),
+            Self::Requested { request, device, change } => write!(f, "{device}: {request}: {change}"),
+            // Most reasons begin with the outcome.
+            Self::Decided { request, device, outcome, reason } if reason.starts_with(outcome.name()) => {
+                write!(f, "{device}: {request}: {reason}")
+            }
+            Self::Decided { request, device, outcome, reason } => {
+                write!(f, "{device}: {request} {}: {reason}", outcome.name())
+            }
+            Self::Ignored { topic, reason } => write!(f, "ignored a message to {topic:?}: {reason}"),
+            Self::HomeAssistantStarted => {
+                f.write_str("Home Assistant has started; publishing everything again")
+            }
+            Self::Dropped { count } => write!(f, "{count} messages were dropped because too many waited"),
+        }
+    }
+}

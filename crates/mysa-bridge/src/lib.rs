@@ -1,0 +1,99 @@
+//! Bridge between Mysa thermostats and a local MQTT broker, as a state machine. No I/O, no clock, no randomness, no tasks.
+//!
+//! A [`Bridge`] publishes the thermostats of an account for Home Assistant (by device discovery) and any other program
+//! that speaks MQTT, and takes commands from them. A driver passes in snapshots of the thermostats, verdicts, and what
+//! happens on the connection to the broker, and carries out what [`Bridge::poll_output`] returns.
+//!
+//! ```
+//! use core::time::Duration;
+//! use mysa_bridge::client::Output as BrokerOutput;
+//! use mysa_bridge::{Bridge, Output, Settings, Thermostat};
+//! use mysa_proto::{Change, DeviceId, DeviceState, Limits, Model, Now, Power, UnixTime};
+//!
+//! let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
+//! let mut bridge = Bridge::new(Settings::new("mysa-bridge"), [7; 32], now)?;
+//! // The driver opens a connection to the broker, and moves bytes from then on.
+//! assert!(matches!(bridge.poll_output(), Some(Output::Broker(BrokerOutput::Dial(_)))));
+//!
+//! let id = DeviceId::new("a0b1c2d3e4f6").ok_or("not an id")?;
+//! bridge.handle_thermostat(
+//!     &Thermostat {
+//!         id,
+//!         name: Some("Living room"),
+//!         model: &Model::parse("BB-V2-0"),
+//!         limits: Limits::default(),
+//!         state: &DeviceState::new(),
+//!         duty: None,
+//!         power: Power::Unknown,
+//!         has_rated_power: false,
+//!         is_current: true,
+//!         last_seen: Some(now.wall),
+//!         pending: Change::default(),
+//!     },
+//!     now,
+//! );
+//! // Once the list is complete, the bridge is available.
+//! bridge.handle_list(&[id], now);
+//! assert!(bridge.poll_timeout().is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Topics
+//!
+//! `mysa` is [`Settings::prefix`], and `<id>` is the id of a thermostat, never its name.
+//!
+//! | topic | retained | content |
+//! | --- | --- | --- |
+//! | `homeassistant/device/mysa_<id>/config` | yes | device discovery: all entities of a thermostat |
+//! | `mysa/bridge/availability` | yes | `online` once the thermostats are listed, else `offline`; also the will |
+//! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts |
+//! | `mysa/<id>/availability` | yes | `online` or `offline` |
+//! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones |
+//! | `mysa/<id>/attributes` | yes | JSON: name, model, last sign of life, undecided changes |
+//! | `mysa/<id>/set/<field>` | ignored | command |
+//! | `mysa/<id>/result` | no | JSON: one verdict for each command |
+//!
+//! Fields of commands: `setpoint` (°C), `setpoint_f` (°F), `mode`, `preset_mode` (`schedule` or `hold`), `fan_mode`,
+//! `swing_mode`, `swing_horizontal_mode`, `lock` (`ON` or `OFF`), `brightness_active` and `brightness_idle` (percent), and
+//! `tracked_sensor`. A thermostat accepts those that it has. A result has `id`, `field`, `requested`, `outcome`
+//! (`confirmed`, `unconfirmed`, `refused`, `superseded` or `expired`), `reason` and `ms`.
+//!
+//! # Guarantees
+//!
+//! - **No command without a request.** Retained messages are never commands, the broker keeps none for a bridge that is
+//!   away, and none arrives twice: the session is clean and the subscriptions have QoS 0. Starting, stopping and
+//!   reconnecting send nothing to a thermostat.
+//! - **Every command gets exactly one result.** A number waits for [`Settings::debounce`], so that of a slider only the
+//!   last position is sent; commands to a thermostat are sent in the order in which they arrived.
+//! - **What is published is what is known.** Only confirmed values are shown. After each verdict the state is published
+//!   again, so that a reader that shows the requested value returns to the real one.
+//! - **Availability is true.** A thermostat is available while it reports as often as expected, the cloud does not report
+//!   it as disconnected, and the cloud was not away for [`Settings::cloud_grace`]. An `online` that a broker kept from
+//!   before is corrected.
+//! - **Everything is bounded**: undecided commands (128), results that wait for a connection (256), payloads of commands
+//!   (64 bytes). A message that is too large is skipped.
+//!
+//! [`client`] is the MQTT client, which can be used alone.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bridge;
+pub mod client;
+mod command;
+mod discovery;
+mod event;
+mod settings;
+mod state;
+mod thermostat;
+mod topics;
+
+pub use bridge::Bridge;
+pub use event::{Event, IgnoredReason, Outcome, Output, RequestId};
+pub use settings::{InvalidSettings, Settings, Unit};
+pub use thermostat::Thermostat;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

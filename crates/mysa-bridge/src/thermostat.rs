@@ -1,0 +1,55 @@
+use mysa_proto::{
+    Change, DeviceId, DeviceState, DutyCycle, Entity, EntityFacts, Limits, ModeTable, Model, Power, UnixTime,
+    entities,
+};
+
+/// Snapshot of a thermostat, as the driver of an account has it.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a driver that misses a field must not compile")]
+pub struct Thermostat<'a> {
+    /// Id.
+    pub id: DeviceId,
+    /// Name that the owner gave it.
+    pub name: Option<&'a str>,
+    /// Model.
+    pub model: &'a Model,
+    /// Limits for commands in the present state.
+    pub limits: Limits<'a>,
+    /// State.
+    pub state: &'a DeviceState,
+    /// Duty cycle, as reported or by the relay.
+    pub duty: Option<DutyCycle>,
+    /// Power and its basis.
+    pub power: Power,
+    /// `true` if its owner has entered the rated power of the heater.
+    pub has_rated_power: bool,
+    /// `true` if it reports as often as expected, by MQTT or REST. What the cloud knows of its connection is in the state.
+    pub is_current: bool,
+    /// Time of the latest sign of life.
+    pub last_seen: Option<UnixTime>,
+    /// Requested settings that have no verdict yet.
+    pub pending: Change,
+}
+
+impl Thermostat<'_> {
+    /// `true` if it is reachable, as far as is known.
+    pub(crate) fn is_available(&self) -> bool {
+        self.is_current && self.state.connected().is_none_or(|connected| connected.value)
+    }
+
+    /// Adds what the state shows of its sensors. A fact that was seen once stays.
+    pub(crate) fn add_facts(&self, facts: &mut EntityFacts) {
+        facts.humidity |= self.state.humidity().is_some();
+        facts.current |= self.state.current().is_some();
+        facts.voltage |= self.state.voltage().is_some();
+        facts.rated_power = self.has_rated_power;
+    }
+
+    /// Entities whose state the bridge publishes.
+    pub(crate) fn entities(&self, modes: &ModeTable, facts: &EntityFacts) -> alloc::vec::Vec<Entity> {
+        let mut list = entities(self.model, &self.limits, modes, facts);
+        // The bridge has neither an energy history nor the version of the firmware.
+        list.retain(|entity| !matches!(entity.id, "sensor.energy" | "update.firmware"));
+        list
+    }
+}

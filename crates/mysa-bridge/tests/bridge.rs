@@ -1,0 +1,869 @@
+//! Every rule of the bridge, under virtual time, against a broker in memory.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_bridge::{Bridge, Event, IgnoredReason, Outcome, Settings, Unit};
+use mysa_mqtt_codec::ConnectRefusal;
+use mysa_proto::{Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Power, UnixTime, Watts};
+use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Level, Reason, Refused, Verdict};
+use serde_json::{Value, json};
+
+use crate::rig::Rig;
+use crate::rig::home::{Known, Node, START, at, celsius, home, list, living_room, starting};
+use crate::rig::schema::check_discovery;
+
+const LIVING: &str = "a0b1c2d3e4f6";
+const CONFIG: &str = "homeassistant/device/mysa_a0b1c2d3e4f6/config";
+const STATE: &str = "mysa/a0b1c2d3e4f6/state";
+const ATTRIBUTES: &str = "mysa/a0b1c2d3e4f6/attributes";
+const AVAILABILITY: &str = "mysa/a0b1c2d3e4f6/availability";
+const BRIDGE: &str = "mysa/bridge/availability";
+const BRIDGE_STATE: &str = "mysa/bridge/state";
+const SET_SETPOINT: &str = "mysa/a0b1c2d3e4f6/set/setpoint";
+const SET_MODE: &str = "mysa/a0b1c2d3e4f6/set/mode";
+const BIRTH: &str = "homeassistant/status";
+
+fn settings() -> Settings {
+    Settings::new("mysa-bridge")
+}
+
+fn one_room() -> Rig<Node> {
+    home(settings(), &[living_room()])
+}
+
+fn changes(rig: &Rig<Node>) -> Vec<Change> {
+    rig.peer.commands.iter().map(|(_, _, change)| *change).collect()
+}
+
+fn setpoint(degrees: f64) -> Change {
+    Change::setpoint(celsius(degrees))
+}
+
+fn confirmed() -> Verdict {
+    Verdict::Confirmed { by: Evidence::Ack, after: Duration::from_millis(1_200), effect: Effect::Changed }
+}
+
+fn unconfirmed() -> Verdict {
+    let reached = DeliveryStage::Thermostat;
+    Verdict::Unconfirmed { reached, seen: Change::default(), after: Duration::from_secs(30) }
+}
+
+fn decide(rig: &mut Rig<Node>, number: usize, verdict: &Verdict) {
+    let (request, ..) = rig.peer.commands[number];
+    let now = at(rig.now);
+    rig.peer.bridge.handle_verdict(request, verdict, now);
+    rig.settle();
+}
+
+fn outcomes(rig: &Rig<Node>) -> Vec<(u64, String)> {
+    rig.results(LIVING).into_iter().map(|(number, _, outcome, _)| (number, outcome)).collect()
+}
+
+// Discovery and state.
+
+#[test]
+fn discovery_has_every_entity_of_a_baseboard_and_is_valid() {
+    let rig = one_room();
+    let config = rig.json(CONFIG);
+    check_discovery(&config).unwrap();
+    assert_eq!(config["device"]["name"], "Living room");
+    assert_eq!(config["device"]["identifiers"], json!(["mysa_a0b1c2d3e4f6"]));
+    assert_eq!(config["origin"]["name"], "mysa-bridge");
+    assert_eq!(config["availability_mode"], "all");
+    assert_eq!(config["availability"], json!([{ "topic": BRIDGE }, { "topic": AVAILABILITY }]));
+    let components: Vec<&str> =
+        config["components"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        components,
+        [
+            "brightness_active",
+            "brightness_idle",
+            "climate",
+            "connected",
+            "duty_cycle",
+            "hold_until",
+            "humidity",
+            "last_seen",
+            "lock",
+            "mode_sensor",
+            "power",
+            "setpoint_sensor",
+            "signal",
+            "temperature",
+        ]
+    );
+    let climate = &config["components"]["climate"];
+    assert_eq!(climate["default_entity_id"], "climate.living_room");
+    assert_eq!(climate["unique_id"], "mysa_a0b1c2d3e4f6_climate");
+    assert_eq!(climate["modes"], json!(["off", "heat"]));
+    assert_eq!(
+        (&climate["min_temp"], &climate["max_temp"], &climate["temp_step"]),
+        (&json!(5.0), &json!(30.0), &json!(0.5))
+    );
+    assert_eq!(climate["temperature_command_topic"], SET_SETPOINT);
+    assert_eq!(climate["preset_modes"], json!(["schedule", "hold"]));
+    assert_eq!(climate["optimistic"], false);
+    assert!(!config.to_string().contains("object_id\""));
+}
+
+#[test]
+fn discovery_of_every_family_is_valid() {
+    for model in ["BB-V1-1", "BB-V2-0", "BB-V2-0-L", "INF-V1-0", "AC-V1-0", "BB-V3-0", "XX-V9", "CHVAC-V1-0"]
+    {
+        for unit in [Unit::Celsius, Unit::Fahrenheit] {
+            let mut settings = settings();
+            settings.unit = unit;
+            let mut known = Known::new(LIVING, "Room", model);
+            known.observe(Duration::ZERO, |seen| seen.temperature = Some(celsius(20.0)));
+            let rig = home(settings, &[known]);
+            if let Err(error) = check_discovery(&rig.json(CONFIG)) {
+                panic!("{model}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_discovery_message_that_home_assistant_would_refuse_fails_the_schema() {
+    let rig = one_room();
+    let valid = rig.json(CONFIG);
+    let mut broken: Vec<Value> = Vec::new();
+    for change in [
+        |config: &mut Value| config["components"]["climate"]["object_id"] = json!("x"),
+        |config: &mut Value| config["components"]["climate"]["precision"] = json!(0.2),
+        |config: &mut Value| config["components"]["climate"]["modes"] = json!(["warm"]),
+        |config: &mut Value| {
+            drop(config["components"]["climate"].as_object_mut().unwrap().remove("unique_id"))
+        },
+        |config: &mut Value| config["components"]["lock"]["platform"] = json!("toggle"),
+        |config: &mut Value| {
+            drop(config["components"]["mode_sensor"].as_object_mut().unwrap().remove("options"))
+        },
+        |config: &mut Value| drop(config.as_object_mut().unwrap().remove("origin")),
+        |config: &mut Value| config["device"]["identifiers"] = json!([]),
+    ] {
+        let mut config = valid.clone();
+        change(&mut config);
+        broken.push(config);
+    }
+    for config in broken {
+        assert!(check_discovery(&config).is_err(), "{config}");
+    }
+}
+
+#[test]
+fn the_state_has_confirmed_values_and_null_for_unknown_ones() {
+    let rig = one_room();
+    assert_eq!(
+        rig.json(STATE),
+        json!({
+            "temperature": 18.9,
+            "temperature_f": 66.1,
+            "floor_temperature": null,
+            "humidity": 44.5,
+            "setpoint": 20.5,
+            "setpoint_f": 69,
+            "mode": "heat",
+            "action": "heating",
+            "preset_mode": null,
+            "hold_until": null,
+            "fan_mode": null,
+            "swing_mode": null,
+            "swing_horizontal_mode": null,
+            "duty_cycle": 50.0,
+            "current": null,
+            "voltage": null,
+            "power": 750.0,
+            "power_basis": "estimated",
+            "lock": false,
+            "brightness_active": null,
+            "brightness_idle": null,
+            "tracked_sensor": null,
+            "signal": -61,
+            "connected": true,
+        })
+    );
+    let attributes = rig.json(ATTRIBUTES);
+    assert_eq!(attributes["last_seen"], "2026-01-02T03:04:05Z");
+    assert_eq!(attributes["pending"], Value::Null);
+}
+
+#[test]
+fn the_action_tells_whether_it_heats() {
+    let action = |mode, duty: Option<f64>| {
+        let mut known = Known::new(LIVING, "Room", "BB-V2-0");
+        known.observe(Duration::ZERO, |seen| {
+            seen.mode = mode;
+            seen.duty = duty.and_then(DutyCycle::from_fraction);
+        });
+        home(settings(), &[known]).json(STATE)["action"].clone()
+    };
+    assert_eq!(action(Some(Mode::Heat), Some(0.1)), "heating");
+    assert_eq!(action(Some(Mode::Heat), Some(0.0)), "idle");
+    assert_eq!(action(Some(Mode::Heat), None), Value::Null);
+    assert_eq!(action(Some(Mode::Off), Some(0.0)), "off");
+    assert_eq!(action(Some(Mode::Off), Some(0.5)), "off", "a duty cycle lags behind the mode");
+    assert_eq!(action(None, Some(0.5)), Value::Null);
+}
+
+#[test]
+fn a_thermostat_that_keeps_heating_while_off_is_shown_as_heating() {
+    let mut known = Known::new(LIVING, "Room", "BB-V2-0");
+    for minutes in 0..60 {
+        known.observe(Duration::from_secs(60 * minutes), |seen| {
+            seen.mode = Some(Mode::Off);
+            seen.duty = DutyCycle::from_fraction(0.5);
+        });
+    }
+    assert!(known.state.contradiction().is_some());
+    assert_eq!(home(settings(), &[known]).json(STATE)["action"], "heating");
+}
+
+#[test]
+fn holds_are_presets_with_their_end() {
+    let state = |hold| {
+        let mut known = Known::new(LIVING, "Room", "BB-V2-0");
+        known.observe(Duration::ZERO, |seen| seen.hold = Some(hold));
+        let json = home(settings(), &[known]).json(STATE);
+        (json["preset_mode"].clone(), json["hold_until"].clone())
+    };
+    assert_eq!(state(Hold::FollowSchedule), (json!("schedule"), Value::Null));
+    assert_eq!(state(Hold::Permanent), (json!("hold"), Value::Null));
+    assert_eq!(
+        state(Hold::Until(UnixTime::from_secs(START))),
+        (json!("hold"), json!("2026-01-02T03:04:05Z"))
+    );
+    assert_eq!(state(Hold::FollowOrUntil), (Value::Null, Value::Null));
+}
+
+#[test]
+fn ten_thousand_equal_statuses_are_one_publication_and_a_periodic_refresh() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    let minutes = 10_000 / 60;
+    for _ in 0..10_000 {
+        rig.secs(1);
+        known.last_seen = rig.now;
+        rig.show(&known);
+    }
+    let refreshes = minutes / 5;
+    for topic in [STATE, ATTRIBUTES] {
+        let count = rig.broker.published(topic).len();
+        assert!((refreshes..=refreshes + 2).contains(&count), "{topic}: {count}");
+    }
+    assert_eq!(rig.broker.published(CONFIG).len(), 1);
+    assert_eq!(rig.broker.published(AVAILABILITY).len(), 1);
+    // The refresh has the time of the last sign of life.
+    let seen = rig.json(ATTRIBUTES)["last_seen"].as_str().unwrap().to_owned();
+    assert!(seen.as_str() > "2026-01-02T05:40", "{seen}");
+}
+
+#[test]
+fn a_thermostat_with_a_fast_clock_is_not_heard_in_the_future() {
+    let mut known = living_room();
+    known.last_seen = Duration::from_secs(86_400);
+    let rig = home(settings(), &[known]);
+    assert_eq!(rig.json(ATTRIBUTES)["last_seen"], "2026-01-02T03:04:05Z");
+}
+
+#[test]
+fn a_humidity_that_was_seen_once_keeps_its_entity() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    known.state = mysa_proto::DeviceState::new();
+    rig.show(&known);
+    assert!(rig.json(CONFIG)["components"]["humidity"].is_object());
+    assert_eq!(rig.json(STATE)["humidity"], Value::Null);
+}
+
+#[test]
+fn power_exists_only_if_it_can_be_known() {
+    let mut known = living_room();
+    known.power = Power::Unknown;
+    let rig = home(settings(), &[known]);
+    assert!(rig.json(CONFIG)["components"]["power"].is_null());
+    assert_eq!(rig.json(STATE)["power"], Value::Null);
+}
+
+#[test]
+fn two_thermostats_of_one_name_have_topics_of_their_own() {
+    let (one, other) = (living_room(), Known::new("b0b1c2d3e4f6", "Living room", "BB-V2-0"));
+    let rig = home(settings(), &[one, other]);
+    assert!(rig.broker.retained(CONFIG).is_some());
+    assert!(rig.broker.retained("homeassistant/device/mysa_b0b1c2d3e4f6/config").is_some());
+    assert!(rig.broker.retained("mysa/b0b1c2d3e4f6/state").is_some());
+}
+
+#[test]
+fn a_rename_keeps_topics_and_ids() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    let before = rig.json(CONFIG);
+    let topics: Vec<String> = rig.broker.retained.keys().cloned().collect();
+    known.name = "salón".into();
+    rig.show(&known);
+    let after = rig.json(CONFIG);
+    check_discovery(&after).unwrap();
+    assert_eq!(after["device"]["name"], "salón");
+    assert_eq!(before["components"]["climate"]["unique_id"], after["components"]["climate"]["unique_id"]);
+    assert_eq!(rig.broker.retained.keys().cloned().collect::<Vec<_>>(), topics);
+}
+
+#[test]
+fn a_removed_thermostat_leaves_nothing_at_the_broker() {
+    let other = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0");
+    let mut rig = home(settings(), &[living_room(), other.clone()]);
+    rig.set(SET_SETPOINT, "21");
+    list(&mut rig, &[other]);
+    rig.secs(1);
+    let left: Vec<&String> = rig.broker.retained.keys().filter(|topic| topic.contains(LIVING)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(outcomes(&rig), [(1, "refused".into())], "a held command is decided");
+    assert!(rig.peer.commands.is_empty());
+    rig.restart_broker(true);
+    rig.secs(60);
+    assert!(!rig.broker.retained.keys().any(|topic| topic.contains(LIVING)));
+}
+
+#[test]
+fn without_discovery_only_own_topics_are_published() {
+    let mut settings = settings();
+    settings.discovery_prefix = None;
+    settings.prefix = "house/heat".into();
+    let rig = home(settings, &[living_room()]);
+    assert!(rig.broker.log.iter().all(|publish| publish.topic.starts_with("house/heat/")));
+    assert_eq!(rig.broker.retained("house/heat/a0b1c2d3e4f6/availability"), Some("online"));
+}
+
+#[test]
+fn names_from_the_cloud_cannot_break_a_message() {
+    let mut known = living_room();
+    known.name = format!("\"}} \u{0} {{{{ states }}}} {}", "x".repeat(100_000));
+    let rig = home(settings(), &[known]);
+    let config = rig.json(CONFIG);
+    check_discovery(&config).unwrap();
+    assert_eq!(config["device"]["name"].as_str().unwrap().chars().count(), 120);
+    assert!(rig.broker.retained(CONFIG).unwrap().len() < 10_000);
+}
+
+// Commands.
+
+#[test]
+fn a_command_is_sent_confirmed_and_has_one_result() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    rig.set(SET_MODE, "off");
+    assert_eq!(changes(&rig), [Change::mode(Mode::Off)]);
+    known.pending = Change::mode(Mode::Off);
+    rig.show(&known);
+    assert_eq!(rig.json(STATE)["mode"], "heat", "while a command is undecided, the state stays");
+    assert_eq!(rig.json(ATTRIBUTES)["pending"], "mode off");
+    rig.secs(1);
+    known.pending = Change::default();
+    known.observe(rig.now, |seen| seen.mode = Some(Mode::Off));
+    rig.show(&known);
+    decide(&mut rig, 0, &confirmed());
+    decide(&mut rig, 0, &unconfirmed());
+    assert_eq!(
+        rig.results(LIVING),
+        [(1, "mode".into(), "confirmed".into(), "confirmed by the thermostat after 1.2 s".into())]
+    );
+    assert_eq!(rig.json(STATE)["mode"], "off");
+    assert_eq!(rig.json(ATTRIBUTES)["pending"], Value::Null);
+}
+
+#[test]
+fn every_verdict_has_its_outcome_and_publishes_the_state_again() {
+    let mut rig = one_room();
+    let verdicts = [
+        (confirmed(), "confirmed"),
+        (unconfirmed(), "unconfirmed"),
+        (Verdict::Refused(Refused::Device), "refused"),
+        (Verdict::Expired(Expired::Deadline), "expired"),
+    ];
+    for (number, (verdict, name)) in verdicts.iter().enumerate() {
+        rig.set(SET_MODE, "off");
+        let before = rig.broker.published(STATE).len();
+        decide(&mut rig, number, verdict);
+        let states = rig.broker.published(STATE);
+        assert_eq!(states.len(), before + 1, "{name}: the card returns to the real value");
+        assert_eq!(states[before], states[before - 1]);
+        assert_eq!(outcomes(&rig)[number], (number as u64 + 1, (*name).to_owned()));
+    }
+    rig.set(SET_MODE, "off");
+    let (request, ..) = rig.peer.commands[4];
+    let now = at(rig.now);
+    rig.peer.bridge.handle_not_sent(request, "the client has ended", now);
+    rig.settle();
+    let last = rig.results(LIVING).pop().unwrap();
+    assert_eq!((last.2.as_str(), last.3.as_str()), ("expired", "not sent: the client has ended"));
+}
+
+#[test]
+fn what_cannot_be_a_command_is_refused_with_a_reason_and_sends_nothing() {
+    let mut rig = one_room();
+    for (field, payload, reason) in [
+        ("setpoint", "warm", "expected a number"),
+        ("mode", "cool", "expected off, heat"),
+        ("fan_mode", "low", "no such setting"),
+        ("reboot", "now", "no such setting"),
+        ("temperature", "20", "no such setting"),
+        ("mode", "x".repeat(65).as_str(), "too long"),
+    ] {
+        rig.set(&format!("mysa/{LIVING}/set/{field}"), payload);
+        let (_, of, outcome, said) = rig.results(LIVING).pop().unwrap();
+        assert_eq!((of.as_str(), outcome.as_str()), (field, "refused"));
+        assert!(said.contains(reason), "{field} {payload}: {said}");
+    }
+    rig.secs(10);
+    assert_eq!(rig.results(LIVING).len(), 6);
+    assert!(rig.peer.commands.is_empty());
+    rig.set("mysa/ffffffffffff/set/mode", "off");
+    assert_eq!(rig.results("ffffffffffff")[0].3, "no such thermostat in this account");
+}
+
+#[test]
+fn a_retained_command_is_ignored_and_named_in_the_log() {
+    let mut rig = starting(settings());
+    rig.broker.publish(SET_MODE, b"off", true);
+    list(&mut rig, &[living_room()]);
+    rig.secs(600);
+    rig.restart_broker(true);
+    rig.secs(600);
+    assert!(rig.peer.commands.is_empty());
+    assert!(rig.results(LIVING).is_empty());
+    let ignored = Event::Ignored { topic: SET_MODE.into(), reason: IgnoredReason::Retained };
+    assert_eq!(rig.peer.events.iter().filter(|event| **event == ignored).count(), 2);
+    assert_eq!(rig.broker.retained(SET_MODE), Some("off"), "it is not removed unasked");
+}
+
+#[test]
+fn removing_a_retained_command_is_not_a_command() {
+    let mut rig = one_room();
+    rig.broker.publish(SET_MODE, b"", true);
+    rig.settle();
+    assert!(rig.results(LIVING).is_empty() && rig.peer.commands.is_empty());
+}
+
+#[test]
+fn of_a_slider_only_the_last_position_is_sent_and_each_has_a_result() {
+    let mut rig = one_room();
+    for (number, degrees) in ["19", "19.5", "20", "20.5", "21"].iter().enumerate() {
+        rig.set(SET_SETPOINT, degrees);
+        assert_eq!(outcomes(&rig).len(), number);
+        rig.run(Duration::from_millis(100));
+    }
+    assert!(rig.peer.commands.is_empty());
+    rig.run(Duration::from_millis(100));
+    assert_eq!(changes(&rig), [setpoint(21.0)], "held for the time of the first");
+    decide(&mut rig, 0, &confirmed());
+    let superseded = |number| (number, "superseded".to_owned());
+    let expected = [superseded(1), superseded(2), superseded(3), superseded(4), (5, "confirmed".to_owned())];
+    assert_eq!(outcomes(&rig), expected);
+}
+
+#[test]
+fn a_slider_that_never_rests_is_still_obeyed() {
+    let mut rig = one_room();
+    for step in 0..100 {
+        rig.set(SET_SETPOINT, if step % 2 == 0 { "20" } else { "21" });
+        rig.run(Duration::from_millis(100));
+    }
+    assert!((15..=18).contains(&rig.peer.commands.len()), "{}", rig.peer.commands.len());
+}
+
+#[test]
+fn commands_to_a_thermostat_keep_their_order() {
+    let mut rig = one_room();
+    rig.set(SET_SETPOINT, "21");
+    rig.set(&format!("mysa/{LIVING}/set/brightness_active"), "80");
+    rig.set(SET_MODE, "off");
+    let controls: Vec<String> = changes(&rig).iter().map(ToString::to_string).collect();
+    assert_eq!(controls, ["setpoint 21 °C", "brightness active % 80", "mode off"]);
+    rig.secs(5);
+    assert_eq!(rig.peer.commands.len(), 3);
+}
+
+#[test]
+fn a_command_without_a_verdict_is_unconfirmed_in_time_and_later_verdicts_are_ignored() {
+    let mut rig = one_room();
+    rig.set(SET_MODE, "off");
+    rig.secs(89);
+    assert!(outcomes(&rig).is_empty());
+    rig.secs(1);
+    decide(&mut rig, 0, &confirmed());
+    assert_eq!(outcomes(&rig), [(1, "unconfirmed".to_owned())]);
+}
+
+#[test]
+fn a_result_that_was_decided_while_the_broker_was_away_arrives_once() {
+    let mut rig = one_room();
+    rig.set(SET_MODE, "off");
+    rig.unreachable = true;
+    rig.cut();
+    rig.secs(5);
+    decide(&mut rig, 0, &confirmed());
+    rig.unreachable = false;
+    rig.secs(30);
+    rig.restart_broker(false);
+    rig.secs(30);
+    assert_eq!(outcomes(&rig), [(1, "confirmed".to_owned())]);
+}
+
+#[test]
+fn undecided_commands_are_bounded() {
+    let mut rig = one_room();
+    for _ in 0..200 {
+        rig.set(SET_MODE, "off");
+    }
+    assert_eq!(rig.peer.commands.len(), 128);
+    let refused = rig.results(LIVING);
+    assert_eq!(refused.len(), 72);
+    assert!(refused.iter().all(|(.., reason)| reason == "too many commands are undecided"));
+}
+
+#[test]
+fn a_typed_temperature_in_fahrenheit_is_the_one_that_is_shown() {
+    let mut settings = settings();
+    settings.unit = Unit::Fahrenheit;
+    let mut known = living_room();
+    let mut rig = home(settings, &[known.clone()]);
+    let climate = rig.json(CONFIG)["components"]["climate"].clone();
+    assert_eq!(climate["temperature_unit"], "F");
+    assert_eq!(climate["temperature_state_template"], "{{ value_json.setpoint_f }}");
+    let topic = climate["temperature_command_topic"].as_str().unwrap().to_owned();
+    let (min, max) = (climate["min_temp"].as_f64().unwrap(), climate["max_temp"].as_f64().unwrap());
+    assert_eq!((min, max), (41.0, 86.0));
+    let mut typed = min;
+    while typed <= max {
+        rig.set(&topic, &format!("{typed:.1}"));
+        rig.secs(1);
+        let asked = changes(&rig).pop().unwrap().setpoint.unwrap();
+        // What the thermostat holds: the nearest half degree.
+        let held = asked.to_step(Celsius::from_hundredths(50));
+        known.observe(rig.now, |seen| seen.setpoint = Some(held));
+        rig.show(&known);
+        let last = rig.peer.commands.len() - 1;
+        decide(&mut rig, last, &confirmed());
+        assert_eq!(rig.json(STATE)["setpoint_f"].as_f64(), Some(typed));
+        typed += 1.0;
+    }
+}
+
+#[test]
+fn messages_to_unknown_topics_are_named_in_the_log_and_have_no_result() {
+    let mut rig = one_room();
+    let before = rig.broker.log.len();
+    for topic in ["mysa/not an id/set/mode", "mysa/bridge/set/mode"] {
+        rig.set(topic, "off");
+        let ignored = Event::Ignored { topic: topic.into(), reason: IgnoredReason::UnknownTopic };
+        assert_eq!(rig.peer.events.last(), Some(&ignored));
+    }
+    assert_eq!(rig.broker.log.len(), before);
+}
+
+#[test]
+fn a_huge_message_is_skipped_and_the_next_command_arrives() {
+    let mut rig = one_room();
+    rig.broker.publish(SET_MODE, &vec![b'x'; 1_000_000], true);
+    rig.settle();
+    rig.set(SET_MODE, "off");
+    assert_eq!(changes(&rig), [Change::mode(Mode::Off)]);
+}
+
+// Availability.
+
+#[test]
+fn the_bridge_is_available_only_once_its_thermostats_are_listed() {
+    let mut rig = starting(settings());
+    // Left by a broker that kept it from before its own restart.
+    rig.broker.publish(BRIDGE, b"online", true);
+    rig.broker.publish(AVAILABILITY, b"online", true);
+    rig.secs(1);
+    assert_eq!(rig.broker.retained(BRIDGE), Some("offline"));
+    let mut silent = living_room();
+    silent.is_current = false;
+    list(&mut rig, &[silent]);
+    rig.settle();
+    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
+    let topics: Vec<&str> = rig.broker.log.iter().map(|publish| publish.topic.as_str()).collect();
+    let last = |topic| topics.iter().rposition(|other| *other == topic).unwrap();
+    assert!(
+        last(CONFIG) < last(STATE) && last(STATE) < last(AVAILABILITY) && last(AVAILABILITY) < last(BRIDGE)
+    );
+}
+
+#[test]
+fn a_thermostat_that_falls_silent_or_loses_its_connection_is_unavailable() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
+    known.is_current = false;
+    rig.show(&known);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
+    known.is_current = true;
+    rig.show(&known);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
+    rig.secs(1);
+    known.observe(rig.now, |seen| seen.connected = Some(false));
+    rig.show(&known);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
+    assert_eq!(rig.json(BRIDGE_STATE)["available"], 0);
+}
+
+#[test]
+fn the_thermostats_are_unavailable_once_the_cloud_is_away_for_twenty_seconds() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    let service = |rig: &mut Rig<Node>, level, reason| {
+        let now = at(rig.now);
+        rig.peer.bridge.handle_service(level, reason, now);
+        rig.settle();
+    };
+    service(&mut rig, Level::Offline, Reason::ConnectionLost);
+    rig.secs(19);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
+    // Another reason does not restart the time, nor does a snapshot.
+    service(&mut rig, Level::Offline, Reason::Unreachable);
+    rig.show(&known);
+    rig.secs(1);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
+    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
+    assert_eq!(rig.json(BRIDGE_STATE)["cloud"], "offline");
+    assert_eq!(rig.json(BRIDGE_STATE)["reason"], "the cloud cannot be reached");
+    known.last_seen = rig.now;
+    rig.show(&known);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
+    service(&mut rig, Level::RestOnly, Reason::ConnectionLost);
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
+}
+
+#[test]
+fn a_crash_publishes_offline_and_a_restart_corrects_everything() {
+    let mut rig = one_room();
+    rig.cut();
+    assert_eq!(rig.broker.retained(BRIDGE), Some("offline"), "the will");
+    rig.secs(13);
+    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
+
+    // A second process with the same client id takes over. The will of the first one does not follow.
+    let mut second = starting(settings());
+    std::mem::swap(&mut second.broker, &mut rig.broker);
+    second.settle();
+    assert_eq!(second.broker.retained(BRIDGE), Some("offline"));
+    list(&mut second, &[living_room()]);
+    second.secs(1);
+    assert_eq!(second.broker.retained(BRIDGE), Some("online"));
+}
+
+#[test]
+fn a_will_or_a_foreign_message_that_arrives_late_is_corrected() {
+    let mut rig = one_room();
+    rig.broker.publish(BRIDGE, b"offline", true);
+    rig.settle();
+    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
+    rig.broker.publish(AVAILABILITY, b"offline", true);
+    rig.settle();
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
+}
+
+#[test]
+fn a_thermostat_that_left_while_the_bridge_was_away_does_not_stay_available() {
+    let mut rig = starting(settings());
+    rig.broker.publish("mysa/b0b1c2d3e4f6/availability", b"online", true);
+    rig.secs(5);
+    assert_eq!(
+        rig.broker.retained("mysa/b0b1c2d3e4f6/availability"),
+        Some("online"),
+        "the list is not known yet"
+    );
+    list(&mut rig, &[living_room()]);
+    rig.settle();
+    assert_eq!(rig.broker.retained("mysa/b0b1c2d3e4f6/availability"), Some("offline"));
+    for number in 0..1_000 {
+        rig.broker.publish(&format!("mysa/{number:012x}/availability"), b"online", true);
+        rig.settle();
+    }
+    let offline = rig.broker.retained.values().filter(|payload| payload.as_slice() == b"offline").count();
+    assert!((200..=256).contains(&offline), "{offline}: bounded");
+}
+
+#[test]
+fn a_clean_shutdown_decides_every_command_and_publishes_offline() {
+    let mut rig = one_room();
+    rig.set(SET_MODE, "off");
+    rig.set(SET_SETPOINT, "21");
+    let now = at(rig.now);
+    rig.peer.bridge.shutdown(now);
+    rig.settle();
+    assert!(rig.peer.bridge.is_ended());
+    assert_eq!(rig.broker.retained(BRIDGE), Some("offline"));
+    assert_eq!(outcomes(&rig), [(1, "unconfirmed".to_owned()), (2, "expired".to_owned())]);
+    assert_eq!(changes(&rig), [Change::mode(Mode::Off)], "what was held back is not sent");
+    rig.secs(100);
+    assert_eq!((rig.dials.len(), rig.peer.bridge.poll_timeout()), (1, None));
+}
+
+#[test]
+fn a_shutdown_ends_in_two_seconds_whatever_the_broker_does() {
+    for case in 0..3 {
+        let mut rig = one_room();
+        match case {
+            0 => rig.set_black_hole(true),
+            1 => rig.stalled = true,
+            _ => rig.broker.no_puback = true,
+        }
+        let now = at(rig.now);
+        rig.peer.bridge.shutdown(now);
+        rig.secs(2);
+        assert!(rig.peer.bridge.is_ended(), "{case}");
+    }
+}
+
+// Restarts.
+
+#[test]
+fn the_birth_of_home_assistant_publishes_everything_again_after_a_pause() {
+    let mut rig = one_room();
+    let before = rig.broker.log.len();
+    rig.broker.publish(BIRTH, b"offline", false);
+    rig.secs(20);
+    assert_eq!(rig.broker.log.len(), before);
+    for _ in 0..10 {
+        rig.broker.publish(BIRTH, b"online", false);
+        rig.settle();
+    }
+    assert_eq!(rig.broker.log.len(), before, "after a pause, not at once");
+    rig.secs(8);
+    let again: Vec<&str> = rig.broker.log[before..].iter().map(|publish| publish.topic.as_str()).collect();
+    assert_eq!(again.len(), 6, "once for ten messages: {again:?}");
+    for topic in [CONFIG, STATE, ATTRIBUTES, AVAILABILITY, BRIDGE_STATE, BRIDGE] {
+        assert!(again.contains(&topic), "{topic}");
+    }
+    assert_eq!(again.last(), Some(&BRIDGE));
+}
+
+#[test]
+fn pauses_after_a_birth_message_differ_between_bridges() {
+    let pause = |seed| {
+        let bridge = Bridge::new(settings(), [seed; 32], at(Duration::ZERO)).unwrap();
+        let mut rig = Rig::new(Node { bridge, commands: Vec::new(), events: Vec::new() });
+        list(&mut rig, &[living_room()]);
+        rig.settle();
+        rig.broker.publish(BIRTH, b"online", false);
+        let before = rig.broker.log.len();
+        while rig.broker.log.len() == before {
+            rig.run(Duration::from_millis(10));
+        }
+        rig.now
+    };
+    let pauses: Vec<Duration> = (0..20).map(pause).collect();
+    assert!(pauses.iter().all(|pause| (1..=9).contains(&pause.as_secs())), "{pauses:?}");
+    assert!(
+        pauses.iter().max().unwrap().abs_diff(*pauses.iter().min().unwrap()) > Duration::from_secs(3),
+        "{pauses:?}"
+    );
+}
+
+#[test]
+fn a_broker_that_lost_its_memory_has_everything_again_within_half_a_minute() {
+    let mut rig = one_room();
+    let before = rig.broker.retained.clone();
+    for keeps in [false, true, false] {
+        rig.restart_broker(keeps);
+        rig.secs(30);
+        assert_eq!(rig.broker.retained, before);
+    }
+    assert!(rig.peer.commands.is_empty());
+}
+
+#[test]
+fn changes_while_the_broker_is_away_are_published_as_one() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    rig.unreachable = true;
+    rig.cut();
+    let before = rig.broker.published(STATE).len();
+    for step in 1..=50_u32 {
+        rig.secs(1);
+        known.observe(rig.now, |seen| seen.temperature = Some(celsius(18.0 + f64::from(step) / 10.0)));
+        rig.show(&known);
+    }
+    rig.unreachable = false;
+    rig.secs(20);
+    assert_eq!(rig.broker.published(STATE).len(), before + 1);
+    assert_eq!(rig.json(STATE)["temperature"], 23.0);
+}
+
+#[test]
+fn a_refused_login_is_retried_and_named_in_the_log() {
+    let mut rig = starting(settings());
+    rig.broker.refusal = Some(ConnectRefusal::BadLogin);
+    rig.secs(60);
+    let line = rig.peer.events[0].to_string();
+    assert!(
+        line.starts_with("broker: the broker refused the connection: bad user name or password"),
+        "{line}"
+    );
+    rig.broker.refusal = None;
+    list(&mut rig, &[living_room()]);
+    rig.secs(13);
+    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
+}
+
+#[test]
+fn the_log_has_one_line_for_each_change_of_state() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    for _ in 0..100 {
+        rig.secs(10);
+        rig.show(&known);
+    }
+    known.is_current = false;
+    rig.show(&known);
+    rig.set(SET_MODE, "off");
+    decide(&mut rig, 0, &Verdict::Refused(Refused::Device));
+    let lines: Vec<String> = rig.peer.events.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "cloud: live: nothing is wrong",
+            "a0b1c2d3e4f6: available",
+            "broker: connected",
+            "a0b1c2d3e4f6: unavailable",
+            "a0b1c2d3e4f6: command 1: mode off",
+            "a0b1c2d3e4f6: command 1 refused: the thermostat reported a failure",
+        ]
+    );
+    assert!(rig.peer.events.iter().all(|event| !event.to_string().contains('\n')));
+    let hostile = Event::Ignored { topic: "a\n\u{1b}[2J".into(), reason: IgnoredReason::UnknownTopic };
+    assert!(!hostile.to_string().contains(['\n', '\u{1b}']));
+}
+
+#[test]
+fn invalid_settings_are_refused() {
+    for prefix in ["", "/mysa", "mysa/", "my/+", "#", "a\0", &"x".repeat(101)] {
+        let mut settings = settings();
+        settings.prefix = prefix.into();
+        let error = Bridge::new(settings, [7; 32], at(Duration::ZERO)).unwrap_err().to_string();
+        assert!(error.starts_with("invalid topic prefix"), "{error}");
+    }
+    let mut settings = settings();
+    settings.broker.client_id = "\0".into();
+    let error = Bridge::new(settings, [7; 32], at(Duration::ZERO)).unwrap_err().to_string();
+    assert!(error.starts_with("invalid client id"), "{error}");
+}
+
+#[test]
+fn an_estimate_is_named_as_one() {
+    let mut known = living_room();
+    known.power = Power::Measured(Watts::from_watts(1_500.04).unwrap());
+    let rig = home(settings(), &[known]);
+    let state = rig.json(STATE);
+    assert_eq!((&state["power"], &state["power_basis"]), (&json!(1500.0), &json!("measured")));
+    assert_eq!(Outcome::Confirmed.name(), "confirmed");
+    assert!(DeviceId::new(LIVING).is_some());
+}

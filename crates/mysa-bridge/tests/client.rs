@@ -1,0 +1,466 @@
+//! The client of the local broker, against a broker in memory.
+
+mod rig;
+
+use std::time::Duration;
+
+use mysa_bridge::client::{Client, DownReason, Event, InvalidSettings, Login, QoS, Settings, Will};
+use mysa_mqtt_codec::ConnectRefusal;
+use proptest::prelude::*;
+
+use crate::rig::Rig;
+
+fn settings() -> Settings {
+    let mut settings = Settings::new("test");
+    settings.filters = vec!["set/#".into()];
+    settings.will = Some(Will { topic: "status".into(), payload: b"offline".to_vec() });
+    settings
+}
+
+fn rig_with(settings: Settings) -> Rig<Client> {
+    Rig::new(Client::new(settings, [7; 32], Duration::ZERO).expect("valid settings"))
+}
+
+fn connected() -> Rig<Client> {
+    let mut rig = rig_with(settings());
+    rig.settle();
+    assert_eq!(events(&mut rig), [Event::Up]);
+    rig
+}
+
+fn events(rig: &mut Rig<Client>) -> Vec<Event> {
+    std::iter::from_fn(|| rig.peer.poll_event()).collect()
+}
+
+fn reasons(rig: &mut Rig<Client>) -> Vec<DownReason> {
+    let downs = events(rig).into_iter().filter_map(|event| match event {
+        Event::Down { reason, .. } => Some(reason),
+        _ => None,
+    });
+    downs.collect()
+}
+
+#[test]
+fn only_the_newest_payload_of_a_retained_topic_is_sent_and_only_if_it_changed() {
+    let mut rig = rig_with(settings());
+    assert!(rig.peer.retain(1, "a", b"1".to_vec(), QoS::AtMostOnce));
+    assert!(rig.peer.retain(1, "a", b"2".to_vec(), QoS::AtMostOnce));
+    rig.settle();
+    assert!(!rig.peer.retain(1, "a", b"2".to_vec(), QoS::AtMostOnce));
+    rig.settle();
+    assert_eq!(rig.broker.published("a"), ["2"]);
+    rig.peer.send_again(1, "a");
+    rig.settle();
+    assert_eq!(rig.broker.published("a"), ["2", "2"]);
+    assert_eq!(rig.broker.retained("a"), Some("2"));
+}
+
+#[test]
+fn lower_ranks_are_sent_first_on_every_connection() {
+    let mut rig = connected();
+    for (rank, topic) in [(4, "status"), (0, "z"), (0, "b"), (2, "a")] {
+        rig.peer.retain(rank, topic, topic.into(), QoS::AtLeastOnce);
+    }
+    rig.settle();
+    let order = |rig: &Rig<Client>| -> Vec<String> {
+        rig.broker.log.iter().map(|publish| publish.topic.clone()).collect()
+    };
+    assert_eq!(order(&rig), ["b", "z", "a", "status"]);
+    rig.broker.log.clear();
+    rig.restart_broker(false);
+    rig.secs(30);
+    assert_eq!(order(&rig), ["b", "z", "a", "status"]);
+    assert_eq!(rig.broker.retained.len(), 4);
+}
+
+#[test]
+fn retained_messages_reach_a_broker_that_lost_them_and_other_messages_are_not_repeated() {
+    let mut rig = connected();
+    rig.peer.retain(0, "state", b"1".to_vec(), QoS::AtLeastOnce);
+    rig.peer.publish("result", b"once".to_vec());
+    rig.settle();
+    rig.broker.no_puback = true;
+    rig.peer.publish("result", b"unacknowledged".to_vec());
+    rig.settle();
+    rig.broker.no_puback = false;
+    rig.restart_broker(false);
+    rig.peer.publish("result", b"while away".to_vec());
+    rig.secs(30);
+    assert_eq!(rig.broker.published("result"), ["once", "unacknowledged", "while away"]);
+    assert_eq!(rig.broker.published("state"), ["1", "1"]);
+    assert!(rig.broker.log.iter().all(|publish| !publish.dup));
+    assert!(rig.broker.log.iter().all(|publish| publish.retain == (publish.topic == "state")));
+}
+
+#[test]
+fn an_empty_payload_removes_a_retained_message_and_is_forgotten_once_acknowledged() {
+    let mut rig = connected();
+    rig.peer.retain(0, "config", b"{}".to_vec(), QoS::AtMostOnce);
+    rig.settle();
+    rig.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
+    rig.settle();
+    assert_eq!(rig.broker.retained("config"), None);
+    rig.restart_broker(true);
+    rig.secs(30);
+    assert_eq!(rig.broker.published("config"), ["{}", ""]);
+    assert!(rig.peer.is_live());
+}
+
+#[test]
+fn a_broker_that_falls_silent_is_left_within_the_ping_interval_and_its_limit() {
+    let mut rig = connected();
+    rig.set_black_hole(true);
+    let mut lasted = 0;
+    while reasons(&mut rig).is_empty() {
+        rig.secs(1);
+        lasted += 1;
+    }
+    assert!((11..=17).contains(&lasted), "{lasted} s");
+    rig.set_black_hole(false);
+    rig.secs(11);
+    assert!(rig.peer.is_live());
+}
+
+#[test]
+fn a_live_connection_is_kept_by_pings_alone() {
+    let mut rig = connected();
+    rig.secs(86_400);
+    assert_eq!(events(&mut rig), []);
+    assert_eq!(rig.dials.len(), 1);
+}
+
+#[test]
+fn each_way_to_lose_a_connection_has_its_reason() {
+    let mut rig = rig_with(settings());
+    rig.unreachable = true;
+    rig.settle();
+    assert_eq!(reasons(&mut rig), [DownReason::Unreachable]);
+
+    let mut rig = rig_with(settings());
+    rig.broker.mute = true;
+    rig.secs(10);
+    assert_eq!(reasons(&mut rig), [DownReason::NoAnswer]);
+
+    let mut rig = rig_with(settings());
+    rig.broker.refusal = Some(ConnectRefusal::BadLogin);
+    rig.settle();
+    assert_eq!(reasons(&mut rig), [DownReason::Refused(ConnectRefusal::BadLogin)]);
+
+    let mut rig = connected();
+    rig.cut();
+    assert_eq!(reasons(&mut rig), [DownReason::Closed]);
+
+    let mut rig = connected();
+    rig.broker.no_puback = true;
+    rig.peer.publish("a", Vec::new());
+    rig.secs(10);
+    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
+
+    let mut rig = rig_with(settings());
+    rig.broker.no_suback = true;
+    rig.secs(10);
+    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
+
+    // Nothing is to be acknowledged; the bytes are not written.
+    let mut rig = connected();
+    rig.stalled = true;
+    rig.peer.retain(0, "a", b"1".to_vec(), QoS::AtMostOnce);
+    rig.secs(10);
+    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
+    rig.stalled = false;
+    rig.secs(30);
+    assert!(rig.peer.is_live());
+
+    for packet in [
+        &[0x20, 2, 0, 0][..],
+        &[0x40, 2, 0, 9],
+        &[0x90, 3, 0, 1, 0],
+        &[0xf0, 0],
+        &[0x34, 6, 0, 1, b'a', 0, 1, 0],
+    ] {
+        let mut rig = connected();
+        rig.broker.send_raw(packet);
+        rig.settle();
+        let reasons = reasons(&mut rig);
+        assert!(matches!(reasons[..], [DownReason::Protocol(_)]), "{packet:?}: {reasons:?}");
+    }
+}
+
+#[test]
+fn pauses_between_attempts_grow_to_the_cap_and_shrink_after_a_lasting_connection() {
+    let mut rig = rig_with(settings());
+    rig.unreachable = true;
+    rig.secs(3_600);
+    let pauses: Vec<Duration> = rig.dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(10)), "{pauses:?}");
+    assert!(pauses[5..].iter().any(|pause| *pause > Duration::from_secs(7)), "{pauses:?}");
+    rig.unreachable = false;
+    rig.secs(60);
+    assert!(rig.peer.is_live());
+    let before = rig.dials.len();
+    rig.cut();
+    rig.secs(1);
+    assert_eq!(rig.dials.len(), before + 1, "the first pause is at most a second again");
+}
+
+#[test]
+fn a_connection_that_ends_at_once_does_not_reset_the_pauses() {
+    let mut rig = connected();
+    for _ in 0..20 {
+        rig.cut();
+        rig.secs(12);
+    }
+    rig.cut();
+    rig.run(Duration::from_secs(1));
+    let pauses: Vec<Duration> = rig.dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.iter().any(|pause| *pause > Duration::from_secs(3)), "{pauses:?}");
+}
+
+#[test]
+fn disconnect_sends_what_is_left_and_the_will_is_not_published() {
+    let mut rig = connected();
+    rig.peer.retain(9, "status", b"offline, as planned".to_vec(), QoS::AtLeastOnce);
+    for number in 0..100 {
+        rig.peer.publish("result", format!("{number}").into_bytes());
+    }
+    rig.peer.disconnect(Duration::from_secs(3), rig.now);
+    rig.settle();
+    assert!(rig.peer.is_ended());
+    assert_eq!(rig.broker.published("result").len(), 100);
+    assert_eq!(rig.broker.retained("status"), Some("offline, as planned"));
+    rig.secs(600);
+    assert_eq!(rig.dials.len(), 1, "it does not connect again");
+}
+
+#[test]
+fn disconnect_ends_in_time_in_every_state() {
+    let limit = Duration::from_secs(3);
+    let cases: [fn(&mut Rig<Client>); 4] = [
+        |rig| rig.set_black_hole(true),
+        |rig| rig.stalled = true,
+        |rig| rig.broker.no_puback = true,
+        |rig| {
+            rig.unreachable = true;
+            rig.cut();
+            rig.settle();
+        },
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        let mut rig = connected();
+        rig.peer.publish("a", Vec::new());
+        case(&mut rig);
+        rig.peer.disconnect(limit, rig.now);
+        rig.run(limit);
+        assert!(rig.peer.is_ended(), "case {number}");
+        assert_eq!(rig.peer.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn messages_arrive_once_with_their_retain_flag() {
+    let mut rig = rig_with(settings());
+    rig.broker.publish("set/a", b"old", true);
+    rig.settle();
+    rig.broker.publish("set/b", b"new", true);
+    rig.broker.publish("elsewhere", b"no", false);
+    // QoS 1 against the subscription: acknowledged, and a repeat of it is ignored.
+    rig.broker.send_raw(&[0x32, 10, 0, 5, b's', b'e', b't', b'/', b'c', 0, 9, b'1']);
+    rig.broker.send_raw(&[0x3a, 10, 0, 5, b's', b'e', b't', b'/', b'c', 0, 9, b'1']);
+    rig.settle();
+    let messages: Vec<(String, String, bool)> = events(&mut rig)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Message(message) => {
+                Some((message.topic, String::from_utf8(message.payload).expect("text"), message.retained))
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [("set/a", "old", true), ("set/b", "new", false), ("set/c", "1", false)];
+    assert_eq!(messages, expected.map(|(topic, payload, retained)| (topic.into(), payload.into(), retained)));
+    assert!(rig.peer.is_live());
+    assert_eq!(rig.broker.pubacks, 2);
+}
+
+#[test]
+fn at_most_twenty_publishes_are_unacknowledged() {
+    let mut rig = connected();
+    rig.broker.no_puback = true;
+    for _ in 0..50 {
+        rig.peer.publish("a", Vec::new());
+        rig.peer.retain(0, "b", b"1".to_vec(), QoS::AtLeastOnce);
+    }
+    rig.settle();
+    assert_eq!(rig.broker.log.len(), 20);
+}
+
+#[test]
+fn a_huge_retained_message_is_skipped_on_every_connection() {
+    for chunk in [1, 1_000, usize::MAX] {
+        let mut rig = rig_with(settings());
+        rig.chunk = chunk;
+        rig.broker.publish("set/a", &vec![b'x'; 300_000], true);
+        rig.broker.publish("set/b", b"1", true);
+        rig.settle();
+        let len = 300_005;
+        let seen = events(&mut rig);
+        assert!(
+            matches!(seen[..], [Event::Up, Event::Skipped { len: found }, Event::Message(_)] if found == len),
+            "{seen:?}"
+        );
+        rig.secs(100);
+        assert_eq!(events(&mut rig), []);
+    }
+}
+
+#[test]
+fn a_refused_subscription_is_reported_and_the_connection_stays() {
+    let mut rig = rig_with(settings());
+    rig.broker.refuses_filters = true;
+    rig.settle();
+    assert_eq!(events(&mut rig), [Event::Up, Event::SubscriptionRefused { filter: "set/#".into() }]);
+    rig.secs(60);
+    assert!(rig.peer.is_live());
+}
+
+#[test]
+fn what_waits_is_bounded_and_drops_are_counted() {
+    let mut rig = rig_with(settings());
+    rig.unreachable = true;
+    for number in 0..300 {
+        rig.peer.publish("a", format!("{number}").into_bytes());
+    }
+    rig.settle();
+    assert_eq!(events(&mut rig)[0], Event::Dropped { count: 44 });
+    rig.unreachable = false;
+    rig.secs(30);
+    assert_eq!(rig.broker.published("a").len(), 256);
+    assert_eq!(rig.broker.published("a")[0], "44");
+
+    for number in 0..5_000 {
+        rig.broker.publish("set/a", format!("{number}").as_bytes(), false);
+    }
+    rig.settle();
+    let all = events(&mut rig);
+    assert_eq!(all.len(), 1_025);
+    assert!(matches!(all[0], Event::Dropped { count } if (3_976..=3_977).contains(&count)), "{:?}", all[0]);
+}
+
+#[test]
+fn login_and_will_are_in_connect_and_the_password_is_never_printed() {
+    let mut with_login = settings();
+    let password = Some("canary-password".into());
+    with_login.login = Some(Login { user_name: "user".into(), password });
+    let mut rig = rig_with(with_login);
+    rig.settle();
+    assert_eq!(rig.broker.login, Some(("user".into(), b"canary-password".to_vec())));
+    let shown = format!("{:?}", rig.peer);
+    assert!(!shown.contains("canary"), "{shown}");
+    rig.peer.retain(9, "status", b"online".to_vec(), QoS::AtLeastOnce);
+    rig.settle();
+    assert_eq!(rig.broker.retained("status"), Some("online"));
+    rig.cut();
+    assert_eq!(rig.broker.retained("status"), Some("offline"));
+}
+
+#[test]
+fn invalid_settings_are_refused_by_name() {
+    let refused = |change: fn(&mut Settings)| {
+        let mut settings = settings();
+        change(&mut settings);
+        Client::new(settings, [7; 32], Duration::ZERO).expect_err("an invalid setting").to_string()
+    };
+    let login = |settings: &mut Settings| {
+        settings.login = Some(Login { user_name: "\0".into(), password: None });
+    };
+    assert!(refused(|settings| settings.client_id = "\0".into()).starts_with("invalid client id"));
+    assert!(refused(login).starts_with("invalid user name"));
+    assert!(
+        refused(|settings| settings.filters.push("a/#/b".into())).starts_with("invalid filter \"a/#/b\"")
+    );
+    assert!(refused(|settings| settings.filters = vec!["a".into(); 65]).starts_with("too many filters"));
+    assert!(refused(|settings| settings.keep_alive = Duration::ZERO).starts_with("invalid keep-alive"));
+    let will =
+        |settings: &mut Settings| settings.will = Some(Will { topic: "a/+".into(), payload: Vec::new() });
+    assert!(refused(will).starts_with("invalid topic of the will"));
+    let mut long = settings();
+    long.client_id = "x".repeat(70_000);
+    assert!(matches!(
+        Client::new(long, [7; 32], Duration::ZERO),
+        Err(InvalidSettings::ClientId(_) | InvalidSettings::TooLong(_))
+    ));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Retain(u8, u8),
+    Publish,
+    Wait(u16),
+    Cut,
+    Restart(bool),
+    Unreachable(bool),
+    BlackHole(bool),
+    NoPuback(bool),
+    Raw(u8, u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..6_u8, any::<u8>()).prop_map(|(topic, value)| Step::Retain(topic, value)),
+        3 => Just(Step::Publish),
+        4 => (0..20_000_u16).prop_map(Step::Wait),
+        1 => Just(Step::Cut),
+        1 => any::<bool>().prop_map(Step::Restart),
+        1 => any::<bool>().prop_map(Step::Unreachable),
+        1 => any::<bool>().prop_map(Step::BlackHole),
+        1 => any::<bool>().prop_map(Step::NoPuback),
+        1 => any::<(u8, u8)>().prop_map(|(first, second)| Step::Raw(first, second)),
+    ]
+}
+
+proptest! {
+    /// After any faults, a reachable broker soon holds exactly the newest payload of every topic, and no message of
+    /// `publish` was sent twice.
+    #[test]
+    fn the_broker_ends_up_with_what_is_retained(steps in prop::collection::vec(step(), 0..60)) {
+        let mut rig = rig_with(settings());
+        let mut wanted = std::collections::BTreeMap::new();
+        let mut published = 0;
+        for step in steps {
+            match step {
+                Step::Retain(topic, value) => {
+                    let payload = if value % 4 == 0 { String::new() } else { value.to_string() };
+                    let qos = if topic % 2 == 0 { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                    rig.peer.retain(topic % 3, format!("t{topic}"), payload.clone().into_bytes(), qos);
+                    wanted.insert(format!("t{topic}"), payload);
+                }
+                Step::Publish => {
+                    rig.peer.publish("once", format!("{published}").into_bytes());
+                    published += 1;
+                }
+                Step::Wait(millis) => rig.run(Duration::from_millis(millis.into())),
+                Step::Cut => rig.cut(),
+                Step::Restart(keeps) => rig.restart_broker(keeps),
+                Step::Unreachable(on) => rig.unreachable = on,
+                Step::BlackHole(on) => rig.set_black_hole(on),
+                Step::NoPuback(on) => rig.broker.no_puback = on,
+                Step::Raw(first, second) => rig.broker.send_raw(&[first, second]),
+            }
+            rig.settle();
+            while rig.peer.poll_event().is_some() {}
+        }
+        rig.set_black_hole(false);
+        (rig.unreachable, rig.broker.no_puback) = (false, false);
+        rig.secs(30);
+        prop_assert!(rig.peer.is_live());
+        for (topic, payload) in &wanted {
+            let held = rig.broker.retained(topic).unwrap_or_default();
+            prop_assert_eq!(held, payload.as_str(), "{}", topic);
+        }
+        let mut once = rig.broker.published("once");
+        let sent = once.len();
+        once.sort_unstable();
+        once.dedup();
+        prop_assert_eq!(once.len(), sent, "a message was repeated");
+    }
+}

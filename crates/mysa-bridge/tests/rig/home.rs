@@ -1,0 +1,206 @@
+//! A bridge with thermostats, whose commands a test answers.
+
+use std::time::Duration;
+
+use mysa_bridge::client::{self, LinkId};
+use mysa_bridge::{Bridge, Event, Output, RequestId, Settings, Thermostat};
+use mysa_proto::{
+    AcCapabilities, Celsius, Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation,
+    Power, Source, UnixTime, Watts,
+};
+use mysa_session::{Level, Reason};
+use serde_json::Value;
+
+use super::{Peer, Rig};
+
+/// Wall clock at the start.
+pub(crate) const START: i64 = 1_767_323_045;
+
+pub(crate) fn at(mono: Duration) -> Now {
+    let millis = i64::try_from(mono.as_millis()).expect("a short time");
+    Now { mono, wall: UnixTime::from_secs(START).plus_millis(millis) }
+}
+
+/// Bridge that keeps what it asks of its driver.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) bridge: Bridge,
+    pub(crate) commands: Vec<(RequestId, DeviceId, Change)>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Peer for Node {
+    fn opened(&mut self, link: LinkId, now: Duration) {
+        self.bridge.handle_opened(link, at(now));
+    }
+
+    fn closed(&mut self, link: LinkId, now: Duration) {
+        self.bridge.handle_closed(link, at(now));
+    }
+
+    fn written(&mut self, link: LinkId, now: Duration) {
+        self.bridge.handle_written(link, at(now));
+    }
+
+    fn bytes(&mut self, link: LinkId, bytes: &[u8], now: Duration) {
+        self.bridge.handle_bytes(link, bytes, at(now));
+    }
+
+    fn timeout(&mut self, now: Duration) {
+        self.bridge.handle_timeout(at(now));
+    }
+
+    fn next_output(&mut self) -> Option<client::Output> {
+        loop {
+            match self.bridge.poll_output()? {
+                Output::Broker(output) => return Some(output),
+                Output::Command { request, device, change } => self.commands.push((request, device, change)),
+                Output::Event(event) => self.events.push(event),
+            }
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Duration> {
+        self.bridge.poll_timeout()
+    }
+}
+
+/// Thermostat as its driver knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) id: DeviceId,
+    pub(crate) name: String,
+    pub(crate) model: Model,
+    pub(crate) ac: Option<AcCapabilities>,
+    pub(crate) state: DeviceState,
+    pub(crate) power: Power,
+    pub(crate) is_current: bool,
+    pub(crate) pending: Change,
+    pub(crate) last_seen: Duration,
+}
+
+impl Known {
+    pub(crate) fn new(id: &str, name: &str, model: &str) -> Self {
+        Self {
+            id: DeviceId::new(id).expect("an id"),
+            name: name.into(),
+            model: Model::parse(model),
+            ac: None,
+            state: DeviceState::new(),
+            power: Power::Unknown,
+            is_current: true,
+            pending: Change::default(),
+            last_seen: Duration::ZERO,
+        }
+    }
+
+    /// Merges a status.
+    pub(crate) fn observe(&mut self, now: Duration, fill: impl FnOnce(&mut Observation)) {
+        let received = at(now);
+        let mut observation = Observation::new(Source::Status, Some(received.wall), received);
+        fill(&mut observation);
+        self.state.observe(&observation);
+        self.last_seen = now;
+    }
+
+    pub(crate) fn show(&self, bridge: &mut Bridge, now: Duration) {
+        let state = &self.state;
+        let limits = Limits {
+            ac: self.ac.as_ref(),
+            mode: state.mode().map(|field| field.value),
+            tracked_sensor: state.tracked_sensor().map(|field| field.value),
+            ..Limits::default()
+        };
+        let thermostat = Thermostat {
+            id: self.id,
+            name: Some(&self.name),
+            model: &self.model,
+            limits,
+            state,
+            duty: state.duty().map(|field| field.value),
+            power: self.power,
+            has_rated_power: self.power != Power::Unknown,
+            is_current: self.is_current,
+            last_seen: Some(at(self.last_seen).wall),
+            pending: self.pending,
+        };
+        bridge.handle_thermostat(&thermostat, at(now));
+    }
+}
+
+pub(crate) fn celsius(degrees: f64) -> Celsius {
+    Celsius::from_degrees(degrees).expect("a temperature")
+}
+
+/// Living room: a baseboard that heats to 20.5 °C.
+pub(crate) fn living_room() -> Known {
+    let mut known = Known::new("a0b1c2d3e4f6", "Living room", "BB-V2-0");
+    known.observe(Duration::ZERO, |seen| {
+        seen.temperature = Some(celsius(18.94));
+        seen.humidity = mysa_proto::RelativeHumidity::from_percent(44.5);
+        seen.setpoint = Some(celsius(20.5));
+        seen.mode = Some(Mode::Heat);
+        seen.duty = DutyCycle::from_fraction(0.5);
+        seen.lock = Some(false);
+        seen.signal = Some(-61);
+        seen.connected = Some(true);
+    });
+    known.power = Power::Estimated(Watts::from_watts(750.0).expect("a power"));
+    known
+}
+
+/// A bridge that is connected, with these thermostats.
+pub(crate) fn home(settings: Settings, thermostats: &[Known]) -> Rig<Node> {
+    let mut rig = starting(settings);
+    list(&mut rig, thermostats);
+    rig.settle();
+    rig
+}
+
+/// A bridge that does not know its thermostats yet.
+pub(crate) fn starting(settings: Settings) -> Rig<Node> {
+    let bridge = Bridge::new(settings, [7; 32], at(Duration::ZERO)).expect("valid settings");
+    Rig::new(Node { bridge, commands: Vec::new(), events: Vec::new() })
+}
+
+pub(crate) fn list(rig: &mut Rig<Node>, thermostats: &[Known]) {
+    let now = rig.now;
+    rig.peer.bridge.handle_service(Level::Live, Reason::Healthy, at(now));
+    for known in thermostats {
+        known.show(&mut rig.peer.bridge, now);
+    }
+    let ids: Vec<DeviceId> = thermostats.iter().map(|known| known.id).collect();
+    rig.peer.bridge.handle_list(&ids, at(now));
+}
+
+impl Rig<Node> {
+    pub(crate) fn show(&mut self, known: &Known) {
+        known.show(&mut self.peer.bridge, self.now);
+        self.settle();
+    }
+
+    /// Publishes a command as Home Assistant does.
+    pub(crate) fn set(&mut self, topic: &str, payload: &str) {
+        self.broker.publish(topic, payload.as_bytes(), false);
+        self.settle();
+    }
+
+    pub(crate) fn json(&self, topic: &str) -> Value {
+        let payload = self.broker.retained(topic).unwrap_or_else(|| panic!("{topic} is not retained"));
+        serde_json::from_str(payload).expect("JSON")
+    }
+
+    /// Results so far: id, field, outcome, reason.
+    pub(crate) fn results(&self, id: &str) -> Vec<(u64, String, String, String)> {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let results = self.broker.log.iter().filter(|publish| publish.topic == format!("mysa/{id}/result"));
+        results
+            .map(|publish| {
+                assert!(!publish.retain && !publish.dup);
+                let json: Value = serde_json::from_str(&publish.payload).expect("JSON");
+                let number = json["id"].as_u64().expect("a number");
+                (number, text(&json["field"]), text(&json["outcome"]), text(&json["reason"]))
+            })
+            .collect()
+    }
+}
