@@ -627,7 +627,9 @@ impl Session {
     /// deadline.
     fn transmitted(&mut self, decisions: Vec<Decision>) {
         self.emit(decisions);
-        self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
+        if !self.ended {
+            self.due = Some(Deadline::new(self.cx.mono(), Wake::Work));
+        }
     }
 
     /// Returns the next event.

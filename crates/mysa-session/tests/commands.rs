@@ -235,6 +235,21 @@ fn an_unread_publish_whose_command_is_decided_ends_a_blocked_connection() {
     assert_eq!(rig.log.aborts, 1);
 }
 
+#[test]
+fn a_session_that_was_shut_down_has_no_deadline() {
+    for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
+        let mut rig = Rig::resume(by(channel));
+        rig.run(secs(10));
+        let id = rig.set(LITE, 25.0);
+        // The command is queued for the driver, which takes nothing before the shutdown.
+        let now = rig.now();
+        rig.session.shutdown(now);
+        rig.drain();
+        assert!(matches!(rig.verdict(id), Verdict::Expired(_)), "{channel:?}: {:?}", rig.verdict(id));
+        assert_eq!(rig.session.poll_timeout(), None, "{channel:?}");
+    }
+}
+
 /// A system accepts bytes for a peer that has stopped reading, so nothing shows that the connection is blocked.
 #[test]
 fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
