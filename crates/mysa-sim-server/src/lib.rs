@@ -36,6 +36,7 @@ mod control;
 mod error;
 mod feed;
 mod limits;
+mod serve;
 mod server;
 mod signer;
 
