@@ -49,7 +49,7 @@ impl Entity {
 
 /// `entity_category` of an [`Entity`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the two there are")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two")]
 pub enum Category {
     /// A setting of the device.
     Config,

@@ -8,7 +8,7 @@ use core::str::FromStr;
 /// because a thermostat ignores messages to an upper-case topic; ids built from either case are equal. It contains only
 /// ASCII letters, digits, `-` and `_`, so no id can change the structure of a topic.
 #[derive(Clone, Copy, Eq, Hash)]
-#[expect(clippy::derived_hash_with_manual_eq, reason = "both go by every byte")]
+#[expect(clippy::derived_hash_with_manual_eq, reason = "both compare every byte")]
 #[repr(align(8))]
 pub struct DeviceId {
     /// Padded with zeros, which no id contains.
@@ -26,14 +26,14 @@ impl DeviceId {
         Self::from_bytes(id.as_bytes())
     }
 
-    // An id is built twice for each message, and is compared at once. So it is made eight bytes at a time: what is
-    // written byte by byte and read back as wide words makes the processor wait.
+    // An id is built twice for each message and compared immediately. It is built eight bytes at a time,
+    // because the processor stalls if bytes that were written one by one are read back as a wide word.
     #[inline]
     pub(crate) fn from_bytes(id: &[u8]) -> Option<Self> {
         let (Some(first), Some(last), 8..=16) = (id.first_chunk(), id.last_chunk(), id.len()) else {
             return Self::of_unusual_length(id);
         };
-        // A MAC is of this length: the last eight bytes, without those that are in the first.
+        // The length of a MAC. The last eight bytes overlap the first eight; the shift removes the overlap.
         let taken = 8 * (16 - id.len() as u32);
         let first = fold(u64::from_le_bytes(*first))?;
         let last = fold(u64::from_le_bytes(*last))?.unbounded_shr(taken);
@@ -47,7 +47,7 @@ impl DeviceId {
         }
         let mut words = [0; 5];
         for (word, eight) in words.iter_mut().zip(id.chunks(8)) {
-            // Behind the id a digit takes the place of the zeros, which cannot be in one.
+            // Unused bytes are digits during the check, because zeros are not valid in an id.
             let mut bytes = [b'0'; 8];
             bytes.get_mut(..eight.len())?.copy_from_slice(eight);
             let taken = 64 - 8 * eight.len() as u32;
@@ -90,7 +90,7 @@ const fn fold(bytes: u64) -> Option<u64> {
     if bytes & HIGH != 0 {
         return None;
     }
-    // In every capture there is nothing else.
+    // Fast path: the ids of all captures contain only these.
     let plain = between(bytes, b'0', b'9') | between(bytes, b'a', b'z');
     if plain == HIGH {
         return Some(bytes);
@@ -104,8 +104,8 @@ const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-// By words, since a call of `memcmp` costs more than the comparison. The ids of a home begin with the same bytes, those of
-// the manufacturer.
+// Compares words, because a call of `memcmp` costs more than the comparison. The ids of a home begin with the
+// same bytes, those of the manufacturer.
 impl PartialEq for DeviceId {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -173,9 +173,9 @@ mod tests {
         assert_eq!(DeviceId::new("A0B1C2D3E4F6").unwrap().as_str(), "a0b1c2d3e4f6");
     }
 
-    /// Every byte at every place of an id of every length, beside one byte at a time.
+    /// Compares every byte at every position of an id of every length with a check byte by byte.
     #[test]
-    fn each_byte_of_an_id_is_taken_folded_or_refused() {
+    fn each_byte_of_an_id_is_accepted_folded_or_rejected() {
         for len in 0..=DeviceId::MAX_LEN + 1 {
             for at in 0..len.max(1) {
                 for byte in 0..=u8::MAX {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_ordered_as_their_texts_are() {
+    fn ids_are_ordered_like_their_texts() {
         let mut texts = [
             "a0b1c2d3e4f6",
             "a0b1c2d3e4f7",
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_could_change_a_topic_is_an_id() {
+    fn an_id_with_a_character_of_topic_syntax_is_invalid() {
         for bad in
             ["", "a/b", "+", "#", "a b", "a\0b", "é", "a.b", "0123456789012345678901234567890123456789"]
         {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_something_else_is_an_error() {
+    fn an_answer_of_another_structure_is_an_error() {
         for body in
             ["", "<html></html>", "{}", "[]", "null", r#"{"endpointAddress":7}"#, "\"x\"", "\u{0}\u{1}"]
         {

@@ -5,7 +5,7 @@ use crate::DeviceId;
 /// Kind of topic: each thermostat has three.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "the topics the access policy of an account names")]
+#[expect(clippy::exhaustive_enums, reason = "the access policy of an account names only these topics")]
 pub enum TopicKind {
     /// `/in`: messages to the thermostat.
     In,
@@ -68,7 +68,7 @@ impl Topic {
     #[must_use]
     pub fn parse(topic: &[u8]) -> Option<Self> {
         let rest = topic.strip_prefix(Self::PREFIX.as_bytes())?;
-        // What is left in front of it is no id if it holds another slash.
+        // The part before the kind is not a valid id if it contains another slash.
         let (id, kind) = match rest {
             [id @ .., b'/', b'o', b'u', b't'] => (id, TopicKind::Out),
             [id @ .., b'/', b'b', b'a', b't', b'c', b'h'] => (id, TopicKind::Batch),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_topics_are_not_ours() {
+    fn other_topics_are_rejected() {
         for other in [
             "v1/dev/a/out",
             "/v1/dev/a/out/",

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_whole_degree_fahrenheit_survives_the_device_grid() {
+    fn every_whole_degree_fahrenheit_survives_rounding_to_half_degrees_celsius() {
         let step = Celsius::from_hundredths(50);
         for fahrenheit in 40..=90 {
             let celsius = Celsius::from_fahrenheit(f64::from(fahrenheit)).unwrap().to_step(step);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_not_a_number_gets_in() {
+    fn nan_infinity_and_excessive_numbers_are_rejected() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e9, -1e9] {
             assert_eq!(Celsius::from_degrees(bad), None);
             assert_eq!(DutyCycle::from_fraction(bad), None);

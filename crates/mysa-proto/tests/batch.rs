@@ -9,7 +9,7 @@ use mysa_proto::{
 use serde_json::{Value, json};
 
 #[test]
-fn every_batch_decodes_to_what_its_vector_says_and_back() {
+fn every_batch_decodes_as_its_vector_expects_and_encodes_back() {
     let vectors: Value = serde_json::from_str(include_str!("data/batch.json")).unwrap();
     for case in vectors["vectors"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
@@ -38,7 +38,7 @@ fn every_batch_decodes_to_what_its_vector_says_and_back() {
 }
 
 #[test]
-fn slashes_of_base64_may_come_escaped() {
+fn escaped_slashes_in_base64_are_accepted() {
     let payload = br#"{"msg":3,"src":{"type":1,"ref":"a0b1c2d3e4f5"},"body":{"readings":"yqAATTNXaeD\/g\/\/NACYAAAAsAf\/\/ZBs5AMk="}}"#;
     let message = Message::decode(TopicKind::Batch, payload).unwrap();
     let Body::BatchReadings(carried) = &message.body else { panic!("{:?}", message.body) };

@@ -1,4 +1,4 @@
-//! Payloads that are no messages: too long, cut off, or no text.
+//! Payloads that are not messages: too long, truncated, or not UTF-8.
 #![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
 mod vectors;
@@ -7,7 +7,7 @@ use mysa_proto::{DecodeError, JsonError, Message, TopicKind};
 use vectors::{cases, payload};
 
 #[test]
-fn a_payload_beyond_what_a_broker_carries_is_refused_unread() {
+fn a_payload_over_the_limit_of_the_broker_is_rejected_without_reading() {
     let huge = vec![b' '; Message::MAX_LEN + 1];
     assert_eq!(
         Message::decode(TopicKind::Out, &huge),
@@ -34,9 +34,10 @@ fn a_message_cut_at_any_byte_is_truncated_there() {
     }
 }
 
-/// Wherever it is, even where it would go unread: in a key, a value, a number, or behind a cut.
+/// Inserts the byte everywhere, even where nothing would read it: in a key, a value, a number, or after a
+/// truncation.
 #[test]
-fn a_byte_that_is_no_text_is_the_error_whatever_else_is_wrong() {
+fn invalid_utf8_takes_precedence_over_every_other_error() {
     for case in cases(include_str!("data/messages.json")) {
         let whole = payload(&case);
         for at in 0..whole.len() {

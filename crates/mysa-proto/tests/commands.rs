@@ -103,7 +103,7 @@ fn payload(input: &Value) -> Result<Vec<u8>, String> {
             let id = u32::try_from(input["echo_id"].as_u64().unwrap()).unwrap();
             encode_echo(device, id, now, &mut out);
         }
-        // There is nothing to call.
+        // The crate has no encoder for it.
         "raw_legacy" => return Err("no encoder".into()),
         other => panic!("unknown kind {other}"),
     }
@@ -164,7 +164,7 @@ fn change(json: &Value) -> Result<Change, String> {
     Ok(change)
 }
 
-/// A `cmd` that is a string of JSON is compared as what it holds.
+/// Replaces a `cmd` that is a string by the JSON in it, for comparison.
 fn unwrap_cmd(message: &mut Value) {
     let Some(cmd) = message.pointer_mut("/body/cmd") else { return };
     if let Some(text) = cmd.as_str() {
@@ -172,7 +172,7 @@ fn unwrap_cmd(message: &mut Value) {
     }
 }
 
-/// Equal, where 20 and 20.0 are.
+/// True if the values are equal; 20 equals 20.0.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),

@@ -1,4 +1,4 @@
-//! The cost of decoding, whatever the payload: no allocation and no panic.
+//! Decoding of arbitrary payloads neither allocates nor panics.
 #![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
 mod vectors;
@@ -11,7 +11,7 @@ use mysa_proto::{
 use proptest::prelude::*;
 
 #[test]
-fn decoding_allocates_nothing_and_neither_does_observing() {
+fn decoding_and_observing_do_not_allocate() {
     let received = Now { mono: Duration::from_secs(1), wall: UnixTime::from_secs(1_767_323_045) };
     let mut decoded = 0;
     for case in vectors::cases(include_str!("data/messages.json")) {
@@ -32,7 +32,7 @@ fn decoding_allocates_nothing_and_neither_does_observing() {
     assert!(decoded > 50, "the measured code was run");
 }
 
-/// Text that is nearly a message: the interesting bytes of JSON and the keys that are known.
+/// Text that resembles a message: JSON punctuation and known keys.
 fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         prop::sample::select(vec![
@@ -81,7 +81,7 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
-/// A message of the vectors with a few bytes changed.
+/// Message of the vectors with a few changed bytes.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let payloads: Vec<_> =
         vectors::cases(include_str!("data/messages.json")).iter().map(vectors::payload).collect();
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn input_of_a_strict_reader_decodes_to_the_same_values(value in json_value(4)) {
+    fn strict_json_decodes_to_the_same_values_as_with_a_strict_reader(value in json_value(4)) {
         let text = value.to_string();
         let raw = RawJson::new(&text).unwrap();
         prop_assert_eq!(rebuilt(raw), value);

@@ -1,4 +1,4 @@
-//! Whatever the crate can write is harmless and inside the rules, and our own reader gives it back.
+//! Everything that the crate can encode is harmless, valid, and decodes to the same values.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mysa_proto::{
@@ -49,7 +49,7 @@ fn every_model_mode_and_table_encodes_its_own_number_or_is_refused() {
 }
 
 #[test]
-fn every_hundredth_of_a_degree_lands_on_the_step_inside_the_range_or_is_refused() {
+fn every_setpoint_is_rounded_to_a_step_within_the_range_or_refused() {
     for info in Model::known() {
         let Some(range) = info.family.setpoint_range() else { continue };
         for hundredths in (-1_000..5_000).chain([i32::MIN, i32::MAX]) {
@@ -107,7 +107,7 @@ fn the_encoders_are_command_live_request_nudge_and_echo() {
 }
 
 #[test]
-fn a_reference_cannot_break_out_of_its_string() {
+fn a_sender_reference_is_escaped() {
     let setpoint = Change::setpoint(Celsius::from_hundredths(2_000));
     let command = command("BB-V2-0", &Limits::default(), &ModeTable::OBSERVED, setpoint).unwrap();
     let app_ref = "\"},\"MsgType\":40,\"x\":{\"\\\n\u{0}é";
@@ -121,14 +121,14 @@ fn a_reference_cannot_break_out_of_its_string() {
 }
 
 #[test]
-fn a_payload_is_appended_and_leaves_what_was_there() {
+fn a_payload_is_appended_to_the_buffer() {
     let mut out = b"before".to_vec();
     encode_settings_nudge(device(), NOW, &mut out);
     assert!(out.starts_with(b"before{"));
 }
 
 #[test]
-fn the_form_of_the_design_document_lacks_the_timestamp_and_nothing_else() {
+fn the_form_of_the_design_document_omits_only_the_timestamp() {
     let command =
         command("BB-V1-1", &Limits::default(), &ModeTable::OBSERVED, Change::mode(Mode::Off)).unwrap();
     let encode = |form| {
@@ -153,10 +153,10 @@ fn an_in_floor_thermostat_that_tracks_the_room_keeps_doing_so_when_set_to_heat()
 }
 
 #[test]
-fn every_refusal_over_mqtt_says_what_is_allowed() {
+fn every_refusal_over_mqtt_names_the_valid_values() {
     let none = Change::default();
     let brightness = Brightness { idle: Some(101), ..Brightness::default() };
-    for (model, change, says) in [
+    for (model, change, expected_text) in [
         ("BB-V3-0", Change::mode(Mode::Off), "Baseboard V3 accepts no commands over MQTT"),
         (
             "BB-V2-0-L",
@@ -215,7 +215,7 @@ fn every_refusal_over_mqtt_says_what_is_allowed() {
         ),
     ] {
         let text = command(model, &Limits::default(), &ModeTable::OBSERVED, change).unwrap_err();
-        assert!(text.starts_with(says), "{model} {change}: {text}");
+        assert!(text.starts_with(expected_text), "{model} {change}: {text}");
     }
     let text = command("AC-V1-0", &Limits::default(), &ModeTable::DESIGN_DOCUMENT, Change::mode(Mode::Cool));
     assert_eq!(text.unwrap_err(), "cool is not a mode of this device: allowed are off, heat");
@@ -315,7 +315,7 @@ proptest! {
         prop_assert_eq!(entries[0].control, ControlState::from(&command.fields()));
         prop_assert_eq!(entries[0].tm, Some(command.fields().tm));
 
-        // No number of a mode but the table's own.
+        // The number of the mode is one of the table.
         let family = info.family().unwrap();
         let tracked = change.tracked_sensor;
         let md = change.mode.map(|mode| table.number_of(mode, family, tracked).unwrap());
@@ -323,7 +323,7 @@ proptest! {
     }
 
     #[test]
-    fn an_update_holds_only_what_was_asked_in_numbers_of_its_own(change in change(), model in model()) {
+    fn an_update_contains_only_the_requested_settings_in_structured_numbers(change in change(), model in model()) {
         let Ok(update) = StructuredUpdate::new(&Model::parse(model), &Limits::default(), change) else {
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! Entities of each model for a bridge; what an entity may write is a valid command.
+//! Entities of each model for a bridge; every choice of a writable entity is a valid command.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ const EVERYTHING: EntityFacts =
     EntityFacts { humidity: true, current: true, voltage: true, rated_power: true, energy_history: true };
 
 #[test]
-fn each_family_shows_what_it_has() {
+fn each_family_has_the_expected_entities() {
     let common = "binary_sensor.connected sensor.last_seen sensor.signal sensor.temperature update.firmware";
     let heats = "climate.action climate.mode climate.setpoint number.brightness_active number.brightness_idle \
                  sensor.mode sensor.setpoint switch.lock";
@@ -35,12 +35,12 @@ fn each_family_shows_what_it_has() {
         let ids: BTreeSet<_> = list.iter().map(|entity| entity.id).collect();
         let expected: BTreeSet<_> = common.split_whitespace().chain(own.split_whitespace()).collect();
         assert_eq!(ids, expected, "{model}");
-        assert_eq!(ids.len(), list.len(), "{model}: an id is there twice");
+        assert_eq!(ids.len(), list.len(), "{model}: duplicate id");
     }
 }
 
 #[test]
-fn humidity_power_and_energy_are_there_when_they_can_be_known() {
+fn humidity_power_and_energy_exist_only_if_they_can_be_known() {
     for (model, facts, expected) in [
         (
             "BB-V2-0",
@@ -69,7 +69,7 @@ fn humidity_power_and_energy_are_there_when_they_can_be_known() {
 }
 
 #[test]
-fn whatever_can_be_chosen_can_be_commanded_and_reads_back_by_one_name() {
+fn every_choice_is_a_valid_command_with_a_unique_name() {
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     let now = UnixTime::from_secs(1_767_323_045);
     let ac = ac();
@@ -107,7 +107,7 @@ fn whatever_can_be_chosen_can_be_commanded_and_reads_back_by_one_name() {
 }
 
 #[test]
-fn the_bounds_are_those_of_the_device() {
+fn the_setpoint_range_is_that_of_the_device() {
     let limits = Limits { max_setpoint: Celsius::from_degrees(28.0), ..Limits::default() };
     let list = of("INF-V1-0", &limits, &EVERYTHING);
     let range = entity(&list, "climate.setpoint").range.unwrap();
@@ -136,7 +136,7 @@ fn an_air_conditioner_offers_what_its_record_lists_for_the_mode() {
 }
 
 #[test]
-fn nothing_of_an_unknown_model_can_be_written_and_nothing_is_a_button() {
+fn an_unknown_model_has_no_writable_entity_and_no_model_has_a_button() {
     assert!(of("XX-V9-9", &Limits::default(), &EVERYTHING).iter().all(|entity| !entity.writable));
     for info in Model::known() {
         for entity in of(info.model, &Limits::default(), &EVERYTHING) {

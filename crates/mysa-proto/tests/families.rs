@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mysa_proto::{DeviceState, Family, Message, ModeTable, Now, StateField, TopicKind, UnixTime};
 
-/// A state after the statuses, merged as a session merges them, each some seconds after the one before.
+/// State after the statuses, merged as in a session, a few seconds apart.
 fn after(statuses: &[&str], family: Option<Family>) -> DeviceState {
     let mut state = DeviceState::new();
     for (count, body) in (0..).zip(statuses) {
@@ -24,7 +24,7 @@ const STATUS: &str = r#""msg":40,"id":2,"body":{"ambTemp":18.9,"stpt":20,"dtyCyc
     "heatStat":0,"trackedSnsr":3,"lineVtg":241}"#;
 
 #[test]
-fn the_pinned_duty_cycle_of_a_floor_is_neither_shown_nor_judged() {
+fn the_constant_duty_cycle_of_in_floor_heating_is_ignored() {
     let statuses = [OFF, STATUS, STATUS, STATUS, STATUS, STATUS, STATUS, STATUS, STATUS, STATUS, STATUS];
     let floor = after(&statuses, Some(Family::InFloor));
     assert_eq!((floor.duty(), floor.contradiction()), (None, None));
@@ -37,12 +37,12 @@ fn the_pinned_duty_cycle_of_a_floor_is_neither_shown_nor_judged() {
 }
 
 #[test]
-fn a_line_voltage_of_0_is_none() {
+fn a_line_voltage_of_0_is_ignored() {
     let none = r#""msg":17,"id":2,"body":{"ambTemp":18.9,"stpt":20,"heatStat":0,"lineVtg":0}"#;
     let some = none.replace("lineVtg\":0", "lineVtg\":239");
     assert_eq!(after(&[none], Some(Family::InFloor)).voltage(), None);
     let kept = after(&[&some, none], Some(Family::InFloor)).voltage();
-    assert_eq!(kept.map(|voltage| voltage.value.as_volts()), Some(239.0), "that of before");
+    assert_eq!(kept.map(|voltage| voltage.value.as_volts()), Some(239.0), "the earlier value");
     let status = r#""msg":40,"id":2,"body":{"ambTemp":18.9,"stpt":20,"lineVtg":0}"#;
     assert_eq!(after(&[status, status], Some(Family::InFloor)).voltage(), None);
 }

@@ -43,7 +43,7 @@ fn sloppy_and_hostile_payloads_decode_or_are_errors_as_listed() {
                     assert_eq!(envelope.resp_id.unwrap().to_string(), salvage["response_to"], "{name}");
                 }
             }
-            // Either way; but no value may be anything but a finite number.
+            // Decoding may succeed or fail, but every value must be finite.
             _ => {
                 if let Ok(Message { body: Body::Status(status), .. }) = result {
                     assert!(status.ambient.is_none_or(|celsius| celsius.as_degrees().is_finite()), "{name}");
@@ -54,7 +54,7 @@ fn sloppy_and_hostile_payloads_decode_or_are_errors_as_listed() {
 }
 
 #[test]
-fn acknowledgements_find_their_command_and_no_other() {
+fn an_acknowledgement_matches_only_its_own_command() {
     for case in cases(include_str!("data/ack_matching.json")) {
         let name = case["name"].as_str().unwrap();
         let request = &case["request"];
@@ -110,7 +110,8 @@ fn check(case: &Value) {
     if let Some(source) = expect.get("source_ref") {
         assert_eq!(envelope.src_ref.unwrap().as_raw(), *source, "{name}");
     }
-    // The firmware update and the pairing reset are marked in the vectors; the schedule is dangerous on our own account.
+    // The firmware update and the pairing reset are marked in the vectors; that a schedule is dangerous is a
+    // rule of this crate only.
     if expect.get("danger").is_some() {
         assert!(message.danger().is_some(), "{name}");
     } else {
@@ -127,7 +128,7 @@ fn check(case: &Value) {
     assert_eq!(kind, expect["kind"], "{name}");
     for (field, value) in expect["fields"].as_object().unwrap() {
         if ["record_count", "first_ts", "version"].contains(&field.as_str()) && kind == "batch_readings" {
-            // The records are decoded elsewhere; here it is enough that they are there.
+            // `batch.rs` tests the records; here they only have to be present.
             assert!(fields.contains_key("readings"), "{name}");
             continue;
         }
@@ -353,7 +354,7 @@ fn body(topic: TopicKind, payload: &str) -> Body<'_> {
 }
 
 #[test]
-fn no_odd_value_costs_the_fields_beside_it() {
+fn an_invalid_value_does_not_affect_other_fields() {
     let odd = [
         "null",
         "\"\"",
@@ -427,7 +428,7 @@ fn the_order_of_members_does_not_matter() {
 }
 
 #[test]
-fn the_last_of_two_numbers_says_how_the_body_is_read() {
+fn the_last_of_two_message_numbers_selects_the_body() {
     let late = body(TopicKind::Out, r#"{"msg":40,"body":{"stpt":20},"msg":30}"#);
     assert!(matches!(late, Body::AcStatus(status) if status.setpoint.is_some()), "{late:?}");
 }

@@ -1,4 +1,4 @@
-//! The merge of observations into one state: what wins, and that the order of handing in has no say.
+//! Merge of observations into one state: precedence of values, and independence of the order of the calls.
 #![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn a_device_record_is_older_than_every_other_source() {
 fn a_time_in_the_future_does_not_freeze_the_state() {
     let five_years = 5 * 365 * 86_400;
     let mut state = merged(&[setpoint(Source::Status, Some(five_years), 10, 25.0)]);
-    assert_eq!(shown(&state), 25.0, "the value itself is good");
+    assert_eq!(shown(&state), 25.0, "the value itself is valid");
     assert_eq!(state.setpoint().unwrap().at, None);
     state.observe(&setpoint(Source::Status, Some(15), 16, 20.0));
     assert_eq!(shown(&state), 20.0);
@@ -133,7 +133,7 @@ fn confirm(state: &mut DeviceState, degrees: f64, stamp: Option<i64>, sent: u64,
 }
 
 #[test]
-fn nothing_from_before_a_confirmed_command_rolls_it_back() {
+fn observations_from_before_a_confirmed_command_do_not_revert_it() {
     let before = [
         ("a status stamped before the command", setpoint(Source::Status, Some(98), 106, 17.0)),
         ("a status of the second of the acknowledgement", setpoint(Source::Status, Some(101), 106, 17.0)),
@@ -154,14 +154,14 @@ fn nothing_from_before_a_confirmed_command_rolls_it_back() {
     for (name, before) in before {
         for stamp in [Some(101), None] {
             if stamp.is_none() && before.at == Some(UnixTime::from_secs(ORIGIN + 101)) {
-                // Stamped after the command was sent, and no acknowledgement to say that it is older.
+                // Timed after the command was sent, and no time of an acknowledgement shows that it is older.
                 continue;
             }
             let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
             confirm(&mut state, 21.5, stamp, 100, 102);
             assert_eq!(shown(&state), 21.5, "{name}, {stamp:?}");
             assert!(state.observe(&before).is_empty(), "{name}, {stamp:?}");
-            // Nor if it came first.
+            // The same if it arrives first.
             let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0), before]);
             confirm(&mut state, 21.5, stamp, 100, 102);
             assert_eq!(shown(&state), 21.5, "{name} first, {stamp:?}");
@@ -175,11 +175,14 @@ fn a_fast_clock_does_not_make_an_old_status_new() {
     let mut state = merged(&[setpoint(Source::Status, Some(80), 50, 17.0)]);
     confirm(&mut state, 21.5, None, 100, 102);
     assert!(state.observe(&setpoint(Source::Status, Some(129), 103, 17.0)).is_empty());
-    assert!(!state.observe(&setpoint(Source::Status, Some(140), 110, 18.0)).is_empty(), "from well after it");
+    assert!(
+        !state.observe(&setpoint(Source::Status, Some(140), 110, 18.0)).is_empty(),
+        "sent long after the command"
+    );
 }
 
 #[test]
-fn news_from_after_a_confirmed_command_is_taken() {
+fn observations_from_after_a_confirmed_command_count() {
     for (name, after) in [
         ("a status", setpoint(Source::Status, Some(103), 104, 18.0)),
         ("a button", setpoint(Source::SetpointChange, Some(103), 104, 18.0)),
@@ -203,12 +206,12 @@ fn a_confirmed_command_protects_only_its_own_fields() {
     assert_eq!(state.observe(&before).iter().collect::<Vec<_>>(), [StateField::Temperature]);
 }
 
-/// The status that comes next tells the same fields as the one that has no say.
+/// The next status has the same fields as the one that does not count.
 #[test]
-fn a_value_that_comes_to_count_is_a_change() {
+fn a_value_that_starts_to_count_is_a_change() {
     let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
     confirm(&mut state, 21.5, None, 100, 102);
-    // From before the command, and long under way.
+    // Sent before the command, and delayed.
     assert!(state.observe(&setpoint(Source::Status, Some(90), 110, 17.0)).is_empty());
     assert_eq!(shown(&state), 21.5);
     let changes = state.observe(&setpoint(Source::Status, Some(115), 116, 17.0));
@@ -216,11 +219,11 @@ fn a_value_that_comes_to_count_is_a_change() {
 }
 
 #[test]
-fn values_of_a_clock_found_to_be_ahead_are_placed_again() {
+fn values_of_a_clock_found_to_be_ahead_are_reordered() {
     let mut state = merged(&[duty(50, 0.5)]);
     confirm(&mut state, 21.5, None, 100, 102);
     assert!(!state.observe(&setpoint(Source::Status, Some(110), 110, 17.0)).is_empty());
-    // Thirty seconds ahead: what it stamped 110 was said before the command.
+    // The clock is thirty seconds ahead: the value with the time 110 was sent before the command.
     let late = Observation { at: Some(UnixTime::from_secs(ORIGIN + 150)), ..duty(120, 0.5) };
     assert_eq!(state.observe(&late).iter().collect::<Vec<_>>(), [StateField::Setpoint]);
     assert_eq!(shown(&state), 21.5);
@@ -231,16 +234,16 @@ fn the_offset_of_a_device_clock_is_learnt_from_every_status() {
     let mut state = merged(&[setpoint(Source::Status, Some(50), 51, 17.0)]);
     state.observe(&setpoint(Source::Status, Some(90), 60, 17.0));
     confirm(&mut state, 21.5, None, 100, 102);
-    assert!(state.observe(&setpoint(Source::Status, Some(129), 103, 17.0)).is_empty(), "said at 99");
+    assert!(state.observe(&setpoint(Source::Status, Some(129), 103, 17.0)).is_empty(), "sent at 99");
     assert!(!state.observe(&setpoint(Source::Status, Some(140), 110, 17.0)).is_empty());
 }
 
 #[test]
-fn a_time_stamp_of_the_cloud_is_no_evidence_of_the_thermostats_clock() {
+fn a_timestamp_of_the_cloud_does_not_change_the_skew_of_the_device_clock() {
     // Half a minute ahead of the host's clock.
     let mut state = merged(&[setpoint(Source::RestState, Some(80), 50, 17.0)]);
     confirm(&mut state, 21.5, None, 100, 102);
-    assert!(!state.observe(&setpoint(Source::Status, Some(103), 104, 18.0)).is_empty(), "said at 103");
+    assert!(!state.observe(&setpoint(Source::Status, Some(103), 104, 18.0)).is_empty(), "sent at 103");
     assert_eq!(shown(&state), 18.0);
 }
 
@@ -309,11 +312,11 @@ fn hold_after(reports: &[(Source, Option<i64>, u64, Hold)]) -> Option<Hold> {
 }
 
 #[test]
-fn a_hold_that_says_its_end_is_not_blurred_by_one_of_the_same_time_that_does_not() {
+fn a_hold_with_its_end_is_not_replaced_by_one_of_the_same_time_without_it() {
     let [unclear, follow, permanent, until] = HOLDS;
     let ack = |at, arrival, hold| (Source::Ack, Some(at), arrival, hold);
     for clear in [follow, permanent, until] {
-        // Whatever arrives first, and again when the acknowledgement is repeated.
+        // In any order of arrival, and again if the acknowledgement is repeated.
         for reports in [
             [ack(5, 5, clear), ack(5, 6, unclear), ack(5, 7, unclear)],
             [ack(5, 5, unclear), ack(5, 7, unclear), ack(5, 6, clear)],
@@ -325,7 +328,7 @@ fn a_hold_that_says_its_end_is_not_blurred_by_one_of_the_same_time_that_does_not
         // Without a time of the source, the arrival is the time.
         let arrived = |arrival, hold| (Source::Structured, None, arrival, hold);
         assert_eq!(hold_after(&[arrived(5, clear), arrived(5, unclear)]), Some(clear));
-        // What is later counts, clear or not; so does a later answer about the hold.
+        // A later value counts, with or without its end; so does a later answer of the hold route.
         assert_eq!(hold_after(&[ack(5, 5, clear), ack(6, 6, unclear)]), Some(unclear));
         assert_eq!(hold_after(&[ack(5, 5, unclear), ack(6, 6, clear)]), Some(clear));
         assert_eq!(hold_after(&[ack(5, 5, unclear), arrived(6, clear)]), Some(clear));
@@ -333,7 +336,7 @@ fn a_hold_that_says_its_end_is_not_blurred_by_one_of_the_same_time_that_does_not
     assert_eq!(hold_after(&[ack(5, 5, until), ack(5, 6, permanent)]), Some(permanent), "both are clear");
 }
 
-/// All that is told of every field. The contradiction is left out: it is about the order of arrival.
+/// Text of every field. The contradiction is left out, because it depends on the order of arrival.
 fn everything(state: &DeviceState) -> String {
     format!(
         "{:?}",
@@ -379,7 +382,7 @@ fn observation() -> impl Strategy<Value = Observation> {
         Source::RestState,
         Source::Structured,
     ]);
-    // Few values, so that times and values tie.
+    // Few different values, so that equal times and values are frequent.
     let stamp = prop::option::of(prop_oneof![-3_600_i64..-3_590, 0_i64..12, 60_i64..75, Just(150_000_000)]);
     let wall = prop_oneof![4 => Just(0_i64), 1 => -5_i64..5];
     (

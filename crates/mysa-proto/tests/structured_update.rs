@@ -8,7 +8,7 @@ use mysa_proto::{
 use serde_json::{Value, json};
 
 #[test]
-fn every_sample_body_is_written_as_it_is() {
+fn every_sample_body_is_encoded_exactly() {
     let degrees = |degrees| Celsius::from_degrees(degrees).unwrap();
     let lite = "BB-V2-0-L";
     let cooling = Limits { mode: Some(Mode::Cool), ..Limits::default() };
@@ -124,7 +124,7 @@ fn a_change_that_the_structured_service_lacks_is_refused_with_a_reason() {
     let timed = Brightness { idle: Some(10), active_seconds: Some(60), ..active_only };
     let too_bright = Brightness { active: Some(101), idle: Some(0), ..Brightness::default() };
     let crossed = AutoSetpoints { heat: degrees(25.0), cool: degrees(20.0) };
-    for (model, change, says) in [
+    for (model, change, expected_text) in [
         ("BB-V2-0", none, "nothing to change"),
         ("XX-V9-9", Change::mode(Mode::Off), "unknown model \"XX-V9-9\": known are BB-V1-0, "),
         ("BB-V1-0", Change::mode(Mode::Off), "Baseboard V1 accepts no commands over the structured service"),
@@ -228,12 +228,12 @@ fn a_change_that_the_structured_service_lacks_is_refused_with_a_reason() {
     ] {
         let refusal = StructuredUpdate::new(&Model::parse(model), &Limits::default(), change).unwrap_err();
         let text = refusal.to_string();
-        assert!(text.starts_with(says), "{model} {change}: {text}");
+        assert!(text.starts_with(expected_text), "{model} {change}: {text}");
     }
 }
 
 #[test]
-fn the_lists_of_an_air_conditioner_hold_here_as_well() {
+fn the_lists_of_an_air_conditioner_apply_to_the_structured_service() {
     let ac = AcCapabilities {
         modes: vec![AcModeCapabilities {
             number: 4,

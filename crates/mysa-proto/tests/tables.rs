@@ -9,7 +9,7 @@ use mysa_proto::{
 use serde_json::Value;
 
 #[test]
-fn every_model_string_is_what_it_is_listed_as() {
+fn every_model_string_has_the_listed_properties() {
     let file: Value = serde_json::from_str(include_str!("data/models.json")).unwrap();
     for vector in file["vectors"].as_array().unwrap() {
         let name = vector["model"].as_str().unwrap();
@@ -27,7 +27,7 @@ fn every_model_string_is_what_it_is_listed_as() {
 }
 
 #[test]
-fn every_number_of_a_mode_is_what_it_is_listed_as() {
+fn every_mode_number_has_the_listed_meaning() {
     let file: Value = serde_json::from_str(include_str!("data/modes.json")).unwrap();
     let entries = |at: &str| {
         let table = file.pointer(at).unwrap().as_object().unwrap();

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_seen_to_hold_are_struck_off_one_by_one() {
+    fn observed_fields_are_removed_from_the_unmet_ones() {
         let asked = heat_to(2_150);
         let first = asked.compare(&Change::setpoint(hundredths(2_151)));
         assert_eq!(first, Comparison { unmet: Change::mode(Mode::Heat), differs: false });
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_brightness_the_part_in_use_must_be_seen() {
+    fn the_active_brightness_must_be_observed() {
         let part = |active, idle| Brightness { active, idle, ..Brightness::default() };
         for (asked, seen, met) in [
             (part(Some(80), Some(20)), part(Some(80), None), true),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observation_shows_every_setting_it_was_made_of() {
+    fn an_observation_contains_every_setting_of_its_change() {
         let change = Change {
             hold: Some(Hold::Permanent),
             lock: Some(true),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_setpoint_cannot_leave_the_scale() {
+    fn a_relative_setpoint_stays_within_the_range_of_the_type() {
         let half = Celsius::from_hundredths(50);
         let moved = Change::setpoint_moved(Celsius::from_hundredths(2_100), half).unwrap();
         assert_eq!(moved.setpoint, Some(Celsius::from_hundredths(2_150)));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_says_every_value_it_holds() {
+    fn the_text_of_a_change_contains_every_value() {
         let (heat, cool) = (Celsius::from_hundredths(2_000), Celsius::from_hundredths(2_500));
         let brightness = Brightness { active: Some(80), auto: Some(true), ..Brightness::default() };
         let change = Change {

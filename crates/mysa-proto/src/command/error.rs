@@ -114,7 +114,7 @@ pub enum InvalidCommand {
 /// Channel of a command.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "the two there are")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two")]
 pub enum Channel {
     /// Message 44 on `/in`.
     Mqtt,

@@ -107,13 +107,10 @@ impl fmt::Display for AutoSetpoints {
 /// Hold of the setpoint against the schedule.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the three forms the command has, and one that only reports have"
-)]
+#[expect(clippy::exhaustive_enums, reason = "a command has three of these forms, a report also the fourth")]
 pub enum Hold {
-    /// `ho` 1 in a report without `tm`: [`Hold::FollowSchedule`] or [`Hold::Until`], and the report does not say which.
-    /// Not a request. A report of the same time that does say it takes precedence.
+    /// `ho` 1 in a report without `tm`: [`Hold::FollowSchedule`] or [`Hold::Until`]; the report leaves open
+    /// which. Not a request. A report of the same time with the end of the hold takes precedence.
     FollowOrUntil,
     /// `ho` 1: no hold; the schedule sets the setpoint. It also ends a hold.
     FollowSchedule,

@@ -239,8 +239,8 @@ mod tests {
 
     /// Compares both the end and the value of the number with the general reader.
     #[test]
-    fn every_short_text_is_read_as_the_general_reader_does_or_left_to_it() {
-        // With the characters before and behind the digits.
+    fn every_short_text_is_read_like_the_general_reader_or_left_to_it() {
+        // Includes `/` and `:`, the characters next to the digits in ASCII.
         const CHARACTERS: &[u8] = b"019/:.-e,} \"";
         let mut text = [0; 5];
         for number in 0..CHARACTERS.len().pow(5) {

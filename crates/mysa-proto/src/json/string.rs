@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_resolved_and_bad_ones_do_no_harm() {
+    fn escapes_are_resolved_and_invalid_ones_tolerated() {
         for (raw, expected) in [
             (r"plain", "plain"),
             (r#"a\"b\\c\/d"#, "a\"b\\c/d"),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_as_short_as_they_can_be() {
+    fn numbers_are_written_without_needless_digits() {
         for (hundredths, expected) in
             [(0, "0"), (2_000, "20"), (2_150, "21.5"), (-125, "-1.25"), (5, "0.05"), (-50, "-0.5")]
         {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_string_can_end_it() {
+    fn special_characters_in_a_string_are_escaped() {
         assert_eq!(text(|out| string(out, "a\"b\\c\n\u{1f}é")), r#""a\"b\\c\u000a\u001fé""#);
     }
 }

@@ -301,7 +301,8 @@ mod tests {
             let at = at.index(wire.len());
             wire[at] ^= flip;
             let decoded = BatchReadings::decode(&wire);
-            // A version that turned into another known one may swallow the head of the next record.
+            // If the damage turns the version into another known one, the wrong length may cover the start of
+            // the next record.
             prop_assert!(decoded.records.len() + 2 >= batch.records.len());
             prop_assert!(decoded.records.iter().all(|record| batch.records.contains(record)));
             prop_assert!(!decoded.problems.is_empty());
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_batch_is_refused_unread() {
+    fn a_batch_over_the_limit_is_rejected_without_decoding() {
         let text = "A".repeat(BatchReadings::MAX_LEN / 3 * 4 + 8);
         assert_eq!(BatchReadings::from_base64(&text), Err(BatchError::TooLong));
     }

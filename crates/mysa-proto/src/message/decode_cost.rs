@@ -10,27 +10,33 @@ use crate::{Message, TopicKind};
 fn work_is_linear_in_the_length_of_hostile_payloads() {
     const SMALL: usize = 8_000;
     for ((name, small), (_, large)) in hostile(SMALL).iter().zip(&hostile(SMALL * 16 - 200)) {
-        assert!(large.len() <= Message::MAX_LEN, "{name}: {} bytes are refused unread", large.len());
+        assert!(
+            large.len() <= Message::MAX_LEN,
+            "{name}: {} bytes are rejected without being read",
+            large.len()
+        );
         for (task, run) in TASKS {
-            // Rounded up, so that a payload given up on at once counts as one look at each byte.
-            let looks_at_each = |payload: &String| work::measure(|| run(payload)).div_ceil(payload.len());
-            let (in_small, in_large) = (looks_at_each(small), looks_at_each(large));
-            // Quadratic work would look sixteen times as often.
+            // Rounded up, so that a payload that is rejected immediately counts as one examination of each
+            // byte.
+            let reads_of_each_byte =
+                |payload: &String| work::measure(|| run(payload)).div_ceil(payload.len());
+            let (in_small, in_large) = (reads_of_each_byte(small), reads_of_each_byte(large));
+            // Quadratic work would examine each byte sixteen times as often.
             assert!(
                 in_large <= in_small + 1,
-                "{name}, {task}: {in_small} looks at each byte, then {in_large}"
+                "{name}, {task}: {in_small} reads of each byte, then {in_large}"
             );
-            assert!(in_large <= MOST_LOOKS, "{name}, {task}: {in_large} looks at each byte");
+            assert!(in_large <= MAX_READS_OF_EACH_BYTE, "{name}, {task}: {in_large} reads of each byte");
         }
     }
 }
 
-/// Bound of the number of times a byte is looked at: an escaped key is compared with every key that is known.
-const MOST_LOOKS: usize = 32;
+/// Largest number of times a byte may be examined: an escaped key is compared with every known key.
+const MAX_READS_OF_EACH_BYTE: usize = 32;
 
 type Task = fn(&str);
 
-/// The ways to read a payload.
+/// Functions that read a payload.
 const TASKS: [(&str, Task); 4] = [
     ("decode from a device", |payload| drop(Message::decode(TopicKind::Out, payload.as_bytes()))),
     ("decode to a device", |payload| drop(Message::decode(TopicKind::In, payload.as_bytes()))),
@@ -44,7 +50,7 @@ const TASKS: [(&str, Task); 4] = [
     }),
 ];
 
-/// Payloads that make careless readers do more than linear work, each of about `len` bytes.
+/// Payloads of about `len` bytes that cause more than linear work in careless readers.
 fn hostile(len: usize) -> Vec<(&'static str, String)> {
     let status = |value: String| format!(r#"{{"msg":40,"body":{{"ambTemp":{value},"stpt":20}}}}"#);
     let keys = len / 20;
@@ -52,7 +58,7 @@ fn hostile(len: usize) -> Vec<(&'static str, String)> {
         ("open brackets", "[".repeat(len)),
         ("open objects", "{\"a\":".repeat(len / 5)),
         (
-            "sixty levels, again and again",
+            "sixty levels, repeated",
             status(format!("[{}1]", format!("{}1{},", "[".repeat(60), "]".repeat(60)).repeat(len / 123))),
         ),
         ("readings in readings", format!("{{\"msg\":40,\"body\":{}", "{\"reading\":".repeat(len / 11))),

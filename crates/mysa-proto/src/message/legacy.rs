@@ -1,5 +1,5 @@
-//! The flat fields of all `MsgType` messages together. In these the number may stand behind the fields it explains, so
-//! that one pass has to read them all.
+//! Flat fields of all `MsgType` messages. The message number may come after the fields that it gives a
+//! meaning to, so one pass reads the fields of every message.
 
 use crate::json::field::{self, fields};
 use crate::{Amperes, Celsius, JsonStr, RelativeHumidity, Trigger, UnixTime, Volts};
@@ -24,7 +24,7 @@ fields! { 'a;
         pub(crate) boot_count: i64 = "bootCount" => field::integer,
         pub(crate) ip: JsonStr<'a> = "ip" => field::text,
         pub(crate) timeout: u32 = "Timeout" => field::seconds,
-        // Not of `MsgType` messages: what some firmware writes beside the body of others.
+        // Not fields of `MsgType` messages: some firmware writes them beside the body of other messages.
         pub(crate) version: JsonStr<'a> = "version" => field::text,
         pub(crate) heat_stat: bool = "heatStat" => field::flag,
         pub(crate) line_voltage: Volts = "lineVtg" => field::volts,

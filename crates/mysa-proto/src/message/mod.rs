@@ -68,7 +68,8 @@ pub enum Body<'a> {
     EchoReply(EchoReply),
     /// `MsgType` 6, to the device.
     Event(Event),
-    /// `MsgType` 7, to the device: restart, by one reading; dump stored readings, by another. Has no fields.
+    /// `MsgType` 7, to the device: restart according to one witness, upload of stored readings according to
+    /// another. Has no fields.
     Reboot,
     /// `MsgType` 10, from the device.
     Boot(Boot<'a>),

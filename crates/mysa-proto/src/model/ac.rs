@@ -16,7 +16,7 @@ pub struct AcCapabilities {
     pub temperature_step: Option<Celsius>,
     /// `modes` (or `SupportedModes` of the record), in the order of the record.
     pub modes: Vec<AcModeCapabilities>,
-    /// `fanSpeeds` of the whole device; empty if it has none, `None` if the record does not say.
+    /// `fanSpeeds` of the whole device; empty if it has none, `None` if the record has no list.
     pub fan_speeds: Option<Vec<FanSpeed>>,
     /// `verticalSwing` of the whole device.
     pub vertical_swing: Option<Vec<Swing>>,
@@ -29,7 +29,7 @@ pub struct AcCapabilities {
 }
 
 /// Capabilities of an air conditioner in one mode. A list that is `None` is absent from the record or cannot be read, so
-/// that nothing is known; an empty one says that there are none.
+/// that nothing is known; an empty one means that there are none.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..AcModeCapabilities::default()` fills the rest")]
 pub struct AcModeCapabilities {
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_the_mode_comes_before_that_of_the_device_and_that_before_the_union() {
+    fn the_list_of_the_mode_precedes_the_list_of_the_device_and_the_union() {
         let modes = json!({"3": {"fanSpeeds": [2, 4]}, "4": {"fanSpeeds": [1, 2]}});
         let ac = read(&json!({"SupportedCaps": {"modes": modes, "fanSpeeds": [1, 3, 5]}})).unwrap();
         assert_eq!(codes(&ac.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_absent_is_not_one_that_is_empty() {
+    fn an_absent_list_differs_from_an_empty_list() {
         let speeds = |caps: Value| {
             codes(&read(&json!({"SupportedCaps": caps})).unwrap().fan_speeds(Some(Mode::Cool), Some(4)))
         };
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn directions_that_are_absent_are_not_refused() {
+    fn absent_directions_allow_every_direction() {
         let vertical = |caps: Value| read(&json!({"SupportedCaps": caps})).unwrap().vertical_swing(Some(4));
         assert_eq!(vertical(json!({})), Swing::all());
         assert_eq!(vertical(json!({"modes": {"4": {"horizontalSwing": [3]}}})), Swing::all());
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_remote_control_takes_away_what_has_no_key() {
+    fn speeds_without_a_key_on_the_remote_control_are_left_out() {
         let modes = json!({"4": {"fanSpeeds": [1, 2, 4, 6], "verticalSwing": [3], "horizontalSwing": [3]}});
         let ac = read(&json!({"SupportedCaps": {"modes": modes}, "modifiedKeys": [8, 9, 12]})).unwrap();
         assert_eq!(codes(&ac.fan_speeds(Some(Mode::Cool), Some(4))), [1, 2]);
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn capability_keys_that_are_no_numbers_are_ignored() {
+    fn capability_keys_that_are_not_numbers_are_ignored() {
         assert_eq!(read(&json!({"Model": "BB-V1-1", "CodeNum": "1117"})), None);
         assert_eq!(read(&json!({"SupportedCaps": null, "SupportedModes": 7})), None);
         let ac = json!({
@@ -530,7 +530,7 @@ mod tests {
         let ac = read(&json!({"SupportedCaps": ac})).unwrap();
         let thirty = Celsius::from_hundredths(3_000);
         let crossed = Some((thirty, Celsius::from_hundredths(1_600)));
-        assert_eq!((ac.temperature_range, ac.temperature_step), (crossed, None), "for `Limits` to ignore");
+        assert_eq!((ac.temperature_range, ac.temperature_step), (crossed, None), "`Limits` ignores them");
         assert_eq!(ac.modes.len(), 2);
         let cool = ac.mode(4).unwrap();
         let celsius = [1_600, 1_750].map(Celsius::from_hundredths);
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn the_structured_numbers_read_back() {
+    fn structured_fan_numbers_convert_back() {
         for code in 0..=u8::MAX {
             let speed = FanSpeed::from_code(code);
             let back = speed.to_structured().and_then(FanSpeed::from_structured);

@@ -7,7 +7,7 @@ use crate::{AcCapabilities, BodyType, Celsius, Family, Mode, ModeTable, Setpoint
 /// Facts about one thermostat beyond its model that narrow the valid commands.
 ///
 /// Every field is optional and can only narrow what the model allows. Limits that make no sense, such as -1, are ignored;
-/// [`Limits::ignored`] tells which.
+/// [`Limits::ignored`] lists them.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "plain data; `..Limits::default()` fills the rest")]
 pub struct Limits<'a> {
@@ -54,9 +54,9 @@ impl Limits<'_> {
         self.of(family).range(family, mode, number)
     }
 
-    /// Multiple of the step of the setpoint to ask for, so that the setpoint moves from `present` by `hundredths` of a
-    /// degree, rounded in the direction of the movement, and at least to the next setpoint there is. It may be outside the
-    /// range. `present` itself if `hundredths` is zero, or if the family has no setpoint.
+    /// Setpoint to request in order to move from `present` by `hundredths` of a degree: a multiple of the
+    /// step, rounded in the direction of the movement, and at least the next valid setpoint. It may be
+    /// outside the range. `present` itself if `hundredths` is zero, or if the family has no setpoint.
     ///
     /// ```
     /// use mysa_proto::{Celsius, Family, Limits};
@@ -193,7 +193,7 @@ pub enum IgnoredLimit {
 
 impl fmt::Display for IgnoredLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The unit of the value may be what is wrong with it.
+        // The value has no unit in the text, because it may be in another unit than °C.
         match self {
             Self::OutOfRange { name, value, range } => {
                 let (min, max) = (range.min.as_degrees(), range.max.as_degrees());
@@ -210,7 +210,7 @@ impl fmt::Display for IgnoredLimit {
     }
 }
 
-/// Narrows the range of a family by two limits. Each that it ignores is passed on.
+/// Narrows the range of a family by two limits. Calls `ignored` for each limit that is ignored.
 fn narrow(
     range: SetpointRange,
     (min, max): (Option<Celsius>, Option<Celsius>),
@@ -261,8 +261,8 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_make_no_sense_are_ignored_and_told() {
-        for (family, min, max, range, told) in [
+    fn implausible_limits_are_ignored_and_listed() {
+        for (family, min, max, range, expected) in [
             (Family::BaseboardV2, 10.0, 25.0, (10.0, 25.0), &[][..]),
             (
                 Family::BaseboardV2,
@@ -307,7 +307,7 @@ mod tests {
             let found = limits.setpoint_range(family, None).unwrap();
             assert_eq!((found.min, found.max), (degrees(range.0), degrees(range.1)), "{min} to {max}");
             let ignored: Vec<_> = limits.ignored(family).iter().map(ToString::to_string).collect();
-            assert_eq!(ignored, told, "{min} to {max}");
+            assert_eq!(ignored, expected, "{min} to {max}");
         }
         assert_eq!(Limits::default().ignored(Family::BaseboardV2), []);
         assert_eq!(user(-1.0, -1.0).setpoint_range(Family::ClimateSensor, None), None);
@@ -328,8 +328,8 @@ mod tests {
     }
 
     #[test]
-    fn the_range_of_an_air_conditioner_is_the_part_of_its_record_that_makes_sense() {
-        for (temperatures, range, cool, told) in [
+    fn implausible_limits_of_an_air_conditioner_do_not_narrow_its_range() {
+        for (temperatures, range, cool, expected) in [
             (None, None, (16.0, 31.0), 0),
             (None, Some((18.0, 30.0)), (18.0, 30.0), 0),
             (None, Some((30.0, 18.0)), (16.0, 31.0), 1),
@@ -351,15 +351,15 @@ mod tests {
                 "{temperatures:?} {range:?}"
             );
             let ignored = limits.ignored(Family::AirConditioner);
-            assert_eq!(ignored.len(), told, "{ignored:?}");
+            assert_eq!(ignored.len(), expected, "{ignored:?}");
         }
-        // The lists of an air conditioner say nothing of a heater.
+        // The lists of an air conditioner do not apply to a heater.
         let ac = ac(None, Some((30.0, 18.0)), None);
         assert_eq!(Limits { ac: Some(&ac), ..Limits::default() }.ignored(Family::BaseboardV2), []);
     }
 
     #[test]
-    fn a_step_moves_in_its_own_direction_to_a_setpoint_there_is() {
+    fn a_step_moves_in_its_direction_to_a_valid_setpoint() {
         let step = |limits: &Limits<'_>, family, from: f64, by: f64| {
             limits.step(family, Some(Mode::Cool), degrees(from), (by * 100.0) as i32).as_degrees()
         };

@@ -187,7 +187,7 @@ impl fmt::Display for Family {
 
 /// `body.type` of a command. A thermostat silently ignores a command of another type.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "a type nobody has seen work must not be sent")]
+#[expect(clippy::exhaustive_enums, reason = "a type that was never seen to work must not be sent")]
 pub enum BodyType {
     /// 1.
     BaseboardV1,
@@ -393,7 +393,7 @@ pub struct ModelInfo {
 /// assert_eq!(Model::parse("XX-V9-9").family(), None);
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "a model is known or it is not")]
+#[expect(clippy::exhaustive_enums, reason = "a model is either known or unknown")]
 pub enum Model {
     /// Known model.
     Known(&'static ModelInfo),
@@ -461,7 +461,8 @@ const fn model(model: &'static str, family: Family) -> ModelInfo {
     ModelInfo { model, family }
 }
 
-/// A list rather than prefixes: `BB-V2-0-LTE` is a Lite, and the prefix of a future model proves nothing.
+/// A list rather than prefixes: `BB-V2-0-LTE` is a Lite, and the prefix of a future model does not prove its
+/// family.
 static MODELS: [ModelInfo; 25] = [
     model("BB-V1-0", Family::BaseboardV1),
     model("BB-V1-1", Family::BaseboardV1),
@@ -497,7 +498,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_model_is_kept_and_assumed_nothing_about() {
+    fn an_unknown_model_keeps_its_text_and_has_no_family() {
         for other in ["XX-V9-9", "", "BB-V2-1", "BB-V2-0-X", "BB", "AC-V2-0"] {
             let model = Model::parse(other);
             assert_eq!(model, Model::Unknown(other.into()));
@@ -514,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_limit_off_the_grid_is_never_passed() {
+    fn a_user_limit_between_two_steps_is_not_exceeded() {
         let range = Family::BaseboardV1.setpoint_range().unwrap();
         let range = range.narrowed(Celsius::from_degrees(10.2), Celsius::from_degrees(29.4));
         assert_eq!(range.nearest(Celsius::from_degrees(29.4).unwrap()), Celsius::from_degrees(29.0));

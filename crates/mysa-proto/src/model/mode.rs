@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn off_and_heat_change_places_between_the_tables() {
+    fn off_and_heat_have_swapped_numbers_in_the_two_tables() {
         let family = Family::BaseboardV1;
         for (table, off, heat) in [(ModeTable::OBSERVED, 1, 3), (ModeTable::DESIGN_DOCUMENT, 3, 1)] {
             assert_eq!(table.number_of(Mode::Off, family, None), Some(off), "{}", table.name());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_number_survives_and_cannot_be_sent() {
+    fn an_unknown_mode_number_is_kept_and_cannot_be_sent() {
         for number in [i64::MIN, -1, 0, 7, 77, i64::MAX] {
             let mode = ModeTable::OBSERVED.mode_of(number, None);
             assert_eq!(mode, Mode::Other(number));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_read_back() {
+    fn a_mode_name_parses_to_its_mode() {
         for mode in Mode::NAMED {
             assert_eq!(mode.to_string().parse(), Ok(mode));
         }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn only_five_on_an_in_floor_thermostat_tells_the_sensor() {
+    fn only_mode_five_of_an_in_floor_thermostat_implies_the_sensor() {
         let table = ModeTable::OBSERVED;
         assert_eq!(table.tracked_by(5, Some(Family::InFloor)), Some(TrackedSensor::Ambient));
         assert_eq!(table.tracked_by(3, Some(Family::InFloor)), None);

@@ -113,7 +113,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_gap_is_left_out_and_told() {
+    fn a_gap_is_left_out_and_reported() {
         let mut meter = EnergyMeter::new(MINUTE);
         meter.observe(Duration::ZERO, watts(3_600.0));
         meter.observe(MINUTE, watts(3_600.0));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_runs_backwards_counts_nothing_twice() {
+    fn time_that_runs_backwards_is_not_counted() {
         let mut meter = EnergyMeter::resume(KilowattHours::from_kilowatt_hours(7.0).unwrap(), MINUTE);
         meter.observe(2 * MINUTE, watts(3_600.0));
         meter.observe(MINUTE, watts(3_600.0));

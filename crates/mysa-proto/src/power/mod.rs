@@ -9,7 +9,7 @@ use crate::{Amperes, DutyCycle, Family, Volts, Watts};
 /// Power of a thermostat, with its origin.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "a reader must say which it shows")]
+#[expect(clippy::exhaustive_enums, reason = "a caller must state which of them it shows")]
 pub enum Power {
     /// Measured by the thermostat's current sensor.
     Measured(Watts),
@@ -134,7 +134,7 @@ pub struct Load {
 
 /// Current of a load, which has different meanings in message 0 and in the REST state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the two meanings a current has")]
+#[expect(clippy::exhaustive_enums, reason = "a current has only these two meanings")]
 pub enum LoadCurrent {
     /// Present current, zero while the heater is off. (Message 0.)
     Live(Amperes),
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_watt_goes_to_the_even_neighbour() {
+    fn half_a_watt_rounds_to_even() {
         for (value, rounded) in [
             (0.0, 0.0),
             (0.5, 0.0),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rated_power_of_zero_is_not_a_rated_power() {
+    fn a_rated_power_of_zero_counts_as_missing() {
         let load = Load {
             duty: DutyCycle::from_fraction(1.0),
             relay: Some(true),
@@ -219,10 +219,10 @@ mod tests {
         let of = |load: Load| Power::of(Family::BaseboardV1, &load);
         let watts = |watts| Watts::from_watts(watts).unwrap();
         let load = Load { current: live, voltage: volts(0.0), ..Load::default() };
-        assert_eq!(of(load), Power::Unknown, "0 V is no voltage of a heater that draws 6 A");
+        assert_eq!(of(load), Power::Unknown, "0 V contradicts a current of 6 A");
         assert_eq!(of(Load { voltage: volts(240.0), ..load }), Power::Measured(watts(1_500.0)));
         let next = Load { duty, rated: Watts::from_watts(2_000.0), ..load };
-        assert_eq!(of(next), Power::Estimated(watts(1_000.0)), "the next witness");
+        assert_eq!(of(next), Power::Estimated(watts(1_000.0)), "by duty cycle and rated power");
         let last = |current| Load { current: Some(LoadCurrent::WhileOn(amperes(current))), ..next };
         assert_eq!(of(Load { voltage: volts(240.0), ..last(0.0) }), Power::Estimated(watts(1_000.0)));
         assert_eq!(of(Load { rated: None, voltage: volts(240.0), ..last(0.0) }), Power::Unknown);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn no_current_is_no_power_at_any_voltage() {
+    fn zero_current_is_zero_power_at_any_voltage() {
         let current = Amperes::from_amperes(0.0).map(LoadCurrent::Live);
         let load = Load { current, ..Load::default() };
         assert_eq!(Power::of(Family::BaseboardV1, &load), Power::Measured(Watts::ZERO));

@@ -44,13 +44,13 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, BodyError> {
 fn parse(body: &[u8]) -> Result<Value, BodyError> {
     match serde_json::from_slice(body) {
         Ok(value) => Ok(value),
-        Err(strict) => serde_json::from_slice(&mended(body))
+        Err(strict) => serde_json::from_slice(&repaired(body))
             .map_err(|_| BodyError::NotJson { line: strict.line(), column: strict.column() }),
     }
 }
 
 /// Returns a stricter version of the body, in one pass. It does not validate: text that is not JSON stays invalid.
-fn mended(body: &[u8]) -> Vec<u8> {
+fn repaired(body: &[u8]) -> Vec<u8> {
     let text: Cow<'_, str> = String::from_utf8_lossy(body);
     let mut out = Vec::with_capacity(text.len() + 16);
     let mut bytes = text.bytes().peekable();
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_sins_do_not_lose_the_body() {
+    fn small_deviations_from_json_are_repaired() {
         for (body, expect) in [
             ("\u{feff}{\"a\":1}", "{\"a\":1}"),
             ("{\"a\":\"x\u{1}\ty\"}", "{\"a\":\"x\\u0001\\ty\"}"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_past_use_loses_only_itself() {
+    fn excessive_nesting_loses_only_the_nested_value() {
         let body = alloc::format!("{{\"deep\":{}{},\"b\":2}}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(value(body.as_bytes()).unwrap()["b"], 2);
     }

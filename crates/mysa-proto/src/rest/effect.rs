@@ -57,9 +57,9 @@ classes! {
     /// ```
     ReadRequest
 
-    /// Write that cannot move a heater: name, brightness, lock, display unit, limits of the setpoint, live reporting.
-    ///
-    /// A write that may move a heater is a [`HeaterWrite`] and not a settings write:
+    /// Write that cannot turn a heater on or off: name, brightness, lock, display unit, limits of the
+    /// setpoint, live reporting.
+    /// A write that may turn a heater on or off is a [`HeaterWrite`] and not a settings write:
     ///
     /// ```compile_fail,E0308
     /// use mysa_proto::{DeviceId, rest::{self, SettingsWrite}};
@@ -70,7 +70,8 @@ classes! {
     /// ```
     SettingsWrite
 
-    /// Write that may move a heater: an update of the structured state, a hold or its end, eco mode.
+    /// Write that may turn a heater on or off: an update of the structured state, a hold or its end, eco
+    /// mode.
     ///
     /// Send it only as part of a command whose effect is observed afterwards.
     HeaterWrite
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_free_path_reads_and_hands_out_no_credentials() {
+    fn a_free_path_cannot_reach_the_routes_for_credentials() {
         let get = |target| ReadRequest::get(RestHost::Legacy, target);
         for target in ["/devices", "/homes/7?a=b&c=%20d", "/"] {
             let request = get(target).unwrap();

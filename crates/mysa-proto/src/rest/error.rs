@@ -110,7 +110,7 @@ pub enum FailureKind {
 
 /// Advice on repeating a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "what a client can do next")]
+#[expect(clippy::exhaustive_enums, reason = "a client has only these options")]
 pub enum Retry {
     /// Do not repeat: the answer would be the same.
     No,
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_explanation_is_found() {
+    fn every_form_of_error_message_is_found() {
         for (body, code, message) in [
             (&b"\"bare\""[..], None, Some("bare")),
             (b"plain text", None, Some("plain text")),

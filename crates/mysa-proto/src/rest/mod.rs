@@ -1,9 +1,9 @@
 //! Requests to the REST service, and the bodies of its answers.
 //!
-//! Each request is built by a function and has one of three types: [`ReadRequest`], [`SettingsWrite`], which cannot
-//! move a heater, and [`HeaterWrite`], which may. Each contains a [`RestRequest`]: method, host, path, query and body.
-//! The caller adds the authorization ([`Auth`]) and sends it. A status outside 200 to 299 goes to [`Failure::of`]; any
-//! other body goes to `decode` of the type that the function names.
+//! Each request is built by a function and has one of three types: [`ReadRequest`], [`SettingsWrite`], which
+//! cannot turn a heater on or off, and [`HeaterWrite`], which may. Each contains a [`RestRequest`]: method,
+//! host, path, query and body. The caller adds the authorization ([`Auth`]) and sends it. A status outside
+//! 200 to 299 goes to [`Failure::of`]; any other body goes to `decode` of the type that the function names.
 //!
 //! ```
 //! use mysa_proto::rest::{self, DeviceStates, Failure};

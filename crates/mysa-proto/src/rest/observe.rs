@@ -56,9 +56,9 @@ impl DeviceStateEntry {
     /// Observations in the entry, one for each time, and one for [`Observation::connected`] alone. A value without its
     /// own time has that of the entry, because it cannot be later.
     ///
-    /// Not included: fields that the family does not have, such as the duty cycle of in-floor heating, whose number in the
-    /// state is junk; a voltage of 0 V; the current, which is that of the last heating; the brightness, which may be
-    /// active or idle; and schedule and hold, which are unreliable.
+    /// Not included: fields that the family does not have, such as the duty cycle of in-floor heating, whose
+    /// number in the state is meaningless; a voltage of 0 V; the current, which is that of the last heating;
+    /// the brightness, which may be active or idle; and schedule and hold, which are unreliable.
     #[must_use]
     pub fn observations(&self, table: &ModeTable, family: Option<Family>, received: Now) -> Vec<Observation> {
         let mut by_time = ByTime::new(Source::RestState, received);
@@ -287,11 +287,11 @@ mod tests {
         assert_eq!(fan_of(Some(Family::BaseboardV2)), None);
         let lite = state.observations(Some(Family::BaseboardLite), NOW);
         assert_eq!(one(&lite, time(14)), Observation::new(Source::Structured, time(14), NOW));
-        assert!(lite.iter().all(|seen| seen.at != time(15)), "zeros of no sensor");
+        assert!(lite.iter().all(|seen| seen.at != time(15)), "zeros of a missing sensor");
     }
 
     #[test]
-    fn junk_of_another_family_is_not_observed() {
+    fn fields_of_another_family_are_not_observed() {
         let entry = br#"{"Device":"a0b1c2d3e4f8","Timestamp":1767323040,"TstatMode":{"v":1,"t":1767323040},
             "Duty":{"v":0.55,"t":1767323040},"Voltage":{"v":0,"t":1767323040},"Infloor":{"v":24.1,"t":1767323040},
             "FanSpeed":{"v":2,"t":1767323040},"TrackedSensor":{"v":3,"t":1767323040}}"#;
@@ -320,11 +320,11 @@ mod tests {
             assert_eq!((structured.duty, structured.voltage), (duty, None), "{family}");
         }
         let unknown = one(&entry.observations(&ModeTable::OBSERVED, None, NOW), time(5));
-        assert!(unknown.duty.is_some() && unknown.fan.is_some(), "of an unknown model everything is kept");
+        assert!(unknown.duty.is_some() && unknown.fan.is_some(), "all values of an unknown model are kept");
     }
 
     #[test]
-    fn a_power_of_0_w_beside_a_current_is_no_power() {
+    fn a_power_of_0_w_beside_a_current_is_not_observed() {
         let body = |current| {
             format!(
                 r#"{{"power":{{"reported":{{"voltage":240,"current":{current},"wattage":0,"timestamp":1767323030}}}}}}"#
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_entry_dates_its_values_and_sets_the_connection_apart() {
+    fn a_state_entry_is_observed_by_time_with_its_connection_apart() {
         let body = br#"{"Device":"a0b1c2d3e4f6","Timestamp":1767323040,"SetPoint":{"v":20.5,"t":1767323040},
             "CorrectedTemp":21.5,"Connected":{"v":true,"t":1767323040},"Rssi":{"v":-60,"t":1767323039},
             "Current":{"v":6.1,"t":1767323040}}"#;
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_tells_its_settings() {
+    fn a_device_record_is_observed_with_its_settings() {
         let body = br#"{"Id":"a0b1c2d3e4f6","ButtonState":"Locked","ProximityMode":true,"MinBrightness":20,
             "MaxBrightness":90,"AutoBrightness":false,"UserTempOffset":0.5,"Voltage":240,"Current":5}"#;
         let seen = DeviceRecord::decode(body).unwrap().observation(NOW);

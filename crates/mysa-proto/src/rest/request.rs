@@ -47,7 +47,7 @@ pub enum RestHost {
 
 /// Form of the id token in the `Authorization` header.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the two forms witnessed")]
+#[expect(clippy::exhaustive_enums, reason = "only these two forms were observed")]
 pub enum Auth {
     /// The bare id token, as in five client projects. One of them found that the prefix is refused.
     #[default]
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_stands_bare_unless_asked_for() {
+    fn the_token_has_no_prefix_by_default() {
         assert_eq!(Auth::default().header_value("x.y.z"), "x.y.z");
         assert_eq!(Auth::Bearer.header_value("x.y.z"), "Bearer x.y.z");
     }

@@ -1,4 +1,5 @@
-//! Write routes. Settings that move a heater go through [`StructuredUpdate`], which checks them against the model.
+//! Write routes. Settings that may turn a heater on or off go through [`StructuredUpdate`], which checks them
+//! against the model.
 
 use alloc::format;
 use alloc::string::String;

@@ -253,7 +253,7 @@ impl DeviceState {
         self.merge(confirmed, Some(Barrier { sent, received: confirmed.received, at: confirmed.usable_at() }))
     }
 
-    /// Forgets the fields that the family does not have, once a device turns out to be of another family.
+    /// Removes the fields that the family does not have. For a device that turns out to be of another family.
     pub fn restrict_to(&mut self, family: Family) {
         for field in StateField::ALL.iter().copied().filter(|field| !field.is_of(family)) {
             self.registers.remove(field);

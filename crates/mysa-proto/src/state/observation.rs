@@ -7,7 +7,7 @@ use crate::{
 /// Source of an observation. Of two from the same clock and the same second, the later in this list wins.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[expect(clippy::exhaustive_enums, reason = "the merge must place every source")]
+#[expect(clippy::exhaustive_enums, reason = "the merge must order every source")]
 pub enum Source {
     /// Boot messages and log lines, which show only that the device is alive.
     Boot,
@@ -93,8 +93,8 @@ macro_rules! for_each_field {
 pub(crate) use for_each_field;
 
 impl StateField {
-    /// True if the thermostats of a family have the field. Other values of it are junk, such as the duty cycle that the
-    /// REST service keeps for in-floor heating.
+    /// True if the thermostats of a family have the field. Other values of it are meaningless, such as the
+    /// duty cycle that the REST service keeps for in-floor heating.
     #[must_use]
     pub const fn is_of(self, family: Family) -> bool {
         use Family::{
@@ -295,8 +295,8 @@ impl Observation {
     }
 }
 
-/// A line voltage, unless it is 0 V: a thermostat that runs is fed by the line, so that is a missing sensor or a relay that
-/// is off.
+/// Line voltage, or `None` for 0 V: the line powers the thermostat, so 0 V means a missing sensor or a relay
+/// that is off.
 #[inline(always)]
 pub(crate) fn measured_voltage(voltage: Option<Volts>) -> Option<Volts> {
     voltage.filter(|voltage| voltage.as_volts() > 0.0)

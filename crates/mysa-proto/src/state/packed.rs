@@ -12,7 +12,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// True if the value says everything about its field. Only a hold can be reported in part.
+    /// True if the value is complete. Only a hold can be reported in part.
     pub(crate) fn is_clear(self, field: StateField) -> bool {
         field != StateField::Hold || self != UNCLEAR_HOLD
     }
@@ -154,7 +154,8 @@ pack! {
 mod tests {
     use super::*;
 
-    /// Takes values in rising order.
+    /// Packs values, given in ascending order, and asserts that they are unpacked unchanged and keep their
+    /// order.
     fn survive<T: Pack + Copy + PartialEq + core::fmt::Debug>(values: impl IntoIterator<Item = T>) {
         let mut last = None;
         for value in values {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_value_comes_out_as_it_went_in_and_in_its_order() {
+    fn packing_keeps_every_kind_of_value_and_its_order() {
         survive([false, true]);
         survive([i16::MIN, -60, 0, i16::MAX]);
         survive([i32::MIN, -1, 0, 2_150, i32::MAX].map(Celsius::from_hundredths));

@@ -10,7 +10,7 @@ pub(crate) fn count(bytes: usize) {
     BYTES.set(BYTES.get() + bytes);
 }
 
-/// Number of bytes that this thread looks at while `run` runs.
+/// Number of bytes that this thread examines during `run`.
 pub(crate) fn measure<T>(run: impl FnOnce() -> T) -> usize {
     let before = BYTES.get();
     run();

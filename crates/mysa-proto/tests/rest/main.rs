@@ -44,7 +44,7 @@ fn agrees(expected: &Json, found: &Json) -> bool {
     }
 }
 
-/// Decodes what a route answers. `None`: the file is no answer this crate reads.
+/// Decodes the answer of a route. `None` if this crate does not decode the answer of that route.
 fn decode(endpoint: &str, body: &[u8]) -> Option<Result<Json, BodyError>> {
     let route = endpoint.split('?').next().unwrap();
     Some(match route {
@@ -160,7 +160,7 @@ fn decode(endpoint: &str, body: &[u8]) -> Option<Result<Json, BodyError>> {
 }
 
 #[test]
-fn every_answer_decodes_to_what_its_vector_says() {
+fn every_answer_decodes_as_its_vector_expects() {
     let vectors: Json = serde_json::from_slice(&read("rest_expect.json")).unwrap();
     let mut unread = Vec::new();
     for case in vectors["files"].as_array().unwrap() {
@@ -189,7 +189,7 @@ fn every_answer_decodes_to_what_its_vector_says() {
 }
 
 #[test]
-fn every_failure_is_what_its_vector_says() {
+fn every_failure_is_classified_as_its_vector_expects() {
     let vectors: Json = serde_json::from_slice(&read("rest_expect.json")).unwrap();
     for case in vectors["errors"].as_array().unwrap() {
         let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
@@ -275,7 +275,7 @@ fn requests_equal_the_vectors() {
 }
 
 #[test]
-fn every_route_asks_for_what_the_service_has() {
+fn every_route_has_the_expected_method_host_and_target() {
     let device = id("A0B1C2D3E4F6");
     let home = home();
     let h = "22222222-2222-4222-8222-222222222222";
@@ -361,7 +361,7 @@ fn every_route_asks_for_what_the_service_has() {
 }
 
 #[test]
-fn one_bad_record_costs_no_other() {
+fn an_invalid_record_does_not_affect_other_records() {
     let body = br#"{"DevicesObj":{"a0b1c2d3e4f5":7,"a/b":{},"a0b1c2d3e4f6":{"Model":["x"],"Name":"Hall"}}}"#;
     let list = DeviceList::decode(body).unwrap();
     assert_eq!((list.devices.len(), list.rejected.len()), (1, 2));
@@ -451,7 +451,7 @@ proptest! {
 
     // A body of the right shape with one value of the wrong kind.
     #[test]
-    fn a_strange_value_makes_no_decoder_panic(
+    fn a_value_of_the_wrong_kind_makes_no_decoder_panic(
         file in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), strange in strange(),
     ) {
         let vectors: Json = serde_json::from_slice(&read("rest_expect.json")).unwrap();

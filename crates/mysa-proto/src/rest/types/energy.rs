@@ -6,7 +6,7 @@ use crate::UnixTime;
 
 /// Period of an answer of the energy routes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the scopes witnessed")]
+#[expect(clippy::exhaustive_enums, reason = "only these scopes were observed")]
 pub enum Scope {
     /// The day that contains the time.
     Day,
@@ -18,7 +18,7 @@ pub enum Scope {
 
 /// Length of the buckets of an answer of the energy routes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the resolutions witnessed")]
+#[expect(clippy::exhaustive_enums, reason = "only these resolutions were observed")]
 pub enum Resolution {
     /// 30 minutes.
     HalfHour,

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unwitnessed_answer_is_read_as_far_as_it_resembles_the_others() {
+    fn an_answer_of_unknown_structure_is_read_as_far_as_possible() {
         for body in [
             r#"{"TotalEnergy":"1.5","TotalOnTime":60,"Future":[1]}"#,
             r#"{"energy":{"TotalEnergy":1.5,"TotalOnTime":60},"Future":[1]}"#,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_no_readings_there_are_no_averages() {
+    fn a_period_without_readings_has_no_averages() {
         let history =
             History::decode(br#"{"TotalEnergy":0,"AverageTemp":0,"AverageHumidity":0,"NumOfReadings":0}"#)
                 .unwrap();

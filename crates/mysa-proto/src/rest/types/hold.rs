@@ -120,7 +120,7 @@ mod tests {
     use crate::DeviceState;
 
     #[test]
-    fn a_hold_of_the_route_says_what_an_acknowledgement_leaves_open() {
+    fn the_hold_route_reports_whether_and_when_a_hold_ends() {
         let at = |secs| Now { mono: Duration::from_secs(secs), wall: UnixTime::from_secs(1_767_323_045) };
         let end = UnixTime::from_secs(1_767_330_000);
         let start =
@@ -143,6 +143,6 @@ mod tests {
             assert_eq!(state.hold().map(|field| field.value), Some(Hold::FollowSchedule));
         }
         let odd = HoldState::decode(br#"{"holdType":"seasonal","reason":"away"}"#).unwrap();
-        assert_eq!((odd.extra.len(), odd.permanent), (2, None), "what is unknown stays");
+        assert_eq!((odd.extra.len(), odd.permanent), (2, None), "unknown members are kept");
     }
 }

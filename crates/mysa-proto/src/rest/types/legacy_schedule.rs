@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_that_cannot_be_read_stays() {
+    fn an_unreadable_event_is_kept() {
         let body =
             br#"{"Schedule":{"Id":"s1","Events":{"1":{"420":{"BB2L":"3|20|%|%|%|%|%"},"430":{"BB2L":7},
             "9999":{"BB2L":"3|20"},"440":"3|20"},"8":{"0":{"BB2L":"3|20"}}}}}"#;

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_a_schedule_is_lost() {
+    fn unknown_parts_of_a_schedule_are_kept() {
         let body = br#"[{"id":"s1","color":"blue","deviceIds":["a0b1c2d3e4f6"],"events":[
             {"executionTime":"07:30:00","dayOfWeek":1,"fade":2,
                 "state":{"targetHeat":{"setpoint":20.5},"modes":{"mode":4},"fog":true}},
