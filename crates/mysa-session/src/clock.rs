@@ -8,7 +8,8 @@ use crate::Now;
 /// Estimate of the cloud's time, learnt from the `Date` headers of its hosts.
 ///
 /// A host without a battery-backed clock starts with the wrong time, and its signatures are rejected, so the error must
-/// be learnt. A cache or one host with a wrong clock must not undo that, so no answer is believed alone:
+/// be learnt. A cache or one host with a wrong clock must not undo that, so no single answer changes the
+/// estimate:
 ///
 /// - Each host has one *reading*: the range of values by which the cloud may be ahead of the local wall clock. It is a
 ///   range because `Date` has whole seconds and was written at an unknown moment while the request was in flight. An
@@ -53,8 +54,8 @@ impl ClockSource {
 pub(crate) enum Learned {
     /// The answer agrees with the estimate, is outvoted, or has no usable date.
     Nothing,
-    /// The answer contradicts an estimate that nothing else supports, and is not believed yet: a second answer would
-    /// help. Returned at most once a minute.
+    /// The answer contradicts an estimate that nothing else supports, and does not change it yet: a second
+    /// answer would help. Returned at most once a minute.
     Doubt,
     /// The estimate moved; the value is the number of milliseconds by which the cloud is ahead of the host.
     Moved(i64),
@@ -171,7 +172,7 @@ impl CloudClock {
         self.ahead_ms
     }
 
-    /// Returns `true` if an answer has ever agreed with the estimate.
+    /// `true` if an answer has ever agreed with the estimate.
     pub(crate) const fn is_checked(&self) -> bool {
         self.checked
     }
@@ -189,7 +190,7 @@ impl CloudClock {
         let certain = self.is_corroborated();
         let seconds = self.seconds();
         let (mut low, mut high) = (self.ahead_ms, self.ahead_ms);
-        // The host's own clock counts as a witness until answers agree.
+        // The host's own clock counts as a reading until answers agree.
         if !certain {
             (low, high) = (low.min(0), high.max(0));
         }
@@ -243,7 +244,7 @@ impl CloudClock {
             self.other_ms = None;
             return Learned::Nothing;
         }
-        // An answer that fits the other explanation of the last jump needs no second witness.
+        // An answer that fits the other explanation of the last jump needs no second answer.
         let explained = self.other_ms.filter(|other_ms| new.contains(*other_ms)).map(|_| new.middle());
         // Doubt is reported only while nothing else supports the estimate, and at most once a minute.
         let Some(ahead_ms) = explained.or_else(|| self.vote(new.at)) else {

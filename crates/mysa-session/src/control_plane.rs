@@ -60,7 +60,7 @@ pub(crate) struct BrokerHost {
 /// State of the lookup of the broker's host at the control plane of AWS IoT. The configured host is used in every state
 /// but [`EndpointLookup::Found`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "a report has words for each")]
+#[expect(clippy::exhaustive_enums, reason = "a report must describe each state")]
 pub enum EndpointLookup {
     /// The settings do not ask for a lookup.
     #[default]

@@ -34,7 +34,8 @@ pub struct Diagnosis {
     pub trouble: Option<Reason>,
     /// The broker's answer to the subscription for each thermostat's statuses.
     pub subscriptions: Vec<(DeviceId, Subscribed)>,
-    /// Evidence that the broker accepts publishes. Only experience shows it, because AWS IoT does not report a denial.
+    /// Evidence that the broker accepts publishes. It comes only from the outcomes of publishes, because AWS
+    /// IoT does not report a denial.
     pub publishing: Publishes,
     /// Number of consecutive failures of the part of the session that fails most.
     pub failures: u32,
@@ -58,7 +59,7 @@ pub enum Handshake {
 
 /// State of a subscription.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no further answer")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these answers")]
 pub enum Subscribed {
     /// Not requested yet, or not answered yet.
     Waiting,
@@ -68,9 +69,10 @@ pub enum Subscribed {
     Refused,
 }
 
-/// Evidence that the broker accepts publishes. Only experience shows it, because AWS IoT reports no denial.
+/// Evidence that the broker accepts publishes. It comes only from the outcomes of publishes, because AWS IoT
+/// does not report a denial.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "it does, it does not, or it is not known")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these three findings")]
 pub enum Publishes {
     /// Nothing was published yet, or its outcome is not known.
     Unknown,
@@ -95,14 +97,14 @@ impl Diagnosis {
             Phase::Live { .. } => Handshake::Accepted,
         });
         let subscriptions = devices.iter().map(Device::id).map(|id| {
-            let said = match mqtt.subscription(id) {
+            let state = match mqtt.subscription(id) {
                 Some(SubscriptionState::Granted) => Subscribed::Granted,
                 Some(SubscriptionState::Refused { .. }) => Subscribed::Refused,
                 Some(SubscriptionState::Waiting | SubscriptionState::Asked { .. }) | None => {
                     Subscribed::Waiting
                 }
             };
-            (id, said)
+            (id, state)
         });
         let failing = [identity.failing(), rest.failing(), mqtt.failing()];
         // One number suffices for a report: that of the part that fails most.

@@ -94,7 +94,7 @@ pub enum Event {
 
 /// Outcome of a sign-out for the refresh token.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "a caller has to say each of them")]
+#[expect(clippy::exhaustive_enums, reason = "a caller must report each of them")]
 pub enum Revocation {
     /// The pool revoked the token. The stored session is deleted.
     Revoked,

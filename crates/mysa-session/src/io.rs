@@ -32,8 +32,8 @@ pub enum Output {
         conn: ConnId,
     },
     /// End a WebSocket at once, or stop opening it, and send nothing more: discard what is queued for it, and reset the
-    /// TCP connection (`SO_LINGER` of zero), so that the system discards the rest. What waits there may be a command
-    /// that is decided or takes another way. No report is needed.
+    /// TCP connection (`SO_LINGER` of zero), so that the system discards the rest. The discarded bytes may be
+    /// those of a command that is decided, or that is sent by another channel. No report is needed.
     Abort {
         /// Connection to end.
         conn: ConnId,
@@ -54,7 +54,7 @@ pub enum Output {
 
 /// Outcome of an [`Output::Store`].
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "a driver knows which")]
+#[expect(clippy::exhaustive_enums, reason = "a driver can always tell which applies")]
 pub enum StoreResult {
     /// The session was stored, or the driver stores nothing by design and a retry is pointless.
     Stored,
@@ -79,7 +79,8 @@ impl fmt::Display for ConnId {
 }
 
 /// One HTTP request. The driver must not follow redirects, since the headers hold tokens: it reports the
-/// [`location`](HttpAnswer::location), and the session asks again where that is a host of the service.
+/// [`location`](HttpAnswer::location), and the session repeats the request there if that is a host of the
+/// service.
 #[non_exhaustive]
 pub struct HttpRequest {
     /// Id to report the outcome with.
@@ -143,7 +144,7 @@ impl fmt::Debug for HttpRequest {
 
 /// Outcome of an [`HttpRequest`].
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "an answer came or it did not")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two outcomes")]
 pub enum HttpResult<'a> {
     /// Complete answer, with any status.
     Answer(HttpAnswer<'a>),

@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_of_the_droppable_events_goes_and_is_counted() {
+    fn the_oldest_droppable_event_is_dropped_and_counted() {
         let mut outbox = Outbox::default();
         for ahead_ms in 0..10 {
             outbox.event(Event::ClockOff { ahead_ms }, 4);

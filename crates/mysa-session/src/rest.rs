@@ -419,7 +419,7 @@ impl Rest {
             return None;
         }
         let outcome = match status {
-            // The user record only refines the models; its absence says nothing about the service.
+            // The user record only refines the models, so its absence is not a fault of the service.
             500.. if pending.purpose == Purpose::User => Outcome::Refused(status),
             // The status alone proves nothing: a captive portal answers 200 to everything. The body decides.
             200..=299 => Outcome::Done,

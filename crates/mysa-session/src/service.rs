@@ -28,7 +28,7 @@ pub struct Service {
 
 /// Service levels, from the best to the worst.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "who shows the degree must know all of them")]
+#[expect(clippy::exhaustive_enums, reason = "a caller that shows the level must handle each value")]
 pub enum Level {
     /// Statuses are pushed, and commands use MQTT.
     Live,
@@ -345,7 +345,7 @@ impl ServiceFacts<'_> {
         if let Some(reason) = self.sign_in {
             return (Level::SignInNeeded, reason);
         }
-        // Two polls: one of them may fail.
+        // The time of two polls, because one of them may fail.
         let witness = cx.settings.poll_live.saturating_mul(2);
         let undelivered = match self.delivery {
             Delivery::Flows | Delivery::Doubtful => None,

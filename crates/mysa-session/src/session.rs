@@ -56,7 +56,7 @@ pub struct Session {
 
 /// Error: no challenge waits for an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "there is nothing to add")]
+#[expect(clippy::exhaustive_structs, reason = "the error has no details")]
 pub struct NoChallenge;
 
 impl fmt::Display for NoChallenge {

@@ -235,7 +235,7 @@ pub enum CommandChannel {
 
 /// Evidence that confirms a command sent by MQTT.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "both kinds of evidence there are")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two kinds of evidence")]
 pub enum ConfirmBy {
     /// The thermostat's acknowledgement if it shows the requested values, or a later status that does.
     #[default]

@@ -7,7 +7,7 @@ use mysa_sigv4::PresignedUrl;
 
 /// Authentication of a session.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "the ways there are")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these three ways to authenticate")]
 pub enum Start {
     /// Sign in with a password that a person has just entered. A refusal in an earlier run does not count.
     Password {

@@ -125,7 +125,7 @@ fn a_connection_that_may_hold_an_older_command_ends_before_a_newer_one_goes_by_t
 }
 
 #[test]
-fn an_unconfirmed_verdict_says_what_the_thermostat_showed_instead() {
+fn an_unconfirmed_verdict_contains_the_observed_values() {
     let mut rig = Rig::live();
     rig.status(LITE, 23.0);
     rig.run(secs(3));
@@ -199,7 +199,7 @@ fn pings_are_sent_at_three_quarters_of_the_keep_alive() {
 }
 
 #[test]
-fn a_message_costs_an_event_about_what_it_changed_and_none_if_nothing_did() {
+fn a_message_causes_an_event_with_its_changes_and_none_without_changes() {
     let mut rig = Rig::live();
     rig.status(LITE, 22.0);
     rig.run(secs(2));
@@ -225,7 +225,7 @@ fn a_message_costs_an_event_about_what_it_changed_and_none_if_nothing_did() {
 #[test]
 fn going_stale_is_an_event_although_no_field_changes() {
     let mut rig = Rig::live();
-    rig.cloud.speaking = false;
+    rig.cloud.sends_at_ping = false;
     rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
     rig.status(LITE, 20.0);
     rig.run(secs(10));
@@ -240,13 +240,13 @@ fn going_stale_is_an_event_although_no_field_changes() {
 }
 
 #[test]
-fn a_thermostat_that_started_again_is_left_alone_for_three_seconds() {
+fn a_restarted_thermostat_gets_no_request_for_three_seconds() {
     let mut rig = Rig::live();
     rig.run(secs(20));
     let leases = |rig: &Rig| rig.log.publishes.iter().filter(|p| p.3.contains("\"MsgType\":11")).count();
     let before = leases(&rig);
     let boot = r#"{"device":"a0b1c2d3e4f7","timestamp":1767323075,"MsgType":10,"bootCount":77,"version":"3.17.4.1"}"#;
-    rig.say(LITE, boot, Duration::ZERO);
+    rig.publish_from(LITE, boot, Duration::ZERO);
     rig.run(Duration::from_millis(2_990));
     assert_eq!(leases(&rig), before);
     rig.run(Duration::from_millis(3_100));
@@ -254,7 +254,7 @@ fn a_thermostat_that_started_again_is_left_alone_for_three_seconds() {
 }
 
 #[test]
-fn a_thermostat_whose_record_cannot_be_read_is_not_gone() {
+fn a_thermostat_whose_record_cannot_be_read_is_not_removed() {
     let mut rig = Rig::live();
     rig.cloud.rest = Reply::Status(200, r#"{"DevicesObj":{"a0b1c2d3e4f7":5}}"#);
     let before = rig.asked("GET /devices");
@@ -281,7 +281,7 @@ fn a_command_that_was_queued_before_its_connection_is_blocked_waits_for_it() {
 }
 
 #[test]
-fn commands_beyond_the_capacity_are_turned_away() {
+fn commands_beyond_the_capacity_are_rejected() {
     let mut settings = Settings::default();
     settings.command_capacity = 2;
     let mut rig = Rig::resume(settings);
@@ -297,12 +297,12 @@ fn commands_beyond_the_capacity_are_turned_away() {
 }
 
 #[test]
-fn a_message_with_qos_1_is_acknowledged_on_the_connection_that_brought_it() {
+fn a_message_with_qos_1_is_acknowledged_on_the_connection_it_arrived_on() {
     let mut rig = Rig::live();
     let (closes, pubacks) = (rig.log.closes, rig.log.pubacks);
     let status =
         mysa_testkit::V2Status { setpoint: 23.5, ..mysa_testkit::V2Status::new(LITE, rig.truth_secs()) };
-    rig.say_with_qos_1(LITE, &status.to_string());
+    rig.publish_from_with_qos_1(LITE, &status.to_string());
     rig.run(secs(5));
     assert_eq!((rig.log.closes, rig.log.pubacks), (closes, pubacks + 1));
     let shown = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
@@ -310,7 +310,7 @@ fn a_message_with_qos_1_is_acknowledged_on_the_connection_that_brought_it() {
 }
 
 #[test]
-fn a_command_whose_effect_nobody_awaits_is_decided_once_it_is_accepted() {
+fn a_command_without_await_effect_is_decided_once_it_is_accepted() {
     for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
         let mut settings = by(channel);
         settings.await_effect = false;

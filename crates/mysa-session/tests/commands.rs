@@ -33,7 +33,7 @@ fn a_command_whose_acknowledgement_is_lost_is_confirmed_by_a_later_status() {
 }
 
 #[test]
-fn a_command_the_device_ignores_is_asked_again_three_times_and_unconfirmed_at_its_deadline() {
+fn an_ignored_command_is_sent_again_three_times_and_unconfirmed_at_its_deadline() {
     let mut rig = Rig::live();
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
@@ -51,7 +51,7 @@ fn a_command_the_device_ignores_is_asked_again_three_times_and_unconfirmed_at_it
 }
 
 #[test]
-fn writes_to_one_thermostat_keep_their_distance_and_the_latest_wins() {
+fn writes_to_one_thermostat_keep_a_minimum_distance_and_the_latest_wins() {
     let mut rig = Rig::live();
     let ids: Vec<_> = (0..10)
         .map(|step| {
@@ -90,7 +90,7 @@ fn commands_for_different_fields_are_sent_as_one_write() {
 }
 
 #[test]
-fn an_unacknowledged_publish_is_repeated_with_dup_and_never_behind_a_newer_one() {
+fn an_unacknowledged_publish_is_repeated_with_dup_and_never_after_a_newer_one() {
     let mut rig = Rig::live();
     rig.run(secs(5));
     rig.cloud.broker.puback = false;
@@ -107,7 +107,7 @@ fn an_unacknowledged_publish_is_repeated_with_dup_and_never_behind_a_newer_one()
 }
 
 #[test]
-fn publishes_that_end_the_connection_teach_that_mqtt_is_read_only() {
+fn repeated_disconnects_after_publishes_make_mqtt_read_only() {
     let mut rig = Rig::new();
     rig.cloud.broker.close_on_publish = true;
     rig.run(secs(300));
@@ -154,7 +154,7 @@ fn a_desired_state_does_not_confirm_a_command() {
 }
 
 #[test]
-fn a_broker_that_swallows_publishes_is_found_out_and_statuses_flow_meanwhile() {
+fn a_broker_that_drops_publishes_is_detected_while_statuses_continue() {
     let mut rig = Rig::new();
     rig.cloud.broker.puback = false;
     rig.cloud.devices = (0..20).map(|n| (format!("a0b1c2d3e4{n:02x}"), "BB-V2-0-L".into())).collect();
@@ -183,7 +183,7 @@ fn shutting_down_resolves_every_command_and_sends_disconnect() {
     rig.run(secs(1));
     assert!(matches!(rig.verdict(sent), Verdict::Unconfirmed { .. }), "{:?}", rig.verdict(sent));
     assert_eq!(rig.verdict(waiting), Verdict::Expired(Expired::ShutDown));
-    // The broker has acknowledged all that was sent, so nothing of a command can be on its way.
+    // The broker has acknowledged everything that was sent, so no command is in transit.
     assert_eq!((rig.log.disconnects, rig.log.closes, rig.log.aborts), (1, 1, 0));
     assert_eq!(rig.session.poll_timeout(), None);
     let late = rig.set(LITE, 23.0);
@@ -250,7 +250,8 @@ fn a_session_that_was_shut_down_has_no_deadline() {
     }
 }
 
-/// A system accepts bytes for a peer that has stopped reading, so nothing shows that the connection is blocked.
+/// The operating system accepts bytes for a peer that has stopped reading, so nothing shows that the
+/// connection is blocked.
 #[test]
 fn a_decided_command_ends_a_connection_on_which_the_peer_is_silent_since() {
     for (dead, aborts) in [(true, 1), (false, 0)] {

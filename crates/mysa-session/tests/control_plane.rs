@@ -59,7 +59,7 @@ fn response(rig: &Rig, wanted: RequestId) -> Option<&Result<Response, RequestErr
 }
 
 #[test]
-fn nothing_is_asked_unless_the_settings_or_a_caller_want_it() {
+fn the_control_plane_is_asked_only_for_the_settings_or_a_caller() {
     let mut rig = Rig::live();
     rig.run(secs(2 * 3_600));
     assert!(asked(&rig).is_empty());
@@ -76,7 +76,7 @@ fn the_host_that_was_looked_up_is_dialled() {
     assert_eq!(dialled(&rig), [FOUND]);
     assert_eq!((lookup(&rig), asked(&rig).len()), (EndpointLookup::Found, 1));
     assert_eq!(rig.session.diagnosis(rig.now()).broker.host(), FOUND);
-    // The host has worked, so later failures do not discredit it.
+    // The host has accepted a connection before, so later failures do not disqualify it.
     rig.cloud.upgrade = Some(503);
     rig.cut();
     rig.run(secs(60));
@@ -88,7 +88,7 @@ fn the_host_that_was_looked_up_is_dialled() {
 }
 
 #[test]
-fn whatever_else_the_control_plane_answers_the_configured_host_serves() {
+fn any_other_answer_leaves_the_configured_host_in_use() {
     let mut plain = Rig::new();
     plain.run(secs(10));
     let usual = plain.log.dials[0].0;
@@ -132,7 +132,7 @@ fn whatever_else_the_control_plane_answers_the_configured_host_serves() {
 }
 
 #[test]
-fn a_looked_up_host_that_takes_no_connection_is_given_up() {
+fn a_looked_up_host_that_accepts_no_connection_is_rejected() {
     let mut rig = looking_up();
     rig.cloud.refused_host = Some(FOUND);
     rig.run(secs(60));
@@ -144,7 +144,7 @@ fn a_looked_up_host_that_takes_no_connection_is_given_up() {
 }
 
 #[test]
-fn an_answer_that_comes_late_serves_the_next_dial() {
+fn a_late_answer_applies_to_the_next_dial() {
     let mut rig = looking_up();
     rig.cloud.iot_takes = secs(8);
     rig.run(secs(20));
@@ -168,7 +168,7 @@ fn a_thing_has_the_serial_number_of_its_thermostat() {
 }
 
 #[test]
-fn a_thing_that_is_refused_or_not_answered_costs_nothing_else() {
+fn a_refused_or_unanswered_request_for_a_thing_affects_nothing_else() {
     for (answer, expected) in [
         (FORBIDDEN, RequestError::Refused { status: 403, body: Vec::new(), retry_after: None }),
         (Reply::Status(500, ""), RequestError::Refused { status: 500, body: Vec::new(), retry_after: None }),
@@ -245,7 +245,7 @@ fn without_credentials_a_request_ends_unsent() {
 }
 
 #[test]
-fn signing_out_and_shutting_down_answer_whoever_waits() {
+fn signing_out_and_shutting_down_answer_waiting_callers() {
     for sign_out in [true, false] {
         let mut rig = Rig::live();
         rig.cloud.iot = Reply::Timeout;

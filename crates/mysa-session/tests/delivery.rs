@@ -14,9 +14,9 @@ fn reasons(rig: &Rig) -> Vec<Reason> {
 }
 
 #[test]
-fn a_broker_that_delivers_nothing_is_named_although_its_connections_are_cut() {
+fn a_broker_that_delivers_nothing_is_reported_although_its_connections_are_cut() {
     let mut rig = Rig::new();
-    rig.cloud.speaking = false;
+    rig.cloud.sends_at_ping = false;
     for _ in 0..40 {
         rig.run(secs(60));
         rig.cut();

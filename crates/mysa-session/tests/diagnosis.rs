@@ -14,7 +14,7 @@ fn resumed(host_ahead_ms: i64) -> Rig {
 }
 
 #[test]
-fn a_session_that_is_live_has_done_every_step() {
+fn a_live_session_has_completed_every_step() {
     let rig = Rig::live();
     let seen = rig.session.diagnosis(rig.now());
     assert_eq!(seen.clock_ahead_ms, Some(0));
@@ -26,7 +26,7 @@ fn a_session_that_is_live_has_done_every_step() {
 }
 
 #[test]
-fn a_session_that_has_not_begun_has_done_none() {
+fn a_new_session_has_completed_no_step() {
     let rig = resumed(0);
     let seen = rig.session.diagnosis(rig.now());
     assert_eq!((seen.clock_ahead_ms, seen.signed_in, seen.credentials), (None, false, false));
@@ -43,7 +43,7 @@ fn the_error_of_the_clock_is_reported() {
 }
 
 #[test]
-fn rest_answers_out_of_a_cache_or_of_a_host_with_a_wrong_clock_move_nothing() {
+fn rest_dates_from_a_cache_or_a_host_with_a_wrong_clock_do_not_move_the_estimate() {
     for host_ahead_ms in [0, MINUTES_20] {
         for rest_date in [(-32_400, Some("32400")), (-32_400, None), (32_400, None)] {
             let mut rig = resumed(host_ahead_ms);
@@ -62,7 +62,7 @@ fn rest_answers_out_of_a_cache_or_of_a_host_with_a_wrong_clock_move_nothing() {
 }
 
 #[test]
-fn a_step_that_fails_is_named_and_counted() {
+fn a_failing_step_is_reported_and_counted() {
     let mut rig = resumed(0);
     rig.cloud.upgrade = Some(403);
     rig.run(Duration::from_secs(20));
@@ -96,23 +96,23 @@ fn refusals_of_the_broker_are_reported_by_subscription_and_for_publishing() {
 }
 
 #[test]
-fn a_url_for_others_is_signed_by_the_clouds_clock_and_is_none_of_its_own() {
+fn a_presigned_url_is_signed_with_the_clouds_time_and_never_dialled_by_the_session() {
     let mut rig = resumed(MINUTES_20);
     assert!(rig.session.presign(rig.now()).is_none(), "sign-in has not completed");
     rig.run(Duration::from_secs(10));
-    let mut given = Vec::new();
+    let mut returned_urls = Vec::new();
     for _ in 0..3 {
         let url = rig.session.presign(rig.now()).unwrap();
         let seen = url.inspect().unwrap();
         assert!((seen.signed_at.unix_timestamp() - rig.truth_secs()).abs() <= 3, "{seen:?}");
         assert!(!format!("{url:?}").contains("Signature"));
-        given.push(url.as_str().to_owned());
+        returned_urls.push(url.as_str().to_owned());
     }
     rig.cut();
     rig.run(Duration::from_secs(60));
-    given.extend(rig.log.dials.iter().map(|(_, url)| url.clone()));
-    let all = given.len();
-    given.sort();
-    given.dedup();
-    assert!(all >= 5 && given.len() == all, "one of {all} URLs was returned twice");
+    returned_urls.extend(rig.log.dials.iter().map(|(_, url)| url.clone()));
+    let all = returned_urls.len();
+    returned_urls.sort();
+    returned_urls.dedup();
+    assert!(all >= 5 && returned_urls.len() == all, "one of {all} URLs was returned twice");
 }

@@ -28,7 +28,7 @@ fn captured() -> Start {
 }
 
 #[test]
-fn a_captured_url_is_enough_to_listen_and_to_command() {
+fn a_captured_url_suffices_for_statuses_and_commands() {
     let mut rig = Rig::with(Settings::default(), captured(), 0);
     rig.run(secs(10));
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
@@ -51,11 +51,11 @@ fn a_captured_url_that_has_expired_is_reported_as_expired() {
 }
 
 #[test]
-fn a_host_that_slept_for_two_hours_comes_back_by_itself() {
+fn a_session_recovers_after_the_host_slept_for_two_hours() {
     for clock_runs_while_asleep in [false, true] {
         let mut rig = Rig::live();
         // The broker closed the connection during the sleep, and the close was lost.
-        rig.cut_unheard();
+        rig.cut_unnoticed();
         // `CLOCK_BOOTTIME` runs during a suspend, `CLOCK_MONOTONIC` does not.
         if clock_runs_while_asleep {
             rig.mono += secs(7_200);
@@ -86,7 +86,7 @@ fn a_clock_that_is_set_while_running_does_not_break_signing() {
 #[test]
 fn a_reader_that_stalls_for_an_hour_misses_no_verdict_and_not_the_latest_state() {
     let mut rig = Rig::live();
-    let mut settings_heard = 0;
+    let mut settings_received = 0;
     rig.paused = true;
     let id = rig.set(LITE, 21.0);
     for tick in 0..3_600 {
@@ -97,10 +97,10 @@ fn a_reader_that_stalls_for_an_hour_misses_no_verdict_and_not_the_latest_state()
     rig.run(secs(1));
     for (_, event) in &rig.events {
         if let Event::Device { skipped, .. } = event {
-            settings_heard = settings_heard.max(*skipped);
+            settings_received = settings_received.max(*skipped);
         }
     }
-    assert!(settings_heard > 3_000, "{settings_heard}");
+    assert!(settings_received > 3_000, "{settings_received}");
     assert!(rig.verdict(id).is_confirmed());
     assert!(rig.events.len() < 300, "{}", rig.events.len());
     assert_eq!(rig.session.service().level, Level::Live, "pings must continue");
@@ -116,7 +116,7 @@ fn a_status_from_before_a_command_does_not_roll_it_back() {
     rig.run(secs(2));
     assert!(rig.verdict(id).is_confirmed());
     let status = V2Status { setpoint: 19.0, ..V2Status::new(LITE, old) };
-    rig.say(LITE, &status.to_string(), Duration::ZERO);
+    rig.publish_from(LITE, &status.to_string(), Duration::ZERO);
     rig.run(secs(2));
     let setpoint = rig.session.state(device(LITE)).unwrap().setpoint().unwrap().value;
     assert_eq!(setpoint, Celsius::from_hundredths(2_200));
@@ -133,7 +133,7 @@ fn an_acknowledgement_without_resp_id_leaves_the_command_open() {
     let ack = Ack::new(LITE, at, 12_345, 21.5);
     // The first is unsolicited, the second answers another client's command.
     for ack in [Ack { resp_id: None, ..ack }, ack] {
-        rig.say(LITE, &ack.to_string(), Duration::ZERO);
+        rig.publish_from(LITE, &ack.to_string(), Duration::ZERO);
     }
     rig.run(secs(2));
     assert_eq!(rig.verdicts(id), []);
@@ -144,7 +144,7 @@ fn unreadable_messages_are_reported_and_the_connection_stays() {
     let mut rig = Rig::live();
     // mysotherm has seen payloads that end after `"body":`.
     for message in ["", "{\"msg\":40,\"body\":", "\u{1}", "[]", "{\"msg\":\"x\"}"] {
-        rig.say(LITE, message, Duration::ZERO);
+        rig.publish_from(LITE, message, Duration::ZERO);
     }
     rig.status(LITE, 23.0);
     rig.run(secs(2));
@@ -154,7 +154,7 @@ fn unreadable_messages_are_reported_and_the_connection_stays() {
 }
 
 #[test]
-fn a_session_that_may_not_command_refuses_each_command() {
+fn a_read_only_session_refuses_each_command() {
     let mut settings = Settings::default();
     settings.read_only = true;
     let mut rig = Rig::resume(settings);
@@ -166,7 +166,7 @@ fn a_session_that_may_not_command_refuses_each_command() {
 }
 
 #[test]
-fn a_session_that_may_not_command_writes_no_settings_either() {
+fn a_read_only_session_writes_no_settings() {
     use mysa_proto::rest;
     use mysa_session::RequestError;
 
@@ -217,7 +217,7 @@ fn the_same_inputs_give_the_same_outputs() {
 }
 
 #[test]
-fn a_status_costs_no_allocation() {
+fn a_status_does_not_allocate() {
     let mut rig = Rig::live();
     rig.status(LITE, 20.0);
     rig.run(secs(1));
@@ -243,7 +243,7 @@ fn a_status_costs_no_allocation() {
 }
 
 #[test]
-fn a_session_is_small() {
+fn a_session_uses_little_memory() {
     let held = |count: u32| {
         let mut rig = Rig::new();
         rig.cloud.devices = (0..count).map(|n| (format!("a0b1c2d3{n:04x}"), "BB-V2-0-L".into())).collect();
@@ -334,14 +334,14 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 #[derive(Default)]
-struct Heard {
+struct Received {
     https: Vec<HttpId>,
     conns: Vec<ConnId>,
     verdicts: BTreeMap<CommandId, u32>,
     packets: u16,
 }
 
-impl Heard {
+impl Received {
     fn drain(&mut self, session: &mut Session) {
         let mut outputs = 0;
         while let Some(output) = session.poll_output() {
@@ -369,20 +369,20 @@ proptest! {
         let at = |mono: Duration, wall: i64| Now { mono, wall: UnixTime::from_millis(wall) };
         let start = Start::Resume { stored: stored(), password: Some("hunter2".into()) };
         let mut session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], at(mono, wall));
-        let (mut heard, mut given) = (Heard::default(), Vec::new());
+        let (mut received, mut given) = (Received::default(), Vec::new());
         for call in calls {
             let now = at(mono, wall);
-            let conn = heard.conns.last().copied();
+            let conn = received.conns.last().copied();
             match call {
                 Call::Wait(millis) => {
                     mono += Duration::from_millis(millis);
                     wall = wall.saturating_add(i64::try_from(millis).unwrap());
                     session.handle_timeout(at(mono, wall));
                     for _ in 0..50 {
-                        heard.drain(&mut session);
+                        received.drain(&mut session);
                         session.handle_timeout(at(mono, wall));
                     }
-                    heard.drain(&mut session);
+                    received.drain(&mut session);
                     let due = session.poll_timeout();
                     prop_assert!(due.is_none_or(|due| due.at > mono), "no progress: {due:?} at {mono:?}");
                 }
@@ -391,12 +391,12 @@ proptest! {
                 Call::Http { status, body } => {
                     let body = if body == "TOKENS" { rig::tokens(1) } else { body.into() };
                     let answer = HttpAnswer { status, body: body.as_bytes(), ..HttpAnswer::default() };
-                    if let Some(id) = heard.https.pop() {
+                    if let Some(id) = received.https.pop() {
                         session.handle_http(now, id, HttpResult::Answer(answer));
                     }
                 }
                 Call::HttpFailed => {
-                    for id in &heard.https {
+                    for id in &received.https {
                         session.handle_http(now, *id, HttpResult::Failed(HttpFailure::Broken));
                     }
                 }
@@ -412,7 +412,7 @@ proptest! {
                 }
                 Call::SubAck(codes) => {
                     let len = u8::try_from(codes.len() + 2).unwrap();
-                    let [high, low] = heard.packets.max(1).to_be_bytes();
+                    let [high, low] = received.packets.max(1).to_be_bytes();
                     let mut bytes = vec![0x90, len, high, low];
                     bytes.extend(codes);
                     conn.into_iter().for_each(|conn| session.handle_ws_bytes(now, conn, &bytes));
@@ -438,7 +438,7 @@ proptest! {
                 Call::Request => drop(session.request(now, mysa_proto::rest::homes())),
                 Call::NetworkChanged => session.network_changed(now),
                 Call::OldConnection => {
-                    if let Some(old) = heard.conns.first().copied().filter(|old| Some(*old) != conn) {
+                    if let Some(old) = received.conns.first().copied().filter(|old| Some(*old) != conn) {
                         session.handle_ws_opened(now, old);
                         session.handle_ws_bytes(now, old, &[0x20, 2, 0, 0, 0xff]);
                         session.handle_ws_closed(now, old);
@@ -452,13 +452,13 @@ proptest! {
                     });
                     session.handle_stored(now, kept);
                 }
-                Call::Drain => heard.drain(&mut session),
+                Call::Drain => received.drain(&mut session),
             }
         }
         session.shutdown(at(mono, wall));
-        heard.drain(&mut session);
+        received.drain(&mut session);
         for id in given {
-            prop_assert_eq!(heard.verdicts.get(&id), Some(&1), "{:?}", id);
+            prop_assert_eq!(received.verdicts.get(&id), Some(&1), "{:?}", id);
         }
         prop_assert_eq!(session.poll_timeout(), None);
     }
@@ -474,7 +474,7 @@ fn awaited_requests_are_never_dropped_and_are_bounded() {
         let change = Change::setpoint(Celsius::from_hundredths(1_500 + n % 20 * 50));
         commands.extend(rig.session.command(now, device(LITE), change, None));
         requests.extend(rig.session.request(now, mysa_proto::rest::homes()));
-        rig.say(LITE, "{", Duration::ZERO);
+        rig.publish_from(LITE, "{", Duration::ZERO);
         rig.run(secs(1));
     }
     assert!((100..=512).contains(&commands.len()), "{}", commands.len());
@@ -488,7 +488,7 @@ fn awaited_requests_are_never_dropped_and_are_bounded() {
 }
 
 #[test]
-fn whatever_goes_wrong_for_a_day_it_is_live_again_an_hour_after() {
+fn a_session_is_live_an_hour_after_a_day_of_random_faults() {
     for seed in 0..60_u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut random = move |below: u64| {

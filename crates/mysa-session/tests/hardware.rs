@@ -36,7 +36,7 @@ fn confirms_at_once(rig: &mut Rig) -> bool {
 }
 
 #[test]
-fn a_lite_whose_record_says_v2_is_known_by_its_pairing() {
+fn a_lite_recorded_as_v2_is_recognised_by_its_pairing() {
     let mut rig = recorded_as_v2(5, Some("BB-V2-0-L"));
     assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"));
     assert_eq!(rig.session.device(device(LITE)).unwrap().family(), Some(Family::BaseboardLite));
@@ -50,12 +50,12 @@ fn a_lite_whose_record_says_v2_is_known_by_its_pairing() {
 }
 
 #[test]
-fn a_lite_whose_record_says_v2_is_known_by_its_own_acknowledgements() {
+fn a_lite_recorded_as_v2_is_recognised_by_its_acknowledgements() {
     let mut rig = recorded_as_v2(5, None);
     assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
     // A button press causes an unsolicited acknowledgement.
     let ack = Ack { resp_id: None, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
-    rig.say(LITE, &ack.to_string(), secs(1));
+    rig.publish_from(LITE, &ack.to_string(), secs(1));
     rig.run(secs(3));
     assert_eq!(models(&rig), ("BB-V2-0-L", "BB-V2-0"));
     assert!(confirms_at_once(&mut rig));
@@ -65,13 +65,13 @@ fn a_lite_whose_record_says_v2_is_known_by_its_own_acknowledgements() {
 fn a_refused_command_is_no_evidence_of_the_model() {
     let mut rig = recorded_as_v2(4, None);
     let ack = Ack { success: false, resp_id: None, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
-    rig.say(LITE, &ack.to_string(), secs(1));
+    rig.publish_from(LITE, &ack.to_string(), secs(1));
     rig.run(secs(3));
     assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
 }
 
 #[test]
-fn a_real_v2_stays_one() {
+fn a_real_v2_keeps_its_model() {
     for paired in [None, Some("BB-V2-0"), Some("something else")] {
         let mut rig = recorded_as_v2(4, paired);
         assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"), "{paired:?}");
@@ -83,14 +83,14 @@ fn a_real_v2_stays_one() {
 fn the_model_in_an_acknowledgement_overrides_the_paired_one() {
     let mut rig = recorded_as_v2(4, Some("BB-V2-0-L"));
     let ack = Ack { resp_id: None, body_type: 4, ..Ack::new(LITE, rig.truth_secs(), 0, 20.0) };
-    rig.say(LITE, &ack.to_string(), secs(1));
+    rig.publish_from(LITE, &ack.to_string(), secs(1));
     rig.run(secs(3));
     assert_eq!(models(&rig), ("BB-V2-0", "BB-V2-0"));
     assert!(confirms_at_once(&mut rig));
 }
 
 #[test]
-fn nobody_is_asked_about_thermostats_whose_record_is_not_in_doubt() {
+fn the_user_record_is_read_only_if_a_model_is_in_doubt() {
     let mut rig = Rig::live();
     rig.run(secs(3_600));
     assert_eq!(rig.asked("GET /users"), 0);

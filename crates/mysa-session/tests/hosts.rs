@@ -1,4 +1,4 @@
-//! The two REST hosts: either may vanish, move, or answer anything at any time.
+//! Failures, redirects and invalid answers of the two REST hosts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -19,7 +19,7 @@ fn reason(reply: Reply) -> (Level, Reason) {
 }
 
 #[test]
-fn when_the_older_host_vanishes_the_other_is_asked_at_once_and_from_then_on() {
+fn when_the_legacy_host_fails_the_other_host_is_asked_at_once_and_from_then_on() {
     for reply in [
         Reply::Status(301, ""),
         Reply::Status(403, r#"{"message":"Forbidden"}"#),
@@ -47,7 +47,7 @@ fn when_the_older_host_vanishes_the_other_is_asked_at_once_and_from_then_on() {
 }
 
 #[test]
-fn a_host_that_hangs_gives_way_to_the_other() {
+fn a_hanging_host_is_replaced_by_the_other() {
     let mut rig = Rig::new();
     rig.cloud.legacy = Some(Reply::Timeout);
     rig.run(secs(30));
@@ -55,7 +55,7 @@ fn a_host_that_hangs_gives_way_to_the_other() {
 }
 
 #[test]
-fn when_both_hosts_fail_the_reason_is_named() {
+fn when_both_hosts_fail_the_reason_is_reported() {
     assert_eq!(reason(Reply::Status(200, PAGE)), (Level::Offline, Reason::WebPage));
     assert_eq!(reason(Reply::Status(302, PAGE)), (Level::Offline, Reason::WebPage));
     assert_eq!(reason(Reply::Status(410, "")), (Level::Offline, Reason::ServerTrouble { status: 410 }));
@@ -86,7 +86,7 @@ fn a_redirect_to_a_host_of_the_service_is_followed() {
 }
 
 #[test]
-fn no_token_goes_to_a_place_that_is_not_the_service() {
+fn no_token_is_sent_to_a_foreign_host() {
     let environment = Environment::mysa();
     let lookalike: &'static str = format!("{}.example.org/devices", environment.legacy_url).leak();
     let user: &'static str = format!("{}@example.org/devices", environment.legacy_url).leak();
@@ -99,14 +99,14 @@ fn no_token_goes_to_a_place_that_is_not_the_service() {
         rig.cloud.location = Some(location);
         rig.run(secs(600));
         let hosts = [format!("{}/", environment.legacy_url), format!("{}/", environment.backend_url)];
-        let strays = rig.log.urls.iter().filter(|url| !hosts.iter().any(|host| url.starts_with(host)));
-        assert_eq!(strays.count(), 0, "{location}: {:?}", rig.log.urls);
+        let foreign = rig.log.urls.iter().filter(|url| !hosts.iter().any(|host| url.starts_with(host)));
+        assert_eq!(foreign.count(), 0, "{location}: {:?}", rig.log.urls);
         assert_eq!(rig.session.service().level, Level::Live, "{location}");
     }
 }
 
 #[test]
-fn a_redirect_in_a_circle_ends() {
+fn a_redirect_loop_ends() {
     let mut rig = Rig::new();
     rig.cloud.legacy = Some(Reply::Status(301, ""));
     rig.cloud.location = Some("/devices");
@@ -116,7 +116,7 @@ fn a_redirect_in_a_circle_ends() {
 }
 
 #[test]
-fn a_token_that_lives_is_good_for_requests_although_nothing_will_renew_it() {
+fn a_valid_token_authorises_requests_although_it_cannot_be_renewed() {
     let mut rig = Rig::live();
     rig.cloud.accepted = Some(Vec::new());
     // The renewal is refused before the token expires.

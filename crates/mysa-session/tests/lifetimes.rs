@@ -27,7 +27,7 @@ fn second_hour(rig: &mut Rig) -> [usize; 4] {
 }
 
 #[test]
-fn a_token_life_of_any_length_means_few_refreshes_and_a_live_service() {
+fn any_lifetime_of_tokens_causes_few_refreshes_and_a_live_service() {
     for expires_in in [
         "0",
         "-1",
@@ -53,7 +53,7 @@ fn a_token_life_of_any_length_means_few_refreshes_and_a_live_service() {
 }
 
 #[test]
-fn a_life_of_credentials_of_any_length_means_few_requests() {
+fn any_lifetime_of_credentials_causes_few_requests() {
     for life in [-86_400, -1, 0, 1, 29, 31, 60, 119, 300, 600, 3_600, 86_400, 3_153_600_000] {
         let mut rig = Rig::new();
         rig.cloud.credentials_life = life;
@@ -67,7 +67,7 @@ fn a_life_of_credentials_of_any_length_means_few_requests() {
 }
 
 #[test]
-fn an_expiration_that_is_no_time_means_few_requests() {
+fn an_invalid_expiration_causes_few_requests() {
     for expiration in ["0", "-1", "-1e300", "1.5", "1e15", "1e300", "null"] {
         let mut rig = Rig::new();
         rig.cloud.expiration = Some(expiration);
@@ -82,7 +82,7 @@ fn an_expiration_that_is_no_time_means_few_requests() {
 }
 
 #[test]
-fn tokens_that_no_service_takes_mean_few_refreshes() {
+fn tokens_that_no_service_accepts_cause_few_refreshes() {
     for expires_in in ["0", "3600"] {
         let mut rig = Rig::new();
         rig.cloud.expires_in = expires_in;
@@ -105,7 +105,7 @@ fn credentials_that_expired_during_a_suspend_are_renewed() {
 }
 
 #[test]
-fn a_sign_in_that_gets_no_answer_is_the_reason_of_the_outage() {
+fn an_unanswered_sign_in_is_reported_as_the_reason_of_the_outage() {
     let mut rig = Rig::new();
     rig.cloud.refresh = Reply::Timeout;
     rig.run(Duration::from_secs(120));

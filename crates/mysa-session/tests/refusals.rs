@@ -25,7 +25,7 @@ fn a_home_whose_every_subscription_is_refused_asks_again_within_a_quarter_of_an_
 }
 
 #[test]
-fn one_that_is_refused_beside_others_is_tried_again_at_growing_intervals() {
+fn a_subscription_refused_beside_granted_ones_is_retried_at_growing_intervals() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..2).map(|n| (format!("a0b1c2d3e4f{n}"), "BB-V2-0-L".into())).collect();
     rig.cloud.broker.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
@@ -38,7 +38,7 @@ fn one_that_is_refused_beside_others_is_tried_again_at_growing_intervals() {
 
 /// The broker accepts 50 filters per connection.
 #[test]
-fn on_a_full_connection_the_old_filter_goes_before_the_new_one_comes() {
+fn on_a_full_connection_the_old_filter_is_removed_before_the_new_one_is_added() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..50).map(|n| (format!("a0b1c2d3e4{n:02x}"), "BB-V2-0-L".into())).collect();
     rig.run(secs(60));
@@ -55,7 +55,7 @@ fn on_a_full_connection_the_old_filter_goes_before_the_new_one_comes() {
 }
 
 #[test]
-fn a_broker_that_is_unavailable_is_tried_within_a_minute_and_one_that_refuses_the_account_seldom() {
+fn an_unavailable_broker_is_dialled_within_a_minute_and_one_that_refuses_the_account_rarely() {
     for (refusal, seldom) in [(ConnectRefusal::Unavailable, false), (ConnectRefusal::NotAuthorized, true)] {
         let mut rig = Rig::new();
         rig.cloud.broker.connack = Some(refusal);
@@ -116,7 +116,7 @@ fn sign_ins_in_a_row_are_spaced_and_the_last_password_counts() {
 }
 
 #[test]
-fn a_live_connection_that_is_closed_is_lost_and_not_forbidden() {
+fn a_closed_live_connection_is_reported_as_lost_and_not_as_forbidden() {
     let mut settings = Settings::default();
     settings.grace = secs(1);
     let mut rig = Rig::resume(settings);

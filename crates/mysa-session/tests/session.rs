@@ -24,7 +24,7 @@ fn resuming_leads_to_live_statuses_without_a_password() {
 }
 
 #[test]
-fn a_cut_connection_is_made_again_and_nothing_is_replayed() {
+fn a_lost_connection_is_restored_without_repeating_commands() {
     let mut rig = Rig::live();
     rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;
@@ -49,15 +49,16 @@ fn a_cut_connection_is_made_again_and_nothing_is_replayed() {
 #[test]
 fn a_day_and_a_half_of_renewals_leaves_no_gap() {
     let mut rig = Rig::live();
-    let mut heard = 0;
+    let mut minutes_with_events = 0;
     for minute in 0..36 * 60 {
         rig.status(LITE, if minute % 2 == 0 { 20.0 } else { 21.0 });
         rig.events.clear();
         rig.run(secs(60));
-        heard += usize::from(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })));
+        minutes_with_events +=
+            usize::from(rig.events.iter().any(|(_, event)| matches!(event, Event::Device { .. })));
         assert_eq!(rig.session.service().level, Level::Live, "minute {minute}");
     }
-    assert_eq!(heard, 36 * 60);
+    assert_eq!(minutes_with_events, 36 * 60);
     assert!(rig.log.live_at_once == 2, "the new connection must open before the old one closes");
     assert_eq!(rig.open_sockets(), 1, "the old connection must close");
     let signatures: std::collections::BTreeSet<_> = rig.log.dials.iter().map(|(_, url)| url).collect();
@@ -111,7 +112,7 @@ fn a_half_open_connection_is_noticed_within_one_and_a_half_keep_alives() {
 }
 
 #[test]
-fn a_storm_of_closings_costs_few_connections_and_recovery_is_quick() {
+fn a_broker_that_closes_every_connection_gets_few_and_recovery_is_quick() {
     let mut rig = Rig::live();
     rig.cloud.close_after_connack = Some(Duration::from_millis(30));
     rig.cut();
@@ -142,7 +143,7 @@ fn two_hundred_devices_share_connections_within_the_brokers_limits() {
 }
 
 #[test]
-fn one_refused_subscription_does_not_take_the_others_down() {
+fn one_refused_subscription_does_not_affect_the_others() {
     let mut rig = Rig::new();
     rig.cloud.devices = (0..3).map(|n| (format!("a0b1c2d3e4f{n}"), "BB-V2-0-L".into())).collect();
     rig.cloud.broker.refused_filters = vec!["/v1/dev/a0b1c2d3e4f1/out".into()];
@@ -159,7 +160,7 @@ fn one_refused_subscription_does_not_take_the_others_down() {
 }
 
 #[test]
-fn a_filter_that_ends_connections_is_found_and_left_alone() {
+fn a_filter_that_ends_connections_is_found_and_not_requested() {
     let mut settings = Settings::default();
     settings.subscriptions = Subscriptions::WITH_BATCH;
     let mut rig = Rig::resume(settings);
@@ -173,7 +174,7 @@ fn a_filter_that_ends_connections_is_found_and_left_alone() {
 }
 
 #[test]
-fn a_refused_wildcard_gives_way_to_each_devices_own_topic() {
+fn a_refused_wildcard_is_replaced_by_each_devices_own_topic() {
     for close in [false, true] {
         let mut settings = Settings::default();
         settings.subscriptions = Subscriptions::WILDCARD;
@@ -192,7 +193,7 @@ fn a_refused_wildcard_gives_way_to_each_devices_own_topic() {
 }
 
 #[test]
-fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
+fn an_upgrade_that_is_always_refused_leads_to_rest_only_and_slow_retries() {
     let mut rig = Rig::new();
     rig.cloud.upgrade = Some(403);
     rig.run(secs(24 * 3_600));
@@ -200,14 +201,14 @@ fn an_upgrade_that_is_always_refused_leaves_rest_and_slow_tries() {
     assert_eq!(rig.session.service().reason, Reason::UpgradeRefused { status: Some(403) });
     // After six refusals the pause is 7.5 to 15 min, which makes about 130 dials a day.
     assert!(rig.log.dials.len() < 250, "{}", rig.log.dials.len());
-    let told = rig.events.iter().filter_map(|(_, event)| match event {
+    let reported = rig.events.iter().filter_map(|(_, event)| match event {
         Event::Service(service) if service.level == Level::RestOnly => Some(service.reason),
         _ => None,
     });
     let refused = Reason::UpgradeRefused { status: Some(403) };
     assert!(
-        told.eq([Reason::Starting, refused]),
-        "exactly two reasons are reported: the first at once, then the cause"
+        reported.eq([Reason::Starting, refused]),
+        "exactly two reasons are reported: first the starting phase, then the cause"
     );
     // Without MQTT the states are polled every minute.
     assert!(rig.asked("/devices/state") > 1_000);
@@ -232,7 +233,7 @@ fn an_upgrade_refused_by_a_broker_in_trouble_is_soon_tried_again() {
 }
 
 #[test]
-fn a_refused_refresh_without_a_password_asks_for_a_person_once() {
+fn a_refused_refresh_without_a_password_requires_a_sign_in_and_reports_it_once() {
     let mut rig = Rig::new();
     rig.cloud.refresh =
         Reply::Status(400, r#"{"__type":"NotAuthorizedException","message":"Refresh Token has expired"}"#);
@@ -258,11 +259,11 @@ fn a_refused_refresh_with_a_password_leads_to_one_sign_in() {
     let again = Start::Resume { stored, password: Some("hunter2".into()) };
     let mut rig = Rig::with(Settings::default(), again, 0);
     rig.run(secs(3_600));
-    assert_eq!(rig.log.http.len(), 0, "a refusal outlives the process");
+    assert_eq!(rig.log.http.len(), 0, "a refusal also applies to the next process");
 }
 
 #[test]
-fn transient_trouble_never_drops_the_tokens() {
+fn transient_failures_never_discard_the_tokens() {
     for reply in [
         Reply::Timeout,
         Reply::Status(500, "{}"),
@@ -304,7 +305,7 @@ fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_message() {
         // The second round is a restart.
         for _ in 0..2 {
             let mut rig = Rig::new();
-            rig.cloud.speaking = false;
+            rig.cloud.sends_at_ping = false;
             let last = rig.truth_secs() - i64::try_from(silent).unwrap();
             rig.cloud.setpoints.insert(LITE.into(), (19.0, last));
             rig.run(secs(60));
@@ -323,9 +324,9 @@ fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_message() {
 }
 
 #[test]
-fn a_thermostat_that_repeats_itself_is_fresh_and_an_old_status_of_rest_is_not() {
+fn a_repeated_message_is_a_sign_of_life_and_an_old_status_of_rest_is_not() {
     let mut rig = Rig::live();
-    rig.cloud.speaking = false;
+    rig.cloud.sends_at_ping = false;
     rig.cloud.setpoints.insert(LITE.into(), (20.0, rig.truth_secs()));
     for _ in 0..60 {
         rig.status(LITE, 20.0);
@@ -344,7 +345,7 @@ fn a_thermostat_that_repeats_itself_is_fresh_and_an_old_status_of_rest_is_not() 
 #[test]
 fn a_silent_thermostat_goes_stale_and_comes_back() {
     let mut rig = Rig::live();
-    rig.cloud.speaking = false;
+    rig.cloud.sends_at_ping = false;
     rig.cloud.setpoints.insert(LITE.into(), (19.0, rig.truth_secs()));
     rig.status(LITE, 20.0);
     rig.run(secs(500));
@@ -357,7 +358,7 @@ fn a_silent_thermostat_goes_stale_and_comes_back() {
 }
 
 #[test]
-fn devices_that_come_and_go_are_announced_once() {
+fn added_and_removed_devices_are_reported_once() {
     let mut rig = Rig::live();
     rig.cloud.devices.push(("a0b1c2d3e4aa".into(), "BB-V1-1".into()));
     rig.run(secs(2_000));
@@ -388,7 +389,7 @@ fn live_reporting_is_renewed_before_it_expires_and_after_a_restart_of_the_device
     let before = leases(&rig);
     assert!((4..=6).contains(&before), "{before}");
     let boot = r#"{"device":"a0b1c2d3e4f7","timestamp":1767323105,"MsgType":10,"bootCount":77,"version":"3.17.4.1"}"#;
-    rig.say(LITE, boot, Duration::ZERO);
+    rig.publish_from(LITE, boot, Duration::ZERO);
     rig.run(secs(8));
     assert!(leases(&rig) > before);
 }
@@ -409,7 +410,7 @@ fn rest_tokens_refused_with_401_are_renewed_once() {
 }
 
 #[test]
-fn suback_that_never_comes_costs_a_connection_and_then_only_time() {
+fn a_missing_suback_ends_few_connections() {
     let mut rig = Rig::new();
     rig.cloud.broker.suback = false;
     rig.run(secs(900));
@@ -421,7 +422,7 @@ fn suback_that_never_comes_costs_a_connection_and_then_only_time() {
 }
 
 #[test]
-fn a_code_is_asked_of_a_person_and_a_wrong_one_asked_for_again() {
+fn a_code_is_requested_and_requested_again_after_a_wrong_one() {
     let start = Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
     let mut rig = Rig::with(Settings::default(), start, 0);
     rig.cloud.refresh = Reply::Status(

@@ -60,7 +60,7 @@ fn not_before(rig: &Rig) -> Option<i64> {
 }
 
 #[test]
-fn a_code_that_never_reached_the_service_can_be_given_again() {
+fn a_code_that_did_not_reach_the_service_can_be_entered_again() {
     let mut rig = with_code(Reply::Timeout);
     rig.run(secs(60));
     assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 1));
@@ -71,7 +71,7 @@ fn a_code_that_never_reached_the_service_can_be_given_again() {
 }
 
 #[test]
-fn a_code_that_comes_too_late_leads_to_a_new_sign_in_and_a_new_challenge() {
+fn a_late_code_leads_to_a_new_sign_in_and_a_new_challenge() {
     let mut rig = with_code(NOT_AUTHORIZED);
     rig.run(secs(3_600));
     assert_eq!((rig.asked("InitiateAuth"), challenges(&rig)), (2, 2));
@@ -89,7 +89,7 @@ fn an_account_that_is_refused_after_the_code_is_not_signed_in_again() {
 }
 
 #[test]
-fn proof_values_that_cannot_be_used_are_no_refusal_of_the_password() {
+fn unusable_srp_values_do_not_count_as_a_refusal_of_the_password() {
     let mut rig = with_password();
     rig.cloud.refresh = Reply::Status(
         200,
@@ -132,8 +132,8 @@ fn a_challenge_that_only_the_app_can_answer_is_reported_by_name() {
         rig.cloud.refresh = Reply::Status(200, body);
         rig.run(secs(10));
         let service = rig.session.service();
-        let Reason::ChallengeUnsupported(told) = service.reason else { panic!("{service}") };
-        assert_eq!((service.level, told.as_str()), (Level::SignInNeeded, name));
+        let Reason::ChallengeUnsupported(reported) = service.reason else { panic!("{service}") };
+        assert_eq!((service.level, reported.as_str()), (Level::SignInNeeded, name));
         assert!(service.to_string().contains(name), "{service}");
     }
 }
@@ -151,7 +151,7 @@ fn a_disabled_account_is_distinguished_from_a_wrong_password() {
 }
 
 #[test]
-fn a_page_in_place_of_the_sign_in_service_is_reported_as_one() {
+fn a_web_page_in_place_of_the_sign_in_service_is_reported_as_such() {
     let mut rig = with_password();
     rig.cloud.refresh = Reply::Status(200, "<html>sign in to the network</html>");
     rig.run(secs(10));
@@ -159,7 +159,7 @@ fn a_page_in_place_of_the_sign_in_service_is_reported_as_one() {
 }
 
 #[test]
-fn an_identity_pool_that_refuses_is_the_reason_that_is_given() {
+fn a_refusal_of_the_identity_pool_is_reported_as_the_reason() {
     let misconfigured = refusal(r#"{"__type":"InvalidIdentityPoolConfigurationException","message":"no"}"#);
     for (reply, kind) in
         [(NOT_AUTHORIZED, RefusalKind::LoginTokenRejected), (misconfigured, RefusalKind::PoolMisconfigured)]
@@ -173,7 +173,7 @@ fn an_identity_pool_that_refuses_is_the_reason_that_is_given() {
 }
 
 #[test]
-fn a_refused_refresh_token_without_a_password_is_the_reason_that_is_given() {
+fn a_refused_refresh_token_without_a_password_is_reported_as_the_reason() {
     let mut rig = resumed(stored(), None);
     rig.cloud.refresh = NOT_AUTHORIZED;
     rig.run(secs(60));
@@ -181,7 +181,7 @@ fn a_refused_refresh_token_without_a_password_is_the_reason_that_is_given() {
 }
 
 #[test]
-fn a_refusal_of_the_account_itself_costs_no_attempt_with_the_password() {
+fn a_refusal_of_the_account_itself_does_not_use_the_password() {
     let mut rig = resumed(stored(), Some("hunter2"));
     rig.cloud.refresh = NO_SUCH_USER;
     rig.run(secs(3_600));
@@ -201,7 +201,7 @@ fn tokens_that_the_identity_pool_refuses_are_renewed_at_once_but_only_once() {
 }
 
 #[test]
-fn an_identity_that_the_pool_has_forgotten_is_asked_for_anew() {
+fn an_identity_id_unknown_to_the_pool_is_requested_anew() {
     let mut rig = Rig::live();
     rig.cloud.credentials = IDENTITY_UNKNOWN;
     rig.run(secs(3_600));
@@ -212,7 +212,7 @@ fn an_identity_that_the_pool_has_forgotten_is_asked_for_anew() {
 }
 
 #[test]
-fn a_failed_hook_of_the_pool_is_tried_again_soon_and_then_seldom() {
+fn a_failed_hook_of_the_pool_is_retried_soon_and_then_rarely() {
     let mut rig = Rig::new();
     rig.cloud.refresh = HOOK_FAILED;
     rig.run(secs(3));
@@ -290,7 +290,7 @@ fn pauses_begin_small_again_after_a_success() {
 }
 
 #[test]
-fn marks_of_earlier_trouble_are_removed_from_what_is_kept_once_the_tokens_are_renewed() {
+fn records_of_earlier_failures_are_removed_from_the_store_once_the_tokens_are_renewed() {
     let (refusal, wait) = (Some("NotAuthorizedException"), Some(START / 1_000 + 60));
     for (refused, not_before) in [(refusal, None), (None, wait), (refusal, wait)] {
         let mut marked = stored();
@@ -328,7 +328,7 @@ fn short_lived_credentials_are_used_for_three_quarters_of_their_life() {
 }
 
 #[test]
-fn a_late_401_does_not_cost_the_tokens_that_came_after_it() {
+fn a_late_401_does_not_discard_newer_tokens() {
     let mut rig = Rig::live();
     let before = rig.asked("InitiateAuth");
     rig.cloud.rest = Reply::Status(401, "{}");
@@ -344,7 +344,7 @@ fn a_late_401_does_not_cost_the_tokens_that_came_after_it() {
 }
 
 #[test]
-fn tokens_that_cannot_be_renewed_are_used_until_they_expire_and_then_another_sign_in_is_looked_for() {
+fn tokens_that_cannot_be_renewed_are_used_until_they_expire_and_then_the_store_is_polled() {
     let mut rig = Rig::live();
     rig.cloud.refresh = NOT_AUTHORIZED;
     // Tokens are renewed five minutes before they expire.

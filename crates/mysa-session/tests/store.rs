@@ -10,7 +10,7 @@ use mysa_session::{Event, Level, Output, Revocation, Session, Settings, Start};
 use rig::{Reply, Rig, secs, stored};
 
 /// Levels of an undisturbed start: the states are read, then the connection is live.
-const WELL: [Level; 2] = [Level::RestOnly, Level::Live];
+const UNDISTURBED: [Level; 2] = [Level::RestOnly, Level::Live];
 
 /// Session that another process of the account has stored.
 fn kept(token: &str) -> StoredSession {
@@ -20,7 +20,7 @@ fn kept(token: &str) -> StoredSession {
 }
 
 #[test]
-fn a_token_that_another_process_renewed_is_taken_up_before_the_next_refresh() {
+fn a_token_that_another_process_renewed_is_adopted_before_the_next_refresh() {
     let mut rig = Rig::live();
     let refreshes = rig.asked("InitiateAuth");
     // The other process used the token, which is invalid from then on, and stored its successor.
@@ -28,11 +28,11 @@ fn a_token_that_another_process_renewed_is_taken_up_before_the_next_refresh() {
     rig.stored = Some(kept("renewed-elsewhere"));
     rig.run(secs(3_600));
     assert_eq!(rig.asked("InitiateAuth") - refreshes, 1, "the used-up token must not be tried first");
-    assert_eq!(rig.levels(), WELL);
+    assert_eq!(rig.levels(), UNDISTURBED);
 }
 
 #[test]
-fn a_token_that_another_process_renewed_in_the_same_moment_is_looked_for_again() {
+fn a_token_that_another_process_renewed_at_the_same_moment_is_found_by_a_second_read() {
     for after in [Duration::ZERO, secs(2)] {
         let mut rig = Rig::new();
         rig.stored = Some(stored());
@@ -42,12 +42,12 @@ fn a_token_that_another_process_renewed_in_the_same_moment_is_looked_for_again()
         rig.run(Duration::from_millis(1) + after);
         rig.stored = Some(kept("renewed-elsewhere"));
         rig.run(secs(30));
-        assert_eq!(rig.levels(), WELL, "{after:?}");
+        assert_eq!(rig.levels(), UNDISTURBED, "{after:?}");
     }
 }
 
 #[test]
-fn a_refused_token_that_nobody_renewed_is_given_up_after_a_second_look() {
+fn a_refused_token_that_no_process_renewed_is_discarded_after_a_second_read() {
     let mut rig = Rig::new();
     rig.cloud.accepted = Some(Vec::new());
     rig.run(secs(2));
@@ -68,13 +68,13 @@ fn the_session_of_another_account_or_app_client_is_not_adopted() {
         rig.stored = Some(wrong);
         rig.cloud.accepted = Some(vec!["CANARY-refresh"]);
         rig.run(secs(3_600));
-        assert_eq!(rig.levels(), WELL);
+        assert_eq!(rig.levels(), UNDISTURBED);
         assert_eq!(rig.asked("InitiateAuth"), 2, "the foreign token must not be tried");
     }
 }
 
 #[test]
-fn a_driver_that_never_answers_costs_five_seconds() {
+fn a_driver_that_never_answers_delays_the_session_by_five_seconds() {
     let rig = Rig::new();
     let start = Start::Resume { stored: stored(), password: None };
     let environment = mysa_session::Environment::mysa();
@@ -112,7 +112,7 @@ fn a_session_that_cannot_be_stored_is_retried() {
 }
 
 #[test]
-fn a_dead_token_on_the_disk_does_not_replace_a_good_one_in_memory() {
+fn a_refused_stored_token_does_not_replace_a_valid_one_in_memory() {
     let mut rig = Rig::new();
     rig.stored = Some(stored());
     rig.cloud.rotates = true;
@@ -122,7 +122,7 @@ fn a_dead_token_on_the_disk_does_not_replace_a_good_one_in_memory() {
     // The stored token is used up, and its successor could not be stored.
     rig.cloud.accepted = Some(vec!["rotated-1"]);
     rig.run(secs(3_600));
-    assert_eq!(rig.levels(), WELL);
+    assert_eq!(rig.levels(), UNDISTURBED);
     assert_eq!(rig.asked("InitiateAuth"), 2);
 }
 
@@ -138,17 +138,17 @@ fn the_newer_of_two_tokens_is_tried_first_and_the_older_when_that_is_refused() {
         let newer = if held > kept_as { "CANARY-refresh" } else { "theirs" };
         rig.cloud.accepted = Some(vec![newer]);
         rig.run(secs(20));
-        assert_eq!((rig.levels(), rig.asked("InitiateAuth")), (WELL.to_vec(), 1), "{newer}");
+        assert_eq!((rig.levels(), rig.asked("InitiateAuth")), (UNDISTURBED.to_vec(), 1), "{newer}");
         // Later the pool accepts only the other token.
         rig.cloud.accepted = Some(vec![if held > kept_as { "theirs" } else { "CANARY-refresh" }]);
         rig.run(secs(3_600));
-        assert_eq!(rig.levels(), WELL, "{newer} was newer");
+        assert_eq!(rig.levels(), UNDISTURBED, "{newer} was newer");
         assert_eq!(token_of(rig.stored.as_ref()), rig.cloud.accepted.as_ref().map_or("", |all| all[0]));
     }
 }
 
 #[test]
-fn a_password_that_was_just_used_gives_a_newer_session_than_any_that_is_kept() {
+fn a_sign_in_by_password_gives_a_higher_generation_than_any_stored_session() {
     let start = Start::Password { username: "ann@example.org".into(), password: Secret::from("password") };
     let mut rig = Rig::with(Settings::default(), start, 0);
     let mut theirs = kept("of-last-year");
@@ -156,13 +156,13 @@ fn a_password_that_was_just_used_gives_a_newer_session_than_any_that_is_kept() {
     rig.stored = Some(theirs);
     rig.cloud.rotates = true;
     rig.run(secs(20));
-    assert_eq!(rig.levels(), WELL);
+    assert_eq!(rig.levels(), UNDISTURBED);
     assert_eq!(token_of(rig.stored.as_ref()), "rotated-1");
     assert_eq!(rig.stored.map(|kept| kept.generation), Some(58));
 }
 
 #[test]
-fn a_session_given_without_its_number_takes_that_of_the_same_token_on_the_disk() {
+fn a_session_without_a_generation_takes_that_of_the_same_stored_token() {
     let mut rig = Rig::new();
     let mut same = stored();
     same.generation = 7;
@@ -172,7 +172,7 @@ fn a_session_given_without_its_number_takes_that_of_the_same_token_on_the_disk()
 }
 
 #[test]
-fn a_session_that_waits_for_a_sign_in_goes_on_when_another_process_has_signed_in() {
+fn a_session_that_waits_for_a_sign_in_continues_when_another_process_has_signed_in() {
     let mut rig = Rig::new();
     rig.cloud.accepted = Some(Vec::new());
     rig.run(secs(3_600));
@@ -295,7 +295,7 @@ fn a_sign_out_whose_request_the_driver_never_reports_counts_as_not_reached() {
 }
 
 #[test]
-fn a_sign_in_does_not_wait_for_what_is_kept_and_does_not_take_it() {
+fn a_sign_in_neither_waits_for_nor_adopts_the_stored_session() {
     let start = Start::Resume { stored: stored(), password: None };
     let now = Rig::new().now();
     let environment = mysa_session::Environment::mysa();
@@ -329,7 +329,7 @@ fn signed_in_beside_a_dead_token() -> Rig {
 }
 
 #[test]
-fn a_new_sign_in_is_newer_than_all_that_was_met_before() {
+fn a_new_sign_in_has_a_higher_generation_than_all_known_tokens() {
     let mut rig = signed_in_beside_a_dead_token();
     rig.disk_full = false;
     rig.run(secs(130));

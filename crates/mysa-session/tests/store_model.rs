@@ -186,7 +186,7 @@ impl Model {
                             let token = stored.refresh_token.as_ref();
                             token.is_some_and(|token| self.accepted.contains(token.expose()))
                         };
-                        assert!(good(&stored) || !good(&self.disk), "a good token is gone: {}", self.log);
+                        assert!(good(&stored) || !good(&self.disk), "a valid token is lost: {}", self.log);
                         assert!(stored.generation >= self.disk.generation, "{}", self.log);
                         self.disk = stored;
                         if matches!(action, Action::Store(_)) {
@@ -203,7 +203,7 @@ impl Model {
                 let start = Start::Resume { stored: self.disk.clone(), password: None };
                 let mut settings = Settings::default();
                 settings.refresh_flow = self.flow;
-                // Everything else must stay quiet.
+                // All other parts must make no requests.
                 settings.backoff_first = Duration::from_secs(3_600);
                 settings.backoff_cap = Duration::from_secs(3_600);
                 settings.poll_rest_only = Duration::from_secs(3_600);

@@ -21,7 +21,7 @@ fn live(channel: CommandChannel) -> Rig {
 }
 
 /// Makes the thermostat neither answer nor obey, and the broker acknowledge nothing.
-fn nobody_answers(rig: &mut Rig) {
+fn silence_cloud(rig: &mut Rig) {
     rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
@@ -43,7 +43,7 @@ fn drain(session: &mut Session) -> usize {
 }
 
 #[test]
-fn the_bytes_of_a_command_are_made_when_they_are_taken() {
+fn the_bytes_of_a_command_are_encoded_when_the_driver_takes_them() {
     let mut rig = Rig::live();
     let now = rig.now();
     // The command is cancelled, overtaken, or too late before the driver has taken anything.
@@ -72,13 +72,13 @@ fn the_bytes_of_a_command_are_made_when_they_are_taken() {
 }
 
 #[test]
-fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
+fn a_decided_command_is_not_repeated_without_a_puback() {
     // The broker never acknowledges; the command is confirmed, cancelled, or short of time.
     for case in ["confirmed", "cancelled", "deadline"] {
         let mut rig = live(CommandChannel::Mqtt);
         rig.cloud.broker.puback = false;
         if case != "confirmed" {
-            nobody_answers(&mut rig);
+            silence_cloud(&mut rig);
         }
         // A publish is repeated 5 s after it was sent, which is after this deadline.
         let (now, deadline) = (rig.now(), (case == "deadline").then_some(secs(4)));
@@ -95,7 +95,7 @@ fn a_decided_command_is_not_repeated_whatever_became_of_its_puback() {
 }
 
 #[test]
-fn a_puback_that_is_lost_does_not_count_against_the_broker_when_the_thermostat_answers() {
+fn a_lost_puback_is_not_a_failure_when_the_thermostat_answers() {
     let mut rig = live(CommandChannel::Auto);
     rig.cloud.broker.puback = false;
     for degrees in [20.0, 21.0, 22.0, 23.0] {
@@ -109,7 +109,7 @@ fn a_puback_that_is_lost_does_not_count_against_the_broker_when_the_thermostat_a
 #[test]
 fn an_unacknowledged_command_is_not_repeated_once_a_newer_one_waits() {
     let mut rig = live(CommandChannel::Mqtt);
-    nobody_answers(&mut rig);
+    silence_cloud(&mut rig);
     rig.set(LITE, 25.0);
     // Just before the repeat, which is due 5 s after the publish.
     rig.run(Duration::from_millis(4_900));
@@ -123,7 +123,7 @@ fn an_unacknowledged_command_is_not_repeated_once_a_newer_one_waits() {
 }
 
 #[test]
-fn updates_of_one_thermostat_are_in_line() {
+fn updates_of_one_thermostat_are_sent_in_sequence() {
     let mut rig = live(CommandChannel::Structured);
     rig.cloud.update_takes = secs(12);
     let first = rig.set(LITE, 25.0);
@@ -142,7 +142,7 @@ fn updates_of_one_thermostat_are_in_line() {
 }
 
 #[test]
-fn an_update_with_an_open_end_is_unconfirmed_and_never_sent_again() {
+fn an_update_with_an_unknown_outcome_is_unconfirmed_and_not_repeated() {
     for reply in
         [Reply::Timeout, Reply::Status(500, "{}"), Reply::Status(503, "{}"), Reply::Status(408, "{}")]
     {
@@ -165,7 +165,7 @@ fn an_update_with_an_open_end_is_unconfirmed_and_never_sent_again() {
 }
 
 #[test]
-fn an_update_whose_token_is_refused_is_asked_once_more_and_not_after_its_time() {
+fn an_update_whose_token_is_refused_is_repeated_once_and_not_after_its_deadline() {
     // Tokens are available again at once, after the deadline, or after hours.
     for (away, sent, refused) in [(0, 2, false), (60, 1, true), (4 * 3_600, 1, true)] {
         let mut rig = live(CommandChannel::Structured);
@@ -189,7 +189,7 @@ fn an_update_whose_token_is_refused_is_asked_once_more_and_not_after_its_time() 
 }
 
 #[test]
-fn an_update_whose_token_is_refused_gives_way_to_a_newer_command_and_to_its_cancellation() {
+fn an_update_whose_token_is_refused_is_not_repeated_after_a_newer_command_or_a_cancellation() {
     for cancelled in [false, true] {
         let mut rig = live(CommandChannel::Structured);
         rig.cloud.update = Reply::Status(401, "{}");
@@ -211,7 +211,7 @@ fn an_update_whose_token_is_refused_gives_way_to_a_newer_command_and_to_its_canc
 }
 
 #[test]
-fn a_second_refusal_of_the_token_decides() {
+fn a_second_refusal_of_the_token_refuses_the_command() {
     let mut rig = live(CommandChannel::Structured);
     rig.cloud.update = Reply::Status(401, "{}");
     let id = rig.set(LITE, 25.0);
@@ -265,7 +265,7 @@ fn a_caller_s_write_that_waits_for_a_token_is_given_up_within_a_minute() {
 }
 
 #[test]
-fn a_request_whose_connection_stands_too_late_is_never_written() {
+fn a_request_whose_connection_opens_too_late_is_never_written() {
     // The command is too late by its deadline, by a cancellation, or by a newer command.
     for case in ["deadline", "cancelled", "overtaken"] {
         let mut rig = live(CommandChannel::Structured);
@@ -287,7 +287,7 @@ fn a_request_whose_connection_stands_too_late_is_never_written() {
 }
 
 #[test]
-fn after_a_sleep_a_connection_that_stands_gets_no_body() {
+fn after_a_sleep_an_open_connection_gets_no_body() {
     let mut rig = live(CommandChannel::Structured);
     rig.cloud.connects = Some(secs(2));
     let command = rig.set(LITE, 25.0);
@@ -306,7 +306,7 @@ fn after_a_sleep_a_connection_that_stands_gets_no_body() {
 }
 
 #[test]
-fn a_request_that_could_not_be_sent_is_tried_again_while_its_command_lives() {
+fn a_request_that_could_not_be_sent_is_retried_while_its_command_is_undecided() {
     let mut rig = live(CommandChannel::Structured);
     rig.cloud.connects = None;
     let lost = rig.session.command(rig.now(), device(LITE), setpoint(24.0), Some(secs(10))).unwrap();
@@ -321,7 +321,7 @@ fn a_request_that_could_not_be_sent_is_tried_again_while_its_command_lives() {
 }
 
 #[test]
-fn a_value_in_force_is_confirmed_only_after_the_service_took_the_request() {
+fn a_value_already_held_is_confirmed_only_after_the_service_accepted_the_request() {
     let mut rig = live(CommandChannel::Structured);
     rig.status(LITE, 21.0);
     rig.run(secs(5));
@@ -345,11 +345,11 @@ fn one_shot(rig: &mut Rig) -> Verdict {
 }
 
 #[test]
-fn where_publishing_is_denied_the_first_command_is_confirmed_by_the_second_channel_in_its_time() {
+fn where_publishing_is_denied_the_first_command_is_confirmed_by_the_second_channel_before_its_deadline() {
     type Case = (&'static str, fn(&mut Rig));
     let cases: [Case; 5] = [
         ("closed on publish", |rig| rig.cloud.broker.close_on_publish = true),
-        ("swallowed", nobody_answers),
+        ("swallowed", silence_cloud),
         ("CONNECT refused", |rig| rig.cloud.broker.connack = Some(ConnectRefusal::NotAuthorized)),
         ("upgrade refused", |rig| rig.cloud.upgrade = Some(403)),
         ("closed after CONNACK", |rig| rig.cloud.close_after_connack = Some(Duration::from_millis(30))),
@@ -390,7 +390,7 @@ fn a_stored_denial_is_used_and_tested_after_its_lifetime() {
 }
 
 #[test]
-fn a_denial_is_learned_though_only_a_request_for_live_reports_met_it() {
+fn a_denial_of_a_request_for_live_reports_applies_to_commands() {
     // The connection ends at that request, before the command is published. A single failure proves nothing.
     let mut settings = Settings::default();
     settings.read_only_after = u8::MAX;
@@ -418,7 +418,7 @@ fn a_denial_of_an_earlier_run_is_tried_at_once_where_mqtt_is_chosen() {
 }
 
 #[test]
-fn while_mqtt_cannot_connect_a_command_takes_rest_at_once() {
+fn while_mqtt_cannot_connect_a_command_uses_rest_at_once() {
     for (name, wait) in [("CONNECT is refused", 5), ("the upgrade is refused", 60)] {
         let mut rig = Rig::new();
         match name {
@@ -435,7 +435,7 @@ fn while_mqtt_cannot_connect_a_command_takes_rest_at_once() {
 }
 
 #[test]
-fn a_chosen_channel_is_the_only_one() {
+fn a_chosen_channel_is_the_only_one_used() {
     let mut rig = Rig::resume(by(CommandChannel::Mqtt));
     rig.cloud.broker.close_on_publish = true;
     assert!(!one_shot(&mut rig).is_confirmed());
@@ -446,7 +446,7 @@ fn a_chosen_channel_is_the_only_one() {
 }
 
 #[test]
-fn a_value_already_in_force_is_confirmed_as_such() {
+fn a_value_already_held_is_confirmed_as_already_held() {
     let mut rig = live(CommandChannel::Mqtt);
     rig.status(LITE, 21.0);
     rig.run(secs(5));
@@ -461,7 +461,7 @@ fn a_value_already_in_force_is_confirmed_as_such() {
 }
 
 #[test]
-fn several_thermostats_are_asked_one_after_the_other_and_each_has_its_verdict() {
+fn several_thermostats_are_commanded_in_sequence_and_each_command_has_its_verdict() {
     let mut rig = Rig::new();
     let ids: Vec<String> = (0..6).map(|n| format!("a0b1c2d3e4{n:02x}")).collect();
     rig.cloud.devices = ids.iter().map(|id| (id.clone(), "BB-V2-0-L".into())).collect();
@@ -492,7 +492,7 @@ fn commands_dropped_in_a_burst_are_sent_again() {
 }
 
 #[test]
-fn while_a_connection_is_blocked_a_command_is_not_made_into_bytes_and_can_be_taken_back() {
+fn while_a_connection_is_blocked_a_command_is_not_encoded_and_can_be_cancelled() {
     let mut rig = live(CommandChannel::Mqtt);
     let now = rig.now();
     let conn = rig.log.subscribes[0].1;
@@ -506,7 +506,7 @@ fn while_a_connection_is_blocked_a_command_is_not_made_into_bytes_and_can_be_tak
     rig.run(secs(3));
     assert!(published(&rig).is_empty());
     // A packet that waits in the driver is dropped with its connection.
-    nobody_answers(&mut rig);
+    silence_cloud(&mut rig);
     let id = rig.set(LITE, 26.0);
     rig.run(secs(1));
     assert_eq!(published(&rig), [(26.0, false)]);
@@ -518,7 +518,7 @@ fn while_a_connection_is_blocked_a_command_is_not_made_into_bytes_and_can_be_tak
 }
 
 #[test]
-fn a_preview_says_what_a_command_would_send_and_sends_nothing() {
+fn a_preview_returns_what_a_command_would_send_and_sends_nothing() {
     let mut rig = live(CommandChannel::Auto);
     rig.status(LITE, 19.0);
     rig.run(secs(1));
@@ -554,7 +554,7 @@ fn a_retained_status_counts_by_its_own_time() {
 }
 
 #[test]
-fn an_undated_snapshot_after_a_confirmation_does_not_take_it_back() {
+fn an_undated_snapshot_after_a_confirmation_does_not_revert_it() {
     let mut rig = live(CommandChannel::Mqtt);
     let id = rig.set(LITE, 25.0);
     rig.cloud.undated_setpoint = Some(19.0);
@@ -579,7 +579,7 @@ fn a_command_in_flight_keeps_its_connection_while_that_is_replaced() {
         rig.run(Duration::from_millis(50));
         assert!(rig.mono < secs(1_200), "the connection must be replaced in time");
     }
-    nobody_answers(&mut rig);
+    silence_cloud(&mut rig);
     let id = rig.set(LITE, 25.0);
     rig.run(secs(2));
     assert_eq!(rig.log.connects.len(), 2, "the replacement is open");

@@ -43,7 +43,8 @@ pub(crate) struct Identity {
     signed_in_at: Option<Duration>,
     /// Reason why nothing continues until a person acts.
     blocked: Option<Reason>,
-    /// Time of the next look for a session that was signed in elsewhere, while this one is blocked.
+    /// Time of the next read of the store, for a session that was signed in elsewhere, while this one is
+    /// blocked.
     look_at: Duration,
     sign_out: SignOut,
     /// `true` if the store holds the session of another account, which a sign-out must not delete.
@@ -98,7 +99,7 @@ struct PendingRequest {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, in a box, for the length of an exchange")]
+#[expect(clippy::large_enum_variant, reason = "at most one exists, in a box, during an exchange")]
 enum Stage {
     Challenge(AwaitChallenge),
     Answer(AwaitAnswer, Option<Box<Challenge>>),
@@ -121,8 +122,8 @@ impl Identity {
         Self::new(StoredSession::new(username, client_id), Some(password), way)
     }
 
-    /// Resumes from a stored session. A refusal or a pause that an earlier run met still holds; a refresh token of
-    /// another app client is discarded, because Cognito binds refresh tokens to the client.
+    /// Resumes from a stored session. A refusal or a pause of an earlier run still applies; a refresh token
+    /// of another app client is discarded, because Cognito binds refresh tokens to the client.
     pub(crate) fn resume(
         mut stored: StoredSession,
         password: Option<Secret>,
@@ -136,7 +137,7 @@ impl Identity {
         }
         let refused = stored.refused.is_some();
         let mut identity = Self::new(stored, password, way);
-        // An earlier run was refused for good: another try would only count towards a lock-out.
+        // An earlier run was refused permanently: another try would only count towards a lock-out.
         if refused && identity.stored.refresh_token.is_none() {
             identity.blocked = Some(Reason::Refused(RefusalKind::WrongCredentials));
         }

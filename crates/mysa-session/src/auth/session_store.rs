@@ -68,7 +68,7 @@ const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time after a refusal before the store is read again: another process may still be storing the successor of the same
 /// token.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
-/// Interval of looks for a session that another process has signed in.
+/// Interval of reads of the store, for a session that another process has signed in.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Bounds of the pause before a failed store is repeated.
 const FIRST_REWRITE: Duration = Duration::from_secs(5);
@@ -267,7 +267,7 @@ impl Identity {
             return;
         }
         match self.session_store.doubt.take() {
-            // The first look found nothing new; another process may still be storing the successor.
+            // The first read found nothing new; another process may still be storing the successor.
             Some((why, 0)) => {
                 self.session_store.read = Read::Unread;
                 self.session_store.doubt = Some((why, 1));

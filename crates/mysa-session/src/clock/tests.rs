@@ -34,7 +34,7 @@ impl Host {
     }
 
     /// Feeds an answer of a host whose clock is wrong by `error_ms`.
-    fn hear(&mut self, source: ClockSource, error_ms: i64) -> Learned {
+    fn answer(&mut self, source: ClockSource, error_ms: i64) -> Learned {
         let date = imf(AT + millis(self.mono) + error_ms);
         self.clock.learn(self.now(), source, &date, None, Duration::from_millis(100))
     }
@@ -92,10 +92,10 @@ fn all_three_forms_of_an_http_date_are_read_and_nothing_else() {
 fn two_hosts_correct_a_wrong_clock_either_way() {
     for error_ms in [-MINUTES_20, MINUTES_20, -56 * 365 * 86_400_000] {
         let mut host = Host::new(error_ms);
-        assert_eq!(host.hear(UserPool, 0), Learned::Doubt);
+        assert_eq!(host.answer(UserPool, 0), Learned::Doubt);
         assert!((host.clock.time_of(UserPool, host.now()).as_millis() - AT).abs() < 1_200);
-        assert_eq!(host.error_ms(), error_ms, "one answer alone is not believed");
-        assert!(matches!(host.hear(IdentityPool, 0), Learned::Moved(_)));
+        assert_eq!(host.error_ms(), error_ms, "one answer alone does not change the estimate");
+        assert!(matches!(host.answer(IdentityPool, 0), Learned::Moved(_)));
         assert!(host.error_ms().abs() < 1_200 && host.clock.is_corroborated(), "{error_ms}");
     }
 }
@@ -103,14 +103,14 @@ fn two_hosts_correct_a_wrong_clock_either_way() {
 #[test]
 fn one_host_that_repeats_its_date_is_enough_if_no_other_answers() {
     let mut host = Host::new(MINUTES_20);
-    host.hear(LegacyRest, 0);
+    host.answer(LegacyRest, 0);
     host.pass(1);
-    assert!(matches!(host.hear(LegacyRest, 0), Learned::Moved(_)));
+    assert!(matches!(host.answer(LegacyRest, 0), Learned::Moved(_)));
     assert!(host.error_ms().abs() < 1_200 && host.clock.is_corroborated());
 }
 
 #[test]
-fn a_cache_that_repeats_one_date_moves_nothing_however_often_it_is_asked() {
+fn a_cache_that_repeats_one_date_never_moves_the_estimate() {
     for pause in [0, 1, 2, 60] {
         let mut host = Host::new(0);
         for _ in 0..100 {
@@ -122,7 +122,7 @@ fn a_cache_that_repeats_one_date_moves_nothing_however_often_it_is_asked() {
         }
         // The same after a correct answer.
         let mut host = Host::new(0);
-        host.hear(UserPool, 0);
+        host.answer(UserPool, 0);
         for _ in 0..100 {
             let now = host.now();
             host.clock.learn(now, LegacyRest, DATE, None, Duration::from_millis(100));
@@ -133,7 +133,7 @@ fn a_cache_that_repeats_one_date_moves_nothing_however_often_it_is_asked() {
 }
 
 #[test]
-fn an_answer_out_of_a_cache_counts_with_its_age() {
+fn an_answer_from_a_cache_counts_with_its_age() {
     let mut host = Host::new(MINUTES_20);
     for (source, age) in [(LegacyRest, "32400"), (BackendRest, "32401")] {
         let now = host.now();
@@ -158,7 +158,7 @@ fn a_host_with_a_wrong_clock_is_outvoted_in_every_order() {
             for round in 0..20_usize {
                 for step in 0..sources.len() {
                     let source = sources[(step * (1 + round % 4) + round) % sources.len()];
-                    host.hear(source, if source == odd { HOURS_9 } else { 0 });
+                    host.answer(source, if source == odd { HOURS_9 } else { 0 });
                     host.pass(7);
                     if round > 0 || host_error == 0 {
                         assert!(host.error_ms().abs() < 1_200, "{odd:?} {round} {step}: {}", host.error_ms());
@@ -173,18 +173,18 @@ fn a_host_with_a_wrong_clock_is_outvoted_in_every_order() {
 }
 
 #[test]
-fn one_odd_answer_of_a_host_that_was_right_changes_nothing() {
+fn one_wrong_answer_of_a_correct_host_changes_nothing() {
     let mut host = Host::new(0);
     for _ in 0..2 {
-        host.hear(LegacyRest, 0);
+        host.answer(LegacyRest, 0);
         host.pass(60);
     }
-    host.hear(LegacyRest, -HOURS_9);
+    host.answer(LegacyRest, -HOURS_9);
     assert!(host.clock.is_corroborated());
     host.pass(60);
-    host.hear(LegacyRest, 0);
+    host.answer(LegacyRest, 0);
     host.pass(60);
-    host.hear(LegacyRest, HOURS_9);
+    host.answer(LegacyRest, HOURS_9);
     assert_eq!((host.clock.ahead_ms(), host.clock.is_corroborated()), (0, true));
 }
 
@@ -195,7 +195,7 @@ fn the_true_time_is_within_bounds_that_grow_narrow() {
         for round in 0..60_u64 {
             for source in [UserPool, LegacyRest] {
                 host.mono += Duration::from_millis(3_170 + 13 * round);
-                host.hear(source, 0);
+                host.answer(source, 0);
                 let (low, high) = host.clock.bounds(host.now());
                 let truth = AT + millis(host.mono);
                 assert!(low.as_millis() <= truth && truth <= high.as_millis(), "{round}");
@@ -211,19 +211,19 @@ fn the_true_time_is_within_bounds_that_grow_narrow() {
 fn nothing_is_certain_before_two_answers_agree() {
     let mut host = Host::new(MINUTES_20);
     assert!(!host.clock.is_corroborated());
-    host.hear(UserPool, 0);
+    host.answer(UserPool, 0);
     assert!(!host.clock.is_corroborated());
     let (low, high) = host.clock.bounds(host.now());
     assert!(
         low.as_millis() <= AT && AT + MINUTES_20 <= high.as_millis(),
         "both clocks must be within the bounds"
     );
-    assert_eq!(host.hear(LegacyRest, HOURS_9), Learned::Nothing, "a second answer was requested already");
+    assert_eq!(host.answer(LegacyRest, HOURS_9), Learned::Nothing, "a second answer was requested already");
     assert!(!host.clock.is_corroborated());
 }
 
 #[test]
-fn a_slow_answer_is_no_reason_to_doubt_a_right_clock() {
+fn a_slow_answer_casts_no_doubt_on_a_correct_clock() {
     let mut host = Host::new(15_000);
     let now = host.now();
     assert_eq!(host.clock.learn(now, UserPool, DATE, None, Duration::from_secs(15)), Learned::Nothing);
@@ -233,8 +233,8 @@ fn a_slow_answer_is_no_reason_to_doubt_a_right_clock() {
 #[test]
 fn readings_expire_so_that_a_drifting_clock_is_corrected() {
     let mut host = Host::new(0);
-    host.hear(UserPool, 0);
-    host.hear(IdentityPool, 0);
+    host.answer(UserPool, 0);
+    host.answer(IdentityPool, 0);
     // Each step is below `JUMP_MS`, so it looks like a slow call.
     for _ in 0..10 {
         host.wall_error_ms += 6_000;
@@ -242,7 +242,7 @@ fn readings_expire_so_that_a_drifting_clock_is_corrected() {
     }
     for _ in 0..3 {
         host.pass(3_600);
-        host.hear(LegacyRest, 0);
+        host.answer(LegacyRest, 0);
     }
     assert!(host.error_ms().abs() < 1_200, "{}", host.error_ms());
 }
@@ -251,30 +251,30 @@ fn readings_expire_so_that_a_drifting_clock_is_corrected() {
 fn one_answer_distinguishes_a_suspend_from_a_clock_that_was_set() {
     for (jump_ms, slept) in [(MINUTES_20, true), (MINUTES_20, false), (-MINUTES_20, false)] {
         let mut host = Host::new(0);
-        host.hear(UserPool, 0);
-        host.hear(IdentityPool, 0);
+        host.answer(UserPool, 0);
+        host.answer(IdentityPool, 0);
         if slept {
             // True time passes and the monotonic clock stands still: all hosts are ahead from now on.
             host.wall_error_ms += jump_ms;
             assert_eq!(host.pass(1), Some(jump_ms));
-            assert_eq!(host.hear(LegacyRest, jump_ms), Learned::Nothing);
+            assert_eq!(host.answer(LegacyRest, jump_ms), Learned::Nothing);
             assert_eq!(host.clock.ahead_ms(), 0);
         } else {
             host.wall_error_ms += jump_ms;
             assert_eq!(host.pass(1), Some(jump_ms));
-            host.hear(LegacyRest, 0);
+            host.answer(LegacyRest, 0);
             assert!(host.error_ms().abs() < 1_200, "{jump_ms}: {}", host.error_ms());
-            host.hear(BackendRest, -HOURS_9);
+            host.answer(BackendRest, -HOURS_9);
             assert!(host.error_ms().abs() < 1_200, "the next answer alone moves nothing");
         }
     }
 }
 
 #[test]
-fn sleep_and_a_set_clock_both_show_and_end_what_was_corroborated() {
+fn sleep_and_a_set_clock_are_detected_and_end_the_corroboration() {
     let mut host = Host::new(0);
-    host.hear(UserPool, 0);
-    host.hear(IdentityPool, 0);
+    host.answer(UserPool, 0);
+    host.answer(IdentityPool, 0);
     assert_eq!(host.pass(60), None);
     assert!(host.clock.is_corroborated());
     host.wall_error_ms += 3_600_000;

@@ -439,7 +439,7 @@ impl CommandBook {
         }
         if let StructuredAnswer::Refused(status) = answer {
             self.decide(decisions, |command| {
-                // If MQTT was tried before, the thermostat may have received the command that way.
+                // If MQTT was tried before, the thermostat may have received the command by MQTT.
                 let only_way = ids.contains(&command.id) && !command.mqtt_failed && command.repeats == 0;
                 only_way.then_some((Verdict::Refused(Refused::Service { status }), None))
             });
@@ -479,7 +479,8 @@ impl CommandBook {
         }
     }
 
-    /// Returns the thermostats whose reported state is to be read now for a command by the structured service.
+    /// Returns the thermostats whose reported state is to be read now, for a command sent by the structured
+    /// service.
     pub(crate) fn due_looks(&mut self, now: Duration) -> Vec<DeviceId> {
         let mut devices = Vec::new();
         let Self { commands, transmissions, .. } = self;

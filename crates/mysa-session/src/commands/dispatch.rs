@@ -58,14 +58,14 @@ impl Routes<'_> {
             CommandChannel::Structured => Ok(Channel::Structured),
             CommandChannel::Auto if self.reaches_structured(device) => {
                 // Waiting is pointless once MQTT has been unavailable for the grace period, or CONNECT is refused.
-                let hopeless = (self.level == Level::RestOnly && !self.mqtt.is_live())
+                let mqtt_unusable = (self.level == Level::RestOnly && !self.mqtt.is_live())
                     || self.mqtt.is_connecting_refused();
-                let missing = self.mqtt.route(device.id()).is_none() && (waited || hopeless);
+                let missing = self.mqtt.route(device.id()).is_none() && (waited || mqtt_unusable);
                 // If both channels have failed, doubt about MQTT must not last forever, because only its use can end
                 // the doubt.
-                let doubted =
+                let mqtt_suspect =
                     permission.is_denied_to_commands() || permission.is_doubtful() && !self.structured_failed;
-                let mqtt = by_mqtt && !must && !missing && !doubted;
+                let mqtt = by_mqtt && !must && !missing && !mqtt_suspect;
                 Ok(if mqtt { Channel::Mqtt } else { Channel::Structured })
             }
             CommandChannel::Auto if by_mqtt && !permission.is_denied_to_commands() => Ok(Channel::Mqtt),

@@ -17,7 +17,7 @@ impl fmt::Display for CommandId {
 /// Error: too many commands are undecided, or too many verdicts are unread. Nothing was queued. Drain
 /// [`Session::poll_output`](crate::Session::poll_output), then try again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "there is nothing to add")]
+#[expect(clippy::exhaustive_structs, reason = "the error has no details")]
 pub struct Busy;
 
 impl fmt::Display for Busy {
@@ -73,7 +73,7 @@ impl Verdict {
 
 /// Effect of a confirmed command.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "it did or it did not")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two effects")]
 pub enum Effect {
     /// The thermostat held other values before, or its values were unknown.
     Changed,
@@ -97,7 +97,7 @@ pub enum Evidence {
 
 /// Furthest point that a command is known to have reached on its way to the thermostat.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "the three stages between us and the relay")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these three stages")]
 pub enum DeliveryStage {
     /// The bytes were handed to the connection.
     Wire(Channel),

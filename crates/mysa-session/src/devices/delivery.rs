@@ -10,7 +10,7 @@ use crate::{Deadline, Level, Now, Settings, Wake};
 
 /// Source of a thermostat's state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "who shows the link must know all of them")]
+#[expect(clippy::exhaustive_enums, reason = "a caller that shows the link must handle each value")]
 pub enum Link {
     /// MQTT delivers its messages: the latest came within the allowed silence.
     Live,
@@ -129,7 +129,8 @@ impl Devices {
         // If messages of other thermostats arrived since, the fault is with this thermostat.
         let alone = |since: &Duration| newest.is_none_or(|newest| newest <= since.saturating_add(NEWER));
         if let Some(since) = proved.filter(alone) {
-            // One thermostat alone may be at fault itself, so others get time to disprove it.
+            // A single thermostat may have a fault of its own, so other thermostats get time to show that the
+            // broker delivers.
             let settled = withheld > 1 || waiting == 0 || now.saturating_sub(since) >= SECOND_WITNESS;
             return if settled { Delivery::Withheld } else { Delivery::Doubtful };
         }

@@ -37,7 +37,7 @@ impl Devices {
     ) -> bool {
         let Incoming { topic, payload, retained } = incoming;
         let Some(Topic { device: id, kind }) = Topic::parse(topic) else { return false };
-        // `/in` carries requests, which say nothing about the state.
+        // `/in` carries requests, which contain no state.
         if kind == TopicKind::In {
             return false;
         }
@@ -204,7 +204,7 @@ impl Device {
     }
 }
 
-/// Effects of a device list on other parts.
+/// Effects of a new device list on the other parts of the session.
 #[derive(Debug, Default)]
 pub(crate) struct ListChanges {
     /// Thermostats that are gone.

@@ -99,8 +99,8 @@ pub(crate) enum ConnectionEvent {
 const WINDOW: usize = 50;
 const FILTERS: usize = BrokerLimits::AWS_IOT.max_filters;
 const SUBACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Silence after a publish that makes the connection suspect once the publish is not wanted any more. A peer that reads
-/// answers sooner; a command that is replaced within this time leaves its connection alone.
+/// Silence after a publish that makes the connection suspect once the publish is not wanted any more. A peer
+/// that still reads answers sooner; a command that is replaced within this time leaves its connection alone.
 const SILENCE: Duration = Duration::from_secs(2);
 /// Time from CONNACK until a suspected filter is requested alone. A connection that ends sooner ended for another
 /// reason.

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_stay_in_order_when_they_outgrow_their_place() {
+    fn bytes_stay_in_order_when_they_move_to_the_heap() {
         assert_eq!(size_of::<Packets>(), size_of::<Vec<u8>>());
         let (mut packets, mut expected) = (Packets::new(), Vec::new());
         for chunk in [&[][..], &[1, 2, 3, 4], &[5; 11], &[], &[6], &[7; 40]] {

@@ -49,15 +49,16 @@ impl Permission {
         }
     }
 
-    /// Records that the other channel did a command after a publish had failed, so the network was not at fault.
+    /// Records that the other channel executed a command after a publish had failed, so the network was not
+    /// at fault.
     pub(crate) const fn suspect(&mut self, at: UnixTime) {
         if self.suspected_at.is_none() {
             self.suspected_at = Some(at);
         }
     }
 
-    /// Records that publishing is denied, because an earlier run of the program found it, or because the other channel
-    /// did a command that MQTT had failed, in which case `by_command` is `true`.
+    /// Records that publishing is denied, because an earlier run of the program found it, or because the
+    /// other channel executed a command that had failed by MQTT, in which case `by_command` is `true`.
     pub(crate) const fn deny(&mut self, at: UnixTime, probe_at: Duration, by_command: bool) {
         match &mut self.denied {
             Some(denied) => denied.by_command |= by_command,

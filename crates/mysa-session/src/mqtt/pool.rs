@@ -260,8 +260,9 @@ impl ConnectionPool {
         self.connections.get(at)?.may_be_stalled_since(sent, now).then_some(at)
     }
 
-    /// Ends the connections that may still hold an older publish to this thermostat, of those that `contradicts`
-    /// selects by their serials: a broker that reads it late would undo a newer command on another way.
+    /// Ends the connections that may still hold an older publish to this thermostat, of those that
+    /// `contradicts` selects by their serials: a broker that reads it late would undo a newer command that
+    /// was sent by another connection or channel.
     /// [`Output::Abort`] discards what was not sent. `kept` carries the newer command itself, in order.
     pub(crate) fn end_contradicting(
         &mut self,
@@ -410,7 +411,7 @@ impl ConnectionPool {
         }
         let (credentials, lapses, renewed) = identity.credentials(cx)?;
         // A signature's time has whole seconds. Each URL must differ from the last, because the refusal of a reused URL
-        // could not be told from the refusal of the credentials.
+        // could not be distinguished from the refusal of the credentials.
         let seconds = cx.time().as_secs();
         // If the clock was set back by more than the limit, the old signature time is not continued.
         let ahead = self.signed_at.saturating_sub(seconds);
@@ -475,7 +476,7 @@ impl ConnectionPool {
                 }
                 ConnectionEvent::Granted(wanted) => self.records.granted(wanted),
                 // If no subscription at all is answered, the connection is to blame; if that happens on three
-                // connections in a row, the filters are.
+                // connections in a row, the filters are to blame.
                 ConnectionEvent::NoAnswer(_)
                     if !connection.has_granted()
                         && self

@@ -130,7 +130,7 @@ mod tests {
     const FIRST: Duration = Duration::from_secs(600);
 
     #[test]
-    fn a_filter_that_ends_two_connections_alone_is_barred_and_the_pause_grows() {
+    fn a_filter_that_ends_two_connections_alone_is_blocked_with_growing_pauses() {
         let wanted = TopicFilter::Device(DeviceId::new("a0b1c2d3e4f6").unwrap(), TopicKind::Batch);
         let mut records = Records::default();
         records.suspect(wanted, false, Duration::ZERO, FIRST);

@@ -335,12 +335,12 @@ impl Session {
             if let Some(confirmed) = confirmed {
                 let Self { cx, devices, .. } = self;
                 if let Some(device) = devices.find_mut(device) {
-                    // The state changes before the verdict is queued, so whoever reads the verdict finds the new
-                    // values.
+                    // The state changes before the verdict is queued, so that a caller that reads the verdict
+                    // finds the new values.
                     device.confirm(cx, &confirmed);
                 }
-                // The structured service did the command, so the network worked and the loss of the publish was the
-                // broker's doing.
+                // The structured service executed the command, so the network worked and the broker dropped
+                // the publish.
                 if by_structured && self.mqtt.permission.is_doubtful() {
                     let (at, probe_at) = (self.cx.time(), self.cx.after(self.cx.settings.read_only_probe));
                     if mqtt_failed {

@@ -94,8 +94,8 @@ pub(crate) struct Cloud {
     pub(crate) close_after_connack: Option<Duration>,
     pub(crate) closes_at_connect: bool,
     pub(crate) dead: bool,
-    /// `true` if every thermostat sends a message at each ping of the session.
-    pub(crate) speaking: bool,
+    /// `true` if every thermostat sends a message whenever the session sends a ping.
+    pub(crate) sends_at_ping: bool,
     pub(crate) device_acks: bool,
     pub(crate) device_applies: bool,
     pub(crate) structured_applies: bool,
@@ -216,7 +216,7 @@ impl Rig {
             close_after_connack: None,
             closes_at_connect: false,
             dead: false,
-            speaking: true,
+            sends_at_ping: true,
             device_acks: true,
             device_applies: true,
             structured_applies: true,
@@ -586,8 +586,9 @@ impl Rig {
         for received in exchange.received {
             match received {
                 Received::Connect { client_id } => {
-                    let twin = self.cloud.sockets.values().any(|other| other.client_id() == client_id);
-                    assert!(!twin, "two connections share a client id");
+                    let same_client_id =
+                        self.cloud.sockets.values().any(|other| other.client_id() == client_id);
+                    assert!(!same_client_id, "two connections share a client id");
                     self.log.connects.push((self.mono, client_id));
                     if let Some(after) = self.cloud.close_after_connack {
                         self.arrive(LATENCY + after, Arrival::Closed(conn));
@@ -618,8 +619,8 @@ impl Rig {
         for (topic, payload) in commands {
             self.thermostat(&topic, &payload);
         }
-        if pinged && self.cloud.speaking {
-            self.speak();
+        if pinged && self.cloud.sends_at_ping {
+            self.send_stateless();
         }
     }
 
@@ -643,21 +644,21 @@ impl Rig {
             let setpoint = self.cloud.setpoints.get(&id).map_or(19.0, |(setpoint, _)| *setpoint);
             let mode = number_after(payload, "\"md\":").unwrap_or(3.0) as u8;
             let ack = Ack { mode, body_type, ..Ack::new(&id, truth, command as i64, setpoint) };
-            self.say(&id, &ack.to_string(), Duration::from_millis(300));
+            self.publish_from(&id, &ack.to_string(), Duration::from_millis(300));
         }
     }
 
     /// Lets every thermostat send a message that contains no state.
-    fn speak(&mut self) {
+    fn send_stateless(&mut self) {
         let truth = self.truth_secs();
         for (id, _) in self.cloud.devices.clone() {
             let message = format!(r#"{{"Device":"{id}","MsgType":5,"EchoID":1,"Timestamp":{truth}}}"#);
-            self.say(&id, &message, LATENCY);
+            self.publish_from(&id, &message, LATENCY);
         }
     }
 
     /// Sends a message of a thermostat to every subscriber.
-    pub(crate) fn say(&mut self, id: &str, message: &str, after: Duration) {
+    pub(crate) fn publish_from(&mut self, id: &str, message: &str, after: Duration) {
         let topic = format!("/v1/dev/{id}/out");
         let sockets = self.cloud.sockets.iter().filter(|(_, socket)| socket.is_subscribed(&topic));
         let listeners: Vec<ConnId> = sockets.map(|(conn, _)| *conn).collect();
@@ -676,7 +677,7 @@ impl Rig {
     }
 
     /// Sends a message with QoS 1.
-    pub(crate) fn say_with_qos_1(&mut self, id: &str, message: &str) {
+    pub(crate) fn publish_from_with_qos_1(&mut self, id: &str, message: &str) {
         let topic = format!("/v1/dev/{id}/out");
         let packet = PacketId::new(7).unwrap();
         let listeners: Vec<ConnId> = self.cloud.sockets.keys().copied().collect();
@@ -688,7 +689,7 @@ impl Rig {
 
     pub(crate) fn status(&mut self, id: &str, setpoint: f64) {
         let status = V2Status { setpoint, ..V2Status::new(id, self.truth_secs()) };
-        self.say(id, &status.to_string(), LATENCY);
+        self.publish_from(id, &status.to_string(), LATENCY);
     }
 
     pub(crate) fn open_sockets(&self) -> usize {
@@ -696,7 +697,7 @@ impl Rig {
     }
 
     /// Ends every connection without telling the session.
-    pub(crate) fn cut_unheard(&mut self) {
+    pub(crate) fn cut_unnoticed(&mut self) {
         self.cloud.sockets.clear();
     }
 

@@ -98,7 +98,7 @@ impl CommandBook {
                 return None;
             }
             let sent = command.first_sent?;
-            // A value that held before the service answered proves nothing about the request.
+            // A value that the thermostat held before the service answered proves nothing about the request.
             if command.already_so && requested.contains(&command.id) {
                 return None;
             }

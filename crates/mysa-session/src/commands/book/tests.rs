@@ -192,7 +192,7 @@ fn a_repeat_has_the_same_bytes_and_another_command_does_not() {
 }
 
 #[test]
-fn a_newer_command_takes_over_its_fields_and_supersedes_what_keeps_none() {
+fn a_newer_command_takes_over_its_fields_and_supersedes_commands_left_without_fields() {
     let mut rig = Rig::new();
     let both = rig.add(heat_to(20), at(0), 30);
     let newer = rig.add(setpoint(22), at(1), 30);
@@ -219,7 +219,7 @@ fn an_unanswered_command_is_repeated_a_few_times() {
         let now = at(round * 10);
         rig.book.accepted_by_broker(serials[serials.len() - 1], at(round * 10 - 5).mono, after);
         rig.book.ask_again(Now { mono: now.mono - Duration::from_millis(1), ..now }, 3);
-        assert_eq!(rig.book.waiting_devices(), [], "not before its time");
+        assert_eq!(rig.book.waiting_devices(), [], "the repeat is not due yet");
         rig.book.ask_again(now, 3);
         if rig.book.waiting_devices().is_empty() {
             break;
@@ -331,7 +331,7 @@ fn serial_numbers_grow_when_the_clock_stands_still_and_when_it_runs_back() {
 }
 
 #[test]
-fn each_wait_has_its_start_and_its_end_where_known() {
+fn a_waiting_command_has_a_start_and_a_last_time_to_send() {
     let mut rig = Rig::new();
     assert_eq!(rig.book.waiting_since(lite()), None);
     rig.add(setpoint(22), at(3), 30);
@@ -365,7 +365,7 @@ fn a_write_is_remembered_for_an_hour_and_once_for_each_thermostat() {
 }
 
 #[test]
-fn taking_one_transmission_back_leaves_the_others_and_what_was_sent() {
+fn withdrawing_one_transmission_leaves_the_others_and_sent_ones() {
     let mut rig = Rig::new();
     rig.add(setpoint(22), at(0), 30);
     let sent = rig.send(Channel::Mqtt, at(0));
@@ -377,7 +377,7 @@ fn taking_one_transmission_back_leaves_the_others_and_what_was_sent() {
     rig.book.unqueue(sent);
     assert_eq!(rig.book.device_of(back), None);
     assert_eq!(rig.book.device_of(queued), Some(lite()));
-    assert_eq!(rig.book.device_of(sent), Some(lite()), "an answer may still come");
+    assert_eq!(rig.book.device_of(sent), Some(lite()), "an answer may still arrive");
     assert_eq!(rig.book.waiting_change(lite()), setpoint(24));
 }
 
@@ -392,7 +392,7 @@ fn a_command_is_not_repeated_near_its_deadline() {
     assert_eq!(rig.book.waiting_devices(), [lite()]);
     rig.expire(at(28));
     assert_eq!(rig.book.waiting_devices(), []);
-    assert_eq!(rig.verdict(id), None, "evidence may still come");
+    assert_eq!(rig.verdict(id), None, "evidence may still arrive");
 }
 
 #[test]

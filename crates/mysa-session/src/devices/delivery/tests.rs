@@ -82,7 +82,7 @@ fn nothing_is_expected_before_two_minutes_of_live_reporting() {
 }
 
 #[test]
-fn a_status_that_is_ninety_seconds_newer_in_rest_was_withheld() {
+fn a_status_ninety_seconds_newer_in_rest_counts_as_withheld() {
     assert_eq!(judge(&[undelivered(200).polled(110)]), Delivery::Doubtful);
     assert_eq!(judge(&[undelivered(200).polled(109)]), Delivery::Withheld);
     assert_eq!(judge(&[undelivered(9_000).delivered(200).polled(110)]), Delivery::Doubtful);
@@ -109,7 +109,7 @@ fn messages_of_another_thermostat_show_that_the_fault_is_not_the_brokers() {
 }
 
 #[test]
-fn silence_of_all_differs_from_a_wait_of_some() {
+fn silence_of_all_thermostats_differs_from_silence_of_some() {
     assert_eq!(judge(&[undelivered(QUIET), undelivered(QUIET + 60)]), Delivery::Silent);
     assert_eq!(judge(&[undelivered(QUIET), undelivered(60)]), Delivery::Doubtful);
     assert_eq!(judge(&[undelivered(QUIET - 1)]), Delivery::Doubtful);
@@ -123,7 +123,7 @@ fn refused_subscriptions_do_not_count() {
 }
 
 #[test]
-fn a_thermostat_is_delivered_unless_it_is_refused_overtaken_or_silent() {
+fn messages_of_a_thermostat_are_delivered_unless_it_is_refused_overtaken_or_silent() {
     let settings = Settings::default();
     let delivered = |seen: Seen| devices(&[seen]).iter().next().unwrap().is_delivered(&settings, at(0));
     let limit = settings.stale_after.as_secs();

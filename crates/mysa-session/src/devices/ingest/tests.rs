@@ -27,7 +27,7 @@ fn a_hold_without_its_end_proves_no_hold() {
 }
 
 #[test]
-fn only_an_acknowledgement_that_is_no_refusal_names_the_model() {
+fn only_a_successful_acknowledgement_identifies_the_model() {
     for (body_type, family) in [(4, Family::BaseboardV2), (5, Family::BaseboardLite)] {
         for (success, learned) in [("true", true), ("false", false)] {
             let ack = alloc::format!(
@@ -43,7 +43,7 @@ fn only_an_acknowledgement_that_is_no_refusal_names_the_model() {
 }
 
 #[test]
-fn a_record_fills_only_what_better_sources_leave_out_and_is_named_as_the_source() {
+fn a_record_fills_only_fields_that_better_sources_lack_and_is_reported_as_their_source() {
     let mut cx = test_context();
     let list = |setpoint: f64, lock| {
         let body = alloc::format!(
@@ -55,12 +55,12 @@ fn a_record_fills_only_what_better_sources_leave_out_and_is_named_as_the_source(
     devices.take_list(&mut cx, &list(20.0, 0));
     let source = |devices: &Devices| devices.iter().next().unwrap().state.lock().map(|field| field.source);
     assert_eq!(source(&devices), Some(Source::RestRecord));
-    // A later record replaces what an earlier one said.
+    // A later record replaces the values of an earlier one.
     cx.now.mono = Duration::from_secs(60);
     devices.take_list(&mut cx, &list(20.0, 1));
     let device = devices.iter_mut().next().unwrap();
     assert_eq!(device.held().lock, Some(true));
-    // What the thermostat itself said is kept.
+    // Values that the thermostat reported itself are kept.
     let change = Change { lock: Some(false), ..Change::mode(Mode::Heat) };
     let observation = Observation::from_change(&change, None, cx.received());
     device.state.observe(&Observation { source: Source::Status, ..observation });

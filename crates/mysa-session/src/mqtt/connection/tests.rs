@@ -19,7 +19,7 @@ fn asked(connection: &Connection) -> Vec<TopicFilter> {
 }
 
 #[test]
-fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
+fn a_connection_accepts_fifty_publishes_until_one_is_released() {
     let mut cx = test_context();
     let mut connection = live(&cx, &[]);
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
@@ -38,7 +38,7 @@ fn a_connection_takes_fifty_publishes_and_no_more_until_one_is_released() {
 }
 
 #[test]
-fn a_filter_that_is_not_wanted_any_more_is_given_up_only_if_it_was_granted() {
+fn an_unwanted_filter_is_unsubscribed_only_if_it_was_granted() {
     let cx = test_context();
     let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
     connection.subscriptions[0].state = SubscriptionState::Granted;
@@ -48,7 +48,7 @@ fn a_filter_that_is_not_wanted_any_more_is_given_up_only_if_it_was_granted() {
 }
 
 #[test]
-fn a_suspected_filter_is_asked_for_alone_two_seconds_after_all_others_were_answered() {
+fn a_suspected_filter_is_requested_alone_two_seconds_after_all_others_were_answered() {
     let mut cx = test_context();
     let suspect = |filter| filter == topic(2) || filter == topic(3);
     let mut connection = live(&cx, &[topic(1), topic(2), topic(3)]);
@@ -67,7 +67,7 @@ fn a_suspected_filter_is_asked_for_alone_two_seconds_after_all_others_were_answe
 }
 
 #[test]
-fn the_next_subscription_wakes_when_it_may_be_asked_for() {
+fn the_connection_is_due_when_the_next_filter_may_be_requested() {
     let cx = test_context();
     let due =
         |connection: &Connection, suspect: &dyn Fn(TopicFilter) -> bool| connection.subscribe_at(suspect);
@@ -96,7 +96,7 @@ fn the_next_subscription_wakes_when_it_may_be_asked_for() {
 }
 
 #[test]
-fn one_ping_is_under_way_at_a_time_and_none_before_the_connection_is_live() {
+fn at_most_one_ping_is_in_progress_and_none_before_the_connection_is_live() {
     let mut cx = test_context();
     let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
     connection.ping(&mut cx);
@@ -112,7 +112,7 @@ fn one_ping_is_under_way_at_a_time_and_none_before_the_connection_is_live() {
 }
 
 #[test]
-fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later() {
+fn an_abandoned_publish_may_be_unread_until_the_broker_answers_a_later_packet() {
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     let holds = |connection: &Connection| connection.may_hold(device, |_| true);
     let hear = |cx: &mut Context, connection: &mut Connection, bytes: &[u8]| {
@@ -149,7 +149,7 @@ fn a_publish_given_up_may_be_unread_until_the_broker_answers_what_was_sent_later
 }
 
 #[test]
-fn packet_ids_wrap_around_those_that_still_wait() {
+fn packet_ids_wrap_around_and_skip_those_in_use() {
     let mut cx = test_context();
     let mut connection = Connection::new(&cx, ConnId(1), 0, Duration::MAX);
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();

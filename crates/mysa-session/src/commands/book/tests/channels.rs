@@ -25,7 +25,7 @@ fn a_command_that_failed_by_mqtt_is_sent_once_by_the_structured_service() {
 }
 
 #[test]
-fn without_a_second_channel_a_failed_publish_is_only_waited_for() {
+fn without_a_second_channel_a_failed_publish_waits_for_evidence() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 30);
     let serial = rig.send(Channel::Mqtt, at(0));
@@ -49,7 +49,7 @@ fn an_overtaken_command_is_not_sent_by_the_second_channel() {
 }
 
 #[test]
-fn a_request_whose_token_was_refused_is_asked_once_more_while_its_command_lives() {
+fn a_request_whose_token_was_refused_is_repeated_once_while_its_command_is_undecided() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 30);
     let first = rig.send(Channel::Structured, at(0));
@@ -64,7 +64,7 @@ fn a_request_whose_token_was_refused_is_asked_once_more_while_its_command_lives(
 }
 
 #[test]
-fn a_request_whose_token_was_refused_gives_way_to_a_newer_command() {
+fn a_request_whose_token_was_refused_is_dropped_for_a_newer_command() {
     let mut rig = Rig::new();
     let older = rig.add(setpoint(25), at(0), 30);
     let first = rig.send(Channel::Structured, at(0));
@@ -77,7 +77,7 @@ fn a_request_whose_token_was_refused_gives_way_to_a_newer_command() {
 }
 
 #[test]
-fn an_unanswered_request_holds_back_the_next_even_when_its_command_is_decided() {
+fn an_unanswered_request_delays_the_next_even_when_its_command_is_decided() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 30);
     let serial = rig.send(Channel::Structured, at(0));
@@ -102,7 +102,7 @@ fn others_wait_a_limited_time_for_a_request_that_waits_for_its_connection() {
 }
 
 #[test]
-fn the_state_is_read_again_and_again_until_the_command_is_decided() {
+fn the_state_is_read_repeatedly_until_the_command_is_decided() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 60);
     let serial = rig.send(Channel::Structured, at(0));
@@ -159,7 +159,7 @@ fn a_failed_publish_that_a_newer_command_replaces_is_superseded_once_that_is_sen
 }
 
 #[test]
-fn requests_that_are_dropped_hold_nothing_back_and_publishes_go_on() {
+fn dropped_requests_delay_nothing_and_publishes_continue() {
     let mut rig = Rig::new();
     rig.add(setpoint(22), at(0), 30);
     let publish = rig.send(Channel::Mqtt, at(0));
@@ -172,7 +172,7 @@ fn requests_that_are_dropped_hold_nothing_back_and_publishes_go_on() {
 }
 
 #[test]
-fn an_answer_that_comes_after_the_publish_had_failed_spares_the_other_channel() {
+fn an_answer_after_a_failed_publish_makes_the_other_channel_unnecessary() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 30);
     let serial = rig.send(Channel::Mqtt, at(0));
@@ -200,7 +200,7 @@ fn a_command_queued_for_the_second_channel_counts_as_sent_by_it() {
 }
 
 #[test]
-fn a_command_that_only_the_structured_service_had_was_not_failed_by_mqtt() {
+fn a_command_sent_only_by_the_structured_service_is_not_failed_by_mqtt() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 30);
     rig.send(Channel::Structured, at(0));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn only_what_was_made_after_the_command_is_evidence() {
+fn only_observations_made_after_the_command_are_evidence() {
     for (stamp, source, confirms) in [
         (Some(-60), Source::Status, false),
         (Some(-3), Source::Status, false),
@@ -56,7 +56,7 @@ fn contradicting_evidence_revokes_agreeing_evidence() {
 }
 
 #[test]
-fn an_acknowledgement_must_say_so_and_show_every_field() {
+fn an_acknowledgement_must_report_success_and_every_field() {
     for (success, shows, verdict) in [
         (Some(true), heat_to(22), Some(true)),
         (Some(true), setpoint(22), None),
@@ -96,7 +96,7 @@ fn a_hold_is_judged_by_its_number_and_by_its_end_where_that_is_reported() {
         let ack = Acknowledgement { serial, success: Some(true), at: None, confirms: true };
         assert!(rig.book.acknowledged(lite(), ack, &of(shows), at(2).mono, &mut rig.decisions));
         assert_eq!(rig.is_confirmed(id), confirms, "{asked} / {shows}");
-        // An acknowledgement of another client's command is no evidence.
+        // An acknowledgement of another client's command is not evidence.
         let mut rig = Rig::new();
         let id = rig.add(of(asked), at(0), 30);
         rig.send(Channel::Mqtt, at(1));
@@ -106,7 +106,7 @@ fn a_hold_is_judged_by_its_number_and_by_its_end_where_that_is_reported() {
 }
 
 #[test]
-fn half_a_degree_off_is_not_what_was_asked_for() {
+fn a_setpoint_half_a_degree_off_does_not_confirm() {
     for (hundredths, holds) in [(2_150, true), (2_151, true), (2_149, true), (2_152, false), (2_200, false)] {
         let mut rig = Rig::new();
         let id = rig.add(Change::setpoint(Celsius::from_hundredths(2_150)), at(0), 30);
@@ -117,7 +117,7 @@ fn half_a_degree_off_is_not_what_was_asked_for() {
 }
 
 #[test]
-fn an_answer_to_another_thermostats_command_or_to_none_of_ours_is_none() {
+fn an_acknowledgement_of_an_unknown_command_or_from_another_thermostat_is_ignored() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 30);
     let serial = rig.send(Channel::Mqtt, at(1));
@@ -253,7 +253,7 @@ fn unsent_commands_are_refused_and_sent_ones_stay_open() {
     assert_eq!(rig.book.waiting_devices(), [lite(), other()]);
     rig.book.refuse_waiting(lite(), None, &refused, &mut rig.decisions);
     assert_eq!(rig.verdict(new), Some(&Verdict::Refused(refused.clone())));
-    assert_eq!(rig.verdict(sent), None, "evidence may still come");
+    assert_eq!(rig.verdict(sent), None, "evidence may still arrive");
     assert_eq!(rig.verdict(queued), None, "the queued command is unaffected");
     assert_eq!(rig.verdict(elsewhere), None);
     assert_eq!(rig.book.waiting_devices(), [other()]);
@@ -282,7 +282,7 @@ fn one_of_several_commands_is_refused_alone() {
 }
 
 #[test]
-fn a_sign_of_life_beside_another_value_confirms_nothing() {
+fn a_newer_status_with_another_value_does_not_confirm() {
     let mut rig = Rig::new();
     rig.status(&setpoint(22), at(0));
     let id = rig.send_already_so(setpoint(22));
@@ -294,7 +294,7 @@ fn a_sign_of_life_beside_another_value_confirms_nothing() {
 }
 
 #[test]
-fn a_status_since_proves_nothing_of_what_it_does_not_carry() {
+fn a_newer_status_does_not_confirm_fields_that_it_lacks() {
     let heat = Change::mode(Mode::Heat);
     for change in [heat, Change { lock: Some(true), ..Change::default() }, heat.then(setpoint(22))] {
         let mut rig = Rig::new();
@@ -302,6 +302,10 @@ fn a_status_since_proves_nothing_of_what_it_does_not_carry() {
         let id = rig.send_already_so(change);
         let witness = RestWitness { by: Evidence::Reported, status_at: Some(at(7).wall), shown: change };
         rig.book.judge(lite(), &rig.state, Some(&witness), at(9).mono, &mut rig.decisions);
-        assert_eq!(rig.verdict(id), None, "{change}: the cloud shows what it heard last");
+        assert_eq!(
+            rig.verdict(id),
+            None,
+            "{change}: the cloud shows the last acknowledgement that it received"
+        );
     }
 }
