@@ -9,7 +9,7 @@ use mysa_tokio::{Client, DeviceView, Environment, Event, Level, Settings, Verdic
 use tokio::time::timeout;
 
 use crate::args::{Demo, Period};
-use crate::commands::energy::{Report, Span};
+use crate::commands::energy::{EnergyReport, Span};
 use crate::output::record::Record;
 use crate::output::table;
 use crate::output::temperature;
@@ -281,7 +281,7 @@ impl Stage<'_> {
 
     async fn energy(&self, cloud: &Cloud) -> Result<()> {
         let ids = cloud.choose(&[])?;
-        let report = Report::read(self.terminal, cloud, &ids, Period::Day, Span::USUAL).await?;
+        let report = EnergyReport::read(self.terminal, cloud, &ids, Period::Day, Span::USUAL).await?;
         if self.terminal.json {
             for bar in report.bars() {
                 let mut record = Record::new();

@@ -37,12 +37,12 @@ enum Route {
 
 /// A change of one setting.
 #[derive(Clone, Debug, PartialEq)]
-struct Change {
+struct SettingChange {
     at: Option<UnixTime>,
     /// Name of the setting; one that this program does not know has the name of the service.
     setting: String,
-    before: Option<Amount>,
-    after: Option<Amount>,
+    before: Option<SettingValue>,
+    after: Option<SettingValue>,
     /// Author as the service names it.
     source: Option<Json>,
     author: Option<&'static str>,
@@ -51,7 +51,7 @@ struct Change {
 
 /// Value of a setting.
 #[derive(Clone, Debug, PartialEq)]
-enum Amount {
+enum SettingValue {
     Setpoint(Celsius),
     Mode(Mode),
     Other(Json),
@@ -100,7 +100,7 @@ async fn read(
     local: &LocalTime,
     from: Date,
     now: UnixTime,
-) -> Result<(Route, Vec<Change>)> {
+) -> Result<(Route, Vec<SettingChange>)> {
     let start = local.zone.start(from);
     let end = UnixTime::from_secs(now.as_secs() + AHEAD_SECS);
     if start > end {
@@ -148,7 +148,7 @@ async fn read(
 }
 
 /// Changes of the newer route. The value before is that of the previous change of the same setting.
-fn of_state(history: StateHistory, start: UnixTime) -> Vec<Change> {
+fn of_state(history: StateHistory, start: UnixTime) -> Vec<SettingChange> {
     let mut changes = Vec::new();
     for (field, mut points) in history.fields {
         points.sort_by_key(|point| point.at);
@@ -156,7 +156,7 @@ fn of_state(history: StateHistory, start: UnixTime) -> Vec<Change> {
         for point in points {
             let (setting, after) = amount(&field, point.value);
             if point.at.is_none_or(|at| at >= start) {
-                changes.push(Change {
+                changes.push(SettingChange {
                     at: point.at,
                     setting,
                     before: before.clone(),
@@ -173,26 +173,26 @@ fn of_state(history: StateHistory, start: UnixTime) -> Vec<Change> {
     changes
 }
 
-fn amount(field: &str, value: Json) -> (String, Option<Amount>) {
+fn amount(field: &str, value: Json) -> (String, Option<SettingValue>) {
     let degrees = || {
         let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-        Celsius::from_degrees(number).map(Amount::Setpoint)
+        Celsius::from_degrees(number).map(SettingValue::Setpoint)
     };
     let (setting, known) = match field {
         "heatSetpoint" => ("setpoint", degrees()),
         "coolSetpoint" => ("cool setpoint", degrees()),
-        "mode" => ("mode", value.as_i64().map(|number| Amount::Mode(Mode::from_structured(number)))),
+        "mode" => ("mode", value.as_i64().map(|number| SettingValue::Mode(Mode::from_structured(number)))),
         other => (other, None),
     };
-    (setting.to_owned(), known.or_else(|| (!value.is_null()).then_some(Amount::Other(value))))
+    (setting.to_owned(), known.or_else(|| (!value.is_null()).then_some(SettingValue::Other(value))))
 }
 
-fn of_setpoints(history: SetpointHistory) -> impl Iterator<Item = Change> {
-    history.changes.into_iter().map(|change| Change {
+fn of_setpoints(history: SetpointHistory) -> impl Iterator<Item = SettingChange> {
+    history.changes.into_iter().map(|change| SettingChange {
         at: change.at,
         setting: "setpoint".to_owned(),
-        before: change.previous.map(Amount::Setpoint),
-        after: change.next.map(Amount::Setpoint),
+        before: change.previous.map(SettingValue::Setpoint),
+        after: change.next.map(SettingValue::Setpoint),
         author: change.source.and_then(author_by_number),
         source: change.source.map(Json::from),
         extra: change.extra,
@@ -219,9 +219,10 @@ fn author_by_number(source: i64) -> Option<&'static str> {
     }
 }
 
-impl Change {
+impl SettingChange {
     fn row(&self, local: &LocalTime, unit: Unit) -> Vec<String> {
-        let show = |amount: &Option<Amount>| amount.as_ref().map_or_else(|| "-".into(), |one| one.show(unit));
+        let show =
+            |amount: &Option<SettingValue>| amount.as_ref().map_or_else(|| "-".into(), |one| one.show(unit));
         let by = match (self.author, &self.source) {
             (Some(author), _) => author.to_owned(),
             (None, Some(Json::String(source))) => source.clone(),
@@ -243,7 +244,7 @@ impl Change {
         let is_setpoint = self.setting.ends_with("setpoint");
         for (name, amount) in [("before", &self.before), ("after", &self.after)] {
             let name = if is_setpoint { format!("{name}_c") } else { name.to_owned() };
-            record.put(&name, amount.as_ref().map_or(Value::Null, Amount::value));
+            record.put(&name, amount.as_ref().map_or(Value::Null, SettingValue::value));
         }
         record.put("by", self.author).put("source", self.source.as_ref().map_or(Value::Null, of_json));
         if !self.extra.is_empty() {
@@ -253,7 +254,7 @@ impl Change {
     }
 }
 
-impl Amount {
+impl SettingValue {
     fn show(&self, unit: Unit) -> String {
         match self {
             Self::Setpoint(celsius) => temperature::show(*celsius, unit),
@@ -276,7 +277,13 @@ fn of_json(value: &Json) -> Value {
     RawJson::new(&value.to_string()).map_or(Value::Null, Value::from_raw)
 }
 
-fn document(view: &DeviceView, local: &LocalTime, from: Date, route: Route, changes: &[Change]) -> Record {
+fn document(
+    view: &DeviceView,
+    local: &LocalTime,
+    from: Date,
+    route: Route,
+    changes: &[SettingChange],
+) -> Record {
     let mut document = Record::document();
     document.put("id", view.id.as_str()).put("name", view.name.as_deref());
     document.put("time_zone", local.zone.name()).put("time_zone_known", local.unread.is_none());
@@ -300,7 +307,7 @@ mod tests {
         LocalTime { zone: Zone::named(zone).unwrap(), unread: None }
     }
 
-    fn state(body: &str, start: i64) -> Vec<Change> {
+    fn state(body: &str, start: i64) -> Vec<SettingChange> {
         of_state(StateHistory::decode(body.as_bytes()).unwrap(), UnixTime::from_secs(start))
     }
 
@@ -336,7 +343,7 @@ mod tests {
         let later = state(body, 1_767_322_700);
         assert_eq!(
             (later.len(), &later[0].before),
-            (1, &Some(Amount::Setpoint(Celsius::from_hundredths(2_100))))
+            (1, &Some(SettingValue::Setpoint(Celsius::from_hundredths(2_100))))
         );
     }
 
@@ -344,7 +351,7 @@ mod tests {
     fn numbers_of_authors_are_named_where_witnesses_agree() {
         let body = br#"[{"Prev":18,"Next":20.5,"Source":3,"SourceTime":1767315845},
             {"Prev":20.5,"Next":17,"Source":1,"SourceTime":1767319445},{"Prev":17,"Next":19,"Source":0}]"#;
-        let changes: Vec<Change> = of_setpoints(SetpointHistory::decode(body).unwrap()).collect();
+        let changes: Vec<SettingChange> = of_setpoints(SetpointHistory::decode(body).unwrap()).collect();
         let rows = changes.iter().map(|change| change.row(&local("UTC"), Unit::Fahrenheit));
         let rows: Vec<String> = rows.map(|row| row[2..].join(" | ")).collect();
         assert_eq!(

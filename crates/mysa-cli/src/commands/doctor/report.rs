@@ -10,7 +10,7 @@ use crate::support::exit::{Exit, Failure, Result};
 
 /// Result of a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum StepResult {
     Good,
     /// The step works, with a limitation.
     Warning,
@@ -29,7 +29,7 @@ pub(crate) struct Report<'a> {
     first_failure: Option<(Exit, (String, String))>,
 }
 
-impl Outcome {
+impl StepResult {
     const fn name(self) -> &'static str {
         match self {
             Self::Good => "ok",
@@ -58,11 +58,11 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn good(&mut self, step: &str, found: impl AsRef<str>) -> Result<()> {
-        self.add(step, Outcome::Good, found.as_ref(), None)
+        self.add(step, StepResult::Good, found.as_ref(), None)
     }
 
     pub(crate) fn warn(&mut self, step: &str, found: impl AsRef<str>, advice: &str) -> Result<()> {
-        self.add(step, Outcome::Warning, found.as_ref(), Some(advice))
+        self.add(step, StepResult::Warning, found.as_ref(), Some(advice))
     }
 
     pub(crate) fn fail(
@@ -72,23 +72,24 @@ impl<'a> Report<'a> {
         found: impl AsRef<str>,
         advice: &str,
     ) -> Result<()> {
-        self.add(step, Outcome::Failed(exit), found.as_ref(), Some(advice))
+        self.add(step, StepResult::Failed(exit), found.as_ref(), Some(advice))
     }
 
     /// Adds steps that were not reached.
     pub(crate) fn skip(&mut self, steps: &[&str]) -> Result<()> {
         for step in steps {
-            self.add(step, Outcome::Skipped, "not reached", None)?;
+            self.add(step, StepResult::Skipped, "not reached", None)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, step: &str, outcome: Outcome, found: &str, advice: Option<&str>) -> Result<()> {
+    fn add(&mut self, step: &str, outcome: StepResult, found: &str, advice: Option<&str>) -> Result<()> {
         let found = self.redaction.text(found);
         self.terminal.progress("");
         if !self.terminal.json {
             let mark = format!("{:<8}", outcome.name());
-            let mark = if matches!(outcome, Outcome::Failed(_)) { self.terminal.bold(&mark) } else { mark };
+            let mark =
+                if matches!(outcome, StepResult::Failed(_)) { self.terminal.bold(&mark) } else { mark };
             self.terminal.line(format!(
                 "{mark} {}  {}",
                 table::pad(&printable(step), STEP),
@@ -103,7 +104,7 @@ impl<'a> Report<'a> {
         let mut record = Record::new();
         record.put("step", step).put("result", outcome.name()).put("found", found.as_str());
         record.put("advice", advice);
-        if let Outcome::Failed(exit) = outcome {
+        if let StepResult::Failed(exit) = outcome {
             record.put("exit_code", exit as u8);
             self.first_failure.get_or_insert((exit, (step.to_owned(), found.clone())));
         }

@@ -23,7 +23,7 @@ use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::Places;
 
 use plan::{Plan, Request};
-use report::Report;
+use report::SetReport;
 
 /// Time limit for the first thermostat without `--wait`. It leaves time for a publish without an answer and the request
 /// to the REST service that follows.
@@ -110,7 +110,7 @@ async fn change_all(
         false => BTreeMap::new(),
     };
     let is_single = !targets.all && targets.devices.len() == 1;
-    let mut report = Report::new(terminal, cloud, is_single, sending.no_wait);
+    let mut report = SetReport::new(terminal, cloud, is_single, sending.no_wait);
     let mut plans = BTreeMap::new();
     for id in chosen {
         let Some(mut view) = cloud.client.state(&id) else { continue };
@@ -164,7 +164,7 @@ fn choose(terminal: &Terminal, cloud: &Cloud, targets: &Targets) -> Result<Vec<D
 
 /// Sends all commands and reports each verdict as it arrives.
 async fn send(
-    report: &mut Report<'_>,
+    report: &mut SetReport<'_>,
     cloud: &Cloud,
     plans: &BTreeMap<DeviceId, Plan>,
     deadline: Instant,

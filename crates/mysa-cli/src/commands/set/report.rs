@@ -18,7 +18,7 @@ use crate::support::resolve;
 
 /// Printer of the verdicts as they arrive. Failures go to standard error, so nothing is printed twice; with `--json`,
 /// one document at the end has everything.
-pub(crate) struct Report<'a> {
+pub(crate) struct SetReport<'a> {
     terminal: &'a Terminal,
     cloud: &'a Cloud,
     /// `true` if one thermostat was named, so that the document is its result and not a list.
@@ -28,7 +28,7 @@ pub(crate) struct Report<'a> {
     failures: Vec<Failure>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> SetReport<'a> {
     pub(crate) fn new(terminal: &'a Terminal, cloud: &'a Cloud, is_single: bool, no_wait: bool) -> Self {
         Self { terminal, cloud, is_single, no_wait, results: Vec::new(), failures: Vec::new() }
     }

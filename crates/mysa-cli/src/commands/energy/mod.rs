@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mysa_proto::rest::{self, History, UsageQuery};
 use mysa_proto::{DeviceId, KilowattHours};
 use mysa_tokio::{DeviceView, Error, RequestError};
-use time::{Date, Duration, Month, OffsetDateTime};
+use time::{Date, Duration};
 
 use crate::args::{Energy, Period};
 use crate::commands::raw;
@@ -18,21 +18,19 @@ use crate::support::atomic_file;
 use crate::support::cloud::{Cloud, Context, is_missing, is_web_page, unreadable};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::{Places, Rate};
-use crate::support::time_zone::{Hour, Zone};
+use crate::support::time_zone::Zone;
+
+mod period;
+
+pub(crate) use period::{Span, parse_date};
+
+use period::Slot;
 
 /// Energy of several thermostats.
-pub(crate) struct Report {
+pub(crate) struct EnergyReport {
     by: Period,
     slots: Vec<Slot>,
     meters: Vec<Meter>,
-}
-
-/// One hour, day, week or month of the report.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Slot {
-    /// A day, or a week or a month by its first day.
-    Days(Date),
-    Hour(Hour),
 }
 
 /// Energy of one thermostat.
@@ -55,13 +53,6 @@ struct Place {
     rate: Option<Rate>,
 }
 
-/// First and last day as typed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    from: Option<Date>,
-    to: Option<Date>,
-}
-
 pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -> Result<()> {
     let span = Span::parse(args)?;
     let to_output = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
@@ -72,7 +63,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -
     settings.live_reports = false;
     let cloud = context.connect(terminal, settings).await?;
     let chosen = cloud.choose(&args.devices)?;
-    let report = Report::read(terminal, &cloud, &chosen, args.by, span).await;
+    let report = EnergyReport::read(terminal, &cloud, &chosen, args.by, span).await;
     cloud.close(terminal).await;
     let report = report?;
     if let Some(path) = &args.csv {
@@ -90,120 +81,11 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Energy) -
     terminal.print(&report.drawn(terminal.width()))
 }
 
-impl Span {
-    /// The usual days: those up to today in each home.
-    pub(crate) const USUAL: Self = Self { from: None, to: None };
-
-    fn parse(args: &Energy) -> Result<Self> {
-        let span = Self {
-            from: args.from.as_deref().map(date).transpose()?,
-            to: args.to.as_deref().map(date).transpose()?,
-        };
-        let now = OffsetDateTime::from_unix_timestamp(timefmt::now().as_secs());
-        // The first home in which it is today.
-        let today = now.map_or(Date::MAX, |now| now.saturating_add(Duration::hours(14)).date());
-        let (from, to) = span.days(args.by, today);
-        if from > to {
-            return Err(Failure::usage(format!("the first day, {from}, is after the last, {to}")));
-        }
-        let days = (to - from).whole_days();
-        if args.by == Period::Hour && days > MAX_DAYS_BY_HOUR {
-            return Err(Failure::usage(format!(
-                "the time span is longer than {MAX_DAYS_BY_HOUR} days, the limit of --by hour"
-            )));
-        }
-        if days > MAX_DAYS {
-            return Err(Failure::usage("the time span is longer than ten years"));
-        }
-        Ok(span)
-    }
-
-    /// Returns the first and the last day in a home where it is `today`.
-    fn days(self, by: Period, today: Date) -> (Date, Date) {
-        let to = self.to.unwrap_or(today);
-        let usual = match by {
-            Period::Hour => to.saturating_sub(Duration::days(1)),
-            Period::Day => to.saturating_sub(Duration::days(13)),
-            Period::Week => by.first_day(to).saturating_sub(Duration::weeks(11)),
-            Period::Month => {
-                let year_before = to.year() - 1;
-                Date::from_calendar_date(year_before, to.month(), 1).map_or(to, next_month)
-            }
-        };
-        (self.from.unwrap_or(usual), to)
-    }
-}
-
-/// Longest time span in days: ten years, or a quarter by the hour.
-const MAX_DAYS: i64 = 3_660;
-const MAX_DAYS_BY_HOUR: i64 = 92;
-
 /// Days in one request. Answers with half hours are longer.
 const DAYS_AT_ONCE: i64 = 366;
 const DAYS_AT_ONCE_BY_HOUR: i64 = 31;
 
-fn date(text: &str) -> Result<Date> {
-    parse_date(text).ok_or_else(|| Failure::usage(format!("invalid day '{text}': expected YYYY-MM-DD")))
-}
-
-/// Parses `YYYY-MM-DD`.
-pub(crate) fn parse_date(text: &str) -> Option<Date> {
-    let parts: Vec<&str> = text.split('-').collect();
-    let [year, month, day] = parts.as_slice() else { return None };
-    let year = year.parse::<i32>().ok().filter(|_| year.len() == 4)?;
-    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-    Date::from_calendar_date(year, month, day.parse().ok()?).ok()
-}
-
-fn next_month(day: Date) -> Date {
-    let first = day.replace_day(1).unwrap_or(day);
-    first.saturating_add(Duration::days(31)).replace_day(1).unwrap_or(first)
-}
-
-impl Period {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-        }
-    }
-
-    /// Returns the first day of the week or month that holds a day. Weeks begin on Monday.
-    fn first_day(self, day: Date) -> Date {
-        match self {
-            Self::Hour | Self::Day => day,
-            Self::Week => day.saturating_sub(Duration::days(day.weekday().number_days_from_monday().into())),
-            Self::Month => day.replace_day(1).unwrap_or(day),
-        }
-    }
-
-    /// Returns the slots from `from` to `to` in a time zone.
-    fn slots(self, from: Date, to: Date, zone: &Zone) -> Vec<Slot> {
-        let mut at = self.first_day(from);
-        let mut slots = Vec::new();
-        while at <= to {
-            match self {
-                Self::Hour => slots.extend(zone.hours(at).into_iter().map(|(hour, _)| Slot::Hour(hour))),
-                Self::Day | Self::Week | Self::Month => slots.push(Slot::Days(at)),
-            }
-            let next = match self {
-                Self::Hour | Self::Day => at.saturating_add(Duration::DAY),
-                Self::Week => at.saturating_add(Duration::WEEK),
-                Self::Month => next_month(at),
-            };
-            // The calendar ends.
-            if next <= at {
-                break;
-            }
-            at = next;
-        }
-        slots
-    }
-}
-
-impl Report {
+impl EnergyReport {
     /// Reads the energy of each thermostat. A thermostat without a history has none; an error is returned only if there
     /// is no data at all.
     pub(crate) async fn read(
@@ -533,48 +415,6 @@ impl Meter {
     }
 }
 
-impl Slot {
-    /// Formats the slot for a chart.
-    fn label(self, by: Period) -> String {
-        match self {
-            Self::Hour(Hour { day, hour, again }) => {
-                let again = if again { " again" } else { "" };
-                format!("{} {day} {hour:02}:00{again}", weekday(day))
-            }
-            Self::Days(day) if by == Period::Day => format!("{} {day}", weekday(day)),
-            Self::Days(_) => self.key(by, None),
-        }
-    }
-
-    /// Formats the slot for programs: `2026-01-02T08:00-04:00`, `2026-01-02`, `2026-W01`, or `2026-01`. An hour has its
-    /// offset if the zone is known.
-    fn key(self, by: Period, zone: Option<&Zone>) -> String {
-        match (self, by) {
-            (Self::Hour(hour), _) => {
-                let local = format!("{}T{:02}:00", hour.day, hour.hour);
-                match zone.map(|zone| zone.hours(hour.day)) {
-                    Some(hours) => {
-                        let offset = hours.into_iter().find(|(other, _)| *other == hour);
-                        offset.map_or_else(|| local.clone(), |(_, offset)| format!("{local}{offset}"))
-                    }
-                    None if hour.again => format!("{local} again"),
-                    None => local,
-                }
-            }
-            (Self::Days(day), Period::Week) => {
-                let (year, week, _) = day.to_iso_week_date();
-                format!("{year}-W{week:02}")
-            }
-            (Self::Days(day), Period::Month) => format!("{}-{:02}", day.year(), u8::from(day.month())),
-            (Self::Days(day), _) => day.to_string(),
-        }
-    }
-}
-
-fn weekday(day: Date) -> String {
-    day.weekday().to_string()[..3].to_owned()
-}
-
 /// Rounds to a fraction of one, so that sums have no floating-point noise.
 fn rounded(value: f64, fraction: f64) -> f64 {
     (value * fraction).round() / fraction
@@ -603,6 +443,7 @@ fn write(terminal: &Terminal, path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::period::date;
     use super::*;
 
     fn day(text: &str) -> Date {
@@ -629,10 +470,10 @@ mod tests {
         meter
     }
 
-    fn report(by: Period, from: &str, to: &str, meters: Vec<Meter>) -> Report {
+    fn report(by: Period, from: &str, to: &str, meters: Vec<Meter>) -> EnergyReport {
         let slots: BTreeSet<Slot> =
             meters.iter().flat_map(|meter| by.slots(day(from), day(to), &meter.zone)).collect();
-        Report { by, slots: slots.into_iter().collect(), meters }
+        EnergyReport { by, slots: slots.into_iter().collect(), meters }
     }
 
     fn keys(by: Period, from: &str, to: &str) -> Vec<String> {
