@@ -233,7 +233,8 @@ fn payload(size: usize) -> Vec<u8> {
     payload
 }
 
-/// The traffic of a client that publishes as often as it listens: a status, an answer, a shorter status, an answer.
+/// Traffic of a client that publishes as often as it receives: a status, an answer, a shorter status, an
+/// answer.
 fn stream_of_700() -> (Vec<u8>, u64) {
     let mut wire = Vec::new();
     let acknowledged = puback(PacketId::new(7).expect("not zero"));

@@ -12,7 +12,7 @@ const V1_STATUS: &str = r#"{"ComboTemp":22.41,"Current":6.27,"Device":"a0b1c2d3e
 const ACK: &str = r#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f5"},"time":1767323045,"msg":44,"id":7100200300400500621,"resp_id":1767323045678,"body":{"state":{"br":50,"ho":1,"lk":0,"md":3,"sp":21.5},"success":1,"trig_src":3,"type":1}}"#;
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "read, as we read them")]
+#[expect(dead_code, reason = "decoded for the comparison only")]
 struct Mcm<'a, B> {
     ver: Option<&'a str>,
     #[serde(borrow)]
@@ -25,7 +25,7 @@ struct Mcm<'a, B> {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "read, as we read them")]
+#[expect(dead_code, reason = "decoded for the comparison only")]
 struct Party<'a> {
     r#type: Option<i64>,
     r#ref: Option<&'a str>,
@@ -33,7 +33,7 @@ struct Party<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "read, as we read them")]
+#[expect(dead_code, reason = "decoded for the comparison only")]
 struct Status {
     amb_temp: Option<f64>,
     hum: Option<f64>,
@@ -43,7 +43,7 @@ struct Status {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(dead_code, reason = "read, as we read them")]
+#[expect(dead_code, reason = "decoded for the comparison only")]
 struct V1Status<'a> {
     combo_temp: Option<f64>,
     current: Option<f64>,
@@ -58,7 +58,7 @@ struct V1Status<'a> {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "read, as we read them")]
+#[expect(dead_code, reason = "decoded for the comparison only")]
 struct Ack {
     state: Option<State>,
     success: Option<i64>,
@@ -67,7 +67,7 @@ struct Ack {
 }
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "read, as we read them")]
+#[expect(dead_code, reason = "decoded for the comparison only")]
 struct State {
     br: Option<i64>,
     ho: Option<i64>,

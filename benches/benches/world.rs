@@ -1,6 +1,6 @@
 //! Cost of a session: a simulated day of a home with its cloud, memory, and a hundred thousand sessions in one process.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot begin should stop")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -31,7 +31,7 @@ impl Frames {
     ///
     /// Never: the frames are constant.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "constants")]
+    #[expect(clippy::expect_used, reason = "the values are constants")]
     pub fn new(acknowledged: bool) -> Self {
         let packet = |id: &&str| {
             let topic = format!("/v1/dev/{id}/out");

@@ -23,7 +23,7 @@ impl fmt::Debug for SendBody {
 
 /// Message of a thread or task that holds a socket to the one that holds the session.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "all there is")]
+#[expect(clippy::exhaustive_enums, reason = "a session has no other inputs from its tasks")]
 pub enum Input {
     /// The connection for a request is established, and its body is needed by this callback.
     Connected(HttpId, SendBody),

@@ -91,7 +91,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn watch_shows_temperatures_as_they_come() {
+fn watch_shows_temperatures_as_they_arrive() {
     let cloud = Cloud::start("watch");
     let mut command = cloud.example(env!("CARGO_BIN_EXE_watch"), &[]);
     let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("an example"));
@@ -145,7 +145,7 @@ fn a_fleet_is_live_within_a_minute_and_every_session_is_small() {
 }
 
 #[test]
-fn an_error_in_a_command_line_is_named() {
+fn an_error_in_a_command_line_is_reported() {
     let none = "expected a thermostat's name and a setpoint in degrees Celsius";
     let warm = "invalid setpoint warm: expected degrees Celsius";
     let [set, smol, blocking, automation] = [

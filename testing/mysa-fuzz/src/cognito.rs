@@ -67,7 +67,7 @@ fn check_error(body: &[u8], error: &Error) {
     if error.refusal().is_some() {
         // A text that is not read may contain any bytes.
         let json = serde_json::from_str::<serde_json::Value>(&String::from_utf8_lossy(body));
-        assert!(json.is_ok_and(|json| json.is_object()), "a refusal by what is no JSON: {error:?}");
+        assert!(json.is_ok_and(|json| json.is_object()), "a refusal without a JSON body: {error:?}");
     } else {
         assert!(!error.needs_sign_in(), "{error:?}");
     }

@@ -56,7 +56,11 @@ fn settings(script: &mut Script<'_>) {
     };
     let before = read.expect("a file that can be changed can be read");
     assert_eq!(*file.config(), before);
-    assert_eq!(Config::parse(&file.to_string()).as_ref(), Ok(&before), "written again it reads otherwise");
+    assert_eq!(
+        Config::parse(&file.to_string()).as_ref(),
+        Ok(&before),
+        "the written file reads back differently"
+    );
 
     let id = DeviceId::new("a0b1c2d3e4f5").expect("an id");
     match file.set_watts(&id, watts) {
@@ -143,6 +147,9 @@ fn home(data: &[u8]) {
 
 /// Checks that an error is one short line.
 fn is_short(error: &ConfigError) {
-    let said = error.to_string();
-    assert!(!said.is_empty() && !said.contains('\n') && said.chars().count() <= 240, "{said}");
+    let text_of_error = error.to_string();
+    assert!(
+        !text_of_error.is_empty() && !text_of_error.contains('\n') && text_of_error.chars().count() <= 240,
+        "{text_of_error}"
+    );
 }

@@ -35,11 +35,11 @@ pub fn message(data: &[u8]) {
         let padded = [b" ", payload, b"\n"].concat();
         assert_eq!(Message::decode(topic, &padded).as_ref(), Ok(&message), "blanks around it");
     }
-    let other = written_otherwise(message.raw, 0);
+    let other = in_other_notation(message.raw, 0);
     if other.len() <= Message::MAX_LEN {
         let other = Message::decode(topic, other.as_bytes());
         let other = other.as_ref().map(|other| (&other.envelope, &other.body));
-        assert_eq!(other, Ok((&message.envelope, &message.body)), "written in another way");
+        assert_eq!(other, Ok((&message.envelope, &message.body)), "the same in another notation");
     }
     // The number of a bare body is derived from the whole body, so it cannot be salvaged.
     if message.envelope.form != MessageForm::Bare {
@@ -74,7 +74,7 @@ pub fn message(data: &[u8]) {
         merged_at_once(&message, &seen, family);
         let mut state = DeviceState::new();
         state.observe(&seen);
-        assert!(state.observe(&seen).is_empty(), "twice is once");
+        assert!(state.observe(&seen).is_empty(), "merging twice must change nothing");
         assert_eq!(state.setpoint().map(|field| field.value), seen.setpoint);
         assert_eq!(state.temperature().map(|field| field.value), seen.temperature);
         assert_eq!(state.mode().map(|field| field.value), seen.mode);
@@ -104,7 +104,7 @@ fn merged_at_once(message: &Message<'_>, seen: &Observation, family: Option<Fami
 
 /// Rewrites an object with escapes and blanks in its keys and with exponents, so that no fast path applies. Values that
 /// are kept as text stay unchanged.
-fn written_otherwise(object: RawJson<'_>, depth: u32) -> String {
+fn in_other_notation(object: RawJson<'_>, depth: u32) -> String {
     let mut text = String::from("{");
     for (key, value) in object.members() {
         if text.len() > 1 {
@@ -125,7 +125,7 @@ fn written_otherwise(object: RawJson<'_>, depth: u32) -> String {
             }
             // The decoder reads no structure that is nested deeper.
             Json::Object(_) if depth < 3 && key != "cmd" => {
-                text.push_str(&written_otherwise(value, depth + 1));
+                text.push_str(&in_other_notation(value, depth + 1));
             }
             _ => text.push_str(value.as_str()),
         }

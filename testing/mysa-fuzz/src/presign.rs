@@ -24,11 +24,11 @@ pub fn presigned_url(data: &[u8]) {
             assert!(inspection.expires_at >= inspection.signed_at);
             assert!(url.target().starts_with('/'), "{}", url.target());
             let query = url.target().split_once('?').map_or("", |(_, query)| query);
-            assert!(query.len() < 8 || !format!("{url:?}").contains(query), "a secret prints");
+            assert!(query.len() < 8 || !format!("{url:?}").contains(query), "a secret is printed");
             // At the time of signing, only the signature can be wrong.
             let request = Request { method: "GET", target: url.target(), headers: &headers };
             let verdict = verifier.verify(&request, inspection.signed_at, |_| Some(&credentials));
-            assert!(verdict.is_err(), "a forgery is taken");
+            assert!(verdict.is_err(), "a forged signature was accepted");
             url.target().to_owned()
         }
         Err(error) => {
@@ -38,7 +38,7 @@ pub fn presigned_url(data: &[u8]) {
     };
     let request = Request { method: "GET", target: &target, headers: &headers };
     let verdict = verifier.verify(&request, now, |_| Some(&credentials));
-    assert!(verdict.is_err(), "a forgery is taken");
+    assert!(verdict.is_err(), "a forged signature was accepted");
     if verifier.explain(&request).is_err() {
         assert_ne!(verdict, Err(VerifyError::Signature), "what cannot be explained is malformed");
     }
@@ -172,7 +172,10 @@ pub fn signed_headers(data: &[u8]) {
     if let Ok(flipped) = core::str::from_utf8(&flipped) {
         let changed = |&(name, value)| if name == "authorization" { (name, flipped) } else { (name, value) };
         let changed: Vec<(&str, &str)> = sent.iter().map(changed).collect();
-        assert!(verify(&target, &changed, body, time, &credentials).is_err(), "a forgery is taken");
+        assert!(
+            verify(&target, &changed, body, time, &credentials).is_err(),
+            "a forged signature was accepted"
+        );
     }
 }
 

@@ -23,7 +23,8 @@ const DATES: [Option<&str>; 4] =
 
 /// Session with any sequence of inputs: time, valid and invalid answers, frames, commands. Every command has at most
 /// one verdict, by its deadline if time advances, and exactly one after shutdown; nothing is sent on a closed
-/// connection; nothing is written to a thermostat without a command; the session comes to rest; its queues are bounded.
+/// connection; nothing is written to a thermostat without a command; the session becomes idle; its queues are
+/// bounded.
 pub fn session(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mut rig) = Rig::new(&mut script) else { return };
@@ -218,7 +219,7 @@ impl Rig {
                     assert!(self.commands.insert(id, (due, false)).is_none(), "{id:?} given twice");
                 }
             }
-            0xd8..0xe8 => self.say(script, op),
+            0xd8..0xe8 => self.send_message(script, op),
             0xe8..0xec => {
                 let Some(at) = chosen(script, self.commands.len()) else { return };
                 let id = self.commands.keys().nth(at).copied();
@@ -254,7 +255,7 @@ impl Rig {
     }
 
     /// Sends a message of a thermostat, valid or not, about itself or another.
-    fn say(&mut self, script: &mut Script<'_>, op: u8) {
+    fn send_message(&mut self, script: &mut Script<'_>, op: u8) {
         let degrees = f64::from(script.byte()) / 8.0;
         let time = (START + self.wall_ahead) / 1_000 + i64::try_from(self.mono.as_secs()).unwrap_or(0);
         let payload = match op & 3 {
@@ -280,11 +281,11 @@ impl Rig {
         }
     }
 
-    /// Connects for a request whose body is deferred. False if the session has taken it back.
+    /// Connects for a request whose body is deferred. False if the session has withdrawn it.
     fn connect(&mut self, id: HttpId) -> bool {
         !self.deferred.remove(&id) || {
             let body = self.session.deferred_body(self.now(), id);
-            assert!(self.asked || body.is_none(), "a write nobody asked for");
+            assert!(self.asked || body.is_none(), "a write without a request");
             self.read();
             body.is_some()
         }
@@ -322,14 +323,14 @@ impl Rig {
         self.session.handle_http(now, id, HttpResult::Answer(answer));
     }
 
-    /// Drains the session and advances it to now. It must come to rest.
+    /// Drains the session and advances it to now. It must become idle.
     fn settle(&mut self) {
         for round in 0.. {
             self.read();
             if self.session.poll_timeout().is_none_or(|deadline| deadline.at > self.mono) {
                 return;
             }
-            assert!(round < 200, "no rest: {:?}", self.session.poll_timeout());
+            assert!(round < 200, "never idle: {:?}", self.session.poll_timeout());
             self.session.handle_timeout(self.now());
         }
     }
@@ -350,7 +351,7 @@ impl Rig {
                     let target = target.map_or("", |(_, value)| value.rsplit('.').next().unwrap_or(""));
                     let path = request.url.splitn(4, '/').nth(3).unwrap_or_default();
                     let write = request.method != "GET" && path.starts_with("state/");
-                    assert!(self.asked || !write, "a write nobody asked for: {}", request.url);
+                    assert!(self.asked || !write, "a write without a request: {}", request.url);
                     let given_up = self.mono + request.timeout + Duration::from_secs(5);
                     self.http.push((request.id, format!("{} /{path}{target}", request.method), given_up));
                     let waiting = self.http.iter().filter(|(.., given_up)| *given_up > self.mono).count();
@@ -361,7 +362,7 @@ impl Rig {
                     assert!(self.conns.len() <= 8, "{} connections", self.conns.len());
                 }
                 Output::Send { conn, bytes } => {
-                    assert!(self.asked || !contains(&bytes, b"\"msg\":44"), "a command nobody asked for");
+                    assert!(self.asked || !contains(&bytes, b"\"msg\":44"), "a command without a request");
                     let Some(state) = self.conns.get_mut(&conn) else {
                         panic!("sent on {conn}, which is gone")
                     };
@@ -429,7 +430,7 @@ mod tests {
     use mysa_session::Level;
 
     #[test]
-    fn the_first_seed_comes_to_live_service_and_a_verdict() {
+    fn the_first_seed_reaches_the_live_level_and_a_verdict() {
         let seed = crate::corpus::input_named(include_bytes!("../../../fuzz/corpus/session.ar"), "seed-000");
         let mut script = Script::new(seed);
         let mut rig = Rig::new(&mut script).unwrap();

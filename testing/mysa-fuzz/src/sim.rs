@@ -20,8 +20,8 @@ const HOSTS: [&str; 6] =
     ["app-prod.mysa.cloud", "mysa-backend.mysa.cloud", IDP, IDENTITY, IOT, "example.org"];
 
 /// Simulated cloud with arbitrary clients: requests, upgrades and bytes in any order, signed in or not. It sends valid
-/// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and obey no stranger;
-/// outputs are bounded.
+/// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and obey no
+/// unauthorised client; outputs are bounded.
 pub fn sim(data: &[u8]) {
     let mut script = Script::new(data);
     let mut rig = Rig::new(script.flag());
@@ -317,7 +317,7 @@ impl Rig {
             assert!(truth.room.is_finite() && truth.energy.is_finite() && truth.watts >= 0.0, "{truth:?}");
             assert!(truth.watts <= truth.rated_watts.max(4_000.0) * 1.2, "{truth:?}");
             if self.signed_in.is_none() {
-                assert_eq!(truth.messages.commands, 0, "told by a stranger: {truth:?}");
+                assert_eq!(truth.messages.commands, 0, "a command of an unauthorised client: {truth:?}");
             }
         }
     }

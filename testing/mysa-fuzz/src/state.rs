@@ -26,12 +26,12 @@ pub fn state(data: &[u8]) {
     for step in &steps {
         let before = format!("{state:?}");
         if apply(&mut state, step) {
-            assert_ne!(format!("{state:?}"), before, "a change that does not show");
+            assert_ne!(format!("{state:?}"), before, "a reported change that is not visible");
         }
     }
     let once = format!("{state:?}");
     for step in &steps {
-        assert!(!apply(&mut state, step), "twice is once: {step:?}");
+        assert!(!apply(&mut state, step), "merging twice must change nothing: {step:?}");
     }
     assert_eq!(format!("{state:?}"), once);
 

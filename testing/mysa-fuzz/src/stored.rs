@@ -14,7 +14,7 @@ pub fn stored(data: &[u8]) {
                 && token.len() > 12
                 && !session.refused.as_ref().is_some_and(|name| name.contains(token))
             {
-                assert!(!format!("{session:?}").contains(token), "a secret prints");
+                assert!(!format!("{session:?}").contains(token), "a secret is printed");
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mysa_fuzz::{TARGETS, Target, corpus};
 
 #[test]
-fn every_input_of_the_corpora_holds() {
+fn every_input_of_the_corpora_passes() {
     for (name, target) in TARGETS {
         let path = archive(name);
         let bytes = read(&path);
@@ -20,7 +20,7 @@ fn every_input_of_the_corpora_holds() {
 }
 
 #[test]
-fn every_past_crash_holds() {
+fn every_past_crash_passes() {
     for (name, target) in TARGETS {
         for path in files(&fuzz().join("crashes").join(name)) {
             replay(*target, &read(&path), &path.display().to_string());

@@ -85,7 +85,7 @@ pub enum Received {
 
 /// Outcome of [`BrokerConnection::receive`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "tests take it apart")]
+#[expect(clippy::exhaustive_structs, reason = "tests destructure it")]
 pub struct Exchange {
     /// Packets that the bytes completed, in order. Packets after one that closes the connection are not read.
     pub received: Vec<Received>,
@@ -374,12 +374,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "9 filters in one packet")]
-    fn nine_filters_in_one_packet_are_a_mistake_of_the_client() {
+    fn nine_filters_in_one_packet_are_an_error_of_the_client() {
         let _ = BrokerConnection::new().receive(&BrokerBehavior::default(), &subscribe(&["x"; 9]));
     }
 
     #[test]
-    fn a_publish_says_how_it_is_delivered() {
+    fn a_publish_has_the_qos_and_retain_flag_of_its_encoder() {
         let id = PacketId::new(3).unwrap();
         let delivery = |bytes: &[u8]| match codec::decode(&mut &bytes[..], 1_000) {
             Ok(Some(Inbound::Publish(publish))) => (publish.delivery, publish.retain),

@@ -98,14 +98,14 @@ fn names(mix: &[TroubleKind]) -> String {
     mix.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Time without trouble at the end, after which everything must be well again. Pauses between attempts grow to a
-/// quarter of an hour.
+/// Time without trouble at the end, after which everything must have recovered. Pauses between attempts grow
+/// to a quarter of an hour.
 const QUIET: Duration = Duration::from_secs(3_600);
 /// Number of thermostats that get a command at the end.
 const COMMANDED_AT_THE_END: usize = 4;
 
-/// Simulates `hours` of a random home with a random mix of trouble and a quiet hour after it. At the end everything
-/// must be well, except for the one thermostat or route whose trouble never heals.
+/// Simulates `hours` of a random home with a random mix of trouble and a quiet hour after it. At the end
+/// everything must have recovered, except for the one thermostat or route whose trouble never ends.
 ///
 /// # Errors
 /// The first invariant that was broken, with the seed, the mix of trouble and the history.
@@ -210,7 +210,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Ends all trouble except the one that never heals, and checks that everything else becomes well.
+    /// Ends all trouble except the one that never ends, and checks that everything else recovers.
     fn recover(&mut self) -> Result<(), Violation> {
         self.world.wake();
         self.world.fill_disk(false);
@@ -224,11 +224,11 @@ impl Run<'_> {
         let service = *self.world.session.service();
         let lasting = self.plan.lasting_device;
         let expected: Vec<DeviceId> =
-            self.plan.speaking.iter().copied().filter(|id| Some(*id) != lasting).collect();
+            self.plan.of_known_model.iter().copied().filter(|id| Some(*id) != lasting).collect();
         // The session assumes for hours that a broker which refused commands still refuses them; statuses arrive all
-        // the same. A home whose only thermostat never heals receives nothing.
-        let has_somebody = lasting.is_none() || !expected.is_empty();
-        if service.level > Level::ReadOnly && has_somebody {
+        // the same. A home receives nothing if the trouble of its only thermostat never ends.
+        let may_receive = lasting.is_none() || !expected.is_empty();
+        if service.level > Level::ReadOnly && may_receive {
             return Err(Violation::NotRecovered(service.to_string()));
         }
         for device in &expected {
@@ -274,7 +274,7 @@ impl Run<'_> {
                 // The session assumes that MQTT takes no commands, and this thermostat has no other channel.
                 Some(Verdict::Refused(Refused::NotPermitted))
                     if level == Level::ReadOnly && self.plan.mqtt_only.contains(&device) => {}
-                // Statuses do not show every setting.
+                // A status does not contain every setting.
                 Some(Verdict::Unconfirmed { .. })
                     if settings.confirm_by == ConfirmBy::Status && holds_setpoint => {}
                 Some(verdict) => {

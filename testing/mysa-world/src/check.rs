@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 256 << 10;
 const SILENCE: Duration = Duration::from_secs(180);
 /// HTTP requests allowed within a minute.
 const MOST_REQUESTS: usize = 300;
-/// Time for which a change by somebody else may still be on its way to a thermostat.
+/// Time for which a change by another client or person may be in transit to a thermostat.
 const IN_TRANSIT: Duration = Duration::from_secs(5);
 
 /// A confirmed setting that nobody has changed since.
@@ -174,8 +174,8 @@ impl World {
         self.ledger.answered(id, done);
     }
 
-    /// Records that a command reaches the cloud. A command that a newer one overtook on the way undoes the newer one,
-    /// which no client can prevent.
+    /// Records that a command reaches the cloud. If a newer command overtook it in transit, it undoes the
+    /// newer one, which no client can prevent.
     pub(crate) fn arrived(&mut self, device: DeviceId, number: u64) {
         let newest = self.arrivals.entry(device).or_default();
         if number < *newest {
@@ -256,7 +256,7 @@ impl World {
         if late && !self.was_asleep_since(at) {
             return Err(Violation::NoVerdict(format!("{id} came late: {verdict}")));
         }
-        if !verdict.is_confirmed() || self.may_lie(device) {
+        if !verdict.is_confirmed() || self.may_ignore(device) {
             return Ok(());
         }
         let Some(truth) = self.truth(device) else { return Ok(()) };
@@ -281,7 +281,7 @@ impl World {
     }
 
     /// Returns `true` if the thermostat may acknowledge commands that it does not carry out.
-    fn may_lie(&self, device: DeviceId) -> bool {
+    fn may_ignore(&self, device: DeviceId) -> bool {
         self.ignore_commands || self.ignoring.contains(&device)
     }
 
@@ -389,7 +389,7 @@ impl World {
         for ((device, setting), Settled { command, asked }) in &self.settled {
             let Some(truth) = self.truth(*device) else { continue };
             let Some(value) = truth.value(*setting) else { continue };
-            if !asked.accepts(&value) && !self.may_lie(*device) {
+            if !asked.accepts(&value) && !self.may_ignore(*device) {
                 return Err(Violation::Undone {
                     device: *device,
                     setting: format!("{setting:?}"),

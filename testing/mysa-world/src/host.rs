@@ -63,8 +63,6 @@ impl World {
 
     /// # Errors
     /// The invariant that this broke.
-    ///
-    /// The invariant that this broke.
     pub fn fill_request_line(&mut self, device: DeviceId) -> Result<(), Violation> {
         if self.is_asleep() {
             return Ok(());

@@ -32,7 +32,7 @@ impl Default for NetSpec {
     }
 }
 
-/// Way in which the network cuts the bytes of a WebSocket into frames. MQTT sees a stream in every case.
+/// Framing of the bytes of a WebSocket by the network. MQTT sees a stream in every case.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "plain data")]
 pub enum Framing {
@@ -45,7 +45,7 @@ pub enum Framing {
     Random,
 }
 
-/// A trouble of the network and the time it lasts, counted from the birth of the world.
+/// A trouble of the network and the time it lasts, counted from the start of the simulation.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
 pub struct NetTrouble {
@@ -134,7 +134,7 @@ impl Net {
         self.spec.troubles.iter().filter(held).map(|trouble| trouble.until).max()
     }
 
-    /// Returns `true` if the bytes of a command are on their way on this connection.
+    /// Returns `true` if the bytes of a command are in transit on this connection.
     pub(crate) fn carries_command(&self, conn: ConnId) -> bool {
         let carries = |packet: &Packet| matches!(packet, Packet::ToCloud(on, _, commands) if *on == conn && !commands.is_empty());
         self.in_transit.values().chain(&self.held).any(carries)

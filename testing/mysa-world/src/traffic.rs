@@ -68,7 +68,7 @@ impl World {
                 }
             }
             Output::Close { conn } => {
-                // A driver sends what is queued before it closes, whatever has become of it.
+                // A driver sends the queued bytes before it closes, even those of a command that is decided.
                 if self.net.carries_command(conn) {
                     return Err(Violation::ClosedUponCommand { conn: conn.to_string() });
                 }
@@ -148,7 +148,7 @@ impl World {
                 let now = self.host_now();
                 self.session.handle_http(now, id, HttpResult::Answer(answer));
                 // A sign-in or a refresh has delivered new tokens.
-                self.tokens_good |= self.tokens_on_the_way.remove(&id);
+                self.tokens_good |= self.tokens_in_transit.remove(&id);
                 self.learn_secrets(&reply);
             }
             Packet::Failure(id, failure) => {
@@ -301,7 +301,7 @@ impl World {
         let (command, writes) = self.check_request(&request)?;
         match self.net.trouble(self.now) {
             Some(Trouble::Down) if writes => {
-                // The connection was open, so nobody can say whether the bytes arrived.
+                // The connection was open, so it is unknown whether the bytes arrived.
                 self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Broken));
                 return Ok(());
             }
@@ -324,7 +324,7 @@ impl World {
         let renews = self.http.get(&request.id) == Some(&HttpKind::Renewal);
         let Some(answer) = self.ask_cloud(request) else { return };
         if renews && self.rotation {
-            // The old token is used up, and until the new one arrives nobody holds a valid one.
+            // The old token is used up, and until the new one arrives no process holds a valid one.
             self.tokens_good = false;
         }
         let gone =
@@ -334,7 +334,7 @@ impl World {
             mysa_sim::HttpAnswer::Reply(reply) => {
                 let delay = reply.delay;
                 if std::str::from_utf8(&reply.body).is_ok_and(|body| body.contains("\"IdToken\":\"")) {
-                    self.tokens_on_the_way.insert(request.id);
+                    self.tokens_in_transit.insert(request.id);
                 }
                 self.net.send(self.now + delay, Packet::Answer(request.id, reply));
             }

@@ -47,8 +47,8 @@ pub enum Violation {
         /// Time since its deadline.
         late: Duration,
     },
-    /// I3: a connection is closed, not aborted, while the bytes of a command are on their way on it. A driver sends what
-    /// is queued before it closes.
+    /// I3: a connection is closed, not aborted, while the bytes of a command are in transit on it. A driver
+    /// sends what is queued before it closes.
     ClosedUponCommand {
         /// The connection.
         conn: String,
@@ -210,7 +210,7 @@ pub enum Violation {
         /// The connection.
         conn: String,
     },
-    /// The session asks to be woken again and again while no time passes.
+    /// The session stays due although no time passes.
     Livelock {
         /// Reason that the session gives for the wake-up.
         wake: String,

@@ -54,8 +54,8 @@ impl crate::World {
         &self.observer.log
     }
 
-    /// Connects another program under this client id, with the client's own signature, and lets it fall silent. Returns
-    /// `true` if the broker accepted the connection.
+    /// Connects another program under this client id, with the client's own signature, and lets it send
+    /// nothing more. Returns `true` if the broker accepted the connection.
     pub fn duplicate_client(&mut self, client_id: &str) -> bool {
         let url = self.observer.log.iter().rev().find_map(|(_, _, wire)| match wire {
             Wire::Dial { url } => Some(url.clone()),

@@ -29,7 +29,7 @@ pub struct World {
     pub(crate) net: Net,
     pub(crate) host: Host,
     pub(crate) now: Duration,
-    pub(crate) birth: UnixTime,
+    pub(crate) start_time: UnixTime,
     pub(crate) observer: Observer,
     pub(crate) conns: BTreeMap<ConnId, Link>,
     pub(crate) ledger: Ledger,
@@ -51,10 +51,10 @@ pub struct World {
     pub(crate) authorization: String,
     /// `true` while the refresh token last given to the client, or stored by it, is valid.
     pub(crate) tokens_good: bool,
-    /// Requests whose answer is on its way to the client and holds tokens that are valid.
-    pub(crate) tokens_on_the_way: BTreeSet<HttpId>,
+    /// Requests whose answer is in transit to the client and contains valid tokens.
+    pub(crate) tokens_in_transit: BTreeSet<HttpId>,
     pub(crate) forbids_needless_sign_ins: bool,
-    /// `true` where each refresh token is good for one use.
+    /// `true` where each refresh token can be used once.
     pub(crate) rotation: bool,
     pub(crate) disk_full: bool,
     /// Number of connections that the client has dialled and not closed.
@@ -157,17 +157,17 @@ impl World {
         ahead_ms: i64,
     ) -> Self {
         let mut rng = Rng::new(seed);
-        // 2026-01-02T03:04:05Z. A fixed birth makes signatures, and so the digest, the same in every run.
-        let birth = UnixTime::from_secs(1_767_323_045);
+        // 2026-01-02T03:04:05Z. A fixed start makes signatures, and so the digest, the same in every run.
+        let start_time = UnixTime::from_secs(1_767_323_045);
         let secrets = spec.accounts.iter().map(|account| account.password.clone()).collect();
         let host = Host { ahead_ms, ..Host::default() };
-        let host_now = Now { mono: Duration::ZERO, wall: birth.plus_millis(ahead_ms) };
+        let host_now = Now { mono: Duration::ZERO, wall: start_time.plus_millis(ahead_ms) };
         let session = Session::new(settings.clone(), Environment::mysa(), start, rng.bytes(), host_now);
         let rotation = spec.rules.rotation;
         let cloud = Cloud::new(
             spec.without_schedules(),
             rng.next(),
-            mysa_sim::Now { mono: Duration::ZERO, wall: birth },
+            mysa_sim::Now { mono: Duration::ZERO, wall: start_time },
         );
         Self {
             session,
@@ -176,7 +176,7 @@ impl World {
             net: Net::new(net, Rng::new(rng.next())),
             host,
             now: Duration::ZERO,
-            birth,
+            start_time,
             observer: Observer::default(),
             conns: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -189,7 +189,7 @@ impl World {
             requests_at: VecDeque::new(),
             authorization: String::new(),
             tokens_good: false,
-            tokens_on_the_way: BTreeSet::new(),
+            tokens_in_transit: BTreeSet::new(),
             forbids_needless_sign_ins: false,
             rotation,
             disk_full: false,
@@ -288,7 +288,7 @@ impl World {
         self.dialled = 0;
         self.old_verdicts = self.verdicts.len();
         self.tokens_good = false;
-        self.tokens_on_the_way.clear();
+        self.tokens_in_transit.clear();
         self.forget_commands();
         let now = self.host_now();
         self.session =
@@ -304,7 +304,7 @@ impl World {
     /// True civil time.
     #[must_use]
     pub fn wall(&self) -> UnixTime {
-        self.birth.plus_millis(millis(self.now))
+        self.start_time.plus_millis(millis(self.now))
     }
 
     /// Readings of both clocks of the client's host.
@@ -363,7 +363,7 @@ impl World {
         }
     }
 
-    /// Replaces the behaviour of the network. The times of troubles count from the birth of the world.
+    /// Replaces the behaviour of the network. The times of troubles count from the start of the simulation.
     pub fn set_net(&mut self, net: NetSpec) {
         self.net.spec = net;
     }
@@ -454,7 +454,7 @@ impl World {
             mysa_sim::Incident::RevokeTokens(_) | mysa_sim::Incident::ChangePassword(..) => {
                 self.tokens_good = false;
                 // An answer that was made before the revocation brings tokens that are revoked by then.
-                self.tokens_on_the_way.clear();
+                self.tokens_in_transit.clear();
             }
             _ => {}
         }

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_channels_say_the_same_of_one_change() {
+    fn both_channels_carry_the_same_settings_for_one_change() {
         let message = br#"{"msg":44,"body":{"ver":1,"type":4,"cmd":[{"tm":-1,"sp":21.5,"md":3,"lk":1}]}}"#;
         let text =
             br#"{"msg":44,"body":{"ver":1,"type":4,"cmd":"[{\"tm\":-1,\"sp\":21.5,\"md\":3,\"lk\":1}]"}}"#;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_off_the_grid_accepts_its_neighbours_and_one_on_it_itself_only() {
+    fn a_value_between_steps_accepts_its_neighbours_and_one_on_a_step_only_itself() {
         let accepted = |degrees: f64, step: i64| -> Vec<i64> {
             let change = Change::setpoint(Celsius::from_degrees(degrees).unwrap());
             let (_, asked) = asked(&change, step).pop().unwrap();

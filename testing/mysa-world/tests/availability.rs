@@ -1,6 +1,6 @@
 //! Availability failures: slow readers, silent thermostats, devices that come and go, HTTP failures, and proof that no
 //! trouble ends the session (F45 to F49).
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
@@ -14,7 +14,7 @@ use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, HttpFault, Incident};
 use mysa_world::{Framing, NetSpec, NetTrouble, Rng, Trouble, World};
 
 #[test]
-fn f45_a_reader_that_stalls_for_an_hour_costs_nothing_but_the_steps_between() {
+fn f45_a_reader_that_stalls_for_an_hour_misses_only_intermediate_states() {
     let mut world = live(raw(), 45);
     mute(&mut world, V2);
     let connects = world.cloud.counters().connects;
@@ -23,13 +23,13 @@ fn f45_a_reader_that_stalls_for_an_hour_costs_nothing_but_the_steps_between() {
     let id = world.ask(V1, set(22.0));
     for n in 0..36_000_u32 {
         let text = status(&world, V2, &format!(r#""stpt":{:?}"#, 10.0 + f64::from(n % 40) / 2.0));
-        world.say(V2, text);
+        world.publish_from(V2, text);
         world.go(Duration::from_millis(100));
     }
     let text = status(&world, V2, r#""stpt":17.5"#);
-    world.say(V2, text);
+    world.publish_from(V2, text);
     world.go(secs(1));
-    assert_eq!(world.events().len(), read, "nobody read");
+    assert_eq!(world.events().len(), read, "no event was read");
     // Only the one replacement before the credentials expire; pings continued.
     assert!(world.cloud.counters().connects <= connects + 1);
     assert_eq!(world.cloud.clients().count(), 1);
@@ -57,7 +57,7 @@ fn f46_a_thermostat_without_power_is_stale_and_nothing_else_is() {
     let off = |id| Fault::Device(id, DeviceFault::Powerless);
     world.fault(3 * HOUR, off(Some(device(V2))));
     world.go(2 * HOUR);
-    assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 1));
+    assert_eq!((world.level(), world.reports_of(Level::Live)), (Level::Live, 1));
     for known in world.session.devices() {
         assert_eq!(known.is_stale(), known.id() == device(V2), "{}", known.label());
     }
@@ -66,10 +66,10 @@ fn f46_a_thermostat_without_power_is_stale_and_nothing_else_is() {
     // All thermostats are silent while REST answers: the service is healthy and the thermostats are stale.
     world.fault(2 * HOUR, off(None));
     world.go(2 * HOUR - secs(60));
-    assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 1));
+    assert_eq!((world.level(), world.reports_of(Level::Live)), (Level::Live, 1));
     assert!(world.session.devices().all(mysa_session::Device::is_stale));
     assert_eq!(world.cloud.counters().sign_ins, 1);
-    // Neither REST nor MQTT works, and the service level says so.
+    // Neither REST nor MQTT works, and the service level reports it.
     world.fault(HOUR, Fault::Http(Endpoint::Rest, HttpFault::Hang));
     world.fault(HOUR, Fault::RefuseUpgrade(503));
     world.happen(Incident::CloseAll(Closing::Cut));
@@ -90,7 +90,7 @@ fn announced(world: &World, id: &str) -> (usize, usize) {
 }
 
 #[test]
-fn f47_devices_that_come_and_go_are_announced_once() {
+fn f47_added_and_removed_devices_are_reported_once() {
     let mut spec = demo();
     // Present from the start, but listed only after an hour.
     spec.faults = spec.faults.with(Duration::ZERO, HOUR, Fault::OmitDevice(device(LITE)));
@@ -138,7 +138,7 @@ fn http_faults() -> Vec<HttpFault> {
 }
 
 #[test]
-fn f48_every_failure_of_every_endpoint_passes() {
+fn f48_the_session_recovers_from_every_failure_of_every_endpoint() {
     let endpoints = [
         Endpoint::SignIn,
         Endpoint::Respond,
@@ -159,7 +159,7 @@ fn f48_every_failure_of_every_endpoint_passes() {
             world.go(secs(300));
             // Five minutes of failures cause less than one request in three seconds.
             assert!(world.requests().len() < 100, "{case}: {}", world.requests().len());
-            assert_eq!(world.told(Level::SignInNeeded), 0, "{case}: the password was not refused");
+            assert_eq!(world.reports_of(Level::SignInNeeded), 0, "{case}: the password was not refused");
             world.go(secs(900));
             assert_eq!(world.level(), Level::Live, "{case}: {}", world.session.service());
             let bound = if matches!(endpoint, Endpoint::Respond | Endpoint::Any) { 30 } else { 20 };
@@ -169,7 +169,7 @@ fn f48_every_failure_of_every_endpoint_passes() {
 }
 
 #[test]
-fn f48_a_pause_that_is_asked_for_is_kept() {
+fn f48_a_requested_pause_is_kept() {
     let mut world = live(Settings::default(), 48);
     world.fault(secs(60), Fault::Http(Endpoint::Path("/devices/state".into()), HttpFault::Throttle(1_800)));
     world.happen(Incident::CloseAll(Closing::Cut));
@@ -228,11 +228,15 @@ fn f49_no_trouble_ends_the_session() {
         world.happen(Incident::CloseAll(Closing::Frame(None)));
         world.go(secs(600));
         _ = world.verdict_on(id);
-        let told = world.events().iter().rev().find_map(|(_, event)| match event {
+        let reported = world.events().iter().rev().find_map(|(_, event)| match event {
             Event::Service(service) => Some(service.level),
             _ => None,
         });
-        assert_eq!(told, Some(world.level()), "{fault:?}: the last event does not show the present level");
+        assert_eq!(
+            reported,
+            Some(world.level()),
+            "{fault:?}: the last event does not show the present level"
+        );
         world.go(HOUR);
         // Where publishing was denied, the session tries it again only after hours.
         let well = matches!(world.level(), Level::Live | Level::ReadOnly);
@@ -242,7 +246,7 @@ fn f49_no_trouble_ends_the_session() {
 }
 
 #[test]
-fn f49_a_network_in_shreds_is_lived_through() {
+fn f49_the_session_survives_a_network_with_many_faults() {
     let kinds = [Trouble::Down, Trouble::BlackHole, Trouble::Deaf, Trouble::Mute];
     let mut world = live(raw(), 49);
     let mut rng = Rng::new(49);

@@ -1,5 +1,5 @@
 //! Broker failures by their names in the catalogue: F9 to F15.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 #[path = "common/wire.rs"]
@@ -71,7 +71,7 @@ fn f09_a_lost_puback_never_replays_an_older_command() {
 }
 
 #[test]
-fn f10_device_ack_lost_is_made_good_by_a_later_status() {
+fn f10_a_lost_device_ack_is_replaced_by_a_later_status() {
     let mut world = live(Settings::default(), 23);
     world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
     let id = world.ask(V2, set(23.0));
@@ -84,7 +84,7 @@ fn f10_device_ack_lost_is_made_good_by_a_later_status() {
 }
 
 #[test]
-fn f10_device_that_pays_no_heed_leaves_the_command_unconfirmed() {
+fn f10_a_device_that_ignores_a_command_leaves_it_unconfirmed() {
     let mut world = live(Settings::default(), 24);
     let before = world.shown(V2);
     world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands));
@@ -128,17 +128,17 @@ fn f10_device_ack_after_the_deadline_does_not_resolve_twice() {
     assert_eq!(world.shown(V2), Some(23.0));
 }
 
-/// A session uses another client id on every connection, so it yields at the first takeover and never fights: of two
-/// programs that start with one id, each continues with an id of its own.
+/// A session uses another client id on every connection, so it does not reconnect with the id that was taken
+/// over: of two programs that start with one id, each continues with an id of its own.
 #[test]
-fn f11_duplicate_client_id_is_yielded_and_never_fought_over() {
+fn f11_a_duplicate_client_id_causes_no_reconnect_loop() {
     let mut world = live(Settings::default(), 27);
     for n in 1..=8_u64 {
         let (_, _, taken) = connects(&world).pop().unwrap();
         assert!(world.duplicate_client(&taken), "{n}");
         world.go(secs(90));
         assert!(all_well(&world), "{n}: {}", world.session.service());
-        // The duplicate client was never disconnected in return.
+        // The session never disconnected the duplicate client in turn.
         assert_eq!(world.cloud.counters().kicked, n);
         assert!(world.cloud.clients().any(|(_, name)| name == taken), "{n}");
     }
@@ -167,7 +167,7 @@ fn f11_duplicate_connections_are_not_made_while_the_old_one_may_live() {
 }
 
 #[test]
-fn f12_a_new_connection_always_receives_whichever_step_fails() {
+fn f12_a_new_connection_receives_messages_whichever_step_fails() {
     let frame = Closing::Frame(None);
     let http = |endpoint, fault| Fault::Http(endpoint, fault);
     let mut cases = vec![
@@ -228,7 +228,7 @@ fn f12_a_new_connection_always_receives_whichever_step_fails() {
 
 /// In the demo home the Lite and both baseboards have live-report leases; each of them is asked again.
 #[test]
-fn f13_live_lease_is_asked_for_again_after_a_blip_and_a_reboot() {
+fn f13_live_reports_are_requested_again_after_a_short_outage_and_a_reboot() {
     for (case, seed) in [("blip", 30), ("reboot", 31)] {
         let mut world = live(Settings::default(), seed);
         let asked: BTreeSet<String> = live_requests(&world).into_iter().map(|(_, _, topic)| topic).collect();
@@ -259,7 +259,7 @@ fn f13_live_lease_is_asked_for_again_after_a_blip_and_a_reboot() {
 }
 
 #[test]
-fn f13_live_lease_is_not_asked_for_where_nothing_may_be_published() {
+fn f13_live_reports_are_not_requested_where_publishing_is_denied() {
     let mut spec = demo();
     spec.faults = spec.faults.with(Duration::ZERO, 20 * HOUR, Fault::DenyPublish);
     let mut world = World::new(spec, mysa_world::NetSpec::default(), Settings::default(), 32);
@@ -275,7 +275,7 @@ fn f13_live_lease_is_not_asked_for_where_nothing_may_be_published() {
 }
 
 #[test]
-fn f14_flood_of_redelivered_messages_is_acknowledged_and_seen_once() {
+fn f14_flood_of_redelivered_messages_is_acknowledged_and_reported_once() {
     let mut settings = commands_only();
     settings.raw_messages = true;
     let mut world = live(settings, 33);
@@ -311,7 +311,7 @@ fn f14_flood_of_redelivered_messages_is_acknowledged_and_seen_once() {
 }
 
 #[test]
-fn f14_flood_of_twins_is_seen_once() {
+fn f14_flood_of_duplicate_messages_is_reported_once() {
     let mut world = live(commands_only(), 34);
     world.fault(HOUR, Fault::RaiseQos);
     world.fault(HOUR, Fault::Duplicate);

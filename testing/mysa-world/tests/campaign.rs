@@ -7,7 +7,7 @@ use mysa_sim::{CloudSpec, Fault, FaultPlan};
 use mysa_world::{NetSpec, World, campaign};
 
 #[test]
-fn random_homes_live_through_random_trouble() {
+fn random_homes_recover_from_random_trouble() {
     for seed in 1..=16 {
         if let Err(failure) = campaign(seed, 6) {
             panic!("{failure}");
@@ -25,7 +25,7 @@ fn the_same_seed_gives_the_same_run() {
 }
 
 #[test]
-fn replacements_that_cannot_subscribe_are_dialled_ever_less_often() {
+fn replacements_that_cannot_subscribe_are_dialled_at_growing_intervals() {
     // Credentials expire after an hour, so the session dials a replacement before that while the old connection lives
     // on.
     let hour = Duration::from_secs(3_600);

@@ -1,5 +1,6 @@
-//! Command failures: what was asked for, what was sent and what was believed (F30 to F33, F40 to F44, F48).
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Failures of commands: wrong values on the wire, repeated writes and wrong verdicts (F30 to F33, F40 to
+//! F44, F48).
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
@@ -80,7 +81,7 @@ fn f30_no_rubber_banding() {
                 watch(&mut world, Duration::from_millis(600), &shown);
                 // A status from before the command arrives after it.
                 let old = status(&world, 15, 19.0);
-                world.say(V2, old);
+                world.publish_from(V2, old);
             }
             watch(&mut world, secs(120), &shown);
             let expected: &[f64] = if applied { &[19.0, 22.5] } else { &[19.0] };
@@ -97,7 +98,7 @@ fn f30_no_rubber_banding() {
 }
 
 #[test]
-fn f31_a_failed_command_never_looks_successful() {
+fn f31_a_failed_command_is_never_reported_as_confirmed() {
     let on = |fault| Fault::Device(None, fault);
     let mqtt = CommandChannel::Mqtt;
     let structured = CommandChannel::Structured;
@@ -136,7 +137,7 @@ fn f31_a_failed_command_never_looks_successful() {
 }
 
 #[test]
-fn f31_what_is_refused_here_never_reaches_the_wire() {
+fn f31_a_command_that_the_session_refuses_is_never_sent() {
     let mut world = live(Settings::default(), 31);
     let cases: Vec<(&str, &str, Change)> = vec![
         ("too warm", V2, set(30.5)),
@@ -178,8 +179,8 @@ fn f32_every_model_is_sent_its_own_type_and_an_unknown_one_is_sent_nothing() {
         let command = world.ask(id, set(degrees));
         world.go(secs(20));
         assert!(world.verdict_on(command).is_confirmed(), "{id}: {}", world.verdict_on(command));
-        let heard = world.cloud.truth(device(id)).unwrap().messages;
-        assert_eq!((heard.commands, heard.ignored), (1, 0), "{id}");
+        let counts = world.cloud.truth(device(id)).unwrap().messages;
+        assert_eq!((counts.commands, counts.ignored), (1, 0), "{id}");
     }
     let before = world.commands_on_the_wire();
     for (n, model) in unknown.iter().enumerate() {
@@ -213,7 +214,7 @@ fn f32_a_model_that_takes_no_command_by_mqtt_is_sent_none() {
 }
 
 #[test]
-fn f33_an_air_conditioner_is_asked_only_for_what_its_record_lists() {
+fn f33_an_air_conditioner_is_sent_only_values_that_its_record_lists() {
     let mut world = live(Settings::default(), 33);
     let fan =
         |mode, code| Change { mode: Some(mode), fan: Some(FanSpeed::from_code(code)), ..Change::default() };
@@ -247,13 +248,13 @@ fn f33_an_air_conditioner_is_asked_only_for_what_its_record_lists() {
     }
 }
 
-fn told(world: &World) -> u64 {
+fn commands_received(world: &World) -> u64 {
     let commands = |id: &str| world.cloud.truth(device(id)).map_or(0, |truth| truth.messages.commands);
     ALL.iter().map(|id| commands(id)).sum::<u64>() + world.cloud.counters().structured_updates
 }
 
 #[test]
-fn f40_starting_stopping_and_reconnecting_send_thermostats_nothing() {
+fn f40_starting_stopping_and_reconnecting_send_nothing_to_thermostats() {
     let mut world = live(Settings::default(), 40);
     let truth = |world: &World| -> Vec<_> {
         ALL.map(|id| world.cloud.truth(device(id)).map(|truth| (truth.setpoint, truth.mode))).to_vec()
@@ -268,7 +269,7 @@ fn f40_starting_stopping_and_reconnecting_send_thermostats_nothing() {
         world.go(secs(120));
         // Someone's old retained `set`, delivered to every new subscriber.
         let retained = br#"{"msg":44,"id":1,"time":1600000000,"ver":"1.0","src":{"ref":"x","type":100},"dest":{"ref":"a0b1c2d3e4f6","type":1},"resp":2,"body":{"ver":1,"type":4,"cmd":[{"sp":29.0,"stpt":29.0,"md":3,"tm":-1}]}}"#;
-        world.say(V2, retained.to_vec());
+        world.publish_from(V2, retained.to_vec());
         let start = resume(&world, None);
         world.restart(start, run);
         world.go(secs(120));
@@ -276,12 +277,12 @@ fn f40_starting_stopping_and_reconnecting_send_thermostats_nothing() {
     }
     world.call(|session, now| session.shutdown(now)).unwrap();
     world.go(secs(60));
-    assert_eq!((told(&world), world.commands_on_the_wire()), (0, 0));
+    assert_eq!((commands_received(&world), world.commands_on_the_wire()), (0, 0));
     assert_eq!(truth(&world), before);
 }
 
 #[test]
-fn f40_what_was_asked_before_a_restart_is_not_done_after_it() {
+fn f40_a_command_from_before_a_restart_is_not_sent_after_it() {
     let mut world = live(Settings::default(), 41);
     let troubles =
         vec![NetTrouble { from: world.now() + secs(1), until: world.now() + secs(60), kind: Trouble::Down }];
@@ -294,7 +295,7 @@ fn f40_what_was_asked_before_a_restart_is_not_done_after_it() {
     world.restart(start, 1);
     world.go(HOUR);
     assert_eq!(world.level(), Level::Live);
-    assert_eq!((world.commands_on_the_wire(), told(&world)), (sent, 0));
+    assert_eq!((world.commands_on_the_wire(), commands_received(&world)), (sent, 0));
 }
 
 #[test]
@@ -303,11 +304,11 @@ fn f41_nothing_dangerous_is_ever_sent() {
     for round in 0..24 {
         let id = ALL[round % ALL.len()];
         world.happen(Incident::Reboot(device(id)));
-        // Dangerous messages from others must not be acted on either.
+        // The session must not act on dangerous messages of other clients either.
         for message in
             [r#"{"MsgType":40}"#, r#"{"MsgType":7,"Device":"x"}"#, r#"{"MsgType":6,"EventType":2}"#]
         {
-            world.say(id, message);
+            world.publish_from(id, message);
         }
         world.ask(id, set(if id == AC { 22.0 } else { 25.0 }));
         world.go(HOUR);
@@ -321,7 +322,7 @@ fn f41_nothing_dangerous_is_ever_sent() {
 }
 
 #[test]
-fn f42_what_is_only_stored_is_no_success() {
+fn f42_a_command_that_is_only_stored_is_not_confirmed() {
     let ignored = Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands);
     for (channel, fault, reached) in [
         (
@@ -349,7 +350,7 @@ fn f42_what_is_only_stored_is_no_success() {
 }
 
 #[test]
-fn f43_a_crash_at_any_moment_leaves_a_write_whole_and_never_doubled() {
+fn f43_a_crash_around_a_write_neither_halves_nor_repeats_it() {
     // The client has no call that deletes and then creates: each of its writes is one request. The remaining risk is a
     // process that dies around a write: the write must neither be halved nor be repeated by the next process.
     let mut outcomes = [0, 0];
@@ -432,7 +433,7 @@ fn f48_a_write_is_never_replayed_after_an_ambiguous_failure() {
         ("429", HttpFault::Throttle(5)),
         ("408", HttpFault::Status(408)),
         ("portal", HttpFault::Html(200)),
-        ("done, and told too late", HttpFault::Delay(secs(25))),
+        ("done, and answered too late", HttpFault::Delay(secs(25))),
     ] {
         let mut world = live(by(CommandChannel::Structured), 48);
         let path = Endpoint::Path(format!("/state/{V2}/update"));
@@ -462,7 +463,7 @@ fn f48_a_write_is_never_replayed_after_an_ambiguous_failure() {
         assert_eq!(answers.len(), 1, "{name}");
         match name {
             "portal" => {}
-            "hang" | "reset" | "done, and told too late" => {
+            "hang" | "reset" | "done, and answered too late" => {
                 assert!(matches!(answers[0], Err(RequestError::Failed(_))), "{name}: {:?}", answers[0]);
             }
             _ => assert!(matches!(answers[0], Err(RequestError::Refused { .. })), "{name}: {:?}", answers[0]),
@@ -518,12 +519,13 @@ fn a_newer_command_replaces_one_that_waits() {
         assert!(world.verdict_on(last).is_confirmed(), "{channel:?}: {}", world.verdict_on(last));
         for id in ids.iter().filter(|id| **id != last) {
             // The first command was sent at once and may have been confirmed before the next was given.
-            let fair = world.verdict_on(*id).is_confirmed() && *id == ids[0]
+            let allowed = world.verdict_on(*id).is_confirmed() && *id == ids[0]
                 || matches!(world.verdict_on(*id), Verdict::Superseded { .. });
-            assert!(fair, "{channel:?} {id}: {}", world.verdict_on(*id));
+            assert!(allowed, "{channel:?} {id}: {}", world.verdict_on(*id));
         }
         // The first and the last were sent, and none between them.
-        let deeds: Vec<_> = world.cloud.command_records(device(V2)).map(|deed| deed.setpoint).collect();
-        assert_eq!(deeds, [set(20.0).setpoint, set(25.0).setpoint], "{channel:?}");
+        let sent_setpoints: Vec<_> =
+            world.cloud.command_records(device(V2)).map(|record| record.setpoint).collect();
+        assert_eq!(sent_setpoints, [set(20.0).setpoint, set(25.0).setpoint], "{channel:?}");
     }
 }

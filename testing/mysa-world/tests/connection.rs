@@ -1,5 +1,5 @@
 //! Connection failures by their names in the catalogue: F1 to F8, and F19.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 #[path = "common/wire.rs"]
@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// To the session, a reset is an end of the connection without a close frame.
 #[test]
-fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
+fn f01_publish_not_permitted_is_detected_and_never_repeated() {
     for closing in [Closing::Frame(None), Closing::Frame(Some(1_000)), Closing::Cut] {
         let mut settings = commands_only();
         settings.channel = CommandChannel::Mqtt;
@@ -46,7 +46,7 @@ fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
         world.press(device(V1), &set(17.5));
         world.ask(V1, set(23.0));
         world.go(5 * HOUR);
-        assert_eq!(world.told(Level::ReadOnly), 1, "{closing:?}");
+        assert_eq!(world.reports_of(Level::ReadOnly), 1, "{closing:?}");
         assert_eq!((world.commands_on_the_wire(), world.level()), (3, Level::ReadOnly), "{closing:?}");
         assert!(ALL.iter().all(|id| world.session.is_subscribed(device(id))), "{closing:?}");
         world.press(device(AC), &set(24.0));
@@ -56,7 +56,7 @@ fn f01_publish_not_permitted_is_learnt_and_never_replayed() {
 }
 
 #[test]
-fn f01_publish_not_permitted_by_silence_is_learnt_without_losing_the_connection() {
+fn f01_publish_not_permitted_by_silence_is_detected_without_losing_the_connection() {
     let mut settings = commands_only();
     settings.channel = CommandChannel::Mqtt;
     let mut world = live(settings, 2);
@@ -68,11 +68,11 @@ fn f01_publish_not_permitted_by_silence_is_learnt_without_losing_the_connection(
         assert!(matches!(world.verdict_on(id), Verdict::Unconfirmed { reached: DeliveryStage::Wire(_), .. }));
     }
     assert_eq!((world.level(), world.reason()), (Level::ReadOnly, Reason::PublishNotPermitted));
-    assert_eq!((world.told(Level::ReadOnly), connects(&world).len()), (1, start));
+    assert_eq!((world.reports_of(Level::ReadOnly), connects(&world).len()), (1, start));
 }
 
 #[test]
-fn f02_storm_of_closings_after_connack_stays_within_backoff_and_memory() {
+fn f02_repeated_closes_after_connack_stay_within_backoff_and_memory() {
     let mut world = World::new(demo(), NetSpec::default(), Settings::default(), 3);
     for (n, after) in [(0, 20), (1, 40), (2, 60)] {
         let fault = Fault::CloseAfterConnect {
@@ -95,7 +95,7 @@ fn f02_storm_of_closings_after_connack_stays_within_backoff_and_memory() {
 }
 
 #[test]
-fn f02_storm_of_bursts_is_avoided_by_pacing() {
+fn f02_pacing_avoids_bursts() {
     // CONNECT and then one packet per 350 ms: at most four packets in the first second.
     let mut spec = lites(30);
     spec.faults = spec.faults.with(
@@ -149,7 +149,7 @@ fn f03_credentials_expire_during_backoff_and_the_next_handshake_has_new_ones() {
 }
 
 #[test]
-fn f04_the_limit_of_24_hours_is_met_ahead_of_time() {
+fn f04_a_connection_is_replaced_before_the_limit_of_24_hours() {
     // The limit is reached by hourly renewal of credentials, or by the age of the connection alone.
     for by_credentials in [true, false] {
         let mut settings = Settings::default();
@@ -168,7 +168,7 @@ fn f04_the_limit_of_24_hours_is_met_ahead_of_time() {
 }
 
 #[test]
-fn f04_a_close_at_24_hours_does_not_flicker_and_settles_the_command_under_way() {
+fn f04_a_close_at_24_hours_keeps_the_level_and_decides_the_open_command() {
     let mut settings = Settings::default();
     settings.replace_before_credentials_lapse = false;
     settings.connection_life = 30 * HOUR;
@@ -216,7 +216,7 @@ fn f05_half_open_connections_are_found_within_one_and_a_half_keep_alives() {
 }
 
 #[test]
-fn f05_a_laptop_that_slept_comes_back_by_itself() {
+fn f05_the_session_recovers_after_a_laptop_slept() {
     // During sleep the monotonic clock stops on some systems and continues on others.
     for counted in [false, true] {
         for hours in [1, 3, 30] {
@@ -307,11 +307,11 @@ fn f07_a_partial_suback_concerns_its_device_only() {
 }
 
 #[test]
-fn f07_a_device_that_stays_refused_is_shown_and_the_others_live() {
+fn f07_a_device_that_stays_refused_is_reported_and_the_others_are_live() {
     let mut world = World::new(lites(3), NetSpec::default(), Settings::default(), 14);
     world.cloud.add_fault(Window::new(Duration::ZERO, DAY, Fault::RefuseDevice(device(&lite(1)))));
     world.go(23 * HOUR);
-    assert_eq!((world.level(), world.told(Level::Partial)), (Level::Partial, 1));
+    assert_eq!((world.level(), world.reports_of(Level::Partial)), (Level::Partial, 1));
     for known in world.session.devices() {
         let link = if known.id() == device(&lite(1)) { Link::Rest } else { Link::Live };
         assert_eq!(known.link(), link, "{}", known.label());
@@ -328,7 +328,7 @@ fn f07_a_device_that_stays_refused_is_shown_and_the_others_live() {
 }
 
 #[test]
-fn f08_pubacks_that_never_come_cost_one_deadline_for_the_whole_home() {
+fn f08_missing_pubacks_delay_the_whole_home_by_one_deadline() {
     let mut spec = lites(20);
     spec.faults = spec.faults.with(Duration::ZERO, DAY, Fault::EatPublishes);
     let mut world = World::new(spec, NetSpec::default(), Settings::default(), 15);
@@ -360,12 +360,15 @@ fn f19_a_wrong_clock_of_the_host_is_corrected_for() {
             World::with_start(demo(), NetSpec::default(), Settings::default(), start, 16, minutes * 60_000);
         world.go(secs(30));
         assert_eq!(world.level(), Level::Live, "{minutes} min: {}", world.session.service());
-        let told = world.events().iter().filter_map(|(_, event)| match event {
+        let reported = world.events().iter().filter_map(|(_, event)| match event {
             mysa_session::Event::ClockOff { ahead_ms } => Some(*ahead_ms),
             _ => None,
         });
-        let told: Vec<i64> = told.collect();
-        assert!(told.len() == 1 && (told[0] + minutes * 60_000).abs() < 2_000, "{minutes} min: {told:?}");
+        let reported: Vec<i64> = reported.collect();
+        assert!(
+            reported.len() == 1 && (reported[0] + minutes * 60_000).abs() < 2_000,
+            "{minutes} min: {reported:?}"
+        );
         // The lifetime of a token counts from its receipt, so the session renews as if the clock were right.
         world.go(10 * HOUR);
         assert!(world.cloud.counters().refreshes <= 12, "{}", world.cloud.counters().refreshes);

@@ -1,5 +1,5 @@
 //! Identity failures: tokens, passwords and lock-outs (F23 to F29).
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
@@ -30,7 +30,7 @@ fn resumed(spec: CloudSpec, password: Option<&str>, seed: u64) -> World {
 }
 
 #[test]
-fn f23_refresh_token_dies_at_day_thirty_and_the_password_signs_in_once() {
+fn f23_refresh_token_that_expires_leads_to_one_sign_in_with_the_password() {
     let mut world = resumed(demo(), PASSWORD, 23);
     world.go(HOUR);
     world.suspend(30 * 24 * HOUR);
@@ -39,11 +39,11 @@ fn f23_refresh_token_dies_at_day_thirty_and_the_password_signs_in_once() {
     assert_eq!(world.cloud.counters().sign_ins, 2);
     world.go(6 * HOUR);
     assert_eq!(world.cloud.counters().sign_ins, 2);
-    assert_eq!(world.told(Level::SignInNeeded), 0);
+    assert_eq!(world.reports_of(Level::SignInNeeded), 0);
 }
 
 #[test]
-fn f23_refresh_token_dies_without_a_password_and_a_person_is_asked_once() {
+fn f23_refresh_token_that_expires_without_a_password_requires_a_sign_in_once() {
     let mut world = resumed(demo(), None, 23);
     world.go(10 * Duration::from_secs(60));
     // Only the refresh token is refused; the id token and credentials remain valid.
@@ -61,7 +61,7 @@ fn f23_refresh_token_dies_without_a_password_and_a_person_is_asked_once() {
     let asked = world.requests().len();
     world.go(24 * HOUR);
     assert_eq!(world.requests().len(), asked, "a hot loop: {:?}", world.requests().last());
-    assert_eq!(world.told(Level::SignInNeeded), 1);
+    assert_eq!(world.reports_of(Level::SignInNeeded), 1);
     assert_eq!(world.cloud.counters().sign_ins, 1);
     assert!(world.stored().unwrap().refresh_token.is_none());
     // The user signs in again, and the session recovers.
@@ -82,7 +82,7 @@ fn f23_refresh_token_revoked_during_an_open_connection() {
         let after = world.cloud.counters();
         assert_eq!(after.sign_ins - before.sign_ins, u64::from(password.is_some()), "{password:?}");
         let (level, notices) = if password.is_some() { (Level::Live, 0) } else { (Level::SignInNeeded, 1) };
-        assert_eq!((world.level(), world.told(Level::SignInNeeded)), (level, notices));
+        assert_eq!((world.level(), world.reports_of(Level::SignInNeeded)), (level, notices));
     }
 }
 
@@ -93,7 +93,7 @@ fn f23_password_changed_elsewhere_is_tried_once_and_given_up() {
     world.happen(Incident::ChangePassword(CloudSpec::DEMO_EMAIL.into(), "Another-Horse-2".into()));
     world.go(24 * HOUR);
     assert_eq!(world.cloud.counters().wrong_passwords, 1);
-    assert_eq!((world.level(), world.told(Level::SignInNeeded)), (Level::SignInNeeded, 1));
+    assert_eq!((world.level(), world.reports_of(Level::SignInNeeded)), (Level::SignInNeeded, 1));
 }
 
 /// Answers to a refresh, and whether each one proves the token invalid.
@@ -145,7 +145,7 @@ fn f24_only_a_definite_refusal_drops_the_tokens() {
                 assert_eq!(world.level() == Level::Live, by_password, "{name} {password:?}");
             } else {
                 assert_eq!((signed_in, kept), (0, true), "{name} {password:?}");
-                assert_eq!(world.told(Level::SignInNeeded), 0, "{name} {password:?}");
+                assert_eq!(world.reports_of(Level::SignInNeeded), 0, "{name} {password:?}");
                 world.go(HOUR);
                 assert_eq!(world.level(), Level::Live, "{name}: {}", world.session.service());
                 assert_eq!(world.cloud.counters().sign_ins, 1, "{name} {password:?}");
@@ -155,7 +155,7 @@ fn f24_only_a_definite_refusal_drops_the_tokens() {
 }
 
 #[test]
-fn f24_a_network_that_is_down_at_the_renewal_logs_nobody_out() {
+fn f24_a_network_outage_at_the_renewal_keeps_the_sign_in() {
     for kind in [Trouble::Down, Trouble::BlackHole, Trouble::Deaf, Trouble::Mute] {
         let mut world = resumed(demo(), PASSWORD, 27);
         let troubles =
@@ -164,7 +164,7 @@ fn f24_a_network_that_is_down_at_the_renewal_logs_nobody_out() {
         world.go(2 * HOUR + secs(900));
         assert_eq!(world.level(), Level::Live, "{kind:?}: {}", world.session.service());
         assert_eq!(world.cloud.counters().sign_ins, 1, "{kind:?}");
-        assert_eq!(world.told(Level::SignInNeeded), 0, "{kind:?}");
+        assert_eq!(world.reports_of(Level::SignInNeeded), 0, "{kind:?}");
     }
 }
 
@@ -175,12 +175,12 @@ fn f24_a_wrong_password_is_not_retried() {
     let mut world = World::with_start(demo(), NetSpec::default(), Settings::default(), start, 28, 0);
     world.go(24 * HOUR);
     assert_eq!(world.cloud.counters().wrong_passwords, 1);
-    assert_eq!((world.level(), world.told(Level::SignInNeeded)), (Level::SignInNeeded, 1));
+    assert_eq!((world.level(), world.reports_of(Level::SignInNeeded)), (Level::SignInNeeded, 1));
     assert!(matches!(world.reason(), Reason::Refused(_)));
 }
 
 #[test]
-fn f25_a_hundred_restarts_in_an_hour_are_one_sign_in() {
+fn f25_a_hundred_restarts_in_an_hour_cause_one_sign_in() {
     let mut world = live(Settings::default(), 29);
     for run in 0..100 {
         let start = resume(&world, PASSWORD);
@@ -192,7 +192,7 @@ fn f25_a_hundred_restarts_in_an_hour_are_one_sign_in() {
 }
 
 #[test]
-fn f25_a_definite_refusal_outlives_the_process_until_a_person_acts() {
+fn f25_a_definite_refusal_lasts_across_restarts_until_a_person_signs_in() {
     for status in [AccountStatus::Confirmed, AccountStatus::ResetRequired, AccountStatus::Unconfirmed] {
         let mut spec = demo();
         spec.accounts[0].status = status;
@@ -229,7 +229,7 @@ fn f25_a_lock_out_is_waited_for_across_restarts() {
         let start = resume(&world, PASSWORD);
         world.restart(start, run);
         world.go(secs(36));
-        assert_eq!(world.told(Level::SignInNeeded), 0, "a lock-out is not a refusal");
+        assert_eq!(world.reports_of(Level::SignInNeeded), 0, "a lock-out is not a refusal");
     }
     let tries: Vec<_> =
         world.requests().iter().filter(|(_, request)| request.contains("cognito-idp")).collect();
@@ -283,7 +283,7 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
 }
 
 #[test]
-fn f27_passwords_enter_the_proof_as_they_were_typed() {
+fn f27_passwords_are_used_exactly_as_typed() {
     for password in [
         "pa$$word",
         "$HOME/${x}`id`",
@@ -326,7 +326,7 @@ fn f28_a_torn_or_foreign_session_is_never_used() {
 }
 
 #[test]
-fn f29_restarts_do_not_sign_in_while_the_stored_session_lives() {
+fn f29_restarts_do_not_sign_in_while_the_stored_session_is_valid() {
     let mut world = live(Settings::default(), 35);
     for run in 0..3 {
         world.go(9 * 24 * HOUR / 24);
@@ -339,7 +339,7 @@ fn f29_restarts_do_not_sign_in_while_the_stored_session_lives() {
 }
 
 #[test]
-fn f29_a_stored_session_that_is_unusable_costs_exactly_one_sign_in() {
+fn f29_an_unusable_stored_session_causes_exactly_one_sign_in() {
     let mut world = live(Settings::default(), 36);
     revoke(&mut world);
     let start = resume(&world, PASSWORD);

@@ -1,4 +1,4 @@
-//! A quiet day in a home.
+//! A day without faults in a home.
 
 use std::time::Duration;
 

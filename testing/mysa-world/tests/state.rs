@@ -1,5 +1,5 @@
-//! State failures: what is known of a thermostat, and whether it is true (F34 to F39).
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! State failures: wrong, stale or missing values of a thermostat (F34 to F39).
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
@@ -36,7 +36,7 @@ fn corpus(world: &mut World) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn f34_variants_of_messages_keep_what_is_known() {
+fn f34_variants_of_messages_keep_known_values() {
     let mut world = live(raw(), 34);
     mute(&mut world, FLOOR);
     mute(&mut world, V2);
@@ -56,7 +56,7 @@ fn f34_variants_of_messages_keep_what_is_known() {
     {
         let degrees = 20.0 + f64::from(u8::try_from(n).unwrap()) / 2.0;
         let text = status(&world, id, &body.replace("{}", &degrees.to_string()));
-        world.say(id, text);
+        world.publish_from(id, text);
         world.go(secs(2));
         assert_eq!(world.shown(id), Some(degrees), "{body}");
     }
@@ -64,7 +64,7 @@ fn f34_variants_of_messages_keep_what_is_known() {
     let before = world.shown(V2);
     let strange = r#"{"ver":"9.9","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1,"msg":999,"id":1,"body":{"stpt":11.0}}"#;
     for text in [strange, r#"{"MsgType":12345,"SetPoint":11.0}"#, r#"{}"#, r#"{"hello":"world"}"#] {
-        world.say(V2, text);
+        world.publish_from(V2, text);
         world.go(secs(2));
         let whole =
             |event: &Event| matches!(event, Event::Message { payload, .. } if payload == text.as_bytes());
@@ -100,7 +100,7 @@ fn f34_a_corpus_of_recordings_survives_mutation() {
                     break;
                 }
             }
-            world.say(id, bytes);
+            world.publish_from(id, bytes);
         }
         world.go(Duration::from_millis(200));
     }
@@ -120,7 +120,7 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
     let mut expected = unreadable(&world);
     for (id, payload) in &corpus {
         for end in 0..payload.len() {
-            world.say(id, &payload[..end]);
+            world.publish_from(id, &payload[..end]);
             // The broker keeps at most a hundred messages for a client that has not acknowledged them.
             if end % 50 == 0 {
                 world.go(secs(1));
@@ -135,7 +135,7 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
     for byte in 0..0x20_u8 {
         let degrees = 20.0 + f64::from(byte % 2) / 2.0;
         let text = status(&world, V2, &format!(r#""note":"a{}b","stpt":{degrees:?}"#, char::from(byte)));
-        world.say(V2, text);
+        world.publish_from(V2, text);
         world.go(secs(2));
         assert_eq!(world.shown(V2), Some(degrees), "{byte:#04x}");
     }
@@ -150,7 +150,7 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
     for (name, text) in
         [("not UTF-8", bad), ("doubled", doubled.into()), ("huge", huge.into()), ("deep", deep.into())]
     {
-        world.say(V2, text);
+        world.publish_from(V2, text);
         world.go(secs(2));
         assert_eq!((world.level(), world.cloud.counters().connects), (Level::Live, connects), "{name}");
     }
@@ -182,10 +182,10 @@ fn f36_sentinels_become_nothing_or_a_valid_number() {
         for field in ["ambTemp", "hum", "stpt", "dtyCycle", "flrSnsrTemp", "lineVtg"] {
             for value in values {
                 let good = status(&world, id, r#""ambTemp":20.5,"hum":40.0,"stpt":21.5,"dtyCycle":0.5"#);
-                world.say(id, good);
+                world.publish_from(id, good);
                 world.go(secs(1));
                 let text = status(&world, id, &format!(r#""{field}":{value},"marker":1"#));
-                world.say(id, text);
+                world.publish_from(id, text);
                 world.go(secs(1));
                 let case = format!("{id} {field} {value}");
                 let state = world.session.state(device(id)).unwrap();
@@ -194,7 +194,7 @@ fn f36_sentinels_become_nothing_or_a_valid_number() {
                 let humidity = state.humidity().unwrap().value.as_percent();
                 let zero = matches!(value, "0" | "0.0");
                 match field {
-                    "ambTemp" if zero => assert_eq!(temperature, 0.0, "{case}: frost is a value"),
+                    "ambTemp" if zero => assert_eq!(temperature, 0.0, "{case}: 0 °C is a value"),
                     "hum" if zero => assert_eq!(humidity, 0.0, "{case}"),
                     "dtyCycle" if zero && id == V2 => {
                         assert_eq!(state.duty().unwrap().value.as_fraction(), 0.0, "{case}");
@@ -231,7 +231,7 @@ fn f36_drying_has_no_setpoint() {
 }
 
 #[test]
-fn f37_what_is_typed_in_either_unit_is_what_is_shown() {
+fn f37_a_setpoint_typed_in_either_unit_is_shown_unchanged() {
     let mut world = live(Settings::default(), 37);
     for fahrenheit in 41..=86 {
         let change = Celsius::from_fahrenheit(f64::from(fahrenheit)).unwrap();
@@ -306,7 +306,7 @@ fn f38_milliseconds_and_seconds_are_one_clock() {
     for n in 0..10_i32 {
         let (wall, degrees) = (world.wall(), 18.0 + f64::from(n) / 2.0);
         let time = if n % 2 == 0 { wall.as_secs() } else { wall.as_millis() };
-        world.say(
+        world.publish_from(
             V2,
             format!(
                 r#"{{"ver":"1.0","src":{{"type":1,"ref":"{V2}"}},"time":{time},"msg":40,"id":7,"body":{{"stpt":{degrees:?}}}}}"#
@@ -363,7 +363,11 @@ fn f39_power_is_measured_estimated_or_unknown_and_adds_up() {
                 assert!(matches!(power(&world, id, family, None), Power::Measured(_)), "{id}")
             }
             _ => {
-                assert_eq!(power(&world, id, family, None), Power::Unknown, "{id}: no rated power, no guess");
+                assert_eq!(
+                    power(&world, id, family, None),
+                    Power::Unknown,
+                    "{id}: without a rated power, the power is unknown"
+                );
                 assert!(matches!(power(&world, id, family, Some(1_000.0)), Power::Estimated(_)), "{id}");
             }
         }

@@ -1,5 +1,5 @@
 //! Packet, dial and topic failures by their names in the catalogue: F16 to F22, except F19.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 #[path = "common/wire.rs"]
@@ -98,7 +98,7 @@ fn f17_bad_and_oversized_packets_end_the_connection_and_claims_cost_no_memory() 
 
 /// To the session, an HTML page in place of the upgrade is the status it came with.
 #[test]
-fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
+fn f18_permanently_refused_upgrade_leads_to_rest_only_and_slow_retries() {
     for (status, fault) in [
         (403, Fault::RefuseUpgrade(403)),
         (426, Fault::RefuseUpgrade(426)),
@@ -113,7 +113,7 @@ fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
         assert_eq!(world.level(), Level::RestOnly, "{case}");
         assert_eq!(world.reason(), Reason::UpgradeRefused { status: Some(status) }, "{case}");
         assert_eq!(
-            world.told(Level::RestOnly),
+            world.reports_of(Level::RestOnly),
             2,
             "{case}: one event when states were fetched, one with the reason"
         );
@@ -127,7 +127,7 @@ fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
         world.go(6 * HOUR);
         let dials = dials_since(&world, start).len();
         assert!((6..=60).contains(&dials), "{case}: {dials} dials");
-        assert_eq!(world.told(Level::RestOnly), 2, "{case}: no event per dial");
+        assert_eq!(world.reports_of(Level::RestOnly), 2, "{case}: no event per dial");
         // Once the broker accepts the upgrade, the session is live.
         world.cloud.clear_faults();
         world.go(secs(20 * 60));
@@ -136,7 +136,7 @@ fn f18_upgrade_refused_for_good_leaves_rest_and_slow_probes() {
 }
 
 #[test]
-fn f20_backoff_begins_small_again_after_a_stable_while() {
+fn f20_backoff_is_reset_after_a_stable_connection() {
     let settings = Settings::default();
     for seed in 45..50 {
         let mut world = live(commands_only(), seed);
@@ -161,7 +161,7 @@ fn f20_backoff_begins_small_again_after_a_stable_while() {
 }
 
 #[test]
-fn f20_backoff_has_jitter_so_that_clients_do_not_come_back_together() {
+fn f20_backoff_has_jitter_so_that_clients_do_not_reconnect_together() {
     // Sixty clients lose their connections at one moment; each third attempt falls anywhere below its bound.
     let mut quarters = [0_u32; 4];
     for seed in 100..160 {
@@ -201,7 +201,7 @@ fn f21_overlapping_requests_make_one_dial() {
 }
 
 #[test]
-fn f21_overlapping_needs_of_credentials_make_one_request() {
+fn f21_overlapping_needs_for_credentials_make_one_request() {
     let mut world = live(Settings::default(), 52);
     let grants = world.cloud.counters().grants;
     trouble(&mut world, secs(2), Trouble::Down);
@@ -214,7 +214,7 @@ fn f21_overlapping_needs_of_credentials_make_one_request() {
 }
 
 #[test]
-fn f22_wildcard_or_foreign_topics_are_never_asked_for() {
+fn f22_wildcard_or_foreign_topics_are_never_requested() {
     for batch in [false, true] {
         let mut settings = Settings::default();
         settings.subscriptions.batch = batch;
@@ -243,7 +243,7 @@ fn f22_wildcard_or_foreign_topics_are_never_asked_for() {
 }
 
 #[test]
-fn f22_a_filter_that_was_followed_by_a_close_twice_is_left_alone() {
+fn f22_a_filter_that_was_followed_by_a_close_twice_is_not_requested() {
     let batch = |world: &World, id: &str| {
         let name = format!("/v1/dev/{id}/batch");
         subscribes(world).iter().filter(|(_, filters)| filters.contains(&name)).count()

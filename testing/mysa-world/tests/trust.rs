@@ -1,6 +1,6 @@
 //! Claims of the cloud that a client must not trust blindly: dates, tokens and their lifetimes, retained messages and
 //! granted subscriptions (F61, F68 to F70, F80, F81).
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
@@ -26,7 +26,7 @@ fn demo_with(faults: &[Fault]) -> CloudSpec {
 }
 
 #[test]
-fn f68_a_date_from_a_cache_or_of_one_host_moves_no_clock() {
+fn f68_a_date_from_a_cache_or_of_one_host_does_not_move_the_clock() {
     let cached = |secs| Fault::Http(Endpoint::Rest, HttpFault::Cached(Duration::from_secs(secs)));
     for (name, fault) in [
         ("cached for 9 h", cached(9 * 3_600)),
@@ -81,7 +81,7 @@ enum Step {
 }
 
 #[test]
-fn f69_the_newest_token_that_the_pool_takes_survives() {
+fn f69_the_newest_token_that_the_pool_accepts_is_kept() {
     use Step::{Full, Other, Renew, Restart, Room};
     for steps in [
         vec![Other, Renew],
@@ -122,7 +122,7 @@ fn f69_the_newest_token_that_the_pool_takes_survives() {
 }
 
 #[test]
-fn f70_lifetimes_of_any_length_mean_bounded_requests() {
+fn f70_lifetimes_of_any_length_cause_bounded_requests() {
     let century = Duration::from_secs(100 * 365 * 86_400);
     for life in [Duration::ZERO, secs(1), secs(5), secs(59), secs(301), secs(86_400), century] {
         for credentials in [false, true] {
@@ -148,7 +148,7 @@ fn f70_lifetimes_of_any_length_mean_bounded_requests() {
 }
 
 #[test]
-fn f80_a_retained_message_of_yesterday_is_not_the_state_of_today() {
+fn f80_an_old_retained_message_is_not_shown_as_the_present_state() {
     let ages = [Some(secs(90)), Some(HOUR), Some(24 * HOUR), Some(400 * 24 * HOUR), None];
     for age in ages {
         for later in [false, true] {
@@ -184,7 +184,7 @@ fn links(world: &World) -> Vec<Link> {
 }
 
 #[test]
-fn f81_live_is_what_delivers() {
+fn f81_a_link_is_live_only_if_messages_are_delivered() {
     let nothing = Fault::DeliverNothing(None);
     for (name, faults, reason, within) in [
         ("nothing is delivered", vec![nothing.clone()], Reason::NothingDelivered, 300),
@@ -213,7 +213,7 @@ fn f81_live_is_what_delivers() {
             assert!(links(&world).contains(&Link::Rest), "{case}: {:?}", links(&world));
             let nothing = reason != Reason::SomeSubscriptionsRefused;
             assert_eq!(!links(&world).contains(&Link::Live), nothing, "{case}: {:?}", links(&world));
-            assert!(world.told(Level::Live) <= 2, "{case}: the level flaps");
+            assert!(world.reports_of(Level::Live) <= 2, "{case}: the level flaps");
             // Changes that REST brings are still shown.
             world.press(device(V2), &set(23.5));
             world.go(secs(900));
@@ -223,7 +223,7 @@ fn f81_live_is_what_delivers() {
 }
 
 #[test]
-fn f81_a_message_that_is_delivered_makes_it_live_at_once() {
+fn f81_a_delivered_message_makes_the_link_live_at_once() {
     let mut world =
         World::new(demo_with(&[Fault::DeliverNothing(None)]), NetSpec::default(), Settings::default(), 81);
     world.go(HOUR);
@@ -237,30 +237,35 @@ fn f81_a_message_that_is_delivered_makes_it_live_at_once() {
     assert!(links(&world).contains(&Link::Live), "{:?}", links(&world));
     world.go(secs(480));
     assert_eq!(links(&world), [Link::Live; 5]);
-    assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 2));
+    assert_eq!((world.level(), world.reports_of(Level::Live)), (Level::Live, 2));
 }
 
 #[test]
-fn f81_one_that_alone_is_not_delivered_is_not_live_and_the_home_is() {
+fn f81_a_single_undelivered_thermostat_is_not_live_and_the_home_is() {
     let mut world = live(Settings::default(), 82);
     world.fault(24 * HOUR, Fault::DeliverNothing(Some(device(V2))));
     world.go(secs(2_400));
-    assert_eq!((world.level(), world.told(Level::Live)), (Level::Live, 1), "{}", world.session.service());
+    assert_eq!(
+        (world.level(), world.reports_of(Level::Live)),
+        (Level::Live, 1),
+        "{}",
+        world.session.service()
+    );
     let shown = |id| if id == V2 { Link::Rest } else { Link::Live };
     assert_eq!(links(&world), ALL.map(shown));
-    // A thermostat without power is silent, which proves nothing against the broker.
+    // A thermostat without power is silent, which is no evidence against the broker.
     world.fault(24 * HOUR, Fault::Device(Some(device(V2)), DeviceFault::Powerless));
     world.go(HOUR);
     let shown = |id| if id == V2 { Link::Silent } else { Link::Live };
-    assert_eq!((links(&world), world.told(Level::Live)), (ALL.map(shown).to_vec(), 1));
+    assert_eq!((links(&world), world.reports_of(Level::Live)), (ALL.map(shown).to_vec(), 1));
     // Nor do all of them without power.
     world.fault(24 * HOUR, Fault::Device(None, DeviceFault::Powerless));
     world.go(HOUR);
-    assert_eq!((links(&world), world.told(Level::Live)), (vec![Link::Silent; 5], 1));
+    assert_eq!((links(&world), world.reports_of(Level::Live)), (vec![Link::Silent; 5], 1));
 }
 
 #[test]
-fn f61_a_link_is_no_longer_live_than_there_is_a_way() {
+fn f61_a_link_is_live_only_while_a_source_is_available() {
     let mut world = live(Settings::default(), 61);
     world.go(secs(600));
     assert_eq!(links(&world), [Link::Live; 5]);

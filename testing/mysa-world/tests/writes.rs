@@ -1,6 +1,6 @@
-//! Writes that outlive their command, and how much they are believed: F56 to F60, F78, F79. The world checks the rules
-//! after every step; these tests produce the situations that the rules are about.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Writes that take effect after their command is over, and evidence for commands: F56 to F60, F78, F79. The
+//! world checks the rules after every step; these tests produce the situations that the rules are about.
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
@@ -57,7 +57,7 @@ fn updates(world: &World, id: &str) -> usize {
 }
 
 #[test]
-fn f56_a_command_that_is_decided_is_not_repeated_whatever_is_lost() {
+fn f56_a_decided_command_is_not_repeated_after_any_loss() {
     // Only the PUBACK is lost; the thermostat's acknowledgement arrives.
     for (id, first, second) in [
         (V2, set(25.0), set(18.0)),
@@ -109,7 +109,7 @@ fn f56_a_command_that_is_decided_is_not_repeated_whatever_is_lost() {
 }
 
 #[test]
-fn f56_a_write_that_waits_for_tokens_dies_with_its_command() {
+fn f56_a_write_that_waits_for_tokens_expires_with_its_command() {
     for end in ["newer", "cancel", "deadline", "shut down"] {
         for fault in [HttpFault::Status(500), HttpFault::Hang, HttpFault::Reset] {
             let mut world = live(by(CommandChannel::Structured), 56);
@@ -135,7 +135,7 @@ fn f56_a_write_that_waits_for_tokens_dies_with_its_command() {
 }
 
 #[test]
-fn f56_writes_to_one_thermostat_are_in_line() {
+fn f56_writes_to_one_thermostat_are_sent_in_sequence() {
     let after = |fault| HttpFault::AfterServing(Box::new(fault));
     for (name, fault) in [
         ("hangs", HttpFault::Hang),
@@ -158,13 +158,13 @@ fn f56_writes_to_one_thermostat_are_in_line() {
             let newer = command(&mut world, V2, set(18.0), secs(90));
             world.go(secs(200));
             let case = format!("{name}, newer after {wait} ms");
-            let fair = match world.verdict_on(older) {
+            let allowed = match world.verdict_on(older) {
                 Verdict::Superseded { .. } | Verdict::Confirmed { .. } => true,
                 // The service answered 401 twice, with an old token and with a new one.
                 Verdict::Refused(Refused::Service { status }) => *status == 401 && name == "401",
                 _ => false,
             };
-            assert!(fair, "{case}: {}", world.verdict_on(older));
+            assert!(allowed, "{case}: {}", world.verdict_on(older));
             assert!(world.verdict_on(newer).is_confirmed(), "{case}: {}", world.verdict_on(newer));
             assert_eq!(truth(&world, V2).0, 1_800, "{case}");
         }
@@ -172,7 +172,7 @@ fn f56_writes_to_one_thermostat_are_in_line() {
 }
 
 #[test]
-fn f56_a_full_request_line_delays_a_command_and_lets_no_two_go_at_once() {
+fn f56_a_full_request_queue_delays_a_command_and_sends_no_two_at_once() {
     let mut world = live(by(CommandChannel::Structured), 58);
     world.go(secs(60));
     world.fault(secs(15), Fault::Http(Endpoint::Path("/capabilities/".into()), HttpFault::Hang));
@@ -213,7 +213,7 @@ fn f57_a_command_is_not_sent_after_its_host_slept_through_its_deadline() {
 }
 
 #[test]
-fn f57_what_was_on_the_wire_before_a_sleep_is_not_repeated_after_it() {
+fn f57_a_command_sent_before_a_sleep_is_not_repeated_after_it() {
     for (sleep, counted) in [(secs(40), false), (secs(6 * 3_600), false), (secs(40), true)] {
         let mut world = live(by(CommandChannel::Mqtt), 58);
         world.go(secs(60));
@@ -251,7 +251,7 @@ fn f58_fields_seen_at_different_times_confirm_nothing() {
                 world.go(millis(gap));
                 let body = format!(r#""ambTemp":18.6,"hum":40.0,"stpt":{setpoint:?},"dtyCycle":0.0"#);
                 let text = status(&world, V2, &body);
-                world.say(V2, text);
+                world.publish_from(V2, text);
                 world.go(millis(gap));
                 world.press(device(V2), &set(other));
                 world.go(millis(gap));
@@ -265,7 +265,7 @@ fn f58_fields_seen_at_different_times_confirm_nothing() {
 }
 
 #[test]
-fn f58_an_old_state_is_no_evidence_whatever_one_date_header_claims() {
+fn f58_an_old_state_is_no_evidence_despite_a_wrong_date_header() {
     for shift in [-86_400, -3_600, -300, 86_400] {
         for channel in CHANNELS {
             let mut world = live(by(channel), 59);
@@ -344,7 +344,7 @@ fn f60_several_thermostats_at_once_all_apply_their_commands() {
 }
 
 #[test]
-fn f60_what_is_asked_again_is_still_the_newest() {
+fn f60_only_the_newest_command_is_repeated() {
     let mut world = live(Settings::default(), 61);
     world.go(secs(60));
     world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::IgnoreCommands));
@@ -360,7 +360,7 @@ fn f60_what_is_asked_again_is_still_the_newest() {
 }
 
 #[test]
-fn f78_a_single_command_where_publishing_is_denied_goes_by_the_other_channel_in_time() {
+fn f78_a_single_command_where_publishing_is_denied_is_sent_by_the_other_channel_in_time() {
     for (name, fault) in [
         ("denied", Fault::DenyPublish),
         ("closed, 1005", Fault::CloseOnPublish(Closing::Frame(None))),
@@ -421,7 +421,7 @@ fn f79_a_value_already_in_force_is_confirmed() {
 
 #[test]
 fn f79_a_value_that_has_just_changed_is_not_already_in_force() {
-    // A person turned the knob without the session's knowledge.
+    // A person changes the setpoint at the thermostat, and no message reports it.
     for channel in CHANNELS {
         let mut world = live(by(channel), 80);
         world.go(secs(400));
@@ -436,7 +436,7 @@ fn f79_a_value_that_has_just_changed_is_not_already_in_force() {
             assert_eq!(truth(&world, V2).0, 1_900, "{channel:?}: {}", world.verdict_on(asked));
         }
         let text = status(&world, V2, r#""ambTemp":18.6,"hum":40.0,"stpt":25.0,"dtyCycle":0.0"#);
-        world.say(V2, text);
+        world.publish_from(V2, text);
         world.go(secs(10));
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) devices: Vec<DeviceId>,
     /// Thermostats of known models.
-    pub(super) speaking: BTreeSet<DeviceId>,
+    pub(super) of_known_model: BTreeSet<DeviceId>,
     /// Thermostats that the structured service does not reach.
     pub(super) mqtt_only: BTreeSet<DeviceId>,
     pub(super) ahead_ms: i64,
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) ignoring: BTreeSet<DeviceId>,
     /// Thermostats whose messages may overtake each other.
     pub(super) reordered: BTreeSet<DeviceId>,
-    /// Fault that never heals. `lasting_device` is the thermostat it concerns.
+    /// Fault that never ends. `lasting_device` is the thermostat it concerns.
     pub(super) lasting: Option<Window>,
     pub(super) lasting_device: Option<DeviceId>,
     /// Times and thermostats of the commands, used to place trouble near them.
@@ -97,7 +97,7 @@ impl Plan {
         let of = |wanted: fn(&str) -> bool| -> BTreeSet<DeviceId> {
             specs.iter().filter(|spec| wanted(&spec.model)).map(|spec| spec.id).collect()
         };
-        let speaking = of(|model| model != "BB-V9-X");
+        let of_known_model = of(|model| model != "BB-V9-X");
         let mqtt_only = of(|model| model == "BB-V1-1");
         let mut account = AccountSpec::new(EMAIL, PASSWORD);
         let mut home = HomeSpec::new("Home");
@@ -139,7 +139,7 @@ impl Plan {
             },
             settings,
             devices,
-            speaking,
+            of_known_model,
             mqtt_only,
             ahead_ms: if rng.one_in(4) { (rng.below(80) as i64 - 40) * 60_000 } else { 0 },
             length,
@@ -163,7 +163,7 @@ impl Plan {
                 plan.add_trouble(rng, kind);
             }
         }
-        // People use their thermostats just when they do not work, or have just begun to work again.
+        // People tend to use their thermostats during a trouble and right after it.
         for (from, until, _) in plan.windows.clone() {
             for edge in [from, until] {
                 if rng.one_in(2) {
@@ -179,7 +179,7 @@ impl Plan {
         Start::Password { username: EMAIL.into(), password: PASSWORD.into() }
     }
 
-    /// Returns `true` if the trouble that never heals leaves this channel open to commands.
+    /// Returns `true` if commands can use this channel despite the trouble that never ends.
     pub(super) fn lasting_leaves(&self, channel: CommandChannel, level: Level) -> bool {
         let structured_is_gone = self.lasting.as_ref().is_some_and(|window| {
             matches!(window.fault, Fault::Http(Endpoint::Structured | Endpoint::StructuredWrite, _))
@@ -219,7 +219,7 @@ impl Plan {
         for _ in 0..several {
             let device = self.device(rng);
             self.add_command(rng, at, device);
-            // Sometimes people change their minds.
+            // People cancel some commands or replace them.
             if rng.one_in(4) {
                 let later = at + Duration::from_millis(rng.below(12_000) * rng.below(2));
                 self.add_command(rng, later, device);

@@ -82,7 +82,7 @@ fn confirmed() -> Verdict {
 }
 
 #[test]
-fn a_value_that_no_command_asks_for_is_seen() {
+fn a_value_that_no_command_asks_for_is_detected() {
     let names = names();
     let mut empty = Ledger::default();
     assert!(matches!(
@@ -107,7 +107,7 @@ fn a_value_that_no_command_asks_for_is_seen() {
 }
 
 #[test]
-fn an_older_command_after_a_newer_one_is_seen_on_every_channel() {
+fn an_older_command_after_a_newer_one_is_detected_on_every_channel() {
     let names = names();
     for (first, second) in [
         (Carrier::Message(1), Carrier::Message(1)),
@@ -132,7 +132,7 @@ fn request(names: &Names, n: usize) -> Carrier {
 }
 
 #[test]
-fn a_transmission_after_the_verdict_is_seen() {
+fn a_transmission_after_the_verdict_is_detected() {
     let names = names();
     let open = Verdict::Unconfirmed {
         reached: DeliveryStage::Wire(mysa_proto::Channel::Mqtt),
@@ -152,7 +152,7 @@ fn a_transmission_after_the_verdict_is_seen() {
 }
 
 #[test]
-fn a_transmission_past_the_deadline_is_seen() {
+fn a_transmission_past_the_deadline_is_detected() {
     let names = names();
     let mut ledger_one = ledger(&names, &[setpoint(20)]);
     send(&mut ledger_one, 30, Carrier::Message(1), &setpoint(20)).unwrap();
@@ -167,7 +167,7 @@ fn a_transmission_past_the_deadline_is_seen() {
 }
 
 #[test]
-fn a_command_is_asked_again_three_times_by_mqtt_and_goes_to_the_other_channel_once() {
+fn a_command_is_repeated_three_times_by_mqtt_and_sent_once_by_the_other_channel() {
     let names = names();
     let mut ledger_one = ledger(&names, &[setpoint(20)]);
     for id in 1..=4 {
@@ -213,7 +213,7 @@ fn a_request_is_repeated_only_if_it_was_not_carried_out_and_never_beside_another
 }
 
 #[test]
-fn a_confirmed_command_was_true_as_a_whole_at_one_moment_since_its_sending() {
+fn a_confirmed_command_was_held_as_a_whole_at_one_moment_since_its_sending() {
     let names = names();
     let both = Change { mode: Some(Mode::Heat), ..setpoint(22) };
     let truth = |degrees: i64, mode: i64| Truth { setpoint: degrees * 100, mode, lock: false };

@@ -94,7 +94,7 @@ fn inward(payload: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_rule_about_connections_is_seen_broken() {
+fn a_violation_of_every_rule_about_connections_is_detected() {
     assert!(matches!(found(&[(0, 0, connect("one")), (2, 1, connect("one"))]), Violation::SharedClientId(_)));
     let mut observer = Observer::default();
     let conns = conns();
@@ -127,7 +127,7 @@ fn every_rule_about_connections_is_seen_broken() {
 }
 
 #[test]
-fn every_rule_about_messages_is_seen_broken() {
+fn a_violation_of_every_rule_about_messages_is_detected() {
     let live = r#"{"Device":"a0b1c2d3e4f6","MsgType":11,"Timestamp":1767323045,"Timeout":180}"#;
     for topic in ["/v1/dev/a0b1c2d3e4f6/out", "/v1/dev/not hex/in", "somewhere"] {
         assert!(
@@ -154,7 +154,7 @@ fn every_rule_about_messages_is_seen_broken() {
 }
 
 #[test]
-fn every_rule_about_commands_is_seen_broken() {
+fn a_violation_of_every_rule_about_commands_is_detected() {
     let (older, newer) = (command(1, 20.0), command(2, 22.0));
     let (first, second) = (sent(older), sent(newer));
     let older_again = sent(again(older));

@@ -2,7 +2,7 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    reason = "each test binary uses a part of it; a failing helper is a failing test"
+    reason = "each test binary uses a part of it; a failing helper fails its test"
 )]
 
 use std::time::Duration;
@@ -91,11 +91,11 @@ pub(crate) trait Drive {
     fn go_while(&mut self, limit: Duration, wait: impl Fn(&World) -> bool) -> bool;
     fn ask(&mut self, id: &str, change: Change) -> CommandId;
     fn fault(&mut self, time: Duration, fault: Fault);
-    fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>);
+    fn publish_from(&mut self, id: &str, payload: impl Into<Vec<u8>>);
     fn level(&self) -> Level;
     fn reason(&self) -> Reason;
     /// Number of events that reported this service level.
-    fn told(&self, level: Level) -> usize;
+    fn reports_of(&self, level: Level) -> usize;
     fn shown(&self, id: &str) -> Option<f64>;
     fn verdict_on(&self, id: CommandId) -> &Verdict;
 }
@@ -132,7 +132,7 @@ impl Drive for World {
     }
 
     /// Publishes a payload unchanged on a thermostat's `/out`.
-    fn say(&mut self, id: &str, payload: impl Into<Vec<u8>>) {
+    fn publish_from(&mut self, id: &str, payload: impl Into<Vec<u8>>) {
         self.happen(Incident::Publish(format!("/v1/dev/{id}/out"), payload.into()));
     }
 
@@ -144,7 +144,7 @@ impl Drive for World {
         self.session.service().reason
     }
 
-    fn told(&self, level: Level) -> usize {
+    fn reports_of(&self, level: Level) -> usize {
         self.events()
             .iter()
             .filter(|(_, event)| matches!(event, Event::Service(service) if service.level == level))
