@@ -10,8 +10,8 @@ use crate::srp::SrpError;
 
 /// Error of a step.
 ///
-/// Only [`Error::Refused`] is a decision of Cognito on the request. Every other error says nothing about the password
-/// and the tokens: keep them.
+/// Only [`Error::Refused`] is a decision of Cognito on the request. Any other error is no evidence against
+/// the password and the tokens: keep them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
@@ -120,7 +120,7 @@ pub enum RefusalKind {
 }
 
 /// Next action after an error.
-#[expect(clippy::exhaustive_enums, reason = "a caller that has no plan for one must not compile")]
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle every variant")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Recovery {
     /// Sign in with a password from a person or, after a failed refresh, with a stored one. Never repeat a password

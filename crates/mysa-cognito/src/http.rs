@@ -7,10 +7,7 @@ use crate::Secret;
 use crate::json::Json;
 
 /// Cognito service that a request is for.
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "there are two, and a caller without an address for one must not compile"
-)]
+#[expect(clippy::exhaustive_enums, reason = "there are only two, and a caller must have an address for each")]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Service {
     /// The user pool (`cognito-idp`): passwords and tokens.

@@ -137,7 +137,7 @@ impl AwaitCredentials {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the cast saturates: what lies that far ahead is never reached"
+    reason = "the cast saturates, and such a distant time is never reached"
 )]
 fn millis(seconds: f64) -> i64 {
     (seconds * 1_000.0 + 0.5) as i64

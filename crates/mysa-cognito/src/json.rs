@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_comes_back_from_an_ordinary_json_reader() {
+    fn every_text_is_read_back_by_serde_json() {
         let every_low: String = (0_u8..=0x7f).map(char::from).collect();
         for text in ["", "plain", "a\"b\\c", "pässwörd ሴ 🔑", &every_low] {
             let body =

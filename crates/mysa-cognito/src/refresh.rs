@@ -10,7 +10,7 @@ use crate::{Error, Pool, RefreshToken, Tokens};
 
 /// API action that renews tokens. A pool that rotates refresh tokens refuses `InitiateAuth`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the two actions there are")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two actions")]
 pub enum RefreshFlow {
     /// `InitiateAuth` with `REFRESH_TOKEN_AUTH`, as in older clients.
     #[default]

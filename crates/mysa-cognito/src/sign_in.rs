@@ -16,7 +16,7 @@ use crate::{Error, Pool, Secret, Tokens, timestamp};
 
 /// First step of a sign-in.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a name for the first step")]
+#[expect(clippy::exhaustive_structs, reason = "it only names the first step")]
 pub struct SignIn;
 
 impl SignIn {
@@ -79,7 +79,7 @@ impl fmt::Debug for AwaitChallenge {
 
 /// Next step of a sign-in.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a caller that misses one must not compile")]
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle every variant")]
 pub enum Step {
     /// Send the request and pass the answer to the step.
     Continue(HttpRequest, AwaitAnswer),

@@ -1,4 +1,4 @@
-//! Both halves of the exchange against each other, and what never may be printed.
+//! Client and server side of the exchange against each other, and values that must never be printed.
 
 use mysa_cognito::server::{ClaimError, Verifier};
 use mysa_cognito::srp::Ephemeral;
@@ -11,7 +11,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn client_and_server_agree_on_the_right_password_and_on_no_other(
+    fn client_and_server_agree_only_on_the_right_password(
         password in "\\PC{0,24}| .{0,8} |[\\$#'\"\\\\ ]{1,8}",
         other in "\\PC{1,24}",
         user in "[a-f0-9-]{1,36}",
@@ -67,7 +67,7 @@ fn no_secret_is_ever_printed() {
         &RefreshToken::new(secret()),
         mysa_cognito::RefreshFlow::GetTokensFromRefreshToken,
     );
-    assert!(refresh_request.body().contains(CANARY), "the canary is really there");
+    assert!(refresh_request.body().contains(CANARY), "the request contains the canary");
     let body = format!("{{\"__type\":\"NotAuthorizedException\",\"message\":\"{CANARY}\"}}");
     let printed_wait = format!("{wait:?}");
     let error = wait.reply(400, body.as_bytes(), 0).expect_err("a refusal");
@@ -79,7 +79,7 @@ fn no_secret_is_ever_printed() {
 }
 
 #[test]
-fn a_stored_session_is_read_back_and_damage_differs_from_a_later_version() {
+fn a_stored_session_is_read_back_and_damage_is_distinguished_from_a_later_version() {
     let mut stored = StoredSession::new("ann@example.org", "client");
     stored.refresh_token = Some(RefreshToken::new(Secret::from("t")));
     stored.identity_id = Some("us-east-1:x".into());
@@ -104,13 +104,13 @@ fn a_stored_session_is_read_back_and_damage_differs_from_a_later_version() {
 }
 
 #[test]
-fn a_session_of_an_earlier_program_is_read_without_what_that_did_not_know() {
+fn a_session_of_an_earlier_version_is_read_without_newer_members() {
     let text = br#"{"version":1,"account":"ann@example.org","client_id":"client","refresh_token":"t",
         "identity_id":null,"refused":null,"not_before":7}"#;
     let stored = StoredSession::from_json(text).expect("version 1 stays readable");
     assert_eq!((stored.not_before, stored.publish_denied_at), (Some(7), None));
     assert_eq!((stored.generation, stored.refused_token.as_ref()), (0, None));
-    assert!(!stored.to_json().contains("publish_denied_at"), "nothing is written of what is not known");
+    assert!(!stored.to_json().contains("publish_denied_at"), "unknown values are not written");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn an_older_token_never_replaces_a_newer_one_and_a_refusal_deletes_only_its_own_
     ] {
         assert_eq!(new.may_replace(&kept), may, "{new:?}");
     }
-    assert!(session(Some("other"), 2).may_replace(&session(None, 2)), "there is nothing to lose");
+    assert!(session(Some("other"), 2).may_replace(&session(None, 2)), "the stored session has no token");
     let fingerprint = RefreshToken::new(Secret::from("two")).fingerprint();
     assert_eq!(fingerprint, "3fc4ccfe745870e2", "echo -n two | sha256sum");
 }

@@ -6,7 +6,7 @@ use mysa_cognito::{
 use serde_json::{Value, json};
 
 #[test]
-fn pages_and_cut_bodies_never_speak_about_the_password() {
+fn pages_and_truncated_bodies_are_never_a_refusal_of_the_password() {
     let token = RefreshToken::new(Secret::from("r"));
     let whole = br#"{"__type":"NotAuthorizedException","message":"no"}"#;
     let mut bodies: Vec<&[u8]> = vec![b"", b" \n", b"<html>x</html>", b"null", b"[]", b"{}"];
@@ -36,7 +36,7 @@ fn pages_and_cut_bodies_never_speak_about_the_password() {
 }
 
 #[test]
-fn a_page_of_a_proxy_revokes_nothing() {
+fn a_page_of_a_proxy_does_not_count_as_a_revocation() {
     let token = RefreshToken::new(Secret::from("r"));
     for (status, body, good) in [(200, "", true), (200, "{}", true), (200, "<html>", false), (503, "", false)]
     {
@@ -74,7 +74,7 @@ fn a_challenge_is_answered_under_its_own_name_with_its_session() {
 }
 
 #[test]
-fn a_client_with_a_secret_is_renewed_the_way_that_takes_it() {
+fn a_client_with_a_secret_uses_the_refresh_flow_that_accepts_it() {
     let pool = pool().with_client_secret(Secret::from("s"));
     for way in [RefreshFlow::InitiateAuth, RefreshFlow::GetTokensFromRefreshToken] {
         let (request, _) = refresh(&pool, &RefreshToken::new(Secret::from("r")), way);

@@ -285,7 +285,7 @@ fn cognito_exchanges_are_written_and_read_as_recorded() {
             _ => {
                 let (status, body) = response(case);
                 let expect = &case["expect"];
-                // The same refusal of a refresh and of a password differ only in what was asked.
+                // The same refusal has different meanings for a refresh and for a password.
                 let error = if expect["error"] == "refresh_rejected" {
                     refresh(&pool, &token, RefreshFlow::InitiateAuth).1.reply(status, &body).expect_err(name)
                 } else {
@@ -351,7 +351,7 @@ fn identity_exchanges_are_written_and_read_as_recorded() {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a date")]
+#[expect(clippy::cast_possible_truncation, reason = "a date is within the range")]
 fn check_millis(seconds: &Value) -> i64 {
     (seconds.as_f64().expect("a number") * 1_000.0).round() as i64
 }
