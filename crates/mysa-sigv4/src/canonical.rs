@@ -1,4 +1,4 @@
-//! Canonical forms of queries and requests, and what a presigned query states.
+//! Canonical forms of queries and requests, and the parameters of a presigned query.
 
 use alloc::string::String;
 use alloc::vec::Vec;

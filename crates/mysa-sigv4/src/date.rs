@@ -9,7 +9,8 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 pub(crate) struct AmzDate([u8; 16]);
 
 impl AmzDate {
-    /// Drops fractions of a second. `None` outside the years 0 to 9999 in UTC, which four digits cannot express.
+    /// Formats a time without fractions of a second. `None` outside the years 0 to 9999 in UTC, which four
+    /// digits cannot express.
     pub(crate) fn new(time: OffsetDateTime) -> Option<Self> {
         let time = time.checked_to_offset(UtcOffset::UTC)?;
         let (year, month, day) = time.date().to_calendar_date();
@@ -26,8 +27,8 @@ impl AmzDate {
         Some(Self(text))
     }
 
-    /// `None` for another format and for invalid times. Leap seconds are invalid: no implementation of SigV4 writes one,
-    /// and rounding would verify a signature over a different text.
+    /// Parses a timestamp. `None` for another format and for invalid times. Leap seconds are invalid: no
+    /// implementation of SigV4 writes one, and rounding would verify a signature over a different text.
     pub(crate) fn parse(text: &[u8]) -> Option<(Self, OffsetDateTime)> {
         let text: [u8; 16] = text.try_into().ok()?;
         if text[8] != b'T' || text[15] != b'Z' {

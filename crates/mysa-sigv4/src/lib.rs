@@ -28,8 +28,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! Services whose requests have headers are signed by [`HeaderSigner`], the general rule of SigV4: its example asks the
-//! control plane of AWS IoT. [`HeaderVerifier`] is the other side.
+//! Services whose requests have headers are signed by [`HeaderSigner`], the general rule of SigV4: its
+//! example is a request to the control plane of AWS IoT. [`HeaderVerifier`] verifies such requests.
 //!
 //! AWS IoT accepts a URL for about five minutes, whatever lifetime it states: sign a new one for every connection attempt.
 //! [`CachedPresigner`] makes that cheap. Fetching credentials, connecting and retrying are the caller's tasks.

@@ -1,7 +1,6 @@
 //! Percent-encoding of SigV4: every byte outside `A-Za-z0-9-_.~` becomes `%XX` in upper case, once.
-//!
-//! Not the crate `percent-encoding`: its decoder keeps invalid sequences, which a verifier must reject, and encoding is
-//! on the hot path of presigning.
+//! The crate `percent-encoding` is not used: its decoder keeps invalid sequences, which a verifier must
+//! reject, and encoding is on the hot path of presigning.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_is_encoded_by_the_rule_and_comes_back() {
+    fn every_byte_is_encoded_by_the_rule_and_decoded_back() {
         for byte in 0..=255_u8 {
             let mut text = String::new();
             push(&mut text, &[byte]);

@@ -32,12 +32,12 @@ pub enum Method {
     /// WebSocket upgrade.
     #[default]
     Get,
-    /// For services other than AWS IoT; the payload is empty too.
+    /// Request to a service other than AWS IoT. The payload is empty.
     Post,
 }
 
 impl Method {
-    /// As on the request line.
+    /// Method as on the request line.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,13 +59,13 @@ pub struct Presigner {
 }
 
 impl Presigner {
-    /// For any service, such as `iotdevicegateway`.
+    /// Presigner for any service, such as `iotdevicegateway`.
     #[must_use]
     pub fn new(region: impl Into<String>, service: impl Into<String>) -> Self {
         Self { region: region.into(), service: service.into(), method: Method::Get }
     }
 
-    /// For MQTT over WebSocket to AWS IoT Core.
+    /// Presigner for MQTT over WebSocket to AWS IoT Core.
     #[must_use]
     pub fn iot(region: impl Into<String>) -> Self {
         Self::new(region, "iotdevicegateway")

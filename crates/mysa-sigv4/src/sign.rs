@@ -51,7 +51,7 @@ impl HeaderSigner {
         Self { region: region.into(), service: service.into(), token_rule: TokenRule::Signed }
     }
 
-    /// Treats the session token otherwise.
+    /// Changes the treatment of the session token.
     #[must_use]
     pub fn with_token_rule(mut self, token_rule: TokenRule) -> Self {
         self.token_rule = token_rule;
@@ -216,7 +216,7 @@ impl SignedHeaders {
         self.token.as_ref().map(Secret::expose)
     }
 
-    /// All of them, names in lower case.
+    /// All signature headers, with names in lower case.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         [(AUTHORIZATION, self.authorization()), (DATE, self.date())]
             .into_iter()

@@ -14,7 +14,7 @@ pub const MAX_TARGET_LEN: usize = 16 * 1024;
 
 /// HTTP request as received.
 #[derive(Clone, Copy)]
-#[expect(clippy::exhaustive_structs, reason = "a request line and headers are all there is to sign")]
+#[expect(clippy::exhaustive_structs, reason = "only a request line and headers are signed")]
 pub struct Request<'a> {
     /// Method, as on the request line: `GET`.
     pub method: &'a str,
@@ -73,7 +73,7 @@ impl Verifier {
         }
     }
 
-    /// For MQTT over WebSocket, as AWS IoT Core does it.
+    /// Verifier for MQTT over WebSocket, with the rules of AWS IoT Core.
     #[must_use]
     pub fn iot(region: impl Into<String>) -> Self {
         Self::new(region, "iotdevicegateway")

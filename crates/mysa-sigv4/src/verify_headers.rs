@@ -145,7 +145,7 @@ impl HeaderVerifier {
         })
     }
 
-    /// Checks that all is signed that must be. Returns whether the session token is.
+    /// Checks that every required header is signed. Returns `true` if the session token is signed.
     fn check_headers(&self, request: &Request<'_>, signed_headers: &str) -> Result<bool, VerifyError> {
         check_signed_headers(signed_headers)?;
         let sent = |name: &str| request.headers.iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name));

@@ -31,7 +31,7 @@ fn a_url_is_one_allocation_with_and_without_the_days_cache() {
                     let _ = days.presign(time + Duration::SECOND, expires).map(drop);
                 });
                 assert_eq!(cached.count_total, 1, "{name}: {cached:?}");
-                // The URL is no longer than what was set aside for it, and not much shorter.
+                // The length of the URL is close to the reserved capacity.
                 assert!((plain.bytes_max as usize).abs_diff(first.as_str().len()) < 32, "{name}: {plain:?}");
             }
         }

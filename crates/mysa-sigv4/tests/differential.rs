@@ -1,4 +1,4 @@
-//! Beside AWS's own signer for Rust, on random input.
+//! Comparison with AWS's own signer for Rust, on random input.
 //!
 //! `aws-sigv4` always states a lifetime when it presigns; URLs without one are left to the vectors.
 
@@ -44,16 +44,16 @@ proptest! {
         }
     }
 
-    /// Whatever is changed in a signed URL, the verifier notices, or the change means nothing.
+    /// The verifier rejects every change of a signed URL, unless the change does not alter its meaning.
     #[test]
-    fn a_changed_byte_is_refused_or_means_the_same(job in job(), at in any::<prop::sample::Index>(), to in 0x21_u8..0x7f) {
+    fn a_changed_byte_is_refused_or_equivalent(job in job(), at in any::<prop::sample::Index>(), to in 0x21_u8..0x7f) {
         let url = job.presign(TokenRule::AfterSigning);
         let mut target = url.target().as_bytes().to_vec();
         let at = at.index(target.len());
         let from = std::mem::replace(&mut target[at], to);
         let target = String::from_utf8(target).expect("ASCII");
         if job.verify(TokenRule::AfterSigning, &target).is_ok() {
-            // Hexadecimal digits of an escape may be written small.
+            // Hexadecimal digits of an escape may be in lower case.
             prop_assert!(from == to || from.eq_ignore_ascii_case(&to), "{} for {} at {at}", char::from(to), char::from(from));
             prop_assert!(from == to || target[..at].ends_with('%') || target[..at - 1].ends_with('%'));
         }

@@ -54,7 +54,7 @@ fn replaced(name: &str, from: &str, to: &str) -> Vec<(String, String)> {
 
 /// Both are requests of boto3 1.43.11 to the control plane of AWS IoT.
 #[test]
-fn the_requests_of_boto3_are_signed_the_same_and_verified() {
+fn the_requests_of_boto3_are_signed_identically_and_verified() {
     let known = credentials(Some("IQoJb3JpZ2luX2VjE+/=="));
     let time = at(BOTO3_TIME);
     for (target, signature) in [
@@ -160,7 +160,7 @@ fn headers_that_are_missing_repeated_or_unsigned_are_refused() {
 }
 
 #[test]
-fn a_signature_holds_for_its_request_its_time_and_its_key() {
+fn a_signature_is_valid_only_for_its_request_its_time_and_its_key() {
     let headers = signed(None, TokenRule::Signed);
     let (known, long) = (credentials(None), "/x".repeat(MAX_TARGET_LEN));
     let check = |target, now, known| verify_at(target, &headers, now, known);

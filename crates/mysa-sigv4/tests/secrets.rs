@@ -1,4 +1,4 @@
-//! A canary in every secret, and a look at everything that can be printed.
+//! Canaries in every secret, searched for in everything that can be printed.
 
 use std::fmt::{Debug, Write as _};
 
@@ -29,7 +29,7 @@ fn nothing_that_prints_shows_a_secret() {
             .split_once("X-Amz-Signature=")
             .and_then(|(_, rest)| rest.get(..64))
             .expect("a signature");
-        assert!(url.as_str().contains(TOKEN), "the canary is in the URL, or this test shows nothing");
+        assert!(url.as_str().contains(TOKEN), "the URL must contain the canary");
         printed.add(&url);
         printed.add(&PresignedUrl::parse(url.as_str()));
         printed.add(&url.inspect());
@@ -68,7 +68,7 @@ fn nothing_that_prints_shows_a_secret() {
             assert!(!printed.0.contains(secret), "{secret} is in {}", printed.0);
         }
     }
-    // A password in front of the host is none of ours, but a paste may carry one.
+    // A presigned URL has no password before the host, but a pasted URL may.
     let pasted = PresignedUrl::parse("wss://user:canary@example.amazonaws.com/mqtt?x");
     assert!(!format!("{pasted:?}").contains("canary"));
     assert!(printed.0.contains("AKIDEXAMPLE") && printed.0.contains("Secret(..)"), "{}", printed.0);

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 const IOT: TokenRule = TokenRule::AfterSigning;
 
 #[test]
-fn iot_presign_vectors_come_out_byte_for_byte_by_both_presigners() {
+fn both_presigners_reproduce_the_iot_presign_vectors() {
     let file = read(include_str!("data/iot_presign_vectors.json"));
     for case in list(&file["cases"]) {
         let name = text(&case["id"]);
@@ -64,7 +64,7 @@ fn iot_presign_vectors_are_inspected_and_verified() {
 }
 
 #[test]
-fn iot_verify_vectors_are_decided_as_they_say() {
+fn iot_verify_vectors_are_decided_as_expected() {
     let file = read(include_str!("data/iot_verify_vectors.json"));
     let credentials: Vec<Credentials> = file["credentials"]
         .as_object()
@@ -85,7 +85,7 @@ fn iot_verify_vectors_are_decided_as_they_say() {
         });
         let outcome = match outcome {
             Ok(_) => "ok",
-            // The file has one name for the two halves of a request line.
+            // The file has one name for a wrong method and a wrong path.
             Err(VerifyError::Method | VerifyError::Path) => "bad-request-line",
             Err(refusal) => refusal.reason(),
         };
@@ -94,7 +94,7 @@ fn iot_verify_vectors_are_decided_as_they_say() {
 }
 
 #[test]
-fn the_protocols_worked_examples_come_out_and_the_wrong_ones_do_not() {
+fn worked_examples_are_reproduced_and_wrong_examples_are_not() {
     let file = read(include_str!("data/sigv4.json"));
     for case in list(&file["vectors"]) {
         let job = Job::read(&case["input"]);
@@ -102,7 +102,7 @@ fn the_protocols_worked_examples_come_out_and_the_wrong_ones_do_not() {
     }
     for case in list(&file["negative"]) {
         let (name, wrong) = (text(&case["name"]), &case["wrong"]);
-        // What Mysa's endpoint expects, whatever the case did wrong.
+        // The URL that Mysa's endpoint expects, regardless of the mistake in the case.
         let job = Job::read(&case["input"]);
         let right = Presigner::iot(job.region)
             .presign(&job.credentials, &job.authority, job.path, job.time, job.expires, IOT)
@@ -121,13 +121,14 @@ fn the_protocols_worked_examples_come_out_and_the_wrong_ones_do_not() {
         };
         assert_eq!(refusal, expected, "{name}");
     }
-    // Each mistake, made on purpose, gives the signature that the file calls wrong.
+    // Each mistake, reproduced here, gives the wrong signature of the file.
     let [token, _, service] = &list(&file["negative"])[..] else { panic!("three wrong variants") };
     Job::read(&token["input"]).check("token", TokenRule::Signed, &token["wrong"]);
     Job::read(&service["input"]).check("service", IOT, &service["wrong"]);
 }
 
-/// Cases marked `core` bind a presigner; the paths and queries in general bind the verifier where it has an opinion.
+/// The presigner must agree with the cases marked `core`; the verifier must agree with every path and query
+/// that it supports.
 #[test]
 fn aws_sigv4_suite_is_signed_and_verified() {
     let file = read(include_str!("data/aws_sigv4_suite.json"));
@@ -183,7 +184,8 @@ fn aws_sigv4_suite_is_signed_and_verified() {
     assert!(signed >= 5 && verified >= 20, "{signed} signed, {verified} verified");
 }
 
-/// Paths that need normalising or encoding are refused, by signer and verifier; all other cases bind both.
+/// Paths that need normalising or encoding are refused, by signer and verifier; both must agree with all
+/// other cases.
 #[test]
 fn aws_sigv4_suite_is_signed_by_headers_and_verified() {
     let file = read(include_str!("data/aws_sigv4_suite.json"));

@@ -11,7 +11,7 @@ const NOW: i64 = 1_767_323_045;
 
 /// The signature is that of awscrt 0.36.1 for the upgrade request of AWS's device SDK, which signs `Connection` too.
 #[test]
-fn a_request_is_verified_by_the_headers_it_says_it_signed() {
+fn a_request_is_verified_by_the_headers_that_it_lists_as_signed() {
     let credentials = credentials(Some("t0ken/+="));
     let target = query(&[
         ("X-Amz-SignedHeaders", "connection%3Bhost"),
@@ -127,7 +127,7 @@ fn there_must_be_one_host_header() {
 }
 
 #[test]
-fn the_session_token_must_be_the_one_that_came_with_the_key() {
+fn the_session_token_must_belong_to_the_key() {
     let host = [("Host", HOST)];
     for (sent, known, outcome) in [
         (None, None, Ok(())),
@@ -223,7 +223,7 @@ fn at(unix: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(unix).expect("a time")
 }
 
-/// A right request target.
+/// Valid request target.
 fn signed(token: Option<&str>, expires: Option<u32>) -> String {
     let authority = Authority::new(HOST, None).expect("a host");
     Presigner::iot("us-east-1")
