@@ -250,7 +250,7 @@ impl ConnAck {
 }
 
 const PROTOCOL_NAME: &[u8] = b"MQTT";
-/// Protocol name of MQTT 3.1. Its level 3 makes the better error.
+/// Protocol name of MQTT 3.1. It is accepted, so that the error reports its protocol level 3.
 const OLD_PROTOCOL_NAME: &[u8] = b"MQIsdp";
 const PROTOCOL_LEVEL: u8 = 4;
 const CLEAN_SESSION: u8 = 1 << 1;

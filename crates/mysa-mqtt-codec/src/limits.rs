@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_of_aws_iot_holds_at_its_edge_and_not_beyond() {
+    fn each_limit_of_aws_iot_is_accepted_exactly_and_refused_beyond() {
         assert_eq!(publish(&"t".repeat(256), &[0; 131_072]), Ok(()));
         assert_eq!(publish(&"t".repeat(257), b""), Err(EncodeError::TopicTooLong { allowed: 256 }));
         assert_eq!(publish("t", &[0; 131_073]), Err(EncodeError::PayloadTooLong { allowed: 131_072 }));

@@ -8,7 +8,7 @@ pub type PacketId = NonZeroU16;
 
 /// Quality of service (4.3).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_enums, reason = "the standard has three, and forbids a fourth")]
+#[expect(clippy::exhaustive_enums, reason = "the standard has three and forbids a fourth")]
 pub enum QoS {
     /// 0: at most once.
     AtMostOnce = 0,

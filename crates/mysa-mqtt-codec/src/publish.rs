@@ -26,7 +26,7 @@ pub struct Publish<'a> {
 
 /// Quality of service of a message. A packet id exists exactly if it is above 0 \[MQTT-2.3.1-5\].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the standard has three, and forbids a fourth")]
+#[expect(clippy::exhaustive_enums, reason = "the standard has three and forbids a fourth")]
 pub enum Delivery {
     /// QoS 0: not acknowledged.
     AtMostOnce,

@@ -198,7 +198,7 @@ mod tests {
         Outbound::Connect(connect).encode(&mut wire).unwrap();
         let mut stream = Stream::new(64);
         assert_eq!(stream.next(&mut &wire[..wire.len() - 1]), Ok(None));
-        assert!(stream.bytes.ends_with(b"canar"), "the canary is buffered, or this test shows nothing");
+        assert!(stream.bytes.ends_with(b"canar"), "the buffer must contain the canary");
         let shown = std::format!("{stream:?}");
         let bytes = std::format!("{:?}", b"canar");
         assert!(!shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_is_refused_for_nul_and_length_alone() {
+    fn a_string_is_refused_only_for_nul_and_length() {
         assert_eq!(Text::new("a\0"), Err(InvalidText::Nul));
         let long = std::vec![b'a'; MAX_TEXT + 1];
         assert_eq!(Text::from_wire(&long), Err(InvalidText::TooLong));

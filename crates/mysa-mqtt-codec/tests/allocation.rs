@@ -1,9 +1,10 @@
-//! Counts allocations: none to decode, none to encode into a buffer used before, few and small to carry.
+//! Counts allocations: none to decode, none to encode into a buffer with enough capacity, few and small ones
+//! for partial packets.
 
 use mysa_mqtt_codec::{DecodeError, Delivery, PacketId, Publish, Stream, Topic, decode};
 
 #[test]
-fn decoding_allocates_nothing_and_neither_does_encoding_into_a_used_buffer() {
+fn decoding_and_encoding_into_a_used_buffer_do_not_allocate() {
     let topic = Topic::new("/v1/dev/a0b1c2d3e4f5/out").unwrap();
     let publish = Publish::new(topic, &[b'x'; 180], Delivery::AtLeastOnce(PacketId::MIN));
     let mut wire = Vec::new();
@@ -20,11 +21,11 @@ fn decoding_allocates_nothing_and_neither_does_encoding_into_a_used_buffer() {
         }
     });
     assert_eq!(used, 0);
-    assert_ne!(allocated(|| drop(vec![0_u8; 64])), 0, "the counter counts");
+    assert_ne!(allocated(|| drop(vec![0_u8; 64])), 0, "the counter must work");
 }
 
 #[test]
-fn a_length_announced_takes_no_memory_until_its_bytes_arrive() {
+fn an_announced_length_takes_no_memory_before_its_bytes_arrive() {
     let mut stream = Stream::new(u32::MAX);
     let used = allocated(|| {
         assert_eq!(stream.next(&mut &[0x30, 0xff, 0xff, 0xff, 0x7f][..]), Ok(None));
@@ -35,7 +36,7 @@ fn a_length_announced_takes_no_memory_until_its_bytes_arrive() {
             assert_eq!(stream.next(&mut &[b'a'][..]), Ok(None));
         }
     });
-    // Every growth counted, the sum of a doubling vector is below four times what it ends with.
+    // The sum of all allocations of a doubling vector is below four times its final capacity.
     assert!(used <= 4 * 1_024, "{used}");
     let mut limited = Stream::new(4_096);
     let used = allocated(|| {
@@ -44,7 +45,7 @@ fn a_length_announced_takes_no_memory_until_its_bytes_arrive() {
     assert_eq!(used, 0);
 }
 
-/// Bytes this thread asks for while `run` runs, growth counted anew each time.
+/// Bytes that this thread allocates during `run`. Each growth of a buffer counts in full.
 fn allocated(run: impl FnOnce()) -> usize {
     allocation_counter::measure(run).bytes_total as usize
 }

@@ -1,7 +1,7 @@
 //! Behaviour of mqttbytes 0.6 on bytes that the standard forbids, which is why this crate does not build on it. The
 //! tests keep these statements about another crate true.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use bytes::BytesMut;
 use mqttbytes::v4::{Connect, Login, Publish, read};
@@ -79,7 +79,7 @@ fn mqttbytes_accepts_what_the_standard_forbids() {
         ("an empty will topic", "101100044d51545404060000000161 00000000"),
         ("a password without a user name", "101000044d51545404420000000161 000170"),
     ];
-    assert_eq!(cases.len(), 58, "as the crate's docs say");
+    assert_eq!(cases.len(), 58, "the number in the crate's docs");
     for (what, hex) in cases {
         let hex = hex.replace(' ', "");
         assert!(accepts(&hex), "mqttbytes refuses {what}");
@@ -116,5 +116,5 @@ fn mqttbytes_corrupts_a_connect_appended_to_a_buffer_that_is_not_empty() {
 fn mqttbytes_writes_the_length_of_a_topic_modulo_65536() {
     let mut wire = BytesMut::new();
     Publish::new("t".repeat(65_537), mqttbytes::QoS::AtMostOnce, "x").write(&mut wire).unwrap();
-    assert_eq!(wire[4..6], [0, 1], "a topic of one byte, says its length");
+    assert_eq!(wire[4..6], [0, 1], "the length field states one byte");
 }

@@ -1,9 +1,9 @@
-//! The one-way oracle: what we accept, mqttbytes, mqttrs and rumqttc accept with equal fields; what we write, they read
-//! back. Never the converse: they accept much that the standard forbids.
-//!
-//! Their defects, each with the rule it breaks, are the functions named after them here; the last test shows each one.
+//! One-way oracle: mqttbytes, mqttrs and rumqttc accept what this crate accepts, with equal fields, and read
+//! what it writes. The converse does not hold: they accept much that the standard forbids.
+//! Each known defect of theirs is a function here, with the rule that it breaks; the last test shows each
+//! one.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 #[expect(dead_code, reason = "shared with tests that use other parts")]
 mod common;
@@ -34,7 +34,7 @@ proptest! {
 }
 
 #[test]
-fn every_vector_we_accept_they_accept() {
+fn peers_accept_every_vector_that_this_codec_accepts() {
     let vectors: Vec<Value> = serde_json::from_str(include_str!("data/mqtt311_vectors.json")).unwrap();
     let mut run = 0;
     for case in vectors.iter().filter(|case| case["kind"] == "valid") {
@@ -46,7 +46,7 @@ fn every_vector_we_accept_they_accept() {
 }
 
 #[test]
-fn each_defect_named_here_is_one() {
+fn each_listed_defect_exists() {
     let wire = hex::decode("101400044d51545404c200000001630001750002fffe").unwrap();
     assert!(mqttbytes_read(&wire).is_err() && rumqttc_read(&wire).is_err(), "a binary password [3.1.3.5]");
     let wire = hex::decode("100f00044d515454048200000001630000").unwrap();
@@ -74,13 +74,13 @@ fn compare(wire: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// mqttbytes and rumqttc read a password as a string and refuse it if it is not: 3.1.3.5 says binary data.
+/// mqttbytes and rumqttc read a password as a string and refuse any other: 3.1.3.5 specifies binary data.
 fn has_binary_password(spec: &Spec) -> bool {
     let Spec::Connect(ConnectSpec { login: Some((_, Some(password))), .. }) = spec else { return false };
     core::str::from_utf8(password).is_err()
 }
 
-/// mqttbytes and rumqttc take an empty user name, or password, for none at all, against \[MQTT-3.1.2-18\] to
+/// mqttbytes and rumqttc treat an empty user name or password as absent, against \[MQTT-3.1.2-18\] to
 /// \[MQTT-3.1.2-21\].
 fn without_what_is_empty_in_login(mut spec: Spec) -> Spec {
     if let Spec::Connect(ConnectSpec { login, .. }) = &mut spec {

@@ -1,11 +1,11 @@
-//! Properties of every packet and every stream, with generated ones.
+//! Properties of generated packets and streams.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod common;
 
 use common::spec::{Spec, spec};
-use common::{Packet, mended, read};
+use common::{Packet, read, with_length};
 use mysa_mqtt_codec::{DecodeError, DecodeOptions, Stream, server};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_arrives_is_read_within_its_bounds_and_what_is_accepted_writes_and_reads_back(
+    fn any_input_is_read_within_its_bounds_and_accepted_packets_round_trip(
         wire in prop_oneof![vec(any::<u8>(), 0..64), damaged()],
         tolerant in any::<bool>(),
     ) {
@@ -71,7 +71,7 @@ proptest! {
             let mut input = &wire[..];
             let result = read(&mut input, options);
             prop_assert!(wire.ends_with(input));
-            prop_assert_eq!(result == Ok(true), input.len() < wire.len(), "only a packet is taken off");
+            prop_assert_eq!(result == Ok(true), input.len() < wire.len(), "only a complete packet is removed");
         }
         if let Ok(Some(packet)) = read(&mut &wire[..], LIMIT)
             && !matches!(packet, Packet::FromClient(server::Inbound::Connect(it))
@@ -87,17 +87,17 @@ proptest! {
         let wire = spec.encode();
         let header = 2 + wire[1..].iter().take_while(|&&byte| byte >= 0x80).count();
         let (first, body) = (wire[0], &wire[header..]);
-        // A byte of payload, or a return code, more or fewer makes another packet.
+        // One byte of payload or one return code more or less gives another valid packet.
         let (divisible, growable) = match &spec {
             Spec::Publish { payload, .. } => (!payload.is_empty(), true),
             Spec::SubAck(_, codes) => (codes.len() > 1, matches!(extra, 0..=2 | 0x80)),
             _ => (false, false),
         };
         if let [shorter @ .., _] = body {
-            let shorter = mended(first, shorter);
+            let shorter = with_length(first, shorter);
             prop_assert_eq!(read(&mut &shorter[..], LIMIT).is_ok(), divisible);
         }
-        let longer = mended(first, &[body, &[extra]].concat());
+        let longer = with_length(first, &[body, &[extra]].concat());
         prop_assert_eq!(read(&mut &longer[..], LIMIT).is_ok(), growable);
     }
 }
@@ -153,7 +153,7 @@ fn server_stream(wire: &[u8], sizes: &[usize], limit: u32) -> (Vec<Spec>, Option
     (seen, None)
 }
 
-/// `wire` in pieces of these sizes, over and over.
+/// `wire` in pieces of these sizes, repeated.
 fn chunks<'a>(mut wire: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
     sizes.iter().cycle().map_while(move |&size| {
         let (now, later) = wire.split_at(size.min(wire.len()));

@@ -1,11 +1,11 @@
 //! Published packets, every case run.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 #[expect(dead_code, reason = "shared with tests that use other parts")]
 mod common;
 
-use common::{Packet, mended, read};
+use common::{Packet, read, with_length};
 use mysa_mqtt_codec::{
     ClientId, ConnAck, Connect, DecodeError, Delivery, Filter, Inbound, Login, Outbound, PacketId, Publish,
     QoS, ReturnCodes, Stream, SubAck, Text, Topic, Will, server,
@@ -114,7 +114,7 @@ fn the_packets_of_the_service_read_and_write() {
             assert_ne!(
                 suback.codes.len() as u64,
                 case["request_filters"].as_u64().unwrap(),
-                "for the session to see"
+                "the caller compares the numbers"
             );
         } else {
             assert!(read.is_err(), "{}", case["name"]);
@@ -123,7 +123,7 @@ fn the_packets_of_the_service_read_and_write() {
 }
 
 #[test]
-fn cutting_or_lengthening_a_packet_by_a_byte_with_the_length_mended_is_refused() {
+fn a_packet_one_byte_shorter_or_longer_with_a_matching_length_is_refused() {
     let mut run = 0;
     for case in vectors().iter().filter(|case| case["kind"] == "valid") {
         let wire = bytes(case);
@@ -136,13 +136,13 @@ fn cutting_or_lengthening_a_packet_by_a_byte_with_the_length_mended_is_refused()
             _ => false,
         };
         if !body.is_empty() && !divisible {
-            let shorter = mended(first, &body[..body.len() - 1]);
+            let shorter = with_length(first, &body[..body.len() - 1]);
             assert!(read(&mut &shorter[..], LIMIT).is_err(), "{} shortened", case["id"]);
             run += 1;
         }
         if !publish && first >> 4 != 9 {
             for extra in [0, 1, b'a', 0xff] {
-                let longer = mended(first, &[body, &[extra]].concat());
+                let longer = with_length(first, &[body, &[extra]].concat());
                 assert!(read(&mut &longer[..], LIMIT).is_err(), "{} lengthened", case["id"]);
             }
             run += 1;
@@ -152,7 +152,7 @@ fn cutting_or_lengthening_a_packet_by_a_byte_with_the_length_mended_is_refused()
 }
 
 #[test]
-fn every_first_byte_and_every_connack_is_judged() {
+fn every_first_byte_and_every_connack_is_accepted_or_refused_correctly() {
     for first in 0..=255_u8 {
         let expected = match first {
             0x20 | 0x40 | 0x50 | 0x62 | 0x70 | 0xb0 => true,
@@ -168,7 +168,7 @@ fn every_first_byte_and_every_connack_is_judged() {
             assert_eq!(
                 read(&mut &[first][..], LIMIT),
                 Err(DecodeError::QosThree),
-                "before the rest is there"
+                "before the rest has arrived"
             );
         }
     }
@@ -184,7 +184,7 @@ fn every_first_byte_and_every_connack_is_judged() {
 }
 
 #[test]
-fn each_rule_is_named() {
+fn each_error_names_its_rule() {
     for (hex, rule) in [
         ("00", "4.8.0-1"),
         ("f0", "4.8.0-1"),
@@ -239,7 +239,8 @@ fn parts(wire: &[u8]) -> (u8, &[u8]) {
     (wire[0], &wire[header..])
 }
 
-/// Writes a packet given in the words of the vectors. What the types of this crate leave no way to say is refused here.
+/// Encodes a packet described as in the vectors. What the types of this crate cannot represent is refused
+/// here.
 fn write(object: &Value) -> Result<Vec<u8>, String> {
     let text = |value: &Value, what: &str| value.as_str().map(String::from).ok_or(what.to_string());
     let id = || {
@@ -302,7 +303,7 @@ fn write(object: &Value) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// A packet in the words of the vectors.
+/// Packet described as in the vectors.
 fn fields(packet: &Packet<'_>) -> Value {
     let with_id = |name: &str, id: mysa_mqtt_codec::PacketId| json!({"name": name, "packet_id": id});
     let mut seen = match *packet {

@@ -1,4 +1,4 @@
-//! Packets of either direction, taken apart and written again.
+//! Packets of either direction, decoded and encoded again.
 
 pub(crate) mod spec;
 
@@ -85,7 +85,7 @@ impl Packet<'_> {
 }
 
 /// A packet with a length that fits its body.
-pub(crate) fn mended(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn with_length(first: u8, body: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     let mut left = body.len();
     loop {

@@ -1,4 +1,4 @@
-//! Packets that own their fields, so that they can be made up, kept and compared across codecs.
+//! Packets that own their fields, so that they can be generated, stored and compared across codecs.
 
 use mysa_mqtt_codec::{
     ClientId, ConnAck, Connect, ConnectRefusal, Delivery, Filter, Inbound, Login, Outbound, PacketId,
