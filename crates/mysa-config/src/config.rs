@@ -45,7 +45,7 @@ struct RawConfig {
 /// Unit of temperatures that are shown, and of those typed without a unit.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-#[expect(clippy::exhaustive_enums, reason = "people use these two")]
+#[expect(clippy::exhaustive_enums, reason = "no other unit is in use")]
 pub enum Unit {
     /// °C
     #[default]
@@ -317,13 +317,15 @@ mod tests {
     #[test]
     fn an_error_names_the_line_and_stays_short() {
         let long = "x".repeat(5_000);
-        let said = Config::parse(&format!("# one\nunit = \"{long}\"\n")).unwrap_err().to_string();
+        let text_of_error = Config::parse(&format!("# one\nunit = \"{long}\"\n")).unwrap_err().to_string();
         assert!(
-            said.starts_with("line 2, column ") && said.chars().count() < 200 && !said.contains('\n'),
-            "{said}"
+            text_of_error.starts_with("line 2, column ")
+                && text_of_error.chars().count() < 200
+                && !text_of_error.contains('\n'),
+            "{text_of_error}"
         );
-        let said = Config::parse("unit = \"celsius\"\nunit = ").unwrap_err().to_string();
-        assert!(said.starts_with("line 2, column "), "{said}");
+        let text_of_error = Config::parse("unit = \"celsius\"\nunit = ").unwrap_err().to_string();
+        assert!(text_of_error.starts_with("line 2, column "), "{text_of_error}");
     }
 
     #[test]
@@ -342,8 +344,8 @@ mod tests {
             ("[devices.a1]\nrated-watts = \"x\"", "line 2, column 15: "),
             ("[devices.a1]\n[devices.A1]\n", "line "),
         ] {
-            let said = Config::parse(text).unwrap_err().to_string();
-            assert!(said.starts_with(place), "{text}: {said}");
+            let text_of_error = Config::parse(text).unwrap_err().to_string();
+            assert!(text_of_error.starts_with(place), "{text}: {text_of_error}");
         }
     }
 

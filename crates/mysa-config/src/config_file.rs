@@ -126,7 +126,7 @@ impl ConfigFile {
             (Some(value), Some(item)) => replace(item, value),
             (Some(value), None) => drop(at.insert(last, Item::Value(value))),
         }
-        // The place is in a text that is never written.
+        // The place is dropped, because it refers to a text that is never written.
         let config = Config::parse(&document.to_string()).map_err(|error| match error {
             ConfigError::At { error, .. } => *error,
             error => error,
@@ -243,8 +243,11 @@ mod tests {
             for value in values {
                 file.set(name, value).unwrap();
             }
-            let said = file.set(name, "kelvin").unwrap_err().to_string();
-            assert!(values.iter().all(|value| said.contains(value)) && said.contains("kelvin"), "{said}");
+            let text_of_error = file.set(name, "kelvin").unwrap_err().to_string();
+            assert!(
+                values.iter().all(|value| text_of_error.contains(value)) && text_of_error.contains("kelvin"),
+                "{text_of_error}"
+            );
         }
     }
 

@@ -70,7 +70,7 @@ pub enum ConfigError {
     UnknownMode(String),
     /// Text that names no days of the week.
     InvalidDays(String),
-    /// Text that is no time of the day.
+    /// Text that is not a time of day.
     InvalidClock(String),
     /// The home file has no account.
     MissingAccount,

@@ -158,7 +158,7 @@ impl Reader<'_> {
             return Err(self.error(&model, ConfigError::UnknownModel(model.get_ref().clone())));
         }
         let mut made = DeviceSpec::new(id, model.get_ref(), &name);
-        // Whatever it is: clients have to cope with it.
+        // Any text is accepted, because clients must handle any model.
         made.record_model = record_model;
         (made.record, made.state, made.telemetry) = (device.record, device.state, device.telemetry);
         made.rated_watts = self.number("rated-w", &name, rated_w, made.rated_watts, RATED_W)?;

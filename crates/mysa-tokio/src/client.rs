@@ -161,9 +161,8 @@ impl Client {
     }
 
     /// Revokes the refresh token, deletes the stored session and closes the client, within ten seconds.
-    ///
-    /// The result tells whether the token may still work. If the cloud could not be reached, it may, and the stored
-    /// session is kept so that the sign-out can be repeated.
+    /// The result shows whether the token may still work. If the cloud could not be reached, it may, and the
+    /// stored session is kept so that the sign-out can be repeated.
     ///
     /// # Errors
     /// [`Error::Closed`] if the client is already closed.

@@ -108,7 +108,7 @@ enum Waiter {
 /// Connection as seen by the driver.
 struct Connection {
     link: Link,
-    /// `true` if the session was told that bytes wait to be written.
+    /// `true` if it was reported to the session that bytes wait to be written.
     blocked: bool,
 }
 
@@ -374,8 +374,8 @@ impl Driver {
     }
 
     /// Performs everything the session asks for, the network first. Events are taken at once too, since commands and
-    /// requests wait for theirs; a slow reader of [`Events`](crate::Events) has its own bounded queue, which delays
-    /// nobody.
+    /// requests wait for theirs; a slow reader of [`Events`](crate::Events) has its own bounded queue, which
+    /// delays nothing else.
     fn drain(&mut self) {
         self.presign();
         while self.work() || self.report_blocked() {}

@@ -81,7 +81,11 @@ struct Broker {
 
 impl Broker {
     async fn accept(stream: DuplexStream) -> Option<Self> {
-        #[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "what the library asks for")]
+        #[expect(
+            clippy::result_large_err,
+            clippy::unnecessary_wraps,
+            reason = "the library requires this signature"
+        )]
         fn mqtt(_: &Request, mut answer: Upgrade) -> Result<Upgrade, ErrorResponse> {
             answer.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
             Ok(answer)
@@ -136,7 +140,7 @@ impl Broker {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_of_brokers_that_never_read_costs_two_sockets_and_no_memory() {
+async fn an_hour_of_brokers_that_never_read_uses_two_sockets_and_bounded_memory() {
     let mut harness = Harness::start();
     let client = harness.client.clone();
     let commands = tokio::spawn({
@@ -245,7 +249,7 @@ async fn disconnect_is_sent_before_the_closing_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_command_is_made_for_a_connection_whose_peer_does_not_read() {
+async fn no_command_is_encoded_for_a_connection_whose_peer_does_not_read() {
     let mut harness = Harness::start();
     let mut broker = harness.accept().await;
     broker.pong().await.expect("a connection");
@@ -272,7 +276,7 @@ async fn no_command_is_made_for_a_connection_whose_peer_does_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thermostat_that_repeats_itself_stays_fresh() {
+async fn a_thermostat_that_repeats_its_status_does_not_become_stale() {
     let mut harness = Harness::start();
     let mut broker = harness.accept().await;
     broker.grant().await.expect("a subscription");
@@ -292,15 +296,15 @@ async fn a_thermostat_that_repeats_itself_stays_fresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_has_one_verdict_each_whatever_futures_are_dropped() {
+async fn a_group_has_one_verdict_each_even_if_futures_are_dropped() {
     let harness = Harness::start();
-    let stranger = DeviceId::new("a0b1c2d3e4f7").expect("an id");
-    let group = [kitchen(), stranger, kitchen()];
+    let unknown = DeviceId::new("a0b1c2d3e4f7").expect("an id");
+    let group = [kitchen(), unknown, kitchen()];
     let change = Change::setpoint(Celsius::from_degrees(21.0).expect("a temperature"));
     let mut many = harness.client.set_many(&group, change).deadline(Duration::from_secs(10));
     let _ = tokio::time::timeout(Duration::ZERO, many.next()).await;
     let (first, refused) = many.next().await.expect("two verdicts");
-    assert_eq!((first, refused.expect("asked")), (stranger, Verdict::Refused(Refused::UnknownDevice)));
+    assert_eq!((first, refused.expect("asked")), (unknown, Verdict::Refused(Refused::UnknownDevice)));
     assert!(
         tokio::time::timeout(Duration::from_secs(1), many.next()).await.is_err(),
         "the second command must be undecided"
@@ -315,14 +319,14 @@ async fn a_group_has_one_verdict_each_whatever_futures_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_preview_names_what_would_be_sent_or_why_nothing_would() {
+async fn a_preview_returns_the_message_or_the_refusal() {
     let harness = Harness::start();
-    let stranger = DeviceId::new("a0b1c2d3e4f7").expect("an id");
+    let unknown = DeviceId::new("a0b1c2d3e4f7").expect("an id");
     let setpoint = |degrees| Change::setpoint(Celsius::from_degrees(degrees).expect("a temperature"));
     let preview = harness.client.preview(&kitchen(), setpoint(20.3)).await.expect("a preview");
     assert_eq!(preview.change, setpoint(20.5), "the value is rounded to the thermostat's steps");
     assert!(preview.payload.contains("20.5"), "{}", preview.payload);
-    let refused = harness.client.preview(&stranger, setpoint(20.3)).await;
+    let refused = harness.client.preview(&unknown, setpoint(20.3)).await;
     assert!(matches!(refused, Err(Error::Refused(Refused::UnknownDevice))), "{refused:?}");
     harness.client.shutdown().await;
     let closed = harness.client.preview(&kitchen(), setpoint(20.3)).await;

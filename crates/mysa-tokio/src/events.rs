@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_loses_no_thermostat_and_is_told_how_much_it_lost() {
+    async fn a_slow_reader_misses_no_thermostat_and_gets_the_number_of_dropped_events() {
         let (subscriber, events) = subscription();
         for number in 0..2_000 {
             subscriber.push(&of(number % 3));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_thermostats_than_the_queue_is_long_are_all_told_of() {
+    async fn more_thermostats_than_the_queue_holds_are_all_reported() {
         let (subscriber, events) = subscription();
         for _ in 0..2 {
             for number in 0..CAPACITY as u64 + 100 {

@@ -122,8 +122,8 @@ impl Monitor {
         self.service().level <= Level::ReadOnly
     }
 
-    /// Returns a stream of events from now on. A slow reader loses intermediate states, never the latest, and learns
-    /// how many.
+    /// Returns a stream of events from now on. A slow reader loses intermediate states, never the latest, and
+    /// gets the number of lost ones.
     #[must_use]
     pub fn events(&self) -> Events {
         self.shared.subscribe()
@@ -148,8 +148,9 @@ impl Monitor {
         History::decode(&response.body).map_err(Error::Decode)
     }
 
-    /// Reads the registration of a thermostat at AWS IoT, which has its serial number. The control plane of AWS IoT is
-    /// asked, with the account's AWS credentials; whether an account is allowed to ask is up to the cloud.
+    /// Reads the registration of a thermostat at AWS IoT, which has its serial number. The request goes to
+    /// the control plane of AWS IoT, signed with the account's AWS credentials; the policy of the account may
+    /// not allow it.
     ///
     /// ```no_run
     /// # async fn example(client: mysa_tokio::Client, id: mysa_tokio::DeviceId) {
@@ -188,7 +189,7 @@ impl Monitor {
         self.shared.gauges.read()
     }
 
-    /// Returns the clock of the client's deadlines, which tells whether they hold through a suspend.
+    /// Returns the clock of the client's deadlines. It decides whether they hold through a suspend.
     #[must_use]
     pub fn clock(&self) -> ClockSource {
         Clock::SOURCE

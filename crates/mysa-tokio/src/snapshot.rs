@@ -139,9 +139,9 @@ pub(crate) struct Snapshot {
     pub(crate) stored: Option<StoredSession>,
     pub(crate) store_failure: Option<Arc<TokenFileError>>,
     challenge: Option<ChallengeNeeded>,
-    /// `true` once a waiter was told that the cloud cannot be reached; waiting again then means waiting for another
-    /// result.
-    told_offline: bool,
+    /// `true` once a waiter got the result that the cloud cannot be reached; waiting again then means waiting
+    /// for another result.
+    offline_reported: bool,
     closed: bool,
     subscribers: Vec<Subscriber>,
 }
@@ -170,7 +170,7 @@ impl Shared {
             stored,
             store_failure: None,
             challenge: None,
-            told_offline: false,
+            offline_reported: false,
             closed: false,
             subscribers: Vec::new(),
         };
@@ -197,7 +197,7 @@ impl Shared {
             Event::Service(service) => {
                 snapshot.service = *service;
                 // A new level or reason is worth reporting again.
-                snapshot.told_offline = false;
+                snapshot.offline_reported = false;
                 // Any other level means that the challenge was answered or replaced.
                 if service.level != Level::SignInNeeded {
                     snapshot.challenge = None;
@@ -276,7 +276,7 @@ impl Shared {
             (_, Reason::NoDevices) => Some(Ok(())),
             _ if !snapshot.devices.is_empty() => Some(Ok(())),
             (Level::Offline, Reason::Starting) => None,
-            (Level::Offline, _) if std::mem::replace(&mut snapshot.told_offline, true) => None,
+            (Level::Offline, _) if std::mem::replace(&mut snapshot.offline_reported, true) => None,
             (Level::Offline, _) => Some(Err(NotReady::Offline(reason))),
             _ => None,
         }
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_still_hears_its_thermostats_is_ready_though_a_sign_in_is_due() {
+    fn a_client_that_still_receives_messages_is_ready_although_a_sign_in_is_due() {
         let ready = |device| refused(device).readiness().map(|ready| ready.is_ok());
         assert_eq!(
             ready(Some((Some(Duration::ZERO), false))),

@@ -26,7 +26,7 @@ pub struct TokenFile {
 
 /// Outcome of [`TokenFile::save`].
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "it is written or it is not")]
+#[expect(clippy::exhaustive_enums, reason = "there are only these two outcomes")]
 pub enum Saved {
     /// The session was written.
     Written,
@@ -293,7 +293,7 @@ impl TokenFile {
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
-        reason = "the profile folder is the owner's alone"
+        reason = "only the owner has access to the profile folder"
     )]
     fn check_folder(&self) -> Result<(), TokenFileError> {
         Ok(())
@@ -315,7 +315,7 @@ impl TokenFile {
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
-        reason = "the profile folder is the owner's alone"
+        reason = "only the owner has access to the profile folder"
     )]
     fn check_owner_only(&self, _: &File) -> Result<(), TokenFileError> {
         Ok(())

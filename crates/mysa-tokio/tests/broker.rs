@@ -67,7 +67,7 @@ fn setpoint(client: &Client) -> Option<Celsius> {
 
 /// Checks the main functions: statuses arrive, a command reaches the broker and the thermostat, and each verdict names
 /// the stage that the command reached.
-async fn the_main_job(broker: &Broker) {
+async fn check_main_functions(broker: &Broker) {
     let proxy = Proxy::start(HOST, broker.websocket()).await;
     let client = client(&proxy);
     until(&client, "live", |client| client.service().level == Level::Live).await;
@@ -77,8 +77,8 @@ async fn the_main_job(broker: &Broker) {
     until(&client, "a status", |client| setpoint(client) == Some(celsius(19.0))).await;
 
     let unanswered = client.set_setpoint(&kitchen(), celsius(20.0)).deadline(Duration::from_secs(1));
-    let (heard, verdict) = tokio::join!(thermostat.command(), unanswered);
-    assert_eq!(heard.setpoint, 20.0);
+    let (received, verdict) = tokio::join!(thermostat.command(), unanswered);
+    assert_eq!(received.setpoint, 20.0);
     let verdict = verdict.expect("a verdict");
     let taken = DeliveryStage::Service(mysa_proto::Channel::Mqtt);
     assert!(
@@ -87,9 +87,9 @@ async fn the_main_job(broker: &Broker) {
     );
 
     let answered = async {
-        let heard = thermostat.command().await;
-        assert_eq!(heard.setpoint, 21.5);
-        thermostat.acknowledge(&heard).await;
+        let received = thermostat.command().await;
+        assert_eq!(received.setpoint, 21.5);
+        thermostat.acknowledge(&received).await;
     };
     let ((), verdict) = tokio::join!(answered, client.set_setpoint(&kitchen(), celsius(21.5)));
     let verdict = verdict.expect("a verdict");
@@ -103,15 +103,15 @@ async fn mosquitto_carries_statuses_and_commands() {
     let Some(broker) = Broker::mosquitto().await else {
         return skipped("mosquitto is not installed (apt-get install mosquitto)");
     };
-    the_main_job(&broker).await;
+    check_main_functions(&broker).await;
 }
 
 #[tokio::test]
-async fn packets_that_come_byte_by_byte_from_aedes_are_put_together() {
+async fn packets_that_arrive_byte_by_byte_from_aedes_are_reassembled() {
     let Some(broker) = Broker::aedes().await else {
         return skipped("aedes is not installed (.ci/interop/fetch)");
     };
-    the_main_job(&broker).await;
+    check_main_functions(&broker).await;
 }
 
 #[tokio::test]
@@ -140,8 +140,8 @@ async fn mosquitto_may_restart() {
         () = until(&client, "a status after the restart", |client| setpoint(client) == Some(celsius(22.0))) => {}
     }
     let answered = async {
-        let heard = thermostat.command().await;
-        thermostat.acknowledge(&heard).await;
+        let received = thermostat.command().await;
+        thermostat.acknowledge(&received).await;
     };
     let ((), verdict) = tokio::join!(answered, client.set_setpoint(&kitchen(), celsius(17.0)));
     assert!(verdict.as_ref().is_ok_and(Verdict::is_confirmed), "{verdict:?}");

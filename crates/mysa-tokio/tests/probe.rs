@@ -22,7 +22,7 @@ fn builder(server: &Server) -> ClientBuilder {
 }
 
 #[tokio::test]
-async fn each_step_to_a_host_can_fail_by_its_own_name() {
+async fn each_failing_step_has_its_own_error() {
     let (server, authority) = cloud().await;
     let trusting = builder(&server).extra_ca(authority.clone()).prober().expect("TLS");
     let probe = trusting.probe(HOST, 443, LIMIT).await.expect("the host is reachable");

@@ -136,7 +136,7 @@ fn a_file_of_another_account_or_a_later_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn blanks_and_case_of_the_account_do_not_lock_its_owner_out() {
+fn blanks_and_case_of_the_account_are_ignored() {
     let folder = Folder::new();
     folder.file().save(&session("one")).expect("a writable folder");
     for account in ["ann@example.org", " Ann@Example.org\r\n", "ANN@EXAMPLE.ORG\t"] {
@@ -145,7 +145,7 @@ fn blanks_and_case_of_the_account_do_not_lock_its_owner_out() {
 }
 
 #[test]
-fn a_lock_that_is_never_released_is_named_after_a_while_and_does_not_stop_readers() {
+fn a_lock_that_is_never_released_is_reported_and_does_not_stop_readers() {
     let folder = Folder::new();
     let file = folder.file();
     file.save(&session("one")).expect("a writable folder");
@@ -197,7 +197,7 @@ fn a_crash_before_the_rename_leaves_the_old_content() {
 }
 
 #[test]
-fn writers_at_once_leave_one_whole_session() {
+fn concurrent_writers_leave_one_complete_session() {
     let folder = Folder::new();
     let file = folder.file();
     std::thread::scope(|scope| {
@@ -217,7 +217,7 @@ fn writers_at_once_leave_one_whole_session() {
 }
 
 #[test]
-fn accounts_that_look_alike_have_files_of_their_own() {
+fn similar_account_names_have_separate_files() {
     let names: Vec<_> = ["a@b.c", "a/b@c", "../a@b.c", ".a@b.c", "a b@c", "A@B.C ", "ä@b.c", ""]
         .iter()
         .map(|account| TokenFile::new("dir", account).path().to_owned())

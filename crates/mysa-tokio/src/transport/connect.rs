@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_families_of_addresses_take_turns() {
+    fn address_families_alternate() {
         let parse = |addresses: &[&str]| -> Vec<SocketAddr> {
             addresses.iter().map(|address| address.parse().expect("an address")).collect()
         };

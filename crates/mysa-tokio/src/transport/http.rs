@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deferred_body_is_asked_for_when_the_connection_stands() {
+    async fn a_deferred_body_is_requested_once_the_connection_is_established() {
         let (client, mut peers) = client();
         let (ask, asked) = tokio::sync::oneshot::channel();
         let body = async {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_without_an_answer_leaves_the_end_open() {
+    async fn a_connection_that_ends_without_an_answer_is_reported_as_broken() {
         let (client, mut peers) = client();
         let peer = async { drop(peers.recv().await) };
         let (answer, ()) = tokio::join!(client.send(deferred(), async { Some(Secret::from("{}")) }), peer);

@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(outgoing.ended().await, LinkEnd::Abort);
         assert_eq!((outgoing.take(), gauges.read().bytes_to_send), (None, 0));
         drop(link);
-        assert_eq!(outgoing.ended().await, LinkEnd::Abort, "the first way of ending holds");
+        assert_eq!(outgoing.ended().await, LinkEnd::Abort, "the first end applies");
     }
 
     #[tokio::test]

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_is_not_listened_to_is_not_read_from_without_end() {
+    async fn reading_from_a_peer_is_bounded_while_the_driver_is_busy() {
         let gauges = Gauges::default();
         let (_link, outgoing) = link(&gauges.to_send, &Arc::default());
         let (socket, mut peer) = pipe(&gauges).await;

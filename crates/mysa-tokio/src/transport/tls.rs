@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_without_a_certificate_is_no_authority() {
+    fn a_file_without_a_certificate_is_refused_as_an_authority() {
         for bad in [&b""[..], b"hello", b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"] {
             assert!(matches!(tls_config(&[bad.to_vec()]), Err(TlsError::BadAuthority(_))));
         }

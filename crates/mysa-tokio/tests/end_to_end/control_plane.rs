@@ -3,12 +3,12 @@
 use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Window};
 use mysa_tokio::{DeviceId, EndpointLookup, Error, RequestError, Settings};
 
-use crate::rig::{Cloud, becomes_live, hasty, kitchen, presses_are_heard};
+use crate::rig::{Cloud, becomes_live, check_that_presses_arrive, kitchen, short_pauses};
 
 const OTHER_HOST: &str = "a1b2c3-ats.iot.us-east-1.amazonaws.com";
 
 fn looking_up() -> Settings {
-    let mut settings = hasty();
+    let mut settings = short_pauses();
     settings.lookup_endpoint = true;
     settings
 }
@@ -19,19 +19,19 @@ async fn lookup(client: &mysa_tokio::Client) -> (String, EndpointLookup) {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_where_it_is_configured_is_looked_up() {
+async fn a_broker_at_another_host_than_configured_is_looked_up() {
     let mut spec = CloudSpec::demo();
     spec.names.iot_host = OTHER_HOST.into();
     let cloud = Cloud::start(spec).await;
     let client = cloud.client_with(looking_up()).await;
     becomes_live(&client).await;
     assert_eq!(lookup(&client).await, (OTHER_HOST.into(), EndpointLookup::Found));
-    presses_are_heard(&cloud, &client, 21.5).await;
+    check_that_presses_arrive(&cloud, &client, 21.5).await;
     client.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_look_up_that_is_refused_or_hangs_costs_nothing() {
+async fn a_refused_or_hanging_lookup_does_not_affect_the_session() {
     for (fault, expected) in [
         (HttpFault::Status(403), EndpointLookup::Refused { status: 403 }),
         (HttpFault::Status(503), EndpointLookup::Failed),
@@ -54,7 +54,7 @@ async fn a_look_up_that_is_refused_or_hangs_costs_nothing() {
             let host = mysa_sim::Names::default().iot_host;
             assert_eq!(lookup(&client).await, (host, expected), "{name}");
         }
-        presses_are_heard(&cloud, &client, 21.5).await;
+        check_that_presses_arrive(&cloud, &client, 21.5).await;
         client.shutdown().await;
     }
 }

@@ -5,16 +5,16 @@ use mysa_tokio::{
     ChallengeKind, Client, ConnectError, Level, NotReady, RefreshFlow, Settings, TokenFile, rest,
 };
 
-use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard};
+use crate::rig::{Cloud, becomes_live, celsius, check_that_presses_arrive, kitchen, short_pauses};
 
 /// Checks that everything works: REST answers, a command is confirmed, and a change made at the thermostat arrives,
 /// without a second sign-in.
-async fn all_goes_on(cloud: &Cloud, client: &Client) {
+async fn check_everything_works(cloud: &Cloud, client: &Client) {
     let listed = client.request(rest::devices()).await;
     assert!(listed.is_ok(), "{listed:?}");
     let verdict = client.set_setpoint(&kitchen(), celsius(21.5)).await.expect("a verdict");
     assert!(verdict.is_confirmed(), "{verdict}");
-    presses_are_heard(cloud, client, 23.0).await;
+    check_that_presses_arrive(cloud, client, 23.0).await;
     assert_eq!(
         cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins),
         1,
@@ -28,14 +28,14 @@ async fn tokens_that_expire_early_are_renewed_at_the_first_refused_request() {
     let client = cloud.client().await;
     becomes_live(&client).await;
     cloud.server.with_cloud(|cloud, now| cloud.act(now, Incident::ExpireTokens));
-    all_goes_on(&cloud, &client).await;
+    check_everything_works(&cloud, &client).await;
     assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().refreshes), 1);
 }
 
 /// Checks that the connection outlives the credentials that signed it, and that a new connection gets new ones.
 async fn credentials_lapse(and_tokens: bool) {
     let cloud = Cloud::start(CloudSpec::demo()).await;
-    let client = cloud.client_with(hasty()).await;
+    let client = cloud.client_with(short_pauses()).await;
     becomes_live(&client).await;
     let before = cloud.server.with_cloud(|cloud, now| {
         cloud.act(now, Incident::ExpireCredentials);
@@ -44,9 +44,9 @@ async fn credentials_lapse(and_tokens: bool) {
         }
         cloud.counters()
     });
-    presses_are_heard(&cloud, &client, 17.0).await;
+    check_that_presses_arrive(&cloud, &client, 17.0).await;
     cloud.server.cut_connections();
-    all_goes_on(&cloud, &client).await;
+    check_everything_works(&cloud, &client).await;
     let after = cloud.server.with_cloud(|cloud, _| cloud.counters());
     assert_eq!(after.grants, before.grants + 1, "credentials must be fetched once");
     assert_eq!(after.connects, before.connects + 1);
@@ -54,7 +54,7 @@ async fn credentials_lapse(and_tokens: bool) {
 }
 
 #[tokio::test]
-async fn expired_credentials_are_replaced_when_the_connection_is_made_again() {
+async fn expired_credentials_are_replaced_when_the_connection_is_restored() {
     credentials_lapse(false).await;
 }
 
@@ -87,8 +87,8 @@ async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
     assert!(cloud.server.with_cloud(|cloud, _| cloud.counters().refreshes) >= 10);
     for client in [&first, &second] {
         assert_ne!(client.service().level, Level::SignInNeeded, "{}", client.service());
-        presses_are_heard(&cloud, client, 17.5).await;
-        presses_are_heard(&cloud, client, 18.5).await;
+        check_that_presses_arrive(&cloud, client, 17.5).await;
+        check_that_presses_arrive(&cloud, client, 18.5).await;
     }
     assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().sign_ins), 1);
     first.shutdown().await;
@@ -97,7 +97,7 @@ async fn two_clients_of_one_token_file_share_tokens_that_rotate() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_asked_for_is_answered_through_the_client() {
+async fn a_requested_code_is_answered_through_the_client() {
     let mut spec = CloudSpec::demo();
     spec.accounts[0].challenges = vec![ChallengeSpec::Sms("123456".into())];
     let cloud = Cloud::start(spec).await;
@@ -111,5 +111,5 @@ async fn a_code_that_is_asked_for_is_answered_through_the_client() {
     client.answer_challenge("123456").await.expect("the client keeps running");
     client.ready().await.expect("signed in");
     assert_eq!(client.devices().len(), 5);
-    all_goes_on(&cloud, &client).await;
+    check_everything_works(&cloud, &client).await;
 }

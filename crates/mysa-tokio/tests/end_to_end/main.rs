@@ -13,10 +13,10 @@ use mysa_sim::{CloudSpec, Names};
 use mysa_sim_server::{Certificate, Server};
 use mysa_tokio::{Client, ConnectError, Environment, Event, Mode, NotReady, Reason, Secret, Settings};
 
-use rig::{Cloud, KITCHEN, becomes_live, celsius, kitchen, presses_are_heard, until};
+use rig::{Cloud, KITCHEN, becomes_live, celsius, check_that_presses_arrive, kitchen, until};
 
 #[tokio::test]
-async fn the_main_job_works_from_end_to_end() {
+async fn the_main_functions_work_from_end_to_end() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     assert_eq!(client.devices().len(), 5);
@@ -91,7 +91,7 @@ async fn energy_is_shown_day_by_day() {
 }
 
 #[tokio::test]
-async fn a_session_is_stored_and_gone_on_from_without_a_password() {
+async fn a_stored_session_is_resumed_without_a_password() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     let stored = client.stored_session().expect("a session to store");
@@ -113,7 +113,7 @@ async fn a_session_is_stored_and_gone_on_from_without_a_password() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_is_made_again() {
+async fn a_lost_connection_is_restored() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client().await;
     becomes_live(&client).await;
@@ -132,7 +132,7 @@ async fn a_cloud_whose_clock_runs_fast_keeps_its_connections() {
     // One hundred seconds exceed the time for which the broker tolerates a silent client.
     let until = cloud.server.with_cloud(|cloud, _| cloud.age()) + Duration::from_secs(100);
     cloud.until("a hundred seconds", |cloud| cloud.age() >= until).await;
-    presses_are_heard(&cloud, &client, 23.0).await;
+    check_that_presses_arrive(&cloud, &client, 23.0).await;
     let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
     assert_eq!((counters.connects, counters.closed), (1, 0));
 }

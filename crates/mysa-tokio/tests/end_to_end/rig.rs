@@ -94,7 +94,7 @@ pub(crate) async fn becomes_live(client: &Client) {
 }
 
 /// Checks that a change made at the thermostat arrives.
-pub(crate) async fn presses_are_heard(cloud: &Cloud, client: &Client, degrees: f64) {
+pub(crate) async fn check_that_presses_arrive(cloud: &Cloud, client: &Client, degrees: f64) {
     cloud.press(degrees);
     until(client, "the setpoint that was pressed", |client| {
         let state = client.state(&kitchen()).map(|device| device.state);
@@ -104,7 +104,7 @@ pub(crate) async fn presses_are_heard(cloud: &Cloud, client: &Client, degrees: f
 }
 
 /// Settings of a client with short pauses between attempts.
-pub(crate) fn hasty() -> Settings {
+pub(crate) fn short_pauses() -> Settings {
     let mut settings = Settings::default();
     settings.backoff_first = Duration::from_millis(50);
     settings.backoff_cap = Duration::from_millis(100);

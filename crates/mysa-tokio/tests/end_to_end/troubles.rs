@@ -9,7 +9,7 @@ use mysa_tokio::{
 };
 use tokio::net::TcpListener;
 
-use crate::rig::{Cloud, becomes_live, celsius, hasty, kitchen, presses_are_heard, until};
+use crate::rig::{Cloud, becomes_live, celsius, check_that_presses_arrive, kitchen, short_pauses, until};
 use crate::wire::{Cut, Wire};
 
 /// Returns a fault window without an end.
@@ -21,7 +21,7 @@ fn lasting(fault: Fault) -> Window {
 async fn upgrade_is_refused(fault: Fault, status: Option<u16>) {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(fault)));
-    let mut settings = hasty();
+    let mut settings = short_pauses();
     settings.connect_timeout = Duration::from_millis(300);
     let client = cloud.client_with(settings).await;
     until(&client, "REST only, and why", |client| {
@@ -37,7 +37,7 @@ async fn upgrade_is_refused(fault: Fault, status: Option<u16>) {
     assert!(verdict.is_confirmed(), "{verdict}");
 
     becomes_live(&client).await;
-    presses_are_heard(&cloud, &client, 23.0).await;
+    check_that_presses_arrive(&cloud, &client, 23.0).await;
     let counters = cloud.server.with_cloud(|cloud, _| cloud.counters());
     assert_eq!((counters.structured_updates, counters.sign_ins), (1, 1));
 }
@@ -63,10 +63,10 @@ async fn an_upgrade_that_is_never_answered_leaves_rest() {
 }
 
 #[tokio::test]
-async fn a_command_whose_connection_stands_after_its_deadline_is_never_written() {
+async fn a_command_whose_connection_opens_after_its_deadline_is_never_written() {
     // The cloud's clock runs ten times as fast, so a handshake takes three seconds here.
     let cloud = Cloud::start_at(CloudSpec::demo(), 10.0).await;
-    let mut settings = hasty();
+    let mut settings = short_pauses();
     settings.channel = CommandChannel::Structured;
     let client = cloud.client_with(settings).await;
     let slow = Fault::SlowHandshake(Duration::from_secs(30));
@@ -117,45 +117,45 @@ async fn becomes_read_only(cloud: &Cloud, client: &Client) {
     assert_eq!(read_only.await.expect("no panic"), 1, "the level must be reported once");
 }
 
-fn hasty_to_conclude() -> Settings {
-    let mut settings = hasty();
+fn read_only_after_one_failure() -> Settings {
+    let mut settings = short_pauses();
     settings.read_only_after = 1;
     settings
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_publish_is_read_only_and_goes_on_hearing() {
+async fn an_account_that_may_not_publish_is_read_only_and_still_receives() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(Fault::DenyPublish)));
-    let client = cloud.client_with(hasty_to_conclude()).await;
+    let client = cloud.client_with(read_only_after_one_failure()).await;
     let watcher = client.read_only();
     until(&client, "read-only", |client| client.service().level == Level::ReadOnly).await;
-    presses_are_heard(&cloud, &client, 23.0).await;
+    check_that_presses_arrive(&cloud, &client, 23.0).await;
     assert!(watcher.is_live());
     client.shutdown().await;
 }
 
 #[tokio::test]
-async fn commands_of_an_account_that_may_not_publish_take_rest() {
+async fn commands_of_an_account_that_may_not_publish_use_rest() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     cloud.server.with_cloud(|cloud, _| cloud.add_fault(lasting(Fault::DenyPublish)));
-    becomes_read_only(&cloud, &cloud.client_with(hasty_to_conclude()).await).await;
+    becomes_read_only(&cloud, &cloud.client_with(read_only_after_one_failure()).await).await;
 }
 
 #[tokio::test]
-async fn commands_of_a_member_of_the_modern_identity_pool_take_rest() {
+async fn commands_of_a_member_of_the_modern_identity_pool_use_rest() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.builder_of(Environment::mysa_modern());
     let client = client.password(CloudSpec::DEMO_EMAIL, CloudSpec::DEMO_PASSWORD);
-    let client = client.settings(hasty_to_conclude()).connect().await.expect("a client");
+    let client = client.settings(read_only_after_one_failure()).connect().await.expect("a client");
     becomes_read_only(&cloud, &client).await;
 }
 
 #[tokio::test]
-async fn a_cloud_that_never_answers_is_given_up_on_in_time() {
+async fn a_cloud_that_never_answers_is_reported_as_offline_in_time() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let cloud = Cloud::start(CloudSpec::demo()).await;
-    let mut settings = hasty();
+    let mut settings = short_pauses();
     settings.http_timeout = Duration::from_millis(200);
     let client =
         cloud.signing_in().connect_to(silent.local_addr().expect("an address")).settings(settings).connect();
@@ -168,11 +168,11 @@ async fn a_cloud_that_never_answers_is_given_up_on_in_time() {
 }
 
 #[tokio::test]
-async fn handshakes_that_are_cut_are_tried_again() {
+async fn handshakes_that_are_cut_are_retried() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let wire = Wire::to(cloud.server.address()).await;
     wire.cut(Cut::Handshakes);
-    let client = cloud.signing_in().connect_to(wire.address()).settings(hasty()).connect().await;
+    let client = cloud.signing_in().connect_to(wire.address()).settings(short_pauses()).connect().await;
     let Err(ConnectError::NotReady(NotReady::Offline(Reason::Unreachable), client)) = client else {
         panic!("{client:?}")
     };
@@ -187,10 +187,10 @@ async fn handshakes_that_are_cut_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_cut_off_is_no_message_and_the_connection_is_made_again() {
+async fn a_truncated_frame_is_not_a_message_and_the_connection_is_restored() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let wire = Wire::to(cloud.server.address()).await;
-    let client = cloud.signing_in().connect_to(wire.address()).settings(hasty()).connect().await;
+    let client = cloud.signing_in().connect_to(wire.address()).settings(short_pauses()).connect().await;
     let client = client.expect("a client");
     becomes_live(&client).await;
     let mut events = client.events();

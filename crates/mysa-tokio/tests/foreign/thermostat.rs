@@ -17,7 +17,7 @@ pub(crate) struct Thermostat {
 }
 
 /// Command received on `/in`.
-pub(crate) struct Heard {
+pub(crate) struct ReceivedCommand {
     id: u64,
     pub(crate) setpoint: f64,
 }
@@ -52,24 +52,24 @@ impl Thermostat {
     }
 
     /// Waits for the next command; everything else on `/in` is ignored.
-    pub(crate) async fn command(&mut self) -> Heard {
+    pub(crate) async fn command(&mut self) -> ReceivedCommand {
         loop {
             let Packet::Message(payload) = self.packet().await else { continue };
             let message: Value = serde_json::from_slice(&payload).expect("JSON");
             if message["msg"] == 44 {
                 let id = message["id"].as_u64().expect("an id");
                 let setpoint = message["body"]["cmd"][0]["sp"].as_f64().expect("a setpoint");
-                return Heard { id, setpoint };
+                return ReceivedCommand { id, setpoint };
             }
         }
     }
 
     /// Acknowledges a command as carried out.
-    pub(crate) async fn acknowledge(&mut self, heard: &Heard) {
+    pub(crate) async fn acknowledge(&mut self, received: &ReceivedCommand) {
         let body =
-            json!({ "success": 1, "type": 4, "trig_src": 3, "state": { "sp": heard.setpoint, "md": 3 } });
+            json!({ "success": 1, "type": 4, "trig_src": 3, "state": { "sp": received.setpoint, "md": 3 } });
         let answer = json!({
-            "ver": "1.0", "src": self.source(), "time": now(), "msg": 44, "id": 7, "resp_id": heard.id, "body": body,
+            "ver": "1.0", "src": self.source(), "time": now(), "msg": 44, "id": 7, "resp_id": received.id, "body": body,
         });
         self.publish(&answer).await;
     }
