@@ -1,6 +1,6 @@
 //! Every case of `data/batch.json`, byte for byte both ways.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use mysa_proto::{
     BatchCommon, BatchError, BatchProblemKind, BatchReadings, BatchRecord, BatchTail, Body, Message,

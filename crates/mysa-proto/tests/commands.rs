@@ -1,6 +1,6 @@
 //! Every case of `commands.json`: what is encoded, and what is refused.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use mysa_proto::{
     AcCapabilities, BodyType, Brightness, Celsius, Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta,

@@ -1,5 +1,5 @@
 //! Everything that the crate can encode is harmless, valid, and decodes to the same values.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use mysa_proto::{
     AcCapabilities, AutoSetpoints, Body, BodyType, Brightness, Celsius, Change, Channel, Command,

@@ -1,5 +1,5 @@
 //! Entities of each model for a bridge; every choice of a writable entity is a valid command.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use std::collections::BTreeSet;
 

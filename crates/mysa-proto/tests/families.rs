@@ -1,5 +1,5 @@
 //! Fields that a family does not have.
-#![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use std::time::Duration;
 

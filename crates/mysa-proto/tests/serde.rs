@@ -1,5 +1,5 @@
 //! The feature `serde`: values survive a round trip, and invalid ones are rejected.
-#![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use std::fmt::Debug;
 

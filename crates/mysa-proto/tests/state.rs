@@ -1,5 +1,5 @@
 //! Merge of observations into one state: precedence of values, and independence of the order of the calls.
-#![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The bodies of `POST /state/{dev}/update`, and what is refused on that channel.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use mysa_proto::{
     AcCapabilities, AcModeCapabilities, AutoSetpoints, Brightness, Celsius, Change, FanSpeed, Hold,

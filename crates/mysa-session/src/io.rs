@@ -12,7 +12,7 @@ use crate::{Event, Packets};
 
 /// Work item for the driver.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle every variant")]
 pub enum Output {
     /// Send an HTTP request over TLS, and report the outcome by [`Session::handle_http`](crate::Session::handle_http).
     Http(HttpRequest),
@@ -99,7 +99,7 @@ pub struct HttpRequest {
 
 /// Body of an [`HttpRequest`].
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a driver that misses one must not compile")]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle every variant")]
 pub enum HttpBody {
     /// No body.
     Empty,

@@ -1,5 +1,5 @@
 //! Choice of the channel of a command, its time limits, and the verdicts and events that follow.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod rig;
 

@@ -1,6 +1,6 @@
 //! Failures, redirects and invalid answers of the two REST hosts.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod rig;
 

@@ -1,5 +1,5 @@
 //! Rules for writing: no byte of a command is sent after its verdict, its deadline or a newer command for its field.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod rig;
 

@@ -1,6 +1,6 @@
 //! Every body of `data/rest`, and the requests that ask for them.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+#![expect(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 mod view;
 

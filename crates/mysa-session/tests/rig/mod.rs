@@ -1,6 +1,6 @@
 //! Scripted cloud for a session under virtual time. It implements just enough of the protocol to answer, and fails as a
 //! test directs. The simulated cloud is another crate, `mysa-sim`, which shares no code with it.
-#![allow(dead_code, clippy::unwrap_used, reason = "for tests, each of which uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
