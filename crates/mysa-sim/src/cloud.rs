@@ -26,6 +26,7 @@ use crate::http::{CachedReply, HttpReply, HttpRequest, Reply, header};
 use crate::journal::{CloseReason, EventKind, Journal};
 use crate::rest::schedule::RestHold;
 use crate::rng::Rng;
+use crate::shadow::ShadowTopic;
 use crate::spec::{CloudSpec, Names, Rules};
 use crate::truth::Counters;
 use crate::zone::Zone;
@@ -291,7 +292,7 @@ impl Cloud {
     /// Delivers what clients published, and sends retained messages to new subscribers.
     fn after_bytes(&mut self, now: Now) {
         for (conn, topic, payload) in self.broker.take_published() {
-            self.publish_in(now, Origin::Mqtt { conn }, &topic, &payload);
+            self.take_publish(now, Origin::Mqtt { conn }, &topic, &payload);
         }
         for (conn, id, age) in self.broker.take_retained() {
             let Some(&index) = self.by_id.get(&id) else { continue };
@@ -363,6 +364,15 @@ impl Cloud {
         if self.is_reading() {
             self.with_broker(now.mono, Broker::read_again);
             self.after_bytes(now);
+        }
+    }
+
+    /// Handles a message on a topic on which clients may publish.
+    pub(crate) fn take_publish(&mut self, now: Now, origin: Origin, topic: &str, payload: &[u8]) {
+        if ShadowTopic::parse(topic).is_some() {
+            self.handle_shadow_request(now, origin, topic, payload);
+        } else {
+            self.publish_in(now, origin, topic, payload);
         }
     }
 
@@ -480,6 +490,21 @@ impl Cloud {
                     let record = device.record.clone();
                     device.thermostat.read_settings(now, &record);
                     device.learn(now, crate::device::thermostat::News::Settings, 0);
+                }
+                Emission::Readings => {
+                    let shift = self.faults.of_device(now.mono, id).clock_shift;
+                    device.learn(now, crate::device::thermostat::News::Readings, shift);
+                }
+                Emission::ReadShadows => self.deliver_differences(now, index),
+                Emission::Report { section, desired, reported, news } => {
+                    device.learn(now, news, 0);
+                    let mut state = serde_json::json!({ "reported": reported });
+                    if !desired.is_empty() {
+                        state["desired"] = Value::Object(desired);
+                    }
+                    let payload = alloc::format!("{}", serde_json::json!({ "state": state }));
+                    // A document that is full keeps what it has.
+                    let _ = self.update_shadow(now, index, section, payload.as_bytes(), None);
                 }
                 Emission::Publish { kind, at_least_once, payload, news } => {
                     let shift = self.faults.of_device(now.mono, id).clock_shift;

@@ -194,10 +194,11 @@ impl Cloud {
     ) -> Result<(), InvalidChange> {
         self.advance(now);
         let index = self.index(device)?;
-        let profile = self.devices[index].thermostat.family.profile();
+        let thermostat = &self.devices[index].thermostat;
+        let profile = thermostat.family.profile();
         if let Some(setpoint) = setpoint {
-            let checked =
-                crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), profile.setpoint);
+            let grid = thermostat.family.setpoints(mode.unwrap_or(thermostat.settings.mode));
+            let checked = crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), grid);
             checked.ok_or(InvalidChange::Setpoint)?;
         }
         if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
@@ -213,12 +214,12 @@ impl Cloud {
     pub fn press_button(&mut self, now: Now, device: DeviceId, button: Button) -> Result<(), InvalidChange> {
         self.advance(now);
         let thermostat = &self.devices[self.index(device)?].thermostat;
-        let (low, high, step) = thermostat.family.profile().setpoint;
+        let (low, high, step) = thermostat.family.setpoints(thermostat.settings.mode);
         let step = match button {
             Button::Up => step,
             Button::Down => -step,
         };
-        let setpoint = thermostat.settings.setpoint.saturating_add(step).clamp(low, high);
+        let setpoint = thermostat.settings.in_force().saturating_add(step).clamp(low, high);
         self.turn(now, device, Some(Celsius::from_hundredths(setpoint)), None)
     }
 

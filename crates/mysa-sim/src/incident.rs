@@ -13,6 +13,7 @@ use crate::device::family::{Family, Mode};
 use crate::device::parsed_command::ParsedCommand;
 use crate::fault::Incident;
 use crate::journal::{CloseReason, EventKind};
+use crate::shadow::ShadowTopic;
 
 impl Cloud {
     /// Presses the buttons of a thermostat. Returns `false` if it does not exist, is locked, or has no power.
@@ -26,11 +27,12 @@ impl Cloud {
         self.advance(now);
         let now = self.now;
         let Some(&index) = self.by_id.get(&device) else { return false };
-        let profile = self.devices[index].thermostat.family.profile();
+        let thermostat = &self.devices[index].thermostat;
+        let profile = thermostat.family.profile();
+        let grid = thermostat.family.setpoints(mode.unwrap_or(thermostat.settings.mode));
         let setpoint = match setpoint {
             Some(setpoint) => {
-                match crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), profile.setpoint)
-                {
+                match crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), grid) {
                     Some(setpoint) => Some(setpoint),
                     None => return false,
                 }
@@ -86,8 +88,10 @@ impl Cloud {
                 self.send_command(now, id, Origin::OtherApp, &wanted(degrees, mode));
             }
             Incident::Publish(topic, payload) => {
-                if topic.ends_with("/in") {
-                    self.publish_in(now, Origin::OtherApp, &topic, &payload);
+                if topic.ends_with("/in")
+                    || ShadowTopic::parse(&topic).is_some_and(|topic| topic.is_request())
+                {
+                    self.take_publish(now, Origin::OtherApp, &topic, &payload);
                 } else {
                     self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
                 }
@@ -104,6 +108,10 @@ impl Cloud {
     pub(crate) fn send_command(&mut self, now: Now, id: DeviceId, origin: Origin, wanted: &ParsedCommand) {
         let Some(&index) = self.by_id.get(&id) else { return };
         let device = &self.devices[index];
+        if device.thermostat.family.has_shadows() {
+            self.desire(now, origin, index, wanted);
+            return;
+        }
         if device.thermostat.family == Family::Silent {
             return;
         }

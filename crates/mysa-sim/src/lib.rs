@@ -51,6 +51,7 @@ mod math;
 mod named_fault;
 mod rest;
 mod rng;
+mod shadow;
 mod spec;
 mod truth;
 mod zone;

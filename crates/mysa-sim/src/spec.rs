@@ -32,7 +32,7 @@ impl CloudSpec {
     /// Its password.
     pub const DEMO_PASSWORD: &str = "Correct-Horse-1";
 
-    /// One account with one home in Halifax: a thermostat of each family, and a year of energy history. The kitchen and
+    /// One account with one home in Halifax: a thermostat of each family with MQTT topics, and a year of energy history. The kitchen and
     /// the bathroom follow a schedule.
     #[must_use]
     pub fn demo() -> Self {

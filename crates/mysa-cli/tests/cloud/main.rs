@@ -25,6 +25,7 @@ mod signals;
 mod stalled;
 mod template;
 mod text;
+mod without_topics;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;

@@ -40,6 +40,8 @@ const fn family_name(family: Family) -> &'static str {
         Family::Lite => "lite",
         Family::Floor => "floor",
         Family::AirConditioner => "air-conditioner",
+        Family::BaseboardV3 => "baseboard-v3",
+        Family::CentralHvac => "central-hvac",
         _ => "silent",
     }
 }

@@ -19,6 +19,7 @@ use crate::broker::subscriptions::{Absent, BACKLOG};
 use crate::device::Device;
 use crate::fault::{Closing, DeliveryFaults, Fault, Faults};
 use crate::journal::{CloseReason, EventKind, Journal, excerpt};
+use crate::shadow::ShadowTopic;
 use crate::spec::Rules;
 
 /// Instruction of the cloud for a connection.
@@ -54,9 +55,56 @@ impl Policy<'_> {
     }
 
     /// Parses a topic of one of the account's own devices; it must match exactly.
-    fn own(&self, account: usize, text: &str) -> Option<mysa_proto::Topic> {
-        let topic = mysa_proto::Topic::parse(text.as_bytes())?;
-        (self.owns(account, topic.device) && topic.to_string() == text).then_some(topic)
+    fn own<'t>(&self, account: usize, text: &'t str) -> Option<OwnTopic<'t>> {
+        let topic = OwnTopic::parse(text)?;
+        let has_topic = match topic {
+            OwnTopic::Device(topic) => topic.to_string() == text,
+            OwnTopic::Shadow(topic) => self.has_shadows(topic.device),
+        };
+        (has_topic && self.owns(account, topic.device())).then_some(topic)
+    }
+
+    /// Returns `true` if a filter, which may have wildcards, is for shadows of one of the account's own devices.
+    fn owns_shadows(&self, account: usize, filter: &str) -> bool {
+        let device = filter.strip_prefix("$aws/things/").and_then(|rest| rest.split_once("/shadow/name/"));
+        let device = device.and_then(|(device, _)| DeviceId::new(device));
+        device.is_some_and(|device| self.owns(account, device) && self.has_shadows(device))
+    }
+
+    fn has_shadows(&self, device: DeviceId) -> bool {
+        let device = self.by_id.get(&device).and_then(|&index| self.devices.get(index));
+        device.is_some_and(Device::has_shadow_topics)
+    }
+}
+
+/// A topic that belongs to one device.
+#[derive(Clone, Copy, Debug)]
+enum OwnTopic<'t> {
+    Device(mysa_proto::Topic),
+    Shadow(ShadowTopic<'t>),
+}
+
+impl<'t> OwnTopic<'t> {
+    fn parse(text: &'t str) -> Option<Self> {
+        match mysa_proto::Topic::parse(text.as_bytes()) {
+            Some(topic) => Some(Self::Device(topic)),
+            None => ShadowTopic::parse(text).map(Self::Shadow),
+        }
+    }
+
+    const fn device(&self) -> DeviceId {
+        match self {
+            Self::Device(topic) => topic.device,
+            Self::Shadow(topic) => topic.device,
+        }
+    }
+
+    /// Returns `true` for a topic on which clients publish.
+    fn is_of_clients(&self) -> bool {
+        match self {
+            Self::Device(topic) => topic.kind == TopicKind::In,
+            Self::Shadow(topic) => topic.is_request(),
+        }
     }
 }
 
@@ -311,10 +359,10 @@ impl Broker {
 
     /// Sends a message to each client that is subscribed to its topic and permitted to receive it.
     pub(crate) fn publish(&mut self, cx: &mut Context<'_>, topic: &str, payload: &[u8], at_least_once: bool) {
-        let Some(own) = mysa_proto::Topic::parse(topic.as_bytes()) else { return };
-        let packets = self.deliver(cx, own, topic, payload, at_least_once);
+        let Some(own) = OwnTopic::parse(topic) else { return };
+        let packets = self.deliver(cx, own.device(), topic, payload, at_least_once);
         // The journal already has what a client published.
-        if packets > 0 || own.kind != TopicKind::In {
+        if packets > 0 || !own.is_of_clients() {
             let message = || EventKind::Delivered { topic: topic.into(), payload: excerpt(payload), packets };
             cx.journal.add(cx.at, message);
         }
@@ -324,20 +372,19 @@ impl Broker {
     fn deliver(
         &mut self,
         cx: &mut Context<'_>,
-        own: mysa_proto::Topic,
+        device: DeviceId,
         topic: &str,
         payload: &[u8],
         at_least_once: bool,
     ) -> usize {
-        let DeliveryFaults { raise_qos: raise, duplicate, nothing } =
-            cx.faults.of_delivery(cx.now, own.device);
+        let DeliveryFaults { raise_qos: raise, duplicate, nothing } = cx.faults.of_delivery(cx.now, device);
         if nothing {
             return 0;
         }
         let copies = if duplicate { 2 } else { 1 };
         let mut sends = Vec::new();
         for (&conn, connection) in &mut self.connections {
-            let welcome = connection.reach == Reach::Full && cx.policy.owns(connection.account, own.device);
+            let welcome = connection.reach == Reach::Full && cx.policy.owns(connection.account, device);
             let Some(wanted) =
                 connection.subscriptions.wants(topic).filter(|_| welcome && connection.client.is_some())
             else {
@@ -380,7 +427,7 @@ impl Broker {
         }
         self.absent.retain(|_, absent| cx.now < absent.until);
         for absent in self.absent.values_mut() {
-            let welcome = absent.reach == Reach::Full && cx.policy.owns(absent.account, own.device);
+            let welcome = absent.reach == Reach::Full && cx.policy.owns(absent.account, device);
             if welcome && absent.subscriptions.wants(topic) == Some(true) {
                 if absent.backlog.len() < BACKLOG {
                     absent.backlog.push_back((topic.into(), payload.into()));

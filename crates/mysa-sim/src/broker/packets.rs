@@ -212,8 +212,8 @@ impl Broker {
         if cx.faults.strikes(cx.now, &Fault::EatPublishes) {
             return Ok(());
         }
-        // The policy permits publishing only on the `/in` topics of the account's own devices.
-        let own = cx.policy.own(connection.account, topic).is_some_and(|topic| topic.kind == TopicKind::In);
+        // The policy permits publishing only on the `/in` topics and the shadows of the account's own devices.
+        let own = cx.policy.own(connection.account, topic).is_some_and(|topic| topic.is_of_clients());
         if connection.reach != Reach::Full || !own || cx.faults.strikes(cx.now, &Fault::DenyPublish) {
             return match cx.rules.denied_publish {
                 Denial::Disconnect => Err(Ending::by_rule(CloseReason::Denied)),
@@ -325,10 +325,11 @@ fn may_subscribe(cx: &mut Context<'_>, connection: &Connection, filter: Filter<'
     let text = filter.as_str();
     if filter.has_wildcard() {
         let ours = ["/v1/dev/+/out", "/v1/dev/+/in", "/v1/dev/+/batch", "/v1/dev/#"];
-        return cx.rules.wildcards && ours.contains(&text);
+        return cx.rules.wildcards
+            && (ours.contains(&text) || cx.policy.owns_shadows(connection.account, text));
     }
     let Some(topic) = cx.policy.own(connection.account, text) else { return false };
-    !cx.faults.strikes(cx.now, &Fault::RefuseDevice(topic.device))
+    !cx.faults.strikes(cx.now, &Fault::RefuseDevice(topic.device()))
 }
 
 const fn qos(delivery: Delivery) -> u8 {

@@ -11,7 +11,7 @@ pub(crate) mod settings;
 pub(crate) mod thermostat;
 pub(crate) mod weather;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 
 use mysa_proto::UnixTime;
@@ -25,6 +25,7 @@ use crate::device::family::{Family, Mode, Seen};
 use crate::device::parsed_command::number;
 use crate::device::settings::Settings;
 use crate::device::thermostat::{News, Thermostat};
+use crate::shadow::{self, NamedShadow};
 use crate::spec::DeviceSpec;
 
 /// A thermostat as the cloud keeps it: the device itself, its record, and the cloud's copy of its state.
@@ -40,6 +41,8 @@ pub(crate) struct Device {
     /// Values that the structured service was asked for and has not seen reported: section to members.
     pub(crate) desired: Map<String, Value>,
     pub(crate) desired_at: i64,
+    /// Its named shadows, if it is controlled by them.
+    pub(crate) shadows: BTreeMap<String, NamedShadow>,
     pub(crate) changes: VecDeque<Change>,
     /// Its schedule.
     pub(crate) agenda: Agenda,
@@ -63,6 +66,8 @@ pub(crate) struct Shadow {
     /// Time of their arrival by the cloud's clock, in seconds.
     pub(crate) heard_at: i64,
     pub(crate) seen: Seen,
+    /// Bits of `hvacState` of central HVAC.
+    pub(crate) activity: i64,
     pub(crate) settings: Settings,
     pub(crate) settings_at: i64,
     /// Time of the last change of the hold.
@@ -98,11 +103,13 @@ impl Device {
             readings_at: at,
             heard_at: at,
             seen: thermostat.seen(now),
+            activity: thermostat.activity(),
             settings: thermostat.settings.clone(),
             settings_at: at,
             held_at: at,
         };
         let mut device = Self {
+            shadows: shadow::of_thermostat(&thermostat, now),
             thermostat,
             record,
             home,
@@ -132,10 +139,12 @@ impl Device {
             News::Nothing => return,
             News::Readings => {
                 self.shadow.seen = self.thermostat.seen(now);
+                self.shadow.activity = self.thermostat.activity();
                 self.shadow.readings_at = at + clock_shift;
                 // Of all settings, a status contains only the setpoint.
                 let setpoint = self.thermostat.settings.setpoint;
-                if setpoint != self.shadow.settings.setpoint {
+                let tells = !self.thermostat.family.has_shadows();
+                if tells && setpoint != self.shadow.settings.setpoint {
                     let known = Settings { setpoint, ..self.shadow.settings.clone() };
                     self.note_change(at, &known);
                     self.shadow.settings = known;
@@ -164,7 +173,7 @@ impl Device {
     /// Adds a change of setpoint or mode to the history, with the author of the last command that set either.
     fn note_change(&mut self, at: i64, settings: &Settings) {
         let before = &self.shadow.settings;
-        if before.setpoint == settings.setpoint && before.mode == settings.mode {
+        if before.in_force() == settings.in_force() && before.mode == settings.mode {
             return;
         }
         if self.changes.len() == CHANGES {
@@ -262,6 +271,7 @@ impl Device {
                 });
                 put("ACState", ac, set);
             }
+            Family::CentralHvac => {}
             Family::Floor => {
                 put("Duty", json!(0), at);
                 put("Infloor", number(seen.floor.unwrap_or(seen.room)), at);
@@ -350,7 +360,8 @@ pub(crate) fn record(
             "TrackedSensor": 3, "Tracking": 3,
         }),
         Family::AirConditioner => conditioner(),
-        Family::Silent => json!({}),
+        Family::BaseboardV3 => json!({ "DutyCycleOpt": 9, "UserTempOffset": 0 }),
+        Family::CentralHvac | Family::Silent => json!({}),
     };
     match (record.as_object_mut(), more) {
         (Some(record), Value::Object(more)) => {

@@ -59,6 +59,10 @@ pub(crate) struct ParsedCommand {
     pub(crate) swing: Option<i64>,
     pub(crate) swing_sideways: Option<i64>,
     pub(crate) climate_plus: Option<bool>,
+    /// Setpoints of central HVAC for cooling and for its automatic mode, in hundredths. No message contains them.
+    pub(crate) cool: Option<i32>,
+    pub(crate) auto_heat: Option<i32>,
+    pub(crate) auto_cool: Option<i32>,
 }
 
 impl ParsedCommand {

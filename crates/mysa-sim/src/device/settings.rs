@@ -21,11 +21,31 @@ pub(crate) struct Settings {
     pub(crate) swing: i64,
     pub(crate) swing_sideways: i64,
     pub(crate) climate_plus: bool,
+    /// More setpoints of central HVAC, which heats to `setpoint`.
+    pub(crate) central: Option<CentralSetpoints>,
+}
+
+/// Setpoints of central HVAC for cooling and for its automatic mode, in hundredths of a degree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CentralSetpoints {
+    pub(crate) cool: i32,
+    pub(crate) auto_heat: i32,
+    pub(crate) auto_cool: i32,
 }
 
 impl Settings {
+    /// Setpoint in force, °C.
     pub(crate) fn degrees(&self) -> f64 {
-        f64::from(self.setpoint) / 100.0
+        f64::from(self.in_force()) / 100.0
+    }
+
+    /// Setpoint in force, in hundredths of a degree. In the automatic mode of central HVAC, it is that for heating.
+    pub(crate) fn in_force(&self) -> i32 {
+        match (self.mode, self.central) {
+            (Mode::Cool, Some(central)) => central.cool,
+            (Mode::Auto, Some(central)) => central.auto_heat,
+            _ => self.setpoint,
+        }
     }
 
     /// Returns `true` if the schedule does not set its setpoint.
@@ -51,6 +71,11 @@ impl Settings {
         next.fan = wanted.fan.unwrap_or(next.fan);
         next.swing = wanted.swing.unwrap_or(next.swing);
         next.swing_sideways = wanted.swing_sideways.unwrap_or(next.swing_sideways);
+        if let Some(central) = &mut next.central {
+            central.cool = wanted.cool.unwrap_or(central.cool);
+            central.auto_heat = wanted.auto_heat.unwrap_or(central.auto_heat);
+            central.auto_cool = wanted.auto_cool.unwrap_or(central.auto_cool);
+        }
         next.climate_plus = wanted.climate_plus.unwrap_or(next.climate_plus);
         next
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
-use crate::device::family::Family;
+use crate::device::family::{Family, Mode};
 
 impl Cloud {
     pub(crate) fn capabilities(&self, index: usize) -> Value {
@@ -24,7 +24,7 @@ impl Cloud {
         let chosen = |name: &str, allowed: Value| json!({ "userControllable": true, "type": name, "validValues": allowed });
         let mut offset = chosen("float", json!(values(-500, 500, 50)));
         offset["value"] = json!(0);
-        json!({
+        let mut document = json!({
             "version": "1.0",
             "hardware": {
                 "sensors": {
@@ -54,7 +54,7 @@ impl Cloud {
                     "unit": chosen("enum", json!(["C", "F"])),
                 },
                 "connectivity": {
-                    "bluetooth": true, "wifi": true, "nfc": true, "matter": false, "homekit": family == Family::Lite,
+                    "bluetooth": true, "wifi": true, "nfc": true, "matter": family.has_shadows(), "homekit": family == Family::Lite,
                     "googleHome": true, "amazonAlexa": true,
                 },
                 "smart": {
@@ -65,6 +65,14 @@ impl Cloud {
             "system": {
                 "deviceId": device.thermostat.id.as_str(), "model": device.model(), "firmwareVersion": device.firmware(),
             },
-        })
+        });
+        if family == Family::CentralHvac {
+            let (low, high, step) = family.setpoints(Mode::Cool);
+            let control = &mut document["features"]["climateControl"];
+            control["cool"] =
+                json!({ "stages": 1, "setpoint": chosen("float", json!(values(low, high, step))) });
+            control["advancedConfig"] = json!({});
+        }
+        document
     }
 }

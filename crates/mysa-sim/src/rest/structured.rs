@@ -11,10 +11,12 @@ use crate::cloud::Cloud;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
 use crate::device::parsed_command::{ParsedCommand, checked_setpoint, number};
+use crate::device::thermostat::News;
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
 use crate::rest::preferences::recorded;
+use crate::shadow::section;
 
 impl Cloud {
     pub(crate) fn structured(
@@ -129,6 +131,20 @@ impl Cloud {
             sections.insert(name.into(), json!({ "desired": desired, "reported": reported }));
         };
         let limits = |name: &str| field(name);
+        if family.has_shadows() {
+            for (name, desired, reported) in device.sections() {
+                sections.insert(name, json!({ "desired": desired, "reported": reported }));
+            }
+            sections.insert(
+                "identity".into(),
+                json!({ "reported": {
+                    "timestamp": device.shadow.settings_at, "family": family_name(family), "model": device.model(),
+                    "fw": device.firmware(),
+                } }),
+            );
+            sections.insert("latestTelemetry".into(), self.telemetry(now, index));
+            return Value::Object(sections);
+        }
         if family == Family::AirConditioner {
             section("targetCool", json!({ "setpoint": degrees }));
             section("targetHeat", json!({ "setpoint": degrees }));
@@ -197,6 +213,31 @@ impl Cloud {
         Value::Object(sections)
     }
 
+    /// `latestTelemetry` of a thermostat that is controlled by shadows.
+    fn telemetry(&self, now: Now, index: usize) -> Value {
+        let device = &self.devices[index];
+        let (seen, id) = (&device.shadow.seen, device.thermostat.id);
+        let reading = if device.thermostat.family == Family::CentralHvac {
+            json!({
+                "deviceId": id.as_str(), "timestamp": device.shadow.readings_at, "roomTemperature": number(seen.room),
+                "humidity": number(seen.humidity), "hvacState": device.shadow.activity,
+                "fanOnTime": if device.shadow.activity == 0 { 0 } else { 30 },
+            })
+        } else {
+            let degrees = number(device.shadow.settings.degrees());
+            json!({
+                "deviceId": id.as_str(), "timestamp": device.shadow.readings_at, "rawTemperature": number(seen.sensor),
+                "roomTemperature": number(seen.room), "humidity": number(seen.humidity), "heatSetpoint": degrees,
+                "effectiveSetpoint": degrees, "mode": device.shadow.settings.mode.wire(), "rssi": -55,
+                "dutyCycle": number(seen.duty), "timestampEstimated": false,
+            })
+        };
+        json!({
+            "isConnected": device.is_connected(now), "lastConnected": device.shadow.heard_at,
+            "reading": device.with_odd_telemetry(reading),
+        })
+    }
+
     /// `POST /state/{dev}/update`. Status 200 only confirms that the desired values were stored.
     fn update(&mut self, now: Now, account: usize, index: usize, body: &Value) -> Reply {
         let family = self.devices[index].thermostat.family;
@@ -212,6 +253,11 @@ impl Cloud {
             Err(message) => return Reply::invalid(message),
         };
         self.counters.structured_updates += 1;
+        let applies = !self.faults.strikes(now.mono, &Fault::DesiredOnly);
+        if family.has_shadows() && applies {
+            self.devices[index].record.extend(recorded);
+            return self.update_by_shadows(now, index, sections);
+        }
         let device = &mut self.devices[index];
         for (name, members) in sections.iter().filter(|(name, _)| SECTIONS.contains(&name.as_str())) {
             let known = device.desired.entry(name.clone()).or_insert_with(|| json!({}));
@@ -221,7 +267,7 @@ impl Cloud {
             }
         }
         device.desired_at = now.wall.as_secs();
-        if !self.faults.strikes(now.mono, &Fault::DesiredOnly) {
+        if applies {
             if !recorded.is_empty() {
                 device.record.extend(recorded);
                 device.shadow.settings_at = now.wall.as_secs();
@@ -231,15 +277,54 @@ impl Cloud {
         Reply::ok(&json!({ "message": "State updated successfully" }))
     }
 
+    /// Passes an update on to the shadows of a thermostat: one for each section that it has.
+    fn update_by_shadows(&mut self, now: Now, index: usize, sections: &Map<String, Value>) -> Reply {
+        let family = self.devices[index].thermostat.family;
+        let source = sections.get("source").and_then(Value::as_i64).unwrap_or(section::APP);
+        let mut wanted = Vec::new();
+        for name in section::names(family) {
+            let Some(values) = sections.get(name).and_then(Value::as_object) else { continue };
+            let shadow = &self.devices[index].shadows;
+            // What the thermostat reports last, with the requested values, must be valid as a whole.
+            let mut whole =
+                shadow.get(name).map(|shadow| shadow.document.reported.values.clone()).unwrap_or_default();
+            let values = section::to_shadow(values);
+            whole.extend(values.clone());
+            let settings = &self.devices[index].shadow.settings;
+            let known = section::known(family, name, &whole).map(|(_, known)| known).unwrap_or_default();
+            if let Err(message) = section::read(family, name, &section::from_shadow(&known), settings) {
+                return Reply::invalid(message);
+            }
+            wanted.push((name, values));
+        }
+        for (name, values) in wanted {
+            self.desire_section(now, Origin::Rest, index, name, values, source);
+        }
+        Reply::ok(&json!({ "message": "State updated successfully" }))
+    }
+
     /// Sends a thermostat the values that the structured service was asked for, as a service of the cloud would.
     pub(crate) fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &ParsedCommand) {
         if *wanted == ParsedCommand::default() {
             return;
         }
+        if self.devices[index].thermostat.family.has_shadows() {
+            // The service keeps the hold, and asks by the shadows for the values.
+            if wanted.hold.is_some() {
+                let hold =
+                    ParsedCommand { hold: wanted.hold, until: wanted.until, ..ParsedCommand::default() };
+                let device = &mut self.devices[index];
+                device.thermostat.apply_silently(now, &hold);
+                device.learn(now, News::Settings, 0);
+            }
+            self.desire(now, Origin::Rest, index, wanted);
+            self.reschedule(index);
+            return;
+        }
         let device = &mut self.devices[index];
         if device.thermostat.family == Family::Silent {
             device.thermostat.apply_silently(now, wanted);
-            device.learn(now, crate::device::thermostat::News::Settings, 0);
+            device.learn(now, News::Settings, 0);
             device.desired.clear();
             self.reschedule(index);
             return;
@@ -266,7 +351,7 @@ impl Cloud {
                 continue;
             }
             let id = device.thermostat.id;
-            if device.thermostat.family == Family::Silent {
+            if !device.thermostat.family.has_topics() {
                 skipped.push(id);
                 continue;
             }
@@ -284,8 +369,24 @@ impl Cloud {
     }
 }
 
-const SECTIONS: [&str; 7] =
-    ["targetHeat", "targetCool", "targetAuto", "modes", "physicalInterface", "tracking", "bbConfig"];
+const SECTIONS: [&str; 8] = [
+    "targetHeat",
+    "targetCool",
+    "targetAuto",
+    "modes",
+    "physicalInterface",
+    "tracking",
+    "bbConfig",
+    "hvacConfig",
+];
+
+/// `family` of the identity of a thermostat that is controlled by shadows.
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::CentralHvac => "LV",
+        _ => "BB",
+    }
+}
 
 /// Returns the changes that an update asks for, or the reason why it is invalid.
 pub(crate) fn wanted_of(
@@ -294,16 +395,30 @@ pub(crate) fn wanted_of(
     lit: &crate::device::parsed_command::Brightness,
 ) -> Result<ParsedCommand, &'static str> {
     let member = |section: &str, name: &str| sections.get(section).and_then(|members| members.get(name));
-    let grid = family.profile().setpoint;
     let mut wanted = ParsedCommand::default();
-    for (section, name) in
-        [("targetHeat", "setpoint"), ("targetCool", "setpoint"), ("targetAuto", "heatSetpoint")]
+    let central = family == Family::CentralHvac;
+    for (section, name, mode) in [
+        ("targetHeat", "setpoint", Mode::Heat),
+        ("targetCool", "setpoint", Mode::Cool),
+        ("targetAuto", "heatSetpoint", Mode::Heat),
+        ("targetAuto", "coolSetpoint", Mode::Cool),
+    ] {
+        let Some(value) = member(section, name) else { continue };
+        let place = match (section, name) {
+            _ if !central && name == "coolSetpoint" => continue,
+            ("targetCool", _) if central => &mut wanted.cool,
+            ("targetAuto", "heatSetpoint") if central => &mut wanted.auto_heat,
+            ("targetAuto", _) if central => &mut wanted.auto_cool,
+            _ => &mut wanted.setpoint,
+        };
+        let degrees = value.as_f64().ok_or("a setpoint is a number")?;
+        let setpoint = checked_setpoint(degrees, family.setpoints(mode));
+        *place = Some(setpoint.ok_or("the setpoint is not valid for this device")?);
+    }
+    if let (Some(heat), Some(cool)) = (wanted.auto_heat, wanted.auto_cool)
+        && heat > cool
     {
-        if let Some(value) = member(section, name) {
-            let degrees = value.as_f64().ok_or("a setpoint is a number")?;
-            wanted.setpoint =
-                Some(checked_setpoint(degrees, grid).ok_or("the setpoint is not valid for this device")?);
-        }
+        return Err("the setpoint for heating is above that for cooling");
     }
     if let Some(value) = member("modes", "mode") {
         let mode = value.as_i64().and_then(Mode::from_structured).ok_or("there is no such mode")?;
@@ -314,7 +429,13 @@ pub(crate) fn wanted_of(
         if wanted.mode.is_none() {
             return Err("fan_mode needs mode beside it");
         }
-        wanted.fan = Some(value.as_i64().and_then(fan_from_structured).ok_or("there is no such fan speed")?);
+        let fan = match value.as_i64() {
+            // Off, seven speeds, sleep and automatic.
+            Some(fan) if central => Some(fan).filter(|fan| (0..=9).contains(fan)),
+            Some(fan) => fan_from_structured(fan),
+            None => None,
+        };
+        wanted.fan = Some(fan.ok_or("there is no such fan speed")?);
     }
     let swing =
         |name: &str| member("modes", name).and_then(Value::as_i64).filter(|swing| (0..=12).contains(swing));

@@ -3,6 +3,8 @@
 mod air_conditioner;
 mod baseboard_v1;
 mod baseboard_v2;
+mod baseboard_v3;
+mod central;
 mod floor;
 mod lite;
 
@@ -108,6 +110,10 @@ pub enum Family {
     Floor,
     /// Air conditioner, `AC-V1-0`: whole degrees, fan and swing.
     AirConditioner,
+    /// Baseboard V3, `BB-V3-0`: a relay that only the structured service reaches.
+    BaseboardV3,
+    /// Central HVAC, `ST-V1-0`: heats and cools, by named shadows and the structured service.
+    CentralHvac,
     /// Any other model: listed by the REST service, silent on MQTT, takes no commands.
     Silent,
 }
@@ -122,6 +128,8 @@ impl Family {
             "BB-V2-0-L" | "BB-V2-0-LTE" | "V2-0-L" | "V2-0-LTE" | "V2-L" => Self::Lite,
             "INF-V1-0" | "INF-V1" => Self::Floor,
             "AC-V1-0" | "AC-V1-1" | "AC-V1" => Self::AirConditioner,
+            "BB-V3-0" => Self::BaseboardV3,
+            "ST-V1-0" | "ST-V1" | "LV" => Self::CentralHvac,
             _ => Self::Silent,
         }
     }
@@ -133,7 +141,27 @@ impl Family {
             Self::Lite | Self::Silent => &lite::PROFILE,
             Self::Floor => &floor::PROFILE,
             Self::AirConditioner => &air_conditioner::PROFILE,
+            Self::BaseboardV3 => &baseboard_v3::PROFILE,
+            Self::CentralHvac => &central::PROFILE,
         }
+    }
+
+    /// Range of the setpoint in this mode and its step, in hundredths of a degree.
+    pub(crate) const fn setpoints(self, mode: Mode) -> (i32, i32, i32) {
+        match (self, mode) {
+            (Self::CentralHvac, Mode::Cool) => central::COOLING,
+            _ => self.profile().setpoint,
+        }
+    }
+
+    /// Returns `true` if it publishes and receives messages on topics of its own.
+    pub(crate) const fn has_topics(self) -> bool {
+        !matches!(self, Self::BaseboardV3 | Self::CentralHvac | Self::Silent)
+    }
+
+    /// Returns `true` if it is controlled by shadows, which the structured service shows as sections.
+    pub(crate) const fn has_shadows(self) -> bool {
+        matches!(self, Self::BaseboardV3 | Self::CentralHvac)
     }
 
     /// Returns the new power of the heater, or `None` to keep the present power.
@@ -150,14 +178,15 @@ impl Family {
         }
         match self {
             Self::BaseboardV1 => control.pulse(now, seen, forced, &baseboard_v1::PULSE),
-            Self::Lite | Self::Silent => control.pulse(now, seen, forced, &lite::PULSE),
+            Self::Lite | Self::BaseboardV3 | Self::Silent => control.pulse(now, seen, forced, &lite::PULSE),
             Self::BaseboardV2 => Some(baseboard_v2::control(control, seen)),
             Self::Floor => Some(floor::control(control, seen)),
             Self::AirConditioner => Some(air_conditioner::control(control, seen)),
+            Self::CentralHvac => Some(central::control(control, seen)),
         }
     }
 
-    /// Writes the family's status message with its envelope; writes nothing for a silent family.
+    /// Writes the family's status message with its envelope; writes nothing for a family without topics.
     pub(crate) fn write_status(self, out: &mut String, stamp: &Stamp, seen: &Seen) {
         match self {
             Self::BaseboardV1 => baseboard_v1::write_status(out, stamp, seen),
@@ -165,7 +194,7 @@ impl Family {
             Self::Lite => lite::write_status(out, stamp, seen),
             Self::Floor => floor::write_status(out, stamp, seen),
             Self::AirConditioner => air_conditioner::write_status(out, stamp, seen),
-            Self::Silent => {}
+            Self::BaseboardV3 | Self::CentralHvac | Self::Silent => {}
         }
     }
 }
@@ -217,6 +246,8 @@ pub(crate) struct Seen {
     pub(crate) humidity: f64,
     /// Setpoint, °C.
     pub(crate) setpoint: f64,
+    /// Setpoint for cooling, °C. It is another one only for central HVAC.
+    pub(crate) cool_setpoint: f64,
     pub(crate) mode: Mode,
     /// `true` if the heater is on now.
     pub(crate) on: bool,
@@ -249,6 +280,8 @@ pub(crate) struct Control {
     integral: f64,
     period_ends: Duration,
     pub(crate) on: bool,
+    /// `true` if a central system cools.
+    cooling: bool,
 }
 
 impl Control {
@@ -317,6 +350,7 @@ mod tests {
             floor_limit: 28.0,
             humidity: 40.0,
             setpoint: 25.0,
+            cool_setpoint: 28.0,
             mode: Mode::Off,
             on: false,
             duty: 0.0,
@@ -331,6 +365,8 @@ mod tests {
             Family::Lite,
             Family::Floor,
             Family::AirConditioner,
+            Family::BaseboardV3,
+            Family::CentralHvac,
             Family::Silent,
         ] {
             let mut control = Control { duty: 1.0, on: true, ..Control::default() };

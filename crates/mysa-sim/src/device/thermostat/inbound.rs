@@ -78,7 +78,9 @@ impl Thermostat {
         delivery: &Delivery,
         out: &mut Vec<Emission>,
     ) {
-        let Ok(message) = serde_json::from_slice::<Value>(&delivery.payload) else {
+        let message = serde_json::from_slice::<Value>(&delivery.payload);
+        // A thermostat without topics does not hear what is published for its id.
+        let Some(message) = message.ok().filter(|_| self.family.has_topics()) else {
             self.messages.ignored += 1;
             return;
         };
@@ -131,9 +133,7 @@ impl Thermostat {
         let kind = body.and_then(|body| body.get("type")).and_then(Value::as_i64);
         let wanted =
             body.and_then(|body| body.get("cmd")).and_then(|cmd| ParsedCommand::read(cmd, self.family));
-        let Some(wanted) =
-            wanted.filter(|_| kind == Some(self.profile().body_type) && self.family != Family::Silent)
-        else {
+        let Some(wanted) = wanted.filter(|_| kind == Some(self.profile().body_type)) else {
             self.messages.ignored += 1;
             return;
         };
@@ -191,7 +191,7 @@ impl Thermostat {
 }
 
 /// Time of the next message: `at`, or that of the previous message if that is later.
-fn in_order(last: &mut Duration, at: Duration, reorders: bool) -> Duration {
+pub(super) fn in_order(last: &mut Duration, at: Duration, reorders: bool) -> Duration {
     if reorders {
         return at;
     }

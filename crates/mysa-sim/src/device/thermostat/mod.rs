@@ -1,5 +1,6 @@
 mod inbound;
 mod outbound;
+mod twin;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -8,6 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_proto::{Celsius, DeviceId, TopicKind, UnixTime};
+use serde_json::{Map, Value};
 
 use crate::Now;
 use crate::device::agenda;
@@ -16,7 +18,7 @@ use crate::device::family::{Control, Family, Mode, Profile, Seen};
 use crate::device::message::Record;
 use crate::device::parsed_command::{Brightness, ParsedCommand};
 use crate::device::room::{Drive, Room};
-use crate::device::settings::Settings;
+use crate::device::settings::{CentralSetpoints, Settings};
 use crate::device::weather::Weather;
 use crate::math::{floor, round};
 use crate::rng::{Rng, hash, unit};
@@ -24,6 +26,7 @@ use crate::spec::DeviceSpec;
 
 use self::inbound::Delivery;
 use self::outbound::BATCH_PERIOD;
+use self::twin::{Delta, FAN_AUTO, Twin};
 
 /// Active faults of a thermostat.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +55,17 @@ pub(crate) enum Emission {
     },
     /// The thermostat reads its settings from the device record.
     ReadSettings,
+    /// Readings that reach the structured service by a way that clients do not see.
+    Readings,
+    /// Reported values of a section, in the units of its shadow, and values that it sets as desired, too.
+    Report {
+        section: &'static str,
+        desired: Map<String, Value>,
+        reported: Map<String, Value>,
+        news: News,
+    },
+    /// The thermostat asks for the desired values that it has not reported.
+    ReadShadows,
 }
 
 /// Part of the cloud's copy of the device state that a message updates.
@@ -66,6 +80,8 @@ pub(crate) enum News {
 enum Job {
     Deliver(Box<Delivery>),
     Publish(Emission),
+    TakeDelta(Box<Delta>),
+    Report,
     Boot,
     Hello,
     Unpair,
@@ -108,6 +124,8 @@ pub(crate) struct Thermostat {
     last_delivery: Duration,
     last_ack: Duration,
     records: VecDeque<Record>,
+    /// Its side of its shadows, if it has any.
+    twin: Option<Twin>,
     seed: u64,
     rng: Rng,
 }
@@ -157,6 +175,7 @@ impl Thermostat {
             swing: 3,
             swing_sideways: 3,
             climate_plus: true,
+            central: None,
         };
         room.advance(now);
         let mut this = Self {
@@ -190,10 +209,20 @@ impl Thermostat {
             last_delivery: Duration::ZERO,
             last_ack: Duration::ZERO,
             records: VecDeque::new(),
+            twin: None,
             seed,
             rng,
         };
+        if family == Family::CentralHvac {
+            let heat = this.settings.setpoint;
+            let cool = heat.saturating_add(400).clamp(1_600, 3_700);
+            this.settings.central = Some(CentralSetpoints { cool, auto_heat: heat, auto_cool: cool });
+            this.settings.fan = FAN_AUTO;
+        }
         this.drive(now, true);
+        if family.has_shadows() {
+            this.twin = Some(Twin::of(&this));
+        }
         this
     }
 
@@ -211,6 +240,7 @@ impl Thermostat {
     /// Handles everything that is due at `now`.
     pub(crate) fn handle_timeout(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         self.look(now, faults);
+        self.look_for_differences(faults, out);
         while let Some(entry) = self.jobs.first_entry() {
             if entry.key().0 > now.mono {
                 break;
@@ -224,6 +254,7 @@ impl Thermostat {
         if self.next_sample <= now.mono {
             self.next_sample = now.mono + self.profile().sample;
             self.sample(now, faults);
+            self.report_changes(now, faults, out);
         }
         if self.next_status <= now.mono {
             self.report_status(now, faults, out);
@@ -246,8 +277,13 @@ impl Thermostat {
             return false;
         }
         let before = self.settings.degrees();
+        let wanted = &self.aimed(wanted);
         self.apply(now, wanted, &Command { request: None, origin: Origin::Button, taken_at: now });
         if faults.offline || self.unpaired {
+            return true;
+        }
+        if self.family.has_shadows() {
+            self.report_press(out);
             return true;
         }
         if self.profile().reports_setpoint && wanted.setpoint.is_some() {
@@ -273,7 +309,7 @@ impl Thermostat {
     pub(crate) fn held(&self) -> HeldSettings {
         let settings = &self.settings;
         HeldSettings {
-            setpoint: Celsius::from_hundredths(settings.setpoint),
+            setpoint: Celsius::from_hundredths(settings.in_force()),
             mode: settings.mode,
             lock: settings.lock,
             brightness: settings.brightness.percents(),
@@ -304,6 +340,10 @@ impl Thermostat {
             floor_limit: self.floor_limit,
             humidity: floor(humidity),
             setpoint: self.settings.degrees(),
+            cool_setpoint: match (self.settings.mode, self.settings.central) {
+                (Mode::Auto, Some(central)) => f64::from(central.auto_cool) / 100.0,
+                _ => self.settings.degrees(),
+            },
             mode: self.settings.mode,
             on: drive.is_on(now.mono),
             duty: self.control.duty,
@@ -349,7 +389,7 @@ impl Thermostat {
         self.settings.until = None;
         self.revision += 1;
         self.resumed = true;
-        if self.is_reachable(faults) && self.family != Family::Silent {
+        if self.is_reachable(faults) && self.family.has_topics() {
             let state = self.ack_state(&self.settings, &ParsedCommand::default());
             out.push(self.ack(now, faults, None, true, None, state));
         }
@@ -360,7 +400,9 @@ impl Thermostat {
         match job {
             Job::Deliver(delivery) if reachable => self.handle_message(now, faults, &delivery, out),
             Job::Publish(emission) if reachable => out.push(emission),
-            Job::Deliver(_) | Job::Publish(_) => {}
+            Job::TakeDelta(delta) if reachable => self.handle_delta(now, faults, &delta, out),
+            Job::Report if reachable => self.report_changes(now, faults, out),
+            Job::Deliver(_) | Job::Publish(_) | Job::TakeDelta(_) | Job::Report => {}
             Job::Boot => {
                 self.booting = true;
                 self.live_until = Duration::ZERO;
@@ -408,7 +450,7 @@ impl Thermostat {
             origin,
             request,
             applied,
-            setpoint: wanted.setpoint.map(Celsius::from_hundredths),
+            setpoint: wanted.setpoint.or(wanted.cool).or(wanted.auto_heat).map(Celsius::from_hundredths),
             mode: wanted.mode,
             lock: wanted.lock,
             brightness: wanted.brightness.map(Brightness::percents),

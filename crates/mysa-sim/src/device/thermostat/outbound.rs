@@ -27,6 +27,11 @@ impl Thermostat {
         if silent || self.family == Family::Silent {
             return;
         }
+        if self.family.has_shadows() {
+            out.push(Emission::Readings);
+            self.report_changes(now, faults, out);
+            return;
+        }
         let mut text = String::with_capacity(192);
         let stamp = self.stamp(now, faults);
         self.family.write_status(&mut text, &stamp, &self.seen(now));
@@ -54,6 +59,10 @@ impl Thermostat {
     }
 
     pub(super) fn report_boot(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
+        if !self.family.has_topics() {
+            self.next_status = now.mono + Duration::from_secs(2);
+            return;
+        }
         let firmware = self.profile().firmware;
         if matches!(self.family, Family::BaseboardV2 | Family::Lite) {
             let mut text = String::new();
