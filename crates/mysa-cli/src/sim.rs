@@ -117,6 +117,7 @@ async fn log(terminal: &Terminal, events: &mut Events) -> Result<()> {
 fn spec(args: &Sim) -> Result<CloudSpec> {
     let mut spec = match &args.home {
         Some(name) if name == Path::new("small") => CloudSpec::small(),
+        Some(name) if name == Path::new("all") => CloudSpec::all(),
         Some(path) => mysa_config::home(&fs::read_to_string(path).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display()))
         })?)
@@ -253,6 +254,7 @@ mod tests {
         assert_eq!((devices(&usual), usual.rules.token_life), (5, Duration::from_secs(3_600)));
         let spec = read(&["--home", "small", "--token-life", "120", "--credential-life", "60"]).unwrap();
         assert_eq!(devices(&spec), 4);
+        assert_eq!(devices(&read(&["--home", "all"]).unwrap()), 8);
         assert_eq!(spec.rules.token_life, Duration::from_secs(120));
         assert_eq!(spec.rules.credential_life, Duration::from_secs(60));
         assert!(read(&["--home", "/nowhere/home.toml"]).is_err());

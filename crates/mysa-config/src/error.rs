@@ -68,6 +68,8 @@ pub enum ConfigError {
     },
     /// No mode has this name.
     UnknownMode(String),
+    /// No remote control of an air conditioner has this code.
+    UnknownRemote(String),
     /// Text that names no days of the week.
     InvalidDays(String),
     /// Text that is not a time of day.
@@ -105,7 +107,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "invalid device id '{}': expected twelve hex digits", quote(name))
             }
             Self::UnknownModel(name) => {
-                let models = "BB-V1-1, BB-V2-0, BB-V2-0-L, INF-V1-0 or AC-V1-0";
+                let models = "BB-V1-1, BB-V2-0, BB-V2-0-L, BB-V3-0, INF-V1-0, AC-V1-0 or ST-V1-0";
                 write!(f, "unknown model '{}': expected one such as {models}", quote(name))
             }
             Self::InvalidTimeZone(name) => write!(
@@ -136,6 +138,7 @@ impl fmt::Display for ConfigError {
             Self::UnknownMode(name) => {
                 write!(f, "unknown mode '{}': expected off, heat, auto, cool, fan or dry", quote(name))
             }
+            Self::UnknownRemote(code) => write!(f, "unknown remote '{}': expected 2009 or 1117", quote(code)),
             Self::InvalidDays(text) => write!(
                 f,
                 "invalid days '{}': expected daily, or days such as mon-fri or sat,sun",

@@ -3,7 +3,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr as _;
 
 use mysa_proto::{DeviceId, Model};
-use mysa_sim::{AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode, ScheduledSetpoint};
+use mysa_sim::{
+    AcRemote, AccountSpec, ChallengeSpec, CloudSpec, DeviceSpec, HomeSpec, Mode, ScheduledSetpoint,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_spanned::Spanned;
@@ -50,6 +52,8 @@ struct Device {
     setpoint_c: Option<Spanned<f64>>,
     room_c: Option<Spanned<f64>>,
     mode: Option<Spanned<String>>,
+    /// Code of the remote control of an air conditioner.
+    remote: Option<Spanned<String>>,
     /// Events of its weekly schedule.
     #[serde(default)]
     schedule: Vec<Event>,
@@ -177,6 +181,10 @@ impl Reader<'_> {
                 "dry" => Mode::Dry,
                 other => return Err(self.error(&mode, ConfigError::UnknownMode(other.to_owned()))),
             };
+        }
+        if let Some(remote) = device.remote {
+            made.remote = AcRemote::with_code(remote.get_ref())
+                .ok_or_else(|| self.error(&remote, ConfigError::UnknownRemote(remote.get_ref().clone())))?;
         }
         Ok(made)
     }
@@ -335,6 +343,9 @@ mod tests {
         assert_eq!(Value::from(device.record.clone()), json!({ "MinSetpoint": -1, "Voltage": "" }));
         assert_eq!(Value::from(device.state.clone()), json!({ "Duty": 55 }));
         assert_eq!(Value::from(device.telemetry.clone()), json!({ "dutyCycle": 0.5 }));
+        assert_eq!(device.remote, AcRemote::Numbered);
+        let other = home(&FILE.replace("mode = \"off\"", "remote = \"1117\"")).unwrap();
+        assert_eq!(other.accounts[0].homes[0].devices[0].remote, AcRemote::Named);
         let days: Vec<u8> = device.schedule.iter().map(|event| event.weekday).collect();
         assert_eq!(days, [0, 1, 6]);
         assert!(device.schedule.iter().all(|event| (event.minute, event.setpoint) == (450, 20.5)));
@@ -422,6 +433,7 @@ mod tests {
             ),
             ("utc-offset-s = 3600", "mean-outdoor-c = inf", "line 9, column 26: mean-outdoor-c"),
             ("\"off\"", "\"sauna\"", "line 15, column 16: unknown mode 'sauna'"),
+            ("mode = \"off\"", "remote = \"1118\"", "line 15, column 18: unknown remote '1118'"),
             ("sat-mon", "weekend", "line 21, column 22: invalid days 'weekend'"),
             ("sat-mon", "mon-", "line 21, column 22: invalid days 'mon-'"),
             ("07:30", "7:30", "line 21, column 38: invalid time '7:30'"),

@@ -195,13 +195,12 @@ impl Cloud {
         self.advance(now);
         let index = self.index(device)?;
         let thermostat = &self.devices[index].thermostat;
-        let profile = thermostat.family.profile();
         if let Some(setpoint) = setpoint {
-            let grid = thermostat.family.setpoints(mode.unwrap_or(thermostat.settings.mode));
+            let grid = thermostat.setpoints(mode.unwrap_or(thermostat.settings.mode));
             let checked = crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), grid);
             checked.ok_or(InvalidChange::Setpoint)?;
         }
-        if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
+        if mode.is_some_and(|mode| !thermostat.has_mode(mode)) {
             return Err(InvalidChange::Mode);
         }
         if self.press(now, device, setpoint, mode) { Ok(()) } else { Err(InvalidChange::Unresponsive) }
@@ -214,7 +213,7 @@ impl Cloud {
     pub fn press_button(&mut self, now: Now, device: DeviceId, button: Button) -> Result<(), InvalidChange> {
         self.advance(now);
         let thermostat = &self.devices[self.index(device)?].thermostat;
-        let (low, high, step) = thermostat.family.setpoints(thermostat.settings.mode);
+        let (low, high, step) = thermostat.setpoints(thermostat.settings.mode);
         let step = match button {
             Button::Up => step,
             Button::Down => -step,

@@ -28,8 +28,7 @@ impl Cloud {
         let now = self.now;
         let Some(&index) = self.by_id.get(&device) else { return false };
         let thermostat = &self.devices[index].thermostat;
-        let profile = thermostat.family.profile();
-        let grid = thermostat.family.setpoints(mode.unwrap_or(thermostat.settings.mode));
+        let grid = thermostat.setpoints(mode.unwrap_or(thermostat.settings.mode));
         let setpoint = match setpoint {
             Some(setpoint) => {
                 match crate::device::parsed_command::checked_setpoint(setpoint.as_degrees(), grid) {
@@ -39,7 +38,7 @@ impl Cloud {
             }
             None => None,
         };
-        if mode.is_some_and(|mode| !profile.modes.contains(&mode)) {
+        if mode.is_some_and(|mode| !thermostat.has_mode(mode)) {
             return false;
         }
         let wanted = ParsedCommand { setpoint, mode, ..ParsedCommand::default() };

@@ -64,6 +64,7 @@ pub use cloud::{Cloud, Upgrade};
 pub use control::{AccountView, Button, ConnectionView, DevicePlace, HomeView, InvalidChange};
 pub use device::command_record::{CommandRecord, HeldSettings, MessageCounts, Origin};
 pub use device::family::{Family, Mode};
+pub use device::remote::AcRemote;
 pub use device::room::RoomSpec;
 pub use device::weather::Weather;
 pub use endpoint::Endpoint;

@@ -7,7 +7,7 @@ use mysa_proto::DeviceId;
 use serde_json::{Map, Value};
 
 use crate::fault::FaultPlan;
-use crate::{Mode, RoomSpec, Weather};
+use crate::{AcRemote, Mode, RoomSpec, Weather};
 
 /// Specification of a simulated cloud. [`CloudSpec::default`] has Mysa's public names and no accounts;
 /// [`CloudSpec::demo`] has one account with a home of five thermostats.
@@ -93,6 +93,33 @@ fn week(workday: &Day, weekend: &Day) -> Vec<ScheduledSetpoint> {
 }
 
 impl CloudSpec {
+    /// [`CloudSpec::demo`] with a second air conditioner, which has the other remote control, a baseboard V3, and central
+    /// HVAC: eight thermostats.
+    #[must_use]
+    pub fn all() -> Self {
+        let devices = [
+            ("a0b1c2d3e4fa", "ST-V1-0", "House", 3_000.0, 20.0),
+            ("a0b1c2d3e4fb", "BB-V3-0", "Attic", 1_500.0, 18.0),
+            ("a0b1c2d3e4fd", "AC-V1-0", "Studio", 900.0, 21.0),
+        ];
+        let devices = devices.into_iter().filter_map(|(id, model, name, watts, setpoint)| {
+            let mut device = DeviceSpec::new(DeviceId::new(id)?, model, name);
+            device.rated_watts = watts;
+            device.setpoint = setpoint;
+            device.room.heat_loss = watts / 40.0;
+            device.room.capacity = device.room.heat_loss * 16_000.0;
+            device.room.temperature = setpoint - 0.7;
+            device.remote = if model == "AC-V1-0" { AcRemote::Named } else { AcRemote::default() };
+            Some(device)
+        });
+        let mut spec = Self::demo();
+        spec.accounts
+            .iter_mut()
+            .flat_map(|account| &mut account.homes)
+            .for_each(|home| home.devices.extend(devices.clone()));
+        spec
+    }
+
     /// [`CloudSpec::demo`] without the air conditioner: four thermostats. A client that asks for two filters of each
     /// device in one SUBSCRIBE stays below the broker's limit of eight.
     #[must_use]
@@ -238,6 +265,8 @@ pub struct DeviceSpec {
     pub setpoint: f64,
     /// Mode at the start. Default heat.
     pub mode: Mode,
+    /// Remote control of an air conditioner; of no effect on other models.
+    pub remote: AcRemote,
     /// Room of the thermostat.
     pub room: RoomSpec,
     /// Its schedule at the start. Default: none.
@@ -271,6 +300,7 @@ impl DeviceSpec {
             rated_watts: 1_500.0,
             setpoint: 20.0,
             mode: Mode::Heat,
+            remote: AcRemote::default(),
             room: RoomSpec::default(),
             schedule: Vec::new(),
         }

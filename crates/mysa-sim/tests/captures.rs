@@ -242,6 +242,10 @@ fn every_rest_body_has_the_members_of_its_capture() {
         missing("batch", &batch[&id], &sample("state_batch")[&id], &mut found);
     }
     assert_eq!(batch["a0b1c2d3e4fa"]["error"], "PERMISSION_DENIED");
+    let mut rig = Rig::new(CloudSpec::all());
+    let tokens = rig.sign_in();
+    let (_, batch) = rig.rest(&tokens, BACKEND, "POST", "/state/batch", Some(&ids));
+    missing("batch", &batch["a0b1c2d3e4fa"], &sample("state_batch")["a0b1c2d3e4fa"], &mut found);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -90,7 +90,7 @@ fn every_family_applies_its_own_commands_and_refuses_those_of_others() {
         ),
         ("f7", 5, json!({ "tm": -1, "lk": 1 }), true),
         ("f8", 3, json!({ "tm": -1, "md": 5, "tr": 5 }), true),
-        ("f9", 2, json!({ "tm": -1, "md": 4, "sp": 24, "fn": 4, "ss": 5 }), true),
+        ("f9", 2, json!({ "tm": -1, "md": 4, "sp": 24, "fn": 5, "ss": 5 }), true),
         ("f5", 1, json!({ "tm": -1, "sp": 21.3 }), false),
         ("f6", 4, json!({ "tm": -1, "md": 4 }), false),
         ("f7", 5, json!({ "tm": -1, "tr": 3 }), false),

@@ -220,9 +220,9 @@ fn f33_an_air_conditioner_is_sent_only_values_that_its_record_lists() {
         |mode, code| Change { mode: Some(mode), fan: Some(FanSpeed::from_code(code)), ..Change::default() };
     // Numbers that the demo's remote control record lists for each mode.
     let lists: [(Mode, &[u8]); 4] = [
-        (Mode::Heat, &[1, 2, 4, 6]),
-        (Mode::Cool, &[1, 2, 4, 6]),
-        (Mode::FanOnly, &[2, 4, 6]),
+        (Mode::Heat, &[1, 3, 5, 7]),
+        (Mode::Cool, &[1, 3, 5, 7]),
+        (Mode::FanOnly, &[3, 5, 7]),
         (Mode::Dry, &[1]),
     ];
     for (mode, listed) in lists {

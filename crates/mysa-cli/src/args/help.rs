@@ -217,6 +217,7 @@ Examples:
   mysa sim                                   a home of five thermostats on 127.0.0.1:8443
   mysa sim --speed 60 --fault cut@600 --fault drop-acks@900-1200
   mysa sim --home home.toml --listen 127.0.0.1:0
+  mysa sim --home all                        eight thermostats, one of each family at least
   mysa sim --home small --token-life 120     four thermostats, tokens of two minutes
   mysa sim -v                                log every request, connection, message and command
   mysa sim --check                           judge the client that connects

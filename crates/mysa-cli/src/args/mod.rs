@@ -469,7 +469,8 @@ pub(crate) struct Sim {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Accounts, homes and thermostats, TOML, or `small` for a home of four [default: a home of five]
+    /// Accounts, homes and thermostats, TOML; or `small` for a home of four, `all` for eight with a thermostat of each
+    /// family [default: a home of five]
     #[arg(long, value_name = "FILE")]
     pub(crate) home: Option<PathBuf>,
     /// Virtual seconds per real second

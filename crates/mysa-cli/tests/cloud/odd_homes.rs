@@ -1,6 +1,6 @@
 //! Thermostats whose records and states have fields that their family lacks, or invalid values.
 
-use mysa_sim::{CloudSpec, DeviceSpec};
+use mysa_sim::{AcRemote, CloudSpec, DeviceSpec};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, FLOOR, LIVING, OFFICE};
@@ -74,6 +74,7 @@ fn limits_that_make_no_sense_are_ignored_and_named_by_doctor() {
 #[test]
 fn capabilities_missing_in_an_air_conditioner_record_are_allowed() {
     let bench = with(OFFICE, |office| {
+        office.remote = AcRemote::Named;
         let modes = json!({ "3": { "temperatures": [16, 30] }, "4": { "temperatures": [16, 30] } });
         office.record = members(json!({
             "SupportedCaps": { "modes": modes, "fanSpeeds": [1, 2, 4, 6] }, "SupportedModes": null,
@@ -85,6 +86,7 @@ fn capabilities_missing_in_an_air_conditioner_record_are_allowed() {
     let ran = bench.run(&["set", "office", "--temp", "31", "--json"]).fails(7);
     assert!(ran.json()[0]["said"].as_str().is_some_and(|said| said.contains("16 to 30")), "{ran:?}");
     let unknown = with(OFFICE, |office| {
+        office.remote = AcRemote::Named;
         office.record = members(json!({ "SupportedCaps": null, "SupportedModes": null }));
     });
     unknown.run(&["set", "office", "--fan", "medium", "--temp", "24"]).ok();

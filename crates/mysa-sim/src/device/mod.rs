@@ -6,6 +6,7 @@ pub(crate) mod energy;
 pub(crate) mod family;
 pub(crate) mod message;
 pub(crate) mod parsed_command;
+pub(crate) mod remote;
 pub(crate) mod room;
 pub(crate) mod settings;
 pub(crate) mod thermostat;
@@ -359,7 +360,7 @@ pub(crate) fn record(
             "MaxSetpoint": 40, "FloorOhms": 10, "FloorType": 1, "IsMysaFloorSensor": true, "MaxFloorTemp": 28,
             "TrackedSensor": 3, "Tracking": 3,
         }),
-        Family::AirConditioner => conditioner(),
+        Family::AirConditioner => Value::Object(spec.remote.record()),
         Family::BaseboardV3 => json!({ "DutyCycleOpt": 9, "UserTempOffset": 0 }),
         Family::CentralHvac | Family::Silent => json!({}),
     };
@@ -376,28 +377,4 @@ pub(crate) fn record(
 fn amperes_text(amperes: &Value) -> Value {
     use alloc::string::ToString as _;
     json!(amperes.to_string())
-}
-
-fn conditioner() -> Value {
-    let temperatures: alloc::vec::Vec<u8> = (16..=30).collect();
-    let mode = |warm: bool, fan: &[u8], vertical: &[u8]| {
-        json!({
-            "temperatures": if warm { json!(temperatures) } else { json!([]) }, "fanSpeeds": fan,
-            "verticalSwing": vertical, "horizontalSwing": []
-        })
-    };
-    let modes = json!({
-        "1": mode(false, &[], &[]), "2": mode(false, &[1, 2, 4, 6], &[3, 4, 5]),
-        "3": mode(true, &[1, 2, 4, 6], &[3, 4, 5]), "4": mode(true, &[1, 2, 4, 6], &[3, 4, 5]),
-        "5": mode(false, &[2, 4, 6], &[3]), "6": mode(false, &[1], &[3]),
-    });
-    json!({
-        "MinSetpoint": 16, "MaxSetpoint": 30, "CodeNum": "1999", "SetupRequired": false, "IsThermostatic": true,
-        "Brand": { "Brand": "Example", "Id": 42, "remoteModelNumber": "RM-1", "OEMBrand": "Example" },
-        "SupportedCaps": {
-            "tempRange": [16, 30], "modes": modes, "version": "1.2", "keys": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
-            "fanSpeeds": [1, 2, 4, 6], "temperatureStep": 1
-        },
-        "SupportedCapsVersion": "1.2", "SupportedModes": modes, "SupportedKeys": [8, 9, 10, 11, 12], "modifiedKeys": [],
-    })
 }

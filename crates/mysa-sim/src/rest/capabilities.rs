@@ -11,12 +11,18 @@ impl Cloud {
     pub(crate) fn capabilities(&self, index: usize) -> Value {
         let device = &self.devices[index];
         let family = device.thermostat.family;
-        let profile = family.profile();
-        let (low, high, step) = profile.setpoint;
+        let thermostat = &device.thermostat;
+        let (low, high, step) = thermostat.setpoints(Mode::Heat);
         let values = |low: i32, high: i32, step: i32| {
             (0..=(high - low) / step).map(|n| f64::from(low + n * step) / 100.0).collect::<Vec<f64>>()
         };
-        let modes: Vec<&str> = profile.modes.iter().map(|mode| mode.name()).collect();
+        let modes: Vec<&str> = family
+            .profile()
+            .modes
+            .iter()
+            .filter(|mode| thermostat.has_mode(**mode))
+            .map(|mode| mode.name())
+            .collect();
         let full = family == Family::BaseboardV2;
         let probe = family == Family::Floor;
         // A Lite reports humidity, although its document denies it.
@@ -67,7 +73,7 @@ impl Cloud {
             },
         });
         if family == Family::CentralHvac {
-            let (low, high, step) = family.setpoints(Mode::Cool);
+            let (low, high, step) = thermostat.setpoints(Mode::Cool);
             let control = &mut document["features"]["climateControl"];
             control["cool"] =
                 json!({ "stages": 1, "setpoint": chosen("float", json!(values(low, high, step))) });

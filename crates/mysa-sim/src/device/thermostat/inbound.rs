@@ -137,6 +137,7 @@ impl Thermostat {
             self.messages.ignored += 1;
             return;
         };
+        let wanted = wanted.and_then(|wanted| self.translated(wanted).ok_or(()));
         self.messages.commands += 1;
         if faults.ignores_commands {
             return;

@@ -17,6 +17,7 @@ use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts, 
 use crate::device::family::{Control, Family, Mode, Profile, Seen};
 use crate::device::message::Record;
 use crate::device::parsed_command::{Brightness, ParsedCommand};
+use crate::device::remote::AcRemote;
 use crate::device::room::{Drive, Room};
 use crate::device::settings::{CentralSetpoints, Settings};
 use crate::device::weather::Weather;
@@ -92,6 +93,8 @@ enum Job {
 pub(crate) struct Thermostat {
     pub(crate) id: DeviceId,
     pub(crate) family: Family,
+    /// What an air conditioner is taught; of no effect on other families.
+    pub(crate) remote: AcRemote,
     pub(crate) room: Room,
     pub(crate) settings: Settings,
     pub(crate) messages: MessageCounts,
@@ -144,6 +147,18 @@ const RECORDS: usize = 256;
 const JOBS: usize = 64;
 const BATCH_RECORDS: usize = 60;
 
+fn has_mode(family: Family, remote: AcRemote, mode: Mode) -> bool {
+    family.profile().modes.contains(&mode) && (family != Family::AirConditioner || remote.has_mode(mode))
+}
+
+const fn setpoints(family: Family, remote: AcRemote, mode: Mode) -> (i32, i32, i32) {
+    let (low, high, step) = family.setpoints(mode);
+    match family {
+        Family::AirConditioner => (low, 100 * remote.highest(), step),
+        _ => (low, high, step),
+    }
+}
+
 impl Thermostat {
     pub(crate) fn new(
         spec: &DeviceSpec,
@@ -154,7 +169,7 @@ impl Thermostat {
     ) -> Self {
         let family = Family::of(&spec.model);
         let profile = family.profile();
-        let (low, high, _) = profile.setpoint;
+        let (low, high, _) = setpoints(family, spec.remote, spec.mode);
         let seed = rng.next();
         let mut room = Room::new(spec.room, weather, climate_seed, family == Family::Floor, now.mono);
         // Timers of different devices start at different phases.
@@ -164,7 +179,7 @@ impl Thermostat {
         let next_batch = phase(&mut rng, BATCH_PERIOD);
         let settings = Settings {
             setpoint: i32::try_from(round(spec.setpoint * 100.0)).unwrap_or(2_000).clamp(low, high),
-            mode: if profile.modes.contains(&spec.mode) { spec.mode } else { Mode::Off },
+            mode: Some(spec.mode).filter(|mode| has_mode(family, spec.remote, *mode)).unwrap_or(Mode::Off),
             hold: 1,
             until: None,
             lock: false,
@@ -181,6 +196,7 @@ impl Thermostat {
         let mut this = Self {
             id: spec.id,
             family,
+            remote: spec.remote,
             room,
             settings,
             messages: MessageCounts::default(),
@@ -273,11 +289,12 @@ impl Thermostat {
         out: &mut Vec<Emission>,
     ) -> bool {
         self.look(now, faults);
+        let Some(wanted) = self.translated(self.aimed(wanted)) else { return false };
+        let wanted = &wanted;
         if self.settings.lock || !self.powered || self.booting {
             return false;
         }
         let before = self.settings.degrees();
-        let wanted = &self.aimed(wanted);
         self.apply(now, wanted, &Command { request: None, origin: Origin::Button, taken_at: now });
         if faults.offline || self.unpaired {
             return true;
@@ -352,6 +369,20 @@ impl Thermostat {
             rated: self.rated,
             tracked: self.settings.tracked,
         }
+    }
+
+    /// Range of the setpoint in this mode and its step, in hundredths of a degree.
+    pub(crate) const fn setpoints(&self, mode: Mode) -> (i32, i32, i32) {
+        setpoints(self.family, self.remote, mode)
+    }
+
+    pub(crate) fn has_mode(&self, mode: Mode) -> bool {
+        has_mode(self.family, self.remote, mode)
+    }
+
+    /// Returns what an air conditioner makes of a command, or `None` if its remote control does not have it.
+    fn translated(&self, wanted: ParsedCommand) -> Option<ParsedCommand> {
+        if self.family == Family::AirConditioner { self.remote.translate(wanted) } else { Some(wanted) }
     }
 
     const fn profile(&self) -> &'static Profile {
