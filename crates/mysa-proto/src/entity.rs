@@ -146,7 +146,7 @@ pub fn entities(model: &Model, limits: &Limits<'_>, table: &ModeTable, facts: &E
 
 fn climate(family: Family, limits: &Limits<'_>, table: &ModeTable, list: &mut Vec<Entity>) {
     let Some(channel) =
-        [Channel::Mqtt, Channel::Structured].into_iter().find(|way| family.is_reached_by(*way))
+        [Channel::Mqtt, Channel::Structured].into_iter().find(|channel| family.is_reached_by(*channel))
     else {
         return;
     };

@@ -7,8 +7,8 @@ use core::time::Duration;
 pub struct Now {
     /// Monotonic time since an arbitrary origin. Used for timers and for the order of arrival.
     pub mono: Duration,
-    /// Wall clock of the host, which may be wrong; or, where a function says so, the cloud's clock as far as it is
-    /// known.
+    /// Wall clock of the host, which may be wrong; or, where a function documents it, the estimated clock of
+    /// the cloud.
     pub wall: UnixTime,
 }
 

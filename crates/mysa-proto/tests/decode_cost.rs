@@ -97,7 +97,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_payload_panics_and_whatever_decodes_can_be_walked(
+    fn no_payload_panics_and_every_decoded_message_can_be_iterated(
         payload in prop_oneof![nearly_json(), mutated(), prop::collection::vec(any::<u8>(), 0..200)],
     ) {
         for topic in [TopicKind::In, TopicKind::Out, TopicKind::Batch] {

@@ -58,9 +58,10 @@ macro_rules! settings {
 
             /// Compares the requested settings with the observed ones.
             ///
-            /// This is the only rule by which a command counts as obeyed. Values must be equal, with three exceptions:
-            /// temperatures may differ by 0.01 °C, an end of a hold that was not reported is not compared, and only
-            /// the observed parts of the brightness are compared, of which the active one is required.
+            /// This is the only rule by which a command counts as applied. Values must be equal, with three
+            /// exceptions: temperatures may differ by 0.01 °C, an end of a hold that was not reported is not
+            /// compared, and only the observed parts of the brightness are compared, of which the active one
+            /// is required.
             ///
             /// ```
             /// use mysa_proto::{Celsius, Change, Mode};

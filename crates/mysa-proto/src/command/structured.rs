@@ -9,7 +9,7 @@ use crate::{
 /// Body of `POST /state/{dev}/update`, the command channel of the structured service, checked against the model.
 ///
 /// It has its own sections and mode numbers: heat is 4 here and 3 over MQTT. An answer of 200 does not mean that the
-/// thermostat obeyed; only a `reported` section of the state shows that. (mysa_client.)
+/// thermostat applied it; only a `reported` section of the state shows that. (mysa_client.)
 ///
 /// ```
 /// use mysa_proto::{Celsius, Change, Limits, Mode, Model, StructuredUpdate};

@@ -139,7 +139,7 @@ impl PlainNumber {
     }
 }
 
-/// Digits in four bytes that match a pattern, in which `0` stands for any digit.
+/// Digits in four bytes that match a pattern, in which `0` means any digit.
 #[inline(always)]
 const fn like(bytes: u32, pattern: [u8; 4]) -> Option<[u8; 4]> {
     let mut mask = [0; 4];

@@ -12,7 +12,7 @@ pub(crate) const MAGIC: [u8; 2] = [0xCA, 0xA0];
 pub enum BatchVersion {
     /// 0: baseboard, first generation.
     V0,
-    /// 1: in-floor heating (mysotherm; another project says a preliminary second generation).
+    /// 1: in-floor heating (mysotherm; a preliminary second generation according to another project).
     V1,
     /// 3: baseboard, second generation and Lite.
     V3,

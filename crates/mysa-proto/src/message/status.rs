@@ -45,7 +45,7 @@ fields! { 'a;
         pub tracked_sensor: i64 = "trackedSnsr" => field::integer,
         /// `lineVtg`; some firmware writes it beside the body.
         pub line_voltage: Volts = "lineVtg" => field::volts,
-        /// `dutyCycle`: constant, whatever the relay does. Do not use it.
+        /// `dutyCycle`: constant, independent of the relay. Do not use it.
         pub untrusted_duty: DutyCycle = "dutyCycle" => field::duty,
     }
 }
@@ -62,7 +62,7 @@ fields! { 'a;
         pub average_millivolts: f64 = "currAveMVolt" => field::quantity,
         /// `gfciStatus`: ground fault interrupter.
         pub gfci_status: i64 = "gfciStatus" => field::integer,
-        /// `dutyCycle`: about 0.52, whatever the relay does. Do not use it.
+        /// `dutyCycle`: about 0.52, independent of the relay. Do not use it.
         pub untrusted_duty: DutyCycle = "dutyCycle" => field::duty,
     }
 }

@@ -168,7 +168,7 @@ pub enum IgnoredLimit {
     OutOfRange {
         /// Name of the member.
         name: &'static str,
-        /// The value, in whatever unit it is.
+        /// The value. Its unit is unknown.
         value: Celsius,
         /// Range of the family.
         range: SetpointRange,

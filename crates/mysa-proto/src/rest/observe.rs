@@ -359,14 +359,14 @@ mod tests {
         let seen = DeviceRecord::decode(body).unwrap().observation(NOW);
         let brightness =
             Brightness { auto: Some(false), active: Some(90), idle: Some(20), ..Brightness::default() };
-        let told = Change {
+        let expected = Change {
             lock: Some(true),
             proximity: Some(true),
             brightness: Some(brightness),
             temperature_offset: Some(Celsius::from_hundredths(50)),
             ..Change::default()
         };
-        assert_eq!((seen.settings(), seen.source, seen.at), (told, Source::RestRecord, None));
+        assert_eq!((seen.settings(), seen.source, seen.at), (expected, Source::RestRecord, None));
         assert_eq!((seen.voltage, seen.current), (None, None));
         let mut state = DeviceState::new();
         assert!(state.observe(&seen).contains(StateField::TemperatureOffset));

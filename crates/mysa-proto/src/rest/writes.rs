@@ -168,7 +168,7 @@ fn new_hold(
 }
 
 /// `POST /state/{dev}/update`: the second command channel. An answer of 200 means that the service accepted the update,
-/// not that the thermostat obeyed; only a reported value of the structured state shows that.
+/// not that the thermostat applied it; only a reported value of the structured state shows that.
 #[must_use]
 pub fn update_state(device: DeviceId, update: &StructuredUpdate) -> HeaterWrite {
     let mut body = Vec::new();

@@ -17,8 +17,8 @@ pub struct Contradiction {
 }
 
 impl Contradiction {
-    /// Time for which heating must be observed while the mode is off: longer than a device takes to obey a command, and
-    /// longer than statuses in transit take to arrive.
+    /// Time for which heating must be observed while the mode is off: longer than a device takes to apply a
+    /// command, and longer than statuses in transit take to arrive.
     pub const AFTER: Duration = Duration::from_secs(60);
 }
 
@@ -27,13 +27,13 @@ impl DeviceState {
     #[inline(always)]
     pub(super) fn track_contradiction(
         &self,
-        told: &Provenance,
-        duty_told: bool,
-        heating_told: bool,
+        observed: &Provenance,
+        has_duty: bool,
+        has_heating: bool,
     ) -> Option<Contradiction> {
         // Checked first because this runs for every status, and most thermostats never report their mode unprompted.
         if self.registers.contains(StateField::Mode) {
-            self.judge_contradiction(told, duty_told, heating_told)
+            self.judge_contradiction(observed, has_duty, has_heating)
         } else {
             None
         }
@@ -42,9 +42,9 @@ impl DeviceState {
     #[inline(never)]
     fn judge_contradiction(
         &self,
-        told: &Provenance,
-        duty_told: bool,
-        heating_told: bool,
+        observed: &Provenance,
+        has_duty: bool,
+        has_heating: bool,
     ) -> Option<Contradiction> {
         let off = self.mode().filter(|mode| mode.value == Mode::Off)?;
         let duty = self.duty().filter(|duty| duty.value.as_fraction() > 0.0);
@@ -55,12 +55,12 @@ impl DeviceState {
         // Values that lost to a later entry do not count. Neither do cloud answers without a time, which may repeat an
         // old value forever.
         let reported = |provenance: Provenance| {
-            let is_new =
-                provenance.received == told.received && (provenance.at.is_some() || told.source.is_device());
+            let is_new = provenance.received == observed.received
+                && (provenance.at.is_some() || observed.source.is_device());
             is_new.then(|| provenance.mono_nanos())
         };
-        let duty_at = duty.filter(|_| duty_told).and_then(|duty| reported(duty.provenance()));
-        let heating_at = heating.filter(|_| heating_told).and_then(|heating| reported(heating.provenance()));
+        let duty_at = duty.filter(|_| has_duty).and_then(|duty| reported(duty.provenance()));
+        let heating_at = heating.filter(|_| has_heating).and_then(|heating| reported(heating.provenance()));
         let Some(latest) = duty_at.max(heating_at) else { return self.contradicted };
         let latest = Duration::from_nanos(latest.try_into().unwrap_or(0));
         let began = latest.max(off.received.mono);

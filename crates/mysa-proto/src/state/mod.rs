@@ -137,16 +137,16 @@ macro_rules! state {
                     return None;
                 }
                 let provenance = Provenance::of(observation);
-                let mut told = FieldSet::default();
-                $( if observation.$field.is_some() { told.insert(StateField::$name); } )*
+                let mut fields = FieldSet::default();
+                $( if observation.$field.is_some() { fields.insert(StateField::$name); } )*
                 let clock_skew = self.clock_skew_with(&provenance);
                 let Self { registers, barriers, .. } = self;
                 // A new skew can change which values the barriers admit, which only the slow path handles.
                 if clock_skew != self.clock_skew && !barriers.is_empty() {
                     return None;
                 }
-                let mut entries = registers.update_in_place(told, &provenance, |provenance| {
-                    let mut barriers = barriers.iter().filter(|(field, _)| told.contains(*field));
+                let mut entries = registers.update_in_place(fields, &provenance, |provenance| {
+                    let mut barriers = barriers.iter().filter(|(field, _)| fields.contains(*field));
                     barriers.all(|(_, barrier)| barrier.admits(provenance, clock_skew))
                 })?;
                 let mut changes = Changes::default();

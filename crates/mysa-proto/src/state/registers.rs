@@ -261,10 +261,10 @@ mod tests {
             let received = Now { mono: Duration::from_secs(poll.unsigned_abs()), wall: time };
             let provenance = Provenance { received, at: Some(time), source: Source::RestState };
             for field in FIELDS {
-                let mut told = FieldSet::default();
-                told.insert(field);
+                let mut fields = FieldSet::default();
+                fields.insert(field);
                 let value = Packed { tag: 0, bits: poll.unsigned_abs() };
-                if let Some(mut follow) = entries.update_in_place(told, &provenance, |_| true) {
+                if let Some(mut follow) = entries.update_in_place(fields, &provenance, |_| true) {
                     assert!(follow.next().is_some_and(|entry| entry.set(value)));
                     continue;
                 }
