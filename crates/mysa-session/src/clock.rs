@@ -316,8 +316,8 @@ fn millis(time: Duration) -> i64 {
 }
 
 /// Parses an HTTP date in any form of RFC 9110: `Fri, 02 Jan 2026 03:04:05 GMT`, and the obsolete `Friday, 02-Jan-26
-/// 03:04:05 GMT` and `Fri Jan  2 03:04:05 2026`. A two-digit year is one of 1976 to 2075, because no clock here is
-/// reliable enough to tell which years are near.
+/// 03:04:05 GMT` and `Fri Jan 2 03:04:05 2026`. A two-digit year is one of 1976 to 2075, because no local
+/// clock is reliable enough to choose the nearest century.
 pub(crate) fn parse(date: &str) -> Option<UnixTime> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

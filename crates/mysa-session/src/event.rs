@@ -30,7 +30,7 @@ pub enum Event {
         changes: Changes,
         /// `true` if it became live or stale, was renamed, or its subscription was granted or refused.
         about: bool,
-        /// Number of further changes that this event stands for, because the reader was slow.
+        /// Number of further changes that this event includes, because the reader was slow.
         skipped: u32,
     },
     /// A command was decided.

@@ -83,7 +83,7 @@ impl Session {
     #[must_use]
     pub fn new(settings: Settings, environment: Environment, start: Start, seed: [u8; 32], now: Now) -> Self {
         let client_id = environment.pool.client_id.clone();
-        let way = settings.refresh_flow;
+        let flow = settings.refresh_flow;
         let lookup = settings.lookup_endpoint && !matches!(start, Start::Captured { .. });
         let cx = Context {
             settings: settings.with_minimums(),
@@ -97,12 +97,12 @@ impl Session {
         let mut devices = Devices::default();
         let (identity, mqtt, captured) = match start {
             Start::Password { username, password } => (
-                Identity::with_password(&username, password, &client_id, way),
+                Identity::with_password(&username, password, &client_id, flow),
                 ConnectionPool::new(None),
                 false,
             ),
             Start::Resume { stored, password } => {
-                (Identity::resume(stored, password, &client_id, way), ConnectionPool::new(None), false)
+                (Identity::resume(stored, password, &client_id, flow), ConnectionPool::new(None), false)
             }
             Start::Captured { url, devices: known } => {
                 for (id, model) in known.into_iter().take(cx.settings.max_devices) {
@@ -110,7 +110,7 @@ impl Session {
                 }
                 // A captured URL needs no account, so an empty one takes its place.
                 let nobody = StoredSession::new("", &client_id);
-                (Identity::resume(nobody, None, &client_id, way), ConnectionPool::new(Some(url)), true)
+                (Identity::resume(nobody, None, &client_id, flow), ConnectionPool::new(Some(url)), true)
             }
         };
         let service = ServiceTracker::new(&cx);
@@ -449,7 +449,7 @@ impl Session {
         refused: Option<RequestError>,
     ) -> Result<RequestId, Busy> {
         let id = self.next_request_id()?;
-        if let Some(error) = refused.or(self.is_nobody().then_some(RequestError::NotSignedIn)) {
+        if let Some(error) = refused.or(self.cannot_authorize().then_some(RequestError::NotSignedIn)) {
             self.cx.outbox.keep(Event::Response { id, result: Err(error) });
         } else if !self.rest.ask(&self.cx, request, purpose(id)) {
             return Err(Busy);
@@ -469,7 +469,7 @@ impl Session {
     pub fn describe_thing(&mut self, now: Now, device: DeviceId) -> Result<RequestId, Busy> {
         self.advance_clock(now);
         let id = self.next_request_id()?;
-        if self.is_nobody() {
+        if self.cannot_authorize() {
             self.cx.outbox.keep(Event::Response { id, result: Err(RequestError::NotSignedIn) });
         } else {
             self.control_plane.ask(&self.cx, id, device);
@@ -487,8 +487,8 @@ impl Session {
         Ok(RequestId(self.next_request))
     }
 
-    /// Returns `true` if there is no account to authorise a request.
-    fn is_nobody(&self) -> bool {
+    /// Returns `true` if the session cannot authorise a request.
+    fn cannot_authorize(&self) -> bool {
         // A valid token authorises requests even if nothing will renew it.
         let signed_out =
             self.service.service.level == Level::SignInNeeded && self.identity.id_token(&self.cx).is_none();

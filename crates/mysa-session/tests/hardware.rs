@@ -7,7 +7,7 @@ use mysa_session::{Evidence, Settings, Verdict};
 use mysa_testkit::Ack;
 use rig::{LITE, Rig, device, secs};
 
-/// Thermostat with the record of a Baseboard V2, which obeys only commands of its own type.
+/// Thermostat with the record of a Baseboard V2, which accepts only commands of its own type.
 fn recorded_as_v2(own_type: i64, paired: Option<&str>) -> Rig {
     let mut rig = Rig::resume(Settings::default());
     rig.cloud.devices = vec![(LITE.into(), "BB-V2-0".into())];
@@ -97,7 +97,7 @@ fn the_user_record_is_read_only_if_a_model_is_in_doubt() {
 }
 
 #[test]
-fn a_service_that_does_not_know_the_user_is_not_a_fault() {
+fn a_missing_user_record_is_not_an_error() {
     let mut rig = recorded_as_v2(4, None);
     assert!(rig.session.service().level == mysa_session::Level::Live, "{:?}", rig.session.service());
     assert!(confirms_at_once(&mut rig));

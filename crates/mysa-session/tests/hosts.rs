@@ -139,7 +139,7 @@ fn a_valid_token_authorises_requests_although_it_cannot_be_renewed() {
 }
 
 #[test]
-fn a_refusal_of_a_request_says_how_long_to_wait() {
+fn a_refused_request_reports_its_retry_after() {
     for (header, wait) in [
         (Some("120"), Some(secs(120))),
         (Some("86400"), Some(secs(3_600))),

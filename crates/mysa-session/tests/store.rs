@@ -310,7 +310,7 @@ fn a_sign_in_neither_waits_for_nor_adopts_the_stored_session() {
 
 /// Session whose two tokens were refused: its own, and one of a higher generation that is still stored. A person has
 /// signed in again since, and the new token cannot be stored yet.
-fn signed_in_beside_a_dead_token() -> Rig {
+fn signed_in_with_a_stored_refused_token() -> Rig {
     let mut rig = Rig::new();
     let mut dead = kept("dead");
     dead.generation = 7;
@@ -330,7 +330,7 @@ fn signed_in_beside_a_dead_token() -> Rig {
 
 #[test]
 fn a_new_sign_in_has_a_higher_generation_than_all_known_tokens() {
-    let mut rig = signed_in_beside_a_dead_token();
+    let mut rig = signed_in_with_a_stored_refused_token();
     rig.disk_full = false;
     rig.run(secs(130));
     assert_eq!(token_of(rig.stored.as_ref()), "rotated-1");
@@ -339,7 +339,7 @@ fn a_new_sign_in_has_a_higher_generation_than_all_known_tokens() {
 
 #[test]
 fn a_refused_token_stays_refused_after_a_new_sign_in() {
-    let mut rig = signed_in_beside_a_dead_token();
+    let mut rig = signed_in_with_a_stored_refused_token();
     // Each token is tried with both flows before it is given up; a sign-in by password uses only the other flow.
     let before = rig.asked("GetTokensFromRefreshToken");
     rig.cloud.accepted = Some(Vec::new());

@@ -20,7 +20,7 @@ fn live(channel: CommandChannel) -> Rig {
     rig
 }
 
-/// Makes the thermostat neither answer nor obey, and the broker acknowledge nothing.
+/// Makes the thermostat ignore commands without an answer, and the broker acknowledge nothing.
 fn silence_cloud(rig: &mut Rig) {
     rig.cloud.broker.puback = false;
     rig.cloud.device_acks = false;

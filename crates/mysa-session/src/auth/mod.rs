@@ -32,7 +32,7 @@ pub(crate) struct Identity {
     stored: StoredSession,
     session_store: SessionStore,
     password: Option<Secret>,
-    way: RefreshFlow,
+    flow: RefreshFlow,
     tokens: Option<Box<Held<Tokens>>>,
     credentials: Option<Box<Held<Signer>>>,
     work: Option<Box<PendingRequest>>,
@@ -118,8 +118,13 @@ const SHORTEST_CONNECTION: Duration = Duration::from_secs(300);
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
 
 impl Identity {
-    pub(crate) fn with_password(username: &str, password: Secret, client_id: &str, way: RefreshFlow) -> Self {
-        Self::new(StoredSession::new(username, client_id), Some(password), way)
+    pub(crate) fn with_password(
+        username: &str,
+        password: Secret,
+        client_id: &str,
+        flow: RefreshFlow,
+    ) -> Self {
+        Self::new(StoredSession::new(username, client_id), Some(password), flow)
     }
 
     /// Resumes from a stored session. A refusal or a pause of an earlier run still applies; a refresh token
@@ -128,7 +133,7 @@ impl Identity {
         mut stored: StoredSession,
         password: Option<Secret>,
         client_id: &str,
-        way: RefreshFlow,
+        flow: RefreshFlow,
     ) -> Self {
         if stored.client_id != client_id {
             stored.client_id = client_id.into();
@@ -136,7 +141,7 @@ impl Identity {
             stored.identity_id = None;
         }
         let refused = stored.refused.is_some();
-        let mut identity = Self::new(stored, password, way);
+        let mut identity = Self::new(stored, password, flow);
         // An earlier run was refused permanently: another try would only count towards a lock-out.
         if refused && identity.stored.refresh_token.is_none() {
             identity.blocked = Some(Reason::Refused(RefusalKind::WrongCredentials));
@@ -144,12 +149,12 @@ impl Identity {
         identity
     }
 
-    fn new(stored: StoredSession, password: Option<Secret>, way: RefreshFlow) -> Self {
+    fn new(stored: StoredSession, password: Option<Secret>, flow: RefreshFlow) -> Self {
         Self {
             stored,
             session_store: SessionStore::default(),
             password,
-            way,
+            flow,
             tokens: None,
             credentials: None,
             work: None,
@@ -330,7 +335,7 @@ impl Identity {
                 self.look(cx);
                 return;
             }
-            let (request, next) = mysa_cognito::refresh(&cx.environment.pool, token, self.way);
+            let (request, next) = mysa_cognito::refresh(&cx.environment.pool, token, self.flow);
             self.send(cx, &request, Stage::Tokens(next));
             return;
         }

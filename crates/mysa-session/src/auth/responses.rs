@@ -154,14 +154,14 @@ impl Identity {
             error.refusal(),
             Some(RefusalKind::RefreshRejected | RefusalKind::ClientBug | RefusalKind::Other)
         );
-        if modern && self.way == RefreshFlow::InitiateAuth {
+        if modern && self.flow == RefreshFlow::InitiateAuth {
             // A pool that rotates refresh tokens refuses `InitiateAuth`.
-            self.way = RefreshFlow::GetTokensFromRefreshToken;
+            self.flow = RefreshFlow::GetTokensFromRefreshToken;
             self.retry_at = cx.mono();
             return;
         }
         if error.needs_sign_in() {
-            self.way = cx.settings.refresh_flow;
+            self.flow = cx.settings.refresh_flow;
             self.doubt(cx, error.refusal().unwrap_or(RefusalKind::RefreshRejected));
         } else {
             self.put_off(cx, error, answer);

@@ -14,10 +14,9 @@ mod judge;
 pub(crate) use judge::{Acknowledgement, Confirmed, RestWitness};
 
 /// Command book: every undecided command of the account, and every transmission made for one.
-///
-/// The book decides alone what may be written. Other queues hold the serial of a transmission, never its bytes: whoever
-/// is about to hand bytes to a transport asks the book first, and gets nothing once a command is decided, overtaken or
-/// too late.
+/// Only the book decides what may be written. Other queues hold the serial of a transmission, never its
+/// bytes: a part that is about to hand bytes to a transport asks the book first, and gets nothing once a
+/// command is decided, overtaken or too late.
 #[derive(Debug, Default)]
 pub(crate) struct CommandBook {
     /// Commands in the order in which they were requested.
@@ -59,8 +58,8 @@ pub(crate) enum StructuredAnswer {
 
 /// Time for which a write is remembered: longer than any minimum distance between writes.
 const WRITES_KEPT: Duration = Duration::from_secs(3_600);
-/// Pauses between readings of the structured service's reported state after a command. A thermostat obeys within
-/// seconds.
+/// Pauses between readings of the structured service's reported state after a command. A thermostat reacts
+/// within seconds.
 const STATE_POLL_DELAYS: [Duration; 4] =
     [Duration::from_millis(1_500), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(6)];
 

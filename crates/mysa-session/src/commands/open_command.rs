@@ -21,8 +21,8 @@ pub(crate) struct OpenCommand {
     /// `true` if the thermostat was known to hold the whole change when it was requested.
     pub(crate) already_so: bool,
     pub(crate) next: NextStep,
-    /// Fields that newer commands have requested since this one was sent, whatever the outcome of those. They are not
-    /// sent for this command again.
+    /// Fields that newer commands have requested since this one was sent, regardless of the outcome of those.
+    /// They are not sent for this command again.
     pub(crate) overtaken: Change,
     pub(crate) first_sent: Option<SentAt>,
     pub(crate) reached: Option<DeliveryStage>,

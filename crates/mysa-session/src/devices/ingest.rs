@@ -187,7 +187,7 @@ fn contradicts(device: &mut Device, cx: &mut Context) {
 }
 
 impl Device {
-    /// Records changes for the application. One queued event stands for all of them.
+    /// Records changes for the application. One queued event covers all of them.
     pub(crate) fn notify(&mut self, cx: &mut Context, changes: Changes, about: bool) {
         if changes.is_empty() && !about {
             return;

@@ -227,7 +227,8 @@ impl Device {
     }
 
     /// Model of the thermostat. It is that of the record, unless the thermostat is known to be another model: the
-    /// record of a Lite may name `BB-V2-0`, and a Lite obeys only commands for a Lite. (mysotherm, Mysa_HA.)
+    /// record of a Lite may name `BB-V2-0`, and a Lite accepts only commands for a Lite. (mysotherm,
+    /// Mysa_HA.)
     #[must_use]
     pub const fn model(&self) -> &Model {
         &self.model

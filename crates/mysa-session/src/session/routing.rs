@@ -12,8 +12,8 @@ impl Session {
             // The wall clock ran ahead, which may mean sleep: tokens expire by the cloud's clock, which did not stop.
             self.identity.age(Duration::from_millis(ahead));
         }
-        // During a suspend the broker may have closed a connection unnoticed. A fresh `Date` tells sleep from a clock
-        // that was set.
+        // During a suspend the broker may have closed a connection unnoticed. A fresh `Date` distinguishes
+        // sleep from a clock that was set.
         self.mqtt.probe(&mut self.cx);
         self.rest.schedule_states_no_later_than(mono);
         self.due = Some(Deadline::new(mono, Wake::Work));

@@ -48,7 +48,7 @@ pub(crate) struct Rig {
 /// Behaviour of the cloud. Tests may change it at any time.
 pub(crate) struct Cloud {
     pub(crate) devices: Vec<(String, String)>,
-    /// The only `body.type` that each thermostat obeys; any, if it has no entry.
+    /// The only `body.type` that each thermostat accepts; any, if it has no entry.
     pub(crate) body_types: BTreeMap<String, i64>,
     /// `User` object of `GET /users`; without one the request is refused.
     pub(crate) user: Option<String>,

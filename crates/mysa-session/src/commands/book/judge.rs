@@ -56,12 +56,12 @@ impl CommandBook {
         };
         let ids = transmission.commands.clone();
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
-            // The thermostat has answered, so no repeat is needed whatever the answer.
+            // The thermostat has answered, so no repeat is needed, regardless of the answer.
             command.repeat_at = None;
             if command.first_sent.is_some() {
                 command.reached = Some(DeliveryStage::Thermostat);
             }
-            // The command has arrived, so no other channel is needed unless it was not obeyed.
+            // The command has arrived, so another channel is needed only if the thermostat did not apply it.
             if command.next == NextStep::Transmit && ack.success != Some(false) {
                 command.next = NextStep::Observe;
             }

@@ -115,7 +115,7 @@ fn at_most_one_ping_is_in_progress_and_none_before_the_connection_is_live() {
 fn an_abandoned_publish_may_be_unread_until_the_broker_answers_a_later_packet() {
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     let holds = |connection: &Connection| connection.may_hold(device, |_| true);
-    let hear = |cx: &mut Context, connection: &mut Connection, bytes: &[u8]| {
+    let receive = |cx: &mut Context, connection: &mut Connection, bytes: &[u8]| {
         connection.receive(cx, bytes, &mut Vec::new(), |_, _| {});
     };
     let mut cx = test_context();
@@ -125,16 +125,16 @@ fn an_abandoned_publish_may_be_unread_until_the_broker_answers_a_later_packet() 
     connection.publish_command(&cx, device, b"{}", 7, 2);
     assert!(holds(&connection) && !connection.may_hold(device, |serial| serial != 7));
     assert!(connection.release(7).is_some());
-    hear(&mut cx, &mut connection, &[0xD0, 0]);
+    receive(&mut cx, &mut connection, &[0xD0, 0]);
     assert!(holds(&connection), "the ping was sent before");
     connection.step(&mut cx, &mut Vec::new());
     assert!(connection.ping_until.is_some(), "another ping asks");
     cx.now.mono = Duration::from_secs(2);
     connection.step(&mut cx, &mut Vec::new());
-    hear(&mut cx, &mut connection, &[0xD0, 0]);
+    receive(&mut cx, &mut connection, &[0xD0, 0]);
     assert!(holds(&connection), "the second ping was sent in the same moment");
     connection.step(&mut cx, &mut Vec::new());
-    hear(&mut cx, &mut connection, &[0xD0, 0]);
+    receive(&mut cx, &mut connection, &[0xD0, 0]);
     assert!(!holds(&connection));
     // An acknowledgement is the same proof for everything sent before.
     connection.publish_command(&cx, device, b"{}", 8, 2);
@@ -142,9 +142,9 @@ fn an_abandoned_publish_may_be_unread_until_the_broker_answers_a_later_packet() 
     connection.publish_command(&cx, device, b"{}", 9, 2);
     let [older, newer] = [0, 1].map(|at| connection.in_flight[at].packet.get());
     assert!(connection.release(8).is_some());
-    hear(&mut cx, &mut connection, &mqtt::puback(PacketId::new(older).unwrap()));
+    receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(older).unwrap()));
     assert!(connection.may_hold(device, |serial| serial == 8), "its id was released");
-    hear(&mut cx, &mut connection, &mqtt::puback(PacketId::new(newer).unwrap()));
+    receive(&mut cx, &mut connection, &mqtt::puback(PacketId::new(newer).unwrap()));
     assert!(!holds(&connection));
 }
 
