@@ -76,13 +76,13 @@ fn a_challenge_is_answered_under_its_own_name_with_its_session() {
 #[test]
 fn a_client_with_a_secret_uses_the_refresh_flow_that_accepts_it() {
     let pool = pool().with_client_secret(Secret::from("s"));
-    for way in [RefreshFlow::InitiateAuth, RefreshFlow::GetTokensFromRefreshToken] {
-        let (request, _) = refresh(&pool, &RefreshToken::new(Secret::from("r")), way);
+    for flow in [RefreshFlow::InitiateAuth, RefreshFlow::GetTokensFromRefreshToken] {
+        let (request, _) = refresh(&pool, &RefreshToken::new(Secret::from("r")), flow);
         let sent: Value = serde_json::from_str(request.body()).expect("JSON");
         assert_eq!(
             sent,
             json!({ "ClientId": "client", "RefreshToken": "r", "ClientSecret": "s" }),
-            "{way:?}"
+            "{flow:?}"
         );
     }
 }

@@ -246,12 +246,12 @@ fn cognito_exchanges_are_written_and_read_as_recorded() {
                 }
             }
             _ if name.starts_with("refresh-") => {
-                let way = if name.contains("modern") {
+                let flow = if name.contains("modern") {
                     RefreshFlow::GetTokensFromRefreshToken
                 } else {
                     RefreshFlow::InitiateAuth
                 };
-                let (request, wait) = refresh(&pool, &token, way);
+                let (request, wait) = refresh(&pool, &token, flow);
                 if case["request"].is_object() {
                     check_request(name, &request, &case["request"]);
                 }

@@ -57,7 +57,7 @@ struct Device {
     /// Events of its weekly schedule.
     #[serde(default)]
     schedule: Vec<Event>,
-    /// Model in its record, if somebody has changed it there.
+    /// Model in its record, if it was edited there.
     record_model: Option<String>,
     /// Members that replace those of the record, of the REST state, and of the telemetry in the structured service.
     #[serde(default)]

@@ -30,8 +30,8 @@
 //!
 //! Services whose requests have headers are signed by [`HeaderSigner`], the general rule of SigV4: its
 //! example is a request to the control plane of AWS IoT. [`HeaderVerifier`] verifies such requests.
-//!
-//! AWS IoT accepts a URL for about five minutes, whatever lifetime it states: sign a new one for every connection attempt.
+//! AWS IoT accepts a URL for about five minutes, regardless of its stated lifetime: sign a new one for every
+//! connection attempt.
 //! [`CachedPresigner`] makes that cheap. Fetching credentials, connecting and retrying are the caller's tasks.
 
 #![no_std]

@@ -8,8 +8,8 @@ use crate::canonical::{PresignedQuery, Query, TOKEN};
 use crate::secret::Secret;
 use crate::{Authority, MAX_TARGET_LEN, UrlError, VerifyError};
 
-/// Assumed lifetime of a URL without `X-Amz-Expires`. AWS IoT documents none; reports give five to ten minutes, whatever
-/// the URL states.
+/// Assumed lifetime of a URL without `X-Amz-Expires`. AWS IoT documents none; reports give five to ten
+/// minutes, regardless of the stated lifetime.
 pub const DEFAULT_VALIDITY: Duration = Duration::minutes(5);
 
 /// Presigned URL, from a presigner or captured from another client.

@@ -78,8 +78,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects every socket to this address, whatever its host, for a simulated cloud or a gateway. Names and
-    /// certificates are checked as usual.
+    /// Connects every socket to this address instead of its host, for a simulated cloud or a gateway. Names
+    /// and certificates are checked as usual.
     pub fn connect_to(mut self, address: SocketAddr) -> Self {
         self.connect_to = Some(address);
         self

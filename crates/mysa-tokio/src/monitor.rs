@@ -65,8 +65,8 @@ impl Monitor {
         self.send(Request::AnswerChallenge { answer: Secret::from(answer) }).await
     }
 
-    /// Shuts the client down: decides every open command, sends DISCONNECT and closes all connections. Takes at most
-    /// three seconds, whatever the broker does. All handles of this client are closed.
+    /// Shuts the client down: decides every open command, sends DISCONNECT and closes all connections. Takes
+    /// at most three seconds, even if the broker does not respond. All handles of this client are closed.
     pub async fn shutdown(&self) {
         if self.send(Request::Shutdown).await.is_ok() {
             self.shared.closed().await;
@@ -183,7 +183,8 @@ impl Monitor {
         answer.await.map_err(|_| Error::Closed)
     }
 
-    /// Returns the sockets, tasks and bytes that the client holds now. All are bounded, whatever a peer does.
+    /// Returns the sockets, tasks and bytes that the client holds now. All are bounded, regardless of the
+    /// peers.
     #[must_use]
     pub fn resources(&self) -> Resources {
         self.shared.gauges.read()

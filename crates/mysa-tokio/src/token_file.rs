@@ -158,8 +158,8 @@ impl TokenFile {
         self.write(session, false)
     }
 
-    /// Writes a session of a new sign-in, whatever session of the account is stored. It becomes the newest one, which
-    /// processes with an older one adopt.
+    /// Writes a session of a new sign-in, in place of any stored session of the account. It becomes the
+    /// newest one, which processes with an older one adopt.
     ///
     /// # Errors
     /// Those of [`TokenFile::save`].
@@ -257,8 +257,8 @@ impl TokenFile {
         fs::rename(&self.path, &to).map_err(|error| self.io(error))
     }
 
-    /// Removes temporary files of processes that were killed while writing, because they may hold tokens. Under the
-    /// lock, nobody else is writing.
+    /// Removes temporary files of processes that were killed while writing, because they may hold tokens.
+    /// Under the lock, no other process is writing.
     fn remove_leftovers(&self) {
         let Some(stem) = self.path.file_stem().and_then(|stem| stem.to_str()) else { return };
         for entry in fs::read_dir(self.dir()).into_iter().flatten().flatten() {

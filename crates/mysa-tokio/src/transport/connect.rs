@@ -29,8 +29,8 @@ use crate::resources::Gauge;
 #[derive(Clone)]
 pub(crate) struct Connector {
     to: Option<SocketAddr>,
-    /// Limits concurrent name lookups. A lookup blocks a thread until the system gives it up, even if nobody waits for
-    /// it any more.
+    /// Limits concurrent name lookups. A lookup blocks a thread until the system gives it up, even if its
+    /// result is no longer needed.
     lookups: Arc<Semaphore>,
     sockets: Gauge,
     #[cfg(test)]

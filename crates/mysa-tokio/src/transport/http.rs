@@ -159,7 +159,7 @@ fn written(request: &HttpRequest, body: &str) -> Result<Request<Full<Bytes>>, Ht
     Ok(written)
 }
 
-/// Classifies a failure, so the session can tell "never sent" from "possibly done".
+/// Classifies a failure, so the session can distinguish "never sent" from "possibly done".
 fn failure(error: &hyper_util::client::legacy::Error) -> HttpFailure {
     // After the connection was established, the request may have been sent.
     if !error.is_connect() {

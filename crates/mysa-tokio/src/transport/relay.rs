@@ -41,7 +41,7 @@ type Source<S> = SplitStream<WebSocketStream<S>>;
 
 /// Maximum number of received and unprocessed bytes of one connection; beyond it, nothing more is read from it.
 const RECEIVE_LIMIT: u32 = 1 << 20;
-/// Time limit for closing a connection, whatever its peer does.
+/// Time limit for closing a connection, even if its peer does not respond.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Carries bytes both ways until either side ends the connection, and returns the parts needed to [`close`] it.
@@ -69,7 +69,7 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, T>(
     (ending, sink, source)
 }
 
-/// Writes whatever is queued. Returns only with an error: of the socket, or because the peer accepts nothing.
+/// Writes the queued bytes. Returns only with an error: of the socket, or because the peer accepts nothing.
 async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     sink: &mut Sink<S>,
     outgoing: &Outgoing,

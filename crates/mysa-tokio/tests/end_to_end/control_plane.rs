@@ -67,8 +67,8 @@ async fn a_thermostat_has_a_serial_number() {
     assert_eq!(thing.name.as_deref(), Some(kitchen().as_str()));
     assert!(thing.serial.is_some_and(|serial| serial.starts_with("SN")));
 
-    let stranger = DeviceId::new("ffffffffffff").expect("an id");
-    let refused = client.describe_thing(&stranger).await.expect_err("not of this account");
+    let unknown = DeviceId::new("ffffffffffff").expect("an id");
+    let refused = client.describe_thing(&unknown).await.expect_err("not of this account");
     assert!(matches!(refused, Error::Request(RequestError::Refused { status: 403, .. })), "{refused}");
 
     let fault = Fault::Http(Endpoint::IotControl, HttpFault::Html(200));

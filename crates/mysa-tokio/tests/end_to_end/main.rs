@@ -298,7 +298,7 @@ async fn shutting_down_ends_in_every_phase() {
         tokio::task::yield_now().await;
         let end = tokio::time::timeout(Duration::from_secs(300), client.shutdown()).await;
         end.unwrap_or_else(|_| panic!("{phase}: never: the end of shutdown"));
-        // The command either was never sent or has a verdict that says so.
+        // The command was either never sent or has a verdict.
         let _ = command.await.expect("no panic");
         while let Some(event) = events.next().await {
             assert!(!matches!(event, Event::Dropped { .. }), "{phase}");
