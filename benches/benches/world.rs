@@ -80,7 +80,7 @@ fn crowd() {
     let live = crowd.sessions.iter().filter(|session| session.service().level == Level::Live).count();
     assert_eq!(live, SESSIONS, "every session is live");
     crowd.statuses();
-    let (told, (statuses, events)) = timed(|| crowd.statuses());
+    let (elapsed, (statuses, events)) = timed(|| crowd.statuses());
     assert_eq!(events, statuses, "every status is an event");
     let calls = crowd.calls;
     let (idled, ()) = timed(|| crowd.run(TIMERS));
@@ -90,7 +90,7 @@ fn crowd() {
 
     println!("\n## {SESSIONS} sessions of 5 thermostats in one process, one thread\n\n| | |\n| --- | ---: |");
     println!("| start of a session | {:.1} us |", came_up.as_secs_f64() * 1e6 / SESSIONS as f64);
-    println!("| a status and its event | {:.0} ns |", told.as_secs_f64() * 1e9 / statuses as f64);
+    println!("| a status and its event | {:.0} ns |", elapsed.as_secs_f64() * 1e9 / statuses as f64);
     println!(
         "| a timer, with its requests and their answers | {:.0} ns |",
         idled.as_secs_f64() * 1e9 / calls as f64

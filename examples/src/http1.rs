@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_whatever_its_framing() {
+    fn answers_with_each_framing_are_read() {
         for (text, ended, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc", false, Some("ab")),
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", true, None),

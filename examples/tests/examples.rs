@@ -109,10 +109,10 @@ fn home_automation_lowers_the_setpoint_while_the_room_is_empty() {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut running = Running(command.spawn().expect("an example"));
     let mut sensor = running.0.stdin.take().expect("piped");
-    let mut said = BufReader::new(running.0.stdout.take().expect("piped")).lines();
+    let mut lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
     for (word, expected) in [("empty", 15.0), ("back", before)] {
         writeln!(sensor, "{word}").expect("the example reads its input");
-        let verdict = said.next().expect("a verdict").expect("text");
+        let verdict = lines.next().expect("a verdict").expect("text");
         assert!(verdict.contains("confirmed by"), "{verdict}");
         assert_eq!(cloud.setpoint(), expected, "{word}");
     }
@@ -173,7 +173,7 @@ fn an_error_in_a_command_line_is_reported() {
         let mut command = Command::new(program);
         command.args(args).env("MYSA_USERNAME", "ann@example.org").env("MYSA_PASSWORD", "secret");
         let output = command.env("MYSA_CONNECT_TO", "here").output().expect("an example");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(wrong), "{command:?}: {said}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && message.contains(wrong), "{command:?}: {message}");
     }
 }

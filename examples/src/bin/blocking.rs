@@ -22,7 +22,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tungstenite::Message;
 
 #[derive(Clone)]
-struct Way {
+struct Network {
     account: Account,
     tls: Arc<ClientConfig>,
 }
@@ -30,26 +30,26 @@ struct Way {
 fn main() -> Result<(), Error> {
     let mut task = SetpointTask::from_args()?;
     let account = Account::from_env()?;
-    let way = Way { tls: account.tls()?, account };
+    let network = Network { tls: account.tls()?, account };
     let (clock, mut seed) = (Clock::start(), [0; 32]);
     getrandom::fill(&mut seed)?;
     let mut session =
-        Session::new(Settings::default(), Environment::mysa(), way.account.start(), seed, clock.now());
+        Session::new(Settings::default(), Environment::mysa(), network.account.start(), seed, clock.now());
     let (to_session, inputs) = mpsc::channel::<Input>();
     let mut sockets = HashMap::new();
 
     loop {
         while let Some(output) = session.poll_output() {
-            let (way, to_session) = (way.clone(), to_session.clone());
+            let (network, to_session) = (network.clone(), to_session.clone());
             match output {
                 Output::Http(request) => {
-                    thread::spawn(move || http(&way, &request, &to_session));
+                    thread::spawn(move || http(&network, &request, &to_session));
                 }
                 Output::Dial(dial) => {
                     let (to_socket, outgoing) = mpsc::channel();
                     let aborted = Arc::new(AtomicBool::new(false));
                     sockets.insert(dial.conn, (to_socket, Arc::clone(&aborted)));
-                    thread::spawn(move || websocket(&way, &dial, &to_session, &outgoing, &aborted));
+                    thread::spawn(move || websocket(&network, &dial, &to_session, &outgoing, &aborted));
                 }
                 Output::Send { conn, bytes } => {
                     // A thread that has ended reports its closed socket itself.
@@ -80,18 +80,19 @@ fn main() -> Result<(), Error> {
 }
 
 fn connect(
-    way: &Way,
+    network: &Network,
     host: &str,
     port: u16,
     limit: Duration,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, Error> {
-    let mut tcp = TcpStream::connect_timeout(&way.account.address(host, port)?, limit)?;
+    let mut tcp = TcpStream::connect_timeout(&network.account.address(host, port)?, limit)?;
     // A thread that waits forever would never report its failure.
     tcp.set_read_timeout(Some(limit))?;
     tcp.set_nodelay(true)?;
     // Bytes that are unsent when a connection is given up must never be sent, because they may be an old command.
     set_socket_linger(&tcp, Some(Duration::ZERO))?;
-    let mut connection = ClientConnection::new(Arc::clone(&way.tls), ServerName::try_from(host.to_owned())?)?;
+    let mut connection =
+        ClientConnection::new(Arc::clone(&network.tls), ServerName::try_from(host.to_owned())?)?;
     // The session gives the body of a command once it can be written at once, which is after the handshake.
     while connection.is_handshaking() {
         connection.complete_io(&mut tcp)?;
@@ -99,19 +100,19 @@ fn connect(
     Ok(StreamOwned::new(connection, tcp))
 }
 
-fn http(way: &Way, request: &HttpRequest, to_session: &mpsc::Sender<Input>) {
+fn http(network: &Network, request: &HttpRequest, to_session: &mpsc::Sender<Input>) {
     // A request that the session withdraws has no result to report.
-    let Some(result) = exchange(way, request, to_session).transpose() else { return };
+    let Some(result) = exchange(network, request, to_session).transpose() else { return };
     let _ = to_session.send(Input::Http(request.id, result));
 }
 
 fn exchange(
-    way: &Way,
+    network: &Network,
     request: &HttpRequest,
     to_session: &mpsc::Sender<Input>,
 ) -> Result<Option<Answer>, HttpFailure> {
     let (host, _) = request_bytes(request, "").ok_or(HttpFailure::Unreachable)?;
-    let mut stream = connect(way, host, 443, request.timeout).map_err(|_| HttpFailure::Unreachable)?;
+    let mut stream = connect(network, host, 443, request.timeout).map_err(|_| HttpFailure::Unreachable)?;
     let deferred;
     let body = match request.body.ready() {
         Some(body) => body,
@@ -145,7 +146,7 @@ fn exchange(
 }
 
 fn websocket(
-    way: &Way,
+    network: &Network,
     dial: &Dial,
     to_session: &mpsc::Sender<Input>,
     outgoing: &mpsc::Receiver<Vec<u8>>,
@@ -153,7 +154,7 @@ fn websocket(
 ) {
     let conn = dial.conn;
     let opened = || -> Result<_, (Option<u16>, Option<String>)> {
-        let stream = connect(way, dial.authority.host(), dial.authority.port(), dial.timeout)
+        let stream = connect(network, dial.authority.host(), dial.authority.port(), dial.timeout)
             .map_err(|_| (None, None))?;
         match tungstenite::client(upgrade(dial).map_err(|_| (None, None))?, stream) {
             Ok((socket, _)) => Ok(socket),

@@ -52,7 +52,7 @@ fn main() -> Result<(), Error> {
         // Other packets of the broker were for another client; only the thermostats' messages are played back.
         while let Some(packet) = stream.next(&mut rest)? {
             if let Inbound::Publish(publish) = packet {
-                player.hear(publish)?;
+                player.receive(publish)?;
             }
         }
     }
@@ -98,7 +98,7 @@ impl Player {
         Ok(())
     }
 
-    fn hear(&mut self, publish: Publish<'_>) -> Result<(), Error> {
+    fn receive(&mut self, publish: Publish<'_>) -> Result<(), Error> {
         let Some(conn) = self.conn else { return Ok(()) };
         let mut bytes = Vec::new();
         Outbound::Publish(publish).encode(&mut bytes)?;

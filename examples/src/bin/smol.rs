@@ -25,7 +25,7 @@ use smol::{Timer, future};
 use tungstenite::Message;
 
 #[derive(Clone)]
-struct Way {
+struct Network {
     account: Arc<Account>,
     tls: TlsConnector,
 }
@@ -37,17 +37,17 @@ fn main() -> Result<(), Error> {
 async fn run() -> Result<(), Error> {
     let mut task = SetpointTask::from_args()?;
     let account = Arc::new(Account::from_env()?);
-    let way = Way { tls: account.tls()?.into(), account };
+    let network = Network { tls: account.tls()?.into(), account };
     let (clock, mut seed) = (Clock::start(), [0; 32]);
     getrandom::fill(&mut seed)?;
     let mut session =
-        Session::new(Settings::default(), Environment::mysa(), way.account.start(), seed, clock.now());
+        Session::new(Settings::default(), Environment::mysa(), network.account.start(), seed, clock.now());
     let (to_session, inputs) = channel::bounded::<Input>(64);
     let mut sockets = HashMap::new();
 
     loop {
         while let Some(output) = session.poll_output() {
-            let (way, to_session) = (way.clone(), to_session.clone());
+            let (network, to_session) = (network.clone(), to_session.clone());
             match output {
                 Output::Http(request) => smol::spawn(async move {
                     let timeout = async {
@@ -55,7 +55,7 @@ async fn run() -> Result<(), Error> {
                         Err(HttpFailure::Timeout)
                     };
                     // A request that the session withdraws has no result to report.
-                    let exchange = http(&way, &request, &to_session).or(timeout);
+                    let exchange = http(&network, &request, &to_session).or(timeout);
                     if let Some(result) = exchange.await.transpose() {
                         let _ = to_session.send(Input::Http(request.id, result)).await;
                     }
@@ -65,7 +65,7 @@ async fn run() -> Result<(), Error> {
                     // The session bounds the bytes queued for one connection.
                     let (to_socket, outgoing) = channel::unbounded();
                     let conn = dial.conn;
-                    let task = smol::spawn(websocket(way, dial, to_session, outgoing));
+                    let task = smol::spawn(websocket(network, dial, to_session, outgoing));
                     sockets.insert(conn, (to_socket, task));
                 }
                 Output::Send { conn, bytes } => {
@@ -101,24 +101,24 @@ async fn run() -> Result<(), Error> {
     }
 }
 
-async fn connect(way: &Way, host: &str, port: u16) -> Result<TlsStream<TcpStream>, Error> {
-    let (account, name) = (Arc::clone(&way.account), host.to_owned());
+async fn connect(network: &Network, host: &str, port: u16) -> Result<TlsStream<TcpStream>, Error> {
+    let (account, name) = (Arc::clone(&network.account), host.to_owned());
     // Name resolution blocks, so it runs on smol's thread pool.
     let address = smol::unblock(move || account.address(&name, port)).await?;
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     // Bytes that are unsent when a connection is given up must never be sent, because they may be an old command.
     set_socket_linger(&tcp, Some(Duration::ZERO))?;
-    Ok(way.tls.connect(ServerName::try_from(host.to_owned())?, tcp).await?)
+    Ok(network.tls.connect(ServerName::try_from(host.to_owned())?, tcp).await?)
 }
 
 async fn http(
-    way: &Way,
+    network: &Network,
     request: &HttpRequest,
     to_session: &Sender<Input>,
 ) -> Result<Option<Answer>, HttpFailure> {
     let (host, _) = request_bytes(request, "").ok_or(HttpFailure::Unreachable)?;
-    let mut stream = connect(way, host, 443).await.map_err(|_| HttpFailure::Unreachable)?;
+    let mut stream = connect(network, host, 443).await.map_err(|_| HttpFailure::Unreachable)?;
     let deferred;
     let body = match request.body.ready() {
         Some(body) => body,
@@ -153,10 +153,13 @@ async fn http(
     }
 }
 
-async fn open(way: &Way, dial: &Dial) -> Result<(WebSocketStream<TlsStream<TcpStream>>, TcpStream), Input> {
+async fn open(
+    network: &Network,
+    dial: &Dial,
+) -> Result<(WebSocketStream<TlsStream<TcpStream>>, TcpStream), Input> {
     let refused = |(status, date)| Input::Refused(dial.conn, status, date);
     let dialling = async {
-        let stream = connect(way, dial.authority.host(), dial.authority.port())
+        let stream = connect(network, dial.authority.host(), dial.authority.port())
             .await
             .map_err(|_| refused((None, None)))?;
         let tcp = stream.get_ref().0.clone();
@@ -171,9 +174,9 @@ async fn open(way: &Way, dial: &Dial) -> Result<(WebSocketStream<TlsStream<TcpSt
     dialling.or(timeout).await
 }
 
-async fn websocket(way: Way, dial: Dial, to_session: Sender<Input>, outgoing: Receiver<Vec<u8>>) {
+async fn websocket(network: Network, dial: Dial, to_session: Sender<Input>, outgoing: Receiver<Vec<u8>>) {
     let conn = dial.conn;
-    let (socket, tcp) = match open(&way, &dial).await {
+    let (socket, tcp) = match open(&network, &dial).await {
         Ok(opened) => opened,
         Err(refused) => return drop(to_session.send(refused).await),
     };

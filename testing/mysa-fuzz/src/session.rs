@@ -50,7 +50,7 @@ struct Rig {
     conns: BTreeMap<ConnId, Conn>,
     /// For each command, the time by which it must have a verdict, and true if it has one.
     commands: BTreeMap<CommandId, (Duration, bool)>,
-    /// Each password starts a new sign-in, whatever the result of the last.
+    /// Each password starts a new sign-in, regardless of the result of the last.
     sign_ins: usize,
     asked: bool,
     /// True if the session has requested the stored session.

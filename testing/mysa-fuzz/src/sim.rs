@@ -20,8 +20,8 @@ const HOSTS: [&str; 6] =
     ["app-prod.mysa.cloud", "mysa-backend.mysa.cloud", IDP, IDENTITY, IOT, "example.org"];
 
 /// Simulated cloud with arbitrary clients: requests, upgrades and bytes in any order, signed in or not. It sends valid
-/// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and obey no
-/// unauthorised client; outputs are bounded.
+/// MQTT and JSON, and nothing on a closed connection; thermostats stay within their settings and apply no
+/// command of an unauthorised client; outputs are bounded.
 pub fn sim(data: &[u8]) {
     let mut script = Script::new(data);
     let mut rig = Rig::new(script.flag());

@@ -70,7 +70,7 @@ pub struct Ack<'a> {
     pub id: i64,
     /// Id of the command that it answers; `None` leaves the field out.
     pub resp_id: Option<i64>,
-    /// `true` if the thermostat obeyed.
+    /// `true` if the thermostat applied the command.
     pub success: bool,
     /// `body.type`: 4 of a Baseboard V2, 5 of a Lite.
     pub body_type: i64,
@@ -81,7 +81,8 @@ pub struct Ack<'a> {
 }
 
 impl<'a> Ack<'a> {
-    /// Creates the acknowledgement of the command `resp_id`, which was obeyed: the thermostat heats to `setpoint`.
+    /// Creates the acknowledgement of the command `resp_id`, which was applied: the thermostat heats to
+    /// `setpoint`.
     #[must_use]
     pub const fn new(device: &'a str, time: i64, resp_id: i64, setpoint: f64) -> Self {
         Self { device, time, id: 8, resp_id: Some(resp_id), success: true, body_type: 5, mode: 3, setpoint }

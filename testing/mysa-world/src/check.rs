@@ -30,7 +30,7 @@ const MOST_REQUESTS: usize = 300;
 /// Time for which a change by another client or person may be in transit to a thermostat.
 const IN_TRANSIT: Duration = Duration::from_secs(5);
 
-/// A confirmed setting that nobody has changed since.
+/// A confirmed setting that has not been changed since.
 #[derive(Debug)]
 pub(crate) struct Settled {
     command: CommandId,
@@ -185,7 +185,7 @@ impl World {
         *newest = number.max(*newest);
     }
 
-    /// Records that somebody else changes a thermostat.
+    /// Records that another client or a person changes a thermostat.
     pub(crate) fn foreign(&mut self, device: DeviceId) {
         self.foreign_at.insert(device, self.now);
         self.settled.retain(|(of, _), _| *of != device);
@@ -384,7 +384,8 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each thermostat holds the newest confirmed command, unless somebody else changed it.
+    /// Checks that each thermostat holds the newest confirmed command, unless another client or a person
+    /// changed it.
     fn check_settled(&self) -> Result<(), Violation> {
         for ((device, setting), Settled { command, asked }) in &self.settled {
             let Some(truth) = self.truth(*device) else { continue };

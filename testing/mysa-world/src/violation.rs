@@ -84,7 +84,7 @@ pub enum Violation {
     },
     /// A read-only session writes.
     WriteWhileReadOnly(String),
-    /// A request that nobody asked for changes something or goes to a foreign host.
+    /// An unrequested call changes something or goes to a foreign host.
     UnaskedRequest {
         /// Path or URL of the request.
         what: String,
@@ -126,7 +126,7 @@ pub enum Violation {
     SecondVerdict(String),
     /// I4: a command gets no verdict within its deadline.
     NoVerdict(String),
-    /// I4: a verdict for a command that nobody gave.
+    /// I4: a verdict for a command that was never requested.
     ForeignVerdict(String),
     /// I5: the timestamp of a field goes back within one source.
     WentBack {
@@ -163,7 +163,8 @@ pub enum Violation {
         /// The settings that the thermostat holds.
         truth: String,
     },
-    /// A thermostat does not hold the newest confirmed command, although nobody else has changed the thermostat since.
+    /// A thermostat does not hold the newest confirmed command, although no other client or person has
+    /// changed the thermostat since.
     Undone {
         /// The thermostat.
         device: DeviceId,

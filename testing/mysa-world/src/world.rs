@@ -33,13 +33,13 @@ pub struct World {
     pub(crate) observer: Observer,
     pub(crate) conns: BTreeMap<ConnId, Link>,
     pub(crate) ledger: Ledger,
-    /// Confirmed settings that nobody has changed since.
+    /// Confirmed settings that have not been changed since.
     pub(crate) settled: BTreeMap<(DeviceId, Setting), Settled>,
     /// Thermostats at which an older command arrived after a newer one; cleared when the next command is sent.
     pub(crate) overtaken: BTreeSet<DeviceId>,
     /// Last write of this process: its thermostat and the time it was sent.
     pub(crate) last_write: Option<(DeviceId, Duration)>,
-    /// Time of the last change of each thermostat by somebody else.
+    /// Time of the last change of each thermostat by another client or a person.
     pub(crate) foreign_at: BTreeMap<DeviceId, Duration>,
     /// Number of the newest transmission that has reached the cloud for each thermostat.
     pub(crate) arrivals: BTreeMap<DeviceId, u64>,
@@ -622,7 +622,7 @@ impl World {
             }
         } else {
             self.at_this_moment += 1;
-            // A session that is due again and again at one moment would keep a real driver busy for ever.
+            // A session that is due again and again at one moment would keep a real driver busy forever.
             if self.at_this_moment > AT_ONE_MOMENT {
                 let wake = format!("{:?}", self.session.poll_timeout());
                 return Err(Violation::Livelock { wake });

@@ -263,7 +263,7 @@ fn f26_many_callers_at_expiry_share_one_refresh() {
         let mut ids = Vec::new();
         for n in 0..50 {
             let request = if n % 2 == 0 { rest::homes() } else { rest::users() };
-            // A session that has no room for another request says so at once.
+            // A session whose request queue is full returns an error at once.
             if let Ok(id) = world.call(|session, now| session.request(now, request)).unwrap() {
                 ids.push(id);
             }

@@ -1,4 +1,4 @@
-//! Claims of the cloud that a client must not trust blindly: dates, tokens and their lifetimes, retained messages and
+//! Values from the cloud that a client has to check: dates, tokens and their lifetimes, retained messages and
 //! granted subscriptions (F61, F68 to F70, F80, F81).
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 

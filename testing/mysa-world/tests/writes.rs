@@ -272,7 +272,7 @@ fn f58_an_old_state_is_no_evidence_despite_a_wrong_date_header() {
             world.go(secs(60));
             world.press(device(V2), &set(22.0));
             world.go(secs(30));
-            // From now on REST shows 22 for ever, and one of its hosts has a wrong clock.
+            // From now on REST always shows 22, and one of its hosts has a wrong clock.
             world.fault(4 * HOUR, Fault::FreezeStates);
             world.go(700 * secs(1));
             world.press(device(V2), &set(19.0));
