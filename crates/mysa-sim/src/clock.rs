@@ -19,8 +19,7 @@ pub struct Now {
 impl Now {
     /// Returns both clocks at the moment when the monotonic one shows `mono`.
     pub(crate) fn at(self, mono: Duration) -> Self {
-        // Both differences are whole milliseconds, so the result does not depend on the reading from which it is
-        // computed.
+        // Both differences are whole milliseconds, so every reading gives the same result.
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Self { mono, wall: self.wall.plus_millis(millis(mono).saturating_sub(millis(self.mono))) }
     }

@@ -50,7 +50,7 @@ pub struct Cloud {
     pub(crate) counters: Counters,
     pub(crate) frozen: BTreeMap<usize, Value>,
     pub(crate) schedules: BTreeMap<String, (usize, Value)>,
-    /// Holds that clients have created by the route, by the index of the device.
+    /// Holds that clients have created by `POST /schedule/hold`, by the index of the device.
     pub(crate) holds: BTreeMap<usize, RestHold>,
     pub(crate) scenes: BTreeMap<String, Value>,
     pub(crate) forwarded: i64,

@@ -1,4 +1,4 @@
-//! The simulator as a person sees and controls it: rooms, weather, faults, connections and routes.
+//! Observation and manual control of the simulator: rooms, weather, faults, connections and routes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -181,7 +181,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Changes the setpoint, the mode, or both, as a person at the thermostat would.
+    /// Changes the setpoint, the mode, or both, like a person at the thermostat.
     ///
     /// # Errors
     /// No thermostat has this id, it does not have the setpoint or mode, or its buttons have no effect.

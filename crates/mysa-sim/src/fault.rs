@@ -164,7 +164,7 @@ pub enum Fault {
     BlackholeOut,
     /// Each message to clients is sent twice.
     Duplicate,
-    /// Messages to clients that ask for QoS 1 are sent with QoS 1, whatever the thermostat used.
+    /// Messages to clients that ask for QoS 1 are sent with QoS 1, regardless of the thermostat's QoS.
     RaiseQos,
     /// The policy denies every publish by clients, as that of the modern identity pool does.
     DenyPublish,

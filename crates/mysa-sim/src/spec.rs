@@ -249,7 +249,7 @@ pub struct DeviceSpec {
     pub id: DeviceId,
     /// Model, such as `BB-V2-0`, which is also the model in its record. Unknown models are listed and do nothing.
     pub model: String,
-    /// Model in its record, if somebody has changed it there.
+    /// Model in its record, if it was edited there.
     pub record_model: Option<String>,
     /// Members of its record that replace the usual ones; `null` removes one.
     pub record: Map<String, Value>,

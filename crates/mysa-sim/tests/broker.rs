@@ -377,7 +377,7 @@ fn faults_of_thermostats_do_what_they_say() {
     assert_eq!(command(Some(DeviceFault::IgnoreLive)).0, [1]);
 }
 
-/// AWS documents this: the session lasts an hour, and stored messages are sent at ten per second.
+/// As AWS documents, the session lasts an hour, and stored messages are sent at ten per second.
 #[test]
 fn a_client_that_asks_for_no_clean_session_is_remembered_for_an_hour() {
     const OUT: &str = "/v1/dev/a0b1c2d3e4f5/out";

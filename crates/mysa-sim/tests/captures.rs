@@ -45,7 +45,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Parses a message whose raw line feeds are all that keeps it from being JSON.
+/// Parses a message that is JSON except for raw line feeds.
 fn lenient(payload: &str) -> Value {
     serde_json::from_str(&payload.replace('\n', "\\n")).unwrap()
 }

@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(500);
 const LIVING: &str = "/v1/dev/a0b1c2d3e4f5/out";
 const KITCHEN: &str = "/v1/dev/a0b1c2d3e4f6/out";
 
-/// A client that does everything wrong that it can, twice a second.
+/// A client that breaks every rule that it can, twice a second.
 struct Bad {
     rig: Rig,
     check: Check,

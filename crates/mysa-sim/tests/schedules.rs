@@ -103,12 +103,12 @@ fn a_hold_ends_by_command_or_at_its_time() {
     let end = acks.next().unwrap();
     assert_eq!((&end["resp_id"], &end["body"]["state"]["ho"]), (&Value::Null, &json!(1)));
     assert_eq!(acks.next().unwrap()["body"]["state"]["sp"], 21);
-    // To follow is to take the setpoint in force, unless a setpoint stands beside it.
+    // A command to follow the schedule applies the setpoint in force, unless it contains a setpoint.
     command(&mut rig, 4, id("f6"), &json!({ "tm": -1, "ho": 1 }));
     assert_eq!((setpoint(&rig, id("f6")), rig.cloud.held(id("f6")).unwrap().hold), (21.0, false));
     command(&mut rig, 5, id("f6"), &json!({ "tm": -1, "ho": 1, "sp": 22 }));
     assert_eq!(setpoint(&rig, id("f6")), 22.0);
-    // An end in the past is no hold.
+    // An end in the past is not a hold.
     command(&mut rig, 6, id("f6"), &json!({ "tm": WALL, "ho": 1 }));
     assert_eq!((setpoint(&rig, id("f6")), rig.cloud.held(id("f6")).unwrap().hold_end), (21.0, None));
     pass_to(&mut rig, NEXT + 5);
@@ -129,7 +129,7 @@ fn schedule_and_hold_survive_a_reboot() {
     pass_to(&mut rig, EVENT + 65);
     assert_eq!(setpoint(&rig, id("f6")), 21.0);
 
-    // What it misses without power or Wi-Fi, or while it boots, it gets afterwards.
+    // Values that it misses without power or Wi-Fi, or while it boots, are sent afterwards.
     command(&mut rig, 3, id("f8"), &json!({ "tm": -1, "ho": 1 }));
     assert_eq!(setpoint(&rig, id("f8")), 21.0);
     let lasts = |device, fault| {

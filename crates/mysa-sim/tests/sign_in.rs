@@ -1,4 +1,4 @@
-//! Passwords, codes, tokens, and what the user pool does to those who try too often.
+//! Passwords, codes, tokens, and lock-outs of the user pool.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 mod rig;
@@ -44,7 +44,7 @@ fn a_wrong_password_is_refused_and_five_lock_the_account() {
         refusal(&mut rig, EMAIL, "wrong");
     }
     assert_eq!(rig.cloud.counters().wrong_passwords, 5);
-    // Even the right one is of no use now.
+    // The right password is refused too.
     let error = rig.try_sign_in(LEGACY_CLIENT, EMAIL, PASSWORD).unwrap_err();
     assert!(matches!(error, mysa_cognito::Error::Refused(refusal) if refusal.kind == RefusalKind::LockedOut));
     rig.pass(SECOND);
@@ -246,7 +246,7 @@ fn nothing_prints_a_secret() {
     }
 }
 
-/// A third-party program reads `exp`, and finds that it holds.
+/// Third-party programs rely on the `exp` claim.
 #[test]
 fn an_id_token_is_good_until_the_second_of_its_exp() {
     let mut spec = CloudSpec::demo();

@@ -141,7 +141,7 @@ impl TokenIssuer {
         self.issued.retain(|_, issued| !which(issued));
     }
 
-    /// Revokes all tokens. A client cannot foresee this, because `exp` lies in the future.
+    /// Revokes all tokens. A client cannot predict this, because `exp` is in the future.
     pub(crate) fn expire_all(&mut self) {
         for issued in self.issued.values_mut() {
             issued.void = true;

@@ -458,7 +458,7 @@ impl Broker {
         for (id, waiting) in
             connection.in_flight.iter_mut().filter(|(_, waiting)| waiting.resend_at <= cx.now)
         {
-            // Without a minimum, a redelivery time of 0 would be due for ever.
+            // Without a minimum, a redelivery time of 0 would always be due.
             waiting.resend_at =
                 cx.now + cx.rules.for_client(cx.rules.redelivery).max(Duration::from_millis(100));
             sends.extend(packet(&waiting.topic, &waiting.payload, Delivery::AtLeastOnce(*id), true));

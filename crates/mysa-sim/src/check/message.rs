@@ -27,7 +27,7 @@ pub(super) struct ClientCommand {
 }
 
 impl Message {
-    /// Reads a payload. Payloads that are no JSON are of the kind `unreadable`.
+    /// Reads a payload. Payloads that are not JSON are of the kind `unreadable`.
     pub(super) fn read(device: DeviceId, payload: &[u8]) -> Self {
         let Ok(message) = serde_json::from_slice::<Value>(payload) else {
             return Self::Other("unreadable".into());
@@ -70,7 +70,7 @@ impl ClientCommand {
         }
     }
 
-    /// Returns `true` if both commands change a setting that is the same.
+    /// Returns `true` if both commands change the same setting.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let theirs = other.members();
         self.members().keys().any(|name| name != "tm" && theirs.contains_key(name))

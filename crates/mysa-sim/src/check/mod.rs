@@ -1,7 +1,7 @@
 //! Conformance check of a client: a script of troubles, the rules that the client must keep, and a report.
 //!
 //! A [`Check`] reads the events of a [`Cloud`], starts and ends faults in it, and judges what the client does.
-//! It knows nothing of the client but these events.
+//! These events are its only source of information about the client.
 
 mod message;
 mod report;
@@ -47,7 +47,7 @@ pub struct CheckSettings {
 }
 
 impl Default for CheckSettings {
-    /// A minute of patience, 20 seconds of watching, half an hour in all.
+    /// One minute to wait for a reaction, 20 seconds to watch it, half an hour in all.
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(60),
@@ -255,13 +255,13 @@ impl Check {
         self.finished
     }
 
-    /// Name of the present step, and what the simulator does in it.
+    /// Name of the present step, and the action of the simulator in it.
     #[must_use]
     pub const fn step(&self) -> (&'static str, &'static str) {
         (self.step.name(), self.step.did())
     }
 
-    /// The report, as far as the check has come.
+    /// Report of the steps so far.
     #[must_use]
     pub fn report(&self) -> CheckReport {
         let since = |at: Option<Duration>| at.map(|at| at.saturating_sub(self.started));

@@ -69,7 +69,7 @@ pub struct CheckFacts {
     pub sign_ins: u64,
     /// Renewals of the tokens.
     pub refreshes: u64,
-    /// AWS credentials that it was given.
+    /// AWS credentials that were issued to it.
     pub credentials: u64,
     /// Accepted WebSocket upgrades.
     pub upgrades: u64,
@@ -115,7 +115,7 @@ impl CheckReport {
         self.steps.iter().flat_map(|step| &step.findings)
     }
 
-    /// The finding of a rule; `step` tells rules of the same name apart.
+    /// The finding of a rule; `step` distinguishes rules of the same name.
     #[must_use]
     pub fn finding(&self, step: &str, rule: &str) -> Option<&Finding> {
         let step = self.steps.iter().find(|one| one.name == step)?;
@@ -170,7 +170,7 @@ impl CheckReport {
     }
 }
 
-/// The report as text, a few lines for each step. A broken rule has its source and what to do.
+/// The report as text, a few lines for each step. A broken rule has its source and advice.
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for step in &self.steps {

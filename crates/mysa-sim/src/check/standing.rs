@@ -240,7 +240,8 @@ impl Check {
         let observed =
             if command.is_addressed { "src and dest are complete" } else { "src or dest is incomplete" };
         self.judge(Rule::CommandSource, command.is_addressed, observed.to_string());
-        // No dangerous message in many commands is worth saying; a single one is never taken back.
+        // The absence of dangerous messages is reported together with the number of commands; a single
+        // dangerous message fails the rule for good.
         self.pass(Rule::Dangerous, format!("none among {}", count(self.facts.commands, "command")));
         if let Some((other, at)) = self.history.last_command.replace((device, self.now))
             && other != device

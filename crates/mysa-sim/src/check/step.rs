@@ -1,4 +1,4 @@
-//! The steps of the script: what the simulator does, and how it judges what the client does then.
+//! Steps of the script: the action of the simulator, and the judgement of the client's reaction.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,7 @@ pub(super) struct StepRecord {
     throttled: BTreeMap<String, (Duration, u32)>,
     /// Commands by thermostat and content.
     copies: BTreeMap<(DeviceId, String), u32>,
-    /// Denied publishes by what they say.
+    /// Denied publishes by their content.
     denied: BTreeMap<String, u32>,
     refused_filters: u32,
 }
@@ -54,7 +54,7 @@ const RETRY_AFTER_S: u32 = 5;
 /// Time between a CONNACK and the end of its connection in a storm, in seconds of the client's clock.
 const STORM_S: f64 = 0.05;
 
-/// Most paths, commands or messages that a step tells apart.
+/// Largest number of paths, commands or messages that a step counts separately.
 const MAX_KINDS: usize = 256;
 
 impl Step {
@@ -264,7 +264,7 @@ impl Check {
                 let hasty: u32 =
                     self.seen.throttled.values().map(|(_, hasty)| (*hasty).saturating_sub(1)).sum();
                 if !self.seen.throttled.is_empty() {
-                    // One request of each path may have been on its way.
+                    // One request of each path may have been in transit.
                     let observed = match hasty {
                         0 => format!("no request of the same path within {RETRY_AFTER_S} s"),
                         _ => format!(
@@ -281,7 +281,7 @@ impl Check {
                     true => format!("connected, with {}", count(self.filters().len() as u64, "filter")),
                     false => self.incomplete(),
                 };
-                // A client that was never connected has nothing to return to.
+                // A client that was never connected cannot recover its connection.
                 if self.facts.connects > 0 {
                     self.judge(Rule::Recovery, is_complete, observed);
                 }

@@ -158,7 +158,7 @@ impl Recorded {
         }
     }
 
-    /// The end of a connection by the client, and its next one.
+    /// Ends the connection of the client, and opens its next one.
     fn leave(&mut self) {
         self.closed(CloseReason::Lost);
         self.pass(1.5);
@@ -358,7 +358,7 @@ fn each_rule_can_be_broken() {
         let broken: Vec<_> =
             report.findings().filter(|finding| finding.result == CheckResult::Fail).collect();
         assert!(broken.iter().any(|finding| finding.rule.id == rule.id), "{}: {broken:?}", rule.name);
-        // A client that does not come back misses the steps that need it.
+        // A client that does not reconnect misses the steps that need a connection.
         assert!(broken.len() <= 3, "{}: {broken:?}", rule.name);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Agenda {
     next: Option<i64>,
     /// Its time on the monotonic clock.
     due: Duration,
-    /// `true` if the thermostat could not be reached when it should have got the values in force.
+    /// `true` if the thermostat was unreachable when the values in force were due to be sent.
     pub(crate) missed: bool,
 }
 
@@ -96,7 +96,8 @@ fn second_of_week(secs: i64, zone: &Zone) -> i64 {
 }
 
 impl AgendaEvent {
-    /// Its next time after `now`, both in Unix seconds. A time that a clock change skips is as long after the change.
+    /// Next time of the event after `now`, both in Unix seconds. A time that a clock change skips is moved to
+    /// the same distance after the change.
     fn next(&self, now: i64, zone: &Zone) -> i64 {
         let wait = (self.second - second_of_week(now, zone)).rem_euclid(WEEK);
         let at = now + if wait == 0 { WEEK } else { wait };

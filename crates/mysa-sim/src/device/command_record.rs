@@ -21,7 +21,7 @@ pub enum Origin {
     /// Another app, see [`Incident::OtherApp`](crate::Incident::OtherApp) and
     /// [`Incident::Publish`](crate::Incident::Publish).
     OtherApp,
-    /// The device record, which the thermostat reads when a message tells it to.
+    /// The device record, which the thermostat reads when a message requests it.
     Record,
 }
 

@@ -1,4 +1,4 @@
-//! Thermostats, their rooms, and the cloud's knowledge of them.
+//! Thermostats, their rooms, and the cloud's copy of their state.
 
 pub(crate) mod agenda;
 pub(crate) mod command_record;
@@ -39,7 +39,7 @@ pub(crate) struct Device {
     /// `true` if it has left its account.
     pub(crate) removed: bool,
     pub(crate) shadow: Shadow,
-    /// Values that the structured service was asked for and has not seen reported: section to members.
+    /// Values that were requested from the structured service and not reported yet: section to members.
     pub(crate) desired: Map<String, Value>,
     pub(crate) desired_at: i64,
     /// Its named shadows, if it is controlled by them.
@@ -49,7 +49,7 @@ pub(crate) struct Device {
     pub(crate) agenda: Agenda,
     /// Time at which the timer of the thermostat or the next event of its schedule is due in the cloud's agenda.
     pub(crate) due: core::time::Duration,
-    /// Number of its commands that the journal has seen.
+    /// Number of its commands that are in the journal.
     pub(crate) journaled: u64,
     born: i64,
     history: i64,
@@ -59,7 +59,7 @@ pub(crate) struct Device {
     odd_telemetry: Map<String, Value>,
 }
 
-/// The cloud's knowledge of a device, as of its last message.
+/// The cloud's copy of the state of a device, as of its last message.
 #[derive(Clone, Debug)]
 pub(crate) struct Shadow {
     /// Device timestamp of its last readings, in seconds.
@@ -162,7 +162,7 @@ impl Device {
             if (known.hold, known.until) != (settings.hold, settings.until) {
                 self.shadow.held_at = at;
             }
-            // The change is newer than any desired value from before, whoever made it.
+            // The change is newer than any earlier desired value, regardless of its author.
             self.desired.clear();
             self.shadow.seen.setpoint = settings.degrees();
             self.shadow.seen.mode = settings.mode;
@@ -293,7 +293,7 @@ impl Device {
         Value::Object(state)
     }
 
-    /// Replaces members of the telemetry of the structured service as the spec demands.
+    /// Replaces members of the telemetry of the structured service as specified in [`DeviceSpec`].
     pub(crate) fn with_odd_telemetry(&self, mut reading: Value) -> Value {
         if let Some(reading) = reading.as_object_mut() {
             replace(reading, &self.odd_telemetry);

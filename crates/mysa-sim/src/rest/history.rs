@@ -44,10 +44,10 @@ impl Cloud {
         steps
     }
 
-    /// Zone that a request asks for, or that of the home if it asks for none that exists.
+    /// Time zone named in a request, or that of the home if the request names no known zone.
     fn zone(&self, home: usize, asked: Option<&str>) -> Zone {
         let home = &self.homes[home];
-        // Its own zone may have an offset of its own.
+        // The zone of the home may have a configured offset.
         let other = asked.filter(|name| *name != home.time_zone);
         other.and_then(Zone::named).unwrap_or_else(|| home.local.clone())
     }

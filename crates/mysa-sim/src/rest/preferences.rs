@@ -13,8 +13,7 @@ const OFFSETS: (i32, i32, i32) = (-500, 500, 50);
 
 /// Returns the fields of the record that an update changes, or the reason why it is invalid. `grid` is the model's
 /// range of setpoints.
-///
-/// One witness for all of them: limits, offset, unit and heater are written by section and reported back.
+/// Limits, offset, unit and heater are written by section and reported back. One witness.
 pub(crate) fn recorded(
     sections: &Map<String, Value>,
     grid: (i32, i32, i32),

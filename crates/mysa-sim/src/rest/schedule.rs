@@ -21,7 +21,7 @@ use crate::spec::DeviceSpec;
 /// Maximum number of stored schedules; more are refused.
 const MAX_SCHEDULES: usize = 256;
 
-/// A hold that a client has created by the route.
+/// A hold that a client has created by `POST /schedule/hold`.
 #[derive(Debug)]
 pub(crate) struct RestHold {
     id: String,
@@ -129,7 +129,7 @@ impl Cloud {
         Reply::json(201, &json!({ "holdId": id }))
     }
 
-    /// The hold of a thermostat: what it last reported, or what the route was asked for and has not begun.
+    /// The hold of a thermostat: the last one that it reported, or a requested one that has not begun.
     fn hold(&self, now: Now, index: usize) -> Option<Value> {
         let device = &self.devices[index];
         let id = device.thermostat.id;

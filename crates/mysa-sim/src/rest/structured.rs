@@ -303,7 +303,8 @@ impl Cloud {
         Reply::ok(&json!({ "message": "State updated successfully" }))
     }
 
-    /// Sends a thermostat the values that the structured service was asked for, as a service of the cloud would.
+    /// Sends a thermostat the values that were requested from the structured service, as a command of the
+    /// cloud.
     pub(crate) fn forward(&mut self, now: Now, account: usize, index: usize, wanted: &ParsedCommand) {
         if *wanted == ParsedCommand::default() {
             return;

@@ -537,7 +537,7 @@ impl Thermostat {
 
     fn schedule(&mut self, at: Duration, job: Job) {
         self.sequence += 1;
-        // A lost boot would leave the thermostat off for ever, so these jobs have room in reserve.
+        // A lost boot would leave the thermostat off forever, so the queue has spare capacity for these jobs.
         let precious = matches!(job, Job::Boot | Job::Hello | Job::Unpair);
         if self.jobs.len() < JOBS || precious && self.jobs.len() < 2 * JOBS {
             self.jobs.insert((at, self.sequence), job);
