@@ -162,7 +162,7 @@ impl Authority {
         &self.pem
     }
 
-    /// Private key, PEM. Whoever has it can impersonate any host to a client that trusts the authority.
+    /// Private key, PEM. Anyone who has it can impersonate any host to a client that trusts the authority.
     #[must_use]
     pub fn key_pem(&self) -> String {
         self.key.serialize_pem()

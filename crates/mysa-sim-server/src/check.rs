@@ -36,8 +36,8 @@ impl Server {
 }
 
 impl CheckRun<'_> {
-    /// Runs until the next step begins. Returns its name and what the simulator does in it, or `None` at the end of the
-    /// script. Dropping the future loses nothing.
+    /// Runs until the next step begins. Returns its name and the action of the simulator in it, or `None` at
+    /// the end of the script. Dropping the future loses nothing.
     pub async fn next_step(&mut self) -> Option<(&'static str, &'static str)> {
         let before = self.check.step();
         loop {
@@ -45,7 +45,8 @@ impl CheckRun<'_> {
             let latest = Instant::now() + CLOCK_CHECK;
             let wake = self.server.real(due).map_or(latest, |at| at.min(latest));
             tokio::select! {
-                // Events before time: a step must not end while what it waits for is in the queue.
+                // Events are handled before the time: a step must not end while the event that it waits for
+                // is in the queue.
                 biased;
                 notice = self.events.next() => match notice {
                     Some(Notice::Event(event)) => self.check.handle_event(&event),
@@ -69,7 +70,7 @@ impl CheckRun<'_> {
         while self.next_step().await.is_some() {}
     }
 
-    /// The report, as far as the check has come.
+    /// Report of the steps so far.
     #[must_use]
     pub fn report(&self) -> CheckReport {
         self.check.report()

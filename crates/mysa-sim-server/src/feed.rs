@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::control::event_json;
 
-/// Events of the cloud for everybody who follows them.
+/// Events of the cloud for all subscribers.
 pub(crate) struct Feed {
     inner: Mutex<Inner>,
 }
@@ -55,11 +55,11 @@ impl Feed {
             inner.recent.pop_front();
         }
         inner.recent.push_back(Arc::clone(&entry));
-        // Without subscribers nobody is told.
+        // An error only means that there are no subscribers.
         let _ = inner.sender.send(entry);
     }
 
-    /// Subscribes to what comes, and returns the kept events after this number, if one is given.
+    /// Subscribes to future events, and returns the kept events after this number, if one is given.
     pub(crate) fn subscribe(&self, since: Option<u64>) -> (Vec<Arc<Entry>>, broadcast::Receiver<Arc<Entry>>) {
         let inner = self.lock();
         let since = since.unwrap_or(u64::MAX);

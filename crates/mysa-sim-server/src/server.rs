@@ -187,7 +187,8 @@ impl Server {
     }
 
     /// Opens the control endpoint on a loopback address: HTTP and JSON, and a web page at `/`. Port 0 selects a free
-    /// one. Returns its address. Whoever reaches it controls the cloud; requests of other web sites are refused.
+    /// one. Returns its address. Any client that reaches it controls the cloud; requests of other web sites
+    /// are refused.
     ///
     /// # Errors
     /// If the address is not a loopback address or is in use.

@@ -1,4 +1,4 @@
-//! What the listener does with clients that are slow, too many or deaf.
+//! Limits of the listener for slow clients, too many clients, and clients that do not read.
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 use std::sync::Arc;

@@ -42,7 +42,7 @@ pub enum ControlError {
     /// Nothing listens at the address.
     #[error("cannot connect to the control endpoint")]
     Connect(#[source] io::Error),
-    /// The connection ended, or what answers is no control endpoint.
+    /// The connection ended, or the peer is not a control endpoint.
     #[error("the control endpoint did not answer")]
     Http(#[source] hyper::Error),
     /// The answer is too large or is not text.
@@ -162,7 +162,7 @@ impl EventLines {
         loop {
             while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
                 let line = self.buffer.split_to(end + 1);
-                // Empty lines are signs of life.
+                // Empty lines only keep the connection open.
                 if line.len() > 1 {
                     let line = String::from_utf8(line[..end].to_vec()).map_err(|_| ControlError::Body)?;
                     return Ok(Some(line));

@@ -7,7 +7,7 @@ use mysa_sim::{
 };
 use serde_json::{Map, Value, json};
 
-/// A temperature, a power or an energy without the digits that mean nothing.
+/// A temperature, a power or an energy, rounded to its significant digits.
 fn rounded(value: f64) -> Value {
     json!((value * 1_000.0).round() / 1_000.0)
 }
@@ -163,7 +163,7 @@ fn held(held: &HeldSettings) -> Value {
     })
 }
 
-/// A command: its origin, what it asked for, and what became of it.
+/// A command: its origin, the requested values, and its outcome.
 pub(super) fn command(device: DeviceId, record: &CommandRecord) -> Map<String, Value> {
     let mut wanted = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -209,7 +209,7 @@ pub(super) fn planned(id: FaultId, at: std::time::Duration, incident: &Incident)
     })
 }
 
-/// A payload as text; bytes that are none are replaced.
+/// A payload as text; invalid UTF-8 is replaced.
 fn payload(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,8 +1,7 @@
 //! The control endpoint: HTTP and JSON on loopback, and a web page.
-//!
-//! Whoever connects controls the cloud, so web sites must not: a request is served only if its `Host` is the endpoint
-//! itself, which excludes names that an attacker's DNS maps to loopback, and only if its `Origin`, if any, is the
-//! endpoint's own page.
+//! Any client that connects controls the cloud, so web sites must be excluded: a request is served only if
+//! its `Host` is the endpoint itself, which excludes names that an attacker's DNS maps to loopback, and only
+//! if its `Origin`, if any, is the endpoint's own page.
 
 mod api;
 mod client;
@@ -88,7 +87,7 @@ async fn connection(stream: TcpStream, endpoint: Arc<Endpoint>, place: Place) {
         .await;
 }
 
-/// A request that is not served, and why.
+/// A request that is not served, and the reason.
 #[derive(Debug)]
 struct Refusal {
     status: StatusCode,
@@ -115,7 +114,7 @@ impl Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        // What is left of a refused request is not read.
+        // The rest of a refused request is not read.
         if matches!(
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE
@@ -161,7 +160,7 @@ async fn change_clock(endpoint: &Endpoint, body: &Value) -> Result<Response<Body
     }
 }
 
-/// Refuses requests that a web site of someone else makes a browser send.
+/// Refuses requests that a foreign web site makes a browser send.
 fn check_origin(headers: &HeaderMap, address: SocketAddr) -> Result<(), Refusal> {
     let forbidden = |why| Err(Refusal::new(StatusCode::FORBIDDEN, why));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

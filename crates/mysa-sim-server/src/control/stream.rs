@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{Body, Endpoint, Refusal};
 use crate::feed::{Entry, lost_json};
 
-/// Time after which a silent stream shows a sign of life, so that a subscriber that is gone is noticed.
+/// Time after which a stream without events sends an empty line, so that a closed subscriber is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy)]
