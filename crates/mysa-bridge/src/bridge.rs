@@ -49,7 +49,7 @@ struct Device {
     /// The same with the time of the latest sign of life.
     attributes_now: Vec<u8>,
     refresh_at: Duration,
-    /// Availability that the broker was told.
+    /// Availability last published to the broker.
     told: Option<bool>,
 }
 
@@ -150,7 +150,7 @@ impl Bridge {
         thermostat.add_facts(&mut device.facts);
         device.entities = thermostat.entities(&settings.modes, &device.facts);
         device.is_available = thermostat.is_available();
-        // A thermostat whose clock is ahead is not heard in the future.
+        // A clock that is ahead must not move the last sign of life into the future.
         device.last_seen = thermostat.last_seen.map(|at| at.min(now.wall));
         if let Some(topic) = topics.config(id) {
             let config = discovery::config(thermostat, &device.entities, &topics, settings.unit);
@@ -313,7 +313,7 @@ impl Bridge {
     }
 
     /// Ends the bridge: decides the open commands, publishes that the bridge is offline, disconnects, and has no effect
-    /// afterwards. [`Bridge::is_ended`] tells when that is done, within two seconds.
+    /// afterwards. [`Bridge::is_ended`] returns `true` when that is done, within two seconds.
     pub fn shutdown(&mut self, now: Now) {
         self.now = now;
         if self.stopping {

@@ -210,7 +210,7 @@ impl Builder<'_> {
             component.put("json_attributes_template", "{{ {'basis': value_json.power_basis} | tojson }}");
         }
         if matches!(entity.id, "sensor.last_seen" | "binary_sensor.connected") {
-            // They tell why a thermostat is unavailable, so they are there while it is.
+            // They show why a thermostat is unavailable, so they stay available meanwhile.
             component.put("availability", json!([available(&self.topics.bridge_availability())]));
         }
         component.into_value()

@@ -1,8 +1,9 @@
 //! Bridge between Mysa thermostats and a local MQTT broker, as a state machine. No I/O, no clock, no randomness, no tasks.
 //!
-//! A [`Bridge`] publishes the thermostats of an account for Home Assistant (by device discovery) and any other program
-//! that speaks MQTT, and takes commands from them. A driver passes in snapshots of the thermostats, verdicts, and what
-//! happens on the connection to the broker, and carries out what [`Bridge::poll_output`] returns.
+//! A [`Bridge`] publishes the thermostats of an account for Home Assistant (by device discovery) and any
+//! other MQTT client, and accepts commands from them. A driver passes in snapshots of the thermostats,
+//! verdicts, and what happens on the connection to the broker, and carries out what [`Bridge::poll_output`]
+//! returns.
 //!
 //! ```
 //! use core::time::Duration;

@@ -61,7 +61,7 @@ fn action(thermostat: &Thermostat<'_>) -> Option<&'static str> {
         (None, relay) => relay.map(|field| field.value),
     };
     match state.mode()?.value {
-        // A duty cycle that lags behind the mode is no heating; one that stays is.
+        // A duty cycle may lag behind the mode; only one that lasts counts as heating.
         Mode::Off if state.contradiction().is_some() => Some("heating"),
         Mode::Off => Some("off"),
         Mode::Heat => heats.map(|heats| if heats { "heating" } else { "idle" }),

@@ -541,7 +541,7 @@ fn a_typed_temperature_in_fahrenheit_is_the_one_that_is_shown() {
         rig.set(&topic, &format!("{typed:.1}"));
         rig.secs(1);
         let asked = changes(&rig).pop().unwrap().setpoint.unwrap();
-        // What the thermostat holds: the nearest half degree.
+        // The setpoint that the thermostat holds: the nearest half degree.
         let held = asked.to_step(Celsius::from_hundredths(50));
         known.observe(rig.now, |seen| seen.setpoint = Some(held));
         rig.show(&known);

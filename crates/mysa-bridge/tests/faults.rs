@@ -144,7 +144,7 @@ impl World {
         world
     }
 
-    /// Tells a new bridge everything that its driver knows.
+    /// Passes everything that the driver knows to a new bridge.
     fn start(&mut self) {
         let now = at(self.rig.now);
         self.rig.peer.bridge.handle_service(self.service.0, self.service.1, now);
@@ -180,7 +180,8 @@ impl World {
                 self.live_requests += 1;
             }
             Step::RetainedSet { device } => {
-                // Left while the bridge is away, or it would be a live request too.
+                // Published while the bridge is disconnected; otherwise it would also arrive as a live
+                // request.
                 if self.rig.open.is_none() {
                     let topic = format!("mysa/{}/set/mode", self.devices[device].id);
                     self.rig.broker.publish(&topic, b"off", true);
@@ -258,7 +259,7 @@ impl World {
         assert!(commands <= self.live_requests, "{commands} commands for {} requests", self.live_requests);
     }
 
-    /// A process that ends by a kill takes its undecided commands with it.
+    /// Undecided commands of a killed process never get a verdict.
     fn finish_process(&mut self) {
         self.check_results();
         self.commands += self.rig.peer.commands.len();
@@ -267,7 +268,7 @@ impl World {
         self.checked_events = 0;
     }
 
-    /// Heals every fault and checks what the broker holds in the end.
+    /// Ends every fault and checks the final content of the broker.
     fn finish(&mut self) {
         self.rig.set_black_hole(false);
         (self.rig.unreachable, self.rig.broker.no_puback) = (false, false);
@@ -284,7 +285,7 @@ impl World {
         self.check_results();
     }
 
-    /// Checks that the broker holds the truth.
+    /// Checks that the retained messages equal the true states.
     fn check_broker(&self) {
         let broker = &self.rig.broker;
         assert_eq!(broker.retained("mysa/bridge/availability"), Some("online"));

@@ -1,8 +1,9 @@
 //! MQTT 3.1.1 client of a local broker as a state machine. No I/O, no clock.
 //!
-//! A [`Client`] keeps one connection to a broker. Retained messages are state: [`Client::retain`] says what the broker
-//! should hold, only the newest payload of a topic is kept, and each new connection sends all of them again, because a
-//! broker may have lost them. All other messages are sent at most once over all connections ([`Client::publish`]).
+//! A [`Client`] keeps one connection to a broker. Retained messages are state: [`Client::retain`] sets what
+//! the broker should hold, only the newest payload of a topic is kept, and each new connection sends all of
+//! them again, because a broker may have lost them. All other messages are sent at most once over all
+//! connections ([`Client::publish`]).
 //!
 //! ```
 //! use core::time::Duration;
@@ -27,7 +28,7 @@
 //! # Guarantees
 //!
 //! - Calls in any order are harmless. Input for a connection that has ended has no effect.
-//! - A dead connection is noticed: every state that waits has a time limit.
+//! - A lost connection is detected: every state that waits has a time limit.
 //! - Everything is bounded: at most one batch of bytes is with the driver, 256 messages wait, 20 are unacknowledged.
 //! - The session is clean and subscriptions have QoS 0: the broker keeps nothing for a client that is away, and delivers
 //!   no message twice.
@@ -441,7 +442,7 @@ impl Client {
             (!subscribe.is_empty()).then(|| self.now.saturating_add(self.settings.ack_timeout));
         self.control.extend_from_slice(&subscribe);
         self.next_ping = self.now.saturating_add(self.settings.keep_alive * 3 / 4);
-        // The broker may have been restarted without its memory.
+        // The broker may have been restarted without its stored state.
         self.retained.send_all_again();
         self.events.push_back(Event::Up);
     }
@@ -663,7 +664,7 @@ impl Client {
         if lasted {
             self.backoff.reset();
         }
-        // What the driver never opened, it need not close.
+        // The driver does not close a connection that it never opened.
         let before = self.outputs.len();
         self.outputs.retain(|output| *output != Output::Dial(self.link));
         if self.outputs.len() == before {

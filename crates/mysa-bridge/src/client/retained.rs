@@ -28,7 +28,7 @@ impl Retained {
         if self.messages.get(&key).is_some_and(|held| held.payload == payload) {
             return false;
         }
-        // A removal has to be acknowledged, so that it can be forgotten.
+        // A removal has to be acknowledged before its entry can be dropped.
         let qos = if payload.is_empty() { QoS::AtLeastOnce } else { qos };
         self.messages.insert(key.clone(), Message { payload, qos });
         self.unsent.insert(key);

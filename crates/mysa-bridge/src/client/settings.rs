@@ -11,7 +11,8 @@ use mysa_mqtt_codec::{
 
 /// Settings of a [`Client`](super::Client).
 ///
-/// With the defaults, a client is connected again at most 30 s after a broker can be reached, whatever happened before.
+/// With the defaults, a client is connected again at most 30 s after a broker can be reached, regardless of
+/// earlier failures.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {

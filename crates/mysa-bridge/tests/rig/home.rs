@@ -21,7 +21,7 @@ pub(crate) fn at(mono: Duration) -> Now {
     Now { mono, wall: UnixTime::from_secs(START).plus_millis(millis) }
 }
 
-/// Bridge that keeps what it asks of its driver.
+/// Bridge with a record of its instructions to the driver.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) bridge: Bridge,
@@ -65,7 +65,7 @@ impl Peer for Node {
     }
 }
 
-/// Thermostat as its driver knows it.
+/// State of a thermostat at the driver.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) id: DeviceId,

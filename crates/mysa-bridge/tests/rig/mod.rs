@@ -64,7 +64,7 @@ pub(crate) struct Rig<P> {
     connections: u64,
     /// New connections fail.
     pub(crate) unreachable: bool,
-    /// Nothing passes in either direction, and nobody notices.
+    /// Bytes are lost in both directions, without an error on either side.
     black_hole: bool,
     /// The peer's bytes are never written.
     pub(crate) stalled: bool,
@@ -184,7 +184,7 @@ impl<P: Peer> Rig<P> {
         }
     }
 
-    /// Swallows everything, or passes again. A connection that lost bytes does not survive.
+    /// Starts or ends the loss of all bytes. A connection that lost bytes is closed at the end.
     pub(crate) fn set_black_hole(&mut self, on: bool) {
         if self.black_hole && !on {
             self.cut();
