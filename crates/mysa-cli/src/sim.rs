@@ -46,7 +46,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
                 error => Failure::from((Exit::Failed, error)),
             }
         })?;
-    // Before the file appears, for which other programs wait.
+    // Opened before the file appears, because other programs wait for the file.
     let control = open_control(args, &mut server).await?;
     // Kept until the end, so that no other simulator takes the file.
     let published = match (&authority, &kept, ca_out) {
@@ -73,7 +73,7 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     }
 }
 
-/// Opens the control endpoint, unless there is to be none.
+/// Opens the control endpoint, unless it is disabled.
 async fn open_control(args: &Sim, server: &mut Server) -> Result<Option<SocketAddr>> {
     if args.no_control {
         return Ok(None);
@@ -92,7 +92,7 @@ async fn open_control(args: &Sim, server: &mut Server) -> Result<Option<SocketAd
     {
         return Ok(Some(address));
     }
-    // Another program has the next port, perhaps another simulator.
+    // Another program, perhaps another simulator, uses the next port.
     server.open_control(any).await.map(Some).map_err(failed)
 }
 

@@ -339,7 +339,7 @@ mod tests {
             json,
             r#"{"time":"2026-01-02T16:54:05+14:00","setting":"setpoint","before_c":19.0,"after_c":21.0,"by":"app","source":"app","extra":{"who":"x"}}"#
         );
-        // What lies before the first day only tells the value before.
+        // Changes before the first day only provide the previous value.
         let later = state(body, 1_767_322_700);
         assert_eq!(
             (later.len(), &later[0].before),

@@ -86,7 +86,7 @@ const fn outcome(local: bool, revoked: Revocation) -> &'static str {
     }
 }
 
-/// Prints the outcome as JSON, if it is wanted: `session` says whether it is still stored.
+/// Prints the outcome as JSON, if requested: `session` shows whether the session is still stored.
 fn report(terminal: &Terminal, account: String, outcome: &str, session: &str) -> Result<()> {
     if !terminal.json {
         return Ok(());

@@ -367,7 +367,8 @@ mod tests {
                 ["Sun", "08:00:30", "-", "-", ""],
             ]
         );
-        // A single event is both, a week apart; what nobody can read is neither.
+        // A single event is both the last and the next one, a week apart; an event that cannot be read is
+        // neither.
         let mut one = schedules(
             r#"[{"id":"s","events":[{"dayOfWeek":4,"executionTime":"23:04:05"},{"executionTime":"soon"}]}]"#,
         );

@@ -43,7 +43,7 @@ pub(crate) async fn run(
         ));
     };
     if args.count.is_some() {
-        // What is shown first counts, and only a live report has the power of some models.
+        // The states shown first count as changes, and for some models only a live report contains the power.
         cloud.wait_for_reports(&chosen, timeout.unwrap_or(REPORTS_TIMEOUT).min(REPORTS_TIMEOUT)).await;
     }
     let service = cloud.client.service();

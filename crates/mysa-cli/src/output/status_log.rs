@@ -1,5 +1,5 @@
-//! Decides which states of a long watch are logged: every change at once, and a bad state that lasts again and again,
-//! at growing intervals. The caller passes the time.
+//! Selection of the states that a long watch logs: every change at once, and a bad state that lasts
+//! repeatedly, at growing intervals. The caller passes the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

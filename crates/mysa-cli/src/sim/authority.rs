@@ -90,7 +90,7 @@ pub(super) fn keep(folder: &Path) -> Result<(Authority, PathBuf)> {
             fs::create_dir_all(folder).map_err(failed)?;
             let made = Authority::generate().map_err(|error| Failure::from((Exit::Failed, error)))?;
             create(&path, &format!("{}{}", made.key_pem(), made.certificate_pem())).map_err(failed)?;
-            // Another simulator may have been faster.
+            // Another simulator may have written the file in the meantime.
             fs::read_to_string(&path).map_err(failed)?
         }
         Err(error) => return Err(failed(error)),
@@ -100,7 +100,7 @@ pub(super) fn keep(folder: &Path) -> Result<(Authority, PathBuf)> {
     let authority = Authority::from_pem(certificate, key)
         .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))?;
     let trust = folder.join(CERTIFICATE);
-    // All simulators write the same.
+    // Every simulator writes the same content.
     atomic_file::write(&trust, authority.certificate_pem(), atomic_file::PUBLIC).map_err(failed)?;
     Ok((authority, trust))
 }

@@ -77,7 +77,7 @@ impl Context {
         }
     }
 
-    /// Returns why the stored sessions cannot be used, if there are any.
+    /// Returns the reason why stored sessions cannot be used; `None` if none is stored.
     fn unusable_session(&self) -> Option<Failure> {
         let entries = fs::read_dir(&self.paths.sessions).into_iter().flatten().flatten();
         let mut files: Vec<PathBuf> = entries
@@ -269,7 +269,8 @@ impl Context {
         }
     }
 
-    /// Determines why a client is not ready. If the cloud cannot be reached, each host is probed for the cause.
+    /// Determines the reason why a client is not ready. If the cloud cannot be reached, each host is probed
+    /// for the cause.
     pub(crate) async fn explain(&self, client: &Client, why: &NotReady) -> Failure {
         match why {
             NotReady::Offline(reason @ (Reason::Unreachable | Reason::NoAnswer | Reason::BrokenOff)) => {

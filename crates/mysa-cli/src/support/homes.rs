@@ -143,7 +143,7 @@ impl Rate {
 }
 
 impl LocalTime {
-    /// Says that the time zone could not be read, and which one is used.
+    /// Reports that the time zone could not be read, and the one that is used.
     pub(crate) fn report(&self, terminal: &Terminal, view: &DeviceView) {
         let Some(name) = &self.unread else { return };
         let cause = match name {

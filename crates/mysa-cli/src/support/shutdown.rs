@@ -52,7 +52,7 @@ pub(crate) async fn until_signal(
     Err(failure)
 }
 
-/// Waits for Ctrl-C or SIGTERM. The failure says which one came.
+/// Waits for Ctrl-C or SIGTERM. The failure names the signal.
 pub(crate) async fn signal_received() -> Failure {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => Failure::new(Exit::Interrupted, "interrupted"),

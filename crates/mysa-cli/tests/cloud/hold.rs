@@ -92,7 +92,7 @@ fn a_hold_that_cannot_be_read_is_unknown_and_changed_all_the_same() {
         bench.server().with_cloud(|cloud, _| cloud.clear_faults());
         bench.fault(Fault::Http(route.clone(), fault.clone()));
         let ran = match fault {
-            // The limit is for all that the command does.
+            // The limit is for the whole command.
             HttpFault::Hang => bench.run(&["hold", "kitchen", "on", "--dry-run"]),
             _ => bench.run(&["hold", "kitchen", "on"]),
         };
@@ -130,7 +130,7 @@ fn the_end_of_a_hold_is_in_the_time_of_the_home() {
     let ran = bench.run(&["hold", "kitchen", "until", "2026-01-01T22:30"]).fails(2);
     assert!(ran.err.contains("2026-01-01 22:30:00 -04:00 has passed"), "{ran:?}");
 
-    // Without the zone, only a time that does not need it is taken.
+    // Without the zone, only a time that does not need it is accepted.
     let mut spec = CloudSpec::demo();
     for device in &mut spec.accounts[0].homes[0].devices {
         device.record.insert("TimeZone".into(), json!("Mars/Olympus"));
@@ -153,7 +153,7 @@ fn set_changes_a_hold_in_the_same_way() {
     bench.run(&["set", "bathroom", "--hold", "+1h", "--temp", "24"]).ok();
     assert_eq!((held(&bench, FLOOR).0, bench.setpoint(FLOOR)), (false, 24.0));
     assert!(held(&bench, FLOOR).1.is_some());
-    // Its acknowledgements leave the end open, and the route names it.
+    // Its acknowledgements do not contain the end; the answer of the route does.
     let shown = bench.run(&["hold", "bathroom", "--json"]).ok().json().remove(0);
     assert!(shown["hold"].as_str().unwrap().starts_with("until "), "{shown}");
     bench.run(&["set", "bathroom", "--hold", "on"]).ok();

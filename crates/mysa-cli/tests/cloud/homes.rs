@@ -42,7 +42,7 @@ fn homes_have_their_zones_rates_and_thermostats() {
     assert_eq!(homes[0]["zones"][0]["devices"][0], json!({ "id": LIVING, "name": "Living room" }));
     assert!(homes[0]["local_time"].as_str().unwrap().ends_with("-11:00"), "{document}");
     assert!(homes[1]["local_time"].as_str().unwrap().ends_with("+14:00"), "{document}");
-    // Fields that the program does not know are kept; those that tell where somebody lives are private.
+    // Unknown fields are kept; fields with an address or a location are private.
     assert_eq!(homes[0]["extra"]["Address"]["Country"], "CA", "{document}");
     assert!(!document.to_string().contains("A1A 1A1"), "{document}");
     assert!(bench.run(&["homes", "--json", "--show-private"]).ok().out.contains("A1A 1A1"));

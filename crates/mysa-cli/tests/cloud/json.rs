@@ -1,4 +1,4 @@
-//! `--json` is understood everywhere.
+//! Every command accepts `--json`.
 
 use std::collections::BTreeSet;
 

@@ -19,7 +19,7 @@ fn an_outage_and_its_end_are_one_line_each() {
     let lost = said.by_ref().find(|line| line.contains("HTTP 503")).expect("a line that names the outage");
     assert!(lost.contains("  REST only: "), "{lost}");
     bench.server().with_cloud(|cloud, _| cloud.clear_faults());
-    // A slow machine may log that the outage lasts before it has connected.
+    // A slow machine may log that the outage continues before it has connected.
     let back = said.find(|line| !line.contains("HTTP 503")).unwrap();
     assert!(back.contains("  live"), "{back}");
     child.kill().unwrap();

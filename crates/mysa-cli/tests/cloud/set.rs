@@ -177,7 +177,7 @@ fn the_doctor_shows_what_was_learned_of_the_permission_to_publish() {
     assert!(shown.contains(&found[..40]) && shown.contains("setting `channel`: auto"), "{shown}");
     let shown = bench.run(&["status", "--json"]).ok().json().remove(0);
     assert!(shown["publish_denied_at"].is_string(), "{shown}");
-    // The setting that allows only MQTT still uses it, and the doctor says so.
+    // With the setting that allows only MQTT, MQTT is still used, and the doctor reports this.
     bench.home.run(&["config", "set", "channel", "mqtt"]).ok();
     assert!(learned(&bench).1.starts_with(&commands("still go by MQTT")));
     let before = bench.server().with_cloud(|cloud, _| cloud.counters()).publishes;
@@ -226,7 +226,7 @@ fn a_change_without_a_plan_has_the_members_of_every_other_result() {
     has_all(&document, 20.5.into());
     assert_eq!((&document["name"], &document["exit_code"]), (&"living".into(), &8.into()));
 
-    // What is refused has the same members.
+    // The result of a refused command has the same members.
     let args = ["set", "living", "--temp", "30"];
     bench.run(&args).ok();
     let ran = bench.run(&["set", "living", "--temp", "+1", "--json"]).fails(7);

@@ -1,4 +1,4 @@
-//! `--wait` ends a command whatever hangs.
+//! `--wait` limits every command, regardless of the part that hangs.
 
 use std::io::Read as _;
 use std::net::TcpListener;

@@ -33,7 +33,7 @@ fn an_invalid_template_is_refused_before_anything_starts() {
         ("{name", "'{' has no '}'"),
         ("}", "'}' has no '{'"),
     ] {
-        // Nobody is signed in, which would be exit code 4.
+        // The template is checked before the session, whose absence would be exit code 4.
         let ran = bench.run(&["watch", "--template", template]).fails(2);
         assert!(ran.err.contains(words) && ran.err.contains("temperature_c"), "{ran:?}");
     }

@@ -393,7 +393,7 @@ impl Meter {
 
     fn add_to(&mut self, slot: Slot, energy: KilowattHours) {
         let before = self.energy.get(&slot).map_or(0.0, |energy| energy.as_kilowatt_hours());
-        // The sum of a zero with a sign and one without has none.
+        // Adding to 0.0 removes the sign of a negative zero.
         let sum = KilowattHours::from_kilowatt_hours(before + energy.as_kilowatt_hours());
         self.energy.insert(slot, sum.unwrap_or(energy));
     }
@@ -513,7 +513,7 @@ mod tests {
     #[test]
     fn half_hours_are_added_to_their_local_hour() {
         let mut meter = meter("a", "America/Halifax", &[]);
-        // From midnight of 1 November 2026, UTC-3, on which 1:00 comes twice.
+        // From midnight of 1 November 2026, UTC-3, a day on which 1:00 occurs twice.
         let buckets: Vec<String> = (0..50)
             .map(|half| format!(r#"{{"T":{},"a":{{"k":{}}}}}"#, 1_793_502_000 + half * 1_800, half))
             .collect();
@@ -531,7 +531,7 @@ mod tests {
 
     #[test]
     fn a_day_belongs_to_its_date_from_utc_11_to_utc_14() {
-        // Midnights of 2 January 2026, of which the last two are in another service's idea of the zone.
+        // Midnights of 2 January 2026; the last two as computed by a service with other rules for the zone.
         for (zone, midnight) in [
             ("Pacific/Pago_Pago", 1_767_351_600),
             ("Pacific/Honolulu", 1_767_348_000),

@@ -99,7 +99,7 @@ async fn change_all(
     cloud.live((left() / 2).min(LIVE_TIMEOUT)).await;
     terminal.progress("");
 
-    // The end of a hold, asked or present, is a local time.
+    // The end of a requested or present hold is a local time.
     let places = match request.is_hold() {
         true => Some(timeout(left(), Places::read_zones(terminal, cloud)).await.unwrap_or_default()),
         false => None,

@@ -69,7 +69,7 @@ impl Request {
 }
 
 impl Request {
-    /// Requested fields, each with some value, to say which they are.
+    /// Requested fields. Only their presence matters, not the values.
     pub(crate) fn fields(&self) -> Change {
         let anything = Celsius::from_hundredths(0);
         let hold = self.change.hold.or(self.hold_end.map(|_| Hold::Permanent));
