@@ -503,7 +503,7 @@ impl Cloud {
                         state["desired"] = Value::Object(desired);
                     }
                     let payload = alloc::format!("{}", serde_json::json!({ "state": state }));
-                    // A document that is full keeps what it has.
+                    // A document at its size limit keeps its values.
                     let _ = self.update_shadow(now, index, section, payload.as_bytes(), None);
                 }
                 Emission::Publish { kind, at_least_once, payload, news } => {

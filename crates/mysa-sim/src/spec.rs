@@ -32,8 +32,8 @@ impl CloudSpec {
     /// Its password.
     pub const DEMO_PASSWORD: &str = "Correct-Horse-1";
 
-    /// One account with one home in Halifax: a thermostat of each family with MQTT topics, and a year of energy history. The kitchen and
-    /// the bathroom follow a schedule.
+    /// One account with one home in Halifax: a thermostat of each family with MQTT topics, and a year of
+    /// energy history. The kitchen and the bathroom follow a schedule.
     #[must_use]
     pub fn demo() -> Self {
         let devices = [
@@ -265,7 +265,7 @@ pub struct DeviceSpec {
     pub setpoint: f64,
     /// Mode at the start. Default heat.
     pub mode: Mode,
-    /// Remote control of an air conditioner; of no effect on other models.
+    /// Remote control of an air conditioner; no effect on other models.
     pub remote: AcRemote,
     /// Room of the thermostat.
     pub room: RoomSpec,

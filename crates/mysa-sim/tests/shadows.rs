@@ -1,4 +1,4 @@
-//! Thermostats that are controlled by named shadows: the topics, the structured service, and what the thermostats do.
+//! Thermostats that are controlled by named shadows: the topics, the structured service, and the reactions.
 #![allow(clippy::unwrap_used, reason = "a test may panic, helpers included")]
 
 mod rig;
@@ -48,7 +48,7 @@ const ANSWERS: [&str; 6] = [
     "update/documents",
 ];
 
-/// Connects for as long as anything is sent every half an hour, and subscribes to all answers for these shadows.
+/// Connects with the longest keep-alive, and subscribes to all answers for these shadows.
 fn listen(rig: &mut Rig, conn: u64, names: &[&str]) {
     rig.dial(conn, LEGACY_POOL, LEGACY_CLIENT);
     rig.send(conn, &connect(&format!("client-{conn}"), 1_200));
@@ -62,7 +62,7 @@ fn ask(rig: &mut Rig, name: &str, request: &str, payload: &str) {
     rig.publish(1, &topic(name, request), payload.as_bytes());
 }
 
-/// Lets hours pass and keeps the first connection.
+/// Lets hours pass with pings on the first connection.
 fn pass_hours(rig: &mut Rig, hours: u32) {
     for _ in 0..3 * hours {
         rig.pass(20 * MINUTE);
@@ -172,7 +172,7 @@ fn a_desired_value_is_a_difference_until_the_thermostat_reports_it() {
     assert_eq!(documents["current"]["metadata"]["desired"]["lockoutMin"]["timestamp"], WALL);
     ask(&mut rig, "targetHeat", "get", "");
     assert_eq!(last(&rig, "targetHeat", "get/accepted")["state"]["delta"], desired);
-    // The structured service shows degrees, and never a value before the thermostat has it.
+    // The structured service shows degrees, and a reported value only after the thermostat applied it.
     assert_eq!(held(&rig, id("fa")), (20.0, Mode::Heat));
     let shown = state(&mut rig, id("fa"));
     assert_eq!(shown["targetHeat"]["desired"]["setpoint"], 21.5);
@@ -486,7 +486,7 @@ fn faults_of_thermostats_apply_to_their_shadows() {
     desire(&mut rig, "targetHeat", &json!({ "setpoint": 2_300 }));
     assert_eq!((held(&rig, id("fa")).0, reported(&mut rig)), (22.5, json!(2_300)), "it lies");
     rig.cloud.end_fault(at(rig.now), trouble);
-    // The structured service stores what it is asked for, and asks nobody.
+    // The structured service stores the desired values, and does not pass them on.
     let stores =
         rig.cloud.start_fault(at(rig.now), Window::new(Duration::ZERO, Duration::MAX, Fault::DesiredOnly));
     write(&mut rig, id("fa"), &json!({ "source": 3, "targetHeat": { "setpoint": 25 } }));
@@ -566,7 +566,7 @@ fn a_person_at_the_thermostat_changes_desired_and_reported_values() {
     assert_eq!(held(&rig, id("fa")).1, Mode::Off);
     let origins: Vec<_> = rig.cloud.command_records(id("fa")).map(|record| record.origin).collect();
     assert_eq!(origins[..4], [Origin::Button; 4]);
-    // Another app, and a message in its name.
+    // Another app, by an incident and by a published message.
     let app = |degrees, mode| Incident::OtherApp(id("fa"), degrees, mode);
     rig.cloud.act(at(rig.now), app(Some(18.5), Some(Mode::Heat)));
     rig.pass(2 * SECOND);
@@ -605,7 +605,7 @@ fn a_baseboard_v3_is_reached_by_the_structured_service_alone() {
     ] {
         assert_eq!(shown[section]["reported"][name], value, "{section}.{name}");
     }
-    // It heats its room, and tells the service how.
+    // It heats its room, and the service gets its readings.
     rig.pass(6 * 60 * MINUTE);
     let truth = rig.cloud.truth(thermostat).unwrap();
     assert!((truth.room - 21.5).abs() < 1.0 && truth.energy > 0.1, "{truth:?}");

@@ -1,4 +1,4 @@
-//! Remote controls that an air conditioner is taught: numbers of fan speeds, and capabilities in its record.
+//! Remote controls that an air conditioner imitates: numbers of fan speeds, and capabilities in its record.
 
 use alloc::string::String;
 
@@ -13,8 +13,9 @@ use crate::device::parsed_command::ParsedCommand;
 pub enum AcRemote {
     /// `2009`: speeds 1, 3, 5 and 7, listed for each mode.
     ///
-    /// As one project captured it, but for two lists: the one of the automatic mode has speed 1 alone in the capture, and
-    /// another client takes the speeds of all modes from it; the list for all modes is from other air conditioners.
+    /// As one project captured it, except for two lists: that of the automatic mode contains only speed 1 in
+    /// the capture, but another client uses it for all modes; the list for all modes is from other air
+    /// conditioners.
     #[default]
     Numbered,
     /// `1117`: speeds 1, 2, 4 and 6, and capabilities without any list of speeds or positions; heating, cooling and
@@ -38,6 +39,7 @@ impl AcRemote {
         }
     }
 
+    /// Numbers of the automatic speed and of three speeds from low to high.
     const fn speeds(self) -> [i64; 4] {
         match self {
             Self::Numbered => [1, 3, 5, 7],
@@ -60,8 +62,8 @@ impl AcRemote {
         }
     }
 
-    /// Returns what the air conditioner does for a command, or `None` if it refuses it. Of a speed that its remote control
-    /// does not have, it makes the lowest one, as was seen of `1117`.
+    /// Returns the command that the air conditioner applies, or `None` if it refuses it. A speed that its
+    /// remote control does not have becomes the lowest one, as observed with `1117`.
     pub(crate) fn translate(self, mut wanted: ParsedCommand) -> Option<ParsedCommand> {
         let is_valid = wanted.mode.is_none_or(|mode| self.has_mode(mode))
             && wanted.setpoint.is_none_or(|setpoint| setpoint <= 100 * self.highest());

@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) swing: i64,
     pub(crate) swing_sideways: i64,
     pub(crate) climate_plus: bool,
-    /// More setpoints of central HVAC, which heats to `setpoint`.
+    /// Further setpoints of central HVAC; `setpoint` is that for heating.
     pub(crate) central: Option<CentralSetpoints>,
 }
 

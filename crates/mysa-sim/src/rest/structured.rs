@@ -285,7 +285,7 @@ impl Cloud {
         for name in section::names(family) {
             let Some(values) = sections.get(name).and_then(Value::as_object) else { continue };
             let shadow = &self.devices[index].shadows;
-            // What the thermostat reports last, with the requested values, must be valid as a whole.
+            // The last report of the thermostat with the requested values must be valid as a whole.
             let mut whole =
                 shadow.get(name).map(|shadow| shadow.document.reported.values.clone()).unwrap_or_default();
             let values = section::to_shadow(values);
@@ -310,7 +310,7 @@ impl Cloud {
             return;
         }
         if self.devices[index].thermostat.family.has_shadows() {
-            // The service keeps the hold, and asks by the shadows for the values.
+            // The service keeps the hold, and requests the values by the shadows.
             if wanted.hold.is_some() {
                 let hold =
                     ParsedCommand { hold: wanted.hold, until: wanted.until, ..ParsedCommand::default() };

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde_json::{Map, Value, json};
 
-/// The state of one shadow: what its thermostat is to be, what it has reported, and when each value changed.
+/// State of one shadow: desired values, reported values, and the time of the last change of each value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ShadowDocument {
     pub(crate) desired: Section,
@@ -29,7 +29,7 @@ pub(crate) struct Accepted {
     pub(crate) accepted: Value,
     /// Payload of `update/documents`.
     pub(crate) documents: Value,
-    /// Payload of `update/delta`, if what is desired differs from what is reported.
+    /// Payload of `update/delta`, if desired and reported values differ.
     pub(crate) delta: Option<Value>,
 }
 
@@ -249,7 +249,7 @@ fn merge(
     }
 }
 
-/// Times of new values: one for each value, also inside of objects and arrays.
+/// Times of new values: one for each value, also inside objects and arrays.
 fn stamps(values: &Map<String, Value>, now: i64) -> Map<String, Value> {
     values.iter().map(|(name, value)| (name.clone(), stamp(value, now))).collect()
 }
@@ -262,7 +262,8 @@ fn stamp(value: &Value, now: i64) -> Value {
     }
 }
 
-/// Returns the desired values that are not reported, and their times. An array that differs is whole.
+/// Returns the desired values that are not reported, and their times. An array that differs is included as a
+/// whole.
 fn difference(
     desired: &Map<String, Value>,
     times: &Map<String, Value>,

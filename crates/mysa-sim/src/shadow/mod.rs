@@ -24,7 +24,7 @@ use self::document::{Rejection, Section, ShadowDocument, token_of_get, token_of_
 /// Maximum number of shadows of a thermostat; clients may create more than it has at the start.
 const MAX_SHADOWS: usize = 16;
 
-/// A shadow, and who last asked for a change by it.
+/// A shadow, and the origin of its last requested change.
 #[derive(Debug)]
 pub(crate) struct NamedShadow {
     pub(crate) document: ShadowDocument,
@@ -57,7 +57,8 @@ impl Request {
 }
 
 impl<'a> ShadowTopic<'a> {
-    /// Parses a topic without wildcards. Other topics of shadows, such as those that delete one, are none of Mysa's.
+    /// Parses a topic without wildcards. Other topics of shadows, such as those that delete one, are not used
+    /// by Mysa.
     pub(crate) fn parse(topic: &'a str) -> Option<Self> {
         let (device, rest) = topic.strip_prefix("$aws/things/")?.split_once("/shadow/name/")?;
         let (name, end) = rest.split_once('/')?;
@@ -72,7 +73,7 @@ impl<'a> ShadowTopic<'a> {
         };
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b':' | b'_' | b'-');
         let is_name = (1..=64).contains(&name.len()) && name.bytes().all(letter);
-        // Names of things are compared with regard to case.
+        // Names of things are case-sensitive.
         let id = DeviceId::new(device).filter(|id| is_name && id.as_str() == device)?;
         Some(Self { device: id, name, request, is_answer })
     }
@@ -83,7 +84,7 @@ impl<'a> ShadowTopic<'a> {
     }
 }
 
-/// Shadows of a new thermostat: what it is, it was asked for.
+/// Shadows of a new thermostat: the desired values equal its settings.
 pub(crate) fn of_thermostat(thermostat: &Thermostat, now: Now) -> BTreeMap<String, NamedShadow> {
     let shadow = |name: &'static str| {
         let values = thermostat.section(name)?;
@@ -101,13 +102,13 @@ impl Device {
         self.shadows.iter().map(|(name, shadow)| {
             let section = |section: &Section, more: Option<&Map<String, Value>>| {
                 let mut values = section::from_shadow(&section.values);
-                // The service does not show who asked for a change.
+                // The service does not show the source of a change.
                 values.remove("source");
                 values.extend(more.cloned().unwrap_or_default());
                 values.insert("timestamp".into(), json!(shadow.document.changed_at));
                 Value::Object(values)
             };
-            // A fault may have left values that the shadow has not.
+            // A fault may have left values that are not in the shadow.
             let only_desired = self.desired.get(name).and_then(Value::as_object);
             let ShadowDocument { desired, reported, .. } = &shadow.document;
             (name.clone(), section(desired, only_desired), section(reported, None))
@@ -199,7 +200,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Sends a thermostat that has come back what it was asked for meanwhile.
+    /// Sends the outstanding differences to a thermostat that has reconnected.
     pub(crate) fn deliver_differences(&mut self, now: Now, index: usize) {
         let Device { thermostat, shadows, .. } = &mut self.devices[index];
         for (name, shadow) in shadows {
@@ -230,7 +231,7 @@ impl Cloud {
     ) {
         values.insert("source".into(), json!(source));
         let payload = json!({ "state": { "desired": values } });
-        // A document that has become too large takes no more, as it would of a client.
+        // A document at its size limit refuses updates of the cloud like those of a client.
         let _ = self.update_shadow(now, index, name, format!("{payload}").as_bytes(), Some(origin));
     }
 

@@ -19,7 +19,7 @@ use crate::rest::structured::wanted_of;
 pub(crate) const APP: i64 = 3;
 pub(crate) const SYSTEM: i64 = 16;
 
-/// What central HVAC does now, which it only reports.
+/// Present activity of central HVAC, which is only reported.
 pub(crate) const ACTIVITY: &str = "hvacStates";
 
 /// Values that are temperatures or differences of temperatures.
@@ -71,7 +71,7 @@ pub(crate) fn known(
     Some((name, known.map(|(name, value)| (name.clone(), value.clone())).collect()))
 }
 
-/// Returns those of reported values that can be desired, too.
+/// Returns those reported values that can also be desired.
 pub(crate) fn desirable(values: &Map<String, Value>) -> Map<String, Value> {
     let mut values = values.clone();
     values.remove(ACTIVITY);
@@ -127,7 +127,7 @@ pub(crate) fn of_command(wanted: &ParsedCommand) -> Vec<(&'static str, Map<Strin
             None => found.push((section, Map::from_iter([(name.into(), value)]))),
         }
     };
-    // The mode is first, so that a setpoint is never in force in the mode before.
+    // The mode is first, so that a new setpoint never takes effect in the previous mode.
     put("modes", "mode", wanted.mode.map(|mode| json!(mode.structured())));
     put("modes", "fan_mode", wanted.fan.map(|fan| json!(fan)));
     put("targetHeat", "setpoint", wanted.setpoint.map(|setpoint| json!(setpoint)));
@@ -185,7 +185,7 @@ pub(crate) fn read(
 
 /// Converts the values of a section from the units of the structured service, degrees, to those of a shadow.
 pub(crate) fn to_shadow(values: &Map<String, Value>) -> Map<String, Value> {
-    // What is no whole number of hundredths stays as it is, and no thermostat accepts it.
+    // A value that is not a whole number of hundredths is kept unchanged, and no thermostat accepts it.
     converted(values, |degrees| {
         let hundredths = round(degrees * 100.0);
         ((hundredths as f64 - degrees * 100.0).abs() < 1e-6).then(|| json!(hundredths))

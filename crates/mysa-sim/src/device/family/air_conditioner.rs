@@ -14,7 +14,7 @@ pub(super) const PROFILE: Profile = Profile {
     idle_status: Duration::from_secs(420),
     live_status: Duration::from_secs(5),
     batch_version: None,
-    // Its remote control may have less.
+    // The remote control may restrict the range.
     setpoint: (1_600, 3_100, 100),
     modes: &[Mode::Off, Mode::Auto, Mode::Heat, Mode::Cool, Mode::FanOnly, Mode::Dry],
     reports_setpoint: false,

@@ -31,7 +31,7 @@ const BAND: f64 = 0.3;
 pub(super) fn control(control: &mut Control, seen: &Seen) -> Drive {
     let heats = matches!(seen.mode, Mode::Heat | Mode::Auto);
     let cools = matches!(seen.mode, Mode::Cool | Mode::Auto);
-    // Each stage goes on until the other end of its band.
+    // Each stage runs until the room reaches the other end of its band.
     let heat_band = if control.on && !control.cooling { BAND } else { -BAND };
     let cool_band = if control.on && control.cooling { BAND } else { -BAND };
     let heating = heats && seen.room < seen.setpoint + heat_band;

@@ -246,7 +246,7 @@ pub(crate) struct Seen {
     pub(crate) humidity: f64,
     /// Setpoint, °C.
     pub(crate) setpoint: f64,
-    /// Setpoint for cooling, °C. It is another one only for central HVAC.
+    /// Setpoint for cooling, °C. Only for central HVAC it differs from the setpoint for heating.
     pub(crate) cool_setpoint: f64,
     pub(crate) mode: Mode,
     /// `true` if the heater is on now.

@@ -79,7 +79,7 @@ impl Thermostat {
         out: &mut Vec<Emission>,
     ) {
         let message = serde_json::from_slice::<Value>(&delivery.payload);
-        // A thermostat without topics does not hear what is published for its id.
+        // A thermostat without topics does not receive messages that are published for its id.
         let Some(message) = message.ok().filter(|_| self.family.has_topics()) else {
             self.messages.ignored += 1;
             return;

@@ -56,9 +56,9 @@ pub(crate) enum Emission {
     },
     /// The thermostat reads its settings from the device record.
     ReadSettings,
-    /// Readings that reach the structured service by a way that clients do not see.
+    /// Readings for the structured service, sent on a channel that clients cannot observe.
     Readings,
-    /// Reported values of a section, in the units of its shadow, and values that it sets as desired, too.
+    /// Reported values of a section, in the units of its shadow, and values that it also sets as desired.
     Report {
         section: &'static str,
         desired: Map<String, Value>,
@@ -93,7 +93,7 @@ enum Job {
 pub(crate) struct Thermostat {
     pub(crate) id: DeviceId,
     pub(crate) family: Family,
-    /// What an air conditioner is taught; of no effect on other families.
+    /// Remote control that an air conditioner imitates; no effect on other families.
     pub(crate) remote: AcRemote,
     pub(crate) room: Room,
     pub(crate) settings: Settings,
@@ -380,7 +380,8 @@ impl Thermostat {
         has_mode(self.family, self.remote, mode)
     }
 
-    /// Returns what an air conditioner makes of a command, or `None` if its remote control does not have it.
+    /// Returns the command that an air conditioner applies, or `None` if its remote control cannot express
+    /// it.
     fn translated(&self, wanted: ParsedCommand) -> Option<ParsedCommand> {
         if self.family == Family::AirConditioner { self.remote.translate(wanted) } else { Some(wanted) }
     }

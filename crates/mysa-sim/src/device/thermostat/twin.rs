@@ -19,7 +19,7 @@ use crate::shadow::section;
 /// Sections of a thermostat that has shadows, in the units of the shadows.
 #[derive(Debug, Default)]
 pub(super) struct Twin {
-    /// Values that are no settings of its control.
+    /// Values that are not settings of its control.
     stored: BTreeMap<&'static str, Map<String, Value>>,
     /// Values of its last reports.
     told: BTreeMap<&'static str, Map<String, Value>>,
@@ -117,7 +117,7 @@ impl Thermostat {
             self.messages.ignored += 1;
             return;
         };
-        // The values may be in force already, and only who asks for them is new.
+        // The update may contain only a new `source` for values that are already in force.
         let is_command = known.keys().any(|name| name != "source");
         self.messages.commands += u64::from(is_command);
         if faults.ignores_commands {
@@ -156,7 +156,7 @@ impl Thermostat {
         }
     }
 
-    /// Reports what has changed and is not yet reported, unless a report is on its way or a fault loses it.
+    /// Reports changes that are not reported yet, unless a report is in transit or a fault loses it.
     pub(super) fn report_changes(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         if faults.drops_acks || !self.is_reachable(faults) || now.mono < self.last_ack {
             return;
@@ -166,7 +166,7 @@ impl Thermostat {
         }
     }
 
-    /// Reports what a person has changed, which is then desired, too.
+    /// Reports changes made at the thermostat, and sets them as desired.
     pub(super) fn report_press(&mut self, out: &mut Vec<Emission>) {
         for (section, reported) in self.news() {
             let desired = section::desirable(&reported);
@@ -174,7 +174,7 @@ impl Thermostat {
         }
     }
 
-    /// Asks for what it has missed, once after it has connected again.
+    /// Requests missed changes, once after each reconnection.
     pub(super) fn look_for_differences(&mut self, faults: &DeviceFaults, out: &mut Vec<Emission>) {
         let reachable = self.is_reachable(faults);
         if let Some(twin) = &mut self.twin {
@@ -192,7 +192,8 @@ impl Thermostat {
         news
     }
 
-    /// Returns a command with its setpoint where a central thermostat has it: by mode, one of three.
+    /// Returns a command with its setpoint moved to the one of three setpoints that a central thermostat has
+    /// for the mode.
     pub(crate) fn aimed(&self, wanted: &ParsedCommand) -> ParsedCommand {
         let mut aimed = wanted.clone();
         let (Some(central), Some(setpoint)) = (self.settings.central, wanted.setpoint) else { return aimed };
@@ -211,7 +212,7 @@ impl Thermostat {
         aimed
     }
 
-    /// Leaves out of a command what is in force, because a section is read as a whole.
+    /// Removes values in force from a command, because a section is read as a whole.
     fn only_changes(&self, mut wanted: ParsedCommand) -> ParsedCommand {
         fn changed<T: PartialEq>(wanted: &mut Option<T>, held: Option<T>) {
             if *wanted == held {
