@@ -164,7 +164,6 @@ impl Bridge {
             device.publish_attributes(client, &topics, id);
             device.refresh_at = refresh_at;
         }
-        self.strangers.remove(&id);
         self.update_availability();
     }
 
@@ -342,7 +341,7 @@ impl Bridge {
 
     /// Next instruction or event, or `None` until the next call.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front().or_else(|| self.client.poll_output().map(Output::Broker))
+        self.outputs.pop_front().or_else(|| self.client.poll_output(self.now.mono).map(Output::Broker))
     }
 
     /// Time of the next call of [`Bridge::handle_timeout`], on the monotonic clock. Already due while there is output.

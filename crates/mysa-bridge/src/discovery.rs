@@ -117,8 +117,8 @@ impl Builder<'_> {
             climate.put(&format!("{name}_topic"), state.as_str()).put(template, value(key));
         };
         // A mode that Home Assistant has no name for is shown as unknown.
-        let choices: Vec<&str> =
-            modes.choices.iter().map(|choice| choice.name).filter(|name| is_known(name)).collect();
+        let names = modes.choices.iter().map(|choice| choice.name);
+        let choices: Vec<&str> = names.filter(|name| is_known(name)).collect();
         climate.put("modes", json!(choices));
         read(&mut climate, "mode_state", "mode_state_template", "mode");
         if modes.writable {
@@ -263,6 +263,7 @@ mod tests {
         let span = |min, max| Span { min, max, step: 0.5 };
         assert_eq!(limits(span(5.0, 30.0), true), (41.0, 86.0, 1.0));
         assert_eq!(limits(span(5.5, 29.5), true), (42.0, 85.0, 1.0));
+        assert_eq!(limits(span(8.0, 27.0), true), (47.0, 80.0, 1.0));
         assert_eq!(limits(span(5.5, 29.5), false), (5.5, 29.5, 0.5));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mysa_bridge::{Bridge, Event, IgnoredReason, Outcome, Settings, Unit};
 use mysa_mqtt_codec::ConnectRefusal;
-use mysa_proto::{Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Power, UnixTime, Watts};
+use mysa_proto::{Amperes, Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Power, UnixTime, Volts, Watts};
 use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Level, Reason, Refused, Verdict};
 use serde_json::{Value, json};
 
@@ -110,7 +110,8 @@ fn discovery_has_every_entity_of_a_baseboard_and_is_valid() {
 
 #[test]
 fn discovery_of_every_family_is_valid() {
-    for model in ["BB-V1-1", "BB-V2-0", "BB-V2-0-L", "INF-V1-0", "AC-V1-0", "BB-V3-0", "XX-V9", "CHVAC-V1-0"]
+    for model in
+        ["BB-V1-1", "BB-V2-0", "BB-V2-0-L", "INF-V1-0", "AC-V1-0", "BB-V3-0", "XX-V9", "ST-V1-0", "CS-V1-0"]
     {
         for unit in [Unit::Celsius, Unit::Fahrenheit] {
             let mut settings = settings();
@@ -269,12 +270,18 @@ fn a_thermostat_with_a_fast_clock_is_not_heard_in_the_future() {
 }
 
 #[test]
-fn a_humidity_that_was_seen_once_keeps_its_entity() {
+fn a_sensor_that_was_seen_once_keeps_its_entity() {
     let mut known = living_room();
+    known.observe(Duration::ZERO, |seen| {
+        seen.current = Amperes::from_amperes(6.25);
+        seen.voltage = Volts::from_volts(240.0);
+    });
     let mut rig = home(settings(), &[known.clone()]);
     known.state = mysa_proto::DeviceState::new();
     rig.show(&known);
-    assert!(rig.json(CONFIG)["components"]["humidity"].is_object());
+    for key in ["humidity", "current", "voltage"] {
+        assert!(rig.json(CONFIG)["components"][key].is_object(), "{key}");
+    }
     assert_eq!(rig.json(STATE)["humidity"], Value::Null);
 }
 
@@ -325,6 +332,31 @@ fn a_removed_thermostat_leaves_nothing_at_the_broker() {
     rig.restart_broker(true);
     rig.secs(60);
     assert!(!rig.broker.retained.keys().any(|topic| topic.contains(LIVING)));
+}
+
+#[test]
+fn a_command_that_is_under_way_when_its_thermostat_leaves_still_gets_its_verdict() {
+    let mut rig = one_room();
+    rig.set(SET_MODE, "off");
+    list(&mut rig, &[]);
+    rig.secs(1);
+    assert!(outcomes(&rig).is_empty());
+    decide(&mut rig, 0, &confirmed());
+    assert_eq!(outcomes(&rig), [(1, "confirmed".into())]);
+    assert_eq!(rig.broker.retained(STATE), None);
+}
+
+#[test]
+fn a_mode_that_home_assistant_has_no_name_for_is_unknown() {
+    for mode in [Mode::EmergencyHeat, Mode::PreCool, Mode::Sleep, Mode::Other(77)] {
+        let mut known = living_room();
+        let mut rig = home(settings(), &[known.clone()]);
+        rig.secs(1);
+        known.observe(rig.now, |seen| seen.mode = Some(mode));
+        rig.show(&known);
+        let state = rig.json(STATE);
+        assert_eq!((&state["mode"], &state["action"]), (&Value::Null, &Value::Null), "{mode}");
+    }
 }
 
 #[test]
@@ -674,6 +706,7 @@ fn a_will_or_a_foreign_message_that_arrives_late_is_corrected() {
 fn a_thermostat_that_left_while_the_bridge_was_away_does_not_stay_available() {
     let mut rig = starting(settings());
     rig.broker.publish("mysa/b0b1c2d3e4f6/availability", b"online", true);
+    rig.broker.publish(AVAILABILITY, b"online", true);
     rig.secs(5);
     assert_eq!(
         rig.broker.retained("mysa/b0b1c2d3e4f6/availability"),
@@ -683,6 +716,7 @@ fn a_thermostat_that_left_while_the_bridge_was_away_does_not_stay_available() {
     list(&mut rig, &[living_room()]);
     rig.settle();
     assert_eq!(rig.broker.retained("mysa/b0b1c2d3e4f6/availability"), Some("offline"));
+    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
     for number in 0..1_000 {
         rig.broker.publish(&format!("mysa/{number:012x}/availability"), b"online", true);
         rig.settle();
@@ -744,6 +778,31 @@ fn the_birth_of_home_assistant_publishes_everything_again_after_a_pause() {
         assert!(again.contains(&topic), "{topic}");
     }
     assert_eq!(again.last(), Some(&BRIDGE));
+    assert_eq!(rig.peer.events.iter().filter(|event| **event == Event::HomeAssistantStarted).count(), 1);
+}
+
+#[test]
+fn a_retained_birth_message_is_no_start() {
+    let mut rig = starting(settings());
+    rig.broker.publish(BIRTH, b"online", true);
+    list(&mut rig, &[living_room()]);
+    rig.secs(60);
+    assert_eq!(rig.broker.published(CONFIG).len(), 1);
+    assert!(!rig.peer.events.contains(&Event::HomeAssistantStarted));
+}
+
+#[test]
+fn a_state_that_changed_is_refreshed_after_the_whole_interval() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    rig.secs(240);
+    known.observe(rig.now, |seen| seen.temperature = Some(celsius(25.0)));
+    rig.show(&known);
+    assert_eq!(rig.broker.published(STATE).len(), 2);
+    rig.secs(299);
+    assert_eq!(rig.broker.published(STATE).len(), 2);
+    rig.secs(1);
+    assert_eq!(rig.broker.published(STATE).len(), 3);
 }
 
 #[test]

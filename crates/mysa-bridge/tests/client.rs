@@ -107,6 +107,24 @@ fn an_empty_payload_removes_a_retained_message_and_is_forgotten_once_acknowledge
 }
 
 #[test]
+fn a_removal_that_is_repeated_before_its_acknowledgement_holds_nothing_up() {
+    let mut rig = connected();
+    rig.broker.no_puback = true;
+    rig.peer.retain(0, "config", Vec::new(), QoS::AtMostOnce);
+    rig.settle();
+    rig.peer.send_all_again();
+    // The acknowledgement of the first transmission.
+    rig.broker.send_raw(&[0x40, 2, 0, 2]);
+    let (link, number) = rig.open.unwrap();
+    let (bytes, _) = rig.broker.take(number);
+    rig.peer.handle_bytes(link, &bytes, rig.now);
+    rig.broker.no_puback = false;
+    rig.peer.retain(1, "state", b"1".to_vec(), QoS::AtMostOnce);
+    rig.settle();
+    assert_eq!((rig.broker.published("config"), rig.broker.published("state")), (vec!["", ""], vec!["1"]));
+}
+
+#[test]
 fn a_broker_that_falls_silent_is_left_within_the_ping_interval_and_its_limit() {
     let mut rig = connected();
     rig.set_black_hole(true);
@@ -292,6 +310,45 @@ fn at_most_twenty_publishes_are_unacknowledged() {
     }
     rig.settle();
     assert_eq!(rig.broker.log.len(), 20);
+}
+
+#[test]
+fn input_for_an_earlier_connection_has_no_effect() {
+    let mut rig = connected();
+    let (old, _) = rig.open.unwrap();
+    rig.cut();
+    rig.unreachable = true;
+    rig.secs(30);
+    // A dial is under way when the old connection reports that it is open.
+    rig.unreachable = false;
+    while rig.peer.poll_output(rig.now).is_none() {
+        rig.now = rig.peer.poll_timeout().unwrap();
+        rig.peer.handle_timeout(rig.now);
+    }
+    rig.peer.handle_opened(old, rig.now);
+    assert_eq!(rig.peer.poll_output(rig.now), None, "no CONNECT");
+    rig.secs(30);
+    assert!(rig.peer.is_live());
+    let before = rig.dials.len();
+    rig.peer.handle_bytes(old, &[0xff, 0xff], rig.now);
+    rig.peer.handle_closed(old, rig.now);
+    rig.peer.handle_written(old, rig.now);
+    rig.secs(60);
+    assert_eq!(rig.dials.len(), before);
+}
+
+#[test]
+fn a_message_that_leaves_long_after_the_last_input_has_its_whole_time_to_be_acknowledged() {
+    let mut rig = connected();
+    let ping_at = rig.peer.poll_timeout().unwrap();
+    rig.now = ping_at - Duration::from_millis(1);
+    rig.broker.no_puback = true;
+    rig.peer.publish("a", Vec::new());
+    rig.settle();
+    rig.secs(9);
+    assert_eq!(reasons(&mut rig), []);
+    rig.secs(1);
+    assert_eq!(reasons(&mut rig), [DownReason::NotAcknowledged]);
 }
 
 #[test]

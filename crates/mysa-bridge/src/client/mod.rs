@@ -12,15 +12,15 @@
 //! let now = Duration::ZERO;
 //! let mut client = Client::new(Settings::new("example"), [7; 32], now)?;
 //! client.retain(0, "home/temperature", b"20.5".to_vec(), QoS::AtMostOnce);
-//! let Some(Output::Dial(link)) = client.poll_output() else { panic!() };
+//! let Some(Output::Dial(link)) = client.poll_output(now) else { panic!() };
 //! // The driver opens a TCP connection, and CONNECT is sent.
 //! client.handle_opened(link, now);
-//! let Some(Output::Send { bytes, .. }) = client.poll_output() else { panic!() };
+//! let Some(Output::Send { bytes, .. }) = client.poll_output(now) else { panic!() };
 //! assert_eq!(bytes[0], 0x10);
 //! // The broker accepts: the message follows.
 //! client.handle_written(link, now);
 //! client.handle_bytes(link, &[0x20, 2, 0, 0], now);
-//! let Some(Output::Send { bytes, .. }) = client.poll_output() else { panic!() };
+//! let Some(Output::Send { bytes, .. }) = client.poll_output(now) else { panic!() };
 //! assert!(bytes.ends_with(b"20.5"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -324,6 +324,12 @@ impl Client {
         matches!(self.phase, Phase::Live { .. } | Phase::Leaving { .. })
     }
 
+    /// `true` while the broker has answered the subscriptions, or there are none. A refused one is an event.
+    #[must_use]
+    pub const fn is_subscribed(&self) -> bool {
+        self.is_live() && self.subscribed_until.is_none()
+    }
+
     /// `true` once [`Client::disconnect`] is complete.
     #[must_use]
     pub const fn is_ended(&self) -> bool {
@@ -530,8 +536,10 @@ impl Client {
         }
     }
 
-    /// Next instruction, or `None` until the next call of a `handle_*` method or a new message.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    /// Next instruction, or `None` until the next call of a `handle_*` method or a new message. `now` is the time at which
+    /// the bytes leave, from which on they are to be written and acknowledged.
+    pub fn poll_output(&mut self, now: Duration) -> Option<Output> {
+        self.now = now;
         self.outputs.pop_front().or_else(|| self.next_batch())
     }
 

@@ -50,7 +50,7 @@ impl Peer for Node {
         self.bridge.handle_timeout(at(now));
     }
 
-    fn next_output(&mut self) -> Option<client::Output> {
+    fn next_output(&mut self, _now: Duration) -> Option<client::Output> {
         loop {
             match self.bridge.poll_output()? {
                 Output::Broker(output) => return Some(output),

@@ -19,7 +19,7 @@ pub(crate) trait Peer {
     fn written(&mut self, link: LinkId, now: Duration);
     fn bytes(&mut self, link: LinkId, bytes: &[u8], now: Duration);
     fn timeout(&mut self, now: Duration);
-    fn next_output(&mut self) -> Option<Output>;
+    fn next_output(&mut self, now: Duration) -> Option<Output>;
     fn next_timeout(&self) -> Option<Duration>;
 }
 
@@ -44,8 +44,8 @@ impl Peer for Client {
         self.handle_timeout(now);
     }
 
-    fn next_output(&mut self) -> Option<Output> {
-        self.poll_output()
+    fn next_output(&mut self, now: Duration) -> Option<Output> {
+        self.poll_output(now)
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -94,7 +94,7 @@ impl<P: Peer> Rig<P> {
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             let mut idle = true;
-            while let Some(output) = self.peer.next_output() {
+            while let Some(output) = self.peer.next_output(self.now) {
                 idle = false;
                 match output {
                     Output::Dial(link) => self.dial(link),
