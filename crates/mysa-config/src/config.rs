@@ -5,7 +5,7 @@ use mysa_proto::{DeviceId, ModeTable, Watts};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::{ConfigError, endpoint};
+use crate::{BridgeConfig, ConfigError, endpoint};
 
 /// Settings of the `mysa` command. Every field has a default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Config {
     pub mode_table: ModeTableName,
     /// Endpoints that differ from Mysa's own.
     pub environment: Endpoints,
+    /// Settings of `mysa bridge`.
+    pub bridge: BridgeConfig,
     /// Facts about thermostats that the cloud does not provide.
     pub devices: BTreeMap<DeviceId, DeviceConfig>,
 }
@@ -38,6 +40,8 @@ struct RawConfig {
     mode_table: ModeTableName,
     #[serde(default)]
     environment: Endpoints,
+    #[serde(default)]
+    bridge: BridgeConfig,
     #[serde(default)]
     devices: BTreeMap<String, DeviceConfig>,
 }
@@ -230,7 +234,7 @@ impl Config {
                 return Err(at(ConfigError::DuplicateDevice(name.clone())));
             }
         }
-        let RawConfig { account, unit, channel, mode_table, environment, .. } = file;
+        let RawConfig { account, unit, channel, mode_table, environment, bridge, .. } = file;
         let account = match account {
             Some(name) => Some(
                 normalize_account(&name)
@@ -245,7 +249,14 @@ impl Config {
             }
             _ => error,
         })?;
-        Ok(Self { account, unit, channel, mode_table, environment, devices })
+        bridge.check().map_err(|error| match &error {
+            ConfigError::InvalidBridge { name, .. } => {
+                let path = ["bridge", *name];
+                located(text, &path, error)
+            }
+            _ => error,
+        })?;
+        Ok(Self { account, unit, channel, mode_table, environment, bridge, devices })
     }
 
     /// Power of the heaters that this thermostat switches, if the settings contain it.
@@ -308,6 +319,8 @@ mod tests {
             "channel = \"smoke\"",
             "[environment]\niot-endpoint = \"wss://example.org/mqtt\"",
             "[environment]\nhost = \"x\"",
+            "[bridge]\npassword = \"secret\"",
+            "[bridge]\nuser = \"\"",
         ] {
             assert!(Config::parse(bad).is_err(), "{bad}");
         }
@@ -337,6 +350,7 @@ mod tests {
             ),
             ("environment = { rest-host = \"https://example.org\" }", "line 1, column 29: "),
             ("environment.user-pool-url = \"é\"", "line 1, column 29: "),
+            ("[bridge]\nbroker = \"http://x\"\n", "line 2, column 10: invalid bridge.broker"),
             ("\naccount = \"\\t\"", "line 2, column 11: "),
             ("[devices.\"a/b\"]\nrated-watts = 1", "line 1, column 10: "),
             ("[devices.a1]\nrated-watts = 0", "line 2, column 15: invalid rated power '0': expected"),

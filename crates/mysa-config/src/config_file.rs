@@ -3,7 +3,9 @@ use std::fmt;
 use mysa_proto::DeviceId;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use crate::{ChannelName, Config, ConfigError, Endpoints, ModeTableName, Unit, normalize_account};
+use crate::{
+    BridgeConfig, ChannelName, Config, ConfigError, Endpoints, ModeTableName, Unit, normalize_account,
+};
 
 /// An editable settings file. Changes keep the comments and the order of the rest.
 #[derive(Clone, Debug)]
@@ -46,6 +48,11 @@ impl ConfigFile {
             ["mode-table"] => Some(config.mode_table.name().to_owned()),
             ["environment", field] => {
                 let fields = config.environment.fields();
+                let (_, value) = fields.into_iter().find(|(name, _)| name == field).ok_or_else(unknown)?;
+                value.map(str::to_owned)
+            }
+            ["bridge", field] => {
+                let fields = config.bridge.fields();
                 let (_, value) = fields.into_iter().find(|(name, _)| name == field).ok_or_else(unknown)?;
                 value.map(str::to_owned)
             }
@@ -92,6 +99,7 @@ impl ConfigFile {
             // `put` checks the value as it does for a hand-written file.
             ["environment", field] if Endpoints::default().fields().iter().any(|(name, _)| name == field) => {
             }
+            ["bridge", field] if BridgeConfig::default().fields().iter().any(|(name, _)| name == field) => {}
             ["devices", id, "rated-watts"] => {
                 let id = DeviceId::new(id).ok_or_else(unknown)?;
                 let watts = if text.is_empty() { Ok(0) } else { text.parse() };
@@ -277,6 +285,9 @@ mod tests {
             ("environment.user-pool-url", "http://example.org"),
             ("environment.iot-control-host", "https://iot.example.org"),
             ("environment.lookup-endpoint", "yes"),
+            ("bridge.broker", "localhost"),
+            ("bridge.password", "secret"),
+            ("bridge", ""),
             ("environment", ""),
             ("environment.", "x"),
             ("devices.x/y.rated-watts", "3"),
@@ -294,7 +305,10 @@ mod tests {
         let mut file = file("account = \"ann@example.org\\r\"\n");
         file.set("environment.user-pool-url", "https://idp.example.org").unwrap();
         file.set("devices.A0B1C2D3E4F6.rated-watts", "1500").unwrap();
+        file.set("bridge.broker", "mqtt://localhost").unwrap();
         for (name, value) in [
+            ("bridge.broker", Some("mqtt://localhost")),
+            ("bridge.user", None),
             ("account", Some("ann@example.org")),
             ("unit", Some("celsius")),
             ("channel", Some("auto")),

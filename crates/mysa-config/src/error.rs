@@ -40,6 +40,15 @@ pub enum ConfigError {
         /// Form that the setting needs.
         expected: &'static str,
     },
+    /// The value of a `bridge` setting does not have the form that it needs.
+    InvalidBridge {
+        /// Name of the setting.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// Form that the setting needs.
+        expected: &'static str,
+    },
     /// A value has the name of a table.
     NotATable(String),
     /// Rated power is not a whole number of watts from 1 to 1 000 000.
@@ -127,6 +136,9 @@ impl fmt::Display for ConfigError {
             }
             Self::InvalidEndpoint { name, value, expected } => {
                 write!(f, "invalid environment.{name} '{}': expected {expected}", quote(value))
+            }
+            Self::InvalidBridge { name, value, expected } => {
+                write!(f, "invalid bridge.{name} '{}': expected {expected}", quote(value))
             }
             Self::NotATable(name) => write!(f, "{} is a value, expected a table", quote(name)),
             Self::InvalidWatts(text) => {

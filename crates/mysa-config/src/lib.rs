@@ -14,12 +14,14 @@
 //! words of the file, because a home file holds passwords.
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod config;
 mod config_file;
 mod endpoint;
 mod error;
 mod home;
 
+pub use bridge::{BridgeConfig, BrokerUrl, InvalidBrokerUrl};
 pub use config::{ChannelName, Config, DeviceConfig, Endpoints, ModeTableName, Unit, normalize_account};
 pub use config_file::ConfigFile;
 pub use error::ConfigError;

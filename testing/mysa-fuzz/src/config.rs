@@ -19,13 +19,15 @@ pub fn config(data: &[u8]) {
 }
 
 /// Names of settings, and some invalid names.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "account",
     "unit",
     "mode-table",
     "environment.region",
     "environment.iot-endpoint",
     "environment.rest-host",
+    "bridge.broker",
+    "bridge.prefix",
     "devices.a0b1c2d3e4f5.rated-watts",
     "devices.A1.rated-watts",
     "devices.a/1.rated-watts",
@@ -116,6 +118,8 @@ fn changes_only(before: &Config, after: &Config, name: &str) -> bool {
             ["environment", "region"] => config.environment.region = None,
             ["environment", "iot-endpoint"] => config.environment.iot_endpoint = None,
             ["environment", "rest-host"] => config.environment.rest_host = None,
+            ["bridge", "broker"] => config.bridge.broker = None,
+            ["bridge", "prefix"] => config.bridge.prefix = None,
             ["devices", id, _] => drop(DeviceId::new(id).and_then(|id| config.devices.remove(&id))),
             _ => return false,
         }
