@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use crate::args::{Cli, Command, Global, SimAction};
 use crate::commands::{
-    completions, decode, devices, doctor, energy, history, hold, homes, login, logout, man, mode, presign,
-    raw, schedule, set, status, watch,
+    bridge, completions, decode, devices, doctor, energy, history, hold, homes, login, logout, man, mode,
+    presign, raw, schedule, set, status, watch,
 };
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
@@ -86,7 +86,12 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 .map_err(|error| Failure::from((Exit::Failed, error)))?;
             let open_clients = OpenClients::default();
             // It prints its report at a signal.
-            let handles_signals = matches!(&command, Command::Sim(args) if args.check);
+            let handles_signals = match &command {
+                Command::Sim(args) => args.check,
+                // It publishes that it is offline.
+                Command::Bridge(args) => args.action.is_none(),
+                _ => false,
+            };
             let work = online(terminal, &cli.global, command, credentials, &mut redaction, &open_clients);
             let result = if handles_signals {
                 runtime.block_on(work)
@@ -132,6 +137,7 @@ async fn online(
         Command::History(args) => history::run(terminal, &context, &args).await,
         Command::Homes => homes::run(terminal, &context, redaction).await,
         Command::Status(args) => status::run(terminal, &context, &args, redaction).await,
+        Command::Bridge(args) => bridge::run(terminal, &context, &args).await,
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
         Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,
         Command::Mode(args) => mode::run(terminal, &context, &args).await,

@@ -11,6 +11,7 @@ Examples:
   mysa mode bedroom off            change the mode
   mysa energy --by month --svg energy.svg
   mysa decode capture.har          explain a captured session
+  mysa bridge                      thermostats for Home Assistant, by MQTT
   mysa doctor                      check every step and explain failures
 
 Exit codes:
@@ -189,6 +190,10 @@ Settings:
   unit                     celsius or fahrenheit
   channel                  channel for commands: auto, mqtt or rest
   mode-table               numbers of the modes: observed or design-document
+  bridge.NAME              settings of `mysa bridge`, named like its options:
+                           broker, user, password-file, broker-ca,
+                           client-certificate, client-key, client-id, prefix or
+                           discovery-prefix
   devices.ID.rated-watts   power of the heaters behind a thermostat
   environment.NAME         another cloud: region, user-pool, user-pool-url,
                            client-id, identity-pool, identity-pool-url,
@@ -211,6 +216,21 @@ Examples:
   mosquitto_sub -v -t '/v1/dev/#' | mysa decode --json
   echo '20 02 00 00' | mysa decode           MQTT packets in hex
   mysa decode --as batch readings.b64";
+
+pub(super) const BRIDGE: &str = "\
+Examples:
+  mysa bridge check                          explain the settings, try the broker
+  mysa bridge --broker mqtt://localhost
+  mysa bridge --broker mqtts://broker.example.org --user mysa
+  mysa config set bridge.broker mqtt://localhost
+
+A value is taken from the option, else from the variable, else from [bridge] in
+the settings file. The password is read from a file or from the variable
+MYSA_BRIDGE_PASSWORD, never from an argument. The climate entity has the unit of
+the settings: `mysa config set unit fahrenheit` for a home in \u{b0}F.
+
+Only a message to mysa/ID/set/FIELD that is not retained changes a thermostat.
+The result of each arrives on mysa/ID/result.";
 
 pub(super) const SIM: &str = "\
 Examples:

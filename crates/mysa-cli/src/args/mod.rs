@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod bridge;
 pub(crate) mod ctl;
 mod help;
 
@@ -112,6 +113,8 @@ pub(crate) enum Command {
     /// Check every step from this computer to the thermostats
     #[command(after_help = help::DOCTOR)]
     Doctor,
+    /// Publish the thermostats to an MQTT broker for Home Assistant, and take commands from it
+    Bridge(Box<bridge::Bridge>),
     /// Run the simulated cloud on this machine
     Sim(Box<Sim>),
     /// Show the main commands on a simulated cloud

@@ -1,5 +1,6 @@
 //! The subcommands, one module each.
 
+pub(crate) mod bridge;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod decode;

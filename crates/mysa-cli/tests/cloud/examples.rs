@@ -132,6 +132,21 @@ fn every_example_of_every_help_text_works() {
                 assert_eq!((lines.count() > 0, child.wait().unwrap().code()), (true, Some(130)), "{line}");
                 continue;
             }
+            // Nothing listens there.
+            "mysa bridge check" => {
+                let ran = shell(&bench, &format!("{line} --broker mqtt://localhost:1")).fails(8);
+                assert!(ran.out.contains("broker answer"), "{ran:?}");
+                continue;
+            }
+            line if line.starts_with("mysa bridge") => {
+                let mut command = in_shell(&bench, &format!("exec {line}"));
+                let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+                let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+                assert!(lines.any(|line| line.contains("bridge: started")), "{line}");
+                signal(&child, "INT");
+                assert_eq!((lines.count() > 0, child.wait().unwrap().code()), (true, Some(130)), "{line}");
+                continue;
+            }
             line if line.starts_with("mysa watch --url") => {
                 shell(&bench, &format!("mysa presign --print | {line} --count 1 --timeout {HANG_SECONDS}"))
             }

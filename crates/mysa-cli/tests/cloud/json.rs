@@ -62,6 +62,10 @@ fn every_command_writes_json() {
     bench.log_in().ok();
     is_json(&bench.run(&["logout", "--json"]).ok(), "logout");
 
+    let check = bench.run(&["bridge", "check", "--broker", "mqtt://localhost:1", "--json"]).fails(8);
+    is_json(&check, "bridge check");
+    walked.insert("bridge".into());
+
     // The body of the service is passed on unchanged in one line, so it has no schema.
     bench.log_in().ok();
     let raw = bench.run(&["raw", "/devices", "--json"]).ok().json();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bench;
+mod bridge;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
@@ -15,6 +16,7 @@ mod history;
 mod hold;
 mod homes;
 mod json;
+mod mosquitto;
 mod odd_homes;
 mod outage;
 mod presign;

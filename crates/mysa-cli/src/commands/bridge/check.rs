@@ -1,0 +1,113 @@
+//! `mysa bridge check`.
+
+use mysa_bridge::client::{Client, DownReason, Event};
+use mysa_bridge::{Bridge, Settings};
+use tokio::time::{Instant, sleep_until};
+
+use super::link::{Broker, LinkEvent, Links};
+use super::plan::Plan;
+use super::{now, seed};
+use crate::output::record::{Record, Value};
+use crate::output::terminal::Terminal;
+use crate::support::cloud::Context;
+use crate::support::exit::{Exit, Failure, Result};
+
+/// Explains the settings, and connects to the broker once. Publishes nothing.
+pub(crate) async fn run(terminal: &Terminal, context: &Context, plan: &Plan) -> Result<()> {
+    let started = Instant::now();
+    // Checks the topics and the login.
+    Bridge::new(plan.settings.clone(), seed()?, now(started))
+        .map_err(|error| Failure::from((Exit::Usage, error)))?;
+    let broker = Broker::new(plan)?;
+    let mut record = Record::document();
+    let settings = plan.lines.iter().map(|line| {
+        let mut record = Record::new();
+        record.put("name", line.name).put("value", line.value.as_deref()).put("from", line.origin.name());
+        Value::Record(record)
+    });
+    if terminal.json {
+        record.put("settings", settings.collect::<Vec<_>>());
+    } else {
+        for line in &plan.lines {
+            let value = line.value.as_deref().unwrap_or("-");
+            record.put(line.name, format!("{value} ({})", line.origin.name()));
+        }
+    }
+    record.put("unit", context.config.unit.name());
+    let account = context.account();
+    if terminal.json {
+        record.put("account_signed_in", account.is_ok());
+    }
+    if plan.exposes_password() {
+        terminal.say("the password for the broker is sent unencrypted; use mqtts:// if the broker has TLS");
+    }
+    let reached = connect(plan.settings.clone(), broker, started).await;
+    let outcome = match &reached {
+        Ok(()) => "accepts the connection and the subscriptions".to_owned(),
+        Err(failure) => failure.to_string(),
+    };
+    record.put("broker_answer", outcome);
+    terminal.document(&record)?;
+    reached?;
+    account.map(drop)
+}
+
+/// Connects and subscribes as the bridge does, under a client id of its own: the same one would end the connection of a
+/// bridge that runs.
+async fn connect(settings: Settings, broker: Broker, started: Instant) -> Result<()> {
+    let mut broker_settings = settings.broker;
+    broker_settings.client_id.push_str("-check");
+    broker_settings.filters = vec![format!("{}/+/set/+", settings.prefix)];
+    let invalid = |error| Failure::from((Exit::Usage, error));
+    let mut client = Client::new(broker_settings, seed()?, started.elapsed()).map_err(invalid)?;
+    let mut links = Links::new(broker);
+    let mut detail = None;
+    let mut is_up = false;
+    loop {
+        while let Some(output) = client.poll_output(started.elapsed()) {
+            links.carry_out(output);
+        }
+        while let Some(event) = client.poll_event() {
+            match event {
+                Event::Up => is_up = true,
+                Event::Down { reason, .. } => {
+                    let exit = if matches!(reason, DownReason::Refused(_)) {
+                        Exit::Refused
+                    } else {
+                        Exit::Unreachable
+                    };
+                    let why = detail.map(|why: String| format!(" ({why})")).unwrap_or_default();
+                    return Err(Failure::new(exit, format!("{reason}{why}")));
+                }
+                Event::SubscriptionRefused { filter } => {
+                    let why =
+                        format!("the broker refuses the subscription to {filter}: commands would not arrive");
+                    return Err(Failure::new(Exit::Refused, why));
+                }
+                Event::Message(_) | Event::Skipped { .. } | Event::Dropped { .. } => {}
+            }
+        }
+        if is_up && client.is_subscribed() {
+            client.disconnect(CLOSE_LIMIT, started.elapsed());
+        }
+        if client.is_ended() {
+            return Ok(());
+        }
+        let due = client.poll_timeout().map_or_else(Instant::now, |at| started + at);
+        tokio::select! {
+            (link, event) = links.next() => match event {
+                LinkEvent::Opened => client.handle_opened(link, started.elapsed()),
+                LinkEvent::Received(bytes) => client.handle_bytes(link, &bytes, started.elapsed()),
+                LinkEvent::Written => client.handle_written(link, started.elapsed()),
+                LinkEvent::Closed(why) => {
+                    detail = why;
+                    client.handle_closed(link, started.elapsed());
+                }
+            },
+            () = sleep_until(due) => client.handle_timeout(started.elapsed()),
+        }
+    }
+}
+
+/// Time limit for leaving the broker.
+const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
