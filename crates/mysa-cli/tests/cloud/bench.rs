@@ -86,12 +86,12 @@ impl Bench {
     /// The limit counts from the start of the program. If the machine is too slow to send the command within the limit,
     /// which exit code 9 shows, the limit is doubled.
     #[track_caller]
-    pub(crate) fn ends_unconfirmed(&self, args: &[&str]) -> (Ran, u64) {
+    pub(crate) fn ends_unconfirmed(&self, args: &[&str]) -> Ran {
         let mut seconds = 10;
         loop {
             let ran = self.run(&[args, &["--wait", &seconds.to_string()]].concat());
             if ran.code != 9 || seconds > HANG_LIMIT.as_secs() {
-                return (ran.fails(6), seconds);
+                return ran.fails(6);
             }
             seconds *= 2;
         }

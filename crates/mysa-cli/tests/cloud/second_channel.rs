@@ -97,7 +97,7 @@ fn mqtt_alone_ends_unconfirmed_where_publishing_is_denied() {
                 let bench = Bench::signed_in();
                 bench.fault(fault.clone());
                 let args = ["set", "bedroom", "--temp", "22", "--channel", "mqtt", "--json"];
-                let document = bench.ends_unconfirmed(&args).0.json().remove(0);
+                let document = bench.ends_unconfirmed(&args).json().remove(0);
                 assert_eq!(document["verdict"], "unconfirmed", "{fault:?}: {document}");
                 assert_eq!(counters(&bench).structured_updates, 0, "{fault:?}");
                 assert_eq!(bench.setpoint(BEDROOM), 18.0, "{fault:?}");

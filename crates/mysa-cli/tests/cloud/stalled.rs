@@ -91,7 +91,7 @@ fn a_broker_that_never_acknowledges_the_command() {
         let bench = Bench::signed_in();
         bench.device_fault(LIVING, mysa_sim::DeviceFault::IgnoreCommands);
         bench.fault(fault.clone());
-        let (ran, _) = bench.ends_unconfirmed(&["set", "living", "--temp", "22", "--channel", "mqtt"]);
+        let ran = bench.ends_unconfirmed(&["set", "living", "--temp", "22", "--channel", "mqtt"]);
         assert!(ran.err.contains("unconfirmed after"), "{fault:?}: {ran:?}");
     }
 }
