@@ -90,6 +90,9 @@ const MAX_REQUESTS: usize = 128;
 const MAX_STRANGERS: usize = 256;
 /// Maximum number of events for the log that wait.
 const MAX_EVENTS: usize = 1_024;
+/// Lead of the wall clock over the monotonic one, between two calls, that shows that the host was suspended. A smaller
+/// one comes from the correction of a clock.
+const SUSPEND: Duration = Duration::from_secs(10);
 /// Time limit for the last messages at the end.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -129,7 +132,7 @@ impl Bridge {
 
     /// Handles a new snapshot of a thermostat. Publishes what changed.
     pub fn handle_thermostat(&mut self, thermostat: &Thermostat<'_>, now: Now) {
-        self.now = now;
+        self.advance(now);
         if self.stopping {
             return;
         }
@@ -170,7 +173,7 @@ impl Bridge {
     /// Records the list of the account's thermostats. Thermostats that are not on it are removed, and the bridge becomes
     /// available.
     pub fn handle_list(&mut self, ids: &[DeviceId], now: Now) {
-        self.now = now;
+        self.advance(now);
         if self.stopping {
             return;
         }
@@ -183,6 +186,37 @@ impl Bridge {
             self.refute(id);
         }
         self.publish_bridge();
+    }
+
+    /// Advances the clocks. Commands from before a suspend are not sent hours later: held ones expire, and the connection
+    /// to the broker is closed with whatever the system received on it before.
+    fn advance(&mut self, now: Now) {
+        let last = core::mem::replace(&mut self.now, now);
+        let ran = now.mono.saturating_sub(last.mono);
+        let was_suspended = now.wall.since(last.wall).is_some_and(|passed| passed > ran + SUSPEND);
+        if !was_suspended || self.stopping {
+            return;
+        }
+        self.client.handle_suspend(now.mono);
+        // The driver has not taken these yet.
+        let mut old = Vec::new();
+        self.outputs.retain(|output| match output {
+            Output::Command { request, .. } => {
+                old.push(*request);
+                false
+            }
+            _ => true,
+        });
+        let held = self.requests.iter().filter(|(_, request)| matches!(request.stage, Stage::Held { .. }));
+        old.extend(held.map(|(&number, _)| number));
+        for number in old {
+            self.decide(
+                number,
+                Outcome::Expired,
+                "not sent: the computer was suspended, or its clock was set",
+            );
+        }
+        self.take_client_events();
     }
 
     fn remove(&mut self, id: DeviceId) {
@@ -210,7 +244,7 @@ impl Bridge {
 
     /// Handles the service level of the account.
     pub fn handle_service(&mut self, level: Level, reason: Reason, now: Now) {
-        self.now = now;
+        self.advance(now);
         if self.stopping || self.cloud.is_some_and(|cloud| (cloud.level, cloud.reason) == (level, reason)) {
             return;
         }
@@ -223,7 +257,7 @@ impl Bridge {
 
     /// Handles the verdict on a command. The first report on a command counts.
     pub fn handle_verdict(&mut self, request: RequestId, verdict: &Verdict, now: Now) {
-        self.now = now;
+        self.advance(now);
         let outcome = match verdict {
             Verdict::Confirmed { .. } => Outcome::Confirmed,
             Verdict::Unconfirmed { .. } => Outcome::Unconfirmed,
@@ -240,41 +274,41 @@ impl Bridge {
 
     /// Records that a command was not sent, and why. The first report on a command counts.
     pub fn handle_not_sent(&mut self, request: RequestId, reason: &str, now: Now) {
-        self.now = now;
+        self.advance(now);
         self.decide(request, Outcome::Expired, &format!("not sent: {reason}"));
     }
 
     /// Records that the connection to the broker is open. See [`Client::handle_opened`].
     pub fn handle_opened(&mut self, link: LinkId, now: Now) {
-        self.now = now;
+        self.advance(now);
         self.client.handle_opened(link, now.mono);
         self.take_client_events();
     }
 
     /// Records that the connection to the broker could not be opened, or has ended. See [`Client::handle_closed`].
     pub fn handle_closed(&mut self, link: LinkId, now: Now) {
-        self.now = now;
+        self.advance(now);
         self.client.handle_closed(link, now.mono);
         self.take_client_events();
     }
 
     /// Records that bytes for the broker are written. See [`Client::handle_written`].
     pub fn handle_written(&mut self, link: LinkId, now: Now) {
-        self.now = now;
+        self.advance(now);
         self.client.handle_written(link, now.mono);
         self.take_client_events();
     }
 
     /// Handles bytes from the broker. See [`Client::handle_bytes`].
     pub fn handle_bytes(&mut self, link: LinkId, bytes: &[u8], now: Now) {
-        self.now = now;
+        self.advance(now);
         self.client.handle_bytes(link, bytes, now.mono);
         self.take_client_events();
     }
 
     /// Handles the timers. Early, late and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
+        self.advance(now);
         self.client.handle_timeout(now.mono);
         self.take_client_events();
         if self.stopping {
@@ -314,7 +348,7 @@ impl Bridge {
     /// Ends the bridge: decides the open commands, publishes that the bridge is offline, disconnects, and has no effect
     /// afterwards. [`Bridge::is_ended`] returns `true` when that is done, within two seconds.
     pub fn shutdown(&mut self, now: Now) {
-        self.now = now;
+        self.advance(now);
         if self.stopping {
             return;
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mysa_bridge::{Bridge, Event, IgnoredReason, Outcome, Settings, Unit};
 use mysa_mqtt_codec::ConnectRefusal;
-use mysa_proto::{Amperes, Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Power, UnixTime, Volts, Watts};
+use mysa_proto::{
+    Amperes, Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Now, Power, UnixTime, Volts, Watts,
+};
 use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Level, Reason, Refused, Verdict};
 use serde_json::{Value, json};
 
@@ -504,6 +506,42 @@ fn a_slider_that_never_rests_is_still_obeyed() {
         rig.run(Duration::from_millis(100));
     }
     assert!((15..=18).contains(&rig.peer.commands.len()), "{}", rig.peer.commands.len());
+}
+
+/// A host that sleeps keeps what it received before, and its monotonic clock may stand still.
+#[test]
+fn commands_from_before_a_suspend_are_not_sent() {
+    let after = |rig: &Rig<Node>, hours: i64| {
+        let now = at(rig.now);
+        Now { wall: now.wall.plus_millis(hours * 3_600_000), ..now }
+    };
+    // A setpoint is held back when the host is suspended.
+    let mut rig = one_room();
+    rig.set(SET_SETPOINT, "21");
+    let now = after(&rig, 8);
+    rig.peer.bridge.handle_timeout(now);
+    rig.secs(60);
+    assert_eq!(changes(&rig), []);
+    assert_eq!(outcomes(&rig), [(1, "expired".to_owned())]);
+
+    // A command waits in the system's buffer.
+    let mut rig = one_room();
+    let (link, _) = rig.open.expect("a connection");
+    let mut bytes = vec![0x30, 0];
+    bytes.extend([0, u8::try_from(SET_MODE.len()).unwrap()]);
+    bytes.extend(SET_MODE.bytes().chain(*b"off"));
+    bytes[1] = u8::try_from(bytes.len() - 2).unwrap();
+    let now = after(&rig, 8);
+    rig.peer.bridge.handle_bytes(link, &bytes, now);
+    rig.settle();
+    assert_eq!((changes(&rig), rig.open), (vec![], None), "the connection is closed");
+    rig.secs(60);
+    assert!(rig.open.is_some() && changes(&rig).is_empty(), "it is opened again");
+    let (link, _) = rig.open.expect("a connection");
+    let now = at(rig.now);
+    rig.peer.bridge.handle_bytes(link, &bytes, now);
+    rig.settle();
+    assert_eq!(changes(&rig), [Change::mode(Mode::Off)], "the same bytes in time");
 }
 
 #[test]

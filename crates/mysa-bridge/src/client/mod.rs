@@ -210,6 +210,8 @@ pub enum DownReason {
     Silent,
     /// The broker does not read, or does not acknowledge what it was sent.
     NotAcknowledged,
+    /// The host was suspended, so bytes that it received before may be old.
+    Suspended,
     /// The broker broke the protocol.
     Protocol(Option<DecodeError>),
 }
@@ -223,6 +225,7 @@ impl fmt::Display for DownReason {
             Self::Closed => f.write_str("the broker closed the connection"),
             Self::Silent => f.write_str("the broker does not answer pings"),
             Self::NotAcknowledged => f.write_str("the broker does not acknowledge messages"),
+            Self::Suspended => f.write_str("the computer was suspended, or its clock was set"),
             Self::Protocol(Some(error)) => write!(f, "the broker broke the protocol: {error}"),
             Self::Protocol(None) => f.write_str("the broker sent a packet that does not belong there"),
         }
@@ -357,6 +360,14 @@ impl Client {
                 }
                 Phase::Waiting { .. } | Phase::Ended => {}
             }
+        }
+    }
+
+    /// Records that the host was suspended. Closes the connection, because bytes that the system received before are old.
+    pub fn handle_suspend(&mut self, now: Duration) {
+        self.now = now;
+        if let Phase::Dialling { .. } | Phase::Connecting { .. } | Phase::Live { .. } = self.phase {
+            self.end(DownReason::Suspended);
         }
     }
 
