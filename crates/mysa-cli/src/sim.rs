@@ -35,8 +35,8 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
             () = std::future::ready(()) => {}
         }
     }
-    let spec = spec(args)?;
-    let (certificate, kept) = certificate(args, &spec)?;
+    let mut spec = spec(args)?;
+    let (certificate, kept) = certificate(args, &mut spec)?;
     let authority = certificate.authority_pem().map(str::to_owned);
     let accounts = spec.accounts.clone();
     let mut server =
@@ -142,8 +142,9 @@ fn spec(args: &Sim) -> Result<CloudSpec> {
     Ok(spec)
 }
 
-/// The certificate of the listener, and the file to trust if `--ca-dir` has one.
-fn certificate(args: &Sim, spec: &CloudSpec) -> Result<(Certificate, Option<PathBuf>)> {
+/// The certificate of the listener, and the file to trust if `--ca-dir` has one, which also has the secret by which
+/// tokens outlive the simulator.
+fn certificate(args: &Sim, spec: &mut CloudSpec) -> Result<(Certificate, Option<PathBuf>)> {
     let failed = |error: CertificateError| Failure::from((Exit::Failed, error));
     if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
         let read = |path: &Path| {
@@ -157,6 +158,7 @@ fn certificate(args: &Sim, spec: &CloudSpec) -> Result<(Certificate, Option<Path
         return Ok((Certificate::for_cloud(&spec.names).map_err(failed)?, None));
     };
     let (authority, trust) = authority::keep(folder)?;
+    spec.session_secret = Some(authority.session_secret());
     Ok((Certificate::signed_by(&authority, &spec.names).map_err(failed)?, Some(trust)))
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use mysa_sim::Names;
+use mysa_sim::{Names, SessionSecret};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
@@ -162,6 +162,15 @@ impl Authority {
         &self.pem
     }
 
+    /// Secret by which a cloud recognises what an earlier one with the same authority has issued, for
+    /// [`CloudSpec::session_secret`](mysa_sim::CloudSpec::session_secret).
+    #[must_use]
+    pub fn session_secret(&self) -> SessionSecret {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.key.serialize_der());
+        let code = ring::hmac::sign(&key, b"mysa-sim sessions");
+        SessionSecret::new(code.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+
     /// Private key, PEM. Anyone who has it can impersonate any host to a client that trusts the authority.
     #[must_use]
     pub fn key_pem(&self) -> String {
@@ -206,5 +215,6 @@ mod tests {
             assert!(matches!(why, CertificateError::BadPem(_)), "{why}");
         }
         assert!(!format!("{made:?}").contains("KEY"));
+        assert_eq!(format!("{:?}", made.session_secret()), "SessionSecret(..)");
     }
 }

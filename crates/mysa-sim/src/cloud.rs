@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use crate::Now;
 use crate::auth::account::Account;
 use crate::auth::identity_pool::IdentityPool;
+use crate::auth::session_secret::SessionSecret;
 use crate::auth::token::{HmacSigner, TokenIssuer, TokenSigner};
 use crate::auth::user_pool::UserPool;
 use crate::broker::{Broker, Context, Output, Policy};
@@ -96,8 +97,12 @@ impl Cloud {
     /// Creates a cloud that signs its tokens with HS256.
     #[must_use]
     pub fn new(spec: CloudSpec, seed: u64, now: Now) -> Self {
-        let mut key = [0; 32];
-        Rng::new(seed).fork(1).fill(&mut key);
+        // The key is kept with the secret, so that earlier tokens keep their signatures.
+        let key = spec.session_secret.as_ref().map(SessionSecret::signing_key).unwrap_or_else(|| {
+            let mut key = [0; 32];
+            Rng::new(seed).fork(1).fill(&mut key);
+            key
+        });
         Self::with_signer(spec, seed, now, Box::new(HmacSigner::new(key)))
     }
 
@@ -111,6 +116,7 @@ impl Cloud {
         let mut devices: Vec<Device> = Vec::new();
         let mut by_id = BTreeMap::new();
         let mut scheduled = Vec::new();
+        let mut user_ids = Vec::new();
         let named = |given: &str, rng: &mut Rng| if given.is_empty() { rng.uuid() } else { given.into() };
         for (index, account_spec) in spec.accounts.into_iter().enumerate() {
             let user_id: String = named(&account_spec.user_id, &mut rng);
@@ -149,6 +155,7 @@ impl Cloud {
                 }
                 homes.push(home);
             }
+            user_ids.push(user_id.clone());
             let mut account = Account::new(account_spec.email, user_id, account_spec.password, salt);
             account.challenges = account_spec.challenges;
             account.status = account_spec.status;
@@ -158,7 +165,12 @@ impl Cloud {
             names: spec.names,
             rules: spec.rules,
             now,
-            pool: UserPool::new(accounts, TokenIssuer::new(signer), root.fork(3)),
+            pool: UserPool::new(
+                accounts,
+                TokenIssuer::new(signer, spec.session_secret, user_ids),
+                root.fork(3),
+                now,
+            ),
             identities: IdentityPool::new(root.fork(4)),
             homes,
             by_id,
@@ -249,6 +261,9 @@ impl Cloud {
             headers.push(("host", request.host));
         }
         let target = alloc::format!("{}?{}", request.path, request.query);
+        if let Some(key) = access_key_id(&request.parameter("X-Amz-Credential").unwrap_or_default()) {
+            self.find_credentials(now, key);
+        }
         let asked = Request { method: request.method, target: &target, headers: &headers };
         let at =
             OffsetDateTime::from_unix_timestamp(now.wall.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -279,6 +294,12 @@ impl Cloud {
                 refused(self, if malformed { 400 } else { 403 }, refusal.reason())
             }
         }
+    }
+
+    /// Takes over credentials of an earlier cloud, see [`CloudSpec::session_secret`].
+    pub(crate) fn find_credentials(&mut self, now: Now, access_key_id: &str) {
+        let life = self.rules.credential_life;
+        self.identities.find_earlier(now, access_key_id, &self.pool.tokens, life);
     }
 
     /// Handles bytes that a client sent on its WebSocket connection, in chunks of any size.
@@ -537,6 +558,11 @@ impl Cloud {
         let mut context = Context { now, at, faults: &mut self.faults, rules: &self.rules, policy, journal };
         act(&mut self.broker, &mut context)
     }
+}
+
+/// Access key id of a credential, `{key}/{date}/{region}/{service}/aws4_request`.
+pub(crate) fn access_key_id(credential: &str) -> Option<&str> {
+    credential.split('/').next().filter(|key| !key.is_empty())
 }
 
 impl fmt::Debug for Cloud {

@@ -64,11 +64,11 @@ impl Cloud {
             Incident::CloseAll(closing) => {
                 self.with_broker(now.mono, |broker, cx| broker.close_all(cx, closing, CloseReason::Fault));
             }
-            Incident::RevokeTokens(name) => _ = self.pool.void_account(&name),
-            Incident::ExpireTokens => self.pool.tokens.expire_all(),
-            Incident::ExpireCredentials => self.identities.expire_all(now.mono),
+            Incident::RevokeTokens(name) => _ = self.pool.void_account(&name, now),
+            Incident::ExpireTokens => self.pool.tokens.expire_all(now),
+            Incident::ExpireCredentials => self.identities.expire_all(now),
             Incident::ChangePassword(name, password) => {
-                if let Some(account) = self.pool.void_account(&name) {
+                if let Some(account) = self.pool.void_account(&name, now) {
                     self.pool.accounts[account].set_password(&password);
                 }
             }

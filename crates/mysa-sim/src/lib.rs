@@ -56,6 +56,7 @@ mod spec;
 mod truth;
 mod zone;
 
+pub use auth::session_secret::SessionSecret;
 pub use auth::token::TokenSigner;
 pub use broker::Output;
 pub use check::{Check, CheckFacts, CheckReport, CheckResult, CheckRule, CheckSettings, Finding, StepReport};

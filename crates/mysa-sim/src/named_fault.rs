@@ -311,6 +311,11 @@ const ALL: &[NamedFault] = &[
         description: "each refresh replaces the refresh token",
         kind: Kind::Rule(|rules| rules.rotation = true),
     },
+    NamedFault {
+        name: "remember-devices",
+        description: "a refresh needs the key of the device that signed in",
+        kind: Kind::Rule(|rules| rules.device_keys = true),
+    },
 ];
 
 impl NamedFault {
@@ -521,7 +526,7 @@ mod tests {
         for name in unique {
             let spec = read(&[name]).unwrap();
             let does_something = !spec.faults.windows.is_empty() || !spec.faults.events.is_empty();
-            assert!(does_something || spec.rules.rotation, "{name}");
+            assert!(does_something || spec.rules.rotation || spec.rules.device_keys, "{name}");
         }
     }
 

@@ -6,6 +6,7 @@ use core::time::Duration;
 use mysa_proto::DeviceId;
 use serde_json::{Map, Value};
 
+use crate::auth::session_secret::SessionSecret;
 use crate::fault::FaultPlan;
 use crate::{AcRemote, Mode, RoomSpec, Weather};
 
@@ -24,6 +25,9 @@ pub struct CloudSpec {
     pub faults: FaultPlan,
     /// Days of energy history before the start, computed from the weather. Default 0.
     pub history_days: u32,
+    /// Secret by which the cloud recognises tokens and credentials of an earlier cloud with the same secret, accounts and
+    /// names. What the earlier one had revoked is valid again. Default: none, and they are refused.
+    pub session_secret: Option<SessionSecret>,
 }
 
 impl CloudSpec {
@@ -377,6 +381,9 @@ pub struct Rules {
     pub credential_life: Duration,
     /// `true` if each refresh replaces the refresh token and `InitiateAuth` refuses to refresh. Default: no.
     pub rotation: bool,
+    /// `true` if the pool remembers devices: a sign-in names a device key, and a refresh needs it, after ConfirmDevice.
+    /// Default: no, because no witness saw a device key.
+    pub device_keys: bool,
     /// `true` if `Authorization: Bearer …` is accepted besides the bare id token. Default: no, because it was observed
     /// to be refused.
     pub bearer: bool,
@@ -429,6 +436,7 @@ impl Default for Rules {
             refresh_life: 720 * hour,
             credential_life: hour,
             rotation: false,
+            device_keys: false,
             bearer: false,
             sign_in_rate: 50,
             connection_life: 24 * hour,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mysa_cognito::{Challenge, Pool, RefreshFlow, RefusalKind, Step, Tokens, refresh};
 use mysa_sim::{
     AccountStatus, ChallengeSpec, CloudSpec, Endpoint, Fault, HttpAnswer, HttpFault, HttpRequest, Incident,
-    Window,
+    SessionSecret, Window,
 };
 use rig::*;
 use serde_json::{Value, json};
@@ -286,4 +286,197 @@ fn a_lifetime_of_any_length_is_taken() {
         rig.pass(2 * SECOND);
         assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/devices", None).0 == 200, life > SECOND, "{life:?}");
     }
+}
+
+/// A cloud that starts `secs` after the first one of the test, with this secret.
+fn life(secret: Option<u8>, secs: u64, seed: u64) -> Rig {
+    let mut spec = CloudSpec::demo();
+    spec.session_secret = secret.map(|byte| SessionSecret::new([byte; 32]));
+    let mut rig = Rig::seeded(spec, seed);
+    rig.pass(Duration::from_secs(secs));
+    rig
+}
+
+#[test]
+fn tokens_and_credentials_of_an_earlier_cloud_are_accepted_with_its_secret() {
+    let mut first = life(Some(1), 0, 1);
+    let tokens = first.sign_in();
+    let credentials = first.credentials(LEGACY_POOL, &tokens);
+    let limited = {
+        let tokens = first.sign_in_as(MODERN_CLIENT);
+        first.credentials(MODERN_POOL, &tokens)
+    };
+    let mut second = life(Some(1), 600, 2);
+    assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
+    for way in [RefreshFlow::InitiateAuth, RefreshFlow::GetTokensFromRefreshToken] {
+        let renewed = renew(&mut second, &tokens, LEGACY_CLIENT, way).unwrap();
+        assert_eq!(second.rest(&renewed, LEGACY, "GET", "/devices", None).0, 200);
+    }
+    assert!(renew(&mut second, &tokens, MODERN_CLIENT, RefreshFlow::InitiateAuth).is_err());
+    second.credentials(LEGACY_POOL, &tokens);
+    let target = second.presign(&credentials);
+    assert_eq!(second.upgrade(1, &target, "mqtt"), mysa_sim::Upgrade::Accept);
+    second.send(1, &connect("again", 60));
+    assert_eq!(second.subscribe(1, &["/v1/dev/a0b1c2d3e4f5/out"]), [1]);
+    // The pool of the newer apps may not publish, in any life.
+    let target = second.presign(&limited);
+    assert_eq!(second.upgrade(2, &target, "mqtt"), mysa_sim::Upgrade::Accept);
+    second.send(2, &connect("limited", 60));
+    second.publish(2, "/v1/dev/a0b1c2d3e4f5/in", b"{}");
+    assert_eq!(second.closed.last().unwrap().0, 2);
+    assert_eq!(second.cloud.counters().sign_ins, 0);
+    // Both lapse at their time, as if the cloud had gone on.
+    second.pass(Duration::from_secs(2_999));
+    assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
+    let target = second.presign(&credentials);
+    assert_eq!(second.upgrade(3, &target, "mqtt"), mysa_sim::Upgrade::Accept);
+    second.pass(SECOND);
+    assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
+    let target = second.presign(&credentials);
+    assert!(matches!(second.upgrade(4, &target, "mqtt"), mysa_sim::Upgrade::Refuse(_)));
+    second.pass(Duration::from_secs(30 * 86_400 - 3_601));
+    assert!(renew(&mut second, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).is_ok());
+    second.pass(SECOND);
+    assert!(renew(&mut second, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).is_err());
+}
+
+#[test]
+fn without_the_secret_nothing_of_an_earlier_cloud_is_accepted() {
+    for (made, asked) in [(Some(1), Some(2)), (Some(1), None), (None, Some(1)), (None, None)] {
+        let mut first = life(made, 0, 1);
+        let tokens = first.sign_in();
+        let credentials = first.credentials(LEGACY_POOL, &tokens);
+        let mut second = life(asked, 60, 2);
+        assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401, "{made:?} {asked:?}");
+        assert!(renew(&mut second, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).is_err());
+        let target = second.presign(&credentials);
+        assert!(matches!(second.upgrade(1, &target, "mqtt"), mysa_sim::Upgrade::Refuse(_)));
+    }
+    // A token is accepted as it is, and for its own account.
+    let mut first = life(Some(1), 0, 1);
+    let tokens = first.sign_in();
+    let id = tokens.id.expose().to_owned();
+    let mut second = life(Some(1), 60, 2);
+    let part = |n: usize| id.split('.').nth(n).unwrap().to_owned();
+    let ends = if part(2).ends_with('A') { "B" } else { "A" };
+    let signature = format!("{}{ends}", &part(2)[..part(2).len() - 1]);
+    for forged in [
+        format!("{}.{}.{signature}", part(0), part(1)),
+        format!("{}.{}.", part(0), part(1)),
+        format!("{}.{}", part(0), part(1)),
+        format!("e30.{}.{}", part(1), part(2)),
+        format!("{}.e30.{}", part(0), part(2)),
+    ] {
+        let reply = second.http(LEGACY, "GET", "/devices", &[("Authorization", &forged)], "");
+        assert_eq!(reply.status, 401, "{forged}");
+    }
+    let mut spec = CloudSpec::demo();
+    spec.accounts[0].user_id = "99999999-9999-4999-8999-999999999999".into();
+    spec.session_secret = Some(SessionSecret::new([1; 32]));
+    assert_eq!(Rig::new(spec).rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
+}
+
+#[test]
+fn what_is_revoked_now_is_not_taken_for_what_an_earlier_cloud_gave() {
+    for late in [false, true] {
+        let mut first = life(Some(1), 0, 1);
+        let tokens = first.sign_in();
+        let credentials = first.credentials(LEGACY_POOL, &tokens);
+        let mut second = if late { life(Some(1), 60, 2) } else { first };
+        let access = |rig: &mut Rig| {
+            let body = json!({ "AccessToken": tokens.access.expose() }).to_string();
+            rig.http(
+                IDP,
+                "POST",
+                "/",
+                &[("X-Amz-Target", "AWSCognitoIdentityProviderService.GetUser")],
+                &body,
+            )
+            .status
+        };
+        assert_eq!(access(&mut second), 200);
+        let refresh = tokens.refresh.as_ref().unwrap().expose().to_owned();
+        let body = json!({ "ClientId": LEGACY_CLIENT, "Token": refresh }).to_string();
+        let target = "AWSCognitoIdentityProviderService.RevokeToken";
+        assert_eq!(second.http(IDP, "POST", "/", &[("X-Amz-Target", target)], &body).status, 200);
+        assert_eq!(access(&mut second), 400);
+        assert!(renew(&mut second, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).is_err());
+        assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200, "id tokens stay");
+        second.cloud.act(at(second.now), Incident::ExpireTokens);
+        assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
+        second.cloud.act(at(second.now), Incident::ExpireCredentials);
+        let target = second.presign(&credentials);
+        assert!(matches!(second.upgrade(1, &target, "mqtt"), mysa_sim::Upgrade::Refuse(_)));
+        second.pass(SECOND);
+        let tokens = second.sign_in();
+        assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
+        second.cloud.act(at(second.now), Incident::RevokeTokens(EMAIL.into()));
+        assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 401);
+        assert!(renew(&mut second, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth).is_err());
+    }
+    // A refresh token that rotation has replaced is of no use in the same cloud.
+    let mut spec = CloudSpec::demo();
+    spec.session_secret = Some(SessionSecret::new([1; 32]));
+    spec.rules.rotation = true;
+    let mut rig = Rig::new(spec);
+    let tokens = rig.sign_in();
+    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).is_ok());
+    assert!(renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::GetTokensFromRefreshToken).is_err());
+}
+
+#[test]
+fn a_remembered_device_is_refreshed_with_its_key_alone() {
+    for secret in [None, Some(SessionSecret::new([1; 32]))] {
+        let mut spec = CloudSpec::demo();
+        spec.add_named_fault("remember-devices").unwrap();
+        spec.session_secret = secret;
+        let mut rig = Rig::new(spec);
+        rig.answers.clear();
+        let tokens = rig.sign_in();
+        let metadata = rig.answers.last().unwrap()["AuthenticationResult"]["NewDeviceMetadata"].clone();
+        let key = metadata["DeviceKey"].as_str().unwrap().to_owned();
+        assert!(key.starts_with("us-east-1_") && metadata["DeviceGroupKey"].is_string(), "{metadata}");
+        let refresh = tokens.refresh.as_ref().unwrap().expose().to_owned();
+        let ask = |rig: &mut Rig, action: &str, body: Value| {
+            let target = format!("AWSCognitoIdentityProviderService.{action}");
+            let reply = rig.http(IDP, "POST", "/", &[("X-Amz-Target", &target)], &body.to_string());
+            (reply.status, serde_json::from_slice::<Value>(&reply.body).unwrap())
+        };
+        let classic = |rig: &mut Rig, key: Option<&str>| {
+            let parameters = json!({ "REFRESH_TOKEN": refresh, "DEVICE_KEY": key });
+            let body = json!({ "AuthFlow": "REFRESH_TOKEN_AUTH", "ClientId": LEGACY_CLIENT, "AuthParameters": parameters });
+            ask(rig, "InitiateAuth", body)
+        };
+        let modern = |rig: &mut Rig, key: Option<&str>| {
+            let body = json!({ "ClientId": LEGACY_CLIENT, "RefreshToken": refresh, "DeviceKey": key });
+            ask(rig, "GetTokensFromRefreshToken", body)
+        };
+        let (status, refused) = classic(&mut rig, Some(&key));
+        assert_eq!(
+            (status, &refused["__type"]),
+            (400, &json!("NotAuthorizedException")),
+            "it is not confirmed"
+        );
+        let confirm = |rig: &mut Rig, key: &str| {
+            let body =
+                json!({ "AccessToken": tokens.access.expose(), "DeviceKey": key, "DeviceName": "test" });
+            ask(rig, "ConfirmDevice", body)
+        };
+        assert_eq!(confirm(&mut rig, "us-east-1_other").1["__type"], "ResourceNotFoundException");
+        assert_eq!(confirm(&mut rig, &key), (200, json!({ "UserConfirmationNecessary": false })));
+        for (sent, status) in [(None, 400), (Some("us-east-1_other"), 400), (Some(key.as_str()), 200)] {
+            let (got, answer) = classic(&mut rig, sent);
+            assert_eq!(got, status, "{sent:?} {answer}");
+            assert_eq!(modern(&mut rig, sent).0, status, "{sent:?}");
+            if status == 400 {
+                assert_eq!(answer["message"], "Invalid Refresh Token.");
+            }
+        }
+        // The client of this workspace does not have the key, and is to sign in again.
+        let refused = renew(&mut rig, &tokens, LEGACY_CLIENT, RefreshFlow::InitiateAuth);
+        assert!(refused.is_err_and(|error| error.needs_sign_in()));
+    }
+    let mut rig = Rig::demo();
+    rig.sign_in();
+    assert_eq!(rig.answers.last().unwrap()["AuthenticationResult"].get("NewDeviceMetadata"), None);
 }

@@ -463,7 +463,8 @@ pub(crate) struct Sim {
     /// Do not open a control endpoint
     #[arg(long)]
     pub(crate) no_control: bool,
-    /// Folder that keeps the certificate authority, so that the next run has the same; it is made if it is missing
+    /// Folder that keeps the certificate authority, so that the next run has the same and accepts the tokens of this
+    /// one; it is made if it is missing
     #[arg(long, value_name = "DIR", conflicts_with = "cert")]
     pub(crate) ca_dir: Option<PathBuf>,
     /// Certificate chain, PEM [default: generated for this run]

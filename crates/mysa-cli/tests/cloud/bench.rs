@@ -181,10 +181,30 @@ impl Sim {
     }
 }
 
-impl Drop for Sim {
-    fn drop(&mut self) {
+impl Sim {
+    /// Ends the simulator and returns its home folder.
+    pub(crate) fn into_home(mut self) -> Home {
+        self.end();
+        std::mem::replace(&mut self.home, Home::new())
+    }
+
+    fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// A document of the control endpoint, by `mysa sim ctl`.
+    pub(crate) fn ctl(&self, args: &[&str]) -> serde_json::Value {
+        let control = self.said["control"].as_str().unwrap();
+        let address = control.trim_start_matches("http://").trim_end_matches('/');
+        let all = [&["sim", "ctl", "--json", "--control", address], args].concat();
+        self.home.run(&all).ok().json().remove(0)
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -499,6 +499,49 @@ fn the_simulated_cloud_logs_what_happens_as_json() {
 }
 
 #[test]
+fn the_simulated_cloud_logs_a_line_for_each_request_connection_message_and_command() {
+    let home = Home::new();
+    let mut command = home.command(&["sim", "--listen", "127.0.0.1:0", "--ca", "ca.pem", "-v"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    printed.read_line(&mut first).unwrap();
+    let address = first.trim_start_matches("simulated cloud on ").split(',').next().unwrap().to_owned();
+    assert!(first.contains(", seed 1"), "{first}");
+    let log = std::thread::spawn({
+        let stderr = child.stderr.take().unwrap();
+        move || BufReader::new(stderr).lines().map_while(Result::ok).collect::<Vec<String>>()
+    });
+    let run = |args: &[&str], input: &str| {
+        let mut command = home.command(args);
+        command.env("MYSA_CONNECT_TO", &address).env("MYSA_CA", "ca.pem");
+        finish(command, input.as_bytes()).ok()
+    };
+    run(&["login", CloudSpec::DEMO_EMAIL, "--password-stdin"], CloudSpec::DEMO_PASSWORD);
+    run(&["set", "kitchen", "--temp", "22.5", "--channel", "mqtt", "--wait", HANG_SECONDS], "");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let log = log.join().unwrap();
+    for part in [
+        "request user-pool InitiateAuth: 200",
+        "signed in with a password",
+        "request rest GET /devices: 200",
+        "credentials issued",
+        "opened for user@example.com",
+        "connected as ",
+        "subscribed /v1/dev/",
+        "/v1/dev/a0b1c2d3e4f6/in",
+        "message on /v1/dev/a0b1c2d3e4f6/out to 1: ",
+        "applied by a0b1c2d3e4f6",
+    ] {
+        assert!(log.iter().any(|line| line.contains(part)), "{part}: {log:#?}");
+    }
+    for secret in [CloudSpec::DEMO_PASSWORD, "eyJ", "X-Amz-"] {
+        assert!(log.iter().all(|line| !line.contains(secret)), "{secret}: {log:#?}");
+    }
+}
+
+#[test]
 fn the_control_endpoint_can_be_left_out() {
     let sim = Sim::start(Home::new(), &["--no-control"]);
     assert!(sim.said["control"].is_null());
@@ -538,6 +581,25 @@ fn a_kept_authority_is_that_of_the_next_run() {
     assert_eq!(std::fs::read_to_string(sim.home.path("kept/ca.pem")).unwrap(), first);
     second.kill().unwrap();
     second.wait().unwrap();
+}
+
+#[test]
+fn a_stored_session_outlives_a_simulator_with_a_kept_authority() {
+    let first = Sim::start(Home::new(), &["--ca-dir", "kept", "--seed", "1"]);
+    std::fs::copy(first.home.path("kept/ca.pem"), first.home.path("ca.pem")).unwrap();
+    let log_in = ["login", CloudSpec::DEMO_EMAIL, "--password-stdin"];
+    first.run(&log_in, CloudSpec::DEMO_PASSWORD).ok();
+    let home = first.into_home();
+    // Nothing is left of the first one but its folder. The next one draws other random numbers.
+    let second = Sim::start(home, &["--ca-dir", "kept", "--seed", "2"]);
+    let ran = second.run(&["set", "living", "--temp", "22.5", "--wait", HANG_SECONDS], "").ok();
+    assert!(ran.out.contains("confirmed by"), "{ran:?}");
+    let counters = second.ctl(&["counters"]);
+    assert_eq!((&counters["sign_ins"], &counters["rest_requests"] == 0), (&0.into(), false), "{counters}");
+    let home = second.into_home();
+    let other = Sim::start(home, &["--ca-dir", "other"]);
+    std::fs::copy(other.home.path("other/ca.pem"), other.home.path("ca.pem")).unwrap();
+    other.run(&["devices"], "").fails(4);
 }
 
 #[test]

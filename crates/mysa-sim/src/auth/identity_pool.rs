@@ -7,6 +7,7 @@ use mysa_sigv4::Credentials;
 use serde_json::{Value, json};
 
 use crate::Now;
+use crate::auth::session_secret::Grant;
 use crate::auth::token::{TokenIssuer, TokenUse};
 use crate::http::Exception;
 use crate::rng::Rng;
@@ -35,6 +36,8 @@ pub(crate) struct Lent {
 pub(crate) struct IdentityPool {
     identities: BTreeMap<String, (usize, Reach)>,
     lent: BTreeMap<String, Lent>,
+    /// Time until which credentials of earlier clouds were revoked, in Unix seconds.
+    revoked_until: i64,
     /// Issued credentials.
     pub(crate) grants: u64,
     rng: Rng,
@@ -45,7 +48,7 @@ const REMEMBERED: usize = 1_024;
 
 impl IdentityPool {
     pub(crate) const fn new(rng: Rng) -> Self {
-        Self { identities: BTreeMap::new(), lent: BTreeMap::new(), grants: 0, rng }
+        Self { identities: BTreeMap::new(), lent: BTreeMap::new(), revoked_until: i64::MIN, grants: 0, rng }
     }
 
     pub(crate) fn handle(
@@ -69,10 +72,49 @@ impl IdentityPool {
         self.lent.get(access_key_id).filter(|lent| now < lent.expires)
     }
 
-    pub(crate) fn expire_all(&mut self, now: Duration) {
-        for lent in self.lent.values_mut() {
-            lent.expires = lent.expires.min(now);
+    /// Takes over the credentials of an earlier cloud, if the access key id is of one.
+    pub(crate) fn find_earlier(
+        &mut self,
+        now: Now,
+        access_key_id: &str,
+        tokens: &TokenIssuer,
+        life: Duration,
+    ) {
+        if self.lent.contains_key(access_key_id) {
+            return;
         }
+        let Some(secret) = tokens.secret() else { return };
+        let Some(grant) = secret.grant(access_key_id, tokens.user_ids()) else { return };
+        let left = grant.expires.saturating_sub(now.wall.as_secs());
+        let issued_at = grant.expires.saturating_sub(i64::try_from(life.as_secs()).unwrap_or(i64::MAX));
+        if left <= 0 || issued_at <= self.revoked_until {
+            return;
+        }
+        let (secret_key, token) = secret.secret_key(access_key_id);
+        let lent = Lent {
+            credentials: Credentials::new(access_key_id, secret_key.as_str(), Some(token.as_str())),
+            account: grant.account,
+            reach: grant.reach,
+            expires: now.mono.saturating_add(Duration::from_secs(left.unsigned_abs())),
+        };
+        self.keep(now, access_key_id.into(), lent);
+    }
+
+    pub(crate) fn expire_all(&mut self, now: Now) {
+        for lent in self.lent.values_mut() {
+            lent.expires = lent.expires.min(now.mono);
+        }
+        self.revoked_until = now.wall.as_secs();
+    }
+
+    fn keep(&mut self, now: Now, access_key_id: String, lent: Lent) {
+        if self.lent.len() >= REMEMBERED {
+            self.lent.retain(|_, lent| now.mono < lent.expires);
+            if self.lent.len() >= REMEMBERED {
+                self.lent.pop_first();
+            }
+        }
+        self.lent.insert(access_key_id, lent);
     }
 
     fn identity(
@@ -93,7 +135,10 @@ impl IdentityPool {
         };
         let account = signed_in(now, body, tokens, names, reach)?;
         let known = self.identities.iter().find(|(_, of)| **of == (account, reach)).map(|(id, _)| id.clone());
-        let id = known.unwrap_or_else(|| format!("{}:{}", names.region, self.rng.uuid()));
+        let drawn = self.rng.uuid();
+        let id = known.unwrap_or_else(|| {
+            format!("{}:{}", names.region, identity(tokens, account, reach).unwrap_or(drawn))
+        });
         self.identities.insert(id.clone(), (account, reach));
         Ok(json!({ "IdentityId": id }))
     }
@@ -107,7 +152,9 @@ impl IdentityPool {
         rules: &Rules,
     ) -> Result<Value, Exception> {
         let id = body.get("IdentityId").and_then(Value::as_str).unwrap_or_default();
-        let Some(&(owner, reach)) = self.identities.get(id) else {
+        let Some((owner, reach)) =
+            self.identities.get(id).copied().or_else(|| earlier_identity(tokens, names, id))
+        else {
             return Err(Exception::new("ResourceNotFoundException", &format!("Identity '{id}' not found.")));
         };
         let account = signed_in(now, body, tokens, names, reach)?;
@@ -115,17 +162,17 @@ impl IdentityPool {
             return Err(Exception::not_authorized("Access to Identity is forbidden."));
         }
         // Real secrets and tokens contain characters that a URL must escape, and so do these.
-        let key = format!("ASIA{}", self.rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
-        let secret = self.rng.text(BASE64, 40);
-        let token =
+        let mut key = format!("ASIA{}", self.rng.text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16));
+        let mut secret = self.rng.text(BASE64, 40);
+        let mut token =
             format!("IQoJb3JpZ2luX2VjE{}//+=/{}==", self.rng.text(BASE64, 24), self.rng.text(BASE64, 860));
-        self.grants += 1;
-        if self.lent.len() >= REMEMBERED {
-            self.lent.retain(|_, lent| now.mono < lent.expires);
-            if self.lent.len() >= REMEMBERED {
-                self.lent.pop_first();
-            }
+        if let (Some(kept), Some(user_id)) = (tokens.secret(), tokens.user_ids().get(account)) {
+            let life = i64::try_from(rules.credential_life.as_secs()).unwrap_or(i64::MAX);
+            let grant = Grant { account, reach, expires: now.wall.as_secs().saturating_add(life) };
+            key = kept.access_key_id(&grant, user_id, self.rng.next());
+            (secret, token) = kept.secret_key(&key);
         }
+        self.grants += 1;
         let life = i64::try_from(rules.credential_life.as_millis()).unwrap_or(i64::MAX);
         // A JSON number of seconds with a fraction, so that a client that expects an integer fails here.
         let expiration = now.wall.plus_millis(life).as_millis() as f64 / 1_000.0;
@@ -141,9 +188,24 @@ impl IdentityPool {
             reach,
             expires: now.mono.saturating_add(rules.credential_life),
         };
-        self.lent.insert(key, lent);
+        self.keep(now, key, lent);
         Ok(answer)
     }
+}
+
+/// UUID of an account's identity in a pool, the same in all clouds with the secret.
+fn identity(tokens: &TokenIssuer, account: usize, reach: Reach) -> Option<String> {
+    let (secret, user_id) = (tokens.secret()?, tokens.user_ids().get(account)?);
+    Some(secret.uuid("identity", &format!("{reach:?} {user_id}")))
+}
+
+/// Account and pool of an identity that an earlier cloud has given.
+fn earlier_identity(tokens: &TokenIssuer, names: &Names, id: &str) -> Option<(usize, Reach)> {
+    let asked = id.strip_prefix(names.region.as_str())?.strip_prefix(':')?;
+    let accounts = 0..tokens.user_ids().len();
+    accounts
+        .flat_map(|account| [(account, Reach::Full), (account, Reach::SubscribeOnly)])
+        .find(|(account, reach)| identity(tokens, *account, *reach).as_deref() == Some(asked))
 }
 
 /// Account of the single member of `Logins`.

@@ -2,5 +2,6 @@
 
 pub(crate) mod account;
 pub(crate) mod identity_pool;
+pub(crate) mod session_secret;
 pub(crate) mod token;
 pub(crate) mod user_pool;

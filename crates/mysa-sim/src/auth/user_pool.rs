@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Now;
 use crate::auth::account::Account;
-use crate::auth::token::{Issued, TokenIssuer, TokenUse};
+use crate::auth::token::{EarlierRefresh, Issued, TokenIssuer, TokenUse, origin_jti};
 use crate::http::Exception;
 use crate::rng::Rng;
 use crate::spec::{AccountStatus, ChallengeSpec, Names, Rules};
@@ -59,7 +59,17 @@ struct Refresh {
     client: String,
     origin: u64,
     auth_time: i64,
+    /// Key of the device that signed in, if the pool remembers devices.
+    device: Option<Device>,
     until: Duration,
+}
+
+/// A remembered device.
+#[derive(Clone, Debug)]
+struct Device {
+    key: String,
+    /// `true` after ConfirmDevice.
+    confirmed: bool,
 }
 
 /// Maximum numbers of stored SRP exchanges, challenge sessions and refresh tokens.
@@ -70,7 +80,9 @@ const CHALLENGE_LIFE: Duration = Duration::from_secs(180);
 type Answer = Result<Value, Exception>;
 
 impl UserPool {
-    pub(crate) fn new(accounts: Vec<Account>, tokens: TokenIssuer, rng: Rng) -> Self {
+    pub(crate) fn new(accounts: Vec<Account>, tokens: TokenIssuer, rng: Rng, now: Now) -> Self {
+        // Sign-ins of earlier clouds have other numbers.
+        let first = tokens.secret().map_or(0, |_| now.wall.as_secs().max(0).unsigned_abs() << 20);
         Self {
             accounts,
             tokens,
@@ -81,7 +93,7 @@ impl UserPool {
             sessions: VecDeque::new(),
             refresh: BTreeMap::new(),
             window: (0, 0),
-            origins: 0,
+            origins: first,
             rng,
         }
     }
@@ -105,7 +117,8 @@ impl UserPool {
         match action {
             "InitiateAuth" => self.initiate(&pool, body),
             "RespondToAuthChallenge" => self.respond(&pool, body),
-            "GetTokensFromRefreshToken" => self.renew(&pool, body, text(body, "RefreshToken"), true),
+            "GetTokensFromRefreshToken" => self.renew(&pool, body, text(body, "RefreshToken"), "", true),
+            "ConfirmDevice" => self.confirm_device(&pool, body),
             "RevokeToken" => self.revoke(&pool, body),
             "GlobalSignOut" => self.sign_out(&pool, body),
             "GetUser" => self.user(&pool, body),
@@ -114,9 +127,9 @@ impl UserPool {
     }
 
     /// Revokes all tokens of an account. Returns its index.
-    pub(crate) fn void_account(&mut self, name: &str) -> Option<usize> {
+    pub(crate) fn void_account(&mut self, name: &str, now: Now) -> Option<usize> {
         let account = self.accounts.iter().position(|account| account.is_called(name))?;
-        self.tokens.void(|issued| issued.account == account);
+        self.tokens.revoke_account(account, &[TokenUse::Id, TokenUse::Access, TokenUse::Refresh], now);
         self.refresh.retain(|_, refresh| refresh.account != account);
         Some(account)
     }
@@ -126,7 +139,8 @@ impl UserPool {
         match text(body, "AuthFlow") {
             "USER_SRP_AUTH" => self.begin(pool, body, parameters),
             "REFRESH_TOKEN_AUTH" | "REFRESH_TOKEN" => {
-                self.renew(pool, body, text(parameters, "REFRESH_TOKEN"), false)
+                let device_key = text(parameters, "DEVICE_KEY");
+                self.renew(pool, body, text(parameters, "REFRESH_TOKEN"), device_key, false)
             }
             "USER_PASSWORD_AUTH" | "CUSTOM_AUTH" | "USER_AUTH" => {
                 Err(Exception::invalid("USER_PASSWORD_AUTH flow not enabled for this client"))
@@ -230,8 +244,17 @@ impl UserPool {
         let Some(challenge) = self.accounts[account].challenges.get(step) else {
             // All tokens of one sign-in have the same origin, so that a revocation affects exactly these.
             let origin = self.new_origin();
-            let token = self.new_refresh(pool, account, &client, origin, pool.now.wall.as_secs());
-            return Ok(self.tokens(pool, account, &client, origin, pool.now.wall.as_secs(), Some(token)));
+            let device = pool.rules.device_keys.then(|| {
+                let key = format!("{}_{}", pool.names.region, self.rng.uuid());
+                Device { key, confirmed: false }
+            });
+            let auth_time = pool.now.wall.as_secs();
+            let token = self.new_refresh(pool, account, &client, origin, auth_time, device.clone());
+            let mut answer = self.tokens(pool, account, &client, origin, auth_time, Some(token));
+            if let Some(device) = device {
+                answer["AuthenticationResult"]["NewDeviceMetadata"] = json!({ "DeviceKey": device.key, "DeviceGroupKey": format!("-{}", self.rng.text(SESSION_ALPHABET, 8)) });
+            }
+            return Ok(answer);
         };
         let mut parameters = json!({ "USER_ID_FOR_SRP": self.accounts[account].user_id });
         let name = challenge_name(challenge);
@@ -307,12 +330,51 @@ impl UserPool {
         self.ask(pool, account, client.into(), step)
     }
 
-    fn renew(&mut self, pool: &Pool<'_>, body: &Value, token: &str, modern: bool) -> Answer {
+    /// Takes over a refresh token of an earlier cloud.
+    fn find_earlier(&mut self, pool: &Pool<'_>, token: &str) {
+        if self.refresh.contains_key(token) {
+            return;
+        }
+        let Some(found) = self.tokens.earlier_refresh(token) else { return };
+        let left = found.expires.saturating_sub(pool.now.wall.as_secs());
+        let until = pool.now.mono.saturating_add(Duration::from_secs(left.max(0).unsigned_abs()));
+        let EarlierRefresh { account, client, origin, auth_time, device_key, .. } = found;
+        // Whether it was confirmed is not in the token.
+        let device = device_key.map(|key| Device { key, confirmed: true });
+        self.keep_refresh(pool, token.into(), Refresh { account, client, origin, auth_time, device, until });
+    }
+
+    /// Confirms a device, which the pool then remembers. Its password is not checked, since no client signs in by it.
+    fn confirm_device(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
+        let account = self.bearer(pool, body)?;
+        let key = text(body, "DeviceKey");
+        let mut found = false;
+        for refresh in self.refresh.values_mut().filter(|refresh| refresh.account == account) {
+            if let Some(device) = refresh.device.as_mut().filter(|device| device.key == key) {
+                device.confirmed = true;
+                found = true;
+            }
+        }
+        if !found {
+            return Err(Exception::new("ResourceNotFoundException", "Device does not exist."));
+        }
+        Ok(json!({ "UserConfirmationNecessary": false }))
+    }
+
+    fn renew(
+        &mut self,
+        pool: &Pool<'_>,
+        body: &Value,
+        token: &str,
+        device_key: &str,
+        modern: bool,
+    ) -> Answer {
         let client = pool.client(body)?;
         self.refreshes += 1;
         if pool.rules.rotation && !modern {
             return Err(Exception::not_authorized("Refresh token rotation is enabled for this client."));
         }
+        self.find_earlier(pool, token);
         let Some(found) = self.refresh.get(token) else {
             return Err(Exception::not_authorized("Invalid Refresh Token"));
         };
@@ -322,17 +384,24 @@ impl UserPool {
         if pool.now.mono >= found.until {
             return Err(Exception::not_authorized("Refresh Token has expired"));
         }
-        let (account, origin, auth_time) = (found.account, found.origin, found.auth_time);
+        let sent = if modern { text(body, "DeviceKey") } else { device_key };
+        if found.device.as_ref().is_some_and(|device| !device.confirmed || device.key != sent) {
+            return Err(Exception::not_authorized("Invalid Refresh Token."));
+        }
+        let (account, origin, auth_time, device) =
+            (found.account, found.origin, found.auth_time, found.device.clone());
         let mut fresh = None;
         if pool.rules.rotation {
             self.refresh.remove(token);
-            fresh = Some(self.new_refresh(pool, account, &client, origin, auth_time));
+            self.tokens.replace_refresh(token);
+            fresh = Some(self.new_refresh(pool, account, &client, origin, auth_time, device));
         }
         Ok(self.tokens(pool, account, &client, origin, auth_time, fresh))
     }
 
     fn revoke(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
         let client = pool.client(body)?;
+        self.find_earlier(pool, text(body, "Token"));
         if let Some(found) = self.refresh.get(text(body, "Token")) {
             if found.client != client {
                 return Err(Exception::new("UnauthorizedException", "Token was not issued to this client."));
@@ -340,7 +409,7 @@ impl UserPool {
             let origin = found.origin;
             self.refresh.retain(|_, refresh| refresh.origin != origin);
             // Access tokens are revoked with the refresh token; id tokens stay valid until they expire, as with AWS.
-            self.tokens.void(|issued| issued.origin == origin && issued.token_use == TokenUse::Access);
+            self.tokens.revoke_origin(origin);
         }
         Ok(json!({}))
     }
@@ -348,7 +417,7 @@ impl UserPool {
     fn sign_out(&mut self, pool: &Pool<'_>, body: &Value) -> Answer {
         let account = self.bearer(pool, body)?;
         self.refresh.retain(|_, refresh| refresh.account != account);
-        self.tokens.void(|issued| issued.account == account && issued.token_use == TokenUse::Access);
+        self.tokens.revoke_account(account, &[TokenUse::Access, TokenUse::Refresh], pool.now);
         Ok(json!({}))
     }
 
@@ -384,18 +453,33 @@ impl UserPool {
         client: &str,
         origin: u64,
         auth_time: i64,
+        device: Option<Device>,
     ) -> String {
-        let token = format!("ey{}", self.rng.text(SESSION_ALPHABET, 600));
+        let noise = format!("ey{}", self.rng.text(SESSION_ALPHABET, 600));
+        let until = pool.now.mono.saturating_add(pool.rules.refresh_life);
+        let life = i64::try_from(pool.rules.refresh_life.as_secs()).unwrap_or(i64::MAX);
+        let content = EarlierRefresh {
+            account,
+            client: client.into(),
+            origin,
+            auth_time,
+            device_key: device.as_ref().map(|device| device.key.clone()),
+            expires: pool.now.wall.as_secs().saturating_add(life),
+        };
+        let token = self.tokens.refresh_token(&content, &noise, pool.now).unwrap_or(noise);
+        let kept = Refresh { account, client: client.into(), origin, auth_time, device, until };
+        self.keep_refresh(pool, token.clone(), kept);
+        token
+    }
+
+    fn keep_refresh(&mut self, pool: &Pool<'_>, token: String, kept: Refresh) {
         if self.refresh.len() >= REFRESH_TOKENS {
             self.refresh.retain(|_, refresh| pool.now.mono < refresh.until);
             if self.refresh.len() >= REFRESH_TOKENS {
                 self.refresh.pop_first();
             }
         }
-        let until = pool.now.mono.saturating_add(pool.rules.refresh_life);
-        self.refresh
-            .insert(token.clone(), Refresh { account, client: client.into(), origin, auth_time, until });
-        token
+        self.refresh.insert(token, kept);
     }
 
     fn tokens(
@@ -412,7 +496,7 @@ impl UserPool {
         let exp = now.saturating_add(i64::try_from(life.as_secs()).unwrap_or(i64::MAX));
         let issuer = format!("https://{}", pool.names.issuer());
         let (event, jti, jti2) = (self.rng.uuid(), self.rng.uuid(), self.rng.uuid());
-        let origin_jti = Rng::new(origin).uuid();
+        let origin_jti = origin_jti(origin);
         let Account { user_id, email, .. } = &self.accounts[account];
         let id = json!({
             "sub": user_id, "email_verified": true, "iss": issuer, "cognito:username": user_id,

@@ -9,13 +9,19 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::Now;
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, access_key_id};
 use crate::endpoint::Service;
 use crate::http::{HttpRequest, Reply, decoded, header};
 
 impl Cloud {
     /// Answers a request to the control plane, whose signature in the `Authorization` header must be valid.
-    pub(crate) fn iot_control(&self, now: Now, request: &HttpRequest<'_>) -> Reply {
+    pub(crate) fn iot_control(&mut self, now: Now, request: &HttpRequest<'_>) -> Reply {
+        let credential = header(request.headers, "authorization")
+            .and_then(|sent| sent.split_once("Credential="))
+            .and_then(|(_, credential)| access_key_id(credential));
+        if let Some(key) = credential {
+            self.find_credentials(now, key);
+        }
         let account = match self.signer(now, request) {
             Ok(account) => account,
             Err(refusal) => return refused(refusal),

@@ -60,6 +60,8 @@ pub struct Rig {
     pub closed: Vec<(u64, Closing)>,
     pub answers_qos1: bool,
     pub bytes: Vec<u8>,
+    /// Answers of AWS's services.
+    pub answers: Vec<Value>,
     streams: std::collections::BTreeMap<u64, Stream>,
     next: u16,
 }
@@ -81,6 +83,7 @@ impl Rig {
             closed: Vec::new(),
             answers_qos1: true,
             bytes: Vec::new(),
+            answers: Vec::new(),
             streams: Default::default(),
             next: 0,
         }
@@ -166,6 +169,7 @@ impl Rig {
     pub fn aws(&mut self, request: &AwsRequest) -> (u16, Vec<u8>) {
         let host = request.service.host("us-east-1");
         let reply = self.http(&host, "POST", "/", &[("X-Amz-Target", request.target)], request.body());
+        self.answers.extend(serde_json::from_slice::<Value>(&reply.body));
         (reply.status, reply.body)
     }
 
