@@ -442,8 +442,9 @@ impl Cloud {
     /// Updates the thermostat's deadline in the agenda.
     pub(crate) fn reschedule(&mut self, index: usize) {
         self.journal_commands(index);
+        let hold = self.holds.get(&index).and_then(|hold| hold.due(self.now)).unwrap_or(Duration::MAX);
         let device = &mut self.devices[index];
-        let due = device.thermostat.poll_timeout().min(device.agenda.due());
+        let due = device.thermostat.poll_timeout().min(device.agenda.due()).min(hold);
         if due != device.due {
             self.agenda.remove(&(device.due, index));
             self.agenda.insert((due, index));
@@ -486,6 +487,7 @@ impl Cloud {
         device.thermostat.handle_timeout(now, &faults, &mut emissions);
         self.emit(now, index, &mut emissions);
         self.emissions = emissions;
+        self.begin_hold(now, index);
         self.run_schedule(now, index);
         self.reschedule(index);
     }

@@ -366,7 +366,7 @@ fn one_user_is_read_by_id_and_a_schedule_that_is_not_there_is_not_found() {
     assert_eq!(rig.get(&tokens, &format!("/users/{id}")), user);
     let other = "/users/22222222-2222-4222-8222-222222222222";
     assert_eq!(rig.rest(&tokens, LEGACY, "GET", other, None).0, 404);
-    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/schedules/v2/a0b1c2d3e4f6", None).0, 404);
+    assert_eq!(rig.rest(&tokens, LEGACY, "GET", "/schedules/v2/a0b1c2d3e4f7", None).0, 404);
 }
 
 #[test]

@@ -170,7 +170,21 @@ fn the_routes_and_the_thermostat_agree() {
         (status, hold(&mut rig, &tokens, id("f6")).1["holdId"].clone()),
         (201, created["holdId"].clone())
     );
-    for secs in [2, 20] {
+    // Until then, only the route knows of it, and it can be taken back.
+    pass_to(&mut rig, 9);
+    assert_eq!((setpoint(&rig, id("f6")), rig.cloud.held(id("f6")).unwrap().hold_end), (19.0, None));
+    let target = "/schedule/hold/a0b1c2d3e4f6";
+    assert_eq!(rig.rest(&tokens, BACKEND, "DELETE", target, None).0, 200);
+    assert_eq!(hold(&mut rig, &tokens, id("f6")).0, 404);
+    rig.pass(Duration::from_secs(3));
+    assert_eq!(setpoint(&rig, id("f6")), 19.0);
+    assert_eq!(rig.cloud.command_records(id("f6")).count(), 0, "it is sent nothing");
+    let request = json!({ "startTime": iso(20), "deviceId": "a0b1c2d3e4f6", "holdType": "temporary",
+        "endTime": iso(3_600), "state": { "targetHeat": { "setpoint": 22 } } });
+    let (_, created) = rig.rest(&tokens, BACKEND, "POST", "/schedule/hold", Some(&request));
+    pass_to(&mut rig, 19);
+    assert_eq!(setpoint(&rig, id("f6")), 19.0);
+    for secs in [22, 40] {
         pass_to(&mut rig, secs);
         let held = rig.cloud.held(id("f6")).unwrap();
         assert_eq!((setpoint(&rig, id("f6")), held.hold_end.unwrap().as_secs()), (22.0, WALL + 3_600));
@@ -217,4 +231,67 @@ fn a_changed_schedule_is_run() {
     pass_to(&mut rig, EVENT + 5);
     let all = ["f6", "f7", "f8"].map(|last| setpoint(&rig, id(last)));
     assert_eq!(all, [24.0, 24.0, 25.0]);
+}
+
+#[test]
+fn the_routes_of_the_second_generation_show_and_change_the_same_schedules() {
+    let mut rig = rig();
+    let tokens = rig.sign_in();
+    let user = rig.get(&tokens, "/users")["User"]["Id"].clone();
+    let shown = rig.get(&tokens, "/schedules/v2/a0b1c2d3e4f6");
+    let all = rig.get(&tokens, "/schedule?homeId=x");
+    let known = all.as_array().unwrap().iter().find(|one| one["deviceIds"][0] == "a0b1c2d3e4f6").unwrap();
+    assert_eq!(
+        shown,
+        json!({
+            "Id": known["id"], "Version": "3.0.0", "Owner": user,
+            "Events": { "5": { "390": { "BB2": "3|21|%|%|%|%|%" }, "510": { "BB2": "3|17|%|%|%|%|%" } } },
+        })
+    );
+    let none = "/schedules/v2/a0b1c2d3e4f7";
+    assert_eq!(rig.rest(&tokens, BACKEND, "GET", none, None).0, 404);
+    assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/schedules/v2/ffffffffffff", None).0, 404);
+    // As an app writes it, for a thermostat that had another schedule and for one that had none.
+    let write = |id: &str, events: Value, devices: Value| {
+        json!({
+            "Schedule": { "Id": id, "Version": "3.0.0", "Owner": user, "Events": events }, "Devices": devices,
+            "Model": "BB-V2-0-L",
+        })
+    };
+    let events =
+        json!({ "5": { "390": { "BB2L": "3|22.5|%|%|%|%|%" }, "420": { "BB2L": "1|%|%|%|%|%|%" } } });
+    let both = json!(["a0b1c2d3e4f7", "a0b1c2d3e4f6"]);
+    let new = write("s-1", events.clone(), both);
+    let (status, stored) = rig.rest(&tokens, BACKEND, "POST", "/schedules/v2/", Some(&new));
+    assert_eq!((status, &stored), (200, &new["Schedule"]));
+    // A thermostat has one schedule, which is the same for all of its thermostats.
+    for path in [none, "/schedules/v2/a0b1c2d3e4f6"] {
+        assert_eq!(rig.get(&tokens, path), new["Schedule"]);
+    }
+    pass_to(&mut rig, EVENT + 5);
+    assert_eq!(["f6", "f7"].map(|last| setpoint(&rig, id(last))), [22.5, 22.5]);
+    pass_to(&mut rig, EVENT + 1_805);
+    for last in ["f6", "f7"] {
+        assert_eq!(rig.cloud.truth(id(last)).unwrap().mode, mysa_sim::Mode::Off);
+    }
+    let tokens = rig.sign_in();
+    for (bad, status) in [
+        (write("", events.clone(), json!(["a0b1c2d3e4f7"])), 400),
+        (write("s-2", json!([]), json!(["a0b1c2d3e4f7"])), 400),
+        (write("s-2", json!({ "7": { "0": { "BB2L": "3|20" } } }), json!(["a0b1c2d3e4f7"])), 400),
+        (write("s-2", json!({ "0": { "1440": { "BB2L": "3|20" } } }), json!(["a0b1c2d3e4f7"])), 400),
+        (write("s-2", json!({ "0": { "0": { "BB2L": "9|20" } } }), json!(["a0b1c2d3e4f7"])), 400),
+        (write("s-2", json!({ "0": { "0": { "BB2L": "3|99" } } }), json!(["a0b1c2d3e4f7"])), 400),
+        (write("s-2", events.clone(), json!(["ffffffffffff"])), 404),
+        (write("s-2", events.clone(), json!([])), 404),
+    ] {
+        assert_eq!(rig.rest(&tokens, BACKEND, "POST", "/schedules/v2/", Some(&bad)).0, status, "{bad}");
+    }
+    let gone = json!({ "Devices": ["a0b1c2d3e4f7"] });
+    assert_eq!(rig.rest(&tokens, BACKEND, "DELETE", "/schedules/v2/s-1", Some(&gone)).0, 200);
+    assert_eq!(rig.rest(&tokens, BACKEND, "GET", none, None).0, 404);
+    assert_eq!(rig.get(&tokens, "/schedules/v2/a0b1c2d3e4f6")["Id"], "s-1");
+    assert_eq!(rig.rest(&tokens, BACKEND, "DELETE", "/schedules/v2/s-1", Some(&json!({}))).0, 200);
+    assert_eq!(rig.rest(&tokens, BACKEND, "GET", "/schedules/v2/a0b1c2d3e4f6", None).0, 404);
+    assert_eq!(rig.rest(&tokens, BACKEND, "DELETE", "/schedules/v2/s-1", Some(&json!({}))).0, 404);
 }

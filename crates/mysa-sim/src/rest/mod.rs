@@ -5,6 +5,7 @@ pub(crate) mod history;
 pub(crate) mod iot_control;
 pub(crate) mod preferences;
 pub(crate) mod schedule;
+pub(crate) mod schedule_v2;
 pub(crate) mod structured;
 
 use alloc::format;
@@ -244,8 +245,7 @@ impl Cloud {
             }
             ("PATCH", ["users", id]) if *id == self.pool.accounts[account].user_id => Reply::ok(&json!({})),
             ("GET", ["schedules"]) => Reply::ok(&json!({ "Schedules": [] })),
-            // Legacy route of a single schedule. The schedules here are those of the structured service alone.
-            ("GET", ["schedules", "v2", _]) => missing(),
+            (_, ["schedules", "v2", rest @ ..]) => self.schedule_v2(now, account, method, rest, body),
             ("POST", ["energy", kind, id]) => self.energy(account, kind, id, body),
             ("POST", ["energy", "setpoints", "device", id]) => {
                 self.owned(account, id).map_or_else(missing, |index| Reply::ok(&self.setpoints(index, body)))

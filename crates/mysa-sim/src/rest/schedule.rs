@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
@@ -19,7 +20,7 @@ use crate::rng::{Rng, hash};
 use crate::spec::DeviceSpec;
 
 /// Maximum number of stored schedules; more are refused.
-const MAX_SCHEDULES: usize = 256;
+pub(crate) const MAX_SCHEDULES: usize = 256;
 
 /// A hold that a client has created by `POST /schedule/hold`.
 #[derive(Debug)]
@@ -28,6 +29,18 @@ pub(crate) struct RestHold {
     start: UnixTime,
     end: Option<i64>,
     state: Map<String, Value>,
+    /// What the thermostat is sent at the start, until then.
+    waiting: Option<ParsedCommand>,
+}
+
+impl RestHold {
+    /// Its start on the monotonic clock, until it has begun.
+    pub(crate) fn due(&self, now: Now) -> Option<Duration> {
+        let left = self.start.as_millis().saturating_sub(now.wall.as_millis());
+        self.waiting
+            .is_some()
+            .then(|| now.mono.saturating_add(Duration::from_millis(left.max(0).unsigned_abs())))
+    }
 }
 
 impl Cloud {
@@ -88,9 +101,13 @@ impl Cloud {
             ("DELETE", ["schedule", "hold", id]) => {
                 let held = self.owned(account, id).filter(|&index| self.hold(now, index).is_some());
                 let Some(index) = held else { return missing() };
-                self.holds.remove(&index);
-                let resume = ParsedCommand { hold: Some(1), ..ParsedCommand::default() };
-                self.forward(now, account, index, &resume);
+                let hold = self.holds.remove(&index);
+                self.reschedule(index);
+                // One that has not begun leaves nothing at the thermostat.
+                if hold.is_none_or(|hold| hold.waiting.is_none()) {
+                    let resume = ParsedCommand { hold: Some(1), ..ParsedCommand::default() };
+                    self.forward(now, account, index, &resume);
+                }
                 Reply::ok(&json!({ "message": "ok" }))
             }
             ("GET", ["schedule", "compatibility", _]) => Reply::ok(&json!([])),
@@ -98,7 +115,7 @@ impl Cloud {
         }
     }
 
-    /// `POST /schedule/hold`. The thermostat holds at once, not from `startTime` on.
+    /// `POST /schedule/hold`. The thermostat holds from `startTime` on.
     fn create_hold(&mut self, now: Now, account: usize, body: &Value) -> Reply {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let Some(index) = self.owned(account, text("deviceId")) else {
@@ -124,8 +141,8 @@ impl Cloud {
             Err(message) => return Reply::invalid(message),
         };
         let id = self.rng.uuid();
-        self.holds.insert(index, RestHold { id: id.clone(), start, end, state });
-        self.forward(now, account, index, &wanted);
+        self.holds.insert(index, RestHold { id: id.clone(), start, end, state, waiting: Some(wanted) });
+        self.reschedule(index);
         Reply::json(201, &json!({ "holdId": id }))
     }
 
@@ -134,7 +151,7 @@ impl Cloud {
         let device = &self.devices[index];
         let id = device.thermostat.id;
         let created = self.holds.get(&index);
-        if let Some(created) = created.filter(|created| created.start > now.wall) {
+        if let Some(created) = created.filter(|created| created.waiting.is_some()) {
             return Some(hold_of(&created.id, id.as_str(), created.start, created.end, &created.state));
         }
         let settings = &device.shadow.settings;
@@ -154,6 +171,14 @@ impl Cloud {
             (target.into(), json!({ "setpoint": number(settings.degrees()) })),
         ]);
         Some(hold_of(&uuid, id.as_str(), UnixTime::from_secs(start), end, &state))
+    }
+
+    /// Begins a hold whose time has come.
+    pub(crate) fn begin_hold(&mut self, now: Now, index: usize) {
+        let Some(hold) = self.holds.get_mut(&index).filter(|hold| hold.start <= now.wall) else { return };
+        if let Some(wanted) = hold.waiting.take() {
+            self.forward(now, self.devices[index].account, index, &wanted);
+        }
     }
 
     fn schedules_of(&self, account: usize) -> impl Iterator<Item = &Value> {
