@@ -38,7 +38,13 @@ const MAX_MESSAGE: usize = 512 << 10;
 
 pub(crate) async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>, place: Arc<Place>) {
     let _ = stream.set_nodelay(true);
-    let delay = shared.lock().cloud.handshake_delay(now(&shared.clock));
+    let (delay, reachable) = {
+        let mut state = shared.lock();
+        (state.cloud.handshake_delay(now(&shared.clock)), state.cloud.is_reachable())
+    };
+    if !reachable {
+        return;
+    }
     tokio::time::sleep(shared.clock.real_duration(delay)).await;
     let handshake = tokio::time::timeout(shared.limits.handshake, tls.accept(stream));
     let Ok(Ok(stream)) = handshake.await else { return };
@@ -93,8 +99,23 @@ async fn plain(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
         Ok(Err(_)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")),
         Err(_) => return Ok(refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     };
-    let answer =
-        shared.visit(|cloud, now| cloud.handle_http(now, &view(&head, &text_headers(&head.headers), &body)));
+    let late = shared
+        .visit(|cloud, now| cloud.request_delay(now, &view(&head, &text_headers(&head.headers), &body)));
+    let kept = Arc::clone(&shared);
+    let handle = move || {
+        kept.visit(|cloud, now| cloud.handle_http(now, &view(&head, &text_headers(&head.headers), &body)))
+    };
+    let answer = if late.is_zero() {
+        handle()
+    } else {
+        let late = shared.clock.real_duration(late);
+        // A task of its own, because the request is carried out even if the client has given up.
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(late).await;
+            handle()
+        });
+        task.await.unwrap_or(HttpAnswer::Reset)
+    };
     match answer {
         HttpAnswer::Reply(reply) => Ok(delayed(reply, &shared).await),
         // Dropped when the client gives up.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysa_proto::DeviceId;
-use mysa_sim::{CloudSpec, Endpoint, Fault, HttpFault, Names, Window};
-use mysa_sim_server::{Authority, Certificate, Limits, Server};
+use mysa_sim::{CloudSpec, Endpoint, EventKind, Fault, HttpFault, Names, Window};
+use mysa_sim_server::{Authority, Certificate, Limits, Notice, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -176,5 +176,42 @@ async fn a_client_that_trusts_a_kept_authority_trusts_the_next_run() {
         let trusted = kept.certificate_pem();
         let bench = Bench::trusting(trusted, certificate, limits()).await;
         assert!(bench.answer(GET).await.starts_with("HTTP/1.1 401"));
+    }
+}
+
+#[tokio::test]
+async fn a_network_that_is_down_admits_nobody() {
+    let bench = Bench::new(Limits::default()).await;
+    let start = |name| {
+        bench.server.with_cloud(|cloud, now| cloud.start_named_fault(now, name, None, Duration::ZERO, None))
+    };
+    let ids = start("network-down").unwrap();
+    assert!(bench.try_dial().await.is_err());
+    assert!(bench.server.with_cloud(|cloud, now| cloud.end_fault(now, ids[0])));
+    let answer =
+        bench.answer("GET /devices HTTP/1.1\r\nHost: app-prod.mysa.cloud\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_late_is_carried_out_without_its_client() {
+    let bench = Bench::new(Limits::default()).await;
+    let mut events = bench.server.events();
+    let late = Fault::Http(Endpoint::Any, HttpFault::Late(Duration::from_secs(1)));
+    bench.server.with_cloud(|cloud, _| cloud.add_fault(Window::times(1, late)));
+    let mut stream = bench.dial().await;
+    let request = "GET /late HTTP/1.1\r\nHost: app-prod.mysa.cloud\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // Only a request that has arrived is late, and nothing shows that it has but the use of the fault.
+    while bench.server.with_cloud(|cloud, _| cloud.faults().count()) == 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    loop {
+        let Some(Notice::Event(event)) = events.next().await else { panic!("the request is lost") };
+        if let EventKind::Request { path, status, .. } = event.kind {
+            assert_eq!((path.as_str(), status), ("/late", Some(401)));
+            return;
+        }
     }
 }

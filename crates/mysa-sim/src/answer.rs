@@ -39,6 +39,18 @@ impl Cloud {
         answer
     }
 
+    /// Time for which a driver should keep a request that arrives now, before it passes it to [`Cloud::handle_http`].
+    pub fn request_delay(&mut self, now: Now, request: &HttpRequest<'_>) -> Duration {
+        self.advance(now);
+        let body = serde_json::from_slice(request.body).unwrap_or(Value::Null);
+        let target = Target::new(self.service(request.host), request, &body);
+        let late = |fault: &Fault| match fault {
+            Fault::Http(endpoint, HttpFault::Late(by)) if target.is_at(endpoint) => Some(*by),
+            _ => None,
+        };
+        self.faults.strike(self.now.mono, late).unwrap_or_default()
+    }
+
     /// Counts a request by its route, and returns the route.
     fn count_route(&mut self, request: &HttpRequest<'_>) -> String {
         let route = route(self.service(request.host), request);
@@ -49,6 +61,9 @@ impl Cloud {
     }
 
     fn answer(&mut self, now: Now, request: &HttpRequest<'_>) -> HttpAnswer {
+        if self.faults.strikes(now.mono, &Fault::NetworkDown) {
+            return HttpAnswer::Reset;
+        }
         let service = self.service(request.host);
         let body = match service {
             Service::UserPool | Service::IdentityPool => {
@@ -63,7 +78,8 @@ impl Cloud {
         });
         let mut delay = Duration::ZERO;
         let reply = match fault {
-            None => self.serve(now, target, request, &body),
+            // The driver has waited, see `request_delay`.
+            None | Some(HttpFault::Late(_)) => self.serve(now, target, request, &body),
             Some(HttpFault::Delay(by)) => {
                 delay = by;
                 self.serve(now, target, request, &body)
@@ -239,7 +255,9 @@ fn failed(service: Service, fault: HttpFault) -> Failed {
         HttpFault::Reset => return Failed::Answer(HttpAnswer::Reset),
         HttpFault::Delay(by) => return Failed::Late(by),
         // `AfterServing` does not nest.
-        HttpFault::AfterServing(_) | HttpFault::Cached(_) => return Failed::Late(Duration::ZERO),
+        HttpFault::AfterServing(_) | HttpFault::Cached(_) | HttpFault::Late(_) => {
+            return Failed::Late(Duration::ZERO);
+        }
         HttpFault::Status(status) => Reply::failure(service, status),
         HttpFault::Throttle(secs) => {
             Reply::failure(service, 429).with("retry-after", alloc::format!("{secs}"))

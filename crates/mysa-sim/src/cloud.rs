@@ -22,7 +22,7 @@ use crate::device::thermostat::{Emission, Thermostat};
 use crate::device::weather::Weather;
 use crate::device::{self, Device};
 use crate::endpoint::{Endpoint, Service};
-use crate::fault::{Fault, Faults, HttpFault, Window};
+use crate::fault::{Closing, Fault, Faults, HttpFault, Window};
 use crate::http::{CachedReply, HttpReply, HttpRequest, Reply, header};
 use crate::journal::{CloseReason, EventKind, Journal};
 use crate::rest::schedule::RestHold;
@@ -237,7 +237,7 @@ impl Cloud {
         };
         let refused =
             |cloud: &mut Self, status, message: &str| answered(cloud, Reply::error(status, message));
-        if self.faults.strikes(now.mono, &Fault::HangUpgrade) {
+        if !self.is_reachable() || self.faults.strikes(now.mono, &Fault::HangUpgrade) {
             return Upgrade::Hang;
         }
         let fault = self.faults.strike(now.mono, |fault| match fault {
@@ -371,8 +371,18 @@ impl Cloud {
         !self.faults.holds(self.now.mono, |fault| *fault == Fault::StopReading)
     }
 
+    /// Returns `true` if connections can be opened. While it is `false`, a driver should accept none, see
+    /// [`Fault::NetworkDown`].
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        !self.faults.holds(self.now.mono, |fault| *fault == Fault::NetworkDown)
+    }
+
     /// Removes the state of faults that have ended.
     fn after_faults(&mut self, now: Now) {
+        if !self.is_reachable() {
+            self.with_broker(now.mono, |broker, cx| broker.close_all(cx, Closing::Cut, CloseReason::Fault));
+        }
         if !self.faults.holds(now.mono, |fault| *fault == Fault::FreezeStates) {
             self.frozen.clear();
         }

@@ -94,6 +94,8 @@ impl Window {
 pub enum Fault {
     /// An HTTP endpoint misbehaves.
     Http(Endpoint, HttpFault),
+    /// No connection can be opened, and those that are open are cut.
+    NetworkDown,
     /// TLS handshakes are delayed by this time.
     SlowHandshake(Duration),
     /// WebSocket upgrades are answered with this status.
@@ -236,6 +238,9 @@ pub enum HttpFault {
     Reset,
     /// The answer is correct and delayed by this time.
     Delay(Duration),
+    /// The request is carried out late by this time, and answered then, even if the client has given up. A driver asks
+    /// [`Cloud::request_delay`](crate::Cloud::request_delay).
+    Late(Duration),
     /// The request is carried out, and this fault applies to its answer.
     AfterServing(Box<HttpFault>),
     /// Successful answers to GET come from a cache: the first one is kept and repeated while the fault lasts. Its

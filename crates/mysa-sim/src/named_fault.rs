@@ -1,6 +1,7 @@
 //! Names for the faults of the simulated cloud.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -26,6 +27,10 @@ pub struct NamedFault {
 enum Kind {
     /// A fault that lasts from its time on.
     Lasting(fn() -> Fault),
+    /// Faults that last from their time on, together.
+    Together(fn() -> Vec<Fault>),
+    /// A fault for each thermostat, which lasts from its time on.
+    LastingOfEach(fn(DeviceId) -> Fault),
     /// Incidents that happen once, at their time.
     Once(fn(&Affected) -> Vec<Incident>),
     /// A rule in force from the start of the cloud to its end.
@@ -110,6 +115,18 @@ fn of_each_device(affected: &Affected, incident: impl Fn(DeviceId) -> Incident) 
     affected.devices.iter().map(|&device| incident(device)).collect()
 }
 
+const fn together(name: &'static str, description: &'static str, faults: fn() -> Vec<Fault>) -> NamedFault {
+    NamedFault { name, description, kind: Kind::Together(faults) }
+}
+
+const fn lasting_of_each(
+    name: &'static str,
+    description: &'static str,
+    fault: fn(DeviceId) -> Fault,
+) -> NamedFault {
+    NamedFault { name, description, kind: Kind::LastingOfEach(fault) }
+}
+
 const ALL: &[NamedFault] = &[
     lasting("sign-in-throttled", "the user pool answers TooManyRequestsException", || {
         Fault::Http(Endpoint::UserPool, HttpFault::Exception("TooManyRequestsException".into()))
@@ -171,6 +188,9 @@ const ALL: &[NamedFault] = &[
         "writes to the structured service are carried out and answered with 503",
         || after_writes(HttpFault::Status(503)),
     ),
+    lasting("write-late", "writes to the structured service are carried out a minute late", || {
+        of_writes(HttpFault::Late(Duration::from_secs(60)))
+    }),
     lasting("desired-only", "writes to the structured service are accepted but reach no thermostat", || {
         Fault::DesiredOnly
     }),
@@ -200,6 +220,40 @@ const ALL: &[NamedFault] = &[
     lasting("portal", "a captive portal answers everything with a page", || {
         Fault::Http(Endpoint::Any, HttpFault::Html(200))
     }),
+    lasting("network-down", "no connection can be opened, and open ones are cut", || Fault::NetworkDown),
+    together("network-blackhole", "all bytes are lost, and no connection breaks", || {
+        vec![
+            Fault::Http(Endpoint::Any, HttpFault::Hang),
+            Fault::HangUpgrade,
+            Fault::BlackholeIn,
+            Fault::BlackholeOut,
+        ]
+    }),
+    together("network-deaf", "all bytes to clients are lost; requests are carried out", || {
+        let unheard = HttpFault::AfterServing(Box::new(HttpFault::Hang));
+        vec![Fault::Http(Endpoint::Any, unheard), Fault::HangUpgrade, Fault::BlackholeOut]
+    }),
+    together("network-mute", "all bytes from clients are lost", || {
+        vec![Fault::Http(Endpoint::Any, HttpFault::Hang), Fault::HangUpgrade, Fault::BlackholeIn]
+    }),
+    lasting("http-down", "every service answers 503", || Fault::Http(Endpoint::Any, HttpFault::Status(503))),
+    lasting("http-garbage", "every service answers 200 with a body that is cut off", || {
+        Fault::Http(Endpoint::Any, HttpFault::Body(200, b"{\"Dev".to_vec()))
+    }),
+    lasting("rest-slow", "answers of the REST service are ten seconds late", || {
+        Fault::Http(Endpoint::Rest, HttpFault::Delay(Duration::from_secs(10)))
+    }),
+    lasting("rest-redirect", "the REST service redirects to another host", || {
+        Fault::Http(Endpoint::Rest, HttpFault::Redirect(302, "https://portal.example/".into()))
+    }),
+    lasting("credentials-down", "requests for AWS credentials are answered with 503", || {
+        Fault::Http(Endpoint::Credentials, HttpFault::Status(503))
+    }),
+    lasting("structured-down", "the structured service answers 503", || {
+        Fault::Http(Endpoint::Structured, HttpFault::Status(503))
+    }),
+    lasting_of_each("omit-device", "REST lists leave out the thermostats", Fault::OmitDevice),
+    lasting_of_each("omit-state", "REST states leave out the thermostats", Fault::OmitState),
     lasting("http-reset", "every HTTP connection is reset", || Fault::Http(Endpoint::Any, HttpFault::Reset)),
     lasting("freeze-states", "REST states stay as they were", || Fault::FreezeStates),
     lasting("refuse-upgrade", "WebSocket upgrades are answered with 403", || Fault::RefuseUpgrade(403)),
@@ -220,6 +274,26 @@ const ALL: &[NamedFault] = &[
         Fault::CloseOnConnect(Closing::Cut)
     }),
     lasting("ignore-connect", "the broker never answers a CONNECT", || Fault::IgnoreConnect),
+    lasting("close-after-connect", "each connection is cut five seconds after its CONNACK", || {
+        Fault::CloseAfterConnect { after: Duration::from_secs(5), closing: Closing::Cut }
+    }),
+    lasting("close-on-burst", "more than eight packets within the first second end a connection", || {
+        Fault::CloseOnBurst { packets: 8, closing: Closing::Cut }
+    }),
+    lasting("close-on-subscribe", "a SUBSCRIBE to batch readings ends the connection", || {
+        Fault::CloseOnSubscribe { suffix: "/batch".into(), closing: Closing::Cut }
+    }),
+    lasting_of_each(
+        "refuse-subscription",
+        "subscriptions to the thermostats are answered with 0x80",
+        Fault::RefuseDevice,
+    ),
+    lasting("suback-short", "each SUBACK has one code, whatever was asked for", || {
+        Fault::SubackCodes(vec![1])
+    }),
+    lasting("suback-wrong-id", "each SUBACK has another packet id than its SUBSCRIBE", || {
+        Fault::SubackWrongId
+    }),
     lasting("deny-publish", "the policy denies every publish, like that of the newer apps", || {
         Fault::DenyPublish
     }),
@@ -281,6 +355,9 @@ const ALL: &[NamedFault] = &[
     lasting("truncate", "the thermostats' statuses are truncated", || {
         Fault::Device(None, DeviceFault::Truncate)
     }),
+    lasting("garbage", "the thermostats' statuses are no JSON", || {
+        Fault::Device(None, DeviceFault::Replace("\u{1}{status".into()))
+    }),
     lasting("clock-shift", "the thermostats' clocks are an hour ahead", || {
         Fault::Device(None, DeviceFault::ClockShift(3_600))
     }),
@@ -292,6 +369,22 @@ const ALL: &[NamedFault] = &[
     once("expire-credentials", "AWS credentials expire", |_| vec![Incident::ExpireCredentials]),
     once("revoke", "all tokens of all accounts become invalid", |affected| {
         affected.emails.iter().cloned().map(Incident::RevokeTokens).collect()
+    }),
+    once(
+        "change-password",
+        "the passwords of all accounts become New-Horse-2, and all tokens invalid",
+        |affected| {
+            let changed = |email: &String| Incident::ChangePassword(email.clone(), "New-Horse-2".into());
+            affected.emails.iter().map(changed).collect()
+        },
+    ),
+    once("remove", "the thermostats leave their accounts", |affected| {
+        of_each_device(affected, Incident::Remove)
+    }),
+    once("publish", "a message of an unknown kind arrives from every thermostat", |affected| {
+        of_each_device(affected, |id| {
+            Incident::Publish(format!("/v1/dev/{id}/out"), br#"{"msg":99}"#.to_vec())
+        })
     }),
     once("reboot", "every thermostat restarts", |affected| of_each_device(affected, Incident::Reboot)),
     once("press", "a person sets every thermostat to 16 degrees", |affected| {
@@ -349,10 +442,20 @@ impl NamedFault {
         matches!(self.kind, Kind::Once(_))
     }
 
+    /// Faults that last, of these thermostats if they are of thermostats.
+    fn faults(&self, devices: &[DeviceId]) -> Vec<Fault> {
+        match self.kind {
+            Kind::Lasting(fault) => vec![fault()],
+            Kind::Together(faults) => faults(),
+            Kind::LastingOfEach(fault) => devices.iter().map(|&device| fault(device)).collect(),
+            Kind::Once(_) | Kind::Rule(_) => Vec::new(),
+        }
+    }
+
     /// Window in which the fault applies, for one thermostat if `device` is given.
     fn window(
         &self,
-        fault: fn() -> Fault,
+        fault: Fault,
         device: Option<DeviceId>,
         from: Duration,
         until: Duration,
@@ -360,7 +463,7 @@ impl NamedFault {
         if until <= from {
             return Err(InvalidFault::End);
         }
-        let mut fault = fault();
+        let mut fault = fault;
         match (&mut fault, device) {
             (Fault::Device(whose, _) | Fault::DeliverNothing(whose), Some(_)) => *whose = device,
             (_, Some(_)) => return Err(InvalidFault::NotOfDevices),
@@ -385,9 +488,14 @@ impl CloudSpec {
             Some((from, until)) => (seconds(from)?, Some(seconds(until)?)),
         };
         match found.kind {
-            Kind::Lasting(fault) => {
-                let window = found.window(fault, None, from, until.unwrap_or(Duration::MAX))?;
-                self.faults.windows.push(window);
+            Kind::Lasting(_) | Kind::Together(_) | Kind::LastingOfEach(_) => {
+                let homes = self.accounts.iter().flat_map(|account| &account.homes);
+                let devices: Vec<DeviceId> =
+                    homes.flat_map(|home| &home.devices).map(|device| device.id).collect();
+                for fault in found.faults(&devices) {
+                    let window = found.window(fault, None, from, until.unwrap_or(Duration::MAX))?;
+                    self.faults.windows.push(window);
+                }
             }
             Kind::Once(_) if until.is_some() => return Err(InvalidFault::HappensOnce),
             Kind::Once(incidents) => {
@@ -428,11 +536,22 @@ impl Cloud {
         }
         let from = self.age().saturating_add(delay);
         match found.kind {
-            Kind::Lasting(fault) => {
+            Kind::Lasting(_) | Kind::Together(_) | Kind::LastingOfEach(_) => {
                 let until = lasts.map_or(Duration::MAX, |lasts| from.saturating_add(lasts));
-                let window = found.window(fault, device, from, until)?;
-                self.room_for_faults(1)?;
-                Ok(vec![self.start_fault(now, window)])
+                let is_of_each = matches!(found.kind, Kind::LastingOfEach(_));
+                let devices: Vec<DeviceId> = match device {
+                    Some(device) => vec![device],
+                    None => self.device_ids().collect(),
+                };
+                let device = device.filter(|_| !is_of_each);
+                let windows: Result<Vec<Window>, _> = found
+                    .faults(&devices)
+                    .into_iter()
+                    .map(|fault| found.window(fault, device, from, until))
+                    .collect();
+                let windows = windows?;
+                self.room_for_faults(windows.len())?;
+                Ok(windows.into_iter().map(|window| self.start_fault(now, window)).collect())
             }
             Kind::Once(_) if lasts.is_some() => Err(InvalidFault::HappensOnce),
             Kind::Once(incidents) => {
@@ -528,6 +647,53 @@ mod tests {
             let does_something = !spec.faults.windows.is_empty() || !spec.faults.events.is_empty();
             assert!(does_something || spec.rules.rotation || spec.rules.device_keys, "{name}");
         }
+    }
+
+    /// The variant of a fault, as text.
+    fn variant(fault: &impl fmt::Debug) -> String {
+        let text = format!("{fault:?}");
+        text.split(['(', ' ', '{']).next().unwrap_or_default().into()
+    }
+
+    #[test]
+    fn every_fault_and_incident_has_a_name() {
+        let id = DeviceId::new("a0b1c2d3e4f5").unwrap();
+        let mut named = BTreeSet::new();
+        for fault in NamedFault::all() {
+            for fault in fault.faults(&[id]) {
+                match &fault {
+                    Fault::Http(_, HttpFault::AfterServing(inner)) => {
+                        named.insert(format!("AfterServing {}", variant(inner)));
+                    }
+                    Fault::Http(_, fault) => _ = named.insert(format!("Http {}", variant(fault))),
+                    Fault::Device(_, fault) => _ = named.insert(format!("Device {}", variant(fault))),
+                    fault => _ = named.insert(variant(fault)),
+                }
+            }
+            if let Kind::Once(incidents) = fault.kind {
+                let affected = Affected { emails: vec!["a".into()], devices: vec![id] };
+                named.extend(incidents(&affected).iter().map(variant));
+            }
+        }
+        let source = include_str!("fault.rs");
+        let mut expected = BTreeSet::new();
+        for (name, prefix) in
+            [("Fault", ""), ("DeviceFault", "Device "), ("HttpFault", "Http "), ("Incident", "")]
+        {
+            let (_, body) = source.split_once(&format!("\npub enum {name} {{\n")).unwrap();
+            let (body, _) = body.split_once("\n}\n").unwrap();
+            let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
+            let variants = variants.filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+            for line in variants {
+                let variant = line.split(['(', ' ', '{', ',']).next().unwrap();
+                if !["Http", "Device", "AfterServing"].contains(&variant) {
+                    expected.insert(format!("{prefix}{variant}"));
+                }
+            }
+        }
+        assert!(expected.len() > 50, "{expected:?}");
+        let missing: Vec<&String> = expected.difference(&named).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mysa_mqtt_codec::PINGREQ;
 use mysa_proto::{Celsius, DeviceId};
 use mysa_sim::{
     Closing, CloudSpec, DeviceFault, Endpoint, Fault, HttpAnswer, HttpFault, HttpReply, HttpRequest,
-    Incident, Mode, Origin, Window,
+    Incident, Mode, Origin, Upgrade, Window,
 };
 use rig::*;
 use serde_json::{Value, json};
@@ -502,4 +502,53 @@ fn a_change_whose_acknowledgement_is_lost_is_in_the_history_with_its_author() {
         .collect();
     let expected = [(json!(17), json!("schedule")), (json!(21), json!("device")), (json!(23), json!("app"))];
     assert_eq!(told, expected.each_ref().map(|(value, source)| (value, source)), "{history}");
+}
+
+#[test]
+fn a_network_that_is_down_cuts_connections_and_admits_none() {
+    let mut rig = Rig::demo();
+    rig.connect(1);
+    let tokens = rig.sign_in();
+    let credentials = rig.credentials(LEGACY_POOL, &tokens);
+    let minute = Duration::from_secs(60);
+    let ids = rig.cloud.start_named_fault(at(rig.now), "network-down", None, minute, Some(minute)).unwrap();
+    assert_eq!((ids.len(), rig.cloud.is_reachable()), (1, true));
+    rig.pass(minute);
+    assert_eq!(rig.closed, [(1, Closing::Cut)]);
+    assert!(!rig.cloud.is_reachable());
+    assert_eq!(ask(&mut rig, &tokens, "GET", "/devices", ""), HttpAnswer::Reset);
+    let target = rig.presign(&credentials);
+    assert_eq!(rig.upgrade(2, &target, "mqtt"), Upgrade::Hang);
+    rig.pass(minute);
+    assert_eq!(rig.upgrade(3, &target, "mqtt"), Upgrade::Accept);
+}
+
+#[test]
+fn a_named_fault_can_be_several_faults_or_one_of_each_thermostat() {
+    let mut rig = Rig::demo();
+    let mut start = |name: &str, device: Option<DeviceId>| {
+        let ids = rig.cloud.start_named_fault(at(rig.now), name, device, Duration::ZERO, None).unwrap();
+        let faults: Vec<Fault> = rig.cloud.faults().map(|(_, window)| window.fault.clone()).collect();
+        assert!(ids.into_iter().all(|id| rig.cloud.end_fault(at(rig.now), id)));
+        faults
+    };
+    let all = start("network-mute", None);
+    assert_eq!(all[1..], [Fault::HangUpgrade, Fault::BlackholeIn]);
+    assert_eq!(start("omit-state", Some(id("f5"))), [Fault::OmitState(id("f5"))]);
+    assert_eq!(start("refuse-subscription", None).len(), 5);
+    let mut spec = CloudSpec::demo();
+    spec.add_named_fault("refuse-subscription@5-6").unwrap();
+    assert_eq!(spec.faults.windows.len(), 5);
+}
+
+#[test]
+fn a_driver_is_told_to_keep_a_request_that_is_late() {
+    let mut rig = Rig::demo();
+    rig.cloud.start_named_fault(at(rig.now), "write-late", None, Duration::ZERO, None).unwrap();
+    let mut delay = |method: &str, path: &str| {
+        let request = HttpRequest { host: BACKEND, method, path, query: "", headers: &[], body: b"{}" };
+        rig.cloud.request_delay(at(Duration::ZERO), &request)
+    };
+    assert_eq!(delay("POST", "/state/a0b1c2d3e4f6/update"), Duration::from_secs(60));
+    assert_eq!(delay("GET", "/state/a0b1c2d3e4f6"), Duration::ZERO);
 }

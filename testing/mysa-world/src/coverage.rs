@@ -35,57 +35,58 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Kind of trouble that a campaign may draw.
+    /// Kind of trouble that a campaign may draw. Trouble of the cloud has the name of the simulator's fault; a campaign
+    /// draws its details.
     TroubleKind {
-        NetDown = "network down",
-        BlackHole = "black hole",
-        Deaf = "deaf",
-        Mute = "mute",
+        NetDown = "network-down",
+        BlackHole = "network-blackhole",
+        Deaf = "network-deaf",
+        Mute = "network-mute",
         HeldBack = "bytes to the cloud held back",
-        Write401 = "401 on writes",
-        Write403 = "403 on writes",
-        Write5xx = "5xx on writes",
-        WriteLost = "time-out of writes",
-        WriteReset = "reset of writes",
-        WriteOpenEnd = "writes done, answer lost",
-        WriteLate = "writes arrive late",
-        ConnectsSlowly = "writes connect slowly",
-        RestFails = "REST fails",
-        AnyHttpFails = "any HTTP fails",
-        TokensAway = "token service away",
-        CredentialsAway = "credentials away",
-        TokensRevoked = "tokens revoked",
-        TokensExpire = "tokens expire",
-        CredentialsExpire = "credentials expire",
-        UpgradeRefused = "upgrade refused",
-        UpgradeHangs = "upgrade hangs",
-        ConnectIgnored = "CONNECT ignored",
-        ClosedAfterConnect = "closed after CONNACK",
-        AllClosed = "all connections closed",
-        ClosedOnPublish = "closed on publish",
-        PublishDenied = "publish denied",
-        PublishesEaten = "publishes eaten",
-        PubacksEaten = "PUBACKs eaten",
-        SubacksEaten = "SUBACKs eaten",
-        PingsEaten = "pings eaten",
-        BrokerDeaf = "broker hears nothing",
-        BrokerMute = "broker says nothing",
-        Duplicates = "messages twice",
-        QosRaised = "QoS raised",
-        BurstDropped = "commands in bursts dropped",
-        DeviceOffline = "device offline",
-        DevicePowerless = "device powerless",
-        CommandsIgnored = "commands ignored",
-        CommandsRefused = "commands refused",
-        AcksDropped = "acks dropped",
-        AcksDelayed = "acks delayed",
-        AcksUntrue = "acks untrue",
-        StatusesDropped = "statuses dropped",
-        DeviceClockWrong = "device clock wrong",
-        StatesFrozen = "REST states frozen",
-        OnlyDesired = "structured only stores",
-        StaleDate = "cached Date",
-        LyingDate = "lying Date",
+        Write401 = "write-401",
+        Write403 = "write-403",
+        Write5xx = "write-503",
+        WriteLost = "write-hang",
+        WriteReset = "write-reset",
+        WriteOpenEnd = "write-lost-answer",
+        WriteLate = "write-late",
+        ConnectsSlowly = "slow-handshake",
+        RestFails = "rest-down",
+        AnyHttpFails = "http-down",
+        TokensAway = "refresh-down",
+        CredentialsAway = "credentials-down",
+        TokensRevoked = "revoke",
+        TokensExpire = "expire-tokens",
+        CredentialsExpire = "expire-credentials",
+        UpgradeRefused = "refuse-upgrade",
+        UpgradeHangs = "hang-upgrade",
+        ConnectIgnored = "ignore-connect",
+        ClosedAfterConnect = "close-after-connect",
+        AllClosed = "cut",
+        ClosedOnPublish = "close-on-publish",
+        PublishDenied = "deny-publish",
+        PublishesEaten = "eat-publishes",
+        PubacksEaten = "eat-pubacks",
+        SubacksEaten = "eat-subacks",
+        PingsEaten = "eat-pings",
+        BrokerDeaf = "blackhole-in",
+        BrokerMute = "blackhole",
+        Duplicates = "duplicate",
+        QosRaised = "raise-qos",
+        BurstDropped = "drop-bursts",
+        DeviceOffline = "offline",
+        DevicePowerless = "powerless",
+        CommandsIgnored = "ignore-commands",
+        CommandsRefused = "refuse-commands",
+        AcksDropped = "drop-acks",
+        AcksDelayed = "delay-acks",
+        AcksUntrue = "ack-without-applying",
+        StatusesDropped = "drop-statuses",
+        DeviceClockWrong = "clock-shift",
+        StatesFrozen = "freeze-states",
+        OnlyDesired = "desired-only",
+        StaleDate = "cached",
+        LyingDate = "date-ahead",
         ClockStep = "host clock set",
         Suspend = "suspend, clock stops",
         Freeze = "suspend, clock goes on",
@@ -93,15 +94,15 @@ kinds! {
         SecondProcess = "second process renews",
         FullLine = "request line full",
         Restart = "restart",
-        Person = "person turns the knob",
-        Schedule = "schedule fires",
-        OtherApp = "other app writes",
-        ConnectCloses = "CONNECT ends the connection",
-        FewGranted = "few filters granted",
-        NothingDelivered = "nothing delivered",
-        StatusRetained = "status retained",
-        BrokerStopsReading = "broker stops reading",
-        MessagesReordered = "messages reordered",
+        Person = "press",
+        Schedule = "schedule",
+        OtherApp = "other-app",
+        ConnectCloses = "close-on-connect",
+        FewGranted = "grant-first",
+        NothingDelivered = "deliver-nothing",
+        StatusRetained = "retained-status",
+        BrokerStopsReading = "stop-reading",
+        MessagesReordered = "reorder",
         LastingDevice = "device never heals",
         LastingRoute = "route never heals",
     }
@@ -121,6 +122,27 @@ kinds! {
         WriteByRest = "REST write",
         Backoff = "backoff",
         Asleep = "asleep",
+    }
+}
+
+impl TroubleKind {
+    /// Returns `true` for trouble that a simulated cloud cannot make: of the client's machine, of bytes on their way, or
+    /// a fault that never ends.
+    #[must_use]
+    pub const fn is_of_host(self) -> bool {
+        matches!(
+            self,
+            Self::HeldBack
+                | Self::ClockStep
+                | Self::Suspend
+                | Self::Freeze
+                | Self::FullDisk
+                | Self::SecondProcess
+                | Self::FullLine
+                | Self::Restart
+                | Self::LastingDevice
+                | Self::LastingRoute
+        )
     }
 }
 
@@ -224,6 +246,14 @@ fn bits(mut mask: u128) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_trouble_of_the_cloud_is_a_fault_of_the_simulator_by_the_same_name() {
+        for kind in TroubleKind::ALL {
+            let fault = mysa_sim::NamedFault::find(kind.name());
+            assert_eq!(fault.is_none(), kind.is_of_host(), "{kind}");
+        }
+    }
 
     #[test]
     fn a_pair_counts_once_for_as_long_as_it_lasts() {
