@@ -327,4 +327,16 @@ fn scripts(seeds: &mut Seeds) {
     seeds.add("sim", &[&[1], join, &[0x72, 0xa0, 0, 3, 0xc0, 0, 0, 0xf9, 0xa0, 0, 2, 0xe0, 0], set]);
     let update = br#"{"state":{"mode":{"mode":"heat"},"targetHeat":{"setpoint":21}}}"#;
     seeds.add("sim", &[&[1, 0x30, 1, 1, 0, 8, 0, 6, 1, update.len() as u8], update, join]);
+
+    let up: &[u8] = &[0, 0, 2, 0, 4, 0, 2, 0, 12, 0, 2, 0];
+    let home: &[u8] = &[6, 0, 1, 2, 0x80, 1, 1, 1, b'a', 0, 1, 1, 0, 0, 0, 0, 7, 1, 1, 0];
+    let off: &[u8] = &[9, 0, 0, 2, 1, 0];
+    let warmer: &[u8] = &[9, 0, 0, 0, 0, 0];
+    seeds.add("bridge", &[&[7], up, home, off, &[14, 0, 0, 2, 0, 5, 0xff, 0xff]]);
+    seeds.add("bridge", &[&[7], home, up, warmer, warmer, &[5, 200, 0, 1, 0, 5, 0xff, 0xff], up, off]);
+    seeds.add("bridge", &[&[7], up, home, off, &[13, 2, 5, 0xff, 0x7f, 15, 0xff, 2, 0]]);
+    seeds.add(
+        "bridge",
+        &[&[7], up, &[3, 0, 6, 0x30, 4, 0, 1, b'x', b'y', 11, 0, 0, 2, 1, 1], home, &[8, 201, 1, 0]],
+    );
 }

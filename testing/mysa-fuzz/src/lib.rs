@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod bridge;
 mod cognito;
 mod command;
 mod config;
@@ -28,6 +29,7 @@ mod state;
 mod stored;
 
 pub use batch::batch;
+pub use bridge::bridge;
 pub use cognito::cognito;
 pub use command::command;
 pub use config::config;
@@ -62,6 +64,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("state", state),
     ("session", session),
     ("sim", sim),
+    ("bridge", bridge),
 ];
 
 #[cfg(doctest)]

@@ -1,0 +1,219 @@
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use mysa_bridge::client::{self, LinkId};
+use mysa_bridge::{Bridge, Event, Output, RequestId, Settings, Thermostat};
+use mysa_mqtt_codec::server::{Inbound, Stream};
+use mysa_mqtt_codec::{Delivery, Publish, Topic};
+use mysa_proto::{
+    Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation, Power, Source, UnixTime,
+};
+use mysa_session::{Expired, Level, Reason, Refused, Verdict};
+
+use crate::script::Script;
+
+/// Bridge under arbitrary calls and arbitrary bytes of the broker. It sends valid MQTT that begins with CONNECT on each
+/// connection, asks for a command only after a live message to a `set` topic, decides each command at most once and none
+/// twice, has bounded output, and ends within two seconds of a shutdown.
+pub fn bridge(data: &[u8]) {
+    let mut script = Script::new(data);
+    let mut rig = Rig::new(script.byte());
+    for _ in 0..64 {
+        if script.is_empty() {
+            break;
+        }
+        rig.step(&mut script);
+        rig.drain();
+    }
+    rig.end();
+}
+
+const WALL: i64 = 1_767_323_045;
+const IDS: [&str; 3] = ["a0b1c2d3e4f6", "b0b1c2d3e4f6", "c0b1c2d3e4f6"];
+const FIELDS: [&str; 6] = ["setpoint", "setpoint_f", "mode", "lock", "brightness_idle", "fan_mode"];
+const VALUES: [&str; 8] = ["20.5", "off", "heat", "ON", "68", "x", "", "NaN"];
+const MODELS: [&str; 4] = ["BB-V2-0", "AC-V1-0", "INF-V1-0", "XX"];
+const LEVELS: [Level; 4] = [Level::Live, Level::RestOnly, Level::Offline, Level::SignInNeeded];
+
+struct Rig {
+    bridge: Bridge,
+    mono: Duration,
+    links: Vec<LinkId>,
+    /// Decoder of each open connection, and whether it has yielded CONNECT.
+    streams: BTreeMap<LinkId, (Stream, bool)>,
+    commands: Vec<RequestId>,
+    decided: Vec<RequestId>,
+    /// `true` once arbitrary bytes were fed, which may hold anything.
+    is_raw: bool,
+    /// Number of live messages to `set` topics.
+    live: usize,
+}
+
+impl Rig {
+    fn new(seed: u8) -> Self {
+        let bridge =
+            Bridge::new(Settings::new("fuzz"), [seed; 32], at(Duration::ZERO)).expect("valid settings");
+        Self {
+            bridge,
+            mono: Duration::ZERO,
+            links: Vec::new(),
+            streams: BTreeMap::new(),
+            commands: Vec::new(),
+            decided: Vec::new(),
+            is_raw: false,
+            live: 0,
+        }
+    }
+
+    fn link(&self, script: &mut Script<'_>) -> Option<LinkId> {
+        // Mostly the latest one.
+        let back = usize::from(script.byte()).saturating_sub(200).min(self.links.len().saturating_sub(1));
+        self.links.iter().rev().nth(back).copied()
+    }
+
+    fn step(&mut self, script: &mut Script<'_>) {
+        let choice = script.byte();
+        let link = if choice & 7 < 5 { self.link(script) } else { None };
+        let now = at(self.mono);
+        match (choice & 15, link) {
+            (0 | 8, Some(link)) => self.bridge.handle_opened(link, now),
+            (1, Some(link)) => self.bridge.handle_closed(link, now),
+            (2 | 10, Some(link)) => self.bridge.handle_written(link, now),
+            (3, Some(link)) => {
+                self.is_raw = true;
+                self.feed(link, script.bytes());
+            }
+            (4, Some(link)) => self.feed(link, &[0x20, 2, 0, 0]),
+            (9 | 11, Some(link)) => self.command(link, script),
+            (12, Some(link)) => self.feed(link, &[0xd0, 0, 0x90, 5, 0, 1, 0, 0, 0]),
+            (5, _) => {
+                self.mono += Duration::from_millis(u64::from(script.u16()) * 4);
+                self.bridge.handle_timeout(at(self.mono));
+            }
+            (6, _) => self.thermostat(script),
+            (7, _) => {
+                let ids = IDS.iter().filter(|_| script.flag()).filter_map(|id| DeviceId::new(id));
+                let ids: Vec<DeviceId> = ids.collect();
+                self.bridge.handle_list(&ids, now);
+            }
+            (13, _) => self.bridge.handle_service(script.pick(&LEVELS), Reason::ConnectionLost, now),
+            (14, _) => {
+                let verdict = if script.flag() {
+                    Verdict::Refused(Refused::Device)
+                } else {
+                    Verdict::Expired(Expired::Deadline)
+                };
+                if let Some(&request) =
+                    self.commands.get(usize::from(script.byte()) % self.commands.len().max(1))
+                {
+                    self.bridge.handle_verdict(request, &verdict, now);
+                }
+            }
+            (15, _) if script.byte() == 0xff => self.bridge.shutdown(now),
+            _ => {}
+        }
+    }
+
+    fn feed(&mut self, link: LinkId, bytes: &[u8]) {
+        self.bridge.handle_bytes(link, bytes, at(self.mono));
+    }
+
+    fn command(&mut self, link: LinkId, script: &mut Script<'_>) {
+        let (id, field, value) = (script.pick(&IDS), script.pick(&FIELDS), script.pick(&VALUES));
+        let topic = format!("mysa/{id}/set/{field}");
+        let retain = script.flag();
+        let publish =
+            Publish::new(Topic::new(&topic).expect("a topic"), value.as_bytes(), Delivery::AtMostOnce);
+        let mut bytes = Vec::new();
+        Publish { retain, ..publish }.encode(&mut bytes).expect("a message");
+        let before = self.commands.len() + self.decided.len();
+        self.live += usize::from(!retain);
+        self.feed(link, &bytes);
+        self.drain();
+        if retain && !self.is_raw {
+            assert_eq!(self.commands.len() + self.decided.len(), before, "a retained message was obeyed");
+        }
+    }
+
+    fn thermostat(&mut self, script: &mut Script<'_>) {
+        let now = at(self.mono);
+        let model = Model::parse(script.pick(&MODELS));
+        let mut state = DeviceState::new();
+        let mut seen = Observation::new(Source::Status, Some(now.wall), now);
+        seen.mode = script.option(|script| script.pick(&Mode::NAMED));
+        seen.duty = DutyCycle::from_fraction(f64::from(script.byte()) / 255.0);
+        seen.connected = script.option(Script::flag);
+        state.observe(&seen);
+        let name = script.text();
+        let thermostat = Thermostat {
+            id: DeviceId::new(script.pick(&IDS)).expect("an id"),
+            name: Some(&name),
+            model: &model,
+            limits: Limits { mode: seen.mode, ..Limits::default() },
+            state: &state,
+            duty: seen.duty,
+            power: Power::Unknown,
+            has_rated_power: script.flag(),
+            is_current: script.flag(),
+            last_seen: Some(UnixTime::from_secs(i64::from(script.u32()))),
+            pending: Change::default(),
+        };
+        self.bridge.handle_thermostat(&thermostat, now);
+    }
+
+    /// Takes all output. Nothing is written until a step says so, so that there is at most one batch.
+    fn drain(&mut self) {
+        for _ in 0..10_000 {
+            let Some(output) = self.bridge.poll_output() else { return };
+            match output {
+                Output::Broker(client::Output::Dial(link)) => {
+                    self.links.push(link);
+                    self.streams.insert(link, (Stream::new(1 << 20), false));
+                }
+                Output::Broker(client::Output::Send { link, bytes }) => self.check(link, &bytes),
+                Output::Broker(client::Output::Close(link)) => drop(self.streams.remove(&link)),
+                Output::Command { request, .. } => {
+                    assert!(!self.commands.contains(&request), "{request} twice");
+                    self.commands.push(request);
+                    assert!(self.is_raw || self.commands.len() <= self.live, "a command without a request");
+                }
+                Output::Event(Event::Decided { request, .. }) => {
+                    assert!(!self.decided.contains(&request), "{request} was decided twice");
+                    self.decided.push(request);
+                }
+                Output::Event(event) => assert!(!event.to_string().contains('\n'), "{event}"),
+            }
+        }
+        panic!("output does not end");
+    }
+
+    fn check(&mut self, link: LinkId, mut bytes: &[u8]) {
+        let (stream, is_connected) = self.streams.get_mut(&link).expect("a connection that is open");
+        let mut packets = 0;
+        while let Some(packet) = stream.next(&mut bytes).expect("valid packets") {
+            packets += 1;
+            let is_first = !std::mem::replace(is_connected, true);
+            assert_eq!(matches!(packet, Inbound::Connect(_)), is_first, "{packet:?}");
+        }
+        assert!(packets > 0, "an empty batch");
+    }
+
+    fn end(mut self) {
+        self.bridge.shutdown(at(self.mono));
+        self.drain();
+        self.mono += Duration::from_secs(2);
+        self.bridge.handle_timeout(at(self.mono));
+        self.drain();
+        assert!(self.bridge.is_ended());
+        assert!(
+            self.commands.iter().all(|request| self.decided.contains(request)),
+            "a command has no result"
+        );
+        assert_eq!(self.bridge.poll_timeout(), None);
+    }
+}
+
+fn at(mono: Duration) -> Now {
+    let millis = i64::try_from(mono.as_millis()).expect("a short time");
+    Now { mono, wall: UnixTime::from_secs(WALL).plus_millis(millis) }
+}
