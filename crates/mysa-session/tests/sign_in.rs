@@ -178,6 +178,12 @@ fn a_refused_refresh_token_without_a_password_is_reported_as_the_reason() {
     rig.cloud.refresh = NOT_AUTHORIZED;
     rig.run(secs(60));
     assert_eq!(rig.session.service().reason, Reason::Refused(RefusalKind::RefreshRejected));
+
+    // The next run has no token, for the same reason.
+    let mut next = resumed(rig.stored.expect("the refusal is kept"), None);
+    next.run(secs(60));
+    assert_eq!(next.session.service().reason, Reason::Refused(RefusalKind::RefreshRejected));
+    assert_eq!(next.asked("InitiateAuth"), 0);
 }
 
 #[test]

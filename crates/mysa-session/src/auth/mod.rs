@@ -355,7 +355,10 @@ impl Identity {
             self.stored.not_before = None;
         }
         let Some(password) = self.password.clone() else {
-            self.block(Reason::NoCredentials);
+            // An earlier run may have lost its token by a refusal.
+            let was_refused = self.stored.refused_token.is_some();
+            let refused = Reason::Refused(RefusalKind::RefreshRejected);
+            self.block(if was_refused { refused } else { Reason::NoCredentials });
             return;
         };
         // Recorded before the outcome is known: failed attempts count towards the lock-out too.
