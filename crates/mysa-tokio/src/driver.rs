@@ -12,7 +12,7 @@ use mysa_session::{
 };
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::clock::Clock;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::log;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
-use crate::token_file::{Saved, TokenFile};
+use crate::token_file::{Saved, TokenFile, TokenFileError};
 use crate::transport::{
     Connector, DialFailure, Ending, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link, relay,
 };
@@ -118,6 +118,8 @@ pub(crate) struct Driver {
     clock: Clock,
     transport: Transport,
     token_file: Option<TokenFile>,
+    /// Write to the token file in progress. Until it ends, nothing else is carried out.
+    saving: Option<JoinHandle<(StoredSession, Result<Saved, TokenFileError>)>>,
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
     to_driver: mpsc::Sender<IoEvent>,
@@ -182,6 +184,7 @@ impl Driver {
             clock,
             transport,
             token_file,
+            saving: None,
             shared,
             requests,
             to_driver,
@@ -207,7 +210,8 @@ impl Driver {
             if self.signed_out {
                 break;
             }
-            let sleep = self.sleep();
+            // The output that waits for the write makes every deadline due.
+            let sleep = if self.saving.is_some() { None } else { self.sleep() };
             tokio::select! {
                 // Every branch is cancel-safe: whichever wins, the dropped futures of the others lose nothing.
                 event = self.from_tasks.recv() => if let Some(event) = event { self.handle(event) },
@@ -219,11 +223,17 @@ impl Driver {
                 },
                 () = sleep_for(sleep) => self.session.handle_timeout(self.clock.now()),
                 () = sleep_until(self.leave_at) => break,
+                saved = saved(&mut self.saving) => self.saved(saved),
                 () = self.written.notified() => {}
             }
         }
         self.session.shutdown(self.clock.now());
         self.drain();
+        while self.saving.is_some() {
+            let saved = saved(&mut self.saving).await;
+            self.saved(saved);
+            self.drain();
+        }
         // Every command is decided now. HTTP requests that have not been sent yet must not be sent any more.
         for subject in self.subjects.values() {
             if let Subject::Http(_, task) = subject {
@@ -388,8 +398,11 @@ impl Driver {
     fn work(&mut self) -> bool {
         let mut any = false;
         self.revision += 1;
-        // Handling an output may produce further ones, so the queue is drained until it is empty.
-        while let Some(output) = self.session.poll_output() {
+        // Handling an output may produce further ones, so the queue is drained until it is empty, or until the session
+        // has to be stored first.
+        while self.saving.is_none()
+            && let Some(output) = self.session.poll_output()
+        {
             any = true;
             match output {
                 Output::Http(request) => self.exchange(request),
@@ -401,11 +414,7 @@ impl Driver {
                         connection.link.abort();
                     }
                 }
-                Output::Store(stored) => {
-                    let result = self.keep(&stored);
-                    self.shared.set_stored(Some(stored));
-                    self.session.handle_store_result(self.clock.now(), result);
-                }
+                Output::Store(stored) => self.save(stored),
                 Output::Forget => {
                     let result = self.token_file.as_ref().map(TokenFile::remove);
                     self.shared.note_store(result.and_then(Result::err));
@@ -439,16 +448,40 @@ impl Driver {
         !changed.is_empty()
     }
 
-    /// Stores the session in the token file, if there is one.
-    fn keep(&self, stored: &StoredSession) -> StoreResult {
-        let Some(file) = &self.token_file else { return StoreResult::Stored };
-        let (result, failure) = match file.save(stored) {
+    /// Stores the session in the token file, if there is one. The write may wait for another process and for the disk, so
+    /// it has a thread of its own.
+    fn save(&mut self, stored: StoredSession) {
+        let Some(file) = self.token_file.clone() else {
+            self.stored(stored, StoreResult::Stored);
+            return;
+        };
+        self.saving = Some(tokio::task::spawn_blocking(move || {
+            let saved = file.save(&stored);
+            (stored, saved)
+        }));
+    }
+
+    /// Handles the end of a write to the token file.
+    fn saved(&mut self, saved: Result<(StoredSession, Result<Saved, TokenFileError>), JoinError>) {
+        self.saving = None;
+        let Ok((stored, saved)) = saved else {
+            // A panicked write has printed its panic on stderr.
+            self.session.handle_store_result(self.clock.now(), StoreResult::Failed);
+            return;
+        };
+        let (result, failure) = match saved {
             Ok(Saved::Written) => (StoreResult::Stored, None),
             Ok(Saved::NewerKept(kept)) => (StoreResult::Newer(kept), None),
             Err(error) => (StoreResult::Failed, Some(error)),
         };
         self.shared.note_store(failure);
-        result
+        self.stored(stored, result);
+    }
+
+    fn stored(&mut self, stored: StoredSession, result: StoreResult) {
+        self.shared.set_stored(Some(stored));
+        self.session.handle_store_result(self.clock.now(), result);
+        self.revision += 1;
     }
 
     /// Returns the content of the token file, if there is one.
@@ -579,6 +612,14 @@ impl Drop for Driver {
     /// Wakes every waiter, however the loop ended, even with its runtime.
     fn drop(&mut self) {
         self.shared.close();
+    }
+}
+
+/// Waits for the write in progress. Never ends without one.
+async fn saved<T>(saving: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match saving {
+        Some(saving) => saving.await,
+        None => std::future::pending().await,
     }
 }
 

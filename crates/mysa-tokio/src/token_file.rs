@@ -1,6 +1,8 @@
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysa_cognito::{StoredError, StoredSession};
@@ -12,6 +14,9 @@ use mysa_cognito::{StoredError, StoredSession};
 /// neither overwrites a newer session with an older one. Reading takes no lock and changes nothing, so it works on a
 /// read-only file system. The file is named after the account, and its content names the account too.
 ///
+/// A write blocks its thread: it waits for the disk, and up to three seconds for a process that holds the lock. A
+/// [`Client`](crate::Client) writes on a blocking thread of the runtime.
+///
 /// ```
 /// use mysa_tokio::TokenFile;
 ///
@@ -22,6 +27,17 @@ use mysa_cognito::{StoredError, StoredSession};
 pub struct TokenFile {
     path: PathBuf,
     account: String,
+    waits: Option<WaitNotice>,
+}
+
+/// Called when a write waits for the lock.
+#[derive(Clone)]
+struct WaitNotice(Arc<dyn Fn(&Path) + Send + Sync>);
+
+impl fmt::Debug for WaitNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WaitNotice(..)")
+    }
 }
 
 /// Outcome of [`TokenFile::save`].
@@ -59,6 +75,17 @@ pub enum TokenFileError {
         path: PathBuf,
         /// Permission bits of the folder.
         mode: u32,
+    },
+    /// The folder belongs to another user, who can replace the file.
+    #[error(
+        "{} belongs to another user (uid {owner}), who can replace the session; choose another folder",
+        path.display()
+    )]
+    ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+        /// User id of its owner.
+        owner: u32,
     },
     /// The file does not hold a session.
     #[error("{} is damaged: it does not hold a session; sign in again", path.display())]
@@ -104,13 +131,30 @@ pub enum TokenFileError {
 const MAX_LEN: u64 = 256 << 10;
 /// Time to wait for the lock. Its holder writes one small file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Wait for the lock that is worth a notice. Two processes that store at once wait for a few milliseconds.
+const NOTICED_WAIT: Duration = Duration::from_millis(500);
 
 impl TokenFile {
     /// Returns the token file of `account` in the folder `dir`, without touching it. Case and surrounding blanks of the
     /// account make no difference.
     #[must_use]
     pub fn new(dir: impl AsRef<Path>, account: &str) -> Self {
-        Self { path: dir.as_ref().join(format!("{}.json", file_name(account))), account: account.to_owned() }
+        let path = dir.as_ref().join(format!("{}.json", file_name(account)));
+        Self { path, account: account.to_owned(), waits: None }
+    }
+
+    /// Calls `waits` with the path of the lock file when a write has waited half a second for the process that holds the
+    /// lock. The write goes on waiting, at most three seconds in all.
+    ///
+    /// ```
+    /// # use mysa_tokio::TokenFile;
+    /// let file = TokenFile::new("/var/lib/mysa", "ann@example.org")
+    ///     .on_wait(|lock| eprintln!("waiting for the process that holds {}", lock.display()));
+    /// ```
+    #[must_use]
+    pub fn on_wait(mut self, waits: impl Fn(&Path) + Send + Sync + 'static) -> Self {
+        self.waits = Some(WaitNotice(Arc::new(waits)));
+        self
     }
 
     /// Path of the file.
@@ -123,8 +167,8 @@ impl TokenFile {
     /// out.
     ///
     /// # Errors
-    /// [`TokenFileError::Exposed`] if other users can read the file, [`TokenFileError::ExposedFolder`] if they can write
-    /// to its folder: its owner has to decide.
+    /// [`TokenFileError::Exposed`] if other users can read the file, [`TokenFileError::ExposedFolder`] or
+    /// [`TokenFileError::ForeignFolder`] if they can write to its folder: its owner has to decide.
     /// [`TokenFileError::Damaged`], [`TokenFileError::LaterVersion`] and [`TokenFileError::OtherAccount`] if the
     /// content is something else. [`TokenFileError::Io`] if the system fails.
     pub fn load(&self) -> Result<Option<StoredSession>, TokenFileError> {
@@ -231,12 +275,21 @@ impl TokenFile {
             Ok(file) => file,
             Err(error) => return Err(TokenFileError::Io { path, error }),
         };
+        if let Err(error) = make_owner_only(&file) {
+            return Err(TokenFileError::Io { path, error });
+        }
         // The standard library has no lock with a time limit.
-        let deadline = Instant::now() + LOCK_TIMEOUT;
+        let begun = Instant::now();
+        let mut notice = self.waits.as_ref();
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_TIMEOUT => {
+                    if begun.elapsed() >= NOTICED_WAIT
+                        && let Some(WaitNotice(waits)) = notice.take()
+                    {
+                        waits(&path);
+                    }
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(TryLockError::WouldBlock) => return Err(TokenFileError::Locked { path }),
@@ -279,14 +332,19 @@ impl TokenFile {
     /// In a folder with the sticky bit, such as `/tmp`, others cannot replace a file.
     #[cfg(unix)]
     fn check_folder(&self) -> Result<(), TokenFileError> {
-        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::fs::MetadataExt;
 
         let dir = self.dir();
-        let mode = fs::metadata(dir).map_or(0, |metadata| metadata.permissions().mode());
-        if mode & 0o022 == 0 || mode & 0o1000 != 0 {
-            return Ok(());
+        // A missing folder exposes nothing.
+        let Ok(metadata) = fs::metadata(dir) else { return Ok(()) };
+        let (mode, owner) = (metadata.mode(), metadata.uid());
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            return Err(TokenFileError::ExposedFolder { path: dir.to_owned(), mode: mode & 0o777 });
         }
-        Err(TokenFileError::ExposedFolder { path: dir.to_owned(), mode: mode & 0o777 })
+        if is_foreign(owner, rustix::process::geteuid().as_raw()) {
+            return Err(TokenFileError::ForeignFolder { path: dir.to_owned(), owner });
+        }
+        Ok(())
     }
 
     #[cfg(not(unix))]
@@ -371,6 +429,30 @@ fn owner_only(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 const fn owner_only(_: &mut OpenOptions) {}
 
+/// Takes a lock file of an earlier version away from other users, who could hold the lock for ever.
+#[cfg(unix)]
+fn make_owner_only(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    match file.metadata()?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => file.set_permissions(fs::Permissions::from_mode(0o600)),
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the profile folder is the owner's alone")]
+fn make_owner_only(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Returns `true` if a folder of `owner` is not safe for the user `me`. The superuser can change every folder anyway, and
+/// for itself it uses those of others on purpose.
+#[cfg(unix)]
+fn is_foreign(owner: u32, me: u32) -> bool {
+    owner != me && owner != 0 && me != 0
+}
+
 /// Syncs the folder: a rename is durable only then.
 #[cfg(unix)]
 fn sync_dir(dir: &Path) -> io::Result<()> {
@@ -380,4 +462,15 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::is_foreign;
+
+    #[test]
+    fn a_folder_of_another_user_is_foreign() {
+        assert!(is_foreign(1_001, 1_000));
+        assert!(!is_foreign(1_000, 1_000) && !is_foreign(0, 1_000) && !is_foreign(1_000, 0));
+    }
 }

@@ -173,6 +173,12 @@ fn only_the_owner_can_read_it_and_a_file_that_others_can_read_is_refused() {
         "other users must not be able to lock the file"
     );
 
+    // A lock file of an earlier version.
+    let lock = file.path().with_extension("lock");
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).expect("an own file");
+    file.save(&numbered("canary", 1)).expect("a writable folder");
+    assert_eq!(mode(&lock), 0o600);
+
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).expect("an own file");
     let error = file.load().expect_err("exposed");
     assert!(matches!(error, TokenFileError::Exposed { mode: 0o644, .. }), "{error:?}");

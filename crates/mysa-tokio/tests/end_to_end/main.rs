@@ -4,6 +4,7 @@ mod check;
 mod control_plane;
 mod lapses;
 mod rig;
+mod stored;
 mod troubles;
 mod wire;
 
