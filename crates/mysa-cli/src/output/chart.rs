@@ -58,7 +58,13 @@ pub(crate) struct Series {
 pub(crate) fn svg(title: &str, labels: &[String], series: &[Series], unit: &str) -> String {
     let total = |number: usize| -> f64 { series.iter().filter_map(|one| value(one, number)).sum() };
     let most = nice_ceiling((0..labels.len()).map(total).fold(0.0, f64::max));
-    let width = (LEFT + STEP * labels.len() as f64 + RIGHT).max(MIN_WIDTH);
+    let amounts =
+        [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| format!("{} {unit}", (most * part * 1e6).round() / 1e6));
+    // The labels of the scale stand to the left of the bars, and so does a part of the first label below them.
+    let scale = amounts.iter().map(|amount| columns(amount)).fold(0.0, f64::max) * FONT * 0.6 + 12.0;
+    let slant = labels.first().map_or(0.0, |label| columns(label)) * FONT * 0.6 * 0.5;
+    let left = scale.max(slant).max(MIN_LEFT).ceil();
+    let width = (left + STEP * labels.len() as f64 + RIGHT).max(MIN_WIDTH);
     let legend = if series.len() > 1 { LEGEND_LINE * series.len() as f64 } else { 0.0 };
     let top = TITLE + legend + 14.0;
     // Labels are turned by 60 degrees.
@@ -83,21 +89,19 @@ pub(crate) fn svg(title: &str, labels: &[String], series: &[Series], unit: &str)
             );
         }
     }
-    for quarter in 0..=4 {
-        let at = most * f64::from(quarter) / 4.0;
-        let y = top + HEIGHT * (1.0 - f64::from(quarter) / 4.0);
+    for (quarter, amount) in amounts.iter().enumerate() {
+        let y = top + HEIGHT * (1.0 - quarter as f64 / 4.0);
         let _ = writeln!(
             out,
-            "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{} {unit}</text>",
+            "<line x1=\"{left}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{amount}</text>",
             width - RIGHT,
-            LEFT - 6.0,
+            left - 6.0,
             y + 4.0,
-            (at * 1e3).round() / 1e3
         );
     }
     for (number, label) in labels.iter().enumerate() {
-        let x = LEFT + STEP * number as f64 + 4.0;
+        let x = left + STEP * number as f64 + 4.0;
         let mut below = 0.0;
         for (at, one) in series.iter().enumerate() {
             let Some(value) = value(one, number) else { continue };
@@ -128,7 +132,7 @@ pub(crate) fn svg(title: &str, labels: &[String], series: &[Series], unit: &str)
 const FONT: f64 = 11.0;
 const STEP: f64 = 28.0;
 const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 76.0;
+const MIN_LEFT: f64 = 76.0;
 const RIGHT: f64 = 16.0;
 const MIN_WIDTH: f64 = 480.0;
 /// Height of the title, and of a line of the legend.
@@ -170,7 +174,10 @@ fn cut(text: &str, room: f64) -> String {
 
 /// Returns the next value with four round grid lines, at most a quarter above what is needed.
 fn nice_ceiling(value: f64) -> f64 {
-    let mut scale = 0.1;
+    if value <= 0.0 {
+        return 0.1;
+    }
+    let mut scale = 0.001;
     while scale < 1e9 {
         for step in [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 4.8, 6.0, 8.0] {
             if value <= scale * step {
@@ -264,8 +271,34 @@ mod tests {
     }
 
     #[test]
+    fn the_scale_of_the_least_and_of_the_most_energy_fits() {
+        let of = |value| Series { name: "Hall".into(), values: vec![Some(value)] };
+        for value in [0.0, 0.000_4, 0.018_3, 0.09, 1e3, 7.5e8, 3e12] {
+            let drawing = svg("Energy", &["Mon 2026-11-16".into()], &[of(value)], "kWh");
+            let scale: Vec<&str> = drawing
+                .split("text-anchor=\"end\">")
+                .skip(1)
+                .filter_map(|text| text.split('<').next())
+                .filter(|text| text.ends_with("kWh"))
+                .collect();
+            let mut different = scale.clone();
+            different.dedup();
+            assert_eq!((scale.len(), different.len()), (5, 5), "{value}: {scale:?}");
+            let ends = numbers(&drawing, "text", "x");
+            for (text, end) in scale.iter().zip(&ends[1..]) {
+                assert!(columns(text) * FONT * 0.6 <= *end, "{value}: {text} is cut off at {end}");
+            }
+            assert!(
+                numbers(&drawing, "rect", " height").last().is_some_and(|tall| *tall <= HEIGHT),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
     fn charts_end_at_round_numbers() {
-        for (value, ceiling) in [(0.0, 0.1), (0.3, 0.32), (1.0, 1.0), (7.3, 8.0), (8.1, 10.0), (130.0, 160.0)]
+        for (value, ceiling) in
+            [(0.0, 0.1), (0.0183, 0.02), (0.3, 0.32), (1.0, 1.0), (7.3, 8.0), (8.1, 10.0), (130.0, 160.0)]
         {
             assert!((nice_ceiling(value) - ceiling).abs() < 1e-9, "{value}");
         }
