@@ -126,7 +126,8 @@ async fn online(
         Command::Doctor => return doctor::run(terminal, global, redaction, open_clients).await,
         _ => {}
     }
-    let context = Context { open_clients: open_clients.clone(), ..context(global)? };
+    let context =
+        Context { open_clients: open_clients.clone(), notices: Some(*terminal), ..context(global)? };
     match command {
         Command::Login(_) => match credentials {
             Some(credentials) => login::login(terminal, &context, credentials, redaction).await,
@@ -162,5 +163,6 @@ pub(crate) fn context(global: &Global) -> Result<Context> {
         authority: global.ca.clone(),
         connect_to: global.connect_to,
         open_clients: OpenClients::default(),
+        notices: None,
     })
 }

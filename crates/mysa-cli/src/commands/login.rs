@@ -71,15 +71,20 @@ pub(crate) async fn login(
     cloud.close(terminal).await;
     let stored =
         stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud returned no session to store"))?;
-    file.replace(&stored).map_err(|error| Failure::from((Exit::Failed, error)))?;
+    // On a blocking thread, so that Ctrl-C works while another process holds the lock.
+    let path = file.path().display().to_string();
+    tokio::task::spawn_blocking(move || file.replace(&stored))
+        .await
+        .map_err(|error| Failure::from((Exit::Failed, error)))?
+        .map_err(|error| Failure::from((Exit::Failed, error)))?;
     if terminal.json {
         let mut record = Record::document();
         record.put("account", account).put("devices", i64::try_from(count).unwrap_or(i64::MAX));
-        record.put("session", file.path().display().to_string());
+        record.put("session", path);
         return terminal.line(record.to_json());
     }
     terminal.say(format!("signed in as {account}; thermostats: {count}"));
-    terminal.say(format!("the session is stored in {}; the password is not stored", file.path().display()));
+    terminal.say(format!("the session is stored in {path}; the password is not stored"));
     Ok(())
 }
 

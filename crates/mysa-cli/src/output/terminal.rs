@@ -102,7 +102,9 @@ impl Terminal {
     /// Prints a message on standard error, unless `--quiet` is given.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if self.verbosity >= 0 {
-            let _ = writeln!(io::stderr(), "{}", printable(text.as_ref()));
+            // Replaces the progress line, if there is one.
+            let clear = if can_clear_line() { CLEAR_LINE } else { "" };
+            let _ = writeln!(io::stderr(), "{clear}{}", printable(text.as_ref()));
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) connect_to: Option<SocketAddr>,
     /// Clients to close when the program is interrupted.
     pub(crate) open_clients: OpenClients,
+    /// Place to say that a write of the session waits.
+    pub(crate) notices: Option<Terminal>,
 }
 
 /// A running client.
@@ -108,7 +110,14 @@ impl Context {
     }
 
     pub(crate) fn token_file(&self, account: &str) -> TokenFile {
-        TokenFile::new(&self.paths.sessions, account)
+        let file = TokenFile::new(&self.paths.sessions, account);
+        let Some(terminal) = self.notices else { return file };
+        file.on_wait(move |lock| {
+            terminal.say(format!(
+                "waiting for another process that holds the lock of the session, {}",
+                lock.display()
+            ));
+        })
     }
 
     /// Creates a client builder with everything except the sign-in.
@@ -575,7 +584,7 @@ impl Cloud {
             let _ = timeout(Duration::from_secs(1).min(limit), trace).await;
         }
         if let Some(failure) = failure {
-            terminal.say(format!("cannot store the session: {failure}"));
+            terminal.say(format!("cannot store the session: {}", Failure::from((Exit::Failed, &*failure))));
         }
     }
 }

@@ -12,6 +12,7 @@ mod doctor;
 mod energy;
 mod errors;
 mod examples;
+mod files;
 mod history;
 mod hold;
 mod homes;
