@@ -78,6 +78,12 @@ pub enum Reason {
     NothingDelivered,
     /// The subscriptions were granted, no message is delivered, and REST cannot show whether the thermostats report.
     NoReports,
+    /// The subscriptions were granted, and no thermostat reports by MQTT yet, or any more. A session does not conclude
+    /// anything from that; whoever shows the service must not call it live.
+    NoMessages,
+    /// As [`Reason::NoMessages`], and the broker accepts no requests for live reports, which is the policy of the newer
+    /// apps (mysa_client, modern pool).
+    NoLiveReports,
     /// The cloud cannot be reached over HTTP.
     Unreachable,
     /// The cloud was reached over HTTP but did not answer in time.
@@ -214,6 +220,11 @@ impl fmt::Display for Reason {
             }
             Self::NoReports => {
                 "subscribed, but no message is delivered, and REST is not available to compare"
+            }
+            Self::NoMessages => "subscribed, but no thermostat reports by MQTT",
+            Self::NoLiveReports => {
+                "subscribed, but no thermostat reports by MQTT, and the broker accepts no requests for live reports from this \
+                 account"
             }
             Self::Unreachable => "the cloud cannot be reached",
             Self::NoAnswer => "the cloud does not answer in time",

@@ -219,6 +219,12 @@ impl Client {
         self.monitor.service()
     }
 
+    /// See [`Monitor::proven_service`].
+    #[must_use]
+    pub fn proven_service(&self) -> Service {
+        self.monitor.proven_service()
+    }
+
     /// See [`Monitor::is_live`].
     #[must_use]
     pub fn is_live(&self) -> bool {

@@ -6,7 +6,7 @@ use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::DeviceId;
 use mysa_proto::iot::Thing;
 use mysa_proto::rest::{self, History, ReadRequest, UsageQuery};
-use mysa_session::{Diagnosis, Level, Response, Service};
+use mysa_session::{Diagnosis, Level, Link, Reason, Response, Service};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, ClockSource};
@@ -114,6 +114,26 @@ impl Monitor {
     #[must_use]
     pub fn service(&self) -> Service {
         self.shared.read(|snapshot| snapshot.service)
+    }
+
+    /// Returns the service level as far as messages prove it, for people. A granted subscription proves nothing, and a
+    /// session needs minutes to conclude that nothing is delivered: while no thermostat reports by MQTT, a level at which
+    /// statuses are pushed is [`Level::RestOnly`] with [`Reason::NoMessages`] or [`Reason::NoLiveReports`].
+    #[must_use]
+    pub fn proven_service(&self) -> Service {
+        self.shared.read(|snapshot| {
+            let mut service = snapshot.service;
+            let mut devices = snapshot.devices.values();
+            let is_proven = devices.len() == 0 || devices.any(|view| view.link == Link::Live);
+            if service.level <= Level::ReadOnly && !is_proven {
+                service.level = Level::RestOnly;
+                service.reason = match service.reason {
+                    Reason::PublishNotPermitted => Reason::NoLiveReports,
+                    _ => Reason::NoMessages,
+                };
+            }
+            service
+        })
     }
 
     /// Returns `true` if statuses are pushed by MQTT.

@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::output::terminal::is_dumb;
 
 const EVERYWHERE: &str = "Options of every command";
 
@@ -31,7 +33,11 @@ impl Cli {
     }
 
     fn try_read<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(args)?;
+        let mut command = Self::command();
+        if is_dumb() {
+            command = command.color(ColorChoice::Never);
+        }
+        let matches = command.try_get_matches_from(args)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         // clap copies global options to the matches of the subcommand, wherever they stand on the command line.
         let source = matches.subcommand().and_then(|(_, matches)| matches.value_source("ca"));

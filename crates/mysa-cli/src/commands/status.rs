@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use mysa_proto::{DeviceId, UnixTime};
-use mysa_tokio::Level;
 use tokio::time::Instant;
 
 use crate::args::Status;
@@ -71,23 +70,15 @@ fn show(
     chosen: &[DeviceId],
     redaction: &Redaction,
 ) -> Result<()> {
-    let service = cloud.client.service();
+    let service = cloud.client.proven_service();
     let views: Vec<_> = chosen.iter().filter_map(|id| cloud.client.state(id)).collect();
-    // The session takes minutes to conclude that nothing is delivered. Until then the subscription alone is no evidence.
-    let is_silent = service.level <= Level::ReadOnly
-        && !views.is_empty()
-        && views.iter().all(|view| view.link != mysa_tokio::Link::Live);
-    let (level, reason) = match is_silent {
-        true => (Level::RestOnly, "subscribed, but no thermostat has reported by MQTT yet".to_owned()),
-        false => (service.level, service.reason.to_string()),
-    };
     // The client stores a denial as soon as it learns of it.
     let denied_at = cloud.client.stored_session().and_then(|stored| stored.publish_denied_at);
     let denied_at = denied_at.map(UnixTime::from_secs);
     if terminal.json {
         let mut record = Record::document();
         record.put("account", redaction.email(&cloud.account));
-        record.put("service", level.to_string()).put("reason", reason);
+        record.put("service", service.level.to_string()).put("reason", service.reason.to_string());
         record.put("since", timefmt::iso(service.since_wall));
         record.put("publish_denied_at", denied_at.map(timefmt::iso));
         let devices = views.iter().map(|view| {
@@ -96,8 +87,7 @@ fn show(
         record.put("devices", devices.collect::<Vec<_>>());
         return terminal.line(record.to_json());
     }
-    let shown = if is_silent { format!("{level}: {reason}") } else { service.to_string() };
-    terminal.line(format!("{}  {shown}", redaction.email(&cloud.account)))?;
+    terminal.line(format!("{}  {service}", redaction.email(&cloud.account)))?;
     let channel = context.config.channel;
     let denied =
         denied_at.and_then(|at| permission::describe(at, timefmt::now(), channel, &context.settings()));

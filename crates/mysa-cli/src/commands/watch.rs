@@ -7,12 +7,11 @@ use mysa_proto::{Changes, DeviceId, Model, Topic};
 use mysa_tokio::{Event, Level, Service};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use unicode_width::UnicodeWidthStr as _;
-
 use crate::args::Watch;
 use crate::commands::presign::read_url;
 use crate::output::record::{Record, printable};
 use crate::output::redact::Redaction;
+use crate::output::screen::Screen;
 use crate::output::status_log::{self, Entry, StatusLog};
 use crate::output::table;
 use crate::output::template::Template;
@@ -46,7 +45,7 @@ pub(crate) async fn run(
         // The states shown first count as changes, and for some models only a live report contains the power.
         cloud.wait_for_reports(&chosen, timeout.unwrap_or(REPORTS_TIMEOUT).min(REPORTS_TIMEOUT)).await;
     }
-    let service = cloud.client.service();
+    let service = cloud.client.proven_service();
     let mut watching = Watching {
         capture,
         terminal,
@@ -55,14 +54,18 @@ pub(crate) async fn run(
         chosen,
         all: args.devices.is_empty(),
         title: if args.url.is_some() { "captured URL".to_owned() } else { redaction.email(&cloud.account) },
-        table: terminal.can_redraw() && template.is_none(),
+        screen: None,
         template,
         log: StatusLog::new(cloud.elapsed(), service.level, service.reason),
-        drawn: Vec::new(),
         left: args.count,
     };
+    if terminal.can_redraw() && watching.template.is_none() {
+        watching.screen = Some(Screen::open(terminal)?);
+    }
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let ended = watching.run(deadline).await;
+    // What follows is for the normal screen.
+    watching.screen = None;
     let heard =
         watching.chosen.iter().any(|id| cloud.client.state(id).is_some_and(|view| view.heard.is_some()));
     let left = watching.left.filter(|&left| left > 0);
@@ -143,13 +146,11 @@ struct Watching<'a> {
     /// `true` to include thermostats that join the account later.
     all: bool,
     title: String,
-    /// `true` to redraw a table, `false` to print lines.
-    table: bool,
+    /// Screen for a table that is redrawn; `None` to print lines.
+    screen: Option<Screen>,
     /// Form of the line of a thermostat, with `--template`.
     template: Option<Template>,
     log: StatusLog,
-    /// Width in columns of each line of the table on the terminal.
-    drawn: Vec<usize>,
     /// Number of changes left until the end, with `--count`.
     left: Option<u64>,
 }
@@ -158,10 +159,10 @@ impl Watching<'_> {
     async fn run(&mut self, deadline: Option<Instant>) -> Result<End> {
         // Before the first output, so that no change in between is missed.
         let mut events = self.cloud.client.events();
-        if self.table {
+        if self.screen.is_some() {
             self.draw()?;
         } else {
-            let service = self.cloud.client.service();
+            let service = self.cloud.client.proven_service();
             self.service(service, Entry::Changed { state: service.level, was: None }).await?;
             for id in self.chosen.clone() {
                 self.link(id)?;
@@ -173,13 +174,21 @@ impl Watching<'_> {
         // The ages in the table grow without events; lines are printed only for events.
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut resizes = Resizes::new();
         loop {
-            let still =
-                self.log.due().filter(|_| !self.table).map(|at| at.saturating_sub(self.cloud.elapsed()));
+            let still = self
+                .log
+                .due()
+                .filter(|_| self.screen.is_none())
+                .map(|at| at.saturating_sub(self.cloud.elapsed()));
             let still_at = still.map(|wait| Instant::now() + wait);
             let event = tokio::select! {
                 event = events.next() => event,
-                _ = tick.tick(), if self.table => {
+                () = resizes.next(), if self.screen.is_some() => {
+                    self.draw()?;
+                    continue;
+                }
+                _ = tick.tick(), if self.screen.is_some() => {
                     self.draw()?;
                     continue;
                 }
@@ -196,14 +205,29 @@ impl Watching<'_> {
         }
     }
 
+    /// Shows the service, if it has changed.
+    async fn proven(&mut self) -> Result<()> {
+        let service = self.cloud.client.proven_service();
+        let note = self.log.service(self.cloud.elapsed(), service.level, service.reason);
+        match note {
+            _ if self.screen.is_some() => self.draw(),
+            Some(note) => self.service(service, note).await,
+            None => Ok(()),
+        }
+    }
+
     /// Shows an event. Returns `true` if the watch is complete.
     async fn take(&mut self, event: Event) -> Result<bool> {
+        // The first message of any thermostat proves that the service is live.
+        if self.screen.is_none() && matches!(event, Event::Device { about: true, .. }) {
+            self.proven().await?;
+        }
         match event {
             Event::Device { device, changes, about, .. } if self.chosen.contains(&device) => {
                 if changes.is_empty() && !about {
                     return Ok(false);
                 }
-                if self.table {
+                if self.screen.is_some() {
                     let enough = self.counted();
                     self.draw()?;
                     return Ok(enough);
@@ -212,12 +236,7 @@ impl Watching<'_> {
                 return self.device(device, Some(changes));
             }
             Event::Service(service) => {
-                let note = self.log.service(self.cloud.elapsed(), service.level, service.reason);
-                if self.table {
-                    self.draw()?;
-                } else if let Some(note) = note {
-                    self.service(service, note).await?;
-                }
+                self.proven().await?;
                 if service.level == Level::SignInNeeded {
                     let reason = describe_reason(service.reason);
                     return Err(Failure::new(Exit::SignIn, format!("sign-in required: {reason}")));
@@ -343,7 +362,7 @@ impl Watching<'_> {
     async fn repeat(&mut self) -> Result<()> {
         let now = self.cloud.elapsed();
         if let Some(note) = self.log.service_still(now) {
-            self.service(self.cloud.client.service(), note).await?;
+            self.service(self.cloud.client.proven_service(), note).await?;
         }
         for (id, note) in self.log.devices_still(now) {
             self.linked(id, note)?;
@@ -377,12 +396,10 @@ impl Watching<'_> {
         Ok(())
     }
 
-    /// Prints a message above the table, or on standard error.
+    /// Prints a message below the table, or on standard error.
     fn note(&mut self, text: &str) -> Result<()> {
-        if self.table && !self.drawn.is_empty() {
-            let text = table::cut(&printable(text), self.terminal.width());
-            self.terminal.print(&format!("{}\u{1b}[J{text}\n", self.cursor_up()))?;
-            self.drawn.clear();
+        if let Some(screen) = &mut self.screen {
+            screen.note(&format!("{}  {text}", timefmt::iso(timefmt::now())));
             return self.draw();
         }
         self.note_line(text);
@@ -395,7 +412,7 @@ impl Watching<'_> {
 
     /// Returns `true` if lines on standard error do not disturb the table.
     fn aside(&self) -> bool {
-        !self.table || !std::io::stderr().is_terminal()
+        self.screen.is_none() || !std::io::stderr().is_terminal()
     }
 
     /// Prints a message with `-v`, unless it would disturb the table.
@@ -407,6 +424,7 @@ impl Watching<'_> {
 
     /// Draws the table over the previous one.
     fn draw(&mut self) -> Result<()> {
+        let Some(screen) = &mut self.screen else { return Ok(()) };
         let width = self.terminal.width();
         let views: Vec<_> = self.chosen.iter().filter_map(|id| self.cloud.client.state(id)).collect();
         let rows: Vec<Vec<String>> = views
@@ -416,21 +434,12 @@ impl Watching<'_> {
                 view::row(view, self.cloud.age(view), rated, self.context.config.unit)
             })
             .collect();
-        let service = self.cloud.client.service();
+        let service = self.cloud.client.proven_service();
         let lasted = timefmt::span(whole(self.cloud.elapsed().saturating_sub(service.since)));
         let since = if service.level == Level::Live { String::new() } else { format!(", for {lasted}") };
         let title = table::cut(&printable(&format!("{}  {service}{since}", self.title)), width);
         let mut lines = vec![title];
         lines.extend(table::fit(&view::HEADS, &rows, width, &view::DROP_ORDER));
-        // Lines that scrolled off cannot be overwritten; the cursor needs one line.
-        let room = self.terminal.height().saturating_sub(1).max(1);
-        if lines.len() > room {
-            let left_out = lines.len() - room + 1;
-            lines.truncate(room - 1);
-            let more = format!("… and {left_out} more; enlarge the window, or name the thermostats to watch");
-            lines.push(table::cut(&more, width));
-        }
-        let widths = lines.iter().map(|line| line.width()).collect();
         // Styles come last, because they would disturb the measurement of the text.
         for (at, line) in lines.iter_mut().enumerate() {
             *line = match at.checked_sub(2).and_then(|at| views.get(at)).map(Link::of) {
@@ -440,24 +449,33 @@ impl Watching<'_> {
                 Some(_) => self.terminal.dim(line),
             };
         }
-        let mut frame = self.cursor_up();
-        // Each line is cleared on its own, so that the table does not flicker.
-        for line in &lines {
-            frame.push_str(line);
-            frame.push_str("\u{1b}[K\n");
+        screen.draw(lines)
+    }
+}
+
+/// Changes of the size of the window.
+struct Resizes {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Resizes {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change()).ok(),
         }
-        frame.push_str("\u{1b}[J");
-        self.drawn = widths;
-        self.terminal.print(&frame)
     }
 
-    /// Moves the cursor to the start of the table. In a window that has become narrower, its lines have wrapped.
-    fn cursor_up(&self) -> String {
-        let width = self.terminal.width();
-        match self.drawn.iter().map(|columns| table::lines_taken(*columns, width)).sum::<usize>() {
-            0 => String::new(),
-            up => format!("\u{1b}[{up}A"),
+    /// Waits for the next change, if the system reports it. The table is also redrawn twice a second.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
         }
+        std::future::pending().await
     }
 }
 

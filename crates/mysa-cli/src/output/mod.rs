@@ -3,6 +3,7 @@
 pub(crate) mod chart;
 pub(crate) mod record;
 pub(crate) mod redact;
+pub(crate) mod screen;
 pub(crate) mod status_log;
 pub(crate) mod table;
 pub(crate) mod temperature;

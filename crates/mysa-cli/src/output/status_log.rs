@@ -89,6 +89,9 @@ impl StatusLog {
         let entry = self.service.change(now, level, is_good(level, reason));
         if entry.is_some() {
             self.reasons.clear();
+        } else if reason == Reason::NoMessages {
+            // Every new connection begins with it. It is logged if it lasts.
+            return None;
         }
         if self.reasons.contains(&reason) || self.reasons.len() >= MAX_REASONS {
             return entry;
@@ -231,6 +234,20 @@ mod tests {
         let was = Some((Level::Offline, secs(9 * DAY - 10)));
         assert_eq!(back, Some(Entry::Changed { state: Level::Live, was }));
         assert_eq!(log.due(), None);
+    }
+
+    #[test]
+    fn a_connection_that_has_delivered_nothing_yet_is_logged_if_it_lasts() {
+        let mut log = StatusLog::new(secs(0), Level::RestOnly, Reason::Starting);
+        assert_eq!(log.service(secs(1), Level::RestOnly, Reason::NoMessages), None);
+        let still = Entry::Still { state: Level::RestOnly, lasted: secs(60) };
+        assert_eq!(log.service_still(secs(60)), Some(still));
+        assert!(log.service(secs(61), Level::RestOnly, Reason::NoLiveReports).is_some());
+        assert!(log.service(secs(62), Level::Live, Reason::Healthy).is_some());
+        assert!(
+            log.service(secs(63), Level::RestOnly, Reason::NoMessages).is_some(),
+            "the level has changed"
+        );
     }
 
     #[test]

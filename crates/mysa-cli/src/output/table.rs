@@ -4,15 +4,34 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::output::record::printable;
 
-/// Formats rows under their heads, each line cut to `width` columns. Cells are escaped.
+/// Width down to which a column is narrowed so that the others can be seen.
+const NARROW: usize = 16;
+/// Width to which names are cut before columns are dropped.
+const NAME: usize = 24;
+
+/// Formats rows under their heads, each line cut to `width` columns. Where the lines are too wide, the widest columns are
+/// narrowed first. Cells are escaped.
 pub(crate) fn render(heads: &[&str], rows: &[Vec<String>], width: usize) -> Vec<String> {
     let columns = heads.len();
     let cells = |row: &[String]| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>();
     let mut lines: Vec<Vec<String>> = vec![heads.iter().map(|&head| head.to_owned()).collect()];
     lines.extend(rows.iter().map(|row| cells(row)));
-    let widths: Vec<usize> = (0..columns)
+    let mut widths: Vec<usize> = (0..columns)
         .map(|at| lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.width()).max().unwrap_or(0))
         .collect();
+    let gaps = 2 * columns.saturating_sub(1);
+    while let Some(excess @ 1..) = (widths.iter().sum::<usize>() + gaps).checked_sub(width)
+        && let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > NARROW)
+    {
+        // Columns of the same width are narrowed together.
+        let step = excess.div_ceil(columns).min(*widest - NARROW);
+        *widest -= step;
+    }
+    for line in &mut lines {
+        for (cell, width) in line.iter_mut().zip(&widths) {
+            *cell = cut(cell, *width);
+        }
+    }
     lines
         .iter()
         .map(|line| {
@@ -53,9 +72,18 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// Formats rows like [`render`], and drops the columns of `order` one by one until the rest fits.
+/// Formats rows like [`render`]. If they do not fit, it shortens the names in the first column, and then drops the columns
+/// of `order` one by one.
 pub(crate) fn fit(heads: &[&str], rows: &[Vec<String>], width: usize, order: &[usize]) -> Vec<String> {
-    let mut lines = Vec::new();
+    let fits = |lines: &[String]| lines.iter().all(|line| line.width() <= width);
+    let mut lines = render(heads, rows, usize::MAX);
+    if fits(&lines) {
+        return lines;
+    }
+    let mut rows = rows.to_vec();
+    for name in rows.iter_mut().filter_map(|row| row.first_mut()) {
+        *name = cut(&printable(name), NAME);
+    }
     for dropped in 0..=order.len() {
         let is_kept = |at: &usize| order.get(..dropped).is_none_or(|gone| !gone.contains(at));
         let heads: Vec<&str> =
@@ -63,12 +91,14 @@ pub(crate) fn fit(heads: &[&str], rows: &[Vec<String>], width: usize, order: &[u
         let row = |row: &Vec<String>| {
             row.iter().enumerate().filter(|(at, _)| is_kept(at)).map(|(_, cell)| cell.clone()).collect()
         };
-        lines = render(&heads, &rows.iter().map(row).collect::<Vec<_>>(), usize::MAX);
-        if lines.iter().all(|line| line.width() <= width) {
+        let rows = rows.iter().map(row).collect::<Vec<_>>();
+        lines = render(&heads, &rows, usize::MAX);
+        if fits(&lines) {
             break;
         }
+        lines = render(&heads, &rows, width);
     }
-    lines.iter().map(|line| cut(line, width)).collect()
+    lines
 }
 
 /// Breaks a text into lines of at most `width` columns, at white space only.
@@ -84,11 +114,6 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Number of terminal lines that a line of `columns` columns takes at a width of `width`.
-pub(crate) fn lines_taken(columns: usize, width: usize) -> usize {
-    columns.div_ceil(width.max(1)).max(1)
 }
 
 #[cfg(test)]
@@ -137,8 +162,23 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapped_line_counts_more_than_once() {
-        assert_eq!([0, 1, 80, 81, 160, 161].map(|columns| lines_taken(columns, 80)), [1, 1, 1, 2, 2, 3]);
-        assert_eq!(lines_taken(5, 0), 5);
+    fn a_long_name_does_not_hide_the_other_columns() {
+        let row = |name: &str| vec![name.to_owned(), "20.5 °C".into(), "heat".into(), "live".into()];
+        let rows = [row("Hall"), row(&"x".repeat(300)), row(&"👨‍👩‍👧".repeat(40))];
+        let heads = ["NAME", "ROOM", "MODE", "LINK"];
+        for lines in [render(&heads, &rows, 60), fit(&heads, &rows, 60, &[2])] {
+            assert!(lines.iter().all(|line| line.width() <= 60), "{lines:#?}");
+            for value in ["20.5 °C", "heat", "live"] {
+                assert!(lines[1..].iter().all(|line| line.contains(value)), "{value}: {lines:#?}");
+            }
+        }
+        // All columns are narrow, and the window is narrower.
+        for width in 0..40 {
+            for lines in [render(&heads, &rows, width), fit(&heads, &rows, width, &[2])] {
+                assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:#?}");
+            }
+        }
+        let whole = render(&heads, &rows, usize::MAX);
+        assert!(whole[2].contains(&"x".repeat(300)), "nothing is cut in a pipe");
     }
 }

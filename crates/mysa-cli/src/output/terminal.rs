@@ -43,7 +43,7 @@ impl Terminal {
             is_terminal,
             has_cursor: is_terminal && !is_dumb(),
             // Considers NO_COLOR, CLICOLOR, TERM and whether the stream is a terminal.
-            has_color: AutoStream::choice(&stdout) != ColorChoice::Never,
+            has_color: AutoStream::choice(&stdout) != ColorChoice::Never && !(is_terminal && is_dumb()),
             outlives_reader,
         }
     }
@@ -198,9 +198,12 @@ impl Terminal {
 /// Returns to the first column and clears the line.
 const CLEAR_LINE: &str = "\r\u{1b}[K";
 
-/// Returns `true` if the terminal understands no escape sequences.
-fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+/// Returns `true` if the terminal understands no escape sequences, as far as is known. On Unix, a terminal has a name.
+pub(crate) fn is_dumb() -> bool {
+    match std::env::var_os("TERM") {
+        Some(term) => term == "dumb" || (cfg!(unix) && term.is_empty()),
+        None => cfg!(unix),
+    }
 }
 
 fn can_clear_line() -> bool {

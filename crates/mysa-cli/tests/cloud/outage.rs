@@ -65,10 +65,7 @@ fn subscriptions_that_deliver_nothing_are_never_shown_as_live() {
     let ran = bench.status(&["--json"]).ok();
     let document = &ran.json()[0];
     assert_eq!(document["service"], "REST only", "{document}");
-    assert!(
-        document["reason"].as_str().unwrap().contains("no thermostat has reported by MQTT"),
-        "{document}"
-    );
+    assert!(document["reason"].as_str().unwrap().contains("no thermostat reports by MQTT"), "{document}");
     let links: Vec<_> = document["devices"].as_array().unwrap().iter().map(|one| &one["link"]).collect();
     assert!(links.iter().all(|link| *link != "live"), "{links:?}");
 
@@ -80,7 +77,30 @@ fn subscriptions_that_deliver_nothing_are_never_shown_as_live() {
     });
     let named = events.find(|event| {
         assert_ne!(event["link"], "live", "{event}");
+        assert_ne!(event["service"], "live", "{event}");
         event["reason"].as_str().is_some_and(|reason| reason.contains("delivers no message"))
+    });
+    let named = named.expect("the cause is named");
+    assert_eq!((&named["event"], &named["service"]), (&"service".into(), &"REST only".into()), "{named}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The policy of the newer apps has neither Publish nor Receive: live reports cannot be requested, and without them a
+/// thermostat reports every 20 minutes.
+#[test]
+fn the_policy_of_the_newer_apps_is_named_at_once() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::DeliverNothing(None));
+    bench.fault(Fault::DenyPublish);
+    let mut child = bench.watching();
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert!(![&event["service"], &event["link"]].contains(&&"live".into()), "{event}");
+        event
+    });
+    let named = events.find(|event| {
+        event["reason"].as_str().is_some_and(|reason| reason.contains("accepts no requests for live reports"))
     });
     let named = named.expect("the cause is named");
     assert_eq!((&named["event"], &named["service"]), (&"service".into(), &"REST only".into()), "{named}");
