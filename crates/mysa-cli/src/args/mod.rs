@@ -158,8 +158,8 @@ pub(crate) struct Logout {
 pub(crate) struct Status {
     /// Thermostats, by id or the start of the name [default: all]
     pub(crate) devices: Vec<String>,
-    /// Time limit in seconds, from the start of the command; 0 shows what is known once connected, without waiting for
-    /// live reports [default: 8, from the moment that the thermostats are listed]
+    /// Time limit in seconds, from the start of the command; 0 shows the states of the REST service, without waiting
+    /// for live reports [default: 8, from the moment that the thermostats are listed]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<f64>,
 }
@@ -170,7 +170,7 @@ pub(crate) struct Watch {
     /// Thermostats, by id or the start of the name [default: all]. With --url, ID or ID=MODEL
     pub(crate) devices: Vec<String>,
     /// Stop after this many changes
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]

@@ -38,7 +38,7 @@ pub(crate) async fn run(
         (None, None) => Instant::now() + DEFAULT_WAIT,
     };
     let left = || deadline.saturating_duration_since(Instant::now());
-    cloud.wait_for_states(left()).await;
+    cloud.wait_for_states(if limit.is_some() { left() } else { DEFAULT_WAIT }).await;
     if !left().is_zero() {
         terminal.progress("listening");
         cloud.wait_for_reports(&chosen, left()).await;

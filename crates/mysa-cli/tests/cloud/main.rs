@@ -145,6 +145,7 @@ fn watching_shows_changes_and_ends_at_a_signal() {
     // The time is up, and nothing else was requested.
     bench.run(&["watch", "living", "--timeout", "1"]).ok();
     bench.run(&["watch", "nobody"]).fails(2);
+    bench.run(&["watch", "--count", "0"]).fails(2);
 }
 
 /// Of this model only a live report has the power. On a machine that is too slow for one within eight seconds, what REST
