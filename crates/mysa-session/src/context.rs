@@ -54,12 +54,16 @@ impl Context {
 
     /// Returns the error for an answer that refuses a caller's request.
     pub(crate) fn refused(&self, answer: HttpAnswer<'_>) -> RequestError {
-        let wait = retry_after(answer.retry_after, self);
         RequestError::Refused {
             status: answer.status,
             body: answer.body.into(),
-            retry_after: (!wait.is_zero()).then_some(wait),
+            retry_after: self.wait_of(answer),
         }
+    }
+
+    /// Returns the time to wait that an answer states.
+    pub(crate) fn wait_of(&self, answer: HttpAnswer<'_>) -> Option<Duration> {
+        Some(retry_after(answer.retry_after, self)).filter(|wait| !wait.is_zero())
     }
 
     pub(crate) fn event(&mut self, event: Event) {

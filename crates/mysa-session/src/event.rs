@@ -170,15 +170,7 @@ pub enum RequestError {
 impl core::fmt::Display for RequestError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Refused { status, retry_after, .. } => {
-                let why =
-                    if *status == 429 { "too many requests" } else { "the service refused the request" };
-                write!(f, "{why} (HTTP {status})")?;
-                match retry_after {
-                    Some(wait) => write!(f, ": try again in {} s", wait.as_secs()),
-                    None => Ok(()),
-                }
-            }
+            Self::Refused { status, retry_after, .. } => fmt_refused(f, *status, *retry_after),
             Self::Failed(HttpFailure::Timeout) => f.write_str("the service did not answer in time"),
             Self::Failed(HttpFailure::Unreachable) => f.write_str("the service cannot be reached"),
             Self::Failed(HttpFailure::Tls) => {
@@ -195,3 +187,17 @@ impl core::fmt::Display for RequestError {
 }
 
 impl core::error::Error for RequestError {}
+
+/// Writes a refusal by the REST service with the time to wait.
+pub(crate) fn fmt_refused(
+    f: &mut core::fmt::Formatter<'_>,
+    status: u16,
+    retry_after: Option<Duration>,
+) -> core::fmt::Result {
+    let why = if status == 429 { "too many requests" } else { "the service refused the request" };
+    write!(f, "{why} (HTTP {status})")?;
+    match retry_after {
+        Some(wait) => write!(f, ": try again in {} s", wait.as_secs()),
+        None => Ok(()),
+    }
+}

@@ -160,7 +160,7 @@ impl From<&Outcome> for StructuredAnswer {
             Outcome::NotSent => Self::NotSent,
             // 408 leaves open whether the service timed out on us or on itself.
             Outcome::Refused(408) | Outcome::Failed => Self::Open,
-            Outcome::Refused(status @ 400..=499) => Self::Refused(status),
+            Outcome::Refused(status @ 400..=499) => Self::Refused { status, retry_after: None },
             Outcome::Refused(_) => Self::Open,
         }
     }

@@ -181,7 +181,11 @@ fn an_update_whose_token_is_refused_is_repeated_once_and_not_after_its_deadline(
         rig.run(secs(5 * 3_600));
         assert_eq!(updated(&rig).len(), sent, "away for {away} s");
         if refused {
-            assert_eq!(rig.verdict(id), Verdict::Refused(Refused::Service { status: 401 }), "{away}");
+            assert_eq!(
+                rig.verdict(id),
+                Verdict::Refused(Refused::Service { status: 401, retry_after: None }),
+                "{away}"
+            );
         } else {
             assert!(rig.verdict(id).is_confirmed(), "{away}: {}", rig.verdict(id));
         }
@@ -211,12 +215,25 @@ fn an_update_whose_token_is_refused_is_not_repeated_after_a_newer_command_or_a_c
 }
 
 #[test]
+fn a_pause_that_the_service_asks_for_is_in_the_verdict() {
+    let mut rig = live(CommandChannel::Structured);
+    rig.cloud.update = Reply::Status(429, "{}");
+    rig.cloud.retry_after = Some("300");
+    let id = rig.set(LITE, 25.0);
+    rig.run(secs(20));
+    let refused = Refused::Service { status: 429, retry_after: Some(secs(300)) };
+    assert!(refused.to_string().ends_with("try again in 300 s"), "{refused}");
+    assert_eq!(rig.verdict(id), Verdict::Refused(refused));
+    assert_eq!(updated(&rig).len(), 1);
+}
+
+#[test]
 fn a_second_refusal_of_the_token_refuses_the_command() {
     let mut rig = live(CommandChannel::Structured);
     rig.cloud.update = Reply::Status(401, "{}");
     let id = rig.set(LITE, 25.0);
     rig.run(secs(20));
-    assert_eq!(rig.verdict(id), Verdict::Refused(Refused::Service { status: 401 }));
+    assert_eq!(rig.verdict(id), Verdict::Refused(Refused::Service { status: 401, retry_after: None }));
     assert_eq!(updated(&rig).len(), 2);
 }
 

@@ -161,7 +161,7 @@ fn f56_writes_to_one_thermostat_are_sent_in_sequence() {
             let allowed = match world.verdict_on(older) {
                 Verdict::Superseded { .. } | Verdict::Confirmed { .. } => true,
                 // The service answered 401 twice, with an old token and with a new one.
-                Verdict::Refused(Refused::Service { status }) => *status == 401 && name == "401",
+                Verdict::Refused(Refused::Service { status, .. }) => *status == 401 && name == "401",
                 _ => false,
             };
             assert!(allowed, "{case}: {}", world.verdict_on(older));

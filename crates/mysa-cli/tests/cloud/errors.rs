@@ -322,6 +322,15 @@ fn a_page_or_a_pause_on_a_single_route_is_told_as_such() {
 }
 
 #[test]
+fn a_pause_that_a_command_by_rest_meets_is_told_with_its_length() {
+    let bench = Bench::signed_in();
+    bench.fault(Fault::Http(Endpoint::Path("/state/".into()), HttpFault::Throttle(300)));
+    let ran = bench.run(&["set", "bedroom", "--temp", "21", "--channel", "rest"]).fails(8);
+    assert!(ran.err.contains("refused: too many requests (HTTP 429): try again in 300 s"), "{ran:?}");
+    is_reported_once(&ran);
+}
+
+#[test]
 fn a_pause_while_signing_in_is_told_with_its_length() {
     let bench = Bench::new();
     bench.fault(Fault::Http(Endpoint::SignIn, HttpFault::Throttle(300)));

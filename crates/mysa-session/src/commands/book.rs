@@ -49,7 +49,10 @@ pub(crate) enum StructuredAnswer {
     Accepted,
     /// The token was refused, and nothing was done.
     TokenRefused,
-    Refused(u16),
+    Refused {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
     /// The outcome is unknown.
     Open,
     /// Nothing was sent.
@@ -431,16 +434,16 @@ impl CommandBook {
                     command.transmit_again();
                 }
                 StructuredAnswer::TokenRefused
-                | StructuredAnswer::Refused(_)
+                | StructuredAnswer::Refused { .. }
                 | StructuredAnswer::Open
                 | StructuredAnswer::NotSent => {}
             }
         }
-        if let StructuredAnswer::Refused(status) = answer {
+        if let StructuredAnswer::Refused { status, retry_after } = answer {
             self.decide(decisions, |command| {
                 // If MQTT was tried before, the thermostat may have received the command by MQTT.
                 let only_way = ids.contains(&command.id) && !command.mqtt_failed && command.repeats == 0;
-                only_way.then_some((Verdict::Refused(Refused::Service { status }), None))
+                only_way.then_some((Verdict::Refused(Refused::Service { status, retry_after }), None))
             });
         }
     }

@@ -147,7 +147,7 @@ impl OpenCommand {
     pub(crate) fn given_up(&self, why: Expired, seen: Change, now: Now) -> Verdict {
         if self.structured == StructuredAttempt::TokenRefused && !self.mqtt_failed && self.repeats == 0 {
             // The only known fact is that the service did not accept the command.
-            return Verdict::Refused(Refused::Service { status: 401 });
+            return Verdict::Refused(Refused::Service { status: 401, retry_after: None });
         }
         match self.reached {
             None => Verdict::Expired(why),

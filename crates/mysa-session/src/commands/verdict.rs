@@ -125,6 +125,8 @@ pub enum Refused {
     Service {
         /// HTTP status.
         status: u16,
+        /// Time to wait before the next request, if the service gives one (`Retry-After`), at most an hour.
+        retry_after: Option<Duration>,
     },
 }
 
@@ -192,7 +194,7 @@ impl fmt::Display for Refused {
             Self::ReadOnlyByChoice => f.write_str("the session is read-only by its settings"),
             Self::NotPermitted => f.write_str("this account may not send commands to this thermostat"),
             Self::Device => f.write_str("the thermostat reported a failure"),
-            Self::Service { status } => write!(f, "the service refused the request (HTTP {status})"),
+            Self::Service { status, retry_after } => crate::event::fmt_refused(f, *status, *retry_after),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Routing of inputs to the parts of a session, and of their effects to other parts. Nothing is decided here.
 
 use super::*;
+use crate::commands::book::StructuredAnswer;
 
 impl Session {
     pub(super) fn advance_clock(&mut self, now: Now) {
@@ -45,7 +46,13 @@ impl Session {
         match (purpose, outcome) {
             (Purpose::Update(serial), outcome) => {
                 let device = commands.device_of(serial).and_then(|id| devices.find(id));
-                commands.structured_answered(serial, outcome.into(), cx.mono(), &mut decisions);
+                let mut answer = StructuredAnswer::from(outcome);
+                if let (StructuredAnswer::Refused { retry_after, .. }, HttpResult::Answer(http)) =
+                    (&mut answer, result)
+                {
+                    *retry_after = cx.wait_of(http);
+                }
+                commands.structured_answered(serial, answer, cx.mono(), &mut decisions);
                 if !cx.settings.await_effect {
                     commands.end_accepted(serial, cx.mono());
                 }

@@ -327,6 +327,8 @@ fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<E
         Verdict::Unconfirmed { .. } if !link.is_current() => Exit::DeviceSilent,
         Verdict::Unconfirmed { .. } | Verdict::Superseded { .. } => Exit::Unconfirmed,
         Verdict::Refused(Refused::UnknownDevice) => Exit::Usage,
+        // A pause that the cloud asks for says nothing about the command.
+        Verdict::Refused(Refused::Service { status: 429, .. }) => Exit::Unreachable,
         Verdict::Refused(_) => Exit::Refused,
         Verdict::Expired(Expired::Deadline) if level == Level::SignInNeeded => Exit::SignIn,
         // Without a failure so far, the time limit was too short; with one, the cloud is down.

@@ -60,7 +60,7 @@ fn a_request_whose_token_was_refused_is_repeated_once_while_its_command_is_undec
     assert!(rig.book.is_token_retry(second));
     assert!(!rig.take(second, at(29)), "the new token came too late");
     rig.expire(at(30));
-    assert_eq!(rig.verdict(id), Some(&Verdict::Refused(Refused::Service { status: 401 })));
+    assert_eq!(rig.verdict(id), Some(&Verdict::Refused(Refused::Service { status: 401, retry_after: None })));
 }
 
 #[test]

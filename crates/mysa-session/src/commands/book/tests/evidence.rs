@@ -172,9 +172,9 @@ fn a_refusal_of_the_service_decides_unless_mqtt_had_the_command_before() {
             rig.book.publish_failed(serial, true);
         }
         let serial = rig.send(Channel::Structured, at(3));
-        let refused = StructuredAnswer::Refused(403);
+        let refused = StructuredAnswer::Refused { status: 403, retry_after: None };
         rig.book.structured_answered(serial, refused, at(4).mono, &mut rig.decisions);
-        let verdict = Verdict::Refused(Refused::Service { status: 403 });
+        let verdict = Verdict::Refused(Refused::Service { status: 403, retry_after: None });
         assert_eq!(rig.verdict(id), (!by_mqtt).then_some(&verdict), "by MQTT before: {by_mqtt}");
     }
 }
