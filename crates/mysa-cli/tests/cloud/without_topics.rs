@@ -29,4 +29,13 @@ fn they_are_set_and_confirm_it() {
         assert!(ran.out.contains("confirmed by the reported state"), "{ran:?}");
         assert_eq!((bench.setpoint(id), bench.mode(id)), (setpoint, mode), "{args:?}");
     }
+    // REST is their only source, so doctor does not warn of it.
+    let ran = bench.run(&["doctor", "--json"]).ok();
+    let document = &ran.json()[0];
+    for model in ["ST-V1-0", "BB-V3-0"] {
+        let step = document["steps"].as_array().unwrap().iter().find(|step| {
+            step["step"].as_str().is_some_and(|name| name.starts_with("dev-") && name.contains(model))
+        });
+        assert_eq!(step.unwrap()["result"], "ok", "{step:?}");
+    }
 }

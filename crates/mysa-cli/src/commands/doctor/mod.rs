@@ -420,6 +420,10 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
                 report.warn(&step, format!("unknown model; {heard}"), advice)?;
             }
             Link::Live => report.good(&step, heard)?,
+            // A model without MQTT topics is read by REST alone, which is no fault.
+            Link::Rest if !view.model.family().is_some_and(|family| family.is_reached_by(Channel::Mqtt)) => {
+                report.good(&step, format!("read by REST, as all of its model; {heard}"))?;
+            }
             Link::Rest => {
                 let advice = "Its changes are shown with a delay. Run `mysa doctor` again in a few minutes.";
                 report.warn(&step, format!("{}; {heard}", Link::Rest.meaning()), advice)?;
