@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_refused_with_what_is_expected() {
+    fn an_invalid_value_is_refused_with_the_expected_form() {
         let v2 = of("BB-V2-0");
         for (field, payload, reason) in [
             ("setpoint", "warm", "expected a number"),

@@ -194,7 +194,7 @@ fn the_state_has_confirmed_values_and_null_for_unknown_ones() {
 }
 
 #[test]
-fn the_action_tells_whether_it_heats() {
+fn the_action_is_heating_or_idle() {
     let action = |mode, duty: Option<f64>| {
         let mut known = Known::new(LIVING, "Room", "BB-V2-0");
         known.observe(Duration::ZERO, |seen| {
@@ -264,7 +264,7 @@ fn ten_thousand_equal_statuses_are_one_publication_and_a_periodic_refresh() {
 }
 
 #[test]
-fn a_thermostat_with_a_fast_clock_is_not_heard_in_the_future() {
+fn a_fast_thermostat_clock_does_not_put_its_last_message_in_the_future() {
     let mut known = living_room();
     known.last_seen = Duration::from_secs(86_400);
     let rig = home(settings(), &[known]);
@@ -436,7 +436,7 @@ fn every_verdict_has_its_outcome_and_publishes_the_state_again() {
 }
 
 #[test]
-fn what_cannot_be_a_command_is_refused_with_a_reason_and_sends_nothing() {
+fn an_invalid_command_is_refused_with_a_reason_and_not_sent() {
     let mut rig = one_room();
     for (field, payload, reason) in [
         ("setpoint", "warm", "expected a number"),
@@ -499,7 +499,7 @@ fn of_a_slider_only_the_last_position_is_sent_and_each_has_a_result() {
 }
 
 #[test]
-fn a_slider_that_never_rests_is_still_obeyed() {
+fn a_slider_that_moves_all_the_time_is_sent_at_intervals() {
     let mut rig = one_room();
     for step in 0..100 {
         rig.set(SET_SETPOINT, if step % 2 == 0 { "20" } else { "21" });
@@ -780,7 +780,7 @@ fn a_clean_shutdown_decides_every_command_and_publishes_offline() {
 }
 
 #[test]
-fn a_shutdown_ends_in_two_seconds_whatever_the_broker_does() {
+fn a_shutdown_ends_in_two_seconds() {
     for case in 0..3 {
         let mut rig = one_room();
         match case {

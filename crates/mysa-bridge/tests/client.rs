@@ -235,7 +235,7 @@ fn a_connection_that_ends_at_once_does_not_reset_the_pauses() {
 }
 
 #[test]
-fn disconnect_sends_what_is_left_and_the_will_is_not_published() {
+fn disconnect_sends_queued_messages_and_prevents_the_will() {
     let mut rig = connected();
     rig.peer.retain(9, "status", b"offline, as planned".to_vec(), QoS::AtLeastOnce);
     for number in 0..100 {
@@ -381,7 +381,7 @@ fn a_refused_subscription_is_reported_and_the_connection_stays() {
 }
 
 #[test]
-fn what_waits_is_bounded_and_drops_are_counted() {
+fn queues_are_bounded_and_drops_are_counted() {
     let mut rig = rig_with(settings());
     rig.unreachable = true;
     for number in 0..300 {

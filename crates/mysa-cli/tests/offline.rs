@@ -271,7 +271,7 @@ fn every_command_has_its_manual_page() {
 }
 
 #[test]
-fn settings_go_where_the_xdg_rules_say() {
+fn files_follow_the_xdg_rules() {
     let home = Home::new();
     let shown = home.run(&["config", "path", "--json"]).ok().json().remove(0);
     assert_eq!(shown["settings"], home.path(".config/mysa/config.toml").to_str().unwrap());
@@ -323,7 +323,7 @@ fn rated_watts_are_kept_by_name_and_by_id() {
 }
 
 #[test]
-fn a_setting_that_means_nothing_is_refused_and_changes_nothing() {
+fn an_invalid_setting_is_refused_and_changes_nothing() {
     let home = Home::new();
     let file = home.write(".config/mysa/config.toml", "# mine\nunit = \"celsius\"\n");
     for (name, value) in

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_subscriber_loses_the_oldest_events_and_is_told() {
+    async fn a_slow_subscriber_loses_the_oldest_events_and_gets_their_count() {
         let feed = Feed::default();
         let mut events = Events { receiver: feed.subscribe(None).1 };
         for _ in 0..1_030 {

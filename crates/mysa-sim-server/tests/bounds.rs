@@ -180,7 +180,7 @@ async fn a_client_that_trusts_a_kept_authority_trusts_the_next_run() {
 }
 
 #[tokio::test]
-async fn a_network_that_is_down_admits_nobody() {
+async fn a_network_that_is_down_accepts_no_connection() {
     let bench = Bench::new(Limits::default()).await;
     let start = |name| {
         bench.server.with_cloud(|cloud, now| cloud.start_named_fault(now, name, None, Duration::ZERO, None))

@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percent_signs_that_encode_nothing_stay() {
+    fn invalid_percent_escapes_stay() {
         assert_eq!(decoded("a%2Fb%zz%4"), "a/b%zz%4");
     }
 

@@ -67,7 +67,7 @@ fn clients_that_read_speeds_in_different_ways_offer_more_than_auto() {
 }
 
 #[test]
-fn each_obeys_the_numbers_of_its_remote_control() {
+fn each_air_conditioner_uses_the_numbers_of_its_remote_control() {
     let mut rig = rig();
     rig.connect(1);
     rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f9/out", "/v1/dev/a0b1c2d3e4fd/out"]);

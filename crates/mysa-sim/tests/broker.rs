@@ -92,7 +92,7 @@ fn a_newer_connection_takes_the_client_id_and_not_within_a_second() {
 }
 
 #[test]
-fn silence_is_borne_for_one_and_a_half_times_the_keep_alive() {
+fn a_silent_client_is_cut_after_one_and_a_half_keep_alives() {
     let mut rig = connected();
     rig.pass(89 * SECOND);
     rig.send(1, &PINGREQ);
@@ -198,7 +198,7 @@ fn bytes_may_come_in_any_pieces() {
 }
 
 #[test]
-fn faults_of_the_broker_do_what_they_say() {
+fn faults_of_the_broker_take_effect() {
     let fault = |fault: Fault| {
         let mut rig = connected();
         rig.pass(2 * SECOND);
@@ -278,7 +278,7 @@ fn faults_of_the_broker_do_what_they_say() {
 }
 
 #[test]
-fn faults_of_connecting_do_what_they_say() {
+fn faults_of_connecting_take_effect() {
     let dial = |fault: Fault| {
         let mut spec = CloudSpec::demo();
         spec.faults = spec.faults.with(Duration::ZERO, Duration::MAX, fault);
@@ -342,7 +342,7 @@ fn things_happen_at_their_time() {
 }
 
 #[test]
-fn faults_of_thermostats_do_what_they_say() {
+fn faults_of_thermostats_take_effect() {
     let command = |fault: Option<DeviceFault>| {
         let mut rig = connected();
         if let Some(fault) = fault {
@@ -379,7 +379,7 @@ fn faults_of_thermostats_do_what_they_say() {
 
 /// As AWS documents, the session lasts an hour, and stored messages are sent at ten per second.
 #[test]
-fn a_client_that_asks_for_no_clean_session_is_remembered_for_an_hour() {
+fn a_session_without_clean_session_is_kept_for_an_hour() {
     const OUT: &str = "/v1/dev/a0b1c2d3e4f5/out";
     let mut rig = Rig::demo();
     assert!(!rig.connect_again(1, "lasting"), "no session is stored yet");

@@ -176,7 +176,7 @@ fn a_client_that_does_everything_wrong_breaks_nearly_every_rule() {
 }
 
 #[test]
-fn a_client_that_does_not_come_back_is_told_so() {
+fn a_client_that_does_not_reconnect_is_reported() {
     let mut rig = Rig::demo();
     rig.cloud.record_events(true);
     let mut check = Check::new(&rig.cloud, CheckSettings::default(), at(rig.now));

@@ -237,7 +237,7 @@ fn two_runs_with_the_same_seed_have_the_same_events() {
 }
 
 #[test]
-fn the_journal_says_why_the_broker_ended_a_connection() {
+fn the_journal_has_the_reason_for_each_closed_connection() {
     let mut rig = Rig::demo();
     rig.cloud.record_events(true);
     let reason = |rig: &mut Rig, conn: u64| {

@@ -239,7 +239,7 @@ fn the_date_can_be_wrong_on_one_host_or_on_all() {
 }
 
 #[test]
-fn a_cache_repeats_the_first_answer_and_says_how_old_it_is() {
+fn a_cache_repeats_the_first_answer_with_its_age() {
     let hours = 9 * 3_600;
     let mut rig = with(Fault::Http(Endpoint::Rest, HttpFault::Cached(hours * SECOND)));
     let tokens = rig.sign_in();
@@ -339,7 +339,7 @@ fn some_filters_of_a_subscription_can_be_granted() {
 }
 
 #[test]
-fn a_broker_that_stops_reading_handles_later_what_it_was_sent() {
+fn a_broker_that_pauses_reading_handles_the_packets_later() {
     let mut rig = connected();
     let until = rig.now + 300 * SECOND;
     rig.cloud.add_fault(Window::new(Duration::ZERO, until, Fault::StopReading));
@@ -368,7 +368,7 @@ fn a_broker_that_stops_reading_holds_a_bounded_amount() {
 }
 
 #[test]
-fn a_retained_status_of_yesterday_follows_a_subscription() {
+fn a_retained_status_follows_a_subscription() {
     for (age, time) in [(Some(86_400 * SECOND), WALL + 2 - 86_400), (None, 0)] {
         let mut rig = with(Fault::Retained(age));
         rig.bytes.clear();
@@ -542,7 +542,7 @@ fn a_named_fault_can_be_several_faults_or_one_of_each_thermostat() {
 }
 
 #[test]
-fn a_driver_is_told_to_keep_a_request_that_is_late() {
+fn a_late_request_is_withheld() {
     let mut rig = Rig::demo();
     rig.cloud.start_named_fault(at(rig.now), "write-late", None, Duration::ZERO, None).unwrap();
     let mut delay = |method: &str, path: &str| {

@@ -32,7 +32,7 @@ fn every_heater_holds_its_room_near_the_setpoint_through_a_winter_day() {
 }
 
 #[test]
-fn energy_is_what_the_house_loses() {
+fn energy_equals_the_heat_loss() {
     let mut rig = Rig::demo();
     rig.pass(DAY);
     let mut expected = 0.0;
@@ -156,7 +156,7 @@ fn power_comes_back_with_a_boot_and_the_settings_survive() {
 }
 
 #[test]
-fn dangerous_messages_do_what_they_threaten_and_are_counted() {
+fn dangerous_messages_take_effect_and_are_counted() {
     let mut rig = Rig::demo();
     rig.connect(1);
     for message in [

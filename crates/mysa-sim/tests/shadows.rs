@@ -404,7 +404,7 @@ fn the_structured_service_changes_shadows_and_shows_them_in_degrees() {
 }
 
 #[test]
-fn what_a_thermostat_cannot_do_stays_a_difference() {
+fn an_unsupported_desired_value_stays_in_the_delta() {
     let mut rig = rig();
     listen(&mut rig, 1, &["modes", "targetHeat"]);
     for (name, desired) in [
@@ -501,7 +501,7 @@ fn faults_of_thermostats_apply_to_their_shadows() {
 }
 
 #[test]
-fn central_hvac_heats_and_cools_and_reports_what_it_does() {
+fn central_hvac_heats_cools_and_reports_its_action() {
     let mut rig = rig();
     let thermostat = id("fa");
     listen(&mut rig, 1, &["modes", "targetAuto"]);

@@ -377,7 +377,7 @@ fn without_the_secret_nothing_of_an_earlier_cloud_is_accepted() {
 }
 
 #[test]
-fn what_is_revoked_now_is_not_taken_for_what_an_earlier_cloud_gave() {
+fn a_revoked_token_is_not_accepted_as_one_of_an_earlier_cloud() {
     for late in [false, true] {
         let mut first = life(Some(1), 0, 1);
         let tokens = first.sign_in();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_decoder_must_reject_passes() {
+    fn malformed_packets_can_be_encoded() {
         let id = PacketId::new(7).unwrap();
         for wire in [
             publish(100, Delivery::AtLeastOnce(id)),

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn series_are_stacked_with_a_legend_and_nothing_leaves_the_picture() {
+    fn series_are_stacked_with_a_legend_within_the_picture() {
         let long = "A name that is much longer than the whole chart is wide ".repeat(3);
         let all = [series("Hall"), series(&long), series("Bath")];
         let drawing = svg(&long, &labels(), &all, "kWh");

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thermostat_that_was_never_heard_is_logged() {
+    fn a_thermostat_without_a_message_is_logged() {
         let mut log = live();
         assert_eq!(log.device(secs(0), id(), Link::Unheard), None, "it may still come");
         let still = Entry::Still { state: Link::Unheard, lasted: secs(60) };

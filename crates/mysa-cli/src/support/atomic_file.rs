@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+    fn only_the_temporary_file_of_a_killed_process_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let old = std::time::SystemTime::now() - 2 * ABANDONED;
         let make = |name: &str, is_old: bool| {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_says_how_commands_go_and_when_mqtt_is_tried_again() {
+    fn a_denial_names_the_channel_of_commands_and_the_next_try_of_mqtt() {
         let denied_at = UnixTime::from_secs(1_767_323_045);
         let after = |secs: i64, channel| {
             describe(denied_at, denied_at.plus_millis(secs * 1_000), channel, &Settings::default())

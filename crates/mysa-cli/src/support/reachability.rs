@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_has_its_own_words() {
+    fn each_cause_has_its_own_message() {
         let of = |kind| io::Error::from(kind);
         let causes = [
             describe_probe(&ProbeError::Name(of(io::ErrorKind::NotFound))),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_its_own_words() {
+    fn each_refusal_has_its_own_message() {
         let kinds = [
             RefusalKind::WrongCredentials,
             RefusalKind::LockedOut,

@@ -86,7 +86,7 @@ fn wait_for_outcome(observer: &Observer, id: &str, number: usize, outcome: &str)
 }
 
 #[test]
-fn the_bridge_publishes_obeys_and_survives_a_restart_of_each_part() {
+fn the_bridge_publishes_commands_and_survives_a_restart_of_each_part() {
     let bench = Bench::signed_in();
     let Some(mut broker) = Mosquitto::start(&bench.home.path("."), ANYBODY) else { return };
     let url = url(&broker);

@@ -67,7 +67,7 @@ fn devices_show_serial_numbers_when_asked() {
 }
 
 #[test]
-fn the_broker_is_found_where_the_control_plane_says() {
+fn the_broker_is_found_by_the_control_plane() {
     let mut spec = CloudSpec::demo();
     spec.names.iot_host = OTHER_HOST.into();
     let bench = Bench::with(spec);

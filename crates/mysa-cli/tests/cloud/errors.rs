@@ -292,7 +292,7 @@ fn a_folder_that_others_may_write_to_is_refused() {
 }
 
 #[test]
-fn a_page_or_a_pause_on_a_single_route_is_told_as_such() {
+fn a_page_or_a_pause_on_a_single_route_is_reported() {
     let bench = Bench::signed_in();
     for (args, route) in [
         (&["homes"][..], "/homes"),
@@ -322,7 +322,7 @@ fn a_page_or_a_pause_on_a_single_route_is_told_as_such() {
 }
 
 #[test]
-fn a_pause_that_a_command_by_rest_meets_is_told_with_its_length() {
+fn a_pause_for_a_command_by_rest_is_reported_with_its_length() {
     let bench = Bench::signed_in();
     bench.fault(Fault::Http(Endpoint::Path("/state/".into()), HttpFault::Throttle(300)));
     let ran = bench.run(&["set", "bedroom", "--temp", "21", "--channel", "rest"]).fails(8);
@@ -331,7 +331,7 @@ fn a_pause_that_a_command_by_rest_meets_is_told_with_its_length() {
 }
 
 #[test]
-fn a_pause_while_signing_in_is_told_with_its_length() {
+fn a_pause_of_the_sign_in_is_reported_with_its_length() {
     let bench = Bench::new();
     bench.fault(Fault::Http(Endpoint::SignIn, HttpFault::Throttle(300)));
     let ran = bench.log_in().fails(8);

@@ -18,7 +18,7 @@ fn changes(bench: &Bench, count: usize, args: &[&str]) -> Value {
 }
 
 #[test]
-fn a_change_is_told_with_its_author() {
+fn a_change_is_shown_with_its_author() {
     let mut spec = CloudSpec::demo();
     spec.accounts[0].homes[0].time_zone = "Pacific/Kiritimati".into();
     let bench = Bench::with(spec);

@@ -337,7 +337,7 @@ fn a_cloud_that_is_down_ends_with_eight() {
 }
 
 #[test]
-fn a_logout_that_revokes_nothing_reports_it_and_exits_with_eight() {
+fn a_logout_that_revokes_nothing_is_reported_and_exits_with_eight() {
     let bench = Bench::signed_in();
     let mut command = bench.command(&["logout"]);
     command.env("MYSA_CONNECT_TO", "127.0.0.1:1");
@@ -356,7 +356,7 @@ fn a_logout_that_revokes_nothing_reports_it_and_exits_with_eight() {
 }
 
 #[test]
-fn a_certificate_nobody_vouches_for_is_refused() {
+fn an_untrusted_certificate_is_refused() {
     let bench = Bench::new();
     let mut command = bench.command(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"]);
     command.env_remove("MYSA_CA");
@@ -439,7 +439,7 @@ fn the_simulated_cloud_shows_how_to_use_it_and_ends_when_interrupted() {
 }
 
 #[test]
-fn the_simulated_cloud_writes_its_authority_where_the_command_line_says() {
+fn the_authority_is_written_to_the_path_on_the_command_line() {
     for (args, trusted, written) in [
         (&["--ca", "ca.pem"][..], "other.pem", "ca.pem"),
         (&["--ca", "ca.pem"], "ca.pem", "ca.pem"),
@@ -500,7 +500,7 @@ fn the_simulated_cloud_is_changed_by_its_control_endpoint() {
 }
 
 #[test]
-fn the_simulated_cloud_logs_what_happens_as_json() {
+fn the_simulated_cloud_logs_events_as_json() {
     let home = Home::new();
     let mut command = home.command(&["sim", "--listen", "127.0.0.1:0", "-v", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -626,7 +626,7 @@ fn a_stored_session_outlives_a_simulator_with_a_kept_authority() {
 }
 
 #[test]
-fn the_simulated_cloud_refuses_what_it_cannot_do() {
+fn the_simulated_cloud_refuses_invalid_options() {
     let home = Home::new();
     home.run(&["sim", "--listen", "0.0.0.0:0"]).fails(2);
     home.run(&["sim", "--fault", "rain"]).fails(2);
@@ -658,7 +658,7 @@ fn the_demo_does_the_main_job() {
 }
 
 #[test]
-fn the_log_is_as_the_variable_asks_and_holds_no_secret() {
+fn the_log_follows_the_variable_and_has_no_secret() {
     let bench = Bench::signed_in();
     let with = |asked: &str| {
         let mut command = bench.command(&["status", "--wait", HANG_SECONDS, "--json"]);

@@ -50,7 +50,7 @@ fn a_floor_shows_both_temperatures_the_sensor_that_leads_and_no_junk() {
 }
 
 #[test]
-fn an_air_conditioner_has_no_duty_cycle_whatever_the_cloud_keeps() {
+fn an_air_conditioner_has_no_duty_cycle() {
     let bench = with(OFFICE, |office| {
         office.state = members(json!({ "Duty": 55 }));
         office.telemetry = members(json!({ "dutyCycle": 0.55 }));

@@ -27,7 +27,7 @@ fn an_outage_and_its_end_are_one_line_each() {
 }
 
 #[test]
-fn a_watch_starts_while_the_cloud_is_down_and_says_once_that_it_waits() {
+fn a_watch_starts_while_the_cloud_is_down_and_reports_it_once() {
     let bench = Bench::signed_in();
     bench.fault(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
     let mut command = bench.command(&["watch", "living", "--timeout", HANG_SECONDS]);

@@ -121,7 +121,7 @@ fn the_value_in_force_is_confirmed_by_either_channel() {
 }
 
 #[test]
-fn all_thermostats_hold_what_was_asked_though_bursts_are_dropped() {
+fn all_thermostats_hold_the_requested_values_although_bursts_are_dropped() {
     let home = Home::new();
     let mut sim = Sim::start(home, &["--ca", "ca.pem", "--fault", "drop-bursts"]);
     let email = CloudSpec::DEMO_EMAIL;

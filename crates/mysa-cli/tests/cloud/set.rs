@@ -104,7 +104,7 @@ fn fahrenheit_is_answered_in_fahrenheit() {
 }
 
 #[test]
-fn without_waiting_only_what_somebody_accepted_counts_as_sent() {
+fn without_waiting_only_an_accepted_command_counts_as_sent() {
     let bench = Bench::signed_in();
     bench.fault(Fault::EatPublishes);
     let ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait", "--channel", "mqtt"]).fails(6);
@@ -128,7 +128,7 @@ fn the_channel_can_be_chosen() {
 }
 
 #[test]
-fn the_time_limit_ends_a_command_whatever_hangs() {
+fn the_time_limit_ends_a_command() {
     for fault in [
         Fault::Http(Endpoint::Any, HttpFault::Hang),
         Fault::Http(Endpoint::Rest, HttpFault::Hang),

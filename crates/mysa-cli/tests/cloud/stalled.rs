@@ -125,7 +125,7 @@ fn without_a_limit_the_cause_is_named() {
 }
 
 #[test]
-fn a_status_ends_at_its_limit_whatever_hangs() {
+fn a_status_ends_at_its_limit() {
     const WORDS: &str = "time-out: the cloud did not answer within 3 s";
     let args = ["status", "--wait", "3"];
     let bench = Bench::signed_in();

@@ -15,8 +15,8 @@ use crate::auth::identity_pool::Reach;
 
 /// Secret by which a cloud recognises tokens and credentials of an earlier one.
 ///
-/// What a cloud with a secret issues contains what it stands for, under a code that only the secret makes. Clouds with the
-/// same secret, accounts and names are one cloud to a client that keeps its session.
+/// A token of a cloud with a secret contains its own meaning and a code that only the secret can make. Clouds with the same
+/// secret, accounts and names are one cloud to a client that keeps its session.
 #[derive(Clone)]
 pub struct SessionSecret([u8; 32]);
 
@@ -130,7 +130,7 @@ impl fmt::Debug for SessionSecret {
     }
 }
 
-/// What AWS credentials permit.
+/// Permission of AWS credentials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Grant {
     pub(crate) account: usize,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_closed_opens_with_the_same_secret_and_purpose_alone() {
+    fn a_sealed_text_opens_only_with_its_secret_and_purpose() {
         let (one, other) = (SessionSecret::new([1; 32]), SessionSecret::new([2; 32]));
         let closed = one.close("refresh", &json!({ "a": 1 }));
         assert_eq!(one.open("refresh", &closed), Some(json!({ "a": 1 })));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_key_id_tells_whose_it_is() {
+    fn an_access_key_id_identifies_its_account() {
         let secret = SessionSecret::new([1; 32]);
         let users = vec!["u-1".to_string(), "u-2".to_string()];
         let grant = Grant { account: 1, reach: Reach::SubscribeOnly, expires: 1_767_326_645 };

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn dangerous_messages_are_told_from_others() {
+    fn dangerous_messages_are_recognised() {
         for message in [
             json!({ "MsgType": 5 }),
             json!({ "MsgType": 7 }),

@@ -416,7 +416,7 @@ fn a_fast_cloud_gives_the_client_as_much_time_of_its_own() {
 }
 
 #[test]
-fn the_report_says_what_was_seen_and_what_to_do() {
+fn the_report_has_findings_and_advice() {
     let report = Recorded::new(Some(Rule::Filters)).run();
     let text = report.to_string();
     assert!(

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_control_does_what_it_has() {
+    fn a_remote_control_limits_modes_and_fan_speeds() {
         let fan = |fan| ParsedCommand { fan: Some(fan), ..ParsedCommand::default() };
         let speed = |remote: AcRemote, code| remote.translate(fan(code)).unwrap().fan;
         assert_eq!([1, 3, 5, 7].map(|code| speed(AcRemote::Numbered, code)), [1, 3, 5, 7].map(Some));

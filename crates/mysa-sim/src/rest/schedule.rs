@@ -29,7 +29,7 @@ pub(crate) struct RestHold {
     start: UnixTime,
     end: Option<i64>,
     state: Map<String, Value>,
-    /// What the thermostat is sent at the start, until then.
+    /// Command that the thermostat gets at the start; `None` once it is sent.
     waiting: Option<ParsedCommand>,
 }
 

@@ -83,7 +83,7 @@ fn certificates(option: &str, path: &std::path::Path) -> Result<Vec<CertificateD
     if found.is_empty() { Err(invalid("expected PEM certificates")) } else { Ok(found) }
 }
 
-/// What happened on a connection.
+/// Event of a connection to the broker.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     Opened,

@@ -16,7 +16,7 @@ pub(crate) struct Log {
     terminal: Terminal,
     /// Repeating lines: the time of the last one printed, and the number of those that were not.
     repeats: BTreeMap<String, (Duration, u64)>,
-    /// What the connection to the broker said last about its failure.
+    /// Cause of the latest failure of the connection to the broker, in the words of the transport.
     detail: Option<String>,
 }
 

@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_command_that_somebody_accepted_counts_as_sent() {
+    fn only_an_accepted_command_counts_as_sent() {
         for (stage, exit) in [
             (DeliveryStage::Wire(Channel::Mqtt), Some(Exit::Unconfirmed)),
             (DeliveryStage::Service(Channel::Mqtt), None),
