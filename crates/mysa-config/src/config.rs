@@ -124,7 +124,7 @@ pub struct DeviceConfig {
 }
 
 /// Largest rated power, the largest value of [`Watts`].
-const MAX_RATED_WATTS: u32 = 1_000_000;
+pub(crate) const MAX_RATED_WATTS: u32 = 1_000_000;
 
 fn watts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let watts = i64::deserialize(deserializer)?;

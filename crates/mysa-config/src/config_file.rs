@@ -3,6 +3,7 @@ use std::fmt;
 use mysa_proto::DeviceId;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
+use crate::config::MAX_RATED_WATTS;
 use crate::{
     BridgeConfig, ChannelName, Config, ConfigError, Endpoints, ModeTableName, Unit, normalize_account,
 };
@@ -69,7 +70,9 @@ impl ConfigFile {
     /// # Errors
     /// The power is greater, or a parent key exists and is not a table.
     pub fn set_watts(&mut self, device: &DeviceId, watts: u32) -> Result<(), ConfigError> {
-        // `put` checks the value as it does for a hand-written file.
+        if watts > MAX_RATED_WATTS {
+            return Err(ConfigError::InvalidWatts(watts.to_string()));
+        }
         let watts = (watts > 0).then(|| i64::from(watts).into());
         self.put(&["devices", device.as_str(), "rated-watts"], watts)
     }
@@ -197,6 +200,16 @@ mod tests {
 
     fn file(text: &str) -> ConfigFile {
         ConfigFile::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_rated_power_that_no_heater_has_is_refused_without_a_place_in_the_file() {
+        let mut file = file("");
+        for text in ["1000001", "-1", "12.5", "x"] {
+            let error = file.set("devices.a1.rated-watts", text).unwrap_err().to_string();
+            assert!(error.starts_with("invalid rated power"), "{error}");
+        }
+        file.set("devices.a1.rated-watts", "1000000").unwrap();
     }
 
     #[test]
