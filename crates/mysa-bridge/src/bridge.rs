@@ -13,9 +13,9 @@ use crate::event::{Event, IgnoredReason, Outcome, Output, RequestId};
 use crate::settings::{InvalidSettings, Settings};
 use crate::state::{self, Document};
 use crate::topics::{Incoming, Topics};
-use crate::{Thermostat, discovery};
+use crate::{AccountIndex, Thermostat, discovery};
 
-/// Bridge between the thermostats of an account and a local MQTT broker. See the [crate](crate).
+/// Bridge between the thermostats of one or several accounts and a local MQTT broker. See the [crate](crate).
 #[derive(Debug)]
 pub struct Bridge {
     settings: Settings,
@@ -23,23 +23,32 @@ pub struct Bridge {
     entropy: Entropy,
     now: Now,
     devices: BTreeMap<DeviceId, Device>,
-    /// `true` once the list of the account's thermostats is known.
-    listed: bool,
-    cloud: Option<Cloud>,
+    accounts: Vec<Account>,
     requests: BTreeMap<RequestId, Request>,
     last_request: u64,
-    /// Thermostats that an earlier run left as available at the broker and the account does not have, as far as is known.
+    /// Thermostats that an earlier run left as available at the broker and no account has, as far as is known.
     strangers: BTreeSet<DeviceId>,
-    /// `true` while the thermostats are unavailable because the cloud is away.
-    is_cloud_lost: bool,
     /// Time of the answer to a birth message.
     birth_at: Option<Duration>,
     stopping: bool,
     outputs: VecDeque<Output>,
 }
 
+#[derive(Debug, Default)]
+struct Account {
+    /// Thermostats that it has shown or listed.
+    devices: BTreeSet<DeviceId>,
+    /// `true` once the list of its thermostats is known.
+    listed: bool,
+    cloud: Option<Cloud>,
+    /// `true` while its thermostats are unavailable because the cloud is away.
+    is_cloud_lost: bool,
+}
+
 #[derive(Debug)]
 struct Device {
+    /// Account that serves it: the first one that has it.
+    owner: AccountIndex,
     facts: EntityFacts,
     entities: Vec<Entity>,
     is_available: bool,
@@ -97,7 +106,7 @@ const SUSPEND: Duration = Duration::from_secs(10);
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Bridge {
-    /// Creates a bridge, which connects to the broker at once and is not available until the thermostats of the account
+    /// Creates a bridge, which connects to the broker at once and is not available until the thermostats of an account
     /// are listed. `seed` must be random and not be used twice.
     ///
     /// # Errors
@@ -110,18 +119,17 @@ impl Bridge {
         let mut entropy = Entropy::new(seed);
         let client = Client::new(settings.broker.clone(), entropy.bytes(), now.mono)
             .map_err(InvalidSettings::Broker)?;
+        let accounts = (0..settings.accounts).map(|_| Account::default()).collect();
         let mut bridge = Self {
             settings,
             client,
             entropy,
             now,
             devices: BTreeMap::new(),
-            listed: false,
-            cloud: None,
+            accounts,
             requests: BTreeMap::new(),
             last_request: 0,
             strangers: BTreeSet::new(),
-            is_cloud_lost: false,
             birth_at: None,
             stopping: false,
             outputs: VecDeque::new(),
@@ -130,10 +138,11 @@ impl Bridge {
         Ok(bridge)
     }
 
-    /// Handles a new snapshot of a thermostat. Publishes what changed.
-    pub fn handle_thermostat(&mut self, thermostat: &Thermostat<'_>, now: Now) {
+    /// Handles a new snapshot of a thermostat of an account. Publishes what changed. A thermostat of several accounts
+    /// belongs to the first of them, and the snapshots of the others are ignored.
+    pub fn handle_thermostat(&mut self, account: AccountIndex, thermostat: &Thermostat<'_>, now: Now) {
         self.advance(now);
-        if self.stopping {
+        if self.stopping || !self.claim(account, thermostat.id) {
             return;
         }
         let Self { settings, devices, client, .. } = self;
@@ -141,6 +150,7 @@ impl Bridge {
         let id = thermostat.id;
         let refresh_at = now.mono.saturating_add(settings.refresh);
         let device = devices.entry(id).or_insert_with(|| Device {
+            owner: account,
             facts: EntityFacts::default(),
             entities: Vec::new(),
             is_available: false,
@@ -170,15 +180,36 @@ impl Bridge {
         self.update_availability();
     }
 
-    /// Records the list of the account's thermostats. Thermostats that are not on it are removed, and the bridge becomes
-    /// available.
-    pub fn handle_list(&mut self, ids: &[DeviceId], now: Now) {
-        self.advance(now);
-        if self.stopping {
-            return;
+    /// Notes that an account has a thermostat. Returns `true` if the account serves it.
+    fn claim(&mut self, account: AccountIndex, id: DeviceId) -> bool {
+        let Some(known) = self.accounts.get_mut(account.index()) else { return false };
+        let is_new = known.devices.insert(id);
+        let Some(device) = self.devices.get_mut(&id) else { return true };
+        let (first, other) = (device.owner.min(account), device.owner.max(account));
+        device.owner = first;
+        if is_new && first != other {
+            self.event(Event::Shared { device: id, account: first, other });
         }
-        self.listed = true;
-        let gone: Vec<DeviceId> = self.devices.keys().filter(|id| !ids.contains(id)).copied().collect();
+        first == account
+    }
+
+    /// Records the list of the thermostats of an account. Thermostats that are not on it are removed, unless another
+    /// account has them, and the bridge becomes available.
+    pub fn handle_list(&mut self, account: AccountIndex, ids: &[DeviceId], now: Now) {
+        self.advance(now);
+        let Some(known) = self.accounts.get_mut(account.index()).filter(|_| !self.stopping) else { return };
+        known.listed = true;
+        known.devices = ids.iter().copied().collect();
+        let left = |(_, device): &(&DeviceId, &mut Device)| device.owner == account;
+        let mut gone = Vec::new();
+        for (&id, device) in self.devices.iter_mut().filter(left) {
+            let has_it = |known: &Account| known.devices.contains(&id);
+            match self.accounts.iter().position(has_it) {
+                // Its next snapshot comes from there.
+                Some(next) => device.owner = AccountIndex::new(next),
+                None => gone.push(id),
+            }
+        }
         for id in gone {
             self.remove(id);
         }
@@ -242,15 +273,17 @@ impl Bridge {
         }
     }
 
-    /// Handles the service level of the account.
-    pub fn handle_service(&mut self, level: Level, reason: Reason, now: Now) {
+    /// Handles the service level of an account.
+    pub fn handle_service(&mut self, account: AccountIndex, level: Level, reason: Reason, now: Now) {
         self.advance(now);
-        if self.stopping || self.cloud.is_some_and(|cloud| (cloud.level, cloud.reason) == (level, reason)) {
+        let Some(known) = self.accounts.get_mut(account.index()).filter(|_| !self.stopping) else { return };
+        if known.cloud.is_some_and(|cloud| (cloud.level, cloud.reason) == (level, reason)) {
             return;
         }
-        let since = self.cloud.filter(|cloud| cloud.level == level).map_or(now, |cloud| cloud.since);
-        self.cloud = Some(Cloud { level, reason, since });
-        self.event(Event::Cloud { level, reason });
+        let since = known.cloud.filter(|cloud| cloud.level == level).map_or(now, |cloud| cloud.since);
+        known.cloud = Some(Cloud { level, reason, since });
+        let account = (self.accounts.len() > 1).then_some(account);
+        self.event(Event::Cloud { account, level, reason });
         self.update_availability();
         self.publish_bridge();
     }
@@ -390,10 +423,10 @@ impl Bridge {
         }
         let requests = self.requests.values().map(|request| request.stage.until()).min();
         let refresh = self.devices.values().map(|device| device.refresh_at).min();
-        [client, requests, refresh, self.birth_at, self.cloud_lost_at().filter(|_| !self.is_cloud_lost)]
-            .into_iter()
-            .flatten()
-            .min()
+        let grace = self.settings.cloud_grace;
+        let waiting = self.accounts.iter().filter(|account| !account.is_cloud_lost);
+        let cloud_lost = waiting.filter_map(|account| account.cloud_lost_at(grace)).min();
+        [client, requests, refresh, self.birth_at, cloud_lost].into_iter().flatten().min()
     }
 
     fn event(&mut self, event: Event) {
@@ -403,19 +436,17 @@ impl Bridge {
         }
     }
 
-    /// Time from which the thermostats are unavailable because the cloud is away.
-    fn cloud_lost_at(&self) -> Option<Duration> {
-        let cloud = self.cloud.filter(|cloud| cloud.level == Level::Offline)?;
-        Some(cloud.since.mono.saturating_add(self.settings.cloud_grace))
-    }
-
     fn update_availability(&mut self) {
-        self.is_cloud_lost = self.cloud_lost_at().is_some_and(|at| at <= self.now.mono);
         let mut changes = Vec::new();
-        let Self { settings, devices, client, is_cloud_lost, .. } = self;
+        let Self { settings, devices, client, accounts, now, .. } = self;
+        for account in accounts.iter_mut() {
+            let lost_at = account.cloud_lost_at(settings.cloud_grace);
+            account.is_cloud_lost = lost_at.is_some_and(|at| at <= now.mono);
+        }
         let topics = topics(settings);
         for (&id, device) in devices {
-            let online = device.is_available && !*is_cloud_lost;
+            let owner = accounts.get(device.owner.index());
+            let online = device.is_available && owner.is_some_and(|account| !account.is_cloud_lost);
             if device.told != Some(online) {
                 device.told = Some(online);
                 let payload = if online { ONLINE } else { OFFLINE };
@@ -432,17 +463,28 @@ impl Bridge {
     }
 
     fn publish_bridge(&mut self) {
-        let Self { settings, devices, client, cloud, .. } = self;
+        let Self { settings, devices, client, accounts, .. } = self;
         let topics = topics(settings);
         let mut json = Document::default();
         json.put("schema", SCHEMA).put("version", env!("CARGO_PKG_VERSION"));
-        json.put("cloud", cloud.map(|cloud| level_name(cloud.level)));
-        json.put("reason", cloud.map(|cloud| cloud.reason.to_string()));
-        json.put("since", cloud.and_then(|cloud| state::iso(cloud.since.wall)));
-        json.put("devices", devices.len());
-        json.put("available", devices.values().filter(|device| device.told == Some(true)).count());
+        // The levels are in the order of what is missing.
+        let worst = accounts
+            .iter()
+            .filter_map(|account| account.cloud)
+            .min_by_key(|cloud| core::cmp::Reverse(cloud.level));
+        put_service(&mut json, worst, devices.values());
+        let each = accounts.iter().enumerate().map(|(index, account)| {
+            let index = AccountIndex::new(index);
+            let mut json = Document::default();
+            json.put("account", index.number());
+            let own = devices.values().filter(|device| device.owner == index);
+            put_service(&mut json, account.cloud, own);
+            json.into_value()
+        });
+        json.put("accounts", each.collect::<Vec<_>>());
         client.retain(BRIDGE_STATE, topics.bridge_state(), json.into_bytes(), QoS::AtMostOnce);
-        let payload = if self.listed && !self.stopping { ONLINE } else { OFFLINE };
+        let is_listed = accounts.iter().any(|account| account.listed);
+        let payload = if is_listed && !self.stopping { ONLINE } else { OFFLINE };
         client.retain(BRIDGE_AVAILABILITY, topics.bridge_availability(), payload.into(), QoS::AtLeastOnce);
     }
 
@@ -503,13 +545,13 @@ impl Bridge {
             self.defend(AVAILABILITY, &topic, payload);
         } else if payload == ONLINE.as_bytes() && self.strangers.len() < MAX_STRANGERS {
             self.strangers.insert(id);
-            if self.listed {
+            if self.accounts.iter().any(|account| account.listed) {
                 self.refute(id);
             }
         }
     }
 
-    /// Publishes that a thermostat is offline which the account does not have.
+    /// Publishes that a thermostat is offline which no account has, as far as is known.
     fn refute(&mut self, id: DeviceId) {
         if !self.stopping && !self.devices.contains_key(&id) {
             let topic = topics(&self.settings).availability(id);
@@ -531,7 +573,7 @@ impl Bridge {
         self.last_request += 1;
         let number = RequestId(self.last_request);
         let parsed = match self.devices.get(&device) {
-            None => Err("no such thermostat in this account".to_string()),
+            None => Err("no account has such a thermostat".to_string()),
             Some(_) if message.payload.len() > MAX_PAYLOAD => Err("the value is too long".to_string()),
             Some(known) => {
                 command::parse(field, &message.payload, &known.entities).map_err(|error| error.text())
@@ -590,11 +632,12 @@ impl Bridge {
 
     fn send(&mut self, number: RequestId) {
         let until = self.now.mono.saturating_add(self.settings.verdict_limit);
-        if let Some(request) = self.requests.get_mut(&number) {
-            request.stage = Stage::Sent { until };
-            let Request { device, change, .. } = *request;
-            self.outputs.push_back(Output::Command { request: number, device, change });
-        }
+        let Some(request) = self.requests.get_mut(&number) else { return };
+        let Request { device, change, .. } = *request;
+        // The held commands of a thermostat that left are decided.
+        let Some(account) = self.devices.get(&device).map(|device| device.owner) else { return };
+        request.stage = Stage::Sent { until };
+        self.outputs.push_back(Output::Command { request: number, account, device, change });
     }
 
     /// Publishes the result of a command, and the state again, so that a reader that shows the requested value returns to
@@ -638,6 +681,24 @@ impl Device {
             client.send_again(STATE, &topic);
         }
     }
+}
+
+impl Account {
+    /// Time from which its thermostats are unavailable because the cloud is away.
+    fn cloud_lost_at(&self, grace: Duration) -> Option<Duration> {
+        let cloud = self.cloud.filter(|cloud| cloud.level == Level::Offline)?;
+        Some(cloud.since.mono.saturating_add(grace))
+    }
+}
+
+/// Adds a service level, and the numbers of these thermostats.
+fn put_service<'a>(json: &mut Document, cloud: Option<Cloud>, devices: impl Iterator<Item = &'a Device>) {
+    json.put("cloud", cloud.map(|cloud| level_name(cloud.level)));
+    json.put("reason", cloud.map(|cloud| cloud.reason.to_string()));
+    json.put("since", cloud.and_then(|cloud| state::iso(cloud.since.wall)));
+    let told: Vec<Option<bool>> = devices.map(|device| device.told).collect();
+    json.put("devices", told.len());
+    json.put("available", told.iter().filter(|told| **told == Some(true)).count());
 }
 
 impl Stage {

@@ -5,6 +5,7 @@ use core::time::Duration;
 use mysa_proto::{Change, DeviceId};
 use mysa_session::{Level, Reason};
 
+use crate::AccountIndex;
 use crate::client::{self, DownReason};
 
 /// Instruction for the driver, or an event.
@@ -18,6 +19,8 @@ pub enum Output {
     Command {
         /// Number of the command.
         request: RequestId,
+        /// Account that sends it.
+        account: AccountIndex,
         /// Thermostat.
         device: DeviceId,
         /// Requested change.
@@ -55,8 +58,10 @@ pub enum Event {
         /// Filter.
         filter: String,
     },
-    /// The service level of the account changed.
+    /// The service level of an account changed.
     Cloud {
+        /// Account; `None` if the bridge has only one.
+        account: Option<AccountIndex>,
         /// Level.
         level: Level,
         /// Reason.
@@ -68,6 +73,15 @@ pub enum Event {
         device: DeviceId,
         /// `true` if it is available.
         online: bool,
+    },
+    /// A thermostat is in two accounts, and the first of them serves it.
+    Shared {
+        /// Thermostat.
+        device: DeviceId,
+        /// Account that serves it.
+        account: AccountIndex,
+        /// Account whose reports about it are ignored.
+        other: AccountIndex,
     },
     /// A thermostat left the account; its messages are removed from the broker.
     Removed {
@@ -175,7 +189,13 @@ impl fmt::Display for Event {
             Self::SubscriptionRefused { filter } => {
                 write!(f, "broker: it refuses the subscription to {filter:?}; commands do not arrive")
             }
-            Self::Cloud { level, reason } => write!(f, "cloud: {level}: {reason}"),
+            Self::Cloud { account: None, level, reason } => write!(f, "cloud: {level}: {reason}"),
+            Self::Cloud { account: Some(account), level, reason } => {
+                write!(f, "cloud of {account}: {level}: {reason}")
+            }
+            Self::Shared { device, account, other } => {
+                write!(f, "{device}: it is in {account} and {other}; {account} serves it")
+            }
             Self::Availability { device, online: true } => write!(f, "{device}: available"),
             Self::Availability { device, online: false } => write!(f, "{device}: unavailable"),
             Self::Removed { device } => write!(f, "{device}: left the account; removed from the broker"),

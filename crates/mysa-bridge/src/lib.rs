@@ -1,6 +1,6 @@
 //! Bridge between Mysa thermostats and a local MQTT broker, as a state machine. No I/O, no clock, no randomness, no tasks.
 //!
-//! A [`Bridge`] publishes the thermostats of an account for Home Assistant (by device discovery) and any
+//! A [`Bridge`] publishes the thermostats of one or several accounts for Home Assistant (by device discovery) and any
 //! other MQTT client, and accepts commands from them. A driver passes in snapshots of the thermostats,
 //! verdicts, and what happens on the connection to the broker, and carries out what [`Bridge::poll_output`]
 //! returns.
@@ -8,7 +8,7 @@
 //! ```
 //! use core::time::Duration;
 //! use mysa_bridge::client::Output as BrokerOutput;
-//! use mysa_bridge::{Bridge, Output, Settings, Thermostat};
+//! use mysa_bridge::{AccountIndex, Bridge, Output, Settings, Thermostat};
 //! use mysa_proto::{Change, DeviceId, DeviceState, Limits, Model, Now, Power, UnixTime};
 //!
 //! let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
@@ -18,6 +18,7 @@
 //!
 //! let id = DeviceId::new("a0b1c2d3e4f6").ok_or("not an id")?;
 //! bridge.handle_thermostat(
+//!     AccountIndex::FIRST,
 //!     &Thermostat {
 //!         id,
 //!         name: Some("Living room"),
@@ -34,7 +35,7 @@
 //!     now,
 //! );
 //! // Once the list is complete, the bridge is available.
-//! bridge.handle_list(&[id], now);
+//! bridge.handle_list(AccountIndex::FIRST, &[id], now);
 //! assert!(bridge.poll_timeout().is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,8 +47,8 @@
 //! | topic | retained | content |
 //! | --- | --- | --- |
 //! | `homeassistant/device/mysa_<id>/config` | yes | device discovery: all entities of a thermostat |
-//! | `mysa/bridge/availability` | yes | `online` once the thermostats are listed, else `offline`; also the will |
-//! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts |
+//! | `mysa/bridge/availability` | yes | `online` once the thermostats of an account are listed, else `offline`; also the will |
+//! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts; the same for each account by its number |
 //! | `mysa/<id>/availability` | yes | `online` or `offline` |
 //! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones |
 //! | `mysa/<id>/attributes` | yes | JSON: name, model, last sign of life, undecided changes |
@@ -71,6 +72,8 @@
 //! - **Availability is true.** A thermostat is available while it reports as often as expected, the cloud does not report
 //!   it as disconnected, and the cloud was not away for [`Settings::cloud_grace`]. An `online` that a broker kept from
 //!   before is corrected.
+//! - **Accounts are independent.** The availability of a thermostat depends on the cloud of its own account alone, and an
+//!   account that needs a sign-in stops no other. A thermostat of several accounts belongs to the first of them.
 //! - **Everything is bounded**: undecided commands (128), results that wait for a connection (256), payloads of commands
 //!   (64 bytes). A message that is too large is skipped.
 //!
@@ -80,6 +83,7 @@
 
 extern crate alloc;
 
+mod account;
 mod bridge;
 pub mod client;
 mod command;
@@ -90,6 +94,7 @@ mod state;
 mod thermostat;
 mod topics;
 
+pub use account::AccountIndex;
 pub use bridge::Bridge;
 pub use event::{Event, IgnoredReason, Outcome, Output, RequestId};
 pub use settings::{InvalidSettings, Settings, Unit};

@@ -18,6 +18,8 @@ pub struct Settings {
     pub prefix: String,
     /// First part of Home Assistant's discovery topics; `None` publishes no discovery. Default: `homeassistant`.
     pub discovery_prefix: Option<String>,
+    /// Number of accounts, 1 to 32. Default: 1.
+    pub accounts: usize,
     /// Unit of the climate entity. With the unit that Home Assistant shows, a setpoint that is typed there is the one that
     /// is shown after it is confirmed. Default: Celsius.
     pub unit: Unit,
@@ -58,6 +60,8 @@ pub enum InvalidSettings {
         /// The rule that it breaks; `None` if it begins or ends with `/`, is empty, or is longer than 100 bytes.
         error: Option<InvalidText>,
     },
+    /// The number of accounts is not 1 to 32.
+    Accounts(usize),
     /// A setting of the connection to the broker.
     Broker(client::InvalidSettings),
 }
@@ -71,6 +75,9 @@ impl fmt::Display for InvalidSettings {
             Self::Prefix { prefix, error: None } => {
                 write!(f, "invalid topic prefix {prefix:?}: expected 1 to 100 bytes without / at either end")
             }
+            Self::Accounts(count) => {
+                write!(f, "invalid number of accounts {count}: expected 1 to {MAX_ACCOUNTS}")
+            }
             Self::Broker(error) => write!(f, "{error}"),
         }
     }
@@ -79,6 +86,7 @@ impl fmt::Display for InvalidSettings {
 impl core::error::Error for InvalidSettings {}
 
 const MAX_PREFIX: usize = 100;
+const MAX_ACCOUNTS: usize = 32;
 
 impl Settings {
     /// Creates settings with the defaults. See [`client::Settings::client_id`].
@@ -88,6 +96,7 @@ impl Settings {
             broker: client::Settings::new(client_id),
             prefix: "mysa".into(),
             discovery_prefix: Some("homeassistant".into()),
+            accounts: 1,
             unit: Unit::default(),
             modes: ModeTable::OBSERVED,
             refresh: secs(300),
@@ -99,6 +108,9 @@ impl Settings {
     }
 
     pub(crate) fn check(&self) -> Result<(), InvalidSettings> {
+        if !(1..=MAX_ACCOUNTS).contains(&self.accounts) {
+            return Err(InvalidSettings::Accounts(self.accounts));
+        }
         [Some(&self.prefix), self.discovery_prefix.as_ref()].into_iter().flatten().try_for_each(|prefix| {
             let invalid = |error| InvalidSettings::Prefix { prefix: prefix.clone(), error };
             Topic::new(prefix).map_err(|error| invalid(Some(error)))?;

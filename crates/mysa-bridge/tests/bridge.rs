@@ -13,7 +13,7 @@ use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Level, Reason, Refu
 use serde_json::{Value, json};
 
 use crate::rig::Rig;
-use crate::rig::home::{Known, Node, START, at, celsius, home, list, living_room, starting};
+use crate::rig::home::{FIRST, Known, Node, START, at, celsius, home, list, living_room, starting};
 use crate::rig::schema::check_discovery;
 
 const LIVING: &str = "a0b1c2d3e4f6";
@@ -455,7 +455,7 @@ fn an_invalid_command_is_refused_with_a_reason_and_not_sent() {
     assert_eq!(rig.results(LIVING).len(), 6);
     assert!(rig.peer.commands.is_empty());
     rig.set("mysa/ffffffffffff/set/mode", "off");
-    assert_eq!(rig.results("ffffffffffff")[0].3, "no such thermostat in this account");
+    assert_eq!(rig.results("ffffffffffff")[0].3, "no account has such a thermostat");
 }
 
 #[test]
@@ -690,7 +690,7 @@ fn the_thermostats_are_unavailable_once_the_cloud_is_away_for_twenty_seconds() {
     let mut rig = home(settings(), &[known.clone()]);
     let service = |rig: &mut Rig<Node>, level, reason| {
         let now = at(rig.now);
-        rig.peer.bridge.handle_service(level, reason, now);
+        rig.peer.bridge.handle_service(FIRST, level, reason, now);
         rig.settle();
     };
     service(&mut rig, Level::Offline, Reason::ConnectionLost);
@@ -847,7 +847,7 @@ fn a_state_that_changed_is_refreshed_after_the_whole_interval() {
 fn pauses_after_a_birth_message_differ_between_bridges() {
     let pause = |seed| {
         let bridge = Bridge::new(settings(), [seed; 32], at(Duration::ZERO)).unwrap();
-        let mut rig = Rig::new(Node { bridge, commands: Vec::new(), events: Vec::new() });
+        let mut rig = Rig::new(Node::new(bridge));
         list(&mut rig, &[living_room()]);
         rig.settle();
         rig.broker.publish(BIRTH, b"online", false);

@@ -5,8 +5,8 @@ mod rig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mysa_bridge::{Bridge, Event, Settings};
-use mysa_proto::{Change, DeviceId, Mode};
+use mysa_bridge::{AccountIndex, Bridge, Event, Settings};
+use mysa_proto::{Change, Mode};
 use mysa_session::{DeliveryStage, Effect, Evidence, Level, Reason, Refused, Verdict};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -38,7 +38,10 @@ enum Step {
     Listed {
         second: bool,
     },
-    Service(usize),
+    Service {
+        account: usize,
+        level: usize,
+    },
     Verdict {
         which: usize,
         verdict: usize,
@@ -67,9 +70,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => device.clone().prop_map(|device| Step::RetainedSet { device }),
         4 => (device.clone(), 100..300_u16).prop_map(|(device, tenths)| Step::Observe { device, tenths }),
         2 => (device.clone(), any::<bool>()).prop_map(|(device, current)| Step::Current { device, current }),
-        1 => device.prop_map(|device| Step::Rename { device }),
+        1 => device.clone().prop_map(|device| Step::Rename { device }),
         2 => any::<bool>().prop_map(|second| Step::Listed { second }),
-        3 => (0..LEVELS.len()).prop_map(Step::Service),
+        3 => (device.clone(), 0..LEVELS.len()).prop_map(|(account, level)| Step::Service { account, level }),
         6 => (any::<usize>(), 0..4_usize).prop_map(|(which, verdict)| Step::Verdict { which, verdict }),
         1 => Just(Step::Birth),
         8 => (0..40_000_u32).prop_map(Step::Wait),
@@ -91,6 +94,8 @@ const FIELDS: [(&str, [&str; 4]); 5] = [
     ("reboot", ["1", "2", "3", ""]),
 ];
 
+const ACCOUNTS: [AccountIndex; 2] = [AccountIndex::FIRST, AccountIndex::new(1)];
+
 const LEVELS: [(Level, Reason); 4] = [
     (Level::Live, Reason::Healthy),
     (Level::RestOnly, Reason::ConnectionLost),
@@ -110,11 +115,13 @@ fn verdicts() -> [Verdict; 4] {
 
 struct World {
     rig: Rig<Node>,
+    /// One thermostat of each account.
     devices: [Known; 2],
-    /// `true` while the second thermostat belongs to the account.
+    /// `true` while the second account has its thermostat.
     has_second: bool,
-    service: (Level, Reason),
-    service_since: Duration,
+    /// Service level of each account, and its beginning.
+    service: [(Level, Reason); 2],
+    service_since: [Duration; 2],
     /// Live messages to `set` topics so far.
     live_requests: usize,
     /// Commands of all processes so far.
@@ -132,8 +139,8 @@ impl World {
             rig: Rig::new(node(1, Duration::ZERO)),
             devices: [living_room(), second],
             has_second: true,
-            service: LEVELS[0],
-            service_since: Duration::ZERO,
+            service: [LEVELS[0]; 2],
+            service_since: [Duration::ZERO; 2],
             live_requests: 0,
             commands: 0,
             checked_events: 0,
@@ -147,8 +154,10 @@ impl World {
     /// Passes everything that the driver knows to a new bridge.
     fn start(&mut self) {
         let now = at(self.rig.now);
-        self.rig.peer.bridge.handle_service(self.service.0, self.service.1, now);
-        self.service_since = self.rig.now;
+        for (account, (level, reason)) in ACCOUNTS.into_iter().zip(self.service) {
+            self.rig.peer.bridge.handle_service(account, level, reason, now);
+        }
+        self.service_since = [self.rig.now; 2];
         self.list();
     }
 
@@ -158,16 +167,17 @@ impl World {
 
     fn list(&mut self) {
         let now = self.rig.now;
-        for known in &self.devices[..1 + usize::from(self.has_second)] {
-            known.show(&mut self.rig.peer.bridge, now);
+        for (number, account) in ACCOUNTS.into_iter().enumerate() {
+            self.show(number);
+            let id = self.listed().get(number).map(|known| known.id);
+            self.rig.peer.bridge.handle_list(account, id.as_slice(), at(now));
         }
-        let ids: Vec<DeviceId> = self.listed().iter().map(|known| known.id).collect();
-        self.rig.peer.bridge.handle_list(&ids, at(now));
     }
 
     fn show(&mut self, device: usize) {
         if device == 0 || self.has_second {
-            self.devices[device].show(&mut self.rig.peer.bridge, self.rig.now);
+            let bridge = &mut self.rig.peer.bridge;
+            self.devices[device].show_from(ACCOUNTS[device], bridge, self.rig.now);
         }
     }
 
@@ -207,13 +217,14 @@ impl World {
                 self.has_second = second;
                 self.list();
             }
-            Step::Service(number) => {
-                if self.service.0 != LEVELS[number].0 {
-                    self.service_since = self.rig.now;
+            Step::Service { account, level } => {
+                let (level, reason) = LEVELS[level];
+                if self.service[account].0 != level {
+                    self.service_since[account] = self.rig.now;
                 }
-                self.service = LEVELS[number];
+                self.service[account] = (level, reason);
                 let now = at(self.rig.now);
-                self.rig.peer.bridge.handle_service(self.service.0, self.service.1, now);
+                self.rig.peer.bridge.handle_service(ACCOUNTS[account], level, reason, now);
             }
             Step::Verdict { which, verdict } => {
                 let commands = &self.rig.peer.commands;
@@ -255,6 +266,9 @@ impl World {
             "a command has two verdicts: {:?}",
             self.decided
         );
+        for (&account, (_, device, _)) in self.rig.peer.accounts.iter().zip(&self.rig.peer.commands) {
+            assert_eq!(*device, self.devices[account.index()].id, "a command to another account");
+        }
         let commands = self.commands + self.rig.peer.commands.len();
         assert!(commands <= self.live_requests, "{commands} commands for {} requests", self.live_requests);
     }
@@ -289,9 +303,9 @@ impl World {
     fn check_broker(&self) {
         let broker = &self.rig.broker;
         assert_eq!(broker.retained("mysa/bridge/availability"), Some("online"));
-        let is_lost =
-            self.service.0 == Level::Offline && self.rig.now - self.service_since >= Duration::from_secs(20);
-        for known in self.listed() {
+        for (account, known) in self.listed().iter().enumerate() {
+            let away = self.rig.now - self.service_since[account];
+            let is_lost = self.service[account].0 == Level::Offline && away >= Duration::from_secs(20);
             let online = known.is_current && !is_lost;
             let availability = broker.retained(&format!("mysa/{}/availability", known.id));
             assert_eq!(availability, Some(if online { "online" } else { "offline" }), "{}", known.id);
@@ -327,8 +341,10 @@ impl World {
 }
 
 fn node(seed: u8, now: Duration) -> Node {
-    let bridge = Bridge::new(Settings::new("mysa-bridge"), [seed; 32], at(now)).expect("valid settings");
-    Node { bridge, commands: Vec::new(), events: Vec::new() }
+    let mut settings = Settings::new("mysa-bridge");
+    settings.accounts = ACCOUNTS.len();
+    let bridge = Bridge::new(settings, [seed; 32], at(now)).expect("valid settings");
+    Node::new(bridge)
 }
 
 proptest! {

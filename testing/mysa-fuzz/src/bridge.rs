@@ -2,7 +2,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use mysa_bridge::client::{self, LinkId};
-use mysa_bridge::{Bridge, Event, Output, RequestId, Settings, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Event, Output, RequestId, Settings, Thermostat};
 use mysa_mqtt_codec::server::{Inbound, Stream};
 use mysa_mqtt_codec::{Delivery, Publish, Topic};
 use mysa_proto::{
@@ -37,6 +37,8 @@ const LEVELS: [Level; 4] = [Level::Live, Level::RestOnly, Level::Offline, Level:
 
 struct Rig {
     bridge: Bridge,
+    /// Number of accounts. With one, the calls of inputs from before there were several stay the same.
+    accounts: usize,
     mono: Duration,
     links: Vec<LinkId>,
     /// Decoder of each open connection, and whether it has yielded CONNECT.
@@ -51,10 +53,13 @@ struct Rig {
 
 impl Rig {
     fn new(seed: u8) -> Self {
-        let bridge =
-            Bridge::new(Settings::new("fuzz"), [seed; 32], at(Duration::ZERO)).expect("valid settings");
+        let mut settings = Settings::new("fuzz");
+        let accounts = 1 + usize::from(seed & 1);
+        settings.accounts = accounts;
+        let bridge = Bridge::new(settings, [seed; 32], at(Duration::ZERO)).expect("valid settings");
         Self {
             bridge,
+            accounts,
             mono: Duration::ZERO,
             links: Vec::new(),
             streams: BTreeMap::new(),
@@ -94,9 +99,13 @@ impl Rig {
             (7, _) => {
                 let ids = IDS.iter().filter(|_| script.flag()).filter_map(|id| DeviceId::new(id));
                 let ids: Vec<DeviceId> = ids.collect();
-                self.bridge.handle_list(&ids, now);
+                let account = self.account(script);
+                self.bridge.handle_list(account, &ids, now);
             }
-            (13, _) => self.bridge.handle_service(script.pick(&LEVELS), Reason::ConnectionLost, now),
+            (13, _) => {
+                let account = self.account(script);
+                self.bridge.handle_service(account, script.pick(&LEVELS), Reason::ConnectionLost, now);
+            }
             (14, _) => {
                 let verdict = if script.flag() {
                     Verdict::Refused(Refused::Device)
@@ -111,6 +120,15 @@ impl Rig {
             }
             (15, _) if script.byte() == 0xff => self.bridge.shutdown(now),
             _ => {}
+        }
+    }
+
+    /// Account of a call. One of three is none that a bridge has.
+    fn account(&self, script: &mut Script<'_>) -> AccountIndex {
+        if self.accounts == 1 {
+            AccountIndex::FIRST
+        } else {
+            AccountIndex::new(usize::from(script.byte() % 3))
         }
     }
 
@@ -158,7 +176,8 @@ impl Rig {
             last_seen: Some(UnixTime::from_secs(i64::from(script.u32()))),
             pending: Change::default(),
         };
-        self.bridge.handle_thermostat(&thermostat, now);
+        let account = self.account(script);
+        self.bridge.handle_thermostat(account, &thermostat, now);
     }
 
     /// Takes all output. Nothing is written until a step says so, so that there is at most one batch.

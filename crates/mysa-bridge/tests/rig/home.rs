@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mysa_bridge::client::{self, LinkId};
-use mysa_bridge::{Bridge, Event, Output, RequestId, Settings, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Event, Output, RequestId, Settings, Thermostat};
 use mysa_proto::{
     AcCapabilities, Celsius, Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation,
     Power, Source, UnixTime, Watts,
@@ -12,6 +12,8 @@ use mysa_session::{Level, Reason};
 use serde_json::Value;
 
 use super::{Peer, Rig};
+
+pub(crate) const FIRST: AccountIndex = AccountIndex::FIRST;
 
 /// Wall clock at the start.
 pub(crate) const START: i64 = 1_767_323_045;
@@ -26,7 +28,15 @@ pub(crate) fn at(mono: Duration) -> Now {
 pub(crate) struct Node {
     pub(crate) bridge: Bridge,
     pub(crate) commands: Vec<(RequestId, DeviceId, Change)>,
+    /// Account of each command.
+    pub(crate) accounts: Vec<AccountIndex>,
     pub(crate) events: Vec<Event>,
+}
+
+impl Node {
+    pub(crate) const fn new(bridge: Bridge) -> Self {
+        Self { bridge, commands: Vec::new(), accounts: Vec::new(), events: Vec::new() }
+    }
 }
 
 impl Peer for Node {
@@ -54,7 +64,10 @@ impl Peer for Node {
         loop {
             match self.bridge.poll_output()? {
                 Output::Broker(output) => return Some(output),
-                Output::Command { request, device, change } => self.commands.push((request, device, change)),
+                Output::Command { request, account, device, change } => {
+                    self.accounts.push(account);
+                    self.commands.push((request, device, change));
+                }
                 Output::Event(event) => self.events.push(event),
             }
         }
@@ -104,6 +117,10 @@ impl Known {
     }
 
     pub(crate) fn show(&self, bridge: &mut Bridge, now: Duration) {
+        self.show_from(FIRST, bridge, now);
+    }
+
+    pub(crate) fn show_from(&self, account: AccountIndex, bridge: &mut Bridge, now: Duration) {
         let state = &self.state;
         let limits = Limits {
             ac: self.ac.as_ref(),
@@ -124,7 +141,7 @@ impl Known {
             last_seen: Some(at(self.last_seen).wall),
             pending: self.pending,
         };
-        bridge.handle_thermostat(&thermostat, at(now));
+        bridge.handle_thermostat(account, &thermostat, at(now));
     }
 }
 
@@ -160,17 +177,22 @@ pub(crate) fn home(settings: Settings, thermostats: &[Known]) -> Rig<Node> {
 /// A bridge that does not know its thermostats yet.
 pub(crate) fn starting(settings: Settings) -> Rig<Node> {
     let bridge = Bridge::new(settings, [7; 32], at(Duration::ZERO)).expect("valid settings");
-    Rig::new(Node { bridge, commands: Vec::new(), events: Vec::new() })
+    Rig::new(Node::new(bridge))
 }
 
 pub(crate) fn list(rig: &mut Rig<Node>, thermostats: &[Known]) {
+    list_of(rig, FIRST, thermostats);
+}
+
+/// Passes on the service level and the thermostats of an account.
+pub(crate) fn list_of(rig: &mut Rig<Node>, account: AccountIndex, thermostats: &[Known]) {
     let now = rig.now;
-    rig.peer.bridge.handle_service(Level::Live, Reason::Healthy, at(now));
+    rig.peer.bridge.handle_service(account, Level::Live, Reason::Healthy, at(now));
     for known in thermostats {
-        known.show(&mut rig.peer.bridge, now);
+        known.show_from(account, &mut rig.peer.bridge, now);
     }
     let ids: Vec<DeviceId> = thermostats.iter().map(|known| known.id).collect();
-    rig.peer.bridge.handle_list(&ids, at(now));
+    rig.peer.bridge.handle_list(account, &ids, at(now));
 }
 
 impl Rig<Node> {

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use mysa_bridge::{Bridge, Output, RequestId, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Thermostat};
 use mysa_proto::{DeviceId, Now};
 use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -168,7 +168,7 @@ impl Driver<'_> {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Broker(output) => self.links.carry_out(output),
-                Output::Command { request, device, change } => {
+                Output::Command { request, account: _, device, change } => {
                     let verdict = self.cloud.client.command(&device, change).into_future();
                     let mut command: Command = Box::pin(async move { (request, verdict.await) });
                     // A command is handed over when it is polled: once here, so that commands keep their order.
@@ -223,7 +223,7 @@ impl Driver<'_> {
 
     fn service(&mut self) {
         let service = self.cloud.client.service();
-        self.core.handle_service(service.level, service.reason, now(self.started));
+        self.core.handle_service(AccountIndex::FIRST, service.level, service.reason, now(self.started));
     }
 
     /// Passes on all thermostats, and their list once it is known.
@@ -237,7 +237,7 @@ impl Driver<'_> {
             self.show_view(view);
         }
         let ids: Vec<DeviceId> = devices.iter().map(|view| view.id).collect();
-        self.core.handle_list(&ids, now(self.started));
+        self.core.handle_list(AccountIndex::FIRST, &ids, now(self.started));
     }
 
     fn show(&mut self, device: DeviceId) {
@@ -263,7 +263,7 @@ impl Driver<'_> {
             last_seen: age.map(|age| now.wall.plus_millis(-age)),
             pending: view.pending,
         };
-        self.core.handle_thermostat(&thermostat, now);
+        self.core.handle_thermostat(AccountIndex::FIRST, &thermostat, now);
     }
 
     /// Logs that the bridge runs, so that silence never means that all is well.
