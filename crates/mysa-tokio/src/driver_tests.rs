@@ -332,3 +332,43 @@ async fn a_preview_returns_the_message_or_the_refusal() {
     let closed = harness.client.preview(&kitchen(), setpoint(20.3)).await;
     assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
 }
+
+#[test]
+fn statuses_reach_the_application_without_allocations() {
+    const STATUSES: u32 = 200;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    let (mut stream, client) = runtime.block_on(async {
+        let mut harness = Harness::start();
+        let mut broker = harness.accept().await;
+        broker.grant().await.expect("a subscription");
+        (broker.socket.into_inner(), harness.client)
+    });
+    // The frames are made beforehand, so that only the client allocates.
+    let frames: Vec<Vec<u8>> = (0..2 * STATUSES)
+        .map(|index| {
+            let setpoint = 5.0 + f64::from(index % 50) / 2.0;
+            let status =
+                V2Status { setpoint, ..V2Status::new(KITCHEN, 1_767_323_045 + i64::from(index / 50)) };
+            let publish =
+                mysa_testkit::publish(&format!("/v1/dev/{KITCHEN}/out"), status.to_string().as_bytes());
+            let len = u16::try_from(publish.len()).expect("a short message");
+            [&[0x82, 126][..], &len.to_be_bytes(), &publish].concat()
+        })
+        .collect();
+    let mut events = client.events();
+    let mut take = |frames: &[Vec<u8>]| {
+        runtime.block_on(async {
+            for frame in frames {
+                tokio::io::AsyncWriteExt::write_all(&mut stream, frame).await.expect("a connection");
+                while !matches!(events.next().await.expect("an event"), Event::Device { .. }) {}
+                let view = client.state(&kitchen()).expect("a thermostat");
+                assert!(view.state.setpoint().is_some());
+            }
+        });
+    };
+    let (first, second) = frames.split_at(STATUSES as usize);
+    take(first);
+    let counted = allocation_counter::measure(|| take(second)).count_total;
+    assert_eq!(counted, 0, "allocations for {STATUSES} statuses");
+}

@@ -99,7 +99,7 @@ macro_rules! state {
         ///    [`DeviceState::confirm`].
         ///
         /// An old value, redelivered or late, changes nothing.
-        #[derive(Clone, Default)]
+        #[derive(Default)]
         pub struct DeviceState {
             /// Latest value of each field by each clock. These and the barriers are maxima over all observations, so
             /// the order of the observations does not matter.
@@ -109,6 +109,27 @@ macro_rules! state {
             /// Largest observed lead of the device's clock over the host's, in milliseconds.
             clock_skew: i64,
             contradicted: Option<Contradiction>,
+        }
+
+        impl Clone for DeviceState {
+            fn clone(&self) -> Self {
+                Self {
+                    registers: self.registers.clone(),
+                    barriers: self.barriers.clone(),
+                    clock_skew: self.clock_skew,
+                    contradicted: self.contradicted,
+                }
+            }
+
+            /// Keeps the allocations of `self`, so that a copy which is brought up to date again and again allocates
+            /// only when the state gets more fields.
+            fn clone_from(&mut self, source: &Self) {
+                let Self { registers, barriers, clock_skew, contradicted } = source;
+                self.registers.clone_from(registers);
+                self.barriers.clone_from(barriers);
+                self.clock_skew = *clock_skew;
+                self.contradicted = *contradicted;
+            }
         }
 
         impl fmt::Debug for DeviceState {

@@ -11,7 +11,7 @@ use crate::{Now, Source, StateField, UnixTime};
 ///
 /// Compact, because most (field, clock) slots of a device stay empty, an account can have thousands of devices, and
 /// many values share a provenance.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct LwwMap {
     /// Sorted by field, then by clock.
     entries: Vec<Entry>,
@@ -83,6 +83,19 @@ impl Entry {
         let changed = self.value() != value;
         (self.tag, self.bits) = (value.tag, value.bits);
         changed
+    }
+}
+
+impl Clone for LwwMap {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), batches: self.batches.clone() }
+    }
+
+    /// Keeps the allocations of `self`.
+    fn clone_from(&mut self, source: &Self) {
+        let Self { entries, batches } = source;
+        self.entries.clone_from(entries);
+        self.batches.clone_from(batches);
     }
 }
 
