@@ -208,15 +208,19 @@ fn climate(family: Family, limits: &Limits<'_>, table: &ModeTable, list: &mut Ve
     if family.senses(Sensor::Floor) {
         list.push(measured("sensor.floor_temperature", "Floor temperature", "temperature", "°C"));
     }
-    // Lock and brightness can be written on every model as settings of the record.
     let setting = |id, name| Entity { category: Some(Category::Config), writable: true, ..shown(id, name) };
-    list.push(setting("switch.lock", "Button lock"));
-    for (id, name) in [
-        ("number.brightness_active", "Display brightness in use"),
-        ("number.brightness_idle", "Display brightness idle"),
-    ] {
-        let range = Some(Span { min: 0.0, max: 100.0, step: 1.0 });
-        list.push(Entity { unit: Some("%"), range, ..setting(id, name) });
+    if family.has(Control::Lock, channel) {
+        list.push(setting("switch.lock", "Button lock"));
+    }
+    // The structured service takes both numbers or none, so one of them can be set by MQTT only.
+    if channel == Channel::Mqtt && family.has(Control::Brightness, channel) {
+        for (id, name) in [
+            ("number.brightness_active", "Display brightness in use"),
+            ("number.brightness_idle", "Display brightness idle"),
+        ] {
+            let range = Some(Span { min: 0.0, max: 100.0, step: 1.0 });
+            list.push(Entity { unit: Some("%"), range, ..setting(id, name) });
+        }
     }
     if family.has(Control::TrackedSensor, channel) {
         let sensors = [("ambient", TrackedSensor::Ambient), ("floor", TrackedSensor::Floor)];

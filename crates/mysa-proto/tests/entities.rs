@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use mysa_proto::{
-    AcCapabilities, AcModeCapabilities, Celsius, Change, Command, DeviceId, Entity, EntityFacts, Family,
-    FanSpeed, Limits, Mode, ModeTable, Model, StructuredUpdate, Swing, UnixTime, entities,
+    AcCapabilities, AcModeCapabilities, Brightness, Celsius, Change, Channel, Command, DeviceId, Entity,
+    EntityFacts, Family, FanSpeed, Limits, Mode, ModeTable, Model, StructuredUpdate, Swing, UnixTime,
+    entities,
 };
 
 const EVERYTHING: EntityFacts =
@@ -14,19 +15,20 @@ const EVERYTHING: EntityFacts =
 #[test]
 fn each_family_has_the_expected_entities() {
     let common = "binary_sensor.connected sensor.last_seen sensor.signal sensor.temperature update.firmware";
-    let heats = "climate.action climate.mode climate.setpoint number.brightness_active number.brightness_idle \
-                 sensor.mode sensor.setpoint switch.lock";
+    let sets = "climate.action climate.mode climate.setpoint sensor.mode sensor.setpoint";
+    let heats = format!("{sets} switch.lock");
+    let brightness = "number.brightness_active number.brightness_idle";
     let holds = "climate.preset_mode sensor.hold_until";
     for (model, own) in [
         ("BB-V1-1", format!("{heats} sensor.current sensor.duty_cycle sensor.energy sensor.power")),
-        ("BB-V2-0", format!("{heats} {holds} sensor.duty_cycle")),
+        ("BB-V2-0", format!("{heats} {holds} {brightness} sensor.duty_cycle")),
         ("BB-V2-0-L", format!("{heats} sensor.duty_cycle")),
         ("BB-V3-0", format!("{heats} sensor.duty_cycle")),
         (
             "INF-V1-0",
             format!("{heats} {holds} select.tracked_sensor sensor.floor_temperature sensor.voltage"),
         ),
-        ("AC-V1-0", format!("{heats} climate.fan_mode climate.swing_mode climate.swing_horizontal_mode")),
+        ("AC-V1-0", format!("{sets} climate.fan_mode climate.swing_mode climate.swing_horizontal_mode")),
         ("ST-V1-0", format!("{heats} climate.fan_mode")),
         ("CS-V1-0", String::new()),
         ("XX-V9-9", String::new()),
@@ -69,7 +71,7 @@ fn humidity_power_and_energy_exist_only_if_they_can_be_known() {
 }
 
 #[test]
-fn every_choice_is_a_valid_command_with_a_unique_name() {
+fn every_value_of_a_writable_entity_is_a_valid_command() {
     let device = DeviceId::new("a0b1c2d3e4f6").unwrap();
     let now = UnixTime::from_secs(1_767_323_045);
     let ac = ac();
@@ -93,6 +95,13 @@ fn every_choice_is_a_valid_command_with_a_unique_name() {
                             info.model
                         );
                     }
+                    if let Some(change) = setting(entity.id) {
+                        assert!(
+                            can(device, &model, &limits, change, now),
+                            "{} {mode:?} {change}",
+                            info.model
+                        );
+                    }
                     // A central system takes a setpoint for heating or cooling only.
                     if entity.id == "climate.setpoint" && model.family() != Some(Family::Central) {
                         for degrees in entity.range.iter().flat_map(|range| [range.min, range.max]) {
@@ -104,6 +113,17 @@ fn every_choice_is_a_valid_command_with_a_unique_name() {
             }
         }
     }
+}
+
+/// Change of an entity that has a value of its own, other than a setpoint.
+fn setting(id: &str) -> Option<Change> {
+    let brightness = |brightness| Change { brightness: Some(brightness), ..Change::default() };
+    Some(match id {
+        "switch.lock" => Change { lock: Some(true), ..Change::default() },
+        "number.brightness_active" => brightness(Brightness { active: Some(80), ..Brightness::default() }),
+        "number.brightness_idle" => brightness(Brightness { idle: Some(20), ..Brightness::default() }),
+        _ => return None,
+    })
 }
 
 #[test]
@@ -159,8 +179,11 @@ fn entity<'a>(list: &'a [Entity], id: &str) -> &'a Entity {
 fn can(device: DeviceId, model: &Model, limits: &Limits<'_>, change: Change, now: UnixTime) -> bool {
     let mode = limits.mode.or(Some(Mode::Cool)).filter(|_| change.fan.is_some());
     let with_mode = Change { mode: change.mode.or(mode), ..change };
-    Command::new(device, model, limits, &ModeTable::OBSERVED, change, now).is_ok()
-        || StructuredUpdate::new(model, limits, with_mode).is_ok()
+    if model.family().is_some_and(|family| family.is_reached_by(Channel::Mqtt)) {
+        Command::new(device, model, limits, &ModeTable::OBSERVED, change, now).is_ok()
+    } else {
+        StructuredUpdate::new(model, limits, with_mode).is_ok()
+    }
 }
 
 fn ac() -> AcCapabilities {
