@@ -5,6 +5,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::ConfigError;
+use crate::listen::{LISTEN, ListenAddress};
 
 /// Settings of `mysa bridge`. A password is never one of them: it is read from a file or from the environment.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -29,12 +30,14 @@ pub struct BridgeConfig {
     pub prefix: Option<String>,
     /// First part of Home Assistant's discovery topics; `none` publishes no discovery.
     pub discovery_prefix: Option<String>,
+    /// Address for metrics and health, see [`ListenAddress`](crate::ListenAddress).
+    pub metrics: Option<String>,
 }
 
 impl BridgeConfig {
     /// Names and values of all fields, named as in the settings file.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Option<&str>); 9] {
+    pub fn fields(&self) -> [(&'static str, Option<&str>); 10] {
         [
             ("broker", self.broker.as_deref()),
             ("user", self.user.as_deref()),
@@ -45,6 +48,7 @@ impl BridgeConfig {
             ("client-id", self.client_id.as_deref()),
             ("prefix", self.prefix.as_deref()),
             ("discovery-prefix", self.discovery_prefix.as_deref()),
+            ("metrics", self.metrics.as_deref()),
         ]
     }
 
@@ -54,6 +58,7 @@ impl BridgeConfig {
             let Some(value) = value else { continue };
             let expected = match name {
                 "broker" => value.parse::<BrokerUrl>().map(drop).map_err(|InvalidBrokerUrl| BROKER),
+                "metrics" => value.parse::<ListenAddress>().map(drop).map_err(|_| LISTEN),
                 "prefix" | "discovery-prefix" if value.contains(['+', '#']) => Err(TOPIC),
                 _ if value.is_empty() || value.contains(char::is_control) => Err(TEXT),
                 _ => Ok(()),

@@ -20,12 +20,14 @@ mod config_file;
 mod endpoint;
 mod error;
 mod home;
+mod listen;
 
 pub use bridge::{BridgeConfig, BrokerUrl, InvalidBrokerUrl};
 pub use config::{ChannelName, Config, DeviceConfig, Endpoints, ModeTableName, Unit, normalize_account};
 pub use config_file::ConfigFile;
 pub use error::ConfigError;
 pub use home::home;
+pub use listen::{InvalidListenAddress, ListenAddress};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -51,4 +51,7 @@ pub(crate) struct BridgeOptions {
     /// First part of Home Assistant's discovery topics, or `none` [default: homeassistant]
     #[arg(long, global = true, env = "MYSA_BRIDGE_DISCOVERY_PREFIX", value_name = "TOPIC")]
     pub(crate) discovery_prefix: Option<String>,
+    /// Address for Prometheus' metrics and /healthz: PORT for loopback, or ADDRESS:PORT [default: none]
+    #[arg(long, global = true, env = "MYSA_BRIDGE_METRICS", value_name = "ADDRESS")]
+    pub(crate) metrics: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! `mysa bridge` between the simulated cloud and mosquitto.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use mysa_sim::DeviceFault;
@@ -15,21 +15,24 @@ use crate::mosquitto::{Mosquitto, Observer};
 mod schema;
 
 const BRIDGE: &str = "mysa/bridge/availability";
-const ANYBODY: &str = "allow_anonymous true";
+pub(crate) const ANYBODY: &str = "allow_anonymous true";
 
-fn topic(id: &str, what: &str) -> String {
+pub(crate) fn topic(id: &str, what: &str) -> String {
     format!("mysa/{id}/{what}")
 }
 
 /// `mysa bridge` in the background, and its log.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Running {
-    fn start(bench: &Bench, args: &[&str]) -> Self {
-        let mut command = bench.command(&[&["bridge"], args].concat());
+    pub(crate) fn start(bench: &Bench, args: &[&str]) -> Self {
+        Self::spawn(bench.command(&[&["bridge"], args].concat()))
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -43,16 +46,21 @@ impl Running {
         Self { child, log }
     }
 
-    fn says(&self, text: &str) -> bool {
-        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.line(text).is_some()
+    }
+
+    /// First line of the log with this text.
+    pub(crate) fn line(&self, text: &str) -> Option<String> {
+        self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
     }
 
     #[track_caller]
-    fn wait_for(&self, text: &str) {
+    pub(crate) fn wait_for(&self, text: &str) {
         wait_until(text, || self.says(text));
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -72,7 +80,7 @@ fn commands(bench: &Bench) -> u64 {
     })
 }
 
-fn url(broker: &Mosquitto) -> String {
+pub(crate) fn url(broker: &Mosquitto) -> String {
     format!("mqtt://{}", broker.address)
 }
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod bridge;
+mod bridge_operation;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;

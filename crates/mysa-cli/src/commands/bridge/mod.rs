@@ -1,9 +1,12 @@
 //! `mysa bridge`.
 
 mod check;
+mod http;
 mod link;
 mod log;
+mod metrics;
 mod plan;
+mod status;
 
 use std::future::IntoFuture as _;
 use std::pin::{Pin, pin};
@@ -16,9 +19,11 @@ use mysa_proto::{DeviceId, Now};
 use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use self::http::Monitor;
 use self::link::{Broker, LinkEvent, Links};
 use self::log::Log;
 use self::plan::Plan;
+use self::status::{Status, TURN_INTERVAL};
 use crate::args::bridge::{Bridge as Args, BridgeAction};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
@@ -55,7 +60,7 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
     let links = Links::new(Broker::new(&plan)?);
     let exposes_password = plan.exposes_password();
     let url = plan.url.clone();
-    let core = Bridge::new(plan.settings, seed()?, now(started))
+    let core = Bridge::new(plan.settings.clone(), seed()?, now(started))
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
     let cloud = context.resume(context.settings())?;
     let log = Log::new(*terminal);
@@ -65,8 +70,18 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
             "bridge: the password for the broker is sent unencrypted; use mqtts:// if the broker has TLS",
         )?;
     }
+    let monitor = Monitor::new(started);
+    // Ends with the bridge.
+    let server = match plan.metrics {
+        Some(address) => Some(http::serve(address, monitor.clone()).await?),
+        None => None,
+    };
+    if let Some(server) = &server {
+        log.line(&format!("bridge: metrics at http://{}/metrics", server.address))?;
+    }
     let mut driver = Driver {
         core,
+        monitor,
         links,
         log,
         context,
@@ -102,6 +117,7 @@ type Command = Pin<Box<dyn Future<Output = (RequestId, std::result::Result<Verdi
 
 struct Driver<'a> {
     core: Bridge,
+    monitor: Monitor,
     links: Links,
     log: Log,
     context: &'a Context,
@@ -126,9 +142,11 @@ impl Driver<'_> {
             tick
         };
         let (mut snapshot, mut still) = (every(SNAPSHOT_INTERVAL), every(STILL_INTERVAL));
+        let mut turn = every(TURN_INTERVAL);
         still.reset();
         loop {
             self.carry_out().await?;
+            self.monitor.record(Status::turn);
             let due = self.core.poll_timeout().map(|at| self.started + at);
             tokio::select! {
                 failure = signal.as_mut() => return Ok(failure),
@@ -138,6 +156,7 @@ impl Driver<'_> {
                     Some(event) => self.take_event(&event),
                     None => return Ok(Failure::new(Exit::Failed, "the client has ended")),
                 },
+                _ = turn.tick() => {}
                 _ = snapshot.tick() => self.show_all(),
                 _ = still.tick() => self.still()?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -177,7 +196,10 @@ impl Driver<'_> {
                         Poll::Pending => self.commands.push(command),
                     }
                 }
-                Output::Event(event) => self.log.event(&event, self.started.elapsed())?,
+                Output::Event(event) => {
+                    self.monitor.record(|status, now| status.event(&event, now));
+                    self.log.event(&event, self.started.elapsed())?;
+                }
             }
         }
         Ok(())
@@ -223,6 +245,7 @@ impl Driver<'_> {
 
     fn service(&mut self) {
         let service = self.cloud.client.service();
+        self.monitor.record(|status, now| status.service(0, service.level, service.reason, now));
         self.core.handle_service(AccountIndex::FIRST, service.level, service.reason, now(self.started));
     }
 
@@ -249,7 +272,8 @@ impl Driver<'_> {
     fn show_view(&mut self, view: &DeviceView) {
         let now = now(self.started);
         let rated = self.context.config.rated_watts(&view.id);
-        let age = self.cloud.age(view).and_then(|age| i64::try_from(age.as_millis()).ok());
+        let heard = self.cloud.age(view);
+        let age = heard.and_then(|age| i64::try_from(age.as_millis()).ok());
         let thermostat = Thermostat {
             id: view.id,
             name: view.name.as_deref(),
@@ -263,6 +287,7 @@ impl Driver<'_> {
             last_seen: age.map(|age| now.wall.plus_millis(-age)),
             pending: view.pending,
         };
+        self.monitor.record(|status, now| status.thermostat(&thermostat, heard, now));
         self.core.handle_thermostat(AccountIndex::FIRST, &thermostat, now);
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mysa_bridge::client::Login;
 use mysa_bridge::{Settings, Unit};
 use mysa_cognito::Secret;
-use mysa_config::{BridgeConfig, BrokerUrl};
+use mysa_config::{BridgeConfig, BrokerUrl, ListenAddress};
 
 use crate::args::bridge::BridgeOptions;
 use crate::output::terminal::{PasswordSource, read_password};
@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) broker_ca: Option<PathBuf>,
     /// Certificate chain and key to present to the broker.
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
+    /// Address for metrics and health.
+    pub(crate) metrics: Option<ListenAddress>,
     /// Every setting with its value and origin, for people.
     pub(crate) lines: Vec<Line>,
 }
@@ -74,6 +76,9 @@ impl Plan {
         let prefix = plan.take("prefix", options.prefix.as_deref(), Some("mysa"));
         let discovery =
             plan.take("discovery-prefix", options.discovery_prefix.as_deref(), Some("homeassistant"));
+        let metrics = plan.take("metrics", options.metrics.as_deref(), None);
+        let metrics = metrics.map(|text| text.parse()).transpose();
+        let metrics = metrics.map_err(|error| Failure::usage(format!("invalid --metrics: {error}")))?;
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -97,7 +102,7 @@ impl Plan {
             crate::support::config::Unit::Celsius => Unit::Celsius,
             crate::support::config::Unit::Fahrenheit => Unit::Fahrenheit,
         };
-        Ok(Self { url, settings, broker_ca, identity, lines: plan.lines })
+        Ok(Self { url, settings, broker_ca, identity, metrics, lines: plan.lines })
     }
 
     /// `true` if a password crosses a network in the clear.
