@@ -32,12 +32,14 @@ pub struct BridgeConfig {
     pub discovery_prefix: Option<String>,
     /// Address for metrics and health, see [`ListenAddress`](crate::ListenAddress).
     pub metrics: Option<String>,
+    /// Format of the log: `text` or `json`.
+    pub log_format: Option<String>,
 }
 
 impl BridgeConfig {
     /// Names and values of all fields, named as in the settings file.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Option<&str>); 10] {
+    pub fn fields(&self) -> [(&'static str, Option<&str>); 11] {
         [
             ("broker", self.broker.as_deref()),
             ("user", self.user.as_deref()),
@@ -49,6 +51,7 @@ impl BridgeConfig {
             ("prefix", self.prefix.as_deref()),
             ("discovery-prefix", self.discovery_prefix.as_deref()),
             ("metrics", self.metrics.as_deref()),
+            ("log-format", self.log_format.as_deref()),
         ]
     }
 
@@ -59,6 +62,7 @@ impl BridgeConfig {
             let expected = match name {
                 "broker" => value.parse::<BrokerUrl>().map(drop).map_err(|InvalidBrokerUrl| BROKER),
                 "metrics" => value.parse::<ListenAddress>().map(drop).map_err(|_| LISTEN),
+                "log-format" if !matches!(value, "text" | "json") => Err("text or json"),
                 "prefix" | "discovery-prefix" if value.contains(['+', '#']) => Err(TOPIC),
                 _ if value.is_empty() || value.contains(char::is_control) => Err(TEXT),
                 _ => Ok(()),

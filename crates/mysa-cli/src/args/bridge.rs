@@ -19,6 +19,8 @@ pub(crate) struct Bridge {
 pub(crate) enum BridgeAction {
     /// Explain the settings, and try to connect to the broker
     Check,
+    /// Print a script that installs the bridge as a service of systemd; installs nothing
+    InstallService,
 }
 
 /// Options that override the settings file.
@@ -54,4 +56,7 @@ pub(crate) struct BridgeOptions {
     /// Address for Prometheus' metrics and /healthz: PORT for loopback, or ADDRESS:PORT [default: none]
     #[arg(long, global = true, env = "MYSA_BRIDGE_METRICS", value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,
+    /// Format of the log on standard error: text or json [default: text]
+    #[arg(long, global = true, env = "MYSA_BRIDGE_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
 }

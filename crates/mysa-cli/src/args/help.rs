@@ -223,6 +223,8 @@ Examples:
   mysa bridge --broker mqtt://localhost
   mysa bridge --broker mqtts://broker.example.org --user mysa
   mysa config set bridge.broker mqtt://localhost
+  mysa bridge --metrics 9464                 also http://127.0.0.1:9464/metrics and /healthz
+  mysa bridge install-service                print a script with a systemd unit
 
 A value is taken from the option, else from the variable, else from [bridge] in
 the settings file. The password is read from a file or from the variable

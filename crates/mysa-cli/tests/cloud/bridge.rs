@@ -55,6 +55,11 @@ impl Running {
         self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
     }
 
+    /// The log so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
         wait_until(text, || self.says(text));

@@ -37,6 +37,11 @@ impl Monitor {
         what(&mut self.lock(), self.started.elapsed());
     }
 
+    /// One line for the service manager.
+    pub(super) fn summary(&self) -> String {
+        self.lock().summary(self.started.elapsed())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Status> {
         // Every change under the lock is complete by itself, so a panic leaves nothing inconsistent.
         self.status.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,7 +5,9 @@ mod http;
 mod link;
 mod log;
 mod metrics;
+mod notify;
 mod plan;
+mod service;
 mod status;
 
 use std::future::IntoFuture as _;
@@ -21,10 +23,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::http::Monitor;
 use self::link::{Broker, LinkEvent, Links};
-use self::log::Log;
+use self::log::{Format, Log, Severity};
+use self::notify::Notifier;
 use self::plan::Plan;
 use self::status::{Status, TURN_INTERVAL};
 use crate::args::bridge::{Bridge as Args, BridgeAction};
+use crate::output::record::Record;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::cloud::{Cloud, Context};
@@ -35,7 +39,22 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Args) -> 
     let plan = Plan::new(&args.options, &context.config)?;
     match args.action {
         Some(BridgeAction::Check) => check::run(terminal, context, &plan).await,
-        None => bridge(terminal, context, plan).await,
+        Some(BridgeAction::InstallService) => service::print_script(terminal),
+        None => {
+            let format = plan.log_format;
+            let ended = bridge(terminal, context, plan).await;
+            ended.map_err(|failure| if format == Format::Json { in_log(*terminal, failure) } else { failure })
+        }
+    }
+}
+
+/// Reports the end of the bridge in its log, whose readers expect JSON. What remains is the exit code.
+fn in_log(terminal: Terminal, failure: Failure) -> Failure {
+    let is_asked = matches!(failure.exit, Exit::Interrupted | Exit::Terminated);
+    let severity = if is_asked { Severity::Info } else { Severity::Error };
+    match Log::new(terminal, Format::Json).say(severity, "ended", &failure.to_string()) {
+        Ok(()) => Failure::new(failure.exit, ""),
+        Err(_) => failure,
     }
 }
 
@@ -63,10 +82,12 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
     let core = Bridge::new(plan.settings.clone(), seed()?, now(started))
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
     let cloud = context.resume(context.settings())?;
-    let log = Log::new(*terminal);
-    log.line(&format!("bridge: started, for the broker {url}"))?;
+    let log = Log::new(*terminal, plan.log_format);
+    log.say(Severity::Info, "started", &format!("bridge: started, for the broker {url}"))?;
     if exposes_password {
-        log.line(
+        log.say(
+            Severity::Warning,
+            "password_exposed",
             "bridge: the password for the broker is sent unencrypted; use mqtts:// if the broker has TLS",
         )?;
     }
@@ -77,11 +98,13 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
         None => None,
     };
     if let Some(server) = &server {
-        log.line(&format!("bridge: metrics at http://{}/metrics", server.address))?;
+        let message = format!("bridge: metrics at http://{}/metrics", server.address);
+        log.say(Severity::Info, "metrics", &message)?;
     }
     let mut driver = Driver {
         core,
         monitor,
+        notifier: Notifier::new(),
         links,
         log,
         context,
@@ -118,6 +141,7 @@ type Command = Pin<Box<dyn Future<Output = (RequestId, std::result::Result<Verdi
 struct Driver<'a> {
     core: Bridge,
     monitor: Monitor,
+    notifier: Notifier,
     links: Links,
     log: Log,
     context: &'a Context,
@@ -142,8 +166,10 @@ impl Driver<'_> {
             tick
         };
         let (mut snapshot, mut still) = (every(SNAPSHOT_INTERVAL), every(STILL_INTERVAL));
-        let mut turn = every(TURN_INTERVAL);
+        let mut turn =
+            every(self.notifier.interval().map_or(TURN_INTERVAL, |limit| limit.min(TURN_INTERVAL)));
         still.reset();
+        self.notifier.ready();
         loop {
             self.carry_out().await?;
             self.monitor.record(Status::turn);
@@ -156,7 +182,7 @@ impl Driver<'_> {
                     Some(event) => self.take_event(&event),
                     None => return Ok(Failure::new(Exit::Failed, "the client has ended")),
                 },
-                _ = turn.tick() => {}
+                _ = turn.tick() => self.notifier.turn(self.monitor.summary(), self.started.elapsed()),
                 _ = snapshot.tick() => self.show_all(),
                 _ = still.tick() => self.still()?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -168,11 +194,12 @@ impl Driver<'_> {
 
     /// Publishes that the bridge is offline, and leaves the broker.
     async fn leave(&mut self) -> Result<()> {
+        self.notifier.stopping();
         self.core.shutdown(now(self.started));
         loop {
             self.carry_out().await?;
             if self.core.is_ended() {
-                return self.log.line("bridge: stopped");
+                return self.log.say(Severity::Info, "stopped", "bridge: stopped");
             }
             let due = self.core.poll_timeout().map(|at| self.started + at);
             tokio::select! {
@@ -297,10 +324,15 @@ impl Driver<'_> {
         let current = devices.iter().filter(|view| is_current(view)).count();
         let level = self.cloud.client.service().level;
         let hint = if level == Level::SignInNeeded { "; run `mysa login`" } else { "" };
-        self.log.line(&format!(
+        let mut fields = Record::new();
+        fields.put("service", level.to_string());
+        fields.put("thermostats", i64::try_from(devices.len()).unwrap_or(i64::MAX));
+        fields.put("reporting", i64::try_from(current).unwrap_or(i64::MAX));
+        let message = format!(
             "bridge: running; cloud {level}, {current} of {} thermostats report{hint}",
             devices.len()
-        ))
+        );
+        self.log.say_with("running", message, fields)
     }
 }
 

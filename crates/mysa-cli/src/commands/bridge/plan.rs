@@ -9,6 +9,7 @@ use mysa_cognito::Secret;
 use mysa_config::{BridgeConfig, BrokerUrl, ListenAddress};
 
 use crate::args::bridge::BridgeOptions;
+use crate::commands::bridge::log::Format;
 use crate::output::terminal::{PasswordSource, read_password};
 use crate::support::config::Config;
 use crate::support::exit::{Failure, Result};
@@ -23,6 +24,7 @@ pub(crate) struct Plan {
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     /// Address for metrics and health.
     pub(crate) metrics: Option<ListenAddress>,
+    pub(crate) log_format: Format,
     /// Every setting with its value and origin, for people.
     pub(crate) lines: Vec<Line>,
 }
@@ -79,6 +81,12 @@ impl Plan {
         let metrics = plan.take("metrics", options.metrics.as_deref(), None);
         let metrics = metrics.map(|text| text.parse()).transpose();
         let metrics = metrics.map_err(|error| Failure::usage(format!("invalid --metrics: {error}")))?;
+        let log_format = match plan.take("log-format", options.log_format.as_deref(), Some("text")).as_deref()
+        {
+            Some("json") => Format::Json,
+            None | Some("text") => Format::Text,
+            Some(_) => return Err(Failure::usage("invalid --log-format: expected text or json")),
+        };
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -102,7 +110,7 @@ impl Plan {
             crate::support::config::Unit::Celsius => Unit::Celsius,
             crate::support::config::Unit::Fahrenheit => Unit::Fahrenheit,
         };
-        Ok(Self { url, settings, broker_ca, identity, metrics, lines: plan.lines })
+        Ok(Self { url, settings, broker_ca, identity, metrics, log_format, lines: plan.lines })
     }
 
     /// `true` if a password crosses a network in the clear.

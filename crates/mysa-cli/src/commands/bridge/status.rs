@@ -162,6 +162,22 @@ impl Status {
         IGNORED.iter().map(|(_, name)| *name).zip(self.ignored)
     }
 
+    /// Describes the bridge in one line, without values that change all the time.
+    pub(super) fn summary(&self, now: Duration) -> String {
+        let clouds = self.accounts.iter().map(|account| account.level.to_string());
+        let clouds: Vec<String> = clouds.collect();
+        let available = self.thermostats.values().filter(|row| row.is_available == Some(true)).count();
+        let broker = if self.broker.is_up { "connected" } else { "away" };
+        let sign_in = self.accounts.iter().any(|account| account.level == Level::SignInNeeded);
+        // The reason of any other fault has a time, and its part of the line says as much.
+        let hint = self.fault(now).filter(|_| sign_in).map(|fault| format!("; {fault}")).unwrap_or_default();
+        format!(
+            "broker {broker}, cloud {}, {available} of {} thermostats available{hint}",
+            clouds.join(", "),
+            self.thermostats.len()
+        )
+    }
+
     /// Returns the reason why the bridge is unhealthy, in one line. A thermostat that is silent is none, as long as the
     /// cloud answers: the remedy is not a restart.
     pub(super) fn fault(&self, now: Duration) -> Option<String> {
@@ -259,7 +275,12 @@ mod tests {
         let mut status = working();
         status.service(1, Level::Live, Reason::Healthy, secs(2));
         assert_eq!(status.fault(secs(1_000)), None);
+        assert_eq!(
+            status.summary(secs(1_000)),
+            "broker connected, cloud live, live, 0 of 0 thermostats available"
+        );
         status.service(1, Level::SignInNeeded, Reason::NoAnswer, secs(1_000));
+        assert!(status.summary(secs(1_000)).ends_with("; sign-in needed: run `mysa login`"));
         assert_eq!(status.fault(secs(1_000)).as_deref(), Some("sign-in needed: run `mysa login`"));
     }
 
