@@ -4,7 +4,7 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_proto::{Change, Channel, Mode};
+use mysa_proto::{Brightness, Change, Channel, Mode};
 use mysa_session::{
     CommandChannel, DeliveryStage, Evidence, Expired, Level, Reason, Refused, Settings, Start, Verdict,
 };
@@ -87,6 +87,20 @@ fn commands_for_different_fields_are_sent_as_one_write() {
         assert_eq!(rig.verdicts(id).len(), 1);
     }
     assert!(rig.verdict(mode).is_confirmed() && rig.verdict(setpoint).is_confirmed());
+}
+
+#[test]
+fn a_part_of_the_brightness_is_sent_with_the_known_parts() {
+    let mut rig = Rig::new();
+    rig.cloud.devices = vec![(LITE.into(), "BB-V2-0".into())];
+    rig.run(secs(10));
+    let brightness = Brightness { active: Some(70), ..Brightness::default() };
+    let change = Change { brightness: Some(brightness), ..Change::default() };
+    let now = rig.now();
+    rig.session.command(now, device(LITE), change, None).unwrap();
+    rig.run(secs(5));
+    let sent = &rig.commands()[0].3;
+    assert!(sent.contains(r#""br":{"a_b":0,"a_br":70,"i_br":40}"#), "{sent}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Change, Channel, Command, DeviceId, InvalidCommand, StructuredUpdate};
+use mysa_proto::{Brightness, Change, Channel, Command, DeviceId, InvalidCommand, StructuredUpdate};
 
 use crate::auth::Identity;
 use crate::commands::book::{CommandBook, Decision};
@@ -82,6 +82,7 @@ impl Routes<'_> {
         change: Change,
         channel: Channel,
     ) -> Result<Payload, InvalidCommand> {
+        let change = with_known_brightness(device, change, channel);
         match channel {
             Channel::Mqtt => {
                 let time = cx.time();
@@ -232,4 +233,20 @@ pub struct Preview {
     pub before: Change,
     /// Payload of the publish, or body of the request, with an id and a time of now.
     pub payload: String,
+}
+
+/// Adds the known parts of the display's brightness to a change that has some of them. The apps send them all, and a part
+/// alone is refused.
+fn with_known_brightness(device: &Device, change: Change, channel: Channel) -> Change {
+    let Some(asked) = change.brightness else { return change };
+    let known = device.state().brightness().map(|field| field.value).unwrap_or_default();
+    let mut whole =
+        Brightness { active: asked.active.or(known.active), idle: asked.idle.or(known.idle), ..asked };
+    if channel == Channel::Mqtt {
+        // A person who sets a number wants that number, not the one that follows the light of the room.
+        whole.auto = asked.auto.or(Some(false));
+        whole.active_seconds = asked.active_seconds.or(known.active_seconds);
+        whole.idle_seconds = asked.idle_seconds.or(known.idle_seconds);
+    }
+    Change { brightness: Some(whole), ..change }
 }

@@ -521,7 +521,11 @@ impl Rig {
                 .cloud
                 .devices
                 .iter()
-                .map(|(id, model)| format!(r#""{id}":{{"Id":"{id}","Model":"{model}","Name":"Room {id}"}}"#))
+                .map(|(id, model)| {
+                    format!(
+                        r#""{id}":{{"Id":"{id}","Model":"{model}","Name":"Room {id}","MinBrightness":40,"MaxBrightness":90}}"#
+                    )
+                })
                 .collect();
             return Some((200, format!(r#"{{"DevicesObj":{{{}}}}}"#, list.join(","))));
         }
