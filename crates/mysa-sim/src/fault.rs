@@ -286,6 +286,10 @@ pub enum Incident {
     Publish(String, Vec<u8>),
     /// The device leaves its account.
     Remove(DeviceId),
+    /// The device joins its account again.
+    Restore(DeviceId),
+    /// The owner gives the device this name.
+    Rename(DeviceId, String),
 }
 
 impl Incident {
@@ -298,7 +302,9 @@ impl Incident {
             | Self::PressMode(id, _)
             | Self::Schedule(id, ..)
             | Self::OtherApp(id, ..)
-            | Self::Remove(id) => Some(*id),
+            | Self::Remove(id)
+            | Self::Restore(id)
+            | Self::Rename(id, _) => Some(*id),
             _ => None,
         }
     }
@@ -322,6 +328,8 @@ impl fmt::Display for Incident {
             Self::OtherApp(_, None, None) => f.write_str("another app sends an empty command"),
             Self::Publish(topic, _) => write!(f, "a message on {topic}"),
             Self::Remove(_) => f.write_str("it leaves its account"),
+            Self::Restore(_) => f.write_str("it joins its account again"),
+            Self::Rename(_, name) => write!(f, "it is renamed to {name:?}"),
         }
     }
 }

@@ -95,11 +95,19 @@ impl Cloud {
                     self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
                 }
             }
-            Incident::Remove(id) => {
+            Incident::Remove(id) => self.set_removed(id, true),
+            Incident::Restore(id) => self.set_removed(id, false),
+            Incident::Rename(id, name) => {
                 if let Some(&index) = self.by_id.get(&id) {
-                    self.devices[index].removed = true;
+                    self.devices[index].record.insert("Name".into(), name.into());
                 }
             }
+        }
+    }
+
+    fn set_removed(&mut self, id: DeviceId, removed: bool) {
+        if let Some(&index) = self.by_id.get(&id) {
+            self.devices[index].removed = removed;
         }
     }
 

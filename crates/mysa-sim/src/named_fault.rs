@@ -381,6 +381,12 @@ const ALL: &[NamedFault] = &[
     once("remove", "the thermostats leave their accounts", |affected| {
         of_each_device(affected, Incident::Remove)
     }),
+    once("restore", "thermostats that have left their accounts join them again", |affected| {
+        of_each_device(affected, Incident::Restore)
+    }),
+    once("rename", "the owners rename every thermostat to Renamed", |affected| {
+        of_each_device(affected, |id| Incident::Rename(id, "Renamed".into()))
+    }),
     once("publish", "a message of an unknown kind arrives from every thermostat", |affected| {
         of_each_device(affected, |id| {
             Incident::Publish(format!("/v1/dev/{id}/out"), br#"{"msg":99}"#.to_vec())
