@@ -340,6 +340,8 @@ impl ServiceTracker {
             (Some(lost_at), Level::Live | Level::Partial | Level::ReadOnly) => {
                 Some(lost_at.saturating_add(cx.settings.grace))
             }
+            // Without thermostats no states are read, and the age of the last ones changes nothing.
+            (_, Level::RestOnly) if self.service.reason == Reason::NoDevices => None,
             (_, Level::RestOnly) => rest.read_at.map(|at| at.saturating_add(states_life(cx))),
             _ => None,
         };

@@ -123,6 +123,31 @@ fn f47_added_and_removed_devices_are_reported_once() {
     assert_eq!(world.level(), Level::Live);
 }
 
+#[test]
+fn a_session_whose_last_thermostat_has_left_rests() {
+    // The broker refuses the subscriptions first, so that states have been read by REST.
+    let mut spec = demo();
+    spec.faults = spec.faults.with(Duration::ZERO, HOUR, Fault::GrantFirst(0));
+    let mut world = World::new(spec, NetSpec::default(), Settings::default(), 51);
+    world.go(secs(120));
+    assert_eq!(world.level(), Level::RestOnly);
+    for id in ALL {
+        world.happen(Incident::Remove(device(id)));
+    }
+    world.go(HOUR);
+    assert_eq!(world.session.devices().len(), 0);
+    let before = world.steps();
+    world.go(HOUR);
+    assert!(world.steps() - before < 2_000, "{} steps within an hour", world.steps() - before);
+    // A thermostat that joins the account again is found.
+    world.happen(Incident::Restore(device(V2)));
+    world.happen(Incident::Rename(device(V2), "Study".into()));
+    world.go(HOUR);
+    let found = world.session.device(device(V2)).unwrap();
+    assert_eq!(found.name(), Some("Study"));
+    assert!(world.session.is_subscribed(device(V2)));
+}
+
 /// All ways in which an endpoint can fail.
 fn http_faults() -> Vec<HttpFault> {
     let mut faults: Vec<_> =
