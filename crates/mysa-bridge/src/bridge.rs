@@ -99,8 +99,8 @@ const MAX_REQUESTS: usize = 128;
 const MAX_STRANGERS: usize = 256;
 /// Maximum number of events for the log that wait.
 const MAX_EVENTS: usize = 1_024;
-/// Lead of the wall clock over the monotonic one, between two calls, that shows that the host was suspended. A smaller
-/// one comes from the correction of a clock.
+/// Lead of the wall clock over the monotonic one, between two calls, or delay of a timer, that shows that the host was
+/// suspended or the process stopped. A smaller one comes from the correction of a clock, or from a busy machine.
 const SUSPEND: Duration = Duration::from_secs(10);
 /// Time limit for the last messages at the end.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -225,7 +225,10 @@ impl Bridge {
         let last = core::mem::replace(&mut self.now, now);
         let ran = now.mono.saturating_sub(last.mono);
         let was_suspended = now.wall.since(last.wall).is_some_and(|passed| passed > ran + SUSPEND);
-        if !was_suspended || self.stopping {
+        // Some monotonic clocks go on in a suspend, and a process can be stopped: its timers are late then. A connection
+        // always has one due within seconds.
+        let is_late = self.next_timer().is_some_and(|due| now.mono > due.saturating_add(SUSPEND));
+        if !(was_suspended || is_late) || self.stopping {
             return;
         }
         self.client.handle_suspend(now.mono);
@@ -418,9 +421,12 @@ impl Bridge {
             return Some(self.now.mono);
         }
         let client = self.client.poll_timeout();
-        if self.stopping {
-            return client;
-        }
+        if self.stopping { client } else { client.into_iter().chain(self.next_timer()).min() }
+    }
+
+    /// Time of the next timer, whether or not there is output.
+    fn next_timer(&self) -> Option<Duration> {
+        let client = self.client.next_timer();
         let requests = self.requests.values().map(|request| request.stage.until()).min();
         let refresh = self.devices.values().map(|device| device.refresh_at).min();
         let grace = self.settings.cloud_grace;

@@ -64,7 +64,8 @@
 //!
 //! - **No command without a request.** Retained messages are never commands, the broker keeps none for a bridge that is
 //!   away, and none arrives twice: the session is clean and the subscriptions have QoS 0. Starting, stopping and
-//!   reconnecting send nothing to a thermostat. After a suspend of the host, a command from before it is not sent.
+//!   reconnecting send nothing to a thermostat. After a suspend of the host or a stop of the process, a command
+//!   from before it is not sent.
 //! - **Every command gets exactly one result.** A number waits for [`Settings::debounce`], so that of a slider only the
 //!   last position is sent; commands to a thermostat are sent in the order in which they arrived.
 //! - **What is published is what is known.** Only confirmed values are shown. After each verdict the state is published

@@ -508,17 +508,30 @@ fn a_slider_that_moves_all_the_time_is_sent_at_intervals() {
     assert!((15..=18).contains(&rig.peer.commands.len()), "{}", rig.peer.commands.len());
 }
 
+/// Time after a sleep of eight hours; `counted` if the monotonic clock goes on meanwhile.
+fn after_sleep(rig: &mut Rig<Node>, counted: bool) -> Now {
+    const HOURS: Duration = Duration::from_secs(8 * 3_600);
+    let now = at(rig.now);
+    if counted {
+        rig.now += HOURS;
+        return at(rig.now);
+    }
+    Now { wall: now.wall.plus_millis(8 * 3_600_000), ..now }
+}
+
 /// A host that sleeps keeps what it received before, and its monotonic clock may stand still.
 #[test]
 fn commands_from_before_a_suspend_are_not_sent() {
-    let after = |rig: &Rig<Node>, hours: i64| {
-        let now = at(rig.now);
-        Now { wall: now.wall.plus_millis(hours * 3_600_000), ..now }
-    };
+    for counted in [false, true] {
+        commands_from_before_a_sleep_are_not_sent(counted);
+    }
+}
+
+fn commands_from_before_a_sleep_are_not_sent(counted: bool) {
     // A setpoint is held back when the host is suspended.
     let mut rig = one_room();
     rig.set(SET_SETPOINT, "21");
-    let now = after(&rig, 8);
+    let now = after_sleep(&mut rig, counted);
     rig.peer.bridge.handle_timeout(now);
     rig.secs(60);
     assert_eq!(changes(&rig), []);
@@ -528,10 +541,10 @@ fn commands_from_before_a_suspend_are_not_sent() {
     let mut rig = one_room();
     let (link, _) = rig.open.expect("a connection");
     let mut bytes = vec![0x30, 0];
-    bytes.extend([0, u8::try_from(SET_MODE.len()).unwrap()]);
+    bytes.extend([0, u8::try_from(SET_MODE.len()).expect("a length")]);
     bytes.extend(SET_MODE.bytes().chain(*b"off"));
-    bytes[1] = u8::try_from(bytes.len() - 2).unwrap();
-    let now = after(&rig, 8);
+    bytes[1] = u8::try_from(bytes.len() - 2).expect("a length");
+    let now = after_sleep(&mut rig, counted);
     rig.peer.bridge.handle_bytes(link, &bytes, now);
     rig.settle();
     assert_eq!((changes(&rig), rig.open), (vec![], None), "the connection is closed");

@@ -565,9 +565,11 @@ impl Client {
     /// Time of the next call of [`Client::handle_timeout`]. Already due while there is output.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        if !self.outputs.is_empty() || self.has_batch() {
-            return Some(self.now);
-        }
+        if !self.outputs.is_empty() || self.has_batch() { Some(self.now) } else { self.next_timer() }
+    }
+
+    /// Time of the next timer, whether or not there is output.
+    pub(crate) fn next_timer(&self) -> Option<Duration> {
         match self.phase {
             Phase::Waiting { dial_at } => Some(dial_at),
             Phase::Dialling { until } | Phase::Connecting { until } => Some(until),
