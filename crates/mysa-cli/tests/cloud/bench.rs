@@ -135,6 +135,12 @@ impl Bench {
         self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().setpoint.as_degrees())
     }
 
+    /// Numbers of messages that the thermostat received.
+    pub(crate) fn messages(&self, id: &str) -> mysa_sim::MessageCounts {
+        let id = DeviceId::new(id).unwrap();
+        self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().messages)
+    }
+
     pub(crate) fn mode(&self, id: &str) -> mysa_sim::Mode {
         let id = DeviceId::new(id).unwrap();
         self.server().with_cloud(|cloud, _| cloud.truth(id).unwrap().mode)

@@ -88,6 +88,21 @@ fn set_names_the_requested_sent_and_held_values() {
 }
 
 #[test]
+fn a_dry_run_sends_no_message_to_any_thermostat() {
+    let bench = Bench::signed_in();
+    for args in
+        [["set", "living", "--temp", "21", "--dry-run"], ["mode", "living", "office", "heat", "--dry-run"]]
+    {
+        bench.run(&args).ok();
+    }
+    for id in [LIVING, BEDROOM, OFFICE] {
+        assert_eq!(bench.messages(id), mysa_sim::MessageCounts::default(), "{id}");
+    }
+    bench.run(&["set", "living", "--temp", "21"]).ok();
+    assert_eq!(bench.messages(LIVING).commands, 1);
+}
+
+#[test]
 fn fahrenheit_is_answered_in_fahrenheit() {
     let bench = Bench::signed_in();
     let ran = bench.run(&["set", "living", "--temp", "70F"]).ok();

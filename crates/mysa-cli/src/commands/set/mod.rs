@@ -56,6 +56,8 @@ pub(crate) async fn run(
     let spacing = settings.device_spacing;
     let started = Instant::now();
     settings.await_effect = !sending.no_wait;
+    // A request for live reports is a message to a thermostat too.
+    settings.live_reports = !sending.dry_run;
     let connecting = context.connect_to_command(terminal, settings, LIST_PATIENCE);
     let connected = within(terminal, limit, "; nothing was sent", connecting).await;
     let cloud =
