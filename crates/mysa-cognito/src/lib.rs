@@ -1,10 +1,10 @@
 //! Sign-in to AWS Cognito as the Mysa app does it, and the exchange of tokens for AWS credentials. No I/O, no clock,
 //! no random numbers.
 //!
-//! Each step is a value. It returns the [`HttpRequest`] to send, is consumed by the answer, and yields the next step.
+//! Each step is a value. It returns the [`HttpRequest`] to send, takes the response by value, and yields the next step.
 //! Time and entropy are arguments, so the whole chain can be replayed, tested and fuzzed.
 //!
-//! | step | begins with | is answered by |
+//! | step | begins with | response is passed to |
 //! | --- | --- | --- |
 //! | sign in with a password | [`SignIn::start`] | [`AwaitChallenge::reply`], then [`AwaitAnswer::reply`] |
 //! | answer a code challenge | [`Challenge::answer`] | [`AwaitAnswer::reply`] |

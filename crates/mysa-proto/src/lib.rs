@@ -1,6 +1,6 @@
 //! Messages, models and state of Mysa thermostats and their cloud. No I/O, no clock.
 //!
-//! Bytes go in, a typed value comes out, and back. The crates above decide *when* to talk.
+//! It encodes and decodes. Crates that depend on it decide what is sent, and when.
 //!
 //! ```
 //! use core::time::Duration;
@@ -35,7 +35,8 @@
 //!
 //! # Messages
 //!
-//! [`Message::decode`] reads a message that arrived over MQTT: one pass over the text, borrowed, without allocation. A
+//! [`Message::decode`] reads a message that arrived over MQTT: one pass over the text, borrowed. Only a message that is a
+//! string with JSON inside causes an allocation. A
 //! value that is absent, `null`, -1, of the wrong type or out of range becomes `None` and does not affect the fields
 //! beside it. Unknown fields are kept ([`Message::raw`]) and listed ([`Message::unknown_fields`]). [`Message::answers`]
 //! matches an acknowledgement with its command, and [`Change::compare`] compares requested settings with observed ones.

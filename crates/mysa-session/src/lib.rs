@@ -29,9 +29,11 @@
 //!   still or runs back have no effect, and nothing panics.
 //! - **Every command gets exactly one [`Verdict`]**, within its deadline. The verdict names the evidence that was seen.
 //! - **No byte of a command is sent after its verdict, after its deadline, or after a newer command for the same
-//!   field**, by either clock, on any channel. The bytes are encoded when the driver takes them. A command that MQTT
-//!   failed to deliver is sent once by the structured service. A command that the broker accepted and no thermostat
-//!   answered is sent again with a new id, at most [`Settings::command_repeats`] times.
+//!   field**, by either clock, on any channel. The bytes are encoded when the driver takes them; on a connection that is
+//!   blocked or silent, those already taken are discarded ([`Output::Abort`]). A command that MQTT failed to deliver is
+//!   sent once by the structured service, if [`Settings::channel`] allows it and the model has it. A command that the
+//!   broker accepted and no thermostat answered is sent again with a new id, at most [`Settings::command_repeats`]
+//!   times.
 //! - **Nothing changes a heater unasked.** Starting, connecting and resuming send no commands. The only message a
 //!   session sends to a thermostat on its own is the request to report live; [`Settings::live_reports`] turns that off.
 //! - **Everything is bounded**: output that the driver does not fetch, events that the reader does not read, and input

@@ -22,7 +22,7 @@ pub enum Wake {
     HttpDeadline,
     /// A sign-in or a renewal of tokens or credentials is due.
     Identity,
-    /// A connection is due to be dialled.
+    /// A connection is due to be dialled: a lost one again, or the successor of one that is to be replaced.
     Dial,
     /// A connection that is being opened times out.
     Handshake,
@@ -32,9 +32,9 @@ pub enum Wake {
     Subscribe,
     /// The acknowledgement of a publish is due.
     Publish,
-    /// A connection is due to be replaced before the cloud closes it.
+    /// A connection that was replaced is due to be closed.
     Replace,
-    /// A request for live reports is due.
+    /// A request for live reports is due, or its renewal.
     Lease,
     /// A command is due to be sent or judged.
     Command,

@@ -52,7 +52,7 @@ pub struct Settings {
     pub command_repeat_after: Duration,
     /// Maximum number of times a command is sent again with a new id. Default: 3.
     pub command_repeats: u8,
-    /// Time limit for the broker's acknowledgement of a publish, after which it is sent once more. Default: 5 s.
+    /// Time limit for the broker's acknowledgement of a publish, after which it is sent again. Default: 5 s.
     pub puback_timeout: Duration,
     /// Maximum number of times an unacknowledged command is sent again on the same connection, with the DUP flag.
     /// Default: 2.

@@ -22,7 +22,7 @@ pub enum Family {
     BaseboardV1,
     /// Baseboard V2: relay, humidity, proximity, ambient light.
     BaseboardV2,
-    /// Baseboard Lite: V2 without proximity, ambient light and current sensor.
+    /// Baseboard Lite: V2 without proximity and ambient light.
     BaseboardLite,
     /// Baseboard V3: structured service only. (Known from the vendor's app.)
     BaseboardV3,
