@@ -45,7 +45,7 @@ pub(crate) struct Identity {
     blocked: Option<Reason>,
     /// Time of the next read of the store, for a session that was signed in elsewhere, while this one is
     /// blocked.
-    look_at: Duration,
+    reload_at: Duration,
     sign_out: SignOut,
     /// `true` if the store holds the session of another account, which a sign-out must not delete.
     keeps_another: bool,
@@ -163,7 +163,7 @@ impl Identity {
             retry_at: Duration::ZERO,
             signed_in_at: None,
             blocked: None,
-            look_at: Duration::ZERO,
+            reload_at: Duration::ZERO,
             sign_out: SignOut::No,
             keeps_another: false,
             trouble: None,
@@ -253,7 +253,7 @@ impl Identity {
             return None;
         }
         if self.blocked.is_some() && self.tokens.is_none() {
-            return (self.sign_out == SignOut::No).then(|| Deadline::new(self.look_at, Wake::Identity));
+            return (self.sign_out == SignOut::No).then(|| Deadline::new(self.reload_at, Wake::Identity));
         }
         let due = self.due(credentials_wanted).map(|due| due.max(self.retry_at));
         // While blocked, tokens are used until they expire; afterwards the store is watched for another sign-in.
@@ -307,8 +307,8 @@ impl Identity {
             self.tokens = None;
         }
         if self.blocked.is_some() && self.tokens.is_none() {
-            if self.challenge.is_none() && self.sign_out == SignOut::No && self.look_at <= now {
-                self.look(cx);
+            if self.challenge.is_none() && self.sign_out == SignOut::No && self.reload_at <= now {
+                self.reload(cx);
             }
             return;
         }
@@ -332,7 +332,7 @@ impl Identity {
             // With token rotation another process may have used this token up, so the store is read right before each
             // use.
             if !self.session_store.take_read(cx.mono()) {
-                self.look(cx);
+                self.reload(cx);
                 return;
             }
             let (request, next) = mysa_cognito::refresh(&cx.environment.pool, token, self.flow);
@@ -456,7 +456,7 @@ impl Identity {
         self.trouble = None;
         self.retry_at = Duration::ZERO;
         self.blocked = Some(Reason::NoCredentials);
-        self.look(cx);
+        self.reload(cx);
     }
 
     /// Revokes the newer of the held and the stored token.

@@ -69,7 +69,7 @@ const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// token.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 /// Interval of reads of the store, for a session that another process has signed in.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 /// Bounds of the pause before a failed store is repeated.
 const FIRST_REWRITE: Duration = Duration::from_secs(5);
 const LONGEST_REWRITE: Duration = Duration::from_secs(120);
@@ -237,9 +237,9 @@ impl Identity {
     }
 
     /// Requests a read of the store.
-    pub(super) fn look(&mut self, cx: &mut Context) {
+    pub(super) fn reload(&mut self, cx: &mut Context) {
         self.session_store.read = Read::Asked { until: cx.after(DRIVER_TIMEOUT) };
-        self.look_at = cx.after(LOOK_INTERVAL);
+        self.reload_at = cx.after(RELOAD_INTERVAL);
         cx.outbox.load();
     }
 
@@ -249,7 +249,7 @@ impl Identity {
             self.session_store.mark_dead(refused.fingerprint());
         }
         self.session_store.doubt = Some((why, 0));
-        self.look(cx);
+        self.reload(cx);
     }
 
     /// Handles the content of the store, if a read was requested.

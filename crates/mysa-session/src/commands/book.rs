@@ -233,8 +233,8 @@ impl CommandBook {
             state: TransmissionState::Queued,
             token_retry,
             queued_at: now,
-            look_at: None,
-            looks: 0,
+            read_state_at: None,
+            state_reads: 0,
         });
     }
 
@@ -421,7 +421,7 @@ impl CommandBook {
         }
         let Some(transmission) = self.transmission_mut(serial) else { return };
         transmission.state = TransmissionState::Answered;
-        transmission.look_at = Some(now.saturating_add(STATE_POLL_DELAYS[0]));
+        transmission.read_state_at = Some(now.saturating_add(STATE_POLL_DELAYS[0]));
         let ids = transmission.commands.clone();
         self.structured_failed = answer != StructuredAnswer::Accepted;
         for command in self.commands.iter_mut().filter(|command| ids.contains(&command.id)) {
@@ -483,19 +483,20 @@ impl CommandBook {
 
     /// Returns the thermostats whose reported state is to be read now, for a command sent by the structured
     /// service.
-    pub(crate) fn due_looks(&mut self, now: Duration) -> Vec<DeviceId> {
+    pub(crate) fn due_state_reads(&mut self, now: Duration) -> Vec<DeviceId> {
         let mut devices = Vec::new();
         let Self { commands, transmissions, .. } = self;
         for transmission in transmissions.iter_mut() {
-            let Some(at) = transmission.look_at else { continue };
+            let Some(at) = transmission.read_state_at else { continue };
             if at > now {
                 continue;
             }
-            transmission.looks = transmission.looks.saturating_add(1);
+            transmission.state_reads = transmission.state_reads.saturating_add(1);
             // The last pause repeats until the command is decided.
-            let pause = STATE_POLL_DELAYS[usize::from(transmission.looks).min(STATE_POLL_DELAYS.len() - 1)];
+            let pause =
+                STATE_POLL_DELAYS[usize::from(transmission.state_reads).min(STATE_POLL_DELAYS.len() - 1)];
             let open = commands.iter().any(|command| transmission.commands.contains(&command.id));
-            transmission.look_at = open.then(|| now.saturating_add(pause));
+            transmission.read_state_at = open.then(|| now.saturating_add(pause));
             if open && !devices.contains(&transmission.device) {
                 devices.push(transmission.device);
             }
@@ -538,8 +539,8 @@ impl CommandBook {
             None => command.deadline.last_send(),
         });
         let repeats = self.commands.iter().filter_map(|command| command.repeat_at);
-        let looks = self.transmissions.iter().filter_map(|transmission| transmission.look_at);
-        verdicts.chain(repeats).chain(looks).min()
+        let state_reads = self.transmissions.iter().filter_map(|transmission| transmission.read_state_at);
+        verdicts.chain(repeats).chain(state_reads).min()
     }
 
     fn decide(

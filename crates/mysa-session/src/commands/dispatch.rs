@@ -60,7 +60,7 @@ impl Routes<'_> {
                 // Waiting is pointless once MQTT has been unavailable for the grace period, or CONNECT is refused.
                 let mqtt_unusable = (self.level == Level::RestOnly && !self.mqtt.is_live())
                     || self.mqtt.is_connecting_refused();
-                let missing = self.mqtt.route(device.id()).is_none() && (waited || mqtt_unusable);
+                let missing = self.mqtt.connection_for(device.id()).is_none() && (waited || mqtt_unusable);
                 // If both channels have failed, doubt about MQTT must not last forever, because only its use can end
                 // the doubt.
                 let mqtt_suspect =
@@ -157,7 +157,7 @@ impl CommandBook {
         match channel {
             Channel::Mqtt => {
                 // Without a connection the command waits; `due` wakes it when its patience ends.
-                let Some(at) = routes.mqtt.route(id) else { return };
+                let Some(at) = routes.mqtt.connection_for(id) else { return };
                 let Some(connection) =
                     routes.mqtt.connections.get_mut(at).filter(|connection| connection.may_send(cx))
                 else {
@@ -208,7 +208,7 @@ impl CommandBook {
                     routes.rest.command_at().filter(|_| ready)
                 }
                 Ok(Channel::Mqtt) => {
-                    let route = routes.mqtt.route(id).and_then(|at| routes.mqtt.connections.get(at));
+                    let route = routes.mqtt.connection_for(id).and_then(|at| routes.mqtt.connections.get(at));
                     match route {
                         Some(connection) => connection.is_ready().then_some(connection.next_send),
                         None => self.patience_ends(id).filter(|at| *at > cx.mono()),

@@ -36,8 +36,8 @@ pub(crate) struct Transmission {
     pub(crate) token_retry: bool,
     pub(crate) queued_at: Duration,
     /// Time at which the structured service is next asked for the reported state, and the number of times it was.
-    pub(crate) look_at: Option<Duration>,
-    pub(crate) looks: u8,
+    pub(crate) read_state_at: Option<Duration>,
+    pub(crate) state_reads: u8,
 }
 
 impl Transmission {

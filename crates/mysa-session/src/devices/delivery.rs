@@ -56,7 +56,7 @@ impl Device {
     }
 
     /// Records a status in REST that the thermostat made at `at`.
-    pub(super) fn poll(&mut self, at: UnixTime, received: Now) {
+    pub(super) fn record_rest_status(&mut self, at: UnixTime, received: Now) {
         self.polled = self.polled.max(Some(Moment::made(at, received)));
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Incoming<'a> {
 
 impl Devices {
     /// Processes a message. Returns `true` if other parts have something to do soon.
-    pub(crate) fn take_message(
+    pub(crate) fn handle_message(
         &mut self,
         cx: &mut Context,
         commands: &mut CommandBook,
@@ -47,7 +47,7 @@ impl Devices {
             cx.event(Event::Message { device: id, kind, payload: payload.into() });
         }
         if retained {
-            device.take_retained(cx, kind, payload);
+            device.handle_retained(cx, kind, payload);
             return false;
         }
         // Even a message that cannot be decoded shows that the broker delivers.
@@ -81,7 +81,7 @@ impl Devices {
             device.state.observe_message(message, &cx.settings.modes, family, received)
         } else {
             let observation = Observation::from_message(message, &cx.settings.modes, family, received);
-            observation.map(|seen| device.take_answer(cx, commands, message, &seen, decisions))
+            observation.map(|seen| device.handle_answer(cx, commands, message, &seen, decisions))
         };
         let Some(changes) = changes else { return work };
         device.notify(cx, changes, false);
@@ -92,7 +92,7 @@ impl Devices {
 
 impl Device {
     /// Merges a message while commands to the thermostat are undecided, and judges them by it.
-    fn take_answer(
+    fn handle_answer(
         &mut self,
         cx: &Context,
         commands: &mut CommandBook,
@@ -130,7 +130,7 @@ impl Device {
 
     /// Merges a retained message. It counts from its own time and is no sign of life now; without a time it is
     /// discarded.
-    fn take_retained(&mut self, cx: &mut Context, kind: TopicKind, payload: &[u8]) {
+    fn handle_retained(&mut self, cx: &mut Context, kind: TopicKind, payload: &[u8]) {
         let Ok(message) = Message::decode(kind, payload) else { return };
         if !message.is_about(self.id()) {
             return;
@@ -140,7 +140,7 @@ impl Device {
         let Some((observation, at)) = observation.and_then(|seen| Some((seen, seen.usable_at()?))) else {
             return;
         };
-        self.hear(at, received);
+        self.record_sign_of_life(at, received);
         let changes = self.state.observe(&Observation { source: Source::Retained, ..observation });
         self.notify(cx, changes, false);
         contradicts(self, cx);
@@ -215,7 +215,7 @@ pub(crate) struct ListChanges {
 
 impl Devices {
     /// Applies the device list of the account.
-    pub(crate) fn take_list(&mut self, cx: &mut Context, list: &DeviceList) -> ListChanges {
+    pub(crate) fn handle_list(&mut self, cx: &mut Context, list: &DeviceList) -> ListChanges {
         let now = cx.mono();
         let unreadable = |id: DeviceId| {
             list.rejected.iter().any(|(key, _)| key.as_deref().and_then(DeviceId::new) == Some(id))
@@ -297,10 +297,10 @@ impl Devices {
                 changes = changes.union(device.state.observe(&observation));
             }
             if let Some(at) = newest {
-                device.hear(at, received);
+                device.record_sign_of_life(at, received);
             }
             if let Some(at) = status_at {
-                device.poll(at, received);
+                device.record_rest_status(at, received);
             }
             if commands.has_open(*id) {
                 let witness = RestWitness { by: Evidence::Rest, status_at, shown };
@@ -328,7 +328,7 @@ impl Devices {
         for observation in state.observations(device.family(), received) {
             // The connection flag is the cloud's statement and no sign of life.
             if let (Some(at), None) = (observation.usable_at(), observation.connected) {
-                device.hear(at, received);
+                device.record_sign_of_life(at, received);
             }
             shown = shown.then(observation.settings());
             changes = changes.union(device.state.observe(&observation));

@@ -42,7 +42,9 @@ impl Devices {
             if device.lease_at.is_none_or(|at| at > now) {
                 continue;
             }
-            let Some(connection) = mqtt.route(device.id()).and_then(|at| mqtt.connections.get_mut(at)) else {
+            let Some(connection) =
+                mqtt.connection_for(device.id()).and_then(|at| mqtt.connections.get_mut(at))
+            else {
                 continue;
             };
             if !connection.may_send(cx) {
@@ -72,7 +74,8 @@ impl Devices {
         let mut due = None;
         for device in self.iter() {
             let Some(lease_at) = device.lease_at else { continue };
-            let Some(connection) = mqtt.route(device.id()).and_then(|at| mqtt.connections.get(at)) else {
+            let Some(connection) = mqtt.connection_for(device.id()).and_then(|at| mqtt.connections.get(at))
+            else {
                 continue;
             };
             if !connection.is_ready() {

@@ -328,7 +328,7 @@ impl Device {
     }
 
     /// Records a sign of life that the thermostat made at `at`, by the cloud's clock.
-    pub(crate) fn hear(&mut self, at: UnixTime, received: Now) {
+    pub(crate) fn record_sign_of_life(&mut self, at: UnixTime, received: Now) {
         self.heard = self.heard.max(Some(Moment::made(at, received)));
     }
 

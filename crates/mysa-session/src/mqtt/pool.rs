@@ -229,7 +229,7 @@ impl ConnectionPool {
 
     /// Returns the position of the connection to publish on for a thermostat. Its subscription must be answered first,
     /// because the thermostat's reply would be missed otherwise.
-    pub(crate) fn route(&self, device: DeviceId) -> Option<usize> {
+    pub(crate) fn connection_for(&self, device: DeviceId) -> Option<usize> {
         let wanted = TopicFilter::Device(device, TopicKind::Out);
         self.connections.iter().position(|connection| {
             connection.is_live()

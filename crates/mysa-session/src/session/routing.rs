@@ -124,7 +124,7 @@ impl Session {
 
     /// Applies the device list: adds and removes thermostats and adjusts the subscriptions.
     pub(super) fn list(&mut self, list: &DeviceList) {
-        let changes = self.devices.take_list(&mut self.cx, list);
+        let changes = self.devices.handle_list(&mut self.cx, list);
         // The service has returned lists with holes, so a removal needs a second list.
         if changes.is_doubtful {
             self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
@@ -234,7 +234,7 @@ impl Session {
         let mut decisions = Vec::new();
         let mut work = false;
         connection.receive(cx, bytes, &mut events, |cx, message| {
-            work |= devices.take_message(cx, commands, message, &mut decisions) || in_doubt;
+            work |= devices.handle_message(cx, commands, message, &mut decisions) || in_doubt;
         });
         let any = work || !events.is_empty() || !decisions.is_empty();
         if any {
@@ -318,7 +318,7 @@ impl Session {
         commands.dispatch(cx, &mut routes, &mut decisions);
         self.emit(decisions);
         let now = self.cx.mono();
-        for device in self.commands.due_looks(now) {
+        for device in self.commands.due_state_reads(now) {
             let request = mysa_proto::rest::structured_state(device).into_request();
             self.rest.ask(&self.cx, request, Purpose::Reported(device));
         }

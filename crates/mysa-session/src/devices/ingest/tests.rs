@@ -52,12 +52,12 @@ fn a_record_fills_only_fields_that_better_sources_lack_and_is_reported_as_their_
         DeviceList::decode(body.as_bytes()).unwrap()
     };
     let mut devices = Devices::default();
-    devices.take_list(&mut cx, &list(20.0, 0));
+    devices.handle_list(&mut cx, &list(20.0, 0));
     let source = |devices: &Devices| devices.iter().next().unwrap().state.lock().map(|field| field.source);
     assert_eq!(source(&devices), Some(Source::RestRecord));
     // A later record replaces the values of an earlier one.
     cx.now.mono = Duration::from_secs(60);
-    devices.take_list(&mut cx, &list(20.0, 1));
+    devices.handle_list(&mut cx, &list(20.0, 1));
     let device = devices.iter_mut().next().unwrap();
     assert_eq!(device.held().lock, Some(true));
     // Values that the thermostat reported itself are kept.
@@ -65,7 +65,7 @@ fn a_record_fills_only_fields_that_better_sources_lack_and_is_reported_as_their_
     let observation = Observation::from_change(&change, None, cx.received());
     device.state.observe(&Observation { source: Source::Status, ..observation });
     cx.now.mono = Duration::from_secs(120);
-    devices.take_list(&mut cx, &list(20.0, 1));
+    devices.handle_list(&mut cx, &list(20.0, 1));
     let device = devices.iter().next().unwrap();
     assert_eq!((device.held().lock, device.held().mode), (Some(false), Some(Mode::Heat)));
 }

@@ -106,12 +106,12 @@ fn the_state_is_read_repeatedly_until_the_command_is_decided() {
     let mut rig = Rig::new();
     let id = rig.add(setpoint(22), at(0), 60);
     let serial = rig.send(Channel::Structured, at(0));
-    assert_eq!(rig.book.due_looks(at(20).mono), [], "the state is not read before the answer");
+    assert_eq!(rig.book.due_state_reads(at(20).mono), [], "the state is not read before the answer");
     rig.book.structured_answered(serial, StructuredAnswer::Accepted, at(20).mono, &mut rig.decisions);
     let mut looks = Vec::new();
     for tenth in 0..250 {
         let now = at(20).mono + Duration::from_millis(tenth * 100);
-        if rig.book.due_looks(now) == [lite()] {
+        if rig.book.due_state_reads(now) == [lite()] {
             looks.push(now - at(20).mono);
         }
     }
@@ -119,7 +119,7 @@ fn the_state_is_read_repeatedly_until_the_command_is_decided() {
     assert_eq!(millis, [1_500, 3_500, 7_500, 13_500, 19_500]);
     rig.observe(Source::Structured, Some(at(40).wall), &setpoint(22), at(46));
     assert!(rig.is_confirmed(id));
-    assert_eq!(rig.book.due_looks(at(100).mono), []);
+    assert_eq!(rig.book.due_state_reads(at(100).mono), []);
 }
 
 #[test]
