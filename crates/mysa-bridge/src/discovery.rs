@@ -150,8 +150,12 @@ impl Builder<'_> {
                 self.entities.iter().find(|entity| entity.component() == "climate" && entity.key() == key);
             if let Some(entity) = entity.filter(|entity| entity.writable) {
                 let choices: Vec<&str> = entity.choices.iter().map(|choice| choice.name).collect();
-                climate.put(list, json!(choices)).put(&format!("{key}_command_topic"), self.set(key));
-                read(&mut climate, &format!("{key}_state"), template, key);
+                // A value that the present mode does not offer, as just after a change of mode, is shown as unknown.
+                let choices = json!(choices);
+                let value =
+                    format!("{{{{ value_json.{key} if value_json.{key} in {choices} else 'None' }}}}");
+                climate.put(list, choices).put(&format!("{key}_command_topic"), self.set(key));
+                climate.put(&format!("{key}_state_topic"), state.as_str()).put(template, value);
             }
         }
         Some(climate.into_value())

@@ -106,6 +106,10 @@ fn discovery_has_every_entity_of_a_baseboard_and_is_valid() {
     );
     assert_eq!(climate["temperature_command_topic"], SET_SETPOINT);
     assert_eq!(climate["preset_modes"], json!(["schedule", "hold"]));
+    assert_eq!(
+        climate["preset_mode_value_template"],
+        r#"{{ value_json.preset_mode if value_json.preset_mode in ["schedule","hold"] else 'None' }}"#
+    );
     assert_eq!(climate["optimistic"], false);
     assert!(!config.to_string().contains("object_id\""));
 }
