@@ -1,29 +1,31 @@
 //! Runs every example as a user would; those that need a cloud use the simulated one on loopback.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use mysa_proto::{Celsius, DeviceId};
 use mysa_sim::{CloudSpec, Names};
 use mysa_sim_server::{Certificate, Server};
+use tempfile::NamedTempFile;
 
 const KITCHEN: &str = "a0b1c2d3e4f6";
 
 /// Simulated cloud on its own threads.
 struct Cloud {
     server: Server,
-    authority: PathBuf,
+    authority: NamedTempFile,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Cloud {
-    fn start(name: &str) -> Self {
+    fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("threads");
         let certificate = Certificate::for_cloud(&Names::default()).expect("a certificate");
-        let authority = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
-        std::fs::write(&authority, certificate.authority_pem().expect("made here")).expect("a file");
+        // A file of its own, so that several runs of these tests at the same time do not disturb each other.
+        let mut authority = NamedTempFile::new().expect("a file");
+        let pem = certificate.authority_pem().expect("made here");
+        authority.write_all(pem.as_bytes()).expect("a file");
         let starting = Server::start(([127, 0, 0, 1], 0).into(), certificate, CloudSpec::demo(), 7, 1.0);
         let server = runtime.block_on(starting).expect("a free port");
         Self { server, authority, _runtime: runtime }
@@ -36,7 +38,7 @@ impl Cloud {
             .env("MYSA_USERNAME", CloudSpec::DEMO_EMAIL)
             .env("MYSA_PASSWORD", CloudSpec::DEMO_PASSWORD)
             .env("MYSA_CONNECT_TO", self.server.address().to_string())
-            .env("MYSA_EXTRA_CA", &self.authority);
+            .env("MYSA_EXTRA_CA", self.authority.path());
         command
     }
 
@@ -55,8 +57,8 @@ fn succeeds(mut command: Command) -> String {
 }
 
 /// Checks that an example sets a setpoint, and refuses an impossible one.
-fn sets_a_setpoint(name: &str, program: &str) {
-    let cloud = Cloud::start(name);
+fn sets_a_setpoint(program: &str) {
+    let cloud = Cloud::start();
     let text = succeeds(cloud.example(program, &["Kitchen", "22.5"]));
     assert!(text.contains("confirmed by"), "{text}");
     assert_eq!(cloud.setpoint(), 22.5);
@@ -67,17 +69,17 @@ fn sets_a_setpoint(name: &str, program: &str) {
 
 #[test]
 fn set_on_tokio_sets_a_setpoint() {
-    sets_a_setpoint("set", env!("CARGO_BIN_EXE_set"));
+    sets_a_setpoint(env!("CARGO_BIN_EXE_set"));
 }
 
 #[test]
 fn a_session_on_smol_sets_a_setpoint() {
-    sets_a_setpoint("smol", env!("CARGO_BIN_EXE_smol"));
+    sets_a_setpoint(env!("CARGO_BIN_EXE_smol"));
 }
 
 #[test]
 fn a_session_on_blocking_threads_sets_a_setpoint() {
-    sets_a_setpoint("blocking", env!("CARGO_BIN_EXE_blocking"));
+    sets_a_setpoint(env!("CARGO_BIN_EXE_blocking"));
 }
 
 /// Child process that is killed when the test ends, however it ends.
@@ -92,7 +94,7 @@ impl Drop for Running {
 
 #[test]
 fn watch_shows_temperatures_as_they_arrive() {
-    let cloud = Cloud::start("watch");
+    let cloud = Cloud::start();
     let mut command = cloud.example(env!("CARGO_BIN_EXE_watch"), &[]);
     let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("an example"));
     let lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
@@ -103,7 +105,7 @@ fn watch_shows_temperatures_as_they_arrive() {
 
 #[test]
 fn home_automation_lowers_the_setpoint_while_the_room_is_empty() {
-    let cloud = Cloud::start("home_automation");
+    let cloud = Cloud::start();
     let before = cloud.setpoint();
     let mut command = cloud.example(env!("CARGO_BIN_EXE_home_automation"), &["Kitchen", "15"]);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
