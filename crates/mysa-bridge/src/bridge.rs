@@ -24,6 +24,8 @@ pub struct Bridge {
     now: Now,
     devices: BTreeMap<DeviceId, Device>,
     accounts: Vec<Account>,
+    /// `true` once the availability of every thermostat of the first list is published.
+    ready: bool,
     requests: BTreeMap<RequestId, Request>,
     last_request: u64,
     /// Thermostats that an earlier run left as available at the broker and no account has, as far as is known.
@@ -58,7 +60,17 @@ struct Device {
     /// The same with the time of the latest sign of life.
     attributes_now: Vec<u8>,
     refresh_at: Duration,
-    /// Availability last published to the broker.
+    /// `true` once it is known whether the thermostat reports.
+    is_known: bool,
+    /// Time from which it is published even if that is not known.
+    publish_at: Duration,
+    /// Discovery that is to be published.
+    config: Option<Vec<u8>>,
+    /// Confirmed values.
+    state: Document,
+    /// `true` until discovery and state are published.
+    is_held: bool,
+    /// Availability last published to the broker. `None` until anything is published about the thermostat.
     told: Option<bool>,
 }
 
@@ -67,6 +79,8 @@ struct Cloud {
     level: Level,
     reason: Reason,
     since: Now,
+    /// Time of the last proof of a source. `None` while there is one.
+    no_source_since: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -127,6 +141,7 @@ impl Bridge {
             now,
             devices: BTreeMap::new(),
             accounts,
+            ready: false,
             requests: BTreeMap::new(),
             last_request: 0,
             strangers: BTreeSet::new(),
@@ -139,7 +154,8 @@ impl Bridge {
     }
 
     /// Handles a new snapshot of a thermostat of an account. Publishes what changed. A thermostat of several accounts
-    /// belongs to the first of them, and the snapshots of the others are ignored.
+    /// belongs to the first of them, and the snapshots of the others are ignored. Nothing is published about a thermostat
+    /// until it is known whether it reports, or [`Settings::start_limit`] has passed.
     pub fn handle_thermostat(&mut self, account: AccountIndex, thermostat: &Thermostat<'_>, now: Now) {
         self.advance(now);
         if self.stopping || !self.claim(account, thermostat.id) {
@@ -158,24 +174,33 @@ impl Bridge {
             attributes: Vec::new(),
             attributes_now: Vec::new(),
             refresh_at,
+            is_known: false,
+            publish_at: now.mono.saturating_add(settings.start_limit),
+            config: None,
+            state: Document::default(),
+            is_held: true,
             told: None,
         });
         thermostat.add_facts(&mut device.facts);
         device.entities = thermostat.entities(&settings.modes, &device.facts);
         device.is_available = thermostat.is_available();
+        device.is_known |= thermostat.is_known();
         // A clock that is ahead must not move the last sign of life into the future.
         device.last_seen = thermostat.last_seen.map(|at| at.min(now.wall));
-        if let Some(topic) = topics.config(id) {
-            let config = discovery::config(thermostat, &device.entities, &topics, settings.unit);
-            client.retain(CONFIG, topic, config, QoS::AtLeastOnce);
-        }
-        let changed = client.retain(STATE, topics.state(id), state::state(thermostat), QoS::AtMostOnce);
+        device.config = topics
+            .config(id)
+            .map(|_| discovery::config(thermostat, &device.entities, &topics, settings.unit));
+        device.state = state::state(thermostat);
+        device.is_held = true;
         let attributes = state::attributes(thermostat, None);
         device.attributes_now = state::attributes(thermostat, device.last_seen);
-        if changed || attributes != device.attributes {
-            device.attributes = attributes;
-            device.publish_attributes(client, &topics, id);
-            device.refresh_at = refresh_at;
+        let other_attributes = core::mem::replace(&mut device.attributes, attributes) != device.attributes;
+        if device.is_due(now.mono) {
+            let changed = device.publish_held(client, &topics, id);
+            if changed || other_attributes {
+                device.publish_attributes(client, &topics, id);
+                device.refresh_at = refresh_at;
+            }
         }
         self.update_availability();
     }
@@ -216,6 +241,7 @@ impl Bridge {
         for id in self.strangers.clone() {
             self.refute(id);
         }
+        self.update_availability();
         self.publish_bridge();
     }
 
@@ -276,19 +302,31 @@ impl Bridge {
         }
     }
 
-    /// Handles the service level of an account.
-    pub fn handle_service(&mut self, account: AccountIndex, level: Level, reason: Reason, now: Now) {
+    /// Handles the service level of an account. `no_source_for` is the time for which there has been no source of states,
+    /// `None` while there is one; see [`Service::no_source_since`](mysa_session::Service::no_source_since).
+    pub fn handle_service(
+        &mut self,
+        account: AccountIndex,
+        level: Level,
+        reason: Reason,
+        no_source_for: Option<Duration>,
+        now: Now,
+    ) {
         self.advance(now);
         let Some(known) = self.accounts.get_mut(account.index()).filter(|_| !self.stopping) else { return };
-        if known.cloud.is_some_and(|cloud| (cloud.level, cloud.reason) == (level, reason)) {
-            return;
+        let last = known.cloud;
+        let since = last.filter(|cloud| cloud.level == level).map_or(now, |cloud| cloud.since);
+        let no_source_since = no_source_for.map(|time| now.mono.saturating_sub(time));
+        known.cloud = Some(Cloud { level, reason, since, no_source_since });
+        let is_new = last.is_none_or(|last| (last.level, last.reason) != (level, reason));
+        if is_new {
+            let account = (self.accounts.len() > 1).then_some(account);
+            self.event(Event::Cloud { account, level, reason });
         }
-        let since = known.cloud.filter(|cloud| cloud.level == level).map_or(now, |cloud| cloud.since);
-        known.cloud = Some(Cloud { level, reason, since });
-        let account = (self.accounts.len() > 1).then_some(account);
-        self.event(Event::Cloud { account, level, reason });
         self.update_availability();
-        self.publish_bridge();
+        if is_new {
+            self.publish_bridge();
+        }
     }
 
     /// Handles the verdict on a command. The first report on a command counts.
@@ -373,7 +411,7 @@ impl Bridge {
         let Self { settings, devices, client, now, .. } = self;
         let topics = topics(settings);
         for (&id, device) in devices {
-            if device.refresh_at <= now.mono {
+            if device.refresh_at <= now.mono && device.is_due(now.mono) {
                 device.refresh_at = now.mono.saturating_add(settings.refresh);
                 client.send_again(STATE, &topics.state(id));
                 device.publish_attributes(client, &topics, id);
@@ -428,7 +466,12 @@ impl Bridge {
     fn next_timer(&self) -> Option<Duration> {
         let client = self.client.next_timer();
         let requests = self.requests.values().map(|request| request.stage.until()).min();
-        let refresh = self.devices.values().map(|device| device.refresh_at).min();
+        let devices = self.devices.values();
+        let refresh = devices.map(|device| match device.told {
+            Some(_) => device.refresh_at,
+            None => device.publish_at,
+        });
+        let refresh = refresh.min();
         let grace = self.settings.cloud_grace;
         let waiting = self.accounts.iter().filter(|account| !account.is_cloud_lost);
         let cloud_lost = waiting.filter_map(|account| account.cloud_lost_at(grace)).min();
@@ -451,6 +494,13 @@ impl Bridge {
         }
         let topics = topics(settings);
         for (&id, device) in devices {
+            if !device.is_due(now.mono) {
+                continue;
+            }
+            if device.is_held {
+                device.publish_held(client, &topics, id);
+                device.publish_attributes(client, &topics, id);
+            }
             let owner = accounts.get(device.owner.index());
             let online = device.is_available && owner.is_some_and(|account| !account.is_cloud_lost);
             if device.told != Some(online) {
@@ -460,7 +510,10 @@ impl Bridge {
                 changes.push(Event::Availability { device: id, online });
             }
         }
-        if !changes.is_empty() {
+        let was_ready = self.ready;
+        let is_listed = self.accounts.iter().any(|account| account.listed);
+        self.ready |= is_listed && self.devices.values().all(|device| device.told.is_some());
+        if !changes.is_empty() || self.ready != was_ready {
             self.publish_bridge();
         }
         for change in changes {
@@ -489,8 +542,7 @@ impl Bridge {
         });
         json.put("accounts", each.collect::<Vec<_>>());
         client.retain(BRIDGE_STATE, topics.bridge_state(), json.into_bytes(), QoS::AtMostOnce);
-        let is_listed = accounts.iter().any(|account| account.listed);
-        let payload = if is_listed && !self.stopping { ONLINE } else { OFFLINE };
+        let payload = if self.ready && !self.stopping { ONLINE } else { OFFLINE };
         client.retain(BRIDGE_AVAILABILITY, topics.bridge_availability(), payload.into(), QoS::AtLeastOnce);
     }
 
@@ -681,6 +733,20 @@ impl Bridge {
 }
 
 impl Device {
+    /// `true` if its messages are published, not held back.
+    fn is_due(&self, now: Duration) -> bool {
+        self.is_known || self.told.is_some() || self.publish_at <= now
+    }
+
+    /// Publishes discovery and state. Returns `true` if the state is a new one.
+    fn publish_held(&mut self, client: &mut Client, topics: &Topics<'_>, id: DeviceId) -> bool {
+        self.is_held = false;
+        if let Some((topic, config)) = topics.config(id).zip(self.config.take()) {
+            client.retain(CONFIG, topic, config, QoS::AtLeastOnce);
+        }
+        client.retain(STATE, topics.state(id), self.state.clone().into_bytes(), QoS::AtMostOnce)
+    }
+
     fn publish_attributes(&self, client: &mut Client, topics: &Topics<'_>, id: DeviceId) {
         let topic = topics.attributes(id);
         if !client.retain(STATE, topic.as_str(), self.attributes_now.clone(), QoS::AtMostOnce) {
@@ -692,8 +758,8 @@ impl Device {
 impl Account {
     /// Time from which its thermostats are unavailable because the cloud is away.
     fn cloud_lost_at(&self, grace: Duration) -> Option<Duration> {
-        let cloud = self.cloud.filter(|cloud| cloud.level == Level::Offline)?;
-        Some(cloud.since.mono.saturating_add(grace))
+        let no_source_since = self.cloud?.no_source_since?;
+        Some(no_source_since.saturating_add(grace))
     }
 }
 

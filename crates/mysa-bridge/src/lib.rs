@@ -47,7 +47,7 @@
 //! | topic | retained | content |
 //! | --- | --- | --- |
 //! | `homeassistant/device/mysa_<id>/config` | yes | device discovery: all entities of a thermostat |
-//! | `mysa/bridge/availability` | yes | `online` once the thermostats of an account are listed, else `offline`; also the will |
+//! | `mysa/bridge/availability` | yes | `online` once the thermostats of an account and their first states are known, else `offline`; also the will |
 //! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts; the same for each account by its number |
 //! | `mysa/<id>/availability` | yes | `online` or `offline` |
 //! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones |
@@ -70,13 +70,32 @@
 //!   last position is sent; commands to a thermostat are sent in the order in which they arrived.
 //! - **What is published is what is known.** Only confirmed values are shown. After each verdict the state is published
 //!   again, so that a reader that shows the requested value returns to the real one.
-//! - **Availability is true.** A thermostat is available while it reports as often as expected, the cloud does not report
-//!   it as disconnected, and the cloud was not away for [`Settings::cloud_grace`]. An `online` that a broker kept from
-//!   before is corrected.
+//! - **Availability is true**, within half a minute of a loss or a return, whatever the order; see the next section. An
+//!   `online` that a broker kept from before is corrected, and a restart of the bridge publishes nothing about a
+//!   thermostat until it is known.
 //! - **Accounts are independent.** The availability of a thermostat depends on the cloud of its own account alone, and an
 //!   account that needs a sign-in stops no other. A thermostat of several accounts belongs to the first of them.
 //! - **Everything is bounded**: undecided commands (128), results that wait for a connection (256), payloads of commands
 //!   (64 bytes). A message that is too large is skipped.
+//!
+//! # Availability
+//!
+//! A thermostat is available while it reports, the cloud does not report it as disconnected, and there is a source of
+//! states: statuses that are pushed, or states that REST has read within 25 s. The numbers are those of
+//! [`Settings::new`] and of a session with the settings of [`Settings::tune`].
+//!
+//! | loss or return | published after at most |
+//! | --- | --- |
+//! | broker or Home Assistant restarts | 13 s |
+//! | bridge stops, or its connection to the broker | at once, or 23 s if the connection falls silent (the will) |
+//! | bridge starts | the reading of the list and the states; [`Settings::start_limit`] after the list for a thermostat of which nothing is known |
+//! | cloud lost, with an error or silently | 25 s ([`Settings::cloud_grace`]) after the last byte or reading; a connection that is replaced sooner does not show |
+//! | cloud returns | 30 s: a dial or request that hangs (10 s, 15 s), a pause (12 s) |
+//! | thermostat without power or Wi-Fi | a minute after the cloud notices (`Connected` is read every 60 s; the keep-alive of thermostats is not documented), at the latest after 10 min of silence during live reports, else 35 min |
+//! | thermostat returns | its first status, or a reading by REST (60 s) |
+//!
+//! A silent thermostat cannot be told from one that has nothing to report within half a minute: outside live reports it
+//! sends a batch every 12 to 30 min, and air conditioners may be silent for minutes even then.
 //!
 //! [`client`] is the MQTT client, which can be used alone.
 #![no_std]

@@ -32,8 +32,12 @@ pub struct Settings {
     /// Time limit for the verdict on a command, after which its result is `unconfirmed`. It must be longer than the
     /// session's own limit. Default: 90 s.
     pub verdict_limit: Duration,
-    /// Time for which the cloud may be away before the thermostats are unavailable. Default: 20 s.
+    /// Time without a source of states before the thermostats are unavailable, counted from the last proof of a source.
+    /// A connection that is replaced within it does not show. Default: 25 s.
     pub cloud_grace: Duration,
+    /// Longest time for which a thermostat that has just been listed, and has not been heard of, is waited for before it is
+    /// published as unavailable. Until then the messages of an earlier run stay at the broker. Default: 15 s.
+    pub start_limit: Duration,
     /// Shortest and longest pause between the birth message of Home Assistant and the answer to it. Default: 1 s to 8 s.
     pub birth_pause: (Duration, Duration),
 }
@@ -102,9 +106,32 @@ impl Settings {
             refresh: secs(300),
             debounce: Duration::from_millis(600),
             verdict_limit: secs(90),
-            cloud_grace: secs(20),
+            cloud_grace: secs(25),
+            start_limit: secs(15),
             birth_pause: (secs(1), secs(8)),
         }
+    }
+
+    /// Sets the time limits of the account's session so that the loss and the return of the cloud are noticed within half
+    /// a minute, and that of a thermostat within a minute of the cloud's notice. The defaults of a session suit a
+    /// command; they are gentler on the cloud, and slower.
+    pub fn tune(session: &mut mysa_session::Settings) {
+        let secs = Duration::from_secs;
+        // A connection that falls silent is given up after 18 s, which leaves 7 s of the grace for another one.
+        session.ping_interval = Some(secs(10));
+        session.ping_timeout = secs(8);
+        // REST is asked as soon as a connection is not replaced at once.
+        session.grace = secs(4);
+        // Without MQTT, an unreachable cloud shows by a missing answer only.
+        session.poll_rest_only = secs(20);
+        session.rest_life = Some(secs(25));
+        // The cloud's own view of a thermostat's connection comes by REST alone.
+        session.poll_live = secs(60);
+        // A cloud that returns is noticed within a dial or a request that began before, and a pause.
+        session.connect_timeout = secs(10);
+        session.http_timeout = secs(15);
+        session.backoff_cap = secs(12);
+        session.http_backoff_cap = secs(12);
     }
 
     pub(crate) fn check(&self) -> Result<(), InvalidSettings> {

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::Thermostat;
 
 /// State of a thermostat as JSON: confirmed values, `null` for what is unknown.
-pub(crate) fn state(thermostat: &Thermostat<'_>) -> Vec<u8> {
+pub(crate) fn state(thermostat: &Thermostat<'_>) -> Document {
     let state = thermostat.state;
     let mut json = Document::default();
     json.put("temperature", state.temperature().map(|field| tenths(field.value.as_degrees())));
@@ -36,7 +36,7 @@ pub(crate) fn state(thermostat: &Thermostat<'_>) -> Vec<u8> {
     json.put("tracked_sensor", state.tracked_sensor().map(|field| field.value.to_string()));
     json.put("signal", state.signal().map(|field| field.value));
     json.put("connected", state.connected().map(|field| field.value));
-    json.into_bytes()
+    json
 }
 
 /// Facts about a thermostat and its connection as JSON. `last_seen` is the only value that changes with every message.
@@ -126,7 +126,7 @@ fn rounded(value: f64, scale: f64) -> f64 {
 }
 
 /// JSON object under construction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Document(Map<String, Value>);
 
 impl Document {

@@ -25,7 +25,8 @@ pub struct Thermostat<'a> {
     pub has_rated_power: bool,
     /// `true` if it reports as often as expected, by MQTT or REST. What the cloud knows of its connection is in the state.
     pub is_current: bool,
-    /// Time of the latest sign of life.
+    /// Time of the latest sign of life. `None` if there was none yet: then, unless it is current, it is not known whether
+    /// the thermostat reports.
     pub last_seen: Option<UnixTime>,
     /// Requested settings that have no verdict yet.
     pub pending: Change,
@@ -35,6 +36,11 @@ impl Thermostat<'_> {
     /// `true` if it is reachable, as far as is known.
     pub(crate) fn is_available(&self) -> bool {
         self.is_current && self.state.connected().is_none_or(|connected| connected.value)
+    }
+
+    /// `true` if it is known whether it reports.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_current || self.last_seen.is_some()
     }
 
     /// Adds what the state shows of its sensors. A fact that was seen once stays.

@@ -32,7 +32,8 @@ fn cabin() -> Known {
 
 fn service(rig: &mut Rig<Node>, account: AccountIndex, level: Level, reason: Reason) {
     let now = at(rig.now);
-    rig.peer.bridge.handle_service(account, level, reason, now);
+    let no_source_for = (level == Level::Offline).then_some(Duration::ZERO);
+    rig.peer.bridge.handle_service(account, level, reason, no_source_for, now);
     rig.settle();
 }
 
@@ -52,7 +53,7 @@ fn availability_depends_on_the_cloud_of_the_own_account_alone() {
     rig.secs(1);
     for (lost, kept, account) in [(LIVING, CABIN, FIRST), (CABIN, LIVING, SECOND)] {
         service(&mut rig, account, Level::Offline, Reason::Unreachable);
-        rig.secs(19);
+        rig.secs(24);
         assert_eq!((availability(&rig, lost), availability(&rig, kept)), (Some("online"), Some("online")));
         rig.secs(1);
         assert_eq!((availability(&rig, lost), availability(&rig, kept)), (Some("offline"), Some("online")));

@@ -9,11 +9,11 @@ use mysa_mqtt_codec::ConnectRefusal;
 use mysa_proto::{
     Amperes, Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Now, Power, UnixTime, Volts, Watts,
 };
-use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Level, Reason, Refused, Verdict};
+use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
 use serde_json::{Value, json};
 
 use crate::rig::Rig;
-use crate::rig::home::{FIRST, Known, Node, START, at, celsius, home, list, living_room, starting};
+use crate::rig::home::{Known, Node, START, at, celsius, home, list, living_room, starting};
 use crate::rig::schema::check_discovery;
 
 const LIVING: &str = "a0b1c2d3e4f6";
@@ -699,33 +699,6 @@ fn a_thermostat_that_falls_silent_or_loses_its_connection_is_unavailable() {
     rig.show(&known);
     assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
     assert_eq!(rig.json(BRIDGE_STATE)["available"], 0);
-}
-
-#[test]
-fn the_thermostats_are_unavailable_once_the_cloud_is_away_for_twenty_seconds() {
-    let mut known = living_room();
-    let mut rig = home(settings(), &[known.clone()]);
-    let service = |rig: &mut Rig<Node>, level, reason| {
-        let now = at(rig.now);
-        rig.peer.bridge.handle_service(FIRST, level, reason, now);
-        rig.settle();
-    };
-    service(&mut rig, Level::Offline, Reason::ConnectionLost);
-    rig.secs(19);
-    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
-    // Another reason does not restart the time, nor does a snapshot.
-    service(&mut rig, Level::Offline, Reason::Unreachable);
-    rig.show(&known);
-    rig.secs(1);
-    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
-    assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
-    assert_eq!(rig.json(BRIDGE_STATE)["cloud"], "offline");
-    assert_eq!(rig.json(BRIDGE_STATE)["reason"], "the cloud cannot be reached");
-    known.last_seen = rig.now;
-    rig.show(&known);
-    assert_eq!(rig.broker.retained(AVAILABILITY), Some("offline"));
-    service(&mut rig, Level::RestOnly, Reason::ConnectionLost);
-    assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
 }
 
 #[test]

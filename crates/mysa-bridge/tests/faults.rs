@@ -134,7 +134,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let second = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0-L");
+        let mut second = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0-L");
+        (second.is_heard, second.is_current) = (false, false);
         let mut world = Self {
             rig: Rig::new(node(1, Duration::ZERO)),
             devices: [living_room(), second],
@@ -151,13 +152,16 @@ impl World {
         world
     }
 
+    fn show_service(&mut self, account: usize) {
+        let (now, (level, reason)) = (self.rig.now, self.service[account]);
+        let no_source_for = (level == Level::Offline).then(|| now - self.service_since[account]);
+        self.rig.peer.bridge.handle_service(ACCOUNTS[account], level, reason, no_source_for, at(now));
+    }
+
     /// Passes everything that the driver knows to a new bridge.
     fn start(&mut self) {
-        let now = at(self.rig.now);
-        for (account, (level, reason)) in ACCOUNTS.into_iter().zip(self.service) {
-            self.rig.peer.bridge.handle_service(account, level, reason, now);
-        }
         self.service_since = [self.rig.now; 2];
+        (0..ACCOUNTS.len()).for_each(|account| self.show_service(account));
         self.list();
     }
 
@@ -207,6 +211,7 @@ impl World {
             }
             Step::Current { device, current } => {
                 self.devices[device].is_current = current;
+                self.devices[device].is_heard |= current;
                 self.show(device);
             }
             Step::Rename { device } => {
@@ -223,8 +228,7 @@ impl World {
                     self.service_since[account] = self.rig.now;
                 }
                 self.service[account] = (level, reason);
-                let now = at(self.rig.now);
-                self.rig.peer.bridge.handle_service(ACCOUNTS[account], level, reason, now);
+                self.show_service(account);
             }
             Step::Verdict { which, verdict } => {
                 let commands = &self.rig.peer.commands;
@@ -305,7 +309,7 @@ impl World {
         assert_eq!(broker.retained("mysa/bridge/availability"), Some("online"));
         for (account, known) in self.listed().iter().enumerate() {
             let away = self.rig.now - self.service_since[account];
-            let is_lost = self.service[account].0 == Level::Offline && away >= Duration::from_secs(20);
+            let is_lost = self.service[account].0 == Level::Offline && away >= Duration::from_secs(25);
             let online = known.is_current && !is_lost;
             let availability = broker.retained(&format!("mysa/{}/availability", known.id));
             assert_eq!(availability, Some(if online { "online" } else { "offline" }), "{}", known.id);

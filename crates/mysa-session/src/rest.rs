@@ -174,7 +174,6 @@ const COMMAND_WINDOW: usize = 4;
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 const WAITING: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Pause after a command request that could not be sent.
 const UNSENT_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum number of redirects followed for one read.
@@ -517,7 +516,7 @@ impl Rest {
 
     fn failed(&mut self, cx: &mut Context, reason: Reason) {
         self.trouble = Some(reason);
-        let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
+        let pause = self.backoff.next(FIRST_PAUSE, cx.settings.http_backoff_cap, &mut cx.entropy);
         // Full jitter can draw zero.
         let at = cx.after(pause.max(Duration::from_millis(500)));
         self.not_before = self.not_before.max(at);

@@ -24,6 +24,12 @@ pub struct Service {
     pub since: Duration,
     /// Start of the level, by the estimate of the cloud's clock.
     pub since_wall: UnixTime,
+    /// Time since which there is no source of states, on the monotonic clock: neither are statuses pushed, nor were
+    /// states read by REST within [`Settings::rest_life`](crate::Settings::rest_life). It is the time of the last proof of
+    /// a source (the end of a connection that was closed, the last byte on one that fell silent, or the last reading by
+    /// REST), so it may be earlier than [`Service::since`]. `None` while there is a source. At
+    /// [`Level::SignInNeeded`], it changes without an event of the service; the events of the thermostats show it.
+    pub no_source_since: Option<Duration>,
 }
 
 /// Service levels, from the best to the worst.
@@ -269,6 +275,8 @@ pub(crate) struct ServiceTracker {
     pub(crate) service: Service,
     /// Time since which statuses have not been pushed.
     lost_at: Option<Duration>,
+    /// The same, but counted from the last sign of life of the connection.
+    pushed_until: Option<Duration>,
 }
 
 /// Facts that determine the service level.
@@ -293,8 +301,9 @@ impl ServiceTracker {
             reason: Reason::Starting,
             since: cx.now.mono,
             since_wall: cx.now.wall,
+            no_source_since: Some(cx.now.mono),
         };
-        Self { service, lost_at: Some(cx.now.mono) }
+        Self { service, lost_at: Some(cx.now.mono), pushed_until: Some(cx.now.mono) }
     }
 
     /// Recomputes the service level. Returns `true` if the states are to be read by REST soon, because they are no
@@ -307,6 +316,10 @@ impl ServiceTracker {
             Level::Live | Level::Partial | Level::ReadOnly => None,
             _ => self.lost_at.or(Some(now)),
         };
+        self.pushed_until = match facts.pushes(cx) {
+            true => None,
+            false => self.pushed_until.or(Some(facts.mqtt.lost_at.map_or(now, |lost_at| lost_at.min(now)))),
+        };
         // A connection that is replaced within the grace period is no outage worth an event.
         let graceful = self.service.level <= Level::ReadOnly
             && matches!(level, Level::RestOnly | Level::Offline)
@@ -315,6 +328,14 @@ impl ServiceTracker {
         if graceful {
             return false;
         }
+        let no_source_since = if facts.has_source(cx) {
+            None
+        } else {
+            let last = self.pushed_until.max(facts.rest.read_at).unwrap_or(now);
+            self.service.no_source_since.or(Some(last))
+        };
+        // After a sign-in has failed, the source ends without another level: one event is enough for a person.
+        self.service.no_source_since = no_source_since;
         let other = level != self.service.level;
         if !other && reason == self.service.reason {
             return false;
@@ -327,7 +348,7 @@ impl ServiceTracker {
         let (since, since_wall) =
             if other { (now, cx.time()) } else { (self.service.since, self.service.since_wall) };
         let needs_states = other && (self.service.level <= Level::ReadOnly || level == Level::RestOnly);
-        self.service = Service { level, reason, since, since_wall };
+        self.service = Service { level, reason, since, since_wall, no_source_since };
         if tells {
             cx.outbox.service();
         }
@@ -340,9 +361,10 @@ impl ServiceTracker {
             (Some(lost_at), Level::Live | Level::Partial | Level::ReadOnly) => {
                 Some(lost_at.saturating_add(cx.settings.grace))
             }
-            // Without thermostats no states are read, and the age of the last ones changes nothing.
-            (_, Level::RestOnly) if self.service.reason == Reason::NoDevices => None,
-            (_, Level::RestOnly) => rest.read_at.map(|at| at.saturating_add(states_life(cx))),
+            // States that were read by REST lapse.
+            (_, Level::RestOnly | Level::SignInNeeded) if self.pushed_until.is_some() => {
+                rest.read_at.map(|at| at.saturating_add(cx.settings.rest_life())).filter(|at| *at > cx.mono())
+            }
             _ => None,
         };
         due.map(|at| Deadline::new(at, Wake::Service))
@@ -358,19 +380,7 @@ impl ServiceFacts<'_> {
         if let Some(reason) = self.sign_in {
             return (Level::SignInNeeded, reason);
         }
-        // The time of two polls, because one of them may fail.
-        let witness = cx.settings.poll_live.saturating_mul(2);
-        let undelivered = match self.delivery {
-            Delivery::Flows | Delivery::Doubtful => None,
-            // REST shows that the thermostats themselves are silent.
-            Delivery::Silent
-                if self.rest.read_at.is_some_and(|at| at.saturating_add(witness) > cx.mono()) =>
-            {
-                None
-            }
-            Delivery::Silent => Some(Reason::NoReports),
-            Delivery::Withheld => Some(Reason::NothingDelivered),
-        };
+        let undelivered = self.undelivered(cx);
         if self.mqtt.is_live() && undelivered.is_none() {
             return if cx.settings.read_only {
                 (Level::ReadOnly, Reason::ReadOnlyByChoice)
@@ -387,8 +397,7 @@ impl ServiceFacts<'_> {
         }
         let trouble = self.mqtt.trouble().or(undelivered);
         // States read by REST are good enough for this level only while they are recent.
-        let fetched = self.rest.read_at.is_some_and(|at| at.saturating_add(states_life(cx)) > cx.mono());
-        if fetched {
+        if self.is_fetched(cx) {
             // Without credentials no connection is even tried.
             let reason = trouble.or(self.auth.trouble());
             return (Level::RestOnly, reason.unwrap_or(Reason::Starting));
@@ -399,10 +408,37 @@ impl ServiceFacts<'_> {
         let general = if self.auth.id_token(cx).is_some() { rest.or(sign_in) } else { sign_in.or(rest) };
         (Level::Offline, general.or(trouble).unwrap_or(Reason::Starting))
     }
-}
 
-/// Time for which states read by REST count as service: three polls.
-fn states_life(cx: &Context) -> Duration {
-    // Short poll intervals must not make the level flap.
-    cx.settings.poll_rest_only.max(Duration::from_secs(30)) * 3
+    /// Reason why statuses are not delivered although the connections are live.
+    fn undelivered(&self, cx: &Context) -> Option<Reason> {
+        // The time of two polls, because one of them may fail.
+        let witness = cx.settings.poll_live.saturating_mul(2);
+        match self.delivery {
+            Delivery::Flows | Delivery::Doubtful => None,
+            // REST shows that the thermostats themselves are silent.
+            Delivery::Silent
+                if self.rest.read_at.is_some_and(|at| at.saturating_add(witness) > cx.mono()) =>
+            {
+                None
+            }
+            Delivery::Silent => Some(Reason::NoReports),
+            Delivery::Withheld => Some(Reason::NothingDelivered),
+        }
+    }
+
+    /// Returns `true` if statuses are pushed.
+    fn pushes(&self, cx: &Context) -> bool {
+        !self.ended && self.mqtt.is_live() && self.undelivered(cx).is_none()
+    }
+
+    /// Returns `true` if the states were read by REST recently.
+    fn is_fetched(&self, cx: &Context) -> bool {
+        self.rest.read_at.is_some_and(|at| at.saturating_add(cx.settings.rest_life()) > cx.mono())
+    }
+
+    fn has_source(&self, cx: &Context) -> bool {
+        // An account without thermostats has nothing to read.
+        let complete = self.no_devices && self.rest.trouble().is_none();
+        !self.ended && (self.pushes(cx) || self.is_fetched(cx) || complete)
+    }
 }

@@ -64,6 +64,9 @@ pub struct Settings {
     pub pace: Duration,
     /// MQTT keep-alive in whole seconds, limited to 30–1200 s, the range that AWS IoT accepts. Default: 60 s.
     pub keep_alive: Duration,
+    /// Time between two pings, at least 5 s. A connection that falls silent is noticed after this time and
+    /// [`Settings::ping_timeout`] at the latest. Default: three quarters of the keep-alive, for which `None` stands.
+    pub ping_interval: Option<Duration>,
     /// Time limit for the answer to a ping. Default: 10 s.
     pub ping_timeout: Duration,
     /// Time limit from dialling to CONNACK. Default: 20 s.
@@ -74,6 +77,9 @@ pub struct Settings {
     pub backoff_first: Duration,
     /// Largest upper bound of a pause before dialling again. Default: 60 s.
     pub backoff_cap: Duration,
+    /// Largest upper bound of a pause before a failed poll, or a failed renewal of tokens or credentials, is tried again,
+    /// at least 2 s. A longer pause that the cloud asks for is kept. Default: 5 min.
+    pub http_backoff_cap: Duration,
     /// Time a connection must last before the pauses between dials start small again. Default: 60 s.
     pub stable_after: Duration,
     /// Age at which a connection is replaced, at least 1 min. The cloud closes a connection after 24 h. Default: 23 h.
@@ -97,6 +103,9 @@ pub struct Settings {
     pub poll_live: Duration,
     /// Interval of REST state polls while MQTT is unavailable, at least 10 s. Default: 60 s.
     pub poll_rest_only: Duration,
+    /// Time for which states read by REST count as service, at least 10 s. Default: three times
+    /// [`Settings::poll_rest_only`] and not less than 90 s, for which `None` stands.
+    pub rest_life: Option<Duration>,
     /// Interval of device list polls, at least 10 s. Default: 15 min.
     pub poll_devices: Duration,
     /// Pause before a refused subscription is tried again, at least 10 s. It doubles with each refusal, up to a day, or
@@ -143,11 +152,13 @@ impl Default for Settings {
             read_only_after: 3,
             pace: Duration::from_millis(350),
             keep_alive: secs(60),
+            ping_interval: None,
             ping_timeout: secs(10),
             connect_timeout: secs(20),
             http_timeout: secs(20),
             backoff_first: secs(2),
             backoff_cap: secs(60),
+            http_backoff_cap: secs(300),
             stable_after: secs(60),
             connection_life: secs(23 * 3_600),
             renewal_margin: secs(300),
@@ -159,6 +170,7 @@ impl Default for Settings {
             grace: secs(30),
             poll_live: secs(600),
             poll_rest_only: secs(60),
+            rest_life: None,
             poll_devices: secs(900),
             quarantine: secs(600),
             read_only_probe: secs(6 * 3_600),
@@ -183,15 +195,33 @@ impl Settings {
             (&mut self.quarantine, secs(10)),
             (&mut self.connection_life, secs(60)),
             (&mut self.read_only_probe, secs(60)),
+            (&mut self.http_backoff_cap, secs(2)),
         ] {
             *interval = (*interval).max(least);
         }
+        self.ping_interval = self.ping_interval.map(|interval| interval.max(secs(5)));
+        self.rest_life = self.rest_life.map(|life| life.max(secs(10)));
         self
     }
 
     /// Returns the minimum time between two writes to one thermostat, at least 2 s.
     pub(crate) fn write_interval(&self) -> Duration {
         self.write_interval.max(Duration::from_secs(2))
+    }
+
+    /// Returns the interval of pings. By default it is three quarters of the keep-alive: together with the ping's time
+    /// limit, a dead connection is noticed within the one and a half keep-alives after which AWS IoT closes a silent
+    /// client.
+    pub(crate) fn ping_interval(&self) -> Duration {
+        // The broker needs a sign of life within the keep-alive.
+        let longest = Duration::from_secs(self.keep_alive_secs().into()) * 3 / 4;
+        self.ping_interval.map_or(longest, |interval| interval.min(longest))
+    }
+
+    /// Returns the time for which states read by REST count as service: three polls by default, because one may fail.
+    pub(crate) fn rest_life(&self) -> Duration {
+        // Short poll intervals must not make the level flap.
+        self.rest_life.unwrap_or(self.poll_rest_only.max(Duration::from_secs(30)) * 3)
     }
 
     /// Returns the keep-alive for CONNECT in seconds, within the limits of AWS IoT.

@@ -135,7 +135,7 @@ impl ClientBuilder {
         getrandom::fill(&mut seed).map_err(Error::NoEntropy)?;
         let clock = Clock::start();
         let session = Session::new(self.settings, self.environment, start, seed, clock.now());
-        let shared = Arc::new(Shared::new(&session, stored, gauges.clone()));
+        let shared = Arc::new(Shared::new(&session, stored, gauges.clone(), clock.clone()));
         let transport = Transport::new(connector, tls, gauges);
         // Bounded, so callers wait when the driver is busy.
         let (to_driver, requests) = mpsc::channel(64);

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mysa_cognito::StoredSession;
 use mysa_proto::iot::Thing;
@@ -273,6 +274,12 @@ impl Client {
     #[must_use]
     pub fn resources(&self) -> Resources {
         self.monitor.resources()
+    }
+
+    /// See [`Monitor::elapsed`].
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.monitor.elapsed()
     }
 
     /// See [`Monitor::clock`].

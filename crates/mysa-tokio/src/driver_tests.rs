@@ -53,7 +53,7 @@ impl Harness {
         let start = Start::Captured { url: captured(), devices: vec![(kitchen(), Model::parse("BB-V2-0"))] };
         let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], clock.now());
         let gauges = Gauges::default();
-        let shared = Arc::new(Shared::new(&session, None, gauges.clone()));
+        let shared = Arc::new(Shared::new(&session, None, gauges.clone(), clock.clone()));
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::DeviceId;
@@ -208,6 +209,13 @@ impl Monitor {
     #[must_use]
     pub fn resources(&self) -> Resources {
         self.shared.gauges.read()
+    }
+
+    /// Returns the time since the start of the client, on the clock that its ages are counted on: that of
+    /// [`DeviceView::taken_at`] and of the times in [`Service`].
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.shared.clock.now().mono
     }
 
     /// Returns the clock of the client's deadlines. It decides whether they hold through a suspend.

@@ -11,6 +11,7 @@ use mysa_proto::{
 use mysa_session::{ChallengeNeeded, Device, Event, Level, Link, Reason, RecordFacts, Service, Session};
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::error::NotReady;
 use crate::events::{Events, Subscriber, subscription};
 use crate::resources::Gauges;
@@ -160,6 +161,7 @@ fn update<T: Clone + PartialEq>(shown: &mut T, value: &T) {
 /// State that the driver shares with every handle.
 pub(crate) struct Shared {
     pub(crate) gauges: Gauges,
+    pub(crate) clock: Clock,
     snapshot: Mutex<Snapshot>,
     changes: watch::Sender<()>,
 }
@@ -196,7 +198,12 @@ impl Snapshot {
 }
 
 impl Shared {
-    pub(crate) fn new(session: &Session, stored: Option<StoredSession>, gauges: Gauges) -> Self {
+    pub(crate) fn new(
+        session: &Session,
+        stored: Option<StoredSession>,
+        gauges: Gauges,
+        clock: Clock,
+    ) -> Self {
         let snapshot = Snapshot {
             devices: BTreeMap::new(),
             service: *session.service(),
@@ -207,7 +214,7 @@ impl Shared {
             closed: false,
             subscribers: Vec::new(),
         };
-        Self { gauges, snapshot: Mutex::new(snapshot), changes: watch::Sender::new(()) }
+        Self { gauges, clock, snapshot: Mutex::new(snapshot), changes: watch::Sender::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Snapshot> {
@@ -222,6 +229,7 @@ impl Shared {
     /// Applies an event to the snapshot and passes it on to the subscribers.
     pub(crate) fn publish(&self, session: &Session, now: Duration, revision: u64, event: &Event) {
         let mut snapshot = self.lock();
+        snapshot.service.no_source_since = session.service().no_source_since;
         match event {
             Event::DeviceAdded { device } | Event::Device { device, .. } | Event::Verdict { device, .. } => {
                 snapshot.refresh(*device, session.device(*device), now, revision);
@@ -349,7 +357,7 @@ mod tests {
         let start = Start::Resume { stored: StoredSession::new("ann@example.org", "client"), password: None };
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
         let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
-        let shared = Shared::new(&session, None, Gauges::default());
+        let shared = Shared::new(&session, None, Gauges::default(), Clock::start());
         let mut snapshot = shared.lock();
         snapshot.service.level = Level::SignInNeeded;
         if let Some((heard, stale)) = device {
@@ -382,7 +390,7 @@ mod tests {
         let start = Start::Captured { url: captured(), devices: vec![(id, Model::parse("BB-V2-0-L"))] };
         let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
         let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], now);
-        let shared = Shared::new(&session, None, Gauges::default());
+        let shared = Shared::new(&session, None, Gauges::default(), Clock::start());
         let event =
             Event::Device { device: id, changes: mysa_proto::Changes::default(), about: true, skipped: 0 };
         shared.publish(&session, now.mono, 1, &event);

@@ -104,7 +104,9 @@ impl Rig {
             }
             (13, _) => {
                 let account = self.account(script);
-                self.bridge.handle_service(account, script.pick(&LEVELS), Reason::ConnectionLost, now);
+                let level = script.pick(&LEVELS);
+                let no_source_for = (level == Level::Offline).then_some(Duration::ZERO);
+                self.bridge.handle_service(account, level, Reason::ConnectionLost, no_source_for, now);
             }
             (14, _) => {
                 let verdict = if script.flag() {

@@ -90,6 +90,8 @@ pub(crate) struct Known {
     pub(crate) is_current: bool,
     pub(crate) pending: Change,
     pub(crate) last_seen: Duration,
+    /// `false` until its first sign of life.
+    pub(crate) is_heard: bool,
 }
 
 impl Known {
@@ -104,6 +106,7 @@ impl Known {
             is_current: true,
             pending: Change::default(),
             last_seen: Duration::ZERO,
+            is_heard: true,
         }
     }
 
@@ -138,7 +141,7 @@ impl Known {
             power: self.power,
             has_rated_power: self.power != Power::Unknown,
             is_current: self.is_current,
-            last_seen: Some(at(self.last_seen).wall),
+            last_seen: self.is_heard.then(|| at(self.last_seen).wall),
             pending: self.pending,
         };
         bridge.handle_thermostat(account, &thermostat, at(now));
@@ -187,7 +190,7 @@ pub(crate) fn list(rig: &mut Rig<Node>, thermostats: &[Known]) {
 /// Passes on the service level and the thermostats of an account.
 pub(crate) fn list_of(rig: &mut Rig<Node>, account: AccountIndex, thermostats: &[Known]) {
     let now = rig.now;
-    rig.peer.bridge.handle_service(account, Level::Live, Reason::Healthy, at(now));
+    rig.peer.bridge.handle_service(account, Level::Live, Reason::Healthy, None, at(now));
     for known in thermostats {
         known.show_from(account, &mut rig.peer.bridge, now);
     }

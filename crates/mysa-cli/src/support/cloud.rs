@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mysa_config::{ChannelName, normalize_account};
 use mysa_proto::rest::{BodyError, ReadRequest};
@@ -48,7 +48,6 @@ pub(crate) struct Context {
 pub(crate) struct Cloud {
     pub(crate) client: Client,
     pub(crate) account: String,
-    started: Instant,
     /// Task that logs events until the client ends, with `-v`.
     trace: Option<JoinHandle<()>>,
 }
@@ -438,12 +437,11 @@ impl Cloud {
         account: String,
         open_clients: &OpenClients,
     ) -> std::result::Result<Self, StartFailure> {
-        let started = Instant::now();
         let other = |exit, error| Err(StartFailure::Other((exit, error).into()));
         match builder.start() {
             Ok(client) => {
                 open_clients.add(&client);
-                Ok(Self { client, account, started, trace: None })
+                Ok(Self { client, account, trace: None })
             }
             Err(Error::NothingToStartFrom) => Err(StartFailure::NotSignedIn),
             Err(error @ Error::TokenFile(TokenFileError::Damaged { .. })) => other(Exit::SignIn, error),
@@ -516,12 +514,12 @@ impl Cloud {
 
     /// Time since the client was started, on the clock of [`mysa_tokio::Service::since`].
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.client.elapsed()
     }
 
     /// Age of the state of a thermostat.
     pub(crate) fn age(&self, view: &DeviceView) -> Option<Duration> {
-        Some(view.heard? + self.started.elapsed().saturating_sub(view.taken_at))
+        Some(view.heard? + self.client.elapsed().saturating_sub(view.taken_at))
     }
 
     /// Returns `true` if a thermostat has reported by MQTT lately; a state read by REST may be as new, but does not

@@ -14,7 +14,6 @@ use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reaso
 /// Pause after a lock-out. Cognito's own lock-out grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -235,7 +234,7 @@ impl Identity {
     }
 
     pub(super) fn pause(&mut self, cx: &mut Context, reason: Reason) {
-        let pause = self.backoff.next(FIRST_PAUSE, LONGEST_PAUSE, &mut cx.entropy);
+        let pause = self.backoff.next(FIRST_PAUSE, cx.settings.http_backoff_cap, &mut cx.entropy);
         // Full jitter can draw zero; half a second keeps retries apart.
         self.retry_at = cx.after(pause.max(Duration::from_millis(500)));
         self.trouble = Some(reason);

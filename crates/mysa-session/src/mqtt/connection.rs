@@ -341,6 +341,11 @@ impl Connection {
         self.blocked || (self.last_received <= sent && now.saturating_sub(sent) >= SILENCE)
     }
 
+    /// Time at which the latest bytes arrived, or of the dial.
+    pub(crate) const fn last_received(&self) -> Duration {
+        self.last_received
+    }
+
     /// Returns `true` while the driver holds bytes that the peer does not accept.
     pub(crate) const fn is_blocked(&self) -> bool {
         self.blocked
@@ -468,7 +473,7 @@ impl Connection {
             match (packet, &*phase) {
                 (Inbound::ConnAck(ConnAck::Accepted { .. }), Phase::Connecting { .. }) => {
                     *phase = Phase::Live { since: cx.mono() };
-                    *next_ping = cx.after(ping_interval(cx));
+                    *next_ping = cx.after(cx.settings.ping_interval());
                     events.push(ConnectionEvent::Live);
                 }
                 (Inbound::ConnAck(ConnAck::Refused(refusal)), Phase::Connecting { .. }) => {
@@ -602,7 +607,7 @@ impl Connection {
         let sent = cx.outbox.append(self.id, &mqtt::PINGREQ);
         // If the driver does not keep up, the missing answer ends the connection.
         let _ = sent;
-        self.next_ping = cx.after(ping_interval(cx));
+        self.next_ping = cx.after(cx.settings.ping_interval());
         self.ping_until = Some(cx.after(cx.settings.ping_timeout));
         self.pinged_at = cx.mono();
     }
@@ -657,12 +662,6 @@ fn encode_publish(device: DeviceId, payload: &[u8], packet: PacketId, dup: bool,
         // The topic of a thermostat and a payload of a few hundred bytes always fit.
         let _ = publish.encode(out);
     }
-}
-
-/// Returns the interval of pings, three quarters of the keep-alive: together with the ping's time limit, a dead
-/// connection is noticed within the one and a half keep-alives after which AWS IoT closes a silent client.
-fn ping_interval(cx: &Context) -> Duration {
-    Duration::from_secs(cx.settings.keep_alive_secs().into()) * 3 / 4
 }
 
 /// Formats a client id, `mysa-` and 32 hex digits. It is random because the broker closes the older of two connections

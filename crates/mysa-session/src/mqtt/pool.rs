@@ -36,6 +36,9 @@ pub(crate) struct ConnectionPool {
     refusals: u32,
     trouble: Option<Reason>,
     stopped: bool,
+    /// Time at which a live connection was lost, until one is live again: the end of a connection that was closed, and the latest sign of
+    /// life of one that was given up.
+    pub(crate) lost_at: Option<Duration>,
     /// Connections that have ended and are not reported to the command book yet.
     ended: Vec<ConnId>,
 }
@@ -125,6 +128,7 @@ impl ConnectionPool {
             refusals: 0,
             trouble: None,
             stopped: false,
+            lost_at: None,
             ended: Vec::new(),
         }
     }
@@ -470,6 +474,7 @@ impl ConnectionPool {
                     connection.next_send = cx.mono();
                     self.refusals = 0;
                     self.trouble = None;
+                    self.lost_at = None;
                     if connection.looked_up {
                         cx.broker.prove();
                     }
@@ -543,6 +548,10 @@ impl ConnectionPool {
         // The end of a replaced connection is expected, and no failure.
         if connection.leave_at.is_some() {
             return;
+        }
+        if connection.is_live() {
+            let silent = ending == CloseReason::GivenUp;
+            self.lost_at = Some(if silent { connection.last_received() } else { now });
         }
         if ending == CloseReason::Closed {
             // The latest publish is the most likely cause.

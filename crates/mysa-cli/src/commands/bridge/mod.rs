@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Settings, Thermostat};
 use mysa_proto::{DeviceId, Now};
 use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -81,7 +81,9 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
     let url = plan.url.clone();
     let core = Bridge::new(plan.settings.clone(), seed()?, now(started))
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
-    let cloud = context.resume(context.settings())?;
+    let mut session = context.settings();
+    Settings::tune(&mut session);
+    let cloud = context.resume(session)?;
     let log = Log::new(*terminal, plan.log_format);
     log.say(Severity::Info, "started", &format!("bridge: started, for the broker {url}"))?;
     if exposes_password {
@@ -255,7 +257,11 @@ impl Driver<'_> {
 
     fn take_event(&mut self, event: &Event) {
         match event {
-            Event::Device { device, .. } | Event::Verdict { device, .. } if self.listed => self.show(*device),
+            Event::Device { device, .. } | Event::Verdict { device, .. } if self.listed => {
+                // The source may be lost without another level.
+                self.service();
+                self.show(*device);
+            }
             Event::Service(_) => {
                 self.service();
                 self.show_all();
@@ -273,7 +279,9 @@ impl Driver<'_> {
     fn service(&mut self) {
         let service = self.cloud.client.service();
         self.monitor.record(|status, now| status.service(0, service.level, service.reason, now));
-        self.core.handle_service(AccountIndex::FIRST, service.level, service.reason, now(self.started));
+        let no_source_for = service.no_source_since.map(|at| self.cloud.client.elapsed().saturating_sub(at));
+        let now = now(self.started);
+        self.core.handle_service(AccountIndex::FIRST, service.level, service.reason, no_source_for, now);
     }
 
     /// Passes on all thermostats, and their list once it is known.
