@@ -32,9 +32,10 @@ fn a_lock_that_is_never_released_is_waited_for_with_a_message_and_a_limit() {
     let ran = finish(login(&bench), b"").fails(1);
     assert!(ran.err.contains(WAITS) && ran.err.contains("keeps") && ran.err.contains("locked"), "{ran:?}");
     assert_eq!(std::fs::read(bench.home.path(SESSION)).unwrap(), before);
-    // Reading takes no lock.
+    // Reading takes no lock. A slow run may learn something to store, which is then not stored.
     let ran = bench.run(&["devices"]).ok();
-    assert!(ran.err.is_empty(), "{ran:?}");
+    assert!(ran.out.contains("Living room"), "{ran:?}");
+    assert_eq!(std::fs::read(bench.home.path(SESSION)).unwrap(), before);
 
     // A command is carried out; what it has learnt is not stored.
     bench.fault(Fault::DenyPublish);
