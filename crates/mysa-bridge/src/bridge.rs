@@ -218,6 +218,12 @@ impl Bridge {
         first == account
     }
 
+    /// Account that serves a thermostat; `None` if no account has it.
+    #[must_use]
+    pub fn account_of(&self, device: DeviceId) -> Option<AccountIndex> {
+        self.devices.get(&device).map(|device| device.owner)
+    }
+
     /// Records the list of the thermostats of an account. Thermostats that are not on it are removed, unless another
     /// account has them, and the bridge becomes available.
     pub fn handle_list(&mut self, account: AccountIndex, ids: &[DeviceId], now: Now) {

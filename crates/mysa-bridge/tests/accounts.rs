@@ -154,6 +154,7 @@ fn a_thermostat_of_two_accounts_belongs_to_the_first() {
     list_of(&mut rig, SECOND, &[seen_by_second]);
     rig.settle();
     assert_eq!((shown(&rig), availability(&rig, LIVING)), (json!(25.0), Some("online")));
+    assert_eq!(rig.peer.bridge.account_of(living_room().id), Some(SECOND));
     rig.set(&format!("{LIVING}/set/mode"), "heat");
     assert_eq!(rig.peer.accounts, [FIRST, SECOND]);
     list_of(&mut rig, SECOND, &[]);

@@ -56,6 +56,9 @@ fn log_as_asked() -> Result<()> {
 }
 
 fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
+    if cli.global.account.len() > 1 && !matches!(cli.command, Command::Bridge(_)) {
+        return Err(Failure::usage("only `mysa bridge` takes several accounts: name one with --account"));
+    }
     let mut redaction = Redaction::new(cli.global.show_private);
     let paths = || Paths::find(cli.global.config.clone());
     match cli.command {
@@ -67,7 +70,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
         Command::Config(args) => commands::config::run(
             terminal,
             &paths()?,
-            cli.global.account.as_deref(),
+            cli.global.account.first().map(String::as_str),
             &args.action,
             &redaction,
         ),
@@ -138,7 +141,7 @@ async fn online(
         Command::History(args) => history::run(terminal, &context, &args).await,
         Command::Homes => homes::run(terminal, &context, redaction).await,
         Command::Status(args) => status::run(terminal, &context, &args, redaction).await,
-        Command::Bridge(args) => bridge::run(terminal, &context, &args).await,
+        Command::Bridge(args) => bridge::run(terminal, &context, &args, redaction).await,
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
         Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,
         Command::Mode(args) => mode::run(terminal, &context, &args).await,
@@ -159,7 +162,8 @@ pub(crate) fn context(global: &Global) -> Result<Context> {
         environment: support::cloud::environment(&config)?,
         paths,
         config,
-        account: global.account.clone(),
+        account: global.account.first().cloned(),
+        accounts: global.account.clone(),
         authority: global.ca.clone(),
         connect_to: global.connect_to,
         open_clients: OpenClients::default(),

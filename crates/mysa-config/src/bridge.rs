@@ -4,14 +4,17 @@ use std::str::FromStr;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use crate::ConfigError;
 use crate::listen::{LISTEN, ListenAddress};
+use crate::{ConfigError, normalize_account};
 
 /// Settings of `mysa bridge`. A password is never one of them: it is read from a file or from the environment.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct BridgeConfig {
+    /// Accounts that the bridge serves, each once and as [`normalize_account`](crate::normalize_account) returns it. The
+    /// first one serves a thermostat that several have. Empty: the account of the command.
+    pub accounts: Vec<String>,
     /// URL of the broker, see [`BrokerUrl`].
     pub broker: Option<String>,
     /// User name.
@@ -37,7 +40,7 @@ pub struct BridgeConfig {
 }
 
 impl BridgeConfig {
-    /// Names and values of all fields, named as in the settings file.
+    /// Names and values of all fields that are texts, named as in the settings file.
     #[must_use]
     pub fn fields(&self) -> [(&'static str, Option<&str>); 11] {
         [
@@ -55,8 +58,23 @@ impl BridgeConfig {
         ]
     }
 
-    /// Checks the form of every value.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Accounts from a text in which commas separate them.
+    pub(crate) fn parse_accounts(text: &str) -> Result<Vec<String>, ConfigError> {
+        let parsed = text.split(',').filter(|account| !account.trim().is_empty());
+        parsed.map(normalized).collect()
+    }
+
+    /// Normalizes the names of the accounts, and checks the form of every value.
+    pub(crate) fn check(&mut self) -> Result<(), ConfigError> {
+        for account in &mut self.accounts {
+            *account = normalized(account)?;
+        }
+        let repeated =
+            |(at, account): &(usize, &String)| self.accounts.iter().take(*at).any(|other| other == *account);
+        if let Some((_, account)) = self.accounts.iter().enumerate().find(repeated) {
+            let (name, value) = ("accounts", account.clone());
+            return Err(ConfigError::InvalidBridge { name, value, expected: "each account once" });
+        }
         for (name, value) in self.fields() {
             let Some(value) = value else { continue };
             let expected = match name {
@@ -79,8 +97,15 @@ impl BridgeConfig {
     }
 }
 
-const BROKER: &str =
-    "a URL such as mqtt://localhost:1883 or mqtts://broker.example.org, without user, password and path";
+fn normalized(account: &str) -> Result<String, ConfigError> {
+    normalize_account(account).ok_or_else(|| ConfigError::InvalidBridge {
+        name: "accounts",
+        value: account.to_owned(),
+        expected: "e-mail addresses",
+    })
+}
+
+const BROKER: &str = "a URL such as mqtt://localhost:1883, mqtts://broker.example.org or ws://localhost:9001/mqtt, without user and password";
 const TOPIC: &str = "a topic without + and #";
 const TEXT: &str = "a text of at least one character, without control characters";
 
@@ -219,6 +244,17 @@ mod tests {
         config = BridgeConfig { broker: Some("mqtt://ann:canary@x".into()), ..BridgeConfig::default() };
         let error = config.check().unwrap_err().to_string();
         assert!(error.starts_with("invalid bridge.broker") && !error.contains("canary"), "{error}");
+        config = BridgeConfig {
+            accounts: vec!["ann@example.org\r".into(), "bob@example.org".into()],
+            ..BridgeConfig::default()
+        };
+        config.check().unwrap();
+        assert_eq!(config.accounts, ["ann@example.org", "bob@example.org"]);
+        config.accounts.push(" ann@example.org".into());
+        let error = config.check().unwrap_err().to_string();
+        assert_eq!(error, "invalid bridge.accounts 'ann@example.org': expected each account once");
+        config.accounts = vec!["\t".into()];
+        assert!(config.check().unwrap_err().to_string().ends_with("expected e-mail addresses"));
         assert_eq!(BridgeConfig::default().check(), Ok(()));
     }
 }

@@ -234,7 +234,7 @@ impl Config {
                 return Err(at(ConfigError::DuplicateDevice(name.clone())));
             }
         }
-        let RawConfig { account, unit, channel, mode_table, environment, bridge, .. } = file;
+        let RawConfig { account, unit, channel, mode_table, environment, mut bridge, .. } = file;
         let account = match account {
             Some(name) => Some(
                 normalize_account(&name)
@@ -321,6 +321,8 @@ mod tests {
             "[environment]\nhost = \"x\"",
             "[bridge]\npassword = \"secret\"",
             "[bridge]\nuser = \"\"",
+            "[bridge]\naccounts = \"ann@example.org\"",
+            "[bridge]\naccounts = [\"\"]",
         ] {
             assert!(Config::parse(bad).is_err(), "{bad}");
         }
@@ -351,6 +353,7 @@ mod tests {
             ("environment = { rest-host = \"https://example.org\" }", "line 1, column 29: "),
             ("environment.user-pool-url = \"é\"", "line 1, column 29: "),
             ("[bridge]\nbroker = \"http://x\"\n", "line 2, column 10: invalid bridge.broker"),
+            ("[bridge]\naccounts = [\"a\", \"a\"]\n", "line 2, column 12: invalid bridge.accounts 'a'"),
             ("\naccount = \"\\t\"", "line 2, column 11: "),
             ("[devices.\"a/b\"]\nrated-watts = 1", "line 1, column 10: "),
             ("[devices.a1]\nrated-watts = 0", "line 2, column 15: invalid rated power '0': expected"),

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use mysa_proto::DeviceId;
-use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::config::MAX_RATED_WATTS;
 use crate::{
@@ -52,6 +52,10 @@ impl ConfigFile {
                 let (_, value) = fields.into_iter().find(|(name, _)| name == field).ok_or_else(unknown)?;
                 value.map(str::to_owned)
             }
+            ["bridge", "accounts"] => {
+                let accounts = &config.bridge.accounts;
+                (!accounts.is_empty()).then(|| accounts.join(", "))
+            }
             ["bridge", field] => {
                 let fields = config.bridge.fields();
                 let (_, value) = fields.into_iter().find(|(name, _)| name == field).ok_or_else(unknown)?;
@@ -101,6 +105,10 @@ impl ConfigFile {
             }
             // `put` checks the value as it does for a hand-written file.
             ["environment", field] if Endpoints::default().fields().iter().any(|(name, _)| name == field) => {
+            }
+            ["bridge", "accounts"] => {
+                let accounts: Array = BridgeConfig::parse_accounts(text)?.into_iter().collect();
+                return self.put(&path, (!accounts.is_empty()).then(|| accounts.into()));
             }
             ["bridge", field] if BridgeConfig::default().fields().iter().any(|(name, _)| name == field) => {}
             ["devices", id, "rated-watts"] => {
@@ -233,6 +241,21 @@ mod tests {
         assert_eq!(Config::parse(&file.to_string()).unwrap().account, None);
         file.set("account", "4711").unwrap();
         assert_eq!(file.config().account.as_deref(), Some("4711"), "a number is a name too");
+    }
+
+    #[test]
+    fn accounts_of_the_bridge_are_a_list() {
+        let mut file = file("[bridge]\naccounts = [\"x@example.org\"] # mine\n");
+        file.set("bridge.accounts", "ann@example.org, bob@example.org,").unwrap();
+        let text = "[bridge]\naccounts = [\"ann@example.org\", \"bob@example.org\"] # mine\n";
+        assert_eq!(file.to_string(), text);
+        assert_eq!(file.get("bridge.accounts"), Ok(Some("ann@example.org, bob@example.org".into())));
+        for refused in ["ann@example.org,ann@example.org", "a\nb"] {
+            assert!(file.set("bridge.accounts", refused).is_err(), "{refused}");
+        }
+        assert_eq!(file.to_string(), text);
+        file.set("bridge.accounts", "").unwrap();
+        assert_eq!((file.get("bridge.accounts"), file.to_string()), (Ok(None), "[bridge]\n".into()));
     }
 
     #[test]

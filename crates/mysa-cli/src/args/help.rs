@@ -193,7 +193,7 @@ Settings:
   bridge.NAME              settings of `mysa bridge`, named like its options:
                            broker, user, password-file, broker-ca,
                            client-certificate, client-key, client-id, prefix or
-                           discovery-prefix
+                           discovery-prefix; and accounts, separated by commas
   devices.ID.rated-watts   power of the heaters behind a thermostat
   environment.NAME         another cloud: region, user-pool, user-pool-url,
                            client-id, identity-pool, identity-pool-url,
@@ -230,6 +230,10 @@ A value is taken from the option, else from the variable, else from [bridge] in
 the settings file. The password is read from a file or from the variable
 MYSA_BRIDGE_PASSWORD, never from an argument. The climate entity has the unit of
 the settings: `mysa config set unit fahrenheit` for a home in \u{b0}F.
+
+One bridge serves several accounts: repeat --account, or name them in
+bridge.accounts. Each keeps running while another has to sign in. A thermostat
+that is in several accounts belongs to the first of them.
 
 Only a message to mysa/ID/set/FIELD that is not retained changes a thermostat.
 The result of each arrives on mysa/ID/result.";

@@ -54,9 +54,9 @@ fn account(text: &str) -> Result<String, String> {
 /// Options that every command has.
 #[derive(Args, Debug)]
 pub(crate) struct Global {
-    /// E-mail address of the account [default: the one in the settings, or the only one that is signed in]
-    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_ACCOUNT", value_name = "EMAIL", value_parser = account)]
-    pub(crate) account: Option<String>,
+    /// E-mail address of the account; for `bridge`, of each account [default: the one in the settings, or the only one that is signed in]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "MYSA_ACCOUNT", value_name = "EMAIL", value_parser = account, value_delimiter = ',')]
+    pub(crate) account: Vec<String>,
     /// Print one JSON document; one object per line for streams
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,

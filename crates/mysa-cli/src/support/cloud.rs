@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// Account from `--account` or `MYSA_ACCOUNT`.
     pub(crate) account: Option<String>,
+    /// Every account from `--account` or `MYSA_ACCOUNT`, of which only a bridge takes more than one.
+    pub(crate) accounts: Vec<String>,
     pub(crate) authority: Option<PathBuf>,
     pub(crate) connect_to: Option<SocketAddr>,
     /// Clients to close when the program is interrupted.
@@ -254,16 +256,24 @@ impl Context {
 
     /// Resumes the stored session without waiting.
     pub(crate) fn resume(&self, settings: Settings) -> Result<Cloud> {
-        let account = self.account()?;
-        let builder = self.builder(settings)?.token_file(self.token_file(&account));
-        Cloud::start(builder, account, &self.open_clients).map_err(|failure| match failure {
+        self.start(self.account()?, settings).map_err(|failure| match failure {
             StartFailure::NotSignedIn => self.not_signed_in(),
             StartFailure::Other(failure) => failure,
         })
     }
 
+    /// Resumes the stored session of an account without waiting.
+    pub(crate) fn start(
+        &self,
+        account: String,
+        settings: Settings,
+    ) -> std::result::Result<Cloud, StartFailure> {
+        let builder = self.builder(settings).map_err(StartFailure::Other)?;
+        Cloud::start(builder.token_file(self.token_file(&account)), account, &self.open_clients)
+    }
+
     /// Error that names the accounts that are signed in, if another one was asked for.
-    fn not_signed_in(&self) -> Failure {
+    pub(crate) fn not_signed_in(&self) -> Failure {
         let accounts = self.stored_accounts();
         match (self.account.as_ref().or(self.config.account.as_ref()), accounts.is_empty()) {
             (Some(account), false) => Failure::new(
@@ -416,6 +426,7 @@ pub(crate) fn environment(config: &Config) -> Result<Environment> {
 }
 
 /// Reason why a client did not start.
+#[derive(Debug)]
 pub(crate) enum StartFailure {
     /// No session is stored.
     NotSignedIn,

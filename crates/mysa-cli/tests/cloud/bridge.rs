@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use mysa_sim::DeviceFault;
+use mysa_proto::DeviceId;
+use mysa_sim::{AccountSpec, CloudSpec, DeviceFault, DeviceSpec, HomeSpec};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::bench::{Bench, KITCHEN, LIVING, signal, wait_until};
@@ -170,6 +171,91 @@ fn the_bridge_publishes_commands_and_survives_a_restart_of_each_part() {
     assert_eq!(bridge.child.wait().unwrap().code(), Some(143));
     observer.wait_for(BRIDGE, "offline");
     bridge.wait_for("bridge: stopped");
+}
+
+const BOB: &str = "bob@example.com";
+const CABIN: &str = "b0b1c2d3e4f5";
+
+/// A cloud with a second account, whose password is that of the first one and which has a thermostat of its own.
+fn two_accounts() -> CloudSpec {
+    let mut spec = CloudSpec::demo();
+    let mut home = HomeSpec::new("Cabin");
+    home.devices = vec![DeviceSpec::new(DeviceId::new(CABIN).unwrap(), "BB-V2-0", "Cabin")];
+    let mut bob = AccountSpec::new(BOB, CloudSpec::DEMO_PASSWORD);
+    bob.homes = vec![home];
+    spec.accounts.push(bob);
+    spec
+}
+
+#[test]
+fn two_accounts_share_one_connection_and_one_that_is_not_signed_in_joins_later() {
+    let bench = Bench::with(two_accounts());
+    bench.log_in().ok();
+    let Some(broker) = Mosquitto::start(&bench.home.path("."), ANYBODY) else { return };
+    let url = url(&broker);
+    let accounts = ["--account", CloudSpec::DEMO_EMAIL, "--account", BOB];
+    let bridge = Running::start(&bench, &[&["--broker", &url], &accounts[..]].concat());
+    bridge.wait_for("account 2 is not signed in");
+    let mut observer = Observer::connect(broker.address, None);
+    observer.wait_for(BRIDGE, "online");
+    observer.wait_for(&topic(LIVING, "availability"), "online");
+    let state = |observer: &Observer| observer.json("mysa/bridge/state").unwrap();
+    wait_until("the level", || state(&observer)["accounts"][0]["cloud"] == "live");
+    assert_eq!(state(&observer)["accounts"][1]["cloud"], "sign_in_needed");
+    observer.publish(&topic(CABIN, "set/mode"), "off", false);
+    wait_for_outcome(&observer, CABIN, 1, "refused");
+
+    bench.run(&["login", BOB, "--password-file", "password"]).ok();
+    bridge.wait_for("account 2 is signed in");
+    observer.wait_for(&topic(CABIN, "availability"), "online");
+    wait_until("the level", || state(&observer)["accounts"][1]["cloud"] == "live");
+    assert_eq!(state(&observer)["devices"], 6);
+    for (number, id) in [(2, CABIN), (1, LIVING)] {
+        observer.publish(&topic(id, "set/setpoint"), "22.5", false);
+        wait_for_outcome(&observer, id, number, "confirmed");
+        assert_eq!(bench.setpoint(id), 22.5);
+    }
+    let published = observer.topics().into_iter().filter_map(|topic| observer.latest(&topic));
+    assert!(published.into_iter().all(|payload| !payload.contains("@example.com")));
+    assert!(!bridge.says("@example.com"));
+}
+
+#[test]
+fn accounts_come_from_the_option_the_variable_or_the_settings_file_in_this_order() {
+    let bench = Bench::with(two_accounts());
+    bench.log_in().ok();
+    let Some(broker) = Mosquitto::start(&bench.home.path("."), ANYBODY) else { return };
+    let url = url(&broker);
+    let accounts = |args: &[&str], variable: Option<&str>| {
+        let check = ["bridge", "check", "--json", "--show-private", "--broker", &url];
+        let mut command = bench.command(&[&check[..], args].concat());
+        command.envs(variable.map(|value| ("MYSA_ACCOUNT", value)));
+        let ran = crate::common::finish(command, b"");
+        let list = ran.json().remove(0)["accounts"].as_array().unwrap().clone();
+        let list = list.into_iter().map(|account| {
+            format!("{} {}", account["email"].as_str().unwrap(), account["signed_in"].as_bool().unwrap())
+        });
+        (ran, list.collect::<Vec<_>>())
+    };
+    let (ann, bob, eve) = ("user@example.com true", "bob@example.com false", "eve@example.com false");
+    let (ran, list) = accounts(&[], None);
+    assert_eq!(list, [ann], "the only one");
+    ran.ok();
+    bench.run(&["config", "set", "bridge.accounts", "bob@example.com,user@example.com"]).ok();
+    let (ran, list) = accounts(&[], None);
+    assert_eq!(list, [bob, ann]);
+    assert!(ran.fails(4).err.contains("run `mysa login bob@example.com`"));
+    assert_eq!(accounts(&[], Some("eve@example.com,user@example.com")).1, [eve, ann]);
+    let option = ["--account", "user@example.com", "--account", "bob@example.com"];
+    assert_eq!(accounts(&option, Some("eve@example.com")).1, [ann, bob]);
+
+    let twice = ["bridge", "check", "--broker", &url, "--account", BOB, "--account", BOB];
+    assert!(bench.run(&twice).fails(2).err.contains("named twice"));
+    let other = bench.run(&[&["devices"], &option[..]].concat()).fails(2);
+    assert!(other.err.contains("only `mysa bridge` takes several accounts"), "{other:?}");
+    // Nobody is signed in.
+    let none = ["bridge", "--broker", &url, "--account", BOB, "--account", "eve@example.com"];
+    bench.run(&none).fails(4);
 }
 
 /// Certificates of a broker and a client, signed by one authority, in a home: `broker-ca.pem`, `broker.pem`,

@@ -1,19 +1,26 @@
 //! `mysa bridge check`.
 
 use mysa_bridge::client::{Client, DownReason, Event};
-use mysa_bridge::{Bridge, Settings};
+use mysa_bridge::{AccountIndex, Bridge, Settings};
 use tokio::time::{Instant, sleep_until};
 
+use super::accounts;
 use super::link::{Broker, LinkEvent, Links};
 use super::plan::Plan;
 use super::{now, seed};
 use crate::output::record::{Record, Value};
+use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::cloud::Context;
 use crate::support::exit::{Exit, Failure, Result};
 
 /// Explains the settings, and connects to the broker once. Publishes nothing.
-pub(crate) async fn run(terminal: &Terminal, context: &Context, plan: &Plan) -> Result<()> {
+pub(crate) async fn run(
+    terminal: &Terminal,
+    context: &Context,
+    plan: &Plan,
+    redaction: &Redaction,
+) -> Result<()> {
     let started = Instant::now();
     // Checks the topics and the login.
     Bridge::new(plan.settings.clone(), seed()?, now(started))
@@ -34,10 +41,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, plan: &Plan) -> 
         }
     }
     record.put("unit", context.config.unit.name());
-    let account = context.account();
-    if terminal.json {
-        record.put("account_signed_in", account.is_ok());
-    }
+    let accounts = accounts(terminal, context, redaction, &mut record);
     if plan.exposes_password() {
         terminal.say("the password for the broker is sent unencrypted; use mqtts:// if the broker has TLS");
     }
@@ -49,7 +53,43 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, plan: &Plan) -> 
     record.put("broker_answer", outcome);
     terminal.document(&record)?;
     reached?;
-    account.map(drop)
+    accounts
+}
+
+/// Adds the accounts, and whether a session of each is stored.
+fn accounts(
+    terminal: &Terminal,
+    context: &Context,
+    redaction: &Redaction,
+    record: &mut Record,
+) -> Result<()> {
+    let names = accounts::names(context)?;
+    let mut missing = None;
+    let mut list = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let index = AccountIndex::new(index);
+        let is_signed_in = matches!(context.token_file(name).load(), Ok(Some(_)));
+        let shown = redaction.email(name);
+        if terminal.json {
+            let mut one = Record::new();
+            one.put("account", i64::try_from(index.number()).unwrap_or(i64::MAX))
+                .put("email", shown)
+                .put("signed_in", is_signed_in);
+            list.push(Value::Record(one));
+        } else {
+            let state = if is_signed_in { "signed in" } else { "not signed in" };
+            record.put(&format!("account_{}", index.number()), format!("{shown} ({state})"));
+        }
+        if !is_signed_in {
+            missing.get_or_insert_with(|| {
+                Failure::new(Exit::SignIn, format!("{name} is not signed in; run `mysa login {name}`"))
+            });
+        }
+    }
+    if terminal.json {
+        record.put("accounts", list);
+    }
+    missing.map_or(Ok(()), Err)
 }
 
 /// Connects and subscribes as the bridge does, under a client id of its own: the same one would end the connection of a

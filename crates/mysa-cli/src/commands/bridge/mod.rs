@@ -1,5 +1,6 @@
 //! `mysa bridge`.
 
+mod accounts;
 mod check;
 mod http;
 mod link;
@@ -16,11 +17,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Settings, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Thermostat};
 use mysa_proto::{DeviceId, Now};
 use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use self::accounts::{Account, Accounts};
 use self::http::Monitor;
 use self::link::{Broker, LinkEvent, Links};
 use self::log::{Format, Log, Severity};
@@ -28,17 +30,23 @@ use self::notify::Notifier;
 use self::plan::Plan;
 use self::status::{Status, TURN_INTERVAL};
 use crate::args::bridge::{Bridge as Args, BridgeAction};
-use crate::output::record::Record;
+use crate::output::record::{Record, Value};
+use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::shutdown::signal_received;
 
-pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Args) -> Result<()> {
+pub(crate) async fn run(
+    terminal: &Terminal,
+    context: &Context,
+    args: &Args,
+    redaction: &Redaction,
+) -> Result<()> {
     let plan = Plan::new(&args.options, &context.config)?;
-    match args.action {
-        Some(BridgeAction::Check) => check::run(terminal, context, &plan).await,
+    match &args.action {
+        Some(BridgeAction::Check) => check::run(terminal, context, &plan, redaction).await,
         Some(BridgeAction::InstallService) => service::print_script(terminal),
         None => {
             let format = plan.log_format;
@@ -67,7 +75,7 @@ fn seed() -> Result<[u8; 32]> {
 }
 
 /// Runs the bridge until a signal.
-async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()> {
+async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Result<()> {
     let mut signal = pin!(signal_received());
     // Polled once, so that a signal from now on ends the bridge in order.
     tokio::select! {
@@ -79,11 +87,11 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
     let links = Links::new(Broker::new(&plan)?);
     let exposes_password = plan.exposes_password();
     let url = plan.url.clone();
+    let names = accounts::names(context)?;
+    plan.settings.accounts = names.len();
     let core = Bridge::new(plan.settings.clone(), seed()?, now(started))
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
-    let mut session = context.settings();
-    Settings::tune(&mut session);
-    let cloud = context.resume(session)?;
+    let accounts = Accounts::start(context, names)?;
     let log = Log::new(*terminal, plan.log_format);
     log.say(Severity::Info, "started", &format!("bridge: started, for the broker {url}"))?;
     if exposes_password {
@@ -110,16 +118,15 @@ async fn bridge(terminal: &Terminal, context: &Context, plan: Plan) -> Result<()
         links,
         log,
         context,
-        cloud,
+        accounts,
         started,
-        listed: false,
         commands: FuturesUnordered::new(),
     };
     let failure = driver.run(signal.as_mut()).await;
     // A second signal ends the program at once.
     let closed = async move {
         let ended = driver.leave().await;
-        driver.cloud.close(terminal).await;
+        driver.accounts.close(terminal).await;
         ended
     };
     tokio::select! {
@@ -135,6 +142,8 @@ fn now(started: Instant) -> Now {
 
 /// Time between two snapshots of all thermostats: the time of the last sign of life changes without an event.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(30);
+/// Time between two attempts to find the session of an account that is not signed in.
+const SIGN_IN_INTERVAL: Duration = Duration::from_secs(5);
 /// Time between two lines that tell that the bridge runs.
 const STILL_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -147,10 +156,8 @@ struct Driver<'a> {
     links: Links,
     log: Log,
     context: &'a Context,
-    cloud: Cloud,
+    accounts: Accounts,
     started: Instant,
-    /// `true` once the thermostats of the account are known.
-    listed: bool,
     /// Commands without a verdict.
     commands: FuturesUnordered<Command>,
 }
@@ -158,10 +165,7 @@ struct Driver<'a> {
 impl Driver<'_> {
     /// Runs until a signal, or until the client has ended.
     async fn run(&mut self, mut signal: Pin<&mut impl Future<Output = Failure>>) -> Result<Failure> {
-        // Before the first snapshot, so that no change in between is missed.
-        let mut events = self.cloud.client.events();
-        self.service();
-        self.show_all();
+        self.start_accounts()?;
         let every = |period| {
             let mut tick = interval(period);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -170,6 +174,7 @@ impl Driver<'_> {
         let (mut snapshot, mut still) = (every(SNAPSHOT_INTERVAL), every(STILL_INTERVAL));
         let mut turn =
             every(self.notifier.interval().map_or(TURN_INTERVAL, |limit| limit.min(TURN_INTERVAL)));
+        let mut sign_in = every(SIGN_IN_INTERVAL);
         still.reset();
         self.notifier.ready();
         loop {
@@ -180,12 +185,13 @@ impl Driver<'_> {
                 failure = signal.as_mut() => return Ok(failure),
                 (link, event) = self.links.next() => self.take_link(link, event),
                 Some((request, result)) = self.commands.next() => self.take_verdict(request, result),
-                event = events.next() => match event {
-                    Some(event) => self.take_event(&event),
+                (account, event) = self.accounts.next_event() => match event {
+                    Some(event) => self.take_event(account, &event),
                     None => return Ok(Failure::new(Exit::Failed, "the client has ended")),
                 },
                 _ = turn.tick() => self.notifier.turn(self.monitor.summary(), self.started.elapsed()),
-                _ = snapshot.tick() => self.show_all(),
+                _ = snapshot.tick() => self.show_everything(),
+                _ = sign_in.tick(), if self.accounts.is_waiting() => self.start_waiting()?,
                 _ = still.tick() => self.still()?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.core.handle_timeout(now(self.started));
@@ -216,8 +222,14 @@ impl Driver<'_> {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Broker(output) => self.links.carry_out(output),
-                Output::Command { request, account: _, device, change } => {
-                    let verdict = self.cloud.client.command(&device, change).into_future();
+                Output::Command { request, account, device, change } => {
+                    let cloud = self.accounts.get(account).and_then(|account| account.cloud.as_ref());
+                    let Some(cloud) = cloud else {
+                        let why = "the account is not signed in";
+                        self.core.handle_not_sent(request, why, now(self.started));
+                        continue;
+                    };
+                    let verdict = cloud.client.command(&device, change).into_future();
                     let mut command: Command = Box::pin(async move { (request, verdict.await) });
                     // A command is handed over when it is polled: once here, so that commands keep their order.
                     match std::future::poll_fn(|cx| Poll::Ready(command.as_mut().poll(cx))).await {
@@ -255,92 +267,180 @@ impl Driver<'_> {
         }
     }
 
-    fn take_event(&mut self, event: &Event) {
+    fn take_event(&mut self, account: AccountIndex, event: &Event) {
         match event {
-            Event::Device { device, .. } | Event::Verdict { device, .. } if self.listed => {
+            Event::Device { device, .. } | Event::Verdict { device, .. } => {
                 // The source may be lost without another level.
-                self.service();
-                self.show(*device);
+                self.service(account);
+                self.show(account, *device);
             }
             Event::Service(_) => {
-                self.service();
-                self.show_all();
+                self.service(account);
+                self.show_all(account);
             }
-            Event::Device { .. }
-            | Event::DeviceAdded { .. }
-            | Event::DeviceRemoved { .. }
-            | Event::Dropped { .. } => {
-                self.show_all();
+            Event::DeviceAdded { .. } | Event::DeviceRemoved { .. } | Event::Dropped { .. } => {
+                self.show_all(account);
             }
             _ => {}
         }
     }
 
-    fn service(&mut self) {
-        let service = self.cloud.client.service();
-        self.monitor.record(|status, now| status.service(0, service.level, service.reason, now));
-        let no_source_for = service.no_source_since.map(|at| self.cloud.client.elapsed().saturating_sub(at));
-        let now = now(self.started);
-        self.core.handle_service(AccountIndex::FIRST, service.level, service.reason, no_source_for, now);
+    /// Passes on what is known of the accounts at the start.
+    fn start_accounts(&mut self) -> Result<()> {
+        let indices: Vec<AccountIndex> = self.accounts.iter().map(|account| account.index).collect();
+        for index in indices {
+            self.service(index);
+            self.show_all(index);
+            if self.accounts.get(index).is_some_and(|account| account.cloud.is_none()) {
+                let message = format!(
+                    "bridge: {index} is not signed in; `mysa bridge check --show-private` names it, `mysa login` signs in"
+                );
+                self.log.say(Severity::Warning, "account_not_signed_in", &message)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Passes on all thermostats, and their list once it is known.
-    fn show_all(&mut self) {
-        let devices = self.cloud.client.devices();
-        self.listed |= !devices.is_empty() || self.cloud.client.service().reason == Reason::NoDevices;
-        if !self.listed {
+    /// Starts the accounts that were signed in since.
+    fn start_waiting(&mut self) -> Result<()> {
+        for index in self.accounts.start_waiting(self.context) {
+            self.log.say(Severity::Info, "account_signed_in", &format!("bridge: {index} is signed in"))?;
+            self.service(index);
+            self.show_all(index);
+        }
+        Ok(())
+    }
+
+    fn service(&mut self, index: AccountIndex) {
+        let Some(account) = self.accounts.get(index) else { return };
+        let (level, reason) = account.service();
+        let no_source_for = account.no_source_for(self.started);
+        self.monitor.record(|status, now| status.service(index.index(), level, reason, now));
+        self.core.handle_service(index, level, reason, no_source_for, now(self.started));
+    }
+
+    fn show_everything(&mut self) {
+        for number in 0..self.accounts.len() {
+            self.show_all(AccountIndex::new(number));
+        }
+    }
+
+    /// Passes on all thermostats of an account, and their list once it is known.
+    fn show_all(&mut self, index: AccountIndex) {
+        let Self { core, monitor, accounts, context, started, .. } = self;
+        let Some(account) = accounts.get_mut(index) else { return };
+        let Some(cloud) = &account.cloud else { return };
+        let devices = cloud.client.devices();
+        // The thermostats of a new list are added one by one, and the service level follows them.
+        let service = cloud.client.service();
+        let is_served = service.level <= Level::RestOnly && !devices.is_empty();
+        account.listed |= is_served || service.reason == Reason::NoDevices;
+        if !account.listed {
             return;
         }
         for view in &devices {
-            self.show_view(view);
+            show_view(core, monitor, context, *started, index, cloud, view);
         }
         let ids: Vec<DeviceId> = devices.iter().map(|view| view.id).collect();
-        self.core.handle_list(AccountIndex::FIRST, &ids, now(self.started));
+        core.handle_list(index, &ids, now(*started));
     }
 
-    fn show(&mut self, device: DeviceId) {
-        if let Some(view) = self.cloud.client.state(&device) {
-            self.show_view(&view);
+    /// Passes on a thermostat. Before the list is known, all are passed on at once.
+    fn show(&mut self, index: AccountIndex, device: DeviceId) {
+        let account = self.accounts.get(index);
+        if account.is_none_or(|account| !account.listed) {
+            return self.show_all(index);
         }
-    }
-
-    fn show_view(&mut self, view: &DeviceView) {
-        let now = now(self.started);
-        let rated = self.context.config.rated_watts(&view.id);
-        let heard = self.cloud.age(view);
-        let age = heard.and_then(|age| i64::try_from(age.as_millis()).ok());
-        let thermostat = Thermostat {
-            id: view.id,
-            name: view.name.as_deref(),
-            model: &view.model,
-            limits: view.limits(),
-            state: &view.state,
-            duty: view.duty().map(|field| field.value),
-            power: view.power(rated),
-            has_rated_power: rated.is_some(),
-            is_current: is_current(view),
-            last_seen: age.map(|age| now.wall.plus_millis(-age)),
-            pending: view.pending,
-        };
-        self.monitor.record(|status, now| status.thermostat(&thermostat, heard, now));
-        self.core.handle_thermostat(AccountIndex::FIRST, &thermostat, now);
+        let Some(cloud) = account.and_then(|account| account.cloud.as_ref()) else { return };
+        if let Some(view) = cloud.client.state(&device) {
+            let Self { core, monitor, context, started, .. } = self;
+            show_view(core, monitor, context, *started, index, cloud, &view);
+        }
     }
 
     /// Logs that the bridge runs, so that silence never means that all is well.
     fn still(&self) -> Result<()> {
-        let devices = self.cloud.client.devices();
+        let has_several = self.accounts.len() > 1;
+        let (mut texts, mut list) = (Vec::new(), Vec::new());
+        for account in self.accounts.iter() {
+            let (message, fields) = account.describe();
+            texts.push(if has_several { format!("{}: {message}", account.index) } else { message });
+            list.push(fields);
+        }
+        let message = format!("bridge: running; {}", texts.join("; "));
+        // The fields of the only account stand alone.
+        let fields = if let ([_], Some(only)) = (list.as_slice(), list.first()) {
+            only.clone()
+        } else {
+            let mut fields = Record::new();
+            fields.put("accounts", list.into_iter().map(Value::Record).collect::<Vec<_>>());
+            fields
+        };
+        self.log.say_with("running", message, fields)
+    }
+}
+
+impl Account {
+    fn service(&self) -> (Level, Reason) {
+        match &self.cloud {
+            Some(cloud) => {
+                let service = cloud.client.service();
+                (service.level, service.reason)
+            }
+            None => (Level::SignInNeeded, Reason::NoCredentials),
+        }
+    }
+
+    /// Time for which there has been no source of states; `None` while there is one.
+    fn no_source_for(&self, started: Instant) -> Option<Duration> {
+        let Some(cloud) = &self.cloud else { return Some(started.elapsed()) };
+        let since = cloud.client.service().no_source_since?;
+        Some(cloud.client.elapsed().saturating_sub(since))
+    }
+
+    /// Text and fields of the line that says that the bridge runs.
+    fn describe(&self) -> (String, Record) {
+        let devices = self.cloud.as_ref().map(|cloud| cloud.client.devices()).unwrap_or_default();
         let current = devices.iter().filter(|view| is_current(view)).count();
-        let level = self.cloud.client.service().level;
+        let (level, _) = self.service();
         let hint = if level == Level::SignInNeeded { "; run `mysa login`" } else { "" };
         let mut fields = Record::new();
         fields.put("service", level.to_string());
         fields.put("thermostats", i64::try_from(devices.len()).unwrap_or(i64::MAX));
         fields.put("reporting", i64::try_from(current).unwrap_or(i64::MAX));
-        let message = format!(
-            "bridge: running; cloud {level}, {current} of {} thermostats report{hint}",
-            devices.len()
-        );
-        self.log.say_with("running", message, fields)
+        (format!("cloud {level}, {current} of {} thermostats report{hint}", devices.len()), fields)
+    }
+}
+
+fn show_view(
+    core: &mut Bridge,
+    monitor: &Monitor,
+    context: &Context,
+    started: Instant,
+    account: AccountIndex,
+    cloud: &Cloud,
+    view: &DeviceView,
+) {
+    let now = now(started);
+    let rated = context.config.rated_watts(&view.id);
+    let heard = cloud.age(view);
+    let age = heard.and_then(|age| i64::try_from(age.as_millis()).ok());
+    let thermostat = Thermostat {
+        id: view.id,
+        name: view.name.as_deref(),
+        model: &view.model,
+        limits: view.limits(),
+        state: &view.state,
+        duty: view.duty().map(|field| field.value),
+        power: view.power(rated),
+        has_rated_power: rated.is_some(),
+        is_current: is_current(view),
+        last_seen: age.map(|age| now.wall.plus_millis(-age)),
+        pending: view.pending,
+    };
+    core.handle_thermostat(account, &thermostat, now);
+    if core.account_of(view.id) == Some(account) {
+        monitor.record(|status, now| status.thermostat(&thermostat, heard, now));
     }
 }
 
