@@ -109,13 +109,17 @@ const BROKER: &str = "a URL such as mqtt://localhost:1883, mqtts://broker.exampl
 const TOPIC: &str = "a topic without + and #";
 const TEXT: &str = "a text of at least one character, without control characters";
 
-/// Address of an MQTT broker: `mqtt://HOST[:PORT]` for plain TCP (port 1883) or `mqtts://HOST[:PORT]` for TLS (port 8883).
+/// Address of an MQTT broker: `mqtt://HOST[:PORT]` for plain TCP (port 1883) or `mqtts://HOST[:PORT]` for TLS (port 8883);
+/// over WebSocket, `ws://HOST[:PORT][/PATH]` (port 80) or `wss://HOST[:PORT][/PATH]` for TLS (port 443). Many brokers expect
+/// the path `/mqtt`.
 ///
 /// ```
 /// use mysa_config::BrokerUrl;
 ///
 /// let url: BrokerUrl = "mqtts://broker.example.org".parse()?;
 /// assert_eq!((url.host.as_str(), url.port, url.tls), ("broker.example.org", 8883, true));
+/// let url: BrokerUrl = "wss://broker.example.org:9001/mqtt".parse()?;
+/// assert_eq!((url.port, url.tls, url.path.as_deref()), (9001, true, Some("/mqtt")));
 /// # Ok::<(), mysa_config::InvalidBrokerUrl>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -127,6 +131,8 @@ pub struct BrokerUrl {
     pub port: u16,
     /// `true` for TLS.
     pub tls: bool,
+    /// Path of the WebSocket, from its `/` on; `None` for MQTT without WebSocket.
+    pub path: Option<String>,
 }
 
 /// Error of [`BrokerUrl::from_str`]: the text is not a URL of a broker.
@@ -147,14 +153,18 @@ impl FromStr for BrokerUrl {
 
     fn from_str(text: &str) -> Result<Self, InvalidBrokerUrl> {
         let url = Url::parse(text).map_err(|_| InvalidBrokerUrl)?;
-        let tls = match url.scheme() {
-            "mqtt" => false,
-            "mqtts" => true,
+        let (tls, web, port) = match url.scheme() {
+            "mqtt" => (false, false, 1_883),
+            "mqtts" => (true, false, 8_883),
+            "ws" => (false, true, 80),
+            "wss" => (true, true, 443),
             _ => return Err(InvalidBrokerUrl),
         };
-        // `url` silently removes white space and tabs, but later users of the text do not.
-        let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-        let is_bare = matches!(url.path(), "" | "/")
+        // `url` silently removes white space and tabs, but later users of the text do not. For the schemes that it knows, it
+        // also repairs slashes.
+        let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\');
+        let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'));
+        let is_bare = (web || matches!(url.path(), "" | "/"))
             && url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty()
@@ -170,8 +180,9 @@ impl FromStr for BrokerUrl {
             None => None,
         };
         match host {
-            Some(host) if is_plain && is_bare => {
-                Ok(Self { host, port: url.port().unwrap_or(if tls { 8_883 } else { 1_883 }), tls })
+            Some(host) if is_plain && has_host && is_bare => {
+                let path = web.then(|| url.path().to_owned());
+                Ok(Self { host, port: url.port().unwrap_or(port), tls, path })
             }
             _ => Err(InvalidBrokerUrl),
         }
@@ -180,12 +191,18 @@ impl FromStr for BrokerUrl {
 
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "mqtts" } else { "mqtt" };
-        let Self { host, port, .. } = self;
+        let scheme = match (&self.path, self.tls) {
+            (None, false) => "mqtt",
+            (None, true) => "mqtts",
+            (Some(_), false) => "ws",
+            (Some(_), true) => "wss",
+        };
+        let Self { host, port, path, .. } = self;
+        let path = path.as_deref().unwrap_or_default();
         if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
+            write!(f, "{scheme}://[{host}]:{port}{path}")
         } else {
-            write!(f, "{scheme}://{host}:{port}")
+            write!(f, "{scheme}://{host}:{port}{path}")
         }
     }
 }
@@ -203,6 +220,11 @@ mod tests {
             ("mqtts://[2001:db8::1]:8884", "mqtts://[2001:db8::1]:8884"),
             ("mqtt://core-mosquitto", "mqtt://core-mosquitto:1883"),
             ("mqtt://my_broker.local", "mqtt://my_broker.local:1883"),
+            ("ws://localhost", "ws://localhost:80/"),
+            ("ws://localhost:9001", "ws://localhost:9001/"),
+            ("ws://my_broker:80/mqtt", "ws://my_broker:80/mqtt"),
+            ("wss://broker.example.org/a/b%20c", "wss://broker.example.org:443/a/b%20c"),
+            ("WSS://[2001:db8::1]:8084/mqtt/", "wss://[2001:db8::1]:8084/mqtt/"),
         ] {
             assert_eq!(text.parse::<BrokerUrl>().unwrap().to_string(), shown);
         }
@@ -227,6 +249,17 @@ mod tests {
             "mqtt://local host",
             " mqtt://localhost",
             "mqtt:localhost",
+            "ws:localhost",
+            "ws:/localhost",
+            "ws:///localhost",
+            "ws:\\\\localhost",
+            "ws://localhost\\mqtt",
+            "ws://ann:secret@localhost/mqtt",
+            "ws://localhost/mqtt?token=x",
+            "ws://localhost/mqtt#x",
+            "ws://local%20host/",
+            "ws://localhost:0x50",
+            "ws://",
         ] {
             assert_eq!(text.parse::<BrokerUrl>(), Err(InvalidBrokerUrl), "{text}");
         }

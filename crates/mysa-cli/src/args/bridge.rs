@@ -26,7 +26,7 @@ pub(crate) enum BridgeAction {
 /// Options that override the settings file.
 #[derive(Args, Debug)]
 pub(crate) struct BridgeOptions {
-    /// URL of the broker: mqtt://HOST or mqtt://HOST:PORT; with TLS, mqtts:// in place of mqtt:// [default: mqtt://localhost:1883]
+    /// URL of the broker: mqtt://HOST, mqtt://HOST:PORT, or over WebSocket ws://HOST:PORT/PATH; with TLS, mqtts:// or wss:// [default: mqtt://localhost:1883]
     #[arg(long, global = true, env = "MYSA_BRIDGE_BROKER", value_name = "URL", hide_env_values = true)]
     pub(crate) broker: Option<String>,
     /// User name for the broker

@@ -222,6 +222,7 @@ Examples:
   mysa bridge check                          explain the settings, try the broker
   mysa bridge --broker mqtt://localhost
   mysa bridge --broker mqtts://broker.example.org --user mysa
+  mysa bridge --broker ws://broker.example.org:9001/mqtt
   mysa config set bridge.broker mqtt://localhost
   mysa bridge --metrics 9464                 also http://127.0.0.1:9464/metrics and /healthz
   mysa bridge install-service                print a script with a systemd unit

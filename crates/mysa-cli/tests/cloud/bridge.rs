@@ -1,6 +1,7 @@
 //! `mysa bridge` between the simulated cloud and mosquitto.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +9,7 @@ use mysa_proto::DeviceId;
 use mysa_sim::{AccountSpec, CloudSpec, DeviceFault, DeviceSpec, HomeSpec};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
+use crate::aedes::Aedes;
 use crate::bench::{Bench, KITCHEN, LIVING, signal, wait_until};
 use crate::common::Home;
 use crate::mosquitto::{Mosquitto, Observer};
@@ -99,15 +101,90 @@ fn wait_for_outcome(observer: &Observer, id: &str, number: usize, outcome: &str)
     assert_eq!(all[number - 1]["outcome"], outcome, "{all:?}");
 }
 
+/// Broker that a test kills and starts again.
+trait Restart {
+    /// Address for MQTT by TCP.
+    fn address(&self) -> SocketAddr;
+    fn kill(&mut self);
+    /// Starts it where it was. It has forgotten everything.
+    fn run(&mut self) -> bool;
+}
+
+impl Restart for Mosquitto {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn kill(&mut self) {
+        self.kill();
+    }
+
+    fn run(&mut self) -> bool {
+        self.run()
+    }
+}
+
+impl Restart for Aedes {
+    fn address(&self) -> SocketAddr {
+        self.plain
+    }
+
+    fn kill(&mut self) {
+        self.kill();
+    }
+
+    fn run(&mut self) -> bool {
+        self.run()
+    }
+}
+
 #[test]
 fn the_bridge_publishes_commands_and_survives_a_restart_of_each_part() {
     let bench = Bench::signed_in();
-    let Some(mut broker) = Mosquitto::start(&bench.home.path("."), ANYBODY) else { return };
+    let Some(broker) = Mosquitto::start(&bench.home.path("."), ANYBODY) else { return };
     let url = url(&broker);
-    let mut bridge = Running::start(&bench, &["--broker", &url]);
+    survives_a_restart_of_each_part(&bench, broker, &url);
+}
+
+#[test]
+fn the_bridge_works_with_aedes() {
+    let Some(broker) = Aedes::start(None) else { return };
+    let url = format!("mqtt://{}", broker.plain);
+    survives_a_restart_of_each_part(&Bench::signed_in(), broker, &url);
+}
+
+#[test]
+fn the_bridge_works_by_web_socket() {
+    let Some(broker) = Aedes::start(None) else { return };
+    let url = format!("ws://{}/mqtt", broker.websocket);
+    survives_a_restart_of_each_part(&Bench::signed_in(), broker, &url);
+}
+
+#[test]
+fn check_connects_by_web_socket_with_tls_and_names_what_is_no_web_socket() {
+    let bench = Bench::signed_in();
+    write_certificates(&bench.home);
+    let files = ["broker.pem", "broker.key"].map(|name| bench.home.path(name));
+    let Some(broker) = Aedes::start(Some(files)) else { return };
+    let url = format!("wss://localhost:{}/mqtt", broker.websocket.port());
+    let check = |args: &[&str]| bench.run(&[&["bridge", "check"], args].concat());
+    let ran = check(&["--broker", &url, "--broker-ca", "broker-ca.pem"]).ok();
+    assert!(ran.out.contains("accepts the connection") && ran.out.contains(&url), "{}", ran.out);
+    let ran = check(&["--broker", &url]).fails(8);
+    assert!(ran.err.contains("certificate"), "{ran:?}");
+    // The listener for MQTT without WebSocket, and the simulated cloud, which answers by HTTP.
+    let ran = check(&["--broker", &format!("ws://{}/mqtt", broker.plain)]).fails(8);
+    assert!(ran.err.contains("WebSocket"), "{ran:?}");
+    let cloud = format!("wss://localhost:{}/mqtt", bench.server().address().port());
+    let ran = check(&["--broker", &cloud, "--broker-ca", "broker-ca.pem"]).fails(8);
+    assert!(ran.err.contains("certificate"), "{ran:?}");
+}
+
+fn survives_a_restart_of_each_part(bench: &Bench, mut broker: impl Restart, url: &str) {
+    let mut bridge = Running::start(bench, &["--broker", url]);
 
     // Discovery and state.
-    let mut observer = Observer::connect(broker.address, None);
+    let mut observer = Observer::connect(broker.address(), None);
     observer.wait_for(BRIDGE, "online");
     let configs =
         observer.topics().into_iter().filter(|topic| topic.starts_with("homeassistant/device/mysa_"));
@@ -119,7 +196,7 @@ fn the_bridge_publishes_commands_and_survives_a_restart_of_each_part() {
     observer.wait_for(&topic(LIVING, "availability"), "online");
     let state = |observer: &Observer| observer.json(&topic(LIVING, "state")).unwrap();
     wait_until("a state", || state(&observer)["setpoint"].as_f64() == Some(bench.setpoint(LIVING)));
-    let before = commands(&bench);
+    let before = commands(bench);
 
     // A set.
     let set = topic(LIVING, "set/setpoint");
@@ -139,12 +216,12 @@ fn the_bridge_publishes_commands_and_survives_a_restart_of_each_part() {
 
     // Restarts of the broker, which forgets everything, of Home Assistant, and of the bridge, which finds a retained
     // command: nothing is sent.
-    let sent = commands(&bench);
+    let sent = commands(bench);
     assert!(sent > before);
     broker.kill();
     bridge.wait_for("trying again");
     assert!(broker.run());
-    let mut observer = Observer::connect(broker.address, None);
+    let mut observer = Observer::connect(broker.address(), None);
     observer.wait_for(BRIDGE, "online");
     wait_until("the state", || observer.json(&topic(LIVING, "state")).is_some());
     observer.publish("homeassistant/status", "online", false);
@@ -152,12 +229,12 @@ fn the_bridge_publishes_commands_and_survives_a_restart_of_each_part() {
     bridge.kill();
     observer.wait_for(BRIDGE, "offline");
     observer.publish(&topic(LIVING, "set/mode"), "off", true);
-    let mut bridge = Running::start(&bench, &["--broker", &url]);
+    let mut bridge = Running::start(bench, &["--broker", url]);
     bridge.wait_for("a retained command is not obeyed");
     observer.wait_for(BRIDGE, "online");
     observer.wait_for(&topic(LIVING, "availability"), "online");
 
-    assert_eq!(commands(&bench), sent, "nobody asked for a command");
+    assert_eq!(commands(bench), sent, "nobody asked for a command");
     assert!(observer.live(&topic(LIVING, "result")).is_empty());
 
     // The cloud cuts every connection: the next command is obeyed on a new one.
@@ -341,7 +418,9 @@ fn settings_that_do_not_fit_together_are_refused() {
         (&["--password-file", "password"], "needs a --user"),
         (&["--password-file", "missing", "--user", "mysa"], "missing: cannot read the password"),
         (&["--client-key", "password", "--broker", "mqtts://x"], "belong together"),
-        (&["--broker-ca", "password"], "use mqtts://"),
+        (&["--broker-ca", "password"], "use mqtts:// or wss://"),
+        (&["--broker-ca", "password", "--broker", "ws://x/mqtt"], "use mqtts:// or wss://"),
+        (&["--broker", "ws://ann:canary@x/mqtt"], "invalid --broker"),
         (&["--broker-ca", "password", "--broker", "mqtts://x"], "expected PEM certificates"),
         (&["--prefix", "mysa/#"], "invalid topic prefix"),
         (&["--discovery-prefix", ""], "invalid topic prefix"),

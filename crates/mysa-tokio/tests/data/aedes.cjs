@@ -1,8 +1,10 @@
 // aedes, a broker in JavaScript, over plain TCP and over WebSocket with one byte per frame. Prints the two ports; exits when
-// standard input closes.
+// standard input closes. Arguments, all optional: port of the WebSocket, port of TCP, certificate and key of the WebSocket.
 'use strict';
 
+const fs = require('node:fs');
 const http = require('node:http');
+const https = require('node:https');
 const net = require('node:net');
 const { Duplex } = require('node:stream');
 const { Aedes } = require('aedes');
@@ -29,11 +31,14 @@ function byteByByte(socket) {
 
 async function main() {
   const broker = await Aedes.createBroker();
-  const web = http.createServer();
+  const [webPort, plainPort, cert, key] = process.argv.slice(2);
+  const web = cert ? https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }) : http.createServer();
   new WebSocketServer({ server: web, handleProtocols: (offered) => offered.has('mqtt') && 'mqtt' })
     .on('connection', (socket, request) => broker.handle(byteByByte(socket), request));
   const plain = net.createServer(broker.handle);
-  await Promise.all([web, plain].map((server) => new Promise((up) => { server.listen(0, '127.0.0.1', up); })));
+  await Promise.all([[web, webPort], [plain, plainPort]].map(([server, port]) => new Promise((up) => {
+    server.listen(Number(port ?? 0), '127.0.0.1', up);
+  })));
   console.log(`${web.address().port} ${plain.address().port}`);
   process.stdin.on('end', () => process.exit(0)).resume();
 }

@@ -1,4 +1,4 @@
-//! Connections to the broker: TCP, and TLS on top of it.
+//! Connections to the broker: TCP, and TLS and WebSocket on top of it.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::commands::bridge::plan::{Plan, read};
+use crate::commands::bridge::websocket;
 use crate::support::exit::{Exit, Failure, Result};
 
 /// Broker and the way to connect to it.
@@ -164,10 +165,10 @@ async fn connect(
         // Batches are complete: there is nothing to wait for.
         tcp.set_nodelay(true)?;
         match &broker.tls {
-            None => relay(tcp, link, to_write, &events).await,
+            None => carry(url, tcp, link, to_write, &events).await,
             Some((connector, name)) => {
                 let tls = connector.connect(name.clone(), tcp).await?;
-                relay(tls, link, to_write, &events).await
+                carry(url, tls, link, to_write, &events).await
             }
         }
     };
@@ -187,15 +188,36 @@ fn describe(error: &io::Error) -> String {
     text
 }
 
+/// Carries MQTT on an open stream until it ends, with WebSocket if the URL says so.
+async fn carry(
+    url: &BrokerUrl,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    link: LinkId,
+    to_write: mpsc::UnboundedReceiver<Vec<u8>>,
+    events: &mpsc::Sender<(LinkId, LinkEvent)>,
+) -> io::Result<()> {
+    let opened = (link, LinkEvent::Opened);
+    if url.path.is_none() {
+        return if events.send(opened).await.is_ok() {
+            relay(stream, link, to_write, events).await
+        } else {
+            Ok(())
+        };
+    }
+    let socket = websocket::open(url, stream).await?;
+    if events.send(opened).await.is_ok() {
+        websocket::relay(socket, link, to_write, events).await
+    } else {
+        Ok(())
+    }
+}
+
 async fn relay(
     stream: impl AsyncRead + AsyncWrite,
     link: LinkId,
     to_write: mpsc::UnboundedReceiver<Vec<u8>>,
     events: &mpsc::Sender<(LinkId, LinkEvent)>,
 ) -> io::Result<()> {
-    if events.send((link, LinkEvent::Opened)).await.is_err() {
-        return Ok(());
-    }
     let (reader, writer) = tokio::io::split(stream);
     // A broker that does not read must not stop us from reading.
     tokio::select! {

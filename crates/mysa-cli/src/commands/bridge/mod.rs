@@ -10,6 +10,7 @@ mod notify;
 mod plan;
 mod service;
 mod status;
+mod websocket;
 
 use std::future::IntoFuture as _;
 use std::pin::{Pin, pin};
@@ -98,7 +99,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
         log.say(
             Severity::Warning,
             "password_exposed",
-            "bridge: the password for the broker is sent unencrypted; use mqtts:// if the broker has TLS",
+            "bridge: the password for the broker is sent unencrypted; use mqtts:// or wss:// if the broker has TLS",
         )?;
     }
     let monitor = Monitor::new(started);

@@ -94,7 +94,7 @@ impl Plan {
         };
         if !url.tls && (broker_ca.is_some() || identity.is_some()) {
             return Err(Failure::usage(
-                "certificates have no effect on mqtt://: use mqtts:// for a broker with TLS",
+                "certificates have no effect on mqtt:// and ws://: use mqtts:// or wss:// for a broker with TLS",
             ));
         }
         let mut settings = Settings::new(client_id.unwrap_or_default());
