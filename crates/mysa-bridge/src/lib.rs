@@ -109,6 +109,7 @@ pub mod client;
 mod command;
 mod discovery;
 mod event;
+mod leftovers;
 mod settings;
 mod state;
 mod thermostat;
@@ -117,6 +118,7 @@ mod topics;
 pub use account::AccountIndex;
 pub use bridge::Bridge;
 pub use event::{Event, IgnoredReason, Outcome, Output, RequestId};
+pub use leftovers::Leftovers;
 pub use settings::{InvalidSettings, Settings, Unit};
 pub use thermostat::Thermostat;
 

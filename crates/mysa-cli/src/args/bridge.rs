@@ -15,12 +15,25 @@ pub(crate) struct Bridge {
     pub(crate) options: BridgeOptions,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum BridgeAction {
     /// Explain the settings, and try to connect to the broker
     Check,
     /// Print a script that installs the bridge as a service of systemd; installs nothing
     InstallService,
+    /// List the retained messages that mysa2mqtt left at the broker, and remove them if asked
+    Migrate(Migrate),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = help::MIGRATE)]
+pub(crate) struct Migrate {
+    /// Remove the messages
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// First part of the topics of mysa2mqtt, its --mqtt-topic-prefix
+    #[arg(long, value_name = "TOPIC", default_value = mysa_bridge::Leftovers::PREFIX)]
+    pub(crate) from: String,
 }
 
 /// Options that override the settings file.

@@ -226,6 +226,8 @@ Examples:
   mysa config set bridge.broker mqtt://localhost
   mysa bridge --metrics 9464                 also http://127.0.0.1:9464/metrics and /healthz
   mysa bridge install-service                print a script with a systemd unit
+  mysa config set bridge.accounts ann@example.org,bob@example.org
+  mysa bridge migrate                        list what mysa2mqtt left at the broker
 
 A value is taken from the option, else from the variable, else from [bridge] in
 the settings file. The password is read from a file or from the variable
@@ -238,6 +240,18 @@ that is in several accounts belongs to the first of them.
 
 Only a message to mysa/ID/set/FIELD that is not retained changes a thermostat.
 The result of each arrives on mysa/ID/result.";
+
+pub(super) const MIGRATE: &str = "\
+Without --yes nothing is changed. Messages count only if they prove that they come
+from mysa2mqtt; those of this bridge and of other programs stay.
+
+Home Assistant keeps the ids, names and history of the entities that both have:
+climate, temperature, floor temperature, humidity and power. To move:
+  1. stop mysa2mqtt
+  2. mysa bridge migrate                     lists what it left
+  3. mysa bridge migrate --yes               removes it
+  4. mysa bridge                             the entities are back
+The select of the sensor is another entity in the bridge: the old one is removed.";
 
 pub(super) const SIM: &str = "\
 Examples:

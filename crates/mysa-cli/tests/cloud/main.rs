@@ -19,6 +19,7 @@ mod history;
 mod hold;
 mod homes;
 mod json;
+mod migrate;
 mod mosquitto;
 mod odd_homes;
 mod outage;

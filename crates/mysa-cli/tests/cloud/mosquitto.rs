@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -109,7 +110,10 @@ impl Observer {
     /// Connects and waits until everything that is retained has arrived.
     pub(crate) fn connect(address: SocketAddr, login: Option<(&str, &str)>) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
-        let mut connect = Connect::new(ClientId::new("observer").unwrap(), 0);
+        // A broker closes the older of two connections with the same client id.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let client_id = format!("observer-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut connect = Connect::new(ClientId::new(&client_id).unwrap(), 0);
         connect.login = login.map(|(user_name, password)| Login {
             user_name: Text::new(user_name).unwrap(),
             password: Some(password.as_bytes()),
@@ -168,6 +172,14 @@ impl Observer {
         let seen = self.seen.lock().unwrap();
         let messages = seen.live.iter().filter(|(other, _)| other == topic);
         messages.map(|(_, payload)| serde_json::from_str(payload).unwrap()).collect()
+    }
+}
+
+impl Observer {
+    /// Payloads of the live messages to a topic.
+    pub(crate) fn texts(&self, topic: &str) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        seen.live.iter().filter(|(other, _)| other == topic).map(|(_, payload)| payload.clone()).collect()
     }
 }
 

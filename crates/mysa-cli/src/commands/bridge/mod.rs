@@ -6,6 +6,7 @@ mod http;
 mod link;
 mod log;
 mod metrics;
+mod migrate;
 mod notify;
 mod plan;
 mod service;
@@ -48,6 +49,7 @@ pub(crate) async fn run(
     let plan = Plan::new(&args.options, &context.config)?;
     match &args.action {
         Some(BridgeAction::Check) => check::run(terminal, context, &plan, redaction).await,
+        Some(BridgeAction::Migrate(args)) => migrate::run(terminal, &plan, args).await,
         Some(BridgeAction::InstallService) => service::print_script(terminal),
         None => {
             let format = plan.log_format;
