@@ -43,7 +43,12 @@ pub(crate) async fn run(
     record.put("unit", context.config.unit.name());
     let accounts = accounts(terminal, context, redaction, &mut record);
     if plan.exposes_password() {
-        terminal.say("the password for the broker is sent unencrypted; use mqtts:// if the broker has TLS");
+        terminal.say(
+            "the password for the broker is sent unencrypted; use mqtts:// or wss:// if the broker has TLS",
+        );
+    }
+    for warning in plan.exposed_files() {
+        terminal.say(warning);
     }
     let reached = connect(plan.settings.clone(), broker, started).await;
     let outcome = match &reached {

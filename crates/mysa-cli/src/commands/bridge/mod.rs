@@ -88,7 +88,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
     }
     let started = Instant::now();
     let links = Links::new(Broker::new(&plan)?);
-    let exposes_password = plan.exposes_password();
+    let (exposes_password, warnings) = (plan.exposes_password(), plan.exposed_files());
     let url = plan.url.clone();
     let names = accounts::names(context)?;
     plan.settings.accounts = names.len();
@@ -97,6 +97,9 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
     let accounts = Accounts::start(context, names)?;
     let log = Log::new(*terminal, plan.log_format);
     log.say(Severity::Info, "started", &format!("bridge: started, for the broker {url}"))?;
+    for warning in warnings {
+        log.say(Severity::Warning, "secret_exposed", &format!("bridge: {warning}"))?;
+    }
     if exposes_password {
         log.say(
             Severity::Warning,

@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     /// Address for metrics and health.
     pub(crate) metrics: Option<ListenAddress>,
     pub(crate) log_format: Format,
+    /// File with the password.
+    password_file: Option<PathBuf>,
     /// Every setting with its value and origin, for people.
     pub(crate) lines: Vec<Line>,
 }
@@ -70,7 +72,8 @@ impl Plan {
         let url: BrokerUrl =
             broker.parse().map_err(|error| Failure::usage(format!("invalid --broker: {error}")))?;
         let user = plan.take("user", options.user.as_deref(), None);
-        let password = plan.password(options.password_file.as_deref())?;
+        let password_file = plan.take_path("password-file", options.password_file.as_deref());
+        let password = plan.password(password_file.as_deref())?;
         let broker_ca = plan.take_path("broker-ca", options.broker_ca.as_deref());
         let certificate = plan.take_path("client-certificate", options.client_certificate.as_deref());
         let key = plan.take_path("client-key", options.client_key.as_deref());
@@ -110,7 +113,20 @@ impl Plan {
             crate::support::config::Unit::Celsius => Unit::Celsius,
             crate::support::config::Unit::Fahrenheit => Unit::Fahrenheit,
         };
-        Ok(Self { url, settings, broker_ca, identity, metrics, log_format, lines: plan.lines })
+        Ok(Self { url, settings, broker_ca, identity, metrics, log_format, password_file, lines: plan.lines })
+    }
+
+    /// Warnings about secrets that every user of the computer can read. The files belong to their owner, who may have a
+    /// reason: a container gets its secrets readable for all. So the bridge runs nevertheless.
+    pub(crate) fn exposed_files(&self) -> Vec<String> {
+        let key = self.identity.as_ref().map(|(_, key)| key);
+        let files = [("password-file", self.password_file.as_ref()), ("client-key", key)];
+        let exposed = files.into_iter().filter_map(|(option, path)| {
+            let (path, mode) = (path?, exposed_mode(path?)?);
+            let path = path.display();
+            Some(format!("every user of this computer can read --{option} {path} (mode {mode:03o}); run: chmod 600 {path}"))
+        });
+        exposed.collect()
     }
 
     /// `true` if a password crosses a network in the clear.
@@ -146,11 +162,10 @@ impl Merge<'_> {
     }
 
     /// Reads the password from its file, or else from its variable.
-    fn password(&mut self, option: Option<&Path>) -> Result<Option<Secret>> {
-        let file = self.take_path("password-file", option);
+    fn password(&mut self, file: Option<&Path>) -> Result<Option<Secret>> {
         if let Some(path) = file {
             let shown = path.display().to_string();
-            let password = read_password(&PasswordSource::File(&path))
+            let password = read_password(&PasswordSource::File(path))
                 .map_err(|failure| Failure::new(failure.exit, format!("{shown}: {failure}")))?;
             return Ok(Some(Secret::from(password.as_str())));
         }
@@ -160,6 +175,21 @@ impl Merge<'_> {
         self.lines.push(Line { name: "password", value: Some("(set)".into()), origin: Origin::Variable });
         Ok(Some(Secret::from(password)))
     }
+}
+
+/// Mode of a file that every user can read.
+#[cfg(unix)]
+fn exposed_mode(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o004 != 0).then_some(mode)
+}
+
+/// Modes exist on Unix alone.
+#[cfg(not(unix))]
+fn exposed_mode(_: &Path) -> Option<u32> {
+    None
 }
 
 /// Reads a file that an option names.
