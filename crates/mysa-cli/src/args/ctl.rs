@@ -9,11 +9,17 @@ use super::help;
 #[derive(Args, Debug)]
 #[command(after_help = help::CTL)]
 pub(crate) struct Ctl {
-    /// Address of the control endpoint, as `mysa sim` prints it
-    #[arg(long, env = "MYSA_SIM_CONTROL", default_value = "127.0.0.1:8444", value_name = "ADDR:PORT")]
+    /// Address of the control endpoint, with or without http:// as `mysa sim` prints it
+    #[arg(long, env = "MYSA_SIM_CONTROL", default_value = "127.0.0.1:8444", value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) control: SocketAddr,
     #[command(subcommand)]
     pub(crate) action: CtlAction,
+}
+
+/// Parses an address, or the URL of an address.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("http://").map_or(text, |url| url.strip_suffix('/').unwrap_or(url));
+    bare.parse().map_err(|_| "expected an address such as 127.0.0.1:8444 or http://127.0.0.1:8444/".into())
 }
 
 #[derive(Debug, Subcommand)]

@@ -202,8 +202,7 @@ impl Sim {
     /// A document of the control endpoint, by `mysa sim ctl`.
     pub(crate) fn ctl(&self, args: &[&str]) -> serde_json::Value {
         let control = self.said["control"].as_str().unwrap();
-        let address = control.trim_start_matches("http://").trim_end_matches('/');
-        let all = [&["sim", "ctl", "--json", "--control", address], args].concat();
+        let all = [&["sim", "ctl", "--json", "--control", control], args].concat();
         self.home.run(&all).ok().json().remove(0)
     }
 }

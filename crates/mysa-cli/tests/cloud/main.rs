@@ -463,9 +463,15 @@ fn the_authority_is_written_to_the_path_on_the_command_line() {
 fn the_simulated_cloud_is_changed_by_its_control_endpoint() {
     let sim = Sim::start(Home::new(), &["--seed", "7"]);
     assert_eq!(sim.said["seed"], 7);
+    // As it is printed, and without the scheme.
     let control = sim.said["control"].as_str().unwrap();
     let address = control.strip_prefix("http://").unwrap().trim_end_matches('/');
     let ctl = |args: &[&str]| sim.run(&[&["sim", "ctl", "--control", address], args].concat(), "");
+    sim.run(&["sim", "ctl", "--control", control, "status"], "").ok();
+    for other in ["https://127.0.0.1:8444/", "http://127.0.0.1:8444/status", "http://localhost"] {
+        let refused = sim.run(&["sim", "ctl", "--control", other, "status"], "").fails(2);
+        assert!(refused.err.contains("expected an address such as"), "{refused:?}");
+    }
     let json = |args: &[&str]| ctl(&[args, &["--json"]].concat()).ok().json().remove(0);
     assert_eq!(json(&["freeze"])["frozen"], true);
     assert_eq!(json(&["status"])["seed"], 7);
