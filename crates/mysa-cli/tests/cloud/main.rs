@@ -6,6 +6,7 @@ mod aedes;
 mod bench;
 mod bridge;
 mod bridge_operation;
+mod bridge_settings;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
