@@ -215,6 +215,9 @@ mod tests {
         status.event(&Event::Availability { device, online: false }, Duration::ZERO);
         let text = status.metrics(Duration::from_secs(160));
         assert!(lines(&text, "mysa_thermostat_available")[0].ends_with(" 0"), "{text}");
+        // No thermostat reports, and the cloud answers: a restart would not help.
+        status.service(0, Level::RestOnly, mysa_tokio::Reason::ConnectionLost, Duration::ZERO);
+        assert_eq!(status.fault(Duration::from_secs(50)), None);
         status.event(&Event::Removed { device }, Duration::ZERO);
         assert!(!status.metrics(Duration::from_secs(160)).contains(ID));
     }
