@@ -7,7 +7,9 @@ simulator's control endpoint, never from the bridge.
 Seen on 2026-11-29 with Home Assistant 2026.11.0, mosquitto 2.0.11 and Chromium: 8 devices with 86 entities accepted without a
 warning, 26 service calls obeyed, and the right state after each restart and each of the 12 orders of start, in which only
 Home Assistant's own ten seconds before it connects to its broker again showed. Earlier versions of the bridge failed here:
-they offered settings that the models refuse, and fan modes that the present mode lacks.
+they offered settings that the models refuse, and fan modes that the present mode lacks. With --long: a thermostat without
+Wi-Fi was unavailable after 600 s, and available 116 s after its return; a removed one was still shown after 900 s, and the run
+was not waited for to its end.
 """
 
 import asyncio
