@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -580,6 +581,9 @@ async def removal(bench):
 
 
 async def main():
+    # The four programs end with this one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asyncio.current_task().cancel)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
         bench = Bench(http)
         try:
@@ -599,3 +603,5 @@ try:
     asyncio.run(main())
 except AssertionError as error:
     sys.exit(f"home-assistant: failed: {error}")
+except asyncio.CancelledError:
+    sys.exit("home-assistant: interrupted")
