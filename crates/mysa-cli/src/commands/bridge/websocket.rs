@@ -202,16 +202,21 @@ mod tests {
     #[test]
     fn a_broker_that_does_not_read_is_still_heard() {
         run(async {
-            let broker = async |theirs: WebSocketStream<DuplexStream>| {
-                // Sends without reading what fills the pipe.
-                let (mut sink, source) = theirs.split();
+            let (ours, theirs) = pipe().await;
+            let (sender, mut events) = mpsc::channel(64);
+            let (batch, to_write) = mpsc::unbounded_channel();
+            // More than the pipe holds.
+            batch.send(vec![0; 100_000]).unwrap();
+            // The broker never reads, and keeps the connection open.
+            let (mut sink, _source) = theirs.split();
+            let broker = async {
                 sink.send(Message::Binary(vec![0xd0, 0].into())).await.unwrap();
-                sink.send(Message::Close(None)).await.unwrap();
-                drop((sink, source));
+                events.recv().await
             };
-            let (ended, mut events) = exchange(&[vec![0; 100_000]], broker).await;
-            ended.unwrap();
-            assert!(matches!(events.recv().await, Some((_, LinkEvent::Received(_)))));
+            tokio::select! {
+                ended = relay(ours, link(), to_write, &sender) => panic!("{ended:?}"),
+                event = broker => assert!(matches!(event, Some((_, LinkEvent::Received(_)))), "{event:?}"),
+            }
         });
     }
 
