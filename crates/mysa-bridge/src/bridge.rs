@@ -4,12 +4,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mysa_proto::{Change, DeviceId, Entity, EntityFacts, Now, UnixTime};
+use mysa_proto::{Change, DeviceId, Entity, EntityFacts, KilowattHours, Now, UnixTime};
 use mysa_session::{Entropy, Level, Reason, Verdict};
 
 use crate::client::{self, Client, LinkId, Message, QoS, Will};
 use crate::command::{self, MAX_PAYLOAD};
+use crate::energy::{Answer, Meters};
 use crate::event::{Event, IgnoredReason, Outcome, Output, RequestId};
+use crate::metering::{Instruction, Metering};
 use crate::settings::{InvalidSettings, Settings};
 use crate::state::{self, Document};
 use crate::topics::{Incoming, Topics};
@@ -30,6 +32,8 @@ pub struct Bridge {
     last_request: u64,
     /// Thermostats that an earlier run left as available at the broker and no account has, as far as is known.
     strangers: BTreeSet<DeviceId>,
+    /// Energy of the thermostats, if it is kept.
+    metering: Option<Metering>,
     /// Time of the answer to a birth message.
     birth_at: Option<Duration>,
     stopping: bool,
@@ -66,7 +70,7 @@ struct Device {
     publish_at: Duration,
     /// Discovery that is to be published.
     config: Option<Vec<u8>>,
-    /// Confirmed values.
+    /// Confirmed values, without the energy.
     state: Document,
     /// `true` until discovery and state are published.
     is_held: bool,
@@ -145,6 +149,7 @@ impl Bridge {
             requests: BTreeMap::new(),
             last_request: 0,
             strangers: BTreeSet::new(),
+            metering: None,
             birth_at: None,
             stopping: false,
             outputs: VecDeque::new(),
@@ -161,7 +166,7 @@ impl Bridge {
         if self.stopping || !self.claim(account, thermostat.id) {
             return;
         }
-        let Self { settings, devices, client, .. } = self;
+        let Self { settings, devices, client, metering, accounts, .. } = self;
         let topics = topics(settings);
         let id = thermostat.id;
         let refresh_at = now.mono.saturating_add(settings.refresh);
@@ -182,7 +187,13 @@ impl Bridge {
             told: None,
         });
         thermostat.add_facts(&mut device.facts);
-        device.entities = thermostat.entities(&settings.modes, &device.facts);
+        if let Some(metering) = metering {
+            let is_lost = accounts.get(account.index()).is_some_and(|account| account.is_cloud_lost);
+            let counts = thermostat.is_available() && !is_lost;
+            metering.sample(id, thermostat.power.watts().filter(|_| counts), now.mono);
+            device.facts.energy_history = metering.has_history(id);
+        }
+        device.entities = thermostat.entities(&settings.modes, &device.facts, metering.is_some());
         device.is_available = thermostat.is_available();
         device.is_known |= thermostat.is_known();
         // A clock that is ahead must not move the last sign of life into the future.
@@ -196,7 +207,7 @@ impl Bridge {
         device.attributes_now = state::attributes(thermostat, device.last_seen);
         let other_attributes = core::mem::replace(&mut device.attributes, attributes) != device.attributes;
         if device.is_due(now.mono) {
-            let changed = device.publish_held(client, &topics, id);
+            let changed = device.publish_held(client, &topics, id, metering.as_ref());
             if changed || other_attributes {
                 device.publish_attributes(client, &topics, id);
                 device.refresh_at = refresh_at;
@@ -264,6 +275,9 @@ impl Bridge {
             return;
         }
         self.client.handle_suspend(now.mono);
+        if let Some(metering) = &mut self.metering {
+            metering.interrupt(now.mono);
+        }
         // The driver has not taken these yet.
         let mut old = Vec::new();
         self.outputs.retain(|output| match output {
@@ -288,6 +302,9 @@ impl Bridge {
     fn remove(&mut self, id: DeviceId) {
         if self.devices.remove(&id).is_none() {
             return;
+        }
+        if let Some(metering) = &mut self.metering {
+            metering.remove(id);
         }
         let Self { settings, client, .. } = self;
         let topics = topics(settings);
@@ -332,6 +349,50 @@ impl Bridge {
         self.update_availability();
         if is_new {
             self.publish_bridge();
+        }
+    }
+
+    /// Starts to keep the energy of the thermostats, from the meters that were stored last. Without this call, no energy is
+    /// published.
+    pub fn start_energy(&mut self, meters: Meters, now: Now) {
+        self.advance(now);
+        self.metering = Some(Metering::new(meters));
+    }
+
+    /// Handles the answer to [`Output::ReadEnergy`]. Another answer has no effect.
+    pub fn handle_energy(&mut self, device: DeviceId, answer: Answer<'_>, now: Now) {
+        self.advance(now);
+        if let Some(metering) = &mut self.metering {
+            metering.handle_answer(device, answer, now.mono, &mut self.entropy);
+        }
+    }
+
+    /// Handles the result of [`Output::StoreEnergy`]: `true` if the text is stored. The totals in it are published then, so
+    /// that no run publishes less than the one before.
+    pub fn handle_energy_stored(&mut self, stored: bool, now: Now) {
+        self.advance(now);
+        let Self { settings, devices, client, metering, stopping, .. } = self;
+        let Some(metering) = metering else { return };
+        for id in metering.handle_stored(stored, now.mono) {
+            let device = devices.get_mut(&id).filter(|device| !*stopping && device.told.is_some());
+            if let Some(device) = device {
+                device.publish_held(client, &topics(settings), id, Some(metering));
+            }
+        }
+    }
+
+    fn step_energy(&mut self) {
+        let Self { metering: Some(metering), accounts, devices, now, entropy, outputs, .. } = self else {
+            return;
+        };
+        while let Some(instruction) = metering.step(|id| may_read(accounts, devices, id), *now, entropy) {
+            outputs.push_back(match instruction {
+                Instruction::Read { device, query } => {
+                    let account = devices.get(&device).map_or(AccountIndex::FIRST, |device| device.owner);
+                    Output::ReadEnergy { account, device, query }
+                }
+                Instruction::Store { text } => Output::StoreEnergy { text },
+            });
         }
     }
 
@@ -408,6 +469,7 @@ impl Bridge {
             self.birth_at = None;
             self.client.send_all_again();
         }
+        self.step_energy();
         self.refresh();
         self.update_availability();
     }
@@ -442,6 +504,11 @@ impl Bridge {
                     self.decide(number, Outcome::Unconfirmed, "the bridge stopped before the verdict");
                 }
             }
+        }
+        if let Some(Instruction::Store { text }) =
+            self.metering.as_mut().and_then(|metering| metering.end(now.mono))
+        {
+            self.outputs.push_back(Output::StoreEnergy { text });
         }
         self.publish_bridge();
         self.client.disconnect(LEAVE_LIMIT, now.mono);
@@ -481,7 +548,11 @@ impl Bridge {
         let grace = self.settings.cloud_grace;
         let waiting = self.accounts.iter().filter(|account| !account.is_cloud_lost);
         let cloud_lost = waiting.filter_map(|account| account.cloud_lost_at(grace)).min();
-        [client, requests, refresh, self.birth_at, cloud_lost].into_iter().flatten().min()
+        let energy = self
+            .metering
+            .as_ref()
+            .and_then(|metering| metering.due(|id| may_read(&self.accounts, &self.devices, id)));
+        [client, requests, refresh, energy, self.birth_at, cloud_lost].into_iter().flatten().min()
     }
 
     fn event(&mut self, event: Event) {
@@ -493,7 +564,7 @@ impl Bridge {
 
     fn update_availability(&mut self) {
         let mut changes = Vec::new();
-        let Self { settings, devices, client, accounts, now, .. } = self;
+        let Self { settings, devices, client, accounts, metering, now, .. } = self;
         for account in accounts.iter_mut() {
             let lost_at = account.cloud_lost_at(settings.cloud_grace);
             account.is_cloud_lost = lost_at.is_some_and(|at| at <= now.mono);
@@ -504,11 +575,14 @@ impl Bridge {
                 continue;
             }
             if device.is_held {
-                device.publish_held(client, &topics, id);
+                device.publish_held(client, &topics, id, metering.as_ref());
                 device.publish_attributes(client, &topics, id);
             }
             let owner = accounts.get(device.owner.index());
             let online = device.is_available && owner.is_some_and(|account| !account.is_cloud_lost);
+            if let Some(metering) = metering.as_mut().filter(|_| !online) {
+                metering.sample(id, None, now.mono);
+            }
             if device.told != Some(online) {
                 device.told = Some(online);
                 let payload = if online { ONLINE } else { OFFLINE };
@@ -745,12 +819,22 @@ impl Device {
     }
 
     /// Publishes discovery and state. Returns `true` if the state is a new one.
-    fn publish_held(&mut self, client: &mut Client, topics: &Topics<'_>, id: DeviceId) -> bool {
+    fn publish_held(
+        &mut self,
+        client: &mut Client,
+        topics: &Topics<'_>,
+        id: DeviceId,
+        metering: Option<&Metering>,
+    ) -> bool {
         self.is_held = false;
         if let Some((topic, config)) = topics.config(id).zip(self.config.take()) {
             client.retain(CONFIG, topic, config, QoS::AtLeastOnce);
         }
-        client.retain(STATE, topics.state(id), self.state.clone().into_bytes(), QoS::AtMostOnce)
+        let mut state = self.state.clone();
+        if let Some(metering) = metering {
+            state.put("energy", metering.published(id).map(KilowattHours::as_kilowatt_hours));
+        }
+        client.retain(STATE, topics.state(id), state.into_bytes(), QoS::AtMostOnce)
     }
 
     fn publish_attributes(&self, client: &mut Client, topics: &Topics<'_>, id: DeviceId) {
@@ -767,6 +851,12 @@ impl Account {
         let no_source_since = self.cloud?.no_source_since?;
         Some(no_source_since.saturating_add(grace))
     }
+}
+
+/// `true` if the cloud of a thermostat can be asked for its energy.
+fn may_read(accounts: &[Account], devices: &BTreeMap<DeviceId, Device>, id: DeviceId) -> bool {
+    let cloud = devices.get(&id).and_then(|device| accounts.get(device.owner.index())?.cloud);
+    cloud.is_some_and(|cloud| cloud.no_source_since.is_none())
 }
 
 /// Adds a service level, and the numbers of these thermostats.

@@ -7,6 +7,7 @@ use mysa_session::{Level, Reason};
 
 use crate::AccountIndex;
 use crate::client::{self, DownReason};
+use crate::energy::Query;
 
 /// Instruction for the driver, or an event.
 #[derive(Debug, PartialEq)]
@@ -25,6 +26,23 @@ pub enum Output {
         device: DeviceId,
         /// Requested change.
         change: Change,
+    },
+    /// Read the energy of a thermostat by day, in UTC, then report it by
+    /// [`Bridge::handle_energy`](crate::Bridge::handle_energy). At most one is unanswered.
+    ReadEnergy {
+        /// Account that reads it.
+        account: AccountIndex,
+        /// Thermostat.
+        device: DeviceId,
+        /// Days.
+        query: Query,
+    },
+    /// Store the energy of the thermostats in place of what was stored before, durably, then report the result by
+    /// [`Bridge::handle_energy_stored`](crate::Bridge::handle_energy_stored). At most one is unreported, but for the last
+    /// one of a bridge that is shut down.
+    StoreEnergy {
+        /// Text for [`Meters::parse`](crate::energy::Meters::parse).
+        text: String,
     },
     /// Event for the log.
     Event(Event),

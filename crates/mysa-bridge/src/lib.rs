@@ -50,7 +50,7 @@
 //! | `mysa/bridge/availability` | yes | `online` once the thermostats of an account and their first states are known, else `offline`; also the will |
 //! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts; the same for each account by its number |
 //! | `mysa/<id>/availability` | yes | `online` or `offline` |
-//! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones |
+//! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones; `energy` if [`Bridge::start_energy`] was called |
 //! | `mysa/<id>/attributes` | yes | JSON: name, model, last sign of life, undecided changes |
 //! | `mysa/<id>/set/<field>` | ignored | command |
 //! | `mysa/<id>/result` | no | JSON: one verdict for each command |
@@ -75,6 +75,8 @@
 //!   thermostat until it is known.
 //! - **Accounts are independent.** The availability of a thermostat depends on the cloud of its own account alone, and an
 //!   account that needs a sign-in stops no other. A thermostat of several accounts belongs to the first of them.
+//! - **Energy never falls**, and is never zero: it is unknown until it is more. It is published once it is stored, so that
+//!   a restart or a crash goes on from it. See [`energy`].
 //! - **Everything is bounded**: undecided commands (128), results that wait for a connection (256), payloads of commands
 //!   (64 bytes). A message that is too large is skipped.
 //!
@@ -108,8 +110,10 @@ mod bridge;
 pub mod client;
 mod command;
 mod discovery;
+pub mod energy;
 mod event;
 mod leftovers;
+mod metering;
 mod settings;
 mod state;
 mod thermostat;

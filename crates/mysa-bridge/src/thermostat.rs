@@ -51,11 +51,16 @@ impl Thermostat<'_> {
         facts.rated_power = self.has_rated_power;
     }
 
-    /// Entities whose state the bridge publishes.
-    pub(crate) fn entities(&self, modes: &ModeTable, facts: &EntityFacts) -> alloc::vec::Vec<Entity> {
+    /// Entities whose state the bridge publishes. `has_energy` if it keeps the energy of thermostats.
+    pub(crate) fn entities(
+        &self,
+        modes: &ModeTable,
+        facts: &EntityFacts,
+        has_energy: bool,
+    ) -> alloc::vec::Vec<Entity> {
         let mut list = entities(self.model, &self.limits, modes, facts);
-        // The bridge has neither an energy history nor the version of the firmware.
-        list.retain(|entity| !matches!(entity.id, "sensor.energy" | "update.firmware"));
+        // The version of the firmware is not known.
+        list.retain(|entity| entity.id != "update.firmware" && (has_energy || entity.id != "sensor.energy"));
         list
     }
 }

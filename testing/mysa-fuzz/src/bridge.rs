@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use mysa_bridge::client::{self, LinkId};
+use mysa_bridge::energy::{Answer, Meters};
 use mysa_bridge::{AccountIndex, Bridge, Event, Output, RequestId, Settings, Thermostat};
 use mysa_mqtt_codec::server::{Inbound, Stream};
 use mysa_mqtt_codec::{Delivery, Publish, Topic};
@@ -56,7 +57,8 @@ impl Rig {
         let mut settings = Settings::new("fuzz");
         let accounts = 1 + usize::from(seed & 1);
         settings.accounts = accounts;
-        let bridge = Bridge::new(settings, [seed; 32], at(Duration::ZERO)).expect("valid settings");
+        let mut bridge = Bridge::new(settings, [seed; 32], at(Duration::ZERO)).expect("valid settings");
+        bridge.start_energy(Meters::default(), at(Duration::ZERO));
         Self {
             bridge,
             accounts,
@@ -197,6 +199,13 @@ impl Rig {
                     assert!(!self.commands.contains(&request), "{request} twice");
                     self.commands.push(request);
                     assert!(self.is_raw || self.commands.len() <= self.live, "a command without a request");
+                }
+                Output::ReadEnergy { device, .. } => {
+                    self.bridge.handle_energy(device, Answer::NoHistory, at(self.mono));
+                }
+                Output::StoreEnergy { text } => {
+                    assert!(Meters::parse(&text).is_ok(), "{text}");
+                    self.bridge.handle_energy_stored(true, at(self.mono));
                 }
                 Output::Event(Event::Decided { request, .. }) => {
                     assert!(!self.decided.contains(&request), "{request} was decided twice");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mysa_bridge::client::{self, LinkId};
+use mysa_bridge::energy::Query;
 use mysa_bridge::{AccountIndex, Bridge, Event, Output, RequestId, Settings, Thermostat};
 use mysa_proto::{
     AcCapabilities, Celsius, Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation,
@@ -31,11 +32,24 @@ pub(crate) struct Node {
     /// Account of each command.
     pub(crate) accounts: Vec<AccountIndex>,
     pub(crate) events: Vec<Event>,
+    /// Unanswered readings of energy, and all of them.
+    pub(crate) reads: Vec<(DeviceId, Query)>,
+    pub(crate) all_reads: Vec<(DeviceId, Query)>,
+    /// Texts to store.
+    pub(crate) stores: Vec<String>,
 }
 
 impl Node {
     pub(crate) const fn new(bridge: Bridge) -> Self {
-        Self { bridge, commands: Vec::new(), accounts: Vec::new(), events: Vec::new() }
+        Self {
+            bridge,
+            commands: Vec::new(),
+            accounts: Vec::new(),
+            events: Vec::new(),
+            reads: Vec::new(),
+            all_reads: Vec::new(),
+            stores: Vec::new(),
+        }
     }
 }
 
@@ -68,6 +82,11 @@ impl Peer for Node {
                     self.accounts.push(account);
                     self.commands.push((request, device, change));
                 }
+                Output::ReadEnergy { device, query, .. } => {
+                    self.reads.push((device, query));
+                    self.all_reads.push((device, query));
+                }
+                Output::StoreEnergy { text } => self.stores.push(text),
                 Output::Event(event) => self.events.push(event),
             }
         }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod check;
+mod energy;
 mod http;
 mod link;
 mod log;
@@ -19,12 +20,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use mysa_bridge::energy::Answer;
 use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Thermostat};
 use mysa_proto::{DeviceId, Now};
 use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::accounts::{Account, Accounts};
+use self::energy::{Done, Energy};
 use self::http::Monitor;
 use self::link::{Broker, LinkEvent, Links};
 use self::log::{Format, Log, Severity};
@@ -92,7 +95,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
     let url = plan.url.clone();
     let names = accounts::names(context)?;
     plan.settings.accounts = names.len();
-    let core = Bridge::new(plan.settings.clone(), seed()?, now(started))
+    let mut core = Bridge::new(plan.settings.clone(), seed()?, now(started))
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
     let accounts = Accounts::start(context, names)?;
     let log = Log::new(*terminal, plan.log_format);
@@ -106,6 +109,13 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
             "password_exposed",
             "bridge: the password for the broker is sent unencrypted; use mqtts:// or wss:// if the broker has TLS",
         )?;
+    }
+    let (energy, meters, line) = Energy::open(&context.paths.sessions, &plan.settings.prefix);
+    if let Some(line) = line {
+        log.say(Severity::Warning, "energy", &line)?;
+    }
+    if let Some(meters) = meters {
+        core.start_energy(meters, now(started));
     }
     let monitor = Monitor::new(started);
     // Ends with the bridge.
@@ -127,6 +137,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
         accounts,
         started,
         commands: FuturesUnordered::new(),
+        energy,
     };
     let failure = driver.run(signal.as_mut()).await;
     // A second signal ends the program at once.
@@ -166,6 +177,7 @@ struct Driver<'a> {
     started: Instant,
     /// Commands without a verdict.
     commands: FuturesUnordered<Command>,
+    energy: Energy,
 }
 
 impl Driver<'_> {
@@ -195,6 +207,7 @@ impl Driver<'_> {
                     Some(event) => self.take_event(account, &event),
                     None => return Ok(Failure::new(Exit::Failed, "the client has ended")),
                 },
+                done = self.energy.next() => self.take_energy(done)?,
                 _ = turn.tick() => self.notifier.turn(self.monitor.summary(), self.started.elapsed()),
                 _ = snapshot.tick() => self.show_everything(),
                 _ = sign_in.tick(), if self.accounts.is_waiting() => self.start_waiting()?,
@@ -213,6 +226,9 @@ impl Driver<'_> {
         loop {
             self.carry_out().await?;
             if self.core.is_ended() {
+                if let Err(error) = self.energy.finish().await {
+                    self.energy_failed(&error)?;
+                }
                 return self.log.say(Severity::Info, "stopped", "bridge: stopped");
             }
             let due = self.core.poll_timeout().map(|at| self.started + at);
@@ -243,6 +259,14 @@ impl Driver<'_> {
                         Poll::Pending => self.commands.push(command),
                     }
                 }
+                Output::ReadEnergy { account, device, query } => {
+                    let cloud = self.accounts.get(account).and_then(|account| account.cloud.as_ref());
+                    match cloud {
+                        Some(cloud) => self.energy.read(cloud.client.clone(), device, query),
+                        None => self.core.handle_energy(device, Answer::Failed, now(self.started)),
+                    }
+                }
+                Output::StoreEnergy { text } => self.energy.store(text),
                 Output::Event(event) => {
                     self.monitor.record(|status, now| status.event(&event, now));
                     self.log.event(&event, self.started.elapsed())?;
@@ -250,6 +274,29 @@ impl Driver<'_> {
             }
         }
         Ok(())
+    }
+
+    fn take_energy(&mut self, done: Done) -> Result<()> {
+        let now = now(self.started);
+        match done {
+            Done::Read { device, answer } => {
+                energy::with_answer(&answer, |answer| self.core.handle_energy(device, answer, now));
+            }
+            Done::Stored(Ok(())) => self.core.handle_energy_stored(true, now),
+            Done::Stored(Err(error)) => {
+                self.core.handle_energy_stored(false, now);
+                self.energy_failed(&error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn energy_failed(&self, error: &std::io::Error) -> Result<()> {
+        let message = format!(
+            "bridge: the energy stands still: cannot write {}: {error}",
+            self.energy.path().display()
+        );
+        self.log.say(Severity::Warning, "energy", &message)
     }
 
     fn take_link(&mut self, link: mysa_bridge::client::LinkId, event: LinkEvent) {
