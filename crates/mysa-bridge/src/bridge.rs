@@ -713,9 +713,8 @@ impl Bridge {
         let parsed = match self.devices.get(&device) {
             None => Err("no account has such a thermostat".to_string()),
             Some(_) if message.payload.len() > MAX_PAYLOAD => Err("the value is too long".to_string()),
-            Some(known) => {
-                command::parse(field, &message.payload, &known.entities).map_err(|error| error.text())
-            }
+            Some(known) => command::parse(field, &message.payload, &known.entities, self.now.wall)
+                .map_err(|error| error.text()),
         };
         let parsed = parsed.and_then(|change| {
             if self.requests.len() < MAX_REQUESTS {

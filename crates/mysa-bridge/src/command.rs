@@ -1,7 +1,8 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use mysa_proto::{Brightness, Celsius, Change, Entity};
+use mysa_proto::{Brightness, Celsius, Change, Entity, Hold, UnixTime};
+use time::{Date, Month, Time};
 
 /// Error: the payload of a command is not a value of its field.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,6 +19,10 @@ pub(crate) enum InvalidPayload {
     NotASwitch,
     /// The payload is none of the choices.
     NoSuchChoice { choices: String },
+    /// The payload is neither a time nor a number of hours.
+    NotAnEnd,
+    /// The end of a hold has passed, or is more than a year ahead.
+    EndOutOfRange,
 }
 
 impl fmt::Display for InvalidPayload {
@@ -29,6 +34,10 @@ impl fmt::Display for InvalidPayload {
             Self::OutOfRange { min, max } => write!(f, "invalid value: expected {min} to {max}"),
             Self::NotASwitch => f.write_str("invalid value: expected ON or OFF"),
             Self::NoSuchChoice { choices } => write!(f, "invalid value: expected {choices}"),
+            Self::NotAnEnd => f.write_str(
+                "invalid value: expected hours, or a time with its offset such as 2026-01-02T22:30:00Z",
+            ),
+            Self::EndOutOfRange => f.write_str("invalid value: expected a time within a year from now"),
         }
     }
 }
@@ -42,11 +51,21 @@ pub(crate) fn is_number(field: &str) -> bool {
 }
 
 /// Parses the payload of a command for a thermostat with these entities. The range of a setpoint, and what the model
-/// allows in its present mode, is checked by the session.
-pub(crate) fn parse(field: &str, payload: &[u8], entities: &[Entity]) -> Result<Change, InvalidPayload> {
+/// allows in its present mode, is checked by the session. Hours count from `now`.
+pub(crate) fn parse(
+    field: &str,
+    payload: &[u8],
+    entities: &[Entity],
+    now: UnixTime,
+) -> Result<Change, InvalidPayload> {
     let text = core::str::from_utf8(payload).ok().filter(|text| text.len() <= MAX_PAYLOAD);
     let text = text.ok_or(InvalidPayload::NotText)?.trim();
-    let key = if field == "setpoint_f" { "setpoint" } else { field };
+    let key = match field {
+        "setpoint_f" => "setpoint",
+        // Its entity shows the end, and cannot be written by itself.
+        "hold_until" => "preset_mode",
+        field => field,
+    };
     let writable = |entity: &&Entity| entity.key() == key && entity.writable;
     let entity = entities.iter().find(writable).ok_or(InvalidPayload::NoSuchSetting)?;
     match field {
@@ -58,8 +77,74 @@ pub(crate) fn parse(field: &str, payload: &[u8], entities: &[Entity]) -> Result<
             percent(text).map(|idle| brightness(Brightness { idle: Some(idle), ..Brightness::default() }))
         }
         "lock" => switch(text).map(|lock| Change { lock: Some(lock), ..Change::default() }),
+        "hold_until" => {
+            end(text, now).map(|end| Change { hold: Some(Hold::Until(end)), ..Change::default() })
+        }
         _ => choice(text, entity),
     }
+}
+
+/// End of a hold: hours from now, or a time of ISO 8601 with its offset. A time without an offset would be that of a time
+/// zone that is not known here.
+fn end(text: &str, now: UnixTime) -> Result<UnixTime, InvalidPayload> {
+    const YEAR: i64 = 366 * 86_400;
+    let end = match text.parse::<f64>() {
+        Ok(hours) if hours.is_finite() => {
+            // Saturates; hours beyond the range are refused below.
+            let secs = (hours * 3_600.0) as i64;
+            now.as_secs().saturating_add(secs)
+        }
+        Ok(_) => return Err(InvalidPayload::NotAnEnd),
+        Err(_) => instant(text).ok_or(InvalidPayload::NotAnEnd)?,
+    };
+    let ahead = end.saturating_sub(now.as_secs());
+    if (1..=YEAR).contains(&ahead) {
+        Ok(UnixTime::from_secs(end))
+    } else {
+        Err(InvalidPayload::EndOutOfRange)
+    }
+}
+
+/// Parses `2026-01-02T22:30:00Z`: seconds and their fraction may be missing, a space may stand for `T`, and an offset such
+/// as `-04:00` for `Z`. Returns seconds since 1970.
+fn instant(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let mut parts = date.splitn(3, '-');
+    let year = digits(parts.next()?, 4)?;
+    let month = Month::try_from(u8::try_from(digits(parts.next()?, 2)?).ok()?).ok()?;
+    let day = u8::try_from(digits(parts.next()?, 2)?).ok()?;
+    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, day).ok()?;
+    let (time, offset) = match time.strip_suffix(['Z', 'z']) {
+        Some(time) => (time, 0),
+        None => {
+            let at = time.rfind(['+', '-'])?;
+            let (time, offset) = time.split_at(at);
+            let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+            let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let ahead = i64::from(hours * 3_600 + minutes * 60);
+            (time, if offset.starts_with('-') { -ahead } else { ahead })
+        }
+    };
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    fraction.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    let mut parts = time.splitn(3, ':');
+    let part = |part: Option<&str>| u8::try_from(digits(part?, 2)?).ok();
+    let (hour, minute) = (part(parts.next())?, part(parts.next())?);
+    let second = match parts.next() {
+        Some(second) => part(Some(second))?,
+        None => 0,
+    };
+    let time = Time::from_hms(hour, minute, second).ok()?;
+    Some(date.with_time(time).assume_utc().unix_timestamp() - offset)
+}
+
+/// Number of exactly so many digits.
+fn digits(text: &str, count: usize) -> Option<u32> {
+    let is_plain = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 fn number(text: &str, convert: fn(f64) -> Option<Celsius>) -> Result<Celsius, InvalidPayload> {
@@ -122,6 +207,71 @@ mod tests {
     use mysa_proto::{EntityFacts, FanSpeed, Hold, Limits, Mode, ModeTable, Model, TrackedSensor, entities};
 
     use super::*;
+
+    /// 2026-01-02T03:04:05Z
+    const NOW: UnixTime = UnixTime::from_secs(1_767_323_045);
+
+    fn parse(field: &str, payload: &[u8], entities: &[Entity]) -> Result<Change, InvalidPayload> {
+        super::parse(field, payload, entities, NOW)
+    }
+
+    #[test]
+    fn a_hold_ends_after_hours_or_at_a_time() {
+        let v2 = of("BB-V2-0");
+        let until = |payload: &str| match parse("hold_until", payload.as_bytes(), &v2)?.hold {
+            Some(Hold::Until(end)) => Ok(end.as_secs()),
+            other => panic!("{other:?}"),
+        };
+        let half_past_ten = 1_767_393_000;
+        for (payload, end) in [
+            ("2026-01-02T22:30:00Z", half_past_ten),
+            ("2026-01-02T22:30Z", half_past_ten),
+            ("2026-01-02 22:30:00.250+00:00", half_past_ten),
+            ("2026-01-02T18:30:00-04:00", half_past_ten),
+            ("2026-01-03T04:00:00+05:30", half_past_ten),
+            ("4", NOW.as_secs() + 14_400),
+            (" 0.5 ", NOW.as_secs() + 1_800),
+            ("8784", NOW.as_secs() + 366 * 86_400),
+        ] {
+            assert_eq!(until(payload), Ok(end), "{payload}");
+        }
+        for payload in [
+            "2026-01-02T03:04:05Z",
+            "2025-12-31T22:30:00Z",
+            "2027-02-01T00:00:00Z",
+            "0",
+            "-1",
+            "1e300",
+            "8785",
+        ] {
+            assert_eq!(until(payload), Err(InvalidPayload::EndOutOfRange), "{payload}");
+        }
+        for payload in [
+            "",
+            "tomorrow",
+            "NaN",
+            "inf",
+            "22:30",
+            "2026-01-02",
+            "2026-01-02T22:30:00",
+            "2026-13-02T22:30:00Z",
+            "2026-02-30T22:30:00Z",
+            "2026-01-02T24:30:00Z",
+            "2026-01-02T22:30:60Z",
+            "26-1-2T22:30:00Z",
+            "2026-01-02T22:30:00+4",
+            "2026-01-02T22:30:00+99:00",
+            "2026-01-02T22:30:00.xZ",
+            "2026-01-02T22:30:00:00Z",
+            "+026-01-02T22:30:00Z",
+            "2026-01-02T\u{e9}2:30Z",
+            "é",
+        ] {
+            assert_eq!(until(payload), Err(InvalidPayload::NotAnEnd), "{payload}");
+        }
+        // A Lite has no holds by MQTT.
+        assert_eq!(parse("hold_until", b"4", &of("AC-V1-0")), Err(InvalidPayload::NoSuchSetting));
+    }
 
     fn of(model: &str) -> Vec<Entity> {
         entities(&Model::parse(model), &Limits::default(), &ModeTable::OBSERVED, &EntityFacts::default())

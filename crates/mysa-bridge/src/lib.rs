@@ -55,7 +55,8 @@
 //! | `mysa/<id>/set/<field>` | ignored | command |
 //! | `mysa/<id>/result` | no | JSON: one verdict for each command |
 //!
-//! Fields of commands: `setpoint` (°C), `setpoint_f` (°F), `mode`, `preset_mode` (`schedule` or `hold`), `fan_mode`,
+//! Fields of commands: `setpoint` (°C), `setpoint_f` (°F), `mode`, `preset_mode` (`schedule` or `hold`), `hold_until` (a time such
+//! as `2026-01-02T22:30:00Z`, or a number of hours from now), `fan_mode`,
 //! `swing_mode`, `swing_horizontal_mode`, `lock` (`ON` or `OFF`), `brightness_active` and `brightness_idle` (percent), and
 //! `tracked_sensor`. A thermostat accepts those that it has. A result has `id`, `field`, `requested`, `outcome`
 //! (`confirmed`, `unconfirmed`, `refused`, `superseded` or `expired`), `reason` and `ms`.
