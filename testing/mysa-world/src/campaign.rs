@@ -1,6 +1,6 @@
 //! Random homes and a random mix of trouble, with all invariants checked.
 
-mod plan;
+pub(crate) mod plan;
 mod trouble;
 
 use std::fmt;
@@ -152,6 +152,26 @@ pub fn campaign(seed: u64, hours: u64) -> Result<Report, Box<Failure>> {
     }
 }
 
+/// Carries out an action that does not need the run.
+pub(crate) fn perform(world: &mut World, action: Action) -> Result<(), Violation> {
+    match action {
+        Action::Cancel(id) => world.cancel(id)?,
+        Action::Press(device, change) => world.press(device, &change),
+        Action::Happen(kind, happening) => {
+            world.strike(kind);
+            world.happen(happening);
+        }
+        Action::Suspend(time) => world.suspend(time),
+        Action::Freeze(time) => world.freeze(time),
+        Action::StepClock(ahead_ms) => world.step_clock(ahead_ms),
+        Action::DiskFull(full) => world.fill_disk(full),
+        Action::SecondProcess => world.second_process_renews(),
+        Action::FillRequestLine(device) => world.fill_request_line(device)?,
+        Action::Command { .. } | Action::Restart { .. } => unreachable!("these need the run"),
+    }
+    Ok(())
+}
+
 /// A run in progress.
 struct Run<'a> {
     plan: &'a Plan,
@@ -184,18 +204,6 @@ impl Run<'_> {
                 self.commands += usize::from(id.is_some());
                 return Ok(cancel.zip(id));
             }
-            Action::Cancel(id) => self.world.cancel(id)?,
-            Action::Press(device, change) => self.world.press(device, &change),
-            Action::Happen(kind, happening) => {
-                self.world.strike(kind);
-                self.world.happen(happening);
-            }
-            Action::Suspend(time) => self.world.suspend(time),
-            Action::Freeze(time) => self.world.freeze(time),
-            Action::StepClock(ahead_ms) => self.world.step_clock(ahead_ms),
-            Action::DiskFull(full) => self.world.fill_disk(full),
-            Action::SecondProcess => self.world.second_process_renews(),
-            Action::FillRequestLine(device) => self.world.fill_request_line(device)?,
             Action::Restart { stored, shut_down } => {
                 if shut_down {
                     self.world.call(Session::shutdown)?;
@@ -206,6 +214,7 @@ impl Run<'_> {
                 };
                 self.world.restart(start, self.rng.next());
             }
+            other => perform(self.world, other)?,
         }
         Ok(None)
     }

@@ -87,6 +87,9 @@ impl World {
             return Err(Violation::WriteWhileReadOnly(format!("{device}: {settings:?}")));
         }
         let number = self.ledger.transmit(self.now, device, carrier, settings)?;
+        if let Some(tap) = &mut self.tap {
+            tap.writes.push((device, settings.clone()));
+        }
         for (setting, _) in settings {
             self.settled.remove(&(device, *setting));
         }
@@ -239,6 +242,9 @@ impl World {
             Event::DeviceRemoved { device } => self.field_times.retain(|(of, ..), _| of != device),
             Event::Service(service) => self.note(format_args!("service: {service}")),
             _ => {}
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.events.push(event.clone());
         }
         if self.keep_events {
             self.events.push((self.now, event));
@@ -451,7 +457,7 @@ impl World {
     }
 }
 
-fn truth_of(held: &mysa_sim::HeldSettings) -> Truth {
+pub(crate) fn truth_of(held: &mysa_sim::HeldSettings) -> Truth {
     Truth { setpoint: held.setpoint.as_hundredths().into(), mode: held.mode.wire().into(), lock: held.lock }
 }
 

@@ -1,6 +1,7 @@
 //! Counts of the pairs of trouble and session state that met.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 macro_rules! kinds {
     ($(#[$meta:meta])* $name:ident { $($kind:ident = $text:literal,)* }) => {
@@ -26,12 +27,37 @@ macro_rules! kinds {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.name())
             }
         }
+
+        impl $crate::coverage::Kind for $name {
+            const ALL: &'static [Self] = Self::ALL;
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn name(self) -> &'static str {
+                self.name()
+            }
+        }
     };
+}
+pub(crate) use kinds;
+
+/// Row or column of a [`Coverage`].
+pub trait Kind: Copy + 'static {
+    /// All values, in the order of the table.
+    const ALL: &'static [Self];
+
+    /// Place in [`Kind::ALL`].
+    fn index(self) -> usize;
+
+    /// Name for people.
+    fn name(self) -> &'static str;
 }
 
 kinds! {
@@ -146,23 +172,22 @@ impl TroubleKind {
     }
 }
 
-const TROUBLES: usize = TroubleKind::ALL.len();
-const STATES: usize = SessionState::ALL.len();
-
-/// Number of times that each kind of trouble met each state of the session.
+/// Number of times that each kind of trouble met each state of the client.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Coverage {
-    counts: Box<[[u32; STATES]; TROUBLES]>,
+pub struct Coverage<T = TroubleKind, S = SessionState> {
+    /// Counts, row by row.
+    counts: Vec<u32>,
     last: (u128, u128),
+    kinds: PhantomData<(T, S)>,
 }
 
-impl Default for Coverage {
+impl<T: Kind, S: Kind> Default for Coverage<T, S> {
     fn default() -> Self {
-        Self { counts: Box::new([[0; STATES]; TROUBLES]), last: (0, 0) }
+        Self { counts: vec![0; T::ALL.len() * S::ALL.len()], last: (0, 0), kinds: PhantomData }
     }
 }
 
-impl Coverage {
+impl<T: Kind, S: Kind> Coverage<T, S> {
     /// Records the kinds of trouble in force and the states that hold. Each pair counts once for as long as it lasts.
     pub(crate) fn see(&mut self, troubles: u128, states: u128) {
         let (before, then) = self.last;
@@ -179,56 +204,54 @@ impl Coverage {
     }
 
     /// Records a kind of trouble that happens at one moment.
-    pub(crate) fn strike(&mut self, kind: TroubleKind, states: u128) {
+    pub(crate) fn strike(&mut self, kind: T, states: u128) {
         for state in bits(states) {
-            self.add(kind as usize, state, 1);
+            self.add(kind.index(), state, 1);
         }
     }
 
     fn add(&mut self, trouble: usize, state: usize, by: u32) {
-        if let Some(count) = self.counts.get_mut(trouble).and_then(|row| row.get_mut(state)) {
+        if let Some(count) = self.counts.get_mut(trouble * S::ALL.len() + state) {
             *count = count.saturating_add(by);
         }
     }
 
     /// Adds the counts of another run.
     pub fn merge(&mut self, other: &Self) {
-        for (trouble, row) in other.counts.iter().enumerate() {
-            for (state, count) in row.iter().enumerate() {
-                self.add(trouble, state, *count);
-            }
+        for (count, by) in self.counts.iter_mut().zip(&other.counts) {
+            *count = count.saturating_add(*by);
         }
     }
 
     /// Number of times that this kind of trouble met this state.
     #[must_use]
-    pub fn count(&self, trouble: TroubleKind, state: SessionState) -> u32 {
-        self.counts[trouble as usize][state as usize]
+    pub fn count(&self, trouble: T, state: S) -> u32 {
+        self.counts[trouble.index() * S::ALL.len() + state.index()]
     }
 
     /// Pairs that never met.
-    pub fn missing(&self) -> impl Iterator<Item = (TroubleKind, SessionState)> {
-        TroubleKind::ALL.iter().flat_map(move |trouble| {
-            let never = move |state: &&SessionState| self.count(*trouble, **state) == 0;
-            SessionState::ALL.iter().filter(never).map(|state| (*trouble, *state))
+    pub fn missing(&self) -> impl Iterator<Item = (T, S)> {
+        T::ALL.iter().flat_map(move |trouble| {
+            let never = move |state: &&S| self.count(*trouble, **state) == 0;
+            S::ALL.iter().filter(never).map(|state| (*trouble, *state))
         })
     }
 }
 
-impl fmt::Display for Coverage {
+impl<T: Kind, S: Kind> fmt::Display for Coverage<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<30}", "")?;
-        for state in SessionState::ALL {
+        for state in S::ALL {
             write!(f, "{:>14}", state.name())?;
         }
-        for trouble in TroubleKind::ALL {
+        for trouble in T::ALL {
             write!(f, "\n{:<30}", trouble.name())?;
-            for state in SessionState::ALL {
+            for state in S::ALL {
                 write!(f, "{:>14}", self.count(*trouble, *state))?;
             }
         }
         let missing = self.missing().count();
-        write!(f, "\n{missing} of {} pairs never met", TROUBLES * STATES)
+        write!(f, "\n{missing} of {} pairs never met", self.counts.len())
     }
 }
 
@@ -257,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_pair_counts_once_for_as_long_as_it_lasts() {
-        let mut coverage = Coverage::default();
+        let mut coverage = Coverage::<TroubleKind, SessionState>::default();
         let (deaf, live, backoff) =
             (TroubleKind::Deaf.bit(), SessionState::LiveIdle.bit(), SessionState::Backoff.bit());
         for (troubles, states) in
@@ -271,8 +294,8 @@ mod tests {
         assert_eq!(coverage.count(TroubleKind::Deaf, SessionState::LiveIdle), 1);
         assert_eq!(coverage.count(TroubleKind::Deaf, SessionState::Backoff), 2);
         assert_eq!(coverage.count(TroubleKind::Restart, SessionState::LiveIdle), 1);
-        assert_eq!(coverage.missing().count(), TROUBLES * STATES - 3);
-        let mut sum = Coverage::default();
+        assert_eq!(coverage.missing().count(), TroubleKind::ALL.len() * SessionState::ALL.len() - 3);
+        let mut sum = Coverage::<TroubleKind, SessionState>::default();
         sum.merge(&coverage);
         sum.merge(&coverage);
         assert_eq!(sum.count(TroubleKind::Deaf, SessionState::Backoff), 4);

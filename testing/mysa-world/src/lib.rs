@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod campaign;
 mod check;
 mod coverage;
@@ -37,8 +38,12 @@ mod writes;
 #[doc = include_str!("../FAILURES.md")]
 pub mod failures {}
 
+pub use bridge::{
+    AVAILABILITY_BOUND, BridgeFailure, BridgeHome, BridgeReport, BridgeState, BridgeViolation,
+    CLOUD_LOST_BOUND, LocalTrouble, SILENCE_BOUND, bridge_campaign,
+};
 pub use campaign::{Failure, Report, campaign};
-pub use coverage::{Coverage, SessionState, TroubleKind};
+pub use coverage::{Coverage, Kind, SessionState, TroubleKind};
 pub use net::{Framing, NetSpec, NetTrouble, Trouble};
 pub use rng::Rng;
 pub use violation::Violation;

@@ -98,6 +98,16 @@ pub struct World {
     pub(crate) dials_ever: u64,
     pub(crate) duplicate_clients: u64,
     pub(crate) checked_at: Duration,
+    /// What happened since the application last looked; `None` if none does.
+    pub(crate) tap: Option<Tap>,
+}
+
+/// What a second checker, of an application on top of the session, has to see.
+#[derive(Debug, Default)]
+pub(crate) struct Tap {
+    pub(crate) events: Vec<Event>,
+    /// Commands whose bytes left the client, each with the settings that they ask for.
+    pub(crate) writes: Vec<(DeviceId, writes::Settings)>,
 }
 
 /// The machine on which the client runs.
@@ -219,6 +229,7 @@ impl World {
             dials_ever: 0,
             duplicate_clients: 0,
             checked_at: Duration::ZERO,
+            tap: None,
             ignoring: BTreeSet::new(),
             reordered: BTreeSet::new(),
             ignore_commands: false,
@@ -389,14 +400,18 @@ impl World {
             Err(_) => return Ok(None),
         };
         let deadline = deadline.unwrap_or(self.settings.command_deadline);
-        let conditioner =
-            self.cloud.truth(device).is_some_and(|truth| truth.family == mysa_sim::Family::AirConditioner);
-        let settings = writes::asked(&change, if conditioner { 100 } else { 50 });
+        let family = self.family(device);
+        let settings = writes::asked(&change, family);
         self.ledger.issue(id, device, change, settings, (self.now, deadline));
         self.sample(device);
         self.drain_session()?;
         self.ledger.overtake(id);
         Ok(Some(id))
+    }
+
+    /// Family of a thermostat.
+    pub(crate) fn family(&self, device: DeviceId) -> Option<mysa_sim::Family> {
+        self.cloud.truth(device).map(|truth| truth.family)
     }
 
     /// Cancels a command, as an application would.
@@ -598,8 +613,26 @@ impl World {
         self.host.asleep.map(|sleep| sleep.until).or(due)
     }
 
+    /// Time, on the world's clock, at which the host's monotonic clock reads `mono`, if the host does not sleep before.
+    pub(crate) fn at_mono(&self, mono: Duration) -> Duration {
+        mono + self.host.slept
+    }
+
+    /// Time that the host has slept and its monotonic clock has not counted.
+    pub(crate) const fn slept(&self) -> Duration {
+        self.host.slept
+    }
+
+    /// Ends everything that runs on the host for a time, as a loss of power does. A client has to be started again after
+    /// it.
+    pub(crate) fn power_off(&mut self, time: Duration) {
+        self.wake();
+        self.note(format_args!("the host has no power for {time:?}"));
+        self.host.asleep = Some(Sleep { from: self.now, until: self.now + time, counted: false });
+    }
+
     /// Takes one step: to the next event that is due, but not beyond `until`. Returns `false` once `until` is reached.
-    fn step(&mut self, until: Duration) -> Result<bool, Violation> {
+    pub(crate) fn step(&mut self, until: Duration) -> Result<bool, Violation> {
         let due = [
             self.session_due(),
             self.cloud.poll_timeout(),

@@ -1,6 +1,7 @@
 //! Settings that a write asks for, decoded from the bytes of either channel without the session's code.
 
 use mysa_proto::{Celsius, Change, DeviceId, Hold, Mode};
+use mysa_sim::Family;
 use serde_json::{Map, Value};
 
 use crate::violation::Violation;
@@ -38,6 +39,8 @@ pub(crate) enum Asked {
     Exactly(WireValue),
     /// A temperature off the model's grid: a neighbour on the grid within this distance, in hundredths.
     Near { hundredths: i64, within: i64, step: i64 },
+    /// Heat by either sensor: an in-floor thermostat has a number for each.
+    Heat,
     /// Any value, because the two channels encode the setting in unrelated ways.
     Anything,
 }
@@ -52,13 +55,24 @@ impl Asked {
                 }
                 WireValue::Text(_) => false,
             },
+            Self::Heat => matches!(value, WireValue::Number(HEAT | HEAT_BY_ROOM)),
             Self::Anything => true,
         }
     }
 }
 
-/// Settings that a change asks for, on the grid of the model with steps of `step` hundredths.
-pub(crate) fn asked(change: &Change, step: i64) -> Vec<(Setting, Asked)> {
+/// MQTT numbers of heat. On in-floor thermostats, the second is heat that tracks the room.
+const HEAT: i64 = 3;
+const HEAT_BY_ROOM: i64 = 5;
+
+/// Mode in force with one number for heat.
+pub(crate) fn plain_mode(family: Option<Family>, number: i64) -> i64 {
+    if family == Some(Family::Floor) && number == HEAT_BY_ROOM { HEAT } else { number }
+}
+
+/// Settings that a change asks for, on the grid of a family.
+pub(crate) fn asked(change: &Change, family: Option<Family>) -> Vec<(Setting, Asked)> {
+    let step = if family == Some(Family::AirConditioner) { 100 } else { 50 };
     let exactly = |number: i64| Asked::Exactly(WireValue::Number(number));
     let degrees = |celsius: Celsius| {
         let hundredths = i64::from(celsius.as_hundredths());
@@ -71,7 +85,13 @@ pub(crate) fn asked(change: &Change, step: i64) -> Vec<(Setting, Asked)> {
     let mut all = Vec::new();
     let mut add = |setting: Setting, asked: Option<Asked>| all.extend(asked.map(|asked| (setting, asked)));
     add(Setting::Setpoint, change.setpoint.map(degrees));
-    add(Setting::Mode, change.mode.map(|mode| exactly(mode_number(mode))));
+    add(
+        Setting::Mode,
+        change.mode.map(|mode| match (mode, family) {
+            (Mode::Heat, Some(Family::Floor)) => Asked::Heat,
+            _ => exactly(mode_number(mode)),
+        }),
+    );
     add(Setting::Hold, change.hold.map(|hold| exactly(if hold == Hold::Permanent { 2 } else { 1 })));
     add(Setting::Lock, change.lock.map(|lock| exactly(lock.into())));
     add(Setting::Brightness, change.brightness.map(|_| Asked::Anything));
@@ -298,7 +318,7 @@ mod tests {
         assert_eq!(sorted(from_message(text)), expected);
         assert_eq!(sorted(from_update(update)), expected);
         assert!(
-            asked(&change, 50)
+            asked(&change, None)
                 .iter()
                 .zip(&expected)
                 .all(|((one, asked), (other, value))| { one == other && asked.accepts(value) })
@@ -313,15 +333,15 @@ mod tests {
 
     #[test]
     fn a_value_between_steps_accepts_its_neighbours_and_one_on_a_step_only_itself() {
-        let accepted = |degrees: f64, step: i64| -> Vec<i64> {
+        let accepted = |degrees: f64, family: Option<Family>| -> Vec<i64> {
             let change = Change::setpoint(Celsius::from_degrees(degrees).unwrap());
-            let (_, asked) = asked(&change, step).pop().unwrap();
+            let (_, asked) = asked(&change, family).pop().unwrap();
             (1_900..=2_300).filter(|&n| asked.accepts(&WireValue::Number(n))).collect()
         };
-        assert_eq!(accepted(21.5, 50), [2_150]);
-        assert_eq!(accepted(20.3, 50), [2_050]);
-        assert_eq!(accepted(21.5, 100), [2_100, 2_200]);
-        assert_eq!(accepted(22.0, 100), [2_200]);
+        assert_eq!(accepted(21.5, None), [2_150]);
+        assert_eq!(accepted(20.3, None), [2_050]);
+        assert_eq!(accepted(21.5, Some(Family::AirConditioner)), [2_100, 2_200]);
+        assert_eq!(accepted(22.0, Some(Family::AirConditioner)), [2_200]);
     }
 
     #[test]

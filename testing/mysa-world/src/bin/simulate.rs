@@ -1,30 +1,43 @@
-//! `simulate --seeds N --hours H [--seed S]` runs random homes with random trouble and checks all invariants. It prints
-//! the seed and the history of a run that breaks one, and how often each kind of trouble met each state of the session.
+//! `simulate [--bridge] --seeds N --hours H [--seed S]` runs random homes with random trouble and checks all invariants;
+//! with `--bridge`, homes with a bridge, a local broker and Home Assistant. It prints the seed and the history of a run
+//! that breaks one, and how often each kind of trouble met each state of the client.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use mysa_world::{Coverage, Report, campaign};
+use mysa_world::{
+    BridgeState, Coverage, LocalTrouble, Report, SessionState, TroubleKind, bridge_campaign, campaign,
+};
 use sha2::{Digest as _, Sha256};
 
 struct Wanted {
+    bridge: bool,
     first: u64,
     seeds: u64,
     hours: u64,
     verbose: bool,
 }
 
-const USAGE: &str = "usage: simulate [--seeds N] [--hours H] [--seed FIRST] [--verbose]";
+const USAGE: &str = "usage: simulate [--bridge] [--seeds N] [--hours H] [--seed FIRST] [--verbose]";
 
 fn main() -> ExitCode {
-    let wanted = match read(std::env::args().skip(1)) {
-        Ok(wanted) => wanted,
+    match read(std::env::args().skip(1)) {
+        Ok(wanted) if wanted.bridge => bridges(&wanted),
+        Ok(wanted) => sessions(&wanted),
         Err(why) => {
             eprintln!("{why}\n{USAGE}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
-    };
+    }
+}
+
+/// Runs a campaign for each seed, on all processors. Returns the results in the order of the seeds.
+fn run<R: Display + Send, F: Send>(
+    wanted: &Wanted,
+    campaign: impl Fn(u64, u64) -> Result<R, F> + Sync,
+) -> Vec<Result<R, F>> {
     let next = AtomicU64::new(0);
     let results = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -49,11 +62,13 @@ fn main() -> ExitCode {
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}
 
+fn split<R: Display, F>(results: Vec<Result<R, F>>) -> (Vec<R>, Vec<F>, String) {
     let mut digest = Sha256::new();
-    let mut reports: Vec<Report> = Vec::new();
-    let mut failures = Vec::new();
-    for (_, result) in results {
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
         match result {
             Ok(report) => {
                 digest.update(report.to_string());
@@ -62,7 +77,12 @@ fn main() -> ExitCode {
             Err(failure) => failures.push(failure),
         }
     }
-    let digest: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    (reports, failures, digest)
+}
+
+fn sessions(wanted: &Wanted) -> ExitCode {
+    let (reports, failures, digest) = split(run(wanted, campaign));
     let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
     println!(
         "{} of {} runs clean, {} h each: {} devices, {} troubles, {} commands ({} confirmed), {} steps, digest {digest}",
@@ -75,7 +95,7 @@ fn main() -> ExitCode {
         sum(|report| report.commands.1 as u64),
         sum(|report| report.steps),
     );
-    let mut coverage = Coverage::default();
+    let mut coverage: Coverage<TroubleKind, SessionState> = Coverage::default();
     for report in &reports {
         coverage.merge(&report.coverage);
     }
@@ -93,12 +113,52 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn bridges(wanted: &Wanted) -> ExitCode {
+    let (reports, failures, digest) = split(run(wanted, bridge_campaign));
+    let results =
+        |outcome: &str| reports.iter().filter_map(|report| report.outcomes.get(outcome)).sum::<u64>();
+    println!(
+        "{} of {} runs clean, {} h each: {} devices, {} uses of a card, results: {} confirmed, {} unconfirmed, \
+         {} refused, {} superseded, {} expired, {} states published, {} steps, digest {digest}",
+        reports.len(),
+        wanted.seeds,
+        wanted.hours,
+        reports.iter().map(|report| report.devices).sum::<usize>(),
+        reports.iter().map(|report| report.presses).sum::<usize>(),
+        results("confirmed"),
+        results("unconfirmed"),
+        results("refused"),
+        results("superseded"),
+        results("expired"),
+        reports.iter().map(|report| report.states).sum::<u64>(),
+        reports.iter().map(|report| report.steps).sum::<u64>(),
+    );
+    let mut coverage: Coverage<LocalTrouble, BridgeState> = Coverage::default();
+    let mut cloud: Coverage<TroubleKind, BridgeState> = Coverage::default();
+    for report in &reports {
+        coverage.merge(&report.coverage);
+        cloud.merge(&report.cloud_coverage);
+    }
+    println!("\nNumber of times each kind of trouble met each state of the bridge:\n{coverage}");
+    println!("\nThe same for trouble of the cloud:\n{cloud}");
+    let Some(first) = failures.first() else { return ExitCode::SUCCESS };
+    println!("{first}");
+    for failure in failures.iter().skip(1) {
+        println!("seed {}: {} ({})", failure.seed, failure.violation, failure.mix);
+    }
+    ExitCode::FAILURE
+}
+
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let mut wanted = Wanted { first: 1, seeds: 100, hours: 24, verbose: false };
+    let mut wanted = Wanted { bridge: false, first: 1, seeds: 100, hours: 24, verbose: false };
     while let Some(name) = arguments.next() {
         let place = match name.as_str() {
             "--verbose" => {
                 wanted.verbose = true;
+                continue;
+            }
+            "--bridge" => {
+                wanted.bridge = true;
                 continue;
             }
             "--seed" => &mut wanted.first,

@@ -12,37 +12,39 @@ use crate::coverage::TroubleKind;
 use crate::net::{Framing, NetSpec};
 
 /// Plan of a run.
-pub(super) struct Plan {
-    pub(super) spec: CloudSpec,
-    pub(super) net: NetSpec,
-    pub(super) settings: Settings,
-    pub(super) devices: Vec<DeviceId>,
+pub(crate) struct Plan {
+    pub(crate) spec: CloudSpec,
+    pub(crate) net: NetSpec,
+    pub(crate) settings: Settings,
+    pub(crate) devices: Vec<DeviceId>,
     /// Thermostats of known models.
-    pub(super) of_known_model: BTreeSet<DeviceId>,
+    pub(crate) of_known_model: BTreeSet<DeviceId>,
     /// Thermostats that the structured service does not reach.
-    pub(super) mqtt_only: BTreeSet<DeviceId>,
-    pub(super) ahead_ms: i64,
-    pub(super) length: Duration,
-    pub(super) mix: Vec<TroubleKind>,
-    pub(super) troubles: usize,
+    pub(crate) mqtt_only: BTreeSet<DeviceId>,
+    pub(crate) ahead_ms: i64,
+    pub(crate) length: Duration,
+    pub(crate) mix: Vec<TroubleKind>,
+    pub(crate) troubles: usize,
     /// Start and end of each lasting trouble, and its kind.
-    pub(super) windows: Vec<(Duration, Duration, TroubleKind)>,
+    pub(crate) windows: Vec<(Duration, Duration, TroubleKind)>,
     /// Actions from outside, in order of time.
-    pub(super) actions: BTreeMap<(Duration, usize), Action>,
+    pub(crate) actions: BTreeMap<(Duration, usize), Action>,
     /// Thermostats that may acknowledge commands that they do not carry out.
-    pub(super) ignoring: BTreeSet<DeviceId>,
+    pub(crate) ignoring: BTreeSet<DeviceId>,
     /// Thermostats whose messages may overtake each other.
-    pub(super) reordered: BTreeSet<DeviceId>,
+    pub(crate) reordered: BTreeSet<DeviceId>,
+    /// Start and end of the times in which a thermostat, or every one, cannot report.
+    pub(crate) dead: Vec<(Duration, Duration, Option<DeviceId>)>,
     /// Fault that never ends. `lasting_device` is the thermostat it concerns.
-    pub(super) lasting: Option<Window>,
-    pub(super) lasting_device: Option<DeviceId>,
+    pub(crate) lasting: Option<Window>,
+    pub(crate) lasting_device: Option<DeviceId>,
     /// Times and thermostats of the commands, used to place trouble near them.
     commanded: Vec<(Duration, DeviceId)>,
 }
 
 /// An action from outside.
 #[derive(Clone, Debug)]
-pub(super) enum Action {
+pub(crate) enum Action {
     Command {
         device: DeviceId,
         change: Change,
@@ -66,14 +68,19 @@ pub(super) enum Action {
     },
 }
 
-pub(super) const EMAIL: &str = "ann@example.org";
-pub(super) const PASSWORD: &str = "canary-Correct-Horse-7";
+pub(crate) const EMAIL: &str = "ann@example.org";
+pub(crate) const PASSWORD: &str = "canary-Correct-Horse-7";
 
 /// Largest number of kinds of trouble in a run.
 const LARGEST_MIX: u64 = 16;
 
 impl Plan {
-    pub(super) fn draw(rng: &mut Rng, length: Duration) -> Self {
+    pub(crate) fn draw(rng: &mut Rng, length: Duration) -> Self {
+        Self::draw_with_mix(rng, length, None)
+    }
+
+    /// Draws a plan with this mix of trouble, or with a random one.
+    pub(crate) fn draw_with_mix(rng: &mut Rng, length: Duration, mix: Option<Vec<TroubleKind>>) -> Self {
         const MODELS: [&str; 8] =
             ["BB-V2-0", "BB-V2-0-L", "BB-V1-1", "BB-V2-0", "INF-V1-0", "AC-V1-0", "BB-V2-0-L", "BB-V9-X"];
         let most = match rng.below(100) {
@@ -105,7 +112,7 @@ impl Plan {
         account.homes = vec![home];
         let mut spec = CloudSpec::default();
         spec.accounts = vec![account];
-        let mix = draw_mix(rng);
+        let mix = mix.unwrap_or_else(|| draw_mix(rng));
         let store_in_trouble =
             mix.iter().any(|kind| matches!(kind, TroubleKind::SecondProcess | TroubleKind::FullDisk));
         spec.rules.rotation = rng.one_in(if store_in_trouble { 2 } else { 6 });
@@ -149,6 +156,7 @@ impl Plan {
             actions: BTreeMap::new(),
             ignoring: BTreeSet::new(),
             reordered: BTreeSet::new(),
+            dead: Vec::new(),
             lasting: None,
             lasting_device: None,
             commanded: Vec::new(),
@@ -175,12 +183,12 @@ impl Plan {
         plan
     }
 
-    pub(super) fn start(&self) -> Start {
+    pub(crate) fn start(&self) -> Start {
         Start::Password { username: EMAIL.into(), password: PASSWORD.into() }
     }
 
     /// Returns `true` if commands can use this channel despite the trouble that never ends.
-    pub(super) fn lasting_leaves(&self, channel: CommandChannel, level: Level) -> bool {
+    pub(crate) fn lasting_leaves(&self, channel: CommandChannel, level: Level) -> bool {
         let structured_is_gone = self.lasting.as_ref().is_some_and(|window| {
             matches!(window.fault, Fault::Http(Endpoint::Structured | Endpoint::StructuredWrite, _))
         });
@@ -188,12 +196,12 @@ impl Plan {
     }
 
     /// A random moment of the run.
-    pub(super) fn moment(&self, rng: &mut Rng) -> Duration {
+    pub(crate) fn moment(&self, rng: &mut Rng) -> Duration {
         Duration::from_millis(rng.below(u64::try_from(self.length.as_millis()).unwrap_or(1)))
     }
 
     /// A moment within seconds of a command, and its thermostat; or one in four times a random moment and thermostat.
-    pub(super) fn moment_near_command(&self, rng: &mut Rng) -> (Duration, DeviceId) {
+    pub(crate) fn moment_near_command(&self, rng: &mut Rng) -> (Duration, DeviceId) {
         let near = rng.pick(&self.commanded).copied().filter(|_| !rng.one_in(4));
         let Some((at, device)) = near else { return (self.moment(rng), self.device(rng)) };
         // Most commands are confirmed within a second, so half of the trouble falls into it.
@@ -205,11 +213,11 @@ impl Plan {
         (at, device)
     }
 
-    pub(super) fn device(&self, rng: &mut Rng) -> DeviceId {
+    pub(crate) fn device(&self, rng: &mut Rng) -> DeviceId {
         *rng.pick(&self.devices).unwrap_or(&self.devices[0])
     }
 
-    pub(super) fn act(&mut self, at: Duration, action: Action) {
+    pub(crate) fn act(&mut self, at: Duration, action: Action) {
         let number = self.actions.len();
         self.actions.insert((at.min(self.length), number), action);
     }
@@ -236,11 +244,11 @@ impl Plan {
     }
 }
 
-pub(super) fn setpoint(rng: &mut Rng) -> Celsius {
+pub(crate) fn setpoint(rng: &mut Rng) -> Celsius {
     Celsius::from_hundredths(1_600 + 50 * i32::try_from(rng.below(20)).unwrap_or(0))
 }
 
-pub(super) fn change(rng: &mut Rng) -> Change {
+pub(crate) fn change(rng: &mut Rng) -> Change {
     let setpoint = setpoint(rng);
     match rng.below(12) {
         0 | 1 => Change::mode(Mode::Off),

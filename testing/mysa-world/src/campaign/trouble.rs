@@ -16,7 +16,7 @@ const LINE_HANGS: Duration = Duration::from_secs(60);
 
 impl Plan {
     /// Adds one occurrence of a kind of trouble.
-    pub(super) fn add_trouble(&mut self, rng: &mut Rng, kind: TroubleKind) {
+    pub(crate) fn add_trouble(&mut self, rng: &mut Rng, kind: TroubleKind) {
         use TroubleKind as Kind;
         self.troubles += 1;
         let (near, device) = self.moment_near_command(rng);
@@ -84,7 +84,7 @@ impl Plan {
     }
 
     /// Draws the start and end of a lasting trouble. Half of them begin within seconds of a command.
-    fn window(&self, rng: &mut Rng) -> (Duration, Duration) {
+    pub(crate) fn window(&self, rng: &mut Rng) -> (Duration, Duration) {
         let from = match rng.below(8) {
             // During the sign-in.
             0 => Duration::from_millis(rng.below(3_000)),
@@ -109,8 +109,11 @@ impl Plan {
         self.net.troubles.push(NetTrouble { from, until, kind: trouble });
     }
 
-    fn add_fault(&mut self, from: Duration, until: Duration, fault: Fault) {
+    pub(crate) fn add_fault(&mut self, from: Duration, until: Duration, fault: Fault) {
         let until = until.min(self.length);
+        if let Fault::Device(device, DeviceFault::Offline | DeviceFault::Powerless) = fault {
+            self.dead.push((from, until, device));
+        }
         self.spec.faults = std::mem::take(&mut self.spec.faults).with(from, until, fault);
     }
 

@@ -55,7 +55,7 @@ fn wire(change: &Change) -> Settings {
         Asked::Exactly(value) => (setting, value),
         other => panic!("{other:?}"),
     };
-    asked(change, 50).into_iter().map(wire).collect()
+    asked(change, None).into_iter().map(wire).collect()
 }
 
 fn secs(secs: u64) -> Duration {
@@ -67,7 +67,7 @@ fn ledger(names: &Names, changes: &[Change]) -> Ledger {
     let mut ledger = Ledger::default();
     for (n, (id, change)) in names.commands.iter().zip(changes).enumerate() {
         let times = (secs(n as u64), DEADLINE);
-        ledger.issue(*id, device(), *change, asked(change, 50), times);
+        ledger.issue(*id, device(), *change, asked(change, None), times);
         ledger.overtake(*id);
     }
     ledger
@@ -117,7 +117,7 @@ fn an_older_command_after_a_newer_one_is_detected_on_every_channel() {
         let mut ledger = ledger(&names, &[setpoint(20)]);
         send(&mut ledger, 1, first, &setpoint(20)).unwrap();
         let newer = setpoint(22);
-        ledger.issue(names.commands[1], device(), newer, asked(&newer, 50), (secs(2), DEADLINE));
+        ledger.issue(names.commands[1], device(), newer, asked(&newer, None), (secs(2), DEADLINE));
         ledger.overtake(names.commands[1]);
         let found = send(&mut ledger, 3, second, &setpoint(20));
         assert!(matches!(found, Err(Violation::OlderAfterNewer { .. })), "{second:?}: {found:?}");
@@ -189,7 +189,7 @@ fn a_request_is_repeated_only_if_it_was_not_carried_out_and_never_beside_another
     let mut parallel = ledger(&names, &[setpoint(20)]);
     send(&mut parallel, 1, request(&names, 0), &setpoint(20)).unwrap();
     let newer = setpoint(22);
-    parallel.issue(names.commands[1], device(), newer, asked(&newer, 50), (secs(2), DEADLINE));
+    parallel.issue(names.commands[1], device(), newer, asked(&newer, None), (secs(2), DEADLINE));
     let found = send(&mut parallel, 3, request(&names, 1), &newer);
     assert_eq!(found, Err(Violation::ParallelWrites { device: device() }));
     for done in [false, true] {
