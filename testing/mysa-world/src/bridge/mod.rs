@@ -475,6 +475,10 @@ impl BridgeHome {
                 }
                 self.after_world()?;
             }
+            // The bridge of a world keeps no energy: `Bridge::start_energy` is not called.
+            Output::ReadEnergy { .. } | Output::StoreEnergy { .. } => {
+                return Err(BridgeViolation::Protocol("energy is read or stored unasked".into()));
+            }
             Output::Event(event) => self.world.note(format_args!("bridge: {event}")),
         }
         Ok(())
