@@ -30,8 +30,9 @@ pub struct Bridge {
     ready: bool,
     requests: BTreeMap<RequestId, Request>,
     last_request: u64,
-    /// Thermostats that an earlier run left as available at the broker and no account has, as far as is known.
-    strangers: BTreeSet<DeviceId>,
+    /// Thermostats that an earlier run left at the broker and no account has, as far as is known, and the time at which
+    /// each was seen.
+    strangers: BTreeMap<DeviceId, Duration>,
     /// Energy of the thermostats, if it is kept.
     metering: Option<Metering>,
     /// Time of the answer to a birth message.
@@ -148,7 +149,7 @@ impl Bridge {
             ready: false,
             requests: BTreeMap::new(),
             last_request: 0,
-            strangers: BTreeSet::new(),
+            strangers: BTreeMap::new(),
             metering: None,
             birth_at: None,
             stopping: false,
@@ -255,11 +256,21 @@ impl Bridge {
         for id in gone {
             self.remove(id);
         }
-        for id in self.strangers.clone() {
-            self.refute(id);
-        }
         self.update_availability();
         self.publish_bridge();
+    }
+
+    /// Removes the messages of a thermostat from the broker.
+    fn clear(&mut self, id: DeviceId) {
+        let Self { settings, client, .. } = self;
+        let topics = topics(settings);
+        if let Some(topic) = topics.config(id) {
+            client.retain(CONFIG, topic, Vec::new(), QoS::AtLeastOnce);
+        }
+        client.retain(STATE, topics.state(id), Vec::new(), QoS::AtLeastOnce);
+        client.retain(STATE, topics.attributes(id), Vec::new(), QoS::AtLeastOnce);
+        client.retain(AVAILABILITY, topics.availability(id), Vec::new(), QoS::AtLeastOnce);
+        self.event(Event::Removed { device: id });
     }
 
     /// Advances the clocks. Commands from before a suspend are not sent hours later: held ones expire, and the connection
@@ -306,15 +317,7 @@ impl Bridge {
         if let Some(metering) = &mut self.metering {
             metering.remove(id);
         }
-        let Self { settings, client, .. } = self;
-        let topics = topics(settings);
-        if let Some(topic) = topics.config(id) {
-            client.retain(CONFIG, topic, Vec::new(), QoS::AtLeastOnce);
-        }
-        client.retain(STATE, topics.state(id), Vec::new(), QoS::AtLeastOnce);
-        client.retain(STATE, topics.attributes(id), Vec::new(), QoS::AtLeastOnce);
-        client.retain(AVAILABILITY, topics.availability(id), Vec::new(), QoS::AtLeastOnce);
-        self.event(Event::Removed { device: id });
+        self.clear(id);
         let open =
             self.requests.iter().filter(|(_, request)| request.device == id).map(|(&number, _)| number);
         for number in open.collect::<Vec<_>>() {
@@ -552,7 +555,9 @@ impl Bridge {
             .metering
             .as_ref()
             .and_then(|metering| metering.due(|id| may_read(&self.accounts, &self.devices, id)));
-        [client, requests, refresh, energy, self.birth_at, cloud_lost].into_iter().flatten().min()
+        let forget = self.is_complete().then(|| self.strangers.values().min()).flatten();
+        let forget = forget.map(|since| since.saturating_add(self.settings.forget_after));
+        [client, requests, refresh, energy, forget, self.birth_at, cloud_lost].into_iter().flatten().min()
     }
 
     fn event(&mut self, event: Event) {
@@ -590,6 +595,7 @@ impl Bridge {
                 changes.push(Event::Availability { device: id, online });
             }
         }
+        self.step_strangers();
         let was_ready = self.ready;
         let is_listed = self.accounts.iter().any(|account| account.listed);
         self.ready |= is_listed && self.devices.values().all(|device| device.told.is_some());
@@ -681,19 +687,46 @@ impl Bridge {
         let topic = topics(&self.settings).availability(id);
         if self.client.wanted(AVAILABILITY, &topic).is_some() {
             self.defend(AVAILABILITY, &topic, payload);
-        } else if payload == ONLINE.as_bytes() && self.strangers.len() < MAX_STRANGERS {
-            self.strangers.insert(id);
-            if self.accounts.iter().any(|account| account.listed) {
-                self.refute(id);
+            if let Some(since) = self.strangers.get_mut(&id).filter(|_| payload == ONLINE.as_bytes()) {
+                // Somebody else publishes it.
+                *since = self.now.mono;
             }
+        } else if !payload.is_empty() && self.strangers.len() < MAX_STRANGERS {
+            self.strangers.insert(id, self.now.mono);
+            self.step_strangers();
         }
     }
 
-    /// Publishes that a thermostat is offline which no account has, as far as is known.
-    fn refute(&mut self, id: DeviceId) {
-        if !self.stopping && !self.devices.contains_key(&id) {
-            let topic = topics(&self.settings).availability(id);
-            self.client.retain(AVAILABILITY, topic, OFFLINE.into(), QoS::AtLeastOnce);
+    /// `true` while the thermostats of all accounts are known.
+    fn is_complete(&self) -> bool {
+        self.accounts.iter().all(|account| account.listed && !account.is_cloud_lost)
+    }
+
+    /// Publishes that the thermostats that no account has are offline, and removes those that no account has had for
+    /// [`Settings::forget_after`].
+    fn step_strangers(&mut self) {
+        // An account that cannot be asked has no thermostats to wait for.
+        let is_known = |account: &Account| {
+            let needs_sign_in = account.cloud.is_some_and(|cloud| cloud.level == Level::SignInNeeded);
+            account.listed || account.is_cloud_lost || needs_sign_in
+        };
+        if self.stopping || !self.accounts.iter().all(is_known) {
+            return;
+        }
+        let Self { settings, devices, client, strangers, now, .. } = self;
+        strangers.retain(|id, _| !devices.contains_key(id));
+        let topics = topics(settings);
+        for &id in strangers.keys() {
+            client.retain(AVAILABILITY, topics.availability(id), OFFLINE.into(), QoS::AtLeastOnce);
+        }
+        let is_due = |since: &Duration| since.saturating_add(settings.forget_after) <= now.mono;
+        let due: Vec<DeviceId> =
+            strangers.iter().filter(|(_, since)| is_due(since)).map(|(&id, _)| id).collect();
+        if !due.is_empty() && self.is_complete() {
+            for id in due {
+                self.strangers.remove(&id);
+                self.clear(id);
+            }
         }
     }
 

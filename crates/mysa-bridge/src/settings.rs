@@ -38,6 +38,10 @@ pub struct Settings {
     /// Longest time for which a thermostat that has just been listed, and has not been heard of, is waited for before it is
     /// published as unavailable. Until then the messages of an earlier run stay at the broker. Default: 15 s.
     pub start_limit: Duration,
+    /// Time after which a thermostat that an earlier run left at the broker and no account has is removed from the broker.
+    /// Home Assistant then forgets its entities, so a list of thermostats that lacks one by mistake must not be enough;
+    /// the session reads several within this time. Default: 1 h.
+    pub forget_after: Duration,
     /// Shortest and longest pause between the birth message of Home Assistant and the answer to it. Default: 1 s to 8 s.
     pub birth_pause: (Duration, Duration),
 }
@@ -108,6 +112,7 @@ impl Settings {
             verdict_limit: secs(90),
             cloud_grace: secs(25),
             start_limit: secs(15),
+            forget_after: secs(3_600),
             birth_pause: (secs(1), secs(8)),
         }
     }

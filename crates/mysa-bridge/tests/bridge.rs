@@ -754,6 +754,28 @@ fn a_thermostat_that_left_while_the_bridge_was_away_does_not_stay_available() {
 }
 
 #[test]
+fn a_thermostat_that_left_while_the_bridge_was_away_is_removed_after_an_hour() {
+    const GONE: [&str; 4] = [
+        "homeassistant/device/mysa_b0b1c2d3e4f6/config",
+        "mysa/b0b1c2d3e4f6/state",
+        "mysa/b0b1c2d3e4f6/attributes",
+        "mysa/b0b1c2d3e4f6/availability",
+    ];
+    for left_as in ["online", "offline"] {
+        let mut rig = starting(settings());
+        for topic in GONE {
+            rig.broker.publish(topic, left_as.as_bytes(), true);
+        }
+        list(&mut rig, &[living_room()]);
+        rig.secs(3_500);
+        assert_eq!(rig.broker.retained(GONE[0]), Some(left_as), "a list may be incomplete");
+        rig.secs(200);
+        assert_eq!(GONE.map(|topic| rig.broker.retained(topic)), [None; 4]);
+        assert_eq!(rig.broker.retained(AVAILABILITY), Some("online"));
+    }
+}
+
+#[test]
 fn a_clean_shutdown_decides_every_command_and_publishes_offline() {
     let mut rig = one_room();
     rig.set(SET_MODE, "off");
