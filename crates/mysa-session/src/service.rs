@@ -25,7 +25,7 @@ pub struct Service {
     /// Start of the level, by the estimate of the cloud's clock.
     pub since_wall: UnixTime,
     /// Time since which there is no source of states, on the monotonic clock: neither are statuses pushed, nor were
-    /// states read by REST within [`Settings::rest_life`](crate::Settings::rest_life). It is the time of the last proof of
+    /// states read by REST within [`Settings::rest_life`](field@crate::Settings::rest_life). It is the time of the last proof of
     /// a source (the end of a connection that was closed, the last byte on one that fell silent, or the last reading by
     /// REST), so it may be earlier than [`Service::since`]. `None` while there is a source. At
     /// [`Level::SignInNeeded`], it changes without an event of the service; the events of the thermostats show it.
