@@ -140,6 +140,19 @@ fn a_broker_that_falls_silent_is_left_within_the_ping_interval_and_its_limit() {
 }
 
 #[test]
+fn bytes_of_a_connection_that_has_ended_do_not_disturb_the_next_one() {
+    let mut rig = connected();
+    let (link, _) = rig.open.expect("a connection");
+    let now = rig.now;
+    rig.peer.handle_suspend(now);
+    // The driver had received them before it was told to close.
+    rig.peer.handle_bytes(link, &[0xd0, 0], now);
+    rig.secs(10);
+    assert_eq!(reasons(&mut rig), [DownReason::Suspended]);
+    assert!(rig.peer.is_live());
+}
+
+#[test]
 fn a_live_connection_is_kept_by_pings_alone() {
     let mut rig = connected();
     rig.secs(86_400);

@@ -386,6 +386,10 @@ impl Client {
     /// Handles bytes from the broker.
     pub fn handle_bytes(&mut self, link: LinkId, mut bytes: &[u8], now: Duration) {
         self.now = now;
+        // A connection that has ended may still deliver, and must not disturb the next one.
+        if link != self.link || !self.reads() {
+            return;
+        }
         // Moved out, because a packet borrows from the stream.
         let (mut splitter, mut stream) = (
             mem::replace(&mut self.splitter, Splitter::new(0)),
