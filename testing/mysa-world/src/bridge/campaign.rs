@@ -410,6 +410,7 @@ impl Run<'_> {
         self.check_shown()?;
         // A retained command is delivered again with each subscription.
         self.home.broker.kick_all(self.home.now());
+        self.home.disturb();
         self.home.run_for(Duration::from_secs(60))?;
         self.home.kill(Duration::from_secs(1));
         self.home.run_for(Duration::from_secs(120))?;
