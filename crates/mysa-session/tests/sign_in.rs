@@ -278,6 +278,22 @@ fn the_pause_that_a_retry_after_header_asks_for_is_kept() {
 }
 
 #[test]
+fn short_pauses_between_requests_are_not_those_between_sign_ins_by_password() {
+    let mut settings = Settings::default();
+    settings.http_backoff_cap = secs(12);
+    let password = Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
+    let resume = Start::Resume { stored: stored(), password: None };
+    for (start, expected) in [(password, 12..=60), (resume, 300..=1_200)] {
+        let mut rig = Rig::with(settings.clone(), start, 0);
+        rig.stored = Some(stored());
+        rig.cloud.refresh = Reply::Status(500, "{}");
+        rig.run(secs(3_600));
+        let asked = rig.asked("InitiateAuth") + rig.asked("GetTokensFromRefreshToken");
+        assert!(expected.contains(&asked), "{asked} in an hour");
+    }
+}
+
+#[test]
 fn pauses_begin_small_again_after_a_success() {
     let mut rig = Rig::new();
     rig.cloud.refresh = Reply::Status(500, "{}");

@@ -14,6 +14,8 @@ use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reaso
 /// Pause after a lock-out. Cognito's own lock-out grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Largest upper bound, at least, of a pause before a sign-in by password.
+const SIGN_IN_CAP: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
@@ -234,7 +236,10 @@ impl Identity {
     }
 
     pub(super) fn pause(&mut self, cx: &mut Context, reason: Reason) {
-        let pause = self.backoff.next(FIRST_PAUSE, cx.settings.http_backoff_cap, &mut cx.entropy);
+        let cap = cx.settings.http_backoff_cap;
+        // Without a refresh token the next attempt is a sign-in by password, and the pool counts those.
+        let cap = if self.stored.refresh_token.is_some() { cap } else { cap.max(SIGN_IN_CAP) };
+        let pause = self.backoff.next(FIRST_PAUSE, cap, &mut cx.entropy);
         // Full jitter can draw zero; half a second keeps retries apart.
         self.retry_at = cx.after(pause.max(Duration::from_millis(500)));
         self.trouble = Some(reason);
