@@ -205,7 +205,7 @@ impl Run<'_> {
             Step::Cloud(Action::Restart { shut_down, .. }) => {
                 let down = Duration::from_millis(self.rng.between(100, 20_000));
                 if shut_down {
-                    home.stop(down);
+                    home.stop(down)?;
                 } else {
                     home.kill(down);
                 }
@@ -297,7 +297,7 @@ impl Run<'_> {
             Kind::HomeRestarts => home.restart_home(short),
             Kind::HomeDown => home.restart_home(time),
             Kind::Killed => home.kill(short),
-            Kind::Stopped => home.stop(short),
+            Kind::Stopped => home.stop(short)?,
             Kind::PowerCut => home.cut_power(time),
             Kind::Suspend => home.world.suspend(time),
             Kind::Freeze => home.world.freeze(time),

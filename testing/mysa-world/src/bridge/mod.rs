@@ -428,8 +428,6 @@ impl BridgeHome {
             self.output(output)?;
         }
         if self.process.as_ref().is_some_and(|process| process.is_leaving && process.bridge.is_ended()) {
-            self.world.call(Session::shutdown)?;
-            self.after_world()?;
             self.end_process(true);
         }
         Ok(worked)
@@ -599,16 +597,23 @@ impl BridgeHome {
     }
 
     /// Stops the bridge in order, and starts it again after a time.
-    pub fn stop(&mut self, down: Duration) {
+    ///
+    /// # Errors
+    /// The invariant that this broke.
+    pub fn stop(&mut self, down: Duration) -> Result<(), BridgeViolation> {
         if self.world.is_asleep() || self.process.as_ref().is_none_or(|process| process.is_leaving) {
-            return;
+            return Ok(());
         }
         self.strike(LocalTrouble::Stopped);
         self.restart_at = Some(self.now() + down.max(Duration::from_secs(3)));
+        // The session first, as in the driver: a command must not be sent after its result.
+        self.world.call(Session::shutdown)?;
+        self.after_world()?;
         if let Some(process) = &mut self.process {
             process.is_leaving = true;
             process.bridge.shutdown(self.world.host_now());
         }
+        Ok(())
     }
 
     /// Stops the broker, and starts it again after a time.

@@ -125,9 +125,9 @@ impl Accounts {
         }
     }
 
-    /// Closes all clients at the same time.
-    pub(crate) async fn close(self, terminal: &Terminal) {
-        let clouds = self.list.into_iter().filter_map(|account| account.cloud);
+    /// Closes all clients at the same time. Their open commands then have a verdict.
+    pub(crate) async fn close(&mut self, terminal: &Terminal) {
+        let clouds = self.list.iter_mut().filter_map(|account| account.cloud.take());
         join_all(clouds.map(|cloud| cloud.close(terminal))).await;
     }
 }

@@ -19,6 +19,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use mysa_bridge::energy::Answer;
 use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Thermostat};
@@ -141,11 +142,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
     };
     let failure = driver.run(signal.as_mut()).await;
     // A second signal ends the program at once.
-    let closed = async move {
-        let ended = driver.leave().await;
-        driver.accounts.close(terminal).await;
-        ended
-    };
+    let closed = async move { driver.leave(terminal).await };
     tokio::select! {
         ended = closed => ended?,
         _ = signal_received() => {}
@@ -219,9 +216,15 @@ impl Driver<'_> {
         }
     }
 
-    /// Publishes that the bridge is offline, and leaves the broker.
-    async fn leave(&mut self) -> Result<()> {
+    /// Closes the clients, publishes that the bridge is offline, and leaves the broker.
+    async fn leave(&mut self, terminal: &Terminal) -> Result<()> {
         self.notifier.stopping();
+        // Before the bridge: it decides what has no verdict then, and a command must not be sent after its result.
+        self.accounts.close(terminal).await;
+        while let Some(Some((request, result))) = self.commands.next().now_or_never() {
+            self.take_verdict(request, result);
+        }
+        self.commands.clear();
         self.core.shutdown(now(self.started));
         loop {
             self.carry_out().await?;
