@@ -98,11 +98,11 @@ pub struct World {
     pub(crate) dials_ever: u64,
     pub(crate) duplicate_clients: u64,
     pub(crate) checked_at: Duration,
-    /// What happened since the application last looked; `None` if none does.
+    /// Events since the last reading of the tap; `None` if nobody reads them.
     pub(crate) tap: Option<Tap>,
 }
 
-/// What a second checker, of an application on top of the session, has to see.
+/// Events and writes for a second checker, of an application on top of the session.
 #[derive(Debug, Default)]
 pub(crate) struct Tap {
     pub(crate) events: Vec<Event>,

@@ -1,4 +1,4 @@
-//! What the driver of `mysa bridge` does between the session and the bridge.
+//! Work of the driver of `mysa bridge` between the session and the bridge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -58,7 +58,7 @@ pub enum BridgeViolation {
     Availability {
         /// Thermostat; `None` for the bridge itself.
         device: Option<DeviceId>,
-        /// What is shown.
+        /// Availability that is shown.
         shown: bool,
         /// The true state and how long it has lasted.
         why: String,
@@ -72,7 +72,7 @@ pub enum BridgeViolation {
     },
     /// A queue, a packet or the bridge itself grows without limit.
     Unbounded {
-        /// What grows.
+        /// Name of the thing that grows.
         place: &'static str,
         /// Its size.
         size: usize,
