@@ -1,12 +1,15 @@
-//! Program without std. It decodes a thermostat's status, encodes a command and presigns a URL, and counts the
-//! allocations of each step, from an allocator that owns 32 KiB.
+//! Program without std. It decodes a thermostat's status, encodes a command and presigns a URL, compares each result with
+//! a known one, and counts the allocations of each step, from an allocator that owns 32 KiB.
 //!
 //! Under `cargo run` it is an ordinary program that prints the counts. With `--cfg freestanding` it is `no_std` and
-//! `no_main`, and `.ci/purity` links it without std. Either way it returns 0 if the counts are as expected.
-#![cfg_attr(freestanding, no_std, no_main)]
+//! `no_main`, and `.ci/purity` links it without std. Built for a Cortex-M, it is firmware, which `.ci/embedded` runs in
+//! QEMU. Each returns 0 if all results and counts are as expected.
+#![cfg_attr(any(freestanding, target_os = "none"), no_std, no_main)]
 
 extern crate alloc;
 
+#[cfg(target_os = "none")]
+mod cortex_m;
 #[cfg(freestanding)]
 mod freestanding;
 
@@ -21,7 +24,7 @@ use talc::{TalcLock, source::Claim};
 use time::OffsetDateTime;
 
 /// Size of the heap in bytes. Without std 32 KiB are enough; std itself needs more before `main` begins.
-const HEAP: usize = if cfg!(freestanding) { 32 << 10 } else { 1 << 20 };
+const HEAP: usize = if cfg!(any(freestanding, target_os = "none")) { 32 << 10 } else { 1 << 20 };
 
 #[global_allocator]
 #[expect(unsafe_code, reason = "the allocator alone uses the array, which is what `Claim` asks")]
@@ -33,6 +36,12 @@ static ALLOCATOR: TalcLock<spinning_top::RawSpinlock, Claim> = TalcLock::new(uns
 const TOPIC: &[u8] = b"/v1/dev/a0b1c2d3e4f6/out";
 const STATUS: &[u8] = br#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,
     "id":7100200300400500611,"body":{"ambTemp":18.9,"hum":44.5,"stpt":20.0,"dtyCycle":1.0}}"#;
+const COMMAND: &[u8] = br#"{"ver":"1.0","src":{"type":100,"ref":"bare"},"dest":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323046,"Timestamp":1767323046,"msg":44,"id":1767323046000,"resp":2,"body":{"ver":1,"type":4,"cmd":[{"tm":-1,"sp":21.5}]}}"#;
+/// Computed by another implementation of AWS Signature Version 4: the HMAC chain of AWS's documentation in Python.
+const URL: &str = "wss://example.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDE\
+    XAMPLE%2F20260102%2Fus-east-1%2Fiotdevicegateway%2Faws4_request&X-Amz-Date=20260102T0305\
+    06Z&X-Amz-SignedHeaders=host&X-Amz-Signature=5b07343c8e9090425639527ec4aea1b853a0e8efa99\
+    6e5d1bebe3e54f0a88d49&X-Amz-Security-Token=a%2Ftoken%3D%3D";
 const NOW: UnixTime = UnixTime::from_secs(1_767_323_046);
 
 /// Number of allocations of each step.
@@ -57,15 +66,20 @@ fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
 
 /// Runs the three steps. `Err` names the step that failed.
 fn work() -> Result<Allocations, &'static str> {
-    let (setpoint, status) = counted(|| {
+    let (decoded, status) = counted(|| {
         let topic = Topic::parse(TOPIC)?;
         let message = Message::decode(topic.kind, STATUS).ok()?;
         match message.body {
-            Body::Status(status) if message.is_about(topic.device) => Some((topic.device, status.setpoint?)),
+            Body::Status(status) if message.is_about(topic.device) => Some((topic.device, status)),
             _ => None,
         }
     });
-    let (device, setpoint) = setpoint.ok_or("status")?;
+    let (device, decoded) = decoded.ok_or("status")?;
+    let degrees = |temperature: Option<Celsius>| temperature.map(Celsius::as_degrees);
+    if (degrees(decoded.ambient), degrees(decoded.setpoint)) != (Some(18.9), Some(20.0)) {
+        return Err("temperatures of the status");
+    }
+    let setpoint = decoded.setpoint.ok_or("setpoint of the status")?;
 
     let model = Model::parse("BB-V2-0");
     let mut wire = Vec::with_capacity(512);
@@ -81,8 +95,8 @@ fn work() -> Result<Allocations, &'static str> {
         Some(())
     });
     written.ok_or("command")?;
-    if !wire.windows(9).any(|part| part == br#""sp":21.5"#) {
-        return Err("setpoint");
+    if wire != COMMAND {
+        return Err("bytes of the command");
     }
 
     let credentials =
@@ -95,13 +109,13 @@ fn work() -> Result<Allocations, &'static str> {
     let (first, second) = (at(1_767_323_046)?, at(1_767_323_106)?);
     presigner.presign(first, None).map_err(|_| "first URL")?;
     let (second, url) = counted(|| presigner.presign(second, None));
-    if !second.map_err(|_| "second URL")?.as_str().starts_with("wss://example.amazonaws.com/mqtt?X-Amz-") {
-        return Err("URL");
+    if second.map_err(|_| "second URL")?.as_str() != URL {
+        return Err("text of the second URL");
     }
     Ok(Allocations { status, command, url })
 }
 
-#[cfg(not(freestanding))]
+#[cfg(not(any(freestanding, target_os = "none")))]
 fn main() -> Result<(), &'static str> {
     let allocations = work()?;
     println!("{allocations:?}");
