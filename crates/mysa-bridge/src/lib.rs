@@ -108,14 +108,20 @@
 extern crate alloc;
 
 mod account;
+mod accounts;
+mod birth;
 mod bridge;
 pub mod client;
 mod command;
+mod context;
+mod devices;
 mod discovery;
 pub mod energy;
 mod event;
 mod leftovers;
 mod metering;
+mod orphans;
+mod requests;
 mod settings;
 mod state;
 mod thermostat;

@@ -1,11 +1,18 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use mysa_proto::{Celsius, Family, Hold, Mode, UnixTime};
+use mysa_session::Level;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::Thermostat;
+use crate::accounts::{Accounts, Cloud};
+use crate::devices::Devices;
+
+/// Version of the topics and payloads.
+const SCHEMA: u32 = 1;
 
 /// State of a thermostat as JSON: confirmed values, `null` for what is unknown.
 pub(crate) fn state(thermostat: &Thermostat<'_>) -> Document {
@@ -51,6 +58,49 @@ pub(crate) fn attributes(thermostat: &Thermostat<'_>, last_seen: Option<UnixTime
     let pending = thermostat.pending;
     json.put("pending", (!pending.is_empty()).then(|| pending.to_string()));
     json.into_bytes()
+}
+
+/// Service levels and counts as JSON, for all accounts together and for each.
+pub(crate) fn bridge(accounts: &Accounts, devices: &Devices) -> Document {
+    let mut json = Document::default();
+    json.put("schema", SCHEMA).put("version", env!("CARGO_PKG_VERSION"));
+    // The levels are in the order of what is missing.
+    let worst = accounts.clouds().filter_map(|(_, cloud)| cloud).min_by_key(|cloud| Reverse(cloud.level));
+    put_service(&mut json, worst, devices.availability().map(|(_, online)| online));
+    let each = accounts.clouds().map(|(account, cloud)| {
+        let mut json = Document::default();
+        json.put("account", account.number());
+        let own = devices.availability().filter(|(owner, _)| *owner == account);
+        put_service(&mut json, cloud, own.map(|(_, online)| online));
+        json.into_value()
+    });
+    json.put("accounts", each.collect::<Vec<_>>());
+    json
+}
+
+/// Adds a service level, and the numbers of the thermostats with these availabilities.
+fn put_service(json: &mut Document, cloud: Option<Cloud>, devices: impl Iterator<Item = Option<bool>>) {
+    json.put("cloud", cloud.map(|cloud| level_name(cloud.level)));
+    json.put("reason", cloud.map(|cloud| cloud.reason.to_string()));
+    json.put("since", cloud.and_then(|cloud| iso(cloud.since.wall)));
+    let (mut count, mut available) = (0_usize, 0_usize);
+    for online in devices {
+        count += 1;
+        available += usize::from(online == Some(true));
+    }
+    json.put("devices", count);
+    json.put("available", available);
+}
+
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Live => "live",
+        Level::Partial => "partly_live",
+        Level::ReadOnly => "read_only",
+        Level::RestOnly => "rest_only",
+        Level::Offline => "offline",
+        Level::SignInNeeded => "sign_in_needed",
+    }
 }
 
 /// Present activity. `None` if it is unknown: an air conditioner does not report whether it runs.

@@ -3,6 +3,8 @@ use alloc::string::String;
 
 use mysa_proto::DeviceId;
 
+use crate::settings::Settings;
+
 /// Names of the topics below a prefix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Topics<'a> {
@@ -23,6 +25,25 @@ pub(crate) enum Incoming<'a> {
 
 /// Second part of the topics of the bridge itself. No thermostat has this id.
 const BRIDGE: &str = "bridge";
+
+/// Ranks of the retained messages: a reader learns of a device, then its state, then that it is available.
+pub(crate) mod rank {
+    pub(crate) const CONFIG: u8 = 0;
+    pub(crate) const STATE: u8 = 1;
+    pub(crate) const AVAILABILITY: u8 = 2;
+    pub(crate) const BRIDGE_STATE: u8 = 3;
+    pub(crate) const BRIDGE_AVAILABILITY: u8 = 4;
+}
+
+/// Payloads of the availability.
+pub(crate) const ONLINE: &str = "online";
+pub(crate) const OFFLINE: &str = "offline";
+
+impl<'a> Topics<'a> {
+    pub(crate) fn new(settings: &'a Settings) -> Self {
+        Self { prefix: &settings.prefix, discovery: settings.discovery_prefix.as_deref() }
+    }
+}
 
 impl Topics<'_> {
     pub(crate) fn bridge_availability(&self) -> String {

@@ -1,0 +1,70 @@
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mysa_proto::{DeviceId, Now};
+use mysa_session::Entropy;
+
+use crate::client::{Client, QoS};
+use crate::event::{Event, IgnoredReason, Output};
+use crate::settings::Settings;
+use crate::topics::{Topics, rank};
+
+/// Context shared by the parts of a bridge: the time of the call, the settings, the messages at the broker, and the queue
+/// for the driver.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) client: Client,
+    pub(crate) entropy: Entropy,
+    pub(crate) now: Now,
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+/// Maximum number of events for the log that wait.
+const MAX_EVENTS: usize = 1_024;
+
+impl Context {
+    pub(crate) const fn mono(&self) -> Duration {
+        self.now.mono
+    }
+
+    /// Returns the monotonic time at which something that begins now and takes `time` is over.
+    pub(crate) const fn after(&self, time: Duration) -> Duration {
+        self.now.mono.saturating_add(time)
+    }
+
+    pub(crate) fn topics(&self) -> Topics<'_> {
+        Topics::new(&self.settings)
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        // A driver that does not drain loses the newest lines of its log, and nothing else.
+        if self.outputs.len() < MAX_EVENTS {
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    pub(crate) fn ignore(&mut self, topic: &str, reason: IgnoredReason) {
+        self.event(Event::Ignored { topic: topic.into(), reason });
+    }
+
+    /// Publishes the own availability again if the broker holds another, such as a will that arrived late.
+    pub(crate) fn defend(&mut self, rank: u8, topic: &str, seen: &[u8]) {
+        if self.client.sent(rank, topic).is_some_and(|own| own != seen) {
+            self.client.send_again(rank, topic);
+        }
+    }
+
+    /// Removes the messages of a thermostat from the broker.
+    pub(crate) fn clear(&mut self, id: DeviceId) {
+        let topics = Topics::new(&self.settings);
+        if let Some(topic) = topics.config(id) {
+            self.client.retain(rank::CONFIG, topic, Vec::new(), QoS::AtLeastOnce);
+        }
+        self.client.retain(rank::STATE, topics.state(id), Vec::new(), QoS::AtLeastOnce);
+        self.client.retain(rank::STATE, topics.attributes(id), Vec::new(), QoS::AtLeastOnce);
+        self.client.retain(rank::AVAILABILITY, topics.availability(id), Vec::new(), QoS::AtLeastOnce);
+        self.event(Event::Removed { device: id });
+    }
+}
