@@ -4,12 +4,12 @@ Arguments: the program `mysa`, an empty folder for the run, a script that runs H
 that wait for the cloud's own intervals. Everything listens on loopback. The truth about a thermostat is read from the
 simulator's control endpoint, never from the bridge.
 
-Seen on 2026-11-29 with Home Assistant 2026.11.0, mosquitto 2.0.11 and Chromium: 8 devices with 86 entities accepted without a
-warning, 26 service calls obeyed, and the right state after each restart and each of the 12 orders of start, in which only
-Home Assistant's own ten seconds before it connects to its broker again showed. Earlier versions of the bridge failed here:
-they offered settings that the models refuse, and fan modes that the present mode lacks. With --long: a thermostat without
-Wi-Fi was unavailable after 600 s, and available 116 s after its return; a removed one was still shown after 900 s, and the run
-was not waited for to its end.
+Seen on 2026-11-29 with Home Assistant 2026.11.0, mosquitto 2.0.11 and Chromium: 8 devices with 87 entities accepted without a
+warning, 26 service calls obeyed, and the right state after each restart and each of the 12 orders of start, at the latest
+after 12 s, most of which are Home Assistant's own before it connects to its broker again. Earlier versions of the bridge
+failed here: they offered settings that the models refuse, and fan modes that the present mode lacks. With --long: a
+thermostat without Wi-Fi was unavailable after 600 s, and available 125 s after its return; one that left the account was gone
+after 841 s, once two lists lacked it, which are read every 15 minutes and, if one is missing, half a minute later.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ import aiohttp
 
 MYSA, RUN, HASS = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 # Bound of a wait. It ends a run that hangs, and says nothing about speed.
-HANG_S = 180
+HANG_S = 600
 # The same for what the cloud tells at its own intervals: a list of thermostats every 15 minutes, of which two have to agree.
 LONG_S = 2_400
 POLL_S = 0.2
@@ -335,10 +335,12 @@ class Bench:
             part.stop()
 
     async def shown(self, device, key, wanted, attribute=None, limit=HANG_S):
-        """Waits until Home Assistant shows a value."""
+        """Waits until Home Assistant shows a value, or one of several."""
         async def check():
             state = await self.home.state(device, key)
             value = state["state"] if attribute is None else state["attributes"].get(attribute)
+            if isinstance(wanted, tuple):
+                return value in wanted
             is_number = isinstance(wanted, float) and value not in (None, "unknown", "unavailable")
             return abs(float(value) - wanted) < 0.05 if is_number else value == wanted
         return (await until(f"{device} {key} {attribute or ''} shows {wanted}", check, limit))[1]
@@ -427,9 +429,10 @@ async def commands(bench):
                 await command(device, key, "set_value", {"value": 35}, None, {"state": 35.0})
         state = await home.state(device)
         if "hold" in (state["attributes"].get("preset_modes") or []):
-            for preset, held in (("hold", True), ("schedule", False)):
+            # The next report of some families leaves open whether the schedule is followed or a hold has an end.
+            for preset, held, seen in (("hold", True, "hold"), ("schedule", False, ("schedule", None))):
                 await command(device, "climate", "set_preset_mode", {"preset_mode": preset}, ("hold", held),
-                              {"preset_mode": preset})
+                              {"preset_mode": seen})
         if f"mysa_{device}_lock" in entities:
             await command(device, "lock", "turn_on", {}, ("locked", True), {"state": "on"})
             await command(device, "lock", "turn_off", {}, ("locked", False), {"state": "off"})
