@@ -15,7 +15,7 @@ use std::time::Duration;
 use mysa_examples::{
     Account, Answer, Clock, Error, Input, SendBody, SetpointTask, refusal, request_bytes, upgrade,
 };
-use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
+use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings, StoreResult};
 use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -27,7 +27,7 @@ struct Network {
     tls: Arc<ClientConfig>,
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let mut task = SetpointTask::from_args()?;
     let account = Account::from_env()?;
     let network = Network { tls: account.tls()?, account };
@@ -62,7 +62,8 @@ fn main() -> Result<(), Error> {
                     }
                 }
                 // A real program stores the session in a file, to resume without a password.
-                Output::Store(_) | Output::Forget => {}
+                Output::Store(_) => session.handle_store_result(clock.now(), StoreResult::Stored),
+                Output::Forget => {}
                 Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
                     if let Some(verdict) = task.take(&mut session, clock.now(), event)? {

@@ -10,7 +10,7 @@ use mysa_examples::Error;
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_session::{
     ConnId, Dial, Environment, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest, HttpResult, Level, Now,
-    Output, Session, Settings, Start,
+    Output, Session, Settings, Start, StoreResult,
 };
 use mysa_sim::{AccountSpec, Cloud, CloudSpec, DeviceSpec, HomeSpec, HttpReply, Upgrade};
 use rustix::time::{ClockId, clock_gettime};
@@ -190,6 +190,7 @@ impl Fleet {
             match output {
                 // Nothing is stored: the fleet lives in one process.
                 Output::Load => member.session.handle_stored(now, None),
+                Output::Store(_) => member.session.handle_store_result(now, StoreResult::Stored),
                 output => outputs.push(output),
             }
         }

@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use mysa_examples::{
     Account, Answer, Clock, Error, Input, SendBody, SetpointTask, refusal, request_bytes, upgrade,
 };
-use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings};
+use mysa_session::{Dial, Environment, HttpFailure, HttpRequest, Output, Session, Settings, StoreResult};
 use rustix::net::sockopt::set_socket_linger;
 use rustls::pki_types::ServerName;
 use smol::channel::{self, Receiver, Sender};
@@ -30,7 +30,7 @@ struct Network {
     tls: TlsConnector,
 }
 
-fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     smol::block_on(run())
 }
 
@@ -79,7 +79,9 @@ async fn run() -> Result<(), Error> {
                 }
                 // Dropping the task drops its socket.
                 Output::Abort { conn } => drop(sockets.remove(&conn)),
-                Output::Store(_) | Output::Forget => {}
+                // A real program stores the session in a file, to resume without a password.
+                Output::Store(_) => session.handle_store_result(clock.now(), StoreResult::Stored),
+                Output::Forget => {}
                 Output::Load => session.handle_stored(clock.now(), None),
                 Output::Event(event) => {
                     if let Some(verdict) = task.take(&mut session, clock.now(), event)? {
