@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use mysa_cognito::{Secret, StoredSession};
 use mysa_proto::{DeviceId, Model};
-use mysa_session::{Environment, Session, Settings, Start};
+use mysa_session::{Environment, Settings, Start};
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::driven_session::Session;
 use crate::driver::{Driver, Transport};
 use crate::error::{ConnectError, Error};
 use crate::monitor::Monitor;

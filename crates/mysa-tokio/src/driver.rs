@@ -7,8 +7,7 @@ use mysa_proto::rest::{ReadRequest, SettingsWrite};
 use mysa_proto::{Change, DeviceId, Model};
 use mysa_session::{
     Busy, CommandId, ConnId, Diagnosis, Dial, Event, HttpAnswer, HttpFailure, HttpId, HttpRequest,
-    HttpResult, Level, Output, Preview, Refused, RequestId, Response, Revocation, Session, StoreResult,
-    Verdict,
+    HttpResult, Level, Output, Preview, Refused, RequestId, Response, Revocation, StoreResult, Verdict,
 };
 use mysa_sigv4::PresignedUrl;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,6 +15,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::clock::Clock;
+use crate::driven_session::Session;
 use crate::error::Error;
 use crate::log;
 use crate::resources::Gauges;

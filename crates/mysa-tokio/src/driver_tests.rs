@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use mysa_conformance::{Ledger, Rule};
 use mysa_proto::{Celsius, Mode, Model};
 use mysa_session::{Environment, Expired, Refused, Settings, Start};
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
@@ -25,11 +26,27 @@ use crate::monitor::Monitor;
 
 const KITCHEN: &str = "a0b1c2d3e4f6";
 
-/// Client of one thermostat with a captured URL, and the peers' ends of its connections.
+/// Client of one thermostat with a captured URL, and the peers' ends of its connections. At its end, the driver must have
+/// kept the rules of the run loop.
 struct Harness {
     client: Client,
     peers: mpsc::UnboundedReceiver<DuplexStream>,
     suspended: Arc<Mutex<Duration>>,
+    ledger: Ledger,
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut violations = self.ledger.violations();
+        // Nobody is on time in a suspend.
+        if !self.suspended.lock().expect("no panic").is_zero() {
+            violations.retain(|violation| !matches!(violation.rule, Rule::Deadline | Rule::Output));
+        }
+        assert!(violations.is_empty(), "{violations:#?}");
+    }
 }
 
 fn kitchen() -> DeviceId {
@@ -52,6 +69,10 @@ impl Harness {
         let clock = Clock::paused(&suspended);
         let start = Start::Captured { url: captured(), devices: vec![(kitchen(), Model::parse("BB-V2-0"))] };
         let session = Session::new(Settings::default(), Environment::mysa(), start, [7; 32], clock.now());
+        let ledger = session.ledger();
+        let reference = clock.clone();
+        ledger.set_clock(move || reference.now().mono);
+        ledger.set_lateness(LONGEST_SLEEP);
         let gauges = Gauges::default();
         let shared = Arc::new(Shared::new(&session, None, gauges.clone(), clock.clone()));
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -64,12 +85,12 @@ impl Harness {
         let (to_driver, requests) = mpsc::channel(64);
         let driver = Driver::new(session, clock, transport, None, Arc::clone(&shared), requests);
         tokio::spawn(driver.run());
-        Self { client: Client::new(Monitor::new(shared, to_driver)), peers, suspended }
+        Self { client: Client::new(Monitor::new(shared, to_driver)), peers, suspended, ledger }
     }
 
     async fn accept(&mut self) -> Broker {
         let stream = self.peers.recv().await.expect("the client keeps running");
-        Broker::accept(stream).await.expect("an upgrade")
+        Broker::accept(stream, &self.ledger).await.expect("an upgrade")
     }
 }
 
@@ -77,21 +98,22 @@ impl Harness {
 struct Broker {
     socket: WebSocketStream<DuplexStream>,
     mqtt: BrokerConnection,
+    /// Path and query of the upgrade, by which the ledger knows the connection.
+    target: String,
+    ledger: Ledger,
 }
 
 impl Broker {
-    async fn accept(stream: DuplexStream) -> Option<Self> {
-        #[expect(
-            clippy::result_large_err,
-            clippy::unnecessary_wraps,
-            reason = "the library requires this signature"
-        )]
-        fn mqtt(_: &Request, mut answer: Upgrade) -> Result<Upgrade, ErrorResponse> {
+    async fn accept(stream: DuplexStream, ledger: &Ledger) -> Option<Self> {
+        let mut target = String::new();
+        #[expect(clippy::result_large_err, reason = "the library requires this signature")]
+        let mqtt = |request: &Request, mut answer: Upgrade| -> Result<Upgrade, ErrorResponse> {
+            target = request.uri().to_string();
             answer.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
             Ok(answer)
-        }
+        };
         let socket = tokio_tungstenite::accept_hdr_async(stream, mqtt).await.ok()?;
-        Some(Self { socket, mqtt: BrokerConnection::new() })
+        Some(Self { socket, mqtt: BrokerConnection::new(), target, ledger: ledger.clone() })
     }
 
     /// Answers until the subscription is granted.
@@ -109,6 +131,7 @@ impl Broker {
     /// Answers the packets of one frame, and returns them.
     async fn answer(&mut self) -> Option<Vec<Received>> {
         let Some(Ok(Message::Binary(frame))) = self.socket.next().await else { return None };
+        self.ledger.peer_received(&self.target, &frame);
         let exchange = self.mqtt.receive(&BrokerBehavior::default(), &frame);
         if !exchange.reply.is_empty() {
             self.send(exchange.reply).await?;
@@ -124,6 +147,7 @@ impl Broker {
     }
 
     async fn send(&mut self, packets: Vec<u8>) -> Option<()> {
+        self.ledger.peer_sent(&self.target, &packets);
         self.socket.send(Message::Binary(packets.into())).await.ok()
     }
 
@@ -158,8 +182,9 @@ async fn an_hour_of_brokers_that_never_read_uses_two_sockets_and_bounded_memory(
     let dialled = AtomicU32::new(0);
     let brokers = async {
         while let Some(stream) = harness.peers.recv().await {
+            let ledger = harness.ledger.clone();
             tokio::spawn(async move {
-                let mut broker = Broker::accept(stream).await?;
+                let mut broker = Broker::accept(stream, &ledger).await?;
                 broker.grant().await?;
                 broker.flood().await;
                 Some(())
@@ -338,12 +363,14 @@ fn statuses_reach_the_application_without_allocations() {
     const STATUSES: u32 = 200;
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-    let (mut stream, client) = runtime.block_on(async {
+    let (harness, broker) = runtime.block_on(async {
         let mut harness = Harness::start();
         let mut broker = harness.accept().await;
         broker.grant().await.expect("a subscription");
-        (broker.socket.into_inner(), harness.client)
+        (harness, broker)
     });
+    let Broker { socket, target, ledger, .. } = broker;
+    let (mut stream, client) = (socket.into_inner(), harness.client.clone());
     // The frames are made beforehand, so that only the client allocates.
     let frames: Vec<Vec<u8>> = (0..2 * STATUSES)
         .map(|index| {
@@ -352,6 +379,7 @@ fn statuses_reach_the_application_without_allocations() {
                 V2Status { setpoint, ..V2Status::new(KITCHEN, 1_767_323_045 + i64::from(index / 50)) };
             let publish =
                 mysa_testkit::publish(&format!("/v1/dev/{KITCHEN}/out"), status.to_string().as_bytes());
+            ledger.peer_sent(&target, &publish);
             let len = u16::try_from(publish.len()).expect("a short message");
             [&[0x82, 126][..], &len.to_be_bytes(), &publish].concat()
         })

@@ -54,6 +54,7 @@ mod builder;
 mod client;
 mod clock;
 mod command;
+mod driven_session;
 mod driver;
 mod error;
 mod events;

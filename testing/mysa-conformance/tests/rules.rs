@@ -1,0 +1,91 @@
+//! One correct driver, and one broken driver for each way to break a rule. Each is found, by the name of the rule.
+
+mod toy;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mysa_conformance::{CommandChannel, Rule, Settings};
+use mysa_proto::{Celsius, Change, DeviceId};
+use toy::{Flaw, Toy, minutes};
+
+fn command(toy: &mut Toy, degrees: f64) {
+    let kitchen = DeviceId::new("a0b1c2d3e4f6").expect("an id");
+    let change = Change::setpoint(Celsius::from_degrees(degrees).expect("a temperature"));
+    let now = toy.now();
+    toy.session().command(now, kitchen, change, Some(Duration::from_secs(60))).expect("room");
+}
+
+/// Three hours at home: a redirect, commands by MQTT and REST, a broker that does not read for a while, a host that cannot
+/// be reached, connections that are replaced, and an end while a command is undecided.
+fn three_hours(channel: CommandChannel, flaw: Option<Flaw>) -> Toy {
+    let mut settings = Settings::default();
+    settings.channel = channel;
+    settings.replace_before_credentials_lapse = true;
+    let mut toy = Toy::new(settings, flaw);
+    toy.network.redirects = 1;
+    toy.run_until(minutes(5));
+    command(&mut toy, 21.5);
+    toy.run_until(minutes(10));
+    toy.network.blocked = true;
+    toy.network.unreachable = true;
+    command(&mut toy, 19.5);
+    toy.run_until(minutes(12));
+    toy.network.blocked = false;
+    toy.network.unreachable = false;
+    toy.run_until(minutes(180));
+    command(&mut toy, 20.5);
+    toy.end();
+    toy
+}
+
+#[test]
+fn a_driver_that_keeps_the_rules_is_not_reported() {
+    for channel in [CommandChannel::Mqtt, CommandChannel::Structured] {
+        let toy = three_hours(channel, None);
+        toy.ledger.assert_kept();
+        // The test would prove nothing if nothing happened.
+        let verdicts = format!("{:?}", toy.verdicts);
+        assert_eq!(toy.verdicts.len(), 3, "{verdicts}");
+        assert!(toy.verdicts[0].is_confirmed() && !toy.verdicts[1].is_confirmed(), "{verdicts}");
+        assert!(toy.was_live && toy.network.redirects == 0);
+    }
+}
+
+#[test]
+fn each_broken_driver_is_reported_by_the_rule_that_it_breaks() {
+    let mqtt = CommandChannel::Mqtt;
+    let mut found = BTreeSet::new();
+    for (flaw, channel, rule) in [
+        (Flaw::TakesOneOutput, mqtt, Rule::Drain),
+        (Flaw::IgnoresDeadlines, mqtt, Rule::Deadline),
+        (Flaw::ReadsClockBeforeWaiting, mqtt, Rule::Clock),
+        (Flaw::DropsRequest, mqtt, Rule::Output),
+        (Flaw::DropsDial, mqtt, Rule::Output),
+        (Flaw::DropsFrame, mqtt, Rule::Output),
+        (Flaw::ForgetsLoad, mqtt, Rule::Output),
+        (Flaw::IgnoresClose, mqtt, Rule::Output),
+        (Flaw::ReportsTwice, mqtt, Rule::Report),
+        (Flaw::LabelsBytesWithNewestConnection, mqtt, Rule::Connection),
+        (Flaw::KeepsBufferOfOldConnection, mqtt, Rule::Connection),
+        (Flaw::AsksBodyAtOnce, CommandChannel::Structured, Rule::DeferredBody),
+        (Flaw::TakesOutputWhileStoring, mqtt, Rule::Store),
+        (Flaw::SendsAfterAbort, mqtt, Rule::Abort),
+        (Flaw::FollowsRedirects, mqtt, Rule::Redirect),
+        (Flaw::RepeatsRequests, mqtt, Rule::Redirect),
+        (Flaw::DropsSession, mqtt, Rule::Shutdown),
+    ] {
+        let violations = three_hours(channel, Some(flaw)).ledger.violations();
+        let rules: BTreeSet<Rule> = violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(
+            violations.first().map(|violation| violation.rule),
+            Some(rule),
+            "{flaw:?}: {violations:#?}"
+        );
+        // What is never taken is never carried out either.
+        let follows = flaw == Flaw::TakesOneOutput;
+        assert!(follows || rules.len() == 1, "{flaw:?} breaks {rules:?}: {violations:#?}");
+        found.insert(rule);
+    }
+    assert_eq!(found, BTreeSet::from(Rule::ALL), "every rule has a broken driver");
+}
