@@ -385,3 +385,77 @@ fn tokens_that_cannot_be_renewed_are_used_until_they_expire_and_then_the_store_i
     rig.run(secs(90));
     assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
 }
+
+const PASSWORD_WANTED: Reply = Reply::Status(
+    200,
+    r#"{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"USER_ID_FOR_SRP":"u","SALT":"1","SRP_B":"2","SECRET_BLOCK":"cw=="}}"#,
+);
+
+/// Suspends the host for an hour. Its monotonic clock counts the time or not.
+fn suspend(rig: &mut Rig, counted: bool) {
+    if counted {
+        rig.mono += secs(3_600);
+    } else {
+        rig.host_ahead_ms += 3_600_000;
+        rig.truth_ahead_secs += 3_600;
+    }
+}
+
+#[test]
+fn a_challenge_that_lapsed_in_a_suspend_is_not_answered() {
+    for counted in [false, true] {
+        let mut rig = with_password();
+        rig.cloud.refresh = PASSWORD_WANTED;
+        rig.run(rig::LATENCY / 2);
+        suspend(&mut rig, counted);
+        rig.run(secs(1));
+        assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (1, 0), "{counted}");
+        rig.run(secs(10));
+        assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (2, 1), "{counted}");
+        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    }
+}
+
+#[test]
+fn a_refusal_that_spans_a_suspend_does_not_count_as_a_wrong_password() {
+    for counted in [false, true] {
+        let mut rig = with_password();
+        rig.cloud.refresh = PASSWORD_WANTED;
+        rig.cloud.respond = NOT_AUTHORIZED;
+        rig.run(rig::LATENCY * 3 / 2);
+        assert_eq!(rig.asked("RespondToAuthChallenge"), 1);
+        suspend(&mut rig, counted);
+        rig.run(secs(1));
+        assert_ne!(rig.session.service().level, Level::SignInNeeded, "{}", rig.session.service());
+        assert!(rig.stored.as_ref().is_none_or(|stored| stored.refused.is_none()));
+        rig.cloud.respond = Reply::Good;
+        rig.run(secs(10));
+        assert_eq!((rig.asked("InitiateAuth"), rig.asked("RespondToAuthChallenge")), (2, 2), "{counted}");
+        assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    }
+}
+
+#[test]
+fn a_wrong_password_is_reported_after_a_suspend_too_and_not_tried_again() {
+    for suspends in [1, 20] {
+        let mut rig = with_password();
+        rig.cloud.refresh = PASSWORD_WANTED;
+        rig.cloud.respond = NOT_AUTHORIZED;
+        for number in 0..suspends {
+            // Each answer to the claim arrives after a suspend.
+            while rig.asked("RespondToAuthChallenge") <= number && rig.mono < secs(86_400) {
+                rig.run(Duration::from_millis(1));
+                if rig.session.service().level == Level::SignInNeeded {
+                    break;
+                }
+            }
+            suspend(&mut rig, false);
+        }
+        rig.run(secs(3_600));
+        let service = rig.session.service();
+        assert_eq!(service.reason, Reason::Refused(RefusalKind::WrongCredentials), "{service}");
+        let tried = if suspends == 1 { 2 } else { 4 };
+        assert_eq!(rig.asked("RespondToAuthChallenge"), tried, "after {suspends} suspends");
+        assert_eq!(rig.stored.and_then(|stored| stored.refused).as_deref(), Some("NotAuthorizedException"));
+    }
+}

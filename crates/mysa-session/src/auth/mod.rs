@@ -41,6 +41,10 @@ pub(crate) struct Identity {
     retry_at: Duration,
     /// Time at which a password was last used.
     signed_in_at: Option<Duration>,
+    /// Time since then that the monotonic clock did not count.
+    asleep: Duration,
+    /// Number of sign-ins that began anew because the challenge had lapsed, since the last success.
+    lapsed: u8,
     /// Reason why nothing continues until a person acts.
     blocked: Option<Reason>,
     /// Time of the next read of the store, for a session that was signed in elsewhere, while this one is
@@ -114,6 +118,10 @@ const CREDENTIALS_SPACING: Duration = Duration::from_secs(60);
 /// Minimum time for which a connection stays before it is replaced because its credentials expire. A connection
 /// outlives its credentials, so this does no harm.
 const SHORTEST_CONNECTION: Duration = Duration::from_secs(300);
+/// Age of a sign-in from which on its challenge may have lapsed: Cognito's lives for three minutes.
+const CHALLENGE_LIFE: Duration = Duration::from_secs(120);
+/// Maximum number of sign-ins in a row that begin anew because their challenge had lapsed.
+const LAPSED_SIGN_INS: u8 = 3;
 /// Minimum time between two sign-ins: each failure is a step towards a lock-out.
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
 
@@ -162,6 +170,8 @@ impl Identity {
             backoff: Backoff::default(),
             retry_at: Duration::ZERO,
             signed_in_at: None,
+            asleep: Duration::ZERO,
+            lapsed: 0,
             blocked: None,
             reload_at: Duration::ZERO,
             sign_out: SignOut::No,
@@ -223,6 +233,7 @@ impl Identity {
 
     /// Brings expiry times forward by `by`, because the host slept or its clock was set forward.
     pub(crate) fn age(&mut self, by: Duration) {
+        self.asleep = self.asleep.saturating_add(by);
         for lapses in [
             self.tokens.as_mut().map(|held| &mut held.lapses),
             self.credentials.as_mut().map(|held| &mut held.lapses),
@@ -363,6 +374,7 @@ impl Identity {
         };
         // Recorded before the outcome is known: failed attempts count towards the lock-out too.
         self.signed_in_at = Some(cx.mono());
+        self.asleep = Duration::ZERO;
         let (request, next) =
             SignIn::start(&cx.environment.pool, &self.stored.account, password, cx.entropy.bytes());
         self.send(cx, &request, Stage::Challenge(next));
@@ -428,6 +440,7 @@ impl Identity {
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
+        self.lapsed = 0;
         let spaced = self.signed_in_at.map_or(Duration::ZERO, |at| at.saturating_add(SIGN_IN_SPACING));
         self.retry_at = spaced.max(cx.mono());
     }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use mysa_cognito::{AwsCredentials, Challenge, Error, Recovery, RefreshFlow, RefusalKind, Step, Tokens};
 use mysa_sigv4::Credentials;
 
-use super::{Held, Identity, Signer, Stage};
+use super::{CHALLENGE_LIFE, Held, Identity, LAPSED_SIGN_INS, SIGN_IN_SPACING, Signer, Stage};
 use crate::clock::ClockSource;
 use crate::context::Context;
 use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason, Revocation};
@@ -43,6 +43,8 @@ impl Identity {
         match work.stage {
             Stage::Challenge(next) => {
                 // The pool checks the time stamp of the claim against its own clock, and its answer may be the only one
+            // The claim would be refused, and count as a wrong password.
+            Stage::Challenge(_) if status == 200 && self.begin_anew(cx) => {}
                 // so far.
                 let time = cx.clock.time_of(ClockSource::UserPool, cx.now);
                 let reply = next.reply(status, body, time.as_secs());
@@ -118,6 +120,9 @@ impl Identity {
                 (Recovery::AskForPassword, Some(_)) => self.refused(cx, &error),
                 (Recovery::AskForPassword | Recovery::GiveUp, None) if error.refusal().is_some() => {
                     self.refused(cx, &error);
+                // The pool answers a lapsed challenge and a wrong password alike.
+                (Recovery::AskForPassword, None)
+                    if error.refusal() == Some(RefusalKind::WrongCredentials) && self.begin_anew(cx) => {}
                 }
                 (_, challenge) => {
                     self.challenge = challenge;
@@ -129,6 +134,19 @@ impl Identity {
 
     fn ask(&mut self, cx: &mut Context, challenge: Box<Challenge>, again: bool) {
         let needed = ChallengeNeeded {
+    /// Begins the sign-in anew if its challenge may have lapsed, as in a suspend between the request and the answer.
+    /// Returns `false` if it is young, or if too many have lapsed in a row.
+    fn begin_anew(&mut self, cx: &Context) -> bool {
+        let Some(begun) = self.signed_in_at else { return false };
+        let age = cx.mono().saturating_sub(begun).saturating_add(self.asleep);
+        let anew = age >= CHALLENGE_LIFE && self.lapsed < LAPSED_SIGN_INS;
+        if anew {
+            self.lapsed += 1;
+            self.retry_at = cx.after(SIGN_IN_SPACING);
+        }
+        anew
+    }
+
             kind: challenge.kind,
             destination: challenge.destination.clone(),
             choices: challenge.choices.clone(),
@@ -255,6 +273,7 @@ impl Identity {
         self.blocked = Some(reason);
     }
 
+        self.lapsed = 0;
     fn signed_in(&mut self, cx: &mut Context, tokens: Tokens) {
         self.succeeded();
         self.blocked = None;
