@@ -281,16 +281,32 @@ fn the_pause_that_a_retry_after_header_asks_for_is_kept() {
 fn short_pauses_between_requests_are_not_those_between_sign_ins_by_password() {
     let mut settings = Settings::default();
     settings.http_backoff_cap = secs(12);
-    let password = Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
-    let resume = Start::Resume { stored: stored(), password: None };
-    for (start, expected) in [(password, 12..=60), (resume, 300..=1_200)] {
-        let mut rig = Rig::with(settings.clone(), start, 0);
-        rig.stored = Some(stored());
-        rig.cloud.refresh = Reply::Status(500, "{}");
-        rig.run(secs(3_600));
-        let asked = rig.asked("InitiateAuth") + rig.asked("GetTokensFromRefreshToken");
-        assert!(expected.contains(&asked), "{asked} in an hour");
+    let password = || Start::Password { username: "ann@example.org".into(), password: "hunter2".into() };
+    let resume = || Start::Resume { stored: stored(), password: None };
+    for (start, expected) in [(password as fn() -> Start, 12..=60), (resume, 60..=150)] {
+        for reply in [Reply::Status(500, "{}"), Reply::Timeout] {
+            let mut rig = Rig::with(settings.clone(), start(), 0);
+            rig.stored = Some(stored());
+            rig.cloud.refresh = reply;
+            rig.run(secs(3_600));
+            let asked = rig.asked("InitiateAuth") + rig.asked("GetTokensFromRefreshToken");
+            assert!(expected.contains(&asked), "{asked} in an hour, {reply:?}");
+        }
     }
+}
+
+#[test]
+fn a_pool_that_no_request_can_reach_is_tried_at_short_intervals() {
+    let mut settings = Settings::default();
+    settings.http_backoff_cap = secs(12);
+    let mut rig = Rig::with(settings, Start::Resume { stored: stored(), password: None }, 0);
+    rig.stored = Some(stored());
+    rig.cloud.has_network = false;
+    rig.run(secs(3_600));
+    assert!((300..=1_200).contains(&rig.log.unreachable), "{} in an hour", rig.log.unreachable);
+    rig.cloud.has_network = true;
+    rig.run(secs(13));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
 }
 
 #[test]

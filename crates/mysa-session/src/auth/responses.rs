@@ -14,6 +14,8 @@ use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reaso
 /// Pause after a lock-out. Cognito's own lock-out grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Largest upper bound, at least, of a pause after a failure that the pool may have seen.
+const POOL_CAP: Duration = Duration::from_secs(60);
 /// Largest upper bound, at least, of a pause before a sign-in by password.
 const SIGN_IN_CAP: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -41,10 +43,10 @@ impl Identity {
         };
         let HttpAnswer { status, body, .. } = answer;
         match work.stage {
-            Stage::Challenge(next) => {
-                // The pool checks the time stamp of the claim against its own clock, and its answer may be the only one
             // The claim would be refused, and count as a wrong password.
             Stage::Challenge(_) if status == 200 && self.begin_anew(cx) => {}
+            Stage::Challenge(next) => {
+                // The pool checks the time stamp of the claim against its own clock, and its answer may be the only one
                 // so far.
                 let time = cx.clock.time_of(ClockSource::UserPool, cx.now);
                 let reply = next.reply(status, body, time.as_secs());
@@ -118,11 +120,11 @@ impl Identity {
                     self.retry_at = cx.after(Duration::from_secs(1));
                 }
                 (Recovery::AskForPassword, Some(_)) => self.refused(cx, &error),
-                (Recovery::AskForPassword | Recovery::GiveUp, None) if error.refusal().is_some() => {
-                    self.refused(cx, &error);
                 // The pool answers a lapsed challenge and a wrong password alike.
                 (Recovery::AskForPassword, None)
                     if error.refusal() == Some(RefusalKind::WrongCredentials) && self.begin_anew(cx) => {}
+                (Recovery::AskForPassword | Recovery::GiveUp, None) if error.refusal().is_some() => {
+                    self.refused(cx, &error);
                 }
                 (_, challenge) => {
                     self.challenge = challenge;
@@ -132,8 +134,6 @@ impl Identity {
         }
     }
 
-    fn ask(&mut self, cx: &mut Context, challenge: Box<Challenge>, again: bool) {
-        let needed = ChallengeNeeded {
     /// Begins the sign-in anew if its challenge may have lapsed, as in a suspend between the request and the answer.
     /// Returns `false` if it is young, or if too many have lapsed in a row.
     fn begin_anew(&mut self, cx: &Context) -> bool {
@@ -147,6 +147,8 @@ impl Identity {
         anew
     }
 
+    fn ask(&mut self, cx: &mut Context, challenge: Box<Challenge>, again: bool) {
+        let needed = ChallengeNeeded {
             kind: challenge.kind,
             destination: challenge.destination.clone(),
             choices: challenge.choices.clone(),
@@ -254,9 +256,16 @@ impl Identity {
     }
 
     pub(super) fn pause(&mut self, cx: &mut Context, reason: Reason) {
-        let cap = cx.settings.http_backoff_cap;
-        // Without a refresh token the next attempt is a sign-in by password, and the pool counts those.
-        let cap = if self.stored.refresh_token.is_some() { cap } else { cap.max(SIGN_IN_CAP) };
+        let least = if self.stored.refresh_token.is_none() {
+            // The next attempt is a sign-in by password, and the pool counts those.
+            SIGN_IN_CAP
+        } else if reason == Reason::Unreachable {
+            // Nothing was sent, so the short pauses of a client that waits for the network burden nobody.
+            Duration::ZERO
+        } else {
+            POOL_CAP
+        };
+        let cap = cx.settings.http_backoff_cap.max(least);
         let pause = self.backoff.next(FIRST_PAUSE, cap, &mut cx.entropy);
         // Full jitter can draw zero; half a second keeps retries apart.
         self.retry_at = cx.after(pause.max(Duration::from_millis(500)));
@@ -264,6 +273,7 @@ impl Identity {
     }
 
     fn succeeded(&mut self) {
+        self.lapsed = 0;
         self.backoff.reset();
         self.retry_at = Duration::ZERO;
         self.trouble = None;
@@ -273,7 +283,6 @@ impl Identity {
         self.blocked = Some(reason);
     }
 
-        self.lapsed = 0;
     fn signed_in(&mut self, cx: &mut Context, tokens: Tokens) {
         self.succeeded();
         self.blocked = None;

@@ -82,6 +82,8 @@ pub(crate) struct Cloud {
     /// Seconds by which the `Date` of REST answers is ahead of the true time, and their `Age`.
     pub(crate) rest_date: (i64, Option<&'static str>),
     pub(crate) http: bool,
+    /// `false` if the driver reports at once that no host can be reached by HTTP.
+    pub(crate) has_network: bool,
     /// Time that the connection for a write takes. `None`: the driver reports at once that the host is unreachable.
     pub(crate) connects: Option<Duration>,
     pub(crate) upgrade: Option<u16>,
@@ -119,6 +121,8 @@ pub(crate) struct Log {
     pub(crate) subscribes: Vec<(Duration, ConnId, Vec<String>)>,
     pub(crate) publishes: Vec<(Duration, ConnId, String, String, bool)>,
     pub(crate) http: Vec<(Duration, String)>,
+    /// Number of requests while the host had no network.
+    pub(crate) unreachable: usize,
     /// Complete URLs of the requests with a token for REST.
     pub(crate) urls: Vec<String>,
     /// Bodies of the updates to the structured service.
@@ -207,6 +211,7 @@ impl Rig {
             undated_setpoint: None,
             rest_date: (0, None),
             http: true,
+            has_network: true,
             connects: Some(Duration::ZERO),
             upgrade: None,
             refused_host: None,
@@ -396,6 +401,10 @@ impl Rig {
             let next = if self.paused { self.session.poll_io() } else { self.session.poll_output() };
             let Some(output) = next else { return };
             match output {
+                Output::Http(request) if !self.cloud.has_network => {
+                    self.log.unreachable += 1;
+                    self.arrive(LATENCY, Arrival::Unreachable(request.id));
+                }
                 Output::Http(request) if request.body.ready().is_none() => match self.cloud.connects {
                     Some(time) => self.arrive(time, Arrival::Connected(request)),
                     None => self.arrive(Duration::ZERO, Arrival::Unreachable(request.id)),
