@@ -32,6 +32,51 @@ pub(crate) struct CloudClock {
     /// Time of the last request for a second answer, in seconds on the monotonic clock.
     doubted_at: Option<u64>,
     hosts: [HostReadings; ClockSource::COUNT],
+    sleeps: Sleeps,
+}
+
+/// Sleep that the monotonic clock did not count, oldest first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sleeps([Option<Asleep>; SLEEPS]);
+
+#[derive(Clone, Copy, Debug)]
+struct Asleep {
+    /// End, in milliseconds of the cloud's time.
+    until: i64,
+    /// Length in milliseconds, above zero.
+    length: i64,
+}
+
+/// Number of sleeps that are told apart.
+const SLEEPS: usize = 16;
+
+impl Sleeps {
+    fn add(&mut self, new: Asleep) {
+        let Self(all) = self;
+        if let Some(free) = all.iter_mut().find(|one| one.is_none()) {
+            *free = Some(new);
+            return;
+        }
+        // The two oldest become one, so that the sum stays right for whatever is older than both.
+        if let [Some(first), Some(second), ..] = all {
+            second.length = second.length.saturating_add(first.length);
+        }
+        all.rotate_left(1);
+        all[SLEEPS - 1] = Some(new);
+    }
+
+    /// Removes the latest if it has this length.
+    fn remove_last(&mut self, length: i64) {
+        if let Some(last) = self.0.iter_mut().rev().find(|one| one.is_some()) {
+            *last = last.filter(|last| last.length != length);
+        }
+    }
+
+    /// Milliseconds of sleep since a moment.
+    fn since(&self, at: i64) -> i64 {
+        let after = |one: &Asleep| one.until.saturating_sub(at).clamp(0, one.length);
+        self.0.iter().flatten().map(after).fold(0, i64::saturating_add)
+    }
 }
 
 /// Host whose `Date` headers are read.
@@ -220,6 +265,9 @@ impl CloudClock {
         let (ahead_ms, other_ms) = if was_set { (set, slept) } else { (slept, set) };
         self.ahead_ms = ahead_ms;
         self.other_ms = Some(other_ms);
+        if !was_set {
+            self.sleeps.add(Asleep { until: self.time(now).as_millis(), length: jump });
+        }
         // Readings are relative to the wall clock, so a jump invalidates all of them.
         self.hosts = Default::default();
         self.doubted_at = None;
@@ -255,10 +303,29 @@ impl CloudClock {
             self.doubted_at = Some(new.at);
             return Learned::Doubt;
         };
+        if let (Some(_), Some(other_ms)) = (explained, self.other_ms) {
+            self.reconsider_sleep(now, other_ms);
+        }
         self.ahead_ms = ahead_ms;
         self.other_ms = None;
         self.checked = true;
         Learned::Moved(ahead_ms)
+    }
+
+    /// Corrects the guess about the last jump, whose other explanation has turned out to be true.
+    fn reconsider_sleep(&mut self, now: Now, other_ms: i64) {
+        let length = other_ms.saturating_sub(self.ahead_ms);
+        if length > 0 {
+            // It looked like a correction of the clock, and was sleep.
+            self.sleeps.add(Asleep { until: now.wall.plus_millis(other_ms).as_millis(), length });
+        } else {
+            self.sleeps.remove_last(length.saturating_neg());
+        }
+    }
+
+    /// Milliseconds of sleep since a time of the cloud that the monotonic clock did not count.
+    pub(crate) fn asleep_ms_since(&self, at: UnixTime) -> i64 {
+        self.sleeps.since(at.as_millis())
     }
 
     /// Returns the value that more hosts agree on than on the estimate, if two answers support it.

@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mysa_cognito::Secret;
-use mysa_proto::UnixTime;
+use mysa_proto::{Observation, UnixTime};
 
 use crate::auth::retry_after;
 use crate::clock::CloudClock;
@@ -45,6 +45,17 @@ impl Context {
     pub(crate) const fn received(&self) -> Now {
         // Observations carry the cloud's time, so they compare with the time stamps of devices.
         Now { mono: self.now.mono, wall: self.time() }
+    }
+
+    /// Takes the sleep since the time of an observation out of its age, because the state orders the values of the cloud
+    /// by the monotonic time of their arrival and their age. A change during a suspend that the monotonic clock did not
+    /// count would otherwise be older than a status from before.
+    pub(crate) fn without_sleep(&self, mut observation: Observation) -> Observation {
+        if let Some(at) = observation.at {
+            let wall = &mut observation.received.wall;
+            *wall = wall.plus_millis(self.clock.asleep_ms_since(at).saturating_neg());
+        }
+        observation
     }
 
     /// Returns the monotonic time at which something that begins now and may take `time` is given up.

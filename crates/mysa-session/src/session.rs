@@ -683,7 +683,9 @@ impl Session {
         self.devices.find(id)
     }
 
-    /// State of a thermostat: every field observed so far, with its source.
+    /// State of a thermostat: every field observed so far, with its source. Ages count as the monotonic clock does: if it
+    /// stood still in a suspend, the wall time of the arrival of a value by REST is earlier by the sleep since the value's
+    /// own time.
     #[must_use]
     pub fn state(&self, id: DeviceId) -> Option<&DeviceState> {
         self.devices.find(id).map(Device::state)

@@ -70,6 +70,34 @@ fn a_session_recovers_after_the_host_slept_for_two_hours() {
 }
 
 #[test]
+fn a_change_during_a_suspend_is_shown_even_if_the_monotonic_clock_stood_still() {
+    for clock_runs_while_asleep in [false, true] {
+        let mut rig = Rig::live();
+        rig.cloud.sends_at_ping = false;
+        rig.status(LITE, 20.0);
+        rig.run(secs(10));
+        let shown = |rig: &Rig| {
+            let state = rig.session.state(device(LITE)).unwrap();
+            state.setpoint().unwrap().value.as_degrees()
+        };
+        assert_eq!(shown(&rig), 20.0);
+        if clock_runs_while_asleep {
+            rig.mono += secs(7_200);
+        } else {
+            rig.host_ahead_ms += 7_200_000;
+            rig.truth_ahead_secs += 7_200;
+        }
+        // Somebody changed it an hour ago, and only REST shows that.
+        let changed = rig.truth_secs() - 3_600;
+        rig.cloud.setpoints.insert(LITE.into(), (23.0, changed));
+        rig.run(secs(30));
+        assert_eq!(shown(&rig), 23.0, "{clock_runs_while_asleep}");
+        rig.run(secs(1_200));
+        assert_eq!(shown(&rig), 23.0, "{clock_runs_while_asleep}");
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_while_running_does_not_break_signing() {
     for set_ms in [-1_200_000, 1_200_000] {
         let mut rig = Rig::live();

@@ -283,3 +283,56 @@ fn sleep_and_a_set_clock_are_detected_and_end_the_corroboration() {
     host.wall_error_ms -= 3_600_000;
     assert_eq!(host.pass(1), Some(-3_600_000));
 }
+
+#[test]
+fn sleep_is_counted_once_it_is_told_from_a_clock_that_was_set() {
+    const HOUR: i64 = 3_600_000;
+    let seconds_since = |host: &Host, ago_ms: i64| {
+        host.clock.asleep_ms_since(host.clock.time(host.now()).plus_millis(-ago_ms)) / 1_000
+    };
+    // An hour of sleep, then ten seconds. The rest of the world's clock went on.
+    let mut host = Host::new(0);
+    host.answer(UserPool, 0);
+    host.wall_error_ms += HOUR;
+    host.pass(10);
+    assert_eq!(host.answer(UserPool, HOUR), Learned::Nothing);
+    host.pass(10);
+    for (ago_ms, asleep) in [(0, 0), (10_000, 0), (20_000, 10), (HOUR / 2 + 10_000, 1_800), (3 * HOUR, 3_600)]
+    {
+        assert_eq!(seconds_since(&host, ago_ms), asleep, "{ago_ms}");
+    }
+    // The clock was set.
+    let mut host = Host::new(0);
+    host.answer(UserPool, 0);
+    host.wall_error_ms += HOUR;
+    host.pass(10);
+    assert!(matches!(host.answer(UserPool, 0), Learned::Moved(_)));
+    assert_eq!(seconds_since(&host, 3 * HOUR), 0);
+    // It was an hour slow, and the host slept for an hour: that looks like a correction.
+    let mut host = Host::new(-HOUR);
+    host.answer(UserPool, 0);
+    host.answer(IdentityPool, 0);
+    host.wall_error_ms += HOUR;
+    host.pass(10);
+    assert_eq!(seconds_since(&host, 3 * HOUR), 0);
+    assert!(matches!(host.answer(UserPool, HOUR), Learned::Moved(_)));
+    assert_eq!(seconds_since(&host, 3 * HOUR), 3_600);
+    // A clock that was set back is no sleep, whatever the next answer says.
+    let mut host = Host::new(HOUR);
+    host.wall_error_ms -= HOUR;
+    host.pass(10);
+    host.answer(UserPool, 0);
+    assert_eq!(seconds_since(&host, 3 * HOUR), 0);
+}
+
+#[test]
+fn the_sum_of_many_sleeps_is_kept() {
+    let mut host = Host::new(0);
+    for night in 1..=40 {
+        host.wall_error_ms += 8 * 3_600_000;
+        host.pass(60);
+        host.answer(UserPool, host.wall_error_ms);
+        let before_all = UnixTime::from_millis(AT);
+        assert_eq!(host.clock.asleep_ms_since(before_all), night * 8 * 3_600_000);
+    }
+}

@@ -294,7 +294,7 @@ impl Devices {
                     status_at = observation.usable_at();
                 }
                 shown = shown.then(observation.settings());
-                changes = changes.union(device.state.observe(&observation));
+                changes = changes.union(device.state.observe(&cx.without_sleep(observation)));
             }
             if let Some(at) = newest {
                 device.record_sign_of_life(at, received);
@@ -331,7 +331,7 @@ impl Devices {
                 device.record_sign_of_life(at, received);
             }
             shown = shown.then(observation.settings());
-            changes = changes.union(device.state.observe(&observation));
+            changes = changes.union(device.state.observe(&cx.without_sleep(observation)));
         }
         let status_at = state.telemetry.as_ref().and_then(|telemetry| telemetry.at);
         let witness = RestWitness { by: Evidence::Reported, status_at, shown };
