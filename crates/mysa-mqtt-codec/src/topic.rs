@@ -1,6 +1,8 @@
-//! Topic names, checked in one pass over 16 bytes at a time.
+//! Topic names, checked 16 bytes at a time.
 
 use core::fmt;
+
+use ascii::AsAsciiStr as _;
 
 use crate::text::{InvalidText, MAX_TEXT};
 
@@ -17,7 +19,7 @@ use crate::text::{InvalidText, MAX_TEXT};
 /// # Ok::<(), InvalidText>(())
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Topic<'a>(&'a [u8]);
+pub struct Topic<'a>(&'a str);
 
 impl<'a> Topic<'a> {
     /// Checks a topic name.
@@ -25,7 +27,10 @@ impl<'a> Topic<'a> {
     /// # Errors
     /// The rule that the name breaks.
     pub fn new(name: &'a str) -> Result<Self, InvalidText> {
-        Self::from_bytes(name.as_bytes())
+        if name.len() > MAX_TEXT {
+            return Err(InvalidText::TooLong);
+        }
+        if is_plain(name.as_bytes()) { Ok(Self(name)) } else { check(name) }
     }
 
     /// Checks a topic name given as bytes.
@@ -37,28 +42,31 @@ impl<'a> Topic<'a> {
         if name.len() > MAX_TEXT {
             return Err(InvalidText::TooLong);
         }
-        if is_plain(name) { Ok(Self(name)) } else { check(name).map(|()| Self(name)) }
+        match name.as_ascii_str() {
+            Ok(name) => Self::new(name.as_str()),
+            Err(_) => check_utf8(name),
+        }
     }
 
     /// Fast path: `None` if the name needs the full check.
     #[inline(always)]
     pub(crate) fn from_wire_fast(name: &'a [u8]) -> Option<Self> {
-        is_plain(name).then_some(Self(name))
+        let name = name.as_ascii_str().ok()?.as_str();
+        is_plain(name.as_bytes()).then_some(Self(name))
     }
 
     /// The bytes of the name.
     #[must_use]
     #[inline]
     pub const fn as_bytes(self) -> &'a [u8] {
-        self.0
+        self.0.as_bytes()
     }
 
-    /// The name as a string. Validates UTF-8 again, because the crate has no unsafe code: where speed matters, compare
-    /// [`as_bytes`](Self::as_bytes).
+    /// The name as a string.
     #[must_use]
     #[inline]
-    pub fn as_str(self) -> &'a str {
-        core::str::from_utf8(self.0).unwrap_or_default()
+    pub const fn as_str(self) -> &'a str {
+        self.0
     }
 }
 
@@ -76,7 +84,7 @@ impl fmt::Display for Topic<'_> {
 
 impl PartialEq<str> for Topic<'_> {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.0 == other
     }
 }
 
@@ -118,7 +126,7 @@ fn are_plain(front: &[u8; 16], back: &[u8; 16]) -> bool {
 /// `#` is 0x23 and `+` is 0x2b: with bit 3 set both are 0x2b, and no other byte is.
 #[inline(always)]
 const fn is_doubtful(byte: u8) -> bool {
-    (byte == 0) | (byte | 8 == b'+') | (byte >= 0x80)
+    (byte == 0) | (byte | 8 == b'+')
 }
 
 fn is_plain_bytewise(name: &[u8]) -> bool {
@@ -127,16 +135,21 @@ fn is_plain_bytewise(name: &[u8]) -> bool {
 
 /// The full check, for names that are not plain.
 #[cold]
-fn check(name: &[u8]) -> Result<(), InvalidText> {
+fn check(name: &str) -> Result<Topic<'_>, InvalidText> {
     if name.is_empty() {
         return Err(InvalidText::Empty);
     }
-    let name = core::str::from_utf8(name).map_err(|_| InvalidText::NotUtf8)?;
     match name.bytes().find(|byte| matches!(byte, 0 | b'+' | b'#')) {
-        None => Ok(()),
+        None => Ok(Topic(name)),
         Some(0) => Err(InvalidText::Nul),
         Some(_) => Err(InvalidText::Wildcard),
     }
+}
+
+/// The full check, for names that are not ASCII.
+#[cold]
+fn check_utf8(name: &[u8]) -> Result<Topic<'_>, InvalidText> {
+    check(core::str::from_utf8(name).map_err(|_| InvalidText::NotUtf8)?)
 }
 
 #[cfg(test)]
@@ -156,7 +169,7 @@ mod tests {
                         0 => Err(InvalidText::Nul),
                         b'+' | b'#' => Err(InvalidText::Wildcard),
                         128.. => Err(InvalidText::NotUtf8),
-                        _ => Ok(Topic(&name)),
+                        _ => Ok(Topic(core::str::from_utf8(&name).unwrap())),
                     };
                     assert_eq!(Topic::from_bytes(&name), expected, "{byte} at {position} of {length}");
                 }
