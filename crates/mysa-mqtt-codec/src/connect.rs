@@ -169,6 +169,8 @@ impl Packet for Connect<'_> {
 }
 
 /// Answer of a server to CONNECT (3.2). A refusal cannot report a session \[MQTT-3.2.2-4\].
+// In `Inbound`, this alignment keeps its two bytes from overlapping the packet id of the other packets.
+#[repr(align(4))]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the standard reserves everything else")]
 pub enum ConnAck {

@@ -10,18 +10,21 @@ use crate::topic::Topic;
 use crate::write::{self, Packet, Sink};
 
 /// Application message (3.3).
+// In this order, the packet id of a PUBLISH and that of the other packets of an enum have the same place in memory, and no
+// variant overlaps part of a pointer. Otherwise the fields are stored in pieces and loaded whole, which stalls the processor.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Publish<'a> {
-    /// Topic it is published to.
-    pub topic: Topic<'a>,
-    /// Payload: any bytes, possibly none.
-    pub payload: &'a [u8],
     /// Quality of service, with the packet id if there is one.
     pub delivery: Delivery,
     /// True if it may have been sent before. Never with QoS 0 \[MQTT-3.3.1-2\].
     pub dup: bool,
     /// From a client: retain it for later subscribers. From a server: it was retained.
     pub retain: bool,
+    /// Topic it is published to.
+    pub topic: Topic<'a>,
+    /// Payload: any bytes, possibly none.
+    pub payload: &'a [u8],
 }
 
 /// Quality of service of a message. A packet id exists exactly if it is above 0 \[MQTT-2.3.1-5\].
@@ -97,9 +100,18 @@ impl<'a> Publish<'a> {
         if first >> 4 != kind::PUBLISH || VALID_FLAGS >> (first & 0xf) & 1 == 0 {
             return None;
         }
-        let mut fields = Fields::new(body);
-        let topic = Topic::from_wire_fast(fields.prefixed().ok()?)?;
-        Some(Self::with(first, topic, Delivery::read(first, &mut fields).ok()?, fields.rest()))
+        let (length, fields) = body.split_first_chunk()?;
+        let (topic, fields) = fields.split_at_checked(u16::from_be_bytes(*length).into())?;
+        let topic = Topic::from_wire_fast(topic)?;
+        let (delivery, payload) = match first & QOS {
+            0 => (Delivery::AtMostOnce, fields),
+            qos => {
+                let (id, payload) = fields.split_first_chunk()?;
+                let id = PacketId::new(u16::from_be_bytes(*id))?;
+                (if qos == 0b010 { Delivery::AtLeastOnce(id) } else { Delivery::ExactlyOnce(id) }, payload)
+            }
+        };
+        Some(Self::with(first, topic, delivery, payload))
     }
 
     /// The first byte has been checked.
