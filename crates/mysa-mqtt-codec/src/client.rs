@@ -96,12 +96,13 @@ impl<'a> Incoming<'a> for Inbound<'a> {
     fn decode_fast(first: u8, body: &'a [u8]) -> Option<Self> {
         match (first, body) {
             (0x30..=0x3f, _) => Publish::decode_fast(first, body).map(Self::Publish),
-            (0x40, [_, _]) => only_packet_id(body).ok().map(Self::PubAck),
+            (0x40, &[high, low]) => PacketId::new(u16::from_be_bytes([high, low])).map(Self::PubAck),
             (0xd0, []) => Some(Self::PingResp),
             _ => None,
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn decode(first: u8, body: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
         // Check the length before the fields: a packet in pieces must give the same error as a whole one.

@@ -22,20 +22,29 @@ pub(crate) fn decode<'a, P: Incoming<'a>>(
     input: &mut &'a [u8],
     options: DecodeOptions,
 ) -> Result<Option<P>, DecodeError> {
-    let (first, body, rest) = match Frame::cut_fast(input, options) {
-        Some(Frame { first, body, rest }) => (first, body, rest),
-        None => match Frame::cut::<P>(input, options)? {
-            Some(Frame { first, body, rest }) => (first, body, rest),
-            None => return Ok(None),
-        },
-    };
-    if let Some(packet) = P::decode_fast(first, body) {
+    if let Ok(Frame { first, body, rest }) = Frame::cut_fast(input, options)
+        && let Some(packet) = P::decode_fast(first, body)
+    {
         *input = rest;
         return Ok(Some(packet));
     }
-    let packet = P::decode(first, body, options)?;
+    // `input` is passed by value, so that it stays in registers.
+    let (packet, rest) = decode_slow(input, options)?;
     *input = rest;
-    Ok(Some(packet))
+    Ok(packet)
+}
+
+/// Slow path: a packet that is large, incomplete, invalid or of a rare type.
+#[cold]
+#[inline(never)]
+fn decode_slow<'a, P: Incoming<'a>>(
+    input: &'a [u8],
+    options: DecodeOptions,
+) -> Result<(Option<P>, &'a [u8]), DecodeError> {
+    let Some(Frame { first, body, rest }) = Frame::cut::<P>(input, options)? else {
+        return Ok((None, input));
+    };
+    P::decode(first, body, options).map(|packet| (Some(packet), rest))
 }
 
 /// A complete packet, split from the input.
@@ -46,57 +55,55 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Fast path: `None` if the packet is longer than 16 KiB, incomplete or beyond the limit.
+    /// Fast path. The error holds the header of a packet that is incomplete, or `None` if the packet is longer than
+    /// 16 KiB, beyond the limit, or its header is incomplete.
     #[inline(always)]
-    pub(crate) fn cut_fast(input: &'a [u8], options: DecodeOptions) -> Option<Self> {
+    pub(crate) fn cut_fast(input: &'a [u8], options: DecodeOptions) -> Result<Self, Option<Head>> {
         let (header, remaining) = match *input {
             [_, a, ..] if a < 0x80 => (2, u32::from(a)),
             [_, a, b, ..] if b < 0x80 => (3, u32::from(a & 0x7f) | u32::from(b) << 7),
-            _ => return None,
+            _ => return Err(None),
         };
         if header as u32 + remaining > options.limit {
-            return None;
+            return Err(None);
         }
-        Self::at(input, header, remaining)
+        let head = Head { header, remaining };
+        Self::at(input, head).ok_or(Some(head))
     }
 
-    #[inline(never)]
     fn cut<'p, P: Incoming<'p>>(
         input: &'a [u8],
         options: DecodeOptions,
     ) -> Result<Option<Self>, DecodeError> {
-        match Head::read::<P>(input, options)? {
-            Head::Known { header, remaining } => Ok(Self::at(input, header, remaining)),
-            Head::Partial => Ok(None),
-        }
+        Ok(Head::read::<P>(input, options)?.and_then(|head| Self::at(input, head)))
     }
 
     /// The packet whose header has been read, if it is complete.
     #[inline(always)]
-    pub(crate) fn at(input: &'a [u8], header: usize, remaining: u32) -> Option<Self> {
+    pub(crate) fn at(input: &'a [u8], Head { header, remaining }: Head) -> Option<Self> {
         let (packet, rest) = input.split_at_checked(header + remaining as usize)?;
         Some(Self { first: *packet.first()?, body: packet.get(header..)?, rest })
     }
 }
 
-/// The fixed header at the front of the input.
-pub(crate) enum Head {
-    /// Lengths of header and body in bytes.
-    Known {
-        header: usize,
-        remaining: u32,
-    },
-    Partial,
+/// Lengths that a fixed header gives.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    /// Length of the header in bytes.
+    pub(crate) header: usize,
+    /// Length of the body in bytes.
+    pub(crate) remaining: u32,
 }
 
 impl Head {
     /// Reads the header and checks it as early as possible, so that an invalid packet fails before its body arrives.
+    /// `None` if it is incomplete.
     #[inline]
     pub(crate) fn read<'a, P: Incoming<'a>>(
         input: &[u8],
         options: DecodeOptions,
-    ) -> Result<Self, DecodeError> {
-        let Some((&first, length)) = input.split_first() else { return Ok(Self::Partial) };
+    ) -> Result<Option<Self>, DecodeError> {
+        let Some((&first, length)) = input.split_first() else { return Ok(None) };
         let mut remaining = 0;
         for (at, &byte) in length.iter().take(4).enumerate() {
             remaining |= u32::from(byte & 0x7f) << (7 * at);
@@ -104,12 +111,12 @@ impl Head {
                 let header = at + 2;
                 if remaining.saturating_add(header as u32) <= options.limit {
                     return P::check_head(first, Some(remaining), options)
-                        .map(|()| Self::Known { header, remaining });
+                        .map(|()| Some(Self { header, remaining }));
                 }
                 return P::check_head(first, None, options).and(Err(DecodeError::OverLimit));
             }
         }
         P::check_head(first, None, options)?;
-        if length.len() < 4 { Ok(Self::Partial) } else { Err(DecodeError::RemainingLength) }
+        if length.len() < 4 { Ok(None) } else { Err(DecodeError::RemainingLength) }
     }
 }

@@ -75,48 +75,48 @@ impl<R: Role> PacketStream<R> {
         input: &mut &'i [u8],
     ) -> Result<Option<R::Inbound<'p>>, DecodeError> {
         let Self { options, state, bytes, .. } = self;
-        let (first, body): (u8, &'p [u8]) = loop {
-            match *state {
-                State::Clear => match Frame::cut_fast(input, *options) {
+        let (first, body): (u8, &'p [u8]) = match *state {
+            State::Clear => match Frame::cut_fast(input, *options) {
+                Ok(Frame { first, body, rest }) => {
+                    *input = rest;
+                    (first, body)
+                }
+                Err(Some(head)) => {
+                    hold::<R::Inbound<'p>>(*options, state, bytes, input, head)?;
+                    *input = &[];
+                    return Ok(None);
+                }
+                // `input` is passed by value: kept in registers, the loop over a chunk's packets is a third faster.
+                Err(None) => match begin::<R::Inbound<'p>>(*options, state, bytes, input)? {
                     Some(Frame { first, body, rest }) => {
                         *input = rest;
-                        break (first, body);
+                        (first, body)
                     }
-                    // `input` is passed by value: kept in registers, the loop over a chunk's packets is a third faster.
-                    None => match begin::<R::Inbound<'p>>(*options, state, bytes, input)? {
-                        Some(Frame { first, body, rest }) => {
-                            *input = rest;
-                            break (first, body);
-                        }
-                        None => {
-                            *input = &[];
-                            return Ok(None);
-                        }
-                    },
-                },
-                State::Body { header, end } => {
-                    // Counts the missing bytes instead of parsing the header again for every chunk.
-                    let missing = end as usize - bytes.len();
-                    let Some((now, later)) = input.split_at_checked(missing) else {
-                        append(bytes, input);
+                    None => {
                         *input = &[];
                         return Ok(None);
-                    };
-                    append(bytes, now);
-                    *input = later;
-                    *state = State::Clear;
-                    let (Some(&first), Some(body)) = (bytes.first(), bytes.get(usize::from(header)..)) else {
-                        return Ok(None);
-                    };
-                    break (first, body);
+                    }
+                },
+            },
+            State::Body { .. } | State::Header | State::Failed(_) => {
+                if let State::Header | State::Failed(_) = *state {
+                    *input = continue_head::<R::Inbound<'p>>(*options, state, bytes, input)?;
                 }
-                State::Header => {
-                    let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
-                    bytes.push(byte);
-                    *input = rest;
-                    find_end::<R::Inbound<'p>>(*options, state, bytes)?;
-                }
-                State::Failed(error) => return Err(error),
+                let State::Body { header, end } = *state else { return Ok(None) };
+                // Counts the missing bytes instead of parsing the header again for every chunk.
+                let missing = end as usize - bytes.len();
+                let Some((now, later)) = input.split_at_checked(missing) else {
+                    append(bytes, input);
+                    *input = &[];
+                    return Ok(None);
+                };
+                append(bytes, now);
+                *input = later;
+                *state = State::Clear;
+                let (Some(&first), Some(body)) = (bytes.first(), bytes.get(usize::from(header)..)) else {
+                    return Ok(None);
+                };
+                (first, body)
             }
         };
         if let Some(packet) = R::Inbound::decode_fast(first, body) {
@@ -134,7 +134,28 @@ fn append(bytes: &mut Vec<u8>, new: &[u8]) {
     if let [byte] = *new { bytes.push(byte) } else { bytes.extend_from_slice(new) }
 }
 
-/// Slow path: a packet that is large, invalid, or incomplete and has to be buffered.
+/// Buffers the front of a packet whose header is complete and whose body is not.
+#[inline(never)]
+fn hold<'p, P: Incoming<'p>>(
+    options: DecodeOptions,
+    state: &mut State,
+    bytes: &mut Vec<u8>,
+    input: &[u8],
+    Head { header, remaining }: Head,
+) -> Result<(), DecodeError> {
+    let Some(&first) = input.first() else { return Ok(()) };
+    if let Err(error) = P::check_head(first, Some(remaining), options) {
+        *state = State::Failed(error);
+        return Err(error);
+    }
+    *state = State::Body { header: header as u8, end: header as u32 + remaining };
+    bytes.clear();
+    bytes.extend_from_slice(input);
+    Ok(())
+}
+
+/// Slow path: a packet that is large or invalid, or whose header is incomplete and has to be buffered.
+#[cold]
 #[inline(never)]
 fn begin<'i, 'p, P: Incoming<'p>>(
     options: DecodeOptions,
@@ -145,42 +166,55 @@ fn begin<'i, 'p, P: Incoming<'p>>(
     if input.is_empty() {
         return Ok(None);
     }
-    *state = match Head::read::<P>(input, options) {
-        Ok(Head::Known { header, remaining }) => {
-            if let Some(frame) = Frame::at(input, header, remaining) {
-                return Ok(Some(frame));
-            }
-            State::Body { header: header as u8, end: header as u32 + remaining }
+    match Head::read::<P>(input, options) {
+        Ok(Some(head)) => match Frame::at(input, head) {
+            Some(frame) => Ok(Some(frame)),
+            None => hold::<P>(options, state, bytes, input, head).map(|()| None),
+        },
+        Ok(None) => {
+            *state = State::Header;
+            bytes.clear();
+            append(bytes, input);
+            Ok(None)
         }
-        Ok(Head::Partial) => State::Header,
         Err(error) => {
             *state = State::Failed(error);
-            return Err(error);
-        }
-    };
-    bytes.clear();
-    append(bytes, input);
-    Ok(None)
-}
-
-/// Checks whether the buffered bytes contain the whole fixed header. They contain nothing beyond it.
-#[inline(never)]
-fn find_end<'p, P: Incoming<'p>>(
-    options: DecodeOptions,
-    state: &mut State,
-    bytes: &[u8],
-) -> Result<(), DecodeError> {
-    match Head::read::<P>(bytes, options) {
-        Ok(Head::Known { header, remaining }) => {
-            *state = State::Body { header: header as u8, end: header as u32 + remaining };
-        }
-        Ok(Head::Partial) => {}
-        Err(error) => {
-            *state = State::Failed(error);
-            return Err(error);
+            Err(error)
         }
     }
-    Ok(())
+}
+
+/// Takes the rest of a buffered header off `input`. The buffer holds nothing beyond the header.
+#[inline(never)]
+fn continue_head<'i, 'p, P: Incoming<'p>>(
+    options: DecodeOptions,
+    state: &mut State,
+    bytes: &mut Vec<u8>,
+    mut input: &'i [u8],
+) -> Result<&'i [u8], DecodeError> {
+    if let State::Failed(error) = *state {
+        return Err(error);
+    }
+    while let Some((&byte, rest)) = input.split_first() {
+        bytes.push(byte);
+        input = rest;
+        // The first byte was checked when it arrived, so only the last byte of the length can decide, or one too many.
+        if byte >= 0x80 && bytes.len() < 5 {
+            continue;
+        }
+        match Head::read::<P>(bytes, options) {
+            Ok(Some(Head { header, remaining })) => {
+                *state = State::Body { header: header as u8, end: header as u32 + remaining };
+                break;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                *state = State::Failed(error);
+                return Err(error);
+            }
+        }
+    }
+    Ok(input)
 }
 
 #[cfg(test)]
