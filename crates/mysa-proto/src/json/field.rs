@@ -1,6 +1,7 @@
 //! Readers of field values. A value that is absent, `null`, -1, of the wrong type or out of range becomes `None` and
 //! does not affect other fields. An error means that the text is not JSON, never that a value is unexpected.
 
+use crate::json::key::Key;
 use crate::json::plain_number::PlainNumber;
 use crate::json::reader::{Reader, Stop};
 use crate::{Amperes, Celsius, DutyCycle, JsonNumber, JsonStr, MessageId, RelativeHumidity, UnixTime, Volts};
@@ -14,7 +15,7 @@ pub(crate) trait ReadFields<'a>: Default {
 
     /// Reads the value of `key`. Returns `false` and consumes nothing if the key is unknown. The last value of a
     /// repeated key wins.
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop>;
+    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop>;
 
     /// Fast path: reads members while they are in the order of [`ReadFields::KEYS`]; any of them may be missing.
     /// Returns the byte before the next member, as for [`Reader::consume_key`].
@@ -39,22 +40,19 @@ pub(crate) trait ReadFields<'a>: Default {
             reader.skip_value()?;
             return Ok(());
         }
-        let mut before = self.in_order(reader)?;
+        let before = self.in_order(reader)?;
+        if before == b',' && reader.consume(b'}') { Ok(()) } else { self.fill_rest(before, reader) }
+    }
+
+    /// Reads the members from the first that is not in its usual place.
+    // A function of its own, so that the fast path stays small.
+    #[inline(never)]
+    fn fill_rest(&mut self, mut before: u8, reader: &mut Reader<'a>) -> Result<(), Stop> {
         while reader.next_member(before)? {
-            self.member(reader)?;
+            reader.member(|reader, key| self.field(key, reader))?;
             before = b',';
         }
         Ok(())
-    }
-
-    /// Reads one member. Skips the value of an unknown key.
-    fn member(&mut self, reader: &mut Reader<'a>) -> Result<(), Stop> {
-        reader.member(|reader, key| {
-            if !self.field(key, reader)? {
-                reader.skip_value()?;
-            }
-            Ok(())
-        })
     }
 }
 
@@ -77,14 +75,16 @@ macro_rules! fields {
             #[inline]
             fn field(
                 &mut self,
-                key: &str,
+                key: $crate::json::key::Key,
                 reader: &mut $crate::json::reader::Reader<$lt>,
             ) -> Result<bool, $crate::json::reader::Stop> {
-                match key {
-                    $( $($key)|+ => self.$field = $read(reader)?, )*
-                    _ => return Ok(false),
-                }
-                Ok(true)
+                $(
+                    if $( key == const { $crate::json::key::Key::new($key) } )||+ {
+                        self.$field = $read(reader)?;
+                        return Ok(true);
+                    }
+                )*
+                Ok(false)
             }
 
             #[inline(always)]

@@ -6,6 +6,7 @@
 //! the input, and nesting is bounded.
 
 pub(crate) mod field;
+pub(crate) mod key;
 mod number;
 mod plain_number;
 pub(crate) mod reader;

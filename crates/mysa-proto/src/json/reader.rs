@@ -1,4 +1,5 @@
 use crate::json::MAX_DEPTH;
+use crate::json::key::Key;
 use crate::json::plain_number::PlainNumber;
 use crate::json::string::is_utf8;
 use crate::json::work;
@@ -52,6 +53,19 @@ impl<'a> Reader<'a> {
         self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
+    /// Consumes `byte` if exactly this byte is next.
+    #[inline(always)]
+    pub(crate) fn consume(&mut self, byte: u8) -> bool {
+        work::count(1);
+        if let [next, rest @ ..] = self.rest
+            && *next == byte
+        {
+            self.rest = rest;
+            return true;
+        }
+        false
+    }
+
     #[inline(always)]
     const fn at(&self) -> usize {
         self.text.len() - self.rest.len()
@@ -100,23 +114,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Walks an object. `each` must read the value of its key or return an error. A value that is not an object is
-    /// skipped, and the result is `false`.
+    /// Walks an object. `each` reads the value of its key, or returns `false` and consumes nothing. A value that is not an
+    /// object is skipped.
     #[inline]
     pub(crate) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, &str) -> Result<(), Stop>,
-    ) -> Result<bool, Stop> {
+        mut each: impl FnMut(&mut Self, Key) -> Result<bool, Stop>,
+    ) -> Result<(), Stop> {
         if self.peek() != Some(b'{') {
-            self.skip_value()?;
-            return Ok(false);
+            return self.skip_value().map(drop);
         }
         let mut before = b'{';
         while self.next_member(before)? {
             self.member(&mut each)?;
             before = b',';
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Consumes the opening bracket or comma before the next member. Returns `false` at the end of the object.
@@ -138,34 +151,90 @@ impl<'a> Reader<'a> {
         Ok(more)
     }
 
-    /// Fast path: consumes `before` (the opening bracket or a comma) and `key`, given with its quotes and colon, if
-    /// exactly these bytes follow. [`Reader::member`] reads keys with blanks or escapes.
+    /// Fast path: consumes `before` (the opening bracket or a comma) and `key`, given with its quotes and colon, if these
+    /// bytes follow, and the white space around the key. [`Reader::member`] reads every key.
     #[inline(always)]
     pub(crate) fn consume_key<const N: usize>(&mut self, before: u8, key: &[u8; N]) -> bool {
         work::count(1);
-        if let [first, member @ ..] = self.rest
-            && *first == before
-            && let Some((next, rest)) = member.split_first_chunk()
-            && next == key
-        {
-            self.rest = rest;
-            return true;
+        let [first, member @ ..] = self.rest else { return false };
+        if *first != before {
+            return false;
         }
-        false
+        let rest = match member.split_first_chunk() {
+            Some((next, rest)) if next == key => rest,
+            _ => match member {
+                [..=b' ', ..] => match skip_blanks(member).split_first_chunk() {
+                    Some((next, rest)) if next == key => rest,
+                    _ => return false,
+                },
+                _ => return false,
+            },
+        };
+        self.rest = if let [..=b' ', ..] = rest { skip_blanks(rest) } else { rest };
+        true
     }
 
-    /// Reads a member with any key.
-    #[inline]
-    pub(crate) fn member<T>(
+    /// Reads a member with any key. `each` reads the value of its key, or returns `false` and consumes nothing.
+    #[inline(always)]
+    pub(crate) fn member(
         &mut self,
-        each: impl FnOnce(&mut Self, &str) -> Result<T, Stop>,
-    ) -> Result<T, Stop> {
-        let key = self.key()?;
-        if let Some(key) = key.as_plain() {
-            return each(self, key);
+        mut each: impl FnMut(&mut Self, Key) -> Result<bool, Stop>,
+    ) -> Result<(), Stop> {
+        self.peek();
+        let start = self.rest;
+        let mut fast = self.key_fast();
+        loop {
+            let (key, certain) = match fast.take() {
+                Some(key) => (key, false),
+                None => (self.key_slow(start)?, true),
+            };
+            if each(self, key)? {
+                return Ok(());
+            }
+            if certain {
+                return self.skip_value().map(drop);
+            }
         }
-        let mut buffer = [0; 32];
-        each(self, key.decode_into(&mut buffer).unwrap_or_else(|| key.as_raw()))
+    }
+
+    /// Fast path: reads a short key, its colon, and the white space behind. Only a known key is certain to be what the text
+    /// says.
+    #[inline(always)]
+    fn key_fast(&mut self) -> Option<Key> {
+        let [b'"', text @ ..] = self.rest else { return None };
+        let (key, [b':', behind @ ..]) = Key::read(text, self.text)? else { return None };
+        self.rest = behind;
+        self.peek();
+        Some(key)
+    }
+
+    /// True if the next member has a key with a capital letter, and no white space before it.
+    #[inline]
+    pub(crate) const fn is_capital_key(&self) -> bool {
+        matches!(self.rest, [_, b'"', b'A'..=b'Z', ..])
+    }
+
+    /// Reads the first key of an object, for a guess at its kind.
+    pub(crate) fn first_key(mut self) -> Option<Key> {
+        if self.peek() != Some(b'{') {
+            return None;
+        }
+        self.step(1);
+        self.peek();
+        self.key_fast()
+    }
+
+    /// Slow path: reads any key, its colon, and the white space behind.
+    #[cold]
+    #[inline(never)]
+    fn key_slow(&mut self, start: &'a [u8]) -> Result<Key, Stop> {
+        self.rest = start;
+        let key = self.key()?;
+        self.peek();
+        Ok(match key.plain_bytes() {
+            Some(key) => Key::of(key),
+            None => Key::of_escaped(key.raw_bytes()),
+        })
     }
 
     /// Consumes a bracket or comma. Returns `true` if a member or element follows.
@@ -416,16 +485,29 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Skips white space.
+// A loop of its own, so that the fast path stays small.
+#[cold]
+#[inline(never)]
+fn skip_blanks(text: &[u8]) -> &[u8] {
+    let mut reader = Reader::new(text);
+    reader.peek();
+    reader.rest
+}
+
+/// Marks zero bytes. Only the lowest mark is reliable: a borrow can mark bytes above it.
+#[inline(always)]
+pub(crate) const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & HIGH
+}
+
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
 /// Length of the text before the first quote or backslash, and whether that text is certainly ASCII.
 #[inline(always)]
 fn plain_length(bytes: &[u8]) -> (usize, bool) {
     const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
     const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    /// Marks zero bytes. Only the lowest mark is reliable: a borrow can mark bytes above it.
-    const fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & HIGH
-    }
     let (mut at, mut seen) = (0, 0);
     while let Some(&eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         work::count(8);

@@ -40,6 +40,11 @@ impl<'a> JsonStr<'a> {
         if self.escaped { None } else { Some(self.raw) }
     }
 
+    /// Bytes between the quotes, including escapes.
+    pub(crate) const fn raw_bytes(self) -> &'a [u8] {
+        self.raw
+    }
+
     /// True if the string is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -60,15 +65,6 @@ impl<'a> JsonStr<'a> {
             Some(plain) => Cow::Borrowed(plain),
             None => Cow::Owned(self.chars().collect::<String>()),
         }
-    }
-
-    /// String with escapes resolved, or `None` if it does not fit the buffer.
-    pub(crate) fn decode_into(self, buffer: &mut [u8]) -> Option<&str> {
-        let mut used = 0;
-        for character in self.chars() {
-            used += character.encode_utf8(buffer.get_mut(used..used + character.len_utf8())?).len();
-        }
-        core::str::from_utf8(buffer.get(..used)?).ok()
     }
 }
 
@@ -203,8 +199,6 @@ mod tests {
             assert_eq!(text.to_string(), expected, "{raw}");
             assert_eq!(text, expected, "{raw}");
             assert_eq!(text.to_cow(), expected, "{raw}");
-            let mut buffer = [0; 32];
-            assert_eq!(text.decode_into(&mut buffer), Some(expected), "{raw}");
         }
     }
 }

@@ -2,38 +2,39 @@ use alloc::borrow::Cow;
 
 use crate::command::setting::Setting;
 use crate::json::field::{self, ReadFields, fields};
+use crate::json::key::Key;
 use crate::json::reader::{Reader, Stop};
 use crate::{Brightness, Celsius, CmdFields, DeviceId, Hold, Json, RawJson, UnixTime};
 
 fields! { 'a;
     /// Settings of a device in `msg` 44, both in a command and in its acknowledgement. Codes are kept as numbers
-    /// because their meaning depends on the model.
+    /// because their meaning depends on the model. In the order of the keys, in which devices write them.
     #[non_exhaustive]
     pub struct ControlState {
-        /// `sp`: setpoint. Mysa_HA also writes `stpt` and `a_sp`.
-        pub setpoint: Celsius = "sp" | "stpt" | "a_sp" => field::celsius,
-        /// `md`: mode.
-        pub mode: i64 = "md" => field::integer,
-        /// `ho`: 1 follow the schedule, 2 hold.
-        pub hold: i64 = "ho" => field::integer,
-        /// `tm`: beside `ho` 1 the end of the hold in seconds since the epoch, or -1 for none.
-        pub hold_end: i64 = "tm" => field::any_integer,
-        /// `lk`: buttons locked.
-        pub lock: bool = "lk" => field::flag,
         /// `br`: brightness.
         pub brightness: Brightness = "br" => brightness,
-        /// `pr`: wake the display when somebody approaches.
-        pub proximity: bool = "pr" => field::flag,
-        /// `tr`: tracked sensor, 3 floor, 5 room.
-        pub tracked_sensor: i64 = "tr" => field::integer,
         /// `fn`: fan speed.
         pub fan: i64 = "fn" => field::integer,
+        /// `ho`: 1 follow the schedule, 2 hold.
+        pub hold: i64 = "ho" => field::integer,
+        /// `it`: Climate+, in which the thermostat's own sensor drives the air conditioner.
+        pub climate_plus: bool = "it" => field::flag,
+        /// `lk`: buttons locked.
+        pub lock: bool = "lk" => field::flag,
+        /// `md`: mode.
+        pub mode: i64 = "md" => field::integer,
+        /// `pr`: wake the display when somebody approaches.
+        pub proximity: bool = "pr" => field::flag,
+        /// `sp`: setpoint. Mysa_HA also writes `stpt` and `a_sp`.
+        pub setpoint: Celsius = "sp" | "stpt" | "a_sp" => field::celsius,
         /// `ss`: vertical swing.
         pub swing_vertical: i64 = "ss" => field::integer,
         /// `ssh`: horizontal swing.
         pub swing_horizontal: i64 = "ssh" => field::integer,
-        /// `it`: Climate+, in which the thermostat's own sensor drives the air conditioner.
-        pub climate_plus: bool = "it" => field::flag,
+        /// `tm`: beside `ho` 1 the end of the hold in seconds since the epoch, or -1 for none.
+        pub hold_end: i64 = "tm" => field::any_integer,
+        /// `tr`: tracked sensor, 3 floor, 5 room.
+        pub tracked_sensor: i64 = "tr" => field::integer,
     }
 }
 
@@ -184,8 +185,8 @@ pub struct CommandEntry {
 impl<'a> ReadFields<'a> for CommandEntry {
     const KEYS: &'static [&'static str] = &["tm"];
 
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key == "tm" {
+    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key == const { Key::new("tm") } {
             self.tm = field::any_integer(reader)?;
             self.control.hold_end = self.tm;
             return Ok(true);
@@ -199,14 +200,14 @@ fields! { 'a;
     /// (Every witness.)
     #[non_exhaustive]
     pub struct Ack {
+        /// `state`: present settings.
+        pub state: ControlState = "state" => field::nested,
         /// `success`: true if the command was applied.
         pub success: bool = "success" => field::flag,
         /// `trig_src` as received; see [`Ack::trigger`].
         pub trigger_source: i64 = "trig_src" => field::integer,
         /// `type` of the command, repeated.
         pub body_type: i64 = "type" => field::integer,
-        /// `state`: present settings.
-        pub state: ControlState = "state" => field::nested,
     }
 }
 

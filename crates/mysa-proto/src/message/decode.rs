@@ -1,6 +1,7 @@
 //! Decoding of a message, with its members in any order.
 
 use crate::json::field::{self, ReadFields, members, quoted};
+use crate::json::key::Key;
 use crate::json::reader::{Reader, Stop};
 use crate::message::SRC_DEVICE;
 use crate::message::legacy::Flat;
@@ -112,44 +113,49 @@ impl<'a> Decoder<'a> {
     fn in_order(&mut self, reader: &mut Reader<'a>) -> Result<u8, Stop> {
         let mut before = b'{';
         members! { reader, before;
-            "ver" => self.field("ver", reader)?;
-            "src" => self.field("src", reader)?;
-            "time" => self.field("time", reader)?;
-            "msg" => self.field("msg", reader)?;
-            "id" => self.field("id", reader)?;
-            "resp_id" => self.field("resp_id", reader)?;
+            "ver" => reader.skip_likely_string()?;
+            "src" => self.src.fill(reader)?;
+            "time" => self.time = field::time(reader)?;
+            "msg" => self.msg = field::integer(reader)?;
+            "id" => self.id = field::id(reader)?;
+            "resp_id" => self.resp_id = field::id(reader)?;
         }
         Ok(before)
     }
 
     /// Like `in_order`, for `MsgType` messages, whose keys devices sort.
+    #[inline(never)]
     fn legacy_in_order(
         &mut self,
         mut before: u8,
         flat: &mut Flat<'a>,
         reader: &mut Reader<'a>,
     ) -> Result<u8, Stop> {
+        if !reader.is_capital_key() {
+            return Ok(before);
+        }
         members! { reader, before;
-            "ComboTemp" => flat.field("ComboTemp", reader)?;
-            "Current" => flat.field("Current", reader)?;
-            "Device" => self.field("Device", reader)?;
-            "Humidity" => flat.field("Humidity", reader)?;
-            "Level" => flat.field("Level", reader)?;
-            "MainTemp" => flat.field("MainTemp", reader)?;
-            "Message" => flat.field("Message", reader)?;
-            "MsgType" => self.field("MsgType", reader)?;
-            "Next" => flat.field("Next", reader)?;
-            "Prev" => flat.field("Prev", reader)?;
-            "SetPoint" => flat.field("SetPoint", reader)?;
-            "Source" => flat.field("Source", reader)?;
-            "Stream" => flat.field("Stream", reader)?;
-            "ThermistorTemp" => flat.field("ThermistorTemp", reader)?;
-            "Timestamp" => self.field("Timestamp", reader)?;
+            "ComboTemp" => flat.combo_temp = field::celsius(reader)?;
+            "Current" => flat.current = field::amperes(reader)?;
+            "Device" => self.device = field::text(reader)?;
+            "Humidity" => flat.humidity = field::humidity(reader)?;
+            "Level" => flat.level = field::text(reader)?;
+            "MainTemp" => flat.main_temp = field::celsius(reader)?;
+            "Message" => flat.message = field::text(reader)?;
+            "MsgType" => self.msg_type = field::integer(reader)?;
+            "Next" => flat.next = field::celsius(reader)?;
+            "Prev" => flat.prev = field::celsius(reader)?;
+            "SetPoint" => flat.set_point = field::celsius(reader)?;
+            "Source" => flat.source = field::integer(reader)?;
+            "Stream" => flat.stream = field::integer(reader)?;
+            "ThermistorTemp" => flat.thermistor_temp = field::celsius(reader)?;
+            "Timestamp" => self.timestamp = field::time(reader)?;
         }
         Ok(before)
     }
 
     /// Reads members in any order.
+    #[inline(never)]
     fn decode_any_order(
         &mut self,
         topic: TopicKind,
@@ -160,28 +166,34 @@ impl<'a> Decoder<'a> {
         while reader.next_member(before)? {
             before = b',';
             reader.member(|reader, key| {
-                if key == "body" {
-                    return self.body(topic, reader);
+                if key == const { Key::new("body") } {
+                    return self.body(topic, reader).map(|()| true);
                 }
-                if !self.field(key, reader)? && !flat.field(key, reader)? {
-                    reader.skip_value()?;
-                }
-                Ok(())
+                Ok(self.field(key, reader)? || flat.field(key, reader)?)
             })?;
         }
         Ok(())
     }
 
     /// Reads the value of an envelope key. Returns `false` and consumes nothing for any other key.
-    // Inlining removes the comparison wherever the key is a literal.
     #[inline(always)]
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        match key {
+    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        macro_rules! read {
+            ($($($key:literal)|+ => $read:expr,)*) => {
+                $(
+                    if $( key == const { Key::new($key) } )||+ {
+                        $read;
+                        return Ok(true);
+                    }
+                )*
+            };
+        }
+        read! {
             "ver" => reader.skip_likely_string()?,
             "src" => {
                 self.src = Party::default();
                 self.src.fill(reader)?;
-            }
+            },
             "dest" => self.dest = Party::read(reader)?,
             "time" | "ts" => self.time = field::time(reader)?,
             "Timestamp" | "timestamp" => self.timestamp = field::time(reader)?,
@@ -191,25 +203,21 @@ impl<'a> Decoder<'a> {
             "resp" => self.resp = field::integer(reader)?,
             "resp_id" => self.resp_id = field::id(reader)?,
             "Device" | "device" => self.device = field::text(reader)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(false)
     }
 
     #[inline]
     fn body(&mut self, topic: TopicKind, reader: &mut Reader<'a>) -> Result<(), Stop> {
         let start = reader.place();
-        self.body = match self.msg {
-            Some(number) => Some((number, read_body(number, topic, reader)?)),
-            None => {
-                reader.skip_value()?;
-                None
-            }
-        };
+        let number = self.msg.unwrap_or_else(|| likely_number(reader));
+        self.body = Some((number, read_body(number, topic, reader)?));
         self.raw_body = Some(reader.since(start));
         Ok(())
     }
 
+    // Inlined, so that the fields are stored where they stay: a copy right after the stores stalls the processor.
+    #[inline(always)]
     fn envelope(&self, topic: TopicKind) -> Envelope<'a> {
         let party = match topic {
             TopicKind::In => &self.dest,
@@ -238,7 +246,6 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    #[inline(never)]
     fn finish(
         self,
         mut envelope: Envelope<'a>,
@@ -351,6 +358,14 @@ fn read_body<'a>(number: i64, topic: TopicKind, reader: &mut Reader<'a>) -> Resu
     })
 }
 
+/// Guesses the number of a message by the first key of its body. A wrong guess costs another reading of the body.
+fn likely_number(reader: &mut Reader<'_>) -> i64 {
+    let key = reader.clone().first_key();
+    const CONTROL: [Key; 4] =
+        [Key::new("state"), Key::new("success"), Key::new("trig_src"), Key::new("type")];
+    if key.is_some_and(|key| CONTROL.contains(&key)) { 44 } else { 40 }
+}
+
 /// Status whose fields may be nested in `reading`.
 #[derive(Default)]
 pub(crate) struct StatusBody(Status);
@@ -374,16 +389,11 @@ impl<'a> ReadFields<'a> for StatusBody {
     }
 
     #[inline]
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key != "reading" {
+    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key != const { Key::new("reading") } {
             return self.0.field(key, reader);
         }
-        reader.object(|reader, key| {
-            if !self.0.field(key, reader)? {
-                reader.skip_value()?;
-            }
-            Ok(())
-        })?;
+        reader.object(|reader, key| self.0.field(key, reader))?;
         Ok(true)
     }
 }
@@ -403,8 +413,8 @@ impl<'a> ReadFields<'a> for ControlBody<'a> {
         self.ack.in_order(reader)
     }
 
-    fn field(&mut self, key: &str, reader: &mut Reader<'a>) -> Result<bool, Stop> {
-        if key != "cmd" {
+    fn field(&mut self, key: Key, reader: &mut Reader<'a>) -> Result<bool, Stop> {
+        if key != const { Key::new("cmd") } {
             return self.ack.field(key, reader);
         }
         self.cmd = Some(reader.skip_value()?);

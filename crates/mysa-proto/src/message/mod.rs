@@ -168,7 +168,7 @@ impl<'a> Message<'a> {
     /// Decodes one payload.
     ///
     /// Reads the text once and allocates only for the changes of a command that is wrapped in a string. A `body` that
-    /// comes before its `msg` is read twice.
+    /// comes before its `msg` may be read twice.
     ///
     /// # Errors
     ///

@@ -1,0 +1,172 @@
+//! Keys of members, compared in registers.
+
+use crate::json::reader::zeros;
+use crate::json::work;
+
+/// Key of a member: its bytes and the quote that ends it, so that a short key is one word.
+///
+/// The words of two keys are equal only if the keys are equal: no key that devices use contains a quote.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Key {
+    first: u64,
+    /// Zero if the quote is in the first word.
+    second: u64,
+}
+
+impl Key {
+    /// Key that is equal to no known key.
+    const UNKNOWN: Self = Self { first: 0, second: 0 };
+
+    /// Known key. Does not compile if it is too long to be read.
+    pub(crate) const fn new(key: &str) -> Self {
+        assert!(key.len() < 16, "a key and its quote fit two words");
+        Self::pack(key.as_bytes())
+    }
+
+    /// Key without escapes, or with its escapes resolved.
+    #[inline(never)]
+    pub(crate) fn of(key: &[u8]) -> Self {
+        if key.len() < 16 { Self::pack(key) } else { Self::UNKNOWN }
+    }
+
+    /// Key with its escapes, which are resolved as [`JsonStr::chars`](crate::JsonStr::chars) does. No known key contains
+    /// anything but printable ASCII.
+    #[inline(never)]
+    pub(crate) fn of_escaped(raw: &[u8]) -> Self {
+        work::count(raw.len().min(96));
+        let (mut key, mut length, mut rest) = ([0; 16], 0, raw);
+        while let [byte, ref behind @ ..] = *rest {
+            let (byte, behind) = match (byte, behind) {
+                (b'\\', [b'u', hex @ ..]) => match hex.split_first_chunk() {
+                    Some((digits, behind)) => (ascii(*digits), behind),
+                    None => return Self::UNKNOWN,
+                },
+                (b'\\', [b'b' | b'f' | b'n' | b'r' | b't', ..]) => return Self::UNKNOWN,
+                (b'\\', [byte, behind @ ..]) => (Some(*byte), behind),
+                _ => (Some(byte), behind),
+            };
+            let (Some(byte), Some(slot)) = (byte, key.get_mut(length)) else { return Self::UNKNOWN };
+            *slot = byte;
+            length += 1;
+            rest = behind;
+        }
+        Self::of(key.get(..length).unwrap_or_default())
+    }
+
+    const fn pack(key: &[u8]) -> Self {
+        let mut words = [0; 2];
+        let mut at = 0;
+        while at <= key.len() {
+            let byte = if at < key.len() { key[at] } else { b'"' };
+            words[at / 8] |= (byte as u64) << (8 * (at % 8));
+            at += 1;
+        }
+        Self { first: words[0], second: words[1] }
+    }
+
+    /// Reads a key up to the first quote and returns the text after it. `None` if the key is long. `whole` is a text that
+    /// ends where `text` ends.
+    ///
+    /// If the key is equal to a known one, it is well-formed. Otherwise it may have escapes or be invalid.
+    #[inline(always)]
+    pub(crate) fn read<'a>(text: &'a [u8], whole: &[u8]) -> Option<(Self, &'a [u8])> {
+        const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+        work::count(16);
+        let sixteen = match text.first_chunk::<16>() {
+            Some(sixteen) => u128::from_le_bytes(*sixteen),
+            // The zeros that are shifted in are no quotes.
+            None => u128::from_le_bytes(*whole.last_chunk()?).unbounded_shr(128 - 8 * text.len() as u32),
+        };
+        let (first, second) = (sixteen as u64, (sixteen >> 64) as u64);
+        let quote = zeros(first ^ QUOTES);
+        if quote != 0 {
+            let key = Self { first: first & through(quote), second: 0 };
+            return Some((key, text.get(1 + quote.trailing_zeros() as usize / 8..)?));
+        }
+        let quote = zeros(second ^ QUOTES);
+        if quote == 0 {
+            return None;
+        }
+        let key = Self { first, second: second & through(quote) };
+        Some((key, text.get(9 + quote.trailing_zeros() as usize / 8..)?))
+    }
+}
+
+/// ASCII character with this number in four hexadecimal digits.
+fn ascii(digits: [u8; 4]) -> Option<u8> {
+    let mut number = 0;
+    for digit in digits {
+        number = number << 4 | char::from(digit).to_digit(16)?;
+    }
+    u8::try_from(number).ok().filter(u8::is_ascii)
+}
+
+/// Mask of the bytes up to the lowest one that is marked by its highest bit.
+#[inline(always)]
+const fn through(mark: u64) -> u64 {
+    mark ^ mark.wrapping_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::JsonStr;
+
+    proptest! {
+        #[test]
+        fn escapes_in_a_key_are_resolved_like_those_of_a_string(
+            raw in "([a-c]|\\\\[a-cnu\\\\/\"é]|\\\\u00(61|62|e9)|\\\\u0g00|é){0,18}"
+        ) {
+            let text = JsonStr::from_raw(raw.as_bytes(), true).to_string();
+            let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            let expected = if printable { Key::of(text.as_bytes()) } else { Key::UNKNOWN };
+            let found = Key::of_escaped(raw.as_bytes());
+            // A character of several bytes that is not escaped is kept; no known key has one.
+            prop_assert!(found == expected || raw.contains('é') && found == Key::of(text.as_bytes()), "{raw} {text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_any_length_is_read_like_it_is_written() {
+        let letters = "abcdefghijklmnop";
+        for length in 0..=16 {
+            let key = &letters[..length];
+            for behind in [":1,\"abcdefghijklmno\":2}", "\":\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\""] {
+                let text = format!("{key}\"{behind}");
+                let read = Key::read(text.as_bytes(), b"");
+                let expected = (length < 16).then(|| (Key::new(key), behind.as_bytes()));
+                assert_eq!(read, expected, "{text}");
+            }
+            assert_eq!(Key::of(key.as_bytes()) == Key::UNKNOWN, length == 16, "{key}");
+        }
+    }
+
+    #[test]
+    fn different_keys_are_different() {
+        let keys = ["", "m", "msg", "msg\0", "msgs", "abcdefg", "abcdefgh", "abcdefgh\0", "abcdefghi", "é"];
+        for (at, key) in keys.iter().enumerate() {
+            for (other_at, other) in keys.iter().enumerate() {
+                assert_eq!(Key::new(key) == Key::of(other.as_bytes()), at == other_at, "{key:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_at_the_end_of_a_text_is_read_like_any_other() {
+        let whole = b"{\"state\":{\"sp\":1}}";
+        for (at, byte) in whole.iter().enumerate().filter(|(_, byte)| byte.is_ascii_lowercase()) {
+            let text = &whole[at..];
+            let end = text.iter().position(|&byte| byte == b'"').unwrap();
+            let expected = (Key::of(&text[..end]), &text[end + 1..]);
+            assert_eq!(Key::read(text, whole), Some(expected), "{byte} at {at}");
+        }
+        assert_eq!(Key::read(b"sp\":1}}", b"sp\":1}}"), None, "a text of less than sixteen bytes");
+        assert_eq!(Key::read(&whole[whole.len() - 4..], whole), None, "no quote");
+        assert_eq!(Key::read(b"", whole), None);
+    }
+}
