@@ -6,7 +6,7 @@ mod rig;
 use std::time::Duration;
 
 use mysa_proto::Celsius;
-use mysa_sim::{CloudSpec, DeviceFault, DeviceSpec, Fault, Incident, Mode};
+use mysa_sim::{CloudSpec, DeviceFault, DeviceSpec, Fault, Incident, Mode, Weather};
 use proptest::prelude::*;
 use rig::*;
 use serde_json::{Value, json};
@@ -98,6 +98,43 @@ fn a_new_cloud_has_a_past_and_a_year_of_it_makes_sense() {
     let (january, july) = (month(1_737_000_000), month(1_752_600_000));
     assert_eq!((january.1, july.1), (31, 31));
     assert!(january.0 > 1_000.0 && january.0 > 5.0 * july.0, "{january:?} {july:?}");
+}
+
+#[test]
+fn a_later_change_leaves_past_days_as_they_were() {
+    let mut rig = Rig::demo();
+    rig.pass(2 * DAY);
+    let tokens = rig.sign_in();
+    let home = rig.get(&tokens, "/homes")["Homes"][0]["Id"].as_str().unwrap().to_owned();
+    let (start, end) = (WALL - 30 * 86_400, WALL + 86_400);
+    let past = |rig: &mut Rig| {
+        let tokens = rig.sign_in();
+        let day = json!({ "Id": "a0b1c2d3e4f6", "Scope": "Week", "Res": "Day", "Timestamp": start });
+        let usage = json!({
+            "timezone": "America/Halifax", "start": start, "end": end, "aggregatedReadings": ["k"], "rawReadings": ["s"],
+        });
+        let readings = json!({ "start": start, "end": end, "attributes": ["c", "h", "s", "a.oH", "t"] });
+        [
+            rig.rest(&tokens, LEGACY, "POST", "/energy/device/a0b1c2d3e4f6", Some(&day)),
+            rig.rest(&tokens, LEGACY, "POST", "/batchReadings/v2/a0b1c2d3e4f6", Some(&readings)),
+            rig.rest(&tokens, BACKEND, "POST", "/telemetry/usage/a0b1c2d3e4f6", Some(&usage)),
+        ]
+    };
+    let before = past(&mut rig);
+    assert!(before.iter().all(|(status, _)| *status == 200), "{before:?}");
+    let days = before[2].1.as_array().unwrap();
+    let first = days[0]["rawReadings"][0]["s"].as_f64().unwrap();
+    assert!(days.len() >= 31 && (10.0..25.0).contains(&first), "{} {first}", days.len());
+    // Everything that the energy of a day depends on changes.
+    assert!(rig.cloud.press(at(rig.now), id("f6"), Celsius::from_degrees(28.5), Some(Mode::Heat)));
+    let arctic = Weather { mean: -40.0, ..Weather::default() };
+    rig.cloud.set_weather(at(rig.now), &home, arctic).unwrap();
+    assert_eq!(past(&mut rig), before);
+    rig.pass(DAY);
+    rig.cloud.set_room(at(rig.now), id("f6"), 5.0).unwrap();
+    assert!(rig.cloud.press(at(rig.now), id("f6"), None, Some(Mode::Off)));
+    rig.pass(DAY);
+    assert_eq!(past(&mut rig), before);
 }
 
 #[test]

@@ -2,6 +2,12 @@ use alloc::collections::VecDeque;
 
 use mysa_proto::UnixTime;
 
+use crate::Now;
+use crate::device::family::Family;
+use crate::device::room::RoomSpec;
+use crate::device::thermostat::Thermostat;
+use crate::device::weather::Weather;
+
 /// Length of a bucket of the meter, s.
 pub(crate) const BUCKET_SECS: i64 = 1_800;
 
@@ -20,6 +26,8 @@ pub(crate) struct Bucket {
     pub(crate) damp: f64,
     /// Sum of the floor temperature over the samples, °C.
     pub(crate) floor: f64,
+    /// Setpoint at the last sample, °C.
+    pub(crate) setpoint: f64,
     pub(crate) samples: u32,
 }
 
@@ -30,6 +38,9 @@ impl Bucket {
         self.warmth += other.warmth;
         self.damp += other.damp;
         self.floor += other.floor;
+        if other.samples > 0 {
+            self.setpoint = other.setpoint;
+        }
         self.samples = self.samples.saturating_add(other.samples);
     }
 
@@ -62,12 +73,9 @@ impl Meter {
         bucket.on_secs += on_secs;
     }
 
-    pub(crate) fn sample(&mut self, wall_secs: i64, room: f64, humidity: f64, floor: f64) {
-        let bucket = self.bucket(wall_secs);
-        bucket.warmth += room;
-        bucket.damp += humidity;
-        bucket.floor += floor;
-        bucket.samples += 1;
+    /// Adds a sample to the half hour of its `start`, which may be any time in it.
+    pub(crate) fn sample(&mut self, sample: &Bucket) {
+        self.bucket(sample.start).add(sample);
     }
 
     pub(crate) const fn total_joules(&self) -> f64 {
@@ -93,6 +101,64 @@ impl Meter {
         }
         let last = self.buckets.len() - 1;
         &mut self.buckets[last]
+    }
+}
+
+/// Computes the half hours before the start of the cloud from what was in force then. It keeps values of its own, because a
+/// later change of a setting or of the weather does not change the past.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Past {
+    /// First and last time of the past, in seconds since the epoch.
+    span: (i64, i64),
+    family: Family,
+    room: RoomSpec,
+    rated_watts: f64,
+    has_floor: bool,
+    setpoint: f64,
+    weather: Weather,
+    climate_seed: u64,
+}
+
+impl Past {
+    /// Returns the past of a thermostat as it is at the start of the cloud.
+    pub(crate) fn new(thermostat: &Thermostat, days: u32, now: Now) -> Self {
+        let start = now.wall.as_secs();
+        let (weather, climate_seed) = thermostat.room.climate();
+        Self {
+            span: (start - i64::from(days) * 86_400, start),
+            family: thermostat.family,
+            room: *thermostat.room.spec(),
+            rated_watts: thermostat.rated,
+            has_floor: thermostat.room.floor().is_some(),
+            setpoint: thermostat.settings.degrees(),
+            weather,
+            climate_seed,
+        }
+    }
+
+    /// Half hour that starts at `start`. It is empty if it is not wholly in the past.
+    pub(crate) fn half_hour(&self, start: i64) -> Bucket {
+        if start < self.span.0 || start + BUCKET_SECS > self.span.1 {
+            return Bucket { start, ..Bucket::default() };
+        }
+        // The night setback is two and a half degrees.
+        let hour = (start + 20 * 3_600).rem_euclid(86_400) / 3_600;
+        let held = self.setpoint.min(22.0) - if hour < 6 { 2.5 } else { 0.0 };
+        let outdoors = self.weather.outdoors(self.climate_seed, UnixTime::from_secs(start));
+        let needed = ((held - outdoors) * self.room.heat_loss - self.room.gain).max(0.0);
+        let (performance, used) = if self.family == Family::AirConditioner { (3.0, 1.0) } else { (1.0, 0.8) };
+        let watts = (needed * used / performance).min(self.rated_watts);
+        let on = if self.rated_watts > 0.0 { watts / self.rated_watts } else { 0.0 };
+        Bucket {
+            start,
+            joules: watts * BUCKET_SECS as f64,
+            on_secs: on * BUCKET_SECS as f64,
+            warmth: held * 60.0,
+            damp: 40.0 * 60.0,
+            floor: if self.has_floor { (held + 4.0) * 60.0 } else { 0.0 },
+            setpoint: held,
+            samples: 60,
+        }
     }
 }
 

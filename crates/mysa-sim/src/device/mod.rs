@@ -15,13 +15,12 @@ pub(crate) mod weather;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 
-use mysa_proto::UnixTime;
 use serde_json::{Map, Value, json};
 
 use crate::Now;
 use crate::device::agenda::Agenda;
 use crate::device::command_record::Origin;
-use crate::device::energy::{BUCKET_SECS, Bucket};
+use crate::device::energy::{Bucket, Past};
 use crate::device::family::{Family, Mode, Seen};
 use crate::device::parsed_command::number;
 use crate::device::settings::Settings;
@@ -51,8 +50,8 @@ pub(crate) struct Device {
     pub(crate) due: core::time::Duration,
     /// Number of its commands that are in the journal.
     pub(crate) journaled: u64,
-    born: i64,
-    history: i64,
+    /// Its energy before the start of the cloud.
+    past: Past,
     /// Model that it was paired as, independent of its record.
     paired_model: String,
     odd_state: Map<String, Value>,
@@ -111,6 +110,7 @@ impl Device {
         };
         let mut device = Self {
             shadows: shadow::of_thermostat(&thermostat, now),
+            past: Past::new(&thermostat, history_days, now),
             thermostat,
             record,
             home,
@@ -123,8 +123,6 @@ impl Device {
             agenda: Agenda::new(),
             due: core::time::Duration::MAX,
             journaled: 0,
-            born: at,
-            history: at - i64::from(history_days) * 86_400,
             paired_model: spec.model.clone(),
             odd_state: spec.state.clone(),
             odd_telemetry: spec.telemetry.clone(),
@@ -202,32 +200,8 @@ impl Device {
     }
 
     /// Half hour that starts at `start`: measured, or computed if it lies before the start of the cloud.
-    pub(crate) fn half_hour(&self, start: i64, outdoors: impl Fn(UnixTime) -> f64) -> Bucket {
-        if let Some(bucket) = self.thermostat.room.meter.at(start) {
-            return *bucket;
-        }
-        let empty = Bucket { start, ..Bucket::default() };
-        if start + BUCKET_SECS > self.born || start < self.history {
-            return empty;
-        }
-        let thermostat = &self.thermostat;
-        let room = thermostat.room.spec();
-        // The night setback is two and a half degrees.
-        let hour = (start + 20 * 3_600).rem_euclid(86_400) / 3_600;
-        let held = thermostat.settings.degrees().min(22.0) - if hour < 6 { 2.5 } else { 0.0 };
-        let needed = ((held - outdoors(UnixTime::from_secs(start))) * room.heat_loss - room.gain).max(0.0);
-        let (performance, used) =
-            if thermostat.family == Family::AirConditioner { (3.0, 1.0) } else { (1.0, 0.8) };
-        let watts = (needed * used / performance).min(thermostat.rated);
-        Bucket {
-            start,
-            joules: watts * BUCKET_SECS as f64,
-            on_secs: if thermostat.rated > 0.0 { BUCKET_SECS as f64 * watts / thermostat.rated } else { 0.0 },
-            warmth: held * 60.0,
-            damp: 40.0 * 60.0,
-            floor: thermostat.room.floor().map_or(0.0, |_| (held + 4.0) * 60.0),
-            samples: 60,
-        }
+    pub(crate) fn half_hour(&self, start: i64) -> Bucket {
+        self.thermostat.room.meter.at(start).copied().unwrap_or_else(|| self.past.half_hour(start))
     }
 
     /// A member of `DeviceStatesObj`.

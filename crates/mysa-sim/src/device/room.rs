@@ -146,6 +146,11 @@ impl Room {
         &self.spec
     }
 
+    /// Climate of the home, and the seed of its weather.
+    pub(crate) const fn climate(&self) -> (Weather, u64) {
+        (self.weather, self.seed)
+    }
+
     /// Outdoor temperature, °C.
     pub(crate) fn outdoors(&self, now: Now) -> f64 {
         self.weather.outdoors(self.seed, now.wall)

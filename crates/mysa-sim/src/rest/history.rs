@@ -33,9 +33,7 @@ impl Cloud {
                     break;
                 }
                 for &index in devices {
-                    let device = &self.devices[index];
-                    let home = &self.homes[device.home];
-                    sum.add(&device.half_hour(start, |at| home.weather.outdoors(home.seed, at)));
+                    sum.add(&self.devices[index].half_hour(start));
                 }
             }
             steps.push(sum);
@@ -160,7 +158,6 @@ impl Cloud {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        let setpoint = self.devices[index].thermostat.settings.degrees();
         let mut buckets = Map::new();
         for bucket in self.steps(&[index], start, end, BUCKET_SECS).iter().filter(|bucket| bucket.samples > 0)
         {
@@ -169,7 +166,7 @@ impl Cloud {
                 let value = match *name {
                     "c" => tenths(bucket.mean(bucket.warmth)),
                     "h" => tenths(bucket.mean(bucket.damp)),
-                    "s" => number(setpoint),
+                    "s" => number(quantise(bucket.setpoint, 100.0)),
                     "a.oH" => json!(round(bucket.on_secs)),
                     "t" => json!(bucket.start),
                     _ => continue,
@@ -197,7 +194,6 @@ impl Cloud {
             })
         };
         let home = self.devices[index].home;
-        let setpoint = self.devices[index].thermostat.settings.degrees();
         let last = end.as_secs().min(start.as_secs().saturating_add(MAX_SPAN));
         let zone = self.zone(home, body.get("timezone").and_then(Value::as_str));
         let mut day = zone.days(start.as_secs(), 1).0;
@@ -226,7 +222,7 @@ impl Cloud {
             let readings = steps.iter().filter(|_| raw).map(|bucket| {
                 json!({
                     "t": bucket.start, "c": tenths(bucket.mean(bucket.warmth)), "h": tenths(bucket.mean(bucket.damp)),
-                    "s": number(setpoint),
+                    "s": number(quantise(bucket.setpoint, 100.0)),
                 })
             });
             let readings: Vec<Value> = readings.collect();

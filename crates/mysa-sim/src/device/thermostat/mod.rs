@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::Now;
 use crate::device::agenda;
 use crate::device::command_record::{CommandRecord, HeldSettings, MessageCounts, Origin};
+use crate::device::energy::Bucket;
 use crate::device::family::{Control, Family, Mode, Profile, Seen};
 use crate::device::message::Record;
 use crate::device::parsed_command::{Brightness, ParsedCommand};
@@ -508,7 +509,15 @@ impl Thermostat {
         }
         self.drive(now, false);
         let seen = self.seen(now);
-        self.room.meter.sample(now.wall.as_secs(), seen.room, seen.humidity, seen.floor.unwrap_or(0.0));
+        self.room.meter.sample(&Bucket {
+            start: now.wall.as_secs(),
+            warmth: seen.room,
+            damp: seen.humidity,
+            floor: seen.floor.unwrap_or(0.0),
+            setpoint: seen.setpoint,
+            samples: 1,
+            ..Bucket::default()
+        });
         if self.profile().batch_version.is_none() || self.family == Family::Silent {
             return;
         }
