@@ -1,6 +1,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use time::OffsetDateTime;
+
 /// Reading of both clocks at one moment. Keeping them together prevents mixing them up.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
@@ -68,6 +70,27 @@ impl UnixTime {
     }
 }
 
+/// Displays an instant for people, as in RFC 3339: `2026-01-02T03:04:05Z`, with a fraction if the milliseconds are not 0. An
+/// instant outside the years 0 to 9999 is displayed as a [`UnixTime`].
+pub(crate) struct Civil(pub(crate) UnixTime);
+
+impl fmt::Display for Civil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(instant) = *self;
+        let at = OffsetDateTime::from_unix_timestamp(instant.as_secs()).ok();
+        let Some(at) = at.filter(|at| (0..=9_999).contains(&at.year())) else {
+            return write!(f, "{instant}");
+        };
+        let (year, month, day) = at.to_calendar_date();
+        let (hour, minute, second) = at.to_hms();
+        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}", u8::from(month))?;
+        match instant.as_millis().rem_euclid(1_000) {
+            0 => f.write_str("Z"),
+            millis => write!(f, ".{millis:03}Z"),
+        }
+    }
+}
+
 impl fmt::Display for UnixTime {
     /// Seconds since the epoch, with a fraction if the milliseconds are not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,6 +109,15 @@ mod tests {
     fn seconds_and_milliseconds_are_told_apart() {
         assert_eq!(UnixTime::from_wire(1_767_323_045), Some(UnixTime::from_millis(1_767_323_045_000)));
         assert_eq!(UnixTime::from_wire(1_767_323_045_678), Some(UnixTime::from_millis(1_767_323_045_678)));
+    }
+
+    #[test]
+    fn people_read_instants_as_in_rfc_3339() {
+        let shown = |millis| alloc::format!("{}", Civil(UnixTime::from_millis(millis)));
+        assert_eq!(shown(1_767_323_045_000), "2026-01-02T03:04:05Z");
+        assert_eq!(shown(1_767_323_045_678), "2026-01-02T03:04:05.678Z");
+        assert_eq!(shown(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(shown(i64::MAX), "9223372036854775.807");
     }
 
     #[test]

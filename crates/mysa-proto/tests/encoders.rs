@@ -13,6 +13,15 @@ use serde_json::Value;
 const NOW: UnixTime = UnixTime::from_millis(1_767_323_045_678);
 
 #[test]
+fn the_end_of_a_hold_is_shown_as_a_date_and_a_time() {
+    let hold = Hold::Until(UnixTime::from_secs(1_767_323_045));
+    assert_eq!(
+        Change { hold: Some(hold), ..Change::default() }.to_string(),
+        "hold until 2026-01-02T03:04:05Z"
+    );
+}
+
+#[test]
 fn every_model_mode_and_table_encodes_its_own_number_or_is_refused() {
     let observed = |mode| match mode {
         Mode::Off => Some(1),
@@ -188,7 +197,7 @@ fn every_refusal_over_mqtt_names_the_valid_values() {
         (
             "BB-V2-0",
             Change { hold: Some(Hold::Until(UnixTime::from_millis(1_767_323_045_999))), ..none },
-            "a hold until 1767323045.999 must end after the present time 1767323045.678",
+            "a hold until 2026-01-02T03:04:05.999Z must end after the present time 2026-01-02T03:04:05.678Z",
         ),
         (
             "BB-V2-0",

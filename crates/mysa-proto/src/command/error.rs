@@ -2,6 +2,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::time::Civil;
 use crate::{Celsius, Control, Family, FanSpeed, Mode, SetpointRange, Swing, UnixTime};
 
 /// Reason why a change cannot become a command. The caller requested something that the thermostat does not accept; the
@@ -192,7 +193,7 @@ impl fmt::Display for InvalidCommand {
                 write!(f, "brightness {asked} % is out of range: allowed are 0 to 100 %")
             }
             Self::HoldEndsInPast { end, now } => {
-                write!(f, "a hold until {end} must end after the present time {now}")
+                write!(f, "a hold until {} must end after the present time {}", Civil(*end), Civil(*now))
             }
             Self::HoldUndecided => {
                 f.write_str("invalid hold: expected to follow the schedule, to hold, or to hold until a time")

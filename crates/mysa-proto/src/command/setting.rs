@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::time::Civil;
 use crate::{Celsius, FanSpeed, Mode, Swing, UnixTime};
 
 /// Value of a setting: its comparison with an observed value, and its text.
@@ -125,7 +126,7 @@ impl fmt::Display for Hold {
         match self {
             Self::FollowSchedule => f.pad("follow schedule"),
             Self::Permanent => f.pad("permanent"),
-            Self::Until(end) => write!(f, "until {end}"),
+            Self::Until(end) => write!(f, "until {}", Civil(*end)),
             Self::FollowOrUntil => f.pad("follow schedule or until a time"),
         }
     }
