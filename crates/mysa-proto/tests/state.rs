@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use mysa_proto::{
-    Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Hold, Mode, Now, Observation, Source,
-    StateField, UnixTime,
+    Brightness, Celsius, Change, Changes, Contradiction, DeviceState, DutyCycle, Family, Hold, Mode, Now,
+    Observation, Source, StateField, UnixTime,
 };
 use proptest::prelude::*;
 
@@ -347,7 +347,8 @@ fn everything(state: &DeviceState) -> String {
             state.duty(),
             state.connected(),
             state.humidity(),
-            state.hold()
+            state.hold(),
+            state.brightness()
         )
     )
 }
@@ -372,6 +373,18 @@ const HOLDS: [Hold; 4] = [
     Hold::Until(UnixTime::from_secs(ORIGIN + 3_600)),
 ];
 
+const BRIGHTNESS: [Brightness; 4] = {
+    const fn of(active: Option<u8>, idle: Option<u8>, idle_seconds: Option<u16>) -> Brightness {
+        Brightness { auto: None, active, idle, active_seconds: None, idle_seconds }
+    }
+    [
+        of(Some(90), None, None),
+        of(Some(80), Some(40), None),
+        of(Some(70), Some(30), Some(60)),
+        of(None, Some(20), Some(30)),
+    ]
+};
+
 fn observation() -> impl Strategy<Value = Observation> {
     let source = prop::sample::select(vec![
         Source::Boot,
@@ -394,8 +407,9 @@ fn observation() -> impl Strategy<Value = Observation> {
         prop::option::of(any::<bool>()),
         prop::option::of(0..3),
         prop::option::of(prop::sample::select(HOLDS.to_vec())),
+        prop::option::of(prop::sample::select(BRIGHTNESS.to_vec())),
     )
-        .prop_map(|(source, stamp, arrival, skew, degrees, off, tenths, hold)| {
+        .prop_map(|(source, stamp, arrival, skew, degrees, off, tenths, hold, brightness)| {
             let mut received = received(arrival);
             received.wall = received.wall.plus_millis(skew * 1_000);
             Observation {
@@ -404,6 +418,7 @@ fn observation() -> impl Strategy<Value = Observation> {
                 duty: tenths.and_then(|tenths| DutyCycle::from_fraction(f64::from(tenths) / 10.0)),
                 connected: off,
                 hold,
+                brightness,
                 ..Observation::new(source, stamp.map(|stamp| UnixTime::from_secs(ORIGIN + stamp)), received)
             }
         })
@@ -465,6 +480,7 @@ proptest! {
             parts.observe(&Observation { duty: seen.duty, ..nothing });
             parts.observe(&Observation { connected: seen.connected, ..nothing });
             parts.observe(&Observation { hold: seen.hold, ..nothing });
+            parts.observe(&Observation { brightness: seen.brightness, ..nothing });
             prop_assert_eq!(everything(&whole), everything(&parts));
         }
     }
@@ -494,15 +510,53 @@ proptest! {
             };
             let value = |state: &DeviceState| (
                 state.setpoint().map(|f| f.value), state.mode().map(|f| f.value), state.duty().map(|f| f.value),
-                state.hold().map(|f| f.value),
+                state.hold().map(|f| f.value), state.brightness().map(|f| f.value),
             );
             let (was, is) = (value(&before), value(&state));
             prop_assert_eq!(changes.contains(StateField::Setpoint), was.0 != is.0);
             prop_assert_eq!(changes.contains(StateField::Mode), was.1 != is.1);
             prop_assert_eq!(changes.contains(StateField::Duty), was.2 != is.2);
             prop_assert_eq!(changes.contains(StateField::Hold), was.3 != is.3);
+            prop_assert_eq!(changes.contains(StateField::Brightness), was.4 != is.4);
         }
     }
+}
+
+#[test]
+fn the_idle_brightness_stays_known_after_a_report_of_the_active_one() {
+    let percent = |active, idle| Brightness { active, idle, ..Brightness::default() };
+    let seen = |source, at, brightness| {
+        let stamp = Some(UnixTime::from_secs(ORIGIN + i64::try_from(at).unwrap()));
+        Observation { brightness: Some(brightness), ..Observation::new(source, stamp, received(at)) }
+    };
+    let shown = |state: &DeviceState| state.brightness().map(|field| (field.value, field.source));
+    for first in [Source::RestState, Source::Ack] {
+        let mut state = DeviceState::new();
+        state.observe(&seen(first, 10, percent(Some(80), Some(40))));
+        let changes = state.observe(&seen(Source::Ack, 20, percent(Some(90), None)));
+        assert!(changes.contains(StateField::Brightness));
+        assert_eq!(shown(&state), Some((percent(Some(90), Some(40)), Source::Ack)));
+        // The same again changes nothing.
+        assert!(state.observe(&seen(Source::Ack, 21, percent(Some(90), None))).is_empty());
+        // A later report of both wins, an earlier one does not.
+        let changes = state.observe(&seen(Source::Ack, 30, percent(Some(90), Some(20))));
+        assert!(changes.contains(StateField::Brightness));
+        assert!(state.observe(&seen(Source::Ack, 25, percent(Some(60), Some(50)))).is_empty());
+        state.observe(&seen(Source::Ack, 40, percent(Some(70), None)));
+        assert_eq!(shown(&state), Some((percent(Some(70), Some(20)), Source::Ack)));
+    }
+    // What was known before a confirmed command of both does not return.
+    let mut state = DeviceState::new();
+    state.observe(&seen(Source::RestState, 10, percent(Some(80), Some(40))));
+    state.confirm(&seen(Source::Ack, 22, percent(Some(70), Some(30))), received(20));
+    state.observe(&seen(Source::RestState, 15, percent(Some(80), Some(45))));
+    state.observe(&seen(Source::Ack, 30, percent(Some(70), None)));
+    assert_eq!(shown(&state), Some((percent(Some(70), Some(30)), Source::Ack)));
+    // A family without a display has neither.
+    state.restrict_to(Family::ClimateSensor);
+    assert_eq!(shown(&state), None);
+    state.observe(&seen(Source::Ack, 50, percent(Some(70), None)));
+    assert_eq!(shown(&state), Some((percent(Some(70), None), Source::Ack)));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+mod brightness;
 mod contradiction;
 mod field_set;
 mod observation;
@@ -13,6 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::state::brightness::ReplacedBrightness;
 use crate::state::field_set::FieldSet;
 use crate::state::observation::for_each_field;
 use crate::state::packed::{Pack, Packed};
@@ -98,7 +100,8 @@ macro_rules! state {
         /// 4. A value from before a confirmed command does not count for the fields of that command; see
         ///    [`DeviceState::confirm`].
         ///
-        /// An old value, redelivered or late, changes nothing.
+        /// An old value, redelivered or late, changes nothing. The brightness of an acknowledgement may be the active one
+        /// alone; the other parts stay as they were reported last, and the field has the times of the acknowledgement.
         #[derive(Default)]
         pub struct DeviceState {
             /// Latest value of each field by each clock. These and the barriers are maxima over all observations, so
@@ -109,6 +112,8 @@ macro_rules! state {
             /// Largest observed lead of the device's clock over the host's, in milliseconds.
             clock_skew: i64,
             contradicted: Option<Contradiction>,
+            /// For the parts of the brightness that its latest report does not have.
+            replaced_brightness: ReplacedBrightness,
         }
 
         impl Clone for DeviceState {
@@ -118,17 +123,19 @@ macro_rules! state {
                     barriers: self.barriers.clone(),
                     clock_skew: self.clock_skew,
                     contradicted: self.contradicted,
+                    replaced_brightness: self.replaced_brightness.clone(),
                 }
             }
 
             /// Keeps the allocations of `self`, so that a copy which is brought up to date again and again allocates
             /// only when the state gets more fields.
             fn clone_from(&mut self, source: &Self) {
-                let Self { registers, barriers, clock_skew, contradicted } = source;
+                let Self { registers, barriers, clock_skew, contradicted, replaced_brightness } = source;
                 self.registers.clone_from(registers);
                 self.barriers.clone_from(barriers);
                 self.clock_skew = *clock_skew;
                 self.contradicted = *contradicted;
+                self.replaced_brightness.clone_from(replaced_brightness);
             }
         }
 
@@ -155,6 +162,10 @@ macro_rules! state {
             fn observe_in_place(&mut self, observation: &Observation) -> Option<Changes> {
                 // It may have to give way to an earlier value, which only the slow path handles.
                 if observation.hold == Some(Hold::FollowOrUntil) {
+                    return None;
+                }
+                // Its parts may come from two observations.
+                if observation.brightness.is_some() {
                     return None;
                 }
                 let provenance = Provenance::of(observation);
@@ -192,6 +203,12 @@ macro_rules! state {
                 let moved = self.clock_skew != clock_skew && !self.barriers.is_empty();
                 let mut writer = BatchWriter::new(provenance);
                 let mut changes = Changes::default();
+                let brightness = observation.brightness;
+                let brightness_before =
+                    (brightness.is_some() || moved).then(|| self.complete_brightness(clock_skew));
+                if brightness.is_some_and(|value| value.idle.is_none()) {
+                    self.keep_brightness(&provenance);
+                }
                 $(
                     let value = observation.$field.map(Pack::pack);
                     if (value.is_some() || moved)
@@ -200,6 +217,12 @@ macro_rules! state {
                         changes.insert(StateField::$name);
                     }
                 )*
+                if let Some(before) = brightness_before {
+                    if let Some(value) = brightness.filter(|value| value.idle.is_some()) {
+                        self.keep_late_brightness(provenance, value);
+                    }
+                    changes.set(StateField::Brightness, self.complete_brightness(self.clock_skew) != before);
+                }
                 self.contradicted = self.track_contradiction(&provenance, observation.duty.is_some(), observation.heating.is_some());
                 changes
             }
@@ -278,8 +301,10 @@ impl DeviceState {
     pub fn restrict_to(&mut self, family: Family) {
         for field in StateField::ALL.iter().copied().filter(|field| !field.is_of(family)) {
             self.registers.remove(field);
-            if matches!(field, StateField::Duty) {
-                self.contradicted = None;
+            match field {
+                StateField::Duty => self.contradicted = None,
+                StateField::Brightness => self.replaced_brightness = ReplacedBrightness::default(),
+                _ => {}
             }
         }
     }
@@ -297,7 +322,62 @@ impl DeviceState {
     fn field<T: Pack>(&self, name: StateField) -> Option<Field<T>> {
         let entry = self.latest_entry(name, self.registers.get(name), self.clock_skew)?;
         let Provenance { source, at, received } = self.registers.provenance(entry)?;
-        Some(Field { value: T::unpack(entry.value())?, source, at, received })
+        Some(Field { value: T::unpack(entry.value())?.complete(self), source, at, received })
+    }
+
+    /// Brightness under a clock skew, with the parts that its latest report does not have.
+    fn complete_brightness(&self, clock_skew: i64) -> Option<Brightness> {
+        let entries = self.registers.get(StateField::Brightness);
+        let latest = self.latest_entry(StateField::Brightness, entries, clock_skew)?;
+        Some(self.with_known_parts(Brightness::unpack(latest.value())?, clock_skew))
+    }
+
+    /// Adds the parts of the brightness that its latest report does not have, from the latest one that has them.
+    fn with_known_parts(&self, latest: Brightness, clock_skew: i64) -> Brightness {
+        if latest.idle.is_some() {
+            return latest;
+        }
+        let barrier = self.barrier(StateField::Brightness);
+        let counts =
+            |provenance: &Provenance| barrier.is_none_or(|barrier| barrier.admits(provenance, clock_skew));
+        let known = self.brightness_entries().filter(|(_, value)| value.idle.is_some());
+        // What was replaced on a clock is older than what that clock has now.
+        let has_entry =
+            |clock| self.brightness_entries().any(|(at, value)| at.clock() == clock && value.idle.is_some());
+        let replaced = self.replaced_brightness.iter().filter(|(at, _)| !has_entry(at.clock()));
+        let known = known.chain(replaced).filter(|(at, _)| counts(at)).max_by_key(|(at, _)| at.placed());
+        known.map_or(latest, |(_, known)| brightness::complete(latest, known))
+    }
+
+    /// Latest brightness of each clock.
+    fn brightness_entries(&self) -> impl Iterator<Item = (Provenance, Brightness)> {
+        let entries = self.registers.get(StateField::Brightness).iter();
+        entries
+            .filter_map(|entry| Some((self.registers.provenance(entry)?, Brightness::unpack(entry.value())?)))
+    }
+
+    /// Keeps the brightness of a clock before a report without its idle part may replace it.
+    #[inline(never)]
+    fn keep_brightness(&mut self, of: &Provenance) {
+        let known =
+            self.brightness_entries().find(|(at, value)| at.clock() == of.clock() && value.idle.is_some());
+        if let Some((at, value)) = known {
+            self.replaced_brightness.insert(at, value);
+        }
+    }
+
+    /// Keeps a brightness with its idle part that arrived after a later one without.
+    #[inline(never)]
+    fn keep_late_brightness(&mut self, provenance: Provenance, value: Brightness) {
+        let is_partial =
+            |(at, known): (Provenance, Brightness)| at.clock() == provenance.clock() && known.idle.is_none();
+        if self.brightness_entries().any(is_partial) {
+            self.replaced_brightness.insert(provenance, value);
+        }
+    }
+
+    fn barrier(&self, name: StateField) -> Option<&Barrier> {
+        self.barriers.iter().find(|(field, _)| *field == name).map(|(_, barrier)| barrier)
     }
 
     /// Latest entry of a field that its barrier admits.
@@ -306,7 +386,7 @@ impl DeviceState {
         if let ([only], true) = (about, self.barriers.is_empty()) {
             return Some(only);
         }
-        let barrier = self.barriers.iter().find(|(field, _)| *field == name).map(|(_, barrier)| barrier);
+        let barrier = self.barrier(name);
         let dated = about.iter().filter_map(|entry| Some((entry, self.registers.provenance(entry)?)));
         let admitted = dated
             .filter(|(_, provenance)| barrier.is_none_or(|barrier| barrier.admits(provenance, clock_skew)));
@@ -382,6 +462,10 @@ impl Changes {
 
     const fn insert(&mut self, field: StateField) {
         self.0.insert(field);
+    }
+
+    const fn set(&mut self, field: StateField, changed: bool) {
+        if changed { self.0.insert(field) } else { self.0.remove(field) }
     }
 }
 

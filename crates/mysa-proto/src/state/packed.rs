@@ -1,6 +1,6 @@
 use crate::{
-    Amperes, AutoSetpoints, Brightness, Celsius, DutyCycle, FanSpeed, Hold, Mode, RelativeHumidity,
-    StateField, Swing, TrackedSensor, UnixTime, Volts, Watts,
+    Amperes, AutoSetpoints, Brightness, Celsius, DeviceState, DutyCycle, FanSpeed, Hold, Mode,
+    RelativeHumidity, StateField, Swing, TrackedSensor, UnixTime, Volts, Watts,
 };
 
 /// Value of any field, packed into nine bytes. Packed values of one field have the equality and the order of the
@@ -25,6 +25,11 @@ const UNCLEAR_HOLD: Packed = tagged(0);
 pub(crate) trait Pack: Sized {
     fn pack(self) -> Packed;
     fn unpack(packed: Packed) -> Option<Self>;
+
+    /// This value with the parts that its report did not contain and the state has.
+    fn complete(self, _: &DeviceState) -> Self {
+        self
+    }
 }
 
 /// Bits of a signed number, in the same order.
@@ -126,28 +131,42 @@ pack! {
             2 => Some(Self::Permanent),
             _ => Some(Self::Until(UnixTime::from_millis(number(packed.bits)))),
         };
-    Brightness: value => {
-            let Self { auto, active, idle, active_seconds, idle_seconds } = value;
-            let present = [auto.is_some(), active.is_some(), idle.is_some(), active_seconds.is_some(), idle_seconds.is_some()];
-            let tag = present.iter().fold(0, |tag, present| tag << 1 | u8::from(*present));
-            let bits = u64::from(auto.unwrap_or_default())
-                | u64::from(active.unwrap_or_default()) << 8
-                | u64::from(idle.unwrap_or_default()) << 16
-                | u64::from(active_seconds.unwrap_or_default()) << 24
-                | u64::from(idle_seconds.unwrap_or_default()) << 40;
-            Packed { tag, bits }
-        },
-        packed => {
-            let [auto, active, idle, active_low, active_high, idle_low, idle_high, _] = packed.bits.to_le_bytes();
-            let has = |bit: u8| packed.tag & bit != 0;
-            Some(Self {
-                auto: has(16).then_some(auto != 0),
-                active: has(8).then_some(active),
-                idle: has(4).then_some(idle),
-                active_seconds: has(2).then_some(u16::from_le_bytes([active_low, active_high])),
-                idle_seconds: has(1).then_some(u16::from_le_bytes([idle_low, idle_high])),
-            })
-        };
+}
+
+impl Pack for Brightness {
+    fn pack(self) -> Packed {
+        let Self { auto, active, idle, active_seconds, idle_seconds } = self;
+        let present = [
+            auto.is_some(),
+            active.is_some(),
+            idle.is_some(),
+            active_seconds.is_some(),
+            idle_seconds.is_some(),
+        ];
+        let tag = present.iter().fold(0, |tag, present| tag << 1 | u8::from(*present));
+        let bits = u64::from(auto.unwrap_or_default())
+            | u64::from(active.unwrap_or_default()) << 8
+            | u64::from(idle.unwrap_or_default()) << 16
+            | u64::from(active_seconds.unwrap_or_default()) << 24
+            | u64::from(idle_seconds.unwrap_or_default()) << 40;
+        Packed { tag, bits }
+    }
+
+    fn unpack(packed: Packed) -> Option<Self> {
+        let [auto, active, idle, active_low, active_high, idle_low, idle_high, _] = packed.bits.to_le_bytes();
+        let has = |bit: u8| packed.tag & bit != 0;
+        Some(Self {
+            auto: has(16).then_some(auto != 0),
+            active: has(8).then_some(active),
+            idle: has(4).then_some(idle),
+            active_seconds: has(2).then_some(u16::from_le_bytes([active_low, active_high])),
+            idle_seconds: has(1).then_some(u16::from_le_bytes([idle_low, idle_high])),
+        })
+    }
+
+    fn complete(self, state: &DeviceState) -> Self {
+        state.with_known_parts(self, state.clock_skew)
+    }
 }
 
 #[cfg(test)]
