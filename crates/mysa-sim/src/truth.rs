@@ -141,6 +141,13 @@ impl Cloud {
         })
     }
 
+    /// Energy of a thermostat from before the start of the cloud, which its history has, in kWh. It is computed from all
+    /// half hours, so a test should ask once.
+    #[must_use]
+    pub fn past_energy(&self, device: DeviceId) -> Option<f64> {
+        Some(self.devices.get(*self.by_id.get(&device)?)?.past_energy())
+    }
+
     /// Settings of a thermostat as of the last call. Cheaper than [`Cloud::truth`], which computes the room.
     #[must_use]
     pub fn held(&self, device: DeviceId) -> Option<HeldSettings> {

@@ -136,6 +136,16 @@ impl Past {
         }
     }
 
+    pub(crate) fn kilowatt_hours(&self) -> f64 {
+        let (from, until) = self.span;
+        let first = bucket_start(UnixTime::from_secs(from));
+        let mut sum = Bucket::default();
+        for start in (first..until).step_by(BUCKET_SECS as usize) {
+            sum.add(&self.half_hour(start));
+        }
+        sum.kilowatt_hours()
+    }
+
     /// Half hour that starts at `start`. It is empty if it is not wholly in the past.
     pub(crate) fn half_hour(&self, start: i64) -> Bucket {
         if start < self.span.0 || start + BUCKET_SECS > self.span.1 {

@@ -204,6 +204,11 @@ impl Device {
         self.thermostat.room.meter.at(start).copied().unwrap_or_else(|| self.past.half_hour(start))
     }
 
+    /// Energy before the start of the cloud, kWh.
+    pub(crate) fn past_energy(&self) -> f64 {
+        self.past.kilowatt_hours()
+    }
+
     /// A member of `DeviceStatesObj`.
     pub(crate) fn state(&self, now: Now) -> Value {
         let Shadow { readings_at: at, seen, settings, settings_at, .. } = &self.shadow;
