@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Thermostat;
 use crate::settings::Unit;
-use crate::state::{Document, whole_fahrenheit};
+use crate::state::{Document, version, whole_fahrenheit};
 use crate::topics::Topics;
 
 /// Builds the discovery message of Home Assistant for a device with all its entities.
@@ -26,6 +26,9 @@ pub(crate) fn config(
     device.put("identifiers", json!([format!("mysa_{}", id.as_str())]));
     device.put("name", name.as_str()).put("manufacturer", "Mysa").put("model", thermostat.model.as_str());
     device.put("serial_number", id.as_str());
+    if let Some(installed) = thermostat.firmware.and_then(|firmware| version(firmware.installed)) {
+        device.put("sw_version", installed);
+    }
     let mut origin = Document::default();
     origin.put("name", "mysa-bridge").put("sw_version", env!("CARGO_PKG_VERSION"));
     let mut config = Document::default();
@@ -206,8 +209,11 @@ impl Builder<'_> {
             "select" | "sensor" if !choices.is_empty() => drop(component.put("options", json!(choices))),
             _ => {}
         }
-        if matches!(entity.id, "sensor.last_seen") {
+        if matches!(entity.id, "sensor.last_seen" | "update.firmware") {
             component.put("state_topic", self.topics.attributes(self.thermostat.id));
+        }
+        if entity.id == "update.firmware" {
+            component.put("value_template", FIRMWARE_TEMPLATE);
         }
         if entity.id == "sensor.power" {
             component.put("json_attributes_topic", self.topics.state(self.thermostat.id));
@@ -220,6 +226,12 @@ impl Builder<'_> {
         component.into_value()
     }
 }
+
+/// State of the update entity: an object of versions. A version that is not known must be left out, because `null` is refused;
+/// an empty text changes nothing.
+const FIRMWARE_TEMPLATE: &str = "{% set installed, newest = value_json.firmware, value_json.firmware_newest %}\
+     {% if installed and newest %}{{ {'installed_version': installed, 'latest_version': newest} | tojson }}\
+     {% elif installed %}{{ {'installed_version': installed} | tojson }}{% endif %}";
 
 /// Key of a component within a device. A key that two platforms share has its platform as well.
 fn component_key(entity: &Entity) -> String {

@@ -10,6 +10,7 @@
 //! use mysa_bridge::client::Output as BrokerOutput;
 //! use mysa_bridge::{AccountIndex, Bridge, Output, Settings, Thermostat};
 //! use mysa_proto::{Change, DeviceId, DeviceState, Limits, Model, Now, Power, UnixTime};
+//! use mysa_session::Link;
 //!
 //! let now = Now { mono: Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
 //! let mut bridge = Bridge::new(Settings::new("mysa-bridge"), [7; 32], now)?;
@@ -29,6 +30,8 @@
 //!         power: Power::Unknown,
 //!         has_rated_power: false,
 //!         is_current: true,
+//!         link: Link::Live,
+//!         firmware: None,
 //!         last_seen: Some(now.wall),
 //!         pending: Change::default(),
 //!     },
@@ -51,7 +54,7 @@
 //! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts; the same for each account by its number |
 //! | `mysa/<id>/availability` | yes | `online` or `offline` |
 //! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones; `energy` if [`Bridge::start_energy`] was called |
-//! | `mysa/<id>/attributes` | yes | JSON: name, model, last sign of life, undecided changes |
+//! | `mysa/<id>/attributes` | yes | JSON: name, model, firmware, last sign of life, source, undecided changes |
 //! | `mysa/<id>/set/<field>` | ignored | command |
 //! | `mysa/<id>/result` | no | JSON: one verdict for each command |
 //!
@@ -60,6 +63,12 @@
 //! `swing_mode`, `swing_horizontal_mode`, `lock` (`ON` or `OFF`), `brightness_active` and `brightness_idle` (percent), and
 //! `tracked_sensor`. A thermostat accepts those that it has. A result has `id`, `field`, `requested`, `outcome`
 //! (`confirmed`, `unconfirmed`, `refused`, `superseded` or `expired`), `reason` and `ms`.
+//!
+//! In the attributes, `source` is `mqtt` while the messages of the thermostat arrive, `rest` while its state is read by REST
+//! because they do not, and `null` while there is neither. It says how the state is kept up to date now, not where a single
+//! value comes from, so a reading by REST beside the messages does not change it. `firmware` is the installed version and
+//! `firmware_newest` the one that the vendor offers; Home Assistant shows them as an update that cannot be installed from
+//! there, and no update while the newest version is unknown.
 //!
 //! # Guarantees
 //!
@@ -132,7 +141,7 @@ pub use bridge::Bridge;
 pub use event::{Event, IgnoredReason, Outcome, Output, RequestId};
 pub use leftovers::Leftovers;
 pub use settings::{InvalidSettings, Settings, Unit};
-pub use thermostat::Thermostat;
+pub use thermostat::{Firmware, Thermostat};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use mysa_proto::{Celsius, Family, Hold, Mode, UnixTime};
-use mysa_session::Level;
+use mysa_session::{Level, Link};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -54,6 +54,10 @@ pub(crate) fn attributes(thermostat: &Thermostat<'_>, last_seen: Option<UnixTime
     json.put("model", thermostat.model.as_str());
     json.put("family", thermostat.model.family().map(Family::name));
     json.put("last_seen", last_seen.and_then(iso));
+    json.put("source", source(thermostat.link));
+    let firmware = thermostat.firmware;
+    json.put("firmware", firmware.and_then(|firmware| version(firmware.installed)));
+    json.put("firmware_newest", firmware.and_then(|firmware| version(firmware.newest?)));
     json.put("power_basis", thermostat.power.basis());
     let pending = thermostat.pending;
     json.put("pending", (!pending.is_empty()).then(|| pending.to_string()));
@@ -101,6 +105,24 @@ const fn level_name(level: Level) -> &'static str {
         Level::Offline => "offline",
         Level::SignInNeeded => "sign_in_needed",
     }
+}
+
+/// Source of the state. It has the inertia of [`Link`], so that a reading by REST beside the messages does not show.
+const fn source(link: Link) -> Option<&'static str> {
+    match link {
+        Link::Live => Some("mqtt"),
+        Link::Rest => Some("rest"),
+        Link::Silent | Link::Unreachable | Link::Unheard => None,
+    }
+}
+
+/// Longest version of a firmware, in bytes.
+const MAX_VERSION: usize = 64;
+
+/// Version of a firmware. `None` for a text that cannot be one.
+pub(crate) fn version(text: &str) -> Option<&str> {
+    let is_version = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
+    (!text.is_empty() && text.len() <= MAX_VERSION && text.bytes().all(is_version)).then_some(text)
 }
 
 /// Present activity. `None` if it is unknown: an air conditioner does not report whether it runs.

@@ -2,6 +2,7 @@ use mysa_proto::{
     Change, DeviceId, DeviceState, DutyCycle, Entity, EntityFacts, Limits, ModeTable, Model, Power, UnixTime,
     entities,
 };
+use mysa_session::Link;
 
 /// Snapshot of a thermostat, as the driver of an account has it.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +26,25 @@ pub struct Thermostat<'a> {
     pub has_rated_power: bool,
     /// `true` if it reports as often as expected, by MQTT or REST. What the cloud knows of its connection is in the state.
     pub is_current: bool,
+    /// Source of its state. [`Thermostat::is_current`] allows some time without any.
+    pub link: Link,
+    /// Versions of its firmware, once they are known.
+    pub firmware: Option<Firmware<'a>>,
     /// Time of the latest sign of life. `None` if there was none yet: then, unless it is current, it is not known whether
     /// the thermostat reports.
     pub last_seen: Option<UnixTime>,
     /// Requested settings that have no verdict yet.
     pub pending: Change,
+}
+
+/// Versions of the firmware of a thermostat. The bridge shows them and installs none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Firmware<'a> {
+    /// Installed version.
+    pub installed: &'a str,
+    /// Newest version that the vendor offers for it, which may be the installed one. `None` if that is not known.
+    pub newest: Option<&'a str>,
 }
 
 impl Thermostat<'_> {
@@ -59,8 +74,7 @@ impl Thermostat<'_> {
         has_energy: bool,
     ) -> alloc::vec::Vec<Entity> {
         let mut list = entities(self.model, &self.limits, modes, facts);
-        // The version of the firmware is not known.
-        list.retain(|entity| entity.id != "update.firmware" && (has_energy || entity.id != "sensor.energy"));
+        list.retain(|entity| has_energy || entity.id != "sensor.energy");
         list
     }
 }

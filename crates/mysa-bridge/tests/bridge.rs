@@ -7,9 +7,10 @@ use std::time::Duration;
 use mysa_bridge::{Bridge, Event, IgnoredReason, Outcome, Settings, Unit};
 use mysa_mqtt_codec::ConnectRefusal;
 use mysa_proto::{
-    Amperes, Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Now, Power, UnixTime, Volts, Watts,
+    Amperes, Celsius, Change, DeviceId, DutyCycle, Hold, Mode, Now, Observation, Power, Source, UnixTime,
+    Volts, Watts,
 };
-use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Refused, Verdict};
+use mysa_session::{DeliveryStage, Effect, Evidence, Expired, Link, Refused, Verdict};
 use serde_json::{Value, json};
 
 use crate::rig::Rig;
@@ -85,6 +86,7 @@ fn discovery_has_every_entity_of_a_baseboard_and_is_valid() {
             "climate",
             "connected",
             "duty_cycle",
+            "firmware",
             "hold_until",
             "humidity",
             "last_seen",
@@ -195,6 +197,70 @@ fn the_state_has_confirmed_values_and_null_for_unknown_ones() {
     let attributes = rig.json(ATTRIBUTES);
     assert_eq!(attributes["last_seen"], "2026-01-02T03:04:05Z");
     assert_eq!(attributes["pending"], Value::Null);
+}
+
+#[test]
+fn the_firmware_is_an_update_that_cannot_be_installed() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    let versions = |rig: &Rig<Node>| {
+        let attributes = rig.json(ATTRIBUTES);
+        (attributes["firmware"].clone(), attributes["firmware_newest"].clone())
+    };
+    assert_eq!(versions(&rig), (Value::Null, Value::Null));
+    assert_eq!(rig.json(CONFIG)["device"]["sw_version"], Value::Null);
+    let component = rig.json(CONFIG)["components"]["firmware"].clone();
+    assert_eq!(component["platform"], "update");
+    assert_eq!(component["state_topic"], ATTRIBUTES);
+    assert!(component["command_topic"].is_null() && component["payload_install"].is_null());
+    known.firmware = Some(("3.17.4.1".into(), None));
+    rig.show(&known);
+    assert_eq!(versions(&rig), (json!("3.17.4.1"), Value::Null));
+    assert_eq!(rig.json(CONFIG)["device"]["sw_version"], "3.17.4.1");
+    check_discovery(&rig.json(CONFIG)).unwrap();
+    known.firmware = Some(("3.17.4.1".into(), Some("3.17.5.13".into())));
+    rig.show(&known);
+    assert_eq!(versions(&rig), (json!("3.17.4.1"), json!("3.17.5.13")));
+    // Neither is a command.
+    rig.set("mysa/a0b1c2d3e4f6/set/firmware", "install");
+    assert_eq!((changes(&rig), outcomes(&rig)), (vec![], vec![(1, "refused".into())]));
+    // A text from the cloud that is no version is not passed on.
+    known.firmware = Some(("1.0\n{{ states }}".into(), Some("9".repeat(65))));
+    rig.show(&known);
+    assert_eq!(versions(&rig), (Value::Null, Value::Null));
+}
+
+#[test]
+fn the_source_of_the_state_is_an_attribute() {
+    let mut known = living_room();
+    let mut rig = home(settings(), &[known.clone()]);
+    for (link, source) in [
+        (Link::Live, json!("mqtt")),
+        (Link::Rest, json!("rest")),
+        (Link::Unreachable, Value::Null),
+        (Link::Silent, Value::Null),
+        (Link::Unheard, Value::Null),
+    ] {
+        known.link = link;
+        rig.show(&known);
+        assert_eq!(rig.json(ATTRIBUTES)["source"], source, "{link:?}");
+    }
+    // Readings by REST beside the messages publish nothing.
+    known.link = Link::Live;
+    rig.show(&known);
+    let count = |rig: &Rig<Node>| rig.broker.log.iter().filter(|publish| publish.topic == ATTRIBUTES).count();
+    let before = count(&rig);
+    for poll in 0..100 {
+        rig.secs(1);
+        let received = rig::home::at(rig.now);
+        let temperature = known.state.temperature().map(|field| field.value);
+        let source = if poll % 2 == 0 { Source::RestState } else { Source::Status };
+        known
+            .state
+            .observe(&Observation { temperature, ..Observation::new(source, Some(received.wall), received) });
+        rig.show(&known);
+    }
+    assert_eq!(count(&rig), before);
 }
 
 #[test]

@@ -3,13 +3,13 @@ use std::collections::BTreeMap;
 
 use mysa_bridge::client::{self, LinkId};
 use mysa_bridge::energy::{Answer, Meters};
-use mysa_bridge::{AccountIndex, Bridge, Event, Output, RequestId, Settings, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Event, Firmware, Output, RequestId, Settings, Thermostat};
 use mysa_mqtt_codec::server::{Inbound, Stream};
 use mysa_mqtt_codec::{Delivery, Publish, Topic};
 use mysa_proto::{
     Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation, Power, Source, UnixTime,
 };
-use mysa_session::{Expired, Level, Reason, Refused, Verdict};
+use mysa_session::{Expired, Level, Link, Reason, Refused, Verdict};
 
 use crate::script::Script;
 
@@ -167,6 +167,9 @@ impl Rig {
         seen.connected = script.option(Script::flag);
         state.observe(&seen);
         let name = script.text();
+        let (installed, newest) = (script.text(), script.option(Script::text));
+        let firmware = script.flag().then_some(Firmware { installed: &installed, newest: newest.as_deref() });
+        let links = [Link::Live, Link::Rest, Link::Silent, Link::Unreachable, Link::Unheard];
         let thermostat = Thermostat {
             id: DeviceId::new(script.pick(&IDS)).expect("an id"),
             name: Some(&name),
@@ -177,6 +180,8 @@ impl Rig {
             power: Power::Unknown,
             has_rated_power: script.flag(),
             is_current: script.flag(),
+            link: script.pick(&links),
+            firmware,
             last_seen: Some(UnixTime::from_secs(i64::from(script.u32()))),
             pending: Change::default(),
         };

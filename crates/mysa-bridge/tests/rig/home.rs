@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use mysa_bridge::client::{self, LinkId};
 use mysa_bridge::energy::Query;
-use mysa_bridge::{AccountIndex, Bridge, Event, Output, RequestId, Settings, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Event, Firmware, Output, RequestId, Settings, Thermostat};
 use mysa_proto::{
     AcCapabilities, Celsius, Change, DeviceId, DeviceState, DutyCycle, Limits, Mode, Model, Now, Observation,
     Power, Source, UnixTime, Watts,
 };
-use mysa_session::{Level, Reason};
+use mysa_session::{Level, Link, Reason};
 use serde_json::Value;
 
 use super::{Peer, Rig};
@@ -107,6 +107,9 @@ pub(crate) struct Known {
     pub(crate) state: DeviceState,
     pub(crate) power: Power,
     pub(crate) is_current: bool,
+    pub(crate) link: Link,
+    /// Installed and newest firmware.
+    pub(crate) firmware: Option<(String, Option<String>)>,
     pub(crate) pending: Change,
     pub(crate) last_seen: Duration,
     /// `false` until its first sign of life.
@@ -123,6 +126,8 @@ impl Known {
             state: DeviceState::new(),
             power: Power::Unknown,
             is_current: true,
+            link: Link::Live,
+            firmware: None,
             pending: Change::default(),
             last_seen: Duration::ZERO,
             is_heard: true,
@@ -160,6 +165,11 @@ impl Known {
             power: self.power,
             has_rated_power: self.power != Power::Unknown,
             is_current: self.is_current,
+            link: self.link,
+            firmware: self
+                .firmware
+                .as_ref()
+                .map(|(installed, newest)| Firmware { installed, newest: newest.as_deref() }),
             last_seen: self.is_heard.then(|| at(self.last_seen).wall),
             pending: self.pending,
         };

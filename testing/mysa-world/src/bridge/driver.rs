@@ -142,6 +142,8 @@ impl Process {
                 Link::Unreachable => heard.is_some() && !device.is_stale(),
                 Link::Silent | Link::Unheard => false,
             },
+            link: device.link(),
+            firmware: None,
             last_seen: age.map(|age| now.wall.plus_millis(-age)),
             pending: device.pending(),
         };

@@ -162,6 +162,7 @@ impl Text {
 mod tests {
     use mysa_bridge::{Event, Thermostat};
     use mysa_proto::{Change, DeviceId, DeviceState, DutyCycle, Limits, Model, Power, Watts};
+    use mysa_tokio::Link;
 
     use super::*;
 
@@ -179,6 +180,8 @@ mod tests {
             power: Power::Estimated(Watts::from_watts(375.0).unwrap()),
             has_rated_power: true,
             is_current: true,
+            link: Link::Live,
+            firmware: None,
             last_seen: None,
             pending: Change::default(),
         };

@@ -3,6 +3,7 @@
 mod accounts;
 mod check;
 mod energy;
+mod firmware;
 mod http;
 mod link;
 mod log;
@@ -22,13 +23,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use mysa_bridge::energy::Answer;
-use mysa_bridge::{AccountIndex, Bridge, Output, RequestId, Thermostat};
+use mysa_bridge::{AccountIndex, Bridge, Firmware as Versions, Output, RequestId, Thermostat};
 use mysa_proto::{DeviceId, Now};
 use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::accounts::{Account, Accounts};
 use self::energy::{Done, Energy};
+use self::firmware::Firmware;
 use self::http::Monitor;
 use self::link::{Broker, LinkEvent, Links};
 use self::log::{Format, Log, Severity};
@@ -40,7 +42,7 @@ use crate::output::record::{Record, Value};
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
-use crate::support::cloud::{Cloud, Context};
+use crate::support::cloud::Context;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::shutdown::signal_received;
 
@@ -128,6 +130,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
         let message = format!("bridge: metrics at http://{}/metrics", server.address);
         log.say(Severity::Info, "metrics", &message)?;
     }
+    let firmware = Firmware::new(accounts.len(), started.elapsed());
     let mut driver = Driver {
         core,
         monitor,
@@ -139,6 +142,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
         started,
         commands: FuturesUnordered::new(),
         energy,
+        firmware,
     };
     let failure = driver.run(signal.as_mut()).await;
     // A second signal ends the program at once.
@@ -175,6 +179,7 @@ struct Driver<'a> {
     /// Commands without a verdict.
     commands: FuturesUnordered<Command>,
     energy: Energy,
+    firmware: Firmware,
 }
 
 impl Driver<'_> {
@@ -190,6 +195,7 @@ impl Driver<'_> {
         let mut turn =
             every(self.notifier.interval().map_or(TURN_INTERVAL, |limit| limit.min(TURN_INTERVAL)));
         let mut sign_in = every(SIGN_IN_INTERVAL);
+        let mut firmware = every(firmware::CHECK_INTERVAL);
         still.reset();
         self.notifier.ready();
         loop {
@@ -205,6 +211,8 @@ impl Driver<'_> {
                     None => return Ok(Failure::new(Exit::Failed, "the client has ended")),
                 },
                 done = self.energy.next() => self.take_energy(done)?,
+                done = self.firmware.next() => self.take_firmware(done)?,
+                _ = firmware.tick() => self.start_firmware(),
                 _ = turn.tick() => self.notifier.turn(self.monitor.summary(), self.started.elapsed()),
                 _ = snapshot.tick() => self.show_everything(),
                 _ = sign_in.tick(), if self.accounts.is_waiting() => self.start_waiting()?,
@@ -291,6 +299,24 @@ impl Driver<'_> {
                 self.energy_failed(&error)?;
             }
         }
+        Ok(())
+    }
+
+    /// Starts to read the firmware where that is due and the cloud can be reached.
+    fn start_firmware(&mut self) {
+        let Self { firmware, accounts, started, .. } = self;
+        firmware.start_due(started.elapsed(), |index| {
+            let account = accounts.get(index).filter(|account| account.listed)?;
+            let cloud = account.cloud.as_ref()?;
+            (cloud.client.service().level <= Level::RestOnly).then(|| cloud.client.clone())
+        });
+    }
+
+    fn take_firmware(&mut self, done: firmware::Done) -> Result<()> {
+        let [low, high, ..] = seed()?;
+        let random = f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX);
+        let account = self.firmware.take(done, self.started.elapsed(), random);
+        self.show_all(account);
         Ok(())
     }
 
@@ -383,7 +409,7 @@ impl Driver<'_> {
 
     /// Passes on all thermostats of an account, and their list once it is known.
     fn show_all(&mut self, index: AccountIndex) {
-        let Self { core, monitor, accounts, context, started, .. } = self;
+        let Self { core, monitor, accounts, context, started, firmware, .. } = self;
         let Some(account) = accounts.get_mut(index) else { return };
         let Some(cloud) = &account.cloud else { return };
         let devices = cloud.client.devices();
@@ -395,7 +421,7 @@ impl Driver<'_> {
             return;
         }
         for view in &devices {
-            show_view(core, monitor, context, *started, index, cloud, view);
+            show_view(core, monitor, context, *started, account, view, firmware);
         }
         let ids: Vec<DeviceId> = devices.iter().map(|view| view.id).collect();
         core.handle_list(index, &ids, now(*started));
@@ -403,14 +429,13 @@ impl Driver<'_> {
 
     /// Passes on a thermostat. Before the list is known, all are passed on at once.
     fn show(&mut self, index: AccountIndex, device: DeviceId) {
-        let account = self.accounts.get(index);
-        if account.is_none_or(|account| !account.listed) {
+        let Self { core, monitor, accounts, context, started, firmware, .. } = self;
+        let Some(account) = accounts.get(index).filter(|account| account.listed) else {
             return self.show_all(index);
-        }
-        let Some(cloud) = account.and_then(|account| account.cloud.as_ref()) else { return };
-        if let Some(view) = cloud.client.state(&device) {
-            let Self { core, monitor, context, started, .. } = self;
-            show_view(core, monitor, context, *started, index, cloud, &view);
+        };
+        let view = account.cloud.as_ref().and_then(|cloud| cloud.client.state(&device));
+        if let Some(view) = view {
+            show_view(core, monitor, context, *started, account, &view, firmware);
         }
     }
 
@@ -473,10 +498,11 @@ fn show_view(
     monitor: &Monitor,
     context: &Context,
     started: Instant,
-    account: AccountIndex,
-    cloud: &Cloud,
+    account: &Account,
     view: &DeviceView,
+    firmware: &Firmware,
 ) {
+    let (Some(cloud), account) = (&account.cloud, account.index) else { return };
     let now = now(started);
     let rated = context.config.rated_watts(&view.id);
     let heard = cloud.age(view);
@@ -491,6 +517,10 @@ fn show_view(
         power: view.power(rated),
         has_rated_power: rated.is_some(),
         is_current: is_current(view),
+        link: view.link,
+        firmware: firmware
+            .of(view.id)
+            .map(|known| Versions { installed: &known.installed, newest: known.newest.as_deref() }),
         last_seen: age.map(|age| now.wall.plus_millis(-age)),
         pending: view.pending,
     };
