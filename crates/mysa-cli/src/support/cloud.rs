@@ -16,6 +16,7 @@ use mysa_tokio::{
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
+use crate::commands::bridge::is_energy_file;
 use crate::commands::raw;
 use crate::output::terminal::Terminal;
 use crate::output::trace;
@@ -86,7 +87,7 @@ impl Context {
         let mut files: Vec<PathBuf> = entries
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .filter(|path| !device_cache::is_cache(path))
+            .filter(|path| !device_cache::is_cache(path) && !is_energy_file(path))
             .collect();
         files.sort();
         files.iter().find_map(|path| {

@@ -55,7 +55,11 @@ impl Energy {
             return (energy, Some(meters), None);
         }
         let aside = energy.path.with_extension("damaged");
-        let line = match fs::rename(&energy.path, &aside) {
+        let lost = Meters::lost();
+        // At once: after a crash, a missing file would mean that there were no totals before.
+        let replaced = fs::rename(&energy.path, &aside)
+            .and_then(|()| atomic_file::write(&energy.path, &lost.to_text(), OWNER_ONLY));
+        let line = match replaced {
             Ok(()) => format!(
                 "bridge: {name} is damaged and now {}; the energy of a thermostat is unknown until the cloud's history has it \
                  (to begin again at zero, stop the bridge and delete both files)",
@@ -63,12 +67,12 @@ impl Energy {
             ),
             Err(error) => {
                 let line = format!(
-                    "bridge: energy is not published: {name} is damaged and cannot be renamed: {error}"
+                    "bridge: energy is not published: {name} is damaged and cannot be replaced: {error}"
                 );
                 return (energy, None, Some(line));
             }
         };
-        (energy, Some(Meters::lost()), Some(line))
+        (energy, Some(lost), Some(line))
     }
 
     /// Starts to read the energy of a thermostat.
@@ -162,9 +166,17 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
 }
 
+/// First part of the names of the files.
+const FILE_PREFIX: &str = "bridge-energy-";
+
+/// `true` if the path is that of such a file, which lies beside the stored sessions.
+pub(crate) fn is_energy_file(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(FILE_PREFIX))
+}
+
 /// Name of the file: one for each prefix of topics.
 fn file_name(prefix: &str) -> String {
-    let mut name = String::from("bridge-energy-");
+    let mut name = String::from(FILE_PREFIX);
     for byte in prefix.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => name.push(char::from(byte)),
@@ -193,14 +205,13 @@ mod tests {
         energy.store("half a file".into());
         energy.store("{\"version\": 1".into());
         energy.finish().await.unwrap();
-        let (mut energy, meters, line) = Energy::open(folder.path(), "mysa");
+        let (energy, meters, line) = Energy::open(folder.path(), "mysa");
         assert_eq!(meters, Some(Meters::lost()));
         assert!(line.unwrap().contains("bridge-energy-mysa.damaged"));
         let aside = fs::read_to_string(folder.path().join("bridge-energy-mysa.damaged")).unwrap();
         assert_eq!(aside, "{\"version\": 1", "the newest text");
-        // The loss is remembered.
-        energy.store(Meters::lost().to_text());
-        assert!(matches!(energy.next().await, Done::Stored(Ok(()))));
+        // The loss is remembered, even by a bridge that is killed at once.
+        drop(energy);
         let (_, meters, line) = Energy::open(folder.path(), "mysa");
         assert_eq!((meters, line), (Some(Meters::lost()), None));
     }

@@ -29,6 +29,7 @@ use mysa_tokio::{DeviceView, Error, Event, Level, Link, Reason, Verdict};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use self::accounts::{Account, Accounts};
+pub(crate) use self::energy::is_energy_file;
 use self::energy::{Done, Energy};
 use self::firmware::Firmware;
 use self::http::Monitor;
