@@ -37,7 +37,7 @@ pub(crate) struct Migrate {
 }
 
 /// Options that override the settings file.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct BridgeOptions {
     /// URL of the broker: mqtt://HOST, mqtt://HOST:PORT, or over WebSocket ws://HOST:PORT/PATH; with TLS, mqtts:// or wss:// [default: mqtt://localhost:1883]
     #[arg(long, global = true, env = "MYSA_BRIDGE_BROKER", value_name = "URL", hide_env_values = true)]

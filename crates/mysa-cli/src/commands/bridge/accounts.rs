@@ -88,6 +88,18 @@ impl Accounts {
         Ok(())
     }
 
+    /// Accounts of which none is signed in.
+    #[cfg(test)]
+    pub(super) fn without_sessions(names: &[&str]) -> Self {
+        let list = names.iter().enumerate().map(|(index, name)| Account {
+            index: AccountIndex::new(index),
+            name: (*name).to_owned(),
+            cloud: None,
+            listed: false,
+        });
+        Self { list: list.collect(), events: SelectAll::new() }
+    }
+
     /// Tries again to start the clients that wait for a session, and returns those that it started.
     pub(crate) fn start_waiting(&mut self, context: &Context) -> Vec<AccountIndex> {
         let waiting: Vec<usize> = (0..self.list.len())

@@ -22,7 +22,14 @@ pub(crate) struct Log {
     repeats: BTreeMap<String, (Duration, u64)>,
     /// Cause of the latest failure of the connection to the broker, in the words of the transport.
     detail: Option<String>,
+    /// Messages, in place of printing them.
+    #[cfg(test)]
+    pub(super) kept: Option<Kept>,
 }
+
+/// Messages and the times of their entries.
+#[cfg(test)]
+pub(super) type Kept = std::sync::Arc<std::sync::Mutex<Vec<(tokio::time::Instant, String)>>>;
 
 /// Format of a log.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -80,7 +87,15 @@ const MAX_REPEATS: usize = 64;
 impl Log {
     pub(crate) fn new(terminal: Terminal, format: Format) -> Self {
         let repeats = BTreeMap::new();
-        Self { terminal, format, is_journal: is_journal(), repeats, detail: None }
+        Self {
+            terminal,
+            format,
+            is_journal: is_journal(),
+            repeats,
+            detail: None,
+            #[cfg(test)]
+            kept: None,
+        }
     }
 
     /// Keeps the reason of the system for the end of a connection, for the next event.
@@ -142,6 +157,11 @@ impl Log {
     }
 
     fn print(&self, entry: &Entry) -> Result<()> {
+        #[cfg(test)]
+        if let Some(kept) = &self.kept {
+            kept.lock().unwrap().push((tokio::time::Instant::now(), entry.message.clone()));
+            return Ok(());
+        }
         let time = timefmt::iso(timefmt::now());
         if self.terminal.json {
             return self.terminal.line(entry.to_json(&time));

@@ -540,3 +540,95 @@ fn is_current(view: &DeviceView) -> bool {
         Link::Silent | Link::Unheard => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::log::Kept;
+    use super::*;
+    use crate::args::bridge::BridgeOptions;
+    use crate::support::cloud::environment;
+    use crate::support::config::Config;
+    use crate::support::paths::Paths;
+    use crate::support::shutdown::OpenClients;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// Runs the loop for a time without a cloud and without a broker, and returns the log.
+    async fn run_alone(time: Duration) -> Vec<(Instant, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::default();
+        let context = Context {
+            environment: environment(&config).unwrap(),
+            paths: Paths {
+                config: folder.path().join("config.toml"),
+                is_config_named: false,
+                sessions: folder.path().into(),
+            },
+            config,
+            account: None,
+            accounts: Vec::new(),
+            authority: None,
+            connect_to: None,
+            open_clients: OpenClients::default(),
+            notices: None,
+        };
+        // Nobody listens on a port that was just given back.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options =
+            BridgeOptions { broker: Some(format!("mqtt://127.0.0.1:{port}")), ..BridgeOptions::default() };
+        let plan = Plan::new(&options, &context.config).unwrap();
+        let started = Instant::now();
+        let mut log = Log::new(Terminal::new(false, 0, true, false), Format::Text);
+        let kept = Kept::default();
+        log.kept = Some(Kept::clone(&kept));
+        let (energy, _, _) = Energy::open(folder.path(), "mysa");
+        let mut driver = Driver {
+            core: Bridge::new(plan.settings.clone(), [7; 32], now(started)).unwrap(),
+            monitor: Monitor::new(started),
+            notifier: Notifier::new(),
+            links: Links::new(Broker::new(&plan).unwrap()),
+            log,
+            context: &context,
+            accounts: Accounts::without_sessions(&["ann@example.com"]),
+            started,
+            commands: FuturesUnordered::new(),
+            energy,
+            firmware: Firmware::new(1, Duration::ZERO),
+        };
+        let ended = async {
+            sleep_until(started + time).await;
+            Failure::new(Exit::Terminated, "the end")
+        };
+        driver.run(pin!(ended)).await.unwrap();
+        kept.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_hour_of_nine_days_is_silent() {
+        let time = 9 * 24 * HOUR;
+        let started = Instant::now();
+        let log = run_alone(time).await;
+        let mut last = started;
+        for (at, line) in &log {
+            assert!(
+                *at <= last + HOUR + Duration::from_secs(1),
+                "nothing before {line:?} for {:?}",
+                *at - last
+            );
+            last = *at;
+        }
+        assert!(last + HOUR >= started + time);
+        // Not only the failures of the broker, which are thinned.
+        let running: Vec<&String> =
+            log.iter().map(|(_, line)| line).filter(|line| line.starts_with("bridge: running; ")).collect();
+        assert!(running.len() >= 9 * 24 - 1, "{} lines", running.len());
+        assert_eq!(
+            running[0],
+            "bridge: running; cloud sign-in needed, 0 of 0 thermostats report; run `mysa login`"
+        );
+        let failures = log.iter().filter(|(_, line)| line.starts_with("broker: ")).count();
+        assert!((9 * 24..=9 * 24 * 7).contains(&failures), "{failures} lines about the broker");
+    }
+}
