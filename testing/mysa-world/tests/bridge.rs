@@ -81,7 +81,7 @@ fn a_bridge_holds_as_much_memory_after_a_month_as_after_a_day() {
         let mut settings = Settings::default();
         settings.live_reports = false;
         let (net, bridge) = (NetSpec::default(), BridgeSettings::new("mysa-bridge"));
-        let mut home = BridgeHome::new(CloudSpec::demo(), net, settings, bridge, 1);
+        let mut home = BridgeHome::new(CloudSpec::demo(), net, settings, bridge, 1).with_energy(None);
         let devices = all(&home);
         for day in 0..days {
             home.run_for(DAY / 2).unwrap();
@@ -99,6 +99,53 @@ fn a_bridge_holds_as_much_memory_after_a_month_as_after_a_day() {
     let (day, month) = (after(1), after(30));
     assert!(day > 10_000, "{day} bytes: nothing is measured");
     assert!(month < day + day / 10, "{day} bytes after a day, {month} after a month");
+}
+
+/// Energy of a thermostat that a reader must see, kWh: that of the cloud's history and of the time since the start.
+fn true_energy(home: &BridgeHome, device: DeviceId) -> f64 {
+    let cloud = &home.world.cloud;
+    cloud.past_energy(device).unwrap() + cloud.truth(device).unwrap().energy
+}
+
+#[test]
+fn the_energy_agrees_with_the_cloud_and_goes_on_after_each_end_of_the_bridge() {
+    let mut home = home().with_energy(None);
+    let devices = all(&home);
+    home.run_for(HOUR / 12).unwrap();
+    let mut last = vec![0.0; devices.len()];
+    for round in 0..24 {
+        for (device, last) in devices.iter().zip(&mut last) {
+            let (shown, truth) = (home.energy(*device).unwrap(), true_energy(&home, *device));
+            // Half an hour of the largest heater, and the rounding.
+            assert!(truth - 1.5 < shown && shown < truth + 0.01, "{device}: {shown} of {truth} kWh");
+            assert!(shown >= *last && *last >= 0.0);
+            *last = shown;
+        }
+        match round % 3 {
+            0 => home.kill(Duration::from_secs(20)),
+            1 => home.stop(Duration::from_secs(20)).unwrap(),
+            _ => home.cut_power(Duration::from_secs(20)),
+        }
+        home.run_for(HOUR).unwrap();
+    }
+    assert!(last.iter().all(|energy| *energy > 100.0), "{last:?}");
+}
+
+#[test]
+fn the_energy_survives_a_file_that_cannot_be_written_or_is_damaged() {
+    for seed in 1..=6 {
+        let mut home = home().with_energy(Some(seed));
+        let devices = all(&home);
+        for _ in 0..12 {
+            home.run_for(HOUR / 3).unwrap();
+            home.kill(Duration::from_secs(5));
+        }
+        home.run_for(2 * HOUR).unwrap();
+        for device in devices {
+            let (shown, truth) = (home.energy(device).unwrap(), true_energy(&home, device));
+            assert!(shown > 100.0 && shown < truth + 0.01, "{seed} {device}: {shown} of {truth} kWh");
+        }
+    }
 }
 
 #[test]

@@ -118,6 +118,9 @@ fn names(local: &[LocalTrouble], cloud: &[TroubleKind]) -> String {
 
 /// Time without trouble at the end, after which everything must have recovered.
 const QUIET: Duration = Duration::from_secs(3_600);
+/// Days of the cloud's history in runs with energy: a year, so that the bridge reads two.
+const HISTORY_DAYS: u32 = 400;
+const ENERGY_DRAW: u64 = 0x6b57_685f_6b57_685f;
 /// Number of thermostats that get a command at the end.
 const COMMANDED_AT_THE_END: usize = 4;
 
@@ -129,13 +132,17 @@ pub fn bridge_campaign(seed: u64, hours: u64) -> Result<BridgeReport, Box<Bridge
     let mut rng = Rng::new(seed);
     let length = Duration::from_secs(hours * 3_600);
     let (cloud, local) = plan::draw(&mut rng, length);
-    let mut home = BridgeHome::new(
-        cloud.spec.clone(),
-        cloud.net.clone(),
-        cloud.settings.clone(),
-        local.settings.clone(),
-        rng.next(),
-    );
+    let mut spec = cloud.spec.clone();
+    // Apart from the other draws, which stay the same with and without energy.
+    let keeps_energy = Rng::new(seed ^ ENERGY_DRAW).one_in(3);
+    if keeps_energy {
+        spec.history_days = HISTORY_DAYS;
+    }
+    let mut home =
+        BridgeHome::new(spec, cloud.net.clone(), cloud.settings.clone(), local.settings.clone(), rng.next());
+    if keeps_energy {
+        home = home.with_energy(Some(seed));
+    }
     if cloud.ahead_ms != 0 {
         home.world.step_clock(cloud.ahead_ms);
     }
@@ -401,6 +408,10 @@ impl Run<'_> {
             home.home.start(now);
         }
         home.world.fill_disk(false);
+        if let Some(file) = &mut home.energy {
+            file.has_faults = false;
+            file.fault_at = now;
+        }
         home.world.cloud.clear_faults();
         home.world.set_net(NetSpec::default());
         home.dead.clear();

@@ -6,6 +6,7 @@ use mysa_proto::DeviceId;
 use mysa_session::Level;
 
 use super::coverage::BridgeState;
+use super::energy::SETTLES;
 use super::violation::BridgeViolation;
 use super::{AVAILABILITY_BOUND, BridgeHome, CLOUD_LOST_BOUND, SILENCE_BOUND, driver};
 use crate::net::{NetTrouble, Trouble};
@@ -52,6 +53,9 @@ impl BridgeHome {
     pub(super) fn check(&mut self) -> Result<(), BridgeViolation> {
         let now = self.now();
         self.note_states();
+        if let Some(file) = &mut self.energy {
+            file.sample(now, &self.world.cloud);
+        }
         if self.link.len() > 5_000 {
             return Err(BridgeViolation::Unbounded { place: "the local network", size: self.link.len() });
         }
@@ -185,8 +189,18 @@ impl BridgeHome {
                 )));
             }
             self.check_state(device, is_well)?;
+            self.check_energy(device, is_well)?;
         }
         Ok(())
+    }
+
+    /// Checks the energy that Home Assistant shows.
+    fn check_energy(&self, device: DeviceId, is_well: bool) -> Result<(), BridgeViolation> {
+        let now = self.now();
+        let Some(file) = &self.energy else { return Ok(()) };
+        let quiet = now.saturating_sub(self.local_since.max(file.fault_at));
+        let is_well = is_well && quiet > SETTLES && self.has_right_clock();
+        file.check(now, device, self.energy(device), is_well)
     }
 
     /// See [`Process::has_lost_time`](super::driver::Process::has_lost_time).

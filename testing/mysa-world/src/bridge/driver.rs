@@ -9,6 +9,7 @@ use mysa_proto::{DeviceId, DutyCycle, Family, Load, LoadCurrent, Power, Source, 
 use mysa_session::{CommandId, Device, Event, Link, Reason};
 use serde_json::Value;
 
+use super::energy;
 use crate::World;
 
 /// Interval of the snapshots of all thermostats.
@@ -26,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) is_listed: bool,
     /// Commands without a verdict.
     pub(crate) commands: BTreeMap<CommandId, RequestId>,
+    /// Readings of energy without an answer.
+    pub(crate) readings: BTreeMap<mysa_session::RequestId, DeviceId>,
     pub(crate) is_leaving: bool,
     /// Time since which the broker has a session of it, as far as the broker is concerned.
     pub(crate) connected: Option<Duration>,
@@ -42,6 +45,7 @@ impl Process {
             bridge,
             is_listed: false,
             commands: BTreeMap::new(),
+            readings: BTreeMap::new(),
             is_leaving: false,
             connected: None,
             last_received: None,
@@ -87,6 +91,12 @@ impl Process {
             && let Some(request) = self.commands.remove(id)
         {
             self.bridge.handle_verdict(request, verdict, world.host_now());
+        }
+        if let Event::Response { id, result } = event
+            && let Some(device) = self.readings.remove(id)
+        {
+            let now = world.host_now();
+            energy::with_answer(result, |answer| self.bridge.handle_energy(device, answer, now));
         }
         match event {
             Event::Device { device, .. } | Event::Verdict { device, .. } if self.is_listed => {

@@ -63,6 +63,8 @@ pub(crate) struct Judge {
     /// Thermostats whose state this process has published.
     shown: BTreeSet<DeviceId>,
     energy: BTreeMap<DeviceId, f64>,
+    /// Thermostats whose energy may be unknown again, because the file with it was damaged.
+    energy_lost: BTreeSet<DeviceId>,
     /// Thermostats that may report values that they do not hold.
     pub(crate) untrue: BTreeSet<DeviceId>,
     /// Results by their outcome.
@@ -252,12 +254,7 @@ impl Judge {
         let text = || format!("{device}: {}", String::from_utf8_lossy(&publish.payload));
         let json: Value =
             serde_json::from_slice(&publish.payload).map_err(|_| BridgeViolation::Protocol(text()))?;
-        if let Some(energy) = json["energy"].as_f64() {
-            let before = self.energy.insert(device, energy).unwrap_or(energy);
-            if energy < before {
-                return Err(BridgeViolation::EnergyFell { device, what: format!("{before} to {energy}") });
-            }
-        }
+        self.energy(device, json["energy"].as_f64())?;
         if self.untrue.contains(&device) {
             return Ok(());
         }
@@ -268,6 +265,32 @@ impl Judge {
             }
         }
         Ok(())
+    }
+
+    /// The totals of earlier runs are lost.
+    pub(crate) fn energy_lost(&mut self) {
+        self.energy_lost.extend(self.energy.keys());
+    }
+
+    fn energy(&mut self, device: DeviceId, energy: Option<f64>) -> Result<(), BridgeViolation> {
+        let before = self.energy.get(&device).copied();
+        let wrong = |what: &str| Err(BridgeViolation::EnergyWrong { device, what: what.into() });
+        match energy {
+            Some(energy) if energy <= 0.0 => wrong("it is zero"),
+            Some(energy) if before.is_some_and(|before| energy < before) => {
+                let what = format!("{} to {energy}", before.unwrap_or_default());
+                Err(BridgeViolation::EnergyFell { device, what })
+            }
+            Some(energy) => {
+                self.energy.insert(device, energy);
+                self.energy_lost.remove(&device);
+                Ok(())
+            }
+            None if before.is_some() && !self.energy_lost.contains(&device) => {
+                wrong("it was known, and is not known any more")
+            }
+            None => Ok(()),
+        }
     }
 
     /// Checks time limits. `connected` is the time for which the connection to the broker has been open.

@@ -6,6 +6,7 @@ mod campaign;
 mod check;
 mod coverage;
 mod driver;
+mod energy;
 mod home_assistant;
 mod judge;
 mod link;
@@ -26,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::broker::{Broker, Message, Store};
 use self::driver::Process;
+use self::energy::EnergyFile;
 use self::home_assistant::HomeAssistant;
 use self::judge::Judge;
 use self::link::{Link, Packet};
@@ -101,6 +103,8 @@ pub struct BridgeHome {
     largest: usize,
     births_seen: (u64, Duration),
     written_later: VecDeque<(Duration, mysa_bridge::client::LinkId)>,
+    /// Energy that the bridge keeps, if it does.
+    energy: Option<EnergyFile>,
     reads_nothing_until: Duration,
 }
 
@@ -156,6 +160,7 @@ impl BridgeHome {
             largest: 0,
             births_seen: (0, Duration::ZERO),
             written_later: VecDeque::new(),
+            energy: None,
             reads_nothing_until: Duration::ZERO,
             rng,
             world,
@@ -317,6 +322,7 @@ impl BridgeHome {
             self.broker_starts_at,
             process.and_then(|process| process.due(&self.world)),
             self.written_later.front().map(|(at, _)| *at).filter(|_| !self.world.is_asleep()),
+            self.energy.as_ref().and_then(EnergyFile::due).filter(|_| !self.world.is_asleep()),
         ]
         .into_iter()
         .flatten()
@@ -383,7 +389,11 @@ impl BridgeHome {
                     process.bridge.handle_written(link, self.world.host_now());
                 }
             }
+            let written = self.energy.as_mut().and_then(|file| file.written(now));
             if let Some(process) = &mut self.process {
+                if let Some(stored) = written {
+                    process.bridge.handle_energy_stored(stored, self.world.host_now());
+                }
                 process.work(&self.world);
             }
         }
@@ -473,10 +483,8 @@ impl BridgeHome {
                 }
                 self.after_world()?;
             }
-            // The bridge of a world keeps no energy: `Bridge::start_energy` is not called.
-            Output::ReadEnergy { .. } | Output::StoreEnergy { .. } => {
-                return Err(BridgeViolation::Protocol("energy is read or stored unasked".into()));
-            }
+            Output::ReadEnergy { device, query, .. } => self.read_energy(device, query)?,
+            Output::StoreEnergy { text } => self.store_energy(text)?,
             Output::Event(event) => self.world.note(format_args!("bridge: {event}")),
         }
         Ok(())
@@ -542,6 +550,7 @@ impl BridgeHome {
             Err(error) => unreachable!("valid settings: {error}"),
         }
         self.judge.restarted();
+        self.start_energy();
         self.session_changed.clear();
         self.disturb();
     }
@@ -563,7 +572,10 @@ impl BridgeHome {
 
     /// Ends the process; `told` if the system closes its connections.
     fn end_process(&mut self, told: bool) {
-        self.process = None;
+        let is_leaving = self.process.take().is_some_and(|process| process.is_leaving);
+        if let Some(file) = &mut self.energy {
+            file.kill(is_leaving);
+        }
         self.forgotten.extend(&self.exempt);
         self.written_later.clear();
         self.link.bridge_gone(self.now(), told);

@@ -70,6 +70,13 @@ pub enum BridgeViolation {
         /// Values before and after.
         what: String,
     },
+    /// An energy total disagrees with the thermostat, is zero, or is unknown after it was known.
+    EnergyWrong {
+        /// Thermostat.
+        device: DeviceId,
+        /// What is wrong.
+        what: String,
+    },
     /// A queue, a packet or the bridge itself grows without limit.
     Unbounded {
         /// Name of the thing that grows.
@@ -110,6 +117,7 @@ impl fmt::Display for BridgeViolation {
                 write!(f, "{what} is shown as {}available, but {why}", if *shown { "" } else { "un" })
             }
             Self::EnergyFell { device, what } => write!(f, "{device}: the energy total falls: {what}"),
+            Self::EnergyWrong { device, what } => write!(f, "{device}: the energy total is wrong: {what}"),
             Self::Unbounded { place, size } => write!(f, "{place} grows without limit: {size}"),
             Self::Livelock => f.write_str("the bridge stays due at one moment"),
             Self::Protocol(what) => write!(f, "a packet that breaks the protocol: {what}"),
