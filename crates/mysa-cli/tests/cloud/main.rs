@@ -5,6 +5,7 @@
 mod aedes;
 mod bench;
 mod bridge;
+mod bridge_energy;
 mod bridge_operation;
 mod bridge_settings;
 mod check;
