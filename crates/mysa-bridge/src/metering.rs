@@ -64,7 +64,7 @@ const SPACING: Duration = Duration::from_secs(2);
 const RETRY: (Duration, Duration) = (Duration::from_secs(60), READ_INTERVAL);
 /// Time limit for the driver's answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
-/// Time between two storages: few enough for a memory card.
+/// Time between two storages: few enough for a memory card. A total that becomes known is stored sooner.
 const STORE_INTERVAL: Duration = Duration::from_secs(300);
 /// Pause between a change and its storage, so that several changes are stored at once.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
@@ -97,8 +97,9 @@ impl Metering {
         let Some(meter) = self.meters.of(device) else { return };
         let before = meter.total();
         meter.add_power(now, power);
-        if meter.total() != before {
-            self.changed(now);
+        let after = meter.total();
+        if after != before {
+            self.changed(now, before.is_none());
         }
         let turn = Turn { at: now.saturating_add(SPACING), failures: 0 };
         self.schedule.entry(device).or_insert(turn);
@@ -119,10 +120,15 @@ impl Metering {
         }
     }
 
-    fn changed(&mut self, now: Duration) {
+    /// Notes a change that is to be stored: soon if a total has become known, which is rare and is waited for.
+    fn changed(&mut self, now: Duration, has_new_total: bool) {
+        let soon = now.saturating_add(STORE_PAUSE);
         if !self.is_dirty {
             self.is_dirty = true;
-            self.store_at = self.store_at.max(now.saturating_add(STORE_PAUSE));
+            self.store_at = self.store_at.max(soon);
+        }
+        if has_new_total {
+            self.store_at = self.store_at.min(soon);
         }
     }
 
@@ -159,10 +165,11 @@ impl Metering {
             Answer::Failed => false,
         };
         let is_changed = *meter != before;
+        let has_new_total = before.total().is_none() && meter.total().is_some();
         let interval = if meter.has_history() { READ_INTERVAL } else { SLOW_INTERVAL };
         // Years of which some are not read yet are not stored.
         if is_changed && !more {
-            self.changed(now);
+            self.changed(now, has_new_total);
         }
         let Some(turn) = self.schedule.get_mut(&device) else { return };
         let (failures, pause) = match answer {
@@ -184,7 +191,7 @@ impl Metering {
     pub(crate) fn handle_stored(&mut self, stored: bool, now: Duration) -> Vec<DeviceId> {
         let Some(Storing { totals, .. }) = self.storing.take() else { return Vec::new() };
         if !stored {
-            self.changed(now);
+            self.changed(now, false);
             return Vec::new();
         }
         let changed =
@@ -206,7 +213,7 @@ impl Metering {
         }
         if self.storing.as_ref().is_some_and(|storing| storing.until <= now.mono) {
             self.storing = None;
-            self.changed(now.mono);
+            self.changed(now.mono, false);
         }
         if self.is_dirty && self.storing.is_none() && self.store_at <= now.mono {
             return Some(self.store(now.mono));

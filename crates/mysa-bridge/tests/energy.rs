@@ -377,6 +377,35 @@ fn the_energy_is_published_once_it_is_stored() {
 }
 
 #[test]
+fn every_total_that_becomes_known_is_published_within_seconds() {
+    let other = Known::new("a0b1c2d3e4f7", "Bedroom", "BB-V1-1");
+    let mut rig = metered(&[living_room(), other], Meters::default());
+    let topics = [STATE, "mysa/a0b1c2d3e4f7/state"];
+    let mut known_at = [None; 2];
+    while known_at.contains(&None) && rig.now < secs(60) {
+        rig.secs(1);
+        for (device, query) in std::mem::take(&mut rig.peer.reads) {
+            let range = days(query);
+            let answer: Vec<Reading> =
+                two_years().into_iter().filter(|one| range.contains(&(one.start.as_secs() / DAY))).collect();
+            let now = now(&rig);
+            rig.peer.bridge.handle_energy(device, Answer::Days(&answer), now);
+            rig.settle();
+        }
+        for _ in std::mem::take(&mut rig.peer.stores) {
+            store(&mut rig, true);
+        }
+        for (topic, at) in topics.iter().zip(&mut known_at) {
+            if at.is_none() && rig.json(topic)["energy"] == 7_310.0 {
+                *at = Some(rig.now);
+            }
+        }
+    }
+    assert!(known_at.iter().all(|at| at.is_some_and(|at| at < secs(30))), "{known_at:?}");
+    assert_ne!(known_at[0], known_at[1], "the second is read after the first is stored");
+}
+
+#[test]
 fn an_integral_is_stored_every_five_minutes_and_at_the_end() {
     let known = living_room();
     let mut rig = metered(std::slice::from_ref(&known), Meters::default());
