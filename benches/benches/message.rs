@@ -1,7 +1,12 @@
-//! Decoding a device's message, compared with serde_json into structs that borrow and name only these fields, and into
-//! a `Value`. All three return the same temperature.
+//! Decoding a device's message, compared with other JSON crates into structs that borrow and name only these fields, and
+//! into a `Value`. All return the same temperature. Then the same messages as other writers of JSON would spell them.
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+use hifijson::token::Lex as _;
+use hifijson::{SliceLexer, num::LexWrite as _, str::LexAlloc as _};
 use mysa_benches::Contest;
 use mysa_proto::{Body, Message, TopicKind};
 use serde::Deserialize;
@@ -92,7 +97,42 @@ fn value(payload: &str, pointer: &str) -> f64 {
     value.pointer(pointer).unwrap().as_f64().unwrap()
 }
 
+/// Reads the numbers of a status with a lexer over a slice, by hand. Skips strings and unknown members.
+fn by_hand(payload: &str) -> f64 {
+    fn value(next: u8, lexer: &mut SliceLexer<'_>, fields: &mut [f64; 7]) -> Result<(), hifijson::Error> {
+        if next != b'{' {
+            return hifijson::ignore::parse(next, lexer);
+        }
+        lexer.discarded().seq(b'}', SliceLexer::ws_peek, |next, lexer| {
+            lexer.expect(|_| Some(next), b'"').ok_or(hifijson::Expect::String)?;
+            let key = lexer.str_string().map_err(hifijson::Error::Str)?;
+            lexer.expect(SliceLexer::ws_peek, b':').ok_or(hifijson::Expect::Colon)?;
+            let next = lexer.ws_peek().ok_or(hifijson::Expect::Value)?;
+            let names = ["ambTemp", "hum", "stpt", "dtyCycle", "time", "msg", "id"];
+            match names.iter().position(|name| key == *name) {
+                Some(at) if next.is_ascii_digit() => {
+                    let (text, _) = lexer.num_string().validated().map_err(hifijson::Error::Num)?;
+                    fields[at] = text.parse().unwrap();
+                    Ok(())
+                }
+                _ => value(next, lexer, fields),
+            }
+        })
+    }
+    let mut fields = [f64::NAN; 7];
+    let mut lexer = SliceLexer::new(payload.as_bytes());
+    lexer.exactly_one(SliceLexer::ws_peek, |next, lexer| value(next, lexer, &mut fields)).unwrap();
+    black_box(fields)[0]
+}
+
 fn main() {
+    peers();
+    for (title, own) in [("a V2 status", STATUS), ("a V1 status", V1_STATUS), ("an acknowledgement", ACK)] {
+        println!("{}", spellings(&format!("{title} in other spellings"), own));
+    }
+}
+
+fn peers() {
     let status = || {
         let message: Mcm<'_, Status> = serde_json::from_slice(STATUS.as_bytes()).unwrap();
         message.body.unwrap().amb_temp.unwrap()
@@ -105,6 +145,20 @@ fn main() {
         let message: Mcm<'_, Ack> = serde_json::from_slice(ACK.as_bytes()).unwrap();
         message.body.unwrap().state.unwrap().sp.unwrap()
     };
+    let sonic = || {
+        let message: Mcm<'_, Status> = sonic_rs::from_slice(STATUS.as_bytes()).unwrap();
+        message.body.unwrap().amb_temp.unwrap()
+    };
+    let mut buffers = simd_json::Buffers::default();
+    let mut copy = Vec::new();
+    let mut simd = || {
+        // It writes into its input.
+        copy.clear();
+        copy.extend_from_slice(STATUS.as_bytes());
+        let message: Mcm<'_, Status> =
+            simd_json::serde::from_slice_with_buffers(&mut copy, &mut buffers).unwrap();
+        message.body.unwrap().amb_temp.unwrap()
+    };
     type Run<'a> = &'a dyn Fn() -> f64;
     let contests: [(&str, &str, Run<'_>, &str); 3] = [
         ("message: V2 status, 165 bytes", STATUS, &status, "/body/ambTemp"),
@@ -113,11 +167,92 @@ fn main() {
     ];
     for (title, payload, derived, pointer) in contests {
         assert_eq!((ours(payload), ours(payload)), (derived(), value(payload, pointer)), "{title}");
-        let table = Contest::new(title, "message")
+        let mut contest = Contest::new(title, "message")
             .entry("mysa-proto", 1, || ours(payload))
             .entry("serde_json, derived structs", 1, derived)
-            .entry("serde_json::Value", 1, || value(payload, pointer))
-            .run();
-        println!("{table}");
+            .entry("serde_json::Value", 1, || value(payload, pointer));
+        if payload == STATUS {
+            assert_eq!((sonic(), simd(), by_hand(STATUS)), (derived(), derived(), derived()));
+            contest = contest
+                .entry("sonic-rs, derived structs", 1, sonic)
+                .entry("simd-json, derived structs", 1, &mut simd)
+                .entry("hifijson, by hand", 1, || by_hand(STATUS));
+        }
+        println!("{}", contest.run());
+    }
+}
+
+/// Decodes the same message as a device writes it and as other writers of JSON would.
+fn spellings(title: &str, own: &str) -> String {
+    let message: Value = serde_json::from_str(own).unwrap();
+    let mut others: Vec<(&str, String)> = Vec::new();
+    for (name, order, blank, escape) in [
+        ("blank after each comma and colon", Order::Own, " ", Escape::Nothing),
+        ("line for each member, with four blanks", Order::Own, "\n    ", Escape::Nothing),
+        ("sorted members", Order::Sorted, "", Escape::Nothing),
+        ("reversed members", Order::Reversed, "", Escape::Nothing),
+        ("reversed members and blanks", Order::Reversed, " ", Escape::Nothing),
+        ("escape in each string", Order::Own, "", Escape::Strings),
+        ("escape in each key", Order::Own, "", Escape::Keys),
+    ] {
+        let mut text = String::new();
+        spell(own, &message, order, blank, escape, &mut text);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), message, "{name}");
+        assert_eq!(ours(&text), ours(own), "{name}");
+        others.push((name, text));
+    }
+    let mut contest =
+        Contest::new(title, "message").entry("as the device writes it", 1, || ours(black_box(own)));
+    for (name, text) in &others {
+        contest = contest.entry(name, 1, || ours(black_box(text)));
+    }
+    contest.run()
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Own,
+    Sorted,
+    Reversed,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Escape {
+    Nothing,
+    Strings,
+    Keys,
+}
+
+/// Writes a value that `own` contains. `own` shows the order of the members.
+fn spell(own: &str, value: &Value, order: Order, blank: &str, escape: Escape, out: &mut String) {
+    let string = |text: &str, escaped: bool, out: &mut String| match text.chars().next() {
+        Some(first) if escaped => {
+            let _ = write!(out, "\"\\u{:04x}{}\"", u32::from(first), &text[first.len_utf8()..]);
+        }
+        _ => drop(write!(out, "\"{text}\"")),
+    };
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            let place = |key: &str| own.find(&format!("\"{key}\":")).unwrap();
+            members.sort_by_key(|(key, _)| match order {
+                Order::Sorted => (0, Some(key.as_str())),
+                Order::Own | Order::Reversed => (place(key), None),
+            });
+            if order == Order::Reversed {
+                members.reverse();
+            }
+            for (at, (key, value)) in members.into_iter().enumerate() {
+                out.push(if at == 0 { '{' } else { ',' });
+                out.push_str(if at == 0 { "" } else { blank });
+                string(key, escape == Escape::Keys, out);
+                out.push(':');
+                out.push_str(if blank.is_empty() { "" } else { " " });
+                spell(&own[place(key)..], value, order, blank, escape, out);
+            }
+            out.push('}');
+        }
+        Value::String(text) => string(text, escape == Escape::Strings, out),
+        other => out.push_str(&other.to_string()),
     }
 }
