@@ -134,11 +134,11 @@ pub enum Fault {
         closing: Closing,
     },
     /// Publishes of clients are dropped without a PUBACK.
-    EatPublishes,
+    DropPublishes,
     /// Publishes of clients are delivered, but PUBACK is not sent.
-    EatPubacks,
+    DropPubacks,
     /// SUBSCRIBE takes effect, but SUBACK is not sent.
-    EatSubacks,
+    DropSubacks,
     /// SUBACK carries these codes for any request; there may be too few or too many.
     SubackCodes(Vec<u8>),
     /// SUBACK carries another packet id than the SUBSCRIBE.
@@ -159,7 +159,7 @@ pub enum Fault {
     /// client is disconnected for silence.
     StopReading,
     /// PINGREQ is not answered.
-    EatPings,
+    DropPings,
     /// Bytes from clients are lost, while the connection stays open.
     BlackholeIn,
     /// Bytes from the broker are lost, while the connection stays open.
@@ -549,14 +549,14 @@ mod tests {
     #[test]
     fn a_fault_lasts_as_long_as_its_window_and_strikes_as_often_as_it_may() {
         let mut faults =
-            Faults::new(FaultPlan::default().with(SECOND, 3 * SECOND, Fault::EatPings), 10 * SECOND);
-        let mut window = Window::times(2, Fault::EatPubacks);
+            Faults::new(FaultPlan::default().with(SECOND, 3 * SECOND, Fault::DropPings), 10 * SECOND);
+        let mut window = Window::times(2, Fault::DropPubacks);
         window.until = 100 * SECOND;
         faults.add(window);
         for (at, expected) in [(10, false), (11, true), (12, true), (13, false)] {
-            assert_eq!(faults.strikes(at * SECOND, &Fault::EatPings), expected, "{at}");
+            assert_eq!(faults.strikes(at * SECOND, &Fault::DropPings), expected, "{at}");
         }
-        let struck = (0..5).filter(|_| faults.strikes(20 * SECOND, &Fault::EatPubacks)).count();
+        let struck = (0..5).filter(|_| faults.strikes(20 * SECOND, &Fault::DropPubacks)).count();
         assert_eq!(struck, 2);
     }
 

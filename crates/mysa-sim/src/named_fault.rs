@@ -300,9 +300,9 @@ const ALL: &[NamedFault] = &[
     lasting("close-on-publish", "a client's first publish closes its connection", || {
         Fault::CloseOnPublish(Closing::Cut)
     }),
-    lasting("eat-publishes", "publishes of clients are lost", || Fault::EatPublishes),
-    lasting("eat-pubacks", "publishes arrive, but PUBACK is not sent", || Fault::EatPubacks),
-    lasting("eat-subacks", "subscriptions take effect, but SUBACK is not sent", || Fault::EatSubacks),
+    lasting("drop-publishes", "publishes of clients are lost", || Fault::DropPublishes),
+    lasting("drop-pubacks", "publishes arrive, but PUBACK is not sent", || Fault::DropPubacks),
+    lasting("drop-subacks", "subscriptions take effect, but SUBACK is not sent", || Fault::DropSubacks),
     lasting("grant-first", "only the first filter of each SUBSCRIBE is granted", || Fault::GrantFirst(1)),
     lasting("deliver-nothing", "subscriptions are granted, but no message is delivered", || {
         Fault::DeliverNothing(None)
@@ -321,7 +321,7 @@ const ALL: &[NamedFault] = &[
         || Fault::DropBursts(Duration::from_secs(4)),
     ),
     lasting("stop-reading", "the broker stops reading from clients", || Fault::StopReading),
-    lasting("eat-pings", "pings are not answered", || Fault::EatPings),
+    lasting("drop-pings", "pings are not answered", || Fault::DropPings),
     lasting("blackhole", "bytes from the broker are lost", || Fault::BlackholeOut),
     lasting("blackhole-in", "bytes from clients are lost", || Fault::BlackholeIn),
     lasting("raise-qos", "messages to clients that ask for QoS 1 are sent with QoS 1", || Fault::RaiseQos),

@@ -216,11 +216,11 @@ fn faults_of_the_broker_take_effect() {
     command(&mut rig);
     assert_eq!((rig.closed.clone(), heard(&mut rig)), (vec![(1, Closing::Cut)], 0));
 
-    let mut rig = fault(Fault::EatPublishes);
+    let mut rig = fault(Fault::DropPublishes);
     command(&mut rig);
     assert_eq!((rig.closed.len(), rig.pubacks.len(), heard(&mut rig)), (0, 0, 0));
 
-    let mut rig = fault(Fault::EatPubacks);
+    let mut rig = fault(Fault::DropPubacks);
     command(&mut rig);
     assert_eq!((rig.pubacks.len(), heard(&mut rig)), (0, 1));
 
@@ -228,7 +228,7 @@ fn faults_of_the_broker_take_effect() {
     command(&mut rig);
     assert_eq!(rig.closed, [(1, RULE)]);
 
-    let mut rig = fault(Fault::EatSubacks);
+    let mut rig = fault(Fault::DropSubacks);
     assert_eq!(rig.subscribe(1, &[topic]), NONE);
     assert_eq!(rig.cloud.subscriptions(), 1);
 
@@ -247,7 +247,7 @@ fn faults_of_the_broker_take_effect() {
     assert_eq!(rig.subscribe(1, &["/v1/dev/a0b1c2d3e4f6/batch"]), NONE);
     assert_eq!(rig.closed, [(1, RULE)]);
 
-    let mut rig = fault(Fault::EatPings);
+    let mut rig = fault(Fault::DropPings);
     rig.send(1, &PINGREQ);
     assert_eq!((rig.pongs, rig.closed.len()), (0, 0));
 

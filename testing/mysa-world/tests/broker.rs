@@ -33,7 +33,7 @@ fn f09_a_lost_puback_never_replays_an_older_command() {
             for cut_after in 0..=9 {
                 let mut world = live(commands_only(), 21 + case);
                 if !puback_arrives {
-                    world.fault(secs(8), Fault::EatPubacks);
+                    world.fault(secs(8), Fault::DropPubacks);
                 }
                 if !ack_arrives {
                     // The session receives no sign that the older command was carried out.
@@ -184,7 +184,7 @@ fn f12_a_new_connection_receives_messages_whichever_step_fails() {
         Fault::CloseAfterConnect { after: Duration::ZERO, closing: Closing::Cut },
         Fault::CloseAfterConnect { after: Duration::from_millis(90), closing: frame },
         Fault::CloseAfterConnect { after: secs(7), closing: frame },
-        Fault::EatSubacks,
+        Fault::DropSubacks,
         Fault::SubackWrongId,
         Fault::SubackCodes(vec![0x80; 5]),
         Fault::SubackCodes(vec![1, 1, 1, 0x80, 1]),
@@ -205,7 +205,7 @@ fn f12_a_new_connection_receives_messages_whichever_step_fails() {
             fault,
             Fault::SubackCodes(_)
                 | Fault::SubackWrongId
-                | Fault::EatSubacks
+                | Fault::DropSubacks
                 | Fault::RefuseConnect(_)
                 | Fault::CloseOnSubscribe { .. }
         );

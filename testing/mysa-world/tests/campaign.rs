@@ -30,7 +30,7 @@ fn replacements_that_cannot_subscribe_are_dialled_at_growing_intervals() {
     // on.
     let hour = Duration::from_secs(3_600);
     let mut spec = CloudSpec::demo();
-    spec.faults = FaultPlan::default().with(hour / 2, 2 * hour, Fault::EatSubacks);
+    spec.faults = FaultPlan::default().with(hour / 2, 2 * hour, Fault::DropSubacks);
     let mut world = World::new(spec, NetSpec::default(), Settings::default(), 1);
     world.run_for(hour / 2).unwrap();
     let before = world.cloud.counters().upgrades;

@@ -107,7 +107,7 @@ fn f31_a_failed_command_is_never_reported_as_confirmed() {
         ("closed with 1005", mqtt, Fault::CloseOnPublish(Closing::Frame(None))),
         ("closed with 1008", mqtt, Fault::CloseOnPublish(Closing::Frame(Some(1008)))),
         ("cut", mqtt, Fault::CloseOnPublish(Closing::Cut)),
-        ("swallowed", mqtt, Fault::EatPublishes),
+        ("swallowed", mqtt, Fault::DropPublishes),
         ("denied", mqtt, Fault::DenyPublish),
         ("black hole", mqtt, Fault::BlackholeIn),
         ("ignored", mqtt, on(DeviceFault::IgnoreCommands)),

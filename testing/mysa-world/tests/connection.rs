@@ -60,7 +60,7 @@ fn f01_publish_not_permitted_by_silence_is_detected_without_losing_the_connectio
     let mut settings = commands_only();
     settings.channel = CommandChannel::Mqtt;
     let mut world = live(settings, 2);
-    world.fault(DAY, Fault::EatPublishes);
+    world.fault(DAY, Fault::DropPublishes);
     let start = connects(&world).len();
     for n in 1..=3 {
         let id = world.ask(V2, set(20.0 + f64::from(n)));
@@ -284,7 +284,7 @@ fn f07_a_partial_suback_concerns_its_device_only() {
         ("too short", Fault::SubackCodes(vec![1]), vec![true, false, false]),
         ("too long", Fault::SubackCodes(vec![1, 1, 1, 1, 1]), vec![true, true, true]),
         ("another packet's", Fault::SubackWrongId, vec![true, true, true]),
-        ("never", Fault::EatSubacks, vec![true, true, true]),
+        ("never", Fault::DropSubacks, vec![true, true, true]),
     ];
     for (case, fault, expected) in cases {
         let mut world = World::new(lites(3), NetSpec::default(), Settings::default(), 13);
@@ -330,7 +330,7 @@ fn f07_a_device_that_stays_refused_is_reported_and_the_others_are_live() {
 #[test]
 fn f08_missing_pubacks_delay_the_whole_home_by_one_deadline() {
     let mut spec = lites(20);
-    spec.faults = spec.faults.with(Duration::ZERO, DAY, Fault::EatPublishes);
+    spec.faults = spec.faults.with(Duration::ZERO, DAY, Fault::DropPublishes);
     let mut world = World::new(spec, NetSpec::default(), Settings::default(), 15);
     world.go(secs(10));
     assert_eq!(world.session.devices().len(), 20);

@@ -29,7 +29,7 @@ fn f16_packet_id_collisions_leave_no_permanent_wait() {
     let mut world = World::new(lites(50), NetSpec::default(), settings, 41);
     world.go(secs(60));
     let mut asked = Vec::new();
-    world.fault(secs(20), Fault::EatPublishes);
+    world.fault(secs(20), Fault::DropPublishes);
     for n in 0..50 {
         asked.push(world.ask(&lite(n), set(21.0)));
     }

@@ -76,7 +76,7 @@ fn f56_a_decided_command_is_not_repeated_after_any_loss() {
         ] {
             let mut world = live(by(CommandChannel::Mqtt), 56);
             world.go(secs(60));
-            world.fault(secs(90), Fault::EatPubacks);
+            world.fault(secs(90), Fault::DropPubacks);
             let deadline = if end == "deadline" { secs(4) } else { secs(60) };
             let older = command(&mut world, id, first, deadline);
             world.go(millis(after));
@@ -217,7 +217,7 @@ fn f57_a_command_sent_before_a_sleep_is_not_repeated_after_it() {
     for (sleep, counted) in [(secs(40), false), (secs(6 * 3_600), false), (secs(40), true)] {
         let mut world = live(by(CommandChannel::Mqtt), 58);
         world.go(secs(60));
-        world.fault(30 * HOUR, Fault::EatPubacks);
+        world.fault(30 * HOUR, Fault::DropPubacks);
         world.fault(30 * HOUR, Fault::Device(Some(device(V2)), DeviceFault::DropAcks));
         world.ask(V2, set(27.0));
         world.go(millis(700));
@@ -365,7 +365,7 @@ fn f78_a_single_command_where_publishing_is_denied_is_sent_by_the_other_channel_
         ("denied", Fault::DenyPublish),
         ("closed, 1005", Fault::CloseOnPublish(Closing::Frame(None))),
         ("cut", Fault::CloseOnPublish(Closing::Cut)),
-        ("swallowed", Fault::EatPublishes),
+        ("swallowed", Fault::DropPublishes),
     ] {
         for id in [V2, LITE, FLOOR] {
             let mut spec = demo();

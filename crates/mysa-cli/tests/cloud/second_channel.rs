@@ -60,7 +60,7 @@ fn a_broker_that_closes_at_a_publish_is_learned_once() {
 
 #[test]
 fn a_broker_that_swallows_publishes_is_learned_once() {
-    publishing_is_denied_by(Fault::EatPublishes);
+    publishing_is_denied_by(Fault::DropPublishes);
 }
 
 /// Two commands of two processes without an MQTT connection: nothing is learned about publishing.
@@ -92,7 +92,7 @@ fn a_broker_that_refuses_to_connect_does_not_stop_commands() {
 #[test]
 fn mqtt_alone_ends_unconfirmed_where_publishing_is_denied() {
     std::thread::scope(|scope| {
-        for fault in [Fault::DenyPublish, Fault::CloseOnPublish(Closing::Cut), Fault::EatPublishes] {
+        for fault in [Fault::DenyPublish, Fault::CloseOnPublish(Closing::Cut), Fault::DropPublishes] {
             scope.spawn(move || {
                 let bench = Bench::signed_in();
                 bench.fault(fault.clone());

@@ -121,7 +121,7 @@ fn fahrenheit_is_answered_in_fahrenheit() {
 #[test]
 fn without_waiting_only_an_accepted_command_counts_as_sent() {
     let bench = Bench::signed_in();
-    bench.fault(Fault::EatPublishes);
+    bench.fault(Fault::DropPublishes);
     let ran = bench.run(&["set", "bedroom", "--temp", "23", "--no-wait", "--channel", "mqtt"]).fails(6);
     assert!(ran.err.contains("but not accepted yet"), "{ran:?}");
     assert!(!ran.out.contains("sent; "), "{ran:?}");

@@ -87,7 +87,7 @@ fn a_token_service_that_never_answers() {
 /// Without an acknowledgement it is unknown whether the broker has the command, so the exit code is 6 and not 9.
 #[test]
 fn a_broker_that_never_acknowledges_the_command() {
-    for fault in [Fault::EatPublishes, Fault::EatPubacks] {
+    for fault in [Fault::DropPublishes, Fault::DropPubacks] {
         let bench = Bench::signed_in();
         bench.device_fault(LIVING, mysa_sim::DeviceFault::IgnoreCommands);
         bench.fault(fault.clone());

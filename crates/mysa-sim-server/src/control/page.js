@@ -7,7 +7,7 @@ const MAX_EVENTS = 60;
 const COLORS = ["#d1495b", "#00798c", "#edae49", "#5f4bb6", "#66a182", "#2e86ab", "#a23b72", "#8d6a9f"];
 const COMMON = [
   ["cut", "Cut connections"], ["rest-down", "REST answers 503"], ["refuse-upgrade", "Refuse WebSockets"],
-  ["deny-publish", "Deny publishes"], ["eat-pubacks", "Lose PUBACKs"], ["drop-acks", "Lose acknowledgements"],
+  ["deny-publish", "Deny publishes"], ["drop-pubacks", "Drop PUBACKs"], ["drop-acks", "Lose acknowledgements"],
   ["drop-statuses", "Lose statuses"], ["offline", "All offline"], ["expire-tokens", "Expire tokens"],
   ["expire-credentials", "Expire credentials"], ["sign-in-throttled", "Throttle sign-in"], ["blackhole", "Black hole"],
 ];

@@ -79,7 +79,7 @@ impl Broker {
                 Ok(())
             }
             Inbound::PingReq => {
-                if !cx.faults.strikes(cx.now, &Fault::EatPings) {
+                if !cx.faults.strikes(cx.now, &Fault::DropPings) {
                     self.send(cx, conn, &PINGRESP);
                 }
                 Ok(())
@@ -209,7 +209,7 @@ impl Broker {
         if let Some(closing) = closing {
             return Err(Ending::by_fault(closing));
         }
-        if cx.faults.strikes(cx.now, &Fault::EatPublishes) {
+        if cx.faults.strikes(cx.now, &Fault::DropPublishes) {
             return Ok(());
         }
         // The policy permits publishing only on the `/in` topics and the shadows of the account's own devices.
@@ -222,7 +222,7 @@ impl Broker {
         }
         self.published.push((conn, topic.into(), publish.payload.into()));
         if let (Delivery::AtLeastOnce(id), false) =
-            (publish.delivery, cx.faults.strikes(cx.now, &Fault::EatPubacks))
+            (publish.delivery, cx.faults.strikes(cx.now, &Fault::DropPubacks))
         {
             self.send(cx, conn, &puback(id));
         }
@@ -289,7 +289,7 @@ impl Broker {
             });
             self.retained.extend(age.map(|age| (conn, topic.device, age)));
         }
-        if silent || cx.faults.strikes(cx.now, &Fault::EatSubacks) {
+        if silent || cx.faults.strikes(cx.now, &Fault::DropSubacks) {
             return Ok(());
         }
         let forced = cx.faults.strike(cx.now, |fault| match fault {
