@@ -168,7 +168,7 @@ fn each_way_to_lose_a_connection_has_its_reason() {
     assert_eq!(reasons(&mut rig), [DownReason::Unreachable]);
 
     let mut rig = rig_with(settings());
-    rig.broker.mute = true;
+    rig.broker.no_answers = true;
     rig.secs(10);
     assert_eq!(reasons(&mut rig), [DownReason::NoAnswer]);
 

@@ -229,11 +229,11 @@ const ALL: &[NamedFault] = &[
             Fault::BlackholeOut,
         ]
     }),
-    together("network-deaf", "all bytes to clients are lost; requests are carried out", || {
-        let unheard = HttpFault::AfterServing(Box::new(HttpFault::Hang));
-        vec![Fault::Http(Endpoint::Any, unheard), Fault::HangUpgrade, Fault::BlackholeOut]
+    together("network-blackhole-out", "all bytes to clients are lost; requests are carried out", || {
+        let unanswered = HttpFault::AfterServing(Box::new(HttpFault::Hang));
+        vec![Fault::Http(Endpoint::Any, unanswered), Fault::HangUpgrade, Fault::BlackholeOut]
     }),
-    together("network-mute", "all bytes from clients are lost", || {
+    together("network-blackhole-in", "all bytes from clients are lost", || {
         vec![Fault::Http(Endpoint::Any, HttpFault::Hang), Fault::HangUpgrade, Fault::BlackholeIn]
     }),
     lasting("http-down", "every service answers 503", || Fault::Http(Endpoint::Any, HttpFault::Status(503))),

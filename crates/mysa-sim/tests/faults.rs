@@ -532,7 +532,7 @@ fn a_named_fault_can_be_several_faults_or_one_of_each_thermostat() {
         assert!(ids.into_iter().all(|id| rig.cloud.end_fault(at(rig.now), id)));
         faults
     };
-    let all = start("network-mute", None);
+    let all = start("network-blackhole-in", None);
     assert_eq!(all[1..], [Fault::HangUpgrade, Fault::BlackholeIn]);
     assert_eq!(start("omit-state", Some(id("f5"))), [Fault::OmitState(id("f5"))]);
     assert_eq!(start("refuse-subscription", None).len(), 5);

@@ -66,8 +66,8 @@ kinds! {
     TroubleKind {
         NetDown = "network-down",
         BlackHole = "network-blackhole",
-        Deaf = "network-deaf",
-        Mute = "network-mute",
+        BlackHoleOut = "network-blackhole-out",
+        BlackHoleIn = "network-blackhole-in",
         HeldBack = "bytes to the cloud held back",
         Write401 = "write-401",
         Write403 = "write-403",
@@ -95,8 +95,8 @@ kinds! {
         PubacksDropped = "drop-pubacks",
         SubacksDropped = "drop-subacks",
         PingsDropped = "drop-pings",
-        BrokerDeaf = "blackhole-in",
-        BrokerMute = "blackhole",
+        BrokerBlackHoleIn = "blackhole-in",
+        BrokerBlackHoleOut = "blackhole",
         Duplicates = "duplicate",
         QosRaised = "raise-qos",
         BurstDropped = "drop-bursts",
@@ -281,24 +281,24 @@ mod tests {
     #[test]
     fn a_pair_counts_once_for_as_long_as_it_lasts() {
         let mut coverage = Coverage::<TroubleKind, SessionState>::default();
-        let (deaf, live, backoff) =
-            (TroubleKind::Deaf.bit(), SessionState::LiveIdle.bit(), SessionState::Backoff.bit());
+        let (lost, live, backoff) =
+            (TroubleKind::BlackHoleOut.bit(), SessionState::LiveIdle.bit(), SessionState::Backoff.bit());
         for (troubles, states) in
-            [(0, live), (deaf, live), (deaf, live), (deaf, live | backoff), (deaf, backoff)]
+            [(0, live), (lost, live), (lost, live), (lost, live | backoff), (lost, backoff)]
         {
             coverage.see(troubles, states);
         }
         coverage.see(0, backoff);
-        coverage.see(deaf, backoff);
+        coverage.see(lost, backoff);
         coverage.strike(TroubleKind::Restart, live);
-        assert_eq!(coverage.count(TroubleKind::Deaf, SessionState::LiveIdle), 1);
-        assert_eq!(coverage.count(TroubleKind::Deaf, SessionState::Backoff), 2);
+        assert_eq!(coverage.count(TroubleKind::BlackHoleOut, SessionState::LiveIdle), 1);
+        assert_eq!(coverage.count(TroubleKind::BlackHoleOut, SessionState::Backoff), 2);
         assert_eq!(coverage.count(TroubleKind::Restart, SessionState::LiveIdle), 1);
         assert_eq!(coverage.missing().count(), TroubleKind::ALL.len() * SessionState::ALL.len() - 3);
         let mut sum = Coverage::<TroubleKind, SessionState>::default();
         sum.merge(&coverage);
         sum.merge(&coverage);
-        assert_eq!(sum.count(TroubleKind::Deaf, SessionState::Backoff), 4);
+        assert_eq!(sum.count(TroubleKind::BlackHoleOut, SessionState::Backoff), 4);
         assert!(sum.to_string().contains("suspend, clock stops"));
     }
 }

@@ -66,9 +66,9 @@ pub enum Trouble {
     /// All bytes vanish silently in both directions.
     BlackHole,
     /// Bytes from the cloud vanish.
-    Deaf,
+    BlackHoleOut,
     /// Bytes from the home vanish.
-    Mute,
+    BlackHoleIn,
     /// Bytes from the home on open connections are held back and arrive when the trouble ends.
     HeldBack,
     /// Requests that change something are held back and arrive when the trouble ends.

@@ -35,7 +35,7 @@ impl World {
 
     fn output(&mut self, output: Output) -> Result<(), Violation> {
         let trouble = self.net.trouble(self.now);
-        let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Mute));
+        let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::BlackHoleIn));
         match output {
             Output::Http(request) => self.send_request(request)?,
             Output::Dial(dial) => {
@@ -287,7 +287,7 @@ impl World {
                 self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
             }
             // The handshake needs both directions.
-            Some(Trouble::BlackHole | Trouble::Mute | Trouble::Deaf) => {}
+            Some(Trouble::BlackHole | Trouble::BlackHoleIn | Trouble::BlackHoleOut) => {}
             _ => {
                 let delay = self.net.connect_delay(self.now);
                 self.net.send(self.now + delay, Packet::Connected(Box::new(request)));
@@ -309,7 +309,7 @@ impl World {
                 self.net.send(self.now, Packet::Failure(request.id, HttpFailure::Unreachable));
                 return Ok(());
             }
-            Some(Trouble::BlackHole | Trouble::Mute) => return Ok(()),
+            Some(Trouble::BlackHole | Trouble::BlackHoleIn) => return Ok(()),
             _ => {}
         }
         let held = self.net.held_until(self.now, Trouble::WritesHeldBack).filter(|_| writes);
@@ -327,8 +327,10 @@ impl World {
             // The old token is used up, and until the new one arrives no process holds a valid one.
             self.tokens_good = false;
         }
-        let gone =
-            matches!(self.net.trouble(self.now), Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
+        let gone = matches!(
+            self.net.trouble(self.now),
+            Some(Trouble::BlackHole | Trouble::BlackHoleOut | Trouble::Down)
+        );
         match answer {
             _ if gone => {}
             mysa_sim::HttpAnswer::Reply(reply) => {
@@ -385,7 +387,7 @@ impl World {
     /// Processes the outputs of the cloud.
     pub(crate) fn drain_cloud(&mut self) {
         let trouble = self.net.trouble(self.now);
-        let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::Deaf | Trouble::Down));
+        let lost = matches!(trouble, Some(Trouble::BlackHole | Trouble::BlackHoleOut | Trouble::Down));
         while let Some(output) = self.cloud.poll_output() {
             let number = match &output {
                 mysa_sim::Output::Send { conn, .. } | mysa_sim::Output::Close { conn, .. } => *conn,

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, demo, device, live, mute, raw, secs, set, status,
+    AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, demo, device, live, raw, secs, set, silence, status,
 };
 use mysa_session::{Event, Level, Settings, Verdict};
 use mysa_sim::{Closing, DeviceFault, Endpoint, Fault, HttpFault, Incident};
@@ -16,7 +16,7 @@ use mysa_world::{Framing, NetSpec, NetTrouble, Rng, Trouble, World};
 #[test]
 fn f45_a_reader_that_stalls_for_an_hour_misses_only_intermediate_states() {
     let mut world = live(raw(), 45);
-    mute(&mut world, V2);
+    silence(&mut world, V2);
     let connects = world.cloud.counters().connects;
     let read = world.events().len();
     world.stall_reader(true);
@@ -272,7 +272,7 @@ fn f49_no_trouble_ends_the_session() {
 
 #[test]
 fn f49_the_session_survives_a_network_with_many_faults() {
-    let kinds = [Trouble::Down, Trouble::BlackHole, Trouble::Deaf, Trouble::Mute];
+    let kinds = [Trouble::Down, Trouble::BlackHole, Trouble::BlackHoleOut, Trouble::BlackHoleIn];
     let mut world = live(raw(), 49);
     let mut rng = Rng::new(49);
     let (mut from, mut troubles) = (world.now() + secs(10), Vec::new());

@@ -156,7 +156,7 @@ fn f11_duplicate_connections_are_not_made_while_the_old_one_may_live() {
     let mut world = live(Settings::default(), 28);
     let known = dials(&world).len();
     // Pings go unanswered, but statuses would prove the connection alive, so it is given up only at the deadline.
-    trouble(&mut world, secs(300), Trouble::Deaf);
+    trouble(&mut world, secs(300), Trouble::BlackHoleOut);
     let start = world.now();
     let settings = Settings::default();
     let earliest = settings.ping_timeout;
@@ -286,7 +286,7 @@ fn f14_flood_of_redelivered_messages_is_acknowledged_and_reported_once() {
     assert!(world.go_while(secs(60), |world| pings(world) == before));
     world.go(secs(1));
     // Acknowledgements are lost for a while: the broker repeats the message every five seconds with DUP.
-    trouble(&mut world, secs(23), Trouble::Mute);
+    trouble(&mut world, secs(23), Trouble::BlackHoleIn);
     let from = world.events().len();
     world.press(device(V2), &set(24.5));
     world.go(secs(60));

@@ -200,7 +200,7 @@ fn f04_a_close_at_24_hours_keeps_the_level_and_decides_the_open_command() {
 fn f05_half_open_connections_are_found_within_one_and_a_half_keep_alives() {
     let settings = Settings::default();
     let limit = settings.keep_alive * 3 / 2 + settings.backoff_first;
-    for (kind, seed) in [(Trouble::BlackHole, 8), (Trouble::Deaf, 9), (Trouble::Mute, 10)] {
+    for (kind, seed) in [(Trouble::BlackHole, 8), (Trouble::BlackHoleOut, 9), (Trouble::BlackHoleIn, 10)] {
         for wait in [0, 17, 44] {
             let mut world = live(settings.clone(), seed);
             world.go(secs(wait));

@@ -156,7 +156,7 @@ fn f24_only_a_definite_refusal_drops_the_tokens() {
 
 #[test]
 fn f24_a_network_outage_at_the_renewal_keeps_the_sign_in() {
-    for kind in [Trouble::Down, Trouble::BlackHole, Trouble::Deaf, Trouble::Mute] {
+    for kind in [Trouble::Down, Trouble::BlackHole, Trouble::BlackHoleOut, Trouble::BlackHoleIn] {
         let mut world = resumed(demo(), PASSWORD, 27);
         let troubles =
             vec![NetTrouble { from: world.now() + secs(1_800), until: world.now() + 2 * HOUR, kind }];

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, device, live, mute, raw, secs, set, status};
+use common::{AC, ALL, Drive as _, FLOOR, HOUR, LITE, V1, V2, device, live, raw, secs, set, silence, status};
 use mysa_proto::{
     Amperes, Celsius, EnergyMeter, Family, KilowattHours, Load, LoadCurrent, Power, Volts, Watts,
 };
@@ -38,8 +38,8 @@ fn corpus(world: &mut World) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn f34_variants_of_messages_keep_known_values() {
     let mut world = live(raw(), 34);
-    mute(&mut world, FLOOR);
-    mute(&mut world, V2);
+    silence(&mut world, FLOOR);
+    silence(&mut world, V2);
     let connects = world.cloud.counters().connects;
     for (n, (id, body)) in [
         (FLOOR, r#""ambTemp":19.5,"stpt":{},"heatStat":1"#),
@@ -130,7 +130,7 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
         expected += payload.len();
         assert_eq!(unreadable(&world), expected, "each cut of {}", String::from_utf8_lossy(payload));
     }
-    mute(&mut world, V2);
+    silence(&mut world, V2);
     // Raw control characters in strings, as logs contain them, must not cost the neighbouring fields.
     for byte in 0..0x20_u8 {
         let degrees = 20.0 + f64::from(byte % 2) / 2.0;
@@ -160,8 +160,8 @@ fn f35_broken_json_is_reported_and_the_connection_stays() {
 #[test]
 fn f36_sentinels_become_nothing_or_a_valid_number() {
     let mut world = live(Settings::default(), 36);
-    mute(&mut world, V2);
-    mute(&mut world, FLOOR);
+    silence(&mut world, V2);
+    silence(&mut world, FLOOR);
     let values = [
         "null",
         "\"\"",
@@ -302,7 +302,7 @@ fn f38_a_clock_in_the_future_does_not_freeze_anything() {
 #[test]
 fn f38_milliseconds_and_seconds_are_one_clock() {
     let mut world = live(Settings::default(), 38);
-    mute(&mut world, V2);
+    silence(&mut world, V2);
     for n in 0..10_i32 {
         let (wall, degrees) = (world.wall(), 18.0 + f64::from(n) / 2.0);
         let time = if n % 2 == 0 { wall.as_secs() } else { wall.as_millis() };

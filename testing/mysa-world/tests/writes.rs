@@ -427,7 +427,7 @@ fn f79_a_value_that_has_just_changed_is_not_already_in_force() {
         world.go(secs(400));
         world.fault(HOUR, Fault::Device(Some(device(V2)), DeviceFault::DropStatuses));
         world.fault(HOUR, Fault::FreezeStates);
-        trouble(&mut world, secs(3), Trouble::Deaf);
+        trouble(&mut world, secs(3), Trouble::BlackHoleOut);
         world.press(device(V2), &set(25.0));
         world.go(secs(4));
         let asked = world.ask(V2, set(19.0));

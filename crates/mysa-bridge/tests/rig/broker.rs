@@ -28,7 +28,7 @@ pub(crate) struct Broker {
     /// Refuses every filter.
     pub(crate) refuses_filters: bool,
     /// Answers no packet.
-    pub(crate) mute: bool,
+    pub(crate) no_answers: bool,
     /// Answers no PUBLISH.
     pub(crate) no_puback: bool,
     /// Answers no SUBSCRIBE.
@@ -110,7 +110,7 @@ impl Broker {
                     take_over = Some(connection.client_id.clone());
                     connection.will =
                         connect.will.map(|will| (will.topic.as_str().to_owned(), will.payload.to_vec()));
-                    if !self.mute {
+                    if !self.no_answers {
                         answer(Outbound::ConnAck(ConnAck::Accepted { session_present: false }));
                     }
                 }
@@ -119,14 +119,14 @@ impl Broker {
                     subscribed.extend(filters);
                     let code = if self.refuses_filters { SubscribeReturn::Failure.to_byte() } else { 0 };
                     let codes = vec![code; subscribed.len()];
-                    if !self.mute && !self.no_suback {
+                    if !self.no_answers && !self.no_suback {
                         let codes = ReturnCodes::new(&codes).expect("codes");
                         answer(Outbound::SubAck(SubAck { id: subscribe.id, codes }));
                     }
                 }
                 Inbound::Publish(publish) => {
                     if let (Delivery::AtLeastOnce(id), false) =
-                        (publish.delivery, self.mute || self.no_puback)
+                        (publish.delivery, self.no_answers || self.no_puback)
                     {
                         answer(Outbound::PubAck(id));
                     }
@@ -138,7 +138,7 @@ impl Broker {
                         qos: publish.delivery.qos().to_byte(),
                     });
                 }
-                Inbound::PingReq if !self.mute => answer(Outbound::PingResp),
+                Inbound::PingReq if !self.no_answers => answer(Outbound::PingResp),
                 Inbound::PingReq => {}
                 Inbound::PubAck(_) => self.pubacks += 1,
                 Inbound::Disconnect => {

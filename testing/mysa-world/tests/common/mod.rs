@@ -70,7 +70,7 @@ pub(crate) fn status(world: &World, id: &str, body: &str) -> String {
 }
 
 /// Silences a thermostat, so that only the test's messages arrive from it.
-pub(crate) fn mute(world: &mut World, id: &str) {
+pub(crate) fn silence(world: &mut World, id: &str) {
     world.fault(1_000 * HOUR, Fault::Device(Some(device(id)), DeviceFault::DropStatuses));
     world.fault(1_000 * HOUR, Fault::FreezeStates);
 }
