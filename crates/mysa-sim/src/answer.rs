@@ -48,7 +48,7 @@ impl Cloud {
             Fault::Http(endpoint, HttpFault::Late(by)) if target.is_at(endpoint) => Some(*by),
             _ => None,
         };
-        self.faults.strike(self.now.mono, late).unwrap_or_default()
+        self.faults.apply(self.now.mono, late).unwrap_or_default()
     }
 
     /// Counts a request by its route, and returns the route.
@@ -61,7 +61,7 @@ impl Cloud {
     }
 
     fn answer(&mut self, now: Now, request: &HttpRequest<'_>) -> HttpAnswer {
-        if self.faults.strikes(now.mono, &Fault::NetworkDown) {
+        if self.faults.applies(now.mono, &Fault::NetworkDown) {
             return HttpAnswer::Reset;
         }
         let service = self.service(request.host);
@@ -72,7 +72,7 @@ impl Cloud {
             _ => Value::Null,
         };
         let target = Target::new(service, request, &body);
-        let fault = self.faults.strike(now.mono, |fault| match fault {
+        let fault = self.faults.apply(now.mono, |fault| match fault {
             Fault::Http(endpoint, fault) if target.is_at(endpoint) => Some(fault.clone()),
             _ => None,
         });
@@ -108,7 +108,7 @@ impl Cloud {
 
     /// Error of the `Date` header in seconds, if a fault shifts it.
     pub(crate) fn date_shift(&mut self, now: Now, is_at: impl Fn(&Endpoint) -> bool) -> i64 {
-        let shift = self.faults.strike(now.mono, |fault| match fault {
+        let shift = self.faults.apply(now.mono, |fault| match fault {
             Fault::DateShift(endpoint, secs) if is_at(endpoint) => Some(*secs),
             _ => None,
         });

@@ -210,7 +210,7 @@ impl Cloud {
             Fault::SlowHandshake(delay) => Some(*delay),
             _ => None,
         };
-        self.faults.strike(self.now.mono, delay).unwrap_or_default()
+        self.faults.apply(self.now.mono, delay).unwrap_or_default()
     }
 
     /// Handles a WebSocket upgrade at the broker's host. `conn` is the caller's number for the connection, never used
@@ -237,10 +237,10 @@ impl Cloud {
         };
         let refused =
             |cloud: &mut Self, status, message: &str| answered(cloud, Reply::error(status, message));
-        if !self.is_reachable() || self.faults.strikes(now.mono, &Fault::HangUpgrade) {
+        if !self.is_reachable() || self.faults.applies(now.mono, &Fault::HangUpgrade) {
             return Upgrade::Hang;
         }
-        let fault = self.faults.strike(now.mono, |fault| match fault {
+        let fault = self.faults.apply(now.mono, |fault| match fault {
             Fault::RefuseUpgrade(status) => Some(Reply::error(*status, "simulated")),
             Fault::UpgradePage(status) => Some(Reply::html(*status)),
             _ => None,
@@ -435,7 +435,7 @@ impl Cloud {
         }
         let (id, account) = (self.devices[index].thermostat.id, self.devices[index].account);
         let last = self.last_commands.get(&account).copied();
-        let dropped = self.faults.strike(now.mono, |fault| match (fault, last) {
+        let dropped = self.faults.apply(now.mono, |fault| match (fault, last) {
             (Fault::DropBursts(within), Some((other, at)))
                 if other != id && now.mono < at.saturating_add(*within) =>
             {

@@ -452,7 +452,7 @@ impl Faults {
     }
 
     /// Returns the first active fault that `matches`, and counts it.
-    pub(crate) fn strike<T>(&mut self, at: Duration, matches: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+    pub(crate) fn apply<T>(&mut self, at: Duration, matches: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         let age = self.since_birth(at);
         for window in
             self.windows.iter_mut().map(|active| &mut active.window).filter(|window| window.covers(age))
@@ -465,8 +465,8 @@ impl Faults {
         None
     }
 
-    pub(crate) fn strikes(&mut self, at: Duration, fault: &Fault) -> bool {
-        self.strike(at, |candidate| (candidate == fault).then_some(())).is_some()
+    pub(crate) fn applies(&mut self, at: Duration, fault: &Fault) -> bool {
+        self.apply(at, |candidate| (candidate == fault).then_some(())).is_some()
     }
 
     /// Returns `true` if `fault` is active. Does not count it.
@@ -521,7 +521,7 @@ impl Faults {
 
     /// Applies the faults that change a status of `device`.
     pub(crate) fn mangle(&mut self, at: Duration, device: DeviceId, payload: String) -> String {
-        let fault = self.strike(at, |fault| match fault {
+        let fault = self.apply(at, |fault| match fault {
             Fault::Device(whose, fault @ (DeviceFault::Truncate | DeviceFault::Replace(_)))
                 if whose.is_none_or(|whose| whose == device) =>
             {
@@ -547,17 +547,17 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_fault_lasts_as_long_as_its_window_and_strikes_as_often_as_it_may() {
+    fn a_fault_lasts_as_long_as_its_window_and_applies_as_often_as_it_may() {
         let mut faults =
             Faults::new(FaultPlan::default().with(SECOND, 3 * SECOND, Fault::DropPings), 10 * SECOND);
         let mut window = Window::times(2, Fault::DropPubacks);
         window.until = 100 * SECOND;
         faults.add(window);
         for (at, expected) in [(10, false), (11, true), (12, true), (13, false)] {
-            assert_eq!(faults.strikes(at * SECOND, &Fault::DropPings), expected, "{at}");
+            assert_eq!(faults.applies(at * SECOND, &Fault::DropPings), expected, "{at}");
         }
-        let struck = (0..5).filter(|_| faults.strikes(20 * SECOND, &Fault::DropPubacks)).count();
-        assert_eq!(struck, 2);
+        let applied = (0..5).filter(|_| faults.applies(20 * SECOND, &Fault::DropPubacks)).count();
+        assert_eq!(applied, 2);
     }
 
     #[test]

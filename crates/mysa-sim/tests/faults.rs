@@ -167,11 +167,11 @@ fn a_write_can_be_carried_out_and_its_answer_lost() {
 fn every_route_that_changes_something_is_a_write_and_no_other() {
     let mut rig = connected();
     let tokens = rig.sign_in();
-    let mut is_struck = |endpoint: &Endpoint, method: &str, path: &str| {
+    let mut is_reset = |endpoint: &Endpoint, method: &str, path: &str| {
         rig.cloud.add_fault(Window::times(1, Fault::Http(endpoint.clone(), HttpFault::Reset)));
-        let struck = ask(&mut rig, &tokens, method, path, "{}") == HttpAnswer::Reset;
+        let reset = ask(&mut rig, &tokens, method, path, "{}") == HttpAnswer::Reset;
         rig.cloud.clear_faults();
-        struck
+        reset
     };
     for (method, path, write, structured) in [
         ("POST", "/devices/a0b1c2d3e4f6", true, false),
@@ -189,8 +189,8 @@ fn every_route_that_changes_something_is_a_write_and_no_other() {
         ("POST", "/mysa-legacy/stream/home/x", false, false),
         ("GET", "/state/a0b1c2d3e4f6", false, false),
     ] {
-        assert_eq!(is_struck(&Endpoint::Write, method, path), write, "{method} {path}");
-        assert_eq!(is_struck(&Endpoint::StructuredWrite, method, path), structured, "{method} {path}");
+        assert_eq!(is_reset(&Endpoint::Write, method, path), write, "{method} {path}");
+        assert_eq!(is_reset(&Endpoint::StructuredWrite, method, path), structured, "{method} {path}");
     }
 }
 

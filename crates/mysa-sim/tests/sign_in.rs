@@ -174,7 +174,7 @@ fn too_many_requests_in_a_second_are_throttled() {
 }
 
 #[test]
-fn every_http_fault_strikes_where_it_is_aimed() {
+fn every_http_fault_applies_to_its_endpoint_alone() {
     let ask = |fault: HttpFault, endpoint: Endpoint| {
         let mut rig = Rig::demo();
         let tokens = rig.sign_in();
@@ -192,7 +192,7 @@ fn every_http_fault_strikes_where_it_is_aimed() {
         let after = rig.cloud.handle_http(at(rig.now), &request);
         assert!(
             matches!(after, HttpAnswer::Reply(ref reply) if reply.status == 200),
-            "it strikes once: {after:?}"
+            "it applies once: {after:?}"
         );
         answer
     };

@@ -158,7 +158,7 @@ pub(crate) fn perform(world: &mut World, action: Action) -> Result<(), Violation
         Action::Cancel(id) => world.cancel(id)?,
         Action::Press(device, change) => world.press(device, &change),
         Action::Happen(kind, happening) => {
-            world.strike(kind);
+            world.record_trouble(kind);
             world.happen(happening);
         }
         Action::Suspend(time) => world.suspend(time),

@@ -204,7 +204,7 @@ impl<T: Kind, S: Kind> Coverage<T, S> {
     }
 
     /// Records a kind of trouble that happens at one moment.
-    pub(crate) fn strike(&mut self, kind: T, states: u128) {
+    pub(crate) fn record(&mut self, kind: T, states: u128) {
         for state in bits(states) {
             self.add(kind.index(), state, 1);
         }
@@ -290,7 +290,7 @@ mod tests {
         }
         coverage.see(0, backoff);
         coverage.see(lost, backoff);
-        coverage.strike(TroubleKind::Restart, live);
+        coverage.record(TroubleKind::Restart, live);
         assert_eq!(coverage.count(TroubleKind::BlackHoleOut, SessionState::LiveIdle), 1);
         assert_eq!(coverage.count(TroubleKind::BlackHoleOut, SessionState::Backoff), 2);
         assert_eq!(coverage.count(TroubleKind::Restart, SessionState::LiveIdle), 1);

@@ -25,7 +25,7 @@ impl World {
 
     /// Renews the stored tokens as another process of the same account would, and stores the result.
     pub fn second_process_renews(&mut self) {
-        self.strike(TroubleKind::SecondProcess);
+        self.record_trouble(TroubleKind::SecondProcess);
         let Some(token) = self.stored.as_ref().and_then(|stored| stored.refresh_token.clone()) else {
             return;
         };

@@ -271,7 +271,7 @@ impl World {
     /// Kills the client and starts another in its place, from its stored session or with the password.
     pub fn restart(&mut self, start: Start, seed: u64) {
         self.note("the client is restarted");
-        self.strike(TroubleKind::Restart);
+        self.record_trouble(TroubleKind::Restart);
         self.answered_at = self.now;
         self.last_write = None;
         self.observer.restarted();
@@ -334,7 +334,7 @@ impl World {
     /// Sets the host's wall clock to `ahead_ms` ahead of the true time.
     pub fn step_clock(&mut self, ahead_ms: i64) {
         self.note(format_args!("the host's clock is {ahead_ms} ms ahead"));
-        self.strike(TroubleKind::ClockStep);
+        self.record_trouble(TroubleKind::ClockStep);
         if ahead_ms < self.host.ahead_ms {
             self.ledger.clock_set_back();
         }
@@ -354,7 +354,7 @@ impl World {
     fn sleep(&mut self, time: Duration, counted: bool) {
         if self.host.asleep.is_none() {
             self.note(format_args!("the host sleeps for {time:?}, counted: {counted}"));
-            self.strike(if counted { TroubleKind::Freeze } else { TroubleKind::Suspend });
+            self.record_trouble(if counted { TroubleKind::Freeze } else { TroubleKind::Suspend });
             self.host.asleep = Some(Sleep { from: self.now, until: self.now + time, counted });
         }
     }
@@ -494,7 +494,7 @@ impl World {
     pub fn press(&mut self, device: DeviceId, change: &Change) {
         self.note(format_args!("pressed: {device} {change}"));
         let now = self.cloud_now();
-        self.strike(TroubleKind::Person);
+        self.record_trouble(TroubleKind::Person);
         self.foreign(device);
         self.cloud.press(now, device, change.setpoint, change.mode.map(own_mode));
         self.drain_cloud();
@@ -707,10 +707,10 @@ impl World {
     }
 
     /// Counts a kind of trouble that happens at one moment.
-    pub(crate) fn strike(&mut self, kind: TroubleKind) {
+    pub(crate) fn record_trouble(&mut self, kind: TroubleKind) {
         if self.records_coverage {
             let states = self.states();
-            self.coverage.strike(kind, states);
+            self.coverage.record(kind, states);
         }
     }
 

@@ -178,8 +178,8 @@ fn f48_the_session_recovers_from_every_failure_of_every_endpoint() {
         for fault in http_faults() {
             let case = format!("{endpoint:?} {fault:?}");
             let mut spec = demo();
-            let strikes = Fault::Http(endpoint.clone(), fault);
-            spec.faults = spec.faults.with(Duration::ZERO, secs(300), strikes);
+            let lasting = Fault::Http(endpoint.clone(), fault);
+            spec.faults = spec.faults.with(Duration::ZERO, secs(300), lasting);
             let mut world = World::new(spec, NetSpec::default(), Settings::default(), 48);
             world.go(secs(300));
             // Five minutes of failures cause less than one request in three seconds.
@@ -203,9 +203,9 @@ fn f48_a_requested_pause_is_kept() {
         let states = |request: &str| request.contains("/devices/state");
         world.requests().iter().filter(|(_, request)| states(request)).map(|(at, _)| *at).collect::<Vec<_>>()
     };
-    let struck = world.now();
+    let began = world.now();
     world.go(HOUR);
-    let after: Vec<Duration> = polls(&world).into_iter().filter(|at| *at > struck).collect();
+    let after: Vec<Duration> = polls(&world).into_iter().filter(|at| *at > began).collect();
     assert!(after.len() > 2, "{after:?}");
     assert!(after[1] - after[0] >= secs(1_800), "{after:?}");
 }

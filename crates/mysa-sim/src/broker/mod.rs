@@ -270,7 +270,7 @@ impl Broker {
     }
 
     pub(crate) fn handle_bytes(&mut self, cx: &mut Context<'_>, conn: u64, bytes: &[u8]) {
-        if cx.faults.strikes(cx.now, &Fault::BlackholeIn) {
+        if cx.faults.applies(cx.now, &Fault::BlackholeIn) {
             return;
         }
         let Some(mut connection) = self.connections.remove(&conn) else {
@@ -481,7 +481,7 @@ impl Broker {
 
     /// Queues an output, unless a fault drops it.
     fn output(&mut self, cx: &mut Context<'_>, output: Output) {
-        if cx.faults.strikes(cx.now, &Fault::BlackholeOut) {
+        if cx.faults.applies(cx.now, &Fault::BlackholeOut) {
             return;
         }
         if self.outputs.len() >= MAX_OUTPUTS {

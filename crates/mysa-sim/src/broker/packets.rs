@@ -34,7 +34,7 @@ impl Broker {
         const RULE: Ending = Ending::by_rule(CloseReason::Protocol);
         connection.packets = connection.packets.saturating_add(1);
         let young = cx.now < connection.opened + Duration::from_secs(1);
-        let burst = cx.faults.strike(cx.now, |fault| match fault {
+        let burst = cx.faults.apply(cx.now, |fault| match fault {
             Fault::CloseOnBurst { packets, closing } if young && connection.packets > *packets => {
                 Some(*closing)
             }
@@ -79,7 +79,7 @@ impl Broker {
                 Ok(())
             }
             Inbound::PingReq => {
-                if !cx.faults.strikes(cx.now, &Fault::DropPings) {
+                if !cx.faults.applies(cx.now, &Fault::DropPings) {
                     self.send(cx, conn, &PINGRESP);
                 }
                 Ok(())
@@ -100,10 +100,10 @@ impl Broker {
         if connection.client.is_some() || connect.client_id.as_str().len() > MAX_CLIENT_ID {
             return Err(rule);
         }
-        if cx.faults.strikes(cx.now, &Fault::IgnoreConnect) {
+        if cx.faults.applies(cx.now, &Fault::IgnoreConnect) {
             return Ok(());
         }
-        let closing = cx.faults.strike(cx.now, |fault| match fault {
+        let closing = cx.faults.apply(cx.now, |fault| match fault {
             Fault::CloseOnConnect(closing) => Some(*closing),
             _ => None,
         });
@@ -115,7 +115,7 @@ impl Broker {
             self.send(cx, conn, &ConnAck::Refused(ConnectRefusal::ClientId).to_bytes());
             return Err(rule);
         }
-        let code = cx.faults.strike(cx.now, |fault| match fault {
+        let code = cx.faults.apply(cx.now, |fault| match fault {
             Fault::RefuseConnect(code) => Some(*code),
             _ => None,
         });
@@ -168,7 +168,7 @@ impl Broker {
         };
         connection.keep_alive = cx.rules.for_client(Duration::from_secs(keep_alive.into()));
         connection.ends = connection.opened.saturating_add(cx.rules.connection_life);
-        connection.doomed = cx.faults.strike(cx.now, |fault| match fault {
+        connection.doomed = cx.faults.apply(cx.now, |fault| match fault {
             Fault::CloseAfterConnect { after, closing } => Some((cx.now + *after, *closing)),
             _ => None,
         });
@@ -202,19 +202,19 @@ impl Broker {
         if exact || *count > MAX_PUBLISHES || is_too_long(topic) || publish.payload.len() > 128 * 1024 {
             return Err(rule);
         }
-        let closing = cx.faults.strike(cx.now, |fault| match fault {
+        let closing = cx.faults.apply(cx.now, |fault| match fault {
             Fault::CloseOnPublish(closing) => Some(*closing),
             _ => None,
         });
         if let Some(closing) = closing {
             return Err(Ending::by_fault(closing));
         }
-        if cx.faults.strikes(cx.now, &Fault::DropPublishes) {
+        if cx.faults.applies(cx.now, &Fault::DropPublishes) {
             return Ok(());
         }
         // The policy permits publishing only on the `/in` topics and the shadows of the account's own devices.
         let own = cx.policy.own(connection.account, topic).is_some_and(|topic| topic.is_of_clients());
-        if connection.reach != Reach::Full || !own || cx.faults.strikes(cx.now, &Fault::DenyPublish) {
+        if connection.reach != Reach::Full || !own || cx.faults.applies(cx.now, &Fault::DenyPublish) {
             return match cx.rules.denied_publish {
                 Denial::Disconnect => Err(Ending::by_rule(CloseReason::Denied)),
                 Denial::Refuse | Denial::Silence => Ok(()),
@@ -222,7 +222,7 @@ impl Broker {
         }
         self.published.push((conn, topic.into(), publish.payload.into()));
         if let (Delivery::AtLeastOnce(id), false) =
-            (publish.delivery, cx.faults.strikes(cx.now, &Fault::DropPubacks))
+            (publish.delivery, cx.faults.applies(cx.now, &Fault::DropPubacks))
         {
             self.send(cx, conn, &puback(id));
         }
@@ -240,7 +240,7 @@ impl Broker {
         if subscribe.filters().count() > MAX_FILTERS {
             return Err(Ending::by_rule(CloseReason::TooManyFilters));
         }
-        let granted_at_most = cx.faults.strike(cx.now, |fault| match fault {
+        let granted_at_most = cx.faults.apply(cx.now, |fault| match fault {
             Fault::GrantFirst(count) => Some(*count),
             _ => None,
         });
@@ -248,7 +248,7 @@ impl Broker {
         let mut silent = false;
         let mut retained = Vec::new();
         for (filter, qos) in subscribe.filters() {
-            let closing = cx.faults.strike(cx.now, |fault| match fault {
+            let closing = cx.faults.apply(cx.now, |fault| match fault {
                 Fault::CloseOnSubscribe { suffix, closing } if filter.as_str().ends_with(&**suffix) => {
                     Some(*closing)
                 }
@@ -283,21 +283,21 @@ impl Broker {
             EventKind::Subscribed { conn, filters: filters.zip(granted).collect() }
         });
         for topic in retained {
-            let age = cx.faults.strike(cx.now, |fault| match fault {
+            let age = cx.faults.apply(cx.now, |fault| match fault {
                 Fault::Retained(age) => Some(*age),
                 _ => None,
             });
             self.retained.extend(age.map(|age| (conn, topic.device, age)));
         }
-        if silent || cx.faults.strikes(cx.now, &Fault::DropSubacks) {
+        if silent || cx.faults.applies(cx.now, &Fault::DropSubacks) {
             return Ok(());
         }
-        let forced = cx.faults.strike(cx.now, |fault| match fault {
+        let forced = cx.faults.apply(cx.now, |fault| match fault {
             Fault::SubackCodes(codes) => Some(codes.clone()),
             _ => None,
         });
         let codes = forced.unwrap_or(codes);
-        let wrong = cx.faults.strikes(cx.now, &Fault::SubackWrongId);
+        let wrong = cx.faults.applies(cx.now, &Fault::SubackWrongId);
         // Any other id serves; a flipped bit always gives one.
         let id = if wrong {
             PacketId::new(subscribe.id.get() ^ 0x4000).unwrap_or(PacketId::MAX)
@@ -329,7 +329,7 @@ fn may_subscribe(cx: &mut Context<'_>, connection: &Connection, filter: Filter<'
             && (ours.contains(&text) || cx.policy.owns_shadows(connection.account, text));
     }
     let Some(topic) = cx.policy.own(connection.account, text) else { return false };
-    !cx.faults.strikes(cx.now, &Fault::RefuseDevice(topic.device()))
+    !cx.faults.applies(cx.now, &Fault::RefuseDevice(topic.device()))
 }
 
 const fn qos(delivery: Delivery) -> u8 {

@@ -253,7 +253,7 @@ impl Cloud {
             Err(message) => return Reply::invalid(message),
         };
         self.counters.structured_updates += 1;
-        let applies = !self.faults.strikes(now.mono, &Fault::DesiredOnly);
+        let applies = !self.faults.applies(now.mono, &Fault::DesiredOnly);
         if family.has_shadows() && applies {
             self.devices[index].record.extend(recorded);
             return self.update_by_shadows(now, index, sections);

@@ -245,7 +245,7 @@ impl Run<'_> {
         let short = time.min(Duration::from_secs(20));
         let ends = Some((time, Step::End(kind, device)));
         if !matches!(kind, Kind::Killed | Kind::Stopped | Kind::PowerCut) {
-            home.strike(kind);
+            home.record_trouble(kind);
         }
         if !matches!(kind, Kind::Unplugged | Kind::Renamed | Kind::Removed | Kind::Restored | Kind::CloudDown)
         {

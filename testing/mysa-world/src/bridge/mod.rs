@@ -235,15 +235,15 @@ impl BridgeHome {
         digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn strike(&mut self, kind: LocalTrouble) {
+    fn record_trouble(&mut self, kind: LocalTrouble) {
         self.world.note(format_args!("{kind}"));
         let states = self.states();
-        self.coverage.strike(kind, states);
+        self.coverage.record(kind, states);
     }
 
     /// Records a trouble that lasts until a time.
     fn last(&mut self, kind: LocalTrouble, time: Duration) {
-        self.strike(kind);
+        self.record_trouble(kind);
         let until = self.now() + time;
         self.lasting.push((until, kind));
     }
@@ -593,7 +593,7 @@ impl BridgeHome {
         if self.process.is_none() {
             return;
         }
-        self.strike(LocalTrouble::Killed);
+        self.record_trouble(LocalTrouble::Killed);
         self.restart_at = Some(self.now() + down);
         self.end_process(true);
     }
@@ -603,7 +603,7 @@ impl BridgeHome {
         if self.process.is_none() {
             return;
         }
-        self.strike(LocalTrouble::PowerCut);
+        self.record_trouble(LocalTrouble::PowerCut);
         self.restart_at = Some(self.now() + down);
         self.end_process(false);
     }
@@ -616,7 +616,7 @@ impl BridgeHome {
         if self.world.is_asleep() || self.process.as_ref().is_none_or(|process| process.is_leaving) {
             return Ok(());
         }
-        self.strike(LocalTrouble::Stopped);
+        self.record_trouble(LocalTrouble::Stopped);
         self.restart_at = Some(self.now() + down.max(Duration::from_secs(3)));
         // The session first, as in the driver: a command must not be sent after its result.
         self.world.call(Session::shutdown)?;
