@@ -99,17 +99,17 @@ async function main() {
   assert.equal(await within('connected', connection.connect()), false, 'a session of a client that was never here');
   told('MQTT connected by the CRT');
 
-  const heard = [];
+  const received = [];
   let wake = () => {};
   const subscribed = await within('SUBACK', connection.subscribe(`/v1/dev/${KITCHEN}/out`, mqtt.QoS.AtLeastOnce, (_, bytes) => {
-    heard.push(JSON.parse(Buffer.from(bytes).toString()));
+    received.push(JSON.parse(Buffer.from(bytes).toString()));
     wake();
   }));
   assert.equal(subscribed.qos, mqtt.QoS.AtLeastOnce);
   const message = async (what, wanted) => {
     const wait = async () => {
       for (;;) {
-        const found = heard.find(wanted);
+        const found = received.find(wanted);
         if (found) return found;
         await new Promise((resume) => { wake = resume; });
       }

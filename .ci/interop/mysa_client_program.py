@@ -149,7 +149,7 @@ async def mqtt(auth: MysaAuth, models: dict[str, str]) -> None:
         async def telemetry() -> None:
             async for message in client.events():
                 if message.telemetry is not None:
-                    told(f"heard over MQTT: {message.telemetry}")
+                    told(f"received over MQTT: {message.telemetry}")
                     return
 
         await asyncio.wait_for(telemetry(), 30)

@@ -35,7 +35,7 @@ pub struct Settings {
     /// Time without a source of states before the thermostats are unavailable, counted from the last proof of a source.
     /// A connection that is replaced within it does not show. Default: 25 s.
     pub cloud_grace: Duration,
-    /// Longest time for which a thermostat that has just been listed, and has not been heard of, is waited for before it is
+    /// Longest time for which a thermostat that has just been listed, and has shown no sign of life, is waited for before it is
     /// published as unavailable. Until then the messages of an earlier run stay at the broker. Default: 15 s.
     pub start_limit: Duration,
     /// Time after which a thermostat that an earlier run left at the broker and no account has is removed from the broker.

@@ -32,10 +32,10 @@ fn service(rig: &mut Rig<Node>, level: Level, reason: Reason, no_source_for: Opt
     rig.settle();
 }
 
-/// A thermostat that was not heard of yet.
-fn unheard() -> Known {
+/// A thermostat without a sign of life so far.
+fn unseen() -> Known {
     let mut known = living_room();
-    (known.is_heard, known.is_current) = (false, false);
+    (known.is_seen, known.is_current) = (false, false);
     known
 }
 
@@ -107,7 +107,7 @@ fn nothing_is_published_about_a_thermostat_until_it_is_known() {
     for (topic, payload) in [(AVAILABILITY, "online"), (STATE, "{}"), (CONFIG, "{}"), (ATTRIBUTES, "{}")] {
         rig.broker.publish(topic, payload.as_bytes(), true);
     }
-    list(&mut rig, &[unheard()]);
+    list(&mut rig, &[unseen()]);
     rig.secs(10);
     for topic in [AVAILABILITY, STATE, CONFIG, ATTRIBUTES] {
         assert!(rig.broker.published(topic).is_empty(), "{topic}");
@@ -125,11 +125,11 @@ fn nothing_is_published_about_a_thermostat_until_it_is_known() {
 }
 
 #[test]
-fn a_thermostat_that_is_never_heard_of_is_unavailable_after_15_s() {
+fn a_thermostat_that_is_never_seen_is_unavailable_after_15_s() {
     let mut rig = starting(settings());
     rig.broker.publish(AVAILABILITY, b"online", true);
     let known = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0");
-    list(&mut rig, &[unheard(), known]);
+    list(&mut rig, &[unseen(), known]);
     rig.secs(14);
     assert_eq!(rig.broker.retained("mysa/b0b1c2d3e4f6/availability"), Some("online"));
     assert_eq!(
@@ -137,7 +137,7 @@ fn a_thermostat_that_is_never_heard_of_is_unavailable_after_15_s() {
         (Some("online"), Some("offline"))
     );
     // The latest snapshot is published, not the first.
-    let mut renamed = unheard();
+    let mut renamed = unseen();
     renamed.name = "Den".into();
     rig.show(&renamed);
     rig.secs(1);
@@ -153,7 +153,7 @@ fn a_thermostat_that_is_never_heard_of_is_unavailable_after_15_s() {
 fn a_thermostat_that_is_added_later_does_not_take_the_bridge_offline() {
     let mut rig = home(settings(), &[Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0")]);
     let before = rig.broker.log.len();
-    list(&mut rig, &[Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0"), unheard()]);
+    list(&mut rig, &[Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0"), unseen()]);
     rig.secs(5);
     assert_eq!(rig.broker.retained(BRIDGE), Some("online"));
     assert!(rig.broker.log[before..].iter().all(|publish| publish.topic != AVAILABILITY));
@@ -265,9 +265,9 @@ impl House {
         self.service();
         // Without the cloud, a new process does not know the thermostats.
         if lost_at.is_none() {
-            let mut unheard = self.known.clone();
-            (unheard.is_heard, unheard.is_current) = (false, false);
-            unheard.show(&mut self.rig.peer.bridge, self.rig.now);
+            let mut unseen = self.known.clone();
+            (unseen.is_seen, unseen.is_current) = (false, false);
+            unseen.show(&mut self.rig.peer.bridge, self.rig.now);
             self.rig.peer.bridge.handle_list(AccountIndex::FIRST, &[self.known.id], at(self.rig.now));
             self.rig.secs(1);
             self.lost_at = None;

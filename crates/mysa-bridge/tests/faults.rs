@@ -135,7 +135,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut second = Known::new("b0b1c2d3e4f6", "Bedroom", "BB-V2-0-L");
-        (second.is_heard, second.is_current) = (false, false);
+        (second.is_seen, second.is_current) = (false, false);
         let mut world = Self {
             rig: Rig::new(node(1, Duration::ZERO)),
             devices: [living_room(), second],
@@ -211,7 +211,7 @@ impl World {
             }
             Step::Current { device, current } => {
                 self.devices[device].is_current = current;
-                self.devices[device].is_heard |= current;
+                self.devices[device].is_seen |= current;
                 self.show(device);
             }
             Step::Rename { device } => {

@@ -131,9 +131,11 @@ fn an_unconfirmed_verdict_contains_the_observed_values() {
     rig.run(secs(3));
     rig.cloud.device_acks = false;
     rig.cloud.device_applies = false;
-    let unheard = rig.set(LITE, 21.5);
+    let unanswered = rig.set(LITE, 21.5);
     rig.run(secs(31));
-    let Verdict::Unconfirmed { seen, .. } = rig.verdict(unheard) else { panic!("{}", rig.verdict(unheard)) };
+    let Verdict::Unconfirmed { seen, .. } = rig.verdict(unanswered) else {
+        panic!("{}", rig.verdict(unanswered))
+    };
     assert_eq!(seen, Change::default(), "values from before the command are no evidence");
 
     let refused = rig.set(LITE, 22.0);

@@ -310,7 +310,7 @@ fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_message() {
             rig.cloud.setpoints.insert(LITE.into(), (19.0, last));
             rig.run(secs(60));
             let known = rig.session.device(device(LITE)).unwrap();
-            let ago = known.heard_ago(rig.now().mono).unwrap().as_secs();
+            let ago = known.last_seen_ago(rig.now().mono).unwrap().as_secs();
             assert!((silent + 60).abs_diff(ago) <= 1, "{silent} s before the start, shown as {ago} s");
             assert_eq!((known.link(), known.is_stale()), (link, link == Link::Silent), "{silent} s");
             // A new status ends the silence.
@@ -318,7 +318,7 @@ fn a_thermostat_silent_since_before_the_start_is_as_old_as_its_last_message() {
             rig.run(secs(1));
             let known = rig.session.device(device(LITE)).unwrap();
             assert_eq!((known.link(), known.is_stale()), (Link::Live, false));
-            assert!(known.heard_ago(rig.now().mono).unwrap() <= secs(1));
+            assert!(known.last_seen_ago(rig.now().mono).unwrap() <= secs(1));
         }
     }
 }
@@ -332,13 +332,13 @@ fn a_repeated_message_is_a_sign_of_life_and_an_old_status_of_rest_is_not() {
         rig.status(LITE, 20.0);
         rig.run(secs(60));
         let known = rig.session.device(device(LITE)).unwrap();
-        let ago = known.heard_ago(rig.now().mono).unwrap();
+        let ago = known.last_seen_ago(rig.now().mono).unwrap();
         assert!(ago <= secs(60) && known.link() == Link::Live, "{ago:?} {:?}", known.link());
     }
     // REST shows the same status again and again, which is no new sign of life.
     rig.run(secs(900));
     let known = rig.session.device(device(LITE)).unwrap();
-    assert!(known.heard_ago(rig.now().mono).unwrap() >= secs(900));
+    assert!(known.last_seen_ago(rig.now().mono).unwrap() >= secs(900));
     assert_eq!(known.link(), Link::Silent);
 }
 

@@ -557,15 +557,15 @@ fn a_retained_status_counts_by_its_own_time() {
     let at = |rig: &Rig| rig.session.state(device(LITE)).and_then(|state| state.setpoint()).map(|f| f.value);
     for (age, shown) in [(Some(86_400), 19.0), (None, 19.0), (Some(2), 27.0)] {
         let mut rig = live(CommandChannel::Auto);
-        let heard = |rig: &Rig| rig.session.device(device(LITE)).unwrap().heard_ago(rig.now().mono);
-        let before = heard(&rig);
+        let last_seen = |rig: &Rig| rig.session.device(device(LITE)).unwrap().last_seen_ago(rig.now().mono);
+        let before = last_seen(&rig);
         let time = age.map(|age| rig.truth_secs() - age);
         let status = V2Status { time, setpoint: 27.0, ..V2Status::new(LITE, 0) };
         rig.retained(LITE, &status.to_string());
         rig.run(secs(1));
         assert_eq!(at(&rig), Celsius::from_degrees(shown), "{age:?}");
         if age != Some(2) {
-            assert_eq!(heard(&rig), before.map(|age| age + secs(1)), "{age:?}: no sign of life");
+            assert_eq!(last_seen(&rig), before.map(|age| age + secs(1)), "{age:?}: no sign of life");
         }
     }
 }

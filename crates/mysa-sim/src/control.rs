@@ -69,7 +69,7 @@ pub struct DevicePlace {
     /// `true` if the cloud considers it connected. The cloud notices a lost device late.
     pub connected: bool,
     /// Time of its last message, by the cloud's clock.
-    pub heard_at: UnixTime,
+    pub last_seen_at: UnixTime,
 }
 
 /// A connection at the broker.
@@ -314,7 +314,7 @@ impl Cloud {
             removed: device.removed,
             online: !faults.offline && !faults.powerless,
             connected: device.is_connected(self.now),
-            heard_at: UnixTime::from_secs(device.shadow.heard_at),
+            last_seen_at: UnixTime::from_secs(device.shadow.last_seen_at),
         })
     }
 

@@ -207,22 +207,22 @@ fn faults_of_the_broker_take_effect() {
     };
     let topic = "/v1/dev/a0b1c2d3e4f6/out";
     let command = |rig: &mut Rig| rig.command(1, id("f6"), 4, 3, &json!({ "tm": -1, "sp": 20 }));
-    let heard = |rig: &mut Rig| {
+    let delivered = |rig: &mut Rig| {
         rig.pass(SECOND);
         rig.cloud.truth(id("f6")).unwrap().messages.commands
     };
 
     let mut rig = fault(Fault::CloseOnPublish(Closing::Cut));
     command(&mut rig);
-    assert_eq!((rig.closed.clone(), heard(&mut rig)), (vec![(1, Closing::Cut)], 0));
+    assert_eq!((rig.closed.clone(), delivered(&mut rig)), (vec![(1, Closing::Cut)], 0));
 
     let mut rig = fault(Fault::DropPublishes);
     command(&mut rig);
-    assert_eq!((rig.closed.len(), rig.pubacks.len(), heard(&mut rig)), (0, 0, 0));
+    assert_eq!((rig.closed.len(), rig.pubacks.len(), delivered(&mut rig)), (0, 0, 0));
 
     let mut rig = fault(Fault::DropPubacks);
     command(&mut rig);
-    assert_eq!((rig.pubacks.len(), heard(&mut rig)), (0, 1));
+    assert_eq!((rig.pubacks.len(), delivered(&mut rig)), (0, 1));
 
     let mut rig = fault(Fault::DenyPublish);
     command(&mut rig);
@@ -254,12 +254,16 @@ fn faults_of_the_broker_take_effect() {
     let mut rig = fault(Fault::BlackholeIn);
     rig.send(1, &PINGREQ);
     command(&mut rig);
-    assert_eq!((rig.pongs, heard(&mut rig)), (0, 0));
+    assert_eq!((rig.pongs, delivered(&mut rig)), (0, 0));
 
     let mut rig = fault(Fault::BlackholeOut);
     command(&mut rig);
     rig.pass(300 * SECOND);
-    assert_eq!((rig.pubacks.len(), rig.closed.len(), heard(&mut rig)), (0, 0, 1), "the close is lost too");
+    assert_eq!(
+        (rig.pubacks.len(), rig.closed.len(), delivered(&mut rig)),
+        (0, 0, 1),
+        "the close is lost too"
+    );
     rig.cloud.clear_faults();
     rig.send(1, &PINGREQ);
     assert_eq!(rig.closed, [(1, Closing::Cut)]);

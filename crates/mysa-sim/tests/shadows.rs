@@ -590,7 +590,7 @@ fn a_baseboard_v3_is_reached_by_the_structured_service_alone() {
     assert_eq!(write(&mut rig, thermostat, &body).0, 200);
     let shown = state(&mut rig, thermostat);
     assert_eq!(shown["targetHeat"]["desired"]["setpoint"], 21.5);
-    assert_eq!(shown["targetHeat"]["reported"]["setpoint"], 20, "it has not heard of it yet");
+    assert_eq!(shown["targetHeat"]["reported"]["setpoint"], 20, "it does not know of it yet");
     rig.pass(3 * SECOND);
     let shown = state(&mut rig, thermostat);
     for (section, name, value) in [

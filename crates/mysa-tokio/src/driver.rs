@@ -389,7 +389,7 @@ impl Driver {
     fn drain(&mut self) {
         self.presign();
         while self.work() || self.report_blocked() {}
-        self.shared.refresh_heard(&self.session, self.clock.now().mono, self.revision);
+        self.shared.refresh_last_seen(&self.session, self.clock.now().mono, self.revision);
         // Waiters are woken last, because a partial list of thermostats is of no use to them.
         self.shared.announce();
     }

@@ -264,12 +264,12 @@ async fn disconnect_is_sent_before_the_closing_frame() {
     broker.grant().await.expect("a subscription");
     let client = harness.client.clone();
     let shutdown = tokio::spawn(async move { client.shutdown().await });
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     while let Some(Ok(message)) = broker.socket.next().await {
-        heard.push(message);
+        received.push(message);
     }
     shutdown.await.expect("no panic");
-    let [.., Message::Binary(last), Message::Close(Some(_))] = &heard[..] else { panic!("{heard:?}") };
+    let [.., Message::Binary(last), Message::Close(Some(_))] = &received[..] else { panic!("{received:?}") };
     assert!(last.ends_with(&[0xe0, 0]), "DISCONNECT precedes the closing frame: {last:?}");
 }
 
@@ -311,12 +311,12 @@ async fn a_thermostat_that_repeats_its_status_does_not_become_stale() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let view = harness.client.state(&kitchen()).expect("a thermostat");
         assert_eq!(view.state.setpoint().map(|field| field.value), Celsius::from_degrees(21.5));
-        ages.push((view.heard, view.taken_at));
+        ages.push((view.last_seen_ago, view.taken_at));
         let quiet = async { while broker.answer().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(59), quiet).await;
     }
-    for (minute, (heard, taken_at)) in ages.into_iter().enumerate() {
-        assert_eq!((heard, taken_at.as_secs()), (Some(Duration::ZERO), 60 * minute as u64));
+    for (minute, (last_seen_ago, taken_at)) in ages.into_iter().enumerate() {
+        assert_eq!((last_seen_ago, taken_at.as_secs()), (Some(Duration::ZERO), 60 * minute as u64));
     }
 }
 

@@ -39,7 +39,7 @@ pub struct DeviceView {
     pub link: Link,
     /// Time from the latest sign of life to [`DeviceView::taken_at`]; it may be longer than the client has run. `None`
     /// if there was none.
-    pub heard: Option<Duration>,
+    pub last_seen_ago: Option<Duration>,
     /// `true` if there was no sign of life for longer than the allowed silence. The state may be outdated.
     pub stale: bool,
     /// Requested fields that have no verdict yet.
@@ -47,7 +47,7 @@ pub struct DeviceView {
     /// Time of the snapshot since the start of the client, on the clock that ages are counted on.
     pub taken_at: Duration,
     /// Time of the latest sign of life in milliseconds on the same clock; negative before the start.
-    heard_at: Option<i128>,
+    last_seen_at: Option<i128>,
     /// Revision of the session that the snapshot was made from.
     revision: u64,
 }
@@ -63,11 +63,11 @@ impl DeviceView {
             record: Arc::clone(device.record()),
             state: Arc::new(device.state().clone()),
             link: device.link(),
-            heard: device.heard_ago(now),
+            last_seen_ago: device.last_seen_ago(now),
             stale: device.is_stale(),
             pending: device.pending(),
             taken_at: now,
-            heard_at: heard_at(device, now),
+            last_seen_at: last_seen_at(device, now),
             revision,
         }
     }
@@ -88,11 +88,11 @@ impl DeviceView {
             None => self.state = Arc::new(device.state().clone()),
         }
         self.link = device.link();
-        self.heard = device.heard_ago(now);
+        self.last_seen_ago = device.last_seen_ago(now);
         self.stale = device.is_stale();
         self.pending = device.pending();
         self.taken_at = now;
-        self.heard_at = heard_at(device, now);
+        self.last_seen_at = last_seen_at(device, now);
         self.revision = revision;
     }
 
@@ -141,9 +141,9 @@ impl DeviceView {
 }
 
 /// Returns the time of the latest sign of life, which does not depend on `now`.
-fn heard_at(device: &Device, now: Duration) -> Option<i128> {
+fn last_seen_at(device: &Device, now: Duration) -> Option<i128> {
     let millis = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
-    device.heard_ago(now).map(|ago| millis(now) - millis(ago))
+    device.last_seen_ago(now).map(|ago| millis(now) - millis(ago))
 }
 
 fn update_text(shown: &mut Option<Arc<str>>, text: Option<&str>) {
@@ -251,11 +251,11 @@ impl Shared {
     }
 
     /// Makes new views of the devices that sent a message without new values, so their ages are right.
-    pub(crate) fn refresh_heard(&self, session: &Session, now: Duration, revision: u64) {
+    pub(crate) fn refresh_last_seen(&self, session: &Session, now: Duration, revision: u64) {
         let mut snapshot = self.lock();
         for device in session.devices() {
             let last = snapshot.devices.get(&device.id());
-            if last.is_some_and(|last| last.heard_at != heard_at(device, now)) {
+            if last.is_some_and(|last| last.last_seen_at != last_seen_at(device, now)) {
                 snapshot.refresh(device.id(), Some(device), now, revision);
             }
         }
@@ -302,8 +302,9 @@ impl Shared {
             return Some(Err(NotReady::Closed));
         }
         // Tokens that can no longer be renewed do not end a connection that is up, and its messages are valid.
-        let heard = || snapshot.devices.values().any(|device| device.heard.is_some() && !device.stale);
-        if snapshot.service.level == Level::SignInNeeded && heard() {
+        let has_reported =
+            || snapshot.devices.values().any(|device| device.last_seen_ago.is_some() && !device.stale);
+        if snapshot.service.level == Level::SignInNeeded && has_reported() {
             return Some(Ok(()));
         }
         if let Some(challenge) = &snapshot.challenge {
@@ -360,7 +361,7 @@ mod tests {
         let shared = Shared::new(&session, None, Gauges::default(), Clock::start());
         let mut snapshot = shared.lock();
         snapshot.service.level = Level::SignInNeeded;
-        if let Some((heard, stale)) = device {
+        if let Some((last_seen_ago, stale)) = device {
             let id = DeviceId::new("a0b1c2d3e4f6").expect("an id");
             let view = DeviceView {
                 id,
@@ -371,11 +372,11 @@ mod tests {
                 record: Arc::default(),
                 state: Arc::default(),
                 link: if stale { Link::Silent } else { Link::Live },
-                heard,
+                last_seen_ago,
                 stale,
                 pending: mysa_proto::Change::default(),
                 taken_at: Duration::ZERO,
-                heard_at: None,
+                last_seen_at: None,
                 revision: 0,
             };
             snapshot.devices.insert(id, view);
@@ -396,7 +397,11 @@ mod tests {
         shared.publish(&session, now.mono, 1, &event);
         let allocations = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
         assert_eq!(allocations(&|| shared.publish(&session, now.mono, 1, &event)), 0, "the view exists");
-        assert_eq!(allocations(&|| shared.refresh_heard(&session, now.mono, 2)), 0, "there was no message");
+        assert_eq!(
+            allocations(&|| shared.refresh_last_seen(&session, now.mono, 2)),
+            0,
+            "there was no message"
+        );
         assert_eq!(
             allocations(&|| shared.publish(&session, now.mono, 2, &event)),
             0,

@@ -357,8 +357,8 @@ mod tests {
         }
         let counters = rig.cloud.counters();
         assert_eq!((counters.connects, counters.publishes), (1, 1), "{counters:?}");
-        let heard =
+        let delivered =
             rig.cloud.device_ids().filter_map(|id| rig.cloud.truth(id)).map(|truth| truth.messages.commands);
-        assert_eq!(heard.sum::<u64>(), 1);
+        assert_eq!(delivered.sum::<u64>(), 1);
     }
 }

@@ -113,7 +113,7 @@ pub(crate) struct Known {
     pub(crate) pending: Change,
     pub(crate) last_seen: Duration,
     /// `false` until its first sign of life.
-    pub(crate) is_heard: bool,
+    pub(crate) is_seen: bool,
 }
 
 impl Known {
@@ -130,7 +130,7 @@ impl Known {
             firmware: None,
             pending: Change::default(),
             last_seen: Duration::ZERO,
-            is_heard: true,
+            is_seen: true,
         }
     }
 
@@ -170,7 +170,7 @@ impl Known {
                 .firmware
                 .as_ref()
                 .map(|(installed, newest)| Firmware { installed, newest: newest.as_deref() }),
-            last_seen: self.is_heard.then(|| at(self.last_seen).wall),
+            last_seen: self.is_seen.then(|| at(self.last_seen).wall),
             pending: self.pending,
         };
         bridge.handle_thermostat(account, &thermostat, at(now));

@@ -66,15 +66,17 @@ pub(crate) async fn run(
     let ended = watching.run(deadline).await;
     // What follows is for the normal screen.
     watching.screen = None;
-    let heard =
-        watching.chosen.iter().any(|id| cloud.client.state(id).is_some_and(|view| view.heard.is_some()));
+    let has_reported = watching
+        .chosen
+        .iter()
+        .any(|id| cloud.client.state(id).is_some_and(|view| view.last_seen_ago.is_some()));
     let left = watching.left.filter(|&left| left > 0);
     cloud.close(terminal).await;
     match (ended?, left) {
         (End::TimeOut, Some(left)) => {
             Err(Failure::new(Exit::TimedOut, format!("time-out: {left} more changes were expected")))
         }
-        (End::TimeOut, None) if !heard => {
+        (End::TimeOut, None) if !has_reported => {
             Err(Failure::new(Exit::TimedOut, "time-out: no thermostat reported"))
         }
         _ => Ok(()),
@@ -288,7 +290,7 @@ impl Watching<'_> {
     /// Prints the line of one thermostat.
     fn device(&mut self, id: DeviceId, changes: Option<Changes>) -> Result<bool> {
         let Some(view) = self.cloud.client.state(&id) else { return Ok(false) };
-        if view.heard.is_none() && changes.is_none_or(Changes::is_empty) {
+        if view.last_seen_ago.is_none() && changes.is_none_or(Changes::is_empty) {
             return Ok(false);
         }
         let rated = self.context.config.rated_watts(&id);

@@ -107,13 +107,13 @@ impl StatusLog {
         let Some(tracked) = self.devices.get_mut(&id) else {
             if link == Link::Rest {
                 // The first message may still arrive.
-                self.devices.insert(id, Tracked::new(now, Link::Unheard, true));
+                self.devices.insert(id, Tracked::new(now, Link::Unseen, true));
                 return None;
             }
             self.devices.insert(id, Tracked::new(now, link, is_good));
-            return (!is_good && link != Link::Unheard).then_some(Entry::Changed { state: link, was: None });
+            return (!is_good && link != Link::Unseen).then_some(Entry::Changed { state: link, was: None });
         };
-        let soon = tracked.state == Link::Unheard && tracked.repeats == 0;
+        let soon = tracked.state == Link::Unseen && tracked.repeats == 0;
         if soon && link == Link::Rest {
             return None;
         }
@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn a_thermostat_without_a_message_is_logged() {
         let mut log = live();
-        assert_eq!(log.device(secs(0), id(), Link::Unheard), None, "it may still come");
-        let still = Entry::Still { state: Link::Unheard, lasted: secs(60) };
+        assert_eq!(log.device(secs(0), id(), Link::Unseen), None, "it may still come");
+        let still = Entry::Still { state: Link::Unseen, lasted: secs(60) };
         assert_eq!(log.devices_still(secs(60)), [(id(), still)]);
         assert!(log.device(secs(70), id(), Link::Live).is_some());
         assert_eq!(log.device(secs(80), id(), Link::Silent).map(|_| ()), Some(()));

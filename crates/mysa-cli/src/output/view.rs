@@ -37,7 +37,7 @@ pub(crate) enum Link {
     /// The cloud reports that it lost the connection to the thermostat.
     Offline,
     /// The thermostat has not reported yet.
-    Unheard,
+    Unseen,
     /// Neither MQTT nor REST can be reached.
     Unreachable,
 }
@@ -52,7 +52,7 @@ impl Link {
                 mysa_tokio::Link::Rest => Self::Rest,
                 mysa_tokio::Link::Silent => Self::Silent,
                 mysa_tokio::Link::Unreachable => Self::Unreachable,
-                mysa_tokio::Link::Unheard => Self::Unheard,
+                mysa_tokio::Link::Unseen => Self::Unseen,
             }
         }
     }
@@ -69,7 +69,7 @@ impl Link {
             Self::Unreachable => "unreachable",
             Self::Silent => "silent",
             Self::Offline => "offline",
-            Self::Unheard => "unheard",
+            Self::Unseen => "unseen",
         }
     }
 
@@ -81,7 +81,7 @@ impl Link {
             Self::Unreachable => "neither MQTT nor REST can be reached",
             Self::Silent => "it has not reported for longer than expected",
             Self::Offline => "the cloud reports that it lost the connection",
-            Self::Unheard => "it has not reported yet",
+            Self::Unseen => "it has not reported yet",
         }
     }
 }
@@ -130,7 +130,7 @@ pub(crate) fn record(view: &DeviceView, age: Option<Duration>, rated: Option<Wat
 fn fields(view: &DeviceView, age: Option<Duration>) -> Record {
     let state = &view.state;
     // The age continued to grow after the view was made.
-    let later = age.zip(view.heard).map_or(Duration::ZERO, |(age, heard)| age.saturating_sub(heard));
+    let later = age.zip(view.last_seen_ago).map_or(Duration::ZERO, |(age, seen)| age.saturating_sub(seen));
     let now = view.taken_at.saturating_add(later);
     let mut fields = Record::new();
     put_field(&mut fields, "temperature_c", state.temperature(), now);

@@ -531,7 +531,7 @@ impl Cloud {
 
     /// Age of the state of a thermostat.
     pub(crate) fn age(&self, view: &DeviceView) -> Option<Duration> {
-        Some(view.heard? + self.client.elapsed().saturating_sub(view.taken_at))
+        Some(view.last_seen_ago? + self.client.elapsed().saturating_sub(view.taken_at))
     }
 
     /// Returns `true` if a thermostat has reported by MQTT lately; a state read by REST may be as new, but does not

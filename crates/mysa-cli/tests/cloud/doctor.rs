@@ -62,7 +62,10 @@ fn a_healthy_account_passes_every_step_and_nothing_private_is_shown() {
     let commands = bench.server().with_cloud(|cloud, _| {
         cloud.device_ids().filter_map(|id| cloud.truth(id)).map(|truth| truth.messages).collect::<Vec<_>>()
     });
-    assert!(commands.iter().all(|heard| heard.commands + heard.echoes + heard.other == 0), "{commands:?}");
+    assert!(
+        commands.iter().all(|counts| counts.commands + counts.echoes + counts.other == 0),
+        "{commands:?}"
+    );
     let ran = bench.run(&["doctor"]).ok();
     assert!(ran.out.lines().count() > 15 && ran.out.contains("ok       clock"), "{}", ran.out);
     is_fit_to_share(&ran, &bench);

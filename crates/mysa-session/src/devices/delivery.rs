@@ -21,7 +21,7 @@ pub enum Link {
     /// Its last sign of life is recent enough, but neither MQTT nor REST is available now.
     Unreachable,
     /// There was never a sign of life.
-    Unheard,
+    Unseen,
 }
 
 /// Judgement on the broker's delivery of messages.
@@ -50,7 +50,7 @@ const SECOND_WITNESS: Duration = Duration::from_secs(480);
 impl Device {
     /// Records a delivered message. Returns `true` if the link or the service level may change.
     pub(super) fn deliver(&mut self, now: Duration) -> bool {
-        self.heard = self.heard.max(Some(Moment::of(now)));
+        self.last_seen = self.last_seen.max(Some(Moment::of(now)));
         self.delivered = Some(now);
         self.link != Link::Live
     }
@@ -162,8 +162,8 @@ impl Devices {
     pub(crate) fn update_links(&mut self, cx: &mut Context, level: Level, mqtt: bool) {
         let now = cx.mono();
         for device in self.iter_mut() {
-            let link = if device.heard.is_none() {
-                Link::Unheard
+            let link = if device.last_seen.is_none() {
+                Link::Unseen
             } else if device.stale {
                 Link::Silent
             } else if mqtt && device.is_delivered(&cx.settings, now) {

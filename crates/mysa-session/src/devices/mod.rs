@@ -38,7 +38,7 @@ pub struct Device {
     record: Arc<RecordFacts>,
     pub(crate) state: DeviceState,
     /// Time of the latest sign of life, from any source.
-    pub(crate) heard: Option<Moment>,
+    pub(crate) last_seen: Option<Moment>,
     /// Time at which MQTT last delivered a message of the thermostat that is not retained.
     delivered: Option<Duration>,
     /// Time at which its subscription was granted. While nothing is delivered, a new grant does not reset it; the time
@@ -167,13 +167,13 @@ impl Device {
             hardware: Hardware::Unknown,
             record: Arc::default(),
             state: DeviceState::new(),
-            heard: None,
+            last_seen: None,
             delivered: None,
             granted: None,
             interrupted: None,
             polled: None,
             refused: false,
-            link: Link::Unheard,
+            link: Link::Unseen,
             expected: now,
             stale: false,
             contradicts: false,
@@ -287,8 +287,8 @@ impl Device {
     /// message, or, for REST states and retained messages, from the time at which the thermostat made them, so it may
     /// be longer than the session or the host has run. `None` if there was no sign of life.
     #[must_use]
-    pub fn heard_ago(&self, mono: Duration) -> Option<Duration> {
-        self.heard.map(|heard| heard.ago(mono))
+    pub fn last_seen_ago(&self, mono: Duration) -> Option<Duration> {
+        self.last_seen.map(|seen| seen.ago(mono))
     }
 
     /// Source of its state.
@@ -329,12 +329,12 @@ impl Device {
 
     /// Records a sign of life that the thermostat made at `at`, by the cloud's clock.
     pub(crate) fn record_sign_of_life(&mut self, at: UnixTime, received: Now) {
-        self.heard = self.heard.max(Some(Moment::made(at, received)));
+        self.last_seen = self.last_seen.max(Some(Moment::made(at, received)));
     }
 
     /// Returns the time at which the thermostat becomes stale.
     pub(crate) fn stale_at(&self, limit: Duration) -> Duration {
-        self.heard.unwrap_or(Moment::of(self.expected)).after(limit)
+        self.last_seen.unwrap_or(Moment::of(self.expected)).after(limit)
     }
 }
 

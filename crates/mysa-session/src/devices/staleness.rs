@@ -31,7 +31,7 @@ impl Devices {
                 if device.lease_until > now {
                     due = earlier(due, Some(Deadline::new(device.lease_until, Wake::Staleness)));
                 }
-            } else if device.heard.is_some() && device.stale_at(limit) > now {
+            } else if device.last_seen.is_some() && device.stale_at(limit) > now {
                 due = earlier(due, Some(Deadline::new(now, Wake::Staleness)));
             }
         }

@@ -93,7 +93,7 @@ pub(super) fn device(cloud: &Cloud, id: DeviceId) -> Option<Value> {
     Some(json!({
         "id": id.to_string(), "name": place.name, "model": place.model, "family": family_name(truth.family),
         "home": place.home, "account": place.account, "removed": place.removed, "unpaired": truth.unpaired,
-        "online": place.online, "connected": place.connected, "heard_at_unix_s": place.heard_at.as_secs(),
+        "online": place.online, "connected": place.connected, "last_seen_unix_s": place.last_seen_at.as_secs(),
         "room_c": rounded(truth.room), "floor_c": truth.floor.map(rounded), "outdoors_c": rounded(truth.outdoors),
         "setpoint_c": truth.setpoint.as_degrees(), "mode": mode_name(truth.mode), "heating": truth.heating,
         "watts": rounded(truth.watts), "rated_watts": truth.rated_watts, "energy_kwh": rounded(truth.energy),

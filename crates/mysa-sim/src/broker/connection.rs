@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     pub(crate) client: Option<String>,
     pub(crate) keep_alive: Duration,
     pub(crate) opened: Duration,
-    pub(crate) heard: Duration,
+    pub(crate) last_received: Duration,
     /// End of the connection's life, or the deadline for CONNECT.
     pub(crate) ends: Duration,
     /// Time at which a fault closes it.
@@ -62,7 +62,7 @@ impl Connection {
             // Longer than the time until `connect_by`, which thus ends a connection without CONNECT.
             keep_alive: connect_by.saturating_sub(now),
             opened: now,
-            heard: now,
+            last_received: now,
             ends: connect_by,
             doomed: None,
             packets: 0,
@@ -79,7 +79,7 @@ impl Connection {
 
     /// Next deadline, unless the client sends something.
     pub(crate) fn deadline(&self) -> Duration {
-        let silence = self.heard.saturating_add(self.keep_alive + self.keep_alive / 2);
+        let silence = self.last_received.saturating_add(self.keep_alive + self.keep_alive / 2);
         let resend = self.in_flight.values().map(|waiting| waiting.resend_at).min().unwrap_or(Duration::MAX);
         let doom = self.doomed.map_or(Duration::MAX, |(at, _)| at);
         let backlog = if self.backlog.is_empty() { Duration::MAX } else { self.backlog_at };

@@ -292,7 +292,7 @@ impl Broker {
         loop {
             match stream.next(&mut input) {
                 Ok(Some(packet)) => {
-                    connection.heard = cx.now;
+                    connection.last_received = cx.now;
                     if let Err(Ending { closing, reason }) =
                         self.handle_packet(cx, conn, &mut connection, packet)
                     {
@@ -332,14 +332,15 @@ impl Broker {
             let Some(connection) = self.connections.get_mut(&conn) else { continue };
             if !reads {
                 // A client whose bytes are not read is not considered silent.
-                connection.heard = cx.now;
+                connection.last_received = cx.now;
                 if connection.client.is_none() {
                     connection.ends = cx.now + cx.rules.for_client(CONNECT_WITHIN);
                 }
             }
             // [MQTT-3.1.2-24] A client may be silent for one and a half times its keep-alive.
             let silent =
-                connection.heard.saturating_add(connection.keep_alive + connection.keep_alive / 2) <= cx.now;
+                connection.last_received.saturating_add(connection.keep_alive + connection.keep_alive / 2)
+                    <= cx.now;
             if let Some((_, closing)) = connection.doomed.filter(|(at, _)| *at <= cx.now) {
                 self.counts.closed += 1;
                 self.close(cx, conn, closing, CloseReason::Fault);

@@ -64,7 +64,7 @@ pub(crate) struct Shadow {
     /// Device timestamp of its last readings, in seconds.
     pub(crate) readings_at: i64,
     /// Time of their arrival by the cloud's clock, in seconds.
-    pub(crate) heard_at: i64,
+    pub(crate) last_seen_at: i64,
     pub(crate) seen: Seen,
     /// Bits of `hvacState` of central HVAC.
     pub(crate) activity: i64,
@@ -101,7 +101,7 @@ impl Device {
         let at = now.wall.as_secs();
         let shadow = Shadow {
             readings_at: at,
-            heard_at: at,
+            last_seen_at: at,
             seen: thermostat.seen(now),
             activity: thermostat.activity(),
             settings: thermostat.settings.clone(),
@@ -152,7 +152,7 @@ impl Device {
             }
             News::Settings => {}
         }
-        self.shadow.heard_at = at;
+        self.shadow.last_seen_at = at;
         if news == News::Settings && self.thermostat.settings != self.shadow.settings {
             let settings = self.thermostat.settings.clone();
             self.note_change(at, &settings);
@@ -196,7 +196,7 @@ impl Device {
     /// Returns `true` if the cloud considers it connected: its last message is at most two of its usual intervals old.
     pub(crate) fn is_connected(&self, now: Now) -> bool {
         let patience = 2 * self.thermostat.family.profile().idle_status.as_secs().cast_signed() + 120;
-        self.thermostat.family == Family::Silent || now.wall.as_secs() - self.shadow.heard_at < patience
+        self.thermostat.family == Family::Silent || now.wall.as_secs() - self.shadow.last_seen_at < patience
     }
 
     /// Half hour that starts at `start`: measured, or computed if it lies before the start of the cloud.

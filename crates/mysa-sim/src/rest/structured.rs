@@ -198,7 +198,7 @@ impl Cloud {
         sections.insert(
             "latestTelemetry".into(),
             json!({
-                "isConnected": device.is_connected(now), "lastConnected": device.shadow.heard_at,
+                "isConnected": device.is_connected(now), "lastConnected": device.shadow.last_seen_at,
                 "reading": device.with_odd_telemetry(json!({
                     "deviceId": thermostat.id.as_str(), "timestamp": read, "rawTemperature": number(seen.sensor),
                     "roomTemperature": number(seen.room), "humidity": number(seen.humidity), "heatSetpoint": degrees,
@@ -233,7 +233,7 @@ impl Cloud {
             })
         };
         json!({
-            "isConnected": device.is_connected(now), "lastConnected": device.shadow.heard_at,
+            "isConnected": device.is_connected(now), "lastConnected": device.shadow.last_seen_at,
             "reading": device.with_odd_telemetry(reading),
         })
     }

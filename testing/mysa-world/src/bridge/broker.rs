@@ -67,7 +67,7 @@ pub(crate) struct Broker {
 struct Client {
     buffer: BytesMut,
     session: Option<ClientSession>,
-    last_heard: Duration,
+    last_received: Duration,
     /// The peer has closed the connection, which a broker that hangs has not noticed.
     is_closed: bool,
 }
@@ -124,7 +124,8 @@ impl Broker {
     /// Opens a connection. Returns `false` if the broker does not run.
     pub(crate) fn open(&mut self, conn: u64, now: Duration) -> bool {
         if self.is_running {
-            let client = Client { buffer: BytesMut::new(), session: None, last_heard: now, is_closed: false };
+            let client =
+                Client { buffer: BytesMut::new(), session: None, last_received: now, is_closed: false };
             self.clients.insert(conn, client);
         }
         self.is_running
@@ -213,7 +214,7 @@ impl Broker {
         let client = Client {
             buffer: BytesMut::new(),
             session: Some(session),
-            last_heard: Duration::ZERO,
+            last_received: Duration::ZERO,
             is_closed: false,
         };
         self.clients.insert(LOCAL, client);
@@ -272,7 +273,7 @@ impl Broker {
     fn work(&mut self, conn: u64, now: Duration) {
         loop {
             let Some(client) = self.clients.get_mut(&conn) else { return };
-            client.last_heard = now;
+            client.last_received = now;
             match read(&mut client.buffer, MAX_PACKET) {
                 Ok(packet) => self.packet(conn, packet, now),
                 Err(Error::InsufficientBytes(_)) => return,
@@ -421,6 +422,6 @@ impl Client {
     /// Time at which the client has been silent for too long [MQTT-3.1.2-24].
     fn silent_at(&self) -> Option<Duration> {
         let keep_alive = self.session.as_ref().map_or(Duration::from_secs(20), |session| session.keep_alive);
-        (keep_alive != Duration::MAX).then(|| self.last_heard + keep_alive * 3 / 2)
+        (keep_alive != Duration::MAX).then(|| self.last_received + keep_alive * 3 / 2)
     }
 }

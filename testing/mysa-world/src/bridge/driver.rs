@@ -136,8 +136,8 @@ impl Process {
     fn show(&mut self, world: &World, id: DeviceId) {
         let Some(device) = world.session.device(id) else { return };
         let now = world.host_now();
-        let heard = device.heard_ago(now.mono);
-        let age = heard.and_then(|age| i64::try_from(age.as_millis()).ok());
+        let last_seen_ago = device.last_seen_ago(now.mono);
+        let age = last_seen_ago.and_then(|age| i64::try_from(age.as_millis()).ok());
         let thermostat = Thermostat {
             id,
             name: device.name(),
@@ -149,8 +149,8 @@ impl Process {
             has_rated_power: true,
             is_current: match device.link() {
                 Link::Live | Link::Rest => true,
-                Link::Unreachable => heard.is_some() && !device.is_stale(),
-                Link::Silent | Link::Unheard => false,
+                Link::Unreachable => last_seen_ago.is_some() && !device.is_stale(),
+                Link::Silent | Link::Unseen => false,
             },
             link: device.link(),
             firmware: None,

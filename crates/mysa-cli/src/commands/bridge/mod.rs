@@ -506,8 +506,8 @@ fn show_view(
     let (Some(cloud), account) = (&account.cloud, account.index) else { return };
     let now = now(started);
     let rated = context.config.rated_watts(&view.id);
-    let heard = cloud.age(view);
-    let age = heard.and_then(|age| i64::try_from(age.as_millis()).ok());
+    let last_seen_ago = cloud.age(view);
+    let age = last_seen_ago.and_then(|age| i64::try_from(age.as_millis()).ok());
     let thermostat = Thermostat {
         id: view.id,
         name: view.name.as_deref(),
@@ -527,7 +527,7 @@ fn show_view(
     };
     core.handle_thermostat(account, &thermostat, now);
     if core.account_of(view.id) == Some(account) {
-        monitor.record(|status, now| status.thermostat(&thermostat, heard, now));
+        monitor.record(|status, now| status.thermostat(&thermostat, last_seen_ago, now));
     }
 }
 
@@ -536,8 +536,8 @@ fn show_view(
 fn is_current(view: &DeviceView) -> bool {
     match view.link {
         Link::Live | Link::Rest => true,
-        Link::Unreachable => view.heard.is_some() && !view.stale,
-        Link::Silent | Link::Unheard => false,
+        Link::Unreachable => view.last_seen_ago.is_some() && !view.stale,
+        Link::Silent | Link::Unseen => false,
     }
 }
 

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_does_not_read_is_still_heard() {
+    fn what_a_broker_that_does_not_read_sends_still_arrives() {
         run(async {
             let (ours, theirs) = pipe().await;
             let (sender, mut events) = mpsc::channel(64);

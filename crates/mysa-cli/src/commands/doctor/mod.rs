@@ -41,7 +41,7 @@ const UPGRADE: &str = "WebSocket upgrade, presigned";
 const CONNECT: &str = "MQTT CONNECT";
 const SUBSCRIPTIONS: &str = "subscriptions";
 const PUBLISHING: &str = "publishing";
-const HEARD: &str = "last message of each thermostat";
+const LAST_MESSAGES: &str = "last message of each thermostat";
 
 pub(crate) async fn run(
     terminal: &Terminal,
@@ -226,7 +226,15 @@ async fn steps(report: &mut Report<'_>, cloud: &Cloud) -> Result<()> {
     }
     let views = cloud.client.devices();
     if views.is_empty() {
-        return report.skip(&[CREDENTIALS, BROKER, UPGRADE, CONNECT, SUBSCRIPTIONS, PUBLISHING, HEARD]);
+        return report.skip(&[
+            CREDENTIALS,
+            BROKER,
+            UPGRADE,
+            CONNECT,
+            SUBSCRIPTIONS,
+            PUBLISHING,
+            LAST_MESSAGES,
+        ]);
     }
     if !broker(report, cloud).await? {
         report.skip(&[SUBSCRIPTIONS, PUBLISHING])?;
@@ -409,7 +417,7 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
         let Some(view) = cloud.client.state(&view.id) else { continue };
         let name = report.redaction().device(&view.id);
         let step = format!("{name} ({})", view.model);
-        let heard = cloud.age(&view).map_or_else(
+        let last_message = cloud.age(&view).map_or_else(
             || "no message yet".into(),
             |age| format!("last message {} ago", view::describe_age(age)),
         );
@@ -417,21 +425,26 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
         match Link::of(&view) {
             _ if view.model.family().is_none() => {
                 let advice = "Please report this model. Its state is shown as far as it is known; commands are refused.";
-                report.warn(&step, format!("unknown model; {heard}"), advice)?;
+                report.warn(&step, format!("unknown model; {last_message}"), advice)?;
             }
-            Link::Live => report.good(&step, heard)?,
+            Link::Live => report.good(&step, last_message)?,
             // A model without MQTT topics is read by REST alone, which is no fault.
             Link::Rest if !view.model.family().is_some_and(|family| family.is_reached_by(Channel::Mqtt)) => {
-                report.good(&step, format!("read by REST, as all of its model; {heard}"))?;
+                report.good(&step, format!("read by REST, as all of its model; {last_message}"))?;
             }
             Link::Rest => {
                 let advice = "Its changes are shown with a delay. Run `mysa doctor` again in a few minutes.";
-                report.warn(&step, format!("{}; {heard}", Link::Rest.meaning()), advice)?;
+                report.warn(&step, format!("{}; {last_message}", Link::Rest.meaning()), advice)?;
             }
             link => {
                 let advice =
                     "Check its power and Wi-Fi. dev-1 is the first thermostat of `mysa devices`, and so on.";
-                report.fail(&step, Exit::DeviceSilent, format!("{}; {heard}", link.meaning()), advice)?;
+                report.fail(
+                    &step,
+                    Exit::DeviceSilent,
+                    format!("{}; {last_message}", link.meaning()),
+                    advice,
+                )?;
             }
         }
     }
