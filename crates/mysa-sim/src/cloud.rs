@@ -313,7 +313,7 @@ impl Cloud {
     /// Delivers what clients published, and sends retained messages to new subscribers.
     fn after_bytes(&mut self, now: Now) {
         for (conn, topic, payload) in self.broker.take_published() {
-            self.take_publish(now, Origin::Mqtt { conn }, &topic, &payload);
+            self.handle_publish(now, Origin::Mqtt { conn }, &topic, &payload);
         }
         for (conn, id, age) in self.broker.take_retained() {
             let Some(&index) = self.by_id.get(&id) else { continue };
@@ -399,7 +399,7 @@ impl Cloud {
     }
 
     /// Handles a message on a topic on which clients may publish.
-    pub(crate) fn take_publish(&mut self, now: Now, origin: Origin, topic: &str, payload: &[u8]) {
+    pub(crate) fn handle_publish(&mut self, now: Now, origin: Origin, topic: &str, payload: &[u8]) {
         if ShadowTopic::parse(topic).is_some() {
             self.handle_shadow_request(now, origin, topic, payload);
         } else {

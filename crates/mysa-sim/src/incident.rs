@@ -90,7 +90,7 @@ impl Cloud {
                 if topic.ends_with("/in")
                     || ShadowTopic::parse(&topic).is_some_and(|topic| topic.is_request())
                 {
-                    self.take_publish(now, Origin::OtherApp, &topic, &payload);
+                    self.handle_publish(now, Origin::OtherApp, &topic, &payload);
                 } else {
                     self.with_broker(now.mono, |broker, cx| broker.publish(cx, &topic, &payload, true));
                 }

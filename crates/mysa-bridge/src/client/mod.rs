@@ -436,7 +436,7 @@ impl Client {
                 self.end(DownReason::Refused(refusal));
             }
             (_, Phase::Connecting { .. }) => self.end(DownReason::Protocol(None)),
-            (Inbound::Publish(publish), _) => self.take_message(&publish),
+            (Inbound::Publish(publish), _) => self.handle_publish(&publish),
             (Inbound::PubAck(id), _) => match self.in_flight.remove(&id.get()) {
                 Some(InFlight { key: Some(key), .. }) => self.retained.acknowledged(&key),
                 Some(InFlight { key: None, .. }) => {}
@@ -468,7 +468,7 @@ impl Client {
         self.events.push_back(Event::Up);
     }
 
-    fn take_message(&mut self, publish: &Publish<'_>) {
+    fn handle_publish(&mut self, publish: &Publish<'_>) {
         match publish.delivery {
             // Subscribed with QoS 0, so no broker sends a higher one; it would count on an answer.
             Delivery::AtMostOnce => {}

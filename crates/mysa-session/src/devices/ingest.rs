@@ -254,7 +254,7 @@ impl Devices {
     }
 
     /// Applies the models as they were paired, which remain true when a record is edited.
-    pub(crate) fn take_user(&mut self, cx: &mut Context, user: &User) {
+    pub(crate) fn handle_user(&mut self, cx: &mut Context, user: &User) {
         for device in self.iter_mut() {
             let paired = user.paired.get(&device.id()).and_then(|paired| paired.model.as_deref());
             let family =
@@ -268,7 +268,7 @@ impl Devices {
     }
 
     /// Applies the states of all thermostats, and judges commands by them.
-    pub(crate) fn take_states(
+    pub(crate) fn handle_states(
         &mut self,
         cx: &mut Context,
         commands: &mut CommandBook,
@@ -313,7 +313,7 @@ impl Devices {
 
     /// Applies the structured state of one thermostat, and judges commands by it. Only the `reported` part is evidence;
     /// a `desired` value may stay unapplied forever.
-    pub(crate) fn take_reported(
+    pub(crate) fn handle_reported(
         &mut self,
         cx: &mut Context,
         commands: &mut CommandBook,

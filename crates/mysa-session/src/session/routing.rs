@@ -78,7 +78,7 @@ impl Session {
                 let states = DeviceStates::decode(body);
                 match &states {
                     Ok(states) => {
-                        devices.take_states(cx, commands, states, &mut decisions);
+                        devices.handle_states(cx, commands, states, &mut decisions);
                         rest.states_done(cx, true, live);
                     }
                     Err(_) => {
@@ -95,13 +95,13 @@ impl Session {
             (Purpose::States, _) => rest.states_done(cx, false, live),
             (Purpose::Reported(id), Outcome::Done) => {
                 if let Ok(state) = StructuredState::decode(body) {
-                    devices.take_reported(cx, commands, id, &state, &mut decisions);
+                    devices.handle_reported(cx, commands, id, &state, &mut decisions);
                 }
             }
             (Purpose::Reported(_), _) => {}
             (Purpose::User, Outcome::Done) => {
                 if let Ok(user) = User::decode(body) {
-                    devices.take_user(cx, &user);
+                    devices.handle_user(cx, &user);
                 }
             }
             // It is asked again with the next list.

@@ -83,7 +83,7 @@ impl Process {
     }
 
     /// Handles an event of the session. While it leaves, it reads none.
-    pub(crate) fn take_event(&mut self, event: &Event, world: &World) {
+    pub(crate) fn handle_event(&mut self, event: &Event, world: &World) {
         if self.is_leaving {
             return;
         }

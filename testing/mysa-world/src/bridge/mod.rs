@@ -346,7 +346,7 @@ impl BridgeHome {
                 self.session_changed.insert(*device, self.world.now);
             }
             if let Some(process) = &mut self.process {
-                process.take_event(event, &self.world);
+                process.handle_event(event, &self.world);
             }
         }
         Ok(())

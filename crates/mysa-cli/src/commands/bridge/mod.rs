@@ -205,14 +205,14 @@ impl Driver<'_> {
             let due = self.core.poll_timeout().map(|at| self.started + at);
             tokio::select! {
                 failure = signal.as_mut() => return Ok(failure),
-                (link, event) = self.links.next() => self.take_link(link, event),
-                Some((request, result)) = self.commands.next() => self.take_verdict(request, result),
+                (link, event) = self.links.next() => self.handle_link(link, event),
+                Some((request, result)) = self.commands.next() => self.handle_verdict(request, result),
                 (account, event) = self.accounts.next_event() => match event {
-                    Some(event) => self.take_event(account, &event),
+                    Some(event) => self.handle_event(account, &event),
                     None => return Ok(Failure::new(Exit::Failed, "the client has ended")),
                 },
-                done = self.energy.next() => self.take_energy(done)?,
-                done = self.firmware.next() => self.take_firmware(done)?,
+                done = self.energy.next() => self.handle_energy(done)?,
+                done = self.firmware.next() => self.handle_firmware(done)?,
                 _ = firmware.tick() => self.start_firmware(),
                 _ = turn.tick() => self.notifier.turn(self.monitor.summary(), self.started.elapsed()),
                 _ = snapshot.tick() => self.show_everything(),
@@ -231,7 +231,7 @@ impl Driver<'_> {
         // Before the bridge: it decides what has no verdict then, and a command must not be sent after its result.
         self.accounts.close(terminal).await;
         while let Some(Some((request, result))) = self.commands.next().now_or_never() {
-            self.take_verdict(request, result);
+            self.handle_verdict(request, result);
         }
         self.commands.clear();
         self.core.shutdown(now(self.started));
@@ -245,7 +245,7 @@ impl Driver<'_> {
             }
             let due = self.core.poll_timeout().map(|at| self.started + at);
             tokio::select! {
-                (link, event) = self.links.next() => self.take_link(link, event),
+                (link, event) = self.links.next() => self.handle_link(link, event),
                 () = sleep_until(due.unwrap_or_else(Instant::now)) => self.core.handle_timeout(now(self.started)),
             }
         }
@@ -267,7 +267,7 @@ impl Driver<'_> {
                     let mut command: Command = Box::pin(async move { (request, verdict.await) });
                     // A command is handed over when it is polled: once here, so that commands keep their order.
                     match std::future::poll_fn(|cx| Poll::Ready(command.as_mut().poll(cx))).await {
-                        Poll::Ready((request, result)) => self.take_verdict(request, result),
+                        Poll::Ready((request, result)) => self.handle_verdict(request, result),
                         Poll::Pending => self.commands.push(command),
                     }
                 }
@@ -288,7 +288,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn take_energy(&mut self, done: Done) -> Result<()> {
+    fn handle_energy(&mut self, done: Done) -> Result<()> {
         let now = now(self.started);
         match done {
             Done::Read { device, answer } => {
@@ -313,7 +313,7 @@ impl Driver<'_> {
         });
     }
 
-    fn take_firmware(&mut self, done: firmware::Done) -> Result<()> {
+    fn handle_firmware(&mut self, done: firmware::Done) -> Result<()> {
         let [low, high, ..] = seed()?;
         let random = f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX);
         let account = self.firmware.take(done, self.started.elapsed(), random);
@@ -329,7 +329,7 @@ impl Driver<'_> {
         self.log.say(Severity::Warning, "energy", &message)
     }
 
-    fn take_link(&mut self, link: mysa_bridge::client::LinkId, event: LinkEvent) {
+    fn handle_link(&mut self, link: mysa_bridge::client::LinkId, event: LinkEvent) {
         let now = now(self.started);
         match event {
             LinkEvent::Opened => self.core.handle_opened(link, now),
@@ -342,7 +342,7 @@ impl Driver<'_> {
         }
     }
 
-    fn take_verdict(&mut self, request: RequestId, result: std::result::Result<Verdict, Error>) {
+    fn handle_verdict(&mut self, request: RequestId, result: std::result::Result<Verdict, Error>) {
         let now = now(self.started);
         match result {
             Ok(verdict) => self.core.handle_verdict(request, &verdict, now),
@@ -350,7 +350,7 @@ impl Driver<'_> {
         }
     }
 
-    fn take_event(&mut self, account: AccountIndex, event: &Event) {
+    fn handle_event(&mut self, account: AccountIndex, event: &Event) {
         match event {
             Event::Device { device, .. } | Event::Verdict { device, .. } => {
                 // The source may be lost without another level.
