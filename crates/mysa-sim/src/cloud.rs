@@ -522,15 +522,15 @@ impl Cloud {
                 Emission::ReadSettings => {
                     let record = device.record.clone();
                     device.thermostat.read_settings(now, &record);
-                    device.learn(now, crate::device::thermostat::News::Settings, 0);
+                    device.update_shadow(now, crate::device::thermostat::ShadowUpdate::Settings, 0);
                 }
                 Emission::Readings => {
                     let shift = self.faults.of_device(now.mono, id).clock_shift;
-                    device.learn(now, crate::device::thermostat::News::Readings, shift);
+                    device.update_shadow(now, crate::device::thermostat::ShadowUpdate::Readings, shift);
                 }
                 Emission::ReadShadows => self.deliver_differences(now, index),
-                Emission::Report { section, desired, reported, news } => {
-                    device.learn(now, news, 0);
+                Emission::Report { section, desired, reported, update } => {
+                    device.update_shadow(now, update, 0);
                     let mut state = serde_json::json!({ "reported": reported });
                     if !desired.is_empty() {
                         state["desired"] = Value::Object(desired);
@@ -539,13 +539,13 @@ impl Cloud {
                     // A document at its size limit keeps its values.
                     let _ = self.update_shadow(now, index, section, payload.as_bytes(), None);
                 }
-                Emission::Publish { kind, at_least_once, payload, news } => {
+                Emission::Publish { kind, at_least_once, payload, update } => {
                     let shift = self.faults.of_device(now.mono, id).clock_shift;
-                    device.learn(now, news, shift);
+                    device.update_shadow(now, update, shift);
                     if device.removed {
                         continue;
                     }
-                    let payload = if news == crate::device::thermostat::News::Readings {
+                    let payload = if update == crate::device::thermostat::ShadowUpdate::Readings {
                         self.faults.mangle(now.mono, id, payload)
                     } else {
                         payload

@@ -411,11 +411,11 @@ fn a_baseboard_that_measures_reports_the_power_it_draws() {
         let path = format!("/devices/state/a0b1c2d3e4{last}");
         let state = rig.get(&tokens, &path);
         let field = |name: &str| state["DeviceState"][name]["v"].as_f64().unwrap();
-        let told = field("Voltage") * field("Current") * field("Duty");
+        let reported = field("Voltage") * field("Current") * field("Duty");
         let drawn = rig.cloud.truth(id(last)).unwrap().watts;
         assert!(
-            drawn > 1_000.0 && (told - drawn).abs() < 0.01 * drawn,
-            "{last}: {told} W reported, {drawn} W drawn"
+            drawn > 1_000.0 && (reported - drawn).abs() < 0.01 * drawn,
+            "{last}: {reported} W reported, {drawn} W drawn"
         );
     }
 }
@@ -449,8 +449,8 @@ fn a_hold_with_an_end_is_kept_and_a_baseboard_acknowledges_the_end() {
             let state = rig.get(&tokens, &format!("/devices/state/a0b1c2d3e4{last}"));
             assert_eq!(state["DeviceState"]["HoldTime"]["v"], json!(end.unwrap_or(-1)), "{last} {cmd}");
             let ack = rig.inbox.iter().map(Received::json).find(|message| message["msg"] == 44).unwrap();
-            let told = ack["body"]["state"].get("tm").and_then(serde_json::Value::as_i64);
-            assert_eq!(told, end.filter(|_| reports_end), "{last} {cmd}");
+            let reported = ack["body"]["state"].get("tm").and_then(serde_json::Value::as_i64);
+            assert_eq!(reported, end.filter(|_| reports_end), "{last} {cmd}");
         }
     }
 }

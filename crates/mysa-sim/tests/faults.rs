@@ -494,14 +494,14 @@ fn a_change_whose_acknowledgement_is_lost_is_in_the_history_with_its_author() {
     let tokens = rig.sign_in();
     let path = format!("/state/history/a0b1c2d3e4f6?startTime={WALL}&endTime={}", WALL + 20_000);
     let history = rig.get(&tokens, &path);
-    let told: Vec<(&Value, &Value)> = history["heatSetpoint"]
+    let reported: Vec<(&Value, &Value)> = history["heatSetpoint"]
         .as_array()
         .unwrap()
         .iter()
         .map(|entry| (&entry["value"], &entry["source"]))
         .collect();
     let expected = [(json!(17), json!("schedule")), (json!(21), json!("device")), (json!(23), json!("app"))];
-    assert_eq!(told, expected.each_ref().map(|(value, source)| (value, source)), "{history}");
+    assert_eq!(reported, expected.each_ref().map(|(value, source)| (value, source)), "{history}");
 }
 
 #[test]

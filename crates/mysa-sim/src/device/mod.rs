@@ -24,7 +24,7 @@ use crate::device::energy::{Bucket, Past};
 use crate::device::family::{Family, Mode, Seen};
 use crate::device::parsed_command::number;
 use crate::device::settings::Settings;
-use crate::device::thermostat::{News, Thermostat};
+use crate::device::thermostat::{ShadowUpdate, Thermostat};
 use crate::shadow::{self, NamedShadow};
 use crate::spec::DeviceSpec;
 
@@ -132,11 +132,11 @@ impl Device {
     }
 
     /// Updates the cloud's copy with the contents of a message.
-    pub(crate) fn learn(&mut self, now: Now, news: News, clock_shift: i64) {
+    pub(crate) fn update_shadow(&mut self, now: Now, update: ShadowUpdate, clock_shift: i64) {
         let at = now.wall.as_secs();
-        match news {
-            News::Nothing => return,
-            News::Readings => {
+        match update {
+            ShadowUpdate::None => return,
+            ShadowUpdate::Readings => {
                 self.shadow.seen = self.thermostat.seen(now);
                 self.shadow.activity = self.thermostat.activity();
                 self.shadow.readings_at = at + clock_shift;
@@ -150,10 +150,10 @@ impl Device {
                     self.shadow.settings_at = at;
                 }
             }
-            News::Settings => {}
+            ShadowUpdate::Settings => {}
         }
         self.shadow.last_seen_at = at;
-        if news == News::Settings && self.thermostat.settings != self.shadow.settings {
+        if update == ShadowUpdate::Settings && self.thermostat.settings != self.shadow.settings {
             let settings = self.thermostat.settings.clone();
             self.note_change(at, &settings);
             let known = &self.shadow.settings;

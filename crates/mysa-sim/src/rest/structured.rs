@@ -11,7 +11,7 @@ use crate::cloud::Cloud;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
 use crate::device::parsed_command::{ParsedCommand, checked_setpoint, number};
-use crate::device::thermostat::News;
+use crate::device::thermostat::ShadowUpdate;
 use crate::fault::Fault;
 use crate::http::{HttpRequest, Reply};
 use crate::math::quantise;
@@ -316,7 +316,7 @@ impl Cloud {
                     ParsedCommand { hold: wanted.hold, until: wanted.until, ..ParsedCommand::default() };
                 let device = &mut self.devices[index];
                 device.thermostat.apply_silently(now, &hold);
-                device.learn(now, News::Settings, 0);
+                device.update_shadow(now, ShadowUpdate::Settings, 0);
             }
             self.desire(now, Origin::Rest, index, wanted);
             self.reschedule(index);
@@ -325,7 +325,7 @@ impl Cloud {
         let device = &mut self.devices[index];
         if device.thermostat.family == Family::Silent {
             device.thermostat.apply_silently(now, wanted);
-            device.learn(now, News::Settings, 0);
+            device.update_shadow(now, ShadowUpdate::Settings, 0);
             device.desired.clear();
             self.reschedule(index);
             return;

@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(
             (Mode::Off.wire(), Mode::Heat.wire()),
             (1, 3),
-            "an inverted table heats when told to stop"
+            "an inverted table heats when it is set to stop"
         );
     }
 

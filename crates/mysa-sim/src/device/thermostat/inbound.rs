@@ -9,7 +9,7 @@ use mysa_proto::TopicKind;
 use serde_json::{Map, Value, json};
 
 use super::outbound::publication;
-use super::{Command, DeviceFaults, Emission, Job, News, Thermostat};
+use super::{Command, DeviceFaults, Emission, Job, ShadowUpdate, Thermostat};
 use crate::Now;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
@@ -179,7 +179,7 @@ impl Thermostat {
             let state =
                 json!({ "1": u8::from(self.settings.mode != Mode::Off), "2": self.settings.mode.wire() });
             message::write_ac_state(&mut text, &self.stamp(now, faults), &state.to_string());
-            self.schedule(at, Job::Publish(publication(TopicKind::Out, text, News::Nothing)));
+            self.schedule(at, Job::Publish(publication(TopicKind::Out, text, ShadowUpdate::None)));
         }
     }
 
@@ -187,7 +187,10 @@ impl Thermostat {
         let mut text = String::new();
         message::write_echo(&mut text, &self.stamp(now, faults), echo);
         let latency = Duration::from_millis(80 + self.rng.below(300));
-        self.schedule(now.mono + latency, Job::Publish(publication(TopicKind::Out, text, News::Nothing)));
+        self.schedule(
+            now.mono + latency,
+            Job::Publish(publication(TopicKind::Out, text, ShadowUpdate::None)),
+        );
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) enum Emission {
         kind: TopicKind,
         at_least_once: bool,
         payload: String,
-        news: News,
+        update: ShadowUpdate,
     },
     /// The thermostat reads its settings from the device record.
     ReadSettings,
@@ -64,7 +64,7 @@ pub(crate) enum Emission {
         section: &'static str,
         desired: Map<String, Value>,
         reported: Map<String, Value>,
-        news: News,
+        update: ShadowUpdate,
     },
     /// The thermostat asks for the desired values that it has not reported.
     ReadShadows,
@@ -72,8 +72,8 @@ pub(crate) enum Emission {
 
 /// Part of the cloud's copy of the device state that a message updates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum News {
-    Nothing,
+pub(crate) enum ShadowUpdate {
+    None,
     Readings,
     Settings,
 }

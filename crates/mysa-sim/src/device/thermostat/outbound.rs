@@ -14,7 +14,7 @@ use crate::device::parsed_command::{ParsedCommand, number};
 use crate::device::settings::Settings;
 use crate::rng::hash;
 
-use super::{DeviceFaults, Emission, News, Thermostat};
+use super::{DeviceFaults, Emission, ShadowUpdate, Thermostat};
 
 impl Thermostat {
     pub(super) fn report_status(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
@@ -35,7 +35,7 @@ impl Thermostat {
         let mut text = String::with_capacity(192);
         let stamp = self.stamp(now, faults);
         self.family.write_status(&mut text, &stamp, &self.seen(now));
-        out.push(publication(TopicKind::Out, text, News::Readings));
+        out.push(publication(TopicKind::Out, text, ShadowUpdate::Readings));
     }
 
     pub(super) fn report_batch(&mut self, now: Now, faults: &DeviceFaults, out: &mut Vec<Emission>) {
@@ -50,11 +50,11 @@ impl Thermostat {
         }
         let mut text = String::new();
         message::write_batch(&mut text, &self.stamp(now, faults), &records);
-        out.push(publication(TopicKind::Batch, text, News::Readings));
+        out.push(publication(TopicKind::Batch, text, ShadowUpdate::Readings));
         if self.family == Family::Floor {
             let mut text = String::new();
             message::write_floor_line(&mut text, &self.stamp(now, faults), 239, 241, 1_703);
-            out.push(publication(TopicKind::Out, text, News::Nothing));
+            out.push(publication(TopicKind::Out, text, ShadowUpdate::None));
         }
     }
 
@@ -67,7 +67,7 @@ impl Thermostat {
         if matches!(self.family, Family::BaseboardV2 | Family::Lite) {
             let mut text = String::new();
             message::write_boot_firmware(&mut text, &self.stamp(now, faults), firmware);
-            out.push(publication(TopicKind::Out, text, News::Nothing));
+            out.push(publication(TopicKind::Out, text, ShadowUpdate::None));
         }
         let mut text = String::new();
         message::write_boot(
@@ -78,14 +78,14 @@ impl Thermostat {
             firmware,
             &self.ip,
         );
-        out.push(publication(TopicKind::Out, text, News::Nothing));
+        out.push(publication(TopicKind::Out, text, ShadowUpdate::None));
         for line in [
             alloc::format!("api got version {firmware}"),
             alloc::format!("Local IP: {}\nDevice Serial: {}", self.ip, self.serial),
         ] {
             let mut text = String::new();
             message::write_log(&mut text, &self.stamp(now, faults), &line);
-            out.push(publication(TopicKind::Out, text, News::Nothing));
+            out.push(publication(TopicKind::Out, text, ShadowUpdate::None));
         }
         self.next_status = now.mono + Duration::from_secs(2);
     }
@@ -105,7 +105,7 @@ impl Thermostat {
             kind: TopicKind::Out,
             at_least_once: true,
             payload: text,
-            news: News::Settings,
+            update: ShadowUpdate::Settings,
         });
     }
 
@@ -135,8 +135,8 @@ impl Thermostat {
         text.push_str("\"body\":");
         text.push_str(&body.to_string());
         text.push('}');
-        let news = if faults.acks_without_applying { News::Nothing } else { News::Settings };
-        publication(TopicKind::Out, text, news)
+        let update = if faults.acks_without_applying { ShadowUpdate::None } else { ShadowUpdate::Settings };
+        publication(TopicKind::Out, text, update)
     }
 
     /// Builds the `state` of an acknowledgement: the family's fixed fields and those requested.
@@ -201,6 +201,6 @@ impl Thermostat {
 /// Mean time between two batches.
 pub(super) const BATCH_PERIOD: Duration = Duration::from_secs(900);
 
-pub(super) const fn publication(kind: TopicKind, payload: String, news: News) -> Emission {
-    Emission::Publish { kind, at_least_once: false, payload, news }
+pub(super) const fn publication(kind: TopicKind, payload: String, update: ShadowUpdate) -> Emission {
+    Emission::Publish { kind, at_least_once: false, payload, update }
 }

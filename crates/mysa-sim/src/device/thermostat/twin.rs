@@ -9,7 +9,7 @@ use core::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::inbound::in_order;
-use super::{Command, DeviceFaults, Emission, Job, News, Thermostat};
+use super::{Command, DeviceFaults, Emission, Job, ShadowUpdate, Thermostat};
 use crate::Now;
 use crate::device::command_record::Origin;
 use crate::device::family::{Family, Mode};
@@ -22,7 +22,7 @@ pub(super) struct Twin {
     /// Values that are not settings of its control.
     stored: BTreeMap<&'static str, Map<String, Value>>,
     /// Values of its last reports.
-    told: BTreeMap<&'static str, Map<String, Value>>,
+    reported: BTreeMap<&'static str, Map<String, Value>>,
     /// `true` while it is connected to the cloud.
     connected: bool,
 }
@@ -41,8 +41,8 @@ impl Twin {
     pub(super) fn of(thermostat: &Thermostat) -> Self {
         let names = || section::names(thermostat.family);
         let stored = names().map(|name| (name, section::at_the_start(name))).collect();
-        let mut twin = Self { stored, told: BTreeMap::new(), connected: true };
-        twin.told = names().map(|name| (name, twin.section(thermostat, name))).collect();
+        let mut twin = Self { stored, reported: BTreeMap::new(), connected: true };
+        twin.reported = names().map(|name| (name, twin.section(thermostat, name))).collect();
         twin
     }
 
@@ -56,20 +56,20 @@ impl Twin {
     }
 
     /// Returns the values that have changed since the last report, and takes them as reported.
-    fn news(&mut self, thermostat: &Thermostat) -> Vec<(&'static str, Map<String, Value>)> {
-        let mut news = Vec::new();
+    fn take_changes(&mut self, thermostat: &Thermostat) -> Vec<(&'static str, Map<String, Value>)> {
+        let mut changes = Vec::new();
         for name in section::names(thermostat.family) {
             let now = self.section(thermostat, name);
-            let told = self.told.entry(name).or_default();
-            let changed = now.iter().filter(|(name, value)| told.get(*name) != Some(value));
+            let reported = self.reported.entry(name).or_default();
+            let changed = now.iter().filter(|(name, value)| reported.get(*name) != Some(value));
             let changed: Map<String, Value> =
                 changed.map(|(name, value)| (name.clone(), value.clone())).collect();
             if !changed.is_empty() {
-                news.push((name, changed));
-                *told = now;
+                changes.push((name, changed));
+                *reported = now;
             }
         }
-        news
+        changes
     }
 }
 
@@ -128,7 +128,7 @@ impl Thermostat {
                 section: name,
                 desired: Map::new(),
                 reported: known,
-                news: News::Nothing,
+                update: ShadowUpdate::None,
             });
             return;
         }
@@ -161,16 +161,21 @@ impl Thermostat {
         if faults.drops_acks || !self.is_reachable(faults) || now.mono < self.last_ack {
             return;
         }
-        for (section, reported) in self.news() {
-            out.push(Emission::Report { section, desired: Map::new(), reported, news: News::Settings });
+        for (section, reported) in self.take_changes() {
+            out.push(Emission::Report {
+                section,
+                desired: Map::new(),
+                reported,
+                update: ShadowUpdate::Settings,
+            });
         }
     }
 
     /// Reports changes made at the thermostat, and sets them as desired.
     pub(super) fn report_press(&mut self, out: &mut Vec<Emission>) {
-        for (section, reported) in self.news() {
+        for (section, reported) in self.take_changes() {
             let desired = section::desirable(&reported);
-            out.push(Emission::Report { section, desired, reported, news: News::Settings });
+            out.push(Emission::Report { section, desired, reported, update: ShadowUpdate::Settings });
         }
     }
 
@@ -185,11 +190,11 @@ impl Thermostat {
         }
     }
 
-    fn news(&mut self) -> Vec<(&'static str, Map<String, Value>)> {
+    fn take_changes(&mut self) -> Vec<(&'static str, Map<String, Value>)> {
         let Some(mut twin) = self.twin.take() else { return Vec::new() };
-        let news = twin.news(self);
+        let changes = twin.take_changes(self);
         self.twin = Some(twin);
-        news
+        changes
     }
 
     /// Returns a command with its setpoint moved to the one of three setpoints that a central thermostat has
