@@ -15,7 +15,7 @@ const IDENTITY_POOL = 'us-east-1:ebd95d52-9995-45da-b059-56b865a18379';
 const KITCHEN = 'a0b1c2d3e4f6';
 const PACE = 5000;
 
-const told = (text) => console.log(`interop:   ${text}`);
+const log = (text) => console.log(`interop:   ${text}`);
 const within = (what, promise, ms = PACE * 4) => Promise.race([
   promise,
   new Promise((_, fail) => { setTimeout(() => fail(new Error(`never: ${what}`)), ms).unref(); }),
@@ -51,7 +51,7 @@ async function keysVerify(token) {
 
 async function main() {
   await assert.rejects(signIn('not the password'), { code: 'NotAuthorizedException' });
-  told('a wrong password is refused');
+  log('a wrong password is refused');
   let { user, session } = await signIn(process.env.MYSA_PASSWORD);
   session = await new Promise((done, fail) => {
     const token = new CognitoRefreshToken({ RefreshToken: session.getRefreshToken().getToken() });
@@ -59,9 +59,9 @@ async function main() {
   });
   const token = session.getIdToken().getJwtToken();
   assert.ok(session.isValid());
-  told('signed in by SRP, tokens renewed');
+  log('signed in by SRP, tokens renewed');
   await keysVerify(token);
-  told("the token verifies with the pool's published key");
+  log("the token verifies with the pool's published key");
   const attributes = await new Promise((done, fail) => {
     user.getUserAttributes((error, found) => (error ? fail(error) : done(found)));
   });
@@ -74,7 +74,7 @@ async function main() {
   const { User } = await rest(token, '/users');
   const { Firmware } = await rest(token, '/devices/firmware');
   assert.ok(Homes.length === 1 && User.Id && Firmware[KITCHEN].InstalledVersion);
-  told(`${Object.keys(DevicesObj).length} devices`);
+  log(`${Object.keys(DevicesObj).length} devices`);
 
   const credentials = await fromCognitoIdentityPool({
     clientConfig: { region: REGION },
@@ -82,7 +82,7 @@ async function main() {
     logins: { [ISSUER]: token },
   })();
   assert.ok(credentials.sessionToken && credentials.expiration > new Date());
-  told(`credentials until ${credentials.expiration.toISOString()}`);
+  log(`credentials until ${credentials.expiration.toISOString()}`);
 
   const config = iot.AwsIotMqttConnectionConfigBuilder.new_with_websockets({
     region: REGION,
@@ -97,7 +97,7 @@ async function main() {
     .build();
   const connection = new mqtt.MqttClient().new_connection(config);
   assert.equal(await within('connected', connection.connect()), false, 'a session of a client that was never here');
-  told('MQTT connected by the CRT');
+  log('MQTT connected by the CRT');
 
   const received = [];
   let wake = () => {};
@@ -123,7 +123,7 @@ async function main() {
   const now = () => Math.floor(Date.now() / 1000);
   await publish({ Device: KITCHEN, MsgType: 11, Timeout: 180, Timestamp: now() });
   const status = await message('a status', ({ msg }) => msg === 40);
-  told(`status: ${JSON.stringify(status.body)}`);
+  log(`status: ${JSON.stringify(status.body)}`);
   const id = Date.now();
   await publish({
     ver: '1.0', src: { type: 100, ref: User.Id }, dest: { type: 1, ref: KITCHEN }, time: now(),
@@ -132,17 +132,17 @@ async function main() {
   const answer = await message('the answer', ({ msg, resp_id: to }) => msg === 44 && to === id);
   assert.ok(answer.body.success, JSON.stringify(answer));
   assert.equal(answer.body.state.sp, 23.5);
-  told(`confirmed: ${JSON.stringify(answer.body)}`);
+  log(`confirmed: ${JSON.stringify(answer.body)}`);
   await message('a status with the new setpoint', ({ msg, body }) => msg === 40 && body.stpt === 23.5);
   await within('disconnected', connection.disconnect());
   const second = new mqtt.MqttClient().new_connection(config);
   const again = new Promise((hear) => { second.on('message', hear); });
   assert.equal(await within('connected again', second.connect()), true, 'the session is not remembered');
   await within('a message without a new subscription', again);
-  told('the session is remembered');
+  log('the session is remembered');
   await within('UNSUBACK', second.unsubscribe(`/v1/dev/${KITCHEN}/out`));
   await within('disconnected', second.disconnect());
-  told('aws-sdk: all done');
+  log('aws-sdk: all done');
 }
 
 main().then(() => process.exit(0), (error) => {

@@ -15,7 +15,7 @@ KITCHEN, BEDROOM = "a0b1c2d3e4f6", "a0b1c2d3e4f7"
 AGENT = "okhttp/4.11.0"
 
 
-def told(text: str) -> None:
+def log(text: str) -> None:
     print(f"interop:   {text}")
 
 
@@ -24,7 +24,7 @@ async def becomes(what: str, read, wanted) -> None:
     for _ in range(100):
         value = await read()
         if value == wanted:
-            told(f"{what} is {value}")
+            log(f"{what} is {value}")
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{what} is {value}, not {wanted}")
@@ -45,14 +45,14 @@ async def rest(client: MysaClient) -> dict[str, str]:
         firmware = await client.get_firmware_info(device)
         assert firmware.installed_version, firmware
     assert set(await client.get_firmware_catalog()) == set(records)
-    told(f"{len(records)} devices: {', '.join(sorted(record.name for record in records.values()))}")
+    log(f"{len(records)} devices: {', '.join(sorted(record.name for record in records.values()))}")
 
     states = await client.get_states(records)
     legacy = await client.get_legacy_states(records)
     assert set(states) == set(legacy) == set(records), client.source_errors
     assert client.legacy_source == "R"
     for device in records:
-        told(f"{records[device].name}: {states[device].room_temperature} °C, {states[device].mode}")
+        log(f"{records[device].name}: {states[device].room_temperature} °C, {states[device].mode}")
     for device, state in states.items():
         one = await client.get_state(device)
         for seen in (state, legacy[device], one):
@@ -98,7 +98,7 @@ async def rest(client: MysaClient) -> dict[str, str]:
     actions = {BEDROOM: {"type": 3, "mode": 4, "setpoint": 16}}
     await client.update_shortcut(away["Id"], actions, all_devices=False)
     assert actions in [scene["DeviceActions"] for scene in await client.get_shortcuts(home)]
-    told("schedules and scenes")
+    log("schedules and scenes")
     live = await client.start_live_mode(home)
     assert KITCHEN in live, live
     try:
@@ -149,14 +149,14 @@ async def mqtt(auth: MysaAuth, models: dict[str, str]) -> None:
         async def telemetry() -> None:
             async for message in client.events():
                 if message.telemetry is not None:
-                    told(f"received over MQTT: {message.telemetry}")
+                    log(f"received over MQTT: {message.telemetry}")
                     return
 
         await asyncio.wait_for(telemetry(), 30)
         echo = await client.echo(BEDROOM)
-        told(f"echo: {echo}")
+        log(f"echo: {echo}")
         result = await client.set_setpoint(BEDROOM, 20.5)
-        told(f"setpoint by MQTT: {result}")
+        log(f"setpoint by MQTT: {result}")
         assert result.device_confirmed, result
         result = await client.set_mode(BEDROOM, "off")
         assert result.device_confirmed, result
@@ -168,18 +168,18 @@ async def main() -> None:
         try:
             await auth.sign_in(EMAIL, "not the password")
         except MysaInvalidCredentialsError:
-            told("a wrong password is refused")
+            log("a wrong password is refused")
         else:
             raise AssertionError("a wrong password was taken")
         await auth.sign_in(EMAIL, PASSWORD)
-        told("signed in by SRP")
+        log("signed in by SRP")
         first = await auth.async_get_id_token()
         assert await auth.async_get_id_token(force_refresh=True) != first
-        told("tokens renewed")
+        log("tokens renewed")
         models = await rest(MysaClient(session, auth, user_agent=AGENT))
-        told(f"serial number: {serial(await auth.async_get_id_token())}")
+        log(f"serial number: {serial(await auth.async_get_id_token())}")
         await mqtt(auth, models)
-    told("mysa-client: all done")
+    log("mysa-client: all done")
 
 
 asyncio.run(main())

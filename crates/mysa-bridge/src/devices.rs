@@ -41,7 +41,7 @@ struct Device {
     /// `true` until discovery and state are published.
     is_held: bool,
     /// Availability last published to the broker. `None` until anything is published about the thermostat.
-    told: Option<bool>,
+    online: Option<bool>,
 }
 
 impl Devices {
@@ -88,7 +88,7 @@ impl Devices {
             config: None,
             state: Document::default(),
             is_held: true,
-            told: None,
+            online: None,
         });
         thermostat.add_facts(&mut device.facts);
         if let Some(metering) = metering.as_deref_mut() {
@@ -163,8 +163,8 @@ impl Devices {
             if let Some(metering) = metering.as_deref_mut().filter(|_| !online) {
                 metering.sample(id, None, cx.mono());
             }
-            if device.told != Some(online) {
-                device.told = Some(online);
+            if device.online != Some(online) {
+                device.online = Some(online);
                 let (topic, payload) = (cx.topics().availability(id), if online { ONLINE } else { OFFLINE });
                 cx.client.retain(rank::AVAILABILITY, topic, payload.into(), QoS::AtLeastOnce);
                 cx.event(Event::Availability { device: id, online });
@@ -188,14 +188,14 @@ impl Devices {
 
     /// Publishes the energy of a thermostat, if anything is published about it.
     pub(crate) fn publish_energy(&mut self, cx: &mut Context, id: DeviceId, metering: &Metering) {
-        if let Some(device) = self.0.get_mut(&id).filter(|device| device.told.is_some()) {
+        if let Some(device) = self.0.get_mut(&id).filter(|device| device.online.is_some()) {
             device.publish_held(cx, id, Some(metering));
         }
     }
 
     /// Time of the next call of [`Devices::refresh`] and [`Devices::step`].
     pub(crate) fn due(&self) -> Option<Duration> {
-        let due = self.0.values().map(|device| match device.told {
+        let due = self.0.values().map(|device| match device.online {
             Some(_) => device.refresh_at,
             None => device.publish_at,
         });
@@ -217,19 +217,19 @@ impl Devices {
 
     /// `true` if the availability of every thermostat is published.
     pub(crate) fn are_published(&self) -> bool {
-        self.0.values().all(|device| device.told.is_some())
+        self.0.values().all(|device| device.online.is_some())
     }
 
     /// Accounts that serve the thermostats, and the availability that is published.
     pub(crate) fn availability(&self) -> impl Iterator<Item = (AccountIndex, Option<bool>)> {
-        self.0.values().map(|device| (device.owner, device.told))
+        self.0.values().map(|device| (device.owner, device.online))
     }
 }
 
 impl Device {
     /// `true` if its messages are published, not held back.
     fn is_due(&self, now: Duration) -> bool {
-        self.is_known || self.told.is_some() || self.publish_at <= now
+        self.is_known || self.online.is_some() || self.publish_at <= now
     }
 
     /// Publishes discovery and state. Returns `true` if the state is a new one.

@@ -64,7 +64,7 @@ impl Leftovers {
     /// discovery" on the page "MQTT" of Home Assistant's documentation.
     pub const UNLOAD: &'static [u8] = br#"{"migrate_discovery": true}"#;
 
-    /// Creates an empty collection. The prefixes are those that mysa2mqtt was told; see [`Leftovers::PREFIX`].
+    /// Creates an empty collection. The prefixes are those that are set in mysa2mqtt; see [`Leftovers::PREFIX`].
     pub fn new(discovery_prefix: impl Into<String>, prefix: impl Into<String>) -> Self {
         Self {
             discovery_prefix: discovery_prefix.into(),

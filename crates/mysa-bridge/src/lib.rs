@@ -107,7 +107,7 @@
 //! | thermostat without power or Wi-Fi | a minute after the cloud notices (`Connected` is read every 60 s; the keep-alive of thermostats is not documented), at the latest after 10 min of silence during live reports, else 35 min |
 //! | thermostat returns | its first status, or a reading by REST (60 s) |
 //!
-//! A silent thermostat cannot be told from one that has nothing to report within half a minute: outside live reports it
+//! Half a minute is too short to distinguish a silent thermostat from one that has nothing to report: outside live reports it
 //! sends a batch every 12 to 30 min, and air conditioners may be silent for minutes even then.
 //!
 //! [`client`] is the MQTT client, which can be used alone.

@@ -145,7 +145,7 @@ fn bytes_of_a_connection_that_has_ended_do_not_disturb_the_next_one() {
     let (link, _) = rig.open.expect("a connection");
     let now = rig.now;
     rig.peer.handle_suspend(now);
-    // The driver had received them before it was told to close.
+    // The driver had received them before it was asked to close.
     rig.peer.handle_bytes(link, &[0xd0, 0], now);
     rig.secs(10);
     assert_eq!(reasons(&mut rig), [DownReason::Suspended]);

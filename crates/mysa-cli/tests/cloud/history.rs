@@ -43,10 +43,10 @@ fn a_change_is_shown_with_its_author() {
     );
     let all = document["changes"].as_array().unwrap();
     let setpoints: Vec<_> = all.iter().filter(|change| change["setting"] == "setpoint").collect();
-    let told: Vec<_> =
+    let shown: Vec<_> =
         setpoints.iter().map(|change| (&change["after_c"], change["by"].as_str().unwrap())).collect();
     assert_eq!(
-        told,
+        shown,
         [
             (&json!(22.0), "app"),
             (&json!(17.0), "thermostat"),
@@ -70,10 +70,10 @@ fn a_change_is_shown_with_its_author() {
     let document = ran.json().remove(0);
     assert_eq!(document["route"], "setpoints");
     let all = document["changes"].as_array().unwrap();
-    let told: Vec<_> =
+    let shown: Vec<_> =
         all.iter().map(|change| (&change["before_c"], &change["source"], &change["by"])).collect();
     assert_eq!(
-        told,
+        shown,
         [
             (&json!(20.5), &json!(3), &json!("app")),
             (&json!(22.0), &json!(1), &json!("thermostat")),

@@ -79,8 +79,8 @@ fn the_main_job_from_sign_in_to_sign_out() {
         (&"estimated".into(), &"live".into()),
         "{bedroom}"
     );
-    let told = &bedroom["fields"]["temperature_c"];
-    assert!(told["source"] == "mqtt" && told["age_s"].as_f64().is_some_and(|age| age < 30.0), "{bedroom}");
+    let field = &bedroom["fields"]["temperature_c"];
+    assert!(field["source"] == "mqtt" && field["age_s"].as_f64().is_some_and(|age| age < 30.0), "{bedroom}");
     assert!(bedroom["temperature_c"].is_number() && bedroom["power_w"].is_number(), "{bedroom}");
 
     let ran = bench.run(&["set", "living", "--temp", "22.5"]).ok();
@@ -210,14 +210,14 @@ fn watching_survives_a_cut_and_reports_it() {
 fn verbose_logs_to_standard_error_and_twice_verbose_logs_every_message() {
     let bench = Bench::signed_in();
     let quiet = bench.run(&["set", "living", "--temp", "22"]).ok();
-    let told = bench.run(&["-v", "set", "living", "--temp", "22.5"]).ok();
+    let verbose = bench.run(&["-v", "set", "living", "--temp", "22.5"]).ok();
     let all = bench.run(&["-vv", "set", "living", "--temp", "23"]).ok();
-    for ran in [&told, &all] {
+    for ran in [&verbose, &all] {
         assert!(ran.err.contains("live") && ran.err.contains("setpoint"), "{ran:?}");
         assert!(ran.err.contains("Living room: confirmed by "), "{ran:?}");
         assert_eq!(ran.out.lines().count(), quiet.out.lines().count(), "{ran:?}");
     }
-    assert!(!told.err.contains(" bytes") && !quiet.err.contains("changed"), "{told:?} {quiet:?}");
+    assert!(!verbose.err.contains(" bytes") && !quiet.err.contains("changed"), "{verbose:?} {quiet:?}");
     assert!(all.err.contains(&format!("/v1/dev/{LIVING}/out  ")), "{all:?}");
 }
 

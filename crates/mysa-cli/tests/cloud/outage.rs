@@ -112,10 +112,10 @@ fn the_policy_of_the_newer_apps_is_named_at_once() {
 fn where_only_some_subscriptions_are_granted_the_service_is_partly_live() {
     let bench = Bench::signed_in();
     bench.fault(Fault::GrantFirst(1));
-    let told = bench.run(&["status", "--wait", "20", "--json"]).ok().json().remove(0);
-    assert_eq!(told["service"], "partly live", "{told}");
-    assert!(told["reason"].as_str().unwrap().contains("refused the subscriptions to some"), "{told}");
-    let devices = told["devices"].as_array().unwrap();
+    let status = bench.run(&["status", "--wait", "20", "--json"]).ok().json().remove(0);
+    assert_eq!(status["service"], "partly live", "{status}");
+    assert!(status["reason"].as_str().unwrap().contains("refused the subscriptions to some"), "{status}");
+    let devices = status["devices"].as_array().unwrap();
     let live = devices.iter().filter(|device| device["link"] == "live").count();
-    assert!(live < devices.len(), "{told}");
+    assert!(live < devices.len(), "{status}");
 }

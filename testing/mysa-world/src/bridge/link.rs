@@ -131,11 +131,11 @@ impl Link {
         }
     }
 
-    /// The process or the machine of the bridge ends; `told` if the system closes its connections.
-    pub(crate) fn bridge_gone(&mut self, now: Duration, told: bool) {
+    /// The process or the machine of the bridge ends; `closes` if its connections are closed, not lost.
+    pub(crate) fn bridge_gone(&mut self, now: Duration, closes: bool) {
         self.held.clear();
         for (link, conn) in std::mem::take(&mut self.conns) {
-            if told {
+            if closes {
                 self.conns.insert(link, conn);
                 self.bridge_closes(now, link);
             }

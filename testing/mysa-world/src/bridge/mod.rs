@@ -570,15 +570,15 @@ impl BridgeHome {
         self.start_process();
     }
 
-    /// Ends the process; `told` if the system closes its connections.
-    fn end_process(&mut self, told: bool) {
+    /// Ends the process; `closes` if its connections are closed, not lost.
+    fn end_process(&mut self, closes: bool) {
         let is_leaving = self.process.take().is_some_and(|process| process.is_leaving);
         if let Some(file) = &mut self.energy {
             file.kill(is_leaving);
         }
         self.forgotten.extend(&self.exempt);
         self.written_later.clear();
-        self.link.bridge_gone(self.now(), told);
+        self.link.bridge_gone(self.now(), closes);
         self.judge.restarted();
         if let Some(at) = self.restart_at {
             // Nothing of it runs until then.
