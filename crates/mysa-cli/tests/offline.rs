@@ -218,7 +218,10 @@ fn a_captured_url_is_explained_without_its_secrets() {
     for ran in [&from_stdin, &from_argument] {
         let shown = &ran.json()[0];
         assert_eq!(shown["access_key_id"], "ASIAEXAMPLE");
-        assert_eq!((&shown["lapsed"], &shown["has_session_token"]), (&Value::Bool(true), &Value::Bool(true)));
+        assert_eq!(
+            (&shown["expired"], &shown["has_session_token"]),
+            (&Value::Bool(true), &Value::Bool(true))
+        );
         assert!(!ran.out.contains("canary") && !ran.out.contains("1fe6"), "{}", ran.out);
     }
     let ran = home.run(&["presign", "--inspect", "https://example.org/?X-Amz-Signature=canary"]).fails(2);
@@ -241,7 +244,7 @@ fn keys_in_the_environment_sign_a_url_without_an_account() {
     assert!(!ran.out.contains("canary-key") && !ran.err.contains("canary"), "{ran:?}");
     let seen = home.run_with(&["presign", "--inspect", "-", "--json"], &ran.out).ok().json().remove(0);
     assert_eq!((&seen["endpoint"], &seen["region"]), (&endpoint.into(), &"eu-west-1".into()));
-    assert_eq!((&seen["lapsed"], &seen["has_session_token"]), (&Value::Bool(false), &Value::Bool(true)));
+    assert_eq!((&seen["expired"], &seen["has_session_token"]), (&Value::Bool(false), &Value::Bool(true)));
     let ran = keys(&["presign", "--endpoint", "iot.example.org", "--out", "url.txt"]).fails(2);
     assert!(ran.err.contains("--region"), "{ran:?}");
     keys(&["presign", "--endpoint", "iot.example.org", "--region", "us-east-1", "--out", "url.txt"]).ok();

@@ -92,7 +92,7 @@ pub enum RefusalKind {
     /// The refresh token has expired, was revoked, was replaced by rotation, or belongs to another app client.
     RefreshRejected,
     /// The challenge has expired; start the sign-in again.
-    ChallengeLapsed,
+    ChallengeExpired,
     /// The code is wrong. The challenge can be answered again.
     WrongMfaCode,
     /// The code has expired.
@@ -166,7 +166,7 @@ impl Error {
                     | RefusalKind::AccountDisabled
                     | RefusalKind::PasswordResetRequired
                     | RefusalKind::RefreshRejected
-                    | RefusalKind::ChallengeLapsed
+                    | RefusalKind::ChallengeExpired
             )
         )
     }
@@ -192,7 +192,7 @@ impl RefusalKind {
     #[must_use]
     pub fn recovery(self) -> Recovery {
         match self {
-            Self::WrongCredentials | Self::NoSuchUser | Self::RefreshRejected | Self::ChallengeLapsed => {
+            Self::WrongCredentials | Self::NoSuchUser | Self::RefreshRejected | Self::ChallengeExpired => {
                 Recovery::AskForPassword
             }
             Self::WrongMfaCode | Self::MfaCodeExpired => Recovery::AskForCode,
@@ -220,7 +220,7 @@ impl RefusalKind {
             Self::AccountDisabled => "the account is disabled",
             Self::PasswordResetRequired => "the password must be reset in the app",
             Self::RefreshRejected => "the refresh token is no longer accepted: sign in again",
-            Self::ChallengeLapsed => "the challenge has expired: sign in again",
+            Self::ChallengeExpired => "the challenge has expired: sign in again",
             Self::WrongMfaCode => "wrong code",
             Self::MfaCodeExpired => "the code has expired",
             Self::RateLimited => "too many requests, wait before the next attempt",
@@ -325,7 +325,7 @@ fn kind_of(asked: Asked, name: &str, message: &str) -> Option<RefusalKind> {
             Kind::AccountDisabled
         }
         ("NotAuthorizedException", Asked::Password) => Kind::WrongCredentials,
-        ("NotAuthorizedException", Asked::Code) => Kind::ChallengeLapsed,
+        ("NotAuthorizedException", Asked::Code) => Kind::ChallengeExpired,
         ("NotAuthorizedException", Asked::Tokens | Asked::Revocation) => Kind::RefreshRejected,
         ("NotAuthorizedException", Asked::Identity) => Kind::LoginTokenRejected,
         (

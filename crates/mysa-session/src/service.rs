@@ -116,7 +116,7 @@ pub enum Reason {
     /// Cognito requires a step that only the vendor's app can do.
     ChallengeUnsupported(ChallengeName),
     /// The captured URL is no longer accepted.
-    CapturedUrlLapsed,
+    CapturedUrlExpired,
     /// The session was shut down.
     ShutDown,
 }
@@ -254,7 +254,7 @@ impl fmt::Display for Reason {
             Self::ChallengeUnsupported(name) => {
                 return write!(f, "sign-in needs a step that only the vendor's app can do ({name})");
             }
-            Self::CapturedUrlLapsed => "the captured URL is no longer accepted",
+            Self::CapturedUrlExpired => "the captured URL is no longer accepted",
             Self::ShutDown => "the session was shut down",
         })
     }
@@ -361,7 +361,7 @@ impl ServiceTracker {
             (Some(lost_at), Level::Live | Level::Partial | Level::ReadOnly) => {
                 Some(lost_at.saturating_add(cx.settings.grace))
             }
-            // States that were read by REST lapse.
+            // States that were read by REST expire.
             (_, Level::RestOnly | Level::SignInNeeded) if self.pushed_until.is_some() => {
                 rest.read_at.map(|at| at.saturating_add(cx.settings.rest_life())).filter(|at| *at > cx.mono())
             }

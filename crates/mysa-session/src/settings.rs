@@ -88,7 +88,7 @@ pub struct Settings {
     /// Time before their expiry at which tokens and credentials are renewed. Default: 5 min.
     pub renewal_margin: Duration,
     /// `true` to replace a connection before the credentials that signed it expire. Default: `true`.
-    pub replace_before_credentials_lapse: bool,
+    pub replace_before_credentials_expire: bool,
     /// Duration of live reporting that each request asks for, 1 to 300 s. Default: 180 s.
     pub live_report: Duration,
     /// Time from a request for live reports to the next one, at least 10 s. Default: 150 s, as in the vendor's app.
@@ -163,7 +163,7 @@ impl Default for Settings {
             stable_after: secs(60),
             connection_life: secs(23 * 3_600),
             renewal_margin: secs(300),
-            replace_before_credentials_lapse: true,
+            replace_before_credentials_expire: true,
             live_report: secs(180),
             live_report_renewal: secs(150),
             stale_after: secs(600),

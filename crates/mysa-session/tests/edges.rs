@@ -46,7 +46,7 @@ fn a_captured_url_that_has_expired_is_reported_as_expired() {
     rig.cut();
     rig.run(secs(120));
     assert_eq!(rig.session.service().level, Level::SignInNeeded);
-    assert_eq!(rig.session.service().reason, Reason::CapturedUrlLapsed);
+    assert_eq!(rig.session.service().reason, Reason::CapturedUrlExpired);
     assert_eq!(rig.log.dials.len(), 1);
 }
 

@@ -86,9 +86,9 @@ fn a_serial_number_is_given_only_to_the_owner_of_the_thermostat() {
     let reply = ask(&mut rig, &signer, &credentials, ("DELETE", "/things/a0b1c2d3e4f6"), |_| {});
     assert_eq!(error(&reply), (404, "UnknownOperationException".into()));
     rig.now = Duration::from_secs(3_601);
-    let lapsed = get(&mut rig, &credentials, "/things/a0b1c2d3e4f6");
+    let expired = get(&mut rig, &credentials, "/things/a0b1c2d3e4f6");
     assert_eq!(
-        error(&lapsed),
+        error(&expired),
         (403, "UnrecognizedClientException".into()),
         "credentials expire after one hour"
     );

@@ -325,7 +325,7 @@ fn tokens_and_credentials_of_an_earlier_cloud_are_accepted_with_its_secret() {
     second.publish(2, "/v1/dev/a0b1c2d3e4f5/in", b"{}");
     assert_eq!(second.closed.last().unwrap().0, 2);
     assert_eq!(second.cloud.counters().sign_ins, 0);
-    // Both lapse at their time, as if the cloud had gone on.
+    // Both expire at their time, as if the cloud had gone on.
     second.pass(Duration::from_secs(2_999));
     assert_eq!(second.rest(&tokens, LEGACY, "GET", "/devices", None).0, 200);
     let target = second.presign(&credentials);

@@ -153,7 +153,7 @@ fn f04_a_connection_is_replaced_before_the_limit_of_24_hours() {
     // The limit is reached by hourly renewal of credentials, or by the age of the connection alone.
     for by_credentials in [true, false] {
         let mut settings = Settings::default();
-        settings.replace_before_credentials_lapse = by_credentials;
+        settings.replace_before_credentials_expire = by_credentials;
         let mut world = live(settings, 6);
         let from = world.events().len();
         world.go(25 * HOUR);
@@ -170,14 +170,14 @@ fn f04_a_connection_is_replaced_before_the_limit_of_24_hours() {
 #[test]
 fn f04_a_close_at_24_hours_keeps_the_level_and_decides_the_open_command() {
     let mut settings = Settings::default();
-    settings.replace_before_credentials_lapse = false;
+    settings.replace_before_credentials_expire = false;
     settings.connection_life = 30 * HOUR;
     let mut world = live(settings, 7);
     let opened = connects(&world)[0].0;
     world.run_until(opened + 24 * HOUR - secs(2)).unwrap();
     let from = world.events().len();
     // The acknowledgement is lost, so the close finds the command undecided. The three-minute leases are renewed by
-    // age, so some are about to lapse at any moment.
+    // age, so some are about to expire at any moment.
     world.fault(secs(3), Fault::Device(Some(device(V2)), mysa_sim::DeviceFault::DropAcks));
     world.fault(secs(3), Fault::Device(Some(device(V2)), mysa_sim::DeviceFault::DropStatuses));
     let id = world.ask(V2, set(22.5));

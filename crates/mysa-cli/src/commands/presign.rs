@@ -133,7 +133,7 @@ fn record(seen: &Inspection, now: UnixTime) -> Record {
     record.put("access_key_id", seen.access_key_id.as_str());
     record.put("region", seen.region.as_str()).put("service", seen.service.as_str());
     record.put("signed_at", civil(seen.signed_at)).put("expires_at", civil(seen.expires_at));
-    record.put("lapsed", left < 0);
+    record.put("expired", left < 0);
     record.put(
         "standing",
         if left < 0 {
@@ -162,10 +162,10 @@ mod tests {
         let seen = PresignedUrl::parse(URL).unwrap().inspect().unwrap();
         let shown = record(&seen, UnixTime::from_secs(1_767_323_105)).to_json();
         assert!(shown.contains("ASIAEXAMPLE") && shown.contains("2026-01-02T03:04:05Z"), "{shown}");
-        assert!(shown.contains("\"lapsed\":false") && shown.contains("another 4 min"), "{shown}");
+        assert!(shown.contains("\"expired\":false") && shown.contains("another 4 min"), "{shown}");
         assert!(!shown.contains("1fe633a0") && !shown.contains("canary"), "{shown}");
         let shown = record(&seen, UnixTime::from_secs(1_767_333_045)).to_json();
-        assert!(shown.contains("\"lapsed\":true") && shown.contains("expired 2 h ago"), "{shown}");
+        assert!(shown.contains("\"expired\":true") && shown.contains("expired 2 h ago"), "{shown}");
     }
 
     #[test]

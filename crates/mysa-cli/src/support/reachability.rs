@@ -98,7 +98,7 @@ pub(crate) fn describe_reason(reason: Reason) -> String {
             }
             RefusalKind::RateLimited => "too many requests: try again in a few minutes".into(),
             RefusalKind::Blocked => "a firewall of the service blocked the request: try from another network".into(),
-            RefusalKind::ChallengeLapsed | RefusalKind::MfaCodeExpired => {
+            RefusalKind::ChallengeExpired | RefusalKind::MfaCodeExpired => {
                 format!("the code came too late: {LOGIN} again")
             }
             _ => format!("{reason}; {LOGIN}"),

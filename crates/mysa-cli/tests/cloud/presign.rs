@@ -23,7 +23,7 @@ fn a_url_that_is_printed_is_taken_by_the_broker_and_warned_of() {
     sees_statuses(&bench, &ran.out);
     let document = bench.run(&["presign", "--print", "--json"]).ok().json().remove(0);
     assert!(
-        document["url"].as_str().unwrap().starts_with("wss://") && document["lapsed"] == false,
+        document["url"].as_str().unwrap().starts_with("wss://") && document["expired"] == false,
         "{document}"
     );
     // A watch with a URL knows no names, and needs ids.
@@ -38,7 +38,7 @@ fn a_url_in_a_file_is_for_its_owner_alone() {
     let ran = bench.run(&["presign", "--out", "url.txt", "--json", "-vv"]).ok();
     let document = ran.json().remove(0);
     assert_eq!(
-        (&document["schema"], &document["file"], &document["lapsed"]),
+        (&document["schema"], &document["file"], &document["expired"]),
         (&1.into(), &"url.txt".into(), &false.into())
     );
     assert!(document["expires_at"].is_string() && document["has_session_token"] == true, "{document}");

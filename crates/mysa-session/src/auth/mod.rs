@@ -63,7 +63,7 @@ pub(crate) struct Identity {
 struct Held<T> {
     value: T,
     since: Duration,
-    lapses: Duration,
+    expires_at: Duration,
     margin: Duration,
 }
 
@@ -78,7 +78,7 @@ enum SignOut {
 
 impl<T> Held<T> {
     const fn renewal(&self) -> Duration {
-        self.lapses.saturating_sub(self.margin)
+        self.expires_at.saturating_sub(self.margin)
     }
 }
 
@@ -197,7 +197,7 @@ impl Identity {
 
     /// Returns the id token while it is valid.
     pub(crate) fn id_token(&self, cx: &Context) -> Option<&str> {
-        self.tokens.as_ref().filter(|held| held.lapses > cx.mono()).map(|held| held.value.id.expose())
+        self.tokens.as_ref().filter(|held| held.expires_at > cx.mono()).map(|held| held.value.id.expose())
     }
 
     /// Returns the user's id.
@@ -210,9 +210,9 @@ impl Identity {
     pub(crate) fn credentials(&self, cx: &Context) -> Option<(&Credentials, Duration, Duration)> {
         let held = self.credentials.as_ref()?;
         // The margin covers the time between signing and the upgrade.
-        let usable = held.lapses.saturating_sub(Duration::from_secs(20)) > cx.mono();
+        let usable = held.expires_at.saturating_sub(Duration::from_secs(20)) > cx.mono();
         let replaced = held.renewal().max(cx.after(SHORTEST_CONNECTION));
-        usable.then_some((&held.value.0, held.lapses, replaced))
+        usable.then_some((&held.value.0, held.expires_at, replaced))
     }
 
     /// Returns `true` if there are credentials that need no renewal yet.
@@ -234,14 +234,14 @@ impl Identity {
     /// Brings expiry times forward by `by`, because the host slept or its clock was set forward.
     pub(crate) fn age(&mut self, by: Duration) {
         self.asleep = self.asleep.saturating_add(by);
-        for lapses in [
-            self.tokens.as_mut().map(|held| &mut held.lapses),
-            self.credentials.as_mut().map(|held| &mut held.lapses),
+        for expires_at in [
+            self.tokens.as_mut().map(|held| &mut held.expires_at),
+            self.credentials.as_mut().map(|held| &mut held.expires_at),
         ]
         .into_iter()
         .flatten()
         {
-            *lapses = lapses.saturating_sub(by);
+            *expires_at = expires_at.saturating_sub(by);
         }
     }
 
@@ -268,7 +268,7 @@ impl Identity {
         }
         let due = self.due(credentials_wanted).map(|due| due.max(self.retry_at));
         // While blocked, tokens are used until they expire; afterwards the store is watched for another sign-in.
-        let end = self.tokens.as_ref().filter(|_| self.blocked.is_some()).map(|held| held.lapses);
+        let end = self.tokens.as_ref().filter(|_| self.blocked.is_some()).map(|held| held.expires_at);
         let at = match (due, end) {
             (Some(due), Some(end)) => due.min(end),
             (due, end) => due.or(end)?,
@@ -313,7 +313,7 @@ impl Identity {
             // The driver did not report in time.
             self.handle_stored(cx, None);
         }
-        if self.blocked.is_some() && self.tokens.as_ref().is_some_and(|held| held.lapses <= now) {
+        if self.blocked.is_some() && self.tokens.as_ref().is_some_and(|held| held.expires_at <= now) {
             // No renewal can replace the tokens while the identity is blocked.
             self.tokens = None;
         }

@@ -115,7 +115,7 @@ impl Identity {
                 (Recovery::AskForCode, Some(challenge)) => self.ask(cx, challenge, true),
                 // The answer came too late. Sign-in starts again, because a person is present to answer.
                 (Recovery::AskForPassword, Some(_))
-                    if error.refusal() == Some(RefusalKind::ChallengeLapsed) =>
+                    if error.refusal() == Some(RefusalKind::ChallengeExpired) =>
                 {
                     self.retry_at = cx.after(Duration::from_secs(1));
                 }
@@ -293,7 +293,7 @@ impl Identity {
         // Short-lived tokens are used for at least three quarters of their life.
         let margin = cx.settings.renewal_margin.min(life / 4);
         self.tokens =
-            Some(Box::new(Held { value: tokens, since: cx.mono(), lapses: cx.after(life), margin }));
+            Some(Box::new(Held { value: tokens, since: cx.mono(), expires_at: cx.after(life), margin }));
         if changed {
             self.store(cx);
         }
@@ -317,8 +317,8 @@ impl Identity {
             Some(credentials.session_token.expose()),
         );
         let margin = cx.settings.renewal_margin.min(life / 4);
-        let (since, lapses) = (cx.mono(), cx.after(life));
-        self.credentials = Some(Box::new(Held { value: Signer(signer), since, lapses, margin }));
+        let (since, expires_at) = (cx.mono(), cx.after(life));
+        self.credentials = Some(Box::new(Held { value: Signer(signer), since, expires_at, margin }));
     }
 }
 

@@ -64,7 +64,7 @@ impl Shard {
 struct Captured {
     url: PresignedUrl,
     authority: Authority,
-    lapses: UnixTime,
+    expires_at: UnixTime,
 }
 
 /// Reason why a connection ended.
@@ -111,8 +111,8 @@ impl ConnectionPool {
     pub(crate) fn new(captured: Option<PresignedUrl>) -> Self {
         let captured = captured.and_then(|url| {
             let inspection = url.inspect().ok()?;
-            let lapses = UnixTime::from_secs(inspection.expires_at.unix_timestamp());
-            Some(Captured { url, authority: inspection.authority, lapses })
+            let expires_at = UnixTime::from_secs(inspection.expires_at.unix_timestamp());
+            Some(Captured { url, authority: inspection.authority, expires_at })
         });
         Self {
             connections: Vec::new(),
@@ -225,10 +225,12 @@ impl ConnectionPool {
     }
 
     /// Returns `true` if the captured URL can no longer open a connection.
-    pub(crate) fn captured_lapsed(&self, cx: &Context) -> bool {
-        let lapsed =
-            self.captured.as_ref().is_some_and(|captured| captured.lapses < cx.time() || self.refusals >= 3);
-        lapsed && self.connections.is_empty()
+    pub(crate) fn captured_expired(&self, cx: &Context) -> bool {
+        let expired = self
+            .captured
+            .as_ref()
+            .is_some_and(|captured| captured.expires_at < cx.time() || self.refusals >= 3);
+        expired && self.connections.is_empty()
     }
 
     /// Returns the position of the connection to publish on for a thermostat. Its subscription must be answered first,
@@ -373,7 +375,7 @@ impl ConnectionPool {
         if self.captured.is_none() && identity.credentials(cx).is_none() {
             return None;
         }
-        if self.captured_lapsed(cx) {
+        if self.captured_expired(cx) {
             return None;
         }
         let spacing = if self.short_lived >= MANY_SHORT_LIVED { FAILING_DIAL_SPACING } else { DIAL_SPACING };
@@ -413,7 +415,7 @@ impl ConnectionPool {
         if let Some(captured) = &self.captured {
             return Some((captured.url.clone(), captured.authority.clone(), Duration::MAX));
         }
-        let (credentials, lapses, renewed) = identity.credentials(cx)?;
+        let (credentials, expires_at, renewed) = identity.credentials(cx)?;
         // A signature's time has whole seconds. Each URL must differ from the last, because the refusal of a reused URL
         // could not be distinguished from the refusal of the credentials.
         let seconds = cx.time().as_secs();
@@ -430,10 +432,10 @@ impl ConnectionPool {
         // Jitter keeps the connections of one process from being replaced at the same moment.
         let jitter = cx.entropy.up_to(Duration::from_secs(60));
         let mut replace_at = cx.after(cx.settings.connection_life.saturating_sub(jitter));
-        if cx.settings.replace_before_credentials_lapse {
+        if cx.settings.replace_before_credentials_expire {
             // The replacement is due after the renewal of the credentials, and well before they expire; the jitter
             // spreads the connections of one account.
-            let spread = lapses.saturating_sub(renewed) / 4;
+            let spread = expires_at.saturating_sub(renewed) / 4;
             let jitter = cx.entropy.up_to(spread);
             replace_at = replace_at.min(renewed.saturating_add(jitter)).max(cx.after(spread));
         }

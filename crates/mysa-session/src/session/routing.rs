@@ -467,7 +467,7 @@ impl Session {
     pub(super) fn sign_in_reason(&self) -> Option<Reason> {
         if self.captured {
             // A captured URL cannot be renewed: only a person can provide another.
-            return self.mqtt.captured_lapsed(&self.cx).then_some(Reason::CapturedUrlLapsed);
+            return self.mqtt.captured_expired(&self.cx).then_some(Reason::CapturedUrlExpired);
         }
         if self.identity.challenge_open() {
             return Some(Reason::ChallengeOpen);

@@ -2,7 +2,7 @@
 
 mod check;
 mod control_plane;
-mod lapses;
+mod expiry;
 mod rig;
 mod stored;
 mod troubles;

@@ -33,7 +33,7 @@ async fn tokens_that_expire_early_are_renewed_at_the_first_refused_request() {
 }
 
 /// Checks that the connection outlives the credentials that signed it, and that a new connection gets new ones.
-async fn credentials_lapse(and_tokens: bool) {
+async fn credentials_expire(and_tokens: bool) {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let client = cloud.client_with(short_pauses()).await;
     becomes_live(&client).await;
@@ -55,12 +55,12 @@ async fn credentials_lapse(and_tokens: bool) {
 
 #[tokio::test]
 async fn expired_credentials_are_replaced_when_the_connection_is_restored() {
-    credentials_lapse(false).await;
+    credentials_expire(false).await;
 }
 
 #[tokio::test]
 async fn tokens_and_credentials_may_have_expired_together() {
-    credentials_lapse(true).await;
+    credentials_expire(true).await;
 }
 
 /// Each use of a refresh token invalidates it; both clients need the next one several times, often at the same moment.
