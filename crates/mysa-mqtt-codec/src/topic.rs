@@ -118,19 +118,19 @@ fn is_plain_of_any_length(name: &[u8]) -> bool {
 /// A loop of fixed length without early exit compiles to a few vector instructions.
 #[inline(always)]
 fn are_plain(front: &[u8; 16], back: &[u8; 16]) -> bool {
-    let doubts =
-        front.iter().zip(back).fold(false, |doubt, (&a, &b)| doubt | is_doubtful(a) | is_doubtful(b));
-    !doubts
+    let suspicious =
+        front.iter().zip(back).fold(false, |found, (&a, &b)| found | needs_check(a) | needs_check(b));
+    !suspicious
 }
 
 /// `#` is 0x23 and `+` is 0x2b: with bit 3 set both are 0x2b, and no other byte is.
 #[inline(always)]
-const fn is_doubtful(byte: u8) -> bool {
+const fn needs_check(byte: u8) -> bool {
     (byte == 0) | (byte | 8 == b'+')
 }
 
 fn is_plain_bytewise(name: &[u8]) -> bool {
-    !name.is_empty() && !name.iter().any(|&byte| is_doubtful(byte))
+    !name.is_empty() && !name.iter().any(|&byte| needs_check(byte))
 }
 
 /// The full check, for names that are not plain.

@@ -30,7 +30,7 @@ pub(crate) struct CloudClock {
     /// Value of `ahead_ms` in case the cause of the last jump was guessed wrong.
     other_ms: Option<i64>,
     /// Time of the last request for a second answer, in seconds on the monotonic clock.
-    doubted_at: Option<u64>,
+    second_asked_at: Option<u64>,
     hosts: [HostReadings; ClockSource::COUNT],
     sleeps: Sleeps,
 }
@@ -101,7 +101,7 @@ pub(crate) enum Learned {
     Nothing,
     /// The answer contradicts an estimate that nothing else supports, and does not change it yet: a second
     /// answer would help. Returned at most once a minute.
-    Doubt,
+    NeedsSecondAnswer,
     /// The estimate moved; the value is the number of milliseconds by which the cloud is ahead of the host.
     Moved(i64),
 }
@@ -137,7 +137,7 @@ const JUMP_MS: i64 = 15_000;
 const READING_LIFE_S: u64 = 2 * 3_600;
 
 /// Minimum time in seconds between two requests for a second answer.
-const DOUBT_INTERVAL_S: u64 = 60;
+const SECOND_ANSWER_INTERVAL_S: u64 = 60;
 
 /// Milliseconds added to both ends of [`CloudClock::bounds`], because hosts of the cloud differ and some refresh `Date`
 /// late.
@@ -270,7 +270,7 @@ impl CloudClock {
         }
         // Readings are relative to the wall clock, so a jump invalidates all of them.
         self.hosts = Default::default();
-        self.doubted_at = None;
+        self.second_asked_at = None;
         Some(jump)
     }
 
@@ -294,14 +294,15 @@ impl CloudClock {
         }
         // An answer that fits the other explanation of the last jump needs no second answer.
         let explained = self.other_ms.filter(|other_ms| new.contains(*other_ms)).map(|_| new.middle());
-        // Doubt is reported only while nothing else supports the estimate, and at most once a minute.
+        // A contradiction is reported only while nothing else supports the estimate, and at most once a minute.
         let Some(ahead_ms) = explained.or_else(|| self.vote(new.at)) else {
-            let asked = self.doubted_at.is_some_and(|at| new.at.saturating_sub(at) < DOUBT_INTERVAL_S);
+            let asked =
+                self.second_asked_at.is_some_and(|at| new.at.saturating_sub(at) < SECOND_ANSWER_INTERVAL_S);
             if asked || self.is_corroborated() {
                 return Learned::Nothing;
             }
-            self.doubted_at = Some(new.at);
-            return Learned::Doubt;
+            self.second_asked_at = Some(new.at);
+            return Learned::NeedsSecondAnswer;
         };
         if let (Some(_), Some(other_ms)) = (explained, self.other_ms) {
             self.reconsider_sleep(now, other_ms);

@@ -414,7 +414,7 @@ impl ServiceFacts<'_> {
         // The time of two polls, because one of them may fail.
         let witness = cx.settings.poll_live.saturating_mul(2);
         match self.delivery {
-            Delivery::Flows | Delivery::Doubtful => None,
+            Delivery::Flows | Delivery::Suspect => None,
             // REST shows that the thermostats themselves are silent.
             Delivery::Silent
                 if self.rest.read_at.is_some_and(|at| at.saturating_add(witness) > cx.mono()) =>

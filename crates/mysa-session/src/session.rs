@@ -69,9 +69,9 @@ impl core::error::Error for NoChallenge {}
 
 /// Pause before the second request that settles the cloud's time. `Date` has whole seconds, so a repeat within the same
 /// second would prove nothing new.
-const SECOND_OPINION: Duration = Duration::from_secs(2);
+const SECOND_ANSWER_DELAY: Duration = Duration::from_secs(2);
 /// Pause before a device list is read again because a known thermostat is missing from it.
-const SECOND_LIST: Duration = Duration::from_secs(30);
+const SECOND_LIST_DELAY: Duration = Duration::from_secs(30);
 /// Time from sending a command by MQTT to the REST reading that looks for its effect, in case no message reports one.
 const STATE_CHECK_DELAY: Duration = Duration::from_secs(6);
 /// Maximum number of requests of callers that are in flight, including unread responses.
@@ -158,7 +158,8 @@ impl Session {
         let Some((sent, source)) = identity_sent.or_else(|| self.rest.sent_at(id)) else { return };
         // `Date` was written while the request was in flight, so its duration bounds the error.
         let took = self.cx.mono().saturating_sub(sent);
-        let doubt = matches!(result, HttpResult::Answer(answer) if self.learn_date(source, answer, took));
+        let needs_second =
+            matches!(result, HttpResult::Answer(answer) if self.learn_date(source, answer, took));
         if identity_sent.is_some() {
             self.identity.handle_http(&mut self.cx, result);
         } else if let Some((purpose, outcome)) =
@@ -166,10 +167,10 @@ impl Session {
         {
             self.rest_outcome(purpose, &outcome, result);
         }
-        if doubt {
+        if needs_second {
             // The first answer may come from a cache or from a host with a wrong clock; a second `Date` decides between
             // them and the local clock.
-            self.rest.schedule_states_no_later_than(self.cx.after(SECOND_OPINION));
+            self.rest.schedule_states_no_later_than(self.cx.after(SECOND_ANSWER_DELAY));
         }
         self.step();
     }

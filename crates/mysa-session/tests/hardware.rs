@@ -90,7 +90,7 @@ fn the_model_in_an_acknowledgement_overrides_the_paired_one() {
 }
 
 #[test]
-fn the_user_record_is_read_only_if_a_model_is_in_doubt() {
+fn the_user_record_is_read_only_if_a_model_is_uncertain() {
     let mut rig = Rig::live();
     rig.run(secs(3_600));
     assert_eq!(rig.asked("GET /users"), 0);

@@ -183,7 +183,7 @@ impl Identity {
         }
         if error.needs_sign_in() {
             self.flow = cx.settings.refresh_flow;
-            self.doubt(cx, error.refusal().unwrap_or(RefusalKind::RefreshRejected));
+            self.suspect_token(cx, error.refusal().unwrap_or(RefusalKind::RefreshRejected));
         } else {
             self.put_off(cx, error, answer);
         }

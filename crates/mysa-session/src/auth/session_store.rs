@@ -25,7 +25,7 @@ pub(super) struct SessionStore {
     /// `true` if the held token was issued just now, so no other process can have it.
     unwritten: bool,
     /// Reason for which the held token was refused, and the number of times the store has been read since.
-    doubt: Option<(RefusalKind, u8)>,
+    suspected: Option<(RefusalKind, u8)>,
     /// Other tokens that were seen and not refused yet. They belong to other sign-ins, which remain valid.
     spares: Vec<Spare>,
     /// Fingerprints of the latest tokens that were refused, or used up by rotation.
@@ -67,7 +67,7 @@ enum Write {
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time after a refusal before the store is read again: another process may still be storing the successor of the same
 /// token.
-const SECOND_LOOK: Duration = Duration::from_secs(3);
+const STORE_REREAD_DELAY: Duration = Duration::from_secs(3);
 /// Interval of reads of the store, for a session that another process has signed in.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 /// Bounds of the pause before a failed store is repeated.
@@ -217,7 +217,7 @@ impl Identity {
     /// stored.
     pub(super) fn take_refresh_token(&mut self, token: Option<&RefreshToken>) -> bool {
         let store = &mut self.session_store;
-        store.doubt = None;
+        store.suspected = None;
         let held = self.stored.refresh_token.as_ref();
         match token.filter(|token| held != Some(*token)) {
             Some(token) => {
@@ -244,11 +244,11 @@ impl Identity {
     }
 
     /// Records the refusal of the held token, and looks for another in the store.
-    pub(super) fn doubt(&mut self, cx: &mut Context, why: RefusalKind) {
+    pub(super) fn suspect_token(&mut self, cx: &mut Context, why: RefusalKind) {
         if let Some(refused) = &self.stored.refresh_token {
             self.session_store.mark_dead(refused.fingerprint());
         }
-        self.session_store.doubt = Some((why, 0));
+        self.session_store.suspected = Some((why, 0));
         self.reload(cx);
     }
 
@@ -266,12 +266,12 @@ impl Identity {
         if self.hold_better(cx, stored) {
             return;
         }
-        match self.session_store.doubt.take() {
+        match self.session_store.suspected.take() {
             // The first read found nothing new; another process may still be storing the successor.
             Some((why, 0)) => {
                 self.session_store.read = Read::Unread;
-                self.session_store.doubt = Some((why, 1));
-                self.retry_at = cx.after(SECOND_LOOK);
+                self.session_store.suspected = Some((why, 1));
+                self.retry_at = cx.after(STORE_REREAD_DELAY);
             }
             Some((why, _)) => self.refresh_refused(cx, why),
             None => {}
@@ -333,7 +333,7 @@ impl Identity {
 
     fn begin_with_token(&mut self, cx: &Context) {
         self.session_store.unwritten = false;
-        self.session_store.doubt = None;
+        self.session_store.suspected = None;
         if self.blocked.is_some() {
             self.blocked = None;
             self.trouble = None;

@@ -92,7 +92,7 @@ fn all_three_forms_of_an_http_date_are_read_and_nothing_else() {
 fn two_hosts_correct_a_wrong_clock_either_way() {
     for error_ms in [-MINUTES_20, MINUTES_20, -56 * 365 * 86_400_000] {
         let mut host = Host::new(error_ms);
-        assert_eq!(host.answer(UserPool, 0), Learned::Doubt);
+        assert_eq!(host.answer(UserPool, 0), Learned::NeedsSecondAnswer);
         assert!((host.clock.time_of(UserPool, host.now()).as_millis() - AT).abs() < 1_200);
         assert_eq!(host.error_ms(), error_ms, "one answer alone does not change the estimate");
         assert!(matches!(host.answer(IdentityPool, 0), Learned::Moved(_)));
@@ -223,7 +223,7 @@ fn nothing_is_certain_before_two_answers_agree() {
 }
 
 #[test]
-fn a_slow_answer_casts_no_doubt_on_a_correct_clock() {
+fn a_slow_answer_does_not_contradict_a_correct_clock() {
     let mut host = Host::new(15_000);
     let now = host.now();
     assert_eq!(host.clock.learn(now, UserPool, DATE, None, Duration::from_secs(15)), Learned::Nothing);

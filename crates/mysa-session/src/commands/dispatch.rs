@@ -61,10 +61,10 @@ impl Routes<'_> {
                 let mqtt_unusable = (self.level == Level::RestOnly && !self.mqtt.is_live())
                     || self.mqtt.is_connecting_refused();
                 let missing = self.mqtt.connection_for(device.id()).is_none() && (waited || mqtt_unusable);
-                // If both channels have failed, doubt about MQTT must not last forever, because only its use can end
-                // the doubt.
+                // If both channels have failed, suspicion of MQTT must not last forever, because only its use can end
+                // it.
                 let mqtt_suspect =
-                    permission.is_denied_to_commands() || permission.is_doubtful() && !self.structured_failed;
+                    permission.is_denied_to_commands() || permission.is_suspect() && !self.structured_failed;
                 let mqtt = by_mqtt && !must && !missing && !mqtt_suspect;
                 Ok(if mqtt { Channel::Mqtt } else { Channel::Structured })
             }

@@ -30,7 +30,7 @@ pub(crate) enum Delivery {
     /// Messages arrive, or it is too early to expect one.
     Flows,
     /// Messages are due and none arrives. REST has to show whether the thermostats report.
-    Doubtful,
+    Suspect,
     /// No thermostat has sent a message for long. REST has to show whether they report.
     Silent,
     /// REST shows statuses that MQTT did not deliver.
@@ -109,7 +109,7 @@ impl Devices {
         let now = cx.mono();
         let mut newest: Option<Duration> = None;
         let (mut waiting, mut withheld) = (0_u32, 0_u32);
-        let (mut doubted, mut silent, mut proved) = (None, None, None);
+        let (mut suspect, mut silent, mut proved) = (None, None, None);
         for device in self.iter().filter(|device| !device.refused) {
             let Some(since) = device.due_since() else { continue };
             newest = newest.max(device.delivered);
@@ -120,7 +120,7 @@ impl Devices {
                 withheld += 1;
                 proved = proved.max(Some(since));
             } else {
-                doubted = doubted.max(Some(since));
+                suspect = suspect.max(Some(since));
             }
             if lasted >= cx.settings.stale_after_quiet {
                 silent = silent.max(Some(since));
@@ -132,12 +132,12 @@ impl Devices {
             // A single thermostat may have a fault of its own, so other thermostats get time to show that the
             // broker delivers.
             let settled = withheld > 1 || waiting == 0 || now.saturating_sub(since) >= SECOND_WITNESS;
-            return if settled { Delivery::Withheld } else { Delivery::Doubtful };
+            return if settled { Delivery::Withheld } else { Delivery::Suspect };
         }
         if waiting == 0 && silent.filter(alone).is_some() {
             return Delivery::Silent;
         }
-        if doubted.filter(alone).is_some() { Delivery::Doubtful } else { Delivery::Flows }
+        if suspect.filter(alone).is_some() { Delivery::Suspect } else { Delivery::Flows }
     }
 
     /// Returns the time at which delivery has to be judged again.

@@ -210,7 +210,7 @@ pub(crate) struct ListChanges {
     /// Thermostats that are gone.
     pub(crate) removed: Vec<DeviceId>,
     /// `true` if a thermostat is missing: the service has returned lists with holes.
-    pub(crate) is_doubtful: bool,
+    pub(crate) is_incomplete: bool,
 }
 
 impl Devices {
@@ -228,7 +228,7 @@ impl Devices {
                 changes.removed.push(device.id());
             }
             device.missing = missing;
-            changes.is_doubtful |= missing;
+            changes.is_incomplete |= missing;
         }
         // Most records name the same home and the same limits, which are stored once and shared.
         let mut met = KnownFacts::default();

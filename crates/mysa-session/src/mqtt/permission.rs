@@ -32,7 +32,7 @@ impl Permission {
     }
 
     /// Returns `true` if the last publish failed or publishing is denied, so another channel is safer.
-    pub(crate) const fn is_doubtful(&self) -> bool {
+    pub(crate) const fn is_suspect(&self) -> bool {
         self.denied.is_some() || self.failures > 0
     }
 

@@ -26,7 +26,7 @@ impl Session {
         let Some(date) = answer.date else { return false };
         match self.cx.clock.learn(self.cx.now, source, date, answer.age, took) {
             Learned::Nothing => false,
-            Learned::Doubt => true,
+            Learned::NeedsSecondAnswer => true,
             Learned::Moved(ahead_ms) => {
                 self.cx.event(Event::ClockOff { ahead_ms });
                 false
@@ -126,8 +126,8 @@ impl Session {
     pub(super) fn list(&mut self, list: &DeviceList) {
         let changes = self.devices.handle_list(&mut self.cx, list);
         // The service has returned lists with holes, so a removal needs a second list.
-        if changes.is_doubtful {
-            self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST));
+        if changes.is_incomplete {
+            self.rest.schedule_devices_no_later_than(self.cx.after(SECOND_LIST_DELAY));
         }
         for id in changes.removed {
             self.give_up(|command| command.device == id, Expired::Cancelled);
@@ -216,7 +216,7 @@ impl Session {
         devices.update_links(cx, level, level <= Level::ReadOnly || mqtt.is_live());
         if needs_states {
             rest.schedule_states_no_later_than(cx.mono());
-        } else if matches!(delivery, Delivery::Doubtful | Delivery::Withheld) && mqtt.is_live() {
+        } else if matches!(delivery, Delivery::Suspect | Delivery::Withheld) && mqtt.is_live() {
             let read = rest.read_at.unwrap_or_default();
             rest.schedule_states_no_later_than(
                 read.saturating_add(cx.settings.poll_rest_only).max(cx.mono()),
@@ -229,12 +229,12 @@ impl Session {
         let Self { cx, mqtt, devices, commands, service, .. } = self;
         let Some(connection) = mqtt.connections.get_mut(at) else { return false };
         // Any message disproves the reason "nothing is delivered", even one that changes no state.
-        let in_doubt = matches!(service.service.reason, Reason::NothingDelivered | Reason::NoReports);
+        let is_unproven = matches!(service.service.reason, Reason::NothingDelivered | Reason::NoReports);
         let mut events = Vec::new();
         let mut decisions = Vec::new();
         let mut work = false;
         connection.receive(cx, bytes, &mut events, |cx, message| {
-            work |= devices.handle_message(cx, commands, message, &mut decisions) || in_doubt;
+            work |= devices.handle_message(cx, commands, message, &mut decisions) || is_unproven;
         });
         let any = work || !events.is_empty() || !decisions.is_empty();
         if any {
@@ -348,7 +348,7 @@ impl Session {
                 }
                 // The structured service executed the command, so the network worked and the broker dropped
                 // the publish.
-                if by_structured && self.mqtt.permission.is_doubtful() {
+                if by_structured && self.mqtt.permission.is_suspect() {
                     let (at, probe_at) = (self.cx.time(), self.cx.after(self.cx.settings.read_only_probe));
                     if mqtt_failed {
                         self.mqtt.permission.deny(at, probe_at, true);

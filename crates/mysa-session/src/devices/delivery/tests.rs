@@ -72,27 +72,27 @@ fn judge(seen: &[Seen]) -> Delivery {
 fn nothing_is_expected_before_two_minutes_of_live_reporting() {
     assert_eq!(judge(&[]), Delivery::Flows);
     assert_eq!(judge(&[undelivered(119)]), Delivery::Flows);
-    assert_eq!(judge(&[undelivered(120)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(120)]), Delivery::Suspect);
     assert_eq!(judge(&[undelivered(119).polled(0)]), Delivery::Flows);
     assert_eq!(judge(&[undelivered(QUIET - 1).quiet()]), Delivery::Flows);
     assert_eq!(judge(&[undelivered(QUIET).quiet()]), Delivery::Silent);
     // A delivered message starts the wait anew.
     assert_eq!(judge(&[undelivered(9_000).delivered(119)]), Delivery::Flows);
-    assert_eq!(judge(&[undelivered(9_000).delivered(120)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(9_000).delivered(120)]), Delivery::Suspect);
 }
 
 #[test]
 fn a_status_ninety_seconds_newer_in_rest_counts_as_withheld() {
-    assert_eq!(judge(&[undelivered(200).polled(110)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(200).polled(110)]), Delivery::Suspect);
     assert_eq!(judge(&[undelivered(200).polled(109)]), Delivery::Withheld);
-    assert_eq!(judge(&[undelivered(9_000).delivered(200).polled(110)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(9_000).delivered(200).polled(110)]), Delivery::Suspect);
     assert_eq!(judge(&[undelivered(9_000).delivered(200).polled(109)]), Delivery::Withheld);
 }
 
 #[test]
 fn one_thermostat_alone_is_not_enough_until_eight_minutes_have_passed() {
     let other = undelivered(60);
-    assert_eq!(judge(&[undelivered(479).polled(0), other]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(479).polled(0), other]), Delivery::Suspect);
     assert_eq!(judge(&[undelivered(480).polled(0), other]), Delivery::Withheld);
     assert_eq!(judge(&[undelivered(130).polled(0), undelivered(140).polled(0), other]), Delivery::Withheld);
     assert_eq!(judge(&[undelivered(130).polled(0)]), Delivery::Withheld, "nobody else is waited for");
@@ -102,17 +102,17 @@ fn one_thermostat_alone_is_not_enough_until_eight_minutes_have_passed() {
 fn messages_of_another_thermostat_show_that_the_fault_is_not_the_brokers() {
     let reporting = |ago| undelivered(9_000).delivered(ago);
     assert_eq!(judge(&[undelivered(600).polled(0), reporting(510)]), Delivery::Withheld);
-    assert_eq!(judge(&[undelivered(600).polled(0), reporting(509)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(600).polled(0), reporting(509)]), Delivery::Suspect);
     assert_eq!(judge(&[undelivered(600), reporting(30)]), Delivery::Flows);
-    assert_eq!(judge(&[undelivered(QUIET), reporting(QUIET - 91)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(QUIET), reporting(QUIET - 91)]), Delivery::Suspect);
     assert_eq!(judge(&[undelivered(QUIET).quiet(), reporting(30)]), Delivery::Flows);
 }
 
 #[test]
 fn silence_of_all_thermostats_differs_from_silence_of_some() {
     assert_eq!(judge(&[undelivered(QUIET), undelivered(QUIET + 60)]), Delivery::Silent);
-    assert_eq!(judge(&[undelivered(QUIET), undelivered(60)]), Delivery::Doubtful);
-    assert_eq!(judge(&[undelivered(QUIET - 1)]), Delivery::Doubtful);
+    assert_eq!(judge(&[undelivered(QUIET), undelivered(60)]), Delivery::Suspect);
+    assert_eq!(judge(&[undelivered(QUIET - 1)]), Delivery::Suspect);
 }
 
 #[test]
