@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, PacketData};
 use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1};
-use mysa_benches::Contest;
+use mysa_benches::Comparison;
 use mysa_mqtt_codec::{Delivery, Inbound, PINGRESP, PacketId, Publish, Stream, Topic, decode, puback};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -36,7 +36,7 @@ fn decode_one() -> String {
     let (mut core, mut rmqtt) = (ProtocolCore::default(), Rmqtt::default());
     let mut refilled = BytesMut::new();
     let mut copied = vec![0; wire.len()];
-    Contest::new("decode a PUBLISH, QoS 1, 211 bytes", "packet")
+    Comparison::new("decode a PUBLISH, QoS 1, 211 bytes", "packet")
         .entry("mysa-mqtt-codec", units, || {
             let mut input = black_box(&wire[..]);
             while let Ok(Some(packet)) = decode(&mut input, LIMIT as u32) {
@@ -76,7 +76,7 @@ fn decode_stream(size: usize, name: &str) -> String {
     let (mut v4, mut rumqttc, mut next) = (Mqttbytes::default(), Rumqttc::default(), RumqttcNext::default());
     let (mut core, mut rmqtt, mut mqttrs) = (ProtocolCore::default(), Rmqtt::default(), Mqttrs::default());
     let title = format!("64 KiB, 700 packets, {name}");
-    let contest = Contest::new(&title, "packet").entry("mysa-mqtt-codec", units, || {
+    let comparison = Comparison::new(&title, "packet").entry("mysa-mqtt-codec", units, || {
         let mut packets = 0;
         for &chunk in black_box(&chunks) {
             let mut chunk = chunk;
@@ -87,7 +87,7 @@ fn decode_stream(size: usize, name: &str) -> String {
         }
         assert_eq!(packets, units);
     });
-    let mut contest = contest
+    let mut comparison = comparison
         .entry("mqttrs, append and drain", units, || check(units, &chunks, |chunk| mqttrs.feed(chunk)))
         .entry("mqttbytes", units, || check(units, &chunks, |chunk| v4.feed(chunk)))
         .entry("rumqttc", units, || check(units, &chunks, |chunk| rumqttc.feed(chunk)))
@@ -96,13 +96,13 @@ fn decode_stream(size: usize, name: &str) -> String {
         .entry("rmqtt-codec", units, || check(units, &chunks, |chunk| rmqtt.feed(chunk)));
     let mut copied = Vec::new();
     if chunks.len() == 1 {
-        contest = contest.entry("mqttrs, in place", units, || mqttrs_all(black_box(&wire))).entry(
+        comparison = comparison.entry("mqttrs, in place", units, || mqttrs_all(black_box(&wire))).entry(
             "floor: walk the headers",
             units,
             || walk(black_box(&wire)),
         );
     }
-    contest
+    comparison
         .entry("floor: memcpy", units, || {
             copied.clear();
             for chunk in black_box(&chunks) {
@@ -158,7 +158,7 @@ fn encode_one() -> String {
             out = &mut out[used..];
         }
     };
-    let table = Contest::new("encode a PUBLISH, QoS 1, 211 bytes", "packet")
+    let table = Comparison::new("encode a PUBLISH, QoS 1, 211 bytes", "packet")
         .entry("mysa-mqtt-codec, reused Vec", units, || {
             vec.clear();
             for _ in 0..BATCH {

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use hifijson::token::Lex as _;
 use hifijson::{SliceLexer, num::LexWrite as _, str::LexAlloc as _};
-use mysa_benches::Contest;
+use mysa_benches::Comparison;
 use mysa_proto::{Body, Message, TopicKind};
 use serde::Deserialize;
 use serde_json::Value;
@@ -160,25 +160,25 @@ fn peers() {
         message.body.unwrap().amb_temp.unwrap()
     };
     type Run<'a> = &'a dyn Fn() -> f64;
-    let contests: [(&str, &str, Run<'_>, &str); 3] = [
+    let cases: [(&str, &str, Run<'_>, &str); 3] = [
         ("message: V2 status, 165 bytes", STATUS, &status, "/body/ambTemp"),
         ("message: V1 status, 174 bytes", V1_STATUS, &v1, "/MainTemp"),
         ("message: acknowledgement, 219 bytes", ACK, &ack, "/body/state/sp"),
     ];
-    for (title, payload, derived, pointer) in contests {
+    for (title, payload, derived, pointer) in cases {
         assert_eq!((ours(payload), ours(payload)), (derived(), value(payload, pointer)), "{title}");
-        let mut contest = Contest::new(title, "message")
+        let mut comparison = Comparison::new(title, "message")
             .entry("mysa-proto", 1, || ours(payload))
             .entry("serde_json, derived structs", 1, derived)
             .entry("serde_json::Value", 1, || value(payload, pointer));
         if payload == STATUS {
             assert_eq!((sonic(), simd(), by_hand(STATUS)), (derived(), derived(), derived()));
-            contest = contest
+            comparison = comparison
                 .entry("sonic-rs, derived structs", 1, sonic)
                 .entry("simd-json, derived structs", 1, &mut simd)
                 .entry("hifijson, by hand", 1, || by_hand(STATUS));
         }
-        println!("{}", contest.run());
+        println!("{}", comparison.run());
     }
 }
 
@@ -201,12 +201,12 @@ fn spellings(title: &str, own: &str) -> String {
         assert_eq!(ours(&text), ours(own), "{name}");
         others.push((name, text));
     }
-    let mut contest =
-        Contest::new(title, "message").entry("as the device writes it", 1, || ours(black_box(own)));
+    let mut comparison =
+        Comparison::new(title, "message").entry("as the device writes it", 1, || ours(black_box(own)));
     for (name, text) in &others {
-        contest = contest.entry(name, 1, || ours(black_box(text)));
+        comparison = comparison.entry(name, 1, || ours(black_box(text)));
     }
-    contest.run()
+    comparison.run()
 }
 
 #[derive(Clone, Copy, PartialEq)]

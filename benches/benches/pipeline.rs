@@ -1,7 +1,7 @@
 //! The processing of a status, from the payload of a WebSocket frame to the event that a thermostat has changed,
 //! compared with common crates.
 
-use mysa_benches::Contest;
+use mysa_benches::Comparison;
 use mysa_benches::pipeline::{Frames, ReferencePipeline, SessionPipeline};
 
 fn main() {
@@ -12,7 +12,7 @@ fn main() {
             let (one, other) = (ours.handle(frames.next_frame()), reference.handle(same_frames.next_frame()));
             assert_eq!((one.events, one.degrees, one.sent), (1, other.degrees, other.sent));
         }
-        let table = Contest::new(title, "status")
+        let table = Comparison::new(title, "status")
             .entry("mysa-session", 1, || ours.handle(frames.next_frame()))
             .entry("rumqttc's codec, serde_json::Value, HashMap", 1, || {
                 reference.handle(same_frames.next_frame())

@@ -10,7 +10,7 @@ use aws_sigv4::http_request::{
     SessionTokenMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4::SigningParams;
-use mysa_benches::Contest;
+use mysa_benches::Comparison;
 use mysa_sigv4::{Authority, Credentials, Presigner, TokenRule};
 use reqsign_core::{Context, SignRequest as _};
 use time::OffsetDateTime;
@@ -50,7 +50,7 @@ fn main() {
     let reqsign = Reqsign::new(&token);
     print!(
         "{}",
-        Contest::new("A URL from nothing", "URL")
+        Comparison::new("A URL from nothing", "URL")
             .entry("28 bare SHA-256 compressions", 1, compress::<UNCACHED>)
             .entry("mysa-sigv4 `Presigner`", 1, whole)
             .entry("the same, with new `Credentials`", 1, || {
@@ -65,7 +65,7 @@ fn main() {
     );
     print!(
         "{}",
-        Contest::new("A further URL on the same day", "URL")
+        Comparison::new("A further URL on the same day", "URL")
             .entry("8 bare SHA-256 compressions", 1, compress::<CACHED>)
             .entry("mysa-sigv4 `CachedPresigner`", 1, || cached
                 .presign(black_box(time), Some(EXPIRES))

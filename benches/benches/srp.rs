@@ -2,7 +2,7 @@
 //! Cognito's answers are those of a worked example.
 
 use aws_cognito_srp::{SrpClient, User};
-use mysa_benches::Contest;
+use mysa_benches::Comparison;
 use mysa_cognito::server::Verifier;
 use mysa_cognito::srp::Ephemeral;
 use mysa_cognito::timestamp;
@@ -25,7 +25,7 @@ fn main() {
         let key = ephemeral.claim_key(NAME, USER, PASSWORD, SALT, &b).expect("a key");
         key.sign(NAME, USER, BLOCK, &timestamp(1_767_323_045)).expect("a signature")
     };
-    let whole = Contest::new("SRP sign-in, client side", "sign-in")
+    let whole = Comparison::new("SRP sign-in, client side", "sign-in")
         .entry("mysa-cognito", 1, || {
             let ephemeral = ephemeral();
             (ephemeral.public_hex(), claim(&ephemeral))
@@ -35,7 +35,7 @@ fn main() {
             (client.get_auth_parameters(), client.verify(BLOCK, USER, SALT, &b).expect("a claim"))
         })
         .run();
-    let parts = Contest::new("the two halves of a sign-in", "call")
+    let parts = Comparison::new("the two halves of a sign-in", "call")
         .entry("A", 1, ephemeral)
         .entry("claim", 1, || claim(&ready))
         .run();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Comparison of several implementations of the same work.
 ///
 /// ```
-/// let table = mysa_benches::Contest::new("adding up", "number")
+/// let table = mysa_benches::Comparison::new("adding up", "number")
 ///     .rounds(3)
 ///     .entry("loop", 1, || (0..1_000_u64).sum::<u64>())
 ///     .entry("formula", 1, || 1_000_u64 * 999 / 2)
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// assert!(table.contains("formula"));
 /// ```
 #[expect(missing_debug_implementations, reason = "holds closures")]
-pub struct Contest<'a> {
+pub struct Comparison<'a> {
     title: &'a str,
     unit: &'a str,
     rounds: usize,
@@ -33,7 +33,7 @@ struct Entry<'a> {
     nanos: Vec<f64>,
 }
 
-impl<'a> Contest<'a> {
+impl<'a> Comparison<'a> {
     /// Creates a comparison. `unit` names what the table counts, such as a packet, a URL or a sign-in.
     #[must_use]
     pub fn new(title: &'a str, unit: &'a str) -> Self {

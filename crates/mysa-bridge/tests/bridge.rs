@@ -540,7 +540,7 @@ fn a_retained_command_is_ignored_and_named_in_the_log() {
     assert!(rig.results(LIVING).is_empty());
     let ignored = Event::Ignored { topic: SET_MODE.into(), reason: IgnoredReason::Retained };
     assert_eq!(rig.peer.events.iter().filter(|event| **event == ignored).count(), 2);
-    assert_eq!(rig.broker.retained(SET_MODE), Some("off"), "it is not removed unasked");
+    assert_eq!(rig.broker.retained(SET_MODE), Some("off"), "it is not removed without a request");
 }
 
 #[test]

@@ -256,7 +256,7 @@ impl World {
         self.check();
     }
 
-    /// Counts the verdicts, and checks that nothing was sent unasked.
+    /// Counts the verdicts, and checks that nothing was sent without a request.
     fn check(&mut self) {
         for event in &self.rig.peer.events[self.checked_events..] {
             if let Event::Decided { request, .. } = event {

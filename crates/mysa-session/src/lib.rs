@@ -34,7 +34,7 @@
 //!   sent once by the structured service, if [`Settings::channel`] allows it and the model has it. A command that the
 //!   broker accepted and no thermostat answered is sent again with a new id, at most [`Settings::command_repeats`]
 //!   times.
-//! - **Nothing changes a heater unasked.** Starting, connecting and resuming send no commands. The only message a
+//! - **Nothing changes a heater without a request.** Starting, connecting and resuming send no commands. The only message a
 //!   session sends to a thermostat on its own is the request to report live; [`Settings::live_reports`] turns that off.
 //! - **Everything is bounded**: output that the driver does not fetch, events that the reader does not read, and input
 //!   from the cloud. A slow reader misses intermediate states, but never the latest state and never a verdict;

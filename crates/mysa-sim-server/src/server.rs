@@ -127,7 +127,7 @@ impl Server {
         tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"x-amzn-http-ca".to_vec()];
         let (listener, address) = listen(address).await?;
 
-        spec.rules.patience *= speed.max(1.0);
+        spec.rules.time_factor *= speed.max(1.0);
         let clock = Clock::start(speed);
         let cloud = Cloud::with_signer(spec, seed, now(&clock), Box::new(Rs256::new()));
         let state = Mutex::new(State { cloud, next_connection: 0, connections: HashMap::new() });

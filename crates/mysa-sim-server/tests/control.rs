@@ -132,7 +132,7 @@ async fn a_person_changes_rooms_weather_setpoints_and_buttons() {
         (&json!("button"), &json!({ "setpoint_c": 22.0 }))
     );
     let home = bench.get("/homes").await[0]["id"].as_str().unwrap().to_owned();
-    let weather = json!({ "mean_c": -30, "season_k": 0, "day_k": 0, "unrest_k": 0 });
+    let weather = json!({ "mean_c": -30, "season_k": 0, "day_k": 0, "variation_k": 0 });
     assert_eq!(bench.post(&format!("/homes/{home}/weather"), weather).await["outdoors_c"], -30.0);
     bench.post(&path("reboot"), json!({})).await;
     bench.post("/clock", json!({ "advance_s": 10 })).await;

@@ -168,8 +168,8 @@ impl Cloud {
         self.advance(now);
         let now = self.now;
         let place = self.homes.iter().position(|one| one.id == home).ok_or(InvalidChange::UnknownHome)?;
-        let Weather { mean, season, day, unrest } = weather;
-        if ![mean, season, day, unrest].into_iter().all(is_bearable) {
+        let Weather { mean, season, day, variation } = weather;
+        if ![mean, season, day, variation].into_iter().all(is_bearable) {
             return Err(InvalidChange::Weather);
         }
         self.homes[place].weather = weather;

@@ -153,7 +153,7 @@ pub enum CloseReason {
     /// Another connection with the same client id took its place.
     TakenOver,
     /// The client sent CONNECT within a second of the last one with the same client id.
-    HastyConnect,
+    EarlyConnect,
     /// A SUBSCRIBE or UNSUBSCRIBE had more than eight filters.
     TooManyFilters,
     /// The policy denied a subscription or a publish.
@@ -178,7 +178,7 @@ impl CloseReason {
             Self::Lost => "lost",
             Self::Disconnect => "disconnect",
             Self::TakenOver => "taken-over",
-            Self::HastyConnect => "hasty-connect",
+            Self::EarlyConnect => "early-connect",
             Self::TooManyFilters => "too-many-filters",
             Self::Denied => "denied",
             Self::Silent => "silent",

@@ -398,7 +398,7 @@ pub struct Rules {
     pub redelivery: Duration,
     /// Factor on the time limits for CONNECT, PUBACK and keep-alive of clients: the speed of the cloud's clock relative
     /// to theirs. Default 1.
-    pub patience: f64,
+    pub time_factor: f64,
     /// `true` if `+` and `#` are granted for the account's own devices. Default: no, because no witness saw them
     /// granted.
     pub wildcards: bool,
@@ -423,7 +423,7 @@ pub enum Denial {
 impl Rules {
     /// Converts a duration of a client's clock to the cloud's clock.
     pub(crate) fn for_client(&self, time: Duration) -> Duration {
-        let secs = time.as_secs_f64() * self.patience;
+        let secs = time.as_secs_f64() * self.time_factor;
         Duration::try_from_secs_f64(secs).unwrap_or(time)
     }
 }
@@ -442,7 +442,7 @@ impl Default for Rules {
             connection_life: 24 * hour,
             session_life: hour,
             redelivery: Duration::from_secs(5),
-            patience: 1.0,
+            time_factor: 1.0,
             wildcards: false,
             denied_subscribe: Denial::Refuse,
             denied_publish: Denial::Disconnect,

@@ -38,9 +38,9 @@ pub struct Counters {
     /// CONNECTs accepted.
     pub connects: u64,
     /// CONNECTs refused because the client id had sent another within the last second.
-    pub hasty_connects: u64,
+    pub early_connects: u64,
     /// Connections closed because a newer one took their client id.
-    pub kicked: u64,
+    pub taken_over: u64,
     /// Connections closed by a rule or a fault, or by the client's DISCONNECT.
     pub closed: u64,
     /// PUBLISH packets from clients.
@@ -170,8 +170,8 @@ impl Cloud {
             refreshes: self.pool.refreshes,
             grants: self.identities.grants,
             connects: broker.connects,
-            hasty_connects: broker.too_fast,
-            kicked: broker.kicked,
+            early_connects: broker.too_fast,
+            taken_over: broker.taken_over,
             closed: broker.closed,
             publishes: broker.publishes,
             delivered: broker.delivered,

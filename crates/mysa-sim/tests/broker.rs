@@ -88,7 +88,7 @@ fn a_newer_connection_takes_the_client_id_and_not_within_a_second() {
     assert_eq!(rig.closed[1..], [(1, RULE)]);
     assert_eq!(rig.cloud.clients().collect::<Vec<_>>(), [(3, "client-1")]);
     let counters = rig.cloud.counters();
-    assert_eq!((counters.kicked, counters.hasty_connects), (1, 1));
+    assert_eq!((counters.taken_over, counters.early_connects), (1, 1));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_cold_room_makes_the_heater_run_and_a_warm_one_stops_it() {
 fn weather_changes_from_now_on_and_for_one_home() {
     let mut rig = Rig::demo();
     let home = rig.cloud.homes().next().unwrap();
-    let arctic = Weather { mean: -40.0, season: 0.0, day: 0.0, unrest: 0.0 };
+    let arctic = Weather { mean: -40.0, season: 0.0, day: 0.0, variation: 0.0 };
     rig.cloud.set_weather(at(rig.now), &home.id, arctic).unwrap();
     let home = rig.cloud.homes().next().unwrap();
     assert_eq!((home.outdoors, home.weather, home.devices.len()), (-40.0, arctic, 5));
@@ -257,7 +257,7 @@ fn the_journal_has_the_reason_for_each_closed_connection() {
 
     rig.connect(3);
     rig.connect_with(4, LEGACY_POOL, LEGACY_CLIENT, "client-3");
-    assert_eq!(reason(&mut rig, 4), Some(CloseReason::HastyConnect));
+    assert_eq!(reason(&mut rig, 4), Some(CloseReason::EarlyConnect));
     rig.pass(2 * SECOND);
     rig.connect_with(5, LEGACY_POOL, LEGACY_CLIENT, "client-3");
     assert_eq!(reason(&mut rig, 3), Some(CloseReason::TakenOver));

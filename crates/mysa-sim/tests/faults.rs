@@ -297,10 +297,10 @@ fn a_connect_can_be_answered_by_the_end_of_the_connection() {
 fn a_connect_that_breaks_the_standard_is_refused_by_its_code() {
     let level_3 = [0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0];
     let level_5 = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0];
-    let nameless = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60, 0, 0];
+    let without_id = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60, 0, 0];
     let anonymous = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 0];
     for (bytes, code, closed) in
-        [(&level_3[..], 1, 1), (&level_5, 1, 1), (&nameless, 2, 1), (&anonymous, 0, 0)]
+        [(&level_3[..], 1, 1), (&level_5, 1, 1), (&without_id, 2, 1), (&anonymous, 0, 0)]
     {
         let mut rig = Rig::demo();
         rig.dial(1, LEGACY_POOL, LEGACY_CLIENT);

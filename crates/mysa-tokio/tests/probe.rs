@@ -34,8 +34,8 @@ async fn each_failing_step_has_its_own_error() {
     let nowhere = Client::builder(Environment::mysa()).extra_ca(authority.clone());
     let nowhere = nowhere.connect_to(([127, 0, 0, 1], 1).into()).prober().expect("TLS");
     assert!(matches!(nowhere.probe(HOST, 443, LIMIT).await, Err(ProbeError::Connect(_))));
-    let nameless = Client::builder(Environment::mysa()).extra_ca(authority).prober().expect("TLS");
-    assert!(matches!(nameless.probe("no.such.name.invalid", 443, LIMIT).await, Err(ProbeError::Name(_))));
+    let prober = Client::builder(Environment::mysa()).extra_ca(authority).prober().expect("TLS");
+    assert!(matches!(prober.probe("no.such.name.invalid", 443, LIMIT).await, Err(ProbeError::Name(_))));
 }
 
 fn other_authority() -> String {

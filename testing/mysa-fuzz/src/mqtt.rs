@@ -132,11 +132,11 @@ fn write_from_client(packet: &server::Inbound<'_>) -> Vec<u8> {
     };
     if let Err(refusal) = outbound.encode(&mut out) {
         // A server must answer such a CONNECT with a code, so it must decode it [MQTT-3.1.3-8].
-        let nameless = matches!(packet, server::Inbound::Connect(it)
+        let without_id = matches!(packet, server::Inbound::Connect(it)
             if it.client_id.as_str().is_empty() && !it.clean_session);
         let tolerated = matches!(packet, server::Inbound::Publish(it)
             if it.dup && it.delivery.qos() == QoS::AtMostOnce);
-        assert!(nameless || tolerated, "{refusal:?}: {packet:?}");
+        assert!(without_id || tolerated, "{refusal:?}: {packet:?}");
         return unwritable(packet);
     }
     out

@@ -160,7 +160,7 @@ impl World {
                 self.ledger.write(request.id, path)?;
                 return Ok((None, true));
             }
-            Request::Foreign => return Err(Violation::UnaskedRequest { what: request.url.clone() }),
+            Request::Foreign => return Err(Violation::UnrequestedCall { what: request.url.clone() }),
             _ => {}
         }
         Ok((None, false))

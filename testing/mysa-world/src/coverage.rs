@@ -106,7 +106,7 @@ kinds! {
         CommandsRefused = "refuse-commands",
         AcksDropped = "drop-acks",
         AcksDelayed = "delay-acks",
-        AcksUntrue = "ack-without-applying",
+        FalseAcks = "ack-without-applying",
         StatusesDropped = "drop-statuses",
         DeviceClockWrong = "clock-shift",
         StatesFrozen = "freeze-states",

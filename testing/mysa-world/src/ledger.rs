@@ -261,11 +261,11 @@ impl Ledger {
             let mut candidates =
                 all.iter().rev().filter(|one| !one.is_void() && one.asks(*setting).is_some()).peekable();
             let Some(newest) = candidates.peek() else {
-                // The structured service requires the present mode beside a fan speed, so a mode may be sent unasked.
+                // The structured service requires the present mode beside a fan speed, so a mode may be sent that nobody requested.
                 if *setting == Setting::Mode && has_fan && matches!(carrier, Carrier::Request(_)) {
                     continue;
                 }
-                return Err(unasked(all, device, *setting, value));
+                return Err(unrequested(all, device, *setting, value));
             };
             if newest.decided.is_none() && newest.accepts(*setting, value) {
                 carried.push(newest.id);
@@ -273,7 +273,7 @@ impl Ledger {
             }
             let newest = newest.id;
             let Some(owner) = candidates.find(|one| one.accepts(*setting, value)) else {
-                return Err(unasked(all, device, *setting, value));
+                return Err(unrequested(all, device, *setting, value));
             };
             let (command, setting) = (owner.id.to_string(), format!("{setting:?}"));
             // The newest command may ask for this very value and have its verdict already.
@@ -343,7 +343,7 @@ impl Ledger {
             return Err(if before {
                 Violation::RepeatedAfterOpenEnd { what }
             } else {
-                Violation::UnaskedRequest { what }
+                Violation::UnrequestedCall { what }
             });
         };
         expected.left -= 1;
@@ -424,12 +424,12 @@ impl Ledger {
 
 /// Violation for a value that no open command asks for. A command that was decided before it was sent may still ask for
 /// it.
-fn unasked(all: &[Issued], device: DeviceId, setting: Setting, value: &WireValue) -> Violation {
+fn unrequested(all: &[Issued], device: DeviceId, setting: Setting, value: &WireValue) -> Violation {
     let decided = all.iter().rev().find(|one| one.is_void() && one.accepts(setting, value));
     let setting = format!("{setting:?}");
     match decided {
         Some(decided) => Violation::AfterVerdict { command: decided.id.to_string(), setting },
-        None => Violation::Unasked { device, setting, value: format!("{value:?}") },
+        None => Violation::Unrequested { device, setting, value: format!("{value:?}") },
     }
 }
 

@@ -136,7 +136,7 @@ impl Observer {
                     if let Some(last) = self.connects.get(&id)
                         && now - *last < Duration::from_secs(1)
                     {
-                        return Err(Violation::HastyConnect { after: now - *last });
+                        return Err(Violation::EarlyConnect { after: now - *last });
                     }
                     self.connects.insert(id.clone(), now);
                     self.see(now, conn, Wire::Connect { client_id: id.clone() });

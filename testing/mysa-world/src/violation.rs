@@ -10,7 +10,7 @@ pub enum Violation {
     /// I1: two live connections use one client id.
     SharedClientId(String),
     /// I2: more than one CONNECT per second under one client id.
-    HastyConnect {
+    EarlyConnect {
         /// Time since the previous CONNECT.
         after: Duration,
     },
@@ -85,7 +85,7 @@ pub enum Violation {
     /// A read-only session writes.
     WriteWhileReadOnly(String),
     /// An unrequested call changes something or goes to a foreign host.
-    UnaskedRequest {
+    UnrequestedCall {
         /// Path or URL of the request.
         what: String,
     },
@@ -114,7 +114,7 @@ pub enum Violation {
         after: Duration,
     },
     /// A setting on the wire that no command asks for.
-    Unasked {
+    Unrequested {
         /// The thermostat.
         device: DeviceId,
         /// The setting.

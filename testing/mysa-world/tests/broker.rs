@@ -139,13 +139,13 @@ fn f11_a_duplicate_client_id_causes_no_reconnect_loop() {
         world.go(secs(90));
         assert!(all_well(&world), "{n}: {}", world.session.service());
         // The session never disconnected the duplicate client in turn.
-        assert_eq!(world.cloud.counters().kicked, n);
+        assert_eq!(world.cloud.counters().taken_over, n);
         assert!(world.cloud.clients().any(|(_, name)| name == taken), "{n}");
     }
     let connects = connects(&world);
     let names: BTreeSet<&str> = connects.iter().map(|(_, _, name)| name.as_str()).collect();
     assert_eq!((names.len(), connects.len()), (9, 9));
-    assert_eq!(world.cloud.counters().hasty_connects, 0);
+    assert_eq!(world.cloud.counters().early_connects, 0);
     for pair in connects.windows(2) {
         assert!(pair[1].0 - pair[0].0 >= secs(1));
     }

@@ -114,7 +114,7 @@ pub(crate) enum CtlAction {
         day: Option<f64>,
         /// Largest deviation by the weather, in kelvins
         #[arg(long, value_name = "KELVINS")]
-        unrest: Option<f64>,
+        variation: Option<f64>,
     },
     /// List the faults that apply now or later
     Faults,

@@ -78,10 +78,10 @@ fn rows(places: &Places, views: &[DeviceView]) -> Vec<Vec<String>> {
             rows.push(row);
         }
     }
-    let homeless = homeless(places, views);
-    if !homeless.is_empty() {
-        let zones = places.time_zones(homeless.iter().map(|view| &view.id)).join(", ");
-        rows.push(vec!["-".into(), or_dash(zones), "-".into(), "-".into(), names(&homeless)]);
+    let without_home = without_home(places, views);
+    if !without_home.is_empty() {
+        let zones = places.time_zones(without_home.iter().map(|view| &view.id)).join(", ");
+        rows.push(vec!["-".into(), or_dash(zones), "-".into(), "-".into(), names(&without_home)]);
     }
     rows
 }
@@ -95,7 +95,7 @@ fn names(devices: &[&DeviceView]) -> String {
 }
 
 /// Thermostats whose home is not among those of the account.
-fn homeless<'a>(places: &Places, views: &'a [DeviceView]) -> Vec<&'a DeviceView> {
+fn without_home<'a>(places: &Places, views: &'a [DeviceView]) -> Vec<&'a DeviceView> {
     views.iter().filter(|view| places.home_of(&view.id).is_none()).collect()
 }
 
@@ -157,7 +157,7 @@ fn document(places: &Places, views: &[DeviceView], redaction: &mut Redaction) ->
         Value::Record(record)
     });
     document.put("homes", homes.collect::<Vec<_>>());
-    document.put("devices_without_home", devices(&homeless(places, views)));
+    document.put("devices_without_home", devices(&without_home(places, views)));
     if !places.homes.rejected.is_empty() {
         let rejected = places.homes.rejected.iter().map(|value| private(value, redaction));
         document.put("unreadable", rejected.collect::<Vec<_>>());

@@ -17,8 +17,8 @@ const WATCHED_PART: u32 = 3;
 pub(super) fn settings(args: &Sim) -> CheckSettings {
     let mut settings = CheckSettings::default().at_speed(args.speed);
     if let Some(secs) = args.check_step {
-        settings.patience = Duration::from_secs(secs.into());
-        settings.watch = settings.patience / WATCHED_PART;
+        settings.step_wait = Duration::from_secs(secs.into());
+        settings.watch = settings.step_wait / WATCHED_PART;
     }
     if let Some(secs) = args.check_time {
         settings.limit = Duration::from_secs(secs.into());

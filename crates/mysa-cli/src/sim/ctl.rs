@@ -54,9 +54,9 @@ pub(crate) async fn run(terminal: &Terminal, args: &Ctl) -> Result<()> {
         CtlAction::Offline { device } => device_action(device, "online", json!({ "online": false })).await,
         CtlAction::Online { device } => device_action(device, "online", json!({ "online": true })).await,
         CtlAction::Reboot { device } => device_action(device, "reboot", json!({})).await,
-        CtlAction::Weather { home, mean, season, day, unrest } => {
+        CtlAction::Weather { home, mean, season, day, variation } => {
             let id = remote.home(home.as_deref()).await?;
-            let body = json!({ "mean_c": mean, "season_k": season, "day_k": day, "unrest_k": unrest });
+            let body = json!({ "mean_c": mean, "season_k": season, "day_k": day, "variation_k": variation });
             let shown = remote.send("POST", &format!("/homes/{id}/weather"), &body).await?;
             remote.show(&shown, &[])
         }

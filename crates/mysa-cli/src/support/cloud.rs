@@ -170,7 +170,7 @@ impl Context {
         &self,
         terminal: &Terminal,
         settings: Settings,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Cloud> {
         let cloud = self.resume_traced(terminal, settings)?;
         let known = device_cache::load_known(&self.paths, &cloud.account);
@@ -178,7 +178,7 @@ impl Context {
             return self.ready(terminal, cloud).await;
         }
         terminal.progress("connecting");
-        let ready = timeout(patience, cloud.client.ready()).await;
+        let ready = timeout(limit, cloud.client.ready()).await;
         terminal.progress("");
         let why = match ready {
             Ok(Ok(())) => {

@@ -483,7 +483,7 @@ fn the_simulated_cloud_is_changed_by_its_control_endpoint() {
     assert_eq!(json(&["mode", "kitchen", "off"])["mode"], "off");
     assert_eq!(json(&["offline", "kitchen"])["online"], false);
     assert_eq!(json(&["online", "kitchen"])["online"], true);
-    let calm = ["weather", "--mean", "-20", "--season", "0", "--day", "0", "--unrest", "0"];
+    let calm = ["weather", "--mean", "-20", "--season", "0", "--day", "0", "--variation", "0"];
     assert_eq!(json(&calm)["outdoors_c"], -20.0);
     let fault = json(&["fault", "drop-acks", "--device", "kitchen", "--after", "5", "--for", "60"]);
     let id = fault["ids"][0].to_string();

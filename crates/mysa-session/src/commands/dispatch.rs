@@ -20,7 +20,7 @@ use crate::{CommandChannel, Deadline, Level, Wake};
 
 /// Maximum time a command waits for an MQTT connection before it uses the structured service; at most a third of its
 /// own time.
-const MQTT_PATIENCE: Duration = Duration::from_secs(8);
+const MQTT_WAIT: Duration = Duration::from_secs(8);
 
 /// Routes to the thermostats, and the state of each channel.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl CommandBook {
         let change = *payload.change();
         match channel {
             Channel::Mqtt => {
-                // Without a connection the command waits; `due` wakes it when its patience ends.
+                // Without a connection the command waits; `due` wakes it when it has waited long enough.
                 let Some(at) = routes.mqtt.connection_for(id) else { return };
                 let Some(connection) =
                     routes.mqtt.connections.get_mut(at).filter(|connection| connection.may_send(cx))
@@ -185,12 +185,12 @@ impl CommandBook {
 
     /// Returns `true` if the commands of a thermostat have waited long enough for MQTT.
     fn has_waited(&self, cx: &Context, device: DeviceId) -> bool {
-        self.patience_ends(device).is_some_and(|at| at <= cx.mono())
+        self.mqtt_wait_ends(device).is_some_and(|at| at <= cx.mono())
     }
 
-    fn patience_ends(&self, device: DeviceId) -> Option<Duration> {
+    fn mqtt_wait_ends(&self, device: DeviceId) -> Option<Duration> {
         let (since, until) = self.waiting_since(device)?;
-        Some(since.saturating_add(MQTT_PATIENCE.min(until.saturating_sub(since) / 3)))
+        Some(since.saturating_add(MQTT_WAIT.min(until.saturating_sub(since) / 3)))
     }
 
     /// Returns the next time at which a command needs attention.
@@ -211,7 +211,7 @@ impl CommandBook {
                     let route = routes.mqtt.connection_for(id).and_then(|at| routes.mqtt.connections.get(at));
                     match route {
                         Some(connection) => connection.is_ready().then_some(connection.next_send),
-                        None => self.patience_ends(id).filter(|at| *at > cx.mono()),
+                        None => self.mqtt_wait_ends(id).filter(|at| *at > cx.mono()),
                     }
                 }
             };

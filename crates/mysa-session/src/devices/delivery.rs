@@ -91,14 +91,15 @@ impl Device {
     }
 
     /// Returns the silence on MQTT after which a newer status in REST counts.
-    fn patience(&self, settings: &Settings, now: Duration) -> Duration {
+    fn allowed_silence(&self, settings: &Settings, now: Duration) -> Duration {
         let prompt = self.lease_until > now && self.family() != Some(Family::AirConditioner);
         if prompt { PROMPT.min(settings.stale_after) } else { settings.stale_after_quiet }
     }
 
     fn is_delivered(&self, settings: &Settings, now: Duration) -> bool {
         let (Some(delivered), Some(since)) = (self.delivered, self.due_since()) else { return false };
-        let withheld = self.is_overtaken(since) && now.saturating_sub(since) >= self.patience(settings, now);
+        let withheld =
+            self.is_overtaken(since) && now.saturating_sub(since) >= self.allowed_silence(settings, now);
         !self.refused && !withheld && now.saturating_sub(delivered) < silence_limit(settings, self, now)
     }
 }
@@ -113,8 +114,9 @@ impl Devices {
         for device in self.iter().filter(|device| !device.refused) {
             let Some(since) = device.due_since() else { continue };
             newest = newest.max(device.delivered);
-            let (lasted, patience) = (now.saturating_sub(since), device.patience(&cx.settings, now));
-            if lasted < patience {
+            let (lasted, allowed_silence) =
+                (now.saturating_sub(since), device.allowed_silence(&cx.settings, now));
+            if lasted < allowed_silence {
                 waiting += 1;
             } else if device.is_overtaken(since) {
                 withheld += 1;

@@ -260,15 +260,15 @@ fn set_online(cloud: &mut Cloud, now: Now, id: DeviceId, online: bool) -> Result
 }
 
 fn set_weather(shared: &Shared, id: &str, body: &Value) -> Answer {
-    let fields = Fields::new(body, &["mean_c", "season_k", "day_k", "unrest_k"])?;
+    let fields = Fields::new(body, &["mean_c", "season_k", "day_k", "variation_k"])?;
     let known = shared.visit(|cloud, _| cloud.homes().find(|home| home.id == id));
-    let Weather { mean, season, day, unrest } = known.ok_or(InvalidChange::UnknownHome)?.weather;
+    let Weather { mean, season, day, variation } = known.ok_or(InvalidChange::UnknownHome)?.weather;
     let any = f64::MIN..=f64::MAX;
     let weather = Weather {
         mean: fields.number("mean_c", any.clone())?.unwrap_or(mean),
         season: fields.number("season_k", any.clone())?.unwrap_or(season),
         day: fields.number("day_k", any.clone())?.unwrap_or(day),
-        unrest: fields.number("unrest_k", any)?.unwrap_or(unrest),
+        variation: fields.number("variation_k", any)?.unwrap_or(variation),
     };
     shared.visit(|cloud, now| cloud.set_weather(now, id, weather))?;
     let home = shared.visit(|cloud, _| cloud.homes().find(|home| home.id == id));

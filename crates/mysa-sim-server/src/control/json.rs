@@ -82,7 +82,7 @@ pub(super) fn home(home: &HomeView) -> Value {
         "utc_offset_s": home.utc_offset, "outdoors_c": rounded(home.outdoors), "devices": devices,
         "weather": {
             "mean_c": home.weather.mean, "season_k": home.weather.season, "day_k": home.weather.day,
-            "unrest_k": home.weather.unrest,
+            "variation_k": home.weather.variation,
         },
     })
 }
@@ -132,8 +132,8 @@ pub(super) fn counters(cloud: &Cloud) -> Value {
         upgrades,
         refused_upgrades,
         connects,
-        hasty_connects,
-        kicked,
+        early_connects,
+        taken_over,
         closed,
         publishes,
         delivered,
@@ -149,7 +149,7 @@ pub(super) fn counters(cloud: &Cloud) -> Value {
         "refreshes": refreshes, "grants": grants, "rest_requests": rest_requests,
         "settings_writes": settings_writes, "structured_updates": structured_updates,
         "dangerous_requests": dangerous_requests, "upgrades": upgrades, "refused_upgrades": refused_upgrades,
-        "connects": connects, "hasty_connects": hasty_connects, "kicked": kicked, "closed": closed,
+        "connects": connects, "early_connects": early_connects, "taken_over": taken_over, "closed": closed,
         "publishes": publishes, "delivered": delivered, "dropped": dropped, "dropped_bursts": dropped_bursts,
         "most_connections": most_connections, "subscriptions": cloud.subscriptions(), "routes": routes,
     })

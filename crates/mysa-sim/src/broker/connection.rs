@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     /// End of the connection's life, or the deadline for CONNECT.
     pub(crate) ends: Duration,
     /// Time at which a fault closes it.
-    pub(crate) doomed: Option<(Duration, Closing)>,
+    pub(crate) close_at: Option<(Duration, Closing)>,
     pub(crate) packets: u32,
     pub(crate) publishes: (u64, u32),
     pub(crate) in_flight: BTreeMap<PacketId, InFlight>,
@@ -64,7 +64,7 @@ impl Connection {
             opened: now,
             last_received: now,
             ends: connect_by,
-            doomed: None,
+            close_at: None,
             packets: 0,
             publishes: (0, 0),
             in_flight: BTreeMap::new(),
@@ -81,9 +81,9 @@ impl Connection {
     pub(crate) fn deadline(&self) -> Duration {
         let silence = self.last_received.saturating_add(self.keep_alive + self.keep_alive / 2);
         let resend = self.in_flight.values().map(|waiting| waiting.resend_at).min().unwrap_or(Duration::MAX);
-        let doom = self.doomed.map_or(Duration::MAX, |(at, _)| at);
+        let close_at = self.close_at.map_or(Duration::MAX, |(at, _)| at);
         let backlog = if self.backlog.is_empty() { Duration::MAX } else { self.backlog_at };
-        self.ends.min(silence).min(resend).min(doom).min(backlog)
+        self.ends.min(silence).min(resend).min(close_at).min(backlog)
     }
 
     /// Returns an unused packet id.

@@ -112,7 +112,7 @@ impl<'t> OwnTopic<'t> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BrokerCounts {
     pub(crate) connects: u64,
-    pub(crate) kicked: u64,
+    pub(crate) taken_over: u64,
     pub(crate) closed: u64,
     pub(crate) publishes: u64,
     pub(crate) delivered: u64,
@@ -341,7 +341,7 @@ impl Broker {
             let silent =
                 connection.last_received.saturating_add(connection.keep_alive + connection.keep_alive / 2)
                     <= cx.now;
-            if let Some((_, closing)) = connection.doomed.filter(|(at, _)| *at <= cx.now) {
+            if let Some((_, closing)) = connection.close_at.filter(|(at, _)| *at <= cx.now) {
                 self.counts.closed += 1;
                 self.close(cx, conn, closing, CloseReason::Fault);
             } else if silent || connection.ends <= cx.now {

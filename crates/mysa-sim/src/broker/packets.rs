@@ -138,7 +138,7 @@ impl Broker {
         let second = Duration::from_secs(1);
         if self.last_connect.get(&name).is_some_and(|&last| cx.now < last.saturating_add(second)) {
             self.counts.too_fast += 1;
-            return Err(Ending::by_rule(CloseReason::HastyConnect));
+            return Err(Ending::by_rule(CloseReason::EarlyConnect));
         }
         if self.last_connect.len() >= MAX_CLIENTS {
             self.last_connect.retain(|_, last| cx.now < last.saturating_add(second));
@@ -147,7 +147,7 @@ impl Broker {
         // [MQTT-3.1.4-2] The newer connection takes over the client id.
         let older = self.connections.iter().find(|(_, other)| other.client.as_ref() == Some(&name));
         if let Some(older) = older.map(|(older, _)| *older) {
-            self.counts.kicked += 1;
+            self.counts.taken_over += 1;
             self.close(cx, older, Closing::Frame(None), CloseReason::TakenOver);
         }
         // A stored session is resumed only by its own account, and ends with any other CONNECT of its client id.
@@ -168,7 +168,7 @@ impl Broker {
         };
         connection.keep_alive = cx.rules.for_client(Duration::from_secs(keep_alive.into()));
         connection.ends = connection.opened.saturating_add(cx.rules.connection_life);
-        connection.doomed = cx.faults.apply(cx.now, |fault| match fault {
+        connection.close_at = cx.faults.apply(cx.now, |fault| match fault {
             Fault::CloseAfterConnect { after, closing } => Some((cx.now + *after, *closing)),
             _ => None,
         });

@@ -34,7 +34,7 @@ use step::StepRecord;
 #[non_exhaustive]
 pub struct CheckSettings {
     /// Longest time for which a step waits for the client.
-    pub patience: Duration,
+    pub step_wait: Duration,
     /// Time for which a step watches the client once it has begun to react.
     pub watch: Duration,
     /// Age that a connection has when a step disturbs it. A client that connects again within a second would break a limit
@@ -50,7 +50,7 @@ impl Default for CheckSettings {
     /// One minute to wait for a reaction, 20 seconds to watch it, half an hour in all.
     fn default() -> Self {
         Self {
-            patience: Duration::from_secs(60),
+            step_wait: Duration::from_secs(60),
             watch: Duration::from_secs(20),
             settle: Duration::from_secs(3),
             limit: Duration::from_secs(1_800),
@@ -66,7 +66,7 @@ impl CheckSettings {
     pub fn at_speed(self, speed: f64) -> Self {
         let factor = if speed.is_finite() { speed.clamp(1.0, 10_000.0) } else { 1.0 };
         Self {
-            patience: self.patience.mul_f64(factor),
+            step_wait: self.step_wait.mul_f64(factor),
             watch: self.watch.mul_f64(factor),
             settle: self.settle.mul_f64(factor),
             limit: self.limit.mul_f64(factor),
@@ -344,7 +344,7 @@ impl Check {
         self.seen = StepRecord::default();
         self.times[step as usize].0 = Some(self.now);
         if step.needs_connection() {
-            self.phase = Phase::Settling { until: self.now.saturating_add(self.settings.patience) };
+            self.phase = Phase::Settling { until: self.now.saturating_add(self.settings.step_wait) };
             return;
         }
         self.begin();

@@ -160,7 +160,7 @@ impl Check {
             CloseReason::TakenOver => {
                 self.fail(Rule::ClientId, "a second connection had the client id of an open one".into());
             }
-            CloseReason::HastyConnect => {
+            CloseReason::EarlyConnect => {
                 self.fail(Rule::ConnectRate, "two CONNECT packets within a second".into());
             }
             CloseReason::TooManyFilters => {

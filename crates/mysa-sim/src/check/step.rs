@@ -85,8 +85,8 @@ impl Check {
         let actions = self.trouble();
         self.actions.extend(actions);
         // A person may take long to start the client.
-        let patience = if self.step == Step::Connect { self.settings.limit } else { self.settings.patience };
-        self.phase = Phase::Waiting { until: self.now.saturating_add(patience) };
+        let wait = if self.step == Step::Connect { self.settings.limit } else { self.settings.step_wait };
+        self.phase = Phase::Waiting { until: self.now.saturating_add(wait) };
         if self.step == Step::Recovery {
             self.end_if(self.is_complete_again());
         }
@@ -147,10 +147,10 @@ impl Check {
                 if seen.requests.len() < MAX_KINDS {
                     *seen.requests.entry(path.clone()).or_default() += 1;
                 }
-                if let Some((at, hasty)) = seen.throttled.get_mut(path)
+                if let Some((at, early)) = seen.throttled.get_mut(path)
                     && now < *at + retry_after
                 {
-                    *hasty += 1;
+                    *early += 1;
                 }
                 match status {
                     Some(401) => seen.unauthorized += 1,
@@ -184,7 +184,7 @@ impl Check {
                     && matches!(kind, EventKind::Request { .. } | EventKind::UpgradeRefused { .. })
                 {
                     self.seen.came = true;
-                    self.phase = Phase::Waiting { until: self.now.saturating_add(self.settings.patience) };
+                    self.phase = Phase::Waiting { until: self.now.saturating_add(self.settings.step_wait) };
                 }
                 return self.end_if(matches!(kind, EventKind::Connected { .. }));
             }
@@ -261,18 +261,18 @@ impl Check {
             Step::SlowRest => self.judge_slow_rest(),
             Step::Unauthorized => self.judge_unauthorized(),
             Step::Throttled => {
-                let hasty: u32 =
-                    self.seen.throttled.values().map(|(_, hasty)| (*hasty).saturating_sub(1)).sum();
+                let early: u32 =
+                    self.seen.throttled.values().map(|(_, early)| (*early).saturating_sub(1)).sum();
                 if !self.seen.throttled.is_empty() {
                     // One request of each path may have been in transit.
-                    let observed = match hasty {
+                    let observed = match early {
                         0 => format!("no request of the same path within {RETRY_AFTER_S} s"),
                         _ => format!(
                             "{} of the same path within {RETRY_AFTER_S} s",
-                            count(hasty.into(), "request")
+                            count(early.into(), "request")
                         ),
                     };
-                    self.judge(Rule::RetryAfter, hasty == 0, observed);
+                    self.judge(Rule::RetryAfter, early == 0, observed);
                 }
             }
             Step::Recovery => {

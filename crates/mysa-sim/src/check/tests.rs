@@ -194,7 +194,7 @@ impl Recorded {
         self.open();
         for (id, reason) in [
             (Rule::ClientId, CloseReason::TakenOver),
-            (Rule::ConnectRate, CloseReason::HastyConnect),
+            (Rule::ConnectRate, CloseReason::EarlyConnect),
             (Rule::Filters, CloseReason::TooManyFilters),
             (Rule::Pings, CloseReason::Silent),
             (Rule::Packets, CloseReason::NoConnect),
@@ -409,9 +409,9 @@ fn the_time_of_the_whole_check_is_limited() {
 #[test]
 fn a_fast_cloud_gives_the_client_as_much_time_of_its_own() {
     let settings = CheckSettings::default().at_speed(10.0);
-    assert_eq!((settings.patience, settings.watch), (Duration::from_secs(600), Duration::from_secs(200)));
+    assert_eq!((settings.step_wait, settings.watch), (Duration::from_secs(600), Duration::from_secs(200)));
     for speed in [0.1, 1.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(CheckSettings::default().at_speed(speed).patience, Duration::from_secs(60), "{speed}");
+        assert_eq!(CheckSettings::default().at_speed(speed).step_wait, Duration::from_secs(60), "{speed}");
     }
 }
 

@@ -195,8 +195,8 @@ impl Device {
 
     /// Returns `true` if the cloud considers it connected: its last message is at most two of its usual intervals old.
     pub(crate) fn is_connected(&self, now: Now) -> bool {
-        let patience = 2 * self.thermostat.family.profile().idle_status.as_secs().cast_signed() + 120;
-        self.thermostat.family == Family::Silent || now.wall.as_secs() - self.shadow.last_seen_at < patience
+        let limit = 2 * self.thermostat.family.profile().idle_status.as_secs().cast_signed() + 120;
+        self.thermostat.family == Family::Silent || now.wall.as_secs() - self.shadow.last_seen_at < limit
     }
 
     /// Half hour that starts at `start`: measured, or computed if it lies before the start of the cloud.

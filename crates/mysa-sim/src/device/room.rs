@@ -223,7 +223,7 @@ mod tests {
         Room::new(RoomSpec::default(), weather, 3, with_slab, start().mono)
     }
 
-    const CALM: Weather = Weather { mean: -5.0, season: 0.0, day: 0.0, unrest: 0.0 };
+    const CALM: Weather = Weather { mean: -5.0, season: 0.0, day: 0.0, variation: 0.0 };
 
     #[test]
     fn without_heat_a_room_cools_towards_the_weather_and_the_gains() {

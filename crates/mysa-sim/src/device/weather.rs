@@ -14,13 +14,13 @@ pub struct Weather {
     /// Amplitude over the day in kelvins: the afternoon is this much warmer than the mean, the night this much colder.
     pub day: f64,
     /// Largest deviation by the weather, in kelvins. Changes within half a day.
-    pub unrest: f64,
+    pub variation: f64,
 }
 
 impl Default for Weather {
     /// A cold maritime climate: -5 °C on a January day, 19 °C on one in July.
     fn default() -> Self {
-        Self { mean: 7.0, season: 12.0, day: 4.0, unrest: 5.0 }
+        Self { mean: 7.0, season: 12.0, day: 4.0, variation: 5.0 }
     }
 }
 
@@ -36,8 +36,8 @@ impl Weather {
         let knot = floor(hours / 12.0);
         let part = hours / 12.0 - knot;
         let departure = |knot: f64| unit(hash(seed, knot as i64 as u64)) * 2.0 - 1.0;
-        let unrest = self.unrest * (departure(knot) * (1.0 - part) + departure(knot + 1.0) * part);
-        self.mean + season + day + unrest
+        let variation = self.variation * (departure(knot) * (1.0 - part) + departure(knot + 1.0) * part);
+        self.mean + season + day + variation
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn winter_is_cold_and_the_afternoon_is_warm() {
-        let calm = Weather { unrest: 0.0, ..Weather::default() };
+        let calm = Weather { variation: 0.0, ..Weather::default() };
         let at = |secs| calm.outdoors(1, UnixTime::from_secs(secs));
         let (january_night, january_day, july_day) =
             (at(1_768_899_600), at(1_768_942_800), at(1_784_581_200));

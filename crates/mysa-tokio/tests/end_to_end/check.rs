@@ -33,7 +33,7 @@ async fn the_client_passes_every_rule_of_the_simulator() {
     let cloud = Cloud::start(CloudSpec::demo()).await;
     let mut settings = CheckSettings::default();
     // This limit only ends a test that hangs.
-    settings.patience = Duration::from_secs(300);
+    settings.step_wait = Duration::from_secs(300);
     settings.watch = Duration::from_millis(1_500);
     settings.settle = Duration::from_millis(1_500);
     let mut check = cloud.server.check(settings);

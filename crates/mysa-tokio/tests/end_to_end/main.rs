@@ -206,7 +206,7 @@ async fn two_clients_of_one_account_do_not_disturb_each_other() {
             .is_some_and(|field| field.value == celsius(22.0))
     })
     .await;
-    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().kicked), 0);
+    assert_eq!(cloud.server.with_cloud(|cloud, _| cloud.counters().taken_over), 0);
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ pub fn bridge_campaign(seed: u64, hours: u64) -> Result<BridgeReport, Box<Bridge
     home.world.ignoring.clone_from(&cloud.ignoring);
     home.world.reordered.clone_from(&cloud.reordered);
     home.dead.clone_from(&cloud.dead);
-    home.judge.untrue = cloud.ignoring.union(&cloud.reordered).copied().collect();
+    home.judge.unreliable = cloud.ignoring.union(&cloud.reordered).copied().collect();
     let result =
         Run { cloud: &cloud, local: &local, home: &mut home, rng: &mut rng, removed: BTreeSet::new() }.run();
     match result {
@@ -469,7 +469,7 @@ impl Run<'_> {
             if name != known {
                 return wrong(format!("{id} is shown as {name:?}, and its name is {known:?}"));
             }
-            if home.judge.untrue.contains(device) || home.has_lost_time() {
+            if home.judge.unreliable.contains(device) || home.has_lost_time() {
                 continue;
             }
             let state = home.home.state(id).unwrap_or_default();

@@ -232,7 +232,7 @@ impl BridgeHome {
         }
         if is_well
             && !self.has_lost_time()
-            && !self.judge.untrue.contains(&device)
+            && !self.judge.unreliable.contains(&device)
             && let Some(what) = self.judge.outdated(now, device, &json, STATE_BOUND)
         {
             let truth = self.world.truth(device);

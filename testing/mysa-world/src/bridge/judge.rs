@@ -59,14 +59,14 @@ pub(crate) struct Judge {
     received: u64,
     tracks: BTreeMap<DeviceId, Track>,
     /// Thermostats whose state has to be published again, and since when.
-    owed: BTreeMap<DeviceId, Duration>,
+    unrepeated: BTreeMap<DeviceId, Duration>,
     /// Thermostats whose state this process has published.
     shown: BTreeSet<DeviceId>,
     energy: BTreeMap<DeviceId, f64>,
     /// Thermostats whose energy may be unknown again, because the file with it was damaged.
     energy_lost: BTreeSet<DeviceId>,
     /// Thermostats that may report values that they do not hold.
-    pub(crate) untrue: BTreeSet<DeviceId>,
+    pub(crate) unreliable: BTreeSet<DeviceId>,
     /// Results by their outcome.
     pub(crate) outcomes: BTreeMap<String, u64>,
     pub(crate) states: u64,
@@ -78,7 +78,7 @@ impl Judge {
         self.open.clear();
         self.decided.clear();
         self.received = 0;
-        self.owed.clear();
+        self.unrepeated.clear();
         self.shown.clear();
     }
 
@@ -148,7 +148,7 @@ impl Judge {
                 && request.settings.as_ref().is_some_and(|settings| same(settings, &wanted))
         };
         let Some(request) = self.open.values_mut().find(asks) else {
-            return Err(BridgeViolation::Unasked { device, what: change.to_string() });
+            return Err(BridgeViolation::Unrequested { device, what: change.to_string() });
         };
         request.is_handed_over = true;
         let age = now.saturating_sub(request.sent_at);
@@ -173,7 +173,7 @@ impl Judge {
             if self.decided.iter().any(|request| asks(request, *setting, value)) {
                 return Err(BridgeViolation::AfterResult { device, what });
             }
-            return Err(BridgeViolation::Unasked { device, what });
+            return Err(BridgeViolation::Unrequested { device, what });
         }
         Ok(())
     }
@@ -238,14 +238,14 @@ impl Judge {
             self.decided.pop_front();
         }
         if self.shown.contains(&device) {
-            self.owed.entry(device).or_insert(now);
+            self.unrepeated.entry(device).or_insert(now);
         }
         Ok(())
     }
 
     fn state(&mut self, device: DeviceId, publish: &Publish) -> Result<(), BridgeViolation> {
         self.states += 1;
-        self.owed.remove(&device);
+        self.unrepeated.remove(&device);
         if publish.payload.is_empty() {
             self.shown.remove(&device);
             return Ok(());
@@ -255,13 +255,13 @@ impl Judge {
         let json: Value =
             serde_json::from_slice(&publish.payload).map_err(|_| BridgeViolation::Protocol(text()))?;
         self.energy(device, json["energy"].as_f64())?;
-        if self.untrue.contains(&device) {
+        if self.unreliable.contains(&device) {
             return Ok(());
         }
         for (setting, value) in shown(&json) {
             let track = self.tracks.get(&device);
             if track.is_some_and(|track| !track.values.contains_key(&(setting, value))) {
-                return Err(BridgeViolation::Untrue { device, what: format!("{setting:?} {value}") });
+                return Err(BridgeViolation::NeverHeld { device, what: format!("{setting:?} {value}") });
             }
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Judge {
         {
             return Err(BridgeViolation::NoResult(request.to_string()));
         }
-        match self.owed.iter().find(|(_, since)| now > **since + SNAP_BACK) {
+        match self.unrepeated.iter().find(|(_, since)| now > **since + SNAP_BACK) {
             Some((device, _)) if connected > SNAP_BACK => Err(BridgeViolation::NoSnapBack(*device)),
             _ => Ok(()),
         }

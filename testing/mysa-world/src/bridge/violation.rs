@@ -12,7 +12,7 @@ pub enum BridgeViolation {
     /// The session below the bridge broke one of its own.
     Session(Violation),
     /// A command, or bytes of one, that no live request of this process asks for.
-    Unasked {
+    Unrequested {
         /// Thermostat.
         device: DeviceId,
         /// The command.
@@ -41,7 +41,7 @@ pub enum BridgeViolation {
     /// The state is not published again after a result.
     NoSnapBack(DeviceId),
     /// A published value that the thermostat has never held.
-    Untrue {
+    NeverHeld {
         /// Thermostat.
         device: DeviceId,
         /// Setting and value.
@@ -102,7 +102,7 @@ impl fmt::Display for BridgeViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Session(violation) => write!(f, "{violation}"),
-            Self::Unasked { device, what } => write!(f, "{device}: no live request asks for {what}"),
+            Self::Unrequested { device, what } => write!(f, "{device}: no live request asks for {what}"),
             Self::AfterResult { device, what } => write!(f, "{device}: {what} is sent after its result"),
             Self::OldRequest { device, what, age } => {
                 write!(f, "{device}: {what} is obeyed {:.0} s after it was sent", age.as_secs_f64())
@@ -110,7 +110,7 @@ impl fmt::Display for BridgeViolation {
             Self::ForeignResult(what) => write!(f, "a result without a request: {what}"),
             Self::NoResult(what) => write!(f, "no result in time for {what}"),
             Self::NoSnapBack(device) => write!(f, "{device}: the state does not follow a result"),
-            Self::Untrue { device, what } => write!(f, "{device} never held what is published: {what}"),
+            Self::NeverHeld { device, what } => write!(f, "{device} never held what is published: {what}"),
             Self::Outdated { device, what } => write!(f, "{device}: what is shown is outdated: {what}"),
             Self::Availability { device, shown, why } => {
                 let what = device.map_or_else(|| "the bridge".to_owned(), |device| device.to_string());

@@ -263,7 +263,7 @@ impl Plan {
                 self.reordered.extend(concerned);
                 DeviceFault::Reorder
             }
-            Kind::AcksUntrue => {
+            Kind::FalseAcks => {
                 let concerned = concerned();
                 self.ignoring.extend(concerned);
                 DeviceFault::AckWithoutApplying

@@ -87,12 +87,12 @@ fn a_value_that_no_command_asks_for_is_detected() {
     let mut empty = Ledger::default();
     assert!(matches!(
         send(&mut empty, 1, Carrier::Message(1), &setpoint(20)),
-        Err(Violation::Unasked { .. })
+        Err(Violation::Unrequested { .. })
     ));
     let mut one = ledger(&names, &[setpoint(20)]);
     for wrong in [setpoint(21), Change::mode(Mode::Off), Change { mode: Some(Mode::Heat), ..setpoint(20) }] {
         assert!(
-            matches!(send(&mut one, 1, Carrier::Message(1), &wrong), Err(Violation::Unasked { .. })),
+            matches!(send(&mut one, 1, Carrier::Message(1), &wrong), Err(Violation::Unrequested { .. })),
             "{wrong}"
         );
     }
@@ -203,7 +203,7 @@ fn a_request_is_repeated_only_if_it_was_not_carried_out_and_never_beside_another
     for done in [false, true] {
         let mut ledger = Ledger::default();
         let path = "/devices/a0b1c2d3e4f6";
-        assert!(matches!(ledger.write(names.requests[0], path), Err(Violation::UnaskedRequest { .. })));
+        assert!(matches!(ledger.write(names.requests[0], path), Err(Violation::UnrequestedCall { .. })));
         ledger.expect(path);
         ledger.write(names.requests[0], path).unwrap();
         ledger.answered(names.requests[0], done);

@@ -103,7 +103,7 @@ fn a_violation_of_every_rule_about_connections_is_detected() {
         let found = observer.bytes(Duration::from_millis(900 * n as u64), *conn, &connect("one"), INTERVAL);
         assert_eq!(found.is_err(), n == 1);
         if let Err(violation) = found {
-            assert_eq!(violation, Violation::HastyConnect { after: Duration::from_millis(900) });
+            assert_eq!(violation, Violation::EarlyConnect { after: Duration::from_millis(900) });
         }
         observer.closed(*conn);
     }

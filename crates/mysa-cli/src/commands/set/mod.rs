@@ -31,7 +31,7 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(20);
 /// Time for the broker to accept a command with `--no-wait`. It usually accepts within 0.2 s.
 const NO_WAIT: Duration = Duration::from_secs(3);
 /// Time limit for the list of thermostats, after which the stored list is used if there is one.
-const LIST_PATIENCE: Duration = Duration::from_secs(6);
+const LIST_WAIT: Duration = Duration::from_secs(6);
 /// Longest wait for the present states, which relative values and the value "before" need.
 const STATES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the connection on which the confirmation arrives.
@@ -58,7 +58,7 @@ pub(crate) async fn run(
     settings.await_effect = !sending.no_wait;
     // A request for live reports is a message to a thermostat too.
     settings.live_reports = !sending.dry_run;
-    let connecting = context.connect_to_command(terminal, settings, LIST_PATIENCE);
+    let connecting = context.connect_to_command(terminal, settings, LIST_WAIT);
     let connected = within(terminal, limit, "; nothing was sent", connecting).await;
     let cloud =
         connected.map_err(|failure| report::all_without_plan(terminal, targets, &request, failure))?;
