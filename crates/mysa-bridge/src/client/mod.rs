@@ -33,6 +33,7 @@
 //! - The session is clean and subscriptions have QoS 0: the broker keeps nothing for a client that is away, and delivers
 //!   no message twice.
 
+mod outgoing;
 mod oversize;
 mod retained;
 mod settings;
@@ -40,7 +41,7 @@ mod settings;
 pub use mysa_mqtt_codec::QoS;
 pub use settings::{InvalidSettings, Login, Settings, Will};
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -48,13 +49,13 @@ use core::mem;
 use core::time::Duration;
 
 use mysa_mqtt_codec::{
-    ConnAck, ConnectRefusal, DISCONNECT, DecodeError, Delivery, Inbound, PINGREQ, PacketId, Publish, Stream,
-    SubscribeReturn, Topic, puback,
+    ConnAck, ConnectRefusal, DISCONNECT, DecodeError, Delivery, Inbound, PINGREQ, Publish, Stream,
+    SubscribeReturn, puback,
 };
 use mysa_session::{Backoff, Entropy};
 
+use self::outgoing::Outgoing;
 use self::oversize::{Part, Splitter};
-use self::retained::{Key, Retained};
 use self::settings::SUBSCRIBE_ID;
 
 /// Client of one broker. See the [module](self).
@@ -66,26 +67,21 @@ pub struct Client {
     now: Duration,
     phase: Phase,
     link: LinkId,
-    retained: Retained,
-    /// Messages to be sent once.
-    queue: VecDeque<Once>,
+    outgoing: Outgoing,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
     /// Packets without content of their own: CONNECT, SUBSCRIBE, PINGREQ, PUBACK.
     control: Vec<u8>,
     /// Time limit of the batch that the driver writes.
     writing_until: Option<Duration>,
-    in_flight: BTreeMap<PacketNumber, InFlight>,
-    next_packet: PacketNumber,
     subscribed_until: Option<Duration>,
     next_ping: Duration,
     ping_until: Option<Duration>,
     splitter: Splitter,
     stream: Stream,
+    /// Number of messages that were dropped because the owner does not read the events.
     dropped: u64,
 }
-
-type PacketNumber = u16;
 
 /// Number of a connection, which distinguishes it from earlier ones.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -117,19 +113,6 @@ enum Phase {
         sent_disconnect: bool,
     },
     Ended,
-}
-
-#[derive(Debug)]
-struct Once {
-    topic: String,
-    payload: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    /// Retained message; `None` for one that is sent once.
-    key: Option<Key>,
-    until: Duration,
 }
 
 /// Instruction for the driver.
@@ -232,10 +215,6 @@ impl fmt::Display for DownReason {
     }
 }
 
-/// Maximum number of unacknowledged publishes, the number that mosquitto allows by default.
-const WINDOW: usize = 20;
-/// Maximum number of messages that wait to be sent once.
-const QUEUE: usize = 256;
 /// Length at which a batch of packets is complete.
 const BATCH: usize = 32 * 1_024;
 /// Longest backlog of control packets: 4,096 PUBACKs.
@@ -265,14 +244,11 @@ impl Client {
             now,
             phase: Phase::Waiting { dial_at: now },
             link: LinkId::default(),
-            retained: Retained::default(),
-            queue: VecDeque::new(),
+            outgoing: Outgoing::default(),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
             control: Vec::new(),
             writing_until: None,
-            in_flight: BTreeMap::new(),
-            next_packet: SUBSCRIBE_ID + 1,
             subscribed_until: None,
             next_ping: Duration::MAX,
             ping_until: None,
@@ -285,40 +261,36 @@ impl Client {
     /// Sets a retained message. Messages of a lower rank are sent first; a topic always has the same rank. An empty payload
     /// removes the message from the broker. QoS 2 is sent as QoS 1. Returns `true` if the message was another before.
     pub fn retain(&mut self, rank: u8, topic: impl Into<String>, payload: Vec<u8>, qos: QoS) -> bool {
-        self.retained.set((rank, topic.into()), payload, qos)
+        self.outgoing.retained.set((rank, topic.into()), payload, qos)
     }
 
     /// Sends a retained message again, although it did not change.
     pub fn send_again(&mut self, rank: u8, topic: &str) {
-        self.retained.send_again(&(rank, topic.into()));
+        self.outgoing.retained.send_again(&(rank, topic.into()));
     }
 
     /// Sends all retained messages again.
     pub fn send_all_again(&mut self) {
-        self.retained.send_all_again();
+        self.outgoing.retained.send_all_again();
     }
 
     /// Payload of a retained message as the broker should hold it; empty while it is being removed.
     #[must_use]
     pub fn wanted(&self, rank: u8, topic: &str) -> Option<&[u8]> {
-        self.retained.wanted(&(rank, topic.into()))
+        self.outgoing.retained.wanted(&(rank, topic.into()))
     }
 
     /// Payload of a retained message, if the present connection has sent it.
     #[must_use]
     pub fn sent(&self, rank: u8, topic: &str) -> Option<&[u8]> {
-        if self.is_live() { self.retained.held(&(rank, topic.into())) } else { None }
+        if self.is_live() { self.outgoing.retained.held(&(rank, topic.into())) } else { None }
     }
 
     /// Publishes a message that is not retained, with QoS 1. It is sent once: if the connection ends before the broker
     /// acknowledges it, it may be lost, but it is never repeated. Without a connection it waits for one. If more than 256
     /// wait, the oldest are dropped; [`Event::Dropped`] counts them.
     pub fn publish(&mut self, topic: impl Into<String>, payload: Vec<u8>) {
-        if self.queue.len() >= QUEUE {
-            self.queue.pop_front();
-            self.dropped += 1;
-        }
-        self.queue.push_back(Once { topic: topic.into(), payload });
+        self.outgoing.publish(topic.into(), payload);
     }
 
     /// `true` while the broker has accepted the connection.
@@ -437,11 +409,11 @@ impl Client {
             }
             (_, Phase::Connecting { .. }) => self.end(DownReason::Protocol(None)),
             (Inbound::Publish(publish), _) => self.handle_publish(&publish),
-            (Inbound::PubAck(id), _) => match self.in_flight.remove(&id.get()) {
-                Some(InFlight { key: Some(key), .. }) => self.retained.acknowledged(&key),
-                Some(InFlight { key: None, .. }) => {}
-                None => self.end(DownReason::Protocol(None)),
-            },
+            (Inbound::PubAck(id), _) => {
+                if !self.outgoing.handle_puback(id) {
+                    self.end(DownReason::Protocol(None));
+                }
+            }
             (Inbound::SubAck(suback), _)
                 if suback.id.get() == SUBSCRIBE_ID && self.subscribed_until.take().is_some() =>
             {
@@ -464,7 +436,7 @@ impl Client {
         self.control.extend_from_slice(&subscribe);
         self.next_ping = self.now.saturating_add(self.settings.keep_alive * 3 / 4);
         // The broker may have been restarted without its stored state.
-        self.retained.send_all_again();
+        self.outgoing.retained.send_all_again();
         self.events.push_back(Event::Up);
     }
 
@@ -515,7 +487,7 @@ impl Client {
     fn check_connection(&mut self) {
         let now = self.now;
         let due = |until: Option<Duration>| until.is_some_and(|until| until <= now);
-        let unanswered = self.in_flight.values().map(|waiting| waiting.until).min();
+        let unanswered = self.outgoing.unacknowledged_at();
         if let Phase::Leaving { until, .. } = self.phase
             && until <= now
         {
@@ -560,8 +532,9 @@ impl Client {
 
     /// Next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if self.dropped > 0 {
-            return Some(Event::Dropped { count: mem::take(&mut self.dropped) });
+        let dropped = mem::take(&mut self.dropped) + self.outgoing.take_dropped();
+        if dropped > 0 {
+            return Some(Event::Dropped { count: dropped });
         }
         self.events.pop_front()
     }
@@ -584,7 +557,7 @@ impl Client {
                 };
                 let limits = [leaving, self.ping_until, self.writing_until, self.subscribed_until];
                 let limits = limits.into_iter().flatten().chain([self.next_ping]);
-                limits.chain(self.in_flight.values().map(|waiting| waiting.until)).min()
+                limits.chain(self.outgoing.unacknowledged_at()).min()
             }
             Phase::Ended => None,
         }
@@ -596,37 +569,29 @@ impl Client {
         }
         match self.phase {
             Phase::Connecting { .. } => !self.control.is_empty(),
-            Phase::Live { .. } => !self.control.is_empty() || self.has_publish(),
+            Phase::Live { .. } => !self.control.is_empty() || self.outgoing.is_ready(),
             Phase::Leaving { sent_disconnect, .. } => {
                 !self.control.is_empty()
-                    || self.has_publish()
-                    || (!sent_disconnect && self.in_flight.is_empty())
+                    || self.outgoing.is_ready()
+                    || (!sent_disconnect && self.outgoing.is_acknowledged())
             }
             _ => false,
         }
-    }
-
-    /// `true` if a publish can be sent.
-    fn has_publish(&self) -> bool {
-        let has_room = self.in_flight.len() < WINDOW;
-        if !self.queue.is_empty() {
-            return has_room;
-        }
-        self.retained.next_qos().is_some_and(|qos| has_room || qos == QoS::AtMostOnce)
     }
 
     fn next_batch(&mut self) -> Option<Output> {
         if !self.has_batch() {
             return None;
         }
+        let until = self.now.saturating_add(self.settings.ack_timeout);
         let mut bytes = mem::take(&mut self.control);
         if self.is_live() {
-            while bytes.len() < BATCH && self.has_publish() {
-                self.encode_next(&mut bytes);
+            while bytes.len() < BATCH && self.outgoing.is_ready() {
+                self.outgoing.encode_next(until, &mut bytes);
             }
             if let Phase::Leaving { sent_disconnect, .. } = &mut self.phase
                 && bytes.is_empty()
-                && self.in_flight.is_empty()
+                && self.outgoing.is_acknowledged()
             {
                 *sent_disconnect = true;
                 bytes.extend_from_slice(&DISCONNECT);
@@ -635,49 +600,8 @@ impl Client {
         if bytes.is_empty() {
             return None;
         }
-        self.writing_until = Some(self.now.saturating_add(self.settings.ack_timeout));
+        self.writing_until = Some(until);
         Some(Output::Send { link: self.link, bytes })
-    }
-
-    /// Encodes the next message. One that cannot be encoded is dropped.
-    fn encode_next(&mut self, out: &mut Vec<u8>) {
-        let Self { retained, queue, .. } = self;
-        let (encoded, delivery) = if let Some(Once { topic, payload }) = queue.pop_front() {
-            let delivery = self.deliver(QoS::AtLeastOnce);
-            (encode(&topic, &payload, delivery, false, out), delivery)
-        } else {
-            let Some(qos) = retained.next_qos() else { return };
-            let delivery = self.deliver(qos);
-            let Some((key, message)) = self.retained.send_next() else { return };
-            let encoded = encode(&key.1, &message.payload, delivery, true, out);
-            let waiting = delivery.id().and_then(|id| self.in_flight.get_mut(&id.get()));
-            if let Some(waiting) = waiting {
-                waiting.key = Some(key);
-            }
-            (encoded, delivery)
-        };
-        if !encoded {
-            self.dropped += 1;
-            if let Some(id) = delivery.id() {
-                self.in_flight.remove(&id.get());
-            }
-        }
-    }
-
-    fn deliver(&mut self, qos: QoS) -> Delivery {
-        if qos == QoS::AtMostOnce {
-            return Delivery::AtMostOnce;
-        }
-        loop {
-            let number = self.next_packet;
-            // Never 0 [MQTT-2.3.1-1], nor the id of SUBSCRIBE. The loop ends, since far fewer ids are in use.
-            self.next_packet = number.checked_add(1).unwrap_or(SUBSCRIBE_ID + 1);
-            if let (Some(id), false) = (PacketId::new(number), self.in_flight.contains_key(&number)) {
-                let until = self.now.saturating_add(self.settings.ack_timeout);
-                self.in_flight.insert(number, InFlight { key: None, until });
-                return Delivery::AtLeastOnce(id);
-            }
-        }
     }
 
     /// Ends the connection and schedules the next one.
@@ -696,7 +620,7 @@ impl Client {
             self.outputs.push_back(Output::Close(self.link));
         }
         self.control.clear();
-        self.in_flight.clear();
+        self.outgoing.handle_closed();
         self.writing_until = None;
         self.subscribed_until = None;
         self.ping_until = None;
@@ -714,9 +638,4 @@ impl Client {
         self.phase = Phase::Waiting { dial_at: retry_at };
         self.events.push_back(Event::Down { reason, retry_at });
     }
-}
-
-fn encode(topic: &str, payload: &[u8], delivery: Delivery, retain: bool, out: &mut Vec<u8>) -> bool {
-    Topic::new(topic)
-        .is_ok_and(|topic| Publish { retain, ..Publish::new(topic, payload, delivery) }.encode(out).is_ok())
 }

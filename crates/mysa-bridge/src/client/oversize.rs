@@ -2,7 +2,7 @@ use mysa_mqtt_codec::QoS;
 
 /// Splits a broker's byte stream so that a PUBLISH above the size limit is skipped instead of ending the connection.
 ///
-/// Anybody may leave a retained message of many megabytes below a topic that the client subscribes to. A decoder with a
+/// Any client of the broker may leave a retained message of many megabytes below a topic that the client subscribes to. A decoder with a
 /// limit rejects it, and the broker sends it again after every reconnect. Such a message is never of use here.
 #[derive(Debug)]
 pub(super) struct Splitter {
