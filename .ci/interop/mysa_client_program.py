@@ -20,7 +20,7 @@ def log(text: str) -> None:
 
 
 async def becomes(what: str, read, wanted) -> None:
-    """Reads until the value is there: acceptance by the cloud is not yet the thermostat's doing."""
+    """Reads until the value is there: the cloud accepts a value before the thermostat has it."""
     for _ in range(100):
         value = await read()
         if value == wanted:

@@ -112,7 +112,7 @@ const MAX_YEARS: u32 = 12;
 const MAX_DAY_ENERGY: u64 = 500_000_000;
 /// Power that no thermostat can switch, in milliwatts: 20 kW.
 const MAX_POWER: u64 = 20_000_000;
-/// Longest time between two samples of the power that is no gap.
+/// Longest time between two samples of the power that does not count as a gap.
 const MAX_GAP: Duration = Duration::from_secs(300);
 const DAY: i64 = 86_400;
 /// Days from which on a clock is not obviously wrong: 2018, the year of the first thermostats, and 2200.

@@ -184,7 +184,7 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum IgnoredReason {
-    /// A retained command: it was asked for at some time in the past.
+    /// A retained command: it was requested at some time in the past.
     Retained,
     /// A message that is longer than any value.
     TooLong,

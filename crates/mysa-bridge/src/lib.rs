@@ -80,7 +80,7 @@
 //!   last position is sent; commands to a thermostat are sent in the order in which they arrived.
 //! - **What is published is what is known.** Only confirmed values are shown. After each verdict the state is published
 //!   again, so that a reader that shows the requested value returns to the real one.
-//! - **Availability is true**, within half a minute of a loss or a return, whatever the order; see the next section. An
+//! - **Availability is true**, within half a minute of a loss or a return, in whatever order they come; see the next section. An
 //!   `online` that a broker kept from before is corrected, and a restart of the bridge publishes nothing about a
 //!   thermostat until it is known. A thermostat that left the account while no bridge ran is offline at once, and removed
 //!   from the broker after [`Settings::forget_after`].

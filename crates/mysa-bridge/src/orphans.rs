@@ -25,7 +25,7 @@ impl Orphans {
         if cx.client.wanted(rank::AVAILABILITY, &topic).is_some() {
             cx.defend(rank::AVAILABILITY, &topic, payload);
             if let Some(since) = self.0.get_mut(&id).filter(|_| payload == ONLINE.as_bytes()) {
-                // Somebody else publishes it.
+                // Another client publishes it.
                 *since = cx.mono();
             }
             return false;

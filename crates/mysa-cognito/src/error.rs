@@ -10,7 +10,7 @@ use crate::srp::SrpError;
 
 /// Error of a step.
 ///
-/// Only [`Error::Refused`] is a decision of Cognito on the request. Any other error is no evidence against
+/// Only [`Error::Refused`] is a decision of Cognito on the request. Any other error is not evidence against
 /// the password and the tokens: keep them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

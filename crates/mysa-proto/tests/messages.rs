@@ -63,7 +63,7 @@ fn an_acknowledgement_matches_only_its_own_command() {
         let Ok(Message { body: Body::Ack(Ack { state: Some(asked), .. }), .. }) =
             Message::decode(TopicKind::Out, &asked)
         else {
-            panic!("{name}: expected_state is no state")
+            panic!("{name}: expected_state is not a state")
         };
         let sent = SentCommand {
             device: DeviceId::new(request["device_id"].as_str().unwrap()).unwrap(),

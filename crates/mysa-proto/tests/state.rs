@@ -282,7 +282,7 @@ fn neither_one_late_status_nor_heating_in_another_mode_is_a_contradiction() {
     let mut state = switched(Mode::Off);
     state.observe(&duty(102, 1.0));
     state.observe(&setpoint(Source::Status, Some(900), 901, 20.0));
-    assert_eq!(state.contradiction(), None, "a status without a duty cycle is no evidence");
+    assert_eq!(state.contradiction(), None, "a status without a duty cycle is not evidence");
     let mut state = switched(Mode::Heat);
     (102..400).for_each(|arrival| drop(state.observe(&duty(arrival, 1.0))));
     assert_eq!(state.contradiction(), None);

@@ -320,7 +320,7 @@ impl ServiceTracker {
             true => None,
             false => self.pushed_until.or(Some(facts.mqtt.lost_at.map_or(now, |lost_at| lost_at.min(now)))),
         };
-        // A connection that is replaced within the grace period is no outage worth an event.
+        // A connection that is replaced within the grace period is not an outage worth an event.
         let graceful = self.service.level <= Level::ReadOnly
             && matches!(level, Level::RestOnly | Level::Offline)
             && self.lost_at.is_some_and(|lost_at| now < lost_at.saturating_add(cx.settings.grace))

@@ -136,7 +136,7 @@ fn an_unconfirmed_verdict_contains_the_observed_values() {
     let Verdict::Unconfirmed { seen, .. } = rig.verdict(unanswered) else {
         panic!("{}", rig.verdict(unanswered))
     };
-    assert_eq!(seen, Change::default(), "values from before the command are no evidence");
+    assert_eq!(seen, Change::default(), "values from before the command are not evidence");
 
     let refused = rig.set(LITE, 22.0);
     rig.run(secs(5));

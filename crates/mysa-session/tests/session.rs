@@ -335,7 +335,7 @@ fn a_repeated_message_is_a_sign_of_life_and_an_old_status_of_rest_is_not() {
         let ago = known.last_seen_ago(rig.now().mono).unwrap();
         assert!(ago <= secs(60) && known.link() == Link::Live, "{ago:?} {:?}", known.link());
     }
-    // REST shows the same status again and again, which is no new sign of life.
+    // REST shows the same status again and again, which is not a new sign of life.
     rig.run(secs(900));
     let known = rig.session.device(device(LITE)).unwrap();
     assert!(known.last_seen_ago(rig.now().mono).unwrap() >= secs(900));

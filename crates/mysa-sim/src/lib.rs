@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Observed behaviour follows the observations; all other behaviour follows AWS's documentation. Where the behaviour of
-//! the real cloud is in doubt, [`Rules`] makes it a setting. The crate shares no decision with the client under test:
+//! the real cloud is uncertain, [`Rules`] makes it a setting. The crate shares no decision with the client under test:
 //! it has its own tables of modes and models, its own writers and its own control loop.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -355,7 +355,7 @@ const ALL: &[NamedFault] = &[
     lasting("truncate", "the thermostats' statuses are truncated", || {
         Fault::Device(None, DeviceFault::Truncate)
     }),
-    lasting("garbage", "the thermostats' statuses are no JSON", || {
+    lasting("garbage", "the thermostats' statuses are not JSON", || {
         Fault::Device(None, DeviceFault::Replace("\u{1}{status".into()))
     }),
     lasting("clock-shift", "the thermostats' clocks are an hour ahead", || {

@@ -249,7 +249,7 @@ impl TokenFile {
         Ok(Saved::Written)
     }
 
-    /// Removes the file. A missing file is no error.
+    /// Removes the file. A missing file is not an error.
     ///
     /// # Errors
     /// [`TokenFileError::Io`] if the system fails.

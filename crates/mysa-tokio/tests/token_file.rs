@@ -64,7 +64,7 @@ fn a_saved_session_is_loaded_and_removed() {
     assert!(matches!(file.save(&numbered("two", 2)), Ok(Saved::Written)));
     assert_eq!(loaded(&file), numbered("two", 2));
     file.remove().expect("a removable file");
-    file.remove().expect("removing a missing file is no error");
+    file.remove().expect("removing a missing file is not an error");
     assert!(matches!(file.load(), Ok(None)));
 }
 
@@ -197,7 +197,7 @@ fn a_crash_before_the_rename_leaves_the_old_content() {
     let foreign = folder.0.join("bob@example.org.99999.tmp");
     fs::write(&foreign, b"of another account").expect("a writable folder");
     assert_eq!(loaded(&file), session("old"));
-    file.save(&numbered("new", 1)).expect("a leftover is no obstacle");
+    file.save(&numbered("new", 1)).expect("a leftover does not prevent a save");
     assert_eq!(loaded(&file), numbered("new", 1));
     assert!(!leftover.exists() && foreign.exists(), "only this account's leftover may be removed");
 }

@@ -238,7 +238,7 @@ impl World {
                 self.verdicts.push((self.now, *id, verdict.clone()));
             }
             Event::Device { device, .. } => self.check_times(*device)?,
-            // Its state is gone with the device, so its times may start anew.
+            // Its state is gone with the device, so its times may start again.
             Event::DeviceRemoved { device } => self.field_times.retain(|(of, ..), _| of != device),
             Event::Service(service) => self.note(format_args!("service: {service}")),
             _ => {}
@@ -429,7 +429,7 @@ impl World {
         self.ledger = Ledger::default();
         self.settled.clear();
         self.http.clear();
-        // The new client learns everything anew, perhaps from an older source.
+        // The new client learns everything again, perhaps from an older source.
         self.field_times.clear();
     }
 

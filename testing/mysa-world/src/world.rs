@@ -277,7 +277,7 @@ impl World {
         self.observer.restarted();
         // A machine that boots is awake.
         self.wake();
-        // Bytes already sent still arrive, and answers find no recipient. The next client starts its numbers anew.
+        // Bytes already sent still arrive, and answers find no recipient. The next client's numbers start again.
         for packet in self.net.take_all() {
             match packet {
                 Packet::Request(request, _) => _ = self.ask_cloud(&request),

@@ -253,7 +253,7 @@ fn f81_a_single_undelivered_thermostat_is_not_live_and_the_home_is() {
     );
     let shown = |id| if id == V2 { Link::Rest } else { Link::Live };
     assert_eq!(links(&world), ALL.map(shown));
-    // A thermostat without power is silent, which is no evidence against the broker.
+    // A thermostat without power is silent, which is not evidence against the broker.
     world.fault(24 * HOUR, Fault::Device(Some(device(V2)), DeviceFault::Powerless));
     world.go(HOUR);
     let shown = |id| if id == V2 { Link::Silent } else { Link::Live };

@@ -227,7 +227,7 @@ pub(crate) struct Change {
     /// Brightness of the display while in use, in percent
     #[arg(long, value_name = "PERCENT")]
     pub(crate) brightness: Option<u8>,
-    /// Wake the display when somebody comes near
+    /// Wake the display when a person comes near
     #[arg(long, value_enum)]
     pub(crate) proximity: Option<OnOff>,
     /// Fan speed of an air conditioner

@@ -68,7 +68,7 @@ pub(crate) async fn run(
     if revoked == Revocation::Refused {
         return Err(Failure::new(
             Exit::Unreachable,
-            "the session was removed from this computer, but the cloud refused to revoke it: whoever has a copy can use \
+            "the session was removed from this computer, but the cloud refused to revoke it: a person who has a copy can use \
              it until it expires; changing the password in the app may end it",
         ));
     }

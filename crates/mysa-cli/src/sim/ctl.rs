@@ -195,7 +195,7 @@ impl Remote<'_> {
         Ok(())
     }
 
-    /// Prints an answer: JSON as it came, a list as a table of these columns, an object as lines.
+    /// Prints an answer: JSON unchanged, a list as a table of these columns, an object as lines.
     fn show(&self, shown: &Value, columns: &[&str]) -> Result<()> {
         if self.terminal.json {
             return self.terminal.line(shown.to_string());

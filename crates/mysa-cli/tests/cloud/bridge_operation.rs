@@ -77,7 +77,7 @@ fn metrics_and_health_follow_the_broker_the_cloud_and_the_thermostats() {
     wait_for_value(&at, r#"mysa_commands_total{outcome="refused"}"#, 1.0);
     assert_eq!(value(&at, r#"mysa_commands_total{outcome="confirmed"}"#), Some(1.0));
 
-    // A broker that restarts is no reason to restart the bridge.
+    // The bridge does not have to restart because the broker does.
     assert_eq!(value(&at, "mysa_broker_connections_total"), Some(1.0));
     broker.kill();
     wait_for_value(&at, "mysa_broker_connected", 0.0);

@@ -138,7 +138,7 @@ settings! {
     lock: bool, Lock, "button lock";
     /// Display brightness.
     brightness: Brightness, Brightness, "brightness";
-    /// Wake the display when somebody approaches.
+    /// Wake the display when a person approaches.
     proximity: bool, Proximity, "proximity";
     /// Fan speed.
     fan: FanSpeed, Fan, "fan";

@@ -23,7 +23,7 @@ fields! { 'a;
         pub lock: bool = "lk" => field::flag,
         /// `md`: mode.
         pub mode: i64 = "md" => field::integer,
-        /// `pr`: wake the display when somebody approaches.
+        /// `pr`: wake the display when a person approaches.
         pub proximity: bool = "pr" => field::flag,
         /// `sp`: setpoint. Mysa_HA also writes `stpt` and `a_sp`.
         pub setpoint: Celsius = "sp" | "stpt" | "a_sp" => field::celsius,

@@ -310,7 +310,7 @@ pub enum Control {
     Lock,
     /// Display brightness.
     Brightness,
-    /// Display wakes when somebody approaches.
+    /// Display wakes when a person approaches.
     Proximity,
     /// Fan speed.
     Fan,

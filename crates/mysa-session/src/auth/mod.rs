@@ -429,7 +429,7 @@ impl Identity {
     /// Takes a password that a person entered, and discards earlier refusals.
     pub(crate) fn sign_in(&mut self, cx: &Context, password: Secret) {
         self.password = Some(password);
-        // An exchange in progress and its tokens belong to the old password, so everything starts anew.
+        // An exchange in progress and its tokens belong to the old password, so everything starts again.
         self.stored.refused = None;
         self.stored.not_before = None;
         self.stored.refresh_token = None;

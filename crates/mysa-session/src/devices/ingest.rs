@@ -128,7 +128,7 @@ impl Device {
         }
     }
 
-    /// Merges a retained message. It counts from its own time and is no sign of life now; without a time it is
+    /// Merges a retained message. It counts from its own time and is not a sign of life now; without a time it is
     /// discarded.
     fn handle_retained(&mut self, cx: &mut Context, kind: TopicKind, payload: &[u8]) {
         let Ok(message) = Message::decode(kind, payload) else { return };

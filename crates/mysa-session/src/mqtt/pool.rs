@@ -568,7 +568,7 @@ impl ConnectionPool {
         }
         match ending {
             CloseReason::Refused { status } => {
-                // A broker in trouble (5xx, 429) is no evidence about this account.
+                // A broker in trouble (5xx, 429) proves nothing about this account.
                 let counts = status.is_some_and(|status| status < 500 && status != 429);
                 self.refusals = self.refusals.saturating_add(u32::from(counts));
                 self.trouble = Some(Reason::UpgradeRefused { status });

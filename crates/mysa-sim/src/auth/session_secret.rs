@@ -88,7 +88,7 @@ impl SessionSecret {
         format!("ASIA{letters}")
     }
 
-    /// Returns what an access key id stands for, if this secret has made it for one of these users.
+    /// Returns the meaning of an access key id, if this secret has made it for one of these users.
     pub(crate) fn grant(&self, access_key_id: &str, user_ids: &[String]) -> Option<Grant> {
         let letters = access_key_id.strip_prefix("ASIA").filter(|letters| letters.len() == 16)?;
         let mut number = 0_u128;

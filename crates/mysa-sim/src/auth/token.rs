@@ -262,7 +262,7 @@ impl TokenIssuer {
         Some(earlier.secret.close("refresh", &content))
     }
 
-    /// Returns what a refresh token of an earlier cloud stands for, if it is not revoked.
+    /// Returns the content of a refresh token of an earlier cloud, if it is not revoked.
     pub(crate) fn earlier_refresh(&self, token: &str) -> Option<EarlierRefresh> {
         let earlier = self.earlier.as_ref().filter(|earlier| !earlier.replaced.contains(&digest(token)))?;
         let content = earlier.secret.open("refresh", token)?;

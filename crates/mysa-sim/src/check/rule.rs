@@ -201,7 +201,7 @@ pub(super) const RULES: &[CheckRule] = &[
         Rule::Signature,
         Step::Connect,
         "signature",
-        "sign the URL anew for each connection",
+        "sign a new URL for each connection",
         "AWS Signature Version 4: a signature is valid for five minutes",
         "Make the presigned URL at the moment of the connection. A stored URL is refused with 403 after minutes.",
     ),

@@ -207,7 +207,7 @@ impl Cloud {
         }
     }
 
-    /// Plans the events of an account's schedules anew.
+    /// Plans the events of an account's schedules again.
     pub(crate) fn plan_schedules(&mut self, now: Now, account: usize) {
         let schedules: Vec<Value> = self.schedules_of(account).cloned().collect();
         for index in 0..self.devices.len() {

@@ -78,7 +78,7 @@ pub(crate) fn desirable(values: &Map<String, Value>) -> Map<String, Value> {
     values
 }
 
-/// Values of a section at the start that are no settings of the thermostat's control.
+/// Initial values of a section, other than the settings of the thermostat's control.
 pub(crate) fn at_the_start(section: &str) -> Map<String, Value> {
     let values = match section {
         "targetHeat" => json!({ "lockoutMin": 500, "lockoutMax": 3_000 }),

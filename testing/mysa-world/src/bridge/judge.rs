@@ -38,7 +38,7 @@ struct Request {
     sent_at: Duration,
     /// Reading of the host's monotonic clock at its arrival.
     received: Duration,
-    /// Settings that it asks for; `None` if the payload is no value.
+    /// Settings that it asks for; `None` if the payload is not a value.
     settings: Option<Vec<(Setting, Asked)>>,
     is_handed_over: bool,
 }

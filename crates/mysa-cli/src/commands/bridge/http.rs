@@ -132,7 +132,7 @@ async fn connection(stream: TcpStream, monitor: Monitor) {
         let answer = monitor.answer(request.method(), request.uri().path());
         std::future::ready(Ok::<_, Infallible>(answer))
     });
-    // A client that breaks off is no event.
+    // A client that closes its connection early is not worth an event.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_LIMIT)

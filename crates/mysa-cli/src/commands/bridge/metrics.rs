@@ -26,7 +26,7 @@ impl Status {
         text.sample(&[], now.as_secs_f64());
         text.gauge(
             "mysa_healthy",
-            "1 if /healthz answers 200. A silent thermostat is no reason to be unhealthy.",
+            "1 if /healthz answers 200. A silent thermostat does not make the bridge unhealthy.",
         );
         text.sample(&[], one_if(self.fault(now).is_none()));
         self.connections(&mut text, now);

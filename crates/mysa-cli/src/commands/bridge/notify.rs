@@ -61,7 +61,7 @@ mod manager {
         sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
     }
 
-    /// Sends a line. A manager that does not listen is no reason to end.
+    /// Sends a line. The bridge keeps running if the manager does not listen.
     pub(super) fn send(line: &str) {
         let _ = sd_notify::notify(&[NotifyState::Custom(line)]);
     }

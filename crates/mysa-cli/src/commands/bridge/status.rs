@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(status.fault(secs(1_000)), None, "{level:?}");
         }
         status.service(0, Level::Offline, Reason::NoAnswer, secs(800));
-        // Another reason does not begin the time anew.
+        // Another reason does not restart the time.
         status.service(0, Level::Offline, Reason::ConnectionLost, secs(900));
         status.turn(secs(1_100));
         assert_eq!(status.fault(secs(1_100)), None);

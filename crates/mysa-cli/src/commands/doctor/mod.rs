@@ -119,7 +119,7 @@ fn session_file(report: &mut Report<'_>, context: &Context) -> Result<Option<Str
             return Ok(Some(account));
         }
         Err(TokenFileError::Exposed { mode, .. }) => {
-            let advice = "Whoever read it can act in your name: run `mysa logout` and `mysa login`; or, if nobody \
+            let advice = "A person who has read it can act in your name: run `mysa logout` and `mysa login`; or, if nobody \
                           did, `chmod 600` the file that `mysa config path` leads to.";
             report.fail(STEP, Exit::Failed, format!("others can read it (mode {mode:03o})"), advice)?;
         }
@@ -428,7 +428,7 @@ async fn thermostats(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView
                 report.warn(&step, format!("unknown model; {last_message}"), advice)?;
             }
             Link::Live => report.good(&step, last_message)?,
-            // A model without MQTT topics is read by REST alone, which is no fault.
+            // A model without MQTT topics is read by REST alone, which is not a fault.
             Link::Rest if !view.model.family().is_some_and(|family| family.is_reached_by(Channel::Mqtt)) => {
                 report.good(&step, format!("read by REST, as all of its model; {last_message}"))?;
             }

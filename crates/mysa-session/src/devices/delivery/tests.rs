@@ -76,7 +76,7 @@ fn nothing_is_expected_before_two_minutes_of_live_reporting() {
     assert_eq!(judge(&[undelivered(119).polled(0)]), Delivery::Flows);
     assert_eq!(judge(&[undelivered(QUIET - 1).quiet()]), Delivery::Flows);
     assert_eq!(judge(&[undelivered(QUIET).quiet()]), Delivery::Silent);
-    // A delivered message starts the wait anew.
+    // A delivered message restarts the wait.
     assert_eq!(judge(&[undelivered(9_000).delivered(119)]), Delivery::Flows);
     assert_eq!(judge(&[undelivered(9_000).delivered(120)]), Delivery::Suspect);
 }

@@ -196,7 +196,7 @@ fn a_value_already_in_force_is_confirmed_once_a_newer_status_shows_it() {
     assert_eq!(rig.verdict(id), None, "the service has not accepted the request");
     rig.book.structured_answered(serial, StructuredAnswer::Accepted, at(6).mono, &mut rig.decisions);
     judge(&mut rig, at(4));
-    assert_eq!(rig.verdict(id), None, "a status from before the command is no evidence");
+    assert_eq!(rig.verdict(id), None, "a status from before the command is not evidence");
     judge(&mut rig, at(7));
     assert!(matches!(
         rig.verdict(id),
