@@ -48,7 +48,7 @@ pub(crate) enum CtlAction {
     Counters,
     /// Follow everything that happens
     Events {
-        /// Begin after the event of this number, as far as the last 256 are kept
+        /// Begin after the event with this number; the last 256 are kept
         #[arg(long, value_name = "NUMBER")]
         since: Option<u64>,
         /// Stop after this many events
@@ -84,12 +84,12 @@ pub(crate) enum CtlAction {
         /// Button: up or down
         button: String,
     },
-    /// Take the Wi-Fi of a thermostat away
+    /// Disconnect the Wi-Fi of a thermostat
     Offline {
         /// Thermostat, by id or the start of its name
         device: String,
     },
-    /// Give a thermostat its Wi-Fi back
+    /// Reconnect the Wi-Fi of a thermostat
     Online {
         /// Thermostat, by id or the start of its name
         device: String,
@@ -128,7 +128,7 @@ pub(crate) enum CtlAction {
         /// Start after this many virtual seconds
         #[arg(long, value_name = "SECONDS")]
         after: Option<f64>,
-        /// End after this many virtual seconds more
+        /// End this many virtual seconds after the start
         #[arg(long = "for", value_name = "SECONDS")]
         lasts: Option<f64>,
     },

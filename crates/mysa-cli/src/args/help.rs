@@ -265,7 +265,7 @@ Examples:
   mysa sim --check --report report.json --check-step 30
   mysa sim ctl devices                       rooms, heaters and energy of the running simulator
 
---check prints its report when the script of troubles has ended, or at Ctrl-C.
+--check prints its report when the script of faults has ended, or at Ctrl-C.
 The client should sign in, list, subscribe, read by REST every few seconds and
 set a thermostat every few seconds. The exit code is 0 if a client connected and
 broke no rule.

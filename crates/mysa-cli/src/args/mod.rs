@@ -282,7 +282,7 @@ pub(crate) struct Schedule {
 /// Options for sending a command.
 #[derive(Args, Debug)]
 pub(crate) struct Sending {
-    /// Time limit in seconds, from the start of the command; each further thermostat has one more [default: 20]
+    /// Time limit in seconds, from the start of the command, and one more for each further thermostat [default: 20]
     #[arg(long, value_name = "SECONDS", conflicts_with = "no_wait")]
     pub(crate) wait: Option<f64>,
     /// Do not wait for the thermostat; print how far the command got
@@ -498,7 +498,7 @@ pub(crate) struct Sim {
     /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Lead the client that connects through a script of troubles, and report what it does right and wrong
+    /// Test the client that connects by a script of faults, and report what it does right and wrong
     #[arg(long)]
     pub(crate) check: bool,
     /// File for the report of --check, as JSON
@@ -536,7 +536,7 @@ pub(crate) struct Config {
 pub(crate) enum ConfigAction {
     /// Print the paths of the settings and sessions
     Path,
-    /// Print the settings in force
+    /// Print the effective settings
     Show,
     /// Set the rated power of the heaters behind a thermostat; 0 removes it
     SetWatts {

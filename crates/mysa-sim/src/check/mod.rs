@@ -1,4 +1,4 @@
-//! Conformance check of a client: a script of troubles, the rules that the client must keep, and a report.
+//! Conformance check of a client: a script of faults, the rules that the client must keep, and a report.
 //!
 //! A [`Check`] reads the events of a [`Cloud`], starts and ends faults in it, and judges what the client does.
 //! These events are its only source of information about the client.

@@ -323,7 +323,7 @@ impl Driver<'_> {
 
     fn energy_failed(&self, error: &std::io::Error) -> Result<()> {
         let message = format!(
-            "bridge: the energy stands still: cannot write {}: {error}",
+            "bridge: the energy is not updated: cannot write {}: {error}",
             self.energy.path().display()
         );
         self.log.say(Severity::Warning, "energy", &message)
