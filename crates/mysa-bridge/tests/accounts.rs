@@ -141,8 +141,8 @@ fn a_thermostat_of_two_accounts_belongs_to_the_first() {
     }
     rig.set(&format!("{LIVING}/set/mode"), "off");
     assert_eq!(rig.peer.accounts, [FIRST]);
-    let said = "a0b1c2d3e4f6: it is in account 1 and account 2; account 1 serves it";
-    assert_eq!(lines(&rig).iter().filter(|line| *line == said).count(), 1, "{:?}", lines(&rig));
+    let line = "a0b1c2d3e4f6: it is in account 1 and account 2; account 1 serves it";
+    assert_eq!(lines(&rig).iter().filter(|logged| *logged == line).count(), 1, "{:?}", lines(&rig));
     // The cloud of the other account does not count.
     service(&mut rig, SECOND, Level::Offline, Reason::Unreachable);
     rig.secs(60);

@@ -517,9 +517,9 @@ fn an_invalid_command_is_refused_with_a_reason_and_not_sent() {
         ("mode", "x".repeat(65).as_str(), "too long"),
     ] {
         rig.set(&format!("mysa/{LIVING}/set/{field}"), payload);
-        let (_, of, outcome, said) = rig.results(LIVING).pop().unwrap();
+        let (_, of, outcome, why) = rig.results(LIVING).pop().unwrap();
         assert_eq!((of.as_str(), outcome.as_str()), (field, "refused"));
-        assert!(said.contains(reason), "{field} {payload}: {said}");
+        assert!(why.contains(reason), "{field} {payload}: {why}");
     }
     rig.secs(10);
     assert_eq!(rig.results(LIVING).len(), 6);

@@ -330,8 +330,8 @@ async fn invalid_requests_are_refused_with_their_reason() {
     ] {
         let (got, answer) = bench.send(method, path, body).await;
         assert_eq!(got, status, "{method} {path} {body}: {answer}");
-        let said = answer["error"].as_str().unwrap();
-        assert!(said.contains(why), "{method} {path} {body}: {said}");
+        let error = answer["error"].as_str().unwrap();
+        assert!(error.contains(why), "{method} {path} {body}: {error}");
     }
     bench.post("/faults", json!({ "name": "powerless", "device": LIVING })).await;
     let (status, _) = bench.send("POST", &format!("/devices/{LIVING}/press"), "{\"button\":\"up\"}").await;

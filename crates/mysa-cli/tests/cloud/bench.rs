@@ -159,7 +159,7 @@ impl Drop for Bench {
 pub(crate) struct Sim {
     pub(crate) child: Child,
     pub(crate) home: Home,
-    pub(crate) said: serde_json::Value,
+    pub(crate) announced: serde_json::Value,
 }
 
 impl Sim {
@@ -176,13 +176,13 @@ impl Sim {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let said = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
-        Self { child, home, said }
+        let announced = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
+        Self { child, home, announced }
     }
 
     pub(crate) fn run(&self, args: &[&str], input: &str) -> Ran {
         let mut command = self.home.command(args);
-        command.env("MYSA_CONNECT_TO", self.said["address"].as_str().unwrap()).env("MYSA_CA", "ca.pem");
+        command.env("MYSA_CONNECT_TO", self.announced["address"].as_str().unwrap()).env("MYSA_CA", "ca.pem");
         finish(command, input.as_bytes())
     }
 }
@@ -201,7 +201,7 @@ impl Sim {
 
     /// A document of the control endpoint, by `mysa sim ctl`.
     pub(crate) fn ctl(&self, args: &[&str]) -> serde_json::Value {
-        let control = self.said["control"].as_str().unwrap();
+        let control = self.announced["control"].as_str().unwrap();
         let all = [&["sim", "ctl", "--json", "--control", control], args].concat();
         self.home.run(&all).ok().json().remove(0)
     }

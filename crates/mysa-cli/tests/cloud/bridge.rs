@@ -380,8 +380,8 @@ fn check_connects_by_tls_with_a_password_and_a_client_certificate() {
     let check = |args: &[&[&str]]| bench.run(&[&["bridge", "check", "--json"][..], &args.concat()].concat());
 
     let ran = check(&[&trust, &client, &login]).ok();
-    let said = ran.json().remove(0);
-    assert_eq!(said["broker_answer"], "accepts the connection and the subscriptions", "{said}");
+    let report = ran.json().remove(0);
+    assert_eq!(report["broker_answer"], "accepts the connection and the subscriptions", "{report}");
     assert!(!ran.out.contains("broker secret"));
 
     let ran = check(&[&trust, &client, &["--user", "mysa", "--password-file", "wrong-password"]]).fails(7);

@@ -106,7 +106,7 @@ fn metrics_and_health_follow_the_broker_the_cloud_and_the_thermostats() {
     assert!(health.ends_with("\r\n\r\nsign-in needed: run `mysa login`\n"), "{health}");
     assert_eq!(value(&at, "mysa_healthy"), Some(0.0));
 
-    // An address that is in use is said.
+    // An address that is in use is reported.
     let ran = bench.run(&["bridge", "--broker", &url, "--metrics", &at]).fails(1);
     assert!(ran.err.contains("cannot listen on --metrics"), "{ran:?}");
 }

@@ -26,25 +26,25 @@ impl Check {
         let err = child.stderr.take().unwrap();
         let mut first = String::new();
         out.read_line(&mut first).unwrap();
-        Self { sim: Sim { child, home, said: serde_json::from_str(&first).unwrap() }, out, err }
+        Self { sim: Sim { child, home, announced: serde_json::from_str(&first).unwrap() }, out, err }
     }
 
     /// Waits for the end. Returns the exit code, the report, and the messages.
     fn end(&mut self) -> (Option<i32>, Value, String) {
-        let (mut report, mut said) = (String::new(), String::new());
+        let (mut report, mut log) = (String::new(), String::new());
         self.out.read_to_string(&mut report).unwrap();
-        self.err.read_to_string(&mut said).unwrap();
+        self.err.read_to_string(&mut log).unwrap();
         let code = self.sim.child.wait().unwrap().code();
-        (code, serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}")), said)
+        (code, serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}")), log)
     }
 }
 
 #[test]
 fn a_check_without_a_client_ends_in_time_and_fails() {
     let mut check = Check::start(&["--check-time", "1"]);
-    let (code, report, said) = check.end();
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("no client connected"), "{said}");
+    let (code, report, log) = check.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("no client connected"), "{log}");
     assert_eq!((&report["finished"], &report["failed"]), (&true.into(), &0.into()));
 }
 
@@ -52,8 +52,8 @@ fn a_check_without_a_client_ends_in_time_and_fails() {
 fn an_interrupted_check_reports_what_it_saw() {
     let mut check = Check::start(&[]);
     signal(&check.sim.child, "INT");
-    let (code, report, said) = check.end();
-    assert_eq!(code, Some(130), "{said}");
+    let (code, report, log) = check.end();
+    assert_eq!(code, Some(130), "{log}");
     assert_eq!((&report["finished"], &report["facts"]["sign_ins"]), (&false.into(), &0.into()));
 }
 
@@ -65,9 +65,9 @@ fn a_broken_rule_makes_the_exit_code_1() {
         check.sim.run(&["login", CloudSpec::DEMO_EMAIL, "--password-file", "password"], "").ok();
     }
     signal(&check.sim.child, "TERM");
-    let (code, report, said) = check.end();
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the client broke 1 rule"), "{said}");
+    let (code, report, log) = check.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("the client broke 1 rule"), "{log}");
     let written = std::fs::read_to_string(check.sim.home.path("report.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), report);
     let rule = &report["steps"][0]["rules"][0];

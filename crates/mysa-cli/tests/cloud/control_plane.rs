@@ -51,9 +51,9 @@ fn devices_show_serial_numbers_when_asked() {
     bench.fault(denied());
     let ran = bench.run(&["devices", "--serials", "--json"]).ok();
     assert_eq!(serials(&ran), vec![Value::Null; 5]);
-    let said: Vec<&str> = ran.err.lines().filter(|line| line.contains("serial numbers")).collect();
+    let warnings: Vec<&str> = ran.err.lines().filter(|line| line.contains("serial numbers")).collect();
     assert!(
-        matches!(said.as_slice(), [one] if one.contains("does not permit") && one.contains("403")),
+        matches!(warnings.as_slice(), [one] if one.contains("does not permit") && one.contains("403")),
         "{ran:?}"
     );
     let ran = bench.run(&["devices", "--serials"]).ok();

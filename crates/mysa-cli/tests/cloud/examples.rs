@@ -102,7 +102,8 @@ fn every_example_of_every_help_text_works() {
     bench.home.write("home.toml", home_file.join("\n"));
 
     let sim = Sim::start(Home::new(), &[]);
-    let control = sim.said["control"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/');
+    let control =
+        sim.announced["control"].as_str().unwrap().trim_start_matches("http://").trim_end_matches('/');
     for line in &lines {
         let ran = match line.as_str() {
             // The demo runs for half a minute, and another test runs it.

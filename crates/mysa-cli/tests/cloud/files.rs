@@ -52,10 +52,10 @@ fn while_waiting(bench: &Bench, code: i32, act: impl Fn(&Child, &mut Option<File
     for _ in 0..20 {
         let mut held = Some(hold_lock(bench));
         let mut child = login(bench).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        assert!(said.by_ref().any(|line| line.contains(WAITS)));
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(log.by_ref().any(|line| line.contains(WAITS)));
         act(&child, &mut held);
-        let rest: Vec<String> = said.collect();
+        let rest: Vec<String> = log.collect();
         let ended = child.wait().unwrap().code();
         if ended == Some(code) {
             return;
@@ -167,14 +167,14 @@ fn a_session_on_a_read_only_file_system_works() {
         guarded(args).ok();
     }
     assert_eq!(bench.setpoint(LIVING), 21.5);
-    // What cannot be stored is said, and does not fail the command.
+    // What cannot be stored is reported, and does not fail the command.
     bench.fault(Fault::DenyPublish);
     let ran = guarded(&["set", KITCHEN, "--temp", "22"]).ok();
     assert!(ran.out.contains("confirmed by") && ran.err.contains("cannot store the session"), "{ran:?}");
     assert!(ran.err.to_lowercase().contains("read-only file system"), "{ran:?}");
     assert_eq!(bench.setpoint(KITCHEN), 22.0);
 
-    // The revocation counts, and the file that stays is said.
+    // The revocation counts, and the file that stays is log.
     let ran = guarded(&["logout"]).fails(1);
     assert!(ran.err.contains("was revoked, but its file cannot be removed"), "{ran:?}");
     assert_eq!(files(&bench), before, "nothing was written");

@@ -72,7 +72,7 @@ fn every_command_writes_json() {
     assert!(raw.len() == 1 && raw[0].is_object());
     walked.insert("raw".into());
     let sim = Sim::start(Home::new(), &[]);
-    assert_eq!(sim.said["schema"], 1);
+    assert_eq!(sim.announced["schema"], 1);
 
     let help = bench.home.run(&["--help"]).ok().out;
     let commands: BTreeSet<String> = help

@@ -431,7 +431,7 @@ fn the_simulated_cloud_shows_how_to_use_it_and_ends_when_interrupted() {
     );
     let mut sim =
         Sim::start(home, &["--home", "home.toml", "--ca", "ca.pem", "--speed", "2", "--fault", "cut@9"]);
-    let account = &sim.said["accounts"][0];
+    let account = &sim.announced["accounts"][0];
     assert_eq!(
         (account["email"].as_str(), account["password"].as_str()),
         (Some("ann@example.org"), Some(" pw "))
@@ -453,7 +453,7 @@ fn the_authority_is_written_to_the_path_on_the_command_line() {
         let home = Home::new();
         home.write(trusted, "trusted");
         let sim = Sim::start_in(home, args, &[("MYSA_CA", trusted)]);
-        assert_eq!(sim.said["ca"], written);
+        assert_eq!(sim.announced["ca"], written);
         for name in ["ca.pem", "other.pem", "mysa-sim-ca.pem"] {
             let text = std::fs::read_to_string(sim.home.path(name)).unwrap_or_default();
             assert_eq!(text.contains("BEGIN CERTIFICATE"), name == written, "{args:?} {trusted}: {name}");
@@ -464,9 +464,9 @@ fn the_authority_is_written_to_the_path_on_the_command_line() {
 #[test]
 fn the_simulated_cloud_is_changed_by_its_control_endpoint() {
     let sim = Sim::start(Home::new(), &["--seed", "7"]);
-    assert_eq!(sim.said["seed"], 7);
+    assert_eq!(sim.announced["seed"], 7);
     // As it is printed, and without the scheme.
-    let control = sim.said["control"].as_str().unwrap();
+    let control = sim.announced["control"].as_str().unwrap();
     let address = control.strip_prefix("http://").unwrap().trim_end_matches('/');
     let ctl = |args: &[&str]| sim.run(&[&["sim", "ctl", "--control", address], args].concat(), "");
     sim.run(&["sim", "ctl", "--control", control, "status"], "").ok();
@@ -578,8 +578,8 @@ fn the_simulated_cloud_logs_a_line_for_each_request_connection_message_and_comma
 #[test]
 fn the_control_endpoint_can_be_left_out() {
     let sim = Sim::start(Home::new(), &["--no-control"]);
-    assert!(sim.said["control"].is_null());
-    let nobody = ["sim", "ctl", "--control", sim.said["address"].as_str().unwrap(), "status"];
+    assert!(sim.announced["control"].is_null());
+    let nobody = ["sim", "ctl", "--control", sim.announced["address"].as_str().unwrap(), "status"];
     sim.run(&nobody, "").fails(8);
 }
 
@@ -593,8 +593,8 @@ fn two_simulated_clouds_in_one_folder_do_not_overwrite_each_others_authority() {
     let mut second = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(second.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(said["ca"], "mysa-sim-ca-2.pem");
+    let announced: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(announced["ca"], "mysa-sim-ca-2.pem");
     assert_eq!(read("mysa-sim-ca.pem"), before);
     assert_ne!(read("mysa-sim-ca-2.pem"), before);
     first.home.run(&["sim", "--listen", "127.0.0.1:0", "--ca", "mysa-sim-ca.pem"]).fails(1);
@@ -606,7 +606,7 @@ fn two_simulated_clouds_in_one_folder_do_not_overwrite_each_others_authority() {
 fn a_kept_authority_is_that_of_the_next_run() {
     let home = Home::new();
     let sim = Sim::start(home, &["--ca-dir", "kept"]);
-    assert_eq!(sim.said["ca"], "kept/ca.pem");
+    assert_eq!(sim.announced["ca"], "kept/ca.pem");
     let first = std::fs::read_to_string(sim.home.path("kept/ca.pem")).unwrap();
     let again = ["sim", "--listen", "127.0.0.1:0", "--ca-dir", "kept", "--json"];
     let mut second = sim.home.command(&again).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -84,10 +84,10 @@ fn what_mysa2mqtt_left_is_listed_and_removed_only_if_asked_and_nothing_else() {
         home.run(&[&["bridge", "migrate", "--json", "--broker", &url], args].concat()).ok().json().remove(0)
     };
 
-    let said = migrate(&[]);
+    let report = migrate(&[]);
     let topics: Vec<&str> = left.iter().map(|(topic, _)| topic.as_str()).collect();
-    assert_eq!(texts(&said["found"]), topics);
-    assert_eq!((said["removed"].as_i64(), said["mysa2mqtt_runs"].as_bool()), (Some(0), Some(false)));
+    assert_eq!(texts(&report["found"]), topics);
+    assert_eq!((report["removed"].as_i64(), report["mysa2mqtt_runs"].as_bool()), (Some(0), Some(false)));
     assert_eq!(retained(), before, "nothing is changed");
     let ran = home.run(&["bridge", "migrate", "--broker", &url]).ok();
     assert!(ran.out.contains("homeassistant/climate/Living-20room/mysa_a0b1c2d3e4f5_climate/config"));

@@ -84,7 +84,7 @@ fn capabilities_missing_in_an_air_conditioner_record_are_allowed() {
     assert_eq!(bench.setpoint(OFFICE), 23.0, "a pair is a range");
     bench.run(&["set", "office", "--fan", "high"]).ok();
     let ran = bench.run(&["set", "office", "--temp", "31", "--json"]).fails(7);
-    assert!(ran.json()[0]["said"].as_str().is_some_and(|said| said.contains("16 to 30")), "{ran:?}");
+    assert!(ran.json()[0]["message"].as_str().is_some_and(|text| text.contains("16 to 30")), "{ran:?}");
     let unknown = with(OFFICE, |office| {
         office.remote = AcRemote::Named;
         office.record = members(json!({ "SupportedCaps": null, "SupportedModes": null }));

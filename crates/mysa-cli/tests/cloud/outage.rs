@@ -14,13 +14,13 @@ fn an_outage_and_its_end_are_one_line_each() {
     bench.fault(Fault::RefuseUpgrade(503));
     let mut command = bench.command(&["watch", "living", "--timeout", HANG_SECONDS]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     // A slow start logs a line of its own before the upgrade is refused.
-    let lost = said.by_ref().find(|line| line.contains("HTTP 503")).expect("a line that names the outage");
+    let lost = log.by_ref().find(|line| line.contains("HTTP 503")).expect("a line that names the outage");
     assert!(lost.contains("  REST only: "), "{lost}");
     bench.server().with_cloud(|cloud, _| cloud.clear_faults());
     // A slow machine may log that the outage continues before it has connected.
-    let back = said.find(|line| !line.contains("HTTP 503")).unwrap();
+    let back = log.find(|line| !line.contains("HTTP 503")).unwrap();
     assert!(back.contains("  live"), "{back}");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -32,15 +32,15 @@ fn a_watch_starts_while_the_cloud_is_down_and_reports_it_once() {
     bench.fault(Fault::Http(Endpoint::Any, HttpFault::Status(503)));
     let mut command = bench.command(&["watch", "living", "--timeout", HANG_SECONDS]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let waits = said.next().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waits = log.next().unwrap();
     assert!(waits.contains("HTTP 503") && waits.contains("waiting for the cloud"), "{waits}");
     bench.server().with_cloud(|cloud, _| cloud.clear_faults());
     let shown = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     assert!(shown.contains("Living room"), "{shown}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let again = said.find(|line| line.contains("waiting for the cloud"));
+    let again = log.find(|line| line.contains("waiting for the cloud"));
     assert_eq!(again, None);
 }
 

@@ -113,7 +113,7 @@ fn the_value_in_force_is_confirmed_by_either_channel() {
         let document = sets(&bench, 18.0, channel);
         assert_eq!(document["already_so"], true, "{channel}: {document}");
         assert!(
-            document["said"].as_str().unwrap().ends_with("it held these values already"),
+            document["message"].as_str().unwrap().ends_with("it held these values already"),
             "{channel}: {document}"
         );
     }

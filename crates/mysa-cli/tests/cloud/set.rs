@@ -215,7 +215,7 @@ fn a_change_without_a_plan_has_the_members_of_every_other_result() {
             "{document}"
         );
         assert_eq!(document["verdict"], "failed", "{document}");
-        assert!(document["said"].as_str().is_some_and(|said| !said.is_empty()), "{document}");
+        assert!(document["message"].as_str().is_some_and(|text| !text.is_empty()), "{document}");
     };
     let bench = Bench::signed_in();
     let unknown = bench.run(&["set", "nowhere", "--temp", "20.5", "--lock", "on", "--json"]).fails(2);

@@ -52,9 +52,9 @@ fn a_command_that_is_broken_off_warns_that_it_may_take_effect() {
         wait_for(&bench, "the command", |cloud| commands(cloud) > before);
         signal(&child, name);
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains("may take effect on Living room"), "{said}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{log}");
+        assert!(log.contains("may take effect on Living room"), "{log}");
     }
 }
 

@@ -104,15 +104,15 @@ fn a_hostile_home_file_is_escaped_by_the_simulator() {
     let mut command = home.command(&["sim", "--listen", "127.0.0.1:0", "--home", "home.toml"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut said = String::new();
-    while !said.contains("  trust ") {
-        said.push_str(&lines.next().unwrap());
-        said.push('\n');
+    let mut log = String::new();
+    while !log.contains("  trust ") {
+        log.push_str(&lines.next().unwrap());
+        log.push('\n');
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    is_harmless(&Ran { code: 0, out: said.clone(), err: String::new() }, "sim");
-    assert!(said.contains("a0b1c2d3e4f5  BB-V1-1    \\u{1b}]0;x"), "{said}");
+    is_harmless(&Ran { code: 0, out: log.clone(), err: String::new() }, "sim");
+    assert!(log.contains("a0b1c2d3e4f5  BB-V1-1    \\u{1b}]0;x"), "{log}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
         Body::SetpointChange(change) => {
             record.put_some("previous_setpoint_c", change.previous.map(degrees));
             record.put_some("setpoint_c", change.next.map(degrees));
-            record.put_some("changed_by", change.trigger().map(said_trigger));
+            record.put_some("changed_by", change.trigger().map(describe_trigger));
         }
         Body::Log(log) => {
             record.put_some("level", log.level.map(|level| level.to_string()));
@@ -200,7 +200,7 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
             record.put_some("setpoint_c", status.setpoint.map(degrees));
             record.put_some("humidity_pct", status.humidity.map(mysa_proto::RelativeHumidity::as_percent));
             record.put_some("heating", status.heating);
-            record.put_some("tracked_sensor", status.tracked_sensor.map(said_sensor));
+            record.put_some("tracked_sensor", status.tracked_sensor.map(describe_sensor));
             record.put_some("line_voltage_v", status.line_voltage.map(mysa_proto::Volts::as_volts));
             record.put_some("untrusted_duty_pct", status.untrusted_duty.map(percent));
         }
@@ -211,7 +211,7 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
             record.put_some("humidity_pct", status.humidity.map(mysa_proto::RelativeHumidity::as_percent));
             record.put_some("duty_pct", status.duty.map(percent));
             record.put_some("heating", status.heating);
-            record.put_some("tracked_sensor", status.tracked_sensor.map(said_sensor));
+            record.put_some("tracked_sensor", status.tracked_sensor.map(describe_sensor));
             record.put_some("line_voltage_v", status.line_voltage.map(mysa_proto::Volts::as_volts));
         }
         Body::AcStatus(status) => {
@@ -258,7 +258,9 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
             record.put("changes", changes.collect::<Vec<_>>());
         }
         Body::Ack(ack) => {
-            record.put_some("success", ack.success).put_some("changed_by", ack.trigger().map(said_trigger));
+            record
+                .put_some("success", ack.success)
+                .put_some("changed_by", ack.trigger().map(describe_trigger));
             record.put_some("body_type", ack.body_type);
             record.put_some("state", ack.state.map(|state| control(&state, table)));
         }
@@ -290,7 +292,7 @@ fn control(state: &ControlState, table: &ModeTable) -> Record {
         record.put_some("brightness_idle_s", brightness.idle_seconds);
     }
     record.put_some("proximity", state.proximity);
-    record.put_some("tracked_sensor", state.tracked_sensor.map(said_sensor));
+    record.put_some("tracked_sensor", state.tracked_sensor.map(describe_sensor));
     record.put_some("fan_code", state.fan);
     record.put_some("vertical_swing_code", state.swing_vertical);
     record.put_some("horizontal_swing_code", state.swing_horizontal);
@@ -318,7 +320,7 @@ fn percent(duty: mysa_proto::DutyCycle) -> f64 {
     (duty.as_fraction() * 10_000.0).round() / 100.0
 }
 
-fn said_trigger(trigger: Trigger) -> String {
+fn describe_trigger(trigger: Trigger) -> String {
     match trigger {
         Trigger::Button => "a button".into(),
         Trigger::App => "the app".into(),
@@ -327,7 +329,7 @@ fn said_trigger(trigger: Trigger) -> String {
     }
 }
 
-fn said_sensor(number: i64) -> String {
+fn describe_sensor(number: i64) -> String {
     match TrackedSensor::from_number(number) {
         Some(sensor) => sensor_name(sensor).to_owned(),
         None => format!("code {number}"),

@@ -370,11 +370,12 @@ fn broker_host(report: &mut Report<'_>, seen: &Diagnosis) -> Result<()> {
 /// Checks which subscriptions and publishes the broker permits.
 async fn topics(report: &mut Report<'_>, cloud: &Cloud, views: &[DeviceView]) -> Result<()> {
     report.checking("subscriptions");
-    let answered = |seen: &Diagnosis| seen.subscriptions.iter().all(|(_, said)| *said != Subscribed::Waiting);
+    let answered =
+        |seen: &Diagnosis| seen.subscriptions.iter().all(|(_, state)| *state != Subscribed::Waiting);
     let seen = until(&cloud.client, ANSWER_TIMEOUT, answered).await?;
-    for (id, said) in &seen.subscriptions {
+    for (id, state) in &seen.subscriptions {
         let step = format!("subscription of {}", report.redaction().device(id));
-        match said {
+        match state {
             Subscribed::Granted => report.good(&step, "granted")?,
             Subscribed::Refused => {
                 let advice = "The account is not permitted to subscribe; the state is read by REST instead.";

@@ -52,7 +52,7 @@ impl<'a> SetReport<'a> {
         let mut record = document(&plan.view);
         put_amounts(&mut record, plan, plan.sent().filter(|_| was_sent(verdict)));
         record.put("held", plan::record(&held, &plan.asked, plan.style()));
-        record.put("verdict", outcome.name).put("said", outcome.text.as_str());
+        record.put("verdict", outcome.name).put("message", outcome.text.as_str());
         if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
             record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
         }
@@ -206,7 +206,7 @@ pub(crate) fn all_without_plan(
         }
     } else {
         let results = targets.devices.iter().map(|typed| Value::Record(result(typed)));
-        document.put("exit_code", failure.exit as u8).put("said", failure.to_string());
+        document.put("exit_code", failure.exit as u8).put("message", failure.to_string());
         document.put("devices", results.collect::<Vec<_>>());
     }
     match terminal.line(document.to_json()) {
@@ -228,7 +228,7 @@ fn without_plan(mut record: Record, request: &Request, held: &Change, failure: &
 
 fn put_failure(record: &mut Record, failure: &Failure) {
     let verdict = if failure.exit == Exit::Refused { "refused" } else { "failed" };
-    record.put("verdict", verdict).put("said", failure.to_string());
+    record.put("verdict", verdict).put("message", failure.to_string());
     record.put("exit_code", failure.exit as u8);
 }
 
