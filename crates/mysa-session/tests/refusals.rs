@@ -56,15 +56,15 @@ fn on_a_full_connection_the_old_filter_is_removed_before_the_new_one_is_added() 
 
 #[test]
 fn an_unavailable_broker_is_dialled_within_a_minute_and_one_that_refuses_the_account_rarely() {
-    for (refusal, seldom) in [(ConnectRefusal::Unavailable, false), (ConnectRefusal::NotAuthorized, true)] {
+    for (refusal, slow) in [(ConnectRefusal::Unavailable, false), (ConnectRefusal::NotAuthorized, true)] {
         let mut rig = Rig::new();
         rig.cloud.broker.connack = Some(refusal);
         rig.run(secs(6 * 3_600));
         assert_eq!(rig.session.service().reason, Reason::ConnectRefused(refusal));
         let dials = rig.log.dials.len();
-        assert_eq!(dials < 60, seldom, "{refusal}: {dials} dials in six hours");
+        assert_eq!(dials < 60, slow, "{refusal}: {dials} dials in six hours");
         rig.cloud.broker.connack = None;
-        rig.run(if seldom { secs(16 * 60) } else { secs(75) });
+        rig.run(if slow { secs(16 * 60) } else { secs(75) });
         assert_eq!(rig.session.service().level, Level::Live, "{refusal}");
     }
 }

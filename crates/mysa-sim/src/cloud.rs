@@ -505,8 +505,8 @@ impl Cloud {
     /// Handles the start or end of a fault, and planned incidents.
     pub(crate) fn handle_edge(&mut self, now: Now) {
         self.after_faults(now);
-        while let Some(happening) = self.faults.due(now.mono) {
-            self.perform(now, happening);
+        while let Some(incident) = self.faults.due(now.mono) {
+            self.perform(now, incident);
         }
         // A fault may have changed the power or the network of any thermostat.
         for index in 0..self.devices.len() {
@@ -546,7 +546,7 @@ impl Cloud {
                         continue;
                     }
                     let payload = if update == crate::device::thermostat::ShadowUpdate::Readings {
-                        self.faults.mangle(now.mono, id, payload)
+                        self.faults.alter_payload(now.mono, id, payload)
                     } else {
                         payload
                     };

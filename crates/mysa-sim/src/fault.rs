@@ -520,7 +520,7 @@ impl Faults {
     }
 
     /// Applies the faults that change a status of `device`.
-    pub(crate) fn mangle(&mut self, at: Duration, device: DeviceId, payload: String) -> String {
+    pub(crate) fn alter_payload(&mut self, at: Duration, device: DeviceId, payload: String) -> String {
         let fault = self.apply(at, |fault| match fault {
             Fault::Device(whose, fault @ (DeviceFault::Truncate | DeviceFault::Replace(_)))
                 if whose.is_none_or(|whose| whose == device) =>

@@ -22,7 +22,8 @@ use crate::resources::Gauges;
 use crate::snapshot::Shared;
 use crate::token_file::{Saved, TokenFile, TokenFileError};
 use crate::transport::{
-    Connector, DialFailure, Ending, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link, relay,
+    CloseReason, Connector, DialFailure, HttpClient, HttpReply, Link, Outgoing, Received, close, dial, link,
+    relay,
 };
 
 /// Request of a handle to the driver.
@@ -601,7 +602,7 @@ async fn connection(
     let wrap = |received| IoEvent::Received(conn, received);
     let (ending, sink, source) = relay(socket, &outgoing, &transport.gauges.received, &to_driver, wrap).await;
     // The driver knows about an end that it caused itself.
-    if matches!(ending, Ending::ClosedByPeer | Ending::Broken) {
+    if matches!(ending, CloseReason::ClosedByPeer | CloseReason::Broken) {
         let _ = to_driver.send(IoEvent::Closed(conn)).await;
     }
     close(ending, sink, source, &outgoing).await;

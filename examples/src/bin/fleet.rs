@@ -70,7 +70,7 @@ struct Meter {
     events: u64,
 }
 
-enum Parcel {
+enum Arrival {
     Answer(HttpId, Result<HttpReply, HttpFailure>),
     Opened(ConnId),
     Refused(ConnId, u16),
@@ -85,8 +85,8 @@ struct Fleet {
     /// Deadlines of the sessions.
     due: BTreeSet<(Duration, usize)>,
     /// Answers that the cloud delays.
-    later: BTreeMap<(Duration, u64), (usize, Parcel)>,
-    soon: VecDeque<(usize, Parcel)>,
+    later: BTreeMap<(Duration, u64), (usize, Arrival)>,
+    soon: VecDeque<(usize, Arrival)>,
     /// Connections by the cloud's connection number.
     links: BTreeMap<u64, (usize, ConnId)>,
     numbers: BTreeMap<(usize, ConnId), u64>,
@@ -152,8 +152,8 @@ impl Fleet {
 
     fn run_until(&mut self, end: Duration) {
         loop {
-            while let Some((one, parcel)) = self.soon.pop_front() {
-                self.call(one, |session, now| give(session, now, parcel));
+            while let Some((one, arrival)) = self.soon.pop_front() {
+                self.call(one, |session, now| give(session, now, arrival));
             }
             let session_due = self.due.first().map(|(at, _)| *at);
             let later = self.later.first_key_value().map(|((at, _), _)| *at);
@@ -244,7 +244,7 @@ impl Fleet {
             _ => (request.timeout, Err(HttpFailure::Timeout)),
         };
         self.last += 1;
-        self.later.insert((self.now + delay, self.last), (one, Parcel::Answer(request.id, result)));
+        self.later.insert((self.now + delay, self.last), (one, Arrival::Answer(request.id, result)));
     }
 
     fn dial(&mut self, one: usize, dial: &Dial) {
@@ -262,16 +262,16 @@ impl Fleet {
             mysa_sim::HttpRequest { host, method: "GET", path, query, headers: &headers, body: b"" };
         self.last += 1;
         let number = self.last;
-        let parcel = match self.cloud.handle_upgrade(self.cloud_clock(), number, &request) {
+        let arrival = match self.cloud.handle_upgrade(self.cloud_clock(), number, &request) {
             Upgrade::Accept => {
                 self.links.insert(number, (one, dial.conn));
                 self.numbers.insert((one, dial.conn), number);
-                Parcel::Opened(dial.conn)
+                Arrival::Opened(dial.conn)
             }
-            Upgrade::Refuse(reply) => Parcel::Refused(dial.conn, reply.status),
+            Upgrade::Refuse(reply) => Arrival::Refused(dial.conn, reply.status),
             _ => return,
         };
-        self.soon.push_back((one, parcel));
+        self.soon.push_back((one, arrival));
     }
 
     fn collect(&mut self) {
@@ -279,13 +279,13 @@ impl Fleet {
             match output {
                 mysa_sim::Output::Send { conn, bytes } => {
                     if let Some(&(one, conn)) = self.links.get(&conn) {
-                        self.soon.push_back((one, Parcel::Bytes(conn, bytes)));
+                        self.soon.push_back((one, Arrival::Bytes(conn, bytes)));
                     }
                 }
                 mysa_sim::Output::Close { conn, .. } => {
                     if let Some((one, conn)) = self.links.remove(&conn) {
                         self.numbers.remove(&(one, conn));
-                        self.soon.push_back((one, Parcel::Closed(conn)));
+                        self.soon.push_back((one, Arrival::Closed(conn)));
                     }
                 }
             }
@@ -293,9 +293,9 @@ impl Fleet {
     }
 }
 
-fn give(session: &mut Session, now: Now, parcel: Parcel) {
-    match parcel {
-        Parcel::Answer(id, Ok(reply)) => {
+fn give(session: &mut Session, now: Now, arrival: Arrival) {
+    match arrival {
+        Arrival::Answer(id, Ok(reply)) => {
             let answer = HttpAnswer {
                 status: reply.status,
                 date: reply.header("date"),
@@ -306,10 +306,10 @@ fn give(session: &mut Session, now: Now, parcel: Parcel) {
             };
             session.handle_http(now, id, HttpResult::Answer(answer));
         }
-        Parcel::Answer(id, Err(failure)) => session.handle_http(now, id, HttpResult::Failed(failure)),
-        Parcel::Opened(conn) => session.handle_ws_opened(now, conn),
-        Parcel::Refused(conn, status) => session.handle_ws_refused(now, conn, Some(status), None),
-        Parcel::Bytes(conn, bytes) => session.handle_ws_bytes(now, conn, &bytes),
-        Parcel::Closed(conn) => session.handle_ws_closed(now, conn),
+        Arrival::Answer(id, Err(failure)) => session.handle_http(now, id, HttpResult::Failed(failure)),
+        Arrival::Opened(conn) => session.handle_ws_opened(now, conn),
+        Arrival::Refused(conn, status) => session.handle_ws_refused(now, conn, Some(status), None),
+        Arrival::Bytes(conn, bytes) => session.handle_ws_bytes(now, conn, &bytes),
+        Arrival::Closed(conn) => session.handle_ws_closed(now, conn),
     }
 }

@@ -121,7 +121,7 @@ pub fn campaign(seed: u64, hours: u64) -> Result<Report, Box<Failure>> {
         plan.ahead_ms,
     )
     .without_events();
-    world.forbids_needless_sign_ins = true;
+    world.forbids_unnecessary_sign_ins = true;
     world.records_coverage = true;
     world.planned.clone_from(&plan.windows);
     world.ignoring.clone_from(&plan.ignoring);
@@ -157,9 +157,9 @@ pub(crate) fn perform(world: &mut World, action: Action) -> Result<(), Violation
     match action {
         Action::Cancel(id) => world.cancel(id)?,
         Action::Press(device, change) => world.press(device, &change),
-        Action::Happen(kind, happening) => {
+        Action::Happen(kind, incident) => {
             world.record_trouble(kind);
-            world.happen(happening);
+            world.happen(incident);
         }
         Action::Suspend(time) => world.suspend(time),
         Action::Freeze(time) => world.freeze(time),

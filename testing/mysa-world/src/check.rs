@@ -135,8 +135,8 @@ impl World {
         match class {
             Request::SignIn { first: true } => {
                 self.count_sign_in()?;
-                if self.forbids_needless_sign_ins && std::mem::take(&mut self.tokens_good) {
-                    return Err(Violation::NeedlessSignIn);
+                if self.forbids_unnecessary_sign_ins && std::mem::take(&mut self.tokens_good) {
+                    return Err(Violation::UnnecessarySignIn);
                 }
             }
             Request::Update(device) => {

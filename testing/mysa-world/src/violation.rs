@@ -174,7 +174,7 @@ pub enum Violation {
         what: String,
     },
     /// The client sends a password although its refresh token is valid.
-    NeedlessSignIn,
+    UnnecessarySignIn,
     /// The client sends nothing on a connection for minutes, not even a ping, and does not close it.
     NotClosed {
         /// The connection.

@@ -53,7 +53,7 @@ pub struct World {
     pub(crate) tokens_good: bool,
     /// Requests whose answer is in transit to the client and contains valid tokens.
     pub(crate) tokens_in_transit: BTreeSet<HttpId>,
-    pub(crate) forbids_needless_sign_ins: bool,
+    pub(crate) forbids_unnecessary_sign_ins: bool,
     /// `true` where each refresh token can be used once.
     pub(crate) rotation: bool,
     pub(crate) disk_full: bool,
@@ -200,7 +200,7 @@ impl World {
             authorization: String::new(),
             tokens_good: false,
             tokens_in_transit: BTreeSet::new(),
-            forbids_needless_sign_ins: false,
+            forbids_unnecessary_sign_ins: false,
             rotation,
             disk_full: false,
             dialled: 0,

@@ -201,7 +201,7 @@ fn f12_a_new_connection_receives_messages_whichever_step_fails() {
         world.happen(Incident::ExpireCredentials);
         world.happen(Incident::CloseAll(Closing::Cut));
         world.go(secs(300));
-        let barred = matches!(
+        let refused = matches!(
             fault,
             Fault::SubackCodes(_)
                 | Fault::SubackWrongId
@@ -215,7 +215,7 @@ fn f12_a_new_connection_receives_messages_whichever_step_fails() {
         // again.
         world.go(match fault {
             Fault::Http(..) => secs(10 * 60),
-            _ if barred => secs(20 * 60),
+            _ if refused => secs(20 * 60),
             _ => secs(120),
         });
         assert!(all_well(&world), "{fault:?}: {}", world.session.service());

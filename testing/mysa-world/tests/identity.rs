@@ -196,8 +196,8 @@ fn f25_a_definite_refusal_lasts_across_restarts_until_a_person_signs_in() {
     for status in [AccountStatus::Confirmed, AccountStatus::ResetRequired, AccountStatus::Unconfirmed] {
         let mut spec = demo();
         spec.accounts[0].status = status;
-        let barred = status != AccountStatus::Confirmed;
-        let wrong = Secret::from(if barred { CloudSpec::DEMO_PASSWORD } else { "wrong horse" });
+        let refused = status != AccountStatus::Confirmed;
+        let wrong = Secret::from(if refused { CloudSpec::DEMO_PASSWORD } else { "wrong horse" });
         let start = Start::Password { username: CloudSpec::DEMO_EMAIL.into(), password: wrong.clone() };
         let mut world = World::with_start(spec, NetSpec::default(), Settings::default(), start, 30, 0);
         world.go(secs(36));
@@ -209,7 +209,7 @@ fn f25_a_definite_refusal_lasts_across_restarts_until_a_person_signs_in() {
             assert_eq!(world.level(), Level::SignInNeeded, "{status:?}");
         }
         assert_eq!(world.cloud.counters().sign_ins, 1, "{status:?}");
-        if !barred {
+        if !refused {
             let right = Secret::from(CloudSpec::DEMO_PASSWORD);
             world.call(|session, now| session.sign_in(now, right)).unwrap();
             world.go(secs(60));

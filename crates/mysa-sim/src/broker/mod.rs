@@ -154,12 +154,12 @@ const MAX_HELD: usize = 1 << 20;
 
 /// End of a connection that a packet of the client causes.
 #[derive(Clone, Copy, Debug)]
-struct Ending {
+struct ConnectionEnd {
     closing: Closing,
     reason: CloseReason,
 }
 
-impl Ending {
+impl ConnectionEnd {
     /// The broker closes the connection for this reason, with a close frame without a code.
     const fn by_rule(reason: CloseReason) -> Self {
         Self { closing: Closing::Frame(None), reason }
@@ -293,7 +293,7 @@ impl Broker {
             match stream.next(&mut input) {
                 Ok(Some(packet)) => {
                     connection.last_received = cx.now;
-                    if let Err(Ending { closing, reason }) =
+                    if let Err(ConnectionEnd { closing, reason }) =
                         self.handle_packet(cx, conn, &mut connection, packet)
                     {
                         self.counts.closed += 1;

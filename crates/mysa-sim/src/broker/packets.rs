@@ -14,7 +14,7 @@ use mysa_proto::TopicKind;
 use super::connection::Connection;
 use super::subscriptions::Absent;
 use super::{
-    BACKLOG_PACE, Broker, Context, Ending, MAX_CLIENT_ID, MAX_CLIENTS, MAX_FILTERS, MAX_PUBLISHES,
+    BACKLOG_PACE, Broker, ConnectionEnd, Context, MAX_CLIENT_ID, MAX_CLIENTS, MAX_FILTERS, MAX_PUBLISHES,
     MAX_SLASHES, MAX_TOPIC,
 };
 use crate::auth::identity_pool::Reach;
@@ -30,8 +30,8 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         packet: Inbound<'_>,
-    ) -> Result<(), Ending> {
-        const RULE: Ending = Ending::by_rule(CloseReason::Protocol);
+    ) -> Result<(), ConnectionEnd> {
+        const RULE: ConnectionEnd = ConnectionEnd::by_rule(CloseReason::Protocol);
         connection.packets = connection.packets.saturating_add(1);
         let young = cx.now < connection.opened + Duration::from_secs(1);
         let burst = cx.faults.apply(cx.now, |fault| match fault {
@@ -41,7 +41,7 @@ impl Broker {
             _ => None,
         });
         if let Some(closing) = burst {
-            return Err(Ending::by_fault(closing));
+            return Err(ConnectionEnd::by_fault(closing));
         }
         if let Inbound::Connect(connect) = packet {
             return self.connect(cx, conn, connection, &connect);
@@ -70,7 +70,7 @@ impl Broker {
             Inbound::Subscribe(subscribe) => self.subscribe(cx, conn, connection, subscribe),
             Inbound::Unsubscribe(unsubscribe) => {
                 if unsubscribe.filters().count() > MAX_FILTERS {
-                    return Err(Ending::by_rule(CloseReason::TooManyFilters));
+                    return Err(ConnectionEnd::by_rule(CloseReason::TooManyFilters));
                 }
                 for filter in unsubscribe.filters() {
                     connection.subscriptions.remove(filter.as_str());
@@ -84,7 +84,7 @@ impl Broker {
                 }
                 Ok(())
             }
-            Inbound::Disconnect => Err(Ending::by_rule(CloseReason::Disconnect)),
+            Inbound::Disconnect => Err(ConnectionEnd::by_rule(CloseReason::Disconnect)),
             Inbound::Connect(_) | Inbound::PubRec(_) | Inbound::PubRel(_) | Inbound::PubComp(_) => Err(RULE),
         }
     }
@@ -95,8 +95,8 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         connect: &Connect<'_>,
-    ) -> Result<(), Ending> {
-        let rule = Ending::by_rule(CloseReason::Protocol);
+    ) -> Result<(), ConnectionEnd> {
+        let rule = ConnectionEnd::by_rule(CloseReason::Protocol);
         if connection.client.is_some() || connect.client_id.as_str().len() > MAX_CLIENT_ID {
             return Err(rule);
         }
@@ -108,7 +108,7 @@ impl Broker {
             _ => None,
         });
         if let Some(closing) = closing {
-            return Err(Ending::by_fault(closing));
+            return Err(ConnectionEnd::by_fault(closing));
         }
         if connect.client_id.as_str().is_empty() && !connect.clean_session {
             // [MQTT-3.1.3-8]
@@ -128,7 +128,7 @@ impl Broker {
                 _ => ConnectRefusal::NotAuthorized,
             };
             self.send(cx, conn, &ConnAck::Refused(refusal).to_bytes());
-            return Err(Ending::by_rule(CloseReason::Fault));
+            return Err(ConnectionEnd::by_rule(CloseReason::Fault));
         }
         let name = match connect.client_id.as_str() {
             "" => alloc::format!("anonymous-{conn}"),
@@ -138,7 +138,7 @@ impl Broker {
         let second = Duration::from_secs(1);
         if self.last_connect.get(&name).is_some_and(|&last| cx.now < last.saturating_add(second)) {
             self.counts.too_fast += 1;
-            return Err(Ending::by_rule(CloseReason::EarlyConnect));
+            return Err(ConnectionEnd::by_rule(CloseReason::EarlyConnect));
         }
         if self.last_connect.len() >= MAX_CLIENTS {
             self.last_connect.retain(|_, last| cx.now < last.saturating_add(second));
@@ -190,8 +190,8 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         publish: &Publish<'_>,
-    ) -> Result<(), Ending> {
-        let rule = Ending::by_rule(CloseReason::Protocol);
+    ) -> Result<(), ConnectionEnd> {
+        let rule = ConnectionEnd::by_rule(CloseReason::Protocol);
         let topic = publish.topic.as_str();
         self.counts.publishes += 1;
         let second = cx.now.as_secs();
@@ -207,7 +207,7 @@ impl Broker {
             _ => None,
         });
         if let Some(closing) = closing {
-            return Err(Ending::by_fault(closing));
+            return Err(ConnectionEnd::by_fault(closing));
         }
         if cx.faults.applies(cx.now, &Fault::DropPublishes) {
             return Ok(());
@@ -216,7 +216,7 @@ impl Broker {
         let own = cx.policy.own(connection.account, topic).is_some_and(|topic| topic.is_of_clients());
         if connection.reach != Reach::Full || !own || cx.faults.applies(cx.now, &Fault::DenyPublish) {
             return match cx.rules.denied_publish {
-                Denial::Disconnect => Err(Ending::by_rule(CloseReason::Denied)),
+                Denial::Disconnect => Err(ConnectionEnd::by_rule(CloseReason::Denied)),
                 Denial::Refuse | Denial::Silence => Ok(()),
             };
         }
@@ -235,10 +235,10 @@ impl Broker {
         conn: u64,
         connection: &mut Connection,
         subscribe: Subscribe<'_>,
-    ) -> Result<(), Ending> {
-        let rule = Ending::by_rule(CloseReason::Protocol);
+    ) -> Result<(), ConnectionEnd> {
+        let rule = ConnectionEnd::by_rule(CloseReason::Protocol);
         if subscribe.filters().count() > MAX_FILTERS {
-            return Err(Ending::by_rule(CloseReason::TooManyFilters));
+            return Err(ConnectionEnd::by_rule(CloseReason::TooManyFilters));
         }
         let granted_at_most = cx.faults.apply(cx.now, |fault| match fault {
             Fault::GrantFirst(count) => Some(*count),
@@ -255,7 +255,7 @@ impl Broker {
                 _ => None,
             });
             if let Some(closing) = closing {
-                return Err(Ending::by_fault(closing));
+                return Err(ConnectionEnd::by_fault(closing));
             }
             if qos == QoS::ExactlyOnce || is_too_long(filter.as_str()) {
                 return Err(rule);
@@ -266,7 +266,7 @@ impl Broker {
                 (true, _) => connection.subscriptions.add(filter, qos == QoS::AtLeastOnce),
                 (false, Denial::Refuse) => false,
                 (false, Denial::Disconnect) => {
-                    return Err(Ending::by_rule(CloseReason::Denied));
+                    return Err(ConnectionEnd::by_rule(CloseReason::Denied));
                 }
                 (false, Denial::Silence) => {
                     silent = true;

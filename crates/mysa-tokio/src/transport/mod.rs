@@ -13,7 +13,7 @@ pub(crate) use connect::{ConnectFailure, Connector};
 pub(crate) use guard::Guarded;
 pub(crate) use http::{HttpClient, HttpReply};
 pub(crate) use link::{Link, Outgoing, link};
-pub(crate) use relay::{Ending, Received, close, relay};
+pub(crate) use relay::{CloseReason, Received, close, relay};
 pub use tls::TlsError;
 pub(crate) use tls::{is_certificate, tls_config};
 pub(crate) use websocket::{DialFailure, dial};

@@ -25,7 +25,7 @@ pub(crate) struct Received {
 
 /// Reason why the exchange on a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Ending {
+pub(crate) enum CloseReason {
     /// The driver closes the connection after sending what is queued.
     ClosedHere,
     /// The driver aborts the connection.
@@ -54,16 +54,16 @@ pub(crate) async fn relay<S: AsyncRead + AsyncWrite + Unpin, T>(
     received: &Gauge,
     inbound: &mpsc::Sender<T>,
     wrap: impl Fn(Received) -> T,
-) -> (Ending, Sink<S>, Source<S>) {
+) -> (CloseReason, Sink<S>, Source<S>) {
     let (mut sink, mut source) = socket.split();
     let ending = tokio::select! {
         // The driver's request to end comes first, before any further byte is written.
         biased;
         end = outgoing.ended() => match end {
-            LinkEnd::Close => Ending::ClosedHere,
-            LinkEnd::Abort => Ending::Aborted,
+            LinkEnd::Close => CloseReason::ClosedHere,
+            LinkEnd::Abort => CloseReason::Aborted,
         },
-        _ = write(&mut sink, outgoing) => Ending::Broken,
+        _ = write(&mut sink, outgoing) => CloseReason::Broken,
         ending = read(&mut source, received, inbound, wrap) => ending,
     };
     (ending, sink, source)
@@ -89,7 +89,7 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
     received: &Gauge,
     inbound: &mpsc::Sender<T>,
     wrap: impl Fn(Received) -> T,
-) -> Ending {
+) -> CloseReason {
     let room = Arc::new(Semaphore::new(RECEIVE_LIMIT as usize));
     while let Some(message) = source.next().await {
         match message {
@@ -100,28 +100,28 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin, T>(
                 let permit = Arc::clone(&room).acquire_many_owned(len).await.ok();
                 let received = Received { bytes, _held: held, _permit: permit };
                 if inbound.send(wrap(received)).await.is_err() {
-                    return Ending::Aborted;
+                    return CloseReason::Aborted;
                 }
             }
-            Ok(Message::Close(_)) => return Ending::ClosedByPeer,
+            Ok(Message::Close(_)) => return CloseReason::ClosedByPeer,
             // MQTT uses binary frames only [MQTT-6.0.0-1], so a text frame makes the connection useless.
-            Ok(Message::Text(_)) | Err(_) => return Ending::Broken,
+            Ok(Message::Text(_)) | Err(_) => return CloseReason::Broken,
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
         }
     }
-    Ending::Broken
+    CloseReason::Broken
 }
 
 /// Closes a connection within [`CLOSE_LIMIT`]: writes what is queued and a closing frame, and waits for the peer to
 /// close. A peer that has closed has read everything; otherwise dropping the socket discards what it did not read.
 pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
-    ending: Ending,
+    ending: CloseReason,
     mut sink: Sink<S>,
     mut source: Source<S>,
     outgoing: &Outgoing,
 ) {
     let final_writes = async {
-        if ending == Ending::ClosedHere {
+        if ending == CloseReason::ClosedHere {
             sink.flush().await?;
             while let Some(chunk) = outgoing.take() {
                 sink.send(Message::Binary(chunk.into())).await?;
@@ -134,7 +134,7 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let answer = async { while let Some(Ok(_)) = source.next().await {} };
     // After an abort or an error, dropping the socket resets the connection.
-    if matches!(ending, Ending::ClosedHere | Ending::ClosedByPeer) {
+    if matches!(ending, CloseReason::ClosedHere | CloseReason::ClosedByPeer) {
         let both = async { tokio::join!(final_writes, answer) };
         let _ = tokio::time::timeout(CLOSE_LIMIT, both).await;
     }
@@ -185,7 +185,7 @@ mod tests {
                 tokio::select! {
                     () = flood => {}
                     (ending, ..) = relay(socket, &outgoing, &gauges.received, &inbound, |bytes| bytes) => {
-                        assert_eq!(ending, Ending::Broken, "the peer does not read");
+                        assert_eq!(ending, CloseReason::Broken, "the peer does not read");
                     }
                 }
             });
@@ -207,7 +207,7 @@ mod tests {
         drop(link);
         let began = tokio::time::Instant::now();
         let (ending, sink, source) = relaying.await;
-        assert_eq!(ending, Ending::ClosedHere);
+        assert_eq!(ending, CloseReason::ClosedHere);
         close(ending, sink, source, &outgoing).await;
         assert!(began.elapsed() <= Duration::from_secs(1), "{:?}", began.elapsed());
         assert_eq!(gauges.read().sockets, 0);
@@ -235,7 +235,7 @@ mod tests {
         }
         let began = tokio::time::Instant::now();
         let (ending, ..) = relaying.await;
-        assert_eq!((ending, began.elapsed().as_secs()), (Ending::Broken, 10));
+        assert_eq!((ending, began.elapsed().as_secs()), (CloseReason::Broken, 10));
     }
 
     #[tokio::test(start_paused = true)]

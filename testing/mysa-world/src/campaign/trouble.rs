@@ -34,8 +34,8 @@ impl Plan {
             Kind::AllClosed => self.act(near, Action::Happen(kind, Incident::CloseAll(closing(rng)))),
             Kind::Person => self.act(near, Action::Press(device, change(rng))),
             Kind::Schedule => {
-                let happening = Incident::Schedule(device, setpoint(rng).as_degrees(), mode(rng));
-                self.act(near, Action::Happen(kind, happening));
+                let incident = Incident::Schedule(device, setpoint(rng).as_degrees(), mode(rng));
+                self.act(near, Action::Happen(kind, incident));
             }
             Kind::OtherApp => {
                 let degrees = (!rng.one_in(4)).then(|| setpoint(rng).as_degrees());
