@@ -714,11 +714,11 @@ fn device<'py>(
             Link::Rest => "rest",
             Link::Silent => "silent",
             Link::Unreachable => "unreachable",
-            Link::Unheard => "unheard",
+            Link::Unseen => "unseen",
         },
     )?;
     dict.set_item("stale", view.stale)?;
-    let age = view.heard.map(|heard| heard.saturating_add(now.saturating_sub(view.taken_at)));
+    let age = view.last_seen_ago.map(|seen| seen.saturating_add(now.saturating_sub(view.taken_at)));
     dict.set_item("age_s", age.map(|age| age.as_secs_f64()))?;
     dict.set_item("pending", if view.pending.is_empty() { None } else { Some(to_dict(py, &view.pending)?) })?;
     let family = view.model.family();

@@ -112,7 +112,7 @@ const fn source(link: Link) -> Option<&'static str> {
     match link {
         Link::Live => Some("mqtt"),
         Link::Rest => Some("rest"),
-        Link::Silent | Link::Unreachable | Link::Unheard => None,
+        Link::Silent | Link::Unreachable | Link::Unseen => None,
     }
 }
 

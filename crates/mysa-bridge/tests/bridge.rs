@@ -239,7 +239,7 @@ fn the_source_of_the_state_is_an_attribute() {
         (Link::Rest, json!("rest")),
         (Link::Unreachable, Value::Null),
         (Link::Silent, Value::Null),
-        (Link::Unheard, Value::Null),
+        (Link::Unseen, Value::Null),
     ] {
         known.link = link;
         rig.show(&known);

@@ -418,7 +418,7 @@ fn suspend(rig: &mut Rig, counted: bool) {
 }
 
 #[test]
-fn a_challenge_that_lapsed_in_a_suspend_is_not_answered() {
+fn a_challenge_that_expired_in_a_suspend_is_not_answered() {
     for counted in [false, true] {
         let mut rig = with_password();
         rig.cloud.refresh = PASSWORD_WANTED;

@@ -21,7 +21,7 @@ fn command(toy: &mut Toy, degrees: f64) {
 fn three_hours(channel: CommandChannel, flaw: Option<Flaw>) -> Toy {
     let mut settings = Settings::default();
     settings.channel = channel;
-    settings.replace_before_credentials_lapse = true;
+    settings.replace_before_credentials_expire = true;
     let mut toy = Toy::new(settings, flaw);
     toy.network.redirects = 1;
     toy.run_until(minutes(5));

@@ -169,7 +169,7 @@ impl Rig {
         let name = script.text();
         let (installed, newest) = (script.text(), script.option(Script::text));
         let firmware = script.flag().then_some(Firmware { installed: &installed, newest: newest.as_deref() });
-        let links = [Link::Live, Link::Rest, Link::Silent, Link::Unreachable, Link::Unheard];
+        let links = [Link::Live, Link::Rest, Link::Silent, Link::Unreachable, Link::Unseen];
         let thermostat = Thermostat {
             id: DeviceId::new(script.pick(&IDS)).expect("an id"),
             name: Some(&name),

@@ -327,7 +327,7 @@ class Thermostat:
     state: State
     """Its state, merged from all sources; of each value the latest."""
     link: str
-    """Source of the state: ``live`` (MQTT), ``rest``, ``silent``, ``offline``, ``unheard`` or ``unreachable``."""
+    """Source of the state: ``live`` (MQTT), ``rest``, ``silent``, ``offline``, ``unseen`` or ``unreachable``."""
     stale: bool
     """True if it has not reported for longer than expected."""
     age_s: Optional[float]

@@ -43,8 +43,8 @@ pub(crate) struct Identity {
     signed_in_at: Option<Duration>,
     /// Time since then that the monotonic clock did not count.
     asleep: Duration,
-    /// Number of sign-ins that began anew because the challenge had lapsed, since the last success.
-    lapsed: u8,
+    /// Number of sign-ins that began again because the challenge had expired, since the last success.
+    expired: u8,
     /// Reason why nothing continues until a person acts.
     blocked: Option<Reason>,
     /// Time of the next read of the store, for a session that was signed in elsewhere, while this one is
@@ -118,10 +118,10 @@ const CREDENTIALS_SPACING: Duration = Duration::from_secs(60);
 /// Minimum time for which a connection stays before it is replaced because its credentials expire. A connection
 /// outlives its credentials, so this does no harm.
 const SHORTEST_CONNECTION: Duration = Duration::from_secs(300);
-/// Age of a sign-in from which on its challenge may have lapsed: Cognito's lives for three minutes.
+/// Age of a sign-in from which on its challenge may have expired: Cognito's lives for three minutes.
 const CHALLENGE_LIFE: Duration = Duration::from_secs(120);
-/// Maximum number of sign-ins in a row that begin anew because their challenge had lapsed.
-const LAPSED_SIGN_INS: u8 = 3;
+/// Maximum number of sign-ins in a row that begin again because their challenge had expired.
+const MAX_REPEATED_SIGN_INS: u8 = 3;
 /// Minimum time between two sign-ins: each failure is a step towards a lock-out.
 const SIGN_IN_SPACING: Duration = Duration::from_secs(2);
 
@@ -171,7 +171,7 @@ impl Identity {
             retry_at: Duration::ZERO,
             signed_in_at: None,
             asleep: Duration::ZERO,
-            lapsed: 0,
+            expired: 0,
             blocked: None,
             reload_at: Duration::ZERO,
             sign_out: SignOut::No,
@@ -440,7 +440,7 @@ impl Identity {
         self.tokens = None;
         self.blocked = None;
         self.trouble = None;
-        self.lapsed = 0;
+        self.expired = 0;
         let spaced = self.signed_in_at.map_or(Duration::ZERO, |at| at.saturating_add(SIGN_IN_SPACING));
         self.retry_at = spaced.max(cx.mono());
     }

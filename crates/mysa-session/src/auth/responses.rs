@@ -6,7 +6,7 @@ use core::time::Duration;
 use mysa_cognito::{AwsCredentials, Challenge, Error, Recovery, RefreshFlow, RefusalKind, Step, Tokens};
 use mysa_sigv4::Credentials;
 
-use super::{CHALLENGE_LIFE, Held, Identity, LAPSED_SIGN_INS, SIGN_IN_SPACING, Signer, Stage};
+use super::{CHALLENGE_LIFE, Held, Identity, MAX_REPEATED_SIGN_INS, SIGN_IN_SPACING, Signer, Stage};
 use crate::clock::ClockSource;
 use crate::context::Context;
 use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reason, Revocation};
@@ -120,7 +120,7 @@ impl Identity {
                     self.retry_at = cx.after(Duration::from_secs(1));
                 }
                 (Recovery::AskForPassword, Some(_)) => self.refused(cx, &error),
-                // The pool answers a lapsed challenge and a wrong password alike.
+                // The pool answers an expired challenge and a wrong password alike.
                 (Recovery::AskForPassword, None)
                     if error.refusal() == Some(RefusalKind::WrongCredentials) && self.begin_anew(cx) => {}
                 (Recovery::AskForPassword | Recovery::GiveUp, None) if error.refusal().is_some() => {
@@ -134,17 +134,17 @@ impl Identity {
         }
     }
 
-    /// Begins the sign-in anew if its challenge may have lapsed, as in a suspend between the request and the answer.
-    /// Returns `false` if it is young, or if too many have lapsed in a row.
+    /// Begins the sign-in again if its challenge may have expired, as in a suspend between the request and the answer.
+    /// Returns `false` if it is young, or if too many have expired in a row.
     fn begin_anew(&mut self, cx: &Context) -> bool {
         let Some(begun) = self.signed_in_at else { return false };
         let age = cx.mono().saturating_sub(begun).saturating_add(self.asleep);
-        let anew = age >= CHALLENGE_LIFE && self.lapsed < LAPSED_SIGN_INS;
-        if anew {
-            self.lapsed += 1;
+        let again = age >= CHALLENGE_LIFE && self.expired < MAX_REPEATED_SIGN_INS;
+        if again {
+            self.expired += 1;
             self.retry_at = cx.after(SIGN_IN_SPACING);
         }
-        anew
+        again
     }
 
     fn ask(&mut self, cx: &mut Context, challenge: Box<Challenge>, again: bool) {
@@ -273,7 +273,7 @@ impl Identity {
     }
 
     fn succeeded(&mut self) {
-        self.lapsed = 0;
+        self.expired = 0;
         self.backoff.reset();
         self.retry_at = Duration::ZERO;
         self.trouble = None;
