@@ -167,8 +167,6 @@ const IO_EVENTS: usize = 64;
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 /// Time limit for revoking the refresh token.
 const SIGN_OUT_LIMIT: Duration = Duration::from_secs(10);
-/// Time limit for closing all connections.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
 
 impl Driver {
     pub(crate) fn new(
@@ -241,10 +239,13 @@ impl Driver {
                 task.abort();
             }
         }
-        // Connections get a moment to send DISCONNECT and complete the closing handshake.
+        // Each connection sends DISCONNECT and completes the closing handshake within its own limit, which begins when its
+        // task runs. A limit here would also end tasks that have not run yet, on a machine with little time for them.
         self.connections.clear();
-        let tasks = async { while self.tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(SHUTDOWN_LIMIT, tasks).await;
+        // Nothing reads events any more, so no task may wait for room. Closed after the links, because a connection that
+        // cannot deliver what it read is aborted.
+        self.from_tasks.close();
+        while self.tasks.join_next().await.is_some() {}
     }
 
     /// Returns the time to sleep without further input.

@@ -66,8 +66,9 @@ impl Monitor {
         self.send(Request::AnswerChallenge { answer: Secret::from(answer) }).await
     }
 
-    /// Shuts the client down: decides every open command, sends DISCONNECT and closes all connections. Takes
-    /// at most three seconds, even if the broker does not respond. All handles of this client are closed.
+    /// Shuts the client down: decides every open command, sends DISCONNECT and closes all connections. Waits
+    /// for a broker that does not respond for one second, and for the session store. All handles of this client are
+    /// closed.
     pub async fn shutdown(&self) {
         if self.send(Request::Shutdown).await.is_ok() {
             self.shared.closed().await;

@@ -61,9 +61,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time limit for the broker where the list of thermostats cannot be read.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time limit for closing a client.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl Context {
     /// Returns the account to use: the named one, the one of the settings, or the only one that is signed in.
     pub(crate) fn account(&self) -> Result<String> {
@@ -583,7 +580,7 @@ impl Cloud {
 
     /// Closes the client in order: DISCONNECT, then the connection.
     pub(crate) async fn close(self, terminal: &Terminal) {
-        self.close_within(terminal, CLOSE_TIMEOUT).await;
+        self.close_within(terminal, Duration::MAX).await;
     }
 
     /// Like [`Self::close`], with a time limit of the caller.
