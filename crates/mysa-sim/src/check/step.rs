@@ -195,7 +195,8 @@ impl Check {
                 return self.end_if(self.is_complete_again());
             }
             Step::Storm => self.seen.upgrades > 0,
-            Step::RefusedSubscription => self.seen.refused_filters > 0,
+            // How long a client takes to subscribe is not judged, so the time to watch begins once it has finished.
+            Step::RefusedSubscription => self.seen.refused_filters > 0 && self.missing_others().is_empty(),
             Step::DeniedPublish => !self.seen.denied.is_empty(),
             Step::ExpiredTokens => {
                 let is_refused = self.seen.unauthorized > MAX_UNAUTHORIZED || self.seen.sign_ins > 0;
@@ -329,18 +330,22 @@ impl Check {
         }
     }
 
+    /// Filters that the client lacks, without those that the script refuses.
+    fn missing_others(&self) -> BTreeSet<String> {
+        let present = self.filters();
+        let lacks = |filter: &&String| !self.is_refused_by_script(filter) && !present.contains(*filter);
+        self.wanted.iter().filter(lacks).cloned().collect()
+    }
+
     fn judge_refused_subscription(&mut self) {
         let (asked, left) = (self.seen.refused_filters, self.seen.left);
         let Some(device) = self.refused_device.filter(|_| asked > 0) else { return };
         let observed = format!("asked for a refused filter {}", count(asked.into(), "time"));
         self.judge(Rule::RefusedFilter, asked <= MAX_REFUSED_FILTERS, observed);
-        let others: BTreeSet<String> =
-            self.wanted.iter().filter(|filter| !is_of(filter, device)).cloned().collect();
-        let present = self.filters();
-        let missing: BTreeSet<String> = others.difference(&present).cloned().collect();
-        let number = others.len();
+        let missing = self.missing_others();
         // A good client asks for the refused ones again after minutes, so that later steps do not wait for them.
         self.wanted.retain(|filter| !is_of(filter, device));
+        let number = self.wanted.len();
         if left > 1 {
             let observed = format!("the client ended {}", count(left.into(), "connection"));
             self.fail(Rule::OtherFilters, observed);
