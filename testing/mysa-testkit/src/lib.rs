@@ -1,4 +1,5 @@
-//! Parts that several test suites share: a stand-in MQTT broker without I/O, messages of thermostats, and an HTTP date.
+//! Parts that several test suites share: a stand-in MQTT broker without I/O, messages of thermostats, an
+//! HTTP date, and a loopback address of a process.
 //!
 //! ```
 //! use mysa_mqtt_codec::PINGREQ;
@@ -13,10 +14,12 @@
 
 mod broker;
 mod date;
+mod loopback;
 mod message;
 
 pub use broker::{
     BrokerBehavior, BrokerConnection, Exchange, Received, publish, publish_at_least_once, publish_retained,
 };
 pub use date::http_date;
+pub use loopback::own_loopback;
 pub use message::{Ack, V2Status};

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use mysa_testkit::own_loopback;
+
 /// Aedes, which ends with this value.
 pub(crate) struct Aedes {
     process: Option<Child>,
@@ -27,7 +29,9 @@ impl Aedes {
             let _ = writeln!(std::io::stderr(), "SKIPPED: {missing}");
             return None;
         }
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        // Certificates are for "localhost".
+        let host = if tls.is_some() { Ipv4Addr::LOCALHOST } else { own_loopback(std::process::id()) };
+        let any = SocketAddr::from((host, 0));
         let mut broker = Self { process: None, modules, tls, plain: any, websocket: any };
         assert!(broker.run(), "aedes is installed and does not start");
         Some(broker)
@@ -39,6 +43,7 @@ impl Aedes {
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../mysa-tokio/tests/data/aedes.cjs"));
         command.args([self.websocket, self.plain].map(|address| address.port().to_string()));
         command.args(self.tls.iter().flatten()).env("NODE_PATH", &self.modules);
+        command.env("LISTEN_HOST", self.plain.ip().to_string());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut ports = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut ports).unwrap();

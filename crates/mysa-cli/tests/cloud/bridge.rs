@@ -1,7 +1,7 @@
 //! `mysa bridge` between the simulated cloud and mosquitto.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -372,7 +372,8 @@ fn check_connects_by_tls_with_a_password_and_a_client_certificate() {
         file("broker.pem"),
         file("broker.key"),
     );
-    let Some(broker) = Mosquitto::start(&home.path("."), &lines) else { return };
+    let listener = Mosquitto::start_at(Ipv4Addr::LOCALHOST, &home.path("."), &lines);
+    let Some(broker) = listener else { return };
     let url = format!("mqtts://localhost:{}", broker.address.port());
     let trust = ["--broker", &url, "--broker-ca", "broker-ca.pem"];
     let client = ["--client-certificate", "client.pem", "--client-key", "client.key"];

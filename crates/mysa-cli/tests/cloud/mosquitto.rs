@@ -13,6 +13,7 @@ use mysa_mqtt_codec::{
     ClientId, Connect, Delivery, Filter, Inbound, Login, Outbound, PacketId, Publish, QoS, Stream, Text,
     Topic,
 };
+use mysa_testkit::own_loopback;
 use serde_json::Value;
 
 use crate::bench::wait_until;
@@ -30,6 +31,11 @@ impl Mosquitto {
     /// Starts mosquitto in a folder with these lines of configuration after its listener. `None`, with a message, if it is
     /// not installed; with `REQUIRE_BROKERS` set, as in CI, that is a failure.
     pub(crate) fn start(folder: &Path, lines: &str) -> Option<Self> {
+        Self::start_at(own_loopback(std::process::id()), folder, lines)
+    }
+
+    /// Like [`Self::start`], with the address of the listener.
+    pub(crate) fn start_at(host: Ipv4Addr, folder: &Path, lines: &str) -> Option<Self> {
         let places = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
         let Some(program) = places.into_iter().map(PathBuf::from).find(|path| path.exists()) else {
             assert!(std::env::var_os("REQUIRE_BROKERS").is_none(), "mosquitto is not installed");
@@ -43,8 +49,8 @@ impl Mosquitto {
         let config = folder.join("mosquitto.conf");
         // A port that was free may be in use by the time the broker asks for it.
         for _ in 0..3 {
-            let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-            let text = format!("persistence false\nlistener {} 127.0.0.1\n{lines}\n", address.port());
+            let address = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap();
+            let text = format!("persistence false\nlistener {} {host}\n{lines}\n", address.port());
             std::fs::write(&config, text).unwrap();
             let mut broker =
                 Self { process: None, program: program.clone(), config: config.clone(), address };

@@ -37,7 +37,7 @@ async function main() {
     .on('connection', (socket, request) => broker.handle(byteByByte(socket), request));
   const plain = net.createServer(broker.handle);
   await Promise.all([[web, webPort], [plain, plainPort]].map(([server, port]) => new Promise((up) => {
-    server.listen(Number(port ?? 0), '127.0.0.1', up);
+    server.listen(Number(port ?? 0), process.env.LISTEN_HOST ?? '127.0.0.1', up);
   })));
   console.log(`${web.address().port} ${plain.address().port}`);
   process.stdin.on('end', () => process.exit(0)).resume();

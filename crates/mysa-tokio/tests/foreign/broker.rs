@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use mysa_testkit::own_loopback;
+
 /// Broker in a child process, which ends with this value.
 pub(crate) struct Broker {
     process: Child,
@@ -27,10 +29,12 @@ impl Broker {
             let name = format!("mysa-broker-{}-{}.conf", std::process::id(), plain.port());
             let file = std::env::temp_dir().join(name);
             let configuration = format!(
-                "persistence false\nallow_anonymous true\nlistener {} 127.0.0.1\nsocket_domain ipv4\n\
-                 listener {} 127.0.0.1\nsocket_domain ipv4\nprotocol websockets\n",
+                "persistence false\nallow_anonymous true\nlistener {} {}\nsocket_domain ipv4\n\
+                 listener {} {}\nsocket_domain ipv4\nprotocol websockets\n",
                 plain.port(),
-                websocket.port()
+                plain.ip(),
+                websocket.port(),
+                websocket.ip()
             );
             fs::write(&file, configuration).expect("a configuration can be written");
             let process = spawn_mosquitto(&program, &file);
@@ -85,7 +89,8 @@ impl Broker {
 
     /// Waits for both listeners. Returns `false` if the process ended.
     async fn is_up(&mut self) -> bool {
-        for _ in 0..500 {
+        // The limit only ends a hang.
+        for _ in 0..30_000 {
             if self.process.try_wait().expect("a child").is_some() {
                 return false;
             }
@@ -123,7 +128,9 @@ fn spawn_mosquitto(program: &Path, configuration: &Path) -> Child {
 }
 
 fn free_port() -> SocketAddr {
-    TcpListener::bind(loopback(0)).and_then(|listener| listener.local_addr()).expect("a free port")
+    TcpListener::bind((own_loopback(std::process::id()), 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
 }
 
 fn loopback(port: u16) -> SocketAddr {
