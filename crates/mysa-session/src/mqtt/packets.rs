@@ -36,7 +36,11 @@ impl Packets {
         if let Bytes::Short(bytes, len) = &mut self.0 {
             let end = usize::from(*len) + more.len();
             if let (Some(room), Ok(end)) = (bytes.get_mut(usize::from(*len)..end), u8::try_from(end)) {
-                room.copy_from_slice(more);
+                match (<&mut [u8; 4]>::try_from(&mut *room), <&[u8; 4]>::try_from(more)) {
+                    // Most packets are acknowledgements, and four bytes need no call of `memcpy`.
+                    (Ok(room), Ok(more)) => *room = *more,
+                    _ => room.copy_from_slice(more),
+                }
                 *len = end;
                 return;
             }
