@@ -78,7 +78,7 @@ pub struct Settings {
     /// Largest upper bound of a pause before dialling again. Default: 60 s.
     pub backoff_cap: Duration,
     /// Largest upper bound of a pause before a failed poll, or a failed renewal of tokens or credentials, is tried again,
-    /// at least 2 s. A longer pause that the cloud asks for is kept, and a pool that may have got a request is asked again
+    /// at least 2 s. A longer pause that the cloud asks for is kept, and a pool that answers with an error is asked again
     /// after pauses of up to a minute at least. Default: 5 min.
     pub http_backoff_cap: Duration,
     /// Time a connection must last before the pauses between dials start small again. Default: 60 s.

@@ -14,7 +14,7 @@ use crate::{ChallengeName, ChallengeNeeded, Event, HttpAnswer, HttpResult, Reaso
 /// Pause after a lock-out. Cognito's own lock-out grows to 15 minutes.
 pub(super) const LOCK_OUT: Duration = Duration::from_secs(15 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// Largest upper bound, at least, of a pause after a failure that the pool may have seen.
+/// Largest upper bound, at least, of a pause after a failure that the pool has answered.
 const POOL_CAP: Duration = Duration::from_secs(60);
 /// Largest upper bound, at least, of a pause before a sign-in by password.
 const SIGN_IN_CAP: Duration = Duration::from_secs(300);
@@ -259,8 +259,8 @@ impl Identity {
         let least = if self.stored.refresh_token.is_none() {
             // The next attempt is a sign-in by password, and the pool counts those.
             SIGN_IN_CAP
-        } else if reason == Reason::Unreachable {
-            // Nothing was sent, so the short pauses of a client that waits for the network burden nobody.
+        } else if matches!(reason, Reason::Unreachable | Reason::NoAnswer | Reason::BrokenOff) {
+            // The network may be down, and short pauses notice its return. A request without an answer takes its time too.
             Duration::ZERO
         } else {
             POOL_CAP
