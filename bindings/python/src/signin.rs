@@ -121,7 +121,7 @@ impl Request {
     }
 }
 
-/// What a step waits for.
+/// Answer that a step waits for.
 enum Awaited {
     Challenge(Box<AwaitChallenge>),
     Answer(AwaitAnswer),

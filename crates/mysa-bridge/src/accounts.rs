@@ -9,7 +9,7 @@ use crate::AccountIndex;
 use crate::context::Context;
 use crate::event::Event;
 
-/// What each account has: its thermostats, and the service level of its cloud.
+/// Accounts, each with its thermostats and the service level of its cloud.
 #[derive(Debug)]
 pub(crate) struct Accounts(Vec<Account>);
 

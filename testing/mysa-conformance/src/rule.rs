@@ -78,7 +78,7 @@ pub struct Violation {
     pub rule: Rule,
     /// Time of the call that showed it, on the driver's monotonic clock.
     pub at: Duration,
-    /// What the driver did, and what is expected.
+    /// Action of the driver, and the expected one.
     pub what: String,
 }
 

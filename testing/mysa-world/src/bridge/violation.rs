@@ -74,7 +74,7 @@ pub enum BridgeViolation {
     EnergyWrong {
         /// Thermostat.
         device: DeviceId,
-        /// What is wrong.
+        /// Description of the error.
         what: String,
     },
     /// A queue, a packet or the bridge itself grows without limit.

@@ -1,4 +1,4 @@
-//! What an input is, and its explanation.
+//! Recognition of an input, and its explanation.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
