@@ -110,7 +110,7 @@ pub(crate) enum Learned {
 struct HostReadings {
     held: Option<Reading>,
     /// Last answer, if it contradicts `held`.
-    rival: Option<Reading>,
+    contradicting: Option<Reading>,
 }
 
 /// Range of the cloud's lead over the wall clock, from `low` to `low + width`, in milliseconds.
@@ -181,13 +181,17 @@ impl Reading {
 impl HostReadings {
     fn take(&mut self, new: Reading, fresh_from: u64) {
         let fresh = |reading: &Reading| reading.at >= fresh_from;
-        let rival = self.rival.take().filter(fresh);
-        self.held = Some(match (self.held.filter(fresh), rival) {
+        let contradicting = self.contradicting.take().filter(fresh);
+        self.held = Some(match (self.held.filter(fresh), contradicting) {
             (Some(held), _) if held.agrees(&new) => held.merge(new),
             // Two different dates cannot come from one cache entry.
-            (Some(_), Some(rival)) if rival.agrees(&new) && rival.stated != new.stated => rival.merge(new),
+            (Some(_), Some(contradicting))
+                if contradicting.agrees(&new) && contradicting.stated != new.stated =>
+            {
+                contradicting.merge(new)
+            }
             (Some(held), _) => {
-                self.rival = Some(new);
+                self.contradicting = Some(new);
                 held
             }
             (None, _) => new,
@@ -204,8 +208,8 @@ impl CloudClock {
     /// Returns the time by the last answer of one host, for values that this host alone checks against its clock;
     /// without an answer, the estimated time of the cloud.
     pub(crate) fn time_of(&self, source: ClockSource, now: Now) -> UnixTime {
-        let HostReadings { held, rival } = self.hosts[source as usize];
-        let ahead_ms = match rival.or(held) {
+        let HostReadings { held, contradicting } = self.hosts[source as usize];
+        let ahead_ms = match contradicting.or(held) {
             Some(reading) if !reading.contains(self.ahead_ms) => reading.middle(),
             _ => self.ahead_ms,
         };

@@ -17,7 +17,7 @@ use crate::output::timefmt;
 use crate::support::cloud::{Cloud, Context, is_web_page, unreadable};
 use crate::support::config::Unit;
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::homes::{LocalTime, Places};
+use crate::support::homes::{HomeDirectory, LocalTime};
 
 /// Number of days without an option.
 const DEFAULT_DAYS: u16 = 7;
@@ -69,7 +69,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &History) 
     settings.live_reports = false;
     let cloud = context.connect(terminal, settings).await?;
     let view = cloud.only(&args.device)?;
-    let local = Places::local_time_of(terminal, &cloud, &view).await;
+    let local = HomeDirectory::local_time_of(terminal, &cloud, &view).await;
     let now = timefmt::now();
     let days = i64::from(args.days.unwrap_or(DEFAULT_DAYS)) - 1;
     let from = since.unwrap_or_else(|| local.zone.day(now).saturating_sub(Duration::days(days)));

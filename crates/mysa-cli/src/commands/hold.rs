@@ -18,7 +18,7 @@ use crate::output::timefmt;
 use crate::output::view;
 use crate::support::cloud::{Cloud, Context, is_missing, unreadable};
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::homes::Places;
+use crate::support::homes::HomeDirectory;
 use crate::support::moment::Moment;
 use crate::support::time_zone::Zone;
 
@@ -76,7 +76,7 @@ async fn show_with(terminal: &Terminal, cloud: &Cloud, device: &str) -> Result<(
             ),
         ));
     }
-    let zone = Places::local_time_of(terminal, cloud, &view).await.zone;
+    let zone = HomeDirectory::local_time_of(terminal, cloud, &view).await.zone;
     let hold = read(cloud, &view).await?;
     if terminal.json {
         let mut document = Record::document();

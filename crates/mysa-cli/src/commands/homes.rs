@@ -13,7 +13,7 @@ use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::cloud::{Cloud, Context};
 use crate::support::exit::Result;
-use crate::support::homes::{Places, Rate};
+use crate::support::homes::{HomeDirectory, Rate};
 use crate::support::time_zone::Zone;
 
 /// Zone of a home with its thermostats. `None` for the thermostats that are in no zone.
@@ -27,45 +27,45 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, redaction: &mut 
     settings.live_reports = false;
     let cloud = context.connect(terminal, settings).await?;
     let views = cloud.client.devices();
-    let places = read(terminal, &cloud).await;
+    let directory = read(terminal, &cloud).await;
     cloud.close(terminal).await;
-    let places = places?;
-    let zones = places.time_zones(views.iter().map(|view| &view.id));
+    let directory = directory?;
+    let zones = directory.time_zones(views.iter().map(|view| &view.id));
     for name in zones.into_iter().filter(|name| Zone::named(name).is_none()) {
         terminal.say(format!("the time zone '{name}' is unknown"));
     }
     if terminal.json {
-        return terminal.line(document(&places, &views, redaction).to_json());
+        return terminal.line(document(&directory, &views, redaction).to_json());
     }
-    for line in table::render(&HEADS, &rows(&places, &views), terminal.table_width()) {
+    for line in table::render(&HEADS, &rows(&directory, &views), terminal.table_width()) {
         terminal.line(line)?;
     }
-    if !places.homes.rejected.is_empty() {
-        terminal.say(format!("homes that could not be read: {}; see --json", places.homes.rejected.len()));
+    if !directory.homes.rejected.is_empty() {
+        terminal.say(format!("homes that could not be read: {}; see --json", directory.homes.rejected.len()));
     }
     Ok(())
 }
 
-async fn read(terminal: &Terminal, cloud: &Cloud) -> Result<Places> {
-    let mut places = Places::default();
-    places.read_homes(cloud).await?;
-    if let Err(failure) = places.read_records(cloud).await {
+async fn read(terminal: &Terminal, cloud: &Cloud) -> Result<HomeDirectory> {
+    let mut directory = HomeDirectory::default();
+    directory.read_homes(cloud).await?;
+    if let Err(failure) = directory.read_records(cloud).await {
         terminal.say(format!("the time zones cannot be read: {failure}"));
     }
-    Ok(places)
+    Ok(directory)
 }
 
 const HEADS: [&str; 5] = ["HOME", "TIME ZONE", "RATE", "ZONE", "THERMOSTATS"];
 
-fn rows(places: &Places, views: &[DeviceView]) -> Vec<Vec<String>> {
+fn rows(directory: &HomeDirectory, views: &[DeviceView]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for home in &places.homes.homes {
+    for home in &directory.homes.homes {
         let mut first = vec![
             home.name.clone().unwrap_or_else(|| home.id.to_string()),
-            or_dash(time_zones(places, home, views).join(", ")),
+            or_dash(time_zones(directory, home, views).join(", ")),
             Rate::of(home).map_or_else(|| "-".into(), |rate| rate.describe()),
         ];
-        let mut groups = groups(places, home, views);
+        let mut groups = groups(directory, home, views);
         if groups.is_empty() {
             groups.push(Group { zone: None, devices: Vec::new() });
         }
@@ -78,9 +78,9 @@ fn rows(places: &Places, views: &[DeviceView]) -> Vec<Vec<String>> {
             rows.push(row);
         }
     }
-    let without_home = without_home(places, views);
+    let without_home = without_home(directory, views);
     if !without_home.is_empty() {
-        let zones = places.time_zones(without_home.iter().map(|view| &view.id)).join(", ");
+        let zones = directory.time_zones(without_home.iter().map(|view| &view.id)).join(", ");
         rows.push(vec!["-".into(), or_dash(zones), "-".into(), "-".into(), names(&without_home)]);
     }
     rows
@@ -95,27 +95,27 @@ fn names(devices: &[&DeviceView]) -> String {
 }
 
 /// Thermostats whose home is not among those of the account.
-fn without_home<'a>(places: &Places, views: &'a [DeviceView]) -> Vec<&'a DeviceView> {
-    views.iter().filter(|view| places.home_of(&view.id).is_none()).collect()
+fn without_home<'a>(directory: &HomeDirectory, views: &'a [DeviceView]) -> Vec<&'a DeviceView> {
+    views.iter().filter(|view| directory.home_of(&view.id).is_none()).collect()
 }
 
-fn of_home<'a>(places: &Places, home: &Home, views: &'a [DeviceView]) -> Vec<&'a DeviceView> {
-    views.iter().filter(|view| places.home_of(&view.id).is_some_and(|of| of.id == home.id)).collect()
+fn of_home<'a>(directory: &HomeDirectory, home: &Home, views: &'a [DeviceView]) -> Vec<&'a DeviceView> {
+    views.iter().filter(|view| directory.home_of(&view.id).is_some_and(|of| of.id == home.id)).collect()
 }
 
-fn time_zones<'a>(places: &'a Places, home: &Home, views: &'a [DeviceView]) -> Vec<&'a str> {
-    places.time_zones(of_home(places, home, views).into_iter().map(|view| &view.id))
+fn time_zones<'a>(directory: &'a HomeDirectory, home: &Home, views: &'a [DeviceView]) -> Vec<&'a str> {
+    directory.time_zones(of_home(directory, home, views).into_iter().map(|view| &view.id))
 }
 
 /// Zones of a home with their thermostats, in the order of the cloud.
-fn groups<'a>(places: &Places, home: &'a Home, views: &'a [DeviceView]) -> Vec<Group<'a>> {
-    let inside = of_home(places, home, views);
+fn groups<'a>(directory: &HomeDirectory, home: &'a Home, views: &'a [DeviceView]) -> Vec<Group<'a>> {
+    let inside = of_home(directory, home, views);
     let mut placed: BTreeSet<DeviceId> = BTreeSet::new();
     let mut groups = Vec::new();
     for zone in &home.zones {
         let is_in = |view: &&DeviceView| match &zone.devices {
             Some(listed) => listed.contains(&view.id),
-            None => places.record(&view.id).and_then(|record| record.zone.as_ref()) == Some(&zone.id),
+            None => directory.record(&view.id).and_then(|record| record.zone.as_ref()) == Some(&zone.id),
         };
         let devices: Vec<&DeviceView> = inside.iter().copied().filter(is_in).collect();
         placed.extend(devices.iter().map(|view| view.id));
@@ -128,12 +128,12 @@ fn groups<'a>(places: &Places, home: &'a Home, views: &'a [DeviceView]) -> Vec<G
     groups
 }
 
-fn document(places: &Places, views: &[DeviceView], redaction: &mut Redaction) -> Record {
+fn document(directory: &HomeDirectory, views: &[DeviceView], redaction: &mut Redaction) -> Record {
     let mut document = Record::document();
-    let homes = places.homes.homes.iter().map(|home| {
+    let homes = directory.homes.homes.iter().map(|home| {
         let mut record = Record::new();
         record.put("id", home.id.as_str()).put("name", home.name.as_deref());
-        let zones = time_zones(places, home, views);
+        let zones = time_zones(directory, home, views);
         // Thermostats of one home can be in two time zones only by mistake.
         let single = if let [only] = zones.as_slice() { Some(*only) } else { None };
         let local = single.and_then(Zone::named);
@@ -141,7 +141,7 @@ fn document(places: &Places, views: &[DeviceView], redaction: &mut Redaction) ->
         record.put_some("time_zones", (zones.len() > 1).then(|| texts(&zones)));
         record.put("local_time", local.map(|zone| zone.iso(timefmt::now())));
         record.put("rate_per_kwh", home.energy_rate).put("currency", home.currency.as_deref());
-        let groups = groups(places, home, views);
+        let groups = groups(directory, home, views);
         let zones = groups.iter().filter_map(|group| {
             let zone = group.zone?;
             let mut record = Record::new();
@@ -157,12 +157,12 @@ fn document(places: &Places, views: &[DeviceView], redaction: &mut Redaction) ->
         Value::Record(record)
     });
     document.put("homes", homes.collect::<Vec<_>>());
-    document.put("devices_without_home", devices(&without_home(places, views)));
-    if !places.homes.rejected.is_empty() {
-        let rejected = places.homes.rejected.iter().map(|value| private(value, redaction));
+    document.put("devices_without_home", devices(&without_home(directory, views)));
+    if !directory.homes.rejected.is_empty() {
+        let rejected = directory.homes.rejected.iter().map(|value| private(value, redaction));
         document.put("unreadable", rejected.collect::<Vec<_>>());
     }
-    put_extra(&mut document, &places.homes.extra, redaction);
+    put_extra(&mut document, &directory.homes.extra, redaction);
     document
 }
 

@@ -17,7 +17,7 @@ use crate::output::view;
 use crate::support::cloud::{Cloud, Context, is_missing, unreadable};
 use crate::support::config::Unit;
 use crate::support::exit::Result;
-use crate::support::homes::Places;
+use crate::support::homes::HomeDirectory;
 use crate::support::time_zone::Zone;
 
 /// A schedule as it is shown.
@@ -72,7 +72,7 @@ async fn show(
 ) -> Result<()> {
     let view = cloud.only(device)?;
     let mut schedules = read(cloud, &view, table, redaction).await?;
-    let zone = Places::local_time_of(terminal, cloud, &view).await.zone;
+    let zone = HomeDirectory::local_time_of(terminal, cloud, &view).await.zone;
     // Without an answer, the schedule is still shown.
     let hold = match hold::has_hold(&view) {
         true => hold::read(cloud, &view).await.unwrap_or_else(|failure| {

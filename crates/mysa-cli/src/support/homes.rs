@@ -13,7 +13,7 @@ use crate::support::time_zone::Zone;
 
 /// Homes and device records of the account, as far as they could be read.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct HomeDirectory {
     pub(crate) homes: Homes,
     records: BTreeMap<DeviceId, DeviceRecord>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct LocalTime {
     pub(crate) unread: Option<Option<String>>,
 }
 
-impl Places {
+impl HomeDirectory {
     /// Reads the homes.
     ///
     /// # Errors
@@ -59,20 +59,20 @@ impl Places {
 
     /// Reads the device records, and reports on standard error if they cannot be read.
     pub(crate) async fn read_zones(terminal: &Terminal, cloud: &Cloud) -> Self {
-        let mut places = Self::default();
-        if let Err(failure) = places.read_records(cloud).await {
+        let mut directory = Self::default();
+        if let Err(failure) = directory.read_records(cloud).await {
             terminal.say(format!("the time zones of the thermostats cannot be read: {failure}"));
         }
-        places
+        directory
     }
 
     /// Reads both, and reports on standard error what cannot be read.
     pub(crate) async fn read(terminal: &Terminal, cloud: &Cloud) -> Self {
-        let mut places = Self::read_zones(terminal, cloud).await;
-        if let Err(failure) = places.read_homes(cloud).await {
+        let mut directory = Self::read_zones(terminal, cloud).await;
+        if let Err(failure) = directory.read_homes(cloud).await {
             terminal.say(format!("the homes cannot be read: {failure}"));
         }
-        places
+        directory
     }
 
     /// Reads the time zone of a thermostat, and reports on standard error if it cannot be read.
@@ -158,7 +158,7 @@ impl LocalTime {
 mod tests {
     use super::*;
 
-    fn places(zones: [Option<&str>; 2], homes: [Option<&str>; 2]) -> Places {
+    fn directory(zones: [Option<&str>; 2], homes: [Option<&str>; 2]) -> HomeDirectory {
         let record = |id: &str, zone: Option<&str>, home: Option<&str>| {
             let body = serde_json::json!({ "Id": id, "TimeZone": zone, "Home": home });
             let record = DeviceRecord::decode(body.to_string().as_bytes()).unwrap();
@@ -168,7 +168,7 @@ mod tests {
         let body = br#"{"Homes":[
             {"Id":"h1","ERate":"$0.07","Zones":[{"Id":"z","DeviceIds":["a0b1c2d3e4f5","a0b1c2d3e4f6"]}]},
             {"Id":"h2","Zones":[]}]}"#;
-        Places {
+        HomeDirectory {
             homes: Homes::decode(body).unwrap(),
             records: (0..2).map(|at| record(ids[at], zones[at], homes[at])).collect(),
         }
@@ -178,7 +178,7 @@ mod tests {
     fn a_zone_that_cannot_be_read_is_that_of_the_home_or_utc() {
         let id = DeviceId::new("a0b1c2d3e4f5").unwrap();
         let of = |zones, homes| {
-            let local = places(zones, homes).local_time(&id);
+            let local = directory(zones, homes).local_time(&id);
             (local.zone.name().to_owned(), local.unread)
         };
         let here = [Some("h1"), Some("h1")];
@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn the_home_of_a_thermostat_is_that_of_its_record_or_of_its_zone() {
         let id = DeviceId::new("a0b1c2d3e4f5").unwrap();
-        let of = |home| places([None; 2], [home, None]).home_of(&id).map(|home| home.id.as_str().to_owned());
+        let of =
+            |home| directory([None; 2], [home, None]).home_of(&id).map(|home| home.id.as_str().to_owned());
         assert_eq!(of(Some("h2")).as_deref(), Some("h2"));
         assert_eq!(of(None).as_deref(), Some("h1"));
         assert_eq!(of(Some("gone")).as_deref(), Some("h1"));

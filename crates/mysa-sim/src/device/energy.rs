@@ -21,11 +21,11 @@ pub(crate) struct Bucket {
     /// Time the heater was on, s.
     pub(crate) on_secs: f64,
     /// Sum of the room temperature over the samples, °C.
-    pub(crate) warmth: f64,
+    pub(crate) temperature_sum: f64,
     /// Sum of the humidity over the samples, %.
-    pub(crate) damp: f64,
+    pub(crate) humidity_sum: f64,
     /// Sum of the floor temperature over the samples, °C.
-    pub(crate) floor: f64,
+    pub(crate) floor_sum: f64,
     /// Setpoint at the last sample, °C.
     pub(crate) setpoint: f64,
     pub(crate) samples: u32,
@@ -35,9 +35,9 @@ impl Bucket {
     pub(crate) fn add(&mut self, other: &Self) {
         self.joules += other.joules;
         self.on_secs += other.on_secs;
-        self.warmth += other.warmth;
-        self.damp += other.damp;
-        self.floor += other.floor;
+        self.temperature_sum += other.temperature_sum;
+        self.humidity_sum += other.humidity_sum;
+        self.floor_sum += other.floor_sum;
         if other.samples > 0 {
             self.setpoint = other.setpoint;
         }
@@ -163,9 +163,9 @@ impl Past {
             start,
             joules: watts * BUCKET_SECS as f64,
             on_secs: on * BUCKET_SECS as f64,
-            warmth: held * 60.0,
-            damp: 40.0 * 60.0,
-            floor: if self.has_floor { (held + 4.0) * 60.0 } else { 0.0 },
+            temperature_sum: held * 60.0,
+            humidity_sum: 40.0 * 60.0,
+            floor_sum: if self.has_floor { (held + 4.0) * 60.0 } else { 0.0 },
             setpoint: held,
             samples: 60,
         }

@@ -112,8 +112,8 @@ impl Cloud {
         let reading = |bucket: &Bucket| {
             json!({
                 "Timestamp": bucket.start, "Energy": kilowatt_hours(bucket), "OnTime": round(bucket.on_secs),
-                "AvgReturnTemp": tenths(bucket.mean(bucket.warmth)), "AvgReturnHumidity": tenths(bucket.mean(bucket.damp)),
-                "AvgInFloorTemp": tenths(bucket.mean(bucket.floor)), "NumOfReadings": bucket.samples,
+                "AvgReturnTemp": tenths(bucket.mean(bucket.temperature_sum)), "AvgReturnHumidity": tenths(bucket.mean(bucket.humidity_sum)),
+                "AvgInFloorTemp": tenths(bucket.mean(bucket.floor_sum)), "NumOfReadings": bucket.samples,
             })
         };
         let readings: Vec<Value> = steps.iter().map(reading).collect();
@@ -121,7 +121,7 @@ impl Cloud {
             "Id": id, "Scope": text("Scope"), "Res": resolution, "Timestamp": start,
             "TimeZone": text("TimeZone").unwrap_or(&self.homes[home].time_zone),
             "TotalEnergy": kilowatt_hours(&total), "TotalOnTime": round(total.on_secs),
-            "AverageTemp": tenths(total.mean(total.warmth)), "AverageHumidity": tenths(total.mean(total.damp)),
+            "AverageTemp": tenths(total.mean(total.temperature_sum)), "AverageHumidity": tenths(total.mean(total.humidity_sum)),
             "NumOfReadings": total.samples, "EnergyReadings": readings,
         }))
     }
@@ -164,8 +164,8 @@ impl Cloud {
             let mut entry = Map::new();
             for name in &wanted {
                 let value = match *name {
-                    "c" => tenths(bucket.mean(bucket.warmth)),
-                    "h" => tenths(bucket.mean(bucket.damp)),
+                    "c" => tenths(bucket.mean(bucket.temperature_sum)),
+                    "h" => tenths(bucket.mean(bucket.humidity_sum)),
                     "s" => number(quantise(bucket.setpoint, 100.0)),
                     "a.oH" => json!(round(bucket.on_secs)),
                     "t" => json!(bucket.start),
@@ -189,8 +189,8 @@ impl Cloud {
         let (detail, raw) = (lists("aggregatedReadings"), lists("rawReadings"));
         let values = |bucket: &Bucket| {
             json!({
-                "oH1": round(bucket.on_secs), "k": kilowatt_hours(bucket), "t": tenths(bucket.mean(bucket.warmth)),
-                "h": tenths(bucket.mean(bucket.damp)), "n": bucket.samples,
+                "oH1": round(bucket.on_secs), "k": kilowatt_hours(bucket), "t": tenths(bucket.mean(bucket.temperature_sum)),
+                "h": tenths(bucket.mean(bucket.humidity_sum)), "n": bucket.samples,
             })
         };
         let home = self.devices[index].home;
@@ -221,7 +221,7 @@ impl Cloud {
                 .collect();
             let readings = steps.iter().filter(|_| raw).map(|bucket| {
                 json!({
-                    "t": bucket.start, "c": tenths(bucket.mean(bucket.warmth)), "h": tenths(bucket.mean(bucket.damp)),
+                    "t": bucket.start, "c": tenths(bucket.mean(bucket.temperature_sum)), "h": tenths(bucket.mean(bucket.humidity_sum)),
                     "s": number(quantise(bucket.setpoint, 100.0)),
                 })
             });

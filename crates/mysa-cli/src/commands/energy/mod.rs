@@ -17,7 +17,7 @@ use crate::output::timefmt;
 use crate::support::atomic_file;
 use crate::support::cloud::{Cloud, Context, is_missing, is_web_page, unreadable};
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::homes::{Places, Rate};
+use crate::support::homes::{HomeDirectory, Rate};
 use crate::support::time_zone::Zone;
 
 mod period;
@@ -95,7 +95,7 @@ impl EnergyReport {
         by: Period,
         span: Span,
     ) -> Result<Self> {
-        let places = Places::read(terminal, cloud).await;
+        let directory = HomeDirectory::read(terminal, cloud).await;
         let now = timefmt::now();
         let mut meters = Vec::new();
         let mut slots = BTreeSet::new();
@@ -103,7 +103,7 @@ impl EnergyReport {
         for (number, id) in chosen.iter().enumerate() {
             let Some(view) = cloud.client.state(id) else { continue };
             terminal.progress(&format!("reading {} ({} of {})", view.label(), number + 1, chosen.len()));
-            let mut meter = Meter::new(terminal, &places, &view);
+            let mut meter = Meter::new(terminal, &directory, &view);
             let (from, to) = span.days(by, meter.zone.day(now));
             slots.extend(by.slots(from, to, &meter.zone));
             if !is_over {
@@ -306,10 +306,10 @@ impl HomeTotal {
 
 impl Meter {
     /// A meter without readings. Reports on standard error a time zone that cannot be read.
-    fn new(terminal: &Terminal, places: &Places, view: &DeviceView) -> Self {
-        let local = places.local_time(&view.id);
+    fn new(terminal: &Terminal, directory: &HomeDirectory, view: &DeviceView) -> Self {
+        let local = directory.local_time(&view.id);
         local.report(terminal, view);
-        let home = places.home_of(&view.id).map(|home| Place {
+        let home = directory.home_of(&view.id).map(|home| Place {
             id: home.id.to_string(),
             name: home.name.clone().unwrap_or_else(|| home.id.to_string()),
             rate: Rate::of(home),

@@ -20,7 +20,7 @@ use crate::output::timefmt;
 use crate::output::view;
 use crate::support::cloud::{Cloud, Context, command_channel, within};
 use crate::support::exit::{Exit, Failure, Result};
-use crate::support::homes::Places;
+use crate::support::homes::HomeDirectory;
 
 use plan::{Plan, Request};
 use report::SetReport;
@@ -102,8 +102,8 @@ async fn change_all(
     terminal.progress("");
 
     // The end of a requested or present hold is a local time.
-    let places = match request.is_hold() {
-        true => Some(timeout(left(), Places::read_zones(terminal, cloud)).await.unwrap_or_default()),
+    let directory = match request.is_hold() {
+        true => Some(timeout(left(), HomeDirectory::read_zones(terminal, cloud)).await.unwrap_or_default()),
         false => None,
     };
     let holds = match request.is_hold() {
@@ -119,7 +119,7 @@ async fn change_all(
         if let Some(hold) = holds.get(&id) {
             hold::merge(&mut view, hold);
         }
-        let local = places.as_ref().map(|places| places.local_time(&id));
+        let local = directory.as_ref().map(|directory| directory.local_time(&id));
         match Plan::new(cloud, request, view.clone(), local).await {
             Ok(plan) => {
                 if !plan.is_beyond_model() {

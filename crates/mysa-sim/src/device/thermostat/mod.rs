@@ -342,18 +342,18 @@ impl Thermostat {
     /// Readings as of the last advance of its room.
     pub(crate) fn seen(&self, now: Now) -> Seen {
         let drive = self.room.drive();
-        let warmth = self.room.temperature();
+        let temperature = self.room.temperature();
         // A V1 reads in steps of 0.05 °C, the others in steps of 0.1 °C.
         let tenth = if self.family == Family::BaseboardV1 { 20.0 } else { 10.0 };
         let reading = |value: f64| round(value * tenth) as f64 / tenth;
         // Humidity is drawn for every six hours and changes to the next value within the hour before it.
         let hours = now.wall.as_secs().div_euclid(3_600);
         let part = now.wall.as_secs().rem_euclid(3_600) as f64 / 3_600.0;
-        let damp = |hour: i64| 34.0 + 16.0 * unit(hash(self.seed, hour.div_euclid(6).cast_unsigned()));
-        let humidity = damp(hours) * (1.0 - part) + damp(hours + 1) * part;
+        let humidity_at = |hour: i64| 34.0 + 16.0 * unit(hash(self.seed, hour.div_euclid(6).cast_unsigned()));
+        let humidity = humidity_at(hours) * (1.0 - part) + humidity_at(hours + 1) * part;
         Seen {
-            room: reading(warmth),
-            sensor: reading(warmth + 2.4 + 0.8 * self.control.duty),
+            room: reading(temperature),
+            sensor: reading(temperature + 2.4 + 0.8 * self.control.duty),
             floor: self.room.floor().map(reading),
             floor_limit: self.floor_limit,
             humidity: floor(humidity),
@@ -511,9 +511,9 @@ impl Thermostat {
         let seen = self.seen(now);
         self.room.meter.sample(&Bucket {
             start: now.wall.as_secs(),
-            warmth: seen.room,
-            damp: seen.humidity,
-            floor: seen.floor.unwrap_or(0.0),
+            temperature_sum: seen.room,
+            humidity_sum: seen.humidity,
+            floor_sum: seen.floor.unwrap_or(0.0),
             setpoint: seen.setpoint,
             samples: 1,
             ..Bucket::default()
