@@ -4,7 +4,8 @@ use mysa_proto::DeviceId;
 
 use crate::support::exit::{Exit, Failure, Result};
 
-/// Finds a thermostat by its id, its name, or the start of its name, ignoring case.
+/// Finds a thermostat by its id, its name, or the start of its name. Case matters only between names that differ in nothing
+/// else.
 ///
 /// # Errors
 /// No thermostat matches, or several do; the message lists them.
@@ -16,6 +17,10 @@ pub(crate) fn find<'a>(
         && devices.clone().any(|(known, _)| *known == id)
     {
         return Ok(id);
+    }
+    let mut as_typed = devices.clone().filter(|(_, name)| !name.is_empty() && *name == wanted);
+    if let (Some((id, _)), None) = (as_typed.next(), as_typed.next()) {
+        return Ok(*id);
     }
     let folded = wanted.to_lowercase();
     let exact = matching(devices.clone(), |name| !folded.is_empty() && name == folded);
@@ -76,6 +81,8 @@ mod tests {
             ("a0b1c2d3e4f6", "Living room window"),
             ("a0b1c2d3e4f7", "Böden"),
             ("a0b1c2d3e4f8", ""),
+            ("a0b1c2d3e4f9", "Den"),
+            ("a0b1c2d3e4fa", "den"),
         ]
         .map(|(id, name)| (DeviceId::new(id).unwrap(), name));
         find(wanted, home.iter().map(|(id, name)| (id, *name)))
@@ -90,6 +97,8 @@ mod tests {
             ("living ROOM", "a0b1c2d3e4f5"),
             ("living room w", "a0b1c2d3e4f6"),
             ("BÖ", "a0b1c2d3e4f7"),
+            ("Den", "a0b1c2d3e4f9"),
+            ("den", "a0b1c2d3e4fa"),
         ] {
             assert_eq!(found(wanted).as_deref(), Ok(id), "{wanted}");
         }
@@ -101,6 +110,7 @@ mod tests {
         assert!(several.contains("a0b1c2d3e4f5") && several.contains("a0b1c2d3e4f6"), "{several}");
         assert!(!several.contains("Böden"), "{several}");
         assert!(found("cellar").unwrap_err().contains("Böden"));
+        assert!(found("DEN").unwrap_err().contains("a0b1c2d3e4fa"));
         assert!(found("").is_err());
     }
 }
