@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mysa_config::normalize_account;
-use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Secret, TokenFileError};
+use mysa_tokio::{ChallengeKind, ChallengeNeeded, NotReady, Revocation, Secret, TokenFile, TokenFileError};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -17,6 +17,8 @@ use crate::support::reachability::describe_reason;
 
 /// Number of codes that may be tried. The service also closes the challenge after a few.
 const MAX_ATTEMPTS: usize = 5;
+/// Time limit for revoking a session that cannot be stored.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// E-mail address and password as typed.
 pub(crate) struct Credentials {
@@ -67,16 +69,13 @@ pub(crate) async fn login(
     cloud.cache_devices(context, terminal);
     let count = cloud.client.devices().len();
     let account = redaction.email(&cloud.account);
-    let stored = cloud.client.stored_session();
-    cloud.close(terminal).await;
-    let stored =
-        stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud returned no session to store"))?;
-    // On a blocking thread, so that Ctrl-C works while another process holds the lock.
     let path = file.path().display().to_string();
-    tokio::task::spawn_blocking(move || file.replace(&stored))
-        .await
-        .map_err(|error| Failure::from((Exit::Failed, error)))?
-        .map_err(|error| Failure::from((Exit::Failed, error)))?;
+    let kept = match store(&cloud, file).await {
+        Ok(()) => Ok(()),
+        Err(failure) => Err(revoke(&cloud, failure).await),
+    };
+    cloud.close(terminal).await;
+    kept?;
     if terminal.json {
         let mut record = Record::document();
         record.put("account", account).put("devices", i64::try_from(count).unwrap_or(i64::MAX));
@@ -86,6 +85,31 @@ pub(crate) async fn login(
     terminal.say(format!("signed in as {account}; thermostats: {count}"));
     terminal.say(format!("the session is stored in {path}; the password is not stored"));
     Ok(())
+}
+
+/// Stores the session.
+///
+/// # Errors
+/// The cloud returned none, or the file cannot be written.
+async fn store(cloud: &Cloud, file: TokenFile) -> Result<()> {
+    let stored = cloud.client.stored_session();
+    let stored =
+        stored.ok_or_else(|| Failure::new(Exit::Failed, "the cloud returned no session to store"))?;
+    // On a blocking thread, so that Ctrl-C works while another process holds the lock.
+    tokio::task::spawn_blocking(move || file.replace(&stored))
+        .await
+        .map_err(|error| Failure::from((Exit::Failed, error)))?
+        .map_err(|error| Failure::from((Exit::Failed, error)))
+}
+
+/// Revokes a session that was not stored, because nothing could end it later. Adds the outcome to the failure.
+async fn revoke(cloud: &Cloud, failure: Failure) -> Failure {
+    let outcome = match timeout(REVOKE_TIMEOUT, cloud.client.sign_out()).await {
+        Ok(Ok(Revocation::Revoked)) => "the session was revoked",
+        Ok(Ok(Revocation::NothingToRevoke)) => return failure,
+        _ => "the session could not be revoked; it ends when it expires",
+    };
+    Failure::new(Exit::Failed, format!("{failure}; {outcome}"))
 }
 
 /// Waits for the sign-in and prompts for codes on the way.

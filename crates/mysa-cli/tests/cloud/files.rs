@@ -174,7 +174,7 @@ fn a_session_on_a_read_only_file_system_works() {
     assert!(ran.err.to_lowercase().contains("read-only file system"), "{ran:?}");
     assert_eq!(bench.setpoint(KITCHEN), 22.0);
 
-    // The revocation counts, and the file that stays is log.
+    // The revocation counts, and the file that stays is reported.
     let ran = guarded(&["logout"]).fails(1);
     assert!(ran.err.contains("was revoked, but its file cannot be removed"), "{ran:?}");
     assert_eq!(files(&bench), before, "nothing was written");
@@ -183,6 +183,7 @@ fn a_session_on_a_read_only_file_system_works() {
     command.env("LD_PRELOAD", &library).env("GUARDED", bench.home.path(".local"));
     let ran = finish(command, b"").fails(1);
     assert!(ran.err.to_lowercase().contains("read-only file system"), "{ran:?}");
+    assert!(ran.err.contains("; the session was revoked"), "nothing could end it later: {ran:?}");
 }
 
 #[cfg(target_os = "linux")]
