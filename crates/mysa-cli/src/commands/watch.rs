@@ -176,7 +176,7 @@ impl Watching<'_> {
         // The ages in the table grow without events; lines are printed only for events.
         let mut tick = interval(Duration::from_millis(500));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut resizes = Resizes::new();
+        let mut signals = TerminalSignals::new(self.screen.is_some());
         loop {
             let still = self
                 .log
@@ -186,7 +186,10 @@ impl Watching<'_> {
             let still_at = still.map(|wait| Instant::now() + wait);
             let event = tokio::select! {
                 event = events.next() => event,
-                () = resizes.next(), if self.screen.is_some() => {
+                signal = signals.next(), if self.screen.is_some() => {
+                    if let (TerminalSignal::Suspended, Some(screen)) = (signal, &self.screen) {
+                        screen.suspend()?;
+                    }
                     self.draw()?;
                     continue;
                 }
@@ -455,28 +458,59 @@ impl Watching<'_> {
     }
 }
 
-/// Changes of the size of the window.
-struct Resizes {
+/// Signals that a full-screen program receives from its terminal.
+struct TerminalSignals {
     #[cfg(unix)]
-    signal: Option<tokio::signal::unix::Signal>,
+    resized: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    suspended: Option<tokio::signal::unix::Signal>,
 }
 
-impl Resizes {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change()).ok(),
+#[derive(Clone, Copy)]
+enum TerminalSignal {
+    /// The size of the window has changed.
+    Resized,
+    /// Ctrl-Z was typed.
+    Suspended,
+}
+
+impl TerminalSignals {
+    /// Registers for the signals. `full_screen` is `false` for a watch that prints lines: the system suspends it.
+    fn new(full_screen: bool) -> Self {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let listen = |number: SignalKind| full_screen.then(|| signal(number).ok()).flatten();
+            Self {
+                resized: listen(SignalKind::window_change()),
+                suspended: listen(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = full_screen;
+            Self {}
         }
     }
 
-    /// Waits for the next change, if the system reports it. The table is also redrawn twice a second.
-    async fn next(&mut self) {
+    /// Waits for the next signal, if the system has them.
+    async fn next(&mut self) -> TerminalSignal {
         #[cfg(unix)]
-        if let Some(signal) = &mut self.signal
-            && signal.recv().await.is_some()
         {
-            return;
+            async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+                if let Some(signal) = signal
+                    && signal.recv().await.is_some()
+                {
+                    return;
+                }
+                std::future::pending().await
+            }
+            tokio::select! {
+                () = received(&mut self.resized) => TerminalSignal::Resized,
+                () = received(&mut self.suspended) => TerminalSignal::Suspended,
+            }
         }
+        #[cfg(not(unix))]
         std::future::pending().await
     }
 }

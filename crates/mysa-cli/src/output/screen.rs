@@ -31,6 +31,20 @@ impl Screen {
         Ok(Self { terminal: *terminal, notes: Vec::new(), last: Vec::new() })
     }
 
+    /// Returns to the normal screen, stops this process as Ctrl-Z does, and takes the alternate screen again when the process
+    /// is continued.
+    pub(crate) fn suspend(&self) -> Result<()> {
+        self.terminal.print(LEAVE)?;
+        #[cfg(unix)]
+        {
+            use rustix::process::{Signal, getpid, kill_process};
+            // SIGTSTP has a handler here; SIGSTOP stops the process in any case. Linux delivers it to the main thread, which this
+            // is, before the call returns. If the system refuses, the watch goes on.
+            let _ = kill_process(getpid(), Signal::STOP);
+        }
+        self.terminal.print(ENTER)
+    }
+
     /// Adds a message, which the next drawing shows.
     pub(crate) fn note(&mut self, text: &str) {
         if self.notes.len() == NOTES_KEPT {

@@ -194,6 +194,29 @@ fn a_watch_leaves_no_lines_behind_however_the_window_changes() {
     assert_eq!(count(&left, "mysa: interrupted"), 1, "{left:#?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_suspended_watch_returns_to_the_normal_screen() {
+    let bench = Bench::signed_in();
+    let mut pty = Pty::open(30, 120);
+    let child = pty.start(on_a_terminal(&bench, &["watch"]));
+    pty.until("a table", |lines| count(lines, "NAME") == 1);
+    // The pty is not the controlling terminal of the program, so Ctrl-Z is sent as a signal.
+    signal(&child, "TSTP");
+    pty.until("the normal screen", |lines| count(lines, "NAME") == 0);
+    assert!(!pty.emulator.screen().alternate_screen());
+    let stat = format!("/proc/{}/stat", child.id());
+    while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+        std::thread::yield_now();
+    }
+    signal(&child, "CONT");
+    pty.until("a table again", |lines| count(lines, "NAME") == 1);
+    assert!(pty.emulator.screen().alternate_screen());
+    signal(&child, "INT");
+    assert_eq!(pty.end(child), Some(130));
+    assert!(!pty.emulator.screen().alternate_screen());
+}
+
 #[test]
 fn a_watch_leaves_the_terminal_as_it_was_however_it_ends() {
     let bench = Bench::signed_in();
