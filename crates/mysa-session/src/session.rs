@@ -132,7 +132,7 @@ impl Session {
         if let Some(at) = session.identity.publish_denied_at() {
             session.mqtt.remember_denial(&session.cx, at);
         }
-        // A captured session knows its thermostats from the start, so it can dial at once.
+        // A captured session reads no list of thermostats, so it can dial at once.
         session.want_devices();
         session.advance_clock(now);
         session.step();
@@ -497,14 +497,15 @@ impl Session {
     }
 
     /// Adds thermostats that an earlier run has listed, so they can be observed and commanded by MQTT while the list
-    /// cannot be read. Has no effect once the list has been read; thermostats that are not on it are then removed.
+    /// cannot be read. Has no effect once the list has been read; thermostats that are not on it are then removed. A
+    /// session with a captured URL reads no list, so it takes further thermostats until it ends.
     pub fn assume_devices(
         &mut self,
         now: Now,
         known: impl IntoIterator<Item = (DeviceId, Model, Option<String>)>,
     ) {
         self.advance_clock(now);
-        if self.listed || self.ended {
+        if (self.listed && !self.captured) || self.ended {
             return;
         }
         for (id, model, name) in known {

@@ -30,6 +30,7 @@ pub enum Start {
         /// Presigned URL.
         url: PresignedUrl,
         /// Thermostats to subscribe to, with their models, because there is no device list to read.
+        /// [`Session::assume_devices`](crate::Session::assume_devices) adds further ones.
         devices: Vec<(DeviceId, Model)>,
     },
 }

@@ -39,6 +39,20 @@ fn a_captured_url_suffices_for_statuses_and_commands() {
 }
 
 #[test]
+fn a_session_with_a_captured_url_takes_further_thermostats() {
+    let Start::Captured { url, devices } = captured() else { panic!("a captured URL") };
+    let mut rig = Rig::with(Settings::default(), Start::Captured { url, devices: Vec::new() }, 0);
+    rig.run(secs(10));
+    let now = rig.now();
+    rig.session.assume_devices(now, devices.into_iter().map(|(id, model)| (id, model, None)));
+    rig.run(secs(10));
+    assert_eq!(rig.session.service().level, Level::Live, "{}", rig.session.service());
+    let id = rig.set(LITE, 21.0);
+    rig.run(secs(5));
+    assert!(rig.verdict(id).is_confirmed());
+}
+
+#[test]
 fn a_captured_url_that_has_expired_is_reported_as_expired() {
     let mut rig = Rig::with(Settings::default(), captured(), 0);
     rig.run(secs(3_600));

@@ -55,7 +55,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects with a captured presigned URL, without sign-in and without REST.
+    /// Connects with a captured presigned URL, without sign-in and without REST. `devices` are the thermostats to
+    /// subscribe to; [`Client::assume_devices`] adds further ones.
     pub fn captured(mut self, url: PresignedUrl, devices: Vec<(DeviceId, Model)>) -> Self {
         self.start = Some(Start::Captured { url, devices });
         self

@@ -104,7 +104,7 @@ impl Client {
 
     /// Adds thermostats that an earlier run has listed, with their names, so they can be observed and commanded by MQTT
     /// while the REST service cannot be reached. Has no effect once the list has been read; thermostats that are not on
-    /// it are then removed.
+    /// it are then removed. A client with a captured URL reads no list, so it takes further thermostats until it ends.
     ///
     /// # Errors
     /// [`Error::Closed`] if the client is closed.
