@@ -28,8 +28,8 @@ pub(crate) struct Cli {
 
 impl Cli {
     /// Parses the command line of this process. Prints help or an error and exits where that is the whole task.
-    pub(crate) fn read() -> Self {
-        Self::try_read(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Self {
+        Self::try_read(arguments).unwrap_or_else(|error| error.exit())
     }
 
     fn try_read<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {

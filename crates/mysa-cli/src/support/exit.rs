@@ -1,7 +1,6 @@
 //! Exit codes, and the failure that carries one.
 
 use std::fmt;
-use std::process::ExitCode;
 
 /// Exit code of a command that did not succeed. `mysa --help` and the README document them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,12 +45,6 @@ impl Exit {
     pub(crate) fn worst(codes: impl IntoIterator<Item = Self>) -> Option<Self> {
         let rank = |code: &Self| SEVERITY.iter().position(|listed| listed == code).unwrap_or(0);
         codes.into_iter().min_by_key(rank)
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
     }
 }
 

@@ -17,7 +17,20 @@ pub(super) fn print_script(terminal: &Terminal) -> Result<()> {
     let program = std::env::current_exe().map_err(|error| {
         Failure::new(Exit::Failed, format!("the path of this program is unknown: {error}"))
     })?;
+    if is_interpreter(&program) {
+        return Err(Failure::new(
+            Exit::Failed,
+            "this mysa runs inside Python, which a service should not depend on: install the program itself, \
+             for example by `cargo install mysa-cli`, and run its `mysa bridge install-service`",
+        ));
+    }
     terminal.text("script", &script(&program))
+}
+
+/// Returns `true` if the program is a Python interpreter, which contains the command when the Python package runs it.
+fn is_interpreter(program: &Path) -> bool {
+    let name = program.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase());
+    name.is_some_and(|name| name.starts_with("python") || name.starts_with("pypy"))
 }
 
 fn script(program: &Path) -> String {
@@ -72,5 +85,11 @@ mod tests {
         let packaged = script(Path::new(PACKAGED));
         assert!(!packaged.contains("install -D") && packaged.contains("\nExecStart=/usr/bin/mysa bridge\n"));
         assert!(packaged.contains(UNIT));
+    }
+
+    #[test]
+    fn a_python_interpreter_is_not_installed_as_the_command() {
+        assert!(is_interpreter(Path::new("/usr/bin/python3.11")) && is_interpreter(Path::new("pypy3")));
+        assert!(!is_interpreter(Path::new("/opt/python/mysa")));
     }
 }
