@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod change;
 mod client;
+mod command;
 mod convert;
 mod entropy;
 mod errors;
@@ -31,7 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<client::Client>()?;
     module.add_class::<client::Events>()?;
     module.add_class::<sim::SimServer>()?;
-    add_functions!(module: rest::decode_device_list, rest::decode_device_states, sim::sim_faults);
+    add_functions!(module: command::run_command, rest::decode_device_list, rest::decode_device_states, sim::sim_faults);
     add_functions!(module:
         message::parse_out_message,
         message::decode_message,
