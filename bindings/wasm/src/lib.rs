@@ -5,10 +5,8 @@
 //! the TypeScript types, so they are written for JavaScript.
 
 mod error;
-mod explain;
 mod message;
 mod mqtt;
-mod output;
 mod presign;
 mod sign_in;
 mod value;

@@ -1,3 +1,4 @@
+use mysa_explain::{explain, explain_payload};
 use mysa_proto::{
     Change, Command, DeviceId, EnvelopeForm, EnvelopeMeta, Limits, ModeTable, Model, Topic, UnixTime,
     encode_live_report,
@@ -8,7 +9,6 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::error::error;
-use crate::explain;
 use crate::value::{bytes, from_json, object, read, seconds, set};
 
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ pub fn decode_message(
         })?),
         None => None,
     };
-    from_json(&explain::payload(topic, &bytes(payload)?, &ModeTable::OBSERVED).to_json())
+    from_json(&explain_payload(topic, &bytes(payload)?, &ModeTable::OBSERVED).to_json())
 }
 
 /// Explains whatever was captured: a payload, lines of a log with topic and payload, MQTT packets (bytes, hex or base64), a
@@ -80,7 +80,7 @@ pub fn decode_message(
 pub fn explain_input(
     #[wasm_bindgen(unchecked_param_type = "string | Uint8Array | ArrayBuffer")] input: &JsValue,
 ) -> Result<Vec<JsValue>, JsValue> {
-    let records = explain::anything(&bytes(input)?, None, &ModeTable::OBSERVED).map_err(error)?;
+    let records = explain(&bytes(input)?, None, &ModeTable::OBSERVED).map_err(error)?;
     records.iter().map(|record| from_json(&record.to_json())).collect()
 }
 

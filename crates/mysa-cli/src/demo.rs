@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::args::{Demo, Period};
 use crate::commands::energy::{EnergyReport, Span};
-use crate::output::record::Record;
+use crate::output::record::{self, Record};
 use crate::output::table;
 use crate::output::temperature;
 use crate::output::terminal::Terminal;
@@ -162,7 +162,7 @@ impl Stage<'_> {
     }
 
     fn record(&self, event: &str, record: &Record) -> Result<()> {
-        let mut document = Record::document();
+        let mut document = record::document();
         document.put("event", event).put("at_s", (self.seconds() * 10.0).round() / 10.0);
         for (name, value) in record.fields() {
             document.put(name, value.clone());

@@ -13,7 +13,7 @@ use mysa_sim::{AccountSpec, CloudSpec, InvalidFault, NamedFault};
 use mysa_sim_server::{Certificate, CertificateError, Events, Notice, Server, StartError};
 
 use crate::args::Sim;
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{self, Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::shutdown::signal_received;
@@ -177,7 +177,7 @@ fn announce(
     if terminal.json {
         // Larger seeds than JSON readers hold exactly are text.
         let seed = i64::try_from(args.seed).map_or_else(|_| args.seed.to_string().into(), Value::from);
-        let mut record = Record::document();
+        let mut record = record::document();
         record.put("address", address.as_str()).put("control", control).put("ca", ca).put("seed", seed);
         let accounts = accounts.iter().map(|account| {
             let mut shown = Record::new();
@@ -223,7 +223,7 @@ fn list(terminal: &Terminal) -> Result<()> {
     for fault in NamedFault::all() {
         let (name, what) = (fault.name(), fault.description());
         if terminal.json {
-            let mut record = Record::document();
+            let mut record = record::document();
             record.put("fault", name).put("description", what);
             terminal.line(record.to_json())?;
         } else {

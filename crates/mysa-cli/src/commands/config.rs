@@ -1,7 +1,7 @@
 //! `mysa config`.
 
 use crate::args::ConfigAction;
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{self, Record, Value, printable};
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::config;
@@ -19,7 +19,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     match action {
         ConfigAction::Path => {
-            let mut record = Record::document();
+            let mut record = record::document();
             record.put("settings", paths.config.display().to_string());
             record.put("sessions", paths.sessions.display().to_string());
             terminal.document(&record)
@@ -45,7 +45,7 @@ pub(crate) fn run(
             };
             config::edit(&paths.config, |file| file.set_watts(&id, *watts))?;
             if terminal.json {
-                let mut record = Record::document();
+                let mut record = record::document();
                 record.put("id", id.as_str()).put("rated_power_w", (*watts > 0).then_some(*watts));
                 return terminal.line(record.to_json());
             }
@@ -60,7 +60,7 @@ pub(crate) fn run(
             let value =
                 config::open(paths)?.get(name).map_err(|error| Failure::from((Exit::Usage, error)))?;
             if terminal.json {
-                let mut record = Record::document();
+                let mut record = record::document();
                 record.put("name", name.as_str()).put("value", value.as_deref());
                 terminal.line(record.to_json())?;
             } else if let Some(value) = &value {
@@ -74,7 +74,7 @@ pub(crate) fn run(
         ConfigAction::Set { name, value } => {
             config::edit(&paths.config, |file| file.set(name, value))?;
             if terminal.json {
-                let mut record = Record::document();
+                let mut record = record::document();
                 record.put("name", name.as_str()).put("value", value.as_str());
                 return terminal.line(record.to_json());
             }
@@ -88,7 +88,7 @@ fn show(terminal: &Terminal, paths: &Paths, account: Option<&str>, redaction: &R
     let config = config::load(paths)?;
     let account = account.map(str::to_owned).or_else(|| config.account.clone());
     let known = device_cache::load(paths, account.as_deref());
-    let mut record = Record::document();
+    let mut record = record::document();
     record.put("account", account.map(|account| redaction.email(&account)));
     record
         .put("unit", config.unit.name())

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::Devices;
-use crate::output::record::{Record, Value};
+use crate::output::record::{self, Record, Value};
 use crate::output::table;
 use crate::output::terminal::Terminal;
 use crate::output::view;
@@ -29,7 +29,7 @@ pub(crate) async fn run(terminal: &Terminal, context: &Context, args: &Devices) 
     let serials = if args.serials { Some(serials(terminal, &cloud, &views).await) } else { None };
     let serial_of = |view: &DeviceView| serials.as_ref().map(|serials| serials.get(&view.id).cloned());
     if terminal.json {
-        let mut record = Record::document();
+        let mut record = record::document();
         let devices = views.iter().map(|view| {
             let mut device = Record::new();
             device

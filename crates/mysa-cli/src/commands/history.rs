@@ -9,7 +9,7 @@ use time::{Date, Duration};
 use crate::args::History;
 use crate::commands::energy::parse_date;
 use crate::commands::raw;
-use crate::output::record::{Record, Value};
+use crate::output::record::{self, Record, Value};
 use crate::output::table;
 use crate::output::temperature;
 use crate::output::terminal::Terminal;
@@ -284,7 +284,7 @@ fn document(
     route: Route,
     changes: &[SettingChange],
 ) -> Record {
-    let mut document = Record::document();
+    let mut document = record::document();
     document.put("id", view.id.as_str()).put("name", view.name.as_deref());
     document.put("time_zone", local.zone.name()).put("time_zone_known", local.unread.is_none());
     document.put("since", from.to_string());

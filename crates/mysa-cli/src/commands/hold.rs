@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::args::{Change, Hold, Sending, Targets};
 use crate::commands::{raw, set};
-use crate::output::record::{Record, printable};
+use crate::output::record::{self, Record, printable};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::output::view;
@@ -79,7 +79,7 @@ async fn show_with(terminal: &Terminal, cloud: &Cloud, device: &str) -> Result<(
     let zone = HomeDirectory::local_time_of(terminal, cloud, &view).await.zone;
     let hold = read(cloud, &view).await?;
     if terminal.json {
-        let mut document = Record::document();
+        let mut document = record::document();
         document.put("id", view.id.as_str()).put("name", view.name.as_deref());
         document.put("time_zone", zone.name());
         put(&mut document, hold, &zone);

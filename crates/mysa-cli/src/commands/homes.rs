@@ -6,7 +6,7 @@ use mysa_proto::rest::Home;
 use mysa_proto::{DeviceId, RawJson};
 use mysa_tokio::DeviceView;
 
-use crate::output::record::{Record, Value};
+use crate::output::record::{self, Record, Value};
 use crate::output::redact::Redaction;
 use crate::output::table;
 use crate::output::terminal::Terminal;
@@ -129,7 +129,7 @@ fn groups<'a>(directory: &HomeDirectory, home: &'a Home, views: &'a [DeviceView]
 }
 
 fn document(directory: &HomeDirectory, views: &[DeviceView], redaction: &mut Redaction) -> Record {
-    let mut document = Record::document();
+    let mut document = record::document();
     let homes = directory.homes.homes.iter().map(|home| {
         let mut record = Record::new();
         record.put("id", home.id.as_str()).put("name", home.name.as_deref());

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::args::Login;
-use crate::output::record::Record;
+use crate::output::record;
 use crate::output::redact::Redaction;
 use crate::output::terminal::{PasswordSource, Terminal, prompt, read_password};
 use crate::support::cloud::{Cloud, Context, no_answer};
@@ -77,7 +77,7 @@ pub(crate) async fn login(
     cloud.close(terminal).await;
     kept?;
     if terminal.json {
-        let mut record = Record::document();
+        let mut record = record::document();
         record.put("account", account).put("devices", i64::try_from(count).unwrap_or(i64::MAX));
         record.put("session", path);
         return terminal.line(record.to_json());

@@ -6,7 +6,7 @@ use mysa_tokio::Revocation;
 use tokio::time::timeout;
 
 use crate::args::Logout;
-use crate::output::record::Record;
+use crate::output::record;
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::cloud::{Cloud, Context};
@@ -91,7 +91,7 @@ fn report(terminal: &Terminal, account: String, outcome: &str, session: &str) ->
     if !terminal.json {
         return Ok(());
     }
-    let mut record = Record::document();
+    let mut record = record::document();
     record.put("account", account).put("revoked", outcome == "revoked");
     record.put("revocation", outcome).put("session", session);
     terminal.line(record.to_json())

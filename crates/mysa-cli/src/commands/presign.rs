@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use crate::args::Presign;
-use crate::output::record::Record;
+use crate::output::record::{self, Record};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt::{civil, now as clock, span};
 use crate::support::atomic_file;
@@ -128,7 +128,7 @@ fn give(terminal: &Terminal, args: &Presign, url: &PresignedUrl) -> Result<()> {
 
 fn record(seen: &Inspection, now: UnixTime) -> Record {
     let left = seen.expires_at.unix_timestamp().saturating_sub(now.as_secs());
-    let mut record = Record::document();
+    let mut record = record::document();
     record.put("endpoint", seen.authority.host_header()).put("path", seen.path.as_str());
     record.put("access_key_id", seen.access_key_id.as_str());
     record.put("region", seen.region.as_str()).put("service", seen.service.as_str());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::args::Schedule;
 use crate::commands::{hold, raw};
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{self, Record, Value, printable};
 use crate::output::redact::Redaction;
 use crate::output::table;
 use crate::output::temperature;
@@ -84,7 +84,7 @@ async fn show(
     let now = timefmt::now();
     let marks = place(&mut schedules, &zone, now);
     if terminal.json {
-        let mut document = Record::document();
+        let mut document = record::document();
         document.put("id", view.id.as_str()).put("name", view.name.as_deref());
         document.put("time_zone", zone.name()).put("now", zone.iso(now));
         if hold::has_hold(&view) {

@@ -6,7 +6,7 @@ use mysa_proto::{DeviceId, UnixTime};
 use tokio::time::Instant;
 
 use crate::args::Status;
-use crate::output::record::{Record, Value};
+use crate::output::record::{self, Value};
 use crate::output::redact::Redaction;
 use crate::output::table;
 use crate::output::terminal::Terminal;
@@ -76,7 +76,7 @@ fn show(
     let denied_at = cloud.client.stored_session().and_then(|stored| stored.publish_denied_at);
     let denied_at = denied_at.map(UnixTime::from_secs);
     if terminal.json {
-        let mut record = Record::document();
+        let mut record = record::document();
         record.put("account", redaction.email(&cloud.account));
         record.put("service", service.level.to_string()).put("reason", service.reason.to_string());
         record.put("since", timefmt::iso(service.since_wall));

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::args::Watch;
 use crate::commands::presign::read_url;
-use crate::output::record::{Record, printable};
+use crate::output::record::{self, Record, printable};
 use crate::output::redact::Redaction;
 use crate::output::screen::Screen;
 use crate::output::status_log::{self, Entry, StatusLog};
@@ -517,7 +517,7 @@ impl TerminalSignals {
 
 /// Starts a JSON line.
 fn event(name: &str) -> Record {
-    let mut document = Record::document();
+    let mut document = record::document();
     document.put("event", name).put("time", timefmt::iso(timefmt::now()));
     document
 }

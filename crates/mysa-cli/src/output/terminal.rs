@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use mysa_tokio::Level;
 use zeroize::Zeroizing;
 
-use crate::output::record::{Record, printable};
+use crate::output::record::{self, Record, printable};
 use crate::output::table;
 use crate::support::exit::{Exit, Failure, Result};
 
@@ -75,7 +75,7 @@ impl Terminal {
         if !self.json {
             return self.print(text);
         }
-        let mut record = Record::document();
+        let mut record = record::document();
         record.put(name, text);
         self.line(record.to_json())
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mysa_proto::{Celsius, Family, Field, Hold, Power, Source, TrackedSensor, Watts};
+pub(crate) use mysa_explain::sensor_name;
+use mysa_proto::{Celsius, Family, Field, Hold, Power, Source, Watts};
 use mysa_tokio::DeviceView;
 
 use crate::output::record::{Record, Value, printable};
@@ -203,15 +204,6 @@ fn describe_temperatures(view: &DeviceView, unit: Unit) -> String {
     match show(view.state.floor_temperature()) {
         Some(floor) => format!("{room}, floor {floor}"),
         None => room,
-    }
-}
-
-/// Name of the sensor that an in-floor thermostat regulates by, the same in every output and in `--sensor`. The protocol
-/// calls the one in the air ambient.
-pub(crate) const fn sensor_name(sensor: TrackedSensor) -> &'static str {
-    match sensor {
-        TrackedSensor::Floor => "floor",
-        TrackedSensor::Ambient => "room",
     }
 }
 

@@ -8,7 +8,7 @@ use super::accounts;
 use super::link::{Broker, LinkEvent, Links};
 use super::plan::Plan;
 use super::{now, seed};
-use crate::output::record::{Record, Value};
+use crate::output::record::{self, Record, Value};
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::cloud::Context;
@@ -26,7 +26,7 @@ pub(crate) async fn run(
     Bridge::new(plan.settings.clone(), seed()?, now(started))
         .map_err(|error| Failure::from((Exit::Usage, error)))?;
     let broker = Broker::new(plan)?;
-    let mut record = Record::document();
+    let mut record = record::document();
     let settings = plan.lines.iter().map(|line| {
         let mut record = Record::new();
         record.put("name", line.name).put("value", line.value.as_deref()).put("from", line.origin.name());

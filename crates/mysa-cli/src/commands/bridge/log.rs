@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysa_bridge::{AccountIndex, Event, Outcome};
 use mysa_tokio::{Level, Reason};
 
-use crate::output::record::{Record, Value};
+use crate::output::record::{self, Record, Value};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::exit::Result;
@@ -179,7 +179,7 @@ impl Log {
 
 impl Entry {
     fn to_json(&self, time: &str) -> String {
-        let mut record = Record::document();
+        let mut record = record::document();
         record.put("time", time).put("level", self.severity.name()).put("event", self.event);
         record.put("message", self.message.as_str());
         for (name, value) in self.fields.fields() {

@@ -11,7 +11,7 @@ use super::link::{Broker, LinkEvent, Links};
 use super::plan::Plan;
 use super::{now, seed};
 use crate::args::bridge::Migrate;
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{self, Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
 
@@ -49,7 +49,7 @@ pub(crate) async fn run(terminal: &Terminal, plan: &Plan, args: &Migrate) -> Res
             record.put("topic", topic.as_str()).put("kind", *kind);
             Value::Record(record)
         });
-        let mut record = Record::document();
+        let mut record = record::document();
         record.put("found", list.collect::<Vec<_>>()).put("removed", count(found.len() - left));
         record.put("mysa2mqtt_runs", migration.leftovers.is_running());
         terminal.document(&record)?;

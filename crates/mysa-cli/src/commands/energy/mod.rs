@@ -11,7 +11,7 @@ use time::{Date, Duration};
 use crate::args::{Energy, Period};
 use crate::commands::raw;
 use crate::output::chart::{self, Bar, Series};
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{self, Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::atomic_file;
@@ -245,7 +245,7 @@ impl EnergyReport {
     }
 
     fn document(&self) -> Record {
-        let mut document = Record::document();
+        let mut document = record::document();
         document.put("by", self.by.name());
         let devices = self.meters.iter().map(|meter| {
             let mut device = Record::new();

@@ -7,7 +7,7 @@ use mysa_tokio::{
 
 use super::plan::{self, Plan, Request};
 use crate::args::Targets;
-use crate::output::record::{Record, Value, printable};
+use crate::output::record::{self, Record, Value, printable};
 use crate::output::temperature;
 use crate::output::terminal::Terminal;
 use crate::output::view::{self, Link};
@@ -155,9 +155,9 @@ impl<'a> SetReport<'a> {
         let worst = Exit::worst(self.failures.iter().map(|failure| failure.exit));
         if self.terminal.json {
             let document = if self.is_single {
-                self.results.pop().unwrap_or_else(Record::document)
+                self.results.pop().unwrap_or_else(record::document)
             } else {
-                let mut document = Record::document();
+                let mut document = record::document();
                 document.put("exit_code", worst.map_or(0, |exit| exit as u8));
                 let results = self.results.into_iter().map(|result| {
                     let mut device = Record::new();
@@ -199,7 +199,7 @@ pub(crate) fn all_without_plan(
             .put("name", id.is_none().then_some(typed.as_str()));
         without_plan(record, request, &Change::default(), &failure)
     };
-    let mut document = Record::document();
+    let mut document = record::document();
     if let (false, [only]) = (targets.all, targets.devices.as_slice()) {
         for (name, value) in result(only).into_fields() {
             document.put(&name, value);
@@ -233,7 +233,7 @@ fn put_failure(record: &mut Record, failure: &Failure) {
 }
 
 fn document(view: &DeviceView) -> Record {
-    let mut document = Record::document();
+    let mut document = record::document();
     document.put("id", view.id.as_str()).put("name", view.name.as_deref());
     document
 }

@@ -1,20 +1,14 @@
 //! `mysa decode`: explains payloads and captures, without an account.
 
-mod batch;
-mod capture;
-mod input;
-mod message;
-mod packet;
-
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use mysa_explain::{ExplainError, InputKind, explain, explain_as};
 use mysa_proto::{ModeTable, Topic};
 
-use self::input::{base64_bytes, hex_bytes, packets, payload};
 use crate::args::{Decode, DecodeKind};
-use crate::output::record::Record;
+use crate::output::record;
 use crate::output::redact::Redaction;
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
@@ -36,14 +30,18 @@ pub(crate) fn run(
         })?),
         None => None,
     };
-    let explained = explain(&bytes, args.kind, topic, table)?;
+    let explained = match args.kind {
+        None => explain(&bytes, topic, table),
+        Some(kind) => explain_as(input_kind(kind), &bytes, topic, table),
+    };
+    let explained = explained.map_err(|error: ExplainError| Failure::usage(error.to_string()))?;
     let mut unreadable = 0;
     for (number, record) in explained.iter().enumerate() {
         unreadable +=
             usize::from(record.fields().any(|(name, _)| name == "error" || name == "payload_error"));
         let record = redaction.record(record.clone());
         if terminal.json {
-            let mut document = Record::document();
+            let mut document = record::document();
             for (name, value) in record.into_fields() {
                 document.put(&name, value);
             }
@@ -80,33 +78,11 @@ fn read(file: Option<&Path>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn explain(
-    bytes: &[u8],
-    kind: Option<DecodeKind>,
-    topic: Option<Topic>,
-    table: &ModeTable,
-) -> Result<Vec<Record>> {
-    let text = input::text(bytes);
+const fn input_kind(kind: DecodeKind) -> InputKind {
     match kind {
-        Some(DecodeKind::Payload) => Ok(vec![payload(topic, bytes, table)]),
-        Some(DecodeKind::Packet) => {
-            packets(text.and_then(hex_bytes).or_else(|| text.and_then(base64_bytes)), bytes, table)
-                .map_err(Failure::usage)
-        }
-        Some(DecodeKind::Batch) => Ok(batch::explain(
-            &text
-                .and_then(hex_bytes)
-                .or_else(|| text.and_then(base64_bytes))
-                .unwrap_or_else(|| bytes.to_vec()),
-        )),
-        Some(DecodeKind::Capture) => {
-            let text = text.ok_or_else(|| Failure::usage("not a capture: the input is not UTF-8"))?;
-            capture::explain(text, table).ok_or_else(|| {
-                Failure::usage(
-                    "not a capture: expected a HAR file, JSON lines with topic and payload, or the output of mosquitto_sub -v",
-                )
-            })
-        }
-        None => input::anything(bytes, topic, table).map_err(Failure::usage),
+        DecodeKind::Payload => InputKind::Payload,
+        DecodeKind::Packet => InputKind::Packet,
+        DecodeKind::Batch => InputKind::Batch,
+        DecodeKind::Capture => InputKind::Capture,
     }
 }

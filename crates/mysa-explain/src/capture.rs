@@ -1,11 +1,16 @@
 //! Captured sessions: files written by a browser, an MQTT client, or `mysa watch --capture`.
 
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mysa_proto::{Json, ModeTable, RawJson, Topic};
 
-use super::{hex_bytes, packet, payload};
-use crate::output::record::{Record, Value};
+use crate::input::{explain_payload, hex_bytes};
+use crate::packet;
+use crate::record::{Record, Value};
 
 /// Explains a capture: a HAR file with WebSocket messages, JSON objects with `topic` and `payload` (one per line, or in
 /// an array), or lines with a topic, a space and a payload. Returns `None` if the text is not a capture.
@@ -90,7 +95,7 @@ fn with_topic(
 ) -> Record {
     let mut record = Record::new();
     record.put_some("captured_at", at.map(Value::from_raw)).put("topic", name);
-    for (name, value) in payload(topic, bytes, table).into_fields() {
+    for (name, value) in explain_payload(topic, bytes, table).into_fields() {
         record.put(&name, value);
     }
     record

@@ -1,11 +1,16 @@
 //! Batch readings as records.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use mysa_proto::{
     Amperes, BatchProblemKind, BatchReadings, BatchRecord, Celsius, DutyCycle, RelativeHumidity, Volts,
 };
 
-use crate::output::record::{Record, Value};
-use crate::output::timefmt;
+use crate::number::round;
+use crate::record::{Record, Value};
+use crate::time_text::iso;
 
 /// First bytes of a record, in every version.
 pub(crate) const MAGIC: [u8; 2] = [0xca, 0xa0];
@@ -44,12 +49,12 @@ pub(crate) fn put(batch: &BatchReadings, into: &mut Record) {
 fn reading(reading: &BatchRecord) -> Record {
     let common = &reading.common;
     let mut record = Record::new();
-    record.put("batch_version", reading.version().number()).put_some("time", common.time().map(timefmt::iso));
+    record.put("batch_version", reading.version().number()).put_some("time", common.time().map(iso));
     record.put_some("temperature_c", common.ambient().map(Celsius::as_degrees));
     record.put_some("sensor_temperature_c", common.sensor().map(Celsius::as_degrees));
     record.put_some("setpoint_c", common.setpoint().map(Celsius::as_degrees));
     record.put_some("humidity_pct", common.humidity().map(RelativeHumidity::as_percent));
-    record.put_some("duty_pct", common.duty().map(|duty: DutyCycle| (duty.as_fraction() * 100.0).round()));
+    record.put_some("duty_pct", common.duty().map(|duty: DutyCycle| round(duty.as_fraction() * 100.0)));
     record.put("on", i64::from(common.on));
     record.put_some("on_s", common.on_time().map(|time| time.as_secs_f64()));
     record.put_some("off_s", common.off_time().map(|time| time.as_secs_f64()));

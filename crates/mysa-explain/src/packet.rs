@@ -1,10 +1,14 @@
 //! MQTT packets as records.
 
+use alloc::format;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
 use mysa_mqtt_codec::{DecodeError, Inbound, Publish, decode, server};
 use mysa_proto::{ModeTable, Topic};
 
-use super::message;
-use crate::output::record::{Record, Value};
+use crate::message;
+use crate::record::{Record, Value};
 
 /// Longest packet. Packets of this service are far shorter, so a longer one is not a packet.
 const LIMIT: u32 = 256 * 1024;
@@ -140,7 +144,7 @@ fn published(publish: &Publish<'_>, table: &ModeTable) -> Record {
         Ok(message) => record.put("payload", message),
         Err(error) => {
             record.put("payload_error", error.to_string());
-            match std::str::from_utf8(publish.payload) {
+            match core::str::from_utf8(publish.payload) {
                 Ok(text) => record.put("raw", text),
                 Err(_) => record.put("raw_hex", hex::encode(publish.payload)),
             }

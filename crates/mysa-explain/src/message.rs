@@ -1,14 +1,19 @@
 //! A message of a thermostat as a record.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
 use mysa_proto::{
     BatchReadings, Body, Celsius, ControlState, Danger, DecodeError, EventKind, Message, MessageForm, Mode,
     ModeTable, Topic, TopicKind, TrackedSensor, Trigger,
 };
 
-use super::batch;
-use crate::output::record::{Record, Value};
-use crate::output::timefmt;
-use crate::output::view::sensor_name;
+use crate::batch;
+use crate::number::round;
+use crate::record::{Record, Value};
+use crate::time_text::iso;
 
 /// Explains a payload. Without a topic, its kind is guessed from the payload.
 pub(crate) fn explain(
@@ -123,7 +128,7 @@ fn envelope(message: &Message<'_>, topic: Option<Topic>, record: &mut Record) {
     {
         record.put("topic_device", topic.device.to_string());
     }
-    record.put_some("time", seen.time.map(timefmt::iso));
+    record.put_some("time", seen.time.map(iso));
     // As text, because many JSON readers round numbers beyond 2^53.
     record.put_some("message_id", seen.id.map(|id| id.to_string()));
     record.put_some("answers_message_id", seen.resp_id.map(|id| id.to_string()));
@@ -172,7 +177,7 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
             record.put_some("event_type", event.event_type).put_some("echo_id", event.echo_id);
         }
         Body::Boot(boot) => {
-            record.put_some("boot_time", boot.time.map(timefmt::iso)).put_some("boot_count", boot.count);
+            record.put_some("boot_time", boot.time.map(iso)).put_some("boot_count", boot.count);
             record.put_some("firmware", boot.firmware.map(|version| version.to_string()));
             record.put_some("ip", boot.ip.map(|ip| ip.to_string()));
         }
@@ -232,7 +237,7 @@ fn body(body: &Body<'_>, table: &ModeTable, record: &mut Record) {
             record.put_some("hash", schedule.hash.map(|text| text.to_string()));
             record.put_some("total_events", schedule.total_events);
             record.put("partial", schedule.is_partial()).put("deletes", schedule.is_delete());
-            record.put_some("created", schedule.created.map(timefmt::iso));
+            record.put_some("created", schedule.created.map(iso));
             let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
             let events = schedule.events().map(|event| {
                 let (hour, minute) = event.hour_and_minute();
@@ -317,7 +322,7 @@ fn degrees(celsius: Celsius) -> f64 {
 }
 
 fn percent(duty: mysa_proto::DutyCycle) -> f64 {
-    (duty.as_fraction() * 10_000.0).round() / 100.0
+    round(duty.as_fraction() * 10_000.0) / 100.0
 }
 
 fn describe_trigger(trigger: Trigger) -> String {
@@ -326,6 +331,15 @@ fn describe_trigger(trigger: Trigger) -> String {
         Trigger::App => "the app".into(),
         Trigger::Other(number) => format!("source {number}"),
         _ => "somebody".into(),
+    }
+}
+
+/// Name of the sensor that an in-floor thermostat regulates by. The protocol calls the one in the air ambient.
+#[must_use]
+pub const fn sensor_name(sensor: TrackedSensor) -> &'static str {
+    match sensor {
+        TrackedSensor::Floor => "floor",
+        TrackedSensor::Ambient => "room",
     }
 }
 
