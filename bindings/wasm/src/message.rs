@@ -18,7 +18,7 @@ use crate::value::{bytes, from_json, object, read, seconds, set};
     expecting = "an object with device, model, change, time and appRef"
 )]
 struct CommandRequest {
-    device: DeviceId,
+    device: String,
     model: Model,
     change: Value,
     time: f64,
@@ -116,7 +116,7 @@ pub fn encode_command(
         reason = "`seconds` has checked the range"
     )]
     let id = request.id.unwrap_or(request.time as u64);
-    let (device, table) = (request.device, ModeTable::OBSERVED);
+    let (device, table) = (device_id(&request.device)?, ModeTable::OBSERVED);
     let command =
         Command::new(device, &request.model, &Limits::default(), &table, change(request.change)?, time)
             .map_err(error)?;

@@ -53,6 +53,19 @@ test("a command has the known bytes", () => {
   );
 });
 
+test("an id that could change a topic is refused wherever one is taken", () => {
+  const command = { model: "BB-V2-0", change: { setpoint: 20 }, time: 1767323046000, appRef: "bare" };
+  for (const device of ["", "a/b", "+", "#", "a b", "é", "a".repeat(40)]) {
+    const refused = new RegExp(`invalid thermostat '${device.replace("+", "\\+")}': expected an id of letters`);
+    assert.throws(() => mysa.encodeCommand({ ...command, device }), refused);
+    assert.throws(() => mysa.encodeLiveReport(device, 60, 1767323046000), refused);
+    assert.throws(() => mysa.topics(device), refused);
+  }
+  assert.throws(() => mysa.encodeCommand({ ...command, device: 5 }), /invalid command: .*string/);
+  // A thermostat ignores a topic in upper case.
+  assert.equal(mysa.encodeCommand({ ...command, device: "A0B1C2D3E4F6" }).topic, "/v1/dev/a0b1c2d3e4f6/in");
+});
+
 test("an impossible command is refused, with the reason", () => {
   const command = { device: "a0b1c2d3e4f6", model: "BB-V2-0", time: 1767323046000, appRef: "bare" };
   assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 45 } }), /30/);
@@ -62,7 +75,7 @@ test("an impossible command is refused, with the reason", () => {
   assert.throws(() => mysa.encodeCommand({ ...command, change: {} }), /at least one setting/);
   assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 21, mod: "off" } }), /'mod' .* not a setting/);
   assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 21 }, model: "XX-V9" }), /model/i);
-  assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 21 }, device: "the kitchen" }), /invalid command/);
+  assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 21 }, device: "the kitchen" }), /invalid thermostat/);
   assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 21 }, time: "now" }), /invalid command/);
   assert.throws(() => mysa.encodeCommand({ ...command, change: { setpoint: 21 }, tiem: 1 }), /unknown field `tiem`/);
 });
