@@ -8,6 +8,7 @@ mod command;
 mod convert;
 mod entropy;
 mod errors;
+mod explain;
 mod message;
 mod mqtt;
 mod protocol;
@@ -36,6 +37,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add_functions!(module:
         message::parse_out_message,
         message::decode_message,
+        explain::explain,
         protocol::encode_command,
         protocol::decode_batch,
         protocol::power,

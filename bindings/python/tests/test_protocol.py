@@ -2,6 +2,8 @@ import base64
 import copy
 import json
 import pickle
+import subprocess
+import sys
 
 import mysa
 import mysa.mqtt
@@ -112,6 +114,26 @@ def test_a_batch_is_read_from_text_bytes_and_messages() -> None:
     assert damaged["dropped_bytes"] == 1 and len(damaged["records"]) == 1 and "byte 0" in damaged["problems"][0]
     with pytest.raises(errors.DecodeError):
         protocol.decode_batch("*")
+
+
+def test_a_capture_is_explained_as_the_command_does() -> None:
+    payload = '{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time":1767323045,"msg":40,"body":{"ambTemp":18.9,"new":[1,null]}}'
+    [status] = protocol.explain(payload)
+    assert status["message"] == "status" and status["temperature_c"] == 18.9
+    assert status["time"] == "2026-01-02T03:04:05Z" and status["unknown_fields"] == {"new": [1, None]}
+    log = protocol.explain(f'/v1/dev/a0b1c2d3e4f6/out {payload}\n/v1/dev/a0b1c2d3e4f6/out {{"broken')
+    assert [entry["message"] for entry in log] == ["status", "unreadable"] and "error" in log[1]
+    shown = subprocess.run(
+        [sys.executable, "-m", "mysa", "decode", "--json"], input=payload, capture_output=True, text=True, check=True
+    )
+    assert json.loads(shown.stdout) == {"schema": 1, **status}
+    for data, kind in (("", None), (payload, "capture")):
+        with pytest.raises(errors.DecodeError):
+            protocol.explain(data, kind=kind)
+    with pytest.raises(errors.InvalidValueError, match="expected payload, packet, batch or capture"):
+        protocol.explain(payload, kind="har")
+    with pytest.raises(errors.DecodeError, match="topic"):
+        protocol.explain(payload, topic="kitchen")
 
 
 def test_power_is_that_of_the_model() -> None:

@@ -39,6 +39,9 @@ def encode_command(
     min_setpoint: Optional[float] = None,
     max_setpoint: Optional[float] = None,
 ) -> Tuple[str, bytes]: ...
+def explain(
+    data: _Payload, *, kind: Optional[str] = None, topic: Optional[str] = None, modes: Optional[str] = None
+) -> List[Dict[str, Any]]: ...
 def decode_batch(readings: _Payload) -> Dict[str, Any]: ...
 def power(
     model: str,

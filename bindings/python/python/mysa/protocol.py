@@ -60,6 +60,7 @@ __all__ = [
     "decode_message",
     "encode_command",
     "entities",
+    "explain",
     "family_of",
     "get_credentials",
     "get_id",
@@ -89,6 +90,26 @@ def decode_message(
     Raises :class:`mysa.errors.DecodeError` if the payload is not a message.
     """
     return _native.decode_message(topic, payload, model=model, modes=modes)
+
+
+def explain(
+    data: Payload, *, kind: Optional[str] = None, topic: Optional[str] = None, modes: str = "observed"
+) -> List[Dict[str, Any]]:
+    """Explain what was captured, as the command ``mysa decode`` does: one dict for each message or packet, in words and units.
+
+    ``data`` is a payload, MQTT packets (bytes, hex or base64), readings of a batch, lines with topic and payload
+    (``mosquitto_sub -v``), JSON lines with ``topic`` and ``payload``, or a HAR file of a browser. It is recognised, or ``kind``
+    names it: ``payload``, ``packet``, ``batch`` or ``capture``. ``topic`` is that of a payload, if it is known.
+
+    A part that cannot be decoded is a dict with ``error``. Programs that act on messages use :func:`decode_message`, which has
+    numbers in place of words.
+
+    Raises :class:`mysa.errors.DecodeError` if the input is empty, or not a capture where ``kind`` says so.
+
+    >>> explain("20 02 00 00")
+    [{'packet': 'CONNACK', 'accepted': True, 'session_present': False, 'packet_bytes': 4}]
+    """
+    return _native.explain(data, kind=kind, topic=topic, modes=modes)
 
 
 def encode_command(
