@@ -204,7 +204,8 @@ fn label_and_unit(name: &str) -> (String, &'static str) {
     ];
     let unit = UNITS.iter().find(|(ending, _)| name.ends_with(ending));
     let (stem, unit) = unit.map_or((name, ""), |(ending, unit)| (&name[..name.len() - ending.len()], *unit));
-    (stem.replace('_', " "), unit)
+    // The name of an unknown field comes from a payload.
+    (printable(&stem.replace('_', " ")), unit)
 }
 
 impl Serialize for Record {
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn a_message_cannot_control_the_terminal() {
         let mut record = Record::new();
-        record.put("message", "\u{1b}[2Jgone\u{9b}1m");
+        record.put("message", "\u{1b}[2Jgone\u{9b}1m").put("\u{1b}[2Jname", 1);
         assert!(!record.to_text(0).contains(['\u{1b}', '\u{9b}']));
     }
 

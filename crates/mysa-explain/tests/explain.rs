@@ -10,11 +10,11 @@ const STATUS: &str = r#"{"ver":"1.0","src":{"type":1,"ref":"a0b1c2d3e4f6"},"time
 const KINDS: [InputKind; 4] = [InputKind::Payload, InputKind::Packet, InputKind::Batch, InputKind::Capture];
 
 fn json(record: &Record) -> serde_json::Value {
-    serde_json::from_str(&record.to_json()).unwrap()
+    serde_json::from_str(&record.to_json()).expect("valid JSON")
 }
 
 fn explained(input: &str) -> Vec<serde_json::Value> {
-    explain(input.as_bytes(), None, &TABLE).unwrap().iter().map(json).collect()
+    explain(input.as_bytes(), None, &TABLE).expect("a usable input").iter().map(json).collect()
 }
 
 #[test]
