@@ -28,7 +28,7 @@ macro_rules! add_functions {
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    runtime::init();
+    runtime::init(module)?;
     module.add_class::<secret::Secret>()?;
     module.add_class::<client::Client>()?;
     module.add_class::<client::Events>()?;

@@ -1,5 +1,7 @@
 import asyncio
 import pickle
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -336,3 +338,29 @@ def test_other_threads_run_while_a_call_waits(mysa_cloud: SimulatedCloud) -> Non
         client.close()
         waiter.join(LIMIT_S)
         assert not waiter.is_alive(), "the end of the client ends the wait"
+
+
+def test_a_program_may_end_while_a_thread_of_the_runtime_is_in_python() -> None:
+    # The loop keeps the thread that has completed an await in Python, until after the end of the program.
+    program = """
+import asyncio, threading, time, mysa
+from mysa.sim import SimulatedCloud
+
+class Loop(asyncio.SelectorEventLoop):
+    def call_soon_threadsafe(self, *arguments, **named):
+        handle = super().call_soon_threadsafe(*arguments, **named)
+        if threading.current_thread() is not threading.main_thread():
+            for _ in range(500):
+                time.sleep(0.001)
+        return handle
+
+async def work():
+    async with mysa.connect(cloud.email, password=cloud.password, **cloud.options) as client:
+        assert client.thermostats
+
+with SimulatedCloud() as cloud:
+    Loop().run_until_complete(work())
+print("done", flush=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
