@@ -93,6 +93,8 @@ def test_a_command_whose_caller_is_cancelled_still_has_a_verdict(mysa_cloud: Sim
         async with connect(mysa_cloud) as client:
             kitchen = client.find("Kitchen").id
             events = client.events()
+            # The thermostat does not answer before the caller is cancelled.
+            mysa_cloud.freeze()
             setting = asyncio.ensure_future(client.set_setpoint(kitchen, 23.0))
             # Handed over, once the client shows it as pending.
             while not client.thermostat(kitchen).pending:
@@ -100,6 +102,7 @@ def test_a_command_whose_caller_is_cancelled_still_has_a_verdict(mysa_cloud: Sim
             setting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await setting
+            mysa_cloud.resume()
             async for event in events:
                 if isinstance(event, VerdictEvent):
                     assert event.verdict.is_confirmed

@@ -124,7 +124,7 @@ def test_a_capture_is_explained_as_the_command_does() -> None:
     log = protocol.explain(f'/v1/dev/a0b1c2d3e4f6/out {payload}\n/v1/dev/a0b1c2d3e4f6/out {{"broken')
     assert [entry["message"] for entry in log] == ["status", "unreadable"] and "error" in log[1]
     shown = subprocess.run(
-        [sys.executable, "-m", "mysa", "decode", "--json"], input=payload, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "mysa", "decode", "--json", "--show-private"], input=payload, capture_output=True, text=True, check=True
     )
     assert json.loads(shown.stdout) == {"schema": 1, **status}
     for data, kind in (("", None), (payload, "capture")):
