@@ -42,6 +42,8 @@ enum Step {
     Create(CommandValue),
     /// A record with its name exists, or has changed, and is being read. With its verdict, if it has one.
     Read(Option<Decision>),
+    /// A record that this worker created, without knowing it, is being written again: the read may be older than a verdict.
+    Adopt { value: CommandValue, revision: Revision },
     /// The client has it.
     Sent { value: CommandValue, revision: Revision },
     /// Its verdict is being recorded.
@@ -149,7 +151,7 @@ impl Worker {
             Step::Create(value) => Action::Create { value: encode_command(value) },
             Step::Read(_) => Action::Read,
             Step::Sent { .. } => return,
-            Step::Record { value, revision } => {
+            Step::Adopt { value, revision } | Step::Record { value, revision } => {
                 Action::Update { value: encode_command(value), revision: *revision }
             }
         };
@@ -186,7 +188,9 @@ impl Worker {
             self.account(key.0).is_some_and(|account| account.local.token() == Some(command.token));
         let may_forget = match command.step {
             // It was not given to the client, and a repeat finds out whether there is a record.
-            Step::Create(_) | Step::Read(None) => command.deadline <= now && command.waiting.is_empty(),
+            Step::Create(_) | Step::Read(None) | Step::Adopt { .. } => {
+                command.deadline <= now && command.waiting.is_empty()
+            }
             // Never while the claim is valid: a repeat would take the record for one that was not sent.
             Step::Sent { .. } => false,
             Step::Record { .. } | Step::Read(Some(_)) => command.reply_by <= now && !is_current,
@@ -208,7 +212,7 @@ impl Worker {
         }
         command.operation = None;
         match (&command.step, answer) {
-            (Step::Create(value), Answer::Written(revision)) => {
+            (Step::Create(value) | Step::Adopt { value, .. }, Answer::Written(revision)) => {
                 let (value, revision) = (value.clone(), *revision);
                 self.recorded(key, value, revision);
             }
@@ -216,7 +220,7 @@ impl Worker {
                 let value = value.clone();
                 self.finish(key, &value);
             }
-            (Step::Create(_), Answer::Conflict) => {
+            (Step::Create(_) | Step::Adopt { .. }, Answer::Conflict) => {
                 command.step = Step::Read(None);
                 self.write(key);
             }
@@ -271,8 +275,10 @@ impl Worker {
             // The read is old, or somebody else wrote to it.
             self.record(key, value.decided(&decision), revision);
         } else if value.owner() == token {
-            // Created by this worker for this claim, and not given to the client: one that was keeps its verdict.
-            self.recorded(key, value, revision);
+            if let Some(command) = self.commands.get_mut(key) {
+                command.step = Step::Adopt { value, revision };
+            }
+            self.write(key);
         } else if value.owner() < token {
             // Its owner is gone, and cannot send it any more.
             let decision = owner_lost();

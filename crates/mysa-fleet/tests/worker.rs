@@ -204,6 +204,19 @@ fn a_command_is_sent_once_and_repeats_get_its_verdict() {
 }
 
 #[test]
+fn a_read_that_is_older_than_the_verdict_does_not_send_the_command_again() {
+    let mut rig = Rig::new(1, 1);
+    rig.request(0, 1, "a0", "c1", "20.5");
+    rig.run(1);
+    assert_eq!(outcome(rig.replies_to(1)[0]), Outcome::Confirmed);
+    rig.stale_reads = 1;
+    rig.request(0, 2, "a0", "c1", "20.5");
+    rig.run(1);
+    assert_eq!(rig.stale_reads, 0);
+    assert_eq!((rig.replies_to(2), rig.commands_sent()), (rig.replies_to(1), 1));
+}
+
+#[test]
 fn a_name_is_for_one_command() {
     let mut rig = Rig::new(1, 2);
     rig.nodes[0].silent = true;

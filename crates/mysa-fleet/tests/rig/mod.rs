@@ -37,6 +37,9 @@ pub(crate) struct Rig {
     pub(crate) settings: Settings,
     pub(crate) nodes: Vec<Node>,
     pub(crate) store: BTreeMap<(Bucket, String), Entry>,
+    /// Reads that are older than the newest write, before one that is not.
+    pub(crate) stale_reads: usize,
+    older: BTreeMap<(Bucket, String), Entry>,
     pub(crate) deeds: Vec<(Duration, Deed)>,
     pub(crate) replies: Vec<(u64, Reply)>,
     pub(crate) open: BTreeSet<(usize, AccountId, CommandId)>,
@@ -66,6 +69,8 @@ impl Rig {
             settings,
             nodes: Vec::new(),
             store: BTreeMap::new(),
+            stale_reads: 0,
+            older: BTreeMap::new(),
             deeds: Vec::new(),
             replies: Vec::new(),
             open: BTreeSet::new(),
@@ -137,7 +142,9 @@ impl Rig {
         self.revision += 1;
         let revision = Revision::new(self.revision);
         let entry = Entry { key: key.into(), revision, value };
-        self.store.insert((bucket, key.into()), entry.clone());
+        if let Some(older) = self.store.insert((bucket, key.into()), entry.clone()) {
+            self.older.insert((bucket, key.into()), older);
+        }
         for node in &mut self.nodes {
             node.inbox.push((bucket, entry.clone()));
         }
@@ -159,6 +166,10 @@ impl Rig {
                 Answer::Written(self.write(key.0, &key.1, None))
             }
             Action::Create { .. } | Action::Update { .. } | Action::Delete { .. } => Answer::Conflict,
+            Action::Read if self.stale_reads > 0 => {
+                self.stale_reads -= 1;
+                Answer::Entry(self.older.get(&key).cloned())
+            }
             Action::Read => Answer::Entry(present),
             Action::List => {
                 let prefix = format!("{}.", key.1);
