@@ -22,6 +22,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $text,)* }
             }
 
+            #[allow(dead_code, reason = "not every kind is kept in sets")]
             pub(crate) const fn bit(self) -> u128 {
                 1 << self as u32
             }

@@ -24,6 +24,7 @@ mod bridge;
 mod campaign;
 mod check;
 mod coverage;
+mod fleet;
 mod host;
 mod ledger;
 mod net;
@@ -44,6 +45,7 @@ pub use bridge::{
 };
 pub use campaign::{Failure, Report, campaign};
 pub use coverage::{Coverage, Kind, SessionState, TroubleKind};
+pub use fleet::{FleetFailure, FleetReport, FleetTrouble, FleetViolation, FleetWorld, fleet_campaign};
 pub use net::{Framing, NetSpec, NetTrouble, Trouble};
 pub use rng::Rng;
 pub use violation::Violation;

@@ -1,5 +1,6 @@
-//! `simulate [--bridge] --seeds N --hours H [--seed S]` runs random homes with random trouble and checks all invariants;
-//! with `--bridge`, homes with a bridge, a local broker and Home Assistant. It prints the seed and the history of a run
+//! `simulate [--bridge | --fleet] --seeds N --hours H [--seed S]` runs random homes with random trouble and checks all
+//! invariants; with `--bridge`, homes with a bridge, a local broker and Home Assistant; with `--fleet`, workers that share many
+//! accounts. It prints the seed and the history of a run
 //! that breaks one, and how often each kind of trouble met each state of the client.
 
 use std::fmt::Display;
@@ -8,24 +9,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use mysa_world::{
-    BridgeState, Coverage, LocalTrouble, Report, SessionState, TroubleKind, bridge_campaign, campaign,
+    BridgeState, Coverage, FleetReport, FleetTrouble, LocalTrouble, Report, SessionState, TroubleKind,
+    bridge_campaign, campaign, fleet_campaign,
 };
 use sha2::{Digest as _, Sha256};
 
 struct Wanted {
-    bridge: bool,
+    world: World,
     first: u64,
     seeds: u64,
     hours: u64,
     verbose: bool,
 }
 
-const USAGE: &str = "usage: simulate [--bridge] [--seeds N] [--hours H] [--seed FIRST] [--verbose]";
+#[derive(Clone, Copy)]
+enum World {
+    Homes,
+    Bridges,
+    Fleets,
+}
+
+const USAGE: &str = "usage: simulate [--bridge | --fleet] [--seeds N] [--hours H] [--seed FIRST] [--verbose]";
 
 fn main() -> ExitCode {
     match read(std::env::args().skip(1)) {
-        Ok(wanted) if wanted.bridge => bridges(&wanted),
-        Ok(wanted) => sessions(&wanted),
+        Ok(wanted) => match wanted.world {
+            World::Homes => sessions(&wanted),
+            World::Bridges => bridges(&wanted),
+            World::Fleets => fleets(&wanted),
+        },
         Err(why) => {
             eprintln!("{why}\n{USAGE}");
             ExitCode::from(2)
@@ -149,8 +161,44 @@ fn bridges(wanted: &Wanted) -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn fleets(wanted: &Wanted) -> ExitCode {
+    let (reports, failures, digest) = split(run(wanted, fleet_campaign));
+    let sum = |count: fn(&FleetReport) -> u64| reports.iter().map(count).sum::<u64>();
+    let verdicts =
+        |outcome: &str| reports.iter().filter_map(|report| report.outcomes.get(outcome)).sum::<u64>();
+    println!(
+        "{} of {} runs clean, {} h each: {} workers, {} accounts, {} clients started, {} commands, {} sent, verdicts: \
+         {} confirmed, {} unconfirmed ({} because the owner was lost), {} refused, {} expired, {} steps, digest {digest}",
+        reports.len(),
+        wanted.seeds,
+        wanted.hours,
+        reports.iter().map(|report| report.workers).sum::<usize>(),
+        reports.iter().map(|report| report.accounts).sum::<usize>(),
+        sum(|report| report.starts),
+        reports.iter().map(|report| report.commands).sum::<usize>(),
+        sum(|report| report.sent),
+        verdicts("confirmed"),
+        verdicts("unconfirmed"),
+        sum(|report| report.owner_lost),
+        verdicts("refused"),
+        verdicts("expired"),
+        sum(|report| report.steps),
+    );
+    for trouble in FleetTrouble::ALL {
+        let times = reports.iter().filter_map(|report| report.troubles.get(trouble.name())).sum::<u64>();
+        println!("{:>24} {times}", trouble.name());
+    }
+    let Some(first) = failures.first() else { return ExitCode::SUCCESS };
+    println!("{first}");
+    for failure in failures.iter().skip(1) {
+        println!("seed {}: {}", failure.seed, failure.violation);
+    }
+    println!("to reproduce: simulate --fleet --seeds 1 --hours {} --seed {}", wanted.hours, first.seed);
+    ExitCode::FAILURE
+}
+
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let mut wanted = Wanted { bridge: false, first: 1, seeds: 100, hours: 24, verbose: false };
+    let mut wanted = Wanted { world: World::Homes, first: 1, seeds: 100, hours: 24, verbose: false };
     while let Some(name) = arguments.next() {
         let place = match name.as_str() {
             "--verbose" => {
@@ -158,7 +206,11 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
                 continue;
             }
             "--bridge" => {
-                wanted.bridge = true;
+                wanted.world = World::Bridges;
+                continue;
+            }
+            "--fleet" => {
+                wanted.world = World::Fleets;
                 continue;
             }
             "--seed" => &mut wanted.first,
