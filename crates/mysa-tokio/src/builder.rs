@@ -17,7 +17,7 @@ use crate::probe::Prober;
 use crate::resources::Gauges;
 use crate::snapshot::Shared;
 use crate::token_file::TokenFile;
-use crate::transport::{Connector, TlsError, tls_config};
+use crate::transport::{Connector, Tls, TlsError};
 
 /// Builder of a [`Client`] or a [`Monitor`].
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub struct ClientBuilder {
     start: Option<Start>,
     token_file: Option<TokenFile>,
     authorities: Vec<Vec<u8>>,
+    tls: Option<Tls>,
     connect_to: Option<SocketAddr>,
 }
 
@@ -39,6 +40,7 @@ impl ClientBuilder {
             start: None,
             token_file: None,
             authorities: Vec::new(),
+            tls: None,
             connect_to: None,
         }
     }
@@ -80,6 +82,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Uses TLS settings that other clients share. [`ClientBuilder::extra_ca`] has no effect then.
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        self.tls = Some(tls.clone());
+        self
+    }
+
     /// Connects every socket to this address instead of its host, for a simulated cloud or a gateway. Names
     /// and certificates are checked as usual.
     pub fn connect_to(mut self, address: SocketAddr) -> Self {
@@ -93,7 +101,11 @@ impl ClientBuilder {
     /// [`TlsError`] if TLS cannot be set up.
     pub fn prober(&self) -> Result<Prober, TlsError> {
         let connector = Connector::new(self.connect_to, Gauges::default().sockets);
-        Ok(Prober::new(connector, tls_config(&self.authorities)?))
+        Ok(Prober::new(connector, self.trust()?.config()))
+    }
+
+    fn trust(&self) -> Result<Tls, TlsError> {
+        self.tls.clone().map_or_else(|| Tls::new(&self.authorities), Ok)
     }
 
     /// Starts the client on the caller's tokio runtime and returns at once; [`Monitor::ready`](crate::Monitor::ready)
@@ -115,8 +127,8 @@ impl ClientBuilder {
         self.spawn()
     }
 
-    fn spawn(self) -> Result<Monitor, Error> {
-        let start = match (self.start, &self.token_file) {
+    fn spawn(mut self) -> Result<Monitor, Error> {
+        let start = match (self.start.take(), &self.token_file) {
             // An explicit start takes precedence over the token file.
             (Some(start), _) => start,
             (None, Some(file)) => match file.load().map_err(Error::TokenFile)? {
@@ -129,7 +141,7 @@ impl ClientBuilder {
             Start::Resume { stored, .. } => Some(stored.clone()),
             _ => None,
         };
-        let tls = tls_config(&self.authorities).map_err(Error::Tls)?;
+        let tls = self.trust().map_err(Error::Tls)?;
         let gauges = Gauges::default();
         let connector = Connector::new(self.connect_to, gauges.sockets.clone());
         let mut seed = [0; 32];
@@ -138,7 +150,7 @@ impl ClientBuilder {
         let clock = Clock::start();
         let session = Session::new(self.settings, self.environment, start, seed, clock.now());
         let shared = Arc::new(Shared::new(&session, stored, gauges.clone(), clock.clone()));
-        let transport = Transport::new(connector, tls, gauges);
+        let transport = Transport::new(connector, tls.config(), gauges);
         // Bounded, so callers wait when the driver is busy.
         let (to_driver, requests) = mpsc::channel(64);
         let driver = Driver::new(session, clock, transport, self.token_file, Arc::clone(&shared), requests);

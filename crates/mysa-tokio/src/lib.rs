@@ -91,5 +91,5 @@ pub use probe::{Probe, ProbeError, Prober};
 pub use resources::Resources;
 pub use snapshot::DeviceView;
 pub use token_file::{Saved, TokenFile, TokenFileError};
-pub use transport::TlsError;
+pub use transport::{Tls, TlsError};
 pub use {mysa_proto as proto, mysa_session as session};

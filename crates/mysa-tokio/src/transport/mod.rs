@@ -14,6 +14,6 @@ pub(crate) use guard::Guarded;
 pub(crate) use http::{HttpClient, HttpReply};
 pub(crate) use link::{Link, Outgoing, link};
 pub(crate) use relay::{CloseReason, Received, close, relay};
-pub use tls::TlsError;
-pub(crate) use tls::{is_certificate, tls_config};
+pub(crate) use tls::is_certificate;
+pub use tls::{Tls, TlsError};
 pub(crate) use websocket::{DialFailure, dial};

@@ -20,8 +20,39 @@ pub enum TlsError {
     Library(#[source] rustls::Error),
 }
 
+/// TLS settings that several clients share: the certificate authorities that they trust, which take memory and time to
+/// read. Cheap to clone.
+///
+/// ```
+/// use mysa_tokio::{Client, Environment, Tls};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = Tls::new(&[])?;
+/// let first = Client::builder(Environment::mysa()).tls(&tls);
+/// let second = Client::builder(Environment::mysa()).tls(&tls);
+/// # let _ = (first, second);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// Reads the system's certificate authorities, and those of each PEM in `extra`.
+    ///
+    /// # Errors
+    /// [`TlsError`] if an extra authority cannot be read, or nothing is trusted.
+    pub fn new(extra: &[Vec<u8>]) -> Result<Self, TlsError> {
+        tls_config(extra).map(Self)
+    }
+
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+}
+
 /// Returns a configuration for TLS 1.2 and 1.3, with the system's roots and any authorities in `extra` (PEM).
-pub(crate) fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsError> {
+fn tls_config(extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     // Unusable certificates in the system store are skipped; the remaining ones decide.
     for certificate in rustls_native_certs::load_native_certs().certs {
