@@ -1,6 +1,7 @@
 //! Output: tables, charts, JSON records, redaction, and the terminal itself.
 
 pub(crate) mod chart;
+pub(crate) mod prometheus;
 pub(crate) mod record;
 pub(crate) mod redact;
 pub(crate) mod screen;

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod device_cache;
 pub(crate) mod exit;
 pub(crate) mod homes;
+pub(crate) mod http_server;
 pub(crate) mod moment;
 pub(crate) mod paths;
 pub(crate) mod permission;

@@ -45,6 +45,7 @@ use crate::output::terminal::Terminal;
 use crate::output::timefmt;
 use crate::support::cloud::Context;
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::http_server;
 use crate::support::shutdown::signal_received;
 
 pub(crate) async fn run(
@@ -124,7 +125,7 @@ async fn bridge(terminal: &Terminal, context: &Context, mut plan: Plan) -> Resul
     let monitor = Monitor::new(started);
     // Ends with the bridge.
     let server = match plan.metrics {
-        Some(address) => Some(http::serve(address, monitor.clone()).await?),
+        Some(address) => Some(http_server::serve(address, monitor.clone()).await?),
         None => None,
     };
     if let Some(server) = &server {
