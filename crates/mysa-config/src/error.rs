@@ -85,8 +85,14 @@ pub enum ConfigError {
     InvalidClock(String),
     /// The home file has no account.
     MissingAccount,
-    /// Two accounts have the same e-mail address.
+    /// Two accounts have the same e-mail address, or the same name in a fleet.
     DuplicateAccount(String),
+    /// The name of an account of a fleet is too long or contains other characters than it may.
+    InvalidFleetName(String),
+    /// The password command of an account of a fleet names no program.
+    EmptyCommand,
+    /// An account of a fleet, by its name, has more than one secret.
+    SeveralCredentials(String),
 }
 
 /// Longest quotation from a file, in characters.
@@ -161,6 +167,15 @@ impl fmt::Display for ConfigError {
             }
             Self::MissingAccount => f.write_str("the file has no [[account]]"),
             Self::DuplicateAccount(email) => write!(f, "duplicate account {}", quote(email)),
+            Self::InvalidFleetName(name) => {
+                write!(f, "invalid name '{}': expected 1 to 100 letters, digits and . _ - @ +", quote(name))
+            }
+            Self::EmptyCommand => f.write_str("the command is empty: expected a program and its arguments"),
+            Self::SeveralCredentials(name) => write!(
+                f,
+                "account '{}' has several secrets: expected one of password-file, password-command and refresh-token",
+                quote(name)
+            ),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Parser for the files that the `mysa` command reads: its settings ([`Config`]) and the homes of the simulated cloud
-//! ([`home`]). It works on text and opens no file.
+//! Parser for the files that the `mysa` command reads: its settings ([`Config`]), the homes of the simulated cloud
+//! ([`home`]) and the accounts of a fleet ([`FleetAccounts`]). It works on text and opens no file.
 //!
 //! ```
 //! use mysa_config::Config;
@@ -19,6 +19,7 @@ mod config;
 mod config_file;
 mod endpoint;
 mod error;
+mod fleet;
 mod home;
 mod listen;
 
@@ -26,6 +27,7 @@ pub use bridge::{BridgeConfig, BrokerUrl, InvalidBrokerUrl};
 pub use config::{ChannelName, Config, DeviceConfig, Endpoints, ModeTableName, Unit, normalize_account};
 pub use config_file::ConfigFile;
 pub use error::ConfigError;
+pub use fleet::{Credential, FleetAccount, FleetAccounts};
 pub use home::home;
 pub use listen::{InvalidListenAddress, ListenAddress};
 

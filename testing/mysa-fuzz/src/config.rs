@@ -1,4 +1,4 @@
-use mysa_config::{Config, ConfigError, ConfigFile};
+use mysa_config::{Config, ConfigError, ConfigFile, FleetAccounts};
 use mysa_proto::{DeviceId, UnixTime};
 use mysa_sim::{Cloud, Now};
 
@@ -8,7 +8,7 @@ use crate::script::Script;
 /// settings, the next bytes select a change to them.
 ///
 /// Settings round-trip, with or without a change, and differ only in what was changed; every comment is kept; a
-/// rejected change alters nothing. An accepted home has distinct thermostats within their range, and a cloud can be
+/// rejected change alters nothing. Names of a fleet are distinct. An accepted home has distinct thermostats within their range, and a cloud can be
 /// built from it. An error is one short line.
 pub fn config(data: &[u8]) {
     let mut script = Script::new(data);
@@ -129,6 +129,7 @@ fn changes_only(before: &Config, after: &Config, name: &str) -> bool {
 
 fn home(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
+    fleet(text);
     let mut spec = match mysa_config::home(text) {
         Ok(spec) => spec,
         Err(error) => return is_short(&error),
@@ -147,6 +148,19 @@ fn home(data: &[u8]) {
     spec.history_days = spec.history_days.min(1);
     let now = Now { mono: core::time::Duration::ZERO, wall: UnixTime::from_secs(1_767_323_045) };
     let _ = Cloud::new(spec, 1, now);
+}
+
+/// The same text as the accounts of a fleet, whose names are distinct.
+fn fleet(text: &str) {
+    let accounts = match FleetAccounts::parse(text) {
+        Ok(file) => file.accounts,
+        Err(error) => return is_short(&error),
+    };
+    for account in &accounts {
+        assert!(!account.name.is_empty() && !account.name.contains('/'), "{}", account.name);
+        let same = accounts.iter().filter(|other| other.name == account.name || other.email == account.email);
+        assert_eq!(same.count(), 1, "{} twice", account.name);
+    }
 }
 
 /// Checks that an error is one short line.
