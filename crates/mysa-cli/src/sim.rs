@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mysa_sim::{AccountSpec, CloudSpec, InvalidFault, NamedFault};
-use mysa_sim_server::{Certificate, CertificateError, Events, Notice, Server, StartError};
+use mysa_sim_server::{Certificate, CertificateError, Events, Limits, Notice, Server, StartError};
 
 use crate::args::Sim;
 use crate::output::record::{self, Record, Value, printable};
 use crate::output::terminal::Terminal;
 use crate::support::exit::{Exit, Failure, Result};
+use crate::support::open_files::raise_open_files;
 use crate::support::shutdown::signal_received;
 
 /// Runs the simulated cloud until the caller drops the future.
@@ -39,13 +40,15 @@ pub(crate) async fn run(terminal: &Terminal, args: &Sim, ca_out: Option<&Path>) 
     let (certificate, kept) = certificate(args, &mut spec)?;
     let authority = certificate.authority_pem().map(str::to_owned);
     let accounts = spec.accounts.clone();
-    let mut server =
-        Server::start(args.listen, certificate, spec, args.seed, args.speed).await.map_err(|error| {
-            match error {
-                mysa_sim_server::StartError::NotLoopback(_) => Failure::from((Exit::Usage, error)),
-                error => Failure::from((Exit::Failed, error)),
-            }
-        })?;
+    let mut limits = Limits::default();
+    // Each account has a WebSocket, a second one while that is replaced, and a few pooled HTTP connections.
+    limits.connections = limits.connections.max(accounts.len().saturating_mul(8));
+    raise_open_files();
+    let server = Server::start_with(args.listen, certificate, spec, args.seed, args.speed, limits).await;
+    let mut server = server.map_err(|error| match error {
+        StartError::NotLoopback(_) => Failure::from((Exit::Usage, error)),
+        error => Failure::from((Exit::Failed, error)),
+    })?;
     // Opened before the file appears, because other programs wait for the file.
     let control = open_control(args, &mut server).await?;
     // Kept until the end, so that no other simulator takes the file.
@@ -124,6 +127,9 @@ fn spec(args: &Sim) -> Result<CloudSpec> {
         .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?,
         None => CloudSpec::demo(),
     };
+    if let Some(count) = args.accounts {
+        spec = spec.with_accounts(count);
+    }
     if let Some(secs) = args.token_life {
         spec.rules.token_life = Duration::from_secs(secs);
     }
@@ -194,7 +200,12 @@ fn announce(
     if let Some(control) = &control {
         terminal.line(format!("  control   {control}"))?;
     }
-    for account in accounts {
+    let many = accounts.len() > MAX_SHOWN;
+    if let (true, [first, .., last]) = (many, accounts) {
+        let (first, last) = (printable(&first.email), printable(&last.email));
+        terminal.line(format!("  accounts  {} from {first} to {last}", accounts.len()))?;
+    }
+    for account in accounts.iter().take(if many { 1 } else { MAX_SHOWN }) {
         terminal.line(format!("  account   {}", printable(&account.email)))?;
         terminal.line(format!("  password  {}", printable(&account.password)))?;
         for device in account.homes.iter().flat_map(|home| &home.devices) {
@@ -218,6 +229,9 @@ fn announce(
     }
     Ok(())
 }
+
+/// Maximum number of accounts that are listed for people one by one.
+const MAX_SHOWN: usize = 20;
 
 fn list(terminal: &Terminal) -> Result<()> {
     for fault in NamedFault::all() {
@@ -257,6 +271,14 @@ mod tests {
         let spec = read(&["--home", "small", "--token-life", "120", "--credential-life", "60"]).unwrap();
         assert_eq!(devices(&spec), 4);
         assert_eq!(devices(&read(&["--home", "all"]).unwrap()), 8);
+        let many = read(&["--home", "small", "--accounts", "300"]).unwrap();
+        let ids: std::collections::BTreeSet<_> = many
+            .accounts
+            .iter()
+            .flat_map(|account| account.homes.iter().flat_map(|home| &home.devices))
+            .map(|device| device.id)
+            .collect();
+        assert_eq!((many.accounts.len(), ids.len()), (300, 1_200));
         assert_eq!(spec.rules.token_life, Duration::from_secs(120));
         assert_eq!(spec.rules.credential_life, Duration::from_secs(60));
         assert!(read(&["--home", "/nowhere/home.toml"]).is_err());

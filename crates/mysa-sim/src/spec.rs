@@ -1,3 +1,4 @@
+use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
@@ -133,6 +134,38 @@ impl CloudSpec {
             home.devices.truncate(4);
         }
         spec
+    }
+
+    /// This cloud with `count` accounts in place of the first one: `user1@example.com` and so on for
+    /// `user@example.com`, all with its password and a copy of its homes. The thermostats of each copy have ids of their
+    /// own. For programs that serve many accounts.
+    ///
+    /// ```
+    /// use mysa_sim::CloudSpec;
+    ///
+    /// let spec = CloudSpec::small().with_accounts(1_000);
+    /// assert_eq!(spec.accounts.len(), 1_000);
+    /// assert_eq!(spec.accounts[999].email, "user1000@example.com");
+    /// ```
+    #[must_use]
+    pub fn with_accounts(mut self, count: u32) -> Self {
+        let rest = self.accounts.split_off(self.accounts.len().min(1));
+        let Some(first) = self.accounts.pop() else { return self };
+        let copies = (0..u64::from(count)).map(|number| {
+            let mut copy = first.clone();
+            let (user, host) = first.email.split_once('@').unwrap_or((&first.email, "example.com"));
+            copy.email = format!("{user}{}@{host}", number + 1);
+            copy.user_id = String::new();
+            for device in copy.homes.iter_mut().flat_map(|home| &mut home.devices) {
+                // A home has far fewer than 256 thermostats whose ids differ in the last byte alone.
+                let id = u64::from_str_radix(device.id.as_str(), 16).ok();
+                let id = id.map(|id| id.wrapping_add(number << 8) & 0xffff_ffff_ffff);
+                device.id = id.and_then(|id| DeviceId::new(&format!("{id:012x}"))).unwrap_or(device.id);
+            }
+            copy
+        });
+        self.accounts = copies.chain(rest).collect();
+        self
     }
 }
 

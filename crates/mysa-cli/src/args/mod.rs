@@ -483,6 +483,9 @@ pub(crate) struct Sim {
     /// family [default: a home of five]
     #[arg(long, value_name = "FILE")]
     pub(crate) home: Option<PathBuf>,
+    /// Number of copies of the first account, user1@example.com and so on, to try a fleet on [default: the account itself]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) accounts: Option<u32>,
     /// Virtual seconds per real second
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub(crate) speed: f64,

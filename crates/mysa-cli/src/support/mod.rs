@@ -9,6 +9,7 @@ pub(crate) mod exit;
 pub(crate) mod homes;
 pub(crate) mod http_server;
 pub(crate) mod moment;
+pub(crate) mod open_files;
 pub(crate) mod paths;
 pub(crate) mod permission;
 pub(crate) mod reachability;
