@@ -50,8 +50,13 @@ pub(crate) struct Policy<'a> {
 
 impl Policy<'_> {
     fn owns(&self, account: usize, device: DeviceId) -> bool {
+        self.owner(device) == Some(account)
+    }
+
+    /// Returns the account that a device belongs to.
+    fn owner(&self, device: DeviceId) -> Option<usize> {
         let device = self.by_id.get(&device).and_then(|&index| self.devices.get(index));
-        device.is_some_and(|device| device.account == account && !device.removed)
+        device.filter(|device| !device.removed).map(|device| device.account)
     }
 
     /// Parses a topic of one of the account's own devices; it must match exactly.
@@ -384,13 +389,14 @@ impl Broker {
         }
         let copies = if duplicate { 2 } else { 1 };
         let mut sends = Vec::new();
+        let Some(owner) = cx.policy.owner(device) else { return 0 };
+        // Before the filters are looked at: a cloud may have thousands of connections of other accounts.
+        let may_receive = |account: usize, reach: Reach| account == owner && reach == Reach::Full;
         for (&conn, connection) in &mut self.connections {
-            let welcome = connection.reach == Reach::Full && cx.policy.owns(connection.account, device);
-            let Some(wanted) =
-                connection.subscriptions.wants(topic).filter(|_| welcome && connection.client.is_some())
-            else {
+            if !may_receive(connection.account, connection.reach) || connection.client.is_none() {
                 continue;
-            };
+            }
+            let Some(wanted) = connection.subscriptions.wants(topic) else { continue };
             for _ in 0..copies {
                 let delivery = if wanted && (at_least_once || raise) {
                     if connection.in_flight.len() >= MAX_IN_FLIGHT {
@@ -428,8 +434,8 @@ impl Broker {
         }
         self.absent.retain(|_, absent| cx.now < absent.until);
         for absent in self.absent.values_mut() {
-            let welcome = absent.reach == Reach::Full && cx.policy.owns(absent.account, device);
-            if welcome && absent.subscriptions.wants(topic) == Some(true) {
+            let may_receive = may_receive(absent.account, absent.reach);
+            if may_receive && absent.subscriptions.wants(topic) == Some(true) {
                 if absent.backlog.len() < BACKLOG {
                     absent.backlog.push_back((topic.into(), payload.into()));
                 } else {
