@@ -38,7 +38,7 @@ pub fn run_command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             | Command::Login(_)
             | Command::Logout(_)
             | Command::Config(_)
-    );
+    ) || is_fleet_command(&cli.command);
     let terminal = Terminal::new(cli.global.json, cli.global.verbose, cli.global.quiet, outlives_reader);
     match log_as_asked().and_then(|()| run(&terminal, cli)) {
         Ok(()) => 0,
@@ -46,6 +46,15 @@ pub fn run_command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             terminal.error(&failure);
             failure.exit as u8
         }
+    }
+}
+
+/// Returns `true` for a command to a running fleet.
+fn is_fleet_command(command: &Command) -> bool {
+    match command {
+        #[cfg(unix)]
+        Command::Fleet(args) => args.action.is_some(),
+        _ => false,
     }
 }
 
@@ -88,7 +97,7 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 _ => None,
             };
             let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
+                .worker_threads(worker_threads(&command))
                 .enable_all()
                 .build()
                 .map_err(|error| Failure::from((Exit::Failed, error)))?;
@@ -98,6 +107,9 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
                 Command::Sim(args) => args.check,
                 // It publishes that it is offline.
                 Command::Bridge(args) => args.action.is_none(),
+                // It closes its clients itself.
+                #[cfg(unix)]
+                Command::Fleet(args) => args.action.is_none(),
                 _ => false,
             };
             let work = online(terminal, &cli.global, command, credentials, &mut redaction, &open_clients);
@@ -111,6 +123,16 @@ fn run(terminal: &Terminal, cli: Cli) -> Result<()> {
             result
         }
     }
+}
+
+/// Number of threads of the runtime. Two keep a command responsive; only a fleet has work for every processor.
+fn worker_threads(command: &Command) -> usize {
+    let wanted = match command {
+        #[cfg(unix)]
+        Command::Fleet(_) => std::thread::available_parallelism().map_or(2, usize::from),
+        _ => 2,
+    };
+    wanted.max(2)
 }
 
 async fn online(
@@ -147,6 +169,8 @@ async fn online(
         Command::Homes => homes::run(terminal, &context, redaction).await,
         Command::Status(args) => status::run(terminal, &context, &args, redaction).await,
         Command::Bridge(args) => bridge::run(terminal, &context, &args, redaction).await,
+        #[cfg(unix)]
+        Command::Fleet(args) => commands::fleet::run(terminal, &context, &args).await,
         Command::Watch(args) => watch::run(terminal, &context, &args, redaction).await,
         Command::Set(args) => set::run(terminal, &context, &args.targets, &args.change, &args.sending).await,
         Command::Mode(args) => mode::run(terminal, &context, &args).await,

@@ -253,6 +253,43 @@ climate, temperature, floor temperature, humidity and power. To move:
   4. mysa bridge                             the entities are back
 The select of the sensor is another entity in the bridge: the old one is removed.";
 
+#[cfg(unix)]
+pub(super) const FLEET: &str = "\
+Examples:
+  mysa fleet check --accounts accounts.toml     list the accounts of the file
+  mysa fleet --accounts accounts.toml > events.jsonl
+  mysa fleet --accounts accounts.toml --metrics 9465 --series account
+  mysa fleet status
+  mysa fleet status north-12
+  mysa fleet set north-12/kitchen --temp 20.5
+
+SIGHUP reads the accounts file again; SIGTERM and Ctrl-C end the fleet in order.
+
+An accounts file:
+  sessions = \"/var/lib/mysa/fleet\"          folder of the session files
+  [[account]]
+  name = \"north-12\"                         default: the e-mail address
+  email = \"ann@example.org\"
+  password-file = \"/run/secrets/ann\"        or password-command = [\"pass\", \"ann\"],
+                                             or refresh-token, or none: `mysa login`
+
+Standard output has one JSON object on a line for each change of a thermostat, of
+the service of an account, and for each verdict. A reader that is slow misses old
+states, never the latest, and holds up no command.
+
+The socket takes one JSON object on a line and answers each with one; only the user
+of the fleet can connect. docs/FLEET.md has the members of both, the metrics, and
+what an account costs.";
+
+#[cfg(unix)]
+pub(super) const FLEET_SET: &str = "\
+Examples:
+  mysa fleet set north-12/kitchen --temp 20.5
+  mysa fleet set north-12/a0b1c2d3e4f5 --mode off --wait 60
+  mysa fleet set north-12/kitchen --temp +1 --request night-2026-01-02
+
+Exits as `mysa set` does: 0 only if the thermostat confirmed the change.";
+
 pub(super) const SIM: &str = "\
 Examples:
   mysa sim                                   a home of five thermostats on 127.0.0.1:8443

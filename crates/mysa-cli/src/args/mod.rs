@@ -2,6 +2,8 @@
 
 pub(crate) mod bridge;
 pub(crate) mod ctl;
+#[cfg(unix)]
+pub(crate) mod fleet;
 mod help;
 
 use std::ffi::OsString;
@@ -121,6 +123,9 @@ pub(crate) enum Command {
     Doctor,
     /// Publish the thermostats to an MQTT broker for Home Assistant, and take commands from it
     Bridge(Box<bridge::Bridge>),
+    /// Serve many accounts in one process: events as JSON lines, commands by a local socket
+    #[cfg(unix)]
+    Fleet(Box<fleet::Fleet>),
     /// Run the simulated cloud on this machine
     Sim(Box<Sim>),
     /// Show the main commands on a simulated cloud
@@ -324,6 +329,15 @@ pub(crate) enum OnOff {
 }
 
 impl OnOff {
+    /// Word on the command line.
+    #[cfg(unix)]
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+
     pub(crate) fn is_on(self) -> bool {
         self == Self::On
     }

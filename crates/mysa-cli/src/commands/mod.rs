@@ -7,6 +7,8 @@ pub(crate) mod decode;
 pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod energy;
+#[cfg(unix)]
+pub(crate) mod fleet;
 pub(crate) mod history;
 pub(crate) mod hold;
 pub(crate) mod homes;

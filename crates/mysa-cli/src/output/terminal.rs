@@ -243,7 +243,8 @@ pub(crate) fn read_password(source: &PasswordSource<'_>) -> Result<Zeroizing<Str
     Ok(password)
 }
 
-fn without_final_newline(text: &str) -> &str {
+/// Returns a text without one line break at its end.
+pub(crate) fn without_final_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }

@@ -458,6 +458,12 @@ impl Cloud {
         }
     }
 
+    /// Cloud of a client that something else closes.
+    #[cfg(unix)]
+    pub(crate) const fn of(client: Client, account: String) -> Self {
+        Self { client, account, trace: None }
+    }
+
     /// Waits until the thermostats are listed, or until the first round of attempts has failed.
     pub(crate) async fn listed(&self) -> Result<()> {
         match timeout(READY_TIMEOUT, self.client.ready()).await {

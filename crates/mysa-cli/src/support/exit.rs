@@ -41,6 +41,13 @@ const SEVERITY: [Exit; 8] = [
 ];
 
 impl Exit {
+    /// Returns the exit code of a failure that another process of this program reported. `None` for 0, success.
+    #[cfg(unix)]
+    pub(crate) fn from_code(code: i64) -> Option<Self> {
+        let known = SEVERITY.into_iter().find(|known| *known as i64 == code);
+        (code != 0).then(|| known.unwrap_or(Self::Failed))
+    }
+
     /// Returns the worst of several codes, by [`SEVERITY`]. `None` if all succeeded.
     pub(crate) fn worst(codes: impl IntoIterator<Item = Self>) -> Option<Self> {
         let rank = |code: &Self| SEVERITY.iter().position(|listed| listed == code).unwrap_or(0);

@@ -29,12 +29,12 @@ fn exchange(address: &str, request: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
 }
 
 /// Value of a series, which is a name with its labels.
-fn value(address: &str, series: &str) -> Option<f64> {
+pub(crate) fn value(address: &str, series: &str) -> Option<f64> {
     let text = get(address, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
     line.map(|value| value.parse().unwrap())

@@ -42,6 +42,9 @@ fn bench() -> Bench {
     let frame =
         r#"{"log":{"entries":[{"_webSocketMessages":[{"type":"receive","opcode":2,"data":"IAIAAA=="}]}]}}"#;
     home.write("capture.har", frame);
+    let accounts = "[[account]]\nname = \"north-12\"\nemail = \"ann@example.org\"\n";
+    let accounts = home.write("accounts.toml", accounts);
+    std::fs::set_permissions(accounts, std::fs::Permissions::from_mode(0o600)).unwrap();
     let program = |name: &str, script: &str| {
         let path = home.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -147,6 +150,31 @@ fn every_example_of_every_help_text_works() {
                 let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
                 let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
                 assert!(lines.any(|line| line.contains("bridge: started")), "{line}");
+                signal(&child, "INT");
+                assert_eq!((lines.count() > 0, child.wait().unwrap().code()), (true, Some(130)), "{line}");
+                continue;
+            }
+            // Requests to a fleet that runs.
+            line if line.starts_with("mysa fleet s") => {
+                let mut command = in_shell(&bench, "exec mysa fleet --accounts accounts.toml");
+                let mut fleet = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+                let mut lines = BufReader::new(fleet.stdout.take().unwrap()).lines().map(Result::unwrap);
+                assert!(lines.any(|line| line.contains(r#""service":"live""#)), "{line}");
+                let rest = std::thread::spawn(move || lines.count());
+                let wait =
+                    if line.contains(" set ") { format!(" --wait {HANG_SECONDS}") } else { String::new() };
+                let ran = shell(&bench, &format!("{line}{wait}"));
+                signal(&fleet, "INT");
+                assert_eq!(fleet.wait().unwrap().code(), Some(130), "{line}");
+                rest.join().unwrap();
+                ran
+            }
+            line if line.starts_with("mysa fleet --accounts") => {
+                let line = line.replace("--metrics 9465", "--metrics 0");
+                let mut command = in_shell(&bench, &format!("exec {line}"));
+                let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+                let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+                assert!(lines.any(|line| line.contains("fleet: started")), "{line}");
                 signal(&child, "INT");
                 assert_eq!((lines.count() > 0, child.wait().unwrap().code()), (true, Some(130)), "{line}");
                 continue;

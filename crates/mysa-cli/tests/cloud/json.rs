@@ -66,6 +66,16 @@ fn every_command_writes_json() {
     is_json(&check, "bridge check");
     walked.insert("bridge".into());
 
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = bench.home.write("accounts.toml", format!("[[account]]\nemail = \"{account}\"\n"));
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let check = bench.run(&["fleet", "check", "--accounts", "accounts.toml", "--json"]).ok();
+        is_json(&check, "fleet check");
+        walked.insert("fleet".into());
+    }
+
     // The body of the service is passed on unchanged in one line, so it has no schema.
     bench.log_in().ok();
     let raw = bench.run(&["raw", "/devices", "--json"]).ok().json();

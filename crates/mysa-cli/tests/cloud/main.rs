@@ -17,6 +17,8 @@ mod energy;
 mod errors;
 mod examples;
 mod files;
+#[cfg(unix)]
+mod fleet;
 mod history;
 mod hold;
 mod homes;

@@ -1,7 +1,7 @@
 //! `mysa set`: one change for one or several thermostats, and a verdict for each.
 
-mod plan;
-mod report;
+pub(crate) mod plan;
+pub(crate) mod report;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::support::cloud::{Cloud, Context, command_channel, within};
 use crate::support::exit::{Exit, Failure, Result};
 use crate::support::homes::HomeDirectory;
 
-use plan::{Plan, Request};
-use report::SetReport;
+use self::plan::{Plan, Request};
+use self::report::SetReport;
 
 /// Time limit for the first thermostat without `--wait`. It leaves time for a publish without an answer and the request
 /// to the REST service that follows.
@@ -141,6 +141,30 @@ async fn change_all(
         terminal.progress("");
     }
     report.finish()
+}
+
+/// Plans the change of one thermostat for a program that keeps its clients. Reads what the plan needs for at most `limit`.
+///
+/// # Errors
+/// The thermostat has left the account, or a requested value cannot be resolved.
+#[cfg(unix)]
+pub(crate) async fn plan_one(
+    terminal: &Terminal,
+    cloud: &Cloud,
+    request: &Request,
+    id: &DeviceId,
+    limit: Duration,
+) -> Result<Plan> {
+    let left = || Failure::new(Exit::Failed, "the thermostat has left the account");
+    let mut view = cloud.client.state(id).ok_or_else(left)?;
+    if !request.is_hold() {
+        return Plan::new(cloud, request, view, None).await;
+    }
+    let directory = timeout(limit / 2, HomeDirectory::read_zones(terminal, cloud)).await.unwrap_or_default();
+    if let Some(hold) = hold::read_all(terminal, cloud, &[*id], limit / 2).await.get(id) {
+        hold::merge(&mut view, hold);
+    }
+    Plan::new(cloud, request, view, Some(directory.local_time(id))).await
 }
 
 /// Returns the thermostats that the arguments name. With `--all`, devices that take no commands are left out.

@@ -2,7 +2,7 @@
 
 use mysa_proto::{Channel, DeviceId, InvalidCommand};
 use mysa_tokio::{
-    Change, DeliveryStage, DeviceView, Effect, Expired, Level, Preview, Reason, Refused, Verdict,
+    Change, Client, DeliveryStage, DeviceView, Effect, Expired, Level, Preview, Reason, Refused, Verdict,
 };
 
 use super::plan::{self, Plan, Request};
@@ -44,27 +44,7 @@ impl<'a> SetReport<'a> {
 
     /// Prints the outcome of one command.
     pub(crate) fn verdict(&mut self, plan: &Plan, verdict: &Verdict) -> Result<()> {
-        let latest = self.cloud.client.state(&plan.view.id).unwrap_or_else(|| plan.view.clone());
-        let service = self.cloud.client.service();
-        let outcome =
-            Outcome::of(verdict, self.no_wait, Link::of(&latest), (service.level, service.reason), plan.unit);
-        let held = plan::held_by(&latest, plan, was_sent(verdict));
-        let mut record = document(&plan.view);
-        put_amounts(&mut record, plan, plan.sent().filter(|_| was_sent(verdict)));
-        record.put("held", plan::record(&held, &plan.asked, plan.style()));
-        record.put("verdict", outcome.name).put("message", outcome.text.as_str());
-        if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
-            record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
-        }
-        if let Verdict::Confirmed { effect, .. } = verdict {
-            record.put("already_so", *effect == Effect::AlreadyHeld);
-        }
-        if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
-            record.put("reached", stage_name(*reached));
-            record.put("seen", plan::record(seen, &plan.asked, plan.style()));
-        }
-        record.put("link", Link::of(&latest).name());
-        record.put("exit_code", outcome.exit.map_or(0, |exit| exit as u8));
+        let Decided { record, outcome, held } = decided(&self.cloud.client, plan, verdict, self.no_wait);
         self.results.push(record);
         let sent = plan.sent().filter(|_| was_sent(verdict));
         // A failure goes to another stream than the plan, so it repeats the requested and the sent values.
@@ -215,6 +195,47 @@ pub(crate) fn all_without_plan(
     }
 }
 
+/// A decided command, as it is reported.
+pub(crate) struct Decided {
+    /// Document for programs.
+    pub(crate) record: Record,
+    outcome: Outcome,
+    /// Values that the thermostat holds in the requested fields.
+    held: Change,
+}
+
+/// Describes the verdict on a planned command.
+pub(crate) fn decided(client: &Client, plan: &Plan, verdict: &Verdict, no_wait: bool) -> Decided {
+    let latest = client.state(&plan.view.id).unwrap_or_else(|| plan.view.clone());
+    let service = client.service();
+    let outcome =
+        Outcome::of(verdict, no_wait, Link::of(&latest), (service.level, service.reason), plan.unit);
+    let held = plan::held_by(&latest, plan, was_sent(verdict));
+    let mut record = document(&plan.view);
+    put_amounts(&mut record, plan, plan.sent().filter(|_| was_sent(verdict)));
+    record.put("held", plan::record(&held, &plan.asked, plan.style()));
+    record.put("verdict", outcome.name).put("message", outcome.text.as_str());
+    if let Verdict::Confirmed { after, .. } | Verdict::Unconfirmed { after, .. } = verdict {
+        record.put("after_s", (after.as_secs_f64() * 1_000.0).round() / 1_000.0);
+    }
+    if let Verdict::Confirmed { effect, .. } = verdict {
+        record.put("already_so", *effect == Effect::AlreadyHeld);
+    }
+    if let Verdict::Unconfirmed { seen, reached, .. } = verdict {
+        record.put("reached", stage_name(*reached));
+        record.put("seen", plan::record(seen, &plan.asked, plan.style()));
+    }
+    record.put("link", Link::of(&latest).name());
+    record.put("exit_code", outcome.exit.map_or(0, |exit| exit as u8));
+    Decided { record, outcome, held }
+}
+
+/// Document of a command for one thermostat that failed before it was handed over.
+pub(crate) fn not_planned(view: Option<&DeviceView>, request: &Request, failure: &Failure) -> Record {
+    let held = view.map(|view| plan::held(view, &request.fields())).unwrap_or_default();
+    without_plan(view.map_or_else(record::document, document), request, &held, failure)
+}
+
 /// Adds the members of a result without a plan, the same as those of other results.
 fn without_plan(mut record: Record, request: &Request, held: &Change, failure: &Failure) -> Record {
     let (fields, unit) = (request.fields(), request.unit);
@@ -300,7 +321,7 @@ impl Outcome {
             (Some(Exit::Unconfirmed), _) => "; check with `mysa status`".into(),
             _ => String::new(),
         };
-        Self { name: name(verdict), text: describe(verdict, unit), hint, exit }
+        Self { name: verdict_name(verdict), text: describe(verdict, unit), hint, exit }
     }
 
     /// Describes the stage that a command reached when the confirmation is not waited for.
@@ -339,7 +360,8 @@ fn exit(verdict: &Verdict, link: Link, level: Level, reason: Reason) -> Option<E
     })
 }
 
-fn name(verdict: &Verdict) -> &'static str {
+/// Name of a verdict for programs.
+pub(crate) fn verdict_name(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Confirmed { .. } => "confirmed",
         Verdict::Unconfirmed { .. } => "unconfirmed",

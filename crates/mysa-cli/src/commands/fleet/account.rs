@@ -1,0 +1,316 @@
+//! One account of a fleet and its client, in a task of its own.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mysa_config::FleetAccount;
+use mysa_tokio::{Changes, Client, DeviceId, Event, Level, TokenFile};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::accounts;
+use super::fleet::Shared;
+use super::stream::event;
+use crate::commands::bridge::log::Severity;
+use crate::output::view;
+use crate::support::cloud::Cloud;
+use crate::support::exit::{Exit, Failure, Result};
+use crate::support::reachability::describe_reason;
+
+/// Stage of an account.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// It waits for its turn to sign in.
+    Waiting,
+    /// It signs in and lists its thermostats.
+    Starting,
+    /// Its client runs; the service level says how well.
+    Running,
+    /// It could not be started, and is tried again.
+    Failed,
+}
+
+impl Stage {
+    pub(super) const ALL: [Self; 4] = [Self::Waiting, Self::Starting, Self::Running, Self::Failed];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// An account that the fleet serves.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) settings: FleetAccount,
+    /// Folder of its session file.
+    pub(super) sessions: PathBuf,
+    state: Mutex<State>,
+    stop: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    /// Reason of a failure.
+    why: Option<String>,
+    client: Option<Client>,
+    /// `true` once it has a task.
+    has_task: bool,
+}
+
+impl Account {
+    pub(super) fn new(settings: FleetAccount, sessions: PathBuf) -> Self {
+        let state = Mutex::new(State { stage: Stage::Waiting, why: None, client: None, has_task: false });
+        Self { settings, sessions, state, stop: watch::Sender::new(false) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.lock().stage
+    }
+
+    pub(super) fn why(&self) -> Option<String> {
+        self.lock().why.clone()
+    }
+
+    /// Its client, once it is started.
+    pub(super) fn client(&self) -> Option<Client> {
+        self.lock().client.clone()
+    }
+
+    /// Returns `true` for the first call: the account needs a task then.
+    pub(super) fn claim(&self) -> bool {
+        !std::mem::replace(&mut self.lock().has_task, true)
+    }
+
+    /// Ends its task, which closes the client.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is complete by itself.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves the account until it is stopped, then closes its client: open commands get their verdicts, and no byte of a
+    /// command leaves after.
+    pub(super) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        let mut stopped = self.stop.subscribe();
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => {}
+            () = self.serve(&shared) => {}
+        }
+        let client = self.lock().client.take();
+        if let Some(client) = client {
+            client.shutdown().await;
+            if let Some(failure) = client.store_failure() {
+                self.warn(&shared, &format!("the session cannot be stored: {failure}"));
+            }
+        }
+        let mut record = event("account", self.name());
+        record.put("state", "stopped");
+        // A reader that has stopped reading does not hold up the end.
+        shared.stream.offer(&record);
+    }
+
+    async fn serve(&self, shared: &Shared) {
+        loop {
+            if let Err(failure) = self.serve_once(shared).await {
+                let text = failure.to_string();
+                let is_new = self.lock().why.as_ref() != Some(&text);
+                if is_new {
+                    self.warn(shared, &text);
+                }
+                self.enter(shared, Stage::Failed, Some(text)).await;
+            }
+            sleep(RETRY + shared.jitter(RETRY)).await;
+        }
+    }
+
+    /// Starts the client and reports its events until it ends.
+    async fn serve_once(&self, shared: &Shared) -> Result<()> {
+        let file = TokenFile::new(&self.sessions, &self.settings.email);
+        if self.settings.credential.is_none() && !file.path().exists() {
+            // Without its turn, which another account can use.
+            accounts::start(&self.settings, &file, "").await?;
+        }
+        if self.stage() != Stage::Failed {
+            self.enter(shared, Stage::Waiting, None).await;
+        }
+        let mut turn = Some(shared.starts.turn(shared).await);
+        let start = accounts::start(&self.settings, &file, &shared.environment.pool.client_id).await?;
+        self.enter(shared, Stage::Starting, None).await;
+        let mut builder = Client::builder(shared.environment.clone())
+            .settings(shared.session_settings())
+            .tls(&shared.tls)
+            .token_file(file)
+            .stored(start.stored, start.password);
+        if let Some(address) = shared.connect_to {
+            builder = builder.connect_to(address);
+        }
+        let client = builder.start().map_err(|error| Failure::from((Exit::Failed, error)))?;
+        // Before the client is known to others, so that no change is missed.
+        let mut events = client.events();
+        let cloud = Cloud::of(client.clone(), self.settings.email.clone());
+        self.lock().client = Some(client.clone());
+        let ready = async {
+            let _ = timeout(START_LIMIT, client.ready()).await;
+        };
+        let mut ready = std::pin::pin!(ready);
+        loop {
+            tokio::select! {
+                () = &mut ready, if turn.is_some() => {
+                    turn = None;
+                    self.enter(shared, Stage::Running, None).await;
+                }
+                event = events.next() => match event {
+                    Some(event) => self.report(shared, &cloud, event).await,
+                    None => break,
+                },
+            }
+        }
+        self.lock().client = None;
+        Err(Failure::new(Exit::Failed, "the client has ended; starting it again"))
+    }
+
+    async fn enter(&self, shared: &Shared, stage: Stage, why: Option<String>) {
+        {
+            let mut state = self.lock();
+            if (state.stage, &state.why) == (stage, &why) && stage != Stage::Waiting {
+                return;
+            }
+            (state.stage, state.why) = (stage, why.clone());
+        }
+        let mut record = event("account", self.name());
+        record.put("state", stage.name()).put_some("message", why);
+        shared.stream.send(&record).await;
+    }
+
+    async fn report(&self, shared: &Shared, cloud: &Cloud, happened: Event) {
+        let record = match happened {
+            Event::Device { device, changes, about, .. } if about || !changes.is_empty() => {
+                let Some(record) = self.device(shared, cloud, device, changes) else { return };
+                record
+            }
+            Event::Service(service) => {
+                let reason = describe_reason(service.reason);
+                if service.level == Level::SignInNeeded {
+                    let email = &self.settings.email;
+                    self.warn(shared, &format!("sign-in needed: {reason}; run `mysa login {email}`"));
+                }
+                let mut record = event("service", self.name());
+                record.put("service", service.level.to_string()).put("reason", reason);
+                record
+            }
+            Event::DeviceAdded { device } => {
+                let mut record = event("device_added", self.name());
+                let name =
+                    cloud.client.state(&device).and_then(|view| view.name.as_deref().map(str::to_owned));
+                record.put("id", device.as_str()).put("name", name);
+                record
+            }
+            Event::DeviceRemoved { device } => {
+                let mut record = event("device_removed", self.name());
+                record.put("id", device.as_str());
+                record
+            }
+            Event::Contradiction { device } => {
+                let mut record = event("contradiction", self.name());
+                record.put("id", device.as_str());
+                record
+            }
+            Event::Dropped { count } => {
+                let mut record = event("dropped", self.name());
+                record.put("count", i64::try_from(count).unwrap_or(i64::MAX));
+                record
+            }
+            // A verdict is reported by its request, which knows the id that the caller gave.
+            _ => return,
+        };
+        shared.stream.send(&record).await;
+    }
+
+    fn device(
+        &self,
+        shared: &Shared,
+        cloud: &Cloud,
+        id: DeviceId,
+        changes: Changes,
+    ) -> Option<crate::output::record::Record> {
+        let view = cloud.client.state(&id)?;
+        let mut record = event("device", self.name());
+        record.put("changed", changes.iter().map(|field| field.name().into()).collect::<Vec<_>>());
+        for (name, value) in
+            view::record(&view, cloud.age(&view), shared.config.rated_watts(&id)).into_fields()
+        {
+            record.put(&name, value);
+        }
+        Some(record)
+    }
+
+    fn warn(&self, shared: &Shared, text: &str) {
+        let _ = shared.log.say(Severity::Warning, "account", &format!("fleet: {}: {text}", self.name()));
+    }
+}
+
+/// Shortest pause before an account that could not be started is tried again; the longest is twice as long.
+const RETRY: Duration = Duration::from_secs(15);
+/// Time after which the turn of an account passes on, although it is not signed in.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Limit of sign-ins: a number at the same time, and a rate with jitter.
+#[derive(Debug)]
+pub(super) struct Starts {
+    at_once: Semaphore,
+    next: AsyncMutex<Instant>,
+    gap: Duration,
+}
+
+impl Starts {
+    pub(super) fn new(at_once: u16, gap: Duration) -> Self {
+        Self { at_once: Semaphore::new(at_once.into()), next: AsyncMutex::new(Instant::now()), gap }
+    }
+
+    /// Waits for a turn, which lasts until the permit is dropped. Turns are given in the order of the calls.
+    async fn turn(&self, shared: &Shared) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        let permit = self.at_once.acquire().await.ok();
+        self.pause(shared.jitter(self.gap)).await;
+        permit
+    }
+
+    /// Waits until the gap since the previous turn is over: half of it, and `jitter` of at most its length.
+    async fn pause(&self, jitter: Duration) {
+        let mut next = self.next.lock().await;
+        sleep_until(*next).await;
+        *next = Instant::now() + self.gap / 2 + jitter;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn starts_keep_their_rate() {
+        let starts = Starts::new(4, Duration::from_millis(500));
+        let begun = Instant::now();
+        let mut at = Vec::new();
+        for jitter in [0, 500, 250, 250, 0] {
+            starts.pause(Duration::from_millis(jitter)).await;
+            at.push(begun.elapsed().as_millis());
+        }
+        assert_eq!(at, [0, 250, 1_000, 1_500, 2_000]);
+    }
+}
