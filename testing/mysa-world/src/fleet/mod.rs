@@ -165,7 +165,12 @@ impl FleetWorld {
     /// Adds a worker, and returns its number. The rate of its clock is up to 7 % from the true one.
     pub fn add_worker(&mut self) -> usize {
         let number = self.nodes.len();
-        let rate = self.rng.between(930_000, 1_070_000);
+        // Half of the clocks are as wrong as they can be.
+        let rate = match self.rng.below(4) {
+            0 => 930_000,
+            1 => 1_070_000,
+            _ => self.rng.between(930_000, 1_070_000),
+        };
         self.nodes.push(Node::new(number, rate));
         self.start(number);
         number
