@@ -23,7 +23,7 @@ pub enum TlsError {
 /// TLS settings that several clients share: the certificate authorities that they trust, which take memory and time to
 /// read. Cheap to clone.
 ///
-/// ```
+/// ```no_run
 /// use mysa_tokio::{Client, Environment, Tls};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
