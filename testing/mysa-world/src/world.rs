@@ -618,11 +618,6 @@ impl World {
         mono + self.host.slept
     }
 
-    /// Time that the host has slept and its monotonic clock has not counted.
-    pub(crate) const fn slept(&self) -> Duration {
-        self.host.slept
-    }
-
     /// Ends everything that runs on the host for a time, as a loss of power does. A client has to be started again after
     /// it.
     pub(crate) fn power_off(&mut self, time: Duration) {

@@ -116,6 +116,13 @@ impl Broker {
         self.is_running
     }
 
+    /// Time of the last bytes of a connection of the network that has a session.
+    pub(crate) fn last_received(&self) -> Option<Duration> {
+        let network =
+            self.clients.iter().filter(|(conn, client)| **conn != LOCAL && client.session.is_some());
+        network.map(|(_, client)| client.last_received).max()
+    }
+
     /// `true` if it answers: it runs, does not hang and accepts logins.
     pub(crate) const fn is_well(&self) -> bool {
         self.is_running && !self.hangs && self.refuses.is_none()

@@ -127,7 +127,11 @@ impl BridgeHome {
     fn check_bridge_availability(&self) -> Result<(), BridgeViolation> {
         let now = self.now();
         let Some(away) = self.away_since.filter(|_| !self.orphaned) else { return Ok(()) };
-        let away = now.saturating_sub(away.max(self.shown_since));
+        // The broker counts the keep-alive from the last bytes that reached it, which the network may have held up.
+        // One that leaves closes its connection before that.
+        let is_leaving = self.process.as_ref().is_some_and(|process| process.is_leaving);
+        let received = self.broker.last_received().filter(|_| !is_leaving).unwrap_or_default();
+        let away = now.saturating_sub(away.max(self.shown_since).max(received));
         if away > AVAILABILITY_BOUND
             && self.broker.will_delay.is_zero()
             && self.home.value("mysa/bridge/availability").is_some_and(|payload| payload == b"online")
@@ -203,11 +207,6 @@ impl BridgeHome {
         file.check(now, device, self.energy(device), is_well)
     }
 
-    /// See [`Process::has_lost_time`](super::driver::Process::has_lost_time).
-    pub(super) fn has_lost_time(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.has_lost_time(&self.world))
-    }
-
     /// Time for which the network to the cloud has been down or lost everything.
     fn cloud_lost_for(&self) -> Option<Duration> {
         let now = self.now();
@@ -231,7 +230,6 @@ impl BridgeHome {
             return Err(BridgeViolation::Outdated { device, what });
         }
         if is_well
-            && !self.has_lost_time()
             && !self.judge.unreliable.contains(&device)
             && let Some(what) = self.judge.outdated(now, device, &json, STATE_BOUND)
         {

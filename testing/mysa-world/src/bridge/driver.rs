@@ -35,8 +35,6 @@ pub(crate) struct Process {
     /// Request that is being delivered, and its connection.
     pub(crate) last_received: Option<(LinkId, u64)>,
     snapshot_at: Duration,
-    /// Uncounted sleep of the host before its start.
-    slept: Duration,
 }
 
 impl Process {
@@ -50,17 +48,10 @@ impl Process {
             connected: None,
             last_received: None,
             snapshot_at: world.host_now().mono + SNAPSHOT_INTERVAL,
-            slept: world.slept(),
         };
         process.service(world);
         process.show_all(world);
         process
-    }
-
-    /// `true` if its monotonic clock has stood still in a suspend. The session then takes a change by others that only
-    /// REST shows, such as of the mode, for older than what it knew before.
-    pub(crate) fn has_lost_time(&self, world: &World) -> bool {
-        world.slept() > self.slept
     }
 
     /// Time, on the world's clock, at which it is due.

@@ -67,6 +67,8 @@ pub(crate) struct Judge {
     energy_lost: BTreeSet<DeviceId>,
     /// Thermostats that may report values that they do not hold.
     pub(crate) unreliable: BTreeSet<DeviceId>,
+    /// Thermostats whose mode and lock nothing may report; statuses have the setpoint.
+    pub(crate) unreported: BTreeSet<DeviceId>,
     /// Results by their outcome.
     pub(crate) outcomes: BTreeMap<String, u64>,
     pub(crate) states: u64,
@@ -80,11 +82,6 @@ impl Judge {
         self.received = 0;
         self.unrepeated.clear();
         self.shown.clear();
-    }
-
-    /// `true` if this process has published the state of a thermostat.
-    pub(crate) fn has_shown(&self, device: DeviceId) -> bool {
-        self.shown.contains(&device)
     }
 
     /// Number of requests that the session has not got, and that it has, without a result.
@@ -132,11 +129,13 @@ impl Judge {
         }
     }
 
-    /// Checks a command that the bridge hands to the session.
+    /// Checks a command that the bridge hands to the session. Its number, which the result has too, tells equal requests
+    /// apart.
     pub(crate) fn command(
         &mut self,
         cloud: &Cloud,
         now: Duration,
+        number: u64,
         device: DeviceId,
         change: &Change,
     ) -> Result<(), BridgeViolation> {
@@ -147,7 +146,7 @@ impl Judge {
                 && !request.is_handed_over
                 && request.settings.as_ref().is_some_and(|settings| same(settings, &wanted))
         };
-        let Some(request) = self.open.values_mut().find(asks) else {
+        let Some(request) = self.open.get_mut(&number).filter(asks) else {
             return Err(BridgeViolation::Unrequested { device, what: change.to_string() });
         };
         request.is_handed_over = true;
@@ -350,8 +349,11 @@ impl Judge {
             Some(until) => until.is_none_or(|until| until + age >= now),
             None => false,
         };
+        let is_reported =
+            |setting: Setting| setting == Setting::Setpoint || !self.unreported.contains(&device);
         shown(json)
             .into_iter()
+            .filter(|(setting, _)| is_reported(*setting))
             .find(|(setting, value)| !is_recent(*setting, *value))
             .map(|(setting, value)| format!("{setting:?} {value}"))
     }

@@ -133,14 +133,15 @@ impl Link {
 
     /// The process or the machine of the bridge ends; `closes` if its connections are closed, not lost.
     pub(crate) fn bridge_gone(&mut self, now: Duration, closes: bool) {
+        // The next process numbers its connections anew, and gets nothing of those that this one has closed either.
         self.held.clear();
+        self.in_transit.retain(|_, packet| !packet.is_for_bridge());
         for (link, conn) in std::mem::take(&mut self.conns) {
             if closes {
                 self.conns.insert(link, conn);
                 self.bridge_closes(now, link);
             }
             self.links.remove(&conn);
-            self.in_transit.retain(|_, packet| !packet.is_for_bridge());
         }
     }
 

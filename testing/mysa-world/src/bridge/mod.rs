@@ -85,8 +85,8 @@ pub struct BridgeHome {
     session_changed: BTreeMap<DeviceId, Duration>,
     /// Thermostats that the checks of availability and state leave out.
     exempt: BTreeSet<DeviceId>,
-    /// Thermostats that left the account and whose discovery messages may stay, because the bridge that knew them has
-    /// ended, or the broker has fallen back to an older store.
+    /// Thermostats that left the account and of which the broker has lost the messages. A bridge that did not run then
+    /// cannot know that Home Assistant remembers them.
     forgotten: BTreeSet<DeviceId>,
     /// Start and end of the times in which thermostats cannot report.
     dead: Vec<(Duration, Duration, Option<DeviceId>)>,
@@ -470,7 +470,7 @@ impl BridgeHome {
             }
             Output::Command { request, device, change, .. } => {
                 self.world.note(format_args!("{request}: {device} {change}"));
-                self.judge.command(&self.world.cloud, now, device, &change)?;
+                self.judge.command(&self.world.cloud, now, request.number(), device, &change)?;
                 let id = self.world.command(device, change, None)?;
                 if let Some(process) = &mut self.process {
                     match id {
@@ -576,7 +576,6 @@ impl BridgeHome {
         if let Some(file) = &mut self.energy {
             file.kill(is_leaving);
         }
-        self.forgotten.extend(&self.exempt);
         self.written_later.clear();
         self.link.bridge_gone(self.now(), closes);
         self.judge.restarted();
@@ -634,7 +633,7 @@ impl BridgeHome {
             return;
         }
         self.broker.stop(store);
-        if store == Store::Old {
+        if store != Store::Kept {
             self.forgotten.extend(&self.exempt);
         }
         self.broker_starts_at = Some(self.now() + down);
