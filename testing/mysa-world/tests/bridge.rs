@@ -42,7 +42,7 @@ fn must_meet(trouble: LocalTrouble, state: BridgeState) -> bool {
 #[test]
 fn random_homes_with_a_bridge_recover_from_random_trouble() {
     let mut coverage: Coverage<LocalTrouble, BridgeState> = Coverage::default();
-    for seed in 1..=40 {
+    for seed in 1..=70 {
         match bridge_campaign(seed, 2) {
             Ok(report) => coverage.merge(&report.coverage),
             Err(failure) => panic!("{failure}"),

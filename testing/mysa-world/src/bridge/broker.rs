@@ -55,6 +55,13 @@ pub(crate) struct Broker {
     pub(crate) refuses: Option<ConnectReturnCode>,
     /// Publishes the will of a connection that another one replaces this long after the new one is accepted.
     pub(crate) will_delay: Duration,
+    /// Time after which it acknowledges messages and subscriptions.
+    pub(crate) ack_delay: Duration,
+    /// Time after which a subscription gets the retained messages, as from a store that is read in the background.
+    pub(crate) retained_delay: Duration,
+    /// Packets that are sent late, and their connections.
+    late: BTreeMap<(Duration, u64), (u64, Vec<u8>)>,
+    late_count: u64,
     outputs: VecDeque<Output>,
     /// Messages for the smart home.
     pub(crate) inbox: VecDeque<Message>,
@@ -91,6 +98,10 @@ impl Broker {
             hangs: false,
             refuses: None,
             will_delay: Duration::ZERO,
+            ack_delay: Duration::ZERO,
+            retained_delay: Duration::ZERO,
+            late: BTreeMap::new(),
+            late_count: 0,
             outputs: VecDeque::new(),
             inbox: VecDeque::new(),
             log: Vec::new(),
@@ -184,6 +195,7 @@ impl Broker {
             self.outputs.push_back(Output::Close { conn });
         }
         self.wills.clear();
+        self.late.clear();
         self.inbox.clear();
         match store {
             Store::Kept => {}
@@ -226,7 +238,7 @@ impl Broker {
         };
         self.clients.insert(LOCAL, client);
         for filter in filters {
-            self.send_retained(LOCAL, &filter);
+            self.send_retained(LOCAL, &filter, Duration::ZERO);
         }
         true
     }
@@ -254,7 +266,8 @@ impl Broker {
             return None;
         }
         let silent = self.clients.values().filter_map(Client::silent_at).min();
-        self.wills.keys().next().map(|(at, _)| *at).into_iter().chain(silent).min()
+        let late = self.late.keys().next().map(|(at, _)| *at);
+        self.wills.keys().next().map(|(at, _)| *at).into_iter().chain(late).chain(silent).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
@@ -266,6 +279,14 @@ impl Broker {
         {
             let will = entry.remove();
             self.publish(will);
+        }
+        while let Some(entry) = self.late.first_entry()
+            && entry.key().0 <= now
+        {
+            let (conn, bytes) = entry.remove();
+            if self.clients.contains_key(&conn) {
+                self.outputs.push_back(Output::Send { conn, bytes });
+            }
         }
         let silent = |client: &Client| client.silent_at().is_some_and(|at| at <= now);
         let conns: Vec<u64> =
@@ -298,7 +319,7 @@ impl Broker {
             (Packet::Connect(connect), None) => self.connect(conn, connect, now),
             (Packet::Publish(publish), Some(_)) => {
                 if publish.qos == QoS::AtLeastOnce {
-                    self.send(conn, |out| PubAck::new(publish.pkid).write(out));
+                    self.acknowledge(conn, now, |out| PubAck::new(publish.pkid).write(out));
                 }
                 let Publish { topic, payload, retain, .. } = publish;
                 self.publish(Message { topic, payload, retain });
@@ -308,9 +329,9 @@ impl Broker {
                     subscribe.filters.iter().map(|filter| filter.path.clone()).collect();
                 session.filters.extend(filters.iter().cloned());
                 let codes = vec![SubscribeReasonCode::Success(QoS::AtMostOnce); filters.len()];
-                self.send(conn, |out| SubAck::new(subscribe.pkid, codes).write(out));
+                self.acknowledge(conn, now, |out| SubAck::new(subscribe.pkid, codes).write(out));
                 for filter in filters {
-                    self.send_retained(conn, &filter);
+                    self.send_retained(conn, &filter, now + self.retained_delay);
                 }
             }
             (Packet::PingReq, Some(_)) => self.send(conn, |out| PingResp.write(out)),
@@ -390,31 +411,63 @@ impl Broker {
             self.clients.iter().filter(|(_, client)| reads(client)).map(|(conn, _)| *conn).collect();
         for conn in readers {
             // A message to an existing subscription is not marked as retained [MQTT-3.3.1-9].
-            self.deliver(conn, Message { retain: false, ..message.clone() });
+            self.deliver(conn, Message { retain: false, ..message.clone() }, Duration::ZERO);
         }
         self.log.push(message);
     }
 
-    fn send_retained(&mut self, conn: u64, filter: &str) {
+    /// Sends the retained messages of a filter, not before `at`.
+    fn send_retained(&mut self, conn: u64, filter: &str, at: Duration) {
         let found: Vec<Message> = self
             .retained
             .iter()
             .filter(|(topic, _)| matches(topic, filter))
             .map(|(topic, payload)| Message { topic: topic.clone(), payload: payload.clone(), retain: true })
             .collect();
+        let at = if self.retained_delay.is_zero() { Duration::ZERO } else { at };
         for message in found {
-            self.deliver(conn, message);
+            self.deliver(conn, message, at);
         }
     }
 
-    fn deliver(&mut self, conn: u64, message: Message) {
+    fn deliver(&mut self, conn: u64, message: Message, at: Duration) {
         if conn == LOCAL {
             self.inbox.push_back(message);
             return;
         }
         let mut publish = Publish::from_bytes(message.topic, QoS::AtMostOnce, message.payload);
         publish.retain = message.retain;
-        self.send(conn, |out| publish.write(out));
+        if at.is_zero() {
+            self.send(conn, |out| publish.write(out));
+        } else {
+            self.send_late(conn, at, |out| publish.write(out));
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        conn: u64,
+        now: Duration,
+        write: impl FnOnce(&mut BytesMut) -> Result<usize, Error>,
+    ) {
+        if self.ack_delay.is_zero() {
+            self.send(conn, write);
+        } else {
+            self.send_late(conn, now + self.ack_delay, write);
+        }
+    }
+
+    fn send_late(
+        &mut self,
+        conn: u64,
+        at: Duration,
+        write: impl FnOnce(&mut BytesMut) -> Result<usize, Error>,
+    ) {
+        let mut out = BytesMut::new();
+        if write(&mut out).is_ok() {
+            self.late_count += 1;
+            self.late.insert((at, self.late_count), (conn, out.to_vec()));
+        }
     }
 
     fn send(&mut self, conn: u64, write: impl FnOnce(&mut BytesMut) -> Result<usize, Error>) {

@@ -249,8 +249,18 @@ impl Run<'_> {
         if !matches!(kind, Kind::Killed | Kind::Stopped | Kind::PowerCut) {
             home.record_trouble(kind);
         }
-        if !matches!(kind, Kind::Unplugged | Kind::Renamed | Kind::Removed | Kind::Restored | Kind::CloudDown)
-        {
+        let is_of_home = !matches!(
+            kind,
+            Kind::Unplugged
+                | Kind::Renamed
+                | Kind::Removed
+                | Kind::Restored
+                | Kind::CloudDown
+                | Kind::SlowAcks
+                | Kind::RetainedLate
+                | Kind::SentTwice
+        );
+        if is_of_home {
             home.disturb();
         }
         match kind {
@@ -302,6 +312,26 @@ impl Run<'_> {
             Kind::NothingRead => {
                 home.last(kind, short * 2);
                 home.reads_nothing_until = home.reads_nothing_until.max(now + short * 2);
+            }
+            Kind::SlowAcks => {
+                home.last(kind, time);
+                let delay = if self.rng.one_in(2) { 1_000 } else { 20_000 };
+                home.broker.ack_delay = Duration::from_millis(self.rng.between(50, delay));
+                return Ok(ends);
+            }
+            Kind::RetainedLate => {
+                home.last(kind, time);
+                home.broker.retained_delay = Duration::from_millis(self.rng.between(50, 20_000));
+                let topic = format!("mysa/{device}/set/mode");
+                home.broker.retained.insert(topic, Bytes::from_static(b"heat"));
+                home.link.cut(now);
+                home.disturb();
+                return Ok(ends);
+            }
+            Kind::SentTwice => {
+                home.last(kind, time);
+                home.repeats_until = home.repeats_until.max(now + time);
+                home.press(device);
             }
             Kind::HomeRestarts => home.restart_home(short),
             Kind::HomeDown => home.restart_home(time),
@@ -378,6 +408,8 @@ impl Run<'_> {
             Kind::BrokerHangs => home.broker.hang(false, now),
             Kind::BrokerRefuses => home.broker.refuses = None,
             Kind::LateWill => home.broker.will_delay = Duration::ZERO,
+            Kind::SlowAcks => home.broker.ack_delay = Duration::ZERO,
+            Kind::RetainedLate => home.broker.retained_delay = Duration::ZERO,
             Kind::Slow => home.link.delay = link::DELAY,
             Kind::HalfOpen => home.link.loses_all = false,
             _ => {}
@@ -397,6 +429,7 @@ impl Run<'_> {
         let home = &mut *self.home;
         home.link.stalled_until = now;
         home.reads_nothing_until = now;
+        home.repeats_until = now;
         if home.broker_starts_at.is_some() {
             home.broker_starts_at = Some(now);
         }

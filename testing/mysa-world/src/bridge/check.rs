@@ -17,6 +17,8 @@ const CLOUD_SETTLES: Duration = Duration::from_secs(3_600);
 const STATE_BOUND: Duration = Duration::from_secs(660);
 /// Time within which the smart home shows what the session knows.
 const PASS_ON: Duration = Duration::from_secs(35);
+/// Delay of acknowledgements above which the broker counts as in trouble.
+const SLOW: Duration = Duration::from_secs(1);
 /// Messages of the bridge that are allowed within a minute, and for each thermostat.
 const MESSAGES: (u64, u64) = (200, 60);
 
@@ -112,7 +114,9 @@ impl BridgeHome {
         if self.broker.has_will() || (is_connected && self.broker.is_well()) {
             self.orphaned = false;
         }
-        if self.link.has_trouble(now) || self.reads_nothing_until > now {
+        // The bridge waits for acknowledgements, and gives up a connection that has none.
+        let is_slow = self.broker.ack_delay > SLOW;
+        if self.link.has_trouble(now) || self.reads_nothing_until > now || is_slow {
             self.disturb();
         }
         if let Some(process) = &mut self.process {

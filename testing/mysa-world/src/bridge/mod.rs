@@ -106,6 +106,8 @@ pub struct BridgeHome {
     /// Energy that the bridge keeps, if it does.
     energy: Option<EnergyFile>,
     reads_nothing_until: Duration,
+    /// Until then, every command is published twice.
+    repeats_until: Duration,
 }
 
 impl BridgeHome {
@@ -162,6 +164,7 @@ impl BridgeHome {
             written_later: VecDeque::new(),
             energy: None,
             reads_nothing_until: Duration::ZERO,
+            repeats_until: Duration::ZERO,
             rng,
             world,
         };
@@ -222,7 +225,13 @@ impl BridgeHome {
             self.press_count += 1;
             let payload = Bytes::from(press.payload.into_bytes());
             let message = Message { topic: press.topic, payload, retain: press.retain };
-            self.presses.insert((self.now() + press.after, self.press_count), message);
+            let at = self.now() + press.after;
+            if self.repeats_until > at {
+                let again = at + Duration::from_millis(self.rng.below(1_500));
+                self.presses.insert((again, self.press_count), message.clone());
+                self.press_count += 1;
+            }
+            self.presses.insert((at, self.press_count), message);
         }
         did
     }
