@@ -154,6 +154,14 @@ impl Cloud {
         Some(self.devices.get(*self.by_id.get(&device)?)?.thermostat.held())
     }
 
+    /// Settings of a thermostat as the cloud has them: those that it last reported. They differ from
+    /// [`held`](Self::held) if the report of a change was lost.
+    #[must_use]
+    pub fn reported(&self, device: DeviceId) -> Option<HeldSettings> {
+        let device = self.devices.get(*self.by_id.get(&device)?)?;
+        Some(device.thermostat.as_held(&device.shadow.settings))
+    }
+
     /// Last commands and button presses of a thermostat, oldest first; at most 256.
     pub fn command_records(&self, device: DeviceId) -> impl DoubleEndedIterator<Item = &CommandRecord> {
         let device = self.by_id.get(&device).and_then(|&index| self.devices.get(index));

@@ -13,6 +13,7 @@ use mysa_sim::{DeviceFault, Fault, Incident, Window};
 use super::BridgeHome;
 use super::broker::{Message, Store};
 use super::coverage::{BridgeState, LocalTrouble};
+use super::judge::is_reported;
 use super::link;
 use super::plan::{self, LocalPlan, Step};
 use super::violation::BridgeViolation;
@@ -21,7 +22,7 @@ use crate::campaign::perform;
 use crate::campaign::plan::{Action, Plan};
 use crate::coverage::{Coverage, TroubleKind};
 use crate::net::{NetSpec, NetTrouble, Trouble};
-use crate::writes::{mode_number, plain_mode};
+use crate::writes::{Setting, mode_number, plain_mode};
 
 /// Result of one run of a campaign with a bridge.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +153,6 @@ pub fn bridge_campaign(seed: u64, hours: u64) -> Result<BridgeReport, Box<Bridge
     home.world.ignoring.clone_from(&cloud.ignoring);
     home.world.reordered.clone_from(&cloud.reordered);
     home.dead.clone_from(&cloud.dead);
-    home.judge.unreported.clone_from(&cloud.unreported);
     home.judge.unreliable = cloud.ignoring.union(&cloud.reordered).copied().collect();
     let result =
         Run { cloud: &cloud, local: &local, home: &mut home, rng: &mut rng, removed: BTreeSet::new() }.run();
@@ -507,10 +507,11 @@ impl Run<'_> {
             let Some(truth) = home.world.truth(*device) else { continue };
             let setpoint = state["setpoint"].as_f64().map(|degrees| (degrees * 100.0).round() as i64);
             let mode = state["mode"].as_str().and_then(mode);
+            let is_told = |setting| is_reported(&home.world.cloud, *device, setting);
             let is_right = setpoint.is_none_or(|setpoint| setpoint == truth.setpoint)
-                && (home.judge.unreported.contains(device)
-                    || mode == Some(plain_mode(home.world.family(*device), truth.mode))
-                        && state["lock"].as_bool().is_none_or(|lock| lock == truth.lock));
+                && (mode == Some(plain_mode(home.world.family(*device), truth.mode))
+                    || !is_told(Setting::Mode))
+                && (state["lock"].as_bool().is_none_or(|lock| lock == truth.lock) || !is_told(Setting::Lock));
             if !is_right {
                 let known = home.world.session.state(*device).map(|state| (state.setpoint(), state.mode()));
                 return wrong(format!(

@@ -235,7 +235,7 @@ impl BridgeHome {
         }
         if is_well
             && !self.judge.unreliable.contains(&device)
-            && let Some(what) = self.judge.outdated(now, device, &json, STATE_BOUND)
+            && let Some(what) = self.judge.outdated(now, &self.world.cloud, device, &json, STATE_BOUND)
         {
             let truth = self.world.truth(device);
             let what = format!("{what}; the thermostat holds {truth:?}");

@@ -67,8 +67,6 @@ pub(crate) struct Judge {
     energy_lost: BTreeSet<DeviceId>,
     /// Thermostats that may report values that they do not hold.
     pub(crate) unreliable: BTreeSet<DeviceId>,
-    /// Thermostats whose mode and lock nothing may report; statuses have the setpoint.
-    pub(crate) unreported: BTreeSet<DeviceId>,
     /// Results by their outcome.
     pub(crate) outcomes: BTreeMap<String, u64>,
     pub(crate) states: u64,
@@ -340,6 +338,7 @@ impl Judge {
     pub(crate) fn outdated(
         &self,
         now: Duration,
+        cloud: &Cloud,
         device: DeviceId,
         json: &Value,
         age: Duration,
@@ -349,11 +348,9 @@ impl Judge {
             Some(until) => until.is_none_or(|until| until + age >= now),
             None => false,
         };
-        let is_reported =
-            |setting: Setting| setting == Setting::Setpoint || !self.unreported.contains(&device);
         shown(json)
             .into_iter()
-            .filter(|(setting, _)| is_reported(*setting))
+            .filter(|(setting, _)| is_reported(cloud, device, *setting))
             .find(|(setting, value)| !is_recent(*setting, *value))
             .map(|(setting, value)| format!("{setting:?} {value}"))
     }
@@ -419,6 +416,17 @@ fn shown(json: &Value) -> Vec<(Setting, i64)> {
         .into_iter()
         .filter_map(|(setting, value)| Some((setting, value?)))
         .collect()
+}
+
+/// `true` if the cloud has what a thermostat holds. Where an acknowledgement was lost, because the thermostat lost its
+/// network or by a fault, nothing tells its mode and its lock until they change again. Statuses tell the setpoint.
+pub(crate) fn is_reported(cloud: &Cloud, device: DeviceId, setting: Setting) -> bool {
+    let family = cloud.truth(device).map(|truth| truth.family);
+    let values = |held: Option<mysa_sim::HeldSettings>| held.map(|held| truth_values(family, &held));
+    let value = |values: Option<Vec<(Setting, i64)>>| {
+        values.and_then(|values| values.into_iter().find(|(one, _)| *one == setting))
+    };
+    setting == Setting::Setpoint || value(values(cloud.held(device))) == value(values(cloud.reported(device)))
 }
 
 fn truth_values(family: Option<Family>, held: &mysa_sim::HeldSettings) -> Vec<(Setting, i64)> {

@@ -33,8 +33,6 @@ pub(crate) struct Plan {
     pub(crate) ignoring: BTreeSet<DeviceId>,
     /// Thermostats whose messages may overtake each other.
     pub(crate) reordered: BTreeSet<DeviceId>,
-    /// Thermostats whose acknowledgements may be lost: of some settings, the cloud then never learns what they hold.
-    pub(crate) unreported: BTreeSet<DeviceId>,
     /// Start and end of the times in which a thermostat, or every one, cannot report.
     pub(crate) dead: Vec<(Duration, Duration, Option<DeviceId>)>,
     /// Fault that never ends. `lasting_device` is the thermostat it concerns.
@@ -158,7 +156,6 @@ impl Plan {
             actions: BTreeMap::new(),
             ignoring: BTreeSet::new(),
             reordered: BTreeSet::new(),
-            unreported: BTreeSet::new(),
             dead: Vec::new(),
             lasting: None,
             lasting_device: None,

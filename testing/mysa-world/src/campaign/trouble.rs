@@ -254,11 +254,7 @@ impl Plan {
             Kind::DevicePowerless => DeviceFault::Powerless,
             Kind::CommandsIgnored => DeviceFault::IgnoreCommands,
             Kind::CommandsRefused => DeviceFault::Refuse,
-            Kind::AcksDropped => {
-                let concerned = concerned();
-                self.unreported.extend(concerned);
-                DeviceFault::DropAcks
-            }
+            Kind::AcksDropped => DeviceFault::DropAcks,
             Kind::AcksDelayed => DeviceFault::DelayAcks(Duration::from_secs(rng.between(1, 60))),
             Kind::StatusesDropped => DeviceFault::DropStatuses,
             Kind::DeviceClockWrong => DeviceFault::ClockShift(rng.below(400_000_000) as i64 - 200_000_000),

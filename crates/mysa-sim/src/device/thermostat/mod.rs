@@ -325,7 +325,11 @@ impl Thermostat {
     }
 
     pub(crate) fn held(&self) -> HeldSettings {
-        let settings = &self.settings;
+        self.as_held(&self.settings)
+    }
+
+    /// Settings in the form that tests compare.
+    pub(crate) fn as_held(&self, settings: &Settings) -> HeldSettings {
         HeldSettings {
             setpoint: Celsius::from_hundredths(settings.in_force()),
             mode: settings.mode,
