@@ -1,4 +1,6 @@
 use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
 use mysa_proto::{DeviceId, Now};
@@ -8,11 +10,13 @@ use crate::accounts::Accounts;
 use crate::birth::Birth;
 use crate::client::{self, Client, LinkId, Message, QoS, Will};
 use crate::context::Context;
+use crate::defence::Defence;
 use crate::devices::Devices;
 use crate::energy::{Answer, Meters};
 use crate::event::{Event, IgnoredReason, Output, RequestId};
 use crate::metering::{Instruction, Metering};
 use crate::orphans::Orphans;
+use crate::other_bridge::OtherBridge;
 use crate::requests::Requests;
 use crate::settings::{InvalidSettings, Settings};
 use crate::topics::{Incoming, OFFLINE, ONLINE, Topics, rank};
@@ -27,6 +31,7 @@ pub struct Bridge {
     accounts: Accounts,
     devices: Devices,
     orphans: Orphans,
+    other_bridge: OtherBridge,
     requests: Requests,
     /// Energy of the thermostats, if it is kept.
     metering: Option<Metering>,
@@ -59,7 +64,15 @@ impl Bridge {
             .map_err(InvalidSettings::Broker)?;
         let mut bridge = Self {
             accounts: Accounts::new(settings.accounts),
-            cx: Context { settings, client, entropy, now, outputs: VecDeque::new() },
+            other_bridge: OtherBridge::new(identity(entropy.bytes())),
+            cx: Context {
+                settings,
+                client,
+                defence: Defence::default(),
+                entropy,
+                now,
+                outputs: VecDeque::new(),
+            },
             devices: Devices::default(),
             orphans: Orphans::default(),
             requests: Requests::default(),
@@ -68,6 +81,7 @@ impl Bridge {
             ready: false,
             stopping: false,
         };
+        bridge.other_bridge.publish(&mut bridge.cx, false);
         bridge.publish_state();
         Ok(bridge)
     }
@@ -211,6 +225,10 @@ impl Bridge {
         }
         self.requests.step(&mut self.cx, &self.devices);
         self.birth.step(&mut self.cx);
+        self.cx.defence.step(&mut self.cx.client, self.cx.now.mono);
+        if self.other_bridge.step(&mut self.cx) {
+            self.publish_state();
+        }
         self.step_energy();
         self.devices.refresh(&mut self.cx);
         self.update_availability();
@@ -230,6 +248,7 @@ impl Bridge {
         {
             self.cx.outputs.push_back(Output::StoreEnergy { text });
         }
+        self.other_bridge.publish(&mut self.cx, true);
         self.publish_state();
         self.cx.client.disconnect(LEAVE_LIMIT, now.mono);
     }
@@ -258,7 +277,7 @@ impl Bridge {
 
     /// Time of the next timer, whether or not there is output.
     fn next_timer(&self) -> Option<Duration> {
-        let Self { cx, accounts, devices, orphans, requests, metering, birth, .. } = self;
+        let Self { cx, accounts, devices, orphans, other_bridge, requests, metering, birth, .. } = self;
         let energy =
             metering.as_ref().and_then(|metering| metering.due(|id| may_read(accounts, devices, id)));
         let parts = [
@@ -268,6 +287,8 @@ impl Bridge {
             energy,
             orphans.due(cx, accounts),
             birth.due(),
+            cx.defence.due(),
+            other_bridge.due(),
             accounts.due(cx),
         ];
         parts.into_iter().flatten().min()
@@ -321,8 +342,8 @@ impl Bridge {
 
     /// Publishes the state and the availability of the bridge itself.
     fn publish_state(&mut self) {
-        let Self { cx, accounts, devices, .. } = self;
-        let json = state::bridge(accounts, devices).into_bytes();
+        let Self { cx, accounts, devices, other_bridge, .. } = self;
+        let json = state::bridge(accounts, devices, other_bridge.is_present()).into_bytes();
         let (state, availability) = (cx.topics().bridge_state(), cx.topics().bridge_availability());
         cx.client.retain(rank::BRIDGE_STATE, state, json, QoS::AtMostOnce);
         let payload = if self.ready && !self.stopping { ONLINE } else { OFFLINE };
@@ -332,7 +353,10 @@ impl Bridge {
     fn handle_client_events(&mut self) {
         while let Some(event) = self.cx.client.poll_event() {
             match event {
-                client::Event::Up => self.cx.event(Event::BrokerUp),
+                client::Event::Up => {
+                    self.other_bridge.handle_up();
+                    self.cx.event(Event::BrokerUp);
+                }
                 client::Event::Down { reason, retry_at } => {
                     let retry_in = retry_at.saturating_sub(self.cx.mono());
                     self.cx.event(Event::BrokerDown { reason, retry_in });
@@ -348,7 +372,7 @@ impl Bridge {
     }
 
     fn handle_message(&mut self, message: &Message) {
-        let Self { cx, accounts, devices, orphans, requests, birth, .. } = self;
+        let Self { cx, accounts, devices, orphans, other_bridge, requests, birth, .. } = self;
         if birth.handle_message(cx, message) {
             return;
         }
@@ -366,9 +390,19 @@ impl Bridge {
                 let topic = cx.topics().bridge_availability();
                 cx.defend(rank::BRIDGE_AVAILABILITY, &topic, &message.payload);
             }
+            Some(Incoming::Instance) => {
+                if other_bridge.handle_message(cx, message) && !self.stopping {
+                    self.publish_state();
+                }
+            }
             None => cx.ignore(&message.topic, IgnoredReason::UnknownTopic),
         }
     }
+}
+
+/// Identity of a run, as text.
+fn identity(random: [u8; 32]) -> String {
+    random.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `true` if the cloud of a thermostat can be asked for its energy.

@@ -6,6 +6,7 @@ use mysa_proto::{DeviceId, Now};
 use mysa_session::Entropy;
 
 use crate::client::{Client, QoS};
+use crate::defence::Defence;
 use crate::event::{Event, IgnoredReason, Output};
 use crate::settings::Settings;
 use crate::topics::{Topics, rank};
@@ -16,6 +17,7 @@ use crate::topics::{Topics, rank};
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) client: Client,
+    pub(crate) defence: Defence,
     pub(crate) entropy: Entropy,
     pub(crate) now: Now,
     pub(crate) outputs: VecDeque<Output>,
@@ -51,9 +53,7 @@ impl Context {
 
     /// Publishes the own availability again if the broker holds another, such as a will that arrived late.
     pub(crate) fn defend(&mut self, rank: u8, topic: &str, seen: &[u8]) {
-        if self.client.sent(rank, topic).is_some_and(|own| own != seen) {
-            self.client.send_again(rank, topic);
-        }
+        self.defence.handle(&mut self.client, rank, topic, seen, self.now.mono);
     }
 
     /// Removes the messages of a thermostat from the broker.

@@ -141,6 +141,13 @@ pub enum Event {
         /// Reason.
         reason: IgnoredReason,
     },
+    /// A second bridge publishes to the same topics: availabilities contradict each other, and a command may be sent twice.
+    OtherBridge {
+        /// First part of the topics.
+        prefix: String,
+    },
+    /// The second bridge has shown no sign for a quarter of an hour.
+    OtherBridgeGone,
     /// Home Assistant has started; everything is published again soon.
     HomeAssistantStarted,
     /// Messages were dropped because too many waited.
@@ -213,7 +220,8 @@ impl fmt::Display for Event {
                 write!(f, "broker: {reason}; next attempt in {:.1} s", retry_in.as_secs_f64())
             }
             Self::SubscriptionRefused { filter } => {
-                write!(f, "broker: it refuses the subscription to {filter:?}; commands do not arrive")
+                let lost = if filter.ends_with("/set/+") { "commands" } else { "its messages" };
+                write!(f, "broker: it refuses the subscription to {filter:?}; {lost} do not arrive")
             }
             Self::Cloud { account: None, level, reason } => write!(f, "cloud: {level}: {reason}"),
             Self::Cloud { account: Some(account), level, reason } => {
@@ -234,6 +242,11 @@ impl fmt::Display for Event {
                 write!(f, "{device}: {request} {}: {reason}", outcome.name())
             }
             Self::Ignored { topic, reason } => write!(f, "ignored a message to {topic:?}: {reason}"),
+            Self::OtherBridge { prefix } => write!(
+                f,
+                "another bridge publishes below {prefix:?}; stop one, or give each a prefix and a client id of its own"
+            ),
+            Self::OtherBridgeGone => f.write_str("the other bridge is gone"),
             Self::HomeAssistantStarted => {
                 f.write_str("Home Assistant has started; publishing everything again")
             }

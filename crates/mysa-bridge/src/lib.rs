@@ -51,7 +51,8 @@
 //! | --- | --- | --- |
 //! | `homeassistant/device/mysa_<id>/config` | yes | device discovery: all entities of a thermostat |
 //! | `mysa/bridge/availability` | yes | `online` once the thermostats of an account and their first states are known, else `offline`; also the will |
-//! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts; the same for each account by its number |
+//! | `mysa/bridge/state` | yes | JSON: version of this schema, service level of the cloud, its reason and start, counts; the same for each account by its number; `other_bridge` if a second bridge has the same prefix |
+//! | `mysa/bridge/instance` | yes | random identity of a run, by which two bridges with the same prefix notice each other |
 //! | `mysa/<id>/availability` | yes | `online` or `offline` |
 //! | `mysa/<id>/state` | yes | JSON: confirmed values, `null` for unknown ones; `energy` if [`Bridge::start_energy`] was called |
 //! | `mysa/<id>/attributes` | yes | JSON: name, model, firmware, last sign of life, source, undecided changes |
@@ -89,7 +90,9 @@
 //! - **Energy never falls**, and is never zero: it is unknown until it is more. It is published once it is stored, so that
 //!   a restart or a crash goes on from it. See [`energy`].
 //! - **Everything is bounded**: undecided commands (128), results that wait for a connection (256), payloads of commands
-//!   (64 bytes). A message that is too large is skipped.
+//!   (64 bytes). A message that is too large is skipped. Another client that publishes availabilities, such as a second
+//!   bridge with the same prefix, is answered at most five times at once for each topic, then once in 30 s; a second
+//!   bridge is reported as [`Event::OtherBridge`].
 //!
 //! # Availability
 //!
@@ -123,6 +126,7 @@ mod bridge;
 pub mod client;
 mod command;
 mod context;
+mod defence;
 mod devices;
 mod discovery;
 pub mod energy;
@@ -130,6 +134,7 @@ mod event;
 mod leftovers;
 mod metering;
 mod orphans;
+mod other_bridge;
 mod requests;
 mod settings;
 mod state;

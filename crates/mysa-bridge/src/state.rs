@@ -65,9 +65,10 @@ pub(crate) fn attributes(thermostat: &Thermostat<'_>, last_seen: Option<UnixTime
 }
 
 /// Service levels and counts as JSON, for all accounts together and for each.
-pub(crate) fn bridge(accounts: &Accounts, devices: &Devices) -> Document {
+pub(crate) fn bridge(accounts: &Accounts, devices: &Devices, has_other_bridge: bool) -> Document {
     let mut json = Document::default();
     json.put("schema", SCHEMA).put("version", env!("CARGO_PKG_VERSION"));
+    json.put("other_bridge", has_other_bridge);
     // The levels are in the order of what is missing.
     let worst = accounts.clouds().filter_map(|(_, cloud)| cloud).min_by_key(|cloud| Reverse(cloud.level));
     put_service(&mut json, worst, devices.availability().map(|(_, online)| online));

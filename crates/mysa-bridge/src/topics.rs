@@ -21,6 +21,8 @@ pub(crate) enum Incoming<'a> {
     Availability { device: DeviceId },
     /// `<prefix>/bridge/availability`
     BridgeAvailability,
+    /// `<prefix>/bridge/instance`
+    Instance,
 }
 
 /// Second part of the topics of the bridge itself. No thermostat has this id.
@@ -32,7 +34,8 @@ pub(crate) mod rank {
     pub(crate) const STATE: u8 = 1;
     pub(crate) const AVAILABILITY: u8 = 2;
     pub(crate) const BRIDGE_STATE: u8 = 3;
-    pub(crate) const BRIDGE_AVAILABILITY: u8 = 4;
+    pub(crate) const INSTANCE: u8 = 4;
+    pub(crate) const BRIDGE_AVAILABILITY: u8 = 5;
 }
 
 /// Payloads of the availability.
@@ -48,6 +51,10 @@ impl<'a> Topics<'a> {
 impl Topics<'_> {
     pub(crate) fn bridge_availability(&self) -> String {
         format!("{}/{BRIDGE}/availability", self.prefix)
+    }
+
+    pub(crate) fn instance(&self) -> String {
+        format!("{}/{BRIDGE}/instance", self.prefix)
     }
 
     pub(crate) fn bridge_state(&self) -> String {
@@ -82,8 +89,8 @@ impl Topics<'_> {
         Some(format!("{}/device/mysa_{}/config", self.discovery?, device.as_str()))
     }
 
-    pub(crate) fn filters(&self) -> [String; 2] {
-        [format!("{}/+/set/+", self.prefix), format!("{}/+/availability", self.prefix)]
+    pub(crate) fn filters(&self) -> [String; 3] {
+        [format!("{}/+/set/+", self.prefix), format!("{}/+/availability", self.prefix), self.instance()]
     }
 
     /// Parses the topic of a message. `None` for any other topic, and for an id that no thermostat can have.
@@ -95,6 +102,7 @@ impl Topics<'_> {
         }
         match (id, kind, field) {
             (BRIDGE, "availability", None) => Some(Incoming::BridgeAvailability),
+            (BRIDGE, "instance", None) => Some(Incoming::Instance),
             (id, "availability", None) => Some(Incoming::Availability { device: DeviceId::new(id)? }),
             (id, "set", Some(field)) if id != BRIDGE && !field.is_empty() && field.len() <= MAX_FIELD => {
                 Some(Incoming::Set { device: DeviceId::new(id)?, field })
@@ -120,6 +128,7 @@ mod tests {
         assert_eq!(topics.parse(&topics.set(device, "mode")), set);
         assert_eq!(topics.parse(&topics.availability(device)), Some(Incoming::Availability { device }));
         assert_eq!(topics.parse(&topics.bridge_availability()), Some(Incoming::BridgeAvailability));
+        assert_eq!(topics.parse(&topics.instance()), Some(Incoming::Instance));
         for other in [
             "",
             "mysa/a0b1c2d3e4f6/set/mode",
@@ -130,6 +139,7 @@ mod tests {
             "home/mysa/a0b1c2d3e4f6/set/",
             "home/mysa/a0b1c2d3e4f6/set/mode/x",
             "home/mysa/bridge/set/mode",
+            "home/mysa/a0b1c2d3e4f6/instance",
             "home/mysa/a0 b1/set/mode",
             "home/mysa//set/mode",
             "home/mysa/a0b1c2d3e4f6/state",

@@ -24,6 +24,7 @@ const ATTRIBUTES: &str = "mysa/a0b1c2d3e4f6/attributes";
 const AVAILABILITY: &str = "mysa/a0b1c2d3e4f6/availability";
 const BRIDGE: &str = "mysa/bridge/availability";
 const BRIDGE_STATE: &str = "mysa/bridge/state";
+const INSTANCE: &str = "mysa/bridge/instance";
 const SET_SETPOINT: &str = "mysa/a0b1c2d3e4f6/set/setpoint";
 const SET_MODE: &str = "mysa/a0b1c2d3e4f6/set/mode";
 const BIRTH: &str = "homeassistant/status";
@@ -889,8 +890,8 @@ fn the_birth_of_home_assistant_publishes_everything_again_after_a_pause() {
     assert_eq!(rig.broker.log.len(), before, "after a pause, not at once");
     rig.secs(8);
     let again: Vec<&str> = rig.broker.log[before..].iter().map(|publish| publish.topic.as_str()).collect();
-    assert_eq!(again.len(), 6, "once for ten messages: {again:?}");
-    for topic in [CONFIG, STATE, ATTRIBUTES, AVAILABILITY, BRIDGE_STATE, BRIDGE] {
+    assert_eq!(again.len(), 7, "once for ten messages: {again:?}");
+    for topic in [CONFIG, STATE, ATTRIBUTES, AVAILABILITY, BRIDGE_STATE, INSTANCE, BRIDGE] {
         assert!(again.contains(&topic), "{topic}");
     }
     assert_eq!(again.last(), Some(&BRIDGE));

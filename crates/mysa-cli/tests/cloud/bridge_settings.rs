@@ -204,6 +204,7 @@ fn every_setting_reaches_the_broker_from_the_file_the_variable_and_the_option_in
             filters: vec![
                 format!("{source}-prefix/+/set/+"),
                 format!("{source}-prefix/+/availability"),
+                format!("{source}-prefix/bridge/instance"),
                 format!("{source}-discovery-prefix/status"),
             ],
             certificate: certificate(&bench.home, &format!("{source}-client.pem")).to_vec(),
