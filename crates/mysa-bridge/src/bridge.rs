@@ -119,6 +119,7 @@ impl Bridge {
             self.devices.remove(&mut self.cx, id);
             if let Some(metering) = &mut self.metering {
                 metering.remove(id);
+                metering.note_removed(id, now.mono);
             }
             self.requests.handle_removed(&mut self.cx, id);
         }
@@ -148,11 +149,16 @@ impl Bridge {
         }
     }
 
-    /// Starts to keep the energy of the thermostats, from the meters that were stored last. Without this call, no energy is
-    /// published.
+    /// Starts to keep the energy of the thermostats, from the meters that were stored last, and notes which thermostats
+    /// earlier runs have published. Without this call, no energy is published. Call it before the first snapshot of a
+    /// thermostat.
     pub fn start_energy(&mut self, meters: Meters, now: Now) {
         self.advance(now);
-        self.metering = Some(Metering::new(meters));
+        let metering = Metering::new(meters);
+        for id in metering.published_devices() {
+            self.orphans.add(&self.cx, id);
+        }
+        self.metering = Some(metering);
     }
 
     /// Handles the answer to [`Output::ReadEnergy`]. Another answer has no effect.
@@ -331,7 +337,7 @@ impl Bridge {
     fn update_availability(&mut self) {
         let Self { cx, accounts, devices, orphans, metering, .. } = self;
         accounts.step(cx);
-        orphans.step(cx, accounts, devices);
+        orphans.step(cx, accounts, devices, metering.as_mut());
         let changed = devices.step(cx, accounts, metering.as_mut());
         let is_ready = self.ready || (accounts.is_any_listed() && devices.are_published());
         let was_ready = core::mem::replace(&mut self.ready, is_ready);
@@ -372,7 +378,7 @@ impl Bridge {
     }
 
     fn handle_message(&mut self, message: &Message) {
-        let Self { cx, accounts, devices, orphans, other_bridge, requests, birth, .. } = self;
+        let Self { cx, accounts, devices, orphans, other_bridge, requests, metering, birth, .. } = self;
         if birth.handle_message(cx, message) {
             return;
         }
@@ -383,7 +389,7 @@ impl Bridge {
             Some(Incoming::Availability { device }) => {
                 let is_new = orphans.handle_availability(cx, device, &message.payload);
                 if is_new && !self.stopping {
-                    orphans.step(cx, accounts, devices);
+                    orphans.step(cx, accounts, devices, metering.as_mut());
                 }
             }
             Some(Incoming::BridgeAvailability) => {

@@ -164,6 +164,9 @@ impl Devices {
                 metering.sample(id, None, cx.mono());
             }
             if device.online != Some(online) {
+                if let (None, Some(metering)) = (device.online, metering.as_deref_mut()) {
+                    metering.note_published(id, cx.mono());
+                }
                 device.online = Some(online);
                 let (topic, payload) = (cx.topics().availability(id), if online { ONLINE } else { OFFLINE });
                 cx.client.retain(rank::AVAILABILITY, topic, payload.into(), QoS::AtLeastOnce);

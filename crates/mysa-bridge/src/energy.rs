@@ -21,9 +21,10 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -334,12 +335,15 @@ impl fmt::Display for InvalidMeters {
 
 impl core::error::Error for InvalidMeters {}
 
-/// Meters of an account, as they are stored.
+/// Meters of a bridge and the thermostats that it has published, as they are stored.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Meters {
     pub(crate) meters: BTreeMap<DeviceId, Meter>,
     /// `true` if an earlier state is lost: a thermostat without a meter may have had one.
     pub(crate) lost: bool,
+    /// Thermostats that are published. Those that no account has at the next start are removed from the broker, even if it
+    /// has lost its memory: Home Assistant keeps them until they are removed.
+    pub(crate) published: BTreeSet<DeviceId>,
 }
 
 /// Largest number of meters.
@@ -353,7 +357,7 @@ impl Meters {
     /// Meters of an account whose stored state cannot be read. A total is known again once the cloud's history has one.
     #[must_use]
     pub fn lost() -> Self {
-        Self { meters: BTreeMap::new(), lost: true }
+        Self { lost: true, ..Self::default() }
     }
 
     /// Parses a stored state.
@@ -372,7 +376,14 @@ impl Meters {
                 .iter()
                 .map(|(id, meter)| Some((DeviceId::new(id)?, Meter::from_json(meter)?)))
                 .collect();
-            Some(Self { meters: meters?, lost: value.get("lost")?.as_bool()? })
+            let published = match value.get("published") {
+                Some(ids) => ids.as_array().filter(|ids| ids.len() <= MAX_METERS)?.as_slice(),
+                // The first drafts stored none.
+                None => &[],
+            };
+            let published: Option<BTreeSet<DeviceId>> =
+                published.iter().map(|id| DeviceId::new(id.as_str()?)).collect();
+            Some(Self { meters: meters?, lost: value.get("lost")?.as_bool()?, published: published? })
         };
         read().ok_or(InvalidMeters)
     }
@@ -382,7 +393,15 @@ impl Meters {
     pub fn to_text(&self) -> String {
         let meters: Map<String, Value> =
             self.meters.iter().map(|(id, meter)| (id.to_string(), meter.to_json())).collect();
-        format!("{}\n", json!({ "version": VERSION, "lost": self.lost, "meters": meters }))
+        let published: Vec<&str> = self.published.iter().map(DeviceId::as_str).collect();
+        let state =
+            json!({ "version": VERSION, "lost": self.lost, "meters": meters, "published": published });
+        format!("{state}\n")
+    }
+
+    /// Adds a thermostat to the published ones. Returns `true` if it was not one of them and they are not too many.
+    pub(crate) fn add_published(&mut self, id: DeviceId) -> bool {
+        self.published.len() < MAX_METERS && self.published.insert(id)
     }
 
     /// Returns the meter of a thermostat. `None` if there are too many.

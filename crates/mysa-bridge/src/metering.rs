@@ -112,6 +112,25 @@ impl Metering {
         }
     }
 
+    /// Notes that a thermostat is published, soon in the stored state too.
+    pub(crate) fn note_published(&mut self, device: DeviceId, now: Duration) {
+        if self.meters.add_published(device) {
+            self.changed(now, true);
+        }
+    }
+
+    /// Notes that the messages of a thermostat are removed from the broker.
+    pub(crate) fn note_removed(&mut self, device: DeviceId, now: Duration) {
+        if self.meters.published.remove(&device) {
+            self.changed(now, false);
+        }
+    }
+
+    /// Thermostats that this run or an earlier one has published.
+    pub(crate) fn published_devices(&self) -> impl Iterator<Item = DeviceId> {
+        self.meters.published.iter().copied()
+    }
+
     pub(crate) fn remove(&mut self, device: DeviceId) {
         self.schedule.remove(&device);
         if let Some(meter) = self.meters.meters.get_mut(&device) {
@@ -120,14 +139,14 @@ impl Metering {
         }
     }
 
-    /// Notes a change that is to be stored: soon if a total has become known, which is rare and is waited for.
-    fn changed(&mut self, now: Duration, has_new_total: bool) {
+    /// Notes a change that is to be stored: soon for one that is rare, such as a total that has become known.
+    fn changed(&mut self, now: Duration, is_rare: bool) {
         let soon = now.saturating_add(STORE_PAUSE);
         if !self.is_dirty {
             self.is_dirty = true;
             self.store_at = self.store_at.max(soon);
         }
-        if has_new_total {
+        if is_rare {
             self.store_at = self.store_at.min(soon);
         }
     }

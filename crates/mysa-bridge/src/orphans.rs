@@ -8,10 +8,11 @@ use crate::accounts::Accounts;
 use crate::client::QoS;
 use crate::context::Context;
 use crate::devices::Devices;
+use crate::metering::Metering;
 use crate::topics::{OFFLINE, ONLINE, rank};
 
-/// Thermostats that an earlier run left at the broker and no account has, as far as is known, and the time at which each
-/// was seen.
+/// Thermostats that an earlier run has published and no account has, as far as is known, and the time at which each was
+/// seen at the broker or in the stored state.
 #[derive(Debug, Default)]
 pub(crate) struct Orphans(BTreeMap<DeviceId, Duration>);
 
@@ -19,6 +20,15 @@ pub(crate) struct Orphans(BTreeMap<DeviceId, Duration>);
 const MAX_ORPHANS: usize = 256;
 
 impl Orphans {
+    /// Adds a thermostat that an earlier run has published, by its stored state. The broker may have lost it, but not
+    /// its readers.
+    pub(crate) fn add(&mut self, cx: &Context, id: DeviceId) {
+        let is_own = cx.client.wanted(rank::AVAILABILITY, &cx.topics().availability(id)).is_some();
+        if !is_own && self.0.len() < MAX_ORPHANS {
+            self.0.insert(id, cx.mono());
+        }
+    }
+
     /// Handles the availability of a thermostat as the broker has it. Returns `true` if the thermostat is a new orphan.
     pub(crate) fn handle_availability(&mut self, cx: &mut Context, id: DeviceId, payload: &[u8]) -> bool {
         let topic = cx.topics().availability(id);
@@ -39,7 +49,13 @@ impl Orphans {
 
     /// Publishes that the thermostats that no account has are offline, and removes those that no account has had for
     /// [`Settings::forget_after`](crate::Settings::forget_after).
-    pub(crate) fn step(&mut self, cx: &mut Context, accounts: &Accounts, devices: &Devices) {
+    pub(crate) fn step(
+        &mut self,
+        cx: &mut Context,
+        accounts: &Accounts,
+        devices: &Devices,
+        mut metering: Option<&mut Metering>,
+    ) {
         if !accounts.is_settled() {
             return;
         }
@@ -56,6 +72,9 @@ impl Orphans {
         for id in due.collect::<Vec<_>>() {
             self.0.remove(&id);
             cx.clear(id);
+            if let Some(metering) = metering.as_deref_mut() {
+                metering.note_removed(id, cx.mono());
+            }
         }
     }
 

@@ -38,7 +38,7 @@ pub struct Settings {
     /// Longest time for which a thermostat that has just been listed, and has shown no sign of life, is waited for before it is
     /// published as unavailable. Until then the messages of an earlier run stay at the broker. Default: 15 s.
     pub start_limit: Duration,
-    /// Time after which a thermostat that an earlier run left at the broker and no account has is removed from the broker.
+    /// Time after which a thermostat that an earlier run has published and no account has is removed from the broker.
     /// Home Assistant then forgets its entities, so a list of thermostats that lacks one by mistake must not be enough;
     /// the session reads several within this time. Default: 1 h.
     pub forget_after: Duration,

@@ -4,8 +4,8 @@ mod rig;
 
 use std::time::Duration;
 
-use mysa_bridge::Settings;
 use mysa_bridge::energy::{Answer, Meter, Meters, Query, Reading};
+use mysa_bridge::{Event, Settings};
 use mysa_proto::{KilowattHours, Now, Power, UnixTime, Watts};
 use mysa_session::{Level, Reason};
 use proptest::prelude::*;
@@ -238,6 +238,8 @@ fn a_damaged_text_is_refused() {
         |value: &mut Value| value["meters"]["a0b1c2d3e4f6"]["days_mwh"] = json!({ "x": 1 }),
         |value: &mut Value| value["meters"]["not an id"] = json!({}),
         |value: &mut Value| value["meters"] = json!([]),
+        |value: &mut Value| value["published"] = json!({}),
+        |value: &mut Value| value["published"] = json!(["not an id"]),
     ] {
         let mut changed = value.clone();
         change(&mut changed);
@@ -321,7 +323,11 @@ fn metered(thermostats: &[Known], meters: Meters) -> Rig<Node> {
     let now = at(rig.now);
     rig.peer.bridge.start_energy(meters, now);
     list(&mut rig, thermostats);
-    rig.settle();
+    // The thermostats are stored as soon as they are published.
+    rig.secs(3);
+    for _ in std::mem::take(&mut rig.peer.stores) {
+        store(&mut rig, true);
+    }
     rig
 }
 
@@ -517,4 +523,92 @@ fn a_thermostat_with_a_history_has_energy_even_if_its_power_is_unknown() {
     rig.show(&known);
     assert!(rig.json(CONFIG)["components"]["energy"].is_object());
     assert_eq!(rig.json(STATE)["energy"], 7_310.0);
+}
+
+// The published thermostats.
+
+const BEDROOM_CONFIG: &str = "homeassistant/device/mysa_b0b1c2d3e4f6/config";
+const BEDROOM_AVAILABILITY: &str = "mysa/b0b1c2d3e4f6/availability";
+
+fn bedroom() -> Known {
+    let mut known = living_room();
+    known.id = mysa_proto::DeviceId::new("b0b1c2d3e4f6").expect("an id");
+    known
+}
+
+/// State that a bridge with two thermostats has stored.
+fn with_two() -> Meters {
+    let mut rig = starting(Settings::new("mysa-bridge"));
+    let start = now(&rig);
+    rig.peer.bridge.start_energy(Meters::default(), start);
+    list(&mut rig, &[living_room(), bedroom()]);
+    rig.secs(3);
+    Meters::parse(&rig.peer.stores[0]).expect("a state")
+}
+
+/// Text that is stored last; the answer to each storage is a success.
+fn stored_within(rig: &mut Rig<Node>, secs: u64) -> Option<String> {
+    let mut last = None;
+    for _ in 0..secs {
+        rig.secs(1);
+        for text in std::mem::take(&mut rig.peer.stores) {
+            store(rig, true);
+            last = Some(text);
+        }
+    }
+    last
+}
+
+#[test]
+fn a_thermostat_that_left_is_removed_although_the_broker_has_lost_it() {
+    // The broker of this bridge is empty, as one that has lost its store.
+    let mut rig = metered(&[living_room()], with_two());
+    assert_eq!(rig.broker.retained(BEDROOM_AVAILABILITY), Some("offline"));
+    rig.secs(3_590);
+    assert_eq!(rig.broker.published(BEDROOM_CONFIG), Vec::<&str>::new());
+    let text = stored_within(&mut rig, 600).unwrap();
+    assert_eq!(rig.broker.published(BEDROOM_CONFIG), [""]);
+    assert_eq!(rig.broker.retained(BEDROOM_AVAILABILITY), None);
+    let removed =
+        |event: &&Event| matches!(event, Event::Removed { device } if device.as_str() == "b0b1c2d3e4f6");
+    assert_eq!(rig.peer.events.iter().filter(removed).count(), 1);
+    assert!(rig.broker.retained(CONFIG).is_some());
+    // The next process knows that it is done.
+    let mut rig = metered(&[living_room()], Meters::parse(&text).unwrap());
+    rig.secs(7_200);
+    assert_eq!(rig.broker.published(BEDROOM_AVAILABILITY), Vec::<&str>::new());
+}
+
+#[test]
+fn a_published_thermostat_that_is_still_in_the_account_stays() {
+    let mut rig = metered(&[living_room(), bedroom()], with_two());
+    assert_eq!(rig.broker.published(BEDROOM_AVAILABILITY), ["online"]);
+    rig.secs(7_200);
+    assert_eq!(rig.broker.published(BEDROOM_AVAILABILITY), ["online"]);
+}
+
+#[test]
+fn nothing_is_removed_before_the_list_of_every_account_is_complete() {
+    let mut settings = Settings::new("mysa-bridge");
+    settings.accounts = 2;
+    let mut rig = starting(settings);
+    let start = now(&rig);
+    rig.peer.bridge.start_energy(with_two(), start);
+    list(&mut rig, &[living_room()]);
+    rig.secs(20_000);
+    assert_eq!(rig.broker.published(BEDROOM_CONFIG), Vec::<&str>::new());
+    // Listed at last by the other account.
+    rig::home::list_of(&mut rig, mysa_bridge::AccountIndex::new(1), &[bedroom()]);
+    rig.secs(20_000);
+    assert!(rig.broker.retained(BEDROOM_CONFIG).is_some_and(|config| !config.is_empty()));
+    assert_eq!(rig.broker.retained(BEDROOM_AVAILABILITY), Some("online"));
+}
+
+#[test]
+fn a_thermostat_that_leaves_while_the_bridge_runs_is_forgotten() {
+    let mut rig = metered(&[living_room(), bedroom()], Meters::default());
+    list(&mut rig, &[living_room()]);
+    let text = stored_within(&mut rig, 600).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["published"], json!(["a0b1c2d3e4f6"]));
 }
