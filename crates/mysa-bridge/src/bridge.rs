@@ -386,9 +386,12 @@ impl Bridge {
             Some(Incoming::Set { device, field }) => {
                 requests.handle_set(cx, devices, device, field, message);
             }
+            // A bridge that leaves does not contradict another one.
+            Some(Incoming::Availability { .. } | Incoming::BridgeAvailability | Incoming::Instance)
+                if self.stopping => {}
             Some(Incoming::Availability { device }) => {
                 let is_new = orphans.handle_availability(cx, device, &message.payload);
-                if is_new && !self.stopping {
+                if is_new {
                     orphans.step(cx, accounts, devices, metering.as_mut());
                 }
             }
@@ -397,7 +400,7 @@ impl Bridge {
                 cx.defend(rank::BRIDGE_AVAILABILITY, &topic, &message.payload);
             }
             Some(Incoming::Instance) => {
-                if other_bridge.handle_message(cx, message) && !self.stopping {
+                if other_bridge.handle_message(cx, message) {
                     self.publish_state();
                 }
             }

@@ -146,7 +146,7 @@ pub enum Event {
         /// First part of the topics.
         prefix: String,
     },
-    /// The second bridge has shown no sign for a quarter of an hour.
+    /// The second bridge has ended, or has shown no sign for a quarter of an hour.
     OtherBridgeGone,
     /// Home Assistant has started; everything is published again soon.
     HomeAssistantStarted,

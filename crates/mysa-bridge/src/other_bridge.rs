@@ -75,7 +75,14 @@ impl OtherBridge {
     /// Handles an identity. Returns `true` if another bridge is present that was not before.
     pub(crate) fn handle_message(&mut self, cx: &mut Context, message: &Message) -> bool {
         let Ok(identity) = core::str::from_utf8(&message.payload) else { return false };
-        if identity.is_empty() || identity.len() > MAX_IDENTITY || identity == self.own {
+        if identity.len() > MAX_IDENTITY || identity == self.own {
+            return false;
+        }
+        if identity.is_empty() {
+            // Another bridge has ended in order, and the broker has forgotten the identity of this one too.
+            let now = cx.mono();
+            self.until = self.until.map(|until| until.min(now));
+            self.answer(cx, now);
             return false;
         }
         // On the first connection, it is that of an earlier run.
