@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mysa_bridge::client::Output as BrokerOutput;
-use mysa_bridge::{Bridge, Output, Settings as BridgeSettings};
+use mysa_bridge::{Bridge, Event, Output, Settings as BridgeSettings};
 use mysa_cognito::Secret;
 use mysa_proto::DeviceId;
 use mysa_session::{Session, Settings, Start};
@@ -108,6 +108,9 @@ pub struct BridgeHome {
     reads_nothing_until: Duration,
     /// Until then, every command is published twice.
     repeats_until: Duration,
+    /// `true` once the broker has fallen back to an older store. The identity of an earlier bridge in it can pass for a
+    /// second bridge.
+    has_reverted: bool,
 }
 
 impl BridgeHome {
@@ -165,6 +168,7 @@ impl BridgeHome {
             energy: None,
             reads_nothing_until: Duration::ZERO,
             repeats_until: Duration::ZERO,
+            has_reverted: false,
             rng,
             world,
         };
@@ -494,7 +498,12 @@ impl BridgeHome {
             }
             Output::ReadEnergy { device, query, .. } => self.read_energy(device, query)?,
             Output::StoreEnergy { text } => self.store_energy(text)?,
-            Output::Event(event) => self.world.note(format_args!("bridge: {event}")),
+            Output::Event(event) => {
+                self.world.note(format_args!("bridge: {event}"));
+                if matches!(event, Event::OtherBridge { .. }) && !self.has_reverted {
+                    return Err(BridgeViolation::FalseAlarm(event.to_string()));
+                }
+            }
         }
         Ok(())
     }
@@ -642,6 +651,7 @@ impl BridgeHome {
             return;
         }
         self.broker.stop(store);
+        self.has_reverted |= store == Store::Old;
         if store != Store::Kept {
             self.forgotten.extend(&self.exempt);
         }

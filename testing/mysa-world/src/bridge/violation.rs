@@ -86,6 +86,8 @@ pub enum BridgeViolation {
     },
     /// The bridge stays due at one moment.
     Livelock,
+    /// An event reports what is not so.
+    FalseAlarm(String),
     /// A packet that the broker's library cannot read, or that has no place in the protocol of the bridge.
     Protocol(String),
     /// Something is wrong long after all trouble has ended.
@@ -120,6 +122,7 @@ impl fmt::Display for BridgeViolation {
             Self::EnergyWrong { device, what } => write!(f, "{device}: the energy total is wrong: {what}"),
             Self::Unbounded { place, size } => write!(f, "{place} grows without limit: {size}"),
             Self::Livelock => f.write_str("the bridge stays due at one moment"),
+            Self::FalseAlarm(what) => write!(f, "it is reported that {what}, and it is not so"),
             Self::Protocol(what) => write!(f, "a packet that breaks the protocol: {what}"),
             Self::NotRecovered(what) => write!(f, "not recovered after all trouble: {what}"),
         }
